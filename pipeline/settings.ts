@@ -1,0 +1,202 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { parse } from 'smol-toml';
+import { z } from 'zod';
+
+/** A setting that cannot be used: names the key, the value and where it came from. */
+export class SettingsError extends Error {
+  override name = 'SettingsError';
+}
+
+interface Meta {
+  description: string;
+  /** Never printed, never logged. */
+  secret?: boolean;
+}
+
+const text = (meta: Meta) => z.string().meta({ ...meta });
+const whole = (meta: Meta, min = 0) =>
+  z.coerce
+    .number()
+    .int()
+    .min(min)
+    .meta({ ...meta });
+const flag = (meta: Meta) =>
+  z
+    .union([z.boolean(), z.enum(['true', 'false', '1', '0']).transform(value => value === 'true' || value === '1')])
+    .meta({ ...meta });
+const list = (meta: Meta) =>
+  z
+    .union([
+      z.array(z.string()),
+      z.string().transform(value =>
+        value
+          .split(',')
+          .map(item => item.trim())
+          .filter(Boolean),
+      ),
+    ])
+    .meta({ ...meta });
+
+/**
+ * Every setting. The key is what a TOML file writes; the environment variable is the key in upper case (orchestration.md
+ * section 2). One schema serves the worker, the operator and the commands; docs/settings.md is made from it.
+ */
+export const SETTINGS = {
+  installation: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/, 'must be lower-case letters, digits and dashes, 40 at most')
+    .default('ooni')
+    .meta({
+      description: 'Name of this installation: the first part of every workflow id, so two can share a Temporal',
+    }),
+  data_dir: text({ description: 'Where reference data is kept' }).default('datadir'),
+
+  archive_url: text({ description: 'The archive: a directory, or s3://bucket[/prefix]' }).default(
+    's3://ooni-data-eu-fra',
+  ),
+  archive_legacy_url: text({ description: 'Where the cans from before 2020-06-02 lie; empty: nowhere' }).default(''),
+  archive_region: text({ description: 'Region of the S3 archive' }).default('eu-central-1'),
+  archive_endpoint: text({ description: 'URL of an S3 server other than Amazon; empty: Amazon' }).default(''),
+  archive_path_style: flag({ description: 'Write the bucket into the path instead of the host name' }).default(false),
+  archive_access_key_id: text({ description: 'S3 access key; empty: unsigned requests', secret: true }).default(''),
+  archive_secret_access_key: text({ description: 'S3 secret key', secret: true }).default(''),
+
+  clickhouse_url: text({
+    description: 'http(s)://user:password@host:8123/database; clickhouse(s):// is read as the same with the HTTP port',
+    secret: true,
+  }).default('http://localhost:8123'),
+  clickhouse_write_batch_size: whole({ description: 'Rows in one INSERT at most' }, 1).default(200_000),
+  clickhouse_cluster: text({
+    description: 'Run DDL ON CLUSTER this name, with replicated engines; empty: one server',
+  }).default(''),
+
+  temporal_address: text({ description: 'host:port of the Temporal frontend' }).default('localhost:7233'),
+  temporal_namespace: text({ description: 'Temporal namespace' }).default('default'),
+  temporal_tls_client_cert_path: text({ description: 'Client certificate (PEM); needs the key too' }).default(''),
+  temporal_tls_client_key_path: text({ description: 'Key of the client certificate (PEM)' }).default(''),
+  temporal_tls_server_ca_path: text({
+    description: 'Authority that signed the server certificate (PEM); turns TLS on',
+  }).default(''),
+  temporal_api_key: text({ description: 'API key, for Temporal Cloud; turns TLS on', secret: true }).default(''),
+  temporal_ui_url: text({ description: 'Address of the Temporal UI, for links in status' }).default(''),
+
+  geoip_dir: text({ description: 'Directory of YYYYMMDD-*.mmdb(.gz) databases; empty: no IP metadata' }).default(''),
+  max_measurement_bytes: whole(
+    { description: 'A measurement longer than this is read past and counted as failed' },
+    1024,
+  ).default(32 * 1024 * 1024),
+  max_failed_share: z.coerce
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.1)
+    .meta({ description: 'A run with a larger share of failed measurements fails visibly' }),
+
+  worker_tasks: list({ description: 'Workflows, Activities or both' })
+    .refine(tasks => tasks.length > 0 && tasks.every(task => task === 'Workflows' || task === 'Activities'), {
+      message: 'must name Workflows, Activities or both, separated by a comma',
+    })
+    .default(['Workflows', 'Activities']),
+  worker_slots: whole({ description: 'Activities at a time in one worker, a thread each' }, 1).default(2),
+  worker_drain_timeout: whole({ description: 'Seconds a worker told to stop has to finish or checkpoint' }, 1).default(
+    120,
+  ),
+  worker_health_address: text({ description: 'host:port of the health endpoints; empty: none' }).default(''),
+
+  operator_namespaces: list({ description: 'Namespaces the operator watches; empty: all' }).default([]),
+  operator_lease_namespace: text({ description: 'Namespace of the leader lease' }).default('ooni-system'),
+  operator_health_address: text({ description: 'host:port of health and metrics; empty: none' }).default(''),
+  worker_image: text({ description: 'Image of the worker pods that WorkerPools make' }).default('ooni-pipeline:dev'),
+
+  telemetry_endpoint: text({ description: 'OTLP/gRPC endpoint for traces and metrics; empty: none' }).default(''),
+  prometheus_bind_address: text({
+    description: 'host:port where Temporal SDK metrics are offered; empty: none',
+  }).default(''),
+  log_level: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
+    .default('info')
+    .meta({ description: 'Least level logged' }),
+  log_format: z
+    .enum(['auto', 'json', 'human'])
+    .default('auto')
+    .meta({ description: 'auto: human on a terminal, JSON otherwise' }),
+} as const;
+
+const schema = z.strictObject(SETTINGS);
+export type Settings = z.infer<typeof schema>;
+export type SettingKey = keyof typeof SETTINGS;
+const KEYS = Object.keys(SETTINGS) as SettingKey[];
+
+/** Keys whose values are secret, or carry a secret. */
+export const SECRET_KEYS: readonly SettingKey[] = KEYS.filter(
+  key => (SETTINGS[key].meta() as Meta | undefined)?.secret,
+);
+
+/**
+ * Settings from the environment over the TOML file named by CONFIG_FILE. An empty variable counts as unset. Throws
+ * SettingsError for a missing file, an unknown key in it, and a value of the wrong form; values of secrets are not shown.
+ */
+export function loadSettings(env: Record<string, string | undefined> = process.env): Settings {
+  const file = env.CONFIG_FILE;
+  const values: Record<string, unknown> = file ? readConfigFile(file) : {};
+  const origin: Record<string, string> = Object.fromEntries(Object.keys(values).map(key => [key, `${key} in ${file}`]));
+  for (const key of KEYS) {
+    const value = env[key.toUpperCase()];
+    if (value !== undefined && value !== '') {
+      values[key] = value;
+      origin[key] = key.toUpperCase();
+    }
+  }
+  const parsed = schema.safeParse(values);
+  if (!parsed.success) {
+    throw new SettingsError(parsed.error.issues.map(issue => describeIssue(issue, values, origin, file)).join('\n'));
+  }
+  const settings = parsed.data;
+  if (!settings.temporal_tls_client_cert_path !== !settings.temporal_tls_client_key_path) {
+    throw new SettingsError(
+      'temporal_tls_client_cert_path and temporal_tls_client_key_path go together: set both or none',
+    );
+  }
+  if (!settings.archive_access_key_id !== !settings.archive_secret_access_key) {
+    throw new SettingsError('archive_access_key_id and archive_secret_access_key go together: set both or none');
+  }
+  return settings;
+}
+
+function readConfigFile(file: string): Record<string, unknown> {
+  if (!existsSync(file)) throw new SettingsError(`CONFIG_FILE names ${file}, which does not exist`);
+  try {
+    return parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new SettingsError(`${file} is not TOML: ${(error as Error).message.split('\n')[0]}`);
+  }
+}
+
+function describeIssue(
+  issue: z.core.$ZodIssue,
+  values: Record<string, unknown>,
+  origin: Record<string, string>,
+  file?: string,
+): string {
+  if (issue.code === 'unrecognized_keys') {
+    return `unknown setting ${issue.keys.map(key => `"${key}"`).join(', ')} in ${file}; the settings are listed in docs/settings.md`;
+  }
+  const key = String(issue.path[0]) as SettingKey;
+  const value = SECRET_KEYS.includes(key) ? '(hidden)' : JSON.stringify(values[key]);
+  return `${origin[key] ?? key} = ${value}: ${issue.message}`;
+}
+
+/** The settings as a person may see them: secrets replaced by `***`. */
+export function publicSettings(settings: Settings): Record<SettingKey, unknown> {
+  return Object.fromEntries(
+    KEYS.map(key => {
+      if (!SECRET_KEYS.includes(key) || settings[key] === '') return [key, settings[key]];
+      return [key, key === 'clickhouse_url' ? hidePassword(settings.clickhouse_url) : '***'];
+    }),
+  ) as Record<SettingKey, unknown>;
+}
+
+/** A URL with its password replaced by `***`. */
+export function hidePassword(url: string): string {
+  return url.replace(/^([a-z]+:\/\/[^:@/]*):[^@]*@/i, '$1:***@');
+}

@@ -1,0 +1,27 @@
+import { defineConfig } from 'vitest/config';
+
+/** Each project is one kind of test; `npm test` runs all of them but the clusters and the benchmarks. */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['{crds,pipeline,worker,operator,cli,local,superset,tools}/**/*.test.ts'],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/{integration,faults}/**/*.test.ts'],
+          globalSetup: ['test/support/servers.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          maxWorkers: 2,
+        },
+      },
+      { test: { name: 'fidelity', include: ['test/fidelity/**/*.test.ts'], testTimeout: 300_000 } },
+    ],
+  },
+});
