@@ -13,29 +13,25 @@ interface Meta {
   secret?: boolean;
 }
 
-const text = (meta: Meta) => z.string().meta({ ...meta });
-const whole = (meta: Meta, min = 0) =>
-  z.coerce
-    .number()
-    .int()
-    .min(min)
-    .meta({ ...meta });
-const flag = (meta: Meta) =>
+// The description goes on last: a schema wrapped by `default` no longer shows the metadata of what it wraps.
+const text = (description: string, value: string) => z.string().default(value).meta({ description });
+const secret = (description: string, value = '') => z.string().default(value).meta({ description, secret: true });
+const whole = (description: string, value: number, min = 1) =>
+  z.coerce.number().int().min(min).default(value).meta({ description });
+const flag = (description: string, value: boolean) =>
   z
-    .union([z.boolean(), z.enum(['true', 'false', '1', '0']).transform(value => value === 'true' || value === '1')])
-    .meta({ ...meta });
-const list = (meta: Meta) =>
-  z
-    .union([
-      z.array(z.string()),
-      z.string().transform(value =>
-        value
-          .split(',')
-          .map(item => item.trim())
-          .filter(Boolean),
-      ),
-    ])
-    .meta({ ...meta });
+    .union([z.boolean(), z.enum(['true', 'false', '1', '0']).transform(word => word === 'true' || word === '1')])
+    .default(value)
+    .meta({ description });
+const words = z.union([
+  z.array(z.string()),
+  z.string().transform(line =>
+    line
+      .split(',')
+      .map(word => word.trim())
+      .filter(Boolean),
+  ),
+]);
 
 /**
  * Every setting. The key is what a TOML file writes; the environment variable is the key in upper case (orchestration.md
@@ -49,42 +45,37 @@ export const SETTINGS = {
     .meta({
       description: 'Name of this installation: the first part of every workflow id, so two can share a Temporal',
     }),
-  data_dir: text({ description: 'Where reference data is kept' }).default('datadir'),
+  data_dir: text('Where reference data is kept', 'datadir'),
 
-  archive_url: text({ description: 'The archive: a directory, or s3://bucket[/prefix]' }).default(
-    's3://ooni-data-eu-fra',
+  archive_url: text('The archive: a directory, or s3://bucket[/prefix]', 's3://ooni-data-eu-fra'),
+  archive_legacy_url: text('Where the cans from before 2020-06-02 lie; empty: nowhere', ''),
+  archive_region: text('Region of the S3 archive', 'eu-central-1'),
+  archive_endpoint: text('URL of an S3 server other than Amazon; empty: Amazon', ''),
+  archive_path_style: flag('Write the bucket into the path instead of the host name', false),
+  archive_access_key_id: secret('S3 access key; empty: unsigned requests'),
+  archive_secret_access_key: secret('S3 secret key'),
+
+  clickhouse_url: secret(
+    'http(s)://user:password@host:8123/database; clickhouse(s):// is read as the same with the HTTP port',
+    'http://localhost:8123',
   ),
-  archive_legacy_url: text({ description: 'Where the cans from before 2020-06-02 lie; empty: nowhere' }).default(''),
-  archive_region: text({ description: 'Region of the S3 archive' }).default('eu-central-1'),
-  archive_endpoint: text({ description: 'URL of an S3 server other than Amazon; empty: Amazon' }).default(''),
-  archive_path_style: flag({ description: 'Write the bucket into the path instead of the host name' }).default(false),
-  archive_access_key_id: text({ description: 'S3 access key; empty: unsigned requests', secret: true }).default(''),
-  archive_secret_access_key: text({ description: 'S3 secret key', secret: true }).default(''),
+  clickhouse_write_batch_size: whole('Rows in one INSERT at most', 200_000),
+  clickhouse_cluster: text('Run DDL ON CLUSTER this name, with replicated engines; empty: one server', ''),
 
-  clickhouse_url: text({
-    description: 'http(s)://user:password@host:8123/database; clickhouse(s):// is read as the same with the HTTP port',
-    secret: true,
-  }).default('http://localhost:8123'),
-  clickhouse_write_batch_size: whole({ description: 'Rows in one INSERT at most' }, 1).default(200_000),
-  clickhouse_cluster: text({
-    description: 'Run DDL ON CLUSTER this name, with replicated engines; empty: one server',
-  }).default(''),
+  temporal_address: text('host:port of the Temporal frontend', 'localhost:7233'),
+  temporal_namespace: text('Temporal namespace', 'default'),
+  temporal_tls_client_cert_path: text('Client certificate (PEM); needs the key too', ''),
+  temporal_tls_client_key_path: text('Key of the client certificate (PEM)', ''),
+  temporal_tls_server_ca_path: text('Authority that signed the server certificate (PEM); turns TLS on', ''),
+  temporal_api_key: secret('API key, for Temporal Cloud; turns TLS on'),
+  temporal_ui_url: text('Address of the Temporal UI, for links in status', ''),
 
-  temporal_address: text({ description: 'host:port of the Temporal frontend' }).default('localhost:7233'),
-  temporal_namespace: text({ description: 'Temporal namespace' }).default('default'),
-  temporal_tls_client_cert_path: text({ description: 'Client certificate (PEM); needs the key too' }).default(''),
-  temporal_tls_client_key_path: text({ description: 'Key of the client certificate (PEM)' }).default(''),
-  temporal_tls_server_ca_path: text({
-    description: 'Authority that signed the server certificate (PEM); turns TLS on',
-  }).default(''),
-  temporal_api_key: text({ description: 'API key, for Temporal Cloud; turns TLS on', secret: true }).default(''),
-  temporal_ui_url: text({ description: 'Address of the Temporal UI, for links in status' }).default(''),
-
-  geoip_dir: text({ description: 'Directory of YYYYMMDD-*.mmdb(.gz) databases; empty: no IP metadata' }).default(''),
+  geoip_dir: text('Directory of YYYYMMDD-*.mmdb(.gz) databases; empty: no IP metadata', ''),
   max_measurement_bytes: whole(
-    { description: 'A measurement longer than this is read past and counted as failed' },
+    'A measurement longer than this is read past and counted as failed',
+    32 * 1024 * 1024,
     1024,
-  ).default(32 * 1024 * 1024),
+  ),
   max_failed_share: z.coerce
     .number()
     .min(0)
@@ -92,26 +83,23 @@ export const SETTINGS = {
     .default(0.1)
     .meta({ description: 'A run with a larger share of failed measurements fails visibly' }),
 
-  worker_tasks: list({ description: 'Workflows, Activities or both' })
+  worker_tasks: words
     .refine(tasks => tasks.length > 0 && tasks.every(task => task === 'Workflows' || task === 'Activities'), {
       message: 'must name Workflows, Activities or both, separated by a comma',
     })
-    .default(['Workflows', 'Activities']),
-  worker_slots: whole({ description: 'Activities at a time in one worker, a thread each' }, 1).default(2),
-  worker_drain_timeout: whole({ description: 'Seconds a worker told to stop has to finish or checkpoint' }, 1).default(
-    120,
-  ),
-  worker_health_address: text({ description: 'host:port of the health endpoints; empty: none' }).default(''),
+    .default(['Workflows', 'Activities'])
+    .meta({ description: 'Workflows, Activities or both, separated by a comma' }),
+  worker_slots: whole('Activities at a time in one worker, a thread each', 2),
+  worker_drain_timeout: whole('Seconds a worker told to stop has to finish or checkpoint', 120),
+  worker_health_address: text('host:port of the health endpoints; empty: none', ''),
 
-  operator_namespaces: list({ description: 'Namespaces the operator watches; empty: all' }).default([]),
-  operator_lease_namespace: text({ description: 'Namespace of the leader lease' }).default('ooni-system'),
-  operator_health_address: text({ description: 'host:port of health and metrics; empty: none' }).default(''),
-  worker_image: text({ description: 'Image of the worker pods that WorkerPools make' }).default('ooni-pipeline:dev'),
+  operator_namespaces: words.default([]).meta({ description: 'Namespaces the operator watches; empty: all' }),
+  operator_lease_namespace: text('Namespace of the leader lease', 'ooni-system'),
+  operator_health_address: text('host:port of health and metrics; empty: none', ''),
+  worker_image: text('Image of the worker pods that WorkerPools make', 'ooni-pipeline:dev'),
 
-  telemetry_endpoint: text({ description: 'OTLP/gRPC endpoint for traces and metrics; empty: none' }).default(''),
-  prometheus_bind_address: text({
-    description: 'host:port where Temporal SDK metrics are offered; empty: none',
-  }).default(''),
+  telemetry_endpoint: text('OTLP/gRPC endpoint for traces and metrics; empty: none', ''),
+  prometheus_bind_address: text('host:port where Temporal SDK metrics are offered; empty: none', ''),
   log_level: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
     .default('info')

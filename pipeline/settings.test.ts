@@ -1,0 +1,77 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { hidePassword, loadSettings, publicSettings, SECRET_KEYS, SettingsError } from './settings.ts';
+
+function configFile(content: string): string {
+  const file = join(mkdtempSync(join(tmpdir(), 'settings-')), 'config.toml');
+  writeFileSync(file, content);
+  return file;
+}
+
+describe('settings', () => {
+  it('has the defaults of the spec', () => {
+    const settings = loadSettings({});
+    expect(settings.clickhouse_write_batch_size).toBe(200_000);
+    expect(settings.temporal_address).toBe('localhost:7233');
+  });
+
+  it('puts the environment over the file, and an empty variable counts as unset', () => {
+    const CONFIG_FILE = configFile('temporal_address = "file:7233"\nclickhouse_write_batch_size = 5\n');
+    const settings = loadSettings({ CONFIG_FILE, TEMPORAL_ADDRESS: 'env:7233', CLICKHOUSE_WRITE_BATCH_SIZE: '' });
+    expect(settings.temporal_address).toBe('env:7233');
+    expect(settings.clickhouse_write_batch_size).toBe(5);
+  });
+
+  it('refuses unknown keys of a file by name', () => {
+    expect(() => loadSettings({ CONFIG_FILE: configFile('temporal_adress = "x"\n') })).toThrow(
+      /unknown setting "temporal_adress"/,
+    );
+  });
+
+  it('refuses a missing file and broken TOML', () => {
+    expect(() => loadSettings({ CONFIG_FILE: '/nowhere/config.toml' })).toThrow(/does not exist/);
+    expect(() => loadSettings({ CONFIG_FILE: configFile('a = ') })).toThrow(/not TOML/);
+  });
+
+  it('names variable, value and what is wrong', () => {
+    expect(() => loadSettings({ WORKER_SLOTS: 'many' })).toThrow(/WORKER_SLOTS = "many"/);
+    expect(() => loadSettings({ WORKER_TASKS: 'Sleeping' })).toThrow(/Workflows, Activities or both/);
+    expect(() => loadSettings({ INSTALLATION: 'OONI!' })).toThrow(/INSTALLATION/);
+  });
+
+  it('refuses half a pair', () => {
+    expect(() => loadSettings({ TEMPORAL_TLS_CLIENT_CERT_PATH: 'x' })).toThrow(SettingsError);
+    expect(() => loadSettings({ ARCHIVE_ACCESS_KEY_ID: 'x' })).toThrow(/go together/);
+  });
+
+  it('shows no secret, neither when printing nor when refusing', () => {
+    const env = {
+      CLICKHOUSE_URL: 'http://user:hunter2@host:8123/db',
+      TEMPORAL_API_KEY: 'hunter2',
+      ARCHIVE_ACCESS_KEY_ID: 'hunter2',
+      ARCHIVE_SECRET_ACCESS_KEY: 'hunter2',
+    };
+    const shown = publicSettings(loadSettings(env));
+    expect(JSON.stringify(shown)).not.toContain('hunter2');
+    expect(shown.clickhouse_url).toBe('http://user:***@host:8123/db');
+    expect(SECRET_KEYS).toContain('temporal_api_key');
+  });
+
+  it('hides a password that holds odd characters', () => {
+    expect(hidePassword('clickhouses://u:p:/w@host:9440')).toBe('clickhouses://u:***@host:9440');
+    expect(hidePassword('http://host:8123')).toBe('http://host:8123');
+  });
+
+  it('reads lists and flags from text', () => {
+    const settings = loadSettings({
+      WORKER_TASKS: 'Activities',
+      OPERATOR_NAMESPACES: 'a, b',
+      ARCHIVE_PATH_STYLE: 'true',
+    });
+    expect(settings.worker_tasks).toEqual(['Activities']);
+    expect(settings.operator_namespaces).toEqual(['a', 'b']);
+    expect(settings.archive_path_style).toBe(true);
+  });
+});
