@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 /** Each project is one kind of test; `npm test` runs all of them but the clusters and the benchmarks. */
 export default defineConfig({
   test: {
+    reporters: ['default', './tools/closing-line.ts'],
     projects: [
       {
         test: {

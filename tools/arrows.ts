@@ -1,0 +1,71 @@
+/**
+ * Holds the arrows of the design: which folder may import which. Prints each import that points the wrong way and exits with 1.
+ *
+ *     node tools/arrows.ts
+ */
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+
+interface Rule {
+  /** Files the rule is about. */
+  readonly from: RegExp;
+  /** Project files they may import, besides those of their own folder. */
+  readonly may: RegExp;
+  /** Packages and built-in modules they must not import. */
+  readonly never?: RegExp;
+}
+
+const KUBERNETES_AND_TEMPORAL = /^(@temporalio|@kubernetes|undici)/;
+const IO =
+  /^(node:(fs|net|http|https|child_process|worker_threads|dns)|@clickhouse|@aws-sdk|@temporalio|@kubernetes|undici|chdb)/;
+
+const RULES: readonly Rule[] = [
+  { from: /^crds\//, may: /^crds\// },
+  { from: /^pipeline\/(observations|analysis)\//, may: /^pipeline\//, never: IO },
+  { from: /^pipeline\//, may: /^pipeline\//, never: KUBERNETES_AND_TEMPORAL },
+  { from: /^worker\/contract\.ts$/, may: /^$/, never: /./ },
+  {
+    from: /^worker\/workflows\//,
+    may: /^(worker\/(contract|workflows\/.*)|pipeline\/(bucket|filter))\.ts$/,
+    never: /^node:/,
+  },
+  { from: /^worker\//, may: /^(worker|pipeline|crds)\// },
+  { from: /^operator\/kube\//, may: /^operator\/kube\//, never: /^@temporalio/ },
+  { from: /^operator\/.*\/plan\.ts$/, may: /^(operator|crds|pipeline|worker\/contract\.ts)/, never: IO },
+  { from: /^operator\//, may: /^(operator\/|crds\/|pipeline\/|worker\/contract\.ts$)/ },
+  { from: /^cli\//, may: /^(cli\/|crds\/|pipeline\/|worker\/contract\.ts$)/ },
+];
+
+const root = join(import.meta.dirname, '..');
+const wrong: string[] = [];
+let imports = 0;
+
+for (const file of globSync('{crds,pipeline,worker,operator,cli}/**/*.ts', { cwd: root })) {
+  if (file.endsWith('.test.ts')) continue;
+  const rules = RULES.filter(rule => rule.from.test(file));
+  for (const target of importsOf(file)) {
+    imports += 1;
+    const inside = target.startsWith('.') ? relative(root, join(root, dirname(file), target)) : undefined;
+    for (const rule of rules) {
+      if (inside !== undefined ? !rule.may.test(inside) : rule.never?.test(target)) {
+        wrong.push(`${file} imports ${inside ?? target}`);
+      }
+    }
+  }
+}
+
+if (wrong.length > 0) {
+  console.error(
+    `${wrong.length} imports point the wrong way (ARCHITECTURE.md says which way they go):\n${wrong.join('\n')}`,
+  );
+  process.exit(1);
+}
+console.log(`${imports} imports point the right way`);
+
+/** What a file imports at run time; types carry no code and may come from anywhere the types live. */
+function importsOf(file: string): string[] {
+  const source = readFileSync(join(root, file), 'utf8');
+  const found = source.matchAll(/^\s*(?:import|export)\s+(?!type\b)(?:[^'";]*?\sfrom\s+)?['"]([^'"]+)['"]/gm);
+  const dynamic = source.matchAll(/\bimport\(\s*['"]([^'"]+)['"]\s*\)/g);
+  return [...found, ...dynamic].map(match => match[1] as string);
+}

@@ -1,0 +1,35 @@
+/**
+ * Writes everything that is made from code. With --check nothing is written: it exits with 1 when a file is not what the
+ * code generates.
+ *
+ *     npm run generate
+ *     npm run generate -- --check
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { settingsPage } from './settings-page.ts';
+
+/** Path below the root -> content. Each generator is a pure function of the code. */
+const GENERATED: Record<string, () => string> = {
+  'docs/settings.md': settingsPage,
+};
+
+const root = join(import.meta.dirname, '..');
+const check = process.argv.includes('--check');
+const stale: string[] = [];
+
+for (const [path, generate] of Object.entries(GENERATED)) {
+  const file = join(root, path);
+  const content = generate();
+  if (existsSync(file) && readFileSync(file, 'utf8') === content) continue;
+  stale.push(path);
+  if (check) continue;
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, content);
+}
+
+if (check && stale.length > 0) {
+  console.error(`not what the code generates: ${stale.join(', ')}; run "npm run generate" and commit the result`);
+  process.exit(1);
+}
+console.log(stale.length === 0 ? 'generated files are current' : `wrote ${stale.join(', ')}`);
