@@ -1,0 +1,245 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { constants, createBrotliCompress, createDeflate, createGzip, createZstdCompress } from 'node:zlib';
+import { type Connection, type Counts, type Engine, EngineError } from './engine.ts';
+import { RequestError, readStatement, type Statement } from './request.ts';
+import { outputFormat, quote, statementKind } from './statement.ts';
+
+/** Formats whose blocks may be put one behind the other; the others have a head or an end and are sent when complete. */
+const STREAMED = new Set([
+  'CSV',
+  'JSONCompactEachRow',
+  'JSONCompactStringsEachRow',
+  'JSONEachRow',
+  'JSONStringsEachRow',
+  'LineAsString',
+  'MsgPack',
+  'NDJSON',
+  'JSONLines',
+  'Native',
+  'RowBinary',
+  'TSV',
+  'TSVRaw',
+  'TabSeparated',
+  'TabSeparatedRaw',
+  'Values',
+]);
+
+/** HTTP status of an error code, where it is not 500 (ClickHouse's exceptionCodeToHTTPStatus). */
+const STATUS: Readonly<Record<number, number>> = Object.fromEntries([
+  ...[6, 26, 27, 33, 36, 38, 41, 43, 44, 53, 62, 69, 70, 72, 117, 130, 131, 158, 427, 456].map(code => [code, 400]),
+  ...[46, 47, 50, 56, 60, 63, 78, 81, 115].map(code => [code, 404]),
+  ...[497].map(code => [code, 403]),
+  ...[48].map(code => [code, 501]),
+  ...[159].map(code => [code, 408]),
+  ...[76, 439].map(code => [code, 503]),
+]);
+
+const CONTENT_TYPES: Readonly<Record<string, string>> = {
+  JSON: 'application/json; charset=UTF-8',
+  JSONCompact: 'application/json; charset=UTF-8',
+  JSONEachRow: 'application/x-ndjson; charset=UTF-8',
+  JSONCompactEachRow: 'application/x-ndjson; charset=UTF-8',
+  CSV: 'text/csv; charset=UTF-8; header=absent',
+  CSVWithNames: 'text/csv; charset=UTF-8; header=present',
+  TabSeparated: 'text/tab-separated-values; charset=UTF-8',
+  Native: 'application/octet-stream',
+  RowBinary: 'application/octet-stream',
+};
+
+/**
+ * ClickHouse's HTTP interface (https://clickhouse.com/docs/interfaces/http) in front of an engine: statements by GET and POST,
+ * settings and parameters in the URL, compression both ways, the server's status codes and exception headers. Users and
+ * passwords are not looked at: bind it to a loopback address. Sessions, external tables and native block compression are not offered.
+ *
+ * @param scratch directory for the rows of INSERTs on their way in; best in memory
+ */
+export function createClickHouseServer(engine: Engine, scratch: string, version: string): Server {
+  const server = createServer((request, response) => {
+    handle(engine, scratch, version, request, response).catch(error => fail(version, response, error));
+  });
+  // A client keeps connections open between statements, and a statement may take its time before the first byte.
+  server.keepAliveTimeout = 30_000;
+  server.requestTimeout = 0;
+  server.headersTimeout = 60_000;
+  return server;
+}
+
+async function handle(
+  engine: Engine,
+  scratch: string,
+  version: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const url = new URL(request.url ?? '/', 'http://localhost');
+  response.setHeader('X-ClickHouse-Server-Display-Name', 'local');
+  if (url.pathname === '/ping' || url.pathname === '/replicas_status') return void response.end('Ok.\n');
+  if (url.pathname !== '/') {
+    response.statusCode = 404;
+    return void response.end(`There is no handle ${url.pathname}\n`);
+  }
+  if (request.method === 'GET' && !url.searchParams.has('query')) return void response.end('Ok.\n');
+  if (request.method !== 'GET' && request.method !== 'POST') {
+    throw new RequestError(501, 48, 'NOT_IMPLEMENTED', `Method ${request.method} is not offered`);
+  }
+  const id = randomUUID();
+  const dataFile = join(scratch, id);
+  try {
+    const statement = await readStatement(request, url, dataFile);
+    response.setHeader('X-ClickHouse-Query-Id', statement.queryId ?? id);
+    await engine.connect(async connection => {
+      await prepare(connection, statement);
+      await run(connection, statement, dataFile, version, request, response);
+    });
+  } finally {
+    await rm(dataFile, { force: true });
+  }
+}
+
+/** Puts database, settings and parameters on the connection. */
+async function prepare(connection: Connection, statement: Statement): Promise<void> {
+  if (statement.database) await connection.query(`USE ${identifier(statement.database)}`, 'Null');
+  const { readonly, ...settings } = statement.settings;
+  const assignments = [
+    ...Object.entries(statement.params).map(([name, value]) => `${identifier(`param_${name}`)} = ${quote(value)}`),
+    ...Object.entries(settings).map(([name, value]) => `${identifier(name)} = ${quote(value)}`),
+    // Last: it forbids changing the others.
+    ...(readonly ? [`readonly = ${quote(readonly)}`] : []),
+  ];
+  // A statement each: SET takes either parameters or settings.
+  for (const assignment of assignments) await connection.query(`SET ${assignment}`, 'Null');
+}
+
+async function run(
+  connection: Connection,
+  statement: Statement,
+  dataFile: string,
+  version: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { sql, insert } = statement;
+  const kind = statementKind(sql);
+  if (insert || kind === 'INSERT') {
+    const counts = await connection.insert(
+      insert ? `${insert.target} FROM INFILE ${quote(dataFile)} ${insert.settings} FORMAT ${insert.format}` : sql,
+    );
+    summary(response, counts);
+    response.end();
+    return;
+  }
+  const format = outputFormat(sql) ?? statement.format;
+  response.setHeader('X-ClickHouse-Format', format);
+  response.setHeader('X-ClickHouse-Timezone', 'UTC');
+  response.setHeader('Content-Type', CONTENT_TYPES[format] ?? 'text/plain; charset=UTF-8');
+  if ((kind === 'SELECT' || kind === 'WITH') && STREAMED.has(format)) {
+    await stream(connection, sql, format, version, request, response);
+    return;
+  }
+  const { bytes, counts } = await connection.query(sql, format);
+  summary(response, counts);
+  const out = compressed(request, response);
+  out.end(bytes);
+}
+
+/** Sends a result as it comes. An error behind the first block goes the way of servers since 25.11: in the body, under a tag named in a header. */
+async function stream(
+  connection: Connection,
+  sql: string,
+  format: string,
+  version: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const tag = randomBytes(8).toString('hex');
+  const blocks = connection.stream(sql, format);
+  // The first block decides the status: an error before it is an ordinary one.
+  let block = await blocks.next();
+  response.setHeader('X-ClickHouse-Exception-Tag', tag);
+  const out = compressed(request, response);
+  out.on('error', () => {});
+  try {
+    while (!block.done && !response.destroyed) {
+      if (!out.write(block.value)) await Promise.race([once(out, 'drain'), once(response, 'close')]);
+      block = await blocks.next();
+    }
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    const message = `${text(error, version)}\n`;
+    const size = Buffer.byteLength(message);
+    out.write(`\r\n__exception__\r\n${tag}\r\n${message}${size} ${tag}\r\n__exception__\r\n`);
+  } finally {
+    await blocks.return();
+  }
+  out.end();
+}
+
+/** The response, through a compressor when the client asks for one and the setting allows it. */
+function compressed(request: IncomingMessage, response: ServerResponse): Writable {
+  const asked = new URL(request.url ?? '/', 'http://localhost').searchParams.get('enable_http_compression');
+  if (asked !== '1' && asked !== 'true') return response;
+  const accepted = (request.headers['accept-encoding']?.toString() ?? '')
+    .split(',')
+    .map(part => part.split(';')[0]?.trim());
+  const makers = {
+    br: () => createBrotliCompress({ params: { [constants.BROTLI_PARAM_QUALITY]: 1 } }),
+    gzip: () => createGzip({ level: 1 }),
+    deflate: () => createDeflate({ level: 1 }),
+    zstd: () => createZstdCompress(),
+  };
+  const encoding = (['zstd', 'gzip', 'br', 'deflate'] as const).find(name => accepted.includes(name));
+  if (!encoding) return response;
+  response.setHeader('Content-Encoding', encoding);
+  const compressor = makers[encoding]();
+  compressor.pipe(response);
+  return compressor;
+}
+
+function summary(response: ServerResponse, counts: Counts): void {
+  const fields = {
+    read_rows: counts.readRows,
+    read_bytes: counts.readBytes,
+    written_rows: counts.writtenRows,
+    written_bytes: counts.writtenBytes,
+    total_rows_to_read: counts.readRows,
+    result_rows: counts.writtenRows,
+    result_bytes: counts.writtenBytes,
+    elapsed_ns: Math.round(counts.elapsed * 1e9),
+  };
+  const strings = Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, String(value)]));
+  response.setHeader('X-ClickHouse-Summary', JSON.stringify(strings));
+}
+
+/** Answers an error as the server does, or breaks the connection off when the answer has begun. */
+function fail(version: string, response: ServerResponse, error: unknown): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const code = error instanceof EngineError || error instanceof RequestError ? error.code : 1002;
+  response.statusCode = error instanceof RequestError ? error.status : (STATUS[code] ?? 500);
+  for (const name of ['Content-Encoding', 'X-ClickHouse-Format']) response.removeHeader(name);
+  response.setHeader('Content-Type', 'text/plain; charset=UTF-8');
+  response.setHeader('X-ClickHouse-Exception-Code', String(code));
+  // What is left of the request must not be read as the next one.
+  response.setHeader('Connection', 'close');
+  response.end(`${text(error, version)}\n`);
+}
+
+function text(error: unknown, version: string): string {
+  if (error instanceof EngineError) return `${error.message.trimEnd()} (version ${version} (official build))`;
+  if (error instanceof RequestError) {
+    return `Code: ${error.code}. DB::Exception: ${error.message}. (${error.type}) (version ${version} (official build))`;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return `Code: 1002. DB::Exception: ${message}. (UNKNOWN_EXCEPTION) (version ${version} (official build))`;
+}
+
+function identifier(name: string): string {
+  return `\`${name.replaceAll('\\', '\\\\').replaceAll('`', '\\`')}\``;
+}

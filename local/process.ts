@@ -1,0 +1,213 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Something the person who started it can mend: shown as a sentence, without a stack. */
+export class StartError extends Error {
+  override name = 'StartError';
+}
+
+export interface Program {
+  /** Names the log and the pid file. */
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly cwd?: string;
+  /** Where `<name>.log` and `<name>.pid` go. */
+  readonly dir: string;
+  /** A channel for messages to a Node program; it sees `disconnect` when this process is gone. */
+  readonly ipc?: boolean;
+}
+
+/** A process this one started. */
+export class Supervised {
+  readonly name: string;
+  readonly log: string;
+  readonly child: ChildProcess;
+  /** Resolves when the process has ended, with a phrase that says how. */
+  readonly exited: Promise<string>;
+  #ended = false;
+  #stopping = false;
+
+  constructor(name: string, child: ChildProcess, log: string, pidFile: string) {
+    this.name = name;
+    this.child = child;
+    this.log = log;
+    this.exited = new Promise(resolve => {
+      child.once('error', error => resolve(error.message));
+      child.once('exit', (code, signal) => resolve(signal ? `was ended by ${signal}` : `exited with status ${code}`));
+    });
+    void this.exited.then(() => {
+      this.#ended = true;
+      rmSync(pidFile, { force: true });
+    });
+  }
+
+  get running(): boolean {
+    return !this.#ended;
+  }
+
+  /** True when the process ended although nobody asked it to. */
+  get crashed(): boolean {
+    return this.#ended && !this.#stopping;
+  }
+
+  /** Asks the process to end, waits `grace` milliseconds, then ends it. Returns when it is gone. */
+  async stop(grace = 10_000, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    this.#stopping = true;
+    if (this.#ended) return;
+    this.child.kill(signal);
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), grace);
+    await this.exited;
+    clearTimeout(timer);
+  }
+
+  /** The end of the log, for an error message. */
+  tail(lines = 5): string {
+    return tail(this.log, lines);
+  }
+
+  /**
+   * Waits until `ready` returns true. Throws StartError when the process ends first, or after `timeout` milliseconds, with the end of
+   * its log.
+   */
+  async waitFor(ready: () => Promise<boolean>, timeout = 60_000, signal?: AbortSignal): Promise<void> {
+    const deadline = Date.now() + timeout;
+    for (;;) {
+      signal?.throwIfAborted();
+      if (this.#ended)
+        throw new StartError(`${this.name} ${await this.exited}. Its log, ${this.log}, ends:\n${this.tail()}`);
+      if (await ready()) return;
+      if (Date.now() > deadline) {
+        throw new StartError(
+          `${this.name} was not ready within ${timeout / 1000} s. Its log, ${this.log}, ends:\n${this.tail()}`,
+        );
+      }
+      await sleep(50);
+    }
+  }
+}
+
+/**
+ * Starts a program, output to `<dir>/<name>.log`. It runs in a process group of its own, so that Ctrl-C reaches this process only and
+ * the order of stopping is ours, and it ends with this process however that ends, where the system offers it. A process that an
+ * earlier run left behind under the same name and directory is ended first.
+ */
+export async function supervise(program: Program): Promise<Supervised> {
+  mkdirSync(program.dir, { recursive: true });
+  const pidFile = join(program.dir, `${program.name}.pid`);
+  const log = join(program.dir, `${program.name}.log`);
+  await endLeftover(pidFile);
+  const out = openSync(log, 'w');
+  // With a channel the child learns of our end by itself; others are told by the kernel.
+  const setpriv = program.ipc ? undefined : findOnPath('setpriv');
+  const [command, args] = setpriv
+    ? [setpriv, ['--pdeathsig', 'TERM', program.command, ...program.args]]
+    : [program.command, [...program.args]];
+  const child = spawn(command, args, {
+    cwd: program.cwd,
+    env: { ...process.env, ...program.env },
+    detached: true,
+    stdio: program.ipc ? ['ignore', out, out, 'ipc'] : ['ignore', out, out],
+  });
+  closeSync(out);
+  const supervised = new Supervised(program.name, child, log, pidFile);
+  if (child.pid !== undefined) writeFileSync(pidFile, `${child.pid} ${startTime(child.pid) ?? ''}\n`);
+  return supervised;
+}
+
+/** Ends the process a pid file names, if it is still the one that was started: the kernel's start time tells. */
+async function endLeftover(pidFile: string): Promise<void> {
+  const process_ = readPid(pidFile);
+  if (!process_) return;
+  for (let waited = 0; isRunning(process_); waited += 50) {
+    process.kill(process_.pid, waited < 10_000 ? 'SIGTERM' : 'SIGKILL');
+    await sleep(50);
+  }
+  rmSync(pidFile, { force: true });
+}
+
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Clock ticks since boot, from /proc; tells a process from a later one with the same number. */
+  readonly start: string;
+}
+
+/** Reads a pid file; undefined when there is none or it is not readable as one. */
+export function readPid(file: string): ProcessIdentity | undefined {
+  if (!statSync(file, { throwIfNoEntry: false })) return undefined;
+  const [pid, start] = readFileSync(file, 'utf8').trim().split(' ');
+  return pid && start ? { pid: Number(pid), start } : undefined;
+}
+
+/** Whether exactly this process still runs. A zombie does not. */
+export function isRunning(identity: ProcessIdentity): boolean {
+  return startTime(identity.pid) === identity.start;
+}
+
+/** When a process started, or undefined when it does not run or the system does not tell. */
+export function startTime(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The name, in parentheses, may hold spaces.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' ? undefined : fields[19];
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw error;
+  }
+}
+
+/** Path of a program on PATH, or undefined. The folder of node_modules is left out: it holds what npm put there, no servers. */
+export function findOnPath(name: string, path = process.env.PATH ?? ''): string | undefined {
+  for (const dir of path.split(delimiter)) {
+    if (!dir || dir.includes('node_modules')) continue;
+    const file = join(dir, name);
+    const found = statSync(file, { throwIfNoEntry: false });
+    if (found?.isFile() && found.mode & 0o111) return file;
+  }
+  return undefined;
+}
+
+/** A TCP port of 127.0.0.1 that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  return listenOnce(0);
+}
+
+/** Throws StartError when somebody listens on the port. */
+export async function requirePort(port: number, what: string): Promise<void> {
+  try {
+    await listenOnce(port);
+  } catch (error) {
+    throw new StartError(
+      `Port ${port}, which ${what} needs, is in use (${(error as NodeJS.ErrnoException).code}). Stop what listens there: ss -ltnp 'sport = :${port}' names it.`,
+    );
+  }
+}
+
+function listenOnce(port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : port));
+    });
+  });
+}
+
+/** Last lines of a file, read from its end. */
+function tail(file: string, lines: number): string {
+  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  const buffer = Buffer.alloc(Math.min(size, 8192));
+  const fd = openSync(file, 'r');
+  try {
+    readSync(fd, buffer, 0, buffer.length, size - buffer.length);
+  } finally {
+    closeSync(fd);
+  }
+  return buffer.toString('utf8').trimEnd().split('\n').slice(-lines).join('\n');
+}
