@@ -1,0 +1,151 @@
+import { Cron } from 'croner';
+import { z } from 'zod';
+import { rules } from './rules.ts';
+
+/** Fields that several kinds share: buckets, filters, stages, durations, instants, links. */
+
+const DAYS_IN_MONTH =
+  'self.substring(5, 7) in ["04", "06", "09", "11"] ? 30 : self.substring(5, 7) != "02" ? 31 : ' +
+  'int(self.substring(0, 4)) % 4 == 0 && (int(self.substring(0, 4)) % 100 != 0 || int(self.substring(0, 4)) % 400 == 0) ? 29 : 28';
+const BUCKET = '^2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]))?$';
+const BUCKET_SHAPE = new RegExp(BUCKET);
+
+/** An upload day `YYYY-MM-DD` or an upload hour `YYYY-MM-DDTHH`, UTC, of the calendar and not before the archive begins. */
+export const bucket = () =>
+  rules(
+    z.string().min(1).max(20),
+    {
+      cel: `self.matches('${BUCKET}')`,
+      quote: true,
+      message: 'must be an upload day as YYYY-MM-DD or, with granularity Hour, an upload hour as YYYY-MM-DDTHH (UTC)',
+      check: value => BUCKET_SHAPE.test(value),
+    },
+    {
+      cel: `!self.matches('${BUCKET}') || int(self.substring(8, 10)) <= (${DAYS_IN_MONTH})`,
+      quote: true,
+      message: 'is no day of the calendar: that month has fewer days',
+      check: value =>
+        !BUCKET_SHAPE.test(value) ||
+        new Date(`${value.slice(0, 10)}T00:00:00Z`).getUTCDate() === Number(value.slice(8, 10)),
+    },
+    {
+      cel: `!self.matches('${BUCKET}') || self >= '2012'`,
+      quote: true,
+      message: "lies before 2012, when OONI's archive begins",
+      check: value => !BUCKET_SHAPE.test(value) || value >= '2012',
+    },
+  );
+
+export const granularity = () => z.enum(['Day', 'Hour']);
+
+export const stages = () =>
+  rules(
+    z
+      .array(z.enum(['Observations', 'Analysis']))
+      .min(1)
+      .max(2),
+    {
+      cel: 'self.all(one, self.exists_one(other, one == other))',
+      message: 'must name each stage once',
+      check: value => new Set(value).size === value.length,
+    },
+  ).meta({
+    description:
+      'What is done with each bucket, in this order: Observations (archive to observation tables), Analysis (observations to verdicts). Default: both.',
+    'x-kubernetes-list-type': 'atomic',
+  });
+
+const country = rules(z.string().min(1).max(32), {
+  cel: "self.matches('^[A-Za-z]{2}$')",
+  quote: true,
+  message: 'must be a two-letter country code, such as IT',
+  check: value => /^[A-Za-z]{2}$/.test(value),
+});
+const testName = rules(z.string().min(1).max(100), {
+  cel: "self.matches('^[A-Za-z0-9_]+$')",
+  quote: true,
+  message: 'must be a test name of letters, digits and underscores, such as web_connectivity',
+  check: value => /^[A-Za-z0-9_]+$/.test(value),
+});
+
+export const probeCC = () =>
+  z.array(country).max(250).meta({
+    description: 'Countries of the probes, two letters each. Empty: all.',
+    'x-kubernetes-list-type': 'atomic',
+  });
+
+export const testNames = () =>
+  z.array(testName).max(100).meta({
+    description: 'Names of the tests, with or without underscores (web_connectivity, webconnectivity). Empty: all.',
+    'x-kubernetes-list-type': 'atomic',
+  });
+
+const DURATION = '^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$';
+const UNIT = { h: 3600, m: 60, s: 1 } as const;
+
+/** Seconds of a duration such as `1h30m`; undefined when the text is none. */
+export function durationSeconds(text: string): number | undefined {
+  if (text === '' || !new RegExp(DURATION).test(text)) return undefined;
+  return [...text.matchAll(/(\d+)([hms])/g)].reduce((sum, [, n, unit]) => sum + Number(n) * UNIT[unit as 'h'], 0);
+}
+
+/** A span of time written as `90s`, `10m`, `1h30m`, between two bounds that are written the same way. */
+export const duration = (least: string, most: string) =>
+  rules(
+    z.string().max(24),
+    {
+      cel: `self != '' && self.matches('${DURATION}')`,
+      quote: true,
+      message: 'must be a duration such as 90s, 10m or 1h30m',
+      check: value => durationSeconds(value) !== undefined,
+    },
+    {
+      cel: `self == '' || !self.matches('${DURATION}') || (duration(self) >= duration('${least}') && duration(self) <= duration('${most}'))`,
+      quote: true,
+      message: `must be between ${least} and ${most}`,
+      check: value => {
+        const seconds = durationSeconds(value);
+        return seconds === undefined || (seconds >= durationSeconds(least)! && seconds <= durationSeconds(most)!);
+      },
+    },
+  );
+
+/** RFC 3339 instant in a status. */
+export const instant = (description: string) => z.string().meta({ format: 'date-time', description });
+
+export const count = (description: string) => z.int().min(0).meta({ description });
+
+export const links = () =>
+  z.record(z.string(), z.string()).meta({ description: 'Where to look further: name of the place -> URL.' });
+
+/**
+ * Why a cron line cannot be used, as a sentence, or undefined. Five fields as in crontab(5); CEL cannot judge them, so the
+ * operator does. Extensions that croner knows and Temporal does not (`L`, `W`, `#`, `?`, seconds) are refused.
+ */
+export function cronProblem(line: string, timeZone: string): string | undefined {
+  const fields = line.trim().split(/\s+/);
+  if (fields.length !== 5) {
+    return `must have five fields (minute, hour, day of month, month, day of week), such as "0 2 * * *", and has ${fields.length}`;
+  }
+  if (!fields.every(field => /^[0-9A-Za-z*,/-]+$/.test(field)) || /\d[LW]|(^|[ ,])[LW]([ ,]|$)/i.test(line)) {
+    return 'may contain numbers, names of months and days, and * , - / only';
+  }
+  let cron: Cron;
+  try {
+    cron = new Cron(line, { mode: '5-part', paused: true, timezone: timeZone });
+  } catch (error) {
+    return `is no cron line: ${(error as Error).message.replace(/^CronPattern: /, '')}`;
+  }
+  return cron.nextRun() ? undefined : 'never fires: no such day exists';
+}
+
+/** Why a time zone cannot be used, or undefined. */
+export function timeZoneProblem(timeZone: string): string | undefined {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return 'is no time zone; write a name of the IANA database, such as Etc/UTC or Europe/Rome';
+  }
+}

@@ -1,0 +1,108 @@
+import type { z } from 'zod';
+import type { Condition } from './conditions.ts';
+
+export const GROUP = 'pipeline.ooni.org';
+export const VERSION = 'v1alpha1';
+export const API_VERSION = `${GROUP}/${VERSION}`;
+
+/** Annotations and the finalizer that people and the operator write on our resources. */
+export const ANNOTATIONS = {
+  /** "true": take over a Schedule, workflow or Deployment of the right name that the operator did not make for this resource. */
+  adopt: `${GROUP}/adopt`,
+  /** "true" on a resource being deleted: let it go although Temporal cannot be reached, and leave behind what it made there. */
+  abandon: `${GROUP}/abandon`,
+} as const;
+export const FINALIZER = `${GROUP}/temporal`;
+
+/** The part of an object's metadata that this project reads or writes. */
+export interface Metadata {
+  name: string;
+  namespace?: string;
+  uid?: string;
+  generation?: number;
+  resourceVersion?: string;
+  creationTimestamp?: string;
+  deletionTimestamp?: string;
+  finalizers?: string[];
+  labels?: Record<string, string>;
+  annotations?: Record<string, string>;
+  ownerReferences?: {
+    apiVersion: string;
+    kind: string;
+    name: string;
+    uid: string;
+    controller?: boolean;
+    blockOwnerDeletion?: boolean;
+  }[];
+}
+
+/** What every status of ours begins with. */
+export interface CommonStatus {
+  observedGeneration?: number;
+  conditions?: Condition[];
+  links?: Record<string, string>;
+}
+
+/** An object of one of our kinds. */
+export interface Resource<Spec, Status> {
+  apiVersion: string;
+  kind: string;
+  metadata: Metadata;
+  spec: Spec;
+  status?: Status;
+}
+
+/** A column of `kubectl get`; `wide` ones show with `-o wide` only. */
+export interface Column {
+  name: string;
+  type: 'string' | 'integer' | 'boolean' | 'date';
+  path: string;
+  description: string;
+  wide?: boolean;
+}
+
+/** All that the CustomResourceDefinition of a kind is made from. */
+export interface Kind<Spec extends z.ZodType = z.ZodType> {
+  readonly kind: string;
+  readonly plural: string;
+  readonly singular: string;
+  readonly shortName: string;
+  readonly description: string;
+  readonly spec: Spec;
+  readonly status: z.ZodType;
+  readonly columns: readonly Column[];
+  /** JSON paths that `kubectl get --field-selector` can select by. */
+  readonly selectable: readonly string[];
+  /** CEL rules about the object as a whole (its name). */
+  readonly rules?: readonly { rule: string; message: string }[];
+  readonly scale?: { specReplicasPath: string; statusReplicasPath: string; labelSelectorPath: string };
+}
+
+/** A spec that cannot be worked with: one sentence per problem, each naming field, value and remedy. */
+export class SpecError extends Error {
+  override name = 'SpecError';
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(problems.join('; '));
+    this.problems = problems;
+  }
+}
+
+/**
+ * The spec of an object with its defaults filled in. Throws SpecError when it breaks a rule: the API server has refused most of
+ * these already, but not what only a program can judge, nor what was stored before the rule existed.
+ */
+export function parseSpec<S extends z.ZodType>(kind: Kind<S>, object: { spec?: unknown }): z.output<S> {
+  const parsed = kind.spec.safeParse(object.spec ?? {});
+  if (parsed.success) return parsed.data;
+  throw new SpecError(
+    parsed.error.issues.map(issue => {
+      const value = issue.path.reduce<unknown>(
+        (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
+        object.spec,
+      );
+      const shown = value === undefined || typeof value === 'object' ? '' : ` ${JSON.stringify(value)}`;
+      return `${['spec', ...issue.path.map(String)].join('.')}${shown}: ${issue.message}`;
+    }),
+  );
+}
