@@ -59,7 +59,8 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
  * @param scratch directory for the rows of INSERTs on their way in; best in memory
  */
 export function createClickHouseServer(engine: Engine, scratch: string, version: string): Server {
-  const server = createServer((request, response) => {
+  // The server's http_max_uri_size: parameters travel in the URL.
+  const server = createServer({ maxHeaderSize: 1024 * 1024 }, (request, response) => {
     handle(engine, scratch, version, request, response).catch(error => fail(version, response, error));
   });
   // A client keeps connections open between statements, and a statement may take its time before the first byte.
@@ -105,14 +106,18 @@ async function handle(
 async function prepare(connection: Connection, statement: Statement): Promise<void> {
   if (statement.database) await connection.query(`USE ${identifier(statement.database)}`, 'Null');
   const { readonly, ...settings } = statement.settings;
-  const assignments = [
-    ...Object.entries(statement.params).map(([name, value]) => `${identifier(`param_${name}`)} = ${quote(value)}`),
-    ...Object.entries(settings).map(([name, value]) => `${identifier(name)} = ${quote(value)}`),
-    // Last: it forbids changing the others.
-    ...(readonly ? [`readonly = ${quote(readonly)}`] : []),
-  ];
   // A statement each: SET takes either parameters or settings.
-  for (const assignment of assignments) await connection.query(`SET ${assignment}`, 'Null');
+  const set = (name: string, value: string) => connection.query(`SET ${name} = ${value}`, 'Null');
+  const params = Object.entries(statement.params);
+  if (params.length > 0) {
+    // Parameters are not part of the statement, whose length is limited.
+    await set('max_query_size', '0');
+    for (const [name, value] of params) await set(identifier(`param_${name}`), quote(value));
+    await set('max_query_size', 'DEFAULT');
+  }
+  for (const [name, value] of Object.entries(settings)) await set(identifier(name), quote(value));
+  // Last: it forbids changing the others.
+  if (readonly) await set('readonly', quote(readonly));
 }
 
 async function run(

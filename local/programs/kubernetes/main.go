@@ -1,10 +1,12 @@
 // Command control-plane carries the programs of a Kubernetes control plane in one binary: linking the code they
-// share once takes about half the time of building them one by one. The first argument names the program.
+// share once takes about half the time of building them one by one. The name it is called by (through a link) or
+// the first argument names the program.
 package main
 
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
@@ -18,10 +20,10 @@ import (
 )
 
 func main() {
-	program := ""
-	if len(os.Args) > 1 {
+	program := filepath.Base(os.Args[0])
+	if program == "control-plane" && len(os.Args) > 1 {
 		program = os.Args[1]
-		os.Args = append([]string{program}, os.Args[2:]...)
+		os.Args = os.Args[1:]
 	}
 	switch program {
 	case "etcd":

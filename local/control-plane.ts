@@ -1,0 +1,211 @@
+import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:https';
+import { join, resolve } from 'node:path';
+import { freePort, type Supervised, supervise } from './process.ts';
+import { requireProgram } from './programs.ts';
+
+export interface ControlPlane {
+  /** Path of an administrator's kubeconfig. */
+  readonly kubeconfig: string;
+  readonly url: string;
+  readonly processes: readonly Supervised[];
+  /** Path of a kubeconfig for the node of that name, as the Node authorizer knows it. */
+  readonly nodeKubeconfig: string;
+  /** PEM files of the serving certificate and its key; a node serves its logs with them. */
+  readonly certificate: { readonly cert: string; readonly key: string };
+  stop(): Promise<void>;
+}
+
+/** Who speaks to the API server, by token. Tokens are made at first start and kept in the data directory, readable by its owner. */
+const IDENTITIES = {
+  admin: { user: 'admin', groups: ['system:masters'] },
+  'kube-controller-manager': { user: 'system:kube-controller-manager', groups: [] },
+  'kube-scheduler': { user: 'system:kube-scheduler', groups: [] },
+  node: { user: 'system:node:local', groups: ['system:nodes'] },
+} as const;
+type Identity = keyof typeof IDENTITIES;
+
+/** Name of the one node; its credentials are made with the control plane. */
+export const NODE_NAME = 'local';
+
+const ISSUER = 'https://kubernetes.default.svc.cluster.local';
+
+/**
+ * A Kubernetes control plane of upstream's programs on loopback addresses: etcd, kube-apiserver with RBAC, kube-controller-manager and
+ * kube-scheduler. No nodes: local/node brings one. Its state in `dir` outlives it. Throws StartError when it does not come up.
+ */
+export async function startControlPlane(options: {
+  dir: string;
+  port?: number;
+  signal?: AbortSignal;
+}): Promise<ControlPlane> {
+  const dir = resolve(options.dir);
+  mkdirSync(join(dir, 'pki'), { recursive: true, mode: 0o700 });
+  const port = options.port ?? (await freePort());
+  const [etcdPort, peerPort, managerPort, schedulerPort] = await freePorts(4);
+  const url = `https://127.0.0.1:${port}`;
+  const pki = join(dir, 'pki');
+  const tokens = identities(pki);
+  const [cert, key] = [join(pki, 'apiserver.crt'), join(pki, 'apiserver.key')];
+  dropExpiring(cert, key);
+  const processes: Supervised[] = [];
+  const stop = async () => {
+    // Backwards: nothing loses the server it depends on while it still runs.
+    for (const process of processes.reverse()) await process.stop();
+  };
+  try {
+    const etcd = await supervise({
+      name: 'etcd',
+      command: requireProgram('etcd'),
+      args: [
+        '--name=local',
+        `--data-dir=${join(dir, 'etcd')}`,
+        `--listen-client-urls=http://127.0.0.1:${etcdPort}`,
+        `--advertise-client-urls=http://127.0.0.1:${etcdPort}`,
+        `--listen-peer-urls=http://127.0.0.1:${peerPort}`,
+        `--initial-advertise-peer-urls=http://127.0.0.1:${peerPort}`,
+        `--initial-cluster=local=http://127.0.0.1:${peerPort}`,
+        '--auto-compaction-retention=1',
+        '--log-level=warn',
+      ],
+      dir,
+    });
+    processes.push(etcd);
+    const apiserver = await supervise({
+      name: 'kube-apiserver',
+      command: requireProgram('kube-apiserver'),
+      args: [
+        `--etcd-servers=http://127.0.0.1:${etcdPort}`,
+        '--bind-address=127.0.0.1',
+        '--advertise-address=127.0.0.1',
+        `--secure-port=${port}`,
+        // No certificate is given, so it signs one for itself and keeps it here.
+        `--cert-dir=${pki}`,
+        `--token-auth-file=${join(pki, 'tokens.csv')}`,
+        `--service-account-key-file=${join(pki, 'sa.key')}`,
+        `--service-account-signing-key-file=${join(pki, 'sa.key')}`,
+        `--service-account-issuer=${ISSUER}`,
+        '--authorization-mode=Node,RBAC',
+        '--enable-admission-plugins=NodeRestriction',
+        '--service-cluster-ip-range=10.0.0.0/24',
+        '--kubelet-preferred-address-types=InternalIP',
+        // 127.0.0.1 is refused as the address of the service `kubernetes`, and nothing here uses it.
+        '--endpoint-reconciler-type=none',
+      ],
+      dir,
+    });
+    processes.push(apiserver);
+    await apiserver.waitFor(() => isReady(port), 120_000, options.signal);
+    for (const name of Object.keys(IDENTITIES) as Identity[]) {
+      writeKubeconfig(join(pki, `${name}.kubeconfig`), url, readFileSync(cert), tokens[name]);
+    }
+    processes.push(
+      await supervise({
+        name: 'kube-controller-manager',
+        command: requireProgram('kube-controller-manager'),
+        args: [
+          `--kubeconfig=${join(pki, 'kube-controller-manager.kubeconfig')}`,
+          '--use-service-account-credentials',
+          `--service-account-private-key-file=${join(pki, 'sa.key')}`,
+          `--root-ca-file=${cert}`,
+          '--bind-address=127.0.0.1',
+          `--secure-port=${managerPort}`,
+          `--cert-dir=${join(pki, 'kube-controller-manager')}`,
+          '--leader-elect=false',
+        ],
+        dir,
+      }),
+      await supervise({
+        name: 'kube-scheduler',
+        command: requireProgram('kube-scheduler'),
+        args: [
+          `--kubeconfig=${join(pki, 'kube-scheduler.kubeconfig')}`,
+          `--authentication-kubeconfig=${join(pki, 'kube-scheduler.kubeconfig')}`,
+          `--authorization-kubeconfig=${join(pki, 'kube-scheduler.kubeconfig')}`,
+          '--bind-address=127.0.0.1',
+          `--secure-port=${schedulerPort}`,
+          `--cert-dir=${join(pki, 'kube-scheduler')}`,
+          '--leader-elect=false',
+        ],
+        dir,
+      }),
+    );
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    kubeconfig: join(pki, 'admin.kubeconfig'),
+    url,
+    processes,
+    nodeKubeconfig: join(pki, 'node.kubeconfig'),
+    certificate: { cert, key },
+    stop,
+  };
+}
+
+/** Tokens by identity, and the keys that sign service accounts' tokens; made once, so that they outlive a restart. */
+function identities(pki: string): Record<Identity, string> {
+  const names = Object.keys(IDENTITIES) as Identity[];
+  const file = join(pki, 'tokens.json');
+  if (!existsSync(file)) {
+    const made = Object.fromEntries(names.map(name => [name, randomBytes(24).toString('hex')]));
+    writeFileSync(file, JSON.stringify(made), { mode: 0o600 });
+  }
+  const tokens = JSON.parse(readFileSync(file, 'utf8')) as Record<Identity, string>;
+  const lines = names.map(name => {
+    const { user, groups } = IDENTITIES[name];
+    return `${tokens[name]},${user},${name}${groups.length > 0 ? `,"${groups.join(',')}"` : ''}`;
+  });
+  writeFileSync(join(pki, 'tokens.csv'), `${lines.join('\n')}\n`, { mode: 0o600 });
+  const key = join(pki, 'sa.key');
+  if (!existsSync(key)) {
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    writeFileSync(key, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+  }
+  return tokens;
+}
+
+/** Removes a serving certificate with less than a month to live; the API server then makes a new one. */
+function dropExpiring(cert: string, key: string): void {
+  if (!existsSync(cert)) return;
+  const ends = Date.parse(new X509Certificate(readFileSync(cert)).validTo);
+  if (ends > Date.now() + 30 * 86_400_000) return;
+  rmSync(cert);
+  rmSync(key, { force: true });
+}
+
+function writeKubeconfig(file: string, url: string, ca: Buffer, token: string): void {
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'ooni-local',
+    clusters: [{ name: 'ooni-local', cluster: { server: url, 'certificate-authority-data': ca.toString('base64') } }],
+    users: [{ name: 'ooni-local', user: { token } }],
+    contexts: [{ name: 'ooni-local', context: { cluster: 'ooni-local', user: 'ooni-local' } }],
+  };
+  writeFileSync(file, `${JSON.stringify(config, undefined, 2)}\n`, { mode: 0o600 });
+}
+
+/** Whether the API server serves. Anyone may read /readyz, so nothing secret goes to whoever holds the port. */
+function isReady(port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const call = request(
+      { host: '127.0.0.1', port, path: '/readyz', rejectUnauthorized: false, agent: false, timeout: 5000 },
+      response => {
+        response.resume();
+        resolve(response.statusCode === 200);
+      },
+    );
+    call.on('timeout', () => call.destroy());
+    call.on('error', () => resolve(false));
+    call.end();
+  });
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const ports = new Set<number>();
+  while (ports.size < count) ports.add(await freePort());
+  return [...ports];
+}

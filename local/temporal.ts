@@ -1,0 +1,65 @@
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { freePort, type Supervised, supervise } from './process.ts';
+import { requireProgram } from './programs.ts';
+
+export interface TemporalServer {
+  /** host:port of the frontend. */
+  readonly address: string;
+  /** Address of the web interface, or undefined without one. */
+  readonly uiUrl?: string;
+  readonly process: Supervised;
+  stop(): Promise<void>;
+}
+
+/**
+ * Temporal's development server, with namespace `default`. Workflows and schedules are kept in `<dir>/temporal.db`. Search attributes are
+ * registered by those who use them. Throws StartError when it does not come up.
+ *
+ * @param options.uiPort port of the web interface; absent: none is started
+ */
+export async function startTemporal(options: {
+  dir: string;
+  port?: number;
+  uiPort?: number;
+  signal?: AbortSignal;
+}): Promise<TemporalServer> {
+  const port = options.port ?? (await freePort());
+  const args = ['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port)];
+  args.push('--http-port', String(await freePort()), '--metrics-port', String(await freePort()));
+  args.push('--db-filename', join(options.dir, 'temporal.db'), '--log-level', 'warn');
+  args.push(
+    ...(options.uiPort === undefined ? ['--headless'] : ['--ui-ip', '127.0.0.1', '--ui-port', String(options.uiPort)]),
+  );
+  const server = await supervise({
+    name: 'temporal',
+    command: requireProgram('temporal'),
+    args,
+    dir: options.dir,
+    // The command line program would read its own settings file and account from the home directory.
+    env: { TEMPORAL_CONFIG_FILE: '/dev/null', TEMPORAL_ADDRESS: '', TEMPORAL_NAMESPACE: '' },
+  });
+  try {
+    await server.waitFor(() => accepts(port), 60_000, options.signal);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  return {
+    address: `127.0.0.1:${port}`,
+    ...(options.uiPort !== undefined && { uiUrl: `http://127.0.0.1:${options.uiPort}` }),
+    process: server,
+    stop: () => server.stop(),
+  };
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}

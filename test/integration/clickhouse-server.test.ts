@@ -1,0 +1,243 @@
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
+import { createClient } from '@clickhouse/client';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+
+const url = inject('clickhouseUrl');
+const database = 'clickhouse_server_test';
+const client = createClient({ url, database, log: { level: 127 as never } });
+
+/** One row of (UInt32, String) as RowBinary. */
+function row(number: number, value: string): Buffer {
+  const bytes = Buffer.from(value);
+  const head = Buffer.alloc(5);
+  head.writeUInt32LE(number);
+  head[4] = bytes.length;
+  return Buffer.concat([head, bytes]);
+}
+
+async function rows<T>(query: string, query_params: Record<string, unknown> = {}): Promise<T[]> {
+  const result = await client.query({ query, query_params, format: 'JSONEachRow' });
+  return result.json<T>();
+}
+
+/** A request written by hand, as other clients than Node's make it. */
+async function post(path: string, body: Buffer | string, headers: Record<string, string> = {}): Promise<Response> {
+  return fetch(new URL(path, url), { method: 'POST', body: body as string, headers });
+}
+
+beforeAll(async () => {
+  const admin = createClient({ url });
+  await admin.command({ query: `CREATE DATABASE IF NOT EXISTS ${database}` });
+  await admin.close();
+  await client.command({ query: 'CREATE TABLE pairs (a UInt32, b String) ENGINE = MergeTree ORDER BY a' });
+});
+
+afterAll(async () => {
+  await client.command({ query: `DROP DATABASE ${database}` });
+  await client.close();
+});
+
+describe('queries', () => {
+  test('answers ping', async () => {
+    expect(await client.ping()).toEqual({ success: true });
+  });
+
+  test('binds parameters whatever characters they hold', async () => {
+    const text = `quote ' backslash \\ tab \t line \n zero \0 ünï 🦉`;
+    const [bound] = await rows<object>('SELECT {s:String} AS s, {n:UInt32} AS n, {l:Array(String)} AS l', {
+      s: text,
+      n: 4294967295,
+      l: ["it's", 'a\\b', ''],
+    });
+    expect(bound).toEqual({ s: text, n: 4294967295, l: ["it's", 'a\\b', ''] });
+  });
+
+  test('takes parameters too long for a URL', async () => {
+    const list = Array.from({ length: 20_000 }, (_, index) => `value-${index}`);
+    const [bound] = await rows<{ n: string }>('SELECT length({l:Array(String)}) AS n', { l: list });
+    expect(Number(bound?.n)).toBe(20_000);
+  });
+
+  test('applies settings to one statement only', async () => {
+    const ask = (clickhouse_settings = {}) =>
+      client
+        .query({ query: "SELECT getSetting('max_block_size') AS n", clickhouse_settings, format: 'JSONEachRow' })
+        .then(result => result.json<{ n: number }>());
+    const before = await ask();
+    expect(await ask({ max_block_size: '1234' })).toEqual([{ n: 1234 }]);
+    expect(await ask()).toEqual(before);
+  });
+
+  test('serves every block of a long result once, in order', async () => {
+    const result = await client.query({ query: 'SELECT number FROM numbers(300000)', format: 'JSONEachRow' });
+    let next = 0;
+    for await (const batch of result.stream<{ number: number }>()) {
+      for (const item of batch) expect(Number(item.json().number)).toBe(next++);
+    }
+    expect(next).toBe(300_000);
+  });
+
+  test('serves formats with a head and an end whole', async () => {
+    const result = await client.query({ query: 'SELECT number FROM numbers(200000)', format: 'JSON' });
+    const { rows: count, data } = await result.json<{ number: number }>();
+    expect(count).toBe(200_000);
+    expect(data).toHaveLength(200_000);
+    const csv = await post('/?query=', 'SELECT number FROM numbers(200000) FORMAT CSVWithNames');
+    expect(csv.headers.get('x-clickhouse-format')).toBe('CSVWithNames');
+    const lines = (await csv.text()).trimEnd().split('\n');
+    expect(lines).toHaveLength(200_001);
+    expect(lines.filter(line => line === '"number"')).toHaveLength(1);
+  });
+
+  test('compresses answers when asked', async () => {
+    for (const encoding of ['gzip', 'zstd']) {
+      const response = await fetch(new URL('/?enable_http_compression=1', url), {
+        method: 'POST',
+        body: 'SELECT number FROM numbers(1000) FORMAT TSV',
+        headers: { 'accept-encoding': encoding },
+      });
+      expect(response.headers.get('content-encoding')).toBe(encoding);
+      expect((await response.text()).split('\n')).toHaveLength(1001);
+    }
+    const plain = await post('/', 'SELECT 1');
+    expect(plain.headers.get('content-encoding')).toBeNull();
+  });
+
+  test('runs statements side by side, each in its own database and settings', async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 24 }, async (_, index) => {
+        const response = await post(`/?param_i=${index}&max_block_size=${index + 1}`, '', {});
+        expect(response.status).toBe(400);
+        const query = "SELECT {i:UInt32}, getSetting('max_block_size'), currentDatabase()";
+        return (await post(`/?param_i=${index}&max_block_size=${index + 1}&database=${database}`, query)).text();
+      }),
+    );
+    expect(answers).toEqual(answers.map((_, index) => `${index}\t${index + 1}\t${database}\n`));
+  });
+
+  test('GET may not write', async () => {
+    const get = (query: string) => fetch(new URL(`/?database=${database}&query=${encodeURIComponent(query)}`, url));
+    expect(await (await get('SELECT 1 + 1')).text()).toBe('2\n');
+    const refused = await get("INSERT INTO pairs VALUES (1, 'x')");
+    expect(refused.headers.get('x-clickhouse-exception-code')).toBe('164');
+    expect(await refused.text()).toContain('READONLY');
+  });
+});
+
+describe('inserts', () => {
+  const count = async (table: string) => Number((await rows<{ n: string }>(`SELECT count() AS n FROM ${table}`))[0]?.n);
+
+  test('takes RowBinary as a stream and says how many rows were written', async () => {
+    await client.command({ query: 'CREATE TABLE binary AS pairs' });
+    // Values that look like SQL, and bytes that end a statement or a line, are rows all the same.
+    const values = ['', ';', '\n', "') FORMAT TSV\n", 'SETTINGS', '\0'];
+    const { summary } = await client.exec({
+      query: 'INSERT INTO binary (a, b) FORMAT RowBinary',
+      values: Readable.from(values.map((value, index) => row(index, value))),
+    });
+    expect(summary?.written_rows).toBe(String(values.length));
+    expect(await rows('SELECT a, b FROM binary ORDER BY a')).toEqual(values.map((b, a) => ({ a, b })));
+  });
+
+  test('takes the statement and binary rows in one body', async () => {
+    await client.command({ query: 'CREATE TABLE joined AS pairs' });
+    const many = Buffer.concat(Array.from({ length: 100_000 }, (_, index) => row(index, 'value')));
+    for (const [body, encoding] of [
+      [(data: Buffer) => data, undefined],
+      [(data: Buffer) => gzipSync(data), 'gzip'],
+      [(data: Buffer) => zstdCompressSync(data), 'zstd'],
+    ] as const) {
+      const statement = Buffer.concat([
+        Buffer.from(
+          `/* by hand */ INSERT INTO ${database}.joined (a, b) SETTINGS max_insert_threads=1 FORMAT RowBinary\n`,
+        ),
+        many,
+      ]);
+      const response = await post('/', body(statement), encoding ? { 'content-encoding': encoding } : {});
+      expect(await response.text()).toBe('');
+      expect(JSON.parse(response.headers.get('x-clickhouse-summary')!).written_rows).toBe('100000');
+    }
+    expect(await count('joined')).toBe(300_000);
+  });
+
+  test('takes rows as JSON, as SQL and from a SELECT', async () => {
+    await client.command({ query: 'CREATE TABLE other AS pairs' });
+    await client.insert({ table: 'other', values: [{ a: 1, b: "it's" }], format: 'JSONEachRow' });
+    await client.command({ query: "INSERT INTO other (a, b) VALUES (2, 'FORMAT TSV'), (3, 'x')" });
+    const { summary } = await client.command({
+      query: 'INSERT INTO other SELECT number + 4, toString(number) FROM numbers(5)',
+    });
+    expect(summary?.written_rows).toBe('5');
+    expect(await count('other')).toBe(8);
+  });
+
+  test('an empty body writes nothing', async () => {
+    const { summary } = await client.exec({
+      query: 'INSERT INTO pairs (a, b) FORMAT RowBinary',
+      values: Readable.from([]),
+    });
+    expect(summary?.written_rows).toBe('0');
+  });
+
+  test('writes nothing of a body that breaks off', async () => {
+    await client.command({ query: 'CREATE TABLE broken AS pairs' });
+    await expect(
+      client.exec({
+        query: 'INSERT INTO broken (a, b) FORMAT RowBinary',
+        values: Readable.from([row(1, 'whole'), row(2, 'cut').subarray(0, 6)]),
+      }),
+    ).rejects.toMatchObject({ code: '33', type: 'CANNOT_READ_ALL_DATA', message: expect.stringContaining('at row 2') });
+    expect(await count('broken')).toBe(0);
+  });
+});
+
+describe('errors', () => {
+  test.each([
+    ['SELECT * FROM nowhere', 404, '60', 'UNKNOWN_TABLE'],
+    ['SELECT FROM WHERE', 400, '62', 'SYNTAX_ERROR'],
+    ['SELECT {missing:String}', 400, '456', 'UNKNOWN_QUERY_PARAMETER'],
+    ["SELECT throwIf(1, 'no')", 500, '395', 'FUNCTION_THROW_IF_VALUE_IS_NON_ZERO'],
+  ])('%s', async (query, status, code, type) => {
+    const response = await post('/', query);
+    expect(response.status).toBe(status);
+    expect(response.headers.get('x-clickhouse-exception-code')).toBe(code);
+    expect(await response.text()).toMatch(
+      new RegExp(`^Code: ${code}\\. DB::Exception: .* \\(${type}\\) \\(version .*\\)\n$`, 's'),
+    );
+    await expect(client.query({ query }).then(result => result.text())).rejects.toMatchObject({ code });
+  });
+
+  test('an unknown setting, database or compression is named', async () => {
+    expect(await (await post('/?no_such_setting=1', 'SELECT 1')).text()).toContain('no_such_setting');
+    expect(await (await post('/?database=nowhere', 'SELECT 1')).text()).toContain('UNKNOWN_DATABASE');
+    expect(await (await post('/', 'SELECT 1', { 'content-encoding': 'lz4' })).text()).toContain('lz4');
+    expect((await post('/nowhere', 'SELECT 1')).status).toBe(404);
+  });
+
+  test('an error behind the first block ends the stream with the server’s message', async () => {
+    const query = 'SELECT throwIf(number = 500000) FROM numbers(1000000)';
+    const result = await client.query({ query, format: 'JSONEachRow' });
+    await expect(result.json()).rejects.toMatchObject({ code: '395' });
+  });
+
+  test('a client that leaves ends its query and blocks nobody', async () => {
+    for (let index = 0; index < 12; index++) {
+      const abort = new AbortController();
+      const result = await client.query({
+        query: 'SELECT number, randomPrintableASCII(100) FROM numbers(1000000000)',
+        format: 'TabSeparated',
+        abort_signal: abort.signal,
+      });
+      abort.abort();
+      result.close();
+    }
+    expect(await rows('SELECT 1 AS n')).toEqual([{ n: 1 }]);
+  });
+});
+
+test('command results may be read as text', async () => {
+  const { stream } = await client.exec({ query: 'SELECT 1 + 1' });
+  expect(await text(stream)).toBe('2\n');
+});

@@ -1,0 +1,56 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { startClickHouse } from '../../local/clickhouse.ts';
+import { startControlPlane } from '../../local/control-plane.ts';
+import { obtainPrograms } from '../../local/programs.ts';
+import { startTemporal } from '../../local/temporal.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** http://127.0.0.1:port of a ClickHouse server; each test file makes a database of its own. */
+    clickhouseUrl: string;
+    /** host:port of a Temporal server with namespace `default`; each test file has task queues and ids of its own. */
+    temporalAddress: string;
+    /** Path of an administrator's kubeconfig; each test file makes namespaces of its own. */
+    kubeconfig: string;
+    /** Path of the kubeconfig of node `local`, which no server plays until a test does. */
+    nodeKubeconfig: string;
+    /** Directory of the control plane's serving certificate (apiserver.crt, apiserver.key). */
+    certificateDir: string;
+  }
+}
+
+/** Starts the real servers the integration and fault tests use, on free ports with fresh data, and stops them behind the last test. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  await obtainPrograms();
+  const dir = mkdtempSync(join(tmpdir(), 'ooni-test-'));
+  const started = await Promise.allSettled([
+    startClickHouse({ dir: join(dir, 'clickhouse') }),
+    startTemporal({ dir: join(dir, 'temporal') }),
+    startControlPlane({ dir: join(dir, 'kubernetes') }),
+  ]);
+  const stop = async () => {
+    await Promise.all(started.map(server => (server.status === 'fulfilled' ? server.value.stop() : undefined)));
+    rmSync(dir, { recursive: true, force: true });
+  };
+  const failed = started.find(server => server.status === 'rejected');
+  if (failed) {
+    await stop();
+    throw failed.reason;
+  }
+  const [clickhouse, temporal, kubernetes] = started.map(
+    server => (server as PromiseFulfilledResult<unknown>).value,
+  ) as [
+    Awaited<ReturnType<typeof startClickHouse>>,
+    Awaited<ReturnType<typeof startTemporal>>,
+    Awaited<ReturnType<typeof startControlPlane>>,
+  ];
+  project.provide('clickhouseUrl', clickhouse.url);
+  project.provide('temporalAddress', temporal.address);
+  project.provide('kubeconfig', kubernetes.kubeconfig);
+  project.provide('nodeKubeconfig', kubernetes.nodeKubeconfig);
+  project.provide('certificateDir', join(dir, 'kubernetes', 'pki'));
+  return stop;
+}
