@@ -1,0 +1,196 @@
+import {
+  QueryNotRegisteredError,
+  QueryRejectedError,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
+} from '@temporalio/client';
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import {
+  BACKFILL_MESSAGES,
+  type BackfillInput,
+  type BackfillProgress,
+  PRIORITIES,
+  QUEUES,
+  WORKFLOWS,
+} from '../../worker/contract.ts';
+import type { Temporal } from './connection.ts';
+import { TemporalRejected, TemporalUnavailable } from './errors.ts';
+
+/** How a workflow ended, in Temporal's word: COMPLETED, FAILED, TERMINATED, CANCELLED, TIMED_OUT. */
+export type Ending = string;
+
+/** The coordinator of a Backfill, as Temporal knows it. */
+export type BackfillState =
+  | { readonly state: 'absent' }
+  | {
+      readonly state: 'running';
+      /** Milliseconds since 1970. */
+      readonly startedAt: number;
+      /** The attempt it was started with; `progress.attempt` is what it works on. */
+      readonly attempt: number;
+      /** Absent when no worker answered in time: what it has done so far is unknown, that it runs is not. */
+      readonly progress?: BackfillProgress;
+    }
+  | {
+      readonly state: 'ended';
+      readonly startedAt: number;
+      readonly endedAt: number;
+      readonly attempt: number;
+      readonly ending: Ending;
+      /** What it returned; absent when it did not return but failed, timed out, or was ended by hand. */
+      readonly result?: BackfillProgress;
+      readonly message: string;
+    };
+
+/** A worker answers within milliseconds; after this nobody is there to answer. */
+const ANSWER = 4_000;
+
+/** Looks up a backfill's workflow, its progress or its result. Throws the errors of `Temporal.call`. */
+export function observeBackfill(temporal: Temporal, workflowID: string): Promise<BackfillState> {
+  return temporal.call(`looking up workflow ${workflowID}`, async client => {
+    const handle = client.workflow.getHandle(workflowID);
+    const found = await handle.describe().catch(undefinedWhen(error => error instanceof WorkflowNotFoundError));
+    if (!found) return { state: 'absent' };
+    const attempt = typeof found.memo?.attempt === 'number' ? found.memo.attempt : 1;
+    // A run that was continued began with the first of the chain.
+    const startedAt =
+      (typeof found.memo?.startedAt === 'number' ? found.memo.startedAt : undefined) ?? found.startTime.getTime();
+    if (found.status.name === 'RUNNING') {
+      return { state: 'running', startedAt, attempt, progress: await queryProgress(temporal, workflowID) };
+    }
+    const common = {
+      state: 'ended',
+      startedAt,
+      endedAt: (found.closeTime ?? found.startTime).getTime(),
+      attempt,
+    } as const;
+    try {
+      const run = client.workflow.getHandle(workflowID, found.runId, { followRuns: false });
+      return { ...common, ending: found.status.name, result: (await run.result()) as BackfillProgress, message: '' };
+    } catch (error) {
+      if (!(error instanceof WorkflowFailedError)) throw error;
+      return { ...common, ending: found.status.name, message: error.cause?.message ?? error.message };
+    }
+  });
+}
+
+async function queryProgress(temporal: Temporal, workflowID: string): Promise<BackfillProgress | undefined> {
+  try {
+    return await temporal.call(
+      `asking workflow ${workflowID} for its progress`,
+      client => client.workflow.getHandle(workflowID).query<BackfillProgress>(BACKFILL_MESSAGES.progress),
+      ANSWER,
+    );
+  } catch (error) {
+    // No worker, or one that has not got so far: unknown, which is not a failure.
+    if (
+      error instanceof TemporalUnavailable ||
+      error instanceof TemporalRejected ||
+      error instanceof QueryNotRegisteredError ||
+      error instanceof QueryRejectedError ||
+      error instanceof WorkflowNotFoundError
+    ) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+const KEYS = {
+  installation: defineSearchAttributeKey('OoniInstallation', SearchAttributeType.KEYWORD),
+  filter: defineSearchAttributeKey('OoniFilter', SearchAttributeType.KEYWORD),
+  backfill: defineSearchAttributeKey('OoniBackfill', SearchAttributeType.KEYWORD),
+};
+
+/**
+ * Starts the workflow of a backfill. Exactly one comes of it, however often and by whomever it is called: the first start of an id
+ * is refused by Temporal when there was one ever; `again` starts one anew after the last has ended, never beside a running one.
+ */
+export function startBackfill(
+  temporal: Temporal,
+  workflowID: string,
+  input: BackfillInput,
+  again: boolean,
+): Promise<void> {
+  return temporal.call(`starting workflow ${workflowID}`, async client => {
+    try {
+      await client.workflow.start(WORKFLOWS.backfill, {
+        workflowId: workflowID,
+        taskQueue: QUEUES.workflows,
+        args: [input],
+        workflowIdReusePolicy: again ? 'ALLOW_DUPLICATE' : 'REJECT_DUPLICATE',
+        workflowIdConflictPolicy: 'FAIL',
+        priority: { priorityKey: PRIORITIES.backfill },
+        memo: { attempt: input.attempt, startedAt: Date.now() },
+        typedSearchAttributes: [
+          { key: KEYS.installation, value: input.installation },
+          { key: KEYS.filter, value: input.filterID },
+          { key: KEYS.backfill, value: workflowID },
+        ],
+      });
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    }
+  });
+}
+
+export type BackfillMessage =
+  | { readonly name: 'pause' | 'resume' }
+  | { readonly name: 'resize'; readonly maxActiveRuns: number }
+  | { readonly name: 'cancel'; readonly mode: 'Drain' | 'Now' }
+  | { readonly name: 'retryFailed'; readonly attempt: number };
+
+const argumentOf = (message: BackfillMessage): unknown[] => {
+  if (message.name === 'resize') return [message.maxActiveRuns];
+  if (message.name === 'cancel') return [message.mode];
+  if (message.name === 'retryFailed') return [message.attempt];
+  return [];
+};
+
+/**
+ * Tells a running backfill what should be. `key` names the wish: the same key twice is one update to Temporal. Returns whether it was
+ * taken; false when the workflow has ended meanwhile. Throws TemporalUnavailable when no worker answered (say it again),
+ * TemporalRejected when the workflow refused.
+ */
+export function tellBackfill(
+  temporal: Temporal,
+  workflowID: string,
+  message: BackfillMessage,
+  key: string,
+): Promise<boolean> {
+  const doing = `telling workflow ${workflowID} to ${message.name}`;
+  return temporal.call(
+    doing,
+    async client => {
+      try {
+        await client.workflow.getHandle(workflowID).executeUpdate<void, [unknown]>(BACKFILL_MESSAGES[message.name], {
+          args: argumentOf(message) as [unknown],
+          updateId: `${message.name}-${key}`,
+        });
+        return true;
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return false;
+        if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
+          throw new TemporalUnavailable(`${doing}: no worker answered; is there a WorkerPool that takes Workflows?`, {
+            cause: error,
+          });
+        }
+        if (error instanceof WorkflowUpdateFailedError) {
+          throw new TemporalRejected(`${doing}: ${error.cause?.message ?? error.message}`, { cause: error });
+        }
+        throw error;
+      }
+    },
+    ANSWER,
+  );
+}
+
+function undefinedWhen(expected: (error: unknown) => boolean): (error: unknown) => undefined {
+  return error => {
+    if (expected(error)) return undefined;
+    throw error;
+  };
+}

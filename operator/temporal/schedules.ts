@@ -1,0 +1,199 @@
+import { randomUUID } from 'node:crypto';
+import { msToTs } from '@temporalio/common/lib/time.js';
+// A CommonJS package whose names Node cannot see from outside
+import protobuf, { type temporal as proto } from '@temporalio/proto';
+import { PRIORITIES, QUEUES, type ScheduledRunInput, WORKFLOWS } from '../../worker/contract.ts';
+import type { Temporal } from './connection.ts';
+import { isAlreadyExists, isNotFound } from './errors.ts';
+import { fromPayload, milliseconds, textOf, toKeyword, toPayload } from './payload.ts';
+
+const { ScheduleOverlapPolicy, WorkflowExecutionStatus } = protobuf.temporal.api.enums.v1;
+const OVERLAP = {
+  Allow: ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL,
+  Skip: ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_SKIP,
+  Buffer: ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_BUFFER_ALL,
+} as const;
+
+/** What a PipelineSchedule asks of Temporal. Two equal requests are one: `hash` covers everything but the paused state. */
+export interface ScheduleRequest {
+  readonly id: string;
+  /** Base of the ids of the workflows it starts. */
+  readonly launchID: string;
+  readonly hash: string;
+  readonly ownerUID: string;
+  readonly cron: string;
+  readonly timeZone: string;
+  readonly overlap: keyof typeof OVERLAP;
+  /** Seconds. */
+  readonly catchUpWindow: number;
+  readonly input: ScheduledRunInput;
+}
+
+/** Whether a schedule is paused, and the note that whoever paused it left. */
+export interface PauseState {
+  readonly paused: boolean;
+  readonly note: string;
+}
+
+/** A schedule as Temporal describes it. Cron lines come back compiled, so what was asked for is known by `hash` alone. */
+export interface ScheduleState extends PauseState {
+  /** UID of the PipelineSchedule it was made for; undefined: not made by an operator. */
+  readonly ownerUID?: string;
+  readonly hash?: string;
+  /** Milliseconds since 1970 of the next nominal firings. */
+  readonly nextFirings: readonly number[];
+  /** The last firings, oldest first. */
+  readonly recent: readonly { readonly at: number; readonly workflowID: string }[];
+  /** State of `limitedActions`, carried through updates: a person may have set it. */
+  readonly raw: proto.api.schedule.v1.IScheduleState;
+  readonly conflictToken: Uint8Array;
+}
+
+/** The schedule of that id, or undefined when there is none. Throws the errors of `Temporal.call`. */
+export function describeSchedule(temporal: Temporal, id: string): Promise<ScheduleState | undefined> {
+  return temporal.call(`describing schedule ${id}`, async client => {
+    const found = await client.workflowService
+      .describeSchedule({ namespace: temporal.namespace, scheduleId: id })
+      .catch(undefinedWhen(isNotFound));
+    if (!found) return undefined;
+    const memo = found.schedule?.action?.startWorkflow?.memo?.fields ?? {};
+    const state = found.schedule?.state ?? {};
+    return {
+      ownerUID: textOf(memo.ownerUID),
+      hash: textOf(memo.requestHash),
+      paused: state.paused === true,
+      note: state.notes ?? '',
+      nextFirings: (found.info?.futureActionTimes ?? []).flatMap(time => milliseconds(time) ?? []),
+      recent: (found.info?.recentActions ?? []).flatMap(action => {
+        const at = milliseconds(action.scheduleTime);
+        const workflowID = action.startWorkflowResult?.workflowId;
+        return at === undefined || !workflowID ? [] : [{ at, workflowID }];
+      }),
+      raw: state,
+      conflictToken: found.conflictToken ?? new Uint8Array(),
+    };
+  });
+}
+
+/** Creates the schedule. True when it was created, false when one of that id exists already (whose, `describeSchedule` tells). */
+export function createSchedule(temporal: Temporal, request: ScheduleRequest, pause: PauseState): Promise<boolean> {
+  return temporal.call(`creating schedule ${request.id}`, async client => {
+    const created = await client.workflowService
+      .createSchedule({
+        namespace: temporal.namespace,
+        scheduleId: request.id,
+        requestId: randomUUID(),
+        identity: 'ooni-operator',
+        schedule: { ...encode(request), state: { paused: pause.paused, notes: pause.note } },
+        searchAttributes: searchAttributes(request),
+      })
+      .catch(undefinedWhen(isAlreadyExists));
+    return created !== undefined;
+  });
+}
+
+/**
+ * Replaces what the schedule does and its paused state, provided that nobody has changed it since `seen`; otherwise throws
+ * TemporalConflict. The paused state is always carried along: an update without it would unpause silently.
+ */
+export async function updateSchedule(
+  temporal: Temporal,
+  request: ScheduleRequest,
+  pause: PauseState,
+  seen: ScheduleState,
+): Promise<void> {
+  await temporal.call(`updating schedule ${request.id}`, client =>
+    client.workflowService.updateSchedule({
+      namespace: temporal.namespace,
+      scheduleId: request.id,
+      schedule: { ...encode(request), state: { ...seen.raw, paused: pause.paused, notes: pause.note } },
+      conflictToken: seen.conflictToken,
+      requestId: randomUUID(),
+      identity: 'ooni-operator',
+    }),
+  );
+}
+
+/** Deletes the schedule; that there is none is as good. Runs it has started go on. */
+export async function deleteSchedule(temporal: Temporal, id: string): Promise<void> {
+  await temporal.call(`deleting schedule ${id}`, client =>
+    client.workflowService
+      .deleteSchedule({ namespace: temporal.namespace, scheduleId: id, identity: 'ooni-operator' })
+      .catch(undefinedWhen(isNotFound)),
+  );
+}
+
+function encode(request: ScheduleRequest): proto.api.schedule.v1.ISchedule {
+  return {
+    spec: { cronString: [request.cron], timezoneName: request.timeZone },
+    action: {
+      startWorkflow: {
+        workflowId: request.launchID,
+        workflowType: { name: WORKFLOWS.scheduledRun },
+        taskQueue: { name: QUEUES.workflows },
+        input: { payloads: [toPayload(request.input)] },
+        // The memo of the action, not of the schedule: only this one can be replaced by an update.
+        memo: { fields: { ownerUID: toPayload(request.ownerUID), requestHash: toPayload(request.hash) } },
+        searchAttributes: searchAttributes(request),
+        priority: { priorityKey: PRIORITIES.scheduled },
+      },
+    },
+    policies: {
+      overlapPolicy: OVERLAP[request.overlap],
+      catchupWindow: msToTs(request.catchUpWindow * 1000),
+    },
+  };
+}
+
+function searchAttributes(request: ScheduleRequest): proto.api.common.v1.ISearchAttributes {
+  return {
+    indexedFields: {
+      OoniInstallation: toKeyword(request.input.installation),
+      OoniFilter: toKeyword(request.input.filterID),
+    },
+  };
+}
+
+function undefinedWhen(expected: (error: unknown) => boolean): (error: unknown) => undefined {
+  return error => {
+    if (expected(error)) return undefined;
+    throw error;
+  };
+}
+
+export type LaunchState = 'Running' | 'Succeeded' | 'Failed' | 'Cancelled';
+
+/** A launching workflow that a schedule started. */
+export interface Launch {
+  readonly workflowID: string;
+  readonly scheduleID: string;
+  readonly state: LaunchState;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+}
+
+const LAUNCH_STATE: Partial<Record<number, LaunchState>> = {
+  [WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING]: 'Running',
+  [WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED]: 'Succeeded',
+  [WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED]: 'Cancelled',
+};
+
+/** At most this many launches are looked at in one go: with a hundred schedules, the last ten of each. */
+const PAGE = 1000;
+
+/** The newest launches of all schedules of an installation, newest first, in one visibility request. */
+export function listLaunches(temporal: Temporal, installation: string): Promise<Launch[]> {
+  return temporal.call('listing scheduled runs', async client => {
+    const page = await client.workflowService.listWorkflowExecutions({
+      namespace: temporal.namespace,
+      pageSize: PAGE,
+      query: `OoniInstallation = '${installation}' AND WorkflowType = '${WORKFLOWS.scheduledRun}' AND ExecutionStatus != 'ContinuedAsNew'`,
+    });
+    return (page.executions ?? []).map(one => ({
+      workflowID: one.execution?.workflowId ?? '',
+      scheduleID: String(fromPayload(one.searchAttributes?.indexedFields?.TemporalScheduledById) ?? ''),
+      state: LAUNCH_STATE[one.status ?? 0] ?? 'Failed',
+      startedAt: milliseconds(one.startTime) ?? 0,
+    }));
+  });
+}
