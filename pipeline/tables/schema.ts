@@ -230,6 +230,8 @@ export const ANALYSIS_WEB_MEASUREMENT = {
     ['top_tls_rule_id', 'LowCardinality(String)'],
     ['probe_id', 'FixedString(64)'],
     ['analysis_rules_version', 'UInt16'],
+    // Of the block page fingerprints the verdict was made with; empty when the table was loaded by the Python pipeline.
+    ['fingerprints_version', 'LowCardinality(String)'],
     GENERATION_COLUMN,
   ],
   engine: REPLACING,
