@@ -1,0 +1,45 @@
+import type { EventsV1Event, V1Deployment, V1Lease, V1Pod } from '@kubernetes/client-node';
+import { defineResource, type KubeObject } from './resource.ts';
+
+/** A generated model as JSON carries it: the models say Date where the wire has text. */
+export type Wire<T> = T extends Date
+  ? string
+  : T extends readonly (infer Item)[]
+    ? Wire<Item>[]
+    : T extends object
+      ? { [Field in keyof T]: Wire<T[Field]> }
+      : T;
+
+/** A built-in kind with our metadata, whose name is always there. */
+export type Builtin<T> = Omit<Wire<T>, 'metadata' | 'apiVersion' | 'kind'> & KubeObject;
+
+export type Deployment = Builtin<V1Deployment>;
+export type Pod = Builtin<V1Pod>;
+export type Lease = Builtin<V1Lease>;
+export type Event = Builtin<EventsV1Event>;
+
+export const DEPLOYMENTS = defineResource<Deployment>({
+  group: 'apps',
+  version: 'v1',
+  plural: 'deployments',
+  kind: 'Deployment',
+  namespaced: true,
+});
+
+export const PODS = defineResource<Pod>({ group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true });
+
+export const LEASES = defineResource<Lease>({
+  group: 'coordination.k8s.io',
+  version: 'v1',
+  plural: 'leases',
+  kind: 'Lease',
+  namespaced: true,
+});
+
+export const EVENTS = defineResource<Event>({
+  group: 'events.k8s.io',
+  version: 'v1',
+  plural: 'events',
+  kind: 'Event',
+  namespaced: true,
+});

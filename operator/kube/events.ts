@@ -1,0 +1,140 @@
+import { hostname } from 'node:os';
+import { EVENTS } from './builtin.ts';
+import type { Client } from './client.ts';
+import { NotFoundError } from './errors.ts';
+import type { Instruments } from './instruments.ts';
+import { microTime } from './lease.ts';
+import { apiVersionOf, type Resource, type Stored } from './resource.ts';
+
+/** What happened to an object, for people. */
+export interface EventNote {
+  readonly type: 'Normal' | 'Warning';
+  /** CamelCase word for machines, the reason of a condition as a rule. */
+  readonly reason: string;
+  /** What we did or tried, as "Schedule". */
+  readonly action: string;
+  /** A sentence; cut at 1,024 characters, which is what the API server takes. */
+  readonly note: string;
+}
+
+/** A written Event and how often its like was told since. */
+interface Series {
+  name: string;
+  count: number;
+  told: number;
+  at: number;
+  writing: Promise<void> | undefined;
+}
+
+/** The like of an event within this time is counted on the first instead of being written again. Events live for an hour. */
+const SERIES_AGE = 600_000;
+/** Series remembered; the oldest is forgotten first. */
+const SERIES_KEPT = 4_096;
+/** Writes under way; more are dropped and counted: events must not pile up when the API server is slow. */
+const WRITES = 100;
+
+/**
+ * Writes Kubernetes Events, which `kubectl describe` shows. Record transitions, never a state that goes on. Repeated events become a series
+ * on one object. Recording returns at once and never fails a reconciliation: what cannot be written is counted and logged.
+ */
+export class EventRecorder {
+  readonly #client: Client;
+  readonly #controller: string;
+  readonly #instruments: Instruments;
+  readonly #instance = hostname();
+  readonly #series = new Map<string, Series>();
+  readonly #writing = new Set<Promise<void>>();
+  #serial = 0;
+
+  /** `controller`: who reports, as "pipeline.ooni.org/operator". */
+  constructor(client: Client, controller: string, instruments: Instruments) {
+    this.#client = client;
+    this.#controller = controller;
+    this.#instruments = instruments;
+  }
+
+  record(resource: Resource, object: Stored, event: EventNote): void {
+    const { clock, metrics, log } = this.#instruments;
+    const key = JSON.stringify([object.metadata.uid, event.type, event.reason, event.action, event.note]);
+    const known = this.#series.get(key);
+    this.#series.delete(key);
+    const current = known && clock.monotonic() - known.at < SERIES_AGE;
+    const series: Series = current
+      ? known
+      : { name: this.#nextName(object), count: 0, told: 0, at: clock.monotonic(), writing: undefined };
+    series.count++;
+    series.at = clock.monotonic();
+    this.#series.set(key, series);
+    if (this.#series.size > SERIES_KEPT) this.#series.delete(this.#series.keys().next().value as string);
+    // What is told while a write is under way goes out together when it has ended.
+    if (series.writing) return;
+    if (this.#writing.size >= WRITES) {
+      metrics.eventsFailed.inc();
+      log.warn({ reason: event.reason }, 'too many events under way, one dropped');
+      return;
+    }
+    const writing = this.#write(resource, object, event, series).finally(() => {
+      series.writing = undefined;
+      this.#writing.delete(writing);
+    });
+    series.writing = writing;
+    this.#writing.add(writing);
+  }
+
+  /** Resolves when what was recorded so far has been written or given up: before the lease is released. */
+  async flush(): Promise<void> {
+    await Promise.all(this.#writing);
+  }
+
+  async #write(resource: Resource, object: Stored, event: EventNote, series: Series): Promise<void> {
+    const { clock, metrics, log } = this.#instruments;
+    const { namespace = 'default', name, uid, resourceVersion } = object.metadata;
+    while (series.told < series.count) {
+      const count = series.count;
+      const now = microTime(clock.now());
+      try {
+        if (series.told === 0) {
+          await this.#client.create(EVENTS, {
+            metadata: { name: series.name, namespace },
+            eventTime: now,
+            type: event.type,
+            reason: event.reason,
+            action: event.action,
+            note: event.note.length > 1024 ? `${event.note.slice(0, 1023)}…` : event.note,
+            reportingController: this.#controller,
+            reportingInstance: this.#instance,
+            regarding: {
+              apiVersion: apiVersionOf(resource),
+              kind: resource.kind,
+              namespace: object.metadata.namespace,
+              name,
+              uid,
+              resourceVersion,
+            },
+            series: count > 1 ? { count, lastObservedTime: now } : undefined,
+          });
+        } else {
+          const patch = { series: { count, lastObservedTime: now } };
+          await this.#client.patch(EVENTS, { namespace, name: series.name }, patch);
+        }
+        series.told = count;
+      } catch (error) {
+        if (error instanceof NotFoundError && series.told > 0) {
+          // The Event has expired on the server: the series begins anew.
+          series.name = this.#nextName(object);
+          series.count -= series.told;
+          series.told = 0;
+          continue;
+        }
+        metrics.eventsFailed.inc();
+        log.warn({ reason: event.reason, error: (error as Error).message }, 'event could not be written');
+        return;
+      }
+    }
+  }
+
+  #nextName(object: Stored): string {
+    const serial = BigInt(this.#instruments.clock.now()) * 1_000_000n + BigInt(this.#serial++ % 1_000_000);
+    return `${object.metadata.name.slice(0, 230)}.${serial.toString(16)}`;
+  }
+}

@@ -1,0 +1,100 @@
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Registry } from 'prom-client';
+
+/** One thing to check: undefined when it is well, else a sentence. */
+export type Check = () => string | undefined;
+
+export interface HealthOptions {
+  /** `host:port`; port 0 takes a free one. */
+  readonly address: string;
+  readonly registry: Registry;
+  /** Each failing one makes /healthz answer 500, after which the kubelet restarts us: only what a restart can cure. */
+  readonly live: Readonly<Record<string, Check>>;
+  /** Each failing one makes /readyz answer 500. */
+  readonly ready: Readonly<Record<string, Check>>;
+}
+
+export interface HealthServer {
+  /** URL of the server, with the port it got. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** An address that cannot be listened on: says which and why. */
+export class HealthAddressError extends Error {
+  override name = 'HealthAddressError';
+}
+
+/** Serves /healthz, /readyz and /metrics. The body names each check, `[+]` well or `[-]` with its sentence, as the API server's do. */
+export async function serveHealth(options: HealthOptions): Promise<HealthServer> {
+  const { address, registry, live, ready } = options;
+  const server = createServer((request, response) => {
+    const path = request.url?.split('?')[0];
+    if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, 'only GET\n');
+    switch (path) {
+      case '/healthz':
+      case '/livez':
+        return report(response, live);
+      case '/readyz':
+        return report(response, ready);
+      case '/metrics':
+        registry.metrics().then(
+          text => answer(response, 200, text, registry.contentType),
+          error => answer(response, 500, `${(error as Error).message}\n`),
+        );
+        return;
+      default:
+        return answer(response, 404, 'paths: /healthz /readyz /metrics\n');
+    }
+  });
+  const { host, port } = parseAddress(address);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', error => {
+      reject(new HealthAddressError(`health address ${address}: ${error.message}`, { cause: error }));
+    });
+    server.listen(port, host, resolve);
+  });
+  const bound = server.address() as AddressInfo;
+  const shown = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
+  return {
+    url: `http://${shown}:${bound.port}`,
+    async stop() {
+      server.closeAllConnections();
+      await new Promise<void>(resolve => server.close(() => resolve()));
+    },
+  };
+}
+
+function report(response: ServerResponse, checks: Readonly<Record<string, Check>>): void {
+  let status = 200;
+  const lines = Object.entries(checks).map(([name, check]) => {
+    const wrong = outcome(check);
+    if (wrong === undefined) return `[+] ${name}`;
+    status = 500;
+    return `[-] ${name}: ${wrong}`;
+  });
+  answer(response, status, `${[...lines, status === 200 ? 'ok' : 'failed'].join('\n')}\n`);
+}
+
+/** A check that throws is a check that failed. */
+function outcome(check: Check): string | undefined {
+  try {
+    return check();
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+function answer(response: ServerResponse, status: number, body: string, type = 'text/plain; charset=utf-8'): void {
+  response.writeHead(status, { 'content-type': type }).end(body);
+}
+
+function parseAddress(address: string): { host: string; port: number } {
+  const colon = address.lastIndexOf(':');
+  const port = Number(address.slice(colon + 1));
+  if (colon < 0 || address.slice(colon + 1) === '' || !Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new HealthAddressError(`health address "${address}": write host:port, as 0.0.0.0:8080`);
+  }
+  return { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port };
+}

@@ -1,0 +1,291 @@
+import { Agent, DecoratorHandler, type Dispatcher, ProxyAgent, errors as undici } from 'undici';
+import { backoff, type Clock, linked, sleep, systemClock } from './clock.ts';
+import type { Connection, ConnectionSource } from './config.ts';
+import { errorFor, KubeError, retryAfter, type StatusBody, TooManyRequestsError, UnreachableError } from './errors.ts';
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  /** Default application/json. */
+  readonly contentType?: string;
+  /** Milliseconds for everything, repetitions included; default 30,000. Of a stream: until its headers have come. */
+  readonly timeout?: number;
+  readonly signal?: AbortSignal;
+  /** Called at the last moment before bytes go out, on every attempt; what it throws is thrown and nothing is sent. */
+  readonly beforeSend?: () => void;
+}
+
+/** Called once for each answer and each failure to get one (`status` 0). */
+export type HttpObserver = (method: string, status: number) => void;
+
+interface Connected {
+  readonly connection: Connection;
+  readonly dispatcher: Dispatcher;
+  /** Monotonic time of reading. */
+  readonly at: number;
+}
+
+const TIMEOUT = 30_000;
+/** Credentials are read anew this often, as client-go does with token files. */
+const CREDENTIALS_AGE = 60_000;
+/** Longest line of a watch. etcd takes objects of 1.5 MB; JSON with escapes may be some times that. */
+const LONGEST_LINE = 32 * 1024 * 1024;
+
+/**
+ * HTTP to one API server over one dispatcher, so that connections are shared: a few for calls, one for each watch.
+ * (client-node makes a dispatcher per request: 500 calls, 500 TLS handshakes.)
+ *
+ * A request is repeated by itself only where that is safe: after 401 once with credentials read anew, after 429 (the server did
+ * nothing) when Retry-After ends before the deadline, and a read once after a broken connection.
+ */
+export class Http {
+  readonly #source: ConnectionSource;
+  readonly #clock: Clock;
+  readonly #observe: HttpObserver;
+  readonly #userAgent: string;
+  #connected: Connected | undefined;
+  #reading: Promise<Connected> | undefined;
+  #dispatcher: { tls: string; dispatcher: Dispatcher } | undefined;
+
+  constructor(source: ConnectionSource, options: { clock?: Clock; observe?: HttpObserver; userAgent?: string } = {}) {
+    this.#source = source;
+    this.#clock = options.clock ?? systemClock;
+    this.#observe = options.observe ?? (() => {});
+    this.#userAgent = options.userAgent ?? 'ooni-pipeline';
+  }
+
+  /** Namespace of the context or the pod. */
+  async namespace(): Promise<string> {
+    return (await this.#connect()).connection.namespace;
+  }
+
+  /**
+   * The decoded JSON answer. Throws the class of errors.ts that fits; the signal's reason when it aborts.
+   */
+  async request<T>(request: HttpRequest): Promise<T> {
+    const name = `${request.method} ${request.path}`;
+    const timeout = request.timeout ?? TIMEOUT;
+    const deadline = this.#clock.monotonic() + timeout;
+    const { controller, unlink } = linked(request.signal);
+    const cancel = this.#clock.after(timeout, () =>
+      controller.abort(new UnreachableError(name, `no answer within ${timeout / 1000} s`)),
+    );
+    let refreshed = false;
+    let reset = false;
+    try {
+      for (let failures = 1; ; failures++) {
+        try {
+          const response = await this.#send(request, controller.signal);
+          const text = await response.body.text();
+          if (response.statusCode < 300) return JSON.parse(text) as T;
+          throw answerOf(name, response, text);
+        } catch (caught) {
+          controller.signal.throwIfAborted();
+          const error = connectionError(name, caught);
+          if (error.status === 401 && !refreshed) {
+            refreshed = true;
+            this.#connected = undefined;
+          } else if (error.status === 0 && request.method === 'GET' && !reset) {
+            reset = true;
+          } else if (error instanceof TooManyRequestsError) {
+            const wait = Math.max(error.after, backoff(this.#clock, failures, 100, 10_000));
+            if (this.#clock.monotonic() + wait >= deadline) throw error;
+            await sleep(this.#clock, wait, controller.signal);
+          } else {
+            throw error;
+          }
+        }
+      }
+    } finally {
+      cancel();
+      unlink();
+    }
+  }
+
+  /**
+   * Lines of a streamed answer (a watch), until the server ends it. `idle`: milliseconds without a byte after which the connection is
+   * taken for dead and UnreachableError thrown; TCP alone would notice after hours, or never behind a proxy.
+   */
+  async *lines(request: HttpRequest & { readonly idle: number }): AsyncGenerator<string, void, void> {
+    const name = `${request.method} ${request.path}`;
+    const { controller, unlink } = linked(request.signal);
+    const limit = (ms: number, message: string) =>
+      this.#clock.after(ms, () => controller.abort(new UnreachableError(name, message)));
+    const timeout = request.timeout ?? TIMEOUT;
+    let cancel = limit(timeout, `no answer within ${timeout / 1000} s`);
+    try {
+      let response = await this.#send(request, controller.signal);
+      if (response.statusCode === 401) {
+        await response.body.dump();
+        this.#connected = undefined;
+        response = await this.#send(request, controller.signal);
+      }
+      if (response.statusCode >= 300) throw answerOf(name, response, await response.body.text());
+      const decoder = new TextDecoder();
+      let parts: string[] = [];
+      let length = 0;
+      for await (const chunk of response.body as AsyncIterable<Buffer>) {
+        cancel();
+        cancel = limit(request.idle, `silent for ${request.idle / 1000} s`);
+        const text = decoder.decode(chunk, { stream: true });
+        let start = 0;
+        for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
+          parts.push(text.slice(start, end));
+          const line = parts.length === 1 ? (parts[0] as string) : parts.join('');
+          parts = [];
+          length = 0;
+          start = end + 1;
+          if (line) yield line;
+        }
+        if (start < text.length) {
+          parts.push(text.slice(start));
+          length += text.length - start;
+          if (length > LONGEST_LINE)
+            throw new UnreachableError(name, `sent a line longer than ${LONGEST_LINE} characters`);
+        }
+      }
+      if (length > 0) throw new UnreachableError(name, 'ended in the middle of a line');
+    } catch (caught) {
+      controller.signal.throwIfAborted();
+      throw connectionError(name, caught);
+    } finally {
+      cancel();
+      unlink();
+      // Whoever stops reading early must not leave the connection open.
+      controller.abort();
+    }
+  }
+
+  /** Closes the connections after the requests under way. */
+  async close(): Promise<void> {
+    const dispatcher = this.#dispatcher?.dispatcher;
+    this.#dispatcher = undefined;
+    this.#connected = undefined;
+    await dispatcher?.close();
+  }
+
+  async #send(request: HttpRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const { connection, dispatcher } = await this.#connect();
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(request.query ?? {})) {
+      if (value !== undefined) query.set(name, String(value));
+    }
+    const base = new URL(connection.server);
+    const search = query.size > 0 ? `?${query}` : '';
+    const headers: Record<string, string> = {
+      accept: 'application/json',
+      'user-agent': this.#userAgent,
+      ...connection.headers,
+    };
+    if (request.body !== undefined) headers['content-type'] = request.contentType ?? 'application/json';
+    signal.throwIfAborted();
+    try {
+      const response = await (request.beforeSend ? checking(dispatcher, request.beforeSend) : dispatcher).request({
+        origin: base.origin,
+        path: `${base.pathname.replace(/\/$/, '')}${request.path}${search}`,
+        method: request.method,
+        headers,
+        body: request.body === undefined ? undefined : JSON.stringify(request.body),
+        signal,
+      });
+      this.#observe(request.method, response.statusCode);
+      return response;
+    } catch (error) {
+      this.#observe(request.method, 0);
+      throw error;
+    }
+  }
+
+  /** The connection and its dispatcher, read anew when old. Callers at the same time share one reading. */
+  async #connect(): Promise<Connected> {
+    const known = this.#connected;
+    if (known && this.#clock.monotonic() - known.at < CREDENTIALS_AGE) return known;
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined;
+    });
+    try {
+      return await this.#reading;
+    } catch (error) {
+      // A credentials helper that fails for a moment must not stop us while the old credentials still work.
+      if (known) return known;
+      throw error;
+    }
+  }
+
+  async #read(): Promise<Connected> {
+    const connection = await this.#source();
+    const tls = JSON.stringify([connection.server, connection.tls, connection.proxy]);
+    if (this.#dispatcher?.tls !== tls) {
+      const old = this.#dispatcher?.dispatcher;
+      this.#dispatcher = { tls, dispatcher: dispatcherOf(connection) };
+      // Watches on the old certificate end when the server ends them; new ones use the new certificate.
+      void old?.close();
+    }
+    this.#connected = { connection, dispatcher: this.#dispatcher.dispatcher, at: this.#clock.monotonic() };
+    return this.#connected;
+  }
+}
+
+/**
+ * bodyTimeout 0: a quiet watch is no dead watch, `lines` has a watchdog of its own. keepAliveTimeout below the 90 s after which the API
+ * server closes idle connections, so that we close first and no request meets a closing socket.
+ */
+function dispatcherOf({ tls, proxy }: Connection): Dispatcher {
+  const options = {
+    bodyTimeout: 0,
+    headersTimeout: 0,
+    keepAliveTimeout: 60_000,
+    keepAliveMaxTimeout: 80_000,
+    connect: { ...tls, timeout: 10_000, keepAlive: true, keepAliveInitialDelay: 30_000 },
+  };
+  return proxy ? new ProxyAgent({ ...options, uri: proxy, requestTls: options.connect }) : new Agent(options);
+}
+
+/** The dispatcher with a check between the moment a connection is ready and the moment the request is written to it. */
+function checking(dispatcher: Dispatcher, check: () => void): Dispatcher {
+  return dispatcher.compose(dispatch => (options, handler) => {
+    const decorated: Dispatcher.DispatchHandler = new DecoratorHandler(handler);
+    const start = decorated.onRequestStart?.bind(decorated);
+    decorated.onRequestStart = (control, context) => {
+      start?.(control, context);
+      try {
+        check();
+      } catch (error) {
+        control.abort(error as Error);
+      }
+    };
+    return dispatch(options, decorated);
+  });
+}
+
+function answerOf(name: string, response: Dispatcher.ResponseData, text: string): KubeError {
+  let body: StatusBody;
+  try {
+    body = JSON.parse(text) as StatusBody;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    // Proxies and the server's own filters answer in plain text.
+    body = { message: `HTTP ${response.statusCode} ${text.slice(0, 200).trim()}`.trim() };
+  }
+  return errorFor(name, response.statusCode, body, retryAfter(response.headers['retry-after']));
+}
+
+/** What undici and the system throw for a broken connection, as UnreachableError; anything else goes on as it is. */
+function connectionError(name: string, error: unknown): KubeError {
+  if (error instanceof KubeError) return error;
+  if (error instanceof undici.UndiciError || error instanceof SyntaxError || isSystemError(error)) {
+    const { message, code } = error as Error & { code?: string };
+    const what = error instanceof SyntaxError ? 'answered with broken JSON' : message || code || 'connection failed';
+    return new UnreachableError(name, what, { cause: error });
+  }
+  throw error;
+}
+
+function isSystemError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error instanceof AggregateError && error.errors.some(isSystemError)) return true;
+  return typeof (error as NodeJS.ErrnoException).code === 'string';
+}

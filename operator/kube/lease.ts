@@ -1,0 +1,242 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { LEASES, type Lease } from './builtin.ts';
+import type { Client } from './client.ts';
+import { jittered, linked, sleep } from './clock.ts';
+import { ConflictError, KubeError } from './errors.ts';
+import type { Instruments } from './instruments.ts';
+import type { Stored } from './resource.ts';
+
+/** The lease is not ours, or might not be any more: nothing may be written. */
+export class LeaseLostError extends Error {
+  override name = 'LeaseLostError';
+}
+
+export interface LeaderLeaseOptions {
+  /** Writes the Lease itself; without the guard. */
+  readonly client: Client;
+  readonly namespace: string;
+  readonly name: string;
+  readonly instruments: Instruments;
+  /** Who we are; default host name and a random part, so that a restarted process is somebody else. */
+  readonly identity?: string;
+  /** Milliseconds; default 15,000: others may take the lease this long after they saw it renewed last. */
+  readonly duration?: number;
+  /** Milliseconds; default 10,000: we count ourselves out this long after our last renewal. Less than `duration`. */
+  readonly renewDeadline?: number;
+  /** Milliseconds between attempts; default 2,000. */
+  readonly retryPeriod?: number;
+}
+
+/**
+ * Leader election by a coordination.k8s.io Lease. No clock of another machine is ever compared with ours: a holder's lease has expired
+ * when *we* have watched it unchanged for its duration, and our own when *we* sent our last successful renewal `renewDeadline` ago,
+ * both by the monotonic clock. A paused holder thus finds itself out before its next write, whoever leads by then.
+ */
+export class LeaderLease {
+  readonly identity: string;
+  readonly #options: LeaderLeaseOptions;
+  readonly #duration: number;
+  readonly #deadline: number;
+  readonly #period: number;
+  /** Monotonic time at which our last successful renewal was sent; undefined while we do not hold. */
+  #renewed: number | undefined;
+  /** The Lease as last seen, and the monotonic time at which it was first seen so. */
+  #observed: { lease: Stored<Lease>; at: number } | undefined;
+
+  constructor(options: LeaderLeaseOptions) {
+    this.#options = options;
+    this.identity = options.identity ?? `${hostname()}_${randomUUID()}`;
+    this.#duration = options.duration ?? 15_000;
+    this.#deadline = options.renewDeadline ?? 10_000;
+    this.#period = options.retryPeriod ?? 2_000;
+    if (this.#deadline >= this.#duration || this.#period >= this.#deadline) {
+      throw new RangeError(
+        `lease ${options.name}: retryPeriod ${this.#period} < renewDeadline ${this.#deadline} < duration ${this.#duration} must hold`,
+      );
+    }
+    options.instruments.metrics.leader.set({ name: options.name }, 0);
+  }
+
+  /** True while we hold the lease and our last renewal is young enough. */
+  get held(): boolean {
+    return this.#renewed !== undefined && this.#remaining(this.#renewed) > 0;
+  }
+
+  /**
+   * The WriteGuard of every client that acts as leader. Throws LeaseLostError unless we hold; returns the milliseconds left until
+   * somebody else may hold, by which the write must have ended.
+   */
+  readonly assertHeld = (): number => {
+    const { name } = this.#options;
+    if (this.#renewed === undefined) throw new LeaseLostError(`lease ${name} is not held by this process`);
+    const left = this.#remaining(this.#renewed);
+    if (left <= 0) throw new LeaseLostError(`lease ${name} could not be renewed in time`);
+    return left + this.#duration - this.#deadline;
+  };
+
+  /** For the liveness check: what is wrong while we believe to lead and cannot renew. */
+  stalled(): string | undefined {
+    if (this.#renewed === undefined) return undefined;
+    const over = -this.#remaining(this.#renewed);
+    return over > this.#period
+      ? `lease ${this.#options.name} is ${Math.round(over / 1000)} s past its renew deadline`
+      : undefined;
+  }
+
+  /**
+   * Waits for the lease, then does `work` while renewing. When `signal` aborts, so does the signal of the work; after the work has
+   * returned the lease is released, and others take over at once. When the lease is lost, the work is aborted with LeaseLostError, and
+   * once it has returned that error is thrown: end the process, its state belongs to a former leader.
+   */
+  async hold(signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { log, metrics } = this.#options.instruments;
+    const { name } = this.#options;
+    if (!(await this.#acquire(signal))) return;
+    log.info({ lease: name, identity: this.identity }, 'leading');
+    metrics.leader.set({ name }, 1);
+    const { controller, unlink } = linked(signal);
+    const renewal = new AbortController();
+    const renewing = this.#keep(renewal.signal, error => controller.abort(error));
+    try {
+      await work(controller.signal);
+      if (controller.signal.reason instanceof LeaseLostError) throw controller.signal.reason;
+    } finally {
+      // Renewed until the work has stopped: its last writes still need the lease.
+      renewal.abort();
+      await renewing;
+      unlink();
+      await this.#release();
+      metrics.leader.set({ name }, 0);
+    }
+  }
+
+  /** False when the signal aborted first. */
+  async #acquire(signal: AbortSignal): Promise<boolean> {
+    const { clock, log } = this.#options.instruments;
+    let seen: string | undefined;
+    while (!signal.aborted) {
+      try {
+        if (await this.#attempt(signal)) return true;
+        const holder = this.#observed?.lease.spec?.holderIdentity;
+        if (holder !== seen) log.info({ lease: this.#options.name, holder }, 'standing by');
+        seen = holder;
+      } catch (error) {
+        if (signal.aborted) break;
+        if (!(error instanceof KubeError)) throw error;
+        log.warn({ lease: this.#options.name, error: error.message }, 'lease cannot be acquired, trying again');
+      }
+      await sleep(clock, jittered(clock, this.#period * 1.1, 0.1), signal).catch(() => {});
+    }
+    return false;
+  }
+
+  /** Renews until told to stop; gives up once, by `lost`, when the deadline has passed or somebody else holds. */
+  async #keep(signal: AbortSignal, lost: (error: LeaseLostError) => void): Promise<void> {
+    const { clock, log } = this.#options.instruments;
+    const { name } = this.#options;
+    while (!signal.aborted) {
+      const left = this.#remaining(this.#renewed ?? 0);
+      await sleep(clock, Math.max(0, Math.min(this.#period, left)), signal).catch(() => {});
+      if (signal.aborted) return;
+      try {
+        if (!this.held)
+          throw new LeaseLostError(`lease ${name} could not be renewed within ${this.#deadline / 1000} s`);
+        if (!(await this.#attempt(signal))) {
+          throw new LeaseLostError(`lease ${name} was taken by ${this.#observed?.lease.spec?.holderIdentity}`);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof LeaseLostError) {
+          this.#renewed = undefined;
+          log.error({ lease: name, reason: error.message }, 'no longer leading');
+          return lost(error);
+        }
+        log.warn({ lease: name, err: error }, 'lease cannot be renewed, trying again');
+      }
+    }
+  }
+
+  /** One try to take or renew. True when we hold now, false when somebody else does; throws when it is not known. */
+  async #attempt(signal: AbortSignal): Promise<boolean> {
+    const { client, namespace, name, instruments } = this.#options;
+    const { clock } = instruments;
+    const sent = clock.monotonic();
+    const timeout = this.#renewed === undefined ? this.#deadline : Math.max(1, this.#remaining(this.#renewed));
+    const call = { signal, timeout };
+    try {
+      // While leading, the copy of our last renewal saves a read; a conflict tells when it is outdated.
+      const known = this.#renewed === undefined ? undefined : this.#observed?.lease;
+      const current = known ?? (await client.find(LEASES, { namespace, name }, call));
+      if (!current) {
+        this.#observe(
+          await client.create(LEASES, { metadata: { namespace, name }, spec: this.#spec(undefined) }, call),
+        );
+      } else {
+        if (!known) this.#observe(current);
+        if (!this.#free(current)) return false;
+        this.#observe(await client.replace(LEASES, { ...current, spec: this.#spec(current.spec) }, call));
+      }
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error;
+      // Another candidate was faster, or an earlier write of ours was answered to nobody: look, and let the next try decide.
+      const current = await client.get(LEASES, { namespace, name }, call);
+      this.#observe(current);
+      if (current.spec?.holderIdentity === this.identity) throw error;
+      return false;
+    }
+    this.#renewed = sent;
+    return true;
+  }
+
+  #observe(lease: Stored<Lease>): void {
+    const { clock } = this.#options.instruments;
+    if (this.#observed?.lease.metadata.resourceVersion === lease.metadata.resourceVersion) return;
+    this.#observed = { lease, at: clock.monotonic() };
+  }
+
+  /** Ours, nobody's, or unchanged under our eyes for its duration. */
+  #free(lease: Stored<Lease>): boolean {
+    const holder = lease.spec?.holderIdentity;
+    if (!holder || holder === this.identity) return true;
+    const duration = (lease.spec?.leaseDurationSeconds ?? 0) * 1000 || this.#duration;
+    return this.#options.instruments.clock.monotonic() - (this.#observed?.at ?? 0) > duration;
+  }
+
+  #spec(previous: Lease['spec']): Lease['spec'] {
+    const now = microTime(this.#options.instruments.clock.now());
+    const ours = previous?.holderIdentity === this.identity;
+    return {
+      holderIdentity: this.identity,
+      leaseDurationSeconds: Math.ceil(this.#duration / 1000),
+      acquireTime: ours ? previous?.acquireTime : now,
+      renewTime: now,
+      leaseTransitions: (previous?.leaseTransitions ?? -1) + (ours ? 0 : 1),
+    };
+  }
+
+  /** Hands the lease back. Only a convenience for the next leader: failing to is no failure. */
+  async #release(): Promise<void> {
+    const { client, instruments, name } = this.#options;
+    const lease = this.#observed?.lease;
+    const held = this.held;
+    this.#renewed = undefined;
+    if (!held || !lease) return;
+    const now = microTime(instruments.clock.now());
+    const spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: now, acquireTime: now };
+    try {
+      await client.replace(LEASES, { ...lease, spec }, { timeout: 5_000 });
+    } catch (error) {
+      instruments.log.warn({ lease: name, err: error }, 'lease could not be released; it expires by itself');
+    }
+  }
+
+  #remaining(renewed: number): number {
+    return renewed + this.#deadline - this.#options.instruments.clock.monotonic();
+  }
+}
+
+/** RFC 3339 with six fraction digits: the API server refuses a MicroTime with fewer, for ever. */
+export function microTime(ms: number): string {
+  return new Date(ms).toISOString().replace('Z', '000Z');
+}

@@ -1,0 +1,168 @@
+import type { Client } from './client.ts';
+import { backoff, jittered, sleep } from './clock.ts';
+import { errorFor, GoneError, KubeError, ServerError, type StatusBody, TooManyRequestsError } from './errors.ts';
+import type { Instruments } from './instruments.ts';
+import { type KubeObject, nameOf, pathOf, type Resource, type Stored, strip } from './resource.ts';
+
+/** Which objects. */
+export interface Selection {
+  /** Absent: all namespaces. */
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+}
+
+export interface ListWatchOptions extends Selection {
+  readonly signal: AbortSignal;
+  readonly instruments: Instruments;
+  /** Objects per page of a list; default 500. */
+  readonly limit?: number;
+  /**
+   * Milliseconds of silence after which a watch is taken for dead; default 120,000. The API server sends a bookmark every minute, so
+   * a living watch is never that quiet.
+   */
+  readonly idle?: number;
+  /** Milliseconds between audits, spread by a fifth; default 15 minutes. */
+  readonly audit?: number;
+}
+
+export type ListReason = 'start' | 'gone' | 'failures' | 'audit';
+
+/**
+ * What a list-watch tells. A list is `listing`, then any number of `page`, then `listed`; a list that fails in the middle starts over
+ * with another `listing`. Outside of lists, `put`, `deleted` and `bookmark` come in the order of the server.
+ */
+export type ListWatchEvent<T extends KubeObject> =
+  | { readonly type: 'listing'; readonly reason: ListReason }
+  | { readonly type: 'page'; readonly items: Stored<T>[] }
+  | { readonly type: 'listed'; readonly resourceVersion: string }
+  | { readonly type: 'put' | 'deleted'; readonly object: Stored<T> }
+  | { readonly type: 'bookmark'; readonly resourceVersion: string };
+
+/** Back-off after failures: 0.5 s doubling to 30 s. */
+const BACKOFF = { base: 500, max: 30_000 };
+/** After this many failures in a row to watch from one version, a list is tried: the version may be one the server never had (a restored etcd). */
+const FAILURES_BEFORE_LIST = 5;
+/** A watch that ends sooner than this without a word counts as a failure, or a broken proxy would have us reconnect in a tight loop. */
+const TOO_SHORT = 5_000;
+
+/**
+ * Lists a kind, then watches it from there, for ever: it ends only when the signal aborts. Whatever fails is counted, logged and tried
+ * again with jittered back-off, honouring Retry-After: a cut or silent connection continues from the last version seen; a version
+ * that is gone (410) lists again. From time to time it lists the state of exactly the version the watch has reached (`audit`): what
+ * differs then was lost by the watch.
+ */
+export async function* listWatch<T extends KubeObject>(
+  client: Client,
+  resource: Resource<T>,
+  options: ListWatchOptions,
+): AsyncGenerator<ListWatchEvent<T>, void, void> {
+  const { signal, limit, idle = 120_000, audit = 900_000, instruments } = options;
+  const { clock, metrics } = instruments;
+  const selection: Selection = {
+    namespace: options.namespace,
+    labelSelector: options.labelSelector,
+    fieldSelector: options.fieldSelector,
+  };
+  const log = instruments.log.child({ resource: nameOf(resource), namespace: options.namespace });
+  const nextAudit = () => clock.monotonic() + jittered(clock, audit, 0.2);
+  let version: string | undefined;
+  let reason: ListReason = 'start';
+  let failures = 0;
+  let auditAt = 0;
+
+  while (!signal.aborted) {
+    const started = clock.monotonic();
+    let heard = false;
+    try {
+      if (version === undefined || started >= auditAt) {
+        const exactly: string | undefined = version;
+        if (exactly !== undefined) reason = 'audit';
+        metrics.relists.inc({ resource: nameOf(resource), reason });
+        yield { type: 'listing', reason };
+        for await (const page of client.pages(resource, { ...selection, limit, exactly, signal })) {
+          yield { type: 'page', items: page.items };
+          version = page.resourceVersion;
+        }
+        version = exactly ?? version ?? '';
+        yield { type: 'listed', resourceVersion: version };
+        auditAt = nextAudit();
+      }
+      const untilAudit = Math.ceil((auditAt - clock.monotonic()) / 1000);
+      const timeoutSeconds = Math.max(1, Math.min(Math.round(jittered(clock, 450, 1 / 3)), untilAudit));
+      for await (const line of client.http.lines({
+        method: 'GET',
+        path: pathOf(resource, options.namespace),
+        query: {
+          labelSelector: options.labelSelector,
+          fieldSelector: options.fieldSelector,
+          watch: true,
+          allowWatchBookmarks: true,
+          resourceVersion: version,
+          timeoutSeconds,
+        },
+        idle,
+        signal,
+      })) {
+        const event = parse<T>(line, resource);
+        heard = true;
+        failures = 0;
+        yield event;
+        if (event.type === 'bookmark') version = event.resourceVersion;
+        else version = event.object.metadata.resourceVersion;
+      }
+      if (!heard && clock.monotonic() - started < TOO_SHORT) throw new ShortWatchError();
+    } catch (error) {
+      if (signal.aborted) return;
+      failures++;
+      metrics.watchErrors.inc({ resource: nameOf(resource), error: (error as Error).name });
+      if (error instanceof GoneError) {
+        version = undefined;
+        reason = 'gone';
+        log.info({ failures }, 'the watched version is gone, listing again');
+        if (failures === 1) continue;
+      } else {
+        if (!(error instanceof KubeError || error instanceof ShortWatchError)) {
+          log.error({ err: error, failures }, 'list-watch failed');
+        } else log.warn({ error: error.message, failures }, 'list-watch interrupted');
+        if (failures % FAILURES_BEFORE_LIST === 0) {
+          version = undefined;
+          reason = 'failures';
+        }
+      }
+      const asked = error instanceof TooManyRequestsError || error instanceof ServerError ? (error.after ?? 0) : 0;
+      const wait = Math.max(asked, backoff(clock, failures, BACKOFF.base, BACKOFF.max));
+      await sleep(clock, wait, signal).catch(() => {});
+    }
+  }
+}
+
+class ShortWatchError extends Error {
+  override name = 'ShortWatchError';
+  constructor() {
+    super('the watch ended at once without a word');
+  }
+}
+
+interface WireEvent<T extends KubeObject> {
+  type: string;
+  object: Stored<T> & StatusBody;
+}
+
+function parse<T extends KubeObject>(
+  line: string,
+  resource: Resource,
+): ListWatchEvent<T> & { type: 'put' | 'deleted' | 'bookmark' } {
+  const { type, object } = JSON.parse(line) as WireEvent<T>;
+  switch (type) {
+    case 'ADDED':
+    case 'MODIFIED':
+      return { type: 'put', object: strip(object) };
+    case 'DELETED':
+      return { type: 'deleted', object: strip(object) };
+    case 'BOOKMARK':
+      return { type: 'bookmark', resourceVersion: object.metadata.resourceVersion };
+    default:
+      throw errorFor(`WATCH ${pathOf(resource)}`, object?.code ?? 500, object ?? {});
+  }
+}
