@@ -1,0 +1,175 @@
+import type { Filter } from '../filter.ts';
+import { EVIDENCE, type Grades, LAYERS, type Layer, NO_MATCH, RULES, type Rule, type RulesVersion } from './rules.ts';
+import { dayParams, experimentCondition, IN_DAY, type Query, type Selection } from './selection.ts';
+import { isSystemResolver, signalsOf } from './signals.ts';
+
+export interface JudgementOptions {
+  /** Measurement day YYYY-MM-DD. */
+  readonly day: string;
+  readonly filter: Filter;
+  readonly selection: Selection;
+  readonly rulesVersion: RulesVersion;
+}
+
+/** Columns of an observation that end up in the verdict or in an explanation, besides the signals. */
+const CARRIED = [
+  'measurement_start_time',
+  'probe_cc',
+  'probe_asn',
+  'measurement_uid',
+  'observation_idx',
+  'input',
+  'test_name',
+  'probe_as_org_name',
+  'resolver_asn',
+  'resolver_as_cc',
+  'network_type',
+  'ooni_run_link_id',
+  'probe_id',
+  'probe_analysis',
+  'hostname',
+  'ip',
+  'port',
+  'dns_engine',
+  'dns_answer',
+] as const;
+
+/** Read of a row, but not handed on under their own name. */
+const READ = [
+  'report_id',
+  'software_name',
+  'software_version',
+  'ip_asn',
+  'ip_is_bogon',
+  'dns_query_type',
+  'dns_failure',
+  'tcp_success',
+  'tcp_failure',
+  'tls_is_certificate_valid',
+  'tls_failure',
+] as const;
+
+/**
+ * The relations that lead to `judged`, one row per observation with its signals and, per layer, the number of the rule that
+ * decided it (0: none; 1: the first of the list) and its grades. A chain of WITH items; the caller appends a SELECT.
+ *
+ * Every relation on the right of a join is an aggregate of the day's control by host, address or endpoint, or small reference
+ * data: none holds a list, because a list on the right of a join is copied for each row that meets it, and the control of a
+ * popular host has thousands of addresses. FINAL, because a run that repeats a bucket may be inserting right now.
+ */
+export function judgement(options: JudgementOptions): Query {
+  const { filter, selection, rulesVersion: version } = options;
+  const experiment = experimentCondition(filter, selection);
+  const whole = experiment.sql === '';
+  // Of the whole day nothing is gained by it; of a few measurements, only their hosts' control is read.
+  const ofHosts = whole ? '' : 'AND hostname IN (SELECT hostname FROM experiment)';
+  const port = version === 2 ? '0' : 'toUInt32(ifNull(port, 0))';
+  const sql = `WITH
+experiment AS (
+  SELECT ${[...CARRIED, ...READ].join(', ')},
+    isIPv6String(ip) AS is_v6,
+    ${isSystemResolver(version)} AS is_system_resolver,
+    is_system_resolver AND ifNull(isIPv4String(ip) OR is_v6, 0) AS is_resolved,
+    is_resolved AND dns_answer IS NOT NULL AS is_answer,
+    ${port} AS endpoint_port
+  FROM obs_web AS o FINAL
+  WHERE ${IN_DAY} ${experiment.sql}
+),
+control AS (
+  SELECT hostname, ip, ${port} AS endpoint_port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure
+  FROM obs_web_ctrl FINAL
+  WHERE ${IN_DAY} ${ofHosts}
+),
+control_host AS (
+  SELECT hostname, count() AS rows, countIf(c.dns_failure IS NOT NULL) AS dns_failure, countIf(c.dns_success = 1) AS dns_success
+  FROM control AS c
+  GROUP BY hostname
+),
+control_address AS (
+  SELECT hostname, ip, max(a.answered) AS answered, max(a.tls_consistent) AS tls_consistent, max(a.tls_inconsistent) AS tls_inconsistent
+  FROM (
+    SELECT hostname, ip,
+      ifNull(dns_success = 1, 0) AS answered,
+      ifNull(tls_success = 1, 0) AS tls_consistent,
+      ifNull(tls_success = 0 AND tls_failure LIKE 'ssl_%', 0) AS tls_inconsistent
+    FROM control
+    UNION ALL
+    SELECT assumeNotNull(hostname), assumeNotNull(ip), 0, 1, 0
+    FROM obs_web FINAL
+    WHERE ${IN_DAY} AND tls_is_certificate_valid = 1 AND ip IS NOT NULL AND hostname IN (SELECT hostname FROM control)
+  ) AS a
+  GROUP BY hostname, ip
+),
+control_endpoint AS (
+  SELECT hostname, ip, endpoint_port,
+    countIf(c.tcp_success = 1) AS tcp_success,
+    countIf(c.tcp_success = 0) AS tcp_failing,
+    countIf(c.tls_success = 1) AS tls_success,
+    countIf(c.tls_success = 0 AND c.tls_failure IS NOT NULL) AS tls_failing
+  FROM control AS c
+  GROUP BY hostname, ip, endpoint_port
+),
+report AS (
+  SELECT report_id, countIf(tcp_failure IS NOT NULL) AS ipv6_failing, countIf(tcp_success = 1) AS ipv6_success
+  FROM obs_web FINAL
+  WHERE ${IN_DAY} AND isIPv6String(ip) ${whole ? '' : 'AND report_id IN (SELECT report_id FROM experiment)'}
+  GROUP BY report_id
+  HAVING ipv6_failing > 0
+),
+fingerprint AS (
+  SELECT pattern, groupUniqArrayArray(arrayMap(cc -> trim(cc), splitByChar(',', expected_countries))) AS countries
+  FROM fingerprints_dns
+  WHERE pattern_type = 'full' AND scope != 'fp'
+  GROUP BY pattern
+),
+observed AS (
+  SELECT ${CARRIED.map(column => `o.${column} AS ${column}`).join(', ')},
+    ${signalsOf(version)
+      .map(signal => `${signal.sql} AS ${signal.name}`)
+      .join(',\n    ')}
+  FROM (
+    SELECT *, (hostname, ip_asn) IN (SELECT hostname, ip_asn FROM control WHERE dns_success = 1 AND ip_asn > 0) AS asn_answered
+    FROM experiment
+  ) AS o
+  LEFT JOIN control_host AS ch ON ch.hostname = o.hostname
+  LEFT JOIN control_address AS ca ON ca.hostname = o.hostname AND ca.ip = o.dns_answer
+  LEFT JOIN control_endpoint AS ce ON ce.hostname = o.hostname AND ce.ip = o.ip AND ce.endpoint_port = o.endpoint_port
+  LEFT JOIN report AS r ON r.report_id = o.report_id
+  LEFT JOIN fingerprint AS f ON f.pattern = o.dns_answer
+  WINDOW answers_of_host AS (
+    PARTITION BY o.measurement_start_time, o.probe_cc, o.probe_asn, o.measurement_uid, o.hostname, o.is_v6)
+),
+judged AS (
+  SELECT *,
+    ${LAYERS.map(layer => judgeLayer(layer, version)).join(',\n    ')}
+  FROM observed
+)`;
+  return { sql, params: { ...dayParams(options.day), ...experiment.params } };
+}
+
+/** `<layer>_rule`, the number of the first rule that holds, and `<layer>_blocked`, `_down`, `_ok`, its grades. */
+function judgeLayer(layer: Layer, version: RulesVersion): string {
+  const rules = RULES[version][layer];
+  const first = rules.map((rule, index) => `${rule.when}, ${index + 1}`).join(',\n      ');
+  return [
+    `multiIf(\n      ${first},\n      0) AS ${layer}_rule`,
+    ...GRADES.map(grade => `${pick(layer, version, rule => rule.grades[grade])} AS ${layer}_${grade}`),
+  ].join(',\n    ');
+}
+
+export const GRADES = ['blocked', 'down', 'ok'] as const satisfies readonly (keyof Grades)[];
+
+/** Evidence of the rule that decided a row in a layer, as a number. */
+export function evidenceOf(layer: Layer, version: RulesVersion): string {
+  return pick(layer, version, rule => EVIDENCE[rule.evidence]);
+}
+
+/** Id of the rule that decided a row in a layer. */
+export function ruleIdOf(layer: Layer, version: RulesVersion): string {
+  return pick(layer, version, rule => `'${rule.id}'`);
+}
+
+/** A property of the rule that decided a row: a look-up in a constant array by the rule's number. */
+function pick(layer: Layer, version: RulesVersion, property: (rule: Rule) => string | number): string {
+  return `[${[NO_MATCH, ...RULES[version][layer]].map(property).join(', ')}][${layer}_rule + 1]`;
+}

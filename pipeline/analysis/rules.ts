@@ -1,0 +1,250 @@
+/**
+ * The rules of the analysis, as data: the statement (statement.ts), the page docs/analysis-rules.md and `oonipipeline explain` are
+ * all made from these lists (analysis.md section 4).
+ *
+ * In each layer the first rule whose condition holds decides a row. Rule ids are a public contract: people filter on them. A
+ * rule whose meaning changes gets a new id, and the set a new version.
+ */
+
+/** The layers in the order in which they are judged: TCP sees the grades of DNS, TLS those of DNS and TCP. */
+export const LAYERS = ['dns', 'tcp', 'tls'] as const;
+export type Layer = (typeof LAYERS)[number];
+
+/** Hand-set, not probabilities: each in [0, 1], and a triple sums to 1 at most. */
+export interface Grades {
+  readonly blocked: number;
+  readonly down: number;
+  readonly ok: number;
+}
+
+/** Whether a rule judged an observation, discarded it, or found none; it ranks the rows of a measurement. */
+export const EVIDENCE = { NONE: 0, DISCARDED: 1, SCORED: 2 } as const;
+export type Evidence = keyof typeof EVIDENCE;
+
+/** What a rule says of the target, in a word. */
+export const OUTCOME_CLASSES = { UNKNOWN: 0, OK: 1, DOWN: 2, BLOCKED: 3 } as const;
+export type OutcomeClass = keyof typeof OUTCOME_CLASSES;
+
+export interface Rule {
+  readonly id: string;
+  /** SQL over the signals of signals.ts, and nothing else. A null condition does not hold. */
+  readonly when: string;
+  /** The condition in a person's words. */
+  readonly meaning: string;
+  readonly grades: Grades;
+  readonly evidence: Evidence;
+  readonly outcome: OutcomeClass;
+}
+
+export const RULES_VERSIONS = [2, 3] as const;
+export type RulesVersion = (typeof RULES_VERSIONS)[number];
+export type RuleSet = Readonly<Record<Layer, readonly Rule[]>>;
+
+const MASK: Grades = { blocked: 0, down: 0, ok: 0 };
+
+function absent(id: string, when: string, meaning: string): Rule {
+  return { id, when, meaning, grades: MASK, evidence: 'NONE', outcome: 'UNKNOWN' };
+}
+
+function discarded(id: string, when: string, meaning: string): Rule {
+  return { id, when, meaning, grades: MASK, evidence: 'DISCARDED', outcome: 'UNKNOWN' };
+}
+
+function scored(outcome: OutcomeClass, id: string, when: string, grades: Partial<Grades>, meaning: string): Rule {
+  return { id, when, meaning, grades: { ...MASK, ...grades }, evidence: 'SCORED', outcome };
+}
+
+/** A row that no rule of the layer decides. */
+export const NO_MATCH: Rule = absent('none', 'true', 'no rule of the layer holds');
+
+const ANSWER_UNMATCHED = scored(
+  'BLOCKED',
+  'dns_system_answer_unmatched',
+  'is_system_resolver AND dns_failure IS NULL',
+  { blocked: 0.75, ok: 0.25 },
+  'the system resolver answered, and nothing vouches for the answer',
+);
+
+const DNS_2: readonly Rule[] = [
+  absent('no_dns_data', 'answers = 0 AND dns_failure IS NULL', 'no answer of the system resolver and no failure'),
+  scored(
+    'BLOCKED',
+    'country_consistent_blockpage',
+    'fingerprint_match',
+    { blocked: 1 },
+    'the answer is a known block page of the country the probe is in',
+  ),
+  scored(
+    'OK',
+    'tls_consistent_answer',
+    'answers_tls_consistent',
+    { ok: 1 },
+    'an answered address proved itself with a valid certificate for the host',
+  ),
+  scored(
+    'BLOCKED',
+    'bogon_not_in_ctrl',
+    'answers_contain_bogon AND NOT answers_match_control',
+    { blocked: 0.95, down: 0.05 },
+    'a bogon was answered, and the control saw none of the answers',
+  ),
+  scored(
+    'DOWN',
+    'bogon_in_ctrl',
+    'answers_contain_bogon AND answers_match_control',
+    { blocked: 0.1, down: 0.9 },
+    'a bogon was answered, and the control saw one of the answers too',
+  ),
+  scored(
+    'BLOCKED',
+    'tls_inconsistent_not_in_ctrl',
+    'answers_tls_inconsistent AND NOT answers_match_control',
+    { blocked: 0.9, down: 0.05, ok: 0.05 },
+    'the control got a TLS error from an answered address, and did not get the answers itself',
+  ),
+  scored('OK', 'answer_matches_ctrl', 'answers_match_control', { ok: 0.9 }, 'the control got one of the answers too'),
+  scored(
+    'OK',
+    'answer_asn_matches_ctrl',
+    'answers_asn_matches_control',
+    { blocked: 0.2, ok: 0.8 },
+    'an answer lies in a network in which one of the control’s answers lies',
+  ),
+  scored(
+    'DOWN',
+    'dns_system_failure_ctrl_also_failing',
+    'is_system_resolver AND dns_failure IS NOT NULL AND ctrl_dns_success_rate <= 0.5',
+    { blocked: 0.1, down: 0.9 },
+    'the system resolver failed, and the control’s lookups fail at least as often as they succeed',
+  ),
+  scored(
+    'BLOCKED',
+    'dns_system_failure_ctrl_ok',
+    'is_system_resolver AND dns_failure IS NOT NULL AND ctrl_dns_success_rate > 0.5',
+    { blocked: 0.9, down: 0.1 },
+    'the system resolver failed, and most of the control’s lookups succeed',
+  ),
+  scored(
+    'UNKNOWN',
+    'dns_system_failure_no_ctrl',
+    'is_system_resolver AND dns_failure IS NOT NULL',
+    { blocked: 0.5, down: 0.5 },
+    'the system resolver failed, and there is no control to compare with',
+  ),
+  ANSWER_UNMATCHED,
+];
+
+const NO_TCP_DATA = absent(
+  'no_tcp_data',
+  'tcp_success <> 1 AND tcp_failure IS NULL',
+  'a connect that neither succeeded nor failed; rows without a connect are null here and pass on',
+);
+const CONNECT_OK = scored('OK', 'connect_ok', 'tcp_failure IS NULL AND tcp_success = 1', { ok: 1 }, 'connected');
+const IPV6_BROKEN = discarded(
+  'ipv6_broken_probe',
+  'tcp_failure IS NOT NULL AND is_v6 AND report_ipv6_failure_rate > 0.5',
+  'most IPv6 connects of the whole report failed: the probe has no working IPv6',
+);
+const DNS_UNTRUSTED = discarded(
+  'dns_untrusted',
+  'dns_blocked > 0 AND dns_ok <= dns_blocked + dns_down',
+  'the address came from an answer that is not trusted, so what it does says nothing of the target',
+);
+
+/** The condition all rules share that blame the network because the control fares well. */
+const TCP_CTRL_OK = 'tcp_failure IS NOT NULL AND ctrl_tcp_success_rate > 0.5 AND ctrl_tcp_success > 0';
+const TCP_CTRL_FAILING = 'tcp_failure IS NOT NULL AND ctrl_tcp_success_rate <= 0.5 AND ctrl_tcp_failing > 0';
+const TLS_CTRL_OK = 'tls_failure IS NOT NULL AND ctrl_tls_success_rate > 0.5 AND ctrl_tls_success > 0';
+const TLS_CTRL_FAILING = 'tls_failure IS NOT NULL AND ctrl_tls_success_rate <= 0.5 AND ctrl_tls_failing > 0';
+
+/** `prefix` tells rules that compare with the endpoint (version 3) from those that compare with the address (version 2). */
+function tcpRules(prefix: string, place: string): readonly Rule[] {
+  return [
+    NO_TCP_DATA,
+    CONNECT_OK,
+    IPV6_BROKEN,
+    scored(
+      'BLOCKED',
+      `${prefix}failure_ctrl_ok`,
+      TCP_CTRL_OK,
+      { blocked: 0.75, down: 0.25 },
+      `the connect failed, and most of the control’s connects to the ${place} succeed`,
+    ),
+    DNS_UNTRUSTED,
+    scored(
+      'DOWN',
+      `${prefix}failure_ctrl_also_failing`,
+      TCP_CTRL_FAILING,
+      { blocked: 0.25, down: 0.75 },
+      `the connect failed, and the control’s connects to the ${place} fail at least as often as they succeed`,
+    ),
+  ];
+}
+
+function tlsRules(prefix: string, place: string): readonly Rule[] {
+  const controlOk = `most of the control’s handshakes with the ${place} succeed`;
+  return [
+    absent(
+      'no_tls_data',
+      'tls_is_certificate_valid IS NULL AND tls_failure IS NULL',
+      'no handshake, or one without outcome',
+    ),
+    scored('OK', 'certificate_valid', 'tls_is_certificate_valid = 1', { ok: 1 }, 'the certificate was valid'),
+    scored(
+      'BLOCKED',
+      `${prefix}failure_ctrl_ok_ssl`,
+      `${TLS_CTRL_OK} AND startsWith(tls_failure, 'ssl_')`,
+      { blocked: 0.9, down: 0.1 },
+      `the handshake failed with a TLS error, and ${controlOk}`,
+    ),
+    scored(
+      'BLOCKED',
+      `${prefix}failure_ctrl_ok_reset`,
+      `${TLS_CTRL_OK} AND tls_failure = 'connection_reset'`,
+      { blocked: 0.8, down: 0.2 },
+      `the handshake was reset, and ${controlOk}`,
+    ),
+    scored(
+      'BLOCKED',
+      `${prefix}failure_ctrl_ok_other`,
+      TLS_CTRL_OK,
+      { blocked: 0.7, down: 0.3 },
+      `the handshake failed otherwise, and ${controlOk}`,
+    ),
+    DNS_UNTRUSTED,
+    discarded(
+      'tcp_blocked',
+      'tcp_blocked > 0 AND tcp_ok <= tcp_blocked + tcp_down',
+      'the connect itself was judged blocked, so the handshake says nothing more',
+    ),
+    scored(
+      'DOWN',
+      `${prefix}failure_ctrl_also_failing`,
+      TLS_CTRL_FAILING,
+      { blocked: 0.2, down: 0.8 },
+      `the handshake failed, and the control’s handshakes with the ${place} fail at least as often as they succeed`,
+    ),
+  ];
+}
+
+/**
+ * Version 3 remedies three weaknesses of version 2 that the spec names (analysis.md sections 5 and 9): an answer that no control
+ * vouches for is masked where there is no control at all; the control is looked up by address *and* port; lookups of
+ * probes too old to name their engine count as the system resolver's (signals.ts, `is_system_resolver`).
+ */
+export const RULES: Readonly<Record<RulesVersion, RuleSet>> = {
+  2: { dns: DNS_2, tcp: tcpRules('', 'address'), tls: tlsRules('', 'address') },
+  3: {
+    dns: [
+      ...DNS_2.slice(0, -1),
+      discarded(
+        'dns_system_answer_no_ctrl',
+        'is_system_resolver AND dns_failure IS NULL AND NOT has_control',
+        'the system resolver answered, and there is no control to compare with',
+      ),
+      ANSWER_UNMATCHED,
+    ],
+    tcp: tcpRules('endpoint_', 'address and port'),
+    tls: tlsRules('endpoint_', 'address and port'),
+  },
+};

@@ -1,0 +1,122 @@
+import type { Layer, RulesVersion } from './rules.ts';
+
+/**
+ * The values that rule conditions are written over (analysis.md sections 3.1 to 3.4). Each is an expression over the joined row
+ * that statement.ts builds: `o` the observation, `ca` what the control knows of the answered address, `ce` of the endpoint,
+ * `ch` of the host, `r` of the report, `f` a fingerprint.
+ */
+export interface Signal {
+  readonly name: string;
+  readonly sql: string;
+  readonly meaning: string;
+  /** Layer whose rules use it first. */
+  readonly layer: Layer;
+}
+
+/** All answers of one host and address family that the system resolver gave in one measurement are judged together. */
+const ANSWERS = 'OVER answers_of_host';
+
+/**
+ * Rows of the system resolver. Version 3 counts lookups without an engine as its own where the probe is one of those that had
+ * no other resolver in these tests and wrote no engine: ooniprobe before version 3, the Python program (analysis.md section 5).
+ */
+export function isSystemResolver(version: RulesVersion): string {
+  const named = "ifNull(o.dns_engine IN ('system', 'getaddrinfo'), 0)";
+  if (version === 2) return named;
+  const old =
+    "o.dns_engine IS NULL AND o.dns_query_type IS NOT NULL AND o.software_name IN ('ooniprobe', 'ooniprobe-legacy')" +
+    " AND o.test_name IN ('web_connectivity', 'facebook_messenger', 'whatsapp')" +
+    " AND ifNull(toUInt16OrNull(splitByChar('.', o.software_version)[1]), 0) < 3";
+  return `(${named} OR (${old}))`;
+}
+
+/** The signals of a rules version, in the order in which they are computed. */
+export function signalsOf(version: RulesVersion): readonly Signal[] {
+  const endpoint = version === 2 ? 'the address, whatever the port' : 'the address and port';
+  const dns = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'dns' });
+  const tcp = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'tcp' });
+  const tls = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'tls' });
+  return [
+    dns(
+      'answers',
+      `sum(toUInt32(o.is_answer)) ${ANSWERS}`,
+      'how many answers of the system resolver the host and address family has in this measurement',
+    ),
+    dns('dns_failure', 'o.dns_failure', 'failure of this row’s lookup'),
+    dns(
+      'is_system_resolver',
+      'o.is_system_resolver',
+      version === 2
+        ? 'the row’s engine is `system` or `getaddrinfo`'
+        : 'the row’s engine is `system` or `getaddrinfo`, or it has none and the probe is too old to name one',
+    ),
+    dns(
+      'fingerprint_match',
+      'has(f.countries, o.probe_cc)',
+      'this row’s answer is a fingerprint (pattern type `full`, scope other than `fp`) expected in the probe’s country',
+    ),
+    dns(
+      'answers_tls_consistent',
+      `max(o.is_answer AND ca.tls_consistent) ${ANSWERS}`,
+      'an answer is an address with which the control completed a TLS handshake, or any probe found a valid certificate, for this host on this day',
+    ),
+    dns(
+      'answers_tls_inconsistent',
+      `max(o.is_answer AND ca.tls_inconsistent) ${ANSWERS}`,
+      'an answer is an address with which the control got a TLS error',
+    ),
+    dns(
+      'answers_match_control',
+      `max(o.is_answer AND ca.answered) ${ANSWERS}`,
+      'an answer is among the control’s answers',
+    ),
+    dns(
+      'answers_asn_matches_control',
+      `max(o.is_resolved AND o.asn_answered) ${ANSWERS}`,
+      'an answer lies in the network (AS number) of one of the control’s answers',
+    ),
+    dns(
+      'answers_contain_bogon',
+      `max(o.is_resolved AND ifNull(o.ip_is_bogon, 0) = 1) ${ANSWERS}`,
+      'an answer is an address that cannot be on the internet',
+    ),
+    dns('has_control', 'ch.rows > 0', 'the control has any row for this host on this day'),
+    dns('ctrl_dns_success', 'ch.dns_success', 'rows of the control with an answer for this host on this day'),
+    dns('ctrl_dns_failure', 'ch.dns_failure', 'rows of the control with a failed lookup of this host on this day'),
+    dns(
+      'ctrl_dns_success_rate',
+      'ctrl_dns_success / (ctrl_dns_failure + ctrl_dns_success)',
+      'success / (failure + success); not a number without control',
+    ),
+    tcp('tcp_success', 'o.tcp_success', 'the connect succeeded'),
+    tcp('tcp_failure', 'o.tcp_failure', 'failure of the connect'),
+    tcp('is_v6', 'o.is_v6', 'the row’s address is an IPv6 literal'),
+    tcp(
+      'report_ipv6_failure_rate',
+      'r.ipv6_failing / (r.ipv6_failing + r.ipv6_success)',
+      'failed / all IPv6 connects of the rows with the same report id on this day',
+    ),
+    tcp('ctrl_tcp_success', 'ce.tcp_success', `successful connects of the control to ${endpoint}`),
+    tcp('ctrl_tcp_failing', 'ce.tcp_failing', `failed connects of the control to ${endpoint}`),
+    tcp(
+      'ctrl_tcp_success_rate',
+      'ctrl_tcp_success / (ctrl_tcp_success + ctrl_tcp_failing)',
+      'success / (success + failing)',
+    ),
+    tls('tls_is_certificate_valid', 'o.tls_is_certificate_valid', 'the handshake ended with a valid certificate'),
+    tls('tls_failure', 'o.tls_failure', 'failure of the handshake'),
+    tls('ctrl_tls_success', 'ce.tls_success', `successful handshakes of the control with ${endpoint}`),
+    tls('ctrl_tls_failing', 'ce.tls_failing', `failed handshakes of the control with ${endpoint}`),
+    tls(
+      'ctrl_tls_success_rate',
+      'ctrl_tls_success / (ctrl_tls_success + ctrl_tls_failing)',
+      'success / (success + failing)',
+    ),
+  ];
+}
+
+/** Grades of the layers judged before, which conditions may use as well: `dns_blocked`, `dns_down`, `dns_ok`, then those of TCP. */
+export function gradesBefore(layer: Layer): readonly string[] {
+  const grades = (of: Layer) => [`${of}_blocked`, `${of}_down`, `${of}_ok`];
+  return layer === 'dns' ? [] : layer === 'tcp' ? grades('dns') : [...grades('dns'), ...grades('tcp')];
+}

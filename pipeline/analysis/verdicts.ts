@@ -1,0 +1,63 @@
+import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
+import { evidenceOf, GRADES, type JudgementOptions, judgement, ruleIdOf } from './judgement.ts';
+import { LAYERS } from './rules.ts';
+import type { Query } from './selection.ts';
+
+/** Where the version of a loaded reference table stands: in its comment, which moves with the table when it is swapped. */
+export const FINGERPRINTS_VERSION =
+  "(SELECT any(comment) FROM system.tables WHERE database = currentDatabase() AND name = 'fingerprints_dns')";
+
+/**
+ * The verdict rows of a day, one per measurement, columns named and ordered as in `analysis_web_measurement` without
+ * `run_generation` (analysis.md section 6). Groups by the sorting key of the table it fills, so that it makes one row of what
+ * would become one row.
+ */
+export function verdictsQuery(options: JudgementOptions): Query {
+  const version = options.rulesVersion;
+  const { sql, params } = judgement(options);
+  const columns: Record<string, string> = {
+    domain: "ifNull(domain(any(j.input)), '')",
+    input: "ifNull(any(j.input), '')",
+    test_name: 'any(j.test_name)',
+    probe_as_org_name: 'any(j.probe_as_org_name)',
+    resolver_asn: 'any(j.resolver_asn)',
+    resolver_as_cc: 'any(j.resolver_as_cc)',
+    network_type: 'any(j.network_type)',
+    ooni_run_link_id: 'any(j.ooni_run_link_id)',
+    top_probe_analysis: mostFrequent('j.probe_analysis'),
+    probe_id: 'any(j.probe_id)',
+    analysis_rules_version: String(version),
+    fingerprints_version: FINGERPRINTS_VERSION,
+  };
+  for (const layer of LAYERS) {
+    columns[`top_${layer}_failure`] = mostFrequent(`j.${layer}_failure`);
+    columns[`top_${layer}_rule_id`] =
+      `argMax(${ruleIdOf(layer, version)}, (${evidenceOf(layer, version)}, j.${layer}_blocked, ${ruleIdOf(layer, version)}))`;
+    for (const grade of GRADES) columns[`${layer}_${grade}`] = `max(j.${layer}_${grade})`;
+  }
+  const key: readonly string[] = ANALYSIS_WEB_MEASUREMENT.orderBy;
+  const select = verdictColumns().map(name =>
+    key.includes(name) ? `j.${name} AS ${name}` : `${columns[name]} AS ${name}`,
+  );
+  return {
+    sql: `${sql}
+SELECT
+  ${select.join(',\n  ')}
+FROM judged AS j
+GROUP BY ${key.map(column => `j.${column}`).join(', ')}`,
+    params,
+  };
+}
+
+function verdictColumns(): string[] {
+  return ANALYSIS_WEB_MEASUREMENT.columns.map(([name]) => name).filter(name => name !== 'run_generation');
+}
+
+/**
+ * The most frequent value that is not null, of equally frequent ones the first in text order; null when all are null. The Python
+ * pipeline's `anyHeavy` depends on the order of rows where no value has the majority (analysis.md section 6).
+ */
+function mostFrequent(column: string): string {
+  const counts = `sumMapIf(map(ifNull(${column}, ''), toUInt32(1)), ${column} IS NOT NULL)`;
+  return `if(count(${column}) = 0, NULL, arraySort((value, n) -> (-n, value), mapKeys(${counts}), mapValues(${counts}))[1])`;
+}
