@@ -121,8 +121,8 @@ const status = z
       .object({
         buckets: count('Buckets in the range.'),
         toRun: count('Buckets that need a run.'),
-        first: z.string().meta({ description: 'First bucket that needs a run.' }),
-        last: z.string().meta({ description: 'Last bucket that needs a run.' }),
+        first: z.string().meta({ description: 'First bucket that needs a run.' }).optional(),
+        last: z.string().meta({ description: 'Last bucket that needs a run.' }).optional(),
         skipped: z.record(z.string(), z.int().min(0)).meta({
           description:
             'Buckets that need no run, by reason: Completed (an earlier run did it), FailedBefore (reprocess is None), InFlight (another run has it), Incomplete (its time is not over).',
@@ -209,6 +209,6 @@ export const BACKFILL = {
 
 export type BackfillSpec = z.output<typeof spec>;
 export type BackfillSpecInput = z.input<typeof spec>;
-export type BackfillStatus = z.output<typeof status> & CommonStatus;
+export type BackfillStatus = Omit<z.output<typeof status>, 'conditions'> & CommonStatus;
 /** As the API server returns it; `parseSpec(BACKFILL, object)` gives a checked spec. */
 export type Backfill = Resource<BackfillSpecInput, BackfillStatus>;

@@ -30,7 +30,7 @@ export const REASONS = {
     meaning: 'spec.suspend is true: nothing new starts, what runs goes on.',
   },
   PausedInTemporal: {
-    in: ['Ready'],
+    in: ['Ready', 'Stalled'],
     meaning:
       'Somebody paused the schedule in Temporal. The operator reports it and leaves it: unpause it there, or set spec.suspend to true and back.',
   },

@@ -112,5 +112,5 @@ export const PIPELINE_SCHEDULE = {
 
 export type PipelineScheduleSpec = z.output<typeof spec>;
 export type PipelineScheduleSpecInput = z.input<typeof spec>;
-export type PipelineScheduleStatus = z.output<typeof status> & CommonStatus;
+export type PipelineScheduleStatus = Omit<z.output<typeof status>, 'conditions'> & CommonStatus;
 export type PipelineSchedule = Resource<PipelineScheduleSpecInput, PipelineScheduleStatus>;

@@ -219,7 +219,7 @@ export const WORKER_POOL = {
 
 export type WorkerPoolSpec = z.output<typeof spec>;
 export type WorkerPoolSpecInput = z.input<typeof spec>;
-export type WorkerPoolStatus = z.output<typeof status> & CommonStatus;
+export type WorkerPoolStatus = Omit<z.output<typeof status>, 'conditions'> & CommonStatus;
 export type QueueStatus = z.output<typeof queue>;
 export type ScalingDecision = z.output<typeof lastDecision>;
 export type WorkerPool = Resource<WorkerPoolSpecInput, WorkerPoolStatus>;

@@ -1,0 +1,14 @@
+import { BACKFILL, type Backfill } from '../../../crds/backfill.ts';
+import { observeBackfill } from '../../temporal/backfills.ts';
+import type { Temporal } from '../../temporal/connection.ts';
+import { ask, specOf } from '../reconcile.ts';
+import { type ObservedBackfill, workflowIDOf } from './plan.ts';
+
+/** Looks at a Backfill and its workflow. */
+export async function observe(temporal: Temporal, object: Backfill, installation: string): Promise<ObservedBackfill> {
+  return {
+    object,
+    spec: specOf(BACKFILL, object),
+    workflow: await ask(observeBackfill(temporal, workflowIDOf(object, installation))),
+  };
+}

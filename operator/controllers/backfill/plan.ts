@@ -1,0 +1,263 @@
+import type { Backfill, BackfillSpec } from '../../../crds/backfill.ts';
+import { durationSeconds } from '../../../crds/fields.ts';
+import { ANNOTATIONS, FINALIZER, SpecError } from '../../../crds/resource.ts';
+import { boundsOf, bucketAt, lastCompleteBucket } from '../../../pipeline/bucket.ts';
+import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
+import { type BackfillInput, type BackfillProgress, backfillId, FINAL_PHASES } from '../../../worker/contract.ts';
+import type { BackfillMessage, BackfillState } from '../../temporal/backfills.ts';
+import type { Wanted } from '../conditions.ts';
+import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan.ts';
+
+/** All that a decision about a Backfill depends on. */
+export interface ObservedBackfill {
+  readonly object: Backfill;
+  readonly spec: BackfillSpec | SpecError;
+  readonly workflow: Observation<BackfillState>;
+}
+
+export type BackfillAction =
+  | { readonly do: 'addFinalizer' | 'removeFinalizer' }
+  /** Delete the resource itself: its time after the end is over. */
+  | { readonly do: 'delete' }
+  | { readonly do: 'start'; readonly workflowID: string; readonly input: BackfillInput; readonly again: boolean }
+  | { readonly do: 'tell'; readonly workflowID: string; readonly message: BackfillMessage; readonly key: string };
+
+export type BackfillPlan = Plan<BackfillAction>;
+type Ended = Extract<BackfillState, { state: 'ended' }>;
+type Running = Extract<BackfillState, { state: 'running' }>;
+
+/** Longest time between two looks at a resource that waits for a date. */
+const HOUR = 3_600_000;
+
+export function workflowIDOf(object: Backfill, installation: string): string {
+  const { namespace = '', name, uid = '' } = object.metadata;
+  return backfillId(installation, namespace, name, uid);
+}
+
+/** Decides about one Backfill: deleted, finalizer, invalid, then its workflow. `now` in milliseconds since 1970. */
+export function planBackfill(observed: ObservedBackfill, installation: string, now: number): BackfillPlan {
+  const { object, spec, workflow } = observed;
+  if (object.metadata.deletionTimestamp) return planDeletion(observed, installation);
+  if (!object.metadata.finalizers?.includes(FINALIZER)) {
+    return {
+      actions: [{ do: 'addFinalizer' }],
+      verdict: { kind: 'working', reason: 'Accepted', message: 'Accepted; the workflow is started next.' },
+      own: [],
+    };
+  }
+  if (spec instanceof SpecError) return invalid(spec.problems);
+  if (!workflow.known) return unavailable(workflow.message);
+  switch (workflow.value.state) {
+    case 'absent':
+      return planAbsent(object, spec, installation, now);
+    case 'running':
+      return planRunning(object, spec, workflow.value, installation);
+    case 'ended':
+      return planEnded(object, spec, workflow.value, installation, now);
+  }
+}
+
+/** Deletion cancels by drain: once the workflow has taken that in, the resource may go. */
+function planDeletion({ object, workflow }: ObservedBackfill, installation: string): BackfillPlan {
+  const deleting = (message: string, actions: BackfillAction[], after?: number): BackfillPlan => ({
+    actions,
+    verdict: { kind: 'working', reason: 'Deleting', message },
+    own: [],
+    after,
+  });
+  const letGo = [{ do: 'removeFinalizer' }] as const;
+  if (!object.metadata.finalizers?.includes(FINALIZER)) return deleting('Nothing is left to clean up.', []);
+  if (annotated(object, ANNOTATIONS.abandon)) return deleting('Abandoned: the workflow is left as it is.', [...letGo]);
+  if (!workflow.known) {
+    return unavailable(
+      `${workflow.message}. The workflow cannot be told to stop; to delete the Backfill anyway and leave it running, annotate it with ${ANNOTATIONS.abandon}: "true"`,
+    );
+  }
+  if (workflow.value.state !== 'running') return deleting('The workflow has ended.', [...letGo]);
+  const phase = workflow.value.progress?.phase;
+  if (phase === 'Draining' || phase === 'Cancelling') {
+    return deleting('The workflow takes no new buckets; active ones finish.', [...letGo]);
+  }
+  return deleting(
+    `The workflow is being told to take no new buckets. If no worker is there to hear it, start a WorkerPool that takes Workflows, or annotate this resource with ${ANNOTATIONS.abandon}: "true" to leave the workflow running.`,
+    [tell(object, installation, { name: 'cancel', mode: 'Drain' }, 'delete')],
+    REFRESH.active,
+  );
+}
+
+function planAbsent(object: Backfill, spec: BackfillSpec, installation: string, now: number): BackfillPlan {
+  const { status } = object;
+  if (status?.workflowID && status.startedAt) {
+    // It was there and is gone, so its end is beyond Temporal's retention. Starting it again would not be what was asked for.
+    if (spec.attempt > (status.attempt ?? 1)) return start(object, spec, installation, true);
+    const phase = FINAL_PHASES.find(final => final === status.phase);
+    if (phase === 'Planned' && !spec.dryRun) return start(object, spec, installation, true);
+    if (phase) {
+      const own = (status.conditions ?? []).filter(({ type }) => type === 'Complete' || type === 'Failed');
+      return ended(spec, own, Date.parse(status.finishedAt ?? status.startedAt), now);
+    }
+    const message = `workflow ${status.workflowID} ended, and Temporal has removed it before its result was seen. Raise attempt to try what failed, or create another Backfill with reprocess None for what is missing.`;
+    return ended(spec, [{ type: 'Failed', status: 'True', reason: 'ResultExpired', message }], now, now);
+  }
+  const first = bucketAt(boundsOf(spec.startAt).start, spec.granularity);
+  const last = lastCompleteBucket(now, spec.granularity);
+  if (first > last) {
+    return {
+      actions: [],
+      verdict: {
+        kind: 'stalled',
+        reason: 'RangeIncomplete',
+        message: `spec.startAt "${spec.startAt}": no bucket of the range is complete yet, the last complete one is ${last}. The backfill starts by itself at ${new Date(boundsOf(first).end).toISOString()}; for new buckets as they come, use a PipelineSchedule.`,
+      },
+      own: [],
+      after: Math.min(HOUR, boundsOf(first).end - now),
+    };
+  }
+  return start(object, spec, installation, false);
+}
+
+function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, installation: string): BackfillPlan {
+  const message = wish(spec, workflow.progress, object.status?.phase, workflow.attempt);
+  const actions = message ? [tell(object, installation, message, String(object.metadata.generation ?? 0))] : [];
+  const phase = workflow.progress?.phase ?? object.status?.phase;
+  if (spec.cancel !== 'None') {
+    const text =
+      spec.cancel === 'Drain'
+        ? 'Cancelled: active buckets finish, no new ones start.'
+        : 'Cancelled: active buckets are being cancelled.';
+    return {
+      actions,
+      verdict: { kind: 'working', reason: 'Cancelling', message: text },
+      own: [],
+      after: REFRESH.active,
+    };
+  }
+  if (spec.suspend && phase === 'Suspended') {
+    return {
+      actions,
+      verdict: { kind: 'ready', reason: 'Suspended', message: 'Suspended: active buckets finish, no new ones start.' },
+      own: [],
+      after: workflow.progress?.active === 0 ? REFRESH.idle : REFRESH.active,
+    };
+  }
+  return {
+    actions,
+    verdict: { kind: 'ready', reason: 'Started', message: describe(workflow.progress) },
+    own: [],
+    after: REFRESH.active,
+  };
+}
+
+function describe(progress: BackfillProgress | undefined): string {
+  if (!progress) {
+    return 'The workflow runs, but no worker says how far it is. If this stays so: is there a WorkerPool that takes Workflows?';
+  }
+  if (progress.phase === 'Planning') return 'The workflow looks for buckets that need a run.';
+  const { succeeded, failed, skipped, active, total } = progress;
+  return `${succeeded + failed + skipped} of ${total} buckets done (${failed} failed, ${skipped} skipped), ${active} in work.`;
+}
+
+/**
+ * The first thing in which the workflow differs from the spec. Where no worker told its state, only what was asked for by name and
+ * the last known phase count: telling it twice does no harm.
+ */
+function wish(
+  spec: BackfillSpec,
+  progress: BackfillProgress | undefined,
+  lastPhase: string | undefined,
+  startedWith: number,
+): BackfillMessage | undefined {
+  const phase = progress?.phase ?? lastPhase;
+  const stopping = phase === 'Cancelling' || (phase === 'Draining' && spec.cancel !== 'Now');
+  if (spec.cancel !== 'None') return stopping ? undefined : { name: 'cancel', mode: spec.cancel };
+  if (stopping || phase === 'Draining') return undefined;
+  if (spec.suspend && phase !== 'Suspended') return { name: 'pause' };
+  if (!spec.suspend && phase === 'Suspended') return { name: 'resume' };
+  if (progress && progress.maxActiveRuns !== spec.maxActiveRuns) {
+    return { name: 'resize', maxActiveRuns: spec.maxActiveRuns };
+  }
+  if (progress && spec.attempt > Math.max(progress.attempt, startedWith)) {
+    return { name: 'retryFailed', attempt: spec.attempt };
+  }
+  return undefined;
+}
+
+function planEnded(
+  object: Backfill,
+  spec: BackfillSpec,
+  workflow: Ended,
+  installation: string,
+  now: number,
+): BackfillPlan {
+  const attempt = workflow.result?.attempt ?? workflow.attempt;
+  if (spec.cancel === 'None' && spec.attempt > attempt) return start(object, spec, installation, true);
+  if (workflow.result?.phase === 'Planned' && !spec.dryRun) return start(object, spec, installation, true);
+  const finished = workflow.result?.finishedAt ? Date.parse(workflow.result.finishedAt) : workflow.endedAt;
+  return ended(spec, [ending(workflow)], finished, now);
+}
+
+/** Complete or Failed, and why. */
+function ending({ result, ending: word, message }: Ended): Wanted {
+  if (!result) {
+    const text = `the workflow was not brought to its end (${word}${message ? `: ${message}` : ''}). Raise attempt to start it again.`;
+    return { type: 'Failed', status: 'True', reason: 'WorkflowFailed', message: text };
+  }
+  const { phase, succeeded, failed, skipped, total } = result;
+  const counts = `${succeeded} of ${total} buckets succeeded, ${failed} failed, ${skipped} were skipped`;
+  if (phase === 'Planned') {
+    return {
+      type: 'Complete',
+      status: 'True',
+      reason: 'Planned',
+      message: `${result.plan?.toRun ?? 0} buckets would be run; set dryRun to false to do it.`,
+    };
+  }
+  if (phase === 'Cancelled')
+    return { type: 'Failed', status: 'True', reason: 'Cancelled', message: `Cancelled: ${counts}.` };
+  if (phase === 'Complete')
+    return { type: 'Complete', status: 'True', reason: 'AllBucketsDone', message: `${counts}.` };
+  return {
+    type: 'Failed',
+    status: 'True',
+    reason: 'BucketsFailed',
+    message: `${counts}. Raise attempt to try the failed ones again.`,
+  };
+}
+
+function ended(spec: BackfillSpec, own: readonly Wanted[], finished: number, now: number): BackfillPlan {
+  const verdict = { kind: 'ready', reason: 'Ended', message: 'The backfill has ended.' } as const;
+  if (!spec.ttlAfterFinished) return { actions: [], verdict, own };
+  const left = finished + (durationSeconds(spec.ttlAfterFinished) ?? 0) * 1000 - now;
+  if (left <= 0) return { actions: [{ do: 'delete' }], verdict, own };
+  return { actions: [], verdict, own, after: Math.min(left, HOUR) };
+}
+
+function start(object: Backfill, spec: BackfillSpec, installation: string, again: boolean): BackfillPlan {
+  const { startAt, endAt, granularity, stages, order, reprocess, maxActiveRuns, dryRun, attempt } = spec;
+  const filter = normaliseFilter(spec);
+  const input: BackfillInput = {
+    installation,
+    startAt,
+    endAt,
+    granularity,
+    filter,
+    filterID: filterId(filter),
+    stages,
+    order,
+    reprocess,
+    maxActiveRuns,
+    suspended: spec.suspend,
+    dryRun,
+    attempt,
+  };
+  return {
+    actions: [{ do: 'start', workflowID: workflowIDOf(object, installation), input, again }],
+    verdict: { kind: 'working', reason: 'Starting', message: 'The workflow is being started.' },
+    own: [],
+    after: 0,
+  };
+}
+
+function tell(object: Backfill, installation: string, message: BackfillMessage, key: string): BackfillAction {
+  return { do: 'tell', workflowID: workflowIDOf(object, installation), message, key };
+}

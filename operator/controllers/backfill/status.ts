@@ -1,0 +1,83 @@
+import type { BackfillStatus } from '../../../crds/backfill.ts';
+import type { BackfillProgress } from '../../../worker/contract.ts';
+import { seconds } from '../conditions.ts';
+import { type TemporalUI, workflowLink } from '../links.ts';
+import { type BackfillPlan, type ObservedBackfill, workflowIDOf } from './plan.ts';
+import { etaOf, rateOf, type Sample } from './rate.ts';
+
+type Body = Omit<BackfillStatus, 'conditions' | 'observedGeneration'>;
+
+/**
+ * The status of a Backfill, conditions aside. What cannot be learnt now is kept from before: figures of a run are not lost because
+ * Temporal or the workers are away.
+ */
+export function backfillStatus(
+  observed: ObservedBackfill,
+  plan: BackfillPlan,
+  samples: readonly Sample[],
+  installation: string,
+  ui: TemporalUI,
+): Body {
+  const { object, workflow } = observed;
+  const { conditions: _, observedGeneration: __, rate: ___, eta: ____, ...before } = object.status ?? {};
+  const id = workflowIDOf(object, installation);
+  const link = workflowLink(ui, id);
+  const base: Body = { ...before, ...(link && { links: { workflow: link } }) };
+  if (!workflow.known) return { ...base, phase: before.phase ?? 'Pending' };
+  const state = workflow.value;
+  if (state.state === 'absent') {
+    const expired = plan.own.some(({ reason }) => reason === 'ResultExpired');
+    return { ...base, phase: expired ? 'Failed' : (before.phase ?? 'Pending') };
+  }
+  const known: Body = { ...base, workflowID: id, startedAt: seconds(state.startedAt), attempt: state.attempt };
+  delete known.finishedAt;
+  if (state.state === 'running') {
+    // An ended phase in the status belongs to the attempt before.
+    const last = before.finishedAt ? 'Pending' : (before.phase ?? 'Pending');
+    if (!state.progress) return { ...known, phase: last };
+    const eta = state.progress.phase === 'Running' ? etaOf(samples) : undefined;
+    const rate = state.progress.active > 0 ? rateOf(samples) : undefined;
+    return {
+      ...known,
+      ...figures(state.progress, ui),
+      phase: state.progress.phase,
+      ...(rate && { rate }),
+      ...(eta !== undefined && { eta: seconds(eta) }),
+    };
+  }
+  const finishedAt = seconds(state.result?.finishedAt ? Date.parse(state.result.finishedAt) : state.endedAt);
+  if (state.result) return { ...known, ...figures(state.result, ui), phase: state.result.phase, finishedAt };
+  const { progress } = known;
+  return {
+    ...known,
+    ...(progress && { progress: { ...progress, active: 0 } }),
+    phase: state.ending === 'CANCELLED' ? 'Cancelled' : 'Failed',
+    finishedAt,
+  };
+}
+
+function figures(progress: BackfillProgress, ui: TemporalUI): Body {
+  const { plan, total, succeeded, failed, skipped, active, counts, attempt } = progress;
+  const done = succeeded + failed + skipped;
+  return {
+    ...(plan && { plan: { ...plan, skipped: { ...plan.skipped } as Record<string, number> } }),
+    progress: {
+      total,
+      succeeded,
+      failed,
+      skipped,
+      active,
+      // Downwards, so that 100 means all; a backfill with nothing to do is done.
+      percent: total === 0 ? (progress.finishedAt ? 100 : 0) : Math.floor((100 * done) / total),
+      done: `${done}/${total}`,
+    },
+    bytes: counts.bytes,
+    measurements: counts.read,
+    attempt,
+    failures: progress.failures.slice(-10).map(({ bucket, reason, message, workflowID }) => {
+      const link = workflowLink(ui, workflowID);
+      // A message may hold a page of stack; the status is for reading.
+      return { bucket, reason, message: message.slice(0, 500), ...(link && { link }) };
+    }),
+  };
+}

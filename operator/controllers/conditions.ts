@@ -1,0 +1,104 @@
+import { CONDITIONS, type Condition, type ConditionType, REASONS, type Reason } from '../../crds/conditions.ts';
+
+/**
+ * What a plan concludes about a resource. Ready, Reconciling and Stalled follow from it, so that they cannot contradict each other.
+ *
+ *     ready     what the spec asks for is in force
+ *     working   on the way there (Ready=False, Reconciling=True)
+ *     stalled   nothing happens until a person changes something (Ready=False, Stalled=True)
+ *     unknown   cannot be told at the moment (Ready=Unknown)
+ *     failing   a request failed and is being tried again (Ready=False)
+ */
+export interface Verdict {
+  readonly kind: 'ready' | 'working' | 'stalled' | 'unknown' | 'failing';
+  readonly reason: Reason;
+  readonly message: string;
+}
+
+/** A condition as a plan wishes it; generation and times are added when it is written. */
+export type Wanted = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
+
+/** Ready and, while they hold, Reconciling and Stalled; then the conditions that a kind has of its own. */
+export function wanted(verdict: Verdict, own: readonly Wanted[] = []): Wanted[] {
+  const { kind, reason, message } = verdict;
+  const ready = kind === 'ready' ? 'True' : kind === 'unknown' ? 'Unknown' : 'False';
+  return [
+    { type: 'Ready', status: ready, reason, message },
+    ...(kind === 'working' ? [{ type: 'Reconciling', status: 'True', reason, message } as const] : []),
+    ...(kind === 'stalled' ? [{ type: 'Stalled', status: 'True', reason, message } as const] : []),
+    ...own,
+  ];
+}
+
+/** The conditions to write: those of before keep the time of their last transition as long as their status stays. */
+export function merge(
+  before: readonly Condition[] | undefined,
+  wishes: readonly Wanted[],
+  generation: number,
+  now: number,
+): Condition[] {
+  return wishes.map(wish => {
+    const old = before?.find(condition => condition.type === wish.type);
+    const lastTransitionTime = old && old.status === wish.status ? old.lastTransitionTime : seconds(now);
+    return { ...wish, observedGeneration: generation, lastTransitionTime };
+  });
+}
+
+/** RFC 3339 in whole seconds, as Kubernetes writes times. */
+export function seconds(instant: number): string {
+  return `${new Date(instant).toISOString().slice(0, 19)}Z`;
+}
+
+/** What changed, for events: one per condition whose status or reason is new, none while things stay as they are. */
+export interface Transition {
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: Reason;
+  readonly message: string;
+}
+
+const BAD: readonly Reason[] = ['RolloutStuck', 'PausedInTemporal'];
+
+export function transitions(before: readonly Condition[] | undefined, after: readonly Condition[]): Transition[] {
+  const found: Transition[] = [];
+  for (const { type, status, reason, message } of after) {
+    const old = before?.find(condition => condition.type === type);
+    if (old && old.status === status && old.reason === reason) continue;
+    const warning = type === 'Stalled' || type === 'Failed' || status === 'Unknown' || reason === 'RequestFailed';
+    // Ready repeats what Reconciling and Stalled say; one event is enough.
+    if (found.some(other => other.reason === reason)) continue;
+    found.push({ type: warning || BAD.includes(reason) ? 'Warning' : 'Normal', reason, message });
+  }
+  return found;
+}
+
+/** What is wrong with a set of conditions by the rules that kstatus, `kubectl wait` and people rely on; empty: nothing. */
+export function lint(status: { observedGeneration?: number; conditions?: readonly Condition[] }): string[] {
+  const problems: string[] = [];
+  const conditions = status.conditions ?? [];
+  const of = (type: ConditionType) => conditions.find(condition => condition.type === type);
+  if (!of('Ready')) problems.push('Ready is missing');
+  if (status.observedGeneration === undefined) problems.push('status.observedGeneration is missing');
+  if (new Set(conditions.map(condition => condition.type)).size < conditions.length)
+    problems.push('a type occurs twice');
+  for (const { type, status: holds, reason, message, observedGeneration, lastTransitionTime } of conditions) {
+    if (!(type in CONDITIONS)) problems.push(`${type} is no documented condition`);
+    if (!(reason in REASONS)) problems.push(`${type}: ${reason} is no documented reason`);
+    else if (!(REASONS[reason].in as readonly string[]).includes(type))
+      problems.push(`${type} may not have reason ${reason}`);
+    if (
+      (type === 'Reconciling' || type === 'Stalled' || type === 'Complete' || type === 'Failed') &&
+      holds !== 'True'
+    ) {
+      problems.push(`${type} is ${holds}; it is present only while true`);
+    }
+    if (observedGeneration !== status.observedGeneration) problems.push(`${type} observed another generation`);
+    if (message.trim() === '' || message.length > 32_768) problems.push(`${type} has no message, or one too long`);
+    if (Number.isNaN(Date.parse(lastTransitionTime))) problems.push(`${type} has no transition time`);
+  }
+  if (of('Reconciling') && of('Stalled')) problems.push('Reconciling and Stalled hold at once');
+  if (of('Ready')?.status === 'True' && (of('Stalled') || of('Reconciling'))) {
+    problems.push('Ready although Stalled or Reconciling');
+  }
+  if (of('Complete') && of('Failed')) problems.push('Complete and Failed hold at once');
+  return problems;
+}

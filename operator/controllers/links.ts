@@ -1,0 +1,21 @@
+/** Addresses of things in the Temporal UI, for `status.links`. */
+export interface TemporalUI {
+  /** Root of the UI; empty: there is none, and no links are given. */
+  readonly url: string;
+  readonly namespace: string;
+}
+
+const page = (ui: TemporalUI, kind: string, id: string) =>
+  `${ui.url.replace(/\/+$/, '')}/namespaces/${encodeURIComponent(ui.namespace)}/${kind}/${encodeURIComponent(id)}`;
+
+export function workflowLink(ui: TemporalUI, id: string): string | undefined {
+  return ui.url ? page(ui, 'workflows', id) : undefined;
+}
+
+export function scheduleLink(ui: TemporalUI, id: string): string | undefined {
+  return ui.url ? page(ui, 'schedules', id) : undefined;
+}
+
+export function queueLink(ui: TemporalUI, queue: string): string | undefined {
+  return ui.url ? page(ui, 'task-queues', queue) : undefined;
+}

@@ -1,0 +1,37 @@
+import type { PipelineSchedule } from '../../../crds/pipeline-schedule.ts';
+import { FINALIZER } from '../../../crds/resource.ts';
+import type { Client } from '../../kube/client.ts';
+import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
+import type { Stored } from '../../kube/resource.ts';
+import type { Temporal } from '../../temporal/connection.ts';
+import { createSchedule, deleteSchedule, updateSchedule } from '../../temporal/schedules.ts';
+import { PIPELINE_SCHEDULES } from '../resources.ts';
+import type { ScheduleAction } from './plan.ts';
+
+/** Carries out one action of a plan; true when the resource may be gone after it. */
+export async function apply(
+  client: Client,
+  temporal: Temporal,
+  object: Stored<PipelineSchedule>,
+  action: ScheduleAction,
+  signal: AbortSignal,
+): Promise<boolean> {
+  switch (action.do) {
+    case 'addFinalizer':
+      await addFinalizer(client, PIPELINE_SCHEDULES, object, FINALIZER, { signal });
+      return false;
+    case 'removeFinalizer':
+      await removeFinalizer(client, PIPELINE_SCHEDULES, object, FINALIZER, { signal });
+      return true;
+    case 'create':
+      // That one exists already is for the next look to judge: it may be ours, from a pass that died, or somebody else's.
+      await createSchedule(temporal, action.request, action.pause);
+      return false;
+    case 'update':
+      await updateSchedule(temporal, action.request, action.pause, action.seen);
+      return false;
+    case 'deleteSchedule':
+      await deleteSchedule(temporal, action.id);
+      return false;
+  }
+}

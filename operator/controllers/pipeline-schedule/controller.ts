@@ -1,0 +1,25 @@
+import type { Temporal } from '../../temporal/connection.ts';
+import { listLaunches } from '../../temporal/schedules.ts';
+import { shared } from '../../temporal/shared.ts';
+import type { TemporalUI } from '../links.ts';
+import { type Context, reconciler } from '../reconcile.ts';
+import { PIPELINE_SCHEDULES } from '../resources.ts';
+import { apply } from './apply.ts';
+import { observe } from './observe.ts';
+import { planSchedule } from './plan.ts';
+import { scheduleStatus } from './status.ts';
+
+/** Visibility lags by seconds anyway, and Temporal allows few such requests. */
+const LAUNCHES_TTL = 10_000;
+
+/** Reconciles PipelineSchedules. */
+export function scheduleReconciler(context: Context, temporal: Temporal, installation: string, ui: TemporalUI) {
+  const launches = shared(context.clock, LAUNCHES_TTL, () => listLaunches(temporal, installation));
+  return reconciler(context, {
+    resource: PIPELINE_SCHEDULES,
+    observe: object => observe(temporal, launches, object, installation),
+    plan: observed => planSchedule(observed, installation),
+    apply: (object, action, signal) => apply(context.client, temporal, object, action, signal),
+    status: observed => scheduleStatus(observed, installation, ui),
+  });
+}

@@ -1,0 +1,158 @@
+import { durationSeconds } from '../../../crds/fields.ts';
+import type { PipelineSchedule, PipelineScheduleSpec } from '../../../crds/pipeline-schedule.ts';
+import { ANNOTATIONS, FINALIZER, SpecError } from '../../../crds/resource.ts';
+import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
+import { launchId, scheduleId } from '../../../worker/contract.ts';
+import { hashOf } from '../../hash.ts';
+import type { Launch, PauseState, ScheduleRequest, ScheduleState } from '../../temporal/schedules.ts';
+import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan.ts';
+
+/** All that a decision about a PipelineSchedule depends on. */
+export interface ObservedSchedule {
+  readonly object: PipelineSchedule;
+  readonly spec: PipelineScheduleSpec | SpecError;
+  /** The schedule of our id in Temporal, whosever it is. */
+  readonly schedule: Observation<ScheduleState | undefined>;
+  /** The newest launches of this schedule, newest first. */
+  readonly launches: Observation<readonly Launch[]>;
+}
+
+export type ScheduleAction =
+  | { readonly do: 'addFinalizer' | 'removeFinalizer' }
+  | { readonly do: 'create'; readonly request: ScheduleRequest; readonly pause: PauseState }
+  | {
+      readonly do: 'update';
+      readonly request: ScheduleRequest;
+      readonly pause: PauseState;
+      readonly seen: ScheduleState;
+    }
+  | { readonly do: 'deleteSchedule'; readonly id: string };
+
+export type SchedulePlan = Plan<ScheduleAction>;
+
+/** By this note the operator knows a pause of its own from that of a person. */
+export const OUR_NOTE = 'spec.suspend of the PipelineSchedule is true';
+const RUNNING: PauseState = { paused: false, note: '' };
+
+/** What a PipelineSchedule asks of Temporal. */
+export function requestOf(object: PipelineSchedule, spec: PipelineScheduleSpec, installation: string): ScheduleRequest {
+  const { namespace = '', name, uid = '' } = object.metadata;
+  const filter = normaliseFilter(spec);
+  const asked = {
+    id: scheduleId(installation, namespace, name),
+    launchID: launchId(installation, namespace, name),
+    ownerUID: uid,
+    cron: spec.schedule.trim(),
+    timeZone: spec.timeZone,
+    overlap: spec.overlap,
+    catchUpWindow: durationSeconds(spec.catchUpWindow) ?? 0,
+    input: { installation, granularity: spec.granularity, filter, filterID: filterId(filter), stages: spec.stages },
+  };
+  return { ...asked, hash: hashOf(asked) };
+}
+
+/** Decides about one PipelineSchedule: deleted, finalizer, invalid, not ours, suspended, work. */
+export function planSchedule(observed: ObservedSchedule, installation: string): SchedulePlan {
+  const { object, spec, schedule } = observed;
+  if (object.metadata.deletionTimestamp) return planDeletion(observed, installation);
+  if (!object.metadata.finalizers?.includes(FINALIZER)) {
+    return {
+      actions: [{ do: 'addFinalizer' }],
+      verdict: { kind: 'working', reason: 'Accepted', message: 'Accepted; the schedule is created next.' },
+      own: [],
+    };
+  }
+  if (spec instanceof SpecError) return invalid(spec.problems);
+  if (!schedule.known) return unavailable(schedule.message);
+  const request = requestOf(object, spec, installation);
+  const seen = schedule.value;
+  if (!seen)
+    return working('The schedule is being created.', { do: 'create', request, pause: pauseFor(spec, RUNNING) });
+  if (seen.ownerUID !== request.ownerUID && !annotated(object, ANNOTATIONS.adopt)) {
+    return {
+      actions: [],
+      verdict: {
+        kind: 'stalled',
+        reason: 'AdoptionRefused',
+        message: `Temporal has a schedule ${request.id} that was not made for this resource, so it is left alone. Delete it there, or annotate this resource with ${ANNOTATIONS.adopt}: "true" to take it over.`,
+      },
+      own: [],
+      after: REFRESH.idle,
+    };
+  }
+  const pause = pauseFor(spec, seen);
+  if (
+    seen.hash !== request.hash ||
+    seen.ownerUID !== request.ownerUID ||
+    seen.paused !== pause.paused ||
+    seen.note !== pause.note
+  ) {
+    return working('The schedule is being updated.', { do: 'update', request, pause, seen });
+  }
+  return inForce(spec, seen);
+}
+
+/** Whether it should be paused: as the spec says, but a pause by a person in Temporal is theirs to end. */
+function pauseFor(spec: PipelineScheduleSpec, seen: PauseState): PauseState {
+  if (spec.suspend) return { paused: true, note: OUR_NOTE };
+  if (seen.paused && seen.note !== OUR_NOTE) return { paused: true, note: seen.note };
+  return RUNNING.paused === seen.paused ? { paused: false, note: seen.note } : RUNNING;
+}
+
+function inForce(spec: PipelineScheduleSpec, seen: ScheduleState): SchedulePlan {
+  if (spec.suspend) {
+    return {
+      actions: [],
+      verdict: { kind: 'ready', reason: 'Suspended', message: 'Suspended: nothing fires; runs that have begun go on.' },
+      own: [],
+      after: REFRESH.idle,
+    };
+  }
+  if (seen.paused) {
+    return {
+      actions: [],
+      verdict: {
+        kind: 'stalled',
+        reason: 'PausedInTemporal',
+        message: `Somebody paused the schedule in Temporal${seen.note ? ` ("${seen.note.slice(0, 200)}")` : ''}. Unpause it there, or set spec.suspend to true and back to false.`,
+      },
+      own: [],
+      after: REFRESH.idle,
+    };
+  }
+  return {
+    actions: [],
+    verdict: { kind: 'ready', reason: 'Scheduled', message: 'The schedule is in force.' },
+    own: [],
+    after: REFRESH.idle,
+  };
+}
+
+function working(message: string, action: ScheduleAction): SchedulePlan {
+  // The server may drop an update that lost a race without a word, so it is believed when it has been seen: look again at once.
+  return { actions: [action], verdict: { kind: 'working', reason: 'Starting', message }, own: [], after: 500 };
+}
+
+function planDeletion({ object, schedule }: ObservedSchedule, installation: string): SchedulePlan {
+  const { namespace = '', name, uid } = object.metadata;
+  const id = scheduleId(installation, namespace, name);
+  const deleting = (message: string, actions: ScheduleAction[]): SchedulePlan => ({
+    actions,
+    verdict: { kind: 'working', reason: 'Deleting', message },
+    own: [],
+  });
+  if (!object.metadata.finalizers?.includes(FINALIZER)) return deleting('Nothing is left to clean up.', []);
+  if (annotated(object, ANNOTATIONS.abandon)) {
+    return deleting('Abandoned: the schedule is left as it is.', [{ do: 'removeFinalizer' }]);
+  }
+  if (!schedule.known) {
+    return unavailable(
+      `${schedule.message}. The schedule ${id} cannot be deleted; to delete the PipelineSchedule anyway and leave it in force, annotate it with ${ANNOTATIONS.abandon}: "true"`,
+    );
+  }
+  if (!schedule.value) return deleting('The schedule is gone.', [{ do: 'removeFinalizer' }]);
+  if (schedule.value.ownerUID !== uid) {
+    return deleting('The schedule of that name is not ours and is left alone.', [{ do: 'removeFinalizer' }]);
+  }
+  return deleting('The schedule is being deleted.', [{ do: 'deleteSchedule', id }, { do: 'removeFinalizer' }]);
+}

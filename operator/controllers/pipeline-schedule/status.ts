@@ -1,0 +1,79 @@
+import type { PipelineScheduleSpec, PipelineScheduleStatus } from '../../../crds/pipeline-schedule.ts';
+import { SpecError } from '../../../crds/resource.ts';
+import {
+  countBuckets,
+  type Granularity,
+  granularityOf,
+  lastCompleteBucket,
+  nextBucket,
+} from '../../../pipeline/bucket.ts';
+import { scheduleId } from '../../../worker/contract.ts';
+import type { Launch } from '../../temporal/schedules.ts';
+import { seconds } from '../conditions.ts';
+import { scheduleLink, type TemporalUI } from '../links.ts';
+import type { ObservedSchedule } from './plan.ts';
+
+type Body = Omit<PipelineScheduleStatus, 'conditions' | 'observedGeneration'>;
+
+/** Nominal firing time (milliseconds since 1970) that Temporal appended to the id of a launching workflow. */
+export function nominalTime(workflowID: string): number | undefined {
+  const text = workflowID.match(/-(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z)$/)?.[1];
+  return text === undefined ? undefined : Date.parse(text);
+}
+
+/** The status of a PipelineSchedule, conditions aside. What cannot be learnt now is kept from before. */
+export function scheduleStatus(observed: ObservedSchedule, installation: string, ui: TemporalUI): Body {
+  const { object, spec, schedule, launches } = observed;
+  const { namespace = '', name } = object.metadata;
+  const { conditions: _, observedGeneration: __, ...before } = object.status ?? {};
+  const id = scheduleId(installation, namespace, name);
+  const link = scheduleLink(ui, id);
+  const base: Body = { ...before, ...(link && { links: { schedule: link } }) };
+  if (spec instanceof SpecError) return base;
+  const runs = launches.known ? runsOf(launches.value, spec, before) : {};
+  const after: Body = { ...base, ...runs };
+  if (!schedule.known) return after;
+  const seen = schedule.value;
+  if (!seen || seen.ownerUID !== object.metadata.uid)
+    return { ...after, scheduleID: undefined, nextBuckets: undefined };
+  const due = seen.recent.at(-1)?.at;
+  return {
+    ...after,
+    scheduleID: id,
+    nextBuckets: seen.paused
+      ? []
+      : seen.nextFirings.slice(0, 3).map(at => ({ bucket: lastCompleteBucket(at, spec.granularity), at: seconds(at) })),
+    lag: lagOf(after.lastSuccessfulBucket, due, spec.granularity),
+  };
+}
+
+function runsOf(launches: readonly Launch[], spec: PipelineScheduleSpec, before: Body): Body {
+  const runs = launches.flatMap(launch => {
+    const at = nominalTime(launch.workflowID);
+    return at === undefined ? [] : [{ ...launch, at, bucket: lastCompleteBucket(at, spec.granularity) }];
+  });
+  const last = runs.reduce((a, b) => (a && a.at >= b.at ? a : b), runs[0]);
+  // A bucket of the other granularity is left from before the spec was changed and compares with nothing.
+  const kept = before.lastSuccessfulBucket;
+  const succeeded = [
+    ...(kept && granularityOf(kept) === spec.granularity ? [kept] : []),
+    ...runs.filter(({ state }) => state === 'Succeeded').map(({ bucket }) => bucket),
+  ].sort();
+  return {
+    active: runs.filter(({ state }) => state === 'Running').length,
+    ...(last && {
+      lastRun: { bucket: last.bucket, state: last.state, at: seconds(last.at), workflowID: last.workflowID },
+    }),
+    lastSuccessfulBucket: succeeded.at(-1),
+  };
+}
+
+/** Buckets from the one after the last success to that of the last firing; undefined while there was no success or no firing. */
+function lagOf(
+  lastSuccessful: string | undefined,
+  due: number | undefined,
+  granularity: Granularity,
+): number | undefined {
+  if (lastSuccessful === undefined || due === undefined) return undefined;
+  return countBuckets(nextBucket(lastSuccessful), nextBucket(lastCompleteBucket(due, granularity)), granularity);
+}

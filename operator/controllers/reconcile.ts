@@ -1,0 +1,172 @@
+import type { Condition } from '../../crds/conditions.ts';
+import { type Kind, parseSpec, SpecError } from '../../crds/resource.ts';
+import { canonical } from '../hash.ts';
+import type { Change } from '../kube/cache.ts';
+import type { Client } from '../kube/client.ts';
+import { type Clock, jittered } from '../kube/clock.ts';
+import type { Reconcile } from '../kube/controller.ts';
+import {
+  ConflictError,
+  ForbiddenError,
+  InvalidError,
+  NotFoundError,
+  RateLimitedError,
+  TerminalError,
+} from '../kube/errors.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import type { KubeObject, Resource, Stored } from '../kube/resource.ts';
+import { TemporalBusy, TemporalConflict, TemporalRejected, TemporalUnavailable } from '../temporal/errors.ts';
+import { merge, transitions, type Verdict, type Wanted, wanted } from './conditions.ts';
+import type { Plan } from './plan.ts';
+
+/** What the operator's controllers share. */
+export interface Context {
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly events: EventRecorder;
+}
+
+/** An object of ours, as far as reconciling one is the same for all kinds. */
+interface Ours extends KubeObject {
+  status?: { observedGeneration?: number; conditions?: Condition[] };
+}
+
+/** What is particular to a kind. */
+export interface Steps<T extends Ours, Observed, Action> {
+  readonly resource: Resource<T>;
+  /** Looks at Kubernetes and Temporal. What Temporal cannot tell is an Observation that is not known; other failures are thrown. */
+  observe(object: Stored<T>, now: number, signal: AbortSignal): Promise<Observed>;
+  /** Pure. */
+  plan(observed: Observed, now: number): Plan<Action>;
+  /** Carries out one action; idempotent. Returns true when the object may be gone after it, so that no status is written. */
+  apply(object: Stored<T>, action: Action, signal: AbortSignal): Promise<boolean>;
+  /** Pure: the status without conditions. */
+  status(observed: Observed, plan: Plan<Action>, now: number): object;
+  /** Called when the object is gone, to forget what was remembered of it. */
+  forget?(key: string): void;
+}
+
+/** One pass over one object: observe, plan, apply, one status write, events on transitions. */
+export function reconciler<T extends Ours, Observed, Action>(
+  context: Context,
+  steps: Steps<T, Observed, Action>,
+): Reconcile<T> {
+  return async (key, { object, now, signal, log }) => {
+    if (!object) {
+      steps.forget?.(key);
+      return undefined;
+    }
+    const observed = await steps.observe(object, now, signal);
+    const plan = steps.plan(observed, now);
+    let verdict = plan.verdict;
+    let own = plan.own;
+    let failure: unknown;
+    try {
+      for (const action of plan.actions) {
+        log.info({ action }, 'acting');
+        if (await steps.apply(object, action, signal)) return undefined;
+      }
+    } catch (error) {
+      const told = verdictOf(error);
+      if (!told) throw error;
+      failure = error;
+      verdict = told;
+      own = object.status?.conditions?.filter(({ type }) => plan.own.some(one => one.type === type)) ?? [];
+    }
+    await writeStatus(context, steps.resource, object, steps.status(observed, plan, now), verdict, own, now);
+    if (failure !== undefined) throw asReconcileError(failure);
+    return plan.after === undefined ? undefined : { requeueAfter: jittered(context.clock, plan.after, 0.2) };
+  };
+}
+
+/** What a failed action says about the resource; undefined: nothing that its owner should read, the pass is simply made again. */
+function verdictOf(error: unknown): Verdict | undefined {
+  if (error instanceof TemporalUnavailable) {
+    return { kind: 'unknown', reason: 'TemporalUnavailable', message: `${error.message}. It is being tried again.` };
+  }
+  if (error instanceof TemporalRejected || error instanceof InvalidError || error instanceof ForbiddenError) {
+    return { kind: 'stalled', reason: 'Rejected', message: error.message };
+  }
+  if (error instanceof ConflictError || error instanceof TemporalConflict) return undefined;
+  // The lease is lost, or the process is told to stop: whoever goes on will say what is the case.
+  if (error instanceof Error && (error.name === 'LeaseLostError' || error.name === 'AbortError')) return undefined;
+  const message = error instanceof Error ? error.message : String(error);
+  return { kind: 'failing', reason: 'RequestFailed', message: `${message}. It is being tried again.` };
+}
+
+/** The class by which the queue decides when to try again. */
+function asReconcileError(error: unknown): unknown {
+  if (error instanceof TemporalBusy) return new RateLimitedError(error.message, error.after, { cause: error });
+  if (error instanceof InvalidError) return new TerminalError(error.message, { cause: error });
+  return error;
+}
+
+async function writeStatus<T extends Ours>(
+  { client, events }: Context,
+  resource: Resource<T>,
+  object: Stored<T>,
+  body: object,
+  verdict: Verdict,
+  own: readonly Wanted[],
+  now: number,
+): Promise<void> {
+  const generation = object.metadata.generation ?? 0;
+  const conditions = merge(object.status?.conditions, wanted(verdict, own), generation, now);
+  const status = { ...body, observedGeneration: generation, conditions };
+  if (canonical(status) === canonical(object.status ?? {})) return;
+  const { name, namespace, uid } = object.metadata;
+  try {
+    // With the uid, so that it is refused for an object of that name made since; force: nobody else has a say in our status.
+    await client.apply(resource, { metadata: { name, namespace, uid }, status } as never, {
+      subresource: 'status',
+      force: true,
+    });
+  } catch (error) {
+    if (error instanceof NotFoundError || error instanceof ConflictError) return;
+    throw error;
+  }
+  for (const { type, reason, message } of transitions(object.status?.conditions, conditions)) {
+    events.record(resource, object, { type, reason, action: 'Reconcile', note: message });
+  }
+}
+
+/**
+ * Which changes of a resource need a pass: those of spec, finalizers, annotations and deletion. Our own status writes come back as
+ * changes too, and would have every pass cause another.
+ */
+export function needsPass(change: Change<KubeObject>): boolean {
+  if (change.type !== 'modified') return true;
+  const { object, previous } = change;
+  const relevant = ({ metadata }: KubeObject) => [
+    metadata.generation,
+    metadata.deletionTimestamp,
+    metadata.finalizers ?? [],
+    metadata.annotations ?? {},
+  ];
+  return canonical(relevant(object)) !== canonical(relevant(previous));
+}
+
+/** The spec with defaults, or why it cannot be worked with. */
+export function specOf<K extends Kind>(
+  kind: K,
+  object: { spec?: unknown },
+): ReturnType<typeof parseSpec<K['spec']>> | SpecError {
+  try {
+    return parseSpec<K['spec']>(kind, object);
+  } catch (error) {
+    if (error instanceof SpecError) return error;
+    throw error;
+  }
+}
+
+/** Asks Temporal something; when it cannot be asked, the answer is that it is not known. */
+export async function ask<V>(
+  request: Promise<V>,
+): Promise<{ known: true; value: V } | { known: false; message: string }> {
+  try {
+    return { known: true, value: await request };
+  } catch (error) {
+    if (error instanceof TemporalUnavailable) return { known: false, message: error.message };
+    throw error;
+  }
+}
