@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { request } from 'node:https';
 import { join, resolve } from 'node:path';
 import { freePort, type Supervised, supervise } from './process.ts';
-import { requireProgram } from './programs.ts';
+import { programPath } from './programs.ts';
 
 export interface ControlPlane {
   /** Path of an administrator's kubeconfig. */
@@ -57,7 +57,7 @@ export async function startControlPlane(options: {
   try {
     const etcd = await supervise({
       name: 'etcd',
-      command: requireProgram('etcd'),
+      command: programPath('etcd'),
       args: [
         '--name=local',
         `--data-dir=${join(dir, 'etcd')}`,
@@ -74,7 +74,7 @@ export async function startControlPlane(options: {
     processes.push(etcd);
     const apiserver = await supervise({
       name: 'kube-apiserver',
-      command: requireProgram('kube-apiserver'),
+      command: programPath('kube-apiserver'),
       args: [
         `--etcd-servers=http://127.0.0.1:${etcdPort}`,
         '--bind-address=127.0.0.1',
@@ -103,7 +103,7 @@ export async function startControlPlane(options: {
     processes.push(
       await supervise({
         name: 'kube-controller-manager',
-        command: requireProgram('kube-controller-manager'),
+        command: programPath('kube-controller-manager'),
         args: [
           `--kubeconfig=${join(pki, 'kube-controller-manager.kubeconfig')}`,
           '--use-service-account-credentials',
@@ -118,7 +118,7 @@ export async function startControlPlane(options: {
       }),
       await supervise({
         name: 'kube-scheduler',
-        command: requireProgram('kube-scheduler'),
+        command: programPath('kube-scheduler'),
         args: [
           `--kubeconfig=${join(pki, 'kube-scheduler.kubeconfig')}`,
           `--authentication-kubeconfig=${join(pki, 'kube-scheduler.kubeconfig')}`,

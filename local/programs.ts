@@ -1,50 +1,211 @@
-import { statSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, statfsSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
-import { findOnPath } from './process.ts';
+import { dirname, join } from 'node:path';
+import { FileLock } from './lock.ts';
+import { findOnPath, StartError } from './process.ts';
+import { build } from './programs/build.ts';
+import { DownloadError, download, unreachable } from './programs/download.ts';
+import {
+  type Architecture,
+  KUBERNETES_VERSION,
+  MODULES,
+  type Module,
+  PROGRAM_NAMES,
+  type ProgramName,
+  RELEASES,
+  SITES,
+  TEMPORAL_VERSION,
+} from './programs/releases.ts';
+import { Terminal } from './terminal.ts';
 
-export const KUBERNETES_VERSION = '1.33.4';
-export const TEMPORAL_VERSION = '1.8.2';
+export type { ProgramName } from './programs/releases.ts';
 
-/** The servers' programs, each with the folder of the cache it lies in. */
-export const PROGRAMS = {
-  etcd: `kubernetes-${KUBERNETES_VERSION}`,
-  'kube-apiserver': `kubernetes-${KUBERNETES_VERSION}`,
-  'kube-controller-manager': `kubernetes-${KUBERNETES_VERSION}`,
-  'kube-scheduler': `kubernetes-${KUBERNETES_VERSION}`,
-  kubectl: `kubernetes-${KUBERNETES_VERSION}`,
-  temporal: `temporal-${TEMPORAL_VERSION}`,
-} as const;
-export type ProgramName = keyof typeof PROGRAMS;
+/** Room a download of all programs takes, and a build with Go's own caches. */
+const DOWNLOAD_BYTES = 1e9;
+const BUILD_BYTES = 8e9;
+
+/** Where a program was found, in the order of looking. */
+export type Source = 'environment' | 'PATH' | 'cache';
+
+export interface ObtainOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly terminal?: Terminal;
+  /** Where releases are published; tests have a site of their own. */
+  readonly sites?: Record<keyof typeof SITES, string>;
+  readonly modules?: readonly Module[];
+  readonly names?: readonly ProgramName[];
+}
 
 /** The environment variable that names a program: OONI_KUBE_APISERVER for kube-apiserver. */
 export function programVariable(name: ProgramName): string {
   return `OONI_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 
-/** Where obtained programs are kept: XDG_CACHE_HOME/ooni-pipeline, or ~/.cache/ooni-pipeline. */
-export function programCache(env: NodeJS.ProcessEnv = process.env): string {
-  return join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ooni-pipeline');
+/** The folder obtained programs of a kind lie in, below XDG_CACHE_HOME/ooni-pipeline or ~/.cache/ooni-pipeline. */
+export function cacheFolder(name: ProgramName, env: NodeJS.ProcessEnv = process.env): string {
+  const folder = name === 'temporal' ? `temporal-${TEMPORAL_VERSION}` : `kubernetes-${KUBERNETES_VERSION}`;
+  return join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), '.cache'), 'ooni-pipeline', folder);
 }
 
-/** A program that is on this machine already: from its environment variable, PATH or the cache; undefined when in none. */
-export function findProgram(name: ProgramName, env: NodeJS.ProcessEnv = process.env): string | undefined {
+/**
+ * A program that is on this machine already. Throws StartError when its environment variable names a file that cannot be run: whoever set
+ * it wants that file and no other.
+ */
+export function findProgram(
+  name: ProgramName,
+  env: NodeJS.ProcessEnv = process.env,
+): { path: string; source: Source } | undefined {
   const given = env[programVariable(name)];
-  if (given) return given;
+  if (given) {
+    if (isProgram(given)) return { path: given, source: 'environment' };
+    throw new StartError(`${programVariable(name)} names ${given}, which is not a program that can be run.`);
+  }
   const onPath = findOnPath(name, env.PATH);
-  if (onPath) return onPath;
-  const cached = join(programCache(env), PROGRAMS[name], name);
-  return statSync(cached, { throwIfNoEntry: false })?.isFile() ? cached : undefined;
+  if (onPath) return { path: onPath, source: 'PATH' };
+  const cached = join(cacheFolder(name, env), name);
+  return isProgram(cached) ? { path: cached, source: 'cache' } : undefined;
 }
 
-/** The program's path. Throws when it is nowhere: `obtainPrograms` comes first. */
-export function requireProgram(name: ProgramName): string {
-  const path = findProgram(name);
-  if (!path) throw new Error(`${name} is not on this machine`);
-  return path;
+/** The path of a program that `obtainPrograms` has brought. Throws StartError when it is nowhere. */
+export function programPath(name: ProgramName): string {
+  const found = findProgram(name);
+  if (!found) throw new StartError(`${name} is not on this machine; npm start obtains it.`);
+  return found.path;
 }
 
-/** Makes sure that every program is on this machine. */
-export async function obtainPrograms(): Promise<void> {
-  for (const name of Object.keys(PROGRAMS) as ProgramName[]) requireProgram(name);
+/**
+ * Makes sure that every program the servers need is on this machine: environment variable, PATH, cache, official download, `go build`, in
+ * that order, with a line of progress for each. Starts at the same time wait for each other. Throws StartError with what to do.
+ */
+export async function obtainPrograms(options: ObtainOptions = {}): Promise<void> {
+  const env = options.env ?? process.env;
+  const names = options.names ?? PROGRAM_NAMES;
+  const terminal = options.terminal ?? new Terminal();
+  const missing = () => names.filter(name => !findProgram(name, env));
+  if (missing().length > 0) {
+    const cache = dirname(cacheFolder('temporal', env));
+    mkdirSync(cache, { recursive: true });
+    const lock = await FileLock.take(join(cache, 'lock'), holder =>
+      terminal.print(`Waiting for another start (process ${holder}) that obtains programs`),
+    );
+    try {
+      const reasons = await downloadPrograms(missing(), env, terminal, options.sites ?? SITES);
+      await buildPrograms(missing(), env, terminal, options.modules ?? Object.values(MODULES), reasons);
+    } finally {
+      lock.release();
+    }
+  }
+  for (const name of names) {
+    const { path, source } = findProgram(name, env)!;
+    terminal.print(`${name.padEnd(26)}${source === 'environment' ? programVariable(name) : source}: ${path}`);
+  }
+}
+
+/** Downloads what can be had; returns why the rest could not. */
+async function downloadPrograms(
+  names: readonly ProgramName[],
+  env: NodeJS.ProcessEnv,
+  terminal: Terminal,
+  sites: Record<keyof typeof SITES, string>,
+): Promise<string[]> {
+  const arch = ({ x64: 'amd64', arm64: 'arm64' } as Partial<Record<string, Architecture>>)[process.arch];
+  if (process.platform !== 'linux' || !arch) {
+    return [`there are no releases of all programs for ${process.platform} on ${process.arch}`];
+  }
+  const releases = names.map(name => ({ name, release: RELEASES[name](arch) }));
+  const reasons = new Set<string>();
+  const down = new Map<string, string>();
+  // Asked once for all programs, and at the same time: without a network this takes as long as one timeout.
+  await Promise.all(
+    [...new Set(releases.map(({ release }) => release.site))].map(async site => {
+      const reason = await unreachable(sites[site]);
+      if (reason) down.set(site, reason);
+    }),
+  );
+  for (const { name, release } of releases) {
+    const reason = down.get(release.site);
+    if (reason) {
+      reasons.add(reason);
+      continue;
+    }
+    const dir = cacheFolder(name, env);
+    requireRoom(dir, DOWNLOAD_BYTES, 'downloading the programs');
+    const line = terminal.line(name, `downloading from ${new URL(sites[release.site]).host}`);
+    try {
+      await download(release, sites[release.site], join(dir, name), (bytes, total) => {
+        const of = total ? `${Math.floor((bytes / total) * 100)}% of ${megabytes(total)}` : megabytes(bytes);
+        line.update(`downloading from ${new URL(sites[release.site]).host}: ${of}`);
+      });
+      line.done(`downloaded from ${new URL(sites[release.site]).host}`);
+    } catch (error) {
+      if (!(error instanceof DownloadError)) throw error;
+      line.done(`not downloaded: ${error.message}`);
+      reasons.add(error.message);
+      // A site that failed is not asked for the next one; a wrong checksum says nothing about its other files.
+      if (!error.message.includes('SHA-256')) down.set(release.site, error.message);
+    }
+  }
+  return [...reasons];
+}
+
+async function buildPrograms(
+  names: readonly ProgramName[],
+  env: NodeJS.ProcessEnv,
+  terminal: Terminal,
+  modules: readonly Module[],
+  reasons: readonly string[],
+): Promise<void> {
+  if (names.length === 0) return;
+  const go = findOnPath('go', env.PATH);
+  const why = `could not be downloaded (${reasons.join('; ')})`;
+  if (!go) {
+    throw new StartError(
+      `${names.join(', ')} ${why}, and there is no Go to build them with. Install Go 1.21 or newer (https://go.dev/dl/), or connect to a network, ` +
+        `or name the programs in ${names.map(programVariable).join(', ')}.`,
+    );
+  }
+  terminal.print(`${names.join(', ')}: ${why}; building with ${go}`);
+  for (const module of modules) {
+    const wanted = module.provides.filter(name => names.includes(name));
+    if (wanted.length === 0) continue;
+    const dir = cacheFolder(wanted[0]!, env);
+    requireRoom(dir, BUILD_BYTES, 'building with Go');
+    const text = `building ${wanted.join(', ')} with Go, about ${module.minutes} minutes on two cores`;
+    const line = terminal.line(module.folder, text, { elapsed: true });
+    try {
+      await build(go, module, dir, status => line.update(status), env);
+      line.done(`built with Go`);
+    } catch (error) {
+      line.done('not built');
+      throw new StartError(
+        `${wanted.join(', ')} ${why}, and could not be built either: ${(error as Error).message}\n` +
+          `Connect to a network, or name the programs in ${wanted.map(programVariable).join(', ')}.`,
+      );
+    }
+  }
+}
+
+function isProgram(path: string): boolean {
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return false;
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') return false;
+    throw error;
+  }
+}
+
+/** Makes the folder and throws StartError when its disk has less room. */
+export function requireRoom(dir: string, bytes: number, what: string): void {
+  mkdirSync(dir, { recursive: true });
+  const { bavail, bsize } = statfsSync(dir);
+  if (bavail * bsize >= bytes) return;
+  throw new StartError(
+    `${what} needs about ${(bytes / 1e9).toFixed(0)} GB; the disk of ${dir} has ${((bavail * bsize) / 1e9).toFixed(1)} GB left. Free some, or let XDG_CACHE_HOME name a folder on another disk.`,
+  );
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(0)} MB`;
 }

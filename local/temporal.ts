@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { freePort, type Supervised, supervise } from './process.ts';
-import { requireProgram } from './programs.ts';
+import { programPath } from './programs.ts';
 
 export interface TemporalServer {
   /** host:port of the frontend. */
@@ -33,7 +33,7 @@ export async function startTemporal(options: {
   );
   const server = await supervise({
     name: 'temporal',
-    command: requireProgram('temporal'),
+    command: programPath('temporal'),
     args,
     dir: options.dir,
     // The command line program would read its own settings file and account from the home directory.

@@ -1,0 +1,215 @@
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { StartError } from './process.ts';
+import { DownloadError, download } from './programs/download.ts';
+import type { Module, Release } from './programs/releases.ts';
+import { cacheFolder, findProgram, obtainPrograms } from './programs.ts';
+import { Terminal } from './terminal.ts';
+
+let dir: string;
+let env: NodeJS.ProcessEnv;
+let shown: string;
+let terminal: Terminal;
+let site: Server;
+let files: Record<string, Buffer>;
+let asked: string[];
+/** A site that nobody serves any more. */
+let nowhere: string;
+
+function program(path: string, text = '#!/bin/sh\n'): string {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+/** A tar with one file in it, the way `tar` writes it. */
+function tar(name: string, content: Buffer): Buffer {
+  const header = Buffer.alloc(512);
+  header.write(name, 0);
+  header.write('0000755\0', 100);
+  header.write(`${content.length.toString(8).padStart(11, '0')}\0`, 124);
+  header.write('ustar\0', 257);
+  return Buffer.concat([header, content, Buffer.alloc((512 - (content.length % 512)) % 512), Buffer.alloc(1024)]);
+}
+
+const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
+const siteUrl = () => `http://127.0.0.1:${(site.address() as AddressInfo).port}`;
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'ooni-programs-'));
+  env = { PATH: join(dir, 'bin'), XDG_CACHE_HOME: join(dir, 'cache'), HOME: dir };
+  shown = '';
+  terminal = new Terminal({ write: text => (shown += text) });
+  files = {};
+  asked = [];
+  site = createServer((request, response) => {
+    asked.push(`${request.method} ${request.url}`);
+    const file = files[request.url!];
+    if (request.method === 'HEAD') response.end();
+    else if (file) response.end(file);
+    else response.writeHead(404).end();
+  });
+  await new Promise<void>(resolve => site.listen(0, '127.0.0.1', resolve));
+  const gone = createServer();
+  await new Promise<void>(resolve => gone.listen(0, '127.0.0.1', resolve));
+  nowhere = `http://127.0.0.1:${(gone.address() as AddressInfo).port}`;
+  await new Promise(resolve => gone.close(resolve));
+});
+
+afterEach(() => {
+  site.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+describe('a program on this machine', () => {
+  test('is looked for in the environment, on PATH and in the cache, in that order', () => {
+    expect(findProgram('kube-apiserver', env)).toBeUndefined();
+    const cached = program(join(cacheFolder('kube-apiserver', env), 'kube-apiserver'));
+    expect(findProgram('kube-apiserver', env)).toEqual({ path: cached, source: 'cache' });
+    const onPath = program(join(dir, 'bin', 'kube-apiserver'));
+    expect(findProgram('kube-apiserver', env)).toEqual({ path: onPath, source: 'PATH' });
+    const given = program(join(dir, 'mine'));
+    expect(findProgram('kube-apiserver', { ...env, OONI_KUBE_APISERVER: given })).toEqual({
+      path: given,
+      source: 'environment',
+    });
+  });
+
+  test('must be one that runs', () => {
+    const plain = join(dir, 'bin', 'etcd');
+    mkdirSync(dirname(plain), { recursive: true });
+    writeFileSync(plain, '');
+    expect(findProgram('etcd', env)).toBeUndefined();
+    expect(() => findProgram('etcd', { ...env, OONI_ETCD: plain })).toThrow(/OONI_ETCD names .*etcd/);
+  });
+
+  test('needs no network', async () => {
+    program(join(dir, 'bin', 'etcd'));
+    await obtainPrograms({ env, terminal, names: ['etcd'], sites: { kubernetes: siteUrl(), github: siteUrl() } });
+    expect(asked).toEqual([]);
+    expect(shown).toMatch(/etcd +PATH: .*bin\/etcd/);
+  });
+});
+
+describe('a download', () => {
+  const release = (changes: Partial<Release> = {}): Release => ({
+    site: 'github',
+    path: '/tool',
+    checksums: '/tool.sha256',
+    ...changes,
+  });
+  const target = () => join(dir, 'tool');
+
+  test('with the pinned checksum becomes a program', async () => {
+    files['/tool'] = Buffer.from('#!/bin/sh\necho hello\n');
+    const progress: number[] = [];
+    await download(release({ sha256: sha256(files['/tool']) }), siteUrl(), target(), bytes => progress.push(bytes));
+    expect(readFileSync(target())).toEqual(files['/tool']);
+    expect(progress.at(-1)).toBe(files['/tool'].length);
+    expect(asked).toEqual(['GET /tool']);
+  });
+
+  test('takes the published checksum where none is pinned, as a bare hash or from a list', async () => {
+    files['/tool'] = Buffer.from('x');
+    files['/tool.sha256'] = Buffer.from(`${sha256(files['/tool'])}\n`);
+    await download(release(), siteUrl(), target(), () => {});
+    files['/tool.sha256'] = Buffer.from(`${'0'.repeat(64)}  other\n${sha256(files['/tool'])}  tool\n`);
+    await download(release(), siteUrl(), target(), () => {});
+    expect(existsSync(target())).toBe(true);
+  });
+
+  test('with another checksum leaves nothing behind', async () => {
+    files['/tool'] = Buffer.from('not the program');
+    const wanted = '0'.repeat(64);
+    const result = download(release({ sha256: wanted }), siteUrl(), target(), () => {});
+    await expect(result).rejects.toThrow(new RegExp(`SHA-256 ${sha256(files['/tool'])}, not ${wanted}`));
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  test('takes one file out of an archive, across chunk borders', async () => {
+    const content = Buffer.alloc(3_000_001, 'ab');
+    const other = tar('folder/other', Buffer.alloc(1000));
+    files['/tool'] = gzipSync(Buffer.concat([other.subarray(0, -1024), tar('folder/tool', content)]));
+    const inner = release({ sha256: sha256(files['/tool']), member: 'folder/tool' });
+    await download(inner, siteUrl(), target(), () => {});
+    expect(readFileSync(target()).equals(content)).toBe(true);
+    await expect(download({ ...inner, member: 'tool' }, siteUrl(), target(), () => {})).rejects.toThrow('no tool');
+  });
+
+  test('from a site that does not answer says so', async () => {
+    await expect(download(release({ sha256: '' }), nowhere, target(), () => {})).rejects.toThrow(DownloadError);
+  });
+});
+
+describe('without a download', () => {
+  /** A stand-in for Go that writes what it is told to build. */
+  const fakeGo = (script: string) => program(join(dir, 'bin', 'go'), `#!/bin/sh\n${script}`);
+  const module: Module = {
+    folder: 'temporal',
+    package: '.',
+    program: 'temporal',
+    provides: ['temporal'],
+    flags: ['a.b=c'],
+    minutes: 1,
+  };
+  const obtain = () =>
+    obtainPrograms({
+      env,
+      terminal,
+      names: ['temporal'],
+      sites: { kubernetes: nowhere, github: nowhere },
+      modules: [module],
+    });
+
+  test('Go builds the module, and the next start finds it in the cache', async () => {
+    // Arguments: build -trimpath -ldflags FLAGS -o OUT PACKAGE
+    fakeGo('echo "go: downloading x" >&2; echo "$4" > "$6"');
+    await obtain();
+    const built = join(cacheFolder('temporal', env), 'temporal');
+    expect(readFileSync(built, 'utf8')).toBe('-s -w -X a.b=c\n');
+    expect(shown).toMatch(/127\.0\.0\.1:\d+: ECONNREFUSED/);
+    expect(findProgram('temporal', env)).toEqual({ path: built, source: 'cache' });
+    expect(readdirSync(dirname(built))).toEqual(['temporal']);
+  });
+
+  test('a build that fails says what Go said and what to do', async () => {
+    fakeGo('echo "no required module provides package x" >&2; exit 1');
+    await expect(obtain()).rejects.toThrow(/no required module provides package x[\s\S]*OONI_TEMPORAL/);
+    await expect(obtain()).rejects.toThrow(StartError);
+  });
+
+  test('and without Go a sentence says what to do', async () => {
+    await expect(obtain()).rejects.toThrow(/temporal could not be downloaded .* Install Go .* OONI_TEMPORAL/);
+  });
+
+  test('starts at the same time build once', async () => {
+    fakeGo(`echo run >> "${join(dir, 'runs')}"; /bin/sleep 0.3; echo built > "$6"`);
+    await Promise.all([obtain(), obtain(), obtain()]);
+    expect(readFileSync(join(dir, 'runs'), 'utf8')).toBe('run\n');
+  });
+
+  test('a lock left by a process that is gone does not hold', async () => {
+    fakeGo('echo built > "$6"');
+    const lock = join(dirname(cacheFolder('temporal', env)), 'lock');
+    mkdirSync(dirname(lock), { recursive: true });
+    writeFileSync(lock, '999999999 1\n');
+    await obtain();
+    expect(existsSync(lock)).toBe(false);
+  });
+});

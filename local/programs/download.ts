@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { chmod, rename, rm } from 'node:fs/promises';
+import { Readable, type Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import { EnvHttpProxyAgent, fetch } from 'undici';
+import type { Release } from './releases.ts';
+
+/** A download that did not end in a program; the message says why, for a person. */
+export class DownloadError extends Error {
+  override name = 'DownloadError';
+}
+
+/** Asks a site for a sign of life. Returns why it cannot be reached, or undefined when it can. */
+export async function unreachable(url: string, timeout = 4000): Promise<string | undefined> {
+  const dispatcher = new EnvHttpProxyAgent();
+  try {
+    await fetch(url, { method: 'HEAD', redirect: 'manual', dispatcher, signal: AbortSignal.timeout(timeout) });
+    return undefined;
+  } catch (error) {
+    return `${new URL(url).host}: ${reason(error)}`;
+  } finally {
+    void dispatcher.destroy();
+  }
+}
+
+/**
+ * Downloads a release, compares its SHA-256 with the pinned one (or, without, the one the project publishes), and puts the program at
+ * `target`, in one step at the end, so that a broken download never looks like a program.
+ *
+ * @param onProgress bytes so far, and of how many where that is known
+ * @throws DownloadError for a network that fails and for a checksum that differs
+ */
+export async function download(
+  release: Release,
+  site: string,
+  target: string,
+  onProgress: (bytes: number, total?: number) => void,
+): Promise<void> {
+  const part = `${target}.${process.pid}.part`;
+  const dispatcher = new EnvHttpProxyAgent({ headersTimeout: 20_000, bodyTimeout: 20_000 });
+  try {
+    const expected = release.sha256 ?? (await published(release, site, dispatcher));
+    const response = await fetch(new URL(release.path, site), { dispatcher });
+    if (!response.ok || !response.body) throw new DownloadError(`${release.path}: HTTP ${response.status}`);
+    const length = Number(response.headers.get('content-length')) || undefined;
+    const hash = createHash('sha256');
+    let bytes = 0;
+    await pipeline(
+      Readable.fromWeb(response.body),
+      async function* (chunks: AsyncIterable<Buffer>) {
+        for await (const chunk of chunks) {
+          hash.update(chunk);
+          bytes += chunk.length;
+          onProgress(bytes, length);
+          yield chunk;
+        }
+      },
+      createWriteStream(part),
+    );
+    const actual = hash.digest('hex');
+    if (actual !== expected) {
+      throw new DownloadError(`${new URL(release.path, site)} has SHA-256 ${actual}, not ${expected}: it is not used`);
+    }
+    let program = part;
+    if (release.member) {
+      program = `${part}.program`;
+      await pipeline(
+        createReadStream(part),
+        createGunzip() as Transform,
+        member(release.member),
+        createWriteStream(program),
+      );
+    }
+    await chmod(program, 0o755);
+    await rename(program, target);
+  } catch (error) {
+    if (error instanceof DownloadError) throw error;
+    throw new DownloadError(`${new URL(site).host}: ${reason(error)}`);
+  } finally {
+    void dispatcher.destroy();
+    for (const file of [part, `${part}.program`]) await rm(file, { force: true });
+  }
+}
+
+/** The checksum the project publishes beside the release: a bare hash, or a line `hash  name`. */
+async function published(release: Release, site: string, dispatcher: EnvHttpProxyAgent): Promise<string> {
+  const response = await fetch(new URL(release.checksums, site), { dispatcher });
+  if (!response.ok) throw new DownloadError(`${release.checksums}: HTTP ${response.status}`);
+  const name = release.path.split('/').at(-1)!;
+  const lines = (await response.text()).trim().split('\n');
+  const line = lines.length === 1 ? lines[0] : lines.find(entry => entry.trimEnd().endsWith(name));
+  const hash = line?.trim().split(/\s+/)[0] ?? '';
+  if (!/^[0-9a-f]{64}$/.test(hash)) throw new DownloadError(`${release.checksums} has no SHA-256 of ${name}`);
+  return hash;
+}
+
+const BLOCK = 512;
+
+/** Of a tar stream, the bytes of one file. Throws DownloadError when it is not in it. */
+function member(name: string): (chunks: AsyncIterable<Buffer>) => AsyncGenerator<Buffer> {
+  return async function* (chunks) {
+    let pending: Buffer = Buffer.alloc(0);
+    /** Bytes of the current entry still to come, and of the padding behind it. */
+    let left = 0;
+    let padding = 0;
+    let wanted = false;
+    let found = false;
+    for await (const chunk of chunks) {
+      pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
+      for (;;) {
+        if (left > 0) {
+          const take = pending.subarray(0, left);
+          if (take.length === 0) break;
+          if (wanted) yield take;
+          left -= take.length;
+          pending = pending.subarray(take.length);
+          continue;
+        }
+        if (padding > 0) {
+          const skip = Math.min(padding, pending.length);
+          if (skip === 0) break;
+          padding -= skip;
+          pending = pending.subarray(skip);
+          continue;
+        }
+        if (pending.length < BLOCK) break;
+        const header = pending.subarray(0, BLOCK);
+        pending = pending.subarray(BLOCK);
+        const field = (start: number, length: number) =>
+          header.toString('latin1', start, start + length).replace(/\0.*$/s, '');
+        left = Number.parseInt(field(124, 12).trim() || '0', 8);
+        padding = (BLOCK - (left % BLOCK)) % BLOCK;
+        const prefix = field(345, 155);
+        wanted = (prefix ? `${prefix}/` : '') + field(0, 100).replace(/^\.\//, '') === name;
+        found ||= wanted;
+      }
+    }
+    if (!found) throw new DownloadError(`there is no ${name} in the archive`);
+  };
+}
+
+/** Why a connection failed, without the layers around it. */
+function reason(error: unknown): string {
+  let inner = error as { cause?: unknown; message?: string; code?: string; name?: string };
+  while (inner.cause) inner = inner.cause as typeof inner;
+  if (inner.name === 'TimeoutError') return 'no answer';
+  if (inner.code === 'ENOTFOUND' || inner.code === 'EAI_AGAIN') return 'its name is not known here';
+  return inner.code ?? inner.message ?? String(error);
+}

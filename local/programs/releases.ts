@@ -1,0 +1,110 @@
+export const KUBERNETES_VERSION = '1.33.4';
+/** The etcd that Kubernetes 1.33 is released with. */
+export const ETCD_VERSION = '3.5.21';
+export const TEMPORAL_VERSION = '1.8.2';
+
+export type Architecture = 'amd64' | 'arm64';
+
+/** Where a program is published. */
+export interface Release {
+  /** Key of SITES. */
+  readonly site: keyof typeof SITES;
+  readonly path: string;
+  /** The file inside a .tar.gz; absent when the path is the program itself. */
+  readonly member?: string;
+  /** SHA-256 of what lies at `path`. */
+  readonly sha256?: string;
+  /** Path of the file where the project publishes it; used where it is not pinned here. */
+  readonly checksums: string;
+}
+
+export const SITES = { kubernetes: 'https://dl.k8s.io', github: 'https://github.com' } as const;
+
+/** Checksums as published by the projects, pinned so that a changed file is noticed. */
+const PINNED: Readonly<Record<string, string>> = {
+  'amd64/kube-apiserver': 'd4cf921f007c75a446fc66cd9e73cf245ec049459989a71e3ef2e346ddceed2e',
+  'amd64/kube-controller-manager': '13d58af4feea90b014c5e931cccdbbeb90c6ba1d509172ff87f91f1fcec05a41',
+  'amd64/kube-scheduler': 'e9883a018508dc2e09a86dbd9bee100a5fbf5253b4db05f32d3f2f41c8e31cd4',
+  'amd64/kubectl': 'c2ba72c115d524b72aaee9aab8df8b876e1596889d2f3f27d68405262ce86ca1',
+  'arm64/kubectl': '76cd7a2aa59571519b68c3943521404cbce55dafb7d8866f8d0ea2995b396eef',
+  'amd64/etcd': 'adddda4b06718e68671ffabff2f8cee48488ba61ad82900e639d108f2148501c',
+  'arm64/etcd': '95bf6918623a097c0385b96f139d90248614485e781ec9bee4768dbb6c79c53f',
+  'amd64/temporal': 'd8421bda989e6514b4bdb4d63a9012a8a05a806892e881a5aad8510496349a94',
+  'arm64/temporal': '83600a8fac6e3da54093e5da6918d399f501532b9f1172235603f9606f4ac6e4',
+};
+
+/** The programs of the servers, each with its official release for Linux on an architecture. */
+export const RELEASES = {
+  etcd: (arch: Architecture): Release => {
+    const folder = `/etcd-io/etcd/releases/download/v${ETCD_VERSION}`;
+    const name = `etcd-v${ETCD_VERSION}-linux-${arch}`;
+    return {
+      site: 'github',
+      path: `${folder}/${name}.tar.gz`,
+      member: `${name}/etcd`,
+      sha256: PINNED[`${arch}/etcd`],
+      checksums: `${folder}/SHA256SUMS`,
+    };
+  },
+  'kube-apiserver': kubernetes('kube-apiserver'),
+  'kube-controller-manager': kubernetes('kube-controller-manager'),
+  'kube-scheduler': kubernetes('kube-scheduler'),
+  kubectl: kubernetes('kubectl'),
+  temporal: (arch: Architecture): Release => {
+    const folder = `/temporalio/cli/releases/download/v${TEMPORAL_VERSION}`;
+    return {
+      site: 'github',
+      path: `${folder}/temporal_cli_${TEMPORAL_VERSION}_linux_${arch}.tar.gz`,
+      member: 'temporal',
+      sha256: PINNED[`${arch}/temporal`],
+      checksums: `${folder}/checksums.txt`,
+    };
+  },
+};
+export type ProgramName = keyof typeof RELEASES;
+export const PROGRAM_NAMES = Object.keys(RELEASES) as ProgramName[];
+
+function kubernetes(name: string): (arch: Architecture) => Release {
+  return arch => {
+    const path = `/release/v${KUBERNETES_VERSION}/bin/linux/${arch}/${name}`;
+    return { site: 'kubernetes', path, sha256: PINNED[`${arch}/${name}`], checksums: `${path}.sha256` };
+  };
+}
+
+/** The Go modules of this folder, what each builds, and how its version gets in. */
+export const MODULES = {
+  kubernetes: {
+    folder: 'kubernetes',
+    package: '.',
+    program: 'control-plane',
+    provides: ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubectl'],
+    flags: [
+      `k8s.io/component-base/version.gitVersion=v${KUBERNETES_VERSION}`,
+      `k8s.io/component-base/version.gitMajor=${KUBERNETES_VERSION.split('.')[0]}`,
+      `k8s.io/component-base/version.gitMinor=${KUBERNETES_VERSION.split('.')[1]}`,
+      `k8s.io/client-go/pkg/version.gitVersion=v${KUBERNETES_VERSION}`,
+    ],
+    minutes: 5,
+  },
+  temporal: {
+    folder: 'temporal',
+    package: 'github.com/temporalio/cli/cmd/temporal',
+    program: 'temporal',
+    provides: ['temporal'],
+    flags: [`github.com/temporalio/cli/internal/temporalcli.Version=${TEMPORAL_VERSION}`],
+    minutes: 3,
+  },
+} as const satisfies Record<string, Module>;
+
+export interface Module {
+  readonly folder: string;
+  readonly package: string;
+  /** Name of what is built. */
+  readonly program: string;
+  /** Programs it is, told apart by the name it is called by. */
+  readonly provides: readonly ProgramName[];
+  /** `importpath.name=value` for the linker. */
+  readonly flags: readonly string[];
+  /** Roughly how long a first build takes on two cores. */
+  readonly minutes: number;
+}
