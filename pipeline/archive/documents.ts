@@ -1,19 +1,23 @@
 import type { Archive } from './archive.ts';
-import type { ArchiveFile } from './keys.ts';
+import { readJsonCan, readTarCan, readYamlCan } from './can.ts';
+import { DamagedObjectError, gunzip } from './gunzip.ts';
+import type { ArchiveFile, Layout } from './keys.ts';
+import { LineCutter } from './lines.ts';
+import { readPosts } from './postcan.ts';
 
 /**
- * Why a document cannot be handed on. `skipped` are those the pipeline passes over by rule (a post in YAML, a member that is no
- * post); the others count as failed measurements.
+ * Why a document cannot be handed on. `skipped` are those the pipeline passes over by rule (archive.md sections 7 and 11): a post
+ * in YAML, a member that is no post, an old test without use. The others count as failed measurements.
  */
 export interface DocumentError {
-  readonly class: 'DocumentTooLong' | 'BrokenPost' | 'BrokenYaml' | 'UnsupportedPost' | 'UnsupportedYaml' | 'NoPost';
+  readonly class: 'DocumentTooLong' | 'BrokenPost' | 'BrokenYaml' | 'UnsupportedPost' | 'UnsupportedYaml';
   readonly message: string;
   readonly skipped: boolean;
 }
 
 /** One measurement as it lies in the archive. */
 export interface RawDocument {
-  /** 1-based: the line of a JSONL object (blank lines count), the member of a postcan, the document within a can. */
+  /** 1-based: the line of a JSONL object or can (blank lines count), the member of a postcan, the document of a YAML can. */
   readonly line: number;
   /** JSON text without the newline; empty when there is an `error`. The bytes stay valid: nothing writes to them again. */
   readonly bytes: Buffer;
@@ -32,7 +36,7 @@ export interface FileEnd {
   readonly compressedBytes: number;
   /** Decompressed bytes. */
   readonly bytes: number;
-  /** Set when the object ends early or is damaged: what could be read was yielded, and this says where and how it broke. */
+  /** Set when the object is damaged or ends early: what could be read was yielded, and this says how it broke. */
   readonly truncated?: string;
 }
 
@@ -42,13 +46,68 @@ export interface ReadOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What the reader of a layout gets: stored bytes, the limit, and a count of decompressed bytes to keep. */
+export interface Reading {
+  readonly stored: AsyncIterable<Buffer>;
+  readonly maxBytes: number;
+  /** Passes bytes through and counts them as decompressed. */
+  counted(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer>;
+}
+
+const READERS: Record<Layout, (reading: Reading) => AsyncGenerator<RawDocument[]>> = {
+  jsonl: readJsonLines,
+  postcan: readPosts,
+  tarcan: readTarCan,
+  jsoncan: readJsonCan,
+  yamlcan: readYamlCan,
+};
+
 /**
  * The measurements of one object, in order, as arrays (all whole documents of a decompressed chunk, never empty), lazily and
- * with back-pressure. Damage inside the object never throws: see RawDocument.error and FileEnd.truncated. Throws
- * the archive's errors.
+ * with back-pressure. What is held is a few chunks and one document, whatever the size of the object. Damage inside the object
+ * never throws: see RawDocument.error and FileEnd.truncated. Throws the archive's errors, and the signal's reason.
  */
-export declare function readDocuments(
+export async function* readDocuments(
   archive: Archive,
   file: Pick<ArchiveFile, 'key' | 'size' | 'etag' | 'layout'>,
   options: ReadOptions,
-): AsyncGenerator<RawDocument[], FileEnd>;
+): AsyncGenerator<RawDocument[], FileEnd> {
+  const { maxMeasurementBytes: maxBytes, signal } = options;
+  const end = { documents: 0, compressedBytes: 0, bytes: 0 };
+  const reading: Reading = {
+    stored: count(archive.open(file, { signal }), length => {
+      end.compressedBytes += length;
+    }),
+    maxBytes,
+    counted: bytes =>
+      count(bytes, length => {
+        end.bytes += length;
+      }),
+  };
+  try {
+    for await (const documents of READERS[file.layout](reading)) {
+      signal?.throwIfAborted();
+      if (documents.length === 0) continue;
+      end.documents += documents.length;
+      yield documents;
+    }
+  } catch (error) {
+    if (error instanceof DamagedObjectError) return { ...end, truncated: error.message };
+    throw error;
+  }
+  return end;
+}
+
+/** L1 and L3. The rest of a line that a truncated object breaks off is no measurement. */
+async function* readJsonLines({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
+  const lines = new LineCutter(maxBytes);
+  for await (const chunk of counted(gunzip(stored))) yield lines.push(chunk);
+  yield lines.end();
+}
+
+async function* count(bytes: AsyncIterable<Buffer>, add: (length: number) => void): AsyncGenerator<Buffer> {
+  for await (const chunk of bytes) {
+    add(chunk.length);
+    yield chunk;
+  }
+}

@@ -1,8 +1,17 @@
-import type { Filter } from '../filter.ts';
-import type { Archive } from './archive.ts';
-import type { ArchiveFile, BadKey } from './keys.ts';
+import { boundsOf, granularityOf } from '../bucket.ts';
+import { admits, type Filter } from '../filter.ts';
+import { type Archive, type ArchiveObject, compareKeys } from './archive.ts';
+import { type ArchiveFile, type BadKey, isBadKey, parseKey } from './keys.ts';
 
-export type { ArchiveFile, BadKey } from './keys.ts';
+/** First and last day with cans, and the day from which `jsonl/` is no longer written (constants.json `archive`). */
+export const FIRST_CAN_DAY = '2012-12-05';
+export const LAST_CAN_DAY = '2020-10-21';
+export const JSONL_BEFORE = '2020-10-21';
+
+/** An hour of the archive fills about six pages of 1,000 keys, so more prefixes than this cost more than they save. */
+const MAX_PREFIXES_PER_HOUR = 8;
+/** Folders under `jsonl/` are thousands with a key or two each: their listings are asked for this many at a time. */
+const LISTINGS_AHEAD = 16;
 
 export interface ListingOptions {
   readonly signal?: AbortSignal;
@@ -12,10 +21,159 @@ export interface ListingOptions {
   readonly range?: { readonly first: string; readonly last: string };
 }
 
-/** The files of a bucket under a filter, in key order. */
-export declare function listBucket(
+/**
+ * The files of a bucket under a filter, in key order, lazily (archive.md sections 3 to 5). Bucket membership goes by upload
+ * time; what a key does not tell (the country of a tar can) passes, and the measurement decides.
+ *
+ * One upload lies in the archive up to three times; it is listed once:
+ * - of an L1 file and its L2 twin (same stem), the twin, because it carries the measurement's uid;
+ * - of cans and their conversion under `jsonl/`, the cans: an L3 file is left out when its day has cans of its test;
+ * - 2020-10-20 and 21 lie both in cans and under `raw/`, and neither is complete, so both are listed: which measurements
+ *   are the same, only the measurements can tell.
+ */
+export async function* listBucket(
   archive: Archive,
   bucket: string,
   filter: Filter,
-  options?: ListingOptions,
-): AsyncGenerator<ArchiveFile>;
+  options: ListingOptions = {},
+): AsyncGenerator<ArchiveFile> {
+  const { range, signal } = options;
+  const testsWithCans = new Set<string>();
+  for (const source of [cans, conversions, uploads]) {
+    const prefixes = source(archive, bucket, filter, options);
+    // The cans of the day are listed for any range, because they decide which conversions are read.
+    const listed = source === cans ? listEach(archive, prefixes, signal) : listEach(archive, prefixes, signal, range);
+    for await (const object of withoutTwins(listed)) {
+      const file = parseKey(object);
+      if (file === undefined) continue;
+      if (isBadKey(file)) {
+        if (inRange(file.key, range)) options.onBadKey?.(file);
+        continue;
+      }
+      if (!file.hour.startsWith(bucket)) continue;
+      if (source === cans) testsWithCans.add(file.testName);
+      if (source === conversions && testsWithCans.has(file.testName)) continue;
+      if (!inRange(file.key, range)) continue;
+      if (admits(filter.probeCC, file.probeCC) && admits(filter.testNames, file.testName)) yield file;
+    }
+  }
+}
+
+type Source = (archive: Archive, bucket: string, filter: Filter, options: ListingOptions) => AsyncIterable<string>;
+
+/** `canned/`: files carry a day, so they belong to its hour 00. */
+const cans: Source = async function* (_archive, bucket) {
+  const day = bucket.slice(0, 10);
+  if (startsDay(bucket) && day >= FIRST_CAN_DAY && day <= LAST_CAN_DAY) yield `canned/${day}/`;
+};
+
+/** `jsonl/`: country and test come before the day, so folders have to be walked where the filter does not name them. */
+const conversions: Source = async function* (archive, bucket, filter, { range, signal }) {
+  const day = bucket.slice(0, 10);
+  if (!startsDay(bucket) || day >= JSONL_BEFORE || !meets('jsonl/', range)) return;
+  const tests =
+    filter.testNames.length > 0
+      ? filter.testNames.map(test => `jsonl/${test}/`)
+      : archive.folders('jsonl/', { signal });
+  for await (const test of tests) {
+    if (!meets(test, range)) continue;
+    const countries =
+      filter.probeCC.length > 0 ? filter.probeCC.map(cc => `${test}${cc}/`) : archive.folders(test, { signal });
+    for await (const country of countries) yield `${country}${day.replaceAll('-', '')}/`;
+  }
+};
+
+/** `raw/`, by the narrowest prefixes that the filter allows without asking for more of them than pages would be saved. */
+const uploads: Source = async function* (_archive, bucket, filter) {
+  const day = `raw/${bucket.slice(0, 10).replaceAll('-', '')}/`;
+  const { probeCC, testNames } = filter;
+  const byCountry = probeCC.length > 0 && probeCC.length <= MAX_PREFIXES_PER_HOUR;
+  const byTest = byCountry && testNames.length > 0 && probeCC.length * testNames.length <= MAX_PREFIXES_PER_HOUR;
+  if (granularityOf(bucket) === 'Day' && !byCountry) {
+    yield day;
+    return;
+  }
+  for (const hour of hoursOf(bucket)) {
+    if (!byCountry) yield `${day}${hour}/`;
+    for (const cc of byCountry ? probeCC : []) {
+      if (!byTest) yield `${day}${hour}/${cc}/`;
+      for (const test of byTest ? testNames : []) yield `${day}${hour}/${cc}/${test}/`;
+    }
+  }
+};
+
+function startsDay(bucket: string): boolean {
+  return boundsOf(bucket).start % 86_400_000 === 0;
+}
+
+function hoursOf(bucket: string): string[] {
+  if (granularityOf(bucket) === 'Hour') return [bucket.slice(11)];
+  return Array.from({ length: 24 }, (_, hour) => String(hour).padStart(2, '0'));
+}
+
+/** Whether a range can hold keys with a prefix. */
+function meets(prefix: string, range: ListingOptions['range']): boolean {
+  if (!range) return true;
+  return (
+    compareKeys(prefix, range.last) <= 0 && (compareKeys(prefix, range.first) >= 0 || range.first.startsWith(prefix))
+  );
+}
+
+function inRange(key: string, range: ListingOptions['range']): boolean {
+  return !range || (compareKeys(range.first, key) <= 0 && compareKeys(key, range.last) <= 0);
+}
+
+/** The objects under each prefix, one prefix after the other, the next ones being asked for meanwhile. */
+async function* listEach(
+  archive: Archive,
+  prefixes: AsyncIterable<string>,
+  signal: AbortSignal | undefined,
+  range?: ListingOptions['range'],
+): AsyncGenerator<ArchiveObject> {
+  const waiting: { rest: AsyncIterator<ArchiveObject>; first: Promise<IteratorResult<ArchiveObject>> }[] = [];
+  async function* next(): AsyncGenerator<ArchiveObject> {
+    const { rest, first } = waiting[0]!;
+    for (let result = await first; !result.done; result = await rest.next()) {
+      if (range && compareKeys(result.value.key, range.last) > 0) break;
+      yield result.value;
+    }
+    await waiting.shift()!.rest.return?.();
+  }
+  try {
+    for await (const prefix of prefixes) {
+      if (!meets(prefix, range)) continue;
+      // S3 starts behind a key; one letter less starts at it, or a little before.
+      const startAfter = range?.first.startsWith(prefix) ? range.first.slice(0, -1) : undefined;
+      const rest = archive.list(prefix, { startAfter, signal })[Symbol.asyncIterator]();
+      const first = rest.next();
+      first.catch(() => {}); // it is awaited in its turn
+      waiting.push({ rest, first });
+      if (waiting.length >= LISTINGS_AHEAD) yield* next();
+    }
+    while (waiting.length > 0) yield* next();
+  } finally {
+    await Promise.allSettled(waiting.map(({ rest }) => rest.return?.()));
+  }
+}
+
+/** Leaves out `<stem>.jsonl.gz` where `<stem>.tar.gz` follows; between the two only keys with that stem can stand. */
+async function* withoutTwins(objects: AsyncIterable<ArchiveObject>): AsyncGenerator<ArchiveObject> {
+  let held: ArchiveObject[] = [];
+  let stem = '';
+  for await (const object of objects) {
+    if (held.length > 0 && object.key === `${stem}tar.gz` && object.size > 0) held.shift();
+    else if (held.length > 0 && object.key.startsWith(stem)) {
+      held.push(object);
+      continue;
+    }
+    yield* held;
+    held = [];
+    if (object.key.endsWith('.jsonl.gz')) {
+      held = [object];
+      stem = object.key.slice(0, -'jsonl.gz'.length);
+    } else {
+      yield object;
+    }
+  }
+  yield* held;
+}

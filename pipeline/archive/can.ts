@@ -1,0 +1,41 @@
+import type { RawDocument, Reading } from './documents.ts';
+import { LineCutter } from './lines.ts';
+import { unlz4 } from './lz4.ts';
+import { readTar } from './tar.ts';
+import { YamlReport } from './yaml-report.ts';
+
+/** L5: one report, a measurement a line. */
+export async function* readJsonCan({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
+  yield* readLines(counted(unlz4(stored)), new LineCutter(maxBytes));
+}
+
+/** L5: one report in YAML. */
+export async function* readYamlCan({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
+  yield* readYaml(counted(unlz4(stored)), new YamlReport(maxBytes));
+}
+
+/** L4: a tar of reports in JSON lines or YAML; other members are ignored. Lines and documents count on from report to report. */
+export async function* readTarCan({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
+  let line = 0;
+  for await (const member of readTar(counted(unlz4(stored)))) {
+    if (member.name.endsWith('.json')) {
+      const lines = new LineCutter(maxBytes, line);
+      yield* readLines(member.bytes, lines);
+      line = lines.line;
+    } else if (member.name.endsWith('.yaml')) {
+      const report = new YamlReport(maxBytes, line);
+      yield* readYaml(member.bytes, report);
+      line = report.documents;
+    }
+  }
+}
+
+async function* readLines(bytes: AsyncIterable<Buffer>, lines: LineCutter): AsyncGenerator<RawDocument[]> {
+  for await (const chunk of bytes) yield lines.push(chunk);
+  yield lines.end();
+}
+
+async function* readYaml(bytes: AsyncIterable<Buffer>, report: YamlReport): AsyncGenerator<RawDocument[]> {
+  for await (const chunk of bytes) yield report.push(chunk);
+  yield report.end();
+}

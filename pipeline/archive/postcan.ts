@@ -1,0 +1,92 @@
+import type { RawDocument, Reading } from './documents.ts';
+import { gunzip } from './gunzip.ts';
+import { tooLong } from './lines.ts';
+import { BrokenPostError, openPost } from './post.ts';
+import { readTar } from './tar.ts';
+
+/** Posts are handed on in arrays of about this many bytes. */
+const BATCH_BYTES = 512 * 1024;
+const GZIP_MAGIC = [0x1f, 0x8b];
+
+/**
+ * L2: a tar of posts (archive.md section 7). Some old ones are named `.gz` and are not compressed, so the first bytes decide. The
+ * uid of a measurement is the name of its member.
+ */
+export async function* readPosts({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
+  let line = 0;
+  let batch: RawDocument[] = [];
+  let bytes = 0;
+  try {
+    for await (const member of readTar(counted(uncompressed(stored)))) {
+      line++;
+      const uid = uidOf(member.name);
+      if (uid === undefined) {
+        batch.push(skipped(line, `the member "${member.name}" is no .post`));
+      } else if (member.size > maxBytes) {
+        batch.push(tooLong(line, member.size, maxBytes, uid));
+      } else {
+        const pieces: Buffer[] = [];
+        for await (const piece of member.bytes) pieces.push(piece);
+        const post = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+        batch.push(toDocument(line, uid, post));
+        bytes += post.length;
+      }
+      if (bytes >= BATCH_BYTES) {
+        yield batch;
+        batch = [];
+        bytes = 0;
+      }
+    }
+  } catch (error) {
+    yield batch; // what was read before the damage
+    throw error;
+  }
+  yield batch;
+}
+
+/** `<folder>/20210614004521.999962_JO_signal_68eb19b439326d60.post` */
+function uidOf(member: string): string | undefined {
+  const name = member.slice(member.lastIndexOf('/') + 1);
+  return name.endsWith('.post') && name.length > '.post'.length ? name.slice(0, -'.post'.length) : undefined;
+}
+
+function toDocument(line: number, uid: string, post: Buffer): RawDocument {
+  try {
+    const { format, content } = openPost(post);
+    if (format !== 'json')
+      return skipped(line, `the post has format ${JSON.stringify(format) ?? 'none'}, not "json"`, uid);
+    if (content) return { line, uid, bytes: content };
+    return broken(line, uid, 'the post has no content');
+  } catch (error) {
+    if (error instanceof BrokenPostError) return broken(line, uid, error.message);
+    throw error;
+  }
+}
+
+function broken(line: number, uid: string, message: string): RawDocument {
+  return { line, uid, bytes: Buffer.alloc(0), error: { class: 'BrokenPost', message, skipped: false } };
+}
+
+function skipped(line: number, message: string, uid?: string): RawDocument {
+  return { line, uid, bytes: Buffer.alloc(0), error: { class: 'UnsupportedPost', message, skipped: true } };
+}
+
+/** Gunzips what starts like gzip, and passes on everything else. */
+async function* uncompressed(stored: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const source = stored[Symbol.asyncIterator]();
+  try {
+    let head: Buffer = Buffer.alloc(0);
+    while (head.length < GZIP_MAGIC.length) {
+      const next = await source.next();
+      if (next.done) break;
+      head = head.length === 0 ? next.value : Buffer.concat([head, next.value]);
+    }
+    async function* all(): AsyncGenerator<Buffer> {
+      if (head.length > 0) yield head;
+      for (let next = await source.next(); !next.done; next = await source.next()) yield next.value;
+    }
+    yield* GZIP_MAGIC.every((byte, index) => head[index] === byte) ? gunzip(all()) : all();
+  } finally {
+    await source.return?.();
+  }
+}

@@ -1,0 +1,43 @@
+import { S3ServiceException } from '@aws-sdk/client-s3';
+import {
+  type ArchiveError,
+  ArchiveMissingError,
+  ArchiveUnavailableError,
+  ObjectChangedError,
+  ObjectMissingError,
+} from './archive.ts';
+
+/**
+ * What a failed request means. `key` is the key or prefix that was asked for. The SDK has retried whatever can be retried when
+ * this is reached. Messages of the server are passed on; they carry no credentials.
+ */
+export function toArchiveError(error: unknown, url: string, key: string): ArchiveError {
+  if (!(error instanceof S3ServiceException)) {
+    return new ArchiveUnavailableError(`${url} does not answer: ${messageOf(error)}`, { cause: error });
+  }
+  const status = error.$metadata.httpStatusCode ?? 0;
+  const said = `${error.name}: ${error.message}`;
+  if (error.name === 'NoSuchBucket')
+    return new ArchiveMissingError(`the archive ${url} does not exist; check archive_url (${said})`);
+  if (status === 404) return new ObjectMissingError(`${key} is no longer in ${url} (${said})`);
+  if (status === 412 || status === 416) {
+    return new ObjectChangedError(`${key} changed since it was listed; list the bucket again (${said})`);
+  }
+  if (status === 301 || status === 307) {
+    return new ArchiveMissingError(
+      `the archive ${url} lies elsewhere; check archive_region and archive_endpoint (${said})`,
+    );
+  }
+  if (status === 400 || status === 401 || status === 403) {
+    return new ArchiveMissingError(
+      `the archive ${url} may not be read; check archive_access_key_id and archive_secret_access_key, which stay empty for a public bucket (${said})`,
+    );
+  }
+  return new ArchiveUnavailableError(`${url} answered ${status} for ${key} (${said})`, { cause: error });
+}
+
+/** Network errors that hold several (one for each address tried) have no message of their own. */
+function messageOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ');
+  return error instanceof Error ? error.message || error.name : String(error);
+}

@@ -1,0 +1,44 @@
+import { Readable } from 'node:stream';
+import { extract } from 'tar-stream';
+import { DamagedObjectError } from './gunzip.ts';
+
+/** One file of a tar: its name, its length and, lazily, its bytes. */
+export interface TarMember {
+  readonly name: string;
+  readonly size: number;
+  readonly bytes: AsyncIterable<Buffer>;
+}
+
+/**
+ * The files of a tar, one after the other, as a stream; what the reader leaves of a member is read past. Throws DamagedObjectError
+ * where the tar is damaged or ends early; errors of the source pass through.
+ */
+export async function* readTar(source: AsyncIterable<Buffer>): AsyncGenerator<TarMember> {
+  const members = extract();
+  let sourceError: { error: unknown } | undefined;
+  async function* untilError() {
+    try {
+      yield* source;
+    } catch (error) {
+      // An error would make the streams drop the members they hold, so for them the source just ends.
+      sourceError = { error };
+    }
+  }
+  const input = Readable.from(untilError(), { objectMode: false });
+  input.pipe(members);
+  try {
+    for await (const entry of members) {
+      if (entry.header.type === 'file' || entry.header.type === 'contiguous-file') {
+        yield { name: entry.header.name, size: entry.header.size ?? 0, bytes: entry as AsyncIterable<Buffer> };
+      }
+      entry.resume();
+    }
+  } catch (error) {
+    if (sourceError) throw sourceError.error;
+    throw new DamagedObjectError(`broken tar: ${(error as Error).message}`, { cause: error });
+  } finally {
+    input.destroy();
+    members.destroy();
+  }
+  if (sourceError) throw sourceError.error;
+}

@@ -1,0 +1,16 @@
+/** A measurement under construction. */
+export type Entry = Record<string, unknown>;
+
+/** The report is of a test that is passed over by rule. */
+export class UnsupportedReportError extends Error {
+  override name = 'UnsupportedReportError';
+}
+
+/** The entry has a shape the rules do not cover. */
+export class ReportShapeError extends Error {
+  override name = 'ReportShapeError';
+}
+
+export function isEntry(value: unknown): value is Entry {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+}
