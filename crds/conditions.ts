@@ -14,7 +14,7 @@ export const CONDITIONS = {
   Failed:
     'Backfill only, present once it has ended otherwise: buckets failed, it was cancelled, or its workflow was ended by hand.',
   ScalingActive:
-    'WorkerPool with autoscaling only. True: replicas follow the load. False: they do not have to (suspended or at a bound). Unknown: a signal is missing or stale, the replicas are held.',
+    'WorkerPool with autoscaling only. True: replicas follow the load. Unknown: a signal is missing or stale, the replicas are held.',
 } as const;
 export type ConditionType = keyof typeof CONDITIONS;
 
@@ -26,7 +26,7 @@ export const REASONS = {
   },
   Scheduled: { in: ['Ready'], meaning: 'The Temporal schedule exists and is what the spec asks for.' },
   Suspended: {
-    in: ['Ready', 'ScalingActive'],
+    in: ['Ready'],
     meaning: 'spec.suspend is true: nothing new starts, what runs goes on.',
   },
   PausedInTemporal: {

@@ -97,6 +97,8 @@ export const SETTINGS = {
   operator_lease_namespace: text('Namespace of the leader lease', 'ooni-system'),
   operator_health_address: text('host:port of health and metrics; empty: none', ''),
   worker_image: text('Image of the worker pods that WorkerPools make', 'ooni-pipeline:dev'),
+  worker_config_map: text('ConfigMap whose keys are the environment of worker pods; empty: none', ''),
+  worker_secret: text('Secret whose keys are the environment of worker pods; empty: none', ''),
 
   telemetry_endpoint: text('OTLP/gRPC endpoint for traces and metrics; empty: none', ''),
   prometheus_bind_address: text('host:port where Temporal SDK metrics are offered; empty: none', ''),
