@@ -1,0 +1,12 @@
+import { ensureTable } from '../ensure.ts';
+import { LEDGER_TABLES } from '../ledger-tables.ts';
+import type { Migration } from '../migrations.ts';
+
+/** Runs, files and failures. */
+export default {
+  number: 3,
+  name: 'ledger',
+  async apply(clickhouse, log, signal) {
+    for (const table of LEDGER_TABLES) await ensureTable(clickhouse, table, log, signal);
+  },
+} satisfies Migration;

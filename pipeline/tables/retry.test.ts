@@ -1,0 +1,44 @@
+import { expect, test } from 'vitest';
+import { ClickHouseUnavailableError, RowsRefusedError } from './errors.ts';
+import { backOff, retry } from './retry.ts';
+
+const quick = { attempts: 3, initial: 1, longest: 2 };
+
+test('waits double up to the longest and are spread over their upper half', () => {
+  const limits = { initial: 100, longest: 1000 };
+  expect([1, 2, 3, 4, 5, 9].map(attempt => backOff(attempt, limits, 0))).toEqual([50, 100, 200, 400, 500, 500]);
+  expect([1, 2, 3, 4, 5, 9].map(attempt => backOff(attempt, limits, 1))).toEqual([100, 200, 400, 800, 1000, 1000]);
+});
+
+test('tries again what may pass, and gives the last error when it does not', async () => {
+  let tries = 0;
+  const flaky = async () => {
+    if (++tries < 3) throw new ClickHouseUnavailableError(`try ${tries}`);
+    return tries;
+  };
+  expect(await retry(flaky, quick)).toBe(3);
+  tries = -10;
+  await expect(retry(flaky, quick)).rejects.toThrow('try -7');
+});
+
+test('does not try again what cannot pass', async () => {
+  let tries = 0;
+  const refused = async () => {
+    tries++;
+    throw new RowsRefusedError('no');
+  };
+  await expect(retry(refused, quick)).rejects.toThrow('no');
+  expect(tries).toBe(1);
+});
+
+test('a signal ends the wait with its reason', async () => {
+  const stop = new AbortController();
+  const never = retry(() => Promise.reject(new ClickHouseUnavailableError('down')), {
+    attempts: 5,
+    initial: 3_600_000,
+    longest: 3_600_000,
+    signal: stop.signal,
+    onRetry: () => stop.abort(new Error('drained')),
+  });
+  await expect(never).rejects.toThrow('drained');
+});
