@@ -56,19 +56,18 @@ export interface Transition {
   readonly message: string;
 }
 
-const BAD: readonly Reason[] = ['RolloutStuck', 'PausedInTemporal'];
+const BAD: readonly Reason[] = ['RolloutStuck', 'RequestFailed'];
 
 export function transitions(before: readonly Condition[] | undefined, after: readonly Condition[]): Transition[] {
-  const found: Transition[] = [];
+  const found = new Map<Reason, Transition>();
   for (const { type, status, reason, message } of after) {
     const old = before?.find(condition => condition.type === type);
     if (old && old.status === status && old.reason === reason) continue;
-    const warning = type === 'Stalled' || type === 'Failed' || status === 'Unknown' || reason === 'RequestFailed';
-    // Ready repeats what Reconciling and Stalled say; one event is enough.
-    if (found.some(other => other.reason === reason)) continue;
-    found.push({ type: warning || BAD.includes(reason) ? 'Warning' : 'Normal', reason, message });
+    const bad = type === 'Stalled' || type === 'Failed' || status === 'Unknown' || BAD.includes(reason);
+    // Ready repeats what Reconciling and Stalled say; one event is enough, and the graver one counts.
+    if (bad || !found.has(reason)) found.set(reason, { type: bad ? 'Warning' : 'Normal', reason, message });
   }
-  return found;
+  return [...found.values()];
 }
 
 /** What is wrong with a set of conditions by the rules that kstatus, `kubectl wait` and people rely on; empty: nothing. */

@@ -32,24 +32,24 @@ interface Ours extends KubeObject {
 }
 
 /** What is particular to a kind. */
-export interface Steps<T extends Ours, Observed, Action> {
+export interface Steps<T extends Ours, Observed, P extends Plan<unknown>> {
   readonly resource: Resource<T>;
   /** Looks at Kubernetes and Temporal. What Temporal cannot tell is an Observation that is not known; other failures are thrown. */
   observe(object: Stored<T>, now: number, signal: AbortSignal): Promise<Observed>;
   /** Pure. */
-  plan(observed: Observed, now: number): Plan<Action>;
+  plan(observed: Observed, now: number): P;
   /** Carries out one action; idempotent. Returns true when the object may be gone after it, so that no status is written. */
-  apply(object: Stored<T>, action: Action, signal: AbortSignal): Promise<boolean>;
+  apply(object: Stored<T>, action: P['actions'][number], signal: AbortSignal): Promise<boolean>;
   /** Pure: the status without conditions. */
-  status(observed: Observed, plan: Plan<Action>, now: number): object;
+  status(observed: Observed, plan: P, now: number): object;
   /** Called when the object is gone, to forget what was remembered of it. */
   forget?(key: string): void;
 }
 
 /** One pass over one object: observe, plan, apply, one status write, events on transitions. */
-export function reconciler<T extends Ours, Observed, Action>(
+export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
   context: Context,
-  steps: Steps<T, Observed, Action>,
+  steps: Steps<T, Observed, P>,
 ): Reconcile<T> {
   return async (key, { object, now, signal, log }) => {
     if (!object) {
@@ -58,12 +58,13 @@ export function reconciler<T extends Ours, Observed, Action>(
     }
     const observed = await steps.observe(object, now, signal);
     const plan = steps.plan(observed, now);
+    log.debug({ plan }, 'planned');
     let verdict = plan.verdict;
     let own = plan.own;
     let failure: unknown;
     try {
       for (const action of plan.actions) {
-        log.info({ action }, 'acting');
+        log.info({ do: (action as { do?: string }).do }, 'acting');
         if (await steps.apply(object, action, signal)) return undefined;
       }
     } catch (error) {

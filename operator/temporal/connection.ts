@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
+import type { Logger } from '../../pipeline/log.ts';
 import type { Settings } from '../../pipeline/settings.ts';
-import { classify, isAlreadyExists, TemporalDenied } from './errors.ts';
+import { classify, isAlreadyExists, TemporalDenied, TemporalNamespaceMissing, TemporalRejected } from './errors.ts';
 
 type TemporalSettings = Pick<
   Settings,
@@ -12,6 +13,9 @@ type TemporalSettings = Pick<
   | 'temporal_tls_server_ca_path'
   | 'temporal_api_key'
 >;
+
+/** temporal.api.enums.v1.IndexedValueType */
+const KEYWORD = 2;
 
 /** Long enough for a busy server, short enough that a reconcile says "unknown" instead of hanging. */
 const DEADLINE = 10_000;
@@ -52,10 +56,16 @@ export function connectionOptions(settings: TemporalSettings): ConnectionOptions
 export class Temporal {
   readonly namespace: string;
   readonly #settings: TemporalSettings;
+  readonly #attributes: readonly string[];
+  readonly #log: Logger;
   #client: Client | undefined;
+  #registered: Promise<void> | undefined;
 
-  constructor(settings: TemporalSettings) {
+  /** `attributes`: names of search attributes (Keyword) that the namespace must have; they are registered before anything else. */
+  constructor(settings: TemporalSettings, attributes: readonly string[], log: Logger) {
     this.#settings = settings;
+    this.#attributes = attributes;
+    this.#log = log;
     this.namespace = settings.temporal_namespace;
   }
 
@@ -65,16 +75,14 @@ export class Temporal {
    */
   async call<T>(doing: string, requests: (client: Client) => Promise<T>, deadline = DEADLINE): Promise<T> {
     try {
-      this.#client ??= new Client({
-        connection: Connection.lazy(connectionOptions(this.#settings)),
-        namespace: this.namespace,
-        identity: 'ooni-operator',
-      });
-      const client = this.#client;
+      const client = this.#connect();
+      await this.#register(client);
       return await client.connection.withDeadline(Date.now() + deadline, () => requests(client));
     } catch (error) {
       const known = classify(error, doing);
       if (known instanceof TemporalDenied) await this.close();
+      // A development server that was started anew has forgotten them.
+      if (known instanceof TemporalRejected && /search attribute/i.test(known.message)) this.#registered = undefined;
       throw known;
     }
   }
@@ -82,28 +90,53 @@ export class Temporal {
   async close(): Promise<void> {
     const client = this.#client;
     this.#client = undefined;
+    this.#registered = undefined;
     await client?.connection.close();
   }
 
-  /**
-   * Registers search attributes that the namespace lacks (name -> type, as `Keyword`). Doing it twice does no harm, and a server
-   * where an administrator registered them needs no permission for it.
-   */
-  async registerSearchAttributes(attributes: Readonly<Record<string, 'Keyword'>>): Promise<void> {
-    await this.call('registering search attributes', async client => {
-      const operator = (client.connection as Connection).operatorService;
-      const known = await operator.listSearchAttributes({ namespace: this.namespace });
-      const missing = Object.keys(attributes).filter(name => !(name in (known.customAttributes ?? {})));
-      if (missing.length === 0) return;
-      const KEYWORD = 2;
-      try {
-        await operator.addSearchAttributes({
-          namespace: this.namespace,
-          searchAttributes: Object.fromEntries(missing.map(name => [name, KEYWORD])),
-        });
-      } catch (error) {
-        if (!isAlreadyExists(error)) throw error;
-      }
+  #connect(): Client {
+    this.#client ??= new Client({
+      connection: Connection.lazy(connectionOptions(this.#settings)),
+      namespace: this.namespace,
+      identity: 'ooni-operator',
     });
+    return this.#client;
+  }
+
+  /** Once per connection; shared by all who call meanwhile. A failure is theirs too, and the next call tries again. */
+  #register(client: Client): Promise<void> {
+    if (!this.#registered) {
+      const registering = client.connection.withDeadline(Date.now() + DEADLINE, () => this.#registerMissing(client));
+      this.#registered = registering;
+      registering.catch(() => {
+        if (this.#registered === registering) this.#registered = undefined;
+      });
+    }
+    return this.#registered;
+  }
+
+  async #registerMissing(client: Client): Promise<void> {
+    if (this.#attributes.length === 0) return;
+    const { operatorService } = client.connection as Connection;
+    try {
+      const known = await operatorService.listSearchAttributes({ namespace: this.namespace });
+      const missing = this.#attributes.filter(name => !(name in (known.customAttributes ?? {})));
+      if (missing.length === 0) return;
+      await operatorService.addSearchAttributes({
+        namespace: this.namespace,
+        searchAttributes: Object.fromEntries(missing.map(name => [name, KEYWORD])),
+      });
+      this.#log.info({ attributes: missing }, 'registered search attributes');
+    } catch (error) {
+      const known = classify(error, 'registering search attributes');
+      if (isAlreadyExists(error)) return;
+      // Temporal Cloud has them made by an administrator and refuses this service.
+      const refused = known instanceof TemporalDenied || known instanceof TemporalRejected;
+      if (!refused || known instanceof TemporalNamespaceMissing) throw known;
+      this.#log.warn(
+        { reason: known.message, attributes: this.#attributes },
+        'search attributes cannot be registered; if runs are refused for them, have an administrator add them as Keyword',
+      );
+    }
   }
 }

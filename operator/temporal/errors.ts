@@ -1,4 +1,4 @@
-import { ServiceError } from '@temporalio/client';
+import { NamespaceNotFoundError, ServiceError } from '@temporalio/client';
 
 /** A request to Temporal that did not succeed. The message never carries credentials or arguments of workflows. */
 export class TemporalError extends Error {
@@ -13,6 +13,11 @@ export class TemporalUnavailable extends TemporalError {
 /** Temporal answered that the credentials or the namespace are wrong: somebody must change settings, nothing here can. */
 export class TemporalDenied extends TemporalUnavailable {
   override name = 'TemporalDenied';
+}
+
+/** There is no such namespace: temporal_namespace is wrong, or nobody has made it yet. */
+export class TemporalNamespaceMissing extends TemporalDenied {
+  override name = 'TemporalNamespaceMissing';
 }
 
 /** Temporal asks to be asked less often. */
@@ -69,6 +74,8 @@ export function isAlreadyExists(error: unknown): boolean {
 /** The class of an error that a request to Temporal ended with; errors that are none of Temporal's come back as they are. */
 export function classify(error: unknown, doing: string): unknown {
   if (error instanceof TemporalError) return error;
+  if (error instanceof NamespaceNotFoundError)
+    return new TemporalNamespaceMissing(`${doing}: ${error.message}`, { cause: error });
   const status = grpcStatus(error);
   if (!status) return error;
   const message = `${doing}: ${status.details}`;
@@ -79,7 +86,7 @@ export function classify(error: unknown, doing: string): unknown {
       return new TemporalDenied(message, options);
     case CODE.notFound:
       return /namespace/i.test(status.details)
-        ? new TemporalDenied(`${message}; check temporal_namespace`, options)
+        ? new TemporalNamespaceMissing(`${message} Check temporal_namespace.`, options)
         : new TemporalRejected(message, options);
     case CODE.resourceExhausted:
       return new TemporalBusy(message, options);

@@ -1,0 +1,34 @@
+import type { WorkerPool } from '../../../crds/worker-pool.ts';
+import { DEPLOYMENTS, PODS } from '../../kube/builtin.ts';
+import type { Client } from '../../kube/client.ts';
+import { NotFoundError } from '../../kube/errors.ts';
+import { DELETION_COST } from './observe.ts';
+import type { PoolAction } from './plan.ts';
+
+/** Carries out one action of a plan. */
+export async function apply(
+  client: Client,
+  object: WorkerPool,
+  action: PoolAction,
+  signal: AbortSignal,
+): Promise<boolean> {
+  switch (action.do) {
+    case 'apply':
+      // Without force where we saw none: one that somebody made meanwhile is a conflict, not ours by accident.
+      await client.apply(DEPLOYMENTS, action.deployment, { force: action.force, signal });
+      return false;
+    case 'cost':
+      try {
+        const annotations = { [DELETION_COST]: action.cost };
+        await client.patch(
+          PODS,
+          { name: action.pod, namespace: object.metadata.namespace },
+          { metadata: { annotations } },
+          { signal },
+        );
+      } catch (error) {
+        if (!(error instanceof NotFoundError)) throw error;
+      }
+      return false;
+  }
+}

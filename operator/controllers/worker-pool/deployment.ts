@@ -1,0 +1,117 @@
+import { durationSeconds } from '../../../crds/fields.ts';
+import { API_VERSION, GROUP } from '../../../crds/resource.ts';
+import { WORKER_POOL, type WorkerPool, type WorkerPoolSpec } from '../../../crds/worker-pool.ts';
+import type { Settings } from '../../../pipeline/settings.ts';
+import { hashOf } from '../../hash.ts';
+import type { Deployment } from '../../kube/builtin.ts';
+import { overlay } from './overlay.ts';
+
+/** What the operator's settings say about worker pods. */
+export type PodSettings = Pick<Settings, 'worker_image' | 'worker_config_map' | 'worker_secret'>;
+
+/** Every Deployment and pod of ours has it; its value is the pool's name. */
+export const POOL_LABEL = `${GROUP}/pool`;
+export const MANAGED_BY = { 'app.kubernetes.io/managed-by': 'ooni-operator' } as const;
+/** Hash of what was applied last without the replicas: shows that a field was taken out of the template since. */
+export const APPLIED = `${GROUP}/applied`;
+
+/** Seconds beyond drainTimeout before Kubernetes kills a pod: closing connections, and a margin for a busy node. */
+const MARGIN = 30;
+const HEALTH_PORT = 8080;
+
+export function deploymentName(pool: string): string {
+  return `ooni-worker-${pool}`;
+}
+
+function selectorLabels(pool: string): Record<string, string> {
+  return { 'app.kubernetes.io/name': 'ooni-worker', [POOL_LABEL]: pool };
+}
+
+/** Label selector of a pool's pods as text, for the scale subresource and for `kubectl get pods -l`. */
+export function podSelector(pool: string): string {
+  return Object.entries(selectorLabels(pool))
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',');
+}
+
+/**
+ * The Deployment of a pool as it is applied: the operator's own pod, the template of the spec laid over it, and over that what would
+ * break the pool if it differed (the pool's label, the number of slots, the kinds of tasks, the drain time).
+ */
+export function desiredDeployment(
+  pool: WorkerPool,
+  spec: WorkerPoolSpec,
+  replicas: number,
+  settings: PodSettings,
+): Deployment {
+  const { name, namespace, uid = '' } = pool.metadata;
+  const labels = { ...selectorLabels(name), ...MANAGED_BY, 'app.kubernetes.io/part-of': 'ooni-pipeline' };
+  const drain = durationSeconds(spec.drainTimeout) ?? 0;
+  const fixed = {
+    metadata: { labels },
+    spec: {
+      containers: [
+        {
+          name: 'worker',
+          env: [
+            { name: 'WORKER_TASKS', value: spec.tasks.join(',') },
+            { name: 'WORKER_SLOTS', value: String(spec.slots) },
+            { name: 'WORKER_DRAIN_TIMEOUT', value: String(drain) },
+          ],
+        },
+      ],
+    },
+  };
+  const template = overlay(overlay(ownTemplate(drain, settings), spec.template), fixed) as Record<string, unknown>;
+  const selector = { matchLabels: selectorLabels(name) };
+  const asked = { selector, template, revisionHistoryLimit: 3 };
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: {
+      name: deploymentName(name),
+      namespace,
+      labels,
+      annotations: { [APPLIED]: hashOf(asked) },
+      ownerReferences: [
+        { apiVersion: API_VERSION, kind: WORKER_POOL.kind, name, uid, controller: true, blockOwnerDeletion: true },
+      ],
+    },
+    spec: { replicas, ...asked } as Deployment['spec'],
+  };
+}
+
+function ownTemplate(drain: number, settings: PodSettings): unknown {
+  const from = [
+    ...(settings.worker_config_map ? [{ configMapRef: { name: settings.worker_config_map } }] : []),
+    ...(settings.worker_secret ? [{ secretRef: { name: settings.worker_secret } }] : []),
+  ];
+  const probe = (path: string) => ({ httpGet: { path, port: 'health' }, periodSeconds: 10, timeoutSeconds: 5 });
+  return {
+    spec: {
+      terminationGracePeriodSeconds: drain + MARGIN,
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+      containers: [
+        {
+          name: 'worker',
+          image: settings.worker_image,
+          args: ['worker/main.ts'],
+          env: [
+            { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+            { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
+            { name: 'WORKER_HEALTH_ADDRESS', value: `$(POD_IP):${HEALTH_PORT}` },
+          ],
+          ...(from.length > 0 && { envFrom: from }),
+          ports: [{ name: 'health', containerPort: HEALTH_PORT }],
+          readinessProbe: probe('/readyz'),
+          // A worker busy with a large object may answer late; it is restarted only when it stays silent for minutes.
+          livenessProbe: { ...probe('/healthz'), periodSeconds: 20, failureThreshold: 6 },
+          resources: { requests: { cpu: '100m', memory: '256Mi' } },
+          securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+        },
+      ],
+    },
+  };
+}

@@ -1,0 +1,54 @@
+import { WORKER_POOL, type WorkerPool } from '../../../crds/worker-pool.ts';
+import { DEPLOYMENTS, type Deployment, type Pod } from '../../kube/builtin.ts';
+import type { Cache } from '../../kube/cache.ts';
+import type { Client } from '../../kube/client.ts';
+import { keyOf } from '../../kube/resource.ts';
+import type { Load } from '../../temporal/load.ts';
+import { ask, specOf } from '../reconcile.ts';
+import { deploymentName, POOL_LABEL } from './deployment.ts';
+import type { ObservedPool, PoolPod } from './plan.ts';
+import type { Memory } from './scaling.ts';
+
+export const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost';
+
+/** Where a pool's surroundings are read. The caches hold what bears our labels. */
+export interface PoolSources {
+  readonly client: Client;
+  readonly deployments: Cache<Deployment>;
+  readonly pods: Cache<Pod>;
+  readonly load: () => Promise<Load>;
+}
+
+/** Looks at a WorkerPool, its Deployment and pods, and the load in Temporal. */
+export async function observe(
+  { client, deployments, pods, load }: PoolSources,
+  object: WorkerPool,
+  memory: Memory | undefined,
+  signal: AbortSignal,
+): Promise<ObservedPool> {
+  const { name, namespace } = object.metadata;
+  const ref = { name: deploymentName(name), namespace };
+  // A Deployment without our labels is in no cache of ours, and must not be taken for absent.
+  const deployment = deployments.get(keyOf(ref)) ?? (await client.find(DEPLOYMENTS, ref, { signal }));
+  return {
+    object,
+    spec: specOf(WORKER_POOL, object),
+    deployment,
+    pods: [...pods.list()]
+      .filter(pod => pod.metadata.namespace === namespace && pod.metadata.labels?.[POOL_LABEL] === name)
+      .filter(pod => !pod.metadata.deletionTimestamp)
+      .map(podOf),
+    load: await ask(load()),
+    memory,
+  };
+}
+
+function podOf(pod: Pod): PoolPod {
+  const ready = pod.status?.conditions?.find(condition => condition.type === 'Ready');
+  return {
+    name: pod.metadata.name,
+    ready: ready?.status === 'True',
+    since: Date.parse(ready?.lastTransitionTime ?? pod.metadata.creationTimestamp ?? ''),
+    cost: pod.metadata.annotations?.[DELETION_COST],
+  };
+}

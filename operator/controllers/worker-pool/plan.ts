@@ -1,0 +1,261 @@
+import { durationSeconds } from '../../../crds/fields.ts';
+import { ANNOTATIONS, GROUP, SpecError } from '../../../crds/resource.ts';
+import { type ScalingDecision, WORKER_POOL, type WorkerPool, type WorkerPoolSpec } from '../../../crds/worker-pool.ts';
+import type { Deployment } from '../../kube/builtin.ts';
+import { controllerOf } from '../../kube/resource.ts';
+import type { Load, QueueLoad } from '../../temporal/load.ts';
+import type { Verdict, Wanted } from '../conditions.ts';
+import { annotated, invalid, type Observation, type Plan, REFRESH } from '../plan.ts';
+import { deploymentName, desiredDeployment, type PodSettings } from './deployment.ts';
+import { covers } from './overlay.ts';
+import { decide, freshMemory, type Memory, type QueueSignal, type Scaling } from './scaling.ts';
+
+/** A pod of the pool. */
+export interface PoolPod {
+  readonly name: string;
+  readonly ready: boolean;
+  /** When it became ready or was created, milliseconds since 1970. */
+  readonly since: number;
+  /** Its pod-deletion-cost; undefined: none. */
+  readonly cost?: string;
+}
+
+/** All that a decision about a WorkerPool depends on. */
+export interface ObservedPool {
+  readonly object: WorkerPool;
+  readonly spec: WorkerPoolSpec | SpecError;
+  /** The Deployment of our name, whosever it is. */
+  readonly deployment: Deployment | undefined;
+  readonly pods: readonly PoolPod[];
+  readonly load: Observation<Load>;
+  /** What autoscaling remembers; undefined: nothing yet. */
+  readonly memory: Memory | undefined;
+}
+
+export type PoolAction =
+  /** Server-side apply; `force` takes fields back from other managers. */
+  | { readonly do: 'apply'; readonly deployment: Deployment; readonly force: boolean }
+  /** Which pods Kubernetes shall remove first: those of the least cost. */
+  | { readonly do: 'cost'; readonly pod: string; readonly cost: string };
+
+export interface PoolPlan extends Plan<PoolAction> {
+  readonly desired?: number;
+  readonly decision?: ScalingDecision;
+  readonly memory?: Memory;
+}
+
+/** A worker reports every few seconds, at most every minute; what is older is not believed. */
+const STALE = 150_000;
+/** A pod that has just started has not reported yet, and is not expected to have. */
+const NEW = 90_000;
+/** Workflow tasks take milliseconds; the SDK runs up to this many at a time in one worker. */
+const WORKFLOW_SLOTS = 40;
+
+/** Decides about one WorkerPool: deleted, invalid, not ours, work. (There is no finalizer: the Deployment goes with its owner.) */
+export function planPool(observed: ObservedPool, settings: PodSettings, now: number): PoolPlan {
+  const { object, spec, deployment } = observed;
+  if (object.metadata.deletionTimestamp) {
+    const message = 'Kubernetes deletes the Deployment with the pool; pods finish or checkpoint within drainTimeout.';
+    return { actions: [], verdict: { kind: 'working', reason: 'Deleting', message }, own: [] };
+  }
+  if (spec instanceof SpecError) return invalid(spec.problems);
+  const foreign = deployment && notOurs(object, deployment);
+  if (foreign) return foreign;
+  const current = deployment?.spec?.replicas ?? 0;
+  const scaled = spec.autoscaling ? autoscale(observed, spec, current, now) : undefined;
+  const desired = scaled ? scaled.desired : (spec.replicas ?? 0);
+  const wish = desiredDeployment(object, spec, desired, settings);
+  const actions: PoolAction[] = [];
+  if (desired < current) actions.push(...costs(observed, now));
+  if (!deployment || !covers(deployment, wish)) {
+    actions.push({ do: 'apply', deployment: wish, force: deployment !== undefined });
+  }
+  return {
+    actions,
+    verdict: rollout(
+      deployment,
+      desired,
+      actions.some(action => action.do === 'apply'),
+    ),
+    own: scaled?.own ?? [],
+    after: spec.autoscaling ? REFRESH.unavailable : REFRESH.idle,
+    desired,
+    decision: scaled?.decision,
+    memory: scaled?.memory,
+  };
+}
+
+/** The plan for a Deployment of our name that belongs to somebody else; undefined when it is ours or may be taken over. */
+function notOurs(object: WorkerPool, deployment: Deployment): PoolPlan | undefined {
+  const owner = controllerOf(deployment);
+  if (owner?.uid === object.metadata.uid) return undefined;
+  const name = deploymentName(object.metadata.name);
+  if (owner && owner.kind === WORKER_POOL.kind && owner.apiVersion.startsWith(`${GROUP}/`)) {
+    const message = `Deployment ${name} belongs to the former WorkerPool of this name and is being deleted by Kubernetes.`;
+    return { actions: [], verdict: { kind: 'working', reason: 'RollingOut', message }, own: [], after: REFRESH.active };
+  }
+  if (!owner && annotated(object, ANNOTATIONS.adopt)) return undefined;
+  const remedy = owner
+    ? `It is managed by ${owner.kind} ${owner.name}; rename the WorkerPool.`
+    : `Delete it, or annotate the WorkerPool with ${ANNOTATIONS.adopt}: "true" to take it over.`;
+  return {
+    actions: [],
+    verdict: {
+      kind: 'stalled',
+      reason: 'AdoptionRefused',
+      message: `Deployment ${name} exists and was not made for this resource, so it is left alone. ${remedy}`,
+    },
+    own: [],
+    after: REFRESH.idle,
+  };
+}
+
+interface Scaled {
+  readonly desired: number;
+  readonly own: readonly Wanted[];
+  readonly decision?: ScalingDecision;
+  readonly memory?: Memory;
+}
+
+function autoscale(observed: ObservedPool, spec: WorkerPoolSpec, current: number, now: number): Scaled {
+  const scaling = scalingOf(spec);
+  const { minReplicas, maxReplicas } = scaling;
+  const hold = (reason: 'TemporalUnavailable' | 'SignalMissing', message: string): Scaled => {
+    // Bounds hold whatever the load: they are the owner's word.
+    const desired = Math.min(maxReplicas, Math.max(minReplicas, current));
+    return {
+      desired,
+      own: [
+        {
+          type: 'ScalingActive',
+          status: 'Unknown',
+          reason,
+          message: `${message}; the replicas are held at ${desired}.`,
+        },
+      ],
+      memory: observed.memory && { ...observed.memory, activeAt: now },
+    };
+  };
+  if (!observed.load.known) return hold('TemporalUnavailable', observed.load.message);
+  const missing = missingReports(observed, spec, now);
+  if (missing) return hold('SignalMissing', missing);
+  const signals = signalsOf(observed.load.value, observed.pods, spec, now);
+  const before = observed.memory ?? freshMemory(current, now);
+  const { decision, memory } = decide(signals, scaling, current, before, now);
+  const bound = decision.reason === 'MinReplicas' || decision.reason === 'MaxReplicas';
+  const own: Wanted = {
+    type: 'ScalingActive',
+    status: 'True',
+    reason: bound ? 'AtBound' : 'FollowingLoad',
+    message: decision.message,
+  };
+  return { desired: decision.desired, own: [own], decision, memory };
+}
+
+export function scalingOf(spec: WorkerPoolSpec): Scaling {
+  const auto = spec.autoscaling;
+  if (!auto) throw new TypeError('the pool has no autoscaling');
+  const inSeconds = (text: string) => durationSeconds(text) ?? 0;
+  const direction = ({ stabilization, podsPerMinute }: typeof auto.scaleUp) => ({
+    stabilization: inSeconds(stabilization),
+    podsPerMinute,
+  });
+  return {
+    minReplicas: auto.minReplicas,
+    maxReplicas: auto.maxReplicas,
+    utilization: auto.targetUtilization / 100,
+    drainWithin: inSeconds(auto.drainWithin),
+    cooldown: inSeconds(auto.cooldown),
+    scaleUp: direction(auto.scaleUp),
+    scaleDown: direction(auto.scaleDown),
+  };
+}
+
+/** Says which pod does not report its slots although it should; undefined when all do. Silence is not idleness. */
+function missingReports({ load, pods }: ObservedPool, spec: WorkerPoolSpec, now: number): string | undefined {
+  if (!load.known) return load.message;
+  const { workers } = load.value;
+  for (const pod of pods) {
+    if (!pod.ready || now - pod.since < NEW) continue;
+    for (const tasks of spec.tasks) {
+      if (!workers.some(worker => worker.identity === pod.name && worker.tasks === tasks && now - worker.at < STALE)) {
+        return `pod ${pod.name} has not reported its ${tasks} slots to Temporal for ${STALE / 1000} s`;
+      }
+    }
+  }
+  return undefined;
+}
+
+/** The pool's queues with the slots in use on its own pods. */
+export function signalsOf(load: Load, pods: readonly PoolPod[], spec: WorkerPoolSpec, now: number): QueueSignal[] {
+  const own = new Set(pods.map(pod => pod.name));
+  const fresh = load.workers.filter(worker => now - worker.at < STALE);
+  return load.queues.filter(queue => spec.tasks.includes(queue.tasks)).map(queue => signalOf(queue, fresh, own, spec));
+}
+
+function signalOf(
+  queue: QueueLoad,
+  workers: Load['workers'],
+  own: ReadonlySet<string>,
+  spec: WorkerPoolSpec,
+): QueueSignal {
+  const { tasks, backlog, addRate, dispatchRate } = queue;
+  const used = workers.filter(worker => worker.tasks === tasks);
+  const sum = (list: Load['workers']) => list.reduce((total, worker) => total + worker.usedSlots, 0);
+  return {
+    tasks,
+    backlog,
+    addRate,
+    dispatchRate,
+    ownSlots: sum(used.filter(worker => own.has(worker.identity))),
+    allSlots: sum(used),
+    slotsPerPod: tasks === 'Activities' ? spec.slots : WORKFLOW_SLOTS,
+  };
+}
+
+/** Before pods are removed: those without work get the lowest cost, the others the more the more they do. */
+function costs({ load, pods }: ObservedPool, now: number): PoolAction[] {
+  if (!load.known) return [];
+  const { workers } = load.value;
+  return pods.flatMap(pod => {
+    const reports = workers.filter(worker => worker.identity === pod.name && now - worker.at < STALE);
+    if (reports.length === 0) return [];
+    const used = reports.reduce((sum, worker) => sum + worker.usedSlots, 0);
+    const cost = String(used === 0 ? -1 : used);
+    return cost === pod.cost ? [] : [{ do: 'cost', pod: pod.name, cost } as const];
+  });
+}
+
+/** What the Deployment says of its pods. */
+function rollout(deployment: Deployment | undefined, desired: number, applying: boolean): Verdict {
+  const status = deployment?.status ?? {};
+  const ready = status.readyReplicas ?? 0;
+  const figures = `${ready} of ${desired} pods are ready`;
+  const working = (message: string): Verdict => ({ kind: 'working', reason: 'RollingOut', message });
+  if (applying || !deployment) return working('The Deployment is being applied.');
+  if ((status.observedGeneration ?? 0) < (deployment.metadata.generation ?? 0))
+    return working('The Deployment is being rolled out.');
+  const condition = (type: string) => status.conditions?.find(one => one.type === type);
+  const progressing = condition('Progressing');
+  const refused = condition('ReplicaFailure');
+  const why = refused?.status === 'True' && refused.message ? ` Pods are refused: ${refused.message}` : '';
+  if (progressing?.status === 'False' && ready < desired) {
+    const look = `kubectl describe pods -n ${deployment.metadata.namespace} -l ${Object.entries(
+      deployment.spec?.selector.matchLabels ?? {},
+    )
+      .map(([key, value]) => `${key}=${value}`)
+      .join(',')}`;
+    return {
+      kind: 'working',
+      reason: 'RolloutStuck',
+      message: `${figures}, and no more became so in time.${why} Look at: ${look}`,
+    };
+  }
+  const settled = (status.replicas ?? 0) === desired && (status.updatedReplicas ?? 0) === desired && ready === desired;
+  if (!settled) return working(`${figures}.${why}`);
+  return {
+    kind: 'ready',
+    reason: 'Available',
+    message: desired === 0 ? 'No pods are wanted, and there are none.' : `${figures}.`,
+  };
+}

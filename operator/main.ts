@@ -1,0 +1,42 @@
+import { createLogger } from '../pipeline/log.ts';
+import { loadSettings, publicSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
+import { connectionSource, KubeConfigError } from './kube/config.ts';
+import { HealthAddressError } from './kube/health.ts';
+import { LeaseLostError } from './kube/lease.ts';
+import { runOperator } from './operator.ts';
+
+/**
+ * The program `node operator/main.ts`. SIGTERM and SIGINT end it in order: no new passes, the running ones end, the lease is
+ * handed on. Exit status 0 then; 1 with a sentence for a setting that cannot be used, and when the lease was lost.
+ */
+async function main(): Promise<void> {
+  let settings: Settings;
+  try {
+    settings = loadSettings();
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    console.error(error.message);
+    process.exitCode = 1;
+    return;
+  }
+  const log = createLogger('ooni-operator', settings);
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(name, () => {
+      log.info({ signal: name }, 'stopping');
+      stop.abort();
+    });
+  }
+  log.info({ installation: settings.installation }, 'starting');
+  log.debug({ settings: publicSettings(settings) }, 'settings');
+  try {
+    await runOperator(settings, connectionSource(), log, stop.signal);
+    log.info('stopped');
+  } catch (error) {
+    const expected = [KubeConfigError, HealthAddressError, LeaseLostError].some(kind => error instanceof kind);
+    log.fatal(expected ? { reason: (error as Error).message } : { err: error }, 'cannot go on');
+    process.exitCode = 1;
+  }
+}
+
+await main();

@@ -1,0 +1,128 @@
+import type { Logger } from '../pipeline/log.ts';
+import type { Settings } from '../pipeline/settings.ts';
+import { SEARCH_ATTRIBUTES } from '../worker/contract.ts';
+import { backfillReconciler } from './controllers/backfill/controller.ts';
+import { scheduleReconciler } from './controllers/pipeline-schedule/controller.ts';
+import { needsPass } from './controllers/reconcile.ts';
+import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from './controllers/resources.ts';
+import { poolReconciler } from './controllers/worker-pool/controller.ts';
+import { MANAGED_BY, POOL_LABEL } from './controllers/worker-pool/deployment.ts';
+import { DEPLOYMENTS, type Deployment, PODS, type Pod } from './kube/builtin.ts';
+import { Cache } from './kube/cache.ts';
+import { Client } from './kube/client.ts';
+import type { ConnectionSource } from './kube/config.ts';
+import { Controller } from './kube/controller.ts';
+import { EventRecorder } from './kube/events.ts';
+import { type HealthServer, serveHealth } from './kube/health.ts';
+import { Http } from './kube/http.ts';
+import { createInstruments } from './kube/instruments.ts';
+import { LeaderLease } from './kube/lease.ts';
+import { ownerKeys } from './kube/resource.ts';
+import { Temporal } from './temporal/connection.ts';
+import { fetchLoad } from './temporal/load.ts';
+import { shared } from './temporal/shared.ts';
+
+/** Under this name the operator owns fields; never change it. */
+const FIELD_MANAGER = 'ooni-operator';
+/** All pools ask for the same load. */
+const LOAD_TTL = 5_000;
+
+/**
+ * Runs the operator until the signal aborts: caches at once, so that a standby is warm; controllers while the lease is held. An API
+ * server or Temporal that cannot be reached is waited for. Throws LeaseLostError when the lease was lost (end the process: its
+ * state belongs to a former leader) and HealthAddressError when the health address cannot be listened on.
+ */
+export async function runOperator(
+  settings: Settings,
+  source: ConnectionSource,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const instruments = createInstruments({ log });
+  const { clock, metrics } = instruments;
+  const http = new Http(source, {
+    userAgent: 'ooni-operator',
+    observe: (method, status) => metrics.requests.inc({ method, code: status === 0 ? '<error>' : String(status) }),
+  });
+  const client = new Client(http, { fieldManager: FIELD_MANAGER });
+  const lease = new LeaderLease({
+    client,
+    namespace: settings.operator_lease_namespace,
+    name: `ooni-operator-${settings.installation}`,
+    instruments,
+  });
+  const writer = client.guardedBy(lease.assertHeld);
+  const temporal = new Temporal(settings, Object.keys(SEARCH_ATTRIBUTES), log);
+
+  const scope = { instruments, namespaces: settings.operator_namespaces };
+  const schedules = new Cache(client, PIPELINE_SCHEDULES, scope);
+  const backfills = new Cache(client, BACKFILLS, scope);
+  const pools = new Cache(client, WORKER_POOLS, scope);
+  const managed = Object.entries(MANAGED_BY).map(([key, value]) => `${key}=${value}`);
+  const deployments = new Cache<Deployment>(client, DEPLOYMENTS, { ...scope, labelSelector: managed.join(',') });
+  const pods = new Cache<Pod>(client, PODS, { ...scope, labelSelector: POOL_LABEL });
+  const caches = [schedules, backfills, pools, deployments, pods];
+
+  const events = new EventRecorder(writer, 'pipeline.ooni.org/operator', instruments);
+  const context = { client: writer, clock, events };
+  const ui = { url: settings.temporal_ui_url, namespace: settings.temporal_namespace };
+  const load = shared(clock, LOAD_TTL, () => fetchLoad(temporal, clock.now));
+  const controllers = [
+    new Controller({
+      name: 'pipelineschedule',
+      cache: schedules,
+      reconcile: scheduleReconciler(context, temporal, settings.installation, ui),
+      when: needsPass,
+      instruments,
+    }),
+    new Controller({
+      name: 'backfill',
+      cache: backfills,
+      reconcile: backfillReconciler(context, temporal, settings.installation, ui),
+      when: needsPass,
+      instruments,
+      // One that waits for a worker's answer must not keep the others waiting.
+      concurrency: 8,
+    }),
+    new Controller({
+      name: 'workerpool',
+      cache: pools,
+      reconcile: poolReconciler(context, { client: writer, deployments, pods, load }, settings, ui),
+      when: needsPass,
+      watches: [{ cache: deployments, keys: ownerKeys(WORKER_POOLS) }],
+      instruments,
+    }),
+  ] as const;
+
+  const watching = new AbortController();
+  let health: HealthServer | undefined;
+  try {
+    if (settings.operator_health_address) {
+      health = await serveHealth({
+        address: settings.operator_health_address,
+        registry: metrics.registry,
+        live: {
+          lease: () => lease.stalled(),
+          ...Object.fromEntries(controllers.map(controller => [controller.name, () => controller.stalled()])),
+        },
+        ready: {
+          caches: () => (caches.every(cache => cache.synced) ? undefined : 'the first lists are not complete'),
+        },
+      });
+      log.info({ url: health.url }, 'health and metrics');
+    }
+    // The caches outlive the controllers: their last passes still read them.
+    const running = Promise.all(caches.map(cache => cache.run(watching.signal)));
+    await lease.hold(signal, async leading => {
+      await Promise.all(controllers.map(controller => controller.run(leading)));
+      await events.flush();
+    });
+    watching.abort();
+    await running;
+  } finally {
+    watching.abort();
+    await health?.stop();
+    await temporal.close();
+    await http.close();
+  }
+}
