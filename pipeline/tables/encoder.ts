@@ -1,16 +1,33 @@
 import type { MeasurementRef, RowBlock } from './block.ts';
-import { RowBinaryWriter } from './rowbinary.ts';
+import { EncodeError, RowBinaryWriter } from './rowbinary.ts';
 import { OBSERVATION_TABLES, type ObservationTable } from './schema.ts';
+
+/**
+ * The most that one measurement may fill in one table. A row repeats the facts of its measurement, so a document made for it
+ * could blow up a thousandfold; real ones stay below 1 MB.
+ */
+const MEASUREMENT_BYTES = 64 * 1024 * 1024;
 
 /** The rows of one table, encoded one behind the other. */
 class TableRows {
   readonly writer = new RowBinaryWriter();
-  /** Start of each row. */
+  rows = 0;
+  /** Byte at which row i starts, and the measurement it belongs to. */
   offsets = new Uint32Array(1024);
   owners = new Uint32Array(1024);
-  rows = 0;
+  /** Rows and bytes when the current measurement began. */
+  markedRows = 0;
+  markedBytes = 0;
+
+  mark(): void {
+    this.markedRows = this.rows;
+    this.markedBytes = this.writer.length;
+  }
 
   begin(owner: number): void {
+    if (this.writer.length - this.markedBytes > MEASUREMENT_BYTES) {
+      throw new EncodeError(`the rows of one measurement exceed ${MEASUREMENT_BYTES} bytes`);
+    }
     if (this.rows === this.owners.length) {
       this.offsets = grow(this.offsets);
       this.owners = grow(this.owners);
@@ -20,10 +37,9 @@ class TableRows {
     this.rows++;
   }
 
-  truncate(rows: number): void {
-    if (rows === this.rows) return;
-    this.writer.length = this.offsets[rows]!;
-    this.rows = rows;
+  rollback(): void {
+    this.rows = this.markedRows;
+    this.writer.length = this.markedBytes;
   }
 }
 
@@ -38,9 +54,8 @@ function grow(array: Uint32Array): Uint32Array<ArrayBuffer> {
  * `rollback`. Holds what `take` has not yet handed out; the caller bounds it by taking when `rows` or `size` is large enough.
  */
 export class RowEncoder {
-  private tables = new Map<ObservationTable, TableRows>();
+  private readonly tables = new Map<ObservationTable, TableRows>();
   private measurements: MeasurementRef[] = [];
-  private readonly marks = new Map<ObservationTable, number>();
 
   constructor() {
     for (const { name } of OBSERVATION_TABLES) this.tables.set(name, new TableRows());
@@ -60,11 +75,14 @@ export class RowEncoder {
 
   /** Starts a measurement. */
   begin(measurement: MeasurementRef): void {
-    for (const [name, table] of this.tables) this.marks.set(name, table.rows);
+    for (const table of this.tables.values()) table.mark();
     this.measurements.push(measurement);
   }
 
-  /** Starts a row of the measurement begun last and returns the writer that takes its columns, in table order. */
+  /**
+   * Starts a row of the measurement begun last and returns the writer that takes its columns, in table order. Throws EncodeError
+   * when the measurement's rows have grown out of all proportion.
+   */
   row(table: ObservationTable): RowBinaryWriter {
     const rows = this.tables.get(table)!;
     rows.begin(this.measurements.length - 1);
@@ -74,39 +92,35 @@ export class RowEncoder {
   /** Ends a measurement, keeping its rows. Returns how many there are. */
   commit(): number {
     let rows = 0;
-    for (const [name, table] of this.tables) rows += table.rows - this.marks.get(name)!;
+    for (const table of this.tables.values()) rows += table.rows - table.markedRows;
     if (rows === 0) this.measurements.pop();
     return rows;
   }
 
   /** Ends a measurement, dropping its rows. */
   rollback(): void {
-    for (const [name, table] of this.tables) table.truncate(this.marks.get(name)!);
+    for (const table of this.tables.values()) table.rollback();
     this.measurements.pop();
   }
 
-  /** Hands out the rows of a table, or nothing when there are none. The block owns its memory. */
+  /** Hands out the rows of a table, or nothing when there are none. The block owns its memory. Not while a measurement is open. */
   take(table: ObservationTable): RowBlock | undefined {
     const { rows, writer, offsets, owners } = this.tables.get(table)!;
     if (rows === 0) return undefined;
     this.tables.set(table, new TableRows());
-    const block: RowBlock = {
+    const starts = new Uint32Array(rows + 1);
+    starts.set(offsets.subarray(0, rows));
+    starts[rows] = writer.length;
+    const block = {
       table,
       rows,
       bytes: writer.bytes.subarray(0, writer.length),
-      offsets: withEnd(offsets, rows, writer.length),
+      offsets: starts,
       owners: owners.subarray(0, rows),
       measurements: this.measurements,
     };
-    // The other tables' rows still point into this list; a block keeps what it has, so the list starts anew when all is taken.
+    // Rows of other tables may still point into the list of measurements; it starts anew when all are taken.
     if ([...this.tables.values()].every(each => each.rows === 0)) this.measurements = [];
     return block;
   }
-}
-
-function withEnd(offsets: Uint32Array, rows: number, end: number): Uint32Array {
-  const all = new Uint32Array(rows + 1);
-  all.set(offsets.subarray(0, rows));
-  all[rows] = end;
-  return all;
 }

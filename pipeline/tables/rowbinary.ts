@@ -1,4 +1,4 @@
-import type { Column } from './schema.ts';
+import type { Column, Table } from './schema.ts';
 
 /** A value that its column cannot hold: the measurement cannot be stored as it is. */
 export class EncodeError extends Error {
@@ -87,7 +87,7 @@ export class RowBinaryWriter {
     for (let i = 0; i < size; i++) {
       const unit = value.charCodeAt(i);
       if (unit > 0x7f) {
-        const written = bytes.utf8Write(value, length + 1);
+        const written = bytes.write(value, length + 1);
         bytes[length] = written;
         this.length = length + 1 + written;
         return;
@@ -102,7 +102,7 @@ export class RowBinaryWriter {
     const size = Buffer.byteLength(value);
     this.varint(size);
     this.reserve(size);
-    this.bytes.utf8Write(value, this.length);
+    this.bytes.write(value, this.length);
     this.length += size;
   }
 
@@ -110,6 +110,18 @@ export class RowBinaryWriter {
   copy(): Buffer {
     return Buffer.from(this.bytes.subarray(0, this.length));
   }
+}
+
+/** Cuts a table's columns into neighbouring groups, each beginning with one of the named columns; the first must be the table's first. */
+export function sliceColumns<const N extends readonly string[]>(
+  table: Table,
+  firsts: N,
+): { [K in keyof N]: readonly Column[] } {
+  const starts = firsts.map(first => table.columns.findIndex(([name]) => name === first));
+  if (starts[0] !== 0 || starts.some((start, i) => i > 0 && start <= starts[i - 1]!)) {
+    throw new TypeError(`the columns of ${table.name} do not stand in the order ${firsts.join(', ')}`);
+  }
+  return starts.map((start, i) => table.columns.slice(start, starts[i + 1])) as never;
 }
 
 /** Writes some neighbouring columns from an object; `null` stands for "all of them null". */

@@ -1,0 +1,373 @@
+import { pythonText } from './python.ts';
+import {
+  boolean,
+  type Decoded,
+  decode,
+  defaulted,
+  integer,
+  isObject,
+  type Kind,
+  list,
+  map,
+  nullable,
+  optional,
+  real,
+  required,
+  structure,
+  text,
+} from './structure.ts';
+
+/** The declared structures of a measurement (observations.md section 2). What is not declared is never looked at. */
+
+export const BINARY = structure({ format: required(text), data: required(text) });
+export type Binary = Decoded<typeof BINARY>;
+
+/** Text, or an object `{format, data}` with base64; an object without these keys is text like any other value. */
+const textOrBinary: Kind<string | Binary> = {
+  test: 'typeof v === "string"',
+  convert(value) {
+    return isObject(value) && value.format !== undefined && value.data !== undefined
+      ? BINARY.convert(value)
+      : pythonText(value);
+  },
+};
+export type TextOrBinary = string | Binary;
+
+/** A header as (name, value). Nulls pass here; whoever reads the list refuses them. */
+const headerPart: Kind<TextOrBinary | null> = {
+  test: 'typeof v === "string"',
+  convert: value => (value === null ? null : textOrBinary.convert(value)),
+};
+const headersList = list(list(headerPart));
+export type HeadersList = Decoded<typeof headersList>;
+
+/** True, false or null as they are, everything else as text. */
+const textOrBoolean: Kind<string | boolean> = {
+  test: 'typeof v === "string" || typeof v === "boolean"',
+  convert: pythonText,
+};
+
+/** `blocking`: text or false; zero counts as false. */
+const textOrFalse: Kind<string | false> = {
+  test: 'typeof v === "string" || v === false',
+  convert: value => (value === 0 ? false : pythonText(value)),
+};
+
+const anyObject = map<unknown>({ convert: value => value });
+
+export const DNS_ANSWER = structure({
+  answer_type: required(text),
+  asn: optional(integer),
+  as_org_name: optional(text),
+  hostname: optional(text),
+  ipv4: optional(text),
+  ipv6: optional(text),
+  ttl: optional(integer),
+  expiration_limit: optional(text),
+  minimum_ttl: optional(text),
+  refresh_interval: optional(text),
+  responsible_name: optional(text),
+  retry_interval: optional(text),
+  serial_number: optional(text),
+});
+
+export const DNS_QUERY = structure({
+  hostname: required(text),
+  query_type: required(text),
+  failure: optional(text),
+  engine: optional(text),
+  answers: optional(list(DNS_ANSWER)),
+  raw_response: optional(text),
+  rcode: optional(integer),
+  resolver_address: optional(text),
+  transaction_id: optional(integer),
+  t: optional(real),
+  t0: optional(real),
+  dial_id: optional(integer),
+});
+export type DnsQuery = Decoded<typeof DNS_QUERY>;
+
+export const TCP_CONNECT = structure({
+  ip: required(text),
+  port: required(integer),
+  status: required(
+    structure({ success: required(boolean), blocked: optional(boolean), failure: optional(textOrBoolean) }),
+  ),
+  transaction_id: optional(integer),
+  t: optional(real),
+  t0: optional(real),
+  conn_id: optional(integer),
+  dial_id: optional(integer),
+});
+export type TcpConnect = Decoded<typeof TCP_CONNECT>;
+
+export const TLS_HANDSHAKE = structure({
+  network: optional(text),
+  address: optional(text),
+  cipher_suite: optional(text),
+  failure: optional(text),
+  so_error: optional(text),
+  negotiated_protocol: optional(text),
+  no_tls_verify: optional(boolean),
+  peer_certificates: optional(list(BINARY)),
+  server_name: optional(text),
+  outer_server_name: optional(text),
+  echconfig: optional(text),
+  tags: optional(list(text)),
+  tls_version: optional(text),
+  t: optional(real),
+  t0: optional(real),
+  transaction_id: optional(integer),
+  conn_id: optional(integer),
+});
+export type TlsHandshake = Decoded<typeof TLS_HANDSHAKE>;
+
+export const NETWORK_EVENT = structure({
+  operation: required(text),
+  t: required(real),
+  failure: optional(text),
+  address: optional(text),
+  num_bytes: optional(integer),
+  proto: optional(text),
+  tags: optional(list(text)),
+  transaction_id: optional(integer),
+  dial_id: optional(integer),
+  conn_id: optional(integer),
+});
+export type NetworkEvent = Decoded<typeof NETWORK_EVENT>;
+
+const HTTP_MESSAGE = {
+  body: optional(textOrBinary),
+  body_is_truncated: optional(boolean),
+  headers: optional(map(text)),
+  headers_list: optional(headersList),
+};
+
+const HTTP_REQUEST = structure({
+  ...HTTP_MESSAGE,
+  url: defaulted(text, ''),
+  method: optional(text),
+  tor: optional(structure({ is_tor: required(boolean), exit_ip: nullable(text), exit_name: nullable(text) })),
+  x_transport: optional(text),
+});
+
+const HTTP_RESPONSE = structure({ ...HTTP_MESSAGE, code: optional(integer) });
+
+export const HTTP_TRANSACTION = structure({
+  failure: optional(text),
+  request: optional(HTTP_REQUEST),
+  response: optional(HTTP_RESPONSE),
+  network: optional(text),
+  address: optional(text),
+  alpn: optional(text),
+  transaction_id: optional(integer),
+  t: optional(real),
+  t0: optional(real),
+});
+export type HttpTransaction = Decoded<typeof HTTP_TRANSACTION>;
+export type HttpRequest = Decoded<typeof HTTP_REQUEST>;
+export type HttpResponse = Decoded<typeof HTTP_RESPONSE>;
+
+const queries = optional(list(DNS_QUERY));
+const tcp_connect = optional(list(TCP_CONNECT));
+const tls_handshakes = optional(list(TLS_HANDSHAKE));
+const network_events = optional(list(NETWORK_EVENT));
+const requests = optional(list(HTTP_TRANSACTION));
+const client_resolver = optional(text);
+const failure = optional(text);
+
+const flags = <const N extends string>(names: readonly N[]) =>
+  Object.fromEntries(names.map(name => [name, optional(boolean)])) as Record<N, ReturnType<typeof optional<boolean>>>;
+const texts = <const N extends string>(names: readonly N[]) =>
+  Object.fromEntries(names.map(name => [name, optional(text)])) as Record<N, ReturnType<typeof optional<string>>>;
+
+/** What web_connectivity's test helper saw. */
+export const CONTROL = structure({
+  tcp_connect: optional(map(structure({ status: optional(boolean), failure }))),
+  http_request: optional(
+    structure({
+      body_length: optional(integer),
+      failure,
+      title: optional(text),
+      headers: optional(map(text)),
+      status_code: optional(integer),
+    }),
+  ),
+  dns: optional(structure({ failure, addrs: optional(list(text)) })),
+  tls_handshake: optional(map(structure({ status: optional(boolean), failure, server_name: optional(text) }))),
+});
+export type Control = Decoded<typeof CONTROL>;
+
+const experiment = { failure, network_events, tls_handshakes, queries, tcp_connect, requests };
+
+const URLGETTER_PART = structure({ client_resolver, ...experiment, socksproxy: optional(text) });
+
+/** The `test_keys` of each test that has a transformer, and of all others (`generic`). */
+export const TEST_KEYS = {
+  generic: structure({ client_resolver }),
+  web_connectivity: structure({
+    dns_experiment_failure: failure,
+    control_failure: failure,
+    http_experiment_failure: failure,
+    dns_consistency: optional(text),
+    ...flags(['body_length_match', 'status_code_match', 'headers_match', 'title_match', 'accessible']),
+    body_proportion: optional(real),
+    blocking: optional(textOrFalse),
+    control: optional(CONTROL),
+    tls_handshakes,
+    network_events,
+    queries,
+    tcp_connect,
+    requests,
+    x_status: optional(integer),
+    x_dns_runtime: optional(integer),
+    x_th_runtime: optional(integer),
+    x_tcptls_runtime: optional(integer),
+    x_http_runtime: optional(integer),
+    client_resolver,
+    retries: optional(integer),
+    socksproxy: optional(text),
+  }),
+  signal: structure({
+    client_resolver,
+    ...experiment,
+    ...texts(['failed_operation', 'signal_backend_status', 'signal_backend_failure']),
+  }),
+  telegram: structure({
+    client_resolver,
+    ...experiment,
+    ...flags(['telegram_http_blocking', 'telegram_tcp_blocking']),
+    ...texts(['failed_operation', 'telegram_web_failure', 'telegram_web_status']),
+  }),
+  whatsapp: structure({
+    client_resolver,
+    ...experiment,
+    ...texts(['failed_operation', 'registration_server_failure', 'registration_server_status']),
+    ...texts(['whatsapp_endpoints_status', 'whatsapp_web_failure', 'whatsapp_web_status']),
+    whatsapp_endpoints_blocked: optional(list(text)),
+    whatsapp_endpoints_dns_inconsistent: optional(list(text)),
+  }),
+  // Upstream's model of this test knows no client_resolver.
+  facebook_messenger: structure({
+    ...flags(
+      ['b_api', 'b_graph', 'edge', 'external_cdn', 'scontent_cdn', 'star', 'stun'].flatMap(service => [
+        `facebook_${service}_dns_consistent`,
+        `facebook_${service}_reachable`,
+      ]),
+    ),
+    ...flags(['facebook_dns_blocking', 'facebook_tcp_blocking']),
+    socksproxy: optional(text),
+    tcp_connect,
+    queries,
+  }),
+  urlgetter: structure({ client_resolver, ...experiment, ...texts(['failed_operation', 'agent', 'socksproxy']) }),
+  dnscheck: structure({
+    client_resolver,
+    lookups: optional(map(URLGETTER_PART)),
+    bootstrap: optional(URLGETTER_PART),
+    bootstrap_failure: optional(text),
+  }),
+  // Nor does the model of this one.
+  tor: structure({
+    targets: required(
+      map(
+        structure({
+          target_address: required(text),
+          target_protocol: required(text),
+          ...experiment,
+          target_name: optional(text),
+        }),
+      ),
+    ),
+  }),
+  stunreachability: structure({ client_resolver, failure, endpoint: optional(text), network_events, queries }),
+  echcheck: structure({
+    client_resolver,
+    tls_handshakes,
+    control: optional(TLS_HANDSHAKE),
+    target: optional(TLS_HANDSHAKE),
+    network_events,
+    queries,
+    tcp_connect,
+  }),
+  browser_web: structure({
+    client_resolver,
+    result: optional(text),
+    load_time_ms: optional(real),
+    browser: optional(text),
+  }),
+  http_header_field_manipulation: structure({
+    client_resolver,
+    requests,
+    tampering: optional(
+      structure({
+        ...flags(['header_field_name', 'header_field_number', 'header_field_value', 'header_name_capitalization']),
+        ...flags(['request_line_capitalization', 'total']),
+        header_name_diff: optional(list(text)),
+      }),
+    ),
+  }),
+  // Binary values of `received` stay binary: turning them into the text of a Python object helps nobody (section 12).
+  http_invalid_request_line: structure({
+    client_resolver,
+    received: optional(list(textOrBinary)),
+    sent: optional(list(text)),
+    tampering: optional(boolean),
+  }),
+};
+
+export type TestName = Exclude<keyof typeof TEST_KEYS, 'generic'>;
+export type TestKeys<N extends keyof typeof TEST_KEYS> = Decoded<(typeof TEST_KEYS)[N]>;
+
+/** Whether a test has a transformer. */
+export function isSupported(testName: unknown): testName is TestName {
+  return typeof testName === 'string' && testName !== 'generic' && Object.hasOwn(TEST_KEYS, testName);
+}
+
+/** `input`: text, a list of text, or null. */
+const input: Kind<string | string[]> = {
+  test: 'typeof v === "string"',
+  convert: value => (typeof value === 'object' && value !== null ? INPUT_LIST.convert(value) : pythonText(value)),
+};
+const INPUT_LIST = list(text);
+
+const TOP_LEVEL = structure({
+  input: nullable(input),
+  report_id: required(text),
+  measurement_start_time: required(text),
+  test_start_time: required(text),
+  probe_asn: required(text),
+  probe_cc: required(text),
+  test_name: required(text),
+  test_version: required(text),
+  test_runtime: required(real),
+  software_name: required(text),
+  software_version: required(text),
+  probe_ip: optional(text),
+  annotations: optional(map(text)),
+  resolver_asn: optional(text),
+  resolver_ip: optional(text),
+  resolver_network_name: optional(text),
+  probe_network_name: optional(text),
+  test_helpers: optional(anyObject),
+  data_format_version: optional(text),
+  measurement_uid: optional(text),
+  probe_id: optional(text),
+});
+export type Measurement = Decoded<typeof TOP_LEVEL>;
+
+const WITH_TEST_KEYS = new Map(
+  Object.entries(TEST_KEYS).map(([name, keys]) => [
+    name,
+    structure({ ...TOP_LEVEL.fields, test_keys: required(keys as Kind<unknown>) }),
+  ]),
+);
+
+/**
+ * Decodes a document, in place, with the model of its test name; a name without transformer takes the generic one. Throws
+ * MeasurementError naming the first field that is missing or cannot be converted.
+ */
+export function decodeMeasurement(document: Record<string, unknown>): Measurement & { test_keys: unknown } {
+  const name = isSupported(document.test_name) ? document.test_name : 'generic';
+  return decode(WITH_TEST_KEYS.get(name)!, document);
+}

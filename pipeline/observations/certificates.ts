@@ -1,0 +1,143 @@
+import { createHash } from 'node:crypto';
+import { children, DerError, expect, type Node, readAll, readOid, readTime, TAG } from './der.ts';
+
+/** What is stored of the certificate of a server; the names are those of the columns. */
+export interface LeafCertificate {
+  readonly fingerprint: string;
+  /** Names as RFC 4514 writes them (observations.md section 13.4). */
+  readonly subject: string;
+  readonly subject_common_name: string;
+  readonly issuer: string;
+  readonly issuer_common_name: string;
+  /** DNS names of the subject alternative name, in order. */
+  readonly san_list: readonly string[];
+  /** Milliseconds since 1970. */
+  readonly not_valid_after: number;
+  readonly not_valid_before: number;
+}
+
+/** Facts about a certificate. Throws DerError when any of them cannot be read. */
+export function readCertificate(der: Buffer): LeafCertificate {
+  const [certificate, ...rest] = readAll(der);
+  if (rest.length > 0) throw new DerError('bytes behind the certificate');
+  const parts = children(certificate, TAG.sequence);
+  if (parts.length !== 3) throw new DerError('not the three parts of a certificate');
+  const fields = children(parts[0], TAG.sequence);
+  const version = fields[0]?.tag === 0xa0 ? 1 : 0;
+  // serial, signature, issuer, validity, subject, key; then unique identifiers and extensions.
+  const [issuer, validity, subject] = fields.slice(version + 2, version + 5);
+  const dates = children(validity, TAG.sequence);
+  const issuerNames = readName(issuer);
+  const subjectNames = readName(subject);
+  return {
+    fingerprint: createHash('sha256').update(der).digest('hex'),
+    subject: nameText(subjectNames),
+    subject_common_name: commonName(subjectNames),
+    issuer: nameText(issuerNames),
+    issuer_common_name: commonName(issuerNames),
+    san_list: readSans(fields.find(field => field.tag === 0xa3)),
+    not_valid_after: readTime(dates[1]),
+    not_valid_before: readTime(dates[0]),
+  };
+}
+
+interface Attribute {
+  readonly oid: string;
+  /** Text, or the content of a bit string. */
+  readonly value: string | Buffer;
+}
+
+const COMMON_NAME = '2.5.4.3';
+const SHORT_NAMES: Record<string, string> = {
+  [COMMON_NAME]: 'CN',
+  '2.5.4.7': 'L',
+  '2.5.4.8': 'ST',
+  '2.5.4.10': 'O',
+  '2.5.4.11': 'OU',
+  '2.5.4.6': 'C',
+  '2.5.4.9': 'STREET',
+  '0.9.2342.19200300.100.1.25': 'DC',
+  '0.9.2342.19200300.100.1.1': 'UID',
+};
+
+/** A name as its relative names, in the order of the certificate. */
+function readName(name: Node | undefined): Attribute[][] {
+  return children(name, TAG.sequence).map(relative =>
+    children(relative, TAG.set).map(attribute => {
+      const [type, value] = children(attribute, TAG.sequence);
+      if (!value) throw new DerError('an attribute of a name without value');
+      return { oid: readOid(type), value: attributeText(value) };
+    }),
+  );
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const utf16 = new TextDecoder('utf-16be', { fatal: true, ignoreBOM: true });
+
+function attributeText({ tag, content }: Node): string | Buffer {
+  if (tag === TAG.bitString) return content;
+  try {
+    if (tag === TAG.universalString) return utf32(content);
+    return (tag === TAG.bmpString ? utf16 : utf8).decode(content);
+  } catch (error) {
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
+    throw new DerError(`a text that does not decode: ${error.message}`);
+  }
+}
+
+function utf32(content: Buffer): string {
+  if (content.length % 4 !== 0) throw new DerError('a text of no whole characters');
+  const points = Array.from({ length: content.length / 4 }, (_, i) => content.readUInt32BE(4 * i));
+  return String.fromCodePoint(...points);
+}
+
+function commonName(name: readonly Attribute[][]): string {
+  return String(name.flat().find(attribute => attribute.oid === COMMON_NAME)?.value ?? '');
+}
+
+function nameText(name: readonly Attribute[][]): string {
+  return name
+    .map(relative => relative.map(({ oid, value }) => `${SHORT_NAMES[oid] ?? oid}=${valueText(value)}`).join('+'))
+    .reverse()
+    .join(',');
+}
+
+function valueText(value: string | Buffer): string {
+  if (typeof value !== 'string') return value.length === 0 ? '' : `#${value.toString('hex')}`;
+  return value
+    .replace(/[\\"+,;<>]/g, '\\$&')
+    .replaceAll('\0', '\\00')
+    .replace(/^[# ]/, '\\$&')
+    .replace(/ $/, '\\ ');
+}
+
+const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';
+const DNS_NAME = 0x82;
+const IP_ADDRESS = 0x87;
+
+/** DNS names of the subject alternative name; none when the extension is missing. */
+function readSans(extensions: Node | undefined): string[] {
+  if (!extensions) return [];
+  const seen = new Set<string>();
+  let names: string[] = [];
+  for (const extension of children(readAll(extensions.content)[0], TAG.sequence)) {
+    const fields = children(extension, TAG.sequence);
+    const oid = readOid(fields[0]);
+    if (seen.has(oid)) throw new DerError(`the extension ${oid} stands there twice`);
+    seen.add(oid);
+    if (oid === SUBJECT_ALTERNATIVE_NAME) names = readGeneralNames(expect(fields.at(-1), TAG.octetString));
+  }
+  return names;
+}
+
+function readGeneralNames(value: Buffer): string[] {
+  const names: string[] = [];
+  for (const { tag, content } of children(readAll(value)[0], TAG.sequence)) {
+    if (tag === IP_ADDRESS && content.length !== 4 && content.length !== 16)
+      throw new DerError('an IP address of no valid length');
+    if (tag !== DNS_NAME) continue;
+    if (content.some(octet => octet > 0x7f)) throw new DerError('a DNS name that is not ASCII');
+    names.push(content.toString('latin1'));
+  }
+  return names;
+}

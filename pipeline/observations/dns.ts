@@ -1,0 +1,45 @@
+import type { DnsQuery } from '../measurement/model.ts';
+import { normaliseFailure } from './failures.ts';
+
+/** One answer of a query, or a query without answer (observations.md section 6.2). Names are those of the columns behind `dns_`. */
+export interface DnsObservation {
+  readonly hostname: string;
+  readonly query_type: string;
+  readonly failure: string | null;
+  readonly engine: string | null | undefined;
+  readonly engine_resolver_address: string | null | undefined;
+  readonly answer_type: string | null;
+  readonly answer: string | null;
+  readonly answer_asn: number | null;
+  readonly answer_as_org_name: string | null;
+  readonly t: number | null | undefined;
+  readonly transaction_id: number | null | undefined;
+}
+
+/** Observations of the queries, in order. */
+export function observeDns(queries: readonly DnsQuery[] | null | undefined): DnsObservation[] {
+  const observations: DnsObservation[] = [];
+  if (!queries) return observations;
+  for (const query of queries) {
+    const failure = normaliseFailure(query.failure);
+    const answers = query.answers && query.answers.length > 0 ? query.answers : NONE;
+    for (const answer of answers) {
+      observations.push({
+        hostname: query.hostname,
+        query_type: query.query_type,
+        failure,
+        engine: query.engine,
+        engine_resolver_address: query.resolver_address,
+        answer_type: answer && answer.answer_type,
+        answer: answer && (answer.ipv4 || answer.ipv6 || answer.hostname || null),
+        answer_asn: answer && (answer.asn || 0),
+        answer_as_org_name: answer && (answer.as_org_name || ''),
+        t: query.t,
+        transaction_id: query.transaction_id,
+      });
+    }
+  }
+  return observations;
+}
+
+const NONE = [null];

@@ -1,0 +1,102 @@
+import { transformError } from '../measurement/errors.ts';
+import type { Measurement } from '../measurement/model.ts';
+import { pythonInt } from '../measurement/python.ts';
+import { parseStartTime } from '../measurement/time.ts';
+import type { IpView } from '../reference/ip-metadata.ts';
+
+const SCRUBBED = '[scrubbed]';
+
+/** Start of a measurement in milliseconds since 1970. Throws MeasurementError InvalidTime. */
+export function startOf(measurement: Measurement): number {
+  const start = parseStartTime(measurement.measurement_start_time);
+  if (start !== undefined) return start;
+  const shown = measurement.measurement_start_time.slice(0, 40);
+  throw transformError('InvalidTime', `measurement_start_time must be YYYY-MM-DD HH:MM:SS, is "${shown}"`);
+}
+
+/** Values of the measurement block. */
+export function measurementColumns(measurement: Measurement, uid: string, bucket: string, start: number) {
+  const { input } = measurement;
+  return {
+    measurement_uid: uid,
+    input: Array.isArray(input) ? input.join(':') : input,
+    report_id: measurement.report_id,
+    ooni_run_link_id: annotation(measurement, 'ooni_run_link_id', ''),
+    measurement_start_time: start,
+    software_name: measurement.software_name,
+    software_version: measurement.software_version,
+    test_name: measurement.test_name,
+    test_version: measurement.test_version,
+    bucket_date: bucket,
+  };
+}
+
+/** Values of the probe block. `clientResolver` is `test_keys.client_resolver`. Throws MeasurementError InvalidASN. */
+export function probeColumns(
+  measurement: Measurement,
+  clientResolver: string | null | undefined,
+  start: number,
+  ips: IpView,
+) {
+  const asn = asNumber(measurement.probe_asn, 'probe_asn');
+  const as = ips.as(asn, start);
+  return {
+    probe_asn: asn,
+    probe_cc: measurement.probe_cc,
+    probe_as_org_name: as.org_name,
+    probe_as_cc: as.cc,
+    probe_as_name: as.name,
+    network_type: annotation(measurement, 'network_type'),
+    platform: annotation(measurement, 'platform'),
+    origin: annotation(measurement, 'origin'),
+    engine_name: annotation(measurement, 'engine_name'),
+    engine_version: annotation(measurement, 'engine_version'),
+    architecture: annotation(measurement, 'architecture'),
+    ...resolverColumns(measurement, clientResolver, ips),
+    probe_id: measurement.probe_id || '',
+  };
+}
+
+function resolverColumns(measurement: Measurement, clientResolver: string | null | undefined, ips: IpView) {
+  const asnOfProbe = measurement.resolver_asn ? asNumber(measurement.resolver_asn, 'resolver_asn') : 0;
+  const orgOfProbe = measurement.resolver_network_name || '';
+  const address = measurement.resolver_ip || clientResolver || '';
+  const known = {
+    resolver_is_scrubbed: measurement.resolver_ip === SCRUBBED || clientResolver === SCRUBBED,
+    resolver_asn_probe: asnOfProbe,
+    resolver_as_org_name_probe: orgOfProbe,
+  };
+  if (address === SCRUBBED || address === '') {
+    // The address was removed, but what the probe looked up before that is there.
+    const scrubbed = address === SCRUBBED;
+    return {
+      ...known,
+      resolver_ip: '',
+      resolver_asn: scrubbed ? asnOfProbe : 0,
+      resolver_cc: '',
+      resolver_as_org_name: scrubbed ? orgOfProbe : '',
+      resolver_as_cc: '',
+    };
+  }
+  const info = ips.ip(address);
+  return {
+    ...known,
+    resolver_ip: address,
+    resolver_asn: info.asn,
+    resolver_cc: info.cc,
+    resolver_as_org_name: info.as_org_name,
+    resolver_as_cc: info.as_cc,
+  };
+}
+
+function annotation({ annotations }: Measurement, key: string, otherwise = 'unknown'): string {
+  return annotations && Object.hasOwn(annotations, key) ? annotations[key]! : otherwise;
+}
+
+/** `AS137` is 137: whatever follows the first two characters. */
+function asNumber(text: string, field: string): number {
+  const asn = pythonInt(text.slice(2));
+  if (asn === undefined)
+    throw transformError('InvalidASN', `${field} must be AS and a number, is "${text.slice(0, 40)}"`);
+  return asn;
+}

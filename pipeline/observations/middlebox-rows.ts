@@ -1,0 +1,88 @@
+import { transformError } from '../measurement/errors.ts';
+import type { TestKeys, TextOrBinary } from '../measurement/model.ts';
+import { compileColumns, sliceColumns } from '../tables/rowbinary.ts';
+import { OBS_HTTP_MIDDLEBOX } from '../tables/schema.ts';
+import type { MeasurementRows } from './measurement-rows.ts';
+import { decodeBase64 } from './text.ts';
+
+/** The tests that look for middle boxes on the way of HTTP: one row a measurement (observations.md section 12). */
+
+const [, OWN] = sliceColumns(OBS_HTTP_MIDDLEBOX, ['measurement_uid', 'observation_idx']);
+const writeOwn = compileColumns(OWN);
+
+function emit(rows: MeasurementRows, columns: object): void {
+  const writer = rows.encoder.row('obs_http_middlebox');
+  writer.raw(rows.shared);
+  writeOwn(writer, {
+    observation_idx: 1,
+    created_at: Math.floor(rows.run.createdAt / 1000) * 1000,
+    run_generation: rows.run.generation,
+    ...columns,
+  });
+}
+
+/** http_invalid_request_line: what came back differently from what was sent to an echo server. */
+export function writeInvalidRequestLine(rows: MeasurementRows, keys: TestKeys<'http_invalid_request_line'>): void {
+  emit(rows, compareRequestLines(keys.sent ?? [], keys.received ?? []));
+}
+
+function compareRequestLines(sent: readonly string[], received: readonly TextOrBinary[]): object {
+  if (sent.length === 0) return { hirl_failure: 'missing_sent', hirl_success: false };
+  if (received.length === 0) return { hirl_failure: 'missing_received', hirl_success: false };
+  const columns: Record<string, Buffer> = {};
+  for (let i = 0; i < 5; i++) {
+    const line = sent[i];
+    const answer = received[i];
+    const missing = { ...columns, hirl_failure: `missing_received_${i}`, hirl_success: false };
+    if (line === undefined || answer === undefined) return missing;
+    const sentBytes = Buffer.from(line);
+    const receivedBytes = typeof answer === 'string' ? Buffer.from(answer) : decodeBase64(answer.data);
+    if (sentBytes.equals(receivedBytes)) continue;
+    const kind = requestLineKind(line);
+    if (kind === undefined) return missing;
+    columns[`hirl_sent_${kind}`] = sentBytes;
+    columns[`hirl_received_${kind}`] = receivedBytes;
+  }
+  return { ...columns, hirl_success: true };
+}
+
+/**
+ * Which of the five malformed request lines this is: invalid method, field count, big method, invalid version, cache manager.
+ * Undefined when it has too few parts to tell. Throws MeasurementError UnknownRequestLine.
+ */
+function requestLineKind(line: string): number | undefined {
+  const parts = line.split(' ');
+  const [method, path, version] = parts;
+  const methodLength = [...method!].length;
+  if (methodLength === 4) return 0;
+  if (parts.length === 4) return 1;
+  if (methodLength === 1024) return 2;
+  if (method === 'GET') {
+    if (path === undefined) return undefined;
+    if (path === '/') {
+      if (version === undefined) return undefined;
+      if (version.trim() !== 'HTTP/1.1') return 3;
+    }
+  }
+  if (line.includes('cache_object://localhost/')) return 4;
+  throw transformError('UnknownRequestLine', `a request line of no known kind: "${line.slice(0, 60)}"`);
+}
+
+/** http_header_field_manipulation: whether there is an answer to compare. The comparison itself upstream never made. */
+export function writeHeaderFieldManipulation(
+  rows: MeasurementRows,
+  keys: TestKeys<'http_header_field_manipulation'>,
+): void {
+  const failure = headerTestFailure(keys);
+  emit(rows, failure === null ? { hfm_success: true } : { hfm_failure: failure, hfm_success: false });
+}
+
+function headerTestFailure({ requests }: TestKeys<'http_header_field_manipulation'>): string | null {
+  const first = requests?.[0];
+  if (!first) return 'missing_requests';
+  if (!first.response) return first.failure || 'missing_response';
+  const { body } = first.response;
+  if (body == null) return 'missing_response_body';
+  if (typeof body !== 'string') decodeBase64(body.data);
+  return first.request?.headers == null ? 'malformed_request' : null;
+}

@@ -1,0 +1,86 @@
+import type { Measurement, TestKeys, TestName } from '../measurement/model.ts';
+import { urlHost } from './addresses.ts';
+import type { CertificateCache } from './certificate-cache.ts';
+import { writeControlRows } from './control-rows.ts';
+import { observeDns } from './dns.ts';
+import { indexEvents } from './handshake-events.ts';
+import { observeHttp } from './http.ts';
+import type { MeasurementRows } from './measurement-rows.ts';
+import { writeHeaderFieldManipulation, writeInvalidRequestLine } from './middlebox-rows.ts';
+import { isSignalChainValid } from './signal-chain.ts';
+import { type Platform, targetId } from './targets.ts';
+import { observeTcp } from './tcp.ts';
+import { type ChainVerdict, observeTls } from './tls.ts';
+import { type WebObservations, writeBrowserRow, writeWebRows } from './web-rows.ts';
+
+/** What a test's transformer works with besides its test keys. */
+export interface Surroundings {
+  readonly measurement: Measurement;
+  /** Start of the measurement in milliseconds since 1970. */
+  readonly start: number;
+  readonly rows: MeasurementRows;
+  readonly certificates: CertificateCache;
+}
+
+type Transform<N extends TestName> = (keys: TestKeys<N>, surroundings: Surroundings) => void;
+
+/** How each supported test becomes rows (observations.md section 9). */
+export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
+  web_connectivity(keys, surroundings) {
+    const { measurement, rows, certificates } = surroundings;
+    const input = typeof measurement.input === 'string' ? measurement.input : '';
+    const host = urlHost(input);
+    // The probe also connects to addresses that only the test helper resolved; they belong to the host of the input.
+    const hints = new Map(host ? keys.control?.dns?.addrs?.map(address => [address, host]) : []);
+    const probeAnalysis = keys.blocking === false ? 'false' : keys.blocking;
+    writeWebRows(rows, observeAll(keys, certificates), { probeAnalysis, hints });
+    if (keys.control && !keys.control_failure && host) writeControlRows(rows, keys.control, input, host);
+  },
+  signal(keys, { start, rows, certificates }) {
+    const judgeChain: ChainVerdict = (chain, t) => isSignalChainValid(chain, start + t * 1000);
+    writePlatformRows('signal', rows, observeAll(keys, certificates, judgeChain));
+  },
+  telegram: (keys, { rows, certificates }) => writePlatformRows('telegram', rows, observeAll(keys, certificates)),
+  whatsapp: (keys, { rows, certificates }) => writePlatformRows('whatsapp', rows, observeAll(keys, certificates)),
+  facebook_messenger(keys, { rows, certificates }) {
+    writePlatformRows('facebook_messenger', rows, observeAll(keys, certificates));
+  },
+  urlgetter: (keys, { rows, certificates }) => writeWebRows(rows, observeAll(keys, certificates)),
+  dnscheck(keys, { rows, certificates }) {
+    if (keys.bootstrap) writeWebRows(rows, { dns: observeDns(keys.bootstrap.queries) });
+    for (const lookup of Object.values(keys.lookups ?? {})) writeWebRows(rows, observeAll(lookup, certificates));
+  },
+  tor(keys, { rows, certificates }) {
+    for (const [target, part] of Object.entries(keys.targets)) {
+      writeWebRows(rows, observeAll(part, certificates), { targetOf: () => target });
+    }
+  },
+  stunreachability: (keys, { rows }) => writeWebRows(rows, { dns: observeDns(keys.queries) }),
+  echcheck(keys, { rows, certificates }) {
+    const { control, target } = keys;
+    // Newer versions of the test have the list, older ones the two handshakes by name.
+    const pair = control && target ? [control, { ...target, echconfig: 'GREASE' }] : [];
+    const handshakes = keys.tls_handshakes?.length ? keys.tls_handshakes : pair;
+    writeWebRows(rows, observeAll({ ...keys, tls_handshakes: handshakes }, certificates));
+  },
+  browser_web: (keys, { rows }) => writeBrowserRow(rows, keys.result, keys.load_time_ms),
+  http_header_field_manipulation: (keys, { rows }) => writeHeaderFieldManipulation(rows, keys),
+  http_invalid_request_line: (keys, { rows }) => writeInvalidRequestLine(rows, keys),
+};
+
+type Lists = Partial<
+  Pick<TestKeys<'web_connectivity'>, 'queries' | 'tcp_connect' | 'tls_handshakes' | 'network_events' | 'requests'>
+>;
+
+function observeAll(lists: Lists, certificates: CertificateCache, judgeChain?: ChainVerdict): WebObservations {
+  return {
+    dns: observeDns(lists.queries),
+    tcp: observeTcp(lists.tcp_connect),
+    tls: observeTls(lists.tls_handshakes, indexEvents(lists.network_events), certificates, judgeChain),
+    http: observeHttp(lists.requests),
+  };
+}
+
+function writePlatformRows(platform: Platform, rows: MeasurementRows, observations: WebObservations): void {
+  writeWebRows(rows, observations, { targetOf: (hostname, ip) => targetId(platform, hostname, ip) });
+}

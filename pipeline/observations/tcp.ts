@@ -1,0 +1,34 @@
+import type { TcpConnect } from '../measurement/model.ts';
+import { isIpLiteral } from '../reference/ip-literal.ts';
+import { fixAddress } from './addresses.ts';
+import { normaliseFailure } from './failures.ts';
+
+/** One attempt to connect (observations.md section 6.3). Names are those of the columns behind `tcp_`. */
+export interface TcpObservation {
+  readonly ip: string;
+  readonly port: number;
+  readonly success: boolean;
+  readonly failure: string | null;
+  readonly t: number | null | undefined;
+  readonly transaction_id: number | null | undefined;
+  taken: boolean;
+}
+
+/** Observations of the connects, in order; those to what is no address are left out. */
+export function observeTcp(connects: readonly TcpConnect[] | null | undefined): TcpObservation[] {
+  const observations: TcpObservation[] = [];
+  if (!connects) return observations;
+  for (const connect of connects) {
+    if (!isIpLiteral(connect.ip) && !connect.ip.includes('[scrubbed]')) continue;
+    observations.push({
+      ip: fixAddress(connect.ip),
+      port: connect.port,
+      success: connect.status.success,
+      failure: normaliseFailure(connect.status.failure),
+      t: connect.t,
+      transaction_id: connect.transaction_id,
+      taken: false,
+    });
+  }
+  return observations;
+}

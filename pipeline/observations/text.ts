@@ -1,0 +1,36 @@
+import { isUtf8 } from 'node:buffer';
+import { transformError } from '../measurement/errors.ts';
+import type { TextOrBinary } from '../measurement/model.ts';
+
+const CLEAN_BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+
+/**
+ * Decodes base64: the standard alphabet, other characters ignored, missing padding or a dangling character an error, nothing
+ * read behind the padding (observations.md section 13.2). Throws MeasurementError InvalidBase64.
+ */
+export function decodeBase64(text: string): Buffer {
+  if (text.length % 4 === 0 && CLEAN_BASE64.test(text)) return Buffer.from(text, 'base64');
+  let digits = '';
+  let padding = 0;
+  for (const character of text) {
+    if (character === '=') {
+      padding++;
+      if (digits.length % 4 >= 2 && (digits.length % 4) + padding >= 4) return Buffer.from(digits, 'base64');
+    } else if (/[A-Za-z0-9+/]/.test(character)) {
+      digits += character;
+      padding = 0;
+    }
+  }
+  if (digits.length % 4 !== 0) throw transformError('InvalidBase64', 'base64 is cut off or lacks its padding');
+  return Buffer.from(digits, 'base64');
+}
+
+/** Bytes as text: UTF-8 where they are, else Latin-1, which always is (observations.md section 13.3). */
+export function bytesToText(bytes: Buffer): string {
+  return bytes.toString(isUtf8(bytes) ? 'utf8' : 'latin1');
+}
+
+/** Text of a value that may be binary. */
+export function textOf(value: TextOrBinary): string {
+  return typeof value === 'string' ? value : bytesToText(decodeBase64(value.data));
+}

@@ -1,0 +1,87 @@
+import type { TlsHandshake } from '../measurement/model.ts';
+import { splitEndpoint } from './addresses.ts';
+import type { CertificateCache } from './certificate-cache.ts';
+import type { LeafCertificate } from './certificates.ts';
+import { normaliseFailure } from './failures.ts';
+import { type HandshakeEvents, type HandshakeFacts, handshakeFacts } from './handshake-events.ts';
+
+/** One handshake (observations.md section 6.4). Names are those of the columns behind `tls_`. */
+export interface TlsObservation {
+  ip: string | null;
+  port: number | null;
+  readonly failure: string | null;
+  readonly server_name: string;
+  readonly outer_server_name: string;
+  readonly echconfig: string;
+  readonly version: string;
+  readonly cipher_suite: string;
+  is_certificate_valid: boolean | null;
+  /** The columns behind `tls_end_entity_certificate_`. */
+  certificate: LeafCertificate | null;
+  certificate_chain_length: number | null;
+  certificate_chain_fingerprints: readonly string[];
+  /** The columns behind `tls_` that begin with `handshake_`. */
+  readonly handshake: HandshakeFacts | null;
+  readonly t: number | null | undefined;
+  readonly transaction_id: number | null | undefined;
+  taken: boolean;
+}
+
+/** Judges the certificates that a server sent, the server's own first, at `t` seconds after the start of the measurement. */
+export type ChainVerdict = (certificates: readonly Buffer[], t: number) => boolean;
+
+const VALIDITY_FAILURES = ['ssl_invalid_hostname', 'ssl_unknown_authority', 'ssl_invalid_certificate'];
+
+/** Observations of the handshakes, in order. `judgeChain` takes the place of the probe's own verdict on certificates. */
+export function observeTls(
+  handshakes: readonly TlsHandshake[] | null | undefined,
+  events: HandshakeEvents,
+  certificates: CertificateCache,
+  judgeChain?: ChainVerdict,
+): TlsObservation[] {
+  return handshakes?.map((each, position) => observeHandshake(each, position, events, certificates, judgeChain)) ?? [];
+}
+
+function observeHandshake(
+  handshake: TlsHandshake,
+  position: number,
+  index: HandshakeEvents,
+  certificates: CertificateCache,
+  judgeChain?: ChainVerdict,
+): TlsObservation {
+  const events = index.of(handshake, position);
+  const address = events?.[0]?.address || handshake.address;
+  const endpoint = address ? splitEndpoint(address) : undefined;
+  const observation: TlsObservation = {
+    ip: endpoint?.host ?? null,
+    port: endpoint?.port ?? null,
+    failure: normaliseFailure(handshake.failure),
+    server_name: handshake.server_name || '',
+    outer_server_name: handshake.outer_server_name || '',
+    echconfig: handshake.echconfig || '',
+    version: handshake.tls_version || '',
+    cipher_suite: handshake.cipher_suite || '',
+    is_certificate_valid: null,
+    certificate: null,
+    certificate_chain_length: null,
+    certificate_chain_fingerprints: [],
+    handshake: events ? handshakeFacts(events) : null,
+    t: handshake.t,
+    transaction_id: handshake.transaction_id,
+    taken: false,
+  };
+  const sent = handshake.peer_certificates ?? [];
+  if (sent.length > 0) {
+    observation.certificate_chain_length = sent.length;
+    observation.certificate = certificates.leaf(sent[0]!.data);
+    observation.certificate_chain_fingerprints = certificates.fingerprints(sent)?.slice(1) ?? [];
+  }
+  const chain = judgeChain && sent.length > 0 ? certificates.decode(sent) : undefined;
+  if (judgeChain && chain) {
+    observation.is_certificate_valid = judgeChain(chain, handshake.t || 0);
+  } else if (handshake.no_tls_verify === false) {
+    if (observation.failure === null) observation.is_certificate_valid = true;
+    else if (VALIDITY_FAILURES.includes(observation.failure)) observation.is_certificate_valid = false;
+  }
+  return observation;
+}

@@ -1,0 +1,141 @@
+import type { RawDocument } from '../archive/documents.ts';
+import { admits, type Filter } from '../filter.ts';
+import { MeasurementError, type Stage } from '../measurement/errors.ts';
+import { parseJson } from '../measurement/json.ts';
+import { decodeMeasurement, isSupported, type Measurement, type TestName } from '../measurement/model.ts';
+import { pythonText, SourceNeeded } from '../measurement/python.ts';
+import { isObject, truth } from '../measurement/structure.ts';
+import { trivialId } from '../measurement/uid.ts';
+import { IpDatabaseError, type IpMetadata } from '../reference/ip-metadata.ts';
+import type { RowEncoder } from '../tables/encoder.ts';
+import { EncodeError } from '../tables/rowbinary.ts';
+import { CertificateCache } from './certificate-cache.ts';
+import { MeasurementRows, type RunFacts } from './measurement-rows.ts';
+import { measurementColumns, probeColumns, startOf } from './metadata.ts';
+import { NETTESTS } from './nettests.ts';
+
+/**
+ * What became of a document. `transformed`: its rows are in the encoder (there may be none). `skipped`: passed over by rule.
+ * `unsupported`: a valid measurement of a test that has no transformer. `failed`: no rows, and why.
+ */
+export interface Outcome {
+  readonly status: 'transformed' | 'skipped' | 'failed' | 'unsupported';
+  readonly uid?: string;
+  readonly testName?: string;
+  readonly error?: { readonly stage: Stage; readonly class: string; readonly message: string };
+}
+
+export interface TransformerOptions extends RunFacts {
+  readonly filter: Filter;
+  readonly ipMetadata: IpMetadata;
+  readonly encoder: RowEncoder;
+}
+
+const MESSAGE_LENGTH = 160;
+
+/** Turns documents into rows. One for each thread and batch; it holds caches, and nothing of a measurement once that is done. */
+export class Transformer {
+  private readonly options: TransformerOptions;
+  private readonly rows: MeasurementRows;
+  private readonly certificates = new CertificateCache();
+
+  constructor(options: TransformerOptions) {
+    this.options = options;
+    this.rows = new MeasurementRows(options.encoder, options);
+  }
+
+  /**
+   * Appends the rows of a document to the encoder, all or none. `key` is the archive object that it is from. Never throws for what
+   * a document holds: that is an outcome. Throws IpDatabaseError when the reference data cannot be read.
+   */
+  transform(document: RawDocument, key: string): Outcome {
+    if (document.error) {
+      const { skipped, class: kind, message } = document.error;
+      const error = { stage: 'read' as const, class: kind, message: message.slice(0, MESSAGE_LENGTH) };
+      return { status: skipped ? 'skipped' : 'failed', uid: document.uid, error };
+    }
+    const seen: Seen = { stage: 'decode', uid: document.uid };
+    try {
+      try {
+        return this.attempt(document, key, seen, false);
+      } catch (error) {
+        if (!(error instanceof SourceNeeded)) throw error;
+        return this.attempt(document, key, seen, true);
+      }
+    } catch (error) {
+      if (error instanceof IpDatabaseError) throw error;
+      return { status: 'failed', uid: seen.uid, testName: seen.testName, error: describe(error, seen.stage) };
+    }
+  }
+
+  private attempt(document: RawDocument, key: string, seen: Seen, withSources: boolean): Outcome {
+    const value = parseJson(document.bytes, withSources);
+    if (!isObject(value)) throw new MeasurementError('decode', 'InvalidJSON', 'the document is not a JSON object');
+    seen.uid = uidOf(document, value);
+    if (typeof value.test_name === 'string') seen.testName = value.test_name;
+    const { filter } = this.options;
+    const outcome = { uid: seen.uid, testName: seen.testName };
+    if (value.probe_cc !== undefined && !admits(filter.probeCC, String(value.probe_cc)))
+      return { status: 'skipped', ...outcome };
+    if (!truth(value.test_keys)) return { status: 'skipped', ...outcome };
+    const measurement = decodeMeasurement(value);
+    if (!isSupported(measurement.test_name)) return { status: 'unsupported', ...outcome };
+    seen.stage = 'transform';
+    this.write(measurement, measurement.test_name, {
+      uid: seen.uid,
+      key,
+      line: document.line,
+      testName: measurement.test_name,
+    });
+    return { status: 'transformed', ...outcome };
+  }
+
+  private write(measurement: Measurement & { test_keys: unknown }, testName: TestName, origin: Origin): void {
+    const { encoder, ipMetadata, bucket } = this.options;
+    const start = startOf(measurement);
+    const ips = ipMetadata.at(start);
+    const keys = measurement.test_keys as { client_resolver?: string | null };
+    const resolver = testName === 'facebook_messenger' || testName === 'tor' ? undefined : keys.client_resolver;
+    encoder.begin(origin);
+    try {
+      const columns = measurementColumns(measurement, origin.uid, bucket, start);
+      this.rows.begin(columns, probeColumns(measurement, resolver, start, ips), ips);
+      const transform = NETTESTS[testName] as (keys: unknown, surroundings: object) => void;
+      transform(keys, { measurement, start, rows: this.rows, certificates: this.certificates });
+      encoder.commit();
+    } catch (error) {
+      encoder.rollback();
+      throw error;
+    }
+  }
+}
+
+interface Origin {
+  readonly uid: string;
+  readonly key: string;
+  readonly line: number;
+  readonly testName: string;
+}
+
+/** How far a document got, for the record of a failure. */
+interface Seen {
+  stage: Stage;
+  uid: string | undefined;
+  testName?: string;
+}
+
+/** The uid that the container knows, else the document's own, else the trivial one (archive.md section 8). */
+function uidOf(document: RawDocument, value: Record<string, unknown>): string {
+  if (document.uid) return document.uid;
+  const uid = value.measurement_uid;
+  if (uid !== undefined && uid !== null && uid !== '') return pythonText(uid);
+  return trivialId(document.bytes, value.measurement_start_time, !document.unterminated);
+}
+
+function describe(error: unknown, stage: Stage): Outcome['error'] {
+  const message = (error instanceof Error ? error.message : String(error)).slice(0, MESSAGE_LENGTH);
+  if (error instanceof MeasurementError) return { stage: error.stage, class: error.kind, message };
+  if (error instanceof EncodeError) return { stage: 'encode', class: error.name, message };
+  // Anything else is a defect or a limit of the runtime (deep nesting overflows the stack). It costs this measurement alone.
+  return { stage, class: error instanceof Error ? error.name : 'Error', message };
+}

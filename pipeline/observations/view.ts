@@ -1,0 +1,48 @@
+import type { RowBlock } from '../tables/block.ts';
+import type { RowEncoder } from '../tables/encoder.ts';
+import { type RowValue, readRows } from '../tables/rowbinary-reader.ts';
+import { OBSERVATION_TABLES, type ObservationTable } from '../tables/schema.ts';
+
+/** A row as a person reads it. */
+export type PlainRow = Record<string, string | number | readonly string[] | { readonly base64: string }>;
+
+/** Columns that tell when and by which run a row was made: different every time, so left out. */
+const OF_THE_RUN = new Set(['created_at', 'run_generation']);
+/** What went over the wire need not be text. */
+const BYTES = /^hirl_(sent|received)_\d$/;
+
+/**
+ * The rows that wait in an encoder, taken out of it, as plain objects by table: null columns left out, instants as
+ * `YYYY-MM-DD hh:mm:ss.mmm`, bytes as `{base64}`. Tables without rows are left out. They are read back from what was encoded,
+ * so this shows what ClickHouse gets.
+ */
+export function takePlainRows(encoder: RowEncoder): Partial<Record<ObservationTable, PlainRow[]>> {
+  const tables: Partial<Record<ObservationTable, PlainRow[]>> = {};
+  for (const { name } of OBSERVATION_TABLES) {
+    const block = encoder.take(name);
+    if (block) tables[name] = plainRows(block);
+  }
+  return tables;
+}
+
+/** The rows of a block as plain objects. */
+export function plainRows(block: RowBlock): PlainRow[] {
+  const table = OBSERVATION_TABLES.find(({ name }) => name === block.table)!;
+  const types = new Map<string, string>(table.columns);
+  return Array.from(readRows(table, block.bytes), values => {
+    const row: PlainRow = {};
+    for (const [name, value] of values) {
+      if (value !== null && !OF_THE_RUN.has(name)) row[name] = plainValue(name, types.get(name)!, value);
+    }
+    return row;
+  });
+}
+
+function plainValue(name: string, type: string, value: Exclude<RowValue, null>): PlainRow[string] {
+  if (Array.isArray(value)) return value.map(String);
+  if (typeof value === 'number') {
+    return type.includes('DateTime64') ? new Date(value).toISOString().replace('T', ' ').slice(0, -1) : value;
+  }
+  if (BYTES.test(name)) return { base64: value.toString('base64') };
+  return type.startsWith('FixedString') ? value.toString().replace(/\0+$/, '') : value.toString();
+}

@@ -1,0 +1,163 @@
+import { isIpLiteral } from '../reference/ip-literal.ts';
+import { compileColumns, sliceColumns } from '../tables/rowbinary.ts';
+import { GENERATION_COLUMN, OBS_WEB } from '../tables/schema.ts';
+import { fixAddress } from './addresses.ts';
+import type { DnsObservation } from './dns.ts';
+import type { HttpObservation } from './http.ts';
+import { Unmatched } from './matching.ts';
+import type { MeasurementRows } from './measurement-rows.ts';
+import type { TcpObservation } from './tcp.ts';
+import type { TlsObservation } from './tls.ts';
+
+/** The observations of a measurement, or of a part of one, in the order of the document. */
+export interface WebObservations {
+  readonly dns?: readonly DnsObservation[];
+  readonly tcp?: readonly TcpObservation[];
+  readonly tls?: readonly TlsObservation[];
+  readonly http?: readonly HttpObservation[];
+}
+
+/** What rows get from their test rather than from an observation. */
+export interface WebRowOptions {
+  /** Names the target by host name and address of the finished row. */
+  readonly targetOf?: (hostname: string | null, ip: string | null) => string | null;
+  readonly probeAnalysis?: string | null;
+  /** Host names by address, for rows that have none. */
+  readonly hints?: ReadonlyMap<string, string>;
+}
+
+const groups = sliceColumns(OBS_WEB, [
+  'measurement_uid',
+  'observation_idx',
+  'ip_asn',
+  'dns_query_type',
+  'tcp_failure',
+  'tls_failure',
+  'tls_end_entity_certificate_fingerprint',
+  'tls_certificate_chain_length',
+  'tls_handshake_read_count',
+  'tls_t',
+  'http_request_url',
+  'probe_analysis',
+  GENERATION_COLUMN[0],
+]);
+
+/** One writer for each group of columns that come from the same object; a row is written group by group, never assembled. */
+const write = {
+  row: compileColumns(groups[1]),
+  ip: compileColumns(groups[2], 'ip_'),
+  dns: compileColumns(groups[3], 'dns_'),
+  tcp: compileColumns(groups[4], 'tcp_'),
+  tls: compileColumns(groups[5], 'tls_'),
+  certificate: compileColumns(groups[6], 'tls_end_entity_certificate_'),
+  chain: compileColumns(groups[7], 'tls_'),
+  handshake: compileColumns(groups[8], 'tls_'),
+  tlsTime: compileColumns(groups[9], 'tls_'),
+  http: compileColumns(groups[10], 'http_'),
+  analysis: compileColumns(groups[11]),
+};
+
+/**
+ * Joins observations into rows of `obs_web` and writes them (observations.md section 7): each DNS observation with the connection that
+ * belongs to it, then what is left, each with what belongs to it. Every observation ends up in exactly one row.
+ */
+export function writeWebRows(rows: MeasurementRows, observations: WebObservations, options: WebRowOptions = {}): void {
+  const tcps = new Unmatched(observations.tcp ?? []);
+  const tlss = new Unmatched(observations.tls ?? []);
+  const https = new Unmatched(observations.http ?? []);
+  for (const dns of observations.dns ?? []) {
+    const { transaction_id: id, answer } = dns;
+    writeRow(rows, options, dns, tcps.take(id, answer), tlss.take(id, answer), https.take(id, answer));
+  }
+  for (const tcp of tcps.all) {
+    if (tcp.taken) continue;
+    const { transaction_id: id, ip } = tcp;
+    writeRow(rows, options, null, tcp, tlss.take(id, ip), https.take(id, ip));
+  }
+  for (const tls of tlss.all) {
+    if (!tls.taken) writeRow(rows, options, null, null, tls, https.take(tls.transaction_id, tls.ip));
+  }
+  for (const http of https.all) {
+    if (!http.taken) writeRow(rows, options, null, null, null, http);
+  }
+}
+
+/** The columns of a row that no single observation decides; one object for all rows, as it is read at once. */
+const own = {
+  observation_idx: 0,
+  created_at: 0 as number | null,
+  target_id: null as string | null,
+  hostname: null as string | null,
+  transaction_id: null as number | null,
+  ip: null as string | null,
+  port: null as number | null,
+};
+
+function writeRow(
+  rows: MeasurementRows,
+  options: WebRowOptions,
+  dns: DnsObservation | null,
+  tcp: TcpObservation | null,
+  tls: TlsObservation | null,
+  http: HttpObservation | null,
+): void {
+  own.observation_idx = ++rows.index;
+  own.created_at = rows.run.createdAt;
+  own.ip = (dns?.answer && addressOf(dns.answer)) || tcp?.ip || tls?.ip || (http?.ip ?? null);
+  own.port = tcp?.port || tls?.port || (http?.port ?? null);
+  own.hostname = hostnameOf(dns, tls, http, own.ip, options.hints);
+  own.transaction_id = tcp?.transaction_id || tls?.transaction_id || http?.transaction_id || null;
+  own.target_id = options.targetOf?.(own.hostname, own.ip) ?? null;
+
+  const writer = rows.encoder.row('obs_web');
+  writer.raw(rows.shared);
+  write.row(writer, own);
+  write.ip(writer, own.ip ? rows.ips.ip(own.ip) : null);
+  write.dns(writer, dns);
+  write.tcp(writer, tcp);
+  write.tls(writer, tls);
+  write.certificate(writer, tls && tls.certificate);
+  write.chain(writer, tls);
+  write.handshake(writer, tls && tls.handshake);
+  write.tlsTime(writer, tls);
+  write.http(writer, http);
+  write.analysis(writer, { probe_analysis: options.probeAnalysis });
+  writer.raw(rows.generation);
+}
+
+/** The answer as an address; null when it is a name. */
+function addressOf(answer: string): string | null {
+  const fixed = fixAddress(answer);
+  return isIpLiteral(fixed) ? fixed : null;
+}
+
+/** The host that was asked for: by DNS or HTTP, else as the server name of the handshake, else as the hints know the address. */
+function hostnameOf(
+  dns: DnsObservation | null,
+  tls: TlsObservation | null,
+  http: HttpObservation | null,
+  ip: string | null,
+  hints: ReadonlyMap<string, string> | undefined,
+): string | null {
+  const asked = dns?.hostname || (http?.hostname ?? null);
+  if (asked) return asked;
+  if (tls?.server_name && !isIpLiteral(tls.server_name)) return tls.server_name;
+  return hints && hints.size > 0 && ip ? (hints.get(ip) ?? null) : asked;
+}
+
+/** browser_web has one row, of what the browser said; it has neither index nor time of creation (section 9). */
+export function writeBrowserRow(
+  rows: MeasurementRows,
+  failure: string | null | undefined,
+  runtime: number | null | undefined,
+): void {
+  const writer = rows.encoder.row('obs_web');
+  writer.raw(rows.shared);
+  write.row(writer, { observation_idx: 0 });
+  for (const group of [write.ip, write.dns, write.tcp, write.tls, write.certificate, write.chain]) group(writer, null);
+  write.handshake(writer, null);
+  write.tlsTime(writer, null);
+  write.http(writer, { failure, runtime });
+  write.analysis(writer, null);
+  writer.raw(rows.generation);
+}

@@ -1,0 +1,240 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { Reader } from 'mmdb-lib';
+import { AsNames } from './as-names.ts';
+import { isBogon } from './bogons.ts';
+import { isIpLiteral } from './ip-literal.ts';
+
+/** What is known of an address (observations.md section 4); the names are those of the columns behind `ip_`. */
+export interface IpInfo {
+  readonly asn: number;
+  readonly as_org_name: string;
+  readonly as_cc: string;
+  readonly cc: string;
+  readonly is_bogon: boolean;
+}
+
+/** A file of the IP databases that cannot be used: names the file. */
+export class IpDatabaseError extends Error {
+  override name = 'IpDatabaseError';
+}
+
+/** One record, of the combined databases or of separate ones for AS and country. */
+interface IpRecord {
+  autonomous_system_number?: number;
+  autonomous_system_organization?: string;
+  autonomous_system_country?: string;
+  country?: { iso_code?: string };
+}
+
+/** `combined` databases know everything; `asn` and `country` databases stand side by side. */
+type Role = 'combined' | 'asn' | 'country';
+const ROLES: readonly Role[] = ['combined', 'asn', 'country'];
+
+interface DatabaseFile {
+  readonly path: string;
+  readonly role: Role;
+  /** First day (milliseconds since 1970) for which the database holds. */
+  readonly from: number;
+}
+
+/** What one process hands to its threads: file list, AS names, and databases in shared memory. Passes through `workerData`. */
+export interface SharedIpMetadata {
+  readonly version: string;
+  readonly files: readonly DatabaseFile[];
+  readonly asNames: string | undefined;
+  readonly loaded: ReadonlyMap<string, SharedArrayBuffer>;
+}
+
+const UNKNOWN: IpInfo = { asn: 0, as_org_name: '', as_cc: '', cc: 'ZZ', is_bogon: false };
+const BOGON: IpInfo = { asn: 64666, as_org_name: 'Bogon', as_cc: 'ZZ', cc: 'ZZ', is_bogon: true };
+/** Databases that a thread opens besides the shared ones, for measurements far from their upload; the oldest use is dropped. */
+const OPEN_AT_MOST = 3;
+const REMEMBERED = 50_000;
+
+/** IP databases by the day from which they hold, with the names of autonomous systems. Lookups are synchronous. */
+export class IpMetadata {
+  /** Identifies the files and their content, for the record of a run. `none` without databases. */
+  readonly version: string;
+  private readonly shared: SharedIpMetadata;
+  private readonly asNames: AsNames;
+  private readonly views = new Map<string, IpView>();
+
+  constructor(shared: SharedIpMetadata) {
+    this.shared = shared;
+    this.version = shared.version;
+    this.asNames = new AsNames(shared.asNames === undefined ? {} : JSON.parse(shared.asNames));
+  }
+
+  /** The metadata as it was at an instant (milliseconds since 1970). */
+  at(instant: number): IpView {
+    const files = ROLES.map(role => this.fileAt(role, instant)).filter(file => file !== undefined);
+    const key = files.map(file => file.path).join('|');
+    let view = this.views.get(key);
+    if (view) {
+      this.views.delete(key);
+    } else {
+      view = new IpView(
+        files.map(file => this.open(file)),
+        this.asNames,
+      );
+      const oldest = this.views.size >= OPEN_AT_MOST ? this.views.keys().next().value : undefined;
+      if (oldest !== undefined) this.views.delete(oldest);
+    }
+    this.views.set(key, view);
+    return view;
+  }
+
+  /**
+   * What threads need, with the databases that hold at the given instants in shared memory, so that each is loaded once
+   * per process. Others a thread opens for itself when a measurement asks for them.
+   */
+  share(instants: readonly number[]): SharedIpMetadata {
+    const loaded = new Map(this.shared.loaded);
+    for (const instant of instants) {
+      for (const role of ROLES) {
+        const file = this.fileAt(role, instant);
+        if (file && !loaded.has(file.path)) loaded.set(file.path, loadShared(file.path));
+      }
+    }
+    return { ...this.shared, loaded };
+  }
+
+  private open(file: DatabaseFile): Reader<never> {
+    const shared = this.shared.loaded.get(file.path);
+    return openReader(shared ? Buffer.from(shared) : loadFile(file.path), file.path);
+  }
+
+  /** The newest file that is not newer than the instant, else the first. */
+  private fileAt(role: Role, instant: number): DatabaseFile | undefined {
+    const files = this.shared.files.filter(file => file.role === role);
+    return files.findLast(file => file.from <= instant) ?? files[0];
+  }
+}
+
+/** Lookups in the databases that hold at one time. */
+export class IpView {
+  private readonly readers: readonly Reader<never>[];
+  private readonly asNames: AsNames;
+  private readonly known = new Map<string, IpInfo>();
+
+  constructor(readers: readonly Reader<never>[], asNames: AsNames) {
+    this.readers = readers;
+    this.asNames = asNames;
+  }
+
+  /** An address; whatever is no IP literal is unknown. */
+  ip(address: string): IpInfo {
+    const known = this.known.get(address);
+    if (known) return known;
+    const info = this.look(address);
+    if (this.known.size >= REMEMBERED) this.known.clear();
+    this.known.set(address, info);
+    return info;
+  }
+
+  /** An autonomous system at an instant. */
+  as(asn: number, instant: number) {
+    return this.asNames.lookup(asn, instant);
+  }
+
+  private look(address: string): IpInfo {
+    if (!isIpLiteral(address)) return UNKNOWN;
+    if (isBogon(address)) return BOGON;
+    const ip = address.split('%', 1)[0]!;
+    const records = this.readers.map(reader => reader.get(ip) as IpRecord | null).filter(record => record !== null);
+    if (records.length === 0) return UNKNOWN;
+    const first = <T>(pick: (record: IpRecord) => T | undefined, otherwise: T): T =>
+      records.map(pick).find(value => value !== undefined) ?? otherwise;
+    return {
+      asn: first(record => record.autonomous_system_number, 0),
+      as_org_name: first(record => record.autonomous_system_organization, ''),
+      as_cc: first(record => record.autonomous_system_country, ''),
+      cc: first(record => record.country?.iso_code, 'ZZ'),
+      is_bogon: false,
+    };
+  }
+}
+
+/**
+ * Opens a directory of IP databases: `YYYYMMDD-*.mmdb` or `.mmdb.gz` (without a date in the name, the day on which the database was
+ * built counts), and `all_as_org_map.json` where it is there. Without a directory nothing is known of any address but bogons.
+ * Throws IpDatabaseError.
+ */
+export function openIpMetadata(dir: string | undefined): IpMetadata {
+  if (!dir) return new IpMetadata({ version: 'none', files: [], asNames: undefined, loaded: new Map() });
+  if (!existsSync(dir)) throw new IpDatabaseError(`geoip_dir names ${dir}, which does not exist`);
+  const names = readdirSync(dir).sort();
+  // `x.mmdb` may be the unpacked `x.mmdb.gz`: one of them is enough.
+  const databases = names.filter(
+    name => name.endsWith('.mmdb') || (name.endsWith('.mmdb.gz') && !names.includes(name.slice(0, -3))),
+  );
+  if (databases.length === 0) {
+    throw new IpDatabaseError(
+      `geoip_dir ${dir} holds no *.mmdb or *.mmdb.gz; leave geoip_dir empty to run without IP metadata`,
+    );
+  }
+  const files = databases.map(name => ({ path: join(dir, name), role: roleOf(name), from: validFrom(dir, name) }));
+  const map = join(dir, 'all_as_org_map.json');
+  const asNames = existsSync(map) ? readAsNames(map) : undefined;
+  const hash = createHash('sha256');
+  for (const name of databases) hash.update(`${name} ${statSync(join(dir, name)).size}\n`);
+  hash.update(asNames ?? '');
+  const version = `${databases.at(-1)} and ${databases.length - 1} more (${hash.digest('hex').slice(0, 12)})`;
+  return new IpMetadata({ version, files: files.sort((a, b) => a.from - b.from), asNames, loaded: new Map() });
+}
+
+function roleOf(name: string): Role {
+  if (/country_as/i.test(name)) return 'combined';
+  if (/asn/i.test(name)) return 'asn';
+  return /country/i.test(name) ? 'country' : 'combined';
+}
+
+function validFrom(dir: string, name: string): number {
+  const date = /^(\d{4})(\d{2})(\d{2})-/.exec(name);
+  const day = date
+    ? Date.parse(`${date[1]}-${date[2]}-${date[3]}T00:00:00Z`)
+    : openFile(join(dir, name)).metadata.buildEpoch.getTime();
+  if (Number.isNaN(day)) throw new IpDatabaseError(`${join(dir, name)} begins with a date that is not in the calendar`);
+  return day;
+}
+
+function readAsNames(path: string): string {
+  const text = readFileSync(path, 'utf8');
+  try {
+    JSON.parse(text);
+  } catch (error) {
+    throw new IpDatabaseError(`${path} is not JSON: ${(error as Error).message.slice(0, 100)}`);
+  }
+  return text;
+}
+
+function openFile(path: string): Reader<never> {
+  return openReader(loadFile(path), path);
+}
+
+function openReader(bytes: Buffer, path: string): Reader<never> {
+  try {
+    return new Reader(bytes);
+  } catch (error) {
+    throw new IpDatabaseError(`${path} is not a MaxMind DB: ${(error as Error).message}`);
+  }
+}
+
+function loadFile(path: string): Buffer {
+  try {
+    const bytes = readFileSync(path);
+    return path.endsWith('.gz') ? gunzipSync(bytes) : bytes;
+  } catch (error) {
+    throw new IpDatabaseError(`${path} cannot be read: ${(error as Error).message}`);
+  }
+}
+
+function loadShared(path: string): SharedArrayBuffer {
+  const bytes = loadFile(path);
+  const shared = new SharedArrayBuffer(bytes.length);
+  bytes.copy(Buffer.from(shared));
+  return shared;
+}
