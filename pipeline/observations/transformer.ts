@@ -22,6 +22,8 @@ export interface Outcome {
   readonly status: 'transformed' | 'skipped' | 'failed' | 'unsupported';
   readonly uid?: string;
   readonly testName?: string;
+  /** The country the document itself gives, which may be another than its key's. */
+  readonly probeCC?: string;
   readonly error?: { readonly stage: Stage; readonly class: string; readonly message: string };
 }
 
@@ -74,7 +76,8 @@ export class Transformer {
     seen.uid = uidOf(document, value);
     if (typeof value.test_name === 'string') seen.testName = value.test_name;
     const { filter } = this.options;
-    const outcome = { uid: seen.uid, testName: seen.testName };
+    const probeCC = typeof value.probe_cc === 'string' ? value.probe_cc : undefined;
+    const outcome = { uid: seen.uid, testName: seen.testName, probeCC };
     if (value.probe_cc !== undefined && !admits(filter.probeCC, String(value.probe_cc)))
       return { status: 'skipped', ...outcome };
     if (!truth(value.test_keys)) return { status: 'skipped', ...outcome };
