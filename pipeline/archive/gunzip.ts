@@ -10,8 +10,8 @@ export class DamagedObjectError extends Error {
 
 /**
  * Decompresses gzip (one member or several in a row) as a stream. At most two chunks of output wait at a time, so a gzip bomb
- * costs time and no memory. Throws DamagedObjectError at the place of the damage, behind all output before it; errors of
- * the source pass through.
+ * costs time and no memory. Throws DamagedObjectError at the damage; errors of the source pass through. Of an object that
+ * ends early all that can be had came before; of one damaged within, the chunk with the damage is lost.
  *
  * Not `for await (const chunk of source.pipe(createGunzip()))`: a stream that fails drops the output it still holds.
  */

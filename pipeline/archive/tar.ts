@@ -24,18 +24,32 @@ export async function* readTar(source: AsyncIterable<Buffer>): AsyncGenerator<Ta
       sourceError = { error };
     }
   }
+  const reasonOf = (error: unknown) =>
+    sourceError
+      ? sourceError.error
+      : new DamagedObjectError(`broken tar: ${(error as Error).message}`, { cause: error });
+  async function* contentOf(entry: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    try {
+      yield* entry;
+    } catch (error) {
+      throw reasonOf(error);
+    }
+  }
   const input = Readable.from(untilError(), { objectMode: false });
   input.pipe(members);
   try {
     for await (const entry of members) {
       if (entry.header.type === 'file' || entry.header.type === 'contiguous-file') {
-        yield { name: entry.header.name, size: entry.header.size ?? 0, bytes: entry as AsyncIterable<Buffer> };
+        yield {
+          name: entry.header.name,
+          size: entry.header.size ?? 0,
+          bytes: contentOf(entry as AsyncIterable<Buffer>),
+        };
       }
       entry.resume();
     }
   } catch (error) {
-    if (sourceError) throw sourceError.error;
-    throw new DamagedObjectError(`broken tar: ${(error as Error).message}`, { cause: error });
+    throw reasonOf(error);
   } finally {
     input.destroy();
     members.destroy();

@@ -1,0 +1,63 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { pack } from 'tar-stream';
+import { onTestFinished } from 'vitest';
+import type { Archive } from '../../pipeline/archive/archive.ts';
+import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
+import { type FileEnd, type RawDocument, readDocuments } from '../../pipeline/archive/documents.ts';
+import { type ArchiveFile, isBadKey, parseKey } from '../../pipeline/archive/keys.ts';
+
+/** A directory that is gone when the test is over. */
+export function temporaryDirectory(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'archive-'));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/** A directory archive of its own for one test. */
+export function makeArchive(objects: Record<string, Uint8Array | string>): { archive: DirectoryArchive; root: string } {
+  const root = temporaryDirectory();
+  for (const [key, content] of Object.entries(objects)) {
+    mkdirSync(dirname(join(root, key)), { recursive: true });
+    writeFileSync(join(root, key), content);
+  }
+  return { archive: new DirectoryArchive(root), root };
+}
+
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+/** A tar of files, as bytes. */
+export async function tarOf(members: readonly (readonly [name: string, content: string | Buffer])[]): Promise<Buffer> {
+  const tar = pack();
+  for (const [name, content] of members) tar.entry({ name }, content);
+  tar.finalize();
+  return Buffer.concat(await collect(tar as AsyncIterable<Buffer>));
+}
+
+/** The file of an archive that has one key. */
+export async function fileOf(archive: Archive, key: string): Promise<ArchiveFile> {
+  const [object] = await collect(archive.list(key));
+  const file = parseKey(object!);
+  if (!file || isBadKey(file)) throw new Error(`${key} is no file of the archive`);
+  return file;
+}
+
+/** Everything that reading one object gives. */
+export async function readAll(
+  archive: Archive,
+  key: string,
+  maxMeasurementBytes = 1024 * 1024,
+): Promise<{ documents: RawDocument[]; end: FileEnd }> {
+  const reading = readDocuments(archive, await fileOf(archive, key), { maxMeasurementBytes });
+  const documents: RawDocument[] = [];
+  for (;;) {
+    const next = await reading.next();
+    if (next.done) return { documents, end: next.value };
+    documents.push(...next.value);
+  }
+}
