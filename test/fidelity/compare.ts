@@ -1,0 +1,93 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { PlainRow } from '../../pipeline/observations/view.ts';
+import type { Tables } from './expected.ts';
+
+/** One place where our result is not the expected one. `column` is `*` for a row or a measurement as a whole. */
+export interface Difference {
+  readonly key: string;
+  readonly line: number;
+  readonly testName: string;
+  readonly table: string;
+  readonly column: string;
+  readonly got: unknown;
+  readonly expected: unknown;
+}
+
+/** A difference that is meant, under the id by which docs/deviations.md explains it. */
+export interface Deviation {
+  readonly id: string;
+  readonly covers: (difference: Difference) => boolean;
+}
+
+/**
+ * The deviations that rows of the corpus show. None: those of docs/deviations.md are about documents that the corpus does not have.
+ */
+export const DEVIATIONS: readonly Deviation[] = [];
+
+/** Outcome of the comparison of a measurement's rows. */
+export interface Comparison {
+  readonly compared: number;
+  readonly equal: number;
+  /** Rows that differ as listed, by the deviation's id. */
+  readonly deviating: Map<string, number>;
+  readonly unexplained: readonly Difference[];
+}
+
+/** Compares the rows of one measurement, table by table, row by row, column by column. */
+export function compareTables(
+  place: Pick<Difference, 'key' | 'line' | 'testName'>,
+  got: Tables,
+  expected: Tables,
+): Comparison {
+  let compared = 0;
+  let equal = 0;
+  const deviating = new Map<string, number>();
+  const unexplained: Difference[] = [];
+  for (const table of new Set([...Object.keys(expected), ...Object.keys(got)])) {
+    const pairs = align(table, got[table] ?? [], expected[table] ?? []);
+    for (const [ours, theirs] of pairs) {
+      compared++;
+      const differences = compareRow(ours, theirs).map(difference => ({ ...place, table, ...difference }));
+      const reasons = differences.map(difference => DEVIATIONS.find(({ covers }) => covers(difference))?.id);
+      if (differences.length === 0) equal++;
+      for (const id of new Set(reasons)) if (id !== undefined) deviating.set(id, (deviating.get(id) ?? 0) + 1);
+      unexplained.push(...differences.filter((_, i) => reasons[i] === undefined));
+    }
+  }
+  return { compared, equal, deviating, unexplained };
+}
+
+type Pair = readonly [ours: PlainRow | undefined, theirs: PlainRow | undefined];
+
+/**
+ * Rows in the order in which they are made. Those of `obs_web_ctrl` are expected sorted and without their index, because upstream
+ * makes some of them in the order of a set; of ours the index must run from 0.
+ */
+function align(table: string, ours: readonly PlainRow[], theirs: readonly PlainRow[]): Pair[] {
+  let [left, right] = [ours, theirs];
+  if (table === 'obs_web_ctrl' && theirs.every(row => row.observation_idx === undefined)) {
+    left = sorted(
+      ours.map(({ observation_idx, ...row }, i) =>
+        observation_idx === i ? row : { ...row, observation_idx: observation_idx ?? 'none' },
+      ),
+    );
+    right = sorted(theirs);
+  }
+  return Array.from({ length: Math.max(left.length, right.length) }, (_, i) => [left[i], right[i]] as const);
+}
+
+function sorted(rows: readonly PlainRow[]): PlainRow[] {
+  const text = (row: PlainRow) => JSON.stringify(Object.entries(row).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return rows.toSorted((a, b) => (text(a) < text(b) ? -1 : 1));
+}
+
+function compareRow(
+  ours: PlainRow | undefined,
+  theirs: PlainRow | undefined,
+): Pick<Difference, 'column' | 'got' | 'expected'>[] {
+  if (!ours || !theirs) return [{ column: '*', got: ours ? 'a row' : 'no row', expected: theirs ? 'a row' : 'no row' }];
+  const columns = new Set([...Object.keys(theirs), ...Object.keys(ours)]);
+  return [...columns]
+    .filter(column => !isDeepStrictEqual(ours[column], theirs[column]))
+    .map(column => ({ column, got: ours[column], expected: theirs[column] }));
+}

@@ -1,0 +1,55 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import type { PlainRow } from '../../pipeline/observations/view.ts';
+
+/** Rows by table, as the Python pipeline made them. */
+export type Tables = Record<string, PlainRow[]>;
+
+/** One measurement of `rows.jsonl.gz`, or one scenario of `qa_rows.jsonl.gz` (which has a `case` and no `status`). */
+export interface Expected {
+  readonly key: string;
+  readonly line: number;
+  readonly case?: string;
+  readonly measurement_uid?: string;
+  readonly status?: 'ok' | 'lost';
+  readonly tables?: Tables;
+}
+
+/** A set of measurements with the rows expected of them. */
+export interface Corpus {
+  readonly name: string;
+  /** Root of the measurements: keys are below it. */
+  readonly archive: string;
+  readonly expected: string;
+}
+
+const root = join(import.meta.dirname, '..', '..');
+
+export const FIXTURES: Corpus = {
+  name: 'test/fixtures/archive',
+  archive: join(root, 'test/fixtures/archive'),
+  expected: join(root, 'test/fixtures/expected'),
+};
+
+/** All that there is to compare with; lies beside the repository, where it is at all. */
+export const SHARED: Corpus = {
+  name: 'shared/data/measurements',
+  archive: join(root, '../shared/data/measurements'),
+  expected: join(root, '../shared/data/expected'),
+};
+
+/** The larger corpus where it is present, else the fixtures. */
+export function corpus(): Corpus {
+  return existsSync(SHARED.expected) ? SHARED : FIXTURES;
+}
+
+/** Expected results of a file of a corpus, by archive key, in the order of the file. */
+export function readExpected(corpus: Corpus, file: 'rows.jsonl.gz' | 'qa_rows.jsonl.gz'): Map<string, Expected[]> {
+  const text = gunzipSync(readFileSync(join(corpus.expected, file))).toString();
+  const all = text.trimEnd().split('\n');
+  return Map.groupBy(
+    all.map(line => JSON.parse(line) as Expected),
+    each => each.key,
+  );
+}

@@ -1,0 +1,86 @@
+import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
+
+/** How a QA scenario came out under a rules version. */
+export interface Seen {
+  readonly scenario: string;
+  readonly version: RulesVersion;
+  readonly right: boolean;
+  /** The layers blamed, for people. */
+  readonly got: string;
+  /** Why it is known not to be right. */
+  readonly known?: string;
+}
+
+type Blame = 'dns blocked' | 'tcp blocked' | 'tls blocked' | 'dns down' | 'tcp down' | 'tls down';
+
+interface Scenario {
+  see(verdict: Record<string, unknown>, version: RulesVersion): Pick<Seen, 'right' | 'got' | 'known'>;
+}
+
+const NO_CONTROL =
+  'version 2 takes an answer without control for one that contradicts it; version 3 masks it (analysis.md section 9)';
+const OTHER_FAMILY =
+  'the failed lookup of one name is graded blocked although the control never looked it up; named undecided (0.5, 0.5) by its rule';
+
+/** What a layer is blamed for: a grade above one half. */
+function blameOf(verdict: Record<string, unknown>): Blame[] {
+  return (['dns', 'tcp', 'tls'] as const).flatMap(layer =>
+    (['blocked', 'down'] as const)
+      .filter(grade => Number(verdict[`${layer}_${grade}`]) > 0.5)
+      .map(grade => `${layer} ${grade}` as const),
+  );
+}
+
+/** `blame` is what must be blamed, and nothing else may be. `known` holds versions that are known to fall short, and why. */
+function scenario(blame: readonly Blame[], known: Partial<Record<RulesVersion, string>> = {}): Scenario {
+  return {
+    see(verdict, version) {
+      const got = blameOf(verdict);
+      const right = got.length === blame.length && blame.every(each => got.includes(each));
+      const why = known[version];
+      return { right, got: got.join(', ') || 'nothing blamed', ...(why && !right && { known: why }) };
+    },
+  };
+}
+
+/**
+ * What the scenarios of the probe's QA suite emulate (their names are upstream's), said of the three layers that the rules judge. HTTP is not
+ * judged (analysis.md section 1): where the interference is in HTTP, or on a name that only a redirect leads to and that the
+ * control therefore never saw, the right verdict is to blame nothing.
+ */
+export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  successWithHTTP: scenario([]),
+  successWithHTTPS: scenario([]),
+  cloudflareCAPTCHAWithHTTPS: scenario([]),
+  redirectWithMoreThanTenRedirectsAndHTTPS: scenario([]),
+  redirectWithBrokenLocationForHTTP: scenario([]),
+  dnsHijackingToProxyWithHTTPURL: scenario([]), // a transparent proxy that completes valid handshakes
+  controlFailureWithSuccessfulHTTPWebsite: scenario([], { 2: NO_CONTROL }),
+
+  dnsBlockingAndroidDNSCacheNoData: scenario(['dns blocked']),
+  dnsBlockingBOGON: scenario(['dns blocked']),
+  dnsHijackingToLocalhostWithHTTP: scenario(['dns blocked']),
+  dnsHijackingToLocalhostWithHTTPS: scenario(['dns blocked']),
+  badSSLWithUnknownAuthorityWithInconsistentDNS: scenario(['dns blocked']),
+  // The injected address refuses connections from the control too: that endpoint is down, the answer is what blocks.
+  tcpBlockingConnectionRefusedWithInconsistentDNS: scenario(['dns blocked', 'tcp down']),
+  tcpBlockingConnectTimeout: scenario(['tcp blocked']),
+  tlsBlockingConnectionResetWithConsistentDNS: scenario(['tls blocked']),
+  tlsBlockingConnectionResetWithInconsistentDNS: scenario(['tls blocked']),
+
+  badSSLWithExpiredCertificate: scenario(['tls down']),
+  badSSLWithUnknownAuthorityWithConsistentDNS: scenario(['tls down']),
+  websiteDownNXDOMAIN: scenario(['dns down']),
+  websiteDownTCPConnect: scenario(['tcp down']),
+
+  httpBlockingConnectionReset: scenario([]),
+  httpDiffWithConsistentDNS: scenario([]),
+  throttlingWithHTTP: scenario([]),
+  throttlingWithHTTPS: scenario([]),
+  redirectWithConsistentDNSAndThenConnectionRefusedForHTTP: scenario([], { 2: NO_CONTROL }),
+  redirectWithConsistentDNSAndThenConnectionRefusedForHTTPS: scenario([], { 2: NO_CONTROL }),
+  redirectWithConsistentDNSAndThenConnectionResetForHTTP: scenario([], { 2: NO_CONTROL }),
+  redirectWithConsistentDNSAndThenEOFForHTTP: scenario([], { 2: NO_CONTROL }),
+  redirectWithConsistentDNSAndThenTimeoutForHTTP: scenario([], { 2: NO_CONTROL }),
+  redirectWithConsistentDNSAndThenNXDOMAIN: scenario([], { 2: OTHER_FAMILY, 3: OTHER_FAMILY }),
+};

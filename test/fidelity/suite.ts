@@ -1,0 +1,120 @@
+import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
+import type { RawDocument } from '../../pipeline/archive/documents.ts';
+import { readDocuments } from '../../pipeline/archive/documents.ts';
+import { type ArchiveFile, isBadKey, parseKey } from '../../pipeline/archive/keys.ts';
+import { EVERYTHING } from '../../pipeline/filter.ts';
+import { Transformer } from '../../pipeline/observations/transformer.ts';
+import { takePlainRows } from '../../pipeline/observations/view.ts';
+import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import { RowEncoder } from '../../pipeline/tables/encoder.ts';
+import { compareTables, type Difference } from './compare.ts';
+import { type Corpus, type Expected, readExpected } from './expected.ts';
+
+/** What the comparison of a corpus came to. */
+export interface Report {
+  measurements: number;
+  ok: number;
+  lost: number;
+  /** Rows by table. */
+  rows: Record<string, number>;
+  compared: number;
+  equal: number;
+  deviating: Record<string, number>;
+  unexplained: Difference[];
+}
+
+const CREATED_AT = Date.UTC(2026, 0, 1);
+
+/** Runs every measurement of a corpus through archive reader, transformer and encoder, and compares the rows read back. */
+export async function compareCorpus(corpus: Corpus): Promise<Report> {
+  const report: Report = {
+    measurements: 0,
+    ok: 0,
+    lost: 0,
+    rows: {},
+    compared: 0,
+    equal: 0,
+    deviating: {},
+    unexplained: [],
+  };
+  const qa = readExpected(corpus, 'qa_rows.jsonl.gz');
+  for (const [key, expected] of readExpected(corpus, 'rows.jsonl.gz')) {
+    const documents = await documentsOf(corpus, key);
+    const byLine = Map.groupBy(documents, document => document.line);
+    for (const each of expected) compareOne(report, each, byLine.get(each.line)?.[0], bucketOf(key));
+    // The scenarios of the QA suite have made-up uids and the bucket that stands for "unknown".
+    for (const each of qa.get(key) ?? []) compareOne(report, each, byLine.get(each.line)?.[0], '1984-01-01');
+    for (const { line } of documents) {
+      if (!expected.some(each => each.line === line)) {
+        report.unexplained.push({
+          key,
+          line,
+          testName: '',
+          table: '*',
+          column: '*',
+          got: 'a document',
+          expected: 'none',
+        });
+      }
+    }
+  }
+  return report;
+}
+
+function compareOne(report: Report, expected: Expected, document: RawDocument | undefined, bucket: string): void {
+  const { key, line } = expected;
+  const encoder = new RowEncoder();
+  const transformer = new Transformer({
+    bucket,
+    generation: CREATED_AT,
+    createdAt: CREATED_AT,
+    filter: EVERYTHING,
+    ipMetadata: IP_METADATA,
+    encoder,
+  });
+  const outcome =
+    document && transformer.transform(expected.case ? { ...document, uid: expected.case } : document, key);
+  const tables = takePlainRows(encoder);
+  const place = { key, line, testName: outcome?.testName ?? '' };
+  const status = outcome === undefined ? 'no document' : outcome.status === 'failed' ? 'lost' : 'ok';
+  report.measurements++;
+  if (status === 'ok') report.ok++;
+  if (status === 'lost') report.lost++;
+  for (const [table, rows] of Object.entries(tables)) report.rows[table] = (report.rows[table] ?? 0) + rows.length;
+  if (status !== (expected.status ?? 'ok')) {
+    report.unexplained.push({ ...place, table: '*', column: 'status', got: status, expected: expected.status });
+  }
+  const uid = expected.case ?? expected.measurement_uid;
+  if (outcome?.uid !== uid) {
+    report.unexplained.push({ ...place, table: '*', column: 'measurement_uid', got: outcome?.uid, expected: uid });
+  }
+  const comparison = compareTables(place, tables, expected.tables ?? {});
+  report.compared += comparison.compared;
+  report.equal += comparison.equal;
+  for (const [id, rows] of comparison.deviating) report.deviating[id] = (report.deviating[id] ?? 0) + rows;
+  report.unexplained.push(...comparison.unexplained);
+}
+
+const IP_METADATA = openIpMetadata(undefined);
+
+async function documentsOf(corpus: Corpus, key: string): Promise<RawDocument[]> {
+  const archive = new DirectoryArchive(corpus.archive);
+  for await (const object of archive.list(key)) {
+    const file = parseKey(object);
+    if (file && !isBadKey(file) && file.key === key) return readAll(archive, file);
+  }
+  throw new Error(`${corpus.name} has no object ${key}`);
+}
+
+async function readAll(archive: DirectoryArchive, file: ArchiveFile): Promise<RawDocument[]> {
+  const documents: RawDocument[] = [];
+  for await (const some of readDocuments(archive, file, { maxMeasurementBytes: 64 * 1024 * 1024 }))
+    documents.push(...some);
+  return documents;
+}
+
+/** The day in the key. */
+function bucketOf(key: string): string {
+  const [, year, month, day] = /(\d{4})(\d{2})(\d{2})/.exec(key)!;
+  return `${year}-${month}-${day}`;
+}
