@@ -1,0 +1,87 @@
+import { expect, test } from 'vitest';
+import { SPECS } from '../test/support/specs.ts';
+import { cronProblem, durationSeconds, timeZoneProblem } from './fields.ts';
+import { KINDS } from './kinds.ts';
+import { parseSpec, SpecError } from './resource.ts';
+
+function problems(kind: string, spec: unknown): string[] {
+  const found = KINDS.find(one => one.kind === kind);
+  if (!found) throw new Error(`no kind ${kind}`);
+  try {
+    parseSpec(found, { spec });
+    return [];
+  } catch (error) {
+    if (!(error instanceof SpecError)) throw error;
+    return [...error.problems];
+  }
+}
+
+test.each(SPECS)('$kind: $what', ({ kind, spec, refused }) => {
+  const found = problems(kind, spec);
+  if (refused === undefined) expect(found).toEqual([]);
+  else expect(found.join('\n')).toContain(refused);
+});
+
+test('a problem names field and value', () => {
+  expect(problems('Backfill', { startAt: '2024-02-30', endAt: '2024-03-01' })).toEqual([
+    'spec.startAt "2024-02-30": is no day of the calendar: that month has fewer days',
+  ]);
+  expect(problems('Backfill', { startAt: '2024-02-01', endAt: '2024-03-01', probeCC: ['IT', 'ITA'] })).toEqual([
+    'spec.probeCC.1 "ITA": must be a two-letter country code, such as IT',
+  ]);
+});
+
+test('every problem is said, not the first alone', () => {
+  const found = problems('PipelineSchedule', { schedule: 'x', timeZone: 'y' });
+  expect(found).toHaveLength(2);
+});
+
+test('defaults are those of the design', () => {
+  const kind = (name: string) => KINDS.find(one => one.kind === name)!;
+  expect(parseSpec(kind('Backfill'), { spec: { startAt: '2024-01-01', endAt: '2024-02-01' } })).toEqual({
+    startAt: '2024-01-01',
+    endAt: '2024-02-01',
+    granularity: 'Day',
+    stages: ['Observations', 'Analysis'],
+    probeCC: [],
+    testNames: [],
+    order: 'OldestFirst',
+    reprocess: 'None',
+    maxActiveRuns: 4,
+    suspend: false,
+    cancel: 'None',
+    attempt: 1,
+    dryRun: false,
+  });
+  expect(parseSpec(kind('PipelineSchedule'), { spec: { schedule: '0 2 * * *' } })).toEqual({
+    schedule: '0 2 * * *',
+    timeZone: 'Etc/UTC',
+    granularity: 'Day',
+    stages: ['Observations', 'Analysis'],
+    probeCC: [],
+    testNames: [],
+    suspend: false,
+    catchUpWindow: '24h',
+    overlap: 'Allow',
+  });
+});
+
+test.each([
+  ['90s', 90],
+  ['10m', 600],
+  ['1h30m', 5400],
+  ['24h', 86_400],
+  ['', undefined],
+  ['10', undefined],
+  ['30m1h', undefined],
+  ['1.5h', undefined],
+])('the duration %j is %s seconds', (text, seconds) => {
+  expect(durationSeconds(text)).toBe(seconds);
+});
+
+test('names of days and months are no extensions', () => {
+  for (const line of ['0 2 * JUL WED', '0 2 * jul-aug wed,fri', '0 2 1-7 * 1']) {
+    expect(cronProblem(line, 'Etc/UTC')).toBeUndefined();
+  }
+  expect(timeZoneProblem('America/New_York')).toBeUndefined();
+});

@@ -1,0 +1,363 @@
+import { describe, expect, test } from 'vitest';
+import { BACKFILL, type Backfill, type BackfillSpecInput, type BackfillStatus } from '../../../crds/backfill.ts';
+import { FINALIZER } from '../../../crds/resource.ts';
+import type { BackfillProgress } from '../../../worker/contract.ts';
+import type { BackfillState } from '../../temporal/backfills.ts';
+import { lint, merge, wanted } from '../conditions.ts';
+import type { Observation } from '../plan.ts';
+import { specOf } from '../reconcile.ts';
+import { type BackfillPlan, type ObservedBackfill, planBackfill } from './plan.ts';
+import { backfillStatus } from './status.ts';
+
+const NOW = Date.parse('2026-05-06T07:08:09Z');
+const ID = 'ooni/backfill/data/italy/uid-1';
+
+interface Given {
+  readonly spec?: Partial<BackfillSpecInput>;
+  readonly metadata?: object;
+  readonly status?: BackfillStatus;
+  readonly workflow?: BackfillState | 'away';
+}
+
+function given({ spec, metadata, status, workflow = { state: 'absent' } }: Given): ObservedBackfill {
+  const object = {
+    apiVersion: 'pipeline.ooni.org/v1alpha1',
+    kind: 'Backfill',
+    metadata: { name: 'italy', namespace: 'data', uid: 'uid-1', generation: 3, finalizers: [FINALIZER], ...metadata },
+    spec: { startAt: '2024-01-01', endAt: '2024-02-01', ...spec },
+    status,
+  } as Backfill;
+  const seen: Observation<BackfillState> =
+    workflow === 'away' ? { known: false, message: 'no connection' } : { known: true, value: workflow };
+  return { object, spec: specOf(BACKFILL, object), workflow: seen };
+}
+
+/** Plans, and checks on the way that the conditions hold together. */
+function plan(what: Given, now = NOW): BackfillPlan {
+  const observed = given(what);
+  const result = planBackfill(observed, 'ooni', now);
+  const conditions = merge(observed.object.status?.conditions, wanted(result.verdict, result.own), 3, now);
+  expect(lint({ observedGeneration: 3, conditions })).toEqual([]);
+  return result;
+}
+
+const progress = (over: Partial<BackfillProgress> = {}): BackfillProgress => ({
+  phase: 'Running',
+  total: 31,
+  succeeded: 10,
+  failed: 1,
+  skipped: 2,
+  active: 4,
+  counts: { files: 0, bytes: 5000, read: 700, transformed: 700, skipped: 0, failed: 0, unsupported: 0, rows: {} },
+  failures: [],
+  maxActiveRuns: 4,
+  attempt: 1,
+  startedAt: '2026-05-06T07:00:00Z',
+  ...over,
+});
+const running = (over: Partial<BackfillProgress> = {}, attempt = 1): BackfillState => ({
+  state: 'running',
+  startedAt: NOW - 60_000,
+  attempt,
+  progress: progress(over),
+});
+const silent: BackfillState = { state: 'running', startedAt: NOW - 60_000, attempt: 1 };
+const ended = (over: Partial<BackfillProgress> = {}): BackfillState => ({
+  state: 'ended',
+  startedAt: NOW - 7_200_000,
+  endedAt: NOW - 3_600_000,
+  attempt: 1,
+  ending: 'COMPLETED',
+  message: '',
+  result: progress({
+    phase: 'Complete',
+    active: 0,
+    failed: 0,
+    succeeded: 29,
+    finishedAt: new Date(NOW - 3_600_000).toISOString(),
+    ...over,
+  }),
+});
+const terminated: BackfillState = {
+  state: 'ended',
+  startedAt: NOW - 7_200_000,
+  endedAt: NOW - 3_600_000,
+  attempt: 1,
+  ending: 'TERMINATED',
+  message: 'by hand',
+};
+const tells = (result: BackfillPlan) =>
+  result.actions.map(action => (action.do === 'tell' ? action.message : action.do));
+
+describe('beginning', () => {
+  test('the finalizer comes before any effect', () => {
+    const result = plan({ metadata: { finalizers: [] } });
+    expect(result.actions).toEqual([{ do: 'addFinalizer' }]);
+    expect(result.verdict.reason).toBe('Accepted');
+  });
+
+  test('a workflow is started with the whole intent, its filter in normal form', () => {
+    const result = plan({
+      spec: { probeCC: ['us', 'IT', 'it'], testNames: ['web_connectivity'], suspend: true, dryRun: true },
+    });
+    expect(result.actions).toEqual([
+      {
+        do: 'start',
+        workflowID: ID,
+        again: false,
+        input: {
+          installation: 'ooni',
+          startAt: '2024-01-01',
+          endAt: '2024-02-01',
+          granularity: 'Day',
+          filter: { probeCC: ['IT', 'US'], testNames: ['webconnectivity'] },
+          filterID: 'it.us-webconnectivity',
+          stages: ['Observations', 'Analysis'],
+          order: 'OldestFirst',
+          reprocess: 'None',
+          maxActiveRuns: 4,
+          suspended: true,
+          dryRun: true,
+          attempt: 1,
+        },
+      },
+    ]);
+    expect(result.verdict).toMatchObject({ kind: 'working', reason: 'Starting' });
+  });
+
+  test('a spec that cannot work starts nothing and says what to change', () => {
+    const result = plan({ spec: { startAt: '2024-02-30' } });
+    expect(result.actions).toEqual([]);
+    expect(result.verdict).toMatchObject({ kind: 'stalled', reason: 'InvalidSpec' });
+    expect(result.verdict.message).toContain('spec.startAt "2024-02-30"');
+  });
+
+  test('a range that has not come yet waits for its first bucket', () => {
+    const result = plan({ spec: { startAt: '2026-05-06', endAt: '2026-05-08' } });
+    expect(result.actions).toEqual([]);
+    expect(result.verdict).toMatchObject({ kind: 'stalled', reason: 'RangeIncomplete' });
+    expect(result.after).toBeGreaterThan(0);
+    const next = plan({ spec: { startAt: '2026-05-06', endAt: '2026-05-08' } }, Date.parse('2026-05-07T00:00:00Z'));
+    expect(tells(next)).toEqual(['start']);
+  });
+
+  test('the range may begin with the last complete hour', () => {
+    const spec = { granularity: 'Hour', startAt: '2026-05-06T06', endAt: '2026-05-07T00' } as const;
+    expect(tells(plan({ spec }))).toEqual(['start']);
+    expect(plan({ spec: { ...spec, startAt: '2026-05-06T07' } }).verdict.reason).toBe('RangeIncomplete');
+  });
+});
+
+describe('with Temporal away', () => {
+  test.each([
+    ['nothing is started', {}],
+    [
+      'nothing is declared of a running one',
+      { status: { workflowID: ID, startedAt: 'x', phase: 'Running' } as BackfillStatus },
+    ],
+    ['nothing is cancelled', { spec: { cancel: 'Now' as const } }],
+  ])('%s', (_, what) => {
+    const result = plan({ ...what, workflow: 'away' });
+    expect(result.actions).toEqual([]);
+    expect(result.verdict).toMatchObject({ kind: 'unknown', reason: 'TemporalUnavailable' });
+  });
+
+  test('deletion waits and names the way out', () => {
+    const result = plan({ metadata: { deletionTimestamp: 'x' }, workflow: 'away' });
+    expect(result.actions).toEqual([]);
+    expect(result.verdict.message).toContain('pipeline.ooni.org/abandon: "true"');
+  });
+
+  test('deletion with the annotation lets go', () => {
+    const metadata = { deletionTimestamp: 'x', annotations: { 'pipeline.ooni.org/abandon': 'true' } };
+    expect(plan({ metadata, workflow: 'away' }).actions).toEqual([{ do: 'removeFinalizer' }]);
+  });
+
+  test('progress in the status stays', () => {
+    const before = { phase: 'Running', progress: { total: 31, succeeded: 10 }, bytes: 5 } as BackfillStatus;
+    const observed = given({ status: before, workflow: 'away' });
+    const status = backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', {
+      url: '',
+      namespace: 'default',
+    });
+    expect(status).toMatchObject(before);
+  });
+});
+
+describe('while it runs', () => {
+  test('nothing is told when all is as it should be', () => {
+    const result = plan({ workflow: running() });
+    expect(result.actions).toEqual([]);
+    expect(result.verdict).toMatchObject({ kind: 'ready', reason: 'Started' });
+    expect(result.after).toBeLessThanOrEqual(5000);
+  });
+
+  test.each([
+    ['suspend', { suspend: true }, running(), [{ name: 'pause' }]],
+    ['suspend, already so', { suspend: true }, running({ phase: 'Suspended' }), []],
+    ['the end of a suspension', {}, running({ phase: 'Suspended' }), [{ name: 'resume' }]],
+    ['another window', { maxActiveRuns: 9 }, running(), [{ name: 'resize', maxActiveRuns: 9 }]],
+    ['another attempt', { attempt: 2 }, running(), [{ name: 'retryFailed', attempt: 2 }]],
+    ['another attempt, already so', { attempt: 2 }, running({ attempt: 2 }), []],
+    ['drain', { cancel: 'Drain' as const }, running(), [{ name: 'cancel', mode: 'Drain' }]],
+    ['drain, already so', { cancel: 'Drain' as const }, running({ phase: 'Draining' }), []],
+    ['now after drain', { cancel: 'Now' as const }, running({ phase: 'Draining' }), [{ name: 'cancel', mode: 'Now' }]],
+    ['now, already so', { cancel: 'Now' as const }, running({ phase: 'Cancelling' }), []],
+    [
+      'cancel comes before suspend',
+      { cancel: 'Drain' as const, suspend: true },
+      running({ phase: 'Suspended' }),
+      [{ name: 'cancel', mode: 'Drain' }],
+    ],
+    ['pause before resize', { suspend: true, maxActiveRuns: 9 }, running(), [{ name: 'pause' }]],
+    ['nothing while no worker answers', { maxActiveRuns: 9 }, silent, []],
+    ['cancel although no worker answers', { cancel: 'Now' as const }, silent, [{ name: 'cancel', mode: 'Now' }]],
+  ])('%s', (_, spec, workflow, expected) => {
+    expect(tells(plan({ spec, workflow }))).toEqual(expected);
+  });
+
+  test('equal wishes have equal keys, so that Temporal takes them once', () => {
+    const [first] = plan({ spec: { suspend: true }, workflow: running() }).actions;
+    const [second] = plan({ spec: { suspend: true }, workflow: running({ succeeded: 11 }) }).actions;
+    expect(first).toEqual(second);
+  });
+});
+
+describe('ended', () => {
+  test.each([
+    ['all done', ended(), 'Complete', 'AllBucketsDone'],
+    ['some failed', ended({ phase: 'Failed', failed: 2 }), 'Failed', 'BucketsFailed'],
+    ['cancelled', ended({ phase: 'Cancelled' }), 'Failed', 'Cancelled'],
+    ['terminated by hand', terminated, 'Failed', 'WorkflowFailed'],
+  ])('%s', (_, workflow, type, reason) => {
+    const result = plan({ workflow });
+    expect(result.actions).toEqual([]);
+    expect(result.verdict).toMatchObject({ kind: 'ready', reason: 'Ended' });
+    expect(result.own).toMatchObject([{ type, status: 'True', reason }]);
+  });
+
+  test('a dry run is complete, and starts for good when dryRun is taken away', () => {
+    const workflow = ended({ phase: 'Planned' });
+    expect(plan({ spec: { dryRun: true }, workflow }).own).toMatchObject([{ type: 'Complete', reason: 'Planned' }]);
+    expect(plan({ workflow }).actions).toMatchObject([{ do: 'start', again: true, input: { dryRun: false } }]);
+  });
+
+  test('a higher attempt starts it again, but not when it was cancelled', () => {
+    const workflow = ended({ phase: 'Failed', failed: 2 });
+    expect(plan({ spec: { attempt: 2 }, workflow }).actions).toMatchObject([
+      { do: 'start', again: true, input: { attempt: 2 } },
+    ]);
+    expect(plan({ spec: { attempt: 2, cancel: 'Drain' }, workflow }).actions).toEqual([]);
+    expect(plan({ spec: { attempt: 2 }, workflow: ended({ attempt: 2 }) }).actions).toEqual([]);
+  });
+
+  test('the resource goes when its time is over, not before', () => {
+    expect(plan({ spec: { ttlAfterFinished: '1h' }, workflow: ended() }).actions).toEqual([{ do: 'delete' }]);
+    const waiting = plan({ spec: { ttlAfterFinished: '90m' }, workflow: ended() });
+    expect(waiting.actions).toEqual([]);
+    expect(waiting.after).toBe(1_800_000);
+  });
+
+  test('one whose workflow is beyond retention keeps its end and is not started again', () => {
+    const status = {
+      workflowID: ID,
+      startedAt: '2026-01-01T00:00:00Z',
+      finishedAt: '2026-01-02T00:00:00Z',
+      phase: 'Complete',
+      conditions: [
+        {
+          type: 'Complete',
+          status: 'True',
+          reason: 'AllBucketsDone',
+          message: 'm',
+          observedGeneration: 3,
+          lastTransitionTime: '2026-01-02T00:00:00Z',
+        },
+      ],
+    } as BackfillStatus;
+    const result = plan({ status });
+    expect(result.actions).toEqual([]);
+    expect(result.own).toMatchObject([{ type: 'Complete', reason: 'AllBucketsDone' }]);
+  });
+
+  test('one that vanished while it ran is not taken for never started', () => {
+    const status = {
+      workflowID: ID,
+      startedAt: '2026-01-01T00:00:00Z',
+      phase: 'Running',
+      attempt: 1,
+    } as BackfillStatus;
+    const result = plan({ status });
+    expect(result.actions).toEqual([]);
+    expect(result.own).toMatchObject([{ type: 'Failed', reason: 'ResultExpired' }]);
+    expect(plan({ status, spec: { attempt: 2 } }).actions).toMatchObject([{ do: 'start', again: true }]);
+  });
+});
+
+describe('deleted', () => {
+  const metadata = { deletionTimestamp: 'x' };
+  test.each([
+    ['a running one is drained first', running(), [{ name: 'cancel', mode: 'Drain' }]],
+    ['one that drains may go', running({ phase: 'Draining' }), ['removeFinalizer']],
+    ['one that is being cancelled may go', running({ phase: 'Cancelling' }), ['removeFinalizer']],
+    ['one that has ended may go', ended(), ['removeFinalizer']],
+    ['one that never began may go', { state: 'absent' } as BackfillState, ['removeFinalizer']],
+    ['one whose workers are silent is not let go', silent, [{ name: 'cancel', mode: 'Drain' }]],
+  ])('%s', (_, workflow, expected) => {
+    expect(tells(plan({ metadata, workflow }))).toEqual(expected);
+  });
+
+  test('without our finalizer there is nothing to do', () => {
+    expect(plan({ metadata: { ...metadata, finalizers: ['other'] }, workflow: running() }).actions).toEqual([]);
+  });
+
+  test('an invalid one can be deleted', () => {
+    expect(plan({ metadata, spec: { startAt: 'x' } }).actions).toEqual([{ do: 'removeFinalizer' }]);
+  });
+});
+
+describe('status', () => {
+  const ui = { url: 'http://ui/', namespace: 'default' };
+  const statusOf = (what: Given) => {
+    const observed = given(what);
+    return backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', ui);
+  };
+
+  test('shows progress, failures with links, and nothing that grows', () => {
+    const failures = Array.from({ length: 12 }, (_, i) => ({
+      bucket: `2024-01-${i + 10}`,
+      reason: 'ArchiveMissing',
+      message: 'x'.repeat(600),
+      workflowID: `ooni/ALLCCS-ALLTNS/2024-01-${i + 10}`,
+    }));
+    const status = statusOf({ workflow: running({ failures }) });
+    expect(status.progress).toEqual({
+      total: 31,
+      succeeded: 10,
+      failed: 1,
+      skipped: 2,
+      active: 4,
+      percent: 41,
+      done: '13/31',
+    });
+    expect(status).toMatchObject({ phase: 'Running', bytes: 5000, measurements: 700, workflowID: ID });
+    expect(status.failures).toHaveLength(10);
+    expect(status.failures?.[9]).toMatchObject({
+      bucket: '2024-01-21',
+      link: 'http://ui/namespaces/default/workflows/ooni%2FALLCCS-ALLTNS%2F2024-01-21',
+    });
+    expect(status.failures?.[9]?.message).toHaveLength(500);
+  });
+
+  test('an attempt that begins drops the end of the one before', () => {
+    const before = { phase: 'Failed', finishedAt: '2026-01-01T00:00:00Z' } as BackfillStatus;
+    const status = statusOf({ status: before, workflow: silent });
+    expect(status.phase).toBe('Pending');
+    expect(status.finishedAt).toBeUndefined();
+  });
+
+  test('nothing to do is 100 percent once ended', () => {
+    const status = statusOf({ workflow: ended({ total: 0, succeeded: 0, skipped: 0 }) });
+    expect(status.progress).toMatchObject({ percent: 100, done: '0/0' });
+  });
+});
