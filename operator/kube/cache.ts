@@ -22,6 +22,8 @@ interface Unseen {
   /** Seen when the watch has reached this version; undefined: seen when the object `uid` is gone. */
   readonly version: string | undefined;
   readonly uid: string | undefined;
+  /** Monotonic time of its confirmation. */
+  readonly at: number;
   /** Resolves when seen. */
   readonly seen: PromiseWithResolvers<void>;
 }
@@ -97,6 +99,12 @@ export class Cache<T extends KubeObject> {
     return waiting.length > 0 ? Promise.all(waiting) : undefined;
   }
 
+  /** Milliseconds for which the oldest of our own writes has not come back; 0 when there is none. */
+  get unseenFor(): number {
+    const { clock } = this.#options.instruments;
+    return Math.max(0, ...[...this.#unseen.values()].map(write => clock.monotonic() - write.at));
+  }
+
   /** Watches until the signal aborts; then resolves. Nothing else ends it. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([...this.#scopes.keys()].map(namespace => this.#follow(namespace, signal)));
@@ -125,17 +133,14 @@ export class Cache<T extends KubeObject> {
         break;
       case 'put':
         this.#put(event.object);
-        scope.version = event.object.metadata.resourceVersion;
-        this.#settle(scope, keyOf(event.object));
+        this.#reached(scope, event.object.metadata.resourceVersion);
         break;
       case 'deleted':
         this.#remove(event.object);
-        scope.version = event.object.metadata.resourceVersion;
-        this.#settle(scope, keyOf(event.object));
+        this.#reached(scope, event.object.metadata.resourceVersion);
         break;
       case 'bookmark':
-        scope.version = event.resourceVersion;
-        for (const key of this.#unseen.keys()) if (this.#scopeOf(key) === scope) this.#settle(scope, key);
+        this.#reached(scope, event.resourceVersion);
         break;
     }
     this.#options.instruments.metrics.cached.set({ resource: nameOf(this.resource) }, this.#objects.size);
@@ -156,7 +161,7 @@ export class Cache<T extends KubeObject> {
       if (this.#scopeOf(key) !== scope) continue;
       // An audit shows an old version on purpose; any other list shows the newest state at its beginning.
       if (list.reason !== 'audit' && list.unseen.has(write)) this.#see(key, write);
-      else this.#settle(scope, key);
+      else this.#settle(scope, key, write);
     }
     scope.synced = true;
     if (this.synced) this.#synced.resolve();
@@ -202,24 +207,29 @@ export class Cache<T extends KubeObject> {
     const scope = this.#scopeOf(key);
     if (!scope) return;
     const known = this.#objects.get(key);
+    const at = this.#options.instruments.clock.monotonic();
     let write: Unseen;
     if ('object' in written) {
       const { uid, resourceVersion: version } = written.object.metadata;
-      write = { object: written.object, version, uid, seen: Promise.withResolvers() };
+      write = { object: written.object, version, uid, at, seen: Promise.withResolvers() };
     } else {
       if (!known || (written.uid && written.uid !== known.metadata.uid)) return;
-      write = { object: known, version: undefined, uid: known.metadata.uid, seen: Promise.withResolvers() };
+      write = { object: known, version: undefined, uid: known.metadata.uid, at, seen: Promise.withResolvers() };
     }
     const earlier = this.#unseen.get(key);
     this.#unseen.set(key, write);
     // Who waited for the earlier write waits for this one too.
     if (earlier) write.seen.promise.then(earlier.seen.resolve);
-    this.#settle(scope, key);
+    this.#settle(scope, key, write);
   };
 
-  #settle(scope: Scope, key: Key): void {
-    const write = this.#unseen.get(key);
-    if (!write) return;
+  /** The watch tells in the order of versions, so what it has passed it has shown, or our selection does not cover it. */
+  #reached(scope: Scope, version: string): void {
+    scope.version = version;
+    for (const [key, write] of this.#unseen) if (this.#scopeOf(key) === scope) this.#settle(scope, key, write);
+  }
+
+  #settle(scope: Scope, key: Key, write: Unseen): void {
     const known = this.#objects.get(key);
     const seen =
       write.version === undefined

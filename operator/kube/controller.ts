@@ -58,6 +58,9 @@ export interface ControllerOptions<T extends KubeObject> {
   readonly backoff?: { readonly base: number; readonly max: number };
 }
 
+/** A watch that works brings a write back within seconds, or passes it with a bookmark within a minute or two. */
+const UNSEEN_LIMIT = 600_000;
+
 /** Wires caches, queue and a reconcile function together. */
 export class Controller<T extends KubeObject> {
   readonly name: string;
@@ -79,12 +82,18 @@ export class Controller<T extends KubeObject> {
     this.#queue.add(key, delay);
   }
 
-  /** What is wrong, for the liveness check: undefined while reconciling goes on. */
+  /**
+   * What is wrong, for the liveness check, undefined while reconciling goes on: a reconciliation that does not end although its signal has
+   * aborted, or a write of ours that no watch brings back, for which its object waits.
+   */
   stalled(): string | undefined {
-    const limit = 3 * this.#timeout;
-    if (this.#queue.longest > limit)
-      return `a reconciliation has not ended for ${Math.round(this.#queue.longest / 1000)} s`;
-    return undefined;
+    const seconds = (ms: number) => `${Math.round(ms / 1000)} s`;
+    if (this.#queue.longest > 3 * this.#timeout) {
+      return `a reconciliation has not ended for ${seconds(this.#queue.longest)}`;
+    }
+    const { cache, watches = [] } = this.#options;
+    const unseen = Math.max(cache.unseenFor, ...watches.map(watch => watch.cache.unseenFor));
+    return unseen > UNSEEN_LIMIT ? `a write of ours has not come back for ${seconds(unseen)}` : undefined;
   }
 
   /**

@@ -124,6 +124,8 @@ export class Http {
         response = await this.#send(request, controller.signal);
       }
       if (response.statusCode >= 300) throw answerOf(name, response, await response.body.text());
+      cancel();
+      cancel = limit(request.idle, `silent for ${request.idle / 1000} s`);
       const decoder = new TextDecoder();
       let parts: string[] = [];
       let length = 0;

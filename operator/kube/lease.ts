@@ -133,7 +133,7 @@ export class LeaderLease {
 
   /** Renews until told to stop; gives up once, by `lost`, when the deadline has passed or somebody else holds. */
   async #keep(signal: AbortSignal, lost: (error: LeaseLostError) => void): Promise<void> {
-    const { clock, log } = this.#options.instruments;
+    const { clock, log, metrics } = this.#options.instruments;
     const { name } = this.#options;
     while (!signal.aborted) {
       const left = this.#remaining(this.#renewed ?? 0);
@@ -149,6 +149,7 @@ export class LeaderLease {
         if (signal.aborted) return;
         if (error instanceof LeaseLostError) {
           this.#renewed = undefined;
+          metrics.leader.set({ name }, 0);
           log.error({ lease: name, reason: error.message }, 'no longer leading');
           return lost(error);
         }

@@ -77,19 +77,22 @@ export async function* listWatch<T extends KubeObject>(
     try {
       if (version === undefined || started >= auditAt) {
         const exactly: string | undefined = version;
+        let listed = '';
         if (exactly !== undefined) reason = 'audit';
         metrics.relists.inc({ resource: nameOf(resource), reason });
         yield { type: 'listing', reason };
         for await (const page of client.pages(resource, { ...selection, limit, exactly, signal })) {
           yield { type: 'page', items: page.items };
-          version = page.resourceVersion;
+          listed = page.resourceVersion;
         }
-        version = exactly ?? version ?? '';
+        // Set behind the last page only: half a list is no state to watch from.
+        version = exactly ?? listed;
         yield { type: 'listed', resourceVersion: version };
         auditAt = nextAudit();
       }
       const untilAudit = Math.ceil((auditAt - clock.monotonic()) / 1000);
       const timeoutSeconds = Math.max(1, Math.min(Math.round(jittered(clock, 450, 1 / 3)), untilAudit));
+      const watching = clock.monotonic();
       for await (const line of client.http.lines({
         method: 'GET',
         path: pathOf(resource, options.namespace),
@@ -111,7 +114,8 @@ export async function* listWatch<T extends KubeObject>(
         if (event.type === 'bookmark') version = event.resourceVersion;
         else version = event.object.metadata.resourceVersion;
       }
-      if (!heard && clock.monotonic() - started < TOO_SHORT) throw new ShortWatchError();
+      const shortest = Math.min(TOO_SHORT, timeoutSeconds * 500);
+      if (!heard && clock.monotonic() - watching < shortest) throw new ShortWatchError();
     } catch (error) {
       if (signal.aborted) return;
       failures++;

@@ -86,12 +86,6 @@ export class WorkQueue {
     return first.done ? 0 : this.#options.instruments.clock.monotonic() - first.value;
   }
 
-  /** Milliseconds for which the oldest ready key has waited for a worker; 0 when there is none. */
-  get oldest(): number {
-    const first = this.#ready.values().next();
-    return first.done ? 0 : this.#options.instruments.clock.monotonic() - first.value;
-  }
-
   /**
    * Works until the signal aborts; then takes no key any more and resolves when the last worker has returned. `work` must handle its own
    * failures; one that rejects all the same is logged and its key retried.
