@@ -81,7 +81,7 @@ control AS (
   WHERE ${IN_DAY} ${ofHosts}
 ),
 control_host AS (
-  SELECT hostname, count() AS rows, countIf(c.dns_failure IS NOT NULL) AS dns_failure, countIf(c.dns_success = 1) AS dns_success
+  SELECT hostname, countIf(c.dns_failure IS NOT NULL) AS dns_failure, countIf(c.dns_success = 1) AS dns_success
   FROM control AS c
   GROUP BY hostname
 ),

@@ -1,5 +1,5 @@
 /**
- * The rules of the analysis, as data: the statement (statement.ts), the page docs/analysis-rules.md and `oonipipeline explain` are
+ * The rules of the analysis, as data: the statement (judgement.ts), the page docs/analysis-rules.md and `oonipipeline explain` are
  * all made from these lists (analysis.md section 4).
  *
  * In each layer the first rule whose condition holds decides a row. Rule ids are a public contract: people filter on them. A
@@ -240,7 +240,7 @@ export const RULES: Readonly<Record<RulesVersion, RuleSet>> = {
       discarded(
         'dns_system_answer_no_ctrl',
         'is_system_resolver AND dns_failure IS NULL AND NOT has_control',
-        'the system resolver answered, and there is no control to compare with',
+        'the system resolver answered, and the control did not look the host up, so there is nothing to compare with',
       ),
       ANSWER_UNMATCHED,
     ],

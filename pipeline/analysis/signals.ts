@@ -2,7 +2,7 @@ import type { Layer, RulesVersion } from './rules.ts';
 
 /**
  * The values that rule conditions are written over (analysis.md sections 3.1 to 3.4). Each is an expression over the joined row
- * that statement.ts builds: `o` the observation, `ca` what the control knows of the answered address, `ce` of the endpoint,
+ * that judgement.ts builds: `o` the observation, `ca` what the control knows of the answered address, `ce` of the endpoint,
  * `ch` of the host, `r` of the report, `f` a fingerprint.
  */
 export interface Signal {
@@ -80,7 +80,6 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
       `max(o.is_resolved AND ifNull(o.ip_is_bogon, 0) = 1) ${ANSWERS}`,
       'an answer is an address that cannot be on the internet',
     ),
-    dns('has_control', 'ch.rows > 0', 'the control has any row for this host on this day'),
     dns('ctrl_dns_success', 'ch.dns_success', 'rows of the control with an answer for this host on this day'),
     dns('ctrl_dns_failure', 'ch.dns_failure', 'rows of the control with a failed lookup of this host on this day'),
     dns(
@@ -88,6 +87,7 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
       'ctrl_dns_success / (ctrl_dns_failure + ctrl_dns_success)',
       'success / (failure + success); not a number without control',
     ),
+    dns('has_control', 'ctrl_dns_failure + ctrl_dns_success > 0', 'the control looked this host up on this day'),
     tcp('tcp_success', 'o.tcp_success', 'the connect succeeded'),
     tcp('tcp_failure', 'o.tcp_failure', 'failure of the connect'),
     tcp('is_v6', 'o.is_v6', 'the row’s address is an IPv6 literal'),

@@ -8,9 +8,9 @@ export const FINGERPRINTS_VERSION =
   "(SELECT any(comment) FROM system.tables WHERE database = currentDatabase() AND name = 'fingerprints_dns')";
 
 /**
- * The verdict rows of a day, one per measurement, columns named and ordered as in `analysis_web_measurement` without
- * `run_generation` (analysis.md section 6). Groups by the sorting key of the table it fills, so that it makes one row of what
- * would become one row.
+ * The verdict rows of a day, one per measurement, columns named and ordered as in `analysis_web_measurement` (analysis.md section 6).
+ * `generation` is still to be bound. Groups by the sorting key of the table it fills, so that it makes one row of what would become
+ * one row.
  */
 export function verdictsQuery(options: JudgementOptions): Query {
   const version = options.rulesVersion;
@@ -28,6 +28,7 @@ export function verdictsQuery(options: JudgementOptions): Query {
     probe_id: 'any(j.probe_id)',
     analysis_rules_version: String(version),
     fingerprints_version: FINGERPRINTS_VERSION,
+    run_generation: '{generation:UInt64}',
   };
   for (const layer of LAYERS) {
     columns[`top_${layer}_failure`] = mostFrequent(`j.${layer}_failure`);
@@ -36,7 +37,7 @@ export function verdictsQuery(options: JudgementOptions): Query {
     for (const grade of GRADES) columns[`${layer}_${grade}`] = `max(j.${layer}_${grade})`;
   }
   const key: readonly string[] = ANALYSIS_WEB_MEASUREMENT.orderBy;
-  const select = verdictColumns().map(name =>
+  const select = ANALYSIS_WEB_MEASUREMENT.columns.map(([name]) =>
     key.includes(name) ? `j.${name} AS ${name}` : `${columns[name]} AS ${name}`,
   );
   return {
@@ -47,10 +48,6 @@ FROM judged AS j
 GROUP BY ${key.map(column => `j.${column}`).join(', ')}`,
     params,
   };
-}
-
-function verdictColumns(): string[] {
-  return ANALYSIS_WEB_MEASUREMENT.columns.map(([name]) => name).filter(name => name !== 'run_generation');
 }
 
 /**

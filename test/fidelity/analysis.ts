@@ -58,11 +58,7 @@ export async function analysisFidelity(data: string, clickhouseUrl: string): Pro
     return clickhouse;
   };
   const judge = async (clickhouse: ClickHouse, day: string, rulesVersion: RulesVersion, generation: number) => {
-    await analyseDay(
-      clickhouse,
-      { day, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion, generation },
-      log,
-    );
+    await analyseDay(clickhouse, { day, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion, generation }, log);
     return clickhouse.select<Row>(
       `SELECT * FROM analysis_web_measurement WHERE toDate(measurement_start_time) = {day:Date} ORDER BY measurement_uid`,
       { params: { day } },
@@ -80,7 +76,9 @@ export async function analysisFidelity(data: string, clickhouseUrl: string): Pro
   const differences: Difference[] = [];
   let equal = 0;
   for (const day of new Set(expected.map(row => row.window as string))) {
-    const got = new Map((await judge(clickhouse, day, EXPECTED_RULES, GENERATION)).map(row => [row.measurement_uid, row]));
+    const got = new Map(
+      (await judge(clickhouse, day, EXPECTED_RULES, GENERATION)).map(row => [row.measurement_uid, row]),
+    );
     for (const row of expected.filter(each => each.window === day)) {
       const found = compare(row, got.get(row.measurement_uid), loaded.obs_web as Row[]);
       got.delete(row.measurement_uid);

@@ -19,9 +19,6 @@ interface Scenario {
 
 const NO_CONTROL =
   'version 2 takes an answer without control for one that contradicts it; version 3 masks it (analysis.md section 9)';
-const OTHER_FAMILY =
-  'the failed lookup of one name is graded blocked although the control never looked it up; named undecided (0.5, 0.5) by its rule';
-
 /** What a layer is blamed for: a grade above one half. */
 function blameOf(verdict: Record<string, unknown>): Blame[] {
   return (['dns', 'tcp', 'tls'] as const).flatMap(layer =>
@@ -43,6 +40,11 @@ function scenario(blame: readonly Blame[], known: Partial<Record<RulesVersion, s
   };
 }
 
+/** A scenario of which the versions see more or less. */
+function byVersion(versions: Readonly<Record<RulesVersion, Scenario>>): Scenario {
+  return { see: (verdict, version) => versions[version].see(verdict, version) };
+}
+
 /**
  * What the scenarios of the probe's QA suite emulate (their names are upstream's), said of the three layers that the rules judge. HTTP is not
  * judged (analysis.md section 1): where the interference is in HTTP, or on a name that only a redirect leads to and that the
@@ -62,8 +64,12 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   dnsHijackingToLocalhostWithHTTP: scenario(['dns blocked']),
   dnsHijackingToLocalhostWithHTTPS: scenario(['dns blocked']),
   badSSLWithUnknownAuthorityWithInconsistentDNS: scenario(['dns blocked']),
-  // The injected address refuses connections from the control too: that endpoint is down, the answer is what blocks.
-  tcpBlockingConnectionRefusedWithInconsistentDNS: scenario(['dns blocked', 'tcp down']),
+  // The injected address refuses the probe on both ports, and the control on 443 only: blocked on 80, down on 443. Version 2 does
+  // not tell ports apart.
+  tcpBlockingConnectionRefusedWithInconsistentDNS: byVersion({
+    2: scenario(['dns blocked', 'tcp down']),
+    3: scenario(['dns blocked', 'tcp blocked', 'tcp down']),
+  }),
   tcpBlockingConnectTimeout: scenario(['tcp blocked']),
   tlsBlockingConnectionResetWithConsistentDNS: scenario(['tls blocked']),
   tlsBlockingConnectionResetWithInconsistentDNS: scenario(['tls blocked']),
@@ -82,5 +88,5 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   redirectWithConsistentDNSAndThenConnectionResetForHTTP: scenario([], { 2: NO_CONTROL }),
   redirectWithConsistentDNSAndThenEOFForHTTP: scenario([], { 2: NO_CONTROL }),
   redirectWithConsistentDNSAndThenTimeoutForHTTP: scenario([], { 2: NO_CONTROL }),
-  redirectWithConsistentDNSAndThenNXDOMAIN: scenario([], { 2: OTHER_FAMILY, 3: OTHER_FAMILY }),
+  redirectWithConsistentDNSAndThenNXDOMAIN: scenario([]),
 };

@@ -1,0 +1,50 @@
+import { readCsv } from './csv.ts';
+import type { Limits, Parsed, Problem } from './dataset.ts';
+
+/** A row of `citizenlab`. */
+export interface TestListEntry {
+  readonly domain: string;
+  readonly url: string;
+  readonly cc: string;
+  readonly category_code: string;
+}
+
+export const TEST_LIST_LIMITS: Limits = { above: 20_000, below: 1_000_000 };
+
+/** Optional scheme; a dotted domain or an IPv4 address; optional port; optional path (analysis.md section 14). */
+const URL_SHAPE =
+  /^(?:https?:\/\/)?((?:(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)+(?:[a-z]{2,6}|[a-z0-9-]{2,})\.?)|\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?(?:[/?#]\S*)?$/i;
+
+/** The country of a list by its file's name: `it.csv` is Italy, `global.csv` is ZZ; other names are no country's list. */
+export function countryOf(file: string): string | undefined {
+  const name = file.replace(/^.*\//, '').replace(/\.csv$/, '');
+  if (name === 'global') return 'ZZ';
+  return /^[a-z]{2}$/i.test(name) ? name.toUpperCase() : undefined;
+}
+
+/**
+ * Reads the test lists of citizenlab/test-lists: file names (`lists/it.csv`) with their content. Files that are no country's list are
+ * passed over. A URL that is none is a problem and left out; the domain keeps its case. Throws ReferenceDataError for a list that is
+ * no CSV or lacks its columns.
+ */
+export function readTestLists(files: Iterable<readonly [name: string, bytes: Uint8Array]>): Parsed<TestListEntry> {
+  const rows: TestListEntry[] = [];
+  const problems: Problem[] = [];
+  for (const [name, bytes] of files) {
+    const cc = countryOf(name);
+    if (!cc || !name.endsWith('.csv')) continue;
+    const file = name.replace(/^.*\//, '');
+    const list = readCsv(file, bytes, ['url', 'category_code']);
+    problems.push(...list.problems);
+    for (const { line, values } of list.records) {
+      const url = values.url as string;
+      const domain = /[\r\n\t\\]/.test(url) ? undefined : URL_SHAPE.exec(url)?.[1];
+      if (!domain) {
+        problems.push({ where: `${file} line ${line}`, what: `"${url.slice(0, 100)}" is no URL` });
+        continue;
+      }
+      rows.push({ domain, url, cc, category_code: values.category_code as string });
+    }
+  }
+  return { rows, problems };
+}

@@ -1,0 +1,116 @@
+import { type DayTask, planDays, type TouchedDay, touchedDaysQuery } from '../analysis/days.ts';
+import {
+  type AnalysisOptions,
+  assertTables,
+  countMade,
+  countStale,
+  FILLED_TABLES,
+  makeSteps,
+  PRESENT_TABLES,
+  retireSteps,
+  type Step,
+} from '../analysis/plan.ts';
+import { AnalysisError, type Query } from '../analysis/selection.ts';
+import type { Logger } from '../log.ts';
+import { type ClickHouse, identifier, quote } from './clickhouse.ts';
+
+/** What the analysis of a day did. */
+export interface AnalysedDay {
+  readonly day: string;
+  /** Verdicts made. */
+  readonly verdicts: number;
+  /** Older verdicts of measurements without observations that were kept, because most of the day would have gone. */
+  readonly kept: number;
+}
+
+/** Times a day is made again when a repeated INSERT has put rows in twice. */
+const ROUNDS = 3;
+
+/** The days to analyse after the observations of a bucket's run, oldest first (days.ts). */
+export async function daysAfter(
+  clickhouse: ClickHouse,
+  bucket: string,
+  generation: number,
+  signal?: AbortSignal,
+): Promise<DayTask[]> {
+  const { sql, params } = touchedDaysQuery(bucket, generation);
+  return planDays(await clickhouse.select<TouchedDay>(sql, { params, signal }), bucket, generation);
+}
+
+/**
+ * Judges the measurements of one day: makes verdicts and results with `options.generation` and takes away those they replace. May
+ * be repeated with the same generation at any point, whatever an earlier attempt left behind, and leaves each verdict once, for a plain
+ * read as for FINAL. Throws AnalysisError when a table is absent, and TableErrors.
+ */
+export async function analyseDay(
+  clickhouse: ClickHouse,
+  options: AnalysisOptions,
+  log: Logger,
+  signal?: AbortSignal,
+): Promise<AnalysedDay> {
+  const rows = <Row>(query: Query) => clickhouse.select<Row>(query.sql, { params: query.params, signal });
+  assertTables((await rows<{ name: string }>(PRESENT_TABLES)).map(({ name }) => name));
+  const [known] = await clickhouse.select<{ n: number }>('SELECT count() AS n FROM fingerprints_dns', { signal });
+  if (!known?.n) log.warn(`${options.day}: fingerprints_dns is empty, so no block page can be recognised`);
+
+  let verdicts = 0;
+  for (const table of FILLED_TABLES) {
+    for (let round = 1; ; round++) {
+      for (const step of makeSteps(table, options)) await run(clickhouse, step, signal);
+      const [made] = await rows<{ rows: number; measurements: number }>(countMade(table, options));
+      if (table === FILLED_TABLES[0]) verdicts = made?.measurements ?? 0;
+      if (made?.rows === made?.measurements) break;
+      // An INSERT whose answer was lost is sent again, and then both may have arrived.
+      if (round === ROUNDS) {
+        throw new AnalysisError(
+          `${table} holds ${made?.rows} rows of ${made?.measurements} measurements of ${options.day}, made ${ROUNDS} times: is something else writing generation ${options.generation}?`,
+        );
+      }
+    }
+  }
+
+  const kept = await keptOf(options, verdicts, rows);
+  if (kept > 0) {
+    log.warn(
+      `${options.day}: ${kept} measurements have a verdict but no observations, more than the ${verdicts} that have both; their verdicts are kept`,
+    );
+  }
+  const stale = options.selection.of === 'day' && kept === 0;
+  for (const step of retireSteps(options, stale)) await run(clickhouse, step, signal);
+  return { day: options.day, verdicts, kept };
+}
+
+/**
+ * A verdict goes when its measurement has no observations any more: the archive's object shrank. When that is most of a day, its
+ * observations have rather been dropped to save space, and verdicts are not taken along silently.
+ */
+async function keptOf(
+  options: AnalysisOptions,
+  verdicts: number,
+  rows: <Row>(query: Query) => Promise<Row[]>,
+): Promise<number> {
+  if (options.selection.of !== 'day') return 0;
+  const [stale] = await rows<{ measurements: number }>(countStale(options));
+  return stale && stale.measurements > verdicts ? stale.measurements : 0;
+}
+
+async function run(clickhouse: ClickHouse, step: Step, signal?: AbortSignal): Promise<void> {
+  const { params } = step;
+  if (step.do === 'insert') {
+    return clickhouse.command(step.sql, { params, signal });
+  }
+  const table = identifier(step.table);
+  // Without a partition a delete looks at every part of the table, years of them; and mostly there is nothing to delete.
+  const partitions = await clickhouse.select<{ id: string }>(
+    `SELECT DISTINCT _partition_id AS id FROM ${table} WHERE ${step.condition}`,
+    { params, signal },
+  );
+  for (const { id } of partitions) {
+    await clickhouse.command(`DELETE FROM ${table} IN PARTITION ID ${quote(id)} WHERE ${step.condition}`, {
+      params,
+      // Subqueries count as nondeterministic on replicated tables; these read rows that no one is changing (their generation is ours).
+      settings: { allow_nondeterministic_mutations: 1 },
+      signal,
+    });
+  }
+}
