@@ -75,10 +75,13 @@ export function tolerated(current: number, needed: number): number {
   return Math.ceil(needed);
 }
 
-/** The mildest wish of the window: upwards the least, downwards the greatest. `memory` already holds the present wish. */
+/** The mildest wish of the window: upwards the least, downwards the greatest. The last of `memory` is the present wish. */
 export function stabilized(memory: Memory, scaling: Scaling, current: number, now: number): number {
-  const within = (window: number) =>
-    memory.recommendations.filter(({ at }) => at >= now - window * 1000).map(({ replicas }) => replicas);
+  const present = memory.recommendations.at(-1)?.replicas ?? current;
+  const within = (window: number) => [
+    present,
+    ...memory.recommendations.filter(({ at }) => at > now - window * 1000).map(({ replicas }) => replicas),
+  ];
   const up = Math.min(...within(scaling.scaleUp.stabilization));
   const down = Math.max(...within(scaling.scaleDown.stabilization));
   if (up > current) return up;
@@ -120,7 +123,7 @@ export function decide(
   const wish = step('Occupied', held, Math.max(held, occupied));
   const longest = Math.max(scaling.scaleUp.stabilization, scaling.scaleDown.stabilization) * 1000;
   const memory: Memory = {
-    recommendations: [...before.recommendations.filter(({ at }) => at >= now - longest), { at: now, replicas: wish }],
+    recommendations: [...before.recommendations.filter(({ at }) => at > now - longest), { at: now, replicas: wish }],
     changes: before.changes.filter(({ at }) => at > now - MINUTE),
     activeAt,
   };

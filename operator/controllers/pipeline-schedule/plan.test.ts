@@ -1,0 +1,248 @@
+import { describe, expect, test } from 'vitest';
+import {
+  PIPELINE_SCHEDULE,
+  type PipelineSchedule,
+  type PipelineScheduleSpecInput,
+  type PipelineScheduleStatus,
+} from '../../../crds/pipeline-schedule.ts';
+import { FINALIZER, SpecError } from '../../../crds/resource.ts';
+import type { Launch, ScheduleState } from '../../temporal/schedules.ts';
+import { lint, merge, wanted } from '../conditions.ts';
+import type { Observation } from '../plan.ts';
+import { specOf } from '../reconcile.ts';
+import { type ObservedSchedule, OUR_NOTE, planSchedule, requestOf, type SchedulePlan } from './plan.ts';
+import { scheduleStatus } from './status.ts';
+
+const NOW = Date.parse('2026-05-06T07:08:09Z');
+const day = (text: string) => Date.parse(`${text}T02:00:00Z`);
+
+interface Given {
+  readonly spec?: Partial<PipelineScheduleSpecInput>;
+  readonly metadata?: object;
+  readonly status?: PipelineScheduleStatus;
+  /** What Temporal has; 'inForce': exactly what the spec asks for. */
+  readonly schedule?: 'away' | 'absent' | 'inForce' | Partial<ScheduleState>;
+  readonly launches?: readonly Launch[];
+}
+
+function given({ spec, metadata, status, schedule = 'absent', launches }: Given): ObservedSchedule {
+  const object = {
+    apiVersion: 'pipeline.ooni.org/v1alpha1',
+    kind: 'PipelineSchedule',
+    metadata: { name: 'daily', namespace: 'data', uid: 'uid-1', generation: 2, finalizers: [FINALIZER], ...metadata },
+    spec: { schedule: '0 2 * * *', ...spec },
+    status,
+  } as PipelineSchedule;
+  const parsed = specOf(PIPELINE_SCHEDULE, object);
+  const seen = (): Observation<ScheduleState | undefined> => {
+    if (schedule === 'away') return { known: false, message: 'no connection' };
+    if (schedule === 'absent') return { known: true, value: undefined };
+    const state: ScheduleState = {
+      ownerUID: 'uid-1',
+      hash: parsed instanceof SpecError ? '' : requestOf(object, parsed, 'ooni').hash,
+      paused: false,
+      note: '',
+      nextFirings: [day('2026-05-07'), day('2026-05-08'), day('2026-05-09'), day('2026-05-10')],
+      recent: [],
+      raw: {},
+      conflictToken: new Uint8Array([1]),
+      ...(schedule === 'inForce' ? {} : schedule),
+    };
+    return { known: true, value: state };
+  };
+  return {
+    object,
+    spec: parsed,
+    schedule: seen(),
+    launches: launches ? { known: true, value: launches } : { known: false, message: 'no connection' },
+  };
+}
+
+function plan(what: Given): SchedulePlan {
+  const observed = given(what);
+  const result = planSchedule(observed, 'ooni');
+  const conditions = merge(observed.object.status?.conditions, wanted(result.verdict, result.own), 2, NOW);
+  expect(lint({ observedGeneration: 2, conditions })).toEqual([]);
+  return result;
+}
+const does = (result: SchedulePlan) => result.actions.map(action => action.do);
+
+describe('plan', () => {
+  test('the finalizer comes before any effect', () => {
+    expect(does(plan({ metadata: { finalizers: [] } }))).toEqual(['addFinalizer']);
+  });
+
+  test('an absent schedule is created with the whole intent', () => {
+    const result = plan({
+      spec: { probeCC: ['us'], testNames: ['web_connectivity'], overlap: 'Skip', granularity: 'Hour' },
+    });
+    expect(result.actions).toMatchObject([
+      {
+        do: 'create',
+        pause: { paused: false },
+        request: {
+          id: 'ooni/schedule/data/daily',
+          launchID: 'ooni/launch/data/daily',
+          ownerUID: 'uid-1',
+          cron: '0 2 * * *',
+          timeZone: 'Etc/UTC',
+          overlap: 'Skip',
+          catchUpWindow: 86_400,
+          input: {
+            installation: 'ooni',
+            granularity: 'Hour',
+            filterID: 'us-webconnectivity',
+            stages: ['Observations', 'Analysis'],
+          },
+        },
+      },
+    ]);
+    expect(result.verdict).toMatchObject({ kind: 'working', reason: 'Starting' });
+  });
+
+  test('a suspended one is created paused', () => {
+    expect(plan({ spec: { suspend: true } }).actions).toMatchObject([
+      { do: 'create', pause: { paused: true, note: OUR_NOTE } },
+    ]);
+  });
+
+  test('what is in force is left alone', () => {
+    const result = plan({ schedule: 'inForce' });
+    expect(result.actions).toEqual([]);
+    expect(result.verdict).toMatchObject({ kind: 'ready', reason: 'Scheduled' });
+  });
+
+  test('another hash is an update that carries the paused state of before', () => {
+    const byHand = plan({ schedule: { hash: 'other', paused: true, note: 'maintenance' } });
+    expect(byHand.actions).toMatchObject([{ do: 'update', pause: { paused: true, note: 'maintenance' } }]);
+    expect(plan({ schedule: { hash: 'other' } }).actions).toMatchObject([{ do: 'update', pause: { paused: false } }]);
+  });
+
+  test.each([
+    ['suspend pauses', { suspend: true }, {}, { paused: true, note: OUR_NOTE }],
+    [
+      'suspend takes over a pause by hand',
+      { suspend: true },
+      { paused: true, note: 'mine' },
+      { paused: true, note: OUR_NOTE },
+    ],
+    ['suspend back unpauses our own pause', {}, { paused: true, note: OUR_NOTE }, { paused: false, note: '' }],
+  ])('%s', (_, spec, schedule, pause) => {
+    expect(plan({ spec, schedule }).actions).toMatchObject([{ do: 'update', pause }]);
+  });
+
+  test('a pause by hand is reported and left', () => {
+    const result = plan({ schedule: { paused: true, note: 'maintenance' } });
+    expect(result.actions).toEqual([]);
+    expect(result.verdict).toMatchObject({ kind: 'stalled', reason: 'PausedInTemporal' });
+    expect(result.verdict.message).toContain('maintenance');
+  });
+
+  test('suspended is ready: it is what was asked for', () => {
+    const result = plan({ spec: { suspend: true }, schedule: { paused: true, note: OUR_NOTE } });
+    expect(result).toMatchObject({ actions: [], verdict: { kind: 'ready', reason: 'Suspended' } });
+  });
+
+  test('a note left by hand on a running schedule is no drift', () => {
+    expect(plan({ schedule: { note: 'looked at on Monday' } }).actions).toEqual([]);
+  });
+
+  test("somebody else's schedule is refused, and adopted when asked to", () => {
+    for (const ownerUID of [undefined, 'uid-2']) {
+      const refused = plan({ schedule: { ownerUID } });
+      expect(refused.actions).toEqual([]);
+      expect(refused.verdict).toMatchObject({ kind: 'stalled', reason: 'AdoptionRefused' });
+      expect(refused.verdict.message).toContain('pipeline.ooni.org/adopt: "true"');
+      const metadata = { annotations: { 'pipeline.ooni.org/adopt': 'true' } };
+      expect(does(plan({ metadata, schedule: { ownerUID } }))).toEqual(['update']);
+    }
+  });
+
+  test('a spec that cannot work changes nothing', () => {
+    const result = plan({ spec: { schedule: '0 25 * * *' }, schedule: {} });
+    expect(result).toMatchObject({ actions: [], verdict: { kind: 'stalled', reason: 'InvalidSpec' } });
+  });
+
+  test('with Temporal away nothing is declared', () => {
+    expect(plan({ schedule: 'away' })).toMatchObject({
+      actions: [],
+      verdict: { kind: 'unknown', reason: 'TemporalUnavailable' },
+    });
+  });
+
+  test('the order of what was written does not matter to the hash, its meaning does', () => {
+    const hash = (spec: Partial<PipelineScheduleSpecInput>) => {
+      const [action] = plan({ spec }).actions;
+      return action?.do === 'create' ? action.request.hash : undefined;
+    };
+    expect(hash({ probeCC: ['it', 'US'], testNames: ['web_connectivity'] })).toBe(
+      hash({ testNames: ['webconnectivity'], probeCC: ['US', 'IT', 'IT'] }),
+    );
+    expect(hash({ catchUpWindow: '1h' })).toBe(hash({ catchUpWindow: '60m' }));
+    expect(hash({ probeCC: ['IT'] })).not.toBe(hash({}));
+    expect(hash({ suspend: true })).toBe(hash({}));
+  });
+});
+
+describe('deletion', () => {
+  const metadata = { deletionTimestamp: 'x' };
+  test.each([
+    ['the schedule goes first', 'inForce', ['deleteSchedule', 'removeFinalizer']],
+    ['one that is gone already', 'absent', ['removeFinalizer']],
+    ["somebody else's stays", { ownerUID: 'uid-2' }, ['removeFinalizer']],
+    ['nothing is let go while Temporal is away', 'away', []],
+  ] as const)('%s', (_, schedule, expected) => {
+    expect(does(plan({ metadata, schedule }))).toEqual(expected);
+  });
+
+  test('while Temporal is away the message names the way out', () => {
+    expect(plan({ metadata, schedule: 'away' }).verdict.message).toContain('pipeline.ooni.org/abandon: "true"');
+    const abandoned = { ...metadata, annotations: { 'pipeline.ooni.org/abandon': 'true' } };
+    expect(does(plan({ metadata: abandoned, schedule: 'away' }))).toEqual(['removeFinalizer']);
+  });
+});
+
+describe('status', () => {
+  const launch = (date: string, state: Launch['state']): Launch => ({
+    workflowID: `ooni/launch/data/daily-${date}T02:00:00Z`,
+    scheduleID: 'ooni/schedule/data/daily',
+    state,
+    startedAt: day(date),
+  });
+  const statusOf = (what: Given) => scheduleStatus(given(what), 'ooni', { url: 'http://ui', namespace: 'default' });
+
+  test('a firing handles the day before', () => {
+    const status = statusOf({ schedule: 'inForce', launches: [] });
+    expect(status.nextBuckets).toEqual([
+      { bucket: '2026-05-06', at: '2026-05-07T02:00:00Z' },
+      { bucket: '2026-05-07', at: '2026-05-08T02:00:00Z' },
+      { bucket: '2026-05-08', at: '2026-05-09T02:00:00Z' },
+    ]);
+    expect(status.links).toEqual({ schedule: 'http://ui/namespaces/default/schedules/ooni%2Fschedule%2Fdata%2Fdaily' });
+  });
+
+  test('last run, last success and lag come from the launches', () => {
+    const status = statusOf({
+      schedule: { recent: [{ at: day('2026-05-06'), workflowID: 'x' }] },
+      launches: [launch('2026-05-06', 'Running'), launch('2026-05-05', 'Failed'), launch('2026-05-03', 'Succeeded')],
+    });
+    expect(status).toMatchObject({
+      active: 1,
+      lastRun: { bucket: '2026-05-05', state: 'Running', at: '2026-05-06T02:00:00Z' },
+      lastSuccessfulBucket: '2026-05-02',
+      lag: 3,
+    });
+  });
+
+  test('a success beyond retention is remembered', () => {
+    const before = { lastSuccessfulBucket: '2026-05-04' };
+    expect(statusOf({ status: before, schedule: 'inForce', launches: [] }).lastSuccessfulBucket).toBe('2026-05-04');
+    expect(statusOf({ status: before, schedule: 'away' }).lastSuccessfulBucket).toBe('2026-05-04');
+  });
+
+  test('a paused schedule has no next bucket, an unknown lag is left out', () => {
+    const status = statusOf({ schedule: { paused: true }, launches: [] });
+    expect(status.nextBuckets).toEqual([]);
+    expect(status.lag).toBeUndefined();
+  });
+});

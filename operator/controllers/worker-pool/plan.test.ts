@@ -1,0 +1,373 @@
+import { describe, expect, test } from 'vitest';
+import { WORKER_POOL, type WorkerPool, type WorkerPoolSpecInput } from '../../../crds/worker-pool.ts';
+import type { Deployment } from '../../kube/builtin.ts';
+import type { Load, WorkerLoad } from '../../temporal/load.ts';
+import { lint, merge, wanted } from '../conditions.ts';
+import { specOf } from '../reconcile.ts';
+import { APPLIED, desiredDeployment, podSelector } from './deployment.ts';
+import { type ObservedPool, type PoolAction, type PoolPlan, type PoolPod, planPool } from './plan.ts';
+import type { Memory } from './scaling.ts';
+import { poolStatus } from './status.ts';
+
+const NOW = Date.parse('2026-05-06T07:08:09Z');
+const SETTINGS = { worker_image: 'registry/ooni:1', worker_config_map: 'ooni-settings', worker_secret: 'ooni-secret' };
+const AUTO: WorkerPoolSpecInput = { autoscaling: { maxReplicas: 10 }, tasks: ['Activities'] };
+
+interface Given {
+  readonly spec?: WorkerPoolSpecInput;
+  readonly metadata?: object;
+  /** 'inForce': as the operator would apply it with `replicas`, all ready. */
+  readonly deployment?: 'inForce' | 'absent' | Deployment;
+  readonly replicas?: number;
+  readonly load?: 'away' | Partial<Load>;
+  readonly pods?: readonly PoolPod[];
+  readonly memory?: Memory;
+}
+
+function pool(spec: object, metadata: object = {}): WorkerPool {
+  return {
+    apiVersion: 'pipeline.ooni.org/v1alpha1',
+    kind: 'WorkerPool',
+    metadata: { name: 'main', namespace: 'data', uid: 'uid-1', generation: 1, ...metadata },
+    spec,
+  } as WorkerPool;
+}
+
+function deploymentOf(object: WorkerPool, replicas: number): Deployment {
+  const spec = specOf(WORKER_POOL, object);
+  if (spec instanceof Error) throw spec;
+  const made = desiredDeployment(object, spec, replicas, SETTINGS);
+  return {
+    ...made,
+    metadata: { ...made.metadata, generation: 4 },
+    status: { observedGeneration: 4, replicas, readyReplicas: replicas, updatedReplicas: replicas },
+  };
+}
+
+function given(what: Given): ObservedPool {
+  const {
+    spec = { replicas: 2 },
+    metadata,
+    deployment = 'inForce',
+    replicas = spec.replicas ?? 2,
+    load = {},
+    pods = [],
+    memory,
+  } = what;
+  const object = pool(spec, metadata);
+  return {
+    object,
+    spec: specOf(WORKER_POOL, object),
+    deployment:
+      deployment === 'absent' ? undefined : deployment === 'inForce' ? deploymentOf(object, replicas) : deployment,
+    pods,
+    load:
+      load === 'away'
+        ? { known: false, message: 'no connection' }
+        : { known: true, value: { at: NOW, queues: [], workers: [], ...load } },
+    memory,
+  };
+}
+
+function plan(what: Given): PoolPlan {
+  const observed = given(what);
+  const result = planPool(observed, SETTINGS, NOW);
+  const conditions = merge(undefined, wanted(result.verdict, result.own), 1, NOW);
+  expect(lint({ observedGeneration: 1, conditions })).toEqual([]);
+  return result;
+}
+const applied = (result: PoolPlan): Deployment => {
+  const action = result.actions.find((one): one is Extract<PoolAction, { do: 'apply' }> => one.do === 'apply');
+  if (!action) throw new Error('nothing is applied');
+  return action.deployment;
+};
+const activities = (backlog: number) => ({
+  queue: 'oonipipeline-activities',
+  tasks: 'Activities' as const,
+  backlog,
+  backlogAge: 0,
+  addRate: 0,
+  dispatchRate: 0,
+});
+const worker = (identity: string, usedSlots: number, over: Partial<WorkerLoad> = {}): WorkerLoad => ({
+  identity,
+  queue: 'oonipipeline-activities',
+  tasks: 'Activities',
+  usedSlots,
+  at: NOW - 5_000,
+  ...over,
+});
+const pod = (name: string, over: Partial<PoolPod> = {}): PoolPod => ({
+  name,
+  ready: true,
+  since: NOW - 600_000,
+  ...over,
+});
+
+describe('a pool of fixed size', () => {
+  test('an absent Deployment is applied without force', () => {
+    const result = plan({ deployment: 'absent' });
+    expect(result.actions).toMatchObject([{ do: 'apply', force: false }]);
+    expect(result.verdict).toMatchObject({ kind: 'working', reason: 'RollingOut' });
+  });
+
+  test('what is in force is left alone', () => {
+    expect(plan({})).toMatchObject({ actions: [], desired: 2, verdict: { kind: 'ready', reason: 'Available' } });
+  });
+
+  test('replicas are followed, up and down', () => {
+    expect(applied(plan({ spec: { replicas: 5 }, replicas: 2 })).spec?.replicas).toBe(5);
+    expect(applied(plan({ spec: { replicas: 0 }, replicas: 2 })).spec?.replicas).toBe(0);
+  });
+
+  test('drift is repaired, what others added stays', () => {
+    const object = pool({ replicas: 2 });
+    const live = structuredClone(deploymentOf(object, 2)) as Deployment;
+    const template = live.spec?.template as NonNullable<Deployment['spec']>['template'];
+    template.metadata = { ...template.metadata, annotations: { 'kubectl.kubernetes.io/restartedAt': 'now' } };
+    expect(plan({ deployment: live }).actions).toEqual([]);
+    const container = template.spec?.containers[0];
+    if (!container) throw new Error('no container');
+    container.image = 'other';
+    const repair = plan({ deployment: live });
+    expect(repair.actions).toMatchObject([{ do: 'apply', force: true }]);
+    expect(JSON.stringify(applied(repair))).not.toContain('restartedAt');
+  });
+
+  test('a field taken out of the template is seen by the hash', () => {
+    const before = deploymentOf(pool({ replicas: 2, template: { spec: { priorityClassName: 'high' } } }), 2);
+    expect(plan({ deployment: before }).actions).toHaveLength(1);
+  });
+
+  test('the load does not matter, and Temporal may be away', () => {
+    expect(plan({ load: 'away' })).toMatchObject({ actions: [], verdict: { reason: 'Available' }, own: [] });
+  });
+});
+
+describe('the pod', () => {
+  const spec = (over: object = {}) => {
+    const template = applied(
+      plan({ deployment: 'absent', spec: { replicas: 1, drainTimeout: '5m', slots: 3, ...over } }),
+    ).spec?.template;
+    return template as NonNullable<typeof template>;
+  };
+
+  test('is restricted, probed, told its slots, and ended after its drain', () => {
+    const { spec: pod, metadata } = spec();
+    expect(metadata?.labels).toMatchObject({ 'pipeline.ooni.org/pool': 'main' });
+    expect(pod).toMatchObject({
+      terminationGracePeriodSeconds: 330,
+      automountServiceAccountToken: false,
+      securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+    });
+    expect(pod?.containers[0]).toMatchObject({
+      name: 'worker',
+      image: 'registry/ooni:1',
+      args: ['worker/main.ts'],
+      envFrom: [{ configMapRef: { name: 'ooni-settings' } }, { secretRef: { name: 'ooni-secret' } }],
+      securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+    });
+    const env = Object.fromEntries((pod?.containers[0]?.env ?? []).map(({ name, value }) => [name, value]));
+    expect(env).toMatchObject({
+      WORKER_TASKS: 'Workflows,Activities',
+      WORKER_SLOTS: '3',
+      WORKER_DRAIN_TIMEOUT: '300',
+      WORKER_HEALTH_ADDRESS: '$(POD_IP):8080',
+    });
+    const names = Object.keys(env);
+    expect(names.indexOf('POD_IP')).toBeLessThan(names.indexOf('WORKER_HEALTH_ADDRESS'));
+  });
+
+  test('takes the template, but not what would break the pool', () => {
+    const { spec: pod, metadata } = spec({
+      template: {
+        metadata: { labels: { team: 'x', 'pipeline.ooni.org/pool': 'other' } },
+        spec: {
+          containers: [
+            {
+              name: 'worker',
+              image: 'mine',
+              env: [
+                { name: 'WORKER_SLOTS', value: '99' },
+                { name: 'LOG_LEVEL', value: 'debug' },
+              ],
+            },
+          ],
+        },
+      },
+    });
+    expect(metadata?.labels).toMatchObject({ team: 'x', 'pipeline.ooni.org/pool': 'main' });
+    expect(pod?.containers[0]?.image).toBe('mine');
+    const env = Object.fromEntries((pod?.containers[0]?.env ?? []).map(({ name, value }) => [name, value]));
+    expect(env).toMatchObject({ WORKER_SLOTS: '3', LOG_LEVEL: 'debug' });
+  });
+
+  test('the selector of the scale subresource selects exactly its labels', () => {
+    const labels = spec().metadata?.labels ?? {};
+    for (const term of podSelector('main').split(',')) {
+      const [key, value] = term.split('=') as [string, string];
+      expect(labels[key]).toBe(value);
+    }
+  });
+});
+
+describe('what is not ours', () => {
+  const foreign = (ownerReferences?: object[]): Deployment => {
+    const made = deploymentOf(pool({ replicas: 2 }), 2);
+    return { ...made, metadata: { ...made.metadata, ownerReferences } } as Deployment;
+  };
+
+  test('a Deployment without owner is refused, and adopted when asked to', () => {
+    const refused = plan({ deployment: foreign() });
+    expect(refused).toMatchObject({ actions: [], verdict: { kind: 'stalled', reason: 'AdoptionRefused' } });
+    expect(refused.verdict.message).toContain('pipeline.ooni.org/adopt: "true"');
+    const metadata = { annotations: { 'pipeline.ooni.org/adopt': 'true' } };
+    expect(plan({ deployment: foreign(), metadata }).actions).toMatchObject([{ do: 'apply', force: true }]);
+  });
+
+  test("another controller's is refused even with the annotation", () => {
+    const owner = { apiVersion: 'apps.example/v1', kind: 'App', name: 'app', uid: 'uid-9', controller: true };
+    const metadata = { annotations: { 'pipeline.ooni.org/adopt': 'true' } };
+    expect(plan({ deployment: foreign([owner]), metadata }).verdict.reason).toBe('AdoptionRefused');
+  });
+
+  test('that of a former pool of the same name is waited for', () => {
+    const owner = {
+      apiVersion: 'pipeline.ooni.org/v1alpha1',
+      kind: 'WorkerPool',
+      name: 'main',
+      uid: 'uid-0',
+      controller: true,
+    };
+    expect(plan({ deployment: foreign([owner]) })).toMatchObject({ actions: [], verdict: { kind: 'working' } });
+  });
+});
+
+describe('autoscaling', () => {
+  test('follows the load and shows how', () => {
+    const result = plan({ spec: AUTO, replicas: 1, load: { queues: [activities(8)] } });
+    expect(result.desired).toBe(5);
+    expect(result.decision).toMatchObject({ needed: 5, desired: 5 });
+    expect(result.own).toMatchObject([{ type: 'ScalingActive', status: 'True', reason: 'FollowingLoad' }]);
+    expect(applied(result).spec?.replicas).toBe(5);
+  });
+
+  test('with Temporal away the replicas are held', () => {
+    const result = plan({ spec: AUTO, replicas: 7, load: 'away' });
+    expect(result).toMatchObject({ actions: [], desired: 7 });
+    expect(result.own).toMatchObject([{ status: 'Unknown', reason: 'TemporalUnavailable' }]);
+  });
+
+  test.each([
+    ['silent', []],
+    ['stale', [worker('main-1', 0, { at: NOW - 200_000 })]],
+  ])('a pod whose worker is %s is not taken for idle', (_, workers) => {
+    const result = plan({ spec: AUTO, replicas: 1, load: { queues: [activities(0)], workers }, pods: [pod('main-1')] });
+    expect(result.desired).toBe(1);
+    expect(result.own).toMatchObject([{ status: 'Unknown', reason: 'SignalMissing' }]);
+  });
+
+  test('a pod that has just started is not expected to have reported', () => {
+    const pods = [pod('main-1', { since: NOW - 10_000 })];
+    expect(plan({ spec: AUTO, replicas: 1, load: { queues: [activities(8)] }, pods }).desired).toBe(5);
+  });
+
+  test('workers of other pools do not count as ours', () => {
+    const load = { queues: [activities(0)], workers: [worker('main-1', 2), worker('other-1', 20)] };
+    const result = plan({ spec: AUTO, replicas: 1, load, pods: [pod('main-1')] });
+    expect(result.decision).toMatchObject({ occupied: 1 });
+  });
+
+  test('before shrinking, idle pods get the lowest deletion cost', () => {
+    const memory: Memory = { recommendations: [], changes: [], activeAt: NOW - 3_600_000 };
+    const result = plan({
+      spec: AUTO,
+      replicas: 3,
+      memory,
+      load: { queues: [activities(0)], workers: [worker('main-1', 2), worker('main-2', 0), worker('main-3', 1)] },
+      pods: [pod('main-1'), pod('main-2'), pod('main-3', { cost: '1' })],
+    });
+    expect(result.desired).toBeLessThan(3);
+    expect(result.actions.map(action => (action.do === 'cost' ? [action.pod, action.cost] : action.do))).toEqual([
+      ['main-1', '2'],
+      ['main-2', '-1'],
+      'apply',
+    ]);
+  });
+});
+
+describe('rollout', () => {
+  const withStatus = (status: object) => ({ ...deploymentOf(pool({ replicas: 2 }), 2), status }) as Deployment;
+  test.each([
+    [
+      'not yet seen by Kubernetes',
+      { observedGeneration: 3, replicas: 2, readyReplicas: 2, updatedReplicas: 2 },
+      'RollingOut',
+    ],
+    ['old pods are left', { observedGeneration: 4, replicas: 3, readyReplicas: 2, updatedReplicas: 2 }, 'RollingOut'],
+    ['pods are not ready', { observedGeneration: 4, replicas: 2, readyReplicas: 1, updatedReplicas: 2 }, 'RollingOut'],
+    [
+      'pods do not become ready',
+      {
+        observedGeneration: 4,
+        replicas: 2,
+        readyReplicas: 1,
+        updatedReplicas: 2,
+        conditions: [{ type: 'Progressing', status: 'False' }],
+      },
+      'RolloutStuck',
+    ],
+    ['all there', { observedGeneration: 4, replicas: 2, readyReplicas: 2, updatedReplicas: 2 }, 'Available'],
+  ])('%s', (_, status, reason) => {
+    expect(plan({ deployment: withStatus(status) }).verdict.reason).toBe(reason);
+  });
+
+  test('pods that are refused are named', () => {
+    const conditions = [{ type: 'ReplicaFailure', status: 'True', message: 'exceeded quota' }];
+    expect(plan({ deployment: withStatus({ observedGeneration: 4, conditions }) }).verdict.message).toContain(
+      'exceeded quota',
+    );
+  });
+});
+
+test('deleted and invalid pools do nothing', () => {
+  expect(plan({ metadata: { deletionTimestamp: 'x' } })).toMatchObject({
+    actions: [],
+    verdict: { reason: 'Deleting' },
+  });
+  expect(plan({ spec: {}, deployment: 'absent' })).toMatchObject({
+    actions: [],
+    verdict: { kind: 'stalled', reason: 'InvalidSpec' },
+  });
+});
+
+describe('status', () => {
+  const statusOf = (what: Given) => {
+    const observed = given(what);
+    return poolStatus(observed, planPool(observed, SETTINGS, NOW), { url: '', namespace: 'default' }, NOW);
+  };
+
+  test('an unknown load is left out, not zero', () => {
+    const status = statusOf({ load: 'away' });
+    expect(status).toMatchObject({ replicas: 2, readyReplicas: 2, desiredReplicas: 2, selector: podSelector('main') });
+    expect(status.backlog).toBeUndefined();
+    expect(status.queues).toBeUndefined();
+  });
+
+  test('the backlog is that of the pool’s own queues', () => {
+    const workflows = { ...activities(3), queue: 'oonipipeline-workflows', tasks: 'Workflows' as const };
+    const status = statusOf({
+      spec: { replicas: 2, tasks: ['Activities'] },
+      load: { queues: [activities(8), workflows] },
+    });
+    expect(status.backlog).toBe(8);
+    expect(status.queues).toMatchObject([{ name: 'oonipipeline-activities', backlog: 8, usedSlots: 0 }]);
+  });
+});
+
+test('the hash does not depend on the replicas', () => {
+  const object = pool({ replicas: 2 });
+  expect(deploymentOf(object, 1).metadata.annotations?.[APPLIED]).toBe(
+    deploymentOf(object, 9).metadata.annotations?.[APPLIED],
+  );
+});

@@ -1,0 +1,182 @@
+import { describe, expect, test } from 'vitest';
+import {
+  decide,
+  freshMemory,
+  limited,
+  type Memory,
+  neededPods,
+  type QueueSignal,
+  type Scaling,
+  stabilized,
+  tolerated,
+} from './scaling.ts';
+
+const SCALING: Scaling = {
+  minReplicas: 0,
+  maxReplicas: 20,
+  utilization: 0.8,
+  drainWithin: 600,
+  cooldown: 300,
+  scaleUp: { stabilization: 0, podsPerMinute: 10 },
+  scaleDown: { stabilization: 300, podsPerMinute: 4 },
+};
+const queue = (over: Partial<QueueSignal> = {}): QueueSignal => ({
+  tasks: 'Activities',
+  backlog: 0,
+  addRate: 0,
+  dispatchRate: 0,
+  ownSlots: 0,
+  allSlots: over.ownSlots ?? 0,
+  slotsPerPod: 2,
+  ...over,
+});
+const T = 1_000_000_000;
+const minutes = (n: number) => T + n * 60_000;
+
+describe('need', () => {
+  test('without rates: what would run if all that waits ran at once, at the wanted utilisation', () => {
+    // (14 + 2) / (2 * 0.8)
+    expect(neededPods(queue({ backlog: 14, ownSlots: 2 }), SCALING)).toBeCloseTo(10);
+  });
+
+  test('with rates: new tasks as they come, and the backlog within drainWithin', () => {
+    // 4 slots dispatch 8 tasks/s, so a slot does 2/s and a pod of 2 slots at 0.8 does 3.2/s: 8/3.2 + 1920/(3.2*600)
+    const signal = queue({ backlog: 1920, addRate: 8, dispatchRate: 8, ownSlots: 4 });
+    expect(neededPods(signal, SCALING)).toBeCloseTo(2.5 + 1);
+  });
+
+  test('a few long tasks say nothing about rates', () => {
+    const signal = queue({ backlog: 4, addRate: 0.1, dispatchRate: 0.1, ownSlots: 4 });
+    expect(neededPods(signal, SCALING)).toBeCloseTo(5);
+  });
+
+  test('of a queue that other pools serve too, a pool takes its share of what is new', () => {
+    const alone = neededPods(queue({ addRate: 8, dispatchRate: 8, ownSlots: 4 }), SCALING);
+    const shared = neededPods(queue({ addRate: 8, dispatchRate: 8, ownSlots: 4, allSlots: 8 }), SCALING);
+    // the same slots for half of the work: each task takes twice as long, half as many come
+    expect(shared).toBeCloseTo(alone);
+  });
+});
+
+describe('steps', () => {
+  test('tolerance holds within a tenth', () => {
+    expect(tolerated(10, 10.9)).toBe(10);
+    expect(tolerated(10, 9.1)).toBe(10);
+    expect(tolerated(10, 11.2)).toBe(12);
+    expect(tolerated(10, 8.2)).toBe(9);
+    expect(tolerated(0, 0.1)).toBe(1);
+  });
+
+  test('down goes the greatest wish of the window, up the least', () => {
+    const memory: Memory = {
+      recommendations: [
+        { at: minutes(0), replicas: 9 },
+        { at: minutes(3), replicas: 2 },
+        { at: minutes(6), replicas: 1 },
+      ],
+      changes: [],
+      activeAt: T,
+    };
+    expect(stabilized(memory, SCALING, 10, minutes(4))).toBe(9);
+    expect(stabilized(memory, SCALING, 10, minutes(6))).toBe(2);
+    const up = { ...SCALING, scaleUp: { stabilization: 600, podsPerMinute: 10 } };
+    const rising: Memory = {
+      recommendations: [
+        { at: minutes(0), replicas: 4 },
+        { at: minutes(1), replicas: 12 },
+      ],
+      changes: [],
+      activeAt: T,
+    };
+    expect(stabilized(rising, up, 3, minutes(1))).toBe(4);
+    expect(stabilized(rising, up, 5, minutes(1))).toBe(5);
+  });
+
+  test('the changes of the last minute count against the limit', () => {
+    const memory: Memory = {
+      recommendations: [],
+      changes: [
+        { at: minutes(0), delta: 7 },
+        { at: minutes(0), delta: -3 },
+      ],
+      activeAt: T,
+    };
+    expect(limited(memory, SCALING, 10, 20, minutes(0.5))).toBe(13);
+    expect(limited(memory, SCALING, 10, 0, minutes(0.5))).toBe(9);
+    expect(limited(memory, SCALING, 10, 20, minutes(1.1))).toBe(20);
+  });
+});
+
+describe('decision', () => {
+  const run = (queues: QueueSignal[], current: number, memory = freshMemory(current, T), now = T, scaling = SCALING) =>
+    decide(queues, scaling, current, memory, now);
+
+  test('the hungriest queue decides, every step is told', () => {
+    const { decision } = run([queue({ backlog: 8 }), queue({ tasks: 'Workflows', backlog: 40, slotsPerPod: 40 })], 1);
+    expect(decision).toMatchObject({
+      current: 1,
+      needed: 5,
+      tolerated: 5,
+      stabilized: 5,
+      limited: 5,
+      desired: 5,
+      reason: 'Needed',
+    });
+    expect(decision.message).toContain('Activities: 8 waiting, 0 slots busy');
+  });
+
+  test.each([
+    ['the rate limit', [queue({ backlog: 100 })], 1, { desired: 11, reason: 'RateLimit' }],
+    ['the upper bound', [queue({ backlog: 100 })], 15, { desired: 20, reason: 'MaxReplicas' }],
+    ['busy slots', [queue({ ownSlots: 20, dispatchRate: 100, addRate: 1 })], 10, { occupied: 10, desired: 10 }],
+    ['the tolerance', [queue({ backlog: 17 })], 10, { needed: 11, tolerated: 10, desired: 10, reason: 'Tolerance' }],
+    [
+      'more than the tolerance',
+      [queue({ backlog: 17, ownSlots: 1 })],
+      10,
+      { needed: 12, desired: 12, reason: 'Needed' },
+    ],
+  ] as const)('%s', (_, queues, current, expected) => {
+    expect(run([...queues], current).decision).toMatchObject(expected);
+  });
+
+  test('a new leader does not shrink at once', () => {
+    const first = run([queue()], 5);
+    expect(first.decision).toMatchObject({ desired: 5, reason: 'Stabilization' });
+    const later = run([queue()], 5, first.memory, minutes(6));
+    expect(later.decision).toMatchObject({ desired: 1, reason: 'RateLimit' });
+  });
+
+  test('to zero only after the cooldown without backlog, new tasks and busy slots', () => {
+    let memory = freshMemory(1, T);
+    let current = 1;
+    const desired: number[] = [];
+    for (const [minute, signal] of [
+      [1, queue({ addRate: 0.1 })],
+      [4, queue()],
+      [5, queue()],
+      [6, queue()],
+      [6.1, queue()],
+    ] as const) {
+      const result = run([signal], current, memory, minutes(minute), {
+        ...SCALING,
+        scaleDown: { stabilization: 0, podsPerMinute: 4 },
+      });
+      memory = result.memory;
+      current = result.decision.desired;
+      desired.push(current);
+    }
+    expect(desired).toEqual([1, 1, 1, 0, 0]);
+  });
+
+  test('from zero as soon as something waits', () => {
+    expect(run([queue({ backlog: 1 })], 0).decision).toMatchObject({ desired: 1, reason: 'Needed' });
+  });
+
+  test('memory does not grow', () => {
+    let memory = freshMemory(1, T);
+    for (let i = 0; i < 1000; i++) memory = run([queue({ backlog: i % 7 })], 3, memory, T + i * 10_000).memory;
+    expect(memory.recommendations.length).toBeLessThanOrEqual(32);
+    expect(memory.changes.length).toBeLessThanOrEqual(7);
+  });
+});
