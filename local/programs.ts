@@ -15,6 +15,7 @@ import {
   RELEASES,
   SITES,
   TEMPORAL_VERSION,
+  VERSITYGW_VERSION,
 } from './programs/releases.ts';
 import { Terminal } from './terminal.ts';
 
@@ -43,7 +44,8 @@ export function programVariable(name: ProgramName): string {
 
 /** The folder obtained programs of a kind lie in, below XDG_CACHE_HOME/ooni-pipeline or ~/.cache/ooni-pipeline. */
 export function cacheFolder(name: ProgramName, env: NodeJS.ProcessEnv = process.env): string {
-  const folder = name === 'temporal' ? `temporal-${TEMPORAL_VERSION}` : `kubernetes-${KUBERNETES_VERSION}`;
+  const versions: Partial<Record<ProgramName, string>> = { temporal: TEMPORAL_VERSION, versitygw: VERSITYGW_VERSION };
+  const folder = versions[name] ? `${name}-${versions[name]}` : `kubernetes-${KUBERNETES_VERSION}`;
   return join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), '.cache'), 'ooni-pipeline', folder);
 }
 

@@ -2,6 +2,7 @@ export const KUBERNETES_VERSION = '1.33.4';
 /** The etcd that Kubernetes 1.33 is released with. */
 export const ETCD_VERSION = '3.5.21';
 export const TEMPORAL_VERSION = '1.8.2';
+export const VERSITYGW_VERSION = '1.8.0';
 
 export type Architecture = 'amd64' | 'arm64';
 
@@ -60,9 +61,20 @@ export const RELEASES = {
       checksums: `${folder}/checksums.txt`,
     };
   },
+  versitygw: (arch: Architecture): Release => {
+    const folder = `/versity/versitygw/releases/download/v${VERSITYGW_VERSION}`;
+    const name = `versitygw_v${VERSITYGW_VERSION}_Linux_${arch === 'amd64' ? 'x86_64' : arch}`;
+    return {
+      site: 'github',
+      path: `${folder}/${name}.tar.gz`,
+      member: `${name}/versitygw`,
+      checksums: `${folder}/checksums.txt`,
+    };
+  },
 };
 export type ProgramName = keyof typeof RELEASES;
-export const PROGRAM_NAMES = Object.keys(RELEASES) as ProgramName[];
+/** What `npm start` runs; the S3 server serves the tests alone. */
+export const PROGRAM_NAMES = (Object.keys(RELEASES) as ProgramName[]).filter(name => name !== 'versitygw');
 
 function kubernetes(name: string): (arch: Architecture) => Release {
   return arch => {
@@ -93,6 +105,14 @@ export const MODULES = {
     provides: ['temporal'],
     flags: [`github.com/temporalio/cli/internal/temporalcli.Version=${TEMPORAL_VERSION}`],
     minutes: 3,
+  },
+  versitygw: {
+    folder: 'versitygw',
+    package: 'github.com/versity/versitygw/cmd/versitygw',
+    program: 'versitygw',
+    provides: ['versitygw'],
+    flags: [`main.Version=${VERSITYGW_VERSION}`],
+    minutes: 2,
   },
 } as const satisfies Record<string, Module>;
 

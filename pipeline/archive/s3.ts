@@ -96,10 +96,12 @@ export class S3Archive implements Archive {
         for await (const chunk of heard(body, signal)) {
           offset += chunk.length;
           failures = 0;
+          if (offset > object.size) throw changed(object);
           yield chunk;
         }
       } catch (error) {
         signal?.throwIfAborted();
+        if (error instanceof ArchiveError) throw error;
         broken = error;
       } finally {
         body.destroy();
@@ -135,10 +137,13 @@ export class S3Archive implements Archive {
       this.#client.send(new GetObjectCommand(input), { abortSignal: signal }),
     );
     const body = answer.Body as Readable;
-    // A server that knows no If-Match, or no Range, shows itself here.
-    if (offset + (answer.ContentLength ?? 0) !== object.size || (object.etag && answer.ETag !== object.etag)) {
+    // A server that knows no If-Match, or no Range, shows itself here. One behind a proxy may not tell the length.
+    const isSame = !object.etag || answer.ETag === object.etag;
+    const isHere = offset === 0 || answer.ContentRange?.startsWith(`bytes ${offset}-`) === true;
+    const isWhole = answer.ContentLength === undefined || offset + answer.ContentLength === object.size;
+    if (!(isSame && isHere && isWhole)) {
       body.destroy();
-      throw new ObjectChangedError(`${object.key} changed since it was listed; list the bucket again`);
+      throw changed(object);
     }
     return body;
   }
@@ -171,6 +176,10 @@ export class S3Archive implements Archive {
       throw error instanceof ArchiveError ? error : toArchiveError(error, this.url, key);
     }
   }
+}
+
+function changed(object: ArchiveObject): ObjectChangedError {
+  return new ObjectChangedError(`${object.key} changed since it was listed; list the bucket again`);
 }
 
 /** The chunks of a body; throws when none comes for too long, and the signal's reason when it is aborted. */

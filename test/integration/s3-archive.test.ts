@@ -1,0 +1,212 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  ArchiveMissingError,
+  ArchiveUnavailableError,
+  ObjectChangedError,
+  ObjectMissingError,
+} from '../../pipeline/archive/archive.ts';
+import { listBatch } from '../../pipeline/archive/batches.ts';
+import { listBucket } from '../../pipeline/archive/listing.ts';
+import { openArchive } from '../../pipeline/archive/open.ts';
+import { S3Archive, type S3Options } from '../../pipeline/archive/s3.ts';
+import { EVERYTHING } from '../../pipeline/filter.ts';
+import { loadSettings } from '../../pipeline/settings.ts';
+import { collect, readAll } from '../support/archive.ts';
+import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';
+import { S3_CREDENTIALS, S3_REGION, type S3Server, startS3 } from '../support/s3.ts';
+
+const KEY = 'raw/20210817/15/US/ndt/2021081715_US_ndt.n0.0.jsonl.gz';
+const BIG = 'raw/20210817/16/US/ndt/2021081716_US_ndt.n0.0.jsonl.gz';
+// Random text hardly compresses, so that the object has some megabytes on the wire.
+const LINES = Array.from({ length: 4000 }, (_, index) =>
+  JSON.stringify({ index, noise: randomBytes(1000).toString('base64') }),
+);
+const OBJECT = gzipSync(`${LINES.join('\n')}\n`);
+
+let dir: string;
+let server: S3Server;
+let proxy: FaultyProxy;
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 's3-'));
+  server = await startS3(dir);
+  await server.createBucket('public', 'public');
+  await server.createBucket('private', 'private');
+  for (const bucket of ['public', 'private']) {
+    await server.put(bucket, KEY, gzipSync('{"a":1}\n'));
+    await server.put(bucket, BIG, OBJECT);
+    await server.put(bucket, `mirror/${KEY}`, gzipSync('{"mirror":true}\n'));
+  }
+}, 900_000);
+afterAll(async () => {
+  await server?.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
+beforeEach(async () => {
+  proxy = await startFaultyProxy(server.port);
+});
+afterEach(() => proxy.close());
+
+function archive(options: Partial<S3Options> = {}): S3Archive {
+  return new S3Archive({ bucket: 'public', region: S3_REGION, endpoint: proxy.endpoint, pathStyle: true, ...options });
+}
+const keys = async (prefix: string, from: S3Archive) => (await collect(from.list(prefix))).map(object => object.key);
+const bigObject = async (from: S3Archive) => (await collect(from.list(BIG)))[0]!;
+const isGet = (url: string | undefined) => url?.includes('2021081716_US_ndt') && !url.includes('list-type');
+
+describe('S3 archive', () => {
+  it('reads a public bucket unsigned, and a private one signed', async () => {
+    expect(await keys('raw/', archive())).toEqual([KEY, BIG]);
+    expect(await keys('raw/', archive({ bucket: 'private', credentials: S3_CREDENTIALS }))).toEqual([KEY, BIG]);
+    for (const from of [archive(), archive({ bucket: 'private', credentials: S3_CREDENTIALS })]) {
+      const { documents, end } = await readAll(from, BIG, 1_000_000);
+      expect(documents.map(({ bytes }) => bytes.toString())).toEqual(LINES);
+      expect(end).toMatchObject({ documents: LINES.length, compressedBytes: OBJECT.length });
+    }
+  });
+
+  it('is opened by settings, under a prefix of its bucket', async () => {
+    const settings = loadSettings({
+      ARCHIVE_URL: 's3://public/mirror/',
+      ARCHIVE_ENDPOINT: server.endpoint,
+      ARCHIVE_PATH_STYLE: 'true',
+    });
+    const mirror = openArchive(settings);
+    const files = await collect(listBucket(mirror, '2021-08-17', EVERYTHING));
+    expect(files.map(file => file.key)).toEqual([KEY]);
+    expect((await readAll(mirror, KEY)).documents[0]!.bytes.toString()).toBe('{"mirror":true}');
+  });
+
+  it('says who may not read, which bucket is not there, and shows no secret', async () => {
+    const failed = (options: Partial<S3Options>) =>
+      keys('raw/', archive(options)).then(
+        () => expect.unreachable(),
+        (error: Error) => error,
+      );
+    const unsigned = await failed({ bucket: 'private' });
+    expect(unsigned).toBeInstanceOf(ArchiveMissingError);
+    expect(unsigned.message).toContain('archive_access_key_id');
+    const wrong = await failed({
+      bucket: 'private',
+      credentials: { accessKeyId: 'test-access', secretAccessKey: 'topsecret' },
+    });
+    expect(wrong).toBeInstanceOf(ArchiveMissingError);
+    expect(JSON.stringify(wrong) + wrong.message + wrong.stack).not.toContain('topsecret');
+    const missing = await failed({ bucket: 'nowhere', credentials: S3_CREDENTIALS });
+    expect(missing).toBeInstanceOf(ArchiveMissingError);
+    expect(missing.message).toContain('s3://nowhere');
+  });
+
+  it('lists page by page, in key order, and can be listed again by two keys', async () => {
+    await server.createBucket('pages', 'public');
+    const names = Array.from(
+      { length: 1105 },
+      (_, index) => `raw/20210817/15/US/ndt/2021081715_US_ndt.n0.${index}.tar.gz`,
+    ).sort();
+    for (let at = 0; at < names.length; at += 50) {
+      await Promise.all(names.slice(at, at + 50).map(name => server.put('pages', name, 'x')));
+    }
+    const from = archive({ bucket: 'pages' });
+    expect(await keys('raw/20210817', from)).toEqual(names);
+    expect(proxy.requests).toHaveLength(2);
+    expect(await collect(from.folders('raw/20210817/15/'))).toEqual(['raw/20210817/15/US/']);
+    const batch = { first: names[500]!, last: names[1102]! };
+    const files = await collect(listBatch(from, '2021-08-17T15', EVERYTHING, batch));
+    expect(files.map(file => file.key)).toEqual(names.slice(500, 1103));
+  });
+
+  it('waits and tries again when the server says slow down, or nothing', async () => {
+    proxy.fault = (_message, number) =>
+      number < 2 ? { kind: 'slow-down' } : number < 4 ? { kind: 'no-answer' } : undefined;
+    expect(await keys('raw/', archive())).toEqual([KEY, BIG]);
+    expect(proxy.requests).toHaveLength(5);
+  });
+
+  it('gives up when that does not end, and says that trying later may help', async () => {
+    proxy.fault = () => ({ kind: 'slow-down' });
+    const error = await keys('raw/', archive({ attempts: 2 })).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ArchiveUnavailableError);
+    expect(error).toMatchObject({ transient: true, message: expect.stringContaining('SlowDown') });
+    const nobody = await keys('raw/', archive({ attempts: 2, endpoint: 'http://127.0.0.1:1' })).catch(
+      (reason: unknown) => reason,
+    );
+    expect(nobody).toBeInstanceOf(ArchiveUnavailableError);
+    expect((nobody as Error).message).toContain('does not answer');
+  });
+
+  it.each(['reset', 'cut'] as const)('goes on where the transfer broke (%s)', async kind => {
+    const from = archive();
+    const object = await bigObject(from);
+    let gets = 0;
+    // The first three answers break; every later one gets a bit further, as does the real world.
+    proxy.fault = message => (isGet(message.url) && gets++ < 3 ? { kind, after: 1_000_000 } : undefined);
+    const bytes = Buffer.concat(await collect(from.open(object)));
+    expect(bytes.equals(OBJECT)).toBe(true);
+    const ranges = proxy.requests.filter(isGet).map(line => line.split(' ')[2]);
+    expect(ranges).toHaveLength(4);
+    expect(ranges.slice(1).every(range => /^bytes=\d+-$/.test(range!))).toBe(true);
+  });
+
+  it('reads every line once through a connection that keeps breaking', async () => {
+    let number = 0;
+    proxy.fault = message => (isGet(message.url) ? { kind: 'reset', after: 300_000 + 1000 * number++ } : undefined);
+    const { documents, end } = await readAll(archive(), BIG, 1_000_000);
+    expect(documents.map(({ bytes }) => bytes.toString())).toEqual(LINES);
+    expect(end.compressedBytes).toBe(OBJECT.length);
+  });
+
+  it('throws when no byte gets through any more, instead of taking the object for truncated', async () => {
+    const from = archive({ attempts: 3 });
+    let gets = 0;
+    proxy.fault = message => (isGet(message.url) ? { kind: 'reset', after: gets++ === 0 ? 200_000 : 0 } : undefined);
+    const error = await readAll(from, BIG, 1_000_000).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ArchiveUnavailableError);
+    expect((error as Error).message).toContain(`of ${OBJECT.length}`);
+  });
+
+  it('notices an object that changed or went before it was read', async () => {
+    const from = archive();
+    await server.put('public', 'changing', 'one');
+    const [object] = await collect(from.list('changing'));
+    await server.put('public', 'changing', 'two');
+    await expect(collect(from.open(object!))).rejects.toThrow(ObjectChangedError);
+    await expect(collect(from.open({ ...object!, key: 'gone' }))).rejects.toThrow(ObjectMissingError);
+  });
+
+  it('notices an object that changes while it is read', async () => {
+    const from = archive();
+    const object = await bigObject(from);
+    proxy.fault = message =>
+      isGet(message.url) && !message.headers.range ? { kind: 'reset', after: 500_000 } : undefined;
+    const reading = from.open(object)[Symbol.asyncIterator]();
+    await reading.next();
+    await server.put('public', BIG, OBJECT.subarray(0, OBJECT.length - 1));
+    const rest = async () => {
+      for (let next = await reading.next(); !next.done; next = await reading.next());
+    };
+    await expect(rest()).rejects.toThrow(ObjectChangedError);
+    await server.put('public', BIG, OBJECT);
+  });
+
+  it('stops when it is told to, within a transfer and between two attempts', async () => {
+    const from = archive();
+    const object = await bigObject(from);
+    const controller = new AbortController();
+    const reading = from.open(object, { signal: controller.signal })[Symbol.asyncIterator]();
+    await reading.next();
+    controller.abort(new Error('enough'));
+    const drain = async () => {
+      for (let next = await reading.next(); !next.done; next = await reading.next());
+    };
+    await expect(drain()).rejects.toThrow('enough');
+
+    proxy.fault = () => ({ kind: 'slow-down' });
+    const waiting = collect(from.list('raw/', { signal: AbortSignal.timeout(300) }));
+    await expect(waiting).rejects.toThrow(/aborted due to timeout/);
+  });
+});

@@ -1,0 +1,78 @@
+import { createServer, type IncomingMessage, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** What to do to a request instead of passing it on unharmed. */
+export type Fault =
+  /** Break the connection when this many bytes of the body have gone through. */
+  | { readonly kind: 'reset'; readonly after: number }
+  /** End the body there as if it were whole, without the length the server announced. */
+  | { readonly kind: 'cut'; readonly after: number }
+  /** Answer as S3 does when it is asked for too much. */
+  | { readonly kind: 'slow-down' }
+  /** Break the connection without an answer. */
+  | { readonly kind: 'no-answer' };
+
+export interface FaultyProxy {
+  readonly endpoint: string;
+  /** Every request that came, as `METHOD path range`. */
+  readonly requests: string[];
+  /** Says what happens to a request; the number counts requests from 0. */
+  fault: (message: IncomingMessage, number: number) => Fault | undefined;
+  close(): Promise<void>;
+}
+
+/** A proxy in front of a server on this machine that does what networks do. */
+export async function startFaultyProxy(port: number): Promise<FaultyProxy> {
+  const requests: string[] = [];
+  const server = createServer((message, answer) => {
+    const fault = proxy.fault(message, requests.length);
+    requests.push(`${message.method} ${message.url} ${message.headers.range ?? ''}`.trim());
+    if (fault?.kind === 'no-answer') return message.socket.resetAndDestroy();
+    if (fault?.kind === 'slow-down') {
+      answer.writeHead(503, { 'content-type': 'application/xml' });
+      answer.end(
+        '<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>',
+      );
+      return;
+    }
+    const { method, url, headers } = message;
+    // The Host header goes along: a signature covers it.
+    const onward = request({ host: '127.0.0.1', port, method, path: url, headers, agent: false }, reply => {
+      const limit = fault ? fault.after : Number.POSITIVE_INFINITY;
+      const replyHeaders = { ...reply.headers };
+      if (fault?.kind === 'cut') delete replyHeaders['content-length'];
+      answer.writeHead(reply.statusCode!, replyHeaders);
+      let sent = 0;
+      reply.on('data', (chunk: Buffer) => {
+        const part = chunk.subarray(0, Math.max(0, limit - sent));
+        sent += part.length;
+        if (part.length === chunk.length) {
+          if (!answer.write(part)) reply.pause();
+          return;
+        }
+        reply.destroy();
+        // What was written has to arrive before the connection breaks.
+        answer.write(part, () =>
+          fault?.kind === 'cut' ? answer.end() : setTimeout(() => message.socket.resetAndDestroy(), 20),
+        );
+      });
+      answer.on('drain', () => reply.resume());
+      reply.on('end', () => answer.end());
+      reply.on('error', () => {});
+    });
+    onward.on('error', () => message.socket.destroy());
+    answer.on('close', () => onward.destroy());
+    message.pipe(onward);
+  });
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const proxy: FaultyProxy = {
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    requests,
+    fault: () => undefined,
+    close: () => {
+      server.closeAllConnections();
+      return new Promise(resolve => server.close(() => resolve()));
+    },
+  };
+  return proxy;
+}
