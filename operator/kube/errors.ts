@@ -42,6 +42,10 @@ export class UnreachableError extends KubeError {
     super(request, 0, { message, reason: 'Unreachable' }, options);
   }
 }
+/** A stream was silent for longer than a living one may be: taken for dead. */
+export class SilentError extends UnreachableError {
+  override name = 'SilentError';
+}
 /** 401, after the credentials were read anew once. */
 export class UnauthorizedError extends KubeError {
   override name = 'UnauthorizedError';

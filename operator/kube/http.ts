@@ -1,7 +1,15 @@
 import { Agent, DecoratorHandler, type Dispatcher, ProxyAgent, errors as undici } from 'undici';
 import { backoff, type Clock, linked, sleep, systemClock } from './clock.ts';
 import type { Connection, ConnectionSource } from './config.ts';
-import { errorFor, KubeError, retryAfter, type StatusBody, TooManyRequestsError, UnreachableError } from './errors.ts';
+import {
+  errorFor,
+  KubeError,
+  retryAfter,
+  SilentError,
+  type StatusBody,
+  TooManyRequestsError,
+  UnreachableError,
+} from './errors.ts';
 
 export interface HttpRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -107,15 +115,16 @@ export class Http {
 
   /**
    * Lines of a streamed answer (a watch), until the server ends it. `idle`: milliseconds without a byte after which the connection is
-   * taken for dead and UnreachableError thrown; TCP alone would notice after hours, or never behind a proxy.
+   * taken for dead and SilentError thrown; TCP alone would notice after hours, or never behind a proxy.
    */
   async *lines(request: HttpRequest & { readonly idle: number }): AsyncGenerator<string, void, void> {
     const name = `${request.method} ${request.path}`;
     const { controller, unlink } = linked(request.signal);
-    const limit = (ms: number, message: string) =>
-      this.#clock.after(ms, () => controller.abort(new UnreachableError(name, message)));
     const timeout = request.timeout ?? TIMEOUT;
-    let cancel = limit(timeout, `no answer within ${timeout / 1000} s`);
+    const silent = () => controller.abort(new SilentError(name, `silent for ${request.idle / 1000} s`));
+    let cancel = this.#clock.after(timeout, () =>
+      controller.abort(new UnreachableError(name, `no answer within ${timeout / 1000} s`)),
+    );
     try {
       let response = await this.#send(request, controller.signal);
       if (response.statusCode === 401) {
@@ -125,13 +134,13 @@ export class Http {
       }
       if (response.statusCode >= 300) throw answerOf(name, response, await response.body.text());
       cancel();
-      cancel = limit(request.idle, `silent for ${request.idle / 1000} s`);
+      cancel = this.#clock.after(request.idle, silent);
       const decoder = new TextDecoder();
       let parts: string[] = [];
       let length = 0;
       for await (const chunk of response.body as AsyncIterable<Buffer>) {
         cancel();
-        cancel = limit(request.idle, `silent for ${request.idle / 1000} s`);
+        cancel = this.#clock.after(request.idle, silent);
         const text = decoder.decode(chunk, { stream: true });
         let start = 0;
         for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {

@@ -1,6 +1,14 @@
 import type { Client } from './client.ts';
 import { backoff, jittered, sleep } from './clock.ts';
-import { errorFor, GoneError, KubeError, ServerError, type StatusBody, TooManyRequestsError } from './errors.ts';
+import {
+  errorFor,
+  GoneError,
+  KubeError,
+  ServerError,
+  SilentError,
+  type StatusBody,
+  TooManyRequestsError,
+} from './errors.ts';
 import type { Instruments } from './instruments.ts';
 import { type KubeObject, nameOf, pathOf, type Resource, type Stored, strip } from './resource.ts';
 
@@ -18,8 +26,8 @@ export interface ListWatchOptions extends Selection {
   /** Objects per page of a list; default 500. */
   readonly limit?: number;
   /**
-   * Milliseconds of silence after which a watch is taken for dead; default 120,000. The API server sends a bookmark every minute, so
-   * a living watch is never that quiet.
+   * Milliseconds of silence after which a watch is taken for dead; default 120,000. The API server sends a bookmark every minute once it
+   * has seen a change of the kind.
    */
   readonly idle?: number;
   /** Milliseconds between audits, spread by a fifth; default 15 minutes. */
@@ -118,6 +126,13 @@ export async function* listWatch<T extends KubeObject>(
       if (!heard && clock.monotonic() - watching < shortest) throw new ShortWatchError();
     } catch (error) {
       if (signal.aborted) return;
+      if (error instanceof SilentError) {
+        // Dead, or a kind that nobody has touched since the server started, of which it sends no bookmarks. Opening another is right in
+        // both cases, and if the network is away that fails and is backed off.
+        metrics.watchErrors.inc({ resource: nameOf(resource), error: error.name });
+        log.info('watch was silent, opening another');
+        continue;
+      }
       failures++;
       metrics.watchErrors.inc({ resource: nameOf(resource), error: (error as Error).name });
       if (error instanceof GoneError) {

@@ -1,0 +1,53 @@
+import { expect, it } from 'vitest';
+import { ManualClock } from '../../test/support/manual-clock.ts';
+import { backoff, jittered, linked, sleep } from './clock.ts';
+
+it('doubles the back-off up to its maximum, the upper half at random', () => {
+  const clock = new ManualClock();
+  clock.chance = 0;
+  expect([1, 2, 3, 4, 5, 50].map(n => backoff(clock, n, 100, 1000))).toEqual([50, 100, 200, 400, 500, 500]);
+  clock.chance = 0.999999;
+  expect(backoff(clock, 1, 100, 1000)).toBeCloseTo(100, 1);
+  expect(backoff(clock, 50, 100, 1000)).toBeCloseTo(1000, 1);
+});
+
+it('spreads a duration evenly to both sides', () => {
+  const clock = new ManualClock();
+  const at = (chance: number) => {
+    clock.chance = chance;
+    return jittered(clock, 1000, 0.2);
+  };
+  expect([at(0), at(0.5)]).toEqual([800, 1000]);
+  expect(at(0.999999)).toBeCloseTo(1200, 1);
+});
+
+it('sleeps until its time, and rejects with the reason of an abort without leaving a timer', async () => {
+  const clock = new ManualClock();
+  let woke = false;
+  const slept = sleep(clock, 1000).then(() => {
+    woke = true;
+  });
+  await clock.advance(999);
+  expect(woke).toBe(false);
+  await clock.advance(1);
+  await slept;
+
+  const stop = new AbortController();
+  const reason = new Error('stop');
+  const aborted = sleep(clock, 1000, stop.signal);
+  stop.abort(reason);
+  await expect(aborted).rejects.toBe(reason);
+  await expect(sleep(clock, 1000, stop.signal)).rejects.toBe(reason);
+  expect(clock.pending).toBe(0);
+});
+
+it('follows a parent until unlinked', () => {
+  const parent = new AbortController();
+  const followed = linked(parent.signal);
+  const unlinked = linked(parent.signal);
+  unlinked.unlink();
+  parent.abort('over');
+  expect(followed.controller.signal.reason).toBe('over');
+  expect(unlinked.controller.signal.aborted).toBe(false);
+  expect(linked(parent.signal).controller.signal.reason).toBe('over');
+});

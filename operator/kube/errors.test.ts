@@ -1,0 +1,52 @@
+import { expect, it } from 'vitest';
+import {
+  AlreadyExistsError,
+  ConflictError,
+  errorFor,
+  ForbiddenError,
+  GoneError,
+  InvalidError,
+  KubeError,
+  NotFoundError,
+  retryAfter,
+  ServerError,
+  TooManyRequestsError,
+  UnauthorizedError,
+} from './errors.ts';
+
+it.each([
+  [400, '', KubeError],
+  [401, 'Unauthorized', UnauthorizedError],
+  [403, 'Forbidden', ForbiddenError],
+  [404, 'NotFound', NotFoundError],
+  [409, 'Conflict', ConflictError],
+  [409, 'AlreadyExists', AlreadyExistsError],
+  [410, 'Expired', GoneError],
+  [422, 'Invalid', InvalidError],
+  [429, 'TooManyRequests', TooManyRequestsError],
+  [500, 'InternalError', ServerError],
+  [503, '', ServerError],
+])('%i %s is a class of its own', (status, reason, type) => {
+  const error = errorFor('GET /x', status, { reason, message: 'why' });
+  expect(error.constructor).toBe(type);
+  expect(error).toMatchObject({ name: type.name, status, reason, request: 'GET /x', message: 'GET /x: why' });
+});
+
+it('names the fields of a refused object', () => {
+  const causes = [{ field: 'spec.slots', message: 'must be at least 1', reason: 'FieldValueInvalid' }];
+  expect(errorFor('PATCH /x', 422, { details: { causes } })).toMatchObject({ causes });
+  expect(errorFor('PATCH /x', 422, {})).toMatchObject({ causes: [], message: 'PATCH /x: HTTP 422' });
+});
+
+it('takes the time to wait from the header, else from the body, else a second', () => {
+  expect(errorFor('GET /x', 429, { details: { retryAfterSeconds: 3 } }, 7000)).toMatchObject({ after: 7000 });
+  expect(errorFor('GET /x', 429, { details: { retryAfterSeconds: 3 } })).toMatchObject({ after: 3000 });
+  expect(errorFor('GET /x', 429, {})).toMatchObject({ after: 1000 });
+  expect(errorFor('GET /x', 503, {})).toMatchObject({ after: undefined });
+  expect([retryAfter('2'), retryAfter(''), retryAfter('soon'), retryAfter(undefined)]).toEqual([
+    2000,
+    undefined,
+    undefined,
+    undefined,
+  ]);
+});

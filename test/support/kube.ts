@@ -1,0 +1,73 @@
+import pino from 'pino';
+import { Client } from '../../operator/kube/client.ts';
+import { connectionSource } from '../../operator/kube/config.ts';
+import { Http } from '../../operator/kube/http.ts';
+import { createInstruments, type Instruments } from '../../operator/kube/instruments.ts';
+import { defineResource, type KubeObject } from '../../operator/kube/resource.ts';
+import { ApiProxy } from './api-proxy.ts';
+
+export interface ConfigMap extends KubeObject {
+  data?: Record<string, string>;
+}
+
+export const CONFIG_MAPS = defineResource<ConfigMap>({
+  group: '',
+  version: 'v1',
+  plural: 'configmaps',
+  kind: 'ConfigMap',
+  namespaced: true,
+});
+
+export const NAMESPACES = defineResource({
+  group: '',
+  version: 'v1',
+  plural: 'namespaces',
+  kind: 'Namespace',
+  namespaced: false,
+});
+
+/** Counters of their own and a log that says nothing, unless LOG_LEVEL asks for it. */
+export function instruments(): Instruments {
+  return createInstruments({ log: pino({ level: process.env.LOG_LEVEL ?? 'silent' }) });
+}
+
+/** A namespace of the real API server: an administrator's direct client, and another through a proxy that can be broken. */
+export interface KubeBed {
+  readonly namespace: string;
+  readonly direct: Client;
+  readonly proxied: Client;
+  readonly proxy: ApiProxy;
+  stop(): Promise<void>;
+}
+
+export async function kubeBed(kubeconfig: string, namespace: string): Promise<KubeBed> {
+  const source = connectionSource({ kubeconfig });
+  const proxy = await ApiProxy.start(source);
+  const [directHttp, proxiedHttp] = [new Http(source), new Http(proxy.source)];
+  const direct = new Client(directHttp, { fieldManager: 'test' });
+  await direct.apply(NAMESPACES, { metadata: { name: namespace } });
+  return {
+    namespace,
+    direct,
+    proxied: new Client(proxiedHttp, { fieldManager: 'test-proxied' }),
+    proxy,
+    async stop() {
+      await direct.delete(NAMESPACES, { name: namespace });
+      await proxy.stop();
+      await Promise.all([directHttp.close(), proxiedHttp.close()]);
+    },
+  };
+}
+
+/** Resolves when `condition` holds; rejects with `what` after 30 s. Polling, for what tells nobody. */
+export async function eventually(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  ms = 30_000,
+): Promise<void> {
+  const end = performance.now() + ms;
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`did not happen within ${ms / 1000} s: ${what}`);
+    await new Promise(resolve => setTimeout(resolve, 20));
+  }
+}
