@@ -1,0 +1,186 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Connection } from '@temporalio/client';
+import protobuf from '@temporalio/proto';
+import type { BackfillStatus } from '../../crds/backfill.ts';
+import { KINDS } from '../../crds/kinds.ts';
+import { customResourceDefinition } from '../../crds/structural.ts';
+import { programPath } from '../../local/programs.ts';
+import { lint } from '../../operator/controllers/conditions.ts';
+import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from '../../operator/controllers/resources.ts';
+import { Client } from '../../operator/kube/client.ts';
+import { connectionSource } from '../../operator/kube/config.ts';
+import { Http } from '../../operator/kube/http.ts';
+import { createInstruments } from '../../operator/kube/instruments.ts';
+import { listWatch } from '../../operator/kube/list-watch.ts';
+import { defineResource, type KubeObject, type Resource, type Stored } from '../../operator/kube/resource.ts';
+import { createLogger } from '../../pipeline/log.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+
+const CRDS = defineResource({
+  group: 'apiextensions.k8s.io',
+  version: 'v1',
+  plural: 'customresourcedefinitions',
+  kind: 'CustomResourceDefinition',
+  namespaced: false,
+});
+export const NAMESPACES = defineResource({
+  group: '',
+  version: 'v1',
+  plural: 'namespaces',
+  kind: 'Namespace',
+  namespaced: false,
+});
+
+/** Polls until `look` returns something other than undefined or false; throws what it threw last when `seconds` are over. */
+export async function eventually<T>(look: () => Promise<T | undefined | false>, seconds = 60): Promise<T> {
+  const end = performance.now() + seconds * 1000;
+  let last: unknown;
+  while (performance.now() < end) {
+    try {
+      const found = await look();
+      if (found !== undefined && found !== false) return found as T;
+      last = new Error(`not so within ${seconds} s: ${look}`);
+    } catch (error) {
+      last = error;
+    }
+    await delay(100);
+  }
+  throw last;
+}
+
+/** A client of an administrator. */
+export function adminClient(kubeconfig: string): Client {
+  return new Client(new Http(connectionSource({ kubeconfig })), { fieldManager: 'test' });
+}
+
+/** Runs kubectl as a person would; what it printed on both channels. */
+export async function kubectl(kubeconfig: string, args: readonly string[], stdin = ''): Promise<string> {
+  const child = spawn(programPath('kubectl'), args, { env: { KUBECONFIG: kubeconfig, HOME: tmpdir() } });
+  child.stdin.end(stdin);
+  const [out, err] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  return out + err;
+}
+
+/** Makes our kinds known to the API server, once for all tests that run at the same time. */
+export async function installCrds(client: Client): Promise<void> {
+  for (const kind of KINDS) {
+    const crd = customResourceDefinition(kind) as unknown as KubeObject;
+    await client.apply(CRDS, crd as never, { force: true });
+  }
+  for (const kind of KINDS) {
+    await eventually(async () => {
+      const crd = await client.get(CRDS, { name: `${kind.plural}.pipeline.ooni.org` });
+      const { conditions = [] } = ((crd as { status?: object }).status ?? {}) as {
+        conditions?: { type: string; status: string }[];
+      };
+      return conditions.some(one => one.type === 'Established' && one.status === 'True');
+    });
+  }
+}
+
+/** Makes a Temporal namespace of the test's own: the task queues have fixed names. */
+export async function makeTemporalNamespace(address: string, namespace: string): Promise<void> {
+  const connection = await Connection.connect({ address });
+  try {
+    await connection.workflowService.registerNamespace({
+      namespace,
+      workflowExecutionRetentionPeriod: protobuf.google.protobuf.Duration.create({ seconds: 86_400 as never }),
+    });
+    // Registered is not yet usable: each service reads the list of namespaces in its own time.
+    await eventually(async () => {
+      await connection.workflowService.listWorkflowExecutions({ namespace, pageSize: 1 });
+      await connection.operatorService.listSearchAttributes({ namespace });
+      return true;
+    });
+  } finally {
+    await connection.close();
+  }
+}
+
+/** The program `node operator/main.ts` with the settings of one test. */
+export class OperatorProcess {
+  readonly child: ChildProcess;
+  output = '';
+
+  constructor(env: Record<string, string>) {
+    this.child = spawn(process.execPath, ['operator/main.ts'], {
+      cwd: ROOT,
+      env: { PATH: process.env.PATH, HOME: process.env.HOME, LOG_FORMAT: 'json', LOG_LEVEL: 'info', ...env },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    this.child.stderr?.on('data', (chunk: Buffer) => {
+      this.output += chunk;
+    });
+  }
+
+  get running(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  /** Ends it as Kubernetes would and returns its exit status. */
+  async stop(): Promise<number | null> {
+    return this.#end('SIGTERM');
+  }
+
+  /** Ends it in the middle of whatever it does. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<number | null> {
+    if (this.running) {
+      const exit = once(this.child, 'exit');
+      this.child.kill(signal);
+      await exit;
+    }
+    return this.child.exitCode;
+  }
+}
+
+type Status = BackfillStatus & { replicas?: number };
+export type Ours = Stored<KubeObject & { status?: Status }>;
+
+/** Watches all resources of ours in a namespace and lints the conditions of every state they go through. */
+export class ConditionWatch {
+  /** What the linter said, with the object; must stay empty. */
+  readonly problems: string[] = [];
+  /** Phases and reasons of Ready by object, in the order they were seen. */
+  readonly seen = new Map<string, string[]>();
+  readonly #stop = new AbortController();
+  readonly #running: Promise<unknown>;
+
+  constructor(client: Client, namespace: string) {
+    const log = createLogger('test', { log_level: 'fatal', log_format: 'json' });
+    const follow = async (resource: Resource) => {
+      const options = { namespace, signal: this.#stop.signal, instruments: createInstruments({ log }) };
+      for await (const event of listWatch(client, resource, options)) {
+        if (event.type === 'page') for (const object of event.items) this.#look(object as Ours);
+        if (event.type === 'put') this.#look(event.object as Ours);
+      }
+    };
+    this.#running = Promise.all(
+      [BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS].map(resource => follow(resource as Resource)),
+    );
+  }
+
+  #look({ kind, metadata, status }: Ours): void {
+    if (!status) return;
+    const name = `${kind}/${metadata.name}`;
+    for (const problem of lint(status))
+      this.problems.push(`${name}: ${problem} in ${JSON.stringify(status.conditions)}`);
+    const reason = status.conditions?.find(one => one.type === 'Ready')?.reason ?? '';
+    const reasons = this.seen.get(name) ?? [];
+    if (reasons.at(-1) !== reason) this.seen.set(name, [...reasons, reason]);
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+}

@@ -1,0 +1,141 @@
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+
+/** Writes a kubeconfig for another server address, as a proxy offers it. */
+export async function kubeconfigFor(url: string): Promise<{ path: string; remove(): Promise<void> }> {
+  const dir = await mkdtemp(join(tmpdir(), 'ooni-kubeconfig-'));
+  const path = join(dir, 'config');
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'c', cluster: { server: url } }],
+    users: [{ name: 'u', user: {} }],
+    contexts: [{ name: 'c', context: { cluster: 'c', user: 'u', namespace: 'default' } }],
+    'current-context': 'c',
+  };
+  writeFileSync(path, JSON.stringify(config));
+  return { path, remove: () => rm(dir, { recursive: true }) };
+}
+
+/**
+ * Stands between the operator and the API server, forwards everything, and lets a test decide about each write: `onWrite` is called
+ * when the API server has answered and before the operator hears of it; false withholds the answer for good.
+ */
+export class ApiProxy {
+  onWrite: (request: { method: string; path: string; body: string }) => boolean = () => true;
+  readonly #server: Server;
+  readonly #upstream: { server: string; token: string; ca?: Buffer };
+
+  constructor(kubeconfig: string) {
+    const config = parse(readFileSync(kubeconfig, 'utf8'));
+    const cluster = config.clusters[0].cluster;
+    const ca = cluster['certificate-authority-data']
+      ? Buffer.from(cluster['certificate-authority-data'], 'base64')
+      : cluster['certificate-authority']
+        ? readFileSync(cluster['certificate-authority'])
+        : undefined;
+    this.#upstream = { server: cluster.server, token: config.users[0].user.token, ca };
+    this.#server = createServer((request, response) => void this.#forward(request, response));
+  }
+
+  async start(): Promise<string> {
+    this.#server.listen(0, '127.0.0.1');
+    await once(this.#server, 'listening');
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+  }
+
+  async #forward(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { server, token, ca } = this.#upstream;
+    const chunks: Buffer[] = [];
+    try {
+      for await (const chunk of request) chunks.push(chunk as Buffer);
+    } catch {
+      // The operator died while it sent: nothing reaches the API server.
+      return;
+    }
+    const { host: _, authorization: __, ...headers } = request.headers;
+    const upstream = httpsRequest(new URL(request.url ?? '/', server), {
+      method: request.method,
+      headers: { ...headers, authorization: `Bearer ${token}` },
+      ca,
+      rejectUnauthorized: ca !== undefined,
+    });
+    upstream.on('response', answer => {
+      const { method = 'GET', url: path = '' } = request;
+      if (method !== 'GET' && !this.onWrite({ method, path, body: Buffer.concat(chunks).toString() })) {
+        answer.resume();
+        return;
+      }
+      response.writeHead(answer.statusCode ?? 500, answer.headers);
+      answer.pipe(response);
+    });
+    upstream.on('error', () => response.destroy());
+    response.on('close', () => upstream.destroy());
+    upstream.end(Buffer.concat(chunks));
+  }
+}
+
+/** A TCP port that leads to another one, and can be cut: for a server that goes away and comes back. */
+export class Cable {
+  readonly #target: { host: string; port: number };
+  readonly #server = createTcpServer(socket => this.#join(socket));
+  readonly #sockets = new Set<Socket>();
+  #cut = false;
+
+  constructor(target: string) {
+    const [host = '', port = ''] = target.split(':');
+    this.#target = { host, port: Number(port) };
+  }
+
+  async start(): Promise<string> {
+    this.#server.listen(0, '127.0.0.1');
+    await once(this.#server, 'listening');
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  cut(): void {
+    this.#cut = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  mend(): void {
+    this.#cut = false;
+  }
+
+  stop(): void {
+    this.cut();
+    this.#server.close();
+  }
+
+  #join(socket: Socket): void {
+    if (this.#cut) {
+      socket.destroy();
+      return;
+    }
+    const other = connect(this.#target);
+    for (const [from, to] of [
+      [socket, other],
+      [other, socket],
+    ] as const) {
+      this.#sockets.add(from);
+      from.on('error', () => {});
+      from.on('close', () => {
+        this.#sockets.delete(from);
+        to.destroy();
+      });
+      from.pipe(to);
+    }
+  }
+}
