@@ -1,3 +1,5 @@
+import { readDigest } from './bodies.ts';
+
 /**
  * How Python writes values as text. Upstream's decoder turns whatever stands in a text field into text by Python's `str`, and rows
  * that are already in the tables carry the result; so malformed fields keep comparing equal (observations.md section 2).
@@ -14,12 +16,12 @@ export class SourceNumber {
   }
 }
 
-/** Thrown when the text of a number is needed but was not kept: the document is then parsed again with its numbers' sources. */
-export class SourceNeeded extends Error {
-  override name = 'SourceNeeded';
+/** Thrown when the text of a number or body is needed but was not kept: the document is then parsed again, exactly. */
+export class ExactNeeded extends Error {
+  override name = 'ExactNeeded';
 }
 
-/** `str(value)` for a value decoded from JSON. Throws SourceNeeded for a plain number. */
+/** `str(value)` for a value decoded from JSON. Throws ExactNeeded where that is not known. */
 export function pythonText(value: unknown): string {
   return typeof value === 'string' ? value : pythonRepr(value);
 }
@@ -31,7 +33,7 @@ function pythonRepr(value: unknown): string {
     case 'boolean':
       return value ? 'True' : 'False';
     case 'number':
-      throw new SourceNeeded();
+      throw new ExactNeeded();
   }
   if (value === null || value === undefined) return 'None';
   if (value instanceof SourceNumber) return reprNumber(value);
@@ -43,6 +45,7 @@ function pythonRepr(value: unknown): string {
 const ESCAPES: Record<string, string> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
 function reprText(text: string): string {
+  if (readDigest(text)) throw new ExactNeeded();
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   const body = text.replace(/[\\\n\r\t'\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]|(?! )\p{Zs}/gu, character => {
     if (character === "'") return quote === "'" ? "\\'" : "'";

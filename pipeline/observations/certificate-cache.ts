@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { MeasurementError } from '../measurement/errors.ts';
 import type { Binary } from '../measurement/model.ts';
 import { type LeafCertificate, readCertificate } from './certificates.ts';
@@ -11,57 +11,48 @@ const REMEMBERED = 4096;
 /** Facts about certificates by their base64, so that a certificate is decoded and hashed once as long as it keeps coming. */
 export class CertificateCache {
   private readonly leaves = new Map<string, LeafCertificate | null>();
-  private readonly hashes = new Map<string, string>();
+  private readonly hashes = new Map<string, string | null>();
 
   /** Facts of a server's certificate; null when any of them cannot be read. */
   leaf(base64: string): LeafCertificate | null {
-    let leaf = this.leaves.get(base64);
-    if (leaf === undefined) {
-      leaf = readLeaf(base64);
-      remember(this.leaves, base64, leaf);
-    }
-    return leaf;
+    return recall(this.leaves, base64, readLeaf);
   }
 
-  /** SHA-256 of each certificate in hex; undefined when any of them is not base64. */
-  fingerprints(certificates: readonly Binary[]): string[] | undefined {
-    return unlessBroken(() =>
-      certificates.map(({ data }) => {
-        let hash = this.hashes.get(data);
-        if (hash === undefined) {
-          hash = createHash('sha256').update(decodeBase64(data)).digest('hex');
-          remember(this.hashes, data, hash);
-        }
-        return hash;
-      }),
-    );
+  /** SHA-256 of a certificate in hex; null when it is not base64. */
+  fingerprint(base64: string): string | null {
+    return recall(this.hashes, base64, hashOf);
   }
 
   /** The certificates in DER; undefined when any of them is not base64. */
   decode(certificates: readonly Binary[]): Buffer[] | undefined {
-    return unlessBroken(() => certificates.map(({ data }) => decodeBase64(data)));
+    const decoded = certificates.map(({ data }) => unlessBroken(() => decodeBase64(data)));
+    return decoded.every(each => each !== null) ? decoded : undefined;
   }
 }
 
-function remember<T>(known: Map<string, T>, key: string, value: T): void {
-  if (known.size >= REMEMBERED) known.clear();
-  known.set(key, value);
+function recall<T>(known: Map<string, T>, base64: string, read: (base64: string) => T): T {
+  let value = known.get(base64);
+  if (value === undefined) {
+    value = read(base64);
+    if (known.size >= REMEMBERED) known.clear();
+    known.set(base64, value);
+  }
+  return value;
 }
 
 function readLeaf(base64: string): LeafCertificate | null {
-  try {
-    return readCertificate(decodeBase64(base64));
-  } catch (error) {
-    if (error instanceof DerError || error instanceof MeasurementError) return null;
-    throw error;
-  }
+  return unlessBroken(() => readCertificate(decodeBase64(base64)));
 }
 
-function unlessBroken<T>(read: () => T): T | undefined {
+function hashOf(base64: string): string | null {
+  return unlessBroken(() => hash('sha256', decodeBase64(base64)));
+}
+
+function unlessBroken<T>(read: () => T): T | null {
   try {
     return read();
   } catch (error) {
-    if (error instanceof MeasurementError) return undefined;
+    if (error instanceof DerError || error instanceof MeasurementError) return null;
     throw error;
   }
 }

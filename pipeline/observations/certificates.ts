@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { children, DerError, expect, type Node, readAll, readOid, readTime, TAG } from './der.ts';
 
 /** What is stored of the certificate of a server; the names are those of the columns. */
@@ -30,7 +30,7 @@ export function readCertificate(der: Buffer): LeafCertificate {
   const issuerNames = readName(issuer);
   const subjectNames = readName(subject);
   return {
-    fingerprint: createHash('sha256').update(der).digest('hex'),
+    fingerprint: hash('sha256', der),
     subject: nameText(subjectNames),
     subject_common_name: commonName(subjectNames),
     issuer: nameText(issuerNames),

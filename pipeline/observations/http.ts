@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { type BodyDigest, readDigest } from '../measurement/bodies.ts';
 import { transformError } from '../measurement/errors.ts';
 import type { HeadersList, HttpRequest, HttpResponse, HttpTransaction, TextOrBinary } from '../measurement/model.ts';
 import { splitEndpoint, urlHost } from './addresses.ts';
@@ -81,13 +82,10 @@ function addResponse(observation: HttpObservation, response: HttpResponse, next:
   observation.response_status_code = response.code;
   observation.response_header_location = headers.location;
   observation.response_header_server = headers.server;
-  if (response.body) {
-    const body = typeof response.body === 'string' ? response.body : decodeBase64(response.body.data);
-    const length = Buffer.byteLength(body);
-    if (length > 0) {
-      observation.response_body_length = length;
-      observation.response_body_sha1 = hash('sha1', body);
-    }
+  const body = response.body ? digestOf(response.body) : undefined;
+  if (body && body.length > 0) {
+    observation.response_body_length = body.length;
+    observation.response_body_sha1 = body.sha1;
   }
   if (next?.response && readHeaders(next.response).location === observation.request_url) {
     observation.request_redirect_from = next.request?.url ?? null;
@@ -95,7 +93,14 @@ function addResponse(observation: HttpObservation, response: HttpResponse, next:
 }
 
 function bodyLength(body: TextOrBinary): number {
-  return typeof body === 'string' ? Buffer.byteLength(body) : decodeBase64(body.data).length;
+  if (typeof body !== 'string') return decodeBase64(body.data).length;
+  return readDigest(body)?.length ?? Buffer.byteLength(body);
+}
+
+function digestOf(body: TextOrBinary): BodyDigest {
+  if (typeof body === 'string') return readDigest(body) ?? { length: Buffer.byteLength(body), sha1: hash('sha1', body) };
+  const bytes = decodeBase64(body.data);
+  return { length: bytes.length, sha1: hash('sha1', bytes) };
 }
 
 interface Headers {

@@ -1,4 +1,4 @@
-import type { TlsHandshake } from '../measurement/model.ts';
+import type { Binary, TlsHandshake } from '../measurement/model.ts';
 import { splitEndpoint } from './addresses.ts';
 import type { CertificateCache } from './certificate-cache.ts';
 import type { LeafCertificate } from './certificates.ts';
@@ -74,7 +74,7 @@ function observeHandshake(
   if (sent.length > 0) {
     observation.certificate_chain_length = sent.length;
     observation.certificate = certificates.leaf(sent[0]!.data);
-    observation.certificate_chain_fingerprints = certificates.fingerprints(sent)?.slice(1) ?? [];
+    observation.certificate_chain_fingerprints = chainFingerprints(sent, observation.certificate, certificates);
   }
   const chain = judgeChain && sent.length > 0 ? certificates.decode(sent) : undefined;
   if (judgeChain && chain) {
@@ -84,4 +84,11 @@ function observeHandshake(
     else if (VALIDITY_FAILURES.includes(observation.failure)) observation.is_certificate_valid = false;
   }
   return observation;
+}
+
+/** Of all certificates but the first; none when any of them, the first included, is not base64. */
+function chainFingerprints(sent: readonly Binary[], leaf: LeafCertificate | null, known: CertificateCache): string[] {
+  const isWhole = leaf !== null || known.fingerprint(sent[0]!.data) !== null;
+  const fingerprints = isWhole ? sent.slice(1).map(({ data }) => known.fingerprint(data)) : [];
+  return fingerprints.every(each => each !== null) ? fingerprints : [];
 }

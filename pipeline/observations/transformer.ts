@@ -3,7 +3,7 @@ import { admits, type Filter } from '../filter.ts';
 import { MeasurementError, type Stage } from '../measurement/errors.ts';
 import { parseJson } from '../measurement/json.ts';
 import { decodeMeasurement, isSupported, type Measurement, type TestName } from '../measurement/model.ts';
-import { pythonText, SourceNeeded } from '../measurement/python.ts';
+import { pythonText, ExactNeeded } from '../measurement/python.ts';
 import { isObject, truth } from '../measurement/structure.ts';
 import { trivialId } from '../measurement/uid.ts';
 import { IpDatabaseError, type IpMetadata } from '../reference/ip-metadata.ts';
@@ -61,7 +61,7 @@ export class Transformer {
       try {
         return this.attempt(document, key, seen, false);
       } catch (error) {
-        if (!(error instanceof SourceNeeded)) throw error;
+        if (!(error instanceof ExactNeeded)) throw error;
         return this.attempt(document, key, seen, true);
       }
     } catch (error) {
@@ -70,8 +70,8 @@ export class Transformer {
     }
   }
 
-  private attempt(document: RawDocument, key: string, seen: Seen, withSources: boolean): Outcome {
-    const value = parseJson(document.bytes, withSources);
+  private attempt(document: RawDocument, key: string, seen: Seen, exact: boolean): Outcome {
+    const value = parseJson(document.bytes, exact);
     if (!isObject(value)) throw new MeasurementError('decode', 'InvalidJSON', 'the document is not a JSON object');
     seen.uid = uidOf(document, value);
     if (typeof value.test_name === 'string') seen.testName = value.test_name;
