@@ -2,13 +2,14 @@ import type { Logger } from '../log.ts';
 import { type ClickHouse, identifier, quote } from './clickhouse.ts';
 import { literals } from './ddl.ts';
 import { StatementError } from './errors.ts';
-import { type OpenedRun, type PastRun, pastRuns, type RunKey } from './ledger.ts';
+import { type OpenedRun, pastRuns, type RunKey } from './ledger.ts';
 import { PIPELINE_FAILURES } from './ledger-tables.ts';
 import {
   type FoundRows,
   overlappingBuckets,
   partitionOf,
   planRetirement,
+  type Retirement,
   retireCondition,
   supersededCondition,
 } from './retire.ts';
@@ -49,96 +50,126 @@ export async function settle(
 ): Promise<Settled> {
   const past = await pastRuns(clickhouse, 'Observations', overlappingBuckets(run.bucket), signal);
   const newer = past.filter(each => each.generation > run.generation && each.state !== 'started');
-  let retired = 0;
-  const rowsStored: Record<string, number> = {};
-  for (const table of ORDER) {
-    retired += await retireOlder(clickhouse, table.name, run, past, complete, signal);
-    for (const other of newer)
-      await deleteRows(clickhouse, table.name, run.bucket, supersededCondition(table.name, run, other), signal);
-    const stored = await deduplicate(clickhouse, table, run, log, signal);
-    if (stored > 0) rowsStored[table.name] = stored;
+  const older = await findOlder(clickhouse, run, signal);
+  const plans = new Map(
+    [...older].map(([table, found]) => [table, planRetirement(run, found, past, run.openedAt, complete)]),
+  );
+  for (const { name } of ORDER) {
+    const plan = plans.get(name) ?? [];
+    if (plan.length > 0) {
+      await deleteRows(clickhouse, name, run.bucket, retireCondition(name, run, plan, complete), signal);
+    }
+    for (const other of newer) {
+      await deleteRows(clickhouse, name, run.bucket, supersededCondition(name, run, other), signal);
+    }
   }
-  if (complete) await retireFailures(clickhouse, run, past, signal);
-  return { rowsStored, retired };
+  await retireFailures(clickhouse, plans.get(PIPELINE_FAILURES.name) ?? [], signal);
+  return {
+    rowsStored: await deduplicate(clickhouse, run, log, signal),
+    retired: [...plans.values()].reduce((sum, plan) => sum + plan.length, 0),
+  };
 }
 
-async function retireOlder(
+/** Groups of rows older than the run over the buckets that overlap its own, by table. */
+async function findOlder(
   clickhouse: ClickHouse,
-  table: ObservationTable,
   run: OpenedRun,
-  past: readonly PastRun[],
-  complete: boolean,
   signal?: AbortSignal,
-): Promise<number> {
-  const found = await clickhouse.select<FoundRows>(
-    `SELECT DISTINCT bucket_date AS bucket, run_generation AS generation FROM ${identifier(table)}
-     WHERE bucket_date IN ${literals(overlappingBuckets(run.bucket))} AND run_generation < ${run.generation}`,
-    { signal },
+): Promise<Map<string, FoundRows[]>> {
+  const buckets = literals(overlappingBuckets(run.bucket));
+  const queries = [
+    ...ORDER.map(({ name }) => [name, 'bucket_date', 'run_generation'] as const),
+    [PIPELINE_FAILURES.name, 'bucket', 'generation'] as const,
+  ].map(
+    ([table, bucket, generation]) =>
+      `SELECT DISTINCT ${quote(table)} AS table, ${bucket} AS bucket, ${generation} AS generation
+       FROM ${identifier(table)} WHERE ${bucket} IN ${buckets} AND ${generation} < ${run.generation}`,
   );
-  const plan = planRetirement(run, found, past, run.openedAt, complete);
-  if (plan.length > 0) {
-    await deleteRows(clickhouse, table, run.bucket, retireCondition(table, run, plan, complete), signal);
-  }
-  return plan.length;
+  const rows = await clickhouse.select<FoundRows & { table: string }>(queries.join(' UNION ALL '), { signal });
+  const found = new Map<string, FoundRows[]>();
+  for (const { table, ...row } of rows) found.set(table, [...(found.get(table) ?? []), row]);
+  return found;
 }
 
 /** Failures that older runs recorded go with their rows, where all that those runs read was read again. */
 async function retireFailures(
   clickhouse: ClickHouse,
-  run: OpenedRun,
-  past: readonly PastRun[],
+  plan: readonly Retirement[],
   signal?: AbortSignal,
 ): Promise<void> {
-  const found = await clickhouse.select<FoundRows>(
-    `SELECT DISTINCT bucket, generation FROM ${PIPELINE_FAILURES.name}
-     WHERE bucket IN ${literals(overlappingBuckets(run.bucket))} AND generation < ${run.generation}`,
-    { signal },
-  );
-  const gone = planRetirement(run, found, past, run.openedAt, true).filter(each => each.reach === 'everything');
-  if (gone.length === 0) return;
-  const conditions = gone.map(
-    each => `(bucket = ${quote(each.bucket)} AND generation IN (${each.generations.join(', ')}))`,
-  );
+  const conditions = plan
+    .filter(each => each.reach === 'everything')
+    .map(each => `(bucket = ${quote(each.bucket)} AND generation IN (${each.generations.join(', ')}))`);
+  if (conditions.length === 0) return;
   await clickhouse.command(`DELETE FROM ${PIPELINE_FAILURES.name} WHERE ${conditions.join(' OR ')}`, { signal });
 }
 
-/** Rows of the run in a table, each once. */
+interface Counted {
+  readonly table: ObservationTable;
+  /** Rows, and different sorting keys among them. */
+  readonly all: number;
+  readonly distinct: number;
+}
+
+/** Leaves each row of the run once, and returns how many there are by table. */
 async function deduplicate(
   clickhouse: ClickHouse,
-  table: Table & { readonly name: ObservationTable },
   run: RunKey,
   log: Logger,
   signal?: AbortSignal,
-): Promise<number> {
-  const own = `bucket_date = ${quote(run.bucket)} AND run_generation = ${run.generation}`;
-  const from = `FROM ${identifier(table.name)} WHERE ${own}`;
-  const key = table.orderBy.map(identifier).join(', ');
+): Promise<Record<string, number>> {
   for (let round = 1; ; round++) {
-    const [counted] = await clickhouse.select<{ all: number; distinct: number }>(
-      `SELECT count() AS all, uniqExact(sipHash128(${key})) AS distinct ${from}`,
+    const counted = await clickhouse.select<Counted>(
+      ORDER.map(
+        table =>
+          `SELECT ${quote(table.name)} AS table, count() AS all, uniqExact(sipHash128(${keyOf(table)})) AS distinct ${own(table, run)}`,
+      ).join(' UNION ALL '),
       { signal },
     );
-    const { all, distinct } = counted ?? { all: 0, distinct: 0 };
-    if (all === distinct) return distinct;
-    if (round > DEDUPLICATION_ROUNDS) {
-      log.warn(`${table.name} still shows ${all - distinct} rows of ${run.bucket} twice; FINAL reads are right`);
-      return distinct;
-    }
-    log.info(`${table.name}: ${all - distinct} rows of ${run.bucket} were inserted twice; deleting one of each`);
-    const twice = `SELECT sipHash128(${key}) ${from} GROUP BY 1 HAVING count() > 1`;
-    const copies = `SELECT _part, _part_offset ${from} AND sipHash128(${key}) IN (${twice})
-      QUALIFY row_number() OVER (PARTITION BY ${key} ORDER BY _part, _part_offset) > 1`;
-    try {
-      await deleteRows(clickhouse, table.name, run.bucket, `(_part, _part_offset) IN (${copies})`, signal);
-    } catch (error) {
-      if (!(error instanceof StatementError)) throw error;
-      // An older server that cannot address rows by place: merging removes the copies, in its own time.
-      log.warn(
-        `${table.name} shows ${all - distinct} rows of ${run.bucket} twice until it is merged: ${error.message}`,
+    const twice = counted.filter(({ all, distinct }) => all > distinct);
+    if (twice.length === 0 || round > DEDUPLICATION_ROUNDS) {
+      for (const { table, all, distinct } of twice) {
+        log.warn(
+          `${table} shows ${all - distinct} rows of ${run.bucket} twice until it is merged; FINAL reads are right`,
+        );
+      }
+      return Object.fromEntries(
+        counted.filter(({ distinct }) => distinct > 0).map(({ table, distinct }) => [table, distinct]),
       );
-      return distinct;
+    }
+    for (const { table, all, distinct } of twice) {
+      log.info(`${table}: ${all - distinct} rows of ${run.bucket} were inserted twice; deleting one of each`);
+      await deleteCopies(clickhouse, ORDER.find(({ name }) => name === table)!, run, log, signal);
     }
   }
+}
+
+async function deleteCopies(
+  clickhouse: ClickHouse,
+  table: (typeof ORDER)[number],
+  run: RunKey,
+  log: Logger,
+  signal?: AbortSignal,
+): Promise<void> {
+  const key = keyOf(table);
+  const twice = `SELECT sipHash128(${key}) ${own(table, run)} GROUP BY 1 HAVING count() > 1`;
+  const copies = `SELECT _part, _part_offset ${own(table, run)} AND sipHash128(${key}) IN (${twice})
+    QUALIFY row_number() OVER (PARTITION BY ${key} ORDER BY _part, _part_offset) > 1`;
+  try {
+    await deleteRows(clickhouse, table.name, run.bucket, `(_part, _part_offset) IN (${copies})`, signal);
+  } catch (error) {
+    if (!(error instanceof StatementError)) throw error;
+    // An older server that cannot address rows by their place: merging removes the copies, in its own time.
+    log.warn(`copies in ${table.name} cannot be deleted: ${error.message}`);
+  }
+}
+
+function keyOf(table: Table): string {
+  return table.orderBy.map(identifier).join(', ');
+}
+
+function own(table: Table, run: RunKey): string {
+  return `FROM ${identifier(table.name)} WHERE bucket_date = ${quote(run.bucket)} AND run_generation = ${run.generation}`;
 }
 
 async function deleteRows(

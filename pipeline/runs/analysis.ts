@@ -1,0 +1,95 @@
+import type { DayTask } from '../analysis/days.ts';
+import type { RulesVersion } from '../analysis/rules.ts';
+import { noCounts } from '../counts.ts';
+import type { Logger } from '../log.ts';
+import { analyseDay, daysAfter } from '../tables/analyse.ts';
+import type { ClickHouse } from '../tables/clickhouse.ts';
+import { type OpenedRun, openRun, type RunOrigin, recordRun } from '../tables/ledger.ts';
+import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
+import type { BucketKey } from './bucket.ts';
+
+export interface AnalysisTools {
+  readonly clickhouse: ClickHouse;
+  readonly log: Logger;
+  readonly rulesVersion: RulesVersion;
+}
+
+export interface AnalysisTask {
+  readonly bucket: BucketKey;
+  /** Generation of the observations whose days are to be analysed; absent: the bucket is the measurement day to analyse. */
+  readonly observations?: number;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+}
+
+export interface AnalysisEnd {
+  /** Measurement days, oldest first. */
+  readonly days: readonly string[];
+  readonly verdicts: number;
+}
+
+export interface AnalysisWatch {
+  readonly signal?: AbortSignal;
+  /** Days an earlier attempt has analysed, and their verdicts. */
+  readonly resume?: AnalysisEnd;
+  /** Told after each day. */
+  readonly onDay?: (done: AnalysisEnd) => void;
+}
+
+/**
+ * The analysis stage of a run (DESIGN section 6): the days that its observations touched, or the bucket's own day when it is
+ * asked for alone. Recorded in the ledger like the observations. May be repeated with the same `origin`: a day that is done again gives
+ * the same verdicts once. Throws TableErrors and AnalysisError.
+ */
+export async function analyseBucket(
+  tools: AnalysisTools,
+  task: AnalysisTask,
+  origin: RunOrigin,
+  watch: AnalysisWatch = {},
+): Promise<AnalysisEnd> {
+  const { clickhouse, log } = tools;
+  const { signal, resume } = watch;
+  const run = await openAnalysis(clickhouse, task, origin, signal);
+  const { filter, generation } = run;
+  const done = { days: [...(resume?.days ?? [])], verdicts: resume?.verdicts ?? 0 };
+  for (const { day, selection } of await tasksOf(clickhouse, task, signal)) {
+    if (done.days.includes(day)) continue;
+    const options = { day, selection, filter, generation, rulesVersion: tools.rulesVersion };
+    const { verdicts } = await analyseDay(clickhouse, options, log, signal);
+    done.days.push(day);
+    done.verdicts += verdicts;
+    watch.onDay?.({ days: [...done.days], verdicts: done.verdicts });
+  }
+  const counts = { ...noCounts(), rows: { [ANALYSIS_WEB_MEASUREMENT.name]: done.verdicts } };
+  await recordRun(clickhouse, run, origin, { state: 'completed', counts, rowsStored: counts.rows }, signal);
+  return done;
+}
+
+/** Records that an analysis ended before its end. What it has judged stays. May be repeated. */
+export async function abandonAnalysis(
+  tools: Pick<AnalysisTools, 'clickhouse'>,
+  task: AnalysisTask,
+  origin: RunOrigin,
+  state: 'failed' | 'cancelled',
+  outcome: { readonly reason: string; readonly message: string },
+  signal?: AbortSignal,
+): Promise<void> {
+  const run = await openAnalysis(tools.clickhouse, task, origin, signal);
+  await recordRun(tools.clickhouse, run, origin, { state, ...outcome }, signal);
+}
+
+/** Its generation is its own: of two runs that judge one day, the one that judges later sees more of the day. */
+function openAnalysis(
+  clickhouse: ClickHouse,
+  { bucket, startedAt }: AnalysisTask,
+  origin: RunOrigin,
+  signal?: AbortSignal,
+): Promise<OpenedRun> {
+  return openRun(clickhouse, { ...bucket, stage: 'Analysis' }, origin, [bucket.bucket], startedAt, signal);
+}
+
+async function tasksOf(clickhouse: ClickHouse, task: AnalysisTask, signal?: AbortSignal): Promise<DayTask[]> {
+  const { bucket, observations } = task;
+  if (observations !== undefined) return daysAfter(clickhouse, bucket.bucket, observations, signal);
+  return [{ day: bucket.bucket.slice(0, 10), selection: { of: 'day' } }];
+}

@@ -1,0 +1,247 @@
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
+import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
+import { addsUp, type Counts, sumCounts } from '../../pipeline/counts.ts';
+import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import { type Checkpoint, observeBatch } from '../../pipeline/runs/batch.ts';
+import { type BucketEnd, finishBucket, planBucket } from '../../pipeline/runs/bucket.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
+import { makeDatabase, silent } from '../support/database.ts';
+import { dayOfKey, expectedMeasurements, expectedRows, FIXTURES } from '../support/fixtures.ts';
+
+/** 134 measurements of web_connectivity in five objects of five hours. */
+const DAY = '2023-11-27';
+let clickhouse: ClickHouse;
+let root: string;
+let runs = 0;
+
+beforeEach(async () => {
+  ({ clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'runs'));
+  root = mkdtempSync(join(tmpdir(), 'ooni-archive-'));
+});
+afterEach(async () => {
+  rmSync(root, { recursive: true, force: true });
+  await clickhouse.close();
+});
+
+function tools(archiveRoot: string, maxFailedShare = 0.5) {
+  return {
+    archive: new DirectoryArchive(archiveRoot),
+    clickhouse,
+    log: silent,
+    maxFailedShare,
+    ipMetadata: openIpMetadata(undefined),
+    maxMeasurementBytes: 32 * 1024 * 1024,
+    writeBatchSize: 1000,
+  };
+}
+
+async function runBucket(
+  archiveRoot: string,
+  bucket: string,
+  filter = {},
+  maxFailedShare?: number,
+): Promise<BucketEnd> {
+  const normal = normaliseFilter(filter);
+  const key = { bucket, filter: normal, filterID: filterId(normal) };
+  const origin = { workflowID: 'test', runID: `${++runs}`, backfill: '', codeVersion: '0', referenceVersions: {} };
+  const all = tools(archiveRoot, maxFailedShare);
+  const plan = await planBucket(all, key, origin, Date.now());
+  const counts: Counts[] = [];
+  for (const batch of plan.batches) counts.push(await observeBatch(all, { run: plan.run, batch }));
+  return finishBucket(all, plan.run, origin, sumCounts(counts));
+}
+
+/** Rows of a table by measurement, as a plain read shows them. */
+async function rowsOf(table: string): Promise<Map<string, number>> {
+  const rows = await clickhouse.select<{ uid: string; n: number }>(
+    `SELECT measurement_uid AS uid, count() AS n FROM ${table} GROUP BY uid`,
+  );
+  return new Map(rows.map(({ uid, n }) => [uid, n]));
+}
+
+/** A copy of the objects of a day, for changing. */
+function copyDay(day: string): string[] {
+  const keys = [...new Set(expectedMeasurements().map(each => each.key))].filter(key => dayOfKey(key) === day);
+  for (const key of keys) {
+    mkdirSync(dirname(join(root, key)), { recursive: true });
+    cpSync(join(FIXTURES, key), join(root, key));
+  }
+  return keys.sort();
+}
+
+describe('the observations of a bucket', () => {
+  test('every day of the fixtures gives the rows expected, and all counts add up', async () => {
+    const days = [...new Set(expectedMeasurements().map(each => dayOfKey(each.key)))].sort();
+    const ends: BucketEnd[] = [];
+    for (const day of days) ends.push(await runBucket(FIXTURES, day, {}, 1));
+    for (const { name } of OBSERVATION_TABLES) expect(await rowsOf(name)).toEqual(expectedRows(name, days));
+    const total = sumCounts(ends.map(end => end.counts));
+    expect(addsUp(total)).toBe(true);
+    expect(total.read).toBe(expectedMeasurements().length);
+    expect(total.failed).toBe(expectedMeasurements().filter(each => each.status === 'lost').length);
+
+    const [files] = await clickhouse.select<Record<string, number>>(
+      `SELECT count() AS files, sum(size) AS bytes, sum(read) AS read, sum(transformed) AS transformed, sum(skipped) AS skipped,
+              sum(failed) AS failed, sum(unsupported) AS unsupported FROM pipeline_files FINAL`,
+    );
+    const { rows, ...counters } = total;
+    expect(files).toEqual(counters);
+    const [failures] = await clickhouse.select('SELECT count() AS n FROM pipeline_failures FINAL');
+    expect(failures).toEqual({ n: total.failed });
+    const states = await clickhouse.select(
+      'SELECT state, count() AS n, sum(read) AS read, sumMap(rows_stored) AS stored FROM pipeline_runs FINAL GROUP BY state',
+    );
+    expect(states).toEqual([{ state: 'completed', n: days.length, read: total.read, stored: rows }]);
+  });
+
+  test('a filter takes its country and test, from key and document', async () => {
+    const signal = expectedMeasurements().find(
+      each => /\/IT\/signal\//.test(each.key) && (each.tables?.obs_web?.length ?? 0) > 0,
+    )!;
+    const day = dayOfKey(signal.key);
+    copyDay(day);
+    const [other] = copyDay(DAY);
+    const beside = join(
+      root,
+      dirname(dirname(signal.key)),
+      'webconnectivity',
+      `${day.replaceAll('-', '')}00_IT_webconnectivity.n0.0.jsonl.gz`,
+    );
+    mkdirSync(dirname(beside), { recursive: true });
+    cpSync(join(root, other!), beside);
+    await runBucket(root, day, { probeCC: ['it'], testNames: ['Signal'] });
+    const wanted = expectedMeasurements().filter(
+      each => dayOfKey(each.key) === day && /\/IT\/signal\//.test(each.key) && (each.tables?.obs_web?.length ?? 0) > 0,
+    );
+    expect(wanted.length).toBeGreaterThan(0);
+    expect(new Set((await rowsOf('obs_web')).keys())).toEqual(new Set(wanted.map(each => each.measurement_uid)));
+  });
+
+  test('a changed and a shrunk input replace what was there', async () => {
+    const keys = copyDay(DAY);
+    await runBucket(root, DAY);
+    const before = await rowsOf('obs_web');
+    const [gone, shortened] = [keys[0]!, keys[1]!];
+    rmSync(join(root, gone));
+    const lines = gunzipSync(readFileSync(join(root, shortened)))
+      .toString()
+      .split('\n')
+      .filter(Boolean);
+    writeFileSync(join(root, shortened), gzipSync(`${lines.slice(1).join('\n')}\n`));
+    await runBucket(root, DAY);
+    const lost = expectedMeasurements().filter(
+      each => each.key === gone || (each.key === shortened && each.line === 1),
+    );
+    for (const { name } of OBSERVATION_TABLES) {
+      const expected = expectedRows(name, [DAY]);
+      for (const { measurement_uid } of lost) expected.delete(measurement_uid);
+      expect(await rowsOf(name)).toEqual(expected);
+    }
+    expect((await rowsOf('obs_web')).size).toBeLessThan(before.size);
+  });
+
+  test('an empty bucket is a completed run without rows, and takes away what was there', async () => {
+    copyDay(DAY);
+    await runBucket(root, DAY);
+    rmSync(join(root, 'raw'), { recursive: true });
+    const end = await runBucket(root, DAY);
+    expect(end.counts.read).toBe(0);
+    expect(await rowsOf('obs_web')).toEqual(new Map());
+  });
+
+  test('a batch that is cut off after each checkpoint and goes on there counts everything once', async () => {
+    const whole = await runBucket(FIXTURES, DAY);
+    const all = tools(FIXTURES);
+    const everything = normaliseFilter({});
+    const key = { bucket: DAY, filter: everything, filterID: filterId(everything) };
+    const origin = { workflowID: 'test', runID: 'cut', backfill: '', codeVersion: '0', referenceVersions: {} };
+    const plan = await planBucket(all, key, origin, Date.now());
+    // Each attempt handles one file, checkpoints, and is killed in the middle of the next; one attempt forgets its checkpoint.
+    const [batch] = plan.batches;
+    let resume: Checkpoint | undefined;
+    let counts: Counts | undefined;
+    let attempts = 0;
+    while (!counts) {
+      const stop = new AbortController();
+      let files = 0;
+      const last: { checkpoint?: Checkpoint } = {};
+      attempts++;
+      const attempt = observeBatch(
+        all,
+        { run: plan.run, batch: batch!, resume },
+        {
+          signal: stop.signal,
+          onCheckpoint: checkpoint => {
+            last.checkpoint = checkpoint;
+          },
+          onProgress: progress => {
+            if (progress.read > (resume?.counts.read ?? 0) + 30 && ++files > 0) stop.abort(new Error('killed'));
+          },
+        },
+      );
+      counts = await attempt.catch(error => {
+        expect(error.message).toBe('killed');
+        return undefined;
+      });
+      if (!counts) resume = last.checkpoint ?? resume;
+      if (attempts > 3) resume = undefined;
+      if (attempts > 3 && !counts) counts = await observeBatch(all, { run: plan.run, batch: batch!, resume });
+    }
+    expect(attempts).toBeGreaterThan(1);
+    expect(counts).toEqual(whole.counts);
+    await finishBucket(all, plan.run, origin, counts);
+    for (const { name } of OBSERVATION_TABLES) expect(await rowsOf(name)).toEqual(expectedRows(name, [DAY]));
+  });
+
+  test('too many failures: said, recorded, and nothing that was there is lost', async () => {
+    const keys = copyDay(DAY);
+    await runBucket(root, DAY);
+    const before = await rowsOf('obs_web');
+    const key = keys.find(each => /webconnectivity/.test(each))!;
+    const lines = gunzipSync(readFileSync(join(root, key)))
+      .toString()
+      .split('\n')
+      .filter(Boolean);
+    for (const other of keys) if (other !== key) rmSync(join(root, other));
+    writeFileSync(join(root, key), gzipSync(`${lines[0]}\n${'{broken\n'.repeat(3)}`));
+    const end = await runBucket(root, DAY);
+    expect(end.tooManyFailures).toMatch(
+      /^3 of 4 measurements of 2023-11-27 failed, 75.0 %; max_failed_share allows 50.0 %/,
+    );
+    expect(end.counts).toMatchObject({ read: 4, failed: 3, transformed: 1 });
+    expect(await rowsOf('obs_web')).toEqual(before);
+    const failures = await clickhouse.select(
+      `SELECT line, stage FROM pipeline_failures FINAL WHERE key = '${key}' ORDER BY line`,
+    );
+    expect(failures).toEqual([2, 3, 4].map(line => ({ line, stage: 'decode' })));
+    const [last] = await clickhouse.select<{ state: string; reason: string; read: number }>(
+      'SELECT state, reason, read FROM pipeline_runs FINAL ORDER BY generation DESC LIMIT 1',
+    );
+    expect(last).toEqual({ state: 'failed', reason: 'TooManyFailures', read: 4 });
+  });
+
+  test('a row that ClickHouse refuses is set aside with its reason, and its measurement counts as failed', async () => {
+    await clickhouse.command('ALTER TABLE obs_web ADD CONSTRAINT sane CHECK observation_idx != 7');
+    const end = await runBucket(FIXTURES, DAY);
+    const refused = await clickhouse.select<{ uid: string; table: string; class: string }>(
+      "SELECT measurement_uid AS uid, table, class FROM pipeline_failures FINAL WHERE stage = 'insert' ORDER BY uid",
+    );
+    const hit = expectedMeasurements().filter(
+      each => dayOfKey(each.key) === DAY && each.tables?.obs_web?.some(row => row.observation_idx === 7),
+    );
+    expect(hit.length).toBeGreaterThan(0);
+    expect(refused.map(each => each.uid)).toEqual(hit.map(each => each.measurement_uid).sort());
+    expect(new Set(refused.map(each => `${each.table} ${each.class}`))).toEqual(new Set(['obs_web RowRefused']));
+    expect(addsUp(end.counts)).toBe(true);
+    expect(end.counts.rows.obs_web).toBe(end.rowsStored.obs_web);
+    const expected = expectedRows('obs_web', [DAY]);
+    for (const { measurement_uid } of hit) expected.set(measurement_uid, expected.get(measurement_uid)! - 1);
+    expect(await rowsOf('obs_web')).toEqual(expected);
+  });
+});

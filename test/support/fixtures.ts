@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+
+/** A few MB of real measurements in the layout of the archive. */
+export const FIXTURES = join(import.meta.dirname, '../fixtures/archive');
+
+/** What the Python pipeline makes of one measurement of the fixtures. */
+export interface ExpectedMeasurement {
+  readonly key: string;
+  readonly line: number;
+  readonly measurement_uid: string;
+  readonly test_name: string;
+  readonly status: 'ok' | 'lost';
+  readonly tables: Readonly<Record<string, readonly Readonly<Record<string, unknown>>[]>>;
+}
+
+let expected: readonly ExpectedMeasurement[] | undefined;
+
+export function expectedMeasurements(): readonly ExpectedMeasurement[] {
+  expected ??= gunzipSync(readFileSync(join(import.meta.dirname, '../fixtures/expected/rows.jsonl.gz')))
+    .toString()
+    .split('\n')
+    .filter(Boolean)
+    .map(line => JSON.parse(line) as ExpectedMeasurement);
+  return expected;
+}
+
+/** Upload day of a key of the fixtures. */
+export function dayOfKey(key: string): string {
+  const [, year, month, day] = /\/(\d{4})(\d{2})(\d{2})\//.exec(key)!;
+  return `${year}-${month}-${day}`;
+}
+
+/** Expected number of rows of a table in a bucket, by measurement uid. */
+export function expectedRows(table: string, days: readonly string[]): Map<string, number> {
+  const rows = new Map<string, number>();
+  for (const { key, measurement_uid, tables } of expectedMeasurements()) {
+    const count = tables?.[table]?.length ?? 0;
+    if (days.includes(dayOfKey(key)) && count > 0) rows.set(measurement_uid, (rows.get(measurement_uid) ?? 0) + count);
+  }
+  return rows;
+}
