@@ -254,7 +254,14 @@ export class Client {
         {
           method: 'DELETE',
           path: pathOf(resource, ref.namespace, ref.name),
-          body: { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy: propagation, preconditions },
+          body: {
+            apiVersion: 'v1',
+            kind: 'DeleteOptions',
+            propagationPolicy: propagation,
+            preconditions,
+            // With a body the server ignores the query, dryRun included: it would delete.
+            dryRun: write.dryRun ? ['All'] : undefined,
+          },
         },
         write,
       );

@@ -16,8 +16,8 @@ export interface SeenRequest {
 export type Fault =
   /** Answered by the proxy; never forwarded. */
   | { readonly answer: { status: number; headers?: Record<string, string>; body?: unknown } }
-  /** Forwarded and carried out; the answer never arrives. */
-  | { readonly loseAnswer: true }
+  /** Forwarded and carried out; the answer never arrives, and the connection breaks unless kept open. */
+  | { readonly loseAnswer: true; readonly keepOpen?: boolean }
   /** Connection closed before forwarding. */
   | { readonly refuse: true }
   /** Lines of a watch for which it returns false are swallowed. */
@@ -29,6 +29,8 @@ export type Fault =
  */
 export class ApiProxy {
   readonly seen: SeenRequest[] = [];
+  /** Requests go on in the name of this user, who has no rights unless given. */
+  impersonate: string | undefined;
   readonly #server: Server;
   readonly #upstream: Connection;
   readonly #agent: HttpsAgent;
@@ -130,13 +132,14 @@ export class ApiProxy {
 
   #forward(request: IncomingMessage, response: ServerResponse, seen: SeenRequest, fault?: Fault): void {
     const { host: _, ...headers } = request.headers;
+    if (this.impersonate) headers['impersonate-user'] = this.impersonate;
     const upstream = requestUpstream(
       `${this.#upstream.server}${request.url}`,
       { method: request.method, headers: { ...headers, ...this.#upstream.headers }, agent: this.#agent },
       answer => {
         if (fault && 'loseAnswer' in fault) {
           // Read to its end first, so that the server has surely finished.
-          answer.resume().on('end', () => request.socket.destroy());
+          answer.resume().on('end', () => fault.keepOpen || request.socket.destroy());
           return;
         }
         response.writeHead(answer.statusCode ?? 502, answer.headers);

@@ -1,5 +1,6 @@
 import pino from 'pino';
 import { Client } from '../../operator/kube/client.ts';
+import type { Clock } from '../../operator/kube/clock.ts';
 import { connectionSource } from '../../operator/kube/config.ts';
 import { Http } from '../../operator/kube/http.ts';
 import { createInstruments, type Instruments } from '../../operator/kube/instruments.ts';
@@ -27,8 +28,8 @@ export const NAMESPACES = defineResource({
 });
 
 /** Counters of their own and a log that says nothing, unless LOG_LEVEL asks for it. */
-export function instruments(): Instruments {
-  return createInstruments({ log: pino({ level: process.env.LOG_LEVEL ?? 'silent' }) });
+export function instruments(clock?: Clock): Instruments {
+  return createInstruments({ clock, log: pino({ level: process.env.LOG_LEVEL ?? 'silent' }) });
 }
 
 /** A namespace of the real API server: an administrator's direct client, and another through a proxy that can be broken. */
@@ -40,10 +41,11 @@ export interface KubeBed {
   stop(): Promise<void>;
 }
 
-export async function kubeBed(kubeconfig: string, namespace: string): Promise<KubeBed> {
+/** `clock`: of the proxied client. */
+export async function kubeBed(kubeconfig: string, namespace: string, clock?: Clock): Promise<KubeBed> {
   const source = connectionSource({ kubeconfig });
   const proxy = await ApiProxy.start(source);
-  const [directHttp, proxiedHttp] = [new Http(source), new Http(proxy.source)];
+  const [directHttp, proxiedHttp] = [new Http(source), new Http(proxy.source, { clock })];
   const direct = new Client(directHttp, { fieldManager: 'test' });
   await direct.apply(NAMESPACES, { metadata: { name: namespace } });
   return {
@@ -59,7 +61,7 @@ export async function kubeBed(kubeconfig: string, namespace: string): Promise<Ku
   };
 }
 
-/** Resolves when `condition` holds; rejects with `what` after 30 s. Polling, for what tells nobody. */
+/** Resolves when `condition` holds; rejects with `what` after `ms`. Polling, for what tells nobody. */
 export async function eventually(
   what: string,
   condition: () => boolean | Promise<boolean>,
