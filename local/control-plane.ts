@@ -86,6 +86,8 @@ export async function startControlPlane(options: {
         `--service-account-key-file=${join(pki, 'sa.key')}`,
         `--service-account-signing-key-file=${join(pki, 'sa.key')}`,
         `--service-account-issuer=${ISSUER}`,
+        `--kubelet-client-certificate=${cert}`,
+        `--kubelet-client-key=${key}`,
         '--authorization-mode=Node,RBAC',
         '--enable-admission-plugins=NodeRestriction',
         '--service-cluster-ip-range=10.0.0.0/24',

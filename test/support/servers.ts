@@ -15,10 +15,6 @@ declare module 'vitest' {
     temporalAddress: string;
     /** Path of an administrator's kubeconfig; each test file makes namespaces of its own. */
     kubeconfig: string;
-    /** Path of the kubeconfig of node `local`, which no server plays until a test does. */
-    nodeKubeconfig: string;
-    /** Directory of the control plane's serving certificate (apiserver.crt, apiserver.key). */
-    certificateDir: string;
   }
 }
 
@@ -50,7 +46,5 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('clickhouseUrl', clickhouse.url);
   project.provide('temporalAddress', temporal.address);
   project.provide('kubeconfig', kubernetes.kubeconfig);
-  project.provide('nodeKubeconfig', kubernetes.nodeKubeconfig);
-  project.provide('certificateDir', join(dir, 'kubernetes', 'pki'));
   return stop;
 }

@@ -1,0 +1,146 @@
+import type { Container, PodSpec, StoredPod } from './resources.ts';
+
+/** A container that cannot be started as it is specified; the message names what is missing. Tried again later: it may come. */
+export class ContainerConfigError extends Error {
+  override name = 'ContainerConfigError';
+}
+
+/** Where the values of ConfigMaps and Secrets come from; undefined: there is none of that name. */
+export interface ValueSources {
+  configMap(namespace: string, name: string): Promise<Readonly<Record<string, string>> | undefined>;
+  /** Decoded. */
+  secret(namespace: string, name: string): Promise<Readonly<Record<string, string>> | undefined>;
+}
+
+/** What is known of a pod only on its node. */
+export interface PodFacts {
+  readonly podIP: string;
+  readonly hostIP: string;
+}
+
+type EnvVar = NonNullable<Container['env']>[number];
+
+/**
+ * The variables a container asks for: `envFrom`, over it `env` with valueFrom resolved and `$(NAME)` of earlier variables put in, as
+ * the kubelet does it. Throws ContainerConfigError for a reference that leads nowhere and is not optional.
+ */
+export async function containerEnvironment(
+  pod: StoredPod,
+  container: Container,
+  facts: PodFacts,
+  sources: ValueSources,
+): Promise<Record<string, string>> {
+  const namespace = pod.metadata.namespace ?? 'default';
+  const env: Record<string, string> = {};
+  for (const source of container.envFrom ?? []) {
+    const kind = source.configMapRef ? 'configMap' : 'secret';
+    const ref = source.configMapRef ?? source.secretRef;
+    if (!ref?.name) continue;
+    const values = await sources[kind](namespace, ref.name);
+    if (!values && !ref.optional) throw new ContainerConfigError(`${kind.toLowerCase()} "${ref.name}" not found`);
+    for (const [key, value] of Object.entries(values ?? {})) env[`${source.prefix ?? ''}${key}`] = value;
+  }
+  for (const variable of container.env ?? []) {
+    const value = variable.valueFrom
+      ? await referenced(pod, container, variable.valueFrom, facts, sources)
+      : expand(variable.value ?? '', env);
+    if (value !== undefined) env[variable.name] = value;
+  }
+  return env;
+}
+
+async function referenced(
+  pod: StoredPod,
+  container: Container,
+  from: NonNullable<EnvVar['valueFrom']>,
+  facts: PodFacts,
+  sources: ValueSources,
+): Promise<string | undefined> {
+  const namespace = pod.metadata.namespace ?? 'default';
+  if (from.fieldRef) return field(pod, from.fieldRef.fieldPath, facts);
+  if (from.resourceFieldRef) return resource(container, from.resourceFieldRef);
+  const kind = from.configMapKeyRef ? 'configMap' : 'secret';
+  const ref = from.configMapKeyRef ?? from.secretKeyRef;
+  if (!ref?.name) throw new ContainerConfigError('a variable has a valueFrom that this node does not know');
+  const values = await sources[kind](namespace, ref.name);
+  if (!values) {
+    if (ref.optional) return undefined;
+    throw new ContainerConfigError(`${kind.toLowerCase()} "${ref.name}" not found`);
+  }
+  const value = values[ref.key];
+  if (value === undefined && !ref.optional) {
+    throw new ContainerConfigError(
+      `couldn't find key ${ref.key} in ${kind === 'secret' ? 'Secret' : 'ConfigMap'} ${namespace}/${ref.name}`,
+    );
+  }
+  return value;
+}
+
+function field(pod: StoredPod, path: string, { podIP, hostIP }: PodFacts): string {
+  const keyed = /^metadata\.(labels|annotations)\['(.*)'\]$/.exec(path);
+  if (keyed) return pod.metadata[keyed[1] as 'labels' | 'annotations']?.[keyed[2]!] ?? '';
+  const fields: Record<string, string | undefined> = {
+    'metadata.name': pod.metadata.name,
+    'metadata.namespace': pod.metadata.namespace,
+    'metadata.uid': pod.metadata.uid,
+    'spec.nodeName': pod.spec?.nodeName,
+    'spec.serviceAccountName': pod.spec?.serviceAccountName,
+    'status.hostIP': hostIP,
+    'status.hostIPs': hostIP,
+    'status.podIP': podIP,
+    'status.podIPs': podIP,
+  };
+  const value = fields[path];
+  if (value === undefined) throw new ContainerConfigError(`fieldRef ${path} is not known to this node`);
+  return value;
+}
+
+/** Limits and requests in whole units of the divisor, rounded up; a limit that is not set is what the machine has. */
+function resource(container: Container, ref: { resource: string; divisor?: unknown }): string {
+  const [kind, name] = ref.resource.split('.') as ['limits' | 'requests', string];
+  const quantity = container.resources?.[kind]?.[name];
+  if (quantity === undefined)
+    throw new ContainerConfigError(`resourceFieldRef ${ref.resource} is not set on ${container.name}`);
+  const divisor = Number(ref.divisor) === 0 || !ref.divisor ? 1 : parseQuantity(String(ref.divisor));
+  return String(Math.ceil(parseQuantity(quantity) / divisor));
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  m: 1e-3,
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+};
+
+/** A Kubernetes quantity such as `250m` or `2Gi` as a number. */
+export function parseQuantity(text: string): number {
+  const [, number, unit] = /^([\d.eE+-]+?)(m|[kMGT]|[KMGT]i)?$/.exec(text) ?? [];
+  const factor = UNITS[unit ?? ''];
+  if (number === undefined || factor === undefined) throw new ContainerConfigError(`"${text}" is not a quantity`);
+  return Number(number) * factor;
+}
+
+/** Puts variables in: `$(NAME)` becomes its value where NAME is known and stays otherwise; `$$` is a dollar sign. */
+export function expand(text: string, env: Readonly<Record<string, string>>): string {
+  return text.replace(/\$\$|\$\(([^)]*)\)/g, (match, name: string | undefined) =>
+    match === '$$' ? '$' : (env[name!] ?? match),
+  );
+}
+
+/** Why a pod's volumes keep it from running as a process here, or undefined. */
+export function unmountable(spec: PodSpec): string | undefined {
+  for (const volume of spec.volumes ?? []) {
+    const projected = volume.projected?.sources?.every(
+      source => source.serviceAccountToken || source.configMap?.name === 'kube-root-ca.crt' || source.downwardAPI,
+    );
+    if (volume.emptyDir || projected) continue;
+    return `volume "${volume.name}" cannot be mounted: this node runs containers as processes on one file system; give its contents by environment variables`;
+  }
+  return undefined;
+}

@@ -1,0 +1,75 @@
+import type { CoreV1Event } from '@kubernetes/client-node';
+import type { Logger } from 'pino';
+import type { Builtin } from '../../operator/kube/builtin.ts';
+import type { Client } from '../../operator/kube/client.ts';
+import { defineResource } from '../../operator/kube/resource.ts';
+import { wireTime } from './pod-status.ts';
+import type { StoredPod } from './resources.ts';
+
+/** Events of the core group: those a node's credentials may write. */
+const EVENTS = defineResource<Builtin<CoreV1Event>>({
+  group: '',
+  version: 'v1',
+  plural: 'events',
+  kind: 'Event',
+  namespaced: true,
+});
+
+/** The like of an event is counted on the first, as long as that is remembered. */
+const REMEMBERED = 1000;
+
+/** What happened to pods, for `kubectl describe`. Recording returns at once; what cannot be written is logged and let go. */
+export class PodEvents {
+  readonly #client: Client;
+  readonly #node: string;
+  readonly #log: Logger;
+  readonly #known = new Map<string, { name: string; count: number }>();
+  #writing: Promise<void> = Promise.resolve();
+  #serial = 0;
+
+  constructor(client: Client, node: string, log: Logger) {
+    this.#client = client;
+    this.#node = node;
+    this.#log = log;
+  }
+
+  record(pod: StoredPod, type: 'Normal' | 'Warning', reason: string, message: string): void {
+    const key = JSON.stringify([pod.metadata.uid, reason, message]);
+    // One behind the other: an event is counted only when it is there.
+    this.#writing = this.#writing.then(() => this.#write(key, pod, type, reason, message.slice(0, 1024)));
+  }
+
+  /** Resolves when all that was recorded has been written or given up. */
+  flush(): Promise<void> {
+    return this.#writing;
+  }
+
+  async #write(key: string, pod: StoredPod, type: string, reason: string, message: string): Promise<void> {
+    const { namespace = 'default', name, uid, resourceVersion } = pod.metadata;
+    const now = wireTime();
+    const known = this.#known.get(key);
+    try {
+      if (known) {
+        await this.#client.patch(EVENTS, { namespace, name: known.name }, { count: ++known.count, lastTimestamp: now });
+        return;
+      }
+      const event = `${name.slice(0, 200)}.${Date.now().toString(16)}${(this.#serial++).toString(16).padStart(4, '0')}`;
+      await this.#client.create(EVENTS, {
+        metadata: { namespace, name: event },
+        involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid, resourceVersion },
+        type,
+        reason,
+        message,
+        count: 1,
+        firstTimestamp: now,
+        lastTimestamp: now,
+        source: { component: 'ooni-local-node', host: this.#node },
+      });
+      this.#known.set(key, { name: event, count: 1 });
+      if (this.#known.size > REMEMBERED) this.#known.delete(this.#known.keys().next().value!);
+    } catch (error) {
+      this.#known.delete(key);
+      this.#log.warn({ reason, error: (error as Error).message }, 'event could not be written');
+    }
+  }
+}
