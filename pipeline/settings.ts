@@ -70,6 +70,30 @@ export const SETTINGS = {
   temporal_api_key: secret('API key, for Temporal Cloud; turns TLS on'),
   temporal_ui_url: text('Address of the Temporal UI, for links in status', ''),
 
+  analysis_rules_version: z
+    .preprocess(Number, z.literal([2, 3], 'must be 2 or 3; docs/analysis-rules.md says what they are'))
+    .default(2)
+    .meta({
+      description:
+        'Rules that verdicts are made by: 2, those of the Python pipeline, or 3, with named weaknesses remedied',
+    }),
+  fingerprints_dns_source: text(
+    'Block page fingerprints of DNS answers: URL or file; empty: none',
+    'https://raw.githubusercontent.com/ooni/blocking-fingerprints/main/fingerprints_dns.csv',
+  ),
+  fingerprints_http_source: text(
+    'Block page fingerprints of HTTP answers: URL or file; empty: none',
+    'https://raw.githubusercontent.com/ooni/blocking-fingerprints/main/fingerprints_http.csv',
+  ),
+  test_lists_source: text(
+    'Citizen Lab test lists: directory, or URL or file of a .tar.gz; empty: none',
+    'https://codeload.github.com/citizenlab/test-lists/tar.gz/refs/heads/master',
+  ),
+  as_organisations_source: text(
+    'History of AS organisations: URL or file; empty: none',
+    'https://archive.org/download/ip2country-as/all_as_org_map.json',
+  ),
+
   geoip_dir: text('Directory of YYYYMMDD-*.mmdb(.gz) databases; empty: no IP metadata', ''),
   max_measurement_bytes: whole(
     'A measurement longer than this is read past and counted as failed',
