@@ -140,21 +140,24 @@ observed AS (
     PARTITION BY o.measurement_start_time, o.probe_cc, o.probe_asn, o.measurement_uid, o.hostname, o.is_v6)
 ),
 judged AS (
-  SELECT *,
-    ${LAYERS.map(layer => judgeLayer(layer, version)).join(',\n    ')}
-  FROM observed
+  ${LAYERS.reduce((relation, layer) => judgeLayer(layer, version, relation), 'SELECT * FROM observed')}
 )`;
   return { sql, params: { ...dayParams(options.day), ...experiment.params } };
 }
 
-/** `<layer>_rule`, the number of the first rule that holds, and `<layer>_blocked`, `_down`, `_ok`, its grades. */
-function judgeLayer(layer: Layer, version: RulesVersion): string {
-  const rules = RULES[version][layer];
-  const first = rules.map((rule, index) => `${rule.when}, ${index + 1}`).join(',\n      ');
-  return [
-    `multiIf(\n      ${first},\n      0) AS ${layer}_rule`,
-    ...GRADES.map(grade => `${pick(layer, version, rule => rule.grades[grade])} AS ${layer}_${grade}`),
-  ].join(',\n    ');
+/**
+ * Adds to a relation `<layer>_rule`, the number of the first rule that holds, and `<layer>_blocked`, `_down`, `_ok`, its grades. Each step
+ * is a subquery of its own: as aliases of one SELECT, every use of a grade would repeat all the conditions it came from,
+ * and planning took a second.
+ */
+function judgeLayer(layer: Layer, version: RulesVersion, relation: string): string {
+  const first = RULES[version][layer].map((rule, index) => `${rule.when}, ${index + 1}`).join(',\n    ');
+  const grades = GRADES.map(grade => `${pick(layer, version, rule => rule.grades[grade])} AS ${layer}_${grade}`);
+  return `SELECT *, ${grades.join(', ')} FROM (
+  SELECT *, multiIf(
+    ${first},
+    0) AS ${layer}_rule FROM (
+  ${relation}))`;
 }
 
 export const GRADES = ['blocked', 'down', 'ok'] as const satisfies readonly (keyof Grades)[];

@@ -16,8 +16,14 @@ export interface AnalysisOptions extends JudgementOptions {
 export type Step =
   /** Rows to take away: `table` and a condition. Nothing is done where no row meets it. */
   | { readonly do: 'delete'; readonly table: string; readonly condition: string; readonly params: Query['params'] }
-  /** Rows to make: `INSERT INTO table (columns) SELECT`. */
-  | { readonly do: 'insert'; readonly table: string; readonly sql: string; readonly params: Query['params'] };
+  /** Rows to make: `INSERT INTO table (columns) SELECT`. `id` names the statement, so that a left-over one can be stopped. */
+  | {
+      readonly do: 'insert';
+      readonly id: string;
+      readonly table: string;
+      readonly sql: string;
+      readonly params: Query['params'];
+    };
 
 /** What a day's analysis needs to be there, and is made by migrations. */
 export const NEEDED_TABLES: readonly string[] = [
@@ -65,6 +71,7 @@ export function makeSteps(table: (typeof FILLED_TABLES)[number], options: Analys
     },
     {
       do: 'insert',
+      id: `${table}-${options.day}-${options.generation}`,
       table,
       sql: `INSERT INTO ${table} (${columns.map(([name]) => name).join(', ')})\n${sql}\n${BOUNDED}`,
       params: { ...params, generation: options.generation },

@@ -30,6 +30,7 @@ export function countryOf(file: string): string | undefined {
 export function readTestLists(files: Iterable<readonly [name: string, bytes: Uint8Array]>): Parsed<TestListEntry> {
   const rows: TestListEntry[] = [];
   const problems: Problem[] = [];
+  const seen = new Set<string>();
   for (const [name, bytes] of files) {
     const cc = countryOf(name);
     if (!cc || !name.endsWith('.csv')) continue;
@@ -43,7 +44,12 @@ export function readTestLists(files: Iterable<readonly [name: string, bytes: Uin
         problems.push({ where: `${file} line ${line}`, what: `"${url.slice(0, 100)}" is no URL` });
         continue;
       }
-      rows.push({ domain, url, cc, category_code: values.category_code as string });
+      // The table holds an entry once; so do the rows, or their number would not be that of the table.
+      const entry = { domain, url, cc, category_code: values.category_code as string };
+      const key = JSON.stringify(entry);
+      if (seen.has(key)) continue;
+      seen.add(key);
+      rows.push(entry);
     }
   }
   return { rows, problems };

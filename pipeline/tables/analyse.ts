@@ -13,6 +13,7 @@ import {
 import { AnalysisError, type Query } from '../analysis/selection.ts';
 import type { Logger } from '../log.ts';
 import { type ClickHouse, identifier, quote } from './clickhouse.ts';
+import { TableError } from './errors.ts';
 
 /** What the analysis of a day did. */
 export interface AnalysedDay {
@@ -23,7 +24,7 @@ export interface AnalysedDay {
   readonly kept: number;
 }
 
-/** Times a day is made again when a repeated INSERT has put rows in twice. */
+/** Times a table is filled for a day before giving up. */
 const ROUNDS = 3;
 
 /** The days to analyse after the observations of a bucket's run, oldest first (days.ts). */
@@ -55,18 +56,8 @@ export async function analyseDay(
 
   let verdicts = 0;
   for (const table of FILLED_TABLES) {
-    for (let round = 1; ; round++) {
-      for (const step of makeSteps(table, options)) await run(clickhouse, step, signal);
-      const [made] = await rows<{ rows: number; measurements: number }>(countMade(table, options));
-      if (table === FILLED_TABLES[0]) verdicts = made?.measurements ?? 0;
-      if (made?.rows === made?.measurements) break;
-      // An INSERT whose answer was lost is sent again, and then both may have arrived.
-      if (round === ROUNDS) {
-        throw new AnalysisError(
-          `${table} holds ${made?.rows} rows of ${made?.measurements} measurements of ${options.day}, made ${ROUNDS} times: is something else writing generation ${options.generation}?`,
-        );
-      }
-    }
+    const made = await make(clickhouse, table, options, signal);
+    if (table === FILLED_TABLES[0]) verdicts = made;
   }
 
   const kept = await keptOf(options, verdicts, rows);
@@ -78,6 +69,37 @@ export async function analyseDay(
   const stale = options.selection.of === 'day' && kept === 0;
   for (const step of retireSteps(options, stale)) await run(clickhouse, step, signal);
   return { day: options.day, verdicts, kept };
+}
+
+/**
+ * Fills one table for a day and returns for how many measurements. An INSERT whose answer was lost may still have happened, or go on
+ * happening: it is stopped by its id, what it put in is taken away, and it is made again.
+ */
+async function make(
+  clickhouse: ClickHouse,
+  table: (typeof FILLED_TABLES)[number],
+  options: AnalysisOptions,
+  signal?: AbortSignal,
+): Promise<number> {
+  const count = countMade(table, options);
+  for (let round = 1; ; round++) {
+    try {
+      for (const step of makeSteps(table, options)) await run(clickhouse, step, signal);
+    } catch (error) {
+      if (round < ROUNDS && error instanceof TableError && error.transient) continue;
+      throw error;
+    }
+    const [made] = await clickhouse.select<{ rows: number; measurements: number }>(count.sql, {
+      params: count.params,
+      signal,
+    });
+    if (made && made.rows === made.measurements) return made.rows;
+    if (round === ROUNDS) {
+      throw new AnalysisError(
+        `${table} holds ${made?.rows} rows of ${made?.measurements} measurements of ${options.day}, made ${ROUNDS} times: is something else writing generation ${options.generation}?`,
+      );
+    }
+  }
 }
 
 /**
@@ -97,7 +119,7 @@ async function keptOf(
 async function run(clickhouse: ClickHouse, step: Step, signal?: AbortSignal): Promise<void> {
   const { params } = step;
   if (step.do === 'insert') {
-    return clickhouse.command(step.sql, { params, signal });
+    return clickhouse.commandOnce(step.sql, { params, queryId: step.id, signal });
   }
   const table = identifier(step.table);
   // Without a partition a delete looks at every part of the table, years of them; and mostly there is nothing to delete.

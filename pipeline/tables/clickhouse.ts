@@ -121,6 +121,26 @@ export class ClickHouse {
     );
   }
 
+  /**
+   * Runs a statement that must not run twice, once. With a `queryId`, an earlier statement of this id that is still running on the server, because
+   * its client has died or lost patience, is stopped first.
+   */
+  async commandOnce(sql: string, options: StatementOptions & { readonly queryId?: string } = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    try {
+      await this.#client.command({
+        query: sql,
+        query_params: options.params,
+        clickhouse_settings: { ...options.settings, ...(options.queryId && { replace_running_query: 1 }) },
+        abort_signal: options.signal,
+        ...(options.queryId && { query_id: options.queryId }),
+      });
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      throw classify(error);
+    }
+  }
+
   /** Rows of a SELECT, as objects. 64-bit integers come as numbers. */
   async select<Row>(sql: string, options: StatementOptions = {}): Promise<Row[]> {
     return this.#attempt(options.signal, async () => {

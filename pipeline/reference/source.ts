@@ -1,0 +1,105 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { gunzipSync } from 'node:zlib';
+import { extract } from 'tar-stream';
+import { hashOf, ReferenceDataError } from './dataset.ts';
+
+/** No source is near this size; a longer answer is not what was asked for. */
+const MAX_BYTES = 256 * 1024 * 1024;
+const TIMEOUT = 120_000;
+
+/**
+ * Bytes of a source: a file, or http(s). Gzip is undone. Throws ReferenceDataError, which names the source and what to do.
+ */
+export async function readSource(source: string, signal?: AbortSignal): Promise<Buffer> {
+  const bytes = /^https?:\/\//.test(source) ? await download(source, signal) : await readLocal(source, signal);
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
+  try {
+    return gunzipSync(bytes, { maxOutputLength: MAX_BYTES });
+  } catch (error) {
+    throw new ReferenceDataError(`${source} is not readable gzip: ${(error as Error).message}. Nothing was changed.`);
+  }
+}
+
+/**
+ * Files below a source: a directory, or a (gzipped) tar such as GitHub makes of a repository. Names are relative to it, in order.
+ * Only names ending with `suffix` are read.
+ */
+export async function readFiles(source: string, suffix: string, signal?: AbortSignal): Promise<[string, Buffer][]> {
+  const directory = !/^https?:\/\//.test(source) && (await stat(source).catch(() => undefined))?.isDirectory();
+  const files: [string, Buffer][] = directory
+    ? await readDirectory(source, suffix, signal)
+    : await untar(source, suffix, await readSource(source, signal));
+  return files.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+}
+
+/** One hash over names and contents. */
+export function hashOfFiles(files: readonly (readonly [string, Buffer])[]): string {
+  return hashOf(Buffer.from(files.map(([name, bytes]) => `${name} ${hashOf(bytes)}\n`).join('')));
+}
+
+async function readLocal(path: string, signal?: AbortSignal): Promise<Buffer> {
+  try {
+    return await readFile(path, { signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw new ReferenceDataError(`cannot read ${path}: ${(error as Error).message}. Nothing was changed.`);
+  }
+}
+
+async function download(url: string, signal?: AbortSignal): Promise<Buffer> {
+  const deadline = AbortSignal.timeout(TIMEOUT);
+  // A URL may carry a token; what is shown ends before it.
+  const shown = url.replace(/\?.*$/, '').replace(/\/\/[^@/]*@/, '//');
+  try {
+    const response = await fetch(url, { signal: signal ? AbortSignal.any([signal, deadline]) : deadline });
+    if (!response.ok) throw new ReferenceDataError(`${shown} answered ${response.status}. Nothing was changed.`);
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of response.body ?? []) {
+      size += chunk.length;
+      if (size > MAX_BYTES) throw new ReferenceDataError(`${shown} is longer than 256 MB. Nothing was changed.`);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (error instanceof ReferenceDataError) throw error;
+    const { message, cause } = error as Error & { cause?: { code?: string } };
+    throw new ReferenceDataError(
+      `cannot fetch ${shown}: ${cause?.code ?? message}. What was loaded before stays; without a network, name a local file in the settings.`,
+    );
+  }
+}
+
+async function readDirectory(root: string, suffix: string, signal?: AbortSignal): Promise<[string, Buffer][]> {
+  const names = (await readdir(root, { recursive: true, withFileTypes: true }))
+    .filter(entry => entry.isFile() && entry.name.endsWith(suffix))
+    .map(entry => join(entry.parentPath, entry.name));
+  return Promise.all(
+    names.map(async name => [relative(root, name), await readLocal(name, signal)] as [string, Buffer]),
+  );
+}
+
+async function untar(source: string, suffix: string, bytes: Buffer): Promise<[string, Buffer][]> {
+  const files: [string, Buffer][] = [];
+  const tar = extract();
+  tar.on('entry', (header, stream, next) => {
+    const chunks: Buffer[] = [];
+    stream.on('data', chunk => chunks.push(chunk as Buffer));
+    stream.on('end', () => {
+      if (header.type === 'file' && header.name.endsWith(suffix)) files.push([header.name, Buffer.concat(chunks)]);
+      next();
+    });
+  });
+  try {
+    await pipeline(Readable.from([bytes]), tar);
+  } catch (error) {
+    throw new ReferenceDataError(
+      `${source} is neither a directory nor a tar: ${(error as Error).message}. Nothing was changed.`,
+    );
+  }
+  return files;
+}
