@@ -54,6 +54,10 @@ const status = z
     observedGeneration: count('metadata.generation of the spec this status speaks of.'),
     conditions: conditions(),
     scheduleID: z.string().meta({ description: 'Id of the schedule in Temporal.' }),
+    scheduleHash: z.string().meta({
+      description:
+        'Hash of the schedule as Temporal described it when it was in force; shows that somebody changed it there.',
+    }),
     nextBuckets: z
       .array(
         z.object({

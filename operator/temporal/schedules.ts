@@ -3,6 +3,7 @@ import { msToTs } from '@temporalio/common/lib/time.js';
 // A CommonJS package whose names Node cannot see from outside
 import protobuf, { type temporal as proto } from '@temporalio/proto';
 import { PRIORITIES, QUEUES, type ScheduledRunInput, WORKFLOWS } from '../../worker/contract.ts';
+import { hashOf } from '../hash.ts';
 import type { Temporal } from './connection.ts';
 import { isAlreadyExists, isNotFound } from './errors.ts';
 import { fromPayload, milliseconds, textOf, toKeyword, toPayload } from './payload.ts';
@@ -40,6 +41,11 @@ export interface ScheduleState extends PauseState {
   /** UID of the PipelineSchedule it was made for; undefined: not made by an operator. */
   readonly ownerUID?: string;
   readonly hash?: string;
+  /**
+   * Hash of how Temporal describes it. It says nothing about what was asked for, but when it changes, somebody else changed the
+   * schedule.
+   */
+  readonly described: string;
   /** Milliseconds since 1970 of the next nominal firings. */
   readonly nextFirings: readonly number[];
   /** The last firings, oldest first. */
@@ -61,6 +67,9 @@ export function describeSchedule(temporal: Temporal, id: string): Promise<Schedu
     return {
       ownerUID: textOf(memo.ownerUID),
       hash: textOf(memo.requestHash),
+      described: hashOf(
+        JSON.parse(JSON.stringify([found.schedule?.spec, found.schedule?.action, found.schedule?.policies])),
+      ),
       paused: state.paused === true,
       note: state.notes ?? '',
       nextFirings: (found.info?.futureActionTimes ?? []).flatMap(time => milliseconds(time) ?? []),

@@ -20,6 +20,6 @@ export function scheduleReconciler(context: Context, temporal: Temporal, install
     observe: object => observe(temporal, launches, object, installation),
     plan: observed => planSchedule(observed, installation),
     apply: (object, action, signal) => apply(context.client, temporal, object, action, signal),
-    status: observed => scheduleStatus(observed, installation, ui),
+    status: (observed, plan) => scheduleStatus(observed, plan, installation, ui),
   });
 }

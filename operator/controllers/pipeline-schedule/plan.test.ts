@@ -40,6 +40,7 @@ function given({ spec, metadata, status, schedule = 'absent', launches }: Given)
     const state: ScheduleState = {
       ownerUID: 'uid-1',
       hash: parsed instanceof SpecError ? '' : requestOf(object, parsed, 'ooni').hash,
+      described: 'as-it-was',
       paused: false,
       note: '',
       nextFirings: [day('2026-05-07'), day('2026-05-08'), day('2026-05-09'), day('2026-05-10')],
@@ -147,6 +148,23 @@ describe('plan', () => {
     expect(plan({ schedule: { note: 'looked at on Monday' } }).actions).toEqual([]);
   });
 
+  test('a change by hand in Temporal is undone, once', () => {
+    const status = { scheduleID: 'ooni/schedule/data/daily', scheduleHash: 'as-it-was' };
+    expect(plan({ status, schedule: 'inForce' }).actions).toEqual([]);
+    const changed = { status, schedule: { described: 'changed' } };
+    expect(does(plan(changed))).toEqual(['update']);
+    const observed = given(changed);
+    const after = scheduleStatus(observed, planSchedule(observed, 'ooni'), 'ooni', { url: '', namespace: 'default' });
+    expect(after.scheduleHash).toBeUndefined();
+    expect(plan({ ...changed, status: after }).actions).toEqual([]);
+  });
+
+  test('a schedule that lost its mark is still ours when our status says that we made it', () => {
+    const status = { scheduleID: 'ooni/schedule/data/daily' };
+    expect(does(plan({ status, schedule: { ownerUID: undefined, hash: undefined } }))).toEqual(['update']);
+    expect(does(plan({ status, schedule: { ownerUID: 'uid-2' } }))).toEqual([]);
+  });
+
   test("somebody else's schedule is refused, and adopted when asked to", () => {
     for (const ownerUID of [undefined, 'uid-2']) {
       const refused = plan({ schedule: { ownerUID } });
@@ -209,7 +227,10 @@ describe('status', () => {
     state,
     startedAt: day(date),
   });
-  const statusOf = (what: Given) => scheduleStatus(given(what), 'ooni', { url: 'http://ui', namespace: 'default' });
+  const statusOf = (what: Given) => {
+    const observed = given(what);
+    return scheduleStatus(observed, planSchedule(observed, 'ooni'), 'ooni', { url: 'http://ui', namespace: 'default' });
+  };
 
   test('a firing handles the day before', () => {
     const status = statusOf({ schedule: 'inForce', launches: [] });

@@ -68,7 +68,7 @@ export function planSchedule(observed: ObservedSchedule, installation: string): 
   const seen = schedule.value;
   if (!seen)
     return working('The schedule is being created.', { do: 'create', request, pause: pauseFor(spec, RUNNING) });
-  if (seen.ownerUID !== request.ownerUID && !annotated(object, ANNOTATIONS.adopt)) {
+  if (!isOurs(object, seen, request.id) && !annotated(object, ANNOTATIONS.adopt)) {
     return {
       actions: [],
       verdict: {
@@ -81,15 +81,21 @@ export function planSchedule(observed: ObservedSchedule, installation: string): 
     };
   }
   const pause = pauseFor(spec, seen);
-  if (
-    seen.hash !== request.hash ||
-    seen.ownerUID !== request.ownerUID ||
-    seen.paused !== pause.paused ||
-    seen.note !== pause.note
-  ) {
-    return working('The schedule is being updated.', { do: 'update', request, pause, seen });
+  const update = (message: string) => working(message, { do: 'update', request, pause, seen });
+  if (seen.hash !== request.hash || seen.ownerUID !== request.ownerUID) return update('The schedule is being updated.');
+  if (seen.paused !== pause.paused || seen.note !== pause.note)
+    return update('The schedule is being paused or unpaused.');
+  const { scheduleHash } = object.status ?? {};
+  if (scheduleHash !== undefined && scheduleHash !== seen.described) {
+    return update('Somebody changed the schedule in Temporal; it is being put back to what the spec says.');
   }
   return inForce(spec, seen);
+}
+
+/** Made for this resource; or made for nobody, in the place of one that we know to have made (an edit by hand drops the mark). */
+function isOurs(object: PipelineSchedule, seen: ScheduleState, id: string): boolean {
+  if (seen.ownerUID !== undefined) return seen.ownerUID === object.metadata.uid;
+  return object.status?.scheduleID === id;
 }
 
 /** Whether it should be paused: as the spec says, but a pause by a person in Temporal is theirs to end. */
@@ -134,7 +140,7 @@ function working(message: string, action: ScheduleAction): SchedulePlan {
 }
 
 function planDeletion({ object, schedule }: ObservedSchedule, installation: string): SchedulePlan {
-  const { namespace = '', name, uid } = object.metadata;
+  const { namespace = '', name } = object.metadata;
   const id = scheduleId(installation, namespace, name);
   const deleting = (message: string, actions: ScheduleAction[]): SchedulePlan => ({
     actions,
@@ -151,7 +157,7 @@ function planDeletion({ object, schedule }: ObservedSchedule, installation: stri
     );
   }
   if (!schedule.value) return deleting('The schedule is gone.', [{ do: 'removeFinalizer' }]);
-  if (schedule.value.ownerUID !== uid) {
+  if (!isOurs(object, schedule.value, id)) {
     return deleting('The schedule of that name is not ours and is left alone.', [{ do: 'removeFinalizer' }]);
   }
   return deleting('The schedule is being deleted.', [{ do: 'deleteSchedule', id }, { do: 'removeFinalizer' }]);

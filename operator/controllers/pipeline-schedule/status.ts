@@ -11,7 +11,7 @@ import { scheduleId } from '../../../worker/contract.ts';
 import type { Launch } from '../../temporal/schedules.ts';
 import { seconds } from '../conditions.ts';
 import { scheduleLink, type TemporalUI } from '../links.ts';
-import type { ObservedSchedule } from './plan.ts';
+import type { ObservedSchedule, SchedulePlan } from './plan.ts';
 
 type Body = Omit<PipelineScheduleStatus, 'conditions' | 'observedGeneration'>;
 
@@ -22,7 +22,12 @@ export function nominalTime(workflowID: string): number | undefined {
 }
 
 /** The status of a PipelineSchedule, conditions aside. What cannot be learnt now is kept from before. */
-export function scheduleStatus(observed: ObservedSchedule, installation: string, ui: TemporalUI): Body {
+export function scheduleStatus(
+  observed: ObservedSchedule,
+  plan: SchedulePlan,
+  installation: string,
+  ui: TemporalUI,
+): Body {
   const { object, spec, schedule, launches } = observed;
   const { namespace = '', name } = object.metadata;
   const { conditions: _, observedGeneration: __, ...before } = object.status ?? {};
@@ -34,12 +39,15 @@ export function scheduleStatus(observed: ObservedSchedule, installation: string,
   const after: Body = { ...base, ...runs };
   if (!schedule.known) return after;
   const seen = schedule.value;
-  if (!seen || seen.ownerUID !== object.metadata.uid)
-    return { ...after, scheduleID: undefined, nextBuckets: undefined };
+  if (!seen || plan.verdict.reason === 'AdoptionRefused') {
+    return { ...after, scheduleID: undefined, scheduleHash: undefined, nextBuckets: undefined };
+  }
   const due = seen.recent.at(-1)?.at;
   return {
     ...after,
     scheduleID: id,
+    // After a change of ours the next description is taken as it comes: a server may describe the same in new words.
+    scheduleHash: plan.actions.length > 0 ? undefined : seen.described,
     nextBuckets: seen.paused
       ? []
       : seen.nextFirings.slice(0, 3).map(at => ({ bucket: lastCompleteBucket(at, spec.granularity), at: seconds(at) })),
