@@ -1,12 +1,12 @@
 import type { RawDocument, Reading } from './documents.ts';
-import { LineCutter } from './lines.ts';
+import { cutLines, LineCutter } from './lines.ts';
 import { unlz4 } from './lz4.ts';
 import { readTar } from './tar.ts';
 import { YamlReport } from './yaml-report.ts';
 
 /** L5: one report, a measurement a line. */
 export async function* readJsonCan({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
-  yield* readLines(counted(unlz4(stored)), new LineCutter(maxBytes));
+  yield* cutLines(counted(unlz4(stored)), new LineCutter(maxBytes));
 }
 
 /** L5: one report in YAML. */
@@ -20,7 +20,7 @@ export async function* readTarCan({ stored, maxBytes, counted }: Reading): Async
   for await (const member of readTar(counted(unlz4(stored)))) {
     if (member.name.endsWith('.json')) {
       const lines = new LineCutter(maxBytes, line);
-      yield* readLines(member.bytes, lines);
+      yield* cutLines(member.bytes, lines);
       line = lines.line;
     } else if (member.name.endsWith('.yaml')) {
       const report = new YamlReport(maxBytes, line);
@@ -28,11 +28,6 @@ export async function* readTarCan({ stored, maxBytes, counted }: Reading): Async
       line = report.documents;
     }
   }
-}
-
-async function* readLines(bytes: AsyncIterable<Buffer>, lines: LineCutter): AsyncGenerator<RawDocument[]> {
-  for await (const chunk of bytes) yield lines.push(chunk);
-  yield lines.end();
 }
 
 async function* readYaml(bytes: AsyncIterable<Buffer>, report: YamlReport): AsyncGenerator<RawDocument[]> {

@@ -1,8 +1,8 @@
 import type { Archive } from './archive.ts';
 import { readJsonCan, readTarCan, readYamlCan } from './can.ts';
-import { DamagedObjectError, gunzip } from './gunzip.ts';
+import { DamagedObjectError, gunzip, gunzipped } from './gunzip.ts';
 import type { ArchiveFile, Layout } from './keys.ts';
-import { LineCutter } from './lines.ts';
+import { cutLines, LineCutter } from './lines.ts';
 import { readPosts } from './postcan.ts';
 
 /**
@@ -54,12 +54,16 @@ export interface Reading {
   counted(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer>;
 }
 
-const READERS: Record<Layout, (reading: Reading) => AsyncGenerator<RawDocument[]>> = {
+/** How measurements are packed: as in a layout of the archive, or one a line, gzipped or not, as people keep them. */
+export type Packing = Layout | 'lines';
+
+const READERS: Record<Packing, (reading: Reading) => AsyncGenerator<RawDocument[]>> = {
   jsonl: readJsonLines,
   postcan: readPosts,
   tarcan: readTarCan,
   jsoncan: readJsonCan,
   yamlcan: readYamlCan,
+  lines: readLooseLines,
 };
 
 /**
@@ -67,25 +71,31 @@ const READERS: Record<Layout, (reading: Reading) => AsyncGenerator<RawDocument[]
  * with back-pressure. What is held is a few chunks and one document, whatever the size of the object. Damage inside the object
  * never throws: see RawDocument.error and FileEnd.truncated. Throws the archive's errors, and the signal's reason.
  */
-export async function* readDocuments(
+export function readDocuments(
   archive: Archive,
   file: Pick<ArchiveFile, 'key' | 'size' | 'etag' | 'layout'>,
   options: ReadOptions,
 ): AsyncGenerator<RawDocument[], FileEnd> {
+  return readPacked(archive.open(file, { signal: options.signal }), file.layout, options);
+}
+
+/** The same for stored bytes from anywhere. Throws the errors of the source, and the signal's reason. */
+export async function* readPacked(
+  source: AsyncIterable<Buffer>,
+  packing: Packing,
+  options: ReadOptions,
+): AsyncGenerator<RawDocument[], FileEnd> {
   const { maxMeasurementBytes: maxBytes, signal } = options;
   const end = { documents: 0, compressedBytes: 0, bytes: 0 };
-  const reading: Reading = {
-    stored: count(archive.open(file, { signal }), length => {
-      end.compressedBytes += length;
-    }),
-    maxBytes,
-    counted: bytes =>
-      count(bytes, length => {
-        end.bytes += length;
-      }),
-  };
+  const stored = count(source, length => {
+    end.compressedBytes += length;
+  });
+  const counted = (bytes: AsyncIterable<Buffer>) =>
+    count(bytes, length => {
+      end.bytes += length;
+    });
   try {
-    for await (const documents of READERS[file.layout](reading)) {
+    for await (const documents of READERS[packing]({ stored, maxBytes, counted })) {
       signal?.throwIfAborted();
       if (documents.length === 0) continue;
       end.documents += documents.length;
@@ -99,10 +109,12 @@ export async function* readDocuments(
 }
 
 /** L1 and L3. The rest of a line that a truncated object breaks off is no measurement. */
-async function* readJsonLines({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
-  const lines = new LineCutter(maxBytes);
-  for await (const chunk of counted(gunzip(stored))) yield lines.push(chunk);
-  yield lines.end();
+function readJsonLines({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
+  return cutLines(counted(gunzip(stored)), new LineCutter(maxBytes));
+}
+
+function readLooseLines({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
+  return cutLines(counted(gunzipped(stored)), new LineCutter(maxBytes));
 }
 
 async function* count(bytes: AsyncIterable<Buffer>, add: (length: number) => void): AsyncGenerator<Buffer> {

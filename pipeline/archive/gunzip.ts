@@ -3,6 +3,8 @@ import { createGunzip } from 'node:zlib';
 /** Each chunk costs a round trip through the thread pool. Of gunzipSync's speed: 64 KiB 0.9, 256 KiB 1.0, 512 KiB and more 1.05. */
 const CHUNK_BYTES = 512 * 1024;
 
+const GZIP_MAGIC = [0x1f, 0x8b];
+
 /** The stored bytes of an object are damaged or end early. What came before was handed on. */
 export class DamagedObjectError extends Error {
   override name = 'DamagedObjectError';
@@ -65,5 +67,25 @@ export async function* gunzip(source: AsyncIterable<Buffer>): AsyncGenerator<Buf
     yield* settle();
   } finally {
     engine.destroy();
+  }
+}
+
+/** Gunzips a stream that starts like gzip, and passes on every other. */
+export async function* gunzipped(stored: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const source = stored[Symbol.asyncIterator]();
+  try {
+    let head: Buffer = Buffer.alloc(0);
+    while (head.length < GZIP_MAGIC.length) {
+      const next = await source.next();
+      if (next.done) break;
+      head = head.length === 0 ? next.value : Buffer.concat([head, next.value]);
+    }
+    async function* all(): AsyncGenerator<Buffer> {
+      if (head.length > 0) yield head;
+      for (let next = await source.next(); !next.done; next = await source.next()) yield next.value;
+    }
+    yield* GZIP_MAGIC.every((byte, index) => head[index] === byte) ? gunzip(all()) : all();
+  } finally {
+    await source.return?.();
   }
 }

@@ -66,6 +66,12 @@ export class LineCutter {
   }
 }
 
+/** The lines of a stream, chunk by chunk. */
+export async function* cutLines(bytes: AsyncIterable<Buffer>, lines: LineCutter): AsyncGenerator<RawDocument[]> {
+  for await (const chunk of bytes) yield lines.push(chunk);
+  yield lines.end();
+}
+
 /** A document over the limit, of which nothing was kept. */
 export function tooLong(line: number, length: number, maxBytes: number, uid?: string): RawDocument {
   const message = `the measurement has ${length} bytes, more than max_measurement_bytes (${maxBytes})`;

@@ -1,12 +1,11 @@
 import type { RawDocument, Reading } from './documents.ts';
-import { gunzip } from './gunzip.ts';
+import { gunzipped } from './gunzip.ts';
 import { tooLong } from './lines.ts';
 import { BrokenPostError, openPost } from './post.ts';
 import { readTar } from './tar.ts';
 
 /** Posts are handed on in arrays of about this many bytes. */
 const BATCH_BYTES = 512 * 1024;
-const GZIP_MAGIC = [0x1f, 0x8b];
 
 /**
  * L2: a tar of posts (archive.md section 7). Some old ones are named `.gz` and are not compressed, so the first bytes decide. The
@@ -17,7 +16,7 @@ export async function* readPosts({ stored, maxBytes, counted }: Reading): AsyncG
   let batch: RawDocument[] = [];
   let bytes = 0;
   try {
-    for await (const member of readTar(counted(uncompressed(stored)))) {
+    for await (const member of readTar(counted(gunzipped(stored)))) {
       line++;
       const uid = uidOf(member.name);
       if (uid === undefined) {
@@ -69,24 +68,4 @@ function broken(line: number, uid: string, message: string): RawDocument {
 
 function skipped(line: number, message: string, uid?: string): RawDocument {
   return { line, uid, bytes: Buffer.alloc(0), error: { class: 'UnsupportedPost', message, skipped: true } };
-}
-
-/** Gunzips what starts like gzip, and passes on everything else. */
-async function* uncompressed(stored: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const source = stored[Symbol.asyncIterator]();
-  try {
-    let head: Buffer = Buffer.alloc(0);
-    while (head.length < GZIP_MAGIC.length) {
-      const next = await source.next();
-      if (next.done) break;
-      head = head.length === 0 ? next.value : Buffer.concat([head, next.value]);
-    }
-    async function* all(): AsyncGenerator<Buffer> {
-      if (head.length > 0) yield head;
-      for (let next = await source.next(); !next.done; next = await source.next()) yield next.value;
-    }
-    yield* GZIP_MAGIC.every((byte, index) => head[index] === byte) ? gunzip(all()) : all();
-  } finally {
-    await source.return?.();
-  }
 }
