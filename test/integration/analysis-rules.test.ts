@@ -1,0 +1,163 @@
+import { beforeAll, describe, expect, inject, test } from 'vitest';
+import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
+import { EVERYTHING } from '../../pipeline/filter.ts';
+import { analyseDay } from '../../pipeline/tables/analyse.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { makeDatabase, silent } from '../support/database.ts';
+
+/*
+ * Each rule of the spec's tables (analysis.md section 4) on hand-made rows. Grades and ids are copied from the spec, not from the code.
+ */
+type Row = Record<string, unknown>;
+interface Case {
+  readonly name: string;
+  readonly web: readonly Row[];
+  readonly ctrl?: readonly Row[];
+  readonly versions?: readonly RulesVersion[];
+  readonly dns?: Verdict;
+  readonly tcp?: Verdict;
+  readonly tls?: Verdict;
+}
+type Verdict = readonly [rule: string, blocked: number, down: number, ok: number];
+
+const A = '192.0.2.10';
+const B = '198.51.100.20';
+const V6 = '2001:db8::1';
+const system = { dns_engine: 'system', dns_query_type: 'A' };
+const answered = (ip: string, more: Row = {}): Row => ({ ...system, ip, dns_answer: ip, ...more });
+const lookup = (ip: string, more: Row = {}): Row => ({ ip, dns_success: 1, ...more });
+/** A control that answers B and knows nothing else. */
+const OTHER = [lookup(B)];
+
+const CASES: readonly Case[] = [
+  { name: 'nothing was looked up', web: [{ http_request_url: 'http://x/' }], dns: ['no_dns_data', 0, 0, 0] },
+  { name: 'a block page of the country', web: [answered('203.0.113.1')], ctrl: OTHER, dns: ['country_consistent_blockpage', 1, 0, 0] },
+  { name: 'a block page of another country', web: [answered('203.0.113.2')], ctrl: OTHER, dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'a false positive among fingerprints', web: [answered('203.0.113.3')], ctrl: OTHER, dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'a prefix fingerprint is no full match', web: [answered('203.0.113.4')], ctrl: OTHER, dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'the control shook hands with the answer', web: [answered(A)], ctrl: [...OTHER, { ip: A, port: 443, tls_success: 1 }], dns: ['tls_consistent_answer', 0, 0, 1] },
+  { name: 'the answer proved itself', web: [answered(A, { tls_is_certificate_valid: 1 })], ctrl: OTHER, dns: ['tls_consistent_answer', 0, 0, 1], tls: ['certificate_valid', 0, 0, 1] },
+  { name: 'the answer proved itself, but there is no control to add it to', web: [answered(A, { tls_is_certificate_valid: 1 })], versions: [2], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'a bogon', web: [answered('10.0.0.1', { ip_is_bogon: 1 })], ctrl: OTHER, dns: ['bogon_not_in_ctrl', 0.95, 0.05, 0] },
+  { name: 'a bogon the control sees too', web: [answered('10.0.0.1', { ip_is_bogon: 1 })], ctrl: [lookup('10.0.0.1')], dns: ['bogon_in_ctrl', 0.1, 0.9, 0] },
+  { name: 'an answer with which the control gets TLS errors', web: [answered(A)], ctrl: [...OTHER, { ip: A, port: 443, tls_success: 0, tls_failure: 'ssl_invalid_hostname' }], dns: ['tls_inconsistent_not_in_ctrl', 0.9, 0.05, 0.05] },
+  { name: 'a TLS error that is none: the wildcard needs a character', web: [answered(A)], ctrl: [...OTHER, { ip: A, port: 443, tls_success: 0, tls_failure: 'ssl' }], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'the same answer', web: [answered(A)], ctrl: [lookup(A)], dns: ['answer_matches_ctrl', 0, 0, 0.9] },
+  { name: 'the same network', web: [answered(A, { ip_asn: 64501 })], ctrl: [lookup(B, { ip_asn: 64501 })], dns: ['answer_asn_matches_ctrl', 0.2, 0, 0.8] },
+  { name: 'unknown networks are not the same network', web: [answered(A, { ip_asn: 0 })], ctrl: [lookup(B, { ip_asn: 0 })], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'failed, as the control', web: [{ ...system, dns_failure: 'dns_nxdomain_error' }], ctrl: [lookup(B), { dns_failure: 'nx' }], dns: ['dns_system_failure_ctrl_also_failing', 0.1, 0.9, 0] },
+  { name: 'failed, unlike the control', web: [{ ...system, dns_failure: 'dns_nxdomain_error' }], ctrl: OTHER, dns: ['dns_system_failure_ctrl_ok', 0.9, 0.1, 0] },
+  { name: 'failed, without control', web: [{ ...system, dns_failure: 'dns_nxdomain_error' }], dns: ['dns_system_failure_no_ctrl', 0.5, 0.5, 0] },
+  { name: 'answered, and nothing vouches for it', web: [answered(A)], ctrl: OTHER, dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'answered, without control', web: [answered(A)], versions: [2], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'answered, without control, version 3', web: [answered(A)], versions: [3], dns: ['dns_system_answer_no_ctrl', 0, 0, 0] },
+  { name: 'another resolver failed', web: [{ dns_engine: 'doh', dns_query_type: 'A', dns_failure: 'x' }], ctrl: OTHER, dns: ['none', 0, 0, 0] },
+  { name: 'an old probe names no engine', web: [{ dns_query_type: 'A', ip: A, dns_answer: A, software_name: 'ooniprobe', software_version: '2.1.0' }], ctrl: [lookup(A)], versions: [2], dns: ['no_dns_data', 0, 0, 0] },
+  { name: 'an old probe names no engine, version 3', web: [{ dns_query_type: 'A', ip: A, dns_answer: A, software_name: 'ooniprobe', software_version: '2.1.0' }], ctrl: [lookup(A)], versions: [3], dns: ['answer_matches_ctrl', 0, 0, 0.9] },
+  { name: 'a new probe without engine is not the system resolver', web: [{ dns_query_type: 'A', ip: A, dns_answer: A, software_name: 'ooniprobe', software_version: '3.1.0' }], ctrl: [lookup(A)], versions: [3], dns: ['no_dns_data', 0, 0, 0] },
+  { name: 'families are judged apart', web: [answered(A), { ...answered(V6), dns_query_type: 'AAAA' }], ctrl: [lookup(A)], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.9] },
+
+  { name: 'neither connected nor failed', web: [{ ip: A, port: 443, tcp_success: 0 }], tcp: ['no_tcp_data', 0, 0, 0] },
+  { name: 'no connect at all is none', web: [{ http_request_url: 'http://x/' }], tcp: ['none', 0, 0, 0] },
+  { name: 'connected', web: [{ ip: A, port: 443, tcp_success: 1 }], tcp: ['connect_ok', 0, 0, 1] },
+  { name: 'a probe without IPv6', web: [{ ip: V6, port: 443, tcp_success: 0, tcp_failure: 'host_unreachable' }], tcp: ['ipv6_broken_probe', 0, 0, 0] },
+  { name: 'IPv6 works half of the time', web: [{ ip: V6, port: 443, tcp_success: 0, tcp_failure: 'x' }, { ip: V6, port: 80, tcp_success: 1 }], ctrl: [{ ip: V6, port: 443, tcp_success: 1 }], versions: [2], tcp: ['failure_ctrl_ok', 0.75, 0.25, 1] },
+  { name: 'failed, unlike the control', web: [{ ip: A, port: 443, tcp_success: 0, tcp_failure: 'connection_refused' }], ctrl: [{ ip: A, port: 443, tcp_success: 1 }], versions: [2], tcp: ['failure_ctrl_ok', 0.75, 0.25, 0] },
+  { name: 'failed, unlike the control, version 3', web: [{ ip: A, port: 443, tcp_success: 0, tcp_failure: 'connection_refused' }], ctrl: [{ ip: A, port: 443, tcp_success: 1 }], versions: [3], tcp: ['endpoint_failure_ctrl_ok', 0.75, 0.25, 0] },
+  { name: 'ports are not told apart', web: [{ ip: A, port: 80, tcp_success: 0, tcp_failure: 'x' }], ctrl: [{ ip: A, port: 443, tcp_success: 1 }, { ip: A, port: 80, tcp_success: 0 }], versions: [2], tcp: ['failure_ctrl_also_failing', 0.25, 0.75, 0] },
+  { name: 'ports are told apart, version 3', web: [{ ip: A, port: 443, tcp_success: 0, tcp_failure: 'x' }], ctrl: [{ ip: A, port: 443, tcp_success: 1 }, { ip: A, port: 80, tcp_success: 0 }], versions: [3], tcp: ['endpoint_failure_ctrl_ok', 0.75, 0.25, 0] },
+  { name: 'an untrusted answer masks the connect', web: [answered(A, { port: 443, tcp_success: 0, tcp_failure: 'x' })], ctrl: OTHER, tcp: ['dns_untrusted', 0, 0, 0] },
+  { name: 'a failure nobody else saw', web: [{ ip: A, port: 443, tcp_success: 0, tcp_failure: 'x' }], ctrl: OTHER, tcp: ['none', 0, 0, 0] },
+
+  { name: 'no handshake', web: [{ ip: A, port: 443, tcp_success: 1 }], tls: ['no_tls_data', 0, 0, 0] },
+  ...(
+    [
+      ['ssl_unknown_authority', 'failure_ctrl_ok_ssl', 0.9, 0.1],
+      ['connection_reset', 'failure_ctrl_ok_reset', 0.8, 0.2],
+      ['generic_timeout_error', 'failure_ctrl_ok_other', 0.7, 0.3],
+    ] as const
+  ).flatMap(([failure, rule, blocked, down]): Case[] => {
+    const web = [{ ip: A, port: 443, tcp_success: 1, tls_failure: failure }];
+    const ctrl = [{ ip: A, port: 443, tls_success: 1 }];
+    return [
+      { name: `TLS ${failure}`, web, ctrl, versions: [2], tls: [rule, blocked, down, 0] },
+      { name: `TLS ${failure}, version 3`, web, ctrl, versions: [3], tls: [`endpoint_${rule}`, blocked, down, 0] },
+    ];
+  }),
+  { name: 'an untrusted answer masks the handshake', web: [answered(A, { tls_failure: 'connection_reset' })], ctrl: OTHER, tls: ['dns_untrusted', 0, 0, 0] },
+  { name: 'a blocked connect masks the handshake', web: [{ ip: A, port: 443, tcp_success: 0, tcp_failure: 'x', tls_failure: 'x' }], ctrl: [{ ip: A, port: 443, tcp_success: 1 }], tls: ['tcp_blocked', 0, 0, 0] },
+  { name: 'the handshake fails for all', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'connection_reset' }], ctrl: [{ ip: A, port: 443, tls_success: 0, tls_failure: 'connection_reset' }], versions: [2], tls: ['failure_ctrl_also_failing', 0.2, 0.8, 0] },
+  { name: 'the handshake fails for all, version 3', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'connection_reset' }], ctrl: [{ ip: A, port: 443, tls_success: 0, tls_failure: 'connection_reset' }], versions: [3], tls: ['endpoint_failure_ctrl_also_failing', 0.2, 0.8, 0] },
+  { name: 'a failed handshake of the control without reason is not failing', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'x' }], ctrl: [{ ip: A, port: 443, tls_success: 0 }], tls: ['none', 0, 0, 0] },
+]; // biome-ignore format: a table
+
+const DAY = '2024-03-05';
+let clickhouse: ClickHouse;
+
+/** Every case has a host of its own, so all stand in one day and do not touch. */
+beforeAll(async () => {
+  ({ clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'rules'));
+  const fingerprint = (pattern: string, more: Row) => ({
+    name: pattern,
+    scope: 'nat',
+    pattern_type: 'full',
+    pattern,
+    confidence_no_fp: 5,
+    expected_countries: 'IR, IT',
+    ...more,
+  });
+  await clickhouse.insert('fingerprints_dns', [
+    fingerprint('203.0.113.1', {}),
+    fingerprint('203.0.113.2', { expected_countries: 'IR' }),
+    fingerprint('203.0.113.3', { scope: 'fp' }),
+    fingerprint('203.0.113.4', { pattern_type: 'prefix' }),
+  ]);
+  const common = (index: number, ctrl: boolean) => ({
+    measurement_uid: `20240305120000.000000_IT_${index}_${ctrl ? 'c' : 'x'}`,
+    report_id: `report${index}`,
+    input: `https://host${index}.example/`,
+    hostname: `host${index}.example`,
+    measurement_start_time: `${DAY} 00:00:00.000`,
+    test_name: 'web_connectivity',
+    bucket_date: DAY,
+    run_generation: 1,
+  });
+  const all = (key: 'web' | 'ctrl') =>
+    CASES.flatMap((each, index) =>
+      (each[key] ?? []).map((row, observation_idx) => ({
+        ...common(index, key === 'ctrl'),
+        ...(key === 'web' && { probe_cc: 'IT', probe_asn: 137 }),
+        observation_idx,
+        ...row,
+      })),
+    );
+  await clickhouse.insert('obs_web', all('web'));
+  await clickhouse.insert('obs_web_ctrl', all('ctrl'));
+});
+
+describe.each([2, 3] as const)('rules version %i', version => {
+  let verdicts: Map<string, Row>;
+
+  beforeAll(async () => {
+    const options = { day: DAY, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion: version } as const;
+    await analyseDay(clickhouse, { ...options, generation: 1_000 + version }, silent);
+    const rows = await clickhouse.select<Row>('SELECT * FROM analysis_web_measurement');
+    verdicts = new Map(rows.map(row => [String(row.domain), row]));
+  });
+
+  const cases = CASES.map((each, index) => ({ ...each, host: `host${index}.example` })).filter(
+    ({ versions }) => versions?.includes(version) ?? true,
+  );
+  test.each(cases)('$name', ({ host, ...wanted }) => {
+    const verdict = verdicts.get(host);
+    expect(verdict).toBeDefined();
+    for (const layer of ['dns', 'tcp', 'tls'] as const) {
+      if (!wanted[layer]) continue;
+      const [rule, ...grades] = wanted[layer];
+      expect([layer, verdict?.[`top_${layer}_rule_id`]]).toEqual([layer, rule]);
+      const got = ['blocked', 'down', 'ok'].map(grade => Number(Number(verdict?.[`${layer}_${grade}`]).toFixed(4)));
+      expect([layer, ...got]).toEqual([layer, ...grades]);
+    }
+    expect(verdict?.analysis_rules_version).toBe(version);
+  });
+});
