@@ -1,5 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -119,6 +129,13 @@ export async function supervise(program: Program): Promise<Supervised> {
   return supervised;
 }
 
+/** Ends what an earlier run left behind: every process that a pid file in the folder names. */
+export async function endLeftovers(dir: string): Promise<void> {
+  if (!statSync(dir, { throwIfNoEntry: false })) return;
+  const files = readdirSync(dir).filter(name => name.endsWith('.pid'));
+  await Promise.all(files.map(name => endLeftover(join(dir, name))));
+}
+
 /** Ends the process a pid file names, if it is still the one that was started: the kernel's start time tells. */
 async function endLeftover(pidFile: string): Promise<void> {
   const process_ = readPid(pidFile);
@@ -182,8 +199,9 @@ export async function requirePort(port: number, what: string): Promise<void> {
   try {
     await listenOnce(port);
   } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
     throw new StartError(
-      `Port ${port}, which ${what} needs, is in use (${(error as NodeJS.ErrnoException).code}). Stop what listens there: ss -ltnp 'sport = :${port}' names it.`,
+      `Port ${port}, which ${what} needs, is in use. Stop what listens there (ss -ltnp 'sport = :${port}' names it), or take other ports: npm start -- --port-offset 1000`,
     );
   }
 }

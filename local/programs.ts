@@ -199,12 +199,12 @@ function isProgram(path: string): boolean {
 }
 
 /** Makes the folder and throws StartError when its disk has less room. */
-export function requireRoom(dir: string, bytes: number, what: string): void {
+export function requireRoom(dir: string, bytes: number, what: string, where = 'XDG_CACHE_HOME'): void {
   mkdirSync(dir, { recursive: true });
   const { bavail, bsize } = statfsSync(dir);
   if (bavail * bsize >= bytes) return;
   throw new StartError(
-    `${what} needs about ${(bytes / 1e9).toFixed(0)} GB; the disk of ${dir} has ${((bavail * bsize) / 1e9).toFixed(1)} GB left. Free some, or let XDG_CACHE_HOME name a folder on another disk.`,
+    `${what} needs about ${(bytes / 1e9).toFixed(0)} GB; the disk of ${dir} has ${((bavail * bsize) / 1e9).toFixed(1)} GB left. Free some, or let ${where} name a folder on another disk.`,
   );
 }
 

@@ -27,6 +27,8 @@ export interface Statement {
   readonly insert?: InsertStatement;
   readonly database?: string;
   readonly format: string;
+  /** The client wants the status of the whole statement, not of its beginning. */
+  readonly whole: boolean;
   readonly settings: Readonly<Record<string, string>>;
   readonly params: Readonly<Record<string, string>>;
   readonly queryId?: string;
@@ -104,6 +106,7 @@ export async function readStatement(request: IncomingMessage, url: URL, dataFile
     ...(optional('database', query.get('database') ?? header('x-clickhouse-database')) as { database?: string }),
     ...(optional('queryId', query.get('query_id') ?? undefined) as { queryId?: string }),
     format: query.get('default_format') ?? header('x-clickhouse-format') ?? 'TabSeparated',
+    whole: ['1', 'true'].includes(query.get('wait_end_of_query') ?? ''),
     settings,
     params,
   };

@@ -142,7 +142,7 @@ async function run(
   response.setHeader('X-ClickHouse-Format', format);
   response.setHeader('X-ClickHouse-Timezone', 'UTC');
   response.setHeader('Content-Type', CONTENT_TYPES[format] ?? 'text/plain; charset=UTF-8');
-  if ((kind === 'SELECT' || kind === 'WITH') && STREAMED.has(format)) {
+  if (!statement.whole && (kind === 'SELECT' || kind === 'WITH') && STREAMED.has(format)) {
     await stream(connection, sql, format, version, request, response);
     return;
   }

@@ -1,0 +1,141 @@
+import { SingleBar } from 'cli-progress';
+import type { Backfill } from '../crds/backfill.ts';
+import { BACKFILLS } from '../operator/controllers/resources.ts';
+import { PODS } from '../operator/kube/builtin.ts';
+import { Cache } from '../operator/kube/cache.ts';
+import type { Client } from '../operator/kube/client.ts';
+import type { Instruments } from '../operator/kube/instruments.ts';
+import { FINAL_PHASES } from '../worker/contract.ts';
+import { WORK_NAMESPACE } from './objects.ts';
+import type { Terminal } from './terminal.ts';
+
+/** How often pods are looked at for what keeps the backfill from moving, milliseconds. */
+const LOOK = 5_000;
+
+/**
+ * Follows Backfills to their end, with a progress bar on a terminal and a line for each step elsewhere. What is wrong with pods or
+ * resources on the way is said once. Resolves with the Backfills as they ended; rejects when the signal aborts.
+ */
+export async function followBackfills(
+  client: Client,
+  instruments: Instruments,
+  names: readonly string[],
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<Backfill[]> {
+  const watching = new AbortController();
+  const stop = () => watching.abort(signal.reason);
+  signal.addEventListener('abort', stop, { once: true });
+  const cache = new Cache(client, BACKFILLS, { instruments, namespaces: [WORK_NAMESPACE] });
+  const running = cache.run(watching.signal);
+  const view = new View(terminal);
+  const told = new Set<string>();
+  const tell = (trouble: string) => {
+    if (told.has(trouble)) return;
+    told.add(trouble);
+    view.note(trouble);
+  };
+  const look = setInterval(() => {
+    troubles(client, watching.signal).then(
+      found => found.forEach(tell),
+      (error: Error) => {
+        if (!watching.signal.aborted) tell(error.message);
+      },
+    );
+  }, LOOK);
+  try {
+    await cache.whenSynced(watching.signal);
+    return await new Promise<Backfill[]>((resolve, reject) => {
+      watching.signal.addEventListener('abort', () => reject(watching.signal.reason), { once: true });
+      const check = () => {
+        const all = [...cache.list()].filter(({ metadata }) => names.includes(metadata.name));
+        for (const { metadata, status } of all) {
+          const stalled = status?.conditions?.find(({ type, status: is }) => type === 'Stalled' && is === 'True');
+          if (stalled) tell(`backfill/${metadata.name} needs a hand: ${stalled.message}`);
+        }
+        view.show(all);
+        if (all.length === names.length && all.every(isOver)) resolve(all);
+      };
+      cache.onChange(check);
+      check();
+    });
+  } finally {
+    clearInterval(look);
+    view.end();
+    signal.removeEventListener('abort', stop);
+    watching.abort();
+    await running;
+  }
+}
+
+/** Ended, as far as the newest spec goes. */
+function isOver({ metadata, status }: Backfill): boolean {
+  return status?.observedGeneration === metadata.generation && FINAL_PHASES.includes(status?.phase as never);
+}
+
+/** Pods that do not run, and why. */
+async function troubles(client: Client, signal: AbortSignal): Promise<string[]> {
+  const pods = await client.list(PODS, { signal });
+  return pods.flatMap(({ metadata, status }) => {
+    const unscheduled = status?.conditions?.find(({ type, status: is }) => type === 'PodScheduled' && is === 'False');
+    if (unscheduled?.message) return [`pod ${metadata.namespace}/${metadata.name} waits: ${unscheduled.message}`];
+    return (status?.containerStatuses ?? []).flatMap(({ state }) => {
+      const { reason, message } = state?.waiting ?? {};
+      if (!reason || reason === 'ContainerCreating') return [];
+      const log = `kubectl logs -n ${metadata.namespace} ${metadata.name} --previous`;
+      return [`pod ${metadata.namespace}/${metadata.name}: ${reason}: ${message ?? ''} (${log})`];
+    });
+  });
+}
+
+class View {
+  readonly #terminal: Terminal;
+  #bar: SingleBar | undefined;
+  #shown = '';
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+  }
+
+  show(backfills: readonly Backfill[]): void {
+    const sum = (pick: (backfill: Backfill) => number | undefined) =>
+      backfills.reduce((total, backfill) => total + (pick(backfill) ?? 0), 0);
+    const total = sum(({ status }) => status?.progress?.total);
+    const failed = sum(({ status }) => status?.progress?.failed);
+    const done = failed + sum(({ status }) => (status?.progress?.succeeded ?? 0) + (status?.progress?.skipped ?? 0));
+    const state = {
+      name: backfills.map(({ metadata }) => `backfill/${metadata.name}`).join(', '),
+      phase: [...new Set(backfills.map(({ status }) => status?.phase ?? 'Pending'))].join(', '),
+      measurements: sum(({ status }) => status?.measurements),
+      failed: failed > 0 ? `, ${failed} failed` : '',
+    };
+    if (this.#terminal.interactive) {
+      if (!this.#bar) {
+        this.#bar = new SingleBar({
+          format: '{name} {bar} {value}/{total} buckets{failed}, {measurements} measurements  {phase}',
+          barsize: 24,
+          hideCursor: true,
+          stream: process.stderr,
+        });
+        this.#bar.start(total, done, state);
+      }
+      this.#bar.setTotal(total);
+      this.#bar.update(done, state);
+      return;
+    }
+    const line = `${state.name}: ${state.phase}, ${done}/${total} buckets${state.failed}, ${state.measurements} measurements`;
+    if (line !== this.#shown) this.#terminal.print(line);
+    this.#shown = line;
+  }
+
+  /** A line above the bar. */
+  note(text: string): void {
+    if (this.#bar) process.stderr.write('\r\x1b[K');
+    this.#terminal.print(text);
+  }
+
+  end(): void {
+    this.#bar?.stop();
+    this.#bar = undefined;
+  }
+}

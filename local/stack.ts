@@ -1,0 +1,107 @@
+import { rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import pino from 'pino';
+import { type ClickHouseServer, startClickHouse } from './clickhouse.ts';
+import { type ControlPlane, NODE_NAME, startControlPlane } from './control-plane.ts';
+import { LocalNode } from './node/node.ts';
+import { endLeftovers, requirePort, type Supervised } from './process.ts';
+import { requireRoom } from './programs.ts';
+import { startTemporal, type TemporalServer } from './temporal.ts';
+
+/** Ports people meet: the usual ones of each server, so that tools find them without being told. */
+export interface Ports {
+  readonly kubernetes: number;
+  readonly temporal: number;
+  readonly temporalUI: number;
+  readonly clickhouse: number;
+}
+
+export function portsFrom(offset: number): Ports {
+  return { kubernetes: 6443 + offset, temporal: 7233 + offset, temporalUI: 8233 + offset, clickhouse: 8123 + offset };
+}
+
+/** What the servers and some days of measurements need. */
+const DATA_BYTES = 2e9;
+
+const FOLDERS = ['clickhouse', 'temporal', 'kubernetes', 'pods', 'reference'] as const;
+
+/** The repository: what the image has at its WORKDIR. */
+export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Everything on one machine, running. */
+export interface Stack {
+  readonly clickhouse: ClickHouseServer;
+  readonly temporal: TemporalServer;
+  readonly kubernetes: ControlPlane;
+  readonly processes: readonly Supervised[];
+  /** Stops all that was started, pods first, each within `grace` milliseconds. */
+  stop(grace?: number): Promise<void>;
+}
+
+/** Removes the data of earlier starts, and nothing else that may lie in the folder. */
+export function cleanData(dir: string): void {
+  for (const name of FOLDERS) rmSync(join(dir, name), { recursive: true, force: true });
+}
+
+/** Ends processes that a start which was killed left behind. */
+export async function endEarlier(dir: string): Promise<void> {
+  await Promise.all(FOLDERS.map(name => endLeftovers(join(dir, name))));
+}
+
+/**
+ * Starts ClickHouse, Temporal, the control plane and a node on the data in `dir`. Their programs must have been obtained. Throws StartError
+ * with a sentence for a port in use, a full disk, and a server that does not come up; then nothing is left running.
+ */
+export async function startStack(dir: string, ports: Ports, signal?: AbortSignal): Promise<Stack> {
+  requireRoom(dir, DATA_BYTES, 'the servers’ data', '--data');
+  const named: [number, string][] = [
+    [ports.kubernetes, 'the Kubernetes API server'],
+    [ports.temporal, 'Temporal'],
+    [ports.temporalUI, 'the Temporal UI'],
+  ];
+  if (!process.env.CLICKHOUSE_URL) named.push([ports.clickhouse, 'ClickHouse']);
+  for (const [port, what] of named) await requirePort(port, what);
+  const [clickhouse, temporal, kubernetes] = await Promise.allSettled([
+    startClickHouse({ dir: join(dir, 'clickhouse'), port: ports.clickhouse, signal }),
+    startTemporal({ dir: join(dir, 'temporal'), port: ports.temporal, uiPort: ports.temporalUI, signal }),
+    startControlPlane({ dir: join(dir, 'kubernetes'), port: ports.kubernetes, signal }),
+  ]);
+  const servers = [clickhouse, temporal, kubernetes];
+  const stopServers = () =>
+    Promise.all(servers.map(server => (server.status === 'fulfilled' ? server.value.stop() : undefined)));
+  let node: LocalNode | undefined;
+  try {
+    if (clickhouse.status === 'rejected') throw clickhouse.reason;
+    if (temporal.status === 'rejected') throw temporal.reason;
+    if (kubernetes.status === 'rejected') throw kubernetes.reason;
+    node = new LocalNode({
+      name: NODE_NAME,
+      kubeconfig: kubernetes.value.nodeKubeconfig,
+      certificate: kubernetes.value.certificate,
+      dir: join(dir, 'pods'),
+      workdir: ROOT,
+      log: pino({ level: 'info' }, pino.destination({ dest: join(dir, 'node.log'), append: false, sync: true })),
+    });
+    await node.start();
+  } catch (error) {
+    await node?.stop(0);
+    await stopServers();
+    throw error;
+  }
+  const running = node;
+  return {
+    clickhouse: clickhouse.value,
+    temporal: temporal.value,
+    kubernetes: kubernetes.value,
+    processes: [
+      ...(clickhouse.value.process ? [clickhouse.value.process] : []),
+      temporal.value.process,
+      ...kubernetes.value.processes,
+    ],
+    stop: async grace => {
+      await running.stop(grace);
+      await stopServers();
+    },
+  };
+}

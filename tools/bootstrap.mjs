@@ -1,0 +1,77 @@
+// Runs on whatever Node the machine has, from 20 on, before any dependency is installed: plain JavaScript, no packages.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Root of the repository. */
+export const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const MODULES = join(ROOT, 'node_modules');
+const NODE = join(MODULES, 'node', 'bin', 'node');
+
+/** The Node version package.json pins. */
+function pinnedNode() {
+  return JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).devDependencies.node;
+}
+
+/** A sentence for whoever started this, and exit status 1. */
+function refuse(sentence) {
+  console.error(sentence);
+  process.exit(1);
+}
+
+function nodeWorks() {
+  const { stdout } = spawnSync(NODE, ['--version'], { encoding: 'utf8' });
+  return stdout?.trim() === `v${pinnedNode()}`;
+}
+
+/** Whether node_modules holds what the lockfile says: npm keeps there, as the last step of an installation, a list of what it installed. */
+function installed() {
+  const list = join(MODULES, '.package-lock.json');
+  if (!existsSync(list)) return false;
+  const packages = file => JSON.parse(readFileSync(file, 'utf8')).packages;
+  const have = packages(list);
+  return Object.entries(packages(join(ROOT, 'package-lock.json'))).every(([path, wanted]) => {
+    if (path === '') return true;
+    // Those for other machines are not installed.
+    if (!have[path]) return wanted.optional === true;
+    return have[path].version === wanted.version && have[path].integrity === wanted.integrity;
+  });
+}
+
+/** Installs the dependencies when they are missing or not those of the lockfile, and returns the path of the pinned Node. */
+export function prepare() {
+  if (Number(process.versions.node.split('.')[0]) < 20) {
+    refuse(`Node ${process.versions.node} is too old: 20 or newer is needed (https://nodejs.org).`);
+  }
+  const run = (command, args, cwd) => spawnSync(command, args, { cwd, stdio: ['ignore', 2, 2] }).status;
+  if (!installed()) {
+    console.error('Installing dependencies (npm ci; about 1.3 GB, ClickHouse is most of it) …');
+    const status = run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], ROOT);
+    if (status !== 0) refuse('npm ci failed, see above. It needs a network, or a registry that npm is configured for.');
+  }
+  // npm from version 11 on runs no install script that is not allowed, and the package `node` gets its program by one.
+  if (!nodeWorks()) run(process.execPath, ['installArchSpecificPackage.js'], join(MODULES, 'node'));
+  if (!nodeWorks()) {
+    refuse(
+      `Node ${pinnedNode()} for ${process.platform} on ${process.arch} could not be installed; remove node_modules and start again.`,
+    );
+  }
+  return NODE;
+}
+
+/**
+ * Runs a program of this project with the pinned Node and ends as it ends. Ctrl-C reaches the program by itself; a signal sent to this
+ * process alone is passed on, and the program notices by its channel when this process is gone.
+ */
+export function run(file, args) {
+  const node = prepare();
+  const env = { ...process.env, PATH: `${join(MODULES, '.bin')}:${process.env.PATH}` };
+  const child = spawn(node, [join(ROOT, file), ...args], { env, stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
+  process.on('SIGINT', () => {});
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  return new Promise(resolve => {
+    child.on('error', error => refuse(error.message));
+    child.on('exit', (code, signal) => resolve(signal ? 1 : code));
+  });
+}
