@@ -18,7 +18,8 @@ const MARK = `${randomBytes(12).toString('hex')}:`;
 /** Shorter bodies are left where they are. */
 const SHORTEST = 200;
 
-const KEY = Buffer.from('"body"');
+/** The end of the key: searching begins with the first byte, and quotes are everywhere. */
+const KEY = Buffer.from('body"');
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COLON = 0x3a;
@@ -46,7 +47,8 @@ export function digestBodies(json: Buffer): Buffer {
   let copied = 0;
   while (at >= 0) {
     let next = at + KEY.length;
-    const start = json[at - 1] === BACKSLASH ? -1 : textStart(json, next);
+    const isKey = json[at - 1] === QUOTE && json[at - 2] !== BACKSLASH;
+    const start = isKey ? textStart(json, next) : -1;
     const end = start < 0 ? -1 : unescapeText(json, view, start);
     if (end - start >= SHORTEST) {
       const body = unescaped.subarray(0, unescapedLength);

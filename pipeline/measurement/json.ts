@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import { digestBodies } from './bodies.ts';
 import { MeasurementError } from './errors.ts';
 import { SourceNumber } from './python.ts';
@@ -10,7 +10,9 @@ import { SourceNumber } from './python.ts';
  */
 export function parseJson(bytes: Buffer, exact = false): unknown {
   if (!isUtf8(bytes)) throw broken('not UTF-8');
-  const text = (exact ? bytes : digestBodies(bytes)).toString();
+  const json = exact ? bytes : digestBodies(bytes);
+  // Most measurements are ASCII without their bodies, and Latin-1 is decoded by copying.
+  const text = json.toString(isAscii(json) ? 'latin1' : 'utf8');
   let value: unknown;
   try {
     value = exact ? JSON.parse(text, keepSource) : JSON.parse(text);
@@ -18,16 +20,23 @@ export function parseJson(bytes: Buffer, exact = false): unknown {
     if (!(error instanceof SyntaxError)) throw error;
     throw broken(error.message);
   }
-  if (ESCAPED_SURROGATE.test(text) || LARGE_EXPONENT.test(text) || hasLongNumber(text)) refuseUnsound(value);
+  if (hasEscapedSurrogate(json) || LARGE_EXPONENT.test(text) || hasLongNumber(text)) refuseUnsound(value);
   return value;
 }
 
 // What JSON.parse accepts and upstream's decoder does not: lone surrogates, which can only be written as an escape, and numbers beyond a
-// double, which take an exponent of three digits or about as many digits as the double has room for. Where none of these stand
-// anywhere, the values need not be looked at. Three patterns, because one with alternatives takes five times as long.
-const ESCAPED_SURROGATE = /\\u[dD][89a-fA-F]/;
-const LARGE_EXPONENT = /\d[eE]\+?\d{3}/;
+// double, which take an exponent of three digits or a few hundred digits. Where none of these stand anywhere, the values need not
+// be looked at.
+const ESCAPE = Buffer.from('\\u');
+const LARGE_EXPONENT = /\d[eE]\+?\d{3,}\s*[,\]}]/;
 const LONG_NUMBER = 200;
+
+function hasEscapedSurrogate(json: Buffer): boolean {
+  for (let at = json.indexOf(ESCAPE); at >= 0; at = json.indexOf(ESCAPE, at + 2)) {
+    if (json[at + 2] === 0x64 || json[at + 2] === 0x44) return true;
+  }
+  return false;
+}
 
 /** Whether that many digits stand in a row. Some position that is a multiple of their number would be among them. */
 function hasLongNumber(text: string): boolean {

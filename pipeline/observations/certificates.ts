@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { children, DerError, expect, type Node, readAll, readOid, readTime, TAG } from './der.ts';
+import { children, contentOf, DerError, type Element, expect, readElements, readOid, readTime, TAG } from './der.ts';
 
 /** What is stored of the certificate of a server; the names are those of the columns. */
 export interface LeafCertificate {
@@ -18,7 +18,7 @@ export interface LeafCertificate {
 
 /** Facts about a certificate. Throws DerError when any of them cannot be read. */
 export function readCertificate(der: Buffer): LeafCertificate {
-  const [certificate, ...rest] = readAll(der);
+  const [certificate, ...rest] = readElements(der);
   if (rest.length > 0) throw new DerError('bytes behind the certificate');
   const parts = children(certificate, TAG.sequence);
   if (parts.length !== 3) throw new DerError('not the three parts of a certificate');
@@ -61,7 +61,7 @@ const SHORT_NAMES: Record<string, string> = {
 };
 
 /** A name as its relative names, in the order of the certificate. */
-function readName(name: Node | undefined): Attribute[][] {
+function readName(name: Element | undefined): Attribute[][] {
   return children(name, TAG.sequence).map(relative =>
     children(relative, TAG.set).map(attribute => {
       const [type, value] = children(attribute, TAG.sequence);
@@ -74,15 +74,22 @@ function readName(name: Node | undefined): Attribute[][] {
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const utf16 = new TextDecoder('utf-16be', { fatal: true, ignoreBOM: true });
 
-function attributeText({ tag, content }: Node): string | Buffer {
-  if (tag === TAG.bitString) return content;
+function attributeText(value: Element): string | Buffer {
+  const { bytes, tag, start, end } = value;
+  if (tag === TAG.bitString) return contentOf(value);
   try {
-    if (tag === TAG.universalString) return utf32(content);
-    return (tag === TAG.bmpString ? utf16 : utf8).decode(content);
+    if (tag === TAG.universalString) return utf32(contentOf(value));
+    if (tag === TAG.bmpString) return utf16.decode(contentOf(value));
+    return isPlain(bytes, start, end) ? bytes.toString('latin1', start, end) : utf8.decode(contentOf(value));
   } catch (error) {
     if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
     throw new DerError(`a text that does not decode: ${error.message}`);
   }
+}
+
+function isPlain(bytes: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (bytes[at]! > 0x7f) return false;
+  return true;
 }
 
 function utf32(content: Buffer): string {
@@ -104,6 +111,7 @@ function nameText(name: readonly Attribute[][]): string {
 
 function valueText(value: string | Buffer): string {
   if (typeof value !== 'string') return value.length === 0 ? '' : `#${value.toString('hex')}`;
+  if (!NEEDS_ESCAPE.test(value)) return value;
   return value
     .replace(/[\\"+,;<>]/g, '\\$&')
     .replaceAll('\0', '\\00')
@@ -111,16 +119,20 @@ function valueText(value: string | Buffer): string {
     .replace(/ $/, '\\ ');
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: NUL is one of the characters that are escaped
+const NEEDS_ESCAPE = /[\\"+,;<>\0]|^[# ]| $/;
+
 const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';
 const DNS_NAME = 0x82;
 const IP_ADDRESS = 0x87;
 
 /** DNS names of the subject alternative name; none when the extension is missing. */
-function readSans(extensions: Node | undefined): string[] {
+function readSans(extensions: Element | undefined): string[] {
   if (!extensions) return [];
   const seen = new Set<string>();
   let names: string[] = [];
-  for (const extension of children(readAll(extensions.content)[0], TAG.sequence)) {
+  const { bytes, start, end } = extensions;
+  for (const extension of children(readElements(bytes, start, end)[0], TAG.sequence)) {
     const fields = children(extension, TAG.sequence);
     const oid = readOid(fields[0]);
     if (seen.has(oid)) throw new DerError(`the extension ${oid} stands there twice`);
@@ -130,14 +142,14 @@ function readSans(extensions: Node | undefined): string[] {
   return names;
 }
 
-function readGeneralNames(value: Buffer): string[] {
+function readGeneralNames({ bytes, start, end }: Element): string[] {
   const names: string[] = [];
-  for (const { tag, content } of children(readAll(value)[0], TAG.sequence)) {
-    if (tag === IP_ADDRESS && content.length !== 4 && content.length !== 16)
-      throw new DerError('an IP address of no valid length');
-    if (tag !== DNS_NAME) continue;
-    if (content.some(octet => octet > 0x7f)) throw new DerError('a DNS name that is not ASCII');
-    names.push(content.toString('latin1'));
+  for (const name of children(readElements(bytes, start, end)[0], TAG.sequence)) {
+    const size = name.end - name.start;
+    if (name.tag === IP_ADDRESS && size !== 4 && size !== 16) throw new DerError('an IP address of no valid length');
+    if (name.tag !== DNS_NAME) continue;
+    if (!isPlain(bytes, name.start, name.end)) throw new DerError('a DNS name that is not ASCII');
+    names.push(bytes.toString('latin1', name.start, name.end));
   }
   return names;
 }

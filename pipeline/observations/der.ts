@@ -1,88 +1,97 @@
-/** Reading of DER (X.690), as much as a certificate needs. */
+/** Reading of DER (X.690), as much as a certificate needs. Elements are places in the bytes: making a Buffer of each costs more than the rest. */
 
 export class DerError extends Error {
   override name = 'DerError';
 }
 
-export interface Node {
+export interface Element {
+  readonly bytes: Buffer;
   /** The identifier octet: class, constructed bit and number. Numbers above 30 do not occur in certificates. */
   readonly tag: number;
-  readonly content: Buffer;
+  /** Where the content begins and ends. */
+  readonly start: number;
+  readonly end: number;
 }
 
 export const TAG = {
-  boolean: 0x01,
   bitString: 0x03,
   octetString: 0x04,
   oid: 0x06,
-  bmpString: 0x1e,
-  universalString: 0x1c,
   utcTime: 0x17,
   generalizedTime: 0x18,
+  universalString: 0x1c,
+  bmpString: 0x1e,
   sequence: 0x30,
   set: 0x31,
 } as const;
 
-/** The elements that stand one behind the other. Throws DerError when the bytes are no whole elements. */
-export function readAll(bytes: Buffer): Node[] {
-  const nodes: Node[] = [];
-  let at = 0;
-  while (at < bytes.length) {
-    if (at + 2 > bytes.length) throw new DerError('an element is cut off');
+/** The elements between two places, one behind the other. Throws DerError when the bytes are no whole elements. */
+export function readElements(bytes: Buffer, from = 0, to = bytes.length): Element[] {
+  const elements: Element[] = [];
+  let at = from;
+  while (at < to) {
+    if (at + 2 > to) throw new DerError('an element is cut off');
     const tag = bytes[at]!;
     if ((tag & 0x1f) === 0x1f) throw new DerError('a tag of more than one byte');
     let size = bytes[at + 1]!;
     at += 2;
     if (size > 0x7f) {
       const octets = size & 0x7f;
-      if (octets === 0 || octets > 4 || at + octets > bytes.length) throw new DerError('a length of no valid form');
+      if (octets === 0 || octets > 4 || at + octets > to) throw new DerError('a length of no valid form');
       size = bytes.readUIntBE(at, octets);
       if (size < 0x80 || size < 2 ** (8 * (octets - 1))) throw new DerError('a length not in its shortest form');
       at += octets;
     }
-    if (at + size > bytes.length) throw new DerError('an element is cut off');
-    nodes.push({ tag, content: bytes.subarray(at, at + size) });
+    if (at + size > to) throw new DerError('an element is cut off');
+    elements.push({ bytes, tag, start: at, end: at + size });
     at += size;
   }
-  return nodes;
+  return elements;
 }
 
-/** The elements inside an element with the expected tag. Throws DerError. */
-export function children(node: Node | undefined, tag: number): Node[] {
-  return readAll(expect(node, tag));
+/** The elements inside an element that must have the tag. Throws DerError. */
+export function children(element: Element | undefined, tag: number): Element[] {
+  const { bytes, start, end } = expect(element, tag);
+  return readElements(bytes, start, end);
 }
 
-/** Content of an element with the expected tag. Throws DerError. */
-export function expect(node: Node | undefined, tag: number): Buffer {
-  if (node?.tag !== tag) throw new DerError(`tag ${node?.tag} where ${tag} was expected`);
-  return node.content;
+/** The element, which must be there and have the tag. Throws DerError. */
+export function expect(element: Element | undefined, tag: number): Element {
+  if (element?.tag !== tag) throw new DerError(`tag ${element?.tag} where ${tag} was expected`);
+  return element;
 }
 
-/** An object identifier in dotted notation. */
-export function readOid(node: Node | undefined): string {
-  const content = expect(node, TAG.oid);
-  if (content.length === 0) throw new DerError('an empty object identifier');
-  const parts: bigint[] = [];
-  let part = 0n;
-  for (const octet of content) {
-    part = (part << 7n) | BigInt(octet & 0x7f);
-    if (octet < 0x80) {
-      parts.push(part);
-      part = 0n;
-    }
+/** A copy of the content. */
+export function contentOf({ bytes, start, end }: Element): Buffer {
+  return Buffer.from(bytes.subarray(start, end));
+}
+
+/** An object identifier in dotted notation. Throws DerError. */
+export function readOid(element: Element | undefined): string {
+  const { bytes, start, end } = expect(element, TAG.oid);
+  if (start === end || bytes[end - 1]! > 0x7f) throw new DerError('an object identifier that is cut off');
+  let text = '';
+  let part = 0;
+  for (let at = start; at < end; at++) {
+    part = part * 0x80 + (bytes[at]! & 0x7f);
+    if (bytes[at]! > 0x7f) continue;
+    const root = part < 40 ? 0 : part < 80 ? 1 : 2;
+    text += text === '' ? `${root}.${part - root * 40}` : `.${part}`;
+    part = 0;
   }
-  const first = parts.shift() ?? 0n;
-  const root = first < 40n ? 0n : first < 80n ? 1n : 2n;
-  return [root, first - root * 40n, ...parts].join('.');
+  return text;
 }
 
-/** A UTCTime or GeneralizedTime in the form that certificates use, as milliseconds since 1970. */
-export function readTime(node: Node | undefined): number {
-  const digits = node?.content.toString('latin1') ?? '';
-  const shape = node?.tag === TAG.utcTime ? /^\d{12}Z$/ : node?.tag === TAG.generalizedTime ? /^\d{14}Z$/ : undefined;
-  if (!shape?.test(digits)) throw new DerError('a time of no valid form');
-  const full = digits.length === 13 ? (Number(digits.slice(0, 2)) < 50 ? '20' : '19') + digits : digits;
-  const instant = Date.parse(full.replace(/^(....)(..)(..)(..)(..)(..)Z$/, '$1-$2-$3T$4:$5:$6Z'));
-  if (Number.isNaN(instant)) throw new DerError('a time that is not in the calendar');
-  return instant;
+/** A UTCTime or GeneralizedTime in the form that certificates use, as milliseconds since 1970. Throws DerError. */
+export function readTime(element: Element | undefined): number {
+  const digits = element ? element.bytes.toString('latin1', element.start, element.end) : '';
+  const size = element?.tag === TAG.utcTime ? 13 : element?.tag === TAG.generalizedTime ? 15 : 0;
+  if (digits.length !== size || !/^\d+Z$/.test(digits)) throw new DerError('a time of no valid form');
+  const part = (fromEnd: number) => Number(digits.slice(size - fromEnd, size - fromEnd + 2));
+  const year = size === 15 ? Number(digits.slice(0, 4)) : part(13) + (part(13) < 50 ? 2000 : 1900);
+  const date = new Date(Date.UTC(year, part(11) - 1, part(9), part(7), part(5), part(3)));
+  if (year < 100 || date.getUTCMonth() !== part(11) - 1 || date.getUTCDate() !== part(9) || part(7) > 23) {
+    throw new DerError('a time that is not in the calendar');
+  }
+  return date.getTime();
 }

@@ -54,37 +54,42 @@ const BOGON: IpInfo = { asn: 64666, as_org_name: 'Bogon', as_cc: 'ZZ', cc: 'ZZ',
 const OPEN_AT_MOST = 3;
 const REMEMBERED = 50_000;
 
+/** The databases that hold from one day until the next epoch begins. */
+interface Epoch {
+  readonly from: number;
+  readonly files: readonly DatabaseFile[];
+  view?: IpView;
+}
+
 /** IP databases by the day from which they hold, with the names of autonomous systems. Lookups are synchronous. */
 export class IpMetadata {
   /** Identifies the files and their content, for the record of a run. `none` without databases. */
   readonly version: string;
   private readonly shared: SharedIpMetadata;
   private readonly asNames: AsNames;
-  private readonly views = new Map<string, IpView>();
+  private readonly epochs: readonly Epoch[];
+  /** Epochs whose databases are open, the one used last at the end. */
+  private readonly open: Epoch[] = [];
 
   constructor(shared: SharedIpMetadata) {
     this.shared = shared;
     this.version = shared.version;
     this.asNames = new AsNames(shared.asNames === undefined ? {} : JSON.parse(shared.asNames));
+    this.epochs = epochsOf(shared.files);
   }
 
-  /** The metadata as it was at an instant (milliseconds since 1970). */
+  /** The metadata as it was at an instant (milliseconds since 1970). Throws IpDatabaseError. */
   at(instant: number): IpView {
-    const files = ROLES.map(role => this.fileAt(role, instant)).filter(file => file !== undefined);
-    const key = files.map(file => file.path).join('|');
-    let view = this.views.get(key);
-    if (view) {
-      this.views.delete(key);
-    } else {
-      view = new IpView(
-        files.map(file => this.open(file)),
+    const epoch = this.epochAt(instant);
+    if (!epoch.view) {
+      epoch.view = new IpView(
+        epoch.files.map(file => this.read(file)),
         this.asNames,
       );
-      const oldest = this.views.size >= OPEN_AT_MOST ? this.views.keys().next().value : undefined;
-      if (oldest !== undefined) this.views.delete(oldest);
+      if (this.open.length >= OPEN_AT_MOST) this.open.shift()!.view = undefined;
+      this.open.push(epoch);
     }
-    this.views.set(key, view);
-    return view;
+    return epoch.view;
   }
 
   /**
@@ -93,25 +98,33 @@ export class IpMetadata {
    */
   share(instants: readonly number[]): SharedIpMetadata {
     const loaded = new Map(this.shared.loaded);
-    for (const instant of instants) {
-      for (const role of ROLES) {
-        const file = this.fileAt(role, instant);
-        if (file && !loaded.has(file.path)) loaded.set(file.path, loadShared(file.path));
-      }
+    for (const { path } of instants.flatMap(instant => this.epochAt(instant).files)) {
+      if (!loaded.has(path)) loaded.set(path, loadShared(path));
     }
     return { ...this.shared, loaded };
   }
 
-  private open(file: DatabaseFile): Reader<never> {
+  /** The last epoch that had begun; before the first one, that one. */
+  private epochAt(instant: number): Epoch {
+    let i = this.epochs.length - 1;
+    while (i > 0 && this.epochs[i]!.from > instant) i--;
+    return this.epochs[i]!;
+  }
+
+  private read(file: DatabaseFile): Reader<never> {
     const shared = this.shared.loaded.get(file.path);
     return openReader(shared ? Buffer.from(shared) : loadFile(file.path), file.path);
   }
+}
 
-  /** The newest file that is not newer than the instant, else the first. */
-  private fileAt(role: Role, instant: number): DatabaseFile | undefined {
-    const files = this.shared.files.filter(file => file.role === role);
-    return files.findLast(file => file.from <= instant) ?? files[0];
-  }
+/** An epoch begins with every file; it has the newest file of each role, where there is none yet the first. */
+function epochsOf(files: readonly DatabaseFile[]): Epoch[] {
+  const days = [...new Set(files.map(file => file.from))].sort((a, b) => a - b);
+  const roles = ROLES.map(role => files.filter(file => file.role === role)).filter(some => some.length > 0);
+  return (days.length > 0 ? days : [0]).map(from => ({
+    from,
+    files: roles.map(some => some.findLast(file => file.from <= from) ?? some[0]!),
+  }));
 }
 
 /** Lookups in the databases that hold at one time. */

@@ -5,28 +5,34 @@ export class EncodeError extends Error {
   override name = 'EncodeError';
 }
 
-const SMALL = 42;
-const double = new Float64Array(1);
-const doubleBytes = new Uint8Array(double.buffer);
+/** Texts up to this length are written by a loop: a call into the runtime costs more. Their length fits one byte. */
+const SHORT = 100;
+/** Room that is always there behind `length`, so that flags and numbers of a whole group of columns need no check. */
+const SLACK = 1024;
 
 /**
  * A growing buffer with the primitive writes of ClickHouse's RowBinary format: integers and reals little-endian, text as its
- * length in LEB128 followed by UTF-8, a nullable value behind a byte that is 1 for null.
+ * length in LEB128 followed by UTF-8, a nullable value behind a byte that is 1 for null. At least SLACK bytes behind `length` may be
+ * written at any time.
  */
 export class RowBinaryWriter {
   bytes: Buffer;
+  view: DataView;
   length = 0;
 
   constructor(capacity = 1 << 16) {
-    this.bytes = Buffer.allocUnsafeSlow(capacity);
+    this.bytes = Buffer.allocUnsafeSlow(capacity + SLACK);
+    this.view = new DataView(this.bytes.buffer);
   }
 
-  /** Makes room for `size` more bytes. */
+  /** Makes room for `size` more bytes, and for SLACK behind them. */
   reserve(size: number): void {
-    if (this.length + size <= this.bytes.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.length + size));
+    const needed = this.length + size + SLACK;
+    if (needed <= this.bytes.length) return;
+    const grown = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, needed));
     this.bytes.copy(grown, 0, 0, this.length);
     this.bytes = grown;
+    this.view = new DataView(grown.buffer);
   }
 
   /** Copies bytes that are already RowBinary. */
@@ -36,60 +42,18 @@ export class RowBinaryWriter {
     this.length += block.length;
   }
 
-  byte(value: number): void {
-    this.reserve(1);
-    this.bytes[this.length++] = value;
-  }
-
-  uint32(value: number): void {
-    this.reserve(4);
-    const { bytes, length } = this;
-    bytes[length] = value;
-    bytes[length + 1] = value >>> 8;
-    bytes[length + 2] = value >>> 16;
-    bytes[length + 3] = value >>> 24;
-    this.length = length + 4;
-  }
-
-  /** A signed or unsigned 64-bit integer, given as a whole number of at most 2^53 in size. */
-  int64(value: number): void {
-    this.uint32(value >>> 0);
-    this.uint32(Math.floor(value / 0x1_0000_0000) >>> 0);
-  }
-
-  float64(value: number): void {
-    this.reserve(8);
-    double[0] = value;
-    this.bytes.set(doubleBytes, this.length);
-    this.length += 8;
-  }
-
-  /** LEB128. */
-  varint(value: number): void {
-    this.reserve(10);
-    let rest = value;
-    while (rest >= 0x80) {
-      this.bytes[this.length++] = (rest & 0x7f) | 0x80;
-      rest = Math.floor(rest / 0x80);
-    }
-    this.bytes[this.length++] = rest;
-  }
-
   text(value: string): void {
     const size = value.length;
-    if (size > SMALL) {
+    if (size > SHORT) {
       this.longText(value);
       return;
     }
-    // At most 3 bytes a UTF-16 unit, so the length fits one byte. A call into the runtime costs more than this loop does.
-    this.reserve(3 * SMALL + 1);
+    this.reserve(SHORT + 1);
     const { bytes, length } = this;
     for (let i = 0; i < size; i++) {
       const unit = value.charCodeAt(i);
       if (unit > 0x7f) {
-        const written = bytes.write(value, length + 1);
-        bytes[length] = written;
-        this.length = length + 1 + written;
+        this.longText(value);
         return;
       }
       bytes[length + 1 + i] = unit;
@@ -100,10 +64,27 @@ export class RowBinaryWriter {
 
   private longText(value: string): void {
     const size = Buffer.byteLength(value);
-    this.varint(size);
+    this.size(size);
     this.reserve(size);
     this.bytes.write(value, this.length);
     this.length += size;
+  }
+
+  /** Bytes of any kind in a column of text. */
+  binary(value: Uint8Array): void {
+    this.size(value.length);
+    this.raw(value);
+  }
+
+  /** A length, in LEB128. */
+  size(value: number): void {
+    this.reserve(10);
+    let rest = value;
+    while (rest >= 0x80) {
+      this.bytes[this.length++] = (rest & 0x7f) | 0x80;
+      rest = Math.floor(rest / 0x80);
+    }
+    this.bytes[this.length++] = rest;
   }
 
   /** What was written so far, as a copy of its own. */
@@ -124,60 +105,66 @@ export function sliceColumns<const N extends readonly string[]>(
   return starts.map((start, i) => table.columns.slice(start, starts[i + 1])) as never;
 }
 
-/** Writes some neighbouring columns from an object; `null` stands for "all of them null". */
-export type ColumnsWriter = (writer: RowBinaryWriter, source: object | null) => void;
+/** Writes some neighbouring columns from an object; null stands for "all of them null, lists empty". */
+export type ColumnsWriter = (writer: RowBinaryWriter, source: object | null | undefined) => void;
 
 /**
  * Generates the writer of some columns of a table: straight-line code, one statement a column, reading the property that has the
  * column's name without `prefix` (`dns_t` with prefix `dns_` is `source.t`). `undefined` counts as null. The generated function
  * throws EncodeError when a value does not fit its column.
+ *
+ * In the generated code `b` are the writer's bytes and `p` is where the next one goes; a text may move both.
  */
 export function compileColumns(columns: readonly Column[], prefix = ''): ColumnsWriter {
+  if (columns.length * 9 > SLACK) throw new TypeError('too many columns for one group');
   const statements = columns.map(([name, type]) => {
-    const nullable = /^Nullable\((.*)\)$/.exec(type);
-    const write = writeStatement(nullable?.[1] ?? type, JSON.stringify(name));
+    const inner = /^Nullable\((.*)\)$/.exec(type)?.[1];
+    const column = JSON.stringify(name);
     const read = `v = o[${JSON.stringify(name.slice(prefix.length))}];`;
-    if (!nullable) return `${read} if (v === undefined || v === null) refuse(${JSON.stringify(name)}, v); ${write}`;
-    return `${read} if (v === undefined || v === null) w.byte(1); else { w.byte(0); ${write} }`;
+    if (inner === undefined) return `${read} if (v == null) refuse(${column}, v); ${writeStatement(type, column)}`;
+    return `${read} if (v == null) b[p++] = 1; else { b[p++] = 0; ${writeStatement(inner, column)} }`;
   });
-  const nulls = columns.map(([, type]) => (type.startsWith('Nullable(') ? 1 : type.startsWith('Array(') ? 0 : -1));
-  const absent = nulls.includes(-1) ? undefined : Buffer.from(nulls);
+  const absent = columns.map(([, type]) => (type.startsWith('Array(') ? 'b[p++] = 0;' : 'b[p++] = 1;')).join(' ');
+  const nullable = columns.every(([, type]) => /^(Nullable|Array)\(/.test(type));
   const make = new Function(
     'refuse',
-    'absent',
     `return (w, o) => {
-       if (o === null) { ${absent ? 'w.raw(absent); return;' : 'throw new TypeError("these columns are never null");'} }
-       let v;
-       ${statements.join('\n')}
+       let b = w.bytes, p = w.length, v;
+       if (o == null) { ${nullable ? absent : 'throw new TypeError("these columns are never null");'} }
+       else { ${statements.join('\n')} }
+       w.length = p;
+       w.reserve(0);
      }`,
   );
-  return make(refuse, absent);
+  return make(refuse);
 }
 
-function writeStatement(type: string, name: string): string {
+const SYNC = 'b = w.bytes; p = w.length;';
+
+/** Statements that write the value `v` of a type. */
+function writeStatement(type: string, column: string): string {
   switch (type) {
     case 'String':
-      return 'if (typeof v === "string") w.text(v); else { w.varint(v.length); w.raw(v); }';
+      return `w.length = p; if (typeof v === "string") w.text(v); else w.binary(v); ${SYNC}`;
     case 'Int8':
-      return 'w.byte(v ? 1 : 0);';
+      return 'b[p++] = v ? 1 : 0;';
     case 'Int32':
-      return `if (v !== (v | 0)) refuse(${name}, v); w.uint32(v);`;
+      return `if (v !== (v | 0)) refuse(${column}, v); w.view.setInt32(p, v, true); p += 4;`;
     case 'UInt32':
-      return `if (v !== (v >>> 0)) refuse(${name}, v); w.uint32(v);`;
+      return `if (v !== (v >>> 0)) refuse(${column}, v); w.view.setUint32(p, v, true); p += 4;`;
     case 'UInt64':
     case "DateTime64(3, 'UTC')":
-      return `if (!Number.isSafeInteger(v)) refuse(${name}, v); w.int64(v);`;
+      return `if (!Number.isSafeInteger(v)) refuse(${column}, v); w.view.setBigInt64(p, BigInt(v), true); p += 8;`;
     case 'Float64':
-      return 'w.float64(v);';
+      return 'w.view.setFloat64(p, v, true); p += 8;';
     case 'Array(String)':
-      return 'w.varint(v.length); for (let i = 0; i < v.length; i++) w.text(v[i]);';
+      return `w.length = p; w.size(v.length); for (let i = 0; i < v.length; i++) w.text(v[i]); ${SYNC}`;
   }
-  const fixed = /^FixedString\((\d+)\)$/.exec(type);
-  if (fixed) {
-    const size = Number(fixed[1]);
-    return `{ const b = Buffer.alloc(${size}); if (Buffer.byteLength(v) > ${size}) refuse(${name}, v); b.write(v); w.raw(b); }`;
+  const fixed = Number(/^FixedString\((\d+)\)$/.exec(type)?.[1]);
+  if (fixed > 0) {
+    return `if (Buffer.byteLength(v) > ${fixed}) refuse(${column}, v); b.fill(0, p, p + ${fixed}); b.write(v, p); p += ${fixed};`;
   }
-  throw new TypeError(`no RowBinary encoding is known for the type ${type} of column ${name}`);
+  throw new TypeError(`no RowBinary encoding is known for the type ${type} of column ${column}`);
 }
 
 function refuse(column: string, value: unknown): never {
