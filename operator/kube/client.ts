@@ -77,25 +77,26 @@ export class Client {
   readonly http: Http;
   readonly fieldManager: string;
   readonly #guard: WriteGuard | undefined;
-  readonly #listeners: Set<WriteListener>;
+  /** Who hears of confirmed writes; shared with guarded clients. */
+  readonly listeners: Set<WriteListener>;
 
   /** `fieldManager`: the stable name under which our fields are owned. Never change it: fields of the old name would stay forever. */
   constructor(http: Http, options: { fieldManager: string; guard?: WriteGuard; listeners?: Set<WriteListener> }) {
     this.http = http;
     this.fieldManager = options.fieldManager;
     this.#guard = options.guard;
-    this.#listeners = options.listeners ?? new Set();
+    this.listeners = options.listeners ?? new Set();
   }
 
   /** The same client, whose writes also pass a guard. It shares connections and listeners. */
   guardedBy(guard: WriteGuard): Client {
-    return new Client(this.http, { fieldManager: this.fieldManager, guard, listeners: this.#listeners });
+    return new Client(this.http, { fieldManager: this.fieldManager, guard, listeners: this.listeners });
   }
 
   /** Hear of confirmed writes, of this client and of those it shares listeners with; returns the way to stop. */
   onWrite(listener: WriteListener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
   }
 
   async get<T extends KubeObject>(
@@ -301,7 +302,7 @@ export class Client {
   }
 
   #tell(resource: Resource, written: Parameters<WriteListener>[1]): void {
-    for (const listener of this.#listeners) listener(resource, written);
+    for (const listener of this.listeners) listener(resource, written);
   }
 }
 

@@ -12,6 +12,7 @@ import {
   UnreachableError,
 } from '../../operator/kube/errors.ts';
 import { addFinalizer, removeFinalizer } from '../../operator/kube/finalizer.ts';
+import { defineResource, type KubeObject } from '../../operator/kube/resource.ts';
 import { CONFIG_MAPS, type ConfigMap, type KubeBed, kubeBed } from '../support/kube.ts';
 
 let bed: KubeBed;
@@ -22,6 +23,15 @@ beforeAll(async () => {
   client = bed.direct;
 });
 afterAll(() => bed.stop());
+
+/** A kind with defaults and without a controller that would write in between. */
+const POD_TEMPLATES = defineResource<KubeObject & { template: NonNullable<Deployment['spec']>['template'] }>({
+  group: '',
+  version: 'v1',
+  plural: 'podtemplates',
+  kind: 'PodTemplate',
+  namespaced: true,
+});
 
 const config = (name: string, data: Record<string, string> = {}): ConfigMap => ({
   metadata: { name, namespace },
@@ -104,12 +114,15 @@ describe('writing', () => {
   });
 
   it('keeps fields it does not know when it replaces, and refuses an outdated object', async () => {
-    await client.create(DEPLOYMENTS, deployment('kept', 0));
-    const read = await client.get(DEPLOYMENTS, { namespace, name: 'kept' });
-    const written = await client.replace(DEPLOYMENTS, { ...read, spec: { ...read.spec!, replicas: 1 } });
-    // Defaulted by the server, in no type of ours that was sent.
-    expect(written.spec).toEqual({ ...read.spec, replicas: 1 });
-    await expect(client.replace(DEPLOYMENTS, read)).rejects.toBeInstanceOf(ConflictError);
+    const { template } = deployment('kept').spec!;
+    await client.create(POD_TEMPLATES, { metadata: { name: 'kept', namespace }, template });
+    const read = await client.get(POD_TEMPLATES, { namespace, name: 'kept' });
+    const annotations = { changed: 'yes' };
+    const written = await client.replace(POD_TEMPLATES, { ...read, metadata: { ...read.metadata, annotations } });
+    // What the server filled in is in no type of ours, and is still there.
+    expect(written.template.spec).toHaveProperty('terminationGracePeriodSeconds', 30);
+    expect(written.template).toEqual(read.template);
+    await expect(client.replace(POD_TEMPLATES, read)).rejects.toBeInstanceOf(ConflictError);
   });
 
   it('names the fields of an object that is refused', async () => {

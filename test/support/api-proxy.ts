@@ -20,6 +20,8 @@ export type Fault =
   | { readonly loseAnswer: true; readonly keepOpen?: boolean }
   /** Connection closed before forwarding. */
   | { readonly refuse: true }
+  /** A watch that ends at once with this text. */
+  | { readonly tail: string }
   /** Lines of a watch for which it returns false are swallowed. */
   | { readonly line: (line: string) => boolean };
 
@@ -126,6 +128,10 @@ export class ApiProxy {
         JSON.stringify(body ?? { kind: 'Status', status: 'Failure', code: status, message: 'by the proxy' }),
       );
       return;
+    }
+    if (fault && 'tail' in fault) {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      return void response.end(fault.tail);
     }
     this.#forward(request, response, seen, fault);
   }
