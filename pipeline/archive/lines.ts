@@ -1,6 +1,7 @@
 import type { RawDocument } from './documents.ts';
 
 const LF = 0x0a;
+const NOTHING = Buffer.alloc(0);
 
 /**
  * Cuts a stream of bytes into lines at LF. What it holds is at most the line under way, and that at most `maxBytes`: the rest of
@@ -9,9 +10,11 @@ const LF = 0x0a;
 export class LineCutter {
   readonly #maxBytes: number;
   #line: number;
-  /** Pieces of the line under way; none are kept of a line that is too long. */
-  #pieces: Buffer[] = [];
+  /** The beginning of the line under way, `#length` bytes; nothing is kept of a line that is too long. */
+  #held: Buffer = NOTHING;
   #length = 0;
+  /** Whether `#held` is a buffer of our own, with room to grow in, and no view of somebody's chunk. */
+  #own = false;
 
   /** `line` is the number of lines already behind. */
   constructor(maxBytes: number, line = 0) {
@@ -28,41 +31,70 @@ export class LineCutter {
   push(chunk: Buffer): RawDocument[] {
     const documents: RawDocument[] = [];
     let start = 0;
-    for (let end = chunk.indexOf(LF); end !== -1; end = chunk.indexOf(LF, start)) {
-      this.#take(chunk, start, end);
-      this.#finish(documents, false);
+    while (start < chunk.length) {
+      if (chunk[start] === LF && this.#length === 0) {
+        // Without a search: an object of nothing but newlines is read a hundred times faster.
+        this.#line++;
+        start++;
+        continue;
+      }
+      const end = chunk.indexOf(LF, start);
+      if (end === -1) {
+        this.#hold(chunk.subarray(start));
+        break;
+      }
+      this.#finish(chunk.subarray(start, end), documents, false);
       start = end + 1;
     }
-    if (start < chunk.length) this.#take(chunk, start, chunk.length);
     return documents;
   }
 
   /** The last line, where the stream ended without a newline. */
   end(): RawDocument[] {
     const documents: RawDocument[] = [];
-    if (this.#length > 0) this.#finish(documents, true);
+    if (this.#length > 0) this.#finish(NOTHING, documents, true);
     return documents;
   }
 
-  #take(chunk: Buffer, start: number, end: number): void {
-    this.#length += end - start;
-    if (this.#length > this.#maxBytes) this.#pieces = [];
-    else this.#pieces.push(chunk.subarray(start, end));
+  /** Keeps a piece of a line whose end is not here. */
+  #hold(piece: Buffer): void {
+    const length = this.#length + piece.length;
+    if (length > this.#maxBytes) this.#drop();
+    else if (this.#length === 0) this.#held = piece;
+    // Doubling, so that a long line is copied twice at most and its chunks can go.
+    else this.#append(piece, Math.min(this.#maxBytes, 2 * length));
+    this.#length = length;
   }
 
-  #finish(documents: RawDocument[], unterminated: boolean): void {
-    const length = this.#length;
-    const pieces = this.#pieces;
-    this.#line++;
-    this.#length = 0;
-    this.#pieces = [];
-    if (length > this.#maxBytes) {
-      documents.push(tooLong(this.#line, length, this.#maxBytes));
-      return;
+  #append(piece: Buffer, room: number): void {
+    const length = this.#length + piece.length;
+    if (!this.#own || this.#held.length < length) {
+      const held = Buffer.allocUnsafeSlow(room);
+      this.#held.copy(held, 0, 0, this.#length);
+      this.#held = held;
+      this.#own = true;
     }
-    const bytes = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, length);
-    if (isBlank(bytes)) return;
-    documents.push(unterminated ? { line: this.#line, bytes, unterminated } : { line: this.#line, bytes });
+    piece.copy(this.#held, this.#length);
+  }
+
+  #drop(): void {
+    this.#held = NOTHING;
+    this.#own = false;
+  }
+
+  #finish(piece: Buffer, documents: RawDocument[], unterminated: boolean): void {
+    const length = this.#length + piece.length;
+    this.#line++;
+    let bytes: Buffer | undefined;
+    if (length <= this.#maxBytes) {
+      if (this.#length > 0) this.#append(piece, length);
+      bytes = this.#length > 0 ? this.#held.subarray(0, length) : piece;
+    }
+    this.#drop();
+    this.#length = 0;
+    if (!bytes) documents.push(tooLong(this.#line, length, this.#maxBytes));
+    else if (isBlank(bytes)) return;
+    else documents.push(unterminated ? { line: this.#line, bytes, unterminated } : { line: this.#line, bytes });
   }
 }
 

@@ -7,7 +7,7 @@ import { XxHash32 } from './xxh32.ts';
 const FRAME = 0x184d2204;
 const SKIPPABLE = 0x184d2a50; // and the 15 that follow
 const HISTORY_BYTES = 64 * 1024;
-const OUTPUT_BYTES = 1024 * 1024;
+const OUTPUT_BYTES = 256 * 1024;
 
 /**
  * Decompresses LZ4 frames as a stream: one or several in a row, blocks linked or not, checksums verified where there are any. Holds
