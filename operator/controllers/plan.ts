@@ -16,8 +16,8 @@ export interface Plan<Action> {
   readonly after?: number;
 }
 
-/** Milliseconds between two looks at what Temporal does for us, which has no watch. */
-export const REFRESH = { active: 3_000, idle: 30_000, unavailable: 10_000 } as const;
+/** Milliseconds between two looks at what Temporal does for us, which has no watch. `soon`: after something was asked of it. */
+export const REFRESH = { soon: 500, active: 3_000, idle: 15_000, unavailable: 10_000 } as const;
 
 /** The plan when Temporal does not answer: nothing is done or declared, the work that runs goes on. */
 export function unavailable(message: string): Plan<never> {

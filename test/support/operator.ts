@@ -1,11 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import protobuf from '@temporalio/proto';
+import { parse } from 'yaml';
 import type { BackfillStatus } from '../../crds/backfill.ts';
 import { KINDS } from '../../crds/kinds.ts';
 import { customResourceDefinition } from '../../crds/structural.ts';
@@ -18,6 +20,7 @@ import { Http } from '../../operator/kube/http.ts';
 import { createInstruments } from '../../operator/kube/instruments.ts';
 import { listWatch } from '../../operator/kube/list-watch.ts';
 import { defineResource, type KubeObject, type Resource, type Stored } from '../../operator/kube/resource.ts';
+import { LEASE_RULES, OPERATOR_RULES } from '../../operator/rbac.ts';
 import { createLogger } from '../../pipeline/log.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -101,6 +104,41 @@ export async function makeTemporalNamespace(address: string, namespace: string):
   } finally {
     await connection.close();
   }
+}
+
+/**
+ * Makes a namespace with the operator's account, which may do what operator/rbac.ts says and no more; the path of its kubeconfig.
+ */
+export async function makeOperatorAccount(client: Client, kubeconfig: string, namespace: string): Promise<string> {
+  const core = (plural: string, kind: string) =>
+    defineResource({ group: '', version: 'v1', plural, kind, namespaced: true });
+  const rbac = (plural: string, kind: string) =>
+    defineResource<KubeObject & Record<string, unknown>>({
+      group: 'rbac.authorization.k8s.io',
+      version: 'v1',
+      plural,
+      kind,
+      namespaced: true,
+    });
+  const metadata = { name: 'ooni-operator', namespace };
+  await client.create(NAMESPACES, { metadata: { name: namespace } });
+  await client.create(core('serviceaccounts', 'ServiceAccount'), { metadata });
+  await client.create(rbac('roles', 'Role'), { metadata, rules: [...OPERATOR_RULES, ...LEASE_RULES] });
+  await client.create(rbac('rolebindings', 'RoleBinding'), {
+    metadata,
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: metadata.name },
+    subjects: [{ kind: 'ServiceAccount', name: metadata.name, namespace }],
+  });
+  const token = await client.http.request<{ status: { token: string } }>({
+    method: 'POST',
+    path: `/api/v1/namespaces/${namespace}/serviceaccounts/${metadata.name}/token`,
+    body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } },
+  });
+  const config = parse(readFileSync(kubeconfig, 'utf8'));
+  config.users[0].user = { token: token.status.token };
+  const path = join(mkdtempSync(join(tmpdir(), 'ooni-kubeconfig-')), 'config');
+  writeFileSync(path, JSON.stringify(config));
+  return path;
 }
 
 /** The program `node operator/main.ts` with the settings of one test. */

@@ -81,7 +81,7 @@ function planDeletion({ object, workflow }: ObservedBackfill, installation: stri
   return deleting(
     `The workflow is being told to take no new buckets. If no worker is there to hear it, start a WorkerPool that takes Workflows, or annotate this resource with ${ANNOTATIONS.abandon}: "true" to leave the workflow running.`,
     [tell(object, installation, { name: 'cancel', mode: 'Drain' }, 'delete')],
-    REFRESH.active,
+    REFRESH.soon,
   );
 }
 
@@ -119,6 +119,7 @@ function planAbsent(object: Backfill, spec: BackfillSpec, installation: string, 
 function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, installation: string): BackfillPlan {
   const message = wish(spec, workflow.progress, object.status?.phase, workflow.attempt);
   const actions = message ? [tell(object, installation, message, String(object.metadata.generation ?? 0))] : [];
+  const after = message ? REFRESH.soon : REFRESH.active;
   const phase = workflow.progress?.phase ?? object.status?.phase;
   if (spec.cancel !== 'None') {
     const text =
@@ -129,7 +130,7 @@ function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, in
       actions,
       verdict: { kind: 'working', reason: 'Cancelling', message: text },
       own: [],
-      after: REFRESH.active,
+      after,
     };
   }
   if (spec.suspend && phase === 'Suspended') {
@@ -137,14 +138,14 @@ function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, in
       actions,
       verdict: { kind: 'ready', reason: 'Suspended', message: 'Suspended: active buckets finish, no new ones start.' },
       own: [],
-      after: workflow.progress?.active === 0 ? REFRESH.idle : REFRESH.active,
+      after: workflow.progress?.active === 0 ? REFRESH.idle : after,
     };
   }
   return {
     actions,
     verdict: { kind: 'ready', reason: 'Started', message: describe(workflow.progress) },
     own: [],
-    after: REFRESH.active,
+    after,
   };
 }
 

@@ -165,6 +165,14 @@ describe('plan', () => {
     expect(does(plan({ status, schedule: { ownerUID: 'uid-2' } }))).toEqual([]);
   });
 
+  test('what was never marked as ours is not remembered as ours', () => {
+    const what = { metadata: { finalizers: [] }, schedule: { ownerUID: undefined, hash: undefined } };
+    const observed = given(what);
+    const status = scheduleStatus(observed, planSchedule(observed, 'ooni'), 'ooni', { url: '', namespace: 'default' });
+    expect(status.scheduleID).toBeUndefined();
+    expect(plan({ status, schedule: what.schedule }).verdict.reason).toBe('AdoptionRefused');
+  });
+
   test("somebody else's schedule is refused, and adopted when asked to", () => {
     for (const ownerUID of [undefined, 'uid-2']) {
       const refused = plan({ schedule: { ownerUID } });

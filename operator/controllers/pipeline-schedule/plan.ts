@@ -136,7 +136,7 @@ function inForce(spec: PipelineScheduleSpec, seen: ScheduleState): SchedulePlan 
 
 function working(message: string, action: ScheduleAction): SchedulePlan {
   // The server may drop an update that lost a race without a word, so it is believed when it has been seen: look again at once.
-  return { actions: [action], verdict: { kind: 'working', reason: 'Starting', message }, own: [], after: 500 };
+  return { actions: [action], verdict: { kind: 'working', reason: 'Starting', message }, own: [], after: REFRESH.soon };
 }
 
 function planDeletion({ object, schedule }: ObservedSchedule, installation: string): SchedulePlan {

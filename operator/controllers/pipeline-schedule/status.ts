@@ -39,9 +39,12 @@ export function scheduleStatus(
   const after: Body = { ...base, ...runs };
   if (!schedule.known) return after;
   const seen = schedule.value;
-  if (!seen || plan.verdict.reason === 'AdoptionRefused') {
+  // What bears our mark only: this is how one that loses it later is known to be ours.
+  const ours = seen?.ownerUID === object.metadata.uid;
+  if (!seen || (!ours && plan.verdict.reason === 'AdoptionRefused')) {
     return { ...after, scheduleID: undefined, scheduleHash: undefined, nextBuckets: undefined };
   }
+  if (!ours) return after;
   const due = seen.recent.at(-1)?.at;
   return {
     ...after,

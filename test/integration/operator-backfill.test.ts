@@ -1,0 +1,213 @@
+import { Connection, Client as TemporalClient } from '@temporalio/client';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import type { Backfill, BackfillSpecInput } from '../../crds/backfill.ts';
+import { BACKFILLS } from '../../operator/controllers/resources.ts';
+import type { Stored } from '../../operator/kube/resource.ts';
+import { type BackfillPhase, backfillId, QUEUES } from '../../worker/contract.ts';
+import {
+  adminClient,
+  ConditionWatch,
+  eventually,
+  installCrds,
+  kubectl,
+  makeOperatorAccount,
+  makeTemporalNamespace,
+  NAMESPACES,
+  OperatorProcess,
+} from '../support/operator.ts';
+
+const kubeconfig = inject('kubeconfig');
+const address = inject('temporalAddress');
+const namespace = 'operator-backfill';
+const client = adminClient(kubeconfig);
+const conditions = new ConditionWatch(client, namespace);
+let env: Record<string, string>;
+let operator: OperatorProcess;
+let temporal: TemporalClient;
+let native: NativeConnection;
+let worker: Worker;
+let working: Promise<void>;
+
+beforeAll(async () => {
+  await installCrds(client);
+  const account = await makeOperatorAccount(client, kubeconfig, namespace);
+  await makeTemporalNamespace(address, namespace);
+  env = {
+    KUBECONFIG: account,
+    TEMPORAL_ADDRESS: address,
+    TEMPORAL_NAMESPACE: namespace,
+    TEMPORAL_UI_URL: 'http://temporal.example',
+    OPERATOR_NAMESPACES: namespace,
+    OPERATOR_LEASE_NAMESPACE: namespace,
+  };
+  operator = new OperatorProcess(env);
+  temporal = new TemporalClient({ connection: await Connection.connect({ address }), namespace });
+  native = await NativeConnection.connect({ address });
+  worker = await Worker.create({
+    connection: native,
+    namespace,
+    taskQueue: QUEUES.workflows,
+    workflowsPath: new URL('../support/backfill-workflow.ts', import.meta.url).pathname,
+  });
+  working = worker.run();
+});
+
+afterAll(async () => {
+  const status = await operator?.stop();
+  worker?.shutdown();
+  await working;
+  await native?.close();
+  await temporal?.connection.close();
+  await conditions.stop();
+  await client.delete(NAMESPACES, { name: namespace });
+  await client.http.close();
+  expect(status).toBe(0);
+  expect(conditions.problems).toEqual([]);
+  expect(operator.output).not.toContain('forbidden');
+});
+
+async function create(name: string, spec: Partial<BackfillSpecInput> = {}): Promise<Stored<Backfill>> {
+  return client.create(BACKFILLS, {
+    metadata: { name, namespace },
+    spec: { startAt: '2024-01-01', endAt: '2024-01-11', ...spec },
+  } as Backfill);
+}
+const get = (name: string) => client.find(BACKFILLS, { name, namespace });
+/** The backfill once its status is as wanted. */
+const when = (name: string, wanted: (status: NonNullable<Backfill['status']>) => boolean) =>
+  eventually(async () => {
+    const object = await get(name);
+    return object?.status && wanted(object.status) ? object : undefined;
+  });
+const phase = (name: string, wanted: string) => when(name, status => status.phase === wanted);
+const handleOf = (object: Backfill) =>
+  temporal.workflow.getHandle(backfillId('ooni', namespace, object.metadata.name, object.metadata.uid ?? ''));
+const change = (name: string, spec: Partial<BackfillSpecInput>) =>
+  client.patch(BACKFILLS, { name, namespace }, { spec });
+const told = (object: Backfill, text: string) =>
+  eventually(async () => (await handleOf(object).query<string[]>('told')).includes(text));
+const end = (object: Backfill, how: BackfillPhase) => handleOf(object).signal('end', how);
+const reason = (object: Backfill, type: string) => object.status?.conditions?.find(one => one.type === type)?.reason;
+
+describe('a backfill', () => {
+  test('runs, shows how far it is, and ends', async () => {
+    const object = await create('plain', { probeCC: ['it'] });
+    await phase('plain', 'Running');
+    await handleOf(object).signal('advance', 4, 1);
+    const seen = await when('plain', status => status.progress?.succeeded === 4);
+    expect(seen.status).toMatchObject({
+      progress: { total: 10, succeeded: 4, failed: 1, active: 2, percent: 50, done: '5/10' },
+      bytes: 4000,
+      measurements: 40,
+      workflowID: handleOf(object).workflowId,
+      observedGeneration: 1,
+    });
+    expect(seen.status?.links?.workflow).toContain(
+      'http://temporal.example/namespaces/operator-backfill/workflows/ooni%2F',
+    );
+    expect(await kubectl(kubeconfig, ['get', 'bf', 'plain', '-n', namespace, '--no-headers'])).toMatch(
+      /plain +Running +5\/10 +1 /,
+    );
+    await end(object, 'Complete');
+    expect(
+      await kubectl(kubeconfig, ['wait', '--for=condition=Complete', 'bf/plain', '-n', namespace, '--timeout=60s']),
+    ).toContain('condition met');
+    const done = await phase('plain', 'Complete');
+    expect(reason(done, 'Complete')).toBe('AllBucketsDone');
+    expect(done.status?.finishedAt).toBeDefined();
+    expect(await kubectl(kubeconfig, ['describe', 'bf', 'plain', '-n', namespace])).toMatch(/Normal +AllBucketsDone/);
+  });
+
+  test('is told of every change of the spec', async () => {
+    const object = await create('changed');
+    await phase('changed', 'Running');
+    await change('changed', { suspend: true });
+    await phase('changed', 'Suspended');
+    await change('changed', { suspend: false, maxActiveRuns: 9 });
+    await told(object, 'resume');
+    await told(object, 'resize 9');
+    await change('changed', { attempt: 2 });
+    await told(object, 'retryFailed 2');
+    await change('changed', { cancel: 'Drain' });
+    await phase('changed', 'Draining');
+    await change('changed', { cancel: 'Now' });
+    await phase('changed', 'Cancelling');
+    await end(object, 'Cancelled');
+    const done = await phase('changed', 'Cancelled');
+    expect(reason(done, 'Failed')).toBe('Cancelled');
+    // each wish was told once
+    expect(await handleOf(object).query<string[]>('told')).toEqual([
+      'pause',
+      'resume',
+      'resize 9',
+      'retryFailed 2',
+      'cancel Drain',
+      'cancel Now',
+    ]);
+  });
+
+  test('that is planned only starts for good when dryRun is taken away', async () => {
+    const object = await create('dry', { dryRun: true });
+    const planned = await phase('dry', 'Planned');
+    expect(reason(planned, 'Complete')).toBe('Planned');
+    expect(planned.status?.plan).toMatchObject({ buckets: 10, toRun: 10 });
+    await change('dry', { dryRun: false });
+    const running = await phase('dry', 'Running');
+    expect(reason(running, 'Complete')).toBeUndefined();
+    await end(object, 'Complete');
+    await phase('dry', 'Complete');
+  });
+
+  test('ended by hand has failed, and another attempt starts it again', async () => {
+    const object = await create('terminated');
+    await phase('terminated', 'Running');
+    await handleOf(object).terminate('by hand');
+    const failed = await when('terminated', status => status.conditions?.some(one => one.type === 'Failed') ?? false);
+    expect(reason(failed, 'Failed')).toBe('WorkflowFailed');
+    expect(failed.status?.conditions?.find(one => one.type === 'Failed')?.message).toContain('by hand');
+    await change('terminated', { attempt: 2 });
+    const again = await when('terminated', status => status.phase === 'Running' && status.attempt === 2);
+    expect(reason(again, 'Failed')).toBeUndefined();
+    await end(object, 'Complete');
+    await phase('terminated', 'Complete');
+  });
+
+  test('that is deleted drains, and then is gone', async () => {
+    const object = await create('deleted');
+    await phase('deleted', 'Running');
+    await client.delete(BACKFILLS, { name: 'deleted', namespace });
+    await eventually(async () => (await get('deleted')) === undefined);
+    expect(await handleOf(object).query<string[]>('told')).toEqual(['cancel Drain']);
+    expect((await handleOf(object).describe()).status.name).toBe('RUNNING');
+    await end(object, 'Cancelled');
+  });
+
+  test('goes by itself when its time after the end is over', async () => {
+    const object = await create('brief', { ttlAfterFinished: '1s' });
+    await phase('brief', 'Running');
+    await end(object, 'Complete');
+    await eventually(async () => (await get('brief')) === undefined);
+  });
+
+  test('of the future waits', async () => {
+    await create('future', { startAt: '2999-01-01', endAt: '2999-02-01' });
+    const waiting = await when('future', status => status.conditions?.some(one => one.type === 'Stalled') ?? false);
+    expect(reason(waiting, 'Stalled')).toBe('RangeIncomplete');
+    await client.delete(BACKFILLS, { name: 'future', namespace });
+    await eventually(async () => (await get('future')) === undefined);
+  });
+
+  test('goes on while the operator is away, and is taken up where it is', async () => {
+    const object = await create('orphan');
+    await phase('orphan', 'Running');
+    const run = (await handleOf(object).describe()).runId;
+    await operator.kill();
+    await handleOf(object).signal('advance', 7, 0);
+    operator = new OperatorProcess(env);
+    await when('orphan', status => status.progress?.succeeded === 7);
+    expect((await handleOf(object).describe()).runId).toBe(run);
+    await end(object, 'Complete');
+    await phase('orphan', 'Complete');
+  });
+});

@@ -1,0 +1,241 @@
+import { Connection, ScheduleNotFoundError, Client as TemporalClient } from '@temporalio/client';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import type { PipelineSchedule, PipelineScheduleSpecInput } from '../../crds/pipeline-schedule.ts';
+import { OUR_NOTE } from '../../operator/controllers/pipeline-schedule/plan.ts';
+import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
+import { scheduleId } from '../../worker/contract.ts';
+import {
+  adminClient,
+  ConditionWatch,
+  eventually,
+  installCrds,
+  kubectl,
+  makeOperatorAccount,
+  makeTemporalNamespace,
+  NAMESPACES,
+  OperatorProcess,
+} from '../support/operator.ts';
+import { Cable } from '../support/proxies.ts';
+
+const kubeconfig = inject('kubeconfig');
+const address = inject('temporalAddress');
+const namespace = 'operator-schedule';
+const client = adminClient(kubeconfig);
+const conditions = new ConditionWatch(client, namespace);
+/** The operator reaches Temporal by it; the test reaches Temporal directly. */
+const cable = new Cable(address);
+let operator: OperatorProcess;
+let temporal: TemporalClient;
+
+beforeAll(async () => {
+  await installCrds(client);
+  const account = await makeOperatorAccount(client, kubeconfig, namespace);
+  await makeTemporalNamespace(address, namespace);
+  operator = new OperatorProcess({
+    KUBECONFIG: account,
+    TEMPORAL_ADDRESS: await cable.start(),
+    TEMPORAL_NAMESPACE: namespace,
+    OPERATOR_NAMESPACES: namespace,
+    OPERATOR_LEASE_NAMESPACE: namespace,
+  });
+  temporal = new TemporalClient({ connection: await Connection.connect({ address }), namespace });
+});
+
+afterAll(async () => {
+  const status = await operator?.stop();
+  cable.stop();
+  await temporal?.connection.close();
+  await conditions.stop();
+  await client.delete(NAMESPACES, { name: namespace });
+  await client.http.close();
+  expect(status).toBe(0);
+  expect(conditions.problems).toEqual([]);
+  expect(operator.output).not.toContain('forbidden');
+});
+
+const create = (name: string, spec: Partial<PipelineScheduleSpecInput> = {}, annotations = {}) =>
+  client.create(PIPELINE_SCHEDULES, {
+    metadata: { name, namespace, annotations },
+    spec: { schedule: '0 2 * * *', ...spec },
+  } as PipelineSchedule);
+const get = (name: string) => client.find(PIPELINE_SCHEDULES, { name, namespace });
+const change = (name: string, spec: Partial<PipelineScheduleSpecInput>) =>
+  client.patch(PIPELINE_SCHEDULES, { name, namespace }, { spec });
+const remove = (name: string) => client.delete(PIPELINE_SCHEDULES, { name, namespace });
+const gone = (name: string) => eventually(async () => (await get(name)) === undefined);
+const ready = (name: string, reason: string) =>
+  eventually(async () => {
+    const object = await get(name);
+    const condition = object?.status?.conditions?.find(one => one.type === 'Ready');
+    if (condition?.reason !== reason || condition.observedGeneration !== object?.metadata.generation) {
+      throw new Error(`${name} is ${condition?.reason}: ${condition?.message}`);
+    }
+    return { object: object!, message: condition.message };
+  });
+const handle = (name: string) => temporal.schedule.getHandle(scheduleId('ooni', namespace, name));
+const exists = async (name: string) => {
+  try {
+    await handle(name).describe();
+    return true;
+  } catch (error) {
+    if (error instanceof ScheduleNotFoundError) return false;
+    throw error;
+  }
+};
+/** A schedule that somebody made by hand. */
+const makeForeign = (name: string) =>
+  temporal.schedule.create({
+    scheduleId: scheduleId('ooni', namespace, name),
+    spec: { cronExpressions: ['5 5 * * *'] },
+    action: { type: 'startWorkflow', workflowType: 'Other', taskQueue: 'other' },
+  });
+
+describe('a schedule', () => {
+  test('becomes one in Temporal with all that was asked for', async () => {
+    await create('daily', {
+      probeCC: ['us', 'IT'],
+      testNames: ['web_connectivity'],
+      overlap: 'Skip',
+      catchUpWindow: '2h',
+      timeZone: 'Europe/Rome',
+    });
+    const { object } = await ready('daily', 'Scheduled');
+    const found = await handle('daily').describe();
+    expect(found.action).toMatchObject({
+      workflowType: 'ScheduledRunWorkflow',
+      workflowId: `ooni/launch/${namespace}/daily`,
+      taskQueue: 'oonipipeline-workflows',
+      args: [
+        {
+          installation: 'ooni',
+          granularity: 'Day',
+          filter: { probeCC: ['IT', 'US'], testNames: ['webconnectivity'] },
+          filterID: 'it.us-webconnectivity',
+          stages: ['Observations', 'Analysis'],
+        },
+      ],
+    });
+    expect(found.raw.schedule?.action?.startWorkflow?.priority?.priorityKey).toBe(2);
+    expect(found.policies).toMatchObject({ overlap: 'SKIP', catchupWindow: 7_200_000 });
+    expect(found.spec.timezone).toBe('Europe/Rome');
+    expect(found.state.paused).toBe(false);
+    const next = found.info.nextActionTimes[0]!;
+    expect(object.status?.nextBuckets?.[0]).toEqual({
+      at: next.toISOString().replace('.000', ''),
+      bucket: new Date(next.getTime() - 86_400_000).toISOString().slice(0, 10),
+    });
+    expect(object.status).toMatchObject({ scheduleID: scheduleId('ooni', namespace, 'daily'), active: 0 });
+  });
+
+  test('a firing carries the nominal time, and shows as the last run', async () => {
+    await create('fired');
+    await ready('fired', 'Scheduled');
+    await handle('fired').trigger();
+    const seen = await eventually(async () => {
+      const { status } = (await get('fired')) ?? {};
+      return status?.lastRun && status.active === 1 ? status : undefined;
+    }, 90);
+    expect(seen.lastRun).toMatchObject({
+      state: 'Running',
+      bucket: new Date(Date.now() - 86_400_000).toISOString().slice(0, 10),
+    });
+  });
+
+  test('follows the spec, and keeps a pause by hand', async () => {
+    await create('paused');
+    await ready('paused', 'Scheduled');
+    await handle('paused').pause('maintenance until Monday');
+    await change('paused', { schedule: '30 3 * * *' });
+    const { message } = await ready('paused', 'PausedInTemporal');
+    expect(message).toContain('maintenance until Monday');
+    const found = await handle('paused').describe();
+    expect(found.state).toMatchObject({ paused: true, note: 'maintenance until Monday' });
+    expect(found.spec.calendars?.[0]).toMatchObject({ hour: [{ start: 3 }], minute: [{ start: 30 }] });
+    await change('paused', { suspend: true });
+    await ready('paused', 'Suspended');
+    expect((await handle('paused').describe()).state).toMatchObject({ paused: true, note: OUR_NOTE });
+    await change('paused', { suspend: false });
+    await ready('paused', 'Scheduled');
+    expect((await handle('paused').describe()).state.paused).toBe(false);
+  });
+
+  test('what somebody changes in Temporal is put back', async () => {
+    await create('drifting');
+    await ready('drifting', 'Scheduled');
+    await eventually(async () => (await get('drifting'))?.status?.scheduleHash !== undefined);
+    await handle('drifting').update(({ action, policies, state }) => ({
+      action: action as never,
+      policies,
+      state,
+      spec: { cronExpressions: ['7 7 * * *'] },
+    }));
+    await eventually(async () => {
+      const { calendars } = (await handle('drifting').describe()).spec;
+      return calendars?.[0]?.hour?.[0]?.start === 2;
+    }, 90);
+  });
+
+  test('a line that is no cron line stalls it, until it is mended', async () => {
+    await create('wrong', { schedule: '0 25 * * *' });
+    const { message } = await ready('wrong', 'InvalidSpec');
+    expect(message).toContain('spec.schedule "0 25 * * *": is no cron line');
+    expect(await exists('wrong')).toBe(false);
+    expect(await kubectl(kubeconfig, ['describe', 'psched', 'wrong', '-n', namespace])).toMatch(/Warning +InvalidSpec/);
+    await change('wrong', { schedule: '0 5 * * *' });
+    await ready('wrong', 'Scheduled');
+  });
+
+  test('is deleted with the resource', async () => {
+    await create('brief');
+    await ready('brief', 'Scheduled');
+    await remove('brief');
+    await gone('brief');
+    expect(await exists('brief')).toBe(false);
+  });
+});
+
+describe("somebody else's schedule", () => {
+  test('is refused, adopted when asked to, and then is ours', async () => {
+    await makeForeign('foreign');
+    await create('foreign');
+    const { message } = await ready('foreign', 'AdoptionRefused');
+    expect(message).toContain('pipeline.ooni.org/adopt: "true"');
+    expect((await handle('foreign').describe()).action).toMatchObject({ workflowType: 'Other' });
+    await kubectl(kubeconfig, ['annotate', 'psched', 'foreign', '-n', namespace, 'pipeline.ooni.org/adopt=true']);
+    await ready('foreign', 'Scheduled');
+    expect((await handle('foreign').describe()).action).toMatchObject({ workflowType: 'ScheduledRunWorkflow' });
+  });
+
+  test('survives the deletion of the resource that was refused', async () => {
+    await makeForeign('kept');
+    await create('kept');
+    await ready('kept', 'AdoptionRefused');
+    await remove('kept');
+    await gone('kept');
+    expect(await exists('kept')).toBe(true);
+  });
+});
+
+describe('with Temporal away', () => {
+  test('nothing is declared, deletion waits and names the way out; then all goes on', async () => {
+    await create('waiting');
+    await create('abandoned');
+    for (const name of ['waiting', 'abandoned']) await ready(name, 'Scheduled');
+    cable.cut();
+    try {
+      for (const name of ['waiting', 'abandoned']) await remove(name);
+      const { object, message } = await ready('waiting', 'TemporalUnavailable');
+      expect(object.status?.conditions?.find(one => one.type === 'Ready')?.status).toBe('Unknown');
+      expect(message).toContain('pipeline.ooni.org/abandon: "true"');
+      await kubectl(kubeconfig, ['annotate', 'psched', 'abandoned', '-n', namespace, 'pipeline.ooni.org/abandon=true']);
+      await gone('abandoned');
+      expect(await get('waiting')).toBeDefined();
+      expect(await exists('abandoned')).toBe(true);
+      expect(await exists('waiting')).toBe(true);
+    } finally {
+      cable.mend();
+    }
+    await gone('waiting');
+    expect(await exists('waiting')).toBe(false);
+  });
+});

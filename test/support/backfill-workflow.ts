@@ -1,0 +1,71 @@
+import { condition, defineQuery, defineSignal, defineUpdate, setHandler } from '@temporalio/workflow';
+import type { BackfillInput, BackfillPhase, BackfillProgress } from '../../worker/contract.ts';
+
+/**
+ * A coordinator that answers as the contract says and does no work: a test says by signals how far it is and how it ends. With it the
+ * operator's side is tested on a real Temporal, every phase at will.
+ */
+export async function BackfillWorkflow(input: BackfillInput): Promise<BackfillProgress> {
+  const state = {
+    phase: (input.suspended ? 'Suspended' : 'Running') as BackfillPhase,
+    succeeded: 0,
+    failed: 0,
+    active: 2,
+    maxActiveRuns: input.maxActiveRuns,
+    attempt: input.attempt,
+  };
+  const startedAt = new Date(Date.now()).toISOString();
+  let told: string[] = [];
+  let end: BackfillPhase | undefined = input.dryRun ? 'Planned' : undefined;
+  const progress = (finishedAt?: string): BackfillProgress => ({
+    phase: finishedAt ? (end ?? 'Complete') : state.phase,
+    plan: { buckets: 10, toRun: 10, first: input.startAt, skipped: {} },
+    total: 10,
+    succeeded: state.succeeded,
+    failed: state.failed,
+    skipped: 0,
+    active: finishedAt ? 0 : state.active,
+    counts: {
+      files: 1,
+      bytes: 1000 * state.succeeded,
+      read: 10 * state.succeeded,
+      transformed: 0,
+      skipped: 0,
+      failed: 0,
+      unsupported: 0,
+      rows: {},
+    },
+    failures: [],
+    maxActiveRuns: state.maxActiveRuns,
+    attempt: state.attempt,
+    startedAt,
+    ...(finishedAt && { finishedAt }),
+  });
+  setHandler(defineQuery<BackfillProgress>('progress'), () => progress());
+  setHandler(defineQuery<string[]>('told'), () => told);
+  setHandler(defineSignal<[number, number]>('advance'), (succeeded, failed) => {
+    Object.assign(state, { succeeded, failed });
+  });
+  setHandler(defineSignal<[BackfillPhase]>('end'), phase => {
+    end = phase;
+  });
+  const tell = (text: string, phase?: BackfillPhase) => {
+    told = [...told, text];
+    if (phase) state.phase = phase;
+  };
+  setHandler(defineUpdate<void>('pause'), () => tell('pause', 'Suspended'));
+  setHandler(defineUpdate<void>('resume'), () => tell('resume', 'Running'));
+  setHandler(defineUpdate<void, [number]>('resize'), runs => {
+    tell(`resize ${runs}`);
+    state.maxActiveRuns = runs;
+  });
+  setHandler(defineUpdate<void, ['Drain' | 'Now']>('cancel'), mode => {
+    tell(`cancel ${mode}`, mode === 'Drain' ? 'Draining' : 'Cancelling');
+  });
+  setHandler(defineUpdate<void, [number]>('retryFailed'), attempt => {
+    tell(`retryFailed ${attempt}`);
+    state.attempt = attempt;
+  });
+  await condition(() => end !== undefined);
+  return progress(new Date(Date.now()).toISOString());
+}
