@@ -26,7 +26,7 @@ const RULES: readonly Rule[] = [
   { from: /^worker\/contract\.ts$/, may: /^$/, never: /./ },
   {
     from: /^worker\/workflows\//,
-    may: /^(worker\/(contract|workflows\/.*)|pipeline\/(bucket|filter))\.ts$/,
+    may: /^(worker\/(contract|workflows\/.*)|pipeline\/(bucket|counts|filter))\.ts$/,
     never: /^node:/,
   },
   { from: /^worker\//, may: /^(worker|pipeline|crds)\// },

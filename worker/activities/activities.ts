@@ -1,0 +1,177 @@
+import { CancelledFailure, Context } from '@temporalio/activity';
+import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
+import type { Archive } from '../../pipeline/archive/archive.ts';
+import { noCounts } from '../../pipeline/counts.ts';
+import type { Logger } from '../../pipeline/log.ts';
+import { type AnalysisEnd, type AnalysisTask, abandonAnalysis, analyseBucket } from '../../pipeline/runs/analysis.ts';
+import { type BackfillRange, pageOfBackfill, planBackfill } from '../../pipeline/runs/backfill.ts';
+import type { Checkpoint } from '../../pipeline/runs/batch.ts';
+import { abandonBucket, type BucketKey, finishBucket, planBucket } from '../../pipeline/runs/bucket.ts';
+import type { Settings } from '../../pipeline/settings.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { attemptID, type OpenedRun, openRun, type RunOrigin } from '../../pipeline/tables/ledger.ts';
+import { overlappingBuckets } from '../../pipeline/tables/retire.ts';
+import { CODE_VERSION } from '../../pipeline/version.ts';
+import type { RunCounts, RunInput } from '../contract.ts';
+import type { WorkerMetrics } from '../metrics.ts';
+import { ThreadWorkError } from '../threads/errors.ts';
+import type { ThreadPool } from '../threads/pool.ts';
+import { judge, toFailure } from './failures.ts';
+import type { Activities, PlanKey, RunHandle } from './types.ts';
+
+export interface ActivityTools {
+  readonly settings: Settings;
+  readonly archive: Archive;
+  readonly clickhouse: ClickHouse;
+  readonly pool: ThreadPool;
+  readonly metrics: WorkerMetrics;
+  readonly rulesVersion: RulesVersion;
+  /** Versions of reference data, by name, for the ledger. */
+  readonly referenceVersions: Readonly<Record<string, string>>;
+  readonly log: Logger;
+}
+
+/** How often an activity says that it lives, milliseconds. Cancellation comes back with the answer. */
+const HEARTBEAT_INTERVAL = 5000;
+
+/** The activities of this worker. All say that they live, all can be repeated, and all errors are judged (failures.ts). */
+export function createActivities(tools: ActivityTools): Activities {
+  const { archive, clickhouse, pool, metrics, settings, rulesVersion, log } = tools;
+  const bucketTools = { archive, clickhouse, log, maxFailedShare: settings.max_failed_share };
+  const originOf = (key: PlanKey): RunOrigin => {
+    const { workflowExecution } = Context.current().info;
+    return {
+      workflowID: workflowExecution?.workflowId ?? '',
+      runID: attemptID(workflowExecution?.runId ?? '', key.plan),
+      backfill: key.run.backfill ?? '',
+      codeVersion: CODE_VERSION,
+      referenceVersions: tools.referenceVersions,
+    };
+  };
+
+  return {
+    planRun: key =>
+      activity(log, async signal => {
+        const origin = originOf(key);
+        const { run, ...plan } = await planBucket(bucketTools, bucketOf(key.run), origin, key.startedAt, signal);
+        const handle = { generation: run.generation, openedAt: run.openedAt };
+        if (plan.batches.length > 0) return { handle, ...plan };
+        const end = await finishBucket(bucketTools, run, origin, noCounts(), signal);
+        metrics.runs.inc({ stage: 'Observations', state: 'completed' });
+        return { handle, ...plan, end };
+      }),
+
+    observeBatch: (key, handle, batch) =>
+      activity<RunCounts, Checkpoint>(log, async (signal, life) => {
+        const resume = life.details;
+        const watch = metrics.watchBatch(resume?.counts);
+        try {
+          const task = { run: openedRun(key, handle), batch, ...(resume && { resume }) };
+          const listener = {
+            onCheckpoint: (checkpoint: Checkpoint) => {
+              life.beat(checkpoint);
+              watch.reached(checkpoint.counts);
+            },
+            onRetry: () => metrics.insertRetries.inc(),
+          };
+          return await pool.run(task, listener, signal);
+        } finally {
+          watch.end();
+        }
+      }),
+
+    finishRun: (key, handle, counts) =>
+      activity(log, async signal => {
+        const end = await finishBucket(bucketTools, openedRun(key, handle), originOf(key), counts, signal);
+        metrics.runs.inc({ stage: 'Observations', state: end.tooManyFailures ? 'failed' : 'completed' });
+        return end;
+      }),
+
+    abandonRun: (key, stage, failure, handle, counts) =>
+      activity(log, async signal => {
+        metrics.runs.inc({ stage, state: failure.state });
+        const origin = originOf(key);
+        if (stage === 'Analysis') {
+          return abandonAnalysis({ clickhouse }, analysisTask(key), origin, failure.state, failure, signal);
+        }
+        const bucket = bucketOf(key.run);
+        const opened = handle
+          ? openedRun(key, handle)
+          : await openRun(
+              clickhouse,
+              { ...bucket, stage },
+              origin,
+              overlappingBuckets(bucket.bucket),
+              key.startedAt,
+              signal,
+            );
+        return abandonBucket({ clickhouse, log }, opened, origin, failure.state, { ...failure, counts }, signal);
+      }),
+
+    analyse: (key, generation) =>
+      activity<readonly string[], AnalysisEnd>(log, async (signal, life) => {
+        const task = { ...analysisTask(key), ...(generation !== null && { observations: generation }) };
+        const watch = { signal, resume: life.details, onDay: (done: AnalysisEnd) => life.beat(done) };
+        const { days } = await analyseBucket({ clickhouse, log, rulesVersion }, task, originOf(key), watch);
+        metrics.runs.inc({ stage: 'Analysis', state: 'completed' });
+        return days;
+      }),
+
+    planBackfill: (input, now) =>
+      activity(log, signal => planBackfill(clickhouse, input satisfies BackfillRange, now, signal)),
+
+    pageBackfill: (input, plan, cursor, retry) =>
+      activity(log, signal => pageOfBackfill(clickhouse, input, plan, cursor ?? undefined, retry ?? undefined, signal)),
+  };
+}
+
+/** An activity's signs of life, and what it would want to know if it were started again. */
+interface Life<Details> {
+  /** What an earlier attempt had reached. */
+  readonly details: Details | undefined;
+  beat(details: Details): void;
+}
+
+/** Runs the work of an activity with signs of life and the signal that cancels it; what it throws becomes what Temporal understands. */
+async function activity<T, Details = never>(
+  log: Logger,
+  work: (signal: AbortSignal, life: Life<Details>) => Promise<T>,
+): Promise<T> {
+  const context = Context.current();
+  const { activityType, attempt, workflowExecution } = context.info;
+  let reached = context.info.heartbeatDetails as Details | undefined;
+  const life: Life<Details> = {
+    details: reached,
+    beat: details => {
+      reached = details;
+      context.heartbeat(details);
+    },
+  };
+  // Each sign replaces the one before, so what was reached is repeated with it.
+  const beat = setInterval(() => context.heartbeat(reached), HEARTBEAT_INTERVAL);
+  try {
+    return await work(context.cancellationSignal, life);
+  } catch (error) {
+    // Also when it is the worker that stops: then Temporal gives the activity to another.
+    if (context.cancellationSignal.aborted) throw new CancelledFailure('stopped');
+    const judged = error instanceof ThreadWorkError ? error.judged : judge(error);
+    const failure = toFailure(judged, attempt);
+    const where = { activity: activityType, workflow: workflowExecution?.workflowId, attempt, type: judged.type };
+    log.warn(where, `${failure.nonRetryable ? 'failed' : 'will be tried again'}: ${judged.message}`);
+    throw failure;
+  } finally {
+    clearInterval(beat);
+  }
+}
+
+function bucketOf({ bucket, filter, filterID }: RunInput): BucketKey {
+  return { bucket, filter, filterID };
+}
+
+function openedRun({ run }: PlanKey, handle: RunHandle): OpenedRun {
+  return { ...bucketOf(run), stage: 'Observations', ...handle };
+}
+
+function analysisTask({ run, startedAt }: PlanKey): AnalysisTask {
+  return { bucket: bucketOf(run), startedAt };
+}

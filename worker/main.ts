@@ -1,0 +1,164 @@
+import { hostname } from 'node:os';
+import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { openArchive } from '../pipeline/archive/open.ts';
+import { createLogger, type Logger } from '../pipeline/log.ts';
+import { openIpMetadata } from '../pipeline/reference/ip-metadata.ts';
+import { loadSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
+import { openClickHouse } from '../pipeline/tables/clickhouse.ts';
+import { ensureDatabase, migrate } from '../pipeline/tables/migrate.ts';
+import { CODE_VERSION } from '../pipeline/version.ts';
+import { createActivities } from './activities/activities.ts';
+import { QUEUES } from './contract.ts';
+import { serveHealth } from './health.ts';
+import { WorkerMetrics } from './metrics.ts';
+import { untilItWorks } from './patience.ts';
+import { connect, installRuntime, registerSearchAttributes } from './temporal.ts';
+import { ThreadPool } from './threads/pool.ts';
+import { workflowCode } from './workflow-bundle.ts';
+
+/**
+ * The worker: serves workflow tasks, activity tasks or both, until SIGTERM or SIGINT. Then it takes no more tasks, lets what it works on
+ * finish, and after four fifths of `worker_drain_timeout` stops it at its last checkpoint, from which another worker goes on.
+ * Temporal, ClickHouse or the archive may be away when it starts, or go away: it waits, and says for what.
+ */
+async function main(settings: Settings, log: Logger): Promise<void> {
+  const stop = new AbortController();
+  const metrics = new WorkerMetrics();
+  const workers: Worker[] = [];
+  let waitsFor: string | undefined = 'it is starting';
+  const say = (sentence: string) => {
+    waitsFor = sentence;
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (stop.signal.aborted) return;
+      log.info(`${signal}: taking no more work; what is being worked on has ${settings.worker_drain_timeout} s`);
+      say('it is stopping');
+      stop.abort(new StopError('told to stop'));
+      for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+    });
+  }
+  const health = { alive: () => !workers.some(worker => worker.getState() === 'FAILED'), notReady: () => waitsFor };
+  const server = settings.worker_health_address
+    ? await serveHealth(settings.worker_health_address, health, metrics)
+    : undefined;
+  installRuntime(settings, log);
+
+  const reach = <T>(doing: string, work: () => Promise<T>) => untilItWorks(doing, work, log, say, stop.signal);
+  const connection = await reach(`reach Temporal at ${settings.temporal_address}`, () => connect(settings));
+  try {
+    await reach('register search attributes with Temporal', () =>
+      registerSearchAttributes(connection, settings.temporal_namespace, log),
+    );
+    const activities = settings.worker_tasks.includes('Activities')
+      ? await prepareActivities(settings, log, metrics, reach, stop.signal)
+      : undefined;
+    try {
+      for (const options of workerOptions(settings, connection, activities?.activities)) {
+        workers.push(await reach('start the worker', () => Worker.create(options)));
+      }
+      if (stop.signal.aborted) return;
+      waitsFor = undefined;
+      log.info(
+        { tasks: settings.worker_tasks, namespace: settings.temporal_namespace, version: CODE_VERSION },
+        `working for Temporal at ${settings.temporal_address}`,
+      );
+      await Promise.all(workers.map(worker => worker.run()));
+    } finally {
+      await activities?.close();
+    }
+  } finally {
+    await connection.close();
+    server?.close();
+  }
+}
+
+/** Told to stop while still starting: the end, and no failure. */
+class StopError extends Error {
+  override name = 'StopError';
+}
+
+/** What activities work with, once ClickHouse is there and migrated. */
+async function prepareActivities(
+  settings: Settings,
+  log: Logger,
+  metrics: WorkerMetrics,
+  reach: <T>(doing: string, work: () => Promise<T>) => Promise<T>,
+  signal: AbortSignal,
+): Promise<{ activities: object; close(): Promise<void> }> {
+  const ipMetadata = openIpMetadata(settings.geoip_dir || undefined);
+  const archive = openArchive(settings);
+  const onRetry = (error: Error, attempt: number, wait: number) =>
+    log.warn({ attempt }, `ClickHouse: ${error.message}; trying again in ${wait} ms`);
+  const clickhouse = openClickHouse(settings, { onRetry });
+  await reach(`prepare the database at ${clickhouse.name}`, async () => {
+    await clickhouse.probe(signal).catch(() => ensureDatabase(settings, signal));
+    await migrate(clickhouse, log, { signal });
+  });
+  const pool = new ThreadPool(settings, ipMetadata, log);
+  const referenceVersions = { ip: ipMetadata.version };
+  const activities = createActivities({
+    settings,
+    archive,
+    clickhouse,
+    pool,
+    metrics,
+    referenceVersions,
+    rulesVersion: settings.analysis_rules_version,
+    log,
+  });
+  return {
+    activities,
+    close: async () => {
+      await pool.close();
+      await clickhouse.close();
+    },
+  };
+}
+
+function workerOptions(
+  settings: Settings,
+  connection: NativeConnection,
+  activities: object | undefined,
+): WorkerOptions[] {
+  const grace = settings.worker_drain_timeout;
+  const common = {
+    connection,
+    namespace: settings.temporal_namespace,
+    // The operator finds a pod's load by this name.
+    identity: process.env.POD_NAME || `${process.pid}@${hostname()}`,
+    shutdownGraceTime: `${Math.max(1, Math.round(grace * 0.8))} s`,
+    shutdownForceTime: `${grace + 5} s`,
+  };
+  const options: WorkerOptions[] = [];
+  if (settings.worker_tasks.includes('Workflows')) {
+    options.push({ ...common, taskQueue: QUEUES.workflows, ...workflowCode() });
+  }
+  if (activities) {
+    options.push({
+      ...common,
+      taskQueue: QUEUES.activities,
+      activities,
+      maxConcurrentActivityTaskExecutions: settings.worker_slots,
+      // A checkpoint is worth little when it waits; a cancellation comes with the answer to a heartbeat.
+      maxHeartbeatThrottleInterval: '5 s',
+      defaultHeartbeatThrottleInterval: '5 s',
+    });
+  }
+  return options;
+}
+
+if (import.meta.main) {
+  let log: Logger | undefined;
+  try {
+    const settings = loadSettings();
+    log = createLogger('worker', settings);
+    await main(settings, log);
+    process.exit(0);
+  } catch (error) {
+    if (error instanceof StopError) process.exit(0);
+    if (error instanceof SettingsError || !log) console.error((error as Error).message);
+    else log.fatal({ err: error }, 'the worker ended');
+    process.exit(1);
+  }
+}

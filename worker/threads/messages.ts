@@ -1,0 +1,29 @@
+import type { Counts } from '../../pipeline/counts.ts';
+import type { SharedIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import type { BatchTask, Checkpoint } from '../../pipeline/runs/batch.ts';
+import type { Settings } from '../../pipeline/settings.ts';
+import type { Judged } from '../activities/failures.ts';
+
+/** What a thread is born with. Settings stay within the process: they hold credentials. */
+export interface ThreadData {
+  readonly settings: Settings;
+}
+
+export type ToThread =
+  | {
+      readonly type: 'run';
+      readonly task: BatchTask;
+      /** Names the IP databases, so that a thread keeps those it has; they come along when it has others. */
+      readonly ipKey: string;
+      readonly ip?: SharedIpMetadata;
+    }
+  | { readonly type: 'cancel' };
+
+/** Only counters cross, and how it ended. */
+export type FromThread =
+  | { readonly type: 'progress'; readonly counts: Counts }
+  | { readonly type: 'checkpoint'; readonly checkpoint: Checkpoint }
+  | { readonly type: 'retry'; readonly message: string; readonly attempt: number; readonly wait: number }
+  | { readonly type: 'done'; readonly counts: Counts }
+  | { readonly type: 'cancelled' }
+  | { readonly type: 'failed'; readonly judged: Judged };

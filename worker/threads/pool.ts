@@ -1,0 +1,170 @@
+import { Worker } from 'node:worker_threads';
+import { boundsOf } from '../../pipeline/bucket.ts';
+import type { Counts } from '../../pipeline/counts.ts';
+import type { Logger } from '../../pipeline/log.ts';
+import type { IpMetadata, SharedIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import type { BatchTask, Checkpoint } from '../../pipeline/runs/batch.ts';
+import type { Settings } from '../../pipeline/settings.ts';
+import { ThreadError, ThreadWorkError } from './errors.ts';
+import type { FromThread, ToThread } from './messages.ts';
+
+export interface BatchListener {
+  onProgress?(counts: Counts): void;
+  onCheckpoint?(checkpoint: Checkpoint): void;
+  onRetry?(): void;
+}
+
+/** A thread that does not answer a cancellation for so long (milliseconds) is ended. */
+const CANCEL_PATIENCE = 10_000;
+
+/**
+ * Heap of a thread. What a batch needs does not grow with its files; a document of the largest size allowed needs a few hundred MB at
+ * worst. A thread that wants more ends alone instead of taking the process along.
+ */
+const LIMITS = { maxOldGenerationSizeMb: 1536, maxYoungGenerationSizeMb: 64 };
+
+interface Thread {
+  readonly worker: Worker;
+  ipKey?: string;
+}
+
+/** Threads that batches are worked on, one batch each; started when there is first work for them. */
+export class ThreadPool {
+  readonly #settings: Settings;
+  readonly #databases: SharedDatabases;
+  readonly #log: Logger;
+  readonly #idle: Thread[] = [];
+  readonly #waiting: ((thread: Thread) => void)[] = [];
+  readonly #all = new Set<Thread>();
+  #closed = false;
+
+  constructor(settings: Settings, ipMetadata: IpMetadata, log: Logger) {
+    this.#settings = settings;
+    this.#databases = new SharedDatabases(ipMetadata);
+    this.#log = log;
+  }
+
+  /**
+   * Works on a batch. When the signal fires the batch stops at the next document or INSERT, and then the promise rejects with the
+   * signal's reason: nothing is written any more. Rejects with ThreadWorkError when the work failed, with ThreadError when the
+   * thread ended.
+   */
+  async run(task: BatchTask, listener: BatchListener, signal?: AbortSignal): Promise<Counts> {
+    signal?.throwIfAborted();
+    const thread = await this.#take();
+    let reusable = false;
+    try {
+      signal?.throwIfAborted();
+      const counts = await this.#work(thread, task, listener, signal);
+      reusable = true;
+      return counts;
+    } catch (error) {
+      reusable = !(error instanceof ThreadError);
+      throw error;
+    } finally {
+      await this.#give(thread, reusable);
+    }
+  }
+
+  /** Ends all threads. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#all].map(thread => thread.worker.terminate()));
+  }
+
+  #work(thread: Thread, task: BatchTask, listener: BatchListener, signal?: AbortSignal): Promise<Counts> {
+    const { worker } = thread;
+    return new Promise((resolve, reject) => {
+      let patience: NodeJS.Timeout | undefined;
+      const settle = (end: () => void) => {
+        clearTimeout(patience);
+        signal?.removeEventListener('abort', cancel);
+        worker.off('message', onMessage).off('error', onError).off('exit', onExit);
+        end();
+      };
+      const cancel = () => {
+        worker.postMessage({ type: 'cancel' } satisfies ToThread);
+        patience = setTimeout(() => void worker.terminate(), CANCEL_PATIENCE);
+      };
+      const onMessage = (message: FromThread) => {
+        if (message.type === 'progress') listener.onProgress?.(message.counts);
+        else if (message.type === 'checkpoint') listener.onCheckpoint?.(message.checkpoint);
+        else if (message.type === 'retry') {
+          listener.onRetry?.();
+          this.#log.warn(
+            { bucket: task.run.bucket, attempt: message.attempt },
+            `an INSERT will be tried again in ${message.wait} ms: ${message.message}`,
+          );
+        } else if (message.type === 'done') settle(() => resolve(message.counts));
+        else if (message.type === 'cancelled') settle(() => reject(signal?.reason ?? new ThreadError('cancelled')));
+        else settle(() => reject(new ThreadWorkError(message.judged)));
+      };
+      const onError = (error: Error) =>
+        settle(() => reject(new ThreadError(`the thread ended: ${error.message}`, { cause: error })));
+      const onExit = () => settle(() => reject(signal?.aborted ? signal.reason : new ThreadError('the thread ended')));
+      worker.on('message', onMessage).on('error', onError).on('exit', onExit);
+      signal?.addEventListener('abort', cancel, { once: true });
+      const shared = this.#databases.at(task.run.bucket);
+      const known = thread.ipKey === shared.key;
+      thread.ipKey = shared.key;
+      worker.postMessage({ type: 'run', task, ipKey: shared.key, ...(!known && { ip: shared.ip }) } satisfies ToThread);
+    });
+  }
+
+  #take(): Promise<Thread> | Thread {
+    if (this.#closed) throw new ThreadError('the worker is stopping');
+    const idle = this.#idle.pop();
+    if (idle) return idle;
+    if (this.#all.size < this.#settings.worker_slots) return this.#start();
+    return new Promise(resolve => this.#waiting.push(resolve));
+  }
+
+  async #give(thread: Thread, reusable: boolean): Promise<void> {
+    if (!reusable) {
+      await thread.worker.terminate();
+      this.#all.delete(thread);
+    }
+    // A thread that exited while it was being cancelled is not in the set any more.
+    const next = this.#all.has(thread) ? thread : undefined;
+    const waiting = this.#waiting.shift();
+    if (waiting) waiting(next ?? this.#start());
+    else if (next) this.#idle.push(next);
+  }
+
+  #start(): Thread {
+    const worker = new Worker(new URL('thread.ts', import.meta.url), {
+      workerData: { settings: this.#settings },
+      resourceLimits: LIMITS,
+    });
+    const thread: Thread = { worker };
+    this.#all.add(thread);
+    worker.once('exit', () => {
+      this.#all.delete(thread);
+      const place = this.#idle.indexOf(thread);
+      if (place >= 0) this.#idle.splice(place, 1);
+    });
+    // Whoever works on it hears of an error; without a listener one between two batches would end the process.
+    worker.on('error', error => this.#log.error({ err: error }, 'a thread ended'));
+    return thread;
+  }
+}
+
+/** IP databases in shared memory: loaded once for all threads, for the months that buckets are being worked on. */
+class SharedDatabases {
+  readonly #ipMetadata: IpMetadata;
+  readonly #months = new Map<string, SharedIpMetadata>();
+
+  constructor(ipMetadata: IpMetadata) {
+    this.#ipMetadata = ipMetadata;
+  }
+
+  at(bucket: string): { key: string; ip: SharedIpMetadata } {
+    const key = bucket.slice(0, 7);
+    const ip = this.#months.get(key) ?? this.#ipMetadata.share([boundsOf(bucket).start]);
+    this.#months.delete(key);
+    this.#months.set(key, ip);
+    // Two, because a backfill that crosses into the next month works on both for a while.
+    if (this.#months.size > 2) this.#months.delete(this.#months.keys().next().value!);
+    return { key, ip };
+  }
+}

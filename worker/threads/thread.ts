@@ -1,0 +1,61 @@
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { openArchive } from '../../pipeline/archive/open.ts';
+import { IpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import { type BatchTask, observeBatch } from '../../pipeline/runs/batch.ts';
+import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { judge } from '../activities/failures.ts';
+import type { FromThread, ThreadData, ToThread } from './messages.ts';
+
+/** A thread of the pool: one batch at a time, from the archive to ClickHouse. Connections and IP databases live as long as it does. */
+const PROGRESS_INTERVAL = 500;
+
+const { settings } = workerData as ThreadData;
+const port = parentPort as MessagePort;
+const archive = openArchive(settings);
+const clickhouse = openClickHouse(settings);
+let ip: { readonly key: string; readonly metadata: IpMetadata } | undefined;
+let running: AbortController | undefined;
+
+port.on('message', (message: ToThread) => {
+  if (message.type === 'cancel') {
+    running?.abort(new Error('cancelled'));
+    return;
+  }
+  if (message.ip) ip = { key: message.ipKey, metadata: new IpMetadata(message.ip) };
+  void run(message.task);
+});
+
+function send(message: FromThread): void {
+  port.postMessage(message);
+}
+
+async function run(task: BatchTask): Promise<void> {
+  const stop = new AbortController();
+  running = stop;
+  let reported = 0;
+  try {
+    if (!ip) throw new TypeError('a batch came without IP databases');
+    const tools = {
+      archive,
+      clickhouse,
+      ipMetadata: ip.metadata,
+      maxMeasurementBytes: settings.max_measurement_bytes,
+      writeBatchSize: settings.clickhouse_write_batch_size,
+    };
+    const counts = await observeBatch(tools, task, {
+      signal: stop.signal,
+      onProgress: counts => {
+        if (Date.now() - reported < PROGRESS_INTERVAL) return;
+        reported = Date.now();
+        send({ type: 'progress', counts });
+      },
+      onCheckpoint: checkpoint => send({ type: 'checkpoint', checkpoint }),
+      onRetry: (error, attempt, wait) => send({ type: 'retry', message: error.message, attempt, wait }),
+    });
+    send({ type: 'done', counts });
+  } catch (error) {
+    send(stop.signal.aborted ? { type: 'cancelled' } : { type: 'failed', judged: judge(error) });
+  } finally {
+    running = undefined;
+  }
+}

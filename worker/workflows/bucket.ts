@@ -1,0 +1,133 @@
+import { ApplicationFailure, CancellationScope, log, proxyActivities, workflowInfo } from '@temporalio/workflow';
+import { BucketError, granularityOf } from '../../pipeline/bucket.ts';
+import { addCounts, noCounts } from '../../pipeline/counts.ts';
+import type { Activities, PlanKey, PlannedBucket, RunHandle } from '../activities/types.ts';
+import type { RunCounts, RunInput, RunResult, Stage } from '../contract.ts';
+import { reasonOf } from './failure.ts';
+import { ACTIVITY_OPTIONS, RECORD_OPTIONS } from './options.ts';
+
+const activities = proxyActivities<Activities>(ACTIVITY_OPTIONS);
+const records = proxyActivities<Activities>(RECORD_OPTIONS);
+
+/** How often a run plans anew because the archive changed under it. */
+const PLANS = 5;
+
+/**
+ * One bucket under one filter through the stages that are asked for. Fails with an ApplicationFailure whose type says why
+ * (`TooManyFailures`, ...) and whose first detail holds the counts; what was read stays recorded.
+ */
+export async function BucketWorkflow(run: RunInput): Promise<RunResult> {
+  check(run);
+  const startedAt = workflowInfo().startTime.getTime();
+  const key: PlanKey = { run, startedAt, plan: 1 };
+  const observed = run.stages.includes('Observations') ? await observe(key) : undefined;
+  const analysedDays = run.stages.includes('Analysis') ? await analyse(key, observed?.handle) : [];
+  return {
+    bucket: run.bucket,
+    generation: observed?.handle.generation ?? startedAt,
+    counts: observed?.counts ?? noCounts(),
+    analysedDays,
+  };
+}
+
+interface Observed {
+  readonly handle: RunHandle;
+  readonly counts: RunCounts;
+}
+
+/** Runs the observations, anew from the listing when an object changed or vanished: then the next generation replaces what was read. */
+async function observe(first: PlanKey): Promise<Observed> {
+  for (let plan = 1; ; plan++) {
+    try {
+      return await observeOnce({ ...first, plan });
+    } catch (error) {
+      if (reasonOf(error).reason !== 'ArchiveChanged' || plan === PLANS) throw error;
+    }
+  }
+}
+
+async function observeOnce(key: PlanKey): Promise<Observed> {
+  const counts = noCounts();
+  let planned: PlannedBucket | undefined;
+  try {
+    planned = await activities.planRun(key);
+    const { handle } = planned;
+    if (planned.end) return { handle, counts: planned.end.counts };
+    await runBatches(key, planned, counts);
+    const end = await activities.finishRun(key, handle, counts);
+    if (end.tooManyFailures === undefined) return { handle, counts: end.counts };
+    throw ApplicationFailure.create({
+      type: 'TooManyFailures',
+      message: end.tooManyFailures,
+      nonRetryable: true,
+      details: [end.counts],
+    });
+  } catch (error) {
+    // What is over the limit has been recorded as such.
+    if (error instanceof ApplicationFailure && error.type === 'TooManyFailures') throw error;
+    return abandon(key, 'Observations', error, planned?.handle, counts);
+  }
+}
+
+/** All batches at once: the number of slots of the workers decides how many are worked on. The first that fails stops the others. */
+async function runBatches(key: PlanKey, planned: PlannedBucket, counts: RunCounts): Promise<void> {
+  const failures: unknown[] = [];
+  const scope = new CancellationScope();
+  await scope.run(() =>
+    Promise.all(
+      planned.batches.map(async batch => {
+        try {
+          addCounts(counts, await activities.observeBatch(key, planned.handle, batch));
+        } catch (error) {
+          failures.push(error);
+          scope.cancel();
+        }
+      }),
+    ),
+  );
+  if (failures.length > 0) throw failures[0];
+}
+
+async function analyse(key: PlanKey, observed: RunHandle | undefined): Promise<readonly string[]> {
+  try {
+    return await activities.analyse(key, observed?.generation ?? null);
+  } catch (error) {
+    return abandon(key, 'Analysis', error);
+  }
+}
+
+/** Records the end of a run that does not come to its own, then throws: cancellation as such, everything else with reason and counts. */
+async function abandon(
+  key: PlanKey,
+  stage: Stage,
+  error: unknown,
+  handle?: RunHandle,
+  counts: RunCounts = noCounts(),
+): Promise<never> {
+  const { cancelled, reason, message } = reasonOf(error);
+  const failure = { state: cancelled ? 'cancelled' : 'failed', reason, message } as const;
+  try {
+    await CancellationScope.nonCancellable(() => records.abandonRun(key, stage, failure, handle, counts));
+  } catch (unrecorded) {
+    log.warn(`the end of the run could not be recorded: ${reasonOf(unrecorded).message}`);
+  }
+  if (cancelled) throw error;
+  throw ApplicationFailure.create({
+    type: reason,
+    message,
+    nonRetryable: true,
+    details: [counts],
+    cause: error as Error,
+  });
+}
+
+/** An argument that cannot be meant must fail the run; an error of another kind would be taken for a defect and tried again for ever. */
+function check(run: RunInput): void {
+  try {
+    granularityOf(run.bucket);
+  } catch (error) {
+    if (error instanceof BucketError) throw ApplicationFailure.nonRetryable(error.message, 'InvalidRun');
+    throw error;
+  }
+  if (run.stages.length === 0) throw ApplicationFailure.nonRetryable('a run needs a stage', 'InvalidRun');
+}

@@ -1,0 +1,40 @@
+import { defineSearchAttributeKey, type SearchAttributePair, SearchAttributeType } from '@temporalio/common';
+import type { ActivityOptions } from '@temporalio/workflow';
+import { QUEUES, type RunInput } from '../contract.ts';
+
+/**
+ * How activities are run. They say every few seconds that they live, so a dead worker is noticed within the heartbeat timeout; an
+ * outage of the archive or of ClickHouse is retried with growing waits for a week, long enough to be noticed and mended.
+ */
+export const ACTIVITY_OPTIONS: ActivityOptions = {
+  taskQueue: QUEUES.activities,
+  startToCloseTimeout: '12 hours',
+  scheduleToCloseTimeout: '7 days',
+  heartbeatTimeout: '20 seconds',
+  retry: { initialInterval: '2 seconds', backoffCoefficient: 2, maximumInterval: '2 minutes' },
+  // When a run is cancelled, its end is recorded after its last row is written.
+  cancellationType: 'WAIT_CANCELLATION_COMPLETED',
+};
+
+/**
+ * For recording how a run ended. Not for ever: a run that is cancelled while ClickHouse is away should end, and the ledger's record of its
+ * start says that it has not completed.
+ */
+export const RECORD_OPTIONS: ActivityOptions = { ...ACTIVITY_OPTIONS, scheduleToCloseTimeout: '15 minutes' };
+
+const KEYS = {
+  installation: defineSearchAttributeKey('OoniInstallation', SearchAttributeType.KEYWORD),
+  bucket: defineSearchAttributeKey('OoniBucket', SearchAttributeType.KEYWORD),
+  filter: defineSearchAttributeKey('OoniFilter', SearchAttributeType.KEYWORD),
+  backfill: defineSearchAttributeKey('OoniBackfill', SearchAttributeType.KEYWORD),
+};
+
+/** The search attributes of a run. */
+export function attributesOf(run: RunInput): SearchAttributePair[] {
+  return [
+    { key: KEYS.installation, value: run.installation },
+    { key: KEYS.bucket, value: run.bucket },
+    { key: KEYS.filter, value: run.filterID },
+    ...(run.backfill ? [{ key: KEYS.backfill, value: run.backfill }] : []),
+  ];
+}
