@@ -13,7 +13,7 @@ export interface EventNote {
   readonly reason: string;
   /** What we did or tried, as "Schedule". */
   readonly action: string;
-  /** A sentence; cut at 1,024 characters, which is what the API server takes. */
+  /** A sentence; cut at 1,024 bytes, more the API server refuses. */
   readonly note: string;
 }
 
@@ -100,7 +100,7 @@ export class EventRecorder {
             type: event.type,
             reason: event.reason,
             action: event.action,
-            note: event.note.length > 1024 ? `${event.note.slice(0, 1023)}…` : event.note,
+            note: cut(event.note),
             reportingController: this.#controller,
             reportingInstance: this.#instance,
             regarding: {
@@ -137,4 +137,13 @@ export class EventRecorder {
     const serial = BigInt(this.#instruments.clock.now()) * 1_000_000n + BigInt(this.#serial++ % 1_000_000);
     return `${object.metadata.name.slice(0, 230)}.${serial.toString(16)}`;
   }
+}
+
+/** At most 1,024 bytes of UTF-8, no character in halves. */
+function cut(note: string): string {
+  const bytes = Buffer.from(note);
+  if (bytes.length <= 1024) return note;
+  let end = 1021;
+  while (((bytes[end] as number) & 0xc0) === 0x80) end--;
+  return `${bytes.toString('utf8', 0, end)}…`;
 }

@@ -41,6 +41,8 @@ export class LeaderLease {
   readonly #period: number;
   /** Monotonic time at which our last successful renewal was sent; undefined while we do not hold. */
   #renewed: number | undefined;
+  /** Monotonic time at which we lost the lease; undefined unless the work of the leader has still to end. */
+  #lost: number | undefined;
   /** The Lease as last seen, and the monotonic time at which it was first seen so. */
   #observed: { lease: Stored<Lease>; at: number } | undefined;
 
@@ -75,13 +77,16 @@ export class LeaderLease {
     return left + this.#duration - this.#deadline;
   };
 
-  /** For the liveness check: what is wrong while we believe to lead and cannot renew. */
+  /** For the liveness check: we believe to lead and cannot renew, or have lost the lease and the work does not end. */
   stalled(): string | undefined {
-    if (this.#renewed === undefined) return undefined;
-    const over = -this.#remaining(this.#renewed);
-    return over > this.#period
-      ? `lease ${this.#options.name} is ${Math.round(over / 1000)} s past its renew deadline`
-      : undefined;
+    const { clock } = this.#options.instruments;
+    const { name } = this.#options;
+    if (this.#renewed !== undefined) {
+      const over = -this.#remaining(this.#renewed);
+      return over > this.#period ? `lease ${name} is ${Math.round(over / 1000)} s past its renew deadline` : undefined;
+    }
+    if (this.#lost === undefined || clock.monotonic() - this.#lost < this.#duration) return undefined;
+    return `lease ${name} is lost and the work of the leader has not ended`;
   }
 
   /**
@@ -105,6 +110,7 @@ export class LeaderLease {
       // Renewed until the work has stopped: its last writes still need the lease.
       renewal.abort();
       await renewing;
+      this.#lost = undefined;
       unlink();
       await this.#release();
       metrics.leader.set({ name }, 0);
@@ -149,6 +155,7 @@ export class LeaderLease {
         if (signal.aborted) return;
         if (error instanceof LeaseLostError) {
           this.#renewed = undefined;
+          this.#lost = clock.monotonic();
           metrics.leader.set({ name }, 0);
           log.error({ lease: name, reason: error.message }, 'no longer leading');
           return lost(error);
@@ -181,9 +188,11 @@ export class LeaderLease {
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error;
       // Another candidate was faster, or an earlier write of ours was answered to nobody: look, and let the next try decide.
-      const current = await client.get(LEASES, { namespace, name }, call);
-      this.#observe(current);
-      if (current.spec?.holderIdentity === this.identity) throw error;
+      const current = await client.find(LEASES, { namespace, name }, call);
+      // Without the object anybody may make it anew, and lead at once.
+      if (!current && this.#renewed !== undefined) throw new LeaseLostError(`lease ${name} was deleted`);
+      if (current) this.#observe(current);
+      if (!current || current.spec?.holderIdentity === this.identity) throw error;
       return false;
     }
     this.#renewed = sent;

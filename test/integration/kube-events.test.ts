@@ -1,0 +1,94 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, inject, it } from 'vitest';
+import { EVENTS } from '../../operator/kube/builtin.ts';
+import { EventRecorder } from '../../operator/kube/events.ts';
+import type { Stored } from '../../operator/kube/resource.ts';
+import { CONFIG_MAPS, type ConfigMap, instruments, type KubeBed, kubeBed, NAMESPACES } from '../support/kube.ts';
+
+const namespace = `events-${randomUUID().slice(0, 8)}`;
+let bed: KubeBed;
+beforeAll(async () => {
+  bed = await kubeBed(inject('kubeconfig'), namespace);
+});
+afterAll(() => bed.stop());
+
+const object = (name: string): Promise<Stored<ConfigMap>> =>
+  bed.direct.create(CONFIG_MAPS, { metadata: { name, namespace } });
+const eventsOf = async ({ metadata }: Stored) =>
+  (await bed.direct.list(EVENTS, { namespace })).filter(event => event.regarding?.uid === metadata.uid);
+const started = { type: 'Normal', reason: 'Started', action: 'Start', note: 'The backfill has started.' } as const;
+
+it('writes an event that names object, reason and reporter', async () => {
+  const recorder = new EventRecorder(bed.direct, 'ooni.test/operator', instruments());
+  const about = await object('one');
+  recorder.record(CONFIG_MAPS, about, started);
+  await recorder.flush();
+  expect(await eventsOf(about)).toMatchObject([
+    {
+      ...started,
+      reportingController: 'ooni.test/operator',
+      regarding: { kind: 'ConfigMap', apiVersion: 'v1', name: 'one', namespace },
+    },
+  ]);
+  // The form that kubectl describe reads.
+  const core = await bed.direct.http.request<{ items: { message: string; involvedObject: { name: string } }[] }>({
+    method: 'GET',
+    path: `/api/v1/namespaces/${namespace}/events`,
+    query: { fieldSelector: 'involvedObject.name=one' },
+  });
+  expect(core.items).toMatchObject([{ message: started.note }]);
+});
+
+it('counts repetitions on one event, and keeps different ones apart', async () => {
+  const recorder = new EventRecorder(bed.direct, 'ooni.test/operator', instruments());
+  const about = await object('series');
+  for (let i = 0; i < 5; i++) recorder.record(CONFIG_MAPS, about, started);
+  await recorder.flush();
+  recorder.record(CONFIG_MAPS, about, started);
+  recorder.record(CONFIG_MAPS, about, { ...started, type: 'Warning', reason: 'Failed' });
+  await recorder.flush();
+  const events = await eventsOf(about);
+  expect(events.map(({ reason, series }) => [reason, series?.count]).sort()).toEqual([
+    ['Failed', undefined],
+    ['Started', 6],
+  ]);
+});
+
+it('begins a new event when the old one has expired on the server', async () => {
+  const recorder = new EventRecorder(bed.direct, 'ooni.test/operator', instruments());
+  const about = await object('expired');
+  recorder.record(CONFIG_MAPS, about, started);
+  await recorder.flush();
+  const [event] = await eventsOf(about);
+  await bed.direct.delete(EVENTS, event!.metadata);
+  recorder.record(CONFIG_MAPS, about, started);
+  await recorder.flush();
+  const [again] = await eventsOf(about);
+  expect(again?.metadata.name).not.toBe(event?.metadata.name);
+});
+
+it('writes about cluster-scoped objects, and cuts what is too long', async () => {
+  const recorder = new EventRecorder(bed.direct, 'ooni.test/operator', instruments());
+  const about = await bed.direct.get(NAMESPACES, { name: namespace });
+  recorder.record(NAMESPACES, about, { ...started, note: 'ü'.repeat(2000) });
+  await recorder.flush();
+  const events = await bed.direct.list(EVENTS, { namespace: 'default' });
+  const [event] = events.filter(({ regarding }) => regarding?.uid === about.metadata.uid);
+  // 1,024 bytes at most: 510 characters of two bytes, and three for the dots.
+  expect(event?.note).toBe(`${'ü'.repeat(510)}…`);
+});
+
+it('never fails: what cannot be written is counted', async () => {
+  const tools = instruments();
+  const recorder = new EventRecorder(bed.proxied, 'ooni.test/operator', tools);
+  const about = await object('away');
+  bed.proxy.down();
+  for (let i = 0; i < 300; i++) recorder.record(CONFIG_MAPS, about, { ...started, note: `number ${i}` });
+  await recorder.flush();
+  bed.proxy.up();
+  expect((await tools.metrics.eventsFailed.get()).values[0]?.value).toBe(300);
+  // Told again, it is written: the failure is forgotten.
+  recorder.record(CONFIG_MAPS, about, { ...started, note: 'number 0' });
+  await recorder.flush();
+  expect(await eventsOf(about)).toMatchObject([{ note: 'number 0' }]);
+});
