@@ -1,0 +1,126 @@
+import { createServer } from 'node:net';
+import type { Client } from '@temporalio/client';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { makeDatabase } from '../support/database.ts';
+import { expectedRows, FIXTURES } from '../support/fixtures.ts';
+import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/worker.ts';
+
+const DAY = '2023-11-27';
+let client: Client;
+let clickhouse: ClickHouse;
+let env: Record<string, string>;
+let worker: WorkerProcess;
+let health: string;
+
+beforeAll(async () => {
+  const database = await makeDatabase(inject('clickhouseUrl'), 'worker', { migrated: false });
+  clickhouse = database.clickhouse;
+  const made = await makeNamespace(inject('temporalAddress'), 'worker');
+  client = made.client;
+  health = `127.0.0.1:${await freePort()}`;
+  env = {
+    TEMPORAL_ADDRESS: inject('temporalAddress'),
+    TEMPORAL_NAMESPACE: made.namespace,
+    CLICKHOUSE_URL: database.url,
+    ARCHIVE_URL: FIXTURES,
+    WORKER_HEALTH_ADDRESS: health,
+    POD_NAME: 'worker-test-pod',
+    WORKER_DRAIN_TIMEOUT: '20',
+  };
+  worker = new WorkerProcess(env);
+  await worker.says(/working for Temporal/);
+});
+afterAll(async () => {
+  await worker?.kill();
+  await client?.connection.close();
+  await clickhouse?.close();
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise(resolve => server.close(resolve));
+  return port;
+}
+
+async function rowsOf(table: string): Promise<Map<string, number>> {
+  const rows = await clickhouse.select<{ uid: string; n: number }>(
+    `SELECT measurement_uid AS uid, count() AS n FROM ${table} WHERE bucket_date = '${DAY}' GROUP BY uid`,
+  );
+  return new Map(rows.map(({ uid, n }) => [uid, n]));
+}
+
+describe('a worker', () => {
+  test('is ready, and says what it measures', async () => {
+    expect((await fetch(`http://${health}/readyz`)).status).toBe(200);
+    expect((await fetch(`http://${health}/healthz`)).status).toBe(200);
+    expect(await (await fetch(`http://${health}/metrics`)).text()).toContain('ooni_measurements_total');
+  });
+
+  test('takes a bucket from the archive to rows', async () => {
+    const handle = await startRun(client, runInput(DAY));
+    const result = await handle.result();
+    expect(result).toMatchObject({ bucket: DAY, counts: { read: 134, transformed: 134, failed: 0 }, analysedDays: [] });
+    for (const table of ['obs_web', 'obs_web_ctrl']) expect(await rowsOf(table)).toEqual(expectedRows(table, [DAY]));
+    const [run] = await clickhouse.select(
+      'SELECT generation, state, workflow_id, rows_stored FROM pipeline_runs FINAL',
+    );
+    expect(run).toEqual({
+      generation: result.generation,
+      state: 'completed',
+      workflow_id: handle.workflowId,
+      rows_stored: result.counts.rows,
+    });
+    const { startTime } = await handle.describe();
+    expect(result.generation).toBe(startTime.getTime());
+    const metrics = await (await fetch(`http://${health}/metrics`)).text();
+    expect(metrics).toContain('ooni_measurements_total{status="transformed"} 134');
+  });
+
+  test('an empty bucket costs one activity', async () => {
+    const handle = await startRun(client, runInput('2023-01-01'));
+    expect((await handle.result()).counts.files).toBe(0);
+    const { events } = await handle.fetchHistory();
+    const scheduled = events?.filter(event => event.activityTaskScheduledEventAttributes);
+    expect(scheduled?.map(event => event.activityTaskScheduledEventAttributes?.activityType?.name)).toEqual([
+      'planRun',
+    ]);
+  });
+
+  test('an argument that cannot be meant fails at once, with a sentence', async () => {
+    const handle = await startRun(client, runInput('2023-13-01'));
+    await expect(handle.result()).rejects.toMatchObject({
+      cause: { type: 'InvalidRun', message: expect.stringMatching(/2023-13-01.*YYYY-MM-DD/) },
+    });
+  });
+
+  test('nothing secret and nothing large goes through Temporal', async () => {
+    const handle = client.workflow.getHandle(`test/ALLCCS-ALLTNS/${DAY}`);
+    const history = await handle.fetchHistory();
+    const bytes = Buffer.from(JSON.stringify(history));
+    expect(bytes.length).toBeLessThan(100_000);
+    expect(bytes.toString()).not.toContain(new URL(env.CLICKHOUSE_URL!).pathname);
+  });
+
+  test('its slots and its name can be seen from outside', async () => {
+    const found = await expect.poll(
+      async () => {
+        const { workersInfo } = await client.connection.workflowService.listWorkers({
+          namespace: env.TEMPORAL_NAMESPACE!,
+        });
+        return (workersInfo ?? [])
+          .map(each => `${each.workerHeartbeat?.workerIdentity} ${each.workerHeartbeat?.taskQueue}`)
+          .sort();
+      },
+      { timeout: 30_000 },
+    );
+    await found.toEqual(['worker-test-pod oonipipeline-activities', 'worker-test-pod oonipipeline-workflows']);
+  });
+
+  test('stops when it is told to', async () => {
+    expect(await worker.stop()).toBe(0);
+    expect(worker.output).toMatch(/taking no more work/);
+  });
+});
