@@ -28,8 +28,8 @@ export interface ListingOptions {
  * One upload lies in the archive up to three times; it is listed once:
  * - of an L1 file and its L2 twin (same stem), the twin, because it carries the measurement's uid;
  * - of cans and their conversion under `jsonl/`, the cans: an L3 file is left out when its day has cans of its test;
- * - 2020-10-20 and 21 lie both in cans and under `raw/`, and neither is complete, so both are listed: which measurements
- *   are the same, only the measurements can tell.
+ * - 2020-10-20 and 21 lie both in cans and under `raw/`, and neither is complete, so both are listed; which measurements are
+ *   the same, only the measurements can tell, so their rows are compared (tables/second-copies.ts).
  */
 export async function* listBucket(
   archive: Archive,

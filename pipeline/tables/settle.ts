@@ -14,6 +14,7 @@ import {
   supersededCondition,
 } from './retire.ts';
 import { OBS_HTTP_MIDDLEBOX, OBS_WEB, OBS_WEB_CTRL, type ObservationTable, type Table } from './schema.ts';
+import { secondCopyCondition } from './second-copies.ts';
 
 /** Control rows go first: for a filter by country they are found through their measurements' rows in obs_web. */
 const ORDER = [OBS_WEB_CTRL, OBS_HTTP_MIDDLEBOX, OBS_WEB] as const;
@@ -36,7 +37,8 @@ export interface Settled {
  * 2. The run's own rows are deleted where a newer run has brought the measurement again: that run has retired before
  *    these rows were in, or it would have done so. Each run records `inserted` first and looks at the others then, so
  *    of two runs that end at the same time at least one sees the other.
- * 3. Rows that are there twice are deleted once: an INSERT whose answer was lost, or whose worker was killed before it could say so, is
+ * 3. On the two days that lie in two layouts of the archive, what came out of both is left once (second-copies.ts).
+ * 4. Rows that are there twice are deleted once: an INSERT whose answer was lost, or whose worker was killed before it could say so, is
  *    repeated. Both copies have key and generation in common, so FINAL has shown one all along.
  *
  * @param complete false for a run that failed or was cancelled: it takes away only what it has brought again
@@ -62,6 +64,8 @@ export async function settle(
     for (const other of newer) {
       await deleteRows(clickhouse, name, run.bucket, supersededCondition(name, run, other), signal);
     }
+    const copies = secondCopyCondition(name, run.bucket);
+    if (copies) await deleteRows(clickhouse, name, run.bucket, copies, signal);
   }
   await retireFailures(clickhouse, plans.get(PIPELINE_FAILURES.name) ?? [], signal);
   return {
