@@ -33,7 +33,7 @@ const spec = rules(
         description:
           'None: only buckets that were never completed and have not failed. Failed: also those whose last run failed. All: everything, replacing rows. Immutable.',
       }),
-    maxActiveRuns: z.int().min(1).max(500).default(4).meta({
+    maxActiveRuns: z.int().min(1).max(200).default(4).meta({
       description: 'Buckets in work at a time. May be changed while the backfill runs.',
     }),
     suspend: z.boolean().default(false).meta({

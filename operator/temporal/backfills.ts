@@ -105,16 +105,21 @@ const KEYS = {
   backfill: defineSearchAttributeKey('OoniBackfill', SearchAttributeType.KEYWORD),
 };
 
+/** How a backfill is started. */
+export interface BackfillStart {
+  readonly workflowID: string;
+  readonly input: BackfillInput;
+  /** The attempt that this start is, as `spec.attempt` counts; `input.attempt` says which buckets it takes. */
+  readonly attempt: number;
+  /** Anew, after the last one has ended. */
+  readonly again: boolean;
+}
+
 /**
  * Starts the workflow of a backfill. Exactly one comes of it, however often and by whomever it is called: the first start of an id
  * is refused by Temporal when there was one ever; `again` starts one anew after the last has ended, never beside a running one.
  */
-export function startBackfill(
-  temporal: Temporal,
-  workflowID: string,
-  input: BackfillInput,
-  again: boolean,
-): Promise<void> {
+export function startBackfill(temporal: Temporal, { workflowID, input, attempt, again }: BackfillStart): Promise<void> {
   return temporal.call(`starting workflow ${workflowID}`, async client => {
     try {
       await client.workflow.start(WORKFLOWS.backfill, {
@@ -124,7 +129,7 @@ export function startBackfill(
         workflowIdReusePolicy: again ? 'ALLOW_DUPLICATE' : 'REJECT_DUPLICATE',
         workflowIdConflictPolicy: 'FAIL',
         priority: { priorityKey: PRIORITIES.backfill },
-        memo: { attempt: input.attempt, startedAt: Date.now() },
+        memo: { attempt, startedAt: Date.now() },
         typedSearchAttributes: [
           { key: KEYS.installation, value: input.installation },
           { key: KEYS.filter, value: input.filterID },

@@ -27,7 +27,7 @@ export async function apply(
       await client.delete(BACKFILLS, object.metadata, { uid: object.metadata.uid, signal });
       return true;
     case 'start':
-      await startBackfill(temporal, action.workflowID, action.input, action.again);
+      await startBackfill(temporal, action);
       return false;
     case 'tell':
       await tellBackfill(temporal, action.workflowID, action.message, action.key);

@@ -104,6 +104,7 @@ describe('beginning', () => {
       {
         do: 'start',
         workflowID: ID,
+        attempt: 1,
         again: false,
         input: {
           installation: 'ooni',
@@ -256,6 +257,30 @@ describe('ended', () => {
     const waiting = plan({ spec: { ttlAfterFinished: '90m' }, workflow: ended() });
     expect(waiting.actions).toEqual([]);
     expect(waiting.after).toBe(1_800_000);
+  });
+
+  test.each([
+    [
+      'one that came to its end tries its failed buckets',
+      ended({ phase: 'Failed', failed: 2 }),
+      'None',
+      { attempt: 2, reprocess: 'None' },
+    ],
+    ['one ended by hand takes what it never began too', terminated, 'None', { attempt: 1, reprocess: 'Failed' }],
+    ['one cancelled in Temporal as well', ended({ phase: 'Cancelled' }), 'None', { attempt: 1, reprocess: 'Failed' }],
+    ['one that replaces everything begins anew', terminated, 'All', { attempt: 1, reprocess: 'All' }],
+  ] as const)('a further attempt of %s', (_, workflow, reprocess, input) => {
+    const result = plan({ spec: { attempt: 2, reprocess }, workflow });
+    expect(result.actions).toMatchObject([{ do: 'start', again: true, attempt: 2, input }]);
+  });
+
+  test('a first start takes what reprocess says, whatever number its attempt has', () => {
+    expect(plan({ spec: { attempt: 5 } }).actions).toMatchObject([{ do: 'start', attempt: 5, input: { attempt: 1 } }]);
+    const workflow = { ...(running() as Extract<BackfillState, { state: 'running' }>), attempt: 5 };
+    expect(plan({ spec: { attempt: 5 }, workflow }).actions).toEqual([]);
+    expect(plan({ spec: { attempt: 6 }, workflow }).actions).toMatchObject([
+      { message: { name: 'retryFailed', attempt: 6 } },
+    ]);
   });
 
   test('one whose workflow is beyond retention keeps its end and is not started again', () => {

@@ -3,8 +3,8 @@ import { durationSeconds } from '../../../crds/fields.ts';
 import { ANNOTATIONS, FINALIZER, SpecError } from '../../../crds/resource.ts';
 import { boundsOf, bucketAt, lastCompleteBucket } from '../../../pipeline/bucket.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
-import { type BackfillInput, type BackfillProgress, backfillId, FINAL_PHASES } from '../../../worker/contract.ts';
-import type { BackfillMessage, BackfillState } from '../../temporal/backfills.ts';
+import { type BackfillProgress, backfillId, FINAL_PHASES } from '../../../worker/contract.ts';
+import type { BackfillMessage, BackfillStart, BackfillState } from '../../temporal/backfills.ts';
 import type { Wanted } from '../conditions.ts';
 import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan.ts';
 
@@ -19,7 +19,7 @@ export type BackfillAction =
   | { readonly do: 'addFinalizer' | 'removeFinalizer' }
   /** Delete the resource itself: its time after the end is over. */
   | { readonly do: 'delete' }
-  | { readonly do: 'start'; readonly workflowID: string; readonly input: BackfillInput; readonly again: boolean }
+  | ({ readonly do: 'start' } & BackfillStart)
   | { readonly do: 'tell'; readonly workflowID: string; readonly message: BackfillMessage; readonly key: string };
 
 export type BackfillPlan = Plan<BackfillAction>;
@@ -89,9 +89,12 @@ function planAbsent(object: Backfill, spec: BackfillSpec, installation: string, 
   const { status } = object;
   if (status?.workflowID && status.startedAt) {
     // It was there and is gone, so its end is beyond Temporal's retention. Starting it again would not be what was asked for.
-    if (spec.attempt > (status.attempt ?? 1)) return start(object, spec, installation, true);
     const phase = FINAL_PHASES.find(final => final === status.phase);
-    if (phase === 'Planned' && !spec.dryRun) return start(object, spec, installation, true);
+    const failed = status.conditions?.find(({ type }) => type === 'Failed')?.reason;
+    const tried = phase === 'Complete' || failed === 'BucketsFailed';
+    if (spec.attempt > (status.attempt ?? 1))
+      return start(object, spec, installation, tried ? 'FailedOnes' : 'Missing');
+    if (phase === 'Planned' && !spec.dryRun) return start(object, spec, installation, 'Planned');
     if (phase) {
       const own = (status.conditions ?? []).filter(({ type }) => type === 'Complete' || type === 'Failed');
       return ended(spec, own, Date.parse(status.finishedAt ?? status.startedAt), now);
@@ -113,7 +116,7 @@ function planAbsent(object: Backfill, spec: BackfillSpec, installation: string, 
       after: Math.min(HOUR, boundsOf(first).end - now),
     };
   }
-  return start(object, spec, installation, false);
+  return start(object, spec, installation, 'First');
 }
 
 function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, installation: string): BackfillPlan {
@@ -190,9 +193,12 @@ function planEnded(
   installation: string,
   now: number,
 ): BackfillPlan {
-  const attempt = workflow.result?.attempt ?? workflow.attempt;
-  if (spec.cancel === 'None' && spec.attempt > attempt) return start(object, spec, installation, true);
-  if (workflow.result?.phase === 'Planned' && !spec.dryRun) return start(object, spec, installation, true);
+  const attempt = Math.max(workflow.result?.attempt ?? 1, workflow.attempt);
+  const phase = workflow.result?.phase;
+  if (spec.cancel === 'None' && spec.attempt > attempt) {
+    return start(object, spec, installation, phase === 'Complete' || phase === 'Failed' ? 'FailedOnes' : 'Missing');
+  }
+  if (phase === 'Planned' && !spec.dryRun) return start(object, spec, installation, 'Planned');
   const finished = workflow.result?.finishedAt ? Date.parse(workflow.result.finishedAt) : workflow.endedAt;
   return ended(spec, [ending(workflow)], finished, now);
 }
@@ -233,26 +239,38 @@ function ended(spec: BackfillSpec, own: readonly Wanted[], finished: number, now
   return { actions: [], verdict, own, after: Math.min(left, HOUR) };
 }
 
-function start(object: Backfill, spec: BackfillSpec, installation: string, again: boolean): BackfillPlan {
-  const { startAt, endAt, granularity, stages, order, reprocess, maxActiveRuns, dryRun, attempt } = spec;
+/**
+ * Why a workflow is started, which decides what it takes: `First` and `Planned` what `reprocess` says; `FailedOnes` the failed
+ * buckets of one that came to its end; `Missing` all that is not done, of one that did not: there are buckets it never began.
+ */
+type Beginning = 'First' | 'Planned' | 'FailedOnes' | 'Missing';
+
+function start(object: Backfill, spec: BackfillSpec, installation: string, beginning: Beginning): BackfillPlan {
+  const { startAt, endAt, granularity, stages, order, maxActiveRuns, dryRun, attempt } = spec;
   const filter = normaliseFilter(spec);
-  const input: BackfillInput = {
-    installation,
-    startAt,
-    endAt,
-    granularity,
-    filter,
-    filterID: filterId(filter),
-    stages,
-    order,
-    reprocess,
-    maxActiveRuns,
-    suspended: spec.suspend,
-    dryRun,
+  const action: BackfillAction = {
+    do: 'start',
+    workflowID: workflowIDOf(object, installation),
     attempt,
+    again: beginning !== 'First',
+    input: {
+      installation,
+      startAt,
+      endAt,
+      granularity,
+      filter,
+      filterID: filterId(filter),
+      stages,
+      order,
+      reprocess: beginning === 'Missing' && spec.reprocess === 'None' ? 'Failed' : spec.reprocess,
+      maxActiveRuns,
+      suspended: spec.suspend,
+      dryRun,
+      attempt: beginning === 'FailedOnes' ? attempt : 1,
+    },
   };
   return {
-    actions: [{ do: 'start', workflowID: workflowIDOf(object, installation), input, again }],
+    actions: [action],
     verdict: { kind: 'working', reason: 'Starting', message: 'The workflow is being started.' },
     own: [],
     after: 0,

@@ -39,14 +39,15 @@ export function backfillStatus(
     const rate = state.progress.active > 0 ? rateOf(samples) : undefined;
     return {
       ...known,
-      ...figures(state.progress, ui),
+      ...figures(state.progress, state.attempt, ui),
       phase: state.progress.phase,
       ...(rate && { rate }),
       ...(eta !== undefined && { eta: seconds(eta) }),
     };
   }
   const finishedAt = seconds(state.result?.finishedAt ? Date.parse(state.result.finishedAt) : state.endedAt);
-  if (state.result) return { ...known, ...figures(state.result, ui), phase: state.result.phase, finishedAt };
+  if (state.result)
+    return { ...known, ...figures(state.result, state.attempt, ui), phase: state.result.phase, finishedAt };
   const { progress } = known;
   return {
     ...known,
@@ -56,7 +57,7 @@ export function backfillStatus(
   };
 }
 
-function figures(progress: BackfillProgress, ui: TemporalUI): Body {
+function figures(progress: BackfillProgress, startedWith: number, ui: TemporalUI): Body {
   const { plan, total, succeeded, failed, skipped, active, counts, attempt } = progress;
   const done = succeeded + failed + skipped;
   return {
@@ -73,7 +74,7 @@ function figures(progress: BackfillProgress, ui: TemporalUI): Body {
     },
     bytes: counts.bytes,
     measurements: counts.read,
-    attempt,
+    attempt: Math.max(attempt, startedWith),
     failures: progress.failures.slice(-10).map(({ bucket, reason, message, workflowID }) => {
       const link = workflowLink(ui, workflowID);
       // A message may hold a page of stack; the status is for reading.
