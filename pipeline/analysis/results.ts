@@ -42,8 +42,8 @@ export function resultsQuery(options: JudgementOptions): Query {
 measurement AS (
   SELECT measurement_uid, measurement_start_time, ${carried.map(name => `any(w.${name}) AS ${name}`).join(', ')},
     count() AS observations
-  FROM obs_web AS w FINAL
-  WHERE ${IN_DAY} ${experiment.sql}
+  -- Filtered below the aggregates: they carry the names of the columns, and a condition here would mean them.
+  FROM (SELECT * FROM obs_web FINAL WHERE ${IN_DAY} ${experiment.sql}) AS w
   GROUP BY measurement_uid, measurement_start_time
 ),
 verdict AS (
