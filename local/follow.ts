@@ -79,11 +79,13 @@ async function troubles(client: Client, signal: AbortSignal): Promise<string[]> 
   return pods.flatMap(({ metadata, status }) => {
     const unscheduled = status?.conditions?.find(({ type, status: is }) => type === 'PodScheduled' && is === 'False');
     if (unscheduled?.message) return [`pod ${metadata.namespace}/${metadata.name} waits: ${unscheduled.message}`];
-    return (status?.containerStatuses ?? []).flatMap(({ state }) => {
+    return (status?.containerStatuses ?? []).flatMap(({ state, lastState }) => {
       const { reason, message } = state?.waiting ?? {};
       if (!reason || reason === 'ContainerCreating') return [];
+      const pod = `pod ${metadata.namespace}/${metadata.name}`;
+      if (reason !== 'CrashLoopBackOff') return [`${pod}: ${reason}: ${message}`];
       const log = `kubectl logs -n ${metadata.namespace} ${metadata.name} --previous`;
-      return [`pod ${metadata.namespace}/${metadata.name}: ${reason}: ${message ?? ''} (${log})`];
+      return [`${pod} ended with status ${lastState?.terminated?.exitCode} and is started again and again; ${log}`];
     });
   });
 }

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { Readable, type Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
+import { unlz4 } from '../../pipeline/archive/lz4.ts';
 import { type InsertStatement, parseInsert } from './statement.ts';
 
 /** A request the interface cannot serve; becomes the answer a ClickHouse server would give. */
@@ -189,13 +190,14 @@ function decoded(request: IncomingMessage): Readable {
     zstd: createZstdDecompress,
   };
   if (encoding === 'identity') return request;
+  if (encoding === 'lz4') return Readable.from(unlz4(request), { objectMode: false });
   const decoder = decoders[encoding];
   if (!decoder) {
     throw new RequestError(
       501,
       48,
       'NOT_IMPLEMENTED',
-      `Unknown compression method: ${encoding}; gzip, deflate, br and zstd are known`,
+      `Unknown compression method: ${encoding}; gzip, deflate, br, zstd and lz4 are known`,
     );
   }
   const stream = decoder();

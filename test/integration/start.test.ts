@@ -1,0 +1,182 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { freePort } from '../../local/process.ts';
+
+let dir: string;
+let offset: number;
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'ooni-start-'));
+  offset = await freeOffset();
+});
+
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+/** An offset at which all four ports are free. */
+async function freeOffset(): Promise<number> {
+  for (;;) {
+    const candidate = (await freePort()) - 8233;
+    const free = await Promise.all([6443, 7233, 8123].map(port => listens(port + candidate)));
+    if (free.every(Boolean)) return candidate;
+  }
+}
+
+function listens(port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    if (port < 1024 || port > 65_535) return resolve(false);
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
+
+interface Run {
+  readonly child: ChildProcess;
+  output(): string;
+  readonly ended: Promise<{ status: number | null; stdout: string; stderr: string }>;
+}
+
+/** `npm start` behind its dependencies: the program, with the Node that runs this test. */
+function start(...args: string[]): Run {
+  const { CLICKHOUSE_URL: _, KUBECONFIG: __, ...env } = process.env;
+  const child = spawn(process.execPath, ['local/main.ts', ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const said = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name]!.setEncoding('utf8').on('data', text => (said[name] += text));
+  const ended = new Promise<{ status: number | null; stdout: string; stderr: string }>(resolve =>
+    child.once('close', status => resolve({ status, ...said })),
+  );
+  return { child, output: () => said.stdout + said.stderr, ended };
+}
+
+const onData = (...args: string[]) => start('--data', join(dir, 'data'), '--port-offset', String(offset), ...args);
+
+/** Processes of this machine whose command line names a folder: what a stack on it has left running. */
+function left(folder: string): string[] {
+  return readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .flatMap(pid => {
+      try {
+        return [readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')];
+      } catch (error) {
+        if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
+        throw error;
+      }
+    })
+    .filter(command => command.includes(folder));
+}
+
+interface Example {
+  readonly kind: string;
+  readonly spec: { startAt: string; endAt: string; granularity?: string; probeCC: string[]; testNames: string[] };
+}
+
+/** Buckets of the examples' Backfills, and what the Python pipeline makes of the measurements in them. */
+function expected(): { buckets: number; measurements: number; rows: Record<string, number> } {
+  const backfills = globSync('examples/*.yaml')
+    .map(file => parse(readFileSync(file, 'utf8')) as Example)
+    .filter(({ kind }) => kind === 'Backfill');
+  const hours = ({ spec: { startAt, endAt } }: Example): [number, number] => {
+    const at = (bucket: string) => Date.parse(bucket.length === 10 ? bucket : `${bucket}:00Z`) / 3_600_000;
+    return [at(startAt), at(endAt)];
+  };
+  const asked = (key: string) => {
+    // raw/20240122/20/IT/webconnectivity/2024012220_IT_webconnectivity.n1.0.jsonl.gz
+    const [, year, month, day, hour, country, name] =
+      /^raw\/(\d{4})(\d\d)(\d\d)\/(\d\d)\/([A-Z]{2})\/(\w+)\//.exec(key) ?? [];
+    const at = Date.parse(`${year}-${month}-${day}T${hour}:00Z`) / 3_600_000;
+    return backfills.some(backfill => {
+      const [start, end] = hours(backfill);
+      const { probeCC, testNames } = backfill.spec;
+      return (
+        at >= start &&
+        at < end &&
+        probeCC.includes(country!) &&
+        testNames.some(test => test.replaceAll('_', '') === name)
+      );
+    });
+  };
+  const buckets = backfills.reduce((sum, backfill) => {
+    const [start, end] = hours(backfill);
+    return sum + (end - start) / (backfill.spec.granularity === 'Hour' ? 1 : 24);
+  }, 0);
+  const rows: Record<string, number> = { obs_web: 0, obs_web_ctrl: 0 };
+  let measurements = 0;
+  for (const line of gunzipSync(readFileSync('test/fixtures/expected/rows.jsonl.gz')).toString().trim().split('\n')) {
+    const { key, tables } = JSON.parse(line) as { key: string; tables: Record<string, unknown[]> };
+    if (!asked(key)) continue;
+    measurements++;
+    for (const table of Object.keys(rows)) rows[table] = rows[table]! + (tables[table]?.length ?? 0);
+  }
+  return { buckets, measurements, rows };
+}
+
+describe('npm start', () => {
+  test('fills ClickHouse, and finds everything done the second time', { timeout: 600_000 }, async () => {
+    const first = await onData('--exit-when-done').ended;
+    expect(first.status, first.stderr).toBe(0);
+    const summary = JSON.parse(first.stdout.trim().split('\n').at(-1)!);
+    const wanted = expected();
+    expect(wanted.measurements).toBeGreaterThan(0);
+    expect(summary).toMatchObject({ ...wanted, failed: 0, seconds: expect.any(Number) });
+    expect(summary.rows.analysis_web_measurement).toBeGreaterThan(0);
+    expect(first.stdout).toMatch(/export KUBECONFIG=.*admin\.kubeconfig/);
+    expect(left(dir)).toEqual([]);
+
+    const second = await onData('--exit-when-done').ended;
+    expect(second.status, second.stderr).toBe(0);
+    const { seconds: _, ...again } = JSON.parse(second.stdout.trim().split('\n').at(-1)!);
+    expect(again).toEqual({ ...summary, seconds: undefined });
+    expect(left(dir)).toEqual([]);
+  });
+
+  test('stops everything on Ctrl-C, and on the death of the process nothing stays behind', {
+    timeout: 300_000,
+  }, async () => {
+    const up = onData();
+    while (!up.output().includes('resources')) await new Promise(resolve => setTimeout(resolve, 200));
+    expect(left(dir).length).toBeGreaterThan(5);
+    const other = await onData().ended;
+    expect(other.status).toBe(1);
+    expect(other.stderr).toMatch(/Process \d+ has started on .* already/);
+    up.child.kill('SIGINT');
+    expect((await up.ended).status).toBe(0);
+    expect(left(dir)).toEqual([]);
+
+    const killed = onData();
+    while (!killed.output().includes('resources')) await new Promise(resolve => setTimeout(resolve, 200));
+    killed.child.kill('SIGKILL');
+    await killed.ended;
+    while (left(dir).length > 0) await new Promise(resolve => setTimeout(resolve, 200));
+  });
+});
+
+describe('npm start says what to do', () => {
+  test('about an option it does not know', async () => {
+    const { status, stderr } = await onData('--exit').ended;
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/Unknown option '--exit'.*--help/);
+  });
+
+  test('about a port in use', async () => {
+    const taken = createServer();
+    await new Promise<void>(resolve => taken.listen(offset + 7233, '127.0.0.1', resolve));
+    const { status, stderr } = await onData().ended;
+    await new Promise(resolve => taken.close(resolve));
+    expect(status).toBe(1);
+    expect(stderr).toMatch(new RegExp(`Port ${offset + 7233}, which Temporal needs, is in use.*--port-offset`));
+    expect(left(dir)).toEqual([]);
+  });
+
+  test('on request', async () => {
+    const { status, stdout } = await start('--help').ended;
+    expect(status).toBe(0);
+    for (const option of ['--exit-when-done', '--clean', '--data', '--port-offset']) expect(stdout).toContain(option);
+  });
+});
