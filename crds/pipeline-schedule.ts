@@ -71,7 +71,9 @@ const status = z
     lastRun: z
       .object({
         bucket: z.string().meta({ description: 'The bucket.' }),
-        state: z.enum(['Running', 'Succeeded', 'Failed', 'Cancelled']).meta({ description: 'How it went.' }),
+        state: z
+          .enum(['Running', 'Succeeded', 'Failed', 'Cancelled', 'Skipped'])
+          .meta({ description: 'How it went. Skipped: another run had the bucket in work.' }),
         at: instant('Nominal time of the firing.'),
         workflowID: z.string().meta({ description: 'Id of the launching workflow in Temporal.' }),
       })

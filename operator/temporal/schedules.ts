@@ -170,11 +170,13 @@ function undefinedWhen(expected: (error: unknown) => boolean): (error: unknown) 
   };
 }
 
-export type LaunchState = 'Running' | 'Succeeded' | 'Failed' | 'Cancelled';
+/** Skipped: the launch ended well, but another run had its bucket in work, so it did nothing. */
+export type LaunchState = 'Running' | 'Succeeded' | 'Failed' | 'Cancelled' | 'Skipped';
 
 /** A launching workflow that a schedule started. */
 export interface Launch {
   readonly workflowID: string;
+  readonly runID: string;
   readonly scheduleID: string;
   readonly state: LaunchState;
   /** Milliseconds since 1970. */
@@ -200,9 +202,18 @@ export function listLaunches(temporal: Temporal, installation: string): Promise<
     });
     return (page.executions ?? []).map(one => ({
       workflowID: one.execution?.workflowId ?? '',
+      runID: one.execution?.runId ?? '',
       scheduleID: String(fromPayload(one.searchAttributes?.indexedFields?.TemporalScheduledById) ?? ''),
       state: LAUNCH_STATE[one.status ?? 0] ?? 'Failed',
       startedAt: milliseconds(one.startTime) ?? 0,
     }));
+  });
+}
+
+/** Whether a launch that ended well says that it did nothing, because another run had its bucket in work. */
+export function wasSkipped(temporal: Temporal, { workflowID, runID }: Launch): Promise<boolean> {
+  return temporal.call(`reading the result of ${workflowID}`, async client => {
+    const result: unknown = await client.workflow.getHandle(workflowID, runID, { followRuns: false }).result();
+    return typeof result === 'object' && result !== null && 'skipped' in result;
   });
 }

@@ -1,5 +1,5 @@
 import type { Temporal } from '../../temporal/connection.ts';
-import { listLaunches } from '../../temporal/schedules.ts';
+import { type Launch, listLaunches, wasSkipped } from '../../temporal/schedules.ts';
 import { shared } from '../../temporal/shared.ts';
 import type { TemporalUI } from '../links.ts';
 import { type Context, reconciler } from '../reconcile.ts';
@@ -11,13 +11,25 @@ import { scheduleStatus } from './status.ts';
 
 /** Visibility lags by seconds anyway, and Temporal allows few such requests. */
 const LAUNCHES_TTL = 10_000;
+/** Launches whose end is remembered. */
+const REMEMBERED = 10_000;
 
 /** Reconciles PipelineSchedules. */
 export function scheduleReconciler(context: Context, temporal: Temporal, installation: string, ui: TemporalUI) {
   const launches = shared(context.clock, LAUNCHES_TTL, () => listLaunches(temporal, installation));
+  /** How launches ended does not change; asked once for each. */
+  const known = new Map<string, boolean>();
+  const skipped = async (launch: Launch) => {
+    const before = known.get(launch.runID);
+    if (before !== undefined) return before;
+    const found = await wasSkipped(temporal, launch);
+    if (known.size >= REMEMBERED) known.delete(known.keys().next().value as string);
+    known.set(launch.runID, found);
+    return found;
+  };
   return reconciler(context, {
     resource: PIPELINE_SCHEDULES,
-    observe: object => observe(temporal, launches, object, installation),
+    observe: object => observe(temporal, launches, skipped, object, installation),
     plan: observed => planSchedule(observed, installation),
     apply: (object, action, signal) => apply(context.client, temporal, object, action, signal),
     status: (observed, plan) => scheduleStatus(observed, plan, installation, ui),

@@ -5,19 +5,29 @@ import { describeSchedule, type Launch } from '../../temporal/schedules.ts';
 import { ask, specOf } from '../reconcile.ts';
 import type { ObservedSchedule } from './plan.ts';
 
-/** Looks at a PipelineSchedule and its schedule in Temporal. `launches` gives those of all schedules, shared between them. */
+/** Of each schedule so many of the newest launches are looked at; older ones are in the status already. */
+const NEWEST = 10;
+
+/**
+ * Looks at a PipelineSchedule and its schedule in Temporal. `launches` gives those of all schedules, shared between them; `skipped`
+ * whether one that ended well did nothing.
+ */
 export async function observe(
   temporal: Temporal,
   launches: () => Promise<readonly Launch[]>,
+  skipped: (launch: Launch) => Promise<boolean>,
   object: PipelineSchedule,
   installation: string,
 ): Promise<ObservedSchedule> {
   const id = scheduleId(installation, object.metadata.namespace ?? '', object.metadata.name);
-  const [schedule, all] = await Promise.all([ask(describeSchedule(temporal, id)), ask(launches())]);
-  return {
-    object,
-    spec: specOf(PIPELINE_SCHEDULE, object),
-    schedule,
-    launches: all.known ? { known: true, value: all.value.filter(launch => launch.scheduleID === id) } : all,
+  const own = async () => {
+    const newest = (await launches()).filter(launch => launch.scheduleID === id).slice(0, NEWEST);
+    return Promise.all(
+      newest.map(async launch =>
+        launch.state === 'Succeeded' && (await skipped(launch)) ? { ...launch, state: 'Skipped' as const } : launch,
+      ),
+    );
   };
+  const [schedule, found] = await Promise.all([ask(describeSchedule(temporal, id)), ask(own())]);
+  return { object, spec: specOf(PIPELINE_SCHEDULE, object), schedule, launches: found };
 }

@@ -231,6 +231,7 @@ describe('deletion', () => {
 describe('status', () => {
   const launch = (date: string, state: Launch['state']): Launch => ({
     workflowID: `ooni/launch/data/daily-${date}T02:00:00Z`,
+    runID: date,
     scheduleID: 'ooni/schedule/data/daily',
     state,
     startedAt: day(date),
@@ -253,7 +254,12 @@ describe('status', () => {
   test('last run, last success and lag come from the launches', () => {
     const status = statusOf({
       schedule: { recent: [{ at: day('2026-05-06'), workflowID: 'x' }] },
-      launches: [launch('2026-05-06', 'Running'), launch('2026-05-05', 'Failed'), launch('2026-05-03', 'Succeeded')],
+      launches: [
+        launch('2026-05-06', 'Running'),
+        launch('2026-05-05', 'Failed'),
+        launch('2026-05-04', 'Skipped'),
+        launch('2026-05-03', 'Succeeded'),
+      ],
     });
     expect(status).toMatchObject({
       active: 1,
