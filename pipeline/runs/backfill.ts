@@ -1,8 +1,8 @@
 import { boundsOf, bucketAt, bucketsBetween, countBuckets, type Granularity, nextBucket } from '../bucket.ts';
 import type { Filter } from '../filter.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
-import { type BucketHistory, type History, type HistoryQuery, ledgerTime, readHistory } from '../tables/history.ts';
-import type { RunStage } from '../tables/ledger.ts';
+import { type BucketHistory, type History, type HistoryQuery, readHistory } from '../tables/history.ts';
+import { ledgerTime, type RunStage } from '../tables/ledger.ts';
 
 /** The buckets a backfill is about, and which of them it takes. */
 export interface BackfillRange {

@@ -126,7 +126,9 @@ async function close(
   outcome: { readonly counts: Counts; readonly reason?: string; readonly message?: string },
   signal?: AbortSignal,
 ): Promise<Readonly<Record<string, number>>> {
-  await recordRun(clickhouse, run, origin, { state: 'inserted', ...outcome }, signal);
+  // A run that read nothing and completed has no rows that another one would have to look out for.
+  const wrote = state !== 'completed' || outcome.counts.read > 0;
+  if (wrote) await recordRun(clickhouse, run, origin, { state: 'inserted', ...outcome }, signal);
   const { rowsStored } = await settle(clickhouse, run, state === 'completed', log, signal);
   await recordRun(clickhouse, run, origin, { state, rowsStored, ...outcome }, signal);
   return rowsStored;

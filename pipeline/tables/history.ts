@@ -95,11 +95,3 @@ export async function readHistory(clickhouse: ClickHouse, query: HistoryQuery, s
     ),
   );
 }
-
-/** ClickHouse's clock, which stamps the ledger: milliseconds since 1970. */
-export async function ledgerTime(clickhouse: ClickHouse, signal?: AbortSignal): Promise<number> {
-  const [row] = await clickhouse.select<{ now: number }>("SELECT toUnixTimestamp64Milli(now64(3, 'UTC')) AS now", {
-    signal,
-  });
-  return row!.now;
-}

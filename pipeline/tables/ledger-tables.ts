@@ -41,7 +41,7 @@ export const PIPELINE_RUNS = {
     ['backfill', 'String'],
     ['code_version', 'LowCardinality(String)'],
     ['reference_versions', 'Map(String, String)'],
-    ['opened_at', "DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')"],
+    ['opened_at', "DateTime64(3, 'UTC')"],
     ['recorded_at', "DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')"],
   ],
   engine: 'ReplacingMergeTree(revision)',

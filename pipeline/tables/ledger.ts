@@ -59,10 +59,10 @@ export interface PastRun extends OpenedRun {
   readonly recordedAt: number;
 }
 
-/** Records a state of a run. May be repeated. Without `openedAt` this is its first record. */
+/** Records a state of a run. May be repeated. */
 export async function recordRun(
   clickhouse: ClickHouse,
-  run: RunKey & { readonly openedAt?: number },
+  run: OpenedRun,
   origin: RunOrigin,
   outcome: RunOutcome,
   signal?: AbortSignal,
@@ -95,7 +95,7 @@ export async function recordRun(
     backfill: origin.backfill,
     code_version: origin.codeVersion,
     reference_versions: origin.referenceVersions,
-    ...(run.openedAt !== undefined && { opened_at: new Date(run.openedAt).toISOString() }),
+    opened_at: new Date(run.openedAt).toISOString(),
   };
   await clickhouse.insert(PIPELINE_RUNS.name, [row], { signal });
 }
@@ -159,14 +159,25 @@ export async function openRun(
 ): Promise<OpenedRun> {
   const own = (each: PastRun) =>
     each.runID === origin.runID && each.bucket === run.bucket && each.filterID === run.filterID;
-  const past = await pastRuns(clickhouse, run.stage, buckets, signal);
-  if (!past.some(own)) {
-    const generation = past.reduce((newest, each) => Math.max(newest, each.generation + 1), startedAt);
-    await recordRun(clickhouse, { ...run, generation }, origin, { state: 'started' }, signal);
-  }
-  const recorded = (await pastRuns(clickhouse, run.stage, [run.bucket], signal)).find(own);
-  if (!recorded) throw new StatementError(`the run of ${run.bucket} was recorded, and ${PIPELINE_RUNS.name} lacks it`);
-  return { ...run, generation: recorded.generation, openedAt: recorded.openedAt };
+  const [past, openedAt] = await Promise.all([
+    pastRuns(clickhouse, run.stage, buckets, signal),
+    ledgerTime(clickhouse, signal),
+  ]);
+  const known = past.find(own);
+  if (known) return { ...run, generation: known.generation, openedAt: known.openedAt };
+  const generation = past.reduce((newest, each) => Math.max(newest, each.generation + 1), startedAt);
+  const opened = { ...run, generation, openedAt };
+  await recordRun(clickhouse, opened, origin, { state: 'started' }, signal);
+  return opened;
+}
+
+/** ClickHouse's clock, which stamps the ledger: milliseconds since 1970. */
+export async function ledgerTime(clickhouse: ClickHouse, signal?: AbortSignal): Promise<number> {
+  const [row] = await clickhouse.select<{ now: number }>("SELECT toUnixTimestamp64Milli(now64(3, 'UTC')) AS now", {
+    signal,
+  });
+  if (!row) throw new StatementError('ClickHouse gave no answer to the question for its time');
+  return row.now;
 }
 
 /** What one run found in one object. */

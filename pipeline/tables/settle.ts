@@ -50,11 +50,13 @@ export async function settle(
   log: Logger,
   signal?: AbortSignal,
 ): Promise<Settled> {
-  const past = await pastRuns(clickhouse, 'Observations', overlappingBuckets(run.bucket), signal);
+  const [past, found] = await Promise.all([
+    pastRuns(clickhouse, 'Observations', overlappingBuckets(run.bucket), signal),
+    findGroups(clickhouse, run, signal),
+  ]);
   const newer = past.filter(each => each.generation > run.generation && each.state !== 'started');
-  const older = await findOlder(clickhouse, run, signal);
   const plans = new Map(
-    [...older].map(([table, found]) => [table, planRetirement(run, found, past, run.openedAt, complete)]),
+    [...found].map(([table, groups]) => [table, planRetirement(run, groups, past, run.openedAt, complete)]),
   );
   for (const { name } of ORDER) {
     const plan = plans.get(name) ?? [];
@@ -68,14 +70,19 @@ export async function settle(
     if (copies) await deleteRows(clickhouse, name, run.bucket, copies, signal);
   }
   await retireFailures(clickhouse, plans.get(PIPELINE_FAILURES.name) ?? [], signal);
+  const wrote = ORDER.some(({ name }) => found.get(name)?.some(each => isOwn(run, each)));
   return {
-    rowsStored: await deduplicate(clickhouse, run, log, signal),
+    rowsStored: wrote ? await deduplicate(clickhouse, run, log, signal) : {},
     retired: [...plans.values()].reduce((sum, plan) => sum + plan.length, 0),
   };
 }
 
-/** Groups of rows older than the run over the buckets that overlap its own, by table. */
-async function findOlder(
+function isOwn(run: RunKey, found: FoundRows): boolean {
+  return found.bucket === run.bucket && found.generation === run.generation;
+}
+
+/** Groups of rows, the run's own and older ones, over the buckets that overlap its own, by table. */
+async function findGroups(
   clickhouse: ClickHouse,
   run: OpenedRun,
   signal?: AbortSignal,
@@ -87,7 +94,7 @@ async function findOlder(
   ].map(
     ([table, bucket, generation]) =>
       `SELECT DISTINCT ${quote(table)} AS table, ${bucket} AS bucket, ${generation} AS generation
-       FROM ${identifier(table)} WHERE ${bucket} IN ${buckets} AND ${generation} < ${run.generation}`,
+       FROM ${identifier(table)} WHERE ${bucket} IN ${buckets} AND ${generation} <= ${run.generation}`,
   );
   const rows = await clickhouse.select<FoundRows & { table: string }>(queries.join(' UNION ALL '), { signal });
   const found = new Map<string, FoundRows[]>();

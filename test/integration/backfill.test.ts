@@ -1,0 +1,401 @@
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import {
+  BACKFILL_MESSAGES,
+  type BackfillInput,
+  type BackfillProgress,
+  FINAL_PHASES,
+  QUEUES,
+  runId,
+  WORKFLOWS,
+} from '../../worker/contract.ts';
+import { makeDatabase } from '../support/database.ts';
+import { expectedMeasurements, FIXTURES } from '../support/fixtures.ts';
+import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/worker.ts';
+
+let client: Client;
+let clickhouse: ClickHouse;
+let worker: WorkerProcess;
+let root: string;
+let count = 0;
+
+beforeAll(async () => {
+  const database = await makeDatabase(inject('clickhouseUrl'), 'backfill', { migrated: false });
+  clickhouse = database.clickhouse;
+  const made = await makeNamespace(inject('temporalAddress'), 'backfill');
+  client = made.client;
+  root = mkdtempSync(join(tmpdir(), 'ooni-archive-'));
+  for (const key of new Set(expectedMeasurements().map(each => each.key))) {
+    if (!/\/(202311|202312|2024)/.test(key)) continue;
+    mkdirSync(dirname(join(root, key)), { recursive: true });
+    cpSync(join(FIXTURES, key), join(root, key));
+  }
+  worker = new WorkerProcess({
+    TEMPORAL_ADDRESS: inject('temporalAddress'),
+    TEMPORAL_NAMESPACE: made.namespace,
+    CLICKHOUSE_URL: database.url,
+    ARCHIVE_URL: root,
+    WORKER_SLOTS: '3',
+  });
+  await worker.says(/working for Temporal/);
+});
+afterAll(async () => {
+  await worker?.kill();
+  await client?.connection.close();
+  await clickhouse?.close();
+  if (root) rmSync(root, { recursive: true, force: true });
+});
+
+function input(over: Partial<BackfillInput> = {}): BackfillInput {
+  const { installation, filter, filterID } = runInput('2024-01-01');
+  return {
+    installation,
+    filter,
+    filterID,
+    startAt: '2023-11-24',
+    endAt: '2023-12-04',
+    granularity: 'Day',
+    stages: ['Observations'],
+    order: 'OldestFirst',
+    reprocess: 'All',
+    maxActiveRuns: 2,
+    suspended: false,
+    dryRun: false,
+    attempt: 1,
+    ...over,
+  };
+}
+
+type Backfill = WorkflowHandle<(input: BackfillInput) => Promise<BackfillProgress>>;
+
+async function start(over: Partial<BackfillInput> = {}, workflowId = `test/backfill/${++count}`): Promise<Backfill> {
+  return client.workflow.start<(input: BackfillInput) => Promise<BackfillProgress>>(WORKFLOWS.backfill, {
+    workflowId,
+    taskQueue: QUEUES.workflows,
+    args: [input(over)],
+  });
+}
+
+function tell(handle: Backfill, message: keyof typeof BACKFILL_MESSAGES, ...args: unknown[]): Promise<unknown> {
+  return handle.executeUpdate<unknown, [unknown]>(BACKFILL_MESSAGES[message], { args: args as [unknown] });
+}
+
+/** Asks for the progress again and again until `until` holds; at every moment the figures must add up. */
+async function follow(handle: Backfill, until: (progress: BackfillProgress) => boolean): Promise<BackfillProgress> {
+  for (let polls = 0; polls < 2000; polls++) {
+    const progress = await handle.query<BackfillProgress>(BACKFILL_MESSAGES.progress);
+    const { total, succeeded, failed, skipped, active } = progress;
+    expect(total - succeeded - failed - skipped - active).toBeGreaterThanOrEqual(0);
+    expect(active).toBeLessThanOrEqual(progress.maxActiveRuns);
+    if (until(progress)) return progress;
+    await sleep(20);
+  }
+  throw new Error('never came to pass');
+}
+
+/** Lines of broken JSON: a bucket that fails, until it is mended. */
+function breakDay(day: string): { mend(): void } {
+  const digits = day.replaceAll('-', '');
+  const path = join(root, `raw/${digits}/00/ZZ/signal/${digits}00_ZZ_signal.n0.0.jsonl.gz`);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, gzipSync('{broken\n{broken\n'));
+  return { mend: () => rmSync(path) };
+}
+
+describe('a backfill', () => {
+  test('works through its range, in order, and adds up', async () => {
+    const handle = await start({ maxActiveRuns: 1 });
+    await follow(handle, ({ phase }) => FINAL_PHASES.includes(phase));
+    const result = await handle.result();
+    expect(result).toMatchObject({
+      phase: 'Complete',
+      total: 10,
+      succeeded: 10,
+      failed: 0,
+      skipped: 0,
+      active: 0,
+      failures: [],
+    });
+    expect(result.plan).toEqual({ buckets: 10, toRun: 10, first: '2023-11-24', last: '2023-12-03', skipped: {} });
+    const runs = await clickhouse.select<{ bucket: string; read: number; state: string }>(
+      'SELECT bucket, read, state FROM pipeline_runs FINAL ORDER BY generation, bucket',
+    );
+    expect(runs.map(run => run.bucket).sort()).toEqual(runs.map(run => run.bucket));
+    expect(runs.reduce((sum, run) => sum + run.read, 0)).toBe(result.counts.read);
+    const inRange = expectedMeasurements().filter(({ key }) => /\/202311(2[4-9]|30)\/|\/2023120[123]\//.test(key));
+    expect(result.counts.read).toBe(inRange.length);
+  });
+
+  test('with reprocess None it runs what was never completed, under any filter that covers it', async () => {
+    const italy = { filter: { probeCC: ['IT'], testNames: [] }, filterID: 'it-ALLTNS' };
+    const handle = await start({
+      ...italy,
+      reprocess: 'None',
+      startAt: '2023-12-01',
+      endAt: '2023-12-06',
+      order: 'NewestFirst',
+    });
+    const result = await handle.result();
+    expect(result).toMatchObject({ phase: 'Complete', total: 5, succeeded: 2, skipped: 3 });
+    expect(result.plan).toMatchObject({ toRun: 2, first: '2023-12-05', last: '2023-12-04', skipped: { Completed: 3 } });
+    const wider = await (await start({ reprocess: 'None', startAt: '2023-12-01', endAt: '2023-12-06' })).result();
+    expect(wider.plan).toMatchObject({ toRun: 2, skipped: { Completed: 3 } });
+  });
+
+  test('a dry run plans and does nothing', async () => {
+    const result = await (await start({ dryRun: true, startAt: '2020-01-01', endAt: '2021-01-01' })).result();
+    expect(result).toMatchObject({ phase: 'Planned', total: 366, succeeded: 0, active: 0 });
+    expect(result.plan).toMatchObject({ toRun: 366, first: '2020-01-01', last: '2020-12-31' });
+    expect(await clickhouse.select("SELECT 1 FROM pipeline_runs WHERE bucket LIKE '2020%'")).toEqual([]);
+  });
+
+  test('buckets that are not complete are left out', async () => {
+    const today = new Date().toISOString().slice(0, 10);
+    const later = new Date(Date.now() + 3 * 86_400_000).toISOString().slice(0, 10);
+    const result = await (await start({ startAt: today, endAt: later })).result();
+    expect(result).toMatchObject({
+      phase: 'Complete',
+      total: 3,
+      skipped: 3,
+      succeeded: 0,
+      plan: { skipped: { Incomplete: 3 } },
+    });
+  });
+
+  test('failed buckets are named, tried again on request, and again by a further attempt', async () => {
+    const broken = [breakDay('2024-03-02'), breakDay('2024-03-04')];
+    const range = { startAt: '2024-03-01', endAt: '2024-03-06', reprocess: 'None' } as const;
+    const failed = await (await start(range, 'test/backfill/retry')).result();
+    expect(failed).toMatchObject({ phase: 'Failed', total: 5, succeeded: 3, failed: 2 });
+    expect(failed.failures.map(({ bucket, reason, workflowID }) => [bucket, reason, workflowID])).toEqual(
+      ['2024-03-02', '2024-03-04'].map(day => [day, 'TooManyFailures', runId('test', 'ALLCCS-ALLTNS', day)]),
+    );
+    expect(failed.failures[0]?.message).toMatch(/2 of 2 measurements/);
+    expect(failed.counts).toMatchObject({ read: 4, failed: 4 });
+    // None leaves them alone, Failed does not.
+    const none = await (await start(range)).result();
+    expect(none).toMatchObject({
+      phase: 'Complete',
+      succeeded: 0,
+      plan: { skipped: { Completed: 3, FailedBefore: 2 } },
+    });
+    broken[0]!.mend();
+    const second = await (await start({ ...range, attempt: 2 }, 'test/backfill/retry')).result();
+    expect(second).toMatchObject({ phase: 'Failed', attempt: 2, total: 5, succeeded: 1, failed: 1, skipped: 3 });
+    broken[1]!.mend();
+    const third = await (await start({ ...range, reprocess: 'Failed' })).result();
+    expect(third).toMatchObject({ phase: 'Complete', succeeded: 1, plan: { skipped: { Completed: 4 } } });
+  });
+
+  test('retryFailed while it runs takes the failed buckets up again, once for each number', async () => {
+    const broken = breakDay('2024-04-02');
+    const blocked = breakDay('2024-04-05');
+    const handle = await start({ startAt: '2024-04-01', endAt: '2024-04-06', maxActiveRuns: 1 });
+    await follow(handle, progress => progress.failed === 1);
+    await tell(handle, 'pause');
+    broken.mend();
+    await expect(tell(handle, 'retryFailed', 0)).rejects.toThrow();
+    await tell(handle, 'retryFailed', 2);
+    await tell(handle, 'retryFailed', 2);
+    await tell(handle, 'resume');
+    const result = await handle.result();
+    expect(result).toMatchObject({ phase: 'Failed', attempt: 2, total: 5, succeeded: 4, failed: 1, active: 0 });
+    expect(result.failures.map(each => each.bucket)).toEqual(['2024-04-05']);
+    const tries = await clickhouse.select<{ bucket: string; n: number }>(
+      "SELECT bucket, count() AS n FROM pipeline_runs FINAL WHERE bucket LIKE '2024-04-%' GROUP BY bucket ORDER BY bucket",
+    );
+    expect(tries.map(each => each.n)).toEqual([1, 2, 1, 1, 2]);
+    blocked.mend();
+  });
+
+  test('pause starts no more runs, resume goes on, resize widens the window', async () => {
+    const handle = await start({ suspended: true, startAt: '2024-05-01', endAt: '2024-06-01' });
+    const suspended = await follow(handle, ({ phase }) => phase === 'Suspended');
+    expect(suspended).toMatchObject({ active: 0, succeeded: 0, total: 31 });
+    await expect(tell(handle, 'resize', 0)).rejects.toThrow();
+    await tell(handle, 'resize', 5);
+    await tell(handle, 'resume');
+    await follow(handle, ({ succeeded }) => succeeded > 5);
+    await tell(handle, 'pause');
+    const paused = await follow(handle, ({ active }) => active === 0);
+    expect(paused.phase).toBe('Suspended');
+    expect(paused.succeeded).toBeLessThan(31);
+    await tell(handle, 'resume');
+    expect(await handle.result()).toMatchObject({ phase: 'Complete', succeeded: 31, maxActiveRuns: 5 });
+  });
+
+  test('cancel Drain lets the active runs finish, cancel Now stops them', async () => {
+    const handle = await start({ startAt: '2024-06-01', endAt: '2024-07-01' });
+    await follow(handle, ({ succeeded }) => succeeded > 2);
+    await expect(tell(handle, 'cancel', 'Later')).rejects.toThrow();
+    await tell(handle, 'cancel', 'Drain');
+    const drained = await handle.result();
+    expect(drained.phase).toBe('Cancelled');
+    expect(drained.succeeded).toBeLessThan(30);
+    const [recorded] = await clickhouse.select<{ n: number; done: number }>(
+      "SELECT count() AS n, countIf(state = 'completed') AS done FROM pipeline_runs FINAL WHERE bucket LIKE '2024-06-%'",
+    );
+    expect(recorded).toEqual({ n: drained.succeeded, done: drained.succeeded });
+
+    const other = await start({ startAt: '2024-07-01', endAt: '2024-08-01' });
+    await follow(other, ({ succeeded, active }) => succeeded > 2 && active > 0);
+    await tell(other, 'cancel', 'Now');
+    const stopped = await other.result();
+    expect(stopped).toMatchObject({ phase: 'Cancelled', failed: 0, active: 0 });
+    const left = await clickhouse.select(
+      "SELECT state FROM pipeline_runs FINAL WHERE bucket LIKE '2024-07-%' AND state IN ('started', 'inserted')",
+    );
+    expect(left).toEqual([]);
+  });
+
+  test('cancelling the workflow itself is cancel Now', async () => {
+    const handle = await start({ startAt: '2024-08-01', endAt: '2024-09-01' });
+    await follow(handle, ({ succeeded }) => succeeded > 2);
+    await handle.cancel();
+    expect(await handle.result()).toMatchObject({ phase: 'Cancelled', active: 0, failed: 0 });
+  });
+
+  test('a bucket that somebody else has in work is skipped and said', async () => {
+    // Nobody serves this queue, so the run stays in flight.
+    const run = runInput('2024-09-02');
+    const other = await client.workflow.start(WORKFLOWS.bucket, {
+      workflowId: runId(run.installation, run.filterID, run.bucket),
+      taskQueue: 'nobody-serves-this',
+      args: [run],
+    });
+    const result = await (await start({ startAt: '2024-09-01', endAt: '2024-09-04' })).result();
+    expect(result).toMatchObject({
+      phase: 'Complete',
+      total: 3,
+      succeeded: 2,
+      skipped: 1,
+      plan: { skipped: { InFlight: 1 } },
+    });
+    await other.terminate();
+  });
+
+  test('a run that is terminated counts as failed, and the ledger knows', async () => {
+    const day = '2024-09-12';
+    const handle = await start({ startAt: '2024-09-10', endAt: '2024-09-13', maxActiveRuns: 1 });
+    await follow(handle, ({ succeeded }) => succeeded === 1);
+    await tell(handle, 'pause');
+    await follow(handle, ({ active }) => active === 0);
+    await worker.stop();
+    // With workflow tasks served alone, runs begin and do nothing; what is left is ended by hand.
+    const env = { ...workerEnvironment() };
+    const workflows = new WorkerProcess({ ...env, WORKER_TASKS: 'Workflows' });
+    await workflows.says(/working for Temporal/);
+    await tell(handle, 'resume');
+    for (const left of ['2024-09-11', day]) {
+      const found = () => client.workflow.getHandle(runId('test', 'ALLCCS-ALLTNS', left)).describe();
+      const appears = () =>
+        found().then(
+          ({ status }) => status.name,
+          () => 'absent',
+        );
+      const state = await appears();
+      if (left !== day && state === 'COMPLETED') continue;
+      await expect.poll(appears, { timeout: 20_000 }).toBe('RUNNING');
+      await client.workflow.getHandle(runId('test', 'ALLCCS-ALLTNS', left)).terminate('a person wants it gone');
+    }
+    await workflows.stop();
+    worker = new WorkerProcess(env);
+    expect(await handle.result()).toMatchObject({
+      phase: 'Failed',
+      failures: expect.arrayContaining([expect.objectContaining({ bucket: day, reason: 'Terminated' })]),
+    });
+    const [recorded] = await clickhouse.select(`SELECT state, reason FROM pipeline_runs FINAL WHERE bucket = '${day}'`);
+    expect(recorded).toEqual({ state: 'failed', reason: 'Terminated' });
+  });
+
+  test('what cannot be meant is refused with a sentence', async () => {
+    await expect((await start({ maxActiveRuns: 0 })).result()).rejects.toMatchObject({
+      cause: { type: 'InvalidBackfill', message: expect.stringMatching(/maxActiveRuns = 0/) },
+    });
+    await expect((await start({ startAt: 'yesterday' })).result()).rejects.toMatchObject({
+      cause: { message: expect.stringMatching(/"yesterday" is no bucket/) },
+    });
+  });
+
+  function workerEnvironment(): Record<string, string> {
+    return {
+      TEMPORAL_ADDRESS: inject('temporalAddress'),
+      TEMPORAL_NAMESPACE: client.options.namespace,
+      CLICKHOUSE_URL: `${inject('clickhouseUrl')}/${clickhouse.database}`,
+      ARCHIVE_URL: root,
+      WORKER_SLOTS: '3',
+    };
+  }
+});
+
+test('a firing of a schedule runs the bucket that was complete at its nominal time', async () => {
+  const { filter, filterID, installation } = runInput('2024-01-01');
+  const schedule = await client.schedule.create({
+    scheduleId: 'test/schedule',
+    spec: { cronExpressions: ['0 2 * * *'] },
+    state: { paused: true },
+    action: {
+      type: 'startWorkflow',
+      workflowType: WORKFLOWS.scheduledRun,
+      taskQueue: QUEUES.workflows,
+      workflowId: 'test/launch',
+      args: [{ installation, granularity: 'Day', filter, filterID, stages: ['Observations'] }],
+    },
+  });
+  await schedule.backfill({
+    start: new Date('2024-01-23T01:00:00Z'),
+    end: new Date('2024-01-24T03:00:00Z'),
+    overlap: 'ALLOW_ALL',
+  });
+  const launches = ['2024-01-23T02:00:00Z', '2024-01-24T02:00:00Z'].map(time =>
+    client.workflow.getHandle(`test/launch-${time}`),
+  );
+  await expect
+    .poll(
+      () =>
+        Promise.all(launches.map(each => each.describe())).then(
+          () => true,
+          () => false,
+        ),
+      { timeout: 20_000 },
+    )
+    .toBe(true);
+  const results = await Promise.all(launches.map(each => each.result()));
+  expect(results).toMatchObject([
+    { bucket: '2024-01-22', counts: { read: 23 } },
+    { bucket: '2024-01-23', counts: { read: 26 } },
+  ]);
+  const run = await client.workflow.getHandle(runId('test', 'ALLCCS-ALLTNS', '2024-01-22')).describe();
+  expect(run.typedSearchAttributes.getAll().map(({ key, value }) => [key.name, value])).toEqual(
+    expect.arrayContaining([
+      ['OoniBucket', '2024-01-22'],
+      ['OoniFilter', 'ALLCCS-ALLTNS'],
+      ['OoniInstallation', 'test'],
+    ]),
+  );
+  await schedule.delete();
+});
+
+test('a launcher started by hand, without a nominal time, says so', async () => {
+  const { filter, filterID, installation } = runInput('2024-01-01');
+  const handle = await client.workflow.start(WORKFLOWS.scheduledRun, {
+    workflowId: 'test/by-hand',
+    taskQueue: QUEUES.workflows,
+    args: [{ installation, granularity: 'Day', filter, filterID, stages: ['Observations'] }],
+  });
+  await expect(handle.result()).rejects.toMatchObject({ cause: { message: expect.stringMatching(/nominal time/) } });
+});
+
+test('a bucket in work is not run beside by a second start', async () => {
+  const run = runInput('2024-01-23');
+  const first = await startRun(client, run);
+  const second = await startRun(client, run).catch(error => error);
+  await first.result();
+  expect([second.name, second.workflowId ?? '']).toEqual(['WorkflowExecutionAlreadyStartedError', first.workflowId]);
+});
