@@ -30,6 +30,7 @@ export async function followBackfills(
   const running = cache.run(watching.signal);
   const view = new View(terminal);
   const told = new Set<string>();
+  let before: readonly string[] = [];
   const tell = (trouble: string) => {
     if (told.has(trouble)) return;
     told.add(trouble);
@@ -37,7 +38,11 @@ export async function followBackfills(
   };
   const look = setInterval(() => {
     troubles(client, watching.signal).then(
-      found => found.forEach(tell),
+      found => {
+        // What is over by the next look needs nobody.
+        for (const trouble of found) if (before.includes(trouble)) tell(trouble);
+        before = found;
+      },
       (error: Error) => {
         if (!watching.signal.aborted) tell(error.message);
       },

@@ -158,6 +158,7 @@ async function main(): Promise<number> {
   const stopping = new AbortController();
   let signals = 0;
   let stack: Stack | undefined;
+  let last = '';
   const interrupt = () => {
     stopping.abort(new Interrupted());
     // Whoever asks twice does not want to wait for pods to finish.
@@ -201,7 +202,7 @@ async function main(): Promise<number> {
     showAddresses(stack);
     if (options.exitWhenDone) {
       const seconds = Math.round((Date.now() - began) / 100) / 10;
-      console.log(JSON.stringify({ ...summary, seconds }));
+      last = JSON.stringify({ ...summary, seconds });
       return failed.length > 0 ? 1 : 0;
     }
     console.log('\nEverything stays up until Ctrl-C.');
@@ -220,6 +221,8 @@ async function main(): Promise<number> {
       line.done('everything that was started has stopped');
     }
     lock.release();
+    // Behind everything else, for whoever reads the last line.
+    if (last) console.log(last);
   }
 }
 
