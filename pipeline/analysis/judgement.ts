@@ -162,14 +162,22 @@ function judgeLayer(layer: Layer, version: RulesVersion, relation: string): stri
 
 export const GRADES = ['blocked', 'down', 'ok'] as const satisfies readonly (keyof Grades)[];
 
-/** Evidence of the rule that decided a row in a layer, as a number. */
-export function evidenceOf(layer: Layer, version: RulesVersion): string {
-  return pick(layer, version, rule => EVIDENCE[rule.evidence]);
-}
-
-/** Id of the rule that decided a row in a layer. */
-export function ruleIdOf(layer: Layer, version: RulesVersion): string {
-  return pick(layer, version, rule => `'${rule.id}'`);
+/**
+ * Which rule of a layer stands for a measurement: that of the row with the greatest (evidence, blocked, rule id), compared in this order (analysis.md
+ * section 6). Rules are known, so the order is made here and the statement compares small numbers: `rank` of a row's rule, an aggregate over
+ * which gives the id of the greatest.
+ */
+export function topRuleId(layer: Layer, version: RulesVersion): string {
+  const rules = [NO_MATCH, ...RULES[version][layer]];
+  const order = [...rules].sort(
+    (a, b) =>
+      EVIDENCE[a.evidence] - EVIDENCE[b.evidence] ||
+      a.grades.blocked - b.grades.blocked ||
+      // Bytes, as ClickHouse compares texts; ids are ASCII.
+      (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
+  );
+  const rank = pick(layer, version, rule => order.indexOf(rule) + 1);
+  return `[${order.map(rule => `'${rule.id}'`).join(', ')}][max(${rank})]`;
 }
 
 /** A property of the rule that decided a row: a look-up in a constant array by the rule's number. */

@@ -1,5 +1,5 @@
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
-import { evidenceOf, GRADES, type JudgementOptions, judgement, ruleIdOf } from './judgement.ts';
+import { GRADES, type JudgementOptions, judgement, topRuleId } from './judgement.ts';
 import { LAYERS } from './rules.ts';
 import type { Query } from './selection.ts';
 
@@ -32,8 +32,7 @@ export function verdictsQuery(options: JudgementOptions): Query {
   };
   for (const layer of LAYERS) {
     columns[`top_${layer}_failure`] = mostFrequent(`j.${layer}_failure`);
-    columns[`top_${layer}_rule_id`] =
-      `argMax(${ruleIdOf(layer, version)}, (${evidenceOf(layer, version)}, j.${layer}_blocked, ${ruleIdOf(layer, version)}))`;
+    columns[`top_${layer}_rule_id`] = topRuleId(layer, version);
     for (const grade of GRADES) columns[`${layer}_${grade}`] = `max(j.${layer}_${grade})`;
   }
   const key: readonly string[] = ANALYSIS_WEB_MEASUREMENT.orderBy;
