@@ -39,7 +39,7 @@ async function run(
     if (rows.length > 0) await clickhouse.insert(table, rows);
   }
   await recordRun(clickhouse, opened, origin, { state: 'inserted' });
-  return settle(clickhouse, opened, true, true, silent);
+  return settle(clickhouse, opened, true, silent);
 }
 
 async function uids(clickhouse: ClickHouse, table: string): Promise<string[]> {
