@@ -5,6 +5,7 @@ import { createLogger, type Logger } from '../pipeline/log.ts';
 import { openIpMetadata } from '../pipeline/reference/ip-metadata.ts';
 import { loadSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
 import { openClickHouse } from '../pipeline/tables/clickhouse.ts';
+import { TableSchemaError } from '../pipeline/tables/errors.ts';
 import { ensureDatabase, migrate } from '../pipeline/tables/migrate.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
 import { createActivities } from './activities/activities.ts';
@@ -92,7 +93,12 @@ async function prepareActivities(
     log.warn({ attempt }, `ClickHouse: ${error.message}; trying again in ${wait} ms`);
   const clickhouse = openClickHouse(settings, { onRetry });
   await reach(`prepare the database at ${clickhouse.name}`, async () => {
-    await clickhouse.probe(signal).catch(() => ensureDatabase(settings, signal));
+    try {
+      await clickhouse.probe(signal);
+    } catch (error) {
+      if (!(error instanceof TableSchemaError)) throw error;
+      await ensureDatabase(settings, signal);
+    }
     await migrate(clickhouse, log, { signal });
   });
   const pool = new ThreadPool(settings, ipMetadata, log);

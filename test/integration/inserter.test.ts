@@ -1,5 +1,3 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import type { RowBlock } from '../../pipeline/tables/block.ts';
 import { type ClickHouse, openClickHouse, quote } from '../../pipeline/tables/clickhouse.ts';
@@ -12,6 +10,7 @@ import {
 import { Inserter } from '../../pipeline/tables/inserter.ts';
 import { OBS_WEB } from '../../pipeline/tables/schema.ts';
 import { makeDatabase } from '../support/database.ts';
+import { startProxy } from '../support/proxy.ts';
 
 const QUICK = { attempts: 4, initial: 5, longest: 20 };
 let url: string;
@@ -69,32 +68,6 @@ async function stored(): Promise<string[]> {
   return rows.map(row => row.hostname);
 }
 
-/** A server in front of ClickHouse that may keep an answer to itself, as a broken network does. */
-async function proxy(
-  intercept: (request: IncomingMessage, forward: () => Promise<Response>, response: ServerResponse) => Promise<void>,
-) {
-  const target = new URL(inject('clickhouseUrl'));
-  const server = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    const forward = () =>
-      fetch(new URL(request.url ?? '/', target), { method: request.method, body: Buffer.concat(chunks) });
-    await intercept(request, forward, response);
-  });
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  const database = new URL(url).pathname;
-  return { url: `http://127.0.0.1:${port}${database}`, close: () => server.close() };
-}
-
-async function pass(response: ServerResponse, answer: Response): Promise<void> {
-  response.writeHead(
-    answer.status,
-    Object.fromEntries([...answer.headers].filter(([name]) => name.startsWith('x-click'))),
-  );
-  response.end(Buffer.from(await answer.arrayBuffer()));
-}
-
 describe('inserter', () => {
   test('stores a block in pieces of the batch size', async () => {
     await clickhouse.command('TRUNCATE TABLE obs_web');
@@ -137,10 +110,10 @@ describe('inserter', () => {
   test('an answer that is lost after the commit makes a second copy that FINAL does not show', async () => {
     await clickhouse.command('TRUNCATE TABLE obs_web');
     let lost = 0;
-    const broken = await proxy(async (request, forward, response) => {
-      const answer = await forward();
-      if (request.url?.includes('INSERT') && lost++ === 0) request.socket.destroy();
-      else await pass(response, answer);
+    const broken = await startProxy(url, async ({ statement, forward, answer, drop }) => {
+      const response = await forward();
+      if (statement.startsWith('INSERT') && lost++ === 0) drop();
+      else await answer(response);
     });
     const through = openClickHouse({ clickhouse_url: broken.url });
     const retries: string[] = [];
@@ -163,13 +136,12 @@ describe('inserter', () => {
   test('waits out a server that has no room, and says so when it lasts', async () => {
     await clickhouse.command('TRUNCATE TABLE obs_web');
     let refusals = 2;
-    const busy = await proxy(async (_request, forward, response) => {
-      if (refusals-- > 0) {
-        response.writeHead(500, { 'x-clickhouse-exception-code': '252' });
-        response.end(
-          'Code: 252. DB::Exception: Too many parts (3000). Merges are processing significantly slower than inserts. (TOO_MANY_PARTS)',
-        );
-      } else await pass(response, await forward());
+    const busy = await startProxy(url, async ({ forward, answer, refuse }) => {
+      if (refusals-- <= 0) return answer(await forward());
+      return refuse(
+        500,
+        'Code: 252. DB::Exception: Too many parts (3000). Merges are processing significantly slower than inserts. (TOO_MANY_PARTS)',
+      );
     });
     const through = openClickHouse({ clickhouse_url: busy.url });
     const inserter = new Inserter(through, { batchSize: 1000, retry: QUICK });
@@ -189,12 +161,12 @@ describe('inserter', () => {
         .catch(error => error);
     expect(await insertInto(`${inject('clickhouseUrl')}/no_such_database`)).toBeInstanceOf(TableSchemaError);
     expect(await insertInto('http://127.0.0.1:9/x')).toBeInstanceOf(ClickHouseUnavailableError);
-    const guarded = await proxy(async (_request, _forward, response) => {
-      response.writeHead(403, { 'x-clickhouse-exception-code': '516' });
-      response.end(
+    const guarded = await startProxy(url, async ({ refuse }) =>
+      refuse(
+        403,
         'Code: 516. DB::Exception: me: Authentication failed: password is incorrect. (AUTHENTICATION_FAILED)',
-      );
-    });
+      ),
+    );
     const denied = await insertInto(guarded.url.replace('//', '//me:s3cret@'));
     expect(denied).toBeInstanceOf(ClickHouseAccessError);
     expect(`${denied.message} ${JSON.stringify(denied)} ${denied.stack}`).not.toContain('s3cret');
