@@ -17,11 +17,13 @@ export interface TemporalServer {
  * registered by those who use them. Throws StartError when it does not come up.
  *
  * @param options.uiPort port of the web interface; absent: none is started
+ * @param options.dynamicConfig settings of the server that are not its defaults
  */
 export async function startTemporal(options: {
   dir: string;
   port?: number;
   uiPort?: number;
+  dynamicConfig?: Readonly<Record<string, string | number>>;
   signal?: AbortSignal;
 }): Promise<TemporalServer> {
   const port = options.port ?? (await freePort());
@@ -31,6 +33,9 @@ export async function startTemporal(options: {
   args.push(
     ...(options.uiPort === undefined ? ['--headless'] : ['--ui-ip', '127.0.0.1', '--ui-port', String(options.uiPort)]),
   );
+  for (const [key, value] of Object.entries(options.dynamicConfig ?? {})) {
+    args.push('--dynamic-config-value', `${key}=${JSON.stringify(value)}`);
+  }
   const server = await supervise({
     name: 'temporal',
     command: programPath('temporal'),

@@ -48,15 +48,16 @@ export function installRuntime(settings: Settings, log: Logger): void {
     : otel
       ? { otel: { url: otel } }
       : undefined;
+  // A worker says much of itself at INFO, and warns of the queue that the other worker of this process serves.
+  const quiet = (level: string, message: string) => level === 'info' || /^No .* not polling for/.test(message);
   const write = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error') => (message: string, meta?: object) =>
-    log[level](meta ?? {}, message);
+    log[quiet(level, message) ? 'debug' : level](meta ?? {}, message);
   Runtime.install({
     logger: {
       log: (level, message, meta) => write(level.toLowerCase() as 'info')(message, meta),
       trace: write('trace'),
       debug: write('debug'),
-      // A worker says much of itself at this level.
-      info: write('debug'),
+      info: write('info'),
       warn: write('warn'),
       error: write('error'),
     },

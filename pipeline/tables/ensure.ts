@@ -30,7 +30,8 @@ export async function ensureTable(
       `${clickhouse.name} has a ${table.name} of engine ${found.engine}, where a MergeTree table belongs; rename it, and it will be made`,
     );
   }
-  if (found && found.sorting_key !== table.orderBy.join(', ')) {
+  // ClickHouse quotes names that are also words of SQL.
+  if (found && found.sorting_key.replaceAll('`', '') !== table.orderBy.join(', ')) {
     log.warn(
       `${table.name} is sorted by (${found.sorting_key}) instead of (${table.orderBy.join(', ')}): repeated runs may show a row twice until they end`,
     );

@@ -1,0 +1,147 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import { Worker } from '@temporalio/worker';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { startTemporal, type TemporalServer } from '../../local/temporal.ts';
+import {
+  BACKFILL_MESSAGES,
+  type BackfillInput,
+  type BackfillProgress,
+  QUEUES,
+  WORKFLOWS,
+} from '../../worker/contract.ts';
+import { workflowCode } from '../../worker/workflow-bundle.ts';
+import { makeDatabase } from '../support/database.ts';
+import { makeNamespace, runInput, WorkerProcess } from '../support/worker.ts';
+
+/** Temporal suggests a new history after 4096 events; here after 150, so that a range of weeks is a long one. */
+const EVENTS = 150;
+
+let server: TemporalServer;
+let dir: string;
+let client: Client;
+let worker: WorkerProcess;
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'ooni-long-'));
+  mkdirSync(join(dir, 'archive'));
+  server = await startTemporal({ dir, dynamicConfig: { 'limit.historyCount.suggestContinueAsNew': EVENTS } });
+  const { url } = await makeDatabase(inject('clickhouseUrl'), 'long');
+  const made = await makeNamespace(server.address, 'long');
+  client = made.client;
+  worker = new WorkerProcess({
+    TEMPORAL_ADDRESS: server.address,
+    TEMPORAL_NAMESPACE: made.namespace,
+    CLICKHOUSE_URL: url,
+    ARCHIVE_URL: join(dir, 'archive'),
+    WORKER_SLOTS: '4',
+  });
+  await worker.says(/working for Temporal/);
+});
+afterAll(async () => {
+  await worker?.kill();
+  await client?.connection.close();
+  await server?.stop();
+  if (dir) rmSync(dir, { recursive: true, force: true });
+});
+
+function start(over: Partial<BackfillInput>, workflowId: string) {
+  const { installation, filter, filterID } = runInput('2024-01-01');
+  const input: BackfillInput = {
+    ...{
+      installation,
+      filter,
+      filterID,
+      granularity: 'Day',
+      stages: ['Observations'],
+      order: 'OldestFirst',
+      reprocess: 'All',
+    },
+    ...{
+      startAt: '2022-01-01',
+      endAt: '2022-03-01',
+      maxActiveRuns: 4,
+      suspended: false,
+      dryRun: false,
+      attempt: 1,
+      ...over,
+    },
+  };
+  return client.workflow.start<(input: BackfillInput) => Promise<BackfillProgress>>(WORKFLOWS.backfill, {
+    workflowId,
+    taskQueue: QUEUES.workflows,
+    args: [input],
+    memo: { attempt: 1 },
+  });
+}
+
+/** Runs of one workflow id: the first, and those that continued it. */
+async function runsOf(workflowId: string): Promise<WorkflowHandle[]> {
+  const runs: WorkflowHandle[] = [];
+  await expect
+    .poll(
+      async () => (await client.workflow.count(`WorkflowId = '${workflowId}' AND ExecutionStatus = 'Completed'`)).count,
+      { timeout: 20_000 },
+    )
+    .toBe(1);
+  for await (const { runId } of client.workflow.list({ query: `WorkflowId = '${workflowId}'` })) {
+    runs.push(client.workflow.getHandle(workflowId, runId, { followRuns: false }));
+  }
+  return runs;
+}
+
+test('a long backfill goes on in new histories, and nothing is lost or done twice', async () => {
+  const handle = await start({}, 'long');
+  let most = 0;
+  let last: BackfillProgress | undefined;
+  for (;;) {
+    const progress = await client.workflow.getHandle('long').query<BackfillProgress>(BACKFILL_MESSAGES.progress);
+    const { total, succeeded, failed, skipped, active } = progress;
+    expect(total - succeeded - failed - skipped - active).toBeGreaterThanOrEqual(0);
+    expect(succeeded).toBeGreaterThanOrEqual(last?.succeeded ?? 0);
+    most = Math.max(most, active);
+    last = progress;
+    if (progress.finishedAt) break;
+    // A wish that comes while one history ends and the next begins is kept, too.
+    if (succeeded > 20 && progress.maxActiveRuns === 4) {
+      await client.workflow.getHandle('long').executeUpdate(BACKFILL_MESSAGES.resize, { args: [3] });
+    }
+    await new Promise(resolve => setTimeout(resolve, 50));
+  }
+  expect(await handle.result()).toMatchObject({
+    phase: 'Complete',
+    total: 59,
+    succeeded: 59,
+    failed: 0,
+    skipped: 0,
+    maxActiveRuns: 3,
+  });
+  expect(most).toBeGreaterThan(1);
+  const runs = await runsOf('long');
+  expect(runs.length).toBeGreaterThan(2);
+  const children: string[] = [];
+  for (const run of runs) {
+    const { memo } = await run.describe();
+    expect(memo).toEqual({ attempt: 1 });
+    const { events } = await run.fetchHistory();
+    expect(events!.length).toBeLessThan(2 * EVENTS);
+    children.push(
+      ...events!.flatMap(event => event.startChildWorkflowExecutionInitiatedEventAttributes?.workflowId ?? []),
+    );
+  }
+  expect(children).toHaveLength(59);
+  expect(new Set(children).size).toBe(59);
+});
+
+test('histories of this version replay', async () => {
+  await (await start({ startAt: '2022-05-01', endAt: '2022-05-08', maxActiveRuns: 2 }, 'replayed')).result();
+  const ids = ['replayed', 'test/ALLCCS-ALLTNS/2022-05-03'];
+  const histories = await Promise.all(
+    ids.map(async workflowId => ({ workflowId, history: await client.workflow.getHandle(workflowId).fetchHistory() })),
+  );
+  for await (const { workflowId, error } of Worker.runReplayHistories({ ...workflowCode() }, histories)) {
+    expect([workflowId, error]).toEqual([workflowId, undefined]);
+  }
+});
