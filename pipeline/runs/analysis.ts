@@ -50,6 +50,10 @@ export async function analyseBucket(
   const { clickhouse, log } = tools;
   const { signal, resume } = watch;
   const run = await openAnalysis(clickhouse, task, origin, signal);
+  const withRules = {
+    ...origin,
+    referenceVersions: { ...origin.referenceVersions, rules: String(tools.rulesVersion) },
+  };
   const { filter, generation } = run;
   const done = { days: [...(resume?.days ?? [])], verdicts: resume?.verdicts ?? 0 };
   for (const { day, selection } of await tasksOf(clickhouse, task, signal)) {
@@ -61,7 +65,7 @@ export async function analyseBucket(
     watch.onDay?.({ days: [...done.days], verdicts: done.verdicts });
   }
   const counts = { ...noCounts(), rows: { [ANALYSIS_WEB_MEASUREMENT.name]: done.verdicts } };
-  await recordRun(clickhouse, run, origin, { state: 'completed', counts, rowsStored: counts.rows }, signal);
+  await recordRun(clickhouse, run, withRules, { state: 'completed', counts, rowsStored: counts.rows }, signal);
   return done;
 }
 

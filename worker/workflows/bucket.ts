@@ -1,9 +1,17 @@
-import { ApplicationFailure, CancellationScope, log, proxyActivities, workflowInfo } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  CancelledFailure,
+  isCancellation,
+  log,
+  proxyActivities,
+  workflowInfo,
+} from '@temporalio/workflow';
 import { BucketError, granularityOf } from '../../pipeline/bucket.ts';
 import { addCounts, noCounts } from '../../pipeline/counts.ts';
 import type { Activities, PlanKey, PlannedBucket, RunHandle } from '../activities/types.ts';
 import type { RunCounts, RunInput, RunResult, Stage } from '../contract.ts';
-import { reasonOf } from './failure.ts';
+import { CANCELLED, reasonOf } from './failure.ts';
 import { ACTIVITY_OPTIONS, RECORD_OPTIONS } from './options.ts';
 
 const activities = proxyActivities<Activities>(ACTIVITY_OPTIONS);
@@ -104,14 +112,17 @@ async function abandon(
   handle?: RunHandle,
   counts: RunCounts = noCounts(),
 ): Promise<never> {
-  const { cancelled, reason, message } = reasonOf(error);
+  const told = reasonOf(error);
+  // A run that was cancelled while its worker was gone ends with that worker's timeout; it is cancelled all the same.
+  const cancelled = told.cancelled || CancellationScope.current().consideredCancelled;
+  const { reason, message } = cancelled ? CANCELLED : told;
   const failure = { state: cancelled ? 'cancelled' : 'failed', reason, message } as const;
   try {
     await CancellationScope.nonCancellable(() => records.abandonRun(key, stage, failure, handle, counts));
   } catch (unrecorded) {
     log.warn(`the end of the run could not be recorded: ${reasonOf(unrecorded).message}`);
   }
-  if (cancelled) throw error;
+  if (cancelled) throw isCancellation(error) ? error : new CancelledFailure(message);
   throw ApplicationFailure.create({
     type: reason,
     message,

@@ -21,11 +21,16 @@ export interface Reason {
   readonly recorded: boolean;
 }
 
+export const CANCELLED: Reason = {
+  cancelled: true,
+  reason: 'Cancelled',
+  message: 'the run was cancelled',
+  recorded: true,
+};
+
 /** The reason at the bottom of what an activity or a child workflow threw. */
 export function reasonOf(error: unknown): Reason {
-  if (isCancellation(error)) {
-    return { cancelled: true, reason: 'Cancelled', message: 'the run was cancelled', recorded: true };
-  }
+  if (isCancellation(error)) return CANCELLED;
   let cause: unknown = error;
   while ((cause instanceof ActivityFailure || cause instanceof ChildWorkflowFailure) && cause.cause)
     cause = cause.cause;
@@ -40,9 +45,7 @@ export function reasonOf(error: unknown): Reason {
   if (cause instanceof TerminatedFailure) {
     return { cancelled: false, reason: 'Terminated', message: 'the run was terminated by hand', recorded: false };
   }
-  if (cause instanceof CancelledFailure) {
-    return { cancelled: true, reason: 'Cancelled', message: 'the run was cancelled', recorded: true };
-  }
+  if (cause instanceof CancelledFailure) return CANCELLED;
   const message = cause instanceof Error ? cause.message : String(cause);
   return { cancelled: false, reason: 'Error', message, recorded: false };
 }

@@ -1,0 +1,146 @@
+import { Context } from '@temporalio/activity';
+import type { Client } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { noCounts } from '../../pipeline/counts.ts';
+import type { Activities, PlanKey } from '../../worker/activities/types.ts';
+import { QUEUES, type RunCounts } from '../../worker/contract.ts';
+import { workflowCode } from '../../worker/workflow-bundle.ts';
+import { makeNamespace, runInput, startRun } from '../support/worker.ts';
+
+/**
+ * What the real activities cannot be made to do on demand: fail in a certain way at a certain moment. Everything else about
+ * workflows is tried with the real ones (worker.test.ts, backfill.test.ts).
+ */
+let client: Client;
+let connection: NativeConnection;
+let workers: Worker[];
+let running: Promise<unknown>;
+let behave: Partial<Activities> = {};
+let calls: string[] = [];
+
+const counts = (read: number): RunCounts => ({ ...noCounts(), read, transformed: read });
+const batch = (first: string) => ({ first, last: first, files: 1, bytes: 1 });
+
+const activities: Activities = {
+  planRun: key => note('planRun', key, behave.planRun?.(key)),
+  observeBatch: (key, handle, which) =>
+    note(`observeBatch ${which.first}`, key, behave.observeBatch?.(key, handle, which)),
+  finishRun: (key, handle, total) =>
+    note(
+      'finishRun',
+      key,
+      behave.finishRun?.(key, handle, total) ?? Promise.resolve({ counts: total, rowsStored: {} }),
+    ),
+  abandonRun: (key, stage, failure) =>
+    note(`abandonRun ${stage} ${failure.state} ${failure.reason}`, key, Promise.resolve()),
+  analyse: (key, generation) => note(`analyse ${generation}`, key, Promise.resolve([])),
+  planBackfill: () => Promise.reject(new Error('not asked for here')),
+  pageBackfill: () => Promise.reject(new Error('not asked for here')),
+};
+
+async function note<T>(call: string, key: PlanKey, work: Promise<T> | undefined): Promise<T> {
+  calls.push(key.plan === 1 ? call : `${call} (plan ${key.plan})`);
+  return work as Promise<T>;
+}
+
+beforeAll(async () => {
+  const made = await makeNamespace(inject('temporalAddress'), 'workflows');
+  client = made.client;
+  connection = await NativeConnection.connect({ address: inject('temporalAddress') });
+  const common = { connection, namespace: made.namespace };
+  workers = [
+    await Worker.create({ ...common, taskQueue: QUEUES.workflows, ...workflowCode() }),
+    await Worker.create({ ...common, taskQueue: QUEUES.activities, activities }),
+  ];
+  running = Promise.all(workers.map(worker => worker.run()));
+});
+afterAll(async () => {
+  for (const worker of workers) worker.shutdown();
+  await running;
+  await connection.close();
+  await client.connection.close();
+});
+
+function whenAsked(how: Partial<Activities>): void {
+  behave = how;
+  calls = [];
+}
+
+const planned = (generation: number, ...batches: string[]) => ({
+  ...{ handle: { generation, openedAt: generation }, files: batches.length, bytes: batches.length },
+  batches: batches.map(batch),
+});
+
+describe('a run', () => {
+  test('plans anew when the archive changed under it, and counts only what the last plan read', async () => {
+    whenAsked({
+      planRun: async key => planned(key.plan, 'a', 'b'),
+      observeBatch: async (key, _, which) => {
+        if (key.plan < 3 && which.first === 'b') {
+          throw ApplicationFailure.nonRetryable('b changed since it was listed', 'ArchiveChanged');
+        }
+        return counts(10);
+      },
+    });
+    const result = await (await startRun(client, runInput('2024-01-01'))).result();
+    expect(result).toMatchObject({ generation: 3, counts: { read: 20 } });
+    expect(calls.filter(call => !call.startsWith('observeBatch'))).toEqual([
+      'planRun',
+      'abandonRun Observations failed ArchiveChanged',
+      'planRun (plan 2)',
+      'abandonRun Observations failed ArchiveChanged (plan 2)',
+      'planRun (plan 3)',
+      'finishRun (plan 3)',
+    ]);
+  });
+
+  test('gives up on an archive that never stands still', async () => {
+    whenAsked({
+      planRun: async key => planned(key.plan, 'a'),
+      observeBatch: async () => {
+        throw ApplicationFailure.nonRetryable('a changed since it was listed', 'ArchiveChanged');
+      },
+    });
+    const handle = await startRun(client, runInput('2024-01-02'));
+    await expect(handle.result()).rejects.toMatchObject({ cause: { type: 'ArchiveChanged' } });
+    expect(calls.filter(call => call.startsWith('planRun'))).toHaveLength(5);
+  });
+
+  test('stops the other batches when one has failed for good, and tells what had been read', async () => {
+    whenAsked({
+      planRun: async () => planned(7, 'a', 'b'),
+      observeBatch: async (_, __, which) => {
+        if (which.first === 'a') return counts(10);
+        await new Promise(resolve => setTimeout(resolve, 500));
+        throw ApplicationFailure.nonRetryable('ClickHouse refuses the rows', 'RowsRefused');
+      },
+    });
+    const handle = await startRun(client, runInput('2024-01-03', ['Observations', 'Analysis']));
+    await expect(handle.result()).rejects.toMatchObject({
+      cause: { type: 'RowsRefused', message: 'ClickHouse refuses the rows', details: [{ read: 10 }] },
+    });
+    expect(calls.at(-1)).toBe('abandonRun Observations failed RowsRefused');
+    expect(calls.some(call => call.startsWith('analyse'))).toBe(false);
+  });
+
+  test('analyses what its observations brought', async () => {
+    whenAsked({ planRun: async () => planned(7, 'a'), observeBatch: async () => counts(1) });
+    await (await startRun(client, runInput('2024-01-04', ['Observations', 'Analysis']))).result();
+    expect(calls).toEqual(['planRun', 'observeBatch a', 'finishRun', 'analyse 7']);
+    whenAsked({});
+    await (await startRun(client, runInput('2024-01-05', ['Analysis']))).result();
+    expect(calls).toEqual(['analyse null']);
+  });
+
+  test('that is cancelled while its worker is gone records it, and ends as cancelled', async () => {
+    whenAsked({ planRun: async () => planned(7, 'a'), observeBatch: () => Context.current().cancelled });
+    const handle = await startRun(client, runInput('2024-01-06'));
+    await expect.poll(() => calls.includes('observeBatch a')).toBe(true);
+    await handle.cancel();
+    // The activity does not say that it lives, as one whose worker is gone: it ends with the heartbeat timeout.
+    await expect(handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
+    expect(calls.at(-1)).toBe('abandonRun Observations cancelled Cancelled');
+  });
+});
