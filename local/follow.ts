@@ -117,6 +117,8 @@ class View {
       failed: failed > 0 ? `, ${failed} failed` : '',
     };
     if (this.#terminal.interactive) {
+      // Before the plan there is nothing to measure progress by.
+      if (total === 0) return;
       if (!this.#bar) {
         this.#bar = new SingleBar({
           format: '{name} {bar} {value}/{total} buckets{failed}, {measurements} measurements  {phase}',

@@ -179,6 +179,7 @@ async function main(): Promise<number> {
     }
     line.done(`${stack.clickhouse.source}, Temporal and Kubernetes run`);
     for (const process of stack.processes) {
+      process.keep(message => terminal.print(message));
       void process.exited.then(how => {
         if (process.crashed)
           stopping.abort(new StartError(`${process.name} ${how}. Its log, ${process.log}, ends:\n${process.tail()}`));
@@ -231,11 +232,21 @@ class Interrupted extends Error {
   override name = 'Interrupted';
 }
 
+/** What a person can mend, as a sentence; undefined for a fault of ours, which shows its stack. */
+function sentence(error: unknown): string | undefined {
+  if (error instanceof StartError) return error.message;
+  const { code, path = '' } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC') return `The disk is full (${path}). Free some, or let --data name a folder on another disk.`;
+  if (code === 'EACCES' || code === 'EROFS') return `${path} cannot be written. Let --data name a folder that can.`;
+  return undefined;
+}
+
 try {
   process.exitCode = await main();
 } catch (error) {
-  if (!(error instanceof StartError)) throw error;
-  console.error(`\n${error.message}`);
+  const said = sentence(error);
+  if (said === undefined) throw error;
+  console.error(`\n${said}`);
   process.exitCode = 1;
 }
 // The channel to the starter would keep this process alive.

@@ -32,47 +32,100 @@ export interface Program {
   readonly ipc?: boolean;
 }
 
+/** A kept process that ends this often, each time within a minute of its start, is given up. */
+const TRIES = 4;
+
 /** A process this one started. */
 export class Supervised {
   readonly name: string;
   readonly log: string;
-  readonly child: ChildProcess;
-  /** Resolves when the process has ended, with a phrase that says how. */
+  /** Resolves when the process has ended for good, with a phrase that says how. */
   readonly exited: Promise<string>;
+  readonly #program: Program;
+  readonly #pidFile: string;
+  readonly #exit = Promise.withResolvers<string>();
+  #child!: ChildProcess;
+  #startedAt = 0;
   #ended = false;
   #stopping = false;
+  #failures = 0;
+  #onRestart: ((message: string) => void) | undefined;
+  #restart: NodeJS.Timeout | undefined;
 
-  constructor(name: string, child: ChildProcess, log: string, pidFile: string) {
-    this.name = name;
-    this.child = child;
-    this.log = log;
-    this.exited = new Promise(resolve => {
-      child.once('error', error => resolve(error.message));
-      child.once('exit', (code, signal) => resolve(signal ? `was ended by ${signal}` : `exited with status ${code}`));
-    });
-    void this.exited.then(() => {
-      this.#ended = true;
-      rmSync(pidFile, { force: true });
-    });
+  constructor(program: Program) {
+    this.name = program.name;
+    this.log = join(program.dir, `${program.name}.log`);
+    this.exited = this.#exit.promise;
+    this.#program = program;
+    this.#pidFile = join(program.dir, `${program.name}.pid`);
+    this.#spawn('w');
   }
 
-  get running(): boolean {
-    return !this.#ended;
-  }
-
-  /** True when the process ended although nobody asked it to. */
+  /** True when the process ended for good although nobody asked it to. */
   get crashed(): boolean {
     return this.#ended && !this.#stopping;
+  }
+
+  /** The process as it runs now. */
+  get child(): ChildProcess {
+    return this.#child;
+  }
+
+  /** From now on starts the process again when it ends unasked, and says so. */
+  keep(onRestart: (message: string) => void): void {
+    this.#onRestart = onRestart;
   }
 
   /** Asks the process to end, waits `grace` milliseconds, then ends it. Returns when it is gone. */
   async stop(grace = 10_000, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     this.#stopping = true;
     if (this.#ended) return;
-    this.child.kill(signal);
-    const timer = setTimeout(() => this.child.kill('SIGKILL'), grace);
+    if (this.#restart) {
+      clearTimeout(this.#restart);
+      this.#end('was stopped');
+      return;
+    }
+    this.#child.kill(signal);
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), grace);
     await this.exited;
     clearTimeout(timer);
+  }
+
+  #spawn(logMode: 'w' | 'a'): void {
+    const { command, args, cwd, env, ipc } = this.#program;
+    this.#restart = undefined;
+    this.#startedAt = Date.now();
+    const out = openSync(this.log, logMode);
+    // With a channel the child learns of our end by itself; others are told by the kernel.
+    const setpriv = ipc ? undefined : findOnPath('setpriv');
+    const child = spawn(setpriv ?? command, setpriv ? ['--pdeathsig', 'TERM', command, ...args] : [...args], {
+      cwd,
+      env: { ...process.env, ...env },
+      detached: true,
+      stdio: ipc ? ['ignore', out, out, 'ipc'] : ['ignore', out, out],
+    });
+    closeSync(out);
+    this.#child = child;
+    if (child.pid !== undefined) writeFileSync(this.#pidFile, `${child.pid} ${startTime(child.pid) ?? ''}\n`);
+    child.once('error', error => this.#gone(error.message));
+    child.once('exit', (code, signal) => this.#gone(signal ? `was ended by ${signal}` : `exited with status ${code}`));
+  }
+
+  #gone(how: string): void {
+    if (this.#ended || this.#restart) return;
+    if (Date.now() - this.#startedAt > 60_000) this.#failures = 0;
+    if (!this.#onRestart || this.#stopping || ++this.#failures >= TRIES) {
+      this.#end(how);
+      return;
+    }
+    this.#onRestart(`${this.name} ${how}; it is started again (log: ${this.log})`);
+    this.#restart = setTimeout(() => this.#spawn('a'), 250 * 2 ** this.#failures);
+  }
+
+  #end(how: string): void {
+    this.#ended = true;
+    rmSync(this.#pidFile, { force: true });
+    this.#exit.resolve(how);
   }
 
   /** The end of the log, for an error message. */
@@ -108,25 +161,8 @@ export class Supervised {
  */
 export async function supervise(program: Program): Promise<Supervised> {
   mkdirSync(program.dir, { recursive: true });
-  const pidFile = join(program.dir, `${program.name}.pid`);
-  const log = join(program.dir, `${program.name}.log`);
-  await endLeftover(pidFile);
-  const out = openSync(log, 'w');
-  // With a channel the child learns of our end by itself; others are told by the kernel.
-  const setpriv = program.ipc ? undefined : findOnPath('setpriv');
-  const [command, args] = setpriv
-    ? [setpriv, ['--pdeathsig', 'TERM', program.command, ...program.args]]
-    : [program.command, [...program.args]];
-  const child = spawn(command, args, {
-    cwd: program.cwd,
-    env: { ...process.env, ...program.env },
-    detached: true,
-    stdio: program.ipc ? ['ignore', out, out, 'ipc'] : ['ignore', out, out],
-  });
-  closeSync(out);
-  const supervised = new Supervised(program.name, child, log, pidFile);
-  if (child.pid !== undefined) writeFileSync(pidFile, `${child.pid} ${startTime(child.pid) ?? ''}\n`);
-  return supervised;
+  await endLeftover(join(program.dir, `${program.name}.pid`));
+  return new Supervised(program);
 }
 
 /** Ends what an earlier run left behind: every process that a pid file in the folder names. */

@@ -57,15 +57,19 @@ function start(...args: string[]): Run {
 
 const onData = (...args: string[]) => start('--data', join(dir, 'data'), '--port-offset', String(offset), ...args);
 
-/** Processes of this machine whose command line names a folder: what a stack on it has left running. */
+/** Processes of this machine whose command line or environment names a folder: what a stack on it has left running, pods too. */
 function left(folder: string): string[] {
   return readdirSync('/proc')
     .filter(name => /^\d+$/.test(name))
     .flatMap(pid => {
       try {
-        return [readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')];
+        return [
+          ['cmdline', 'environ']
+            .map(file => readFileSync(`/proc/${pid}/${file}`, 'utf8').replaceAll('\0', ' '))
+            .join(' '),
+        ];
       } catch (error) {
-        if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
+        if (['ENOENT', 'ESRCH', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
         throw error;
       }
     })
