@@ -1,0 +1,235 @@
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import type { WorkerPool, WorkerPoolSpecInput } from '../../crds/worker-pool.ts';
+import { WORKER_POOLS } from '../../operator/controllers/resources.ts';
+import { DEPLOYMENTS, type Deployment } from '../../operator/kube/builtin.ts';
+import {
+  adminClient,
+  ConditionWatch,
+  eventually,
+  installCrds,
+  kubectl,
+  makeOperatorAccount,
+  makeTemporalNamespace,
+  NAMESPACES,
+  OperatorProcess,
+} from '../support/operator.ts';
+import { Cable } from '../support/proxies.ts';
+
+const kubeconfig = inject('kubeconfig');
+const address = inject('temporalAddress');
+const namespace = 'operator-pool';
+const client = adminClient(kubeconfig);
+const conditions = new ConditionWatch(client, namespace);
+const cable = new Cable(address);
+let operator: OperatorProcess;
+
+beforeAll(async () => {
+  await installCrds(client);
+  const account = await makeOperatorAccount(client, kubeconfig, namespace);
+  await makeTemporalNamespace(address, namespace);
+  operator = new OperatorProcess({
+    KUBECONFIG: account,
+    TEMPORAL_ADDRESS: await cable.start(),
+    TEMPORAL_NAMESPACE: namespace,
+    OPERATOR_NAMESPACES: namespace,
+    OPERATOR_LEASE_NAMESPACE: namespace,
+    WORKER_IMAGE: 'ooni-pipeline:test',
+    WORKER_CONFIG_MAP: 'settings',
+  });
+});
+
+afterAll(async () => {
+  const status = await operator?.stop();
+  cable.stop();
+  await conditions.stop();
+  await client.delete(NAMESPACES, { name: namespace });
+  await client.http.close();
+  expect(status).toBe(0);
+  expect(conditions.problems).toEqual([]);
+  expect(operator.output).not.toContain('forbidden');
+});
+
+/** No node has this label, so no pod of these tests ever runs, whatever nodes other tests play. */
+const NOWHERE = { spec: { nodeSelector: { nowhere: 'true' } } };
+const create = (name: string, spec: Partial<WorkerPoolSpecInput>, annotations = {}) =>
+  client.create(WORKER_POOLS, {
+    metadata: { name, namespace, annotations },
+    spec: { template: NOWHERE, ...spec },
+  } as WorkerPool);
+const change = (name: string, spec: object) => client.patch(WORKER_POOLS, { name, namespace }, { spec });
+const deployment = (name: string) => client.find(DEPLOYMENTS, { name: `ooni-worker-${name}`, namespace });
+const deployed = (name: string, wanted: (spec: NonNullable<Deployment['spec']>) => boolean = () => true) =>
+  eventually(async () => {
+    const found = await deployment(name);
+    return found?.spec && wanted(found.spec) ? found : undefined;
+  });
+const ready = (name: string, reason: string) =>
+  eventually(async () => {
+    const object = await client.get(WORKER_POOLS, { name, namespace });
+    const condition = object.status?.conditions?.find(one => one.type === 'Ready');
+    if (condition?.reason !== reason) throw new Error(`${name} is ${condition?.reason}: ${condition?.message}`);
+    return { object, message: condition.message };
+  });
+const run = (...args: string[]) => kubectl(kubeconfig, [...args, '--namespace', namespace]);
+const imageOf = (found: Deployment) => found.spec?.template.spec?.containers[0]?.image;
+
+/** What a person makes under our name. */
+const foreign = (name: string) =>
+  client.create(DEPLOYMENTS, {
+    metadata: { name: `ooni-worker-${name}`, namespace },
+    spec: {
+      replicas: 0,
+      selector: { matchLabels: { 'app.kubernetes.io/name': 'ooni-worker', 'pipeline.ooni.org/pool': name } },
+      template: {
+        metadata: { labels: { 'app.kubernetes.io/name': 'ooni-worker', 'pipeline.ooni.org/pool': name } },
+        spec: { containers: [{ name: 'theirs', image: 'theirs:1' }] },
+      },
+    },
+  } as Deployment);
+
+describe('a pool', () => {
+  test('becomes a Deployment of restricted, probed worker pods that it owns', async () => {
+    const pool = await create('made', { replicas: 2, slots: 3, tasks: ['Activities'] });
+    const found = await deployed('made');
+    expect(found.metadata.ownerReferences).toMatchObject([
+      { kind: 'WorkerPool', name: 'made', uid: pool.metadata.uid, controller: true },
+    ]);
+    expect(found.spec?.replicas).toBe(2);
+    const container = found.spec?.template.spec?.containers[0];
+    expect(container).toMatchObject({
+      image: 'ooni-pipeline:test',
+      args: ['worker/main.ts'],
+      envFrom: [{ configMapRef: { name: 'settings' } }],
+    });
+    expect(container?.env).toContainEqual({ name: 'WORKER_SLOTS', value: '3' });
+    const { object } = await ready('made', 'RollingOut');
+    expect(object.status).toMatchObject({
+      desiredReplicas: 2,
+      selector: 'app.kubernetes.io/name=ooni-worker,pipeline.ooni.org/pool=made',
+    });
+  });
+
+  test('runs under the restricted pod security standard', async () => {
+    const strict = { 'pod-security.kubernetes.io/enforce': 'restricted' };
+    await client.patch(NAMESPACES, { name: namespace }, { metadata: { labels: strict } });
+    try {
+      await create('strict', { replicas: 1 });
+      const seen = await eventually(async () => {
+        const { status } = (await deployment('strict')) ?? {};
+        return (status?.replicas ?? 0) > 0 || status?.conditions?.some(one => one.type === 'ReplicaFailure')
+          ? status
+          : undefined;
+      });
+      expect(seen?.conditions?.filter(one => one.type === 'ReplicaFailure')).toEqual([]);
+    } finally {
+      await client.patch(
+        NAMESPACES,
+        { name: namespace },
+        { metadata: { labels: { 'pod-security.kubernetes.io/enforce': null } } },
+      );
+    }
+  });
+
+  test('follows kubectl scale, down to none', async () => {
+    await create('scaled', { replicas: 1 });
+    await deployed('scaled');
+    await run('scale', 'workerpool', 'scaled', '--replicas=4');
+    await deployed('scaled', spec => spec.replicas === 4);
+    await run('scale', 'wpool', 'scaled', '--replicas=0');
+    await deployed('scaled', spec => spec.replicas === 0);
+    await ready('scaled', 'Available');
+    expect(await run('wait', '--for=condition=Ready', 'wpool/scaled', '--timeout=30s')).toContain('condition met');
+  });
+
+  test('repairs what somebody changes, and leaves what is not its own', async () => {
+    await create('drifting', { replicas: 1 });
+    await deployed('drifting');
+    await run('rollout', 'restart', 'deployment', 'ooni-worker-drifting');
+    await run('set', 'image', 'deployment/ooni-worker-drifting', 'worker=somebody:else');
+    await run('scale', 'deployment', 'ooni-worker-drifting', '--replicas=7');
+    const repaired = await deployed(
+      'drifting',
+      spec => spec.replicas === 1 && spec.template.spec?.containers[0]?.image === 'ooni-pipeline:test',
+    );
+    expect(repaired.spec?.template.metadata?.annotations).toHaveProperty(['kubectl.kubernetes.io/restartedAt']);
+  });
+
+  test('takes the template, and takes back what left it', async () => {
+    await create('styled', {
+      replicas: 0,
+      template: {
+        spec: {
+          ...NOWHERE.spec,
+          priorityClassName: 'system-node-critical',
+          containers: [{ name: 'worker', image: 'mine:1' }],
+        },
+      },
+    });
+    expect(imageOf(await deployed('styled'))).toBe('mine:1');
+    await change('styled', { template: { spec: { priorityClassName: null, containers: null } } });
+    const found = await deployed('styled', spec => spec.template.spec?.priorityClassName === undefined);
+    expect(imageOf(found)).toBe('ooni-pipeline:test');
+  });
+
+  test('with a template that Kubernetes refuses stalls with its words, until it is mended', async () => {
+    await create('refused', {
+      replicas: 0,
+      template: { spec: { containers: [{ name: 'worker', imagePullPolicy: 'Sometimes' }] } },
+    });
+    const { object, message } = await ready('refused', 'Rejected');
+    expect(message).toContain('imagePullPolicy');
+    expect(object.status?.conditions?.map(one => one.type)).toContain('Stalled');
+    await change('refused', { template: { spec: { containers: null } } });
+    await ready('refused', 'Available');
+  });
+
+  test('refuses a Deployment that is not its own, and adopts it when asked to', async () => {
+    await foreign('taken');
+    await create('taken', { replicas: 0 });
+    const { message } = await ready('taken', 'AdoptionRefused');
+    expect(message).toContain('pipeline.ooni.org/adopt: "true"');
+    expect(imageOf((await deployment('taken'))!)).toBe('theirs:1');
+    await run('annotate', 'wpool', 'taken', 'pipeline.ooni.org/adopt=true');
+    await ready('taken', 'Available');
+    const found = await deployed('taken');
+    expect(found.spec?.template.spec?.containers.map(one => one.name)).toContain('worker');
+    expect(found.metadata.ownerReferences).toMatchObject([{ kind: 'WorkerPool', name: 'taken' }]);
+  });
+
+  test('takes its Deployment with it', async () => {
+    await create('brief', { replicas: 0 });
+    await deployed('brief');
+    await client.delete(WORKER_POOLS, { name: 'brief', namespace });
+    await eventually(async () => (await deployment('brief')) === undefined);
+  });
+});
+
+describe('autoscaling', () => {
+  test('without load there are as few as allowed, and the arithmetic is shown', async () => {
+    await create('auto', { autoscaling: { minReplicas: 1, maxReplicas: 3 } });
+    await deployed('auto', spec => spec.replicas === 1);
+    const { object } = await ready('auto', 'RollingOut');
+    expect(object.status?.lastDecision).toMatchObject({ needed: 0, desired: 1 });
+    expect(object.status?.queues?.map(queue => queue.name)).toEqual([
+      'oonipipeline-workflows',
+      'oonipipeline-activities',
+    ]);
+  });
+
+  test('holds while Temporal is away', async () => {
+    await create('held', { autoscaling: { maxReplicas: 3 } });
+    await deployed('held', spec => spec.replicas === 0);
+    cable.cut();
+    try {
+      const seen = await eventually(async () => {
+        const { status } = await client.get(WORKER_POOLS, { name: 'held', namespace });
+        return status?.conditions?.find(one => one.type === 'ScalingActive' && one.status === 'Unknown') && status;
+      });
+      expect(seen.conditions?.find(one => one.type === 'ScalingActive')?.reason).toBe('TemporalUnavailable');
+      expect(seen.backlog).toBeUndefined();
+      expect((await deployment('held'))?.spec?.replicas).toBe(0);
+    } finally {
+      cable.mend();
+    }
+  });
+});
