@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { conditions } from './conditions.ts';
-import { count, duration, instant, links } from './fields.ts';
+import { count, duration, durationSeconds, instant, links } from './fields.ts';
 import type { CommonStatus, Kind, Resource } from './resource.ts';
 import { rules } from './rules.ts';
 
@@ -54,6 +54,9 @@ const autoscaling = rules(
   description:
     'Replicas follow the load of the queues. Instead of replicas; leave it out where an HPA or KEDA drives the scale subresource.',
 });
+
+/** Seconds beyond drainTimeout that a pod needs to end. */
+const LEAST_MARGIN = 10;
 
 const spec = rules(
   z.object({
@@ -115,7 +118,19 @@ const spec = rules(
       'write either replicas (a fixed number, or what kubectl scale, an HPA or KEDA sets) or autoscaling, and not both; the number of an autoscaled pool is changed by minReplicas and maxReplicas',
     check: it => (it.replicas === undefined) !== (it.autoscaling === undefined),
   },
-).meta({ description: 'Which workers there should be.' });
+)
+  .superRefine((it, context) => {
+    const grace = it.template.spec?.terminationGracePeriodSeconds;
+    const least = (durationSeconds(it.drainTimeout) ?? 0) + LEAST_MARGIN;
+    if (typeof grace === 'number' && grace < least) {
+      context.addIssue({
+        code: 'custom',
+        path: ['template', 'spec', 'terminationGracePeriodSeconds'],
+        message: `Kubernetes would kill a pod before its drainTimeout of ${it.drainTimeout} is over; leave it out, or write ${least} or more`,
+      });
+    }
+  })
+  .meta({ description: 'Which workers there should be.' });
 
 /** A figure that may be missing is left out, never written as 0. */
 const queue = z.object({

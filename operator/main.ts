@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { createLogger } from '../pipeline/log.ts';
 import { loadSettings, publicSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
 import { connectionSource, KubeConfigError } from './kube/config.ts';
@@ -7,7 +8,7 @@ import { runOperator } from './operator.ts';
 
 /**
  * The program `node operator/main.ts`. SIGTERM and SIGINT end it in order: no new passes, the running ones end, the lease is
- * handed on. Exit status 0 then; 1 with a sentence for a setting that cannot be used, and when the lease was lost.
+ * handed on. Exit status 0 then; 1 with a sentence for a setting that cannot be used.
  */
 async function main(): Promise<void> {
   let settings: Settings;
@@ -30,10 +31,20 @@ async function main(): Promise<void> {
   log.info({ installation: settings.installation }, 'starting');
   log.debug({ settings: publicSettings(settings) }, 'settings');
   try {
-    await runOperator(settings, connectionSource(), log, stop.signal);
+    const source = connectionSource();
+    while (!stop.signal.aborted) {
+      try {
+        await runOperator(settings, source, log, stop.signal);
+      } catch (error) {
+        if (!(error instanceof LeaseLostError)) throw error;
+        // The API server was away for long, or we were: all that was known is dropped, and we stand in line again.
+        log.warn({ reason: error.message }, 'no longer leading; beginning anew');
+        await setTimeout(1000, undefined, { signal: stop.signal }).catch(() => {});
+      }
+    }
     log.info('stopped');
   } catch (error) {
-    const expected = [KubeConfigError, HealthAddressError, LeaseLostError].some(kind => error instanceof kind);
+    const expected = [KubeConfigError, HealthAddressError].some(kind => error instanceof kind);
     log.fatal(expected ? { reason: (error as Error).message } : { err: error }, 'cannot go on');
     process.exitCode = 1;
   }

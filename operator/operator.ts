@@ -18,6 +18,7 @@ import { Http } from './kube/http.ts';
 import { createInstruments } from './kube/instruments.ts';
 import { LeaderLease } from './kube/lease.ts';
 import { ownerKeys } from './kube/resource.ts';
+import { registerMetrics } from './metrics.ts';
 import { Temporal } from './temporal/connection.ts';
 import { fetchLoad } from './temporal/load.ts';
 import { shared } from './temporal/shared.ts';
@@ -29,8 +30,8 @@ const LOAD_TTL = 5_000;
 
 /**
  * Runs the operator until the signal aborts: caches at once, so that a standby is warm; controllers while the lease is held. An API
- * server or Temporal that cannot be reached is waited for. Throws LeaseLostError when the lease was lost (end the process: its
- * state belongs to a former leader) and HealthAddressError when the health address cannot be listened on.
+ * server or Temporal that cannot be reached is waited for. Throws LeaseLostError when the lease was lost (everything has stopped
+ * then, and a new call begins with nothing of the former leader's) and HealthAddressError when the health address cannot be listened on.
  */
 export async function runOperator(
   settings: Settings,
@@ -52,7 +53,7 @@ export async function runOperator(
     instruments,
   });
   const writer = client.guardedBy(lease.assertHeld);
-  const temporal = new Temporal(settings, Object.keys(SEARCH_ATTRIBUTES), log);
+  const temporal = new Temporal(settings, Object.keys(SEARCH_ATTRIBUTES), log, lease.assertHeld);
 
   const scope = { instruments, namespaces: settings.operator_namespaces };
   const schedules = new Cache(client, PIPELINE_SCHEDULES, scope);
@@ -62,6 +63,11 @@ export async function runOperator(
   const deployments = new Cache<Deployment>(client, DEPLOYMENTS, { ...scope, labelSelector: managed.join(',') });
   const pods = new Cache<Pod>(client, PODS, { ...scope, labelSelector: POOL_LABEL });
   const caches = [schedules, backfills, pools, deployments, pods];
+  registerMetrics(metrics.registry, {
+    schedules: () => schedules.list(),
+    backfills: () => backfills.list(),
+    pools: () => pools.list(),
+  });
 
   const events = new EventRecorder(writer, 'pipeline.ooni.org/operator', instruments);
   const context = { client: writer, clock, events };

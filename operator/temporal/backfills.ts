@@ -120,7 +120,7 @@ export interface BackfillStart {
  * is refused by Temporal when there was one ever; `again` starts one anew after the last has ended, never beside a running one.
  */
 export function startBackfill(temporal: Temporal, { workflowID, input, attempt, again }: BackfillStart): Promise<void> {
-  return temporal.call(`starting workflow ${workflowID}`, async client => {
+  return temporal.write(`starting workflow ${workflowID}`, async client => {
     try {
       await client.workflow.start(WORKFLOWS.backfill, {
         workflowId: workflowID,
@@ -167,7 +167,7 @@ export function tellBackfill(
   key: string,
 ): Promise<boolean> {
   const doing = `telling workflow ${workflowID} to ${message.name}`;
-  return temporal.call(
+  return temporal.write(
     doing,
     async client => {
       try {

@@ -58,14 +58,19 @@ export class Temporal {
   readonly #settings: TemporalSettings;
   readonly #attributes: readonly string[];
   readonly #log: Logger;
+  readonly #guard: () => void;
   #client: Client | undefined;
   #registered: Promise<void> | undefined;
 
-  /** `attributes`: names of search attributes (Keyword) that the namespace must have; they are registered before anything else. */
-  constructor(settings: TemporalSettings, attributes: readonly string[], log: Logger) {
+  /**
+   * `attributes`: names of search attributes (Keyword) that the namespace must have; they are registered before anything else.
+   * `guard`: asked before every write; throws when this process may not write now.
+   */
+  constructor(settings: TemporalSettings, attributes: readonly string[], log: Logger, guard: () => void = () => {}) {
     this.#settings = settings;
     this.#attributes = attributes;
     this.#log = log;
+    this.#guard = guard;
     this.namespace = settings.temporal_namespace;
   }
 
@@ -85,6 +90,18 @@ export class Temporal {
       if (known instanceof TemporalRejected && /search attribute/i.test(known.message)) this.#registered = undefined;
       throw known;
     }
+  }
+
+  /** `call` for requests that change something: the guard is asked at the last moment. */
+  write<T>(doing: string, requests: (client: Client) => Promise<T>, deadline = DEADLINE): Promise<T> {
+    return this.call(
+      doing,
+      client => {
+        this.#guard();
+        return requests(client);
+      },
+      deadline,
+    );
   }
 
   async close(): Promise<void> {

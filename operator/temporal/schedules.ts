@@ -86,7 +86,7 @@ export function describeSchedule(temporal: Temporal, id: string): Promise<Schedu
 
 /** Creates the schedule. True when it was created, false when one of that id exists already (whose, `describeSchedule` tells). */
 export function createSchedule(temporal: Temporal, request: ScheduleRequest, pause: PauseState): Promise<boolean> {
-  return temporal.call(`creating schedule ${request.id}`, async client => {
+  return temporal.write(`creating schedule ${request.id}`, async client => {
     const created = await client.workflowService
       .createSchedule({
         namespace: temporal.namespace,
@@ -111,7 +111,7 @@ export async function updateSchedule(
   pause: PauseState,
   seen: ScheduleState,
 ): Promise<void> {
-  await temporal.call(`updating schedule ${request.id}`, client =>
+  await temporal.write(`updating schedule ${request.id}`, client =>
     client.workflowService.updateSchedule({
       namespace: temporal.namespace,
       scheduleId: request.id,
@@ -125,7 +125,7 @@ export async function updateSchedule(
 
 /** Deletes the schedule; that there is none is as good. Runs it has started go on. */
 export async function deleteSchedule(temporal: Temporal, id: string): Promise<void> {
-  await temporal.call(`deleting schedule ${id}`, client =>
+  await temporal.write(`deleting schedule ${id}`, client =>
     client.workflowService
       .deleteSchedule({ namespace: temporal.namespace, scheduleId: id, identity: 'ooni-operator' })
       .catch(undefinedWhen(isNotFound)),

@@ -24,7 +24,8 @@ const schedule = (what: string, spec: object, refused?: string, by: 'both' | 'op
   refused,
   by,
 });
-const pool = (what: string, spec: object, refused?: string): SpecCase => ({
+const pool = (what: string, spec: object, refused?: string, by: 'both' | 'operator' = 'both'): SpecCase => ({
+  by,
   kind: 'WorkerPool',
   what,
   spec: { ...spec },
@@ -146,4 +147,15 @@ export const SPECS: readonly SpecCase[] = [
   pool('tasks twice', { replicas: 1, tasks: ['Workflows', 'Workflows'] }, 'each kind of task once'),
   pool('a duration without unit', { replicas: 1, drainTimeout: '120' }, 'must be a duration such as'),
   pool('a template that is a text', { replicas: 1, template: 'x' }, 'template'),
+  pool('time enough to drain', {
+    replicas: 1,
+    drainTimeout: '1m',
+    template: { spec: { terminationGracePeriodSeconds: 70 } },
+  }),
+  pool(
+    'a pod killed before it has drained',
+    { replicas: 1, drainTimeout: '1m', template: { spec: { terminationGracePeriodSeconds: 60 } } },
+    'leave it out, or write 70 or more',
+    'operator',
+  ),
 ];

@@ -1,0 +1,63 @@
+import { Registry } from 'prom-client';
+import { expect, test } from 'vitest';
+import type { Backfill } from '../crds/backfill.ts';
+import type { PipelineSchedule } from '../crds/pipeline-schedule.ts';
+import type { WorkerPool } from '../crds/worker-pool.ts';
+import { type Resources, registerMetrics } from './metrics.ts';
+
+const metadata = { name: 'one', namespace: 'data' };
+const ready = {
+  type: 'Ready',
+  status: 'True',
+  reason: 'Started',
+  message: 'm',
+  observedGeneration: 1,
+  lastTransitionTime: '2026-01-01T00:00:00Z',
+};
+const backfill = {
+  metadata,
+  status: {
+    conditions: [ready],
+    measurements: 700,
+    progress: { total: 31, succeeded: 10, failed: 1, skipped: 2, active: 4, percent: 41, done: '13/31' },
+  },
+} as unknown as Backfill;
+const schedule = {
+  metadata,
+  status: { lag: 2, nextBuckets: [{ bucket: 'x', at: '2026-01-01T00:00:00Z' }] },
+} as unknown as PipelineSchedule;
+const pool = {
+  metadata,
+  status: {
+    desiredReplicas: 3,
+    readyReplicas: 2,
+    queues: [
+      { name: 'q', tasks: 'Activities', backlog: 7 },
+      { name: 'r', tasks: 'Workflows' },
+    ],
+  },
+} as unknown as WorkerPool;
+
+test('figures of the resources there are, and of no others', async () => {
+  const registry = new Registry();
+  let backfills = [backfill];
+  const resources: Resources = { schedules: () => [schedule], backfills: () => backfills, pools: () => [pool] };
+  registerMetrics(registry, resources);
+  const lines = (await registry.metrics()).split('\n').filter(line => line && !line.startsWith('#'));
+  expect(lines).toEqual([
+    'ooni_resource_condition{kind="Backfill",namespace="data",name="one",type="Ready",status="True",reason="Started"} 1',
+    'ooni_backfill_buckets{namespace="data",name="one",state="succeeded"} 10',
+    'ooni_backfill_buckets{namespace="data",name="one",state="failed"} 1',
+    'ooni_backfill_buckets{namespace="data",name="one",state="skipped"} 2',
+    'ooni_backfill_buckets{namespace="data",name="one",state="active"} 4',
+    'ooni_backfill_buckets{namespace="data",name="one",state="waiting"} 14',
+    'ooni_backfill_measurements{namespace="data",name="one"} 700',
+    'ooni_schedule_lag_buckets{namespace="data",name="one"} 2',
+    'ooni_schedule_next_firing_timestamp_seconds{namespace="data",name="one"} 1767225600',
+    'ooni_workerpool_replicas{namespace="data",name="one",state="desired"} 3',
+    'ooni_workerpool_replicas{namespace="data",name="one",state="ready"} 2',
+    'ooni_queue_backlog{queue="q"} 7',
+  ]);
+  backfills = [];
+  expect(await registry.metrics()).not.toContain('Backfill');
+});

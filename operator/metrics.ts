@@ -1,0 +1,102 @@
+import { Gauge, type Registry } from 'prom-client';
+import type { Backfill } from '../crds/backfill.ts';
+import type { Condition } from '../crds/conditions.ts';
+import type { PipelineSchedule } from '../crds/pipeline-schedule.ts';
+import type { WorkerPool } from '../crds/worker-pool.ts';
+
+/** The resources of ours that there are, as the caches show them. */
+export interface Resources {
+  schedules(): Iterable<PipelineSchedule>;
+  backfills(): Iterable<Backfill>;
+  pools(): Iterable<WorkerPool>;
+}
+
+/** A figure with its labels. */
+export interface Sample {
+  readonly metric: keyof typeof METRICS;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** What the operator tells of its resources, besides the metrics of controllers and queues. */
+export const METRICS = {
+  ooni_resource_condition: {
+    help: '1 for the status and reason that a condition of a resource has; alert on type="Ready",status!="True" that lasts',
+    labels: ['kind', 'namespace', 'name', 'type', 'status', 'reason'],
+  },
+  ooni_backfill_buckets: {
+    help: 'Buckets of a backfill by state: succeeded, failed, skipped, active, waiting',
+    labels: ['namespace', 'name', 'state'],
+  },
+  ooni_backfill_measurements: { help: 'Measurements that a backfill has read', labels: ['namespace', 'name'] },
+  ooni_schedule_lag_buckets: {
+    help: 'Buckets that have become due since the last success of a schedule and are not done',
+    labels: ['namespace', 'name'],
+  },
+  ooni_schedule_next_firing_timestamp_seconds: { help: 'When a schedule fires next', labels: ['namespace', 'name'] },
+  ooni_workerpool_replicas: { help: 'Pods of a pool: desired, ready', labels: ['namespace', 'name', 'state'] },
+  ooni_queue_backlog: { help: 'Tasks waiting in a task queue', labels: ['queue'] },
+} as const;
+
+/** The figures of all resources. What is not known has none. Pure. */
+export function* samplesOf(resources: Resources): Generator<Sample> {
+  const sample = (metric: Sample['metric'], labels: Record<string, string>, value: number | undefined): Sample[] =>
+    value === undefined || Number.isNaN(value) ? [] : [{ metric, labels, value }];
+  for (const { metadata, status } of resources.schedules()) {
+    const labels = labelsOf(metadata);
+    yield* conditionsOf('PipelineSchedule', labels, status?.conditions);
+    yield* sample('ooni_schedule_lag_buckets', labels, status?.lag);
+    const next = status?.nextBuckets?.[0]?.at;
+    yield* sample('ooni_schedule_next_firing_timestamp_seconds', labels, next ? Date.parse(next) / 1000 : undefined);
+  }
+  for (const { metadata, status } of resources.backfills()) {
+    const labels = labelsOf(metadata);
+    yield* conditionsOf('Backfill', labels, status?.conditions);
+    yield* sample('ooni_backfill_measurements', labels, status?.measurements);
+    if (!status?.progress) continue;
+    const { total, succeeded, failed, skipped, active } = status.progress;
+    const waiting = total - succeeded - failed - skipped - active;
+    for (const [state, value] of Object.entries({ succeeded, failed, skipped, active, waiting })) {
+      yield* sample('ooni_backfill_buckets', { ...labels, state }, value);
+    }
+  }
+  const queues = new Map<string, number>();
+  for (const { metadata, status } of resources.pools()) {
+    const labels = labelsOf(metadata);
+    yield* conditionsOf('WorkerPool', labels, status?.conditions);
+    yield* sample('ooni_workerpool_replicas', { ...labels, state: 'desired' }, status?.desiredReplicas);
+    yield* sample('ooni_workerpool_replicas', { ...labels, state: 'ready' }, status?.readyReplicas);
+    for (const { name, backlog } of status?.queues ?? []) if (backlog !== undefined) queues.set(name, backlog);
+  }
+  for (const [queue, backlog] of queues) yield* sample('ooni_queue_backlog', { queue }, backlog);
+}
+
+function labelsOf({ namespace = '', name }: { namespace?: string; name: string }): Record<string, string> {
+  return { namespace, name };
+}
+
+function* conditionsOf(
+  kind: string,
+  labels: Record<string, string>,
+  conditions: readonly Condition[] | undefined,
+): Generator<Sample> {
+  for (const { type, status, reason } of conditions ?? []) {
+    yield { metric: 'ooni_resource_condition', labels: { kind, ...labels, type, status, reason }, value: 1 };
+  }
+}
+
+/** Registers the metrics; they are computed when they are asked for, so that what is gone is gone from them too. */
+export function registerMetrics(registry: Registry, resources: Resources): void {
+  for (const [name, { help, labels }] of Object.entries(METRICS)) {
+    const gauge: Gauge<string> = new Gauge({
+      name,
+      help,
+      labelNames: [...labels],
+      registers: [registry],
+      collect() {
+        gauge.reset();
+        for (const { metric, labels, value } of samplesOf(resources)) if (metric === name) gauge.set(labels, value);
+      },
+    });
+  }
+}
