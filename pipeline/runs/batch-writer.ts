@@ -19,39 +19,50 @@ export interface OpenFile {
 /** Failures held in memory before they are written without waiting for the end of a file: a hostile file is nothing but failures. */
 const MAX_FAILURES = 5000;
 
+export interface BatchWriterOptions extends InserterOptions {
+  readonly signal?: AbortSignal;
+  /** Told when all files up to a key, itself included, are stored and recorded: with the counts of all of them. */
+  readonly onCheckpoint: (key: string, counts: Counts) => void;
+}
+
+/** What one flush stores: rows first, then the failures, then the record of the files that end with it. */
+interface Flush {
+  readonly blocks: readonly RowBlock[];
+  readonly closed: readonly OpenFile[];
+}
+
 /**
- * Stores what a batch makes: rows by the Inserter, then the failures and the files they are from. While one flush is on its way the
- * thread goes on with the next documents; a second flush waits for the first, so two are in memory at most.
+ * Stores what a batch makes. While one flush is on its way the thread goes on with the next documents; a second one waits for the
+ * first, so the rows of two are in memory at most, and what is recorded of a file comes after its rows.
  */
 export class BatchWriter {
+  /** What is stored and recorded. */
+  readonly #done: Counts;
   readonly #clickhouse: ClickHouse;
   readonly #encoder: RowEncoder;
   readonly #run: OpenedRun;
+  readonly #options: BatchWriterOptions;
   readonly #inserter: Inserter;
-  readonly #signal: AbortSignal | undefined;
-  /** Files since the last checkpoint, by key: refused rows are taken out of their counts. */
+  /** Files that are not recorded yet, by key: refused rows are taken out of their counts. */
   readonly #files = new Map<string, OpenFile>();
   #closed: OpenFile[] = [];
+  #unsavedBytes = 0;
   #failures: FailureRecord[] = [];
   #flushing: Promise<void> = Promise.resolve();
 
-  constructor(
-    clickhouse: ClickHouse,
-    encoder: RowEncoder,
-    run: OpenedRun,
-    options: InserterOptions,
-    signal?: AbortSignal,
-  ) {
+  /** @param done what an earlier attempt had stored and recorded */
+  constructor(clickhouse: ClickHouse, encoder: RowEncoder, run: OpenedRun, done: Counts, options: BatchWriterOptions) {
     this.#clickhouse = clickhouse;
     this.#encoder = encoder;
     this.#run = run;
+    this.#done = done;
+    this.#options = options;
     this.#inserter = new Inserter(clickhouse, options);
-    this.#signal = signal;
   }
 
-  /** Compressed bytes of the files closed since the last checkpoint. */
+  /** Compressed bytes of the files closed since the last checkpoint was asked for. */
   get unsavedBytes(): number {
-    return this.#closed.reduce((sum, file) => sum + file.counts.bytes, 0);
+    return this.#unsavedBytes;
   }
 
   openFile(listed: ArchiveFile): OpenFile {
@@ -62,82 +73,90 @@ export class BatchWriter {
 
   closeFile(file: OpenFile): void {
     this.#closed.push(file);
+    this.#unsavedBytes += file.counts.bytes;
   }
 
   fail(failure: FailureRecord): void {
     this.#failures.push(failure);
   }
 
-  /** `done` and what has been counted since the last checkpoint. */
-  total(done: Counts): Counts {
-    const total = structuredClone(done);
+  /** Everything counted so far. */
+  total(): Counts {
+    const total = structuredClone(this.#done);
     for (const file of this.#files.values()) addCounts(total, file.counts);
     return total;
   }
 
-  /** Sends the rows that wait. Returns when the flush before this one is stored; throws what it threw. */
+  /** Whether so many failures wait that they should be flushed. */
+  get isFull(): boolean {
+    return this.#failures.length >= MAX_FAILURES;
+  }
+
+  /** Sends what waits. Returns when the flush before this one is stored; throws what that one threw. */
   async flush(): Promise<void> {
-    const blocks = OBSERVATION_TABLES.flatMap(({ name }) => this.#encoder.take(name) ?? []);
-    await this.#flushing;
-    this.#flushing = this.#store(blocks);
-    // Awaited by the next flush; until then a failure is nobody's, which would end the process.
-    this.#flushing.catch(() => {});
-    if (this.#failures.length >= MAX_FAILURES) await this.#storeFailures();
+    await this.#begin([]);
   }
 
-  /** Stores everything, the record of the files last, and returns the counts of the files closed since the last checkpoint. */
-  async checkpoint(): Promise<Counts[]> {
-    await this.flush();
-    await this.#flushing;
-    await this.#storeFailures();
+  /** Sends what waits and has the files recorded that are closed. Returns like `flush`; `onCheckpoint` tells when it is done. */
+  async checkpoint(): Promise<void> {
     const closed = this.#closed;
-    await recordFiles(this.#clickhouse, this.#run, closed.map(record), this.#signal);
-    for (const file of closed) this.#files.delete(file.listed.key);
     this.#closed = [];
-    return closed.map(file => file.counts);
+    this.#unsavedBytes = 0;
+    await this.#begin(closed);
   }
 
-  /** Lets what is on its way come to its end: after this nothing is written any more. */
+  /** Returns when everything sent is stored; throws when it could not be. */
+  async drain(): Promise<void> {
+    await this.#flushing;
+  }
+
+  /** Lets what is on its way come to its end, whatever that is: after this nothing is written any more. */
   async stop(): Promise<void> {
     await this.#flushing.catch(() => {});
   }
 
-  async #store(blocks: readonly RowBlock[]): Promise<void> {
+  async #begin(closed: readonly OpenFile[]): Promise<void> {
+    await this.#flushing;
+    const blocks = OBSERVATION_TABLES.flatMap(({ name }) => this.#encoder.take(name) ?? []);
+    this.#flushing = this.#store({ blocks, closed });
+    // Awaited by the next flush; until then a failure is nobody's, which would end the process.
+    this.#flushing.catch(() => {});
+  }
+
+  async #store({ blocks, closed }: Flush): Promise<void> {
+    const { signal, onCheckpoint } = this.#options;
+    const failures = this.#failures;
+    this.#failures = [];
     const spoilt = new Set<string>();
     for (const block of blocks) {
-      const { refused } = await this.#inserter.insert(block, this.#signal);
-      for (const row of refused) this.#setAside(row, spoilt);
+      const { refused } = await this.#inserter.insert(block, signal);
+      for (const row of refused) failures.push(this.#setAside(row, spoilt));
     }
+    await recordFailures(this.#clickhouse, this.#run, failures, signal);
+    const last = closed.at(-1);
+    if (!last) return;
+    await recordFiles(this.#clickhouse, this.#run, closed.map(record), signal);
+    for (const file of closed) {
+      this.#files.delete(file.listed.key);
+      addCounts(this.#done, file.counts);
+    }
+    onCheckpoint(last.listed.key, structuredClone(this.#done));
   }
 
   /** A measurement that lacks a row counts as failed; its other rows are in. */
-  #setAside(row: RefusedRow, spoilt: Set<string>): void {
+  #setAside(row: RefusedRow, spoilt: Set<string>): FailureRecord {
     const { key, line, uid, testName } = row.measurement;
     const { table, message } = row;
-    this.#failures.push({
-      key,
-      line,
-      stage: 'insert',
-      table,
-      row: row.row,
-      uid,
-      testName,
-      class: 'RowRefused',
-      message,
-    });
     const counts = this.#files.get(key)?.counts;
-    if (!counts) return;
-    counts.rows[table] = (counts.rows[table] ?? 0) - 1;
-    if (spoilt.has(`${key} ${line}`)) return;
+    if (counts) {
+      counts.rows[table] = (counts.rows[table] ?? 0) - 1;
+      if (!spoilt.has(`${key} ${line}`)) {
+        counts.transformed--;
+        counts.failed++;
+      }
+    }
     spoilt.add(`${key} ${line}`);
-    counts.transformed--;
-    counts.failed++;
-  }
-
-  async #storeFailures(): Promise<void> {
-    const failures = this.#failures;
-    this.#failures = [];
-    await recordFailures(this.#clickhouse, this.#run, failures, this.#signal);
+    return { key, line, stage: 'insert', table, row: row.row, uid, testName, class: 'RowRefused', message };
   }
 }
 

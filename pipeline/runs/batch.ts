@@ -2,7 +2,7 @@ import { type Archive, compareKeys } from '../archive/archive.ts';
 import { type Batch, listBatch } from '../archive/batches.ts';
 import { type FileEnd, type RawDocument, readDocuments } from '../archive/documents.ts';
 import type { ArchiveFile } from '../archive/keys.ts';
-import { addCounts, type Counts, noCounts } from '../counts.ts';
+import { type Counts, noCounts } from '../counts.ts';
 import { normaliseTestName } from '../filter.ts';
 import { type Outcome, Transformer } from '../observations/transformer.ts';
 import type { IpMetadata } from '../reference/ip-metadata.ts';
@@ -65,26 +65,14 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
   // created_at is the start of the run: rows of an attempt that is repeated are the same to the last byte.
   const { bucket, generation, filter } = run;
   const transformer = new Transformer({ bucket, generation, createdAt: generation, filter, ipMetadata, encoder });
-  const writer = new BatchWriter(
-    clickhouse,
-    encoder,
-    run,
-    { batchSize: writeBatchSize, onRetry: watch.onRetry },
+  const writer = new BatchWriter(clickhouse, encoder, run, resume ? structuredClone(resume.counts) : noCounts(), {
+    batchSize: writeBatchSize,
     signal,
-  );
-  const done = resume ? structuredClone(resume.counts) : noCounts();
+    ...(watch.onRetry && { onRetry: watch.onRetry }),
+    onCheckpoint: (key, counts) => watch.onCheckpoint?.({ key, counts }),
+  });
   const range = { first: resume?.key ?? batch.first, last: batch.last };
   let checkpointAt = Date.now();
-  let unsaved: string | undefined;
-
-  const progress = () => watch.onProgress?.(writer.total(done));
-  const checkpoint = async (key: string) => {
-    for (const counts of await writer.checkpoint()) addCounts(done, counts);
-    watch.onCheckpoint?.({ key, counts: structuredClone(done) });
-    progress();
-    checkpointAt = Date.now();
-    unsaved = undefined;
-  };
 
   try {
     for await (const listed of listBatch(archive, bucket, filter, range, { signal })) {
@@ -96,9 +84,9 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
         for (; !next.done; next = await documents.next()) {
           for (const document of next.value) {
             take(transformer, encoder, writer, file, document);
-            if (isFull(encoder, writeBatchSize)) await writer.flush();
+            if (writer.isFull || isFull(encoder, writeBatchSize)) await writer.flush();
           }
-          progress();
+          watch.onProgress?.(writer.total());
           signal?.throwIfAborted();
         }
         close(writer, file, next.value);
@@ -106,12 +94,14 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
         // Closes the object where it was not read to its end.
         await documents.return(undefined as never);
       }
-      unsaved = listed.key;
-      if (writer.unsavedBytes >= CHECKPOINT_BYTES || Date.now() - checkpointAt >= CHECKPOINT_INTERVAL)
-        await checkpoint(unsaved);
+      if (writer.unsavedBytes >= CHECKPOINT_BYTES || Date.now() - checkpointAt >= CHECKPOINT_INTERVAL) {
+        await writer.checkpoint();
+        checkpointAt = Date.now();
+      }
     }
-    if (unsaved !== undefined) await checkpoint(unsaved);
-    return done;
+    await writer.checkpoint();
+    await writer.drain();
+    return writer.total();
   } finally {
     await writer.stop();
   }

@@ -1,0 +1,29 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import protobuf from '@temporalio/proto';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { beforeAll, expect, test } from 'vitest';
+import { workflowCode } from '../workflow-bundle.ts';
+
+/**
+ * Recorded histories of workflows that ended, of every kind and in every way. A workflow that is changed so that it would have
+ * decided otherwise breaks those that are at work when it is deployed: then guard the change with `patched()`, or, before the first
+ * release, record anew: RECORD_HISTORIES=$PWD/test/fixtures/histories npx vitest run --project integration test/integration/backfill.test.ts
+ */
+const HISTORIES = join(import.meta.dirname, '../../test/fixtures/histories');
+
+beforeAll(() => {
+  Runtime.install({ logger: new DefaultLogger('ERROR') });
+});
+
+test('every recorded history replays', { timeout: 60_000 }, async () => {
+  const histories = readdirSync(HISTORIES).map(file => ({
+    workflowId: file,
+    history: protobuf.temporal.api.history.v1.History.decode(gunzipSync(readFileSync(join(HISTORIES, file)))),
+  }));
+  expect(histories.length).toBeGreaterThan(10);
+  for await (const { workflowId, error } of Worker.runReplayHistories({ ...workflowCode() }, histories)) {
+    expect([workflowId, error?.message]).toEqual([workflowId, undefined]);
+  }
+});
