@@ -24,16 +24,17 @@ const namespace = 'operator-crash';
 const client = adminClient(kubeconfig);
 const conditions = new ConditionWatch(client, namespace);
 let proxy: ApiProxy;
+let config: Awaited<ReturnType<typeof kubeconfigFor>>;
 let env: Record<string, string>;
 let temporal: TemporalClient;
 
 beforeAll(async () => {
   await installCrds(client);
   proxy = new ApiProxy(await makeOperatorAccount(client, kubeconfig, namespace));
-  const { path } = await kubeconfigFor(await proxy.start());
+  config = await kubeconfigFor(await proxy.start());
   await makeTemporalNamespace(address, namespace);
   env = {
-    KUBECONFIG: path,
+    KUBECONFIG: config.path,
     TEMPORAL_ADDRESS: address,
     TEMPORAL_NAMESPACE: namespace,
     OPERATOR_NAMESPACES: namespace,
@@ -46,6 +47,7 @@ afterAll(async () => {
   await conditions.stop();
   await temporal?.connection.close();
   await proxy?.stop();
+  await config?.remove();
   await client.delete(NAMESPACES, { name: namespace });
   await client.http.close();
   expect(conditions.problems).toEqual([]);

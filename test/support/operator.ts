@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -136,7 +136,9 @@ export async function makeOperatorAccount(client: Client, kubeconfig: string, na
   });
   const config = parse(readFileSync(kubeconfig, 'utf8'));
   config.users[0].user = { token: token.status.token };
-  const path = join(mkdtempSync(join(tmpdir(), 'ooni-kubeconfig-')), 'config');
+  const dir = mkdtempSync(join(tmpdir(), 'ooni-kubeconfig-'));
+  process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
+  const path = join(dir, 'config');
   writeFileSync(path, JSON.stringify(config));
   return path;
 }
