@@ -52,7 +52,10 @@ export function digestBodies(json: Buffer): Buffer {
     const end = start < 0 ? -1 : unescapeText(json, view, start);
     if (end - start >= SHORTEST) {
       const body = unescaped.subarray(0, unescapedLength);
-      pieces.push(json.subarray(copied, start), Buffer.from(`${MARK}${unescapedLength}:${hash('sha1', body)}`, 'latin1'));
+      pieces.push(
+        json.subarray(copied, start),
+        Buffer.from(`${MARK}${unescapedLength}:${hash('sha1', body)}`, 'latin1'),
+      );
       copied = end;
       next = end;
     }
@@ -138,11 +141,10 @@ function unescapeText(json: Buffer, view: DataView, start: number): number {
  * marked byte others may be marked without reason; the first mark is right.
  */
 function specialBytes(four: number): number {
-  const quote = four ^ 0x22222222;
+  // With bit 1 flipped, a quote and the control characters are all that is below 0x21.
+  const low = four ^ 0x02020202;
   const backslash = four ^ 0x5c5c5c5c;
-  const marks =
-    ((quote - 0x01010101) & ~quote) | ((backslash - 0x01010101) & ~backslash) | ((four - 0x20202020) & ~four);
-  return marks & 0x80808080;
+  return (((low - 0x21212121) & ~low) | ((backslash - 0x01010101) & ~backslash)) & 0x80808080;
 }
 
 /** The character of an escape `\uXXXX`, or of two that are a surrogate pair; -1 when it is none. */

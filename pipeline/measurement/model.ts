@@ -327,7 +327,7 @@ export function isSupported(testName: unknown): testName is TestName {
 /** `input`: text, a list of text, or null. */
 const input: Kind<string | string[]> = {
   test: 'typeof v === "string"',
-  convert: value => (typeof value === 'object' && value !== null ? INPUT_LIST.convert(value) : pythonText(value)),
+  convert: value => (Array.isArray(value) || isObject(value) ? INPUT_LIST.convert(value) : pythonText(value)),
 };
 const INPUT_LIST = list(text);
 

@@ -32,7 +32,8 @@ export function observeDns(queries: readonly DnsQuery[] | null | undefined): Dns
         engine_resolver_address: query.resolver_address,
         answer_type: answer && answer.answer_type,
         answer: answer && (answer.ipv4 || answer.ipv6 || answer.hostname || null),
-        answer_asn: answer && (answer.asn || 0),
+        // No AS has a negative number; a probe that says so knows none.
+        answer_asn: answer && Math.max(answer.asn || 0, 0),
         answer_as_org_name: answer && (answer.as_org_name || ''),
         t: query.t,
         transaction_id: query.transaction_id,

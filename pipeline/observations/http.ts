@@ -98,7 +98,8 @@ function bodyLength(body: TextOrBinary): number {
 }
 
 function digestOf(body: TextOrBinary): BodyDigest {
-  if (typeof body === 'string') return readDigest(body) ?? { length: Buffer.byteLength(body), sha1: hash('sha1', body) };
+  if (typeof body === 'string')
+    return readDigest(body) ?? { length: Buffer.byteLength(body), sha1: hash('sha1', body) };
   const bytes = decodeBase64(body.data);
   return { length: bytes.length, sha1: hash('sha1', bytes) };
 }

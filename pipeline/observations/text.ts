@@ -3,7 +3,7 @@ import { transformError } from '../measurement/errors.ts';
 import type { TextOrBinary } from '../measurement/model.ts';
 
 /**
- * Decodes base64: the standard alphabet, other characters ignored, missing padding or a dangling character an error, nothing
+ * Decodes base64: the standard alphabet, other characters of ASCII ignored, missing padding or a dangling character an error, nothing
  * read behind the padding (observations.md section 13.2). Throws MeasurementError InvalidBase64.
  */
 export function decodeBase64(text: string): Buffer {
@@ -13,6 +13,8 @@ export function decodeBase64(text: string): Buffer {
     const bytes = Buffer.from(text, 'base64');
     if (bytes.length === (text.length / 4) * 3 - padding) return bytes;
   }
+  if (Buffer.byteLength(text) !== text.length)
+    throw transformError('InvalidBase64', 'base64 with characters beyond ASCII');
   let digits = '';
   let padding = 0;
   for (const character of text) {

@@ -3,7 +3,7 @@ import { admits, type Filter } from '../filter.ts';
 import { MeasurementError, type Stage } from '../measurement/errors.ts';
 import { parseJson } from '../measurement/json.ts';
 import { decodeMeasurement, isSupported, type Measurement, type TestName } from '../measurement/model.ts';
-import { pythonText, ExactNeeded } from '../measurement/python.ts';
+import { ExactNeeded, pythonText } from '../measurement/python.ts';
 import { isObject, truth } from '../measurement/structure.ts';
 import { trivialId } from '../measurement/uid.ts';
 import { IpDatabaseError, type IpMetadata } from '../reference/ip-metadata.ts';
