@@ -45,7 +45,7 @@ export interface BatchWatch {
 }
 
 /** Encoded rows held at most, of all tables, before they are sent; as many again may be on their way. */
-export const FLUSH_BYTES = 32 * 1024 * 1024;
+export const FLUSH_BYTES = 16 * 1024 * 1024;
 /** Compressed bytes, and milliseconds, after which the end of a file becomes a checkpoint. */
 const CHECKPOINT_BYTES = 16_000_000;
 const CHECKPOINT_INTERVAL = 20_000;
