@@ -54,10 +54,14 @@ function readOptions(args: readonly string[]): Options | undefined {
   return {
     exitWhenDone: values['exit-when-done'] ?? false,
     clean: values.clean ?? false,
-    // npm runs scripts in the project's folder; a relative path means the folder the person is in.
-    data: values.data ? resolve(process.env.INIT_CWD ?? '.', values.data) : join(ROOT, '.ooni'),
+    data: values.data ? here(values.data) : join(ROOT, '.ooni'),
     portOffset,
   };
+}
+
+/** A path as the person means it: npm runs scripts in the project's folder, whatever folder the person is in. */
+function here(path: string): string {
+  return resolve(process.env.INIT_CWD ?? '.', path);
 }
 
 function parse(args: readonly string[]) {
@@ -98,6 +102,10 @@ function settingsOf(stack: Stack, data: string): Record<string, string> {
   };
   // Where a server is, the stack says, whatever the environment has of another one.
   const { temporal_address: _, temporal_ui_url: __, ...given } = settingsFrom(process.env);
+  for (const key of ['archive_url', 'archive_legacy_url', 'data_dir', 'geoip_dir']) {
+    const value = given[key];
+    if (value && !value.includes('://')) given[key] = here(value);
+  }
   return { ...own, ...given, clickhouse_url: stack.clickhouse.url };
 }
 

@@ -174,8 +174,15 @@ async function buildPrograms(
     requireRoom(dir, BUILD_BYTES, 'building with Go');
     const text = `building ${wanted.join(', ')} with Go, about ${module.minutes} minutes on two cores`;
     const line = terminal.line(module.folder, text, { elapsed: true });
+    // Go says what it downloads and nothing while it compiles.
+    let quiet: NodeJS.Timeout | undefined;
     try {
-      await build(go, module, dir, status => line.update(status), env);
+      const show = (status: string) => {
+        clearTimeout(quiet);
+        line.update(status);
+        quiet = setTimeout(() => line.update(text), 3000);
+      };
+      await build(go, module, dir, show, env);
       line.done(`built with Go`);
     } catch (error) {
       line.done('not built');
@@ -183,6 +190,8 @@ async function buildPrograms(
         `${wanted.join(', ')} ${why}, and could not be built either: ${(error as Error).message}\n` +
           `Connect to a network, or name the programs in ${wanted.map(programVariable).join(', ')}.`,
       );
+    } finally {
+      clearTimeout(quiet);
     }
   }
 }
