@@ -8,7 +8,7 @@ export interface DnsObservation {
   readonly failure: string | null;
   readonly engine: string | null | undefined;
   readonly engine_resolver_address: string | null | undefined;
-  readonly answer_type: string | null;
+  readonly answer_type: string | undefined;
   readonly answer: string | null;
   readonly answer_asn: number | null;
   readonly answer_as_org_name: string | null;
@@ -30,7 +30,7 @@ export function observeDns(queries: readonly DnsQuery[] | null | undefined): Dns
         failure,
         engine: query.engine,
         engine_resolver_address: query.resolver_address,
-        answer_type: answer && answer.answer_type,
+        answer_type: answer?.answer_type,
         answer: answer && (answer.ipv4 || answer.ipv6 || answer.hostname || null),
         // No AS has a negative number; a probe that says so knows none.
         answer_asn: answer && Math.max(answer.asn || 0, 0),

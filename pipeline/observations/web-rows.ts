@@ -116,9 +116,9 @@ function writeRow(
   write.dns(writer, dns);
   write.tcp(writer, tcp);
   write.tls(writer, tls);
-  write.certificate(writer, tls && tls.certificate);
+  write.certificate(writer, tls?.certificate);
   write.chain(writer, tls);
-  write.handshake(writer, tls && tls.handshake);
+  write.handshake(writer, tls?.handshake);
   write.tlsTime(writer, tls);
   write.http(writer, http);
   write.analysis(writer, { probe_analysis: options.probeAnalysis });

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { compareTables } from './compare.ts';
-import { FIXTURES, SHARED } from './expected.ts';
+import { FIXTURES, SHARED, type Tables } from './expected.ts';
 import { compareCorpus } from './suite.ts';
 
 describe('rows equal those of the Python pipeline', () => {
@@ -24,7 +24,7 @@ describe('the comparison itself', () => {
   const place = { key: 'k', line: 1, testName: 't' };
 
   it('sees a column that differs, one that is missing, and a row too few', () => {
-    const expected = { obs_web: [{ ip: '1.2.3.4', port: 443 }, { ip: '1.2.3.5' }] };
+    const expected: Tables = { obs_web: [{ ip: '1.2.3.4', port: 443 }, { ip: '1.2.3.5' }] };
     const { compared, equal, unexplained } = compareTables(place, { obs_web: [{ ip: '1.2.3.9' }] }, expected);
     expect({ compared, equal }).toEqual({ compared: 2, equal: 0 });
     expect(unexplained.map(each => each.column)).toEqual(['ip', 'port', '*']);
