@@ -22,6 +22,7 @@ export default defineConfig({
           maxWorkers: 2,
         },
       },
+      { test: { name: 'stack', include: ['test/stack/**/*.test.ts'], testTimeout: 300_000, fileParallelism: false } },
       { test: { name: 'fidelity', include: ['test/fidelity/**/*.test.ts'], testTimeout: 300_000 } },
     ],
   },
