@@ -205,6 +205,22 @@ describe('when the network fails', () => {
     expect(told.filter(line => / a /.test(line))).toEqual(['added a 1']);
   });
 
+  it('continues behind the last bookmark', async () => {
+    const { cache } = await watching();
+    await cache.whenSynced(stop.signal);
+    const { metadata } = await bed.direct.create(CONFIG_MAPS, config('a', 1));
+    await equalToServer(cache);
+    const { resourceVersion } = await bed.direct
+      .apply(NAMESPACES, { metadata: { name: namespace, labels: { x: 'y' } } })
+      .then(o => o.metadata);
+    const bookmark = { type: 'BOOKMARK', object: { kind: 'ConfigMap', metadata: { resourceVersion } } };
+    bed.proxy.fault({ tail: `${JSON.stringify(bookmark)}\n` }, isWatch, 1);
+    bed.proxy.cutWatches();
+    const versions = () => bed.proxy.seen.filter(isWatch).map(({ query }) => query.get('resourceVersion'));
+    await eventually('two more watches', () => versions().length >= 3);
+    expect(versions().slice(1, 3)).toEqual([metadata.resourceVersion, resourceVersion]);
+  });
+
   it('starts a list over when a page is lost, and never watches from half of one', async () => {
     for (let i = 0; i < 5; i++) await bed.direct.create(CONFIG_MAPS, config(`c-${i}`, i));
     const second = ({ query }: { query: URLSearchParams }) => query.has('continue');
@@ -212,8 +228,22 @@ describe('when the network fails', () => {
     const { cache } = await watching({ limit: 2 });
     await cache.whenSynced(stop.signal);
     await equalToServer(cache);
-    const kinds = bed.proxy.seen.map(({ watch, query }) => (watch ? 'watch' : query.has('continue') ? 'page' : 'list'));
-    expect(kinds.slice(0, 4)).toEqual(['list', 'page', 'list', 'page']);
+    const kinds = (from: number) =>
+      bed.proxy.seen
+        .slice(from)
+        .map(({ watch, query }) => (watch ? 'watch' : query.has('continue') ? 'page' : 'list'))
+        .slice(0, 5);
+    expect(kinds(0).slice(0, 4)).toEqual(['list', 'page', 'list', 'page']);
+    // The same with a list that is not the first.
+    await eventually('the watch', () => bed.proxy.seen.some(isWatch));
+    const from = bed.proxy.seen.length;
+    bed.proxy.fault({ answer: { status: 410, body: { code: 410 } } }, isWatch, 1);
+    bed.proxy.fault({ answer: { status: 500 } }, second, 1);
+    bed.proxy.stallWatches();
+    await bed.direct.delete(CONFIG_MAPS, { namespace, name: 'c-4' });
+    bed.proxy.cutWatches();
+    await equalToServer(cache);
+    expect(kinds(from)).toEqual(['watch', 'list', 'page', 'list', 'page']);
   });
 });
 
