@@ -119,7 +119,6 @@ function valueText(value: string | Buffer): string {
     .replace(/ $/, '\\ ');
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: NUL is one of the characters that are escaped
 const NEEDS_ESCAPE = /[\\"+,;<>\0]|^[# ]| $/;
 
 const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';

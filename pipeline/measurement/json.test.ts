@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { digestBodies, readDigest } from './bodies.ts';
+import { MeasurementError } from './errors.ts';
+import { parseJson } from './json.ts';
+
+const parse = (text: string) => parseJson(Buffer.from(text));
+
+describe('parseJson is as strict as upstream (archive.md section 7)', () => {
+  it.each([
+    ['a lone surrogate in a value', '{"a": "\\ud800"}'],
+    ['a lone surrogate in a key', '{"\\uDC00": 1}'],
+    ['surrogates in the wrong order', '{"a": "\\udc00\\ud800"}'],
+    ['a lone surrogate in a long body', `{"body": "${'x'.repeat(300)}\\ud800"}`],
+    ['an exponent beyond a double', '{"a": [1, -1e400]}'],
+    ['a long exponent before a blank', '{"a": 1E+0400 }'],
+    ['digits beyond a double', `{"a": ${'9'.repeat(400)}}`],
+    ['NaN', '{"a": NaN}'],
+    ['Infinity', '{"a": -Infinity}'],
+    ['a control character in a text', '{"a": "\u0001"}'],
+    ['a control character in a long body', `{"body": "${'x'.repeat(300)}\u0001"}`],
+    ['a wrong escape in a long body', `{"body": "${'x'.repeat(300)}\\x41"}`],
+    ['a byte order mark', '\ufeff{}'],
+    ['something behind the value', '{} {}'],
+    ['nothing', ''],
+  ])('refuses %s', (_what, text) => {
+    expect(() => parse(text)).toThrow(MeasurementError);
+  });
+
+  it('refuses bytes that are not UTF-8, also inside a body', () => {
+    expect(() => parseJson(Buffer.from([0x22, 0xff, 0x22]))).toThrow('not UTF-8');
+    expect(() =>
+      parseJson(Buffer.concat([Buffer.from(`{"body":"${'x'.repeat(300)}`), Buffer.from([0xc3]), Buffer.from('"}')])),
+    ).toThrow('not UTF-8');
+  });
+
+  it('takes what only looks like it', () => {
+    const text = '{"a": "1e400", "b": "\\ud83d\\ude00", "c": 1e308, "d": "\\\\ud800", "e": [0.1e-400]}';
+    expect(parse(text)).toEqual({ a: '1e400', b: '😀', c: 1e308, d: '\\ud800', e: [0] });
+  });
+
+  it('lets the last of duplicate keys win, and keeps __proto__ a key', () => {
+    expect(parse('{"a": 1, "a": 2}')).toEqual({ a: 2 });
+    const value = parse('{"__proto__": {"polluted": true}}') as object;
+    expect(Object.keys(value)).toEqual(['__proto__']);
+    expect((value as { polluted?: boolean }).polluted).toBeUndefined();
+  });
+});
+
+describe('digestBodies', () => {
+  const digestOf = (body: string) => ({
+    length: Buffer.byteLength(body),
+    sha1: createHash('sha1').update(body, 'utf8').digest('hex'),
+  });
+  const bodyOf = (json: string) => (JSON.parse(digestBodies(Buffer.from(json)).toString()) as { body: string }).body;
+
+  /** Every way to write a character in JSON: as it is, by its short escape, by its number. */
+  const writings = fc.oneof(
+    fc.string({ unit: 'grapheme', maxLength: 30 }).map(text => JSON.stringify(text).slice(1, -1)),
+    fc.constantFrom(
+      '\\/',
+      '\\b',
+      '\\f',
+      '\\n',
+      '\\r',
+      '\\t',
+      '\\"',
+      '\\\\',
+      '\\u0000',
+      '\\u003c',
+      '\\u00E9',
+      '\\u20AC',
+      '\\uD83D\\uDE00',
+    ),
+    fc.constantFrom('é', '€', '😀', '<a href=\\"x\\">', '     '),
+  );
+
+  it('is length and SHA-1 of the text that JSON.parse would give', () => {
+    fc.assert(
+      fc.property(fc.array(writings, { minLength: 1, maxLength: 120 }), pieces => {
+        const json = `{"a":"\\"body\\":\\"no\\"","body" : "${pieces.join('')}","code":200}`;
+        const body = (JSON.parse(json) as { body: string }).body;
+        const found = bodyOf(json);
+        expect(readDigest(found) ?? found).toEqual(found === body ? body : digestOf(body));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('leaves short texts, other values and what is no key alone', () => {
+    const long = 'y'.repeat(500);
+    for (const json of [
+      `{"body":"short","xbody":"${long}"}`,
+      `{"body":{"format":"base64","data":"${long}"}}`,
+      `{"a":"\\"body\\":\\"${long}\\""}`,
+      `{"x\\"body":"${long}"}`,
+      '{"body":null}',
+    ]) {
+      expect(digestBodies(Buffer.from(json)).toString()).toBe(json);
+    }
+  });
+
+  it('takes every body of a document', () => {
+    const bodies = ['a'.repeat(300), 'é'.repeat(300), '\n'.repeat(300), 'end'];
+    const json = JSON.stringify({ requests: bodies.map(body => ({ body })) });
+    const digests = JSON.parse(digestBodies(Buffer.from(json)).toString()).requests;
+    expect(digests.map(({ body }: { body: string }) => readDigest(body))).toEqual([
+      ...bodies.slice(0, 3).map(digestOf),
+      undefined,
+    ]);
+  });
+});

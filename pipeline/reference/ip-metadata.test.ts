@@ -1,0 +1,154 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AsNames } from './as-names.ts';
+import { isBogon } from './bogons.ts';
+import { isIpLiteral } from './ip-literal.ts';
+import { IpDatabaseError, openIpMetadata } from './ip-metadata.ts';
+
+const fixtures = join(import.meta.dirname, '../../test/fixtures/geoip');
+const asn = join(fixtures, 'GeoLite2-ASN-Test.mmdb');
+const country = join(fixtures, 'GeoLite2-Country-Test.mmdb');
+const at = (day: string) => Date.parse(`${day}T12:00:00Z`);
+
+/** Expected: source-data of MaxMind-DB for the same networks. */
+const TELSTRA = { asn: 1221, as_org_name: 'Telstra Pty Ltd', as_cc: '', cc: 'ZZ', is_bogon: false };
+
+let dir: string;
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'geoip-'));
+});
+afterAll(() => rmSync(dir, { recursive: true }));
+
+describe('IP lookups (observations.md section 4)', () => {
+  it('reads separate databases for AS and country side by side', () => {
+    const view = openIpMetadata(fixtures).at(at('2024-01-01'));
+    expect(view.ip('1.128.0.1')).toEqual(TELSTRA);
+    expect(view.ip('2.125.160.216')).toMatchObject({ asn: 0, cc: 'GB' });
+  });
+
+  it.each([
+    ['10.1.2.3', { asn: 64666, as_org_name: 'Bogon', as_cc: 'ZZ', cc: 'ZZ', is_bogon: true }],
+    ['fe80::1%eth0', { asn: 64666, as_org_name: 'Bogon', as_cc: 'ZZ', cc: 'ZZ', is_bogon: true }],
+    ['scrubbed', { asn: 0, as_org_name: '', as_cc: '', cc: 'ZZ', is_bogon: false }],
+    ['8.8.8.8', { asn: 0, as_org_name: '', as_cc: '', cc: 'ZZ', is_bogon: false }],
+  ])('%s without databases', (address, expected) => {
+    expect(openIpMetadata(undefined).at(0).ip(address)).toEqual(expected);
+  });
+
+  it('chooses the newest database that is not newer than the day, before the first one the first', () => {
+    const dated = join(dir, 'dated');
+    writeDatabases(dated, {
+      '20200101-ip2country_as.mmdb.gz': gzipSync(readFileSync(asn)),
+      '20210601-ip2country_as.mmdb': readFileSync(country),
+    });
+    const metadata = openIpMetadata(dated);
+    expect(metadata.at(at('2019-01-01')).ip('1.128.0.1')).toEqual(TELSTRA);
+    expect(metadata.at(at('2021-05-31')).ip('1.128.0.1')).toEqual(TELSTRA);
+    expect(metadata.at(at('2021-06-01')).ip('1.128.0.1').asn).toBe(0);
+    expect(metadata.at(at('2021-06-01')).ip('2.125.160.216').cc).toBe('GB');
+    // Opening more than are kept open, and going back, changes nothing.
+    expect(metadata.at(at('2019-01-01')).ip('1.128.0.1')).toEqual(TELSTRA);
+    expect(metadata.version).toContain('20210601-ip2country_as.mmdb');
+  });
+
+  it('is shared with threads without loading again: the file may even be gone', async () => {
+    const shared = join(dir, 'shared');
+    writeDatabases(shared, { '20200101-asn.mmdb': readFileSync(asn) });
+    const handed = openIpMetadata(shared).share([at('2022-01-01')]);
+    rmSync(shared, { recursive: true });
+    const module = pathToFileURL(join(import.meta.dirname, 'ip-metadata.ts')).href;
+    const source = `
+      import { parentPort, workerData } from 'node:worker_threads';
+      const { IpMetadata } = await import(${JSON.stringify(module)});
+      parentPort.postMessage(new IpMetadata(workerData).at(0).ip('1.128.0.1'));`;
+    const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`), { workerData: handed });
+    const answer = await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+    expect(answer).toEqual(TELSTRA);
+    await worker.terminate();
+  });
+
+  it('says which file is unusable', () => {
+    const broken = join(dir, 'broken');
+    writeDatabases(broken, { '20200101-ip2country_as.mmdb': Buffer.from('not a database') });
+    expect(() => openIpMetadata(broken).at(0)).toThrow(/20200101-ip2country_as\.mmdb is not a MaxMind DB/);
+    writeDatabases(broken, { '20209901-x.mmdb': Buffer.alloc(1) });
+    expect(() => openIpMetadata(broken)).toThrow(IpDatabaseError);
+    expect(() => openIpMetadata(join(dir, 'nowhere'))).toThrow(/nowhere, which does not exist/);
+    const empty = mkdtempSync(join(dir, 'empty-'));
+    expect(() => openIpMetadata(empty)).toThrow(/leave geoip_dir empty/);
+  });
+});
+
+function writeDatabases(folder: string, files: Record<string, Buffer>): void {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder);
+  for (const [name, bytes] of Object.entries(files)) writeFileSync(join(folder, name), bytes);
+}
+
+describe('AS names', () => {
+  const names = new AsNames({
+    '137': [
+      ['GARR old', 'IT', '20100101', 'ASGARR-OLD', 'ripe'],
+      ['GARR', 'IT', '20200101', 'ASGARR', 'ripe'],
+    ],
+  });
+
+  it.each([
+    [137, '2005-01-01', { org_name: 'GARR old', cc: 'IT', name: 'ASGARR-OLD' }],
+    [137, '2019-12-31', { org_name: 'GARR old', cc: 'IT', name: 'ASGARR-OLD' }],
+    [137, '2020-01-01', { org_name: 'GARR', cc: 'IT', name: 'ASGARR' }],
+    [0, '2020-01-01', { org_name: 'Unknown', cc: 'ZZ', name: 'Unknown' }],
+    [64512, '2020-01-01', { org_name: 'Private use (RFC1930)', cc: 'ZZ', name: 'Private use (RFC1930)' }],
+    [65536, '2020-01-01', { org_name: '', cc: '', name: '' }],
+  ])('AS%d on %s', (number, day, expected) => {
+    expect(names.lookup(number, at(day))).toEqual(expected);
+  });
+});
+
+describe('addresses', () => {
+  it.each(['1.2.3.4', '::1', '2001:db8::1', 'fe80::1%eth0', '::ffff:1.2.3.4', '2A00::1'])('%s is a literal', text => {
+    expect(isIpLiteral(text)).toBe(true);
+  });
+
+  it.each([
+    '',
+    '1.2.3',
+    '01.2.3.4',
+    '1.2.3.4:80',
+    '[::1]',
+    'scrubbed',
+    'fe80::1%',
+    '1.2.3.4%eth0',
+    '::1%a%b',
+    'example.com',
+    'de:ad',
+  ])('"%s" is none', text => {
+    expect(isIpLiteral(text)).toBe(false);
+  });
+
+  it.each([
+    '0.1.2.3',
+    '100.64.0.1',
+    '172.31.255.255',
+    '224.0.0.1',
+    '255.255.255.255',
+    '::',
+    '::ffff:8.8.8.8',
+    '2002:a00::1',
+    '64:ff9b:1::1',
+  ])('%s is a bogon', address => {
+    expect(isBogon(address)).toBe(true);
+  });
+
+  it.each(['1.1.1.1', '172.32.0.1', '64:ff9b::808:808', '2a00:1450::1', '2001:0:4136:e378::1', '0:ffff::1'])(
+    '%s is none',
+    address => {
+      expect(isBogon(address)).toBe(false);
+    },
+  );
+});
