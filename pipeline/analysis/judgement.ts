@@ -53,9 +53,11 @@ const READ = [
  * The relations that lead to `judged`, one row per observation with its signals and, per layer, the number of the rule that
  * decided it (0: none; 1: the first of the list) and its grades. A chain of WITH items; the caller appends a SELECT.
  *
- * Every relation on the right of a join is an aggregate of the day's control by host, address or endpoint, or small reference
- * data: none holds a list, because a list on the right of a join is copied for each row that meets it, and the control of a
- * popular host has thousands of addresses. FINAL, because a run that repeats a bucket may be inserting right now.
+ * Made so that memory does not grow with the day. The window over the answers of a host comes before all joins, because there the
+ * rows still come in the order of the table, in which those of a measurement stand together: nothing is sorted but within a
+ * measurement (10^7 rows: a third of the memory). What the control answered is asked of sets of addresses. On the right of joins stand
+ * aggregates by host and endpoint, none of which holds a list: it would be copied for each row that meets it, and the control of
+ * a popular host has thousands of addresses. FINAL, because a run that repeats a bucket may be inserting right now.
  */
 export function judgement(options: JudgementOptions): Query {
   const { filter, selection, rulesVersion: version } = options;
@@ -64,6 +66,7 @@ export function judgement(options: JudgementOptions): Query {
   // Of the whole day nothing is gained by it; of a few measurements, only their hosts' control is read.
   const ofHosts = whole ? '' : 'AND hostname IN (SELECT hostname FROM experiment)';
   const port = version === 2 ? '0' : 'toUInt32(ifNull(port, 0))';
+  const signals = signalsOf(version);
   const sql = `WITH
 experiment AS (
   SELECT ${[...CARRIED, ...READ].join(', ')},
@@ -72,7 +75,7 @@ experiment AS (
     is_system_resolver AND ifNull(isIPv4String(ip) OR is_v6, 0) AS is_resolved,
     is_resolved AND dns_answer IS NOT NULL AS is_answer,
     ${port} AS endpoint_port
-  FROM obs_web AS o FINAL
+  FROM obs_web FINAL
   WHERE ${IN_DAY} ${experiment.sql}
 ),
 control AS (
@@ -85,20 +88,12 @@ control_host AS (
   FROM control AS c
   GROUP BY hostname
 ),
-control_address AS (
-  SELECT hostname, ip, max(a.answered) AS answered, max(a.tls_consistent) AS tls_consistent, max(a.tls_inconsistent) AS tls_inconsistent
-  FROM (
-    SELECT hostname, ip,
-      ifNull(dns_success = 1, 0) AS answered,
-      ifNull(tls_success = 1, 0) AS tls_consistent,
-      ifNull(tls_success = 0 AND tls_failure LIKE 'ssl_%', 0) AS tls_inconsistent
-    FROM control
-    UNION ALL
-    SELECT assumeNotNull(hostname), assumeNotNull(ip), 0, 1, 0
-    FROM obs_web FINAL
-    WHERE ${IN_DAY} AND tls_is_certificate_valid = 1 AND ip IS NOT NULL AND hostname IN (SELECT hostname FROM control)
-  ) AS a
-  GROUP BY hostname, ip
+tls_consistent_address AS (
+  SELECT hostname, ip FROM control WHERE tls_success = 1
+  UNION ALL
+  SELECT assumeNotNull(hostname), assumeNotNull(ip)
+  FROM obs_web FINAL
+  WHERE ${IN_DAY} AND tls_is_certificate_valid = 1 AND ip IS NOT NULL AND hostname IN (SELECT hostname FROM control)
 ),
 control_endpoint AS (
   SELECT hostname, ip, endpoint_port,
@@ -122,22 +117,31 @@ fingerprint AS (
   WHERE pattern_type = 'full' AND scope != 'fp'
   GROUP BY pattern
 ),
-observed AS (
-  SELECT ${CARRIED.map(column => `o.${column} AS ${column}`).join(', ')},
-    ${signalsOf(version)
-      .map(signal => `${signal.sql} AS ${signal.name}`)
+answered AS (
+  SELECT *,
+    ${signals
+      .filter(signal => signal.overAnswers)
+      .map(signal => `${signal.sql} OVER answers_of_host AS ${signal.name}`)
       .join(',\n    ')}
   FROM (
-    SELECT *, (hostname, ip_asn) IN (SELECT hostname, ip_asn FROM control WHERE dns_success = 1 AND ip_asn > 0) AS asn_answered
+    SELECT *,
+      ifNull((hostname, dns_answer) IN (SELECT hostname, ip FROM control WHERE dns_success = 1), 0) AS control_answered,
+      ifNull((hostname, ip_asn) IN (SELECT hostname, ip_asn FROM control WHERE dns_success = 1 AND ip_asn > 0), 0) AS control_answered_asn,
+      ifNull((hostname, dns_answer) IN (SELECT hostname, ip FROM tls_consistent_address), 0) AS tls_consistent,
+      ifNull((hostname, dns_answer) IN (SELECT hostname, ip FROM control WHERE tls_success = 0 AND tls_failure LIKE 'ssl_%'), 0) AS tls_inconsistent
     FROM experiment
-  ) AS o
+  )
+  WINDOW answers_of_host AS (
+    PARTITION BY measurement_start_time, probe_cc, probe_asn, measurement_uid, hostname, is_v6)
+),
+observed AS (
+  SELECT ${CARRIED.map(column => `o.${column} AS ${column}`).join(', ')},
+    ${signals.map(({ name, sql, overAnswers }) => `${overAnswers ? `o.${name}` : sql} AS ${name}`).join(',\n    ')}
+  FROM answered AS o
   LEFT JOIN control_host AS ch ON ch.hostname = o.hostname
-  LEFT JOIN control_address AS ca ON ca.hostname = o.hostname AND ca.ip = o.dns_answer
   LEFT JOIN control_endpoint AS ce ON ce.hostname = o.hostname AND ce.ip = o.ip AND ce.endpoint_port = o.endpoint_port
   LEFT JOIN report AS r ON r.report_id = o.report_id
   LEFT JOIN fingerprint AS f ON f.pattern = o.dns_answer
-  WINDOW answers_of_host AS (
-    PARTITION BY o.measurement_start_time, o.probe_cc, o.probe_asn, o.measurement_uid, o.hostname, o.is_v6)
 ),
 judged AS (
   ${LAYERS.reduce((relation, layer) => judgeLayer(layer, version, relation), 'SELECT * FROM observed')}

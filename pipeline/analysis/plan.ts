@@ -80,12 +80,13 @@ export function makeSteps(table: (typeof FILLED_TABLES)[number], options: Analys
 }
 
 /**
- * Memory that does not grow with the day: sorting for the window, grouping and the right side of the joins go to disk when they are large
- * (`npm run bench -- analysis`; measured with 10^7 observations). A measurement's uid is the document's word, so a day may reach into
- * any number of the verdicts' partitions.
+ * Memory that does not grow with the day (`npm run bench -- analysis`): the window takes the rows in the order of the table; groups and the
+ * right side of joins go to disk when they are large. A measurement's uid is the document's word, so a day may reach into any
+ * number of the verdicts' partitions.
  */
-export const BOUNDED = `SETTINGS join_algorithm = 'grace_hash', grace_hash_join_initial_buckets = 1,
-  max_bytes_in_join = 1000000000, max_bytes_before_external_group_by = 1000000000, max_bytes_before_external_sort = 1000000000,
+export const BOUNDED = `SETTINGS optimize_read_in_window_order = 1, query_plan_reuse_storage_ordering_for_window_functions = 1,
+  join_algorithm = 'grace_hash', grace_hash_join_initial_buckets = 1, max_bytes_in_join = 300000000,
+  max_bytes_before_external_group_by = 300000000, max_bytes_before_external_sort = 300000000,
   throw_on_max_partitions_per_insert_block = 0`;
 
 /** What stands in a filled table of this day and generation: one row {rows, measurements}. They differ when a row is there twice. */

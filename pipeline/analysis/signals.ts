@@ -2,8 +2,8 @@ import type { Layer, RulesVersion } from './rules.ts';
 
 /**
  * The values that rule conditions are written over (analysis.md sections 3.1 to 3.4). Each is an expression over the joined row
- * that judgement.ts builds: `o` the observation, `ca` what the control knows of the answered address, `ce` of the endpoint,
- * `ch` of the host, `r` of the report, `f` a fingerprint.
+ * that judgement.ts builds: `o` the observation, `ce` what the control knows of the endpoint, `ch` of the host, `r` of the report,
+ * `f` a fingerprint.
  */
 export interface Signal {
   readonly name: string;
@@ -11,22 +11,21 @@ export interface Signal {
   readonly meaning: string;
   /** Layer whose rules use it first. */
   readonly layer: Layer;
+  /** True when it is taken over all answers of the host and address family, not of one row. */
+  readonly overAnswers?: boolean;
 }
-
-/** All answers of one host and address family that the system resolver gave in one measurement are judged together. */
-const ANSWERS = 'OVER answers_of_host';
 
 /**
  * Rows of the system resolver. Version 3 counts lookups without an engine as its own where the probe is one of those that had
  * no other resolver in these tests and wrote no engine: ooniprobe before version 3, the Python program (analysis.md section 5).
  */
 export function isSystemResolver(version: RulesVersion): string {
-  const named = "ifNull(o.dns_engine IN ('system', 'getaddrinfo'), 0)";
+  const named = "ifNull(dns_engine IN ('system', 'getaddrinfo'), 0)";
   if (version === 2) return named;
   const old =
-    "o.dns_engine IS NULL AND o.dns_query_type IS NOT NULL AND o.software_name IN ('ooniprobe', 'ooniprobe-legacy')" +
-    " AND o.test_name IN ('web_connectivity', 'facebook_messenger', 'whatsapp')" +
-    " AND ifNull(toUInt16OrNull(splitByChar('.', o.software_version)[1]), 0) < 3";
+    "dns_engine IS NULL AND dns_query_type IS NOT NULL AND software_name IN ('ooniprobe', 'ooniprobe-legacy')" +
+    " AND test_name IN ('web_connectivity', 'facebook_messenger', 'whatsapp')" +
+    " AND ifNull(toUInt16OrNull(splitByChar('.', software_version)[1]), 0) < 3";
   return `(${named} OR (${old}))`;
 }
 
@@ -34,12 +33,17 @@ export function isSystemResolver(version: RulesVersion): string {
 export function signalsOf(version: RulesVersion): readonly Signal[] {
   const endpoint = version === 2 ? 'the address, whatever the port' : 'the address and port';
   const dns = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'dns' });
+  /** All answers of one host and address family that the system resolver gave in one measurement are judged together. */
+  const answers = (name: string, sql: string, meaning: string): Signal => ({
+    ...dns(name, sql, meaning),
+    overAnswers: true,
+  });
   const tcp = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'tcp' });
   const tls = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'tls' });
   return [
-    dns(
+    answers(
       'answers',
-      `sum(toUInt32(o.is_answer)) ${ANSWERS}`,
+      'sum(toUInt32(is_answer))',
       'how many answers of the system resolver the host and address family has in this measurement',
     ),
     dns('dns_failure', 'o.dns_failure', 'failure of this row’s lookup'),
@@ -55,29 +59,25 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
       'has(f.countries, o.probe_cc)',
       'this row’s answer is a fingerprint (pattern type `full`, scope other than `fp`) expected in the probe’s country',
     ),
-    dns(
+    answers(
       'answers_tls_consistent',
-      `max(o.is_answer AND ca.tls_consistent) ${ANSWERS}`,
+      'max(is_answer AND tls_consistent)',
       'an answer is an address with which the control completed a TLS handshake, or any probe found a valid certificate, for this host on this day',
     ),
-    dns(
+    answers(
       'answers_tls_inconsistent',
-      `max(o.is_answer AND ca.tls_inconsistent) ${ANSWERS}`,
+      'max(is_answer AND tls_inconsistent)',
       'an answer is an address with which the control got a TLS error',
     ),
-    dns(
-      'answers_match_control',
-      `max(o.is_answer AND ca.answered) ${ANSWERS}`,
-      'an answer is among the control’s answers',
-    ),
-    dns(
+    answers('answers_match_control', 'max(is_answer AND control_answered)', 'an answer is among the control’s answers'),
+    answers(
       'answers_asn_matches_control',
-      `max(o.is_resolved AND o.asn_answered) ${ANSWERS}`,
+      'max(is_resolved AND control_answered_asn)',
       'an answer lies in the network (AS number) of one of the control’s answers',
     ),
-    dns(
+    answers(
       'answers_contain_bogon',
-      `max(o.is_resolved AND ifNull(o.ip_is_bogon, 0) = 1) ${ANSWERS}`,
+      'max(is_resolved AND ifNull(ip_is_bogon, 0) = 1)',
       'an answer is an address that cannot be on the internet',
     ),
     dns('ctrl_dns_success', 'ch.dns_success', 'rows of the control with an answer for this host on this day'),
