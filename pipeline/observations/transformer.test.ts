@@ -1,0 +1,497 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { EVERYTHING, type Filter } from '../filter.ts';
+import { openIpMetadata } from '../reference/ip-metadata.ts';
+import { RowEncoder } from '../tables/encoder.ts';
+import { Transformer } from './transformer.ts';
+import { takePlainRows } from './view.ts';
+
+/** Expected values are worked out by hand from observations.md; the collection of real measurements is compared in test/fidelity. */
+
+const START = '2024-01-02 03:04:05';
+
+function measurement(testName: string, testKeys: object, more: object = {}): object {
+  return {
+    input: 'https://www.example.com/',
+    report_id: 'r',
+    measurement_start_time: START,
+    test_start_time: START,
+    probe_asn: 'AS137',
+    probe_cc: 'IT',
+    test_name: testName,
+    test_version: '0.1',
+    test_runtime: 1.5,
+    software_name: 's',
+    software_version: '1',
+    measurement_uid: 'u',
+    test_keys: testKeys,
+    ...more,
+  };
+}
+
+function run(document: object | string, filter: Filter = EVERYTHING) {
+  const encoder = new RowEncoder();
+  const options = {
+    bucket: '2024-01-02',
+    generation: 1,
+    createdAt: 1,
+    filter,
+    ipMetadata: openIpMetadata(undefined),
+    encoder,
+  };
+  const bytes = Buffer.from(typeof document === 'string' ? document : JSON.stringify(document));
+  const outcome = new Transformer(options).transform({ line: 1, bytes }, 'key');
+  return { outcome, tables: takePlainRows(encoder) };
+}
+
+const webRows = (testName: string, testKeys: object, more?: object) => {
+  const { outcome, tables } = run(measurement(testName, testKeys, more));
+  expect(outcome.error).toBeUndefined();
+  return tables.obs_web ?? [];
+};
+
+/** Of each row, the named columns. */
+const pick = (rows: readonly object[], ...columns: string[]) =>
+  rows.map(row => columns.map(column => (row as Record<string, unknown>)[column]));
+
+const dns = (answers: object[], more: object = {}) => ({
+  hostname: 'www.example.com',
+  query_type: 'A',
+  answers,
+  ...more,
+});
+const a = (ipv4: string) => ({ answer_type: 'A', ipv4 });
+const tcp = (ip: string, port: number, more: object = {}) => ({ ip, port, status: { success: true }, ...more });
+
+describe('outcomes (archive.md section 9)', () => {
+  it.each([
+    ['a test without transformer', measurement('ndt', { x: 1 }), 'unsupported'],
+    ['no test keys', { ...measurement('signal', {}), test_keys: undefined }, 'skipped'],
+    ['empty test keys', measurement('signal', {}), 'skipped'],
+    ['test keys that are null', measurement('signal', null as never), 'skipped'],
+    ['a measurement', measurement('signal', { queries: [] }), 'transformed'],
+  ])('%s', (_what, document, status) => {
+    const { outcome, tables } = run(document);
+    expect(outcome).toMatchObject({ status, uid: 'u' });
+    expect(tables).toEqual({});
+  });
+
+  it('a country outside the filter is skipped, before anything else is looked at', () => {
+    const filter = { probeCC: ['US'], testNames: [] };
+    expect(run({ probe_cc: 'IT', measurement_uid: 'u' }, filter).outcome.status).toBe('skipped');
+    expect(run(measurement('signal', { queries: [dns([])] }, { probe_cc: 'US' }), filter).outcome.status).toBe(
+      'transformed',
+    );
+  });
+
+  it.each([
+    ['{"a": ', 'decode', 'InvalidJSON', /not JSON/],
+    ['[]', 'decode', 'InvalidJSON', /not a JSON object/],
+    [measurement('ndt', { x: 1 }, { input: undefined }), 'decode', 'MissingField', /^input is missing$/],
+    [
+      measurement('signal', { queries: [{}] }),
+      'decode',
+      'MissingField',
+      /^test_keys\.queries\[0\]\.hostname is missing$/,
+    ],
+    [measurement('signal', { queries: 5 }), 'decode', 'InvalidField', /^test_keys\.queries must be a list, is 5$/],
+    [measurement('signal', { queries: [] }, { measurement_start_time: 'now' }), 'transform', 'InvalidTime', /"now"/],
+    [measurement('signal', { queries: [] }, { probe_asn: 'ASx' }), 'transform', 'InvalidASN', /probe_asn/],
+    [
+      measurement('signal', { queries: [] }, { probe_asn: 'AS-1' }),
+      'encode',
+      'EncodeError',
+      /probe_asn cannot hold -1/,
+    ],
+    [measurement('signal', { requests: [{ request: { url: 'http://[x' } }] }), 'transform', 'InvalidURL', /bracket/],
+    [measurement('signal', { requests: [{ request: {}, address: 'a:b' }] }), 'transform', 'InvalidAddress', /a:b/],
+    [
+      measurement('signal', { requests: [{ request: { headers_list: [['a', null]] } }] }),
+      'transform',
+      'InvalidHeaders',
+      /pair/,
+    ],
+    [
+      measurement('signal', { requests: [{ request: {}, response: { body: { format: 'base64', data: 'a' } } }] }),
+      'transform',
+      'InvalidBase64',
+      /base64/,
+    ],
+  ])('%j fails with stage and class', (document, stage, kind, message) => {
+    const { outcome, tables } = run(document);
+    expect(outcome).toMatchObject({
+      status: 'failed',
+      error: { stage, class: kind, message: expect.stringMatching(message) },
+    });
+    expect(tables).toEqual({});
+  });
+
+  it('leaves no rows of a measurement that fails at its last row', () => {
+    const queries = [dns([a('1.2.3.4')]), dns([a('1.2.3.5')])];
+    const { outcome, tables } = run(measurement('signal', { queries, tcp_connect: [tcp('9.9.9.9', 2 ** 31)] }));
+    expect(outcome.error).toMatchObject({ stage: 'encode', message: 'port cannot hold 2147483648' });
+    expect(tables).toEqual({});
+  });
+
+  it('keeps the message short', () => {
+    const { outcome } = run(measurement('signal', { queries: [] }, { measurement_start_time: 'x'.repeat(5000) }));
+    expect(outcome.error!.message.length).toBeLessThanOrEqual(160);
+  });
+
+  it('takes the uid of the container, else of the document, else the trivial one', () => {
+    const encoder = new RowEncoder();
+    const options = {
+      bucket: '2024-01-02',
+      generation: 1,
+      createdAt: 1,
+      filter: EVERYTHING,
+      ipMetadata: openIpMetadata(undefined),
+      encoder,
+    };
+    const transformer = new Transformer(options);
+    const bytes = (document: object) => Buffer.from(JSON.stringify(document));
+    const own = bytes(measurement('ndt', { x: 1 }));
+    expect(transformer.transform({ line: 1, bytes: own, uid: 'container' }, 'k').uid).toBe('container');
+    expect(transformer.transform({ line: 1, bytes: own }, 'k').uid).toBe('u');
+    const none = bytes(measurement('ndt', { x: 1 }, { measurement_uid: null }));
+    const hash = createHash('shake128', { outputLength: 15 }).update(none).update('\n').digest('hex');
+    expect(transformer.transform({ line: 1, bytes: none }, 'k').uid).toBe(`0120240102${hash}`);
+    expect(transformer.transform({ line: 1, bytes: none, unterminated: true }, 'k').uid).not.toBe(`0120240102${hash}`);
+  });
+
+  it('passes on what the reader says of a document', () => {
+    const encoder = new RowEncoder();
+    const options = {
+      bucket: '2024-01-02',
+      generation: 1,
+      createdAt: 1,
+      filter: EVERYTHING,
+      ipMetadata: openIpMetadata(undefined),
+      encoder,
+    };
+    const error = { class: 'DocumentTooLong', message: 'long', skipped: false } as const;
+    const outcome = new Transformer(options).transform({ line: 1, bytes: Buffer.alloc(0), error }, 'k');
+    expect(outcome).toMatchObject({ status: 'failed', error: { stage: 'read', class: 'DocumentTooLong' } });
+  });
+
+  it('survives nesting that would overflow the stack', () => {
+    const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+    const text = JSON.stringify(measurement('signal', { queries: [] })).replace(
+      '"queries":[]',
+      `"queries":[],"x":${deep}`,
+    );
+    expect(run(text).outcome.status).toBe('transformed');
+    expect(run(text.replace('"report_id":"r"', `"report_id":${deep}`)).outcome).toMatchObject({ status: 'failed' });
+  });
+});
+
+describe('metadata (observations.md section 3)', () => {
+  const rowOf = (more: object, keys: object = {}) => webRows('signal', { queries: [dns([])], ...keys }, more)[0]!;
+
+  it('joins a list of inputs, keeps null, defaults annotations', () => {
+    expect(rowOf({ input: ['a', 'b'] }).input).toBe('a:b');
+    expect(rowOf({ input: null }).input).toBeUndefined();
+    expect(rowOf({ annotations: { platform: 'ios', ooni_run_link_id: 10123 } })).toMatchObject({
+      platform: 'ios',
+      origin: 'unknown',
+      ooni_run_link_id: '10123',
+    });
+  });
+
+  it('writes a number in a text field as Python would', () => {
+    expect(rowOf({ software_version: 1.0 }).software_version).toBe('1');
+    const text = JSON.stringify(measurement('signal', { queries: [dns([])] })).replace(
+      '"software_version":"1"',
+      '"software_version":1.0',
+    );
+    expect(run(text).tables.obs_web![0]!.software_version).toBe('1.0');
+  });
+
+  it.each([
+    [{ resolver_ip: '[scrubbed]', resolver_asn: 'AS5', resolver_network_name: 'n' }, {}, ['', 5, 'n', '', '', 1]],
+    [{ resolver_asn: 'AS5', resolver_network_name: 'n' }, {}, ['', 0, '', '', '', 0]],
+    [{ resolver_ip: '10.0.0.1' }, {}, ['10.0.0.1', 64666, 'Bogon', 'ZZ', 'ZZ', 0]],
+    [{}, { client_resolver: '8.8.8.8' }, ['8.8.8.8', 0, '', 'ZZ', '', 0]],
+    [{ resolver_ip: '8.8.8.8' }, { client_resolver: '[scrubbed]' }, ['8.8.8.8', 0, '', 'ZZ', '', 1]],
+  ])('resolver of %j %j', (more, keys, expected) => {
+    const columns = [
+      'resolver_ip',
+      'resolver_asn',
+      'resolver_as_org_name',
+      'resolver_cc',
+      'resolver_as_cc',
+      'resolver_is_scrubbed',
+    ];
+    expect(pick([rowOf(more, keys)], ...columns)).toEqual([expected]);
+  });
+
+  it('drops the first two characters of an ASN, whatever they are', () => {
+    expect(rowOf({ probe_asn: '137' }).probe_asn).toBe(7);
+    expect(rowOf({ probe_asn: 'AS4200000000' }).probe_asn).toBe(4_200_000_000);
+  });
+});
+
+describe('joining (section 7)', () => {
+  it('matches each list by itself, by address where no id is known, ports left out of account', () => {
+    const rows = webRows('urlgetter', {
+      queries: [dns([a('1.1.1.1'), a('2.2.2.2')]), dns([a('1.1.1.1')], { engine: 'doh' })],
+      tcp_connect: [tcp('1.1.1.1', 80), tcp('2.2.2.2', 80), tcp('3.3.3.3', 80)],
+      tls_handshakes: [
+        { address: '1.1.1.1:443', server_name: 'tls' },
+        { address: '4.4.4.4:443', server_name: 'four' },
+      ],
+      requests: [{ request: { url: 'http://other/' }, address: '3.3.3.3:80' }],
+    });
+    expect(pick(rows, 'observation_idx', 'ip', 'port', 'hostname', 'tls_server_name', 'http_request_url')).toEqual([
+      [1, '1.1.1.1', 80, 'www.example.com', 'tls', undefined],
+      [2, '2.2.2.2', 80, 'www.example.com', undefined, undefined],
+      [3, '1.1.1.1', undefined, 'www.example.com', undefined, undefined],
+      [4, '3.3.3.3', 80, 'other', undefined, 'http://other/'],
+      [5, '4.4.4.4', 443, 'four', 'four', undefined],
+    ]);
+  });
+
+  it('matches by transaction id first; the id of a row is never that of DNS', () => {
+    const rows = webRows('urlgetter', {
+      queries: [dns([a('1.1.1.1')], { transaction_id: 7 })],
+      tcp_connect: [tcp('1.1.1.1', 80, { transaction_id: 8 }), tcp('2.2.2.2', 443, { transaction_id: 7 })],
+    });
+    expect(pick(rows, 'ip', 'port', 'transaction_id')).toEqual([
+      ['1.1.1.1', 443, 7],
+      ['1.1.1.1', 80, 8],
+    ]);
+  });
+
+  it('drops connects to what is no address, keeps the scrubbed one', () => {
+    const rows = webRows('urlgetter', { tcp_connect: [tcp('example.org', 80), tcp('[scrubbed]', 80)] });
+    expect(pick(rows, 'ip', 'ip_asn', 'ip_cc', 'ip_is_bogon')).toEqual([['scrubbed', 0, 'ZZ', 0]]);
+  });
+
+  it('writes one row for a query without answer, an answer that is a name gives no address', () => {
+    const rows = webRows('urlgetter', {
+      queries: [dns([], { failure: 'dns_nxdomain_error' }), dns([{ answer_type: 'CNAME', hostname: 'x.example' }])],
+    });
+    expect(pick(rows, 'ip', 'dns_failure', 'dns_answer', 'dns_answer_asn')).toEqual([
+      [undefined, 'dns_nxdomain_error', undefined, undefined],
+      [undefined, undefined, 'x.example', 0],
+    ]);
+  });
+});
+
+describe('HTTP (section 6.5)', () => {
+  const http = (requests: object[]) => webRows('urlgetter', { requests });
+
+  it('takes facts of request and response', () => {
+    const body = `<html>${'é"\n'.repeat(200)}`;
+    const [row] = http([
+      {
+        request: { url: 'https://WWW.example.com/', method: 'GET', body: 'é', x_transport: 'quic' },
+        response: {
+          code: 200,
+          body,
+          headers_list: [
+            ['LOCATION', 'first'],
+            ['location', 'second'],
+            ['Server', { format: 'base64', data: '6Q==' }],
+          ],
+        },
+        t0: 1.5,
+        t: 2,
+        failure: '',
+      },
+    ]);
+    expect(row).toMatchObject({
+      hostname: 'www.example.com',
+      http_network: 'udp',
+      http_request_body_length: 2,
+      http_runtime: 0.5,
+      http_response_body_length: 6 + 4 * 200,
+      http_response_body_sha1: createHash('sha1').update(body).digest('hex'),
+      http_response_status_code: 200,
+      http_response_header_location: 'first',
+      http_response_header_server: 'é',
+    });
+    expect(row).not.toHaveProperty('http_failure');
+  });
+
+  it('hashes binary bodies decoded, and has no length for an empty one', () => {
+    const rows = http([
+      { request: {}, response: { body: { format: 'base64', data: Buffer.from([0xff, 0]).toString('base64') } } },
+      { request: {}, response: { body: '' } },
+    ]);
+    expect(pick(rows, 'http_response_body_length', 'http_response_body_sha1')).toEqual([
+      [
+        2,
+        createHash('sha1')
+          .update(Buffer.from([0xff, 0]))
+          .digest('hex'),
+      ],
+      [undefined, undefined],
+    ]);
+  });
+
+  it('finds where a redirect came from in the next transaction of the list', () => {
+    const rows = http([
+      { request: { url: 'https://b/' }, response: { headers: { Server: 'x' } } },
+      { request: { url: 'http://a/' }, response: { headers: { location: 'https://b/' } } },
+      { response: { headers: { location: 'http://a/' } } },
+    ]);
+    expect(pick(rows, 'http_request_url', 'http_request_redirect_from')).toEqual([
+      ['https://b/', 'http://a/'],
+      ['http://a/', undefined],
+    ]);
+  });
+});
+
+describe('web_connectivity (section 10)', () => {
+  const control = {
+    dns: { failure: null, addrs: ['1.1.1.1', '5.5.5.5', '5.5.5.5', '6.6.6.6'] },
+    tcp_connect: {
+      '1.1.1.1:443': { status: true, failure: null },
+      '1.1.1.1:80': { status: false, failure: 'x' },
+      '[::1': {},
+      '7.7.7.7:b': {},
+    },
+    tls_handshake: {
+      '1.1.1.1:443': { failure: null, server_name: 'sni' },
+      '8.8.8.8:443': { failure: 'unknown_failure: y' },
+    },
+    http_request: { failure: null, body_length: -1 },
+  };
+
+  it('writes control rows in order, failures unchanged, and keeps what is sound', () => {
+    const { tables } = run(measurement('web_connectivity', { control }));
+    const columns = [
+      'observation_idx',
+      'ip',
+      'port',
+      'tcp_success',
+      'tcp_failure',
+      'tls_success',
+      'tls_failure',
+      'dns_success',
+      'ip_cc',
+    ];
+    expect(pick(tables.obs_web_ctrl!, ...columns)).toEqual([
+      [0, '1.1.1.1', 443, 1, undefined, 1, undefined, 1, 'ZZ'],
+      [1, '1.1.1.1', 80, 0, 'x', undefined, undefined, 1, 'ZZ'],
+      [2, '8.8.8.8', 443, undefined, undefined, 0, 'unknown_failure: y', undefined, 'ZZ'],
+      [3, '5.5.5.5', undefined, undefined, undefined, undefined, undefined, 1, undefined],
+      [4, '6.6.6.6', undefined, undefined, undefined, undefined, undefined, 1, undefined],
+      [5, '', undefined, undefined, undefined, undefined, undefined, undefined, undefined],
+    ]);
+    expect(tables.obs_web_ctrl!.at(-1)).toMatchObject({
+      http_success: 1,
+      http_response_body_length: -1,
+      hostname: 'www.example.com',
+    });
+  });
+
+  it.each([
+    ['the control failed', { control, control_failure: 'x' }, {}],
+    ['there is no control', { blocking: false }, {}],
+    ['the input has no host', { control }, { input: 'example.com' }],
+    ['the input is a list', { control }, { input: ['https://a/'] }],
+  ])('writes none when %s', (_what, keys, more) => {
+    expect(run(measurement('web_connectivity', keys, more)).tables.obs_web_ctrl).toBeUndefined();
+  });
+
+  it('takes host names of nameless rows from the control, and the verdict of the probe', () => {
+    const keys = { control, blocking: false, tcp_connect: [tcp('5.5.5.5', 80), tcp('9.9.9.9', 80)] };
+    expect(pick(webRows('web_connectivity', keys), 'ip', 'hostname', 'probe_analysis')).toEqual([
+      ['5.5.5.5', 'www.example.com', 'false'],
+      ['9.9.9.9', undefined, 'false'],
+    ]);
+    expect(webRows('web_connectivity', { blocking: 'dns', queries: [dns([])] })[0]!.probe_analysis).toBe('dns');
+    expect(webRows('web_connectivity', { blocking: null, queries: [dns([])] })[0]).not.toHaveProperty('probe_analysis');
+  });
+});
+
+describe('other tests (sections 9, 11 and 12)', () => {
+  it('numbers the rows of dnscheck through all its parts', () => {
+    const keys = {
+      bootstrap: { queries: [dns([])] },
+      lookups: { a: { queries: [dns([])] }, b: { tcp_connect: [tcp('1.1.1.1', 53)] } },
+    };
+    expect(pick(webRows('dnscheck', keys), 'observation_idx')).toEqual([[1], [2], [3]]);
+  });
+
+  it('names the targets of tor by their key and those of telegram by address', () => {
+    const target = { target_address: 'x', target_protocol: 'y', tcp_connect: [tcp('1.1.1.1', 9001)] };
+    expect(pick(webRows('tor', { targets: { key1: target, key2: target } }), 'target_id')).toEqual([
+      ['key1'],
+      ['key2'],
+    ]);
+    expect(pick(webRows('telegram', { tcp_connect: [tcp('1.1.1.1', 80)] }), 'target_id')).toEqual([
+      ['telegram/dc_pool'],
+    ]);
+  });
+
+  it('pairs control and target of echcheck where there is no list of handshakes', () => {
+    const keys = { control: { server_name: 'c' }, target: { server_name: 't' } };
+    expect(pick(webRows('echcheck', keys), 'tls_server_name', 'tls_echconfig')).toEqual([
+      ['c', ''],
+      ['t', 'GREASE'],
+    ]);
+  });
+
+  it('writes the one row of browser_web', () => {
+    const [row] = webRows('browser_web', { result: 'unknown_failure: connect: no route to host', load_time_ms: 1500 });
+    expect(row).toMatchObject({
+      observation_idx: 0,
+      http_failure: 'unknown_failure: connect: no route to host',
+      http_runtime: 1500,
+      tls_certificate_chain_fingerprints: [],
+    });
+  });
+
+  const lines = (sent: string[], received: unknown[]) =>
+    run(measurement('http_invalid_request_line', { sent, received })).tables.obs_http_middlebox![0]!;
+  const base64 = (text: string) => ({ base64: Buffer.from(text).toString('base64') });
+
+  it('stores request lines that came back changed, under the kind of line', () => {
+    const sent = [
+      'ABCD / HTTP/1.1\n\r',
+      'a b c d\n\r',
+      `${'X'.repeat(1024)} / HTTP/1.1`,
+      'GET / HTTP/XYZ',
+      'GET cache_object://localhost/ HTTP/1.0',
+    ];
+    const row = lines(sent, [sent[0], 'é', sent[2], { format: 'base64', data: '/w==' }, 'z']);
+    expect(row).toMatchObject({
+      hirl_success: 1,
+      hirl_sent_1: base64('a b c d\n\r'),
+      hirl_received_1: base64('é'),
+      hirl_received_3: { base64: '/w==' },
+      hirl_received_4: base64('z'),
+    });
+    expect(row).not.toHaveProperty('hirl_received_0');
+    expect(row).not.toHaveProperty('hirl_failure');
+  });
+
+  it('says which line is missing, and keeps what came before', () => {
+    expect(lines(['ABCD x'], ['y'])).toMatchObject({
+      hirl_failure: 'missing_received_1',
+      hirl_success: 0,
+      hirl_received_0: base64('y'),
+    });
+    expect(lines([], ['y'])).toMatchObject({ hirl_failure: 'missing_sent', hirl_success: 0 });
+    expect(lines(['x'], [])).toMatchObject({ hirl_failure: 'missing_received', hirl_success: 0 });
+    expect(lines(['GET /'], ['y'])).toMatchObject({ hirl_failure: 'missing_received_0' });
+    expect(run(measurement('http_invalid_request_line', { sent: ['x'], received: ['y'] })).outcome.error!.class).toBe(
+      'UnknownRequestLine',
+    );
+  });
+
+  it.each([
+    [{ requests: [] }, 'missing_requests'],
+    [{ requests: [{ failure: 'unknown_failure: x' }] }, 'unknown_failure: x'],
+    [{ requests: [{}] }, 'missing_response'],
+    [{ requests: [{ response: {} }] }, 'missing_response_body'],
+    [{ requests: [{ response: { body: '' }, request: {} }] }, 'malformed_request'],
+    [{ requests: [{ response: { body: '' }, request: { headers: {} } }] }, undefined],
+  ])('http_header_field_manipulation: %j', (keys, failure) => {
+    const [row] = run(measurement('http_header_field_manipulation', keys)).tables.obs_http_middlebox!;
+    expect(pick([row!], 'hfm_failure', 'hfm_success')).toEqual([[failure, failure === undefined ? 1 : 0]]);
+  });
+});
