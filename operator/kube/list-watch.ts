@@ -82,6 +82,7 @@ export async function* listWatch<T extends KubeObject>(
   while (!signal.aborted) {
     const started = clock.monotonic();
     let heard = false;
+    let watching: number | undefined;
     try {
       if (version === undefined || started >= auditAt) {
         const exactly: string | undefined = version;
@@ -100,7 +101,7 @@ export async function* listWatch<T extends KubeObject>(
       }
       const untilAudit = Math.ceil((auditAt - clock.monotonic()) / 1000);
       const timeoutSeconds = Math.max(1, Math.min(Math.round(jittered(clock, 450, 1 / 3)), untilAudit));
-      const watching = clock.monotonic();
+      watching = clock.monotonic();
       for await (const line of client.http.lines({
         method: 'GET',
         path: pathOf(resource, options.namespace),
@@ -133,6 +134,8 @@ export async function* listWatch<T extends KubeObject>(
         log.info('watch was silent, opening another');
         continue;
       }
+      // A quiet watch that lived is a success, however it ended.
+      if (watching !== undefined && clock.monotonic() - watching > BACKOFF.max) failures = 0;
       failures++;
       metrics.watchErrors.inc({ resource: nameOf(resource), error: (error as Error).name });
       if (error instanceof GoneError) {

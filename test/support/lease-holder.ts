@@ -14,7 +14,7 @@ import { CONFIG_MAPS } from './kube.ts';
 const [kubeconfig, namespace = '', name = '', identity = ''] = process.argv.slice(2);
 const client = new Client(new Http(connectionSource({ kubeconfig })), { fieldManager: identity });
 const instruments = createInstruments({ log: pino({ level: 'warn' }, pino.destination(2)) });
-const times = { duration: 3000, renewDeadline: 2000, retryPeriod: 300 };
+const times = { duration: 6000, renewDeadline: 4000, retryPeriod: 500 };
 const lease = new LeaderLease({ client, namespace, name, identity, instruments, ...times });
 const writer = client.guardedBy(lease.assertHeld);
 const stop = new AbortController();
