@@ -37,6 +37,21 @@ describe('JSON lines', () => {
     expect(end.truncated).toBeUndefined();
   });
 
+  it('and every other layout: an object without a byte is damaged, not read', async () => {
+    const reports = 'canned/2020-10-20/20201020T141726Z-US-AS1-ndt-20201021T141726Z_AS1_x-0.2.0-probe';
+    for (const key of [
+      JSONL,
+      POSTCAN,
+      'canned/2020-10-20/ndt.0.tar.lz4',
+      `${reports}.json.lz4`,
+      `${reports}.yaml.lz4`,
+    ]) {
+      const { documents, end } = await read(key, Buffer.alloc(0));
+      expect(documents).toEqual([]);
+      expect(end).toEqual({ documents: 0, compressedBytes: 0, bytes: 0, truncated: 'the object is empty' });
+    }
+  });
+
   it('are cut at chunks of any size', async () => {
     const lines = Array.from({ length: 300 }, (_, index) =>
       JSON.stringify({ index, body: 'x'.repeat((index * 7919) % 9000) }),

@@ -102,10 +102,11 @@ export async function* readPacked(
       yield documents;
     }
   } catch (error) {
-    if (error instanceof DamagedObjectError) return { ...end, truncated: error.message };
-    throw error;
+    if (!(error instanceof DamagedObjectError)) throw error;
+    if (end.compressedBytes > 0) return { ...end, truncated: error.message };
   }
-  return end;
+  // Some readers take nothing for an archive of nothing; but whoever stored a measurement stored at least a frame.
+  return end.compressedBytes === 0 && packing !== 'lines' ? { ...end, truncated: 'the object is empty' } : end;
 }
 
 /** L1 and L3. The rest of a line that a truncated object breaks off is no measurement. */

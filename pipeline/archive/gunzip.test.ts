@@ -1,0 +1,78 @@
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { DamagedObjectError, gunzip } from './gunzip.ts';
+
+const FIRST = gzipSync('{"a":1}\n');
+const SECOND = gzipSync('{"b":2}\n');
+const ZEROS = Buffer.alloc(100);
+const GARBAGE = Buffer.from('garbage');
+
+async function unpack(pieces: readonly Buffer[]): Promise<{ text: string; error?: unknown; closed: boolean }> {
+  let closed = false;
+  async function* source() {
+    try {
+      yield* pieces;
+    } finally {
+      closed = true;
+    }
+  }
+  const chunks: Buffer[] = [];
+  let error: unknown;
+  try {
+    for await (const chunk of gunzip(source())) chunks.push(chunk);
+  } catch (thrown) {
+    error = thrown;
+  }
+  return { text: Buffer.concat(chunks).toString(), closed, ...(error !== undefined && { error }) };
+}
+
+/** The bytes in pieces of every size, so that each boundary falls everywhere once. */
+function cuts(parts: readonly Buffer[]): Buffer[][] {
+  const whole = Buffer.concat(parts);
+  const everywhere = Array.from({ length: whole.length + 1 }, (_, at) => [whole.subarray(0, at), whole.subarray(at)]);
+  return [[...parts], [...whole].map(byte => Buffer.from([byte])), ...everywhere];
+}
+
+describe('gzip', () => {
+  // RFC 1952 section 2.2: a file is members, one behind the other. gzip(1): zeros behind the last are padding; Python's reader, which
+  // made and reads the archive, takes them between members as well.
+  it.each([
+    ['members in a row', [FIRST, SECOND], '{"a":1}\n{"b":2}\n'],
+    ['padding behind', [FIRST, ZEROS], '{"a":1}\n'],
+    ['padding between', [FIRST, ZEROS, SECOND, ZEROS], '{"a":1}\n{"b":2}\n'],
+    ['an empty member', [gzipSync(''), SECOND], '{"b":2}\n'],
+  ])('with %s is read to its end, wherever it is cut', async (_what, parts, text) => {
+    for (const pieces of cuts(parts)) expect(await unpack(pieces)).toEqual({ text, closed: true });
+  });
+
+  it.each([
+    ['something else behind a member', [FIRST, GARBAGE]],
+    ['something else behind padding', [FIRST, ZEROS, GARBAGE]],
+    ['a member that begins and ends', [FIRST, SECOND.subarray(0, 1)]],
+    ['a wrong checksum', [FIRST, SECOND.subarray(0, -8), Buffer.alloc(4, 1), SECOND.subarray(-4)]],
+    ['a wrong length', [FIRST, SECOND.subarray(0, -4), Buffer.alloc(4, 1)]],
+    ['another compression than deflate', [FIRST, Buffer.from([0x1f, 0x8b, 7, 0, 0, 0, 0, 0, 0, 3])]],
+    ['nothing', []],
+  ])('with %s is damaged, and says so wherever it is cut', async (_what, parts) => {
+    for (const pieces of cuts(parts)) {
+      const { text, error, closed } = await unpack(pieces);
+      expect(error).toBeInstanceOf(DamagedObjectError);
+      expect('{"a":1}\n{"b":2}\n'.startsWith(text)).toBe(true);
+      expect(closed).toBe(true);
+    }
+    if (parts.length > 0) expect((await unpack(parts)).text.startsWith('{"a":1}\n')).toBe(true);
+  });
+
+  it('lets its source go when its reader does', async () => {
+    let closed = false;
+    async function* source() {
+      try {
+        for (;;) yield FIRST;
+      } finally {
+        closed = true;
+      }
+    }
+    for await (const _ of gunzip(source())) break;
+    expect(closed).toBe(true);
+  });
+});
