@@ -18,6 +18,7 @@ export async function* readYamlCan({ stored, maxBytes, counted }: Reading): Asyn
 export async function* readTarCan({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
   let line = 0;
   for await (const member of readTar(counted(unlz4(stored)))) {
+    if (!member.isFile) continue;
     if (member.name.endsWith('.json')) {
       const lines = new LineCutter(maxBytes, line);
       yield* cutLines(member.bytes, lines);

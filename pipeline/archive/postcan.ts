@@ -4,8 +4,9 @@ import { tooLong } from './lines.ts';
 import { BrokenPostError, openPost } from './post.ts';
 import { readTar } from './tar.ts';
 
-/** Posts are handed on in arrays of about this many bytes. */
+/** Posts are handed on in arrays of about this many bytes, and of so many members: a hostile tar is a million of empty ones. */
 const BATCH_BYTES = 512 * 1024;
+const BATCH_MEMBERS = 1000;
 
 /**
  * L2: a tar of posts (archive.md section 7). Some old ones are named `.gz` and are not compressed, so the first bytes decide. The
@@ -19,8 +20,8 @@ export async function* readPosts({ stored, maxBytes, counted }: Reading): AsyncG
     for await (const member of readTar(counted(gunzipped(stored)))) {
       line++;
       const uid = uidOf(member.name);
-      if (uid === undefined) {
-        batch.push(skipped(line, `the member "${member.name}" is no .post`));
+      if (uid === undefined || !member.isFile) {
+        batch.push(skipped(line, `the member "${member.name.slice(0, 100)}" is no ${uid ? 'file' : '.post'}`));
       } else if (member.size > maxBytes) {
         batch.push(tooLong(line, member.size, maxBytes, uid));
       } else {
@@ -30,7 +31,7 @@ export async function* readPosts({ stored, maxBytes, counted }: Reading): AsyncG
         batch.push(toDocument(line, uid, post));
         bytes += post.length;
       }
-      if (bytes >= BATCH_BYTES) {
+      if (bytes >= BATCH_BYTES || batch.length >= BATCH_MEMBERS) {
         yield batch;
         batch = [];
         bytes = 0;

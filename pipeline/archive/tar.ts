@@ -2,19 +2,24 @@ import { Readable } from 'node:stream';
 import { extract } from 'tar-stream';
 import { DamagedObjectError } from './gunzip.ts';
 
-/** One file of a tar: its name, its length and, lazily, its bytes. */
+/** One member of a tar: its name, its length and, lazily, its bytes. */
 export interface TarMember {
   readonly name: string;
+  /** False for links, devices and what else is no file. */
+  readonly isFile: boolean;
   readonly size: number;
   readonly bytes: AsyncIterable<Buffer>;
 }
 
+/** Tars from before POSIX bear no magic; the checksum of each header still tells whether it is one. The types do not know the option. */
+const OPTIONS: object = { allowUnknownFormat: true };
+
 /**
- * The files of a tar, one after the other, as a stream; what the reader leaves of a member is read past. Throws DamagedObjectError
- * where the tar is damaged or ends early; errors of the source pass through.
+ * The members of a tar but its directories, one after the other, as a stream; what the reader leaves of a member is read past.
+ * Throws DamagedObjectError where the tar is damaged or ends early; errors of the source pass through.
  */
 export async function* readTar(source: AsyncIterable<Buffer>): AsyncGenerator<TarMember> {
-  const members = extract();
+  const members = extract(OPTIONS);
   let sourceError: { error: unknown } | undefined;
   async function* untilError() {
     try {
@@ -39,10 +44,12 @@ export async function* readTar(source: AsyncIterable<Buffer>): AsyncGenerator<Ta
   input.pipe(members);
   try {
     for await (const entry of members) {
-      if (entry.header.type === 'file' || entry.header.type === 'contiguous-file') {
+      const { name, type, size } = entry.header;
+      if (type !== 'directory') {
         yield {
-          name: entry.header.name,
-          size: entry.header.size ?? 0,
+          name,
+          isFile: type === 'file' || type === 'contiguous-file',
+          size: size ?? 0,
           bytes: contentOf(entry as AsyncIterable<Buffer>),
         };
       }
