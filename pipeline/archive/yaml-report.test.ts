@@ -136,6 +136,25 @@ describe('YAML reports', () => {
     }
   });
 
+  it('are not parsed where they hold values without end, and are where they are long texts', () => {
+    const maxBytes = 32 * 1024 * 1024;
+    for (const many of [
+      `a:\n${'- b\n'.repeat(600_000)}`,
+      `a: [${'[],'.repeat(300_000)}]`,
+      `a: ${'- '.repeat(600_000)}`,
+    ]) {
+      const documents = read(`${HEADER}---\n${many}\n...\n---\ninput: y\n...\n`, { maxBytes });
+      expect(documents.map(({ error }) => error?.message)).toEqual([
+        'not YAML: it may hold more than 500000 values',
+        undefined,
+      ]);
+    }
+    const body = `body: |\n${`  ${'<p class="x">text</p>'.repeat(5)}\n`.repeat(20_000)}`;
+    const [document] = read(`${HEADER}---\n${body}...\n`, { maxBytes });
+    expect(document!.error).toBeUndefined();
+    expect(measurement(document!).test_keys.body).toHaveLength(20_000 * 106);
+  });
+
   it('does not let a key reach the prototype of anything', () => {
     const [document] = read(`${HEADER}---\n__proto__: {polluted: 1}\nconstructor: 2\n...\n`);
     expect(({} as { polluted?: number }).polluted).toBeUndefined();

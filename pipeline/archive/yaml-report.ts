@@ -11,6 +11,13 @@ const END = Buffer.from('\n...\n');
 const STRAY_END = Buffer.from('...\n');
 const COMMENT = '#'.charCodeAt(0);
 const NOTHING = Buffer.alloc(0);
+/**
+ * The parser takes about 400 bytes of memory for each value, which a hostile document writes in two. A document with more than so many
+ * characters that can begin a value is not parsed; of real ones even those of some MB, which are mostly bodies, have a tenth.
+ */
+const MOST_VALUES = 500_000;
+const BEGINS_VALUE = new Uint8Array(256);
+for (const character of '\n,:-[{?') BEGINS_VALUE[character.charCodeAt(0)] = 1;
 
 /**
  * Cuts a YAML report of 2012 to 2016 into its documents and turns each into a measurement of today's form (archive.md section
@@ -121,6 +128,9 @@ function startsWith(bytes: Buffer, word: Buffer, at: number): boolean {
 
 /** The value of a document, null where it is empty, an Error where it is not YAML. */
 function parseDocument(document: Buffer): unknown {
+  if (document.length > MOST_VALUES && countValues(document) > MOST_VALUES) {
+    return new Error(`it may hold more than ${MOST_VALUES} values`);
+  }
   try {
     // Reports were written and read as YAML 1.1; repeated keys were allowed, the last one counting.
     return parse(document.toString('utf8'), { version: '1.1', uniqueKeys: false, logLevel: 'error' }) as unknown;
@@ -128,6 +138,12 @@ function parseDocument(document: Buffer): unknown {
     // Errors of the parser, and of the engine for nesting or aliases without end: one document is lost, whatever it holds.
     return error instanceof Error ? error : new Error(String(error));
   }
+}
+
+function countValues(document: Buffer): number {
+  let count = 0;
+  for (let at = 0; at < document.length; at++) count += BEGINS_VALUE[document[at]!]!;
+  return count;
 }
 
 function parseHeader(document: Buffer): Entry | Error {

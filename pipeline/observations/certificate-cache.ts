@@ -7,6 +7,8 @@ import { decodeBase64 } from './text.ts';
 
 /** About 3 kB each with its base64. The same intermediates come with nearly every measurement, and sites recur. */
 const REMEMBERED = 4096;
+/** Longer ones (in characters of base64) are not remembered: the largest real ones have 10,000, and hostile ones would fill memory. */
+const LONGEST_REMEMBERED = 20_000;
 
 /** Facts about certificates by their base64, so that a certificate is decoded and hashed once as long as it keeps coming. */
 export class CertificateCache {
@@ -34,6 +36,7 @@ function recall<T>(known: Map<string, T>, base64: string, read: (base64: string)
   let value = known.get(base64);
   if (value === undefined) {
     value = read(base64);
+    if (base64.length > LONGEST_REMEMBERED) return value;
     if (known.size >= REMEMBERED) known.clear();
     known.set(base64, value);
   }

@@ -39,3 +39,11 @@ export function bytesToText(bytes: Buffer): string {
 export function textOf(value: TextOrBinary): string {
   return typeof value === 'string' ? value : bytesToText(decodeBase64(value.data));
 }
+
+/**
+ * The beginning of a text, well-formed and in memory of its own. The engine makes slices and messages as views of what they are
+ * made of, so that a failure which quotes a field of some MB would keep it in memory until it is recorded.
+ */
+export function excerpt(text: string, length: number): string {
+  return Buffer.from(text.slice(0, length)).toString();
+}

@@ -181,7 +181,29 @@ describe('outcomes (archive.md section 9)', () => {
       `"queries":[],"x":${deep}`,
     );
     expect(run(text).outcome.status).toBe('transformed');
-    expect(run(text.replace('"report_id":"r"', `"report_id":${deep}`)).outcome).toMatchObject({ status: 'failed' });
+    expect(run(text.replace('"report_id":"r"', `"report_id":${deep}`)).outcome).toMatchObject({
+      status: 'failed',
+      error: { class: 'TooDeep' },
+    });
+  });
+
+  it('looks up how a number was written in documents of a bounded size', () => {
+    const padded = (bytes: number) =>
+      run(measurement('signal', { queries: [], x: 'x'.repeat(bytes) }, { report_id: 1.0 }));
+    expect(padded(7_000_000).outcome.status).toBe('transformed');
+    expect(padded(9_000_000).outcome.error).toMatchObject({ stage: 'decode', class: 'InvalidField' });
+    const large = run(measurement('signal', { queries: [], x: 'x'.repeat(9_000_000) }));
+    expect(large.outcome.status).toBe('transformed');
+  });
+
+  it('takes a uid of up to 200 characters, wherever it comes from', () => {
+    const document = (uid: string) => measurement('signal', { queries: [] }, { measurement_uid: uid });
+    expect(run(document('u'.repeat(200))).outcome).toMatchObject({ status: 'transformed', uid: 'u'.repeat(200) });
+    expect(run(document('u'.repeat(201))).outcome).toMatchObject({
+      status: 'failed',
+      uid: 'u'.repeat(200),
+      error: { stage: 'decode', class: 'InvalidField', message: 'measurement_uid has 201 characters, more than 200' },
+    });
   });
 });
 

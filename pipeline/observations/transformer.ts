@@ -13,6 +13,7 @@ import { CertificateCache } from './certificate-cache.ts';
 import { MeasurementRows, type RunFacts } from './measurement-rows.ts';
 import { measurementColumns, probeColumns, startOf } from './metadata.ts';
 import { NETTESTS } from './nettests.ts';
+import { excerpt } from './text.ts';
 
 /**
  * What became of a document. `transformed`: its rows are in the encoder (there may be none). `skipped`: passed over by rule.
@@ -34,6 +35,13 @@ export interface TransformerOptions extends RunFacts {
 }
 
 const MESSAGE_LENGTH = 160;
+/** Uids of the collector have some 60 characters, trivial ones 40. Failures and strays are kept by uid, so it has to have a bound. */
+const UID_LENGTH = 200;
+/**
+ * A document is parsed a second time, exactly, where a text field holds a number. Numbers then take 90 times their bytes in memory, so
+ * it must not be large: of 8 MiB of numbers that is 700 MB.
+ */
+const EXACT_BYTES = 8 * 1024 * 1024;
 
 /** Turns documents into rows. One for each thread and batch; it holds caches, and nothing of a measurement once that is done. */
 export class Transformer {
@@ -53,15 +61,20 @@ export class Transformer {
   transform(document: RawDocument, key: string): Outcome {
     if (document.error) {
       const { skipped, class: kind, message } = document.error;
-      const error = { stage: 'read' as const, class: kind, message: message.slice(0, MESSAGE_LENGTH) };
-      return { status: skipped ? 'skipped' : 'failed', uid: document.uid, error };
+      const error = { stage: 'read' as const, class: kind, message: excerpt(message, MESSAGE_LENGTH) };
+      const uid = document.uid && excerpt(document.uid, UID_LENGTH);
+      return { status: skipped ? 'skipped' : 'failed', uid, error };
     }
-    const seen: Seen = { stage: 'decode', uid: document.uid };
+    const seen: Seen = { stage: 'decode', uid: document.uid && excerpt(document.uid, UID_LENGTH) };
     try {
       try {
         return this.attempt(document, key, seen, false);
       } catch (error) {
         if (!(error instanceof ExactNeeded)) throw error;
+        if (document.bytes.length > EXACT_BYTES) {
+          const message = `a text field holds a number, which is looked up in documents of up to ${EXACT_BYTES} bytes; this one has ${document.bytes.length}`;
+          throw new MeasurementError('decode', 'InvalidField', message);
+        }
         return this.attempt(document, key, seen, true);
       }
     } catch (error) {
@@ -73,8 +86,13 @@ export class Transformer {
   private attempt(document: RawDocument, key: string, seen: Seen, exact: boolean): Outcome {
     const value = parseJson(document.bytes, exact);
     if (!isObject(value)) throw new MeasurementError('decode', 'InvalidJSON', 'the document is not a JSON object');
-    seen.uid = uidOf(document, value);
-    if (typeof value.test_name === 'string') seen.testName = value.test_name;
+    const uid = uidOf(document, value);
+    seen.uid = excerpt(uid, UID_LENGTH);
+    if (typeof value.test_name === 'string') seen.testName = excerpt(value.test_name, UID_LENGTH);
+    if (uid.length > UID_LENGTH) {
+      const message = `measurement_uid has ${uid.length} characters, more than ${UID_LENGTH}`;
+      throw new MeasurementError('decode', 'InvalidField', message);
+    }
     const { filter } = this.options;
     const probeCC = typeof value.probe_cc === 'string' ? value.probe_cc : undefined;
     const outcome = { uid: seen.uid, testName: seen.testName, probeCC };
@@ -136,9 +154,12 @@ function uidOf(document: RawDocument, value: Record<string, unknown>): string {
 }
 
 function describe(error: unknown, stage: Stage): Outcome['error'] {
-  const message = (error instanceof Error ? error.message : String(error)).slice(0, MESSAGE_LENGTH);
+  const message = excerpt(error instanceof Error ? error.message : String(error), MESSAGE_LENGTH);
   if (error instanceof MeasurementError) return { stage: error.stage, class: error.kind, message };
   if (error instanceof EncodeError) return { stage: 'encode', class: error.name, message };
-  // Anything else is a defect or a limit of the runtime (deep nesting overflows the stack). It costs this measurement alone.
+  if (error instanceof RangeError && message.includes('call stack')) {
+    return { stage, class: 'TooDeep', message: 'a value is nested too deeply' };
+  }
+  // Anything else is a defect. It costs this measurement alone.
   return { stage, class: error instanceof Error ? error.name : 'Error', message };
 }

@@ -53,6 +53,8 @@ const BOGON: IpInfo = { asn: 64666, as_org_name: 'Bogon', as_cc: 'ZZ', cc: 'ZZ',
 /** Databases that a thread opens besides the shared ones, for measurements far from their upload; the oldest use is dropped. */
 const OPEN_AT_MOST = 3;
 const REMEMBERED = 50_000;
+/** Longer texts are no addresses, or ones with a zone that was made up; remembering them would fill memory. */
+const LONGEST_REMEMBERED = 64;
 
 /** The databases that hold from one day until the next epoch begins. */
 interface Epoch {
@@ -143,6 +145,7 @@ export class IpView {
     const known = this.known.get(address);
     if (known) return known;
     const info = this.look(address);
+    if (address.length > LONGEST_REMEMBERED) return info;
     if (this.known.size >= REMEMBERED) this.known.clear();
     this.known.set(address, info);
     return info;
