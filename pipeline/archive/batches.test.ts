@@ -57,7 +57,7 @@ describe('batches', () => {
     ];
     const { archive } = makeArchive(Object.fromEntries(keys.map(key => [key, 'x'])));
     const listing = await collect(listBucket(archive, '2020-10-20', EVERYTHING));
-    expect(listing).toHaveLength(2 + 2 + 6);
+    expect(listing).toHaveLength(2 + 3 + 6);
     for (let from = 0; from < listing.length; from++) {
       for (let to = from; to < listing.length; to++) {
         const batch = { first: listing[from]!.key, last: listing[to]!.key };

@@ -127,10 +127,16 @@ describe('listing', () => {
   });
 
   it('reads cans instead of what was converted from them, test by test', async () => {
-    const archive = archiveOf([...cans, l3('ndt', 'US'), l3('telegram', 'IT'), l3('webconnectivity', 'IT')]);
+    const archive = archiveOf([...cans, l3('ndt', 'IT'), l3('telegram', 'IT'), l3('webconnectivity', 'IT')]);
     expect(await listed(archive, '2020-09-21')).toEqual([...cans, l3('telegram', 'IT')]);
     // A tar can says no country, so it passes; whether the conversion is left out does not depend on the filter.
     expect(await listed(archive, '2020-09-21', { probeCC: ['US'] })).toEqual([cans[1]]);
+  });
+
+  it('reads the conversion of a country of whose reports there are no cans', async () => {
+    const archive = archiveOf([...cans, l3('ndt', 'IT'), l3('ndt', 'US')]);
+    expect(await listed(archive, '2020-09-21')).toEqual([...cans, l3('ndt', 'US')]);
+    expect(await listed(archive, '2020-09-21', { probeCC: ['US'] })).toEqual([cans[1], l3('ndt', 'US')]);
   });
 
   it('gives files that carry only a day to hour 00', async () => {

@@ -27,7 +27,8 @@ export interface ListingOptions {
  *
  * One upload lies in the archive up to three times; it is listed once:
  * - of an L1 file and its L2 twin (same stem), the twin, because it carries the measurement's uid;
- * - of cans and their conversion under `jsonl/`, the cans: an L3 file is left out when its day has cans of its test;
+ * - of cans and their conversion under `jsonl/`, the cans: an L3 file is left out when its day has tar cans of its test, or report
+ *   cans of its test and country (a mirror may hold those of some countries only);
  * - 2020-10-20 and 21 lie both in cans and under `raw/`, and neither is complete, so both are listed; which measurements are
  *   the same, only the measurements can tell, so their rows are compared (tables/second-copies.ts).
  */
@@ -38,7 +39,8 @@ export async function* listBucket(
   options: ListingOptions = {},
 ): AsyncGenerator<ArchiveFile> {
   const { range, signal } = options;
-  const testsWithCans = new Set<string>();
+  /** Tests of which the day has cans: `webconnectivity` with reports of any country, `webconnectivity IT` with one of that. */
+  const canned = new Set<string>();
   for (const source of [cans, conversions, uploads]) {
     const prefixes = source(archive, bucket, filter, options);
     // The cans of the day are listed for any range, because they decide which conversions are read.
@@ -51,10 +53,11 @@ export async function* listBucket(
         continue;
       }
       if (!file.hour.startsWith(bucket)) continue;
-      if (source === cans) testsWithCans.add(file.testName);
-      if (source === conversions && testsWithCans.has(file.testName)) continue;
+      const { testName, probeCC } = file;
+      if (source === cans) canned.add(probeCC ? `${testName} ${probeCC}` : testName);
+      if (source === conversions && (canned.has(testName) || canned.has(`${testName} ${probeCC}`))) continue;
       if (!inRange(file.key, range)) continue;
-      if (admits(filter.probeCC, file.probeCC) && admits(filter.testNames, file.testName)) yield file;
+      if (admits(filter.probeCC, probeCC) && admits(filter.testNames, testName)) yield file;
     }
   }
 }

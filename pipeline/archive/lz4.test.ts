@@ -103,6 +103,33 @@ describe('lz4', () => {
     expect((await unpack(header)).error).toEqual(new DamagedObjectError('broken lz4: the frame header is damaged'));
   });
 
+  it('notices a content of another size than its header says, and gives no memory to what it says', async () => {
+    const whole = frame('linked-with-size.lz4');
+    for (const size of [0n, BigInt(TEXT.length - 1), 2n ** 63n]) {
+      const wrong = Buffer.from(whole);
+      wrong.writeBigUInt64LE(size, 6);
+      wrong[14] = (new XxHash32().update(wrong.subarray(4, 14)).digest() >>> 8) & 0xff;
+      const { output, error } = await unpack(wrong);
+      expect(error).toEqual(
+        new DamagedObjectError(`broken lz4: the frame holds ${TEXT.length} bytes, where its header says ${size}`),
+      );
+      expect(output.equals(TEXT)).toBe(true);
+    }
+  });
+
+  it('refuses blocks longer than the frame allows, and what stands behind the last frame', async () => {
+    const long = storedFrame([Buffer.alloc(64 * 1024 + 1)]);
+    expect((await unpack(long)).error).toEqual(
+      new DamagedObjectError('broken lz4: a block of 65537 bytes is too long'),
+    );
+    const more = Buffer.concat([frame(NAMES[0]!), Buffer.from('garbage')]);
+    const { output, error } = await unpack(more);
+    expect(output.equals(TEXT)).toBe(true);
+    expect((error as Error).message).toContain('no frame starts with');
+    const skipped = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 0xff, 0xff, 0xff, 0xff, 1]);
+    expect((await unpack(skipped)).error).toEqual(new DamagedObjectError('broken lz4: unexpected end of file'));
+  });
+
   it('survives any single damaged byte', async () => {
     const bytes = frame('one-block-no-checksum.lz4');
     for (let at = 0; at < bytes.length; at += 337) {

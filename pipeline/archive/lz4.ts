@@ -32,6 +32,8 @@ interface FrameHeader {
   readonly linkedBlocks: boolean;
   readonly blockChecksums: boolean;
   readonly contentChecksum: boolean;
+  /** Bytes of the content, where the header says so. */
+  readonly contentSize?: bigint;
   readonly maxBlock: number;
 }
 
@@ -49,6 +51,7 @@ async function readHeader(input: ByteReader): Promise<FrameHeader> {
     linkedBlocks: (flags & 32) === 0,
     blockChecksums: (flags & 16) !== 0,
     contentChecksum: (flags & 4) !== 0,
+    ...(flags & 8 && { contentSize: contentSize.readBigUInt64LE() }),
     maxBlock: maxBlock * 1024,
   };
 }
@@ -62,6 +65,7 @@ async function* readFrame(input: ByteReader): AsyncGenerator<Buffer> {
   let frameStart = HISTORY_BYTES; // nothing before this belongs to the frame
   let start = HISTORY_BYTES;
   let at = HISTORY_BYTES;
+  let unpacked = 0;
   let damage: DamagedObjectError | undefined;
   while (!damage) {
     if (output.length - at < header.maxBlock) {
@@ -92,6 +96,7 @@ async function* readFrame(input: ByteReader): AsyncGenerator<Buffer> {
       const complete = at >= 0;
       if (!complete) at = ~at;
       content?.update(output.subarray(before, at));
+      unpacked += at - before;
       if (!whole) throw endsEarly();
       if (!complete) throw new DamagedObjectError('broken lz4: a block does not unpack');
     } catch (error) {
@@ -103,6 +108,11 @@ async function* readFrame(input: ByteReader): AsyncGenerator<Buffer> {
   if (damage) throw damage;
   if (content && (await input.take(4)).readUInt32LE() !== content.digest()) {
     throw new DamagedObjectError('broken lz4: the checksum of the content differs');
+  }
+  if (header.contentSize !== undefined && header.contentSize !== BigInt(unpacked)) {
+    throw new DamagedObjectError(
+      `broken lz4: the frame holds ${unpacked} bytes, where its header says ${header.contentSize}`,
+    );
   }
 }
 

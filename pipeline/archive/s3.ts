@@ -8,6 +8,7 @@ import {
   ArchiveError,
   type ArchiveObject,
   ArchiveUnavailableError,
+  compareKeys,
   type ListOptions,
   ObjectChangedError,
   type OpenOptions,
@@ -73,16 +74,24 @@ export class S3Archive implements Archive {
   }
 
   async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<ArchiveObject> {
+    let before = '';
     for await (const page of this.#pages(prefix, options)) {
       for (const { Key, Size = 0, ETag = '' } of page.Contents ?? []) {
-        yield { key: Key!.slice(this.#prefix.length), size: Size, etag: ETag };
+        this.#expectOrder(Key, before);
+        before = Key;
+        yield { key: Key.slice(this.#prefix.length), size: Size, etag: ETag };
       }
     }
   }
 
   async *folders(prefix: string, { signal }: { readonly signal?: AbortSignal } = {}): AsyncGenerator<string> {
+    let before = '';
     for await (const page of this.#pages(prefix, { signal }, '/')) {
-      for (const { Prefix } of page.CommonPrefixes ?? []) yield Prefix!.slice(this.#prefix.length);
+      for (const { Prefix } of page.CommonPrefixes ?? []) {
+        this.#expectOrder(Prefix, before);
+        before = Prefix;
+        yield Prefix.slice(this.#prefix.length);
+      }
     }
   }
 
@@ -164,7 +173,23 @@ export class S3Archive implements Archive {
       );
       yield page;
       token = page.IsTruncated ? page.NextContinuationToken : undefined;
+      if (page.IsTruncated && !token) throw this.#strange(`says that a listing of ${prefix} goes on, and not how`);
     } while (token);
+  }
+
+  /**
+   * Throws unless a key follows the one before. A batch is a range of keys, so a server that lists in another order (as Amazon's
+   * directory buckets do), or one page again and again, must not be read as if it did not.
+   */
+  #expectOrder(key: string | undefined, before: string): asserts key is string {
+    if (key === undefined) throw this.#strange('lists an object without a key');
+    if (compareKeys(key, before) <= 0) throw this.#strange(`lists ${key} behind ${before}`);
+  }
+
+  #strange(what: string): ArchiveUnavailableError {
+    return new ArchiveUnavailableError(
+      `${this.url} ${what}: that is no listing as S3 makes it; check archive_endpoint`,
+    );
   }
 
   async #send<Answer>(key: string, signal: AbortSignal | undefined, request: () => Promise<Answer>): Promise<Answer> {

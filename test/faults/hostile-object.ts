@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { type FileEnd, type Packing, readPacked } from '../../pipeline/archive/documents.ts';
 import { XxHash32 } from '../../pipeline/archive/xxh32.ts';
+import { tarHeader, tarMember } from '../support/tar.ts';
 
 const MB = 1024 * 1024;
 
@@ -45,25 +46,9 @@ function* inLz4(pieces: Iterable<Buffer>): Generator<Buffer> {
   yield Buffer.alloc(4);
 }
 
-/** Header of a tar member, as POSIX has it. */
-function tarHeader(name: string, size: number): Buffer {
-  const header = Buffer.alloc(512);
-  header.write(name, 0);
-  header.write('0000644\0', 100);
-  header.write(`${size.toString(8).padStart(11, '0')}\0`, 124);
-  header.write('        0', 148);
-  header.write('ustar\x0000', 257);
-  const sum = header.reduce((total, byte) => total + byte, 0);
-  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
-  return header;
-}
-
 const line = (bytes: number) => Buffer.from(`${JSON.stringify({ noise: 'x'.repeat(bytes) })}\n`);
 const lines = (bytes: number, count: number) => Buffer.concat(Array.from({ length: count }, () => line(bytes)));
-const post = (content: string) => {
-  const body = Buffer.from(`{"format":"json","content":${content}}`);
-  return Buffer.concat([tarHeader('d/1.post', body.length), body, Buffer.alloc((512 - (body.length % 512)) % 512)]);
-};
+const post = (content: string) => tarMember('d/1.post', `{"format":"json","content":${content}}`);
 const yaml = (text: string) => Buffer.from(`---\n${text}\n...\n`);
 const xs = Buffer.alloc(4 * MB, 'x');
 const NEWLINE = Buffer.from('\n');
@@ -93,6 +78,10 @@ const SCENARIOS: Record<string, () => { packing: Packing; stored: Iterable<Buffe
       ...repeat(Buffer.concat([...repeat(post(`"${'x'.repeat(50_000)}"`), 80)]), 256),
       Buffer.alloc(1024),
     ]),
+  }),
+  'a postcan of a million empty members': () => ({
+    packing: 'postcan',
+    stored: inGzip([...repeat(Buffer.concat([...repeat(tarHeader('d/1.post', 0), 10_000)]), 100), Buffer.alloc(1024)]),
   }),
   'a can of 600 MB': () => ({
     packing: 'jsoncan',

@@ -120,6 +120,50 @@ describe('S3 archive', () => {
     expect(files.map(file => file.key)).toEqual(names.slice(500, 1103));
   });
 
+  it('does not take for whole a listing that is not one', async () => {
+    const page = (contents: string, more = '') =>
+      `<?xml version="1.0"?><ListBucketResult>${contents}${more}</ListBucketResult>`;
+    const entry = (key: string) => `<Contents><Key>${key}</Key><Size>1</Size><ETag>"e"</ETag></Contents>`;
+    const folder = (prefix: string) => `<CommonPrefixes><Prefix>${prefix}</Prefix></CommonPrefixes>`;
+    const more = '<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>';
+    const listing = async (...pages: string[]) => {
+      let number = 0;
+      proxy.fault = () => ({ kind: 'answer', status: 200, body: pages[Math.min(number++, pages.length - 1)]! });
+      return collect(archive({ attempts: 2 }).list('raw/')).catch((error: Error) => error);
+    };
+    const strange = (text: string) => expect.objectContaining({ message: expect.stringContaining(text) });
+    expect(await listing(page(entry('raw/a'), more), page(entry('raw/b')))).toHaveLength(2);
+    expect(await listing(page(entry('raw/a'), '<IsTruncated>true</IsTruncated>'))).toEqual(strange('and not how'));
+    expect(await listing(page(entry('raw/b') + entry('raw/a')))).toEqual(strange('raw/a behind raw/b'));
+    // The same page again and again, which would never end.
+    expect(await listing(page(entry('raw/a'), more))).toEqual(strange('raw/a behind raw/a'));
+    expect(await listing(page('<Contents><Size>1</Size></Contents>'))).toEqual(strange('without a key'));
+    expect(await listing('<html>log in first</html>')).toBeInstanceOf(ArchiveUnavailableError);
+    expect(await listing('not even that <')).toBeInstanceOf(ArchiveUnavailableError);
+    proxy.fault = () => ({ kind: 'answer', status: 200, body: page(folder('raw/b/') + folder('raw/a/')) });
+    await expect(collect(archive({ attempts: 2 }).folders('raw/'))).rejects.toThrow(ArchiveUnavailableError);
+  });
+
+  it('takes keys as they are, whatever is in them', async () => {
+    await server.createBucket('odd', 'public');
+    const odd = ['a b', 'a&amp;b', 'a+b', 'a<b>"\'', '..', 'ü/😀', 'x/../y', '%41', 'a//b'].map(
+      name => `raw/${name}.tar.gz`,
+    );
+    const stored: string[] = [];
+    for (const key of odd) {
+      // What the server itself refuses to store cannot be asked of it.
+      await server.put('odd', key, key).then(
+        () => stored.push(key),
+        () => {},
+      );
+    }
+    expect(stored.length).toBeGreaterThan(4);
+    const from = archive({ bucket: 'odd' });
+    const listed = await collect(from.list('raw/'));
+    expect(listed.map(({ key }) => key).sort()).toEqual(stored.sort());
+    for (const object of listed) expect(Buffer.concat(await collect(from.open(object))).toString()).toBe(object.key);
+  });
+
   it('waits and tries again when the server says slow down, or nothing', async () => {
     proxy.fault = (_message, number) =>
       number < 2 ? { kind: 'slow-down' } : number < 4 ? { kind: 'no-answer' } : undefined;

@@ -9,8 +9,13 @@ export type Fault =
   | { readonly kind: 'cut'; readonly after: number }
   /** Answer as S3 does when it is asked for too much. */
   | { readonly kind: 'slow-down' }
+  /** Answer with this instead of what the server would say. */
+  | { readonly kind: 'answer'; readonly status: number; readonly body: string }
   /** Break the connection without an answer. */
   | { readonly kind: 'no-answer' };
+
+const SLOW_DOWN =
+  '<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>';
 
 export interface FaultyProxy {
   readonly endpoint: string;
@@ -28,11 +33,10 @@ export async function startFaultyProxy(port: number): Promise<FaultyProxy> {
     const fault = proxy.fault(message, requests.length);
     requests.push(`${message.method} ${message.url} ${message.headers.range ?? ''}`.trim());
     if (fault?.kind === 'no-answer') return message.socket.resetAndDestroy();
-    if (fault?.kind === 'slow-down') {
-      answer.writeHead(503, { 'content-type': 'application/xml' });
-      answer.end(
-        '<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>',
-      );
+    if (fault?.kind === 'slow-down' || fault?.kind === 'answer') {
+      const { status, body } = fault.kind === 'answer' ? fault : { status: 503, body: SLOW_DOWN };
+      answer.writeHead(status, { 'content-type': 'application/xml' });
+      answer.end(body);
       return;
     }
     const { method, url, headers } = message;

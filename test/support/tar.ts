@@ -1,0 +1,43 @@
+/** Tars written by hand, to reach what no tool writes. */
+
+export interface TarHeaderOptions {
+  /** The one letter that says what the member is; `0`: a file. */
+  readonly type?: string;
+  /** Magic and version, eight characters; POSIX unless given. */
+  readonly magic?: string;
+  /** The field of the length as it stands there, twelve bytes. */
+  readonly length?: Buffer;
+}
+
+/** Header of a tar member, as POSIX has it. The name is written in Latin-1. */
+export function tarHeader(name: string, size: number, options: TarHeaderOptions = {}): Buffer {
+  const { type = '0', magic = 'ustar\x0000', length } = options;
+  const header = Buffer.alloc(512);
+  header.write(name, 0, 100, 'latin1');
+  header.write('0000644\0', 100);
+  if (length) length.copy(header, 124);
+  else header.write(`${size.toString(8).padStart(11, '0')}\0`, 124);
+  header.write('        ', 148);
+  header.write(type, 156);
+  header.write(magic, 257, 8, 'latin1');
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  return header;
+}
+
+/** A member with its content, filled up to whole blocks. */
+export function tarMember(name: string, content: string | Buffer, options: TarHeaderOptions = {}): Buffer {
+  const body = Buffer.from(content);
+  return Buffer.concat([tarHeader(name, body.length, options), body, Buffer.alloc((512 - (body.length % 512)) % 512)]);
+}
+
+/** The extended header that goes before a member: `length key=value` lines. */
+export function paxHeader(values: Readonly<Record<string, string>>, type: 'x' | 'g' = 'x'): Buffer {
+  const records = Object.entries(values).map(([key, value]) => {
+    const rest = Buffer.byteLength(` ${key}=${value}\n`);
+    let length = rest + String(rest).length;
+    length = rest + String(length).length;
+    return `${length} ${key}=${value}\n`;
+  });
+  return tarMember('pax', records.join(''), { type });
+}
