@@ -5,12 +5,16 @@ import { listBucket } from '../archive/listing.ts';
 import { type Counts, noCounts } from '../counts.ts';
 import type { Logger } from '../log.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
+import { StatementError } from '../tables/errors.ts';
 import {
   type OpenedRun,
   openRun,
+  type RecordedFiles,
   type RunKey,
   type RunOrigin,
+  type RunOutcome,
   type RunState,
+  recordedFiles,
   recordFailures,
   recordRun,
 } from '../tables/ledger.ts';
@@ -77,9 +81,15 @@ export async function planBucket(
   return { run, batches: planBatches(files), files: files.length, bytes };
 }
 
+/** What a run has stored is not what it has counted: its archive changed between two attempts. It is to be planned anew. */
+export class UnaccountedError extends Error {
+  override name = 'UnaccountedError';
+}
+
 /**
  * Ends the observations of a bucket of which every batch is in: older rows go, the ledger gets the outcome. With more failed
- * measurements than allowed the run counts as failed: what was read stays, and what it did not bring again stays, too. May be repeated.
+ * measurements than allowed, or more objects that could not be read at all, the run counts as failed: what was read stays, and what
+ * it did not bring again stays, too. May be repeated. Throws UnaccountedError when ledger or tables hold more than was counted.
  */
 export async function finishBucket(
   tools: BucketTools,
@@ -88,22 +98,36 @@ export async function finishBucket(
   counts: Counts,
   signal?: AbortSignal,
 ): Promise<BucketEnd> {
-  const { read, failed } = counts;
-  const share = read === 0 ? 0 : failed / read;
-  if (share > tools.maxFailedShare) {
-    const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
-    const message = `${failed} of ${read} measurements of ${run.bucket} failed, ${percent(share)}; max_failed_share allows ${percent(tools.maxFailedShare)}. What failed and why stands in pipeline_failures.`;
-    const rowsStored = await close(
-      tools,
-      run,
-      origin,
-      'failed',
-      { counts, reason: 'TooManyFailures', message },
-      signal,
-    );
-    return { counts, rowsStored, tooManyFailures: message };
-  }
-  return { counts, rowsStored: await close(tools, run, origin, 'completed', { counts }, signal) };
+  const recorded = await recordedFiles(tools.clickhouse, run, signal);
+  expectAllRecorded(run, counts, recorded);
+  const message = tooManyFailures(run.bucket, counts, recorded, tools.maxFailedShare);
+  const outcome =
+    message === undefined
+      ? ({ state: 'completed' } as const)
+      : ({ state: 'failed', reason: 'TooManyFailures', message } as const);
+  const rowsStored = await close(tools, run, origin, { ...outcome, counts }, signal);
+  return { counts, rowsStored, ...(message !== undefined && { tooManyFailures: message }) };
+}
+
+/** Throws UnaccountedError, or StatementError where the ledger has less than was written to it, as a replica may for a moment. */
+function expectAllRecorded(run: OpenedRun, counts: Counts, recorded: RecordedFiles): void {
+  if (recorded.files === counts.files && recorded.read === counts.read) return;
+  const what = `pipeline_files holds ${recorded.read} measurements of ${recorded.files} objects of ${run.bucket}, and ${counts.read} of ${counts.files} were counted`;
+  if (recorded.files < counts.files) throw new StatementError(what);
+  throw new UnaccountedError(`${what}: the archive changed between two attempts`);
+}
+
+/** A sentence, when more of a bucket failed than is allowed. */
+function tooManyFailures(bucket: string, counts: Counts, recorded: RecordedFiles, allowed: number): string | undefined {
+  const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
+  const judge = (failed: number, all: number, what: string) =>
+    failed > all * allowed
+      ? `${failed} of ${all} ${what}, ${percent(failed / all)}; max_failed_share allows ${percent(allowed)}. What failed and why stands in pipeline_failures.`
+      : undefined;
+  return (
+    judge(counts.failed, counts.read, `measurements of ${bucket} failed`) ??
+    judge(recorded.unreadable, recorded.files, `objects of ${bucket} could not be read`)
+  );
 }
 
 /** Records that a run ended before its end, and makes plain reads right for what it did store. May be repeated. */
@@ -115,21 +139,36 @@ export async function abandonBucket(
   outcome: { readonly counts?: Counts; readonly reason: string; readonly message: string },
   signal?: AbortSignal,
 ): Promise<void> {
-  await close(tools, run, origin, state, { counts: outcome.counts ?? noCounts(), ...outcome }, signal);
+  await close(tools, run, origin, { state, ...outcome, counts: outcome.counts ?? noCounts() }, signal);
 }
 
 async function close(
   { clickhouse, log }: Pick<BucketTools, 'clickhouse' | 'log'>,
   run: OpenedRun,
   origin: RunOrigin,
-  state: Exclude<RunState, 'started' | 'inserted'>,
-  outcome: { readonly counts: Counts; readonly reason?: string; readonly message?: string },
+  outcome: RunOutcome & { readonly state: Exclude<RunState, 'started' | 'inserted'>; readonly counts: Counts },
   signal?: AbortSignal,
 ): Promise<Readonly<Record<string, number>>> {
+  const { state, counts } = outcome;
   // A run that read nothing and completed has no rows that another one would have to look out for.
-  const wrote = state !== 'completed' || outcome.counts.read > 0;
-  if (wrote) await recordRun(clickhouse, run, origin, { state: 'inserted', ...outcome }, signal);
+  const wrote = state !== 'completed' || counts.read > 0;
+  if (wrote) await recordRun(clickhouse, run, origin, { ...outcome, state: 'inserted' }, signal);
   const { rowsStored } = await settle(clickhouse, run, state === 'completed', log, signal);
-  await recordRun(clickhouse, run, origin, { state, rowsStored, ...outcome }, signal);
+  if (state === 'completed') expectNoOtherRows(run, counts, rowsStored);
+  await recordRun(clickhouse, run, origin, { ...outcome, rowsStored }, signal);
   return rowsStored;
+}
+
+/**
+ * There may be fewer rows than were counted: a measurement that lies in the archive twice is there once, and a newer run may have
+ * brought it again. More there can only be when an attempt that was cut off had read an object that is another one now.
+ */
+function expectNoOtherRows(run: OpenedRun, counts: Counts, rowsStored: Readonly<Record<string, number>>): void {
+  for (const [table, stored] of Object.entries(rowsStored)) {
+    const counted = counts.rows[table] ?? 0;
+    if (stored <= counted) continue;
+    throw new UnaccountedError(
+      `${table} holds ${stored} rows of ${run.bucket}, and ${counted} were counted: the archive changed between two attempts`,
+    );
+  }
 }

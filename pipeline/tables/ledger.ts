@@ -226,6 +226,28 @@ export async function recordFiles(
   await clickhouse.insert(PIPELINE_FILES.name, rows, { signal });
 }
 
+/** What the ledger has of the files of a run. */
+export interface RecordedFiles {
+  readonly files: number;
+  /** Measurements. */
+  readonly read: number;
+  /** Files of which not a single measurement could be read, because they are damaged. */
+  readonly unreadable: number;
+}
+
+/** Sums up the files that were recorded of a run, each once. */
+export async function recordedFiles(clickhouse: ClickHouse, run: RunKey, signal?: AbortSignal): Promise<RecordedFiles> {
+  const { bucket, generation, filterID } = run;
+  const [sums] = await clickhouse.select<RecordedFiles>(
+    `SELECT count() AS files, sum(files.read) AS read, countIf(files.state = 'truncated' AND files.read = 0) AS unreadable
+     FROM ${PIPELINE_FILES.name} AS files FINAL
+     WHERE bucket = {bucket:String} AND generation = {generation:UInt64} AND filter = {filterID:String}`,
+    { params: { bucket, generation, filterID }, signal },
+  );
+  if (!sums) throw new StatementError('ClickHouse gave no answer to the question for the files of a run');
+  return sums;
+}
+
 /** One measurement, or one row of it, that is not in the tables. */
 export interface FailureRecord {
   readonly key: string;

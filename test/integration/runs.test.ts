@@ -8,7 +8,7 @@ import { addsUp, type Counts, sumCounts } from '../../pipeline/counts.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { type Checkpoint, observeBatch } from '../../pipeline/runs/batch.ts';
-import { type BucketEnd, finishBucket, planBucket } from '../../pipeline/runs/bucket.ts';
+import { type BucketEnd, finishBucket, planBucket, UnaccountedError } from '../../pipeline/runs/bucket.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
 import { makeDatabase, silent } from '../support/database.ts';
@@ -224,6 +224,67 @@ describe('the observations of a bucket', () => {
       'SELECT state, reason, read FROM pipeline_runs FINAL ORDER BY generation DESC LIMIT 1',
     );
     expect(last).toEqual({ state: 'failed', reason: 'TooManyFailures', read: 4 });
+  });
+
+  test('objects that cannot be read at all count as failures: a bucket of them does not end as an empty one', async () => {
+    const keys = copyDay(DAY);
+    for (const key of keys.slice(0, 3)) writeFileSync(join(root, key), '<html>log in first</html>');
+    const end = await runBucket(root, DAY);
+    expect(end.tooManyFailures).toMatch(
+      /^3 of 5 objects of 2023-11-27 could not be read, 60.0 %; max_failed_share allows 50.0 %/,
+    );
+    const states = await clickhouse.select(
+      'SELECT state, count() AS n FROM pipeline_files FINAL GROUP BY state ORDER BY state',
+    );
+    expect(states).toEqual([
+      { state: 'read', n: 2 },
+      { state: 'truncated', n: 3 },
+    ]);
+    // What could be read of a truncated object is something, so it is said and does not end the run.
+    for (const key of keys.slice(0, 3)) {
+      const whole = readFileSync(join(FIXTURES, key));
+      writeFileSync(join(root, key), whole.subarray(0, whole.length - 9));
+    }
+    const again = await runBucket(root, DAY);
+    expect(again.tooManyFailures).toBeUndefined();
+    const failures = await clickhouse.select(
+      "SELECT count() AS n FROM pipeline_failures FINAL WHERE class = 'Truncated' AND stage = 'read' AND line = 0",
+    );
+    expect(failures).toEqual([{ n: 3 }]);
+  });
+
+  test('an object that changes between two attempts is noticed, by its rows and by its record; the next run is right', async () => {
+    const keys = copyDay(DAY);
+    const all = tools(root);
+    const everything = normaliseFilter({});
+    const key = { bucket: DAY, filter: everything, filterID: filterId(everything) };
+    for (const change of ['shrunk', 'gone'] as const) {
+      copyDay(DAY);
+      const origin = { workflowID: 'test', runID: change, backfill: '', codeVersion: '0', referenceVersions: {} };
+      const plan = await planBucket(all, key, origin, Date.now());
+      const [batch] = plan.batches;
+      // The first attempt stores everything, and dies before anybody hears of it.
+      await observeBatch(all, { run: plan.run, batch: batch! });
+      if (change === 'shrunk') {
+        const lines = gunzipSync(readFileSync(join(root, keys[1]!)))
+          .toString()
+          .split('\n');
+        writeFileSync(join(root, keys[1]!), gzipSync(lines.slice(1).join('\n')));
+      } else {
+        rmSync(join(root, keys[1]!));
+      }
+      const counts = await observeBatch(all, { run: plan.run, batch: batch! });
+      await expect(finishBucket(all, plan.run, origin, counts)).rejects.toThrow(UnaccountedError);
+      await runBucket(root, DAY);
+      const lost = expectedMeasurements().filter(
+        each => each.key === keys[1] && (change === 'gone' || each.line === 1),
+      );
+      for (const { name } of OBSERVATION_TABLES) {
+        const expected = expectedRows(name, [DAY]);
+        for (const { measurement_uid } of lost) expected.delete(measurement_uid);
+        expect(await rowsOf(name)).toEqual(expected);
+      }
+    }
   });
 
   test('a row that ClickHouse refuses is set aside with its reason, and its measurement counts as failed', async () => {

@@ -6,6 +6,7 @@ import {
   ObjectMissingError,
 } from '../../pipeline/archive/archive.ts';
 import { BucketError } from '../../pipeline/bucket.ts';
+import { UnaccountedError } from '../../pipeline/runs/bucket.ts';
 import {
   ClickHouseAccessError,
   ClickHouseUnavailableError,
@@ -22,6 +23,7 @@ describe('what Temporal is told of an error', () => {
     [new ArchiveMissingError('x'), 'ArchiveMissing', 'always'],
     [new ObjectChangedError('x'), 'ArchiveChanged', 'never'],
     [new ObjectMissingError('x'), 'ArchiveChanged', 'never'],
+    [new UnaccountedError('x'), 'ArchiveChanged', 'never'],
     [new ClickHouseUnavailableError('x'), 'ClickHouseUnavailable', 'always'],
     [new ClickHouseAccessError('x'), 'ClickHouseAccess', 'always'],
     [new TableSchemaError('x'), 'TableSchema', 'always'],

@@ -2,6 +2,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { AnalysisError } from '../../pipeline/analysis/selection.ts';
 import { ArchiveError, ObjectChangedError, ObjectMissingError } from '../../pipeline/archive/archive.ts';
 import { BucketError } from '../../pipeline/bucket.ts';
+import { UnaccountedError } from '../../pipeline/runs/bucket.ts';
 import { SettingsError } from '../../pipeline/settings.ts';
 import { RowsRefusedError, StatementError, TableError } from '../../pipeline/tables/errors.ts';
 
@@ -22,14 +23,13 @@ export interface Judged {
 /** Attempts after which an unforeseen error ends the run. */
 const FEW = 5;
 
-/** The type that makes a run plan anew: an object changed or vanished between listing and reading. */
+/** The type that makes a run plan anew: an object changed or vanished between listing and reading, or between two attempts. */
 export const ARCHIVE_CHANGED = 'ArchiveChanged';
 
 export function judge(error: unknown): Judged {
   if (!(error instanceof Error)) return { type: 'Error', message: String(error).slice(0, 2000), retry: 'few' };
-  const changed = error instanceof ObjectChangedError || error instanceof ObjectMissingError;
   return {
-    type: changed ? ARCHIVE_CHANGED : error.name.replace(/(.)Error$/, '$1'),
+    type: hasArchiveChanged(error) ? ARCHIVE_CHANGED : error.name.replace(/(.)Error$/, '$1'),
     message: error.message.slice(0, 2000),
     // A few lines say where; a history is no place for more.
     stack: error.stack?.split('\n').slice(0, 10).join('\n').slice(0, 2000),
@@ -37,8 +37,14 @@ export function judge(error: unknown): Judged {
   };
 }
 
+function hasArchiveChanged(error: Error): boolean {
+  return (
+    error instanceof ObjectChangedError || error instanceof ObjectMissingError || error instanceof UnaccountedError
+  );
+}
+
 function retryOf(error: Error): Judged['retry'] {
-  if (error instanceof ObjectChangedError || error instanceof ObjectMissingError) return 'never';
+  if (hasArchiveChanged(error)) return 'never';
   if (error instanceof BucketError || error instanceof RowsRefusedError) return 'never';
   if (error instanceof StatementError || error instanceof AnalysisError) return 'few';
   if (error instanceof ArchiveError || error instanceof TableError || error instanceof SettingsError) return 'always';
