@@ -105,7 +105,10 @@ export const SETTINGS = {
     .min(0)
     .max(1)
     .default(0.1)
-    .meta({ description: 'A run with a larger share of failed measurements, or of objects that cannot be read at all, fails visibly' }),
+    .meta({
+      description:
+        'A run with a larger share of failed measurements, or of objects that cannot be read at all, fails visibly',
+    }),
 
   worker_tasks: words
     .refine(tasks => tasks.length > 0 && tasks.every(task => task === 'Workflows' || task === 'Activities'), {
