@@ -6,12 +6,14 @@
  * Exit status: 0 done, 1 something could not be done (standard error says what), 2 the command line is wrong.
  */
 import { Command, CommanderError } from 'commander';
+import { geoipCommand } from './commands/geoip.ts';
 import { transformCommand } from './commands/transform.ts';
 
 const program = new Command('oonipipeline')
   .description('The OONI data pipeline from a terminal')
   .showHelpAfterError('(--help shows what there is)')
   .exitOverride();
+program.addCommand(geoipCommand().copyInheritedSettings(program));
 program.addCommand(transformCommand().copyInheritedSettings(program));
 
 try {

@@ -94,21 +94,19 @@ export const SETTINGS = {
     'https://archive.org/download/ip2country-as/all_as_org_map.json',
   ),
 
-  geoip_dir: text('Directory of YYYYMMDD-*.mmdb(.gz) databases; empty: no IP metadata', ''),
+  geoip_dir: text(
+    'Directory of YYYYMMDD-*.mmdb(.gz) databases, as `oonipipeline geoip` fetches them; empty: no IP metadata',
+    '',
+  ),
   max_measurement_bytes: whole(
     'A measurement longer than this is read past and counted as failed',
     32 * 1024 * 1024,
     1024,
   ),
-  max_failed_share: z.coerce
-    .number()
-    .min(0)
-    .max(1)
-    .default(0.1)
-    .meta({
-      description:
-        'A run with a larger share of failed measurements, or of objects that cannot be read at all, fails visibly',
-    }),
+  max_failed_share: z.coerce.number().min(0).max(1).default(0.1).meta({
+    description:
+      'A run with a larger share of failed measurements, or of objects that cannot be read at all, fails visibly',
+  }),
 
   worker_tasks: words
     .refine(tasks => tasks.length > 0 && tasks.every(task => task === 'Workflows' || task === 'Activities'), {

@@ -88,6 +88,9 @@ async function prepareActivities(
   signal: AbortSignal,
 ): Promise<{ activities: object; close(): Promise<void> }> {
   const ipMetadata = openIpMetadata(settings.geoip_dir || undefined);
+  if (settings.geoip_dir === '') {
+    log.warn('geoip_dir is empty: addresses get no AS and no country; `oonipipeline geoip` fetches the databases');
+  }
   const archive = openArchive(settings);
   const onRetry = (error: Error, attempt: number, wait: number) =>
     log.warn({ attempt }, `ClickHouse: ${error.message}; trying again in ${wait} ms`);

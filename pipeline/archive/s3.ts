@@ -171,6 +171,9 @@ export class S3Archive implements Archive {
       const page = await this.#send(prefix, signal, () =>
         this.#client.send(new ListObjectsV2Command(input), { abortSignal: signal }),
       );
+      // Something between that answers 200 with a page of its own would make the archive look empty.
+      if (page.Name === undefined && page.IsTruncated === undefined)
+        throw this.#strange('answered with something else');
       yield page;
       token = page.IsTruncated ? page.NextContinuationToken : undefined;
       if (page.IsTruncated && !token) throw this.#strange(`says that a listing of ${prefix} goes on, and not how`);

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -70,6 +70,60 @@ describe('IP lookups (observations.md section 4)', () => {
     const answer = await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
     expect(answer).toEqual(TELSTRA);
     await worker.terminate();
+  });
+
+  it('has a version that tells by the content, and by nothing else', () => {
+    const content = { '20200101-ip2country_as.mmdb.gz': gzipSync(readFileSync(asn)) };
+    const version = (name: string, files: Record<string, Buffer>) => {
+      writeDatabases(join(dir, name), files);
+      return openIpMetadata(join(dir, name)).version;
+    };
+    const first = version('one', content);
+    expect(version('two', content)).toBe(first);
+    const other = gzipSync(readFileSync(asn));
+    other[other.length - 5]! ^= 1;
+    expect(version('three', { '20200101-ip2country_as.mmdb.gz': other })).not.toBe(first);
+    expect(version('four', { ...content, 'all_as_org_map.json': Buffer.from('{}') })).not.toBe(first);
+  });
+
+  it('does not look into a file that is another one than when it was opened', () => {
+    const swapped = join(dir, 'swapped');
+    writeDatabases(swapped, { '20200101-ip2country_as.mmdb': readFileSync(asn) });
+    const metadata = openIpMetadata(swapped);
+    writeDatabases(swapped, { '20200101-ip2country_as.mmdb': readFileSync(country) });
+    for (const look of [() => metadata.at(0), () => metadata.share([0])]) {
+      expect(look).toThrow(/20200101-ip2country_as\.mmdb is another file than when this process began; restart it/);
+    }
+  });
+
+  it('says which database is damaged within, where it is looked into', () => {
+    const bytes = Buffer.from(readFileSync(asn));
+    // The end of the file holds the metadata, which is read at once; the tree before it is not.
+    bytes.fill(0xff, 0, bytes.lastIndexOf('\xab\xcd\xefMaxMind.com', undefined, 'latin1'));
+    writeDatabases(join(dir, 'damaged'), { '20200101-ip2country_as.mmdb': bytes });
+    const view = openIpMetadata(join(dir, 'damaged')).at(0);
+    expect(() => view.ip('1.128.0.1')).toThrow(/20200101-ip2country_as\.mmdb is damaged/);
+    writeDatabases(join(dir, 'cut'), { '20200101-x.mmdb.gz': gzipSync(readFileSync(asn)).subarray(0, -20) });
+    expect(() => openIpMetadata(join(dir, 'cut')).at(0)).toThrow(/20200101-x\.mmdb\.gz cannot be read/);
+  });
+
+  it.each(['[]', '{"137": "GARR"}', '{"137": [["GARR", "IT"]]}', '{"137": [[1, 2, 3]]}', '{'])(
+    'refuses %s as the map of AS numbers',
+    map => {
+      writeDatabases(join(dir, 'map'), {
+        '20200101-x.mmdb': readFileSync(asn),
+        'all_as_org_map.json': Buffer.from(map),
+      });
+      expect(() => openIpMetadata(join(dir, 'map'))).toThrow(/all_as_org_map\.json/);
+    },
+  );
+
+  const shared = join(import.meta.dirname, '../../../shared/data/geoip/probe-assets-202103');
+  it.skipIf(!existsSync(shared))('reads the databases that probes carry', () => {
+    const view = openIpMetadata(shared).at(at('2021-08-17'));
+    // AS 137 and AS 13335 are what the RIPE and ARIN registers say of these networks.
+    expect(view.ip('193.205.3.1')).toMatchObject({ asn: 137, as_org_name: 'Consortium GARR', cc: 'IT' });
+    expect(view.ip('2606:4700:4700::1111')).toMatchObject({ asn: 13335, is_bogon: false });
   });
 
   it('says which file is unusable', () => {

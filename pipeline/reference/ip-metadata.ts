@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { Reader } from 'mmdb-lib';
@@ -38,6 +38,8 @@ interface DatabaseFile {
   readonly role: Role;
   /** First day (milliseconds since 1970) for which the database holds. */
   readonly from: number;
+  /** What the file held when the directory was opened. */
+  readonly fingerprint: string;
 }
 
 /** What one process hands to its threads: file list, AS names, and databases in shared memory. Passes through `workerData`. */
@@ -65,7 +67,7 @@ interface Epoch {
 
 /** IP databases by the day from which they hold, with the names of autonomous systems. Lookups are synchronous. */
 export class IpMetadata {
-  /** Identifies the files and their content, for the record of a run. `none` without databases. */
+  /** Identifies the files and their content, for the record of a run: the same on every machine. `none` without databases. */
   readonly version: string;
   private readonly shared: SharedIpMetadata;
   private readonly asNames: AsNames;
@@ -85,7 +87,7 @@ export class IpMetadata {
     const epoch = this.epochAt(instant);
     if (!epoch.view) {
       epoch.view = new IpView(
-        epoch.files.map(file => this.read(file)),
+        epoch.files.map(file => ({ reader: this.read(file), path: file.path })),
         this.asNames,
       );
       if (this.open.length >= OPEN_AT_MOST) this.open.shift()!.view = undefined;
@@ -100,8 +102,8 @@ export class IpMetadata {
    */
   share(instants: readonly number[]): SharedIpMetadata {
     const loaded = new Map(this.shared.loaded);
-    for (const { path } of instants.flatMap(instant => this.epochAt(instant).files)) {
-      if (!loaded.has(path)) loaded.set(path, loadShared(path));
+    for (const file of instants.flatMap(instant => this.epochAt(instant).files)) {
+      if (!loaded.has(file.path)) loaded.set(file.path, loadShared(file));
     }
     return { ...this.shared, loaded };
   }
@@ -115,7 +117,7 @@ export class IpMetadata {
 
   private read(file: DatabaseFile): Reader<never> {
     const shared = this.shared.loaded.get(file.path);
-    return openReader(shared ? Buffer.from(shared) : loadFile(file.path), file.path);
+    return openReader(shared ? Buffer.from(shared) : loadUnchanged(file), file.path);
   }
 }
 
@@ -129,18 +131,23 @@ function epochsOf(files: readonly DatabaseFile[]): Epoch[] {
   }));
 }
 
+interface Database {
+  readonly reader: Reader<never>;
+  readonly path: string;
+}
+
 /** Lookups in the databases that hold at one time. */
 export class IpView {
-  private readonly readers: readonly Reader<never>[];
+  private readonly databases: readonly Database[];
   private readonly asNames: AsNames;
   private readonly known = new Map<string, IpInfo>();
 
-  constructor(readers: readonly Reader<never>[], asNames: AsNames) {
-    this.readers = readers;
+  constructor(databases: readonly Database[], asNames: AsNames) {
+    this.databases = databases;
     this.asNames = asNames;
   }
 
-  /** An address; whatever is no IP literal is unknown. */
+  /** An address; whatever is no IP literal is unknown. Throws IpDatabaseError when a database is damaged within. */
   ip(address: string): IpInfo {
     const known = this.known.get(address);
     if (known) return known;
@@ -160,7 +167,7 @@ export class IpView {
     if (!isIpLiteral(address)) return UNKNOWN;
     if (isBogon(address)) return BOGON;
     const ip = address.split('%', 1)[0]!;
-    const records = this.readers.map(reader => reader.get(ip) as IpRecord | null).filter(record => record !== null);
+    const records = this.databases.map(database => recordOf(database, ip)).filter(record => record !== null);
     if (records.length === 0) return UNKNOWN;
     const first = <T>(pick: (record: IpRecord) => T | undefined, otherwise: T): T =>
       records.map(pick).find(value => value !== undefined) ?? otherwise;
@@ -171,6 +178,14 @@ export class IpView {
       cc: first(record => record.country?.iso_code, 'ZZ'),
       is_bogon: false,
     };
+  }
+}
+
+function recordOf({ reader, path }: Database, ip: string): IpRecord | null {
+  try {
+    return reader.get(ip) as IpRecord | null;
+  } catch (error) {
+    throw new IpDatabaseError(`${path} is damaged: ${(error as Error).message} (looking for ${ip})`);
   }
 }
 
@@ -192,14 +207,25 @@ export function openIpMetadata(dir: string | undefined): IpMetadata {
       `geoip_dir ${dir} holds no *.mmdb or *.mmdb.gz; leave geoip_dir empty to run without IP metadata`,
     );
   }
-  const files = databases.map(name => ({ path: join(dir, name), role: roleOf(name), from: validFrom(dir, name) }));
+  const files = databases.map(name => ({
+    path: join(dir, name),
+    role: roleOf(name),
+    from: validFrom(dir, name),
+    fingerprint: fingerprintOf(join(dir, name)),
+  }));
   const map = join(dir, 'all_as_org_map.json');
   const asNames = existsSync(map) ? readAsNames(map) : undefined;
   const hash = createHash('sha256');
-  for (const name of databases) hash.update(`${name} ${statSync(join(dir, name)).size}\n`);
+  for (const [index, name] of databases.entries()) hash.update(`${name} ${files[index]!.fingerprint}\n`);
   hash.update(asNames ?? '');
   const version = `${databases.at(-1)} and ${databases.length - 1} more (${hash.digest('hex').slice(0, 12)})`;
   return new IpMetadata({ version, files: files.sort((a, b) => a.from - b.from), asNames, loaded: new Map() });
+}
+
+/** Throws IpDatabaseError unless a file holds what its name (another one, while it is being fetched) says. */
+export function checkIpFile(path: string, name: string): void {
+  if (name.endsWith('.json')) readAsNames(path);
+  else openReader(loadFile(path, name), path);
 }
 
 function roleOf(name: string): Role {
@@ -219,12 +245,47 @@ function validFrom(dir: string, name: string): number {
 
 function readAsNames(path: string): string {
   const text = readFileSync(path, 'utf8');
+  let map: unknown;
   try {
-    JSON.parse(text);
+    map = JSON.parse(text);
   } catch (error) {
     throw new IpDatabaseError(`${path} is not JSON: ${(error as Error).message.slice(0, 100)}`);
   }
+  if (typeof map !== 'object' || map === null || Array.isArray(map)) {
+    throw new IpDatabaseError(`${path} is no map from AS number to its history`);
+  }
+  for (const [asn, states] of Object.entries(map)) {
+    if (Array.isArray(states) && states.every(isState)) continue;
+    throw new IpDatabaseError(`${path}: AS ${asn} has no list of [organisation, country, changed, as name, registry]`);
+  }
   return text;
+}
+
+function isState(state: unknown): boolean {
+  return Array.isArray(state) && state.length >= 3 && state.every(part => typeof part === 'string');
+}
+
+/** The end of a file identifies it: there lie the metadata of a database, with the time it was built, and the checksum of gzip. */
+const FINGERPRINT_BYTES = 64 * 1024;
+
+/** What a file holds, by its size and its end; reading all of some hundred databases would take a worker's start many seconds. */
+function fingerprintOf(path: string): string {
+  let file: number | undefined;
+  try {
+    file = openSync(path, 'r');
+    const { size } = fstatSync(file);
+    const end = Buffer.alloc(Math.min(size, FINGERPRINT_BYTES));
+    readSync(file, end, 0, end.length, size - end.length);
+    return fingerprint(size, end);
+  } catch (error) {
+    throw cannotRead(path, error);
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+function fingerprint(size: number, end: Buffer): string {
+  return createHash('sha256').update(`${size} `).update(end).digest('hex');
 }
 
 function openFile(path: string): Reader<never> {
@@ -239,17 +300,37 @@ function openReader(bytes: Buffer, path: string): Reader<never> {
   }
 }
 
-function loadFile(path: string): Buffer {
+function loadFile(path: string, name = path): Buffer {
   try {
-    const bytes = readFileSync(path);
-    return path.endsWith('.gz') ? gunzipSync(bytes) : bytes;
+    return unpacked(readFileSync(path), name);
   } catch (error) {
-    throw new IpDatabaseError(`${path} cannot be read: ${(error as Error).message}`);
+    throw cannotRead(path, error);
   }
 }
 
-function loadShared(path: string): SharedArrayBuffer {
-  const bytes = loadFile(path);
+/** The bytes of a database, which must be those of the version that a run is recorded with. */
+function loadUnchanged({ path, fingerprint: expected }: DatabaseFile): Buffer {
+  try {
+    const bytes = readFileSync(path);
+    if (fingerprint(bytes.length, bytes.subarray(-FINGERPRINT_BYTES)) === expected) return unpacked(bytes, path);
+  } catch (error) {
+    throw cannotRead(path, error);
+  }
+  throw new IpDatabaseError(
+    `${path} is another file than when this process began; restart it, and give new databases new names`,
+  );
+}
+
+function unpacked(bytes: Buffer, name: string): Buffer {
+  return name.endsWith('.gz') ? gunzipSync(bytes) : bytes;
+}
+
+function cannotRead(path: string, error: unknown): IpDatabaseError {
+  return new IpDatabaseError(`${path} cannot be read: ${(error as Error).message}`);
+}
+
+function loadShared(file: DatabaseFile): SharedArrayBuffer {
+  const bytes = loadUnchanged(file);
   const shared = new SharedArrayBuffer(bytes.length);
   bytes.copy(Buffer.from(shared));
   return shared;

@@ -122,7 +122,7 @@ describe('S3 archive', () => {
 
   it('does not take for whole a listing that is not one', async () => {
     const page = (contents: string, more = '') =>
-      `<?xml version="1.0"?><ListBucketResult>${contents}${more}</ListBucketResult>`;
+      `<?xml version="1.0"?><ListBucketResult><Name>public</Name>${contents}${more}</ListBucketResult>`;
     const entry = (key: string) => `<Contents><Key>${key}</Key><Size>1</Size><ETag>"e"</ETag></Contents>`;
     const folder = (prefix: string) => `<CommonPrefixes><Prefix>${prefix}</Prefix></CommonPrefixes>`;
     const more = '<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>';
@@ -138,7 +138,7 @@ describe('S3 archive', () => {
     // The same page again and again, which would never end.
     expect(await listing(page(entry('raw/a'), more))).toEqual(strange('raw/a behind raw/a'));
     expect(await listing(page('<Contents><Size>1</Size></Contents>'))).toEqual(strange('without a key'));
-    expect(await listing('<html>log in first</html>')).toBeInstanceOf(ArchiveUnavailableError);
+    expect(await listing('<html>log in first</html>')).toEqual(strange('answered with something else'));
     expect(await listing('not even that <')).toBeInstanceOf(ArchiveUnavailableError);
     proxy.fault = () => ({ kind: 'answer', status: 200, body: page(folder('raw/b/') + folder('raw/a/')) });
     await expect(collect(archive({ attempts: 2 }).folders('raw/'))).rejects.toThrow(ArchiveUnavailableError);
@@ -146,9 +146,7 @@ describe('S3 archive', () => {
 
   it('takes keys as they are, whatever is in them', async () => {
     await server.createBucket('odd', 'public');
-    const odd = ['a b', 'a&amp;b', 'a+b', 'a<b>"\'', '..', 'ü/😀', 'x/../y', '%41', 'a//b'].map(
-      name => `raw/${name}.tar.gz`,
-    );
+    const odd = ['a b', 'a&amp;b', 'a+b', 'a<b>"\'', '..', 'ü/😀', '%41', 'x/.y'].map(name => `raw/${name}.tar.gz`);
     const stored: string[] = [];
     for (const key of odd) {
       // What the server itself refuses to store cannot be asked of it.

@@ -6,6 +6,7 @@ import {
   ObjectMissingError,
 } from '../../pipeline/archive/archive.ts';
 import { BucketError } from '../../pipeline/bucket.ts';
+import { IpDatabaseError } from '../../pipeline/reference/ip-metadata.ts';
 import { UnaccountedError } from '../../pipeline/runs/bucket.ts';
 import {
   ClickHouseAccessError,
@@ -23,6 +24,7 @@ describe('what Temporal is told of an error', () => {
     [new ArchiveMissingError('x'), 'ArchiveMissing', 'always'],
     [new ObjectChangedError('x'), 'ArchiveChanged', 'never'],
     [new ObjectMissingError('x'), 'ArchiveChanged', 'never'],
+    [new IpDatabaseError('x'), 'IpDatabase', 'always'],
     [new UnaccountedError('x'), 'ArchiveChanged', 'never'],
     [new ClickHouseUnavailableError('x'), 'ClickHouseUnavailable', 'always'],
     [new ClickHouseAccessError('x'), 'ClickHouseAccess', 'always'],

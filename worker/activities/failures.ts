@@ -2,6 +2,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { AnalysisError } from '../../pipeline/analysis/selection.ts';
 import { ArchiveError, ObjectChangedError, ObjectMissingError } from '../../pipeline/archive/archive.ts';
 import { BucketError } from '../../pipeline/bucket.ts';
+import { IpDatabaseError } from '../../pipeline/reference/ip-metadata.ts';
 import { UnaccountedError } from '../../pipeline/runs/bucket.ts';
 import { SettingsError } from '../../pipeline/settings.ts';
 import { RowsRefusedError, StatementError, TableError } from '../../pipeline/tables/errors.ts';
@@ -48,6 +49,7 @@ function retryOf(error: Error): Judged['retry'] {
   if (error instanceof BucketError || error instanceof RowsRefusedError) return 'never';
   if (error instanceof StatementError || error instanceof AnalysisError) return 'few';
   if (error instanceof ArchiveError || error instanceof TableError || error instanceof SettingsError) return 'always';
+  if (error instanceof IpDatabaseError) return 'always';
   return 'few';
 }
 

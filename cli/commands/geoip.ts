@@ -1,0 +1,70 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { ArchiveError } from '../../pipeline/archive/archive.ts';
+import { openArchive } from '../../pipeline/archive/open.ts';
+import { BucketError, granularityOf } from '../../pipeline/bucket.ts';
+import { fetchIpDatabases } from '../../pipeline/reference/ip-databases.ts';
+import { IpDatabaseError, openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import { loadSettings, SettingsError } from '../../pipeline/settings.ts';
+
+interface Options {
+  readonly dir?: string;
+  readonly since?: string;
+}
+
+/** `oonipipeline geoip`: fetches the IP databases that workers look addresses up in. */
+export function geoipCommand(): Command {
+  return new Command('geoip')
+    .description("Fetch the archive's IP databases, which tell the AS and country of an address on a day")
+    .option('--dir <dir>', 'where to; the setting geoip_dir unless given')
+    .option(
+      '--since <date>',
+      'YYYY-MM-DD: only what measurements of that day and later ones need; everything unless given',
+      day,
+    )
+    .addHelpText(
+      'after',
+      `
+Fetches what the directory lacks, and nothing twice: run it once a month. A worker reads the directory when it starts, and records
+what it found there with every run (pipeline_runs.reference_versions).
+
+Exit status: 0 everything is there; 1 it is not, and standard error says why; 2 wrong usage.
+
+  GEOIP_DIR=/var/lib/ooni/geoip oonipipeline geoip --since 2024-01-01`,
+    )
+    .action(async (options: Options) => {
+      process.exitCode = await fetchGeoip(options, process.env, message => console.error(message));
+    });
+}
+
+/** Returns the exit status. `say` prints a line for a person. */
+export async function fetchGeoip(
+  options: Options,
+  env: Record<string, string | undefined>,
+  say: (message: string) => void,
+): Promise<number> {
+  try {
+    const settings = loadSettings(env);
+    const dir = options.dir ?? settings.geoip_dir;
+    if (dir === '') throw new SettingsError('geoip_dir is empty; set it, or give --dir');
+    const { files, fetched } = await fetchIpDatabases(openArchive(settings), dir, {
+      ...(options.since && { since: options.since }),
+      onFile: (name, bytes) => say(`${name}  ${(bytes / 1e6).toFixed(1)} MB`),
+    });
+    say(`${dir}: ${files} files, ${fetched} of them new. Version: ${openIpMetadata(dir).version}`);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof ArchiveError || error instanceof IpDatabaseError || error instanceof SettingsError))
+      throw error;
+    say(`oonipipeline geoip: ${error.message}`);
+    return 1;
+  }
+}
+
+function day(text: string): string {
+  try {
+    if (granularityOf(text) === 'Day') return text;
+  } catch (error) {
+    if (!(error instanceof BucketError)) throw error;
+  }
+  throw new InvalidArgumentError('Write a day as YYYY-MM-DD.');
+}
