@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -12,7 +12,14 @@ import { type BucketEnd, finishBucket, planBucket, UnaccountedError } from '../.
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
 import { makeDatabase, silent } from '../support/database.ts';
-import { dayOfKey, expectedMeasurements, expectedRows, FIXTURES } from '../support/fixtures.ts';
+import {
+  dayOfKey,
+  type ExpectedMeasurement,
+  expectedMeasurements,
+  expectedRows,
+  FIXTURES,
+  readExpected,
+} from '../support/fixtures.ts';
 
 /** 134 measurements of web_connectivity in five objects of five hours. */
 const DAY = '2023-11-27';
@@ -76,29 +83,37 @@ function copyDay(day: string): string[] {
 }
 
 describe('the observations of a bucket', () => {
-  test('every day of the fixtures gives the rows expected, and all counts add up', async () => {
-    const days = [...new Set(expectedMeasurements().map(each => dayOfKey(each.key)))].sort();
+  /** Runs every day of a collection, whose ledger then has to add up to its last line. */
+  async function runCollection(archiveRoot: string, expected: readonly ExpectedMeasurement[]): Promise<void> {
+    const days = [...new Set(expected.map(each => dayOfKey(each.key)))].sort();
     const ends: BucketEnd[] = [];
-    for (const day of days) ends.push(await runBucket(FIXTURES, day, {}, 1));
-    for (const { name } of OBSERVATION_TABLES) expect(await rowsOf(name)).toEqual(expectedRows(name, days));
+    for (const day of days) ends.push(await runBucket(archiveRoot, day, {}, 1));
+    for (const { name } of OBSERVATION_TABLES) expect(await rowsOf(name)).toEqual(expectedRows(name, days, expected));
     const total = sumCounts(ends.map(end => end.counts));
     expect(addsUp(total)).toBe(true);
-    expect(total.read).toBe(expectedMeasurements().length);
-    expect(total.failed).toBe(expectedMeasurements().filter(each => each.status === 'lost').length);
+    expect(total.read).toBe(expected.length);
+    expect(total.failed).toBe(expected.filter(each => each.status === 'lost').length);
 
     const [files] = await clickhouse.select<Record<string, number>>(
       `SELECT count() AS files, sum(size) AS bytes, sum(read) AS read, sum(transformed) AS transformed, sum(skipped) AS skipped,
-              sum(failed) AS failed, sum(unsupported) AS unsupported FROM pipeline_files FINAL`,
+              sum(failed) AS failed, sum(unsupported) AS unsupported, sumMap(rows) AS rows FROM pipeline_files FINAL`,
     );
-    const { rows, ...counters } = total;
-    expect(files).toEqual(counters);
+    expect(files).toEqual(total);
     const [failures] = await clickhouse.select('SELECT count() AS n FROM pipeline_failures FINAL');
     expect(failures).toEqual({ n: total.failed });
     const states = await clickhouse.select(
       'SELECT state, count() AS n, sum(read) AS read, sumMap(rows_stored) AS stored FROM pipeline_runs FINAL GROUP BY state',
     );
-    expect(states).toEqual([{ state: 'completed', n: days.length, read: total.read, stored: rows }]);
-  });
+    expect(states).toEqual([{ state: 'completed', n: days.length, read: total.read, stored: total.rows }]);
+  }
+
+  test('every day of the fixtures gives the rows expected, and all counts add up', () =>
+    runCollection(FIXTURES, expectedMeasurements()));
+
+  const shared = join(import.meta.dirname, '../../../shared/data');
+  test.skipIf(!existsSync(shared))('so does the larger collection, to its last line', { timeout: 600_000 }, () =>
+    runCollection(join(shared, 'measurements'), readExpected(join(shared, 'expected'))),
+  );
 
   test('a filter takes its country and test, from key and document', async () => {
     const signal = expectedMeasurements().find(

@@ -18,12 +18,17 @@ export interface ExpectedMeasurement {
 let expected: readonly ExpectedMeasurement[] | undefined;
 
 export function expectedMeasurements(): readonly ExpectedMeasurement[] {
-  expected ??= gunzipSync(readFileSync(join(import.meta.dirname, '../fixtures/expected/rows.jsonl.gz')))
+  expected ??= readExpected(join(import.meta.dirname, '../fixtures/expected'));
+  return expected;
+}
+
+/** The `rows.jsonl.gz` of a directory. */
+export function readExpected(dir: string): ExpectedMeasurement[] {
+  return gunzipSync(readFileSync(join(dir, 'rows.jsonl.gz')))
     .toString()
     .split('\n')
     .filter(Boolean)
     .map(line => JSON.parse(line) as ExpectedMeasurement);
-  return expected;
 }
 
 /** Upload day of a key of the fixtures. */
@@ -32,10 +37,14 @@ export function dayOfKey(key: string): string {
   return `${year}-${month}-${day}`;
 }
 
-/** Expected number of rows of a table in a bucket, by measurement uid. */
-export function expectedRows(table: string, days: readonly string[]): Map<string, number> {
+/** Expected number of rows of a table in some buckets, by measurement uid. */
+export function expectedRows(
+  table: string,
+  days: readonly string[],
+  measurements: readonly ExpectedMeasurement[] = expectedMeasurements(),
+): Map<string, number> {
   const rows = new Map<string, number>();
-  for (const { key, measurement_uid, tables } of expectedMeasurements()) {
+  for (const { key, measurement_uid, tables } of measurements) {
     const count = tables?.[table]?.length ?? 0;
     if (days.includes(dayOfKey(key)) && count > 0) rows.set(measurement_uid, (rows.get(measurement_uid) ?? 0) + count);
   }
