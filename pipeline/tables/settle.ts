@@ -27,6 +27,8 @@ export interface Settled {
   readonly rowsStored: Record<string, number>;
   /** Groups of older rows that were taken away, for the log. */
   readonly retired: number;
+  /** Whether another run over the bucket began in the same millisecond: then nobody can tell whose the rows are. */
+  readonly shared: boolean;
 }
 
 /**
@@ -74,10 +76,11 @@ export async function settle(
   return {
     rowsStored: wrote ? await deduplicate(clickhouse, run, log, signal) : {},
     retired: [...plans.values()].reduce((sum, plan) => sum + plan.length, 0),
+    shared: past.some(each => isOwn(run, each) && each.filterID !== run.filterID),
   };
 }
 
-function isOwn(run: RunKey, found: FoundRows): boolean {
+function isOwn(run: FoundRows, found: FoundRows): boolean {
   return found.bucket === run.bucket && found.generation === run.generation;
 }
 

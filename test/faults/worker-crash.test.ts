@@ -11,23 +11,25 @@ import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/wor
 const DAY = '2023-11-27';
 
 /**
- * The steps of a run, by the statements it sends to ClickHouse. The worker is killed at each of them, before the statement gets there
+ * The steps of a run, by the statements it sends to ClickHouse, and what they carry. The worker is killed at each of them, before the statement gets there
  * and, in a run of its own, after it has been done and before the worker can know.
  */
-const STEPS: readonly [name: string, statement: RegExp][] = [
+const STEPS: readonly [name: string, statement: RegExp, data?: RegExp][] = [
   ['opening the run', /INSERT INTO pipeline_runs\b/],
   ['inserting rows', /INSERT INTO `obs_web_ctrl`/],
   ['recording files', /INSERT INTO pipeline_files/],
+  ['recording that all rows are in', /INSERT INTO pipeline_runs\b/, /"state":"inserted"/],
   ['taking away older rows', /^DELETE FROM `obs_web`/],
+  ['recording the end', /INSERT INTO pipeline_runs\b/, /"state":"completed"/],
 ];
 
 /** A run over a bucket that has been run before, with the worker killed at a step; then another worker. Resolves when it is done. */
-async function runWithCrash(step: RegExp, when: 'before' | 'after') {
+async function runWithCrash(step: RegExp, carries: RegExp, when: 'before' | 'after') {
   const { url, clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'crash', { migrated: false });
   const { namespace, client } = await makeNamespace(inject('temporalAddress'), 'crash');
   const victim: { process?: WorkerProcess; armed: boolean; killed: boolean } = { armed: false, killed: false };
-  const proxy = await startProxy(url, async ({ statement, forward, answer, drop }) => {
-    if (!victim.armed || !step.test(statement)) return answer(await forward());
+  const proxy = await startProxy(url, async ({ statement, data, forward, answer, drop }) => {
+    if (!victim.armed || !step.test(statement) || !carries.test(data)) return answer(await forward());
     victim.armed = false;
     if (when === 'after') await forward();
     await victim.process?.kill();
@@ -66,9 +68,9 @@ async function rowsOf(clickhouse: ClickHouse, table: string): Promise<Map<string
   return new Map(rows.map(({ uid, n }) => [uid, n]));
 }
 
-describe.concurrent.for(STEPS)('a worker killed while %s', ([, statement]) => {
+describe.concurrent.for(STEPS)('a worker killed while %s', ([, statement, data = /^/]) => {
   test.for(['before', 'after'] as const)('%s the statement is done', { timeout: 240_000 }, async (when, { expect }) => {
-    const { clickhouse, client, first, result } = await runWithCrash(statement, when);
+    const { clickhouse, client, first, result } = await runWithCrash(statement, data, when);
     try {
       expect(result.generation).toBeGreaterThan(first.generation);
       expect(result.counts).toEqual(first.counts);

@@ -161,6 +161,35 @@ describe('the observations of a bucket', () => {
     expect((await rowsOf('obs_web')).size).toBeLessThan(before.size);
   });
 
+  test('two runs of overlapping filters at once leave every row once, whoever ends first', async () => {
+    // Seven measurements of six tests from three countries.
+    const day = '2022-11-10';
+    await runBucket(FIXTURES, day);
+    for (const last of [0, 1]) {
+      const clock = Date.now();
+      const all = tools(FIXTURES);
+      const begun = await Promise.all(
+        [{}, { probeCC: ['US'] }].map(async (filter, index) => {
+          const normal = normaliseFilter(filter);
+          const key = { bucket: day, filter: normal, filterID: filterId(normal) };
+          const runID = `overlap ${last} ${index}`;
+          const origin = { workflowID: 'test', runID, backfill: '', codeVersion: '0', referenceVersions: {} };
+          // The first time both begin in the same millisecond.
+          const plan = await planBucket(all, key, origin, clock + last * index);
+          const counts = await Promise.all(plan.batches.map(batch => observeBatch(all, { run: plan.run, batch })));
+          return () => finishBucket(all, plan.run, origin, sumCounts(counts));
+        }),
+      );
+      await begun[1 - last]!();
+      await Promise.all([begun[last]!(), begun[1 - last]!()]);
+      for (const { name } of OBSERVATION_TABLES) expect(await rowsOf(name)).toEqual(expectedRows(name, [day]));
+      // Opened anew the next time, whatever the clock says.
+      await runBucket(FIXTURES, day);
+    }
+    const states = await clickhouse.select('SELECT state, count() AS n FROM pipeline_runs FINAL GROUP BY state');
+    expect(states).toEqual([{ state: 'completed', n: 7 }]);
+  });
+
   test('an empty bucket is a completed run without rows, and takes away what was there', async () => {
     copyDay(DAY);
     await runBucket(root, DAY);

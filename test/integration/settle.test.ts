@@ -90,7 +90,7 @@ describe('repeat means replace', () => {
       { uid: 'a', rows: 3 },
       { uid: 'b', ctrl: 0 },
     ]);
-    expect(await end(run)).toEqual({ rowsStored: { obs_web: 4, obs_web_ctrl: 1 }, retired: 0 });
+    expect(await end(run)).toEqual({ rowsStored: { obs_web: 4, obs_web_ctrl: 1 }, retired: 0, shared: false });
   });
 
   test('changed and shrunk input: what is gone is gone, what is fewer is fewer', async () => {

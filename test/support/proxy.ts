@@ -5,6 +5,8 @@ import type { AddressInfo } from 'node:net';
 export interface Passing {
   /** The statement: the `query` parameter, or the body. */
   readonly statement: string;
+  /** The beginning of what goes with the statement: rows of an INSERT. */
+  readonly data: string;
   /** Sends it on and returns the server's answer, which the client has not seen yet. */
   forward(): Promise<Response>;
   /** Lets the client have an answer. */
@@ -25,9 +27,10 @@ export async function startProxy(
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks);
     const url = new URL(request.url ?? '/', target);
-    const statement = url.searchParams.get('query') ?? body.toString('utf8', 0, 10_000);
+    const data = body.toString('utf8', 0, 10_000);
     await handle({
-      statement,
+      statement: url.searchParams.get('query') ?? data,
+      data,
       forward: () => fetch(url, { method: request.method, ...(request.method !== 'GET' && { body }) }),
       answer: async answer => {
         const bytes = Buffer.from(await answer.arrayBuffer());
