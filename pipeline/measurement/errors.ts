@@ -4,6 +4,7 @@ export type Stage = 'read' | 'decode' | 'transform' | 'encode';
 /** Classes of failures, as they are stored and counted. */
 export type FailureClass =
   | 'InvalidJSON'
+  | 'TooManyValues'
   | 'MissingField'
   | 'InvalidField'
   | 'InvalidTime'

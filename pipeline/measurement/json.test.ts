@@ -35,6 +35,18 @@ describe('parseJson is as strict as upstream (archive.md section 7)', () => {
     ).toThrow('not UTF-8');
   });
 
+  it.each([
+    ['lists in lists', '['.repeat(1_000_001) + ']'.repeat(1_000_001)],
+    ['objects', `[${'{},'.repeat(500_001)}0]`],
+    ['numbers', `[${'0,'.repeat(1_000_001)}0]`],
+  ])('refuses %s beyond any measure, which would fill memory, and takes long texts', (_what, text) => {
+    expect(() => parse(text)).toThrow('more than 1000000 values');
+    expect(() => parseJson(Buffer.from(text), true)).toThrow('more than 1000000 values');
+    const body = 'a,b'.repeat(2_500_000);
+    expect(readDigest((parse(`{"body":"${body}","code":200}`) as { body: string }).body)?.length).toBe(body.length);
+    expect((parse(`[${'0,'.repeat(999_990)}0]`) as number[]).length).toBe(999_991);
+  });
+
   it('takes what only looks like it', () => {
     const text = '{"a": "1e400", "b": "\\ud83d\\ude00", "c": 1e308, "d": "\\\\ud800", "e": [0.1e-400]}';
     expect(parse(text)).toEqual({ a: '1e400', b: '😀', c: 1e308, d: '\\ud800', e: [0] });

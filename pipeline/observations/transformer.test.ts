@@ -187,15 +187,6 @@ describe('outcomes (archive.md section 9)', () => {
     });
   });
 
-  it('looks up how a number was written in documents of a bounded size', () => {
-    const padded = (bytes: number) =>
-      run(measurement('signal', { queries: [], x: 'x'.repeat(bytes) }, { report_id: 1.0 }));
-    expect(padded(7_000_000).outcome.status).toBe('transformed');
-    expect(padded(9_000_000).outcome.error).toMatchObject({ stage: 'decode', class: 'InvalidField' });
-    const large = run(measurement('signal', { queries: [], x: 'x'.repeat(9_000_000) }));
-    expect(large.outcome.status).toBe('transformed');
-  });
-
   it('takes a uid of up to 200 characters, wherever it comes from', () => {
     const document = (uid: string) => measurement('signal', { queries: [] }, { measurement_uid: uid });
     expect(run(document('u'.repeat(200))).outcome).toMatchObject({ status: 'transformed', uid: 'u'.repeat(200) });

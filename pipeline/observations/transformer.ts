@@ -37,12 +37,6 @@ export interface TransformerOptions extends RunFacts {
 const MESSAGE_LENGTH = 160;
 /** Uids of the collector have some 60 characters, trivial ones 40. Failures and strays are kept by uid, so it has to have a bound. */
 const UID_LENGTH = 200;
-/**
- * A document is parsed a second time, exactly, where a text field holds a number. Numbers then take 90 times their bytes in memory, so
- * it must not be large: of 8 MiB of numbers that is 700 MB.
- */
-const EXACT_BYTES = 8 * 1024 * 1024;
-
 /** Turns documents into rows. One for each thread and batch; it holds caches, and nothing of a measurement once that is done. */
 export class Transformer {
   private readonly options: TransformerOptions;
@@ -71,10 +65,6 @@ export class Transformer {
         return this.attempt(document, key, seen, false);
       } catch (error) {
         if (!(error instanceof ExactNeeded)) throw error;
-        if (document.bytes.length > EXACT_BYTES) {
-          const message = `a text field holds a number, which is looked up in documents of up to ${EXACT_BYTES} bytes; this one has ${document.bytes.length}`;
-          throw new MeasurementError('decode', 'InvalidField', message);
-        }
         return this.attempt(document, key, seen, true);
       }
     } catch (error) {

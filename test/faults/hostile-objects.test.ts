@@ -7,16 +7,23 @@ import type { FileEnd } from '../../pipeline/archive/documents.ts';
 /** What issue and design allow one thread, the program itself included. */
 const MOST_RSS_MB = 250;
 
-async function read(scenario: string) {
-  const program = join(import.meta.dirname, 'hostile-object.ts');
+/** What one document of 32 MB that is made for it may take on top: the document itself, its text, and a million values. */
+const MOST_RSS_MB_OF_DOCUMENT = 450;
+
+async function run<Result>(program: string, heapMB: number, scenario: string): Promise<Result> {
   const { stdout } = await promisify(execFile)(process.execPath, [
-    '--max-old-space-size=64',
+    `--max-old-space-size=${heapMB}`,
     '--max-semi-space-size=8',
-    program,
+    join(import.meta.dirname, program),
     scenario,
   ]);
-  return JSON.parse(stdout) as { classes: Record<string, number>; end: FileEnd; maxRssMB: number };
+  return JSON.parse(stdout) as Result;
 }
+
+const read = (scenario: string) =>
+  run<{ classes: Record<string, number>; end: FileEnd; maxRssMB: number }>('hostile-object.ts', 64, scenario);
+const transform = (scenario: string) =>
+  run<{ status: string; class?: string; maxRssMB: number }>('hostile-document.ts', 256, scenario);
 
 describe('hostile objects are read within bounds of memory', () => {
   it.each([
@@ -36,5 +43,22 @@ describe('hostile objects are read within bounds of memory', () => {
     expect(result.end.truncated).toBeUndefined();
     expect(result.end.documents).toBe(Object.values(classes).reduce((sum, count) => sum + count, 0));
     expect(result.maxRssMB).toBeLessThan(MOST_RSS_MB);
+  });
+});
+
+describe('hostile documents become rows or failures within bounds of memory', () => {
+  it.each([
+    ['more lists than are allowed', 'failed', 'TooManyValues'],
+    ['lists in lists', 'transformed', undefined],
+    ['lists in lists, as a text', 'failed', 'TooDeep'],
+    ['empty objects', 'transformed', undefined],
+    ['numbers, and one that is to be a text', 'transformed', undefined],
+    ['queries', 'failed', 'EncodeError'],
+    ['certificates', 'failed', 'InvalidCertificate'],
+    ['connects to one address', 'transformed', undefined],
+  ])('%s', async (scenario, status, kind) => {
+    const result = await transform(scenario);
+    expect([result.status, result.class]).toEqual([status, kind]);
+    expect(result.maxRssMB).toBeLessThan(MOST_RSS_MB_OF_DOCUMENT);
   });
 });
