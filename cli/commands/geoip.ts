@@ -3,7 +3,8 @@ import { ArchiveError } from '../../pipeline/archive/archive.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { BucketError, granularityOf } from '../../pipeline/bucket.ts';
 import { fetchIpDatabases } from '../../pipeline/reference/ip-databases.ts';
-import { IpDatabaseError, openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import { IpDatabaseError } from '../../pipeline/reference/ip-files.ts';
+import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { loadSettings, SettingsError } from '../../pipeline/settings.ts';
 
 interface Options {

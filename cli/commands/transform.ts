@@ -7,7 +7,8 @@ import { BucketError, granularityOf } from '../../pipeline/bucket.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import { type Outcome, Transformer } from '../../pipeline/observations/transformer.ts';
 import { takePlainRows } from '../../pipeline/observations/view.ts';
-import { IpDatabaseError, type IpMetadata, openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import { IpDatabaseError } from '../../pipeline/reference/ip-files.ts';
+import { type IpMetadata, openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { SETTINGS } from '../../pipeline/settings.ts';
 import { RowEncoder } from '../../pipeline/tables/encoder.ts';
 

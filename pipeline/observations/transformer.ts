@@ -6,7 +6,8 @@ import { decodeMeasurement, isSupported, type Measurement, type TestName } from 
 import { ExactNeeded, pythonText } from '../measurement/python.ts';
 import { isObject, truth } from '../measurement/structure.ts';
 import { trivialId } from '../measurement/uid.ts';
-import { IpDatabaseError, type IpMetadata } from '../reference/ip-metadata.ts';
+import { IpDatabaseError } from '../reference/ip-files.ts';
+import type { IpMetadata } from '../reference/ip-metadata.ts';
 import type { RowEncoder } from '../tables/encoder.ts';
 import { EncodeError } from '../tables/rowbinary.ts';
 import { CertificateCache } from './certificate-cache.ts';

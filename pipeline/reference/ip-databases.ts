@@ -3,7 +3,7 @@ import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Archive, ArchiveObject } from '../archive/archive.ts';
-import { checkIpFile, IpDatabaseError } from './ip-metadata.ts';
+import { checkIpFile, IpDatabaseError } from './ip-files.ts';
 
 /** Where OONI's archive keeps them (observations.md section 4). */
 const PREFIX = 'ip2country-as/';

@@ -7,8 +7,9 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AsNames } from './as-names.ts';
 import { isBogon } from './bogons.ts';
+import { IpDatabaseError } from './ip-files.ts';
 import { isIpLiteral } from './ip-literal.ts';
-import { IpDatabaseError, openIpMetadata } from './ip-metadata.ts';
+import { openIpMetadata } from './ip-metadata.ts';
 
 const fixtures = join(import.meta.dirname, '../../test/fixtures/geoip');
 const asn = join(fixtures, 'GeoLite2-ASN-Test.mmdb');
@@ -107,7 +108,7 @@ describe('IP lookups (observations.md section 4)', () => {
     expect(() => openIpMetadata(join(dir, 'cut')).at(0)).toThrow(/20200101-x\.mmdb\.gz cannot be read/);
   });
 
-  it.each(['[]', '{"137": "GARR"}', '{"137": [["GARR", "IT"]]}', '{"137": [[1, 2, 3]]}', '{'])(
+  it.each(['[]', 'null', '{"137": "GARR"}', '{"137": [["GARR", "IT"]]}', '{"137": [[1, 2, 3]]}', '{'])(
     'refuses %s as the map of AS numbers',
     map => {
       writeDatabases(join(dir, 'map'), {
@@ -162,6 +163,23 @@ describe('AS names', () => {
   ])('AS%d on %s', (number, day, expected) => {
     expect(names.lookup(number, at(day))).toEqual(expected);
   });
+});
+
+it('AS names are known but for those whose entry has another form', () => {
+  const names = new AsNames({
+    '1': [['A', 'US', '20100101', null]],
+    '2': [['B', 'US'], 'x', ['C', 'DE', '20100101', 'NAME']],
+    '3': 'D',
+    '4': [],
+  });
+  const all = [1, 2, 3, 4].map(asn => names.lookup(asn, at('2020-01-01')));
+  const unknown = { org_name: '', cc: '', name: '' };
+  expect(all).toEqual([
+    { org_name: 'A', cc: 'US', name: '' },
+    { org_name: 'C', cc: 'DE', name: 'NAME' },
+    unknown,
+    unknown,
+  ]);
 });
 
 describe('addresses', () => {

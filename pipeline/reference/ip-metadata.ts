@@ -1,10 +1,18 @@
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
-import { Reader } from 'mmdb-lib';
+import type { Reader } from 'mmdb-lib';
 import { AsNames } from './as-names.ts';
 import { isBogon } from './bogons.ts';
+import {
+  type DatabaseFile,
+  describeDatabase,
+  IpDatabaseError,
+  loadDatabase,
+  openReader,
+  ROLES,
+  readAsNames,
+} from './ip-files.ts';
 import { isIpLiteral } from './ip-literal.ts';
 
 /** What is known of an address (observations.md section 4); the names are those of the columns behind `ip_`. */
@@ -16,30 +24,12 @@ export interface IpInfo {
   readonly is_bogon: boolean;
 }
 
-/** A file of the IP databases that cannot be used: names the file. */
-export class IpDatabaseError extends Error {
-  override name = 'IpDatabaseError';
-}
-
 /** One record, of the combined databases or of separate ones for AS and country. */
 interface IpRecord {
   autonomous_system_number?: number;
   autonomous_system_organization?: string;
   autonomous_system_country?: string;
   country?: { iso_code?: string };
-}
-
-/** `combined` databases know everything; `asn` and `country` databases stand side by side. */
-type Role = 'combined' | 'asn' | 'country';
-const ROLES: readonly Role[] = ['combined', 'asn', 'country'];
-
-interface DatabaseFile {
-  readonly path: string;
-  readonly role: Role;
-  /** First day (milliseconds since 1970) for which the database holds. */
-  readonly from: number;
-  /** What the file held when the directory was opened. */
-  readonly fingerprint: string;
 }
 
 /** What one process hands to its threads: file list, AS names, and databases in shared memory. Passes through `workerData`. */
@@ -117,7 +107,7 @@ export class IpMetadata {
 
   private read(file: DatabaseFile): Reader<never> {
     const shared = this.shared.loaded.get(file.path);
-    return openReader(shared ? Buffer.from(shared) : loadUnchanged(file), file.path);
+    return openReader(shared ? Buffer.from(shared) : loadDatabase(file), file.path);
   }
 }
 
@@ -207,12 +197,7 @@ export function openIpMetadata(dir: string | undefined): IpMetadata {
       `geoip_dir ${dir} holds no *.mmdb or *.mmdb.gz; leave geoip_dir empty to run without IP metadata`,
     );
   }
-  const files = databases.map(name => ({
-    path: join(dir, name),
-    role: roleOf(name),
-    from: validFrom(dir, name),
-    fingerprint: fingerprintOf(join(dir, name)),
-  }));
+  const files = databases.map(name => describeDatabase(dir, name));
   const map = join(dir, 'all_as_org_map.json');
   const asNames = existsSync(map) ? readAsNames(map) : undefined;
   const hash = createHash('sha256');
@@ -222,115 +207,8 @@ export function openIpMetadata(dir: string | undefined): IpMetadata {
   return new IpMetadata({ version, files: files.sort((a, b) => a.from - b.from), asNames, loaded: new Map() });
 }
 
-/** Throws IpDatabaseError unless a file holds what its name (another one, while it is being fetched) says. */
-export function checkIpFile(path: string, name: string): void {
-  if (name.endsWith('.json')) readAsNames(path);
-  else openReader(loadFile(path, name), path);
-}
-
-function roleOf(name: string): Role {
-  if (/country_as/i.test(name)) return 'combined';
-  if (/asn/i.test(name)) return 'asn';
-  return /country/i.test(name) ? 'country' : 'combined';
-}
-
-function validFrom(dir: string, name: string): number {
-  const date = /^(\d{4})(\d{2})(\d{2})-/.exec(name);
-  const day = date
-    ? Date.parse(`${date[1]}-${date[2]}-${date[3]}T00:00:00Z`)
-    : openFile(join(dir, name)).metadata.buildEpoch.getTime();
-  if (Number.isNaN(day)) throw new IpDatabaseError(`${join(dir, name)} begins with a date that is not in the calendar`);
-  return day;
-}
-
-function readAsNames(path: string): string {
-  const text = readFileSync(path, 'utf8');
-  let map: unknown;
-  try {
-    map = JSON.parse(text);
-  } catch (error) {
-    throw new IpDatabaseError(`${path} is not JSON: ${(error as Error).message.slice(0, 100)}`);
-  }
-  if (typeof map !== 'object' || map === null || Array.isArray(map)) {
-    throw new IpDatabaseError(`${path} is no map from AS number to its history`);
-  }
-  for (const [asn, states] of Object.entries(map)) {
-    if (Array.isArray(states) && states.every(isState)) continue;
-    throw new IpDatabaseError(`${path}: AS ${asn} has no list of [organisation, country, changed, as name, registry]`);
-  }
-  return text;
-}
-
-function isState(state: unknown): boolean {
-  return Array.isArray(state) && state.length >= 3 && state.every(part => typeof part === 'string');
-}
-
-/** The end of a file identifies it: there lie the metadata of a database, with the time it was built, and the checksum of gzip. */
-const FINGERPRINT_BYTES = 64 * 1024;
-
-/** What a file holds, by its size and its end; reading all of some hundred databases would take a worker's start many seconds. */
-function fingerprintOf(path: string): string {
-  let file: number | undefined;
-  try {
-    file = openSync(path, 'r');
-    const { size } = fstatSync(file);
-    const end = Buffer.alloc(Math.min(size, FINGERPRINT_BYTES));
-    readSync(file, end, 0, end.length, size - end.length);
-    return fingerprint(size, end);
-  } catch (error) {
-    throw cannotRead(path, error);
-  } finally {
-    if (file !== undefined) closeSync(file);
-  }
-}
-
-function fingerprint(size: number, end: Buffer): string {
-  return createHash('sha256').update(`${size} `).update(end).digest('hex');
-}
-
-function openFile(path: string): Reader<never> {
-  return openReader(loadFile(path), path);
-}
-
-function openReader(bytes: Buffer, path: string): Reader<never> {
-  try {
-    return new Reader(bytes);
-  } catch (error) {
-    throw new IpDatabaseError(`${path} is not a MaxMind DB: ${(error as Error).message}`);
-  }
-}
-
-function loadFile(path: string, name = path): Buffer {
-  try {
-    return unpacked(readFileSync(path), name);
-  } catch (error) {
-    throw cannotRead(path, error);
-  }
-}
-
-/** The bytes of a database, which must be those of the version that a run is recorded with. */
-function loadUnchanged({ path, fingerprint: expected }: DatabaseFile): Buffer {
-  try {
-    const bytes = readFileSync(path);
-    if (fingerprint(bytes.length, bytes.subarray(-FINGERPRINT_BYTES)) === expected) return unpacked(bytes, path);
-  } catch (error) {
-    throw cannotRead(path, error);
-  }
-  throw new IpDatabaseError(
-    `${path} is another file than when this process began; restart it, and give new databases new names`,
-  );
-}
-
-function unpacked(bytes: Buffer, name: string): Buffer {
-  return name.endsWith('.gz') ? gunzipSync(bytes) : bytes;
-}
-
-function cannotRead(path: string, error: unknown): IpDatabaseError {
-  return new IpDatabaseError(`${path} cannot be read: ${(error as Error).message}`);
-}
-
 function loadShared(file: DatabaseFile): SharedArrayBuffer {
-  const bytes = loadUnchanged(file);
+  const bytes = loadDatabase(file);
   const shared = new SharedArrayBuffer(bytes.length);
   bytes.copy(Buffer.from(shared));
   return shared;

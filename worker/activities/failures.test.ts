@@ -6,7 +6,7 @@ import {
   ObjectMissingError,
 } from '../../pipeline/archive/archive.ts';
 import { BucketError } from '../../pipeline/bucket.ts';
-import { IpDatabaseError } from '../../pipeline/reference/ip-metadata.ts';
+import { IpDatabaseError } from '../../pipeline/reference/ip-files.ts';
 import { UnaccountedError } from '../../pipeline/runs/bucket.ts';
 import {
   ClickHouseAccessError,

@@ -2,7 +2,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { AnalysisError } from '../../pipeline/analysis/selection.ts';
 import { ArchiveError, ObjectChangedError, ObjectMissingError } from '../../pipeline/archive/archive.ts';
 import { BucketError } from '../../pipeline/bucket.ts';
-import { IpDatabaseError } from '../../pipeline/reference/ip-metadata.ts';
+import { IpDatabaseError } from '../../pipeline/reference/ip-files.ts';
 import { UnaccountedError } from '../../pipeline/runs/bucket.ts';
 import { SettingsError } from '../../pipeline/settings.ts';
 import { RowsRefusedError, StatementError, TableError } from '../../pipeline/tables/errors.ts';
