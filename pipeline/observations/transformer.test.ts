@@ -1,7 +1,11 @@
 import { createHash } from 'node:crypto';
+import { cpSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../test/support/archive.ts';
+import type { RawDocument } from '../archive/documents.ts';
 import { EVERYTHING, type Filter } from '../filter.ts';
-import { openIpMetadata } from '../reference/ip-metadata.ts';
+import { type IpMetadata, openIpMetadata } from '../reference/ip-metadata.ts';
 import { RowEncoder } from '../tables/encoder.ts';
 import { Transformer } from './transformer.ts';
 import { takePlainRows } from './view.ts';
@@ -29,18 +33,14 @@ function measurement(testName: string, testKeys: object, more: object = {}): obj
   };
 }
 
-function run(document: object | string, filter: Filter = EVERYTHING) {
+function transformer(encoder = new RowEncoder(), filter: Filter = EVERYTHING, ipMetadata = openIpMetadata(undefined)) {
+  return new Transformer({ bucket: '2024-01-02', generation: 1, createdAt: 1, filter, ipMetadata, encoder });
+}
+
+function run(document: object | string, filter?: Filter, ipMetadata?: IpMetadata) {
   const encoder = new RowEncoder();
-  const options = {
-    bucket: '2024-01-02',
-    generation: 1,
-    createdAt: 1,
-    filter,
-    ipMetadata: openIpMetadata(undefined),
-    encoder,
-  };
   const bytes = Buffer.from(typeof document === 'string' ? document : JSON.stringify(document));
-  const outcome = new Transformer(options).transform({ line: 1, bytes }, 'key');
+  const outcome = transformer(encoder, filter, ipMetadata).transform({ line: 1, bytes }, 'key');
   return { outcome, tables: takePlainRows(encoder) };
 }
 
@@ -139,38 +139,20 @@ describe('outcomes (archive.md section 9)', () => {
   });
 
   it('takes the uid of the container, else of the document, else the trivial one', () => {
-    const encoder = new RowEncoder();
-    const options = {
-      bucket: '2024-01-02',
-      generation: 1,
-      createdAt: 1,
-      filter: EVERYTHING,
-      ipMetadata: openIpMetadata(undefined),
-      encoder,
-    };
-    const transformer = new Transformer(options);
+    const transform = (document: RawDocument) => transformer().transform(document, 'k');
     const bytes = (document: object) => Buffer.from(JSON.stringify(document));
     const own = bytes(measurement('ndt', { x: 1 }));
-    expect(transformer.transform({ line: 1, bytes: own, uid: 'container' }, 'k').uid).toBe('container');
-    expect(transformer.transform({ line: 1, bytes: own }, 'k').uid).toBe('u');
+    expect(transform({ line: 1, bytes: own, uid: 'container' }).uid).toBe('container');
+    expect(transform({ line: 1, bytes: own }).uid).toBe('u');
     const none = bytes(measurement('ndt', { x: 1 }, { measurement_uid: null }));
     const hash = createHash('shake128', { outputLength: 15 }).update(none).update('\n').digest('hex');
-    expect(transformer.transform({ line: 1, bytes: none }, 'k').uid).toBe(`0120240102${hash}`);
-    expect(transformer.transform({ line: 1, bytes: none, unterminated: true }, 'k').uid).not.toBe(`0120240102${hash}`);
+    expect(transform({ line: 1, bytes: none }).uid).toBe(`0120240102${hash}`);
+    expect(transform({ line: 1, bytes: none, unterminated: true }).uid).not.toBe(`0120240102${hash}`);
   });
 
   it('passes on what the reader says of a document', () => {
-    const encoder = new RowEncoder();
-    const options = {
-      bucket: '2024-01-02',
-      generation: 1,
-      createdAt: 1,
-      filter: EVERYTHING,
-      ipMetadata: openIpMetadata(undefined),
-      encoder,
-    };
     const error = { class: 'DocumentTooLong', message: 'long', skipped: false } as const;
-    const outcome = new Transformer(options).transform({ line: 1, bytes: Buffer.alloc(0), error }, 'k');
+    const outcome = transformer().transform({ line: 1, bytes: Buffer.alloc(0), error }, 'k');
     expect(outcome).toMatchObject({ status: 'failed', error: { stage: 'read', class: 'DocumentTooLong' } });
   });
 
@@ -241,6 +223,51 @@ describe('metadata (observations.md section 3)', () => {
   it('drops the first two characters of an ASN, whatever they are', () => {
     expect(rowOf({ probe_asn: '137' }).probe_asn).toBe(7);
     expect(rowOf({ probe_asn: 'AS4200000000' }).probe_asn).toBe(4_200_000_000);
+  });
+});
+
+describe('IP metadata (section 4)', () => {
+  const fixtures = join(import.meta.dirname, '../../test/fixtures/geoip');
+  const TELSTRA = '1.128.0.1';
+  const UNITED_KINGDOM = '2.125.160.216';
+
+  /** Until 2021-06 a database that knows AS, from then on one that knows countries. */
+  function twoDatabases(): IpMetadata {
+    const dir = temporaryDirectory();
+    cpSync(join(fixtures, 'GeoLite2-ASN-Test.mmdb'), join(dir, '20200101-ip2country_as.mmdb'));
+    cpSync(join(fixtures, 'GeoLite2-Country-Test.mmdb'), join(dir, '20210601-ip2country_as.mmdb'));
+    const names = { '1221': [['Telstra', 'AU', '20100101', 'ASN-TELSTRA', 'apnic']] };
+    writeFileSync(join(dir, 'all_as_org_map.json'), JSON.stringify(names));
+    return openIpMetadata(dir);
+  }
+
+  it('is that of the day of the measurement: of addresses, of the resolver, of the control, and of the network of the probe', () => {
+    const control = { tcp_connect: { [`${TELSTRA}:443`]: { status: true, failure: null } } };
+    const testKeys = { queries: [dns([a(TELSTRA), a(UNITED_KINGDOM), a('10.0.0.1')])], control };
+    const rows = (start: string) => {
+      const more = { measurement_start_time: start, probe_asn: 'AS1221', resolver_ip: TELSTRA };
+      const { tables } = run(measurement('web_connectivity', testKeys, more), EVERYTHING, twoDatabases());
+      return {
+        web: pick(tables.obs_web!, 'ip_asn', 'ip_as_org_name', 'ip_cc', 'ip_is_bogon'),
+        resolver: pick(tables.obs_web!.slice(0, 1), 'resolver_asn', 'resolver_as_org_name', 'resolver_cc'),
+        probe: pick(tables.obs_web!.slice(0, 1), 'probe_as_org_name', 'probe_as_cc', 'probe_as_name'),
+        control: pick(tables.obs_web_ctrl!, 'ip_asn', 'ip_cc'),
+      };
+    };
+    const probe = [['Telstra', 'AU', 'ASN-TELSTRA']];
+    const bogon = [64666, 'Bogon', 'ZZ', 1];
+    expect(rows('2021-05-31 23:59:59')).toEqual({
+      web: [[1221, 'Telstra Pty Ltd', 'ZZ', 0], [0, '', 'ZZ', 0], bogon],
+      resolver: [[1221, 'Telstra Pty Ltd', 'ZZ']],
+      probe,
+      control: [[1221, 'ZZ']],
+    });
+    expect(rows('2021-06-01 00:00:00')).toEqual({
+      web: [[0, '', 'ZZ', 0], [0, '', 'GB', 0], bogon],
+      resolver: [[0, '', 'ZZ']],
+      probe,
+      control: [[0, 'ZZ']],
+    });
   });
 });
 
