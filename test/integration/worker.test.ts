@@ -1,12 +1,16 @@
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import type { Client } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { CODE_VERSION } from '../../pipeline/version.ts';
 import { makeDatabase } from '../support/database.ts';
 import { expectedRows, FIXTURES } from '../support/fixtures.ts';
 import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/worker.ts';
 
 const DAY = '2023-11-27';
+const GEOIP = join(FIXTURES, '../geoip');
 let client: Client;
 let clickhouse: ClickHouse;
 let env: Record<string, string>;
@@ -24,6 +28,7 @@ beforeAll(async () => {
     TEMPORAL_NAMESPACE: made.namespace,
     CLICKHOUSE_URL: database.url,
     ARCHIVE_URL: FIXTURES,
+    GEOIP_DIR: GEOIP,
     WORKER_HEALTH_ADDRESS: health,
     POD_NAME: 'worker-test-pod',
     WORKER_DRAIN_TIMEOUT: '20',
@@ -65,13 +70,15 @@ describe('a worker', () => {
     expect(result).toMatchObject({ bucket: DAY, counts: { read: 134, transformed: 134, failed: 0 }, analysedDays: [] });
     for (const table of ['obs_web', 'obs_web_ctrl']) expect(await rowsOf(table)).toEqual(expectedRows(table, [DAY]));
     const [run] = await clickhouse.select(
-      'SELECT generation, state, workflow_id, rows_stored FROM pipeline_runs FINAL',
+      'SELECT generation, state, workflow_id, rows_stored, code_version, reference_versions FROM pipeline_runs FINAL',
     );
     expect(run).toEqual({
       generation: result.generation,
       state: 'completed',
       workflow_id: handle.workflowId,
       rows_stored: result.counts.rows,
+      code_version: CODE_VERSION,
+      reference_versions: { ip: openIpMetadata(GEOIP).version },
     });
     const { startTime } = await handle.describe();
     expect(result.generation).toBe(startTime.getTime());
