@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { makeArchive, readAll, tarOf } from '../../test/support/archive.ts';
+import { lz4Blocks, storedFrame } from '../../test/support/lz4.ts';
 import { DamagedObjectError } from './gunzip.ts';
 import { unlz4 } from './lz4.ts';
 import { XxHash32 } from './xxh32.ts';
@@ -27,20 +28,6 @@ async function unpack(bytes: Buffer, step = 1000): Promise<{ output: Buffer; err
     return { output: Buffer.concat(chunks), error };
   }
   return { output: Buffer.concat(chunks) };
-}
-
-/** A frame whose blocks are stored, not compressed: written by the format's text, to reach what the tool does not write. */
-function storedFrame(blocks: readonly Buffer[]): Buffer {
-  const descriptor = Buffer.from([0b0110_0000, 0x40]);
-  const checksum = (new XxHash32().update(descriptor).digest() >>> 8) & 0xff;
-  const size = (length: number) => Buffer.from(Uint32Array.of((length | 0x80000000) >>> 0).buffer);
-  return Buffer.concat([
-    Buffer.from([0x04, 0x22, 0x4d, 0x18]),
-    descriptor,
-    Buffer.from([checksum]),
-    ...blocks.flatMap(block => [size(block.length), block]),
-    Buffer.alloc(4),
-  ]);
 }
 
 describe('xxh32', () => {
@@ -163,10 +150,7 @@ describe('cans', () => {
       ],
       ['2020-10-20/c.json', '{"a":4}'],
     ]);
-    const blocks = Array.from({ length: Math.ceil(tar.length / 60_000) }, (_, index) =>
-      tar.subarray(index * 60_000, (index + 1) * 60_000),
-    );
-    const { documents, end } = await readAll(makeArchive({ [CAN]: storedFrame(blocks) }).archive, CAN);
+    const { documents, end } = await readAll(makeArchive({ [CAN]: storedFrame(lz4Blocks(tar)) }).archive, CAN);
     expect(documents.map(({ line }) => line)).toEqual([1, 2, 3, 4]);
     expect(documents[3]).toEqual({ line: 4, bytes: Buffer.from('{"a":4}'), unterminated: true });
     expect(documents[2]!.uid).toMatch(/^0120130924[0-9a-f]{30}$/);

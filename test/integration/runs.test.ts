@@ -3,15 +3,13 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
-import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
 import { addsUp, type Counts, sumCounts } from '../../pipeline/counts.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
-import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { type Checkpoint, observeBatch } from '../../pipeline/runs/batch.ts';
 import { type BucketEnd, finishBucket, planBucket, UnaccountedError } from '../../pipeline/runs/bucket.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
-import { makeDatabase, silent } from '../support/database.ts';
+import { makeDatabase } from '../support/database.ts';
 import {
   dayOfKey,
   type ExpectedMeasurement,
@@ -20,12 +18,12 @@ import {
   FIXTURES,
   readExpected,
 } from '../support/fixtures.ts';
+import { rowsByMeasurement, runTools, runWhole } from '../support/runs.ts';
 
 /** 134 measurements of web_connectivity in five objects of five hours. */
 const DAY = '2023-11-27';
 let clickhouse: ClickHouse;
 let root: string;
-let runs = 0;
 
 beforeEach(async () => {
   ({ clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'runs'));
@@ -36,41 +34,10 @@ afterEach(async () => {
   await clickhouse.close();
 });
 
-function tools(archiveRoot: string, maxFailedShare = 0.5) {
-  return {
-    archive: new DirectoryArchive(archiveRoot),
-    clickhouse,
-    log: silent,
-    maxFailedShare,
-    ipMetadata: openIpMetadata(undefined),
-    maxMeasurementBytes: 32 * 1024 * 1024,
-    writeBatchSize: 1000,
-  };
-}
-
-async function runBucket(
-  archiveRoot: string,
-  bucket: string,
-  filter = {},
-  maxFailedShare?: number,
-): Promise<BucketEnd> {
-  const normal = normaliseFilter(filter);
-  const key = { bucket, filter: normal, filterID: filterId(normal) };
-  const origin = { workflowID: 'test', runID: `${++runs}`, backfill: '', codeVersion: '0', referenceVersions: {} };
-  const all = tools(archiveRoot, maxFailedShare);
-  const plan = await planBucket(all, key, origin, Date.now());
-  const counts: Counts[] = [];
-  for (const batch of plan.batches) counts.push(await observeBatch(all, { run: plan.run, batch }));
-  return finishBucket(all, plan.run, origin, sumCounts(counts));
-}
-
-/** Rows of a table by measurement, as a plain read shows them. */
-async function rowsOf(table: string): Promise<Map<string, number>> {
-  const rows = await clickhouse.select<{ uid: string; n: number }>(
-    `SELECT measurement_uid AS uid, count() AS n FROM ${table} GROUP BY uid`,
-  );
-  return new Map(rows.map(({ uid, n }) => [uid, n]));
-}
+const tools = (archiveRoot: string, maxFailedShare?: number) => runTools(clickhouse, archiveRoot, maxFailedShare);
+const runBucket = (archiveRoot: string, bucket: string, filter = {}, maxFailedShare?: number) =>
+  runWhole(tools(archiveRoot, maxFailedShare), bucket, filter);
+const rowsOf = (table: string) => rowsByMeasurement(clickhouse, table);
 
 /** A copy of the objects of a day, for changing. */
 function copyDay(day: string): string[] {

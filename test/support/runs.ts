@@ -1,0 +1,42 @@
+import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
+import { type Counts, sumCounts } from '../../pipeline/counts.ts';
+import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import { type BatchTools, observeBatch } from '../../pipeline/runs/batch.ts';
+import { type BucketEnd, type BucketTools, finishBucket, planBucket } from '../../pipeline/runs/bucket.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { silent } from './database.ts';
+
+/** What the observations of a bucket are made with, in this process: a directory, no IP databases, small INSERTs. */
+export function runTools(clickhouse: ClickHouse, archiveRoot: string, maxFailedShare = 0.5): BatchTools & BucketTools {
+  return {
+    archive: new DirectoryArchive(archiveRoot),
+    clickhouse,
+    log: silent,
+    maxFailedShare,
+    ipMetadata: openIpMetadata(undefined),
+    maxMeasurementBytes: 32 * 1024 * 1024,
+    writeBatchSize: 1000,
+  };
+}
+
+let runs = 0;
+
+/** The observations of a bucket, from the listing to the ledger. */
+export async function runWhole(tools: BatchTools & BucketTools, bucket: string, filter = {}): Promise<BucketEnd> {
+  const normal = normaliseFilter(filter);
+  const key = { bucket, filter: normal, filterID: filterId(normal) };
+  const origin = { workflowID: 'test', runID: `${++runs}`, backfill: '', codeVersion: '0', referenceVersions: {} };
+  const plan = await planBucket(tools, key, origin, Date.now());
+  const counts: Counts[] = [];
+  for (const batch of plan.batches) counts.push(await observeBatch(tools, { run: plan.run, batch }));
+  return finishBucket(tools, plan.run, origin, sumCounts(counts));
+}
+
+/** Rows of a table by measurement, as a plain read shows them. */
+export async function rowsByMeasurement(clickhouse: ClickHouse, table: string): Promise<Map<string, number>> {
+  const rows = await clickhouse.select<{ uid: string; n: number }>(
+    `SELECT measurement_uid AS uid, count() AS n FROM ${table} GROUP BY uid`,
+  );
+  return new Map(rows.map(({ uid, n }) => [uid, n]));
+}
