@@ -7,18 +7,26 @@ import {
   ObjectMissingError,
 } from './archive.ts';
 
+/** What was asked for: an object by its key, or a listing by its prefix. */
+export type Asked = { readonly key: string } | { readonly prefix: string };
+
 /**
- * What a failed request means. `key` is the key or prefix that was asked for. The SDK has retried whatever can be retried when
+ * What a failed request means. The SDK has retried whatever can be retried when
  * this is reached. Messages of the server are passed on; they carry no credentials.
  */
-export function toArchiveError(error: unknown, url: string, key: string): ArchiveError {
+export function toArchiveError(error: unknown, url: string, asked: Asked): ArchiveError {
   if (!(error instanceof S3ServiceException)) {
     return new ArchiveUnavailableError(`${url} does not answer: ${messageOf(error)}`, { cause: error });
   }
   const status = error.$metadata.httpStatusCode ?? 0;
   const said = `${error.name}: ${error.message}`;
-  if (error.name === 'NoSuchBucket')
-    return new ArchiveMissingError(`the archive ${url} does not exist; check archive_url (${said})`);
+  const key = 'key' in asked ? asked.key : asked.prefix;
+  // A prefix under which nothing lies is an empty listing; where listings are not found, no bucket is.
+  if (error.name === 'NoSuchBucket' || (status === 404 && 'prefix' in asked)) {
+    return new ArchiveMissingError(
+      `the archive ${url} does not exist; check archive_url and archive_endpoint (${said})`,
+    );
+  }
   if (status === 404) return new ObjectMissingError(`${key} is no longer in ${url} (${said})`);
   if (status === 412 || status === 416) {
     return new ObjectChangedError(`${key} changed since it was listed; list the bucket again (${said})`);

@@ -13,7 +13,7 @@ import {
   ObjectChangedError,
   type OpenOptions,
 } from './archive.ts';
-import { toArchiveError } from './s3-errors.ts';
+import { type Asked, toArchiveError } from './s3-errors.ts';
 
 /** A request is tried this often, with the SDK's back-off: half a second doubling to 20 s where the server says slow down. */
 const REQUEST_ATTEMPTS = 8;
@@ -142,7 +142,7 @@ export class S3Archive implements Archive {
       IfMatch: object.etag || undefined,
       Range: offset > 0 ? `bytes=${offset}-` : undefined,
     };
-    const answer = await this.#send(object.key, signal, () =>
+    const answer = await this.#send({ key: object.key }, signal, () =>
       this.#client.send(new GetObjectCommand(input), { abortSignal: signal }),
     );
     const body = answer.Body as Readable;
@@ -168,7 +168,7 @@ export class S3Archive implements Archive {
         Delimiter: delimiter,
         ContinuationToken: token,
       };
-      const page = await this.#send(prefix, signal, () =>
+      const page = await this.#send({ prefix }, signal, () =>
         this.#client.send(new ListObjectsV2Command(input), { abortSignal: signal }),
       );
       // Something between that answers 200 with a page of its own would make the archive look empty.
@@ -195,13 +195,13 @@ export class S3Archive implements Archive {
     );
   }
 
-  async #send<Answer>(key: string, signal: AbortSignal | undefined, request: () => Promise<Answer>): Promise<Answer> {
+  async #send<Answer>(asked: Asked, signal: AbortSignal | undefined, request: () => Promise<Answer>): Promise<Answer> {
     signal?.throwIfAborted();
     try {
       return await request();
     } catch (error) {
       signal?.throwIfAborted();
-      throw error instanceof ArchiveError ? error : toArchiveError(error, this.url, key);
+      throw error instanceof ArchiveError ? error : toArchiveError(error, this.url, asked);
     }
   }
 }

@@ -140,6 +140,11 @@ describe('S3 archive', () => {
     expect(await listing(page('<Contents><Size>1</Size></Contents>'))).toEqual(strange('without a key'));
     expect(await listing('<html>log in first</html>')).toEqual(strange('answered with something else'));
     expect(await listing('not even that <')).toBeInstanceOf(ArchiveUnavailableError);
+    proxy.fault = () => ({ kind: 'answer', status: 404, body: '<html>nothing here</html>' });
+    await expect(collect(archive({ attempts: 2 }).list('raw/'))).rejects.toThrow(ArchiveMissingError);
+    await expect(collect(archive({ attempts: 2 }).open({ key: 'x', size: 1, etag: '' }))).rejects.toThrow(
+      ObjectMissingError,
+    );
     proxy.fault = () => ({ kind: 'answer', status: 200, body: page(folder('raw/b/') + folder('raw/a/')) });
     await expect(collect(archive({ attempts: 2 }).folders('raw/'))).rejects.toThrow(ArchiveUnavailableError);
   });
