@@ -34,7 +34,7 @@ describe('hostile objects are read within bounds of memory', () => {
     ['a gzip bomb of newlines', {}],
     ['a post of 1 GB among others', { whole: 2, DocumentTooLong: 1 }],
     ['a postcan of 1 GB', { whole: 80 * 256 }],
-    ['a postcan of a million empty members', { BrokenPost: 1_000_000 }],
+    ['a postcan of 300,000 empty members', { BrokenPost: 300_000 }],
     ['a can of 600 MB', { whole: 4000 * 3200 }],
     ['a YAML document of 200 MB', { whole: 1, DocumentTooLong: 1 }],
   ])('%s', async (scenario, classes) => {
