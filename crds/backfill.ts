@@ -140,8 +140,10 @@ const status = z
         done: z.string().meta({ description: 'Done, failed and skipped buckets of all, for people: 13/31.' }),
       })
       .meta({ description: 'Buckets by state.' }),
-    bytes: count('Compressed bytes read from the archive.'),
-    measurements: count('Measurements read.'),
+    bytes: count('Compressed bytes read from the archive in this attempt, also by runs that failed.'),
+    measurements: count(
+      'Measurements read in this attempt, also by runs that failed: what is in the tables or has its reason in pipeline_failures.',
+    ),
     rate: z
       .object({
         bucketsPerHour: z.number().min(0).meta({ description: 'Buckets ended per hour.' }),

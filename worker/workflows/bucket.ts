@@ -29,7 +29,7 @@ export async function BucketWorkflow(run: RunInput): Promise<RunResult> {
   const startedAt = workflowInfo().startTime.getTime();
   const key: PlanKey = { run, startedAt, plan: 1 };
   const observed = run.stages.includes('Observations') ? await observe(key) : undefined;
-  const analysedDays = run.stages.includes('Analysis') ? await analyse(key, observed?.handle) : [];
+  const analysedDays = run.stages.includes('Analysis') ? await analyse(key, observed) : [];
   return {
     bucket: run.bucket,
     generation: observed?.handle.generation ?? startedAt,
@@ -87,6 +87,9 @@ async function runBatches(key: PlanKey, planned: PlannedBucket, counts: RunCount
         try {
           addCounts(counts, await activities.observeBatch(key, planned.handle, batch));
         } catch (error) {
+          // What it had stored before it failed, or was stopped, has been read all the same.
+          const { counts: stored } = reasonOf(error);
+          if (stored) addCounts(counts, stored);
           failures.push(error);
           scope.cancel();
         }
@@ -96,11 +99,12 @@ async function runBatches(key: PlanKey, planned: PlannedBucket, counts: RunCount
   if (failures.length > 0) throw failures[0];
 }
 
-async function analyse(key: PlanKey, observed: RunHandle | undefined): Promise<readonly string[]> {
+async function analyse(key: PlanKey, observed: Observed | undefined): Promise<readonly string[]> {
   try {
-    return await activities.analyse(key, observed?.generation ?? null);
+    return await activities.analyse(key, observed?.handle.generation ?? null);
   } catch (error) {
-    return abandon(key, 'Analysis', error);
+    // The observations are complete, whatever becomes of the verdicts.
+    return abandon(key, 'Analysis', error, observed?.handle, observed?.counts);
   }
 }
 
