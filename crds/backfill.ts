@@ -199,7 +199,7 @@ export const BACKFILL = {
       wide: true,
     },
     {
-      name: 'Ready',
+      name: 'Status',
       type: 'string',
       path: '.status.conditions[?(@.type=="Ready")].reason',
       description: 'Reason of Ready.',

@@ -167,6 +167,8 @@ const status = z
     replicas: count('Pods there are.'),
     readyReplicas: count('Pods that are ready.'),
     selector: z.string().meta({ description: 'Label selector of the pods, for the scale subresource.' }),
+    // kubectl prints a column that is a list as JSON or as its first item, by the version of the API server.
+    tasks: z.string().meta({ description: 'What the workers take, for people: Workflows, Activities.' }),
     desiredReplicas: count('Pods there should be.'),
     backlog: count('Waiting tasks of all queues of this pool; absent while unknown.'),
     queues: z
@@ -196,10 +198,16 @@ export const WORKER_POOL = {
   columns: [
     { name: 'Desired', type: 'integer', path: '.status.desiredReplicas', description: 'Pods there should be.' },
     { name: 'Ready', type: 'integer', path: '.status.readyReplicas', description: 'Pods that are ready.' },
+    {
+      name: 'Status',
+      type: 'string',
+      path: '.status.conditions[?(@.type=="Ready")].reason',
+      description: 'Whether it is as it should be: the reason of Ready.',
+    },
     { name: 'Backlog', type: 'integer', path: '.status.backlog', description: 'Tasks waiting.' },
-    { name: 'Tasks', type: 'string', path: '.spec.tasks', description: 'What the workers take.' },
-    { name: 'Slots', type: 'integer', path: '.spec.slots', description: 'Activities at a time per pod.' },
+    { name: 'Tasks', type: 'string', path: '.status.tasks', description: 'What the workers take.' },
     { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Since when it exists.' },
+    { name: 'Slots', type: 'integer', path: '.spec.slots', description: 'Activities at a time per pod.', wide: true },
     { name: 'Min', type: 'integer', path: '.spec.autoscaling.minReplicas', description: 'Fewest pods.', wide: true },
     { name: 'Max', type: 'integer', path: '.spec.autoscaling.maxReplicas', description: 'Most pods.', wide: true },
     {
@@ -207,13 +215,6 @@ export const WORKER_POOL = {
       type: 'string',
       path: '.status.lastDecision.reason',
       description: 'What decided the last number.',
-      wide: true,
-    },
-    {
-      name: 'Status',
-      type: 'string',
-      path: '.status.conditions[?(@.type=="Ready")].reason',
-      description: 'Reason of Ready.',
       wide: true,
     },
   ],

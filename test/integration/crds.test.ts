@@ -161,8 +161,8 @@ describe('kubectl', () => {
         ?.split(/ {2,}/)
         .map(word => word.trim());
     expect(await head('bf')).toEqual(['NAME', 'PHASE', 'PROGRESS', 'FAILED', 'ETA', 'AGE']);
-    expect(await head('psched')).toEqual(['NAME', 'SCHEDULE', 'SUSPENDED', 'LAST', 'RESULT', 'NEXT', 'AGE']);
-    expect(await head('wpool')).toEqual(['NAME', 'DESIRED', 'READY', 'BACKLOG', 'TASKS', 'SLOTS', 'AGE']);
+    expect(await head('psched')).toEqual(['NAME', 'SCHEDULE', 'STATUS', 'LAST', 'RESULT', 'NEXT', 'AGE']);
+    expect(await head('wpool')).toEqual(['NAME', 'DESIRED', 'READY', 'STATUS', 'BACKLOG', 'TASKS', 'AGE']);
     const all = await run('get', 'ooni');
     for (const name of ['backfill', 'pipelineschedule', 'workerpool'])
       expect(all).toContain(`${name}.pipeline.ooni.org/shown`);

@@ -107,6 +107,7 @@ describe('a pool', () => {
       desiredReplicas: 2,
       selector: 'app.kubernetes.io/name=ooni-worker,pipeline.ooni.org/pool=made',
     });
+    expect(await run('get', 'wpool', 'made')).toMatch(/made +2 +0 +RollingOut .* Activities /);
   });
 
   test('runs under the restricted pod security standard', async () => {
