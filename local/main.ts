@@ -16,6 +16,7 @@ import { obtainPrograms, programPath } from './programs.ts';
 import { cleanData, endEarlier, portsFrom, ROOT, type Stack, startStack } from './stack.ts';
 import { summarise } from './summary.ts';
 import { Terminal } from './terminal.ts';
+import { showVerdicts } from './verdicts.ts';
 
 const HELP = `npm start -- [options]
 
@@ -201,8 +202,9 @@ async function main(): Promise<number> {
     const client = new Client(http, { fieldManager: 'npm-start' });
     const ended = await followBackfills(client, instruments, backfills, terminal, stopping.signal);
     await http.close();
-    const summary = await summarise(stack.clickhouse.url);
+    const { summary, verdicts } = await summarise(stack.clickhouse.url);
     showSummary(summary.rows);
+    console.log(`\n${showVerdicts(verdicts)}`);
     const failed = ended.filter(({ status }) => status?.phase !== 'Complete');
     for (const { metadata, status } of failed) {
       const [last] = status?.failures ?? [];

@@ -121,6 +121,28 @@ function expected(): { buckets: number; measurements: number; rows: Record<strin
   return { buckets, measurements, rows };
 }
 
+/** What the Python pipeline judges blocked among the measurements of examples/backfill.yaml: lines of the table, most first. */
+function expectedBlocked(): string[] {
+  const counts = new Map<string, number>();
+  for (const line of gunzipSync(readFileSync('test/fixtures/expected/analysis.jsonl.gz'))
+    .toString()
+    .trim()
+    .split('\n')) {
+    const verdict = JSON.parse(line) as Record<string, string | number | undefined>;
+    const day = String(verdict.measurement_start_time).slice(0, 10);
+    if (verdict.probe_cc !== 'IT' || verdict.test_name !== 'web_connectivity') continue;
+    if (day < '2023-11-27' || day >= '2024-02-13') continue;
+    const grade = (kind: string) => (layer: string) => Number(verdict[`${layer}_${kind}`] ?? 0);
+    const layers = ['dns', 'tcp', 'tls'];
+    const blocked = Math.max(...layers.map(grade('blocked')));
+    if (blocked <= 0.5 || blocked < Math.max(...layers.map(grade('down')))) continue;
+    const layer = layers.find(name => grade('blocked')(name) === blocked);
+    const key = `${verdict.domain} IT ${layer} ${verdict[`top_${layer}_rule_id`]}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return [...counts].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1)).map(([key, count]) => `${key} ${count}`);
+}
+
 describe('npm start', () => {
   test('fills ClickHouse, and finds everything done the second time', { timeout: 600_000 }, async () => {
     const first = await onData('--exit-when-done').ended;
@@ -130,6 +152,14 @@ describe('npm start', () => {
     expect(wanted.measurements).toBeGreaterThan(0);
     expect(summary).toMatchObject({ ...wanted, failed: 0, seconds: expect.any(Number) });
     expect(summary.rows.analysis_web_measurement).toBeGreaterThan(0);
+    const table = first.stdout.split('Grade\n')[1]?.split('\n') ?? [];
+    const shown = table.map(line => line.trim().split(/ {2,}/).slice(0, 5).join(' '));
+    expect(
+      shown.slice(
+        0,
+        shown.findIndex(line => !/ IT /.test(line)),
+      ),
+    ).toEqual(expectedBlocked());
     expect(first.stdout).toMatch(/export KUBECONFIG=.*admin\.kubeconfig/);
     expect(left(dir)).toEqual([]);
 
