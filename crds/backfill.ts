@@ -152,6 +152,16 @@ const status = z
       })
       .meta({ description: 'Speed over the last minutes.' }),
     eta: instant('When it ends if it goes on at this rate.'),
+    hindrance: z
+      .object({
+        bucket: z.string().meta({ description: 'The bucket that has been in work for longest.' }),
+        reason: z.string().meta({ description: 'Class of the error; NoWorker when nobody has taken it up.' }),
+        message: z.string().meta({ description: 'The error.' }),
+        link: z.string().meta({ description: 'The run in the Temporal UI.' }).optional(),
+      })
+      .meta({
+        description: 'What keeps the active buckets from being done; they are tried again. Absent while nothing does.',
+      }),
     failures: z
       .array(
         z.object({

@@ -57,6 +57,8 @@ export async function followBackfills(
         for (const { metadata, status } of all) {
           const stalled = status?.conditions?.find(({ type, status: is }) => type === 'Stalled' && is === 'True');
           if (stalled) tell(`backfill/${metadata.name} needs a hand: ${stalled.message}`);
+          const { reason, message } = status?.hindrance ?? {};
+          if (reason) tell(`backfill/${metadata.name} cannot go on and tries again: ${reason}: ${message}`);
         }
         view.show(all);
         if (all.length === names.length && all.every(isOver)) resolve(all);
