@@ -115,9 +115,9 @@ describe('a backfill', () => {
         link: expect.stringContaining('ooni%2Fus-ALLTNS%2F2024-01-01'),
       });
       expect(reason(seen, 'Ready')).toBe('Retrying');
-      expect(await kubectl(kubeconfig, ['describe', 'bf', 'hindered', '-n', namespace])).toMatch(
-        /Warning +Retrying .*ArchiveMissing: there is no directory \/archive/,
-      );
+      await expect
+        .poll(() => kubectl(kubeconfig, ['describe', 'bf', 'hindered', '-n', namespace]), { timeout: 20_000 })
+        .toMatch(/Warning +Retrying .*ArchiveMissing: there is no directory \/archive/);
       missing = false;
       await run.result();
       const healed = await when('hindered', status => status.hindrance === undefined);
