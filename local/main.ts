@@ -8,6 +8,7 @@ import { Client } from '../operator/kube/client.ts';
 import { connectionSource } from '../operator/kube/config.ts';
 import { Http } from '../operator/kube/http.ts';
 import { createInstruments } from '../operator/kube/instruments.ts';
+import { loadSettings, SettingsError } from '../pipeline/settings.ts';
 import { followBackfills } from './follow.ts';
 import { FileLock } from './lock.ts';
 import { clusterObjects, settingsFrom } from './objects.ts';
@@ -91,6 +92,17 @@ async function kubectl(stack: Stack, args: readonly string[], input = ''): Promi
   return output.stdout;
 }
 
+/** Throws StartError for settings in the environment that no program would start with. */
+function checkSettings(): void {
+  const given = Object.entries(settingsFrom(process.env)).map(([key, value]) => [key.toUpperCase(), value]);
+  try {
+    loadSettings(Object.fromEntries(given));
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    throw new StartError(`${error.message}\ndocs/settings.md has all settings.`);
+  }
+}
+
 /** Settings of workers and operator: those of the environment over those of this stack. */
 function settingsOf(stack: Stack, data: string): Record<string, string> {
   const own = {
@@ -155,6 +167,7 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
+  checkSettings();
   const began = Date.now();
   const terminal = new Terminal();
   mkdirSync(options.data, { recursive: true });

@@ -43,9 +43,12 @@ interface Run {
 }
 
 /** `npm start` behind its dependencies: the program, with the Node that runs this test. */
-function start(...args: string[]): Run {
+function start(args: readonly string[], over: NodeJS.ProcessEnv = {}): Run {
   const { CLICKHOUSE_URL: _, KUBECONFIG: __, ...env } = process.env;
-  const child = spawn(process.execPath, ['local/main.ts', ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['local/main.ts', ...args], {
+    env: { ...env, ...over },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const said = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const)
     child[name]!.setEncoding('utf8').on('data', text => (said[name] += text));
@@ -55,7 +58,7 @@ function start(...args: string[]): Run {
   return { child, output: () => said.stdout + said.stderr, ended };
 }
 
-const onData = (...args: string[]) => start('--data', join(dir, 'data'), '--port-offset', String(offset), ...args);
+const onData = (...args: string[]) => start(['--data', join(dir, 'data'), '--port-offset', String(offset), ...args]);
 
 /** Processes of this machine whose command line or environment names a folder: what a stack on it has left running, pods too. */
 function left(folder: string): string[] {
@@ -198,6 +201,13 @@ describe('npm start says what to do', () => {
     expect(stderr).toMatch(/Unknown option '--exit'.*--help/);
   });
 
+  test('about a setting that cannot be meant', async () => {
+    const { status, stderr } = await start(['--data', join(dir, 'data')], { LOG_LEVEL: 'loud' }).ended;
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/LOG_LEVEL = "loud": .*"info"/);
+    expect(stderr).not.toMatch(/ at /);
+  });
+
   test('about a port in use', async () => {
     const taken = createServer();
     await new Promise<void>(resolve => taken.listen(offset + 7233, '127.0.0.1', resolve));
@@ -209,7 +219,7 @@ describe('npm start says what to do', () => {
   });
 
   test('on request', async () => {
-    const { status, stdout } = await start('--help').ended;
+    const { status, stdout } = await start(['--help']).ended;
     expect(status).toBe(0);
     for (const option of ['--exit-when-done', '--clean', '--data', '--port-offset']) expect(stdout).toContain(option);
   });
