@@ -95,7 +95,7 @@ const spec = rules(
         'A pod told to stop finishes its work or writes a checkpoint within this time, then it is ended. What is left is taken up by another pod.',
     }),
     template: z
-      .looseObject({
+      .object({
         metadata: z
           .looseObject({})
           .optional()
@@ -109,7 +109,6 @@ const spec = rules(
       .meta({
         description:
           "A PodTemplateSpec laid over the operator's own: image, resources, affinity, tolerations, env, volumes and whatever else a pod can have.",
-        'x-kubernetes-preserve-unknown-fields': true,
       }),
   }),
   {
