@@ -119,6 +119,12 @@ const spec = rules(
   },
 )
   .superRefine((it, context) => {
+    for (const list of ['containers', 'initContainers', 'volumes']) {
+      const items = it.template.spec?.[list] ?? [];
+      if (Array.isArray(items) && items.every(item => typeof item?.name === 'string')) continue;
+      const message = 'must be a list of objects that have a name each; the container of the worker is called worker';
+      context.addIssue({ code: 'custom', path: ['template', 'spec', list], message });
+    }
     const grace = it.template.spec?.terminationGracePeriodSeconds;
     const least = (durationSeconds(it.drainTimeout) ?? 0) + LEAST_MARGIN;
     if (typeof grace === 'number' && grace < least) {

@@ -184,6 +184,29 @@ describe('a pool', () => {
     await ready('refused', 'Available');
   });
 
+  test.each([
+    ['a field that no pod has', { nonsense: { a: 1 } }, '.spec.template.spec.nonsense: field not declared'],
+    [
+      'a quantity that is none',
+      { containers: [{ name: 'worker', resources: { requests: { cpu: 'lots' } } }] },
+      'quantities must match',
+    ],
+  ])('is stalled by a template with %s', async (what, spec, expected) => {
+    const name = what.split(' ')[1]!;
+    await create(name, { replicas: 0, template: { spec } });
+    const { object, message } = await ready(name, 'Rejected');
+    expect(message).toContain(expected);
+    expect(object.status?.conditions?.map(one => one.type)).toContain('Stalled');
+  });
+
+  test('says what keeps its pods from running', async () => {
+    await create('nowhere', { replicas: 1 });
+    await eventually(async () => {
+      const { message } = await ready('nowhere', 'RollingOut');
+      return /0 of 1 pods are ready\. Pod .* waits: .*node/.test(message);
+    });
+  });
+
   test('refuses a Deployment that is not its own, and adopts it when asked to', async () => {
     await foreign('taken');
     await create('taken', { replicas: 0 });

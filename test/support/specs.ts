@@ -149,6 +149,14 @@ export const SPECS: readonly SpecCase[] = [
   pool('tasks twice', { replicas: 1, tasks: ['Workflows', 'Workflows'] }, 'each kind of task once'),
   pool('a duration without unit', { replicas: 1, drainTimeout: '120' }, 'must be a duration such as'),
   pool('a template that is a text', { replicas: 1, template: 'x' }, 'template'),
+  pool(
+    'containers that are no list',
+    { replicas: 1, template: { spec: { containers: 'x' } } },
+    'list of objects',
+    'operator',
+  ),
+  pool('a container without a name', { replicas: 1, template: { spec: { containers: [{}] } } }, 'a name', 'operator'),
+  pool('containers taken away', { replicas: 1, template: { spec: { containers: null } } }),
   pool('time enough to drain', {
     replicas: 1,
     drainTimeout: '1m',
