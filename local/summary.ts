@@ -1,6 +1,6 @@
 import { createClient } from '@clickhouse/client';
 import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
-import { PIPELINE_RUNS } from '../pipeline/tables/ledger-tables.ts';
+import { PIPELINE_FILES, PIPELINE_RUNS } from '../pipeline/tables/ledger-tables.ts';
 import {
   ANALYSIS_WEB_MEASUREMENT,
   MEASUREMENT_EXPERIMENT_RESULT,
@@ -48,19 +48,18 @@ async function readSummary(select: Select, there: ReadonlySet<string>): Promise<
     rows[table] = Number(count?.n ?? 0);
   }
   if (!there.has(PIPELINE_RUNS.name)) return { buckets: 0, measurements: 0, failed: 0, rows };
-  // Of each bucket and filter the last completed run: repeating a run replaces it.
-  const [runs] = await select<{ buckets: string; measurements: string; failed: string }>(`
-    SELECT uniqExact(bucket) AS buckets, sum(last.1) AS measurements, sum(last.2) AS failed
-    FROM (
-      SELECT bucket, argMax((read, failed), generation) AS last
-      FROM ${PIPELINE_RUNS.name} FINAL
-      WHERE stage = 'Observations' AND state = 'completed'
-      GROUP BY bucket, filter
-    )`);
+  const [runs] = await select<{ buckets: string }>(`
+    SELECT uniqExact(bucket) AS buckets
+    FROM ${PIPELINE_RUNS.name} FINAL
+    WHERE stage = 'Observations' AND state = 'completed'`);
+  // Each object as it was read last: runs of several filters may have read it.
+  const [files] = await select<{ measurements: string; failed: string }>(`
+    SELECT sum(last.1) AS measurements, sum(last.2) AS failed
+    FROM (SELECT argMax((read, failed), generation) AS last FROM ${PIPELINE_FILES.name} FINAL GROUP BY key)`);
   return {
     buckets: Number(runs?.buckets ?? 0),
-    measurements: Number(runs?.measurements ?? 0),
-    failed: Number(runs?.failed ?? 0),
+    measurements: Number(files?.measurements ?? 0),
+    failed: Number(files?.failed ?? 0),
     rows,
   };
 }
