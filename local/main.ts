@@ -9,6 +9,7 @@ import { connectionSource } from '../operator/kube/config.ts';
 import { Http } from '../operator/kube/http.ts';
 import { createInstruments } from '../operator/kube/instruments.ts';
 import { loadSettings, SettingsError } from '../pipeline/settings.ts';
+import { isBundled } from '../worker/workflow-bundle.ts';
 import { followBackfills } from './follow.ts';
 import { FileLock } from './lock.ts';
 import { clusterObjects, settingsFrom } from './objects.ts';
@@ -103,6 +104,13 @@ function checkSettings(): void {
   }
 }
 
+/** Bundles the workflows where that has not been done since they changed; each worker would do it at its start otherwise, as it can. */
+async function bundleWorkflows(): Promise<void> {
+  if (isBundled()) return;
+  const child = spawn(process.execPath, [join(ROOT, 'tools/build.ts')], { stdio: 'ignore' });
+  await new Promise(done => child.once('error', done).once('close', done));
+}
+
 /** Settings of workers and operator: those of the environment over those of this stack. */
 function settingsOf(stack: Stack, data: string): Record<string, string> {
   const own = {
@@ -193,8 +201,10 @@ async function main(): Promise<number> {
     await obtainPrograms({ terminal });
     stopping.signal.throwIfAborted();
     const line = terminal.line('servers', 'starting ClickHouse, Temporal and Kubernetes', { elapsed: true });
+    const bundled = bundleWorkflows();
     try {
       stack = await startStack(options.data, portsFrom(options.portOffset), stopping.signal);
+      await bundled;
     } catch (error) {
       line.done('not started');
       throw error;

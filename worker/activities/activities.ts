@@ -3,7 +3,13 @@ import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import type { Archive } from '../../pipeline/archive/archive.ts';
 import { noCounts } from '../../pipeline/counts.ts';
 import type { Logger } from '../../pipeline/log.ts';
-import { type AnalysisEnd, type AnalysisTask, abandonAnalysis, analyseBucket } from '../../pipeline/runs/analysis.ts';
+import {
+  type AnalysisEnd,
+  type AnalysisTask,
+  abandonAnalysis,
+  analyseBucket,
+  recordNothingToAnalyse,
+} from '../../pipeline/runs/analysis.ts';
 import { type BackfillRange, pageOfBackfill, planBackfill } from '../../pipeline/runs/backfill.ts';
 import type { Checkpoint } from '../../pipeline/runs/batch.ts';
 import { abandonBucket, type BucketKey, finishBucket, planBucket } from '../../pipeline/runs/bucket.ts';
@@ -56,8 +62,13 @@ export function createActivities(tools: ActivityTools): Activities {
         const { run, ...plan } = await planBucket(bucketTools, bucketOf(key.run), origin, key.startedAt, signal);
         const handle = { generation: run.generation, openedAt: run.openedAt };
         if (plan.batches.length > 0) return { handle, ...plan };
+        // Most buckets of a narrow filter are empty: an activity more for each would be most of the work.
         const end = await finishBucket(bucketTools, run, origin, noCounts(), signal);
         metrics.runs.inc({ stage: 'Observations', state: 'completed' });
+        if (key.run.stages.includes('Analysis')) {
+          await recordNothingToAnalyse({ clickhouse, rulesVersion }, analysisTask(key), origin, signal);
+          metrics.runs.inc({ stage: 'Analysis', state: 'completed' });
+        }
         return { handle, ...plan, end };
       }),
 

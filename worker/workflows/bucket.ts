@@ -29,7 +29,8 @@ export async function BucketWorkflow(run: RunInput): Promise<RunResult> {
   const startedAt = workflowInfo().startTime.getTime();
   const key: PlanKey = { run, startedAt, plan: 1 };
   const observed = run.stages.includes('Observations') ? await observe(key) : undefined;
-  const analysedDays = run.stages.includes('Analysis') ? await analyse(key, observed) : [];
+  const toAnalyse = run.stages.includes('Analysis') && !observed?.wasEmpty;
+  const analysedDays = toAnalyse ? await analyse(key, observed) : [];
   return {
     bucket: run.bucket,
     generation: observed?.handle.generation ?? startedAt,
@@ -41,6 +42,8 @@ export async function BucketWorkflow(run: RunInput): Promise<RunResult> {
 interface Observed {
   readonly handle: RunHandle;
   readonly counts: RunCounts;
+  /** There was nothing to read, and the whole run is recorded. */
+  readonly wasEmpty: boolean;
 }
 
 /** Runs the observations, anew from the listing when an object changed or vanished: then the next generation replaces what was read. */
@@ -60,10 +63,10 @@ async function observeOnce(key: PlanKey): Promise<Observed> {
   try {
     planned = await activities.planRun(key);
     const { handle } = planned;
-    if (planned.end) return { handle, counts: planned.end.counts };
+    if (planned.end) return { handle, counts: planned.end.counts, wasEmpty: true };
     await runBatches(key, planned, counts);
     const end = await activities.finishRun(key, handle, counts);
-    if (end.tooManyFailures === undefined) return { handle, counts: end.counts };
+    if (end.tooManyFailures === undefined) return { handle, counts: end.counts, wasEmpty: false };
     throw ApplicationFailure.create({
       type: 'TooManyFailures',
       message: end.tooManyFailures,
