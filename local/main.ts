@@ -8,7 +8,9 @@ import { Client } from '../operator/kube/client.ts';
 import { connectionSource } from '../operator/kube/config.ts';
 import { Http } from '../operator/kube/http.ts';
 import { createInstruments } from '../operator/kube/instruments.ts';
+import { openArchive } from '../pipeline/archive/open.ts';
 import { loadSettings, SettingsError } from '../pipeline/settings.ts';
+import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
 import { isBundled } from '../worker/workflow-bundle.ts';
 import { followBackfills } from './follow.ts';
 import { FileLock } from './lock.ts';
@@ -97,7 +99,10 @@ async function kubectl(stack: Stack, args: readonly string[], input = ''): Promi
 function checkSettings(): void {
   const given = Object.entries(settingsFrom(process.env)).map(([key, value]) => [key.toUpperCase(), value]);
   try {
-    loadSettings(Object.fromEntries(given));
+    const settings = loadSettings(Object.fromEntries(given));
+    // Two that have a form of their own. Nothing is asked of them yet.
+    parseClickHouseUrl(settings.clickhouse_url);
+    openArchive(settings);
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
     throw new StartError(`${error.message}\ndocs/settings.md has all settings.`);

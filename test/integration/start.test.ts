@@ -206,11 +206,25 @@ describe('npm start says what to do', () => {
     expect(stderr).toMatch(/Unknown option '--exit'.*--help/);
   });
 
-  test('about a setting that cannot be meant', async () => {
-    const { status, stderr } = await start(['--data', join(dir, 'data')], { LOG_LEVEL: 'loud' }).ended;
+  test.each([
+    ['LOG_LEVEL', 'loud', /LOG_LEVEL = "loud": .*"info"/],
+    ['ARCHIVE_URL', 'ftp://x', /archive_url = "ftp:\/\/x": must be a directory or s3:/],
+    ['CLICKHOUSE_URL', 'here', /clickhouse_url is no URL; write http:/],
+  ])('about a setting that cannot be meant: %s', async (name, value, said) => {
+    const { status, stderr } = await start(['--data', join(dir, 'data')], { [name]: value }).ended;
     expect(status).toBe(1);
-    expect(stderr).toMatch(/LOG_LEVEL = "loud": .*"info"/);
-    expect(stderr).not.toMatch(/ at /);
+    expect(stderr).toMatch(said);
+    expect(stderr).not.toMatch(/\n {4}at /);
+  });
+
+  test('about a ClickHouse that is not there', async () => {
+    const nobody = `clickhouse://127.0.0.1:${await freePort()}`;
+    const { status, stderr } = await start(['--data', join(dir, 'data'), '--port-offset', String(offset)], {
+      CLICKHOUSE_URL: nobody,
+    }).ended;
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/CLICKHOUSE_URL names 127\.0\.0\.1:\d+, where no ClickHouse answers/);
+    expect(left(dir)).toEqual([]);
   });
 
   test('about a port in use', async () => {
