@@ -1,11 +1,22 @@
 import { z } from 'zod';
 import { conditions } from './conditions.ts';
-import { bucket, count, duration, granularity, instant, links, probeCC, stages, testNames } from './fields.ts';
+import { BUCKET, bucket, count, duration, granularity, instant, links, probeCC, stages, testNames } from './fields.ts';
 import type { CommonStatus, Kind, Resource } from './resource.ts';
 import { immutable, rules } from './rules.ts';
 
 /** `2024-01-01` and `2024-01-01T00` are the same instant: days compare as their first hour. */
 const hour = (text: string) => (text.length === 10 ? `${text}T00` : text);
+/** What is no bucket is told so by its own rule, and compares with nothing. */
+const isBucket = (text: string) => new RegExp(BUCKET).test(text);
+const isHour = (text: string) => isBucket(text) && text.length > 10;
+const firstHour = (field: string) => `(self.${field}.size() == 10 ? self.${field} + 'T00' : self.${field})`;
+const NOT_BOTH = `!self.startAt.matches('${BUCKET}') || !self.endAt.matches('${BUCKET}')`;
+const hourNeedsHour = (field: 'startAt' | 'endAt') =>
+  ({
+    cel: `self.granularity == 'Hour' || self.${field}.size() != 13 || !self.${field}.matches('${BUCKET}')`,
+    message: 'an hour (YYYY-MM-DDTHH) needs granularity Hour; with granularity Day write YYYY-MM-DD',
+    field,
+  }) as const;
 const OTHER = 'create another Backfill for something else';
 
 const spec = rules(
@@ -69,25 +80,15 @@ const spec = rules(
     }),
   }),
   {
-    cel: "(self.startAt.size() == 10 ? self.startAt + 'T00' : self.startAt) < (self.endAt.size() == 10 ? self.endAt + 'T00' : self.endAt)",
+    cel: `${NOT_BOTH} || ${firstHour('startAt')} < ${firstHour('endAt')}`,
     message: 'startAt must lie before endAt, which is exclusive: one day is startAt 2024-01-01 and endAt 2024-01-02',
     messageExpression:
       "'startAt ' + self.startAt + ' must lie before endAt ' + self.endAt + ', which is exclusive: one day is startAt 2024-01-01 and endAt 2024-01-02'",
     field: 'endAt',
-    check: it => hour(it.startAt) < hour(it.endAt),
+    check: it => !isBucket(it.startAt) || !isBucket(it.endAt) || hour(it.startAt) < hour(it.endAt),
   },
-  {
-    cel: "self.granularity == 'Hour' || self.startAt.size() <= 10",
-    message: 'an hour (YYYY-MM-DDTHH) needs granularity Hour; with granularity Day write YYYY-MM-DD',
-    field: 'startAt',
-    check: it => it.granularity === 'Hour' || it.startAt.length <= 10,
-  },
-  {
-    cel: "self.granularity == 'Hour' || self.endAt.size() <= 10",
-    message: 'an hour (YYYY-MM-DDTHH) needs granularity Hour; with granularity Day write YYYY-MM-DD',
-    field: 'endAt',
-    check: it => it.granularity === 'Hour' || it.endAt.length <= 10,
-  },
+  { ...hourNeedsHour('startAt'), check: it => it.granularity === 'Hour' || !isHour(it.startAt) },
+  { ...hourNeedsHour('endAt'), check: it => it.granularity === 'Hour' || !isHour(it.endAt) },
   {
     cel: "self.attempt == oldSelf.attempt || self.cancel == 'None'",
     message:
@@ -140,8 +141,10 @@ const status = z
         done: z.string().meta({ description: 'Done, failed and skipped buckets of all, for people: 13/31.' }),
       })
       .meta({ description: 'Buckets by state.' }),
-    bytes: count('Compressed bytes read from the archive.'),
-    measurements: count('Measurements read.'),
+    bytes: count('Compressed bytes read from the archive in this attempt, also by runs that failed.'),
+    measurements: count(
+      'Measurements read in this attempt, also by runs that failed: what is in the tables or has its reason in pipeline_failures.',
+    ),
     rate: z
       .object({
         bucketsPerHour: z.number().min(0).meta({ description: 'Buckets ended per hour.' }),
@@ -150,6 +153,16 @@ const status = z
       })
       .meta({ description: 'Speed over the last minutes.' }),
     eta: instant('When it ends if it goes on at this rate.'),
+    hindrance: z
+      .object({
+        bucket: z.string().meta({ description: 'The bucket that has been in work for longest.' }),
+        reason: z.string().meta({ description: 'Class of the error; NoWorker when nobody has taken it up.' }),
+        message: z.string().meta({ description: 'The error.' }),
+        link: z.string().meta({ description: 'The run in the Temporal UI.' }).optional(),
+      })
+      .meta({
+        description: 'What keeps the active buckets from being done; they are tried again. Absent while nothing does.',
+      }),
     failures: z
       .array(
         z.object({
@@ -197,7 +210,7 @@ export const BACKFILL = {
       wide: true,
     },
     {
-      name: 'Ready',
+      name: 'Status',
       type: 'string',
       path: '.status.conditions[?(@.type=="Ready")].reason',
       description: 'Reason of Ready.',

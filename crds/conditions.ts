@@ -35,6 +35,16 @@ export const REASONS = {
       'Somebody paused the schedule in Temporal. The operator reports it and leaves it: unpause it there, or set spec.suspend to true and back.',
   },
   Started: { in: ['Ready'], meaning: 'The backfill was accepted and its workflow runs.' },
+  Retrying: {
+    in: ['Ready'],
+    meaning:
+      'What the active buckets need is away or cannot be used: the archive, ClickHouse, a setting. status.hindrance says what. They are tried again with pauses of up to two minutes, for a week, and go on without a restart once it is mended.',
+  },
+  NoWorker: {
+    in: ['Ready'],
+    meaning:
+      'Nobody has taken up the active buckets. Is there a WorkerPool that takes Activities, with pods that are ready? They may also be busy with something else.',
+  },
   Ended: { in: ['Ready'], meaning: 'The backfill has ended; Complete or Failed say how.' },
   Available: { in: ['Ready'], meaning: 'All worker pods of the pool are there and ready.' },
   Starting: { in: ['Ready', 'Reconciling'], meaning: 'The workflow or schedule is being started.' },

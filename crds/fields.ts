@@ -7,7 +7,8 @@ import { rules } from './rules.ts';
 const DAYS_IN_MONTH =
   'self.substring(5, 7) in ["04", "06", "09", "11"] ? 30 : self.substring(5, 7) != "02" ? 31 : ' +
   'int(self.substring(0, 4)) % 4 == 0 && (int(self.substring(0, 4)) % 100 != 0 || int(self.substring(0, 4)) % 400 == 0) ? 29 : 28';
-const BUCKET = '^2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]))?$';
+/** The shape of a bucket, day or hour, as CEL and TypeScript match it. */
+export const BUCKET = '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]))?$';
 const BUCKET_SHAPE = new RegExp(BUCKET);
 
 /** An upload day `YYYY-MM-DD` or an upload hour `YYYY-MM-DDTHH`, UTC, of the calendar and not before the archive begins. */
@@ -29,10 +30,10 @@ export const bucket = () =>
         new Date(`${value.slice(0, 10)}T00:00:00Z`).getUTCDate() === Number(value.slice(8, 10)),
     },
     {
-      cel: `!self.matches('${BUCKET}') || self >= '2012'`,
+      cel: `!self.matches('${BUCKET}') || (self >= '2012' && self < '3000')`,
       quote: true,
-      message: "lies before 2012, when OONI's archive begins",
-      check: value => !BUCKET_SHAPE.test(value) || value >= '2012',
+      message: "lies before 2012, when OONI's archive begins, or beyond 2999",
+      check: value => !BUCKET_SHAPE.test(value) || (value >= '2012' && value < '3000'),
     },
   );
 

@@ -97,7 +97,12 @@ export const PIPELINE_SCHEDULE = {
   status,
   columns: [
     { name: 'Schedule', type: 'string', path: '.spec.schedule', description: 'Cron line.' },
-    { name: 'Suspended', type: 'boolean', path: '.spec.suspend', description: 'Whether it is suspended.' },
+    {
+      name: 'Status',
+      type: 'string',
+      path: '.status.conditions[?(@.type=="Ready")].reason',
+      description: 'Whether it is as it should be: the reason of Ready.',
+    },
     { name: 'Last', type: 'string', path: '.status.lastRun.bucket', description: 'Bucket of the last run.' },
     { name: 'Result', type: 'string', path: '.status.lastRun.state', description: 'How the last run went.' },
     { name: 'Next', type: 'string', path: '.status.nextBuckets[0].at', description: 'When the next run starts.' },
@@ -105,13 +110,6 @@ export const PIPELINE_SCHEDULE = {
     { name: 'Time zone', type: 'string', path: '.spec.timeZone', description: 'Zone of the cron line.', wide: true },
     { name: 'Lag', type: 'integer', path: '.status.lag', description: 'Buckets due and not done.', wide: true },
     { name: 'Active', type: 'integer', path: '.status.active', description: 'Runs going on.', wide: true },
-    {
-      name: 'Ready',
-      type: 'string',
-      path: '.status.conditions[?(@.type=="Ready")].reason',
-      description: 'Reason of Ready.',
-      wide: true,
-    },
   ],
   selectable: ['.spec.granularity', '.spec.suspend'],
 } as const satisfies Kind;

@@ -40,5 +40,7 @@ export function rules<S extends z.ZodType>(schema: S, ...list: Rule<z.output<S>>
 
 /** A value that stays as it was created. `remedy` says what to do instead of changing it. */
 export function immutable<S extends z.ZodType>(name: string, schema: S, remedy: string): S {
-  return rules(schema, { cel: 'self == oldSelf', message: `${name} cannot be changed; ${remedy}` });
+  const result = rules(schema, { cel: 'self == oldSelf', message: `${name} cannot be changed; ${remedy}` });
+  const known = z.globalRegistry.get(result) ?? {};
+  return known.description ? result.meta({ ...known, description: `${known.description} Immutable.` }) : result;
 }

@@ -49,6 +49,20 @@ function convert(json: Record<string, unknown>): StructuralSchema {
   return result;
 }
 
+/** With the default in the description, because `kubectl explain` does not show it otherwise. */
+function explained(schema: StructuralSchema): StructuralSchema {
+  const { default: initial, description = '' } = schema;
+  const shown = Array.isArray(initial) ? initial.join(', ') : typeof initial === 'object' ? '' : (initial ?? '');
+  const told = shown === '' || /\bdefault\b/i.test(String(description));
+  return {
+    ...schema,
+    ...(!told && { description: `${description} Default: ${shown}.` }),
+    ...(schema.properties && {
+      properties: Object.fromEntries(Object.entries(schema.properties).map(([name, one]) => [name, explained(one)])),
+    }),
+  };
+}
+
 /** The CustomResourceDefinition of a kind, as data. */
 export function customResourceDefinition(kind: Kind): Record<string, unknown> {
   return {
@@ -89,7 +103,7 @@ export function customResourceDefinition(kind: Kind): Record<string, unknown> {
                 apiVersion: { type: 'string', description: API_VERSION },
                 kind: { type: 'string', description: kind.kind },
                 metadata: { type: 'object' },
-                spec: structural(kind.spec),
+                spec: explained(structural(kind.spec)),
                 status: structural(kind.status),
               },
               ...(kind.rules && { 'x-kubernetes-validations': kind.rules }),

@@ -95,7 +95,7 @@ const spec = rules(
         'A pod told to stop finishes its work or writes a checkpoint within this time, then it is ended. What is left is taken up by another pod.',
     }),
     template: z
-      .looseObject({
+      .object({
         metadata: z
           .looseObject({})
           .optional()
@@ -109,7 +109,6 @@ const spec = rules(
       .meta({
         description:
           "A PodTemplateSpec laid over the operator's own: image, resources, affinity, tolerations, env, volumes and whatever else a pod can have.",
-        'x-kubernetes-preserve-unknown-fields': true,
       }),
   }),
   {
@@ -120,6 +119,12 @@ const spec = rules(
   },
 )
   .superRefine((it, context) => {
+    for (const list of ['containers', 'initContainers', 'volumes']) {
+      const items = it.template.spec?.[list] ?? [];
+      if (Array.isArray(items) && items.every(item => typeof item?.name === 'string')) continue;
+      const message = 'must be a list of objects that have a name each; the container of the worker is called worker';
+      context.addIssue({ code: 'custom', path: ['template', 'spec', list], message });
+    }
     const grace = it.template.spec?.terminationGracePeriodSeconds;
     const least = (durationSeconds(it.drainTimeout) ?? 0) + LEAST_MARGIN;
     if (typeof grace === 'number' && grace < least) {
@@ -167,6 +172,8 @@ const status = z
     replicas: count('Pods there are.'),
     readyReplicas: count('Pods that are ready.'),
     selector: z.string().meta({ description: 'Label selector of the pods, for the scale subresource.' }),
+    // kubectl prints a column that is a list as JSON or as its first item, by the version of the API server.
+    tasks: z.string().meta({ description: 'What the workers take, for people: Workflows, Activities.' }),
     desiredReplicas: count('Pods there should be.'),
     backlog: count('Waiting tasks of all queues of this pool; absent while unknown.'),
     queues: z
@@ -196,10 +203,16 @@ export const WORKER_POOL = {
   columns: [
     { name: 'Desired', type: 'integer', path: '.status.desiredReplicas', description: 'Pods there should be.' },
     { name: 'Ready', type: 'integer', path: '.status.readyReplicas', description: 'Pods that are ready.' },
+    {
+      name: 'Status',
+      type: 'string',
+      path: '.status.conditions[?(@.type=="Ready")].reason',
+      description: 'Whether it is as it should be: the reason of Ready.',
+    },
     { name: 'Backlog', type: 'integer', path: '.status.backlog', description: 'Tasks waiting.' },
-    { name: 'Tasks', type: 'string', path: '.spec.tasks', description: 'What the workers take.' },
-    { name: 'Slots', type: 'integer', path: '.spec.slots', description: 'Activities at a time per pod.' },
+    { name: 'Tasks', type: 'string', path: '.status.tasks', description: 'What the workers take.' },
     { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Since when it exists.' },
+    { name: 'Slots', type: 'integer', path: '.spec.slots', description: 'Activities at a time per pod.', wide: true },
     { name: 'Min', type: 'integer', path: '.spec.autoscaling.minReplicas', description: 'Fewest pods.', wide: true },
     { name: 'Max', type: 'integer', path: '.spec.autoscaling.maxReplicas', description: 'Most pods.', wide: true },
     {
@@ -207,13 +220,6 @@ export const WORKER_POOL = {
       type: 'string',
       path: '.status.lastDecision.reason',
       description: 'What decided the last number.',
-      wide: true,
-    },
-    {
-      name: 'Status',
-      type: 'string',
-      path: '.status.conditions[?(@.type=="Ready")].reason',
-      description: 'Reason of Ready.',
       wide: true,
     },
   ],

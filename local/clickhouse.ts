@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
 import { findOnPath, freePort, StartError, type Supervised, supervise } from './process.ts';
 
 export interface ClickHouseServer {
@@ -23,7 +24,7 @@ export async function startClickHouse(
 ): Promise<ClickHouseServer> {
   const given = process.env.CLICKHOUSE_URL;
   if (given) {
-    const url = new URL(given);
+    const url = new URL(parseClickHouseUrl(given).url);
     if (!(await answers(new URL('/ping', url)))) {
       throw new StartError(
         `CLICKHOUSE_URL names ${url.host}, where no ClickHouse answers. Start it, or unset CLICKHOUSE_URL.`,

@@ -1,6 +1,7 @@
 import { SingleBar } from 'cli-progress';
 import type { Backfill } from '../crds/backfill.ts';
 import { BACKFILLS } from '../operator/controllers/resources.ts';
+import { podTrouble } from '../operator/controllers/worker-pool/pod-trouble.ts';
 import { PODS } from '../operator/kube/builtin.ts';
 import { Cache } from '../operator/kube/cache.ts';
 import type { Client } from '../operator/kube/client.ts';
@@ -57,6 +58,8 @@ export async function followBackfills(
         for (const { metadata, status } of all) {
           const stalled = status?.conditions?.find(({ type, status: is }) => type === 'Stalled' && is === 'True');
           if (stalled) tell(`backfill/${metadata.name} needs a hand: ${stalled.message}`);
+          const { reason, message } = status?.hindrance ?? {};
+          if (reason) tell(`backfill/${metadata.name} cannot go on and tries again: ${reason}: ${message}`);
         }
         view.show(all);
         if (all.length === names.length && all.every(isOver)) resolve(all);
@@ -81,18 +84,7 @@ function isOver({ metadata, status }: Backfill): boolean {
 /** Pods that do not run, and why. */
 async function troubles(client: Client, signal: AbortSignal): Promise<string[]> {
   const pods = await client.list(PODS, { signal });
-  return pods.flatMap(({ metadata, status }) => {
-    const unscheduled = status?.conditions?.find(({ type, status: is }) => type === 'PodScheduled' && is === 'False');
-    if (unscheduled?.message) return [`pod ${metadata.namespace}/${metadata.name} waits: ${unscheduled.message}`];
-    return (status?.containerStatuses ?? []).flatMap(({ state, lastState }) => {
-      const { reason, message } = state?.waiting ?? {};
-      if (!reason || reason === 'ContainerCreating') return [];
-      const pod = `pod ${metadata.namespace}/${metadata.name}`;
-      if (reason !== 'CrashLoopBackOff') return [`${pod}: ${reason}: ${message}`];
-      const log = `kubectl logs -n ${metadata.namespace} ${metadata.name} --previous`;
-      return [`${pod} ended with status ${lastState?.terminated?.exitCode} and is started again and again; ${log}`];
-    });
-  });
+  return pods.flatMap(pod => podTrouble(pod) ?? []);
 }
 
 class View {

@@ -8,6 +8,10 @@ import { Client } from '../operator/kube/client.ts';
 import { connectionSource } from '../operator/kube/config.ts';
 import { Http } from '../operator/kube/http.ts';
 import { createInstruments } from '../operator/kube/instruments.ts';
+import { openArchive } from '../pipeline/archive/open.ts';
+import { loadSettings, SettingsError } from '../pipeline/settings.ts';
+import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
+import { isBundled } from '../worker/workflow-bundle.ts';
 import { followBackfills } from './follow.ts';
 import { FileLock } from './lock.ts';
 import { clusterObjects, settingsFrom } from './objects.ts';
@@ -16,6 +20,7 @@ import { obtainPrograms, programPath } from './programs.ts';
 import { cleanData, endEarlier, portsFrom, ROOT, type Stack, startStack } from './stack.ts';
 import { summarise } from './summary.ts';
 import { Terminal } from './terminal.ts';
+import { showVerdicts } from './verdicts.ts';
 
 const HELP = `npm start -- [options]
 
@@ -90,6 +95,27 @@ async function kubectl(stack: Stack, args: readonly string[], input = ''): Promi
   return output.stdout;
 }
 
+/** Throws StartError for settings in the environment that no program would start with. */
+function checkSettings(): void {
+  const given = Object.entries(settingsFrom(process.env)).map(([key, value]) => [key.toUpperCase(), value]);
+  try {
+    const settings = loadSettings(Object.fromEntries(given));
+    // Two that have a form of their own. Nothing is asked of them yet.
+    parseClickHouseUrl(settings.clickhouse_url);
+    openArchive(settings);
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    throw new StartError(`${error.message}\ndocs/settings.md has all settings.`);
+  }
+}
+
+/** Bundles the workflows where that has not been done since they changed; each worker would do it at its start otherwise, as it can. */
+async function bundleWorkflows(): Promise<void> {
+  if (isBundled()) return;
+  const child = spawn(process.execPath, [join(ROOT, 'tools/build.ts')], { stdio: 'ignore' });
+  await new Promise(done => child.once('error', done).once('close', done));
+}
+
 /** Settings of workers and operator: those of the environment over those of this stack. */
 function settingsOf(stack: Stack, data: string): Record<string, string> {
   const own = {
@@ -154,6 +180,7 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
+  checkSettings();
   const began = Date.now();
   const terminal = new Terminal();
   mkdirSync(options.data, { recursive: true });
@@ -179,8 +206,10 @@ async function main(): Promise<number> {
     await obtainPrograms({ terminal });
     stopping.signal.throwIfAborted();
     const line = terminal.line('servers', 'starting ClickHouse, Temporal and Kubernetes', { elapsed: true });
+    const bundled = bundleWorkflows();
     try {
       stack = await startStack(options.data, portsFrom(options.portOffset), stopping.signal);
+      await bundled;
     } catch (error) {
       line.done('not started');
       throw error;
@@ -201,8 +230,9 @@ async function main(): Promise<number> {
     const client = new Client(http, { fieldManager: 'npm-start' });
     const ended = await followBackfills(client, instruments, backfills, terminal, stopping.signal);
     await http.close();
-    const summary = await summarise(stack.clickhouse.url);
+    const { summary, verdicts } = await summarise(stack.clickhouse.url);
     showSummary(summary.rows);
+    console.log(`\n${showVerdicts(verdicts)}`);
     const failed = ended.filter(({ status }) => status?.phase !== 'Complete');
     for (const { metadata, status } of failed) {
       const [last] = status?.failures ?? [];

@@ -11,7 +11,8 @@ import { BUNDLE_PATH, bundleStamp, WORKFLOWS_PATH } from '../worker/workflow-bun
 
 const { code } = await bundleWorkflowCode({ workflowsPath: WORKFLOWS_PATH, logger: new DefaultLogger('WARN') });
 mkdirSync(dirname(BUNDLE_PATH), { recursive: true });
-// Whole or not at all: a worker may be starting right now.
-writeFileSync(`${BUNDLE_PATH}.new`, `${bundleStamp()}\n${code}`);
-renameSync(`${BUNDLE_PATH}.new`, BUNDLE_PATH);
+// Whole or not at all: a worker may be starting right now, and so may another build.
+const own = `${BUNDLE_PATH}.${process.pid}`;
+writeFileSync(own, `${bundleStamp()}\n${code}`);
+renameSync(own, BUNDLE_PATH);
 console.log(`dist/workflows.js: ${Math.round(code.length / 1024)} KB`);

@@ -142,6 +142,8 @@ export interface BackfillProgress {
   readonly failed: number;
   readonly skipped: number;
   readonly active: number;
+  /** Of the active runs the one that was started first: where to look when nothing moves. */
+  readonly oldest?: { readonly bucket: string; readonly workflowID: string };
   readonly counts: RunCounts;
   readonly failures: readonly BackfillFailure[];
   readonly maxActiveRuns: number;

@@ -34,8 +34,10 @@ export function bundleStamp(): string {
  * start (some seconds). A bundle of other sources would run other workflows than the ones that are read in the repository.
  */
 export function workflowCode(): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'> {
-  if (!existsSync(BUNDLE_PATH)) return { workflowsPath: WORKFLOWS_PATH };
-  const code = readFileSync(BUNDLE_PATH, 'utf8');
-  if (!code.startsWith(bundleStamp())) return { workflowsPath: WORKFLOWS_PATH };
-  return { workflowBundle: { codePath: BUNDLE_PATH } };
+  return isBundled() ? { workflowBundle: { codePath: BUNDLE_PATH } } : { workflowsPath: WORKFLOWS_PATH };
+}
+
+/** Whether there is a bundle of the sources as they are now. */
+export function isBundled(): boolean {
+  return existsSync(BUNDLE_PATH) && readFileSync(BUNDLE_PATH, 'utf8').startsWith(bundleStamp());
 }

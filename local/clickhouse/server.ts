@@ -102,22 +102,33 @@ async function handle(
   }
 }
 
-/** Puts database, settings and parameters on the connection. */
+/** Texts longer than this count as a statement of their own length, which is limited (`max_query_size`, 262,144 bytes). */
+const LONG = 100_000;
+
+/** Puts database, settings and parameters on the connection: in few statements, because each costs more than what it does. */
 async function prepare(connection: Connection, statement: Statement): Promise<void> {
-  if (statement.database) await connection.query(`USE ${identifier(statement.database)}`, 'Null');
+  // A connection begins in `default`.
+  if (statement.database && statement.database !== 'default') {
+    await connection.query(`USE ${identifier(statement.database)}`, 'Null');
+  }
   const { readonly, ...settings } = statement.settings;
-  // A statement each: SET takes either parameters or settings.
-  const set = (name: string, value: string) => connection.query(`SET ${name} = ${value}`, 'Null');
-  const params = Object.entries(statement.params);
+  const set = (values: readonly (readonly [string, string])[]) =>
+    connection.query(`SET ${values.map(([name, value]) => `${name} = ${value}`).join(', ')}`, 'Null');
+  // SET takes either parameters or settings.
+  const params = Object.entries(statement.params).map(
+    ([name, value]) => [identifier(`param_${name}`), quote(value)] as const,
+  );
   if (params.length > 0) {
     // Parameters are not part of the statement, whose length is limited.
-    await set('max_query_size', '0');
-    for (const [name, value] of params) await set(identifier(`param_${name}`), quote(value));
-    await set('max_query_size', 'DEFAULT');
+    const long = params.reduce((length, [name, value]) => length + name.length + value.length, 0) > LONG;
+    if (long) await set([['max_query_size', '0']]);
+    await set(params);
+    if (long) await set([['max_query_size', 'DEFAULT']]);
   }
-  for (const [name, value] of Object.entries(settings)) await set(identifier(name), quote(value));
+  const given = Object.entries(settings).map(([name, value]) => [identifier(name), quote(value)] as const);
+  if (given.length > 0) await set(given);
   // Last: it forbids changing the others.
-  if (readonly) await set('readonly', quote(readonly));
+  if (readonly) await set([['readonly', quote(readonly)]]);
 }
 
 async function run(

@@ -131,6 +131,7 @@ export class PodRunner {
     const env: Record<string, string> = {
       // The image's own variables: node first, then what the machine has.
       PATH: [join(this.#host.workdir, 'node_modules', '.bin'), process.env.PATH].join(':'),
+      ...(process.env.NODE_COMPILE_CACHE && { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE }),
       HOME: tmp,
       TMPDIR: tmp,
       HOSTNAME: this.#pod.metadata.name,

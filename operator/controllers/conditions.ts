@@ -56,7 +56,7 @@ export interface Transition {
   readonly message: string;
 }
 
-const BAD: readonly Reason[] = ['RolloutStuck', 'RequestFailed'];
+const BAD: readonly Reason[] = ['RolloutStuck', 'RequestFailed', 'Retrying', 'NoWorker'];
 
 export function transitions(before: readonly Condition[] | undefined, after: readonly Condition[]): Transition[] {
   const found = new Map<Reason, Transition>();

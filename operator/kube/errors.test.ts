@@ -32,6 +32,13 @@ it.each([
   expect(error).toMatchObject({ name: type.name, status, reason, request: 'GET /x', message: 'GET /x: why' });
 });
 
+it.each([
+  'failed to create typed patch object (default/x; apps/v1, Kind=Deployment): .spec.nonsense: field not declared in schema',
+  'failed to convert new object (default/x; apps/v1, Kind=Deployment) to proper version: quantities must match',
+])('takes an applied object without the form of its kind for refused: %s', message => {
+  expect(errorFor('PATCH /x', 500, { message })).toBeInstanceOf(InvalidError);
+});
+
 it('names the fields of a refused object', () => {
   const causes = [{ field: 'spec.slots', message: 'must be at least 1', reason: 'FieldValueInvalid' }];
   expect(errorFor('PATCH /x', 422, { details: { causes } })).toMatchObject({ causes });

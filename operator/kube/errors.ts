@@ -70,7 +70,7 @@ export class AlreadyExistsError extends ConflictError {
 export class GoneError extends KubeError {
   override name = 'GoneError';
 }
-/** 422: the object is refused; `causes` names the fields. */
+/** 422 (or 500, for what has not the form of its kind): the object is refused; `causes` names the fields where the server does. */
 export class InvalidError extends KubeError {
   override name = 'InvalidError';
   readonly causes: readonly InvalidCause[];
@@ -108,6 +108,8 @@ export function retryAfter(header: string | string[] | undefined): number | unde
   return header !== undefined && header !== '' && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
 }
 
+const MALFORMED = /^failed to (create typed patch object|convert new object) /;
+
 /** The error class that fits an HTTP status and the Status object in its body. `after`: Retry-After in milliseconds. */
 export function errorFor(request: string, status: number, body: StatusBody, after?: number): KubeError {
   const wait = after ?? (body.details?.retryAfterSeconds ? body.details.retryAfterSeconds * 1000 : undefined);
@@ -128,6 +130,8 @@ export function errorFor(request: string, status: number, body: StatusBody, afte
     case 429:
       return new TooManyRequestsError(request, status, body, wait ?? 1000);
     default:
+      // An applied object that has not the form of its kind is refused with 500, as if the server had failed.
+      if (status === 500 && MALFORMED.test(body.message ?? '')) return new InvalidError(request, status, body);
       return status >= 500 ? new ServerError(request, status, body, wait) : new KubeError(request, status, body);
   }
 }

@@ -18,6 +18,7 @@ import {
 } from '../../worker/contract.ts';
 import type { Temporal } from './connection.ts';
 import { TemporalRejected, TemporalUnavailable } from './errors.ts';
+import { type Hindrance, observeHindrance } from './hindrance.ts';
 
 /** How a workflow ended, in Temporal's word: COMPLETED, FAILED, TERMINATED, CANCELLED, TIMED_OUT. */
 export type Ending = string;
@@ -33,6 +34,8 @@ export type BackfillState =
       readonly attempt: number;
       /** Absent when no worker answered in time: what it has done so far is unknown, that it runs is not. */
       readonly progress?: BackfillProgress;
+      /** What its oldest active run waits for. */
+      readonly hindrance?: Hindrance;
     }
   | {
       readonly state: 'ended';
@@ -48,8 +51,12 @@ export type BackfillState =
 /** A worker answers within milliseconds; after this nobody is there to answer. */
 const ANSWER = 4_000;
 
-/** Looks up a backfill's workflow, its progress or its result. Throws the errors of `Temporal.call`. */
-export function observeBackfill(temporal: Temporal, workflowID: string): Promise<BackfillState> {
+/**
+ * Looks up a backfill's workflow, its progress or its result. Throws the errors of `Temporal.call`.
+ *
+ * @param now milliseconds since 1970
+ */
+export function observeBackfill(temporal: Temporal, workflowID: string, now: number): Promise<BackfillState> {
   return temporal.call(`looking up workflow ${workflowID}`, async client => {
     const handle = client.workflow.getHandle(workflowID);
     const found = await handle.describe().catch(undefinedWhen(error => error instanceof WorkflowNotFoundError));
@@ -59,7 +66,9 @@ export function observeBackfill(temporal: Temporal, workflowID: string): Promise
     const startedAt =
       (typeof found.memo?.startedAt === 'number' ? found.memo.startedAt : undefined) ?? found.startTime.getTime();
     if (found.status.name === 'RUNNING') {
-      return { state: 'running', startedAt, attempt, progress: await queryProgress(temporal, workflowID) };
+      const progress = await queryProgress(temporal, workflowID);
+      const hindrance = progress?.oldest && (await observeHindrance(temporal, progress.oldest.workflowID, now));
+      return { state: 'running', startedAt, attempt, progress, hindrance };
     }
     const common = {
       state: 'ended',

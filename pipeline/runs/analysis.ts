@@ -50,10 +50,6 @@ export async function analyseBucket(
   const { clickhouse, log } = tools;
   const { signal, resume } = watch;
   const run = await openAnalysis(clickhouse, task, origin, signal);
-  const withRules = {
-    ...origin,
-    referenceVersions: { ...origin.referenceVersions, rules: String(tools.rulesVersion) },
-  };
   const { filter, generation } = run;
   const done = { days: [...(resume?.days ?? [])], verdicts: resume?.verdicts ?? 0 };
   for (const { day, selection } of await tasksOf(clickhouse, task, signal)) {
@@ -64,9 +60,34 @@ export async function analyseBucket(
     done.verdicts += verdicts;
     watch.onDay?.({ days: [...done.days], verdicts: done.verdicts });
   }
-  const counts = { ...noCounts(), rows: { [ANALYSIS_WEB_MEASUREMENT.name]: done.verdicts } };
-  await recordRun(clickhouse, run, withRules, { state: 'completed', counts, rowsStored: counts.rows }, signal);
+  await complete(tools, run, origin, done.verdicts, signal);
   return done;
+}
+
+/**
+ * Records the analysis of a bucket that had nothing to read: complete, with no verdicts. For a run whose observations have ended so;
+ * what an earlier run brought for the bucket is judged when its day is judged again.
+ */
+export async function recordNothingToAnalyse(
+  tools: Pick<AnalysisTools, 'clickhouse' | 'rulesVersion'>,
+  task: AnalysisTask,
+  origin: RunOrigin,
+  signal?: AbortSignal,
+): Promise<void> {
+  await complete(tools, await openAnalysis(tools.clickhouse, task, origin, signal), origin, 0, signal);
+}
+
+async function complete(
+  { clickhouse, rulesVersion }: Pick<AnalysisTools, 'clickhouse' | 'rulesVersion'>,
+  run: OpenedRun,
+  origin: RunOrigin,
+  verdicts: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const referenceVersions = { ...origin.referenceVersions, rules: String(rulesVersion) };
+  const counts = { ...noCounts(), rows: { [ANALYSIS_WEB_MEASUREMENT.name]: verdicts } };
+  const outcome = { state: 'completed', counts, rowsStored: counts.rows } as const;
+  await recordRun(clickhouse, run, { ...origin, referenceVersions }, outcome, signal);
 }
 
 /** Records that an analysis ended before its end. What it has judged stays. May be repeated. */

@@ -52,6 +52,12 @@ test('messages name field, value and remedy', async () => {
   expect(await create('Backfill', { startAt: '2024-03-01', endAt: '2024-02-01' })).toContain(
     'spec.endAt: Invalid value: "object": startAt 2024-03-01 must lie before endAt 2024-02-01, which is exclusive',
   );
+  // What is no bucket has one fault, and is not compared with anything.
+  for (const startAt of ['yesterday', '2024-01-01T05:00:00Z']) {
+    const message = await create('Backfill', { startAt, endAt: '2024-02-01' });
+    expect(message).toContain(`spec.startAt: Invalid value: "string": "${startAt}" must be an upload day`);
+    expect(message).not.toMatch(/must lie before|needs granularity/);
+  }
 });
 
 test('defaults are stored', async () => {
@@ -161,8 +167,8 @@ describe('kubectl', () => {
         ?.split(/ {2,}/)
         .map(word => word.trim());
     expect(await head('bf')).toEqual(['NAME', 'PHASE', 'PROGRESS', 'FAILED', 'ETA', 'AGE']);
-    expect(await head('psched')).toEqual(['NAME', 'SCHEDULE', 'SUSPENDED', 'LAST', 'RESULT', 'NEXT', 'AGE']);
-    expect(await head('wpool')).toEqual(['NAME', 'DESIRED', 'READY', 'BACKLOG', 'TASKS', 'SLOTS', 'AGE']);
+    expect(await head('psched')).toEqual(['NAME', 'SCHEDULE', 'STATUS', 'LAST', 'RESULT', 'NEXT', 'AGE']);
+    expect(await head('wpool')).toEqual(['NAME', 'DESIRED', 'READY', 'STATUS', 'BACKLOG', 'TASKS', 'AGE']);
     const all = await run('get', 'ooni');
     for (const name of ['backfill', 'pipelineschedule', 'workerpool'])
       expect(all).toContain(`${name}.pipeline.ooni.org/shown`);
@@ -175,6 +181,8 @@ describe('kubectl', () => {
       for (const field of Object.keys((structural(kind.spec).properties ?? {}) as object))
         expect(text).toContain(`${field}\t<`);
     }
+    const text = await kubectl(inject('kubeconfig'), ['explain', 'backfill.spec.maxActiveRuns']);
+    expect(text).toMatch(/Default:\s+4\./);
   });
 });
 

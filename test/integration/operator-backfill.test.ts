@@ -1,10 +1,11 @@
 import { Connection, Client as TemporalClient } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import type { Backfill, BackfillSpecInput } from '../../crds/backfill.ts';
 import { BACKFILLS } from '../../operator/controllers/resources.ts';
 import type { Stored } from '../../operator/kube/resource.ts';
-import { type BackfillPhase, backfillId, QUEUES } from '../../worker/contract.ts';
+import { type BackfillPhase, backfillId, QUEUES, runId } from '../../worker/contract.ts';
 import {
   adminClient,
   ConditionWatch,
@@ -91,6 +92,42 @@ const end = (object: Backfill, how: BackfillPhase) => handleOf(object).signal('e
 const reason = (object: Backfill, type: string) => object.status?.conditions?.find(one => one.type === type)?.reason;
 
 describe('a backfill', () => {
+  test('says what keeps its buckets from being done, and when that is over', async () => {
+    let missing = true;
+    const activities = {
+      work: async () => {
+        if (missing) throw ApplicationFailure.retryable('there is no directory /archive', 'ArchiveMissing');
+      },
+    };
+    const busy = await Worker.create({ connection: native, namespace, taskQueue: QUEUES.activities, activities });
+    const done = busy.run();
+    try {
+      const run = await temporal.workflow.start('PatientWorkflow', {
+        workflowId: runId('ooni', 'us-ALLTNS', '2024-01-01'),
+        taskQueue: QUEUES.workflows,
+      });
+      await create('hindered', { probeCC: ['us'] });
+      const seen = await when('hindered', status => status.hindrance !== undefined);
+      expect(seen.status?.hindrance).toMatchObject({
+        bucket: '2024-01-01',
+        reason: 'ArchiveMissing',
+        message: 'there is no directory /archive',
+        link: expect.stringContaining('ooni%2Fus-ALLTNS%2F2024-01-01'),
+      });
+      expect(reason(seen, 'Ready')).toBe('Retrying');
+      await expect
+        .poll(() => kubectl(kubeconfig, ['describe', 'bf', 'hindered', '-n', namespace]), { timeout: 20_000 })
+        .toMatch(/Warning +Retrying .*ArchiveMissing: there is no directory \/archive/);
+      missing = false;
+      await run.result();
+      const healed = await when('hindered', status => status.hindrance === undefined);
+      expect(reason(healed, 'Ready')).toBe('Started');
+    } finally {
+      busy.shutdown();
+      await done;
+    }
+  });
+
   test('runs, shows how far it is, and ends', async () => {
     const object = await create('plain', { probeCC: ['it'] });
     await phase('plain', 'Running');

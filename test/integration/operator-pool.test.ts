@@ -107,6 +107,7 @@ describe('a pool', () => {
       desiredReplicas: 2,
       selector: 'app.kubernetes.io/name=ooni-worker,pipeline.ooni.org/pool=made',
     });
+    expect(await run('get', 'wpool', 'made')).toMatch(/made +2 +0 +RollingOut .* Activities /);
   });
 
   test('runs under the restricted pod security standard', async () => {
@@ -181,6 +182,29 @@ describe('a pool', () => {
     expect(object.status?.conditions?.map(one => one.type)).toContain('Stalled');
     await change('refused', { template: { spec: { containers: null } } });
     await ready('refused', 'Available');
+  });
+
+  test.each([
+    ['a field that no pod has', { nonsense: { a: 1 } }, '.spec.template.spec.nonsense: field not declared'],
+    [
+      'a quantity that is none',
+      { containers: [{ name: 'worker', resources: { requests: { cpu: 'lots' } } }] },
+      'quantities must match',
+    ],
+  ])('is stalled by a template with %s', async (what, spec, expected) => {
+    const name = what.split(' ')[1]!;
+    await create(name, { replicas: 0, template: { spec } });
+    const { object, message } = await ready(name, 'Rejected');
+    expect(message).toContain(expected);
+    expect(object.status?.conditions?.map(one => one.type)).toContain('Stalled');
+  });
+
+  test('says what keeps its pods from running', async () => {
+    await create('nowhere', { replicas: 1 });
+    await eventually(async () => {
+      const { message } = await ready('nowhere', 'RollingOut');
+      return /0 of 1 pods are ready\. Pod .* waits: .*node/.test(message);
+    });
   });
 
   test('refuses a Deployment that is not its own, and adopts it when asked to', async () => {

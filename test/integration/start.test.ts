@@ -43,9 +43,12 @@ interface Run {
 }
 
 /** `npm start` behind its dependencies: the program, with the Node that runs this test. */
-function start(...args: string[]): Run {
+function start(args: readonly string[], over: NodeJS.ProcessEnv = {}): Run {
   const { CLICKHOUSE_URL: _, KUBECONFIG: __, ...env } = process.env;
-  const child = spawn(process.execPath, ['local/main.ts', ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['local/main.ts', ...args], {
+    env: { ...env, ...over },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const said = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const)
     child[name]!.setEncoding('utf8').on('data', text => (said[name] += text));
@@ -55,7 +58,7 @@ function start(...args: string[]): Run {
   return { child, output: () => said.stdout + said.stderr, ended };
 }
 
-const onData = (...args: string[]) => start('--data', join(dir, 'data'), '--port-offset', String(offset), ...args);
+const onData = (...args: string[]) => start(['--data', join(dir, 'data'), '--port-offset', String(offset), ...args]);
 
 /** Processes of this machine whose command line or environment names a folder: what a stack on it has left running, pods too. */
 function left(folder: string): string[] {
@@ -121,6 +124,31 @@ function expected(): { buckets: number; measurements: number; rows: Record<strin
   return { buckets, measurements, rows };
 }
 
+/**
+ * What the Python pipeline judges blocked among the measurements of examples/backfill.yaml: how many by domain, country, layer and rule.
+ * `expected/` has the verdicts of some of its days, and on all of them the same things happen.
+ */
+function expectedBlocked(): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const line of gunzipSync(readFileSync('test/fixtures/expected/analysis.jsonl.gz'))
+    .toString()
+    .trim()
+    .split('\n')) {
+    const verdict = JSON.parse(line) as Record<string, string | number | undefined>;
+    const day = String(verdict.measurement_start_time).slice(0, 10);
+    if (verdict.probe_cc !== 'IT' || verdict.test_name !== 'web_connectivity') continue;
+    if (day < '2023-11-27' || day >= '2024-02-13') continue;
+    const grade = (kind: string) => (layer: string) => Number(verdict[`${layer}_${kind}`] ?? 0);
+    const layers = ['dns', 'tcp', 'tls'];
+    const blocked = Math.max(...layers.map(grade('blocked')));
+    if (blocked <= 0.5 || blocked < Math.max(...layers.map(grade('down')))) continue;
+    const layer = layers.find(name => grade('blocked')(name) === blocked);
+    const key = `${verdict.domain} IT ${layer} ${verdict[`top_${layer}_rule_id`]}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return counts;
+}
+
 describe('npm start', () => {
   test('fills ClickHouse, and finds everything done the second time', { timeout: 600_000 }, async () => {
     const first = await onData('--exit-when-done').ended;
@@ -130,6 +158,16 @@ describe('npm start', () => {
     expect(wanted.measurements).toBeGreaterThan(0);
     expect(summary).toMatchObject({ ...wanted, failed: 0, seconds: expect.any(Number) });
     expect(summary.rows.analysis_web_measurement).toBeGreaterThan(0);
+    const lines = first.stdout.split('Grade\n')[1]?.split('\n') ?? [];
+    const shown = new Map(
+      lines
+        .map(line => line.trim().split(/ {2,}/))
+        .filter(([, country]) => country === 'IT')
+        .map(([domain, country, layer, rule, count]) => [`${domain} ${country} ${layer} ${rule}`, Number(count)]),
+    );
+    const blocked = expectedBlocked();
+    expect([...shown.keys()].sort()).toEqual([...blocked.keys()].sort());
+    for (const [key, count] of blocked) expect(shown.get(key), key).toBeGreaterThanOrEqual(count);
     expect(first.stdout).toMatch(/export KUBECONFIG=.*admin\.kubeconfig/);
     expect(left(dir)).toEqual([]);
 
@@ -168,6 +206,27 @@ describe('npm start says what to do', () => {
     expect(stderr).toMatch(/Unknown option '--exit'.*--help/);
   });
 
+  test.each([
+    ['LOG_LEVEL', 'loud', /LOG_LEVEL = "loud": .*"info"/],
+    ['ARCHIVE_URL', 'ftp://x', /archive_url = "ftp:\/\/x": must be a directory or s3:/],
+    ['CLICKHOUSE_URL', 'here', /clickhouse_url is no URL; write http:/],
+  ])('about a setting that cannot be meant: %s', async (name, value, said) => {
+    const { status, stderr } = await start(['--data', join(dir, 'data')], { [name]: value }).ended;
+    expect(status).toBe(1);
+    expect(stderr).toMatch(said);
+    expect(stderr).not.toMatch(/\n {4}at /);
+  });
+
+  test('about a ClickHouse that is not there', async () => {
+    const nobody = `clickhouse://127.0.0.1:${await freePort()}`;
+    const { status, stderr } = await start(['--data', join(dir, 'data'), '--port-offset', String(offset)], {
+      CLICKHOUSE_URL: nobody,
+    }).ended;
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/CLICKHOUSE_URL names 127\.0\.0\.1:\d+, where no ClickHouse answers/);
+    expect(left(dir)).toEqual([]);
+  });
+
   test('about a port in use', async () => {
     const taken = createServer();
     await new Promise<void>(resolve => taken.listen(offset + 7233, '127.0.0.1', resolve));
@@ -179,7 +238,7 @@ describe('npm start says what to do', () => {
   });
 
   test('on request', async () => {
-    const { status, stdout } = await start('--help').ended;
+    const { status, stdout } = await start(['--help']).ended;
     expect(status).toBe(0);
     for (const option of ['--exit-when-done', '--clean', '--data', '--port-offset']) expect(stdout).toContain(option);
   });

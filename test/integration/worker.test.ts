@@ -87,8 +87,12 @@ describe('a worker', () => {
   });
 
   test('an empty bucket costs one activity', async () => {
-    const handle = await startRun(client, runInput('2023-01-01'));
-    expect((await handle.result()).counts.files).toBe(0);
+    const handle = await startRun(client, runInput('2023-01-01', ['Observations', 'Analysis']));
+    expect(await handle.result()).toMatchObject({ counts: { files: 0 }, analysedDays: [] });
+    const recorded = await clickhouse.select(
+      "SELECT stage, state FROM pipeline_runs FINAL WHERE bucket = '2023-01-01' ORDER BY stage",
+    );
+    expect(recorded).toEqual(['Analysis', 'Observations'].map(stage => ({ stage, state: 'completed' })));
     const { events } = await handle.fetchHistory();
     const scheduled = events?.filter(event => event.activityTaskScheduledEventAttributes);
     expect(scheduled?.map(event => event.activityTaskScheduledEventAttributes?.activityType?.name)).toEqual([

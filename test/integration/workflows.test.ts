@@ -1,6 +1,6 @@
 import { Context } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { noCounts } from '../../pipeline/counts.ts';
@@ -35,7 +35,8 @@ const activities: Activities = {
     ),
   abandonRun: (key, stage, failure) =>
     note(`abandonRun ${stage} ${failure.state} ${failure.reason}`, key, Promise.resolve()),
-  analyse: (key, generation) => note(`analyse ${generation}`, key, Promise.resolve([])),
+  analyse: (key, generation) =>
+    note(`analyse ${generation}`, key, behave.analyse?.(key, generation) ?? Promise.resolve([])),
   planBackfill: () => Promise.reject(new Error('not asked for here')),
   pageBackfill: () => Promise.reject(new Error('not asked for here')),
 };
@@ -123,6 +124,37 @@ describe('a run', () => {
     });
     expect(calls.at(-1)).toBe('abandonRun Observations failed RowsRefused');
     expect(calls.some(call => call.startsWith('analyse'))).toBe(false);
+  });
+
+  test('counts what a batch had stored before it failed, and one that was stopped for it', async () => {
+    whenAsked({
+      planRun: async () => planned(7, 'a', 'b'),
+      observeBatch: async (_, __, which) => {
+        if (which.first === 'b') {
+          // Stopped when the other has failed; it had stored three.
+          const beat = setInterval(() => Context.current().heartbeat(), 100);
+          await Context.current().cancelled.catch(() => {});
+          clearInterval(beat);
+          throw new CancelledFailure('stopped', [counts(3)]);
+        }
+        await expect.poll(() => calls.includes('observeBatch b')).toBe(true);
+        const failure = { message: 'refused', type: 'RowsRefused', nonRetryable: true, details: [counts(20)] };
+        throw ApplicationFailure.create(failure);
+      },
+    });
+    const handle = await startRun(client, runInput('2024-01-07'));
+    await expect(handle.result()).rejects.toMatchObject({ cause: { type: 'RowsRefused', details: [{ read: 23 }] } });
+  });
+
+  test('tells what its observations had read when the verdicts fail', async () => {
+    whenAsked({
+      planRun: async () => planned(7, 'a'),
+      observeBatch: async () => counts(10),
+      analyse: () => Promise.reject(ApplicationFailure.nonRetryable('no such column', 'Statement')),
+    });
+    const handle = await startRun(client, runInput('2024-01-08', ['Observations', 'Analysis']));
+    await expect(handle.result()).rejects.toMatchObject({ cause: { type: 'Statement', details: [{ read: 10 }] } });
+    expect(calls.at(-1)).toBe('abandonRun Analysis failed Statement');
   });
 
   test('analyses what its observations brought', async () => {

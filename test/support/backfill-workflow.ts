@@ -1,5 +1,5 @@
-import { condition, defineQuery, defineSignal, defineUpdate, setHandler } from '@temporalio/workflow';
-import type { BackfillInput, BackfillPhase, BackfillProgress } from '../../worker/contract.ts';
+import { condition, defineQuery, defineSignal, defineUpdate, proxyActivities, setHandler } from '@temporalio/workflow';
+import { type BackfillInput, type BackfillPhase, type BackfillProgress, QUEUES, runId } from '../../worker/contract.ts';
 
 /**
  * A coordinator that answers as the contract says and does no work: a test says by signals how far it is and how it ends. With it the
@@ -25,6 +25,7 @@ export async function BackfillWorkflow(input: BackfillInput): Promise<BackfillPr
     failed: state.failed,
     skipped: 0,
     active: finishedAt ? 0 : state.active,
+    oldest: { bucket: input.startAt, workflowID: runId(input.installation, input.filterID, input.startAt) },
     counts: {
       files: 1,
       bytes: 1000 * state.succeeded,
@@ -68,4 +69,14 @@ export async function BackfillWorkflow(input: BackfillInput): Promise<BackfillPr
   });
   await condition(() => end !== undefined);
   return progress(new Date(Date.now()).toISOString());
+}
+
+/** A run whose one activity is tried until it succeeds. */
+export async function PatientWorkflow(): Promise<void> {
+  const { work } = proxyActivities<{ work(): Promise<void> }>({
+    taskQueue: QUEUES.activities,
+    startToCloseTimeout: '1 minute',
+    retry: { initialInterval: '200 ms', backoffCoefficient: 1 },
+  });
+  await work();
 }

@@ -64,6 +64,8 @@ export const SPECS: readonly SpecCase[] = [
   backfill('slashes', { startAt: '2024/01/01' }, 'must be an upload day as YYYY-MM-DD'),
   backfill('an hour 24', { granularity: 'Hour', startAt: '2024-01-01T24' }, 'must be an upload day as YYYY-MM-DD'),
   backfill('before the archive', { startAt: '2011-12-31' }, "before 2012, when OONI's archive begins"),
+  backfill('another century', { startAt: '1999-01-01' }, "before 2012, when OONI's archive begins"),
+  backfill('another millennium', { endAt: '9999-01-01' }, 'or beyond 2999'),
   backfill('an hour with days', { startAt: '2024-01-01T05' }, 'needs granularity Hour'),
   backfill('an end hour with days', { endAt: '2024-01-02T05' }, 'needs granularity Hour'),
   backfill('an empty range', { endAt: '2024-01-01' }, 'must lie before endAt'),
@@ -147,6 +149,14 @@ export const SPECS: readonly SpecCase[] = [
   pool('tasks twice', { replicas: 1, tasks: ['Workflows', 'Workflows'] }, 'each kind of task once'),
   pool('a duration without unit', { replicas: 1, drainTimeout: '120' }, 'must be a duration such as'),
   pool('a template that is a text', { replicas: 1, template: 'x' }, 'template'),
+  pool(
+    'containers that are no list',
+    { replicas: 1, template: { spec: { containers: 'x' } } },
+    'list of objects',
+    'operator',
+  ),
+  pool('a container without a name', { replicas: 1, template: { spec: { containers: [{}] } } }, 'a name', 'operator'),
+  pool('containers taken away', { replicas: 1, template: { spec: { containers: null } } }),
   pool('time enough to drain', {
     replicas: 1,
     drainTimeout: '1m',

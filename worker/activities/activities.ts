@@ -3,7 +3,13 @@ import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import type { Archive } from '../../pipeline/archive/archive.ts';
 import { noCounts } from '../../pipeline/counts.ts';
 import type { Logger } from '../../pipeline/log.ts';
-import { type AnalysisEnd, type AnalysisTask, abandonAnalysis, analyseBucket } from '../../pipeline/runs/analysis.ts';
+import {
+  type AnalysisEnd,
+  type AnalysisTask,
+  abandonAnalysis,
+  analyseBucket,
+  recordNothingToAnalyse,
+} from '../../pipeline/runs/analysis.ts';
 import { type BackfillRange, pageOfBackfill, planBackfill } from '../../pipeline/runs/backfill.ts';
 import type { Checkpoint } from '../../pipeline/runs/batch.ts';
 import { abandonBucket, type BucketKey, finishBucket, planBucket } from '../../pipeline/runs/bucket.ts';
@@ -56,29 +62,38 @@ export function createActivities(tools: ActivityTools): Activities {
         const { run, ...plan } = await planBucket(bucketTools, bucketOf(key.run), origin, key.startedAt, signal);
         const handle = { generation: run.generation, openedAt: run.openedAt };
         if (plan.batches.length > 0) return { handle, ...plan };
+        // Most buckets of a narrow filter are empty: an activity more for each would be most of the work.
         const end = await finishBucket(bucketTools, run, origin, noCounts(), signal);
         metrics.runs.inc({ stage: 'Observations', state: 'completed' });
+        if (key.run.stages.includes('Analysis')) {
+          await recordNothingToAnalyse({ clickhouse, rulesVersion }, analysisTask(key), origin, signal);
+          metrics.runs.inc({ stage: 'Analysis', state: 'completed' });
+        }
         return { handle, ...plan, end };
       }),
 
     observeBatch: (key, handle, batch) =>
-      activity<RunCounts, Checkpoint>(log, async (signal, life) => {
-        const resume = life.details;
-        const watch = metrics.watchBatch(resume?.counts);
-        try {
-          const task = { run: openedRun(key, handle), batch, ...(resume && { resume }) };
-          const listener = {
-            onCheckpoint: (checkpoint: Checkpoint) => {
-              life.beat(checkpoint);
-              watch.reached(checkpoint.counts);
-            },
-            onRetry: () => metrics.insertRetries.inc(),
-          };
-          return await pool.run(task, listener, signal);
-        } finally {
-          watch.end();
-        }
-      }),
+      activity<RunCounts, Checkpoint>(
+        log,
+        async (signal, life) => {
+          const resume = life.details;
+          const watch = metrics.watchBatch(resume?.counts);
+          try {
+            const task = { run: openedRun(key, handle), batch, ...(resume && { resume }) };
+            const listener = {
+              onCheckpoint: (checkpoint: Checkpoint) => {
+                life.beat(checkpoint);
+                watch.reached(checkpoint.counts);
+              },
+              onRetry: () => metrics.insertRetries.inc(),
+            };
+            return await pool.run(task, listener, signal);
+          } finally {
+            watch.end();
+          }
+        },
+        ({ counts }) => counts,
+      ),
 
     finishRun: (key, handle, counts) =>
       activity(log, async signal => {
@@ -132,10 +147,15 @@ interface Life<Details> {
   beat(details: Details): void;
 }
 
-/** Runs the work of an activity with signs of life and the signal that cancels it; what it throws becomes what Temporal understands. */
+/**
+ * Runs the work of an activity with signs of life and the signal that cancels it; what it throws becomes what Temporal understands.
+ *
+ * @param countsOf the counts in what was reached; they go along with what is thrown, because what was stored was read
+ */
 async function activity<T, Details = never>(
   log: Logger,
   work: (signal: AbortSignal, life: Life<Details>) => Promise<T>,
+  countsOf?: (reached: Details) => RunCounts,
 ): Promise<T> {
   const context = Context.current();
   const { activityType, attempt, workflowExecution } = context.info;
@@ -152,10 +172,11 @@ async function activity<T, Details = never>(
   try {
     return await work(context.cancellationSignal, life);
   } catch (error) {
+    const counts = reached && countsOf?.(reached);
     // Also when it is the worker that stops: then Temporal gives the activity to another.
-    if (context.cancellationSignal.aborted) throw new CancelledFailure('stopped');
+    if (context.cancellationSignal.aborted) throw new CancelledFailure('stopped', counts && [counts]);
     const judged = error instanceof ThreadWorkError ? error.judged : judge(error);
-    const failure = toFailure(judged, attempt);
+    const failure = toFailure(judged, attempt, counts);
     const where = { activity: activityType, workflow: workflowExecution?.workflowId, attempt, type: judged.type };
     log.warn(where, `${failure.nonRetryable ? 'failed' : 'will be tried again'}: ${judged.message}`);
     throw failure;

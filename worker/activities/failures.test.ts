@@ -8,6 +8,7 @@ import {
 import { BucketError } from '../../pipeline/bucket.ts';
 import { IpDatabaseError } from '../../pipeline/reference/ip-files.ts';
 import { UnaccountedError } from '../../pipeline/runs/bucket.ts';
+import { noCounts } from '../../pipeline/counts.ts';
 import {
   ClickHouseAccessError,
   ClickHouseUnavailableError,
@@ -45,6 +46,12 @@ describe('what Temporal is told of an error', () => {
     expect([1, 1000].map(attempt => retryable(new ClickHouseUnavailableError('x'), attempt))).toEqual([true, true]);
     expect([1, 4, 5].map(attempt => retryable(new TypeError('x'), attempt))).toEqual([true, true, false]);
     expect(retryable(new RowsRefusedError('x'), 1)).toBe(false);
+  });
+
+  test('what had been stored goes along', () => {
+    const counts = { ...noCounts(), read: 3, transformed: 3 };
+    expect(toFailure(judge(new RowsRefusedError('x')), 1, counts).details).toEqual([counts]);
+    expect(toFailure(judge(new RowsRefusedError('x')), 1).details ?? []).toEqual([]);
   });
 
   test('a history gets a sentence and a few lines, not megabytes', () => {

@@ -6,6 +6,7 @@ import { IpDatabaseError } from '../../pipeline/reference/ip-files.ts';
 import { UnaccountedError } from '../../pipeline/runs/bucket.ts';
 import { SettingsError } from '../../pipeline/settings.ts';
 import { RowsRefusedError, StatementError, TableError } from '../../pipeline/tables/errors.ts';
+import type { RunCounts } from '../contract.ts';
 
 /**
  * An error, judged where its class is known: it crosses from a thread, and into a workflow's history, as plain data.
@@ -53,10 +54,14 @@ function retryOf(error: Error): Judged['retry'] {
   return 'few';
 }
 
-/** What Temporal is told. */
-export function toFailure({ type, message, stack, retry }: Judged, attempt: number): ApplicationFailure {
+/** What Temporal is told. `counts`: what had been stored by then, for the run that failed to count. */
+export function toFailure(
+  { type, message, stack, retry }: Judged,
+  attempt: number,
+  counts?: RunCounts,
+): ApplicationFailure {
   const nonRetryable = retry === 'never' || (retry === 'few' && attempt >= FEW);
-  const failure = ApplicationFailure.create({ type, message, nonRetryable });
+  const failure = ApplicationFailure.create({ type, message, nonRetryable, ...(counts && { details: [counts] }) });
   if (stack) failure.stack = stack;
   return failure;
 }

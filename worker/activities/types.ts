@@ -23,7 +23,7 @@ export interface PlannedBucket {
   readonly batches: readonly Batch[];
   readonly files: number;
   readonly bytes: number;
-  /** Set when there was nothing to read: the run is finished already. */
+  /** Set when there was nothing to read: the run is finished already, the analysis with it where it was asked for. */
   readonly end?: FinishedBucket;
 }
 

@@ -100,7 +100,13 @@ class Backfill {
   }
 
   progress(): BackfillProgress {
-    return this.#finished ?? progressOf(this.#input, this.#state, this.#active.size, currentPhase(this.#state));
+    if (this.#finished) return this.#finished;
+    const [bucket] = this.#active;
+    const { installation, filterID } = this.#input;
+    return {
+      ...progressOf(this.#input, this.#state, this.#active.size, currentPhase(this.#state)),
+      ...(bucket !== undefined && { oldest: { bucket, workflowID: runId(installation, filterID, bucket) } }),
+    };
   }
 
   pause(): void {

@@ -29,7 +29,8 @@ export async function BucketWorkflow(run: RunInput): Promise<RunResult> {
   const startedAt = workflowInfo().startTime.getTime();
   const key: PlanKey = { run, startedAt, plan: 1 };
   const observed = run.stages.includes('Observations') ? await observe(key) : undefined;
-  const analysedDays = run.stages.includes('Analysis') ? await analyse(key, observed?.handle) : [];
+  const toAnalyse = run.stages.includes('Analysis') && !observed?.wasEmpty;
+  const analysedDays = toAnalyse ? await analyse(key, observed) : [];
   return {
     bucket: run.bucket,
     generation: observed?.handle.generation ?? startedAt,
@@ -41,6 +42,8 @@ export async function BucketWorkflow(run: RunInput): Promise<RunResult> {
 interface Observed {
   readonly handle: RunHandle;
   readonly counts: RunCounts;
+  /** There was nothing to read, and the whole run is recorded. */
+  readonly wasEmpty: boolean;
 }
 
 /** Runs the observations, anew from the listing when an object changed or vanished: then the next generation replaces what was read. */
@@ -60,10 +63,10 @@ async function observeOnce(key: PlanKey): Promise<Observed> {
   try {
     planned = await activities.planRun(key);
     const { handle } = planned;
-    if (planned.end) return { handle, counts: planned.end.counts };
+    if (planned.end) return { handle, counts: planned.end.counts, wasEmpty: true };
     await runBatches(key, planned, counts);
     const end = await activities.finishRun(key, handle, counts);
-    if (end.tooManyFailures === undefined) return { handle, counts: end.counts };
+    if (end.tooManyFailures === undefined) return { handle, counts: end.counts, wasEmpty: false };
     throw ApplicationFailure.create({
       type: 'TooManyFailures',
       message: end.tooManyFailures,
@@ -87,6 +90,9 @@ async function runBatches(key: PlanKey, planned: PlannedBucket, counts: RunCount
         try {
           addCounts(counts, await activities.observeBatch(key, planned.handle, batch));
         } catch (error) {
+          // What it had stored before it failed, or was stopped, has been read all the same.
+          const { counts: stored } = reasonOf(error);
+          if (stored) addCounts(counts, stored);
           failures.push(error);
           scope.cancel();
         }
@@ -96,11 +102,12 @@ async function runBatches(key: PlanKey, planned: PlannedBucket, counts: RunCount
   if (failures.length > 0) throw failures[0];
 }
 
-async function analyse(key: PlanKey, observed: RunHandle | undefined): Promise<readonly string[]> {
+async function analyse(key: PlanKey, observed: Observed | undefined): Promise<readonly string[]> {
   try {
-    return await activities.analyse(key, observed?.generation ?? null);
+    return await activities.analyse(key, observed?.handle.generation ?? null);
   } catch (error) {
-    return abandon(key, 'Analysis', error);
+    // The observations are complete, whatever becomes of the verdicts.
+    return abandon(key, 'Analysis', error, observed?.handle, observed?.counts);
   }
 }
 

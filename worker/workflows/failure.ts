@@ -15,7 +15,7 @@ export interface Reason {
   /** An error type such as `TooManyFailures`. */
   readonly reason: string;
   readonly message: string;
-  /** What it had read, where the failure carries that. */
+  /** What it had read and stored, where the failure carries that. */
   readonly counts?: RunCounts;
   /** Whether the run itself can have recorded its end: not when it was ended from outside. */
   readonly recorded: boolean;
@@ -30,14 +30,15 @@ export const CANCELLED: Reason = {
 
 /** The reason at the bottom of what an activity or a child workflow threw. */
 export function reasonOf(error: unknown): Reason {
-  if (isCancellation(error)) return CANCELLED;
   let cause: unknown = error;
   while ((cause instanceof ActivityFailure || cause instanceof ChildWorkflowFailure) && cause.cause)
     cause = cause.cause;
+  if (isCancellation(error)) return withCounts(CANCELLED, cause);
   if (cause instanceof ApplicationFailure) {
-    const [counts] = (cause.details ?? []) as [RunCounts?];
-    const told = { cancelled: false, reason: cause.type ?? 'Error', message: cause.message, recorded: true };
-    return counts ? { ...told, counts } : told;
+    return withCounts(
+      { cancelled: false, reason: cause.type ?? 'Error', message: cause.message, recorded: true },
+      cause,
+    );
   }
   if (cause instanceof TimeoutFailure) {
     return { cancelled: false, reason: 'TimedOut', message: cause.message, recorded: error instanceof ActivityFailure };
@@ -48,4 +49,11 @@ export function reasonOf(error: unknown): Reason {
   if (cause instanceof CancelledFailure) return CANCELLED;
   const message = cause instanceof Error ? cause.message : String(cause);
   return { cancelled: false, reason: 'Error', message, recorded: false };
+}
+
+/** Adds the counts that activities and runs put into the details of what they throw. */
+function withCounts(told: Reason, cause: unknown): Reason {
+  const { details } = cause as { details?: readonly unknown[] | null };
+  const [counts] = (details ?? []) as [RunCounts?];
+  return counts ? { ...told, counts } : told;
 }

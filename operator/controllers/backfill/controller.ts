@@ -16,7 +16,7 @@ export function backfillReconciler(context: Context, temporal: Temporal, install
   return reconciler(context, {
     resource: BACKFILLS,
     async observe(object, now) {
-      const observed = await observe(temporal, object, installation);
+      const observed = await observe(temporal, object, installation, now);
       const { workflow } = observed;
       if (workflow.known && workflow.value.state === 'running' && workflow.value.progress) {
         const key = keyOf(object);

@@ -5,10 +5,15 @@ import { ask, specOf } from '../reconcile.ts';
 import { type ObservedBackfill, workflowIDOf } from './plan.ts';
 
 /** Looks at a Backfill and its workflow. */
-export async function observe(temporal: Temporal, object: Backfill, installation: string): Promise<ObservedBackfill> {
+export async function observe(
+  temporal: Temporal,
+  object: Backfill,
+  installation: string,
+  now: number,
+): Promise<ObservedBackfill> {
   return {
     object,
     spec: specOf(BACKFILL, object),
-    workflow: await ask(observeBackfill(temporal, workflowIDOf(object, installation))),
+    workflow: await ask(observeBackfill(temporal, workflowIDOf(object, installation), now)),
   };
 }

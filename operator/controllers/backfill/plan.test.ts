@@ -217,6 +217,28 @@ describe('while it runs', () => {
     expect(tells(plan({ spec, workflow }))).toEqual(expected);
   });
 
+  test.each([
+    [
+      'ArchiveMissing',
+      'Retrying',
+      /2024-01-11 is being tried again: ArchiveMissing: there is no directory \/mnt .*13 of 31/,
+    ],
+    ['NoWorker', 'NoWorker', /2024-01-11 waits for a worker that takes Activities/],
+  ])('%s is said, and goes away again', (reason, expected, message) => {
+    const oldest = { bucket: '2024-01-11', workflowID: 'ooni/ALLCCS-ALLTNS/2024-01-11' };
+    const hindrance = { reason, message: 'there is no directory /mnt' };
+    const workflow = { ...running({ oldest }), hindrance };
+    expect(plan({ workflow }).verdict).toMatchObject({ kind: 'ready', reason: expected });
+    expect(plan({ workflow }).verdict.message).toMatch(message);
+    const observed = given({ workflow });
+    const ui = { url: 'http://ui', namespace: 'default' };
+    const status = backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', ui);
+    const link = 'http://ui/namespaces/default/workflows/ooni%2FALLCCS-ALLTNS%2F2024-01-11';
+    expect(status.hindrance).toEqual({ bucket: '2024-01-11', ...hindrance, link });
+    const later = given({ workflow: running({ oldest }), status: { hindrance: status.hindrance } as BackfillStatus });
+    expect(backfillStatus(later, planBackfill(later, 'ooni', NOW), [], 'ooni', ui).hindrance).toBeUndefined();
+  });
+
   test('equal wishes have equal keys, so that Temporal takes them once', () => {
     const [first] = plan({ spec: { suspend: true }, workflow: running() }).actions;
     const [second] = plan({ spec: { suspend: true }, workflow: running({ succeeded: 11 }) }).actions;

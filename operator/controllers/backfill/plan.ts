@@ -5,7 +5,8 @@ import { boundsOf, bucketAt, lastCompleteBucket } from '../../../pipeline/bucket
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { type BackfillProgress, backfillId, FINAL_PHASES } from '../../../worker/contract.ts';
 import type { BackfillMessage, BackfillStart, BackfillState } from '../../temporal/backfills.ts';
-import type { Wanted } from '../conditions.ts';
+import { NO_WORKER } from '../../temporal/hindrance.ts';
+import type { Verdict, Wanted } from '../conditions.ts';
 import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan.ts';
 
 /** All that a decision about a Backfill depends on. */
@@ -144,12 +145,25 @@ function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, in
       after: workflow.progress?.active === 0 ? REFRESH.idle : after,
     };
   }
-  return {
-    actions,
-    verdict: { kind: 'ready', reason: 'Started', message: describe(workflow.progress) },
-    own: [],
-    after,
-  };
+  return { actions, verdict: progressing(workflow), own: [], after };
+}
+
+/** A run that is tried again is on its way all the same: Ready stays true, its reason and message say what to mend. */
+function progressing({ progress, hindrance }: Running): Verdict {
+  const message = describe(progress);
+  if (!hindrance || !progress?.oldest) return { kind: 'ready', reason: 'Started', message };
+  const { bucket } = progress.oldest;
+  if (hindrance.reason === NO_WORKER) {
+    const text = `${bucket} waits for a worker that takes Activities and is not busy. ${message}`;
+    return { kind: 'ready', reason: 'NoWorker', message: text };
+  }
+  const text = `${bucket} is being tried again: ${hindrance.reason}: ${shorten(hindrance.message)} (${message})`;
+  return { kind: 'ready', reason: 'Retrying', message: text };
+}
+
+/** A message may hold a page of stack; status and events are for reading. */
+export function shorten(message: string): string {
+  return message.slice(0, 500);
 }
 
 function describe(progress: BackfillProgress | undefined): string {

@@ -1,10 +1,12 @@
 import type { BackfillStatus } from '../../../crds/backfill.ts';
 import type { BackfillProgress } from '../../../worker/contract.ts';
+import type { BackfillState } from '../../temporal/backfills.ts';
 import { seconds } from '../conditions.ts';
 import { type TemporalUI, workflowLink } from '../links.ts';
-import { type BackfillPlan, type ObservedBackfill, workflowIDOf } from './plan.ts';
+import { type BackfillPlan, type ObservedBackfill, shorten, workflowIDOf } from './plan.ts';
 import { etaOf, rateOf, type Sample } from './rate.ts';
 
+type Running = Extract<BackfillState, { state: 'running' }>;
 type Body = Omit<BackfillStatus, 'conditions' | 'observedGeneration'>;
 
 /**
@@ -19,7 +21,14 @@ export function backfillStatus(
   ui: TemporalUI,
 ): Body {
   const { object, workflow } = observed;
-  const { conditions: _, observedGeneration: __, rate: ___, eta: ____, ...before } = object.status ?? {};
+  const {
+    conditions: _,
+    observedGeneration: __,
+    rate: ___,
+    eta: ____,
+    hindrance: _____,
+    ...before
+  } = object.status ?? {};
   const id = workflowIDOf(object, installation);
   const link = workflowLink(ui, id);
   const base: Body = { ...before, ...(link && { links: { workflow: link } }) };
@@ -41,6 +50,7 @@ export function backfillStatus(
       ...known,
       ...figures(state.progress, state.attempt, ui),
       phase: state.progress.phase,
+      ...hindranceOf(state, ui),
       ...(rate && { rate }),
       ...(eta !== undefined && { eta: seconds(eta) }),
     };
@@ -55,6 +65,14 @@ export function backfillStatus(
     phase: state.ending === 'CANCELLED' ? 'Cancelled' : 'Failed',
     finishedAt,
   };
+}
+
+function hindranceOf({ progress, hindrance }: Running, ui: TemporalUI): Body {
+  if (!progress?.oldest || !hindrance) return {};
+  const { bucket, workflowID } = progress.oldest;
+  const link = workflowLink(ui, workflowID);
+  const { reason, message } = hindrance;
+  return { hindrance: { bucket, reason, message: shorten(message), ...(link && { link }) } };
 }
 
 function figures(progress: BackfillProgress, startedWith: number, ui: TemporalUI): Body {
@@ -77,8 +95,7 @@ function figures(progress: BackfillProgress, startedWith: number, ui: TemporalUI
     attempt: Math.max(attempt, startedWith),
     failures: progress.failures.slice(-10).map(({ bucket, reason, message, workflowID }) => {
       const link = workflowLink(ui, workflowID);
-      // A message may hold a page of stack; the status is for reading.
-      return { bucket, reason, message: message.slice(0, 500), ...(link && { link }) };
+      return { bucket, reason, message: shorten(message), ...(link && { link }) };
     }),
   };
 }

@@ -7,6 +7,7 @@ import type { Load } from '../../temporal/load.ts';
 import { ask, specOf } from '../reconcile.ts';
 import { deploymentName, POOL_LABEL } from './deployment.ts';
 import type { ObservedPool, PoolPod } from './plan.ts';
+import { podTrouble } from './pod-trouble.ts';
 import type { Memory } from './scaling.ts';
 
 export const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost';
@@ -50,5 +51,6 @@ function podOf(pod: Pod): PoolPod {
     ready: ready?.status === 'True',
     since: Date.parse(ready?.lastTransitionTime ?? pod.metadata.creationTimestamp ?? ''),
     cost: pod.metadata.annotations?.[DELETION_COST],
+    trouble: podTrouble(pod),
   };
 }

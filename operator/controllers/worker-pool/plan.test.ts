@@ -350,6 +350,7 @@ describe('status', () => {
   test('an unknown load is left out, not zero', () => {
     const status = statusOf({ load: 'away' });
     expect(status).toMatchObject({ replicas: 2, readyReplicas: 2, desiredReplicas: 2, selector: podSelector('main') });
+    expect(status.tasks).toBe('Workflows, Activities');
     expect(status.backlog).toBeUndefined();
     expect(status.queues).toBeUndefined();
   });

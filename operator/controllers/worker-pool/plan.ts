@@ -18,6 +18,8 @@ export interface PoolPod {
   readonly since: number;
   /** Its pod-deletion-cost; undefined: none. */
   readonly cost?: string;
+  /** What keeps it from running, as a sentence. */
+  readonly trouble?: string;
 }
 
 /** All that a decision about a WorkerPool depends on. */
@@ -74,6 +76,7 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
     actions,
     verdict: rollout(
       deployment,
+      observed.pods,
       desired,
       actions.some(action => action.do === 'apply'),
     ),
@@ -227,7 +230,12 @@ function costs({ load, pods }: ObservedPool, now: number): PoolAction[] {
 }
 
 /** What the Deployment says of its pods. */
-function rollout(deployment: Deployment | undefined, desired: number, applying: boolean): Verdict {
+function rollout(
+  deployment: Deployment | undefined,
+  pods: readonly PoolPod[],
+  desired: number,
+  applying: boolean,
+): Verdict {
   const status = deployment?.status ?? {};
   const ready = status.readyReplicas ?? 0;
   const figures = `${ready} of ${desired} pods are ready`;
@@ -238,7 +246,13 @@ function rollout(deployment: Deployment | undefined, desired: number, applying: 
   const condition = (type: string) => status.conditions?.find(one => one.type === type);
   const progressing = condition('Progressing');
   const refused = condition('ReplicaFailure');
-  const why = refused?.status === 'True' && refused.message ? ` Pods are refused: ${refused.message}` : '';
+  const trouble = pods.find(pod => !pod.ready && pod.trouble)?.trouble;
+  const why =
+    refused?.status === 'True' && refused.message
+      ? ` Pods are refused: ${refused.message}`
+      : trouble
+        ? ` ${trouble.replace(/^p/, 'P')}.`
+        : '';
   if (progressing?.status === 'False' && ready < desired) {
     const look = `kubectl describe pods -n ${deployment.metadata.namespace} -l ${Object.entries(
       deployment.spec?.selector.matchLabels ?? {},

@@ -25,6 +25,7 @@ export function poolStatus(observed: ObservedPool, plan: PoolPlan, ui: TemporalU
     replicas: deployment?.status?.replicas ?? 0,
     readyReplicas: deployment?.status?.readyReplicas ?? 0,
     selector: podSelector(object.metadata.name),
+    tasks: spec instanceof SpecError ? before.tasks : spec.tasks.join(', '),
     desiredReplicas: plan.desired ?? before.desiredReplicas,
     backlog: queues?.reduce((sum, { backlog }) => sum + (backlog ?? 0), 0),
     queues: queues?.map(

@@ -1,0 +1,31 @@
+import { describe, expect, test } from 'vitest';
+import { type Blocked, NO_VERDICTS, showVerdicts } from './verdicts.ts';
+
+const blocked: Blocked = {
+  ...{ domain: 'bit.ly', country: 'IT', layer: 'tcp', rule: 'failure_ctrl_ok' },
+  ...{ measurements: 1200, first: '2024-01-22', last: '2024-01-23', grade: 0.75 },
+};
+
+describe('the verdicts for people', () => {
+  test('say when nothing was judged, and when nothing is blocked', () => {
+    expect(showVerdicts(NO_VERDICTS)).toMatch(/^No verdicts/);
+    const none = showVerdicts({ ...NO_VERDICTS, judged: 1234 });
+    expect(none).toBe('Blocked domains: none. 1,234 measurements were judged.');
+  });
+
+  test('are a table of domain, country, layer, rule, count, days and grade', () => {
+    const day = { ...blocked, domain: 'example.com', layer: 'dns', measurements: 1, last: '2024-01-22', grade: 0.9 };
+    const lines = showVerdicts({ judged: 2000, blocked: 1201, lines: 2, top: [blocked, day] }).split('\n');
+    expect(lines[0]).toBe('Blocked domains: 1,201 of 2,000 measurements judged');
+    expect(lines.slice(1, 4).map(line => line.trim().split(/ {2,}/))).toEqual([
+      ['Domain', 'Country', 'Layer', 'Rule', 'Measurements', 'Days', 'Grade'],
+      ['bit.ly', 'IT', 'tcp', 'failure_ctrl_ok', '1,200', '2024-01-22 to 2024-01-23', '0.75'],
+      ['example.com', 'IT', 'dns', 'failure_ctrl_ok', '1', '2024-01-22', '0.90'],
+    ]);
+  });
+
+  test('end with how many there are besides', () => {
+    const text = showVerdicts({ judged: 2000, blocked: 1206, lines: 4, top: [blocked] });
+    expect(text).toContain('and 3 more lines of 6 measurements');
+  });
+});

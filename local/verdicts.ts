@@ -1,0 +1,99 @@
+import Table from 'cli-table3';
+
+/** Asks ClickHouse; one object a row. */
+export type Select = <T>(query: string) => Promise<T[]>;
+
+/** Measurements of one domain in one country that one rule judged blocked. */
+export interface Blocked {
+  /** Of tests that are about no domain, the name of the test. */
+  readonly domain: string;
+  readonly country: string;
+  readonly layer: string;
+  readonly rule: string;
+  readonly measurements: number;
+  /** First and last day of measurement, YYYY-MM-DD. */
+  readonly first: string;
+  readonly last: string;
+  /** The greatest grade of blocking among them: above 0.5, at most 1. */
+  readonly grade: number;
+}
+
+/** What the verdicts come to. */
+export interface Verdicts {
+  /** Measurements that were judged, and those among them that were judged blocked. */
+  readonly judged: number;
+  readonly blocked: number;
+  /** Lines there would be, and the first of them, those of most measurements. */
+  readonly lines: number;
+  readonly top: readonly Blocked[];
+}
+
+export const NO_VERDICTS: Verdicts = { judged: 0, blocked: 0, lines: 0, top: [] };
+
+/** Lines of the table at most. */
+const SHOWN = 15;
+
+/** Reads who was judged blocked, most measurements first, from the view `measurement_verdicts`; it must be there. */
+export async function readVerdicts(select: Select): Promise<Verdicts> {
+  const line = "if(domain = '', test_name, domain), probe_cc, blocked_layer, blocked_rule_id";
+  const [all] = await select<{ judged: string; blocked: string; lines: string }>(`
+    SELECT count() AS judged, countIf(outcome = 'blocked') AS blocked, uniqExactIf((${line}), outcome = 'blocked') AS lines
+    FROM measurement_verdicts`);
+  const top = await select<Blocked & { measurements: string }>(`
+    SELECT
+      if(v.domain = '', v.test_name, v.domain) AS domain,
+      probe_cc AS country,
+      blocked_layer AS layer,
+      blocked_rule_id AS rule,
+      count() AS measurements,
+      toString(min(measurement_day)) AS first,
+      toString(max(measurement_day)) AS last,
+      round(max(toFloat64(blocked)), 2) AS grade
+    FROM measurement_verdicts AS v
+    WHERE outcome = 'blocked'
+    GROUP BY domain, country, layer, rule
+    ORDER BY measurements DESC, domain, country, layer, rule
+    LIMIT ${SHOWN}`);
+  return {
+    judged: Number(all?.judged ?? 0),
+    blocked: Number(all?.blocked ?? 0),
+    lines: Number(all?.lines ?? 0),
+    top: top.map(row => ({ ...row, measurements: Number(row.measurements) })),
+  };
+}
+
+/** The verdicts as text for people: a sentence, and a table of the blocked domains where there are any. */
+export function showVerdicts({ judged, blocked, lines, top }: Verdicts): string {
+  if (judged === 0) return 'No verdicts: no measurement has been judged (Backfills with the stage Analysis do that).';
+  const number = (value: number) => value.toLocaleString('en');
+  if (blocked === 0) return `Blocked domains: none. ${number(judged)} measurements were judged.`;
+  const table = new Table({
+    head: ['Domain', 'Country', 'Layer', 'Rule', 'Measurements', 'Days', 'Grade'],
+    colAligns: ['left', 'left', 'left', 'left', 'right', 'left', 'right'],
+    chars: BARE,
+    style: { head: [], border: [], 'padding-left': 2, 'padding-right': 0 },
+  });
+  for (const row of top) {
+    const days = row.first === row.last ? row.first : `${row.first} to ${row.last}`;
+    table.push([row.domain, row.country, row.layer, row.rule, number(row.measurements), days, row.grade.toFixed(2)]);
+  }
+  const shown = top.reduce((sum, { measurements }) => sum + measurements, 0);
+  const more = `  and ${number(lines - top.length)} more lines of ${number(blocked - shown)} measurements`;
+  return [
+    `Blocked domains: ${number(blocked)} of ${number(judged)} measurements judged`,
+    ...table
+      .toString()
+      .split('\n')
+      .map(line => line.trimEnd()),
+    ...(lines > top.length ? [more] : []),
+    '  Ask for more: SELECT * FROM blocking_by_domain',
+  ].join('\n');
+}
+
+/** No lines: the table stands among others that have none. */
+const BARE = Object.fromEntries(
+  [
+    ...['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'],
+    ...['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid', 'middle'],
+  ].map(name => [name, '']),
+);

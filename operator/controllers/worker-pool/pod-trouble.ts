@@ -1,0 +1,16 @@
+import type { Pod } from '../../kube/builtin.ts';
+
+/** What keeps a pod from running, as a sentence that says where to look; undefined when nothing does that its status knows of. */
+export function podTrouble({ metadata, status }: Pod): string | undefined {
+  const pod = `pod ${metadata.namespace}/${metadata.name}`;
+  const unscheduled = status?.conditions?.find(({ type, status: is }) => type === 'PodScheduled' && is === 'False');
+  if (unscheduled?.message) return `${pod} waits: ${unscheduled.message}`;
+  for (const { state, lastState } of status?.containerStatuses ?? []) {
+    const { reason, message } = state?.waiting ?? {};
+    if (!reason || reason === 'ContainerCreating' || reason === 'PodInitializing') continue;
+    if (reason !== 'CrashLoopBackOff') return `${pod}: ${reason}${message ? `: ${message}` : ''}`;
+    const log = `kubectl logs -n ${metadata.namespace} ${metadata.name} --previous`;
+    return `${pod} ended with status ${lastState?.terminated?.exitCode} and is started again and again; ${log}`;
+  }
+  return undefined;
+}
