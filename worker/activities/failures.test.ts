@@ -6,6 +6,7 @@ import {
   ObjectMissingError,
 } from '../../pipeline/archive/archive.ts';
 import { BucketError } from '../../pipeline/bucket.ts';
+import { judge } from '../../pipeline/runs/judged.ts';
 import {
   ClickHouseAccessError,
   ClickHouseUnavailableError,
@@ -13,8 +14,8 @@ import {
   StatementError,
   TableSchemaError,
 } from '../../pipeline/tables/errors.ts';
-import { ThreadError } from '../threads/errors.ts';
-import { judge, toFailure } from './failures.ts';
+import { ThreadError } from '../../pipeline/threads/errors.ts';
+import { toFailure } from './failures.ts';
 
 describe('what Temporal is told of an error', () => {
   test.each([
