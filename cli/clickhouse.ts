@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { EmbeddedError, openEmbedded } from '../clickhouse/embedded.ts';
 import { loadSettings, type Settings } from '../pipeline/settings.ts';
 import { type ClickHouse, openClickHouse as openServer } from '../pipeline/tables/clickhouse.ts';
@@ -43,9 +43,7 @@ export async function openClickHouse(
 }
 
 async function openInProcess(dir: string, settings: Settings, create: boolean): Promise<OpenedClickHouse> {
-  if (!create && !existsSync(dir)) {
-    throw new EmbeddedError(`there is no ClickHouse data in ${dir}; oonipipeline run makes it`);
-  }
+  checkDirectory(dir, create);
   const password = randomBytes(16).toString('hex');
   const embedded = await openEmbedded(dir, { port: 0, password });
   const url = embedded.url.replace('//', `//default:${password}@`);
@@ -60,6 +58,29 @@ async function openInProcess(dir: string, settings: Settings, create: boolean): 
       await embedded.close();
     },
   };
+}
+
+/** What the engine makes in its directory; `metadata` is there from the first start on. */
+const OF_CLICKHOUSE = new Set(['data', 'metadata', 'scratch', 'status', 'store', 'tmp']);
+
+/** A mistyped directory must not become an empty database, nor a directory of other things one with a database in it. */
+function checkDirectory(dir: string, create: boolean): void {
+  if (existsSync(join(dir, 'metadata'))) return;
+  if (!create) throw new EmbeddedError(`there is no ClickHouse data in ${dir}; oonipipeline run makes it`);
+  const other = existsSync(dir) ? namesIn(dir).find(name => !OF_CLICKHOUSE.has(name)) : undefined;
+  if (other !== undefined) {
+    throw new EmbeddedError(
+      `${dir} holds other things than ClickHouse data (${other}); name a directory that is new or empty`,
+    );
+  }
+}
+
+function namesIn(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch (error) {
+    throw new EmbeddedError(`ClickHouse cannot keep its data in ${dir}: ${(error as Error).message}`);
+  }
 }
 
 async function openOnServer(settings: Settings, create: boolean): Promise<OpenedClickHouse> {

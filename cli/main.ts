@@ -6,13 +6,20 @@
  * Exit status: 0 done, 1 something could not be done (standard error says what), 2 the command line is wrong.
  */
 import { Command, CommanderError } from 'commander';
+import { runCommand } from './commands/run.ts';
 import { transformCommand } from './commands/transform.ts';
 
 const program = new Command('oonipipeline')
   .description('The OONI data pipeline from a terminal')
   .showHelpAfterError('(--help shows what there is)')
   .exitOverride();
-program.addCommand(transformCommand().copyInheritedSettings(program));
+for (const command of [runCommand(), transformCommand()]) {
+  program.addCommand(command.copyInheritedSettings(program));
+}
+
+// Statements of an embedded ClickHouse run on the threads of libuv's pool, which is made when first used; of its usual four, files would
+// have to wait for statements.
+process.env.UV_THREADPOOL_SIZE ??= '16';
 
 try {
   await program.parseAsync();
