@@ -7,13 +7,14 @@
  */
 import { Command, CommanderError } from 'commander';
 import { runCommand } from './commands/run.ts';
+import { sqlCommand } from './commands/sql.ts';
 import { transformCommand } from './commands/transform.ts';
 
 const program = new Command('oonipipeline')
   .description('The OONI data pipeline from a terminal')
   .showHelpAfterError('(--help shows what there is)')
   .exitOverride();
-for (const command of [runCommand(), transformCommand()]) {
+for (const command of [runCommand(), sqlCommand(), transformCommand()]) {
   program.addCommand(command.copyInheritedSettings(program));
 }
 
