@@ -9,12 +9,13 @@ import { Command, CommanderError } from 'commander';
 import { runCommand } from './commands/run.ts';
 import { sqlCommand } from './commands/sql.ts';
 import { transformCommand } from './commands/transform.ts';
+import { verifyCommand } from './commands/verify.ts';
 
 const program = new Command('oonipipeline')
   .description('The OONI data pipeline from a terminal')
   .showHelpAfterError('(--help shows what there is)')
   .exitOverride();
-for (const command of [runCommand(), sqlCommand(), transformCommand()]) {
+for (const command of [runCommand(), sqlCommand(), transformCommand(), verifyCommand()]) {
   program.addCommand(command.copyInheritedSettings(program));
 }
 
