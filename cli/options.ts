@@ -82,6 +82,7 @@ export function bucket(text: string): string {
 export function list(schema: z.ZodType<string[]>): (text: string) => string[] {
   return text => {
     const values = text.split(',').map(value => value.trim());
+    if (values.includes('')) throw new InvalidArgumentError('A value between the commas is empty.');
     const parsed = schema.safeParse(values);
     if (parsed.success) return parsed.data;
     const [issue] = parsed.error.issues;

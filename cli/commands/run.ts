@@ -192,11 +192,11 @@ async function run(options: Options, command: Command): Promise<number> {
       });
       const summary = summaryOf(plan, totals, started);
       progress.stop();
-      show(summary, options, given.archive_url, opened.name);
-      if (askedFor(summary) === 0) {
-        console.error(`oonipipeline run: ${nothingFound(options, given.archive_url)}`);
-        return 1;
-      }
+      const nothing = askedFor(summary) === 0;
+      if (nothing) console.error(`oonipipeline run: ${nothingFound(options, given.archive_url)}`);
+      if (options.output === 'json') console.log(JSON.stringify(summary));
+      else if (!nothing) console.log(textOf(summary, given.archive_url, opened.name));
+      if (nothing) return 1;
       return isDone(summary) ? 0 : 1;
     } finally {
       progress.stop();
@@ -275,15 +275,11 @@ const SKIPPED: Readonly<Record<keyof RunPlan['skipped'], string>> = {
   Incomplete: 'are not over yet',
 };
 
-function show(summary: RunSummary, options: Options, archive: string, clickhouse: string): void {
-  if (options.output === 'json') {
-    console.log(JSON.stringify(summary));
-    return;
-  }
+function textOf(summary: RunSummary, archive: string, clickhouse: string): string {
   const n = (value: number) => value.toLocaleString('en');
   const { buckets, bucketsSkipped, bucketsFailed, bucketsLeft, measurements, rows, verdicts } = summary;
   const skipped = Object.entries(bucketsSkipped) as [keyof typeof SKIPPED, number][];
-  const lines = [
+  return [
     `${n(buckets)} of ${n(askedFor(summary))} buckets of ${archive} done in ${summary.seconds} s, into ${clickhouse}`,
     ...(bucketsFailed.length > 0 ? [`  ${n(bucketsFailed.length)} failed, see above`] : []),
     ...(bucketsLeft > 0 ? [`  ${n(bucketsLeft)} are left; the same command goes on with them`] : []),
@@ -292,8 +288,7 @@ function show(summary: RunSummary, options: Options, archive: string, clickhouse
       `${n(summary.failed)} failed, ${n(summary.unsupported)} unsupported`,
     ...Object.entries(rows).map(([table, count]) => `  ${table.padEnd(24)}${n(count).padStart(12)} rows`),
     `  ${'verdicts'.padEnd(24)}${n(verdicts).padStart(12)}`,
-  ];
-  console.log(lines.join('\n'));
+  ].join('\n');
 }
 
 function nothingFound({ probeCc, testName, stages }: Options, archive: string): string {

@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import { findBuckets } from '../../pipeline/archive/buckets.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
-import { type Verification, verifyBucket } from '../../pipeline/runs/verify.ts';
+import { counted, type Verification, verifyBucket } from '../../pipeline/runs/verify.ts';
 import { auditedBuckets } from '../../pipeline/tables/audit.ts';
 import { TableSchemaError } from '../../pipeline/tables/errors.ts';
 import { attempt } from '../attempt.ts';
@@ -114,10 +114,17 @@ function showProblems({ bucket: name, filter, problems }: Verification): void {
 function conclusion(results: readonly Verification[]): string {
   if (results.length === 0)
     return 'There is nothing to check: no bucket was run under this filter, and none was found in the archive.';
-  const sum = (count: (result: Verification) => number) =>
-    results.reduce((total, result) => total + count(result), 0).toLocaleString('en');
-  const what = `${results.length.toLocaleString('en')} buckets, ${sum(({ files }) => files)} objects, ${sum(({ measurements }) => measurements)} measurements`;
+  const sum = (count: (result: Verification) => number, what: string) =>
+    counted(
+      results.reduce((total, result) => total + count(result), 0),
+      what,
+    );
+  const what = [
+    counted(results.length, 'bucket'),
+    sum(({ files }) => files, 'object'),
+    sum(({ measurements }) => measurements, 'measurement'),
+  ].join(', ');
   const off = results.filter(({ problems }) => problems.length > 0).length;
   if (off === 0) return `${what}: nothing is missing, nothing is too much`;
-  return `${what}: ${sum(({ problems }) => problems.length)} problems in ${off.toLocaleString('en')} buckets`;
+  return `${what}: ${sum(({ problems }) => problems.length, 'problem')} in ${counted(off, 'bucket')}`;
 }

@@ -16,7 +16,7 @@ import {
 } from '../tables/audit.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { pastRuns } from '../tables/ledger.ts';
-import { overlappingBuckets } from '../tables/retire.ts';
+import { covers, overlappingBuckets } from '../tables/retire.ts';
 import { OBSERVATION_TABLES, type ObservationTable } from '../tables/schema.ts';
 import type { BucketKey } from './bucket.ts';
 import { findMissingRows } from './missing-rows.ts';
@@ -84,8 +84,8 @@ export async function verifyBucket(tools: VerifyTools, key: BucketKey, signal?: 
   const runs = await auditRuns(clickhouse, overlappingBuckets(key.bucket), key.filterID, signal);
   const own = runs.filter(({ bucket }) => bucket === key.bucket);
   if (own.length > 0 || !isDay || runs.length === 0) {
-    const within = runs.length > 0 && !isDay ? `; ${key.bucket.slice(0, 10)} was run as a day: verify that` : '';
-    return [await verifyRun(tools, key, own, within, signal)];
+    const hint = own.length === 0 ? await whereElse(clickhouse, key, signal) : '';
+    return [await verifyRun(tools, key, own, hint, signal)];
   }
   const hours: Verification[] = [];
   for (const bucket of overlappingBuckets(key.bucket).slice(1)) {
@@ -141,17 +141,30 @@ async function verifyRun(
     generation: run.generation,
     measurements: run.counts.read,
     rows: Object.fromEntries(
-      [...rows].flatMap(([table, { counted, distinct }]) =>
-        counted || distinct ? [[table, { counted, stored: distinct }]] : [],
+      [...rows].flatMap(([table, { expected, distinct }]) =>
+        expected || distinct ? [[table, { counted: expected, stored: distinct }]] : [],
       ),
     ),
     problems,
   };
 }
 
+/** Where a bucket was run, if not under this filter and in this size. */
+async function whereElse(clickhouse: ClickHouse, { bucket, filter }: BucketKey, signal?: AbortSignal): Promise<string> {
+  const past = await pastRuns(clickhouse, 'Observations', overlappingBuckets(bucket), signal);
+  const other = past.findLast(run => run.state === 'completed' && covers(run.filter, filter));
+  return other ? `, but ${other.bucket} was under ${other.filterID}: verify that` : '';
+}
+
 function notCompleted(bucket: string, files: number, newest: RunAudit | undefined, hint: string): string {
-  if (!newest) return `${bucket} was never run under this filter; the archive has ${files} objects of it${hint}`;
+  if (!newest)
+    return `${bucket} was never run under this filter; the archive has ${counted(files, 'object')} of it${hint}`;
   return `the newest run of ${bucket}, of ${timeOf(newest)}, ${stateOf(newest)}`;
+}
+
+/** `1 object`, `2 objects`. */
+export function counted(count: number, what: string): string {
+  return `${count.toLocaleString('en')} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function timeOf({ generation }: Pick<RunAudit, 'generation'>): string {
@@ -183,7 +196,7 @@ function compareFiles(listed: ReadonlyMap<string, ArchiveFile>, files: ReadonlyM
     problems.push({
       problem: 'FileGone',
       key,
-      message: `${counts.read} measurements were read from it, it is no longer in the archive`,
+      message: `${counted(counts.read, 'measurement')} of it stand in the ledger`,
     });
   }
   return problems;
@@ -215,13 +228,13 @@ function checkCounts(
     if (!addsUp(counts)) problems.push({ problem: 'CountsDoNotAddUp', key, message: told(counts) });
     const recorded = failures.get(key)?.failed ?? 0;
     if (recorded !== counts.failed) {
-      const message = `${counts.failed} measurements failed, pipeline_failures has ${recorded}`;
+      const message = `${counted(counts.failed, 'measurement')} failed, pipeline_failures has ${recorded}`;
       problems.push({ problem: 'FailuresDiffer', key, message });
     }
   }
   for (const [key, { failed }] of failures) {
     if (files.has(key) || failed === 0) continue;
-    const message = `pipeline_failures has ${failed} measurements of an object that the run did not read`;
+    const message = `pipeline_failures has ${counted(failed, 'measurement')} of an object that the run did not read`;
     problems.push({ problem: 'FailuresDiffer', key, message });
   }
   return problems;
@@ -232,7 +245,8 @@ function told({ read, transformed, skipped, failed, unsupported }: Counts): stri
 }
 
 interface ComparedRows {
-  readonly counted: number;
+  /** As the ledger counts. */
+  readonly expected: number;
   readonly rows: number;
   readonly distinct: number;
 }
@@ -246,7 +260,7 @@ function compareRows(
   return new Map(
     OBSERVATION_TABLES.map(({ name }) => {
       const own = all.find(each => each.table === name && isOwn(run, each));
-      return [name, { counted: sum.rows[name] ?? 0, rows: own?.rows ?? 0, distinct: own?.distinct ?? 0 }];
+      return [name, { expected: sum.rows[name] ?? 0, rows: own?.rows ?? 0, distinct: own?.distinct ?? 0 }];
     }),
   );
 }
@@ -268,10 +282,10 @@ async function explainRows(
   const problems: Problem[] = [];
   for (const [table, { rows, distinct }] of compared) {
     if (rows === distinct) continue;
-    problems.push({ problem: 'RowsTwice', table, message: `${rows - distinct} rows of ${distinct} are there twice` });
+    problems.push({ problem: 'RowsTwice', table, message: `${counted(rows - distinct, 'row')} of ${distinct} twice` });
   }
-  const short = [...compared].filter(([, { counted, distinct }]) => distinct < counted);
-  const long = [...compared].filter(([, { counted, distinct }]) => distinct > counted);
+  const short = [...compared].filter(([, { expected, distinct }]) => distinct < expected);
+  const long = [...compared].filter(([, { expected, distinct }]) => distinct > expected);
   if (short.length === 0 && long.length === 0) return problems;
 
   const uids = new Set<string>();
@@ -280,13 +294,13 @@ async function explainRows(
   const opened = { ...key, generation: run.generation };
   const missing = await findMissingRows(tools, opened, asRead, uid => uids.add(uid), signal);
   for (const { key, table, rows, measurements, example } of missing) {
-    const message = `${rows} rows of ${measurements} measurements are not in the table, one of them ${example}`;
+    const message = `${counted(rows, 'row')} of ${counted(measurements, 'measurement')} missing, such as ${example}`;
     problems.push({ problem: 'RowsMissing', key, table, message });
   }
-  for (const [table, { counted, distinct }] of long) {
+  for (const [table, { expected, distinct }] of long) {
     const strange = await strangers(tools.clickhouse, table, run, uids, signal);
     const of = strange.length > 0 ? `; of measurements that are in no object: ${strange.slice(0, 3).join(', ')}` : '';
-    problems.push({ problem: 'RowsTooMany', table, message: `${distinct} rows, ${counted} counted${of}` });
+    problems.push({ problem: 'RowsTooMany', table, message: `${counted(distinct, 'row')}, ${expected} counted${of}` });
   }
   return problems;
 }
@@ -316,7 +330,7 @@ async function checkOthers(
 ): Promise<Problem[]> {
   const problems: Problem[] = [];
   for (const { table, measurements, example } of await auditRepetitions(clickhouse, run, signal)) {
-    const message = `${measurements} measurements have rows of another run too, one of them ${example}`;
+    const message = `${counted(measurements, 'measurement')}, such as ${example}`;
     problems.push({ problem: 'MeasurementTwice', table, message });
   }
   const past = await pastRuns(clickhouse, 'Observations', overlappingBuckets(key.bucket), signal);
@@ -325,7 +339,7 @@ async function checkOthers(
     if (isOwn(run, group) || group.bucket !== key.bucket) continue;
     const { table, rows, generation } = group;
     const writers = past.filter(each => each.bucket === group.bucket && each.generation === generation);
-    const of = `${rows} rows of generation ${generation}`;
+    const of = `${counted(rows, 'row')} of generation ${generation}`;
     if (writers.length === 0) {
       if (everything)
         problems.push({ problem: 'UnknownRows', table, message: `${of}, which no run of the ledger has` });
