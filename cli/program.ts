@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { CODE_VERSION } from '../pipeline/version.ts';
 import { runCommand } from './commands/run.ts';
 import { sqlCommand } from './commands/sql.ts';
 import { transformCommand } from './commands/transform.ts';
@@ -8,6 +9,7 @@ import { verifyCommand } from './commands/verify.ts';
 export function createProgram(): Command {
   const program = new Command('oonipipeline')
     .description('The OONI data pipeline from a terminal')
+    .version(CODE_VERSION)
     .showHelpAfterError('(--help shows what there is)')
     .exitOverride();
   for (const command of [runCommand(), sqlCommand(), verifyCommand(), transformCommand()]) {

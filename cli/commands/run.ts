@@ -4,8 +4,10 @@ import * as fields from '../../crds/fields.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { boundsOf, type Granularity, granularityOf } from '../../pipeline/bucket.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
-import { createLogger } from '../../pipeline/log.ts';
-import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import { createLogger, type Logger } from '../../pipeline/log.ts';
+import { type IpMetadata, openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import type { Settings } from '../../pipeline/settings.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import type { RunStage } from '../../pipeline/tables/ledger.ts';
 import { migrate } from '../../pipeline/tables/migrate.ts';
 import { OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
@@ -26,7 +28,7 @@ import {
   testNameOption,
   wholeNumber,
 } from '../options.ts';
-import { type FailedBucket, runBuckets } from '../run/buckets.ts';
+import { type FailedBucket, type RunTotals, runBuckets } from '../run/buckets.ts';
 import { loadFingerprints, NO_FINGERPRINTS } from '../run/fingerprints.ts';
 import { planRun, type RunPlan, type Wanted } from '../run/plan.ts';
 import { startProgress } from '../run/progress.ts';
@@ -159,48 +161,21 @@ async function run(options: Options, command: Command): Promise<number> {
   const log = createLogger('run', { ...given, log_level: given.log_level === 'info' ? 'warn' : given.log_level });
   const ipMetadata = openIpMetadata(given.geoip_dir || undefined);
   const { signal, release } = untilTold();
-  const opened = await openClickHouse(options.clickhouse, { settings: given, create: true });
   try {
-    const { clickhouse } = opened;
-    const settings = { ...opened.settings, worker_slots: options.threads };
-    await migrate(clickhouse, log, { signal });
-    const archive = openArchive(settings);
-    const plan = await planRun(archive, clickhouse, wanted, started, signal);
-    if (plan.buckets.length > 0 && wanted.stages.includes('Analysis')) {
-      const source = options.fingerprints ?? settings.fingerprints_dns_source;
-      await loadFingerprints(clickhouse, source, log, signal);
-    }
-    const pool = new ThreadPool(settings, ipMetadata, log);
-    const progress = startProgress(plan.buckets.length);
+    const opened = await openClickHouse(options.clickhouse, { settings: given, create: true });
     try {
-      const tools = {
-        archive,
-        clickhouse,
-        pool,
-        log,
-        maxFailedShare: settings.max_failed_share,
-        rulesVersion: settings.analysis_rules_version,
-        referenceVersions: { ip: ipMetadata.version },
-      };
-      const totals = await runBuckets(tools, plan.buckets, wanted, options.threads, {
-        onRead: progress.read,
-        onBucket: failed => {
-          progress.bucket();
-          if (failed) progress.say(`${failed.bucket} failed: ${failed.reason}: ${failed.message}`);
-        },
-        signal,
-      });
-      const summary = summaryOf(plan, totals, started);
-      progress.stop();
-      const nothing = askedFor(summary) === 0;
-      if (nothing) console.error(`oonipipeline run: ${nothingFound(options, given.archive_url)}`);
-      if (options.output === 'json') console.log(JSON.stringify(summary));
-      else if (!nothing) console.log(textOf(summary, given.archive_url, opened.name));
-      if (nothing) return 1;
-      return isDone(summary) ? 0 : 1;
+      const settings = { ...opened.settings, worker_slots: options.threads };
+      await migrate(opened.clickhouse, log, { signal });
+      const { clickhouse } = opened;
+      const plan = await planRun(openArchive(settings), clickhouse, wanted, started, signal);
+      if (plan.buckets.length > 0 && wanted.stages.includes('Analysis')) {
+        const source = options.fingerprints ?? settings.fingerprints_dns_source;
+        await loadFingerprints(clickhouse, source, log, signal);
+      }
+      const totals = await runPlan(plan, wanted, { settings, clickhouse, ipMetadata, log }, signal);
+      return tell(summaryOf(plan, totals, started), options, given.archive_url, opened.name);
     } finally {
-      progress.stop();
-      await pool.close();
+      await opened.close();
     }
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
@@ -208,8 +183,51 @@ async function run(options: Options, command: Command): Promise<number> {
     return 1;
   } finally {
     release();
-    await opened.close();
   }
+}
+
+/** Runs what is planned, showing how far it is. */
+async function runPlan(
+  plan: RunPlan,
+  wanted: Wanted,
+  means: { settings: Settings; clickhouse: ClickHouse; ipMetadata: IpMetadata; log: Logger },
+  signal: AbortSignal,
+): Promise<RunTotals> {
+  const { settings, clickhouse, ipMetadata, log } = means;
+  const pool = new ThreadPool(settings, ipMetadata, log);
+  const progress = startProgress(plan.buckets.length);
+  const tools = {
+    archive: openArchive(settings),
+    clickhouse,
+    pool,
+    log,
+    maxFailedShare: settings.max_failed_share,
+    rulesVersion: settings.analysis_rules_version,
+    referenceVersions: { ip: ipMetadata.version },
+  };
+  const onBucket = (failed?: FailedBucket) => {
+    progress.bucket();
+    if (failed) progress.say(`${failed.bucket} failed: ${failed.reason}: ${failed.message}`);
+  };
+  try {
+    return await runBuckets(tools, plan.buckets, wanted, settings.worker_slots, {
+      onRead: progress.read,
+      onBucket,
+      signal,
+    });
+  } finally {
+    progress.stop();
+    await pool.close();
+  }
+}
+
+/** Prints the summary and returns the exit status. */
+function tell(summary: RunSummary, options: Options, archive: string, clickhouse: string): number {
+  const nothing = askedFor(summary) === 0;
+  if (nothing) console.error(`oonipipeline run: ${nothingFound(options, archive)}`);
+  if (options.output === 'json') console.log(JSON.stringify(summary));
+  else if (!nothing) console.log(textOf(summary, archive, clickhouse));
+  return nothing || !isDone(summary) ? 1 : 0;
 }
 
 function wantedOf(options: Options): Wanted {
@@ -243,7 +261,7 @@ function untilTold(): { signal: AbortSignal; release: () => void } {
   };
 }
 
-function summaryOf(plan: RunPlan, totals: Awaited<ReturnType<typeof runBuckets>>, started: number): RunSummary {
+function summaryOf(plan: RunPlan, totals: RunTotals, started: number): RunSummary {
   const { files, bytes, read, transformed, skipped, failed, unsupported } = totals.counts;
   return {
     buckets: totals.done,
