@@ -121,7 +121,10 @@ async function firstCopies(
 ): Promise<Set<string>> {
   const query = firstCopiesQuery(table, bucket, measurements);
   if (!query) return new Set();
-  return new Set((await clickhouse.select<Identity>(query, { signal })).map(textOf));
+  const rows = await clickhouse.select<{ r: string; t: string; i: string; s: string }>(query, { signal });
+  return new Set(
+    rows.map(({ r, t, i, s }) => textOf({ report_id: r, test_name: t, input: i, measurement_start_time: s })),
+  );
 }
 
 function textOf({ report_id, test_name, input = '', measurement_start_time }: Identity): string {

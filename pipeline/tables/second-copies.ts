@@ -37,7 +37,7 @@ export interface Identity {
 
 /**
  * On the two days: of some measurements, those whose rows are in a table under the collector's uid, and whose rows under a trivial id are
- * therefore rightly absent. Undefined for every other bucket. Result rows are Identity, an absent input as the empty text.
+ * therefore rightly absent. Undefined for every other bucket. Result rows have the columns of Identity as `r`, `t`, `i` (empty for none), `s`.
  */
 export function firstCopiesQuery(
   table: ObservationTable,
@@ -50,7 +50,7 @@ export function firstCopiesQuery(
     each =>
       `(${quote(each.report_id)}, ${quote(each.test_name)}, ${quote(each.input ?? '')}, toDateTime64(${quote(each.measurement_start_time)}, 3, 'UTC'))`,
   );
-  return `SELECT DISTINCT report_id, test_name, ifNull(input, '') AS input, toString(measurement_start_time) AS measurement_start_time
+  return `SELECT DISTINCT report_id AS r, test_name AS t, ifNull(input, '') AS i, toString(measurement_start_time) AS s
     FROM ${table} WHERE bucket_date IN ${literals(overlappingBuckets(day))} AND report_id != ${quote('')} AND NOT ${TRIVIAL}
       AND ${IDENTITY} IN (${wanted.join(', ')})`;
 }

@@ -3,10 +3,13 @@ import { once } from 'node:events';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { openClickHouse } from '../../cli/clickhouse.ts';
 import type { RunSummary } from '../../cli/commands/run.ts';
+import { ask as askTo } from '../../cli/commands/sql.ts';
 import { makeDatabase } from '../support/database.ts';
 import { dayOfKey, expectedMeasurements, expectedRows, FIXTURES } from '../support/fixtures.ts';
 
@@ -131,8 +134,8 @@ describe('oonipipeline run, without any server', () => {
   test('killed in the middle, it goes on where it was', async () => {
     const dir = join(root, 'killed');
     const place = `embedded:${dir}`;
-    const args = ['run', '--archive', archive, '--clickhouse', place, '--fingerprints', 'none'];
-    for (const pause of [0, 500, 1500]) {
+    const args = ['run', '--archive', archive, '--clickhouse', place, '--stages', 'Observations'];
+    for (const pause of [0, 700]) {
       const child = start(...args);
       const end = ended(child);
       while (!existsSync(join(dir, 'metadata/default/pipeline_runs.sql')) && child.exitCode === null) await sleep(20);
@@ -140,7 +143,7 @@ describe('oonipipeline run, without any server', () => {
       child.kill('SIGKILL');
       await end;
     }
-    await run(place);
+    await run(place, '--stages', 'Observations');
     const rows = await sql<{ uid: string; n: number }>(place, UIDS);
     expect(new Map(rows.map(({ uid, n }) => [uid, n]))).toEqual(expectedRows('obs_web', DAYS));
     const { stdout } = await oonipipeline('verify', '--archive', archive, '--clickhouse', place);
@@ -150,7 +153,7 @@ describe('oonipipeline run, without any server', () => {
   test('told to stop, it says so, records what it broke off, and goes on later', async () => {
     const dir = join(root, 'stopped');
     const place = `embedded:${dir}`;
-    const child = start('run', '--archive', archive, '--clickhouse', place, '--fingerprints', 'none', '-o', 'json');
+    const child = start('run', '--archive', archive, '--clickhouse', place, '--stages', 'Observations', '-o', 'json');
     const end = ended(child);
     while (!existsSync(join(dir, 'metadata/default/pipeline_runs.sql')) && child.exitCode === null) await sleep(20);
 
@@ -162,7 +165,7 @@ describe('oonipipeline run, without any server', () => {
     const { status, stderr } = await end;
     expect(stderr).toContain('stopping; the same command goes on from here');
     expect(status).toBe(1);
-    await run(place);
+    await run(place, '--stages', 'Observations');
     const rows = await sql<{ uid: string; n: number }>(place, UIDS);
     expect(new Map(rows.map(({ uid, n }) => [uid, n]))).toEqual(expectedRows('obs_web', DAYS));
     const states = await sql<{ state: string; n: number }>(
@@ -197,37 +200,41 @@ describe('oonipipeline run, without any server', () => {
 });
 
 describe('oonipipeline sql', () => {
-  const place = () => inject('clickhouseUrl');
-  const ask = (statement: string, ...args: string[]) =>
-    oonipipeline('sql', statement, '--clickhouse', place(), ...args);
+  async function ask(statement: string, form: 'table' | 'json' | 'csv' | 'tsv'): Promise<string> {
+    const { clickhouse, close } = await openClickHouse(inject('clickhouseUrl'));
+    const output = new PassThrough();
+    try {
+      const [shown] = await Promise.all([
+        text(output),
+        askTo(clickhouse, statement, form, output).finally(() => output.end()),
+      ]);
+      return shown;
+    } finally {
+      await close();
+    }
+  }
 
   test('shows a table, JSON, CSV, TSV, or what the statement asks for', async () => {
     const statement =
       "SELECT toUInt64(18446744073709551615) AS big, NULL AS nothing, ['a'] AS list, '\\x1b[31m' AS odd;";
-    const table = (await ask(statement, '-o', 'table')).stdout;
+    const table = await ask(statement, 'table');
     for (const shown of ['18446744073709551615', 'NULL', '["a"]', '1 row']) expect(table).toContain(shown);
     expect(table).not.toContain('\x1b');
     const two = 'SELECT number, toString(number) AS text FROM numbers(2)';
-    expect((await ask(two)).stdout).toBe('number\ttext\n0\t0\n1\t1\n');
-    expect((await ask(two, '-o', 'csv')).stdout).toBe('"number","text"\n0,"0"\n1,"1"\n');
-    expect((await ask(two, '-o', 'json')).stdout).toBe('{"number":0,"text":"0"}\n{"number":1,"text":"1"}\n');
-    expect((await ask(`${two} FORMAT CSV`, '-o', 'table')).stdout).toBe('0,"0"\n1,"1"\n');
-    expect((await ask('SET max_threads = 1', '-o', 'table')).stdout).toBe('');
-    const input = start('sql', '-', '--clickhouse', place());
-    input.stdin!.end('SELECT 7 AS x');
-    expect((await ended(input)).stdout).toBe('x\n7\n');
+    expect(await ask(two, 'tsv')).toBe('number\ttext\n0\t0\n1\t1\n');
+    expect(await ask(two, 'csv')).toBe('"number","text"\n0,"0"\n1,"1"\n');
+    expect(await ask(two, 'json')).toBe('{"number":0,"text":"0"}\n{"number":1,"text":"1"}\n');
+    expect(await ask(`${two} FORMAT CSV`, 'table')).toBe('0,"0"\n1,"1"\n');
+    expect(await ask('SET max_threads = 1', 'table')).toBe('');
   });
 
-  test("gives ClickHouse's errors as one line", async () => {
-    for (const [statement, message] of [
-      ['SELEC 1', 'Syntax error'],
-      ['SELECT * FROM nothing_there', 'UNKNOWN_TABLE'],
-      ["SELECT throwIf(number = 500000, 'in the middle') FROM numbers(1000000)", 'in the middle'],
-    ] as const) {
-      const { status, stderr, stdout } = await ask(statement);
-      expect(stderr).toMatch(/^oonipipeline sql: ClickHouse refused: [^\n]+\n$/);
-      expect(stderr).toContain(message);
-      expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
-    }
+  test('is a program: reads standard input, and gives an error of ClickHouse as one line', async () => {
+    const child = start('sql', '-', '--clickhouse', inject('clickhouseUrl'));
+    child.stdin!.end('SELECT 7 AS x');
+    expect(await ended(child)).toEqual({ status: 0, stdout: 'x\n7\n', stderr: '' });
+    const middle = "SELECT throwIf(number = 500000, 'in the middle') FROM numbers(1000000)";
+    const { status, stderr, stdout } = await oonipipeline('sql', middle, '--clickhouse', inject('clickhouseUrl'));
+    expect(stderr).toMatch(/^oonipipeline sql: ClickHouse refused: in the middle[^\n]+\n$/);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
   });
 });
