@@ -15,6 +15,8 @@ export interface OpenedClickHouse {
   readonly settings: Settings;
   /** For people; carries no password. */
   readonly name: string;
+  /** No other process can be at work on it. */
+  readonly alone: boolean;
   /** Statements at work are waited for; then an embedded one is flushed and its directory released. */
   close(): Promise<void>;
 }
@@ -53,6 +55,7 @@ async function openInProcess(dir: string, settings: Settings, create: boolean): 
     clickhouse,
     settings: reached,
     name: `${EMBEDDED}${dir}`,
+    alone: true,
     close: async () => {
       await clickhouse.close();
       await embedded.close();
@@ -94,5 +97,5 @@ async function openOnServer(settings: Settings, create: boolean): Promise<Opened
     }
     await ensureDatabase(settings);
   }
-  return { clickhouse, settings, name: clickhouse.name, close: () => clickhouse.close() };
+  return { clickhouse, settings, name: clickhouse.name, alone: false, close: () => clickhouse.close() };
 }

@@ -39,12 +39,12 @@ export const geoipOption = () =>
   ).argParser(directory);
 
 export const probeCCOption = () =>
-  new Option('--probe-cc <codes>', 'countries of two letters, separated by commas; all unless given')
+  new Option('--probe-cc <codes>', 'countries of two letters, separated by commas')
     .default([], 'all')
     .argParser(list(fields.probeCC()));
 
 export const testNameOption = () =>
-  new Option('--test-name <names>', 'tests, separated by commas; all unless given')
+  new Option('--test-name <names>', 'tests, separated by commas, with or without underscores')
     .default([], 'all')
     .argParser(list(fields.testNames()));
 

@@ -86,7 +86,7 @@ export function runCommand(): Command {
     .addOption(probeCCOption())
     .addOption(testNameOption())
     .addOption(
-      new Option('--stages <names>', 'Observations (archive to rows), Analysis (rows to verdicts), or both')
+      new Option('--stages <names>', 'Observations (archive to rows), Analysis (rows to verdicts)')
         .default(['Observations', 'Analysis'], 'both')
         .argParser(list(fields.stages())),
     )
@@ -165,7 +165,8 @@ async function run(options: Options, command: Command): Promise<number> {
     const opened = await openClickHouse(options.clickhouse, { settings: given, create: true });
     try {
       const settings = { ...opened.settings, worker_slots: options.threads };
-      await migrate(opened.clickhouse, log, { signal });
+      // Where nobody else can be migrating, whoever holds the lock was killed, and is not waited for.
+      await migrate(opened.clickhouse, log, { signal, ...(opened.alone && { lockExpiry: 0 }) });
       const { clickhouse } = opened;
       const plan = await planRun(openArchive(settings), clickhouse, wanted, started, signal);
       if (plan.buckets.length > 0 && wanted.stages.includes('Analysis')) {

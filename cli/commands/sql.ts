@@ -1,11 +1,11 @@
 import { text } from 'node:stream/consumers';
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { attempt } from '../attempt.ts';
 import { openClickHouse } from '../clickhouse.ts';
-import { type CommonOptions, checkClickHouse, clickhouseOption, outputOption } from '../options.ts';
+import { type CommonOptions, checkClickHouse, clickhouseOption } from '../options.ts';
 
 /** What `-o` says, and the format ClickHouse is asked for. */
 const FORMATS = {
@@ -32,7 +32,11 @@ export function sqlCommand(): Command {
     .description('Ask ClickHouse, and show the answer')
     .argument('<statement>', 'one statement of SQL, or - for standard input')
     .addOption(clickhouseOption())
-    .addOption(outputOption(Object.keys(FORMATS)).default(undefined, 'table on a terminal, tsv elsewhere'))
+    .addOption(
+      new Option('-o, --output <form>', 'form of the answer; on a terminal table, elsewhere tsv, unless given').choices(
+        Object.keys(FORMATS),
+      ),
+    )
     .addHelpText(
       'after',
       `
