@@ -181,6 +181,24 @@ describe('oonipipeline run, without any server', () => {
     ).toEqual(['completed']);
   });
 
+  test('nobody but the command reaches its ClickHouse', async () => {
+    const { settings, clickhouse, close } = await openClickHouse(`embedded:${join(root, 'closed')}`, { create: true });
+    try {
+      const url = new URL('/?query=SELECT+1', settings.clickhouse_url);
+      expect(url.password).not.toBe('');
+      const authorization = `Basic ${Buffer.from(`default:${url.password}`).toString('base64')}`;
+      [url.username, url.password] = ['', ''];
+      const answer = await fetch(url);
+      expect(answer.status).toBe(403);
+      expect(await answer.text()).toContain('AUTHENTICATION_FAILED');
+      expect((await fetch(url, { headers: { authorization: 'Basic ZGVmYXVsdDp4' } })).status).toBe(403);
+      expect(await (await fetch(url, { headers: { authorization } })).text()).toBe('1\n');
+      expect(await clickhouse.select('SELECT 1 AS x')).toEqual([{ x: 1 }]);
+    } finally {
+      await close();
+    }
+  });
+
   test('a bucket with too many failures fails, and stays so until it is asked for', async () => {
     const broken = join(root, 'broken');
     const key = 'raw/20200109/00/ZZ/x/2020010900_ZZ_x.n0.0.jsonl.gz';
