@@ -15,7 +15,7 @@ import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { tarOf } from '../support/archive.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 import { dayOfKey, expectedMeasurements, FIXTURES } from '../support/fixtures.ts';
-import { lz4Stored } from '../support/lz4.ts';
+import { lz4Blocks, storedFrame } from '../support/lz4.ts';
 
 /** 134 measurements of web_connectivity in five objects of five hours. */
 const DAY = '2023-11-27';
@@ -137,7 +137,10 @@ describe('nothing is off', () => {
       gzipSync(await tarOf([post as [string, string]])),
     );
     const can = Buffer.from(`${JSON.stringify(first)}\n${JSON.stringify(second)}\n`);
-    put('canned/2020-10-20/20201019T235958Z-IT-AS30722-web_connectivity-r1-0.2.0-probe.json.lz4', lz4Stored(can));
+    put(
+      'canned/2020-10-20/20201019T235958Z-IT-AS30722-web_connectivity-r1-0.2.0-probe.json.lz4',
+      storedFrame(lz4Blocks(can)),
+    );
     await run('2020-10-20');
     const [verified] = await verify('2020-10-20');
     expect(verified!.rows.obs_web!.stored).toBeLessThan(verified!.rows.obs_web!.counted);
