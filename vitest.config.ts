@@ -8,7 +8,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['{crds,pipeline,worker,operator,cli,local,superset,tools}/**/*.test.ts'],
+          include: ['{crds,pipeline,worker,operator,clickhouse,cli,local,superset,tools}/**/*.test.ts'],
           testTimeout: 20_000,
         },
       },

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /**
  * oonipipeline: what a person does with the pipeline from a terminal. Works without Kubernetes.
  *
@@ -5,19 +6,15 @@
  *
  * Exit status: 0 done, 1 something could not be done (standard error says what), 2 the command line is wrong.
  */
-import { Command, CommanderError } from 'commander';
-import { geoipCommand } from './commands/geoip.ts';
-import { transformCommand } from './commands/transform.ts';
+import { CommanderError } from 'commander';
+import { createProgram } from './program.ts';
 
-const program = new Command('oonipipeline')
-  .description('The OONI data pipeline from a terminal')
-  .showHelpAfterError('(--help shows what there is)')
-  .exitOverride();
-program.addCommand(geoipCommand().copyInheritedSettings(program));
-program.addCommand(transformCommand().copyInheritedSettings(program));
+// Statements of an embedded ClickHouse run on the threads of libuv's pool, which is made when first used; of its usual four, files would
+// have to wait for statements.
+process.env.UV_THREADPOOL_SIZE ??= '16';
 
 try {
-  await program.parseAsync();
+  await createProgram().parseAsync();
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error;
   process.exitCode = error.exitCode === 0 ? 0 : 2;

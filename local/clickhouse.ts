@@ -51,7 +51,7 @@ async function startEmbedded(dir: string, port: number): Promise<Started> {
   const server = await supervise({
     name: 'clickhouse',
     command: process.execPath,
-    args: [fileURLToPath(new URL('clickhouse/main.ts', import.meta.url)), join(dir, 'chdb'), String(port)],
+    args: [fileURLToPath(new URL('../clickhouse/main.ts', import.meta.url)), join(dir, 'chdb'), String(port)],
     // Statements run on the threads of libuv's pool; four, its default, would make the fifth wait for its disk reads too.
     env: { UV_THREADPOOL_SIZE: '16', NODE_OPTIONS: '' },
     dir,

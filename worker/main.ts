@@ -7,6 +7,7 @@ import { loadSettings, type Settings, SettingsError } from '../pipeline/settings
 import { openClickHouse } from '../pipeline/tables/clickhouse.ts';
 import { TableSchemaError } from '../pipeline/tables/errors.ts';
 import { ensureDatabase, migrate } from '../pipeline/tables/migrate.ts';
+import { ThreadPool } from '../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
 import { createActivities } from './activities/activities.ts';
 import { QUEUES } from './contract.ts';
@@ -14,7 +15,6 @@ import { serveHealth } from './health.ts';
 import { WorkerMetrics } from './metrics.ts';
 import { untilItWorks } from './patience.ts';
 import { connect, installRuntime, registerSearchAttributes } from './temporal.ts';
-import { ThreadPool } from './threads/pool.ts';
 import { workflowCode } from './workflow-bundle.ts';
 
 /**

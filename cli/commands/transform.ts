@@ -1,9 +1,8 @@
-import { createReadStream, existsSync, statSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { relative, resolve } from 'node:path';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { type FileEnd, type Packing, type RawDocument, readPacked } from '../../pipeline/archive/documents.ts';
 import { isBadKey, layoutOf, parseKey } from '../../pipeline/archive/keys.ts';
-import { BucketError, granularityOf } from '../../pipeline/bucket.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import { type Outcome, Transformer } from '../../pipeline/observations/transformer.ts';
 import { takePlainRows } from '../../pipeline/observations/view.ts';
@@ -11,6 +10,7 @@ import { IpDatabaseError } from '../../pipeline/reference/ip-files.ts';
 import { type IpMetadata, openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { SETTINGS } from '../../pipeline/settings.ts';
 import { RowEncoder } from '../../pipeline/tables/encoder.ts';
+import { bucket, directory } from '../options.ts';
 
 /** Stands for "bucket not known" in every table (archive.md section 3). */
 const NO_BUCKET = '1984-01-01';
@@ -184,19 +184,4 @@ class OutputError extends Error {
 function readError(error: unknown): Error {
   if (error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined) return error;
   throw error;
-}
-
-function directory(path: string): string {
-  if (!existsSync(path) || !statSync(path).isDirectory()) throw new InvalidArgumentError(`${path} is no directory.`);
-  return path;
-}
-
-function bucket(text: string): string {
-  try {
-    granularityOf(text);
-    return text;
-  } catch (error) {
-    if (error instanceof BucketError) throw new InvalidArgumentError(`${error.message}.`);
-    throw error;
-  }
 }

@@ -56,7 +56,12 @@ export interface Retry {
 export const PAGE_SPAN = 2000;
 
 /** What to do with a bucket, by its history. `now` in milliseconds since 1970. */
-export function decide(range: BackfillRange, bucket: string, history: BucketHistory, now: number): Verdict {
+export function decide(
+  range: Pick<BackfillRange, 'reprocess' | 'attempt'>,
+  bucket: string,
+  history: BucketHistory,
+  now: number,
+): Verdict {
   if (boundsOf(bucket).end > now) return 'Incomplete';
   if (range.attempt > 1) return history.unfinished ? 'run' : 'NotFailed';
   if (range.reprocess === 'All') return 'run';

@@ -155,6 +155,31 @@ export class ClickHouse {
     });
   }
 
+  /**
+   * Runs a statement of any kind, once, and gives its output as it comes, in the format that the statement names or else in `format`, with
+   * the name of that format. The output has to be read to its end.
+   */
+  async output(
+    sql: string,
+    format: string,
+    options: StatementOptions = {},
+  ): Promise<{ readonly format: string; readonly bytes: AsyncIterable<Buffer> }> {
+    options.signal?.throwIfAborted();
+    try {
+      const { stream, response_headers: headers } = await this.#client.exec({
+        query: sql,
+        query_params: options.params,
+        // A parameter of the interface, sent as settings are.
+        clickhouse_settings: { ...options.settings, default_format: format } as ClickHouseSettings,
+        abort_signal: options.signal,
+      });
+      return { format: String(headers['x-clickhouse-format'] ?? format), bytes: stream };
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      throw classify(error);
+    }
+  }
+
   /** Inserts objects, which name their columns. For small numbers of rows. */
   async insert(table: string, rows: readonly object[], options: StatementOptions = {}): Promise<void> {
     if (rows.length === 0) return;

@@ -25,9 +25,10 @@ const LOCK_PATTERN = /^pipeline_migrating_(\d+)$/;
 
 export interface MigrateOptions {
   readonly signal?: AbortSignal;
-  /** For tests: other migrations than the program's, a shorter expiry (seconds) and poll (milliseconds). */
-  readonly migrations?: readonly Migration[];
+  /** A holder of the lock that has been silent for so long (seconds) is taken for dead; 0 where there can be no other process. */
   readonly lockExpiry?: number;
+  /** For tests: other migrations than the program's, a shorter poll (milliseconds). */
+  readonly migrations?: readonly Migration[];
   readonly poll?: number;
 }
 

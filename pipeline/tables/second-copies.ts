@@ -26,3 +26,31 @@ export function secondCopyCondition(table: ObservationTable, bucket: string): st
   const uploaded = `bucket_date IN ${literals(overlappingBuckets(day))} AND report_id != ${quote('')}`;
   return `${uploaded} AND ${TRIVIAL} AND ${IDENTITY} IN (SELECT ${IDENTITY} FROM ${table} WHERE ${uploaded} AND NOT ${TRIVIAL})`;
 }
+
+/** What identifies the measurement of a row as a person reads it (view.ts); has the columns of IDENTITY. */
+export interface Identity {
+  readonly report_id: string;
+  readonly test_name: string;
+  readonly input?: string;
+  readonly measurement_start_time: string;
+}
+
+/**
+ * On the two days: of some measurements, those whose rows are in a table under the collector's uid, and whose rows under a trivial id are
+ * therefore rightly absent. Undefined for every other bucket. Result rows have the columns of Identity as `r`, `t`, `i` (empty for none), `s`.
+ */
+export function firstCopiesQuery(
+  table: ObservationTable,
+  bucket: string,
+  measurements: readonly Identity[],
+): string | undefined {
+  const day = bucket.slice(0, 10);
+  if (!DAYS_WITH_TWO_LAYOUTS.includes(day)) return undefined;
+  const wanted = measurements.map(
+    each =>
+      `(${quote(each.report_id)}, ${quote(each.test_name)}, ${quote(each.input ?? '')}, toDateTime64(${quote(each.measurement_start_time)}, 3, 'UTC'))`,
+  );
+  return `SELECT DISTINCT report_id AS r, test_name AS t, ifNull(input, '') AS i, toString(measurement_start_time) AS s
+    FROM ${table} WHERE bucket_date IN ${literals(overlappingBuckets(day))} AND report_id != ${quote('')} AND NOT ${TRIVIAL}
+      AND ${IDENTITY} IN (${wanted.join(', ')})`;
+}

@@ -178,7 +178,8 @@ async function deleteCopies(
   }
 }
 
-function keyOf(table: Table): string {
+/** The sorting key as SQL: two rows of one generation with the same key are one row. */
+export function keyOf(table: Pick<Table, 'orderBy'>): string {
   return table.orderBy.map(identifier).join(', ');
 }
 

@@ -9,7 +9,7 @@ import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { planBucket } from '../../pipeline/runs/bucket.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
 import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { ThreadPool } from '../../worker/threads/pool.ts';
+import { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { silent } from './database.ts';
 
 const [root, url, bucket] = process.argv.slice(2) as [string, string, string];

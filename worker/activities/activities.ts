@@ -13,16 +13,17 @@ import {
 import { type BackfillRange, pageOfBackfill, planBackfill } from '../../pipeline/runs/backfill.ts';
 import type { Checkpoint } from '../../pipeline/runs/batch.ts';
 import { abandonBucket, type BucketKey, finishBucket, planBucket } from '../../pipeline/runs/bucket.ts';
+import { judge } from '../../pipeline/runs/judged.ts';
 import type { Settings } from '../../pipeline/settings.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { attemptID, type OpenedRun, openRun, type RunOrigin } from '../../pipeline/tables/ledger.ts';
 import { overlappingBuckets } from '../../pipeline/tables/retire.ts';
+import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
+import type { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';
 import type { RunCounts, RunInput } from '../contract.ts';
 import type { WorkerMetrics } from '../metrics.ts';
-import { ThreadWorkError } from '../threads/errors.ts';
-import type { ThreadPool } from '../threads/pool.ts';
-import { judge, toFailure } from './failures.ts';
+import { toFailure } from './failures.ts';
 import type { Activities, PlanKey, RunHandle } from './types.ts';
 
 export interface ActivityTools {

@@ -6,9 +6,10 @@ import {
   ObjectMissingError,
 } from '../../pipeline/archive/archive.ts';
 import { BucketError } from '../../pipeline/bucket.ts';
+import { noCounts } from '../../pipeline/counts.ts';
 import { IpDatabaseError } from '../../pipeline/reference/ip-files.ts';
 import { UnaccountedError } from '../../pipeline/runs/bucket.ts';
-import { noCounts } from '../../pipeline/counts.ts';
+import { judge } from '../../pipeline/runs/judged.ts';
 import {
   ClickHouseAccessError,
   ClickHouseUnavailableError,
@@ -16,8 +17,8 @@ import {
   StatementError,
   TableSchemaError,
 } from '../../pipeline/tables/errors.ts';
-import { ThreadError } from '../threads/errors.ts';
-import { judge, toFailure } from './failures.ts';
+import { ThreadError } from '../../pipeline/threads/errors.ts';
+import { toFailure } from './failures.ts';
 
 describe('what Temporal is told of an error', () => {
   test.each([

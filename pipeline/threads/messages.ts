@@ -1,8 +1,8 @@
-import type { Counts } from '../../pipeline/counts.ts';
-import type { SharedIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
-import type { BatchTask, Checkpoint } from '../../pipeline/runs/batch.ts';
-import type { Settings } from '../../pipeline/settings.ts';
-import type { Judged } from '../activities/failures.ts';
+import type { Counts } from '../counts.ts';
+import type { SharedIpMetadata } from '../reference/ip-metadata.ts';
+import type { BatchTask, Checkpoint } from '../runs/batch.ts';
+import type { Judged } from '../runs/judged.ts';
+import type { Settings } from '../settings.ts';
 
 /** What a thread is born with. Settings stay within the process: they hold credentials. */
 export interface ThreadData {

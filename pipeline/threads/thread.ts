@@ -1,9 +1,9 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { openArchive } from '../../pipeline/archive/open.ts';
-import { IpMetadata } from '../../pipeline/reference/ip-metadata.ts';
-import { type BatchTask, observeBatch } from '../../pipeline/runs/batch.ts';
-import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { judge } from '../activities/failures.ts';
+import { openArchive } from '../archive/open.ts';
+import { IpMetadata } from '../reference/ip-metadata.ts';
+import { type BatchTask, observeBatch } from '../runs/batch.ts';
+import { judge } from '../runs/judged.ts';
+import { openClickHouse } from '../tables/clickhouse.ts';
 import type { FromThread, ThreadData, ToThread } from './messages.ts';
 
 /** A thread of the pool: one batch at a time, from the archive to ClickHouse. Connections and IP databases live as long as it does. */

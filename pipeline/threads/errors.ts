@@ -1,4 +1,4 @@
-import type { Judged } from '../activities/failures.ts';
+import type { Judged } from '../runs/judged.ts';
 
 /** A thread ended in the middle of its work: out of memory, or a defect. The work may be given to another. */
 export class ThreadError extends Error {

@@ -47,6 +47,12 @@ interface Written {
 const NOTHING = Buffer.alloc(0);
 
 /**
+ * What the engine is started with. Its own two background threads are busy with a DELETE that touches more parts of a table than that, and look
+ * for work again only after ten seconds; a server has 16.
+ */
+const ARGUMENTS = ['clickhouse', '--background_pool_size=16'];
+
+/**
  * ClickHouse in this process (npm `chdb`) on one data directory. Each connection has settings, parameters and a database of
  * its own and runs one statement at a time; connections run side by side and cost a fraction of a millisecond to open.
  */
@@ -69,7 +75,7 @@ export class Engine {
     this.#dir = dir;
     this.#open = connections;
     try {
-      this.#anchor = this.#addon.CreateConnection(dir);
+      this.#anchor = this.#addon.CreateConnection(dir, ARGUMENTS);
     } catch (error) {
       throw new EngineError((error as Error).message);
     }

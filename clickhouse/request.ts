@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { Readable, type Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
-import { unlz4 } from '../../pipeline/archive/lz4.ts';
+import { unlz4 } from '../pipeline/archive/lz4.ts';
 import { type InsertStatement, parseInsert } from './statement.ts';
 
 /** A request the interface cannot serve; becomes the answer a ClickHouse server would give. */

@@ -1,10 +1,10 @@
 import { Worker } from 'node:worker_threads';
-import { boundsOf } from '../../pipeline/bucket.ts';
-import type { Counts } from '../../pipeline/counts.ts';
-import type { Logger } from '../../pipeline/log.ts';
-import type { IpMetadata, SharedIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
-import type { BatchTask, Checkpoint } from '../../pipeline/runs/batch.ts';
-import type { Settings } from '../../pipeline/settings.ts';
+import { boundsOf } from '../bucket.ts';
+import type { Counts } from '../counts.ts';
+import type { Logger } from '../log.ts';
+import type { IpMetadata, SharedIpMetadata } from '../reference/ip-metadata.ts';
+import type { BatchTask, Checkpoint } from '../runs/batch.ts';
+import type { Settings } from '../settings.ts';
 import { ThreadError, ThreadWorkError } from './errors.ts';
 import type { FromThread, ToThread } from './messages.ts';
 

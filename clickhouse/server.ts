@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -53,21 +53,38 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
 
 /**
  * ClickHouse's HTTP interface (https://clickhouse.com/docs/interfaces/http) in front of an engine: statements by GET and POST,
- * settings and parameters in the URL, compression both ways, the server's status codes and exception headers. Users and
- * passwords are not looked at: bind it to a loopback address. Sessions, external tables and native block compression are not offered.
+ * settings and parameters in the URL, compression both ways, the server's status codes and exception headers. There are no
+ * users: bind it to a loopback address. Sessions, external tables and native block compression are not offered.
  *
  * @param scratch directory for the rows of INSERTs on their way in; best in memory
+ * @param password what clients must give by basic authentication; absent: nothing is asked for
  */
-export function createClickHouseServer(engine: Engine, scratch: string, version: string): Server {
+export function createClickHouseServer(engine: Engine, scratch: string, version: string, password?: string): Server {
   // The server's http_max_uri_size: parameters travel in the URL.
   const server = createServer({ maxHeaderSize: 1024 * 1024 }, (request, response) => {
-    handle(engine, scratch, version, request, response).catch(error => fail(version, response, error));
+    const handled = isAllowed(request, password)
+      ? handle(engine, scratch, version, request, response)
+      : Promise.reject(new RequestError(403, 516, 'AUTHENTICATION_FAILED', 'Authentication failed'));
+    handled.catch(error => fail(version, response, error));
   });
   // A client keeps connections open between statements, and a statement may take its time before the first byte.
   server.keepAliveTimeout = 30_000;
   server.requestTimeout = 0;
   server.headersTimeout = 60_000;
   return server;
+}
+
+/** Other users of the machine reach a loopback port too, and a statement may read every file of this one. */
+function isAllowed(request: IncomingMessage, password: string | undefined): boolean {
+  if (password === undefined) return true;
+  const basic = /^Basic (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
+  const given = Buffer.from(
+    Buffer.from(basic, 'base64')
+      .toString()
+      .replace(/^[^:]*:/, ''),
+  );
+  const expected = Buffer.from(password);
+  return given.length === expected.length && timingSafeEqual(given, expected);
 }
 
 async function handle(

@@ -1,0 +1,320 @@
+import { availableParallelism } from 'node:os';
+import { Command, Option } from 'commander';
+import * as fields from '../../crds/fields.ts';
+import { openArchive } from '../../pipeline/archive/open.ts';
+import { boundsOf, type Granularity, granularityOf } from '../../pipeline/bucket.ts';
+import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { createLogger, type Logger } from '../../pipeline/log.ts';
+import { type IpMetadata, openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import type { Settings } from '../../pipeline/settings.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import type { RunStage } from '../../pipeline/tables/ledger.ts';
+import { migrate } from '../../pipeline/tables/migrate.ts';
+import { OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
+import { ThreadPool } from '../../pipeline/threads/pool.ts';
+import { attempt } from '../attempt.ts';
+import { openClickHouse } from '../clickhouse.ts';
+import {
+  archiveOption,
+  bucket,
+  type CommonOptions,
+  checkClickHouse,
+  clickhouseOption,
+  geoipOption,
+  list,
+  outputOption,
+  probeCCOption,
+  settingsWith,
+  testNameOption,
+  wholeNumber,
+} from '../options.ts';
+import { type FailedBucket, type RunTotals, runBuckets } from '../run/buckets.ts';
+import { loadFingerprints, NO_FINGERPRINTS } from '../run/fingerprints.ts';
+import { planRun, type RunPlan, type Wanted } from '../run/plan.ts';
+import { startProgress } from '../run/progress.ts';
+
+interface Options extends CommonOptions {
+  readonly startAt?: string;
+  readonly endAt?: string;
+  readonly granularity: Granularity;
+  readonly probeCc: readonly string[];
+  readonly testName: readonly string[];
+  readonly stages: RunStage[];
+  readonly reprocess: 'None' | 'Failed' | 'All';
+  readonly fingerprints?: string;
+  readonly threads: number;
+  readonly output: 'human' | 'json';
+}
+
+/** What a run did, as `-o json` prints it. */
+export interface RunSummary {
+  /** Buckets completed. */
+  readonly buckets: number;
+  /** Buckets that were not to be run, by reason. */
+  readonly bucketsSkipped: RunPlan['skipped'];
+  readonly bucketsFailed: readonly FailedBucket[];
+  /** Buckets that were to be run, and were not: the run was told to stop, or could not go on. */
+  readonly bucketsLeft: number;
+  readonly files: number;
+  /** Compressed bytes. */
+  readonly bytes: number;
+  /** Measurements read: transformed + skipped + failed + unsupported. */
+  readonly measurements: number;
+  readonly transformed: number;
+  readonly skipped: number;
+  readonly failed: number;
+  readonly unsupported: number;
+  /** Rows that this run left in the tables, by table. */
+  readonly rows: Readonly<Record<string, number>>;
+  readonly verdicts: number;
+  readonly seconds: number;
+}
+
+/** `oonipipeline run`: from files to verdicts in this process, without Kubernetes and Temporal. */
+export function runCommand(): Command {
+  return new Command('run')
+    .description('Take buckets of an archive through observations and analysis, in this process')
+    .addOption(archiveOption())
+    .addOption(clickhouseOption())
+    .option('--start-at <bucket>', 'first bucket, YYYY-MM-DD, or YYYY-MM-DDTHH with --granularity Hour; UTC', bucket)
+    .option('--end-at <bucket>', 'end of the range, exclusive', bucket)
+    .addOption(
+      new Option('--granularity <size>', 'size of a bucket: Day or Hour of upload')
+        .choices(['Day', 'Hour'])
+        .default('Day'),
+    )
+    .addOption(probeCCOption())
+    .addOption(testNameOption())
+    .addOption(
+      new Option('--stages <names>', 'Observations (archive to rows), Analysis (rows to verdicts)')
+        .default(['Observations', 'Analysis'], 'both')
+        .argParser(list(fields.stages())),
+    )
+    .addOption(
+      new Option(
+        '--reprocess <which>',
+        'None: buckets never completed; Failed: those whose last run failed, too; All: every one, replacing rows',
+      )
+        .choices(['None', 'Failed', 'All'])
+        .default('None'),
+    )
+    .addOption(geoipOption())
+    .option(
+      '--fingerprints <source>',
+      `file or URL of the block page fingerprints of DNS answers, or ${NO_FINGERPRINTS}; setting fingerprints_dns_source unless given`,
+    )
+    .addOption(
+      new Option('--threads <n>', 'threads that read measurements, and buckets at a time')
+        .default(availableParallelism(), 'one for each core')
+        .argParser(wholeNumber(1, 128)),
+    )
+    .addOption(outputOption(['human', 'json']))
+    .addHelpText(
+      'after',
+      `
+Without --start-at and --end-at every bucket is run of which the archive, a directory, holds files; an archive on S3 needs the
+range. With Analysis alone buckets are measurement days, without a range all those that have observations.
+
+What was done is in the tables pipeline_runs, pipeline_files and pipeline_failures: a repeat does what is not done yet, also
+after Ctrl-C or a crash. Tables are made, and migrated, as needed. What can be set and has no option here is a setting, see
+docs/settings.md: MAX_FAILED_SHARE=1, ANALYSIS_RULES_VERSION=3, LOG_LEVEL=debug.
+
+Exit status: 0 every bucket asked for is done, or its time is not over yet; 1 some are not: failed, now or before, or left because
+the run was told to stop; 2 wrong usage.
+
+  oonipipeline run --archive test/fixtures/archive --clickhouse embedded:data
+  oonipipeline run --start-at 2024-01-01 --end-at 2024-01-02 --probe-cc IT --test-name signal --clickhouse embedded:data`,
+    )
+    .action((options: Options, command: Command) => {
+      checkClickHouse(command, options);
+      checkRange(command, options);
+      return attempt('run', () => run(options, command));
+    });
+}
+
+/** Ends the program with status 2 for options that contradict one another. */
+function checkRange(command: Command, { startAt, endAt, granularity, stages }: Options): void {
+  const wrong = (message: string) => command.error(`error: ${message}`);
+  if (granularity === 'Hour' && !stages.includes('Observations'))
+    wrong('verdicts are made by the day: --stages Analysis takes --granularity Day');
+  if (startAt === undefined && endAt === undefined) return;
+  if (startAt === undefined || endAt === undefined) return void wrong('--start-at and --end-at go together');
+  if (granularity === 'Day' && [startAt, endAt].some(each => granularityOf(each) === 'Hour'))
+    wrong('an hour (YYYY-MM-DDTHH) needs --granularity Hour; with Day write YYYY-MM-DD');
+  if (boundsOf(startAt).start >= boundsOf(endAt).start) {
+    wrong(
+      `--start-at ${startAt} must lie before --end-at ${endAt}, which is exclusive: one day is --start-at 2024-01-01 --end-at 2024-01-02`,
+    );
+  }
+}
+
+async function run(options: Options, command: Command): Promise<number> {
+  const started = Date.now();
+  const given = settingsWith(options);
+  const wanted = wantedOf(options);
+  if (!wanted.range && wanted.stages.includes('Observations') && given.archive_url.includes('://')) {
+    command.error(
+      `error: ${given.archive_url} is too large to be listed as a whole: give --start-at and --end-at, or a directory as --archive`,
+    );
+  }
+  // A person at a terminal wants to know what is wrong, not every step; a level set on purpose holds.
+  const log = createLogger('run', { ...given, log_level: given.log_level === 'info' ? 'warn' : given.log_level });
+  const ipMetadata = openIpMetadata(given.geoip_dir || undefined);
+  const { signal, release } = untilTold();
+  try {
+    const opened = await openClickHouse(options.clickhouse, { settings: given, create: true });
+    try {
+      const settings = { ...opened.settings, worker_slots: options.threads };
+      // Where nobody else can be migrating, whoever holds the lock was killed, and is not waited for.
+      await migrate(opened.clickhouse, log, { signal, ...(opened.alone && { lockExpiry: 0 }) });
+      const { clickhouse } = opened;
+      const plan = await planRun(openArchive(settings), clickhouse, wanted, started, signal);
+      if (plan.buckets.length > 0 && wanted.stages.includes('Analysis')) {
+        const source = options.fingerprints ?? settings.fingerprints_dns_source;
+        await loadFingerprints(clickhouse, source, log, signal);
+      }
+      const totals = await runPlan(plan, wanted, { settings, clickhouse, ipMetadata, log }, signal);
+      return tell(summaryOf(plan, totals, started), options, given.archive_url, opened.name);
+    } finally {
+      await opened.close();
+    }
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error;
+    console.error('oonipipeline run: stopped before the first bucket');
+    return 1;
+  } finally {
+    release();
+  }
+}
+
+/** Runs what is planned, showing how far it is. */
+async function runPlan(
+  plan: RunPlan,
+  wanted: Wanted,
+  means: { settings: Settings; clickhouse: ClickHouse; ipMetadata: IpMetadata; log: Logger },
+  signal: AbortSignal,
+): Promise<RunTotals> {
+  const { settings, clickhouse, ipMetadata, log } = means;
+  const pool = new ThreadPool(settings, ipMetadata, log);
+  const progress = startProgress(plan.buckets.length);
+  const tools = {
+    archive: openArchive(settings),
+    clickhouse,
+    pool,
+    log,
+    maxFailedShare: settings.max_failed_share,
+    rulesVersion: settings.analysis_rules_version,
+    referenceVersions: { ip: ipMetadata.version },
+  };
+  const onBucket = (failed?: FailedBucket) => {
+    progress.bucket();
+    if (failed) progress.say(`${failed.bucket} failed: ${failed.reason}: ${failed.message}`);
+  };
+  try {
+    return await runBuckets(tools, plan.buckets, wanted, settings.worker_slots, {
+      onRead: progress.read,
+      onBucket,
+      signal,
+    });
+  } finally {
+    progress.stop();
+    await pool.close();
+  }
+}
+
+/** Prints the summary and returns the exit status. */
+function tell(summary: RunSummary, options: Options, archive: string, clickhouse: string): number {
+  const nothing = askedFor(summary) === 0;
+  if (nothing) console.error(`oonipipeline run: ${nothingFound(options, archive)}`);
+  if (options.output === 'json') console.log(JSON.stringify(summary));
+  else if (!nothing) console.log(textOf(summary, archive, clickhouse));
+  return nothing || !isDone(summary) ? 1 : 0;
+}
+
+function wantedOf(options: Options): Wanted {
+  const { startAt, endAt, granularity, stages, reprocess } = options;
+  const filter = normaliseFilter({ probeCC: options.probeCc, testNames: options.testName });
+  const range = startAt !== undefined && endAt !== undefined ? { startAt, endAt } : undefined;
+  return { filter, filterID: filterId(filter), granularity, stages, reprocess, ...(range && { range }) };
+}
+
+/** Told to stop. */
+class Stopped extends Error {
+  override name = 'Stopped';
+}
+
+/** A signal that fires with Ctrl-C or SIGTERM; told twice, the program ends at once, which the next run can cope with. */
+function untilTold(): { signal: AbortSignal; release: () => void } {
+  const stop = new AbortController();
+  const onSignal = () => {
+    if (stop.signal.aborted) process.exit(1);
+    process.stderr.write(
+      '\noonipipeline run: stopping; the same command goes on from here. Once more ends it at once.\n',
+    );
+    stop.abort(new Stopped('told to stop'));
+  };
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, onSignal);
+  return {
+    signal: stop.signal,
+    release: () => {
+      for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, onSignal);
+    },
+  };
+}
+
+function summaryOf(plan: RunPlan, totals: RunTotals, started: number): RunSummary {
+  const { files, bytes, read, transformed, skipped, failed, unsupported } = totals.counts;
+  return {
+    buckets: totals.done,
+    bucketsSkipped: plan.skipped,
+    bucketsFailed: totals.failed,
+    bucketsLeft: totals.left,
+    ...{ files, bytes, measurements: read, transformed, skipped, failed, unsupported },
+    rows: Object.fromEntries(OBSERVATION_TABLES.map(({ name }) => [name, totals.rows[name] ?? 0])),
+    verdicts: totals.verdicts,
+    seconds: Math.round((Date.now() - started) / 100) / 10,
+  };
+}
+
+function askedFor({ buckets, bucketsFailed, bucketsLeft, bucketsSkipped }: RunSummary): number {
+  return Object.values(bucketsSkipped).reduce(
+    (sum, count) => sum + count,
+    buckets + bucketsFailed.length + bucketsLeft,
+  );
+}
+
+function isDone({ bucketsFailed, bucketsLeft, bucketsSkipped }: RunSummary): boolean {
+  return bucketsFailed.length === 0 && bucketsLeft === 0 && !bucketsSkipped.FailedBefore;
+}
+
+const SKIPPED: Readonly<Record<keyof RunPlan['skipped'], string>> = {
+  Completed:
+    'were done before (--reprocess All does them again; oonipipeline verify tells whether their files changed)',
+  FailedBefore: 'failed before and were not tried again (--reprocess Failed does)',
+  Incomplete: 'are not over yet',
+};
+
+function textOf(summary: RunSummary, archive: string, clickhouse: string): string {
+  const n = (value: number) => value.toLocaleString('en');
+  const { buckets, bucketsSkipped, bucketsFailed, bucketsLeft, measurements, rows, verdicts } = summary;
+  const skipped = Object.entries(bucketsSkipped) as [keyof typeof SKIPPED, number][];
+  return [
+    `${n(buckets)} of ${n(askedFor(summary))} buckets of ${archive} done in ${summary.seconds} s, into ${clickhouse}`,
+    ...(bucketsFailed.length > 0 ? [`  ${n(bucketsFailed.length)} failed, see above`] : []),
+    ...(bucketsLeft > 0 ? [`  ${n(bucketsLeft)} are left; the same command goes on with them`] : []),
+    ...skipped.map(([reason, count]) => `  ${n(count)} ${SKIPPED[reason]}`),
+    `${n(measurements)} measurements in ${n(summary.files)} files: ${n(summary.transformed)} transformed, ${n(summary.skipped)} skipped, ` +
+      `${n(summary.failed)} failed, ${n(summary.unsupported)} unsupported`,
+    ...Object.entries(rows).map(([table, count]) => `  ${table.padEnd(24)}${n(count).padStart(12)} rows`),
+    `  ${'verdicts'.padEnd(24)}${n(verdicts).padStart(12)}`,
+  ].join('\n');
+}
+
+function nothingFound({ probeCc, testName, stages }: Options, archive: string): string {
+  if (!stages.includes('Observations')) return 'There are no observations to judge: run the stage Observations first.';
+  const filter = [...probeCc, ...testName].join(', ');
+  return (
+    `${archive} holds no measurements${filter && ` of ${filter}`} where they belong (raw/YYYYMMDD/HH/CC/testname/...jsonl.gz or .tar.gz, ` +
+    'jsonl/, canned/). oonipipeline transform reads any file.'
+  );
+}

@@ -1,0 +1,113 @@
+import { existsSync, statSync } from 'node:fs';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { z } from 'zod';
+import * as fields from '../crds/fields.ts';
+import { BucketError, granularityOf } from '../pipeline/bucket.ts';
+import { loadSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
+import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
+import { EMBEDDED } from './clickhouse.ts';
+
+/** What the options that several commands share hold; each is absent where the settings count. */
+export interface CommonOptions {
+  readonly archive?: string;
+  readonly clickhouse?: string;
+  readonly geoip?: string;
+}
+
+/** Settings of the environment, those given on the command line over them. Throws SettingsError. */
+export function settingsWith(options: CommonOptions): Settings {
+  const settings = loadSettings();
+  const { archive = settings.archive_url, geoip = settings.geoip_dir } = options;
+  return { ...settings, archive_url: archive, geoip_dir: geoip };
+}
+
+export const archiveOption = () =>
+  new Option('--archive <place>', 'directory, or s3://bucket[/prefix]; setting archive_url unless given').argParser(
+    (text: string) => (/^s3:\/\//.test(text) ? text : directory(text)),
+  );
+
+export const clickhouseOption = () =>
+  new Option(
+    '--clickhouse <place>',
+    'URL of a ClickHouse server, or embedded:DIR for ClickHouse in this process with its data in DIR; setting clickhouse_url unless given',
+  );
+
+export const geoipOption = () =>
+  new Option(
+    '--geoip <dir>',
+    'directory of YYYYMMDD-*.mmdb(.gz) databases; setting geoip_dir unless given, else none',
+  ).argParser(directory);
+
+export const probeCCOption = () =>
+  new Option('--probe-cc <codes>', 'countries of two letters, separated by commas')
+    .default([], 'all')
+    .argParser(list(fields.probeCC()));
+
+export const testNameOption = () =>
+  new Option('--test-name <names>', 'tests, separated by commas, with or without underscores')
+    .default([], 'all')
+    .argParser(list(fields.testNames()));
+
+/** `-o`: the first form is the default. */
+export const outputOption = (forms: readonly string[]) =>
+  new Option('-o, --output <form>', 'form of what is printed').choices(forms).default(forms[0]);
+
+/** A whole number within bounds. */
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return text => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+  };
+}
+
+/** An existing directory. */
+export function directory(path: string): string {
+  if (!existsSync(path) || !statSync(path).isDirectory()) throw new InvalidArgumentError(`${path} is no directory.`);
+  return path;
+}
+
+/** An upload day or hour. */
+export function bucket(text: string): string {
+  try {
+    granularityOf(text);
+    return text;
+  } catch (error) {
+    if (error instanceof BucketError) throw new InvalidArgumentError(`${error.message}.`);
+    throw error;
+  }
+}
+
+/** A list separated by commas, whose values keep to the rules of the resources' fields. */
+export function list(schema: z.ZodType<string[]>): (text: string) => string[] {
+  return text => {
+    const values = text.split(',').map(value => value.trim());
+    if (values.includes('')) throw new InvalidArgumentError('A value between the commas is empty.');
+    const parsed = schema.safeParse(values);
+    if (parsed.success) return parsed.data;
+    const [issue] = parsed.error.issues;
+    throw new InvalidArgumentError(`${JSON.stringify(values[Number(issue?.path[0])] ?? text)}: ${issue?.message}.`);
+  };
+}
+
+/**
+ * Ends the program with status 2 when --clickhouse is none of the places it may be. Not a parser of the option: commander repeats what a parser
+ * refuses, and this may hold a password.
+ */
+export function checkClickHouse(command: Command, { clickhouse }: Pick<CommonOptions, 'clickhouse'>): void {
+  if (clickhouse === undefined) return;
+  if (clickhouse.startsWith(EMBEDDED) ? clickhouse.length > EMBEDDED.length : isServer(clickhouse)) return;
+  command.error(
+    'error: --clickhouse must be embedded:DIR, or the URL of a server such as http://user:password@host:8123/database',
+  );
+}
+
+function isServer(text: string): boolean {
+  try {
+    parseClickHouseUrl(text);
+    return true;
+  } catch (error) {
+    if (error instanceof SettingsError) return false;
+    throw error;
+  }
+}

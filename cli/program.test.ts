@@ -1,0 +1,106 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CommanderError } from 'commander';
+import { afterEach, expect, test, vi } from 'vitest';
+import { temporaryDirectory } from '../test/support/archive.ts';
+import { createProgram } from './program.ts';
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+  process.exitCode = undefined;
+});
+
+/** Runs a command line in this process; returns what it says of wrong usage, or the exit status and what it told. */
+async function oonipipeline(...args: string[]): Promise<{ usage?: string; status?: unknown; told: string }> {
+  vi.stubEnv('CLICKHOUSE_URL', 'http://localhost:1');
+  const told: string[] = [];
+  const program = createProgram();
+  for (const command of [program, ...program.commands]) {
+    command.configureOutput({ writeErr: text => told.push(text), writeOut: () => {} });
+  }
+  const error = vi.spyOn(console, 'error').mockImplementation(line => void told.push(String(line)));
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return { status: process.exitCode, told: told.join('\n') };
+  } catch (wrong) {
+    if ((wrong as CommanderError).code === undefined) throw wrong;
+    return { usage: (wrong as Error).message, told: told.join('\n') };
+  } finally {
+    error.mockRestore();
+  }
+}
+
+const ARCHIVE = join(import.meta.dirname, '../test/fixtures/archive');
+
+test.each([
+  [['run', '--archive', '/nowhere'], '/nowhere is no directory'],
+  [['run', '--archive', 'ftp://x'], 'ftp://x is no directory'],
+  [['run', '--start-at', '2024-13-01'], '"2024-13-01" is no bucket'],
+  [['run', '--start-at', '2024-02-30'], '"2024-02-30" is no bucket'],
+  [
+    ['run', '--start-at', '2024-02-01', '--end-at', '2024-01-01'],
+    '--start-at 2024-02-01 must lie before --end-at 2024-01-01',
+  ],
+  [['run', '--start-at', '2024-02-01', '--end-at', '2024-02-01'], 'must lie before'],
+  [['run', '--start-at', '2024-02-01'], '--start-at and --end-at go together'],
+  [
+    ['run', '--start-at', '2024-01-01T05', '--end-at', '2024-01-02'],
+    'an hour (YYYY-MM-DDTHH) needs --granularity Hour',
+  ],
+  [['run', '--stages', 'Analysis', '--granularity', 'Hour'], 'verdicts are made by the day'],
+  [['run', '--stages', 'Analysis,Analysis'], 'must name each stage once'],
+  [['run', '--probe-cc', 'Italy'], '"Italy": must be a two-letter country code, such as IT'],
+  [['run', '--probe-cc', 'IT,'], 'A value between the commas is empty'],
+  [['run', '--test-name', 'web connectivity'], 'must be a test name of letters'],
+  [['run', '--threads', '1.5'], 'It must be a whole number from 1 to 128'],
+  [['run', '--reprocess', 'all'], 'Allowed choices are None, Failed, All'],
+  [['run'], 's3://ooni-data-eu-fra is too large to be listed as a whole'],
+  [['verify', '--bucket', 'yesterday'], '"yesterday" is no bucket'],
+  [['sql', ' '], 'the statement is empty'],
+  [['sql', 'SELECT 1', '-o', 'xml'], 'Allowed choices are table, json, csv, tsv'],
+  [['sql', 'SELECT 1', 'SELECT 2'], 'too many arguments'],
+])('wrong usage: %j', async (args, message) => {
+  expect((await oonipipeline(...args)).usage).toContain(message);
+});
+
+test('a password that stands at the wrong place is not repeated', async () => {
+  for (const command of [['run', '--archive', ARCHIVE], ['sql', 'SELECT 1'], ['verify']]) {
+    const { usage, told } = await oonipipeline(...command, '--clickhouse', 'mysql://me:hunter2@host/db');
+    expect(usage).toContain('--clickhouse must be embedded:DIR, or the URL of a server');
+    expect(usage + told).not.toContain('hunter2');
+  }
+});
+
+test.each([
+  [['sql', 'SELECT 1'], 'ClickHouse does not answer: connect ECONNREFUSED'],
+  [
+    ['sql', 'SELECT 1', '--clickhouse', 'embedded:/nowhere'],
+    'there is no ClickHouse data in /nowhere; oonipipeline run makes it',
+  ],
+  [['run', '--archive', ARCHIVE, '--geoip', ARCHIVE], 'holds no *.mmdb'],
+  [
+    ['run', '--archive', ARCHIVE, '--clickhouse', `embedded:${ARCHIVE}`],
+    'holds other things than ClickHouse data (jsonl)',
+  ],
+])('what is wrong outside: %j', async (args, message) => {
+  const { status, told } = await oonipipeline(...args);
+  expect(told).toContain(message);
+  expect(status).toBe(1);
+});
+
+test('a wrong setting is named, and where it stands', async () => {
+  vi.stubEnv('MAX_FAILED_SHARE', '7');
+  const { status, told } = await oonipipeline('run', '--archive', ARCHIVE);
+  expect(told).toContain('MAX_FAILED_SHARE = "7"');
+  expect(status).toBe(1);
+});
+
+test('a file is no place for data', async () => {
+  const root = temporaryDirectory();
+  mkdirSync(join(root, 'd'));
+  writeFileSync(join(root, 'd/file'), '');
+  for (const place of ['d/file', 'd/file/below']) {
+    const { told } = await oonipipeline('run', '--archive', ARCHIVE, '--clickhouse', `embedded:${join(root, place)}`);
+    expect(told).toMatch(/ClickHouse cannot keep its data in .*file.*: (EEXIST|ENOTDIR)/);
+  }
+});

@@ -1,0 +1,20 @@
+import { Command } from 'commander';
+import { CODE_VERSION } from '../pipeline/version.ts';
+import { geoipCommand } from './commands/geoip.ts';
+import { runCommand } from './commands/run.ts';
+import { sqlCommand } from './commands/sql.ts';
+import { transformCommand } from './commands/transform.ts';
+import { verifyCommand } from './commands/verify.ts';
+
+/** The commands of oonipipeline, in the order of the help and of docs/cli.md. Errors of usage are thrown as CommanderError. */
+export function createProgram(): Command {
+  const program = new Command('oonipipeline')
+    .description('The OONI data pipeline from a terminal')
+    .version(CODE_VERSION)
+    .showHelpAfterError('(--help shows what there is)')
+    .exitOverride();
+  for (const command of [runCommand(), sqlCommand(), verifyCommand(), transformCommand(), geoipCommand()]) {
+    program.addCommand(command.copyInheritedSettings(program));
+  }
+  return program;
+}

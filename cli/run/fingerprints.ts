@@ -1,0 +1,33 @@
+import type { Logger } from '../../pipeline/log.ts';
+import { ReferenceDataError } from '../../pipeline/reference/dataset.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { loadReference, referenceVersions } from '../../pipeline/tables/reference.ts';
+
+/** Stands for "no fingerprints": verdicts are made without knowing block pages. */
+export const NO_FINGERPRINTS = 'none';
+
+/**
+ * Brings the fingerprints of block pages that verdicts are made with up to date. A source that cannot be used is no harm when there
+ * are some from before; without any it is an error, because verdicts would miss every block page. Throws ReferenceDataError.
+ */
+export async function loadFingerprints(
+  clickhouse: ClickHouse,
+  source: string,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  if (source === NO_FINGERPRINTS || source === '') return;
+  try {
+    await loadReference(clickhouse, 'fingerprints_dns', source, { now: Date.now(), log, signal });
+  } catch (error) {
+    if (!(error instanceof ReferenceDataError)) throw error;
+    const { fingerprints_dns: version } = await referenceVersions(clickhouse, signal);
+    if (version) {
+      log.warn(`${error.message} Verdicts are made with the block page fingerprints of before, version ${version}.`);
+      return;
+    }
+    throw new ReferenceDataError(
+      `${error.message} Give --fingerprints a file (fingerprints_dns.csv of github.com/ooni/blocking-fingerprints), or ${NO_FINGERPRINTS} to judge without block pages.`,
+    );
+  }
+}

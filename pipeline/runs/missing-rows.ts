@@ -1,0 +1,132 @@
+import type { Archive } from '../archive/archive.ts';
+import { readDocuments } from '../archive/documents.ts';
+import type { ArchiveFile } from '../archive/keys.ts';
+import { Transformer } from '../observations/transformer.ts';
+import { takePlainRows } from '../observations/view.ts';
+import { openIpMetadata } from '../reference/ip-metadata.ts';
+import { auditMeasurements, auditRefused } from '../tables/audit.ts';
+import type { ClickHouse } from '../tables/clickhouse.ts';
+import { RowEncoder } from '../tables/encoder.ts';
+import type { RunKey } from '../tables/ledger.ts';
+import { OBSERVATION_TABLES, type ObservationTable } from '../tables/schema.ts';
+import { firstCopiesQuery, type Identity } from '../tables/second-copies.ts';
+
+/** Rows of one object that are not in a table. */
+export interface MissingRows {
+  readonly key: string;
+  readonly table: ObservationTable;
+  rows: number;
+  measurements: number;
+  /** Uid of one of the measurements. */
+  readonly example: string;
+}
+
+/** One measurement of an object: how many rows it makes, and which of its lines made them. */
+interface Expected {
+  readonly line: number;
+  readonly rows: Partial<Record<ObservationTable, number>>;
+  readonly identity: Identity;
+}
+
+/** Measurements asked about in one query. */
+const ASKED = 500;
+
+/**
+ * Reads objects again and tells which of their rows are not in the tables, nor set aside because ClickHouse refused them. A measurement that
+ * lies in several objects needs its rows once; one whose first copy stands under another uid (second-copies.ts) needs none.
+ * Takes the time of a run without its INSERTs. `onUid` is told of every measurement that makes rows. Throws ArchiveErrors and TableErrors.
+ */
+export async function findMissingRows(
+  tools: { readonly archive: Archive; readonly clickhouse: ClickHouse; readonly maxMeasurementBytes: number },
+  run: Omit<RunKey, 'stage'>,
+  files: Iterable<ArchiveFile>,
+  onUid: (uid: string) => void,
+  signal?: AbortSignal,
+): Promise<MissingRows[]> {
+  const { archive, clickhouse, maxMeasurementBytes } = tools;
+  const refused = await auditRefused(clickhouse, run, signal);
+  const missing = new Map<string, MissingRows>();
+  for (const file of files) {
+    const encoder = new RowEncoder();
+    // Whatever is known of addresses, the rows are as many.
+    const facts = { bucket: run.bucket, generation: run.generation, createdAt: run.generation, filter: run.filter };
+    const transformer = new Transformer({ ...facts, ipMetadata: openIpMetadata(undefined), encoder });
+    let waiting = new Map<string, Expected>();
+    const ask = async () => {
+      for (const [uid, table, rows] of await lacking(clickhouse, run, file.key, waiting, refused, signal)) {
+        const place = `${table} ${file.key}`;
+        const found = missing.get(place) ?? { key: file.key, table, rows: 0, measurements: 0, example: uid };
+        found.rows += rows;
+        found.measurements++;
+        missing.set(place, found);
+      }
+      waiting = new Map();
+    };
+    for await (const documents of readDocuments(archive, file, { maxMeasurementBytes, signal })) {
+      for (const document of documents) {
+        const { status, uid } = transformer.transform(document, file.key);
+        const tables = takePlainRows(encoder);
+        const first = Object.values(tables)[0]?.[0];
+        if (status !== 'transformed' || uid === undefined || first === undefined) continue;
+        onUid(uid);
+        const before = waiting.get(uid)?.rows ?? {};
+        const rows: Expected['rows'] = {};
+        for (const { name } of OBSERVATION_TABLES) rows[name] = Math.max(before[name] ?? 0, tables[name]?.length ?? 0);
+        waiting.set(uid, { line: document.line, rows, identity: first as unknown as Identity });
+        if (waiting.size >= ASKED) await ask();
+      }
+    }
+    await ask();
+  }
+  return [...missing.values()];
+}
+
+/** Of the measurements given those that lack rows, with the table and how many. */
+async function lacking(
+  clickhouse: ClickHouse,
+  run: Omit<RunKey, 'stage'>,
+  key: string,
+  expected: ReadonlyMap<string, Expected>,
+  refused: ReadonlyMap<string, number>,
+  signal?: AbortSignal,
+): Promise<[uid: string, table: ObservationTable, rows: number][]> {
+  if (expected.size === 0) return [];
+  const lacks: [string, ObservationTable, number][] = [];
+  for (const table of OBSERVATION_TABLES) {
+    const { name } = table;
+    const found = await auditMeasurements(clickhouse, table, run, [...expected.keys()], signal);
+    const short = [...expected].flatMap(([uid, { line, rows, identity }]) => {
+      const rest = (rows[name] ?? 0) - (found.get(uid) ?? 0) - (refused.get(`${key} ${line} ${name}`) ?? 0);
+      return rest > 0 ? [{ uid, rest, identity }] : [];
+    });
+    if (short.length === 0) continue;
+    const copies = await firstCopies(
+      clickhouse,
+      name,
+      run.bucket,
+      short.map(({ identity }) => identity),
+      signal,
+    );
+    for (const { uid, rest, identity } of short) if (!copies.has(textOf(identity))) lacks.push([uid, name, rest]);
+  }
+  return lacks;
+}
+
+async function firstCopies(
+  clickhouse: ClickHouse,
+  table: ObservationTable,
+  bucket: string,
+  measurements: readonly Identity[],
+  signal?: AbortSignal,
+): Promise<Set<string>> {
+  const query = firstCopiesQuery(table, bucket, measurements);
+  if (!query) return new Set();
+  const rows = await clickhouse.select<{ r: string; t: string; i: string; s: string }>(query, { signal });
+  return new Set(
+    rows.map(({ r, t, i, s }) => textOf({ report_id: r, test_name: t, input: i, measurement_start_time: s })),
+  );
+}
+
+function textOf({ report_id, test_name, input = '', measurement_start_time }: Identity): string {
+  return JSON.stringify([report_id, test_name, input, measurement_start_time]);
+}

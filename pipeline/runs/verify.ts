@@ -1,0 +1,355 @@
+import type { Archive } from '../archive/archive.ts';
+import type { ArchiveFile, BadKey } from '../archive/keys.ts';
+import { listBucket } from '../archive/listing.ts';
+import { granularityOf } from '../bucket.ts';
+import { addsUp, type Counts, sumCounts } from '../counts.ts';
+import {
+  auditFailures,
+  auditFiles,
+  auditRepetitions,
+  auditRows,
+  auditRuns,
+  type FailureAudit,
+  type FileAudit,
+  type RowsAudit,
+  type RunAudit,
+} from '../tables/audit.ts';
+import type { ClickHouse } from '../tables/clickhouse.ts';
+import { pastRuns } from '../tables/ledger.ts';
+import { covers, overlappingBuckets } from '../tables/retire.ts';
+import { OBSERVATION_TABLES, type ObservationTable } from '../tables/schema.ts';
+import type { BucketKey } from './bucket.ts';
+import { findMissingRows } from './missing-rows.ts';
+
+/** What can be off, each with what it means. */
+export const PROBLEMS = {
+  NotCompleted: 'no run of the bucket under this filter was completed',
+  NewerRun: 'a newer run was begun and not completed, so the rows are those of two runs',
+  FileNotRead: 'an object of the archive was not read by the run',
+  FileChanged: 'an object is not the one that was read: another size or ETag',
+  FileGone: 'an object that was read is no longer in the archive; its rows are still in the tables',
+  KeyNotRecorded: 'an object whose key says nothing is not among the failures',
+  CountsDoNotAddUp: 'read is not transformed + skipped + failed + unsupported',
+  FilesAndRunDiffer: 'the counts of the files do not sum up to those of the run',
+  FailuresDiffer: 'pipeline_failures has not as many measurements as counted as failed',
+  RowsMissing: 'rows that the ledger counts are not in the table',
+  RowsTooMany: 'the table has rows of the run that the ledger does not count',
+  RowsTwice: 'the table has rows twice, which only FINAL hides',
+  MeasurementTwice: 'measurements have rows of the run and of another one',
+  OlderRows: 'rows of an older run, which this one should have replaced',
+  UnknownRows: 'rows of no run that the ledger knows',
+} as const;
+export type ProblemName = keyof typeof PROBLEMS;
+
+/** Something that is off. */
+export interface Problem {
+  readonly problem: ProblemName;
+  /** The object concerned. */
+  readonly key?: string;
+  readonly table?: ObservationTable;
+  /** A sentence with the figures. */
+  readonly message: string;
+}
+
+/** What was found of one bucket under one filter. */
+export interface Verification {
+  readonly bucket: string;
+  readonly filter: string;
+  /** Of the run that counts: the newest that was completed, or else the newest that failed behind its last batch. */
+  readonly generation?: number;
+  /** Objects in the archive, and measurements read from those that the run knows. */
+  readonly files: number;
+  readonly measurements: number;
+  /** By table: rows counted by the ledger, and those of the run in the table. */
+  readonly rows: Readonly<Partial<Record<ObservationTable, { counted: number; stored: number }>>>;
+  /** Nothing is off when there is none. */
+  readonly problems: readonly Problem[];
+}
+
+export interface VerifyTools {
+  readonly archive: Archive;
+  readonly clickhouse: ClickHouse;
+  readonly maxMeasurementBytes: number;
+}
+
+/**
+ * Checks a bucket's ledger against the archive and against the tables, and says what is missing or too much, by key where that can be
+ * told. A day that was run in hours gives one answer an hour. Only where a table has not as many rows as were counted are the objects read
+ * again, to tell which measurements lack rows from those that merely lie in several objects. Writes nothing. Throws ArchiveErrors and
+ * TableErrors.
+ */
+export async function verifyBucket(tools: VerifyTools, key: BucketKey, signal?: AbortSignal): Promise<Verification[]> {
+  const { clickhouse } = tools;
+  const isDay = granularityOf(key.bucket) === 'Day';
+  const runs = await auditRuns(clickhouse, overlappingBuckets(key.bucket), key.filterID, signal);
+  const own = runs.filter(({ bucket }) => bucket === key.bucket);
+  if (own.length > 0 || !isDay || runs.length === 0) {
+    const hint = own.length === 0 ? await whereElse(clickhouse, key, signal) : '';
+    return [await verifyRun(tools, key, own, hint, signal)];
+  }
+  const hours: Verification[] = [];
+  for (const bucket of overlappingBuckets(key.bucket).slice(1)) {
+    const hour = runs.filter(run => run.bucket === bucket);
+    const verified = await verifyRun(tools, { ...key, bucket }, hour, '', signal);
+    if (hour.length > 0 || verified.files > 0) hours.push(verified);
+  }
+  return hours;
+}
+
+async function verifyRun(
+  tools: VerifyTools,
+  key: BucketKey,
+  runs: readonly RunAudit[],
+  hint: string,
+  signal?: AbortSignal,
+): Promise<Verification> {
+  const { archive, clickhouse } = tools;
+  const { bucket, filter, filterID } = key;
+  const problems: Problem[] = [];
+  const bad: BadKey[] = [];
+  const listed = new Map<string, ArchiveFile>();
+  const onBadKey = (each: BadKey) => bad.push(each);
+  for await (const file of listBucket(archive, bucket, filter, { signal, onBadKey })) listed.set(file.key, file);
+
+  const completed = runs.find(({ state }) => state === 'completed');
+  const run = completed ?? runs.find(({ state, reason }) => state === 'failed' && reason === 'TooManyFailures');
+  if (!completed) problems.push({ problem: 'NotCompleted', message: notCompleted(bucket, listed.size, runs[0], hint) });
+  const found = { bucket, filter: filterID, files: listed.size };
+  if (!run) return { ...found, measurements: 0, rows: {}, problems };
+  for (const newer of runs.filter(({ generation }) => generation > run.generation)) {
+    problems.push({
+      problem: 'NewerRun',
+      message: `the run of ${timeOf(newer)} ${stateOf(newer)}; run the bucket again`,
+    });
+  }
+
+  const files = await auditFiles(clickhouse, run, filterID, signal);
+  const failures = await auditFailures(clickhouse, run, signal);
+  problems.push(
+    ...compareFiles(listed, files),
+    ...bad
+      .filter(each => !failures.get(each.key)?.object)
+      .map(each => ({ problem: 'KeyNotRecorded' as const, key: each.key, message: each.reason })),
+    ...checkCounts(run, files, failures),
+  );
+  const all = await auditRows(clickhouse, bucket, signal);
+  const rows = compareRows(run, files, all);
+  problems.push(...(await explainRows(tools, key, run, listed, files, rows, signal)));
+  problems.push(...(await checkOthers(clickhouse, key, run, all, signal)));
+  return {
+    ...found,
+    generation: run.generation,
+    measurements: run.counts.read,
+    rows: Object.fromEntries(
+      [...rows].flatMap(([table, { expected, distinct }]) =>
+        expected || distinct ? [[table, { counted: expected, stored: distinct }]] : [],
+      ),
+    ),
+    problems,
+  };
+}
+
+/** Where a bucket was run, if not under this filter and in this size. */
+async function whereElse(clickhouse: ClickHouse, { bucket, filter }: BucketKey, signal?: AbortSignal): Promise<string> {
+  const past = await pastRuns(clickhouse, 'Observations', overlappingBuckets(bucket), signal);
+  const other = past.findLast(run => run.state === 'completed' && covers(run.filter, filter));
+  return other ? `, but ${other.bucket} was under ${other.filterID}: verify that` : '';
+}
+
+function notCompleted(bucket: string, files: number, newest: RunAudit | undefined, hint: string): string {
+  if (!newest)
+    return `${bucket} was never run under this filter; the archive has ${counted(files, 'object')} of it${hint}`;
+  return `the newest run of ${bucket}, of ${timeOf(newest)}, ${stateOf(newest)}`;
+}
+
+/** `1 object`, `2 objects`. */
+export function counted(count: number, what: string): string {
+  return `${count.toLocaleString('en')} ${what}${count === 1 ? '' : 's'}`;
+}
+
+function timeOf({ generation }: Pick<RunAudit, 'generation'>): string {
+  return new Date(generation).toISOString();
+}
+
+function stateOf({ state, reason, message }: RunAudit): string {
+  if (state === 'started' || state === 'inserted') return 'is at work, or ended without a word';
+  return `${state === 'completed' ? 'was completed' : state === 'failed' ? 'failed' : 'was cancelled'}${reason && `: ${reason}: ${message}`}`;
+}
+
+function compareFiles(listed: ReadonlyMap<string, ArchiveFile>, files: ReadonlyMap<string, FileAudit>): Problem[] {
+  const problems: Problem[] = [];
+  for (const { key, size, etag } of listed.values()) {
+    const read = files.get(key);
+    if (!read) {
+      problems.push({ problem: 'FileNotRead', key, message: `${size} bytes in the archive, not in pipeline_files` });
+    } else if (read.size !== size || read.etag !== etag) {
+      const was = `${read.size} bytes, ETag ${read.etag}`;
+      problems.push({
+        problem: 'FileChanged',
+        key,
+        message: `read: ${was}; in the archive: ${size} bytes, ETag ${etag}`,
+      });
+    }
+  }
+  for (const { key, counts } of files.values()) {
+    if (listed.has(key)) continue;
+    problems.push({
+      problem: 'FileGone',
+      key,
+      message: `${counted(counts.read, 'measurement')} of it stand in the ledger`,
+    });
+  }
+  return problems;
+}
+
+const COUNTERS = ['files', 'read', 'transformed', 'skipped', 'failed', 'unsupported'] as const;
+
+function checkCounts(
+  run: RunAudit,
+  files: ReadonlyMap<string, FileAudit>,
+  failures: ReadonlyMap<string, FailureAudit>,
+): Problem[] {
+  const problems: Problem[] = [];
+  const sum = sumCounts([...files.values()].map(({ counts }) => counts));
+  if (!addsUp(run.counts)) problems.push({ problem: 'CountsDoNotAddUp', message: `the run: ${told(run.counts)}` });
+  const differ: [string, number, number][] = COUNTERS.map(name => [name, run.counts[name], sum[name]]);
+  for (const { name } of OBSERVATION_TABLES) {
+    differ.push([`rows of ${name}`, run.counts.rows[name] ?? 0, sum.rows[name] ?? 0]);
+  }
+  for (const [what, ofRun, ofFiles] of differ) {
+    if (ofRun !== ofFiles) {
+      problems.push({
+        problem: 'FilesAndRunDiffer',
+        message: `${what}: the run ${ofRun}, its files together ${ofFiles}`,
+      });
+    }
+  }
+  for (const { key, counts } of files.values()) {
+    if (!addsUp(counts)) problems.push({ problem: 'CountsDoNotAddUp', key, message: told(counts) });
+    const recorded = failures.get(key)?.failed ?? 0;
+    if (recorded !== counts.failed) {
+      const message = `${counted(counts.failed, 'measurement')} failed, pipeline_failures has ${recorded}`;
+      problems.push({ problem: 'FailuresDiffer', key, message });
+    }
+  }
+  for (const [key, { failed }] of failures) {
+    if (files.has(key) || failed === 0) continue;
+    const message = `pipeline_failures has ${counted(failed, 'measurement')} of an object that the run did not read`;
+    problems.push({ problem: 'FailuresDiffer', key, message });
+  }
+  return problems;
+}
+
+function told({ read, transformed, skipped, failed, unsupported }: Counts): string {
+  return `${read} read, ${transformed} transformed, ${skipped} skipped, ${failed} failed, ${unsupported} unsupported`;
+}
+
+interface ComparedRows {
+  /** As the ledger counts. */
+  readonly expected: number;
+  readonly rows: number;
+  readonly distinct: number;
+}
+
+function compareRows(
+  run: RunAudit,
+  files: ReadonlyMap<string, FileAudit>,
+  all: readonly RowsAudit[],
+): Map<ObservationTable, ComparedRows> {
+  const sum = sumCounts([...files.values()].map(({ counts }) => counts));
+  return new Map(
+    OBSERVATION_TABLES.map(({ name }) => {
+      const own = all.find(each => each.table === name && isOwn(run, each));
+      return [name, { expected: sum.rows[name] ?? 0, rows: own?.rows ?? 0, distinct: own?.distinct ?? 0 }];
+    }),
+  );
+}
+
+function isOwn(run: RunAudit, rows: RowsAudit): boolean {
+  return rows.bucket === run.bucket && rows.generation === run.generation;
+}
+
+/** Where a table has not as many rows as were counted, the objects tell why. */
+async function explainRows(
+  tools: VerifyTools,
+  key: BucketKey,
+  run: RunAudit,
+  listed: ReadonlyMap<string, ArchiveFile>,
+  files: ReadonlyMap<string, FileAudit>,
+  compared: ReadonlyMap<ObservationTable, ComparedRows>,
+  signal?: AbortSignal,
+): Promise<Problem[]> {
+  const problems: Problem[] = [];
+  for (const [table, { rows, distinct }] of compared) {
+    if (rows === distinct) continue;
+    problems.push({ problem: 'RowsTwice', table, message: `${counted(rows - distinct, 'row')} of ${distinct} twice` });
+  }
+  const short = [...compared].filter(([, { expected, distinct }]) => distinct < expected);
+  const long = [...compared].filter(([, { expected, distinct }]) => distinct > expected);
+  if (short.length === 0 && long.length === 0) return problems;
+
+  const uids = new Set<string>();
+  // What changed or came since cannot tell what the run should have made.
+  const asRead = [...listed.values()].filter(file => files.get(file.key)?.etag === file.etag);
+  const opened = { ...key, generation: run.generation };
+  const missing = await findMissingRows(tools, opened, asRead, uid => uids.add(uid), signal);
+  for (const { key, table, rows, measurements, example } of missing) {
+    const message = `${counted(rows, 'row')} of ${counted(measurements, 'measurement')} missing, such as ${example}`;
+    problems.push({ problem: 'RowsMissing', key, table, message });
+  }
+  for (const [table, { expected, distinct }] of long) {
+    const strange = await strangers(tools.clickhouse, table, run, uids, signal);
+    const of = strange.length > 0 ? `; of measurements that are in no object: ${strange.slice(0, 3).join(', ')}` : '';
+    problems.push({ problem: 'RowsTooMany', table, message: `${counted(distinct, 'row')}, ${expected} counted${of}` });
+  }
+  return problems;
+}
+
+/** Measurements of a run's rows that are in none of its objects. */
+async function strangers(
+  clickhouse: ClickHouse,
+  table: ObservationTable,
+  run: RunAudit,
+  uids: ReadonlySet<string>,
+  signal?: AbortSignal,
+): Promise<string[]> {
+  const rows = await clickhouse.select<{ uid: string }>(
+    `SELECT DISTINCT measurement_uid AS uid FROM ${table} WHERE bucket_date = {bucket:String} AND run_generation = {generation:UInt64}`,
+    { params: { bucket: run.bucket, generation: run.generation }, signal },
+  );
+  return rows.map(({ uid }) => uid).filter(uid => !uids.has(uid));
+}
+
+/** Rows that other runs have left over the same measurements. Those of other filters and of hours stand by right. */
+async function checkOthers(
+  clickhouse: ClickHouse,
+  key: BucketKey,
+  run: RunAudit,
+  all: readonly RowsAudit[],
+  signal?: AbortSignal,
+): Promise<Problem[]> {
+  const problems: Problem[] = [];
+  for (const { table, measurements, example } of await auditRepetitions(clickhouse, run, signal)) {
+    const message = `${counted(measurements, 'measurement')}, such as ${example}`;
+    problems.push({ problem: 'MeasurementTwice', table, message });
+  }
+  const past = await pastRuns(clickhouse, 'Observations', overlappingBuckets(key.bucket), signal);
+  const everything = key.filter.probeCC.length === 0 && key.filter.testNames.length === 0;
+  for (const group of all) {
+    if (isOwn(run, group) || group.bucket !== key.bucket) continue;
+    const { table, rows, generation } = group;
+    const writers = past.filter(each => each.bucket === group.bucket && each.generation === generation);
+    const of = `${counted(rows, 'row')} of generation ${generation}`;
+    if (writers.length === 0) {
+      if (everything)
+        problems.push({ problem: 'UnknownRows', table, message: `${of}, which no run of the ledger has` });
+    } else if (generation < run.generation && writers.some(({ filterID }) => filterID === key.filterID)) {
+      problems.push({
+        problem: 'OlderRows',
+        table,
+        message: `${of}, which the run of ${timeOf(run)} should have replaced`,
+      });
+    }
+  }
+  return problems;
+}

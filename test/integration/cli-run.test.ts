@@ -1,0 +1,258 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { openClickHouse } from '../../cli/clickhouse.ts';
+import type { RunSummary } from '../../cli/commands/run.ts';
+import { ask as askTo } from '../../cli/commands/sql.ts';
+import { makeDatabase } from '../support/database.ts';
+import { dayOfKey, expectedMeasurements, expectedRows, FIXTURES } from '../support/fixtures.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const FINGERPRINTS = join(ROOT, 'test/fixtures/fingerprints/fingerprints_dns.csv');
+/** Five days of 160 measurements, all of which become rows. */
+const DAYS = ['2022-05-09', '2022-09-14', '2022-11-10', '2023-05-30', '2023-11-27'];
+
+let root: string;
+let archive: string;
+
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), 'ooni-cli-'));
+  archive = join(root, 'archive');
+  for (const { key } of expectedMeasurements()) {
+    if (!DAYS.includes(dayOfKey(key)) || existsSync(join(archive, key))) continue;
+    mkdirSync(dirname(join(archive, key)), { recursive: true });
+    cpSync(join(FIXTURES, key), join(archive, key));
+  }
+});
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+function start(...args: string[]): ChildProcess {
+  const env = { ...process.env, CLICKHOUSE_URL: 'http://127.0.0.1:1', LOG_FORMAT: 'json', NODE_OPTIONS: '' };
+  return spawn(process.execPath, [join(ROOT, 'cli/main.ts'), ...args], { env });
+}
+
+async function ended(child: ChildProcess): Promise<{ status: number | null; stdout: string; stderr: string }> {
+  const [stdout, stderr, [status]] = await Promise.all([
+    text(child.stdout!),
+    text(child.stderr!),
+    once(child, 'close'),
+  ]);
+  return { status: status as number | null, stdout, stderr };
+}
+
+const oonipipeline = (...args: string[]) => ended(start(...args));
+
+async function run(place: string, ...args: string[]): Promise<RunSummary & { status: number | null }> {
+  const all = [
+    'run',
+    '--archive',
+    archive,
+    '--clickhouse',
+    place,
+    '--fingerprints',
+    FINGERPRINTS,
+    '-o',
+    'json',
+    ...args,
+  ];
+  const { status, stdout, stderr } = await oonipipeline(...all);
+  expect(stdout, stderr).not.toBe('');
+  return { ...(JSON.parse(stdout) as RunSummary), status };
+}
+
+async function sql<Row>(place: string, statement: string): Promise<Row[]> {
+  const { status, stdout, stderr } = await oonipipeline('sql', statement, '-o', 'json', '--clickhouse', place);
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
+  return stdout
+    .split('\n')
+    .filter(Boolean)
+    .map(line => JSON.parse(line) as Row);
+}
+
+const UIDS = 'SELECT measurement_uid AS uid, count() AS n FROM obs_web GROUP BY uid';
+const VERDICTS = `SELECT measurement_uid AS uid, count() AS n, any(top_dns_failure) AS dns FROM analysis_web_measurement GROUP BY uid ORDER BY uid`;
+const measurements = () => expectedMeasurements().filter(({ key }) => DAYS.includes(dayOfKey(key))).length;
+const total = (rows: Map<string, number>) => [...rows.values()].reduce((sum, n) => sum + n, 0);
+
+describe('oonipipeline run, without any server', () => {
+  test('goes from files to verdicts; a repeat does nothing, unless it is asked to; verify finds nothing', async () => {
+    const place = `embedded:${join(root, 'whole')}`;
+    const first = await run(place);
+    expect(first).toMatchObject({
+      status: 0,
+      buckets: DAYS.length,
+      bucketsFailed: [],
+      bucketsSkipped: {},
+      bucketsLeft: 0,
+      measurements: measurements(),
+      failed: 0,
+      rows: {
+        obs_web: total(expectedRows('obs_web', DAYS)),
+        obs_web_ctrl: total(expectedRows('obs_web_ctrl', DAYS)),
+      },
+    });
+    expect(first.verdicts).toBeGreaterThan(0);
+    const rows = await sql<{ uid: string; n: number }>(place, UIDS);
+    expect(new Map(rows.map(({ uid, n }) => [uid, n]))).toEqual(expectedRows('obs_web', DAYS));
+    const verdicts = await sql<{ uid: string; n: number }>(place, VERDICTS);
+    expect(verdicts.length).toBe(first.verdicts);
+    expect(verdicts.every(({ n }) => n === 1)).toBe(true);
+
+    expect(await run(place)).toMatchObject({
+      status: 0,
+      buckets: 0,
+      bucketsSkipped: { Completed: DAYS.length },
+      measurements: 0,
+    });
+    const range = ['--start-at', '2023-05-30', '--end-at', '2023-06-01', '--reprocess', 'All'];
+    // The second day of the range has no files: that is a result, too.
+    expect(await run(place, ...range)).toMatchObject({ status: 0, buckets: 2, measurements: 1 });
+    expect(await sql(place, VERDICTS)).toEqual(verdicts);
+
+    const verified = await oonipipeline('verify', '--archive', archive, '--clickhouse', place);
+    expect(verified.stdout).toContain(`${DAYS.length + 1} buckets, `);
+    expect(verified.stdout).toContain('nothing is missing, nothing is too much');
+    expect(verified.status).toBe(0);
+  });
+
+  test('gives the same rows and verdicts as with a server, whose database it makes', async () => {
+    const { url, clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'cli', { migrated: false });
+    const own = `${url}_own`;
+    const summary = await run(own, '--threads', '3');
+    expect(summary).toMatchObject({ status: 0, buckets: DAYS.length });
+    expect(await sql(own, VERDICTS)).toEqual(await sql(`embedded:${join(root, 'whole')}`, VERDICTS));
+    await clickhouse.close();
+  });
+
+  test('killed in the middle, it goes on where it was', async () => {
+    const dir = join(root, 'killed');
+    const place = `embedded:${dir}`;
+    const args = ['run', '--archive', archive, '--clickhouse', place, '--stages', 'Observations'];
+    for (const pause of [0, 700]) {
+      const child = start(...args);
+      const end = ended(child);
+      while (!existsSync(join(dir, 'metadata/default/pipeline_runs.sql')) && child.exitCode === null) await sleep(20);
+      await sleep(pause);
+      child.kill('SIGKILL');
+      await end;
+    }
+    await run(place, '--stages', 'Observations');
+    const rows = await sql<{ uid: string; n: number }>(place, UIDS);
+    expect(new Map(rows.map(({ uid, n }) => [uid, n]))).toEqual(expectedRows('obs_web', DAYS));
+    const { stdout } = await oonipipeline('verify', '--archive', archive, '--clickhouse', place);
+    expect(stdout).toContain('nothing is missing, nothing is too much');
+  });
+
+  test('told to stop, it says so, records what it broke off, and goes on later', async () => {
+    const dir = join(root, 'stopped');
+    const place = `embedded:${dir}`;
+    const child = start('run', '--archive', archive, '--clickhouse', place, '--stages', 'Observations', '-o', 'json');
+    const end = ended(child);
+    while (!existsSync(join(dir, 'metadata/default/pipeline_runs.sql')) && child.exitCode === null) await sleep(20);
+
+    const second = await oonipipeline('sql', 'SELECT 1', '--clickhouse', place);
+    expect(second.stderr).toContain(`process ${child.pid} is using the ClickHouse data in ${dir}`);
+    expect(second.status).toBe(1);
+
+    child.kill('SIGTERM');
+    const { status, stderr } = await end;
+    expect(stderr).toContain('stopping; the same command goes on from here');
+    expect(status).toBe(1);
+    await run(place, '--stages', 'Observations');
+    const rows = await sql<{ uid: string; n: number }>(place, UIDS);
+    expect(new Map(rows.map(({ uid, n }) => [uid, n]))).toEqual(expectedRows('obs_web', DAYS));
+    const states = await sql<{ state: string; n: number }>(
+      place,
+      'SELECT state, count() AS n FROM pipeline_runs FINAL GROUP BY state',
+    );
+    // Nothing is left as started: what was broken off was recorded, and all was done in the end.
+    expect(
+      states
+        .map(({ state }) => state)
+        .sort()
+        .filter(state => state !== 'cancelled'),
+    ).toEqual(['completed']);
+  });
+
+  test('nobody but the command reaches its ClickHouse', async () => {
+    const { settings, clickhouse, close } = await openClickHouse(`embedded:${join(root, 'closed')}`, { create: true });
+    try {
+      const url = new URL('/?query=SELECT+1', settings.clickhouse_url);
+      expect(url.password).not.toBe('');
+      const authorization = `Basic ${Buffer.from(`default:${url.password}`).toString('base64')}`;
+      [url.username, url.password] = ['', ''];
+      const answer = await fetch(url);
+      expect(answer.status).toBe(403);
+      expect(await answer.text()).toContain('AUTHENTICATION_FAILED');
+      expect((await fetch(url, { headers: { authorization: 'Basic ZGVmYXVsdDp4' } })).status).toBe(403);
+      expect(await (await fetch(url, { headers: { authorization } })).text()).toBe('1\n');
+      expect(await clickhouse.select('SELECT 1 AS x')).toEqual([{ x: 1 }]);
+    } finally {
+      await close();
+    }
+  });
+
+  test('a bucket with too many failures fails, and stays so until it is asked for', async () => {
+    const broken = join(root, 'broken');
+    const key = 'raw/20200109/00/ZZ/x/2020010900_ZZ_x.n0.0.jsonl.gz';
+    const [lost] = expectedMeasurements().filter(({ status }) => status === 'lost');
+    mkdirSync(dirname(join(broken, key)), { recursive: true });
+    cpSync(join(FIXTURES, lost!.key), join(broken, key));
+    const args = ['--archive', broken, '--clickhouse', `embedded:${join(root, 'failing')}`, '--fingerprints', 'none'];
+    const first = await oonipipeline('run', ...args);
+    expect(first.stderr).toContain('2020-01-09 failed: TooManyFailures');
+    expect(first.stdout).toContain('0 of 1 bucket');
+    expect(first.status).toBe(1);
+    const again = await oonipipeline('run', ...args);
+    expect(again.stdout).toContain('1 failed before and were not tried again (--reprocess Failed does)');
+    expect(again.status).toBe(1);
+    expect((await oonipipeline('run', ...args, '--reprocess', 'Failed')).stderr).toContain('TooManyFailures');
+  });
+});
+
+describe('oonipipeline sql', () => {
+  async function ask(statement: string, form: 'table' | 'json' | 'csv' | 'tsv'): Promise<string> {
+    const { clickhouse, close } = await openClickHouse(inject('clickhouseUrl'));
+    const output = new PassThrough();
+    try {
+      const [shown] = await Promise.all([
+        text(output),
+        askTo(clickhouse, statement, form, output).finally(() => output.end()),
+      ]);
+      return shown;
+    } finally {
+      await close();
+    }
+  }
+
+  test('shows a table, JSON, CSV, TSV, or what the statement asks for', async () => {
+    const statement =
+      "SELECT toUInt64(18446744073709551615) AS big, NULL AS nothing, ['a'] AS list, '\\x1b[31m' AS odd;";
+    const table = await ask(statement, 'table');
+    for (const shown of ['18446744073709551615', 'NULL', '["a"]', '1 row']) expect(table).toContain(shown);
+    expect(table).not.toContain('\x1b');
+    const two = 'SELECT number, toString(number) AS text FROM numbers(2)';
+    expect(await ask(two, 'tsv')).toBe('number\ttext\n0\t0\n1\t1\n');
+    expect(await ask(two, 'csv')).toBe('"number","text"\n0,"0"\n1,"1"\n');
+    expect(await ask(two, 'json')).toBe('{"number":0,"text":"0"}\n{"number":1,"text":"1"}\n');
+    expect(await ask(`${two} FORMAT CSV`, 'table')).toBe('0,"0"\n1,"1"\n');
+    expect(await ask('SET max_threads = 1', 'table')).toBe('');
+  });
+
+  test('is a program: reads standard input, and gives an error of ClickHouse as one line', async () => {
+    const child = start('sql', '-', '--clickhouse', inject('clickhouseUrl'));
+    child.stdin!.end('SELECT 7 AS x');
+    expect(await ended(child)).toEqual({ status: 0, stdout: 'x\n7\n', stderr: '' });
+    const middle = "SELECT throwIf(number = 500000, 'in the middle') FROM numbers(1000000)";
+    const { status, stderr, stdout } = await oonipipeline('sql', middle, '--clickhouse', inject('clickhouseUrl'));
+    expect(stderr).toMatch(/^oonipipeline sql: ClickHouse refused: in the middle[^\n]+\n$/);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+  });
+});
