@@ -8,11 +8,15 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { generatedFromCrds } from '../crds/generate.ts';
+import { analysisPage } from './analysis-page.ts';
 import { settingsPage } from './settings-page.ts';
+import { verdictsPage } from './verdicts-page.ts';
 
 /** Path below the root -> content. Each generator is a pure function of the code. */
 const GENERATED: Record<string, () => string> = {
   'docs/settings.md': settingsPage,
+  'docs/analysis-rules.md': analysisPage,
+  'docs/verdicts.md': verdictsPage,
   ...generatedFromCrds(),
 };
 
