@@ -6,6 +6,7 @@
  * Exit status: 0 done, 1 something could not be done (standard error says what), 2 the command line is wrong.
  */
 import { Command, CommanderError } from 'commander';
+import { explainCommand } from './commands/explain.ts';
 import { transformCommand } from './commands/transform.ts';
 
 const program = new Command('oonipipeline')
@@ -13,6 +14,7 @@ const program = new Command('oonipipeline')
   .showHelpAfterError('(--help shows what there is)')
   .exitOverride();
 program.addCommand(transformCommand().copyInheritedSettings(program));
+program.addCommand(explainCommand().copyInheritedSettings(program));
 
 try {
   await program.parseAsync();

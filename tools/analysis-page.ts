@@ -94,8 +94,10 @@ ${than === undefined ? '' : `${REMEDIES}\n\n`}${tables.join('\n')}`;
 
 const REMEDIES = `1. **An answer without control is not a contradiction.** Where the control did not look the host up, \`dns_system_answer_no_ctrl\` discards the
    answer instead of grading it 0.75 blocked.
-2. **The control is looked up by address and port.** A server that refuses port 80 to everybody no longer halves the control's success on
-   port 443. Rules that compare with the endpoint have ids of their own, beginning with \`endpoint_\`.
+2. **The control's connects are looked up by address and port.** A server that refuses port 80 to everybody no longer halves the control's
+   success on port 443. Rules that compare with the endpoint have ids of their own, beginning with \`endpoint_\`. Handshakes are looked up by
+   address as before: the control tries them on TLS ports alone, and the port of an observation is that of its connect, which may be
+   another than its handshake's.
 3. **Old probes are judged.** Lookups of the Python ooniprobe (before version 3) name no engine; it had the system resolver only, so they
    count as its. No rule changed, only the signal \`is_system_resolver\`; rules that never fired for these probes now do.`;
 

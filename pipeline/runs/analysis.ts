@@ -50,22 +50,32 @@ export async function analyseBucket(
   const { clickhouse, log } = tools;
   const { signal, resume } = watch;
   const run = await openAnalysis(clickhouse, task, origin, signal);
-  const withRules = {
-    ...origin,
-    referenceVersions: { ...origin.referenceVersions, rules: String(tools.rulesVersion) },
-  };
   const { filter, generation } = run;
+  const fingerprints = new Set<string>();
   const done = { days: [...(resume?.days ?? [])], verdicts: resume?.verdicts ?? 0 };
   for (const { day, selection } of await tasksOf(clickhouse, task, signal)) {
     if (done.days.includes(day)) continue;
     const options = { day, selection, filter, generation, rulesVersion: tools.rulesVersion };
-    const { verdicts } = await analyseDay(clickhouse, options, log, signal);
+    const analysed = await analyseDay(clickhouse, options, log, signal);
+    fingerprints.add(analysed.fingerprints);
     done.days.push(day);
-    done.verdicts += verdicts;
+    done.verdicts += analysed.verdicts;
     watch.onDay?.({ days: [...done.days], verdicts: done.verdicts });
   }
   const counts = { ...noCounts(), rows: { [ANALYSIS_WEB_MEASUREMENT.name]: done.verdicts } };
-  await recordRun(clickhouse, run, withRules, { state: 'completed', counts, rowsStored: counts.rows }, signal);
+  // Each verdict names the version it was made with; a run of many days may have met several.
+  const referenceVersions = {
+    ...origin.referenceVersions,
+    rules: String(tools.rulesVersion),
+    fingerprints_dns: [...fingerprints].join(', '),
+  };
+  await recordRun(
+    clickhouse,
+    run,
+    { ...origin, referenceVersions },
+    { state: 'completed', counts, rowsStored: counts.rows },
+    signal,
+  );
   return done;
 }
 

@@ -79,15 +79,12 @@ const CASES: readonly Case[] = [
   ).flatMap(([failure, rule, blocked, down]): Case[] => {
     const web = [{ ip: A, port: 443, tcp_success: 1, tls_failure: failure }];
     const ctrl = [{ ip: A, port: 443, tls_success: 1 }];
-    return [
-      { name: `TLS ${failure}`, web, ctrl, versions: [2], tls: [rule, blocked, down, 0] },
-      { name: `TLS ${failure}, version 3`, web, ctrl, versions: [3], tls: [`endpoint_${rule}`, blocked, down, 0] },
-    ];
+    return [{ name: `TLS ${failure}`, web, ctrl, tls: [rule, blocked, down, 0] }];
   }),
+  { name: 'a handshake that stands in the row of another port', web: [{ ip: A, port: 80, tcp_success: 1, tls_failure: 'connection_reset' }], ctrl: [{ ip: A, port: 443, tcp_success: 1, tls_success: 1 }, { ip: A, port: 80, tcp_success: 1 }], tls: ['failure_ctrl_ok_reset', 0.8, 0.2, 0] },
   { name: 'an untrusted answer masks the handshake', web: [answered(A, { tls_failure: 'connection_reset' })], ctrl: OTHER, tls: ['dns_untrusted', 0, 0, 0] },
   { name: 'a blocked connect masks the handshake', web: [{ ip: A, port: 443, tcp_success: 0, tcp_failure: 'x', tls_failure: 'x' }], ctrl: [{ ip: A, port: 443, tcp_success: 1 }], tls: ['tcp_blocked', 0, 0, 0] },
-  { name: 'the handshake fails for all', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'connection_reset' }], ctrl: [{ ip: A, port: 443, tls_success: 0, tls_failure: 'connection_reset' }], versions: [2], tls: ['failure_ctrl_also_failing', 0.2, 0.8, 0] },
-  { name: 'the handshake fails for all, version 3', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'connection_reset' }], ctrl: [{ ip: A, port: 443, tls_success: 0, tls_failure: 'connection_reset' }], versions: [3], tls: ['endpoint_failure_ctrl_also_failing', 0.2, 0.8, 0] },
+  { name: 'the handshake fails for all', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'connection_reset' }], ctrl: [{ ip: A, port: 443, tls_success: 0, tls_failure: 'connection_reset' }], tls: ['failure_ctrl_also_failing', 0.2, 0.8, 0] },
   { name: 'a failed handshake of the control without reason is not failing', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'x' }], ctrl: [{ ip: A, port: 443, tls_success: 0 }], tls: ['none', 0, 0, 0] },
 ]; // biome-ignore format: a table
 

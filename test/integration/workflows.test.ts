@@ -36,6 +36,7 @@ const activities: Activities = {
   abandonRun: (key, stage, failure) =>
     note(`abandonRun ${stage} ${failure.state} ${failure.reason}`, key, Promise.resolve()),
   analyse: (key, generation) => note(`analyse ${generation}`, key, Promise.resolve([])),
+  refreshReference: () => Promise.reject(new Error('not asked for here')),
   planBackfill: () => Promise.reject(new Error('not asked for here')),
   pageBackfill: () => Promise.reject(new Error('not asked for here')),
 };
