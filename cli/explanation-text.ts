@@ -29,7 +29,8 @@ function measurementLines({ measurement: m }: Explanation): string[] {
       `${m.measurement_start_time} UTC from ${m.probe_cc}, ${network(m.probe_asn, m.probe_as_org_name)}, resolver ${network(m.resolver_asn, m.resolver_as_org_name)}, by ${m.software_name} ${m.software_version}`,
       2,
     ),
-    `  https://explorer.ooni.org/m/${m.measurement_uid}`,
+    // Ids that the pipeline made itself, of old measurements, begin with 01 and are not known there.
+    ...(/^20\d{12}/.test(String(m.measurement_uid)) ? [`  https://explorer.ooni.org/m/${m.measurement_uid}`] : []),
   ];
 }
 
@@ -145,7 +146,7 @@ function layerLines({ layer, rows, winner }: ExplainedLayer, { rulesVersion }: E
     lines.push(
       ...wrapped(
         Object.entries(row.signals)
-          .map(([name, value]) => `${name} = ${shown(value)}`)
+          .map(([name, value]) => `${name}=${shown(value)}`)
           .join(', '),
         6,
       ),

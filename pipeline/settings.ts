@@ -72,10 +72,10 @@ export const SETTINGS = {
 
   analysis_rules_version: z
     .preprocess(Number, z.literal([2, 3], 'must be 2 or 3; docs/analysis-rules.md says what they are'))
-    .default(2)
+    .default(3)
     .meta({
       description:
-        'Rules that verdicts are made by: 2, those of the Python pipeline, or 3, with named weaknesses remedied',
+        'Rules that verdicts are made by: 2, those of the Python pipeline, or 3, with three of its weaknesses remedied (docs/analysis-versions.md)',
     }),
   fingerprints_dns_source: text(
     'Block page fingerprints of DNS answers: URL or file; none: judge without',

@@ -99,7 +99,8 @@ const REMEDIES = `1. **An answer without control is not a contradiction.** Where
    address as before: the control tries them on TLS ports alone, and the port of an observation is that of its connect, which may be
    another than its handshake's.
 3. **Old probes are judged.** Lookups of the Python ooniprobe (before version 3) name no engine; it had the system resolver only, so they
-   count as its. No rule changed, only the signal \`is_system_resolver\`; rules that never fired for these probes now do.`;
+   count as its. Rules that never fired for these probes now do. But an answer that the control did not get is discarded
+   (\`dns_old_probe_answer_unmatched\`): these probes record no handshake that could vouch for it.`;
 
 /** A row of the table; undefined for a rule that another version has just so. */
 function ruleRow(rule: Rule, number: number, known: readonly string[]): string | undefined {

@@ -41,13 +41,13 @@ export function controlQuery(day: string, hosts: readonly string[], asked: reado
   return {
     sql: `SELECT hostname, ip, port,
   ip IN {asked:Array(String)} AS met,
-  uniqExact(measurement_uid) AS measurements,
-  countIf(dns_success = 1) AS dns_success,
-  countIf(tcp_success = 1) AS tcp_success, countIf(tcp_success = 0) AS tcp_failing,
-  countIf(tls_success = 1) AS tls_success, countIf(tls_success = 0 AND tls_failure IS NOT NULL) AS tls_failing,
-  arraySort(groupUniqArrayIf(3)(assumeNotNull(tcp_failure), tcp_failure IS NOT NULL)) AS tcp_failures,
-  arraySort(groupUniqArrayIf(3)(assumeNotNull(tls_failure), tls_failure IS NOT NULL)) AS tls_failures
-FROM obs_web_ctrl FINAL
+  uniqExact(c.measurement_uid) AS measurements,
+  countIf(c.dns_success = 1) AS dns_success,
+  countIf(c.tcp_success = 1) AS tcp_success, countIf(c.tcp_success = 0) AS tcp_failing,
+  countIf(c.tls_success = 1) AS tls_success, countIf(c.tls_success = 0 AND c.tls_failure IS NOT NULL) AS tls_failing,
+  arraySort(groupUniqArrayIf(3)(assumeNotNull(c.tcp_failure), c.tcp_failure IS NOT NULL)) AS tcp_failures,
+  arraySort(groupUniqArrayIf(3)(assumeNotNull(c.tls_failure), c.tls_failure IS NOT NULL)) AS tls_failures
+FROM obs_web_ctrl AS c FINAL
 WHERE ${IN_DAY} AND hostname IN {hosts:Array(String)} AND ip != ''
 GROUP BY hostname, ip, port
 ORDER BY hostname, met DESC, dns_success DESC, ip, port
@@ -59,9 +59,9 @@ LIMIT {limit:UInt32} BY hostname`,
 /** The control's lookups of hosts on a day, by host: one row for each that it looked up. */
 export function controlHostsQuery(day: string, hosts: readonly string[]): Query {
   return {
-    sql: `SELECT hostname, uniqExact(measurement_uid) AS measurements, uniqExactIf(ip, ip != '') AS addresses,
-  countIf(dns_success = 1) AS dns_success, countIf(dns_failure IS NOT NULL) AS dns_failure
-FROM obs_web_ctrl FINAL
+    sql: `SELECT hostname, uniqExact(c.measurement_uid) AS measurements, uniqExactIf(ip, ip != '') AS addresses,
+  countIf(c.dns_success = 1) AS dns_success, countIf(c.dns_failure IS NOT NULL) AS dns_failure
+FROM obs_web_ctrl AS c FINAL
 WHERE ${IN_DAY} AND hostname IN {hosts:Array(String)}
 GROUP BY hostname ORDER BY hostname`,
     params: { ...dayParams(day), hosts },

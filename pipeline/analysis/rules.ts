@@ -229,7 +229,9 @@ const TLS: readonly Rule[] = [
 /**
  * Version 3 remedies three weaknesses of version 2 that the spec names (analysis.md sections 5 and 9): an answer that no control
  * vouches for is masked where there is no control at all; the control's connects are looked up by address *and* port; lookups of
- * probes too old to name their engine count as the system resolver's (signals.ts, `is_system_resolver`).
+ * probes too old to name their engine count as the system resolver's (signals.ts, `is_system_resolver`). Those probes record no TLS
+ * handshakes, so nothing can vouch for an answer that the control did not get; it is masked, not blamed: of the 23 such answers of
+ * `npm run fidelity -- compare-rules` the probe itself found none blocked, and content networks had given all of them.
  *
  * Handshakes are looked up by address still. The control tries them on TLS ports alone, so no other port dilutes its rate. And the port of
  * an observation is its connect's: observations.md joins a handshake to any connect to its address, so a handshake on port 443
@@ -244,6 +246,11 @@ export const RULES: Readonly<Record<RulesVersion, RuleSet>> = {
         'dns_system_answer_no_ctrl',
         'is_system_resolver AND dns_failure IS NULL AND NOT has_control',
         'the system resolver answered, and the control did not look the host up, so there is nothing to compare with',
+      ),
+      discarded(
+        'dns_old_probe_answer_unmatched',
+        'is_system_resolver AND dns_failure IS NULL AND NOT is_engine_named',
+        'the answer of a probe too old to name its engine, which records no handshake that could vouch for an address of a content network',
       ),
       ANSWER_UNMATCHED,
     ],

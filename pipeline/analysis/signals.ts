@@ -56,6 +56,7 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
         ? 'the row’s engine is `system` or `getaddrinfo`'
         : 'the row’s engine is `system` or `getaddrinfo`, or it has none and the probe is too old to name one',
     ),
+    dns('is_engine_named', 'o.dns_engine IS NOT NULL', 'the probe says by what it looked the name up'),
     dns(
       'fingerprint_match',
       'has(f.countries, o.probe_cc)',

@@ -150,7 +150,8 @@ function explainLayer(layer: Layer, version: RulesVersion, judged: readonly Row[
     });
     return {
       observation_idx: Number(row.observation_idx),
-      signals: Object.fromEntries(names.map(name => [name, row[name] as Value])),
+      // The sign of what is not a number says nothing.
+      signals: Object.fromEntries(names.map(name => [name, row[name] === '-nan' ? 'nan' : (row[name] as Value)])),
       conditions: Object.fromEntries(conditions),
       rule: list[Number(row[`${layer}_rule`]) - 1]?.id ?? NO_MATCH.id,
       grades: gradesOf(row, layer),
