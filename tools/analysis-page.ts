@@ -93,7 +93,8 @@ ${than === undefined ? '' : `${REMEDIES}\n\n`}${tables.join('\n')}`;
 }
 
 const REMEDIES = `1. **An answer without control is not a contradiction.** Where the control did not look the host up, \`dns_system_answer_no_ctrl\` discards the
-   answer instead of grading it 0.75 blocked.
+   answer instead of grading it 0.75 blocked. IPv4 and IPv6 are judged apart, so the same holds where the control got addresses of the
+   other family only.
 2. **The control's connects are looked up by address and port.** A server that refuses port 80 to everybody no longer halves the control's
    success on port 443. Rules that compare with the endpoint have ids of their own, beginning with \`endpoint_\`. Handshakes are looked up by
    address as before: the control tries them on TLS ports alone, and the port of an observation is that of its connect, which may be

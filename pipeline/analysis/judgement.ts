@@ -95,7 +95,8 @@ control AS (
   WHERE ${IN_DAY} ${ofHosts}
 ),
 control_host AS (
-  SELECT hostname, countIf(c.dns_failure IS NOT NULL) AS dns_failure, countIf(c.dns_success = 1) AS dns_success
+  SELECT hostname, countIf(c.dns_failure IS NOT NULL) AS dns_failure, countIf(c.dns_success = 1) AS dns_success,
+    countIf(c.dns_success = 1 AND isIPv6String(c.ip)) AS dns_success_v6
   FROM control AS c
   GROUP BY hostname
 ),

@@ -228,7 +228,7 @@ const TLS: readonly Rule[] = [
 
 /**
  * Version 3 remedies three weaknesses of version 2 that the spec names (analysis.md sections 5 and 9): an answer that no control
- * vouches for is masked where there is no control at all; the control's connects are looked up by address *and* port; lookups of
+ * vouches for is masked where there is no control, or none of its address family; the control's connects are looked up by address *and* port; lookups of
  * probes too old to name their engine count as the system resolver's (signals.ts, `is_system_resolver`). Those probes record no TLS
  * handshakes, so nothing can vouch for an answer that the control did not get; it is masked, not blamed: of the 23 such answers of
  * `npm run fidelity -- compare-rules` the probe itself found none blocked, and content networks had given all of them.
@@ -245,7 +245,7 @@ export const RULES: Readonly<Record<RulesVersion, RuleSet>> = {
       discarded(
         'dns_system_answer_no_ctrl',
         'is_system_resolver AND dns_failure IS NULL AND NOT has_control',
-        'the system resolver answered, and the control did not look the host up, so there is nothing to compare with',
+        'the system resolver answered, and the control did not look the host up, or got addresses of the other family only: there is nothing to compare with',
       ),
       discarded(
         'dns_old_probe_answer_unmatched',

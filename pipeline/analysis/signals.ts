@@ -90,7 +90,11 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
       'ctrl_dns_success / (ctrl_dns_failure + ctrl_dns_success)',
       'success / (failure + success); not a number without control',
     ),
-    dns('has_control', 'ctrl_dns_failure + ctrl_dns_success > 0', 'the control looked this host up on this day'),
+    dns(
+      'has_control',
+      'ctrl_dns_failure + ctrl_dns_success > 0 AND (ctrl_dns_success = 0 OR if(ifNull(o.is_v6, 0), ch.dns_success_v6, ctrl_dns_success - ch.dns_success_v6) > 0)',
+      'the control looked this host up on this day, and got an address of the row’s family, or none at all',
+    ),
     tcp('tcp_success', 'o.tcp_success', 'the connect succeeded'),
     tcp('tcp_failure', 'o.tcp_failure', 'failure of the connect'),
     tcp('is_v6', 'o.is_v6', 'the row’s address is an IPv6 literal'),

@@ -67,7 +67,7 @@ export async function analyseBucket(
   const referenceVersions = {
     ...origin.referenceVersions,
     rules: String(tools.rulesVersion),
-    fingerprints_dns: [...fingerprints].join(', '),
+    ...(fingerprints.size > 0 && { fingerprints_dns: [...fingerprints].join(', ') }),
   };
   await recordRun(
     clickhouse,

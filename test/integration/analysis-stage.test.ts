@@ -63,6 +63,14 @@ test('after its observations, a run judges the days they touched; again, it repl
   const again = await (await startRun(client, run)).result();
   expect(again.analysedDays).toEqual(result.analysedDays);
   expect(await verdicts()).toEqual(found);
+  const [made] = await clickhouse.select<{ fingerprints: string; rules: string }>(
+    `SELECT reference_versions['fingerprints_dns'] AS fingerprints, reference_versions['rules'] AS rules
+     FROM pipeline_runs FINAL WHERE stage = 'Analysis' LIMIT 1`,
+  );
+  // The versions stand with the run and with each verdict; what a new installation lacked was loaded first.
+  expect(made).toEqual({ fingerprints: expect.stringMatching(/^\d{4}-\d\d-\d\d-[0-9a-f]{12}$/), rules: '3' });
+  const versions = await clickhouse.select('SELECT DISTINCT fingerprints_version AS v FROM analysis_web_measurement');
+  expect(versions).toEqual([{ v: made?.fingerprints }]);
   const states = await clickhouse.select(
     'SELECT stage, state, count() AS n FROM pipeline_runs FINAL GROUP BY ALL ORDER BY stage',
   );
