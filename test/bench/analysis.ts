@@ -4,12 +4,14 @@
  *     npm run bench -- analysis [ROWS...]         100000 1000000 unless given; 10000000 takes minutes
  *
  * The day is made of real rows (those of npm run fidelity), repeated with other measurements, reports, times and, by twenties, host
- * names, with their control. For each number a ClickHouse of its own is started, so that one does not warm another; CLICKHOUSE_URL is
- * not used. Measured is the statement that makes the verdicts, as a run makes it. Memory is the greatest resident size of the server during the
- * statement, and how much more that is than before it. Prints a table and, last, one line of JSON.
+ * names, with their control. Each number has data of its own and, for the measuring, a ClickHouse that was just started on them, so that nothing
+ * is warm and its memory is the statement's; CLICKHOUSE_URL is not used. Measured is the statement that makes the verdicts, as a run makes
+ * it. Memory is the greatest resident size of the server during the statement, and how much more that is than before it. Prints a table and,
+ * last, one line of JSON.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { startClickHouse } from '../../local/clickhouse.ts';
 import { makeSteps } from '../../pipeline/analysis/plan.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
@@ -47,36 +49,49 @@ for (const rows of wanted.length > 0 ? wanted : [100_000, 1_000_000]) {
 console.log(JSON.stringify({ bench: 'analysis', cores: availableParallelism(), days: figures }));
 
 async function measure(rows: number): Promise<Figures> {
-  const server = await startClickHouse();
+  const dir = mkdtempSync(join(tmpdir(), 'ooni-bench-'));
+  try {
+    await withClickHouse(dir, clickhouse => makeDay(clickhouse, rows));
+    return await withClickHouse(dir, measureStatement);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+async function withClickHouse<T>(dir: string, work: (clickhouse: ClickHouse, pid: number) => Promise<T>): Promise<T> {
+  const server = await startClickHouse({ dir });
   const clickhouse = await openMigrated(server.url, 'bench_analysis');
   try {
-    await makeDay(clickhouse, rows);
-    const step = makeSteps(ANALYSIS_WEB_MEASUREMENT.name, {
-      day: DAY,
-      filter: EVERYTHING,
-      selection: { of: 'day' },
-      rulesVersion: 2,
-      generation: 1,
-    }).find(each => each.do === 'insert');
-    if (!step) throw new Error('the plan has no statement that makes verdicts');
     const pid = server.process?.child.pid;
     if (!pid) throw new Error('there is no server process to measure');
-    const before = resident(pid, 'VmRSS');
-    // Forgets the greatest size so far (proc(5)).
-    writeFileSync(`/proc/${pid}/clear_refs`, '5');
-    const started = performance.now();
-    await clickhouse.command(step.sql, { params: step.params });
-    const seconds = (performance.now() - started) / 1000;
-    const peak = resident(pid, 'VmHWM');
-    const [counted] = await clickhouse.select<Omit<Figures, 'seconds' | 'peak' | 'growth'>>(
-      `SELECT (SELECT count() FROM obs_web) AS observations, (SELECT count() FROM obs_web_ctrl) AS control,
-        (SELECT uniqExact(hostname) FROM obs_web) AS hosts, (SELECT count() FROM analysis_web_measurement) AS measurements`,
-    );
-    return { ...counted!, seconds: Number(seconds.toFixed(1)), peak, growth: peak - before };
+    return await work(clickhouse, pid);
   } finally {
     await clickhouse.close();
     await server.stop();
   }
+}
+
+async function measureStatement(clickhouse: ClickHouse, pid: number): Promise<Figures> {
+  const step = makeSteps(ANALYSIS_WEB_MEASUREMENT.name, {
+    day: DAY,
+    filter: EVERYTHING,
+    selection: { of: 'day' },
+    rulesVersion: 2,
+    generation: 1,
+  }).find(each => each.do === 'insert');
+  if (!step) throw new Error('the plan has no statement that makes verdicts');
+  const before = resident(pid, 'VmRSS');
+  // Forgets the greatest size so far (proc(5)).
+  writeFileSync(`/proc/${pid}/clear_refs`, '5');
+  const started = performance.now();
+  await clickhouse.command(step.sql, { params: step.params });
+  const seconds = (performance.now() - started) / 1000;
+  const peak = resident(pid, 'VmHWM');
+  const [counted] = await clickhouse.select<Omit<Figures, 'seconds' | 'peak' | 'growth'>>(
+    `SELECT (SELECT count() FROM obs_web) AS observations, (SELECT count() FROM obs_web_ctrl) AS control,
+        (SELECT uniqExact(hostname) FROM obs_web) AS hosts, (SELECT count() FROM analysis_web_measurement) AS measurements`,
+  );
+  return { ...counted!, seconds: Number(seconds.toFixed(1)), peak, growth: peak - before };
 }
 
 /** Fills the day with at least that many observations. */

@@ -69,3 +69,6 @@ export async function BackfillWorkflow(input: BackfillInput): Promise<BackfillPr
   await condition(() => end !== undefined);
   return progress(new Date(Date.now()).toISOString());
 }
+
+/** What the operator's schedules of reference data start. */
+export async function ReferenceRefreshWorkflow(): Promise<void> {}
