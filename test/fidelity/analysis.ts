@@ -22,6 +22,7 @@ import {
   loadExpected,
   openMigrated,
   type Row,
+  selectVerdicts,
 } from './verdicts.ts';
 
 interface Difference {
@@ -75,14 +76,12 @@ export async function analysisFidelity(data: string, clickhouseUrl: string): Pro
   for (const each of cases) {
     const alone: Record<string, Row[]> = { obs_web: [], obs_web_ctrl: [] };
     collect(alone, each.tables as Record<string, Row[]>);
-    for (const table of [...JUDGED_TABLES, ANALYSIS_WEB_MEASUREMENT.name, 'measurement_experiment_result']) {
-      await qa.command(`TRUNCATE TABLE ${table}`);
-    }
+    for (const table of JUDGED_TABLES) await qa.command(`TRUNCATE TABLE ${table}`);
     for (const table of JUDGED_TABLES) await qa.insert(table, alone[table] as Row[]);
     const wanted = each.analysis as Row;
     const day = String(wanted.measurement_start_time).slice(0, 10);
     for (const version of [2, 3] as const) {
-      const [got] = await judgeDay(qa, day, version, version);
+      const [got] = await selectVerdicts(qa, day, version);
       const scenario = SCENARIOS[each.case as string];
       if (!scenario) throw new Error(`the scenario ${each.case} is not in test/fidelity/scenarios.ts`);
       seen.push({ scenario: String(each.case), version, ...scenario.see(got as Row, version) });

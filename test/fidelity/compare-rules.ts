@@ -4,7 +4,7 @@ import { startClickHouse } from '../../local/clickhouse.ts';
 import { LAYERS, type Layer } from '../../pipeline/analysis/rules.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { blameOf } from './scenarios.ts';
-import { dataDirectory, judgeDay, lines, loadExpected, openMigrated, type Row } from './verdicts.ts';
+import { dataDirectory, lines, loadExpected, openMigrated, type Row, selectVerdicts } from './verdicts.ts';
 
 /** Verdicts of a test, as two versions have them. */
 export interface RulesComparison {
@@ -48,8 +48,8 @@ export async function compareRules(data: string, clickhouseUrl: string): Promise
     const blocked = { both: [0, 0], only2: [0, 0], only3: [0, 0] } satisfies Record<string, [number, number]>;
     let measurements = 0;
     for (const day of [...days].sort()) {
-      const old = await judgeDay(clickhouse, day, 2, 2);
-      const byUid = new Map((await judgeDay(clickhouse, day, 3, 3)).map(row => [row.measurement_uid, row]));
+      const old = await selectVerdicts(clickhouse, day, 2);
+      const byUid = new Map((await selectVerdicts(clickhouse, day, 3)).map(row => [row.measurement_uid, row]));
       for (const before of old) {
         const after = byUid.get(before.measurement_uid);
         if (!after) throw new Error(`version 3 gives ${before.measurement_uid} no verdict`);
@@ -103,7 +103,8 @@ function count(into: Map<string, Change>, change: Omit<Change, 'measurements'>):
   const known = into.get(key);
   into.set(key, {
     ...change,
-    example: known?.example ?? change.example,
+    // The first of them, so that the output is the same each time.
+    example: known && known.example < change.example ? known.example : change.example,
     measurements: (known?.measurements ?? 0) + 1,
     probeSawNone: (known?.probeSawNone ?? 0) + change.probeSawNone,
   });

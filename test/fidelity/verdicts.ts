@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
+import { verdictsQuery } from '../../pipeline/analysis/verdicts.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import { createLogger } from '../../pipeline/log.ts';
 import { readFingerprints } from '../../pipeline/reference/fingerprints.ts';
@@ -68,6 +69,12 @@ export async function judgeDay(
     'SELECT * FROM analysis_web_measurement WHERE toDate(measurement_start_time) = {day:Date} ORDER BY measurement_uid',
     { params: { day } },
   );
+}
+
+/** The verdicts of a day by the statement of a run, without storing them: what takes long about a day is everything around it. */
+export function selectVerdicts(clickhouse: ClickHouse, day: string, rulesVersion: RulesVersion): Promise<Row[]> {
+  const { sql, params } = verdictsQuery({ day, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion });
+  return clickhouse.select<Row>(sql, { params: { ...params, generation: GENERATION } });
 }
 
 /** Adds the rows of one measurement to those of all, as they are inserted. */
