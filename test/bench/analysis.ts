@@ -6,7 +6,8 @@
  * The day is made of real rows (those of npm run fidelity), repeated with other measurements, reports, times and, by twenties, host
  * names, with their control. Each number has data of its own and, for the measuring, a ClickHouse that was just started on them, so that nothing
  * is warm and its memory is the statement's; CLICKHOUSE_URL is not used. Measured is the statement that makes the verdicts, as a run makes
- * it. Memory is the greatest resident size of the server during the statement, and how much more that is than before it. Prints a table and,
+ * it. Time is by the clock, and by the
+ * processors. Memory is the greatest resident size of the server during the statement, and how much more that is than before it. Prints a table and,
  * last, one line of JSON.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -30,6 +31,8 @@ interface Figures {
   readonly hosts: number;
   readonly measurements: number;
   readonly seconds: number;
+  /** Seconds of processor time, of all cores together: what is left of it on a machine that does other things too. */
+  readonly cpu: number;
   /** Megabytes (10^6 bytes). */
   readonly peak: number;
   readonly growth: number;
@@ -83,15 +86,17 @@ async function measureStatement(clickhouse: ClickHouse, pid: number): Promise<Fi
   const before = resident(pid, 'VmRSS');
   // Forgets the greatest size so far (proc(5)).
   writeFileSync(`/proc/${pid}/clear_refs`, '5');
+  const used = processorTime(pid);
   const started = performance.now();
   await clickhouse.command(step.sql, { params: step.params });
   const seconds = (performance.now() - started) / 1000;
+  const cpu = processorTime(pid) - used;
   const peak = resident(pid, 'VmHWM');
-  const [counted] = await clickhouse.select<Omit<Figures, 'seconds' | 'peak' | 'growth'>>(
+  const [counted] = await clickhouse.select<Omit<Figures, 'seconds' | 'cpu' | 'peak' | 'growth'>>(
     `SELECT (SELECT count() FROM obs_web) AS observations, (SELECT count() FROM obs_web_ctrl) AS control,
         (SELECT uniqExact(hostname) FROM obs_web) AS hosts, (SELECT count() FROM analysis_web_measurement) AS measurements`,
   );
-  return { ...counted!, seconds: Number(seconds.toFixed(1)), peak, growth: peak - before };
+  return { ...counted!, seconds: Number(seconds.toFixed(1)), cpu: Number(cpu.toFixed(1)), peak, growth: peak - before };
 }
 
 /** Fills the day with at least that many observations. */
@@ -120,6 +125,15 @@ async function makeDay(clickhouse: ClickHouse, rows: number): Promise<void> {
   }
 }
 
+/** Seconds of user and system time of a process so far: fields 14 and 15 of /proc/PID/stat (proc(5)), in hundredths. */
+function processorTime(pid: number): number {
+  // The name of the program, in brackets, may hold anything.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
 /** A figure of /proc/PID/status in megabytes. */
 function resident(pid: number, key: 'VmRSS' | 'VmHWM'): number {
   const found = new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
@@ -134,6 +148,7 @@ function print(found: Figures, first: boolean): void {
     ['hosts', found.hosts.toLocaleString('en')],
     ['measurements', found.measurements.toLocaleString('en')],
     ['seconds', found.seconds.toFixed(1)],
+    ['cpu seconds', found.cpu.toFixed(1)],
     ['peak MB', String(found.peak)],
     ['growth MB', String(found.growth)],
   ];

@@ -271,13 +271,72 @@ test('a verdict names the version it was made with, and judges by it', async () 
   expect(await judge(3)).toEqual({ rule: 'country_consistent_blockpage', version: second.version });
 });
 
+test('a version swapped in while verdicts are made: they are made again, and name what they were made with', async () => {
+  const pattern = '203.0.113.9';
+  await clickhouse.insert('obs_web', [
+    {
+      ...{
+        measurement_start_time: '2024-03-05 10:00:00.000',
+        bucket_date: '2024-03-05',
+        run_generation: 1,
+        probe_cc: 'IT',
+      },
+      ...{ measurement_uid: '20240305100000.1_IT_x', test_name: 'web_connectivity', observation_idx: 0 },
+      ...{ hostname: 'x.example', ip: pattern, dns_answer: pattern, dns_engine: 'system', dns_query_type: 'A' },
+    },
+  ]);
+  const first = await load(FINGERPRINTS);
+  let second: Awaited<ReturnType<typeof load>> | undefined;
+  const swapping = new SwappingClickHouse(locationOf(url), async () => {
+    second ??= await load(file(`${real.trimEnd()}\n${lineOf({ 5: pattern })}\n`));
+  });
+  const options = {
+    day: '2024-03-05',
+    filter: EVERYTHING,
+    selection: { of: 'day' },
+    rulesVersion: 3,
+    generation: 2,
+  } as const;
+  const { fingerprints, verdicts } = await analyseDay(swapping, options, silent);
+  await swapping.close();
+  expect([first.version, verdicts, fingerprints]).toEqual([
+    expect.not.stringMatching(fingerprints),
+    1,
+    second?.version,
+  ]);
+  expect(
+    await clickhouse.select(
+      'SELECT top_dns_rule_id AS rule, fingerprints_version AS version FROM analysis_web_measurement',
+    ),
+  ).toEqual([{ rule: 'country_consistent_blockpage', version: second?.version }]);
+});
+
+function locationOf(at: string) {
+  const { hostname, port, pathname } = new URL(at);
+  return { url: `http://${hostname}:${port}`, database: pathname.slice(1), username: 'default', password: '' };
+}
+
+/** A client that does something behind each INSERT ... SELECT. */
+class SwappingClickHouse extends ClickHouse {
+  readonly #behind: () => Promise<void>;
+
+  constructor(location: ReturnType<typeof locationOf>, behind: () => Promise<void>) {
+    super(location, '');
+    this.#behind = behind;
+  }
+
+  override async commandOnce(...args: Parameters<ClickHouse['commandOnce']>) {
+    await super.commandOnce(...args);
+    await this.#behind();
+  }
+}
+
 /** A client whose process dies before its n-th statement. */
 class DyingClickHouse extends ClickHouse {
   #left: number;
 
   constructor(at: string, statements: number) {
-    const { hostname, port, pathname } = new URL(at);
-    super({ url: `http://${hostname}:${port}`, database: pathname.slice(1), username: 'default', password: '' }, '');
+    super(locationOf(at), '');
     this.#left = statements;
   }
 
