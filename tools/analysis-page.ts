@@ -77,12 +77,13 @@ Groups of tests (\`target_nettest_group\`): ${Object.entries(NETTEST_GROUPS)
 function rulesSection(version: RulesVersion, what: string, than?: RulesVersion): string {
   const tables = LAYERS.map(layer => {
     const known = than === undefined ? [] : RULES[than][layer].map(rule => rule.id);
-    const rows = RULES[version][layer].map((rule, index) => ruleRow(rule, index + 1, known));
+    const rows = RULES[version][layer].flatMap((rule, index) => ruleRow(rule, index + 1, known) ?? []);
+    const table = `| # | Rule | Condition | blocked | down | ok | Evidence | Class | In words |
+|---|---|---|---|---|---|---|---|---|
+${rows.join('\n')}`;
     return `### ${layer.toUpperCase()}, version ${version}
 
-| # | Rule | Condition | blocked | down | ok | Evidence | Class | In words |
-|---|---|---|---|---|---|---|---|---|
-${rows.filter(row => row !== undefined).join('\n')}
+${rows.length > 0 ? table : `As in version ${than}.`}
 `;
   });
   return `## Version ${version}

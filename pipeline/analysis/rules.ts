@@ -235,7 +235,7 @@ const TLS: readonly Rule[] = [
  *
  * Handshakes are looked up by address still. The control tries them on TLS ports alone, so no other port dilutes its rate. And the port of
  * an observation is its connect's: observations.md joins a handshake to any connect to its address, so a handshake on port 443
- * may stand in a row of port 80, and by port the control would know nothing of it: of 78 resets and timeouts of test/fidelity none was seen.
+ * may stand in a row of port 80, and by port the control would know nothing of it (docs/analysis-versions.md has figures).
  */
 export const RULES: Readonly<Record<RulesVersion, RuleSet>> = {
   2: { dns: DNS_2, tcp: tcpRules('', 'address'), tls: TLS },
