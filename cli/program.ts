@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { CODE_VERSION } from '../pipeline/version.ts';
+import { explainCommand } from './commands/explain.ts';
 import { geoipCommand } from './commands/geoip.ts';
 import { runCommand } from './commands/run.ts';
 import { sqlCommand } from './commands/sql.ts';
@@ -13,7 +14,14 @@ export function createProgram(): Command {
     .version(CODE_VERSION)
     .showHelpAfterError('(--help shows what there is)')
     .exitOverride();
-  for (const command of [runCommand(), sqlCommand(), verifyCommand(), transformCommand(), geoipCommand()]) {
+  for (const command of [
+    runCommand(),
+    sqlCommand(),
+    explainCommand(),
+    verifyCommand(),
+    transformCommand(),
+    geoipCommand(),
+  ]) {
     program.addCommand(command.copyInheritedSettings(program));
   }
   return program;

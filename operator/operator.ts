@@ -19,6 +19,7 @@ import { createInstruments } from './kube/instruments.ts';
 import { LeaderLease } from './kube/lease.ts';
 import { ownerKeys } from './kube/resource.ts';
 import { registerMetrics } from './metrics.ts';
+import { keepReferenceSchedules } from './reference/schedules.ts';
 import { Temporal } from './temporal/connection.ts';
 import { fetchLoad } from './temporal/load.ts';
 import { shared } from './temporal/shared.ts';
@@ -120,7 +121,10 @@ export async function runOperator(
     // The caches outlive the controllers: their last passes still read them.
     const running = Promise.all(caches.map(cache => cache.run(watching.signal)));
     await lease.hold(signal, async leading => {
-      await Promise.all(controllers.map(controller => controller.run(leading)));
+      await Promise.all([
+        ...controllers.map(controller => controller.run(leading)),
+        keepReferenceSchedules(temporal, settings.installation, log, leading),
+      ]);
       await events.flush();
     });
     watching.abort();

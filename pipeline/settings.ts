@@ -72,25 +72,25 @@ export const SETTINGS = {
 
   analysis_rules_version: z
     .preprocess(Number, z.literal([2, 3], 'must be 2 or 3; docs/analysis-rules.md says what they are'))
-    .default(2)
+    .default(3)
     .meta({
       description:
-        'Rules that verdicts are made by: 2, those of the Python pipeline, or 3, with named weaknesses remedied',
+        'Rules that verdicts are made by: 2, those of the Python pipeline, or 3, with three of its weaknesses remedied (docs/analysis-versions.md)',
     }),
   fingerprints_dns_source: text(
-    'Block page fingerprints of DNS answers: URL or file; empty: none',
+    'Block page fingerprints of DNS answers: URL or file; none: judge without',
     'https://raw.githubusercontent.com/ooni/blocking-fingerprints/main/fingerprints_dns.csv',
   ),
   fingerprints_http_source: text(
-    'Block page fingerprints of HTTP answers: URL or file; empty: none',
+    'Block page fingerprints of HTTP answers: URL or file; none: do without',
     'https://raw.githubusercontent.com/ooni/blocking-fingerprints/main/fingerprints_http.csv',
   ),
   test_lists_source: text(
-    'Citizen Lab test lists: directory, or URL or file of a .tar.gz; empty: none',
+    'Citizen Lab test lists: directory, or URL or file of a .tar.gz; none: do without',
     'https://codeload.github.com/citizenlab/test-lists/tar.gz/refs/heads/master',
   ),
   as_organisations_source: text(
-    'History of AS organisations: URL or file; empty: none',
+    'History of AS organisations: URL or file; none: do without',
     'https://archive.org/download/ip2country-as/all_as_org_map.json',
   ),
 

@@ -8,15 +8,19 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { generatedFromCrds } from '../crds/generate.ts';
+import { analysisPage } from './analysis-page.ts';
 import { cliPage } from './cli-page.ts';
 import { metricsPage } from './metrics-page.ts';
 import { settingsPage } from './settings-page.ts';
+import { verdictsPage } from './verdicts-page.ts';
 
 /** Path below the root -> content. Each generator is a pure function of the code. */
 const GENERATED: Record<string, () => string> = {
   'docs/cli.md': cliPage,
   'docs/settings.md': settingsPage,
   'docs/metrics.md': metricsPage,
+  'docs/analysis-rules.md': analysisPage,
+  'docs/verdicts.md': verdictsPage,
   ...generatedFromCrds(),
 };
 

@@ -10,6 +10,7 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
+import { pack } from 'tar-stream';
 
 /** Left out for size: a few MB in the repository are enough for the tests, and one big object of each layout stays. */
 const LEFT_OUT = [
@@ -64,9 +65,26 @@ write('expected/rows.jsonl.gz', kept);
 write('expected/analysis.jsonl.gz', verdicts);
 cpSync(join(source, 'expected/qa_rows.jsonl.gz'), join(target, 'expected/qa_rows.jsonl.gz'));
 cpSync(join(source, 'fingerprints/fingerprints_dns.csv'), join(target, 'fingerprints/fingerprints_dns.csv'));
+const http = readFileSync(join(source, 'fingerprints/fingerprints_http.csv'));
+writeFileSync(join(target, 'fingerprints/fingerprints_http.csv.gz'), gzipSync(http, { level: 9 }));
+await packTestLists(join(source, 'test-lists'), join(target, 'test-lists.tar.gz'));
 console.log(
   `${keys.length} objects, ${kept.length} measurements with expected rows, ${verdicts.length} expected verdicts`,
 );
+
+/** The lists as GitHub packs them: one folder in a tar. The same input gives the same bytes. */
+async function packTestLists(from: string, to: string): Promise<void> {
+  const tar = pack();
+  for (const name of readdirSync(from).sort()) {
+    if (/^([a-z]{2}|global)\.csv$/.test(name)) {
+      tar.entry({ name: `test-lists/lists/${name}`, mtime: new Date(0) }, readFileSync(join(from, name)));
+    }
+  }
+  tar.finalize();
+  const chunks: Buffer[] = [];
+  for await (const chunk of tar) chunks.push(chunk as Buffer);
+  writeFileSync(to, gzipSync(Buffer.concat(chunks), { level: 9 }));
+}
 
 function lines(file: string): string[] {
   return gunzipSync(readFileSync(file)).toString('utf8').split('\n').filter(Boolean);

@@ -19,6 +19,7 @@ export const WORKFLOWS = {
   bucket: 'BucketWorkflow',
   scheduledRun: 'ScheduledRunWorkflow',
   backfill: 'BackfillWorkflow',
+  referenceRefresh: 'ReferenceRefreshWorkflow',
 } as const;
 
 /** Temporal priorities: 1 is served first. A daily run never waits behind a backfill of years. */
@@ -76,6 +77,25 @@ export interface ScheduledRunInput {
   readonly filter: RunFilter;
   readonly filterID: string;
   readonly stages: readonly Stage[];
+}
+
+/** Arguments of ReferenceRefreshWorkflow, which loads one data set of reference data from the source that the worker's settings name. */
+export interface ReferenceRefreshInput {
+  /** Named as the table it fills: `fingerprints_dns`, `fingerprints_http`, `citizenlab`, `asnmeta`. */
+  readonly dataset: string;
+}
+
+export interface ReferenceRefreshResult {
+  readonly dataset: string;
+  /** The version in use; absent when the settings name no source. */
+  readonly version?: string;
+  /** False when the source holds what was loaded already. */
+  readonly changed: boolean;
+  readonly rows: number;
+  /** Rows that were left out, because something is wrong with them. */
+  readonly leftOut: number;
+  /** What is wrong with the first of them. */
+  readonly problems: readonly string[];
 }
 
 export type BackfillOrder = 'OldestFirst' | 'NewestFirst';
@@ -186,4 +206,9 @@ export function scheduleId(installation: string, namespace: string, name: string
 /** Base of the workflow ids a schedule starts; Temporal appends the nominal firing time. */
 export function launchId(installation: string, namespace: string, name: string): string {
   return `${installation}/launch/${namespace}/${name}`;
+}
+
+/** Schedule id of the refreshing of a data set; the workflows it starts are named by it too. */
+export function referenceScheduleId(installation: string, dataset: string): string {
+  return `${installation}/reference/${dataset}`;
 }

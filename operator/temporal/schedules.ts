@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { msToTs } from '@temporalio/common/lib/time.js';
 // A CommonJS package whose names Node cannot see from outside
 import protobuf, { type temporal as proto } from '@temporalio/proto';
-import { PRIORITIES, QUEUES, type ScheduledRunInput, WORKFLOWS } from '../../worker/contract.ts';
+import { PRIORITIES, QUEUES, WORKFLOWS } from '../../worker/contract.ts';
 import { hashOf } from '../hash.ts';
 import type { Temporal } from './connection.ts';
 import { isAlreadyExists, isNotFound } from './errors.ts';
@@ -15,19 +15,26 @@ const OVERLAP = {
   Buffer: ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_BUFFER_ALL,
 } as const;
 
-/** What a PipelineSchedule asks of Temporal. Two equal requests are one: `hash` covers everything but the paused state. */
+/** What is asked of Temporal, for a PipelineSchedule or for reference data. Two equal requests are one: `hash` covers everything but the paused state. */
 export interface ScheduleRequest {
   readonly id: string;
   /** Base of the ids of the workflows it starts. */
   readonly launchID: string;
   readonly hash: string;
+  /** Whose it is: the UID of a resource, or another name that nobody else has. */
   readonly ownerUID: string;
   readonly cron: string;
   readonly timeZone: string;
   readonly overlap: keyof typeof OVERLAP;
   /** Seconds. */
   readonly catchUpWindow: number;
-  readonly input: ScheduledRunInput;
+  readonly workflowType: string;
+  /** Argument of the workflow. */
+  readonly input: object;
+  /** Search attributes of schedule and workflows: keyword by name. */
+  readonly attributes: Readonly<Record<string, string>>;
+  /** Fire at once when the schedule is made, besides the times of `cron`. */
+  readonly fireWhenMade?: boolean;
 }
 
 /** Whether a schedule is paused, and the note that whoever paused it left. */
@@ -38,7 +45,7 @@ export interface PauseState {
 
 /** A schedule as Temporal describes it. Cron lines come back compiled, so what was asked for is known by `hash` alone. */
 export interface ScheduleState extends PauseState {
-  /** UID of the PipelineSchedule it was made for; undefined: not made by an operator. */
+  /** `ownerUID` of the request it was made by; undefined: not made by an operator. */
   readonly ownerUID?: string;
   readonly hash?: string;
   /**
@@ -94,6 +101,9 @@ export function createSchedule(temporal: Temporal, request: ScheduleRequest, pau
         requestId: randomUUID(),
         identity: 'ooni-operator',
         schedule: { ...encode(request), state: { paused: pause.paused, notes: pause.note } },
+        ...(request.fireWhenMade && {
+          initialPatch: { triggerImmediately: { overlapPolicy: OVERLAP[request.overlap] } },
+        }),
         searchAttributes: searchAttributes(request),
       })
       .catch(undefinedWhen(isAlreadyExists));
@@ -138,7 +148,7 @@ function encode(request: ScheduleRequest): proto.api.schedule.v1.ISchedule {
     action: {
       startWorkflow: {
         workflowId: request.launchID,
-        workflowType: { name: WORKFLOWS.scheduledRun },
+        workflowType: { name: request.workflowType },
         taskQueue: { name: QUEUES.workflows },
         input: { payloads: [toPayload(request.input)] },
         // The memo of the action, not of the schedule: only this one can be replaced by an update.
@@ -156,10 +166,9 @@ function encode(request: ScheduleRequest): proto.api.schedule.v1.ISchedule {
 
 function searchAttributes(request: ScheduleRequest): proto.api.common.v1.ISearchAttributes {
   return {
-    indexedFields: {
-      OoniInstallation: toKeyword(request.input.installation),
-      OoniFilter: toKeyword(request.input.filterID),
-    },
+    indexedFields: Object.fromEntries(
+      Object.entries(request.attributes).map(([name, value]) => [name, toKeyword(value)]),
+    ),
   };
 }
 

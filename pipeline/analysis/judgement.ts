@@ -49,6 +49,18 @@ const READ = [
   'tls_failure',
 ] as const;
 
+/** What the control knows of an endpoint, for versions that tell ports apart; an unknown port is no endpoint. */
+const CONTROL_ENDPOINT = `control_endpoint AS (
+  SELECT hostname, ip, assumeNotNull(port) AS port,
+    countIf(c.tcp_success = 1) AS tcp_success,
+    countIf(c.tcp_success = 0) AS tcp_failing
+  FROM control AS c
+  WHERE port IS NOT NULL
+  GROUP BY hostname, ip, port
+),`;
+const JOIN_ENDPOINT =
+  'LEFT JOIN control_endpoint AS ce ON ce.hostname = o.hostname AND ce.ip = o.ip AND ce.port = o.port';
+
 /**
  * The relations that lead to `judged`, one row per observation with its signals and, per layer, the number of the rule that
  * decided it (0: none; 1: the first of the list) and its grades. A chain of WITH items; the caller appends a SELECT.
@@ -65,7 +77,7 @@ export function judgement(options: JudgementOptions): Query {
   const whole = experiment.sql === '';
   // Of the whole day nothing is gained by it; of a few measurements, only their hosts' control is read.
   const ofHosts = whole ? '' : 'AND hostname IN (SELECT hostname FROM experiment)';
-  const port = version === 2 ? '0' : 'toUInt32(ifNull(port, 0))';
+  const byPort = version !== 2;
   const signals = signalsOf(version);
   const sql = `WITH
 experiment AS (
@@ -73,18 +85,18 @@ experiment AS (
     isIPv6String(ip) AS is_v6,
     ${isSystemResolver(version)} AS is_system_resolver,
     is_system_resolver AND ifNull(isIPv4String(ip) OR is_v6, 0) AS is_resolved,
-    is_resolved AND dns_answer IS NOT NULL AS is_answer,
-    ${port} AS endpoint_port
+    is_resolved AND dns_answer IS NOT NULL AS is_answer
   FROM obs_web FINAL
   WHERE ${IN_DAY} ${experiment.sql}
 ),
 control AS (
-  SELECT hostname, ip, ${port} AS endpoint_port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure
+  SELECT hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure
   FROM obs_web_ctrl FINAL
   WHERE ${IN_DAY} ${ofHosts}
 ),
 control_host AS (
-  SELECT hostname, countIf(c.dns_failure IS NOT NULL) AS dns_failure, countIf(c.dns_success = 1) AS dns_success
+  SELECT hostname, countIf(c.dns_failure IS NOT NULL) AS dns_failure, countIf(c.dns_success = 1) AS dns_success,
+    countIf(c.dns_success = 1 AND isIPv6String(c.ip)) AS dns_success_v6
   FROM control AS c
   GROUP BY hostname
 ),
@@ -95,15 +107,15 @@ tls_consistent_address AS (
   FROM obs_web FINAL
   WHERE ${IN_DAY} AND tls_is_certificate_valid = 1 AND ip IS NOT NULL AND hostname IN (SELECT hostname FROM control)
 ),
-control_endpoint AS (
-  SELECT hostname, ip, endpoint_port,
+control_address AS (
+  SELECT hostname, ip,
     countIf(c.tcp_success = 1) AS tcp_success,
     countIf(c.tcp_success = 0) AS tcp_failing,
     countIf(c.tls_success = 1) AS tls_success,
     countIf(c.tls_success = 0 AND c.tls_failure IS NOT NULL) AS tls_failing
   FROM control AS c
-  GROUP BY hostname, ip, endpoint_port
-),
+  GROUP BY hostname, ip
+),${byPort ? `\n${CONTROL_ENDPOINT}` : ''}
 report AS (
   SELECT report_id, countIf(tcp_failure IS NOT NULL) AS ipv6_failing, countIf(tcp_success = 1) AS ipv6_success
   FROM obs_web FINAL
@@ -139,7 +151,7 @@ observed AS (
     ${signals.map(({ name, sql, overAnswers }) => `${overAnswers ? `o.${name}` : sql} AS ${name}`).join(',\n    ')}
   FROM answered AS o
   LEFT JOIN control_host AS ch ON ch.hostname = o.hostname
-  LEFT JOIN control_endpoint AS ce ON ce.hostname = o.hostname AND ce.ip = o.ip AND ce.endpoint_port = o.endpoint_port
+  LEFT JOIN control_address AS ca ON ca.hostname = o.hostname AND ca.ip = o.ip${byPort ? `\n  ${JOIN_ENDPOINT}` : ''}
   LEFT JOIN report AS r ON r.report_id = o.report_id
   LEFT JOIN fingerprint AS f ON f.pattern = o.dns_answer
 ),

@@ -24,7 +24,8 @@ const CONFIRMED_ABOVE = 0.9;
  *     blocked' = left * blocked      down' = left * min(down, 1 - blocked)      left = left - blocked' - down'
  *
  * `loni_ok_value` is what is left, `loni_blocked_values` and `_down_values` are the values above 0 under the keys `<layer>.<rule id>`,
- * `anomaly` is loni_ok_value < 0.6, `confirmed` is sum(blocked') > 0.9. docs/analysis-rules.md has the table of all columns.
+ * `anomaly` is loni_ok_value < 0.6, `confirmed` is sum(blocked') > 0.9. RESULT_MEANING says what each column holds, and docs/analysis-rules.md
+ * is made of it.
  */
 export function resultsQuery(options: JudgementOptions): Query {
   const experiment = experimentCondition(options.filter, options.selection);
@@ -62,7 +63,7 @@ INNER JOIN verdict AS v ON v.measurement_uid = o.measurement_uid AND v.measureme
 }
 
 /** Columns that stand in obs_web under the same name. */
-const BY_MEASUREMENT = new Set([
+export const BY_MEASUREMENT: ReadonlySet<string> = new Set([
   'measurement_uid', 'input', 'report_id', 'measurement_start_time', 'software_name', 'software_version', 'test_name',
   'test_version', 'bucket_date', 'probe_asn', 'probe_cc', 'probe_as_org_name', 'probe_as_cc', 'probe_as_name',
   'network_type', 'platform', 'origin', 'engine_name', 'engine_version', 'architecture', 'resolver_ip', 'resolver_asn',
@@ -133,3 +134,41 @@ function resultColumns(): Record<string, string> {
     confirmed: `toInt8(${blocked} > ${CONFIRMED_ABOVE})`,
   };
 }
+
+/** What each column holds that is not simply the measurement's own (BY_MEASUREMENT), for the page docs/analysis-rules.md. */
+export const RESULT_MEANING: Readonly<Record<string, string>> = {
+  observation_id_list:
+    'empty: observations have no ids of their own any more; they are the rows of `obs_web` with this `measurement_uid`',
+  timeofday: '`measurement_start_time`',
+  created_at: 'when the analysis that made the row began',
+  location_network_type: '`network_type`',
+  location_network_asn: '`probe_asn`',
+  location_network_cc: '`probe_cc`',
+  location_network_as_org_name: '`probe_as_org_name`',
+  location_network_as_cc: '`probe_as_cc`',
+  location_resolver_asn: '`resolver_asn`',
+  location_resolver_as_org_name: '`resolver_as_org_name`',
+  location_resolver_as_cc: '`resolver_as_cc`',
+  location_resolver_cc: '`resolver_cc`',
+  location_blocking_scope: 'null: nothing tells how far a block reaches',
+  target_nettest_group: 'group of the test, see below',
+  target_category: '`MISC` for all; join `citizenlab` on the domain for categories',
+  target_name: 'the domain without leading `w` and `.` characters, as before: `www.example.org` is `example.org`',
+  target_domain_name: 'host of the input; empty when there is none',
+  target_detail: 'the input; empty when there is none',
+  loni_ok_value: '`left` after TLS: what remains for *ok*',
+  loni_down_keys: 'keys `<layer>.<rule id>` of the layers with down′ above 0',
+  loni_down_values: 'their down′, in the same order',
+  loni_blocked_keys: 'keys of the layers with blocked′ above 0',
+  loni_blocked_values: 'their blocked′',
+  loni_ok_keys: 'keys of the layers with an *ok* grade above 0',
+  loni_ok_values: 'their *ok* grade, as it is',
+  loni_list: 'JSON: for each layer its rule, blocked′, down′ and ok',
+  analysis_transcript_list: 'for each layer `<layer>: <rule id>` and its most frequent failure, where there is one',
+  measurement_count: '1',
+  observation_count: 'rows of `obs_web` that the measurement has',
+  vp_count: '1',
+  anomaly: `1 when loni_ok_value is below ${ANOMALY_BELOW}`,
+  confirmed: `1 when the blocked′ of all layers sum to more than ${CONFIRMED_ABOVE}`,
+  run_generation: 'start of the analysis that made the row, milliseconds since 1970',
+};

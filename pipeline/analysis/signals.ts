@@ -2,8 +2,8 @@ import type { Layer, RulesVersion } from './rules.ts';
 
 /**
  * The values that rule conditions are written over (analysis.md sections 3.1 to 3.4). Each is an expression over the joined row
- * that judgement.ts builds: `o` the observation, `ce` what the control knows of the endpoint, `ch` of the host, `r` of the report,
- * `f` a fingerprint.
+ * that judgement.ts builds: `o` the observation, what the control knows of its host `ch`, address `ca` and endpoint `ce`, `r` the
+ * report, `f` a fingerprint.
  */
 export interface Signal {
   readonly name: string;
@@ -31,6 +31,8 @@ export function isSystemResolver(version: RulesVersion): string {
 
 /** The signals of a rules version, in the order in which they are computed. */
 export function signalsOf(version: RulesVersion): readonly Signal[] {
+  // Of connects only: handshakes are compared by address in every version (rules.ts says why).
+  const place = version === 2 ? 'ca' : 'ce';
   const endpoint = version === 2 ? 'the address, whatever the port' : 'the address and port';
   const dns = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'dns' });
   /** All answers of one host and address family that the system resolver gave in one measurement are judged together. */
@@ -54,6 +56,7 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
         ? 'the row’s engine is `system` or `getaddrinfo`'
         : 'the row’s engine is `system` or `getaddrinfo`, or it has none and the probe is too old to name one',
     ),
+    dns('is_engine_named', 'o.dns_engine IS NOT NULL', 'the probe says by what it looked the name up'),
     dns(
       'fingerprint_match',
       'has(f.countries, o.probe_cc)',
@@ -87,7 +90,11 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
       'ctrl_dns_success / (ctrl_dns_failure + ctrl_dns_success)',
       'success / (failure + success); not a number without control',
     ),
-    dns('has_control', 'ctrl_dns_failure + ctrl_dns_success > 0', 'the control looked this host up on this day'),
+    dns(
+      'has_control',
+      'ctrl_dns_failure + ctrl_dns_success > 0 AND (ctrl_dns_success = 0 OR if(ifNull(o.is_v6, 0), ch.dns_success_v6, ctrl_dns_success - ch.dns_success_v6) > 0)',
+      'the control looked this host up on this day, and got an address of the row’s family, or none at all',
+    ),
     tcp('tcp_success', 'o.tcp_success', 'the connect succeeded'),
     tcp('tcp_failure', 'o.tcp_failure', 'failure of the connect'),
     tcp('is_v6', 'o.is_v6', 'the row’s address is an IPv6 literal'),
@@ -96,8 +103,8 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
       'r.ipv6_failing / (r.ipv6_failing + r.ipv6_success)',
       'failed / all IPv6 connects of the rows with the same report id on this day',
     ),
-    tcp('ctrl_tcp_success', 'ce.tcp_success', `successful connects of the control to ${endpoint}`),
-    tcp('ctrl_tcp_failing', 'ce.tcp_failing', `failed connects of the control to ${endpoint}`),
+    tcp('ctrl_tcp_success', `${place}.tcp_success`, `successful connects of the control to ${endpoint}`),
+    tcp('ctrl_tcp_failing', `${place}.tcp_failing`, `failed connects of the control to ${endpoint}`),
     tcp(
       'ctrl_tcp_success_rate',
       'ctrl_tcp_success / (ctrl_tcp_success + ctrl_tcp_failing)',
@@ -105,8 +112,8 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
     ),
     tls('tls_is_certificate_valid', 'o.tls_is_certificate_valid', 'the handshake ended with a valid certificate'),
     tls('tls_failure', 'o.tls_failure', 'failure of the handshake'),
-    tls('ctrl_tls_success', 'ce.tls_success', `successful handshakes of the control with ${endpoint}`),
-    tls('ctrl_tls_failing', 'ce.tls_failing', `failed handshakes of the control with ${endpoint}`),
+    tls('ctrl_tls_success', 'ca.tls_success', 'successful handshakes of the control with the address'),
+    tls('ctrl_tls_failing', 'ca.tls_failing', 'failed handshakes of the control with the address'),
     tls(
       'ctrl_tls_success_rate',
       'ctrl_tls_success / (ctrl_tls_success + ctrl_tls_failing)',

@@ -57,3 +57,31 @@ function mostFrequent(column: string): string {
   const counts = `sumMapIf(map(ifNull(${column}, ''), toUInt32(1)), ${column} IS NOT NULL)`;
   return `if(count(${column}) = 0, NULL, arraySort((value, n) -> (-n, value), mapKeys(${counts}), mapValues(${counts}))[1])`;
 }
+
+/** What each column of `analysis_web_measurement` holds, for the page docs/verdicts.md; one entry for all layers and grades. */
+export const VERDICT_MEANING: Readonly<Record<string, string>> = {
+  domain:
+    'host of the input as ClickHouse’s `domain()` has it: case kept; empty without input and for hosts it does not recognise',
+  input: 'what was measured, mostly a URL; empty when the test has no input',
+  test_name: 'the test',
+  probe_asn: 'network of the probe, 0 when unknown',
+  probe_as_org_name: 'its organisation',
+  probe_cc: 'country of the probe, `ZZ` when unknown',
+  resolver_asn: 'network of the probe’s resolver',
+  resolver_as_cc: 'country where that network is registered',
+  network_type: '`wifi`, `mobile`, ... as the probe says',
+  measurement_start_time: 'when it was measured, UTC, by the probe’s clock',
+  measurement_uid: 'its id: https://explorer.ooni.org/m/<measurement_uid> shows the measurement',
+  ooni_run_link_id: 'OONI Run link it belongs to; empty: none',
+  top_probe_analysis: 'the probe’s own opinion (`blocking` of web_connectivity), of differing ones the most frequent',
+  top_LAYER_failure:
+    'most frequent failure of the layer, of equally frequent ones the first in text order; null: none failed',
+  LAYER_GRADE: 'greatest grade over the measurement’s observations, 0 to 1 (docs/analysis-rules.md)',
+  top_LAYER_rule_id: 'the rule that stands for the layer',
+  probe_id: 'identifier of the probe, filled with NUL bytes; empty for most',
+  analysis_rules_version: 'version of the rules; 0: made before versions were stored',
+  fingerprints_version:
+    'version of `fingerprints_dns` it was made with, see `reference_versions`; empty: made by the Python pipeline, or without fingerprints',
+  run_generation:
+    'start of the analysis that made the row, milliseconds since 1970; of two rows of a measurement the greater holds',
+};

@@ -1,6 +1,10 @@
 /** A view: a question people ask of the verdicts, as SQL. */
 export interface View {
   readonly name: string;
+  /** The question, for docs/verdicts.md. */
+  readonly question: string;
+  /** Columns it adds or counts, with their meaning. */
+  readonly columns: Readonly<Record<string, string>>;
   readonly select: string;
 }
 
@@ -11,6 +15,16 @@ export interface View {
  */
 const MEASUREMENT_VERDICTS: View = {
   name: 'measurement_verdicts',
+  question: 'What is the verdict on each measurement, in a word, and which layer and rule is it for?',
+  columns: {
+    '*': 'all columns of `analysis_web_measurement`, one row per measurement',
+    measurement_day: 'UTC day of `measurement_start_time`',
+    blocked: 'the greatest of the three layers’ *blocked* grades',
+    down: 'the greatest of the three layers’ *down* grades',
+    outcome: '`blocked`, `down`, `ok` or `unknown` (no layer was judged)',
+    blocked_layer: '`dns`, `tcp` or `tls`: the first layer with the greatest *blocked* grade; empty unless blocked',
+    blocked_rule_id: 'the rule that stands for that layer; empty unless blocked',
+  },
   select: `SELECT
   *,
   toDate(measurement_start_time, 'UTC') AS measurement_day,
@@ -22,10 +36,18 @@ const MEASUREMENT_VERDICTS: View = {
 FROM analysis_web_measurement FINAL`,
 };
 
-function counted(name: string, by: readonly string[]): View {
+function counted(name: string, question: string, by: readonly string[]): View {
   const keys = ['measurement_day', 'test_name', ...by];
   return {
     name,
+    question,
+    columns: {
+      [keys.join(', ')]: 'what is counted by',
+      measurements: 'measurements with a verdict, of any outcome',
+      'blocked_measurements, down_measurements, ok_measurements, unknown_measurements': 'of these, by outcome',
+      'dns_blocked_measurements, tcp_blocked_measurements, tls_blocked_measurements': 'blocked ones by `blocked_layer`',
+      blocked_share: 'blocked_measurements / measurements; few measurements make a large share soon, so look at both',
+    },
     select: `SELECT
   ${keys.join(', ')},
   count() AS measurements,
@@ -45,7 +67,7 @@ GROUP BY ${keys.join(', ')}`,
 /** In the order in which they are made: the counting ones read the first. */
 export const VIEWS: readonly View[] = [
   MEASUREMENT_VERDICTS,
-  counted('blocking_by_country', ['probe_cc']),
-  counted('blocking_by_domain', ['probe_cc', 'domain']),
-  counted('blocking_by_asn', ['probe_cc', 'probe_asn', 'probe_as_org_name']),
+  counted('blocking_by_country', 'How much is blocked in each country on each day?', ['probe_cc']),
+  counted('blocking_by_domain', 'Which sites are blocked in a country, and since when?', ['probe_cc', 'domain']),
+  counted('blocking_by_asn', 'Which networks of a country block?', ['probe_cc', 'probe_asn', 'probe_as_org_name']),
 ];

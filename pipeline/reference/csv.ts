@@ -20,7 +20,14 @@ export function readCsv(
   const text = decode(name, bytes);
   let parsed: { record: string[]; info: { lines: number } }[];
   try {
-    parsed = parse(text, { bom: true, info: true, relax_column_count: true, skip_empty_lines: true }) as never;
+    parsed = parse(text, {
+      bom: true,
+      info: true,
+      relax_column_count: true,
+      skip_empty_lines: true,
+      // The lists come with \r\n, and whoever adds a line by hand may add \n: both end a record, wherever they stand.
+      record_delimiter: ['\r\n', '\n'],
+    }) as never;
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
     throw new ReferenceDataError(`${name} is not CSV: ${error.message}. Nothing was changed.`);

@@ -4,6 +4,13 @@ import { FINGERPRINT_LIMITS, readFingerprints } from './fingerprints.ts';
 import { hashOfFiles, readFiles, readSource } from './source.ts';
 import { readTestLists, TEST_LIST_LIMITS } from './test-lists.ts';
 
+/** Settings that name a source. */
+export type SourceSetting =
+  | 'fingerprints_dns_source'
+  | 'fingerprints_http_source'
+  | 'test_lists_source'
+  | 'as_organisations_source';
+
 export const DATASETS = ['fingerprints_dns', 'fingerprints_http', 'citizenlab', 'asnmeta'] as const;
 /** Named as the table it fills. */
 export type DatasetName = (typeof DATASETS)[number];
@@ -14,7 +21,9 @@ export interface Fetched extends Parsed<object> {
 
 export interface Dataset {
   /** The setting that says where it comes from. */
-  readonly setting: `${string}_source`;
+  readonly setting: SourceSetting;
+  /** When it is loaded anew, as cron (UTC): about as often as the Python updaters look, minutes apart from one another. */
+  readonly refresh: string;
   readonly limits: Limits;
   fetch(source: string, signal?: AbortSignal): Promise<Fetched>;
 }
@@ -23,18 +32,21 @@ export interface Dataset {
 export const DATASET: Readonly<Record<DatasetName, Dataset>> = {
   fingerprints_dns: {
     setting: 'fingerprints_dns_source',
+    refresh: '7 * * * *',
     limits: FINGERPRINT_LIMITS,
     fetch: async (source, signal) =>
       fromBytes(await readSource(source, signal), bytes => readFingerprints(bytes, 'dns')),
   },
   fingerprints_http: {
     setting: 'fingerprints_http_source',
+    refresh: '11 * * * *',
     limits: FINGERPRINT_LIMITS,
     fetch: async (source, signal) =>
       fromBytes(await readSource(source, signal), bytes => readFingerprints(bytes, 'http')),
   },
   citizenlab: {
     setting: 'test_lists_source',
+    refresh: '17,47 * * * *',
     limits: TEST_LIST_LIMITS,
     async fetch(source, signal) {
       const files = await readFiles(source, '.csv', signal);
@@ -43,10 +55,17 @@ export const DATASET: Readonly<Record<DatasetName, Dataset>> = {
   },
   asnmeta: {
     setting: 'as_organisations_source',
+    refresh: '23 4 * * 1',
     limits: AS_LIMITS,
     fetch: async (source, signal) => fromBytes(await readSource(source, signal), readAsOrganisations),
   },
 };
+
+/** The source that the settings name for a data set; undefined when it is `none`: an installation may do without. */
+export function sourceOf(settings: Readonly<Record<SourceSetting, string>>, name: DatasetName): string | undefined {
+  const source = settings[DATASET[name].setting];
+  return source === '' || source === 'none' ? undefined : source;
+}
 
 function fromBytes(bytes: Buffer, read: (bytes: Buffer) => Parsed<object>): Fetched {
   return { ...read(bytes), sha256: hashOf(bytes) };

@@ -51,16 +51,18 @@ export async function analyseBucket(
   const { signal, resume } = watch;
   const run = await openAnalysis(clickhouse, task, origin, signal);
   const { filter, generation } = run;
+  const fingerprints = new Set<string>();
   const done = { days: [...(resume?.days ?? [])], verdicts: resume?.verdicts ?? 0 };
   for (const { day, selection } of await tasksOf(clickhouse, task, signal)) {
     if (done.days.includes(day)) continue;
     const options = { day, selection, filter, generation, rulesVersion: tools.rulesVersion };
-    const { verdicts } = await analyseDay(clickhouse, options, log, signal);
+    const analysed = await analyseDay(clickhouse, options, log, signal);
+    fingerprints.add(analysed.fingerprints);
     done.days.push(day);
-    done.verdicts += verdicts;
+    done.verdicts += analysed.verdicts;
     watch.onDay?.({ days: [...done.days], verdicts: done.verdicts });
   }
-  await complete(tools, run, origin, done.verdicts, signal);
+  await complete(tools, run, origin, done.verdicts, fingerprints, signal);
   return done;
 }
 
@@ -74,7 +76,8 @@ export async function recordNothingToAnalyse(
   origin: RunOrigin,
   signal?: AbortSignal,
 ): Promise<void> {
-  await complete(tools, await openAnalysis(tools.clickhouse, task, origin, signal), origin, 0, signal);
+  const run = await openAnalysis(tools.clickhouse, task, origin, signal);
+  await complete(tools, run, origin, 0, new Set(), signal);
 }
 
 async function complete(
@@ -82,9 +85,15 @@ async function complete(
   run: OpenedRun,
   origin: RunOrigin,
   verdicts: number,
+  fingerprints: ReadonlySet<string>,
   signal?: AbortSignal,
 ): Promise<void> {
-  const referenceVersions = { ...origin.referenceVersions, rules: String(rulesVersion) };
+  // Each verdict names the version it was made with; a run of many days may have met several.
+  const referenceVersions = {
+    ...origin.referenceVersions,
+    rules: String(rulesVersion),
+    ...(fingerprints.size > 0 && { fingerprints_dns: [...fingerprints].join(', ') }),
+  };
   const counts = { ...noCounts(), rows: { [ANALYSIS_WEB_MEASUREMENT.name]: verdicts } };
   const outcome = { state: 'completed', counts, rowsStored: counts.rows } as const;
   await recordRun(clickhouse, run, { ...origin, referenceVersions }, outcome, signal);

@@ -14,12 +14,15 @@ import { AnalysisError, type Query } from '../analysis/selection.ts';
 import type { Logger } from '../log.ts';
 import { type ClickHouse, identifier, quote } from './clickhouse.ts';
 import { TableError } from './errors.ts';
+import { referenceVersions } from './reference.ts';
 
 /** What the analysis of a day did. */
 export interface AnalysedDay {
   readonly day: string;
   /** Verdicts made. */
   readonly verdicts: number;
+  /** Version of the fingerprints they were made with; empty: loaded by the Python pipeline, or none. */
+  readonly fingerprints: string;
   /** Older verdicts of measurements without observations that were kept, because most of the day would have gone. */
   readonly kept: number;
 }
@@ -54,11 +57,9 @@ export async function analyseDay(
   const [known] = await clickhouse.select<{ n: number }>('SELECT count() AS n FROM fingerprints_dns', { signal });
   if (!known?.n) log.warn(`${options.day}: fingerprints_dns is empty, so no block page can be recognised`);
 
-  let verdicts = 0;
-  for (const table of FILLED_TABLES) {
-    const made = await make(clickhouse, table, options, signal);
-    if (table === FILLED_TABLES[0]) verdicts = made;
-  }
+  const [verdictTable, resultTable] = FILLED_TABLES;
+  const { verdicts, fingerprints } = await makeVerdicts(clickhouse, verdictTable, options, signal);
+  await make(clickhouse, resultTable, options, signal);
 
   const kept = await keptOf(options, verdicts, rows);
   if (kept > 0) {
@@ -68,7 +69,27 @@ export async function analyseDay(
   }
   const stale = options.selection.of === 'day' && kept === 0;
   for (const step of retireSteps(options, stale)) await run(clickhouse, step, signal);
-  return { day: options.day, verdicts, kept };
+  return { day: options.day, verdicts, fingerprints, kept };
+}
+
+/**
+ * Makes the verdicts. Their statement reads the fingerprints and, elsewhere, their version; a new version may be swapped in between, and a
+ * verdict would name one that it was not made with. So the version is asked before and after, and they are made again when it
+ * changed: hourly at most.
+ */
+async function makeVerdicts(
+  clickhouse: ClickHouse,
+  table: (typeof FILLED_TABLES)[number],
+  options: AnalysisOptions,
+  signal?: AbortSignal,
+): Promise<Pick<AnalysedDay, 'verdicts' | 'fingerprints'>> {
+  const versionNow = async () => (await referenceVersions(clickhouse, signal)).fingerprints_dns ?? '';
+  for (let before = await versionNow(); ; ) {
+    const verdicts = await make(clickhouse, table, options, signal);
+    const fingerprints = await versionNow();
+    if (fingerprints === before) return { verdicts, fingerprints };
+    before = fingerprints;
+  }
 }
 
 /**

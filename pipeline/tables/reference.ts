@@ -35,7 +35,6 @@ export async function loadReference(
 ): Promise<LoadedReference> {
   const { now, log, signal } = options;
   const dataset = DATASET[name];
-  if (source === '') throw new ReferenceDataError(`${name} has no source; set ${dataset.setting}`);
   const { rows, problems, sha256 } = await dataset.fetch(source, signal);
   assertPlausible(name, { rows, problems }, dataset.limits);
   const told = problems.map(({ where, what }) => `${where}: ${what}`);
@@ -87,6 +86,25 @@ export async function loadReference(
   }
   log.info(`${name}: version ${version}, ${rows.length} rows, ${problems.length} left out`);
   return { name, version, changed: true, rows: rows.length, problems: told };
+}
+
+/**
+ * Loads a data set unless it was loaded before, by whomever, or is absent from the database. For what cannot be done without it: the
+ * first verdicts of a new installation must not wait for a schedule, nor be made without knowing block pages. Throws as loadReference.
+ */
+export async function ensureReference(
+  clickhouse: ClickHouse,
+  name: DatasetName,
+  source: string | undefined,
+  options: { now: number; log: Logger; signal?: AbortSignal },
+): Promise<void> {
+  if (source === undefined) return;
+  const version = (await referenceVersions(clickhouse, options.signal))[name];
+  if (version !== '') return;
+  const [stored] = await clickhouse.select<{ n: number }>(`SELECT count() AS n FROM ${identifier(name)}`, {
+    signal: options.signal,
+  });
+  if (stored?.n === 0) await loadReference(clickhouse, name, source, options);
 }
 
 /** The version of each data set in use; empty for a table that was never loaded, or was by the Python pipeline. */

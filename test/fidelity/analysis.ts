@@ -2,27 +2,29 @@
  * Fidelity of the analysis: loads the expected observation rows into ClickHouse, judges every measurement day through the same code as
  * a run, and compares the verdicts with the expected ones, column by column.
  *
- *     node test/fidelity/analysis.ts [DATA_DIR]
+ *     npm run fidelity -- analysis [DATA_DIR]
  *
  * DATA_DIR has expected/ and fingerprints/: `../shared/data` where it is there, else test/fixtures. Ends with status 1 when anything
  * differs without a listed reason.
  */
-import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import { startClickHouse } from '../../local/clickhouse.ts';
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
-import { EVERYTHING } from '../../pipeline/filter.ts';
-import { createLogger } from '../../pipeline/log.ts';
-import { readFingerprints } from '../../pipeline/reference/fingerprints.ts';
-import { analyseDay } from '../../pipeline/tables/analyse.ts';
-import { type ClickHouse, openClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { ensureDatabase, migrate } from '../../pipeline/tables/migrate.ts';
-import { FINGERPRINTS_DNS } from '../../pipeline/tables/reference-tables.ts';
 import { ANALYSIS_WEB_MEASUREMENT } from '../../pipeline/tables/schema.ts';
 import { SCENARIOS, type Seen } from './scenarios.ts';
+import {
+  collect,
+  dataDirectory,
+  GENERATION,
+  JUDGED_TABLES,
+  judgeDay,
+  lines,
+  loadExpected,
+  openMigrated,
+  type Row,
+  selectVerdicts,
+} from './verdicts.ts';
 
-type Row = Record<string, unknown>;
 interface Difference {
   readonly measurement: string;
   readonly column: string;
@@ -40,8 +42,6 @@ export interface AnalysisFidelity {
   readonly scenarios: { readonly judged: number; readonly misjudged: readonly Seen[] };
 }
 
-const TABLES = ['obs_web', 'obs_web_ctrl'] as const;
-const GENERATION = 1;
 /** Columns the Python pipeline does not have. */
 const OURS = new Set(['fingerprints_version', 'run_generation']);
 
@@ -49,36 +49,15 @@ const OURS = new Set(['fingerprints_version', 'run_generation']);
 const EXPECTED_RULES: RulesVersion = 2;
 
 export async function analysisFidelity(data: string, clickhouseUrl: string): Promise<AnalysisFidelity> {
-  const log = createLogger('fidelity', { log_level: 'error', log_format: 'human' });
-  const open = async (name: string) => {
-    const url = `${clickhouseUrl}/${name}`;
-    await ensureDatabase({ clickhouse_url: url });
-    const clickhouse = openClickHouse({ clickhouse_url: url });
-    await migrate(clickhouse, log);
-    return clickhouse;
-  };
-  const judge = async (clickhouse: ClickHouse, day: string, rulesVersion: RulesVersion, generation: number) => {
-    await analyseDay(clickhouse, { day, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion, generation }, log);
-    return clickhouse.select<Row>(
-      `SELECT * FROM analysis_web_measurement WHERE toDate(measurement_start_time) = {day:Date} ORDER BY measurement_uid`,
-      { params: { day } },
-    );
-  };
-
-  const clickhouse = await open('fidelity_analysis');
-  const { rows } = readFingerprints(readFileSync(join(data, 'fingerprints/fingerprints_dns.csv')), 'dns');
-  await clickhouse.insert(FINGERPRINTS_DNS.name, rows);
-  const loaded: Record<string, Row[]> = { obs_web: [], obs_web_ctrl: [] };
-  for (const line of lines(join(data, 'expected/rows.jsonl.gz'))) collect(loaded, line.tables as Record<string, Row[]>);
-  for (const table of TABLES) await clickhouse.insert(table, loaded[table] as Row[]);
+  const clickhouse = await openMigrated(clickhouseUrl, 'fidelity_analysis');
+  const loaded = await loadExpected(clickhouse, data);
 
   const expected = lines(join(data, 'expected/analysis.jsonl.gz'));
   const differences: Difference[] = [];
   let equal = 0;
   for (const day of new Set(expected.map(row => row.window as string))) {
-    const got = new Map(
-      (await judge(clickhouse, day, EXPECTED_RULES, GENERATION)).map(row => [row.measurement_uid, row]),
-    );
+    const verdicts = await judgeDay(clickhouse, day, EXPECTED_RULES, GENERATION);
+    const got = new Map(verdicts.map(row => [row.measurement_uid, row]));
     for (const row of expected.filter(each => each.window === day)) {
       const found = compare(row, got.get(row.measurement_uid), loaded.obs_web as Row[]);
       got.delete(row.measurement_uid);
@@ -91,20 +70,18 @@ export async function analysisFidelity(data: string, clickhouseUrl: string): Pro
   }
 
   // QA scenarios: each alone in the tables, without fingerprints.
-  const qa = await open('fidelity_qa');
+  const qa = await openMigrated(clickhouseUrl, 'fidelity_qa');
   const seen: Seen[] = [];
   const cases = lines(join(data, 'expected/qa_rows.jsonl.gz'));
   for (const each of cases) {
     const alone: Record<string, Row[]> = { obs_web: [], obs_web_ctrl: [] };
     collect(alone, each.tables as Record<string, Row[]>);
-    for (const table of [...TABLES, ANALYSIS_WEB_MEASUREMENT.name, 'measurement_experiment_result']) {
-      await qa.command(`TRUNCATE TABLE ${table}`);
-    }
-    for (const table of TABLES) await qa.insert(table, alone[table] as Row[]);
+    for (const table of JUDGED_TABLES) await qa.command(`TRUNCATE TABLE ${table}`);
+    for (const table of JUDGED_TABLES) await qa.insert(table, alone[table] as Row[]);
     const wanted = each.analysis as Row;
     const day = String(wanted.measurement_start_time).slice(0, 10);
     for (const version of [2, 3] as const) {
-      const [got] = await judge(qa, day, version, version);
+      const [got] = await selectVerdicts(qa, day, version);
       const scenario = SCENARIOS[each.case as string];
       if (!scenario) throw new Error(`the scenario ${each.case} is not in test/fidelity/scenarios.ts`);
       seen.push({ scenario: String(each.case), version, ...scenario.see(got as Row, version) });
@@ -121,15 +98,6 @@ export async function analysisFidelity(data: string, clickhouseUrl: string): Pro
     differences,
     scenarios: { judged: seen.length, misjudged: seen.filter(each => !each.right) },
   };
-}
-
-function collect(into: Record<string, Row[]>, tables: Record<string, Row[]>): void {
-  for (const table of TABLES) {
-    (tables[table] ?? []).forEach((row, index) => {
-      // Expected control rows come sorted and without their index.
-      (into[table] as Row[]).push({ observation_idx: index, ...row, run_generation: GENERATION });
-    });
-  }
 }
 
 function compare(expected: Row, got: Row | undefined, observations: readonly Row[]): Difference[] {
@@ -166,22 +134,8 @@ function reasonFor(column: string, uid: string, got: unknown, observations: read
   return tied.length > 1 && tied.sort()[0] === got ? 'A1' : undefined;
 }
 
-function lines(file: string): Row[] {
-  return gunzipSync(readFileSync(file))
-    .toString('utf8')
-    .split('\n')
-    .filter(Boolean)
-    .map(line => JSON.parse(line) as Row);
-}
-
-/** The data of the whole where they are, else those in the repository. */
-export function dataDirectory(): string {
-  const shared = join(import.meta.dirname, '../../../shared/data');
-  return existsSync(join(shared, 'expected')) ? shared : join(import.meta.dirname, '../fixtures');
-}
-
-if (import.meta.main) {
-  const data = process.argv[2] ?? dataDirectory();
+/** Prints the comparison; true when everything that differs has its reason. */
+export async function printAnalysisFidelity(data = dataDirectory()): Promise<boolean> {
   const server = await startClickHouse();
   try {
     const report = await analysisFidelity(data, server.url);
@@ -201,7 +155,7 @@ if (import.meta.main) {
     }
     const failed = unexplained.length + misjudged.filter(each => !each.known).length;
     console.log(`unexplained: ${failed}`);
-    process.exitCode = failed === 0 ? 0 : 1;
+    return failed === 0;
   } finally {
     await server.stop();
   }

@@ -1,33 +1,27 @@
 /**
- * Compares the rows of every measurement with those that the Python pipeline made of it, column by column.
+ * Compares what the pipeline makes of real measurements with what the Python pipeline makes of them.
  *
- *     npm run fidelity
+ *     npm run fidelity                                 rows of observations, column by column
+ *     npm run fidelity -- analysis [DATA_DIR]          verdicts, column by column, and the scenarios of the QA suite
+ *     npm run fidelity -- compare-rules [DATA_DIR]     verdicts by version 2 of the rules and by version 3
  *
- * Prints what was compared, and exits with 1 when anything differs that docs/deviations.md does not explain.
+ * All of `../shared/data` where it lies beside the repository, else test/fixtures. Ends with status 1 when anything differs without a
+ * reason that docs/deviations.md gives.
  */
-import { corpus } from './expected.ts';
-import { compareCorpus } from './suite.ts';
+import { printAnalysisFidelity } from './analysis.ts';
+import { printRulesComparison } from './compare-rules.ts';
+import { printRowFidelity } from './print-rows.ts';
 
-const SHOWN = 40;
+const COMPARISONS: Readonly<Record<string, (data?: string) => Promise<boolean>>> = {
+  rows: printRowFidelity,
+  analysis: printAnalysisFidelity,
+  'compare-rules': printRulesComparison,
+};
 
-const chosen = corpus();
-const started = performance.now();
-const report = await compareCorpus(chosen);
-const rows = Object.entries(report.rows).map(([table, count]) => `${table} ${count}`);
-const deviating = Object.entries(report.deviating);
-
-console.log(`${chosen.name}, in ${((performance.now() - started) / 1000).toFixed(1)} s`);
-console.log(`measurements  ${report.measurements}: ${report.ok} ok, ${report.lost} lost`);
-console.log(`rows          ${rows.join(', ')}`);
-console.log(`compared      ${report.compared}`);
-console.log(`equal         ${report.equal}`);
-console.log(
-  `deviating     ${deviating.length === 0 ? 0 : deviating.map(([id, count]) => `${id} ${count}`).join(', ')}`,
-);
-console.log(`unexplained   ${report.unexplained.length}`);
-for (const each of report.unexplained.slice(0, SHOWN)) {
-  const values = `${JSON.stringify(each.got)} where ${JSON.stringify(each.expected)} was expected`;
-  console.log(`  ${each.key}:${each.line} ${each.table}.${each.column}: ${values}`.slice(0, 300));
+const [name = 'rows', data] = process.argv.slice(2);
+const compare = COMPARISONS[name];
+if (!compare) {
+  console.error(`there is no comparison "${name}"; there are ${Object.keys(COMPARISONS).join(', ')}`);
+  process.exit(2);
 }
-if (report.unexplained.length > SHOWN) console.log(`  and ${report.unexplained.length - SHOWN} more`);
-process.exitCode = report.unexplained.length === 0 ? 0 : 1;
+process.exitCode = (await compare(data)) ? 0 : 1;

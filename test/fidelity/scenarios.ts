@@ -20,7 +20,7 @@ interface Scenario {
 const NO_CONTROL =
   'version 2 takes an answer without control for one that contradicts it; version 3 masks it (analysis.md section 9)';
 /** What a layer is blamed for: a grade above one half. */
-function blameOf(verdict: Record<string, unknown>): Blame[] {
+export function blameOf(verdict: Record<string, unknown>): Blame[] {
   return (['dns', 'tcp', 'tls'] as const).flatMap(layer =>
     (['blocked', 'down'] as const)
       .filter(grade => Number(verdict[`${layer}_${grade}`]) > 0.5)

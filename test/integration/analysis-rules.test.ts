@@ -54,8 +54,13 @@ const CASES: readonly Case[] = [
   { name: 'another resolver failed', web: [{ dns_engine: 'doh', dns_query_type: 'A', dns_failure: 'x' }], ctrl: OTHER, dns: ['none', 0, 0, 0] },
   { name: 'an old probe names no engine', web: [{ dns_query_type: 'A', ip: A, dns_answer: A, software_name: 'ooniprobe', software_version: '2.1.0' }], ctrl: [lookup(A)], versions: [2], dns: ['no_dns_data', 0, 0, 0] },
   { name: 'an old probe names no engine, version 3', web: [{ dns_query_type: 'A', ip: A, dns_answer: A, software_name: 'ooniprobe', software_version: '2.1.0' }], ctrl: [lookup(A)], versions: [3], dns: ['answer_matches_ctrl', 0, 0, 0.9] },
+  { name: 'an old probe got what the control did not, version 3', web: [{ dns_query_type: 'A', ip: A, dns_answer: A, software_name: 'ooniprobe', software_version: '2.1.0', port: 443, tcp_success: 1 }], ctrl: OTHER, versions: [3], dns: ['dns_old_probe_answer_unmatched', 0, 0, 0], tcp: ['connect_ok', 0, 0, 1] },
+  { name: 'an old probe got a bogon, version 3', web: [{ dns_query_type: 'A', ip: '10.0.0.1', ip_is_bogon: 1, dns_answer: '10.0.0.1', software_name: 'ooniprobe', software_version: '2.1.0' }], ctrl: OTHER, versions: [3], dns: ['bogon_not_in_ctrl', 0.95, 0.05, 0] },
   { name: 'a new probe without engine is not the system resolver', web: [{ dns_query_type: 'A', ip: A, dns_answer: A, software_name: 'ooniprobe', software_version: '3.1.0' }], ctrl: [lookup(A)], versions: [3], dns: ['no_dns_data', 0, 0, 0] },
-  { name: 'families are judged apart', web: [answered(A), { ...answered(V6), dns_query_type: 'AAAA' }], ctrl: [lookup(A)], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.9] },
+  { name: 'families are judged apart', web: [answered(A), { ...answered(V6), dns_query_type: 'AAAA' }], ctrl: [lookup(A)], versions: [2], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.9] },
+  { name: 'the control has no address of the family, version 3', web: [answered(A), { ...answered(V6), dns_query_type: 'AAAA' }], ctrl: [lookup(A)], versions: [3], dns: ['answer_matches_ctrl', 0, 0, 0.9] },
+  { name: 'the control has another address of the family', web: [answered(A), { ...answered(V6), dns_query_type: 'AAAA' }], ctrl: [lookup(A), lookup('2001:db8::9')], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.9] },
+  { name: 'answered, where the control found no such name', web: [answered(A)], ctrl: [{ dns_failure: 'nx' }], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
 
   { name: 'neither connected nor failed', web: [{ ip: A, port: 443, tcp_success: 0 }], tcp: ['no_tcp_data', 0, 0, 0] },
   { name: 'no connect at all is none', web: [{ http_request_url: 'http://x/' }], tcp: ['none', 0, 0, 0] },
@@ -79,15 +84,12 @@ const CASES: readonly Case[] = [
   ).flatMap(([failure, rule, blocked, down]): Case[] => {
     const web = [{ ip: A, port: 443, tcp_success: 1, tls_failure: failure }];
     const ctrl = [{ ip: A, port: 443, tls_success: 1 }];
-    return [
-      { name: `TLS ${failure}`, web, ctrl, versions: [2], tls: [rule, blocked, down, 0] },
-      { name: `TLS ${failure}, version 3`, web, ctrl, versions: [3], tls: [`endpoint_${rule}`, blocked, down, 0] },
-    ];
+    return [{ name: `TLS ${failure}`, web, ctrl, tls: [rule, blocked, down, 0] }];
   }),
+  { name: 'a handshake that stands in the row of another port', web: [{ ip: A, port: 80, tcp_success: 1, tls_failure: 'connection_reset' }], ctrl: [{ ip: A, port: 443, tcp_success: 1, tls_success: 1 }, { ip: A, port: 80, tcp_success: 1 }], tls: ['failure_ctrl_ok_reset', 0.8, 0.2, 0] },
   { name: 'an untrusted answer masks the handshake', web: [answered(A, { tls_failure: 'connection_reset' })], ctrl: OTHER, tls: ['dns_untrusted', 0, 0, 0] },
   { name: 'a blocked connect masks the handshake', web: [{ ip: A, port: 443, tcp_success: 0, tcp_failure: 'x', tls_failure: 'x' }], ctrl: [{ ip: A, port: 443, tcp_success: 1 }], tls: ['tcp_blocked', 0, 0, 0] },
-  { name: 'the handshake fails for all', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'connection_reset' }], ctrl: [{ ip: A, port: 443, tls_success: 0, tls_failure: 'connection_reset' }], versions: [2], tls: ['failure_ctrl_also_failing', 0.2, 0.8, 0] },
-  { name: 'the handshake fails for all, version 3', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'connection_reset' }], ctrl: [{ ip: A, port: 443, tls_success: 0, tls_failure: 'connection_reset' }], versions: [3], tls: ['endpoint_failure_ctrl_also_failing', 0.2, 0.8, 0] },
+  { name: 'the handshake fails for all', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'connection_reset' }], ctrl: [{ ip: A, port: 443, tls_success: 0, tls_failure: 'connection_reset' }], tls: ['failure_ctrl_also_failing', 0.2, 0.8, 0] },
   { name: 'a failed handshake of the control without reason is not failing', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'x' }], ctrl: [{ ip: A, port: 443, tls_success: 0 }], tls: ['none', 0, 0, 0] },
 ]; // biome-ignore format: a table
 

@@ -13,18 +13,20 @@ const DAY = '2023-11-27';
 let client: Client;
 let clickhouse: ClickHouse;
 let worker: WorkerProcess;
+let environment: Record<string, string>;
 
 beforeAll(async () => {
   const database = await makeDatabase(inject('clickhouseUrl'), 'stage');
   clickhouse = database.clickhouse;
   const made = await makeNamespace(inject('temporalAddress'), 'stage');
   client = made.client;
-  worker = new WorkerProcess({
+  environment = {
     TEMPORAL_ADDRESS: inject('temporalAddress'),
     TEMPORAL_NAMESPACE: made.namespace,
     CLICKHOUSE_URL: database.url,
     ARCHIVE_URL: FIXTURES,
-  });
+  };
+  worker = new WorkerProcess(environment);
   await worker.says(/working for Temporal/);
 });
 afterAll(async () => {
@@ -63,6 +65,14 @@ test('after its observations, a run judges the days they touched; again, it repl
   const again = await (await startRun(client, run)).result();
   expect(again.analysedDays).toEqual(result.analysedDays);
   expect(await verdicts()).toEqual(found);
+  const [made] = await clickhouse.select<{ fingerprints: string; rules: string }>(
+    `SELECT reference_versions['fingerprints_dns'] AS fingerprints, reference_versions['rules'] AS rules
+     FROM pipeline_runs FINAL WHERE stage = 'Analysis' LIMIT 1`,
+  );
+  // The versions stand with the run and with each verdict; what a new installation lacked was loaded first.
+  expect(made).toEqual({ fingerprints: expect.stringMatching(/^\d{4}-\d\d-\d\d-[0-9a-f]{12}$/), rules: '3' });
+  const versions = await clickhouse.select('SELECT DISTINCT fingerprints_version AS v FROM analysis_web_measurement');
+  expect(versions).toEqual([{ v: made?.fingerprints }]);
   const states = await clickhouse.select(
     'SELECT stage, state, count() AS n FROM pipeline_runs FINAL GROUP BY ALL ORDER BY stage',
   );
@@ -120,5 +130,25 @@ test('an analysis that cannot be made fails its run with a sentence, and the obs
     ]);
   } finally {
     await clickhouse.command('RENAME TABLE hidden TO fingerprints_dns');
+  }
+});
+
+test('without the block pages it was told to know, a new installation makes no verdict, and says why', async () => {
+  await worker.kill();
+  const fresh = await makeDatabase(inject('clickhouseUrl'), 'blind');
+  const source = '/nowhere/fingerprints.csv';
+  worker = new WorkerProcess({ ...environment, CLICKHOUSE_URL: fresh.url, FINGERPRINTS_DNS_SOURCE: source });
+  try {
+    await worker.says(/working for Temporal/);
+    const handle = await startRun(client, runInput(DAY, ['Observations', 'Analysis']));
+    await expect(handle.result()).rejects.toMatchObject({
+      cause: { type: 'ReferenceData', message: expect.stringContaining(`cannot read ${source}`) },
+    });
+    const [counted] = await fresh.clickhouse.select(
+      'SELECT (SELECT count() > 0 FROM obs_web) AS observed, (SELECT count() FROM analysis_web_measurement) AS verdicts',
+    );
+    expect(counted).toEqual({ observed: 1, verdicts: 0 });
+  } finally {
+    await fresh.clickhouse.close();
   }
 });

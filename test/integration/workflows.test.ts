@@ -37,6 +37,7 @@ const activities: Activities = {
     note(`abandonRun ${stage} ${failure.state} ${failure.reason}`, key, Promise.resolve()),
   analyse: (key, generation) =>
     note(`analyse ${generation}`, key, behave.analyse?.(key, generation) ?? Promise.resolve([])),
+  refreshReference: () => Promise.reject(new Error('not asked for here')),
   planBackfill: () => Promise.reject(new Error('not asked for here')),
   pageBackfill: () => Promise.reject(new Error('not asked for here')),
 };

@@ -80,3 +80,6 @@ export async function PatientWorkflow(): Promise<void> {
   });
   await work();
 }
+
+/** What the operator's schedules of reference data start. */
+export async function ReferenceRefreshWorkflow(): Promise<void> {}

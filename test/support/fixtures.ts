@@ -5,6 +5,12 @@ import { gunzipSync } from 'node:zlib';
 /** A few MB of real measurements in the layout of the archive. */
 export const FIXTURES = join(import.meta.dirname, '../fixtures/archive');
 
+/** OONI's list of DNS block pages. */
+export const FINGERPRINTS = join(import.meta.dirname, '../fixtures/fingerprints/fingerprints_dns.csv');
+
+/** The Citizen Lab test lists, packed as GitHub does. */
+export const TEST_LISTS = join(import.meta.dirname, '../fixtures/test-lists.tar.gz');
+
 /** What the Python pipeline makes of one measurement of the fixtures. */
 export interface ExpectedMeasurement {
   readonly key: string;

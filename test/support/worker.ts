@@ -7,6 +7,7 @@ import { Client, Connection } from '@temporalio/client';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunInput, RunResult, Stage } from '../../worker/contract.ts';
 import { PRIORITIES, QUEUES, runId, WORKFLOWS } from '../../worker/contract.ts';
+import { FINGERPRINTS } from './fixtures.ts';
 
 /** A Temporal namespace of its own, so that the queues of one test file are not served by the workers of another. */
 export async function makeNamespace(address: string, prefix: string): Promise<{ namespace: string; client: Client }> {
@@ -38,7 +39,14 @@ export class WorkerProcess {
 
   constructor(env: Record<string, string>) {
     this.child = spawn(process.execPath, [join(import.meta.dirname, '../../worker/main.ts')], {
-      env: { PATH: process.env.PATH, HOME: process.env.HOME, LOG_FORMAT: 'json', ...env },
+      env: {
+        PATH: process.env.PATH,
+        HOME: process.env.HOME,
+        LOG_FORMAT: 'json',
+        // What a new installation would fetch lies in the repository; a test needs no network.
+        FINGERPRINTS_DNS_SOURCE: FINGERPRINTS,
+        ...env,
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     for (const stream of [this.child.stdout!, this.child.stderr!]) {

@@ -3,6 +3,8 @@ import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import type { Archive } from '../../pipeline/archive/archive.ts';
 import { noCounts } from '../../pipeline/counts.ts';
 import type { Logger } from '../../pipeline/log.ts';
+import { ReferenceDataError } from '../../pipeline/reference/dataset.ts';
+import { DATASETS, sourceOf } from '../../pipeline/reference/datasets.ts';
 import {
   type AnalysisEnd,
   type AnalysisTask,
@@ -17,6 +19,7 @@ import { judge } from '../../pipeline/runs/judged.ts';
 import type { Settings } from '../../pipeline/settings.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { attemptID, type OpenedRun, openRun, type RunOrigin } from '../../pipeline/tables/ledger.ts';
+import { ensureReference, loadReference } from '../../pipeline/tables/reference.ts';
 import { overlappingBuckets } from '../../pipeline/tables/retire.ts';
 import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
 import type { ThreadPool } from '../../pipeline/threads/pool.ts';
@@ -40,6 +43,9 @@ export interface ActivityTools {
 
 /** How often an activity says that it lives, milliseconds. Cancellation comes back with the answer. */
 const HEARTBEAT_INTERVAL = 5000;
+
+/** Problems of reference data that a result tells; the table reference_versions has more of them. */
+const PROBLEMS_TOLD = 5;
 
 /** The activities of this worker. All say that they live, all can be repeated, and all errors are judged (failures.ts). */
 export function createActivities(tools: ActivityTools): Activities {
@@ -128,9 +134,30 @@ export function createActivities(tools: ActivityTools): Activities {
       activity<readonly string[], AnalysisEnd>(log, async (signal, life) => {
         const task = { ...analysisTask(key), ...(generation !== null && { observations: generation }) };
         const watch = { signal, resume: life.details, onDay: (done: AnalysisEnd) => life.beat(done) };
+        const source = sourceOf(settings, 'fingerprints_dns');
+        await ensureReference(clickhouse, 'fingerprints_dns', source, { now: Date.now(), log, signal });
         const { days } = await analyseBucket({ clickhouse, log, rulesVersion }, task, originOf(key), watch);
         metrics.runs.inc({ stage: 'Analysis', state: 'completed' });
         return days;
+      }),
+
+    refreshReference: name =>
+      activity(log, async signal => {
+        const dataset = DATASETS.find(each => each === name);
+        if (!dataset)
+          throw new ReferenceDataError(`there is no reference data "${name}"; there is ${DATASETS.join(', ')}`);
+        const source = sourceOf(settings, dataset);
+        if (source === undefined) return { dataset, changed: false, rows: 0, leftOut: 0, problems: [] };
+        const loaded = await loadReference(clickhouse, dataset, source, { now: Date.now(), log, signal });
+        const { version, changed, rows, problems } = loaded;
+        return {
+          dataset,
+          version,
+          changed,
+          rows,
+          leftOut: problems.length,
+          problems: problems.slice(0, PROBLEMS_TOLD),
+        };
       }),
 
     planBackfill: (input, now) =>

@@ -1,6 +1,6 @@
 import type { Batch } from '../../pipeline/archive/batches.ts';
 import type { BackfillPage, BackfillPlan } from '../../pipeline/runs/backfill.ts';
-import type { BackfillInput, RunCounts, RunInput, Stage } from '../contract.ts';
+import type { BackfillInput, ReferenceRefreshResult, RunCounts, RunInput, Stage } from '../contract.ts';
 
 /** A run that the ledger knows, as it travels between workflow and activities. */
 export interface RunHandle {
@@ -62,4 +62,9 @@ export interface WorkActivities {
   analyse(key: PlanKey, generation: number | null): Promise<readonly string[]>;
 }
 
-export type Activities = RunActivities & WorkActivities;
+export interface ReferenceActivities {
+  /** Loads a data set from its source and swaps it in, unless it is current. */
+  refreshReference(dataset: string): Promise<ReferenceRefreshResult>;
+}
+
+export type Activities = RunActivities & WorkActivities & ReferenceActivities;

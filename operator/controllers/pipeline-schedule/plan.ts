@@ -2,7 +2,7 @@ import { durationSeconds } from '../../../crds/fields.ts';
 import type { PipelineSchedule, PipelineScheduleSpec } from '../../../crds/pipeline-schedule.ts';
 import { ANNOTATIONS, FINALIZER, SpecError } from '../../../crds/resource.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
-import { launchId, scheduleId } from '../../../worker/contract.ts';
+import { launchId, scheduleId, WORKFLOWS } from '../../../worker/contract.ts';
 import { hashOf } from '../../hash.ts';
 import type { Launch, PauseState, ScheduleRequest, ScheduleState } from '../../temporal/schedules.ts';
 import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan.ts';
@@ -46,7 +46,9 @@ export function requestOf(object: PipelineSchedule, spec: PipelineScheduleSpec, 
     timeZone: spec.timeZone,
     overlap: spec.overlap,
     catchUpWindow: durationSeconds(spec.catchUpWindow) ?? 0,
+    workflowType: WORKFLOWS.scheduledRun,
     input: { installation, granularity: spec.granularity, filter, filterID: filterId(filter), stages: spec.stages },
+    attributes: { OoniInstallation: installation, OoniFilter: filterId(filter) },
   };
   return { ...asked, hash: hashOf(asked) };
 }

@@ -1,0 +1,65 @@
+import { setTimeout } from 'node:timers/promises';
+import type { Logger } from '../../pipeline/log.ts';
+import { DATASETS, type DatasetName } from '../../pipeline/reference/datasets.ts';
+import type { Temporal } from '../temporal/connection.ts';
+import { createSchedule, describeSchedule, updateSchedule } from '../temporal/schedules.ts';
+import { planReference, referenceRequest } from './plan.ts';
+
+/** Milliseconds between looks when all is well, and after one that failed. */
+const LOOK = 5 * 60_000;
+const AGAIN = 15_000;
+
+/**
+ * Sees to it that each data set of reference data has its schedule in Temporal, until the signal aborts: made when absent, put right when another
+ * version of the operator asked for something else. No resource speaks of them; every installation has them. Temporal that is away
+ * is waited for; a schedule of that id that somebody else made is left alone, and the log says so.
+ */
+export async function keepReferenceSchedules(
+  temporal: Temporal,
+  installation: string,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const said = new Map<DatasetName, string>();
+  while (!signal.aborted) {
+    let wait = LOOK;
+    for (const dataset of DATASETS) {
+      const problem = await keepOne(temporal, installation, dataset, log).catch((error: Error) => {
+        wait = AGAIN;
+        return error.message;
+      });
+      if (signal.aborted) return;
+      if (problem && problem !== said.get(dataset)) log.warn({ dataset }, `schedule of reference data: ${problem}`);
+      if (problem) said.set(dataset, problem);
+      else said.delete(dataset);
+    }
+    await setTimeout(wait, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** Returns a sentence when the schedule is not as it should be and waiting does not mend it. */
+async function keepOne(
+  temporal: Temporal,
+  installation: string,
+  dataset: DatasetName,
+  log: Logger,
+): Promise<string | undefined> {
+  const request = referenceRequest(installation, dataset);
+  const seen = await describeSchedule(temporal, request.id);
+  const action = planReference(request, seen);
+  switch (action.do) {
+    case 'create':
+      // One that was made meanwhile is judged at the next look.
+      if (await createSchedule(temporal, request, action.pause))
+        log.info({ schedule: request.id }, 'made a schedule of reference data');
+      return undefined;
+    case 'update':
+      if (seen) await updateSchedule(temporal, request, action.pause, seen);
+      log.info({ schedule: request.id }, 'updated a schedule of reference data');
+      return undefined;
+    case 'refuse':
+      return `Temporal has a schedule ${request.id} that no operator of installation "${installation}" made, so it is left alone and ${dataset} is not refreshed; delete it there`;
+    case 'nothing':
+      return undefined;
+  }
+}

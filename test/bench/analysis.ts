@@ -1,0 +1,158 @@
+/**
+ * What the analysis of one measurement day costs: time and memory against the number of observations.
+ *
+ *     npm run bench -- analysis [ROWS...]         100000 1000000 unless given; 10000000 takes minutes
+ *
+ * The day is made of real rows (those of npm run fidelity), repeated with other measurements, reports, times and, by twenties, host
+ * names, with their control. Each number has data of its own and, for the measuring, a ClickHouse that was just started on them, so that nothing
+ * is warm and its memory is the statement's; CLICKHOUSE_URL is not used. Measured is the statement that makes the verdicts, as a run makes
+ * it. Time is by the clock, and by the
+ * processors. Memory is the greatest resident size of the server during the statement, and how much more that is than before it. Prints a table and,
+ * last, one line of JSON.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startClickHouse } from '../../local/clickhouse.ts';
+import { makeSteps } from '../../pipeline/analysis/plan.ts';
+import { EVERYTHING } from '../../pipeline/filter.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { ANALYSIS_WEB_MEASUREMENT } from '../../pipeline/tables/schema.ts';
+import { dataDirectory, JUDGED_TABLES, loadExpected, openMigrated } from '../fidelity/verdicts.ts';
+
+const DAY = '2024-01-01';
+const HOST_VARIANTS = 20;
+/** Copies made by one INSERT: bounded memory, and parts as a day of many inserts has them. */
+const COPIES_AT_ONCE = 40;
+
+interface Figures {
+  readonly observations: number;
+  readonly control: number;
+  readonly hosts: number;
+  readonly measurements: number;
+  readonly seconds: number;
+  /** Seconds of processor time, of all cores together: what is left of it on a machine that does other things too. */
+  readonly cpu: number;
+  /** Megabytes (10^6 bytes). */
+  readonly peak: number;
+  readonly growth: number;
+}
+
+delete process.env.CLICKHOUSE_URL;
+const wanted = process.argv.slice(2).map(Number);
+if (wanted.some(rows => !Number.isInteger(rows) || rows < 1)) {
+  console.error('usage: npm run bench -- analysis [ROWS...], whole numbers of observation rows');
+  process.exit(2);
+}
+const figures: Figures[] = [];
+for (const rows of wanted.length > 0 ? wanted : [100_000, 1_000_000]) {
+  figures.push(await measure(rows));
+  print(figures.at(-1)!, figures.length === 1);
+}
+console.log(JSON.stringify({ bench: 'analysis', cores: availableParallelism(), days: figures }));
+
+async function measure(rows: number): Promise<Figures> {
+  const dir = mkdtempSync(join(tmpdir(), 'ooni-bench-'));
+  try {
+    await withClickHouse(dir, clickhouse => makeDay(clickhouse, rows));
+    return await withClickHouse(dir, measureStatement);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+async function withClickHouse<T>(dir: string, work: (clickhouse: ClickHouse, pid: number) => Promise<T>): Promise<T> {
+  const server = await startClickHouse({ dir });
+  const clickhouse = await openMigrated(server.url, 'bench_analysis');
+  try {
+    const pid = server.process?.child.pid;
+    if (!pid) throw new Error('there is no server process to measure');
+    return await work(clickhouse, pid);
+  } finally {
+    await clickhouse.close();
+    await server.stop();
+  }
+}
+
+async function measureStatement(clickhouse: ClickHouse, pid: number): Promise<Figures> {
+  const step = makeSteps(ANALYSIS_WEB_MEASUREMENT.name, {
+    day: DAY,
+    filter: EVERYTHING,
+    selection: { of: 'day' },
+    rulesVersion: 2,
+    generation: 1,
+  }).find(each => each.do === 'insert');
+  if (!step) throw new Error('the plan has no statement that makes verdicts');
+  const before = resident(pid, 'VmRSS');
+  // Forgets the greatest size so far (proc(5)).
+  writeFileSync(`/proc/${pid}/clear_refs`, '5');
+  const used = processorTime(pid);
+  const started = performance.now();
+  await clickhouse.command(step.sql, { params: step.params });
+  const seconds = (performance.now() - started) / 1000;
+  const cpu = processorTime(pid) - used;
+  const peak = resident(pid, 'VmHWM');
+  const [counted] = await clickhouse.select<Omit<Figures, 'seconds' | 'cpu' | 'peak' | 'growth'>>(
+    `SELECT (SELECT count() FROM obs_web) AS observations, (SELECT count() FROM obs_web_ctrl) AS control,
+        (SELECT uniqExact(hostname) FROM obs_web) AS hosts, (SELECT count() FROM analysis_web_measurement) AS measurements`,
+  );
+  return { ...counted!, seconds: Number(seconds.toFixed(1)), cpu: Number(cpu.toFixed(1)), peak, growth: peak - before };
+}
+
+/** Fills the day with at least that many observations. */
+async function makeDay(clickhouse: ClickHouse, rows: number): Promise<void> {
+  await loadExpected(clickhouse, dataDirectory());
+  for (const table of JUDGED_TABLES) {
+    await clickhouse.command(`CREATE TABLE real_${table} AS ${table} ENGINE = Memory`);
+    await clickhouse.command(`INSERT INTO real_${table} SELECT * FROM ${table}`);
+    await clickhouse.command(`TRUNCATE TABLE ${table}`);
+  }
+  const [real] = await clickhouse.select<{ n: number }>('SELECT count() AS n FROM real_obs_web');
+  const copies = Math.ceil(rows / real!.n);
+  for (let first = 0; first < copies; first += COPIES_AT_ONCE) {
+    for (const table of JUDGED_TABLES) {
+      await clickhouse.command(
+        `INSERT INTO ${table} SELECT r.* REPLACE (
+          concat(r.measurement_uid, '_', toString(copy)) AS measurement_uid,
+          concat(r.report_id, '_', toString(copy)) AS report_id,
+          if(copy % ${HOST_VARIANTS} = 0, r.hostname, concat('v', toString(copy % ${HOST_VARIANTS}), '.', r.hostname)) AS hostname,
+          toDateTime64('${DAY} 00:00:00', 3, 'UTC') + toIntervalMillisecond(cityHash64(r.measurement_uid, copy) % 86400000) AS measurement_start_time,
+          '${DAY}' AS bucket_date)
+        FROM real_${table} AS r
+        CROSS JOIN (SELECT number AS copy FROM numbers(${first}, ${Math.min(COPIES_AT_ONCE, copies - first)})) AS n`,
+      );
+    }
+  }
+}
+
+/** Seconds of user and system time of a process so far: fields 14 and 15 of /proc/PID/stat (proc(5)), in hundredths. */
+function processorTime(pid: number): number {
+  // The name of the program, in brackets, may hold anything.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** A figure of /proc/PID/status in megabytes. */
+function resident(pid: number, key: 'VmRSS' | 'VmHWM'): number {
+  const found = new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  if (!found) throw new Error(`/proc/${pid}/status does not tell ${key}`);
+  return Math.round((Number(found[1]) * 1024) / 1e6);
+}
+
+function print(found: Figures, first: boolean): void {
+  const columns: [string, string][] = [
+    ['observations', found.observations.toLocaleString('en')],
+    ['control rows', found.control.toLocaleString('en')],
+    ['hosts', found.hosts.toLocaleString('en')],
+    ['measurements', found.measurements.toLocaleString('en')],
+    ['seconds', found.seconds.toFixed(1)],
+    ['cpu seconds', found.cpu.toFixed(1)],
+    ['peak MB', String(found.peak)],
+    ['growth MB', String(found.growth)],
+  ];
+  const width = 14;
+  if (first) console.log(columns.map(([name]) => name.padStart(width)).join(''));
+  console.log(columns.map(([, value]) => value.padStart(width)).join(''));
+}

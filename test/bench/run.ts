@@ -1,0 +1,15 @@
+/**
+ * Benchmarks: figures to read, not tests that pass or fail.
+ *
+ *     npm run bench -- NAME [ARGUMENTS]
+ *
+ * Each is a file of this folder, whose beginning says what it measures and how it is called.
+ */
+const NAMES = ['analysis', 'kube'];
+
+const [name] = process.argv.splice(2, 1);
+if (!name || !NAMES.includes(name)) {
+  console.error(`usage: npm run bench -- NAME [ARGUMENTS], where NAME is one of ${NAMES.join(', ')}`);
+  process.exit(2);
+}
+await import(`./${name}.ts`);

@@ -1,0 +1,141 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { LAYERS } from '../../pipeline/analysis/rules.ts';
+import { EVERYTHING } from '../../pipeline/filter.ts';
+import { analyseDay } from '../../pipeline/tables/analyse.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { type Explanation, explain } from '../../pipeline/tables/explain.ts';
+import { lines, loadExpected, type Row } from '../fidelity/verdicts.ts';
+import { makeDatabase, silent } from '../support/database.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const FIXTURES = join(ROOT, 'test/fixtures');
+let clickhouse: ClickHouse;
+let url: string;
+/** A verdict of the Python pipeline for each rule that it gave to something. */
+let examples: Row[];
+
+beforeAll(async () => {
+  ({ clickhouse, url } = await makeDatabase(inject('clickhouseUrl'), 'explain'));
+  await loadExpected(clickhouse, FIXTURES);
+  const expected = lines(join(FIXTURES, 'expected/analysis.jsonl.gz'));
+  const byRule = new Map<string, Row>();
+  for (const row of expected) for (const layer of LAYERS) byRule.set(`${layer} ${row[`top_${layer}_rule_id`]}`, row);
+  examples = [...new Set(byRule.values())];
+  for (const day of new Set(examples.map(row => String(row.window)))) {
+    const options = { day, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion: 2, generation: 1 } as const;
+    await analyseDay(clickhouse, options, silent);
+  }
+});
+afterAll(() => clickhouse?.close());
+
+async function run(...args: string[]): Promise<{ status: number | null; output: string; errors: string }> {
+  const child = spawn(process.execPath, ['cli/main.ts', 'explain', ...args], {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH, CLICKHOUSE_URL: url },
+  });
+  const status = new Promise<number | null>(resolve => child.once('close', resolve));
+  const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  return { status: await status, output, errors };
+}
+
+test('every layer comes to the verdict of the Python pipeline, by the first rule that holds', async () => {
+  expect(examples.length).toBeGreaterThan(8);
+  for (const wanted of examples) {
+    const uid = String(wanted.measurement_uid);
+    const found = await explain(clickhouse, uid, { otherwise: 3 });
+    expect([uid, found.rulesVersion, found.differs]).toEqual([uid, 2, []]);
+    for (const { layer, rows, winner } of found.layers) {
+      const grades = ['blocked', 'down', 'ok'].map(grade => wanted[`${layer}_${grade}`]);
+      expect([uid, layer, winner.rule, Object.values(winner.grades)]).toEqual([
+        ...[uid, layer, wanted[`top_${layer}_rule_id`]],
+        grades,
+      ]);
+      expect(rows).toHaveLength(found.observations.length);
+      for (const row of rows) {
+        const first = Object.entries(row.conditions).find(([, holds]) => holds === true)?.[0] ?? 'none';
+        expect([uid, layer, row.observation_idx, row.rule]).toEqual([uid, layer, row.observation_idx, first]);
+      }
+      expect(rows.some(row => row.rule === winner.rule)).toBe(true);
+    }
+  }
+});
+
+test('it shows the control the measurement met: what is counted there is in the table', async () => {
+  const wanted = examples.find(
+    row => row.top_tls_rule_id === 'failure_ctrl_ok_reset' || row.top_tcp_rule_id === 'failure_ctrl_ok',
+  )!;
+  const { control, day, observations } = await explain(clickhouse, String(wanted.measurement_uid), { otherwise: 2 });
+  const met = control.endpoints.find(row => row.met === 1)!;
+  expect(observations.map(row => row.ip)).toContain(met.ip);
+  const [counted] = await clickhouse.select(
+    `SELECT countIf(tcp_success = 1) AS tcp, countIf(tls_success = 1) AS tls FROM obs_web_ctrl
+     WHERE toDate(measurement_start_time) = {day:Date} AND hostname = {host:String} AND ip = {ip:String} AND port = {port:Int32}`,
+    { params: { day, host: met.hostname, ip: met.ip, port: met.port } },
+  );
+  expect(counted).toEqual({ tcp: met.tcp_success, tls: met.tls_success });
+});
+
+describe('the command', () => {
+  test('prints for people within 100 columns, and JSON for programs', async () => {
+    const uid = String(examples.find(row => row.top_dns_rule_id === 'bogon_not_in_ctrl')?.measurement_uid);
+    const human = await run(uid);
+    expect(human.errors).toBe('');
+    expect(human.status).toBe(0);
+    for (const line of human.output.split('\n')) {
+      // A word longer than the line, an address mostly, stays whole.
+      if (line.length > 100) expect(line.trim().split(' ').length).toBeLessThan(3);
+    }
+    expect(human.output).toMatch(/> yes {3}bogon_not_in_ctrl +answers_contain_bogon AND NOT/);
+    expect(human.output).toContain('is the same');
+    const json = await run(uid, '-o', 'json', '--clickhouse', url);
+    const explanation = JSON.parse(json.output) as Explanation;
+    expect(explanation.layers[0]?.winner.rule).toBe('bogon_not_in_ctrl');
+    expect(explanation.measurement.measurement_uid).toBe(uid);
+  });
+
+  test('judges by other rules when asked to, and says where that differs from what is stored', async () => {
+    const uid = String(examples[0]?.measurement_uid);
+    const { status, output } = await run(uid, '--rules', '3', '--output', 'json');
+    expect(status).toBe(0);
+    const { rulesVersion, differs } = JSON.parse(output) as Explanation;
+    expect([rulesVersion, differs]).toEqual([3, expect.arrayContaining(['analysis_rules_version'])]);
+  });
+
+  test('what cannot be explained: a sentence, and nothing on standard output', async () => {
+    const unknown = await run('20240101000000.000000_IT_webconnectivity_0000000000000000');
+    expect([unknown.status, unknown.output]).toEqual([1, '']);
+    expect(unknown.errors).toMatch(/^oonipipeline explain: there are no observations of a measurement 20240101/);
+    await clickhouse.insert('pipeline_failures', [
+      {
+        bucket: '2024-01-01',
+        key: 'raw/x.jsonl.gz',
+        line: 7,
+        generation: 1,
+        stage: 'decode',
+        class: 'MissingKey',
+        message: 'no test_keys',
+        measurement_uid: 'failed-one',
+      },
+    ]);
+    expect((await run('failed-one')).errors).toContain(
+      'decode failed with MissingKey (no test_keys) at raw/x.jsonl.gz line 7',
+    );
+    const version = await run('x', '--rules', '4');
+    expect([version.status, version.errors]).toEqual([2, expect.stringContaining('versions 2 and 3')]);
+    const away = await run('x', '--clickhouse', 'http://127.0.0.1:1/x');
+    expect([away.status, away.errors]).toEqual([1, expect.stringContaining('127.0.0.1:1')]);
+  });
+
+  test('an absent control table is said by name', async () => {
+    await clickhouse.command('RENAME TABLE obs_web_ctrl TO hidden');
+    try {
+      const { status, errors } = await run(String(examples[0]?.measurement_uid));
+      expect([status, errors]).toEqual([1, expect.stringMatching(/table obs_web_ctrl is not in the database/)]);
+    } finally {
+      await clickhouse.command('RENAME TABLE hidden TO obs_web_ctrl');
+    }
+  });
+});

@@ -1,0 +1,133 @@
+import { Connection, Client as TemporalClient } from '@temporalio/client';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { DATASETS } from '../../pipeline/reference/datasets.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { type ReferenceRefreshResult, referenceScheduleId } from '../../worker/contract.ts';
+import { makeDatabase } from '../support/database.ts';
+import { FINGERPRINTS, TEST_LISTS } from '../support/fixtures.ts';
+import {
+  adminClient,
+  eventually,
+  installCrds,
+  makeOperatorAccount,
+  makeTemporalNamespace,
+  NAMESPACES,
+  OperatorProcess,
+} from '../support/operator.ts';
+import { Cable } from '../support/proxies.ts';
+import { WorkerProcess } from '../support/worker.ts';
+
+const kubeconfig = inject('kubeconfig');
+const address = inject('temporalAddress');
+const namespace = 'reference-schedules';
+const admin = adminClient(kubeconfig);
+/** The operator reaches Temporal by it. */
+const cable = new Cable(address);
+let temporal: TemporalClient;
+let clickhouse: ClickHouse;
+let operator: OperatorProcess;
+let worker: WorkerProcess;
+let settings: Record<string, string>;
+
+const id = (dataset: string) => referenceScheduleId('ooni', dataset);
+const describe = (dataset: string) => temporal.schedule.getHandle(id(dataset)).describe();
+const startOperator = () => new OperatorProcess(settings);
+
+beforeAll(async () => {
+  await installCrds(admin);
+  await makeTemporalNamespace(address, namespace);
+  temporal = new TemporalClient({ connection: await Connection.connect({ address }), namespace });
+  // Somebody made one of them by hand before.
+  await temporal.schedule.create({
+    scheduleId: id('asnmeta'),
+    spec: { cronExpressions: ['5 5 * * *'] },
+    action: { type: 'startWorkflow', workflowType: 'Other', taskQueue: 'other' },
+  });
+  settings = {
+    KUBECONFIG: await makeOperatorAccount(admin, kubeconfig, namespace),
+    TEMPORAL_ADDRESS: await cable.start(),
+    TEMPORAL_NAMESPACE: namespace,
+    OPERATOR_NAMESPACES: namespace,
+    OPERATOR_LEASE_NAMESPACE: namespace,
+  };
+  const database = await makeDatabase(inject('clickhouseUrl'), 'refresh');
+  clickhouse = database.clickhouse;
+  worker = new WorkerProcess({
+    TEMPORAL_ADDRESS: address,
+    TEMPORAL_NAMESPACE: namespace,
+    CLICKHOUSE_URL: database.url,
+    FINGERPRINTS_DNS_SOURCE: FINGERPRINTS,
+    // What an error page would be.
+    FINGERPRINTS_HTTP_SOURCE: import.meta.filename,
+    TEST_LISTS_SOURCE: TEST_LISTS,
+  });
+  await worker.says(/working for Temporal/);
+});
+
+afterAll(async () => {
+  await operator?.stop();
+  cable.stop();
+  await worker?.kill();
+  await temporal?.connection.close();
+  await clickhouse?.close();
+  await admin.delete(NAMESPACES, { name: namespace });
+  await admin.http.close();
+});
+
+test('the operator makes them when Temporal comes back, and each fires at once: a new installation has its data', async () => {
+  cable.cut();
+  operator = startOperator();
+  await eventually(async () => operator.output.includes('schedule of reference data:'));
+  cable.mend();
+  const made = DATASETS.filter(dataset => dataset !== 'asnmeta');
+  for (const dataset of made) {
+    const found = await eventually(() => describe(dataset));
+    expect(found.action).toMatchObject({ workflowType: 'ReferenceRefreshWorkflow', args: [{ dataset }] });
+    expect(found.policies.overlap).toBe('SKIP');
+  }
+  const rows = (table: string) =>
+    clickhouse.select<{ n: number }>(`SELECT count() AS n FROM ${table}`).then(([row]) => row!.n);
+  await eventually(async () => (await rows('fingerprints_dns')) === 226);
+  await eventually(async () => (await rows('citizenlab')) > 20_000);
+  // A broken source changes nothing and fails visibly, with a sentence.
+  const failed = await eventually(async () => {
+    const query = `WorkflowType = 'ReferenceRefreshWorkflow' AND ExecutionStatus = 'Failed'`;
+    for await (const one of temporal.workflow.list({ query })) return one;
+    return undefined;
+  }, 100);
+  expect(failed.workflowId).toContain(id('fingerprints_http'));
+  await expect(temporal.workflow.getHandle(failed.workflowId).result()).rejects.toMatchObject({
+    cause: {
+      cause: { type: 'ReferenceData', message: expect.stringMatching(/fingerprints_http\.csv .*Nothing was changed/) },
+    },
+  });
+  expect(await rows('fingerprints_http')).toBe(0);
+});
+
+test('one that is not ours is left alone, and said', async () => {
+  await eventually(async () => /ooni\/reference\/asnmeta that no operator of installation/.test(operator.output));
+  expect((await describe('asnmeta')).action).toMatchObject({ workflowType: 'Other' });
+});
+
+test('another start changes nothing; a pause by hand is kept, and a trigger by hand finds the data current', async () => {
+  await temporal.schedule.getHandle(id('citizenlab')).pause('maintenance');
+  const before = await describe('fingerprints_dns');
+  await operator.stop();
+  operator = startOperator();
+  await eventually(async () => /ooni\/reference\/asnmeta that no operator/.test(operator.output));
+  expect(operator.output).not.toContain('made a schedule');
+  expect(operator.output).not.toContain('updated a schedule');
+  expect((await describe('citizenlab')).state).toMatchObject({ paused: true, note: 'maintenance' });
+  const after = await describe('fingerprints_dns');
+  expect(after.info.createdAt).toEqual(before.info.createdAt);
+
+  const runs = after.info.recentActions.length;
+  await temporal.schedule.getHandle(id('fingerprints_dns')).trigger();
+  const result = await eventually(async () => {
+    const { recentActions } = (await describe('fingerprints_dns')).info;
+    const last = recentActions.at(-1)?.action;
+    if (recentActions.length === runs || !last) return undefined;
+    return temporal.workflow.getHandle(last.workflow.workflowId).result() as Promise<ReferenceRefreshResult>;
+  });
+  expect(result).toMatchObject({ dataset: 'fingerprints_dns', changed: false, rows: 226, leftOut: 0 });
+});
