@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -10,7 +10,14 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { openClickHouse } from '../../cli/clickhouse.ts';
 import type { RunSummary } from '../../cli/commands/run.ts';
 import { ask as askTo } from '../../cli/commands/sql.ts';
-import { makeDatabase } from '../support/database.ts';
+import { runBuckets } from '../../cli/run/buckets.ts';
+import { openArchive } from '../../pipeline/archive/open.ts';
+import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
+import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import { loadSettings } from '../../pipeline/settings.ts';
+import { readHistory } from '../../pipeline/tables/history.ts';
+import { ThreadPool } from '../../pipeline/threads/pool.ts';
+import { makeDatabase, silent } from '../support/database.ts';
 import { dayOfKey, expectedMeasurements, expectedRows, FIXTURES } from '../support/fixtures.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -214,6 +221,59 @@ describe('oonipipeline run, without any server', () => {
     expect(again.stdout).toContain('1 failed before and were not tried again (--reprocess Failed does)');
     expect(again.status).toBe(1);
     expect((await oonipipeline('run', ...args, '--reprocess', 'Failed')).stderr).toContain('TooManyFailures');
+  });
+});
+
+describe('what is wrong outside', () => {
+  async function runDays(from: string, days: readonly string[]) {
+    const { url, clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'cli');
+    const settings = loadSettings({ ARCHIVE_URL: from, CLICKHOUSE_URL: url, WORKER_SLOTS: '1' });
+    const pool = new ThreadPool(settings, openIpMetadata(undefined), silent);
+    const tools = {
+      archive: openArchive(settings),
+      clickhouse,
+      pool,
+      log: silent,
+      maxFailedShare: 0,
+      rulesVersion: settings.analysis_rules_version,
+      referenceVersions: {},
+    };
+    const how = { filter: EVERYTHING, filterID: filterId(EVERYTHING), stages: ['Observations'] as const };
+    const watch = { onRead: () => {}, onBucket: () => {}, signal: new AbortController().signal };
+    try {
+      const totals = await runBuckets(tools, days, how, 1, watch);
+      const history = await readHistory(clickhouse, { ...how, from: '2000-01-01', before: '2100-01-01' });
+      return { ...totals, again: days.filter(day => !history.of(day).completed && !history.of(day).failed) };
+    } finally {
+      await pool.close();
+      await clickhouse.close();
+    }
+  }
+
+  test('an object that cannot be read ends its bucket, three in a row end the run; all are taken up again', async () => {
+    const from = join(root, 'unreadable');
+    const days = ['2023-01-01', '2023-01-02', '2023-05-30', '2023-06-01', '2023-06-02', '2023-06-03', '2023-06-04'];
+    for (const day of days) {
+      const folder = join(from, `raw/${day.replaceAll('-', '')}/18/US/signal`);
+      mkdirSync(folder, { recursive: true });
+      const name = `${day.replaceAll('-', '')}18_US_signal.n1.0.jsonl.gz`;
+      if (day === '2023-05-30') cpSync(join(FIXTURES, 'raw/20230530/18/US/signal', name), join(folder, name));
+      // A link to itself: the system refuses to open it, whoever asks.
+      else symlinkSync(name, join(folder, name));
+    }
+    const { done, failed, left, counts, again } = await runDays(from, days);
+    expect({ done, left, read: counts.read }).toEqual({ done: 1, left: 1, read: 1 });
+    expect(failed.map(({ bucket, reason }) => [bucket, reason])).toEqual(
+      ['2023-01-01', '2023-01-02', '2023-06-01', '2023-06-02', '2023-06-03'].map(day => [day, 'ArchiveUnavailable']),
+    );
+    expect(again).toEqual(days.filter(day => day !== '2023-05-30'));
+  });
+
+  test('without an archive nothing more is begun', async () => {
+    const { failed, left, again } = await runDays(join(root, 'gone'), DAYS);
+    expect(failed).toMatchObject([{ bucket: DAYS[0], reason: 'ArchiveMissing' }]);
+    expect(left).toBe(DAYS.length - 1);
+    expect(again).toEqual(DAYS);
   });
 });
 
