@@ -1,6 +1,6 @@
-import { createGunzip } from 'node:zlib';
+import { InflateError, Inflater } from './inflate.ts';
 
-/** Each chunk costs a round trip through the thread pool. Of gunzipSync's speed: 64 KiB 0.9, 256 KiB 1.0, 512 KiB and more 1.05. */
+/** Of gunzipSync's speed: 64 KiB 0.9, 256 KiB 1.0, 512 KiB and more 1.05. */
 const CHUNK_BYTES = 512 * 1024;
 
 const GZIP_MAGIC = [0x1f, 0x8b];
@@ -11,63 +11,38 @@ export class DamagedObjectError extends Error {
 }
 
 /**
- * Decompresses gzip (one member or several in a row) as a stream. At most two chunks of output wait at a time, so a gzip bomb
- * costs time and no memory. Throws DamagedObjectError at the damage; errors of the source pass through. Of an object that
- * ends early all that can be had came before; of one damaged within, the chunk with the damage is lost.
- *
- * Not `for await (const chunk of source.pipe(createGunzip()))`: a stream that fails drops the output it still holds.
+ * Decompresses gzip (one member or several in a row) as a stream of chunks. All of them are the same memory: a chunk is good until
+ * the next one is asked for. A gzip bomb costs time and no memory. Throws DamagedObjectError at the damage; errors of the source
+ * pass through. Of an object that ends early all that can be had came before; of one damaged within, the chunk with the
+ * damage is lost.
  */
 export async function* gunzip(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const engine = createGunzip({ chunkSize: CHUNK_BYTES });
-  const ready: Buffer[] = [];
-  let damage: Error | undefined;
-  let pending = false; // what was given to the engine is not yet worked off
-  let wake = () => {};
-  engine.on('data', (chunk: Buffer) => {
-    ready.push(chunk);
-    engine.pause();
-    wake();
-  });
-  engine.on('error', error => {
-    damage = error;
-    wake();
-  });
-  engine.on('end', () => {
-    pending = false;
-    wake();
-  });
-
-  async function* settle(): AsyncGenerator<Buffer> {
-    while (ready.length > 0 || pending) {
-      const chunk = ready.shift();
-      if (chunk) {
-        engine.resume(); // inflates the next chunk while the reader works on this one
-        yield chunk;
-        continue;
-      }
-      if (damage) throw new DamagedObjectError(`broken gzip: ${damage.message}`, { cause: damage });
-      await new Promise<void>(resolve => {
-        wake = resolve;
-        engine.resume();
-      });
+  const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  const inflater = new Inflater();
+  let filled = 0;
+  function* full(): Generator<Buffer> {
+    for (;;) {
+      filled = inflater.read(chunk, filled);
+      if (filled < chunk.length) return;
+      yield chunk;
+      filled = 0;
     }
   }
-
   try {
     for await (const piece of source) {
-      pending = true;
-      engine.write(piece, () => {
-        pending = false;
-        wake();
-      });
-      yield* settle();
+      inflater.write(piece);
+      yield* full();
     }
-    pending = true;
-    engine.end();
-    yield* settle();
+    inflater.end();
+    yield* full();
+  } catch (error) {
+    if (!(error instanceof InflateError)) throw error;
+    if (filled > 0) yield chunk.subarray(0, filled);
+    throw new DamagedObjectError(`broken gzip: ${error.message}`, { cause: error });
   } finally {
-    engine.destroy();
+    inflater.close();
   }
+  if (filled > 0) yield chunk.subarray(0, filled);
 }
 
 /** Gunzips a stream that starts like gzip, and passes on every other. */
