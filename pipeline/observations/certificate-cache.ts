@@ -8,10 +8,21 @@ import { decodeBase64 } from './text.ts';
 /** About 3 kB each with its base64. The same intermediates come with nearly every measurement, and sites recur. */
 const REMEMBERED = 4096;
 
-/** Facts about certificates by their base64, so that a certificate is decoded and hashed once as long as it keeps coming. */
+/** A certificate ends with its signature, so this many characters at the end tell one from the other. */
+const TELLING = 64;
+
+interface Known<T> {
+  readonly base64: string;
+  readonly value: T;
+}
+
+/**
+ * Facts about certificates by their base64, so that a certificate is decoded and hashed once as long as it keeps coming. They are found
+ * by the end of the text and then compared: a map of whole texts would walk each to its end for its hash, and again to compare.
+ */
 export class CertificateCache {
-  private readonly leaves = new Map<string, LeafCertificate | null>();
-  private readonly hashes = new Map<string, string | null>();
+  private readonly leaves = new Map<string, Known<LeafCertificate | null>>();
+  private readonly hashes = new Map<string, Known<string | null>>();
 
   /** Facts of a server's certificate; null when any of them cannot be read. */
   leaf(base64: string): LeafCertificate | null {
@@ -30,13 +41,13 @@ export class CertificateCache {
   }
 }
 
-function recall<T>(known: Map<string, T>, base64: string, read: (base64: string) => T): T {
-  let value = known.get(base64);
-  if (value === undefined) {
-    value = read(base64);
-    if (known.size >= REMEMBERED) known.clear();
-    known.set(base64, value);
-  }
+function recall<T>(all: Map<string, Known<T>>, base64: string, read: (base64: string) => T): T {
+  const end = base64.slice(-TELLING);
+  const known = all.get(end);
+  if (known?.base64 === base64) return known.value;
+  const value = read(base64);
+  if (all.size >= REMEMBERED) all.clear();
+  all.set(end, { base64, value });
   return value;
 }
 

@@ -134,7 +134,8 @@ export function compileColumns(columns: readonly Column[], prefix = ''): Columns
        else { ${statements.join('\n')} }
        w.length = p;
        w.reserve(0);
-     }`,
+     }
+     //# sourceURL=pipeline/tables/rowbinary.ts/${prefix}columns`,
   );
   return make(refuse);
 }
