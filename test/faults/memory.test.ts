@@ -10,8 +10,8 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { makeDatabase } from '../support/database.ts';
 import { dayOfKey, expectedMeasurements, FIXTURES } from '../support/fixtures.ts';
 
-/** What a process with one busy thread may take: the thread itself, and the program around it. */
-const BOUND_MB = 350;
+/** What a process with one busy thread may take, the program around the thread included. */
+const BOUND_MB = 250;
 
 let root: string;
 beforeAll(() => {

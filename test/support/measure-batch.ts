@@ -11,6 +11,7 @@ import { loadSettings } from '../../pipeline/settings.ts';
 import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { ThreadPool } from '../../worker/threads/pool.ts';
 import { silent } from './database.ts';
+import { peakMemory } from './peak-memory.ts';
 
 const [root, url, bucket] = process.argv.slice(2) as [string, string, string];
 const settings = loadSettings({ ARCHIVE_URL: root, CLICKHOUSE_URL: url, WORKER_SLOTS: '1' });
@@ -23,4 +24,4 @@ const { run, batches } = await planBucket(tools, key, origin, Date.now());
 const counts = [];
 for (const batch of batches) counts.push(await pool.run({ run, batch }, {}));
 await Promise.all([pool.close(), clickhouse.close()]);
-console.log(JSON.stringify({ counts, peakMB: Math.round(process.resourceUsage().maxRSS / 1024) }));
+console.log(JSON.stringify({ counts, peakMB: peakMemory() }));
