@@ -21,9 +21,9 @@ class TableRows {
   markedRows = 0;
   markedBytes = 0;
 
-  /** With room for what the rows before took, so that a buffer does not grow again from block to block, leaving all it outgrew behind. */
+  /** With room for a little more than the rows before took, so that a buffer does not grow again and again from block to block. */
   constructor(before?: TableRows) {
-    this.writer = new RowBinaryWriter(before && Math.max(MIN_BYTES, before.writer.length));
+    this.writer = new RowBinaryWriter(before && Math.max(MIN_BYTES, before.writer.length * 1.25));
   }
 
   mark(): void {
