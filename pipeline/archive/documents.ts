@@ -19,7 +19,7 @@ export interface DocumentError {
 export interface RawDocument {
   /** 1-based: the line of a JSONL object or can (blank lines count), the member of a postcan, the document of a YAML can. */
   readonly line: number;
-  /** JSON text without the newline; empty when there is an `error`. The bytes stay valid: nothing writes to them again. */
+  /** JSON text without the newline; empty when there is an `error`. Good until the next array of documents is asked for. */
   readonly bytes: Buffer;
   /** The measurement uid where the container tells it: name of the tar member, or trivial id of a YAML document. */
   readonly uid?: string;
@@ -68,8 +68,9 @@ const READERS: Record<Packing, (reading: Reading) => AsyncGenerator<RawDocument[
 
 /**
  * The measurements of one object, in order, as arrays (all whole documents of a decompressed chunk, never empty), lazily and
- * with back-pressure. What is held is a few chunks and one document, whatever the size of the object. Damage inside the object
- * never throws: see RawDocument.error and FileEnd.truncated. Throws the archive's errors, and the signal's reason.
+ * with back-pressure. The bytes of an array are written over when the next one is asked for. What is held is a few chunks and
+ * one document, whatever the size of the object. Damage inside the object never throws: see RawDocument.error and
+ * FileEnd.truncated. Throws the archive's errors, and the signal's reason.
  */
 export function readDocuments(
   archive: Archive,

@@ -1,6 +1,6 @@
-import { createGunzip } from 'node:zlib';
+import { InflateError, Inflater } from './inflate.ts';
 
-/** Each chunk costs a round trip through the thread pool. Of gunzipSync's speed: 64 KiB 0.9, 256 KiB 1.0, 512 KiB and more 1.05. */
+/** Of gunzipSync's speed: 64 KiB 0.9, 256 KiB 1.0, 512 KiB and more 1.05. */
 const CHUNK_BYTES = 512 * 1024;
 
 const GZIP_MAGIC = [0x1f, 0x8b];
@@ -11,123 +11,58 @@ export class DamagedObjectError extends Error {
 }
 
 /**
- * Decompresses gzip (one member or several in a row) as a stream. At most two chunks of output wait at a time, so a gzip bomb
- * costs time and no memory. Zeros behind a member are padding; anything else there that is no member is damage. Throws
- * DamagedObjectError at the damage; errors of the source pass through. Of an object that ends early all that can be had came
- * before; of one damaged within, the chunk with the damage is lost.
+ * Decompresses gzip (one member or several in a row) as a stream of chunks. All of them are the same memory: a chunk is good until
+ * the next one is asked for. A gzip bomb costs time and no memory. Zeros behind a member are padding, and may stand between two;
+ * anything else there that is no member is damage. Throws DamagedObjectError at the damage; errors of the source
+ * pass through. Of an object that ends early all that can be had came before; of one damaged within, the chunk with the
+ * damage is lost.
  */
 export async function* gunzip(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const input = new Input(source);
-  try {
-    do yield* gunzipMembers(input);
-    while (await input.skipZeros());
-  } finally {
-    await input.close();
-  }
-}
+  const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  let inflater = new Inflater();
+  let filled = 0;
+  let padded = false; // what was read last stands behind a member and begins none
 
-/** Pieces of a stream, of which the last can be given back in part. */
-class Input {
-  readonly #source: AsyncIterator<Buffer>;
-  #back: Buffer | undefined;
-
-  constructor(source: AsyncIterable<Buffer>) {
-    this.#source = source[Symbol.asyncIterator]();
-  }
-
-  async next(): Promise<Buffer | undefined> {
-    const back = this.#back;
-    this.#back = undefined;
-    if (back) return back;
-    const next = await this.#source.next();
-    return next.done ? undefined : next.value;
-  }
-
-  giveBack(piece: Buffer): void {
-    this.#back = piece;
-  }
-
-  /** Passes over zeros; false when nothing else is left. */
-  async skipZeros(): Promise<boolean> {
-    for (let piece = await this.next(); piece; piece = await this.next()) {
-      const at = piece.findIndex(byte => byte !== 0);
-      if (at === -1) continue;
-      this.giveBack(piece.subarray(at));
-      return true;
+  function* full(): Generator<Buffer> {
+    for (;;) {
+      filled = inflater.read(chunk, filled);
+      if (filled < chunk.length) return;
+      yield chunk;
+      filled = 0;
     }
-    return false;
   }
-
-  async close(): Promise<void> {
-    await this.#source.return?.();
-  }
-}
-
-/**
- * Decompresses members up to the end of the input, or to a zero behind one of them: there zlib's stream ends, and what it has not
- * taken is given back.
- *
- * Not `for await (const chunk of source.pipe(createGunzip()))`: a stream that fails drops the output it still holds.
- */
-async function* gunzipMembers(input: Input): AsyncGenerator<Buffer> {
-  const engine = createGunzip({ chunkSize: CHUNK_BYTES });
-  const ready: Buffer[] = [];
-  let damage: Error | undefined;
-  let ended = false;
-  let pending = false; // what was given to the engine is not yet worked off
-  let wake = () => {};
-  engine.on('data', (chunk: Buffer) => {
-    ready.push(chunk);
-    engine.pause();
-    wake();
-  });
-  engine.on('error', error => {
-    damage = error;
-    wake();
-  });
-  engine.on('end', () => {
-    ended = true;
-    pending = false;
-    wake();
-  });
-
-  async function* settle(): AsyncGenerator<Buffer> {
-    while (ready.length > 0 || pending) {
-      const chunk = ready.shift();
-      if (chunk) {
-        engine.resume(); // inflates the next chunk while the reader works on this one
-        yield chunk;
-        continue;
+  try {
+    for await (const piece of source) {
+      for (let rest = piece; rest.length > 0; rest = rest.subarray(rest.length - inflater.unread)) {
+        if (padded) {
+          rest = withoutZeros(rest);
+          padded = rest.length === 0;
+          if (padded) break;
+          inflater.close();
+          inflater = new Inflater();
+        }
+        inflater.write(rest);
+        yield* full();
+        padded = inflater.unread > 0;
       }
-      if (damage) throw new DamagedObjectError(`broken gzip: ${damage.message}`, { cause: damage });
-      await new Promise<void>(resolve => {
-        wake = resolve;
-        engine.resume();
-      });
     }
-  }
-
-  let given = 0;
-  try {
-    for (let piece = await input.next(); piece; piece = await input.next()) {
-      given += piece.length;
-      pending = true;
-      engine.write(piece, () => {
-        pending = false;
-        wake();
-      });
-      yield* settle();
-      const left = given - engine.bytesWritten;
-      if (left === 0) continue;
-      input.giveBack(piece.subarray(piece.length - left));
-      return;
+    if (!padded) {
+      inflater.end();
+      yield* full();
     }
-    pending = !ended;
-    engine.end();
-    yield* settle();
+  } catch (error) {
+    if (!(error instanceof InflateError)) throw error;
+    if (filled > 0) yield chunk.subarray(0, filled);
+    throw new DamagedObjectError(`broken gzip: ${error.message}`, { cause: error });
   } finally {
-    engine.destroy();
+    inflater.close();
   }
+  if (filled > 0) yield chunk.subarray(0, filled);
+}
+
+function withoutZeros(bytes: Buffer): Buffer {
+  const at = bytes.findIndex(byte => byte !== 0);
+  return at === -1 ? bytes.subarray(bytes.length) : bytes.subarray(at);
 }
 
 /** Gunzips a stream that starts like gzip, and passes on every other. */

@@ -3,18 +3,24 @@ import type { RawDocument } from './documents.ts';
 const LF = 0x0a;
 const NOTHING = Buffer.alloc(0);
 
+/** Memory for held lines that is kept from line to line; a longer line has memory of its own. */
+const KEPT_BYTES = 4 * 1024 * 1024;
+
 /**
  * Cuts a stream of bytes into lines at LF. What it holds is at most the line under way, and that at most `maxBytes`: the rest of
  * a longer line is read past. Blank lines yield nothing, but count.
+ *
+ * A line within a chunk is a view of it, and one that goes over its end lies in memory of the cutter's own, so lines are good
+ * until the next chunk comes.
  */
 export class LineCutter {
   readonly #maxBytes: number;
   #line: number;
-  /** The beginning of the line under way, `#length` bytes; nothing is kept of a line that is too long. */
+  /** The line under way: its beginning, unless it is too long, and how long it is so far. */
   #held: Buffer = NOTHING;
   #length = 0;
-  /** Whether `#held` is a buffer of our own, with room to grow in, and no view of somebody's chunk. */
-  #own = false;
+  /** What the line before was held in: it is still being read when the next one begins. */
+  #spare: Buffer = NOTHING;
 
   /** `line` is the number of lines already behind. */
   constructor(maxBytes: number, line = 0) {
@@ -59,27 +65,20 @@ export class LineCutter {
   /** Keeps a piece of a line whose end is not here. */
   #hold(piece: Buffer): void {
     const length = this.#length + piece.length;
-    if (length > this.#maxBytes) this.#drop();
-    else if (this.#length === 0) this.#held = piece;
-    // Doubling, so that a long line is copied twice at most and its chunks can go.
-    else this.#append(piece, Math.min(this.#maxBytes, 2 * length));
+    if (length > this.#maxBytes) this.#held = NOTHING;
+    else this.#append(piece);
     this.#length = length;
   }
 
-  #append(piece: Buffer, room: number): void {
+  #append(piece: Buffer): void {
     const length = this.#length + piece.length;
-    if (!this.#own || this.#held.length < length) {
-      const held = Buffer.allocUnsafeSlow(room);
+    if (this.#held.length < length) {
+      // Doubling, so that a long line is copied twice at most.
+      const held = Buffer.allocUnsafeSlow(Math.min(this.#maxBytes, 2 * length));
       this.#held.copy(held, 0, 0, this.#length);
       this.#held = held;
-      this.#own = true;
     }
     piece.copy(this.#held, this.#length);
-  }
-
-  #drop(): void {
-    this.#held = NOTHING;
-    this.#own = false;
   }
 
   #finish(piece: Buffer, documents: RawDocument[], unterminated: boolean): void {
@@ -87,10 +86,16 @@ export class LineCutter {
     this.#line++;
     let bytes: Buffer | undefined;
     if (length <= this.#maxBytes) {
-      if (this.#length > 0) this.#append(piece, length);
-      bytes = this.#length > 0 ? this.#held.subarray(0, length) : piece;
+      if (this.#length === 0) {
+        bytes = piece;
+      } else {
+        this.#append(piece);
+        bytes = this.#held.subarray(0, length);
+        const next = this.#spare;
+        this.#spare = this.#held.length <= KEPT_BYTES ? this.#held : NOTHING;
+        this.#held = next;
+      }
     }
-    this.#drop();
     this.#length = 0;
     if (!bytes) documents.push(tooLong(this.#line, length, this.#maxBytes));
     else if (isBlank(bytes)) return;

@@ -23,7 +23,8 @@ export async function* readTar(source: AsyncIterable<Buffer>): AsyncGenerator<Ta
   let sourceError: { error: unknown } | undefined;
   async function* untilError() {
     try {
-      yield* source;
+      // Streams hold what they are given longer than it is good.
+      for await (const chunk of source) yield Buffer.from(chunk);
     } catch (error) {
       // An error would make the streams drop the members they hold, so for them the source just ends.
       sourceError = { error };

@@ -32,18 +32,17 @@ export function readDigest(text: string): BodyDigest | undefined {
 }
 
 /**
- * A copy of a JSON text in which the texts of members named `body` are replaced by digests; the same bytes when there are none. What is
- * no valid text stays as it is, for the parser to judge. The bytes must be UTF-8.
+ * A JSON text in which the texts of members named `body` are replaced by digests, in memory that the next call writes over; the same
+ * bytes when there are none. What is no valid text stays as it is, for the parser to judge. The bytes must be UTF-8.
  */
 export function digestBodies(json: Buffer): Buffer {
   let at = json.indexOf(KEY);
   if (at < 0) return json;
-  if (unescaped.length < json.length + 4) {
-    unescaped = Buffer.alloc(json.length * 2);
-    unescapedView = viewOf(unescaped);
-  }
+  unescaped.reserve(json.length + 4);
+  digested.reserve(json.length);
   const view = viewOf(json);
-  const pieces: Buffer[] = [];
+  const out = digested.bytes;
+  let to = 0;
   let copied = 0;
   while (at >= 0) {
     let next = at + KEY.length;
@@ -51,19 +50,18 @@ export function digestBodies(json: Buffer): Buffer {
     const start = isKey ? textStart(json, next) : -1;
     const end = start < 0 ? -1 : unescapeText(json, view, start);
     if (end - start >= SHORTEST) {
-      const body = unescaped.subarray(0, unescapedLength);
-      pieces.push(
-        json.subarray(copied, start),
-        Buffer.from(`${MARK}${unescapedLength}:${hash('sha1', body)}`, 'latin1'),
-      );
+      to += json.copy(out, to, copied, start);
+      // Shorter than SHORTEST, so it fits where the body was.
+      const body = unescaped.bytes.subarray(0, unescapedLength);
+      to += out.write(`${MARK}${unescapedLength}:${hash('sha1', body)}`, to, 'latin1');
       copied = end;
       next = end;
     }
     at = json.indexOf(KEY, next);
   }
   if (copied === 0) return json;
-  pieces.push(json.subarray(copied));
-  return Buffer.concat(pieces);
+  to += json.copy(out, to, copied);
+  return out.subarray(0, to);
 }
 
 /**
@@ -83,9 +81,25 @@ function skipBlanks(json: Buffer, from: number): number {
   return at;
 }
 
+/** Memory for one document after the other: with new memory for each, V8 collected the heap for the sake of what lay outside it. */
+class Scratch {
+  bytes: Buffer = Buffer.alloc(0);
+  view: DataView = viewOf(this.bytes);
+
+  reserve(size: number): void {
+    if (this.bytes.length >= size && this.bytes.length <= Math.max(KEPT_BYTES, 2 * size)) return;
+    this.bytes = Buffer.alloc(Math.ceil(size / STEP_BYTES) * STEP_BYTES);
+    this.view = viewOf(this.bytes);
+  }
+}
+
+const STEP_BYTES = 1 << 20;
+/** More than this is given back as soon as a smaller document comes. */
+const KEPT_BYTES = 4 << 20;
+
+const digested = new Scratch();
 /** The text read last, without its escapes. */
-let unescaped = Buffer.alloc(1 << 20);
-let unescapedView = viewOf(unescaped);
+const unescaped = new Scratch();
 let unescapedLength = 0;
 
 function viewOf(bytes: Buffer): DataView {
@@ -98,8 +112,7 @@ function viewOf(bytes: Buffer): DataView {
  */
 function unescapeText(json: Buffer, view: DataView, start: number): number {
   const last = json.length - 4;
-  const out = unescaped;
-  const outView = unescapedView;
+  const { bytes: out, view: outView } = unescaped;
   let to = 0;
   let at = start;
   while (at <= last) {

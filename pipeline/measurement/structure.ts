@@ -85,10 +85,15 @@ export function list<T>(item: Kind<T>): Kind<T[]> {
   return {
     convert(value) {
       const items = Array.isArray(value) ? value : elements(value);
-      for (let i = 0; i < items.length; i++) {
-        const before: unknown = items[i];
-        const after = within(`[${i}]`, item, before);
-        if (after !== before) items[i] = after;
+      let i = 0;
+      try {
+        for (; i < items.length; i++) {
+          const before: unknown = items[i];
+          const after = item.convert(before);
+          if (after !== before) items[i] = after;
+        }
+      } catch (error) {
+        throw at(`[${i}]`, error);
       }
       return items as T[];
     },
@@ -106,12 +111,17 @@ export function map<T>(member: Kind<T>): Kind<Record<string, T>> {
   return {
     convert(value) {
       if (!isObject(value)) return cannot('an object', value);
-      for (const key of Object.keys(value)) {
-        const before = value[key];
-        const after = within(`.${key}`, member, before);
-        // Not by assignment: that would make `__proto__` a prototype.
-        if (after !== before)
-          Object.defineProperty(value, key, { value: after, enumerable: true, configurable: true, writable: true });
+      let key = '';
+      try {
+        for (key of Object.keys(value)) {
+          const before = value[key];
+          const after = member.convert(before);
+          // Not by assignment: that would make `__proto__` a prototype.
+          if (after !== before)
+            Object.defineProperty(value, key, { value: after, enumerable: true, configurable: true, writable: true });
+        }
+      } catch (error) {
+        throw at(`.${key}`, error);
       }
       return value as Record<string, T>;
     },
@@ -123,12 +133,17 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof SourceNumber);
 }
 
+/** The error, with a step of the way to its place. */
+function at(step: string, error: unknown): unknown {
+  if (error instanceof FieldError) error.path = step + error.path;
+  return error;
+}
+
 function within<T>(step: string, kind: Kind<T>, value: unknown): T {
   try {
     return kind.convert(value);
   } catch (error) {
-    if (error instanceof FieldError) error.path = step + error.path;
-    throw error;
+    throw at(step, error);
   }
 }
 
@@ -172,7 +187,8 @@ export function structure<F extends Fields>(fields: F): Structure<F> {
        let v;
        ${statements.map((statement, i) => `v = o[${JSON.stringify(names[i])}]; ${statement}`).join('\n')}
        return o;
-     }`,
+     }
+     //# sourceURL=pipeline/measurement/structure.ts/fields`,
   );
   const convert = make(
     names.map(name => fields[name]!.kind),

@@ -11,6 +11,19 @@ export function trivialId(line: Uint8Array, startTime: unknown, newline: boolean
   const hash = createHash('shake128', { outputLength: 15 }).update(line);
   if (newline) hash.update(NEWLINE);
   const start = typeof startTime === 'string' ? parseStartTime(startTime) : undefined;
-  const day = start === undefined ? '00000000' : new Date(start).toISOString().slice(0, 10).replaceAll('-', '');
-  return `01${day}${hash.digest('hex')}`;
+  return `01${start === undefined ? '00000000' : dayOf(start)}${hash.digest('hex')}`;
+}
+
+const DAY = 86_400_000;
+/** Lines that follow one another are of the same day. */
+const last = { day: Number.NaN, text: '' };
+
+/** `YYYYMMDD` of an instant. */
+function dayOf(instant: number): string {
+  const day = Math.floor(instant / DAY);
+  if (day !== last.day) {
+    last.text = new Date(instant).toISOString().slice(0, 10).replaceAll('-', '');
+    last.day = day;
+  }
+  return last.text;
 }

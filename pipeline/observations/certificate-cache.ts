@@ -10,10 +10,21 @@ const REMEMBERED = 4096;
 /** Longer ones (in characters of base64) are not remembered: the largest real ones have 10,000, and hostile ones would fill memory. */
 const LONGEST_REMEMBERED = 20_000;
 
-/** Facts about certificates by their base64, so that a certificate is decoded and hashed once as long as it keeps coming. */
+/** A certificate ends with its signature, so this many characters at the end tell one from the other. */
+const TELLING = 64;
+
+interface Known<T> {
+  readonly base64: string;
+  readonly value: T;
+}
+
+/**
+ * Facts about certificates by their base64, so that a certificate is decoded and hashed once as long as it keeps coming. They are found
+ * by the end of the text and then compared: a map of whole texts would walk each to its end for its hash, and again to compare.
+ */
 export class CertificateCache {
-  private readonly leaves = new Map<string, LeafCertificate | null>();
-  private readonly hashes = new Map<string, string | null>();
+  private readonly leaves = new Map<string, Known<LeafCertificate | null>>();
+  private readonly hashes = new Map<string, Known<string | null>>();
 
   /** Facts of a server's certificate; null when any of them cannot be read. */
   leaf(base64: string): LeafCertificate | null {
@@ -32,14 +43,14 @@ export class CertificateCache {
   }
 }
 
-function recall<T>(known: Map<string, T>, base64: string, read: (base64: string) => T): T {
-  let value = known.get(base64);
-  if (value === undefined) {
-    value = read(base64);
-    if (base64.length > LONGEST_REMEMBERED) return value;
-    if (known.size >= REMEMBERED) known.clear();
-    known.set(base64, value);
-  }
+function recall<T>(all: Map<string, Known<T>>, base64: string, read: (base64: string) => T): T {
+  const end = base64.slice(-TELLING);
+  const known = all.get(end);
+  if (known?.base64 === base64) return known.value;
+  const value = read(base64);
+  if (base64.length > LONGEST_REMEMBERED) return value;
+  if (all.size >= REMEMBERED) all.clear();
+  all.set(end, { base64, value });
   return value;
 }
 

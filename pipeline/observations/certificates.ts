@@ -99,7 +99,8 @@ function utf32(content: Buffer): string {
 }
 
 function commonName(name: readonly Attribute[][]): string {
-  return String(name.flat().find(attribute => attribute.oid === COMMON_NAME)?.value ?? '');
+  for (const relative of name) for (const { oid, value } of relative) if (oid === COMMON_NAME) return String(value);
+  return '';
 }
 
 function nameText(name: readonly Attribute[][]): string {

@@ -1,13 +1,28 @@
 import { MeasurementError } from '../measurement/errors.ts';
 import type { Control } from '../measurement/model.ts';
-import type { IpInfo } from '../reference/ip-metadata.ts';
 import { compileColumns, sliceColumns } from '../tables/rowbinary.ts';
-import { OBS_WEB_CTRL } from '../tables/schema.ts';
+import { GENERATION_COLUMN, OBS_WEB_CTRL } from '../tables/schema.ts';
 import { type Endpoint, splitEndpoint } from './addresses.ts';
 import type { MeasurementRows } from './measurement-rows.ts';
 
-const [, OWN] = sliceColumns(OBS_WEB_CTRL, ['measurement_uid', 'hostname']);
-const writeOwn = compileColumns(OWN);
+const groups = sliceColumns(OBS_WEB_CTRL, [
+  'measurement_uid',
+  'hostname',
+  'ip_asn',
+  'dns_failure',
+  'tcp_failure',
+  'http_request_url',
+  GENERATION_COLUMN[0],
+]);
+
+/** One writer for each group of columns that come from the same object, as for `obs_web`. */
+const write = {
+  row: compileColumns(groups[1]),
+  ip: compileColumns(groups[2], 'ip_'),
+  dns: compileColumns(groups[3], 'dns_'),
+  endpoint: compileColumns(groups[4]),
+  http: compileColumns(groups[5], 'http_'),
+};
 
 /** An endpoint that the test helper connected to, with what it saw there. */
 interface ControlEndpoint {
@@ -26,48 +41,52 @@ interface ControlEndpoint {
  * starts at 0.
  */
 export function writeControlRows(rows: MeasurementRows, control: Control, input: string, hostname: string): void {
+  const resolved = new Set(control.dns?.addrs);
   let index = 0;
-  const emit = (columns: object, info?: IpInfo) => {
+  const emit = (row: Partial<ControlRow>) => {
+    own.hostname = hostname;
+    own.observation_idx = index++;
+    own.created_at = rows.run.createdAt;
+    own.ip = row.endpoint?.ip ?? row.ip ?? '';
+    own.port = row.endpoint?.port ?? null;
     const writer = rows.encoder.row('obs_web_ctrl');
     writer.raw(rows.measurement);
-    writeOwn(writer, {
-      hostname,
-      observation_idx: index++,
-      created_at: rows.run.createdAt,
-      ip: '',
-      run_generation: rows.run.generation,
-      ...columns,
-      ...(info && {
-        ip_asn: info.asn,
-        ip_as_org_name: info.as_org_name,
-        ip_as_cc: info.as_cc,
-        ip_cc: info.cc,
-        ip_is_bogon: info.is_bogon,
-      }),
-    });
+    write.row(writer, own);
+    write.ip(writer, row.endpoint && rows.ips.ip(row.endpoint.ip));
+    write.dns(writer, row.dns);
+    write.endpoint(writer, row.endpoint);
+    write.http(writer, row.http);
+    writer.raw(rows.generation);
   };
 
-  const resolved = new Set(control.dns?.addrs);
-  if (control.dns?.failure) emit({ dns_failure: control.dns.failure });
-  const endpoints = controlEndpoints(control);
-  for (const endpoint of endpoints) {
-    const dns_success = resolved.has(endpoint.ip) ? true : null;
-    emit({ ...endpoint, dns_success }, rows.ips.ip(endpoint.ip));
+  if (control.dns?.failure) emit({ dns: { failure: control.dns.failure } });
+  const connected = new Set<string>();
+  for (const endpoint of controlEndpoints(control)) {
+    connected.add(endpoint.ip);
+    emit({ endpoint, dns: resolved.has(endpoint.ip) ? RESOLVED : null });
   }
-  const connected = new Set(endpoints.map(endpoint => endpoint.ip));
   for (const ip of resolved) {
-    if (!connected.has(ip)) emit({ ip, dns_success: true });
+    if (!connected.has(ip)) emit({ ip, dns: RESOLVED });
   }
   if (control.http_request) {
     const { failure, body_length } = control.http_request;
-    emit({
-      http_request_url: input,
-      http_failure: failure,
-      http_success: failure == null,
-      http_response_body_length: body_length,
-    });
+    emit({ http: { request_url: input, failure, success: failure == null, response_body_length: body_length } });
   }
 }
+
+/** What a row tells besides whose it is. */
+interface ControlRow {
+  readonly endpoint: ControlEndpoint;
+  /** An address that no endpoint carries. */
+  readonly ip: string;
+  readonly dns: { readonly failure?: string; readonly success?: boolean } | null;
+  readonly http: object;
+}
+
+const RESOLVED = { success: true };
+
+/** The columns of a row that say whose it is; one object for all rows, as it is read at once. */
+const own = { hostname: '', observation_idx: 0, created_at: 0, ip: '', port: null as number | null };
 
 /** Endpoints by the text that names them, TCP first; one that TLS alone knows has a row of its own. */
 function controlEndpoints(control: Control): ControlEndpoint[] {
@@ -83,12 +102,16 @@ function controlEndpoints(control: Control): ControlEndpoint[] {
   };
   for (const [address, { failure }] of Object.entries(control.tcp_connect ?? {})) {
     const endpoint = at(address);
-    if (endpoint) Object.assign(endpoint, { tcp_failure: failure, tcp_success: failure == null });
+    if (!endpoint) continue;
+    endpoint.tcp_failure = failure;
+    endpoint.tcp_success = failure == null;
   }
   for (const [address, { failure, server_name }] of Object.entries(control.tls_handshake ?? {})) {
     const endpoint = at(address);
     if (!endpoint) continue;
-    Object.assign(endpoint, { tls_failure: failure, tls_server_name: server_name, tls_success: failure == null });
+    endpoint.tls_failure = failure;
+    endpoint.tls_server_name = server_name;
+    endpoint.tls_success = failure == null;
   }
   return [...endpoints.values()];
 }

@@ -8,9 +8,11 @@ import { OBSERVATION_TABLES, type ObservationTable } from './schema.ts';
  */
 const MEASUREMENT_BYTES = 64 * 1024 * 1024;
 
+const MIN_BYTES = 64 * 1024;
+
 /** The rows of one table, encoded one behind the other. */
 class TableRows {
-  readonly writer = new RowBinaryWriter();
+  readonly writer: RowBinaryWriter;
   rows = 0;
   /** Byte at which row i starts, and the measurement it belongs to. */
   offsets = new Uint32Array(1024);
@@ -18,6 +20,11 @@ class TableRows {
   /** Rows and bytes when the current measurement began. */
   markedRows = 0;
   markedBytes = 0;
+
+  /** With room for a little more than the rows before took, so that a buffer does not grow again and again from block to block. */
+  constructor(before?: TableRows) {
+    this.writer = new RowBinaryWriter(before && Math.max(MIN_BYTES, before.writer.length * 1.25));
+  }
 
   mark(): void {
     this.markedRows = this.rows;
@@ -105,9 +112,10 @@ export class RowEncoder {
 
   /** Hands out the rows of a table, or nothing when there are none. The block owns its memory. Not while a measurement is open. */
   take(table: ObservationTable): RowBlock | undefined {
-    const { rows, writer, offsets, owners } = this.tables.get(table)!;
+    const taken = this.tables.get(table)!;
+    const { rows, writer, offsets, owners } = taken;
     if (rows === 0) return undefined;
-    this.tables.set(table, new TableRows());
+    this.tables.set(table, new TableRows(taken));
     const starts = new Uint32Array(rows + 1);
     starts.set(offsets.subarray(0, rows));
     starts[rows] = writer.length;

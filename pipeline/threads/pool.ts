@@ -22,7 +22,7 @@ const CANCEL_PATIENCE = 10_000;
  * worst, and a thread that wants more ends alone instead of taking the process along. The young generation is three semi-spaces: of 16
  * MB each a process that works on one batch stays at 200 MB, of V8's own choice (up to 64) at 330, at the same speed.
  */
-const LIMITS = { maxOldGenerationSizeMb: 1536, maxYoungGenerationSizeMb: 48 };
+export const THREAD_LIMITS = { maxOldGenerationSizeMb: 1536, maxYoungGenerationSizeMb: 48 };
 
 interface Thread {
   readonly worker: Worker;
@@ -135,7 +135,7 @@ export class ThreadPool {
   #start(): Thread {
     const worker = new Worker(new URL('thread.ts', import.meta.url), {
       workerData: { settings: this.#settings },
-      resourceLimits: LIMITS,
+      resourceLimits: THREAD_LIMITS,
     });
     const thread: Thread = { worker };
     this.#all.add(thread);

@@ -1,7 +1,7 @@
 /**
  * What the operator's Kubernetes library costs: memory and time to hold COUNT objects of 3.2 KB, and how many requests share a connection.
  *
- *     node test/bench/kube.ts KUBECONFIG [COUNT]
+ *     npm run bench -- kube KUBECONFIG [COUNT]
  *
  * Makes the objects in a namespace of its own, measures in a fresh process, prints a table and, last, one line of JSON.
  */
@@ -19,7 +19,7 @@ import { CONFIG_MAPS, NAMESPACES } from '../support/kube.ts';
 const NAMESPACE = 'bench-kube';
 const [kubeconfig, count = '10000', measured] = process.argv.slice(2);
 if (!kubeconfig) {
-  console.error('usage: node test/bench/kube.ts KUBECONFIG [COUNT]');
+  console.error('usage: npm run bench -- kube KUBECONFIG [COUNT]');
   process.exit(2);
 }
 const megabytes = (bytes: number) => Math.round(bytes / 1e6);

@@ -109,7 +109,7 @@ async function documentsOf(corpus: Corpus, key: string): Promise<RawDocument[]> 
 async function readAll(archive: DirectoryArchive, file: ArchiveFile): Promise<RawDocument[]> {
   const documents: RawDocument[] = [];
   for await (const some of readDocuments(archive, file, { maxMeasurementBytes: 64 * 1024 * 1024 }))
-    documents.push(...some);
+    documents.push(...some.map(document => ({ ...document, bytes: Buffer.from(document.bytes) })));
   return documents;
 }
 

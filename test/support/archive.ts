@@ -58,6 +58,11 @@ export async function readAll(
   for (;;) {
     const next = await reading.next();
     if (next.done) return { documents, end: next.value };
-    documents.push(...next.value);
+    documents.push(...next.value.map(owned));
   }
+}
+
+/** A document that is good for longer than its reader is. */
+export function owned(document: RawDocument): RawDocument {
+  return { ...document, bytes: Buffer.from(document.bytes) };
 }

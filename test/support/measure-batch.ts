@@ -1,5 +1,6 @@
 /**
- * Observes one bucket of an archive on a thread, as a worker does, and prints its counts and the peak of the process's memory.
+ * Observes one bucket of an archive on a thread, as a worker does, and prints its counts, and the peak of the process's memory before the
+ * thread was started and after it.
  *
  *     node measure-batch.ts ARCHIVE_DIR CLICKHOUSE_URL BUCKET
  */
@@ -11,6 +12,7 @@ import { loadSettings } from '../../pipeline/settings.ts';
 import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { silent } from './database.ts';
+import { peakMemory } from './peak-memory.ts';
 
 const [root, url, bucket] = process.argv.slice(2) as [string, string, string];
 const settings = loadSettings({ ARCHIVE_URL: root, CLICKHOUSE_URL: url, WORKER_SLOTS: '1' });
@@ -20,7 +22,8 @@ const pool = new ThreadPool(settings, openIpMetadata(undefined), silent);
 const key = { bucket, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
 const origin = { workflowID: 'test', runID: bucket, backfill: '', codeVersion: '0', referenceVersions: {} };
 const { run, batches } = await planBucket(tools, key, origin, Date.now());
+const beforeMB = peakMemory();
 const counts = [];
 for (const batch of batches) counts.push(await pool.run({ run, batch }, {}));
 await Promise.all([pool.close(), clickhouse.close()]);
-console.log(JSON.stringify({ counts, peakMB: Math.round(process.resourceUsage().maxRSS / 1024) }));
+console.log(JSON.stringify({ counts, beforeMB, peakMB: peakMemory() }));

@@ -1,0 +1,269 @@
+/**
+ * How fast the observation path is, as a share of a floor that is measured in the same run on the same bytes (observations/floor.ts).
+ *
+ *     npm run bench -- observations [--data DIR] [--seconds N] [--input NAME] [--no-clickhouse] [--stream GB]
+ *
+ * Passes of floor and path take turns, N seconds of work each (10), and medians are compared: by the time of all processors the
+ * process used, which a busy machine disturbs least, and by the clock. Then: one thread against one for each processor, the path
+ * into ClickHouse (for the first input), the stages of both by a profiler, and the memory of processes that do nothing else. DIR is
+ * a folder in the layout of the archive: `../shared/data/measurements` where it is there, else the fixtures. `--stream`
+ * takes one object of so many GB through the path instead, and shows the memory on the way.
+ *
+ * Prints tables and, last, one line of JSON.
+ */
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs, promisify } from 'node:util';
+import { startClickHouse } from '../../local/clickhouse.ts';
+import { corpus } from '../fidelity/expected.ts';
+import { makeDatabase } from '../support/database.ts';
+import { type Input, makeInputs } from './observations/inputs.ts';
+import { STAGES, type Stage } from './observations/stages.ts';
+import type { Birth, Took, Work } from './observations/thread.ts';
+import { Thread } from './observations/threads.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    data: { type: 'string', default: corpus().archive },
+    seconds: { type: 'string', default: '10' },
+    input: { type: 'string' },
+    clickhouse: { type: 'boolean', default: true },
+    stream: { type: 'string' },
+  },
+  allowNegative: true,
+});
+const seconds = Number(options.seconds);
+if (!(seconds > 0)) fail(`--seconds must be a number above 0, is "${options.seconds}"`);
+if (!existsSync(options.data)) fail(`--data names ${options.data}, which does not exist`);
+if (options.stream !== undefined && !(Number(options.stream) > 0)) fail('--stream must be a number of GB above 0');
+
+const WANTED = { bodies: 0.8, rows: 0.5, all: 0.7 };
+const WANTED_INTO_CLICKHOUSE = 0.6;
+const geoip = join(import.meta.dirname, '../fixtures/geoip');
+
+const dir = mkdtempSync(join(tmpdir(), 'ooni-bench-'));
+try {
+  const inputs = makeInputs(options.data, dir).filter(({ name }) => name === (options.input ?? name));
+  if (inputs.length === 0) fail('--input must be bodies, rows or all');
+  const result =
+    options.stream === undefined ? await measure(inputs) : await stream(inputs[0]!, Number(options.stream));
+  console.log(JSON.stringify(result));
+} finally {
+  rmSync(dir, { recursive: true, force: true });
+}
+
+function fail(message: string): never {
+  console.error(message);
+  process.exit(2);
+}
+
+async function measure(inputs: readonly Input[]): Promise<object> {
+  const results = [];
+  for (const input of inputs) {
+    const mb = `${megabytes(input.bytes)} MB in ${input.measurements} measurements`;
+    console.log(
+      `\n${input.name}: ${input.what}; ${mb}, ${megabytes(input.stored)} MB stored, ${input.keys.length} objects`,
+    );
+    const encoded = await compare(input, { kind: 'encode' });
+    const table = { ...encoded.table };
+    let inserted: Compared | undefined;
+    if (options.clickhouse && input === inputs[0]) {
+      inserted = await withClickHouse(url => compare(input, { kind: 'insert' }, url));
+      table['into ClickHouse'] = inserted.table['into ClickHouse']!;
+    }
+    const threads = await scale(input);
+    table[`${threads.threads} threads`] = row(input, threads.all, threads.all);
+    console.table(table);
+    const wanted = WANTED[input.name];
+    console.log(`of the floor, up to RowBinary: ${ratio(encoded)}; wanted ${wanted}`);
+    if (inserted) console.log(`of the floor, into ClickHouse: ${ratio(inserted)}; wanted ${WANTED_INTO_CLICKHOUSE}`);
+    console.log(`${threads.threads} threads: ${threads.times.toFixed(2)} times one, by the clock; wanted 1.8`);
+    console.table(stageTable(input, encoded, inserted));
+    const memory = await remember(input);
+    console.table(memory);
+    results.push({ input, wanted, encoded, inserted, threads, memory });
+  }
+  return { node: process.version, processors: availableParallelism(), seconds, results };
+}
+
+interface Compared {
+  readonly floor: Times;
+  readonly path: Times;
+  readonly ratioByProcessorTime: number;
+  readonly ratioByClock: number;
+  readonly rows: number;
+  readonly passes: number;
+  readonly shares: Record<Stage, number>;
+  readonly table: Record<string, object>;
+}
+
+/** Medians of passes, in seconds. */
+interface Times {
+  readonly cpu: number;
+  readonly wall: number;
+}
+
+/** Passes of floor and path in turns on one thread. */
+async function compare(input: Input, work: Work, clickhouseUrl?: string): Promise<Compared> {
+  const thread = await Thread.start({ input, geoip, clickhouseUrl });
+  const floors: Took[] = [];
+  const paths: Took[] = [];
+  for (const warm of [{ kind: 'floor' }, work] as const) for (let i = 0; i < 3; i++) await thread.pass(warm);
+  while (floors.length < 3 || total(floors) < seconds || total(paths) < seconds) {
+    floors.push(await thread.pass({ kind: 'floor' }));
+    paths.push(await thread.pass(work));
+  }
+  const profiles: Record<Stage, number>[] = [];
+  for (let spent = 0; spent < seconds / 2 || profiles.length < 2; ) {
+    const took = await thread.pass({ ...work, profiled: true });
+    profiles.push(took.shares!);
+    spent += took.cpu;
+  }
+  await thread.stop();
+  const shares = Object.fromEntries(STAGES.map(stage => [stage, median(profiles.map(each => each[stage]))])) as Record<
+    Stage,
+    number
+  >;
+  const [floor, path] = [times(floors), times(paths)];
+  return {
+    floor,
+    path,
+    ratioByProcessorTime: floor.cpu / path.cpu,
+    ratioByClock: floor.wall / path.wall,
+    rows: paths[0]!.rows,
+    passes: paths.length,
+    shares,
+    table: {
+      floor: row(input, floor),
+      [work.kind === 'insert' ? 'into ClickHouse' : 'up to RowBinary']: row(input, path, floor, paths[0]!.rows),
+    },
+  };
+}
+
+/** One thread alone and one for each processor, in turns. */
+async function scale(input: Input) {
+  const count = availableParallelism();
+  const all = await Promise.all(Array.from({ length: count }, () => Thread.start({ input, geoip })));
+  const encode = { kind: 'encode' } as const;
+  await Promise.all(all.map(thread => thread.pass(encode)));
+  const alone: number[] = [];
+  const together: number[] = [];
+  for (let spent = 0; spent < seconds || alone.length < 3; ) {
+    const one = await all[0]!.pass(encode);
+    const started = performance.now();
+    await Promise.all(all.map(thread => thread.pass(encode)));
+    const wall = (performance.now() - started) / 1e3;
+    alone.push(one.wall);
+    together.push(wall / count);
+    spent += one.wall + wall;
+  }
+  await Promise.all(all.map(thread => thread.stop()));
+  const [one, many] = [median(alone), median(together)];
+  return { threads: count, times: one / many, all: { cpu: many, wall: many } };
+}
+
+async function withClickHouse<T>(work: (url: string) => Promise<T>): Promise<T> {
+  const server = await startClickHouse({ dir: join(dir, 'clickhouse') });
+  try {
+    const { url, clickhouse } = await makeDatabase(server.url, 'bench');
+    try {
+      return await work(url);
+    } finally {
+      await clickhouse.close();
+    }
+  } finally {
+    await server.stop();
+  }
+}
+
+/** Memory of processes with no thread, one and one for each processor, in MB at the highest. */
+async function remember(input: Input): Promise<Record<string, { 'peak RSS, MB': number }>> {
+  const counts = [...new Set([0, 1, availableParallelism()])];
+  const found: Record<string, { 'peak RSS, MB': number }> = {};
+  for (const count of counts) {
+    const { peak } = await inProcess({ input, geoip }, count, seconds);
+    found[`${count} threads`] = { 'peak RSS, MB': peak };
+  }
+  return found;
+}
+
+/** One object of so many GB. */
+async function stream(input: Input, gigabytes: number): Promise<object> {
+  const times = Math.ceil((gigabytes * 1e9) / input.bytes);
+  console.log(`one object that repeats ${input.name} ${times} times: ${megabytes(times * input.bytes)} MB`);
+  const found = await inProcess({ input, geoip }, 1, 0, times);
+  console.log(
+    `${(times * input.bytes) / 1e6 / found.seconds} MB/s; peak RSS ${found.peak} MB; in each tenth of the time:`,
+  );
+  console.log(found.tenths.join(' '));
+  return { input, times, ...found };
+}
+
+async function inProcess(birth: Birth, threads: number, seconds: number, times?: number) {
+  const script = join(import.meta.dirname, 'observations/memory.ts');
+  const args = [script, JSON.stringify(birth), String(threads), String(seconds), ...(times ? [String(times)] : [])];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  return JSON.parse(stdout) as { peak: number; tenths: number[]; seconds: number };
+}
+
+function row(input: Input, { cpu, wall }: Times, floor?: Times, rows?: number): object {
+  return {
+    'MB/s (processor)': round(input.bytes / 1e6 / cpu),
+    'MB/s (clock)': round(input.bytes / 1e6 / wall),
+    'measurements/s (processor)': round(input.measurements / cpu),
+    'measurements/s (clock)': round(input.measurements / wall),
+    ...(rows !== undefined && { rows }),
+    ...(floor && floor.cpu !== cpu && { 'of the floor': (floor.cpu / cpu).toFixed(2) }),
+  };
+}
+
+/** What a stage takes, in milliseconds a pass and, where it is the only one, MB/s. */
+function stageTable(input: Input, encoded: Compared, inserted?: Compared): object {
+  return Object.fromEntries(
+    STAGES.filter(stage => encoded.shares[stage] > 0 || (inserted?.shares[stage] ?? 0) > 0).map(stage => {
+      const spent = encoded.shares[stage] * encoded.path.cpu;
+      return [
+        stage,
+        {
+          'share, up to RowBinary': percent(encoded.shares[stage]),
+          'ms a pass': round(spent * 1e3),
+          'MB/s alone': spent > 0 ? round(input.bytes / 1e6 / spent) : '',
+          'measurements/s alone': spent > 0 ? round(input.measurements / spent) : '',
+          ...(inserted && { 'share, into ClickHouse': percent(inserted.shares[stage]) }),
+        },
+      ];
+    }),
+  );
+}
+
+function ratio({ ratioByProcessorTime, ratioByClock }: Compared): string {
+  return `${ratioByProcessorTime.toFixed(2)} by processor time, ${ratioByClock.toFixed(2)} by the clock`;
+}
+
+function times(passes: readonly Took[]): Times {
+  return { cpu: median(passes.map(({ cpu }) => cpu)), wall: median(passes.map(({ wall }) => wall)) };
+}
+
+function total(passes: readonly Took[]): number {
+  return passes.reduce((sum, { cpu }) => sum + cpu, 0);
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(1);
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
+}
+
+function round(value: number): number {
+  return value < 10 ? Number(value.toFixed(1)) : Math.round(value);
+}

@@ -1,0 +1,27 @@
+import type { Archive, ArchiveObject } from '../../../pipeline/archive/archive.ts';
+
+/** An archive with one object as long as is wanted: the same gzip members again and again, which is gzip too. */
+export class EndlessArchive implements Archive {
+  readonly url = 'endless:';
+  readonly #members: readonly Buffer[];
+  readonly #times: number;
+
+  constructor(members: readonly Buffer[], times: number) {
+    this.#members = members;
+    this.#times = times;
+  }
+
+  async *list(): AsyncGenerator<ArchiveObject> {}
+
+  async *folders(): AsyncGenerator<string> {}
+
+  async *open(): AsyncGenerator<Buffer> {
+    for (let i = 0; i < this.#times; i++) {
+      for (const member of this.#members) {
+        for (let at = 0; at < member.length; at += PIECE_BYTES) yield member.subarray(at, at + PIECE_BYTES);
+      }
+    }
+  }
+}
+
+const PIECE_BYTES = 256 * 1024;

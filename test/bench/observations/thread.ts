@@ -1,0 +1,90 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parentPort, workerData } from 'node:worker_threads';
+import { DirectoryArchive } from '../../../pipeline/archive/directory.ts';
+import { type ArchiveFile, parseKey } from '../../../pipeline/archive/keys.ts';
+import { EVERYTHING, filterId } from '../../../pipeline/filter.ts';
+import { openIpMetadata } from '../../../pipeline/reference/ip-metadata.ts';
+import { observeBatch } from '../../../pipeline/runs/batch.ts';
+import { planBucket } from '../../../pipeline/runs/bucket.ts';
+import { loadSettings } from '../../../pipeline/settings.ts';
+import { openClickHouse } from '../../../pipeline/tables/clickhouse.ts';
+import { EndlessArchive } from './endless.ts';
+import { floor } from './floor.ts';
+import { BUCKET, type Input } from './inputs.ts';
+import { encode } from './path.ts';
+import { profile, type Stage } from './stages.ts';
+
+/** What a thread can be told to do with its input: `insert` is everything, `encode` all but the INSERT. */
+export interface Work {
+  readonly kind: 'floor' | 'encode' | 'insert';
+  /** Also tell what the time went to; the profiler itself slows it down. */
+  readonly profiled?: boolean;
+  /** Take the input as one object that repeats it so often. */
+  readonly times?: number;
+}
+
+/** What a pass over the input took, in seconds. */
+export interface Took {
+  readonly wall: number;
+  /** Of the whole process: with the threads of the collector and the compiler. */
+  readonly cpu: number;
+  readonly rows: number;
+  readonly shares?: Readonly<Record<Stage, number>>;
+}
+
+export interface Birth {
+  readonly input: Input;
+  readonly geoip: string;
+  readonly clickhouseUrl?: string;
+}
+
+const { input, geoip, clickhouseUrl } = workerData as Birth;
+const settings = loadSettings({ ARCHIVE_URL: input.root, ...(clickhouseUrl && { CLICKHOUSE_URL: clickhouseUrl }) });
+const archive = new DirectoryArchive(input.root);
+const ipMetadata = openIpMetadata(geoip);
+const clickhouse = clickhouseUrl === undefined ? undefined : openClickHouse(settings);
+const files: ArchiveFile[] = [];
+for await (const object of archive.list('')) files.push(parseKey(object) as ArchiveFile);
+const stored = () => files.map(({ key }) => readFileSync(join(input.root, key)));
+let unpacked: Buffer[] | undefined;
+
+async function pass({ kind, times, profiled }: Work): Promise<Took> {
+  if (kind === 'floor') unpacked ??= stored();
+  let rows = 0;
+  const run = async () => {
+    if (kind === 'floor') for (const object of unpacked!) floor(object);
+    else if (kind === 'insert') rows = await insert();
+    else if (times === undefined) rows = (await encode(archive, files, ipMetadata)).rows;
+    else rows = (await encode(new EndlessArchive(stored(), times), files.slice(0, 1), ipMetadata)).rows;
+  };
+  const started = performance.now();
+  const before = process.cpuUsage();
+  const shares = profiled ? await profile(run) : await run();
+  const { user, system } = process.cpuUsage(before);
+  return { wall: (performance.now() - started) / 1e3, cpu: (user + system) / 1e6, rows, ...(shares && { shares }) };
+}
+
+/** A run of its own each time, as a repeat of the bucket would be. Returns the rows that are stored. */
+async function insert(): Promise<number> {
+  if (!clickhouse) throw new TypeError('no ClickHouse to insert into');
+  const bucket = { bucket: BUCKET, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
+  const origin = { workflowID: 'bench', runID: 'bench', backfill: '', codeVersion: '0', referenceVersions: {} };
+  const { run, batches } = await planBucket({ archive, clickhouse }, bucket, origin, Date.now());
+  const tools = {
+    archive,
+    clickhouse,
+    ipMetadata,
+    maxMeasurementBytes: settings.max_measurement_bytes,
+    writeBatchSize: settings.clickhouse_write_batch_size,
+  };
+  let rows = 0;
+  for (const batch of batches) {
+    const counts = await observeBatch(tools, { run, batch });
+    for (const count of Object.values(counts.rows)) rows += count;
+  }
+  return rows;
+}
+
+parentPort!.on('message', async (work: Work) => parentPort!.postMessage(await pass(work)));
+parentPort!.postMessage('ready');
