@@ -155,13 +155,17 @@ const status = z
     eta: instant('When it ends if it goes on at this rate.'),
     hindrance: z
       .object({
-        bucket: z.string().meta({ description: 'The bucket that has been in work for longest.' }),
+        bucket: z
+          .string()
+          .meta({ description: 'The bucket that has been in work for longest; absent when it is the plan that waits.' })
+          .optional(),
         reason: z.string().meta({ description: 'Class of the error; NoWorker when nobody has taken it up.' }),
         message: z.string().meta({ description: 'The error.' }),
         link: z.string().meta({ description: 'The run in the Temporal UI.' }).optional(),
       })
       .meta({
-        description: 'What keeps the active buckets from being done; they are tried again. Absent while nothing does.',
+        description:
+          'What keeps the plan or the active buckets from being done; they are tried again. Absent while nothing does.',
       }),
     failures: z
       .array(

@@ -18,7 +18,7 @@ import {
 } from '../../worker/contract.ts';
 import type { Temporal } from './connection.ts';
 import { TemporalRejected, TemporalUnavailable } from './errors.ts';
-import { type Hindrance, observeHindrance } from './hindrance.ts';
+import { type Hindrance, hindranceOf, observeHindrance } from './hindrance.ts';
 
 /** How a workflow ended, in Temporal's word: COMPLETED, FAILED, TERMINATED, CANCELLED, TIMED_OUT. */
 export type Ending = string;
@@ -34,8 +34,12 @@ export type BackfillState =
       readonly attempt: number;
       /** Absent when no worker answered in time: what it has done so far is unknown, that it runs is not. */
       readonly progress?: BackfillProgress;
-      /** What its oldest active run waits for. */
-      readonly hindrance?: Hindrance;
+      /** What its planning, or else its oldest active run, waits for. */
+      readonly hindrance?: Hindrance & {
+        /** Absent for the planning. */
+        readonly bucket?: string;
+        readonly workflowID: string;
+      };
     }
   | {
       readonly state: 'ended';
@@ -67,8 +71,17 @@ export function observeBackfill(temporal: Temporal, workflowID: string, now: num
       (typeof found.memo?.startedAt === 'number' ? found.memo.startedAt : undefined) ?? found.startTime.getTime();
     if (found.status.name === 'RUNNING') {
       const progress = await queryProgress(temporal, workflowID);
-      const hindrance = progress?.oldest && (await observeHindrance(temporal, progress.oldest.workflowID, now));
-      return { state: 'running', startedAt, attempt, progress, hindrance };
+      const planning = hindranceOf(found.raw.pendingActivities ?? [], now);
+      if (planning) return { state: 'running', startedAt, attempt, progress, hindrance: { ...planning, workflowID } };
+      const oldest = progress?.oldest;
+      const running = oldest && (await observeHindrance(temporal, oldest.workflowID, now));
+      return {
+        state: 'running',
+        startedAt,
+        attempt,
+        progress,
+        ...(running && { hindrance: { ...running, ...oldest } }),
+      };
     }
     const common = {
       state: 'ended',

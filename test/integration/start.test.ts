@@ -36,6 +36,9 @@ function listens(port: number): Promise<boolean> {
   });
 }
 
+/** The verdicts in `expected/` are those of the Python pipeline, by its rules. */
+const EXPECTED_RULES = { ANALYSIS_RULES_VERSION: '2' };
+
 interface Run {
   readonly child: ChildProcess;
   output(): string;
@@ -58,7 +61,8 @@ function start(args: readonly string[], over: NodeJS.ProcessEnv = {}): Run {
   return { child, output: () => said.stdout + said.stderr, ended };
 }
 
-const onData = (...args: string[]) => start(['--data', join(dir, 'data'), '--port-offset', String(offset), ...args]);
+const onData = (...args: string[]) =>
+  start(['--data', join(dir, 'data'), '--port-offset', String(offset), ...args], EXPECTED_RULES);
 
 /** Processes of this machine whose command line or environment names a folder: what a stack on it has left running, pods too. */
 function left(folder: string): string[] {

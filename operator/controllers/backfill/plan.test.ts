@@ -227,7 +227,7 @@ describe('while it runs', () => {
   ])('%s is said, and goes away again', (reason, expected, message) => {
     const oldest = { bucket: '2024-01-11', workflowID: 'ooni/ALLCCS-ALLTNS/2024-01-11' };
     const hindrance = { reason, message: 'there is no directory /mnt' };
-    const workflow = { ...running({ oldest }), hindrance };
+    const workflow = { ...running({ oldest }), hindrance: { ...oldest, ...hindrance } };
     expect(plan({ workflow }).verdict).toMatchObject({ kind: 'ready', reason: expected });
     expect(plan({ workflow }).verdict.message).toMatch(message);
     const observed = given({ workflow });
@@ -237,6 +237,16 @@ describe('while it runs', () => {
     expect(status.hindrance).toEqual({ bucket: '2024-01-11', ...hindrance, link });
     const later = given({ workflow: running({ oldest }), status: { hindrance: status.hindrance } as BackfillStatus });
     expect(backfillStatus(later, planBackfill(later, 'ooni', NOW), [], 'ooni', ui).hindrance).toBeUndefined();
+  });
+
+  test('a plan that cannot be made is said as well', () => {
+    const hindrance = { reason: 'NoWorker', message: 'no worker has taken it up', workflowID: ID };
+    const workflow = { ...running({ phase: 'Planning', active: 0 }), hindrance };
+    expect(plan({ workflow }).verdict).toMatchObject({
+      kind: 'ready',
+      reason: 'NoWorker',
+      message: expect.stringContaining('The plan waits for a worker'),
+    });
   });
 
   test('equal wishes have equal keys, so that Temporal takes them once', () => {

@@ -151,8 +151,8 @@ function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, in
 /** A run that is tried again is on its way all the same: Ready stays true, its reason and message say what to mend. */
 function progressing({ progress, hindrance }: Running): Verdict {
   const message = describe(progress);
-  if (!hindrance || !progress?.oldest) return { kind: 'ready', reason: 'Started', message };
-  const { bucket } = progress.oldest;
+  if (!hindrance) return { kind: 'ready', reason: 'Started', message };
+  const { bucket = 'The plan' } = hindrance;
   if (hindrance.reason === NO_WORKER) {
     const text = `${bucket} waits for a worker that takes Activities and is not busy. ${message}`;
     return { kind: 'ready', reason: 'NoWorker', message: text };

@@ -43,7 +43,7 @@ export function backfillStatus(
   if (state.state === 'running') {
     // An ended phase in the status belongs to the attempt before.
     const last = before.finishedAt ? 'Pending' : (before.phase ?? 'Pending');
-    if (!state.progress) return { ...known, phase: last };
+    if (!state.progress) return { ...known, phase: last, ...hindranceOf(state, ui) };
     const eta = state.progress.phase === 'Running' ? etaOf(samples) : undefined;
     const rate = state.progress.active > 0 ? rateOf(samples) : undefined;
     return {
@@ -67,12 +67,11 @@ export function backfillStatus(
   };
 }
 
-function hindranceOf({ progress, hindrance }: Running, ui: TemporalUI): Body {
-  if (!progress?.oldest || !hindrance) return {};
-  const { bucket, workflowID } = progress.oldest;
+function hindranceOf({ hindrance }: Running, ui: TemporalUI): Body {
+  if (!hindrance) return {};
+  const { bucket, workflowID, reason, message } = hindrance;
   const link = workflowLink(ui, workflowID);
-  const { reason, message } = hindrance;
-  return { hindrance: { bucket, reason, message: shorten(message), ...(link && { link }) } };
+  return { hindrance: { ...(bucket && { bucket }), reason, message: shorten(message), ...(link && { link }) } };
 }
 
 function figures(progress: BackfillProgress, startedWith: number, ui: TemporalUI): Body {
