@@ -113,6 +113,14 @@ describe('digestBodies', () => {
     }
   });
 
+  it.each([300, 301, 302, 303])('leaves a text of %i and more characters alone that is cut off', size => {
+    const json = Buffer.from(`{"body":"${'x'.repeat(size)}\\u00e9\\n\\\\"}`);
+    for (let length = size; length < json.length - 2; length++) {
+      const cut = Buffer.from(json.subarray(0, length));
+      expect(digestBodies(cut).equals(cut)).toBe(true);
+    }
+  });
+
   it('takes every body of a document', () => {
     const bodies = ['a'.repeat(300), 'é'.repeat(300), '\n'.repeat(300), 'end'];
     const json = JSON.stringify({ requests: bodies.map(body => ({ body })) });

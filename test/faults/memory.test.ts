@@ -12,7 +12,7 @@ import { dayOfKey, expectedMeasurements, FIXTURES } from '../support/fixtures.ts
 
 /** What a busy thread may take. */
 const THREAD_MB = 250;
-/** What a process with one busy thread may take: seen are 250, of which the program without a thread is 75 to 100. */
+/** What a process with one busy thread may take: the program without a thread takes 75 to 100. */
 const PROCESS_MB = 300;
 
 let root: string;
