@@ -10,10 +10,8 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { makeDatabase } from '../support/database.ts';
 import { dayOfKey, expectedMeasurements, FIXTURES } from '../support/fixtures.ts';
 
-/** What a busy thread may take. */
+/** What a busy thread may take, besides the program without it (75 to 100 MB). */
 const THREAD_MB = 250;
-/** What a process with one busy thread may take: the program without a thread takes 75 to 100. */
-const PROCESS_MB = 300;
 
 let root: string;
 beforeAll(() => {
@@ -55,7 +53,6 @@ test('memory does not grow with the size of an object', { timeout: 300_000 }, as
   expect(small.counts).toMatchObject([{ read: lines.small, transformed: lines.small }]);
   expect(big.counts).toMatchObject([{ read: lines.big, transformed: lines.big }]);
   expect(big.peakMB - big.beforeMB).toBeLessThan(THREAD_MB);
-  expect(big.peakMB).toBeLessThan(PROCESS_MB);
   // Five times the object: what differs is when the collector ran.
   expect(big.peakMB).toBeLessThan(small.peakMB + 100);
   await clickhouse.close();
