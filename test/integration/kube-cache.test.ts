@@ -52,13 +52,15 @@ async function watching(options: Partial<CacheOptions> = {}) {
   return { cache, told, count };
 }
 
-/** Resolves when the cache shows exactly what the server has. */
+/** Resolves when the cache shows exactly what the server has, which others change too: Kubernetes puts a ConfigMap into each namespace. */
 async function equalToServer(cache: Cache<ConfigMap>, ms?: number): Promise<void> {
-  const server = await bed.direct.list(CONFIG_MAPS, { namespace });
   const versions = (objects: Iterable<ConfigMap>) =>
     [...objects].map(object => `${keyOf(object)} ${object.metadata.uid} ${object.metadata.resourceVersion}`).sort();
-  const wanted = versions(server);
-  await eventually('the cache equals the server', () => versions(cache.list()).join() === wanted.join(), ms);
+  const isEqual = async () => {
+    const server = await bed.direct.list(CONFIG_MAPS, { namespace });
+    return versions(cache.list()).join() === versions(server).join();
+  };
+  await eventually('the cache equals the server', isEqual, ms);
 }
 
 describe('a cache', () => {
