@@ -1,7 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { type FileEnd, type Packing, type RawDocument, readPacked } from '../../pipeline/archive/documents.ts';
+import type { RawDocument } from '../../pipeline/archive/document.ts';
+import { type FileEnd, type Packing, readPacked } from '../../pipeline/archive/documents.ts';
 import { isBadKey, layoutOf, parseKey } from '../../pipeline/archive/keys.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import { type Outcome, Transformer } from '../../pipeline/observations/transformer.ts';

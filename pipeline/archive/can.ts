@@ -1,4 +1,4 @@
-import type { RawDocument, Reading } from './documents.ts';
+import type { RawDocument, Reading } from './document.ts';
 import { cutLines, LineCutter } from './lines.ts';
 import { unlz4 } from './lz4.ts';
 import { readTar } from './tar.ts';

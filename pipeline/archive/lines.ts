@@ -1,4 +1,4 @@
-import type { RawDocument } from './documents.ts';
+import type { RawDocument } from './document.ts';
 
 const LF = 0x0a;
 const NOTHING = Buffer.alloc(0);

@@ -1,4 +1,4 @@
-import type { RawDocument, Reading } from './documents.ts';
+import type { RawDocument, Reading } from './document.ts';
 import { gunzipped } from './gunzip.ts';
 import { tooLong } from './lines.ts';
 import { BrokenPostError, openPost } from './post.ts';

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { paxHeader, tarHeader, tarMember } from '../../test/support/tar.ts';
-import { type FileEnd, type RawDocument, readPacked } from './documents.ts';
+import type { RawDocument } from './document.ts';
+import { type FileEnd, readPacked } from './documents.ts';
 
 const END = Buffer.alloc(1024);
 const post = (name: string, content = '1', options = {}) =>

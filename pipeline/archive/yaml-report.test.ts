@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { RawDocument } from './documents.ts';
+import type { RawDocument } from './document.ts';
 import { YamlReport } from './yaml-report.ts';
 
 const fixture = (name: string) => readFileSync(join(import.meta.dirname, '../../test/fixtures/yaml', name));

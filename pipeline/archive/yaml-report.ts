@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { parse } from 'yaml';
 import { trivialId } from '../measurement/uid.ts';
-import type { RawDocument } from './documents.ts';
+import type { RawDocument } from './document.ts';
 import { tooLong } from './lines.ts';
 import { normaliseEntry, normaliseHeader } from './yaml-entry.ts';
 import { type Entry, isEntry, UnsupportedReportError } from './yaml-shape.ts';

@@ -3,7 +3,7 @@ import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../test/support/archive.ts';
-import type { RawDocument } from '../archive/documents.ts';
+import type { RawDocument } from '../archive/document.ts';
 import { EVERYTHING, type Filter } from '../filter.ts';
 import { type IpMetadata, openIpMetadata } from '../reference/ip-metadata.ts';
 import { RowEncoder } from '../tables/encoder.ts';

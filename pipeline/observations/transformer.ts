@@ -1,4 +1,4 @@
-import type { RawDocument } from '../archive/documents.ts';
+import type { RawDocument } from '../archive/document.ts';
 import { admits, type Filter } from '../filter.ts';
 import { MeasurementError, type Stage } from '../measurement/errors.ts';
 import { parseJson } from '../measurement/json.ts';

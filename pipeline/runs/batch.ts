@@ -1,6 +1,7 @@
 import { type Archive, compareKeys } from '../archive/archive.ts';
 import { type Batch, listBatch } from '../archive/batches.ts';
-import { type FileEnd, type RawDocument, readDocuments } from '../archive/documents.ts';
+import type { RawDocument } from '../archive/document.ts';
+import { type FileEnd, readDocuments } from '../archive/documents.ts';
 import type { ArchiveFile } from '../archive/keys.ts';
 import { type Counts, noCounts } from '../counts.ts';
 import { normaliseTestName } from '../filter.ts';

@@ -4,7 +4,8 @@ import type { Logger } from '../log.ts';
 import { type ClickHouse, identifier, openClickHouse } from './clickhouse.ts';
 import { createTable, engineFor, onCluster } from './ddl.ts';
 import { TableSchemaError } from './errors.ts';
-import { MIGRATIONS, type Migration } from './migrations.ts';
+import type { Migration } from './migrations/migration.ts';
+import { MIGRATIONS } from './migrations.ts';
 import type { Table } from './schema.ts';
 
 const RECORDS = {

@@ -1,5 +1,5 @@
 import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
-import type { RawDocument } from '../../pipeline/archive/documents.ts';
+import type { RawDocument } from '../../pipeline/archive/document.ts';
 import { readDocuments } from '../../pipeline/archive/documents.ts';
 import { type ArchiveFile, isBadKey, parseKey } from '../../pipeline/archive/keys.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';

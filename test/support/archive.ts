@@ -5,7 +5,8 @@ import { pack } from 'tar-stream';
 import { onTestFinished } from 'vitest';
 import type { Archive } from '../../pipeline/archive/archive.ts';
 import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
-import { type FileEnd, type RawDocument, readDocuments } from '../../pipeline/archive/documents.ts';
+import type { RawDocument } from '../../pipeline/archive/document.ts';
+import { type FileEnd, readDocuments } from '../../pipeline/archive/documents.ts';
 import { type ArchiveFile, isBadKey, parseKey } from '../../pipeline/archive/keys.ts';
 
 /** A directory that is gone when the test is over. */

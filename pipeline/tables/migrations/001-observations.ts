@@ -1,6 +1,6 @@
 import { ensureTable } from '../ensure.ts';
-import type { Migration } from '../migrations.ts';
 import { OBSERVATION_TABLES } from '../schema.ts';
+import type { Migration } from './migration.ts';
 
 /** The tables of the observation stage. */
 export default {

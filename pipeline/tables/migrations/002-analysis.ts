@@ -1,8 +1,8 @@
 import { identifier } from '../clickhouse.ts';
 import { onCluster } from '../ddl.ts';
 import { columnsOf, ensureTable } from '../ensure.ts';
-import type { Migration } from '../migrations.ts';
 import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT } from '../schema.ts';
+import type { Migration } from './migration.ts';
 
 /**
  * The tables of the analysis stage. In 2024 the scores of `analysis_web_measurement` were called `dns_blocked_max` and so on

@@ -1,6 +1,6 @@
 import { ensureTable } from '../ensure.ts';
 import { LEDGER_TABLES } from '../ledger-tables.ts';
-import type { Migration } from '../migrations.ts';
+import type { Migration } from './migration.ts';
 
 /** Runs, files and failures. */
 export default {

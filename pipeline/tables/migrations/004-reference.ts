@@ -1,8 +1,8 @@
 import { createTable, onCluster } from '../ddl.ts';
 import { ensureTable } from '../ensure.ts';
-import type { Migration } from '../migrations.ts';
 import { REFERENCE_TABLES, REFERENCE_VERSIONS } from '../reference-tables.ts';
 import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT } from '../schema.ts';
+import type { Migration } from './migration.ts';
 
 /**
  * Reference data; tables the Python pipeline left are used as they are until the next load replaces them. And an index by measurement time

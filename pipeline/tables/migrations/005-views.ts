@@ -1,7 +1,7 @@
 import { VIEWS } from '../../analysis/views.ts';
 import { identifier } from '../clickhouse.ts';
 import { onCluster } from '../ddl.ts';
-import type { Migration } from '../migrations.ts';
+import type { Migration } from './migration.ts';
 
 /** Views of the verdicts for dashboards. */
 export default {
