@@ -139,6 +139,9 @@ export class ApiProxy {
   #forward(request: IncomingMessage, response: ServerResponse, seen: SeenRequest, fault?: Fault): void {
     const { host: _, ...headers } = request.headers;
     if (this.impersonate) headers['impersonate-user'] = this.impersonate;
+    const watch = { response, stalled: false };
+    // From the request on, not from the answer: a test cuts what it has seen to be asked for.
+    if (seen.watch) this.#watches.add(watch);
     const upstream = requestUpstream(
       `${this.#upstream.server}${request.url}`,
       { method: request.method, headers: { ...headers, ...this.#upstream.headers }, agent: this.#agent },
@@ -151,8 +154,6 @@ export class ApiProxy {
         response.writeHead(answer.statusCode ?? 502, answer.headers);
         if (!seen.watch) return void answer.pipe(response);
         response.flushHeaders();
-        const watch = { response, stalled: false };
-        this.#watches.add(watch);
         const pass = fault && 'line' in fault ? fault.line : () => true;
         let rest = '';
         answer.setEncoding('utf8').on('data', (text: string) => {
@@ -162,13 +163,15 @@ export class ApiProxy {
         });
         answer.on('end', () => watch.stalled || response.end());
         answer.on('error', () => response.destroy());
-        response.on('close', () => {
-          this.#watches.delete(watch);
-          answer.destroy();
-        });
       },
     );
     upstream.on('error', () => response.destroy());
+    if (seen.watch) {
+      response.on('close', () => {
+        this.#watches.delete(watch);
+        upstream.destroy();
+      });
+    }
     request.pipe(upstream);
   }
 }
