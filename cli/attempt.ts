@@ -5,8 +5,17 @@ import { ReferenceDataError } from '../pipeline/reference/dataset.ts';
 import { IpDatabaseError } from '../pipeline/reference/ip-files.ts';
 import { SettingsError } from '../pipeline/settings.ts';
 import { TableError } from '../pipeline/tables/errors.ts';
+import { OutputError } from './output.ts';
 
-const TOLD = [EmbeddedError, AnalysisError, ArchiveError, IpDatabaseError, ReferenceDataError, SettingsError];
+const TOLD = [
+  EmbeddedError,
+  AnalysisError,
+  ArchiveError,
+  IpDatabaseError,
+  OutputError,
+  ReferenceDataError,
+  SettingsError,
+];
 
 /**
  * Runs the work of a command and takes its number for the exit status. What can go wrong outside the program is told in a sentence,

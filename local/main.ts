@@ -9,7 +9,7 @@ import { connectionSource } from '../operator/kube/config.ts';
 import { Http } from '../operator/kube/http.ts';
 import { createInstruments } from '../operator/kube/instruments.ts';
 import { openArchive } from '../pipeline/archive/open.ts';
-import { DATASET } from '../pipeline/reference/datasets.ts';
+import { DATASET, NO_SOURCE } from '../pipeline/reference/datasets.ts';
 import { loadSettings, SettingsError } from '../pipeline/settings.ts';
 import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
 import { isBundled } from '../worker/workflow-bundle.ts';
@@ -126,7 +126,7 @@ function settingsOf(stack: Stack, data: string): Record<string, string> {
     fingerprints_dns_source: join(ROOT, 'test/fixtures/fingerprints/fingerprints_dns.csv'),
     fingerprints_http_source: join(ROOT, 'test/fixtures/fingerprints/fingerprints_http.csv.gz'),
     test_lists_source: join(ROOT, 'test/fixtures/test-lists.tar.gz'),
-    as_organisations_source: 'none',
+    as_organisations_source: NO_SOURCE,
     temporal_address: stack.temporal.address,
     temporal_ui_url: stack.temporal.uiUrl ?? '',
     log_format: 'json',
@@ -136,7 +136,7 @@ function settingsOf(stack: Stack, data: string): Record<string, string> {
   const sources = Object.values(DATASET).map(({ setting }) => setting);
   for (const key of ['archive_url', 'archive_legacy_url', 'data_dir', 'geoip_dir', ...sources]) {
     const value = given[key];
-    if (value && value !== 'none' && !value.includes('://')) given[key] = here(value);
+    if (value && value !== NO_SOURCE && !value.includes('://')) given[key] = here(value);
   }
   return { ...own, ...given, clickhouse_url: stack.clickhouse.url };
 }

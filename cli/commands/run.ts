@@ -5,6 +5,7 @@ import { openArchive } from '../../pipeline/archive/open.ts';
 import { boundsOf, type Granularity, granularityOf } from '../../pipeline/bucket.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import { createLogger, type Logger } from '../../pipeline/log.ts';
+import { NO_SOURCE, sourceOf } from '../../pipeline/reference/datasets.ts';
 import { type IpMetadata, openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import type { Settings } from '../../pipeline/settings.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
@@ -29,7 +30,7 @@ import {
   wholeNumber,
 } from '../options.ts';
 import { type FailedBucket, type RunTotals, runBuckets } from '../run/buckets.ts';
-import { loadFingerprints, NO_FINGERPRINTS } from '../run/fingerprints.ts';
+import { loadFingerprints } from '../run/fingerprints.ts';
 import { planRun, type RunPlan, type Wanted } from '../run/plan.ts';
 import { startProgress } from '../run/progress.ts';
 
@@ -101,7 +102,7 @@ export function runCommand(): Command {
     .addOption(geoipOption())
     .option(
       '--fingerprints <source>',
-      `file or URL of the block page fingerprints of DNS answers, or ${NO_FINGERPRINTS}; setting fingerprints_dns_source unless given`,
+      `file or URL of the block page fingerprints of DNS answers, or ${NO_SOURCE}; setting fingerprints_dns_source unless given`,
     )
     .addOption(
       new Option('--threads <n>', 'threads that read measurements, and buckets at a time')
@@ -170,8 +171,11 @@ async function run(options: Options, command: Command): Promise<number> {
       const { clickhouse } = opened;
       const plan = await planRun(openArchive(settings), clickhouse, wanted, started, signal);
       if (plan.buckets.length > 0 && wanted.stages.includes('Analysis')) {
-        const source = options.fingerprints ?? settings.fingerprints_dns_source;
-        await loadFingerprints(clickhouse, source, log, signal);
+        const sources = {
+          ...settings,
+          fingerprints_dns_source: options.fingerprints ?? settings.fingerprints_dns_source,
+        };
+        await loadFingerprints(clickhouse, sourceOf(sources, 'fingerprints_dns'), log, signal);
       }
       const totals = await runPlan(plan, wanted, { settings, clickhouse, ipMetadata, log }, signal);
       return tell(summaryOf(plan, totals, started), options, given.archive_url, opened.name);

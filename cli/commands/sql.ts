@@ -6,6 +6,7 @@ import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { attempt } from '../attempt.ts';
 import { openClickHouse } from '../clickhouse.ts';
 import { type CommonOptions, checkClickHouse, clickhouseOption } from '../options.ts';
+import { Output } from '../output.ts';
 
 /** What `-o` says, and the format ClickHouse is asked for. */
 const FORMATS = {
@@ -64,7 +65,7 @@ Exit status: 0 done; 1 ClickHouse refuses, or does not answer; 2 wrong usage.
     });
 }
 
-/** Runs a statement and writes what it gives. Throws TableErrors. */
+/** Runs a statement and writes what it gives. Throws TableErrors and OutputError. */
 export async function ask(clickhouse: ClickHouse, sql: string, form: Form, output: SqlOutput): Promise<void> {
   // A table shows whole numbers to the last digit, and they are read here, as JavaScript reads numbers.
   const settings = form === 'table' ? { output_format_json_quote_64bit_integers: 1 as const } : {};
@@ -74,23 +75,8 @@ export async function ask(clickhouse: ClickHouse, sql: string, form: Form, outpu
     if (lines.length > 0) output.write(`${layOut(lines, output)}\n`);
     return;
   }
-  let closed = false;
-  // Whoever reads the answer may have seen enough: `| head`.
-  output.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    closed = true;
-  });
-  for await (const chunk of bytes) {
-    if (!closed && !output.write(chunk)) await new Promise(resolve => drained(output, resolve));
-  }
-}
-
-function drained(output: NodeJS.WritableStream, resolve: (value: unknown) => void): void {
-  const done = () => {
-    for (const event of ['drain', 'error', 'close'] as const) output.off(event, done);
-    resolve(undefined);
-  };
-  for (const event of ['drain', 'error', 'close'] as const) output.once(event, done);
+  const answer = new Output(output);
+  for await (const chunk of bytes) await answer.write(chunk);
 }
 
 /** A line of names, then one a row, each a JSON list. Rows too wide for the terminal are shown one below the other, a line a column. */

@@ -12,6 +12,7 @@ import { type IpMetadata, openIpMetadata } from '../../pipeline/reference/ip-met
 import { SETTINGS } from '../../pipeline/settings.ts';
 import { RowEncoder } from '../../pipeline/tables/encoder.ts';
 import { bucket, directory } from '../options.ts';
+import { Output, OutputError } from '../output.ts';
 
 /** Stands for "bucket not known" in every table (archive.md section 3). */
 const NO_BUCKET = '1984-01-01';
@@ -112,7 +113,7 @@ async function transformFile(
     if (next.done) return next.value;
     for (const document of next.value) {
       const outcome = transformer.transform(document, key);
-      await output.write(show(key, document, outcome, takePlainRows(encoder)));
+      await output.write(`${show(key, document, outcome, takePlainRows(encoder))}\n`);
       if (output.closed) {
         await documents.return(NOTHING_READ);
         return NOTHING_READ;
@@ -148,37 +149,6 @@ function bucketOf(key: string): string {
 
 function packingOf(file: string): Packing {
   return layoutOf(file) ?? 'lines';
-}
-
-/** Lines to a stream with back-pressure. A reader that leaves early, as `head` does, ends the work and is no error. */
-class Output {
-  closed = false;
-  readonly #stream: NodeJS.WritableStream;
-  #error: Error | undefined;
-  #wake = () => {};
-
-  constructor(stream: NodeJS.WritableStream) {
-    this.#stream = stream;
-    stream.on('drain', () => this.#wake());
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      this.closed = true;
-      if (error.code !== 'EPIPE') this.#error = error;
-      this.#wake();
-    });
-  }
-
-  async write(line: string): Promise<void> {
-    if (!this.closed && !this.#stream.write(`${line}\n`)) {
-      await new Promise<void>(resolve => {
-        this.#wake = resolve;
-      });
-    }
-    if (this.#error) throw new OutputError(`the output cannot be written: ${this.#error.message}`);
-  }
-}
-
-class OutputError extends Error {
-  override name = 'OutputError';
 }
 
 /** An error of the operating system, which is a file's; throws every other. */

@@ -1,10 +1,8 @@
 import type { Logger } from '../../pipeline/log.ts';
 import { ReferenceDataError } from '../../pipeline/reference/dataset.ts';
+import { NO_SOURCE } from '../../pipeline/reference/datasets.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { loadReference, referenceVersions } from '../../pipeline/tables/reference.ts';
-
-/** Stands for "no fingerprints": verdicts are made without knowing block pages. */
-export const NO_FINGERPRINTS = 'none';
 
 /**
  * Brings the fingerprints of block pages that verdicts are made with up to date. A source that cannot be used is no harm when there
@@ -12,11 +10,11 @@ export const NO_FINGERPRINTS = 'none';
  */
 export async function loadFingerprints(
   clickhouse: ClickHouse,
-  source: string,
+  source: string | undefined,
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
-  if (source === NO_FINGERPRINTS || source === '') return;
+  if (source === undefined) return;
   try {
     await loadReference(clickhouse, 'fingerprints_dns', source, { now: Date.now(), log, signal });
   } catch (error) {
@@ -27,7 +25,7 @@ export async function loadFingerprints(
       return;
     }
     throw new ReferenceDataError(
-      `${error.message} Give --fingerprints a file (fingerprints_dns.csv of github.com/ooni/blocking-fingerprints), or ${NO_FINGERPRINTS} to judge without block pages.`,
+      `${error.message} Give --fingerprints a file (fingerprints_dns.csv of github.com/ooni/blocking-fingerprints), or ${NO_SOURCE} to judge without block pages.`,
     );
   }
 }

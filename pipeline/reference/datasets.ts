@@ -61,10 +61,13 @@ export const DATASET: Readonly<Record<DatasetName, Dataset>> = {
   },
 };
 
-/** The source that the settings name for a data set; undefined when it is `none`: an installation may do without. */
+/** What a setting names as source for an installation that does without the data set. */
+export const NO_SOURCE = 'none';
+
+/** The source that the settings name for a data set; undefined when it is NO_SOURCE. */
 export function sourceOf(settings: Readonly<Record<SourceSetting, string>>, name: DatasetName): string | undefined {
   const source = settings[DATASET[name].setting];
-  return source === '' || source === 'none' ? undefined : source;
+  return source === '' || source === NO_SOURCE ? undefined : source;
 }
 
 function fromBytes(bytes: Buffer, read: (bytes: Buffer) => Parsed<object>): Fetched {
