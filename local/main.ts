@@ -12,7 +12,6 @@ import { openArchive } from '../pipeline/archive/open.ts';
 import { DATASET, NO_SOURCE } from '../pipeline/reference/datasets.ts';
 import { loadSettings, SettingsError } from '../pipeline/settings.ts';
 import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
-import { isBundled } from '../worker/workflow-bundle.ts';
 import { followBackfills } from './follow.ts';
 import { FileLock } from './lock.ts';
 import { clusterObjects, settingsFrom } from './objects.ts';
@@ -22,6 +21,7 @@ import { cleanData, endEarlier, portsFrom, ROOT, type Stack, startStack } from '
 import { summarise } from './summary.ts';
 import { Terminal } from './terminal.ts';
 import { showVerdicts } from './verdicts.ts';
+import { bundleWorkflows } from './workflows.ts';
 
 const HELP = `npm start -- [options]
 
@@ -108,13 +108,6 @@ function checkSettings(): void {
     if (!(error instanceof SettingsError)) throw error;
     throw new StartError(`${error.message}\ndocs/settings.md has all settings.`);
   }
-}
-
-/** Bundles the workflows where that has not been done since they changed; each worker would do it at its start otherwise, as it can. */
-async function bundleWorkflows(): Promise<void> {
-  if (isBundled()) return;
-  const child = spawn(process.execPath, [join(ROOT, 'tools/build.ts')], { stdio: 'ignore' });
-  await new Promise(done => child.once('error', done).once('close', done));
 }
 
 /** Settings of workers and operator: those of the environment over those of this stack. */

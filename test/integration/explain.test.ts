@@ -9,6 +9,7 @@ import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { type Explanation, explain } from '../../pipeline/tables/explain.ts';
 import { lines, loadExpected, type Row } from '../fidelity/verdicts.ts';
 import { makeDatabase, silent } from '../support/database.ts';
+import { PROGRAM_ENV } from '../support/program.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const FIXTURES = join(ROOT, 'test/fixtures');
@@ -34,7 +35,7 @@ afterAll(() => clickhouse?.close());
 async function run(...args: string[]): Promise<{ status: number | null; output: string; errors: string }> {
   const child = spawn(process.execPath, ['cli/main.ts', 'explain', ...args], {
     cwd: ROOT,
-    env: { PATH: process.env.PATH, CLICKHOUSE_URL: url },
+    env: { ...PROGRAM_ENV, CLICKHOUSE_URL: url },
   });
   const status = new Promise<number | null>(resolve => child.once('close', resolve));
   const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr)]);

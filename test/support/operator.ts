@@ -22,6 +22,7 @@ import { listWatch } from '../../operator/kube/list-watch.ts';
 import { defineResource, type KubeObject, type Resource, type Stored } from '../../operator/kube/resource.ts';
 import { LEASE_RULES, OPERATOR_RULES } from '../../operator/rbac.ts';
 import { createLogger } from '../../pipeline/log.ts';
+import { PROGRAM_ENV } from './program.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
@@ -151,7 +152,7 @@ export class OperatorProcess {
   constructor(env: Record<string, string>) {
     this.child = spawn(process.execPath, ['operator/main.ts'], {
       cwd: ROOT,
-      env: { PATH: process.env.PATH, HOME: process.env.HOME, LOG_FORMAT: 'json', LOG_LEVEL: 'info', ...env },
+      env: { ...PROGRAM_ENV, LOG_FORMAT: 'json', LOG_LEVEL: 'info', ...env },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.child.stderr?.on('data', (chunk: Buffer) => {

@@ -6,6 +6,7 @@ import { startClickHouse } from '../../local/clickhouse.ts';
 import { startControlPlane } from '../../local/control-plane.ts';
 import { obtainPrograms } from '../../local/programs.ts';
 import { startTemporal } from '../../local/temporal.ts';
+import { bundleWorkflows } from '../../local/workflows.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -20,7 +21,7 @@ declare module 'vitest' {
 
 /** Starts the real servers the integration and fault tests use, on free ports with fresh data, and stops them behind the last test. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  await obtainPrograms();
+  await Promise.all([obtainPrograms(), bundleWorkflows()]);
   const dir = mkdtempSync(join(tmpdir(), 'ooni-test-'));
   const started = await Promise.allSettled([
     startClickHouse({ dir: join(dir, 'clickhouse') }),

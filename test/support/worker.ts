@@ -8,6 +8,7 @@ import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunInput, RunResult, Stage } from '../../worker/contract.ts';
 import { PRIORITIES, QUEUES, runId, WORKFLOWS } from '../../worker/contract.ts';
 import { FINGERPRINTS } from './fixtures.ts';
+import { PROGRAM_ENV } from './program.ts';
 
 /** A Temporal namespace of its own, so that the queues of one test file are not served by the workers of another. */
 export async function makeNamespace(address: string, prefix: string): Promise<{ namespace: string; client: Client }> {
@@ -40,8 +41,7 @@ export class WorkerProcess {
   constructor(env: Record<string, string>) {
     this.child = spawn(process.execPath, [join(import.meta.dirname, '../../worker/main.ts')], {
       env: {
-        PATH: process.env.PATH,
-        HOME: process.env.HOME,
+        ...PROGRAM_ENV,
         LOG_FORMAT: 'json',
         // What a new installation would fetch lies in the repository; a test needs no network.
         FINGERPRINTS_DNS_SOURCE: FINGERPRINTS,
