@@ -10,6 +10,9 @@ export default defineConfig({
           name: 'unit',
           include: ['{crds,pipeline,worker,operator,clickhouse,cli,local,superset,tools}/**/*.test.ts'],
           testTimeout: 20_000,
+          // They share nothing but modules, and to load these anew for each file takes longer than the tests.
+          isolate: false,
+          maxWorkers: 2,
         },
       },
       {
@@ -21,8 +24,10 @@ export default defineConfig({
           include: ['test/{integration,faults}/**/*.test.ts'],
           globalSetup: ['test/support/servers.ts'],
           testTimeout: 120_000,
+          setupFiles: ['test/support/drop-databases.ts'],
           hookTimeout: 120_000,
-          maxWorkers: 2,
+          // Most of them mostly wait: for a lease to end, a retry, a schedule.
+          maxWorkers: 4,
         },
       },
       {
@@ -35,7 +40,7 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
-      { test: { name: 'fidelity', include: ['test/fidelity/**/*.test.ts'], testTimeout: 300_000 } },
+      { test: { name: 'fidelity', include: ['test/fidelity/**/*.test.ts'], testTimeout: 300_000, maxWorkers: 2 } },
     ],
   },
 });

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createLogger } from '../../pipeline/log.ts';
-import { type ClickHouse, openClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { type ClickHouse, identifier, openClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { ensureDatabase, migrate } from '../../pipeline/tables/migrate.ts';
 
 export const silent = createLogger('test', {
@@ -8,15 +8,29 @@ export const silent = createLogger('test', {
   log_format: 'json',
 });
 
+/** Databases that `makeDatabase` has made, with the server's URL. */
+const made: { url: string; database: string }[] = [];
+
 /** A database of its own on the test server: its clickhouse_url, and a client for it. `migrated: false` leaves it without tables. */
 export async function makeDatabase(
   clickhouseUrl: string,
   prefix: string,
   options: { migrated?: boolean } = {},
 ): Promise<{ url: string; clickhouse: ClickHouse }> {
-  const url = `${clickhouseUrl}/${prefix}_${randomBytes(4).toString('hex')}`;
+  const database = `${prefix}_${randomBytes(4).toString('hex')}`;
+  const url = `${clickhouseUrl}/${database}`;
+  made.push({ url: clickhouseUrl, database });
   await ensureDatabase({ clickhouse_url: url });
   const clickhouse = openClickHouse({ clickhouse_url: url });
   if (options.migrated !== false) await migrate(clickhouse, silent);
   return { url, clickhouse };
+}
+
+/** Drops what `makeDatabase` made: ClickHouse looks after every table it has, used or not, and a thousand of them keep it busy. */
+export async function dropDatabases(): Promise<void> {
+  for (const { url, database } of made.splice(0)) {
+    const server = openClickHouse({ clickhouse_url: url }, { database: 'default' });
+    await server.command(`DROP DATABASE IF EXISTS ${identifier(database)}`);
+    await server.close();
+  }
 }

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +9,9 @@ import { startControlPlane } from '../../local/control-plane.ts';
 import { obtainPrograms } from '../../local/programs.ts';
 import { startTemporal } from '../../local/temporal.ts';
 import { bundleWorkflows } from '../../local/workflows.ts';
+import { PROGRAM_ENV } from './program.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -21,7 +26,7 @@ declare module 'vitest' {
 
 /** Starts the real servers the integration and fault tests use, on free ports with fresh data, and stops them behind the last test. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  await Promise.all([obtainPrograms(), bundleWorkflows()]);
+  await Promise.all([obtainPrograms(), bundleWorkflows(), ...PROGRAMS.map(compile)]);
   const dir = mkdtempSync(join(tmpdir(), 'ooni-test-'));
   const started = await Promise.allSettled([
     startClickHouse({ dir: join(dir, 'clickhouse') }),
@@ -48,4 +53,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('temporalAddress', temporal.address);
   project.provide('kubeconfig', kubernetes.kubeconfig);
   return stop;
+}
+
+const PROGRAMS = ['worker/main.ts', 'operator/main.ts'];
+
+/**
+ * Leaves what Node compiles of a program to the hundred processes that follow. One that is killed, as tests do it, would keep it to
+ * itself; one that refuses a setting has loaded everything and ends in order.
+ */
+async function compile(program: string): Promise<void> {
+  const env = { ...PROGRAM_ENV, LOG_LEVEL: 'no such level' };
+  await once(spawn(process.execPath, [program], { cwd: ROOT, env, stdio: 'ignore' }), 'exit');
 }
