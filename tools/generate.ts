@@ -11,16 +11,18 @@ import { generatedFromCrds } from '../crds/generate.ts';
 import { analysisPage } from './analysis-page.ts';
 import { cliPage } from './cli-page.ts';
 import { metricsPage } from './metrics-page.ts';
+import { scannerCode } from './scanner-code.ts';
 import { settingsPage } from './settings-page.ts';
 import { verdictsPage } from './verdicts-page.ts';
 
 /** Path below the root -> content. Each generator is a pure function of the code. */
-const GENERATED: Record<string, () => string> = {
+const GENERATED: Record<string, () => string | Promise<string>> = {
   'docs/cli.md': cliPage,
   'docs/settings.md': settingsPage,
   'docs/metrics.md': metricsPage,
   'docs/analysis-rules.md': analysisPage,
   'docs/verdicts.md': verdictsPage,
+  'pipeline/measurement/scanner-code.ts': scannerCode,
   ...generatedFromCrds(),
 };
 
@@ -30,7 +32,7 @@ const stale: string[] = [];
 
 for (const [path, generate] of Object.entries(GENERATED)) {
   const file = join(root, path);
-  const content = generate();
+  const content = await generate();
   if (existsSync(file) && readFileSync(file, 'utf8') === content) continue;
   stale.push(path);
   if (check) continue;

@@ -1,0 +1,80 @@
+import { SCANNER } from './scanner-code.ts';
+
+/**
+ * A document in the memory of the scanner (scanner.wat), and its texts without their escapes. The memory is used again for one document after the
+ * other: with new memory for each, V8 collected the heap for the sake of what lay outside it.
+ */
+const module = new WebAssembly.Module(Buffer.from(SCANNER, 'base64'));
+
+interface Exports {
+  readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
+  readonly length: { readonly value: number };
+  readonly unescape: (from: number, end: number, out: number) => number;
+}
+
+/** As much of it as is used: its types come with those of a browser only. */
+declare namespace WebAssembly {
+  class Module {
+    constructor(code: Uint8Array);
+  }
+  class Instance {
+    readonly exports: unknown;
+    constructor(module: Module);
+  }
+}
+
+const PAGE_BYTES = 64 * 1024;
+/** More than this is given back as soon as a smaller document comes. */
+const KEPT_BYTES = 8 << 20;
+/** Behind the two tables. */
+const DOCUMENT = 512;
+/** What may be read or written over behind document and text. */
+const MARGIN = 128;
+
+let code: Exports = instantiate();
+let bytes = Buffer.from(code.memory.buffer);
+let end = DOCUMENT;
+
+function instantiate(): Exports {
+  const exports = new WebAssembly.Instance(module).exports as Exports;
+  const tables = Buffer.from(exports.memory.buffer, 0, DOCUMENT).fill(-1, 256);
+  for (const [letter, meaning] of ['""', '\\\\', '//', 'b\b', 'f\f', 'n\n', 'r\r', 't\t']) {
+    tables[letter!.charCodeAt(0)] = meaning!.charCodeAt(0);
+  }
+  for (const [digit, character] of [...'0123456789abcdef'].entries()) {
+    tables[256 + character.charCodeAt(0)] = digit;
+    tables[256 + character.toUpperCase().charCodeAt(0)] = digit;
+  }
+  return exports;
+}
+
+/** Copies a document into the memory and returns it there. What the last call returned is written over. */
+export function load(json: Buffer): Buffer {
+  const needed = DOCUMENT + 2 * (json.length + MARGIN);
+  if (bytes.length > Math.max(KEPT_BYTES, 2 * needed)) {
+    // The memory of an instance can grow and not shrink.
+    code = instantiate();
+    bytes = Buffer.from(code.memory.buffer);
+  }
+  if (bytes.length < needed) {
+    code.memory.grow(Math.ceil((needed - bytes.length) / PAGE_BYTES));
+    bytes = Buffer.from(code.memory.buffer);
+  }
+  end = DOCUMENT + json.length;
+  json.copy(bytes, DOCUMENT);
+  return bytes.subarray(DOCUMENT, end);
+}
+
+/**
+ * Reads the JSON text that begins at `start` of the document that was loaded last, behind its opening quote. Returns where its closing quote
+ * is, or -1 when it is no valid text. Up to `start` the document may have been changed. The document must be UTF-8.
+ */
+export function readText(start: number): number {
+  const quote = code.unescape(DOCUMENT + start, end, end + MARGIN);
+  return quote < 0 ? -1 : quote - DOCUMENT;
+}
+
+/** The text that `readText` has read, as UTF-8; the next call writes over it. */
+export function lastText(): Buffer {
+  return bytes.subarray(end + MARGIN, end + MARGIN + code.length.value);
+}

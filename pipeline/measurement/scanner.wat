@@ -1,0 +1,163 @@
+;; The loop that sees most of the archive's bytes: texts of JSON without their escapes (scanner.ts, docs/performance.md).
+;; `npm run generate` makes scanner-code.ts of it.
+;;
+;; Memory: at 0 what the letter behind a backslash stands for (0: no escape of one character), at 256 what a hexadecimal digit
+;; is worth (-1: it is none); the host writes both, and puts document and output where it likes, each with 128 bytes behind it that may
+;; be read or written over.
+(module
+  (memory (export "memory") 1)
+
+  ;; Bytes written by the last call of `unescape`.
+  (global $length (export "length") (mut i32) (i32.const 0))
+
+  ;; A bit for each of 16 bytes that is a quote, a backslash or a control character.
+  (func $marks (param $at i32) (result i64)
+    (local $bytes v128)
+    (local.set $bytes (v128.load (local.get $at)))
+    (i64.extend_i32_u
+      (i8x16.bitmask
+        (v128.or
+          ;; With bit 1 flipped, a quote and the control characters are all that is below 0x21.
+          (i8x16.lt_u
+            (v128.xor (local.get $bytes) (i8x16.splat (i32.const 0x02)))
+            (i8x16.splat (i32.const 0x21)))
+          (i8x16.eq (local.get $bytes) (i8x16.splat (i32.const 0x5c)))))))
+
+  ;; Four hexadecimal digits; negative when they are none.
+  (func $unit (param $at i32) (result i32)
+    (i32.or
+      (i32.or
+        (i32.shl (i32.load8_s offset=256 (i32.load8_u (local.get $at))) (i32.const 12))
+        (i32.shl (i32.load8_s offset=256 (i32.load8_u offset=1 (local.get $at))) (i32.const 8)))
+      (i32.or
+        (i32.shl (i32.load8_s offset=256 (i32.load8_u offset=2 (local.get $at))) (i32.const 4))
+        (i32.load8_s offset=256 (i32.load8_u offset=3 (local.get $at))))))
+
+  ;; Writes a character as UTF-8 and returns where the next goes.
+  (func $write (param $to i32) (param $point i32) (result i32)
+    (if (i32.lt_u (local.get $point) (i32.const 0x80))
+      (then
+        (i32.store8 (local.get $to) (local.get $point))
+        (return (i32.add (local.get $to) (i32.const 1)))))
+    (if (i32.lt_u (local.get $point) (i32.const 0x800))
+      (then (i32.store8 (local.get $to) (i32.or (i32.const 0xc0) (i32.shr_u (local.get $point) (i32.const 6)))))
+      (else
+        (if (i32.lt_u (local.get $point) (i32.const 0x10000))
+          (then (i32.store8 (local.get $to) (i32.or (i32.const 0xe0) (i32.shr_u (local.get $point) (i32.const 12)))))
+          (else
+            (i32.store8 (local.get $to) (i32.or (i32.const 0xf0) (i32.shr_u (local.get $point) (i32.const 18))))
+            (local.set $to (call $continue (local.get $to) (i32.shr_u (local.get $point) (i32.const 12))))))
+        (local.set $to (call $continue (local.get $to) (i32.shr_u (local.get $point) (i32.const 6))))))
+    (i32.add (call $continue (local.get $to) (local.get $point)) (i32.const 1)))
+
+  ;; Writes six bits behind the byte at `to` and returns where they are.
+  (func $continue (param $to i32) (param $bits i32) (result i32)
+    (i32.store8 offset=1 (local.get $to) (i32.or (i32.const 0x80) (i32.and (local.get $bits) (i32.const 0x3f))))
+    (i32.add (local.get $to) (i32.const 1)))
+
+  ;; Writes the text that begins at `from` to `out`, without its escapes. Returns where its closing quote is, or -1 when it is no valid
+  ;; text or has no end before `end`.
+  ;;
+  ;; 64 bytes at a time become a mask, and the marks in it are gone through by counting zeros. What stands between two of them is copied 16
+  ;; bytes at once, past its end where it is shorter: the next write begins behind it. So a processor has little to guess; escapes
+  ;; stand 14 bytes apart, at no regular distance.
+  (func (export "unescape") (param $from i32) (param $end i32) (param $out i32) (result i32)
+    (local $at i32)     ;; the 64 bytes that `mask` is of
+    (local $mask i64)
+    (local $plain i32)  ;; where what is not yet copied begins
+    (local $to i32)
+    (local $mark i32)
+    (local $bit i64)
+    (local $left i32)
+    (local $source i32)
+    (local $target i32)
+    (local $point i32)
+    (local $low i32)
+    (local.set $at (local.get $from))
+    (local.set $plain (local.get $from))
+    (local.set $to (local.get $out))
+    (loop $blocks
+      (if (i32.ge_u (local.get $at) (local.get $end)) (then (return (i32.const -1))))
+      (local.set $mask
+        (i64.or
+          (i64.or
+            (call $marks (local.get $at))
+            (i64.shl (call $marks (i32.add (local.get $at) (i32.const 16))) (i64.const 16)))
+          (i64.or
+            (i64.shl (call $marks (i32.add (local.get $at) (i32.const 32))) (i64.const 32))
+            (i64.shl (call $marks (i32.add (local.get $at) (i32.const 48))) (i64.const 48)))))
+      ;; An escape of the block before may reach into this one.
+      (if (i32.gt_u (local.get $plain) (local.get $at))
+        (then (local.set $mask (call $behind (local.get $mask) (i32.sub (local.get $plain) (local.get $at))))))
+      (block $done
+        (loop $marked
+          (br_if $done (i64.eqz (local.get $mask)))
+          (local.set $bit (i64.ctz (local.get $mask)))
+          (local.set $mark (i32.add (local.get $at) (i32.wrap_i64 (local.get $bit))))
+          ;; Behind the end are other bytes than the document's.
+          (if (i32.ge_u (local.get $mark) (local.get $end)) (then (return (i32.const -1))))
+          (local.set $left (i32.sub (local.get $mark) (local.get $plain)))
+          (local.set $source (local.get $plain))
+          (local.set $target (local.get $to))
+          (local.set $to (i32.add (local.get $to) (local.get $left)))
+          (loop $copy
+            (v128.store (local.get $target) (v128.load (local.get $source)))
+            (if (i32.gt_u (local.get $left) (i32.const 16))
+              (then
+                (local.set $left (i32.sub (local.get $left) (i32.const 16)))
+                (local.set $source (i32.add (local.get $source) (i32.const 16)))
+                (local.set $target (i32.add (local.get $target) (i32.const 16)))
+                (br $copy))))
+          (if (i32.ne (i32.load8_u (local.get $mark)) (i32.const 0x5c))
+            (then
+              (if (i32.ne (i32.load8_u (local.get $mark)) (i32.const 0x22)) (then (return (i32.const -1))))
+              (global.set $length (i32.sub (local.get $to) (local.get $out)))
+              (return (local.get $mark))))
+          (local.set $point (i32.load8_u (i32.load8_u offset=1 (local.get $mark))))
+          (if (local.get $point)
+            (then
+              (i32.store8 (local.get $to) (local.get $point))
+              (local.set $to (i32.add (local.get $to) (i32.const 1)))
+              (local.set $plain (i32.add (local.get $mark) (i32.const 2)))
+              ;; Without this mark and the letter's.
+              (local.set $mask
+                (i64.and (local.get $mask) (i64.shl (i64.shl (i64.const -2) (local.get $bit)) (i64.const 1))))
+              (br $marked)))
+          ;; \uXXXX, or two of them that are a surrogate pair.
+          (if (i32.ne (i32.load8_u offset=1 (local.get $mark)) (i32.const 0x75)) (then (return (i32.const -1))))
+          (local.set $point (call $unit (i32.add (local.get $mark) (i32.const 2))))
+          (local.set $plain (i32.add (local.get $mark) (i32.const 6)))
+          (if (i32.eq (i32.and (local.get $point) (i32.const 0xfffffc00)) (i32.const 0xd800))
+            (then
+              (local.set $low (call $unit (i32.add (local.get $mark) (i32.const 8))))
+              (local.set $plain (i32.add (local.get $mark) (i32.const 12)))
+              (if (i32.ne (i32.load16_u offset=6 align=1 (local.get $mark)) (i32.const 0x755c))
+                (then (return (i32.const -1))))
+              (if (i32.ne (i32.and (local.get $low) (i32.const 0xfffffc00)) (i32.const 0xdc00))
+                (then (return (i32.const -1))))
+              (local.set $point
+                (i32.add
+                  (i32.const 0x10000)
+                  (i32.or
+                    (i32.shl (i32.and (local.get $point) (i32.const 0x3ff)) (i32.const 10))
+                    (i32.and (local.get $low) (i32.const 0x3ff)))))))
+          ;; No digits, a second half alone, or cut off.
+          (if
+            (i32.or
+              (i32.or
+                (i32.lt_s (local.get $point) (i32.const 0))
+                (i32.eq (i32.and (local.get $point) (i32.const 0xfffffc00)) (i32.const 0xdc00)))
+              (i32.gt_u (local.get $plain) (local.get $end)))
+            (then (return (i32.const -1))))
+          (local.set $to (call $write (local.get $to) (local.get $point)))
+          (local.set $mask (call $behind (local.get $mask) (i32.sub (local.get $plain) (local.get $at))))
+          (br $marked)))
+      (local.set $at (i32.add (local.get $at) (i32.const 64)))
+      (br $blocks))
+    (unreachable))
+
+  ;; The marks of a mask but the first `count`.
+  (func $behind (param $mask i64) (param $count i32) (result i64)
+    (if (result i64) (i32.ge_u (local.get $count) (i32.const 64))
+      (then (i64.const 0))
+      (else (i64.and (local.get $mask) (i64.shl (i64.const -1) (i64.extend_i32_u (local.get $count))))))))
