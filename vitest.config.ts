@@ -1,9 +1,11 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/support/longest-first.ts';
 
 /** Each project is one kind of test; `npm test` runs all of them but the clusters and the benchmarks. */
 export default defineConfig({
   test: {
     reporters: ['default', './tools/closing-line.ts'],
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
@@ -33,11 +35,11 @@ export default defineConfig({
       {
         test: {
           name: 'stack',
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 1 },
           retry: process.env.CI ? 2 : 0,
           include: ['test/stack/**/*.test.ts'],
           testTimeout: 300_000,
-          fileParallelism: false,
+          maxWorkers: 4,
         },
       },
       { test: { name: 'fidelity', include: ['test/fidelity/**/*.test.ts'], testTimeout: 300_000, maxWorkers: 2 } },
