@@ -1,7 +1,8 @@
 import { isAscii, isUtf8 } from 'node:buffer';
-import { digestBodies } from './bodies.ts';
 import { MeasurementError } from './errors.ts';
 import { SourceNumber } from './python.ts';
+import { reduce } from './reduction.ts';
+import { load, mayBeUnsound } from './scanner.ts';
 
 /**
  * Values take 25 to 90 bytes of memory each, and two to write; 32 MB of `[[[[` would take more than a gigabyte. Real documents have some
@@ -17,14 +18,20 @@ function beginsOfValues(json: Buffer): number {
   return count;
 }
 
+export interface Parsed {
+  readonly value: unknown;
+  /** Whether members were left out that only a malformed document can miss: what fails without them has to be judged exactly. */
+  readonly partial: boolean;
+}
+
 /**
  * The value of a JSON document, decoded as strictly as upstream does: invalid UTF-8, lone surrogates and numbers that overflow a
- * double make it broken (archive.md section 7). Bodies are digests (see digestBodies). With `exact`, bodies are left as they are and
- * numbers are SourceNumber. Throws MeasurementError.
+ * double make it broken (archive.md section 7). Bodies are digests and unread members are zeros (reduction.ts). With `exact`, all are
+ * as they were and numbers are SourceNumber. Throws MeasurementError.
  */
-export function parseJson(bytes: Buffer, exact = false): unknown {
+export function parseJson(bytes: Buffer, exact = false): Parsed {
   if (!isUtf8(bytes)) throw broken('not UTF-8');
-  const json = exact ? bytes : digestBodies(bytes);
+  const { json, partial } = exact ? { json: load(bytes), partial: false } : reduce(bytes);
   if (json.length > MOST_VALUES && beginsOfValues(json) > MOST_VALUES) {
     throw new MeasurementError('decode', 'TooManyValues', `the document may hold more than ${MOST_VALUES} values`);
   }
@@ -37,23 +44,14 @@ export function parseJson(bytes: Buffer, exact = false): unknown {
     if (!(error instanceof SyntaxError)) throw error;
     throw broken(error.message);
   }
-  if (hasEscapedSurrogate(json) || LARGE_EXPONENT.test(text) || hasLongNumber(text)) refuseUnsound(value);
-  return value;
+  if (mayBeUnsound(json.length) || hasLongNumber(text)) refuseUnsound(value);
+  return { value, partial };
 }
 
 // What JSON.parse accepts and upstream's decoder does not: lone surrogates, which can only be written as an escape, and numbers beyond a
 // double, which take an exponent of three digits or a few hundred digits. Where none of these stand anywhere, the values need not
 // be looked at.
-const ESCAPE = Buffer.from('\\u');
-const LARGE_EXPONENT = /\d[eE]\+?\d{3,}\s*[,\]}]/;
 const LONG_NUMBER = 200;
-
-function hasEscapedSurrogate(json: Buffer): boolean {
-  for (let at = json.indexOf(ESCAPE); at >= 0; at = json.indexOf(ESCAPE, at + 2)) {
-    if (json[at + 2] === 0x64 || json[at + 2] === 0x44) return true;
-  }
-  return false;
-}
 
 /** Whether that many digits stand in a row. Some position that is a multiple of their number would be among them. */
 function hasLongNumber(text: string): boolean {

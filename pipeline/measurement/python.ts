@@ -1,4 +1,4 @@
-import { readDigest } from './bodies.ts';
+import { readDigest } from './reduction.ts';
 
 /**
  * How Python writes values as text. Upstream's decoder turns whatever stands in a text field into text by Python's `str`, and rows

@@ -1,8 +1,8 @@
 import { SCANNER } from './scanner-code.ts';
 
 /**
- * A document in the memory of the scanner (scanner.wat), and its texts without their escapes. The memory is used again for one document after the
- * other: with new memory for each, V8 collected the heap for the sake of what lay outside it.
+ * A document in the memory of the scanner (scanner.wat), and what is asked of its bytes. Places count from its first byte. The memory is
+ * used again for one document after the other: with new memory for each, V8 collected the heap for the sake of what lay outside it.
  */
 const module = new WebAssembly.Module(Buffer.from(SCANNER, 'base64'));
 
@@ -10,6 +10,9 @@ interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
   readonly length: { readonly value: number };
   readonly unescape: (from: number, end: number, out: number) => number;
+  readonly findKey: (at: number, end: number) => number;
+  readonly mayBeUnsound: (at: number, end: number) => number;
+  readonly skipValue: (at: number, depth: number) => number;
 }
 
 /** As much of it as is used: its types come with those of a browser only. */
@@ -30,6 +33,8 @@ const KEPT_BYTES = 8 << 20;
 const DOCUMENT = 512;
 /** What may be read or written over behind document and text. */
 const MARGIN = 128;
+/** What is nested deeper is left to the decoder. */
+const DEEPEST = 64;
 
 let code: Exports = instantiate();
 let bytes = Buffer.from(code.memory.buffer);
@@ -48,7 +53,7 @@ function instantiate(): Exports {
   return exports;
 }
 
-/** Copies a document into the memory and returns it there. What the last call returned is written over. */
+/** Copies a document into the memory and returns it there. It must be UTF-8. What the last call returned is written over. */
 export function load(json: Buffer): Buffer {
   const needed = DOCUMENT + 2 * (json.length + MARGIN);
   if (bytes.length > Math.max(KEPT_BYTES, 2 * needed)) {
@@ -62,19 +67,43 @@ export function load(json: Buffer): Buffer {
   }
   end = DOCUMENT + json.length;
   json.copy(bytes, DOCUMENT);
+  bytes[end] = 0;
   return bytes.subarray(DOCUMENT, end);
 }
 
+// The document may be changed in place, but for what lies behind the place that is asked for.
+
+/** Where, from `at` on, a quote stands in front of `bo` or `x_`; -1 when none does. */
+export function findKey(at: number): number {
+  return placeOf(code.findKey(DOCUMENT + at, end));
+}
+
 /**
- * Reads the JSON text that begins at `start` of the document that was loaded last, behind its opening quote. Returns where its closing quote
- * is, or -1 when it is no valid text. Up to `start` the document may have been changed. The document must be UTF-8.
+ * Reads the text that begins at `start`, behind its opening quote, for `lastText`. Returns where its closing quote is, or -1 when it is no
+ * valid text.
  */
 export function readText(start: number): number {
-  const quote = code.unescape(DOCUMENT + start, end, end + MARGIN);
-  return quote < 0 ? -1 : quote - DOCUMENT;
+  return placeOf(code.unescape(DOCUMENT + start, end, end + MARGIN));
 }
 
 /** The text that `readText` has read, as UTF-8; the next call writes over it. */
 export function lastText(): Buffer {
   return bytes.subarray(end + MARGIN, end + MARGIN + code.length.value);
+}
+
+/** The end of the value at `at`; -1 when it is none, or one that only a decoder can judge. */
+export function skipValue(at: number): number {
+  return placeOf(code.skipValue(DOCUMENT + at, DEEPEST));
+}
+
+/**
+ * Whether the first `length` bytes may hold what JSON.parse accepts and upstream's decoder does not: the escape of a surrogate, or a number
+ * with an exponent of three digits or more.
+ */
+export function mayBeUnsound(length: number): boolean {
+  return code.mayBeUnsound(DOCUMENT, DOCUMENT + length) !== 0;
+}
+
+function placeOf(address: number): number {
+  return address < 0 ? -1 : address - DOCUMENT;
 }

@@ -1,9 +1,9 @@
-;; The loop that sees most of the archive's bytes: texts of JSON without their escapes (scanner.ts, docs/performance.md).
-;; `npm run generate` makes scanner-code.ts of it.
+;; The loops that see all of the archive's bytes, 16 or 64 at a time: keys of JSON that are looked for, texts without their escapes,
+;; values that are passed over (scanner.ts, docs/performance.md). `npm run generate` makes scanner-code.ts of it.
 ;;
 ;; Memory: at 0 what the letter behind a backslash stands for (0: no escape of one character), at 256 what a hexadecimal digit
 ;; is worth (-1: it is none); the host writes both, and puts document and output where it likes, each with 128 bytes behind it that may
-;; be read or written over.
+;; be read or written over. Behind a document stands a zero byte, which is nothing that JSON could go on with.
 (module
   (memory (export "memory") 1)
 
@@ -160,4 +160,216 @@
   (func $behind (param $mask i64) (param $count i32) (result i64)
     (if (result i64) (i32.ge_u (local.get $count) (i32.const 64))
       (then (i64.const 0))
-      (else (i64.and (local.get $mask) (i64.shl (i64.const -1) (i64.extend_i32_u (local.get $count))))))))
+      (else (i64.and (local.get $mask) (i64.shl (i64.const -1) (i64.extend_i32_u (local.get $count)))))))
+
+  ;; Where, from `at` on, the first quote stands behind which a key may begin that the host looks for, `bo...` or `x_...`; -1 when none does
+  ;; before `end`.
+  (func (export "findKey") (param $at i32) (param $end i32) (result i32)
+    (local $second v128)
+    (local $third v128)
+    (local $found i32)
+    (loop $next
+      (if (i32.ge_u (local.get $at) (local.get $end)) (then (return (i32.const -1))))
+      (local.set $second (v128.load offset=1 (local.get $at)))
+      (local.set $third (v128.load offset=2 (local.get $at)))
+      (local.set $found
+        (i8x16.bitmask
+          (v128.and
+            (i8x16.eq (v128.load (local.get $at)) (i8x16.splat (i32.const 0x22)))
+            (v128.or
+              (v128.and
+                (i8x16.eq (local.get $second) (i8x16.splat (i32.const 0x62)))
+                (i8x16.eq (local.get $third) (i8x16.splat (i32.const 0x6f))))
+              (v128.and
+                (i8x16.eq (local.get $second) (i8x16.splat (i32.const 0x78)))
+                (i8x16.eq (local.get $third) (i8x16.splat (i32.const 0x5f))))))))
+      (if (i32.eqz (local.get $found))
+        (then
+          (local.set $at (i32.add (local.get $at) (i32.const 16)))
+          (br $next))))
+    (local.set $at (i32.add (local.get $at) (i32.ctz (local.get $found))))
+    (select (local.get $at) (i32.const -1) (i32.lt_u (local.get $at) (local.get $end))))
+
+  ;; Whether between `at` and `end` there may be what JSON.parse accepts and upstream's decoder does not: the escape of a surrogate, or a
+  ;; number with an exponent of three digits or more.
+  (func (export "mayBeUnsound") (param $at i32) (param $end i32) (result i32)
+    (local $first v128)
+    (local $second v128)
+    (local $third v128)
+    (local $found i32)
+    (local $digit i32)
+    (loop $next
+      (if (i32.ge_u (local.get $at) (local.get $end)) (then (return (i32.const 0))))
+      (local.set $first (v128.load (local.get $at)))
+      (local.set $second (v128.load offset=1 (local.get $at)))
+      (local.set $third (v128.load offset=2 (local.get $at)))
+      ;; A backslash, u, then d or D.
+      (local.set $found
+        (i8x16.bitmask
+          (v128.and
+            (v128.and
+              (i8x16.eq (local.get $first) (i8x16.splat (i32.const 0x5c)))
+              (i8x16.eq (local.get $second) (i8x16.splat (i32.const 0x75))))
+            (i8x16.eq (v128.or (local.get $third) (i8x16.splat (i32.const 0x20))) (i8x16.splat (i32.const 0x64))))))
+      (if (local.get $found) (then (return (i32.const 1))))
+      ;; A digit, then e or E, then a digit or a plus.
+      (local.set $found
+        (i8x16.bitmask
+          (v128.and
+            (v128.and
+              (call $digits (local.get $first))
+              (i8x16.eq (v128.or (local.get $second) (i8x16.splat (i32.const 0x20))) (i8x16.splat (i32.const 0x65))))
+            (v128.or
+              (call $digits (local.get $third))
+              (i8x16.eq (local.get $third) (i8x16.splat (i32.const 0x2b)))))))
+      (loop $candidates
+        (if (local.get $found)
+          (then
+            (local.set $digit (i32.add (i32.add (local.get $at) (i32.ctz (local.get $found))) (i32.const 2)))
+            (local.set $found (i32.and (local.get $found) (i32.sub (local.get $found) (i32.const 1))))
+            (local.set $digit
+              (i32.add (local.get $digit) (i32.eq (i32.load8_u (local.get $digit)) (i32.const 0x2b))))
+            (if
+              (i32.and
+                (i32.and
+                  (call $isDigit (i32.load8_u (local.get $digit)))
+                  (call $isDigit (i32.load8_u offset=1 (local.get $digit))))
+                (call $isDigit (i32.load8_u offset=2 (local.get $digit))))
+              (then (return (i32.const 1))))
+            (br $candidates))))
+      (local.set $at (i32.add (local.get $at) (i32.const 16)))
+      (br $next))
+    (unreachable))
+
+  (func $digits (param $bytes v128) (result v128)
+    (i8x16.lt_u (i8x16.sub (local.get $bytes) (i8x16.splat (i32.const 0x30))) (i8x16.splat (i32.const 10))))
+
+  (func $isDigit (param $byte i32) (result i32)
+    (i32.lt_u (i32.sub (local.get $byte) (i32.const 0x30)) (i32.const 10)))
+
+  ;; The end of the JSON value at `at`, or -1 when it is none, or one that only the host's decoder can judge: nested deeper than `depth`,
+  ;; with the escape of a surrogate, or a number of many digits.
+  (func $skipValue (export "skipValue") (param $at i32) (param $depth i32) (result i32)
+    (local $byte i32)
+    (local.set $at (call $blanks (local.get $at)))
+    (local.set $byte (i32.load8_u (local.get $at)))
+    (if (i32.eq (local.get $byte) (i32.const 0x22)) (then (return (call $skipText (local.get $at)))))
+    (if (i32.eq (i32.or (local.get $byte) (i32.const 0x20)) (i32.const 0x7b))
+      (then (return (call $skipMembers (local.get $at) (local.get $byte) (local.get $depth)))))
+    ;; true, null, false
+    (if
+      (i32.or
+        (i32.eq (i32.load (local.get $at)) (i32.const 0x65757274))
+        (i32.eq (i32.load (local.get $at)) (i32.const 0x6c6c756e)))
+      (then (return (i32.add (local.get $at) (i32.const 4)))))
+    (if (i32.and (i32.eq (i32.load (local.get $at)) (i32.const 0x736c6166)) (i32.eq (i32.load8_u offset=4 (local.get $at)) (i32.const 0x65)))
+      (then (return (i32.add (local.get $at) (i32.const 5)))))
+    (call $skipNumber (local.get $at)))
+
+  ;; An object or a list, by the bracket `open` at `at`.
+  (func $skipMembers (param $at i32) (param $open i32) (param $depth i32) (result i32)
+    (local $byte i32)
+    (local $close i32)
+    (local.set $close (i32.add (local.get $open) (i32.const 2)))
+    (if (i32.eqz (local.get $depth)) (then (return (i32.const -1))))
+    (local.set $at (call $blanks (i32.add (local.get $at) (i32.const 1))))
+    (if (i32.eq (i32.load8_u (local.get $at)) (local.get $close))
+      (then (return (i32.add (local.get $at) (i32.const 1)))))
+    (loop $members
+      (if (i32.eq (local.get $open) (i32.const 0x7b))
+        (then
+          (local.set $at (call $blanks (local.get $at)))
+          (if (i32.ne (i32.load8_u (local.get $at)) (i32.const 0x22)) (then (return (i32.const -1))))
+          (local.set $at (call $skipText (local.get $at)))
+          (if (i32.lt_s (local.get $at) (i32.const 0)) (then (return (i32.const -1))))
+          (local.set $at (call $blanks (local.get $at)))
+          (if (i32.ne (i32.load8_u (local.get $at)) (i32.const 0x3a)) (then (return (i32.const -1))))
+          (local.set $at (i32.add (local.get $at) (i32.const 1)))))
+      (local.set $at (call $skipValue (local.get $at) (i32.sub (local.get $depth) (i32.const 1))))
+      (if (i32.lt_s (local.get $at) (i32.const 0)) (then (return (i32.const -1))))
+      (local.set $at (call $blanks (local.get $at)))
+      (local.set $byte (i32.load8_u (local.get $at)))
+      (local.set $at (i32.add (local.get $at) (i32.const 1)))
+      (br_if $members (i32.eq (local.get $byte) (i32.const 0x2c))))
+    (select (local.get $at) (i32.const -1) (i32.eq (local.get $byte) (local.get $close))))
+
+  ;; A text, by its opening quote.
+  (func $skipText (param $at i32) (result i32)
+    (local $marks i32)
+    (local $byte i32)
+    (local.set $at (i32.add (local.get $at) (i32.const 1)))
+    (loop $next
+      (local.set $marks (i32.wrap_i64 (call $marks (local.get $at))))
+      (if (i32.eqz (local.get $marks))
+        (then
+          (local.set $at (i32.add (local.get $at) (i32.const 16)))
+          (br $next)))
+      (local.set $at (i32.add (local.get $at) (i32.ctz (local.get $marks))))
+      (local.set $byte (i32.load8_u (local.get $at)))
+      (if (i32.eq (local.get $byte) (i32.const 0x22)) (then (return (i32.add (local.get $at) (i32.const 1)))))
+      (if (i32.ne (local.get $byte) (i32.const 0x5c)) (then (return (i32.const -1))))
+      (if (i32.load8_u (i32.load8_u offset=1 (local.get $at)))
+        (then
+          (local.set $at (i32.add (local.get $at) (i32.const 2)))
+          (br $next)))
+      (if (i32.ne (i32.load8_u offset=1 (local.get $at)) (i32.const 0x75)) (then (return (i32.const -1))))
+      (local.set $byte (call $unit (i32.add (local.get $at) (i32.const 2))))
+      (if
+        (i32.or
+          (i32.lt_s (local.get $byte) (i32.const 0))
+          (i32.eq (i32.and (local.get $byte) (i32.const 0xfffff800)) (i32.const 0xd800)))
+        (then (return (i32.const -1))))
+      (local.set $at (i32.add (local.get $at) (i32.const 6)))
+      (br $next))
+    (unreachable))
+
+  ;; A number of up to 100 digits, with an exponent of up to two.
+  (func $skipNumber (param $at i32) (result i32)
+    (local $end i32)
+    (local.set $at (i32.add (local.get $at) (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x2d))))
+    (local.set $end
+      (if (result i32) (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x30))
+        (then (i32.add (local.get $at) (i32.const 1)))
+        (else (call $skipDigits (local.get $at)))))
+    (if (i32.eq (local.get $end) (local.get $at)) (then (return (i32.const -1))))
+    (if (i32.gt_u (i32.sub (local.get $end) (local.get $at)) (i32.const 100)) (then (return (i32.const -1))))
+    (local.set $at (local.get $end))
+    (if (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x2e))
+      (then
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (local.set $end (call $skipDigits (local.get $at)))
+        (if (i32.eq (local.get $end) (local.get $at)) (then (return (i32.const -1))))
+        (local.set $at (local.get $end))))
+    (if (i32.eq (i32.or (i32.load8_u (local.get $at)) (i32.const 0x20)) (i32.const 0x65))
+      (then
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (if
+          (i32.or
+            (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x2b))
+            (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x2d)))
+          (then (local.set $at (i32.add (local.get $at) (i32.const 1)))))
+        (local.set $end (call $skipDigits (local.get $at)))
+        (if (i32.eq (local.get $end) (local.get $at)) (then (return (i32.const -1))))
+        (if (i32.gt_u (i32.sub (local.get $end) (local.get $at)) (i32.const 2)) (then (return (i32.const -1))))))
+    (local.get $end))
+
+  (func $skipDigits (param $at i32) (result i32)
+    (loop $next
+      (if (call $isDigit (i32.load8_u (local.get $at)))
+        (then
+          (local.set $at (i32.add (local.get $at) (i32.const 1)))
+          (br $next))))
+    (local.get $at))
+
+  (func $blanks (param $at i32) (result i32)
+    (local $byte i32)
+    (loop $next
+      (local.set $byte (i32.load8_u (local.get $at)))
+      (if
+        (i32.or
+          (i32.or (i32.eq (local.get $byte) (i32.const 0x20)) (i32.eq (local.get $byte) (i32.const 0x0a)))
+          (i32.or (i32.eq (local.get $byte) (i32.const 0x0d)) (i32.eq (local.get $byte) (i32.const 0x09))))
+        (then
+          (local.set $at (i32.add (local.get $at) (i32.const 1)))
+          (br $next))))
+    (local.get $at)))

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
-import { type BodyDigest, readDigest } from '../measurement/bodies.ts';
 import { transformError } from '../measurement/errors.ts';
 import type { HeadersList, HttpRequest, HttpResponse, HttpTransaction, TextOrBinary } from '../measurement/model.ts';
+import { type BodyDigest, readDigest } from '../measurement/reduction.ts';
 import { splitEndpoint, urlHost } from './addresses.ts';
 import { normaliseFailure } from './failures.ts';
 import { decodeBase64, textOf } from './text.ts';

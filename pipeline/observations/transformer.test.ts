@@ -467,6 +467,14 @@ describe('other tests (sections 9, 11 and 12)', () => {
     ]);
   });
 
+  it('reads members that should be nobody’s where they stand in the place of others', () => {
+    const target = { target_address: 'x', target_protocol: 'y', tcp_connect: [tcp('1.1.1.1', 9001)] };
+    expect(pick(webRows('tor', { targets: { x_doh: target }, x_do53: target }), 'target_id')).toEqual([['x_doh']]);
+    expect(pick(webRows('signal', { queries: [dns([])], x_doh: target }), 'probe_analysis')).toEqual(
+      pick(webRows('signal', { queries: [dns([])] }), 'probe_analysis'),
+    );
+  });
+
   it('pairs control and target of echcheck where there is no list of handshakes', () => {
     const keys = { control: { server_name: 'c' }, target: { server_name: 't' } };
     expect(pick(webRows('echcheck', keys), 'tls_server_name', 'tls_echconfig')).toEqual([

@@ -65,7 +65,8 @@ export class Transformer {
       try {
         return this.attempt(document, key, seen, false);
       } catch (error) {
-        if (!(error instanceof ExactNeeded)) throw error;
+        if (!(error instanceof ExactNeeded || (seen.partial && error instanceof MeasurementError))) throw error;
+        seen.stage = 'decode';
         return this.attempt(document, key, seen, true);
       }
     } catch (error) {
@@ -75,7 +76,8 @@ export class Transformer {
   }
 
   private attempt(document: RawDocument, key: string, seen: Seen, exact: boolean): Outcome {
-    const value = parseJson(document.bytes, exact);
+    const { value, partial } = parseJson(document.bytes, exact);
+    seen.partial = partial;
     if (!isObject(value)) throw new MeasurementError('decode', 'InvalidJSON', 'the document is not a JSON object');
     const uid = uidOf(document, value);
     seen.uid = excerpt(uid, UID_LENGTH);
@@ -134,6 +136,8 @@ interface Seen {
   stage: Stage;
   uid: string | undefined;
   testName?: string;
+  /** Whether it was read without members that should be nobody's. */
+  partial?: boolean;
 }
 
 /** The uid that the container knows, else the document's own, else the trivial one (archive.md section 8). */
