@@ -10,10 +10,12 @@ const namespace = `pause-${randomUUID().slice(0, 8)}`;
 const name = 'leader';
 let bed: KubeBed;
 const processes: ChildProcess[] = [];
+const stop = new AbortController();
 beforeAll(async () => {
   bed = await kubeBed(inject('kubeconfig'), namespace);
 });
 afterAll(async () => {
+  stop.abort();
   for (const child of processes) child.kill('SIGKILL');
   await bed.stop();
 });
@@ -34,7 +36,6 @@ function candidate(identity: string) {
 it('a process stopped in the middle of its writes writes nothing after another has taken over', async () => {
   // Every version of the config map that two processes fight for, as the server ordered them.
   const writers: string[] = [];
-  const stop = new AbortController();
   const cache = new Cache(bed.direct, CONFIG_MAPS, { instruments: instruments(), namespaces: [namespace] });
   cache.onChange(change => {
     if (change.object.metadata.name === name) writers.push(change.object.data?.by ?? '');

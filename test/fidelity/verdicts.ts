@@ -71,13 +71,10 @@ export async function judgeDay(
   );
 }
 
-/** Optimisations that find nothing in this statement, and take longer to look for it than a day of a few measurements does. */
-const QUICK = 'SETTINGS optimize_and_compare_chain = 0, optimize_aggregators_of_group_by_keys = 0';
-
 /** The verdicts of a day by the statement of a run, without storing them: what takes long about a day is everything around it. */
 export function selectVerdicts(clickhouse: ClickHouse, day: string, rulesVersion: RulesVersion): Promise<Row[]> {
   const { sql, params } = verdictsQuery({ day, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion });
-  return clickhouse.select<Row>(`${sql}\n${QUICK}`, { params: { ...params, generation: GENERATION } });
+  return clickhouse.select<Row>(sql, { params: { ...params, generation: GENERATION } });
 }
 
 /** Adds the rows of one measurement to those of all, as they are inserted. */
