@@ -34,7 +34,7 @@ export const UNREAD: ReadonlySet<string> = new Set([
 ]);
 const LONGEST_NAME = Math.max(...[...UNREAD].map(name => name.length));
 
-const BODY = Buffer.from('body"');
+const BODY = 'body"';
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COLON = 0x3a;
@@ -71,7 +71,7 @@ export function reduce(json: Buffer): Reduced {
     next = at + 1;
     // A quote without a backslash in front opens or closes a text, and if it closed one, what follows would not be JSON.
     if (json[at - 1] === BACKSLASH) continue;
-    const isBody = json.compare(BODY, 0, BODY.length, at + 1, at + 1 + BODY.length) === 0;
+    const isBody = json.toString('latin1', at + 1, at + 1 + BODY.length) === BODY;
     const start = isBody ? valueStart(json, at + 1 + BODY.length) : unreadStart(json, at + 1);
     if (start < 0 || (isBody && json[start] !== QUOTE)) continue;
     const end = isBody ? readText(start + 1) : skipValue(start);
