@@ -30,6 +30,7 @@ export default defineConfig({
           hookTimeout: 120_000,
           // Most of them mostly wait: for a lease to end, a retry, a schedule.
           maxWorkers: 4,
+          maxConcurrency: 6,
         },
       },
       {

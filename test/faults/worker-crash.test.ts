@@ -1,18 +1,19 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { once } from 'node:events';
 import type { Client } from '@temporalio/client';
-import { describe, inject, test } from 'vitest';
+import { inject, test } from 'vitest';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import type { RunResult } from '../../worker/contract.ts';
 import { makeDatabase } from '../support/database.ts';
 import { expectedRows, FIXTURES } from '../support/fixtures.ts';
-import { startProxy } from '../support/proxy.ts';
+import { type Passing, startProxy } from '../support/proxy.ts';
 import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/worker.ts';
 
 /** 134 measurements of web_connectivity in five objects. */
 const DAY = '2023-11-27';
 
 /**
- * The steps of a run, by the statements it sends to ClickHouse, and what they carry. The worker is killed at each of them, before the statement gets there
- * and, in a run of its own, after it has been done and before the worker can know.
+ * The steps of a run, by the statements it sends to ClickHouse, and what they carry. The worker is killed at each of them, before the
+ * statement gets there and, in another run, after it has been done and before the worker can know.
  */
 const STEPS: readonly [name: string, statement: RegExp, data?: RegExp][] = [
   ['opening the run', /INSERT INTO pipeline_runs\b/],
@@ -23,41 +24,74 @@ const STEPS: readonly [name: string, statement: RegExp, data?: RegExp][] = [
   ['recording the end', /INSERT INTO pipeline_runs\b/, /"state":"completed"/],
 ];
 
-/** A run over a bucket that has been run before, with the worker killed at a step; then another worker. Resolves when it is done. */
-async function runWithCrash(step: RegExp, carries: RegExp, when: 'before' | 'after') {
-  const { url, clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'crash', { migrated: false });
-  const { namespace, client } = await makeNamespace(inject('temporalAddress'), 'crash');
-  const victim: { process?: WorkerProcess; armed: boolean; killed: boolean } = { armed: false, killed: false };
-  const proxy = await startProxy(url, async ({ statement, data, forward, answer, drop }) => {
-    if (!victim.armed || !step.test(statement) || !carries.test(data)) return answer(await forward());
-    victim.armed = false;
-    if (when === 'after') await forward();
-    await victim.process?.kill();
-    victim.killed = true;
+/** A database and a Temporal namespace of their own, and one worker at a time, which dies when a statement is sent that it was armed for. */
+class Bed {
+  readonly clickhouse: ClickHouse;
+  readonly client: Client;
+  readonly #env: Record<string, string>;
+  readonly #closeProxy: () => void;
+  #worker: WorkerProcess;
+  #armed?: { readonly step: RegExp; readonly carries: RegExp; readonly when: 'before' | 'after' };
+  #killed = Promise.withResolvers<void>();
+
+  static async make(): Promise<Bed> {
+    const { url, clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'crash', { migrated: false });
+    const { namespace, client } = await makeNamespace(inject('temporalAddress'), 'crash');
+    const bed: Bed = new Bed(clickhouse, client, await startProxy(url, request => bed.#pass(request)), namespace);
+    return bed;
+  }
+
+  private constructor(
+    clickhouse: ClickHouse,
+    client: Client,
+    proxy: Awaited<ReturnType<typeof startProxy>>,
+    namespace: string,
+  ) {
+    this.clickhouse = clickhouse;
+    this.client = client;
+    this.#closeProxy = proxy.close;
+    this.#env = {
+      TEMPORAL_ADDRESS: inject('temporalAddress'),
+      TEMPORAL_NAMESPACE: namespace,
+      CLICKHOUSE_URL: proxy.url,
+      ARCHIVE_URL: FIXTURES,
+    };
+    this.#worker = new WorkerProcess(this.#env);
+  }
+
+  async #pass({ statement, data, forward, answer, drop }: Passing): Promise<void> {
+    const armed = this.#armed;
+    if (!armed?.step.test(statement) || !armed.carries.test(data)) return answer(await forward());
+    this.#armed = undefined;
+    if (armed.when === 'after') await forward();
+    await this.#worker.kill();
+    this.#killed.resolve();
     drop();
-  });
-  const env = {
-    TEMPORAL_ADDRESS: inject('temporalAddress'),
-    TEMPORAL_NAMESPACE: namespace,
-    CLICKHOUSE_URL: proxy.url,
-    ARCHIVE_URL: FIXTURES,
-  };
-  victim.process = new WorkerProcess(env);
-  let second: WorkerProcess | undefined;
-  try {
-    const first = await (await startRun(client, runInput(DAY))).result();
-    victim.armed = true;
-    const run = await startRun(client, runInput(DAY));
-    for (let waited = 0; !victim.killed; waited++) {
-      if (waited > 600) throw new Error(`the run never came to ${step}`);
-      await sleep(100);
-    }
-    second = new WorkerProcess(env);
-    const result = await run.result();
-    return { clickhouse, client, first, result };
-  } finally {
-    await Promise.all([victim.process.kill(), second?.kill()]);
-    proxy.close();
+  }
+
+  /** A run of the day by the worker there is. */
+  async run(): Promise<RunResult> {
+    return (await startRun(this.client, runInput(DAY))).result();
+  }
+
+  /** A run with the worker killed at a step; then another worker. Resolves when the run is done. */
+  async runWithCrash(step: RegExp, carries: RegExp, when: 'before' | 'after'): Promise<RunResult> {
+    this.#killed = Promise.withResolvers();
+    this.#armed = { step, carries, when };
+    const run = await startRun(this.client, runInput(DAY));
+    const patience = AbortSignal.timeout(60_000);
+    await Promise.race([
+      this.#killed.promise,
+      once(patience, 'abort').then(() => Promise.reject(new Error(`the run never came to ${step}`))),
+    ]);
+    this.#worker = new WorkerProcess(this.#env);
+    return run.result();
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.kill();
+    this.#closeProxy();
+    await Promise.all([this.client.connection.close(), this.clickhouse.close()]);
   }
 }
 
@@ -68,35 +102,40 @@ async function rowsOf(clickhouse: ClickHouse, table: string): Promise<Map<string
   return new Map(rows.map(({ uid, n }) => [uid, n]));
 }
 
-describe.concurrent.for(STEPS)('a worker killed while %s', ([, statement, data = /^/]) => {
-  test.for(['before', 'after'] as const)('%s the statement is done', { timeout: 240_000 }, async (when, { expect }) => {
-    const { clickhouse, client, first, result } = await runWithCrash(statement, data, when);
+test.concurrent.for(STEPS)(
+  'a worker killed while %s, before the statement is done and after',
+  {
+    timeout: 240_000,
+  },
+  async ([, statement, data = /^/], { expect }) => {
+    const bed = await Bed.make();
+    const { clickhouse } = bed;
     try {
-      expect(result.generation).toBeGreaterThan(first.generation);
-      expect(result.counts).toEqual(first.counts);
-      for (const table of ['obs_web', 'obs_web_ctrl']) {
-        expect(await rowsOf(clickhouse, table)).toEqual(expectedRows(table, [DAY]));
-        const generations = await clickhouse.select(`SELECT DISTINCT run_generation AS generation FROM ${table}`);
-        expect(generations).toEqual([{ generation: result.generation }]);
+      let last = await bed.run();
+      const generations = [last.generation];
+      for (const when of ['before', 'after'] as const) {
+        const result = await bed.runWithCrash(statement, data, when);
+        expect(result.generation).toBeGreaterThan(last.generation);
+        expect(result.counts).toEqual(last.counts);
+        for (const table of ['obs_web', 'obs_web_ctrl']) {
+          expect(await rowsOf(clickhouse, table)).toEqual(expectedRows(table, [DAY]));
+          const found = await clickhouse.select(`SELECT DISTINCT run_generation AS generation FROM ${table}`);
+          expect(found).toEqual([{ generation: result.generation }]);
+        }
+        generations.push(result.generation);
+        const runs = await clickhouse.select(
+          'SELECT generation, state, read, rows_stored FROM pipeline_runs FINAL ORDER BY generation',
+        );
+        const common = { state: 'completed', read: 134, rows_stored: result.counts.rows };
+        expect(runs).toEqual(generations.map(generation => ({ generation, ...common })));
+        const [files] = await clickhouse.select(
+          `SELECT count() AS files, sum(read) AS read FROM pipeline_files FINAL WHERE generation = ${result.generation}`,
+        );
+        expect(files).toEqual({ files: 5, read: 134 });
+        last = result;
       }
-      const runs = await clickhouse.select(
-        'SELECT generation, state, read, rows_stored FROM pipeline_runs FINAL ORDER BY generation',
-      );
-      const common = { state: 'completed', read: 134, rows_stored: result.counts.rows };
-      expect(runs).toEqual([
-        { generation: first.generation, ...common },
-        { generation: result.generation, ...common },
-      ]);
-      const [files] = await clickhouse.select(
-        `SELECT count() AS files, sum(read) AS read FROM pipeline_files FINAL WHERE generation = ${result.generation}`,
-      );
-      expect(files).toEqual({ files: 5, read: 134 });
     } finally {
-      await close(client, clickhouse);
+      await bed.close();
     }
-  });
-});
-
-async function close(client: Client, clickhouse: ClickHouse): Promise<void> {
-  await Promise.all([client.connection.close(), clickhouse.close()]);
-}
+  },
+);

@@ -131,7 +131,7 @@ describe('a person with kubectl', { timeout: 300_000 }, () => {
     expect(before.obs.split('\n').length).toBeGreaterThan(1000);
     await apply(
       backfill('again', {
-        startAt: '2023-11-27',
+        startAt: '2024-01-22',
         endAt: '2024-02-13',
         testNames: ['web_connectivity'],
         probeCC: ['IT'],
