@@ -38,7 +38,9 @@ const BODY = 'body"';
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COLON = 0x3a;
-const ZERO = 0x30;
+const BRACE = 0x7b;
+const BRACKET = 0x5b;
+const ZERO = '0';
 
 /** The digest that stands for a body; undefined when the text is the body itself. */
 export function readDigest(text: string): BodyDigest | undefined {
@@ -71,34 +73,44 @@ export function reduce(json: Buffer): Reduced {
     next = at + 1;
     // A quote without a backslash in front opens or closes a text, and if it closed one, what follows would not be JSON.
     if (json[at - 1] === BACKSLASH) continue;
-    const isBody = json.toString('latin1', at + 1, at + 1 + BODY.length) === BODY;
-    const start = isBody ? valueStart(json, at + 1 + BODY.length) : unreadStart(json, at + 1);
-    if (start < 0 || (isBody && json[start] !== QUOTE)) continue;
-    const end = isBody ? readText(start + 1) : skipValue(start);
-    if (end < 0 || (isBody && end - start <= SHORTEST)) continue;
-    const from = isBody ? start + 1 : start;
-    if (to < copied) out.copyWithin(to, copied, from);
-    to += from - copied;
-    if (isBody) {
-      const body = lastText();
-      to += out.write(`${MARK}${body.length}:${hash('sha1', body)}`, to, 'latin1');
-    } else {
-      out[to++] = ZERO;
-      partial = true;
-    }
-    copied = end;
-    next = end;
+    const cut = bodyAt(json, at + 1) ?? unreadAt(json, at + 1);
+    if (!cut) continue;
+    if (to < copied) out.copyWithin(to, copied, cut.from);
+    to += cut.from - copied;
+    to += out.write(cut.standIn, to, 'latin1');
+    partial ||= cut.standIn === ZERO;
+    copied = cut.end;
+    next = cut.end;
   }
   if (to < copied) out.copyWithin(to, copied);
   return { json: out.subarray(0, to + json.length - copied), partial };
 }
 
-/** Where the object or list of an unread member begins whose name begins at `at`; -1 when it is another member. */
-function unreadStart(json: Buffer, at: number): number {
+/** What is cut out of a document, and what stands there instead. */
+interface Cut {
+  readonly from: number;
+  readonly end: number;
+  readonly standIn: string;
+}
+
+/** The text of the body whose key goes on at `at`. */
+function bodyAt(json: Buffer, at: number): Cut | undefined {
+  if (json.toString('latin1', at, at + BODY.length) !== BODY) return undefined;
+  const quote = valueStart(json, at + BODY.length);
+  const end = quote >= 0 && json[quote] === QUOTE ? readText(quote + 1) : -1;
+  if (end - quote <= SHORTEST) return undefined;
+  const body = lastText();
+  return { from: quote + 1, end, standIn: `${MARK}${body.length}:${hash('sha1', body)}` };
+}
+
+/** The object or list of the unread member whose key goes on at `at`. */
+function unreadAt(json: Buffer, at: number): Cut | undefined {
   const length = json.subarray(at, at + LONGEST_NAME + 1).indexOf(QUOTE);
-  if (length < 0 || !UNREAD.has(json.toString('latin1', at, at + length))) return -1;
-  const start = valueStart(json, at + length + 1);
-  return start >= 0 && (json[start]! | 0x20) === 0x7b ? start : -1; // { or [
+  if (length < 0 || !UNREAD.has(json.toString('latin1', at, at + length))) return undefined;
+  const from = valueStart(json, at + length + 1);
+  if (from < 0 || (json[from] !== BRACE && json[from] !== BRACKET)) return undefined;
+  const end = skipValue(from);
+  return end < 0 ? undefined : { from, end, standIn: ZERO };
 }
 
 /** Where the value of a member begins whose name ends in front of `at`; -1 when none does. */
