@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, inject, test } from 'vitest';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { makeDatabase } from '../support/database.ts';
 import { expectedRows, FIXTURES } from '../support/fixtures.ts';
+import { eventually } from '../support/operator.ts';
 import { type Passing, startProxy } from '../support/proxy.ts';
 import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/worker.ts';
 
@@ -144,8 +145,11 @@ test('an archive that is not there is said, and the run goes on when it is', asy
   const worker = startWorker({ ARCHIVE_URL: root });
   const run = await startRun(client, runInput(DAY));
   await worker.says(/will be tried again: the archive .*mirror does not exist/);
-  const { raw } = await run.describe();
-  expect(raw.pendingActivities?.[0]?.lastFailure?.applicationFailureInfo?.type).toBe('ArchiveMissing');
+  // The worker says it first, then Temporal learns of it.
+  await eventually(async () => {
+    const [activity] = (await run.describe()).raw.pendingActivities ?? [];
+    return activity?.lastFailure?.applicationFailureInfo?.type === 'ArchiveMissing';
+  });
   cpSync(FIXTURES, root, { recursive: true });
   expect((await run.result()).counts.transformed).toBe(134);
 });
