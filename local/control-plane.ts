@@ -43,7 +43,7 @@ export async function startControlPlane(options: {
   const dir = resolve(options.dir);
   mkdirSync(join(dir, 'pki'), { recursive: true, mode: 0o700 });
   const port = options.port ?? (await freePort());
-  const [etcdPort, peerPort, managerPort, schedulerPort] = await freePorts(4);
+  const [etcdPort, peerPort] = await freePorts(2);
   const url = `https://127.0.0.1:${port}`;
   const pki = join(dir, 'pki');
   const tokens = identities(pki);
@@ -111,9 +111,8 @@ export async function startControlPlane(options: {
           '--use-service-account-credentials',
           `--service-account-private-key-file=${join(pki, 'sa.key')}`,
           `--root-ca-file=${cert}`,
-          '--bind-address=127.0.0.1',
-          `--secure-port=${managerPort}`,
-          `--cert-dir=${join(pki, 'kube-controller-manager')}`,
+          // Nobody asks it anything.
+          '--secure-port=0',
           '--leader-elect=false',
         ],
         dir,
@@ -125,9 +124,7 @@ export async function startControlPlane(options: {
           `--kubeconfig=${join(pki, 'kube-scheduler.kubeconfig')}`,
           `--authentication-kubeconfig=${join(pki, 'kube-scheduler.kubeconfig')}`,
           `--authorization-kubeconfig=${join(pki, 'kube-scheduler.kubeconfig')}`,
-          '--bind-address=127.0.0.1',
-          `--secure-port=${schedulerPort}`,
-          `--cert-dir=${join(pki, 'kube-scheduler')}`,
+          '--secure-port=0',
           '--leader-elect=false',
         ],
         dir,

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import {
   closeSync,
   mkdirSync,
@@ -225,9 +226,21 @@ export function findOnPath(name: string, path = process.env.PATH ?? ''): string 
   return undefined;
 }
 
-/** A TCP port of 127.0.0.1 that was free a moment ago. */
+/**
+ * Below the ports that the kernel gives to outgoing connections: one of those may be taken between this answer and the start of the
+ * server that it is for.
+ */
+const PORTS = { first: 20_000, last: 32_000 };
+
+/** A port of the loopback address that nobody listens on. */
 export async function freePort(): Promise<number> {
-  return listenOnce(0);
+  for (;;) {
+    try {
+      return await listenOnce(randomInt(PORTS.first, PORTS.last));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    }
+  }
 }
 
 /** Throws StartError when somebody listens on the port. */

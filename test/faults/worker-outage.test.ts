@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { afterEach, beforeEach, expect, inject, test } from 'vitest';
+import { freePort } from '../../local/process.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { makeDatabase } from '../support/database.ts';
 import { expectedRows, FIXTURES } from '../support/fixtures.ts';
@@ -53,15 +54,6 @@ async function expectRows(): Promise<void> {
     );
     expect(new Map(rows.map(({ uid, n }) => [uid, n]))).toEqual(expectedRows(table, [DAY]));
   }
-}
-
-/** A port to which a server can be brought later. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise(resolve => server.close(resolve));
-  return port;
 }
 
 /** Hands connections on to another address. */

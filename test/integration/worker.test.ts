@@ -1,7 +1,7 @@
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Client } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { freePort } from '../../local/process.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';
@@ -41,14 +41,6 @@ afterAll(async () => {
   await client?.connection.close();
   await clickhouse?.close();
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise(resolve => server.close(resolve));
-  return port;
-}
 
 async function rowsOf(table: string): Promise<Map<string, number>> {
   const rows = await clickhouse.select<{ uid: string; n: number }>(
