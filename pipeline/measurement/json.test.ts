@@ -30,6 +30,21 @@ describe('parseJson is as strict as upstream (archive.md section 7)', () => {
     expect(() => parse(text)).toThrow(MeasurementError);
   });
 
+  it.each(['1e400', '-1.25e+400', '0.1E999', '10e1000'])('refuses %s wherever a value can begin', number => {
+    for (const [before, behind] of [
+      ['', ''],
+      ['[', ']'],
+      ['[0,', ']'],
+      ['[\t', ' ]'],
+      ['[0,\r\n', ']'],
+      ['{"a":', '}'],
+      ['{"a": ', '}'],
+      [`{"long":"${'x'.repeat(300)}","a":`, '}'],
+    ]) {
+      expect(() => parse(before + number + behind)).toThrow('a number out of range');
+    }
+  });
+
   it('refuses bytes that are not UTF-8, also inside a body', () => {
     expect(() => parseJson(Buffer.from([0x22, 0xff, 0x22]))).toThrow('not UTF-8');
     expect(() =>
@@ -106,7 +121,8 @@ describe('reduce', () => {
     const long = 'y'.repeat(500);
     for (const json of [
       `{"body":"short","xbody":"${long}"}`,
-      `{"body":{"format":"base64","data":"${long}"}}`,
+      `{"xbody":{"format":"base64","data":"${long}"}}`,
+      '{"body":{"format":"base64","data":"c2hvcnQ="}}',
       `{"a":"\\"body\\":\\"${long}\\""}`,
       `{"x\\"body":"${long}"}`,
       '{"body":null}',
@@ -131,6 +147,48 @@ describe('reduce', () => {
       ...bodies.slice(0, 3).map(digestOf),
       undefined,
     ]);
+  });
+
+  it('is length and SHA-1 of the bytes of a binary, in every form that is written', () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 180, maxLength: 400 }),
+        fc.boolean(),
+        fc.boolean(),
+        (bytes, turned, spaced) => {
+          const data = Buffer.from(bytes).toString('base64');
+          const body = turned ? { format: 'base64', data } : { data, format: 'base64' };
+          const compact = JSON.stringify({ code: 200, body, next: 1 });
+          const json = spaced ? compact.replaceAll('":', '": ').replaceAll(',"', ', "') : compact;
+          const { json: bytesLeft, partial } = reduce(Buffer.from(json));
+          const { body: text, ...rest } = JSON.parse(bytesLeft.toString());
+          expect(rest).toEqual({ code: 200, next: 1 });
+          expect(readDigest(text)).toEqual({
+            length: bytes.length,
+            sha1: createHash('sha1').update(bytes).digest('hex'),
+          });
+          expect(partial).toBe(true);
+        },
+      ),
+    );
+  });
+
+  const clean = 'abcd'.repeat(60);
+  it.each([
+    `{"body":{"format":"base64","data":"${clean}abc"}}`,
+    `{"body":{"format":"base64","data":"${clean}ab-_"}}`,
+    `{"body":{"format":"base64","data":"${clean}ab c"}}`,
+    `{"body":{"format":"base64","data":"${clean}ab==${clean}"}}`,
+    `{"body":{"format":"base64","data":"${clean}\\n"}}`,
+    `{"body":{"format":"base64","data":"${clean}ééé"}}`,
+    `{"body":{"format":"base64","data":"${clean}","more":1}}`,
+    `{"body":{"data":"${clean}"}}`,
+    `{"body":{"data":"${clean}","format":"base32"}}`,
+    `{"body":{"data":"${clean}","format":"base64"`,
+    `{"body":{"data":"${clean}`,
+  ])('leaves to the decoder what is no clean base64, or something else besides: %s', json => {
+    expect(reduced(json)).toBe(json);
+    expect(reduce(Buffer.from(json)).partial).toBe(false);
   });
 
   it.each([...UNREAD])('puts a zero in the place of the object or list %s, whatever it holds', name => {

@@ -1,5 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
-import { findKey, lastText, load, readText, skipValue } from './scanner.ts';
+import { findKey, lastText, load, readBase64, readText, skipValue } from './scanner.ts';
 
 /**
  * What no column is made of is cut out of the JSON text before it is parsed. HTTP bodies are most of the bytes of most measurements, and all that
@@ -9,13 +9,15 @@ import { findKey, lastText, load, readText, skipValue } from './scanner.ts';
 
 /** What is known of a body without its text. */
 export interface BodyDigest {
-  /** Bytes of the body as UTF-8. */
+  /** Bytes of the body, a text as UTF-8. */
   readonly length: number;
   readonly sha1: string;
 }
 
 /** No document can contain it, as it differs from process to process. */
 const MARK = `${randomBytes(12).toString('hex')}:`;
+/** No number can begin behind it: hashes often look as if they had an exponent (scanner.wat). */
+const SEPARATOR = '/';
 /** Shorter bodies are left where they are. */
 const SHORTEST = 200;
 
@@ -35,6 +37,13 @@ export const UNREAD: ReadonlySet<string> = new Set([
 const LONGEST_NAME = Math.max(...[...UNREAD].map(name => name.length));
 
 const BODY = 'body"';
+/** What stands around the base64 of a binary body, as probes and mirrors write it; in other forms it is left where it is. */
+const BINARY_FORMS = [
+  ['{"data":"', '","format":"base64"}'],
+  ['{"format":"base64","data":"', '"}'],
+  ['{"data": "', '", "format": "base64"}'],
+  ['{"format": "base64", "data": "', '"}'],
+] as const;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COLON = 0x3a;
@@ -45,7 +54,7 @@ const ZERO = '0';
 /** The digest that stands for a body; undefined when the text is the body itself. */
 export function readDigest(text: string): BodyDigest | undefined {
   if (!text.startsWith(MARK)) return undefined;
-  const [length, sha1] = text.slice(MARK.length).split(':') as [string, string];
+  const [length, sha1] = text.slice(MARK.length).split(SEPARATOR) as [string, string];
   return { length: Number(length), sha1 };
 }
 
@@ -53,14 +62,14 @@ export interface Reduced {
   /** In memory that the next call writes over. */
   readonly json: Buffer;
   /**
-   * A zero stands where an unread member was. Only a document that has it where others have something else can tell, and it tells by an
-   * error: then it has to be judged whole.
+   * A zero stands where an unread member was, or a text where an object with a body was. Only a document that has it where others have
+   * something else can tell, and it tells by an error: then it has to be judged whole.
    */
   readonly partial: boolean;
 }
 
 /**
- * A JSON text in which digests stand for the texts of members named `body`, and zeros for unread members. What is no valid JSON stays as it
+ * A JSON text in which digests stand for the texts and binaries of members named `body`, and zeros for unread members. What is no valid JSON stays as it
  * is, for the parser to judge. The bytes must be UTF-8.
  */
 export function reduce(json: Buffer): Reduced {
@@ -78,7 +87,7 @@ export function reduce(json: Buffer): Reduced {
     if (to < copied) out.copyWithin(to, copied, cut.from);
     to += cut.from - copied;
     to += out.write(cut.standIn, to, 'latin1');
-    partial ||= cut.standIn === ZERO;
+    partial ||= json[cut.from] !== QUOTE;
     copied = cut.end;
     next = cut.end;
   }
@@ -93,14 +102,32 @@ interface Cut {
   readonly standIn: string;
 }
 
-/** The text of the body whose key goes on at `at`. */
+/** The text or binary of the body whose key goes on at `at`. */
 function bodyAt(json: Buffer, at: number): Cut | undefined {
   if (json.toString('latin1', at, at + BODY.length) !== BODY) return undefined;
-  const quote = valueStart(json, at + BODY.length);
-  const end = quote >= 0 && json[quote] === QUOTE ? readText(quote + 1) : -1;
-  if (end - quote <= SHORTEST) return undefined;
-  const body = lastText();
-  return { from: quote + 1, end, standIn: `${MARK}${body.length}:${hash('sha1', body)}` };
+  const from = valueStart(json, at + BODY.length);
+  if (from < 0) return undefined;
+  if (json[from] === BRACE) return binaryAt(json, from);
+  const quote = json[from] === QUOTE ? readText(from + 1) : -1;
+  if (quote - from <= SHORTEST) return undefined;
+  return { from, end: quote + 1, standIn: digestOf(lastText()) };
+}
+
+/** The object with clean base64 that begins at `from`. */
+function binaryAt(json: Buffer, from: number): Cut | undefined {
+  for (const [head, tail] of BINARY_FORMS) {
+    const start = from + head.length;
+    if (json.toString('latin1', from, start) !== head) continue;
+    const quote = json.indexOf(QUOTE, start);
+    const end = quote + tail.length;
+    if (quote - start <= SHORTEST || json.toString('latin1', quote, end) !== tail) return undefined;
+    return readBase64(start, quote) ? { from, end, standIn: digestOf(lastText()) } : undefined;
+  }
+  return undefined;
+}
+
+function digestOf(body: Buffer): string {
+  return `"${MARK}${body.length}${SEPARATOR}${hash('sha1', body)}"`;
 }
 
 /** The object or list of the unread member whose key goes on at `at`. */

@@ -1,3 +1,4 @@
+import { cleanLength } from './base64.ts';
 import { SCANNER } from './scanner-code.ts';
 
 /**
@@ -39,6 +40,7 @@ const DEEPEST = 64;
 let code: Exports = instantiate();
 let bytes = Buffer.from(code.memory.buffer);
 let end = DOCUMENT;
+let textLength = 0;
 
 function instantiate(): Exports {
   const exports = new WebAssembly.Instance(module).exports as Exports;
@@ -83,12 +85,22 @@ export function findKey(at: number): number {
  * valid text.
  */
 export function readText(start: number): number {
-  return placeOf(code.unescape(DOCUMENT + start, end, end + MARGIN));
+  const quote = placeOf(code.unescape(DOCUMENT + start, end, end + MARGIN));
+  textLength = code.length.value;
+  return quote;
 }
 
-/** The text that `readText` has read, as UTF-8; the next call writes over it. */
+/** Reads clean base64 between two places, for `lastText`. Returns false when it is none. */
+export function readBase64(start: number, stop: number): boolean {
+  const base64 = bytes.toString('latin1', DOCUMENT + start, DOCUMENT + stop);
+  const clean = cleanLength(base64);
+  textLength = clean < 0 ? 0 : bytes.write(base64, end + MARGIN, 'base64');
+  return textLength === clean;
+}
+
+/** What `readText` (as UTF-8) or `readBase64` has read; the next call writes over it. */
 export function lastText(): Buffer {
-  return bytes.subarray(end + MARGIN, end + MARGIN + code.length.value);
+  return bytes.subarray(end + MARGIN, end + MARGIN + textLength);
 }
 
 /** The end of the value at `at`; -1 when it is none, or one that only a decoder can judge. */

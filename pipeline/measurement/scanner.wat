@@ -190,14 +190,16 @@
     (local.set $at (i32.add (local.get $at) (i32.ctz (local.get $found))))
     (select (local.get $at) (i32.const -1) (i32.lt_u (local.get $at) (local.get $end))))
 
-  ;; Whether between `at` and `end` there may be what JSON.parse accepts and upstream's decoder does not: the escape of a surrogate, or a
+  ;; Whether between `begin` and `end` there may be what JSON.parse accepts and upstream's decoder does not: the escape of a surrogate, or a
   ;; number with an exponent of three digits or more.
-  (func (export "mayBeUnsound") (param $at i32) (param $end i32) (result i32)
+  (func (export "mayBeUnsound") (param $begin i32) (param $end i32) (result i32)
+    (local $at i32)
     (local $first v128)
     (local $second v128)
     (local $third v128)
     (local $found i32)
     (local $digit i32)
+    (local.set $at (local.get $begin))
     (loop $next
       (if (i32.ge_u (local.get $at) (local.get $end)) (then (return (i32.const 0))))
       (local.set $first (v128.load (local.get $at)))
@@ -235,11 +237,35 @@
                   (call $isDigit (i32.load8_u (local.get $digit)))
                   (call $isDigit (i32.load8_u offset=1 (local.get $digit))))
                 (call $isDigit (i32.load8_u offset=2 (local.get $digit))))
-              (then (return (i32.const 1))))
+              (then
+                (if (call $beginsValue (local.get $begin) (local.get $digit)) (then (return (i32.const 1))))))
             (br $candidates))))
       (local.set $at (i32.add (local.get $at) (i32.const 16)))
       (br $next))
     (unreachable))
+
+  ;; Whether the number that has an exponent in front of `at` may be a value of its own. In the middle of hashes and base64, in which most of
+  ;; what looks so stands, it has a letter in front.
+  (func $beginsValue (param $begin i32) (param $at i32) (result i32)
+    (local $byte i32)
+    ;; Behind the last digit in front of the exponent.
+    (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+    (local.set $at (i32.sub (local.get $at) (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x2b))))
+    (loop $number
+      (if (i32.le_u (local.get $at) (local.get $begin)) (then (return (i32.const 1))))
+      (local.set $at (i32.sub (local.get $at) (i32.const 1)))
+      (local.set $byte (i32.load8_u (local.get $at)))
+      (br_if $number (call $isDigit (local.get $byte)))
+      ;; Minus and point.
+      (br_if $number (i32.lt_u (i32.sub (local.get $byte) (i32.const 0x2d)) (i32.const 2))))
+    ;; Colon, comma, bracket, and the blanks, which are what is at most 0x20.
+    (i32.or
+      (i32.or
+        (i32.eq (local.get $byte) (i32.const 0x3a))
+        (i32.eq (local.get $byte) (i32.const 0x2c)))
+      (i32.or
+        (i32.eq (local.get $byte) (i32.const 0x5b))
+        (i32.le_u (local.get $byte) (i32.const 0x20)))))
 
   (func $digits (param $bytes v128) (result v128)
     (i8x16.lt_u (i8x16.sub (local.get $bytes) (i8x16.splat (i32.const 0x30))) (i8x16.splat (i32.const 10))))

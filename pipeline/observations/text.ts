@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { cleanLength } from '../measurement/base64.ts';
 import { transformError } from '../measurement/errors.ts';
 import type { TextOrBinary } from '../measurement/model.ts';
 
@@ -7,11 +8,10 @@ import type { TextOrBinary } from '../measurement/model.ts';
  * read behind the padding (observations.md section 13.2). Throws MeasurementError InvalidBase64.
  */
 export function decodeBase64(text: string): Buffer {
-  // Clean base64 gives three bytes for four characters; fewer where something was ignored. The runtime's decoder also takes `-` and `_`.
-  if (text.length % 4 === 0 && !text.includes('-') && !text.includes('_')) {
-    const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
+  const clean = cleanLength(text);
+  if (clean >= 0) {
     const bytes = Buffer.from(text, 'base64');
-    if (bytes.length === (text.length / 4) * 3 - padding) return bytes;
+    if (bytes.length === clean) return bytes;
   }
   if (Buffer.byteLength(text) !== text.length)
     throw transformError('InvalidBase64', 'base64 with characters beyond ASCII');
