@@ -39,6 +39,8 @@ if (!(seconds > 0)) fail(`--seconds must be a number above 0, is "${options.seco
 if (!existsSync(options.data)) fail(`--data names ${options.data}, which does not exist`);
 if (options.stream !== undefined && !(Number(options.stream) > 0)) fail('--stream must be a number of GB above 0');
 
+/** Passes of threads that are compared go on for so many seconds: threads of a worker do not wait for each other after every few MB. */
+const TURN = 1.5;
 const WANTED = { bodies: 0.8, rows: 0.5, all: 0.7 };
 const WANTED_INTO_CLICKHOUSE = 0.6;
 const geoip = join(import.meta.dirname, '../fixtures/geoip');
@@ -161,19 +163,28 @@ async function scale(input: Input) {
 
 /** Seconds on the clock that a pass takes while all threads work, and how many times as fast as the first alone they are. */
 async function inTurns(threads: readonly Thread[], work: Work): Promise<{ wall: number; times: number }> {
-  await Promise.all(threads.map(thread => thread.pass(work)));
+  for (let i = 0; i < 2; i++) await Promise.all(threads.map(thread => thread.pass(work)));
+  const passes = Math.ceil(TURN / (await threads[0]!.pass(work)).wall);
+  const turn = async (thread: Thread) => {
+    for (let i = 0; i < passes; i++) await thread.pass(work);
+  };
   const alone: number[] = [];
   const together: number[] = [];
   for (let spent = 0; spent < seconds || alone.length < 3; ) {
-    const one = await threads[0]!.pass(work);
-    const started = performance.now();
-    await Promise.all(threads.map(thread => thread.pass(work)));
-    const wall = (performance.now() - started) / 1e3;
-    alone.push(one.wall);
-    together.push(wall / threads.length);
-    spent += one.wall + wall;
+    const one = await timed(() => turn(threads[0]!));
+    const all = await timed(() => Promise.all(threads.map(turn)));
+    alone.push(one / passes);
+    together.push(all / passes / threads.length);
+    spent += one + all;
   }
   return { wall: median(together), times: median(alone) / median(together) };
+}
+
+/** Seconds on the clock. */
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return (performance.now() - started) / 1e3;
 }
 
 async function withClickHouse<T>(work: (url: string) => Promise<T>): Promise<T> {
