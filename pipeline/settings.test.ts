@@ -39,6 +39,10 @@ describe('settings', () => {
     expect(() => loadSettings({ WORKER_SLOTS: 'many' })).toThrow(/WORKER_SLOTS = "many"/);
     expect(() => loadSettings({ WORKER_TASKS: 'Sleeping' })).toThrow(/Workflows, Activities or both/);
     expect(() => loadSettings({ INSTALLATION: 'OONI!' })).toThrow(/INSTALLATION/);
+    for (const endpoint of ['minio:9000', 'http://', 'the endpoint http://minio:9000']) {
+      expect(() => loadSettings({ ARCHIVE_ENDPOINT: endpoint })).toThrow(/ARCHIVE_ENDPOINT = ".*must be a URL such as/);
+    }
+    expect(loadSettings({ ARCHIVE_ENDPOINT: 'http://minio:9000' }).archive_endpoint).toBe('http://minio:9000');
   });
 
   it('refuses half a pair', () => {

@@ -50,7 +50,13 @@ export const SETTINGS = {
   archive_url: text('The archive: a directory, or s3://bucket[/prefix]', 's3://ooni-data-eu-fra'),
   archive_legacy_url: text('Where the cans from before 2020-06-02 lie; empty: nowhere', ''),
   archive_region: text('Region of the S3 archive', 'eu-central-1'),
-  archive_endpoint: text('URL of an S3 server other than Amazon; empty: Amazon', ''),
+  archive_endpoint: z
+    .string()
+    .refine(endpoint => endpoint === '' || (/^https?:\/\//.test(endpoint) && URL.canParse(endpoint)), {
+      message: 'must be a URL such as https://minio.example.org:9000, or empty for Amazon',
+    })
+    .default('')
+    .meta({ description: 'URL of an S3 server other than Amazon; empty: Amazon' }),
   archive_path_style: flag('Write the bucket into the path instead of the host name', false),
   archive_access_key_id: secret('S3 access key; empty: unsigned requests'),
   archive_secret_access_key: secret('S3 secret key'),
