@@ -69,8 +69,8 @@ export interface Reduced {
 }
 
 /**
- * A JSON text in which digests stand for the texts and binaries of members named `body`, and zeros for unread members. What is no valid JSON stays as it
- * is, for the parser to judge. The bytes must be UTF-8.
+ * A JSON text in which digests stand for the texts and binaries of members named `body`, and zeros for unread members. What is no valid
+ * JSON stays as it is, for the parser to judge. The bytes must be UTF-8.
  */
 export function reduce(json: Buffer): Reduced {
   // In place: what is written is shorter than what it stands for.

@@ -354,20 +354,25 @@ describe('HTTP (section 6.5)', () => {
     expect(row).not.toHaveProperty('http_failure');
   });
 
-  it('hashes binary bodies decoded, and has no length for an empty one', () => {
-    const rows = http([
-      { request: {}, response: { body: { format: 'base64', data: Buffer.from([0xff, 0]).toString('base64') } } },
-      { request: {}, response: { body: '' } },
+  it.each([2, 3000])('hashes binary bodies of %i bytes decoded, of requests and responses', length => {
+    const bytes = Buffer.alloc(length, 0xff);
+    const body = { format: 'base64', data: bytes.toString('base64') };
+    const rows = http([{ request: { body }, response: { body } }]);
+    expect(pick(rows, 'http_request_body_length', 'http_response_body_length', 'http_response_body_sha1')).toEqual([
+      [length, length, createHash('sha1').update(bytes).digest('hex')],
     ]);
-    expect(pick(rows, 'http_response_body_length', 'http_response_body_sha1')).toEqual([
-      [
-        2,
-        createHash('sha1')
-          .update(Buffer.from([0xff, 0]))
-          .digest('hex'),
-      ],
-      [undefined, undefined],
-    ]);
+  });
+
+  it('has no length for an empty body', () => {
+    const rows = http([{ request: {}, response: { body: '' } }]);
+    expect(pick(rows, 'http_response_body_length', 'http_response_body_sha1')).toEqual([[undefined, undefined]]);
+  });
+
+  it('judges a document with a long binary where none belongs as if it had been read whole', () => {
+    const body = { format: 'base64', data: 'abcd'.repeat(100) };
+    const control = { tcp_connect: { body } };
+    expect(run(measurement('web_connectivity', { control })).outcome.status).toBe('transformed');
+    expect(run(measurement('web_connectivity', { control: { ...control, dns: 1 } })).outcome.error).toBeDefined();
   });
 
   it('finds where a redirect came from in the next transaction of the list', () => {
