@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomInt } from 'node:crypto';
 import {
   closeSync,
   mkdirSync,
@@ -14,6 +13,7 @@ import {
 import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { threadId } from 'node:worker_threads';
 
 /** Something the person who started it can mend: shown as a sentence, without a stack. */
 export class StartError extends Error {
@@ -230,13 +230,15 @@ export function findOnPath(name: string, path = process.env.PATH ?? ''): string 
  * Below the ports that the kernel gives to outgoing connections: one of those may be taken between this answer and the start of the
  * server that it is for.
  */
-const PORTS = { first: 20_000, last: 32_000 };
+const PORTS = { first: 20_000, count: 12_000 };
+/** For the same reason each process, and each thread of one, begins elsewhere and goes on from there. */
+let drawn = (process.pid + threadId) * 61;
 
-/** A port of the loopback address that nobody listens on. */
+/** A port of the loopback address that nobody listens on; not the same twice soon. */
 export async function freePort(): Promise<number> {
   for (;;) {
     try {
-      return await listenOnce(randomInt(PORTS.first, PORTS.last));
+      return await listenOnce(PORTS.first + (drawn++ % PORTS.count));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
     }
