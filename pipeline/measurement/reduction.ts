@@ -87,6 +87,7 @@ export function reduce(json: Buffer): Reduced {
     if (to < copied) out.copyWithin(to, copied, cut.from);
     to += cut.from - copied;
     to += out.write(cut.standIn, to, 'latin1');
+    // A text for a text goes unnoticed; every other stand-in is of another type than what was there.
     partial ||= json[cut.from] !== QUOTE;
     copied = cut.end;
     next = cut.end;
@@ -121,7 +122,8 @@ function binaryAt(json: Buffer, from: number): Cut | undefined {
     const quote = json.indexOf(QUOTE, start);
     const end = quote + tail.length;
     if (quote - start <= SHORTEST || json.toString('latin1', quote, end) !== tail) return undefined;
-    return readBase64(start, quote) ? { from, end, standIn: digestOf(lastText()) } : undefined;
+    const body = readBase64(start, quote);
+    return body && { from, end, standIn: digestOf(body) };
   }
   return undefined;
 }

@@ -40,7 +40,6 @@ const DEEPEST = 64;
 let code: Exports = instantiate();
 let bytes = Buffer.from(code.memory.buffer);
 let end = DOCUMENT;
-let textLength = 0;
 
 function instantiate(): Exports {
   const exports = new WebAssembly.Instance(module).exports as Exports;
@@ -85,22 +84,23 @@ export function findKey(at: number): number {
  * valid text.
  */
 export function readText(start: number): number {
-  const quote = placeOf(code.unescape(DOCUMENT + start, end, end + MARGIN));
-  textLength = code.length.value;
-  return quote;
+  return placeOf(code.unescape(DOCUMENT + start, end, end + MARGIN));
 }
 
-/** Reads clean base64 between two places, for `lastText`. Returns false when it is none. */
-export function readBase64(start: number, stop: number): boolean {
+/** The text that `readText` has read, as UTF-8; the next call writes over it. */
+export function lastText(): Buffer {
+  return behindDocument(code.length.value);
+}
+
+/** The bytes of clean base64 between two places, which the next call writes over; undefined when it is none. */
+export function readBase64(start: number, stop: number): Buffer | undefined {
   const base64 = bytes.toString('latin1', DOCUMENT + start, DOCUMENT + stop);
   const clean = cleanLength(base64);
-  textLength = clean < 0 ? 0 : bytes.write(base64, end + MARGIN, 'base64');
-  return textLength === clean;
+  return clean >= 0 && bytes.write(base64, end + MARGIN, 'base64') === clean ? behindDocument(clean) : undefined;
 }
 
-/** What `readText` (as UTF-8) or `readBase64` has read; the next call writes over it. */
-export function lastText(): Buffer {
-  return bytes.subarray(end + MARGIN, end + MARGIN + textLength);
+function behindDocument(length: number): Buffer {
+  return bytes.subarray(end + MARGIN, end + MARGIN + length);
 }
 
 /** The end of the value at `at`; -1 when it is none, or one that only a decoder can judge. */

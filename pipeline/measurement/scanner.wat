@@ -198,6 +198,7 @@
     (local $second v128)
     (local $third v128)
     (local $found i32)
+    (local $exponent i32)
     (local $digit i32)
     (local.set $at (local.get $begin))
     (loop $next
@@ -227,8 +228,9 @@
       (loop $candidates
         (if (local.get $found)
           (then
-            (local.set $digit (i32.add (i32.add (local.get $at) (i32.ctz (local.get $found))) (i32.const 2)))
+            (local.set $exponent (i32.add (i32.add (local.get $at) (i32.ctz (local.get $found))) (i32.const 1)))
             (local.set $found (i32.and (local.get $found) (i32.sub (local.get $found) (i32.const 1))))
+            (local.set $digit (i32.add (local.get $exponent) (i32.const 1)))
             (local.set $digit
               (i32.add (local.get $digit) (i32.eq (i32.load8_u (local.get $digit)) (i32.const 0x2b))))
             (if
@@ -238,19 +240,16 @@
                   (call $isDigit (i32.load8_u offset=1 (local.get $digit))))
                 (call $isDigit (i32.load8_u offset=2 (local.get $digit))))
               (then
-                (if (call $beginsValue (local.get $begin) (local.get $digit)) (then (return (i32.const 1))))))
+                (if (call $beginsValue (local.get $begin) (local.get $exponent)) (then (return (i32.const 1))))))
             (br $candidates))))
       (local.set $at (i32.add (local.get $at) (i32.const 16)))
       (br $next))
     (unreachable))
 
-  ;; Whether the number that has an exponent in front of `at` may be a value of its own. In the middle of hashes and base64, in which most of
+  ;; Whether the number whose exponent begins at `at` may be a value of its own. In the middle of hashes and base64, in which most of
   ;; what looks so stands, it has a letter in front.
   (func $beginsValue (param $begin i32) (param $at i32) (result i32)
     (local $byte i32)
-    ;; Behind the last digit in front of the exponent.
-    (local.set $at (i32.sub (local.get $at) (i32.const 1)))
-    (local.set $at (i32.sub (local.get $at) (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x2b))))
     (loop $number
       (if (i32.le_u (local.get $at) (local.get $begin)) (then (return (i32.const 1))))
       (local.set $at (i32.sub (local.get $at) (i32.const 1)))

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { createServer } from 'node:net';
+import { requirePort, StartError } from '../../local/process.ts';
 import { portsFrom } from '../../local/stack.ts';
 
 /** Below the ports that freePort gives out, as it may be seconds until the last of them is listened on. */
@@ -10,15 +10,11 @@ export async function freeOffset(): Promise<number> {
   const ports = Object.values(portsFrom(0));
   for (;;) {
     const offset = randomInt(PORTS.first - Math.min(...ports), PORTS.last - Math.max(...ports));
-    const free = await Promise.all(Object.values(portsFrom(offset)).map(isFree));
-    if (free.every(Boolean)) return offset;
+    try {
+      await Promise.all(ports.map(port => requirePort(port + offset, 'the stack')));
+      return offset;
+    } catch (error) {
+      if (!(error instanceof StartError)) throw error;
+    }
   }
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise(resolve => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
 }
