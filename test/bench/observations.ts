@@ -39,8 +39,9 @@ if (!(seconds > 0)) fail(`--seconds must be a number above 0, is "${options.seco
 if (!existsSync(options.data)) fail(`--data names ${options.data}, which does not exist`);
 if (options.stream !== undefined && !(Number(options.stream) > 0)) fail('--stream must be a number of GB above 0');
 
-/** Passes of threads that are compared go on for so many seconds: threads of a worker do not wait for each other after every few MB. */
-const TURN = 1.5;
+/** Seconds that a turn of threads that are compared takes, and how many there are at least. */
+const TURN = 2.5;
+const TURNS = 5;
 const WANTED = { bodies: 0.8, rows: 0.5, all: 0.7 };
 const WANTED_INTO_CLICKHOUSE = 0.6;
 const geoip = join(import.meta.dirname, '../fixtures/geoip');
@@ -76,13 +77,16 @@ async function measure(inputs: readonly Input[]): Promise<object> {
       table['into ClickHouse'] = inserted.table['into ClickHouse']!;
     }
     const threads = await scale(input);
-    table[`${threads.threads} threads`] = row(input, threads.all, threads.all);
+    table[`${threads.threads} threads`] = {
+      'MB/s (clock)': round((input.bytes / 1e6) * threads.path.all),
+      'measurements/s (clock)': round(input.measurements * threads.path.all),
+    };
     console.table(table);
     const wanted = WANTED[input.name];
     console.log(`of the floor, up to RowBinary: ${ratio(encoded)}; wanted ${wanted}`);
     if (inserted) console.log(`of the floor, into ClickHouse: ${ratio(inserted)}; wanted ${WANTED_INTO_CLICKHOUSE}`);
     console.log(
-      `${threads.threads} threads: ${threads.times.toFixed(2)} times one, by the clock; wanted 1.8 (the floor: ${threads.floorTimes.toFixed(2)})`,
+      `${threads.threads} threads: ${times(threads.path)} times one, by the clock; wanted 1.8 (the floor: ${times(threads.floor)})`,
     );
     console.table(stageTable(input, encoded, inserted));
     const memory = await remember(input);
@@ -130,7 +134,7 @@ async function compare(input: Input, work: Work, clickhouseUrl?: string): Promis
     Stage,
     number
   >;
-  const [floor, path] = [times(floors), times(paths)];
+  const [floor, path] = [timesOf(floors), timesOf(paths)];
   return {
     floor,
     path,
@@ -151,40 +155,47 @@ async function scale(input: Input) {
   const threads = await Promise.all(
     Array.from({ length: availableParallelism() }, () => Thread.start({ input, geoip })),
   );
-  const [path, floor] = [await inTurns(threads, { kind: 'encode' }), await inTurns(threads, { kind: 'floor' })];
+  const path = await inTurns(threads, { kind: 'encode' });
+  const floor = await inTurns(threads, { kind: 'floor' });
   await Promise.all(threads.map(thread => thread.stop()));
-  return {
-    threads: threads.length,
-    times: path.times,
-    floorTimes: floor.times,
-    all: { cpu: path.wall, wall: path.wall },
-  };
+  return { threads: threads.length, path, floor };
 }
 
-/** Seconds on the clock that a pass takes while all threads work, and how many times as fast as the first alone they are. */
-async function inTurns(threads: readonly Thread[], work: Work): Promise<{ wall: number; times: number }> {
+/**
+ * Passes a second of one thread and of all of them, in turns, and how many times as many that are: the median of turns that follow
+ * one another, as a machine that others use too changes its speed within seconds.
+ */
+async function inTurns(threads: readonly Thread[], work: Work) {
   for (let i = 0; i < 2; i++) await Promise.all(threads.map(thread => thread.pass(work)));
-  const passes = Math.ceil(TURN / (await threads[0]!.pass(work)).wall);
-  const turn = async (thread: Thread) => {
-    for (let i = 0; i < passes; i++) await thread.pass(work);
-  };
-  const alone: number[] = [];
-  const together: number[] = [];
-  for (let spent = 0; spent < seconds || alone.length < 3; ) {
-    const one = await timed(() => turn(threads[0]!));
-    const all = await timed(() => Promise.all(threads.map(turn)));
-    alone.push(one / passes);
-    together.push(all / passes / threads.length);
-    spent += one + all;
+  const found: { all: number; times: number }[] = [];
+  for (let spent = 0; spent < 2 * seconds || found.length < TURNS; ) {
+    const started = performance.now();
+    const one = await turn(threads[0]!, work);
+    const all = (await Promise.all(threads.map(thread => turn(thread, work)))).reduce((sum, each) => sum + each);
+    found.push({ all, times: all / one });
+    spent += (performance.now() - started) / 1e3;
   }
-  return { wall: median(together), times: median(alone) / median(together) };
+  const times = found.map(each => each.times);
+  return {
+    all: median(found.map(({ all }) => all)),
+    times: median(times),
+    least: Math.min(...times),
+    most: Math.max(...times),
+  };
 }
 
-/** Seconds on the clock. */
-async function timed(work: () => Promise<unknown>): Promise<number> {
+/**
+ * Passes a second of a thread. Threads do not wait for each other, and the pass that goes on behind the end of the turn counts for none of
+ * them: some would have made it alone.
+ */
+async function turn(thread: Thread, work: Work): Promise<number> {
   const started = performance.now();
-  await work();
-  return (performance.now() - started) / 1e3;
+  for (let passes = 0, spent = 0; ; passes++) {
+    await thread.pass(work);
+    const now = (performance.now() - started) / 1e3;
+    if (now > TURN && passes > 0) return passes / spent;
+    spent = now;
+  }
 }
 
 async function withClickHouse<T>(work: (url: string) => Promise<T>): Promise<T> {
@@ -265,7 +276,12 @@ function ratio({ ratioByProcessorTime, ratioByClock }: Compared): string {
   return `${ratioByProcessorTime.toFixed(2)} by processor time, ${ratioByClock.toFixed(2)} by the clock`;
 }
 
-function times(passes: readonly Took[]): Times {
+/** How many times as fast, with the least and the most of all turns. */
+function times({ times, least, most }: { times: number; least: number; most: number }): string {
+  return `${times.toFixed(2)} (${least.toFixed(2)} to ${most.toFixed(2)})`;
+}
+
+function timesOf(passes: readonly Took[]): Times {
   return { cpu: median(passes.map(({ cpu }) => cpu)), wall: median(passes.map(({ wall }) => wall)) };
 }
 
