@@ -2,7 +2,7 @@ import type { DayTask } from '../analysis/days.ts';
 import type { RulesVersion } from '../analysis/rules.ts';
 import { noCounts } from '../counts.ts';
 import type { Logger } from '../log.ts';
-import { analyseDay, daysAfter } from '../tables/analyse.ts';
+import { analyseDay, daysAfter, hasFingerprints, requireTables } from '../tables/analyse.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { type OpenedRun, openRun, type RunOrigin, recordRun } from '../tables/ledger.ts';
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
@@ -50,6 +50,9 @@ export async function analyseBucket(
   const { clickhouse, log } = tools;
   const { signal, resume } = watch;
   const run = await openAnalysis(clickhouse, task, origin, signal);
+  await requireTables(clickhouse, signal);
+  if (!(await hasFingerprints(clickhouse, signal)))
+    log.warn(`${task.bucket.bucket}: fingerprints_dns is empty, so no block page can be recognised`);
   const { filter, generation } = run;
   const fingerprints = new Set<string>();
   const done = { days: [...(resume?.days ?? [])], verdicts: resume?.verdicts ?? 0 };

@@ -41,10 +41,21 @@ export async function daysAfter(
   return planDays(await clickhouse.select<TouchedDay>(sql, { params, signal }), bucket, generation);
 }
 
+/** Looks for all that a judgement reads. Throws AnalysisError when a table is absent, and TableErrors. */
+export async function requireTables(clickhouse: ClickHouse, signal?: AbortSignal): Promise<void> {
+  const { sql, params } = PRESENT_TABLES;
+  assertTables((await clickhouse.select<{ name: string }>(sql, { params, signal })).map(({ name }) => name));
+}
+
+/** Whether any address of a block page is known. */
+export async function hasFingerprints(clickhouse: ClickHouse, signal?: AbortSignal): Promise<boolean> {
+  return (await clickhouse.select('SELECT 1 FROM fingerprints_dns LIMIT 1', { signal })).length > 0;
+}
+
 /**
  * Judges the measurements of one day: makes verdicts and results with `options.generation` and takes away those they replace. May
  * be repeated with the same generation at any point, whatever an earlier attempt left behind, and leaves each verdict once, for a plain
- * read as for FINAL. Throws AnalysisError when a table is absent, and TableErrors.
+ * read as for FINAL. The tables must be there. Throws AnalysisError when they do not come to hold what was put in, and TableErrors.
  */
 export async function analyseDay(
   clickhouse: ClickHouse,
@@ -53,10 +64,6 @@ export async function analyseDay(
   signal?: AbortSignal,
 ): Promise<AnalysedDay> {
   const rows = <Row>(query: Query) => clickhouse.select<Row>(query.sql, { params: query.params, signal });
-  assertTables((await rows<{ name: string }>(PRESENT_TABLES)).map(({ name }) => name));
-  const [known] = await clickhouse.select<{ n: number }>('SELECT count() AS n FROM fingerprints_dns', { signal });
-  if (!known?.n) log.warn(`${options.day}: fingerprints_dns is empty, so no block page can be recognised`);
-
   const [verdictTable, resultTable] = FILLED_TABLES;
   const { verdicts, fingerprints } = await makeVerdicts(clickhouse, verdictTable, options, signal);
   await make(clickhouse, resultTable, options, signal);

@@ -6,7 +6,6 @@ import {
   signalsOfLayer,
   vouchedQuery,
 } from '../analysis/explanation.ts';
-import { assertTables, PRESENT_TABLES } from '../analysis/plan.ts';
 import {
   type Grades,
   LAYERS,
@@ -19,6 +18,7 @@ import {
 import { AnalysisError, type Query } from '../analysis/selection.ts';
 import { verdictsQuery } from '../analysis/verdicts.ts';
 import { EVERYTHING } from '../filter.ts';
+import { requireTables } from './analyse.ts';
 import type { ClickHouse } from './clickhouse.ts';
 import { PIPELINE_FAILURES } from './ledger-tables.ts';
 import { ANALYSIS_WEB_MEASUREMENT } from './schema.ts';
@@ -94,7 +94,7 @@ export async function explain(
 ): Promise<Explanation> {
   const rows = <R = Row>({ sql, params }: Query): Promise<R[]> =>
     clickhouse.select<R>(sql, { params, settings: { output_format_json_quote_denormals: 1 } });
-  assertTables((await rows<{ name: string }>(PRESENT_TABLES)).map(({ name }) => name));
+  await requireTables(clickhouse);
   const measurement = await findMeasurement(rows, uid);
   const startTime = String(measurement.measurement_start_time);
   const day = startTime.slice(0, 10);
