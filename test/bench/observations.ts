@@ -86,7 +86,7 @@ async function measure(inputs: readonly Input[]): Promise<object> {
     console.log(`of the floor, up to RowBinary: ${ratio(encoded)}; wanted ${wanted}`);
     if (inserted) console.log(`of the floor, into ClickHouse: ${ratio(inserted)}; wanted ${WANTED_INTO_CLICKHOUSE}`);
     console.log(
-      `${threads.threads} threads: ${times(threads.path)} times one, by the clock; wanted 1.8 (the floor: ${times(threads.floor)})`,
+      `${threads.threads} threads: ${timesText(threads.path)} times one, by the clock; wanted 1.8 (the floor: ${timesText(threads.floor)})`,
     );
     console.table(stageTable(input, encoded, inserted));
     const memory = await remember(input);
@@ -277,7 +277,7 @@ function ratio({ ratioByProcessorTime, ratioByClock }: Compared): string {
 }
 
 /** How many times as fast, with the least and the most of all turns. */
-function times({ times, least, most }: { times: number; least: number; most: number }): string {
+function timesText({ times, least, most }: { times: number; least: number; most: number }): string {
   return `${times.toFixed(2)} (${least.toFixed(2)} to ${most.toFixed(2)})`;
 }
 

@@ -4,8 +4,6 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import type { Client, WorkflowHandle } from '@temporalio/client';
-import protobuf from '@temporalio/proto';
-import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import {
@@ -17,9 +15,9 @@ import {
   runId,
   WORKFLOWS,
 } from '../../worker/contract.ts';
-import { workflowCode } from '../../worker/workflow-bundle.ts';
 import { makeDatabase } from '../support/database.ts';
 import { expectedMeasurements, FIXTURES } from '../support/fixtures.ts';
+import { endedHistories, recordHistories, replayErrors } from '../support/histories.ts';
 import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/worker.ts';
 
 let client: Client;
@@ -404,37 +402,14 @@ test('a bucket in work is not run beside by a second start', async () => {
 });
 
 test('the histories of all this replay', async () => {
-  const histories: { workflowId: string; history: protobuf.temporal.api.history.v1.IHistory }[] = [];
-  for await (const { workflowId, runId, status } of client.workflow.list({ query: "ExecutionStatus != 'Running'" })) {
-    if (status.name === 'TERMINATED') continue;
-    const handle = client.workflow.getHandle(workflowId, runId, { followRuns: false });
-    histories.push({ workflowId, history: await handle.fetchHistory() });
-  }
+  const histories = await endedHistories(client);
   expect(histories.length).toBeGreaterThan(100);
-  const broken: unknown[] = [];
-  for await (const { workflowId, error } of Worker.runReplayHistories({ ...workflowCode() }, histories)) {
-    if (error) broken.push([workflowId, error.message]);
-  }
-  expect(broken).toEqual([]);
-  // Recorded ones keep later versions of the workflows honest (worker/workflows/replay.test.ts).
-  const directory = process.env.RECORD_HISTORIES;
+  expect(await replayErrors(histories)).toEqual([]);
   const recorded =
     /^test\/(backfill\/(retry|\d+)|launch-.*23T.*|by-hand|ALLCCS-ALLTNS\/(2023-11-27|2024-03-0[14]|2024-01-22))$/;
-  for (const { workflowId, history } of directory ? histories : []) {
-    if (!recorded.test(workflowId)) continue;
-    const bytes = protobuf.temporal.api.history.v1.History.encode(withoutPlace(history)).finish();
-    writeFileSync(join(directory!, `${workflowId.replaceAll(/[^\w-]/g, '_')}.pb.gz`), gzipSync(bytes, { level: 9 }));
-  }
+  recordHistories(
+    histories
+      .filter(({ workflowId }) => recorded.test(workflowId))
+      .map(({ workflowId, history }) => ({ name: workflowId, history })),
+  );
 });
-
-/** A history without what it says of the machine it was made on. */
-function withoutPlace<T>(value: T): T {
-  if (typeof value === 'string') return value.replace(/^\d+@.*$/, 'worker') as T;
-  if (Array.isArray(value)) return value.map(withoutPlace) as T;
-  if (typeof value !== 'object' || value === null || !Object.getPrototypeOf(value)?.constructor) return value;
-  if (value instanceof Uint8Array || 'low' in value) return value;
-  const places = new Set(['identity', 'stackTrace', 'binaryChecksum']);
-  return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [key, places.has(key) ? '' : withoutPlace(inner)]),
-  ) as T;
-}

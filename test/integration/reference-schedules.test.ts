@@ -5,6 +5,7 @@ import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { type ReferenceRefreshResult, referenceScheduleId } from '../../worker/contract.ts';
 import { makeDatabase } from '../support/database.ts';
 import { FINGERPRINTS, TEST_LISTS } from '../support/fixtures.ts';
+import { endedHistories, recordHistories, replayErrors } from '../support/histories.ts';
 import {
   adminClient,
   eventually,
@@ -130,4 +131,15 @@ test('another start changes nothing; a pause by hand is kept, and a trigger by h
     return temporal.workflow.getHandle(last.workflow.workflowId).result() as Promise<ReferenceRefreshResult>;
   });
   expect(result).toMatchObject({ dataset: 'fingerprints_dns', changed: false, rows: 226, leftOut: 0 });
+});
+
+test('the histories of all this replay', async () => {
+  const histories = await endedHistories(temporal);
+  expect(new Set(histories.map(({ status }) => status))).toEqual(new Set(['COMPLETED', 'FAILED']));
+  expect(await replayErrors(histories)).toEqual([]);
+  // Not the failed one, whose message names a file of this machine.
+  const loaded = histories.find(
+    ({ workflowId, status }) => status === 'COMPLETED' && workflowId.includes('citizenlab'),
+  );
+  recordHistories([{ name: 'reference', history: loaded!.history }]);
 });

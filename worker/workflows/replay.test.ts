@@ -9,7 +9,7 @@ import { WORKFLOWS_PATH } from '../workflow-bundle.ts';
 /**
  * Recorded histories of workflows that ended, of every kind and in every way. A workflow that is changed so that it would have
  * decided otherwise breaks those that are at work when it is deployed: then guard the change with `patched()`, or, before the first
- * release, record anew: RECORD_HISTORIES=$PWD/test/fixtures/histories npx vitest run --project integration test/integration/backfill.test.ts
+ * release, record anew: RECORD_HISTORIES=$PWD/test/fixtures/histories npx vitest run --project integration backfill.test reference-schedules
  */
 const HISTORIES = join(import.meta.dirname, '../../test/fixtures/histories');
 
