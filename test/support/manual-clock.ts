@@ -36,7 +36,8 @@ export class ManualClock implements Clock {
       const next = [...this.#timers].filter(timer => timer.at <= end).sort((a, b) => a.at - b.at)[0];
       if (!next) break;
       this.#timers.delete(next);
-      this.#time = next.at;
+      // A timer that a pause made late fires late: no clock goes back.
+      this.#time = Math.max(this.#time, next.at);
       next.action();
       await settled();
     }
