@@ -229,7 +229,7 @@ async function stream(input: Input, gigabytes: number): Promise<object> {
   console.log(`one object that repeats ${input.name} ${times} times: ${megabytes(times * input.bytes)} MB`);
   const found = await inProcess({ input, geoip }, 1, 0, times);
   console.log(
-    `${(times * input.bytes) / 1e6 / found.seconds} MB/s; peak RSS ${found.peak} MB; in each tenth of the time:`,
+    `${round((times * input.bytes) / 1e6 / found.seconds)} MB/s; peak RSS ${found.peak} MB; in each tenth of the time:`,
   );
   console.log(found.tenths.join(' '));
   return { input, times, ...found };
