@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
@@ -23,8 +23,10 @@ async function fetch(objects: Record<string, Uint8Array | string>, dir: string, 
   const said: string[] = [];
   const { root } = makeArchive(objects);
   const env = { ARCHIVE_URL: root, GEOIP_DIR: dir };
-  const status = await fetchGeoip({ ...(since && { since }) }, env, message => said.push(message));
-  return { status, said, files: dir ? readdirSync(dir).sort() : [] };
+  const status = await fetchGeoip({ ...(since && { since }) }, env, message => said.push(message)).catch(
+    (error: Error) => error,
+  );
+  return { status, said, files: existsSync(dir) ? readdirSync(dir).sort() : [] };
 }
 
 describe('oonipipeline geoip', () => {
@@ -64,13 +66,23 @@ describe('oonipipeline geoip', () => {
     ['what is no database', { 'ip2country-as/20180101-x.mmdb': 'no' }, /is not a MaxMind DB/],
     ['a broken map', { ...OBJECTS, 'ip2country-as/all_as_org_map.json': '[]' }, /no map from AS number/],
   ])('says so and leaves nothing behind of %s', async (_what, objects, message) => {
-    const { status, said, files } = await fetch(objects, temporaryDirectory());
-    expect(status).toBe(1);
-    expect(said.at(-1)).toMatch(message);
+    const { status, files } = await fetch(objects, temporaryDirectory());
+    expect(status).toMatchObject({ name: 'IpDatabaseError', message: expect.stringMatching(message) });
     expect(files.filter(name => name.includes('part') || name.endsWith('.json') || name.includes('-x'))).toEqual([]);
   });
 
   it('asks for a directory', async () => {
-    expect(await fetch(OBJECTS, '')).toMatchObject({ status: 1, said: [expect.stringContaining('give --dir')] });
+    expect((await fetch(OBJECTS, '')).status).toMatchObject({ message: expect.stringContaining('give --dir') });
+  });
+
+  it('says so of a directory that cannot be written', async () => {
+    const dir = join(temporaryDirectory(), 'file', 'geoip');
+    writeFileSync(join(dir, '..'), '');
+    const { status } = await fetch(OBJECTS, dir);
+    expect(status).toMatchObject({ name: 'IpDatabaseError', message: expect.stringContaining(`${dir} cannot take`) });
+    const taken = temporaryDirectory();
+    mkdirSync(join(taken, '20180101-ip2country_as.mmdb.gz'));
+    expect((await fetch(OBJECTS, taken)).status).toMatchObject({ message: expect.stringContaining('EISDIR') });
+    expect(readdirSync(taken)).toEqual(['20180101-ip2country_as.mmdb.gz']);
   });
 });

@@ -1,11 +1,10 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { ArchiveError } from '../../pipeline/archive/archive.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { BucketError, granularityOf } from '../../pipeline/bucket.ts';
 import { fetchIpDatabases } from '../../pipeline/reference/ip-databases.ts';
-import { IpDatabaseError } from '../../pipeline/reference/ip-files.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { loadSettings, SettingsError } from '../../pipeline/settings.ts';
+import { attempt } from '../attempt.ts';
 
 interface Options {
   readonly dir?: string;
@@ -32,33 +31,26 @@ Exit status: 0 everything is there; 1 it is not, and standard error says why; 2 
 
   GEOIP_DIR=/var/lib/ooni/geoip oonipipeline geoip --since 2024-01-01`,
     )
-    .action(async (options: Options) => {
-      process.exitCode = await fetchGeoip(options, process.env, message => console.error(message));
-    });
+    .action((options: Options) =>
+      attempt('geoip', () => fetchGeoip(options, process.env, message => console.error(message))),
+    );
 }
 
-/** Returns the exit status. `say` prints a line for a person. */
+/** Returns the exit status. `say` prints a line for a person. Throws ArchiveErrors, IpDatabaseError and SettingsError. */
 export async function fetchGeoip(
   options: Options,
   env: Record<string, string | undefined>,
   say: (message: string) => void,
 ): Promise<number> {
-  try {
-    const settings = loadSettings(env);
-    const dir = options.dir ?? settings.geoip_dir;
-    if (dir === '') throw new SettingsError('geoip_dir is empty; set it, or give --dir');
-    const { files, fetched } = await fetchIpDatabases(openArchive(settings), dir, {
-      ...(options.since && { since: options.since }),
-      onFile: (name, bytes) => say(`${name}  ${(bytes / 1e6).toFixed(1)} MB`),
-    });
-    say(`${dir}: ${files} files, ${fetched} of them new. Version: ${openIpMetadata(dir).version}`);
-    return 0;
-  } catch (error) {
-    if (!(error instanceof ArchiveError || error instanceof IpDatabaseError || error instanceof SettingsError))
-      throw error;
-    say(`oonipipeline geoip: ${error.message}`);
-    return 1;
-  }
+  const settings = loadSettings(env);
+  const dir = options.dir ?? settings.geoip_dir;
+  if (dir === '') throw new SettingsError('geoip_dir is empty; set it, or give --dir');
+  const { files, fetched } = await fetchIpDatabases(openArchive(settings), dir, {
+    ...(options.since && { since: options.since }),
+    onFile: (name, bytes) => say(`${name}  ${(bytes / 1e6).toFixed(1)} MB`),
+  });
+  say(`${dir}: ${files} files, ${fetched} of them new. Version: ${openIpMetadata(dir).version}`);
+  return 0;
 }
 
 function day(text: string): string {

@@ -27,7 +27,7 @@ export interface FetchedDatabases {
 /**
  * Fetches from an archive the IP databases, and the names of autonomous systems, that a directory lacks. A file is there whole and
  * usable, or not at all; one that has the size of the archive's is left alone. May be broken off and called again. Throws
- * IpDatabaseError when the archive has none or a broken one, and the archive's errors.
+ * IpDatabaseError when the archive has none or a broken one or the directory cannot be written, and the archive's errors.
  */
 export async function fetchIpDatabases(
   archive: Archive,
@@ -43,15 +43,22 @@ export async function fetchIpDatabases(
       `${archive.url} has no YYYYMMDD-*.mmdb(.gz) under ${PREFIX}; OONI's own has: ARCHIVE_URL=s3://ooni-data-eu-fra`,
     );
   }
-  await mkdir(dir, { recursive: true });
   let fetched = 0;
-  for (const object of wanted) {
-    const path = join(dir, nameOf(object.key));
-    const there = await stat(path).catch(() => undefined);
-    if (there?.size === object.size) continue;
-    await fetchFile(archive, object, path, signal);
-    fetched++;
-    onFile?.(nameOf(object.key), object.size);
+  try {
+    await mkdir(dir, { recursive: true });
+    for (const object of wanted) {
+      const path = join(dir, nameOf(object.key));
+      const there = await stat(path).catch(() => undefined);
+      if (there?.size === object.size) continue;
+      await fetchFile(archive, object, path, signal);
+      fetched++;
+      onFile?.(nameOf(object.key), object.size);
+    }
+  } catch (error) {
+    // Of the operating system's errors those of the archive have become its own.
+    const { syscall, message } = error as NodeJS.ErrnoException;
+    if (syscall === undefined) throw error;
+    throw new IpDatabaseError(`${dir} cannot take the IP databases: ${message}`, { cause: error });
   }
   return { files: wanted.length, fetched };
 }
