@@ -173,6 +173,19 @@ function showAddresses(stack: Stack): void {
   console.log('  kubectl get ooni');
 }
 
+/** Makes the directory of the data and takes its lock; returns the process that has it instead. Throws StartError. */
+function takeData(dir: string): FileLock | number {
+  try {
+    mkdirSync(dir, { recursive: true });
+    return FileLock.tryTake(join(dir, 'lock'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    throw new StartError(
+      `The data cannot be kept in ${dir}: ${(error as Error).message}. Name a directory: --data DIR`,
+    );
+  }
+}
+
 async function main(): Promise<number> {
   const options = readOptions(process.argv.slice(2));
   if (!options) {
@@ -182,8 +195,7 @@ async function main(): Promise<number> {
   checkSettings();
   const began = Date.now();
   const terminal = new Terminal();
-  mkdirSync(options.data, { recursive: true });
-  const lock = FileLock.tryTake(join(options.data, 'lock'));
+  const lock = takeData(options.data);
   if (typeof lock === 'number') {
     throw new StartError(
       `Process ${lock} has started on ${options.data} already. Stop it with Ctrl-C, or keep this one's data elsewhere: npm start -- --data DIR --port-offset 1000`,

@@ -221,6 +221,13 @@ describe('npm start says what to do', () => {
     expect(stderr).not.toMatch(/\n {4}at /);
   });
 
+  test('about data that cannot be kept', async () => {
+    const { status, stderr } = await start(['--data', import.meta.filename]).ended;
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/cannot be kept in .*start\.test\.ts: EEXIST.*--data DIR/);
+    expect(stderr).not.toMatch(/\n {4}at /);
+  });
+
   test('about a ClickHouse that is not there', async () => {
     const nobody = `clickhouse://127.0.0.1:${await freePort()}`;
     const { status, stderr } = await start(['--data', join(dir, 'data'), '--port-offset', String(offset)], {
