@@ -80,6 +80,7 @@ test.each([
     ['sql', 'SELECT 1', '--clickhouse', 'embedded:/nowhere'],
     'there is no ClickHouse data in /nowhere; oonipipeline run makes it',
   ],
+  [['geoip'], 'oonipipeline geoip: geoip_dir is empty; set it, or give --dir'],
   [['run', '--archive', ARCHIVE, '--geoip', ARCHIVE], 'holds no *.mmdb'],
   [
     ['run', '--archive', ARCHIVE, '--clickhouse', `embedded:${ARCHIVE}`],

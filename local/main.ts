@@ -173,19 +173,6 @@ function showAddresses(stack: Stack): void {
   console.log('  kubectl get ooni');
 }
 
-/** Makes the directory of the data and takes its lock; returns the process that has it instead. Throws StartError. */
-function takeData(dir: string): FileLock | number {
-  try {
-    mkdirSync(dir, { recursive: true });
-    return FileLock.tryTake(join(dir, 'lock'));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
-    throw new StartError(
-      `The data cannot be kept in ${dir}: ${(error as Error).message}. Name a directory: --data DIR`,
-    );
-  }
-}
-
 async function main(): Promise<number> {
   const options = readOptions(process.argv.slice(2));
   if (!options) {
@@ -195,7 +182,8 @@ async function main(): Promise<number> {
   checkSettings();
   const began = Date.now();
   const terminal = new Terminal();
-  const lock = takeData(options.data);
+  mkdirSync(options.data, { recursive: true });
+  const lock = FileLock.tryTake(join(options.data, 'lock'));
   if (typeof lock === 'number') {
     throw new StartError(
       `Process ${lock} has started on ${options.data} already. Stop it with Ctrl-C, or keep this one's data elsewhere: npm start -- --data DIR --port-offset 1000`,
@@ -284,9 +272,10 @@ class Interrupted extends Error {
 /** What a person can mend, as a sentence; undefined for a fault of ours, which shows its stack. */
 function sentence(error: unknown): string | undefined {
   if (error instanceof StartError) return error.message;
-  const { code, path = '' } = error as NodeJS.ErrnoException;
+  const { code, syscall, path = '', message } = error as NodeJS.ErrnoException;
   if (code === 'ENOSPC') return `The disk is full (${path}). Free some, or let --data name a folder on another disk.`;
   if (code === 'EACCES' || code === 'EROFS') return `${path} cannot be written. Let --data name a folder that can.`;
+  if (syscall === 'mkdir') return `The data cannot be kept in ${path}: ${message}. Name a directory: --data DIR`;
   return undefined;
 }
 

@@ -10,6 +10,7 @@ import { takePlainRows } from '../../pipeline/observations/view.ts';
 import { IpDatabaseError } from '../../pipeline/reference/ip-files.ts';
 import { type IpMetadata, openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { SETTINGS } from '../../pipeline/settings.ts';
+import { isSystemError } from '../../pipeline/system-error.ts';
 import { RowEncoder } from '../../pipeline/tables/encoder.ts';
 import { bucket, directory } from '../options.ts';
 import { Output, OutputError } from '../output.ts';
@@ -153,6 +154,6 @@ function packingOf(file: string): Packing {
 
 /** An error of the operating system, which is a file's; throws every other. */
 function readError(error: unknown): Error {
-  if (error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined) return error;
+  if (isSystemError(error)) return error;
   throw error;
 }

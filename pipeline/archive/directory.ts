@@ -1,6 +1,7 @@
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { isSystemError } from '../system-error.ts';
 import {
   type Archive,
   ArchiveMissingError,
@@ -131,6 +132,5 @@ function changed(object: ArchiveObject): ObjectChangedError {
 
 /** Code of an error of the operating system, undefined for every other error. */
 function codeOf(error: unknown): string | undefined {
-  const { code, syscall } = error as NodeJS.ErrnoException;
-  return syscall === undefined ? undefined : code;
+  return isSystemError(error) ? error.code : undefined;
 }

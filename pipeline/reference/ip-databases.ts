@@ -3,6 +3,7 @@ import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Archive, ArchiveObject } from '../archive/archive.ts';
+import { isSystemError } from '../system-error.ts';
 import { checkIpFile, IpDatabaseError } from './ip-files.ts';
 
 /** Where OONI's archive keeps them (observations.md section 4). */
@@ -56,9 +57,8 @@ export async function fetchIpDatabases(
     }
   } catch (error) {
     // Of the operating system's errors those of the archive have become its own.
-    const { syscall, message } = error as NodeJS.ErrnoException;
-    if (syscall === undefined) throw error;
-    throw new IpDatabaseError(`${dir} cannot take the IP databases: ${message}`, { cause: error });
+    if (!isSystemError(error)) throw error;
+    throw new IpDatabaseError(`${dir} cannot take the IP databases: ${error.message}`, { cause: error });
   }
   return { files: wanted.length, fetched };
 }

@@ -50,14 +50,16 @@ export async function analyseBucket(
   const { clickhouse, log } = tools;
   const { signal, resume } = watch;
   const run = await openAnalysis(clickhouse, task, origin, signal);
-  await requireTables(clickhouse, signal);
-  if (!(await hasFingerprints(clickhouse, signal)))
-    log.warn(`${task.bucket.bucket}: fingerprints_dns is empty, so no block page can be recognised`);
   const { filter, generation } = run;
   const fingerprints = new Set<string>();
   const done = { days: [...(resume?.days ?? [])], verdicts: resume?.verdicts ?? 0 };
-  for (const { day, selection } of await tasksOf(clickhouse, task, signal)) {
-    if (done.days.includes(day)) continue;
+  const tasks = (await tasksOf(clickhouse, task, signal)).filter(({ day }) => !done.days.includes(day));
+  if (tasks.length > 0) {
+    await requireTables(clickhouse, signal);
+    if (!(await hasFingerprints(clickhouse, signal)))
+      log.warn(`${task.bucket.bucket}: fingerprints_dns is empty, so no block page can be recognised`);
+  }
+  for (const { day, selection } of tasks) {
     const options = { day, selection, filter, generation, rulesVersion: tools.rulesVersion };
     const analysed = await analyseDay(clickhouse, options, log, signal);
     fingerprints.add(analysed.fingerprints);

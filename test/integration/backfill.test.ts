@@ -407,9 +407,5 @@ test('the histories of all this replay', async () => {
   expect(await replayErrors(histories)).toEqual([]);
   const recorded =
     /^test\/(backfill\/(retry|\d+)|launch-.*23T.*|by-hand|ALLCCS-ALLTNS\/(2023-11-27|2024-03-0[14]|2024-01-22))$/;
-  recordHistories(
-    histories
-      .filter(({ workflowId }) => recorded.test(workflowId))
-      .map(({ workflowId, history }) => ({ name: workflowId, history })),
-  );
+  recordHistories(histories.filter(({ workflowId }) => recorded.test(workflowId)));
 });

@@ -141,5 +141,5 @@ test('the histories of all this replay', async () => {
   const loaded = histories.find(
     ({ workflowId, status }) => status === 'COMPLETED' && workflowId.includes('citizenlab'),
   );
-  recordHistories([{ name: 'reference', history: loaded!.history }]);
+  recordHistories([{ workflowId: 'reference', history: loaded!.history }]);
 });

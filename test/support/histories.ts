@@ -6,13 +6,14 @@ import protobuf from '@temporalio/proto';
 import { Worker } from '@temporalio/worker';
 import { workflowCode } from '../../worker/workflow-bundle.ts';
 
-type History = protobuf.temporal.api.history.v1.IHistory;
-
-export interface Ended {
+interface Named {
   readonly workflowId: string;
+  readonly history: protobuf.temporal.api.history.v1.IHistory;
+}
+
+interface Ended extends Named {
   /** COMPLETED, FAILED and so on. */
   readonly status: string;
-  readonly history: History;
 }
 
 /** The histories of all workflows that ended by themselves. */
@@ -27,9 +28,7 @@ export async function endedHistories(client: Client): Promise<Ended[]> {
 }
 
 /** Runs the workflows of today over histories: ids and messages of those that decide otherwise. */
-export async function replayErrors(
-  histories: readonly Pick<Ended, 'workflowId' | 'history'>[],
-): Promise<[workflowId: string, message: string][]> {
+export async function replayErrors(histories: readonly Named[]): Promise<[workflowId: string, message: string][]> {
   const errors: [string, string][] = [];
   for await (const { workflowId, error } of Worker.runReplayHistories({ ...workflowCode() }, histories)) {
     if (error) errors.push([workflowId, error.message]);
@@ -41,12 +40,12 @@ export async function replayErrors(
  * Writes histories into the directory that RECORD_HISTORIES names, if it does: recorded ones keep later versions of the workflows honest
  * (worker/workflows/replay.test.ts).
  */
-export function recordHistories(histories: readonly { readonly name: string; readonly history: History }[]): void {
+export function recordHistories(histories: readonly Named[]): void {
   const directory = process.env.RECORD_HISTORIES;
   if (!directory) return;
-  for (const { name, history } of histories) {
+  for (const { workflowId, history } of histories) {
     const bytes = protobuf.temporal.api.history.v1.History.encode(withoutPlace(history)).finish();
-    writeFileSync(join(directory, `${name.replaceAll(/[^\w-]/g, '_')}.pb.gz`), gzipSync(bytes, { level: 9 }));
+    writeFileSync(join(directory, `${workflowId.replaceAll(/[^\w-]/g, '_')}.pb.gz`), gzipSync(bytes, { level: 9 }));
   }
 }
 
