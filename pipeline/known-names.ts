@@ -1,0 +1,148 @@
+import { type Filter, normaliseTestName } from './filter.ts';
+
+/**
+ * Tests that OONI's probes run or have run, as the column `test_name` has them. A new probe may bring a test that is not listed, so a
+ * name that is missing here is a reason for a warning and not for an error.
+ */
+export const KNOWN_TESTS: readonly string[] = [
+  'bridge_reachability',
+  'browser_web',
+  'captive_portal',
+  'dash',
+  'ddr',
+  'dns_consistency',
+  'dns_injection',
+  'dns_spoof',
+  'dnscheck',
+  'dnsping',
+  'doh',
+  'echcheck',
+  'facebook_messenger',
+  'http_filtering_bypass',
+  'http_header_field_manipulation',
+  'http_host',
+  'http_host_header',
+  'http_invalid_request_line',
+  'http_requests',
+  'http_test',
+  'http_trix',
+  'http_url_list',
+  'lantern_circumvention_tool_test',
+  'meek_fronted_requests_test',
+  'multi_protocol_traceroute',
+  'ndt',
+  'netalyzr_wrapper',
+  'openvpn',
+  'openvpn_client_test',
+  'parasitic_traceroute',
+  'portfiltering',
+  'psiphon',
+  'psiphon_test',
+  'quicping',
+  'riseupvpn',
+  'shadowsocks',
+  'signal',
+  'simplequicping',
+  'smtp',
+  'sni_blocking',
+  'stunreachability',
+  'tcp_connect',
+  'tcpping',
+  'telegram',
+  'tls_handshake',
+  'tls_middlebox',
+  'tlsping',
+  'tor',
+  'torsf',
+  'urlgetter',
+  'vanilla_tor',
+  'web_connectivity',
+  'websteps',
+  'whatsapp',
+];
+
+/** Country codes that probes write: ISO 3166-1, and `AP`, `EU`, `XK` and `ZZ` (unknown), which IP databases have as well. */
+const COUNTRIES: ReadonlySet<string> = new Set(
+  `
+  AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD
+  CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF
+  GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN
+  KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA
+  NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI
+  SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI
+  VN VU WF WS YE YT ZA ZM ZW
+  AP EU XK ZZ
+`
+    .trim()
+    .split(/\s+/),
+);
+
+/** Codes that people write for a country that has another one. */
+const OTHER_CODES: Readonly<Record<string, string>> = { EL: 'GR', EN: 'GB', UK: 'GB' };
+
+/** A name in a filter that matches no known test or country. */
+export interface UnknownName {
+  /** The field of a resource that holds it. */
+  readonly field: 'probeCC' | 'testNames';
+  readonly value: string;
+  /** The known name that was probably meant. */
+  readonly nearest?: string;
+}
+
+/** Names of a filter, as people write them or normalised, that are not known. Empty for a filter without mistakes. */
+export function unknownNames(filter: Partial<Filter>): UnknownName[] {
+  const unknown: UnknownName[] = [];
+  for (const value of filter.probeCC ?? []) {
+    const code = value.trim().toUpperCase();
+    if (COUNTRIES.has(code)) continue;
+    unknown.push({ field: 'probeCC', value, ...(OTHER_CODES[code] && { nearest: OTHER_CODES[code] }) });
+  }
+  for (const value of filter.testNames ?? []) {
+    const name = normaliseTestName(value);
+    if (KNOWN_TESTS.some(test => normaliseTestName(test) === name)) continue;
+    const nearest = nearestTest(name);
+    unknown.push({ field: 'testNames', value, ...(nearest && { nearest }) });
+  }
+  return unknown;
+}
+
+/** One sentence about an unknown name, without a full stop: `"web_conectivity" is not a known test; did you mean web_connectivity?`. */
+export function unknownNameMessage({ field, value, nearest }: UnknownName): string {
+  const what = field === 'testNames' ? 'a known test' : 'a known country code';
+  return `${JSON.stringify(value)} is not ${what}${nearest ? `; did you mean ${nearest}?` : ''}`;
+}
+
+/**
+ * The known test whose name is nearest to `name`, in the form with underscores: the one with the fewest changed, missing, added or
+ * swapped characters, at most a third of the name; else the only one that begins with the name. Undefined when none is near.
+ */
+export function nearestTest(name: string): string | undefined {
+  const wanted = normaliseTestName(name);
+  const [best] = KNOWN_TESTS.map(test => ({ test, distance: editDistance(wanted, normaliseTestName(test)) })).sort(
+    (a, b) => a.distance - b.distance,
+  );
+  if (best && best.distance <= Math.floor(wanted.length / 3)) return best.test;
+  const begun = wanted.length < 3 ? [] : KNOWN_TESTS.filter(test => normaliseTestName(test).startsWith(wanted));
+  return begun.length === 1 ? begun[0] : undefined;
+}
+
+/** Changed, missing, added or swapped characters between two texts (optimal string alignment). */
+function editDistance(a: string, b: string): number {
+  let before: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= a.length; row++) {
+    const next = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const same = a[row - 1] === b[column - 1];
+      const swapped = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
+      next[column] = Math.min(
+        last[column]! + 1,
+        next[column - 1]! + 1,
+        last[column - 1]! + (same ? 0 : 1),
+        swapped ? before[column - 2]! + 1 : Number.POSITIVE_INFINITY,
+      );
+    }
+    [before, last] = [last, next];
+  }
+  return last[b.length]!;
+}
