@@ -1,4 +1,3 @@
-import { Cron } from 'croner';
 import { z } from 'zod';
 import { rules } from './rules.ts';
 
@@ -118,35 +117,3 @@ export const count = (description: string) => z.int().min(0).meta({ description 
 
 export const links = () =>
   z.record(z.string(), z.string()).meta({ description: 'Where to look further: name of the place -> URL.' });
-
-/**
- * Why a cron line cannot be used, as a sentence, or undefined. Five fields as in crontab(5); CEL cannot judge them, so the
- * operator does. Extensions that croner knows and Temporal does not (`L`, `W`, `#`, `?`, seconds) are refused.
- */
-export function cronProblem(line: string, timeZone: string): string | undefined {
-  const fields = line.trim().split(/\s+/);
-  if (fields.length !== 5) {
-    return `must have five fields (minute, hour, day of month, month, day of week), such as "0 2 * * *", and has ${fields.length}`;
-  }
-  if (!fields.every(field => /^[0-9A-Za-z*,/-]+$/.test(field)) || /\d[LW]|(^|[ ,])[LW]([ ,]|$)/i.test(line)) {
-    return 'may contain numbers, names of months and days, and * , - / only';
-  }
-  let cron: Cron;
-  try {
-    cron = new Cron(line, { mode: '5-part', paused: true, timezone: timeZone });
-  } catch (error) {
-    return `is no cron line: ${(error as Error).message.replace(/^CronPattern: /, '')}`;
-  }
-  return cron.nextRun() ? undefined : 'never fires: no such day exists';
-}
-
-/** Why a time zone cannot be used, or undefined. */
-export function timeZoneProblem(timeZone: string): string | undefined {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone });
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    return 'is no time zone; write a name of the IANA database, such as Etc/UTC or Europe/Rome';
-  }
-}

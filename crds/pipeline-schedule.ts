@@ -1,27 +1,19 @@
 import { z } from 'zod';
 import { conditions } from './conditions.ts';
-import {
-  count,
-  cronProblem,
-  duration,
-  granularity,
-  instant,
-  links,
-  probeCC,
-  stages,
-  testNames,
-  timeZoneProblem,
-} from './fields.ts';
+import { cronProblem } from './cron.ts';
+import { count, duration, granularity, instant, links, probeCC, stages, testNames } from './fields.ts';
 import type { CommonStatus, Kind, Resource } from './resource.ts';
+import { timeZoneProblem } from './time-zones.ts';
 
 const spec = z
   .object({
     schedule: z.string().min(1).max(200).meta({
       description:
-        'When a run starts, as a cron line of five fields: minute, hour, day of month, month, day of week. "0 2 * * *" is every day at two.',
+        'When a run starts, as a cron line of five fields as in crontab(5): minute, hour, day of month, month, day of week. "0 2 * * *" is every day at two. With a day of month and a day of week it fires when either matches: "0 2 13 * 5" is each 13th and each Friday.',
     }),
     timeZone: z.string().min(1).max(64).default('Etc/UTC').meta({
-      description: 'Time zone of the cron line, a name of the IANA database. Buckets are always UTC.',
+      description:
+        'Time zone of the cron line, a name of the IANA database in its spelling, such as Europe/Rome. Buckets are always UTC.',
     }),
     granularity: granularity().default('Day').meta({
       description: 'A firing handles the last bucket complete at its nominal time: the day before, or the hour before.',
@@ -44,7 +36,7 @@ const spec = z
   .superRefine((it, context) => {
     const zone = timeZoneProblem(it.timeZone);
     if (zone) context.addIssue({ code: 'custom', path: ['timeZone'], message: zone });
-    const cron = cronProblem(it.schedule, zone ? 'Etc/UTC' : it.timeZone);
+    const cron = cronProblem(it.schedule);
     if (cron) context.addIssue({ code: 'custom', path: ['schedule'], message: cron });
   })
   .meta({ description: 'When which buckets are handled, and how.' });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { SPECS } from '../test/support/specs.ts';
-import { cronProblem, durationSeconds, timeZoneProblem } from './fields.ts';
+import { durationSeconds } from './fields.ts';
 import { KINDS } from './kinds.ts';
 import { parseSpec, SpecError } from './resource.ts';
 
@@ -77,11 +77,4 @@ test.each([
   ['1.5h', undefined],
 ])('the duration %j is %s seconds', (text, seconds) => {
   expect(durationSeconds(text)).toBe(seconds);
-});
-
-test('names of days and months are no extensions', () => {
-  for (const line of ['0 2 * JUL WED', '0 2 * jul-aug wed,fri', '0 2 1-7 * 1']) {
-    expect(cronProblem(line, 'Etc/UTC')).toBeUndefined();
-  }
-  expect(timeZoneProblem('America/New_York')).toBeUndefined();
 });

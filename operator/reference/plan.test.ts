@@ -26,7 +26,7 @@ test('each data set has a schedule of its own, which fires at once and never twi
     'ooni/reference/asnmeta',
   ]);
   // Hourly, half-hourly, weekly (analysis.md section 14).
-  expect(requests.map(({ cron }) => cron)).toEqual(['7 * * * *', '11 * * * *', '17,47 * * * *', '23 4 * * 1']);
+  expect(requests.map(({ cron }) => cron)).toEqual([['7 * * * *'], ['11 * * * *'], ['17,47 * * * *'], ['23 4 * * 1']]);
   for (const each of requests) expect(each).toMatchObject({ overlap: 'Skip', fireWhenMade: true });
   expect(new Set(requests.map(({ hash }) => hash)).size).toBe(DATASETS.length);
 });

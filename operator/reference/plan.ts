@@ -20,7 +20,7 @@ export function referenceRequest(installation: string, dataset: DatasetName): Sc
     id,
     launchID: id,
     ownerUID: `installation/${installation}`,
-    cron: DATASET[dataset].refresh,
+    cron: [DATASET[dataset].refresh],
     timeZone: 'Etc/UTC',
     overlap: 'Skip',
     catchUpWindow: CATCH_UP,

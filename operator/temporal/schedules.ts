@@ -23,7 +23,8 @@ export interface ScheduleRequest {
   readonly hash: string;
   /** Whose it is: the UID of a resource, or another name that nobody else has. */
   readonly ownerUID: string;
-  readonly cron: string;
+  /** Cron lines; the schedule fires when one of them does. */
+  readonly cron: readonly string[];
   readonly timeZone: string;
   readonly overlap: keyof typeof OVERLAP;
   /** Seconds. */
@@ -144,7 +145,7 @@ export async function deleteSchedule(temporal: Temporal, id: string): Promise<vo
 
 function encode(request: ScheduleRequest): proto.api.schedule.v1.ISchedule {
   return {
-    spec: { cronString: [request.cron], timezoneName: request.timeZone },
+    spec: { cronString: [...request.cron], timezoneName: request.timeZone },
     action: {
       startWorkflow: {
         workflowId: request.launchID,

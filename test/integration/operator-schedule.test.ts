@@ -178,7 +178,7 @@ describe('a schedule', () => {
   test('a line that is no cron line stalls it, until it is mended', async () => {
     await create('wrong', { schedule: '0 25 * * *' });
     const { message } = await ready('wrong', 'InvalidSpec');
-    expect(message).toContain('spec.schedule "0 25 * * *": is no cron line');
+    expect(message).toContain('spec.schedule "0 25 * * *": is not a cron line');
     expect(await exists('wrong')).toBe(false);
     expect(await kubectl(kubeconfig, ['describe', 'psched', 'wrong', '-n', namespace])).toMatch(/Warning +InvalidSpec/);
     await change('wrong', { schedule: '0 5 * * *' });

@@ -85,7 +85,7 @@ describe('plan', () => {
           id: 'ooni/schedule/data/daily',
           launchID: 'ooni/launch/data/daily',
           ownerUID: 'uid-1',
-          cron: '0 2 * * *',
+          cron: ['0 2 * * *'],
           timeZone: 'Etc/UTC',
           overlap: 'Skip',
           catchUpWindow: 86_400,

@@ -1,3 +1,4 @@
+import { parseCron } from '../../../crds/cron.ts';
 import { durationSeconds } from '../../../crds/fields.ts';
 import type { PipelineSchedule, PipelineScheduleSpec } from '../../../crds/pipeline-schedule.ts';
 import { ANNOTATIONS, FINALIZER, SpecError } from '../../../crds/resource.ts';
@@ -42,7 +43,7 @@ export function requestOf(object: PipelineSchedule, spec: PipelineScheduleSpec, 
     id: scheduleId(installation, namespace, name),
     launchID: launchId(installation, namespace, name),
     ownerUID: uid,
-    cron: spec.schedule.trim(),
+    cron: parseCron(spec.schedule).lines,
     timeZone: spec.timeZone,
     overlap: spec.overlap,
     catchUpWindow: durationSeconds(spec.catchUpWindow) ?? 0,

@@ -1,0 +1,146 @@
+/**
+ * Cron lines of five fields as in crontab(5): numbers, `*`, ranges, lists, steps, and names of months and days. The check accepts
+ * only what Temporal's parser accepts with the same meaning, because Temporal fires the schedule.
+ */
+
+interface Field {
+  readonly name: string;
+  readonly least: number;
+  readonly most: number;
+  /** Names of the values, from `least` upwards. */
+  readonly names?: readonly string[];
+}
+
+const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
+const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
+const FIELDS: readonly Field[] = [
+  { name: 'minute', least: 0, most: 59 },
+  { name: 'hour', least: 0, most: 23 },
+  { name: 'day of month', least: 1, most: 31 },
+  { name: 'month', least: 1, most: 12, names: MONTHS },
+  // Sunday is 0 and 7.
+  { name: 'day of week', least: 0, most: 7, names: DAYS },
+];
+/** In a leap year, which comes. */
+const DAYS_OF_MONTH = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+const SHORTHANDS: Readonly<Record<string, string>> = {
+  '@yearly': '0 0 1 1 *',
+  '@annually': '0 0 1 1 *',
+  '@monthly': '0 0 1 * *',
+  '@weekly': '0 0 * * 0',
+  '@daily': '0 0 * * *',
+  '@midnight': '0 0 * * *',
+  '@hourly': '0 * * * *',
+};
+
+/** The values of each field of a cron line. */
+export interface Cron {
+  readonly minutes: ReadonlySet<number>;
+  readonly hours: ReadonlySet<number>;
+  readonly months: ReadonlySet<number>;
+  readonly daysOfMonth: ReadonlySet<number>;
+  /** 0 is Sunday. */
+  readonly daysOfWeek: ReadonlySet<number>;
+  /** Both day fields name days; the line fires when either matches. */
+  readonly eitherDay: boolean;
+  /**
+   * The same as lines for Temporal, where both day fields have to match: a line with two day fields becomes two lines.
+   */
+  readonly lines: readonly string[];
+}
+
+/** Why a cron line cannot be used, as a sentence without its subject, or undefined. */
+export function cronProblem(line: string): string | undefined {
+  const read = readCron(line);
+  return typeof read === 'string' ? read : undefined;
+}
+
+/** A cron line that `cronProblem` accepts. Throws a RangeError for another. */
+export function parseCron(line: string): Cron {
+  const read = readCron(line);
+  if (typeof read === 'string') throw new RangeError(`${JSON.stringify(line)} ${read}`);
+  return read;
+}
+
+function readCron(line: string): Cron | string {
+  const texts = line.trim().split(/\s+/);
+  const shorthand = SHORTHANDS[texts.join(' ').toLowerCase()];
+  if (shorthand) return `is a shorthand; write its five fields, ${JSON.stringify(shorthand)}`;
+  if (texts.length !== FIELDS.length) {
+    const zone = /^(CRON_)?TZ=/.test(line.trim()) ? '; the time zone belongs into timeZone' : '';
+    return `must have five fields (minute, hour, day of month, month, day of week), such as "0 2 * * *", and has ${texts.length}${zone}`;
+  }
+  if (!texts.every(text => /^[0-9A-Za-z*,/-]+$/.test(text)) || /(^|[\s,])L([\s,]|$)|\d[LW]/i.test(line)) {
+    return 'may contain numbers, names of months and days, and * , - / only';
+  }
+  const sets: ReadonlySet<number>[] = [];
+  for (const [index, field] of FIELDS.entries()) {
+    const values = readField(texts[index] as string, field);
+    if (typeof values === 'string') return `is not a cron line: ${values}`;
+    sets.push(values);
+  }
+  const [minutes, hours, daysOfMonth, months, weekdays] = sets as [
+    ReadonlySet<number>,
+    ReadonlySet<number>,
+    ReadonlySet<number>,
+    ReadonlySet<number>,
+    ReadonlySet<number>,
+  ];
+  const daysOfWeek = new Set([...weekdays].map(day => day % 7));
+  const [minute, hour, day, month, weekday] = texts as [string, string, string, string, string];
+  const eitherDay = !day.includes('*') && !weekday.includes('*');
+  const exists = [...months].some(one => [...daysOfMonth].some(date => date <= (DAYS_OF_MONTH[one - 1] as number)));
+  if (!eitherDay && !exists) return 'never fires: no such day exists';
+  const lines = eitherDay
+    ? [...(exists ? [[minute, hour, day, month, '*']] : []), [minute, hour, '*', month, weekday]]
+    : [texts];
+  return {
+    minutes,
+    hours,
+    months,
+    daysOfMonth,
+    daysOfWeek,
+    eitherDay,
+    lines: lines.map(fields => fields.join(' ')),
+  };
+}
+
+/** The values of a field, or what is wrong with it. */
+function readField(text: string, field: Field): Set<number> | string {
+  const values = new Set<number>();
+  const wrong = (what: string) => `${field.name} ${JSON.stringify(text)} ${what}`;
+  for (const part of text.split(',')) {
+    const [range = '', step, ...more] = part.split('/');
+    const [from = '', to, ...others] = range.split('-');
+    if (more.length > 0 || others.length > 0 || range === '')
+      return wrong('is not a number, a range or a list of them');
+    if (step !== undefined && range !== '*' && to === undefined) {
+      return wrong(`has a step without a range; write ${from}-${field.most}/${step}, or */${step} for all`);
+    }
+    const first = range === '*' ? field.least : readValue(from, field);
+    const last = range === '*' ? field.most : to === undefined ? first : readValue(to, field);
+    if (first === undefined || last === undefined) {
+      const names = field.names ? `, or the first three letters of a name` : '';
+      return wrong(`must hold values from ${field.least} to ${field.most}${names}`);
+    }
+    if (first > last) return wrong('has a range that ends before it begins; write it as two, with a comma');
+    const by = step === undefined ? 1 : readNumber(step);
+    if (by === undefined || by < 1 || by > field.most) {
+      return wrong(`must have a step from 1 to ${field.most}`);
+    }
+    for (let value = first; value <= last; value += by) values.add(value);
+  }
+  return values;
+}
+
+function readValue(text: string, { least, most, names }: Field): number | undefined {
+  const index = names?.indexOf(text.toLowerCase()) ?? -1;
+  if (index >= 0) return least + index;
+  const value = readNumber(text);
+  return value !== undefined && value >= least && value <= most ? value : undefined;
+}
+
+function readNumber(text: string): number | undefined {
+  return /^\d{1,4}$/.test(text) ? Number(text) : undefined;
+}

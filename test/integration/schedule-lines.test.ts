@@ -1,0 +1,172 @@
+import { Cron } from 'croner';
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { parseCron } from '../../crds/cron.ts';
+import { PIPELINE_SCHEDULE } from '../../crds/pipeline-schedule.ts';
+import { parseSpec, SpecError } from '../../crds/resource.ts';
+import { timeZoneProblem } from '../../crds/time-zones.ts';
+import { Temporal } from '../../operator/temporal/connection.ts';
+import { TemporalRejected } from '../../operator/temporal/errors.ts';
+import { createSchedule, describeSchedule, type ScheduleRequest } from '../../operator/temporal/schedules.ts';
+import { createLogger } from '../../pipeline/log.ts';
+import { loadSettings } from '../../pipeline/settings.ts';
+import { makeTemporalNamespace } from '../support/operator.ts';
+
+/** Our check of cron lines and time zones against the judge that counts: Temporal's server accepts what it accepts, and fires then. */
+const address = inject('temporalAddress');
+const namespace = 'schedule-lines';
+const settings = loadSettings({ TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace });
+const temporal = new Temporal(settings, [], createLogger('test', settings));
+
+beforeAll(() => makeTemporalNamespace(address, namespace));
+afterAll(() => temporal.close());
+
+let serial = 0;
+
+/** Whether Temporal accepts the lines in the zone, and when it fires them next (milliseconds since 1970). */
+async function fire(cron: readonly string[], timeZone: string): Promise<readonly number[] | 'rejected'> {
+  const id = `line-${serial++}`;
+  const request: ScheduleRequest = {
+    id,
+    launchID: id,
+    hash: '',
+    ownerUID: '',
+    cron,
+    timeZone,
+    overlap: 'Allow',
+    catchUpWindow: 3600,
+    workflowType: 'None',
+    input: {},
+    attributes: {},
+  };
+  try {
+    await createSchedule(temporal, request, { paused: true, note: '' });
+    return (await describeSchedule(temporal, id))?.nextFirings ?? [];
+  } catch (error) {
+    if (error instanceof TemporalRejected) return 'rejected';
+    throw error;
+  }
+}
+
+const accepted = (schedule: string, timeZone = 'Etc/UTC') => {
+  try {
+    return parseSpec(PIPELINE_SCHEDULE, { spec: { schedule, timeZone } });
+  } catch (error) {
+    if (error instanceof SpecError) return undefined;
+    throw error;
+  }
+};
+
+/** Runs `work` for all items, a few at a time. */
+async function each<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items];
+  await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
+    }),
+  );
+}
+
+test('Temporal knows the time zones that are accepted', async () => {
+  // A part of the zones, because each schedule takes the server a while; the spelling rule is the same for all.
+  const zones = Intl.supportedValuesOf('timeZone').filter((_, index) => index % 10 === 0);
+  const links = [
+    'UTC',
+    'Etc/UTC',
+    'Etc/GMT-14',
+    'US/Pacific',
+    'EST5EDT',
+    'Asia/Kolkata',
+    'Europe/Kyiv',
+    'Zulu',
+    'GMT+0',
+    'GB-Eire',
+  ];
+  const rejected: string[] = [];
+  await each([...zones, ...links], async zone => {
+    expect(timeZoneProblem(zone)).toBeUndefined();
+    if ((await fire(['0 2 * * *'], zone)) === 'rejected') rejected.push(zone);
+  });
+  expect(rejected).toEqual([]);
+});
+
+test.each(['+02:00', 'europe/rome', 'Europe/Kyivv', 'SystemV/AST4', 'PST', ' Europe/Rome', '../UTC', 'GMT+2'])(
+  'the zone %j, which Temporal rejects, is refused',
+  async zone => {
+    expect(await fire(['0 2 * * *'], zone)).toBe('rejected');
+    expect(accepted('0 2 * * *', zone)).toBeUndefined();
+  },
+);
+
+// Of these Temporal accepts some with a meaning that a reader of crontab(5) does not expect, or never fires them.
+test.each([
+  '0 2 * * FRI-MON',
+  '0 24 * * *',
+  '*/0 2 * * *',
+  '1, 2 * * *',
+  '0 2 L * *',
+  '0 0 30 2 *',
+  '0 0 31 4 *',
+  '99999999999999999999 2 * * *',
+])('the line %j, which Temporal rejects or never fires, is refused', async line => {
+  const firings = await fire([line], 'Etc/UTC');
+  expect(firings === 'rejected' || firings.length === 0).toBe(true);
+  expect(accepted(line)).toBeUndefined();
+});
+
+test.each([
+  '0 2 13 * 5',
+  '0 0 30 2 1',
+  '0 2 * * 7',
+  '0 2 1-7 jan,DEC mon-wed',
+  '0 0 29 2 *',
+  '5-59/10 */6 */9 * *',
+  '\t0 2\n* * * ',
+])('the line %j fires as in crontab(5)', async line => {
+  expect(accepted(line)).toBeDefined();
+  expect(await fire(parseCron(line).lines, 'Etc/UTC')).toEqual(firingsOf(line));
+});
+
+/** The next firings by another implementation of crontab(5). */
+function firingsOf(line: string): number[] {
+  const [, , day, , weekday] = line.trim().split(/\s+/) as [string, string, string, string, string];
+  const legacyMode = !day.includes('*') && !weekday.includes('*');
+  return new Cron(line, { mode: '5-part', paused: true, timezone: 'Etc/UTC', legacyMode })
+    .nextRuns(10)
+    .map(date => date.getTime());
+}
+
+const value = (least: number, most: number, names: readonly string[] = []) =>
+  fc.oneof(
+    { weight: 8, arbitrary: fc.integer({ min: least, max: most }).map(String) },
+    { weight: 1, arbitrary: fc.integer({ min: 0, max: 70 }).map(String) },
+    ...(names.length > 0 ? [{ weight: 3, arbitrary: fc.constantFrom(...names) }] : []),
+  );
+const field = (least: number, most: number, names?: readonly string[]) => {
+  const step = fc.option(fc.integer({ min: 0, max: most + 2 }), { nil: undefined, freq: 2 });
+  const one = value(least, most, names);
+  const stepped = (text: string, by: number | undefined) => (by === undefined ? text : `${text}/${by}`);
+  const part = fc.oneof(
+    { weight: 4, arbitrary: fc.constant('*') },
+    { weight: 2, arbitrary: step.map(by => stepped('*', by)) },
+    { weight: 4, arbitrary: one },
+    { weight: 3, arbitrary: fc.tuple(one, one, step).map(([from, to, by]) => stepped(`${from}-${to}`, by)) },
+  );
+  return fc.array(part, { minLength: 1, maxLength: 2 }).map(parts => parts.join(','));
+};
+const MONTHS = ['JAN', 'feb', 'Mar', 'JUL', 'dec'];
+const DAYS = ['SUN', 'mon', 'Tue', 'FRI', 'sat'];
+const lines = fc
+  .tuple(field(0, 59), field(0, 23), field(1, 31), field(1, 12, MONTHS), field(0, 7, DAYS))
+  .map(fields => fields.join(' '));
+
+test('Temporal accepts the lines that are accepted, and fires them as crontab(5) says', async () => {
+  const random = fc
+    .sample(lines, 2000)
+    .filter(line => accepted(line) !== undefined)
+    .slice(0, 60);
+  expect(random).toHaveLength(60);
+  await each(random, async line => {
+    expect({ line, firings: await fire(parseCron(line).lines, 'Etc/UTC') }).toEqual({ line, firings: firingsOf(line) });
+  });
+});
