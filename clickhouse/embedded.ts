@@ -1,6 +1,5 @@
 import { once } from 'node:events';
 import {
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -13,6 +12,7 @@ import {
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeDirectory } from '../pipeline/directories.ts';
 import { Engine, EngineError } from './engine.ts';
 import { createClickHouseServer } from './server.ts';
 
@@ -44,7 +44,7 @@ const CONNECTIONS = 8;
  * is. Throws EmbeddedError.
  */
 export async function openEmbedded(dir: string, options: EmbeddedOptions): Promise<Embedded> {
-  makeDirectory(dir);
+  makeDataDirectory(dir);
   refuseHeld(dir);
   const engine = openEngine(dir);
   const scratch = makeScratch(dir);
@@ -76,9 +76,9 @@ export async function openEmbedded(dir: string, options: EmbeddedOptions): Promi
   }
 }
 
-function makeDirectory(dir: string): void {
+function makeDataDirectory(dir: string): void {
   try {
-    mkdirSync(dir, { recursive: true });
+    makeDirectory(dir);
   } catch (error) {
     throw new EmbeddedError(`ClickHouse cannot keep its data in ${dir}: ${(error as Error).message}`);
   }

@@ -1,7 +1,8 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { makeDirectory } from '../pipeline/directories.ts';
 import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
 import { findOnPath, freePort, StartError, type Supervised, supervise } from './process.ts';
 
@@ -70,7 +71,7 @@ async function startEmbedded(dir: string, port: number): Promise<Started> {
 }
 
 async function startProgram(program: string, dir: string, port: number, signal?: AbortSignal): Promise<Started> {
-  mkdirSync(dir, { recursive: true });
+  makeDirectory(dir);
   const config = join(dir, 'config.yaml');
   const users = {
     users: { default: { password: '', networks: { ip: '127.0.0.1' }, profile: 'default', quota: 'default' } },

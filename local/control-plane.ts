@@ -1,7 +1,8 @@
 import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join, resolve } from 'node:path';
+import { makeDirectory } from '../pipeline/directories.ts';
 import { freePort, type Supervised, supervise } from './process.ts';
 import { programPath } from './programs.ts';
 
@@ -41,7 +42,7 @@ export async function startControlPlane(options: {
   signal?: AbortSignal;
 }): Promise<ControlPlane> {
   const dir = resolve(options.dir);
-  mkdirSync(join(dir, 'pki'), { recursive: true, mode: 0o700 });
+  makeDirectory(join(dir, 'pki'), 0o700);
   const port = options.port ?? (await freePort());
   const [etcdPort, peerPort] = await freePorts(2);
   const url = `https://127.0.0.1:${port}`;

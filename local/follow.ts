@@ -14,8 +14,9 @@ import type { Terminal } from './terminal.ts';
 const LOOK = 5_000;
 
 /**
- * Follows Backfills to their end, with a progress bar on a terminal and a line for each step elsewhere. What is wrong with pods or
- * resources on the way is said once. Resolves with the Backfills as they ended; rejects when the signal aborts.
+ * Follows Backfills to their end, with a progress bar on a terminal and a line for each step elsewhere. A Backfill that is suspended or
+ * stalled, or that is deleted meanwhile, is not waited for. What is wrong with pods or resources on the way is said once. Resolves with
+ * the Backfills as they ended; rejects when the signal aborts. `onTrouble` is called after each of these lines.
  */
 export async function followBackfills(
   client: Client,
@@ -23,6 +24,7 @@ export async function followBackfills(
   names: readonly string[],
   terminal: Terminal,
   signal: AbortSignal,
+  onTrouble: () => void,
 ): Promise<Backfill[]> {
   const watching = new AbortController();
   const stop = () => watching.abort(signal.reason);
@@ -36,6 +38,7 @@ export async function followBackfills(
     if (told.has(trouble)) return;
     told.add(trouble);
     view.note(trouble);
+    onTrouble();
   };
   const look = setInterval(() => {
     troubles(client, watching.signal).then(
@@ -53,6 +56,7 @@ export async function followBackfills(
     await cache.whenSynced(watching.signal);
     return await new Promise<Backfill[]>((resolve, reject) => {
       watching.signal.addEventListener('abort', () => reject(watching.signal.reason), { once: true });
+      const seen = new Set<string>();
       const check = () => {
         const all = [...cache.list()].filter(({ metadata }) => names.includes(metadata.name));
         for (const { metadata, status } of all) {
@@ -62,7 +66,10 @@ export async function followBackfills(
           if (reason) tell(`backfill/${metadata.name} cannot go on and tries again: ${reason}: ${message}`);
         }
         view.show(all);
-        if (all.length === names.length && all.every(isOver)) resolve(all);
+        for (const { metadata } of all) seen.add(metadata.name);
+        // One that was there and is gone was deleted meanwhile.
+        const there = names.filter(name => all.some(({ metadata }) => metadata.name === name) || !seen.has(name));
+        if (all.length === there.length && all.every(isSettled)) resolve(all);
       };
       cache.onChange(check);
       check();
@@ -81,6 +88,13 @@ function isOver({ metadata, status }: Backfill): boolean {
   return status?.observedGeneration === metadata.generation && FINAL_PHASES.includes(status?.phase as never);
 }
 
+/** Ended, or it goes no further until a person changes something. */
+function isSettled(backfill: Backfill): boolean {
+  const { spec, status } = backfill;
+  const stalled = status?.conditions?.some(({ type, status: is }) => type === 'Stalled' && is === 'True');
+  return isOver(backfill) || stalled === true || spec.suspend === true;
+}
+
 /** Pods that do not run, and why. */
 async function troubles(client: Client, signal: AbortSignal): Promise<string[]> {
   const pods = await client.list(PODS, { signal });
@@ -97,6 +111,7 @@ class View {
   }
 
   show(backfills: readonly Backfill[]): void {
+    if (backfills.length === 0) return;
     const sum = (pick: (backfill: Backfill) => number | undefined) =>
       backfills.reduce((total, backfill) => total + (pick(backfill) ?? 0), 0);
     const total = sum(({ status }) => status?.progress?.total);

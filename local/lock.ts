@@ -10,13 +10,13 @@ export class FileLock {
     this.#file = file;
   }
 
-  /** Takes the lock, waiting for its holder as long as that runs; `onWait` is told its process number once. */
-  static async take(file: string, onWait: (pid: number) => void): Promise<FileLock> {
+  /** Takes the lock, waiting for its holder as long as that runs; `onWait` gets its process number once. Rejects when the signal aborts. */
+  static async take(file: string, onWait: (pid: number) => void, signal?: AbortSignal): Promise<FileLock> {
     for (let waited = 0; ; waited++) {
       const holder = FileLock.tryTake(file);
       if (holder instanceof FileLock) return holder;
       if (waited === 0) onWait(holder);
-      await sleep(200);
+      await sleep(200, undefined, { signal });
     }
   }
 

@@ -1,22 +1,23 @@
-import { spawn } from 'node:child_process';
-import { globSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import pino from 'pino';
-import { parseAllDocuments } from 'yaml';
 import { Client } from '../operator/kube/client.ts';
 import { connectionSource } from '../operator/kube/config.ts';
 import { Http } from '../operator/kube/http.ts';
 import { createInstruments } from '../operator/kube/instruments.ts';
 import { openArchive } from '../pipeline/archive/open.ts';
+import { makeDirectory } from '../pipeline/directories.ts';
 import { DATASET, NO_SOURCE } from '../pipeline/reference/datasets.ts';
 import { loadSettings, SettingsError } from '../pipeline/settings.ts';
+import { isSystemError } from '../pipeline/system-error.ts';
 import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
+import { applyDefinitions, applyObjects, createMissing, whenNamespaceExists } from './apply.ts';
 import { followBackfills } from './follow.ts';
 import { FileLock } from './lock.ts';
 import { clusterObjects, settingsFrom } from './objects.ts';
 import { findOnPath, StartError } from './process.ts';
-import { obtainPrograms, programPath } from './programs.ts';
+import { missingPrograms, obtainPrograms, programPath } from './programs.ts';
+import { whenOperatorLeads } from './ready.ts';
 import { cleanData, endEarlier, portsFrom, ROOT, type Stack, startStack } from './stack.ts';
 import { summarise } from './summary.ts';
 import { Terminal } from './terminal.ts';
@@ -36,6 +37,13 @@ backfills to their end and stays up until Ctrl-C.
 
 Settings in the environment hold for the workers and the operator: ARCHIVE_URL=s3://ooni-data-eu-fra reads
 OONI's public archive instead of test/fixtures/archive; CLICKHOUSE_URL uses a ClickHouse that runs already.`;
+
+/** What a person can do while programs are obtained. */
+const MEANWHILE = `The programs of Kubernetes and Temporal are obtained first, once. Meanwhile the pipeline runs without them, in another terminal:
+
+  npx oonipipeline run --archive test/fixtures/archive --clickhouse embedded:.ooni/embedded \\
+    --fingerprints test/fixtures/fingerprints/fingerprints_dns.csv
+`;
 
 interface Options {
   readonly exitWhenDone: boolean;
@@ -83,19 +91,6 @@ function parse(args: readonly string[]) {
   }).values;
 }
 
-/** Runs kubectl as the administrator, `input` to its standard input. Throws StartError with what it said. */
-async function kubectl(stack: Stack, args: readonly string[], input = ''): Promise<string> {
-  const child = spawn(programPath('kubectl'), ['--kubeconfig', stack.kubernetes.kubeconfig, ...args]);
-  const output = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const)
-    child[name].setEncoding('utf8').on('data', text => (output[name] += text));
-  child.stdin.on('error', () => {});
-  child.stdin.end(input);
-  const status = await new Promise<number | null>((done, failed) => child.once('error', failed).once('close', done));
-  if (status !== 0) throw new StartError(`kubectl ${args.join(' ')} failed:\n${output.stderr.trim()}`);
-  return output.stdout;
-}
-
 /** Throws StartError for settings in the environment that no program would start with. */
 function checkSettings(): void {
   const given = Object.entries(settingsFrom(process.env)).map(([key, value]) => [key.toUpperCase(), value]);
@@ -134,22 +129,15 @@ function settingsOf(stack: Stack, data: string): Record<string, string> {
   return { ...own, ...given, clickhouse_url: stack.clickhouse.url };
 }
 
-/** Applies CRDs, operator and examples. Returns the names of the examples' Backfills. */
-async function applyAll(stack: Stack, data: string): Promise<string[]> {
-  const apply = ['apply', '--server-side', '--force-conflicts', '--field-manager=npm-start', '-f'];
-  const list = { apiVersion: 'v1', kind: 'List', items: clusterObjects(settingsOf(stack, data)) };
-  await kubectl(stack, [...apply, join(ROOT, 'crds/yaml')]);
-  await Promise.all([
-    kubectl(stack, [...apply, '-'], JSON.stringify(list)),
-    kubectl(stack, ['wait', '--for=condition=Established', '--timeout=60s', '-f', join(ROOT, 'crds/yaml')]).then(() =>
-      // As a person does it, so that the person may change them afterwards.
-      kubectl(stack, ['apply', '-f', join(ROOT, 'examples')]),
-    ),
+/** Applies CRDs and operator, and creates the examples that are missing. Returns the names of the examples' Backfills, and sentences. */
+async function applyAll(client: Client, settings: Record<string, string>, signal: AbortSignal) {
+  await whenNamespaceExists(client, signal);
+  const [definitions, operator] = await Promise.all([
+    applyDefinitions(client, join(ROOT, 'crds/yaml'), signal),
+    applyObjects(client, clusterObjects(settings)),
   ]);
-  return globSync(join(ROOT, 'examples/*.yaml'))
-    .flatMap(file => parseAllDocuments(readFileSync(file, 'utf8')).map(document => document.toJS()))
-    .filter(object => object?.kind === 'Backfill')
-    .map(object => String(object.metadata.name));
+  const { backfills, notes } = await createMissing(client, join(ROOT, 'examples'), ROOT);
+  return { backfills, notes: [...definitions, ...operator, ...notes] };
 }
 
 function showSummary(rows: Readonly<Record<string, number>>): void {
@@ -168,9 +156,25 @@ function showAddresses(stack: Stack): void {
   ];
   console.log('\nWhere to look');
   for (const [name, address] of lines) console.log(`  ${name.padEnd(16)}${address}`);
-  console.log(`\n  export KUBECONFIG=${stack.kubernetes.kubeconfig}`);
+  showKubectl(stack.kubernetes.kubeconfig);
+}
+
+function showKubectl(kubeconfig: string): void {
+  console.log(`\n  export KUBECONFIG=${kubeconfig}`);
   if (!findOnPath('kubectl')) console.log(`  export PATH=${dirname(programPath('kubectl'))}:$PATH`);
-  console.log('  kubectl get ooni');
+  console.log('  kubectl get ooni\n');
+}
+
+/** Waits until the operator leads, with a line that says so. */
+async function leading(client: Client, terminal: Terminal, signal: AbortSignal): Promise<void> {
+  const line = terminal.line('operator', 'starting', { elapsed: true });
+  try {
+    await whenOperatorLeads(client, signal, trouble => terminal.print(trouble));
+  } catch (error) {
+    line.done('does not lead yet');
+    throw error;
+  }
+  line.done('leads, and every status is current');
 }
 
 async function main(): Promise<number> {
@@ -182,7 +186,7 @@ async function main(): Promise<number> {
   checkSettings();
   const began = Date.now();
   const terminal = new Terminal();
-  mkdirSync(options.data, { recursive: true });
+  makeDirectory(options.data);
   const lock = FileLock.tryTake(join(options.data, 'lock'));
   if (typeof lock === 'number') {
     throw new StartError(
@@ -190,19 +194,27 @@ async function main(): Promise<number> {
     );
   }
   const stopping = new AbortController();
-  let signals = 0;
+  let interrupted: number | undefined;
   let stack: Stack | undefined;
   let last = '';
   const interrupt = () => {
     stopping.abort(new Interrupted());
-    // Whoever asks twice does not want to wait for pods to finish.
-    if (++signals === 2) void stack?.stop(0);
+    interrupted ??= performance.now();
+    // A second Ctrl-C: the person does not want to wait for pods to finish. One Ctrl-C may arrive several times, also by way of npm.
+    if (performance.now() - interrupted > AGAIN) void stack?.stop(0);
   };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'disconnect'] as const) process.on(signal, interrupt);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'disconnect'] as const) process.on(signal, interrupt);
+  process.on('message', message => message === 'SIGINT' && interrupt());
   try {
-    await endEarlier(options.data);
+    const left = await endEarlier(options.data);
+    if (left.length > 0) {
+      terminal.print(
+        `An earlier start on this data did not stop in order. It left these running, and they are ended: ${left.join(', ')}`,
+      );
+    }
     if (options.clean) cleanData(options.data);
-    await obtainPrograms({ terminal });
+    if (missingPrograms().length > 0) terminal.print(MEANWHILE);
+    await obtainPrograms({ terminal, signal: stopping.signal });
     stopping.signal.throwIfAborted();
     const line = terminal.line('servers', 'starting ClickHouse, Temporal and Kubernetes', { elapsed: true });
     const bundled = bundleWorkflows();
@@ -221,13 +233,19 @@ async function main(): Promise<number> {
           stopping.abort(new StartError(`${process.name} ${how}. Its log, ${process.log}, ends:\n${process.tail()}`));
       });
     }
-    const backfills = await applyAll(stack, options.data);
-    terminal.print(`${'resources'.padEnd(26)}CRDs, operator and examples are applied`);
-    const log = pino({ level: 'silent' });
-    const instruments = createInstruments({ log });
     const http = new Http(connectionSource({ kubeconfig: stack.kubernetes.kubeconfig }));
     const client = new Client(http, { fieldManager: 'npm-start' });
-    const ended = await followBackfills(client, instruments, backfills, terminal, stopping.signal);
+    const { backfills, notes } = await applyAll(client, settingsOf(stack, options.data), stopping.signal);
+    terminal.print(`${'resources'.padEnd(26)}CRDs and operator are applied, missing examples are created`);
+    for (const note of notes) terminal.print(note);
+    await leading(client, terminal, stopping.signal);
+    const instruments = createInstruments({ log: pino({ level: 'silent' }) });
+    const { kubernetes } = stack;
+    let told = false;
+    const ended = await followBackfills(client, instruments, backfills, terminal, stopping.signal, () => {
+      if (!told) showKubectl(kubernetes.kubeconfig);
+      told = true;
+    });
     await http.close();
     const { summary, verdicts } = await summarise(stack.clickhouse.url);
     showSummary(summary.rows);
@@ -243,14 +261,15 @@ async function main(): Promise<number> {
       last = JSON.stringify({ ...summary, seconds });
       return failed.length > 0 ? 1 : 0;
     }
-    console.log('\nEverything stays up until Ctrl-C.');
+    console.log('Everything stays up until Ctrl-C.');
     await new Promise((_, reject) => {
       stopping.signal.throwIfAborted();
       stopping.signal.addEventListener('abort', () => reject(stopping.signal.reason), { once: true });
     });
     return 0;
   } catch (error) {
-    if (error instanceof Interrupted) return 0;
+    // What was under way ends with errors of many kinds then.
+    if (stopping.signal.reason instanceof Interrupted) return 0;
     throw error;
   } finally {
     if (stack) {
@@ -264,18 +283,24 @@ async function main(): Promise<number> {
   }
 }
 
+/** Milliseconds after which a second signal counts as a second request. */
+const AGAIN = 1_000;
+
 /** Ctrl-C. */
 class Interrupted extends Error {
   override name = 'Interrupted';
 }
 
-/** What a person can mend, as a sentence; undefined for a fault of ours, which shows its stack. */
+/** A sentence for what a person can mend; undefined for a defect of this program, which shows its stack. */
 function sentence(error: unknown): string | undefined {
   if (error instanceof StartError) return error.message;
-  const { code, syscall, path = '', message } = error as NodeJS.ErrnoException;
+  if (!isSystemError(error)) return undefined;
+  const { code, syscall, path = '', message } = error;
   if (code === 'ENOSPC') return `The disk is full (${path}). Free some, or let --data name a folder on another disk.`;
   if (code === 'EACCES' || code === 'EROFS') return `${path} cannot be written. Let --data name a folder that can.`;
-  if (syscall === 'mkdir') return `The data cannot be kept in ${path}: ${message}. Name a directory: --data DIR`;
+  if (syscall === 'mkdir' || syscall === 'open') {
+    return `The data cannot be kept in ${path}: ${message}. Name a directory: --data DIR`;
+  }
   return undefined;
 }
 

@@ -7,7 +7,8 @@ export const OPERATOR_NAMESPACE = 'ooni-system';
 export const WORK_NAMESPACE = 'default';
 
 const NAME = 'ooni-pipeline';
-const OPERATOR = 'ooni-operator';
+/** Name of the operator's Deployment, and its label `app.kubernetes.io/name`. */
+export const OPERATOR = 'ooni-operator';
 const IMAGE = 'ooni-pipeline:dev';
 const LABELS = { 'app.kubernetes.io/name': OPERATOR, 'app.kubernetes.io/part-of': NAME };
 

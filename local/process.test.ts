@@ -110,6 +110,41 @@ describe('a supervised process', () => {
   });
 });
 
+describe('a process that an earlier run left', () => {
+  test('is named when it is ended, also one that was stopped', async () => {
+    const it = await run('trap "exit 0" TERM; echo on; while :; do sleep 0.05; done');
+    await until(() => log().includes('on'));
+    const { pid } = it.child;
+    it.child.kill('SIGSTOP');
+    expect(await endLeftovers(dir)).toEqual([`it (process ${pid})`]);
+    // In order: not by SIGKILL.
+    expect(await it.exited).toBe('exited with status 0');
+    expect(await endLeftovers(dir)).toEqual([]);
+  });
+
+  test.skipIf(!findOnPath('python3'))(
+    'runs as long as one of its threads does, also when the first has ended',
+    async () => {
+      // The first thread ends alone (the system call exit, not exit_group) and is a zombie; the other holds a port.
+      const script = `
+import ctypes, platform, socket, threading, time
+server = socket.create_server(('127.0.0.1', 0))
+threading.Thread(target=lambda: time.sleep(60)).start()
+print(server.getsockname()[1], flush=True)
+ctypes.CDLL(None).syscall({'x86_64': 60}.get(platform.machine(), 93), 0)`;
+      const it = await run('', { command: findOnPath('python3')!, args: ['-c', script] });
+      const { pid } = it.child;
+      const identity = readPid(pidFile())!;
+      await until(() => /^\d+\n/.test(log()));
+      await until(() => readFileSync(`/proc/${pid}/status`, 'utf8').includes('State:\tZ'));
+      expect(isRunning(identity)).toBe(true);
+      await endLeftovers(dir);
+      expect(isRunning(identity)).toBe(false);
+      await requirePort(Number(log()), 'the test');
+    },
+  );
+});
+
 test('a process is told from another one of the same number by its start', () => {
   const start = startTime(process.pid)!;
   expect(isRunning({ pid: process.pid, start })).toBe(true);

@@ -1,19 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { delimiter, join } from 'node:path';
+import { basename, delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { threadId } from 'node:worker_threads';
+import { makeDirectory } from '../pipeline/directories.ts';
 
 /** Something the person who started it can mend: shown as a sentence, without a stack. */
 export class StartError extends Error {
@@ -161,27 +152,58 @@ export class Supervised {
  * earlier run left behind under the same name and directory is ended first.
  */
 export async function supervise(program: Program): Promise<Supervised> {
-  mkdirSync(program.dir, { recursive: true });
+  makeDirectory(program.dir);
   await endLeftover(join(program.dir, `${program.name}.pid`));
   return new Supervised(program);
 }
 
-/** Ends what an earlier run left behind: every process that a pid file in the folder names. */
-export async function endLeftovers(dir: string): Promise<void> {
-  if (!statSync(dir, { throwIfNoEntry: false })) return;
+/** Ends the processes of an earlier run that pid files in the folder name. Returns them as `name (process 123)`. */
+export async function endLeftovers(dir: string): Promise<string[]> {
+  if (!statSync(dir, { throwIfNoEntry: false })) return [];
   const files = readdirSync(dir).filter(name => name.endsWith('.pid'));
-  await Promise.all(files.map(name => endLeftover(join(dir, name))));
+  const ended = await Promise.all(files.map(name => endLeftover(join(dir, name))));
+  return ended.filter(one => one !== undefined);
 }
 
-/** Ends the process a pid file names, if it is still the one that was started: the kernel's start time tells. */
-async function endLeftover(pidFile: string): Promise<void> {
-  const process_ = readPid(pidFile);
-  if (!process_) return;
-  for (let waited = 0; isRunning(process_); waited += 50) {
-    process.kill(process_.pid, waited < 10_000 ? 'SIGTERM' : 'SIGKILL');
-    await sleep(50);
-  }
+/** Ends the process that a pid file names, if it still runs. Returns `name (process 123)` then. */
+async function endLeftover(pidFile: string): Promise<string | undefined> {
+  const left = readPid(pidFile);
+  const ended = left !== undefined && (await endProcess(left));
   rmSync(pidFile, { force: true });
+  return ended ? `${basename(pidFile, '.pid')} (process ${left.pid})` : undefined;
+}
+
+/** Milliseconds that a process of an earlier run has to end by itself, and then after SIGTERM. */
+const LEFT = { alone: 1_000, term: 10_000 };
+
+/**
+ * Ends a process of an earlier run, and with `group` its process group, and waits until it is gone. A process that ends already because
+ * its parent is gone gets no second signal at first: servers take it as an order to end without writing their data. Returns false when
+ * the process was gone before.
+ */
+export async function endProcess(identity: ProcessIdentity, options: { group?: boolean } = {}): Promise<boolean> {
+  if (!isRunning(identity)) return false;
+  const send = (signal: NodeJS.Signals) => {
+    try {
+      process.kill(options.group ? -identity.pid : identity.pid, signal);
+    } catch (error) {
+      // It has ended since it was looked at.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  };
+  const gone = async (ms: number) => {
+    for (let waited = 0; isRunning(identity); waited += 50) {
+      if (waited >= ms) return false;
+      await sleep(50);
+    }
+    return true;
+  };
+  // A process that is stopped (SIGSTOP) sees no other signal.
+  send('SIGCONT');
+  if (await gone(LEFT.alone)) return true;
+  send('SIGTERM');
+  while (!(await gone(LEFT.term))) send('SIGKILL');
+  return true;
 }
 
 export interface ProcessIdentity {
@@ -197,7 +219,7 @@ export function readPid(file: string): ProcessIdentity | undefined {
   return pid && start ? { pid: Number(pid), start } : undefined;
 }
 
-/** Whether exactly this process still runs. A zombie does not. */
+/** Whether exactly this process still runs. A zombie without other threads does not. */
 export function isRunning(identity: ProcessIdentity): boolean {
   return startTime(identity.pid) === identity.start;
 }
@@ -208,11 +230,16 @@ export function startTime(pid: number): string | undefined {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The name, in parentheses, may hold spaces.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' ? undefined : fields[19];
+    return fields[0] === 'Z' && !hasOtherThreads(pid) ? undefined : fields[19];
   } catch (error) {
     if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw error;
   }
+}
+
+/** Whether other threads of a process outlive its first one. The first is a zombie then, and the others still hold files and ports. */
+function hasOtherThreads(pid: number): boolean {
+  return readdirSync(`/proc/${pid}/task`).some(thread => thread !== String(pid));
 }
 
 /** Path of a program on PATH, or undefined. The folder of node_modules is left out: it holds what npm put there, no servers. */

@@ -159,7 +159,10 @@ describe('a download', () => {
 
 describe('without a download', () => {
   /** A stand-in for Go that writes what it is told to build. */
-  const fakeGo = (script: string) => program(join(dir, 'bin', 'go'), `#!/bin/sh\n${script}`);
+  const fakeGo = (script: string) => {
+    const list = 'if [ "$1" = list ]; then echo fmt; echo example.org/x; exit; fi';
+    return program(join(dir, 'bin', 'go'), `#!/bin/sh\n${list}\n${script}`);
+  };
   const module: Module = {
     folder: 'temporal',
     package: '.',
@@ -178,7 +181,7 @@ describe('without a download', () => {
     });
 
   test('Go builds the module, and the next start finds it in the cache', async () => {
-    // Arguments: build -trimpath -ldflags FLAGS -o OUT PACKAGE
+    // Arguments: build -trimpath -ldflags FLAGS -o OUT -v PACKAGE
     fakeGo('echo "go: downloading x" >&2; echo "$4" > "$6"');
     await obtain();
     const built = join(cacheFolder('temporal', env), 'temporal');
@@ -186,6 +189,41 @@ describe('without a download', () => {
     expect(shown).toMatch(/127\.0\.0\.1:\d+: ECONNREFUSED/);
     expect(findProgram('temporal', env)).toEqual({ path: built, source: 'cache' });
     expect(readdirSync(dirname(built))).toEqual(['temporal']);
+  });
+
+  test('two modules are built at the same time, and each says how far it is', async () => {
+    // Each waits for the other: one after another they would never end.
+    const meet = `touch "${dir}/$(basename "$PWD")"; while [ ! -e "${dir}/temporal" ] || [ ! -e "${dir}/versitygw" ]; do /bin/sleep 0.05; done`;
+    fakeGo(`export PATH=/usr/bin:/bin; echo fmt >&2; ${meet}; echo built > "$6"`);
+    const written: string[] = [];
+    const screen = new Terminal({ isTTY: true, write: text => written.push(text) });
+    const other: Module = { ...module, folder: 'versitygw', program: 'versitygw', provides: ['versitygw'] };
+    await obtainPrograms({
+      env,
+      terminal: screen,
+      names: ['temporal', 'versitygw'],
+      sites: { kubernetes: nowhere, github: nowhere },
+      modules: [module, other],
+    });
+    expect(findProgram('versitygw', env)?.source).toBe('cache');
+    expect(written.join('')).toMatch(/go build temporal: 1 of 2 packages.*\n.*go build versitygw: 1 of 2 packages/);
+  });
+
+  test('a build ends when the start is stopped', async () => {
+    fakeGo(`touch "${dir}/begun"; exec /bin/sleep 1000`.replace('touch', '/usr/bin/touch'));
+    const stop = new AbortController();
+    const obtaining = obtainPrograms({
+      env,
+      terminal,
+      names: ['temporal'],
+      sites: { kubernetes: nowhere, github: nowhere },
+      modules: [module],
+      signal: stop.signal,
+    });
+    while (!existsSync(join(dir, 'begun'))) await new Promise(resolve => setTimeout(resolve, 20));
+    stop.abort(new Error('stopped'));
+    await expect(obtaining).rejects.toThrow('stopped');
+    expect(existsSync(join(dirname(cacheFolder('temporal', env)), 'lock'))).toBe(false);
   });
 
   test('a build that fails says what Go said and what to do', async () => {

@@ -1,9 +1,10 @@
-import { accessSync, constants, mkdirSync, statfsSync, statSync } from 'node:fs';
+import { accessSync, constants, statfsSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { makeDirectory } from '../pipeline/directories.ts';
 import { FileLock } from './lock.ts';
 import { findOnPath, StartError } from './process.ts';
-import { build } from './programs/build.ts';
+import { BuildError, build } from './programs/build.ts';
 import { DownloadError, download, unreachable } from './programs/download.ts';
 import {
   type Architecture,
@@ -24,6 +25,8 @@ export type { ProgramName } from './programs/releases.ts';
 /** Room a download of all programs takes, and a build with Go's own caches. */
 const DOWNLOAD_BYTES = 1e9;
 const BUILD_BYTES = 8e9;
+/** Memory that one build of Go takes at most, in bytes: linking the control plane is the largest part of it. */
+const BUILD_MEMORY = 3e9;
 
 /** Where a program was found, in the order of looking. */
 export type Source = 'environment' | 'PATH' | 'cache';
@@ -35,7 +38,12 @@ export interface ObtainOptions {
   readonly sites?: Record<keyof typeof SITES, string>;
   readonly modules?: readonly Module[];
   readonly names?: readonly ProgramName[];
+  /** Ends downloads and builds when it aborts. */
+  readonly signal?: AbortSignal;
 }
+
+/** Options with their defaults. */
+type Obtaining = ObtainOptions & { readonly env: NodeJS.ProcessEnv; readonly terminal: Terminal };
 
 /** The environment variable that names a program: OONI_KUBE_APISERVER for kube-apiserver. */
 export function programVariable(name: ProgramName): string {
@@ -75,24 +83,31 @@ export function programPath(name: ProgramName): string {
   return found.path;
 }
 
+/** The programs of `npm start` that are not on this machine. */
+export function missingPrograms(names: readonly ProgramName[] = PROGRAM_NAMES, env = process.env): ProgramName[] {
+  return names.filter(name => !findProgram(name, env));
+}
+
 /**
  * Makes sure that every program the servers need is on this machine: environment variable, PATH, cache, official download, `go build`, in
- * that order, with a line of progress for each. Starts at the same time wait for each other. Throws StartError with what to do.
+ * that order, with a line of progress for each. Starts at the same time wait for each other. Throws StartError with what to do, and the reason of
+ * the signal.
  */
 export async function obtainPrograms(options: ObtainOptions = {}): Promise<void> {
   const env = options.env ?? process.env;
   const names = options.names ?? PROGRAM_NAMES;
   const terminal = options.terminal ?? new Terminal();
-  const missing = () => names.filter(name => !findProgram(name, env));
+  const obtaining = { ...options, env, terminal };
+  const missing = () => missingPrograms(names, env);
   if (missing().length > 0) {
     const cache = dirname(cacheFolder('temporal', env));
-    mkdirSync(cache, { recursive: true });
-    const lock = await FileLock.take(join(cache, 'lock'), holder =>
-      terminal.print(`Waiting for another start (process ${holder}) that obtains programs`),
-    );
+    makeDirectory(cache);
+    const waits = (holder: number) =>
+      terminal.print(`Waiting for another start (process ${holder}) that obtains programs`);
+    const lock = await FileLock.take(join(cache, 'lock'), waits, options.signal);
     try {
-      const reasons = await downloadPrograms(missing(), env, terminal, options.sites ?? SITES);
-      await buildPrograms(missing(), env, terminal, options.modules ?? Object.values(MODULES), reasons);
+      const reasons = await downloadPrograms(missing(), obtaining);
+      await buildPrograms(missing(), obtaining, reasons);
     } finally {
       lock.release();
     }
@@ -106,9 +121,7 @@ export async function obtainPrograms(options: ObtainOptions = {}): Promise<void>
 /** Downloads what can be had; returns why the rest could not. */
 async function downloadPrograms(
   names: readonly ProgramName[],
-  env: NodeJS.ProcessEnv,
-  terminal: Terminal,
-  sites: Record<keyof typeof SITES, string>,
+  { env, terminal, signal, sites = SITES }: Obtaining,
 ): Promise<string[]> {
   const arch = ({ x64: 'amd64', arm64: 'arm64' } as Partial<Record<string, Architecture>>)[process.arch];
   if (process.platform !== 'linux' || !arch) {
@@ -134,14 +147,16 @@ async function downloadPrograms(
     requireRoom(dir, DOWNLOAD_BYTES, 'downloading the programs');
     const line = terminal.line(name, `downloading from ${new URL(sites[release.site]).host}`);
     try {
-      await download(release, sites[release.site], join(dir, name), (bytes, total) => {
+      const onProgress = (bytes: number, total?: number) => {
         const of = total ? `${Math.floor((bytes / total) * 100)}% of ${megabytes(total)}` : megabytes(bytes);
         line.update(`downloading from ${new URL(sites[release.site]).host}: ${of}`);
-      });
+      };
+      await download(release, sites[release.site], join(dir, name), onProgress, signal);
       line.done(`downloaded from ${new URL(sites[release.site]).host}`);
     } catch (error) {
       if (!(error instanceof DownloadError)) throw error;
       line.done(`not downloaded: ${error.message}`);
+      signal?.throwIfAborted();
       reasons.add(error.message);
       // A site that failed is not asked for the next one; a wrong checksum says nothing about its other files.
       if (!error.message.includes('SHA-256')) down.set(release.site, error.message);
@@ -150,11 +165,10 @@ async function downloadPrograms(
   return [...reasons];
 }
 
+/** Builds the programs that are missing with Go: all modules at once where there is memory for it, else one behind the other. */
 async function buildPrograms(
   names: readonly ProgramName[],
-  env: NodeJS.ProcessEnv,
-  terminal: Terminal,
-  modules: readonly Module[],
+  { env, terminal, signal, modules = Object.values(MODULES) }: Obtaining,
   reasons: readonly string[],
 ): Promise<void> {
   if (names.length === 0) return;
@@ -166,34 +180,49 @@ async function buildPrograms(
         `or name the programs in ${names.map(programVariable).join(', ')}.`,
     );
   }
-  terminal.print(`${names.join(', ')}: ${why}; building with ${go}`);
-  for (const module of modules) {
-    const wanted = module.provides.filter(name => names.includes(name));
-    if (wanted.length === 0) continue;
-    const dir = cacheFolder(wanted[0]!, env);
+  const wanted = modules.filter(({ provides }) => provides.some(name => names.includes(name)));
+  const minutes = wanted.reduce((sum, module) => sum + module.minutes, 0);
+  terminal.print(
+    `${names.join(', ')}: ${why}. ${go} builds them, once: about ${minutes} minutes on two cores, less on more`,
+  );
+  // One build that fails ends the others: what they have compiled stays in Go's cache.
+  const failed = new AbortController();
+  const buildOne = async (module: Module) => {
+    const provides = module.provides.filter(name => names.includes(name));
+    const dir = cacheFolder(provides[0]!, env);
     requireRoom(dir, BUILD_BYTES, 'building with Go');
-    const text = `building ${wanted.join(', ')} with Go, about ${module.minutes} minutes on two cores`;
-    const line = terminal.line(module.folder, text, { elapsed: true });
-    // Go says what it downloads and nothing while it compiles.
-    let quiet: NodeJS.Timeout | undefined;
+    const line = terminal.line(module.folder, `go build ${provides.join(', ')}`, { elapsed: true });
     try {
-      const show = (status: string) => {
-        clearTimeout(quiet);
-        line.update(status);
-        quiet = setTimeout(() => line.update(text), 3000);
-      };
-      await build(go, module, dir, show, env);
-      line.done(`built with Go`);
+      const onStatus = (status: string) => line.update(`go build ${provides.join(', ')}: ${status}`);
+      await build(go, module, dir, {
+        onStatus,
+        env,
+        signal: AbortSignal.any([failed.signal, ...(signal ? [signal] : [])]),
+      });
+      line.done('built with Go');
     } catch (error) {
       line.done('not built');
+      signal?.throwIfAborted();
+      if (!(error instanceof BuildError)) throw error;
       throw new StartError(
-        `${wanted.join(', ')} ${why}, and could not be built either: ${(error as Error).message}\n` +
-          `Connect to a network, or name the programs in ${wanted.map(programVariable).join(', ')}.`,
+        `${provides.join(', ')} ${why}, and could not be built either: ${error.message}\n` +
+          `Connect to a network, or name the programs in ${provides.map(programVariable).join(', ')}.`,
       );
-    } finally {
-      clearTimeout(quiet);
     }
+  };
+  if (process.availableMemory() < BUILD_MEMORY * wanted.length) {
+    for (const module of wanted) await buildOne(module);
+    return;
   }
+  const builds = await Promise.allSettled(
+    wanted.map(module =>
+      buildOne(module).catch(error => {
+        failed.abort(error);
+        throw error;
+      }),
+    ),
+  );
+  if (builds.some(({ status }) => status === 'rejected')) throw failed.signal.reason;
 }
 
 function isProgram(path: string): boolean {
@@ -209,7 +238,7 @@ function isProgram(path: string): boolean {
 
 /** Makes the folder and throws StartError when its disk has less room. */
 export function requireRoom(dir: string, bytes: number, what: string, where = 'XDG_CACHE_HOME'): void {
-  mkdirSync(dir, { recursive: true });
+  makeDirectory(dir);
   const { bavail, bsize } = statfsSync(dir);
   if (bavail * bsize >= bytes) return;
   throw new StartError(

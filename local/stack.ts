@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import pino from 'pino';
 import { type ClickHouseServer, startClickHouse } from './clickhouse.ts';
 import { type ControlPlane, NODE_NAME, startControlPlane } from './control-plane.ts';
-import { LocalNode } from './node/node.ts';
+import { endLeftoverPods, LocalNode } from './node/node.ts';
 import { endLeftovers, requirePort, type Supervised } from './process.ts';
 import { requireRoom } from './programs.ts';
 import { startTemporal, type TemporalServer } from './temporal.ts';
@@ -44,9 +44,10 @@ export function cleanData(dir: string): void {
   for (const name of FOLDERS) rmSync(join(dir, name), { recursive: true, force: true });
 }
 
-/** Ends processes that a start which was killed left behind. */
-export async function endEarlier(dir: string): Promise<void> {
-  await Promise.all(FOLDERS.map(name => endLeftovers(join(dir, name))));
+/** Ends the servers and pods that a start which was killed left running. Returns them as `name (process 123)`. */
+export async function endEarlier(dir: string): Promise<string[]> {
+  const servers = FOLDERS.map(name => endLeftovers(join(dir, name)));
+  return (await Promise.all([...servers, endLeftoverPods(join(dir, 'pods'))])).flat();
 }
 
 /**

@@ -1,6 +1,8 @@
 /** Where progress is written: a terminal, or a file that keeps lines. */
 export interface Output {
   readonly isTTY?: boolean;
+  /** Width of a terminal, in characters. */
+  readonly columns?: number;
   write(text: string): unknown;
 }
 
@@ -14,12 +16,15 @@ export interface Line {
 const REPEAT = 30_000;
 
 /**
- * Lines of progress, one live line at a time. On a terminal it is rewritten in place; elsewhere only its beginning, its end and a sign of
- * life now and then are printed.
+ * Lines of progress, some of them live. On a terminal the live ones are the last and are rewritten in place; elsewhere only the beginning
+ * and the end of each and a sign of life now and then are printed.
  */
 export class Terminal {
   readonly #out: Output;
-  #live = '';
+  /** The text of each live line, in the order of their beginning. */
+  readonly #live = new Map<object, string>();
+  /** How many of them are on the terminal. */
+  #drawn = 0;
 
   constructor(out: Output = process.stderr) {
     this.#out = out;
@@ -33,7 +38,7 @@ export class Terminal {
   print(text: string): void {
     this.#clear();
     this.#out.write(`${text}\n`);
-    if (this.#live) this.#out.write(this.#live);
+    this.#draw();
   }
 
   /** `label   text`, where text changes until it is done. With `elapsed`, the time since the beginning goes behind it. */
@@ -44,14 +49,15 @@ export class Terminal {
       const seconds = Math.round((Date.now() - start) / 1000);
       return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
     };
+    const id = {};
     let latest = text;
     let printed = start;
     const show = (first = false) => {
       const shown = `${head}${latest}${options.elapsed ? `  ${time()}` : ''}`;
       if (this.interactive) {
         this.#clear();
-        this.#live = shown.slice(0, 140);
-        this.#out.write(this.#live);
+        this.#live.set(id, shown.slice(0, (this.#out.columns ?? 140) - 1));
+        this.#draw();
       } else if (first || Date.now() - printed >= REPEAT) {
         printed = Date.now();
         this.#out.write(`${shown}\n`);
@@ -68,13 +74,23 @@ export class Terminal {
       done: end => {
         clearInterval(timer);
         this.#clear();
-        this.#live = '';
+        this.#live.delete(id);
         this.#out.write(`${head}${end}${options.elapsed ? `  ${time()}` : ''}\n`);
+        this.#draw();
       },
     };
   }
 
   #clear(): void {
-    if (this.interactive && this.#live) this.#out.write('\r\x1b[K');
+    if (this.#drawn === 0) return;
+    const up = this.#drawn > 1 ? `\x1b[${this.#drawn - 1}A` : '';
+    this.#out.write(`\r${up}\x1b[J`);
+    this.#drawn = 0;
+  }
+
+  #draw(): void {
+    if (!this.interactive || this.#live.size === 0) return;
+    this.#out.write([...this.#live.values()].join('\n'));
+    this.#drawn = this.#live.size;
   }
 }

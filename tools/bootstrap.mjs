@@ -60,9 +60,38 @@ export function prepare() {
   return NODE;
 }
 
+/** Shells that npm runs scripts with. Some replace themselves with the program, some stay between npm and it. */
+const SHELLS = new Set(['sh', 'dash', 'bash', 'ash', 'busybox', 'zsh', 'ksh']);
+
+/** Name and parent of a process; undefined when it is gone, or where the system does not tell. */
+function processStatus(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const end = stat.lastIndexOf(')');
+    return { name: stat.slice(stat.indexOf('(') + 1, end), parent: Number(stat.slice(end + 2).split(' ')[1]) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Calls `gone` once npm, which runs this process, has ended. A signal that npm gets may end npm or its shell and go no further. */
+function watchNpm(gone) {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const parent = process.ppid;
+  const status = processStatus(parent);
+  const npm = status && SHELLS.has(status.name) ? status.parent : undefined;
+  const timer = setInterval(() => {
+    if (process.ppid === parent && (npm === undefined || processStatus(parent)?.parent === npm)) return;
+    clearInterval(timer);
+    gone();
+  }, 500);
+  timer.unref();
+}
+
 /**
- * Runs a program of this project with the pinned Node and ends as it ends. Ctrl-C reaches the program by itself; a signal sent to this
- * process alone is passed on, and the program notices by its channel when this process is gone.
+ * Runs a program of this project with the pinned Node and ends as it ends. Ctrl-C reaches the program by itself, so SIGINT is passed on
+ * as a message, which the program can tell from a second Ctrl-C; other signals are passed on as they are. When npm ends, the program gets
+ * SIGTERM. When this process is killed, the program notices by its channel.
  */
 export function run(file, args) {
   const node = prepare();
@@ -73,8 +102,9 @@ export function run(file, args) {
     PATH: `${join(MODULES, '.bin')}:${process.env.PATH}`,
   };
   const child = spawn(node, [join(ROOT, file), ...args], { env, stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
-  process.on('SIGINT', () => {});
-  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  process.on('SIGINT', () => child.connected && child.send('SIGINT'));
+  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGQUIT']) process.on(signal, () => child.kill(signal));
+  watchNpm(() => child.kill('SIGTERM'));
   return new Promise(resolve => {
     child.on('error', error => refuse(error.message));
     child.on('exit', (code, signal) => resolve(signal ? 1 : code));

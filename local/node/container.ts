@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeDirectory } from '../../pipeline/directories.ts';
 import { findOnPath, startTime } from '../process.ts';
 import { ContainerConfigError } from './environment.ts';
 import { LogFile } from './log-file.ts';
@@ -189,7 +190,7 @@ export class ContainerRunner {
   /** One run of the process. Returns its exit code, 128 and the signal's number when a signal ended it. */
   async #once(launch: Launch): Promise<number> {
     const { container, dir } = this.#options;
-    mkdirSync(dir, { recursive: true });
+    makeDirectory(dir);
     this.#previousLog = this.#log?.path ?? this.#previousLog;
     this.#run = this.#restarts;
     const log = new LogFile(`${dir}/${this.#run}.log`);

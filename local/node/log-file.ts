@@ -1,5 +1,6 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeDirectory } from '../../pipeline/directories.ts';
 
 /** A log grows to this size, then becomes `<path>.1`, of which there is one: a container never fills the disk. */
 const LARGEST = 10 * 1024 * 1024;
@@ -28,7 +29,7 @@ export class LogFile {
   #open = true;
 
   constructor(path: string) {
-    mkdirSync(dirname(path), { recursive: true });
+    makeDirectory(dirname(path));
     this.path = path;
     this.#fd = openSync(path, 'a');
     this.#size = statSync(path).size;

@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { globSync, readFileSync, rmSync } from 'node:fs';
 import type { Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
@@ -14,7 +14,8 @@ import { Http } from '../../operator/kube/http.ts';
 import { createInstruments, type Instruments } from '../../operator/kube/instruments.ts';
 import { WorkQueue } from '../../operator/kube/queue.ts';
 import { type Key, keyOf, pathOf } from '../../operator/kube/resource.ts';
-import { isRunning, readPid } from '../process.ts';
+import { makeDirectory } from '../../pipeline/directories.ts';
+import { endProcess, readPid } from '../process.ts';
 import { createEndpoint } from './endpoint.ts';
 import { PodEvents } from './events.ts';
 import { PodRunner, podDir } from './pod.ts';
@@ -81,8 +82,8 @@ export class LocalNode {
   /** Registers the node and begins to run its pods. Throws what the API server answers. */
   async start(): Promise<void> {
     const { name, dir, certificate } = this.#options;
-    mkdirSync(dir, { recursive: true });
-    await endLeftovers(dir);
+    makeDirectory(dir);
+    await endLeftoverPods(dir);
     this.#server = createEndpoint(certificate, (namespace, pod, container) => {
       const runner = this.#runners.get(keyOf({ namespace, name: pod }))?.container(container);
       return runner && { current: runner.log, previous: runner.previousLog };
@@ -282,18 +283,13 @@ function isEmpty(value: unknown): boolean {
   return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
-/** Ends the processes of containers that an earlier run of this node left behind, told apart by their start times. */
-async function endLeftovers(dir: string): Promise<void> {
-  for (const pod of readdirSync(dir)) {
-    for (const container of existsSync(join(dir, pod)) ? readdirSync(join(dir, pod)) : []) {
-      const file = join(dir, pod, container, 'pid');
-      const left = existsSync(file) ? readPid(file) : undefined;
-      if (!left) continue;
-      for (let tries = 0; isRunning(left); tries++) {
-        process.kill(-left.pid, tries < 40 ? 'SIGTERM' : 'SIGKILL');
-        await sleep(50);
-      }
-      rmSync(file, { force: true });
-    }
-  }
+/** Ends the processes of containers that an earlier run of a node on this folder left behind. Returns them as `name (process 123)`. */
+export async function endLeftoverPods(dir: string): Promise<string[]> {
+  const ended = globSync('*/*/pid', { cwd: dir }).map(async file => {
+    const left = readPid(join(dir, file));
+    const ends = left !== undefined && (await endProcess(left, { group: true }));
+    rmSync(join(dir, file), { force: true });
+    return ends ? [`${basename(dirname(file))} (process ${left.pid})`] : [];
+  });
+  return (await Promise.all(ended)).flat();
 }

@@ -1,5 +1,6 @@
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../../pipeline/directories.ts';
 import { ContainerRunner, ImageError, type Launch } from './container.ts';
 import { ContainerConfigError, containerEnvironment, expand, unmountable, type ValueSources } from './environment.ts';
 import { podStatus, wireTime } from './pod-status.ts';
@@ -127,7 +128,7 @@ export class PodRunner {
     const facts = { podIP: this.podIP, hostIP: this.#host.hostIP };
     const wanted = await containerEnvironment(this.#pod, container, facts, this.#host.sources);
     const tmp = join(this.#dir, 'tmp');
-    mkdirSync(tmp, { recursive: true });
+    makeDirectory(tmp);
     const env: Record<string, string> = {
       // The image's own variables: node first, then what the machine has.
       PATH: [join(this.#host.workdir, 'node_modules', '.bin'), process.env.PATH].join(':'),

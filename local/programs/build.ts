@@ -3,6 +3,7 @@ import { chmod, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { findOnPath } from '../process.ts';
 import type { Module } from './releases.ts';
 
 /** A build that failed; the message ends with what Go said. */
@@ -10,40 +11,38 @@ export class BuildError extends Error {
   override name = 'BuildError';
 }
 
+export interface BuildOptions {
+  /** Gets a phrase each time the build gets on. */
+  readonly onStatus?: (text: string) => void;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Ends the build when it aborts. */
+  readonly signal?: AbortSignal;
+}
+
 /**
- * Builds a pinned module of this folder with Go and puts its program, with a link for each name it goes by, into `dir`.
- *
- * @param onStatus what Go says while it works, such as a module it downloads
- * @throws BuildError
+ * Builds a pinned module of this folder with Go and puts its program, with a link for each name it goes by, into `dir`. Throws BuildError,
+ * and the reason of the signal.
  */
-export async function build(
-  go: string,
-  module: Module,
-  dir: string,
-  onStatus: (text: string) => void,
-  env: NodeJS.ProcessEnv = process.env,
-): Promise<void> {
+export async function build(go: string, module: Module, dir: string, options: BuildOptions = {}): Promise<void> {
+  const { onStatus = () => {} } = options;
   const target = join(dir, module.program);
   const part = `${target}.${process.pid}.part`;
   const linker = ['-s', '-w', ...module.flags.map(flag => `-X ${flag}`)].join(' ');
-  const child = spawn(go, ['build', '-trimpath', '-ldflags', linker, '-o', part, module.package], {
-    cwd: fileURLToPath(new URL(`${module.folder}/`, import.meta.url)),
-    // go.sum pins every module, so no other word on them is needed; a newer Go than the installed one fetches itself.
-    env: { GOTOOLCHAIN: 'auto', ...env, CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false -mod=readonly', GOWORK: 'off' },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  const said: string[] = [];
-  createInterface({ input: child.stderr }).on('line', line => {
-    said.push(line);
-    if (said.length > 20) said.shift();
-    onStatus(line);
-  });
+  const packages: string[] = [];
+  const list = ['list', '-deps', '-f', '{{.ImportPath}}', module.package];
+  // Go says which modules it downloads.
+  await runGo(go, module, list, options, { stdout: line => packages.push(line), stderr: onStatus });
+  const total = packages.length.toLocaleString('en');
+  let compiled = 0;
+  const show = (line: string) => {
+    // With -v, Go names each package that it begins to compile; those in its cache it does not name.
+    if (line.startsWith('go: ')) return onStatus(line);
+    compiled++;
+    onStatus(line === packages.at(-1) ? 'linking' : `${compiled.toLocaleString('en')} of ${total} packages`);
+  };
+  const args = ['build', '-trimpath', '-ldflags', linker, '-o', part, '-v', module.package];
   try {
-    const status = await new Promise<number | string | null>((resolve, reject) => {
-      child.once('error', reject);
-      child.once('close', (code, signal) => resolve(code ?? signal));
-    });
-    if (status !== 0) throw new BuildError(`go build ended with ${status}:\n${said.slice(-5).join('\n')}`);
+    await runGo(go, module, args, options, { stdout: () => {}, stderr: show });
     await chmod(part, 0o755);
     await rename(part, target);
     for (const name of module.provides) {
@@ -54,5 +53,50 @@ export async function build(
     }
   } finally {
     await rm(part, { force: true });
+  }
+}
+
+/** Runs Go in the folder of a module. Throws BuildError with the end of what it said, and the reason of the signal. */
+async function runGo(
+  go: string,
+  module: Module,
+  args: readonly string[],
+  { env = process.env, signal }: BuildOptions,
+  on: Readonly<Record<'stdout' | 'stderr', (line: string) => void>>,
+): Promise<void> {
+  signal?.throwIfAborted();
+  // Go must not outlive this process, and it has a group so that its compilers end with it.
+  const setpriv = findOnPath('setpriv');
+  const child = spawn(setpriv ?? go, setpriv ? ['--pdeathsig', 'TERM', go, ...args] : [...args], {
+    cwd: fileURLToPath(new URL(`${module.folder}/`, import.meta.url)),
+    // go.sum pins every module, so no other word on them is needed; a newer Go than the installed one fetches itself.
+    env: { GOTOOLCHAIN: 'auto', ...env, CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false -mod=readonly', GOWORK: 'off' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
+  const said: string[] = [];
+  createInterface({ input: child.stdout }).on('line', on.stdout);
+  createInterface({ input: child.stderr }).on('line', line => {
+    said.push(line);
+    if (said.length > 20) said.shift();
+    on.stderr(line);
+  });
+  const end = () => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  };
+  signal?.addEventListener('abort', end, { once: true });
+  try {
+    const status = await new Promise<number | string | null>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (code, ending) => resolve(code ?? ending));
+    });
+    signal?.throwIfAborted();
+    if (status !== 0) throw new BuildError(`go ${args[0]} ended with ${status}:\n${said.slice(-5).join('\n')}`);
+  } finally {
+    signal?.removeEventListener('abort', end);
   }
 }

@@ -37,12 +37,13 @@ export async function download(
   site: string,
   target: string,
   onProgress: (bytes: number, total?: number) => void,
+  signal?: AbortSignal,
 ): Promise<void> {
   const part = `${target}.${process.pid}.part`;
   const dispatcher = new EnvHttpProxyAgent({ headersTimeout: 20_000, bodyTimeout: 20_000 });
   try {
     const expected = release.sha256 ?? (await published(release, site, dispatcher));
-    const response = await fetch(new URL(release.path, site), { dispatcher });
+    const response = await fetch(new URL(release.path, site), { dispatcher, signal });
     if (!response.ok || !response.body) throw new DownloadError(`${release.path}: HTTP ${response.status}`);
     const length = Number(response.headers.get('content-length')) || undefined;
     const hash = createHash('sha256');

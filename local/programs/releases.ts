@@ -96,7 +96,7 @@ export const MODULES = {
       `k8s.io/component-base/version.gitMinor=${KUBERNETES_VERSION.split('.')[1]}`,
       `k8s.io/client-go/pkg/version.gitVersion=v${KUBERNETES_VERSION}`,
     ],
-    minutes: 5,
+    minutes: 10,
   },
   temporal: {
     folder: 'temporal',
@@ -104,7 +104,7 @@ export const MODULES = {
     program: 'temporal',
     provides: ['temporal'],
     flags: [`github.com/temporalio/cli/internal/temporalcli.Version=${TEMPORAL_VERSION}`],
-    minutes: 3,
+    minutes: 5,
   },
   versitygw: {
     folder: 'versitygw',

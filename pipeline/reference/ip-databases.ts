@@ -1,8 +1,9 @@
 import { createWriteStream } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Archive, ArchiveObject } from '../archive/archive.ts';
+import { makeDirectory } from '../directories.ts';
 import { isSystemError } from '../system-error.ts';
 import { checkIpFile, IpDatabaseError } from './ip-files.ts';
 
@@ -46,7 +47,7 @@ export async function fetchIpDatabases(
   }
   let fetched = 0;
   try {
-    await mkdir(dir, { recursive: true });
+    makeDirectory(dir);
     for (const object of wanted) {
       const path = join(dir, nameOf(object.key));
       const there = await stat(path).catch(() => undefined);

@@ -7,6 +7,8 @@ import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { freePort } from '../../local/process.ts';
+import { freeOffset } from '../support/free-offset.ts';
+import { kubectl } from '../support/operator.ts';
 
 let dir: string;
 let offset: number;
@@ -18,30 +20,14 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-/** An offset at which all four ports are free. */
-async function freeOffset(): Promise<number> {
-  for (;;) {
-    const candidate = (await freePort()) - 8233;
-    const free = await Promise.all([6443, 7233, 8123].map(port => listens(port + candidate)));
-    if (free.every(Boolean)) return candidate;
-  }
-}
-
-function listens(port: number): Promise<boolean> {
-  return new Promise(resolve => {
-    if (port < 1024 || port > 65_535) return resolve(false);
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
-}
-
 /** The verdicts in `expected/` are those of the Python pipeline, by its rules. */
 const EXPECTED_RULES = { ANALYSIS_RULES_VERSION: '2' };
 
 interface Run {
   readonly child: ChildProcess;
   output(): string;
+  /** Resolves when the output matches. Throws with the output when the process ends before. */
+  says(pattern: RegExp): Promise<void>;
   readonly ended: Promise<{ status: number | null; stdout: string; stderr: string }>;
 }
 
@@ -58,7 +44,15 @@ function start(args: readonly string[], over: NodeJS.ProcessEnv = {}): Run {
   const ended = new Promise<{ status: number | null; stdout: string; stderr: string }>(resolve =>
     child.once('close', status => resolve({ status, ...said })),
   );
-  return { child, output: () => said.stdout + said.stderr, ended };
+  const output = () => said.stdout + said.stderr;
+  const says = async (pattern: RegExp) => {
+    while (!pattern.test(output())) {
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`it ended without ${pattern}:\n${output()}`);
+      await new Promise(resolve => setTimeout(resolve, 100));
+    }
+  };
+  return { child, output, says, ended };
 }
 
 const onData = (...args: string[]) =>
@@ -182,24 +176,72 @@ describe('npm start', () => {
     expect(left(dir)).toEqual([]);
   });
 
-  test('stops everything on Ctrl-C, and on the death of the process nothing stays behind', {
+  test('comes up again after edits of a person, leaves their resources as they are, and stops on Ctrl-C', {
     timeout: 300_000,
   }, async () => {
     const up = onData();
-    while (!up.output().includes('resources')) await new Promise(resolve => setTimeout(resolve, 200));
+    await up.says(/^resources /m);
     expect(left(dir).length).toBeGreaterThan(5);
     const other = await onData().ended;
     expect(other.status).toBe(1);
     expect(other.stderr).toMatch(/Process \d+ has started on .* already/);
+    const edit = (...args: string[]) => kubectl(join(dir, 'data/kubernetes/pki/admin.kubeconfig'), args);
+    const autoscaling = '{"spec":{"replicas":null,"autoscaling":{"minReplicas":1,"maxReplicas":2}}}';
+    expect(await edit('patch', 'workerpool', 'main', '--type=merge', '-p', autoscaling)).toMatch(/patched/);
+    expect(await edit('delete', 'backfill', 'hours', '--wait=false')).toMatch(/deleted/);
+    expect(await edit('delete', 'backfill', 'example')).toMatch(/deleted/);
+    // Range and filter of a Backfill cannot be changed: this is one that examples/backfill.yaml cannot be applied over.
+    const spec = { startAt: '2023-11-28', endAt: '2024-02-13', probeCC: ['IT'], testNames: ['web_connectivity'] };
+    const example = { apiVersion: 'pipeline.ooni.org/v1alpha1', kind: 'Backfill', metadata: { name: 'example' }, spec };
+    const apply = ['--kubeconfig', join(dir, 'data/kubernetes/pki/admin.kubeconfig'), 'apply', '-f', '-'];
+    expect(await kubectl('', apply, JSON.stringify(example))).toMatch(/created/);
     up.child.kill('SIGINT');
     expect((await up.ended).status).toBe(0);
     expect(left(dir)).toEqual([]);
 
+    const again = onData();
+    await again.says(/Everything stays up until Ctrl-C/);
+    expect(again.output()).toMatch(
+      /workerpool\/main stays as it is\. examples\/workerpool\.yaml has other values for spec\.replicas;/,
+    );
+    expect(again.output()).toMatch(/backfill\/example stays as it is\. .* spec\.startAt;/);
+    expect(await edit('get', 'workerpool', 'main', '-o', 'jsonpath={.spec}')).toMatch(/"maxReplicas":2/);
+    expect(await edit('get', 'backfill', 'example', '-o', 'jsonpath={.spec.startAt}')).toBe('2023-11-28');
+    expect(await edit('get', 'backfill', 'hours', '-o', 'name')).toMatch(/hours/);
+    // It was printed when the operator led: what a person reads now is not of the earlier start.
+    const lease = [
+      'get',
+      'lease',
+      '-n',
+      'ooni-system',
+      'ooni-operator-default',
+      '-o',
+      'jsonpath={.spec.holderIdentity}',
+    ];
+    expect(await edit(...lease)).not.toBe('');
+    again.child.kill('SIGTERM');
+    expect((await again.ended).status).toBe(0);
+    expect(left(dir)).toEqual([]);
+  });
+
+  test('ends with the process that is killed, and the next start ends a server that did not hear of it', {
+    timeout: 300_000,
+  }, async () => {
     const killed = onData();
-    while (!killed.output().includes('resources')) await new Promise(resolve => setTimeout(resolve, 200));
+    await killed.says(/^operator +starting/m);
+    const [clickhouse] = readFileSync(join(dir, 'data/clickhouse/clickhouse.pid'), 'utf8').split(' ').map(Number);
+    process.kill(clickhouse!, 'SIGSTOP');
     killed.child.kill('SIGKILL');
     await killed.ended;
-    while (left(dir).length > 0) await new Promise(resolve => setTimeout(resolve, 200));
+    while (left(dir).length > 1) await new Promise(resolve => setTimeout(resolve, 200));
+    const next = onData();
+    await next.says(/^servers .* run /m);
+    expect(next.output()).toMatch(
+      new RegExp(`left these running, and they are ended: clickhouse \\(process ${clickhouse}\\)`),
+    );
+    next.child.kill('SIGTERM');
+    expect((await next.ended).status).toBe(0);
+    expect(left(dir)).toEqual([]);
   });
 });
 
@@ -227,6 +269,16 @@ describe('npm start says what to do', () => {
     expect(stderr).toMatch(/cannot be kept in .*start\.test\.ts: EEXIST.*--data DIR/);
     expect(stderr).not.toMatch(/\n {4}at /);
   });
+
+  test.skipIf(process.platform !== 'linux').each(['/proc/x', '/proc/x/y'])(
+    'about data that /proc cannot keep: %s',
+    async path => {
+      const { status, stderr } = await start(['--data', path]).ended;
+      expect(status).toBe(1);
+      expect(stderr).toMatch(/cannot be kept in \/proc\/x: ENOENT.*--data DIR/);
+      expect(stderr).not.toMatch(/\n {4}at /);
+    },
+  );
 
   test('about a ClickHouse that is not there', async () => {
     const nobody = `clickhouse://127.0.0.1:${await freePort()}`;

@@ -1,0 +1,205 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { parseAllDocuments } from 'yaml';
+import { KINDS } from '../crds/kinds.ts';
+import { GROUP, VERSION } from '../crds/resource.ts';
+import type { Client } from '../operator/kube/client.ts';
+import { AlreadyExistsError, KubeError } from '../operator/kube/errors.ts';
+import { defineResource, type KubeObject, type Resource, type Stored } from '../operator/kube/resource.ts';
+import { WORK_NAMESPACE } from './objects.ts';
+
+/** An object of a manifest, of any kind. */
+type Manifest = KubeObject & { readonly spec?: unknown };
+
+const CRDS = defineResource<KubeObject & { status?: { conditions?: { type: string; status: string }[] } }>({
+  group: 'apiextensions.k8s.io',
+  version: 'v1',
+  plural: 'customresourcedefinitions',
+  kind: 'CustomResourceDefinition',
+  namespaced: false,
+});
+
+const NAMESPACES = defineResource({
+  group: '',
+  version: 'v1',
+  plural: 'namespaces',
+  kind: 'Namespace',
+  namespaced: false,
+});
+
+/** Milliseconds that the API server has to offer a kind after its definition was applied. */
+const ESTABLISH = 60_000;
+
+/**
+ * Makes objects what they are given as, over the changes of others: what belongs to this version of the project, not to the person.
+ * Returns a sentence for each object that the API server did not take.
+ */
+export async function applyObjects(client: Client, objects: readonly object[]): Promise<string[]> {
+  const warnings: string[] = [];
+  for (const object of objects as Manifest[]) {
+    try {
+      await client.apply(builtinOf(object), object, { force: true });
+    } catch (error) {
+      if (!(error instanceof KubeError)) throw error;
+      warnings.push(`${nameOf(object)} was not applied: ${error.message}`);
+    }
+  }
+  return warnings;
+}
+
+/** Waits until the API server has made the namespace that the examples go to: on new data it is ready some time before. */
+export async function whenNamespaceExists(client: Client, signal: AbortSignal): Promise<void> {
+  while (!(await client.find(NAMESPACES, { name: WORK_NAMESPACE }))) {
+    signal.throwIfAborted();
+    await sleep(50);
+  }
+}
+
+/** Applies the definitions of our kinds and waits until the API server offers them. Returns a sentence for each that it did not take. */
+export async function applyDefinitions(client: Client, dir: string, signal: AbortSignal): Promise<string[]> {
+  const definitions = globSync(join(dir, '*.yaml')).flatMap(file => documentsOf(file));
+  const warnings = await applyObjects(client, definitions);
+  const deadline = Date.now() + ESTABLISH;
+  for (const { metadata } of definitions) {
+    while (!(await isEstablished(client, metadata.name))) {
+      signal.throwIfAborted();
+      if (Date.now() > deadline) {
+        warnings.push(`The API server does not offer ${metadata.name} after ${ESTABLISH / 1000} s.`);
+        break;
+      }
+      await sleep(50);
+    }
+  }
+  return warnings;
+}
+
+async function isEstablished(client: Client, name: string): Promise<boolean> {
+  const found = await client.find(CRDS, { name });
+  return found?.status?.conditions?.some(({ type, status }) => type === 'Established' && status === 'True') ?? false;
+}
+
+/** What became of the examples: names of the Backfills that exist now, and sentences for a person. */
+export interface Examples {
+  readonly backfills: string[];
+  readonly notes: string[];
+}
+
+/**
+ * Creates the resources of a folder of manifests that do not exist yet. An existing resource belongs to the person and stays as it is.
+ * A manifest that differs from its resource, that cannot be read, or that the API server does not take, gives a sentence.
+ */
+export async function createMissing(client: Client, dir: string, root: string): Promise<Examples> {
+  const backfills: string[] = [];
+  const notes: string[] = [];
+  for (const file of globSync(join(dir, '*.yaml')).sort()) {
+    const path = relative(root, file);
+    let objects: Manifest[];
+    try {
+      objects = documentsOf(file);
+    } catch (error) {
+      notes.push(`${path} cannot be read, so it is left out: ${(error as Error).message}`);
+      continue;
+    }
+    for (const object of objects) {
+      try {
+        const found = await createOrFind(client, object);
+        if (object.kind === 'Backfill') backfills.push(object.metadata.name);
+        const other = found ? differences(object.spec, found.spec, 'spec') : [];
+        if (other.length > 0) {
+          notes.push(
+            `${nameOf(object)} stays as it is. ${path} has other values for ${other.join(', ')}; kubectl apply -f ${path} applies them.`,
+          );
+        }
+      } catch (error) {
+        if (!(error instanceof KubeError)) throw error;
+        notes.push(`${nameOf(object)} of ${path} was not created: ${error.message}`);
+      }
+    }
+  }
+  return { backfills, notes };
+}
+
+/** Creates an object; returns the one that was there before. */
+async function createOrFind(client: Client, object: Manifest): Promise<Stored<Manifest> | undefined> {
+  const resource = await resourceOf(client, object);
+  const namespace = resource.namespaced ? (object.metadata.namespace ?? WORK_NAMESPACE) : undefined;
+  const metadata = { ...object.metadata, ...(namespace && { namespace }) };
+  const found = await client.find(resource, metadata);
+  if (found) return found;
+  try {
+    await client.create(resource, { ...object, metadata: withLastApplied({ ...object, metadata }) });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof AlreadyExistsError)) throw error;
+    return client.get(resource, metadata);
+  }
+}
+
+/** The metadata as `kubectl apply` writes them, so that the person's own `kubectl apply` goes on from there. */
+function withLastApplied(object: Manifest): Manifest['metadata'] {
+  const { annotations = {} } = object.metadata;
+  const plain = { ...object, metadata: { ...object.metadata, annotations } };
+  const lastApplied = { 'kubectl.kubernetes.io/last-applied-configuration': `${JSON.stringify(plain, sortedKeys)}\n` };
+  return { ...object.metadata, annotations: { ...annotations, ...lastApplied } };
+}
+
+/** For JSON.stringify: the keys of an object in the order in which kubectl writes them. */
+function sortedKeys(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Paths of the values of a manifest that its object does not have. What the object has beyond the manifest are defaults. */
+export function differences(wanted: unknown, actual: unknown, path: string): string[] {
+  if (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)) {
+    return isDeepStrictEqual(wanted, actual) ? [] : [path];
+  }
+  const there = (typeof actual === 'object' && actual !== null ? actual : {}) as Record<string, unknown>;
+  return Object.entries(wanted).flatMap(([key, value]) => differences(value, there[key], `${path}.${key}`));
+}
+
+function documentsOf(file: string): Manifest[] {
+  return parseAllDocuments(readFileSync(file, 'utf8'))
+    .map(document => {
+      if (document.errors[0]) throw document.errors[0];
+      return document.toJS() as Manifest | null;
+    })
+    .filter(object => object !== null)
+    .map(object => {
+      if (!object.apiVersion || !object.kind || !object.metadata?.name) {
+        throw new Error('a document lacks apiVersion, kind or metadata.name');
+      }
+      return object;
+    });
+}
+
+/** `backfill/example`, as kubectl names it. */
+function nameOf({ kind, metadata }: Manifest): string {
+  return `${kind?.toLowerCase()}/${metadata.name}`;
+}
+
+/** The resource of an object of ours or of Kubernetes' own kinds that `clusterObjects` makes. */
+function builtinOf(object: Manifest): Resource<Manifest> {
+  const plural = `${object.kind!.toLowerCase()}s`;
+  return describe(object, plural, object.metadata.namespace !== undefined);
+}
+
+async function resourceOf(client: Client, object: Manifest): Promise<Resource<Manifest>> {
+  const ours = object.apiVersion === `${GROUP}/${VERSION}` && KINDS.find(({ kind }) => kind === object.kind);
+  if (ours) return describe(object, ours.plural, true);
+  // A manifest that the person has put there: the API server knows its kind.
+  const api = object.apiVersion!.includes('/') ? 'apis' : 'api';
+  const { resources } = await client.http.request<{
+    resources: { name: string; kind: string; namespaced: boolean }[];
+  }>({ method: 'GET', path: `/${api}/${object.apiVersion}` });
+  const known = resources.find(({ kind, name }) => kind === object.kind && !name.includes('/'));
+  if (!known) throw new KubeError(`GET /${api}/${object.apiVersion}`, 404, { message: `no kind ${object.kind}` });
+  return describe(object, known.name, known.namespaced);
+}
+
+function describe(object: Manifest, plural: string, namespaced: boolean): Resource<Manifest> {
+  const [version, group = ''] = object.apiVersion!.split('/').reverse();
+  return defineResource<Manifest>({ group, version: version!, plural, kind: object.kind!, namespaced });
+}

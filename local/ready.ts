@@ -1,0 +1,102 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from '../operator/controllers/resources.ts';
+import { podTrouble } from '../operator/controllers/worker-pool/pod-trouble.ts';
+import { PODS, type Pod } from '../operator/kube/builtin.ts';
+import type { Client } from '../operator/kube/client.ts';
+import { KubeError } from '../operator/kube/errors.ts';
+import type { Resource } from '../operator/kube/resource.ts';
+import { OPERATOR, OPERATOR_NAMESPACE } from './objects.ts';
+
+/** The operator's controllers, by the name in their metrics, and the kind of each. */
+const CONTROLLERS: Readonly<Record<string, Resource>> = {
+  backfill: BACKFILLS as Resource,
+  pipelineschedule: PIPELINE_SCHEDULES as Resource,
+  workerpool: WORKER_POOLS as Resource,
+};
+
+/** Milliseconds between two looks, and the number of looks after which a trouble is told. */
+const LOOK = 200;
+const TROUBLE = 25;
+
+/**
+ * Waits until the operator leads and has looked at every resource since: before that a status is the one of an earlier start. `tell`
+ * gets a sentence, once each, for what keeps the operator's pod from running. Rejects when the signal aborts.
+ */
+export async function whenOperatorLeads(
+  client: Client,
+  signal: AbortSignal,
+  tell: (trouble: string) => void,
+): Promise<void> {
+  /** How often each trouble was seen: one that is over soon needs nobody. */
+  const seen = new Map<string, number>();
+  for (;;) {
+    try {
+      const pods = await client.list(PODS, {
+        namespace: OPERATOR_NAMESPACE,
+        labelSelector: `app.kubernetes.io/name=${OPERATOR}`,
+        signal,
+      });
+      if (await isCurrent(client, pods, signal)) return;
+      for (const trouble of pods.flatMap(pod => podTrouble(pod) ?? [])) {
+        const times = (seen.get(trouble) ?? 0) + 1;
+        seen.set(trouble, times);
+        if (times === TROUBLE) tell(trouble);
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      // The API server may be starting again.
+      if (!(error instanceof KubeError)) throw error;
+    }
+    await sleep(LOOK, undefined, { signal });
+  }
+}
+
+async function isCurrent(client: Client, pods: readonly Pod[], signal: AbortSignal): Promise<boolean> {
+  for (const { metadata, status } of pods) {
+    // The address is known before the process runs, and a pod of an earlier start has it in its status.
+    if (metadata.deletionTimestamp || !status?.podIP) continue;
+    const metrics = await metricsOf(status.podIP, signal);
+    if (metrics && metrics.value('leader_election_master_status') === 1) return haveAllPassed(client, metrics, signal);
+  }
+  return false;
+}
+
+/** Whether each controller has reconciled as often as there are resources, and has nothing left to do. */
+async function haveAllPassed(client: Client, metrics: Metrics, signal: AbortSignal): Promise<boolean> {
+  for (const [controller, resource] of Object.entries(CONTROLLERS)) {
+    const resources = await client.list(resource, { signal });
+    const of = `controller="${controller}"`;
+    if (metrics.value('controller_runtime_reconcile_total', of) < resources.length) return false;
+    if (metrics.value('controller_runtime_active_workers', of) > 0) return false;
+    if (metrics.value('workqueue_depth', of) > 0) return false;
+  }
+  return true;
+}
+
+interface Metrics {
+  /** The sum of a metric over the series that have a label; 0 when there are none. */
+  value(name: string, label?: string): number;
+}
+
+/** The operator's metrics; undefined while it does not answer. */
+async function metricsOf(address: string, signal: AbortSignal): Promise<Metrics | undefined> {
+  let text: string;
+  try {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(5_000)]);
+    text = await (await fetch(`http://${address}:8080/metrics`, { signal: limit })).text();
+  } catch (error) {
+    signal.throwIfAborted();
+    // Not listening yet, or too busy to answer.
+    if (error instanceof Error) return undefined;
+    throw error;
+  }
+  return { value: (name, label = '') => sum(text, name, label) };
+}
+
+/** The sum of the series `name{...label...} value` in Prometheus' text format. */
+function sum(text: string, name: string, label: string): number {
+  return text
+    .split('\n')
+    .filter(line => line.startsWith(`${name}{`) && line.includes(label))
+    .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' '))), 0);
+}

@@ -1,0 +1,82 @@
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { createMissing } from '../../local/apply.ts';
+import { BACKFILLS, WORKER_POOLS } from '../../operator/controllers/resources.ts';
+import type { Client } from '../../operator/kube/client.ts';
+import { adminClient, installCrds, kubectl } from '../support/operator.ts';
+
+// The folder `examples` as a person may have edited it, against an API server that has what an earlier start made.
+const kubeconfig = inject('kubeconfig');
+const id = randomUUID().slice(0, 8);
+let client: Client;
+let dir: string;
+
+beforeAll(async () => {
+  client = adminClient(kubeconfig);
+  await installCrds(client);
+  dir = mkdtempSync(join(tmpdir(), 'ooni-examples-'));
+  mkdirSync(join(dir, 'examples'));
+});
+
+afterAll(async () => {
+  for (const [resource, name] of [
+    [BACKFILLS, 'days'],
+    [BACKFILLS, 'broken'],
+    [WORKER_POOLS, 'main'],
+  ] as const) {
+    await client.delete(resource as typeof BACKFILLS, { namespace: 'default', name: `${name}-${id}` }).catch(() => {});
+  }
+  await client.http.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const write = (name: string, text: string) => writeFileSync(join(dir, 'examples', name), text);
+const manifest = (kind: string, name: string, spec: object) =>
+  JSON.stringify({
+    apiVersion: 'pipeline.ooni.org/v1alpha1',
+    kind,
+    metadata: { name: `${name}-${id}` },
+    spec,
+  });
+const create = () => createMissing(client, join(dir, 'examples'), dir);
+const days = { startAt: '2024-01-01', endAt: '2024-01-03' };
+
+test('what is missing is created, and kubectl apply goes on from there', async () => {
+  write('backfill.yaml', manifest('Backfill', 'days', days));
+  write('pool.yaml', manifest('WorkerPool', 'main', { tasks: ['Workflows', 'Activities'], replicas: 1 }));
+  write('note.txt', 'not a manifest');
+  expect(await create()).toEqual({ backfills: [`days-${id}`], notes: [] });
+  // Nothing differs: no word about it.
+  expect(await create()).toEqual({ backfills: [`days-${id}`], notes: [] });
+  const applied = await kubectl(kubeconfig, ['apply', '-f', join(dir, 'examples/pool.yaml')]);
+  expect(applied).toMatch(/^workerpool\.\S+ unchanged\n$/);
+});
+
+test('what exists stays as it is, and a note names the fields of the manifest that differ', async () => {
+  await kubectl(kubeconfig, ['scale', 'workerpool', `main-${id}`, '--replicas=2']);
+  write('backfill.yaml', manifest('Backfill', 'days', { ...days, startAt: '2024-01-02', probeCC: ['IT'] }));
+  expect((await create()).notes).toEqual([
+    `backfill/days-${id} stays as it is. examples/backfill.yaml has other values for spec.startAt, spec.probeCC; kubectl apply -f examples/backfill.yaml applies them.`,
+    `workerpool/main-${id} stays as it is. examples/pool.yaml has other values for spec.replicas; kubectl apply -f examples/pool.yaml applies them.`,
+  ]);
+  expect((await client.get(WORKER_POOLS, { namespace: 'default', name: `main-${id}` })).spec.replicas).toBe(2);
+});
+
+test('a manifest that cannot be used gives a note, and the others are created', async () => {
+  write('a.yaml', 'kind: [');
+  write('b.yaml', 'kind: Backfill');
+  write('c.yaml', manifest('Backfill', 'backwards', { startAt: '2024-02-01', endAt: '2024-01-01' }));
+  write('d.yaml', `apiVersion: example.org/v1\nkind: Thing\nmetadata: { name: thing }`);
+  write('e.yaml', `---\n${manifest('Backfill', 'broken', days)}\n---\n`);
+  const { backfills, notes } = await create();
+  expect(backfills).toEqual([`days-${id}`, `broken-${id}`]);
+  expect(notes[0]).toMatch(/^examples\/a\.yaml cannot be read, so it is left out: /);
+  expect(notes[1]).toMatch(/^examples\/b\.yaml cannot be read.*apiVersion, kind or metadata\.name/);
+  expect(notes.join('\n')).toMatch(
+    /backfill\/backwards-\w+ of examples\/c\.yaml was not created: .*must lie before endAt/,
+  );
+  expect(notes.join('\n')).toMatch(/thing\/thing of examples\/d\.yaml was not created/);
+});
