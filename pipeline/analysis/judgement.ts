@@ -1,11 +1,11 @@
 import type { Filter } from '../filter.ts';
 import { EVIDENCE, type Grades, LAYERS, type Layer, NO_MATCH, RULES, type Rule, type RulesVersion } from './rules.ts';
-import { dayParams, experimentCondition, IN_DAY, type Query, type Selection } from './selection.ts';
+import { experimentCondition, inDays, type Query, ROW_DAY, type Selection } from './selection.ts';
 import { isSystemResolver, signalsOf } from './signals.ts';
 
 export interface JudgementOptions {
-  /** Measurement day YYYY-MM-DD. */
-  readonly day: string;
+  /** Measurement days YYYY-MM-DD. Each is judged by itself: control and reports of one day say nothing about another. */
+  readonly days: readonly string[];
   readonly filter: Filter;
   readonly selection: Selection;
   readonly rulesVersion: RulesVersion;
@@ -49,17 +49,15 @@ const READ = [
   'tls_failure',
 ] as const;
 
-/** What the control knows of an endpoint, for versions that tell ports apart; an unknown port is no endpoint. */
-const CONTROL_ENDPOINT = `control_endpoint AS (
-  SELECT hostname, ip, assumeNotNull(port) AS port,
+/** What the control knows of an endpoint, for versions that tell ports apart; an unknown port is not an endpoint. `day`: `day, ` or empty. */
+const controlEndpoint = (day: string) => `control_endpoint AS (
+  SELECT ${day}hostname, ip, assumeNotNull(port) AS port,
     countIf(c.tcp_success = 1) AS tcp_success,
     countIf(c.tcp_success = 0) AS tcp_failing
   FROM control AS c
   WHERE port IS NOT NULL
-  GROUP BY hostname, ip, port
+  GROUP BY ${day}hostname, ip, port
 ),`;
-const JOIN_ENDPOINT =
-  'LEFT JOIN control_endpoint AS ce ON ce.hostname = o.hostname AND ce.ip = o.ip AND ce.port = o.port';
 
 /**
  * The relations that lead to `judged`, one row per observation with its signals and, per layer, the number of the rule that
@@ -72,55 +70,62 @@ const JOIN_ENDPOINT =
  * a popular host has thousands of addresses. FINAL, because a run that repeats a bucket may be inserting right now.
  */
 export function judgement(options: JudgementOptions): Query {
-  const { filter, selection, rulesVersion: version } = options;
-  const experiment = experimentCondition(filter, selection);
+  const { days, filter, selection, rulesVersion: version } = options;
+  const experiment = experimentCondition(filter, selection, days);
+  const within = inDays(days);
+  // One day needs no column for it: whatever is joined is of that day.
+  const day = days.length > 1 ? 'day, ' : '';
+  const rowDay = day && `${ROW_DAY} AS day, `;
+  // Without FINAL, which would read whole days: what an older row names in addition is read for nothing, no more.
+  const selected = (column: string) => `SELECT ${column} FROM obs_web WHERE ${within.sql} ${experiment.sql}`;
+  const sameDay = (right: string) => day && ` AND ${right}.day = o.day`;
   const whole = experiment.sql === '';
   // Of the whole day nothing is gained by it; of a few measurements, only their hosts' control is read.
-  const ofHosts = whole ? '' : 'AND hostname IN (SELECT hostname FROM experiment)';
+  const ofHosts = whole ? '' : `AND hostname IN (${selected('hostname')})`;
   const byPort = version !== 2;
   const signals = signalsOf(version);
   const sql = `WITH
 experiment AS (
-  SELECT ${[...CARRIED, ...READ].join(', ')},
+  SELECT ${rowDay}${[...CARRIED, ...READ].join(', ')},
     isIPv6String(ip) AS is_v6,
     ${isSystemResolver(version)} AS is_system_resolver,
     is_system_resolver AND ifNull(isIPv4String(ip) OR is_v6, 0) AS is_resolved,
     is_resolved AND dns_answer IS NOT NULL AS is_answer
   FROM obs_web FINAL
-  WHERE ${IN_DAY} ${experiment.sql}
+  WHERE ${within.sql} ${experiment.sql}
 ),
 control AS (
-  SELECT hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure
+  SELECT ${rowDay}hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure
   FROM obs_web_ctrl FINAL
-  WHERE ${IN_DAY} ${ofHosts}
+  WHERE ${within.sql} ${ofHosts}
 ),
 control_host AS (
-  SELECT hostname, countIf(c.dns_failure IS NOT NULL) AS dns_failure, countIf(c.dns_success = 1) AS dns_success,
+  SELECT ${day}hostname, countIf(c.dns_failure IS NOT NULL) AS dns_failure, countIf(c.dns_success = 1) AS dns_success,
     countIf(c.dns_success = 1 AND isIPv6String(c.ip)) AS dns_success_v6
   FROM control AS c
-  GROUP BY hostname
+  GROUP BY ${day}hostname
 ),
 tls_consistent_address AS (
-  SELECT hostname, ip FROM control WHERE tls_success = 1
+  SELECT ${day}hostname, ip FROM control WHERE tls_success = 1
   UNION ALL
-  SELECT assumeNotNull(hostname), assumeNotNull(ip)
+  SELECT ${rowDay}assumeNotNull(hostname), assumeNotNull(ip)
   FROM obs_web FINAL
-  WHERE ${IN_DAY} AND tls_is_certificate_valid = 1 AND ip IS NOT NULL AND hostname IN (SELECT hostname FROM control)
+  WHERE ${within.sql} AND tls_is_certificate_valid = 1 AND ip IS NOT NULL AND hostname IN (SELECT hostname FROM control)
 ),
 control_address AS (
-  SELECT hostname, ip,
+  SELECT ${day}hostname, ip,
     countIf(c.tcp_success = 1) AS tcp_success,
     countIf(c.tcp_success = 0) AS tcp_failing,
     countIf(c.tls_success = 1) AS tls_success,
     countIf(c.tls_success = 0 AND c.tls_failure IS NOT NULL) AS tls_failing
   FROM control AS c
-  GROUP BY hostname, ip
-),${byPort ? `\n${CONTROL_ENDPOINT}` : ''}
+  GROUP BY ${day}hostname, ip
+),${byPort ? `\n${controlEndpoint(day)}` : ''}
 report AS (
-  SELECT report_id, countIf(tcp_failure IS NOT NULL) AS ipv6_failing, countIf(tcp_success = 1) AS ipv6_success
+  SELECT ${rowDay}report_id, countIf(tcp_failure IS NOT NULL) AS ipv6_failing, countIf(tcp_success = 1) AS ipv6_success
   FROM obs_web FINAL
-  WHERE ${IN_DAY} AND isIPv6String(ip) ${whole ? '' : 'AND report_id IN (SELECT report_id FROM experiment)'}
-  GROUP BY report_id
+  WHERE ${within.sql} AND isIPv6String(ip) ${whole ? '' : `AND report_id IN (${selected('report_id')})`}
+  GROUP BY ${day}report_id
   HAVING ipv6_failing > 0
 ),
 fingerprint AS (
@@ -137,10 +142,10 @@ answered AS (
       .join(',\n    ')}
   FROM (
     SELECT *,
-      ifNull((hostname, dns_answer) IN (SELECT hostname, ip FROM control WHERE dns_success = 1), 0) AS control_answered,
-      ifNull((hostname, ip_asn) IN (SELECT hostname, ip_asn FROM control WHERE dns_success = 1 AND ip_asn > 0), 0) AS control_answered_asn,
-      ifNull((hostname, dns_answer) IN (SELECT hostname, ip FROM tls_consistent_address), 0) AS tls_consistent,
-      ifNull((hostname, dns_answer) IN (SELECT hostname, ip FROM control WHERE tls_success = 0 AND tls_failure LIKE 'ssl_%'), 0) AS tls_inconsistent
+      ifNull((${day}hostname, dns_answer) IN (SELECT ${day}hostname, ip FROM control WHERE dns_success = 1), 0) AS control_answered,
+      ifNull((${day}hostname, ip_asn) IN (SELECT ${day}hostname, ip_asn FROM control WHERE dns_success = 1 AND ip_asn > 0), 0) AS control_answered_asn,
+      ifNull((${day}hostname, dns_answer) IN (SELECT ${day}hostname, ip FROM tls_consistent_address), 0) AS tls_consistent,
+      ifNull((${day}hostname, dns_answer) IN (SELECT ${day}hostname, ip FROM control WHERE tls_success = 0 AND tls_failure LIKE 'ssl_%'), 0) AS tls_inconsistent
     FROM experiment
   )
   WINDOW answers_of_host AS (
@@ -150,15 +155,15 @@ observed AS (
   SELECT ${CARRIED.map(column => `o.${column} AS ${column}`).join(', ')},
     ${signals.map(({ name, sql, overAnswers }) => `${overAnswers ? `o.${name}` : sql} AS ${name}`).join(',\n    ')}
   FROM answered AS o
-  LEFT JOIN control_host AS ch ON ch.hostname = o.hostname
-  LEFT JOIN control_address AS ca ON ca.hostname = o.hostname AND ca.ip = o.ip${byPort ? `\n  ${JOIN_ENDPOINT}` : ''}
-  LEFT JOIN report AS r ON r.report_id = o.report_id
+  LEFT JOIN control_host AS ch ON ch.hostname = o.hostname${sameDay('ch')}
+  LEFT JOIN control_address AS ca ON ca.hostname = o.hostname AND ca.ip = o.ip${sameDay('ca')}${byPort ? `\n  LEFT JOIN control_endpoint AS ce ON ce.hostname = o.hostname AND ce.ip = o.ip AND ce.port = o.port${sameDay('ce')}` : ''}
+  LEFT JOIN report AS r ON r.report_id = o.report_id${sameDay('r')}
   LEFT JOIN fingerprint AS f ON f.pattern = o.dns_answer
 ),
 judged AS (
   ${LAYERS.reduce((relation, layer) => judgeLayer(layer, version, relation), 'SELECT * FROM observed')}
 )`;
-  return { sql, params: { ...dayParams(options.day), ...experiment.params } };
+  return { sql, params: { ...within.params, ...experiment.params } };
 }
 
 /**

@@ -1,18 +1,20 @@
 import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT, OBS_WEB, OBS_WEB_CTRL } from '../tables/schema.ts';
 import type { JudgementOptions } from './judgement.ts';
 import { resultsQuery } from './results.ts';
-import { AnalysisError, dayParams, experimentCondition, IN_DAY, type Query } from './selection.ts';
+import { AnalysisError, experimentCondition, inDays, type Query } from './selection.ts';
 import { verdictsQuery } from './verdicts.ts';
 
 export interface AnalysisOptions extends JudgementOptions {
   /**
-   * `run_generation` of the verdicts: the instant in milliseconds since 1970 at which the analysis *stage* of the run began, the same
-   * for every attempt. Not that of its observations: of two runs that judge one day, the later judged sees more of it.
+   * `run_generation` of the verdicts, greater than that of every analysis that began before this one (openAnalysis). Not that of its
+   * observations: of two runs that judge one day, the later judged sees more of it.
    */
   readonly generation: number;
+  /** Names the run, the same for every attempt of it and for no other run. */
+  readonly runID: string;
 }
 
-/** One step of an analysis, as data. Printing the list of steps is the dry run. */
+/** One step of an analysis, as data. */
 export type Step =
   /** Rows to take away: `table` and a condition. Nothing is done where no row meets it. */
   | { readonly do: 'delete'; readonly table: string; readonly condition: string; readonly params: Query['params'] }
@@ -24,6 +26,8 @@ export type Step =
       readonly sql: string;
       readonly params: Query['params'];
     };
+
+type DeleteStep = Extract<Step, { do: 'delete' }>;
 
 /** What a day's analysis needs to be there, and is made by migrations. */
 export const NEEDED_TABLES: readonly string[] = [
@@ -54,29 +58,35 @@ export function assertTables(present: readonly string[]): void {
 }
 
 /**
- * Makes the rows of one of the filled tables, so that it may be done again: an earlier attempt may have put some in, or all, and its
- * answer was lost. First they are taken away, then made. Verdicts before results.
+ * Makes the rows of one of the filled tables, verdicts before results. The statement's id is that of the run, the days and the table: an attempt
+ * that repeats it stops what is left of an earlier attempt, and no other run shares the id.
  */
-export function makeSteps(table: (typeof FILLED_TABLES)[number], options: AnalysisOptions): readonly Step[] {
+export function makeStep(
+  table: (typeof FILLED_TABLES)[number],
+  options: AnalysisOptions,
+): Extract<Step, { do: 'insert' }> {
   const { sql, params } = table === ANALYSIS_WEB_MEASUREMENT.name ? verdictsQuery(options) : resultsQuery(options);
   const columns = (table === ANALYSIS_WEB_MEASUREMENT.name ? ANALYSIS_WEB_MEASUREMENT : MEASUREMENT_EXPERIMENT_RESULT)
     .columns;
-  const filtered = within(options);
-  return [
-    {
-      do: 'delete',
-      table,
-      condition: `${filtered.sql} AND run_generation = {generation:UInt64}`,
-      params: filtered.params,
-    },
-    {
-      do: 'insert',
-      id: `${table}-${options.day}-${options.generation}`,
-      table,
-      sql: `INSERT INTO ${table} (${columns.map(([name]) => name).join(', ')})\n${sql}\n${BOUNDED}`,
-      params: { ...params, generation: options.generation },
-    },
-  ];
+  const { days, selection, runID, generation } = options;
+  return {
+    do: 'insert',
+    id: [table, runID, days[0], days.length, selection.of].join('-'),
+    table,
+    sql: `INSERT INTO ${table} (${columns.map(([name]) => name).join(', ')})\n${sql}\n${BOUNDED}`,
+    params: { ...params, generation },
+  };
+}
+
+/** Takes back what an analysis has put into a table, before it is made again. */
+export function takeBackStep(table: (typeof FILLED_TABLES)[number], options: AnalysisOptions): DeleteStep {
+  const within = inDays(options.days);
+  return {
+    do: 'delete',
+    table,
+    condition: `${within.sql} AND run_generation = {generation:UInt64}`,
+    params: { ...within.params, generation: options.generation },
+  };
 }
 
 /**
@@ -89,11 +99,25 @@ export const BOUNDED = `SETTINGS optimize_read_in_window_order = 1, query_plan_r
   max_bytes_before_external_group_by = 300000000, max_bytes_before_external_sort = 300000000,
   throw_on_max_partitions_per_insert_block = 0`;
 
-/** What stands in a filled table of this day and generation: one row {rows, measurements}. They differ when a row is there twice. */
-export function countMade(table: string, options: AnalysisOptions): Query {
+/** Columns that make a measurement's row of its own; the sorting key of `analysis_web_measurement`, and part of that of `obs_web`. */
+const IDENTITY = ANALYSIS_WEB_MEASUREMENT.orderBy.join(', ');
+
+/**
+ * What stands in the filled tables with this generation, and what was to be judged: one row {verdicts, measurements, results, selected}.
+ * All but `selected` are 0 before the tables are filled.
+ */
+export function countMade(options: AnalysisOptions): Query {
+  const within = inDays(options.days);
+  const experiment = experimentCondition(options.filter, options.selection, options.days);
+  const [verdicts, results] = FILLED_TABLES;
+  const own = `WHERE ${within.sql} AND run_generation = {generation:UInt64}`;
   return {
-    sql: `SELECT count() AS rows, uniqExact(measurement_uid) AS measurements FROM ${table} WHERE ${IN_DAY} AND run_generation = {generation:UInt64}`,
-    params: { ...dayParams(options.day), generation: options.generation },
+    sql: `SELECT
+  (SELECT (count(), uniqExact(sipHash128(${IDENTITY}))) FROM ${verdicts} ${own}) AS made,
+  made.1 AS verdicts, made.2 AS measurements,
+  (SELECT count() FROM ${results} ${own}) AS results,
+  (SELECT uniqExact(sipHash128(${IDENTITY})) FROM obs_web WHERE ${within.sql} ${experiment.sql}) AS selected`,
+    params: { ...within.params, ...experiment.params, generation: options.generation },
   };
 }
 
@@ -102,12 +126,17 @@ export function countMade(table: string, options: AnalysisOptions): Query {
  * no observations any more.
  */
 export function countStale(options: AnalysisOptions): Query {
-  const { sql, params } = within(options);
+  const { sql, params } = judgedInFull(options);
   const table = ANALYSIS_WEB_MEASUREMENT.name;
   return {
-    sql: `SELECT uniqExact(measurement_uid) AS measurements FROM ${table} WHERE ${sql} AND run_generation < {generation:UInt64} AND measurement_uid NOT IN (${made(table)})`,
+    sql: `SELECT uniqExact(measurement_uid) AS measurements FROM ${table} WHERE ${sql} AND run_generation < {generation:UInt64} AND measurement_uid NOT IN (${made(table, options)})`,
     params,
   };
+}
+
+/** Whether all measurements of the days that pass the filter are judged, so that a verdict of another one has no observations. */
+export function judgesInFull({ selection }: AnalysisOptions): boolean {
+  return selection.of === 'day' || (selection.of === 'evidence' && selection.filtered);
 }
 
 /**
@@ -115,34 +144,54 @@ export function countStale(options: AnalysisOptions): Query {
  * judged now; own ones of measurements that a newer analysis has judged meanwhile; and with `stale` also the older ones of measurements
  * that have no observations any more.
  */
-export function retireSteps(options: AnalysisOptions, stale: boolean): readonly Step[] {
-  const { sql, params } = within(options);
-  return FILLED_TABLES.flatMap(table => [
-    {
-      do: 'delete',
-      table,
-      condition: stale
-        ? `${sql} AND run_generation < {generation:UInt64}`
-        : `${IN_DAY} AND run_generation < {generation:UInt64} AND measurement_uid IN (${made(table)})`,
-      params,
-    },
-    {
-      do: 'delete',
-      table,
-      condition: `${IN_DAY} AND run_generation = {generation:UInt64} AND measurement_uid IN (SELECT measurement_uid FROM ${table} WHERE ${IN_DAY} AND run_generation > {generation:UInt64})`,
-      params,
-    },
-  ]);
+export function retireSteps(options: AnalysisOptions, stale: boolean): readonly DeleteStep[] {
+  const within = inDays(options.days);
+  const params = { ...within.params, generation: options.generation };
+  const full = judgedInFull(options);
+  return FILLED_TABLES.flatMap((table): DeleteStep[] => {
+    const again = `${within.sql} AND run_generation < {generation:UInt64} AND measurement_uid IN (${made(table, options)})`;
+    const gone = `${full.sql} AND run_generation < {generation:UInt64}`;
+    const newer = `SELECT measurement_uid FROM ${table} WHERE ${within.sql} AND run_generation > {generation:UInt64}`;
+    return [
+      ...(stale ? [{ do: 'delete', table, condition: gone, params: full.params } as const] : []),
+      // A day without filter is covered by the condition before it, which has no subquery.
+      ...(stale && full.sql === within.sql ? [] : [{ do: 'delete', table, condition: again, params } as const]),
+      {
+        do: 'delete',
+        table,
+        condition: `${within.sql} AND run_generation = {generation:UInt64} AND measurement_uid IN (${newer})`,
+        params,
+      },
+    ];
+  });
 }
 
-function within(options: AnalysisOptions): Query {
-  const experiment = experimentCondition(options.filter, { of: 'day' });
+/**
+ * The greatest generation of the verdicts that the selected measurements and their days have: one row {newest}, 0 when there are none. Late
+ * uploads are found by their uids; they are few, and their days are many.
+ */
+export function newestVerdict(options: JudgementOptions): Query {
+  const within = inDays(options.days);
+  const { selection } = options;
+  const experiment =
+    selection.of === 'bucket' ? experimentCondition(options.filter, selection, options.days) : undefined;
+  const uids =
+    experiment && `AND measurement_uid IN (SELECT measurement_uid FROM obs_web WHERE ${within.sql} ${experiment.sql})`;
   return {
-    sql: `${IN_DAY} ${experiment.sql}`.trim(),
-    params: { ...dayParams(options.day), ...experiment.params, generation: options.generation },
+    sql: `SELECT max(run_generation) AS newest FROM ${ANALYSIS_WEB_MEASUREMENT.name} WHERE ${within.sql} ${uids ?? ''}`,
+    params: { ...within.params, ...experiment?.params },
   };
 }
 
-function made(table: string): string {
-  return `SELECT measurement_uid FROM ${table} WHERE ${IN_DAY} AND run_generation = {generation:UInt64}`;
+function judgedInFull(options: AnalysisOptions): Query {
+  const within = inDays(options.days);
+  const filter = experimentCondition(options.filter, { of: 'day' }, options.days);
+  return {
+    sql: `${within.sql} ${filter.sql}`.trim(),
+    params: { ...within.params, ...filter.params, generation: options.generation },
+  };
+}
+
+function made(table: string, { days }: AnalysisOptions): string {
+  return `SELECT measurement_uid FROM ${table} WHERE ${inDays(days).sql} AND run_generation = {generation:UInt64}`;
 }

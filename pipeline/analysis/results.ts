@@ -1,7 +1,7 @@
 import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT } from '../tables/schema.ts';
 import type { JudgementOptions } from './judgement.ts';
 import { LAYERS } from './rules.ts';
-import { dayParams, experimentCondition, IN_DAY, type Query } from './selection.ts';
+import { experimentCondition, inDays, type Query } from './selection.ts';
 
 /** Nettest groups as OONI Explorer has them; a test that is not listed counts as experimental. */
 export const NETTEST_GROUPS: Readonly<Record<string, readonly string[]>> = {
@@ -28,7 +28,8 @@ const CONFIRMED_ABOVE = 0.9;
  * is made of it.
  */
 export function resultsQuery(options: JudgementOptions): Query {
-  const experiment = experimentCondition(options.filter, options.selection);
+  const experiment = experimentCondition(options.filter, options.selection, options.days);
+  const within = inDays(options.days);
   const carried = [...new Set([...MEASUREMENT_EXPERIMENT_RESULT.columns.map(([name]) => name)])].filter(
     name => BY_MEASUREMENT.has(name) && name !== 'measurement_uid' && name !== 'measurement_start_time',
   );
@@ -44,7 +45,7 @@ measurement AS (
   SELECT measurement_uid, measurement_start_time, ${carried.map(name => `any(w.${name}) AS ${name}`).join(', ')},
     count() AS observations
   -- Filtered below the aggregates: they carry the names of the columns, and a condition here would mean them.
-  FROM (SELECT * FROM obs_web FINAL WHERE ${IN_DAY} ${experiment.sql}) AS w
+  FROM (SELECT * FROM obs_web FINAL WHERE ${within.sql} ${experiment.sql}) AS w
   GROUP BY measurement_uid, measurement_start_time
 ),
 verdict AS (
@@ -52,13 +53,13 @@ verdict AS (
     ${LAYERS.map(layer => `top_${layer}_rule_id, top_${layer}_failure`).join(', ')},
     ${steps()}
   FROM ${ANALYSIS_WEB_MEASUREMENT.name} FINAL
-  WHERE ${IN_DAY} AND run_generation = {generation:UInt64}
+  WHERE ${within.sql} AND run_generation = {generation:UInt64}
 )
 SELECT
   ${select.join(',\n  ')}
 FROM measurement AS o
 INNER JOIN verdict AS v ON v.measurement_uid = o.measurement_uid AND v.measurement_start_time = o.measurement_start_time`,
-    params: { ...dayParams(options.day), ...experiment.params },
+    params: { ...within.params, ...experiment.params },
   };
 }
 

@@ -3,10 +3,15 @@ import type { Filter } from '../filter.ts';
 
 /** Which measurements of a day are judged. The control they are compared with is always that of the whole day. */
 export type Selection =
-  /** Every measurement of the day. */
+  /** Every measurement of the day that passes the filter. */
   | { readonly of: 'day' }
   /** Those that a bucket's run brought: rows of this bucket with this generation. For late uploads. */
   | { readonly of: 'bucket'; readonly bucket: string; readonly generation: number }
+  /**
+   * Those whose verdict the rows of a bucket's run can change: the ones it brought, and whatever their country or test those that have a
+   * host of its control, a host of its valid certificates or a report in common with it. With `filtered`, also all that pass the filter.
+   */
+  | { readonly of: 'evidence'; readonly bucket: string; readonly generation: number; readonly filtered: boolean }
   /** Those named; for `explain` and for repairs by hand. */
   | { readonly of: 'measurements'; readonly uids: readonly string[] };
 
@@ -20,13 +25,17 @@ export class AnalysisError extends Error {
   override name = 'AnalysisError';
 }
 
-/** The measurement day [00:00, 24:00) UTC as bound parameters. Throws AnalysisError when the text is no day. */
+/** The measurement day [00:00, 24:00) UTC as bound parameters. Throws AnalysisError when the text is not a day. */
 export function dayParams(day: string): { start: string; end: string } {
-  if (granularityOf(day) !== 'Day') {
-    throw new AnalysisError(`"${day}" is no measurement day; write it as YYYY-MM-DD`);
-  }
-  const { start, end } = boundsOf(day);
+  const { start, end } = boundsOfDay(day);
   return { start: instant(start), end: instant(end) };
+}
+
+function boundsOfDay(day: string): { start: number; end: number } {
+  if (granularityOf(day) !== 'Day') {
+    throw new AnalysisError(`"${day}" is not a measurement day; write it as YYYY-MM-DD`);
+  }
+  return boundsOf(day);
 }
 
 /** An instant (milliseconds since 1970) as ClickHouse reads it in a DateTime64(3, 'UTC') parameter. */
@@ -38,11 +47,62 @@ export function instant(at: number): string {
 export const IN_DAY =
   "measurement_start_time >= {start:DateTime64(3, 'UTC')} AND measurement_start_time < {end:DateTime64(3, 'UTC')}";
 
+/** The measurement day of a row, for statements about several days. */
+export const ROW_DAY = "toDate(measurement_start_time, 'UTC')";
+
+/** Condition on rows of these measurement days: IN_DAY for one day, else the span of all days and the list of them. Throws AnalysisError. */
+export function inDays(days: readonly string[]): Query {
+  const [first] = days;
+  if (first === undefined) throw new AnalysisError('an analysis needs a measurement day');
+  if (days.length === 1) return { sql: IN_DAY, params: dayParams(first) };
+  const bounds = days.map(boundsOfDay);
+  const start = instant(Math.min(...bounds.map(each => each.start)));
+  const end = instant(Math.max(...bounds.map(each => each.end)));
+  // The span lets ClickHouse skip by the sorting key; the list is exact.
+  return { sql: `${IN_DAY} AND ${ROW_DAY} IN {days:Array(Date)}`, params: { start, end, days } };
+}
+
+/** Condition on rows that a bucket's run has written, in addition to the days. Binds `bucket` and `observed`. */
+const BROUGHT = 'bucket_date = {bucket:String} AND run_generation = {observed:UInt64}';
+
 /**
- * Conditions on the experiment side: filter and selection, as SQL (beginning with AND, or empty) and parameters. Test names compare
- * without case and underscores, as everywhere (filter.ts), so `webconnectivity` judges what the observation stage took.
+ * Conditions on the experiment side: filter and selection, as SQL (beginning with AND, or empty) and parameters; those of the days are not
+ * part of it. Test names compare without case and underscores, as everywhere (filter.ts), so `webconnectivity` judges what the observation
+ * stage took.
  */
-export function experimentCondition(filter: Filter, selection: Selection): Query {
+export function experimentCondition(filter: Filter, selection: Selection, days: readonly string[]): Query {
+  const passes = filterCondition(filter);
+  const params: Record<string, unknown> = { ...passes.params };
+  if (selection.of === 'day') return { sql: passes.sql && `AND ${passes.sql}`, params };
+  if (selection.of === 'measurements') {
+    const named = 'measurement_uid IN {uids:Array(String)}';
+    return { sql: `AND ${all([passes.sql, named])}`, params: { ...params, uids: selection.uids } };
+  }
+  params.bucket = selection.bucket;
+  params.observed = selection.generation;
+  const within = inDays(days).sql;
+  const brought = `SELECT measurement_uid FROM obs_web WHERE ${within} AND ${BROUGHT}`;
+  if (selection.of === 'bucket') {
+    // The times let ClickHouse skip by the sorting key: late uploads are few among the rows of their days.
+    const times = `measurement_start_time IN (SELECT measurement_start_time FROM obs_web WHERE ${within} AND ${BROUGHT})`;
+    return { sql: `AND ${all([passes.sql, times, `measurement_uid IN (${brought})`])}`, params };
+  }
+  const affected = `measurement_uid IN (${brought} UNION ALL ${evidenceOf(within)})`;
+  if (!selection.filtered) return { sql: `AND ${affected}`, params };
+  return { sql: passes.sql && `AND (${passes.sql} OR ${affected})`, params };
+}
+
+/** Measurements that were judged by what a bucket's run brought: see the signals that reach beyond one measurement (judgement.ts). */
+function evidenceOf(within: string): string {
+  const of = (column: string, table: string, more = '') =>
+    `SELECT ${column} FROM ${table} WHERE ${within} AND ${BROUGHT}${more}`;
+  const hosts = `${of('hostname', 'obs_web_ctrl')} UNION ALL ${of('assumeNotNull(hostname)', 'obs_web', ' AND tls_is_certificate_valid = 1')}`;
+  const reports = of('report_id', 'obs_web');
+  return `SELECT measurement_uid FROM obs_web WHERE ${within} AND (hostname IN (${hosts}) OR report_id IN (${reports}))`;
+}
+
+/** The filter as a condition; empty for one that everything passes. */
+function filterCondition(filter: Filter): Query {
   const conditions: string[] = [];
   const params: Record<string, unknown> = {};
   if (filter.probeCC.length > 0) {
@@ -53,17 +113,9 @@ export function experimentCondition(filter: Filter, selection: Selection): Query
     conditions.push("replaceAll(lower(test_name), '_', '') IN {test_names:Array(String)}");
     params.test_names = filter.testNames;
   }
-  if (selection.of === 'measurements') {
-    conditions.push('measurement_uid IN {uids:Array(String)}');
-    params.uids = selection.uids;
-  }
-  if (selection.of === 'bucket') {
-    conditions.push(
-      `measurement_uid IN (SELECT measurement_uid FROM obs_web WHERE ${IN_DAY}` +
-        ' AND bucket_date = {bucket:String} AND run_generation = {observed:UInt64})',
-    );
-    params.bucket = selection.bucket;
-    params.observed = selection.generation;
-  }
-  return { sql: conditions.map(condition => `AND ${condition}`).join(' '), params };
+  return { sql: all(conditions), params };
+}
+
+function all(conditions: readonly string[]): string {
+  return conditions.filter(Boolean).join(' AND ');
 }

@@ -1,10 +1,14 @@
-import type { DayTask } from '../analysis/days.ts';
+import { type DayTask, isLastHour } from '../analysis/days.ts';
 import type { RulesVersion } from '../analysis/rules.ts';
+import { boundsOf } from '../bucket.ts';
 import { noCounts } from '../counts.ts';
+import { EVERYTHING, filterId } from '../filter.ts';
 import type { Logger } from '../log.ts';
-import { analyseDay, daysAfter, hasFingerprints, requireTables } from '../tables/analyse.ts';
+import { type AnalysedDays, analyseDays, hasFingerprints, requireTables, tasksAfter } from '../tables/analyse.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
-import { type OpenedRun, openRun, type RunOrigin, recordRun } from '../tables/ledger.ts';
+import { TableError } from '../tables/errors.ts';
+import { ledgerTime, type OpenedRun, openRun, type RunOrigin, recordRun } from '../tables/ledger.ts';
+import { lastOpened, openAnalysis, sharesGeneration } from '../tables/open-analysis.ts';
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
 import type { BucketKey } from './bucket.ts';
 
@@ -18,7 +22,7 @@ export interface AnalysisTask {
   readonly bucket: BucketKey;
   /** Generation of the observations whose days are to be analysed; absent: the bucket is the measurement day to analyse. */
   readonly observations?: number;
-  /** Milliseconds since 1970. */
+  /** When the run began, milliseconds since 1970. The analysis takes a generation of its own, not before that. */
   readonly startedAt: number;
 }
 
@@ -32,14 +36,17 @@ export interface AnalysisWatch {
   readonly signal?: AbortSignal;
   /** Days an earlier attempt has analysed, and their verdicts. */
   readonly resume?: AnalysisEnd;
-  /** Told after each day. */
+  /** Told after each statement, of all days that are done. */
   readonly onDay?: (done: AnalysisEnd) => void;
 }
 
+/** How often verdicts are made when ClickHouse breaks off; what takes longer is left to whoever repeats the stage. */
+const TRIES = 3;
+
 /**
  * The analysis stage of a run (DESIGN section 6): the days that its observations touched, or the bucket's own day when it is
- * asked for alone. Recorded in the ledger like the observations. May be repeated with the same `origin`: a day that is done again gives
- * the same verdicts once. Throws TableErrors and AnalysisError.
+ * asked for alone. Recorded in the ledger like the observations. May be repeated with the same `origin`: the verdicts of an earlier attempt are
+ * replaced. Throws TableErrors and AnalysisError.
  */
 export async function analyseBucket(
   tools: AnalysisTools,
@@ -47,23 +54,41 @@ export async function analyseBucket(
   origin: RunOrigin,
   watch: AnalysisWatch = {},
 ): Promise<AnalysisEnd> {
-  const { clickhouse, log } = tools;
+  const { clickhouse, log, rulesVersion } = tools;
   const { signal, resume } = watch;
-  const run = await openAnalysis(clickhouse, task, origin, signal);
-  const { filter, generation } = run;
   const fingerprints = new Set<string>();
   const done = { days: [...(resume?.days ?? [])], verdicts: resume?.verdicts ?? 0 };
-  const tasks = (await tasksOf(clickhouse, task, signal)).filter(({ day }) => !done.days.includes(day));
+  const tasks = (await tasksOf(clickhouse, task, signal)).filter(({ days }) => !done.days.includes(days[0]!));
   if (tasks.length > 0) {
     await requireTables(clickhouse, signal);
     if (!(await hasFingerprints(clickhouse, signal)))
       log.warn(`${task.bucket.bucket}: fingerprints_dns is empty, so no block page can be recognised`);
   }
-  for (const { day, selection } of tasks) {
-    const options = { day, selection, filter, generation, rulesVersion: tools.rulesVersion };
-    const analysed = await analyseDay(clickhouse, options, log, signal);
+  const open = () => {
+    const judged = tasks.map(each => ({ ...each, rulesVersion }));
+    return openAnalysis(clickhouse, task.bucket, origin, judged, task.startedAt, signal);
+  };
+  let run = await open();
+  const judge = async (each: DayTask): Promise<AnalysedDays> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const options = { ...each, generation: run.generation, runID: origin.runID, rulesVersion };
+        return await analyseDays(clickhouse, options, log, signal);
+      } catch (error) {
+        if (attempt === TRIES || !(error instanceof TableError && error.transient)) throw error;
+        log.warn(`${task.bucket.bucket}: verdicts are made again: ${error.message}`);
+        run = await open();
+      }
+    }
+  };
+  for (const each of tasks) {
+    let analysed = await judge(each);
+    while (await sharesGeneration(clickhouse, run, origin, signal)) {
+      run = await open();
+      analysed = await judge(each);
+    }
     fingerprints.add(analysed.fingerprints);
-    done.days.push(day);
+    done.days.push(...each.days);
     done.verdicts += analysed.verdicts;
     watch.onDay?.({ days: [...done.days], verdicts: done.verdicts });
   }
@@ -81,7 +106,8 @@ export async function recordNothingToAnalyse(
   origin: RunOrigin,
   signal?: AbortSignal,
 ): Promise<void> {
-  const run = await openAnalysis(tools.clickhouse, task, origin, signal);
+  const key = { ...task.bucket, stage: 'Analysis' } as const;
+  const run = await openRun(tools.clickhouse, key, origin, [key.bucket], task.startedAt, signal);
   await complete(tools, run, origin, 0, new Set(), signal);
 }
 
@@ -113,22 +139,24 @@ export async function abandonAnalysis(
   outcome: { readonly reason: string; readonly message: string },
   signal?: AbortSignal,
 ): Promise<void> {
-  const run = await openAnalysis(tools.clickhouse, task, origin, signal);
+  const { clickhouse } = tools;
+  const run =
+    (await lastOpened(clickhouse, task.bucket, origin, signal)) ??
+    (await openAnalysis(clickhouse, task.bucket, origin, [], task.startedAt, signal));
   await recordRun(tools.clickhouse, run, origin, { state, ...outcome }, signal);
 }
 
-/** Its generation is its own: of two runs that judge one day, the one that judges later sees more of the day. */
-function openAnalysis(
-  clickhouse: ClickHouse,
-  { bucket, startedAt }: AnalysisTask,
-  origin: RunOrigin,
-  signal?: AbortSignal,
-): Promise<OpenedRun> {
-  return openRun(clickhouse, { ...bucket, stage: 'Analysis' }, origin, [bucket.bucket], startedAt, signal);
+/**
+ * Whether the analysis has to go on although its observations had nothing to read: the last hour of a day judges what the earlier hours have
+ * only judged in part.
+ */
+export function settlesDay({ bucket, filterID }: BucketKey): boolean {
+  return isLastHour(bucket) && filterID === filterId(EVERYTHING);
 }
 
 async function tasksOf(clickhouse: ClickHouse, task: AnalysisTask, signal?: AbortSignal): Promise<DayTask[]> {
-  const { bucket, observations } = task;
-  if (observations !== undefined) return daysAfter(clickhouse, bucket.bucket, observations, signal);
-  return [{ day: bucket.bucket.slice(0, 10), selection: { of: 'day' } }];
+  const { bucket, filter } = task.bucket;
+  if (task.observations === undefined) return [{ days: [bucket.slice(0, 10)], filter, selection: { of: 'day' } }];
+  const settled = (await ledgerTime(clickhouse, signal)) >= boundsOf(bucket.slice(0, 10)).end;
+  return tasksAfter(clickhouse, { bucket, filter, generation: task.observations, settled }, signal);
 }

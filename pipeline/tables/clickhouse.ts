@@ -1,7 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { type ClickHouseClient, ClickHouseLogLevel, type ClickHouseSettings, createClient } from '@clickhouse/client';
 import { SettingsError } from '../settings.ts';
-import { ClickHouseUnavailableError, classify } from './errors.ts';
+import { ClickHouseUnavailableError, classify, TableError } from './errors.ts';
 import { PATIENT, type RetryOptions, retry } from './retry.ts';
 
 /** Where ClickHouse's HTTP interface is, taken apart. The password goes nowhere but into requests. */
@@ -122,19 +123,49 @@ export class ClickHouse {
   }
 
   /**
-   * Runs a statement that must not run twice, once. With a `queryId`, an earlier statement of this id that is still running on the server, because
-   * its client has died or lost patience, is stopped first.
+   * Runs a DELETE. Returns false when a replica is away: every other one has done it, and that one will when it is back. Asking again would
+   * put the same mutation into its queue once more.
    */
-  async commandOnce(sql: string, options: StatementOptions & { readonly queryId?: string } = {}): Promise<void> {
+  async mutate(sql: string, options: StatementOptions = {}): Promise<boolean> {
+    return this.#attempt(options.signal, async () => {
+      try {
+        await this.#client.command({
+          query: sql,
+          query_params: options.params,
+          clickhouse_settings: options.settings,
+          abort_signal: options.signal,
+        });
+        return true;
+      } catch (error) {
+        const known = classify(error);
+        if (known instanceof TableError && known.code === UNFINISHED) return false;
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Runs a statement that must not run twice, once. With a `queryId`, an earlier statement of this id that is still running on the server, because
+   * its client has died or lost patience, is stopped first. Returns the rows that it has written, where the server says so.
+   */
+  async commandOnce(
+    sql: string,
+    options: StatementOptions & { readonly queryId?: string } = {},
+  ): Promise<number | undefined> {
     options.signal?.throwIfAborted();
     try {
-      await this.#client.command({
+      const { summary } = await this.#client.command({
         query: sql,
         query_params: options.params,
-        clickhouse_settings: { ...options.settings, ...(options.queryId && { replace_running_query: 1 }) },
+        clickhouse_settings: {
+          ...unrepeated(),
+          ...options.settings,
+          ...(options.queryId && { replace_running_query: 1 }),
+        },
         abort_signal: options.signal,
         ...(options.queryId && { query_id: options.queryId }),
       });
+      return summary && Number(summary.written_rows);
     } catch (error) {
       options.signal?.throwIfAborted();
       throw classify(error);
@@ -188,7 +219,7 @@ export class ClickHouse {
         table,
         values: [...rows],
         format: 'JSONEachRow',
-        clickhouse_settings: options.settings,
+        clickhouse_settings: { ...unrepeated(), ...options.settings },
         abort_signal: options.signal,
       }),
     );
@@ -204,7 +235,7 @@ export class ClickHouse {
       const { stream } = await this.#client.exec({
         query: sql,
         values: Readable.from(bytes, { objectMode: false }),
-        clickhouse_settings: options.settings,
+        clickhouse_settings: { ...unrepeated(), ...options.settings },
         abort_signal: options.signal,
       });
       await discard(stream);
@@ -247,6 +278,18 @@ export class ClickHouse {
       { ...this.#retry, signal },
     );
   }
+}
+
+/** ClickHouse's error when a mutation is waited for and a replica is not there (src/Common/ErrorCodes.cpp). */
+const UNFINISHED = 341;
+
+/**
+ * Settings of an INSERT by which ClickHouse never takes its blocks for a repetition. Replicated tables drop a block that equals an earlier
+ * one, for an hour, and do not say so: rows that are deleted and inserted again would be lost. A token that no other INSERT has
+ * works on all versions; `insert_deduplicate` alone is overridden by `deduplicate_insert` since 26.x.
+ */
+function unrepeated(): ClickHouseSettings {
+  return { insert_deduplicate: 0, insert_deduplication_token: randomUUID() };
 }
 
 /** Opens the ClickHouse of the settings. No connection is made before the first statement. Throws SettingsError. */

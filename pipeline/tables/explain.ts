@@ -106,7 +106,7 @@ export async function explain(
   const rulesVersion =
     rules.asked ?? RULES_VERSIONS.find(version => version === stored?.analysis_rules_version) ?? rules.otherwise;
   const selection = { of: 'measurements', uids: [uid] } as const;
-  const options = { day, filter: EVERYTHING, selection, rulesVersion };
+  const options = { days: [day], filter: EVERYTHING, selection, rulesVersion };
   const observations = await rows({
     sql: `SELECT ${OBSERVATION_COLUMNS.join(', ')} FROM obs_web FINAL
       WHERE measurement_uid = {uid:String} AND measurement_start_time = {start:DateTime64(3, 'UTC')} ORDER BY observation_idx`,

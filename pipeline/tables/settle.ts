@@ -115,7 +115,7 @@ async function retireFailures(
     .filter(each => each.reach === 'everything')
     .map(each => `(bucket = ${quote(each.bucket)} AND generation IN (${each.generations.join(', ')}))`);
   if (conditions.length === 0) return;
-  await clickhouse.command(`DELETE FROM ${PIPELINE_FAILURES.name} WHERE ${conditions.join(' OR ')}`, { signal });
+  await clickhouse.mutate(`DELETE FROM ${PIPELINE_FAILURES.name} WHERE ${conditions.join(' OR ')}`, { signal });
 }
 
 interface Counted {
@@ -195,9 +195,9 @@ async function deleteRows(
   signal?: AbortSignal,
 ): Promise<void> {
   // Without the partition a delete looks at every part of the table, years of them.
-  await clickhouse.command(
+  await clickhouse.mutate(
     `DELETE FROM ${identifier(table)} IN PARTITION ${quote(partitionOf(bucket))} WHERE ${condition}`,
-    // Subqueries count as nondeterministic on replicated tables. They are not, here: a delete ends on all replicas before the next begins.
+    // Subqueries count as nondeterministic on replicated tables: a replica that is behind finds fewer rows, and deletes fewer.
     { settings: { allow_nondeterministic_mutations: 1 }, signal },
   );
 }

@@ -14,7 +14,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startClickHouse } from '../../local/clickhouse.ts';
-import { makeSteps } from '../../pipeline/analysis/plan.ts';
+import { makeStep } from '../../pipeline/analysis/plan.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { ANALYSIS_WEB_MEASUREMENT } from '../../pipeline/tables/schema.ts';
@@ -75,14 +75,14 @@ async function withClickHouse<T>(dir: string, work: (clickhouse: ClickHouse, pid
 }
 
 async function measureStatement(clickhouse: ClickHouse, pid: number): Promise<Figures> {
-  const step = makeSteps(ANALYSIS_WEB_MEASUREMENT.name, {
-    day: DAY,
+  const step = makeStep(ANALYSIS_WEB_MEASUREMENT.name, {
+    days: [DAY],
     filter: EVERYTHING,
     selection: { of: 'day' },
     rulesVersion: 2,
     generation: 1,
-  }).find(each => each.do === 'insert');
-  if (!step) throw new Error('the plan has no statement that makes verdicts');
+    runID: 'bench',
+  });
   const before = resident(pid, 'VmRSS');
   // Forgets the greatest size so far (proc(5)).
   writeFileSync(`/proc/${pid}/clear_refs`, '5');

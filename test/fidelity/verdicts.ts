@@ -73,7 +73,7 @@ export async function judgeDay(
 
 /** The verdicts of a day by the statement of a run, without storing them: what takes long about a day is everything around it. */
 export function selectVerdicts(clickhouse: ClickHouse, day: string, rulesVersion: RulesVersion): Promise<Row[]> {
-  const { sql, params } = verdictsQuery({ day, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion });
+  const { sql, params } = verdictsQuery({ days: [day], filter: EVERYTHING, selection: { of: 'day' }, rulesVersion });
   return clickhouse.select<Row>(sql, { params: { ...params, generation: GENERATION } });
 }
 

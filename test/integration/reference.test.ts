@@ -326,8 +326,9 @@ class SwappingClickHouse extends ClickHouse {
   }
 
   override async commandOnce(...args: Parameters<ClickHouse['commandOnce']>) {
-    await super.commandOnce(...args);
+    const written = await super.commandOnce(...args);
     await this.#behind();
+    return written;
   }
 }
 

@@ -11,6 +11,7 @@ import {
   abandonAnalysis,
   analyseBucket,
   recordNothingToAnalyse,
+  settlesDay,
 } from '../../pipeline/runs/analysis.ts';
 import { type BackfillRange, pageOfBackfill, planBackfill } from '../../pipeline/runs/backfill.ts';
 import type { Checkpoint } from '../../pipeline/runs/batch.ts';
@@ -68,7 +69,8 @@ export function createActivities(tools: ActivityTools): Activities {
         const origin = originOf(key);
         const { run, ...plan } = await planBucket(bucketTools, bucketOf(key.run), origin, key.startedAt, signal);
         const handle = { generation: run.generation, openedAt: run.openedAt };
-        if (plan.batches.length > 0) return { handle, ...plan };
+        const judges = key.run.stages.includes('Analysis') && settlesDay(key.run);
+        if (plan.batches.length > 0 || judges) return { handle, ...plan };
         // Most buckets of a narrow filter are empty: an activity more for each would be most of the work.
         const end = await finishBucket(bucketTools, run, origin, noCounts(), signal);
         metrics.runs.inc({ stage: 'Observations', state: 'completed' });
