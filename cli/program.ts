@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { CODE_VERSION } from '../pipeline/version.ts';
 import { explainCommand } from './commands/explain.ts';
 import { geoipCommand } from './commands/geoip.ts';
+import { migrateCommand } from './commands/migrate.ts';
 import { runCommand } from './commands/run.ts';
 import { sqlCommand } from './commands/sql.ts';
 import { transformCommand } from './commands/transform.ts';
@@ -20,6 +21,7 @@ export function createProgram(): Command {
     explainCommand(),
     verifyCommand(),
     transformCommand(),
+    migrateCommand(),
     geoipCommand(),
   ]) {
     program.addCommand(command.copyInheritedSettings(program));

@@ -106,9 +106,8 @@ function checkSettings(): void {
 }
 
 /** Settings of workers and operator: those of the environment over those of this stack. */
-function settingsOf(stack: Stack, data: string): Record<string, string> {
+function settingsOf(stack: Stack): Record<string, string> {
   const own = {
-    data_dir: join(data, 'reference'),
     archive_url: join(ROOT, 'test/fixtures/archive'),
     // Reference data of the repository: a start needs no network, and shows the same each time.
     fingerprints_dns_source: join(ROOT, 'test/fixtures/fingerprints/fingerprints_dns.csv'),
@@ -122,7 +121,7 @@ function settingsOf(stack: Stack, data: string): Record<string, string> {
   // Where a server is, the stack says, whatever the environment has of another one.
   const { temporal_address: _, temporal_ui_url: __, ...given } = settingsFrom(process.env);
   const sources = Object.values(DATASET).map(({ setting }) => setting);
-  for (const key of ['archive_url', 'archive_legacy_url', 'data_dir', 'geoip_dir', ...sources]) {
+  for (const key of ['archive_url', 'archive_legacy_url', 'geoip_dir', ...sources]) {
     const value = given[key];
     if (value && value !== NO_SOURCE && !value.includes('://')) given[key] = here(value);
   }
@@ -235,7 +234,7 @@ async function main(): Promise<number> {
     }
     const http = new Http(connectionSource({ kubeconfig: stack.kubernetes.kubeconfig }));
     const client = new Client(http, { fieldManager: 'npm-start' });
-    const { backfills, notes } = await applyAll(client, settingsOf(stack, options.data), stopping.signal);
+    const { backfills, notes } = await applyAll(client, settingsOf(stack), stopping.signal);
     terminal.print(`${'resources'.padEnd(26)}CRDs and operator are applied, missing examples are created`);
     for (const note of notes) terminal.print(note);
     await leading(client, terminal, stopping.signal);

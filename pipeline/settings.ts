@@ -45,7 +45,6 @@ export const SETTINGS = {
     .meta({
       description: 'Name of this installation: the first part of every workflow id, so two can share a Temporal',
     }),
-  data_dir: text('Where reference data is kept', 'datadir'),
 
   archive_url: text('The archive: a directory, or s3://bucket[/prefix]', 's3://ooni-data-eu-fra'),
   archive_legacy_url: text('Where the cans from before 2020-06-02 lie; empty: nowhere', ''),
@@ -66,6 +65,10 @@ export const SETTINGS = {
     'http://localhost:8123',
   ),
   clickhouse_write_batch_size: whole('Rows in one INSERT at most', 200_000),
+  automatic_migration: z.enum(['own', 'always', 'never']).default('own').meta({
+    description:
+      'Databases that workers and `oonipipeline run` migrate by themselves: own (made by this pipeline, or empty), always, or never; others wait for `oonipipeline migrate`',
+  }),
   clickhouse_cluster: text('Run DDL ON CLUSTER this name, with replicated engines; empty: one server', ''),
 
   temporal_address: text('host:port of the Temporal frontend', 'localhost:7233'),

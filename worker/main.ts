@@ -6,7 +6,7 @@ import { openIpMetadata } from '../pipeline/reference/ip-metadata.ts';
 import { loadSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
 import { openClickHouse } from '../pipeline/tables/clickhouse.ts';
 import { TableSchemaError } from '../pipeline/tables/errors.ts';
-import { ensureDatabase, migrate } from '../pipeline/tables/migrate.ts';
+import { ensureDatabase, migrateAutomatically } from '../pipeline/tables/migrate.ts';
 import { ThreadPool } from '../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
 import { createActivities } from './activities/activities.ts';
@@ -79,6 +79,9 @@ class StopError extends Error {
   override name = 'StopError';
 }
 
+/** Completes "To migrate it, type: ". */
+const MIGRATE = 'oonipipeline migrate, with the settings of this worker';
+
 /** What activities work with, once ClickHouse is there and migrated. */
 async function prepareActivities(
   settings: Settings,
@@ -102,7 +105,7 @@ async function prepareActivities(
       if (!(error instanceof TableSchemaError)) throw error;
       await ensureDatabase(settings, signal);
     }
-    await migrate(clickhouse, log, { signal });
+    await migrateAutomatically(clickhouse, settings.automatic_migration, MIGRATE, log, { signal });
   });
   const pool = new ThreadPool(settings, ipMetadata, log);
   const referenceVersions = { ip: ipMetadata.version };

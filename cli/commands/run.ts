@@ -10,7 +10,7 @@ import { type IpMetadata, openIpMetadata } from '../../pipeline/reference/ip-met
 import type { Settings } from '../../pipeline/settings.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import type { RunStage } from '../../pipeline/tables/ledger.ts';
-import { migrate } from '../../pipeline/tables/migrate.ts';
+import { migrateAutomatically } from '../../pipeline/tables/migrate.ts';
 import { OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
 import { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { attempt } from '../attempt.ts';
@@ -33,6 +33,7 @@ import { type FailedBucket, type RunTotals, runBuckets } from '../run/buckets.ts
 import { loadFingerprints } from '../run/fingerprints.ts';
 import { planRun, type RunPlan, type Wanted } from '../run/plan.ts';
 import { startProgress } from '../run/progress.ts';
+import { migrateCommandLine } from './migrate.ts';
 
 interface Options extends CommonOptions {
   readonly startAt?: string;
@@ -117,7 +118,8 @@ Without --start-at and --end-at every bucket is run of which the archive, a dire
 range. With Analysis alone buckets are measurement days, without a range all those that have observations.
 
 What was done is in the tables pipeline_runs, pipeline_files and pipeline_failures: a repeat does what is not done yet, also
-after Ctrl-C or a crash. Tables are made, and migrated, as needed. What can be set and has no option here is a setting, see
+after Ctrl-C or a crash. Tables are made as needed; a database that this pipeline did not
+make is migrated by oonipipeline migrate only. What can be set and has no option here is a setting, see
 docs/settings.md: MAX_FAILED_SHARE=1, ANALYSIS_RULES_VERSION=3, LOG_LEVEL=debug.
 
 Exit status: 0 every bucket asked for is done, or its time is not over yet; 1 some are not: failed, now or before, or left because
@@ -167,7 +169,9 @@ async function run(options: Options, command: Command): Promise<number> {
     try {
       const settings = { ...opened.settings, worker_slots: options.threads };
       // Where nobody else can be migrating, whoever holds the lock was killed, and is not waited for.
-      await migrate(opened.clickhouse, log, { signal, ...(opened.alone && { lockExpiry: 0 }) });
+      const remedy = migrateCommandLine(options.clickhouse);
+      const migration = { signal, ...(opened.alone && { lockExpiry: 0 }) };
+      await migrateAutomatically(opened.clickhouse, settings.automatic_migration, remedy, log, migration);
       const { clickhouse } = opened;
       const plan = await planRun(openArchive(settings), clickhouse, wanted, started, signal);
       if (plan.buckets.length > 0 && wanted.stages.includes('Analysis')) {

@@ -1,15 +1,24 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../log.ts';
+import type { Settings } from '../settings.ts';
 import { type ClickHouse, identifier, openClickHouse } from './clickhouse.ts';
 import { createTable, engineFor, onCluster } from './ddl.ts';
 import { TableSchemaError } from './errors.ts';
+import {
+  type DatabaseOrigin,
+  findTables,
+  isRecorded,
+  originOf,
+  RECORDS_TABLE,
+  recordedMigrations,
+} from './migration-origin.ts';
 import type { Migration } from './migrations/migration.ts';
 import { MIGRATIONS } from './migrations.ts';
 import type { Table } from './schema.ts';
 
 const RECORDS = {
-  name: 'pipeline_migrations',
+  name: RECORDS_TABLE,
   columns: [
     ['number', 'UInt32'],
     ['name', 'String'],
@@ -58,9 +67,56 @@ export async function ensureDatabase(
   }
 }
 
+/** Which databases are migrated without being asked: those made by this pipeline or empty, every one, or none. */
+
+export type AutomaticMigration = Settings['automatic_migration'];
+
+/** The database lacks migrations and must not be migrated without being asked. The message says which command does it. */
+export class MigrationRefusedError extends TableSchemaError {
+  override name = 'MigrationRefusedError';
+}
+
+/**
+ * Migrates a database when the setting `automatic_migration` allows it. Does nothing when no migration is missing. Otherwise throws MigrationRefusedError
+ * and changes nothing: the Python pipeline, for one, cannot write to a migrated database.
+ *
+ * @param automatic the setting
+ * @param remedy the command that migrates this database, as it is to be typed
+ */
+export async function migrateAutomatically(
+  clickhouse: ClickHouse,
+  automatic: AutomaticMigration,
+  remedy: string,
+  log: Logger,
+  options: MigrateOptions = {},
+): Promise<number[]> {
+  const { signal, migrations = MIGRATIONS } = options;
+  if (automatic !== 'always') {
+    const tables = await findTables(clickhouse, { signal });
+    const origin = originOf(tables);
+    const allowed = automatic === 'own' && (origin === 'empty' || origin === 'own');
+    if (!allowed) {
+      const applied = isRecorded(tables) ? await recordedMigrations(clickhouse, { signal }) : new Set<number>();
+      const missing = migrations.filter(({ number }) => !applied.has(number));
+      if (missing.length === 0) return [];
+      throw new MigrationRefusedError(
+        `${clickhouse.name} lacks the ${missing.length === 1 ? 'migration' : 'migrations'} ${missing.map(({ number }) => number).join(', ')}, and ${REASON[origin]}. To migrate it, type: ${remedy} (--dry-run shows what it does; docs/moving-from-python.md)`,
+      );
+    }
+  }
+  return migrate(clickhouse, log, options);
+}
+
+const REASON: Readonly<Record<DatabaseOrigin, string>> = {
+  empty: 'automatic_migration is never',
+  own: 'automatic_migration is never',
+  python: 'the Python pipeline made it, and cannot write to it once it is migrated',
+  other: 'it has tables that this pipeline did not make',
+};
+
 /**
  * Brings the database to the version of this program: migrations that are not recorded are applied in order, by one process at a time, the others
- * wait. Safe to call from every worker at every start. A database newer than the program is left as it is: migrations only add.
+ * wait. It asks nobody: see migrateAutomatically. A database newer than the program is left as it is: migrations only add.
  * Returns the numbers applied by this call. Throws TableErrors.
  */
 export async function migrate(clickhouse: ClickHouse, log: Logger, options: MigrateOptions = {}): Promise<number[]> {
@@ -98,7 +154,7 @@ async function applyAll(
   for (const migration of await missing(clickhouse, migrations, signal)) {
     await lock.check();
     log.info(`migrating ${clickhouse.name}: ${migration.number} ${migration.name}`);
-    await migration.apply(clickhouse, log, signal);
+    await migration.apply(clickhouse, log, signal, () => lock.check());
     await clickhouse.insert(RECORDS.name, [{ number: migration.number, name: migration.name }], { signal });
     applied.push(migration.number);
   }
@@ -110,8 +166,7 @@ async function missing(
   migrations: readonly Migration[],
   signal?: AbortSignal,
 ): Promise<readonly Migration[]> {
-  const rows = await clickhouse.select<{ number: number }>(`SELECT DISTINCT number FROM ${RECORDS.name}`, { signal });
-  const recorded = new Set(rows.map(row => row.number));
+  const recorded = await recordedMigrations(clickhouse, { signal });
   return migrations.filter(migration => !recorded.has(migration.number));
 }
 

@@ -3,7 +3,8 @@ import analysis from './migrations/002-analysis.ts';
 import ledger from './migrations/003-ledger.ts';
 import reference from './migrations/004-reference.ts';
 import views from './migrations/005-views.ts';
+import resultPartitions from './migrations/006-result-partitions.ts';
 import type { Migration } from './migrations/migration.ts';
 
 /** All migrations, in order. A new one gets a file of its own and the next number; what has been released is not changed. */
-export const MIGRATIONS: readonly Migration[] = [observations, analysis, ledger, reference, views];
+export const MIGRATIONS: readonly Migration[] = [observations, analysis, ledger, reference, views, resultPartitions];

@@ -57,6 +57,8 @@ export const PROBE_COLUMNS = [
 export const GENERATION_COLUMN = ['run_generation', 'UInt64'] as const satisfies Column;
 
 const BUCKET_MONTH = 'concat(substring(bucket_date, 1, 4), substring(bucket_date, 6, 2))';
+/** The upload month, with which the uid begins. */
+const UID_MONTH = 'substring(measurement_uid, 1, 6)';
 const REPLACING = 'ReplacingMergeTree(run_generation)';
 
 export const OBS_WEB = {
@@ -235,7 +237,7 @@ export const ANALYSIS_WEB_MEASUREMENT = {
     GENERATION_COLUMN,
   ],
   engine: REPLACING,
-  partitionBy: 'substring(measurement_uid, 1, 6)',
+  partitionBy: UID_MONTH,
   orderBy: ['measurement_uid', 'measurement_start_time', 'probe_cc', 'probe_asn'],
   primaryKey: ['measurement_uid'],
 } as const satisfies Table;
@@ -306,6 +308,7 @@ export const MEASUREMENT_EXPERIMENT_RESULT = {
     GENERATION_COLUMN,
   ],
   engine: REPLACING,
+  partitionBy: UID_MONTH,
   orderBy: ['measurement_uid', 'timeofday'],
 } as const satisfies Table;
 

@@ -1,0 +1,128 @@
+import { createInterface } from 'node:readline/promises';
+import { Command } from 'commander';
+import { createLogger } from '../../pipeline/log.ts';
+import { hidePassword, loadSettings } from '../../pipeline/settings.ts';
+import { migrate } from '../../pipeline/tables/migrate.ts';
+import type { DatabaseOrigin } from '../../pipeline/tables/migration-origin.ts';
+import { type MigrationPlan, planMigrations } from '../../pipeline/tables/migration-plan.ts';
+import { attempt } from '../attempt.ts';
+import { openClickHouse } from '../clickhouse.ts';
+import { type CommonOptions, checkClickHouse, clickhouseOption } from '../options.ts';
+
+interface Options extends CommonOptions {
+  readonly dryRun?: boolean;
+  readonly print?: boolean;
+  readonly yes?: boolean;
+}
+
+/** `oonipipeline migrate`: brings a database to the version of the program, when a person wants it. */
+export function migrateCommand(): Command {
+  return new Command('migrate')
+    .description('Bring the database to the version of this program')
+    .addOption(clickhouseOption())
+    .option('--dry-run', 'list what would be done; change nothing')
+    .option('--print', 'print the statements that would be sent; change nothing')
+    .option('--yes', 'do not ask for confirmation')
+    .addHelpText(
+      'after',
+      `
+Workers and "oonipipeline run" migrate a database by themselves if this pipeline made it or it is empty; the setting
+automatic_migration changes that. Every other database is migrated by this command only: one that the Python pipeline made, for example,
+which the Python pipeline cannot write to afterwards. docs/moving-from-python.md explains how to move, and how to go back.
+
+A migration that was interrupted goes on when the command is repeated.
+
+Exit status: 0 the database is up to date, or --dry-run or --print is given; 1 it could not be migrated, or the answer was no; 2 wrong
+usage.
+
+  oonipipeline migrate --dry-run --clickhouse http://localhost:8123/ooni
+  oonipipeline migrate --print > migration.sql`,
+    )
+    .action((options: Options, command: Command) => {
+      checkClickHouse(command, options);
+      return attempt('migrate', () => runMigrate(options));
+    });
+}
+
+/** The command that migrates the database of a command line, for messages; shows no password. */
+export function migrateCommandLine(clickhouse: string | undefined): string {
+  if (clickhouse === undefined) return 'oonipipeline migrate';
+  const place = hidePassword(clickhouse);
+  return `oonipipeline migrate --clickhouse ${/^[\w:/.@-]+$/.test(place) ? place : `'${place}'`}`;
+}
+
+async function runMigrate(options: Options): Promise<number> {
+  const given = loadSettings();
+  const log = createLogger('migrate', given);
+  const changes = !options.dryRun && !options.print;
+  const opened = await openClickHouse(options.clickhouse, { settings: given, create: changes });
+  try {
+    const plan = await planMigrations(opened.settings, createLogger('migrate', { ...given, log_level: 'fatal' }));
+    if (options.print) console.log(statementsOf(plan));
+    else console.log(textOf(plan, opened.name));
+    if (!changes || plan.pending.length === 0) return 0;
+    if (!options.yes && NEEDS_CONSENT.has(plan.origin) && !(await confirmed(opened.name))) return 1;
+    const applied = await migrate(opened.clickhouse, log, opened.alone ? { lockExpiry: 0 } : {});
+    console.log(
+      applied.length > 0
+        ? `Applied ${applied.join(', ')}. ${opened.name} is up to date.`
+        : `Another process applied them. ${opened.name} is up to date.`,
+    );
+    return 0;
+  } finally {
+    await opened.close();
+  }
+}
+
+/** Databases that somebody else may be using. */
+const NEEDS_CONSENT: ReadonlySet<DatabaseOrigin> = new Set(['python', 'other']);
+
+async function confirmed(name: string): Promise<boolean> {
+  if (!process.stdin.isTTY) {
+    console.error(
+      'oonipipeline migrate: standard input is not a terminal to confirm on; add --yes. Nothing was changed.',
+    );
+    return false;
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await terminal.question(`Migrate ${name}? [y/N] `);
+    if (/^y(es)?$/i.test(answer.trim())) return true;
+    console.error('Nothing was changed.');
+    return false;
+  } finally {
+    terminal.close();
+  }
+}
+
+const ORIGINS: Readonly<Record<DatabaseOrigin, string>> = {
+  empty: 'is empty',
+  own: 'was made by this pipeline',
+  python: 'was made by the Python pipeline',
+  other: 'has tables that this pipeline did not make',
+};
+
+/** The plan for people. */
+export function textOf({ origin, pending }: MigrationPlan, name: string): string {
+  if (pending.length === 0) return `${name} is up to date.`;
+  return [
+    `${name} ${ORIGINS[origin]}.`,
+    `${pending.length === 1 ? 'One migration is' : `${pending.length} migrations are`} not applied:`,
+    ...pending.flatMap(({ number, name: title, changes }) => [
+      `  ${number} ${title}`,
+      ...(changes.length > 0 ? changes : ['nothing to change']).map(change => `      ${change}`),
+    ]),
+    ...(origin === 'python' ? [PYTHON] : []),
+  ].join('\n');
+}
+
+const PYTHON = `Stop the Python pipeline first: its analysis inserts by position, and ClickHouse refuses that (code 20) once a column is added.
+To run both, give this pipeline a database of its own. docs/moving-from-python.md explains both ways.`;
+
+function statementsOf({ pending }: MigrationPlan): string {
+  return pending
+    .map(({ number, name, statements }) =>
+      [`-- ${number} ${name}`, ...statements.map(statement => `${statement};`)].join('\n'),
+    )
+    .join('\n\n');
+}
