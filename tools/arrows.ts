@@ -29,10 +29,11 @@ const RULES: readonly Rule[] = [
     may: /^(worker\/(contract|workflows\/.*)|pipeline\/(bucket|counts|filter))\.ts$/,
     never: /^node:/,
   },
-  { from: /^worker\//, may: /^(worker|pipeline|crds)\// },
+  { from: /^temporal\//, may: /^(temporal|pipeline)\// },
+  { from: /^worker\//, may: /^(worker|pipeline|crds|temporal)\// },
   { from: /^operator\/kube\//, may: /^operator\/kube\//, never: /^@temporalio/ },
   { from: /^operator\/.*\/plan\.ts$/, may: /^(operator|crds|pipeline|worker\/contract\.ts)/, never: IO },
-  { from: /^operator\//, may: /^(operator\/|crds\/|pipeline\/|worker\/contract\.ts$)/ },
+  { from: /^operator\//, may: /^(operator\/|crds\/|pipeline\/|temporal\/|worker\/contract\.ts$)/ },
   { from: /^clickhouse\//, may: /^(clickhouse|pipeline)\//, never: KUBERNETES_AND_TEMPORAL },
   { from: /^cli\//, may: /^(cli\/|clickhouse\/|crds\/|pipeline\/|worker\/contract\.ts$)/ },
 ];
@@ -41,7 +42,7 @@ const root = join(import.meta.dirname, '..');
 const wrong: string[] = [];
 let imports = 0;
 
-for (const file of globSync('{crds,pipeline,worker,operator,clickhouse,cli}/**/*.ts', { cwd: root })) {
+for (const file of globSync('{crds,pipeline,temporal,worker,operator,clickhouse,cli}/**/*.ts', { cwd: root })) {
   if (file.endsWith('.test.ts')) continue;
   const rules = RULES.filter(rule => rule.from.test(file));
   for (const target of importsOf(file)) {

@@ -14,7 +14,7 @@ import { QUEUES } from './contract.ts';
 import { serveHealth } from './health.ts';
 import { WorkerMetrics } from './metrics.ts';
 import { untilItWorks } from './patience.ts';
-import { connect, installRuntime, registerSearchAttributes } from './temporal.ts';
+import { connect, installRuntime, registerRunAttributes } from './temporal.ts';
 import { workflowCode } from './workflow-bundle.ts';
 
 /**
@@ -49,7 +49,7 @@ async function main(settings: Settings, log: Logger): Promise<void> {
   const connection = await reach(`reach Temporal at ${settings.temporal_address}`, () => connect(settings));
   try {
     await reach('register search attributes with Temporal', () =>
-      registerSearchAttributes(connection, settings.temporal_namespace, log),
+      registerRunAttributes(connection, settings.temporal_namespace, log),
     );
     const activities = settings.worker_tasks.includes('Activities')
       ? await prepareActivities(settings, log, metrics, reach, stop.signal)

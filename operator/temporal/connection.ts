@@ -1,52 +1,36 @@
-import { readFileSync } from 'node:fs';
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import type { Logger } from '../../pipeline/log.ts';
-import type { Settings } from '../../pipeline/settings.ts';
-import { classify, isAlreadyExists, TemporalDenied, TemporalNamespaceMissing, TemporalRejected } from './errors.ts';
-
-type TemporalSettings = Pick<
-  Settings,
-  | 'temporal_address'
-  | 'temporal_namespace'
-  | 'temporal_tls_client_cert_path'
-  | 'temporal_tls_client_key_path'
-  | 'temporal_tls_server_ca_path'
-  | 'temporal_api_key'
->;
-
-/** temporal.api.enums.v1.IndexedValueType */
-const KEYWORD = 2;
+import { SettingsError } from '../../pipeline/settings.ts';
+import {
+  registerSearchAttributes,
+  type ServerOptions,
+  serverOptions,
+  type TemporalSettings,
+} from '../../temporal/connection.ts';
+import { classify, TemporalDenied, TemporalNamespaceMissing, TemporalRejected } from './errors.ts';
 
 /** Long enough for a busy server, short enough that a reconcile says "unknown" instead of hanging. */
 const DEADLINE = 10_000;
 
-/** What the SDK is told of the server: address, TLS files (read now), API key. Throws TemporalDenied for a file that cannot be read. */
+/** Options of the operator's connection; TLS files are read now. Throws TemporalDenied for a file that cannot be read. */
 export function connectionOptions(settings: TemporalSettings): ConnectionOptions {
-  const read = (key: keyof TemporalSettings): Buffer | undefined => {
-    const path = settings[key];
-    if (!path) return undefined;
-    try {
-      return readFileSync(path);
-    } catch (error) {
-      throw new TemporalDenied(`${key} = ${path} cannot be read: ${(error as NodeJS.ErrnoException).code}`, {
-        cause: error,
-      });
-    }
-  };
-  const cert = read('temporal_tls_client_cert_path');
-  const key = read('temporal_tls_client_key_path');
-  const ca = read('temporal_tls_server_ca_path');
-  const tls = cert || ca || settings.temporal_api_key ? true : undefined;
   return {
-    address: settings.temporal_address,
-    tls: tls && { serverRootCACertificate: ca, ...(cert && key && { clientCertPair: { crt: cert, key } }) },
-    ...(settings.temporal_api_key && { apiKey: settings.temporal_api_key }),
+    ...reachable(settings),
     connectTimeout: DEADLINE,
-    // The SDK's default would retry for long within one call; here the queue retries, and meanwhile the status says so.
+    // The SDK's default retries for long within one call. Here the queue retries, and meanwhile the status says so.
     interceptors: [],
-    // grpc-js bounds what it receives to 4 MB unless told by this key; the SDK's own default misses the prefix.
+    // grpc-js limits what it receives to 4 MB unless this key raises it; the SDK's own default misses the prefix.
     channelArgs: { 'grpc.max_receive_message_length': 32 * 1024 * 1024 },
   };
+}
+
+function reachable(settings: TemporalSettings): ServerOptions {
+  try {
+    return serverOptions(settings);
+  } catch (error) {
+    if (error instanceof SettingsError) throw new TemporalDenied(error.message, { cause: error });
+    throw error;
+  }
 }
 
 /**
@@ -133,20 +117,12 @@ export class Temporal {
   }
 
   async #registerMissing(client: Client): Promise<void> {
-    if (this.#attributes.length === 0) return;
     const { operatorService } = client.connection as Connection;
     try {
-      const known = await operatorService.listSearchAttributes({ namespace: this.namespace });
-      const missing = this.#attributes.filter(name => !(name in (known.customAttributes ?? {})));
-      if (missing.length === 0) return;
-      await operatorService.addSearchAttributes({
-        namespace: this.namespace,
-        searchAttributes: Object.fromEntries(missing.map(name => [name, KEYWORD])),
-      });
-      this.#log.info({ attributes: missing }, 'registered search attributes');
+      const attributes = await registerSearchAttributes(operatorService, this.namespace, this.#attributes);
+      if (attributes.length > 0) this.#log.info({ attributes }, 'registered search attributes');
     } catch (error) {
       const known = classify(error, 'registering search attributes');
-      if (isAlreadyExists(error)) return;
       // Temporal Cloud has them made by an administrator and refuses this service.
       const refused = known instanceof TemporalDenied || known instanceof TemporalRejected;
       if (!refused || known instanceof TemporalNamespaceMissing) throw known;
