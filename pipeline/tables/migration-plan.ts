@@ -78,8 +78,9 @@ class Recorder extends ClickHouse {
     this.#statements.push(sql);
   }
 
-  override async commandOnce(sql: string): Promise<void> {
+  override async commandOnce(sql: string): Promise<undefined> {
     this.#statements.push(sql);
+    return undefined;
   }
 
   override async insert(table: string): Promise<void> {
