@@ -126,16 +126,20 @@ const status = z
         last: z.string().meta({ description: 'Last bucket that needs a run.' }).optional(),
         skipped: z.record(z.string(), z.int().min(0)).meta({
           description:
-            'Buckets that need no run, by reason: Completed (an earlier run did it), FailedBefore (reprocess is None), InFlight (another run has it), Incomplete (its time is not over).',
+            'Buckets that need no run, by reason; with toRun they add up to buckets: Completed (an earlier run did it), FailedBefore (reprocess is None), InFlight (another run has it), Incomplete (its time is not over).',
         }),
       })
-      .meta({ description: 'What was found to be done.' }),
+      .meta({ description: 'What was found to be done: when the plan was made, and since.' }),
     progress: z
       .object({
         total: count('Buckets in the plan.'),
         succeeded: count('Buckets done.'),
         failed: count('Buckets whose run failed.'),
         skipped: count('Buckets that needed no run.'),
+        skippedFor: z
+          .string()
+          .meta({ description: 'Why buckets were skipped, for people: 29 Completed, 7 FailedBefore.' })
+          .optional(),
         active: count('Buckets in work.'),
         percent: count('Share of the buckets that are done, failed or skipped.'),
         done: z.string().meta({ description: 'Done, failed and skipped buckets of all, for people: 13/31.' }),
@@ -201,11 +205,24 @@ export const BACKFILL = {
     { name: 'Phase', type: 'string', path: '.status.phase', description: 'Where the backfill is.' },
     { name: 'Progress', type: 'string', path: '.status.progress.done', description: 'Buckets done, of all.' },
     { name: 'Failed', type: 'integer', path: '.status.progress.failed', description: 'Buckets that failed.' },
+    {
+      name: 'Skipped',
+      type: 'string',
+      path: '.status.progress.skippedFor',
+      description: 'Buckets that needed no run, and why.',
+    },
     { name: 'ETA', type: 'string', path: '.status.eta', description: 'When it ends at this rate.' },
     { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Since when it exists.' },
     { name: 'Start', type: 'string', path: '.spec.startAt', description: 'First bucket.', wide: true },
     { name: 'End', type: 'string', path: '.spec.endAt', description: 'End of the range, exclusive.', wide: true },
     { name: 'Active', type: 'integer', path: '.status.progress.active', description: 'Buckets in work.', wide: true },
+    {
+      name: 'Warning',
+      type: 'string',
+      path: '.status.conditions[?(@.type=="Warning")].reason',
+      description: 'Reason of Warning.',
+      wide: true,
+    },
     {
       name: 'Measurements',
       type: 'integer',

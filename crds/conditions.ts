@@ -6,13 +6,15 @@ import { z } from 'zod';
  */
 export const CONDITIONS = {
   Ready:
-    'Always present. True: what the resource asks for is in force. Unknown: the operator cannot tell at the moment.',
+    'Always present. True: what the resource asks for is in force. False for a Backfill that ended without doing what it was asked. Unknown: the operator cannot tell at the moment.',
   Reconciling:
     'Present only while true: the operator, or what it started, is still on the way to what the spec asks for.',
   Stalled: 'Present only while true: nothing will happen until a person changes something; the message says what.',
   Complete: 'Backfill only, present once it has ended well: every bucket is done or was skipped for a reason.',
   Failed:
     'Backfill only, present once it has ended otherwise: buckets failed, it was cancelled, or its workflow was ended by hand.',
+  Warning:
+    'Present only while true: the spec is accepted, but its filter, its cron line or what came of it is probably not what was meant. The message says what to check. It changes no other condition.',
   ScalingActive:
     'WorkerPool with autoscaling only. True: replicas follow the load. Unknown: a signal is missing or stale, the replicas are held.',
 } as const;
@@ -41,11 +43,14 @@ export const REASONS = {
       'What the active buckets need is away or cannot be used: the archive, ClickHouse, a setting. status.hindrance says what. They are tried again with pauses of up to two minutes, for a week, and go on without a restart once it is mended.',
   },
   NoWorker: {
-    in: ['Ready'],
+    in: ['Ready', 'Reconciling'],
     meaning:
-      'Nobody has taken up the active buckets. Is there a WorkerPool that takes Activities, with pods that are ready? They may also be busy with something else.',
+      'No worker has answered for the workflow, or none has taken up the active buckets. Is there a WorkerPool that takes Workflows and one that takes Activities, with pods that are ready? They may also be busy with something else.',
   },
-  Ended: { in: ['Ready'], meaning: 'The backfill has ended; Complete or Failed say how.' },
+  Ended: {
+    in: ['Ready'],
+    meaning: 'The backfill has ended as it was asked to: it is complete, or spec.cancel ended it.',
+  },
   Available: { in: ['Ready'], meaning: 'All worker pods of the pool are there and ready.' },
   Starting: { in: ['Ready', 'Reconciling'], meaning: 'The workflow or schedule is being started.' },
   RollingOut: { in: ['Ready', 'Reconciling'], meaning: 'Worker pods are being started or replaced.' },
@@ -84,8 +89,8 @@ export const REASONS = {
     meaning: 'The spec cannot work as written; the message names field, value and remedy.',
   },
   RangeIncomplete: {
-    in: ['Ready', 'Stalled'],
-    meaning: 'No bucket of the range is complete yet; the backfill starts by itself once the first one is.',
+    in: ['Ready'],
+    meaning: 'Accepted. No bucket of the range is complete yet; the backfill starts by itself once the first one is.',
   },
   AdoptionRefused: {
     in: ['Ready', 'Stalled'],
@@ -96,25 +101,50 @@ export const REASONS = {
     in: ['Ready', 'Stalled'],
     meaning: 'Kubernetes or Temporal refused what the spec leads to; the message is theirs.',
   },
-  AllBucketsDone: { in: ['Complete'], meaning: 'Every bucket of the plan succeeded or was skipped for a reason.' },
+  AllBucketsDone: {
+    in: ['Complete'],
+    meaning: 'Every bucket of the plan succeeded or was skipped; the message and status.progress.skippedFor say why.',
+  },
   Planned: {
     in: ['Complete'],
     meaning: 'A dry run: status.plan says what would be done. Set dryRun to false to do it.',
   },
   BucketsFailed: {
-    in: ['Failed'],
+    in: ['Failed', 'Ready', 'Stalled'],
     meaning: 'Some buckets failed; status.failures shows the last ones. Raise spec.attempt to try them again.',
   },
-  Cancelled: { in: ['Failed'], meaning: 'The backfill was cancelled before its end.' },
+  Cancelled: {
+    in: ['Failed', 'Ready', 'Stalled'],
+    meaning:
+      'The backfill was cancelled before its end. Ready is False only when somebody cancelled it in Temporal and not by spec.cancel.',
+  },
   WorkflowFailed: {
-    in: ['Failed'],
+    in: ['Failed', 'Ready', 'Stalled'],
     meaning:
       'The workflow itself failed, timed out or was terminated in Temporal. Raise spec.attempt to start it again.',
   },
   ResultExpired: {
-    in: ['Failed'],
+    in: ['Failed', 'Ready', 'Stalled'],
     meaning:
       "The workflow ended and Temporal's retention removed it before the operator saw the result. A new Backfill with reprocess None runs only what is missing.",
+  },
+  UnknownName: {
+    in: ['Warning'],
+    meaning:
+      'spec.testNames or spec.probeCC holds a name that no known test or country has, so it probably selects nothing. The message names the nearest known one.',
+  },
+  ScheduleMismatch: {
+    in: ['Warning'],
+    meaning: 'The cron line does not fire once for each bucket: it leaves buckets out, or handles some several times.',
+  },
+  FailedBefore: {
+    in: ['Warning'],
+    meaning:
+      'The backfill skipped buckets whose last run failed, because spec.reprocess is None. Another Backfill with reprocess Failed tries them again.',
+  },
+  NothingMatched: {
+    in: ['Warning'],
+    meaning: 'The backfill has ended, and no object of the archive matched its range and filter.',
   },
 } as const satisfies Record<string, { in: readonly ConditionType[]; meaning: string }>;
 export type Reason = keyof typeof REASONS;
@@ -144,7 +174,8 @@ export const conditions = () =>
     .array(condition())
     .max(16)
     .meta({
-      description: 'Ready is always there, Reconciling and Stalled only while true. Reasons: docs/conditions.md.',
+      description:
+        'Ready is always there, Reconciling, Stalled and Warning only while true. Reasons: docs/conditions.md.',
       'x-kubernetes-list-type': 'map',
       'x-kubernetes-list-map-keys': ['type'],
     });

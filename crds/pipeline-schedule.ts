@@ -100,6 +100,13 @@ export const PIPELINE_SCHEDULE = {
     { name: 'Next', type: 'string', path: '.status.nextBuckets[0].at', description: 'When the next run starts.' },
     { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Since when it exists.' },
     { name: 'Time zone', type: 'string', path: '.spec.timeZone', description: 'Zone of the cron line.', wide: true },
+    {
+      name: 'Warning',
+      type: 'string',
+      path: '.status.conditions[?(@.type=="Warning")].reason',
+      description: 'Reason of Warning.',
+      wide: true,
+    },
     { name: 'Lag', type: 'integer', path: '.status.lag', description: 'Buckets due and not done.', wide: true },
     { name: 'Active', type: 'integer', path: '.status.active', description: 'Runs going on.', wide: true },
   ],

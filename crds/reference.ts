@@ -13,18 +13,51 @@ export function conditionsPage(): string {
   return `${NOTE}
 # Conditions and reasons
 
-Every resource says in \`status.conditions\` how it is. \`kubectl wait --for=condition=Ready\`, \`helm --wait\` and Argo CD read them.
+Every resource says in \`status.conditions\` how it is. \`kubectl wait\`, \`helm --wait\` and Argo CD read them.
 Within \`v1alpha1\` a reason keeps its name and meaning, so scripts and alerts may rely on it. Messages are for people and may change.
 
 | Condition | Meaning |
 |---|---|
 ${conditions.join('\n')}
 
+${BACKFILL_READY}
+## Reasons
+
 | Reason | In | Meaning |
 |---|---|---|
 ${reasons.join('\n')}
 `;
 }
+
+const BACKFILL_READY = `## Ready of a Backfill
+
+A Backfill is ready as soon as it was accepted and its workflow runs, so that a run of days does not hold up a deployment. At its end
+it stays ready when it did what it was asked to do. When it did not, it is stalled like a failed Job: a person decides what follows,
+and raises \`spec.attempt\`, creates another Backfill, or deletes this one.
+
+| State | \`Ready\` | Other conditions | kstatus (\`helm --wait\`, Flux) |
+|---|---|---|---|
+| being accepted, started, cancelled or deleted | False | \`Reconciling\` | InProgress |
+| runs, is suspended, or waits for its first bucket | True | | Current |
+| ended, complete | True, \`Ended\` | \`Complete\` | Current |
+| ended by \`spec.cancel\` | True, \`Ended\` | \`Failed\`, \`Cancelled\` | Current |
+| ended, buckets failed | False, \`BucketsFailed\` | \`Failed\`, \`Stalled\` | Failed |
+| ended otherwise | False, \`WorkflowFailed\`, \`Cancelled\` or \`ResultExpired\` | \`Failed\`, \`Stalled\` | Failed |
+| Temporal does not answer | Unknown | | InProgress |
+
+\`Warning\` may stand beside any of them. A complete backfill may have run nothing: \`status.progress.skippedFor\` (column SKIPPED) says why
+buckets were skipped, and \`Warning\` says when some of them had failed before or when nothing in the archive matched.
+
+To wait for the end, whatever it is, and then for success:
+
+\`\`\`
+kubectl wait --for=jsonpath='{.status.finishedAt}' backfill/NAME --timeout=24h
+kubectl wait --for=condition=Complete backfill/NAME --timeout=1s
+\`\`\`
+
+Argo CD has no health check for kinds that it does not know, and does not wait for them. A check for these kinds reads:
+\`Stalled\` is True: Degraded; else \`Ready\` is True: Healthy; else Progressing.
+`;
 
 /** docs/resources.md: every field of every kind. */
 export function resourcesPage(kinds: readonly Kind[]): string {

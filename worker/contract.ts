@@ -148,7 +148,7 @@ export interface BackfillFailure {
 /** Result of the query `progress`, and of the workflow itself. Grows with nothing: counters, ends, the last ten failures. */
 export interface BackfillProgress {
   readonly phase: BackfillPhase;
-  /** Of the plan: buckets in the range, first and last bucket to run, how many are skipped and why. */
+  /** Of the plan: buckets in the range = toRun + skipped, first and last bucket to run, how many are skipped and why. */
   readonly plan?: {
     readonly buckets: number;
     readonly toRun: number;

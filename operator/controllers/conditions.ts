@@ -63,12 +63,15 @@ export function transitions(before: readonly Condition[] | undefined, after: rea
   for (const { type, status, reason, message } of after) {
     const old = before?.find(condition => condition.type === type);
     if (old && old.status === status && old.reason === reason) continue;
-    const bad = type === 'Stalled' || type === 'Failed' || status === 'Unknown' || BAD.includes(reason);
+    const bad =
+      type === 'Stalled' || type === 'Failed' || type === 'Warning' || status === 'Unknown' || BAD.includes(reason);
     // Ready repeats what Reconciling and Stalled say; one event is enough, and the graver one counts.
     if (bad || !found.has(reason)) found.set(reason, { type: bad ? 'Warning' : 'Normal', reason, message });
   }
   return [...found.values()];
 }
+
+const PRESENT_WHILE_TRUE: readonly ConditionType[] = ['Reconciling', 'Stalled', 'Complete', 'Failed', 'Warning'];
 
 /** What is wrong with a set of conditions by the rules that kstatus, `kubectl wait` and people rely on; empty: nothing. */
 export function lint(status: { observedGeneration?: number; conditions?: readonly Condition[] }): string[] {
@@ -84,10 +87,7 @@ export function lint(status: { observedGeneration?: number; conditions?: readonl
     if (!(reason in REASONS)) problems.push(`${type}: ${reason} is no documented reason`);
     else if (!(REASONS[reason].in as readonly string[]).includes(type))
       problems.push(`${type} may not have reason ${reason}`);
-    if (
-      (type === 'Reconciling' || type === 'Stalled' || type === 'Complete' || type === 'Failed') &&
-      holds !== 'True'
-    ) {
+    if (PRESENT_WHILE_TRUE.includes(type) && holds !== 'True') {
       problems.push(`${type} is ${holds}; it is present only while true`);
     }
     if (observedGeneration !== status.observedGeneration) problems.push(`${type} observed another generation`);
@@ -99,5 +99,6 @@ export function lint(status: { observedGeneration?: number; conditions?: readonl
     problems.push('Ready although Stalled or Reconciling');
   }
   if (of('Complete') && of('Failed')) problems.push('Complete and Failed hold at once');
+  if (of('Complete') && of('Stalled')) problems.push('Complete although Stalled');
   return problems;
 }

@@ -29,8 +29,6 @@ const PENDING = [
   'nat64-address-without-network',
   'nat64-answers-as-bogons',
   'same-uid-stops-analysis',
-  'schedule-time-zone-unknown-to-temporal',
-  'schedule-two-day-fields',
   'sql-begins-with-comment',
   'sql-second-statement-runs',
   'test-lists-hand-made-rows',

@@ -97,6 +97,19 @@ describe('the progress of a backfill', () => {
     expect(finalPhase({ ...input, ...asked }, stateWith(over))).toBe(phase);
   });
 
+  test('the figures of the plan add up, whatever was found since', () => {
+    const two = { ...input, startAt: '2024-01-01', endAt: '2024-01-03' };
+    const state = stateWith({
+      plan: { ...plan, buckets: 2, toRun: 1, skipped: { Completed: 1 } },
+      skipped: { Completed: 1, InFlight: 1 },
+    });
+    expect(progressOf(two, state, 0, 'Complete').plan).toMatchObject({
+      buckets: 2,
+      toRun: 0,
+      skipped: { Completed: 1, InFlight: 1 },
+    });
+  });
+
   test('what others completed between plan and page counts as completed', () => {
     const state = stateWith({ succeeded: 15, failed: 2, skipped: { InFlight: 1 } });
     countRest(input, state);

@@ -136,7 +136,8 @@ export function progressOf(
     ...(plan && {
       plan: {
         buckets: plan.buckets,
-        toRun: plan.toRun,
+        // What was found since the plan was made counts as well, so that the figures add up.
+        toRun: plan.buckets - skippedOf(state),
         ...(plan.first !== undefined && { first: plan.first }),
         ...(plan.last !== undefined && { last: plan.last }),
         skipped: { ...state.skipped },

@@ -3,7 +3,7 @@ import { BACKFILL, type Backfill, type BackfillSpecInput, type BackfillStatus } 
 import { FINALIZER } from '../../../crds/resource.ts';
 import type { BackfillProgress } from '../../../worker/contract.ts';
 import type { BackfillState } from '../../temporal/backfills.ts';
-import { lint, merge, wanted } from '../conditions.ts';
+import { lint, merge, transitions, wanted } from '../conditions.ts';
 import type { Observation } from '../plan.ts';
 import { specOf } from '../reconcile.ts';
 import { type BackfillPlan, type ObservedBackfill, planBackfill } from './plan.ts';
@@ -48,7 +48,7 @@ const progress = (over: Partial<BackfillProgress> = {}): BackfillProgress => ({
   failed: 1,
   skipped: 2,
   active: 4,
-  counts: { files: 0, bytes: 5000, read: 700, transformed: 700, skipped: 0, failed: 0, unsupported: 0, rows: {} },
+  counts: { files: 3, bytes: 5000, read: 700, transformed: 700, skipped: 0, failed: 0, unsupported: 0, rows: {} },
   failures: [],
   maxActiveRuns: 4,
   attempt: 1,
@@ -136,7 +136,7 @@ describe('beginning', () => {
   test('a range that has not come yet waits for its first bucket', () => {
     const result = plan({ spec: { startAt: '2026-05-06', endAt: '2026-05-08' } });
     expect(result.actions).toEqual([]);
-    expect(result.verdict).toMatchObject({ kind: 'stalled', reason: 'RangeIncomplete' });
+    expect(result.verdict).toMatchObject({ kind: 'ready', reason: 'RangeIncomplete' });
     expect(result.after).toBeGreaterThan(0);
     const next = plan({ spec: { startAt: '2026-05-06', endAt: '2026-05-08' } }, Date.parse('2026-05-07T00:00:00Z'));
     expect(tells(next)).toEqual(['start']);
@@ -146,6 +146,48 @@ describe('beginning', () => {
     const spec = { granularity: 'Hour', startAt: '2026-05-06T06', endAt: '2026-05-07T00' } as const;
     expect(tells(plan({ spec }))).toEqual(['start']);
     expect(plan({ spec: { ...spec, startAt: '2026-05-06T07' } }).verdict.reason).toBe('RangeIncomplete');
+  });
+});
+
+describe('a filter with unknown names', () => {
+  const spec = { probeCC: ['XX', 'uk'], testNames: ['web_conectivity', 'signal'] };
+  const expected = {
+    type: 'Warning',
+    status: 'True',
+    reason: 'UnknownName',
+    message:
+      'spec.probeCC: "XX" is not a known country code. spec.probeCC: "uk" is not a known country code; did you mean GB? ' +
+      'spec.testNames: "web_conectivity" is not a known test; did you mean web_connectivity? ' +
+      'Such a name probably selects no measurements.',
+  };
+
+  test.each([
+    ['from the beginning', {}],
+    ['while it runs', { workflow: running() }],
+    ['with Temporal away', { workflow: 'away' as const }],
+    ['at the end', { workflow: ended() }],
+  ])('is warned about %s, and worked with', (_, what) => {
+    const { own, actions } = plan({ spec, ...what });
+    expect(own).toContainEqual(expected);
+    expect(actions).toEqual(plan(what).actions.map(action => ('input' in action ? expect.anything() : action)));
+  });
+
+  test('becomes a warning event', () => {
+    const conditions = merge(
+      undefined,
+      wanted({ kind: 'ready', reason: 'Started', message: 'm' }, [expected as never]),
+      1,
+      NOW,
+    );
+    expect(transitions(undefined, conditions)).toContainEqual({
+      type: 'Warning',
+      reason: 'UnknownName',
+      message: expected.message,
+    });
+  });
+
+  test('is no longer warned about when the resource is being deleted', () => {
+    expect(plan({ spec, metadata: { deletionTimestamp: 'x' } }).own).toEqual([]);
   });
 });
 
@@ -182,6 +224,22 @@ describe('with Temporal away', () => {
       namespace: 'default',
     });
     expect(status).toMatchObject(before);
+  });
+});
+
+describe('cancelled before it began', () => {
+  test.each(['Drain', 'Now'] as const)('%s starts nothing', cancel => {
+    const what = { spec: { cancel } };
+    const result = plan(what);
+    expect(result.actions).toEqual([]);
+    expect(result.verdict).toMatchObject({ kind: 'ready', reason: 'Ended' });
+    expect(result.own).toMatchObject([
+      { type: 'Failed', reason: 'Cancelled', message: expect.stringContaining('before it began') },
+    ]);
+    const observed = given(what);
+    const status = backfillStatus(observed, result, [], 'ooni', { url: '', namespace: 'default' });
+    expect(status.phase).toBe('Cancelled');
+    expect(plan({ ...what, status: { ...status, conditions: [] } as BackfillStatus }).actions).toEqual([]);
   });
 });
 
@@ -258,15 +316,64 @@ describe('while it runs', () => {
 
 describe('ended', () => {
   test.each([
-    ['all done', ended(), 'Complete', 'AllBucketsDone'],
-    ['some failed', ended({ phase: 'Failed', failed: 2 }), 'Failed', 'BucketsFailed'],
-    ['cancelled', ended({ phase: 'Cancelled' }), 'Failed', 'Cancelled'],
-    ['terminated by hand', terminated, 'Failed', 'WorkflowFailed'],
-  ])('%s', (_, workflow, type, reason) => {
-    const result = plan({ workflow });
+    ['all done', {}, ended(), 'Complete', 'AllBucketsDone'],
+    ['cancelled by the spec', { cancel: 'Now' as const }, ended({ phase: 'Cancelled' }), 'Failed', 'Cancelled'],
+  ])('as it was asked to (%s), it is ready', (_, spec, workflow, type, reason) => {
+    const result = plan({ spec, workflow });
     expect(result.actions).toEqual([]);
     expect(result.verdict).toMatchObject({ kind: 'ready', reason: 'Ended' });
     expect(result.own).toMatchObject([{ type, status: 'True', reason }]);
+  });
+
+  test.each([
+    ['some failed', ended({ phase: 'Failed', failed: 2 }), 'BucketsFailed'],
+    ['cancelled in Temporal', ended({ phase: 'Cancelled' }), 'Cancelled'],
+    ['terminated by hand', terminated, 'WorkflowFailed'],
+  ])('otherwise (%s), it waits for a person', (_, workflow, reason) => {
+    const result = plan({ workflow });
+    expect(result.actions).toEqual([]);
+    expect(result.verdict).toMatchObject({ kind: 'stalled', reason });
+    expect(result.own).toMatchObject([{ type: 'Failed', status: 'True', reason }]);
+    expect(result.verdict.message).toBe(result.own[0]?.message);
+  });
+
+  const planned = (skipped: object, toRun = 0) => ({ plan: { buckets: 31, toRun, skipped } });
+
+  test('the message says why buckets were skipped, and which failed before is a warning', () => {
+    const workflow = ended({ succeeded: 0, skipped: 31, ...planned({ Completed: 24, FailedBefore: 7 }) });
+    const { own } = plan({ workflow });
+    expect(own).toMatchObject([
+      {
+        type: 'Complete',
+        message: '0 of 31 buckets succeeded, 0 failed, 31 were skipped (24 Completed, 7 FailedBefore).',
+      },
+      { type: 'Warning', status: 'True', reason: 'FailedBefore' },
+    ]);
+    expect(own[1]?.message).toContain('7 buckets were skipped because their last run failed');
+    expect(own[1]?.message).toContain('reprocess: Failed');
+  });
+
+  const none = { files: 0, bytes: 0, read: 0, transformed: 0, skipped: 0, failed: 0, unsupported: 0, rows: {} };
+  test.each([
+    ['nothing matched', { counts: none, ...planned({}, 31) }, {}, 'NothingMatched'],
+    [
+      'nothing matched, and empty buckets were not run',
+      { counts: none, succeeded: 0, ...planned({ Empty: 31 }) },
+      {},
+      'NothingMatched',
+    ],
+    ['something matched', planned({}, 31), {}, undefined],
+    ['it was done before', { counts: none, ...planned({ Completed: 3 }, 28) }, {}, undefined],
+    [
+      'only verdicts were asked for',
+      { counts: none, ...planned({}, 31) },
+      { stages: ['Analysis' as const] },
+      undefined,
+    ],
+    ['buckets failed', { phase: 'Failed' as const, counts: none, ...planned({}, 31) }, {}, undefined],
+  ])('%s: the warning is right', (_, result, spec, reason) => {
+    const { own } = plan({ spec, workflow: ended(result as Partial<BackfillProgress>) });
+    expect(own.find(({ type }) => type === 'Warning')?.reason).toBe(reason);
   });
 
   test('a dry run is complete, and starts for good when dryRun is taken away', () => {
@@ -387,12 +494,14 @@ describe('status', () => {
       message: 'x'.repeat(600),
       workflowID: `ooni/ALLCCS-ALLTNS/2024-01-${i + 10}`,
     }));
-    const status = statusOf({ workflow: running({ failures }) });
+    const plan = { buckets: 31, toRun: 29, skipped: { Completed: 1, InFlight: 1 } };
+    const status = statusOf({ workflow: running({ failures, plan }) });
     expect(status.progress).toEqual({
       total: 31,
       succeeded: 10,
       failed: 1,
       skipped: 2,
+      skippedFor: '1 Completed, 1 InFlight',
       active: 4,
       percent: 41,
       done: '13/31',

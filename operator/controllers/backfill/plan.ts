@@ -8,6 +8,7 @@ import type { BackfillMessage, BackfillStart, BackfillState } from '../../tempor
 import { NO_WORKER } from '../../temporal/hindrance.ts';
 import type { Verdict, Wanted } from '../conditions.ts';
 import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan.ts';
+import { type Doubt, filterDoubts, warning } from '../warnings.ts';
 
 /** All that a decision about a Backfill depends on. */
 export interface ObservedBackfill {
@@ -35,8 +36,17 @@ export function workflowIDOf(object: Backfill, installation: string): string {
   return backfillId(installation, namespace, name, uid);
 }
 
-/** Decides about one Backfill: deleted, finalizer, invalid, then its workflow. `now` in milliseconds since 1970. */
+/** Decides about one Backfill, and adds what is probably not meant. `now` in milliseconds since 1970. */
 export function planBackfill(observed: ObservedBackfill, installation: string, now: number): BackfillPlan {
+  const plan = decide(observed, installation, now);
+  const { object, spec } = observed;
+  if (object.metadata.deletionTimestamp || spec instanceof SpecError) return plan;
+  const outcome = observed.workflow.known ? outcomeDoubts(spec, observed.workflow.value) : [];
+  return { ...plan, own: [...plan.own, ...warning([...filterDoubts(spec), ...outcome])] };
+}
+
+/** Deleted, finalizer, invalid, then the workflow. */
+function decide(observed: ObservedBackfill, installation: string, now: number): BackfillPlan {
   const { object, spec, workflow } = observed;
   if (object.metadata.deletionTimestamp) return planDeletion(observed, installation);
   if (!object.metadata.finalizers?.includes(FINALIZER)) {
@@ -97,11 +107,15 @@ function planAbsent(object: Backfill, spec: BackfillSpec, installation: string, 
       return start(object, spec, installation, tried ? 'FailedOnes' : 'Missing');
     if (phase === 'Planned' && !spec.dryRun) return start(object, spec, installation, 'Planned');
     if (phase) {
-      const own = (status.conditions ?? []).filter(({ type }) => type === 'Complete' || type === 'Failed');
-      return ended(spec, own, Date.parse(status.finishedAt ?? status.startedAt), now);
+      const end = status.conditions?.find(({ type }) => type === 'Complete' || type === 'Failed');
+      return ended(spec, end, Date.parse(status.finishedAt ?? status.startedAt), now);
     }
     const message = `workflow ${status.workflowID} ended, and Temporal has removed it before its result was seen. Raise attempt to try what failed, or create another Backfill with reprocess None for what is missing.`;
-    return ended(spec, [{ type: 'Failed', status: 'True', reason: 'ResultExpired', message }], now, now);
+    return ended(spec, { type: 'Failed', status: 'True', reason: 'ResultExpired', message }, now, now);
+  }
+  if (spec.cancel !== 'None') {
+    const message = 'Cancelled before it began: no bucket was run.';
+    return ended(spec, { type: 'Failed', status: 'True', reason: 'Cancelled', message }, now, now);
   }
   const first = bucketAt(boundsOf(spec.startAt).start, spec.granularity);
   const last = lastCompleteBucket(now, spec.granularity);
@@ -109,7 +123,7 @@ function planAbsent(object: Backfill, spec: BackfillSpec, installation: string, 
     return {
       actions: [],
       verdict: {
-        kind: 'stalled',
+        kind: 'ready',
         reason: 'RangeIncomplete',
         message: `spec.startAt "${spec.startAt}": no bucket of the range is complete yet, the last complete one is ${last}. The backfill starts by itself at ${new Date(boundsOf(first).end).toISOString()}; for new buckets as they come, use a PipelineSchedule.`,
       },
@@ -214,7 +228,7 @@ function planEnded(
   }
   if (phase === 'Planned' && !spec.dryRun) return start(object, spec, installation, 'Planned');
   const finished = workflow.result?.finishedAt ? Date.parse(workflow.result.finishedAt) : workflow.endedAt;
-  return ended(spec, [ending(workflow)], finished, now);
+  return ended(spec, ending(workflow), finished, now);
 }
 
 /** Complete or Failed, and why. */
@@ -224,7 +238,8 @@ function ending({ result, ending: word, message }: Ended): Wanted {
     return { type: 'Failed', status: 'True', reason: 'WorkflowFailed', message: text };
   }
   const { phase, succeeded, failed, skipped, total } = result;
-  const counts = `${succeeded} of ${total} buckets succeeded, ${failed} failed, ${skipped} were skipped`;
+  const why = skippedFor(result);
+  const counts = `${succeeded} of ${total} buckets succeeded, ${failed} failed, ${skipped} were skipped${why ? ` (${why})` : ''}`;
   if (phase === 'Planned') {
     return {
       type: 'Complete',
@@ -245,8 +260,42 @@ function ending({ result, ending: word, message }: Ended): Wanted {
   };
 }
 
-function ended(spec: BackfillSpec, own: readonly Wanted[], finished: number, now: number): BackfillPlan {
-  const verdict = { kind: 'ready', reason: 'Ended', message: 'The backfill has ended.' } as const;
+/** Why buckets were skipped, as text: `29 Completed, 7 FailedBefore`. Undefined when none were, or the plan is not known. */
+export function skippedFor({ plan }: BackfillProgress): string | undefined {
+  const reasons = Object.entries(plan?.skipped ?? {}).filter(([, count]) => count > 0);
+  return reasons.length === 0 ? undefined : reasons.map(([reason, count]) => `${count} ${reason}`).join(', ');
+}
+
+/** What came of a backfill that was probably not meant so. */
+function outcomeDoubts(spec: BackfillSpec, workflow: BackfillState): Doubt[] {
+  if (workflow.state !== 'ended' || !workflow.result || workflow.result.phase !== 'Complete') return [];
+  const { succeeded, counts, plan } = workflow.result;
+  const { Completed = 0, FailedBefore = 0, InFlight = 0, Incomplete = 0, ...others } = plan?.skipped ?? {};
+  const doubts: Doubt[] = [];
+  if (FailedBefore > 0) {
+    const message = `${FailedBefore} buckets were skipped because their last run failed; another Backfill with reprocess: Failed tries them again.`;
+    doubts.push({ reason: 'FailedBefore', message });
+  }
+  const looked = succeeded + Object.values<number>(others).reduce((sum, count) => sum + count, 0);
+  const all = Completed + FailedBefore + InFlight + Incomplete === 0;
+  if (spec.stages.includes('Observations') && counts.files === 0 && looked > 0 && all) {
+    const message =
+      'No object of the archive matched the range, probeCC and testNames. Check them, and the archive of the workers.';
+    doubts.push({ reason: 'NothingMatched', message });
+  }
+  return doubts;
+}
+
+/**
+ * The plan for a backfill that has ended. It is ready when it ended as it was asked to, complete or cancelled by its spec. Otherwise
+ * a person has to decide, as after a failed Job: it is stalled with the reason of Failed.
+ */
+function ended(spec: BackfillSpec, end: Wanted | undefined, finished: number, now: number): BackfillPlan {
+  const failed = end?.type === 'Failed' && !(end.reason === 'Cancelled' && spec.cancel !== 'None');
+  const verdict: Verdict = failed
+    ? { kind: 'stalled', reason: end.reason, message: end.message }
+    : { kind: 'ready', reason: 'Ended', message: `The backfill has ended. ${end?.message ?? ''}`.trim() };
+  const own = end ? [end] : [];
   if (!spec.ttlAfterFinished) return { actions: [], verdict, own };
   const left = finished + (durationSeconds(spec.ttlAfterFinished) ?? 0) * 1000 - now;
   if (left <= 0) return { actions: [{ do: 'delete' }], verdict, own };

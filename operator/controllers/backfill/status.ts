@@ -3,7 +3,7 @@ import type { BackfillProgress } from '../../../worker/contract.ts';
 import type { BackfillState } from '../../temporal/backfills.ts';
 import { seconds } from '../conditions.ts';
 import { type TemporalUI, workflowLink } from '../links.ts';
-import { type BackfillPlan, type ObservedBackfill, shorten, workflowIDOf } from './plan.ts';
+import { type BackfillPlan, type ObservedBackfill, shorten, skippedFor, workflowIDOf } from './plan.ts';
 import { etaOf, rateOf, type Sample } from './rate.ts';
 
 type Running = Extract<BackfillState, { state: 'running' }>;
@@ -35,8 +35,9 @@ export function backfillStatus(
   if (!workflow.known) return { ...base, phase: before.phase ?? 'Pending' };
   const state = workflow.value;
   if (state.state === 'absent') {
-    const expired = plan.own.some(({ reason }) => reason === 'ResultExpired');
-    return { ...base, phase: expired ? 'Failed' : (before.phase ?? 'Pending') };
+    const ends = plan.own.find(({ type }) => type === 'Failed')?.reason;
+    if (ends === 'Cancelled' && !before.workflowID) return { ...base, phase: 'Cancelled' };
+    return { ...base, phase: ends === 'ResultExpired' ? 'Failed' : (before.phase ?? 'Pending') };
   }
   const known: Body = { ...base, workflowID: id, startedAt: seconds(state.startedAt), attempt: state.attempt };
   delete known.finishedAt;
@@ -77,6 +78,7 @@ function hindranceOf({ hindrance }: Running, ui: TemporalUI): Body {
 function figures(progress: BackfillProgress, startedWith: number, ui: TemporalUI): Body {
   const { plan, total, succeeded, failed, skipped, active, counts, attempt } = progress;
   const done = succeeded + failed + skipped;
+  const why = skippedFor(progress);
   return {
     ...(plan && { plan: { ...plan, skipped: { ...plan.skipped } as Record<string, number> } }),
     progress: {
@@ -84,6 +86,7 @@ function figures(progress: BackfillProgress, startedWith: number, ui: TemporalUI
       succeeded,
       failed,
       skipped,
+      ...(why && { skippedFor: why }),
       active,
       // Downwards, so that 100 means all; a backfill with nothing to do is done.
       percent: total === 0 ? (progress.finishedAt ? 100 : 0) : Math.floor((100 * done) / total),

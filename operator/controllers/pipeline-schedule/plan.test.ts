@@ -189,6 +189,16 @@ describe('plan', () => {
     expect(result).toMatchObject({ actions: [], verdict: { kind: 'stalled', reason: 'InvalidSpec' } });
   });
 
+  test('names that nobody knows and a line that does not fit are warned about, and put in force', () => {
+    const spec = { schedule: '0 2 * * *', granularity: 'Hour', testNames: ['web_conectivity'] } satisfies Given['spec'];
+    const { own, actions } = plan({ spec });
+    expect(actions).toMatchObject([{ do: 'create' }]);
+    expect(own).toMatchObject([{ type: 'Warning', status: 'True', reason: 'UnknownName' }]);
+    expect(own[0]?.message).toContain('did you mean web_connectivity?');
+    expect(own[0]?.message).toContain('handles 1 of the 24 hours');
+    expect(plan({ schedule: 'inForce' }).own).toEqual([]);
+  });
+
   test('with Temporal away nothing is declared', () => {
     expect(plan({ schedule: 'away' })).toMatchObject({
       actions: [],

@@ -7,6 +7,8 @@ import { launchId, scheduleId, WORKFLOWS } from '../../../worker/contract.ts';
 import { hashOf } from '../../hash.ts';
 import type { Launch, PauseState, ScheduleRequest, ScheduleState } from '../../temporal/schedules.ts';
 import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan.ts';
+import { filterDoubts, warning } from '../warnings.ts';
+import { mismatches } from './mismatch.ts';
 
 /** All that a decision about a PipelineSchedule depends on. */
 export interface ObservedSchedule {
@@ -54,8 +56,16 @@ export function requestOf(object: PipelineSchedule, spec: PipelineScheduleSpec, 
   return { ...asked, hash: hashOf(asked) };
 }
 
-/** Decides about one PipelineSchedule: deleted, finalizer, invalid, not ours, suspended, work. */
+/** Decides about one PipelineSchedule, and adds what is probably not meant. */
 export function planSchedule(observed: ObservedSchedule, installation: string): SchedulePlan {
+  const plan = decide(observed, installation);
+  const { object, spec } = observed;
+  if (object.metadata.deletionTimestamp || spec instanceof SpecError) return plan;
+  return { ...plan, own: [...plan.own, ...warning([...filterDoubts(spec), ...mismatches(spec)])] };
+}
+
+/** Deleted, finalizer, invalid, not ours, suspended, work. */
+function decide(observed: ObservedSchedule, installation: string): SchedulePlan {
   const { object, spec, schedule } = observed;
   if (object.metadata.deletionTimestamp) return planDeletion(observed, installation);
   if (!object.metadata.finalizers?.includes(FINALIZER)) {

@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest';
+import { mismatches } from './mismatch.ts';
+
+const messageOf = (granularity: 'Day' | 'Hour', schedule: string) =>
+  mismatches({ granularity, schedule })
+    .map(({ message }) => message)
+    .join(' ');
+
+test.each([
+  ['Day', '0 2 * * *'],
+  ['Day', '30 23 1-31 jan-dec 0-6'],
+  ['Day', '0 2 1-31 * 1'],
+  ['Hour', '5 * * * *'],
+  ['Hour', '59 0-23 * * *'],
+] as const)('granularity %s fits %j', (granularity, schedule) => {
+  expect(mismatches({ granularity, schedule })).toEqual([]);
+});
+
+test.each([
+  ['Hour', '0 2 * * *', 'handles 1 of the 24 hours'],
+  ['Hour', '* * * * *', 'fires 60 times an hour'],
+  ['Hour', '5 * * * mon-fri', 'does not fire every day'],
+  ['Hour', '5 * 1-15 * 1', 'does not fire every day'],
+  ['Day', '* * * * *', 'fires 1440 times a day'],
+  ['Day', '0 2,14 * * *', 'fires 2 times a day'],
+  ['Day', '0 2 * * 1', 'does not fire every day'],
+  ['Day', '0 2 */2 * *', 'does not fire every day'],
+  ['Day', '0 2 * 1-11 *', 'does not fire every day'],
+] as const)('granularity %s does not fit %j', (granularity, schedule, why) => {
+  expect(messageOf(granularity, schedule)).toContain(why);
+  expect(mismatches({ granularity, schedule })[0]?.reason).toBe('ScheduleMismatch');
+});
