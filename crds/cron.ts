@@ -91,9 +91,14 @@ function readCron(line: string): Cron | string {
   const [minute, hour, day, month, weekday] = texts as [string, string, string, string, string];
   const eitherDay = !day.includes('*') && !weekday.includes('*');
   const exists = [...months].some(one => [...daysOfMonth].some(date => date <= (DAYS_OF_MONTH[one - 1] as number)));
-  if (!eitherDay && !exists) return 'never fires: no such day exists';
+  if (!exists) {
+    return `never fires${eitherDay ? ' on its day of month' : ''}: no such day exists${eitherDay ? '; write * for it when each such day of the week is meant' : ''}`;
+  }
   const lines = eitherDay
-    ? [...(exists ? [[minute, hour, day, month, '*']] : []), [minute, hour, '*', month, weekday]]
+    ? [
+        [minute, hour, day, month, '*'],
+        [minute, hour, '*', month, weekday],
+      ]
     : [texts];
   return {
     minutes,

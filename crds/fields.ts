@@ -70,7 +70,8 @@ const testName = rules(z.string().min(1).max(100), {
 
 export const probeCC = () =>
   z.array(country).max(250).meta({
-    description: 'Countries of the probes, two letters each, in quotes ("NO"): YAML reads NO without quotes as false. Empty: all.',
+    description:
+      'Countries of the probes, two letters each, in quotes ("NO"): YAML reads NO without quotes as false. Empty: all.',
     'x-kubernetes-list-type': 'atomic',
   });
 

@@ -3,12 +3,13 @@ import type { Settings } from '../pipeline/settings.ts';
 import { SEARCH_ATTRIBUTES } from '../worker/contract.ts';
 import { backfillReconciler } from './controllers/backfill/controller.ts';
 import { scheduleReconciler } from './controllers/pipeline-schedule/controller.ts';
-import { needsPass } from './controllers/reconcile.ts';
+import { needsPass, WrittenStatus } from './controllers/reconcile.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from './controllers/resources.ts';
 import { poolReconciler } from './controllers/worker-pool/controller.ts';
 import { MANAGED_BY, POOL_LABEL } from './controllers/worker-pool/deployment.ts';
+import { podMatters, poolKeys } from './controllers/worker-pool/observe.ts';
 import { DEPLOYMENTS, type Deployment, PODS, type Pod } from './kube/builtin.ts';
-import { Cache } from './kube/cache.ts';
+import { Cache, type Change } from './kube/cache.ts';
 import { Client } from './kube/client.ts';
 import type { ConnectionSource } from './kube/config.ts';
 import { Controller } from './kube/controller.ts';
@@ -17,7 +18,7 @@ import { type HealthServer, serveHealth } from './kube/health.ts';
 import { Http } from './kube/http.ts';
 import { createInstruments } from './kube/instruments.ts';
 import { LeaderLease } from './kube/lease.ts';
-import { ownerKeys } from './kube/resource.ts';
+import { type KubeObject, ownerKeys } from './kube/resource.ts';
 import { registerMetrics } from './metrics.ts';
 import { keepReferenceSchedules } from './reference/schedules.ts';
 import { Temporal } from './temporal/connection.ts';
@@ -71,7 +72,9 @@ export async function runOperator(
   });
 
   const events = new EventRecorder(writer, 'pipeline.ooni.org/operator', instruments);
-  const context = { client: writer, clock, events };
+  const written = new WrittenStatus();
+  const context = { client: writer, clock, events, written };
+  const when = (change: Change<KubeObject>) => needsPass(written, change);
   const ui = { url: settings.temporal_ui_url, namespace: settings.temporal_namespace };
   const load = shared(clock, LOAD_TTL, () => fetchLoad(temporal, clock.now));
   const controllers = [
@@ -79,14 +82,14 @@ export async function runOperator(
       name: 'pipelineschedule',
       cache: schedules,
       reconcile: scheduleReconciler(context, temporal, settings.installation, ui),
-      when: needsPass,
+      when,
       instruments,
     }),
     new Controller({
       name: 'backfill',
       cache: backfills,
       reconcile: backfillReconciler(context, temporal, settings.installation, ui),
-      when: needsPass,
+      when,
       instruments,
       // One that waits for a worker's answer must not keep the others waiting.
       concurrency: 8,
@@ -95,8 +98,11 @@ export async function runOperator(
       name: 'workerpool',
       cache: pools,
       reconcile: poolReconciler(context, { client: writer, deployments, pods, load }, settings, ui),
-      when: needsPass,
-      watches: [{ cache: deployments, keys: ownerKeys(WORKER_POOLS) }],
+      when,
+      watches: [
+        { cache: deployments, keys: ownerKeys(WORKER_POOLS) },
+        { cache: pods, keys: poolKeys, when: podMatters },
+      ],
       instruments,
     }),
   ] as const;

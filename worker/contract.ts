@@ -188,6 +188,20 @@ export const BACKFILL_MESSAGES = {
   progress: 'progress',
 } as const;
 
+/** Names listed in a summary; Temporal takes 400 bytes. */
+const LISTED = 8;
+
+/** A filter in words, for the Temporal UI: `IT, US; signal`, or `all countries; all tests`. Long lists are cut. */
+export function filterWords({ probeCC, testNames }: RunFilter): string {
+  const words = (names: readonly string[], all: string) => {
+    if (names.length === 0) return all;
+    const more = names.length - LISTED;
+    const shown = names.slice(0, LISTED).map(name => name.slice(0, 20));
+    return `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  };
+  return `${words(probeCC, 'all countries')}; ${words(testNames, 'all tests')}`;
+}
+
 /** A run's id is its meaning, so whoever starts it, a bucket is worked on once at a time. */
 export function runId(installation: string, filterID: string, bucket: string): string {
   return `${installation}/${filterID}/${bucket}`;

@@ -1,3 +1,4 @@
+import type { EventNote } from '../kube/events.ts';
 import type { Verdict, Wanted } from './conditions.ts';
 
 /** Something another system said, or that it could not be asked. Unknown is never taken for zero or absent. */
@@ -12,6 +13,8 @@ export interface Plan<Action> {
   readonly verdict: Verdict;
   /** Conditions of the kind, besides Ready, Reconciling and Stalled. */
   readonly own: readonly Wanted[];
+  /** Told once the actions are carried out, besides the transitions of conditions. */
+  readonly events?: readonly EventNote[];
   /** Look again after so many milliseconds, jittered by the caller; absent: when something changes. */
   readonly after?: number;
 }

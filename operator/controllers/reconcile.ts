@@ -1,6 +1,6 @@
 import type { Condition } from '../../crds/conditions.ts';
 import { type Kind, parseSpec, SpecError } from '../../crds/resource.ts';
-import { canonical } from '../hash.ts';
+import { canonical, hashOf } from '../hash.ts';
 import type { Change } from '../kube/cache.ts';
 import type { Client } from '../kube/client.ts';
 import { type Clock, jittered } from '../kube/clock.ts';
@@ -12,10 +12,18 @@ import {
   NotFoundError,
   RateLimitedError,
   TerminalError,
+  TransientError,
 } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { KubeObject, Resource, Stored } from '../kube/resource.ts';
-import { TemporalBusy, TemporalConflict, TemporalRejected, TemporalUnavailable } from '../temporal/errors.ts';
+import {
+  NoWorkerAnswers,
+  TemporalBusy,
+  TemporalConflict,
+  TemporalError,
+  TemporalRejected,
+  TemporalUnavailable,
+} from '../temporal/errors.ts';
 import { merge, transitions, type Verdict, type Wanted, wanted } from './conditions.ts';
 import type { Plan } from './plan.ts';
 
@@ -24,6 +32,26 @@ export interface Context {
   readonly client: Client;
   readonly clock: Clock;
   readonly events: EventRecorder;
+  readonly written: WrittenStatus;
+}
+
+/** What the operator wrote last into the status of each object: another status there is somebody else's doing, and is written again. */
+export class WrittenStatus {
+  readonly #hashes = new Map<string, string>();
+
+  note(object: KubeObject, status: object): void {
+    this.#hashes.set(object.metadata.uid ?? '', hashOf(status));
+  }
+
+  forget(object: KubeObject): void {
+    this.#hashes.delete(object.metadata.uid ?? '');
+  }
+
+  /** Whether the status is not what was written last; false for an object that nothing is known of. */
+  differs(object: KubeObject & { status?: object }): boolean {
+    const hash = this.#hashes.get(object.metadata.uid ?? '');
+    return hash !== undefined && hash !== hashOf(object.status ?? {});
+  }
 }
 
 /** An object of ours, as far as reconciling one is the same for all kinds. */
@@ -67,8 +95,9 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
         log.info({ do: (action as { do?: string }).do }, 'acting');
         if (await steps.apply(object, action, signal)) return undefined;
       }
+      for (const event of plan.events ?? []) context.events.record(steps.resource, object, event);
     } catch (error) {
-      const told = verdictOf(error);
+      const told = verdictOf(error, plan.verdict);
       if (!told) throw error;
       failure = error;
       verdict = told;
@@ -81,11 +110,22 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
 }
 
 /** What a failed action says about the resource; undefined: nothing that its owner should read, the pass is simply made again. */
-function verdictOf(error: unknown): Verdict | undefined {
+function verdictOf(error: unknown, planned: Verdict): Verdict | undefined {
+  if (error instanceof NoWorkerAnswers) {
+    const kind = planned.kind === 'working' ? 'working' : 'failing';
+    return { kind, reason: 'NoWorker', message: `${error.message}. ${planned.message}` };
+  }
   if (error instanceof TemporalUnavailable) {
     return { kind: 'unknown', reason: 'TemporalUnavailable', message: `${error.message}. It is being tried again.` };
   }
-  if (error instanceof TemporalRejected || error instanceof InvalidError || error instanceof ForbiddenError) {
+  if (error instanceof InvalidError) {
+    return {
+      kind: 'stalled',
+      reason: 'Rejected',
+      message: `Kubernetes rejects what the spec asks for: ${error.explanation}.`,
+    };
+  }
+  if (error instanceof TemporalRejected || error instanceof ForbiddenError) {
     return { kind: 'stalled', reason: 'Rejected', message: error.message };
   }
   if (error instanceof ConflictError || error instanceof TemporalConflict) return undefined;
@@ -98,12 +138,17 @@ function verdictOf(error: unknown): Verdict | undefined {
 /** The class by which the queue decides when to try again. */
 function asReconcileError(error: unknown): unknown {
   if (error instanceof TemporalBusy) return new RateLimitedError(error.message, error.after, { cause: error });
+  if (error instanceof NoWorkerAnswers) return new RateLimitedError(error.message, WORKER_WAIT, { cause: error });
   if (error instanceof InvalidError) return new TerminalError(error.message, { cause: error });
+  if (error instanceof TemporalError) return new TransientError(error.message, { cause: error });
   return error;
 }
 
+/** Milliseconds until a workflow is told again what no worker heard. */
+const WORKER_WAIT = 5_000;
+
 async function writeStatus<T extends Ours>(
-  { client, events }: Context,
+  { client, events, written }: Context,
   resource: Resource<T>,
   object: Stored<T>,
   body: object,
@@ -114,6 +159,7 @@ async function writeStatus<T extends Ours>(
   const generation = object.metadata.generation ?? 0;
   const conditions = merge(object.status?.conditions, wanted(verdict, own), generation, now);
   const status = { ...body, observedGeneration: generation, conditions };
+  written.note(object, status);
   if (canonical(status) === canonical(object.status ?? {})) return;
   const { name, namespace, uid } = object.metadata;
   try {
@@ -132,12 +178,14 @@ async function writeStatus<T extends Ours>(
 }
 
 /**
- * Which changes of a resource need a pass: those of spec, finalizers, annotations and deletion. Our own status writes come back as
- * changes too, and would have every pass cause another.
+ * Which changes of a resource need a pass: those of spec, finalizers, annotations and deletion, and a status that is not ours. Our own
+ * status writes come back as changes too, and would have every pass cause another.
  */
-export function needsPass(change: Change<KubeObject>): boolean {
+export function needsPass(written: WrittenStatus, change: Change<KubeObject>): boolean {
+  if (change.type === 'deleted') written.forget(change.object);
   if (change.type !== 'modified') return true;
   const { object, previous } = change;
+  if (written.differs(object)) return true;
   const relevant = ({ metadata }: KubeObject) => [
     metadata.generation,
     metadata.deletionTimestamp,

@@ -1,4 +1,4 @@
-import type { EventsV1Event, V1Deployment, V1Lease, V1Pod } from '@kubernetes/client-node';
+import type { CoreV1Event, EventsV1Event, V1Deployment, V1Lease, V1Pod } from '@kubernetes/client-node';
 import { defineResource, type KubeObject } from './resource.ts';
 
 /** A generated model as JSON carries it: the models say Date where the wire has text. */
@@ -17,6 +17,7 @@ export type Deployment = Builtin<V1Deployment>;
 export type Pod = Builtin<V1Pod>;
 export type Lease = Builtin<V1Lease>;
 export type Event = Builtin<EventsV1Event>;
+export type CoreEvent = Builtin<CoreV1Event>;
 
 export const DEPLOYMENTS = defineResource<Deployment>({
   group: 'apps',
@@ -38,6 +39,15 @@ export const LEASES = defineResource<Lease>({
 
 export const EVENTS = defineResource<Event>({
   group: 'events.k8s.io',
+  version: 'v1',
+  plural: 'events',
+  kind: 'Event',
+  namespaced: true,
+});
+
+/** The same objects in their older form, which alone can be written with the times that `kubectl get events` sorts by. */
+export const CORE_EVENTS = defineResource<CoreEvent>({
+  group: '',
   version: 'v1',
   plural: 'events',
   kind: 'Event',

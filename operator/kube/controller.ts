@@ -1,7 +1,14 @@
 import type { Logger } from 'pino';
 import type { Cache, Change } from './cache.ts';
 import { linked } from './clock.ts';
-import { ConflictError, RateLimitedError, TerminalError, TooManyRequestsError } from './errors.ts';
+import {
+  ConflictError,
+  KubeError,
+  RateLimitedError,
+  TerminalError,
+  TooManyRequestsError,
+  TransientError,
+} from './errors.ts';
 import type { Instruments } from './instruments.ts';
 import { WorkQueue } from './queue.ts';
 import { type Key, type KubeObject, keyOf, type Stored } from './resource.ts';
@@ -182,13 +189,16 @@ export class Controller<T extends KubeObject> {
       this.#queue.retry(key);
       this.#count('requeue');
     } else if (error instanceof TerminalError) {
-      log.error({ err: error }, 'reconciliation failed for good, until the object changes');
+      log.warn({ reason: error.message }, 'reconciliation failed for good, until the object changes');
       this.#queue.forget(key);
       metrics.terminalErrors.inc({ controller: this.name });
       metrics.reconcileErrors.inc({ controller: this.name });
       this.#count('error');
     } else {
-      log.error({ err: error }, 'reconciliation failed, will be tried again');
+      // What the world or a spec is to blame for is said in a line; a stack is for what we are to blame for.
+      const expected = error instanceof TransientError || error instanceof KubeError;
+      if (expected) log.warn({ reason: error.message }, 'reconciliation failed, will be tried again');
+      else log.error({ err: error }, 'reconciliation failed, will be tried again');
       this.#queue.retry(key);
       metrics.reconcileErrors.inc({ controller: this.name });
       this.#count('error');

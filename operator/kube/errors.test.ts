@@ -39,6 +39,30 @@ it.each([
   expect(errorFor('PATCH /x', 500, { message })).toBeInstanceOf(InvalidError);
 });
 
+const TYPED = 'failed to create typed patch object (data/ooni-worker-main; apps/v1, Kind=Deployment): ';
+it.each([
+  [
+    `${TYPED}.spec.template.spec.containers[name="worker"].image: expected string, got &value.valueUnstructured{Value:5}`,
+    'spec.template.spec.containers[name="worker"].image: must be of type string, and is 5',
+  ],
+  [
+    `${TYPED}errors:\n  .spec.replicas: expected numeric (int or float), got &value.valueUnstructured{Value:"x"}\n  .spec.nonsense: field not declared in schema`,
+    'spec.replicas: must be of type numeric (int or float), and is "x"; spec.nonsense: there is no such field',
+  ],
+  [
+    'failed to convert new object (data/x; apps/v1, Kind=Deployment) to proper version: quantities must match the pattern',
+    'quantities must match the pattern',
+  ],
+  [
+    'Deployment.apps "x" is invalid: spec.replicas: must be at least 0',
+    'Deployment.apps "x" is invalid: spec.replicas: must be at least 0',
+  ],
+])('says what is wrong with a field in words', (message, words) => {
+  expect(errorFor('PATCH /x', message.startsWith('failed') ? 500 : 422, { message })).toMatchObject({
+    explanation: words,
+  });
+});
+
 it('names the fields of a refused object', () => {
   const causes = [{ field: 'spec.slots', message: 'must be at least 1', reason: 'FieldValueInvalid' }];
   expect(errorFor('PATCH /x', 422, { details: { causes } })).toMatchObject({ causes });

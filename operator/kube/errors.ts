@@ -74,8 +74,11 @@ export class GoneError extends KubeError {
 export class InvalidError extends KubeError {
   override name = 'InvalidError';
   readonly causes: readonly InvalidCause[];
+  /** What is wrong with which field, for people: without the request, and in words where the server speaks Go. */
+  readonly explanation: string;
   constructor(request: string, status: number, body: StatusBody) {
     super(request, status, body);
+    this.explanation = explain(body.message || `HTTP ${status}`);
     this.causes = (body.details?.causes ?? []).map(cause => ({
       field: cause.field ?? '',
       message: cause.message ?? '',
@@ -106,6 +109,27 @@ export class ServerError extends KubeError {
 export function retryAfter(header: string | string[] | undefined): number | undefined {
   const seconds = Number(Array.isArray(header) ? header[0] : header);
   return header !== undefined && header !== '' && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
+}
+
+/**
+ * The text of a server that could not read an applied object, in words: `.spec.replicas: expected numeric (int or float), got
+ * &value.valueUnstructured{Value:"x"}` names a type of the server's code. Other texts stay as they are.
+ */
+function explain(message: string): string {
+  const problems = message.replace(MALFORMED, '').replace(/^\([^)]*\)( to proper version)?: (errors:)?/, '');
+  if (problems === message) return message;
+  return problems
+    .split('\n')
+    .map(line => line.trim())
+    .filter(line => line !== '')
+    .map(line => {
+      const [, field = '', what = ''] = /^\.?([^\s:]+(?:\[[^\]]*\][^\s:]*)*): (.*)$/.exec(line) ?? [];
+      const wrong = /^expected (.+?),? got &value\.valueUnstructured\{Value:(.*)\}$/.exec(what);
+      if (wrong) return `${field}: must be of type ${wrong[1]}, and is ${wrong[2]}`;
+      if (what === 'field not declared in schema') return `${field}: there is no such field`;
+      return line;
+    })
+    .join('; ');
 }
 
 const MALFORMED = /^failed to (create typed patch object|convert new object) /;

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { EVENTS } from './builtin.ts';
+import { CORE_EVENTS } from './builtin.ts';
 import type { Client } from './client.ts';
 import { NotFoundError } from './errors.ts';
 import type { Instruments } from './instruments.ts';
@@ -91,19 +91,26 @@ export class EventRecorder {
     const { namespace = 'default', name, uid, resourceVersion } = object.metadata;
     while (series.told < series.count) {
       const count = series.count;
-      const now = microTime(clock.now());
+      const instant = clock.now();
+      const now = microTime(instant);
+      // Besides eventTime and series, the older fields: kubectl and many tools sort and count by them, and an Event without them
+      // comes first whenever it happened.
+      const lastTimestamp = `${new Date(instant).toISOString().slice(0, 19)}Z`;
+      const latest = { count, lastTimestamp, series: count > 1 ? { count, lastObservedTime: now } : undefined };
       try {
         if (series.told === 0) {
-          await this.#client.create(EVENTS, {
+          await this.#client.create(CORE_EVENTS, {
             metadata: { name: series.name, namespace },
             eventTime: now,
+            firstTimestamp: lastTimestamp,
             type: event.type,
             reason: event.reason,
             action: event.action,
-            note: cut(event.note),
-            reportingController: this.#controller,
+            message: cut(event.note),
+            source: { component: this.#controller },
+            reportingComponent: this.#controller,
             reportingInstance: this.#instance,
-            regarding: {
+            involvedObject: {
               apiVersion: apiVersionOf(resource),
               kind: resource.kind,
               namespace: object.metadata.namespace,
@@ -111,11 +118,10 @@ export class EventRecorder {
               uid,
               resourceVersion,
             },
-            series: count > 1 ? { count, lastObservedTime: now } : undefined,
+            ...latest,
           });
         } else {
-          const patch = { series: { count, lastObservedTime: now } };
-          await this.#client.patch(EVENTS, { namespace, name: series.name }, patch);
+          await this.#client.patch(CORE_EVENTS, { namespace, name: series.name }, latest);
         }
         series.told = count;
       } catch (error) {

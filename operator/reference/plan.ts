@@ -25,6 +25,7 @@ export function referenceRequest(installation: string, dataset: DatasetName): Sc
     overlap: 'Skip',
     catchUpWindow: CATCH_UP,
     workflowType: WORKFLOWS.referenceRefresh,
+    summary: `reference data: ${dataset}`,
     input: { dataset },
     attributes: { OoniInstallation: installation },
     fireWhenMade: true,

@@ -12,13 +12,14 @@ import {
   BACKFILL_MESSAGES,
   type BackfillInput,
   type BackfillProgress,
+  filterWords,
   PRIORITIES,
   QUEUES,
   WORKFLOWS,
 } from '../../worker/contract.ts';
 import type { Temporal } from './connection.ts';
-import { TemporalRejected, TemporalUnavailable } from './errors.ts';
-import { type Hindrance, hindranceOf, observeHindrance } from './hindrance.ts';
+import { NoWorkerAnswers, TemporalRejected, TemporalUnavailable } from './errors.ts';
+import { type Hindrance, hindranceOf, NO_WORKER, observeHindrance } from './hindrance.ts';
 
 /** How a workflow ended, in Temporal's word: COMPLETED, FAILED, TERMINATED, CANCELLED, TIMED_OUT. */
 export type Ending = string;
@@ -32,8 +33,10 @@ export type BackfillState =
       readonly startedAt: number;
       /** The attempt it was started with; `progress.attempt` is what it works on. */
       readonly attempt: number;
-      /** Absent when no worker answered in time: what it has done so far is unknown, that it runs is not. */
+      /** Absent when nobody answered in time: what it has done so far is unknown, that it runs is not. */
       readonly progress?: BackfillProgress;
+      /** No worker that takes Workflows answered. */
+      readonly silent?: true;
       /** What its planning, or else its oldest active run, waits for. */
       readonly hindrance?: Hindrance & {
         /** Absent for the planning. */
@@ -70,9 +73,15 @@ export function observeBackfill(temporal: Temporal, workflowID: string, now: num
     const startedAt =
       (typeof found.memo?.startedAt === 'number' ? found.memo.startedAt : undefined) ?? found.startTime.getTime();
     if (found.status.name === 'RUNNING') {
-      const progress = await queryProgress(temporal, workflowID);
+      const answer = await queryProgress(temporal, workflowID);
+      const silent = answer === 'silence';
+      const progress = silent ? undefined : answer;
       const planning = hindranceOf(found.raw.pendingActivities ?? [], now);
       if (planning) return { state: 'running', startedAt, attempt, progress, hindrance: { ...planning, workflowID } };
+      if (silent) {
+        const hindrance = { reason: NO_WORKER, message: 'no worker answers for the workflow', workflowID };
+        return { state: 'running', startedAt, attempt, silent, hindrance };
+      }
       const oldest = progress?.oldest;
       const running = oldest && (await observeHindrance(temporal, oldest.workflowID, now));
       return {
@@ -99,7 +108,11 @@ export function observeBackfill(temporal: Temporal, workflowID: string, now: num
   });
 }
 
-async function queryProgress(temporal: Temporal, workflowID: string): Promise<BackfillProgress | undefined> {
+/** Undefined: it cannot tell yet. */
+async function queryProgress(
+  temporal: Temporal,
+  workflowID: string,
+): Promise<BackfillProgress | 'silence' | undefined> {
   try {
     return await temporal.call(
       `asking workflow ${workflowID} for its progress`,
@@ -107,10 +120,10 @@ async function queryProgress(temporal: Temporal, workflowID: string): Promise<Ba
       ANSWER,
     );
   } catch (error) {
-    // No worker, or one that has not got so far: unknown, which is not a failure.
+    // Temporal described the workflow a moment ago: it is the worker that is silent, or that Temporal says it has not seen lately.
+    if (error instanceof TemporalUnavailable || error instanceof TemporalRejected) return 'silence';
+    // A worker that has not got so far: unknown, which is not a failure.
     if (
-      error instanceof TemporalUnavailable ||
-      error instanceof TemporalRejected ||
       error instanceof QueryNotRegisteredError ||
       error instanceof QueryRejectedError ||
       error instanceof WorkflowNotFoundError
@@ -151,6 +164,7 @@ export function startBackfill(temporal: Temporal, { workflowID, input, attempt, 
         workflowIdReusePolicy: again ? 'ALLOW_DUPLICATE' : 'REJECT_DUPLICATE',
         workflowIdConflictPolicy: 'FAIL',
         priority: { priorityKey: PRIORITIES.backfill },
+        staticSummary: `${input.startAt} to ${input.endAt} by ${input.granularity}, ${filterWords(input.filter)}`,
         memo: { attempt, startedAt: Date.now() },
         typedSearchAttributes: [
           { key: KEYS.installation, value: input.installation },
@@ -179,7 +193,7 @@ const argumentOf = (message: BackfillMessage): unknown[] => {
 
 /**
  * Tells a running backfill what should be. `key` names the wish: the same key twice is one update to Temporal. Returns whether it was
- * taken; false when the workflow has ended meanwhile. Throws TemporalUnavailable when no worker answered (say it again),
+ * taken; false when the workflow has ended meanwhile. Throws NoWorkerAnswers when no worker answered (say it again),
  * TemporalRejected when the workflow refused.
  */
 export function tellBackfill(
@@ -201,9 +215,12 @@ export function tellBackfill(
       } catch (error) {
         if (error instanceof WorkflowNotFoundError) return false;
         if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
-          throw new TemporalUnavailable(`${doing}: no worker answered; is there a WorkerPool that takes Workflows?`, {
-            cause: error,
-          });
+          throw new NoWorkerAnswers(
+            `No worker answers for workflow ${workflowID}; it needs a WorkerPool that takes Workflows`,
+            {
+              cause: error,
+            },
+          );
         }
         if (error instanceof WorkflowUpdateFailedError) {
           throw new TemporalRejected(`${doing}: ${error.cause?.message ?? error.message}`, { cause: error });

@@ -27,6 +27,11 @@ export class TemporalBusy extends TemporalUnavailable {
   readonly after = 30_000;
 }
 
+/** Temporal took a message for a workflow, and no worker came to hear it. */
+export class NoWorkerAnswers extends TemporalError {
+  override name = 'NoWorkerAnswers';
+}
+
 /** Temporal understood the request and refuses it: asking again gives the same answer. */
 export class TemporalRejected extends TemporalError {
   override name = 'TemporalRejected';

@@ -4,14 +4,14 @@ import { hindranceOf } from './hindrance.ts';
 const NOW = Date.UTC(2026, 4, 6);
 const at = (ms: number) => ({ seconds: { toNumber: () => ms / 1000 } }) as never;
 const failure = (message: string, type = 'ArchiveMissing') => ({ message, applicationFailureInfo: { type } });
-const waiting = (ms: number) => ({ attempt: 1, scheduledTime: at(NOW - ms) });
+const waiting = (ms: number, attempt = 1) => ({ attempt, state: 1, scheduledTime: at(NOW - ms) });
 
 describe('what keeps a run from getting on', () => {
   test.each([
     ['nothing is pending', [], undefined],
     [
       'one activity is at work',
-      [{ attempt: 1, lastStartedTime: at(NOW), scheduledTime: at(NOW - 3_600_000) }],
+      [{ attempt: 1, state: 2, lastStartedTime: at(NOW), scheduledTime: at(NOW - 3_600_000) }],
       undefined,
     ],
     ['one failed once', [{ attempt: 2, lastFailure: failure('no such directory') }], undefined],
@@ -35,7 +35,21 @@ describe('what keeps a run from getting on', () => {
     ],
     ['one was scheduled a moment ago', [waiting(5_000)], undefined],
     ['nobody takes one', [waiting(60_000)], { reason: 'NoWorker', message: 'no worker has taken it up' }],
-    ['some are taken', [waiting(60_000), { attempt: 1, lastStartedTime: at(NOW), scheduledTime: at(NOW) }], undefined],
+    [
+      'a worker that ended gave it back, and nobody takes it again',
+      [{ ...waiting(20_000, 2), lastStartedTime: at(NOW - 90_000), lastFailure: failure('shutdown') }],
+      { reason: 'NoWorker', message: 'no worker has taken it up' },
+    ],
+    [
+      'one that failed waits for its next attempt',
+      [{ ...waiting(-60_000, 7), lastFailure: failure('no such directory') }],
+      { reason: 'ArchiveMissing', message: 'no such directory' },
+    ],
+    [
+      'some are taken',
+      [waiting(60_000), { attempt: 1, state: 2, lastStartedTime: at(NOW), scheduledTime: at(NOW) }],
+      undefined,
+    ],
   ])('%s', (_, activities, expected) => {
     expect(hindranceOf(activities as never, NOW)).toEqual(expected);
   });

@@ -14,8 +14,8 @@ export const NO_WORKER = 'NoWorker';
 
 /** The first failure of an activity may be a passing one, and most second attempts succeed. */
 const ATTEMPT = 3;
-/** A worker that is there takes a task at once; milliseconds. */
-const PATIENCE = 30_000;
+/** A worker that is there and not busy takes a task at once; milliseconds. */
+const PATIENCE = 15_000;
 
 /**
  * What keeps a run from getting on: an activity that has failed and is tried again, or that nobody takes. Undefined when nothing does, or
@@ -35,10 +35,20 @@ export function observeHindrance(temporal: Temporal, workflowID: string, now: nu
   });
 }
 
+/** temporal.api.enums.v1.PendingActivityState */
+const SCHEDULED = 1;
+
 type PendingActivity = proto.api.workflow.v1.IPendingActivityInfo;
 
 /** Pure. Of several activities that fail, the one that was tried most. */
 export function hindranceOf(activities: readonly PendingActivity[], now: number): Hindrance | undefined {
+  // Also one that was begun before: a worker that ended gave it back, and its next attempt waits for another.
+  const waits = ({ state, scheduledTime }: PendingActivity) =>
+    state === SCHEDULED && (milliseconds(scheduledTime) ?? now) < now - PATIENCE;
+  if (activities.length > 0 && activities.every(waits)) {
+    return { reason: NO_WORKER, message: 'no worker has taken it up' };
+  }
+
   const attempts = ({ attempt }: PendingActivity) => attempt ?? 1;
   const [worst] = activities
     .filter(activity => activity.lastFailure && attempts(activity) >= ATTEMPT)
@@ -49,11 +59,6 @@ export function hindranceOf(activities: readonly PendingActivity[], now: number)
       reason: applicationFailureInfo?.type || (timeoutFailureInfo ? 'TimedOut' : 'Error'),
       message: message || 'no reason was given',
     };
-  }
-  const waits = ({ lastStartedTime, scheduledTime, ...activity }: PendingActivity) =>
-    attempts(activity) === 1 && !lastStartedTime && (milliseconds(scheduledTime) ?? now) < now - PATIENCE;
-  if (activities.length > 0 && activities.every(waits)) {
-    return { reason: NO_WORKER, message: 'no worker has taken it up' };
   }
   return undefined;
 }

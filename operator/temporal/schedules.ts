@@ -30,6 +30,8 @@ export interface ScheduleRequest {
   /** Seconds. */
   readonly catchUpWindow: number;
   readonly workflowType: string;
+  /** What a firing does, in words, for the Temporal UI: at most 400 bytes. */
+  readonly summary: string;
   /** Argument of the workflow. */
   readonly input: object;
   /** Search attributes of schedule and workflows: keyword by name. */
@@ -156,6 +158,7 @@ function encode(request: ScheduleRequest): proto.api.schedule.v1.ISchedule {
         memo: { fields: { ownerUID: toPayload(request.ownerUID), requestHash: toPayload(request.hash) } },
         searchAttributes: searchAttributes(request),
         priority: { priorityKey: PRIORITIES.scheduled },
+        userMetadata: { summary: toPayload(request.summary) },
       },
     },
     policies: {

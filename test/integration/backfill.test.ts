@@ -114,6 +114,9 @@ describe('a backfill', () => {
     const handle = await start({ maxActiveRuns: 1 });
     await follow(handle, ({ phase }) => FINAL_PHASES.includes(phase));
     const result = await handle.result();
+    // What the Temporal UI shows.
+    const { currentDetails } = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+    expect(currentDetails).toContain('**Complete**: 10 of 10 buckets are done: 10 succeeded, 0 failed');
     expect(result).toMatchObject({
       phase: 'Complete',
       total: 10,

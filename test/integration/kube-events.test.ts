@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, inject, it } from 'vitest';
-import { EVENTS } from '../../operator/kube/builtin.ts';
+import { CORE_EVENTS, EVENTS } from '../../operator/kube/builtin.ts';
 import { EventRecorder } from '../../operator/kube/events.ts';
 import type { Stored } from '../../operator/kube/resource.ts';
 import { CONFIG_MAPS, type ConfigMap, instruments, type KubeBed, kubeBed, NAMESPACES } from '../support/kube.ts';
+import { kubectl } from '../support/operator.ts';
 
 const namespace = `events-${randomUUID().slice(0, 8)}`;
 let bed: KubeBed;
@@ -37,6 +38,26 @@ it('writes an event that names object, reason and reporter', async () => {
     query: { fieldSelector: 'involvedObject.name=one' },
   });
   expect(core.items).toMatchObject([{ message: started.note }]);
+});
+
+it('carries the times and counts by which kubectl sorts and shows events', async () => {
+  const recorder = new EventRecorder(bed.direct, 'ooni.test/operator', instruments());
+  const about = await object('sorted');
+  const before = Math.floor(Date.now() / 1000) * 1000;
+  recorder.record(CONFIG_MAPS, about, started);
+  await recorder.flush();
+  recorder.record(CONFIG_MAPS, about, started);
+  await recorder.flush();
+  const [event] = (await bed.direct.list(CORE_EVENTS, { namespace })).filter(
+    ({ involvedObject }) => involvedObject.uid === about.metadata.uid,
+  );
+  expect(event).toMatchObject({ count: 2, source: { component: 'ooni.test/operator' } });
+  expect(Date.parse(event?.firstTimestamp ?? '')).toBeGreaterThanOrEqual(before);
+  expect(Date.parse(event?.lastTimestamp ?? '')).toBeGreaterThanOrEqual(Date.parse(event?.firstTimestamp ?? ''));
+  const file = inject('kubeconfig');
+  const sorted = await kubectl(file, ['get', 'events', '-n', namespace, '--sort-by=.lastTimestamp', '--no-headers']);
+  expect(sorted.trim().split('\n').at(-1)).toContain('configmap/sorted');
+  expect(sorted).not.toContain('<unknown>');
 });
 
 it('counts repetitions on one event, and keeps different ones apart', async () => {

@@ -154,6 +154,23 @@ describe('a backfill', () => {
     expect(reason(done, 'Complete')).toBe('AllBucketsDone');
     expect(done.status?.finishedAt).toBeDefined();
     expect(await kubectl(kubeconfig, ['describe', 'bf', 'plain', '-n', namespace])).toMatch(/Normal +AllBucketsDone/);
+    const remove = ['--type=json', '-p', '[{"op":"remove","path":"/status"}]'];
+    await kubectl(kubeconfig, ['patch', 'bf', 'plain', '-n', namespace, '--subresource=status', ...remove]);
+    await when('plain', status => status.phase === 'Complete' && status.finishedAt === done.status?.finishedAt);
+  });
+
+  test('with a misspelled test is warned about, and its workflow says in words what it is about', async () => {
+    const object = await create('misspelled', { testNames: ['web_conectivity'], probeCC: ['it'] });
+    const seen = await when('misspelled', status => status.phase === 'Running');
+    expect(reason(seen, 'Warning')).toBe('UnknownName');
+    expect(await kubectl(kubeconfig, ['describe', 'bf', 'misspelled', '-n', namespace])).toMatch(
+      /Warning +UnknownName .*did you mean web_connectivity\?/,
+    );
+    expect(await (await handleOf(object).describe()).staticSummary()).toBe(
+      '2024-01-01 to 2024-01-11 by Day, IT; webconectivity',
+    );
+    await end(object, 'Complete');
+    await phase('misspelled', 'Complete');
   });
 
   test('is told of every change of the spec', async () => {
@@ -203,6 +220,9 @@ describe('a backfill', () => {
     const failed = await when('terminated', status => status.conditions?.some(one => one.type === 'Failed') ?? false);
     expect(reason(failed, 'Failed')).toBe('WorkflowFailed');
     expect(failed.status?.conditions?.find(one => one.type === 'Failed')?.message).toContain('by hand');
+    expect(reason(failed, 'Stalled')).toBe('WorkflowFailed');
+    const wait = ['wait', '--for=condition=Ready=False', 'bf/terminated', '-n', namespace, '--timeout=30s'];
+    expect(await kubectl(kubeconfig, wait)).toContain('condition met');
     await change('terminated', { attempt: 2 });
     const again = await when('terminated', status => status.phase === 'Running' && status.attempt === 2);
     expect(reason(again, 'Failed')).toBeUndefined();
@@ -229,8 +249,8 @@ describe('a backfill', () => {
 
   test('of the future waits', async () => {
     await create('future', { startAt: '2999-01-01', endAt: '2999-02-01' });
-    const waiting = await when('future', status => status.conditions?.some(one => one.type === 'Stalled') ?? false);
-    expect(reason(waiting, 'Stalled')).toBe('RangeIncomplete');
+    const waiting = await when('future', status => status.conditions?.[0]?.reason === 'RangeIncomplete');
+    expect(waiting.status?.conditions).toMatchObject([{ type: 'Ready', status: 'True' }]);
     await client.delete(BACKFILLS, { name: 'future', namespace });
     await eventually(async () => (await get('future')) === undefined);
   });

@@ -105,6 +105,7 @@ describe('a schedule', () => {
       workflowType: 'ScheduledRunWorkflow',
       workflowId: `ooni/launch/${namespace}/daily`,
       taskQueue: 'oonipipeline-workflows',
+      staticSummary: 'the day before, IT, US; webconnectivity',
       args: [
         {
           installation: 'ooni',

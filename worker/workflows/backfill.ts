@@ -10,6 +10,7 @@ import {
   isCancellation,
   log,
   proxyActivities,
+  setCurrentDetails,
   setHandler,
   startChild,
   workflowInfo,
@@ -20,6 +21,7 @@ import {
   BACKFILL_MESSAGES,
   type BackfillInput,
   type BackfillProgress,
+  filterWords,
   PRIORITIES,
   QUEUES,
   type RunInput,
@@ -147,6 +149,7 @@ class Backfill {
       await condition(allHandlersFinished);
     } while (this.#wantsRetry());
     this.#finished = progressOf(this.#input, state, 0, finalPhase(this.#input, state), Date.now());
+    setCurrentDetails(detailsOf(this.#finished));
     return this.#finished;
   }
 
@@ -155,6 +158,7 @@ class Backfill {
     const state = this.#state;
     for (;;) {
       const changes = this.#changes;
+      setCurrentDetails(detailsOf(this.progress()));
       const next = await this.#next();
       // Planning takes its time; what changed meanwhile is looked at first.
       if (changes !== this.#changes) continue;
@@ -259,7 +263,7 @@ class Backfill {
         // A run goes on when its backfill is ended by hand: it is half done, and what it does is right.
         parentClosePolicy: 'ABANDON',
         cancellationType: 'WAIT_CANCELLATION_COMPLETED',
-        staticSummary: `${bucket} ${filterID}`,
+        staticSummary: `${bucket}, ${filterWords(filter)}`,
       });
       const { counts } = await child.result();
       return { end: 'succeeded', counts };
@@ -291,6 +295,16 @@ class Backfill {
     await condition(allHandlersFinished);
     await continueAsNew<typeof BackfillWorkflow>(this.#input, this.#state);
   }
+}
+
+/** What the Temporal UI shows of a backfill while it runs, as Markdown. */
+function detailsOf({ phase, total, succeeded, failed, skipped, active, failures }: BackfillProgress): string {
+  const done = succeeded + failed + skipped;
+  const last = failures.at(-1);
+  return [
+    `**${phase}**: ${done} of ${total} buckets are done: ${succeeded} succeeded, ${failed} failed, ${skipped} were skipped. ${active} are in work.`,
+    ...(last ? [`The last failure is of ${last.bucket}: ${last.reason}.`] : []),
+  ].join('\n\n');
 }
 
 function refusal(message: string): ApplicationFailure {

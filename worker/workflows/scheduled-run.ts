@@ -6,7 +6,15 @@ import {
 } from '@temporalio/common';
 import { startChild, workflowInfo } from '@temporalio/workflow';
 import { lastCompleteBucket } from '../../pipeline/bucket.ts';
-import { PRIORITIES, QUEUES, type RunInput, type RunResult, runId, type ScheduledRunInput } from '../contract.ts';
+import {
+  filterWords,
+  PRIORITIES,
+  QUEUES,
+  type RunInput,
+  type RunResult,
+  runId,
+  type ScheduledRunInput,
+} from '../contract.ts';
 import { BucketWorkflow } from './bucket.ts';
 import { attributesOf } from './options.ts';
 
@@ -43,7 +51,7 @@ export async function ScheduledRunWorkflow(input: ScheduledRunInput): Promise<Sc
       typedSearchAttributes: attributesOf(run),
       // Whoever ends a launcher by hand does not mean the run; cancelling it does reach the run.
       parentClosePolicy: 'ABANDON',
-      staticSummary: `${bucket} ${filterID}`,
+      staticSummary: `${bucket}, ${filterWords(filter)}`,
     });
     return await child.result();
   } catch (error) {

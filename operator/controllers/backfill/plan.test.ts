@@ -61,7 +61,13 @@ const running = (over: Partial<BackfillProgress> = {}, attempt = 1): BackfillSta
   attempt,
   progress: progress(over),
 });
-const silent: BackfillState = { state: 'running', startedAt: NOW - 60_000, attempt: 1 };
+const silent: BackfillState = {
+  state: 'running',
+  startedAt: NOW - 60_000,
+  attempt: 1,
+  silent: true,
+  hindrance: { reason: 'NoWorker', message: 'no worker answers for the workflow', workflowID: ID },
+};
 const ended = (over: Partial<BackfillProgress> = {}): BackfillState => ({
   state: 'ended',
   startedAt: NOW - 7_200_000,
@@ -295,6 +301,18 @@ describe('while it runs', () => {
     expect(status.hindrance).toEqual({ bucket: '2024-01-11', ...hindrance, link });
     const later = given({ workflow: running({ oldest }), status: { hindrance: status.hindrance } as BackfillStatus });
     expect(backfillStatus(later, planBackfill(later, 'ooni', NOW), [], 'ooni', ui).hindrance).toBeUndefined();
+  });
+
+  test('a workflow for which no worker answers stands still, and says so at once', () => {
+    const { verdict } = plan({ workflow: silent });
+    expect(verdict).toMatchObject({ kind: 'ready', reason: 'NoWorker' });
+    expect(verdict.message).toContain('WorkerPool that takes Workflows');
+    const observed = given({ workflow: silent, status: { phase: 'Running', bytes: 5 } as BackfillStatus });
+    const status = backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', {
+      url: '',
+      namespace: 'x',
+    });
+    expect(status).toMatchObject({ phase: 'Running', bytes: 5, hindrance: { reason: 'NoWorker' } });
   });
 
   test('a plan that cannot be made is said as well', () => {

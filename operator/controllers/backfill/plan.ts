@@ -90,7 +90,7 @@ function planDeletion({ object, workflow }: ObservedBackfill, installation: stri
     return deleting('The workflow takes no new buckets; active ones finish.', [...letGo]);
   }
   return deleting(
-    `The workflow is being told to take no new buckets. If no worker is there to hear it, start a WorkerPool that takes Workflows, or annotate this resource with ${ANNOTATIONS.abandon}: "true" to leave the workflow running.`,
+    `The workflow is asked to take no new buckets. To delete the Backfill without waiting for that, and leave the workflow as it is, annotate it with ${ANNOTATIONS.abandon}: "true".`,
     [tell(object, installation, { name: 'cancel', mode: 'Drain' }, 'delete')],
     REFRESH.soon,
   );
@@ -163,8 +163,9 @@ function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, in
 }
 
 /** A run that is tried again is on its way all the same: Ready stays true, its reason and message say what to mend. */
-function progressing({ progress, hindrance }: Running): Verdict {
+function progressing({ progress, hindrance, silent }: Running): Verdict {
   const message = describe(progress);
+  if (silent) return { kind: 'ready', reason: 'NoWorker', message: NOBODY_ANSWERS };
   if (!hindrance) return { kind: 'ready', reason: 'Started', message };
   const { bucket = 'The plan' } = hindrance;
   if (hindrance.reason === NO_WORKER) {
@@ -180,10 +181,11 @@ export function shorten(message: string): string {
   return message.slice(0, 500);
 }
 
+const NOBODY_ANSWERS =
+  'No worker answers for the workflow, so it stands still; it needs a WorkerPool that takes Workflows, with pods that are ready.';
+
 function describe(progress: BackfillProgress | undefined): string {
-  if (!progress) {
-    return 'The workflow runs, but no worker says how far it is. If this stays so: is there a WorkerPool that takes Workflows?';
-  }
+  if (!progress) return 'The workflow has started and has not said yet how far it is.';
   if (progress.phase === 'Planning') return 'The workflow looks for buckets that need a run.';
   const { succeeded, failed, skipped, active, total } = progress;
   return `${succeeded + failed + skipped} of ${total} buckets done (${failed} failed, ${skipped} skipped), ${active} in work.`;

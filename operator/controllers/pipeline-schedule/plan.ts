@@ -3,7 +3,7 @@ import { durationSeconds } from '../../../crds/fields.ts';
 import type { PipelineSchedule, PipelineScheduleSpec } from '../../../crds/pipeline-schedule.ts';
 import { ANNOTATIONS, FINALIZER, SpecError } from '../../../crds/resource.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
-import { launchId, scheduleId, WORKFLOWS } from '../../../worker/contract.ts';
+import { filterWords, launchId, scheduleId, WORKFLOWS } from '../../../worker/contract.ts';
 import { hashOf } from '../../hash.ts';
 import type { Launch, PauseState, ScheduleRequest, ScheduleState } from '../../temporal/schedules.ts';
 import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan.ts';
@@ -50,6 +50,7 @@ export function requestOf(object: PipelineSchedule, spec: PipelineScheduleSpec, 
     overlap: spec.overlap,
     catchUpWindow: durationSeconds(spec.catchUpWindow) ?? 0,
     workflowType: WORKFLOWS.scheduledRun,
+    summary: `the ${spec.granularity === 'Day' ? 'day' : 'hour'} before, ${filterWords(filter)}`,
     input: { installation, granularity: spec.granularity, filter, filterID: filterId(filter), stages: spec.stages },
     attributes: { OoniInstallation: installation, OoniFilter: filterId(filter) },
   };

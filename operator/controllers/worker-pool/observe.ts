@@ -1,8 +1,9 @@
 import { WORKER_POOL, type WorkerPool } from '../../../crds/worker-pool.ts';
+import { canonical } from '../../hash.ts';
 import { DEPLOYMENTS, type Deployment, type Pod } from '../../kube/builtin.ts';
-import type { Cache } from '../../kube/cache.ts';
+import type { Cache, Change } from '../../kube/cache.ts';
 import type { Client } from '../../kube/client.ts';
-import { keyOf } from '../../kube/resource.ts';
+import { type Key, keyOf } from '../../kube/resource.ts';
 import type { Load } from '../../temporal/load.ts';
 import { ask, specOf } from '../reconcile.ts';
 import { deploymentName, POOL_LABEL } from './deployment.ts';
@@ -53,4 +54,17 @@ function podOf(pod: Pod): PoolPod {
     cost: pod.metadata.annotations?.[DELETION_COST],
     trouble: podTrouble(pod),
   };
+}
+
+/** The pool that a pod belongs to. */
+export function poolKeys({ metadata }: Pod): Key[] {
+  const name = metadata.labels?.[POOL_LABEL];
+  return name ? [keyOf({ name, namespace: metadata.namespace })] : [];
+}
+
+/** Which changes of a pod its pool speaks of: that it became ready or not, and what keeps it from that. */
+export function podMatters(change: Change<Pod>): boolean {
+  if (change.type !== 'modified') return true;
+  const seen = (pod: Pod) => [podOf(pod).ready, podTrouble(pod)];
+  return canonical(seen(change.object)) !== canonical(seen(change.previous));
 }

@@ -322,11 +322,44 @@ describe('rollout', () => {
     expect(plan({ deployment: withStatus(status) }).verdict.reason).toBe(reason);
   });
 
+  test('a new pod that cannot start is named with its reason while the old one is ready', () => {
+    const status = { observedGeneration: 4, replicas: 2, readyReplicas: 1, updatedReplicas: 1 };
+    const deployment = { ...deploymentOf(pool({ replicas: 1 }), 1), status } as Deployment;
+    const trouble = 'pod data/new: ErrImagePull: no such image';
+    const pods = [pod('old', { ready: true }), pod('new', { ready: false, trouble })];
+    expect(plan({ spec: { replicas: 1 }, deployment, pods }).verdict).toMatchObject({
+      reason: 'RollingOut',
+      message: '1 of 1 new pods are started, and 1 old ones still run. Pod data/new: ErrImagePull: no such image.',
+    });
+    const starting = [pod('old', { ready: true }), pod('new', { ready: false })];
+    expect(plan({ spec: { replicas: 1 }, deployment, pods: starting }).verdict.message).toContain(
+      'Pod new is not ready yet.',
+    );
+  });
+
   test('pods that are refused are named', () => {
     const conditions = [{ type: 'ReplicaFailure', status: 'True', message: 'exceeded quota' }];
     expect(plan({ deployment: withStatus({ observedGeneration: 4, conditions }) }).verdict.message).toContain(
       'exceeded quota',
     );
+  });
+});
+
+describe('a change of size is told once, with its reason', () => {
+  test.each([
+    ['by hand', { spec: { replicas: 3 }, replicas: 1 }, 'Scaled from 1 to 3 pods: spec.replicas is 3.'],
+    [
+      'by the load',
+      { spec: AUTO, replicas: 1, load: { queues: [activities(3)] } },
+      'Scaled from 1 to 2 pods: as the load asks for (Activities: 3 waiting, 0 slots busy, 0.00 new/s).',
+    ],
+  ])('%s', (_, what, note) => {
+    expect(plan(what).events).toEqual([{ type: 'Normal', reason: 'Rescaled', action: 'Scale', note }]);
+  });
+
+  test('not when a pool is made, and not while it stays', () => {
+    expect(plan({ deployment: 'absent' }).events ?? []).toEqual([]);
+    expect(plan({}).events ?? []).toEqual([]);
   });
 });
 

@@ -2,6 +2,7 @@ import { durationSeconds } from '../../../crds/fields.ts';
 import { ANNOTATIONS, GROUP, SpecError } from '../../../crds/resource.ts';
 import { type ScalingDecision, WORKER_POOL, type WorkerPool, type WorkerPoolSpec } from '../../../crds/worker-pool.ts';
 import type { Deployment } from '../../kube/builtin.ts';
+import type { EventNote } from '../../kube/events.ts';
 import { controllerOf } from '../../kube/resource.ts';
 import type { Load, QueueLoad } from '../../temporal/load.ts';
 import type { Verdict, Wanted } from '../conditions.ts';
@@ -74,6 +75,7 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
   }
   return {
     actions,
+    events: deployment && desired !== current ? [rescaled(current, desired, scaled?.decision)] : [],
     verdict: rollout(
       deployment,
       observed.pods,
@@ -86,6 +88,15 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
     decision: scaled?.decision,
     memory: scaled?.memory,
   };
+}
+
+/** Says that the number of pods changes, and why, as the HorizontalPodAutoscaler does. */
+function rescaled(current: number, desired: number, decision: ScalingDecision | undefined): EventNote {
+  const why = decision
+    ? `${decision.message.charAt(0).toLowerCase()}${decision.message.slice(1).replace(/\.$/, '')}`
+    : `spec.replicas is ${desired}`;
+  const note = `Scaled from ${current} to ${desired} pods: ${why}.`;
+  return { type: 'Normal', reason: 'Rescaled', action: 'Scale', note };
 }
 
 /** The plan for a Deployment of our name that belongs to somebody else; undefined when it is ours or may be taken over. */
@@ -238,7 +249,13 @@ function rollout(
 ): Verdict {
   const status = deployment?.status ?? {};
   const ready = status.readyReplicas ?? 0;
-  const figures = `${ready} of ${desired} pods are ready`;
+  const updated = status.updatedReplicas ?? 0;
+  // While pods are replaced, those that are ready may be old ones, which say nothing of the new.
+  const old = (status.replicas ?? 0) - updated;
+  const figures =
+    old > 0 && desired > 0
+      ? `${updated} of ${desired} new pods are started, and ${old} old ones still run`
+      : `${ready} of ${desired} pods are ready`;
   const working = (message: string): Verdict => ({ kind: 'working', reason: 'RollingOut', message });
   if (applying || !deployment) return working('The Deployment is being applied.');
   if ((status.observedGeneration ?? 0) < (deployment.metadata.generation ?? 0))
@@ -246,13 +263,17 @@ function rollout(
   const condition = (type: string) => status.conditions?.find(one => one.type === type);
   const progressing = condition('Progressing');
   const refused = condition('ReplicaFailure');
-  const trouble = pods.find(pod => !pod.ready && pod.trouble)?.trouble;
+  const unready = pods.filter(pod => !pod.ready);
+  const trouble = unready.find(pod => pod.trouble)?.trouble;
+  const [waits] = unready;
   const why =
     refused?.status === 'True' && refused.message
       ? ` Pods are refused: ${refused.message}`
       : trouble
         ? ` ${trouble.replace(/^p/, 'P')}.`
-        : '';
+        : waits
+          ? ` Pod ${waits.name} is not ready yet.`
+          : '';
   if (progressing?.status === 'False' && ready < desired) {
     const look = `kubectl describe pods -n ${deployment.metadata.namespace} -l ${Object.entries(
       deployment.spec?.selector.matchLabels ?? {},

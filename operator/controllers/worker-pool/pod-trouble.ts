@@ -5,7 +5,7 @@ export function podTrouble({ metadata, status }: Pod): string | undefined {
   const pod = `pod ${metadata.namespace}/${metadata.name}`;
   const unscheduled = status?.conditions?.find(({ type, status: is }) => type === 'PodScheduled' && is === 'False');
   if (unscheduled?.message) return `${pod} waits: ${unscheduled.message}`;
-  for (const { state, lastState } of status?.containerStatuses ?? []) {
+  for (const { state, lastState } of [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])]) {
     const { reason, message } = state?.waiting ?? {};
     if (!reason || reason === 'ContainerCreating' || reason === 'PodInitializing') continue;
     if (reason !== 'CrashLoopBackOff') return `${pod}: ${reason}${message ? `: ${message}` : ''}`;
