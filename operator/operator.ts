@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import type { Logger } from '../pipeline/log.ts';
 import type { Settings } from '../pipeline/settings.ts';
 import { SEARCH_ATTRIBUTES } from '../worker/contract.ts';
@@ -43,6 +45,7 @@ export async function runOperator(
 ): Promise<void> {
   const instruments = createInstruments({ log });
   const { clock, metrics } = instruments;
+  const instance = process.env.POD_NAME || hostname();
   const http = new Http(source, {
     userAgent: 'ooni-operator',
     observe: (method, status) => metrics.requests.inc({ method, code: status === 0 ? '<error>' : String(status) }),
@@ -52,6 +55,8 @@ export async function runOperator(
     client,
     namespace: settings.operator_lease_namespace,
     name: `ooni-operator-${settings.installation}`,
+    // The pod, so that the Lease says which one leads; a random part, so that a restarted process is another holder.
+    identity: `${instance}_${randomUUID()}`,
     instruments,
   });
   const writer = client.guardedBy(lease.assertHeld);
@@ -71,7 +76,7 @@ export async function runOperator(
     pools: () => pools.list(),
   });
 
-  const events = new EventRecorder(writer, 'pipeline.ooni.org/operator', instruments);
+  const events = new EventRecorder(writer, 'pipeline.ooni.org/operator', instruments, instance);
   const written = new WrittenStatus();
   const context = { client: writer, clock, events, written };
   const when = (change: Change<KubeObject>) => needsPass(written, change);

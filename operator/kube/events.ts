@@ -41,15 +41,16 @@ export class EventRecorder {
   readonly #client: Client;
   readonly #controller: string;
   readonly #instruments: Instruments;
-  readonly #instance = hostname();
+  readonly #instance: string;
   readonly #series = new Map<string, Series>();
   readonly #writing = new Set<Promise<void>>();
   #serial = 0;
 
-  /** `controller`: who reports, as "pipeline.ooni.org/operator". */
-  constructor(client: Client, controller: string, instruments: Instruments) {
+  /** `controller`: who reports, as "pipeline.ooni.org/operator"; `instance`: which process of it, the name of its pod. */
+  constructor(client: Client, controller: string, instruments: Instruments, instance = hostname()) {
     this.#client = client;
     this.#controller = controller;
+    this.#instance = instance;
     this.#instruments = instruments;
   }
 

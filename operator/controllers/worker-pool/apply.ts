@@ -3,19 +3,25 @@ import { DEPLOYMENTS, PODS } from '../../kube/builtin.ts';
 import type { Client } from '../../kube/client.ts';
 import { NotFoundError } from '../../kube/errors.ts';
 import { DELETION_COST } from './observe.ts';
-import type { PoolAction } from './plan.ts';
+import { type Applied, appliedOf, type PoolAction } from './plan.ts';
 
-/** Carries out one action of a plan. */
+/** Carries out one action of a plan. `remember` is given what was applied. */
 export async function apply(
   client: Client,
   object: WorkerPool,
   action: PoolAction,
   signal: AbortSignal,
+  remember: (applied: Applied) => void,
 ): Promise<boolean> {
   switch (action.do) {
     case 'apply':
       // Without force where we saw none: one that somebody made meanwhile is a conflict, not ours by accident.
-      await client.apply(DEPLOYMENTS, action.deployment, { force: action.force, signal });
+      remember(
+        appliedOf(
+          action.deployment,
+          await client.apply(DEPLOYMENTS, action.deployment, { force: action.force, signal }),
+        ),
+      );
       return false;
     case 'cost':
       try {

@@ -9,7 +9,6 @@ import { ask, specOf } from '../reconcile.ts';
 import { deploymentName, POOL_LABEL } from './deployment.ts';
 import type { ObservedPool, PoolPod } from './plan.ts';
 import { podTrouble } from './pod-trouble.ts';
-import type { Memory } from './scaling.ts';
 
 export const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost';
 
@@ -25,7 +24,7 @@ export interface PoolSources {
 export async function observe(
   { client, deployments, pods, load }: PoolSources,
   object: WorkerPool,
-  memory: Memory | undefined,
+  known: Pick<ObservedPool, 'memory' | 'applied'>,
   signal: AbortSignal,
 ): Promise<ObservedPool> {
   const { name, namespace } = object.metadata;
@@ -41,7 +40,7 @@ export async function observe(
       .filter(pod => !pod.metadata.deletionTimestamp)
       .map(podOf),
     load: await ask(load()),
-    memory,
+    ...known,
   };
 }
 

@@ -5,7 +5,15 @@ import type { Load, WorkerLoad } from '../../temporal/load.ts';
 import { lint, merge, wanted } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
 import { APPLIED, desiredDeployment, podSelector } from './deployment.ts';
-import { type ObservedPool, type PoolAction, type PoolPlan, type PoolPod, planPool } from './plan.ts';
+import {
+  type Applied,
+  appliedOf,
+  type ObservedPool,
+  type PoolAction,
+  type PoolPlan,
+  type PoolPod,
+  planPool,
+} from './plan.ts';
 import type { Memory } from './scaling.ts';
 import { poolStatus } from './status.ts';
 
@@ -22,6 +30,7 @@ interface Given {
   readonly load?: 'away' | Partial<Load>;
   readonly pods?: readonly PoolPod[];
   readonly memory?: Memory;
+  readonly applied?: Applied;
 }
 
 function pool(spec: object, metadata: object = {}): WorkerPool {
@@ -53,6 +62,7 @@ function given(what: Given): ObservedPool {
     load = {},
     pods = [],
     memory,
+    applied,
   } = what;
   const object = pool(spec, metadata);
   return {
@@ -66,6 +76,7 @@ function given(what: Given): ObservedPool {
         ? { known: false, message: 'no connection' }
         : { known: true, value: { at: NOW, queues: [], workers: [], ...load } },
     memory,
+    applied,
   };
 }
 
@@ -342,6 +353,41 @@ describe('rollout', () => {
     expect(plan({ deployment: withStatus({ observedGeneration: 4, conditions }) }).verdict.message).toContain(
       'exceeded quota',
     );
+  });
+});
+
+describe('a value that the API server writes in another form', () => {
+  const spec: WorkerPoolSpecInput = {
+    replicas: 2,
+    template: {
+      spec: {
+        containers: [{ name: 'worker', resources: { requests: { cpu: 2 } }, env: [{ name: 'EMPTY', value: '' }] }],
+      },
+    },
+  };
+  const wish = deploymentOf(pool(spec), 2);
+  const live = JSON.parse(
+    JSON.stringify(wish).replace('"cpu":2,', '"cpu":"2",').replace('{"name":"EMPTY","value":""}', '{"name":"EMPTY"}'),
+  ) as Deployment;
+
+  test('is not applied again and again, and the pool is ready', () => {
+    expect(JSON.stringify(live)).not.toBe(JSON.stringify(wish));
+    const first = plan({ spec, deployment: live });
+    expect(first.actions).toHaveLength(1);
+    expect(first.verdict.reason).toBe('Available');
+    const applied = appliedOf(wish, live);
+    expect(plan({ spec, deployment: live, applied })).toMatchObject({ actions: [], verdict: { reason: 'Available' } });
+  });
+
+  test('does not hide what somebody changes', () => {
+    const applied = appliedOf(wish, live);
+    const { metadata } = live;
+    const drifted = { ...live, metadata: { ...metadata, generation: 5 } };
+    expect(plan({ spec, deployment: drifted, applied }).actions).toHaveLength(1);
+    const disowned = { ...live, metadata: { ...metadata, labels: {} } };
+    expect(plan({ spec, deployment: disowned, applied }).actions).toHaveLength(1);
+    expect(plan({ spec: { ...spec, replicas: 3 }, deployment: live, applied }).actions).toHaveLength(1);
+    expect(plan({ spec: { ...spec, slots: 7 }, deployment: live, applied }).actions).toHaveLength(1);
   });
 });
 

@@ -1,13 +1,14 @@
 import { durationSeconds } from '../../../crds/fields.ts';
 import { ANNOTATIONS, GROUP, SpecError } from '../../../crds/resource.ts';
 import { type ScalingDecision, WORKER_POOL, type WorkerPool, type WorkerPoolSpec } from '../../../crds/worker-pool.ts';
+import { canonical } from '../../hash.ts';
 import type { Deployment } from '../../kube/builtin.ts';
 import type { EventNote } from '../../kube/events.ts';
 import { controllerOf } from '../../kube/resource.ts';
 import type { Load, QueueLoad } from '../../temporal/load.ts';
 import type { Verdict, Wanted } from '../conditions.ts';
 import { annotated, invalid, type Observation, type Plan, REFRESH } from '../plan.ts';
-import { deploymentName, desiredDeployment, type PodSettings } from './deployment.ts';
+import { APPLIED, deploymentName, desiredDeployment, type PodSettings } from './deployment.ts';
 import { covers } from './overlay.ts';
 import { decide, freshMemory, type Memory, type QueueSignal, type Scaling } from './scaling.ts';
 
@@ -33,6 +34,35 @@ export interface ObservedPool {
   readonly load: Observation<Load>;
   /** What autoscaling remembers; undefined: nothing yet. */
   readonly memory: Memory | undefined;
+  /** What this process applied last; undefined: nothing yet. */
+  readonly applied: Applied | undefined;
+}
+
+/** A Deployment as it was applied, and the generation that the API server gave it. */
+export interface Applied {
+  readonly uid: string | undefined;
+  readonly generation: number | undefined;
+  readonly replicas: number;
+  readonly hash: string | undefined;
+}
+
+export function appliedOf(wish: Deployment, answer: Deployment): Applied {
+  return {
+    uid: answer.metadata.uid,
+    generation: answer.metadata.generation,
+    replicas: wish.spec?.replicas ?? 0,
+    hash: wish.metadata.annotations?.[APPLIED],
+  };
+}
+
+/**
+ * Whether the Deployment is as it was wished. The API server writes some values in another form (`cpu: 2` becomes "2", an empty value is
+ * left out), so what was applied is compared by its hash and generation; only before the first apply, by its content.
+ */
+function inForce(live: Deployment, wish: Deployment, applied: Applied | undefined): boolean {
+  if (covers(live, wish)) return true;
+  if (!covers({ ...live, spec: undefined }, { ...wish, spec: undefined })) return false;
+  return applied !== undefined && canonical(applied) === canonical(appliedOf(wish, live));
 }
 
 export type PoolAction =
@@ -70,18 +100,16 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
   const wish = desiredDeployment(object, spec, desired, settings);
   const actions: PoolAction[] = [];
   if (desired < current) actions.push(...costs(observed, now));
-  if (!deployment || !covers(deployment, wish)) {
+  if (!deployment || !inForce(deployment, wish, observed.applied)) {
     actions.push({ do: 'apply', deployment: wish, force: deployment !== undefined });
   }
+  // What is applied anew without being another wish undoes somebody's change, or changes nothing.
+  const changing =
+    deployment?.metadata.annotations?.[APPLIED] !== wish.metadata.annotations?.[APPLIED] || desired !== current;
   return {
     actions,
     events: deployment && desired !== current ? [rescaled(current, desired, scaled?.decision)] : [],
-    verdict: rollout(
-      deployment,
-      observed.pods,
-      desired,
-      actions.some(action => action.do === 'apply'),
-    ),
+    verdict: rollout(deployment, observed.pods, desired, changing),
     own: scaled?.own ?? [],
     after: spec.autoscaling ? REFRESH.unavailable : REFRESH.idle,
     desired,
