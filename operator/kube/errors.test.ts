@@ -47,7 +47,7 @@ it.each([
   ],
   [
     `${TYPED}errors:\n  .spec.replicas: expected numeric (int or float), got &value.valueUnstructured{Value:"x"}\n  .spec.nonsense: field not declared in schema`,
-    'spec.replicas: must be of type numeric (int or float), and is "x"; spec.nonsense: there is no such field',
+    'spec.replicas: must be of type numeric (int or float), and is "x"; .spec.nonsense: field not declared in schema',
   ],
   [
     'failed to convert new object (data/x; apps/v1, Kind=Deployment) to proper version: quantities must match the pattern',

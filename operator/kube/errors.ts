@@ -126,7 +126,6 @@ function explain(message: string): string {
       const [, field = '', what = ''] = /^\.?([^\s:]+(?:\[[^\]]*\][^\s:]*)*): (.*)$/.exec(line) ?? [];
       const wrong = /^expected (.+?),? got &value\.valueUnstructured\{Value:(.*)\}$/.exec(what);
       if (wrong) return `${field}: must be of type ${wrong[1]}, and is ${wrong[2]}`;
-      if (what === 'field not declared in schema') return `${field}: there is no such field`;
       return line;
     })
     .join('; ');

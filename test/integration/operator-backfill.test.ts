@@ -56,7 +56,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   const status = await operator?.stop();
-  worker?.shutdown();
+  if (worker?.getState() === 'RUNNING') worker.shutdown();
   await working;
   await native?.close();
   await temporal?.connection.close();
@@ -266,5 +266,33 @@ describe('a backfill', () => {
     expect((await handleOf(object).describe()).runId).toBe(run);
     await end(object, 'Complete');
     await phase('orphan', 'Complete');
+  });
+
+  // The last: it takes the worker away.
+  test('without a worker says so, and does not blame Temporal when it is deleted', async () => {
+    await create('lonely');
+    await phase('lonely', 'Running');
+    worker.shutdown();
+    await working;
+    const alone = await when('lonely', status => status.conditions?.[0]?.reason === 'NoWorker');
+    expect(alone.status).toMatchObject({ phase: 'Running', hindrance: { reason: 'NoWorker' } });
+    await client.delete(BACKFILLS, { name: 'lonely', namespace });
+    const deleting = await when(
+      'lonely',
+      status => status.conditions?.some(one => one.type === 'Reconciling') ?? false,
+    );
+    const told = await when('lonely', status => status.conditions?.[0]?.message.includes('abandon') ?? false);
+    for (const object of [deleting, told]) {
+      expect(['Deleting', 'NoWorker']).toContain(reason(object, 'Ready'));
+    }
+    await client.patch(
+      BACKFILLS,
+      { name: 'lonely', namespace },
+      {
+        metadata: { annotations: { 'pipeline.ooni.org/abandon': 'true' } },
+      },
+    );
+    await eventually(async () => (await get('lonely')) === undefined);
+    expect(operator.output).not.toContain('TemporalUnavailable');
   });
 });

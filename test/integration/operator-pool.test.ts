@@ -136,6 +136,11 @@ describe('a pool', () => {
     await deployed('scaled');
     await run('scale', 'workerpool', 'scaled', '--replicas=4');
     await deployed('scaled', spec => spec.replicas === 4);
+    await eventually(async () =>
+      /Normal +Rescaled .*Scaled from 1 to 4 pods: spec\.replicas is 4\./.test(
+        await run('describe', 'wpool', 'scaled'),
+      ),
+    );
     await run('scale', 'wpool', 'scaled', '--replicas=0');
     await deployed('scaled', spec => spec.replicas === 0);
     await ready('scaled', 'Available');
@@ -187,6 +192,11 @@ describe('a pool', () => {
   test.each([
     ['a field that no pod has', { nonsense: { a: 1 } }, '.spec.template.spec.nonsense: field not declared'],
     [
+      'a number as image',
+      { containers: [{ name: 'worker', image: 5 }] },
+      'spec.template.spec.containers[name="worker"].image: must be of type string, and is 5',
+    ],
+    [
       'a quantity that is none',
       { containers: [{ name: 'worker', resources: { requests: { cpu: 'lots' } } }] },
       'quantities must match',
@@ -197,6 +207,16 @@ describe('a pool', () => {
     const { object, message } = await ready(name, 'Rejected');
     expect(message).toContain(expected);
     expect(object.status?.conditions?.map(one => one.type)).toContain('Stalled');
+  });
+
+  test('with quantities in another form than Kubernetes writes them is ready, and is left alone then', async () => {
+    const containers = [{ name: 'worker', resources: { requests: { cpu: 2, memory: '1024Mi' } } }];
+    await create('quantities', { replicas: 0, template: { spec: { ...NOWHERE.spec, containers } } });
+    await ready('quantities', 'Available');
+    expect((await deployed('quantities')).spec?.template.spec?.containers[0]?.resources?.requests).toMatchObject({
+      cpu: '2',
+      memory: '1Gi',
+    });
   });
 
   test('says what keeps its pods from running', async () => {
