@@ -272,14 +272,14 @@ export function skippedFor({ plan }: BackfillProgress): string | undefined {
 function outcomeDoubts(spec: BackfillSpec, workflow: BackfillState): Doubt[] {
   if (workflow.state !== 'ended' || !workflow.result || workflow.result.phase !== 'Complete') return [];
   const { succeeded, counts, plan } = workflow.result;
-  const { Completed = 0, FailedBefore = 0, InFlight = 0, Incomplete = 0, ...others } = plan?.skipped ?? {};
+  const { Completed = 0, FailedBefore = 0, InFlight = 0, Incomplete: _, ...others } = plan?.skipped ?? {};
   const doubts: Doubt[] = [];
   if (FailedBefore > 0) {
     const message = `${FailedBefore} buckets were skipped because their last run failed; another Backfill with reprocess: Failed tries them again.`;
     doubts.push({ reason: 'FailedBefore', message });
   }
   const looked = succeeded + Object.values<number>(others).reduce((sum, count) => sum + count, 0);
-  const all = Completed + FailedBefore + InFlight + Incomplete === 0;
+  const all = Completed + FailedBefore + InFlight === 0;
   if (spec.stages.includes('Observations') && counts.files === 0 && looked > 0 && all) {
     const message =
       'No object of the archive matched the range, probeCC and testNames. Check them, and the archive of the workers.';

@@ -30,7 +30,7 @@ export function scheduleReconciler(context: Context, temporal: Temporal, install
   return reconciler(context, {
     resource: PIPELINE_SCHEDULES,
     observe: object => observe(temporal, launches, skipped, object, installation),
-    plan: observed => planSchedule(observed, installation),
+    plan: (observed, now) => planSchedule(observed, installation, now),
     apply: (object, action, signal) => apply(context.client, temporal, object, action, signal),
     status: (observed, plan) => scheduleStatus(observed, plan, installation, ui),
   });

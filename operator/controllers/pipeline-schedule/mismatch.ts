@@ -1,11 +1,19 @@
 import { type Cron, parseCron } from '../../../crds/cron.ts';
 import type { PipelineScheduleSpec } from '../../../crds/pipeline-schedule.ts';
 import type { Doubt } from '../warnings.ts';
+import { type ClockChanges, clockChanges } from './clock-changes.ts';
 
-/** A cron line that does not fire once for each bucket: it leaves buckets out, or runs some several times. */
-export function mismatches(spec: Pick<PipelineScheduleSpec, 'schedule' | 'granularity'>): Doubt[] {
+/**
+ * A cron line that does not fire once for each bucket: it leaves buckets out, or runs some several times. The clock of its zone is that of
+ * the year of `now`, milliseconds since 1970.
+ */
+export function mismatches(
+  spec: Pick<PipelineScheduleSpec, 'schedule' | 'granularity' | 'timeZone'>,
+  now: number,
+): Doubt[] {
   const cron = parseCron(spec.schedule);
-  const sentences = spec.granularity === 'Hour' ? ofHours(cron) : ofDays(cron);
+  const sentences =
+    spec.granularity === 'Hour' ? ofHours(cron) : [...ofDays(cron), ...ofClock(cron, clockChanges(spec.timeZone, now))];
   if (sentences.length === 0) return [];
   const subject = `spec.schedule ${JSON.stringify(spec.schedule)} with granularity ${spec.granularity}`;
   return [{ reason: 'ScheduleMismatch', message: sentences.map(sentence => `${subject} ${sentence}`).join(' ') }];
@@ -50,4 +58,23 @@ function everyDay({ daysOfMonth, daysOfWeek, months, eitherDay }: Cron): boolean
   const allDates = daysOfMonth.size === 31;
   const allWeekdays = daysOfWeek.size === 7;
   return months.size === 12 && (eitherDay ? allDates || allWeekdays : allDates && allWeekdays);
+}
+
+/** A daily firing that moves to another UTC day, or does not happen, when the clock is changed. */
+function ofClock({ minutes, hours }: Cron, { offsets, gaps }: ClockChanges): string[] {
+  const [minute, hour] = [[...minutes][0], [...hours][0]];
+  if (minutes.size !== 1 || hours.size !== 1 || minute === undefined || hour === undefined) return [];
+  const time = hour * 60 + minute;
+  const days = new Set(offsets.map(offset => Math.floor((time - offset) / 1440)));
+  const remedy = 'write another time of day, or use the time zone Etc/UTC.';
+  return [
+    ...(gaps.some(({ from, before }) => time >= from && time < before)
+      ? [`does not fire on the day on which the clock is set forward, and leaves a day out; ${remedy}`]
+      : []),
+    ...(days.size > 1
+      ? [
+          `is on another day in UTC in summer than in winter, and each year leaves a day out and runs one twice; ${remedy}`,
+        ]
+      : []),
+  ];
 }

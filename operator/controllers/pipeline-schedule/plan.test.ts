@@ -61,7 +61,7 @@ function given({ spec, metadata, status, schedule = 'absent', launches }: Given)
 
 function plan(what: Given): SchedulePlan {
   const observed = given(what);
-  const result = planSchedule(observed, 'ooni');
+  const result = planSchedule(observed, 'ooni', NOW);
   const conditions = merge(observed.object.status?.conditions, wanted(result.verdict, result.own), 2, NOW);
   expect(lint({ observedGeneration: 2, conditions })).toEqual([]);
   return result;
@@ -154,7 +154,10 @@ describe('plan', () => {
     const changed = { status, schedule: { described: 'changed' } };
     expect(does(plan(changed))).toEqual(['update']);
     const observed = given(changed);
-    const after = scheduleStatus(observed, planSchedule(observed, 'ooni'), 'ooni', { url: '', namespace: 'default' });
+    const after = scheduleStatus(observed, planSchedule(observed, 'ooni', NOW), 'ooni', {
+      url: '',
+      namespace: 'default',
+    });
     expect(after.scheduleHash).toBeUndefined();
     expect(plan({ ...changed, status: after }).actions).toEqual([]);
   });
@@ -168,7 +171,10 @@ describe('plan', () => {
   test('what was never marked as ours is not remembered as ours', () => {
     const what = { metadata: { finalizers: [] }, schedule: { ownerUID: undefined, hash: undefined } };
     const observed = given(what);
-    const status = scheduleStatus(observed, planSchedule(observed, 'ooni'), 'ooni', { url: '', namespace: 'default' });
+    const status = scheduleStatus(observed, planSchedule(observed, 'ooni', NOW), 'ooni', {
+      url: '',
+      namespace: 'default',
+    });
     expect(status.scheduleID).toBeUndefined();
     expect(plan({ status, schedule: what.schedule }).verdict.reason).toBe('AdoptionRefused');
   });
@@ -248,7 +254,10 @@ describe('status', () => {
   });
   const statusOf = (what: Given) => {
     const observed = given(what);
-    return scheduleStatus(observed, planSchedule(observed, 'ooni'), 'ooni', { url: 'http://ui', namespace: 'default' });
+    return scheduleStatus(observed, planSchedule(observed, 'ooni', NOW), 'ooni', {
+      url: 'http://ui',
+      namespace: 'default',
+    });
   };
 
   test('a firing handles the day before', () => {

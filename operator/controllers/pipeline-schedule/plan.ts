@@ -57,12 +57,12 @@ export function requestOf(object: PipelineSchedule, spec: PipelineScheduleSpec, 
   return { ...asked, hash: hashOf(asked) };
 }
 
-/** Decides about one PipelineSchedule, and adds what is probably not meant. */
-export function planSchedule(observed: ObservedSchedule, installation: string): SchedulePlan {
+/** Decides about one PipelineSchedule, and adds what is probably not meant. `now` in milliseconds since 1970. */
+export function planSchedule(observed: ObservedSchedule, installation: string, now: number): SchedulePlan {
   const plan = decide(observed, installation);
   const { object, spec } = observed;
   if (object.metadata.deletionTimestamp || spec instanceof SpecError) return plan;
-  return { ...plan, own: [...plan.own, ...warning([...filterDoubts(spec), ...mismatches(spec)])] };
+  return { ...plan, own: [...plan.own, ...warning([...filterDoubts(spec), ...mismatches(spec, now)])] };
 }
 
 /** Deleted, finalizer, invalid, not ours, suspended, work. */
