@@ -1,4 +1,3 @@
-import { CsvError, parse } from 'csv-parse/sync';
 import { type Problem, ReferenceDataError } from './dataset.ts';
 
 /** A record of a CSV file, by column name, and the line it ends on. */
@@ -7,62 +6,142 @@ export interface CsvRecord {
   readonly values: Readonly<Record<string, string>>;
 }
 
+export interface CsvOptions {
+  /**
+   * A file that people edit by hand: a quote that stays open at the end of the file, and bytes that are not UTF-8, cost their row. Without it, they are
+   * taken for signs of a file that is cut off or is something else, and refuse it.
+   */
+  readonly handMade?: boolean;
+}
+
+/** Marks a line that is not UTF-8. Text that was decoded cannot hold it. */
+const NOT_UTF8 = '\ud800';
+
 /**
- * Reads a CSV file with a header (RFC 4180: quoted fields hold commas, quotes and line breaks). A record with too few or too many fields is a
- * problem; a file that is not UTF-8, lacks one of `columns`, or has quotes that do not close is a ReferenceDataError, because where
- * the next record begins is then a guess.
+ * Reads a CSV file with a header (RFC 4180: quoted fields hold commas, quotes and line breaks). Blanks around a field that is not quoted are removed; a quote
+ * within such a field is a character like any other. A row is a problem, and left out, when it has too few or too many fields, repeats the
+ * header, or has quotes that do not close where they should; the next row begins on the next line. Throws ReferenceDataError for a file
+ * that lacks one of `columns`, and as CsvOptions says.
  */
 export function readCsv(
   name: string,
   bytes: Uint8Array,
   columns: readonly string[],
+  options: CsvOptions = {},
 ): { records: CsvRecord[]; problems: Problem[] } {
-  const text = decode(name, bytes);
-  let parsed: { record: string[]; info: { lines: number } }[];
-  try {
-    parsed = parse(text, {
-      bom: true,
-      info: true,
-      relax_column_count: true,
-      skip_empty_lines: true,
-      // The lists come with \r\n, and whoever adds a line by hand may add \n: both end a record, wherever they stand.
-      record_delimiter: ['\r\n', '\n'],
-    }) as never;
-  } catch (error) {
-    if (!(error instanceof CsvError)) throw error;
-    throw new ReferenceDataError(`${name} is not CSV: ${error.message}. Nothing was changed.`);
-  }
-  const [header, ...body] = parsed;
-  const names = header?.record.map(each => each.trim()) ?? [];
-  const missing = columns.filter(column => !names.includes(column));
+  const lines = linesOf(name, bytes, options);
+  const header = readRecord(lines, 0)?.fields ?? [];
+  const missing = columns.filter(column => !header.includes(column));
   if (missing.length > 0) {
     throw new ReferenceDataError(
-      `${name} lacks the ${missing.length === 1 ? 'column' : 'columns'} ${missing.join(', ')}; its first line is "${names.join(',').slice(0, 120)}". Nothing was changed.`,
+      `${name} lacks the ${missing.length === 1 ? 'column' : 'columns'} ${missing.join(', ')}; its first line is "${header.join(',').slice(0, 120)}". Nothing was changed.`,
     );
   }
   const records: CsvRecord[] = [];
   const problems: Problem[] = [];
-  for (const { record, info } of body) {
-    if (record.length !== names.length) {
-      problems.push({
-        where: `${name} line ${info.lines}`,
-        what: `${record.length} fields where ${names.length} belong`,
-      });
+  const last = lines.findLastIndex(line => line.trim() !== '');
+  for (let at = 1, next: number; at <= last; at = next) {
+    next = at + 1;
+    if (lines[at]!.trim() === '') continue;
+    const found = readRecord(lines, at);
+    const where = `${name} line ${found && isWhole(found, lines, at, header.length) ? found.end : at + 1}`;
+    if (!found || !isWhole(found, lines, at, header.length)) {
+      if (!found && at === last && !options.handMade) {
+        throw new ReferenceDataError(
+          `${name} is not CSV: the quote in line ${at + 1}, the last, does not close. Nothing was changed.`,
+        );
+      }
+      problems.push({ where, what: 'a quote that does not close where it should' });
       continue;
     }
-    records.push({
-      line: info.lines,
-      values: Object.fromEntries(names.map((column, index) => [column, record[index] as string])),
-    });
+    next = found.end;
+    const { fields } = found;
+    if (fields.some(field => field.includes(NOT_UTF8))) {
+      problems.push({ where, what: 'bytes that are not UTF-8' });
+    } else if (fields.length !== header.length) {
+      problems.push({ where, what: `${fields.length} fields where ${header.length} belong` });
+    } else if (fields.every((field, index) => field === header[index])) {
+      problems.push({ where, what: 'the header once more' });
+    } else {
+      records.push({
+        line: found.end,
+        values: Object.fromEntries(header.map((column, index) => [column, fields[index]!])),
+      });
+    }
   }
   return { records, problems };
 }
 
-function decode(name: string, bytes: Uint8Array): string {
+interface FoundRecord {
+  readonly fields: readonly string[];
+  /** Number of its last line, which is the index of the line behind it. */
+  readonly end: number;
+}
+
+/** The record that begins on a line; undefined when a quote does not close, or is followed by something else than a comma. */
+function readRecord(lines: readonly string[], start: number): FoundRecord | undefined {
+  const fields: string[] = [];
+  let line = start;
+  let text = lines[line] ?? '';
+  for (let at = 0; ; at++) {
+    const quoted = /^[ \t]*"/.exec(text.slice(at));
+    if (!quoted) {
+      const comma = text.indexOf(',', at);
+      fields.push(text.slice(at, comma < 0 ? undefined : comma).trim());
+      if (comma < 0) return { fields, end: line + 1 };
+      at = comma;
+      continue;
+    }
+    let value = '';
+    at += quoted[0].length;
+    for (;;) {
+      const quote = text.indexOf('"', at);
+      if (quote < 0) {
+        value += `${text.slice(at)}\n`;
+        if (++line >= lines.length) return undefined;
+        text = lines[line]!;
+        at = 0;
+      } else if (text[quote + 1] === '"') {
+        value += text.slice(at, quote + 1);
+        at = quote + 2;
+      } else {
+        value += text.slice(at, quote);
+        at = quote + 1;
+        break;
+      }
+    }
+    fields.push(value);
+    const behind = /^[ \t]*(,|$)/.exec(text.slice(at));
+    if (!behind) return undefined;
+    if (behind[1] === '') return { fields, end: line + 1 };
+    at += behind[0].length - 1;
+  }
+}
+
+/** Whether a record of several lines is one: an open quote that meets the next one has swallowed whole rows. */
+function isWhole({ end }: FoundRecord, lines: readonly string[], start: number, columns: number): boolean {
+  for (let line = start + 1; line < end; line++) {
+    const within = readRecord(lines, line);
+    if (within && within.end === line + 1 && within.fields.length === columns && columns > 1) return false;
+  }
+  return true;
+}
+
+function linesOf(name: string, bytes: Uint8Array, { handMade = false }: CsvOptions): string[] {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return decoder.decode(bytes).split(/\r?\n/);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    throw new ReferenceDataError(`${name} is not UTF-8 text. Nothing was changed.`);
+    if (!handMade) throw new ReferenceDataError(`${name} is not UTF-8 text. Nothing was changed.`);
   }
+  // Each byte is a character: UTF-8 uses the byte of a line break for nothing else.
+  const raw = Buffer.from(bytes).toString('latin1').split(/\r?\n/);
+  return raw.map(line => {
+    try {
+      return decoder.decode(Buffer.from(line, 'latin1'));
+    } catch {
+      return Buffer.from(line, 'latin1').toString() + NOT_UTF8;
+    }
+  });
 }

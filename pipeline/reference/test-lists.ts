@@ -23,9 +23,9 @@ export function countryOf(file: string): string | undefined {
 }
 
 /**
- * Reads the test lists of citizenlab/test-lists: file names (`lists/it.csv`) with their content. Files that are no country's list are
- * passed over. A URL that is none is a problem and left out; the domain keeps its case. Throws ReferenceDataError for a list that is
- * no CSV or lacks its columns.
+ * Reads the test lists of citizenlab/test-lists: file names (`lists/it.csv`) with their content. Files of other names are
+ * passed over. People write the lists by hand, so a row that cannot be read, has no category or does not name a URL is a problem and left out; the
+ * domain keeps its case. Throws ReferenceDataError for a list that lacks its columns.
  */
 export function readTestLists(files: Iterable<readonly [name: string, bytes: Uint8Array]>): Parsed<TestListEntry> {
   const rows: TestListEntry[] = [];
@@ -35,13 +35,17 @@ export function readTestLists(files: Iterable<readonly [name: string, bytes: Uin
     const cc = countryOf(name);
     if (!cc || !name.endsWith('.csv')) continue;
     const file = name.replace(/^.*\//, '');
-    const list = readCsv(file, bytes, ['url', 'category_code']);
+    const list = readCsv(file, bytes, ['url', 'category_code'], { handMade: true });
     problems.push(...list.problems);
     for (const { line, values } of list.records) {
       const url = values.url as string;
       const domain = /[\r\n\t\\]/.test(url) ? undefined : URL_SHAPE.exec(url)?.[1];
       if (!domain) {
-        problems.push({ where: `${file} line ${line}`, what: `"${url.slice(0, 100)}" is no URL` });
+        problems.push({ where: `${file} line ${line}`, what: `"${url.slice(0, 100)}" is not a URL` });
+        continue;
+      }
+      if (!values.category_code) {
+        problems.push({ where: `${file} line ${line}`, what: `${url.slice(0, 100)} has no category` });
         continue;
       }
       // The table holds an entry once; so do the rows, or their number would not be that of the table.

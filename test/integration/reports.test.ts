@@ -31,7 +31,6 @@ const PENDING = [
   'same-uid-stops-analysis',
   'sql-begins-with-comment',
   'sql-second-statement-runs',
-  'test-lists-hand-made-rows',
   'transaction-mapping-hides-hijack',
 ];
 

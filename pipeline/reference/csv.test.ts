@@ -1,0 +1,76 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { readCsv } from './csv.ts';
+import { ReferenceDataError } from './dataset.ts';
+import { readTestLists } from './test-lists.ts';
+
+const HEADER = 'url,category_code,category_description,date_added,source,notes';
+const read = (...rows: (string | Buffer)[]) => {
+  const bytes = Buffer.concat([HEADER, ...rows].map(row => Buffer.concat([Buffer.from(row), Buffer.from('\n')])));
+  const { rows: found, problems } = readTestLists([['lists/it.csv', bytes]]);
+  return { urls: found.map(({ url }) => url), problems: problems.map(({ where, what }) => `${where}: ${what}`) };
+};
+const row = (name: string, notes = '') => `https://${name}.example.com/,NEWS,News Media,2014-04-15,me,${notes}`;
+const url = (name: string) => `https://${name}.example.com/`;
+const QUOTE = 'a quote that does not close where it should';
+
+describe('one broken row of a list costs that row', () => {
+  test.each([
+    ['an open quote', row('b', '"open'), QUOTE],
+    ['a quote that closes too early', row('b', '"early" more'), QUOTE],
+    [
+      'bytes that are not UTF-8',
+      Buffer.concat([Buffer.from(row('b')), Buffer.from([0xff])]),
+      'bytes that are not UTF-8',
+    ],
+    ['the header', HEADER, 'the header once more'],
+    ['too many fields', `${row('b')},`, '7 fields where 6 belong'],
+    ['no category', 'https://b.example.com/, ,,,,', 'https://b.example.com/ has no category'],
+  ])('%s', (_, broken, what) => {
+    for (const [rows, line] of [
+      [[row('a'), broken, row('c'), row('d')], 3],
+      [[row('a'), row('c'), row('d'), broken], 5],
+      // A later quote must not close an earlier one, with all rows between them inside.
+      [[row('a'), broken, row('c'), row('d', '"a note, with a comma"')], 3],
+    ] as const) {
+      expect(read(...rows)).toEqual({ urls: ['a', 'c', 'd'].map(url), problems: [`it.csv line ${line}: ${what}`] });
+    }
+  });
+
+  test('an open quote that meets another open quote costs two rows', () => {
+    expect(read(row('a', '"open'), row('b'), row('c', '"'), row('d'))).toMatchObject({ urls: ['b', 'd'].map(url) });
+  });
+
+  test('quotes within a field, and fields of several lines, are read', () => {
+    expect(read(row('a', 'he said "no"'), row('b', '"two\nlines, ""quoted"""'), ` ${row('c')}`)).toEqual({
+      urls: ['a', 'b', 'c'].map(url),
+      problems: [],
+    });
+  });
+});
+
+test('a file that is one piece is refused when it is cut off in a quote', () => {
+  const cut = Buffer.from('a,b\n1,2\n3,"ope');
+  expect(() => readCsv('x.csv', cut, ['a'])).toThrow(ReferenceDataError);
+  expect(readCsv('x.csv', cut, ['a'], { handMade: true })).toMatchObject({ records: [{ line: 2 }], problems: [{}] });
+});
+
+test('what is written by RFC 4180 is read back', () => {
+  const field = fc.string({ unit: fc.constantFrom('a', '"', ',', '\n', ' ', 'é') });
+  fc.assert(
+    fc.property(fc.array(fc.tuple(field, field, field), { maxLength: 5 }), rows => {
+      const quoted = (value: string) => `"${value.replaceAll('"', '""')}"`;
+      const text = ['x,y,z', ...rows.map(each => each.map(quoted).join(','))].join('\r\n');
+      const { records, problems } = readCsv('x.csv', Buffer.from(text), ['x', 'y', 'z'], { handMade: true });
+      // A field that holds a whole row of its own is taken for an open quote.
+      if (problems.length > 0) return;
+      expect(records.map(({ values }) => [values.x, values.y, values.z])).toEqual(rows);
+    }),
+  );
+});
+
+test('any bytes are read in time that grows with their number', () => {
+  const hostile = `a,b,c\n${'"x\n'.repeat(20_000)}`;
+  const { problems } = readCsv('x.csv', Buffer.from(hostile), ['a'], { handMade: true });
+  expect(problems.length).toBeGreaterThan(0);
+});
