@@ -20,7 +20,7 @@ import {
 } from './programs/releases.ts';
 import { Terminal } from './terminal.ts';
 
-export type { ProgramName } from './programs/releases.ts';
+export { ALL_PROGRAMS, type ProgramName } from './programs/releases.ts';
 
 /** Room a download of all programs takes, and a build with Go's own caches. */
 const DOWNLOAD_BYTES = 1e9;

@@ -1,10 +1,21 @@
-// `npm test`: types, style, imports and generated files, then all tests. With arguments, only the tests they select, as vitest takes them:
+// `npm test`: types, style, imports and generated files, then all tests. `npm test -- --quick` runs the checks, the unit tests and a few
+// tests against real servers. With other arguments, only the tests they select, as vitest takes them:
 //   npm test -- --project unit pipeline/archive
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { prepare, ROOT, run } from './bootstrap.mjs';
 
 const args = process.argv.slice(2);
+const quick = args.includes('--quick');
+const rest = args.filter(arg => arg !== '--quick');
+const all = args.length === 0;
+
+if (all) {
+  console.log('All checks and tests: about 20 minutes on two cores. npm test -- --quick takes under two minutes.');
+} else if (quick) {
+  console.log('Checks, unit tests and a few tests against real servers: under two minutes on two cores.');
+}
+
 const node = prepare();
 const bin = name => join(ROOT, 'node_modules', '.bin', name);
 const CHECKS = [
@@ -12,10 +23,12 @@ const CHECKS = [
   ['style', bin('biome'), ['check']],
   ['imports', node, ['tools/arrows.ts']],
   ['generated files', node, ['tools/generate.ts', '--check']],
+  // Before the first test begins: a build of Go takes minutes of all processors.
+  ['programs', node, ['local/obtain.ts']],
 ];
 
 let failed = 0;
-for (const [name, command, options] of args.length === 0 ? CHECKS : []) {
+for (const [name, command, options] of all || quick ? CHECKS : []) {
   const env = { ...process.env, PATH: `${join(ROOT, 'node_modules', '.bin')}:${process.env.PATH}` };
   const { status } = spawnSync(command, options, { cwd: ROOT, env, stdio: 'inherit' });
   console.log(`${status === 0 ? 'ok' : 'FAILED'}: ${name}`);
@@ -25,5 +38,7 @@ if (failed > 0) {
   console.log(`\n0 passed, ${failed} failed, 0 skipped`);
   process.exitCode = 1;
 } else {
-  process.exitCode = await run('node_modules/vitest/vitest.mjs', ['run', ...args]);
+  if (quick) process.env.TEST_QUICK = '1';
+  const projects = quick ? ['--project', 'unit', '--project', 'integration'] : [];
+  process.exitCode = await run('node_modules/vitest/vitest.mjs', ['run', ...projects, ...rest]);
 }

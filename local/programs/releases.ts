@@ -73,8 +73,10 @@ export const RELEASES = {
   },
 };
 export type ProgramName = keyof typeof RELEASES;
+/** What `npm test` runs. */
+export const ALL_PROGRAMS = Object.keys(RELEASES) as ProgramName[];
 /** What `npm start` runs; the S3 server serves the tests alone. */
-export const PROGRAM_NAMES = (Object.keys(RELEASES) as ProgramName[]).filter(name => name !== 'versitygw');
+export const PROGRAM_NAMES = ALL_PROGRAMS.filter(name => name !== 'versitygw');
 
 function kubernetes(name: string): (arch: Architecture) => Release {
   return arch => {

@@ -65,7 +65,7 @@ export async function kubeBed(kubeconfig: string, namespace: string, clock?: Clo
 export async function eventually(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  ms = 30_000,
+  ms = 100_000,
 ): Promise<void> {
   const end = performance.now() + ms;
   while (!(await condition())) {

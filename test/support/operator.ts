@@ -42,7 +42,7 @@ export const NAMESPACES = defineResource({
 });
 
 /** Polls until `look` returns something other than undefined or false; throws what it threw last when `seconds` are over. */
-export async function eventually<T>(look: () => Promise<T | undefined | false>, seconds = 60): Promise<T> {
+export async function eventually<T>(look: () => Promise<T | undefined | false>, seconds = 100): Promise<T> {
   const end = performance.now() + seconds * 1000;
   let last: unknown;
   while (performance.now() < end) {

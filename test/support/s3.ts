@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CreateBucketCommand, PutBucketPolicyCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { freePort, supervise } from '../../local/process.ts';
-import { obtainPrograms, programPath } from '../../local/programs.ts';
+import { programPath } from '../../local/programs.ts';
 
 export const S3_REGION = 'eu-central-1';
 export const S3_CREDENTIALS = { accessKeyId: 'test-access', secretAccessKey: 'test-secret-key' };
@@ -18,7 +18,6 @@ export interface S3Server {
 
 /** A real S3 server (versitygw over a directory). */
 export async function startS3(dir: string): Promise<S3Server> {
-  await obtainPrograms({ names: ['versitygw'] });
   const [root, sidecar] = [join(dir, 'objects'), join(dir, 'attributes')];
   mkdirSync(root, { recursive: true });
   mkdirSync(sidecar, { recursive: true });
