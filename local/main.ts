@@ -61,9 +61,11 @@ function readOptions(args: readonly string[]): Options | undefined {
     throw new StartError(`${error.message.split('. ')[0]}. npm start -- --help tells the options.`);
   }
   if (values.help) return undefined;
-  const portOffset = Number(values['port-offset'] ?? 0);
+  if (values.data === '') throw new StartError('--data is empty: name a directory, or leave the option out for .ooni.');
+  // An empty text is the number 0 to Number.
+  const portOffset = Number(values['port-offset']?.trim() === '' ? Number.NaN : (values['port-offset'] ?? 0));
   if (!Number.isInteger(portOffset) || portOffset < -6000 || portOffset > 57_000) {
-    throw new StartError(`--port-offset ${values['port-offset']}: write a whole number between -6000 and 57000.`);
+    throw new StartError(`--port-offset "${values['port-offset']}": write a whole number between -6000 and 57000.`);
   }
   return {
     exitWhenDone: values['exit-when-done'] ?? false,

@@ -13,7 +13,8 @@ export function cliPage(): string {
 
 The commands that work without Kubernetes and Temporal. In a clone of the repository, after \`npm ci\`:
 
-\`\`\`
+<!-- not run: <command> stands for each of the commands below -->
+\`\`\`sh
 npx oonipipeline <command> --help
 \`\`\`
 
@@ -52,5 +53,5 @@ function section(command: Command): string {
     getOutHasColors: () => false,
   });
   command.outputHelp();
-  return `\n## ${command.name()}\n\n\`\`\`\n${help.trim()}\n\`\`\`\n`;
+  return `\n## ${command.name()}\n\n<!-- not run: "npm run generate" writes the help of the program here -->\n\`\`\`text\n${help.trim()}\n\`\`\`\n`;
 }

@@ -253,6 +253,16 @@ describe('npm start says what to do', () => {
   });
 
   test.each([
+    ['--data', '', /--data is empty: name a directory/],
+    ['--port-offset', '', /--port-offset "": write a whole number/],
+    ['--port-offset', '1.5', /--port-offset "1\.5": write a whole number/],
+  ])('about a value that an option does not take: %s %j', async (option, value, said) => {
+    const { status, stderr } = await start([option, value]).ended;
+    expect(status).toBe(1);
+    expect(stderr).toMatch(said);
+  });
+
+  test.each([
     ['LOG_LEVEL', 'loud', /LOG_LEVEL = "loud": .*"info"/],
     ['ARCHIVE_URL', 'ftp://x', /archive_url = "ftp:\/\/x": must be a directory or s3:/],
     ['CLICKHOUSE_URL', 'here', /clickhouse_url is no URL; write http:/],

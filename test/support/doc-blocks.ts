@@ -1,0 +1,99 @@
+/** A fenced block of a page of documentation. */
+export interface Block {
+  readonly page: string;
+  /** Number of its first line in the page, from 1. */
+  readonly line: number;
+  /** `sh`: commands, `text`: what the commands before it print, `sql`: statements; empty where the page names none. */
+  readonly language: string;
+  readonly text: string;
+  /**
+   * Why it is not run or compared: the text of the comment `<!-- not run: ... -->` before it, or of `<!-- no block of this page is run:
+   * ... -->` anywhere in the page.
+   */
+  readonly skipped?: string;
+  /** The comment before it is `<!-- fails: ... -->`: its last command ends with an error. */
+  readonly fails: boolean;
+  /** The comment before it is `<!-- may be empty: ... -->`: its statements may return no row. */
+  readonly mayBeEmpty: boolean;
+}
+
+/** The fenced blocks of a page, in their order. Throws for a block that does not end. */
+export function blocksOf(page: string, markdown: string): Block[] {
+  const blocks: Block[] = [];
+  const lines = markdown.split('\n');
+  const whole = /^<!-- no block of this page is run: (.+?) -->$/m.exec(markdown)?.[1];
+  for (let at = 0; at < lines.length; at++) {
+    const [, indent, language] = /^( *)```(\w*)$/.exec(lines[at]!) ?? [];
+    if (indent === undefined || language === undefined) continue;
+    const end = lines.indexOf(`${indent}\`\`\``, at + 1);
+    if (end < 0) throw new Error(`${page}:${at + 1}: the block does not end`);
+    const comment = commentBefore(lines.slice(0, at));
+    const skipped = whole ?? /^not run: (.+)$/s.exec(comment)?.[1];
+    blocks.push({
+      page,
+      line: at + 1,
+      language,
+      text: lines
+        .slice(at + 1, end)
+        .map(text => text.slice(indent.length))
+        .join('\n'),
+      ...(skipped && { skipped }),
+      fails: comment.startsWith('fails: '),
+      mayBeEmpty: comment.startsWith('may be empty: '),
+    });
+    at = end;
+  }
+  return blocks;
+}
+
+/** The text of the HTML comment that ends right before a block; blank lines between do not matter. */
+function commentBefore(lines: readonly string[]): string {
+  const before = lines.join('\n').trimEnd();
+  if (!before.endsWith('-->')) return '';
+  return before
+    .slice(before.lastIndexOf('<!--') + 4, -3)
+    .trim()
+    .replaceAll(/\s+/g, ' ');
+}
+
+/**
+ * The shape of a printed line: cells of a table by their kind, and the words of any other line with its figures left out. Two runs of a
+ * command print lines of the same shape, also when one draws a table on a terminal and the other writes tabs. Borders have no shape.
+ */
+export function shapeOf(line: string): string {
+  const cells = line
+    .trim()
+    .split(/ {2,}|\t|\s*[│┃|]\s*/)
+    .filter(cell => cell !== '' && !/^[─━┌┐└┘├┤┬┴┼=]+$/.test(cell));
+  const isRow = cells.length >= 3 && cells.some(cell => kindOf(cell) !== 'word');
+  // A head names its columns, so its words count.
+  return isRow ? cells.map(kindOf).join(' ') : withoutFigures(cells.join('  '));
+}
+
+function kindOf(cell: string): 'figure' | 'word' {
+  return /\d/.test(cell) ? 'figure' : 'word';
+}
+
+function withoutFigures(text: string): string {
+  return text.replaceAll(/(?:~|…|\/)[\w./…-]*\/[\w./…-]+/g, '/path').replaceAll(/[\w-]*\d[\w.,:-]*/g, '0');
+}
+
+/** A part of a progress bar. */
+const BAR = '====';
+
+/**
+ * The first line of documented output that is not in what was printed; undefined when all are, in their order. A line `…` stands for any
+ * lines, and a line with a progress bar is printed on a terminal only.
+ */
+export function missingLine(documented: string, printed: string): string | undefined {
+  const shapes = printed.split('\n').map(shapeOf);
+  let from = 0;
+  for (const line of documented.split('\n')) {
+    const shape = shapeOf(line);
+    if (shape === '' || line.trim() === '…' || line.includes(BAR)) continue;
+    const found = shapes.indexOf(shape, from);
+    if (found < 0) return line;
+    from = found + 1;
+  }
+  return undefined;
+}
