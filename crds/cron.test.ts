@@ -25,6 +25,7 @@ describe('a cron line', () => {
     ['TZ=Europe/Rome 0 2 * * *', 'the time zone belongs into timeZone'],
     ['@daily', 'write its five fields, "0 0 * * *"'],
     ['@every 1h', 'must have five fields'],
+    ['constructor', 'must have five fields'],
     ['0 2 L * *', 'may contain numbers'],
     ['0 2 * * 5#2', 'may contain numbers'],
     ['0 2 ? * *', 'may contain numbers'],

@@ -24,15 +24,15 @@ const FIELDS: readonly Field[] = [
 /** In a leap year, which comes. */
 const DAYS_OF_MONTH = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
-const SHORTHANDS: Readonly<Record<string, string>> = {
-  '@yearly': '0 0 1 1 *',
-  '@annually': '0 0 1 1 *',
-  '@monthly': '0 0 1 * *',
-  '@weekly': '0 0 * * 0',
-  '@daily': '0 0 * * *',
-  '@midnight': '0 0 * * *',
-  '@hourly': '0 * * * *',
-};
+const SHORTHANDS: ReadonlyMap<string, string> = new Map([
+  ['@yearly', '0 0 1 1 *'],
+  ['@annually', '0 0 1 1 *'],
+  ['@monthly', '0 0 1 * *'],
+  ['@weekly', '0 0 * * 0'],
+  ['@daily', '0 0 * * *'],
+  ['@midnight', '0 0 * * *'],
+  ['@hourly', '0 * * * *'],
+]);
 
 /** The values of each field of a cron line. */
 export interface Cron {
@@ -65,7 +65,7 @@ export function parseCron(line: string): Cron {
 
 function readCron(line: string): Cron | string {
   const texts = line.trim().split(/\s+/);
-  const shorthand = SHORTHANDS[texts.join(' ').toLowerCase()];
+  const shorthand = SHORTHANDS.get(texts.join(' ').toLowerCase());
   if (shorthand) return `is a shorthand; write its five fields, ${JSON.stringify(shorthand)}`;
   if (texts.length !== FIELDS.length) {
     const zone = /^(CRON_)?TZ=/.test(line.trim()) ? '; the time zone belongs into timeZone' : '';

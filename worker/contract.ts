@@ -196,7 +196,7 @@ export function filterWords({ probeCC, testNames }: RunFilter): string {
   const words = (names: readonly string[], all: string) => {
     if (names.length === 0) return all;
     const more = names.length - LISTED;
-    const shown = names.slice(0, LISTED).map(name => name.slice(0, 20));
+    const shown = names.slice(0, LISTED).map(name => name.slice(0, 32));
     return `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
   };
   return `${words(probeCC, 'all countries')}; ${words(testNames, 'all tests')}`;

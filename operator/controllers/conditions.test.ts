@@ -38,6 +38,12 @@ test('a transition time moves with the status only', () => {
   expect(gone.conditions[0]?.lastTransitionTime).toBe(seconds(LATER));
 });
 
+test('a message that is too long is cut', () => {
+  const long = status(undefined, { kind: 'stalled', reason: 'InvalidSpec', message: 'x'.repeat(40_000) });
+  expect(lint(long)).toEqual([]);
+  expect(long.conditions[0]?.message).toHaveLength(32_768);
+});
+
 test('events tell transitions once, and the grave ones as warnings', () => {
   const ready = status(undefined, verdict('ready', 'Started')).conditions;
   expect(transitions(undefined, ready)).toEqual([{ type: 'Normal', reason: 'Started', message: 'a sentence' }]);

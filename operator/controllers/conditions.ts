@@ -40,8 +40,15 @@ export function merge(
   return wishes.map(wish => {
     const old = before?.find(condition => condition.type === wish.type);
     const lastTransitionTime = old && old.status === wish.status ? old.lastTransitionTime : seconds(now);
-    return { ...wish, observedGeneration: generation, lastTransitionTime };
+    return { ...wish, message: cut(wish.message), observedGeneration: generation, lastTransitionTime };
   });
+}
+
+/** A condition with a longer message is rejected, and with it the whole status. */
+const LONGEST = 32_768;
+
+function cut(message: string): string {
+  return message.length <= LONGEST ? message : `${message.slice(0, LONGEST - 1)}…`;
 }
 
 /** RFC 3339 in whole seconds, as Kubernetes writes times. */

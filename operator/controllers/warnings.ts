@@ -10,13 +10,19 @@ export interface Doubt {
   readonly message: string;
 }
 
+/** Unknown names that a message lists. */
+const SHOWN = 10;
+
 /** Names of a filter that no known test or country has: they probably select nothing. A probe may be newer than the list, so they are no errors. */
 export function filterDoubts(spec: Filter): Doubt[] {
-  const sentences = unknownNames(spec).map(unknown => {
-    const message = unknownNameMessage(unknown);
-    return `spec.${unknown.field}: ${message}${message.endsWith('?') ? '' : '.'}`;
+  const unknown = unknownNames(spec);
+  const more = unknown.length - SHOWN;
+  const sentences = unknown.slice(0, SHOWN).map(one => {
+    const message = unknownNameMessage(one);
+    return `spec.${one.field}: ${message}${message.endsWith('?') ? '' : '.'}`;
   });
   if (sentences.length === 0) return [];
+  if (more > 0) sentences.push(`${more} more names are not known.`);
   return [{ reason: 'UnknownName', message: `${sentences.join(' ')} Such a name probably selects no measurements.` }];
 }
 

@@ -178,6 +178,13 @@ describe('a filter with unknown names', () => {
     expect(actions).toEqual(plan(what).actions.map(action => ('input' in action ? expect.anything() : action)));
   });
 
+  test('names ten of many', () => {
+    const testNames = Array.from({ length: 100 }, (_, i) => `nothing_of_the_kind_${i}`);
+    const [condition] = plan({ spec: { testNames }, workflow: running() }).own;
+    expect(condition?.message.match(/is not a known test/g)).toHaveLength(10);
+    expect(condition?.message).toContain('90 more names are not known.');
+  });
+
   test('becomes a warning event', () => {
     const conditions = merge(
       undefined,
@@ -395,7 +402,11 @@ describe('ended', () => {
   });
 
   test('a dry run is complete, and starts for good when dryRun is taken away', () => {
-    const workflow = ended({ phase: 'Planned' });
+    const figures = { buckets: 31, toRun: 20, skipped: { Completed: 4, FailedBefore: 7 } };
+    const workflow = ended({ phase: 'Planned', succeeded: 0, skipped: 11, plan: figures });
+    expect(plan({ spec: { dryRun: true }, workflow }).own[0]?.message).toContain(
+      '20 of 31 buckets would be run, 11 skipped (4 Completed, 7 FailedBefore)',
+    );
     expect(plan({ spec: { dryRun: true }, workflow }).own).toMatchObject([{ type: 'Complete', reason: 'Planned' }]);
     expect(plan({ workflow }).actions).toMatchObject([{ do: 'start', again: true, input: { dryRun: false } }]);
   });

@@ -247,7 +247,7 @@ function ending({ result, ending: word, message }: Ended): Wanted {
       type: 'Complete',
       status: 'True',
       reason: 'Planned',
-      message: `${result.plan?.toRun ?? 0} buckets would be run; set dryRun to false to do it.`,
+      message: `${result.plan?.toRun ?? 0} of ${total} buckets would be run, ${skipped} skipped${why ? ` (${why})` : ''}; set dryRun to false to do it.`,
     };
   }
   if (phase === 'Cancelled')

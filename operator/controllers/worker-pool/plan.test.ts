@@ -399,6 +399,11 @@ describe('a change of size is told once, with its reason', () => {
       { spec: AUTO, replicas: 1, load: { queues: [activities(3)] } },
       'Scaled from 1 to 2 pods: as the load asks for (Activities: 3 waiting, 0 slots busy, 0.00 new/s).',
     ],
+    [
+      'by its bounds, the load unknown',
+      { spec: { autoscaling: { minReplicas: 3, maxReplicas: 5 } }, replicas: 1, load: 'away' as const },
+      'Scaled from 1 to 3 pods: the load is not known, and minReplicas and maxReplicas hold all the same.',
+    ],
   ])('%s', (_, what, note) => {
     expect(plan(what).events).toEqual([{ type: 'Normal', reason: 'Rescaled', action: 'Scale', note }]);
   });

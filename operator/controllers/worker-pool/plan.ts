@@ -108,7 +108,7 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
     deployment?.metadata.annotations?.[APPLIED] !== wish.metadata.annotations?.[APPLIED] || desired !== current;
   return {
     actions,
-    events: deployment && desired !== current ? [rescaled(current, desired, scaled?.decision)] : [],
+    events: deployment && desired !== current ? [rescaled(current, desired, scaled)] : [],
     verdict: rollout(deployment, observed.pods, desired, changing),
     own: scaled?.own ?? [],
     after: spec.autoscaling ? REFRESH.unavailable : REFRESH.idle,
@@ -119,12 +119,18 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
 }
 
 /** Says that the number of pods changes, and why, as the HorizontalPodAutoscaler does. */
-function rescaled(current: number, desired: number, decision: ScalingDecision | undefined): EventNote {
-  const why = decision
-    ? `${decision.message.charAt(0).toLowerCase()}${decision.message.slice(1).replace(/\.$/, '')}`
-    : `spec.replicas is ${desired}`;
-  const note = `Scaled from ${current} to ${desired} pods: ${why}.`;
-  return { type: 'Normal', reason: 'Rescaled', action: 'Scale', note };
+function rescaled(current: number, desired: number, scaled: Scaled | undefined): EventNote {
+  const why = !scaled
+    ? `spec.replicas is ${desired}`
+    : scaled.decision
+      ? `${scaled.decision.message.charAt(0).toLowerCase()}${scaled.decision.message.slice(1).replace(/\.$/, '')}`
+      : 'the load is not known, and minReplicas and maxReplicas hold all the same';
+  return {
+    type: 'Normal',
+    reason: 'Rescaled',
+    action: 'Scale',
+    note: `Scaled from ${current} to ${desired} pods: ${why}.`,
+  };
 }
 
 /** The plan for a Deployment of our name that belongs to somebody else; undefined when it is ours or may be taken over. */
