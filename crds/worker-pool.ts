@@ -52,7 +52,7 @@ const autoscaling = rules(
   },
 ).meta({
   description:
-    'Replicas follow the load of the queues. Instead of replicas; leave it out where an HPA or KEDA drives the scale subresource.',
+    'Replicas follow the load of the queues. Instead of replicas; leave both out where an HPA or KEDA drives the scale subresource (an HPA starts once `kubectl scale` has set a number).',
 });
 
 /** Seconds beyond drainTimeout that a pod needs to end. */
@@ -83,12 +83,10 @@ const spec = rules(
       .max(256)
       .default(2)
       .meta({ description: 'Activities at a time in one pod, a thread each. About the CPUs of the pod.' }),
-    replicas: z
-      .int()
-      .min(0)
-      .max(1000)
-      .optional()
-      .meta({ description: 'Pods. Instead of autoscaling. `kubectl scale` sets it.' }),
+    replicas: z.int().min(0).max(1000).optional().meta({
+      description:
+        'Pods. Instead of autoscaling. `kubectl scale`, an HPA or KEDA sets it: then leave it out of the manifest, so that applying the manifest does not undo them. Absent without autoscaling: the number of pods stays as it is, and is 1 for a new pool.',
+    }),
     autoscaling: autoscaling.optional(),
     drainTimeout: duration('1s', '24h').default('2m').meta({
       description:
@@ -112,10 +110,10 @@ const spec = rules(
       }),
   }),
   {
-    cel: 'has(self.replicas) != has(self.autoscaling)',
+    cel: '!has(self.replicas) || !has(self.autoscaling)',
     message:
       'write either replicas (a fixed number, or what kubectl scale, an HPA or KEDA sets) or autoscaling, and not both; the number of an autoscaled pool is changed by minReplicas and maxReplicas',
-    check: it => (it.replicas === undefined) !== (it.autoscaling === undefined),
+    check: it => it.replicas === undefined || it.autoscaling === undefined,
   },
 )
   .superRefine((it, context) => {

@@ -150,6 +150,8 @@ describe('a backfill', () => {
     expect(
       await kubectl(kubeconfig, ['wait', '--for=condition=Complete', 'bf/plain', '-n', namespace, '--timeout=60s']),
     ).toContain('condition met');
+    const ended = ['wait', '--for=jsonpath={.status.finishedAt}', 'bf/plain', '-n', namespace, '--timeout=60s'];
+    expect(await kubectl(kubeconfig, ended)).toContain('condition met');
     const done = await phase('plain', 'Complete');
     expect(reason(done, 'Complete')).toBe('AllBucketsDone');
     expect(done.status?.finishedAt).toBeDefined();

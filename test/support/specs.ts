@@ -146,7 +146,7 @@ export const SPECS: readonly SpecCase[] = [
     },
     template: { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'worker', image: 'x' }] } },
   }),
-  pool('neither replicas nor autoscaling', {}, 'write either replicas'),
+  pool('neither replicas nor autoscaling', {}),
   pool('both replicas and autoscaling', { replicas: 1, autoscaling: { maxReplicas: 2 } }, 'write either replicas'),
   pool('fewer than none', { replicas: -1 }, 'replicas'),
   pool('no slots', { replicas: 1, slots: 0 }, 'slots'),

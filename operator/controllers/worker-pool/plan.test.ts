@@ -356,6 +356,11 @@ describe('rollout', () => {
   });
 });
 
+test('a pool without replicas and autoscaling has one pod at first, and keeps what others set', () => {
+  expect(applied(plan({ spec: {}, deployment: 'absent' })).spec?.replicas).toBe(1);
+  expect(plan({ spec: {}, replicas: 7 })).toMatchObject({ actions: [], desired: 7, verdict: { reason: 'Available' } });
+});
+
 describe('a value that the API server writes in another form', () => {
   const spec: WorkerPoolSpecInput = {
     replicas: 2,
@@ -419,7 +424,7 @@ test('deleted and invalid pools do nothing', () => {
     actions: [],
     verdict: { reason: 'Deleting' },
   });
-  expect(plan({ spec: {}, deployment: 'absent' })).toMatchObject({
+  expect(plan({ spec: { slots: 0 }, deployment: 'absent' })).toMatchObject({
     actions: [],
     verdict: { kind: 'stalled', reason: 'InvalidSpec' },
   });

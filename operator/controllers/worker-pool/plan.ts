@@ -96,7 +96,8 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
   if (foreign) return foreign;
   const current = deployment?.spec?.replicas ?? 0;
   const scaled = spec.autoscaling ? autoscale(observed, spec, current, now) : undefined;
-  const desired = scaled ? scaled.desired : (spec.replicas ?? 0);
+  // Without a number of its own the pool keeps what it has: somebody else scales it, or will.
+  const desired = scaled ? scaled.desired : (spec.replicas ?? deployment?.spec?.replicas ?? 1);
   const wish = desiredDeployment(object, spec, desired, settings);
   const actions: PoolAction[] = [];
   if (desired < current) actions.push(...costs(observed, now));
