@@ -1,12 +1,28 @@
-/** A stream that is written to with back-pressure. A reader that leaves early, as `head` does, ends the work and is no error. */
+import { StringDecoder } from 'node:string_decoder';
+import { printable, printableJson } from './printable.ts';
+
+/** Where a command writes; a terminal knows its width. */
+export type OutputStream = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
+
+/**
+ * A stream that is written to with back-pressure. A reader that leaves early, as `head` does, ends the work and is no error. A terminal gets
+ * control characters in a form that it shows and does not obey; a file or a pipe gets them as they are.
+ */
 export class Output {
   closed = false;
-  readonly #stream: NodeJS.WritableStream;
+  readonly #stream: OutputStream;
+  readonly #shown: ((chunk: string | Uint8Array) => string) | undefined;
   #error: Error | undefined;
   #wake = () => {};
 
-  constructor(stream: NodeJS.WritableStream) {
+  /** @param form what is written, which decides how control characters are shown on a terminal */
+  constructor(stream: OutputStream, form: 'json' | 'text' = 'text') {
     this.#stream = stream;
+    if (stream.isTTY) {
+      const decoder = new StringDecoder('utf8');
+      const show = form === 'json' ? printableJson : printable;
+      this.#shown = chunk => show(typeof chunk === 'string' ? chunk : decoder.write(Buffer.from(chunk)));
+    }
     stream.on('drain', () => this.#wake());
     stream.on('error', (error: NodeJS.ErrnoException) => {
       this.closed = true;
@@ -17,7 +33,7 @@ export class Output {
 
   /** Resolves when there is room for more. Throws OutputError. */
   async write(chunk: string | Uint8Array): Promise<void> {
-    if (!this.closed && !this.#stream.write(chunk)) {
+    if (!this.closed && !this.#stream.write(this.#shown ? this.#shown(chunk) : chunk)) {
       await new Promise<void>(resolve => {
         this.#wake = resolve;
       });

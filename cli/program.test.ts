@@ -60,6 +60,14 @@ test.each([
   [['transfrom'], 'unknown command'],
   [['verify', '--bucket', 'yesterday'], '"yesterday" is no bucket'],
   [['sql', ' '], 'the statement is empty'],
+  [['sql', '-- nothing; but a comment'], 'the statement is empty'],
+  [['sql', '--no blank\n;'], 'the statement is empty'],
+  [['sql', 'SELECT 1; SELECT 2'], 'these are several statements, and none was run; give one at a time'],
+  [['sql', 'SELECT 1;;/**/ drop table x'], 'these are several statements'],
+  [['sql', '--write', 'INSERT INTO t VALUES (1); SELECT 2'], 'these are several statements'],
+  [['sql', '-- why\ninsert into t values (1)'], 'INSERT changes data and was not run; give --write to run it'],
+  [['sql', 'WITH 1 AS x INSERT INTO t SELECT x'], 'INSERT changes data'],
+  [['sql', '--wirte', 'SELECT 1'], "unknown option '--wirte'"],
   [['sql', 'SELECT 1', '-o', 'xml'], 'Allowed choices are table, json, csv, tsv'],
   [['sql', 'SELECT 1', 'SELECT 2'], 'too many arguments'],
 ])('wrong usage: %j', async (args, message) => {
@@ -76,6 +84,8 @@ test('a password that stands at the wrong place is not repeated', async () => {
 
 test.each([
   [['sql', 'SELECT 1'], 'ClickHouse does not answer: connect ECONNREFUSED'],
+  [['sql', '-- a comment\nSELECT 1;\n-- the end;'], 'ClickHouse does not answer: connect ECONNREFUSED'],
+  [['sql', '--write', 'INSERT INTO t FORMAT CSV\n1;2\n'], 'ClickHouse does not answer: connect ECONNREFUSED'],
   [
     ['sql', 'SELECT 1', '--clickhouse', 'embedded:/nowhere'],
     'there is no ClickHouse data in /nowhere; oonipipeline run makes it',

@@ -1,5 +1,4 @@
 import { randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
-import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
@@ -7,9 +6,12 @@ import type { Writable } from 'node:stream';
 import { constants, createBrotliCompress, createDeflate, createGzip, createZstdCompress } from 'node:zlib';
 import { type Connection, type Counts, type Engine, EngineError } from './engine.ts';
 import { RequestError, readStatement, type Statement } from './request.ts';
-import { outputFormat, quote, statementKind } from './statement.ts';
+import { endOfStatement, namesFile, outputFormat, quote, statementKind } from './statement.ts';
 
-/** Formats whose blocks may be put one behind the other; the others have a head or an end and are sent when complete. */
+/**
+ * Formats whose blocks may be put one behind the other; the others have a head or an end and are sent when complete. Those in
+ * NAMED have a head that the engine repeats with every block.
+ */
 const STREAMED = new Set([
   'CSV',
   'JSONCompactEachRow',
@@ -28,6 +30,22 @@ const STREAMED = new Set([
   'TabSeparatedRaw',
   'Values',
 ]);
+const NAMED: Readonly<Record<string, NameLines>> = {
+  CSVWithNames: { lines: 1, quoted: true },
+  CSVWithNamesAndTypes: { lines: 2, quoted: true },
+  JSONCompactEachRowWithNames: { lines: 1, quoted: false },
+  JSONCompactEachRowWithNamesAndTypes: { lines: 2, quoted: false },
+  TSVWithNames: { lines: 1, quoted: false },
+  TSVWithNamesAndTypes: { lines: 2, quoted: false },
+  TabSeparatedWithNames: { lines: 1, quoted: false },
+  TabSeparatedWithNamesAndTypes: { lines: 2, quoted: false },
+};
+
+/** The head of a format with names: how many lines, and whether a line may go on within quotes. */
+interface NameLines {
+  readonly lines: number;
+  readonly quoted: boolean;
+}
 
 /** HTTP status of an error code, where it is not 500 (ClickHouse's exceptionCodeToHTTPStatus). */
 const STATUS: Readonly<Record<number, number>> = Object.fromEntries([
@@ -109,6 +127,7 @@ async function handle(
   const dataFile = join(scratch, id);
   try {
     const statement = await readStatement(request, url, dataFile);
+    refuseForeign(statement);
     response.setHeader('X-ClickHouse-Query-Id', statement.queryId ?? id);
     await engine.connect(async connection => {
       await prepare(connection, statement);
@@ -117,6 +136,22 @@ async function handle(
   } finally {
     await rm(dataFile, { force: true });
   }
+}
+
+/** The engine runs several statements, and reads and writes files that a statement names; a server refuses both. */
+function refuseForeign({ sql, insert }: Statement): void {
+  if (insert) return;
+  const { end, next } = endOfStatement(sql);
+  if (next !== undefined) {
+    throw new RequestError(
+      400,
+      62,
+      'SYNTAX_ERROR',
+      `Syntax error (Multi-statements are not allowed): failed at position ${end + 1} (;): ${sql.slice(end, end + 100)}`,
+    );
+  }
+  if (!namesFile(sql)) return;
+  throw new RequestError(400, 232, 'INTO_OUTFILE_NOT_ALLOWED', 'INTO OUTFILE and FROM INFILE are not allowed');
 }
 
 /**
@@ -176,7 +211,7 @@ async function run(
   response.setHeader('X-ClickHouse-Format', format);
   response.setHeader('X-ClickHouse-Timezone', 'UTC');
   response.setHeader('Content-Type', CONTENT_TYPES[format] ?? 'text/plain; charset=UTF-8');
-  if (!statement.whole && (kind === 'SELECT' || kind === 'WITH') && STREAMED.has(format)) {
+  if (!statement.whole && (kind === 'SELECT' || kind === 'FROM') && (STREAMED.has(format) || NAMED[format])) {
     await stream(connection, sql, format, version, request, response);
     return;
   }
@@ -196,7 +231,8 @@ async function stream(
   response: ServerResponse,
 ): Promise<void> {
   const tag = randomBytes(8).toString('hex');
-  const blocks = connection.stream(sql, format);
+  const names = NAMED[format];
+  const blocks = names ? withOneHead(connection.stream(sql, format), names) : connection.stream(sql, format);
   // The first block decides the status: an error before it is an ordinary one.
   let block = await blocks.next();
   response.setHeader('X-ClickHouse-Exception-Tag', tag);
@@ -204,7 +240,7 @@ async function stream(
   out.on('error', () => {});
   try {
     while (!block.done && !response.destroyed) {
-      if (!out.write(block.value)) await Promise.race([once(out, 'drain'), once(response, 'close')]);
+      if (!out.write(block.value)) await roomOrEnd(out, response);
       block = await blocks.next();
     }
   } catch (error) {
@@ -217,6 +253,54 @@ async function stream(
   }
   out.end();
 }
+
+/** Resolves when `out` takes more, or when the client is gone. */
+function roomOrEnd(out: Writable, response: ServerResponse): Promise<void> {
+  return new Promise(resolve => {
+    const done = () => {
+      out.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    if (response.destroyed) return resolve();
+    out.on('drain', done);
+    response.on('close', done);
+  });
+}
+
+/**
+ * The blocks of a format with names, the names only before the first row. The engine writes them at the start of every block, or, of a block
+ * that holds totals or extremes, at its end.
+ */
+async function* withOneHead(blocks: AsyncGenerator<Buffer, void>, names: NameLines): AsyncGenerator<Buffer, void> {
+  let head: Buffer | undefined;
+  for await (const block of blocks) {
+    if (head === undefined) {
+      head = block.subarray(0, endOfHead(block, names));
+      yield block;
+    } else if (block.subarray(0, head.length).equals(head)) {
+      yield block.subarray(head.length);
+    } else {
+      const atEnd = block.subarray(-head.length).equals(head);
+      yield atEnd ? block.subarray(0, block.length - head.length) : block;
+    }
+  }
+}
+
+/** Length of the lines of names, and types, at the start of a result. 0 when it does not begin with names. */
+function endOfHead(block: Buffer, { lines, quoted }: NameLines): number {
+  let left = lines;
+  let within = false;
+  if (block[0] === LINE_END) return 0;
+  for (let at = 0; at < block.length; at++) {
+    if (quoted && block[at] === QUOTE) within = !within;
+    else if (block[at] === LINE_END && !within && --left === 0) return at + 1;
+  }
+  return 0;
+}
+
+const LINE_END = 10;
+const QUOTE = 34;
 
 /** The response, through a compressor when the client asks for one and the setting allows it. */
 function compressed(request: IncomingMessage, response: ServerResponse): Writable {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { outputFormat, parseInsert, quote, statementKind } from './statement.ts';
+import { endOfStatement, namesFile, outputFormat, parseInsert, quote, statementKind } from './statement.ts';
 
 describe('an INSERT whose rows follow', () => {
   test.each([
@@ -45,9 +45,62 @@ describe('an INSERT whose rows follow', () => {
   });
 });
 
-test('the kind of a statement is its first word', () => {
+describe('one statement or several', () => {
+  test.each([
+    ['SELECT 1', 'SELECT 1'],
+    ['SELECT 1;', 'SELECT 1'],
+    ['SELECT 1 ; ;\n -- the end; really\n', 'SELECT 1 '],
+    ['SELECT 1; /* a; /* nested; */ b */ # c;', 'SELECT 1'],
+    ["SELECT ';', '--', '\\';', ';'';'", "SELECT ';', '--', '\\';', ';'';'"],
+    ['SELECT `a;b`, "c;""d" FROM t', 'SELECT `a;b`, "c;""d" FROM t'],
+    ['SELECT $a$ ; $b$ ; $a$, $$;$$', 'SELECT $a$ ; $b$ ; $a$, $$;$$'],
+    ['SELECT ‘a;b’, “c;d”', 'SELECT ‘a;b’, “c;d”'],
+    ['-- one; two\nSELECT 1 // three;', '-- one; two\nSELECT 1 // three;'],
+    ["INSERT INTO t VALUES (1, 'a;b'), (2, ';');", "INSERT INTO t VALUES (1, 'a;b'), (2, ';')"],
+    ['INSERT INTO t FORMAT CSV\n1,a;b\n2,;DROP TABLE t', 'INSERT INTO t FORMAT CSV\n1,a;b\n2,;DROP TABLE t'],
+    ["SELECT 'a\\\n;'", "SELECT 'a\\\n;'"],
+    ['', ''],
+    [' -- nothing', ' -- nothing'],
+  ])('one: %s', (text, statement) => {
+    const { end, next } = endOfStatement(text);
+    expect([text.slice(0, end), next]).toEqual([statement, undefined]);
+  });
+
+  test.each([
+    ['SELECT 1; SELECT 2', 'SELECT 2'],
+    ["SELECT ';' ;; /* ; */ DROP TABLE t; SELECT 3", 'DROP TABLE t; SELECT 3'],
+    ['SELECT 1 -- one\n; SELECT 2', 'SELECT 2'],
+    ['INSERT INTO t VALUES (1); DROP TABLE t', 'DROP TABLE t'],
+    ['INSERT INTO t SELECT 1; DROP TABLE t', 'DROP TABLE t'],
+    ['SELECT $a;b', 'b'],
+    ['SELECT 1 #c; SELECT 2', 'SELECT 2'],
+    ["SELECT x'41'; SELECT 2", 'SELECT 2'],
+    ['SELECT a$b$c; SELECT d$b$e', 'SELECT d$b$e'],
+    ['SELECT 1; )', ')'],
+  ])('several: %s', (text, second) => {
+    expect(text.slice(endOfStatement(text).next)).toBe(second);
+  });
+
+  test('a long statement is read in time that grows with its length', () => {
+    const text = `INSERT INTO t VALUES ${"(1, 'a;''b\\'c'), ".repeat(50_000)}(2, '')`;
+    expect(endOfStatement(text)).toEqual({ end: text.length });
+    const long = `SELECT '${'x'.repeat(5_000_000)};'`;
+    expect(endOfStatement(long)).toEqual({ end: long.length });
+  });
+});
+
+test('files that a statement names', () => {
+  expect(namesFile("SELECT 1 INTO /* a */ outfile 'x' FORMAT CSV")).toBe(true);
+  expect(namesFile("INSERT INTO t FROM INFILE 'x' FORMAT CSV")).toBe(true);
+  expect(namesFile("SELECT 'INTO OUTFILE x', outfile FROM t")).toBe(false);
+  expect(namesFile('SELECT 1')).toBe(false);
+});
+
+test('the kind of a statement is its first word, or what follows WITH', () => {
   expect(statementKind('  -- x\n/* y */ ((select 1))')).toBe('SELECT');
-  expect(statementKind('With x AS (SELECT 1) SELECT 2')).toBe('WITH');
+  expect(statementKind('With x AS (SELECT 1) SELECT 2')).toBe('SELECT');
+  expect(statementKind('WITH x AS (SELECT 1) INSERT INTO t SELECT 2')).toBe('INSERT');
+  expect(statementKind('WITH 1')).toBe('WITH');
   expect(statementKind(' ; ')).toBe(';');
   expect(statementKind('')).toBe('');
 });

@@ -10,9 +10,52 @@ export interface InsertStatement {
   readonly dataStart: number;
 }
 
-const SPACE = /(?:\s|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)+/y;
-const WORD = /[A-Za-z_]\w*/y;
-const QUOTED = /`(?:[^`\\]|\\.|``)*`|"(?:[^"\\]|\\.|"")*"|'(?:[^'\\]|\\.|'')*'/y;
+/** White space and comments that end with their line. ClickHouse takes `#` for a comment only before a blank or `!`. */
+const SPACE = /(?:\s|--[^\n]*|\/\/[^\n]*|#[ !][^\n]*)+/y;
+const WORD = /[A-Za-z_][\w$]*|\d\w*/y;
+const HEREDOC = /\$\w*\$/y;
+const CLOSING: Readonly<Record<string, string>> = { "'": "'", '"': '"', '`': '`', '‘': '’', '“': '”' };
+
+/** Where the first statement of a text ends, and where another one begins, if there is one. */
+export interface StatementEnd {
+  /** Position of the semicolon behind the statement, or the length of the text. */
+  readonly end: number;
+  /** Position of the first thing behind that semicolon that is neither blank, comment nor semicolon; absent when there is none. */
+  readonly next?: number;
+}
+
+/**
+ * Finds the end of the first statement as ClickHouse's lexer does: semicolons in quotes, comments (which nest) and heredocs are skipped. Rows
+ * that follow an INSERT are part of it, whatever they hold; those of INSERT … VALUES are read as SQL.
+ */
+export function endOfStatement(text: string): StatementEnd {
+  const first = text.indexOf(';');
+  if (first < 0 || parseInsert(text)) return { end: text.length };
+  const scan = new Scanner(text);
+  for (;;) {
+    const end = scan.skipSpace();
+    if (scan.atEnd) return { end: text.length };
+    if (scan.next() !== ';') continue;
+    for (;;) {
+      const next = scan.skipSpace();
+      if (scan.atEnd) return { end };
+      if (scan.next() !== ';') return { end, next };
+    }
+  }
+}
+
+/** Whether a statement asks ClickHouse to write a file (`INTO OUTFILE`) or to read one for an INSERT (`FROM INFILE`). */
+export function namesFile(text: string): boolean {
+  if (!/OUTFILE|INFILE/i.test(text)) return false;
+  const scan = new Scanner(text);
+  for (let before = ''; ; ) {
+    scan.skipSpace();
+    if (scan.atEnd) return false;
+    const word = scan.next().toUpperCase();
+    if ((before === 'INTO' && word === 'OUTFILE') || (before === 'FROM' && word === 'INFILE')) return true;
+    before = word;
+  }
+}
 
 /**
  * Reads `INSERT INTO [TABLE] [FUNCTION] target [(columns)] [SETTINGS …] FORMAT name` at the start of a text. Undefined when the text is
@@ -60,14 +103,24 @@ export function parseInsert(text: string): InsertStatement | undefined {
   return undefined;
 }
 
-/** The first word of a statement in upper case, comments and opening parentheses skipped. */
+/**
+ * What a statement is, as a word in upper case: its first one, comments and opening parentheses skipped; of one that begins with WITH,
+ * SELECT or INSERT.
+ */
 export function statementKind(text: string): string {
   const scan = new Scanner(text);
-  for (;;) {
+  let first = '';
+  for (let depth = 0; ; ) {
     scan.skipSpace();
-    if (scan.atEnd) return '';
-    const word = scan.next();
-    if (word !== '(') return word.toUpperCase();
+    if (scan.atEnd) return first;
+    const word = scan.next().toUpperCase();
+    if (first === '' && word !== '(') {
+      if (word !== 'WITH') return word;
+      first = word;
+    }
+    if (word === '(') depth++;
+    else if (word === ')') depth--;
+    else if (depth === 0 && (word === 'SELECT' || word === 'INSERT')) return word;
   }
 }
 
@@ -113,12 +166,14 @@ class Scanner {
 
   /** Position of the next thing that is neither space nor comment. */
   skipSpace(): number {
-    this.#take(SPACE);
-    return this.#at;
+    for (;;) {
+      const blank = this.#take(SPACE) !== undefined;
+      if (!this.#comment() && !blank) return this.#at;
+    }
   }
 
   next(): string {
-    return this.#take(WORD) ?? this.#take(QUOTED) ?? this.#text[this.#at++] ?? '';
+    return this.#take(WORD) ?? this.#quoted() ?? this.#heredoc() ?? this.#text[this.#at++] ?? '';
   }
 
   /** Takes the given word when it comes next. */
@@ -133,6 +188,53 @@ class Scanner {
   endOfLine(): number {
     this.#take(/[ \t]*(?:;[ \t]*)?(?:\r?\n)?/y);
     return this.#at;
+  }
+
+  /** Skips a comment between slashes and stars, which may hold others. One that is not closed is not a comment. */
+  #comment(): boolean {
+    if (!this.#text.startsWith('/*', this.#at)) return false;
+    const marks = /\/\*|\*\//g;
+    marks.lastIndex = this.#at;
+    for (let depth = 0; ; ) {
+      const mark = marks.exec(this.#text)?.[0];
+      if (mark === undefined) return false;
+      depth += mark === '/*' ? 1 : -1;
+      if (depth > 0) continue;
+      this.#at = marks.lastIndex;
+      return true;
+    }
+  }
+
+  /** A string or a quoted name. Undefined when it is not closed. */
+  #quoted(): string | undefined {
+    const text = this.#text;
+    const open = text[this.#at] ?? '';
+    const close = CLOSING[open];
+    if (close === undefined) return undefined;
+    const escapes = open === close;
+    for (let at = this.#at + 1; at < text.length; at++) {
+      if (escapes && text[at] === '\\') at++;
+      else if (text[at] === close) {
+        if (escapes && text[at + 1] === close) at++;
+        else {
+          const found = text.slice(this.#at, at + 1);
+          this.#at = at + 1;
+          return found;
+        }
+      }
+    }
+    return undefined;
+  }
+
+  /** A string between two equal tags, `$tag$ … $tag$`. Undefined when it is not closed. */
+  #heredoc(): string | undefined {
+    HEREDOC.lastIndex = this.#at;
+    const tag = HEREDOC.exec(this.#text)?.[0];
+    const end = tag === undefined ? -1 : this.#text.indexOf(tag, this.#at + tag.length);
+    if (tag === undefined || end < 0) return undefined;
+    const found = this.#text.slice(this.#at, end + tag.length);
+    this.#at = end + tag.length;
+    return found;
   }
 
   #take(pattern: RegExp): string | undefined {

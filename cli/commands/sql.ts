@@ -1,12 +1,14 @@
-import { text } from 'node:stream/consumers';
 import { stripVTControlCharacters } from 'node:util';
 import Table from 'cli-table3';
 import { Command, Option } from 'commander';
+import { endOfStatement, statementKind } from '../../clickhouse/statement.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { StatementError } from '../../pipeline/tables/errors.ts';
 import { attempt } from '../attempt.ts';
 import { openClickHouse } from '../clickhouse.ts';
 import { type CommonOptions, checkClickHouse, clickhouseOption } from '../options.ts';
-import { Output } from '../output.ts';
+import { Output, OutputError, type OutputStream } from '../output.ts';
+import { printable } from '../printable.ts';
 
 /** What `-o` says, and the format ClickHouse is asked for. */
 const FORMATS = {
@@ -17,74 +19,184 @@ const FORMATS = {
 } as const;
 type Form = keyof typeof FORMATS;
 
-/** A table is laid out as a whole, and nobody reads a longer one. */
+/** A table is laid out as a whole: more rows, or more bytes of them, are not read. */
 const TABLE_ROWS = 1000;
+const TABLE_BYTES = 16 * 1024 * 1024;
+
+/** Statements that change data, or settings of the server; ClickHouse's own read-only mode lets some of them pass. */
+const WRITES = new Set(
+  (
+    'ALTER ATTACH BACKUP BEGIN COMMIT CREATE DELETE DETACH DROP EXCHANGE EXECUTE GRANT INSERT KILL MOVE OPTIMIZE RENAME REPLACE RESTORE REVOKE ' +
+    'ROLLBACK SYSTEM TRUNCATE UNDROP UPDATE'
+  ).split(' '),
+);
+/** ClickHouse's number for a statement that its read-only mode refuses. */
+const READONLY = 164;
 
 interface Options extends CommonOptions {
   readonly output?: Form;
+  readonly write?: boolean;
 }
-
-/** Where the answer goes; a terminal knows its width. */
-export type SqlOutput = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
 
 /** `oonipipeline sql`: one statement to the ClickHouse of the pipeline. */
 export function sqlCommand(): Command {
-  return new Command('sql')
-    .description('Ask ClickHouse, and show the answer')
+  const sql = new Command('sql')
+    .description('Run a query in ClickHouse, and show the result')
     .argument('<statement>', 'one statement of SQL, or - for standard input')
     .addOption(clickhouseOption())
     .addOption(
-      new Option('-o, --output <form>', 'form of the answer; on a terminal table, elsewhere tsv, unless given').choices(
+      new Option('-o, --output <form>', 'form of the result; table on a terminal, tsv elsewhere, unless given').choices(
         Object.keys(FORMATS),
       ),
     )
+    .option('--write', 'allow a statement that changes data; without this option it is refused')
     .addHelpText(
       'after',
       `
--o json prints one JSON document a row. A statement that ends with FORMAT something is printed as it says.
+-o json prints one JSON document a row. A statement that ends with FORMAT something is printed in that format. Results are passed on as
+they come; a table shows the first ${TABLE_ROWS.toLocaleString('en')} rows. On a terminal, control characters in the data are shown as \\x1b; in a file or a pipe they
+are as ClickHouse gives them.
+
+Rows that --write changes are unknown to the ledger of the pipeline: runs do not replace them, and verify may miss them.
 
 Exit status: 0 done; 1 ClickHouse refuses, or does not answer; 2 wrong usage.
 
   oonipipeline sql 'SELECT test_name, count() FROM obs_web GROUP BY 1 ORDER BY 2 DESC' --clickhouse embedded:data
   oonipipeline sql - -o csv --clickhouse embedded:data < question.sql`,
     )
-    .action((statement: string, options: Options, command: Command) => {
+    .action((given: string, options: Options, command: Command) => {
       checkClickHouse(command, options);
       return attempt('sql', async () => {
-        const sql = statement === '-' ? await text(process.stdin) : statement;
-        if (sql.trim() === '') command.error('error: the statement is empty');
+        const statement = oneStatement(command, given === '-' ? await readStatement(process.stdin) : given, options);
         const form = options.output ?? (process.stdout.isTTY ? 'table' : 'tsv');
         const { clickhouse, close } = await openClickHouse(options.clickhouse);
         try {
-          await ask(clickhouse, sql, form, process.stdout);
+          await ask(clickhouse, statement, form, process.stdout, options);
         } finally {
           await close();
         }
         return 0;
       });
     });
+  return takeComments(sql);
 }
 
-/** Runs a statement and writes what it gives. Throws TableErrors and OutputError. */
-export async function ask(clickhouse: ClickHouse, sql: string, form: Form, output: SqlOutput): Promise<void> {
-  // A table shows whole numbers to the last digit, and they are read here, as JavaScript reads numbers.
-  const settings = form === 'table' ? { output_format_json_quote_64bit_integers: 1 as const } : {};
-  const { format, bytes } = await clickhouse.output(withoutSemicolon(sql), FORMATS[form], { settings });
-  if (form === 'table' && format === FORMATS.table) {
-    const lines = (await text(bytes)).split('\n').filter(Boolean);
-    if (lines.length > 0) output.write(`${layOut(lines, output)}\n`);
-    return;
+/** Longest statement that is read from standard input, bytes. */
+const MAX_STATEMENT = 64 * 1024 * 1024;
+
+/** Reads a statement. Throws StatementError for one that is too long. */
+async function readStatement(input: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of input) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > MAX_STATEMENT) {
+      throw new StatementError(
+        `the statement on standard input is longer than ${MAX_STATEMENT / 2 ** 20} MiB; send rows with a client of ClickHouse`,
+      );
+    }
   }
-  const answer = new Output(output);
-  for await (const chunk of bytes) await answer.write(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+/** A statement may begin with a comment, `-- so`, which is not an option. A blank before it changes nothing for ClickHouse. */
+function takeComments(command: Command): Command {
+  const parse = command.parseOptions.bind(command);
+  command.parseOptions = args => parse(args.map(arg => (/^--\s|^--[^\n]*\n/.test(arg) ? ` ${arg}` : arg)));
+  return command;
+}
+
+/** The one statement of a text, without the semicolon behind it. Ends the program with status 2 when there is not one that may run. */
+function oneStatement(command: Command, given: string, { write }: Options): string {
+  const { end, next } = endOfStatement(given);
+  if (next !== undefined) {
+    command.error('error: these are several statements, and none was run; give one at a time');
+  }
+  const statement = given.slice(0, end);
+  const kind = statementKind(statement);
+  if (kind === '') command.error('error: the statement is empty');
+  if (WRITES.has(kind) && !write) command.error(`error: ${kind} changes data and was not run; give --write to run it`);
+  return statement;
+}
+
+/**
+ * Runs a statement and writes its result as it comes. A reader that leaves ends the statement. A statement that changes data is refused
+ * unless `write` is given. Throws TableErrors and OutputError.
+ */
+export async function ask(
+  clickhouse: ClickHouse,
+  sql: string,
+  form: Form,
+  output: OutputStream,
+  { write = false }: Pick<Options, 'write'> = {},
+): Promise<void> {
+  const settings = { ...(write ? {} : { readonly: '2' as const }), ...(form === 'table' ? TABLE_SETTINGS : {}) };
+  try {
+    const { format, bytes } = await clickhouse.output(sql, FORMATS[form], { settings });
+    if (form === 'table' && format === FORMATS.table) await showTable(bytes, output);
+    else await passOn(bytes, new Output(output, format.startsWith('JSON') ? 'json' : 'text'));
+  } catch (error) {
+    if (!(error instanceof StatementError) || error.code !== READONLY) throw error;
+    throw new StatementError(`${error.message}; give --write to run a statement that changes data`, { cause: error });
+  }
+}
+
+/** A table shows numbers to the last digit, and they are read here, as JavaScript reads numbers. */
+const TABLE_SETTINGS = {
+  output_format_json_quote_64bit_integers: 1,
+  output_format_json_quote_decimals: 1,
+  output_format_json_quote_denormals: 1,
+} as const;
+
+async function passOn(bytes: AsyncIterable<Buffer>, output: Output): Promise<void> {
+  for await (const chunk of bytes) {
+    await output.write(chunk);
+    if (output.closed) return;
+  }
+}
+
+/** Shows the first rows of a result in JSON lines, names first, and reads no further. */
+async function showTable(bytes: AsyncIterable<Buffer>, output: OutputStream): Promise<void> {
+  const lines: string[] = [];
+  let size = 0;
+  for await (const line of linesOf(bytes)) {
+    size += line.length;
+    lines.push(line);
+    if (lines.length > TABLE_ROWS + 1 || size > TABLE_BYTES) break;
+  }
+  const isMore = lines.length > TABLE_ROWS + 1 || size > TABLE_BYTES;
+  if (lines.length > 0) await new Output(output).write(`${layOut(lines, isMore, output)}\n`);
+}
+
+/** Lines that are not empty. Throws OutputError for one that is too long to be shown. */
+async function* linesOf(bytes: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  let parts: Buffer[] = [];
+  let held = 0;
+  for await (const chunk of bytes) {
+    let from = 0;
+    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, from)) {
+      const line = Buffer.concat([...parts, chunk.subarray(from, end)]).toString();
+      [parts, held, from] = [[], 0, end + 1];
+      if (line !== '') yield line;
+    }
+    parts.push(chunk.subarray(from));
+    held += chunk.length - from;
+    if (held > TABLE_BYTES) {
+      throw new OutputError(
+        `a row is longer than ${TABLE_BYTES / 2 ** 20} MiB, too long for a table; give -o tsv, csv or json`,
+      );
+    }
+  }
+  if (held > 0) yield Buffer.concat(parts).toString();
 }
 
 /** A line of names, then one a row, each a JSON list. Rows too wide for the terminal are shown one below the other, a line a column. */
-function layOut([head, ...rows]: string[], { isTTY = false, columns }: SqlOutput): string {
-  const names = JSON.parse(head as string) as string[];
-  const shown = rows.slice(0, TABLE_ROWS).map(row => (JSON.parse(row) as unknown[]).map(printable));
-  const more = rows.length > TABLE_ROWS ? `\n${rows.length - TABLE_ROWS} more; -o csv, tsv or json shows all` : '';
-  const end = `${rows.length} ${rows.length === 1 ? 'row' : 'rows'}${more}`;
+function layOut([head, ...rows]: string[], isMore: boolean, { isTTY = false, columns }: OutputStream): string {
+  const names = (JSON.parse(head as string) as string[]).map(cell);
+  const shown = rows.slice(0, isMore ? -1 : undefined).map(row => (JSON.parse(row) as unknown[]).map(cell));
+  const count = `${shown.length.toLocaleString('en')} ${shown.length === 1 ? 'row' : 'rows'}`;
+  const end = isMore ? `The first ${count}; there are more. -o csv, tsv or json prints all.` : count;
   const style = isTTY && !process.env.NO_COLOR ? { head: ['bold'], border: ['gray'] } : { head: [], border: [] };
   const table = new Table({ head: names, style: { ...style, compact: true } });
   table.push(...shown);
@@ -93,18 +205,17 @@ function layOut([head, ...rows]: string[], { isTTY = false, columns }: SqlOutput
   if (columns === undefined || width <= columns) return `${drawn}\n${end}`;
   const longest = Math.max(...names.map(name => name.length));
   const below = shown.map((row, index) =>
-    [`row ${index + 1}`, ...row.map((value, at) => `  ${names[at]?.padEnd(longest)}  ${value}`)].join('\n'),
+    [
+      `row ${index + 1}`,
+      ...row.map(
+        (value, at) => `  ${names[at]?.padEnd(longest)}  ${value.replaceAll('\n', `\n${' '.repeat(longest + 4)}`)}`,
+      ),
+    ].join('\n'),
   );
   return [...below, end].join('\n');
 }
 
-/** What a measurement says may hold anything, and a terminal obeys control characters. */
-function printable(value: unknown): string {
-  const shown = value === null ? 'NULL' : typeof value === 'string' ? value : JSON.stringify(value);
-  return shown.replace(/(?![\n\t])\p{Cc}/gu, '\ufffd');
-}
-
-/** The HTTP interface takes one statement, which clients end with a semicolon out of habit. */
-function withoutSemicolon(sql: string): string {
-  return sql.replace(/[\s;]+$/, '');
+/** A value as a cell; control characters in it are shown. */
+function cell(value: unknown): string {
+  return printable(value === null ? 'NULL' : typeof value === 'string' ? value : JSON.stringify(value));
 }

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { type ClickHouseClient, ClickHouseLogLevel, type ClickHouseSettings, createClient } from '@clickhouse/client';
 import { SettingsError } from '../settings.ts';
 import { ClickHouseUnavailableError, classify, TableError } from './errors.ts';
+import { untilException } from './late-exception.ts';
 import { PATIENT, type RetryOptions, retry } from './retry.ts';
 
 /** Where ClickHouse's HTTP interface is, taken apart. The password goes nowhere but into requests. */
@@ -188,7 +189,8 @@ export class ClickHouse {
 
   /**
    * Runs a statement of any kind, once, and gives its output as it comes, in the format that the statement names or else in `format`, with
-   * the name of that format. The output has to be read to its end.
+   * the name of that format. Leaving the loop over `bytes` early ends a statement that only reads. An error behind the first rows is
+   * thrown by the loop.
    */
   async output(
     sql: string,
@@ -201,10 +203,16 @@ export class ClickHouse {
         query: sql,
         query_params: options.params,
         // A parameter of the interface, sent as settings are.
-        clickhouse_settings: { ...options.settings, default_format: format } as ClickHouseSettings,
+        clickhouse_settings: {
+          wait_end_of_query: 0,
+          cancel_http_readonly_queries_on_client_close: 1,
+          ...options.settings,
+          default_format: format,
+        } as ClickHouseSettings,
         abort_signal: options.signal,
       });
-      return { format: String(headers['x-clickhouse-format'] ?? format), bytes: stream };
+      const tag = headers['x-clickhouse-exception-tag']?.toString();
+      return { format: String(headers['x-clickhouse-format'] ?? format), bytes: untilException(stream, tag) };
     } catch (error) {
       options.signal?.throwIfAborted();
       throw classify(error);

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -313,6 +313,116 @@ describe('oonipipeline sql', () => {
     const middle = "SELECT throwIf(number = 500000, 'in the middle') FROM numbers(1000000)";
     const { status, stderr, stdout } = await oonipipeline('sql', middle, '--clickhouse', inject('clickhouseUrl'));
     expect(stderr).toMatch(/^oonipipeline sql: ClickHouse refused: in the middle[^\n]+\n$/);
-    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(status).toBe(1);
+    // Rows that were there before the error have been printed; the error is not one of them.
+    expect(stdout.slice(stdout.indexOf('\n') + 1)).toMatch(/^(0\n)*$/);
+  });
+
+  /** A result without an end. */
+  const ENDLESS = 'SELECT number, toString(number) AS text FROM system.numbers';
+  const places = () => [inject('clickhouseUrl'), `embedded:${join(root, 'whole')}`];
+
+  test('prints the first rows of a result that has no end, and ends when its reader leaves', async () => {
+    for (const place of places()) {
+      for (const form of ['tsv', 'csv', 'json']) {
+        const child = start('sql', ENDLESS, '-o', form, '--clickhouse', place);
+        const end = once(child, 'close');
+        const stderr = text(child.stderr!);
+        const [chunk] = (await once(child.stdout!, 'data')) as [Buffer];
+        expect(chunk.toString()).toContain(form === 'json' ? '"text":"1"' : '\n1');
+        child.stdout!.destroy();
+        expect([await end, await stderr]).toEqual([[0, null], '']);
+      }
+    }
+  });
+
+  test('takes no more memory for a long result than for a short one', async () => {
+    for (const place of places()) {
+      const child = start('sql', ENDLESS, '-o', 'csv', '--clickhouse', place);
+      const end = once(child, 'close');
+      const peak = () =>
+        Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1]) / 1024;
+      let read = 0;
+      let early = 0;
+      for await (const chunk of child.stdout!) {
+        read += chunk.length;
+        if (read > 50e6 && early === 0) early = peak();
+        if (read > 400e6) break;
+      }
+      expect(peak() - early).toBeLessThan(150);
+      child.stdout!.destroy();
+      await end;
+    }
+  });
+
+  test('shows the first 1,000 rows as a table and reads no further', async () => {
+    for (const place of places()) {
+      const { status, stdout, stderr } = await oonipipeline('sql', ENDLESS, '-o', 'table', '--clickhouse', place);
+      expect([status, stderr]).toEqual([0, '']);
+      const lines = stdout.trimEnd().split('\n');
+      expect(lines).toHaveLength(1000 + 5);
+      expect(lines.at(-1)).toBe('The first 1,000 rows; there are more. -o csv, tsv or json prints all.');
+    }
+    const exactly = await ask('SELECT number FROM numbers(1000)', 'table');
+    expect(exactly.trimEnd().split('\n').at(-1)).toBe('1,000 rows');
+  });
+
+  test('runs one statement, which changes nothing unless --write is given', async () => {
+    for (const place of places()) {
+      const sqlOf = (statement: string, ...args: string[]) =>
+        oonipipeline('sql', statement, '--clickhouse', place, ...args);
+      const exists = async () => (await sqlOf('EXISTS TABLE made_by_sql FORMAT TSV')).stdout;
+      const make = 'CREATE TABLE made_by_sql (a UInt8) ENGINE = MergeTree ORDER BY a';
+      for (const statement of [
+        make,
+        `SELECT 1; ${make}`,
+        `/* SELECT */ ${make};`,
+        "INSERT INTO FUNCTION null('a UInt8') VALUES (1)",
+        "WITH 1 AS x INSERT INTO FUNCTION null('a UInt8') SELECT x",
+      ]) {
+        const { status, stderr, stdout } = await sqlOf(statement);
+        expect([status, stdout]).toEqual([2, '']);
+        expect(stderr).toMatch(
+          /^error: (these are several statements, and none was run|\w+ changes data and was not run; give --write)/,
+        );
+      }
+      const setting = await sqlOf('SELECT 1 SETTINGS readonly = 0');
+      expect(setting.status).toBe(1);
+      expect(setting.stderr).toContain('readonly mode');
+      expect(await exists()).toBe('0\n');
+
+      expect(await sqlOf(`-- so\n${make}; -- done`, '--write')).toEqual({ status: 0, stdout: '', stderr: '' });
+      const insert = "INSERT INTO made_by_sql VALUES (1), (2); -- ';'";
+      expect(await sqlOf(insert, '--write')).toEqual({ status: 0, stdout: '', stderr: '' });
+      expect((await sqlOf('-- a comment; and\nSELECT sum(a) FROM made_by_sql;\n', '-o', 'tsv')).stdout).toBe(
+        'sum(a)\n3\n',
+      );
+      expect((await sqlOf('DROP TABLE made_by_sql SYNC', '--write')).status).toBe(0);
+      expect(await exists()).toBe('0\n');
+    }
+  });
+
+  test('shows control characters on a terminal, and passes them on elsewhere', async () => {
+    const { clickhouse, close } = await openClickHouse(inject('clickhouseUrl'));
+    const hostile = "SELECT '\\x1b[31m\\xc2\\x9b2J\\r' AS x";
+    try {
+      for (const [form, shown, raw] of [
+        ['csv', '"\\x1b[31m\\x9b2J\\x0d"', '"\x1b[31m\x9b2J\r"'],
+        ['tsv', '\\x1b[31m\\x9b2J\\r', '\x1b[31m\x9b2J\\r'],
+        ['json', '{"x":"\\u001B[31m\\u009b2J\\r"}', '{"x":"\\u001B[31m\x9b2J\\r"}'],
+        ['table', '\\x1b[31m\\x9b2J\\x0d', '\\x1b[31m\\x9b2J\\x0d'],
+      ] as const) {
+        for (const isTTY of [true, false]) {
+          const output = Object.assign(new PassThrough(), { isTTY, columns: 200 });
+          const [printed] = await Promise.all([
+            text(output),
+            askTo(clickhouse, hostile, form, output).finally(() => output.end()),
+          ]);
+          expect(printed, `${form} ${isTTY}`).toContain(isTTY ? shown : raw);
+        }
+      }
+    } finally {
+      await close();
+    }
   });
 });

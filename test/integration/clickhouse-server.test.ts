@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { createClient } from '@clickhouse/client';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { endOfStatement } from '../../clickhouse/statement.ts';
 import { XxHash32 } from '../../pipeline/archive/xxh32.ts';
 
 const url = inject('clickhouseUrl');
@@ -104,6 +105,31 @@ describe('queries', () => {
     const lines = (await csv.text()).trimEnd().split('\n');
     expect(lines).toHaveLength(200_001);
     expect(lines.filter(line => line === '"number"')).toHaveLength(1);
+  });
+
+  test.each([
+    'CSVWithNames',
+    'CSVWithNamesAndTypes',
+    'JSONCompactEachRowWithNames',
+    'JSONCompactEachRowWithNamesAndTypes',
+    'TSVWithNames',
+    'TabSeparatedWithNames',
+    'TabSeparatedWithNamesAndTypes',
+    'CSV',
+    'TabSeparated',
+  ])('a result in %s is the same as it comes and as a whole', async format => {
+    for (const query of [
+      'SELECT number, toString(number) FROM numbers(200000)',
+      'SELECT number AS `a"b\nc\td` FROM numbers(70000)',
+      'SELECT number FROM numbers(3) WHERE number > 5',
+      'SELECT number, count() FROM numbers(2) GROUP BY number WITH TOTALS ORDER BY number',
+      'SELECT number FROM numbers(3) SETTINGS extremes = 1',
+      'FROM numbers(100000) SELECT number',
+    ]) {
+      const asItComes = await (await post(`/?default_format=${format}`, query)).text();
+      const whole = await (await post(`/?default_format=${format}&wait_end_of_query=1`, query)).text();
+      expect(asItComes === whole, `${query}: ${asItComes.slice(0, 200)}`).toBe(true);
+    }
   });
 
   test('compresses answers when asked', async () => {
@@ -223,6 +249,75 @@ describe('errors', () => {
       new RegExp(`^Code: ${code}\\. DB::Exception: .* \\(${type}\\) \\(version .*\\)\n$`, 's'),
     );
     await expect(client.query({ query }).then(result => result.text())).rejects.toMatchObject({ code });
+  });
+
+  test('several statements are refused, and none is run', async () => {
+    for (const query of [
+      `SELECT 1; CREATE TABLE ${database}.second (a UInt8) ENGINE = TinyLog`,
+      `INSERT INTO ${database}.pairs SELECT 1, 'x'; CREATE TABLE ${database}.second (a UInt8) ENGINE = TinyLog`,
+    ]) {
+      const response = await post('/', query);
+      expect(response.status).toBe(400);
+      expect(await response.text()).toMatch(/^Code: 62\. .*Multi-statements are not allowed/s);
+    }
+    expect(await (await post('/', `EXISTS TABLE ${database}.second`)).text()).toBe('0\n');
+    expect(await rows('SELECT * FROM pairs')).toEqual([]);
+    expect(await (await post('/', "SELECT ';' ; -- the end;\n;")).text()).toBe(';\n');
+  });
+
+  test('a statement writes no file', async () => {
+    const response = await post('/', "SELECT 1 INTO OUTFILE '/tmp/never' FORMAT CSV");
+    expect(response.headers.get('x-clickhouse-exception-code')).toBe('232');
+  });
+
+  test('statements are told apart as ClickHouse tells them apart', async () => {
+    const parts = [
+      "'",
+      '"',
+      '`',
+      '\\',
+      ';',
+      ' ',
+      '\n',
+      '--',
+      '//',
+      '# ',
+      '#!',
+      '#',
+      '/*',
+      '*/',
+      '$a$',
+      '$$',
+      '$',
+      '1',
+      '2a',
+      'b',
+      'b$c',
+    ];
+    parts.push("''", '‘', '’', '“', '”', '(', ')', ',', '+', '-', '\\;', "\\'", 'x', '\r', '\u00a0');
+    let seed = 20_240_101;
+    const random = (below: number) => {
+      seed = (seed * 1_103_515_245 + 12_345) & 0x7fffffff;
+      return (seed >> 8) % below;
+    };
+    const seen = { one: 0, several: 0 };
+    for (let round = 0; round < 1000; round++) {
+      const some = Array.from({ length: 1 + random(9) }, () => parts[random(parts.length)]).join('');
+      const text = `SELECT 1 AS q ${some}${random(2) ? ' ; SELECT 2' : ''}`;
+      // ClickHouse's own parser judges. A text that it cannot parse at all says nothing.
+      const answer = await (
+        await post(
+          `/?param_text=${encodeURIComponent(text.replaceAll('\\', '\\\\'))}`,
+          'SELECT formatQuery({text:String})',
+        )
+      ).text();
+      const isSeveral = answer.includes('Multi-statements are not allowed');
+      if (!isSeveral && answer.startsWith('Code:')) continue;
+      seen[isSeveral ? 'several' : 'one']++;
+      expect(endOfStatement(text).next !== undefined, `${JSON.stringify(text)}: ${answer}`).toBe(isSeveral);
+    }
+    expect(seen.one).toBeGreaterThan(50);
+    expect(seen.several).toBeGreaterThan(15);
   });
 
   test('an unknown setting, database or compression is named', async () => {
