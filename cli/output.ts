@@ -42,6 +42,20 @@ export class Output {
   }
 }
 
+/**
+ * Makes a standard stream whose reader has left, as `head` does, no error, and one that cannot be written a sentence and status 1. Call it once,
+ * before anything is printed: without a listener, Node ends the program with a stack.
+ */
+export function guardStandardStreams(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // An Output has a listener too, and reports the error itself.
+    if (error.code === 'EPIPE' || process.stdout.listenerCount('error') > 1) return;
+    console.error(`oonipipeline: the output cannot be written: ${error.message}`);
+    process.exitCode = 1;
+  });
+  process.stderr.on('error', () => {});
+}
+
 /** The output cannot be written: a full disk, for one. */
 export class OutputError extends Error {
   override name = 'OutputError';

@@ -22,15 +22,12 @@ const PENDING = [
   'clock-far-off-never-judged',
   'echcheck-tcp-connects-dropped',
   'failed-without-control-counts-as-ok',
-  'help-into-head',
   'host-names-unicode-and-capitals',
   'ipv6-failure-rate-unique-report-ids',
   'missing-input-key',
   'nat64-address-without-network',
   'nat64-answers-as-bogons',
   'same-uid-stops-analysis',
-  'sql-begins-with-comment',
-  'sql-second-statement-runs',
   'transaction-mapping-hides-hijack',
 ];
 
