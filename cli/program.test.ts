@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CommanderError } from 'commander';
@@ -117,4 +118,37 @@ test('a file is no place for data', async () => {
     const { told } = await oonipipeline('run', '--archive', ARCHIVE, '--clickhouse', `embedded:${join(root, place)}`);
     expect(told).toMatch(/ClickHouse cannot keep its data in .*file.*: (EEXIST|ENOTDIR)/);
   }
+});
+
+/** Names, on standard error, the packages that are loaded. */
+const LOADED = `data:text/javascript,${encodeURIComponent(`
+  import { registerHooks } from 'node:module';
+  registerHooks({
+    load(url, context, next) {
+      const name = /node_modules.(@[^/]+.[^/]+|[^/]+)/.exec(url)?.[1];
+      if (name) process.stderr.write('loaded ' + name + '\\n');
+      return next(url, context);
+    },
+  });
+`)}`;
+
+test('loads neither the S3 client nor the embedded ClickHouse where they are not needed', () => {
+  const loaded = (...args: string[]) => {
+    const program = [`--import=${LOADED}`, join(import.meta.dirname, 'main.ts'), ...args];
+    const { stderr } = spawnSync(process.execPath, program, {
+      encoding: 'utf8',
+      env: {
+        ...process.env,
+        NODE_OPTIONS: '',
+        CLICKHOUSE_URL: 'http://127.0.0.1:1',
+        ARCHIVE_ENDPOINT: 'http://127.0.0.1:1',
+      },
+    });
+    const names = new Set([...stderr.matchAll(/^loaded (.+)$/gm)].map(([, name]) => name));
+    return ['@aws-sdk/client-s3', 'chdb', '@temporalio/client', '@kubernetes/client-node', 'commander'].filter(name =>
+      names.has(name),
+    );
+  };
+  expect(loaded('sql', 'SELECT 1')).toEqual(['commander']);
+  expect(loaded('verify', '--archive', ARCHIVE)).toEqual(['commander']);
 });
