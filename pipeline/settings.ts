@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parse } from 'smol-toml';
 import { z } from 'zod';
+import { hidePassword } from './hide-password.ts';
 
 /** A setting that cannot be used: names the key, the value and where it came from. */
 export class SettingsError extends Error {
@@ -206,21 +207,20 @@ function describeIssue(
     return `unknown setting ${issue.keys.map(key => `"${key}"`).join(', ')} in ${file}; the settings are listed in docs/settings.md`;
   }
   const key = String(issue.path[0]) as SettingKey;
-  const value = SECRET_KEYS.includes(key) ? '(hidden)' : JSON.stringify(values[key]);
+  const given = values[key];
+  const value = SECRET_KEYS.includes(key)
+    ? '(hidden)'
+    : JSON.stringify(typeof given === 'string' ? hidePassword(given) : given);
   return `${origin[key] ?? key} = ${value}: ${issue.message}`;
 }
 
-/** The settings as a person may see them: secrets replaced by `***`. */
+/** The settings as a person may see them: secrets, and passwords in URLs, replaced by `***`. */
 export function publicSettings(settings: Settings): Record<SettingKey, unknown> {
   return Object.fromEntries(
     KEYS.map(key => {
-      if (!SECRET_KEYS.includes(key) || settings[key] === '') return [key, settings[key]];
-      return [key, key === 'clickhouse_url' ? hidePassword(settings.clickhouse_url) : '***'];
+      const value = settings[key];
+      if (value === '' || typeof value !== 'string') return [key, value];
+      return [key, SECRET_KEYS.includes(key) && key !== 'clickhouse_url' ? '***' : hidePassword(value)];
     }),
   ) as Record<SettingKey, unknown>;
-}
-
-/** A URL with its password replaced by `***`. */
-export function hidePassword(url: string): string {
-  return url.replace(/^([a-z]+:\/\/[^:@/]*):[^@]*@/i, '$1:***@');
 }

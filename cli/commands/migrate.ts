@@ -1,7 +1,8 @@
 import { createInterface } from 'node:readline/promises';
 import { Command } from 'commander';
+import { hidePassword } from '../../pipeline/hide-password.ts';
 import { createLogger } from '../../pipeline/log.ts';
-import { hidePassword, loadSettings } from '../../pipeline/settings.ts';
+import { loadSettings } from '../../pipeline/settings.ts';
 import { migrate } from '../../pipeline/tables/migrate.ts';
 import type { DatabaseOrigin } from '../../pipeline/tables/migration-origin.ts';
 import { type MigrationPlan, planMigrations } from '../../pipeline/tables/migration-plan.ts';

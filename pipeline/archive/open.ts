@@ -1,3 +1,4 @@
+import { hidePassword } from '../hide-password.ts';
 import type { Settings } from '../settings.ts';
 import { SettingsError } from '../settings.ts';
 import type { Archive, ArchiveObject, ListOptions, OpenOptions } from './archive.ts';
@@ -32,7 +33,10 @@ function openOne(url: string, key: string, settings: ArchiveSettings): Archive {
   if (url === '') throw new SettingsError(`${key} is empty; set it to a directory or s3://bucket[/prefix]`);
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(url)) return new DirectoryArchive(url);
   const parts = /^s3:\/\/([a-z0-9][a-z0-9.-]+)(?:\/(.*?))?\/*$/.exec(url);
-  if (!parts) throw new SettingsError(`${key} = ${JSON.stringify(url)}: must be a directory or s3://bucket[/prefix]`);
+  if (!parts)
+    throw new SettingsError(
+      `${key} = ${JSON.stringify(hidePassword(url))}: must be a directory or s3://bucket[/prefix]`,
+    );
   const { archive_access_key_id: accessKeyId, archive_secret_access_key: secretAccessKey } = settings;
   const [, bucket, prefix] = parts as unknown as [string, string, string | undefined];
   return new LaterS3Archive({

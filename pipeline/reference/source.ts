@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { gunzipSync } from 'node:zlib';
 import { extract } from 'tar-stream';
+import { hidePassword, hidePasswords } from '../hide-password.ts';
 import { hashOf, ReferenceDataError } from './dataset.ts';
 
 /** No source is near this size; a longer answer is not what was asked for. */
@@ -19,7 +20,9 @@ export async function readSource(source: string, signal?: AbortSignal): Promise<
   try {
     return gunzipSync(bytes, { maxOutputLength: MAX_BYTES });
   } catch (error) {
-    throw new ReferenceDataError(`${source} is not readable gzip: ${(error as Error).message}. Nothing was changed.`);
+    throw new ReferenceDataError(
+      `${hidePassword(source)} is not readable gzip: ${(error as Error).message}. Nothing was changed.`,
+    );
   }
 }
 
@@ -45,16 +48,22 @@ async function readLocal(path: string, signal?: AbortSignal): Promise<Buffer> {
     return await readFile(path, { signal });
   } catch (error) {
     signal?.throwIfAborted();
-    throw new ReferenceDataError(`cannot read ${path}: ${(error as Error).message}. Nothing was changed.`);
+    throw new ReferenceDataError(
+      `cannot read ${hidePassword(path)}: ${hidePasswords((error as Error).message)}. Nothing was changed.`,
+    );
   }
 }
 
 async function download(url: string, signal?: AbortSignal): Promise<Buffer> {
   const deadline = AbortSignal.timeout(TIMEOUT);
-  // A URL may carry a token; what is shown ends before it.
-  const shown = url.replace(/\?.*$/, '').replace(/\/\/[^@/]*@/, '//');
+  const shown = hidePassword(url);
+  if (!URL.canParse(url)) throw new ReferenceDataError(`${shown} is not a URL. Nothing was changed.`);
+  const { address, headers } = withoutUser(new URL(url));
   try {
-    const response = await fetch(url, { signal: signal ? AbortSignal.any([signal, deadline]) : deadline });
+    const response = await fetch(address, {
+      headers,
+      signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+    });
     if (!response.ok) throw new ReferenceDataError(`${shown} answered ${response.status}. Nothing was changed.`);
     const chunks: Uint8Array[] = [];
     let size = 0;
@@ -69,9 +78,20 @@ async function download(url: string, signal?: AbortSignal): Promise<Buffer> {
     if (error instanceof ReferenceDataError) throw error;
     const { message, cause } = error as Error & { cause?: { code?: string } };
     throw new ReferenceDataError(
-      `cannot fetch ${shown}: ${cause?.code ?? message}. What was loaded before stays; without a network, name a local file in the settings.`,
+      `cannot fetch ${shown}: ${cause?.code ?? hidePasswords(message)}. What was loaded before stays; without a network, name a local file in the settings.`,
     );
   }
+}
+
+/** An address without user and password, which `fetch` refuses and repeats in its message, and the header that carries them. */
+function withoutUser(url: URL): { address: URL; headers: Record<string, string> } {
+  const { username, password } = url;
+  if (username === '' && password === '') return { address: url, headers: {} };
+  const address = new URL(url);
+  [address.username, address.password] = ['', ''];
+  const plain = (part: string) => (/%(?![0-9a-f]{2})/i.test(part) ? part : decodeURIComponent(part));
+  const basic = Buffer.from(`${plain(username)}:${plain(password)}`).toString('base64');
+  return { address, headers: { authorization: `Basic ${basic}` } };
 }
 
 async function readDirectory(root: string, suffix: string, signal?: AbortSignal): Promise<[string, Buffer][]> {
@@ -98,7 +118,7 @@ async function untar(source: string, suffix: string, bytes: Buffer): Promise<[st
     await pipeline(Readable.from([bytes]), tar);
   } catch (error) {
     throw new ReferenceDataError(
-      `${source} is neither a directory nor a tar: ${(error as Error).message}. Nothing was changed.`,
+      `${hidePassword(source)} is neither a directory nor a tar: ${(error as Error).message}. Nothing was changed.`,
     );
   }
   return files;

@@ -35,6 +35,12 @@ export function parseClickHouseUrl(text: string): ClickHouseLocation {
       `clickhouse_url${url ? ` begins with ${url.protocol}` : ' is no URL'}; write http://user:password@host:8123/database (or https, clickhouse, clickhouses)`,
     );
   }
+  // A `/`, `?` or `#` in a password ends the host, and what follows would be shown as part of an address.
+  if (`${url.pathname}${url.search}${url.hash}`.includes('@')) {
+    throw new SettingsError(
+      'clickhouse_url has an @ behind the host; within a password write / as %2F, ? as %3F, # as %23 and @ as %40',
+    );
+  }
   const path = url.pathname.replace(/^\/+|\/+$/g, '');
   if (path.includes('/')) throw new SettingsError('clickhouse_url: the path is the name of one database');
   // `new URL` drops the standard port of http and https; whoever writes :80 or :443 means a proxy there.
@@ -42,10 +48,22 @@ export function parseClickHouseUrl(text: string): ClickHouseLocation {
   const port = written === '' || written === kind.native ? kind.port : written;
   return {
     url: `${kind.scheme}://${url.hostname}:${port}`,
-    database: decodeURIComponent(path) || 'default',
-    username: decodeURIComponent(url.username) || 'default',
-    password: decodeURIComponent(url.password),
+    database: decoded(path) || 'default',
+    username: decoded(url.username) || 'default',
+    password: decoded(url.password),
   };
+}
+
+/** A part of a URL as text. Throws SettingsError for a `%` that is not followed by two hexadecimal digits. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch (error) {
+    if (!(error instanceof URIError)) throw error;
+    throw new SettingsError(
+      'clickhouse_url has a % that begins no character; within a user or password write it as %25',
+    );
+  }
 }
 
 export interface StatementOptions {
