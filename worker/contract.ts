@@ -42,6 +42,8 @@ export interface RunInput {
   /** `filterId(filter)`, carried along because it is part of ids. */
   readonly filterID: string;
   readonly stages: readonly Stage[];
+  /** Observations that an earlier run has completed are kept when only their verdicts are missing, and the archive is as it was. */
+  readonly mayKeep?: boolean;
   /** Workflow id of the backfill on whose behalf the run goes, for search; absent for scheduled runs. */
   readonly backfill?: string;
 }

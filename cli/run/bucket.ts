@@ -13,6 +13,7 @@ import {
   planBucket,
 } from '../../pipeline/runs/bucket.ts';
 import { ARCHIVE_CHANGED, type Judged, judge } from '../../pipeline/runs/judged.ts';
+import { observationsToKeep } from '../../pipeline/runs/resume.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { attemptID, type RunOrigin, type RunStage } from '../../pipeline/tables/ledger.ts';
 import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
@@ -76,13 +77,16 @@ const NOTHING: BucketDone = { counts: noCounts(), rows: {}, verdicts: 0 };
 export async function runBucket(
   tools: RunTools,
   bucket: BucketKey,
-  stages: readonly RunStage[],
+  { stages, reprocess }: { readonly stages: readonly RunStage[]; readonly reprocess: Reprocess },
   onRead: (measurements: number) => void,
   signal: AbortSignal,
 ): Promise<BucketOutcome> {
   const id = randomUUID();
   try {
-    const observed = stages.includes('Observations') ? await observe(tools, bucket, id, onRead, signal) : undefined;
+    const kept = stages.length > 1 && reprocess !== 'All' ? await keep(tools, bucket, signal) : undefined;
+    const observed = stages.includes('Observations')
+      ? (kept ?? (await observe(tools, bucket, id, onRead, signal)))
+      : undefined;
     const done = observed?.done ?? NOTHING;
     const verdicts = stages.includes('Analysis') ? await analyse(tools, bucket, id, observed, signal) : 0;
     return { ...done, verdicts, state: 'completed' };
@@ -109,9 +113,21 @@ function originOf(tools: RunTools, id: string, plan: number): RunOrigin {
   };
 }
 
+export type Reprocess = 'None' | 'Failed' | 'All';
+
 interface Observed {
   readonly generation: number;
   readonly done: BucketDone;
+}
+
+/** Observations of an earlier run of which only the verdicts are missing. */
+async function keep(tools: RunTools, bucket: BucketKey, signal: AbortSignal): Promise<Observed | undefined> {
+  try {
+    const kept = await observationsToKeep(tools, bucket, signal);
+    return kept && { generation: kept.generation, done: NOTHING };
+  } catch (error) {
+    return giveUp(tools.log, error, NOTHING, signal, async () => undefined);
+  }
 }
 
 async function observe(

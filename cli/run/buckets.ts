@@ -1,7 +1,7 @@
 import { addCounts, type Counts, noCounts } from '../../pipeline/counts.ts';
 import type { Filter } from '../../pipeline/filter.ts';
 import type { RunStage } from '../../pipeline/tables/ledger.ts';
-import { type RunTools, runBucket } from './bucket.ts';
+import { type Reprocess, type RunTools, runBucket } from './bucket.ts';
 
 export interface FailedBucket {
   readonly bucket: string;
@@ -41,11 +41,16 @@ const UNREADABLE_IN_A_ROW = 3;
 export async function runBuckets(
   tools: RunTools,
   buckets: readonly string[],
-  how: { readonly filter: Filter; readonly filterID: string; readonly stages: readonly RunStage[] },
+  how: {
+    readonly filter: Filter;
+    readonly filterID: string;
+    readonly stages: readonly RunStage[];
+    readonly reprocess: Reprocess;
+  },
   slots: number,
   watch: RunWatch,
 ): Promise<RunTotals> {
-  const { filter, filterID, stages } = how;
+  const { filter, filterID } = how;
   const { signal } = watch;
   const totals: RunTotals = { done: 0, failed: [], left: 0, counts: noCounts(), rows: {}, verdicts: 0 };
   const reading = new Map<string, number>();
@@ -57,7 +62,7 @@ export async function runBuckets(
       reading.set(bucket, measurements);
       watch.onRead([...reading.values()].reduce((sum, each) => sum + each, totals.counts.read));
     };
-    const outcome = await runBucket(tools, { bucket, filter, filterID }, stages, onRead, signal).finally(() =>
+    const outcome = await runBucket(tools, { bucket, filter, filterID }, how, onRead, signal).finally(() =>
       reading.delete(bucket),
     );
     addCounts(totals.counts, outcome.counts);

@@ -1,3 +1,4 @@
+import { PIPELINE_RUNS } from '../tables/ledger-tables.ts';
 import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT, OBS_WEB, OBS_WEB_CTRL } from '../tables/schema.ts';
 import type { JudgementOptions } from './judgement.ts';
 import { resultsQuery } from './results.ts';
@@ -10,6 +11,8 @@ export interface AnalysisOptions extends JudgementOptions {
    * observations: of two runs that judge one day, the later judged sees more of it.
    */
   readonly generation: number;
+  /** When the analysis was opened, by ClickHouse's clock, milliseconds since 1970; absent: every run has completed. */
+  readonly openedAt?: number;
   /** Names the run, the same for every attempt of it and for no other run. */
   readonly runID: string;
 }
@@ -78,17 +81,6 @@ export function makeStep(
   };
 }
 
-/** Takes back what an analysis has put into a table, before it is made again. */
-export function takeBackStep(table: (typeof FILLED_TABLES)[number], options: AnalysisOptions): DeleteStep {
-  const within = inDays(options.days);
-  return {
-    do: 'delete',
-    table,
-    condition: `${within.sql} AND run_generation = {generation:UInt64}`,
-    params: { ...within.params, generation: options.generation },
-  };
-}
-
 /**
  * Memory that does not grow with the day (`npm run bench -- analysis`): the window takes the rows in the order of the table; groups and the
  * right side of joins go to disk when they are large. A measurement's uid is the document's word, so a day may reach into any
@@ -99,25 +91,34 @@ export const BOUNDED = `SETTINGS optimize_read_in_window_order = 1, query_plan_r
   max_bytes_before_external_group_by = 300000000, max_bytes_before_external_sort = 300000000,
   throw_on_max_partitions_per_insert_block = 0`;
 
-/** Columns that make a measurement's row of its own; the sorting key of `analysis_web_measurement`, and part of that of `obs_web`. */
-const IDENTITY = ANALYSIS_WEB_MEASUREMENT.orderBy.join(', ');
-
 /**
- * What stands in the filled tables with this generation, and what was to be judged: one row {verdicts, measurements, results, selected}.
- * All but `selected` are 0 before the tables are filled.
+ * Compares what an analysis has stored with what it was to judge: one row {verdicts, repeated, unjudged, unresulted}, of which the last three are 0
+ * when all is there. A newer analysis may have taken verdicts of this one away, so a verdict at least as new counts. Measurements that
+ * a run has brought which had not completed when this analysis was opened are left out: it may have seen them or not, and that run judges them.
  */
-export function countMade(options: AnalysisOptions): Query {
+export function accountQuery(options: AnalysisOptions): Query {
   const within = inDays(options.days);
   const experiment = experimentCondition(options.filter, options.selection, options.days);
   const [verdicts, results] = FILLED_TABLES;
-  const own = `WHERE ${within.sql} AND run_generation = {generation:UInt64}`;
+  const own = `${within.sql} AND run_generation = {generation:UInt64}`;
+  const key = `sipHash128(${ANALYSIS_WEB_MEASUREMENT.orderBy.join(', ')})`;
+  const stored = (table: string) =>
+    `SELECT ${key} FROM ${table} WHERE ${within.sql} AND run_generation >= {generation:UInt64}`;
+  const observed = `FROM obs_web WHERE ${within.sql} ${experiment.sql}`;
+  const unsettled = `SELECT bucket, generation FROM ${PIPELINE_RUNS.name} FINAL
+    WHERE stage = 'Observations' AND (state IN ('started', 'inserted') OR recorded_at >= fromUnixTimestamp64Milli({opened:Int64}, 'UTC'))`;
   return {
     sql: `SELECT
-  (SELECT (count(), uniqExact(sipHash128(${IDENTITY}))) FROM ${verdicts} ${own}) AS made,
-  made.1 AS verdicts, made.2 AS measurements,
-  (SELECT count() FROM ${results} ${own}) AS results,
-  (SELECT uniqExact(sipHash128(${IDENTITY})) FROM obs_web WHERE ${within.sql} ${experiment.sql}) AS selected`,
-    params: { ...within.params, ...experiment.params, generation: options.generation },
+  (SELECT count() FROM ${verdicts} WHERE ${own}) AS verdicts,
+  (SELECT count() - uniqExact(${key}) FROM ${verdicts} WHERE ${own}) AS repeated,
+  (SELECT uniqExact(${key}) ${observed} AND (bucket_date, run_generation) NOT IN (${unsettled}) AND ${key} NOT IN (${stored(verdicts)})) AS unjudged,
+  (SELECT count() FROM ${verdicts} WHERE ${own} AND ${key} NOT IN (${stored(results)}) AND measurement_uid IN (SELECT measurement_uid ${observed})) AS unresulted`,
+    params: {
+      ...within.params,
+      ...experiment.params,
+      generation: options.generation,
+      opened: options.openedAt ?? Date.UTC(2200, 0),
+    },
   };
 }
 

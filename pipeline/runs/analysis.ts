@@ -4,7 +4,14 @@ import { boundsOf } from '../bucket.ts';
 import { noCounts } from '../counts.ts';
 import { EVERYTHING, filterId } from '../filter.ts';
 import type { Logger } from '../log.ts';
-import { type AnalysedDays, analyseDays, hasFingerprints, requireTables, tasksAfter } from '../tables/analyse.ts';
+import {
+  type AnalysedDays,
+  AnalysisAgainError,
+  analyseDays,
+  hasFingerprints,
+  requireTables,
+  tasksAfter,
+} from '../tables/analyse.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { TableError } from '../tables/errors.ts';
 import { ledgerTime, type OpenedRun, openRun, type RunOrigin, recordRun } from '../tables/ledger.ts';
@@ -40,7 +47,7 @@ export interface AnalysisWatch {
   readonly onDay?: (done: AnalysisEnd) => void;
 }
 
-/** How often verdicts are made when ClickHouse breaks off; what takes longer is left to whoever repeats the stage. */
+/** How often verdicts are made when ClickHouse breaks off or has not stored them; what takes longer is left to whoever repeats the stage. */
 const TRIES = 3;
 
 /**
@@ -72,10 +79,12 @@ export async function analyseBucket(
   const judge = async (each: DayTask): Promise<AnalysedDays> => {
     for (let attempt = 1; ; attempt++) {
       try {
-        const options = { ...each, generation: run.generation, runID: origin.runID, rulesVersion };
+        const { generation, openedAt } = run;
+        const options = { ...each, generation, openedAt, runID: origin.runID, rulesVersion };
         return await analyseDays(clickhouse, options, log, signal);
       } catch (error) {
-        if (attempt === TRIES || !(error instanceof TableError && error.transient)) throw error;
+        const again = error instanceof AnalysisAgainError || (error instanceof TableError && error.transient);
+        if (attempt === TRIES || !again) throw error;
         log.warn(`${task.bucket.bucket}: verdicts are made again: ${error.message}`);
         run = await open();
       }

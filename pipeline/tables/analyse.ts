@@ -9,8 +9,8 @@ import {
 } from '../analysis/days.ts';
 import {
   type AnalysisOptions,
+  accountQuery,
   assertTables,
-  countMade,
   countStale,
   FILLED_TABLES,
   judgesInFull,
@@ -18,7 +18,6 @@ import {
   PRESENT_TABLES,
   retireSteps,
   type Step,
-  takeBackStep,
 } from '../analysis/plan.ts';
 import { AnalysisError, type Query } from '../analysis/selection.ts';
 import { granularityOf } from '../bucket.ts';
@@ -36,7 +35,7 @@ export interface AnalysedDays {
   readonly kept: number;
 }
 
-/** How often rows are made before giving up when the tables do not hold what they should. */
+/** How often a cluster is asked for rows to delete. */
 const ROUNDS = 3;
 
 /** What to analyse after the observations of a bucket's run, oldest day first (days.ts). */
@@ -59,22 +58,40 @@ export async function hasFingerprints(clickhouse: ClickHouse, signal?: AbortSign
   return (await clickhouse.select('SELECT 1 FROM fingerprints_dns LIMIT 1', { signal })).length > 0;
 }
 
-/** analyseDays for one day. */
-export function analyseDay(
+/** What an analysis has made is not to be kept: it is to be made again with a greater generation. */
+export class AnalysisAgainError extends AnalysisError {
+  /** Whether the fingerprints were exchanged while they were read, which says nothing about the tables. */
+  readonly exchanged: boolean;
+
+  constructor(message: string, exchanged: boolean) {
+    super(message);
+    this.exchanged = exchanged;
+  }
+}
+
+/** analyseDays for one day, with this generation or a greater one. */
+export async function analyseDay(
   clickhouse: ClickHouse,
-  options: Omit<AnalysisOptions, 'days' | 'runID'> & { readonly day: string; readonly runID?: string },
+  options: Omit<AnalysisOptions, 'days' | 'runID'> & { readonly day: string },
   log: Logger,
   signal?: AbortSignal,
 ): Promise<AnalysedDays> {
-  const { day, runID = 'by-hand', ...rest } = options;
-  return analyseDays(clickhouse, { ...rest, runID, days: [day] }, log, signal);
+  const { day, ...rest } = options;
+  for (let { generation } = options; ; generation++) {
+    try {
+      return await analyseDays(clickhouse, { ...rest, generation, runID: 'by-hand', days: [day] }, log, signal);
+    } catch (error) {
+      if (!(error instanceof AnalysisAgainError && error.exchanged)) throw error;
+    }
+  }
 }
 
 /**
  * Judges the selected measurements of some days: makes verdicts and results with `options.generation`, which no row may have yet, and takes away
- * those they replace. To do it again after an error, take a greater generation: a statement whose answer was lost may still go on, and what
- * it makes is then the older. Leaves each verdict once, for a plain read as for FINAL. The tables must be there. Throws AnalysisError when
- * they do not come to hold a verdict and a result for each measurement selected, and TableErrors.
+ * those they replace. Leaves each verdict once, for a plain read as for FINAL. To do it again after an error, take a greater generation: a
+ * statement whose answer was lost may still go on, and what it makes is then the older. The tables must be there. Throws
+ * AnalysisAgainError when the tables do not hold a verdict and a result for each measurement that was to be judged, or the fingerprints
+ * were exchanged; and TableErrors.
  */
 export async function analyseDays(
   clickhouse: ClickHouse,
@@ -82,7 +99,7 @@ export async function analyseDays(
   log: Logger,
   signal?: AbortSignal,
 ): Promise<AnalysedDays> {
-  const { verdicts, fingerprints } = await make(clickhouse, options, log, signal);
+  const { verdicts, fingerprints } = await make(clickhouse, options, signal);
   const kept = await keptOf(clickhouse, options, verdicts, signal);
   if (kept > 0) {
     log.warn(
@@ -93,66 +110,38 @@ export async function analyseDays(
   return { verdicts, fingerprints, kept };
 }
 
-/** A row of countMade. */
-interface Made {
-  /** Rows of verdicts, measurements among them, rows of results, measurements that were to be judged. */
+/** A row of accountQuery. */
+interface Account {
   readonly verdicts: number;
-  readonly measurements: number;
-  readonly results: number;
-  readonly selected: number;
+  readonly repeated: number;
+  readonly unjudged: number;
+  readonly unresulted: number;
 }
 
 /**
- * Makes verdicts and results until the tables hold what they should. The statement of the verdicts reads the fingerprints and, elsewhere, their
- * version; a new version may be swapped in between, and a verdict would name one that it was not made with. So the version is asked
- * before and after, and all is made again when it changed: hourly at most.
+ * Makes verdicts and results, and looks whether they are there. The statement of the verdicts reads the fingerprints and, elsewhere, their
+ * version; a new version may be exchanged in between, and a verdict would name one that it was not made with. So the version is asked
+ * before and after.
  */
 async function make(
   clickhouse: ClickHouse,
   options: AnalysisOptions,
-  log: Logger,
   signal?: AbortSignal,
 ): Promise<Pick<AnalysedDays, 'verdicts' | 'fingerprints'>> {
-  const [verdictTable, resultTable] = FILLED_TABLES;
   const versionNow = async () => (await referenceVersions(clickhouse, signal)).fingerprints_dns ?? '';
-  const count = countMade(options);
-  let before = await versionNow();
-  for (let round = 1; ; round++) {
-    const written = {
-      verdicts: await insert(clickhouse, makeStep(verdictTable, options), signal),
-      results: await insert(clickhouse, makeStep(resultTable, options), signal),
-    };
-    const [[made], fingerprints] = await Promise.all([
-      clickhouse.select<Made>(count.sql, { params: count.params, signal }),
-      versionNow(),
-    ]);
-    if (!made) throw new AnalysisError('ClickHouse gave no answer to the question for what an analysis has made');
-    const problem = problemOf(options, made);
-    if (problem === undefined && fingerprints === before) return { verdicts: made.verdicts, fingerprints };
-    if (problem !== undefined && round >= ROUNDS) {
-      // Another run may change the observations all the while. It judges them again when it ends; what was written must be there.
-      if (made.verdicts !== written.verdicts || made.results !== written.results) throw new AnalysisError(problem);
-      log.warn(`${problem}; the observations are changing`);
-      return { verdicts: made.verdicts, fingerprints };
-    }
-    before = fingerprints;
-    await remove(
-      clickhouse,
-      FILLED_TABLES.map(table => takeBackStep(table, options)),
-      log,
-      signal,
-    );
-  }
-}
-
-/** A sentence, when the tables do not hold one verdict and one result for each measurement that was to be judged. */
-function problemOf(options: AnalysisOptions, { verdicts, measurements, results, selected }: Made): string | undefined {
-  const what = `${nameOf(options)}, generation ${options.generation}`;
-  if (verdicts !== measurements) return `${what}: ${verdicts} verdicts are stored for ${measurements} measurements`;
-  if (verdicts !== selected)
-    return `${what}: ${verdicts} verdicts are stored, and ${selected} measurements were to be judged`;
-  if (results !== verdicts) return `${what}: ${results} results are stored for ${verdicts} verdicts`;
-  return undefined;
+  const before = await versionNow();
+  for (const table of FILLED_TABLES) await insert(clickhouse, makeStep(table, options), signal);
+  const { sql, params } = accountQuery(options);
+  const [account] = await clickhouse.select<Account>(sql, { params, signal });
+  if (!account) throw new AnalysisError('ClickHouse gave no answer to the question for what an analysis has stored');
+  const what = `${nameOf(options)}, generation ${options.generation}: `;
+  const { verdicts, repeated, unjudged, unresulted } = account;
+  if (repeated > 0) throw new AnalysisAgainError(`${what}${repeated} verdicts are stored twice`, false);
+  if (unjudged > 0) throw new AnalysisAgainError(`${what}${unjudged} measurements have no verdict`, false);
+  if (unresulted > 0) throw new AnalysisAgainError(`${what}${unresulted} verdicts have no result`, false);
+  const fingerprints = await versionNow();
+  if (fingerprints !== before) throw new AnalysisAgainError(`${what}fingerprints_dns was exchanged`, true);
+  return { verdicts, fingerprints };
 }
 
 function nameOf({ days }: AnalysisOptions): string {
@@ -179,7 +168,7 @@ async function insert(
   clickhouse: ClickHouse,
   step: Extract<Step, { do: 'insert' }>,
   signal?: AbortSignal,
-): Promise<number | undefined> {
+): Promise<void> {
   if (clickhouse.cluster !== '') {
     // `replace_running_query` stops what runs on the server that is asked; an earlier attempt may have asked another one.
     await clickhouse.command(
@@ -187,7 +176,7 @@ async function insert(
       { signal },
     );
   }
-  return clickhouse.commandOnce(step.sql, { params: step.params, queryId: step.id, signal });
+  await clickhouse.commandOnce(step.sql, { params: step.params, queryId: step.id, signal });
 }
 
 /**

@@ -165,15 +165,12 @@ export class ClickHouse {
 
   /**
    * Runs a statement that must not run twice, once. With a `queryId`, an earlier statement of this id that is still running on the server, because
-   * its client has died or lost patience, is stopped first. Returns the rows that it has written, where the server says so.
+   * its client has died or lost patience, is stopped first.
    */
-  async commandOnce(
-    sql: string,
-    options: StatementOptions & { readonly queryId?: string } = {},
-  ): Promise<number | undefined> {
+  async commandOnce(sql: string, options: StatementOptions & { readonly queryId?: string } = {}): Promise<void> {
     options.signal?.throwIfAborted();
     try {
-      const { summary } = await this.#client.command({
+      await this.#client.command({
         query: sql,
         query_params: options.params,
         clickhouse_settings: {
@@ -184,7 +181,6 @@ export class ClickHouse {
         abort_signal: options.signal,
         ...(options.queryId && { query_id: options.queryId }),
       });
-      return summary && Number(summary.written_rows);
     } catch (error) {
       options.signal?.throwIfAborted();
       throw classify(error);

@@ -131,6 +131,25 @@ test('an analysis that cannot be made fails its run with a sentence, and the obs
   } finally {
     await clickhouse.command('RENAME TABLE hidden TO fingerprints_dns');
   }
+  // Tried again, it is judged, and the archive is not read again.
+  const { installation, filter, filterID } = runInput('2023-11-29');
+  const input = {
+    ...{ installation, filter, filterID, stages: ['Observations', 'Analysis'], granularity: 'Day' },
+    ...{ startAt: '2023-11-29', endAt: '2023-11-30', order: 'OldestFirst', reprocess: 'Failed' },
+    ...{ maxActiveRuns: 1, suspended: false, dryRun: false, attempt: 1 },
+  };
+  const again = await client.workflow.execute(WORKFLOWS.backfill, {
+    workflowId: 'failed-verdicts',
+    taskQueue: QUEUES.workflows,
+    args: [input],
+    priority: { priorityKey: PRIORITIES.backfill },
+  });
+  expect(again).toMatchObject({ phase: 'Complete', succeeded: 1, counts: { read: 0 } });
+  const [ledger] = await clickhouse.select(
+    `SELECT countIf(stage = 'Observations') AS observations, argMax(state, generation) AS last
+     FROM pipeline_runs FINAL WHERE bucket = '2023-11-29'`,
+  );
+  expect(ledger).toEqual({ observations: 1, last: 'completed' });
 });
 
 test('without the block pages it was told to know, a new installation makes no verdict, and says why', async () => {

@@ -238,7 +238,12 @@ describe('what is wrong outside', () => {
       rulesVersion: settings.analysis_rules_version,
       referenceVersions: {},
     };
-    const how = { filter: EVERYTHING, filterID: filterId(EVERYTHING), stages: ['Observations'] as const };
+    const how = {
+      filter: EVERYTHING,
+      filterID: filterId(EVERYTHING),
+      stages: ['Observations'] as const,
+      reprocess: 'None' as const,
+    };
     const watch = { onRead: () => {}, onBucket: () => {}, signal: new AbortController().signal };
     try {
       const totals = await runBuckets(tools, days, how, 1, watch);

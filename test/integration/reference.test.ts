@@ -326,9 +326,8 @@ class SwappingClickHouse extends ClickHouse {
   }
 
   override async commandOnce(...args: Parameters<ClickHouse['commandOnce']>) {
-    const written = await super.commandOnce(...args);
+    await super.commandOnce(...args);
     await this.#behind();
-    return written;
   }
 }
 

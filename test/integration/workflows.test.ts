@@ -167,6 +167,13 @@ describe('a run', () => {
     expect(calls).toEqual(['analyse null']);
   });
 
+  test('of which only the verdicts are missing keeps its observations', async () => {
+    whenAsked({ planRun: async () => ({ ...planned(7), kept: true }) });
+    const run = { ...runInput('2024-01-09', ['Observations', 'Analysis']), mayKeep: true };
+    expect(await (await startRun(client, run)).result()).toMatchObject({ generation: 7, counts: { read: 0 } });
+    expect(calls).toEqual(['planRun', 'analyse 7']);
+  });
+
   test('that is cancelled while its worker is gone records it, and ends as cancelled', async () => {
     whenAsked({ planRun: async () => planned(7, 'a'), observeBatch: () => Context.current().cancelled });
     const handle = await startRun(client, runInput('2024-01-06'));

@@ -17,6 +17,7 @@ import { type BackfillRange, pageOfBackfill, planBackfill } from '../../pipeline
 import type { Checkpoint } from '../../pipeline/runs/batch.ts';
 import { abandonBucket, type BucketKey, finishBucket, planBucket } from '../../pipeline/runs/bucket.ts';
 import { judge } from '../../pipeline/runs/judged.ts';
+import { observationsToKeep } from '../../pipeline/runs/resume.ts';
 import type { Settings } from '../../pipeline/settings.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { attemptID, type OpenedRun, openRun, type RunOrigin } from '../../pipeline/tables/ledger.ts';
@@ -66,6 +67,8 @@ export function createActivities(tools: ActivityTools): Activities {
   return {
     planRun: key =>
       activity(log, async signal => {
+        const kept = key.run.mayKeep ? await observationsToKeep(bucketTools, bucketOf(key.run), signal) : undefined;
+        if (kept) return { handle: kept, batches: [], files: 0, bytes: 0, kept: true };
         const origin = originOf(key);
         const { run, ...plan } = await planBucket(bucketTools, bucketOf(key.run), origin, key.startedAt, signal);
         const handle = { generation: run.generation, openedAt: run.openedAt };

@@ -23,6 +23,8 @@ export interface PlannedBucket {
   readonly batches: readonly Batch[];
   readonly files: number;
   readonly bytes: number;
+  /** Set when the observations of an earlier run are kept: the handle is that run's, and only the analysis is left. */
+  readonly kept?: boolean;
   /** Set when there was nothing to read: the run is finished already, the analysis with it where it was asked for. */
   readonly end?: FinishedBucket;
 }

@@ -249,9 +249,11 @@ class Backfill {
   }
 
   async #runBucket(bucket: string): Promise<RunEnd> {
-    const { installation, filter, filterID, stages } = this.#input;
+    const { installation, filter, filterID, stages, reprocess, attempt } = this.#input;
     const { workflowId: backfill } = workflowInfo();
-    const run: RunInput = { installation, bucket, filter, filterID, stages, backfill };
+    // Whoever asks for everything again wants it read again; a further attempt goes on where the one before failed.
+    const mayKeep = stages.length > 1 && (reprocess !== 'All' || attempt > 1 || this.#state.retrying);
+    const run: RunInput = { installation, bucket, filter, filterID, stages, backfill, ...(mayKeep && { mayKeep }) };
     const workflowID = runId(installation, filterID, bucket);
     try {
       const child = await startChild(BucketWorkflow, {

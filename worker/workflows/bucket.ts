@@ -64,6 +64,7 @@ async function observeOnce(key: PlanKey): Promise<Observed> {
     planned = await activities.planRun(key);
     const { handle } = planned;
     if (planned.end) return { handle, counts: planned.end.counts, wasEmpty: true };
+    if (planned.kept) return { handle, counts, wasEmpty: false };
     await runBatches(key, planned, counts);
     const end = await activities.finishRun(key, handle, counts);
     if (end.tooManyFailures === undefined) return { handle, counts: end.counts, wasEmpty: false };

@@ -1,0 +1,67 @@
+import type { Archive } from '../archive/archive.ts';
+import { listBucket } from '../archive/listing.ts';
+import type { ClickHouse } from '../tables/clickhouse.ts';
+import { PIPELINE_FILES, PIPELINE_RUNS } from '../tables/ledger-tables.ts';
+import type { BucketKey } from './bucket.ts';
+
+/** Observations that an earlier run of a bucket has completed, and whose verdicts are missing. */
+export interface KeptObservations {
+  readonly generation: number;
+  /** When that run was recorded first, by ClickHouse's clock; milliseconds since 1970. */
+  readonly openedAt: number;
+}
+
+interface LatestRun extends KeptObservations {
+  readonly stage: string;
+  readonly state: string;
+  /** Milliseconds since 1970. */
+  readonly recordedAt: number;
+}
+
+interface Listed {
+  readonly key: string;
+  readonly size: number;
+  readonly etag: string;
+}
+
+/**
+ * The observations of a bucket that need not be made again: the latest run under this filter has completed them, no analysis has
+ * completed since, and the archive lists the objects that it has read. For a run of both stages of which the analysis alone failed: reading
+ * a day takes much longer than judging it. Undefined: read the bucket. Throws ArchiveErrors and TableErrors.
+ */
+export async function observationsToKeep(
+  { archive, clickhouse }: { readonly archive: Archive; readonly clickhouse: ClickHouse },
+  { bucket, filter, filterID }: BucketKey,
+  signal?: AbortSignal,
+): Promise<KeptObservations | undefined> {
+  const latest = await clickhouse.select<LatestRun>(
+    `SELECT stage, state, generation, toUnixTimestamp64Milli(opened_at) AS openedAt,
+            toUnixTimestamp64Milli(recorded_at) AS recordedAt
+     FROM ${PIPELINE_RUNS.name} FINAL
+     WHERE bucket = {bucket:String} AND filter = {filterID:String} AND stage IN ('Observations', 'Analysis')
+     ORDER BY generation DESC LIMIT 1 BY stage`,
+    { params: { bucket, filterID }, signal },
+  );
+  const observed = latest.find(({ stage }) => stage === 'Observations');
+  const judged = latest.find(({ stage }) => stage === 'Analysis');
+  if (observed?.state !== 'completed') return undefined;
+  if (judged?.state === 'completed' && judged.openedAt >= observed.recordedAt) return undefined;
+  const { generation, openedAt } = observed;
+  const read = await clickhouse.select<Listed>(
+    `SELECT key, size, etag FROM ${PIPELINE_FILES.name} FINAL
+     WHERE bucket = {bucket:String} AND filter = {filterID:String} AND generation = {generation:UInt64}`,
+    { params: { bucket, filterID, generation }, signal },
+  );
+  const same = new Set(read.map(nameOf));
+  let listed = 0;
+  for await (const file of listBucket(archive, bucket, filter, { signal })) {
+    if (!same.has(nameOf(file))) return undefined;
+    listed++;
+  }
+  // Without objects there is nothing to save.
+  return listed > 0 && listed === same.size ? { generation, openedAt } : undefined;
+}
+
+function nameOf({ key, size, etag }: Listed): string {
+  return JSON.stringify([key, size, etag]);
+}

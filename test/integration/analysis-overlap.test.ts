@@ -1,0 +1,302 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
+import { bucketAt, granularityOf } from '../../pipeline/bucket.ts';
+import { EVERYTHING, type Filter, filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { analyseBucket } from '../../pipeline/runs/analysis.ts';
+import { analyseDay } from '../../pipeline/tables/analyse.ts';
+import { ClickHouse, parseClickHouseUrl, type StatementOptions } from '../../pipeline/tables/clickhouse.ts';
+import { ClickHouseUnavailableError, StatementError } from '../../pipeline/tables/errors.ts';
+import { openRun, type RunOrigin, recordRun } from '../../pipeline/tables/ledger.ts';
+import { overlappingBuckets } from '../../pipeline/tables/retire.ts';
+import { settle } from '../../pipeline/tables/settle.ts';
+import { makeDatabase, silent } from '../support/database.ts';
+
+/*
+ * Runs over the same days that overlap in time: whatever the order of their statements, whoever began first and whatever the clocks say, the
+ * verdicts that stay are those of one analysis after all observations.
+ */
+const RULES = 3;
+const FIRST_DAY = Date.UTC(2024, 0, 2);
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+/** Hours of the two upload days that have measurements. */
+const HOURS = [0, 23, 24, 47];
+const CASES = Number(process.env.OVERLAP_CASES ?? 6);
+
+let url: string;
+let clickhouse: ClickHouse;
+beforeAll(async () => {
+  ({ url, clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'overlap'));
+});
+afterAll(() => clickhouse?.close());
+beforeEach(empty);
+
+interface Measurement {
+  /** Hours from the first upload day on. */
+  readonly hour: number;
+  /** Minutes from its start to its upload; negative: the probe's clock is ahead. */
+  readonly age: number;
+  readonly cc: 'IT' | 'US';
+  readonly host: string;
+  readonly ip: string;
+  readonly connects: boolean;
+  readonly certified: boolean;
+  readonly control: 'none' | 'ok' | 'failing';
+  readonly report: string;
+}
+
+interface Fault {
+  /** Which statement of the analysis. */
+  readonly at: number;
+  /** `killed` before or behind it; its answer is `lost`; it is `leftOver`: the process dies, and the server goes on with it later. */
+  readonly how: 'killedBefore' | 'killedBehind' | 'lost' | 'leftOver';
+}
+
+interface Run {
+  readonly bucket: string;
+  readonly filter: Filter;
+  /** Milliseconds by which the clock of its machine is wrong. */
+  readonly skew: number;
+  readonly fault: Fault | undefined;
+}
+
+const measurement: fc.Arbitrary<Measurement> = fc.record({
+  hour: fc.constantFrom(...HOURS),
+  age: fc.constantFrom(-90, 5, 300, 1200),
+  cc: fc.constantFrom('IT', 'US'),
+  host: fc.constantFrom('a.example', 'b.example'),
+  ip: fc.constantFrom('192.0.2.1', '192.0.2.2', '2001:db8::1'),
+  connects: fc.boolean(),
+  certified: fc.boolean(),
+  control: fc.constantFrom('none', 'ok', 'failing'),
+  report: fc.constantFrom('r1', 'r2', 'r3'),
+});
+
+/** Uploaded ten days late; about a host of its own, because a late control does not change the verdicts of its day that are there. */
+const late: fc.Arbitrary<Measurement> = fc
+  .tuple(measurement, fc.nat(2), fc.integer({ min: 10, max: 14 }))
+  .map(([each, index, days]) => ({
+    ...each,
+    age: days * 24 * 60,
+    host: `late${each.hour}-${index}.example`,
+    report: `late${each.hour}-${index}`,
+  }));
+
+const fault: fc.Arbitrary<Fault | undefined> = fc.option(
+  fc.record({ at: fc.nat(16), how: fc.constantFrom('killedBefore', 'killedBehind', 'lost', 'leftOver') }),
+  { nil: undefined, freq: 2 },
+);
+const skew = fc.constantFrom(0, 0, -3 * DAY, 400 * DAY, 1);
+
+/** Each upload day is run as a day or by the hour, and some buckets again, some of them under a filter. */
+const runs: fc.Arbitrary<Run[]> = fc
+  .tuple(
+    fc.tuple(fc.boolean(), fc.boolean()),
+    fc.array(
+      fc.record({
+        hour: fc.constantFrom(...HOURS),
+        hourly: fc.boolean(),
+        probeCC: fc.constantFrom([], ['IT'], ['US']),
+      }),
+      { maxLength: 3 },
+    ),
+  )
+  .chain(([hourly, extra]) => {
+    const bucketOf = (hour: number, byHour: boolean) => bucketAt(FIRST_DAY + hour * HOUR, byHour ? 'Hour' : 'Day');
+    const base = new Set(HOURS.map(hour => bucketOf(hour, hourly[hour < 24 ? 0 : 1])));
+    const all = [
+      ...[...base].map(bucket => ({ bucket, filter: EVERYTHING })),
+      ...extra.map(each => ({
+        bucket: bucketOf(each.hour, each.hourly),
+        filter: normaliseFilter({ probeCC: each.probeCC }),
+      })),
+    ];
+    return fc.tuple(...all.map(each => fc.record({ skew, fault }).map(more => ({ ...each, ...more }))));
+  });
+
+async function empty(): Promise<void> {
+  for (const table of ['obs_web', 'obs_web_ctrl', 'pipeline_runs', ...FILLED])
+    await clickhouse.command(`TRUNCATE TABLE ${table}`);
+}
+
+const FILLED = ['analysis_web_measurement', 'measurement_experiment_result'];
+
+/** Whether a bucket holds what is uploaded in an hour. */
+function holds(bucket: string, hour: number): boolean {
+  return bucketAt(FIRST_DAY + hour * HOUR, granularityOf(bucket)) === bucket;
+}
+
+/** A client whose statements wait for their turn. One of them may fail. */
+class TurnTaking extends ClickHouse {
+  readonly #turn: fc.Scheduler;
+  readonly #name: string;
+  #fault: Fault | undefined;
+  #statements = 0;
+  readonly leftOver: Promise<unknown>[] = [];
+
+  constructor(turn: fc.Scheduler, name: string, fault?: Fault) {
+    super(parseClickHouseUrl(url), '');
+    this.#turn = turn;
+    this.#name = name;
+    this.#fault = fault;
+  }
+
+  async #take<T>(sql: string, work: () => Promise<T>, once = false): Promise<T> {
+    const fault = this.#fault?.at === this.#statements++ ? this.#fault.how : undefined;
+    if (fault) this.#fault = undefined;
+    const go = () => this.#schedule(`${this.#name} ${sql.slice(0, 60)}`, work);
+    if (fault === 'leftOver' && once) this.leftOver.push(go());
+    else if (fault !== 'killedBefore' && fault !== 'leftOver') {
+      const done = await go();
+      if (!fault) return done;
+    }
+    if (fault === 'lost' && once) throw new ClickHouseUnavailableError('the answer was lost');
+    throw new StatementError('killed');
+  }
+
+  /** The scheduler lets the next statement go when this one has ended, so that a case can be repeated. */
+  async #schedule<T>(label: string, work: () => Promise<T>): Promise<T> {
+    const ended = Promise.withResolvers<void>();
+    await this.#turn.schedule(Promise.resolve(), label, undefined, async release => {
+      await release();
+      await ended.promise;
+    });
+    try {
+      return await work();
+    } finally {
+      ended.resolve();
+    }
+  }
+
+  override command(sql: string, options?: StatementOptions) {
+    return this.#take(sql, () => super.command(sql, options));
+  }
+  override mutate(sql: string, options?: StatementOptions) {
+    return this.#take(sql, () => super.mutate(sql, options));
+  }
+  override commandOnce(sql: string, options?: StatementOptions & { readonly queryId?: string }) {
+    return this.#take(sql, () => super.commandOnce(sql, options), true);
+  }
+  override select<Row>(sql: string, options?: StatementOptions) {
+    return this.#take(sql, () => super.select<Row>(sql, options));
+  }
+  override insert(table: string, rows: readonly object[], options?: StatementOptions) {
+    return this.#take(`INSERT ${table}`, () => super.insert(table, rows, options));
+  }
+}
+
+function rowsOf(measurements: readonly Measurement[], run: { bucket: string; filter: Filter }, generation: number) {
+  const web: object[] = [];
+  const ctrl: object[] = [];
+  for (const [index, each] of measurements.entries()) {
+    if (!holds(run.bucket, each.hour)) continue;
+    if (run.filter.probeCC.length > 0 && !run.filter.probeCC.includes(each.cc)) continue;
+    const uploaded = FIRST_DAY + each.hour * HOUR + 30 * 60_000;
+    const digits = new Date(uploaded).toISOString().replace(/\D/g, '').slice(0, 14);
+    const common = {
+      measurement_uid: `${digits}.${index}_${each.cc}_webconnectivity_x`,
+      measurement_start_time: new Date(uploaded - each.age * 60_000).toISOString().replace('Z', ''),
+      bucket_date: run.bucket,
+      run_generation: generation,
+      test_name: 'web_connectivity',
+      report_id: each.report,
+      hostname: each.host,
+      input: `https://${each.host}/`,
+    };
+    web.push({
+      ...common,
+      ...{ probe_cc: each.cc, probe_asn: 1, observation_idx: 0, ip: each.ip, port: 443 },
+      ...{ dns_engine: 'system', dns_query_type: 'A', dns_answer: each.ip },
+      ...(each.connects ? { tcp_success: 1 } : { tcp_success: 0, tcp_failure: 'connection_refused' }),
+      ...(each.certified && { tls_is_certificate_valid: 1 }),
+    });
+    if (each.control !== 'none') {
+      const ok = each.control === 'ok';
+      const success = { dns_success: 1, tcp_success: Number(ok), tls_success: Number(ok) };
+      ctrl.push({ ...common, observation_idx: 0, ip: each.ip, port: 443, ...success });
+    }
+  }
+  return { web, ctrl };
+}
+
+let runIDs = 0;
+
+/** A run from its start to its end, repeated where it is killed, as a workflow would. */
+async function perform(turn: fc.Scheduler, run: Run, measurements: readonly Measurement[]): Promise<TurnTaking> {
+  const { bucket, filter } = run;
+  const key = { bucket, filter, filterID: filterId(filter) };
+  const runID = `${++runIDs}`;
+  const origin: RunOrigin = { workflowID: 'w', runID, backfill: '', codeVersion: 'test', referenceVersions: {} };
+  const startedAt = Date.now() + run.skew;
+  const name = `${bucket} ${key.filterID}`;
+  const observing = new TurnTaking(turn, name);
+  const opened = await openRun(
+    observing,
+    { ...key, stage: 'Observations' },
+    origin,
+    overlappingBuckets(bucket),
+    startedAt,
+  );
+  const { web, ctrl } = rowsOf(measurements, run, opened.generation);
+  if (web.length > 0) await observing.insert('obs_web', web);
+  if (ctrl.length > 0) await observing.insert('obs_web_ctrl', ctrl);
+  await recordRun(observing, opened, origin, { state: 'inserted' });
+  await settle(observing, opened, true, silent);
+  await recordRun(observing, opened, origin, { state: 'completed' });
+  await observing.close();
+
+  const analysing = new TurnTaking(turn, `${name} analysis`, run.fault);
+  const task = { bucket: key, observations: opened.generation, startedAt };
+  for (;;) {
+    try {
+      await analyseBucket({ clickhouse: analysing, log: silent, rulesVersion: RULES }, task, origin);
+      return analysing;
+    } catch (error) {
+      if (!(error instanceof StatementError && error.message === 'killed')) throw error;
+    }
+  }
+}
+
+/** Verdicts and results without what names the analysis that made them. */
+async function contents(final: 'FINAL' | ''): Promise<unknown[]> {
+  const [verdicts, results] = FILLED;
+  return Promise.all([
+    clickhouse.select(`SELECT * EXCEPT run_generation FROM ${verdicts} ${final} ORDER BY ALL`),
+    clickhouse.select(`SELECT * EXCEPT (run_generation, created_at) FROM ${results} ${final} ORDER BY ALL`),
+  ]);
+}
+
+async function checkCase(turn: fc.Scheduler, measurements: readonly Measurement[], planned: readonly Run[]) {
+  await empty();
+  const ended = await turn.waitFor(Promise.all(planned.map(run => perform(turn, run, measurements))));
+  const leftOver = ended.flatMap(each => each.leftOver);
+  if (leftOver.length > 0) await turn.waitFor(Promise.all(leftOver));
+  await Promise.all(ended.map(each => each.close()));
+  const found = await contents('FINAL');
+  // A statement that its server finishes after all is older than what was made since, and stays in plain reads until the day is judged again.
+  if (leftOver.length === 0) expect(await contents('')).toEqual(found);
+
+  for (const table of FILLED) await clickhouse.command(`TRUNCATE TABLE ${table}`);
+  const days = await clickhouse.select<{ day: string }>(
+    "SELECT DISTINCT toString(toDate(measurement_start_time, 'UTC')) AS day FROM obs_web ORDER BY day",
+  );
+  for (const { day } of days) {
+    const options = { day, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion: RULES, generation: 1 } as const;
+    await analyseDay(clickhouse, options, silent);
+  }
+  expect(found).toEqual(await contents(''));
+}
+
+test('overlapping runs leave the verdicts of one analysis after all observations', { timeout: 900_000 }, async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.scheduler(),
+      fc
+        .tuple(fc.array(measurement, { minLength: 4, maxLength: 14 }), fc.array(late, { maxLength: 3 }))
+        .map(all => all.flat()),
+      runs,
+      checkCase,
+    ),
+    { numRuns: CASES, endOnFailure: true },
+  );
+});
