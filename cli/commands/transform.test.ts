@@ -5,6 +5,7 @@ import { Readable, Writable } from 'node:stream';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { tarOf, temporaryDirectory } from '../../test/support/archive.ts';
+import { expectedMeasurements } from '../../test/support/fixtures.ts';
 import { transformFiles } from './transform.ts';
 
 const FIXTURES = join(import.meta.dirname, '../../test/fixtures');
@@ -21,11 +22,7 @@ interface Shown {
   tables: Record<string, Record<string, unknown>[]>;
 }
 
-const EXPECTED = gunzipSync(readFileSync(join(FIXTURES, 'expected/rows.jsonl.gz')))
-  .toString()
-  .trimEnd()
-  .split('\n')
-  .map(line => JSON.parse(line) as Shown);
+const EXPECTED = expectedMeasurements() as readonly unknown[] as readonly Shown[];
 
 async function transform(
   files: string[],

@@ -139,7 +139,7 @@ export type NetworkEvent = Decoded<typeof NETWORK_EVENT>;
 const HTTP_MESSAGE = {
   body: optional(textOrBinary),
   body_is_truncated: optional(boolean),
-  headers: optional(map(text)),
+  headers: optional(map(textOrBinary)),
   headers_list: optional(headersList),
 };
 
@@ -289,6 +289,8 @@ export const TEST_KEYS = {
     network_events,
     queries,
     tcp_connect,
+    // The name of the list since version 0.3.0 of the test.
+    tcp_connects: tcp_connect,
   }),
   browser_web: structure({
     client_resolver,
@@ -332,7 +334,7 @@ const input: Kind<string | string[]> = {
 const INPUT_LIST = list(text);
 
 const TOP_LEVEL = structure({
-  input: nullable(input),
+  input: optional(input),
   report_id: required(text),
   measurement_start_time: required(text),
   test_start_time: required(text),
@@ -356,10 +358,24 @@ const TOP_LEVEL = structure({
 });
 export type Measurement = Decoded<typeof TOP_LEVEL>;
 
+/** Tests that cannot be run without an input. The others may leave out the key, which then means the same as null. */
+const WITH_INPUT: ReadonlySet<string> = new Set<TestName>([
+  'web_connectivity',
+  'urlgetter',
+  'dnscheck',
+  'stunreachability',
+  'echcheck',
+  'browser_web',
+]);
+
 const WITH_TEST_KEYS = new Map(
   Object.entries(TEST_KEYS).map(([name, keys]) => [
     name,
-    structure({ ...TOP_LEVEL.fields, test_keys: required(keys as Kind<unknown>) }),
+    structure({
+      ...TOP_LEVEL.fields,
+      input: WITH_INPUT.has(name) ? nullable(input) : optional(input),
+      test_keys: required(keys as Kind<unknown>),
+    }),
   ]),
 );
 

@@ -1,5 +1,6 @@
 import type { DnsQuery } from '../measurement/model.ts';
 import { normaliseFailure } from './failures.ts';
+import { hostForm } from './host-form.ts';
 
 /** One answer of a query, or a query without answer (observations.md section 6.2). Names are those of the columns behind `dns_`. */
 export interface DnsObservation {
@@ -21,11 +22,12 @@ export function observeDns(queries: readonly DnsQuery[] | null | undefined): Dns
   const observations: DnsObservation[] = [];
   if (!queries) return observations;
   for (const query of queries) {
+    const hostname = hostForm(query.hostname);
     const failure = normaliseFailure(query.failure);
     const answers = query.answers && query.answers.length > 0 ? query.answers : NONE;
     for (const answer of answers) {
       observations.push({
-        hostname: query.hostname,
+        hostname,
         query_type: query.query_type,
         failure,
         engine: query.engine,

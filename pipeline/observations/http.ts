@@ -4,6 +4,7 @@ import type { HeadersList, HttpRequest, HttpResponse, HttpTransaction, TextOrBin
 import { type BodyDigest, readDigest } from '../measurement/reduction.ts';
 import { splitEndpoint, urlHost } from './addresses.ts';
 import { normaliseFailure } from './failures.ts';
+import { hostForm } from './host-form.ts';
 import { decodeBase64, textOf } from './text.ts';
 
 /** One request with its response (observations.md section 6.5). Names are those of the columns behind `http_`. */
@@ -52,7 +53,7 @@ function observeRequest(transaction: HttpTransaction, request: HttpRequest): Htt
   const { t, t0 } = transaction;
   return {
     request_url: request.url,
-    hostname: urlHost(request.url),
+    hostname: hostForm(urlHost(request.url)),
     ip: endpoint?.host ?? null,
     port: endpoint?.port ?? null,
     network: network === 'quic' ? 'udp' : network,

@@ -1,15 +1,22 @@
 import { transformError } from '../measurement/errors.ts';
 import type { Measurement } from '../measurement/model.ts';
-import { pythonInt } from '../measurement/python.ts';
 import { parseStartTime } from '../measurement/time.ts';
 import type { IpView } from '../reference/ip-metadata.ts';
 
 const SCRUBBED = '[scrubbed]';
 
+/** ClickHouse's `toDate` holds the days from 1970 to 2149, `DateTime` those to 2106: on other days no measurement would be judged. */
+const EARLIEST = Date.UTC(1970, 0, 1);
+const TOO_LATE = Date.UTC(2100, 0, 1);
+
 /** Start of a measurement in milliseconds since 1970. Throws MeasurementError InvalidTime. */
 export function startOf(measurement: Measurement): number {
   const start = parseStartTime(measurement.measurement_start_time);
-  if (start !== undefined) return start;
+  if (start !== undefined && start >= EARLIEST && start < TOO_LATE) return start;
+  if (start !== undefined) {
+    const message = `measurement_start_time must lie in the years 1970 to 2099, is "${measurement.measurement_start_time.slice(0, 40)}"`;
+    throw transformError('InvalidTime', message);
+  }
   const shown = measurement.measurement_start_time.slice(0, 40);
   throw transformError('InvalidTime', `measurement_start_time must be YYYY-MM-DD HH:MM:SS, is "${shown}"`);
 }
@@ -93,10 +100,11 @@ function annotation({ annotations }: Measurement, key: string, otherwise = 'unkn
   return annotations && Object.hasOwn(annotations, key) ? annotations[key]! : otherwise;
 }
 
-/** `AS137` is 137: whatever follows the first two characters. */
+/** The number of an AS, with or without `AS` in front. Throws MeasurementError InvalidASN. */
 function asNumber(text: string, field: string): number {
-  const asn = pythonInt(text.slice(2));
-  if (asn === undefined)
-    throw transformError('InvalidASN', `${field} must be AS and a number, is "${text.slice(0, 40)}"`);
-  return asn;
+  const digits = /^\s*(?:AS)?\s*(\d+)(?:\.0+)?\s*$/i.exec(text)?.[1];
+  if (digits === undefined) {
+    throw transformError('InvalidASN', `${field} must be a number or AS and a number, is "${text.slice(0, 40)}"`);
+  }
+  return Number(digits);
 }

@@ -1,9 +1,11 @@
 import type { Measurement, TestKeys, TestName } from '../measurement/model.ts';
+import { isIpLiteral } from '../reference/ip-literal.ts';
 import { urlHost } from './addresses.ts';
 import type { CertificateCache } from './certificate-cache.ts';
 import { writeControlRows } from './control-rows.ts';
 import { observeDns } from './dns.ts';
 import { indexEvents } from './handshake-events.ts';
+import { hostForm } from './host-form.ts';
 import { observeHttp } from './http.ts';
 import type { MeasurementRows } from './measurement-rows.ts';
 import { writeHeaderFieldManipulation, writeInvalidRequestLine } from './middlebox-rows.ts';
@@ -29,11 +31,13 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
   web_connectivity(keys, surroundings) {
     const { measurement, rows, certificates } = surroundings;
     const input = typeof measurement.input === 'string' ? measurement.input : '';
-    const host = urlHost(input);
+    const host = hostForm(urlHost(input));
     // The probe also connects to addresses that only the test helper resolved; they belong to the host of the input.
-    const hints = new Map(host ? keys.control?.dns?.addrs?.map(address => [address, host]) : []);
+    const controlAddresses = keys.control?.dns?.addrs ?? [];
+    const hints = new Map(host ? controlAddresses.map(address => [address, host]) : []);
+    if (isIpLiteral(host)) hints.set(host, host);
     const probeAnalysis = keys.blocking === false ? 'false' : keys.blocking;
-    writeWebRows(rows, observeAll(keys, certificates), { probeAnalysis, hints });
+    writeWebRows(rows, observeAll(keys, certificates), { probeAnalysis, hints, controlAddresses });
     if (keys.control && !keys.control_failure && host) writeControlRows(rows, keys.control, input, host);
   },
   signal(keys, { start, rows, certificates }) {
@@ -57,11 +61,12 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
   },
   stunreachability: (keys, { rows }) => writeWebRows(rows, { dns: observeDns(keys.queries) }),
   echcheck(keys, { rows, certificates }) {
-    const { control, target } = keys;
+    const { control, target, tcp_connect, tcp_connects } = keys;
     // Newer versions of the test have the list, older ones the two handshakes by name.
     const pair = control && target ? [control, { ...target, echconfig: 'GREASE' }] : [];
     const handshakes = keys.tls_handshakes?.length ? keys.tls_handshakes : pair;
-    writeWebRows(rows, observeAll({ ...keys, tls_handshakes: handshakes }, certificates));
+    const connects = [...(tcp_connect ?? []), ...(tcp_connects ?? [])];
+    writeWebRows(rows, observeAll({ ...keys, tcp_connect: connects, tls_handshakes: handshakes }, certificates));
   },
   browser_web: (keys, { rows }) => writeBrowserRow(rows, keys.result, keys.load_time_ms),
   http_header_field_manipulation: (keys, { rows }) => writeHeaderFieldManipulation(rows, keys),

@@ -11,6 +11,7 @@ export interface TcpObservation {
   readonly failure: string | null;
   readonly t: number | null | undefined;
   readonly transaction_id: number | null | undefined;
+  readonly conn_id: number | null | undefined;
   taken: boolean;
 }
 
@@ -27,6 +28,7 @@ export function observeTcp(connects: readonly TcpConnect[] | null | undefined): 
       failure: normaliseFailure(connect.status.failure),
       t: connect.t,
       transaction_id: connect.transaction_id,
+      conn_id: connect.conn_id,
       taken: false,
     });
   }

@@ -24,6 +24,7 @@ export interface TlsObservation {
   readonly handshake: HandshakeFacts | null;
   readonly t: number | null | undefined;
   readonly transaction_id: number | null | undefined;
+  readonly conn_id: number | null | undefined;
   taken: boolean;
 }
 
@@ -68,6 +69,7 @@ function observeHandshake(
     handshake: events ? handshakeFacts(events) : null,
     t: handshake.t,
     transaction_id: handshake.transaction_id,
+    conn_id: handshake.conn_id,
     taken: false,
   };
   const sent = handshake.peer_certificates ?? [];

@@ -13,6 +13,7 @@ import { takePlainRows } from './view.ts';
 /** Expected values are worked out by hand from observations.md; the collection of real measurements is compared in test/fidelity. */
 
 const START = '2024-01-02 03:04:05';
+const UID = '20240102030405.123456_IT_signal_0123456789abcdef';
 
 function measurement(testName: string, testKeys: object, more: object = {}): object {
   return {
@@ -27,7 +28,7 @@ function measurement(testName: string, testKeys: object, more: object = {}): obj
     test_runtime: 1.5,
     software_name: 's',
     software_version: '1',
-    measurement_uid: 'u',
+    measurement_uid: UID,
     test_keys: testKeys,
     ...more,
   };
@@ -72,13 +73,13 @@ describe('outcomes (archive.md section 9)', () => {
     ['a measurement', measurement('signal', { queries: [] }), 'transformed'],
   ])('%s', (_what, document, status) => {
     const { outcome, tables } = run(document);
-    expect(outcome).toMatchObject({ status, uid: 'u' });
+    expect(outcome).toMatchObject({ status, uid: UID });
     expect(tables).toEqual({});
   });
 
   it('a country outside the filter is skipped, before anything else is looked at', () => {
     const filter = { probeCC: ['US'], testNames: [] };
-    expect(run({ probe_cc: 'IT', measurement_uid: 'u' }, filter).outcome.status).toBe('skipped');
+    expect(run({ probe_cc: 'IT', measurement_uid: UID }, filter).outcome.status).toBe('skipped');
     expect(run(measurement('signal', { queries: [dns([])] }, { probe_cc: 'US' }), filter).outcome.status).toBe(
       'transformed',
     );
@@ -87,7 +88,6 @@ describe('outcomes (archive.md section 9)', () => {
   it.each([
     ['{"a": ', 'decode', 'InvalidJSON', /not JSON/],
     ['[]', 'decode', 'InvalidJSON', /not a JSON object/],
-    [measurement('ndt', { x: 1 }, { input: undefined }), 'decode', 'MissingField', /^input is missing$/],
     [
       measurement('signal', { queries: [{}] }),
       'decode',
@@ -98,10 +98,10 @@ describe('outcomes (archive.md section 9)', () => {
     [measurement('signal', { queries: [] }, { measurement_start_time: 'now' }), 'transform', 'InvalidTime', /"now"/],
     [measurement('signal', { queries: [] }, { probe_asn: 'ASx' }), 'transform', 'InvalidASN', /probe_asn/],
     [
-      measurement('signal', { queries: [] }, { probe_asn: 'AS-1' }),
+      measurement('signal', { queries: [] }, { probe_asn: 'AS5000000000' }),
       'encode',
       'EncodeError',
-      /probe_asn cannot hold -1/,
+      /probe_asn cannot hold 5000000000/,
     ],
     [measurement('signal', { requests: [{ request: { url: 'http://[x' } }] }), 'transform', 'InvalidURL', /bracket/],
     [measurement('signal', { requests: [{ request: {}, address: 'a:b' }] }), 'transform', 'InvalidAddress', /a:b/],
@@ -143,7 +143,7 @@ describe('outcomes (archive.md section 9)', () => {
     const bytes = (document: object) => Buffer.from(JSON.stringify(document));
     const own = bytes(measurement('ndt', { x: 1 }));
     expect(transform({ line: 1, bytes: own, uid: 'container' }).uid).toBe('container');
-    expect(transform({ line: 1, bytes: own }).uid).toBe('u');
+    expect(transform({ line: 1, bytes: own }).uid).toBe(UID);
     const none = bytes(measurement('ndt', { x: 1 }, { measurement_uid: null }));
     const hash = createHash('shake128', { outputLength: 15 }).update(none).update('\n').digest('hex');
     expect(transform({ line: 1, bytes: none }).uid).toBe(`0120240102${hash}`);
@@ -169,14 +169,53 @@ describe('outcomes (archive.md section 9)', () => {
     });
   });
 
-  it('takes a uid of up to 200 characters, wherever it comes from', () => {
-    const document = (uid: string) => measurement('signal', { queries: [] }, { measurement_uid: uid });
-    expect(run(document('u'.repeat(200))).outcome).toMatchObject({ status: 'transformed', uid: 'u'.repeat(200) });
-    expect(run(document('u'.repeat(201))).outcome).toMatchObject({
+  it('takes a uid of up to 200 characters from the container', () => {
+    const bytes = Buffer.from(JSON.stringify(measurement('signal', { queries: [] })));
+    const outcomeOf = (uid: string) => transformer().transform({ line: 1, bytes, uid }, 'k');
+    expect(outcomeOf('u'.repeat(200))).toMatchObject({ status: 'transformed', uid: 'u'.repeat(200) });
+    expect(outcomeOf('u'.repeat(201))).toMatchObject({
       status: 'failed',
       uid: 'u'.repeat(200),
       error: { stage: 'decode', class: 'InvalidField', message: 'measurement_uid has 201 characters, more than 200' },
     });
+  });
+
+  it.each(['u', 'x'.repeat(40), '', 5, true, {}, [UID], `${UID} `, UID.toUpperCase()])(
+    'takes the trivial id in place of the uid %j of a document',
+    uid => {
+      const { outcome } = run(measurement('signal', { queries: [] }, { measurement_uid: uid }));
+      expect(outcome).toMatchObject({ status: 'transformed', uid: expect.stringMatching(/^0120240102[0-9a-f]{30}$/) });
+    },
+  );
+});
+
+describe('the key input', () => {
+  it.each(['web_connectivity', 'urlgetter', 'dnscheck', 'stunreachability', 'echcheck', 'browser_web'])(
+    'must be there for %s',
+    test => {
+      const { outcome } = run(measurement(test, { x: 1 }, { input: undefined }));
+      expect(outcome.error).toMatchObject({ class: 'MissingField', message: 'input is missing' });
+    },
+  );
+
+  const tests = [
+    'signal',
+    'telegram',
+    'whatsapp',
+    'facebook_messenger',
+    'tor',
+    'http_invalid_request_line',
+    'http_header_field_manipulation',
+    'ndt',
+  ];
+  it.each(tests)('may be absent for %s, which takes none', test => {
+    const keys = {
+      queries: [dns([])],
+      targets: { t: { target_address: 'a', target_protocol: 'p', queries: [dns([])] } },
+    };
+    const { outcome, tables } = run(measurement(test, keys, { input: undefined }));
+    expect(outcome.error).toBeUndefined();
+    expect(tables).toEqual(run(measurement(test, keys, { input: null })).tables);
   });
 });
 
@@ -220,9 +259,40 @@ describe('metadata (observations.md section 3)', () => {
     expect(pick([rowOf(more, keys)], ...columns)).toEqual([expected]);
   });
 
-  it('drops the first two characters of an ASN, whatever they are', () => {
-    expect(rowOf({ probe_asn: '137' }).probe_asn).toBe(7);
-    expect(rowOf({ probe_asn: 'AS4200000000' }).probe_asn).toBe(4_200_000_000);
+  it.each([
+    ['AS137', 137],
+    ['as137', 137],
+    ['137', 137],
+    [137, 137],
+    [' AS137 ', 137],
+    ['AS0', 0],
+    ['0', 0],
+    ['AS4200000000', 4_200_000_000],
+  ])('reads the ASN %j as %d', (probe_asn, expected) => {
+    expect(rowOf({ probe_asn }).probe_asn).toBe(expected);
+    expect(rowOf({ resolver_asn: probe_asn }).resolver_asn_probe).toBe(expected);
+  });
+
+  it.each(['ASx', 'XX137', 'AS', '', 'AS-1', 'AS1_3', 'AS13 7', '13.7', null, true])(
+    'refuses the ASN %j',
+    probe_asn => {
+      const { outcome } = run(measurement('signal', { queries: [dns([])] }, { probe_asn }));
+      expect(outcome).toMatchObject({ status: 'failed', error: { stage: 'transform', class: 'InvalidASN' } });
+    },
+  );
+
+  it.each([
+    ['1970-01-01 00:00:00', 'transformed'],
+    ['2099-12-31 23:59:59', 'transformed'],
+    ['1969-12-31 23:59:59', 'failed'],
+    ['1899-12-31 23:59:59', 'failed'],
+    ['0001-01-01 00:00:00', 'failed'],
+    ['2100-01-01 00:00:00', 'failed'],
+    ['9999-12-31 23:59:59', 'failed'],
+  ])('a start at %s: %s', (measurement_start_time, status) => {
+    const { outcome } = run(measurement('signal', { queries: [dns([])] }, { measurement_start_time }));
+    expect(outcome.status).toBe(status);
+    if (status === 'failed') expect(outcome.error).toMatchObject({ class: 'InvalidTime' });
   });
 });
 
@@ -271,19 +341,19 @@ describe('IP metadata (section 4)', () => {
   });
 });
 
-describe('joining (section 7)', () => {
-  it('matches each list by itself, by address where no id is known, ports left out of account', () => {
+describe('joining', () => {
+  it('joins by address where no id is known, ports left out of account', () => {
     const rows = webRows('urlgetter', {
       queries: [dns([a('1.1.1.1'), a('2.2.2.2')]), dns([a('1.1.1.1')], { engine: 'doh' })],
       tcp_connect: [tcp('1.1.1.1', 80), tcp('2.2.2.2', 80), tcp('3.3.3.3', 80)],
       tls_handshakes: [
-        { address: '1.1.1.1:443', server_name: 'tls' },
+        { address: '1.1.1.1:443', server_name: 'www.example.com' },
         { address: '4.4.4.4:443', server_name: 'four' },
       ],
       requests: [{ request: { url: 'http://other/' }, address: '3.3.3.3:80' }],
     });
     expect(pick(rows, 'observation_idx', 'ip', 'port', 'hostname', 'tls_server_name', 'http_request_url')).toEqual([
-      [1, '1.1.1.1', 80, 'www.example.com', 'tls', undefined],
+      [1, '1.1.1.1', 80, 'www.example.com', 'www.example.com', undefined],
       [2, '2.2.2.2', 80, 'www.example.com', undefined, undefined],
       [3, '1.1.1.1', undefined, 'www.example.com', undefined, undefined],
       [4, '3.3.3.3', 80, 'other', undefined, 'http://other/'],
@@ -291,14 +361,72 @@ describe('joining (section 7)', () => {
     ]);
   });
 
-  it('matches by transaction id first; the id of a row is never that of DNS', () => {
+  const block = { url: 'https://block.example/' };
+  /** Port 80 of the asked host redirects to a block page at port 443 of the same address. */
+  const hijacked = (ids: (id: number) => object) => ({
+    queries: [dns([a('1.1.1.1')]), dns([a('1.1.1.1')], { hostname: 'block.example' })],
+    tcp_connect: [tcp('1.1.1.1', 443, ids(2)), tcp('1.1.1.1', 80, ids(1))],
+    tls_handshakes: [{ address: '1.1.1.1:443', server_name: 'block.example', no_tls_verify: false, ...ids(2) }],
+    requests: [
+      { request: block, address: '1.1.1.1:443', ...ids(2) },
+      { request: { url: 'http://www.example.com/' }, address: '1.1.1.1:80', ...ids(1) },
+    ],
+  });
+
+  it.each([
+    ['transaction ids', (id: number) => ({ transaction_id: id })],
+    ['transaction ids and the dial ids of the lookup', (id: number) => ({ transaction_id: id, dial_id: 9 })],
+  ])('joins by %s, never a handshake for one host with the lookup of another', (_what, ids) => {
+    const rows = webRows('urlgetter', hijacked(ids));
+    expect(pick(rows, 'hostname', 'port', 'tls_is_certificate_valid', 'http_request_url')).toEqual([
+      ['www.example.com', 80, undefined, 'http://www.example.com/'],
+      ['block.example', 443, 1, 'https://block.example/'],
+    ]);
+  });
+
+  it('joins no handshake for one host with the lookup of another where no id is known', () => {
+    const rows = webRows(
+      'urlgetter',
+      hijacked(() => ({})),
+    );
+    const claims = pick(rows, 'hostname', 'tls_is_certificate_valid').filter(([, valid]) => valid === 1);
+    expect(claims).toEqual([['block.example', 1]]);
+  });
+
+  it('joins by conn_id, which older probes have, and only what has the same endpoint', () => {
+    const rows = webRows('urlgetter', {
+      queries: [dns([a('1.1.1.1'), a('2.2.2.2')], { transaction_id: 1 })],
+      tcp_connect: [
+        tcp('2.2.2.2', 443, { transaction_id: 1, conn_id: 3, status: { success: false, failure: 'x' } }),
+        tcp('1.1.1.1', 443, { transaction_id: 1, conn_id: 4 }),
+      ],
+      tls_handshakes: [{ address: '1.1.1.1:443', server_name: 'www.example.com', transaction_id: 1 }],
+    });
+    expect(pick(rows, 'ip', 'tcp_success', 'tls_server_name')).toEqual([
+      ['1.1.1.1', 1, 'www.example.com'],
+      ['2.2.2.2', 0, undefined],
+    ]);
+  });
+
+  it('gives a connection the id of its own, never that of a lookup, and joins a lookup with its own answer only', () => {
     const rows = webRows('urlgetter', {
       queries: [dns([a('1.1.1.1')], { transaction_id: 7 })],
       tcp_connect: [tcp('1.1.1.1', 80, { transaction_id: 8 }), tcp('2.2.2.2', 443, { transaction_id: 7 })],
     });
     expect(pick(rows, 'ip', 'port', 'transaction_id')).toEqual([
-      ['1.1.1.1', 443, 7],
       ['1.1.1.1', 80, 8],
+      ['2.2.2.2', 443, 7],
+    ]);
+  });
+
+  it('names a connection by the host whose lookup had its address as answer, if that is one host', () => {
+    const rows = webRows('urlgetter', {
+      queries: [dns([a('1.1.1.1'), a('2.2.2.2')]), dns([a('2.2.2.2')], { hostname: 'b' })],
+      tcp_connect: ['1.1.1.1', '1.1.1.1', '2.2.2.2', '2.2.2.2', '2.2.2.2'].map(ip => tcp(ip, 80)),
+    });
+    expect(pick(rows.slice(3), 'ip', 'hostname')).toEqual([
+      ['1.1.1.1', 'www.example.com'],
+      ['2.2.2.2', undefined],
     ]);
   });
 
@@ -360,6 +488,23 @@ describe('HTTP (section 6.5)', () => {
     const rows = http([{ request: { body }, response: { body } }]);
     expect(pick(rows, 'http_request_body_length', 'http_response_body_length', 'http_response_body_sha1')).toEqual([
       [length, length, createHash('sha1').update(bytes).digest('hex')],
+    ]);
+  });
+
+  it('decodes binary header values of the map as of the list', () => {
+    const binary = (text: string) => ({ format: 'base64', data: Buffer.from(text, 'latin1').toString('base64') });
+    const location = 'http://www.example.com/été';
+    const response = (headers: object) => ({ code: 302, headers });
+    const rows = webRows('urlgetter', {
+      requests: [
+        { request: { url: location }, response: response({ server: binary('Apaché') }) },
+        { request: { url: 'http://a/' }, response: response({ Location: binary(location), X: binary('é'), Y: 5 }) },
+      ],
+    });
+    const columns = ['http_response_header_location', 'http_response_header_server', 'http_request_redirect_from'];
+    expect(pick(rows, ...columns)).toEqual([
+      [undefined, 'Apaché', 'http://a/'],
+      [location, undefined, undefined],
     ]);
   });
 
@@ -486,6 +631,54 @@ describe('other tests (sections 9, 11 and 12)', () => {
       ['c', ''],
       ['t', 'GREASE'],
     ]);
+  });
+
+  it('reads the connects of echcheck under both names of their list', () => {
+    const failed = { ip: '1.1.1.1', port: 443, status: { success: false, failure: 'connection_refused' } };
+    for (const keys of [{ tcp_connects: [failed] }, { tcp_connect: [failed], tcp_connects: null }]) {
+      expect(pick(webRows('echcheck', keys), 'ip', 'port', 'tcp_failure')).toEqual([
+        ['1.1.1.1', 443, 'connection_refused'],
+      ]);
+    }
+  });
+
+  it('writes host names of lookups, requests, handshakes and the control in one form', () => {
+    const { tables } = run(
+      measurement(
+        'web_connectivity',
+        {
+          queries: [dns([], { hostname: 'ПРИМЕР.рф.' }), dns([], { hostname: 'XN--E1afmkfd.xn--p1ai' })],
+          requests: [{ request: { url: 'http://Пример.РФ:8080/' } }],
+          tls_handshakes: [{ server_name: 'XN--E1AFMKFD.XN--P1AI.' }],
+          tcp_connect: [tcp('1.1.1.1', 80)],
+          control: { dns: { addrs: ['1.1.1.1'] } },
+        },
+        { input: 'http://пример.рф.:8080/' },
+      ),
+    );
+    const hosts = [...(tables.obs_web ?? []), ...(tables.obs_web_ctrl ?? [])].map(row => row.hostname);
+    expect(new Set(hosts)).toEqual(new Set(['xn--e1afmkfd.xn--p1ai']));
+    expect(hosts.length).toBe(6);
+  });
+
+  it.each([
+    ['https://8.8.4.4/', '8.8.4.4', '8.8.4.4:443', '8.8.4.4'],
+    ['https://[2001:4860:4860::8844]/', '2001:4860:4860::8844', '[2001:4860:4860::8844]:443', '2001:4860:4860::8844'],
+    [
+      'https://[2001:4860:4860:0:0:0:0:8844]:443/',
+      '2001:4860:4860::8844',
+      '[2001:4860:4860::8844]:443',
+      '2001:4860:4860::8844',
+    ],
+    ['https://[2001:4860:4860::8844]/', '2001:4860:4860:0::8844', '[2001:4860:4860::8844]:443', '2001:4860:4860::8844'],
+  ])('names the connect to the address that the input %s has', (input, ip, endpoint, hostname) => {
+    const keys = {
+      tcp_connect: [tcp(ip, 443), tcp('9.9.9.9', 443)],
+      control: { dns: null, tcp_connect: { [endpoint]: { status: true, failure: null } } },
+    };
+    const { tables } = run(measurement('web_connectivity', keys, { input }));
+    expect(pick(tables.obs_web!, 'hostname')).toEqual([[hostname], [undefined]]);
+    expect(pick(tables.obs_web_ctrl!, 'hostname')).toEqual([[hostname]]);
   });
 
   it('writes the one row of browser_web', () => {

@@ -3,9 +3,9 @@ import { admits, type Filter } from '../filter.ts';
 import { MeasurementError, type Stage } from '../measurement/errors.ts';
 import { parseJson } from '../measurement/json.ts';
 import { decodeMeasurement, isSupported, type Measurement, type TestName } from '../measurement/model.ts';
-import { ExactNeeded, pythonText } from '../measurement/python.ts';
+import { ExactNeeded } from '../measurement/python.ts';
 import { isObject, truth } from '../measurement/structure.ts';
-import { trivialId } from '../measurement/uid.ts';
+import { isUid, trivialId } from '../measurement/uid.ts';
 import { IpDatabaseError } from '../reference/ip-files.ts';
 import type { IpMetadata } from '../reference/ip-metadata.ts';
 import type { RowEncoder } from '../tables/encoder.ts';
@@ -79,7 +79,7 @@ export class Transformer {
     const { value, partial } = parseJson(document.bytes, exact);
     seen.partial = partial;
     if (!isObject(value)) throw new MeasurementError('decode', 'InvalidJSON', 'the document is not a JSON object');
-    const uid = uidOf(document, value);
+    const uid = uidOf(document, value, this.options.bucket);
     seen.uid = excerpt(uid, UID_LENGTH);
     if (typeof value.test_name === 'string') seen.testName = excerpt(value.test_name, UID_LENGTH);
     if (uid.length > UID_LENGTH) {
@@ -140,11 +140,13 @@ interface Seen {
   partial?: boolean;
 }
 
-/** The uid that the container knows, else the document's own, else the trivial one (archive.md section 8). */
-function uidOf(document: RawDocument, value: Record<string, unknown>): string {
+/**
+ * The uid that the container knows, else the document's own if it has the form of one, else the trivial one (archive.md section 8).
+ */
+function uidOf(document: RawDocument, value: Record<string, unknown>, bucket: string): string {
   if (document.uid) return document.uid;
   const uid = value.measurement_uid;
-  if (uid !== undefined && uid !== null && uid !== '') return pythonText(uid);
+  if (isUid(uid, value.measurement_start_time, bucket)) return uid;
   return trivialId(document.bytes, value.measurement_start_time, !document.unterminated);
 }
 

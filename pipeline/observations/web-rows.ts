@@ -1,10 +1,12 @@
-import { isIpLiteral } from '../reference/ip-literal.ts';
+import { canonicalAddress, isIpLiteral } from '../reference/ip-literal.ts';
+import { TranslationPrefixes } from '../reference/nat64.ts';
 import { compileColumns, sliceColumns } from '../tables/rowbinary.ts';
 import { GENERATION_COLUMN, OBS_WEB } from '../tables/schema.ts';
 import { fixAddress } from './addresses.ts';
+import { type Connection, Connections } from './connections.ts';
 import type { DnsObservation } from './dns.ts';
+import { hostForm } from './host-form.ts';
 import type { HttpObservation } from './http.ts';
-import { Unmatched } from './matching.ts';
 import type { MeasurementRows } from './measurement-rows.ts';
 import type { TcpObservation } from './tcp.ts';
 import type { TlsObservation } from './tls.ts';
@@ -24,6 +26,8 @@ export interface WebRowOptions {
   readonly probeAnalysis?: string | null;
   /** Host names by address, for rows that have none. */
   readonly hints?: ReadonlyMap<string, string>;
+  /** Addresses that the control got. */
+  readonly controlAddresses?: readonly string[];
 }
 
 const groups = sliceColumns(OBS_WEB, [
@@ -58,27 +62,58 @@ const write = {
 };
 
 /**
- * Joins observations into rows of `obs_web` and writes them (observations.md section 7): each DNS observation with the connection that
- * belongs to it, then what is left, each with what belongs to it. Every observation ends up in exactly one row.
+ * Joins observations into rows of `obs_web` and writes them: each DNS observation with the connection to its answer, then the other
+ * connections. Every observation is in exactly one row. Differs from observations.md section 7 (docs/deviations.md, connections).
  */
 export function writeWebRows(rows: MeasurementRows, observations: WebObservations, options: WebRowOptions = {}): void {
-  const tcps = new Unmatched(observations.tcp ?? []);
-  const tlss = new Unmatched(observations.tls ?? []);
-  const https = new Unmatched(observations.http ?? []);
-  for (const dns of observations.dns ?? []) {
-    const { transaction_id: id, answer } = dns;
-    writeRow(rows, options, dns, tcps.take(id, answer), tlss.take(id, answer), https.take(id, answer));
+  const { dns = [], tcp = [], tls = [], http = [] } = observations;
+  const connections = new Connections(tcp, tls, http);
+  const hosts = new Hosts(dns, options.hints);
+  const translation = translationOf(rows, dns, options.controlAddresses);
+  for (const each of dns) {
+    const { tcp, tls, http } = connections.takeFor(each) ?? NO_CONNECTION;
+    writeRow(rows, options, hosts, translation, each, tcp, tls, http);
   }
-  for (const tcp of tcps.all) {
-    if (tcp.taken) continue;
-    const { transaction_id: id, ip } = tcp;
-    writeRow(rows, options, null, tcp, tlss.take(id, ip), https.take(id, ip));
+  for (const { taken, tcp, tls, http } of connections.all) {
+    if (!taken) writeRow(rows, options, hosts, translation, null, tcp, tls, http);
   }
-  for (const tls of tlss.all) {
-    if (!tls.taken) writeRow(rows, options, null, null, tls, https.take(tls.transaction_id, tls.ip));
+}
+
+const NO_CONNECTION: Omit<Connection, 'taken'> = { tcp: null, tls: null, http: null };
+
+function translationOf(
+  { ips }: MeasurementRows,
+  answers: readonly DnsObservation[],
+  control?: readonly string[],
+): TranslationPrefixes {
+  const differ = (a: string, b: string) => ips.ip(a).asn !== ips.ip(b).asn;
+  return new TranslationPrefixes({ answers, differ, ...(control && { control }) });
+}
+
+/** Host names by address, for rows that have none of their own. */
+class Hosts {
+  private readonly dns: readonly DnsObservation[];
+  private readonly hints: ReadonlyMap<string, string> | undefined;
+  private answered: Map<string, string | null> | undefined;
+
+  constructor(dns: readonly DnsObservation[], hints: ReadonlyMap<string, string> | undefined) {
+    this.dns = dns;
+    this.hints = hints;
   }
-  for (const http of https.all) {
-    if (!http.taken) writeRow(rows, options, null, null, null, http);
+
+  /** The host that was looked up and had this address among its answers, else the one that the hints know. */
+  at(ip: string): string | null {
+    if (!this.answered) {
+      this.answered = new Map();
+      for (const { answer, hostname } of this.dns) {
+        if (!answer) continue;
+        const known = this.answered.get(answer);
+        // An address that two hosts have tells neither.
+        this.answered.set(answer, known === undefined || known === hostname ? hostname : null);
+      }
+    }
+    const hinted = this.hints && (this.hints.get(ip) ?? this.hints.get(canonicalAddress(ip) ?? ip));
+    return this.answered.get(ip) || (hinted ?? null);
   }
 }
 
@@ -96,6 +131,8 @@ const own = {
 function writeRow(
   rows: MeasurementRows,
   options: WebRowOptions,
+  hosts: Hosts,
+  translation: TranslationPrefixes,
   dns: DnsObservation | null,
   tcp: TcpObservation | null,
   tls: TlsObservation | null,
@@ -105,14 +142,14 @@ function writeRow(
   own.created_at = rows.run.createdAt;
   own.ip = (dns?.answer && addressOf(dns.answer)) || tcp?.ip || tls?.ip || (http?.ip ?? null);
   own.port = tcp?.port || tls?.port || (http?.port ?? null);
-  own.hostname = hostnameOf(dns, tls, http, own.ip, options.hints);
+  own.hostname = hostnameOf(dns, tls, http, own.ip, hosts);
   own.transaction_id = tcp?.transaction_id || tls?.transaction_id || http?.transaction_id || null;
   own.target_id = options.targetOf?.(own.hostname, own.ip) ?? null;
 
   const writer = rows.encoder.row('obs_web');
   writer.raw(rows.shared);
   write.row(writer, own);
-  write.ip(writer, own.ip ? rows.ips.ip(own.ip) : null);
+  write.ip(writer, own.ip ? rows.ips.ip(translation.inside(own.ip)) : null);
   write.dns(writer, dns);
   write.tcp(writer, tcp);
   write.tls(writer, tls);
@@ -131,18 +168,18 @@ function addressOf(answer: string): string | null {
   return isIpLiteral(fixed) ? fixed : null;
 }
 
-/** The host that was asked for: by DNS or HTTP, else as the server name of the handshake, else as the hints know the address. */
+/** The host that was asked for: by DNS or HTTP, else as the server name of the handshake, else the host of the address. */
 function hostnameOf(
   dns: DnsObservation | null,
   tls: TlsObservation | null,
   http: HttpObservation | null,
   ip: string | null,
-  hints: ReadonlyMap<string, string> | undefined,
+  hosts: Hosts,
 ): string | null {
   const asked = dns?.hostname || (http?.hostname ?? null);
   if (asked) return asked;
-  if (tls?.server_name && !isIpLiteral(tls.server_name)) return tls.server_name;
-  return hints && hints.size > 0 && ip ? (hints.get(ip) ?? null) : asked;
+  if (tls?.server_name && !isIpLiteral(tls.server_name)) return hostForm(tls.server_name);
+  return ip ? (hosts.at(ip) ?? asked) : asked;
 }
 
 /** browser_web has one row, of what the browser said; it has neither index nor time of creation (section 9). */

@@ -14,6 +14,7 @@ import {
   readAsNames,
 } from './ip-files.ts';
 import { isIpLiteral } from './ip-literal.ts';
+import { translatedAddress } from './nat64.ts';
 
 /** What is known of an address (observations.md section 4); the names are those of the columns behind `ip_`. */
 export interface IpInfo {
@@ -137,7 +138,8 @@ export class IpView {
     this.asNames = asNames;
   }
 
-  /** An address; whatever is no IP literal is unknown. Throws IpDatabaseError when a database is damaged within. */
+  /**
+   * An address; one that NAT64 translates is looked up by the IPv4 address in it. A text that is not an IP literal is unknown. Throws IpDatabaseError when a database is damaged within. */
   ip(address: string): IpInfo {
     const known = this.known.get(address);
     if (known) return known;
@@ -155,6 +157,8 @@ export class IpView {
 
   private look(address: string): IpInfo {
     if (!isIpLiteral(address)) return UNKNOWN;
+    const translated = translatedAddress(address);
+    if (translated !== undefined) return this.look(translated);
     if (isBogon(address)) return BOGON;
     const ip = address.split('%', 1)[0]!;
     const records = this.databases.map(database => recordOf(database, ip)).filter(record => record !== null);

@@ -1,7 +1,10 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { compareTables } from './compare.ts';
+import { DEVIANTS } from './deviants.ts';
 import { FIXTURES, SHARED, type Tables } from './expected.ts';
+import { regrouped } from './regrouped.ts';
 import { compareCorpus } from './suite.ts';
 
 describe('rows equal those of the Python pipeline', () => {
@@ -9,15 +12,57 @@ describe('rows equal those of the Python pipeline', () => {
     const report = await compareCorpus(FIXTURES);
     expect(report.unexplained.slice(0, 20)).toEqual([]);
     expect(report.lost).toBeGreaterThan(0);
-    expect(report.equal).toBe(report.compared);
+    // Deviating rows are few, so that most of the comparison is one of equality.
+    expect(report.equal).toBeGreaterThan(0.9 * report.compared);
+  });
+
+  it('and what other tests expect of the fixtures is what differs with a listed reason (npm run fidelity -- renew)', async () => {
+    const stored = gunzipSync(readFileSync(DEVIANTS)).toString().trimEnd().split('\n');
+    const { deviants } = await compareCorpus(FIXTURES);
+    expect(deviants).toEqual(stored.map(line => JSON.parse(line)));
   });
 
   it.skipIf(!existsSync(SHARED.expected))('on all measurements there are', async () => {
     const report = await compareCorpus(SHARED);
     expect(report.unexplained.slice(0, 20)).toEqual([]);
     // 2,836 lines and 30 scenarios.
-    expect(report).toMatchObject({ measurements: 2866, ok: 2850, lost: 16 });
+    expect(report).toMatchObject({ measurements: 2866, ok: 2858, lost: 8 });
   });
+});
+
+describe('rows that are joined differently', () => {
+  const shared = { measurement_uid: 'u', probe_cc: 'IT' };
+  const dns = { dns_query_type: 'A', dns_answer: '1.1.1.1', hostname: 'a' };
+  const tcp = { tcp_success: 1, port: 443, transaction_id: 3 };
+  const tls = { tls_server_name: 'b', tls_is_certificate_valid: 1 };
+  const row = (observation_idx: number, ...parts: object[]) =>
+    Object.assign({ ...shared, observation_idx, ip: '1.1.1.1', hostname: 'b', ip_asn: 1 }, ...parts);
+  const theirs = [row(1, dns, tcp, tls)];
+  const ours = [row(1, dns), row(2, tcp, tls)];
+
+  it('deviate by `connections` when the parts are the same', () => {
+    expect(regrouped(ours, theirs)).toEqual(new Map([['connections', 2]]));
+  });
+
+  it('deviate by `host-of-address` when a host name is filled in', () => {
+    const nameless = row(2, tcp, { hostname: undefined });
+    expect(regrouped([row(1, dns), row(2, tcp, { hostname: 'a' })], [row(1, dns), nameless])).toEqual(
+      new Map([['host-of-address', 1]]),
+    );
+  });
+
+  it.each([
+    ['a part is missing', [row(1, dns), row(2, tcp)]],
+    ['a part is there twice', [...ours, row(3, tcp)]],
+    ['a part differs', [row(1, dns), row(2, tcp, tls, { tls_is_certificate_valid: 0 })]],
+    ['a connect has another endpoint', [row(1, dns), row(2, tcp, tls, { port: 80 })]],
+    ['a connect has another id', [row(1, dns), row(2, tcp, tls, { transaction_id: 4 })]],
+    ['the numbers do not run on', [row(1, dns), row(3, tcp, tls)]],
+    ['the measurement is another one', [row(1, dns), row(2, tcp, tls, { probe_cc: 'US' })]],
+    ['the network of an address is another one', [row(1, dns), row(2, tcp, tls, { ip_asn: 2 })]],
+    ['a host name is made up', [row(1, dns), row(2, tcp, tls, { hostname: 'c' })]],
+    ['a lookup is for another host', [row(1, dns, { hostname: 'c' }), row(2, tcp, tls)]],
+  ])('are no deviation when %s', (_what, rows) => expect(regrouped(rows, theirs)).toBeUndefined());
 });
 
 describe('the comparison itself', () => {

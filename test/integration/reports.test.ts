@@ -16,19 +16,10 @@ const FINGERPRINTS = join(ROOT, 'test/fixtures/fingerprints/fingerprints_dns.csv
 
 /** Cases that do not pass yet. */
 const PENDING = [
-  'address-in-place-of-host',
-  'asn-without-prefix',
-  'binary-header-in-map',
-  'clock-far-off-never-judged',
-  'echcheck-tcp-connects-dropped',
   'failed-without-control-counts-as-ok',
-  'host-names-unicode-and-capitals',
   'ipv6-failure-rate-unique-report-ids',
   'missing-input-key',
-  'nat64-address-without-network',
   'nat64-answers-as-bogons',
-  'same-uid-stops-analysis',
-  'transaction-mapping-hides-hijack',
 ];
 
 interface Expected {

@@ -1,0 +1,111 @@
+import { ipv6Bytes } from './ip-literal.ts';
+
+/** IPv4 addresses in IPv6 addresses, as NAT64 and DNS64 translate them (RFC 6052). */
+
+/** Lengths that a translation prefix can have, in bits. The most common one comes first. */
+const LENGTHS = [96, 64, 56, 48, 40, 32] as const;
+export type PrefixLength = (typeof LENGTHS)[number];
+
+/** Bits 64 to 71 hold no part of the address and are zero. */
+const RESERVED_OCTET = 8;
+
+/** Positions of the four octets of the IPv4 address, by length of the prefix. */
+const OCTETS: Readonly<Record<PrefixLength, readonly [number, number, number, number]>> = {
+  96: [12, 13, 14, 15],
+  64: [9, 10, 11, 12],
+  56: [7, 9, 10, 11],
+  48: [6, 7, 9, 10],
+  40: [5, 6, 7, 9],
+  32: [4, 5, 6, 7],
+};
+
+/** The IPv4 address behind a prefix of this length; undefined when bits that must be zero are not. */
+function ipv4Behind(address: Uint8Array, length: PrefixLength): string | undefined {
+  const octets = OCTETS[length];
+  if (length !== 96) {
+    if (address[RESERVED_OCTET] !== 0) return undefined;
+    for (let i = octets[3] + 1; i < 16; i++) if (i !== RESERVED_OCTET && address[i] !== 0) return undefined;
+  }
+  return octets.map(at => address[at]).join('.');
+}
+
+/** `64:ff9b`, with which the prefixes for this purpose alone begin. */
+function isSetApart(address: Uint8Array): boolean {
+  return address[0] === 0 && address[1] === 0x64 && address[2] === 0xff && address[3] === 0x9b;
+}
+
+/**
+ * The IPv4 address in an IPv6 address of the well-known prefix 64:ff9b::/96 (RFC 6052) or of the range for local use 64:ff9b:1::/48
+ * (RFC 8215); undefined for any other text. In the range for local use the length of the prefix is not known: it is taken as 96 bits, unless
+ * the end of the address is zero as with the shorter ones.
+ */
+export function translatedAddress(text: string): string | undefined {
+  if (!/^0{0,2}64:ff9b:/i.test(text)) return undefined;
+  const address = ipv6Bytes(text);
+  if (!address || !isSetApart(address)) return undefined;
+  if (address.subarray(4, 12).every(byte => byte === 0)) return ipv4Behind(address, 96);
+  if (address[4] !== 0 || address[5] !== 1) return undefined;
+  const short = ([48, 56, 64] as const).find(length => ipv4Behind(address, length) !== undefined);
+  return ipv4Behind(address, short ?? 96);
+}
+
+/** A translation prefix of a network. */
+interface Prefix {
+  readonly bytes: Uint8Array;
+  readonly length: PrefixLength;
+}
+
+/** Prefixes that one document can have; more are made up. */
+const MOST_PREFIXES = 8;
+/** Name whose IPv4 addresses are fixed, so that a client can find the prefix of its network (RFC 7050). */
+const PREFIX_DISCOVERY = { host: 'ipv4only.arpa', addresses: ['192.0.0.170', '192.0.0.171'] };
+
+/** What a document says of addresses that translation prefixes are found by. */
+export interface TranslationEvidence {
+  /** Answers of look-ups. */
+  readonly answers: readonly { readonly hostname: string; readonly answer: string | null }[];
+  /** Addresses that the control got. */
+  readonly control?: readonly string[];
+  /** Whether two addresses belong to different networks, or one of them to none. */
+  differ(ipv6: string, ipv4: string): boolean;
+}
+
+/**
+ * Network-specific prefixes that a document shows: an IPv6 answer holds an IPv4 address that is another answer, or one of the control's.
+ * An IPv6 address that the control got as well is the host's own. So is one in the network of the IPv4 address in it: some large networks
+ * write the IPv4 address of a host into its IPv6 address.
+ */
+export class TranslationPrefixes {
+  private readonly prefixes: Prefix[] = [];
+
+  constructor({ answers, control = [], differ }: TranslationEvidence) {
+    const ipv6 = answers.filter(({ answer }) => answer?.includes(':') && !control.includes(answer));
+    if (ipv6.length === 0) return;
+    const known = new Set([...control, ...answers.map(({ answer }) => answer)]);
+    for (const { hostname, answer } of ipv6) {
+      if (this.prefixes.length >= MOST_PREFIXES) return;
+      const address = ipv6Bytes(answer!);
+      if (!address || this.find(address)) continue;
+      for (const length of LENGTHS) {
+        const inside = ipv4Behind(address, length);
+        if (inside === undefined) continue;
+        const isDiscovery = hostname === PREFIX_DISCOVERY.host && PREFIX_DISCOVERY.addresses.includes(inside);
+        if (!isDiscovery && !(known.has(inside) && differ(answer!, inside))) continue;
+        this.prefixes.push({ bytes: address.slice(0, length / 8), length });
+        break;
+      }
+    }
+  }
+
+  /** The IPv4 address behind one of the prefixes; any other address as it is. */
+  inside(text: string): string {
+    if (this.prefixes.length === 0 || !text.includes(':')) return text;
+    const address = ipv6Bytes(text);
+    const prefix = address && this.find(address);
+    return (prefix && ipv4Behind(address, prefix.length)) ?? text;
+  }
+
+  private find(address: Uint8Array): Prefix | undefined {
+    return this.prefixes.find(({ bytes }) => bytes.every((byte, i) => address[i] === byte));
+  }
+}
