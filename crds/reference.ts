@@ -50,9 +50,9 @@ buckets were skipped, and \`Warning\` says when some of them had failed before o
 
 To wait for the end, whatever it is, and then for success:
 
-\`\`\`
-kubectl wait --for=jsonpath='{.status.finishedAt}' backfill/NAME --timeout=24h
-kubectl wait --for=condition=Complete backfill/NAME --timeout=1s
+\`\`\`sh
+kubectl wait --for=jsonpath='{.status.finishedAt}' backfill/example --timeout=24h
+kubectl wait --for=condition=Complete backfill/example --timeout=5s
 \`\`\`
 
 Argo CD has no health check for kinds that it does not know, and does not wait for them. A check for these kinds reads:

@@ -88,11 +88,13 @@ function isOver({ metadata, status }: Backfill): boolean {
   return status?.observedGeneration === metadata.generation && FINAL_PHASES.includes(status?.phase as never);
 }
 
-/** Ended, or it goes no further until a person changes something. */
+/** Ended, or it goes no further until a person changes something or its first bucket is complete. */
 function isSettled(backfill: Backfill): boolean {
   const { spec, status } = backfill;
-  const stalled = status?.conditions?.some(({ type, status: is }) => type === 'Stalled' && is === 'True');
-  return isOver(backfill) || stalled === true || spec.suspend === true;
+  const waits = status?.conditions?.some(
+    ({ type, status: is, reason }) => (type === 'Stalled' && is === 'True') || reason === 'RangeIncomplete',
+  );
+  return isOver(backfill) || waits === true || spec.suspend === true;
 }
 
 /** Pods that do not run, and why. */
