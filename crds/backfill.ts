@@ -42,8 +42,12 @@ const spec = rules(
       .default('None')
       .meta({
         description:
-          'None: only buckets that were never completed and have not failed. Failed: also those whose last run failed. All: everything, replacing rows. Immutable.',
+          'None: buckets that are not done and whose last run did not fail. Failed: also those whose last run failed. All: everything, replacing rows. A bucket is done when all stages of its last run were completed and the archive has no object that this run did not read. Immutable.',
       }),
+    allowShrink: immutable('allowShrink', z.boolean(), OTHER).default(false).meta({
+      description:
+        'true: rows are replaced also where the archive lists less than half of the objects or bytes that the last completed run of the bucket read. Otherwise such a bucket fails with the reason ArchiveShrank and keeps its rows. Immutable.',
+    }),
     maxActiveRuns: z.int().min(1).max(200).default(4).meta({
       description: 'Buckets in work at a time. May be changed while the backfill runs.',
     }),
@@ -126,7 +130,7 @@ const status = z
         last: z.string().meta({ description: 'Last bucket that needs a run.' }).optional(),
         skipped: z.record(z.string(), z.int().min(0)).meta({
           description:
-            'Buckets that need no run, by reason; with toRun they add up to buckets: Completed (an earlier run did it), FailedBefore (reprocess is None), InFlight (another run has it), Incomplete (its time is not over).',
+            'Buckets that need no run, by reason; with toRun they add up to buckets: Completed (an earlier run did it), FailedBefore (its last run failed, and reprocess is None), Empty (the archive has no object of it), InFlight (another run has it), Incomplete (its time is not over).',
         }),
       })
       .meta({ description: 'What was found to be done: when the plan was made, and since.' }),

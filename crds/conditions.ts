@@ -126,7 +126,7 @@ export const REASONS = {
   ResultExpired: {
     in: ['Failed', 'Ready', 'Stalled'],
     meaning:
-      "The workflow ended and Temporal's retention removed it before the operator saw the result. A new Backfill with reprocess None runs only what is missing.",
+      "Temporal does not know the workflow any more: its retention removed it before the operator saw the result, or Temporal's data were lost. Raise spec.attempt, or create another Backfill with reprocess None, to run the buckets that are not done.",
   },
   UnknownName: {
     in: ['Warning'],

@@ -115,7 +115,7 @@ export const SETTINGS = {
   ),
   max_failed_share: z.coerce.number().min(0).max(1).default(0.1).meta({
     description:
-      'A run with a larger share of failed measurements, or of objects that cannot be read at all, fails visibly',
+      'A run with a larger share of failed measurements fails, if they are at least 10; so does one with a larger share of objects that cannot be read at all, if they are at least 3 or all of them',
   }),
 
   worker_tasks: words

@@ -46,6 +46,8 @@ export interface RunInput {
   readonly mayKeep?: boolean;
   /** Workflow id of the backfill on whose behalf the run goes, for search; absent for scheduled runs. */
   readonly backfill?: string;
+  /** Rows are replaced although the archive lists far less of the bucket than was read before. */
+  readonly allowShrink?: boolean;
 }
 
 /** What a run did. Counts add up: read = transformed + skipped + failed + unsupported. */
@@ -116,6 +118,8 @@ export interface BackfillInput {
   readonly stages: readonly Stage[];
   readonly order: BackfillOrder;
   readonly reprocess: Reprocess;
+  /** As in RunInput, for every bucket. */
+  readonly allowShrink?: boolean;
   readonly maxActiveRuns: number;
   readonly suspended: boolean;
   readonly dryRun: boolean;
@@ -137,7 +141,7 @@ export type BackfillPhase =
 
 export const FINAL_PHASES: readonly BackfillPhase[] = ['Complete', 'Failed', 'Cancelled', 'Planned'];
 
-export type SkipReason = 'Completed' | 'FailedBefore' | 'InFlight' | 'Incomplete';
+export type SkipReason = 'Completed' | 'FailedBefore' | 'Empty' | 'InFlight' | 'Incomplete';
 
 export interface BackfillFailure {
   readonly bucket: string;

@@ -43,6 +43,7 @@ interface Options extends CommonOptions {
   readonly testName: readonly string[];
   readonly stages: RunStage[];
   readonly reprocess: 'None' | 'Failed' | 'All';
+  readonly allowShrink?: boolean;
   readonly fingerprints?: string;
   readonly threads: number;
   readonly output: 'human' | 'json';
@@ -95,10 +96,14 @@ export function runCommand(): Command {
     .addOption(
       new Option(
         '--reprocess <which>',
-        'None: buckets never completed; Failed: those whose last run failed, too; All: every one, replacing rows',
+        'None: buckets that are not done; Failed: those whose last run failed, too; All: every one, replacing rows',
       )
         .choices(['None', 'Failed', 'All'])
         .default('None'),
+    )
+    .option(
+      '--allow-shrink',
+      'replace rows although the archive lists less than half of what the last completed run of a bucket read',
     )
     .addOption(geoipOption())
     .option(
@@ -120,7 +125,7 @@ range. With Analysis alone buckets are measurement days, without a range all tho
 What was done is in the tables pipeline_runs, pipeline_files and pipeline_failures: a repeat does what is not done yet, also
 after Ctrl-C or a crash. Tables are made as needed; a database that this pipeline did not
 make is migrated by oonipipeline migrate only. What can be set and has no option here is a setting, see
-docs/settings.md: MAX_FAILED_SHARE=1, ANALYSIS_RULES_VERSION=3, LOG_LEVEL=debug.
+docs/settings.md: MAX_FAILED_SHARE=0.2, ANALYSIS_RULES_VERSION=3, LOG_LEVEL=debug.
 
 Exit status: 0 every bucket asked for is done, or its time is not over yet; 1 some are not: failed, now or before, or left because
 the run was told to stop; 2 wrong usage.
@@ -173,6 +178,7 @@ async function run(options: Options, command: Command): Promise<number> {
       const migration = { signal, ...(opened.alone && { lockExpiry: 0 }) };
       await migrateAutomatically(opened.clickhouse, settings.automatic_migration, remedy, log, migration);
       const { clickhouse } = opened;
+      const { allowShrink = false } = options;
       const plan = await planRun(openArchive(settings), clickhouse, wanted, started, signal);
       if (plan.buckets.length > 0 && wanted.stages.includes('Analysis')) {
         const sources = {
@@ -181,7 +187,7 @@ async function run(options: Options, command: Command): Promise<number> {
         };
         await loadFingerprints(clickhouse, sourceOf(sources, 'fingerprints_dns'), log, signal);
       }
-      const totals = await runPlan(plan, wanted, { settings, clickhouse, ipMetadata, log }, signal);
+      const totals = await runPlan(plan, wanted, { settings, clickhouse, ipMetadata, log, allowShrink }, signal);
       return tell(summaryOf(plan, totals, started), options, given.archive_url, opened.name);
     } finally {
       await opened.close();
@@ -199,10 +205,10 @@ async function run(options: Options, command: Command): Promise<number> {
 async function runPlan(
   plan: RunPlan,
   wanted: Wanted,
-  means: { settings: Settings; clickhouse: ClickHouse; ipMetadata: IpMetadata; log: Logger },
+  means: { settings: Settings; clickhouse: ClickHouse; ipMetadata: IpMetadata; log: Logger; allowShrink: boolean },
   signal: AbortSignal,
 ): Promise<RunTotals> {
-  const { settings, clickhouse, ipMetadata, log } = means;
+  const { settings, clickhouse, ipMetadata, log, allowShrink } = means;
   const pool = new ThreadPool(settings, ipMetadata, log);
   const progress = startProgress(plan.buckets.length);
   const tools = {
@@ -211,6 +217,7 @@ async function runPlan(
     pool,
     log,
     maxFailedShare: settings.max_failed_share,
+    allowShrink,
     rulesVersion: settings.analysis_rules_version,
     referenceVersions: { ip: ipMetadata.version },
   };
@@ -296,9 +303,9 @@ function isDone({ bucketsFailed, bucketsLeft, bucketsSkipped }: RunSummary): boo
 }
 
 const SKIPPED: Readonly<Record<keyof RunPlan['skipped'], string>> = {
-  Completed:
-    'were done before (--reprocess All does them again; oonipipeline verify tells whether their files changed)',
+  Completed: 'were done before, and the archive has no new object of them (--reprocess All does them again)',
   FailedBefore: 'failed before and were not tried again (--reprocess Failed does)',
+  Empty: 'are empty: the archive has no object of them',
   Incomplete: 'are not over yet',
 };
 

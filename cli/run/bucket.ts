@@ -26,6 +26,8 @@ export interface RunTools {
   readonly pool: ThreadPool;
   readonly log: Logger;
   readonly maxFailedShare: number;
+  /** Replace rows although the archive lists far less of a bucket than was read before. */
+  readonly allowShrink: boolean;
   readonly rulesVersion: RulesVersion;
   /** Versions of reference data, by name, for the ledger. */
   readonly referenceVersions: Readonly<Record<string, string>>;

@@ -1,10 +1,9 @@
 import type { Archive } from '../../pipeline/archive/archive.ts';
 import { findBuckets } from '../../pipeline/archive/buckets.ts';
-import { bucketsBetween, type Granularity, nextBucket } from '../../pipeline/bucket.ts';
+import { bucketsBetween, type Granularity } from '../../pipeline/bucket.ts';
 import type { Filter } from '../../pipeline/filter.ts';
-import { decide, PAGE_SPAN, type Verdict } from '../../pipeline/runs/backfill.ts';
+import { decideAll, type Verdict } from '../../pipeline/runs/backfill.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { readHistory } from '../../pipeline/tables/history.ts';
 import type { RunStage } from '../../pipeline/tables/ledger.ts';
 
 /** Which buckets a run is about. */
@@ -28,8 +27,9 @@ export interface RunPlan {
 }
 
 /**
- * Decides by the ledger which buckets are to be run, as a Backfill does. Without a range they are those of which the archive has
- * objects, or, for the analysis alone, the measurement days of which there are observations. `now` in milliseconds since 1970.
+ * Decides by ledger and archive which buckets are to be run, as a Backfill does. Without a range they are those of which the archive has
+ * objects, or, for the analysis alone, the measurement days of which there are observations. `now` in milliseconds since 1970. Throws
+ * ArchiveErrors and TableErrors.
  */
 export async function planRun(
   archive: Archive,
@@ -39,6 +39,8 @@ export async function planRun(
   signal?: AbortSignal,
 ): Promise<RunPlan> {
   const { range, filter, filterID, granularity, stages, reprocess } = wanted;
+  // Without a range the archive is searched for buckets, and the caller says that there is none.
+  if (range && stages.includes('Observations')) await archive.check({ signal });
   const all = range
     ? [...bucketsBetween(range.startAt, range.endAt, granularity)]
     : stages.includes('Observations')
@@ -46,15 +48,10 @@ export async function planRun(
       : await measurementDays(clickhouse, signal);
   const buckets: string[] = [];
   const skipped: Partial<Record<SkipReason, number>> = {};
-  for (let first = 0; first < all.length; first += PAGE_SPAN) {
-    const page = all.slice(first, first + PAGE_SPAN);
-    const [from, before] = [page[0]!, nextBucket(page.at(-1)!)];
-    const history = await readHistory(clickhouse, { filter, filterID, stages, from, before }, signal);
-    for (const bucket of page) {
-      const verdict = decide({ reprocess, attempt: 1 }, bucket, history.of(bucket), now);
-      if (verdict === 'run') buckets.push(bucket);
-      else skipped[verdict as SkipReason] = (skipped[verdict as SkipReason] ?? 0) + 1;
-    }
+  const how = { filter, filterID, stages, reprocess, attempt: 1 };
+  for await (const { bucket, verdict } of decideAll({ archive, clickhouse }, how, all, {}, now, signal)) {
+    if (verdict === 'run') buckets.push(bucket);
+    else skipped[verdict as SkipReason] = (skipped[verdict as SkipReason] ?? 0) + 1;
   }
   return { buckets, skipped };
 }

@@ -56,7 +56,7 @@ export function assertTables(present: readonly string[]): void {
   if (missing.length === 0) return;
   const what = missing.length === 1 ? `the table ${missing[0]} is` : `the tables ${missing.join(', ')} are`;
   throw new AnalysisError(
-    `${what} not in the database, and no verdict is made without; workers and "oonipipeline run" make the tables when they start, and one that was dropped after TRUNCATE TABLE pipeline_migrations`,
+    `${what} not in the database, and no verdict is made without; workers, "oonipipeline run" and "oonipipeline migrate" create the tables, also one that was dropped`,
   );
 }
 

@@ -38,12 +38,27 @@ export interface Archive {
    * was listed, whole and in order, or it throws: ObjectMissingError, ObjectChangedError, ArchiveUnavailableError.
    */
   open(object: ArchiveObject, options?: OpenOptions): AsyncIterable<Buffer>;
+  /**
+   * Throws ArchiveMissingError when the archive holds none of the folders that measurements lie in. A volume that is not mounted,
+   * a wrong prefix and a policy that lists nothing all look like an empty store, and an empty store must not replace rows.
+   */
+  check(options?: { readonly signal?: AbortSignal }): Promise<void>;
+}
+
+/** Folders with measurements (archive.md section 2). */
+export const MEASUREMENT_FOLDERS = ['canned/', 'jsonl/', 'raw/'] as const;
+
+/** The error of `Archive.check`. */
+export function noFolders(url: string): ArchiveMissingError {
+  return new ArchiveMissingError(
+    `the archive ${url} has none of the folders ${MEASUREMENT_FOLDERS.join(', ')}; check that it is mounted, and that archive_url names the right directory or prefix`,
+  );
 }
 
 /** What can go wrong with an archive. */
 export abstract class ArchiveError extends Error {}
 
-/** The directory or bucket is not there, or may not be read: someone has to correct a setting. */
+/** The directory or bucket is absent, holds no folder of measurements, or may not be read: someone has to correct a setting or a mount. */
 export class ArchiveMissingError extends ArchiveError {
   override name = 'ArchiveMissingError';
 }

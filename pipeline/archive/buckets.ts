@@ -1,10 +1,9 @@
+import { createHash } from 'node:crypto';
 import { boundsOf, bucketAt, type Granularity } from '../bucket.ts';
 import { admits, type Filter } from '../filter.ts';
-import type { Archive } from './archive.ts';
+import { type Archive, type ArchiveObject, MEASUREMENT_FOLDERS } from './archive.ts';
 import { isBadKey, parseKey } from './keys.ts';
-
-/** Where objects with measurements lie (archive.md section 2). */
-const PREFIXES = ['canned/', 'jsonl/', 'raw/'] as const;
+import { type ListingOptions, listBucket } from './listing.ts';
 
 /**
  * The buckets of which an archive has objects under a filter, oldest first. Every key is listed, so this is for a directory, not
@@ -17,7 +16,7 @@ export async function findBuckets(
   signal?: AbortSignal,
 ): Promise<string[]> {
   const found = new Set<string>();
-  for (const prefix of PREFIXES) {
+  for (const prefix of MEASUREMENT_FOLDERS) {
     for await (const object of archive.list(prefix, { signal })) {
       const file = parseKey(object);
       if (file === undefined || isBadKey(file)) continue;
@@ -26,4 +25,43 @@ export async function findBuckets(
     }
   }
   return [...found].sort();
+}
+
+/** Objects of a bucket in short: two sets of objects with equal keys and sizes have equal extents. */
+export interface Extent {
+  readonly files: number;
+  /** Compressed bytes. */
+  readonly bytes: number;
+  /** Of keys and sizes, whatever their order. ETags do not count: a mirror has its own. */
+  readonly digest: number;
+}
+
+/** Whether an archive has any object of a bucket. Asks for as little as it takes to know. Throws ArchiveErrors. */
+export async function isEmptyBucket(
+  archive: Archive,
+  bucket: string,
+  filter: Filter,
+  options: Pick<ListingOptions, 'folders' | 'signal'> = {},
+): Promise<boolean> {
+  if (options.folders && !options.folders.mayHold(bucket.slice(0, 10))) return true;
+  let empty = true;
+  // A key that says nothing is recorded as a failure by the run of its bucket, so the bucket is not empty.
+  const onBadKey = () => {
+    empty = false;
+  };
+  for await (const _ of listBucket(archive, bucket, filter, { ...options, onBadKey })) return false;
+  return empty;
+}
+
+/** The objects of a bucket in short. Throws ArchiveErrors. */
+export async function extentOf(objects: AsyncIterable<ArchiveObject> | Iterable<ArchiveObject>): Promise<Extent> {
+  let [files, bytes, low, high] = [0, 0, 0, 0];
+  for await (const { key, size } of objects) {
+    files++;
+    bytes += size;
+    const hash = createHash('md5').update(`${key} ${size}`).digest();
+    low ^= hash.readUIntLE(0, 3);
+    high ^= hash.readUIntLE(3, 3);
+  }
+  return { files, bytes, digest: high * 2 ** 24 + low };
 }

@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -9,12 +10,17 @@ import {
   ArchiveUnavailableError,
   compareKeys,
   type ListOptions,
+  MEASUREMENT_FOLDERS,
+  noFolders,
   ObjectChangedError,
   ObjectMissingError,
   type OpenOptions,
 } from './archive.ts';
 
 const READ_BYTES = 256 * 1024;
+
+/** What tells one directory from another at the same path. */
+type Root = Pick<Stats, 'dev' | 'ino'>;
 
 /** A directory that holds objects at the paths their keys spell: a mirror of the archive, or a fixture. */
 export class DirectoryArchive implements Archive {
@@ -27,14 +33,22 @@ export class DirectoryArchive implements Archive {
   }
 
   async *list(prefix: string, options: ListOptions = {}): AsyncGenerator<ArchiveObject> {
-    await this.#checkRoot();
+    const root = await this.#checkRoot();
     const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
     yield* this.#walk(folder, prefix, options);
+    await this.#expectSameRoot(root);
   }
 
   async *folders(prefix: string): AsyncGenerator<string> {
-    await this.#checkRoot();
+    const root = await this.#checkRoot();
     for (const entry of await this.#entries(prefix)) if (entry.endsWith('/')) yield prefix + entry;
+    await this.#expectSameRoot(root);
+  }
+
+  async check(): Promise<void> {
+    await this.#checkRoot();
+    const folders = await this.#entries('');
+    if (!MEASUREMENT_FOLDERS.some(folder => folders.includes(folder))) throw noFolders(this.url);
   }
 
   async *open(object: ArchiveObject, options: OpenOptions = {}): AsyncGenerator<Buffer> {
@@ -63,14 +77,15 @@ export class DirectoryArchive implements Archive {
   }
 
   /** Objects below a folder (a key that ends in a slash, or the empty root), depth first, which is key order. */
-  async *#walk(folder: string, prefix: string, options: ListOptions): AsyncGenerator<ArchiveObject> {
+  async *#walk(folder: string, prefix: string, options: ListOptions, seen = false): AsyncGenerator<ArchiveObject> {
     const { startAfter = '', signal } = options;
-    for (const entry of await this.#entries(folder)) {
+    for (const entry of await this.#entries(folder, seen)) {
       signal?.throwIfAborted();
       const key = folder + entry;
       if (!key.startsWith(prefix) && !prefix.startsWith(key)) continue;
       if (entry.endsWith('/')) {
-        if (compareKeys(key, startAfter) >= 0 || startAfter.startsWith(key)) yield* this.#walk(key, prefix, options);
+        if (compareKeys(key, startAfter) >= 0 || startAfter.startsWith(key))
+          yield* this.#walk(key, prefix, options, true);
       } else if (key.startsWith(prefix) && compareKeys(key, startAfter) > 0) {
         const found = await this.#stat(key);
         if (found) yield { key, size: found.size, etag: etagOf(found.size, found.mtimeMs) };
@@ -79,7 +94,7 @@ export class DirectoryArchive implements Archive {
   }
 
   /** Names in a folder, folders with a slash behind them: sorted so, they come in the order of the full keys ("a-b" < "a/"). */
-  async #entries(folder: string): Promise<string[]> {
+  async #entries(folder: string, seen = false): Promise<string[]> {
     try {
       const names: string[] = [];
       for (const entry of await readdir(join(this.#root, folder), { withFileTypes: true })) {
@@ -89,8 +104,8 @@ export class DirectoryArchive implements Archive {
       }
       return names.sort(compareKeys);
     } catch (error) {
-      // A prefix that is no folder holds nothing, as on S3.
-      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return [];
+      // A prefix that is not a folder holds nothing, as on S3. A folder that was there a moment ago does not simply hold nothing.
+      if (!seen && (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR')) return [];
       throw codeOf(error) ? this.#unavailable(folder, error) : error;
     }
   }
@@ -105,14 +120,22 @@ export class DirectoryArchive implements Archive {
     }
   }
 
-  /** Without this a mistyped directory would look like an archive without measurements. */
-  async #checkRoot(): Promise<void> {
+  /** A volume that is unmounted while it is listed shows the directory below it: the listing would end early, without an error. */
+  async #expectSameRoot(before: Root): Promise<void> {
+    const now = await this.#stat('');
+    if (now?.dev === before.dev && now.ino === before.ino) return;
+    throw new ArchiveUnavailableError(`the directory ${this.#root} was replaced while it was listed`);
+  }
+
+  /** Without this check a mistyped directory would look like an archive without measurements. */
+  async #checkRoot(): Promise<Root> {
     const root = await this.#stat('');
     if (!root)
       throw new ArchiveMissingError(
         `the archive ${this.#root} does not exist; set archive_url to a directory or s3://bucket`,
       );
     if (!root.isDirectory()) throw new ArchiveMissingError(`the archive ${this.#root} is not a directory`);
+    return root;
   }
 
   #unavailable(key: string, cause: unknown): ArchiveUnavailableError {

@@ -111,6 +111,7 @@ describe('JSON lines', () => {
       url: 'unplugged',
       list: archive.list.bind(archive),
       folders: archive.folders.bind(archive),
+      check: archive.check.bind(archive),
       async *open() {
         yield gzipSync('{}\n').subarray(0, 12);
         throw new ArchiveUnavailableError('unplugged');

@@ -23,6 +23,9 @@ class Watched implements Archive {
   open(object: ArchiveObject) {
     return this.#archive.open(object);
   }
+  check() {
+    return this.#archive.check();
+  }
 }
 
 const raw = (hour: number, cc: string, test: string, rest: string) => {

@@ -2,6 +2,7 @@ import { boundsOf, granularityOf } from '../bucket.ts';
 import { admits, type Filter } from '../filter.ts';
 import { type Archive, type ArchiveObject, compareKeys } from './archive.ts';
 import { type ArchiveFile, type BadKey, isBadKey, parseKey } from './keys.ts';
+import { inParallel } from './parallel.ts';
 
 /** First and last day with cans, and the day from which `jsonl/` is no longer written (constants.json `archive`). */
 export const FIRST_CAN_DAY = '2012-12-05';
@@ -19,6 +20,111 @@ export interface ListingOptions {
   readonly onBadKey?: (bad: BadKey) => void;
   /** Only files from `first` to `last`, both included: the range of a batch. */
   readonly range?: { readonly first: string; readonly last: string };
+  /** Which folders there are, when they have been asked for already: then none is asked for that is not there. */
+  readonly folders?: DayFolders;
+}
+
+/** The folders of days in which an archive has objects. Found with few requests, because only names of folders are listed. */
+export class DayFolders {
+  readonly #raw: ReadonlySet<string>;
+  readonly #canned: ReadonlySet<string>;
+  readonly #converted: ReadonlyMap<string, readonly string[]>;
+
+  /**
+   * @param raw days with a folder under `raw/`
+   * @param canned days with a folder under `canned/`
+   * @param converted by day, the folders `jsonl/<test>/<country>/` that hold one of that day, in key order
+   */
+  constructor(
+    raw: ReadonlySet<string>,
+    canned: ReadonlySet<string>,
+    converted: ReadonlyMap<string, readonly string[]>,
+  ) {
+    this.#raw = raw;
+    this.#canned = canned;
+    this.#converted = converted;
+  }
+
+  hasUploads(day: string): boolean {
+    return this.#raw.has(day);
+  }
+
+  hasCans(day: string): boolean {
+    return this.#canned.has(day);
+  }
+
+  conversions(day: string): readonly string[] {
+    return this.#converted.get(day) ?? [];
+  }
+
+  /** False when the archive has nothing for a bucket of this day. */
+  mayHold(day: string): boolean {
+    return this.hasUploads(day) || this.hasCans(day) || this.conversions(day).length > 0;
+  }
+}
+
+/** The folders of the days from `from` to before `before` (both as YYYY-MM-DD) that can hold objects under a filter. */
+export async function findDayFolders(
+  archive: Archive,
+  filter: Filter,
+  from: string,
+  before: string,
+  signal?: AbortSignal,
+): Promise<DayFolders> {
+  const wanted = (day: string) => day >= from && day < before;
+  const raw = new Set<string>();
+  for await (const folder of archive.folders('raw/', { signal })) {
+    const day = dashed(folder.slice('raw/'.length, -1));
+    if (wanted(day)) raw.add(day);
+  }
+  const canned = new Set<string>();
+  if (from <= LAST_CAN_DAY && before > FIRST_CAN_DAY) {
+    for await (const folder of archive.folders('canned/', { signal })) {
+      const day = folder.slice('canned/'.length, -1);
+      if (wanted(day)) canned.add(day);
+    }
+  }
+  const converted = new Map<string, string[]>();
+  if (from < JSONL_BEFORE) {
+    const found = inParallel(conversionFolders(archive, filter, undefined, signal), LISTINGS_AHEAD, async country => {
+      const days: string[] = [];
+      for await (const folder of archive.folders(country, { signal })) {
+        const day = dashed(folder.slice(country.length, -1));
+        if (wanted(day)) days.push(day);
+      }
+      return { country, days };
+    });
+    for await (const { country, days } of found) {
+      for (const day of days) {
+        const countries = converted.get(day);
+        if (countries) countries.push(country);
+        else converted.set(day, [country]);
+      }
+    }
+  }
+  return new DayFolders(raw, canned, converted);
+}
+
+/** `20231127` as `2023-11-27`. */
+function dashed(digits: string): string {
+  return `${digits.slice(0, 4)}-${digits.slice(4, 6)}-${digits.slice(6)}`;
+}
+
+/** The folders `jsonl/<test>/<country>/` that a filter allows, in key order. */
+async function* conversionFolders(
+  archive: Archive,
+  filter: Filter,
+  range: ListingOptions['range'],
+  signal?: AbortSignal,
+): AsyncGenerator<string> {
+  const tests =
+    filter.testNames.length > 0
+      ? filter.testNames.map(test => `jsonl/${test}/`)
+      : archive.folders('jsonl/', { signal });
+  for await (const test of tests) {
+    if (!meets(test, range)) continue;
+    yield* filter.probeCC.length > 0 ? filter.probeCC.map(cc => `${test}${cc}/`) : archive.folders(test, { signal });
+  }
 }
 
 /**
@@ -65,29 +171,23 @@ export async function* listBucket(
 type Source = (archive: Archive, bucket: string, filter: Filter, options: ListingOptions) => AsyncIterable<string>;
 
 /** `canned/`: files carry a day, so they belong to its hour 00. */
-const cans: Source = async function* (_archive, bucket) {
+const cans: Source = async function* (_archive, bucket, _filter, { folders }) {
   const day = bucket.slice(0, 10);
+  if (folders && !folders.hasCans(day)) return;
   if (startsDay(bucket) && day >= FIRST_CAN_DAY && day <= LAST_CAN_DAY) yield `canned/${day}/`;
 };
 
 /** `jsonl/`: country and test come before the day, so folders have to be walked where the filter does not name them. */
-const conversions: Source = async function* (archive, bucket, filter, { range, signal }) {
+const conversions: Source = async function* (archive, bucket, filter, { range, signal, folders }) {
   const day = bucket.slice(0, 10);
   if (!startsDay(bucket) || day >= JSONL_BEFORE || !meets('jsonl/', range)) return;
-  const tests =
-    filter.testNames.length > 0
-      ? filter.testNames.map(test => `jsonl/${test}/`)
-      : archive.folders('jsonl/', { signal });
-  for await (const test of tests) {
-    if (!meets(test, range)) continue;
-    const countries =
-      filter.probeCC.length > 0 ? filter.probeCC.map(cc => `${test}${cc}/`) : archive.folders(test, { signal });
-    for await (const country of countries) yield `${country}${day.replaceAll('-', '')}/`;
-  }
+  const countries = folders ? folders.conversions(day) : conversionFolders(archive, filter, range, signal);
+  for await (const country of countries) yield `${country}${day.replaceAll('-', '')}/`;
 };
 
 /** `raw/`, by the narrowest prefixes that the filter allows without asking for more of them than pages would be saved. */
-const uploads: Source = async function* (_archive, bucket, filter) {
+const uploads: Source = async function* (_archive, bucket, filter, { folders }) {
+  if (folders && !folders.hasUploads(bucket.slice(0, 10))) return;
   const day = `raw/${bucket.slice(0, 10).replaceAll('-', '')}/`;
   const { probeCC, testNames } = filter;
   const byCountry = probeCC.length > 0 && probeCC.length <= MAX_PREFIXES_PER_HOUR;

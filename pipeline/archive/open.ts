@@ -72,6 +72,10 @@ class LaterS3Archive implements Archive {
     yield* (await this.#loaded()).open(object, options);
   }
 
+  async check(options?: { readonly signal?: AbortSignal }): Promise<void> {
+    await (await this.#loaded()).check(options);
+  }
+
   #loaded(): Promise<Archive> {
     this.#archive ??= import('./s3.ts').then(({ S3Archive }) => new S3Archive(this.#options));
     return this.#archive;
@@ -90,16 +94,26 @@ class JoinedArchive implements Archive {
     this.url = `${current.url} and ${legacy.url}`;
   }
 
-  list(prefix: string, options?: ListOptions): AsyncIterable<ArchiveObject> {
-    return this.#holder(prefix).list(prefix, options);
+  async *list(prefix: string, options?: ListOptions): AsyncGenerator<ArchiveObject> {
+    if (prefix !== 'canned/') return yield* this.#holder(prefix).list(prefix, options);
+    for (const archive of [this.#legacy, this.#current]) {
+      for await (const object of archive.list(prefix, options)) if (this.#holder(object.key) === archive) yield object;
+    }
   }
 
-  folders(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<string> {
-    return this.#holder(prefix).folders(prefix, options);
+  async *folders(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncGenerator<string> {
+    if (prefix !== 'canned/') return yield* this.#holder(prefix).folders(prefix, options);
+    for (const archive of [this.#legacy, this.#current]) {
+      for await (const folder of archive.folders(prefix, options)) if (this.#holder(folder) === archive) yield folder;
+    }
   }
 
   open(object: ArchiveObject, options?: OpenOptions): AsyncIterable<Buffer> {
     return this.#holder(object.key).open(object, options);
+  }
+
+  async check(options?: { readonly signal?: AbortSignal }): Promise<void> {
+    await Promise.all([this.#current.check(options), this.#legacy.check(options)]);
   }
 
   #holder(key: string): Archive {

@@ -10,6 +10,8 @@ import {
   ArchiveUnavailableError,
   compareKeys,
   type ListOptions,
+  MEASUREMENT_FOLDERS,
+  noFolders,
   ObjectChangedError,
   type OpenOptions,
 } from './archive.ts';
@@ -127,6 +129,13 @@ export class S3Archive implements Archive {
       const pause = Math.random() * Math.min(20_000, 100 * 2 ** failures);
       await sleep(pause, undefined, { signal }).catch(() => signal?.throwIfAborted());
     }
+  }
+
+  async check({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    for (const folder of MEASUREMENT_FOLDERS) {
+      for await (const _ of this.list(folder, { signal })) return;
+    }
+    throw noFolders(this.url);
   }
 
   /** Ends the connection pool. */

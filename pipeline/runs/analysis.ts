@@ -73,7 +73,9 @@ export async function analyseBucket(
   }
   const open = () => {
     const judged = tasks.map(each => ({ ...each, rulesVersion }));
-    return openAnalysis(clickhouse, task.bucket, origin, judged, task.startedAt, signal);
+    // Greater than the generation of the observations too, which another server's clock may have given: so the ledger tells which are judged.
+    const notBefore = Math.max(task.startedAt, task.observations ?? 0);
+    return openAnalysis(clickhouse, task.bucket, origin, judged, notBefore, signal);
   };
   let run = await open();
   const judge = async (each: DayTask): Promise<AnalysedDays> => {
@@ -116,7 +118,8 @@ export async function recordNothingToAnalyse(
   signal?: AbortSignal,
 ): Promise<void> {
   const key = { ...task.bucket, stage: 'Analysis' } as const;
-  const run = await openRun(tools.clickhouse, key, origin, [key.bucket], task.startedAt, signal);
+  const notBefore = Math.max(task.startedAt, task.observations ?? 0);
+  const run = await openRun(tools.clickhouse, key, origin, [key.bucket], notBefore, signal);
   await complete(tools, run, origin, 0, new Set(), signal);
 }
 

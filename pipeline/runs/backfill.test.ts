@@ -13,11 +13,12 @@ const range: BackfillRange = {
   reprocess: 'None',
   attempt: 1,
 };
-const never = { completed: false, failed: false, unfinished: false };
-const done = { completed: true, failed: false, unfinished: false };
-const failed = { completed: false, failed: true, unfinished: true };
-const failedLater = { completed: true, failed: true, unfinished: true };
-const brokenOff = { completed: false, failed: false, unfinished: true };
+const pending = ['Observations'] as const;
+const begun = pending;
+const never = { completed: false, pending, begun: [], failed: false, unfinished: false, touched: false };
+const done = { completed: true, pending: [], begun, failed: false, unfinished: false, touched: true };
+const failed = { completed: false, pending, begun, failed: true, unfinished: true, touched: true };
+const brokenOff = { completed: false, pending, begun, failed: false, unfinished: true, touched: true };
 const late = Date.UTC(2025, 0);
 
 describe('what a backfill does with a bucket', () => {
@@ -26,11 +27,10 @@ describe('what a backfill does with a bucket', () => {
     ['None', brokenOff, 'run'],
     ['None', done, 'Completed'],
     ['None', failed, 'FailedBefore'],
-    ['None', failedLater, 'Completed'],
     ['Failed', never, 'run'],
     ['Failed', done, 'Completed'],
     ['Failed', failed, 'run'],
-    ['Failed', failedLater, 'run'],
+    ['Failed', brokenOff, 'run'],
     ['All', done, 'run'],
     ['All', failed, 'run'],
   ] as const)('reprocess %s, %j: %s', (reprocess, history, verdict) => {

@@ -1,8 +1,14 @@
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { isLastHour } from '../analysis/days.ts';
+import type { Archive } from '../archive/archive.ts';
+import { type DayFolders, findDayFolders } from '../archive/listing.ts';
+import { inParallel } from '../archive/parallel.ts';
 import { boundsOf, bucketAt, bucketsBetween, countBuckets, type Granularity, nextBucket } from '../bucket.ts';
 import type { Filter } from '../filter.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
-import { type BucketHistory, type History, type HistoryQuery, readHistory } from '../tables/history.ts';
+import { type BucketHistory, type HistoryQuery, readHistory } from '../tables/history.ts';
 import { ledgerTime, type RunStage } from '../tables/ledger.ts';
+import { ArchiveLook } from './archive-look.ts';
 
 /** The buckets a backfill is about, and which of them it takes. */
 export interface BackfillRange {
@@ -20,7 +26,8 @@ export interface BackfillRange {
   readonly attempt: number;
 }
 
-export type Verdict = 'run' | 'Completed' | 'FailedBefore' | 'Incomplete' | 'NotFailed';
+/** `Empty`: the archive has no object of the bucket, and no run of it left anything. */
+export type Verdict = 'run' | 'Completed' | 'FailedBefore' | 'Incomplete' | 'NotFailed' | 'Empty';
 
 /** The plan of a backfill: counters and ends, whatever the length of the range. */
 export interface BackfillPlan {
@@ -34,7 +41,9 @@ export interface BackfillPlan {
   readonly first?: string;
   readonly last?: string;
   /** How many are left out, by reason. Those that never failed, in a further attempt, count as Completed: there is nothing to mend. */
-  readonly skipped: Readonly<Partial<Record<'Completed' | 'FailedBefore' | 'Incomplete', number>>>;
+  readonly skipped: Readonly<Partial<Record<'Completed' | 'FailedBefore' | 'Incomplete' | 'Empty', number>>>;
+  /** Which buckets of the range are to be run: a bit for each, deflated, in base64. Plans of older programs have none. */
+  readonly selection?: string;
 }
 
 /** Some of the buckets to run, in order. */
@@ -55,6 +64,9 @@ export interface Retry {
 /** A page covers so many buckets of the range at most, to be run or not, so that one query of the ledger has a bound. */
 export const PAGE_SPAN = 2000;
 
+/** Buckets that are looked at in the archive at a time. */
+const LOOKS_AHEAD = 8;
+
 /** What to do with a bucket, by its history. `now` in milliseconds since 1970. */
 export function decide(
   range: Pick<BackfillRange, 'reprocess' | 'attempt'>,
@@ -65,42 +77,107 @@ export function decide(
   if (boundsOf(bucket).end > now) return 'Incomplete';
   if (range.attempt > 1) return history.unfinished ? 'run' : 'NotFailed';
   if (range.reprocess === 'All') return 'run';
-  if (range.reprocess === 'Failed' && history.failed) return 'run';
   if (history.completed) return 'Completed';
-  return history.failed ? 'FailedBefore' : 'run';
+  return history.failed && range.reprocess === 'None' ? 'FailedBefore' : 'run';
 }
 
-/** Plans a backfill: counts what there is to run. Nothing is written. */
+/** What a plan is made from. */
+export interface PlanTools {
+  readonly archive: Archive;
+  readonly clickhouse: ClickHouse;
+}
+
+/**
+ * Decides on buckets, given oldest first: by the ledger, and, where the observations are asked for, by the archive. A bucket of which the
+ * archive has nothing, and of which the ledger knows no rows, needs no run; a bucket that is done is run again when the archive has objects
+ * that its run did not read. The archive is listed once: of a bucket that was never run up to its first object, of one that is done as a
+ * whole. Throws ArchiveErrors and TableErrors.
+ */
+export async function* decideAll(
+  { archive, clickhouse }: PlanTools,
+  range: Omit<BackfillRange, 'startAt' | 'endAt' | 'granularity' | 'order'>,
+  buckets: readonly string[],
+  when: Pick<HistoryQuery, 'asOf'>,
+  now: number,
+  signal?: AbortSignal,
+): AsyncGenerator<{ readonly bucket: string; readonly verdict: Verdict }> {
+  const [first, last] = [buckets[0], buckets.at(-1)];
+  if (first === undefined || last === undefined) return;
+  const { filter, filterID, stages } = range;
+  const looks = stages.includes('Observations') && range.attempt === 1;
+  const days = [first.slice(0, 10), nextBucket(last.slice(0, 10))] as const;
+  const folders = looks ? await findDayFolders(archive, filter, ...days, signal) : undefined;
+  for (let begin = 0; begin < buckets.length; begin += PAGE_SPAN) {
+    const page = buckets.slice(begin, begin + PAGE_SPAN);
+    const query = { filter, filterID, stages, from: page[0]!, before: nextBucket(page.at(-1)!), ...when };
+    const history = await readHistory(clickhouse, query, signal);
+    const byLedger = page.map(bucket => {
+      const known = history.of(bucket);
+      return { bucket, known, verdict: decide(range, bucket, known, now) };
+    });
+    if (!folders) {
+      yield* byLedger;
+      continue;
+    }
+    const done = byLedger.flatMap(({ known, verdict }) => (verdict === 'Completed' && known.done ? [known.done] : []));
+    const look = await ArchiveLook.open({ archive, clickhouse }, { filter, filterID }, folders, done, signal);
+    yield* inParallel(byLedger, LOOKS_AHEAD, async ({ bucket, known, verdict }) => {
+      const needed = known.touched || (stages.includes('Analysis') && settlesDay(bucket, folders));
+      if (verdict === 'run' && !needed && (await look.isEmpty(bucket))) return { bucket, verdict: 'Empty' };
+      if (verdict === 'Completed' && known.done && (await look.hasMore(bucket, known.done))) {
+        return { bucket, verdict: 'run' };
+      }
+      return { bucket, verdict };
+    });
+  }
+}
+
+/** Whether a bucket without objects is run all the same: the last hour of a day judges what the earlier hours only judged in part. */
+function settlesDay(bucket: string, folders: DayFolders): boolean {
+  return isLastHour(bucket) && folders.mayHold(bucket.slice(0, 10));
+}
+
+/** Plans a backfill: looks for what there is to run. Nothing is written. Throws ArchiveMissingError when the archive is not there. */
 export async function planBackfill(
-  clickhouse: ClickHouse,
+  tools: PlanTools,
   range: BackfillRange,
   now: number,
   signal?: AbortSignal,
 ): Promise<BackfillPlan> {
-  const asOf = await ledgerTime(clickhouse, signal);
-  const history = await readHistory(clickhouse, queryOf(range, range.startAt, range.endAt, { asOf }), signal);
-  return { asOf, now, ...summarise(range, history, now) };
+  if (range.stages.includes('Observations')) await tools.archive.check({ signal });
+  const asOf = await ledgerTime(tools.clickhouse, signal);
+  const buckets = [...bucketsBetween(range.startAt, range.endAt, range.granularity)];
+  const skipped: Record<string, number> = {};
+  const selected: boolean[] = [];
+  for await (const { verdict } of decideAll(tools, range, buckets, { asOf }, now, signal)) {
+    selected.push(verdict === 'run');
+    if (verdict === 'run') continue;
+    const reason = verdict === 'NotFailed' ? 'Completed' : verdict;
+    skipped[reason] = (skipped[reason] ?? 0) + 1;
+  }
+  const toRun = buckets.filter((_, index) => selected[index]);
+  const ends = [toRun[0], toRun.at(-1)];
+  const [first, last] = range.order === 'OldestFirst' ? ends : ends.reverse();
+  return {
+    ...{ asOf, now, buckets: buckets.length, toRun: toRun.length, skipped },
+    ...(first !== undefined && last !== undefined && { first, last }),
+    selection: packBits(selected),
+  };
 }
 
-function summarise(range: BackfillRange, history: History, now: number): Omit<BackfillPlan, 'asOf' | 'now'> {
-  const skipped: Record<string, number> = {};
-  let toRun = 0;
-  let oldest: string | undefined;
-  let newest: string | undefined;
-  for (const bucket of bucketsBetween(range.startAt, range.endAt, range.granularity)) {
-    const verdict = decide(range, bucket, history.of(bucket), now);
-    if (verdict === 'run') {
-      toRun++;
-      oldest ??= bucket;
-      newest = bucket;
-    } else {
-      const reason = verdict === 'NotFailed' ? 'Completed' : verdict;
-      skipped[reason] = (skipped[reason] ?? 0) + 1;
-    }
-  }
-  const buckets = countBuckets(range.startAt, range.endAt, range.granularity);
-  const [first, last] = range.order === 'OldestFirst' ? [oldest, newest] : [newest, oldest];
-  return { buckets, toRun, ...(first !== undefined && last !== undefined && { first, last }), skipped };
+/** Bits as text: a bit for each, deflated, in base64. Ten years of hours are 11 kB before they are deflated. */
+function packBits(bits: readonly boolean[]): string {
+  const bytes = Buffer.alloc(Math.ceil(bits.length / 8));
+  bits.forEach((bit, index) => {
+    if (bit) bytes[index >> 3]! |= 1 << (index & 7);
+  });
+  return deflateRawSync(bytes).toString('base64');
+}
+
+/** Reads what packBits has written: whether the bit at an index is set. */
+function unpackBits(text: string): (index: number) => boolean {
+  const bytes = inflateRawSync(Buffer.from(text, 'base64'));
+  return index => (((bytes[index >> 3] ?? 0) >> (index & 7)) & 1) === 1;
 }
 
 /**
@@ -112,20 +189,45 @@ function summarise(range: BackfillRange, history: History, now: number): Omit<Ba
 export async function pageOfBackfill(
   clickhouse: ClickHouse,
   range: BackfillRange,
-  plan: Pick<BackfillPlan, 'asOf' | 'now'>,
+  plan: Pick<BackfillPlan, 'asOf' | 'now' | 'selection'>,
   cursor: string | undefined,
   retry: Retry | undefined,
   signal?: AbortSignal,
 ): Promise<BackfillPage> {
   const { from, before, next } = spanOf(range, cursor);
   if (from >= before) return { buckets: [] };
-  const history = await readHistory(clickhouse, queryOf(range, from, before, retry ?? { asOf: plan.asOf }), signal);
-  const judged = retry ? { ...range, attempt: Math.max(2, range.attempt) } : range;
-  const buckets = [...bucketsBetween(from, before, range.granularity)].filter(
-    bucket => decide(judged, bucket, history.of(bucket), plan.now) === 'run',
-  );
+  const span = [...bucketsBetween(from, before, range.granularity)];
+  const buckets =
+    plan.selection !== undefined && !retry
+      ? selectedOf(range, plan.selection, span)
+      : await byLedger(clickhouse, range, span, plan, retry, signal);
   if (range.order === 'NewestFirst') buckets.reverse();
   return { buckets, ...(next !== undefined && { next }) };
+}
+
+/** Those of some consecutive buckets of a range that its plan has selected. */
+function selectedOf(range: BackfillRange, selection: string, span: readonly string[]): string[] {
+  const isSelected = unpackBits(selection);
+  const before = countBuckets(range.startAt, span[0] ?? range.startAt, range.granularity);
+  return span.filter((_, index) => isSelected(before + index));
+}
+
+/** Those that a further attempt takes; or, of a plan by an older program, those that the ledger named when the plan was made. */
+async function byLedger(
+  clickhouse: ClickHouse,
+  range: BackfillRange,
+  span: readonly string[],
+  plan: Pick<BackfillPlan, 'asOf' | 'now'>,
+  retry: Retry | undefined,
+  signal?: AbortSignal,
+): Promise<string[]> {
+  const [first, last] = [span[0], span.at(-1)];
+  if (first === undefined || last === undefined) return [];
+  const { filter, filterID, stages } = range;
+  const query = { filter, filterID, stages, from: first, before: nextBucket(last), ...(retry ?? { asOf: plan.asOf }) };
+  const history = await readHistory(clickhouse, query, signal);
+  const judged = retry ? { ...range, attempt: Math.max(2, range.attempt) } : range;
+  return span.filter(bucket => decide(judged, bucket, history.of(bucket), plan.now) === 'run');
 }
 
 /**
@@ -149,14 +251,4 @@ function spanOf(range: BackfillRange, cursor: string | undefined): { from: strin
   const before = cursor ?? end;
   const from = step(before, -PAGE_SPAN);
   return from > start ? { from, before, next: from } : { from: start, before };
-}
-
-function queryOf(
-  range: BackfillRange,
-  from: string,
-  before: string,
-  when: Pick<HistoryQuery, 'asOf' | 'since' | 'backfill'>,
-): HistoryQuery {
-  const { filter, filterID, stages } = range;
-  return { filter, filterID, stages, from, before, ...when };
 }

@@ -1,4 +1,4 @@
-import { type Archive, compareKeys } from '../archive/archive.ts';
+import { type Archive, compareKeys, ObjectMissingError } from '../archive/archive.ts';
 import { type Batch, listBatch } from '../archive/batches.ts';
 import type { RawDocument } from '../archive/document.ts';
 import { type FileEnd, readDocuments } from '../archive/documents.ts';
@@ -12,6 +12,7 @@ import { RowEncoder } from '../tables/encoder.ts';
 import type { OpenedRun } from '../tables/ledger.ts';
 import { OBSERVATION_TABLES } from '../tables/schema.ts';
 import { BatchWriter, type OpenFile } from './batch-writer.ts';
+import { SHRINK_SHARE } from './shrink.ts';
 
 /** Where a batch can be taken up again: all files up to this key, itself included, are in the tables and in these counts. */
 export interface Checkpoint {
@@ -102,7 +103,14 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
     }
     await writer.checkpoint();
     await writer.drain();
-    return writer.total();
+    const total = writer.total();
+    // An archive that goes away after the plan would otherwise end as a bucket without measurements.
+    if (total.files < batch.files * SHRINK_SHARE) {
+      throw new ObjectMissingError(
+        `${batch.files} objects were listed from ${batch.first} to ${batch.last}, and ${total.files} were there to be read; list the bucket again`,
+      );
+    }
+    return total;
   } finally {
     await writer.stop();
   }

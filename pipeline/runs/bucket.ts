@@ -8,18 +8,21 @@ import type { ClickHouse } from '../tables/clickhouse.ts';
 import { StatementError } from '../tables/errors.ts';
 import {
   type OpenedRun,
-  openRun,
+  openRunAmong,
+  type PastRun,
   type RecordedFiles,
   type RunKey,
   type RunOrigin,
   type RunOutcome,
   type RunState,
+  recordEndOf,
   recordedFiles,
   recordFailures,
   recordRun,
 } from '../tables/ledger.ts';
 import { overlappingBuckets } from '../tables/retire.ts';
 import { settle } from '../tables/settle.ts';
+import { ArchiveShrankError, expectNotShrunk } from './shrink.ts';
 
 export type BucketKey = Omit<RunKey, 'generation' | 'stage'>;
 
@@ -45,30 +48,54 @@ export interface BucketTools {
   readonly archive: Archive;
   readonly clickhouse: ClickHouse;
   readonly log: Logger;
-  /** Share of failed measurements above which a run fails. */
+  /** Share of failed measurements above which a run fails, if they are at least MIN_FAILED. */
   readonly maxFailedShare: number;
 }
 
 /**
+ * So many measurements have to fail, and so many objects have to be unreadable, before their share counts: of five measurements of an
+ * hour one is a fifth, and says nothing about the others.
+ */
+export const MIN_FAILED = 10;
+export const MIN_UNREADABLE = 3;
+
+/**
  * Opens the run of a bucket and cuts its files into batches. The run is in the ledger before the archive is listed, so whatever
- * another run over the same measurements does meanwhile is known to overlap it.
+ * another run over the same measurements does meanwhile is known to overlap it. Throws ArchiveShrankError, after the run is recorded as
+ * failed, when the archive lists far less than before and `allowShrink` is not set; and ArchiveErrors and TableErrors.
  *
  * @param startedAt milliseconds since 1970
  */
 export async function planBucket(
-  tools: Pick<BucketTools, 'archive' | 'clickhouse'>,
+  tools: Pick<BucketTools, 'archive' | 'clickhouse' | 'log'> & { readonly allowShrink?: boolean | undefined },
   bucket: BucketKey,
   origin: RunOrigin,
   startedAt: number,
   signal?: AbortSignal,
 ): Promise<BucketPlan> {
-  const { archive, clickhouse } = tools;
+  const { archive, clickhouse, log, allowShrink = false } = tools;
+  const opening = { ...bucket, stage: 'Observations' } as const;
   const overlapping = overlappingBuckets(bucket.bucket);
-  const run = await openRun(clickhouse, { ...bucket, stage: 'Observations' }, origin, overlapping, startedAt, signal);
+  const { run, others } = await openRunAmong(clickhouse, opening, origin, overlapping, startedAt, signal);
+  for (const gone of unrecorded(run, others)) {
+    const message = `the run ended without a record, and the run of generation ${run.generation} takes its place`;
+    await settle(clickhouse, gone, false, log, signal);
+    await recordEndOf(clickhouse, gone, 'cancelled', { reason: 'EndNotRecorded', message }, signal);
+  }
   const files: ArchiveFile[] = [];
   const bad: BadKey[] = [];
   const onBadKey = (key: BadKey) => bad.push(key);
   for await (const file of listBucket(archive, bucket.bucket, bucket.filter, { signal, onBadKey })) files.push(file);
+  if (files.length === 0) await archive.check({ signal });
+  if (!allowShrink) {
+    await expectNotShrunk(clickhouse, run, files, others, signal).catch(async error => {
+      if (error instanceof ArchiveShrankError) {
+        const { message } = error;
+        await recordRun(clickhouse, run, origin, { state: 'failed', reason: 'ArchiveShrank', message }, signal);
+      }
+      throw error;
+    });
+  }
   const failures = bad.map(({ key, reason }) => ({
     key,
     line: 0,
@@ -81,15 +108,29 @@ export async function planBucket(
   return { run, batches: planBatches(files), files: files.length, bytes };
 }
 
-/** What a run has stored is not what it has counted: its archive changed between two attempts. It is to be planned anew. */
+/**
+ * Older runs of the bucket and filter whose end nobody recorded. Only one run of a bucket and filter is at work at a time, so they are gone;
+ * what they left is taken for cancelled, and shows no row twice.
+ */
+function unrecorded(run: OpenedRun, others: readonly PastRun[]): PastRun[] {
+  return others.filter(
+    each =>
+      each.bucket === run.bucket &&
+      each.filterID === run.filterID &&
+      each.generation < run.generation &&
+      (each.state === 'started' || each.state === 'inserted'),
+  );
+}
+
+/** What a run has stored is not what it has counted: its archive changed between two attempts, or a table was lost. It is to be planned anew. */
 export class UnaccountedError extends Error {
   override name = 'UnaccountedError';
 }
 
 /**
- * Ends the observations of a bucket of which every batch is in: older rows go, the ledger gets the outcome. With more failed
- * measurements than allowed, or more objects that could not be read at all, the run counts as failed: what was read stays, and what
- * it did not bring again stays, too. May be repeated. Throws UnaccountedError when ledger or tables hold more than was counted.
+ * Ends the observations of a bucket of which every batch is in: older rows go, the ledger gets the outcome. With a larger share of failed
+ * measurements than allowed (at least MIN_FAILED of them), or of objects that could not be read at all (at least MIN_UNREADABLE, or all),
+ * the run counts as failed: what was read stays, and what it did not bring again stays, too. May be repeated. Throws UnaccountedError when ledger or tables hold more than was counted.
  */
 export async function finishBucket(
   tools: BucketTools,
@@ -120,13 +161,19 @@ function expectAllRecorded(run: OpenedRun, counts: Counts, recorded: RecordedFil
 /** A sentence, when more of a bucket failed than is allowed. */
 function tooManyFailures(bucket: string, counts: Counts, recorded: RecordedFiles, allowed: number): string | undefined {
   const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
-  const judge = (failed: number, all: number, what: string) =>
-    failed > all * allowed
+  const judge = (failed: number, all: number, least: number, what: string) =>
+    failed > all * allowed && failed >= least
       ? `${failed} of ${all} ${what}, ${percent(failed / all)}; max_failed_share allows ${percent(allowed)}. What failed and why stands in pipeline_failures.`
       : undefined;
   return (
-    judge(counts.failed, counts.read, `measurements of ${bucket} failed`) ??
-    judge(recorded.unreadable, recorded.files, `objects of ${bucket} could not be read`)
+    judge(counts.failed, counts.read, MIN_FAILED, `measurements of ${bucket} failed`) ??
+    // Where nothing at all could be read, the bucket must not end as if it were empty.
+    judge(
+      recorded.unreadable,
+      recorded.files,
+      Math.min(MIN_UNREADABLE, recorded.files),
+      `objects of ${bucket} could not be read`,
+    )
   );
 }
 
@@ -153,7 +200,12 @@ async function close(
   // A run that read nothing and completed has no rows that another one would have to look out for.
   const wrote = state !== 'completed' || counts.read > 0;
   if (wrote) await recordRun(clickhouse, run, origin, { ...outcome, state: 'inserted' }, signal);
-  const { rowsStored, shared } = await settle(clickhouse, run, state === 'completed', log, signal);
+  const { rowsStored, shared, tableLost } = await settle(clickhouse, run, state === 'completed', log, signal);
+  if (state === 'completed' && tableLost) {
+    throw new UnaccountedError(
+      `a table was dropped and created again while ${run.bucket} was run: rows of it are gone`,
+    );
+  }
   if (state === 'completed' && !shared) expectNoOtherRows(run, counts, rowsStored);
   await recordRun(clickhouse, run, origin, { ...outcome, rowsStored }, signal);
   return rowsStored;

@@ -5,6 +5,7 @@ import { IpDatabaseError } from '../reference/ip-files.ts';
 import { SettingsError } from '../settings.ts';
 import { RowsRefusedError, StatementError, TableError } from '../tables/errors.ts';
 import { UnaccountedError } from './bucket.ts';
+import { ArchiveShrankError } from './shrink.ts';
 
 /**
  * An error, judged where its class is known: it crosses from a thread, and into a workflow's history, as plain data.
@@ -42,7 +43,7 @@ function hasArchiveChanged(error: Error): boolean {
 }
 
 function retryOf(error: Error): Judged['retry'] {
-  if (hasArchiveChanged(error)) return 'never';
+  if (hasArchiveChanged(error) || error instanceof ArchiveShrankError) return 'never';
   if (error instanceof BucketError || error instanceof RowsRefusedError) return 'never';
   if (error instanceof StatementError || error instanceof AnalysisError) return 'few';
   if (error instanceof ArchiveError || error instanceof TableError || error instanceof SettingsError) return 'always';

@@ -1,7 +1,7 @@
 import type { Archive } from '../archive/archive.ts';
 import type { ArchiveFile, BadKey } from '../archive/keys.ts';
 import { listBucket } from '../archive/listing.ts';
-import { granularityOf } from '../bucket.ts';
+import { granularityOf, nextBucket } from '../bucket.ts';
 import { addsUp, type Counts, sumCounts } from '../counts.ts';
 import {
   auditFailures,
@@ -15,6 +15,7 @@ import {
   type RunAudit,
 } from '../tables/audit.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
+import { readHistory } from '../tables/history.ts';
 import { pastRuns } from '../tables/ledger.ts';
 import { covers, overlappingBuckets } from '../tables/retire.ts';
 import { OBSERVATION_TABLES, type ObservationTable } from '../tables/schema.ts';
@@ -25,6 +26,8 @@ import { findMissingRows } from './missing-rows.ts';
 export const PROBLEMS = {
   NotCompleted: 'no run of the bucket under this filter was completed',
   NewerRun: 'a newer run was begun and not completed, so the rows are those of two runs',
+  NotAnalysed:
+    'the analysis was not completed since the observations were made, so the verdicts are not those of the rows',
   FileNotRead: 'an object of the archive was not read by the run',
   FileChanged: 'an object is not the one that was read: another size or ETag',
   FileGone: 'an object that was read is no longer in the archive; its rows are still in the tables',
@@ -110,16 +113,27 @@ async function verifyRun(
   const listed = new Map<string, ArchiveFile>();
   const onBadKey = (each: BadKey) => bad.push(each);
   for await (const file of listBucket(archive, bucket, filter, { signal, onBadKey })) listed.set(file.key, file);
+  if (listed.size === 0) await archive.check({ signal });
 
   const completed = runs.find(({ state }) => state === 'completed');
   const run = completed ?? runs.find(({ state, reason }) => state === 'failed' && reason === 'TooManyFailures');
-  if (!completed) problems.push({ problem: 'NotCompleted', message: notCompleted(bucket, listed.size, runs[0], hint) });
+  // Of a bucket that was never run and is empty nothing is missing.
+  const nothing = runs.length === 0 && listed.size === 0 && bad.length === 0;
+  if (!completed && !nothing)
+    problems.push({ problem: 'NotCompleted', message: notCompleted(bucket, listed.size, runs[0], hint) });
   const found = { bucket, filter: filterID, files: listed.size };
   if (!run) return { ...found, measurements: 0, rows: {}, problems };
   for (const newer of runs.filter(({ generation }) => generation > run.generation)) {
     problems.push({
       problem: 'NewerRun',
       message: `the run of ${timeOf(newer)} ${stateOf(newer)}; run the bucket again`,
+    });
+  }
+
+  if (completed && (await isHalfAnalysed(clickhouse, key, signal))) {
+    problems.push({
+      problem: 'NotAnalysed',
+      message: `no analysis was completed since the run of ${timeOf(run)}; run the bucket again`,
     });
   }
 
@@ -147,6 +161,20 @@ async function verifyRun(
     ),
     problems,
   };
+}
+
+/** Whether a bucket that is analysed at all has observations that no completed analysis has seen. */
+async function isHalfAnalysed(clickhouse: ClickHouse, key: BucketKey, signal?: AbortSignal): Promise<boolean> {
+  const { bucket, filter, filterID } = key;
+  const query = {
+    filter,
+    filterID,
+    stages: ['Observations', 'Analysis'] as const,
+    from: bucket,
+    before: nextBucket(bucket),
+  };
+  const { begun, pending } = (await readHistory(clickhouse, query, signal)).of(bucket);
+  return begun.includes('Analysis') && pending.includes('Analysis');
 }
 
 /** Where a bucket was run, if not under this filter and in this size. */

@@ -85,6 +85,9 @@ const TRANSIENT = new Set([
   999, // KEEPER_EXCEPTION
 ]);
 const ACCESS = new Set([192, 193, 194, 195, 291, 497, 516, 517]);
+const UNKNOWN_TABLE = 60;
+const MISSING_TABLE =
+  '. If the table was dropped, "oonipipeline migrate" creates it without rows and marks the buckets whose rows it held, so that they are run again; a worker does so when it starts';
 const SCHEMA = new Set([
   10, // NOT_FOUND_COLUMN_IN_BLOCK
   16, // NO_SUCH_COLUMN_IN_TABLE
@@ -135,7 +138,8 @@ export function classify(error: unknown): Error {
     const options = { code, cause: error };
     if (TRANSIENT.has(code)) return new ClickHouseUnavailableError(message, options);
     if (ACCESS.has(code)) return new ClickHouseAccessError(message, options);
-    if (SCHEMA.has(code)) return new TableSchemaError(message, options);
+    if (SCHEMA.has(code))
+      return new TableSchemaError(code === UNKNOWN_TABLE ? message + MISSING_TABLE : message, options);
     if (ROWS.has(code)) return new RowsRefusedError(message, options);
     return new StatementError(message, options);
   }

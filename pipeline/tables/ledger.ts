@@ -14,6 +14,9 @@ export type RunStage = 'Observations' | 'Analysis';
 export const RUN_STATES = ['started', 'inserted', 'cancelled', 'failed', 'completed'] as const;
 export type RunState = (typeof RUN_STATES)[number];
 
+/** Reason of a run whose rows are gone with their table. It has a revision of its own, above all states: no late record of the run hides it. */
+export const TABLE_LOST = 'TableLost';
+
 /** Which run: the bucket under the filter, and the generation its rows carry. */
 export interface RunKey {
   readonly bucket: string;
@@ -54,9 +57,14 @@ export interface RunOutcome {
 /** A run as the ledger has it. */
 export interface PastRun extends OpenedRun {
   readonly state: RunState;
+  /** Of a failure, or of an end that the run did not record itself. */
+  readonly reason: string;
   readonly runID: string;
   /** When its latest state was recorded, by ClickHouse's clock: milliseconds since 1970. */
   readonly recordedAt: number;
+  /** Objects read, and their compressed bytes. */
+  readonly files: number;
+  readonly bytes: number;
 }
 
 /** Records a state of a run. May be repeated. */
@@ -108,9 +116,12 @@ interface PastRunRow {
   readonly stage: RunStage;
   readonly generation: number;
   readonly state: RunState;
+  readonly reason: string;
   readonly run_id: string;
   readonly opened_ms: number;
   readonly recorded_ms: number;
+  readonly files: number;
+  readonly bytes: number;
 }
 
 /** All runs of a stage over the given buckets, under any filter, oldest generation first. */
@@ -121,7 +132,7 @@ export async function pastRuns(
   signal?: AbortSignal,
 ): Promise<PastRun[]> {
   const rows = await clickhouse.select<PastRunRow>(
-    `SELECT bucket, filter, probe_cc, test_names, stage, generation, state, run_id,
+    `SELECT bucket, filter, probe_cc, test_names, stage, generation, state, reason, run_id, files, bytes,
             toUnixTimestamp64Milli(opened_at) AS opened_ms, toUnixTimestamp64Milli(recorded_at) AS recorded_ms
      FROM ${PIPELINE_RUNS.name} FINAL
      WHERE stage = {stage:String} AND bucket IN {buckets:Array(String)}
@@ -135,9 +146,12 @@ export async function pastRuns(
     stage: row.stage,
     generation: row.generation,
     state: row.state,
+    reason: row.reason,
     runID: row.run_id,
     openedAt: row.opened_ms,
     recordedAt: row.recorded_ms,
+    files: row.files,
+    bytes: row.bytes,
   }));
 }
 
@@ -157,18 +171,56 @@ export async function openRun(
   startedAt: number,
   signal?: AbortSignal,
 ): Promise<OpenedRun> {
+  return (await openRunAmong(clickhouse, run, origin, buckets, startedAt, signal)).run;
+}
+
+/** `openRun`, with the other runs that the ledger has over the given buckets. */
+export async function openRunAmong(
+  clickhouse: ClickHouse,
+  run: Omit<RunKey, 'generation'>,
+  origin: RunOrigin,
+  buckets: readonly string[],
+  startedAt: number,
+  signal?: AbortSignal,
+): Promise<{ readonly run: OpenedRun; readonly others: readonly PastRun[] }> {
   const own = (each: PastRun) =>
     each.runID === origin.runID && each.bucket === run.bucket && each.filterID === run.filterID;
   const [past, openedAt] = await Promise.all([
     pastRuns(clickhouse, run.stage, buckets, signal),
     ledgerTime(clickhouse, signal),
   ]);
+  const others = past.filter(each => !own(each));
   const known = past.find(own);
-  if (known) return { ...run, generation: known.generation, openedAt: known.openedAt };
+  if (known) return { run: { ...run, generation: known.generation, openedAt: known.openedAt }, others };
   const generation = past.reduce((newest, each) => Math.max(newest, each.generation + 1), startedAt);
   const opened = { ...run, generation, openedAt };
   await recordRun(clickhouse, opened, origin, { state: 'started' }, signal);
-  return opened;
+  return { run: opened, others };
+}
+
+/**
+ * Records that a run came to an end that it did not record itself; who ran it, and with what, stays as it was recorded. May be repeated. A
+ * record of the run's own that comes later and is higher in RUN_STATES stands.
+ */
+export async function recordEndOf(
+  clickhouse: ClickHouse,
+  run: RunKey,
+  state: 'cancelled' | 'failed',
+  outcome: { readonly reason: string; readonly message: string },
+  signal?: AbortSignal,
+): Promise<void> {
+  const { bucket, filterID, stage, generation } = run;
+  await clickhouse.command(
+    `INSERT INTO ${PIPELINE_RUNS.name}
+     SELECT * REPLACE ({state:String} AS state, {revision:UInt8} AS revision, {reason:String} AS reason, {message:String} AS message, now64(3, 'UTC') AS recorded_at)
+     FROM ${PIPELINE_RUNS.name} AS runs FINAL
+     WHERE bucket = {bucket:String} AND filter = {filterID:String} AND stage = {stage:String} AND generation = {generation:UInt64}
+       AND runs.revision < {revision:UInt8}`,
+    {
+      params: { bucket, filterID, stage, generation, state, revision: RUN_STATES.indexOf(state) + 1, ...outcome },
+      signal,
+    },
+  );
 }
 
 /** ClickHouse's clock, which stamps the ledger: milliseconds since 1970. */

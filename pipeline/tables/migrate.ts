@@ -5,6 +5,7 @@ import type { Settings } from '../settings.ts';
 import { type ClickHouse, identifier, openClickHouse } from './clickhouse.ts';
 import { createTable, engineFor, onCluster } from './ddl.ts';
 import { TableSchemaError } from './errors.ts';
+import { migrationsWithoutTables, recordLostTables } from './lost-tables.ts';
 import {
   type DatabaseOrigin,
   findTables,
@@ -97,7 +98,8 @@ export async function migrateAutomatically(
     const allowed = automatic === 'own' && (origin === 'empty' || origin === 'own');
     if (!allowed) {
       const applied = isRecorded(tables) ? await recordedMigrations(clickhouse, { signal }) : new Set<number>();
-      const missing = migrations.filter(({ number }) => !applied.has(number));
+      const lost = await migrationsWithoutTables(clickhouse, migrations, signal);
+      const missing = migrations.filter(each => !applied.has(each.number) || lost.has(each));
       if (missing.length === 0) return [];
       throw new MigrationRefusedError(
         `${clickhouse.name} lacks the ${missing.length === 1 ? 'migration' : 'migrations'} ${missing.map(({ number }) => number).join(', ')}, and ${REASON[origin]}. To migrate it, type: ${remedy} (--dry-run shows what it does; docs/moving-from-python.md)`,
@@ -115,8 +117,8 @@ const REASON: Readonly<Record<DatabaseOrigin, string>> = {
 };
 
 /**
- * Brings the database to the version of this program: migrations that are not recorded are applied in order, by one process at a time, the others
- * wait. It asks nobody: see migrateAutomatically. A database newer than the program is left as it is: migrations only add.
+ * Brings the database to the version of this program: migrations that are not recorded, or whose tables were dropped, are applied in order, by one
+ * process at a time, the others wait. The ledger then has the buckets run again whose rows a dropped table held (lost-tables.ts). It asks nobody: see migrateAutomatically. A database newer than the program is left as it is: migrations only add.
  * Returns the numbers applied by this call. Throws TableErrors.
  */
 export async function migrate(clickhouse: ClickHouse, log: Logger, options: MigrateOptions = {}): Promise<number[]> {
@@ -154,6 +156,7 @@ async function applyAll(
   for (const migration of await missing(clickhouse, migrations, signal)) {
     await lock.check();
     log.info(`migrating ${clickhouse.name}: ${migration.number} ${migration.name}`);
+    await recordLostTables(clickhouse, migration, log, signal);
     await migration.apply(clickhouse, log, signal, () => lock.check());
     await clickhouse.insert(RECORDS.name, [{ number: migration.number, name: migration.name }], { signal });
     applied.push(migration.number);
@@ -167,7 +170,8 @@ async function missing(
   signal?: AbortSignal,
 ): Promise<readonly Migration[]> {
   const recorded = await recordedMigrations(clickhouse, { signal });
-  return migrations.filter(migration => !recorded.has(migration.number));
+  const lost = await migrationsWithoutTables(clickhouse, migrations, signal);
+  return migrations.filter(migration => !recorded.has(migration.number) || lost.has(migration));
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Logger } from '../log.ts';
 import { ClickHouse, parseClickHouseUrl } from './clickhouse.ts';
 import { TableSchemaError } from './errors.ts';
+import { migrationsWithoutTables } from './lost-tables.ts';
 import {
   type DatabaseOrigin,
   type FoundTable,
@@ -38,7 +39,8 @@ export async function planMigrations(
     const tables = await findTables(recorder, { signal });
     const applied = isRecorded(tables) ? await recordedMigrations(recorder, { signal }) : new Set<number>();
     const pending: PendingMigration[] = [];
-    for (const migration of migrations.filter(({ number }) => !applied.has(number))) {
+    const lost = await migrationsWithoutTables(recorder, migrations, signal);
+    for (const migration of migrations.filter(each => !applied.has(each.number) || lost.has(each))) {
       const { number, name } = migration;
       pending.push({ number, name, ...(await planOne(migration, recorder, tables, log, signal)) });
     }

@@ -22,9 +22,12 @@ function run(
     stage: 'Observations',
     generation,
     state,
+    reason: '',
     runID: `${bucket}${generation}`,
     openedAt: times[0]!,
     recordedAt: times[1]!,
+    files: 1,
+    bytes: 1,
   };
 }
 

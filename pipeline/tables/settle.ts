@@ -2,7 +2,7 @@ import type { Logger } from '../log.ts';
 import { type ClickHouse, identifier, quote } from './clickhouse.ts';
 import { literals } from './ddl.ts';
 import { StatementError } from './errors.ts';
-import { type OpenedRun, pastRuns, type RunKey } from './ledger.ts';
+import { type OpenedRun, type PastRun, pastRuns, type RunKey, TABLE_LOST } from './ledger.ts';
 import { PIPELINE_FAILURES } from './ledger-tables.ts';
 import {
   type FoundRows,
@@ -15,6 +15,7 @@ import {
 } from './retire.ts';
 import { OBS_HTTP_MIDDLEBOX, OBS_WEB, OBS_WEB_CTRL, type ObservationTable, type Table } from './schema.ts';
 import { secondCopyCondition } from './second-copies.ts';
+import { deleteVerdictsOf } from './verdicts-of-rows.ts';
 
 /** Control rows go first: for a filter by country they are found through their measurements' rows in obs_web. */
 const ORDER = [OBS_WEB_CTRL, OBS_HTTP_MIDDLEBOX, OBS_WEB] as const;
@@ -27,6 +28,8 @@ export interface Settled {
   readonly rowsStored: Record<string, number>;
   /** Groups of older rows that were taken away, for the log. */
   readonly retired: number;
+  /** Whether a table that held rows of the run was dropped and made again meanwhile. */
+  readonly tableLost?: boolean;
   /** Whether another run over the bucket began in the same millisecond: then nobody can tell whose the rows are. */
   readonly shared: boolean;
 }
@@ -35,7 +38,7 @@ export interface Settled {
  * Makes plain reads right after a run (DESIGN section 5). Call it when no row of the run is written any more and its state in the
  * ledger says so (`inserted` or later). May be repeated. In this order:
  *
- * 1. Rows that the run replaces are deleted, as retire.ts plans it.
+ * 1. Rows that the run replaces are deleted, as retire.ts plans it, and with them the verdicts of measurements that have no rows left.
  * 2. The run's own rows are deleted where a newer run has brought the measurement again: that run has retired before
  *    these rows were in, or it would have done so. Each run records `inserted` first and looks at the others then, so
  *    of two runs that end at the same time at least one sees the other.
@@ -60,6 +63,10 @@ export async function settle(
   const plans = new Map(
     [...found].map(([table, groups]) => [table, planRetirement(run, groups, past, run.openedAt, complete)]),
   );
+  const leaving = plans.get(OBS_WEB.name) ?? [];
+  if (complete && leaving.length > 0) {
+    await deleteVerdictsOf(clickhouse, run, retireCondition(OBS_WEB.name, run, leaving, complete), signal);
+  }
   for (const { name } of ORDER) {
     const plan = plans.get(name) ?? [];
     if (plan.length > 0) {
@@ -73,11 +80,26 @@ export async function settle(
   }
   await retireFailures(clickhouse, plans.get(PIPELINE_FAILURES.name) ?? [], signal);
   const wrote = ORDER.some(({ name }) => found.get(name)?.some(each => isOwn(run, each)));
+  const lost = past.some(each => isOwn(run, each) && each.filterID === run.filterID && each.reason === TABLE_LOST);
   return {
     rowsStored: wrote ? await deduplicate(clickhouse, run, log, signal) : {},
     retired: [...plans.values()].reduce((sum, plan) => sum + plan.length, 0),
+    ...(lost && { tableLost: true }),
     shared: past.some(each => isOwn(run, each) && each.filterID !== run.filterID),
   };
+}
+
+/** Whether a run that reads nothing would delete all rows that some older run, or a program without a ledger, has left. */
+export async function wouldClear(
+  clickhouse: ClickHouse,
+  run: OpenedRun,
+  others: readonly PastRun[],
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const found = await findGroups(clickhouse, run, signal);
+  return ORDER.some(({ name }) =>
+    planRetirement(run, found.get(name) ?? [], others, run.openedAt, true).some(({ reach }) => reach === 'everything'),
+  );
 }
 
 function isOwn(run: FoundRows, found: FoundRows): boolean {

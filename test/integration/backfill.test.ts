@@ -37,6 +37,13 @@ beforeAll(async () => {
     mkdirSync(dirname(join(root, key)), { recursive: true });
     cpSync(join(FIXTURES, key), join(root, key));
   }
+  // A bucket of which the archive has nothing gets no run, so every day has an object without measurements.
+  for (let day = Date.UTC(2023, 10, 24); day < Date.UTC(2024, 10); day += 86_400_000) {
+    const digits = new Date(day).toISOString().slice(0, 10).replaceAll('-', '');
+    const path = join(root, `raw/${digits}/00/IT/signal/${digits}00_IT_signal.n9.9.jsonl.gz`);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, gzipSync(''));
+  }
   worker = new WorkerProcess({
     TEMPORAL_ADDRESS: inject('temporalAddress'),
     TEMPORAL_NAMESPACE: made.namespace,
@@ -100,12 +107,18 @@ async function follow(handle: Backfill, until: (progress: BackfillProgress) => b
   throw new Error('never came to pass');
 }
 
+/** Another object of a day, without measurements. */
+function addObject(day: string): void {
+  const digits = day.replaceAll('-', '');
+  writeFileSync(join(root, `raw/${digits}/00/IT/signal/${digits}00_IT_signal.n9.10.jsonl.gz`), gzipSync(''));
+}
+
 /** Lines of broken JSON: a bucket that fails, until it is mended. */
 function breakDay(day: string): { mend(): void } {
   const digits = day.replaceAll('-', '');
   const path = join(root, `raw/${digits}/00/ZZ/signal/${digits}00_ZZ_signal.n0.0.jsonl.gz`);
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, gzipSync('{broken\n{broken\n'));
+  writeFileSync(path, gzipSync('{broken\n'.repeat(10)));
   return { mend: () => rmSync(path) };
 }
 
@@ -155,8 +168,13 @@ describe('a backfill', () => {
   test('a dry run plans and does nothing', async () => {
     const result = await (await start({ dryRun: true, startAt: '2020-01-01', endAt: '2021-01-01' })).result();
     expect(result).toMatchObject({ phase: 'Planned', total: 366, succeeded: 0, active: 0 });
-    expect(result.plan).toMatchObject({ toRun: 366, first: '2020-01-01', last: '2020-12-31' });
-    expect(await clickhouse.select("SELECT 1 FROM pipeline_runs WHERE bucket LIKE '2020%'")).toEqual([]);
+    expect(result.plan).toEqual({ buckets: 366, toRun: 0, skipped: { Empty: 366 } });
+    const range = { startAt: '2024-02-01', endAt: '2024-03-01', order: 'NewestFirst' } as const;
+    const some = await (await start({ dryRun: true, ...range })).result();
+    expect(some.plan).toEqual({ buckets: 29, toRun: 29, first: '2024-02-29', last: '2024-02-01', skipped: {} });
+    expect(
+      await clickhouse.select("SELECT 1 FROM pipeline_runs WHERE bucket LIKE '2020%' OR bucket LIKE '2024-02%'"),
+    ).toEqual([]);
   });
 
   test('buckets that are not complete are left out', async () => {
@@ -180,8 +198,8 @@ describe('a backfill', () => {
     expect(failed.failures.map(({ bucket, reason, workflowID }) => [bucket, reason, workflowID])).toEqual(
       ['2024-03-02', '2024-03-04'].map(day => [day, 'TooManyFailures', runId('test', 'ALLCCS-ALLTNS', day)]),
     );
-    expect(failed.failures[0]?.message).toMatch(/2 of 2 measurements/);
-    expect(failed.counts).toMatchObject({ read: 4, failed: 4 });
+    expect(failed.failures[0]?.message).toMatch(/10 of 10 measurements/);
+    expect(failed.counts).toMatchObject({ read: 20, failed: 20 });
     // None leaves them alone, Failed does not.
     const none = await (await start(range)).result();
     expect(none).toMatchObject({
@@ -193,6 +211,10 @@ describe('a backfill', () => {
     const second = await (await start({ ...range, attempt: 2 }, 'test/backfill/retry')).result();
     expect(second).toMatchObject({ phase: 'Failed', attempt: 2, total: 5, succeeded: 1, failed: 1, skipped: 3 });
     broken[1]!.mend();
+    // A bucket that is done is run again when the archive has a new object of it; the others are left alone.
+    addObject('2024-03-01');
+    const added = await (await start(range)).result();
+    expect(added).toMatchObject({ phase: 'Complete', succeeded: 1, plan: { first: '2024-03-01', last: '2024-03-01' } });
     const third = await (await start({ ...range, reprocess: 'Failed' })).result();
     expect(third).toMatchObject({ phase: 'Complete', succeeded: 1, plan: { skipped: { Completed: 4 } } });
   });

@@ -157,13 +157,31 @@ describe('the observations of a bucket', () => {
     expect(states).toEqual([{ state: 'completed', n: 7 }]);
   });
 
-  test('an empty bucket is a completed run without rows, and takes away what was there', async () => {
+  test('an empty bucket is a completed run without rows', async () => {
     copyDay(DAY);
-    await runBucket(root, DAY);
-    rmSync(join(root, 'raw'), { recursive: true });
-    const end = await runBucket(root, DAY);
+    const end = await runBucket(root, '2023-11-28');
     expect(end.counts.read).toBe(0);
-    expect(await rowsOf('obs_web')).toEqual(new Map());
+    const runs = await clickhouse.select('SELECT bucket, state, files FROM pipeline_runs FINAL');
+    expect(runs).toEqual([{ bucket: '2023-11-28', state: 'completed', files: 0 }]);
+  });
+
+  test('one failure of five does not fail a bucket, nor does one unreadable object of five', async () => {
+    const key = 'raw/20231127/00/ZZ/signal/2023112700_ZZ_signal.n0.0.jsonl.gz';
+    const [from] = copyDay(DAY);
+    const lines = gunzipSync(readFileSync(join(root, from!)))
+      .toString()
+      .split('\n')
+      .slice(0, 4);
+    rmSync(join(root, 'raw'), { recursive: true });
+    mkdirSync(dirname(join(root, key)), { recursive: true });
+    writeFileSync(join(root, key), gzipSync(`${lines.join('\n')}\n{broken\n`));
+    const hour = await runBucket(root, `${DAY}T00`, {}, 0.1);
+    expect(hour.counts).toMatchObject({ read: 5, transformed: 4, failed: 1 });
+    expect(hour.tooManyFailures).toBeUndefined();
+    for (const other of copyDay(DAY).slice(0, 1)) writeFileSync(join(root, other), '<html>log in first</html>');
+    const ofDay = await runBucket(root, DAY, {}, 0.1);
+    expect(ofDay.counts.files).toBe(6);
+    expect(ofDay.tooManyFailures).toBeUndefined();
   });
 
   test('a batch that is cut off after each checkpoint and goes on there counts everything once', async () => {
@@ -220,21 +238,21 @@ describe('the observations of a bucket', () => {
       .split('\n')
       .filter(Boolean);
     for (const other of keys) if (other !== key) rmSync(join(root, other));
-    writeFileSync(join(root, key), gzipSync(`${lines[0]}\n${'{broken\n'.repeat(3)}`));
-    const end = await runBucket(root, DAY);
+    writeFileSync(join(root, key), gzipSync(`${lines[0]}\n${'{broken\n'.repeat(10)}`));
+    const end = await runWhole({ ...tools(root), allowShrink: true }, DAY);
     expect(end.tooManyFailures).toMatch(
-      /^3 of 4 measurements of 2023-11-27 failed, 75.0 %; max_failed_share allows 50.0 %/,
+      /^10 of 11 measurements of 2023-11-27 failed, 90.9 %; max_failed_share allows 50.0 %/,
     );
-    expect(end.counts).toMatchObject({ read: 4, failed: 3, transformed: 1 });
+    expect(end.counts).toMatchObject({ read: 11, failed: 10, transformed: 1 });
     expect(await rowsOf('obs_web')).toEqual(before);
     const failures = await clickhouse.select(
       `SELECT line, stage FROM pipeline_failures FINAL WHERE key = '${key}' ORDER BY line`,
     );
-    expect(failures).toEqual([2, 3, 4].map(line => ({ line, stage: 'decode' })));
+    expect(failures).toEqual([2, 3, 4, 5, 6, 7, 8, 9, 10, 11].map(line => ({ line, stage: 'decode' })));
     const [last] = await clickhouse.select<{ state: string; reason: string; read: number }>(
       'SELECT state, reason, read FROM pipeline_runs FINAL ORDER BY generation DESC LIMIT 1',
     );
-    expect(last).toEqual({ state: 'failed', reason: 'TooManyFailures', read: 4 });
+    expect(last).toEqual({ state: 'failed', reason: 'TooManyFailures', read: 11 });
   });
 
   test('objects that cannot be read at all count as failures: a bucket of them does not end as an empty one', async () => {

@@ -17,7 +17,7 @@ import { peakMemory } from './peak-memory.ts';
 const [root, url, bucket] = process.argv.slice(2) as [string, string, string];
 const settings = loadSettings({ ARCHIVE_URL: root, CLICKHOUSE_URL: url, WORKER_SLOTS: '1' });
 const clickhouse = openClickHouse(settings);
-const tools = { archive: new DirectoryArchive(root), clickhouse };
+const tools = { archive: new DirectoryArchive(root), clickhouse, log: silent };
 const pool = new ThreadPool(settings, openIpMetadata(undefined), silent);
 const key = { bucket, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
 const origin = { workflowID: 'test', runID: bucket, backfill: '', codeVersion: '0', referenceVersions: {} };

@@ -23,7 +23,11 @@ export function runTools(clickhouse: ClickHouse, archiveRoot: string, maxFailedS
 let runs = 0;
 
 /** The observations of a bucket, from the listing to the ledger. */
-export async function runWhole(tools: BatchTools & BucketTools, bucket: string, filter = {}): Promise<BucketEnd> {
+export async function runWhole(
+  tools: BatchTools & BucketTools & { readonly allowShrink?: boolean },
+  bucket: string,
+  filter = {},
+): Promise<BucketEnd> {
   const normal = normaliseFilter(filter);
   const key = { bucket, filter: normal, filterID: filterId(normal) };
   const origin = { workflowID: 'test', runID: `${++runs}`, backfill: '', codeVersion: '0', referenceVersions: {} };

@@ -70,7 +70,9 @@ export function createActivities(tools: ActivityTools): Activities {
         const kept = key.run.mayKeep ? await observationsToKeep(bucketTools, bucketOf(key.run), signal) : undefined;
         if (kept) return { handle: kept, batches: [], files: 0, bytes: 0, kept: true };
         const origin = originOf(key);
-        const { run, ...plan } = await planBucket(bucketTools, bucketOf(key.run), origin, key.startedAt, signal);
+        const { allowShrink } = key.run;
+        const planTools = { ...bucketTools, allowShrink };
+        const { run, ...plan } = await planBucket(planTools, bucketOf(key.run), origin, key.startedAt, signal);
         const handle = { generation: run.generation, openedAt: run.openedAt };
         const judges = key.run.stages.includes('Analysis') && settlesDay(key.run);
         if (plan.batches.length > 0 || judges) return { handle, ...plan };
@@ -78,7 +80,8 @@ export function createActivities(tools: ActivityTools): Activities {
         const end = await finishBucket(bucketTools, run, origin, noCounts(), signal);
         metrics.runs.inc({ stage: 'Observations', state: 'completed' });
         if (key.run.stages.includes('Analysis')) {
-          await recordNothingToAnalyse({ clickhouse, rulesVersion }, analysisTask(key), origin, signal);
+          const task = { ...analysisTask(key), observations: run.generation };
+          await recordNothingToAnalyse({ clickhouse, rulesVersion }, task, origin, signal);
           metrics.runs.inc({ stage: 'Analysis', state: 'completed' });
         }
         return { handle, ...plan, end };
@@ -166,7 +169,7 @@ export function createActivities(tools: ActivityTools): Activities {
       }),
 
     planBackfill: (input, now) =>
-      activity(log, signal => planBackfill(clickhouse, input satisfies BackfillRange, now, signal)),
+      activity(log, signal => planBackfill({ archive, clickhouse }, input satisfies BackfillRange, now, signal)),
 
     pageBackfill: (input, plan, cursor, retry) =>
       activity(log, signal => pageOfBackfill(clickhouse, input, plan, cursor ?? undefined, retry ?? undefined, signal)),

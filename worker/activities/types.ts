@@ -51,7 +51,7 @@ export interface RunActivities {
   planBackfill(input: BackfillInput, now: number): Promise<BackfillPlan>;
   pageBackfill(
     input: BackfillInput,
-    plan: Pick<BackfillPlan, 'asOf' | 'now'>,
+    plan: Pick<BackfillPlan, 'asOf' | 'now' | 'selection'>,
     cursor: string | null,
     retry: { readonly since: number; readonly backfill: string } | null,
   ): Promise<BackfillPage>;

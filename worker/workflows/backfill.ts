@@ -210,9 +210,10 @@ class Backfill {
           state.skipped = { ...state.plan.skipped };
         }
         while (!this.#input.dryRun && state.queue.length === 0 && state.cursor !== undefined && this.#mayStart()) {
-          const { asOf, now } = state.plan;
+          const { asOf, now, selection } = state.plan;
+          const plan = { asOf, now, ...(selection !== undefined && { selection }) };
           const retry = state.retrying ? { since: state.startedAt, backfill: workflowInfo().workflowId } : null;
-          const page = await activities.pageBackfill(this.#input, { asOf, now }, state.cursor, retry);
+          const page = await activities.pageBackfill(this.#input, plan, state.cursor, retry);
           state.queue = [...page.buckets];
           state.cursor = page.next;
         }
@@ -249,11 +250,15 @@ class Backfill {
   }
 
   async #runBucket(bucket: string): Promise<RunEnd> {
-    const { installation, filter, filterID, stages, reprocess, attempt } = this.#input;
+    const { installation, filter, filterID, stages, reprocess, attempt, allowShrink } = this.#input;
     const { workflowId: backfill } = workflowInfo();
     // Whoever asks for everything again wants it read again; a further attempt goes on where the one before failed.
     const mayKeep = stages.length > 1 && (reprocess !== 'All' || attempt > 1 || this.#state.retrying);
-    const run: RunInput = { installation, bucket, filter, filterID, stages, backfill, ...(mayKeep && { mayKeep }) };
+    const run: RunInput = {
+      ...{ installation, bucket, filter, filterID, stages, backfill },
+      ...(mayKeep && { mayKeep }),
+      ...(allowShrink && { allowShrink }),
+    };
     const workflowID = runId(installation, filterID, bucket);
     try {
       const child = await startChild(BucketWorkflow, {

@@ -99,7 +99,7 @@ function planDeletion({ object, workflow }: ObservedBackfill, installation: stri
 function planAbsent(object: Backfill, spec: BackfillSpec, installation: string, now: number): BackfillPlan {
   const { status } = object;
   if (status?.workflowID && status.startedAt) {
-    // It was there and is gone, so its end is beyond Temporal's retention. Starting it again would not be what was asked for.
+    // It was there and is gone: Temporal removed it after its retention, or lost its data. Starting it again would not be what was asked for.
     const phase = FINAL_PHASES.find(final => final === status.phase);
     const failed = status.conditions?.find(({ type }) => type === 'Failed')?.reason;
     const tried = phase === 'Complete' || failed === 'BucketsFailed';
@@ -110,7 +110,7 @@ function planAbsent(object: Backfill, spec: BackfillSpec, installation: string, 
       const end = status.conditions?.find(({ type }) => type === 'Complete' || type === 'Failed');
       return ended(spec, end, Date.parse(status.finishedAt ?? status.startedAt), now);
     }
-    const message = `workflow ${status.workflowID} ended, and Temporal has removed it before its result was seen. Raise attempt to try what failed, or create another Backfill with reprocess None for what is missing.`;
+    const message = `Temporal does not know workflow ${status.workflowID} any more: it removed the workflow after its retention, or lost its data. How it ended is not known. To run the buckets that are not done, raise attempt, or create another Backfill with reprocess None.`;
     return ended(spec, { type: 'Failed', status: 'True', reason: 'ResultExpired', message }, now, now);
   }
   if (spec.cancel !== 'None') {
@@ -328,6 +328,7 @@ function start(object: Backfill, spec: BackfillSpec, installation: string, begin
       stages,
       order,
       reprocess: beginning === 'Missing' && spec.reprocess === 'None' ? 'Failed' : spec.reprocess,
+      ...(spec.allowShrink && { allowShrink: true }),
       maxActiveRuns,
       suspended: spec.suspend,
       dryRun,

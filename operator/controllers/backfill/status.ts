@@ -37,7 +37,10 @@ export function backfillStatus(
   if (state.state === 'absent') {
     const ends = plan.own.find(({ type }) => type === 'Failed')?.reason;
     if (ends === 'Cancelled' && !before.workflowID) return { ...base, phase: 'Cancelled' };
-    return { ...base, phase: ends === 'ResultExpired' ? 'Failed' : (before.phase ?? 'Pending') };
+    if (ends !== 'ResultExpired') return { ...base, phase: before.phase ?? 'Pending' };
+    const { progress } = before;
+    // Temporal runs nothing that it does not know.
+    return { ...base, ...(progress && { progress: { ...progress, active: 0 } }), phase: 'Failed' };
   }
   const known: Body = { ...base, workflowID: id, startedAt: seconds(state.startedAt), attempt: state.attempt };
   delete known.finishedAt;

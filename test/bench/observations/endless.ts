@@ -15,6 +15,8 @@ export class EndlessArchive implements Archive {
 
   async *folders(): AsyncGenerator<string> {}
 
+  async check(): Promise<void> {}
+
   async *open(): AsyncGenerator<Buffer> {
     for (let i = 0; i < this.#times; i++) {
       for (const member of this.#members) {

@@ -4,6 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { DirectoryArchive } from '../../../pipeline/archive/directory.ts';
 import { type ArchiveFile, parseKey } from '../../../pipeline/archive/keys.ts';
 import { EVERYTHING, filterId } from '../../../pipeline/filter.ts';
+import { createLogger } from '../../../pipeline/log.ts';
 import { openIpMetadata } from '../../../pipeline/reference/ip-metadata.ts';
 import { observeBatch } from '../../../pipeline/runs/batch.ts';
 import { planBucket } from '../../../pipeline/runs/bucket.ts';
@@ -41,6 +42,7 @@ export interface Birth {
 
 const { input, geoip, clickhouseUrl } = workerData as Birth;
 const settings = loadSettings({ ARCHIVE_URL: input.root, ...(clickhouseUrl && { CLICKHOUSE_URL: clickhouseUrl }) });
+const log = createLogger('bench', settings);
 const archive = new DirectoryArchive(input.root);
 const ipMetadata = openIpMetadata(geoip);
 const clickhouse = clickhouseUrl === undefined ? undefined : openClickHouse(settings);
@@ -70,7 +72,7 @@ async function insert(): Promise<number> {
   if (!clickhouse) throw new TypeError('no ClickHouse to insert into');
   const bucket = { bucket: BUCKET, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
   const origin = { workflowID: 'bench', runID: 'bench', backfill: '', codeVersion: '0', referenceVersions: {} };
-  const { run, batches } = await planBucket({ archive, clickhouse }, bucket, origin, Date.now());
+  const { run, batches } = await planBucket({ archive, clickhouse, log }, bucket, origin, Date.now());
   const tools = {
     archive,
     clickhouse,

@@ -1,0 +1,79 @@
+import type { Archive } from '../archive/archive.ts';
+import { type Extent, extentOf, isEmptyBucket } from '../archive/buckets.ts';
+import { type DayFolders, listBucket } from '../archive/listing.ts';
+import type { Filter } from '../filter.ts';
+import type { ClickHouse } from '../tables/clickhouse.ts';
+import { extentsOfRuns, type FilesOf, filesOfRuns } from '../tables/file-extents.ts';
+import type { DoneRun } from '../tables/history.ts';
+import { isWithin } from './shrink.ts';
+
+interface LookTools {
+  readonly archive: Archive;
+  readonly clickhouse: ClickHouse;
+}
+
+interface Filtered {
+  readonly filter: Filter;
+  readonly filterID: string;
+}
+
+/** What an archive has of buckets now, compared with what completed runs of them have read. */
+export class ArchiveLook {
+  readonly #tools: LookTools;
+  readonly #filtered: Filtered;
+  readonly #folders: DayFolders;
+  readonly #extents: (run: FilesOf) => Extent;
+  readonly #signal: AbortSignal | undefined;
+
+  private constructor(
+    tools: LookTools,
+    filtered: Filtered,
+    folders: DayFolders,
+    extents: (run: FilesOf) => Extent,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#tools = tools;
+    this.#filtered = filtered;
+    this.#folders = folders;
+    this.#extents = extents;
+    this.#signal = signal;
+  }
+
+  /** @param done the runs that `hasMore` will be asked about; what they have read is asked for at once */
+  static async open(
+    tools: LookTools,
+    filtered: Filtered,
+    folders: DayFolders,
+    done: readonly DoneRun[],
+    signal?: AbortSignal,
+  ): Promise<ArchiveLook> {
+    return new ArchiveLook(tools, filtered, folders, await extentsOfRuns(tools.clickhouse, done, signal), signal);
+  }
+
+  /** Whether the archive has no object of a bucket. */
+  isEmpty(bucket: string): Promise<boolean> {
+    const options = { folders: this.#folders, ...(this.#signal && { signal: this.#signal }) };
+    return isEmptyBucket(this.#tools.archive, bucket, this.#filtered.filter, options);
+  }
+
+  /**
+   * Whether the archive has objects of a bucket that a run did not read, or has them in another size. Objects that are gone do not count:
+   * what they brought stays until the bucket is run for another reason, and `verify` names them.
+   */
+  async hasMore(bucket: string, done: DoneRun): Promise<boolean> {
+    const same = done.bucket === bucket && done.filterID === this.#filtered.filterID;
+    if (same && (await extentOf(this.#list(bucket))).digest === this.#extents(done).digest) return false;
+    const key = { bucket, filter: this.#filtered.filter };
+    const files = await filesOfRuns(this.#tools.clickhouse, [done], this.#signal);
+    const read = new Map(
+      files.filter(each => isWithin(key, { ...each, etag: '' })).map(({ key, size }) => [key, size]),
+    );
+    for await (const { key, size } of this.#list(bucket)) if (read.get(key) !== size) return true;
+    return false;
+  }
+
+  #list(bucket: string) {
+    const options = { folders: this.#folders, ...(this.#signal && { signal: this.#signal }) };
+    return listBucket(this.#tools.archive, bucket, this.#filtered.filter, options);
+  }
+}

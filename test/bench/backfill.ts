@@ -1,0 +1,185 @@
+/**
+ * What a backfill costs where there is little to do: the fixed cost of a bucket, and a range of years that is mostly empty.
+ *
+ *     npm run bench -- backfill [--archive DIR] [--start-at DAY] [--end-at DAY] [--buckets N]
+ *
+ * Everything runs in this process as `oonipipeline run` does it, into a ClickHouse that is started for it; CLICKHOUSE_URL is not used. The
+ * archive is `../shared/data/measurements` where that is there, else the fixtures. Measured are, with two buckets at a time:
+ *
+ * - a bucket of seven measurements, and an empty one that is run all the same, each N times (20), with the statements that it sends;
+ * - the plan of the range (2012 to 2026), and the run of it;
+ * - the plan of the range again, when all is done, and how long a bucket without objects takes in it.
+ *
+ * Prints lines to read and, last, one line of JSON.
+ */
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { runBuckets } from '../../cli/run/buckets.ts';
+import { planRun, type Wanted } from '../../cli/run/plan.ts';
+import { startClickHouse } from '../../local/clickhouse.ts';
+import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
+import { countBuckets } from '../../pipeline/bucket.ts';
+import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
+import { createLogger } from '../../pipeline/log.ts';
+import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import { loadSettings } from '../../pipeline/settings.ts';
+import { ClickHouse, parseClickHouseUrl } from '../../pipeline/tables/clickhouse.ts';
+import { ensureDatabase, migrate } from '../../pipeline/tables/migrate.ts';
+import { ThreadPool } from '../../pipeline/threads/pool.ts';
+
+const FIXTURES = join(import.meta.dirname, '../fixtures/archive');
+const SHARED = join(import.meta.dirname, '../../../shared/data/measurements');
+/** Seven measurements of six tests from three countries. */
+const SMALL = '20221110';
+
+const { values } = parseArgs({
+  options: {
+    archive: { type: 'string', default: existsSync(SHARED) ? SHARED : FIXTURES },
+    'start-at': { type: 'string', default: '2012-01-01' },
+    'end-at': { type: 'string', default: '2026-11-01' },
+    buckets: { type: 'string', default: '20' },
+  },
+});
+const wanted: Wanted = {
+  filter: EVERYTHING,
+  filterID: filterId(EVERYTHING),
+  granularity: 'Day',
+  stages: ['Observations', 'Analysis'],
+  reprocess: 'None',
+};
+const never = new AbortController().signal;
+const log = createLogger('bench', { log_level: 'fatal', log_format: 'json' });
+
+/** Counts the statements that go through it. */
+class Counting extends ClickHouse {
+  statements = 0;
+  override command(...args: Parameters<ClickHouse['command']>) {
+    this.statements++;
+    return super.command(...args);
+  }
+  override commandOnce(...args: Parameters<ClickHouse['commandOnce']>) {
+    this.statements++;
+    return super.commandOnce(...args);
+  }
+  override select<Row>(...args: Parameters<ClickHouse['select']>) {
+    this.statements++;
+    return super.select<Row>(...args);
+  }
+  override insert(...args: Parameters<ClickHouse['insert']>) {
+    this.statements++;
+    return super.insert(...args);
+  }
+}
+
+const dir = mkdtempSync(join(tmpdir(), 'ooni-bench-'));
+const server = await startClickHouse({ dir: join(dir, 'clickhouse') });
+const clickhouseUrl = `${server.url}/bench_backfill`;
+await ensureDatabase({ clickhouse_url: clickhouseUrl });
+const clickhouse = new Counting(parseClickHouseUrl(clickhouseUrl), '');
+try {
+  await migrate(clickhouse, log);
+  const count = Number(values.buckets);
+  const small = await fixedCost(makeSmall(count), days(count));
+  print(`a bucket of seven measurements  ${small.ms} ms, ${small.statements} statements`);
+  const empty = await fixedCost(values.archive, days(count, '1999'));
+  print(`an empty bucket that is run     ${empty.ms} ms, ${empty.statements} statements`);
+  const range = await wholeRange(values.archive);
+  console.log(JSON.stringify({ bench: 'backfill', cores: availableParallelism(), small, empty, range }));
+} finally {
+  await clickhouse.close();
+  await server.stop();
+  rmSync(dir, { recursive: true, force: true });
+}
+
+function print(line: string): void {
+  console.log(line);
+}
+
+function days(count: number, year = '2001'): string[] {
+  return Array.from({ length: count }, (_, day) =>
+    new Date(Date.UTC(Number(year), 0, 1 + day)).toISOString().slice(0, 10),
+  );
+}
+
+/** An archive in which each of some days has the seven measurements. */
+function makeSmall(count: number): string {
+  const root = join(dir, 'small');
+  const keys = readdirSync(join(FIXTURES, 'raw', SMALL), { recursive: true, encoding: 'utf8' }).filter(key =>
+    key.endsWith('.gz'),
+  );
+  for (const day of days(count)) {
+    const digits = day.replaceAll('-', '');
+    for (const key of keys) {
+      const target = join(root, 'raw', digits, key.replaceAll(SMALL, digits));
+      mkdirSync(dirname(target), { recursive: true });
+      cpSync(join(FIXTURES, 'raw', SMALL, key), target);
+    }
+  }
+  return root;
+}
+
+async function fixedCost(archive: string, buckets: readonly string[]): Promise<{ ms: number; statements: number }> {
+  const before = clickhouse.statements;
+  const { seconds } = await run(archive, buckets);
+  return {
+    ms: Math.round((1000 * seconds) / buckets.length),
+    statements: Math.round((clickhouse.statements - before) / buckets.length),
+  };
+}
+
+async function wholeRange(root: string) {
+  const range = { startAt: values['start-at'], endAt: values['end-at'] };
+  const buckets = countBuckets(range.startAt, range.endAt, 'Day');
+  const plan = async () => {
+    const started = performance.now();
+    const planned = await planRun(new DirectoryArchive(root), clickhouse, { ...wanted, range }, Date.now(), never);
+    return { planned, seconds: round((performance.now() - started) / 1000) };
+  };
+  const first = await plan();
+  const emptyMs = round((1000 * first.seconds) / buckets);
+  print(
+    `plan of ${buckets} days           ${first.seconds} s, ${first.planned.buckets.length} to run, ${emptyMs} ms a day`,
+  );
+  const { seconds, measurements } = await run(root, first.planned.buckets);
+  print(`run of the range                ${seconds} s, ${measurements} measurements`);
+  const again = await plan();
+  print(`plan when all is done           ${again.seconds} s, ${again.planned.buckets.length} to run`);
+  return {
+    buckets,
+    toRun: first.planned.buckets.length,
+    plan: first.seconds,
+    run: seconds,
+    measurements,
+    again: again.seconds,
+  };
+}
+
+async function run(root: string, buckets: readonly string[]): Promise<{ seconds: number; measurements: number }> {
+  const settings = loadSettings({ ARCHIVE_URL: root, CLICKHOUSE_URL: clickhouseUrl, WORKER_SLOTS: '2' });
+  const pool = new ThreadPool(settings, openIpMetadata(undefined), log);
+  const tools = {
+    archive: new DirectoryArchive(root),
+    clickhouse,
+    pool,
+    log,
+    maxFailedShare: settings.max_failed_share,
+    allowShrink: false,
+    rulesVersion: settings.analysis_rules_version,
+    referenceVersions: {},
+  };
+  try {
+    const started = performance.now();
+    const watch = { onRead: () => {}, onBucket: () => {}, signal: never };
+    const { counts, failed, left } = await runBuckets(tools, buckets, wanted, 2, watch);
+    if (failed.length > 0 || left > 0) throw new Error(`${failed.length} buckets failed: ${failed[0]?.message}`);
+    return { seconds: round((performance.now() - started) / 1000), measurements: counts.read };
+  } finally {
+    await pool.close();
+  }
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100;
+}

@@ -1,0 +1,80 @@
+import { afterEach, beforeEach, expect, inject, test } from 'vitest';
+import { sumCounts } from '../../pipeline/counts.ts';
+import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
+import { decideAll } from '../../pipeline/runs/backfill.ts';
+import { observeBatch } from '../../pipeline/runs/batch.ts';
+import { finishBucket, planBucket, UnaccountedError } from '../../pipeline/runs/bucket.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { TableSchemaError } from '../../pipeline/tables/errors.ts';
+import { migrate } from '../../pipeline/tables/migrate.ts';
+import { makeDatabase, silent } from '../support/database.ts';
+import { expectedRows, FIXTURES } from '../support/fixtures.ts';
+import { rowsByMeasurement, runTools, runWhole } from '../support/runs.ts';
+
+const [DAY, OTHER] = ['2023-11-27', '2022-11-10'];
+const key = { bucket: DAY, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
+const origin = { workflowID: 'test', runID: 'lost', backfill: '', codeVersion: '0', referenceVersions: {} };
+let clickhouse: ClickHouse;
+
+beforeEach(async () => {
+  ({ clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'lost'));
+});
+afterEach(() => clickhouse.close());
+
+async function toRun(): Promise<string[]> {
+  const tools = runTools(clickhouse, FIXTURES);
+  const range = { ...key, stages: ['Observations'] as const, reprocess: 'None' as const, attempt: 1 };
+  const found: string[] = [];
+  for await (const { bucket, verdict } of decideAll(tools, range, [OTHER, DAY], {}, Date.now())) {
+    if (verdict === 'run') found.push(bucket);
+  }
+  return found;
+}
+
+test('a table that was dropped is created again, and the buckets whose rows it held are run again', async () => {
+  const tools = runTools(clickhouse, FIXTURES);
+  await runWhole(tools, DAY);
+  await runWhole(tools, OTHER);
+  expect(await toRun()).toEqual([]);
+  await clickhouse.command('DROP TABLE obs_web SYNC');
+  await expect(runWhole(tools, DAY)).rejects.toThrow(/obs_web.*"oonipipeline migrate" creates it/s);
+  expect(await migrate(clickhouse, silent)).toEqual([1]);
+  expect(await toRun()).toEqual([OTHER, DAY]);
+  const [said] = await clickhouse.select<{ reason: string; message: string }>(
+    `SELECT reason, message FROM pipeline_runs FINAL WHERE bucket = '${OTHER}'`,
+  );
+  expect(said).toEqual({
+    reason: 'TableLost',
+    message: 'the table obs_web was dropped, and created again without rows',
+  });
+  for (const day of [DAY, OTHER]) await runWhole(tools, day);
+  for (const table of ['obs_web', 'obs_web_ctrl'] as const) {
+    expect(await rowsByMeasurement(clickhouse, table)).toEqual(expectedRows(table, [DAY, OTHER]));
+  }
+  expect(await toRun()).toEqual([]);
+  expect(await migrate(clickhouse, silent)).toEqual([]);
+});
+
+test('a run that is at work while a table is lost does not end as completed', async () => {
+  const tools = runTools(clickhouse, FIXTURES);
+  const plan = await planBucket(tools, key, origin, Date.now());
+  const counts = [];
+  for (const batch of plan.batches) counts.push(await observeBatch(tools, { run: plan.run, batch }));
+  await clickhouse.command('DROP TABLE obs_web SYNC');
+  await expect(finishBucket(tools, plan.run, origin, sumCounts(counts))).rejects.toThrow(TableSchemaError);
+  await migrate(clickhouse, silent);
+  await expect(finishBucket(tools, plan.run, origin, sumCounts(counts))).rejects.toThrow(UnaccountedError);
+  expect(await toRun()).toContain(DAY);
+  await runWhole(tools, DAY);
+  expect(await rowsByMeasurement(clickhouse, 'obs_web')).toEqual(expectedRows('obs_web', [DAY]));
+});
+
+test('a ledger that was dropped is created again, and everything is run again', async () => {
+  const tools = runTools(clickhouse, FIXTURES);
+  await runWhole(tools, DAY);
+  await clickhouse.command('DROP TABLE pipeline_runs SYNC');
+  expect(await migrate(clickhouse, silent)).toEqual([3]);
+  expect(await toRun()).toEqual([OTHER, DAY]);
+  await runWhole(tools, DAY);
+  expect(await rowsByMeasurement(clickhouse, 'obs_web')).toEqual(expectedRows('obs_web', [DAY]));
+});
