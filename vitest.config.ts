@@ -27,6 +27,8 @@ export default defineConfig({
           include: process.env.TEST_QUICK ? QUICK : ['test/{integration,faults}/**/*.test.ts'],
           globalSetup: ['test/support/servers.ts'],
           testTimeout: 120_000,
+          // What is waited for comes on a slow machine, too; the default is one second.
+          expect: { poll: { timeout: 100_000 } },
           setupFiles: ['test/support/drop-databases.ts'],
           hookTimeout: 120_000,
           // Most of them mostly wait: for a lease to end, a retry, a schedule.

@@ -105,6 +105,10 @@ export async function createMissing(client: Client, dir: string, root: string): 
     for (const object of objects) {
       try {
         const found = await createOrFind(client, object);
+        if (found?.metadata.deletionTimestamp) {
+          notes.push(`${nameOf(object)} is being deleted. kubectl apply -f ${path} creates it again when it is gone.`);
+          continue;
+        }
         if (object.kind === 'Backfill') backfills.push(object.metadata.name);
         const other = found ? differences(object.spec, found.spec, 'spec') : [];
         if (other.length > 0) {

@@ -148,16 +148,17 @@ test('an archive that is not there is said, and the run goes on when it is', asy
 
 test('a worker told to stop leaves a batch it cannot finish to another', async () => {
   let slow = true;
+  const inserting = Promise.withResolvers<void>();
   const database = await proxyWith(async ({ statement, forward, answer }) => {
-    if (slow && /^INSERT INTO `obs_web`/.test(statement)) await sleep(8_000);
+    if (slow && /^INSERT INTO `obs_web`/.test(statement)) {
+      inserting.resolve();
+      await sleep(8_000);
+    }
     return answer(await forward());
   });
   const worker = startWorker({ CLICKHOUSE_URL: database, WORKER_DRAIN_TIMEOUT: '3' });
   const run = await startRun(client, runInput(DAY));
-  await expect
-    .poll(async () => (await run.describe()).raw.pendingActivities?.[0]?.activityType?.name, { timeout: 30_000 })
-    .toBe('observeBatch');
-  await sleep(500);
+  await inserting.promise;
   expect(await worker.stop()).toBe(0);
   slow = false;
   startWorker({ CLICKHOUSE_URL: database });

@@ -65,6 +65,21 @@ test('what exists stays as it is, and a note names the fields of the manifest th
   expect((await client.get(WORKER_POOLS, { namespace: 'default', name: `main-${id}` })).spec.replicas).toBe(2);
 });
 
+test('a resource that is being deleted gives a note, and is not taken for one that stays', async () => {
+  const ref = { namespace: 'default', name: `going-${id}` };
+  const held = { metadata: { ...ref, finalizers: ['example.org/hold'] }, spec: days };
+  await client.create(BACKFILLS, held as never);
+  await client.delete(BACKFILLS, ref);
+  write('going.yaml', manifest('Backfill', 'going', days));
+  const { backfills, notes } = await create();
+  expect(backfills).toEqual([`days-${id}`]);
+  expect(notes).toContainEqual(
+    expect.stringMatching(/^backfill\/going-\w+ is being deleted\. kubectl apply -f examples\/going/),
+  );
+  await client.patch(BACKFILLS, ref, { metadata: { finalizers: null } } as never);
+  rmSync(join(dir, 'examples/going.yaml'));
+});
+
 test('a manifest that cannot be used gives a note, and the others are created', async () => {
   write('a.yaml', 'kind: [');
   write('b.yaml', 'kind: Backfill');

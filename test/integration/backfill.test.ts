@@ -327,7 +327,7 @@ describe('a backfill', () => {
         );
       const state = await appears();
       if (left !== day && state === 'COMPLETED') continue;
-      await expect.poll(appears, { timeout: 20_000 }).toBe('RUNNING');
+      await expect.poll(appears, { timeout: 100_000 }).toBe('RUNNING');
       await client.workflow.getHandle(runId('test', 'ALLCCS-ALLTNS', left)).terminate('a person wants it gone');
     }
     await workflows.stop();
@@ -389,7 +389,7 @@ test('a firing of a schedule runs the bucket that was complete at its nominal ti
           () => true,
           () => false,
         ),
-      { timeout: 20_000 },
+      { timeout: 100_000 },
     )
     .toBe(true);
   const results = await Promise.all(launches.map(each => each.result()));

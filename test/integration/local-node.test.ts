@@ -126,14 +126,14 @@ describe('a Deployment', () => {
 
   test('rolls out, each pod with an address of its own', async () => {
     await apply(deployment(2, 'one'));
-    await kubectl('rollout', 'status', 'deployment/web', '--timeout=60s');
+    await kubectl('rollout', 'status', 'deployment/web', '--timeout=100s');
     expect(await answers()).toEqual(['one', 'one']);
     expect(new Set(await addresses()).size).toBe(2);
   });
 
   test('scales', async () => {
     await kubectl('scale', 'deployment/web', '--replicas=3');
-    await kubectl('rollout', 'status', 'deployment/web', '--timeout=60s');
+    await kubectl('rollout', 'status', 'deployment/web', '--timeout=100s');
     expect(await answers()).toEqual(['one', 'one', 'one']);
     await kubectl('scale', 'deployment/web', '--replicas=1');
     await until(async () => (await get('pods', '-l', 'app=web')).items.length === 1);
@@ -145,7 +145,7 @@ describe('a Deployment', () => {
     // What it prints first shows that it follows.
     await new Promise(resolve => follow.child.stdout!.once('data', resolve));
     await apply(deployment(1, 'two'));
-    await kubectl('rollout', 'status', 'deployment/web', '--timeout=60s');
+    await kubectl('rollout', 'status', 'deployment/web', '--timeout=100s');
     expect(await answers()).toEqual(['two']);
     // Following a log ends when the container has ended, with its last words.
     expect((await follow).stdout).toBe('listening\nleaving\n');
@@ -208,7 +208,7 @@ describe('a container', () => {
         { labels: { 'x/y': 'z' } },
       ),
     );
-    await kubectl('wait', 'pod/variables', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=60s');
+    await kubectl('wait', 'pod/variables', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=100s');
     const [env, argv] = JSON.parse(await kubectl('logs', 'variables'));
     expect(env).toMatchObject({
       A: 'a',
@@ -239,7 +239,7 @@ describe('a container', () => {
       metadata: { name: 'late', namespace: 'default' },
       stringData: { value: 'here' },
     });
-    await kubectl('wait', 'pod/late', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=60s');
+    await kubectl('wait', 'pod/late', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=100s');
     expect(await kubectl('logs', 'late')).toBe('here\n');
   });
 
@@ -278,7 +278,7 @@ describe('a container', () => {
       },
       pod('account', script('main', code), { restartPolicy: 'Never', serviceAccountName: 'reader' }),
     );
-    await kubectl('wait', 'pod/account', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=60s');
+    await kubectl('wait', 'pod/account', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=100s');
     expect(await kubectl('logs', 'account')).toBe('200 403\n');
   });
 
@@ -314,14 +314,14 @@ describe('a container', () => {
       livenessProbe: { ...PROBE, failureThreshold: 2 },
     });
     await apply(pod('sick', container));
-    await kubectl('wait', 'pod/sick', '--for=condition=Ready', '--timeout=60s');
+    await kubectl('wait', 'pod/sick', '--for=condition=Ready', '--timeout=100s');
     const { uid } = (await get('pod', 'sick')).metadata;
     const { writeFileSync } = await import('node:fs');
     const flag = join(dir, 'pods', `default_sick_${uid}`, 'tmp', 'sick');
     writeFileSync(flag, '');
     await until(async () => (await get('pod', 'sick')).status.containerStatuses[0].restartCount > 0);
     rmSync(flag);
-    await kubectl('wait', 'pod/sick', '--for=condition=Ready', '--timeout=60s');
+    await kubectl('wait', 'pod/sick', '--for=condition=Ready', '--timeout=100s');
     // Events are written behind what they tell of.
     await until(async () =>
       (await kubectl('describe', 'pod/sick')).includes('Liveness probe failed: HTTP probe failed with statuscode: 500'),
@@ -347,7 +347,7 @@ describe('a container', () => {
     await apply(
       pod('talk', script('main', "for (let i = 1; i <= 5; i++) console.log('line ' + i)"), { restartPolicy: 'Never' }),
     );
-    await kubectl('wait', 'pod/talk', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=60s');
+    await kubectl('wait', 'pod/talk', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=100s');
     expect(await kubectl('logs', 'talk', '--tail=2')).toBe('line 4\nline 5\n');
     expect(await kubectl('logs', 'talk', '--limit-bytes=8')).toBe('line 1\nl');
     expect(await kubectl('logs', 'talk', '--since-time=2100-01-01T00:00:00Z')).toBe('');
@@ -361,8 +361,8 @@ describe('a container', () => {
       pod('ordered', say('main'), { restartPolicy: 'Never', initContainers: [say('first'), say('second')] }),
       pod('broken', say('main'), { restartPolicy: 'Never', initContainers: [say('first', 1), say('second')] }),
     );
-    await kubectl('wait', 'pod/ordered', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=60s');
-    await kubectl('wait', 'pod/broken', '--for=jsonpath={.status.phase}=Failed', '--timeout=60s');
+    await kubectl('wait', 'pod/ordered', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=100s');
+    await kubectl('wait', 'pod/broken', '--for=jsonpath={.status.phase}=Failed', '--timeout=100s');
     const { status } = await get('pod', 'ordered');
     const [first, second] = status.initContainerStatuses.map((entry: Json) => entry.state.terminated);
     expect(Date.parse(second.startedAt)).toBeGreaterThanOrEqual(Date.parse(first.finishedAt));
@@ -389,7 +389,7 @@ test('a node that comes back runs its pods again, and lets those go that were de
     pod('stays', script('main', SERVER, { env: ENV, readinessProbe: PROBE })),
     pod('goes', script('main', SERVER, { env: ENV, readinessProbe: PROBE })),
   );
-  await kubectl('wait', 'pod/stays', 'pod/goes', '--for=condition=Ready', '--timeout=60s');
+  await kubectl('wait', 'pod/stays', 'pod/goes', '--for=condition=Ready', '--timeout=100s');
   const before = await get('pod', 'stays');
   const pidFile = join(dir, 'pods', `default_stays_${before.metadata.uid}`, 'main', 'pid');
   const pid = Number(readFileSync(pidFile, 'utf8').split(' ')[0]);

@@ -82,7 +82,7 @@ async function runsOf(workflowId: string): Promise<WorkflowHandle[]> {
   await expect
     .poll(
       async () => (await client.workflow.count(`WorkflowId = '${workflowId}' AND ExecutionStatus = 'Completed'`)).count,
-      { timeout: 20_000 },
+      { timeout: 100_000 },
     )
     .toBe(1);
   for await (const { runId } of client.workflow.list({ query: `WorkflowId = '${workflowId}'` })) {

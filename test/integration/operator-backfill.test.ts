@@ -116,7 +116,7 @@ describe('a backfill', () => {
       });
       expect(reason(seen, 'Ready')).toBe('Retrying');
       await expect
-        .poll(() => kubectl(kubeconfig, ['describe', 'bf', 'hindered', '-n', namespace]), { timeout: 20_000 })
+        .poll(() => kubectl(kubeconfig, ['describe', 'bf', 'hindered', '-n', namespace]), { timeout: 100_000 })
         .toMatch(/Warning +Retrying .*ArchiveMissing: there is no directory \/archive/);
       missing = false;
       await run.result();

@@ -117,7 +117,7 @@ describe('a worker', () => {
           .map(each => `${each.workerHeartbeat?.workerIdentity} ${each.workerHeartbeat?.taskQueue}`)
           .sort();
       },
-      { timeout: 30_000 },
+      { timeout: 100_000 },
     );
     await found.toEqual(['worker-test-pod oonipipeline-activities', 'worker-test-pod oonipipeline-workflows']);
   });

@@ -65,6 +65,16 @@ afterAll(async () => {
   await client.connection.close();
 });
 
+/** How many batches of a run are recorded as completed in its history. */
+async function completedBatches(workflowId: string): Promise<number> {
+  const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
+  const asked = (events ?? [])
+    .filter(event => event.activityTaskScheduledEventAttributes?.activityType?.name === 'observeBatch')
+    .map(({ eventId }) => String(eventId));
+  const ended = (events ?? []).flatMap(event => event.activityTaskCompletedEventAttributes ?? []);
+  return ended.filter(({ scheduledEventId }) => asked.includes(String(scheduledEventId))).length;
+}
+
 function whenAsked(how: Partial<Activities>): void {
   behave = how;
   calls = [];
@@ -115,7 +125,8 @@ describe('a run', () => {
       planRun: async () => planned(7, 'a', 'b'),
       observeBatch: async (_, __, which) => {
         if (which.first === 'a') return counts(10);
-        await new Promise(resolve => setTimeout(resolve, 500));
+        const { workflowExecution } = Context.current().info;
+        await expect.poll(() => completedBatches(workflowExecution!.workflowId)).toBe(1);
         throw ApplicationFailure.nonRetryable('ClickHouse refuses the rows', 'RowsRefused');
       },
     });
