@@ -44,6 +44,8 @@ export interface RunInput {
   readonly stages: readonly Stage[];
   /** Observations that an earlier run has completed are kept when only their verdicts are missing, and the archive is as it was. */
   readonly mayKeep?: boolean;
+  /** For a bucket of an hour: the bucket of its day that the same plan, made at `since` by ClickHouse's clock, runs last. It judges the day in full. */
+  readonly settledBy?: { readonly bucket: string; readonly since: number };
   /** Workflow id of the backfill on whose behalf the run goes, for search; absent for scheduled runs. */
   readonly backfill?: string;
   /** Rows are replaced although the archive lists far less of the bucket than was read before. */

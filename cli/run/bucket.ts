@@ -4,7 +4,7 @@ import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import type { Archive } from '../../pipeline/archive/archive.ts';
 import { addCounts, type Counts, noCounts } from '../../pipeline/counts.ts';
 import type { Logger } from '../../pipeline/log.ts';
-import { abandonAnalysis, analyseBucket } from '../../pipeline/runs/analysis.ts';
+import { type AnalysisTask, abandonAnalysis, analyseBucket, type SettledBy } from '../../pipeline/runs/analysis.ts';
 import {
   abandonBucket,
   type BucketKey,
@@ -79,7 +79,7 @@ const NOTHING: BucketDone = { counts: noCounts(), rows: {}, verdicts: 0 };
 export async function runBucket(
   tools: RunTools,
   bucket: BucketKey,
-  { stages, reprocess }: { readonly stages: readonly RunStage[]; readonly reprocess: Reprocess },
+  { stages, reprocess, settledBy }: HowToRun,
   onRead: (measurements: number) => void,
   signal: AbortSignal,
 ): Promise<BucketOutcome> {
@@ -90,7 +90,9 @@ export async function runBucket(
       ? (kept ?? (await observe(tools, bucket, id, onRead, signal)))
       : undefined;
     const done = observed?.done ?? NOTHING;
-    const verdicts = stages.includes('Analysis') ? await analyse(tools, bucket, id, observed, signal) : 0;
+    const verdicts = stages.includes('Analysis')
+      ? await analyse(tools, { bucket, ...(settledBy && { settledBy }) }, id, observed, signal)
+      : 0;
     return { ...done, verdicts, state: 'completed' };
   } catch (error) {
     if (!(error instanceof StageError)) throw error;
@@ -116,6 +118,14 @@ function originOf(tools: RunTools, id: string, plan: number): RunOrigin {
 }
 
 export type Reprocess = 'None' | 'Failed' | 'All';
+
+/** What is to be done with a bucket. */
+export interface HowToRun {
+  readonly stages: readonly RunStage[];
+  readonly reprocess: Reprocess;
+  /** For a bucket of an hour. */
+  readonly settledBy?: SettledBy;
+}
 
 interface Observed {
   readonly generation: number;
@@ -209,13 +219,13 @@ async function runBatches(
 
 async function analyse(
   tools: RunTools,
-  bucket: BucketKey,
+  what: Pick<AnalysisTask, 'bucket' | 'settledBy'>,
   id: string,
   observed: Observed | undefined,
   signal: AbortSignal,
 ): Promise<number> {
   const { generation } = observed ?? {};
-  const task = { bucket, startedAt: Date.now(), ...(generation !== undefined && { observations: generation }) };
+  const task = { ...what, startedAt: Date.now(), ...(generation !== undefined && { observations: generation }) };
   const origin = originOf(tools, id, 1);
   try {
     return (await analyseBucket(tools, task, origin, { signal })).verdicts;

@@ -1,6 +1,6 @@
 import { addCounts, type Counts, noCounts } from '../../pipeline/counts.ts';
 import type { Filter } from '../../pipeline/filter.ts';
-import type { RunStage } from '../../pipeline/tables/ledger.ts';
+import { ledgerTime, type RunStage } from '../../pipeline/tables/ledger.ts';
 import { type Reprocess, type RunTools, runBucket } from './bucket.ts';
 
 export interface FailedBucket {
@@ -57,14 +57,26 @@ export async function runBuckets(
   let unreadable = 0;
   let useless = false;
 
+  const since = buckets[0]?.includes('T') ? await ledgerTime(tools.clickhouse, signal) : undefined;
+  // In the order of the list, the last bucket of a day is begun when all others have been.
+  const lastOfDay = new Map(buckets.map(bucket => [bucket.slice(0, 10), bucket]));
+  const settledBy = (bucket: string) => {
+    const last = lastOfDay.get(bucket.slice(0, 10));
+    return since === undefined || last === undefined ? {} : { settledBy: { bucket: last, since } };
+  };
+
   const runOne = async (bucket: string): Promise<void> => {
     const onRead = (measurements: number) => {
       reading.set(bucket, measurements);
       watch.onRead([...reading.values()].reduce((sum, each) => sum + each, totals.counts.read));
     };
-    const outcome = await runBucket(tools, { bucket, filter, filterID }, how, onRead, signal).finally(() =>
-      reading.delete(bucket),
-    );
+    const outcome = await runBucket(
+      tools,
+      { bucket, filter, filterID },
+      { ...how, ...settledBy(bucket) },
+      onRead,
+      signal,
+    ).finally(() => reading.delete(bucket));
     addCounts(totals.counts, outcome.counts);
     for (const [table, rows] of Object.entries(outcome.rows)) totals.rows[table] = (totals.rows[table] ?? 0) + rows;
     totals.verdicts += outcome.verdicts;

@@ -12,6 +12,7 @@ function plan(touched: readonly string[], observed: Partial<Observed>, present: 
     filter: EVERYTHING,
     generation: 7,
     settled: true,
+    last: false,
     ...observed,
   });
   return tasks.map(({ days, filter, selection }) => {
@@ -53,7 +54,13 @@ describe('what is judged after the observations of', () => {
       ['2024-01-01', DAY],
       ['bucket: 2023-06-01', 'day: 2024-01-01', 'day: 2024-01-02'],
     ],
-    ['an empty last hour', [], { bucket: `${DAY}T23` }, ['2024-01-01', DAY], ['day: 2024-01-01', 'day: 2024-01-02']],
+    [
+      'an empty hour that is run last',
+      [],
+      { bucket: `${DAY}T21`, last: true },
+      ['2024-01-01', DAY],
+      ['day: 2024-01-01', 'day: 2024-01-02'],
+    ],
     ['another empty hour', [], { bucket: `${DAY}T22` }, ['2024-01-01', DAY], []],
     ['a country of an hour', [DAY], { bucket: `${DAY}T05`, filter: ITALY }, [DAY], ['evidence IT: 2024-01-02']],
   ])('%s', (_, touched, observed, present, tasks) => {
@@ -64,7 +71,7 @@ describe('what is judged after the observations of', () => {
     const days = Array.from({ length: 900 }, (_, index) =>
       new Date(Date.UTC(2020, 0, 1 + index)).toISOString().slice(0, 10),
     );
-    const tasks = planDays(days, [], { bucket: DAY, filter: EVERYTHING, generation: 7, settled: true });
+    const tasks = planDays(days, [], { bucket: DAY, filter: EVERYTHING, generation: 7, settled: true, last: false });
     expect(tasks.map(each => each.days.length)).toEqual([400, 400, 100]);
     expect(tasks.flatMap(each => each.days)).toEqual(days);
   });

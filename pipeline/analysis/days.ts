@@ -27,6 +27,8 @@ export interface Observed {
    * False while more buckets of the upload day are still to come: then a bucket of an hour judges what it brought, and a later one the day.
    */
   readonly settled: boolean;
+  /** Whether it is the bucket that judges the day, and does so even if it has brought nothing. */
+  readonly last: boolean;
 }
 
 const DAY = 86_400_000;
@@ -56,7 +58,7 @@ export function recentDays(bucket: string): readonly [before: string, own: strin
   return [bucketAt(own - DAY, 'Day'), bucketAt(own, 'Day')];
 }
 
-/** Whether a bucket of an hour is the last of its day: it judges the day even if it brings nothing. */
+/** Whether a bucket is the last hour of its day. */
 export function isLastHour(bucket: string): boolean {
   return bucket.endsWith('T23');
 }
@@ -76,10 +78,10 @@ export function isLastHour(bucket: string): boolean {
  * Recent is counted from the bucket, not from today: a backfill years later makes the verdicts the daily runs would have made.
  */
 export function planDays(touched: readonly string[], present: readonly string[], observed: Observed): DayTask[] {
-  const { bucket, filter, generation, settled } = observed;
+  const { bucket, filter, generation, settled, last } = observed;
   const [before, own] = recentDays(bucket);
   const hourly = granularityOf(bucket) === 'Hour';
-  if (touched.length === 0 && !(hourly && isLastHour(bucket))) return [];
+  if (touched.length === 0 && !(hourly && last)) return [];
   const everything = filterId(filter) === filterId(EVERYTHING);
   const came = { bucket, generation } as const;
   const one = (day: string, selection: Selection): DayTask => ({ days: [day], filter, selection });

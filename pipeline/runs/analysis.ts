@@ -14,7 +14,7 @@ import {
 } from '../tables/analyse.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { TableError } from '../tables/errors.ts';
-import { ledgerTime, type OpenedRun, openRun, type RunOrigin, recordRun } from '../tables/ledger.ts';
+import { ledgerTime, type OpenedRun, openRun, pastRuns, type RunOrigin, recordRun } from '../tables/ledger.ts';
 import { lastOpened, openAnalysis, sharesGeneration } from '../tables/open-analysis.ts';
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
 import type { BucketKey } from './bucket.ts';
@@ -29,8 +29,17 @@ export interface AnalysisTask {
   readonly bucket: BucketKey;
   /** Generation of the observations whose days are to be analysed; absent: the bucket is the measurement day to analyse. */
   readonly observations?: number;
+  /** For a bucket of an hour: the bucket that judges the day in full. */
+  readonly settledBy?: SettledBy;
   /** When the run began, milliseconds since 1970. The analysis takes a generation of its own, not before that. */
   readonly startedAt: number;
+}
+
+/** Who judges the upload day of a bucket in full: the bucket of this day that is run last by the same plan. */
+export interface SettledBy {
+  readonly bucket: string;
+  /** When the plan was made, by ClickHouse's clock: milliseconds since 1970. */
+  readonly since: number;
 }
 
 export interface AnalysisEnd {
@@ -159,16 +168,37 @@ export async function abandonAnalysis(
 }
 
 /**
- * Whether the analysis has to go on although its observations had nothing to read: the last hour of a day judges what the earlier hours have
- * only judged in part.
+ * Whether the analysis has to go on although its observations had nothing to read: the bucket that judges a day in full judges what the
+ * other hours have only judged in part.
  */
-export function settlesDay({ bucket, filterID }: BucketKey): boolean {
-  return isLastHour(bucket) && filterID === filterId(EVERYTHING);
+export function settlesDay(task: {
+  readonly bucket: string;
+  readonly filterID: string;
+  readonly settledBy?: SettledBy;
+}): boolean {
+  return task.filterID === filterId(EVERYTHING) && isLastOfDay(task);
+}
+
+function isLastOfDay({ bucket, settledBy }: { readonly bucket: string; readonly settledBy?: SettledBy }): boolean {
+  return isLastHour(bucket) || settledBy?.bucket === bucket;
+}
+
+/**
+ * Whether the bucket that judges the day in full has yet to open its analysis, which then sees what this one has observed. Once it is open, it may
+ * have seen it or not.
+ */
+async function awaitsAnother(clickhouse: ClickHouse, task: AnalysisTask, signal?: AbortSignal): Promise<boolean> {
+  const { bucket, settledBy } = task;
+  if (settledBy === undefined || settledBy.bucket === bucket.bucket) return false;
+  const past = await pastRuns(clickhouse, 'Analysis', [settledBy.bucket], signal);
+  return !past.some(each => each.openedAt >= settledBy.since);
 }
 
 async function tasksOf(clickhouse: ClickHouse, task: AnalysisTask, signal?: AbortSignal): Promise<DayTask[]> {
   const { bucket, filter } = task.bucket;
   if (task.observations === undefined) return [{ days: [bucket.slice(0, 10)], filter, selection: { of: 'day' } }];
-  const settled = (await ledgerTime(clickhouse, signal)) >= boundsOf(bucket.slice(0, 10)).end;
-  return tasksAfter(clickhouse, { bucket, filter, generation: task.observations, settled }, signal);
+  const isOver = (await ledgerTime(clickhouse, signal)) >= boundsOf(bucket.slice(0, 10)).end;
+  const settled = isOver && !(await awaitsAnother(clickhouse, task, signal));
+  const last = isLastOfDay({ bucket, ...(task.settledBy && { settledBy: task.settledBy }) });
+  return tasksAfter(clickhouse, { bucket, filter, generation: task.observations, settled, last }, signal);
 }

@@ -100,12 +100,14 @@ export function partitionOf(bucket: string): string {
  *
  * @param complete as for planRetirement: an incomplete run may lack a measurement's rows of one table, so "came again" is
  *   asked of each table apart; a complete one takes away rows of a table that a measurement no longer has
+ * @param strays uids that straysQuery has found; absent: each replica asks its own ledger, which may lack some
  */
 export function retireCondition(
   table: ObservationTable,
   run: RunKey,
   retirements: readonly Retirement[],
   complete: boolean,
+  strays?: readonly string[],
 ): string {
   return retirements
     .map(({ bucket, generations, reach }) => {
@@ -113,7 +115,7 @@ export function retireCondition(
       if (reach === 'everything') return `(${own})`;
       const again = cameAgain(run, complete ? OBSERVATION_TABLES.map(each => each.name) : [table]);
       if (reach === 'replaced') return `(${own} AND ${again})`;
-      return `(${own} AND (${again} OR (${withinRun(table, run, bucket)})))`;
+      return `(${own} AND (${again} OR (${withinRun(table, run, bucket, strays)})))`;
     })
     .join(' OR ');
 }
@@ -131,13 +133,22 @@ function cameAgain(run: RunKey, tables: readonly ObservationTable[]): string {
   return `measurement_uid IN (${uids.join(' UNION ALL ')})`;
 }
 
+/** Uids of the strays over the buckets that overlap a run's: one row {uids}. */
+export function straysQuery(run: RunKey): string {
+  return `SELECT groupUniqArray(uid) AS uids FROM (${straysOf(run)})`;
+}
+
+function straysOf(run: RunKey): string {
+  return `SELECT arrayJoin(strays) AS uid FROM ${PIPELINE_FILES.name} WHERE bucket IN ${literals(overlappingBuckets(run.bucket))} AND notEmpty(strays)`;
+}
+
 /** The rows that by their own word lie within the run, without the strays. */
-function withinRun(table: ObservationTable, run: RunKey, bucket: string): string {
+function withinRun(table: ObservationTable, run: RunKey, bucket: string, strays?: readonly string[]): string {
   const { probeCC, testNames } = run.filter;
   const overlapping = literals(overlappingBuckets(run.bucket));
-  const conditions = [
-    `measurement_uid NOT IN (SELECT arrayJoin(strays) FROM ${PIPELINE_FILES.name} WHERE bucket IN ${overlapping} AND notEmpty(strays))`,
-  ];
+  const conditions: string[] = [];
+  if (strays === undefined) conditions.push(`measurement_uid NOT IN (${straysOf(run)})`);
+  else if (strays.length > 0) conditions.push(`measurement_uid NOT IN ${literals(strays)}`);
   if (testNames.length > 0)
     conditions.push(`replaceAll(lower(trimBoth(test_name)), '_', '') IN ${literals(testNames)}`);
   if (probeCC.length > 0) {
@@ -152,5 +163,5 @@ function withinRun(table: ObservationTable, run: RunKey, bucket: string): string
     // Rows of the day's run do not tell their hour. The uid does, where the collector gave it: it begins with the upload time.
     conditions.push(`startsWith(measurement_uid, ${quote(run.bucket.replace(/\D/g, ''))})`);
   }
-  return conditions.join(' AND ');
+  return conditions.join(' AND ') || '1';
 }

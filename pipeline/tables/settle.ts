@@ -11,6 +11,7 @@ import {
   planRetirement,
   type Retirement,
   retireCondition,
+  straysQuery,
   supersededCondition,
 } from './retire.ts';
 import { OBS_HTTP_MIDDLEBOX, OBS_WEB, OBS_WEB_CTRL, type ObservationTable, type Table } from './schema.ts';
@@ -63,14 +64,15 @@ export async function settle(
   const plans = new Map(
     [...found].map(([table, groups]) => [table, planRetirement(run, groups, past, run.openedAt, complete)]),
   );
+  const strays = await knownStrays(clickhouse, run, [...plans.values()].flat(), signal);
   const leaving = plans.get(OBS_WEB.name) ?? [];
   if (complete && leaving.length > 0) {
-    await deleteVerdictsOf(clickhouse, run, retireCondition(OBS_WEB.name, run, leaving, complete), signal);
+    await deleteVerdictsOf(clickhouse, run, retireCondition(OBS_WEB.name, run, leaving, complete, strays), signal);
   }
   for (const { name } of ORDER) {
     const plan = plans.get(name) ?? [];
     if (plan.length > 0) {
-      await deleteRows(clickhouse, name, run.bucket, retireCondition(name, run, plan, complete), signal);
+      await deleteRows(clickhouse, name, run.bucket, retireCondition(name, run, plan, complete, strays), signal);
     }
     for (const other of newer) {
       await deleteRows(clickhouse, name, run.bucket, supersededCondition(name, run, other), signal);
@@ -100,6 +102,24 @@ export async function wouldClear(
   return ORDER.some(({ name }) =>
     planRetirement(run, found.get(name) ?? [], others, run.openedAt, true).some(({ reach }) => reach === 'everything'),
   );
+}
+
+/** A DELETE names as many uids at most; it travels through the replicas' queue, whose entries are limited to a megabyte. */
+const NAMED_STRAYS = 10_000;
+
+/**
+ * The measurements that a retirement by their own word must leave alone, as values: a replica that is behind would delete those that its
+ * ledger does not know yet. Undefined when there are none to ask for, or too many.
+ */
+async function knownStrays(
+  clickhouse: ClickHouse,
+  run: OpenedRun,
+  plan: readonly Retirement[],
+  signal?: AbortSignal,
+): Promise<readonly string[] | undefined> {
+  if (!plan.some(({ reach }) => reach === 'matching')) return undefined;
+  const [found] = await clickhouse.select<{ uids: string[] }>(straysQuery(run), { signal });
+  return found && found.uids.length <= NAMED_STRAYS ? found.uids : undefined;
 }
 
 function isOwn(run: FoundRows, found: FoundRows): boolean {
@@ -219,7 +239,7 @@ async function deleteRows(
   // Without the partition a delete looks at every part of the table, years of them.
   await clickhouse.mutate(
     `DELETE FROM ${identifier(table)} IN PARTITION ${quote(partitionOf(bucket))} WHERE ${condition}`,
-    // Subqueries count as nondeterministic on replicated tables: a replica that is behind finds fewer rows, and deletes fewer.
+    // Subqueries count as nondeterministic on replicated tables: of a run's own rows a replica that is behind finds fewer, and deletes fewer.
     { settings: { allow_nondeterministic_mutations: 1 }, signal },
   );
 }

@@ -6,7 +6,7 @@ import { analyseBucket } from '../../pipeline/runs/analysis.ts';
 import { analyseDay } from '../../pipeline/tables/analyse.ts';
 import { ClickHouse, parseClickHouseUrl, type StatementOptions } from '../../pipeline/tables/clickhouse.ts';
 import { ClickHouseUnavailableError, StatementError } from '../../pipeline/tables/errors.ts';
-import { openRun, type RunOrigin, recordRun } from '../../pipeline/tables/ledger.ts';
+import { ledgerTime, openRun, type RunOrigin, recordRun } from '../../pipeline/tables/ledger.ts';
 import { overlappingBuckets } from '../../pipeline/tables/retire.ts';
 import { settle } from '../../pipeline/tables/settle.ts';
 import { makeDatabase, silent } from '../support/database.ts';
@@ -58,6 +58,8 @@ interface Run {
   /** Milliseconds by which the clock of its machine is wrong. */
   readonly skew: number;
   readonly fault: Fault | undefined;
+  /** For an hour of a plan: the hour that judges the day. */
+  readonly settledBy?: string;
 }
 
 const measurement: fc.Arbitrary<Measurement> = fc.record({
@@ -105,7 +107,10 @@ const runs: fc.Arbitrary<Run[]> = fc
     const bucketOf = (hour: number, byHour: boolean) => bucketAt(FIRST_DAY + hour * HOUR, byHour ? 'Hour' : 'Day');
     const base = new Set(HOURS.map(hour => bucketOf(hour, hourly[hour < 24 ? 0 : 1])));
     const all = [
-      ...[...base].map(bucket => ({ bucket, filter: EVERYTHING })),
+      ...[...base].map(bucket => {
+        const last = [...base].findLast(each => each.slice(0, 10) === bucket.slice(0, 10));
+        return { bucket, filter: EVERYTHING, ...(granularityOf(bucket) === 'Hour' && { settledBy: last! }) };
+      }),
       ...extra.map(each => ({
         bucket: bucketOf(each.hour, each.hourly),
         filter: normaliseFilter({ probeCC: each.probeCC }),
@@ -222,7 +227,12 @@ function rowsOf(measurements: readonly Measurement[], run: { bucket: string; fil
 let runIDs = 0;
 
 /** A run from its start to its end, repeated where it is killed, as a workflow would. */
-async function perform(turn: fc.Scheduler, run: Run, measurements: readonly Measurement[]): Promise<TurnTaking> {
+async function perform(
+  turn: fc.Scheduler,
+  run: Run,
+  measurements: readonly Measurement[],
+  planned: number,
+): Promise<TurnTaking> {
   const { bucket, filter } = run;
   const key = { bucket, filter, filterID: filterId(filter) };
   const runID = `${++runIDs}`;
@@ -246,7 +256,8 @@ async function perform(turn: fc.Scheduler, run: Run, measurements: readonly Meas
   await observing.close();
 
   const analysing = new TurnTaking(turn, `${name} analysis`, run.fault);
-  const task = { bucket: key, observations: opened.generation, startedAt };
+  const settledBy = run.settledBy === undefined ? undefined : { bucket: run.settledBy, since: planned };
+  const task = { bucket: key, observations: opened.generation, startedAt, ...(settledBy && { settledBy }) };
   for (;;) {
     try {
       await analyseBucket({ clickhouse: analysing, log: silent, rulesVersion: RULES }, task, origin);
@@ -268,7 +279,8 @@ async function contents(final: 'FINAL' | ''): Promise<unknown[]> {
 
 async function checkCase(turn: fc.Scheduler, measurements: readonly Measurement[], planned: readonly Run[]) {
   await empty();
-  const ended = await turn.waitFor(Promise.all(planned.map(run => perform(turn, run, measurements))));
+  const since = await ledgerTime(clickhouse);
+  const ended = await turn.waitFor(Promise.all(planned.map(run => perform(turn, run, measurements, since))));
   const leftOver = ended.flatMap(each => each.leftOver);
   if (leftOver.length > 0) await turn.waitFor(Promise.all(leftOver));
   await Promise.all(ended.map(each => each.close()));
@@ -299,4 +311,40 @@ test('overlapping runs leave the verdicts of one analysis after all observations
     ),
     { numRuns: CASES, endOnFailure: true },
   );
+});
+
+/** A client that keeps the ids of its statements. */
+class Listening extends ClickHouse {
+  readonly ids: string[] = [];
+
+  override commandOnce(...args: Parameters<ClickHouse['commandOnce']>): Promise<void> {
+    this.ids.push(args[1]?.queryId ?? '');
+    return super.commandOnce(...args);
+  }
+}
+
+test('of the hours of a plan, the last judges the day in full, whatever their number', async () => {
+  const listening = new Listening(parseClickHouseUrl(url), '');
+  const hours = [0, 9, 13, 23].map(hour => bucketAt(FIRST_DAY + hour * HOUR, 'Hour'));
+  const since = await ledgerTime(clickhouse);
+  for (const [index, bucket] of hours.entries()) {
+    const each = { cc: 'IT', host: 'a.example', ip: '192.0.2.1', certified: false, report: `r${index}` } as const;
+    const made: Measurement = {
+      ...{ ...each, hour: Number(bucket.slice(-2)), age: 5 },
+      ...{ connects: false, control: index === 3 ? 'ok' : 'none' },
+    };
+    const key = { bucket, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
+    const origin = { workflowID: 'w', runID: bucket, backfill: '', codeVersion: '', referenceVersions: {} };
+    const { web, ctrl } = rowsOf([made], key, 1000 + index);
+    await clickhouse.insert('obs_web', web);
+    await clickhouse.insert('obs_web_ctrl', ctrl);
+    const task = { bucket: key, observations: 1000 + index, startedAt: 0, settledBy: { bucket: hours[3]!, since } };
+    await analyseBucket({ clickhouse: listening, log: silent, rulesVersion: RULES }, task, origin);
+  }
+  await listening.close();
+  const kinds = listening.ids.filter(id => id.startsWith('analysis_web')).map(id => id.split('-').at(-1));
+  expect(kinds).toEqual(['bucket', 'bucket', 'bucket', 'day']);
+  // The control came with the last hour, and the earlier hours are compared with it.
+  const rules = await clickhouse.select('SELECT DISTINCT top_tcp_rule_id AS rule FROM analysis_web_measurement');
+  expect(rules).toEqual([{ rule: 'endpoint_failure_ctrl_ok' }]);
 });

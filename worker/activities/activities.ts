@@ -230,5 +230,6 @@ function openedRun({ run }: PlanKey, handle: RunHandle): OpenedRun {
 }
 
 function analysisTask({ run, startedAt }: PlanKey): AnalysisTask {
-  return { bucket: bucketOf(run), startedAt };
+  const { settledBy } = run;
+  return { bucket: bucketOf(run), startedAt, ...(settledBy && { settledBy }) };
 }

@@ -249,14 +249,24 @@ class Backfill {
       });
   }
 
+  /** Of the buckets of an upload day that are still to be started, the last one judges the day in full. */
+  #settledBy(bucket: string): RunInput['settledBy'] {
+    const { plan, queue } = this.#state;
+    if (!plan || this.#input.granularity !== 'Hour') return undefined;
+    const last = queue.findLast(each => each.slice(0, 10) === bucket.slice(0, 10));
+    return { bucket: last ?? bucket, since: plan.asOf };
+  }
+
   async #runBucket(bucket: string): Promise<RunEnd> {
     const { installation, filter, filterID, stages, reprocess, attempt, allowShrink } = this.#input;
     const { workflowId: backfill } = workflowInfo();
     // Whoever asks for everything again wants it read again; a further attempt goes on where the one before failed.
     const mayKeep = stages.length > 1 && (reprocess !== 'All' || attempt > 1 || this.#state.retrying);
+    const settledBy = this.#settledBy(bucket);
     const run: RunInput = {
       ...{ installation, bucket, filter, filterID, stages, backfill },
       ...(mayKeep && { mayKeep }),
+      ...(settledBy && { settledBy }),
       ...(allowShrink && { allowShrink }),
     };
     const workflowID = runId(installation, filterID, bucket);
