@@ -10,8 +10,13 @@ const NEWLINE = Buffer.from('\n');
 export function trivialId(line: Uint8Array, startTime: unknown, newline: boolean): string {
   const hash = createHash('shake128', { outputLength: 15 }).update(line);
   if (newline) hash.update(NEWLINE);
+  return idOf(startTime, hash.digest('hex'));
+}
+
+/** A uid of the trivial form over a hash of 30 hexadecimal digits. */
+export function idOf(startTime: unknown, hash: string): string {
   const start = typeof startTime === 'string' ? parseStartTime(startTime) : undefined;
-  return `01${start === undefined ? '00000000' : dayOf(start)}${hash.digest('hex')}`;
+  return `01${start === undefined ? '00000000' : dayOf(start)}${hash}`;
 }
 
 /** `20210614004521.999962_JO_signal_68eb19b439326d60`: time of upload, country, test, 16 hexadecimal digits. */

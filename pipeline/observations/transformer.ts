@@ -1,15 +1,17 @@
 import type { RawDocument } from '../archive/document.ts';
 import { admits, type Filter } from '../filter.ts';
+import { contentDigest } from '../measurement/content-digest.ts';
 import { MeasurementError, type Stage } from '../measurement/errors.ts';
 import { parseJson } from '../measurement/json.ts';
 import { decodeMeasurement, isSupported, type Measurement, type TestName } from '../measurement/model.ts';
 import { ExactNeeded } from '../measurement/python.ts';
 import { isObject, truth } from '../measurement/structure.ts';
-import { isUid, trivialId } from '../measurement/uid.ts';
+import { idOf, isUid, trivialId } from '../measurement/uid.ts';
 import { IpDatabaseError } from '../reference/ip-files.ts';
 import type { IpMetadata } from '../reference/ip-metadata.ts';
 import type { RowEncoder } from '../tables/encoder.ts';
 import { EncodeError } from '../tables/rowbinary.ts';
+import type { UidClaim } from '../tables/uids.ts';
 import { CertificateCache } from './certificate-cache.ts';
 import { MeasurementRows, type RunFacts } from './measurement-rows.ts';
 import { measurementColumns, probeColumns, startOf } from './metadata.ts';
@@ -26,6 +28,8 @@ export interface Outcome {
   readonly testName?: string;
   /** The country the document itself gives, which may be another than its key's. */
   readonly probeCC?: string;
+  /** Present when the uid is the document's own and its rows are in the encoder. */
+  readonly claim?: UidClaim;
   readonly error?: { readonly stage: Stage; readonly class: string; readonly message: string };
 }
 
@@ -79,7 +83,8 @@ export class Transformer {
     const { value, partial } = parseJson(document.bytes, exact);
     seen.partial = partial;
     if (!isObject(value)) throw new MeasurementError('decode', 'InvalidJSON', 'the document is not a JSON object');
-    const uid = uidOf(document, value, this.options.bucket);
+    const own = document.uid ? undefined : ownUid(value, this.options.bucket);
+    const uid = document.uid || own || trivialId(document.bytes, value.measurement_start_time, !document.unterminated);
     seen.uid = excerpt(uid, UID_LENGTH);
     if (typeof value.test_name === 'string') seen.testName = excerpt(value.test_name, UID_LENGTH);
     if (uid.length > UID_LENGTH) {
@@ -92,6 +97,8 @@ export class Transformer {
     if (value.probe_cc !== undefined && !admits(filter.probeCC, String(value.probe_cc)))
       return { status: 'skipped', ...outcome };
     if (!truth(value.test_keys)) return { status: 'skipped', ...outcome };
+    // Before decoding, which works in place. Not of the exact value, in which bodies are whole.
+    if (own !== undefined && !seen.claim && isSupported(value.test_name)) seen.claim = claimOf(value, document.bytes);
     const measurement = decodeMeasurement(value);
     if (!isSupported(measurement.test_name)) return { status: 'unsupported', ...outcome };
     seen.stage = 'transform';
@@ -100,8 +107,9 @@ export class Transformer {
       key,
       line: document.line,
       testName: measurement.test_name,
+      ...(seen.claim && { claim: seen.claim }),
     });
-    return { status: 'transformed', ...outcome };
+    return { status: 'transformed', ...outcome, ...(seen.claim && { claim: seen.claim }) };
   }
 
   private write(measurement: Measurement & { test_keys: unknown }, testName: TestName, origin: Origin): void {
@@ -129,6 +137,7 @@ interface Origin {
   readonly key: string;
   readonly line: number;
   readonly testName: string;
+  readonly claim?: UidClaim;
 }
 
 /** How far a document got, for the record of a failure. */
@@ -136,18 +145,21 @@ interface Seen {
   stage: Stage;
   uid: string | undefined;
   testName?: string;
+  claim?: UidClaim;
   /** Whether it was read without members that should be nobody's. */
   partial?: boolean;
 }
 
-/**
- * The uid that the container knows, else the document's own if it has the form of one, else the trivial one (archive.md section 8).
- */
-function uidOf(document: RawDocument, value: Record<string, unknown>, bucket: string): string {
-  if (document.uid) return document.uid;
+/** The uid in a document, where it has the form of one (archive.md section 8). */
+function ownUid(value: Record<string, unknown>, bucket: string): string | undefined {
   const uid = value.measurement_uid;
-  if (isUid(uid, value.measurement_start_time, bucket)) return uid;
-  return trivialId(document.bytes, value.measurement_start_time, !document.unterminated);
+  return isUid(uid, value.measurement_start_time, bucket) ? excerpt(uid, UID_LENGTH) : undefined;
+}
+
+/** What tells a measurement from another one that carries the same uid. */
+function claimOf(value: Record<string, unknown>, bytes: Buffer): UidClaim {
+  const digest = contentDigest(value, bytes);
+  return { digest, substitute: idOf(value.measurement_start_time, digest) };
 }
 
 function describe(error: unknown, stage: Stage): Outcome['error'] {

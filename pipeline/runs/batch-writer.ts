@@ -6,6 +6,7 @@ import type { RowEncoder } from '../tables/encoder.ts';
 import { Inserter, type InserterOptions, type RefusedRow } from '../tables/inserter.ts';
 import { type FailureRecord, type FileRecord, type OpenedRun, recordFailures, recordFiles } from '../tables/ledger.ts';
 import { OBSERVATION_TABLES } from '../tables/schema.ts';
+import { claimUids, substituteUids } from '../tables/uids.ts';
 
 /** A file whose measurements are not all stored yet. */
 export interface OpenFile {
@@ -25,7 +26,7 @@ export interface BatchWriterOptions extends InserterOptions {
   readonly onCheckpoint: (key: string, counts: Counts) => void;
 }
 
-/** What one flush stores: rows first, then the failures, then the record of the files that end with it. */
+/** What one flush stores: its uids are claimed, then the rows, then the failures, then the record of the files that end with it. */
 interface Flush {
   readonly blocks: readonly RowBlock[];
   readonly closed: readonly OpenFile[];
@@ -128,8 +129,10 @@ export class BatchWriter {
     const failures = this.#failures;
     this.#failures = [];
     const spoilt = new Set<string>();
+    const measurements = new Set(blocks.flatMap(block => block.measurements));
+    const others = await claimUids(this.#clickhouse, [...measurements], signal);
     for (const block of blocks) {
-      const { refused } = await this.#inserter.insert(block, signal);
+      const { refused } = await this.#inserter.insert(substituteUids(block, others), signal);
       for (const row of refused) failures.push(this.#setAside(row, spoilt));
     }
     await recordFailures(this.#clickhouse, this.#run, failures, signal);

@@ -145,7 +145,10 @@ function take(
     counts.rows[name] = (counts.rows[name] ?? 0) + rows;
     wrote = true;
   });
-  if (wrote && outcome.uid !== undefined && isStray(outcome, file.listed)) file.strays.push(outcome.uid);
+  if (!wrote || outcome.uid === undefined || !isStray(outcome, file.listed)) return;
+  file.strays.push(outcome.uid);
+  // Which of the two the rows get is decided when they are stored.
+  if (outcome.claim) file.strays.push(outcome.claim.substitute);
 }
 
 /** Whether a measurement says something else of itself than its key does (FileRecord.strays). */

@@ -1,7 +1,7 @@
 import type { Archive } from '../archive/archive.ts';
 import { readDocuments } from '../archive/documents.ts';
 import type { ArchiveFile } from '../archive/keys.ts';
-import { Transformer } from '../observations/transformer.ts';
+import { type Outcome, Transformer } from '../observations/transformer.ts';
 import { takePlainRows } from '../observations/view.ts';
 import { openIpMetadata } from '../reference/ip-metadata.ts';
 import { auditMeasurements, auditRefused } from '../tables/audit.ts';
@@ -10,6 +10,7 @@ import { RowEncoder } from '../tables/encoder.ts';
 import type { RunKey } from '../tables/ledger.ts';
 import { OBSERVATION_TABLES, type ObservationTable } from '../tables/schema.ts';
 import { firstCopiesQuery, type Identity } from '../tables/second-copies.ts';
+import { ownersOf } from '../tables/uids.ts';
 
 /** Rows of one object that are not in a table. */
 export interface MissingRows {
@@ -63,16 +64,24 @@ export async function findMissingRows(
       waiting = new Map();
     };
     for await (const documents of readDocuments(archive, file, { maxMeasurementBytes, signal })) {
+      const made: { line: number; outcome: Outcome; tables: ReturnType<typeof takePlainRows> }[] = [];
       for (const document of documents) {
-        const { status, uid } = transformer.transform(document, file.key);
-        const tables = takePlainRows(encoder);
+        const outcome = transformer.transform(document, file.key);
+        made.push({ line: document.line, outcome, tables: takePlainRows(encoder) });
+      }
+      const claimed = made.flatMap(({ outcome }) => (outcome.claim && outcome.uid ? [outcome.uid] : []));
+      const owners = await ownersOf(clickhouse, claimed, signal);
+      for (const { line, outcome, tables } of made) {
+        const { status, claim } = outcome;
         const first = Object.values(tables)[0]?.[0];
-        if (status !== 'transformed' || uid === undefined || first === undefined) continue;
+        if (status !== 'transformed' || outcome.uid === undefined || first === undefined) continue;
+        const owner = owners.get(outcome.uid);
+        const uid = claim && owner !== undefined && owner !== claim.digest ? claim.substitute : outcome.uid;
         onUid(uid);
         const before = waiting.get(uid)?.rows ?? {};
         const rows: Expected['rows'] = {};
         for (const { name } of OBSERVATION_TABLES) rows[name] = Math.max(before[name] ?? 0, tables[name]?.length ?? 0);
-        waiting.set(uid, { line: document.line, rows, identity: first as unknown as Identity });
+        waiting.set(uid, { line, rows, identity: first as unknown as Identity });
         if (waiting.size >= ASKED) await ask();
       }
     }

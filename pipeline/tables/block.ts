@@ -1,4 +1,5 @@
 import type { ObservationTable } from './schema.ts';
+import type { UidClaim } from './uids.ts';
 
 /**
  * Rows of one table, encoded as RowBinary: what the encoder hands to the inserter. The offsets let the inserter cut the
@@ -22,4 +23,6 @@ export interface MeasurementRef {
   /** 1-based position in the object: the line of a JSONL file, the member of a tar. */
   readonly line: number;
   readonly testName: string;
+  /** Present when the document itself says its uid. */
+  readonly claim?: UidClaim;
 }

@@ -18,7 +18,6 @@ const FINGERPRINTS = join(ROOT, 'test/fixtures/fingerprints/fingerprints_dns.csv
 const PENDING = [
   'failed-without-control-counts-as-ok',
   'ipv6-failure-rate-unique-report-ids',
-  'missing-input-key',
   'nat64-answers-as-bogons',
 ];
 

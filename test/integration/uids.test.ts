@@ -1,0 +1,110 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
+import { verifyBucket } from '../../pipeline/runs/verify.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { claimUids, ownersOf } from '../../pipeline/tables/uids.ts';
+import { temporaryDirectory } from '../support/archive.ts';
+import { makeDatabase } from '../support/database.ts';
+import { runTools, runWhole } from '../support/runs.ts';
+
+const UID = '20240402100000.726853_IT_webconnectivity_b1745cd08265bb93';
+
+/** A measurement with one lookup per host. */
+const measurement = (hosts: string[], more: object = {}) => ({
+  input: `https://${hosts[0]}/`,
+  report_id: 'r',
+  measurement_start_time: '2024-04-02 10:00:00',
+  test_start_time: '2024-04-02 10:00:00',
+  probe_asn: 'AS137',
+  probe_cc: 'IT',
+  test_name: 'web_connectivity',
+  test_version: '0.5.28',
+  test_runtime: 1.5,
+  software_name: 's',
+  software_version: '1',
+  measurement_uid: UID,
+  test_keys: { queries: hosts.map(hostname => ({ hostname, query_type: 'A', failure: 'dns_nxdomain_error' })) },
+  ...more,
+});
+
+describe('uids that documents carry', () => {
+  let clickhouse: ClickHouse;
+  beforeAll(async () => {
+    ({ clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'uids'));
+  });
+  afterAll(() => clickhouse.close());
+
+  /** An archive of JSON lines, by day and number of the object. */
+  function archive(objects: Record<string, string>): string {
+    const root = temporaryDirectory();
+    for (const [name, lines] of Object.entries(objects)) {
+      const [day, number] = name.split('/') as [string, string];
+      const key = `raw/${day}/10/IT/webconnectivity/${day}10_IT_webconnectivity.n1.${number}.jsonl.gz`;
+      mkdirSync(join(root, dirname(key)), { recursive: true });
+      writeFileSync(join(root, key), gzipSync(lines));
+    }
+    return root;
+  }
+
+  const hosts = async (where = '1') =>
+    (
+      await clickhouse.select<{ uid: string; hosts: string[] }>(
+        `SELECT measurement_uid AS uid, arraySort(groupArray(assumeNotNull(hostname))) AS hosts FROM obs_web
+         WHERE ${where} GROUP BY uid ORDER BY uid DESC`,
+      )
+    ).map(({ uid, hosts }) => [uid === UID ? 'own' : uid.slice(0, 10), ...hosts]);
+  const line = (document: object) => `${JSON.stringify(document)}\n`;
+
+  it('two measurements with one uid are both kept, across files, days and repeats; the same one twice is one', async () => {
+    const [a, b, c] = [['a.example', 'a2.example'], ['b.example'], ['c.example']].map(names => measurement(names!));
+    const { input, ...rest } = a!;
+    const root = archive({
+      '20240402/0': line(a!) + line(b!),
+      // The same measurement in another notation, and without a newline at the end.
+      '20240402/1': JSON.stringify({ ...rest, input }, null, 1).replaceAll('\n', ''),
+      '20240403/0': line(c!) + line(b!) + line(a!),
+    });
+    const tools = runTools(clickhouse, root);
+    const expected = [
+      ['own', 'a.example', 'a2.example'],
+      ['0120240402', 'b.example'],
+    ];
+    for (let repeat = 0; repeat < 2; repeat++) {
+      const { counts } = await runWhole(tools, '2024-04-02');
+      expect(counts).toMatchObject({ read: 3, transformed: 3, failed: 0 });
+      expect(await hosts("bucket_date = '2024-04-02'")).toEqual(expected);
+      await runWhole(tools, '2024-04-03');
+      expect(await hosts()).toEqual(expect.arrayContaining([['0120240402', 'c.example']]));
+      for (const bucket of ['2024-04-02', '2024-04-03']) {
+        const key = { bucket, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
+        const problems = (await verifyBucket(tools, key)).flatMap(each => each.problems);
+        expect(problems).toEqual([]);
+      }
+    }
+  });
+
+  it('of two batches that claim a uid at the same time one gets it', async () => {
+    const uid = '20240402100000.000000_IT_webconnectivity_0000000000000000';
+    const claims = Array.from({ length: 8 }, (_, i) => ({
+      ...{ uid, key: 'k', line: i, testName: 't' },
+      claim: { digest: `d${i}`, substitute: `s${i}` },
+    }));
+    const others = await Promise.all(claims.map(each => claimUids(clickhouse, [each])));
+    const again = await Promise.all(claims.map(each => claimUids(clickhouse, [each])));
+    expect(again.filter(each => each.size === 0).length).toBe(1);
+    expect(others.filter(each => each.size === 0).length).toBeGreaterThan(0);
+    expect((await ownersOf(clickhouse, [uid, 'unknown'])).size).toBe(1);
+  });
+
+  it('asks in pieces', async () => {
+    const many = Array.from({ length: 2500 }, (_, i) => ({
+      ...{ uid: `u${i % 2400}`, key: 'k', line: i, testName: 't' },
+      claim: { digest: `d${i}`, substitute: 's' },
+    }));
+    expect((await claimUids(clickhouse, many)).size).toBe(100);
+    expect((await claimUids(clickhouse, many)).size).toBe(100);
+  });
+});
