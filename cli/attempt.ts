@@ -1,11 +1,13 @@
 import { EmbeddedError } from '../clickhouse/embedded.ts';
 import { AnalysisError } from '../pipeline/analysis/selection.ts';
 import { ArchiveError } from '../pipeline/archive/archive.ts';
+import { hidePasswords } from '../pipeline/hide-password.ts';
 import { ReferenceDataError } from '../pipeline/reference/dataset.ts';
 import { IpDatabaseError } from '../pipeline/reference/ip-files.ts';
 import { SettingsError } from '../pipeline/settings.ts';
 import { TableError } from '../pipeline/tables/errors.ts';
 import { OutputError } from './output.ts';
+import { printable } from './printable.ts';
 
 const TOLD = [
   EmbeddedError,
@@ -26,7 +28,7 @@ export async function attempt(command: string, work: () => Promise<number>): Pro
     process.exitCode = await work();
   } catch (error) {
     if (!(error instanceof TableError) && !TOLD.some(kind => error instanceof kind)) throw error;
-    console.error(`oonipipeline ${command}: ${(error as Error).message}`);
+    console.error(printable(hidePasswords(`oonipipeline ${command}: ${(error as Error).message}`)));
     process.exitCode = 1;
   }
 }

@@ -2,7 +2,9 @@ import { existsSync, statSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { z } from 'zod';
 import * as fields from '../crds/fields.ts';
-import { BucketError, granularityOf } from '../pipeline/bucket.ts';
+import { BucketError, boundsOf, granularityOf } from '../pipeline/bucket.ts';
+import { type UnknownName, unknownNameMessage, unknownNames } from '../pipeline/known-names.ts';
+import { NO_SOURCE } from '../pipeline/reference/datasets.ts';
 import { loadSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
 import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
 import { EMBEDDED } from './clickhouse.ts';
@@ -23,7 +25,7 @@ export function settingsWith(options: CommonOptions): Settings {
 
 export const archiveOption = () =>
   new Option('--archive <place>', 'directory, or s3://bucket[/prefix]; setting archive_url unless given').argParser(
-    (text: string) => (/^s3:\/\//.test(text) ? text : directory(text)),
+    archivePlace,
   );
 
 export const clickhouseOption = () =>
@@ -63,8 +65,62 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
 
 /** An existing directory. */
 export function directory(path: string): string {
-  if (!existsSync(path) || !statSync(path).isDirectory()) throw new InvalidArgumentError(`${path} is no directory.`);
+  if (!existsSync(path)) throw new InvalidArgumentError(`${path} does not exist.`);
+  if (!statSync(path).isDirectory()) throw new InvalidArgumentError(`${path} is not a directory.`);
   return path;
+}
+
+/** An existing directory, or a bucket. */
+function archivePlace(text: string): string {
+  if (/^s3:\/\/[a-z0-9][a-z0-9.-]+(\/|$)/.test(text)) return text;
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return directory(text);
+  throw new InvalidArgumentError('It must be a directory, or s3://bucket[/prefix] with the name of a bucket.');
+}
+
+/** A source of reference data: `none`, a URL, or an existing file. */
+export function source(text: string): string {
+  if (text === NO_SOURCE) return text;
+  if (/^https?:\/\//.test(text)) {
+    if (URL.canParse(text)) return text;
+    throw new InvalidArgumentError('It must be a URL, a file, or none.');
+  }
+  if (!existsSync(text)) throw new InvalidArgumentError(`${text} does not exist.`);
+  if (!statSync(text).isFile()) throw new InvalidArgumentError(`${text} is not a file.`);
+  return text;
+}
+
+/** An upload day or hour that OONI's archive may have. */
+export function uploadBucket(text: string): string {
+  const { error } = fields.bucket().safeParse(bucket(text));
+  if (error) throw new InvalidArgumentError(`${text} ${error.issues[0]?.message}.`);
+  return text;
+}
+
+/** Ends the program with status 2 for a range that is not one. */
+export function checkRange(command: Command, range: { readonly startAt?: string; readonly endAt?: string }): void {
+  const { startAt, endAt } = range;
+  if (startAt === undefined && endAt === undefined) return;
+  if (startAt === undefined || endAt === undefined) command.error('error: --start-at and --end-at go together');
+  if (boundsOf(startAt).start >= boundsOf(endAt).start) {
+    command.error(
+      `error: --start-at ${startAt} must lie before --end-at ${endAt}, which is exclusive: one day is --start-at 2024-01-01 --end-at 2024-01-02`,
+    );
+  }
+}
+
+const FILTER_OPTIONS: Readonly<Record<UnknownName['field'], string>> = {
+  probeCC: '--probe-cc',
+  testNames: '--test-name',
+};
+
+/** Warns of names in the filter that are not known, because a misspelled name selects nothing. */
+export function warnUnknownNames(
+  command: string,
+  options: { readonly probeCc: readonly string[]; readonly testName: readonly string[] },
+): void {
+  for (const unknown of unknownNames({ probeCC: options.probeCc, testNames: options.testName })) {
+    console.error(`oonipipeline ${command}: ${FILTER_OPTIONS[unknown.field]} ${unknownNameMessage(unknown)}`);
+  }
 }
 
 /** An upload day or hour. */

@@ -6,6 +6,8 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { temporaryDirectory } from '../test/support/archive.ts';
 import { createProgram } from './program.ts';
 
+const ARCHIVE = join(import.meta.dirname, '../test/fixtures/archive');
+
 afterEach(() => {
   vi.unstubAllEnvs();
   process.exitCode = undefined;
@@ -31,11 +33,35 @@ async function oonipipeline(...args: string[]): Promise<{ usage?: string; status
   }
 }
 
-const ARCHIVE = join(import.meta.dirname, '../test/fixtures/archive');
-
 test.each([
-  [['run', '--archive', '/nowhere'], '/nowhere is no directory'],
-  [['run', '--archive', 'ftp://x'], 'ftp://x is no directory'],
+  [['run', '--archive', '/nowhere'], '/nowhere does not exist'],
+  [['run', '--archive', import.meta.filename], 'program.test.ts is not a directory'],
+  [['run', '--archive', 'ftp://x'], 'It must be a directory, or s3://bucket[/prefix] with the name of a bucket'],
+  [['run', '--archive', 's3://'], 'It must be a directory, or s3://bucket[/prefix] with the name of a bucket'],
+  [['verify', '--archive', 's3:///raw'], 'with the name of a bucket'],
+  [['verify', '--archive', 's3://Bucket'], 'with the name of a bucket'],
+  [
+    ['run', '--start-at', '2011-12-31', '--end-at', '2024-01-01'],
+    "2011-12-31 lies before 2012, when OONI's archive begins",
+  ],
+  [['run', '--geoip', '/nowhere'], '/nowhere does not exist'],
+  [['run', '--fingerprints', '/nowhere'], '/nowhere does not exist'],
+  [['run', '--fingerprints', ARCHIVE], 'archive is not a file'],
+  [['run', '--fingerprints', 'http://'], 'It must be a URL, a file, or none'],
+  [['run', '--threads', '0'], 'It must be a whole number from 1 to 128'],
+  [['run', '--granularity', 'day'], 'Allowed choices are Day, Hour'],
+  [['run', '--stages', 'Verdicts'], '"Verdicts"'],
+  [['run', '-o', 'csv'], 'Allowed choices are human, json'],
+  [['verify', '--start-at', '2024-01-01'], '--start-at and --end-at go together'],
+  [['verify', '--start-at', '2024-01-02', '--end-at', '2024-01-01'], 'must lie before'],
+  [['verify', '--start-at', '2024-01-01T05', '--end-at', '2024-01-02'], 'a range is of days'],
+  [['verify', '--start-at', '2024-01-01', '--end-at', '2024-01-02', '--bucket', '2024-01-01'], 'give one of the two'],
+  [['verify', '--end-at', '2024-01-02', '--bucket', '2024-01-01'], 'give one of the two'],
+  [['explain', 'https://example.com/m/x'], 'nor the address of a measurement such as https://explorer.ooni.org/m/'],
+  [['explain', ''], 'is not a measurement_uid'],
+  [['explain', 'x', '--rules', '1'], 'There are versions 2 and 3'],
+  [['geoip', '--since', '2024-01'], 'Write a day as YYYY-MM-DD'],
+  [['transform', '--geoip', import.meta.filename, '-'], 'is not a directory'],
   [['run', '--start-at', '2024-13-01'], '"2024-13-01" is no bucket'],
   [['run', '--start-at', '2024-02-30'], '"2024-02-30" is no bucket'],
   [
@@ -57,7 +83,7 @@ test.each([
   [['run', '--reprocess', 'all'], 'Allowed choices are None, Failed, All'],
   [['run'], 's3://ooni-data-eu-fra is too large to be listed as a whole'],
   [['transform', '--bucket-date', '2021-02-30', '-'], 'is no bucket'],
-  [['transform', '--root', '/nowhere', '-'], '/nowhere is no directory'],
+  [['transform', '--root', '/nowhere', '-'], '/nowhere does not exist'],
   [['transfrom'], 'unknown command'],
   [['verify', '--bucket', 'yesterday'], '"yesterday" is no bucket'],
   [['sql', ' '], 'the statement is empty'],
@@ -81,6 +107,18 @@ test('a password that stands at the wrong place is not repeated', async () => {
     expect(usage).toContain('--clickhouse must be embedded:DIR, or the URL of a server');
     expect(usage + told).not.toContain('hunter2');
   }
+  for (const args of [
+    ['run', '--archive', 'ftp://me:hunter2@host/db'],
+    ['run', '--archive', 's3://KEY:hunter2@bucket'],
+    ['run', '--fingerprints', 'ftp://me:hun@hunter2@host/x.csv'],
+    ['explain', 'https://me:hunter2@example.com/m/x'],
+    ['geoip', 'http://me:hunter2@host'],
+    ['sql', 'SELECT 1', 'http://me:hunter2@host'],
+  ]) {
+    const { usage, told } = await oonipipeline(...args);
+    expect(usage, args.join(' ')).toBeDefined();
+    expect(told, args.join(' ')).not.toContain('hunter2');
+  }
 });
 
 test.each([
@@ -90,6 +128,14 @@ test.each([
   [
     ['sql', 'SELECT 1', '--clickhouse', 'embedded:/nowhere'],
     'there is no ClickHouse data in /nowhere; oonipipeline run makes it',
+  ],
+  [
+    ['run', '--archive', ARCHIVE, '--test-name', 'signal,web_conectivity', '--probe-cc', 'it,XX'],
+    '--test-name "web_conectivity" is not a known test; did you mean web_connectivity?',
+  ],
+  [
+    ['verify', '--archive', ARCHIVE, '--probe-cc', 'it,uk'],
+    '--probe-cc "uk" is not a known country code; did you mean GB?',
   ],
   [['geoip'], 'oonipipeline geoip: geoip_dir is empty; set it, or give --dir'],
   [['run', '--archive', ARCHIVE, '--geoip', ARCHIVE], 'holds no *.mmdb'],

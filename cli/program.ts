@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { hidePasswords } from '../pipeline/hide-password.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
 import { explainCommand } from './commands/explain.ts';
 import { geoipCommand } from './commands/geoip.ts';
@@ -7,6 +8,7 @@ import { runCommand } from './commands/run.ts';
 import { sqlCommand } from './commands/sql.ts';
 import { transformCommand } from './commands/transform.ts';
 import { verifyCommand } from './commands/verify.ts';
+import { printable } from './printable.ts';
 
 /** The commands of oonipipeline, in the order of the help and of docs/cli.md. Errors of usage are thrown as CommanderError. */
 export function createProgram(): Command {
@@ -14,6 +16,8 @@ export function createProgram(): Command {
     .description('The OONI data pipeline from a terminal')
     .version(CODE_VERSION)
     .showHelpAfterError('(--help shows what there is)')
+    // An argument that is repeated in an error may hold a password, or what a terminal obeys.
+    .configureOutput({ outputError: (text, write) => write(printable(hidePasswords(text))) })
     .exitOverride();
   for (const command of [
     runCommand(),

@@ -1,10 +1,15 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { RULES_VERSIONS, type RulesVersion } from '../../pipeline/analysis/rules.ts';
+import { AnalysisError } from '../../pipeline/analysis/selection.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { explain } from '../../pipeline/tables/explain.ts';
 import { attempt } from '../attempt.ts';
 import { openClickHouse } from '../clickhouse.ts';
 import { explanationText } from '../explanation-text.ts';
+import { type MeasurementAddress, parseMeasurement } from '../measurement-address.ts';
 import { type CommonOptions, checkClickHouse, clickhouseOption, outputOption } from '../options.ts';
+import { Output } from '../output.ts';
+import { printableValue } from '../printable.ts';
 
 interface Options extends CommonOptions {
   readonly rules?: RulesVersion;
@@ -15,7 +20,10 @@ interface Options extends CommonOptions {
 export function explainCommand(): Command {
   return new Command('explain')
     .description('Show how the verdict on a measurement comes about: observations, control, rule by rule')
-    .argument('<measurement_uid>', 'as in the address https://explorer.ooni.org/m/<measurement_uid>')
+    .argument(
+      '<measurement>',
+      'its measurement_uid, or its address such as https://explorer.ooni.org/m/<measurement_uid>',
+    )
     .addOption(clickhouseOption())
     .option(
       '--rules <version>',
@@ -31,22 +39,51 @@ stored verdict. Nothing is written. docs/analysis-rules.md tells what rules and 
 
 Exit status: 0 explained; 1 there is nothing to explain, or no database (standard error says what); 2 wrong usage.`,
     )
-    .action((uid: string, options: Options, command: Command) => {
+    .action((measurement: string, options: Options, command: Command) => {
       checkClickHouse(command, options);
+      const address = parseMeasurement(measurement);
+      if (!address) {
+        command.error(
+          `error: ${JSON.stringify(measurement)} is not a measurement_uid, nor the address of a measurement such as https://explorer.ooni.org/m/<measurement_uid>`,
+        );
+      }
       return attempt('explain', async () => {
         const { clickhouse, settings, close } = await openClickHouse(options.clickhouse);
         try {
           const versions = { asked: options.rules, otherwise: settings.analysis_rules_version };
-          const explanation = await explain(clickhouse, uid.trim(), versions);
-          process.stdout.write(
-            options.output === 'json' ? `${JSON.stringify(explanation)}\n` : explanationText(explanation),
-          );
+          const uid = 'uid' in address ? address.uid : await findUid(clickhouse, address);
+          const explanation = await explain(clickhouse, uid, versions);
+          if (options.output === 'json') {
+            await new Output(process.stdout, 'json').write(`${JSON.stringify(explanation)}\n`);
+          } else {
+            await new Output(process.stdout).write(explanationText(printableValue(explanation)));
+          }
           return 0;
         } finally {
           await close();
         }
       });
     });
+}
+
+/** The measurement of a report with an input. Throws AnalysisError when there is none, or more than one. */
+async function findUid(
+  clickhouse: ClickHouse,
+  { reportID, input }: Exclude<MeasurementAddress, { readonly uid: string }>,
+): Promise<string> {
+  const withInput = input === undefined ? '' : ' AND input = {input:String}';
+  const rows = await clickhouse.select<{ uid: string }>(
+    `SELECT DISTINCT measurement_uid AS uid FROM obs_web WHERE report_id = {reportID:String}${withInput} ORDER BY uid LIMIT 11`,
+    { params: { reportID, input: input ?? '' } },
+  );
+  const what = `report ${reportID}${input === undefined ? '' : ` with the input ${input}`}`;
+  const [first] = rows;
+  if (!first) throw new AnalysisError(`there are no observations of ${what}`);
+  if (rows.length === 1) return first.uid;
+  const uids = rows.slice(0, 10).map(({ uid }) => uid);
+  throw new AnalysisError(
+    `${what} has ${rows.length > 10 ? 'more than 10' : rows.length} measurements; name one of them: ${uids.join(', ')}`,
+  );
 }
 
 function version(text: string): RulesVersion {

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
 import * as fields from '../../crds/fields.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
-import { boundsOf, type Granularity, granularityOf } from '../../pipeline/bucket.ts';
+import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import { createLogger, type Logger } from '../../pipeline/log.ts';
 import { NO_SOURCE, sourceOf } from '../../pipeline/reference/datasets.ts';
@@ -17,18 +17,22 @@ import { attempt } from '../attempt.ts';
 import { openClickHouse } from '../clickhouse.ts';
 import {
   archiveOption,
-  bucket,
   type CommonOptions,
   checkClickHouse,
+  checkRange,
   clickhouseOption,
   geoipOption,
   list,
   outputOption,
   probeCCOption,
   settingsWith,
+  source,
   testNameOption,
+  uploadBucket,
+  warnUnknownNames,
   wholeNumber,
 } from '../options.ts';
+import { printableLine } from '../printable.ts';
 import { type FailedBucket, type RunTotals, runBuckets } from '../run/buckets.ts';
 import { loadFingerprints } from '../run/fingerprints.ts';
 import { planRun, type RunPlan, type Wanted } from '../run/plan.ts';
@@ -79,8 +83,12 @@ export function runCommand(): Command {
     .description('Take buckets of an archive through observations and analysis, in this process')
     .addOption(archiveOption())
     .addOption(clickhouseOption())
-    .option('--start-at <bucket>', 'first bucket, YYYY-MM-DD, or YYYY-MM-DDTHH with --granularity Hour; UTC', bucket)
-    .option('--end-at <bucket>', 'end of the range, exclusive', bucket)
+    .option(
+      '--start-at <bucket>',
+      'first bucket, YYYY-MM-DD, or YYYY-MM-DDTHH with --granularity Hour; UTC',
+      uploadBucket,
+    )
+    .option('--end-at <bucket>', 'end of the range, exclusive', uploadBucket)
     .addOption(
       new Option('--granularity <size>', 'size of a bucket: Day or Hour of upload')
         .choices(['Day', 'Hour'])
@@ -109,6 +117,7 @@ export function runCommand(): Command {
     .option(
       '--fingerprints <source>',
       `file or URL of the block page fingerprints of DNS answers, or ${NO_SOURCE}; setting fingerprints_dns_source unless given`,
+      source,
     )
     .addOption(
       new Option('--threads <n>', 'threads that read measurements, and buckets at a time')
@@ -135,25 +144,21 @@ the run was told to stop; 2 wrong usage.
     )
     .action((options: Options, command: Command) => {
       checkClickHouse(command, options);
-      checkRange(command, options);
+      checkOptions(command, options);
+      warnUnknownNames('run', options);
       return attempt('run', () => run(options, command));
     });
 }
 
 /** Ends the program with status 2 for options that contradict one another. */
-function checkRange(command: Command, { startAt, endAt, granularity, stages }: Options): void {
+function checkOptions(command: Command, options: Options): void {
+  const { startAt, endAt, granularity, stages } = options;
   const wrong = (message: string) => command.error(`error: ${message}`);
   if (granularity === 'Hour' && !stages.includes('Observations'))
     wrong('verdicts are made by the day: --stages Analysis takes --granularity Day');
-  if (startAt === undefined && endAt === undefined) return;
-  if (startAt === undefined || endAt === undefined) return void wrong('--start-at and --end-at go together');
-  if (granularity === 'Day' && [startAt, endAt].some(each => granularityOf(each) === 'Hour'))
+  if (granularity === 'Day' && [startAt, endAt].some(each => each !== undefined && granularityOf(each) === 'Hour'))
     wrong('an hour (YYYY-MM-DDTHH) needs --granularity Hour; with Day write YYYY-MM-DD');
-  if (boundsOf(startAt).start >= boundsOf(endAt).start) {
-    wrong(
-      `--start-at ${startAt} must lie before --end-at ${endAt}, which is exclusive: one day is --start-at 2024-01-01 --end-at 2024-01-02`,
-    );
-  }
+  checkRange(command, options);
 }
 
 async function run(options: Options, command: Command): Promise<number> {
@@ -180,14 +185,21 @@ async function run(options: Options, command: Command): Promise<number> {
       const { clickhouse } = opened;
       const { allowShrink = false } = options;
       const plan = await planRun(openArchive(settings), clickhouse, wanted, started, signal);
-      if (plan.buckets.length > 0 && wanted.stages.includes('Analysis')) {
-        const sources = {
-          ...settings,
-          fingerprints_dns_source: options.fingerprints ?? settings.fingerprints_dns_source,
-        };
-        await loadFingerprints(clickhouse, sourceOf(sources, 'fingerprints_dns'), log, signal);
+      const isGiven = options.fingerprints !== undefined;
+      const sources = { ...settings, ...(isGiven && { fingerprints_dns_source: options.fingerprints }) };
+      const fingerprints = sourceOf(sources, 'fingerprints_dns');
+      if ((plan.buckets.length > 0 || isGiven) && wanted.stages.includes('Analysis')) {
+        await loadFingerprints(clickhouse, fingerprints, isGiven, log, signal);
       }
-      const totals = await runPlan(plan, wanted, { settings, clickhouse, ipMetadata, log, allowShrink }, signal);
+      const means = {
+        settings,
+        clickhouse,
+        ipMetadata,
+        log,
+        allowShrink,
+        withoutFingerprints: fingerprints === undefined,
+      };
+      const totals = await runPlan(plan, wanted, means, signal);
       return tell(summaryOf(plan, totals, started), options, given.archive_url, opened.name);
     } finally {
       await opened.close();
@@ -205,10 +217,17 @@ async function run(options: Options, command: Command): Promise<number> {
 async function runPlan(
   plan: RunPlan,
   wanted: Wanted,
-  means: { settings: Settings; clickhouse: ClickHouse; ipMetadata: IpMetadata; log: Logger; allowShrink: boolean },
+  means: {
+    settings: Settings;
+    clickhouse: ClickHouse;
+    ipMetadata: IpMetadata;
+    log: Logger;
+    allowShrink: boolean;
+    withoutFingerprints: boolean;
+  },
   signal: AbortSignal,
 ): Promise<RunTotals> {
-  const { settings, clickhouse, ipMetadata, log, allowShrink } = means;
+  const { settings, clickhouse, ipMetadata, log, allowShrink, withoutFingerprints } = means;
   const pool = new ThreadPool(settings, ipMetadata, log);
   const progress = startProgress(plan.buckets.length);
   const tools = {
@@ -220,10 +239,11 @@ async function runPlan(
     allowShrink,
     rulesVersion: settings.analysis_rules_version,
     referenceVersions: { ip: ipMetadata.version },
+    withoutFingerprints,
   };
   const onBucket = (failed?: FailedBucket) => {
     progress.bucket();
-    if (failed) progress.say(`${failed.bucket} failed: ${failed.reason}: ${failed.message}`);
+    if (failed) progress.say(printableLine(`${failed.bucket} failed: ${failed.reason}: ${failed.message}`));
   };
   try {
     return await runBuckets(tools, plan.buckets, wanted, settings.worker_slots, {
@@ -241,6 +261,7 @@ async function runPlan(
 function tell(summary: RunSummary, options: Options, archive: string, clickhouse: string): number {
   const nothing = askedFor(summary) === 0;
   if (nothing) console.error(`oonipipeline run: ${nothingFound(options, archive)}`);
+  else if (isEmpty(summary, options)) console.error(`oonipipeline run: ${nothingMatched(options, archive)}`);
   if (options.output === 'json') console.log(JSON.stringify(summary));
   else if (!nothing) console.log(textOf(summary, archive, clickhouse));
   return nothing || !isDone(summary) ? 1 : 0;
@@ -323,6 +344,20 @@ function textOf(summary: RunSummary, archive: string, clickhouse: string): strin
     ...Object.entries(rows).map(([table, count]) => `  ${table.padEnd(24)}${n(count).padStart(12)} rows`),
     `  ${'verdicts'.padEnd(24)}${n(verdicts).padStart(12)}`,
   ].join('\n');
+}
+
+/** Whether the archive was read, or looked at, for every bucket asked for, and has no object of them under the filter. */
+function isEmpty(summary: RunSummary, { stages }: Options): boolean {
+  const { Empty = 0 } = summary.bucketsSkipped;
+  return stages.includes('Observations') && summary.files === 0 && summary.buckets + Empty === askedFor(summary);
+}
+
+function nothingMatched({ probeCc, testName, startAt, endAt }: Options, archive: string): string {
+  const filter = [...probeCc, ...testName].join(', ');
+  const range = startAt === undefined ? '' : ` from ${startAt} to ${endAt}`;
+  return filter === ''
+    ? `${archive} has no object${range}: nothing was read`
+    : `no object of ${archive}${range} matched ${filter}: nothing was read`;
 }
 
 function nothingFound({ probeCc, testName, stages }: Options, archive: string): string {

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { loadSettings } from '../../pipeline/settings.ts';
 import { tarOf, temporaryDirectory } from '../../test/support/archive.ts';
 import { expectedMeasurements } from '../../test/support/fixtures.ts';
 import { transformFiles } from './transform.ts';
@@ -19,6 +20,7 @@ interface Shown {
   test_name?: string;
   status: string;
   error?: string;
+  reason?: string;
   tables: Record<string, Record<string, unknown>[]>;
 }
 
@@ -43,6 +45,7 @@ async function transform(
     output,
     complain: (message: string) => complaints.push(message),
     now: Date.UTC(2026, 0, 1),
+    settings: () => loadSettings({}),
   };
   const status = await transformFiles(files, { root: ARCHIVE, ...options }, context);
   const shown = Buffer.concat(chunks)
@@ -132,6 +135,39 @@ describe('oonipipeline transform', () => {
       expect.stringContaining('is damaged; 0 measurements were read: broken gzip'),
     ]);
     expect(shown.some(({ key }) => key === SIGNAL)).toBe(true);
+  });
+
+  it('says why a measurement is passed over', async () => {
+    const document = (change: object) =>
+      JSON.stringify({
+        ...JSON.parse(
+          gunzipSync(readFileSync(join(ARCHIVE, SIGNAL)))
+            .toString()
+            .split('\n')[0]!,
+        ),
+        ...change,
+      });
+    const { shown } = await transform(
+      ['-'],
+      {},
+      `${document({ test_keys: {} })}\n${document({ test_name: 'unheard_of' })}\n`,
+    );
+    expect(shown.map(({ status, reason }) => [status, reason])).toEqual([
+      ['skipped', 'test_keys is missing or empty'],
+      ['unsupported', 'the test has no transformer'],
+    ]);
+  });
+
+  it.each([
+    ['a directory', () => temporaryDirectory(), /cannot be read: it is a directory; name the files in it$/],
+    ['an empty file', () => place('x.jsonl', '').path, /x.jsonl holds no measurements$/],
+    ['a bucket', () => 's3://bucket', /s3:\/\/bucket cannot be read: it is not an object; write s3:\/\/bucket\/key/],
+    ['no bucket', () => 's3://', /cannot be read: it is not an object/],
+    ['a bucket with a wrong name', () => 's3://Bucket/key', /must be a directory or s3:\/\/bucket/],
+  ])('says a sentence for %s', async (_, file, sentence) => {
+    const { status, shown, complaints } = await transform([file()]);
+    expect(complaints).toEqual([expect.stringMatching(sentence)]);
+    expect({ status, shown }).toEqual({ status: _ === 'an empty file' ? 0 : 1, shown: [] });
   });
 
   it('names an IP database that cannot be used', async () => {

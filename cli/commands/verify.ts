@@ -1,7 +1,10 @@
 import { Command, Option } from 'commander';
+import type { Archive } from '../../pipeline/archive/archive.ts';
 import { findBuckets } from '../../pipeline/archive/buckets.ts';
+import { listBucket } from '../../pipeline/archive/listing.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
-import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { bucketsBetween, granularityOf } from '../../pipeline/bucket.ts';
+import { type Filter, filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import { counted, type Verification, verifyBucket } from '../../pipeline/runs/verify.ts';
 import { auditedBuckets } from '../../pipeline/tables/audit.ts';
 import { TableSchemaError } from '../../pipeline/tables/errors.ts';
@@ -12,15 +15,22 @@ import {
   bucket,
   type CommonOptions,
   checkClickHouse,
+  checkRange,
   clickhouseOption,
   outputOption,
   probeCCOption,
   settingsWith,
   testNameOption,
+  uploadBucket,
+  warnUnknownNames,
 } from '../options.ts';
+import { Output } from '../output.ts';
+import { printableLine } from '../printable.ts';
 
 interface Options extends CommonOptions {
   readonly bucket?: readonly string[];
+  readonly startAt?: string;
+  readonly endAt?: string;
   readonly probeCc: readonly string[];
   readonly testName: readonly string[];
   readonly output: 'human' | 'json';
@@ -39,6 +49,8 @@ export function verifyCommand(): Command {
         'upload day YYYY-MM-DD or hour YYYY-MM-DDTHH; may be given more than once',
       ).argParser((text: string, before: readonly string[] = []) => [...before, bucket(text)]),
     )
+    .option('--start-at <day>', 'first upload day of a range, YYYY-MM-DD', uploadBucket)
+    .option('--end-at <day>', 'end of the range, exclusive', uploadBucket)
     .addOption(archiveOption())
     .addOption(clickhouseOption())
     .addOption(probeCCOption())
@@ -47,8 +59,9 @@ export function verifyCommand(): Command {
     .addHelpText(
       'after',
       `
-Filter and bucket are those of the run to be checked. Without --bucket every bucket is checked that was run under the filter and,
-where the archive is a directory, that it has files of.
+Filter and bucket are those of the run to be checked. --start-at and --end-at take the days of a range that were run under the filter, or
+that the archive has objects of. Without a bucket and a range every bucket is checked that was run under the filter and, where the
+archive is a directory, that it has objects of.
 
 Every object of the bucket must have been read by the newest completed run, as it is now; the counts must add up, of each file and
 of the run; what failed must be recorded; and the tables must hold the rows that were counted. Where they do not, the objects are
@@ -57,12 +70,27 @@ read again to tell which measurements lack rows. Nothing is written. docs/cli.md
 Exit status: 0 nothing is off; 1 something is, or could not be checked; 2 wrong usage.
 
   oonipipeline verify --archive test/fixtures/archive --clickhouse embedded:data
+  oonipipeline verify --start-at 2024-01-01 --end-at 2024-02-01
   oonipipeline verify --bucket 2024-01-01 --probe-cc IT -o json | jq '.buckets[].problems[]'`,
     )
     .action((options: Options, command: Command) => {
       checkClickHouse(command, options);
+      checkOptions(command, options);
+      warnUnknownNames('verify', options);
       return attempt('verify', () => verify(options));
     });
+}
+
+/** Ends the program with status 2 for options that contradict one another. */
+function checkOptions(command: Command, options: Options): void {
+  const { bucket: buckets, startAt, endAt } = options;
+  if (buckets && (startAt ?? endAt) !== undefined) {
+    command.error('error: --bucket names buckets, --start-at and --end-at a range: give one of the two');
+  }
+  if ([startAt, endAt].some(each => each !== undefined && granularityOf(each) === 'Hour')) {
+    command.error('error: a range is of days: write --start-at and --end-at as YYYY-MM-DD');
+  }
+  checkRange(command, options);
 }
 
 async function verify(options: Options): Promise<number> {
@@ -72,12 +100,9 @@ async function verify(options: Options): Promise<number> {
   try {
     const filter = normaliseFilter({ probeCC: options.probeCc, testNames: options.testName });
     const filterID = filterId(filter);
-    let buckets = options.bucket;
-    if (!buckets) {
-      const found = given.archive_url.includes('://') ? [] : await findBuckets(archive, filter, 'Day');
-      const days = (await auditedBuckets(clickhouse, filterID)).map(each => each.slice(0, 10));
-      buckets = [...new Set([...found, ...days])].sort();
-    }
+    const audited = (await auditedBuckets(clickhouse, filterID)).map(each => each.slice(0, 10));
+    const isLarge = given.archive_url.includes('://');
+    const buckets = options.bucket ?? (await bucketsOf(archive, filter, audited, isLarge, options));
     const tools = { archive, clickhouse, maxMeasurementBytes: given.max_measurement_bytes };
     const results: Verification[] = [];
     for (const each of buckets) {
@@ -86,7 +111,8 @@ async function verify(options: Options): Promise<number> {
       results.push(...verified);
     }
     const ok = results.length > 0 && results.every(({ problems }) => problems.length === 0);
-    if (options.output === 'json') console.log(JSON.stringify({ ok, buckets: results }));
+    if (options.output === 'json')
+      await new Output(process.stdout, 'json').write(`${JSON.stringify({ ok, buckets: results })}\n`);
     else console.log(conclusion(results));
     return ok ? 0 : 1;
   } catch (error) {
@@ -97,16 +123,36 @@ async function verify(options: Options): Promise<number> {
   }
 }
 
+/** The days to be checked, oldest first: those that were run, and those that the archive has objects of. */
+async function bucketsOf(
+  archive: Archive,
+  filter: Filter,
+  audited: readonly string[],
+  isLarge: boolean,
+  { startAt, endAt }: Options,
+): Promise<string[]> {
+  const isWanted = (day: string) => startAt === undefined || endAt === undefined || (startAt <= day && day < endAt);
+  const found = new Set(audited.filter(isWanted));
+  if (!isLarge) for (const day of (await findBuckets(archive, filter, 'Day')).filter(isWanted)) found.add(day);
+  else if (startAt !== undefined && endAt !== undefined) {
+    for (const day of bucketsBetween(startAt, endAt, 'Day')) {
+      if (!found.has(day) && (await hasObjects(archive, day, filter))) found.add(day);
+    }
+  }
+  return [...found].sort();
+}
+
+async function hasObjects(archive: Archive, day: string, filter: Filter): Promise<boolean> {
+  for await (const _ of listBucket(archive, day, filter)) return true;
+  return false;
+}
+
 function showProblems({ bucket: name, filter, problems }: Verification): void {
   if (problems.length === 0) return;
-  console.log(`${name} ${filter}`);
+  console.log(printableLine(`${name} ${filter}`));
   for (const { problem, key, table, message } of problems.slice(0, SHOWN)) {
-    console.log(
-      `  ${problem}  ${[key, table]
-        .filter(Boolean)
-        .map(each => `${each}: `)
-        .join('')}${message}`,
-    );
+    const where = [key, table].filter(Boolean).map(each => `${each}: `);
+    console.log(printableLine(`  ${problem}  ${where.join('')}${message}`));
   }
   if (problems.length > SHOWN) console.log(`  and ${problems.length - SHOWN} more; -o json has them all`);
 }

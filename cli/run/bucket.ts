@@ -29,6 +29,8 @@ export interface RunTools {
   /** Replace rows although the archive lists far less of a bucket than was read before. */
   readonly allowShrink: boolean;
   readonly rulesVersion: RulesVersion;
+  /** Judge without fingerprints of block pages, as was asked for. */
+  readonly withoutFingerprints?: boolean;
   /** Versions of reference data, by name, for the ledger. */
   readonly referenceVersions: Readonly<Record<string, string>>;
 }

@@ -6,11 +6,15 @@ import { loadReference, referenceVersions } from '../../pipeline/tables/referenc
 
 /**
  * Brings the fingerprints of block pages that verdicts are made with up to date. A source that cannot be used is no harm when there
- * are some from before; without any it is an error, because verdicts would miss every block page. Throws ReferenceDataError.
+ * are some from before, unless a person gave it for this run; without any it is an error, because verdicts would miss every block page. Throws
+ * ReferenceDataError.
+ *
+ * @param isGiven the source was given for this run, and is not only a setting
  */
 export async function loadFingerprints(
   clickhouse: ClickHouse,
   source: string | undefined,
+  isGiven: boolean,
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
@@ -19,6 +23,7 @@ export async function loadFingerprints(
     await loadReference(clickhouse, 'fingerprints_dns', source, { now: Date.now(), log, signal });
   } catch (error) {
     if (!(error instanceof ReferenceDataError)) throw error;
+    if (isGiven) throw new ReferenceDataError(`--fingerprints: ${error.message}`);
     const { fingerprints_dns: version } = await referenceVersions(clickhouse, signal);
     if (version) {
       log.warn(`${error.message} Verdicts are made with the block page fingerprints of before, version ${version}.`);

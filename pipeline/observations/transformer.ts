@@ -30,6 +30,8 @@ export interface Outcome {
   readonly probeCC?: string;
   /** Present when the uid is the document's own and its rows are in the encoder. */
   readonly claim?: UidClaim;
+  /** Why a document was passed over, or is not supported, where there is no `error`. */
+  readonly reason?: string;
   readonly error?: { readonly stage: Stage; readonly class: string; readonly message: string };
 }
 
@@ -95,12 +97,14 @@ export class Transformer {
     const probeCC = typeof value.probe_cc === 'string' ? value.probe_cc : undefined;
     const outcome = { uid: seen.uid, testName: seen.testName, probeCC };
     if (value.probe_cc !== undefined && !admits(filter.probeCC, String(value.probe_cc)))
-      return { status: 'skipped', ...outcome };
-    if (!truth(value.test_keys)) return { status: 'skipped', ...outcome };
+      return { status: 'skipped', ...outcome, reason: 'the probe is not in a country of the filter' };
+    if (!truth(value.test_keys)) return { status: 'skipped', ...outcome, reason: 'test_keys is missing or empty' };
     // Before decoding, which works in place. Not of the exact value, in which bodies are whole.
     if (own !== undefined && !seen.claim && isSupported(value.test_name)) seen.claim = claimOf(value, document.bytes);
     const measurement = decodeMeasurement(value);
-    if (!isSupported(measurement.test_name)) return { status: 'unsupported', ...outcome };
+    if (!isSupported(measurement.test_name)) {
+      return { status: 'unsupported', ...outcome, reason: 'the test has no transformer' };
+    }
     seen.stage = 'transform';
     this.write(measurement, measurement.test_name, {
       uid: seen.uid,

@@ -23,6 +23,8 @@ export interface AnalysisTools {
   readonly clickhouse: ClickHouse;
   readonly log: Logger;
   readonly rulesVersion: RulesVersion;
+  /** There are to be no fingerprints of block pages: that none are there is not worth a warning. */
+  readonly withoutFingerprints?: boolean;
 }
 
 export interface AnalysisTask {
@@ -77,7 +79,7 @@ export async function analyseBucket(
   const tasks = (await tasksOf(clickhouse, task, signal)).filter(({ days }) => !done.days.includes(days[0]!));
   if (tasks.length > 0) {
     await requireTables(clickhouse, signal);
-    if (!(await hasFingerprints(clickhouse, signal)))
+    if (!tools.withoutFingerprints && !(await hasFingerprints(clickhouse, signal)))
       log.warn(`${task.bucket.bucket}: fingerprints_dns is empty, so no block page can be recognised`);
   }
   const open = () => {

@@ -144,7 +144,8 @@ export function createActivities(tools: ActivityTools): Activities {
         const watch = { signal, resume: life.details, onDay: (done: AnalysisEnd) => life.beat(done) };
         const source = sourceOf(settings, 'fingerprints_dns');
         await ensureReference(clickhouse, 'fingerprints_dns', source, { now: Date.now(), log, signal });
-        const { days } = await analyseBucket({ clickhouse, log, rulesVersion }, task, originOf(key), watch);
+        const analysisTools = { clickhouse, log, rulesVersion, withoutFingerprints: source === undefined };
+        const { days } = await analyseBucket(analysisTools, task, originOf(key), watch);
         metrics.runs.inc({ stage: 'Analysis', state: 'completed' });
         return days;
       }),
