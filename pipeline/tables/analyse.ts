@@ -23,7 +23,9 @@ import { AnalysisError, type Query } from '../analysis/selection.ts';
 import { granularityOf } from '../bucket.ts';
 import type { Logger } from '../log.ts';
 import { type ClickHouse, identifier, quote } from './clickhouse.ts';
+import { syncReplicas } from './cluster.ts';
 import { referenceVersions } from './reference.ts';
+import { OBS_WEB, OBS_WEB_CTRL } from './schema.ts';
 
 /** What an analysis of some days did. */
 export interface AnalysedDays {
@@ -99,6 +101,7 @@ export async function analyseDays(
   log: Logger,
   signal?: AbortSignal,
 ): Promise<AnalysedDays> {
+  await syncReplicas(clickhouse, [OBS_WEB.name, OBS_WEB_CTRL.name, ...FILLED_TABLES], signal);
   const { verdicts, fingerprints } = await make(clickhouse, options, signal);
   const kept = await keptOf(clickhouse, options, verdicts, signal);
   if (kept > 0) {
@@ -190,6 +193,7 @@ async function remove(
   log: Logger,
   signal?: AbortSignal,
 ): Promise<void> {
+  await syncReplicas(clickhouse, FILLED_TABLES, signal);
   for (let round = 1; ; round++) {
     const found = await partitionsOf(clickhouse, steps, signal);
     if (found.length === 0) return;
@@ -202,7 +206,8 @@ async function remove(
     for (const { step, partition } of found) {
       const { table, condition, params } = steps[step]!;
       const all = await clickhouse.mutate(
-        `DELETE FROM ${identifier(table)} IN PARTITION ID ${quote(partition)} WHERE ${condition}`,
+        `${identifier(table)} IN PARTITION ID ${quote(partition)}`,
+        condition,
         // Subqueries count as nondeterministic on replicated tables: a replica that is behind finds fewer rows, and deletes fewer.
         { params, settings: { allow_nondeterministic_mutations: 1 }, signal },
       );

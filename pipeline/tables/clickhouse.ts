@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type ClickHouseClient, ClickHouseLogLevel, type ClickHouseSettings, createClient } from '@clickhouse/client';
 import { SettingsError } from '../settings.ts';
 import { ClickHouseUnavailableError, classify, TableError } from './errors.ts';
@@ -142,25 +143,56 @@ export class ClickHouse {
   }
 
   /**
-   * Runs a DELETE. Returns false when a replica is away: every other one has done it, and that one will when it is back. Asking again would
-   * put the same mutation into its queue once more.
+   * Deletes rows: `DELETE FROM target WHERE condition`; `target` is a table, with a partition where there is one. Returns false when a replica is
+   * away: every other one has done it, and that one will when it is back.
+   *
+   * The server keeps a mutation until it is done, so the statement is sent again only when its mutation is not there: after a lost answer the
+   * mutation is waited for. One that fails would be tried for ever and keep later ones of its partition waiting: it is killed,
+   * and its error is thrown.
    */
-  async mutate(sql: string, options: StatementOptions = {}): Promise<boolean> {
+  async mutate(target: string, condition: string, options: StatementOptions = {}): Promise<boolean> {
+    // In the text of the mutation, by which it is found again.
+    const mark = `mutation ${randomUUID()}`;
     return this.#attempt(options.signal, async () => {
       try {
         await this.#client.command({
-          query: sql,
+          query: `DELETE FROM ${target} WHERE (${condition}) AND ${quote(mark)} != ''`,
           query_params: options.params,
           clickhouse_settings: options.settings,
           abort_signal: options.signal,
         });
         return true;
       } catch (error) {
+        options.signal?.throwIfAborted();
         const known = classify(error);
-        if (known instanceof TableError && known.code === UNFINISHED) return false;
-        throw error;
+        if (!(known instanceof TableError) || !known.transient) throw error;
+        return await this.#mutationEnded(target, mark, known, options.signal);
       }
     });
+  }
+
+  /** Waits for a mutation that may have been queued before `error` came. Throws `error` when it was not. */
+  async #mutationEnded(target: string, mark: string, error: TableError, signal?: AbortSignal): Promise<boolean> {
+    for (;;) {
+      const [mutation] = await this.select<{ id: string; done: number; failure: string }>(
+        `SELECT mutation_id AS id, is_done AS done, latest_fail_reason AS failure FROM system.mutations
+         WHERE database = currentDatabase() AND position(command, {mark:String}) > 0`,
+        { params: { mark }, signal },
+      );
+      if (!mutation) {
+        if (error.code === UNFINISHED) return false;
+        throw error;
+      }
+      if (mutation.done) return error.code !== UNFINISHED;
+      if (mutation.failure !== '') {
+        await this.command(
+          `KILL MUTATION WHERE database = currentDatabase() AND mutation_id = ${quote(mutation.id)} AND position(command, ${quote(mark)}) > 0`,
+          { signal },
+        );
+        throw new ClickHouseUnavailableError(`ClickHouse cannot delete from ${target}: ${mutation.failure}`);
+      }
+      await sleep(MUTATION_POLL, undefined, { signal });
+    }
   }
 
   /**
@@ -304,6 +336,8 @@ export class ClickHouse {
 
 /** ClickHouse's error when a mutation is waited for and a replica is not there (src/Common/ErrorCodes.cpp). */
 const UNFINISHED = 341;
+/** How often a queued mutation is looked at, milliseconds. */
+const MUTATION_POLL = 500;
 
 /**
  * Settings of an INSERT by which ClickHouse never takes its blocks for a repetition. Replicated tables drop a block that equals an earlier

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../log.ts';
 import type { Settings } from '../settings.ts';
 import { type ClickHouse, identifier, openClickHouse } from './clickhouse.ts';
+import { assertOneShard } from './cluster.ts';
 import { createTable, engineFor, onCluster } from './ddl.ts';
 import { TableSchemaError } from './errors.ts';
 import { migrationsWithoutTables, recordLostTables } from './lost-tables.ts';
@@ -92,6 +93,7 @@ export async function migrateAutomatically(
   options: MigrateOptions = {},
 ): Promise<number[]> {
   const { signal, migrations = MIGRATIONS } = options;
+  await assertOneShard(clickhouse, signal);
   if (automatic !== 'always') {
     const tables = await findTables(clickhouse, { signal });
     const origin = originOf(tables);
@@ -127,6 +129,7 @@ export async function migrate(clickhouse: ClickHouse, log: Logger, options: Migr
     if (number !== index + 1)
       throw new TableSchemaError(`migration ${number} stands at place ${index + 1} of the list`);
   }
+  await assertOneShard(clickhouse, signal);
   await clickhouse.command(createTable(RECORDS, clickhouse), { signal });
   for (;;) {
     const pending = await missing(clickhouse, migrations, signal);

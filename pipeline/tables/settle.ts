@@ -1,9 +1,10 @@
 import type { Logger } from '../log.ts';
 import { type ClickHouse, identifier, quote } from './clickhouse.ts';
+import { syncReplicas } from './cluster.ts';
 import { literals } from './ddl.ts';
 import { StatementError } from './errors.ts';
 import { type OpenedRun, type PastRun, pastRuns, type RunKey, TABLE_LOST } from './ledger.ts';
-import { PIPELINE_FAILURES } from './ledger-tables.ts';
+import { LEDGER_TABLES, PIPELINE_FAILURES } from './ledger-tables.ts';
 import {
   type FoundRows,
   overlappingBuckets,
@@ -56,6 +57,11 @@ export async function settle(
   log: Logger,
   signal?: AbortSignal,
 ): Promise<Settled> {
+  await syncReplicas(
+    clickhouse,
+    [...ORDER, ...LEDGER_TABLES].map(({ name }) => name),
+    signal,
+  );
   const [past, found] = await Promise.all([
     pastRuns(clickhouse, 'Observations', overlappingBuckets(run.bucket), signal),
     findGroups(clickhouse, run, signal),
@@ -157,7 +163,7 @@ async function retireFailures(
     .filter(each => each.reach === 'everything')
     .map(each => `(bucket = ${quote(each.bucket)} AND generation IN (${each.generations.join(', ')}))`);
   if (conditions.length === 0) return;
-  await clickhouse.mutate(`DELETE FROM ${PIPELINE_FAILURES.name} WHERE ${conditions.join(' OR ')}`, { signal });
+  await clickhouse.mutate(PIPELINE_FAILURES.name, conditions.join(' OR '), { signal });
 }
 
 interface Counted {
@@ -238,7 +244,8 @@ async function deleteRows(
 ): Promise<void> {
   // Without the partition a delete looks at every part of the table, years of them.
   await clickhouse.mutate(
-    `DELETE FROM ${identifier(table)} IN PARTITION ${quote(partitionOf(bucket))} WHERE ${condition}`,
+    `${identifier(table)} IN PARTITION ${quote(partitionOf(bucket))}`,
+    condition,
     // Subqueries count as nondeterministic on replicated tables: of a run's own rows a replica that is behind finds fewer, and deletes fewer.
     { settings: { allow_nondeterministic_mutations: 1 }, signal },
   );

@@ -29,7 +29,7 @@ export async function deleteVerdictsOf(
       { signal },
     );
     for (const { id } of partitions) {
-      await clickhouse.mutate(`DELETE FROM ${table} IN PARTITION ID ${quote(id)} WHERE ${condition}`, {
+      await clickhouse.mutate(`${table} IN PARTITION ID ${quote(id)}`, condition, {
         // Subqueries count as nondeterministic on replicated tables; the rows that these read do not change meanwhile.
         settings: { allow_nondeterministic_mutations: 1 },
         signal,

@@ -5,7 +5,7 @@
  *
  * Each is a file of this folder, whose beginning says what it measures and how it is called.
  */
-const NAMES = ['observations', 'analysis', 'late', 'backfill', 'kube'];
+const NAMES = ['observations', 'analysis', 'late', 'backfill', 'day', 'kube'];
 
 const [name] = process.argv.splice(2, 1);
 if (!name || !NAMES.includes(name)) {

@@ -176,8 +176,8 @@ class TurnTaking extends ClickHouse {
   override command(sql: string, options?: StatementOptions) {
     return this.#take(sql, () => super.command(sql, options));
   }
-  override mutate(sql: string, options?: StatementOptions) {
-    return this.#take(sql, () => super.mutate(sql, options));
+  override mutate(target: string, condition: string, options?: StatementOptions) {
+    return this.#take(`DELETE FROM ${target} WHERE ${condition}`, () => super.mutate(target, condition, options));
   }
   override commandOnce(sql: string, options?: StatementOptions & { readonly queryId?: string }) {
     return this.#take(sql, () => super.commandOnce(sql, options), true);
