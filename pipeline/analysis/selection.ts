@@ -92,14 +92,21 @@ export function experimentCondition(filter: Filter, selection: Selection, days: 
   return { sql: passes.sql && `AND (${passes.sql} OR ${affected})`, params };
 }
 
-/** Measurements that were judged by what a bucket's run brought: see the signals that reach beyond one measurement (judgement.ts). */
+/**
+ * Measurements that are judged by what a bucket's run brought, as a subquery: those that share a host with its control or its valid certificates,
+ * and those of the same report or probe. It follows the signals that reach beyond one measurement (judgement.ts); more than these is
+ * judged for nothing, no more.
+ */
 function evidenceOf(within: string): string {
   const of = (column: string, table: string, more = '') =>
     `SELECT ${column} FROM ${table} WHERE ${within} AND ${BROUGHT}${more}`;
-  const hosts = `${of('hostname', 'obs_web_ctrl')} UNION ALL ${of('assumeNotNull(hostname)', 'obs_web', ' AND tls_is_certificate_valid = 1')}`;
-  const reports = of('report_id', 'obs_web');
-  return `SELECT measurement_uid FROM obs_web WHERE ${within} AND (hostname IN (${hosts}) OR report_id IN (${reports}))`;
+  const hosts = `${of(HOST, 'obs_web_ctrl')} UNION ALL ${of(HOST, 'obs_web', ' AND tls_is_certificate_valid = 1')}`;
+  const probes = `probe_id != '' AND probe_id IN (${of('probe_id', 'obs_web')})`;
+  return `SELECT measurement_uid FROM obs_web WHERE ${within} AND (${HOST} IN (${hosts}) OR report_id IN (${of('report_id', 'obs_web')}) OR ${probes})`;
 }
+
+/** A host name in the widest form in which any version of the rules compares names. */
+const HOST = "lower(trimRight(ifNull(hostname, ''), '.'))";
 
 /** The filter as a condition; empty for one that everything passes. */
 function filterCondition(filter: Filter): Query {

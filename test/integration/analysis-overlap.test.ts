@@ -43,6 +43,7 @@ interface Measurement {
   readonly certified: boolean;
   readonly control: 'none' | 'ok' | 'failing';
   readonly report: string;
+  readonly probe: string;
 }
 
 interface Fault {
@@ -66,12 +67,13 @@ const measurement: fc.Arbitrary<Measurement> = fc.record({
   hour: fc.constantFrom(...HOURS),
   age: fc.constantFrom(-90, 5, 300, 1200),
   cc: fc.constantFrom('IT', 'US'),
-  host: fc.constantFrom('a.example', 'b.example'),
+  host: fc.constantFrom('a.example', 'A.example', 'b.example'),
   ip: fc.constantFrom('192.0.2.1', '192.0.2.2', '2001:db8::1'),
   connects: fc.boolean(),
   certified: fc.boolean(),
   control: fc.constantFrom('none', 'ok', 'failing'),
-  report: fc.constantFrom('r1', 'r2', 'r3'),
+  report: fc.constantFrom('r1', 'r2', 'r3', ''),
+  probe: fc.constantFrom('', '', 'p1'),
 });
 
 /** Uploaded ten days late; about a host of its own, because a late control does not change the verdicts of its day that are there. */
@@ -82,6 +84,7 @@ const late: fc.Arbitrary<Measurement> = fc
     age: days * 24 * 60,
     host: `late${each.hour}-${index}.example`,
     report: `late${each.hour}-${index}`,
+    probe: '',
   }));
 
 const fault: fc.Arbitrary<Fault | undefined> = fc.option(
@@ -210,7 +213,7 @@ function rowsOf(measurements: readonly Measurement[], run: { bucket: string; fil
     };
     web.push({
       ...common,
-      ...{ probe_cc: each.cc, probe_asn: 1, observation_idx: 0, ip: each.ip, port: 443 },
+      ...{ probe_cc: each.cc, probe_asn: 1, probe_id: each.probe, observation_idx: 0, ip: each.ip, port: 443 },
       ...{ dns_engine: 'system', dns_query_type: 'A', dns_answer: each.ip },
       ...(each.connects ? { tcp_success: 1 } : { tcp_success: 0, tcp_failure: 'connection_refused' }),
       ...(each.certified && { tls_is_certificate_valid: 1 }),
@@ -328,7 +331,14 @@ test('of the hours of a plan, the last judges the day in full, whatever their nu
   const hours = [0, 9, 13, 23].map(hour => bucketAt(FIRST_DAY + hour * HOUR, 'Hour'));
   const since = await ledgerTime(clickhouse);
   for (const [index, bucket] of hours.entries()) {
-    const each = { cc: 'IT', host: 'a.example', ip: '192.0.2.1', certified: false, report: `r${index}` } as const;
+    const each = {
+      cc: 'IT',
+      host: 'a.example',
+      ip: '192.0.2.1',
+      certified: false,
+      report: `r${index}`,
+      probe: '',
+    } as const;
     const made: Measurement = {
       ...{ ...each, hour: Number(bucket.slice(-2)), age: 5 },
       ...{ connects: false, control: index === 3 ? 'ok' : 'none' },
