@@ -57,6 +57,8 @@ export type BackfillState =
 
 /** A worker answers within milliseconds; after this nobody is there to answer. */
 const ANSWER = 4_000;
+/** So long a workflow that has just started is not expected to answer: a worker may be about to take it up. */
+const FIRST_TASK = 10_000;
 
 /**
  * Looks up a backfill's workflow, its progress or its result. Throws the errors of `Temporal.call`.
@@ -74,8 +76,8 @@ export function observeBackfill(temporal: Temporal, workflowID: string, now: num
       (typeof found.memo?.startedAt === 'number' ? found.memo.startedAt : undefined) ?? found.startTime.getTime();
     if (found.status.name === 'RUNNING') {
       const answer = await queryProgress(temporal, workflowID);
-      const silent = answer === 'silence';
-      const progress = silent ? undefined : answer;
+      const progress = answer === 'silence' ? undefined : answer;
+      const silent = answer === 'silence' && now - startedAt > FIRST_TASK;
       const planning = hindranceOf(found.raw.pendingActivities ?? [], now);
       if (planning) return { state: 'running', startedAt, attempt, progress, hindrance: { ...planning, workflowID } };
       if (silent) {
