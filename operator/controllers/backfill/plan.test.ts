@@ -178,6 +178,14 @@ describe('a filter with unknown names', () => {
     expect(actions).toEqual(plan(what).actions.map(action => ('input' in action ? expect.anything() : action)));
   });
 
+  test('gives way to what came of the backfill, so that this has an event, too', () => {
+    const counts = { files: 0, bytes: 0, read: 0, transformed: 0, skipped: 0, failed: 0, unsupported: 0, rows: {} };
+    const workflow = ended({ counts, plan: { buckets: 31, toRun: 31, skipped: {} } });
+    const condition = plan({ spec, workflow }).own.find(({ type }) => type === 'Warning');
+    expect(condition?.reason).toBe('NothingMatched');
+    expect(condition?.message).toContain('did you mean web_connectivity?');
+  });
+
   test('names ten of many', () => {
     const testNames = Array.from({ length: 100 }, (_, i) => `nothing_of_the_kind_${i}`);
     const [condition] = plan({ spec: { testNames }, workflow: running() }).own;

@@ -42,7 +42,7 @@ export function planBackfill(observed: ObservedBackfill, installation: string, n
   const { object, spec } = observed;
   if (object.metadata.deletionTimestamp || spec instanceof SpecError) return plan;
   const outcome = observed.workflow.known ? outcomeDoubts(spec, observed.workflow.value) : [];
-  return { ...plan, own: [...plan.own, ...warning([...filterDoubts(spec), ...outcome])] };
+  return { ...plan, own: [...plan.own, ...warning([...outcome, ...filterDoubts(spec)])] };
 }
 
 /** Deleted, finalizer, invalid, then the workflow. */
