@@ -52,6 +52,7 @@ test('defaults are those of the design', () => {
     cancel: 'None',
     attempt: 1,
     dryRun: false,
+    allowShrink: false,
   });
   expect(parseSpec(kind('PipelineSchedule'), { spec: { schedule: '0 2 * * *' } })).toEqual({
     schedule: '0 2 * * *',
