@@ -47,7 +47,25 @@ function verdictLines({ layers, rulesVersion, stored, differs, verdict }: Explan
         ...wrapped(`${rule?.meaning} (${rowsText(winner.observations)})`, 36),
       ];
     }),
+    ...hostLines(verdict),
     ...storedLines(stored, differs),
+  ];
+}
+
+/** The outcome in words, for the measurement and for each of several hosts. */
+function hostLines(verdict: Row): string[] {
+  const hosts = (verdict.hosts ?? []) as string[];
+  const words = (verdict.host_outcomes ?? []) as string[];
+  const layers = (verdict.host_layers ?? []) as string[];
+  const each = hosts.map((host, index) => `${host} ${words[index]}${layers[index] ? ` (${layers[index]})` : ''}`);
+  return [
+    ...wrapped(`Outcome: ${verdict.outcome}${hosts.length > 1 ? `, of ${each.join(', ')}` : ''}.`, 2),
+    ...(verdict.ip_metadata_missing
+      ? wrapped(
+          'IP metadata is missing: the networks of the addresses are unknown, so answers were not compared by network.',
+          2,
+        )
+      : []),
   ];
 }
 

@@ -1,4 +1,5 @@
-import { BY_MEASUREMENT, NETTEST_GROUPS, RESULT_MEANING } from '../pipeline/analysis/results.ts';
+import { NETTEST_GROUPS } from '../pipeline/analysis/nettests.ts';
+import { BY_MEASUREMENT, RESULT_MEANING } from '../pipeline/analysis/results.ts';
 import {
   EVIDENCE,
   LAYERS,
@@ -40,7 +41,7 @@ ${SETTINGS.analysis_rules_version.parse(undefined)}, and [analysis-versions.md](
 on one measurement: \`oonipipeline explain <measurement_uid>\`.
 
 ${rulesSection(python, 'those of the Python pipeline (ooni/data at c8fcc72), grade by grade and id by id.')}
-${rulesSection(ours, `version ${python} with three weaknesses remedied. Rules not named here are as above.`, python)}
+${rulesSection(ours, `version ${python} with eight weaknesses remedied. Rules not named here are as above.`, python)}
 ## Signals
 
 What conditions are written over. A signal marked *host* is taken over all answers that the system resolver gave for this host name and
@@ -49,8 +50,8 @@ whoever's measurement brought it. Rules of a later layer also see the grades of 
 
 | Signal | Over | Meaning |
 |---|---|---|
-${signalsOf(python)
-  .map(signal => signalRow(signal, ours))
+${signalsOf(ours)
+  .map(signal => signalRow(signal, ours, python))
   .join('\n')}
 
 ## From grades to \`measurement_experiment_result\`
@@ -93,16 +94,29 @@ Rules ${what}
 ${than === undefined ? '' : `${REMEDIES}\n\n`}${tables.join('\n')}`;
 }
 
-const REMEDIES = `1. **An answer without control is not a contradiction.** Where the control did not look the host up, \`dns_system_answer_no_ctrl\` discards the
-   answer instead of grading it 0.75 blocked. IPv4 and IPv6 are judged apart, so the same holds where the control got addresses of the
-   other family only.
-2. **The control's connects are looked up by address and port.** A server that refuses port 80 to everybody no longer halves the control's
+const REMEDIES = `1. **An answer is compared only with an answer.** Where the control did not look the host up, or got addresses of the other family only,
+   \`dns_system_answer_no_ctrl\` discards the answer instead of grading it 0.75 blocked. Where all lookups of the control failed, \`dns_answer_ctrl_failing\`
+   does: a resolver that answers for names that do not exist hijacks them, and blocks nothing.
+2. **Unknown networks prove nothing.** Content networks answer with other addresses in each place, and only AS numbers show that they are
+   theirs. Without them (IP databases are missing, or do not hold an address) \`dns_system_answer_no_ip_metadata\` discards an unmatched answer.
+3. **An address that was not judged does not show that a site is down.** \`dns_unverified\` discards failures that the control saw too, when the
+   answer with the address was discarded.
+4. **The control's connects are looked up by address and port.** A server that refuses port 80 to everybody no longer halves the control's
    success on port 443. Rules that compare with the endpoint have ids of their own, beginning with \`endpoint_\`. Handshakes are looked up by
    address as before: the control tries them on TLS ports alone, and the port of an observation is that of its connect, which may be
    another than its handshake's.
-3. **Old probes are judged.** Lookups of the Python ooniprobe (before version 3) name no engine; it had the system resolver only, so they
+5. **Old probes are judged.** Lookups of the Python ooniprobe (before version 3) name no engine; it had the system resolver only, so they
    count as its. Rules that never fired for these probes now do. But an answer that the control did not get is discarded
-   (\`dns_old_probe_answer_unmatched\`): these probes record no handshake that could vouch for it.`;
+   (\`dns_old_probe_answer_unmatched\`): these probes record no handshake that could vouch for it.
+6. **A probe without network blames nobody.** A measurement is *silent* when something failed and nothing was reached. \`probe_offline\` discards the
+   failures of silent measurements that brought no control of their own, when at least three of different hosts follow each other, or more than half
+   of the probe's measurements of the day are silent. A silent measurement with a control had a network: it counts only when more
+   than half are silent and no resolver answered its lookup. IPv6 counts as broken by probe too. A probe is known by \`probe_id\`, else by the
+   report.
+7. **NAT64 addresses are compared by the IPv4 address inside** (RFC 6052): in 64:ff9b::/96, in 64:ff9b:1::/48, and behind a prefix of the network,
+   which is known when the control's address of the host stands inside an answer, or from a lookup of ipv4only.arpa.
+8. **Host names are compared in lower case** and without the dot at the end. A certificate vouches for an address only under the name of the
+   handshake.`;
 
 /** A row of the table; undefined for a rule that another version has just so. */
 function ruleRow(rule: Rule, number: number, known: readonly string[]): string | undefined {
@@ -112,9 +126,13 @@ function ruleRow(rule: Rule, number: number, known: readonly string[]): string |
   return `| ${[number, `\`${rule.id}\``, `\`${rule.when}\``, ...grades, rule.evidence, rule.outcome, rule.meaning].join(' | ')} |`;
 }
 
-function signalRow(signal: Signal, other: RulesVersion): string {
+function signalRow(signal: Signal, version: RulesVersion, other: RulesVersion): string {
   const there = signalsOf(other).find(({ name }) => name === signal.name);
-  const differs = there && there.meaning !== signal.meaning ? `; version ${other}: ${there.meaning}` : '';
+  const differs = !there
+    ? ` (version ${version})`
+    : there.meaning === signal.meaning
+      ? ''
+      : `; version ${other}: ${there.meaning}`;
   return `| \`${signal.name}\` | ${signal.overAnswers ? 'host' : 'row'} | ${signal.meaning}${differs} |`;
 }
 

@@ -1,4 +1,5 @@
 import { GRADES } from '../pipeline/analysis/judgement.ts';
+import { WORDS } from '../pipeline/analysis/outcomes.ts';
 import { LAYERS } from '../pipeline/analysis/rules.ts';
 import { VERDICT_MEANING } from '../pipeline/analysis/verdicts.ts';
 import { VIEWS, type View } from '../pipeline/analysis/views.ts';
@@ -20,22 +21,38 @@ measurements, networks and days before you write that something is blocked, and 
 ## Questions, and the view that answers each
 
 ${VIEWS.map(viewSection).join('\n')}
-A measurement is \`blocked\` or \`down\` when a layer has that grade above one half; when both are, the greater one counts, and *blocked* when they are
-equal. It is \`ok\` when a layer was judged and neither is. It is \`unknown\` when nothing could be judged: that is no sign that it worked.
+## Words
+
+| Outcome | Meaning | Example |
+|---|---|---|
+${WORDS.map(({ word, meaning, example }) => `| \`${word}\` | ${meaning} | ${example} |`).join('\n')}
+
+Each host of a measurement has a word (\`hosts\`, \`host_outcomes\`), and the measurement the first of these that one of its hosts has: *blocked*,
+*partly_blocked*, *down*, *unknown* with a failure, *ok*. So a site whose redirect leads to a blocked host is a blocked measurement; its \`blamed_host\` and
+\`blocking_by_domain\` name the host that is blocked.
+
+*Confirmed* means that the resolver's answer is a known block page of the country. A bogon does not confirm: filters that users choose themselves answer
+with 0.0.0.0 as well.
+
+\`ip_metadata_missing\` is 1 when no network of the measurement's addresses is known: the run had no IP databases. Then an answer that differs from the
+control's is not judged, and more verdicts are *unknown* ([ip-metadata.md](ip-metadata.md)).
+
+Verdicts that the Python pipeline or an earlier version stored have no words for hosts; the view makes one of their grades and failures, for the domain of the
+input.
 
 \`\`\`sql
 -- Sites that were blocked in most measurements of a country, in one week
 SELECT domain, sum(measurements) AS n, sum(blocked_measurements) / n AS share
 FROM blocking_by_domain
-WHERE probe_cc = 'IT' AND test_name = 'web_connectivity' AND measurement_day >= '2023-11-20' AND measurement_day < '2023-11-27'
-GROUP BY domain HAVING n >= 10 AND share > 0.5 ORDER BY share DESC;
+WHERE probe_cc = 'IT' AND test_name = 'web_connectivity' AND measurement_day >= '2023-11-27' AND measurement_day < '2023-12-04'
+GROUP BY domain HAVING n >= 3 AND share > 0.5 ORDER BY share DESC;
 
 -- Since when is a site blocked, and in which way?
 SELECT measurement_day, measurements, dns_blocked_measurements, tcp_blocked_measurements, tls_blocked_measurements
-FROM blocking_by_domain WHERE probe_cc = 'IT' AND domain = 'example.org' ORDER BY measurement_day;
+FROM blocking_by_domain WHERE probe_cc = 'IT' AND domain = 'www.example.com' ORDER BY measurement_day;
 
 -- The measurements behind a number, to look at
-SELECT measurement_uid, input, probe_asn, blocked_layer, blocked_rule_id, blocked
+SELECT measurement_uid, input, probe_asn, blamed_host, blocked_layer, blocked_rule_id, blocked
 FROM measurement_verdicts
 WHERE measurement_day = '2023-11-27' AND outcome = 'blocked' AND probe_cc = 'IT' LIMIT 20;
 \`\`\`

@@ -173,6 +173,11 @@ async function run(options: Options, command: Command): Promise<number> {
   // A person at a terminal wants to know what is wrong, not every step; a level set on purpose holds.
   const log = createLogger('run', { ...given, log_level: given.log_level === 'info' ? 'warn' : given.log_level });
   const ipMetadata = openIpMetadata(given.geoip_dir || undefined);
+  if (given.geoip_dir === '') {
+    log.warn(
+      'IP metadata is missing: no address gets an AS number, and an answer that differs from the control’s is not judged. Give --geoip a directory; "oonipipeline geoip" fetches the databases.',
+    );
+  }
   const { signal, release } = untilTold();
   try {
     const opened = await openClickHouse(options.clickhouse, { settings: given, create: true });

@@ -58,7 +58,7 @@ export async function planRun(
 
 async function measurementDays(clickhouse: ClickHouse, signal?: AbortSignal): Promise<string[]> {
   const rows = await clickhouse.select<{ day: string }>(
-    "SELECT DISTINCT toString(toDate(measurement_start_time, 'UTC')) AS day FROM obs_web ORDER BY day",
+    "SELECT DISTINCT toString(toDate32(measurement_start_time, 'UTC')) AS day FROM obs_web ORDER BY day",
     { signal },
   );
   return rows.map(({ day }) => day);

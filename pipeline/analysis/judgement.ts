@@ -1,4 +1,6 @@
 import type { Filter } from '../filter.ts';
+import { insideOf, isBogonNumber, networkPrefixes, PREFIX_HOST } from './nat64.ts';
+import { offlineQuery, reporterOf } from './reporters.ts';
 import { EVIDENCE, type Grades, LAYERS, type Layer, NO_MATCH, RULES, type Rule, type RulesVersion } from './rules.ts';
 import { experimentCondition, inDays, type Query, ROW_DAY, type Selection } from './selection.ts';
 import { isSystemResolver, signalsOf } from './signals.ts';
@@ -11,7 +13,10 @@ export interface JudgementOptions {
   readonly rulesVersion: RulesVersion;
 }
 
-/** Columns of an observation that end up in the verdict or in an explanation, besides the signals. */
+/**
+ * Columns of an observation that end up in the verdict or in an explanation, besides the signals; all from `address` to `is_own_page` are made in
+ * `experiment`.
+ */
 const CARRIED = [
   'measurement_start_time',
   'probe_cc',
@@ -32,6 +37,12 @@ const CARRIED = [
   'port',
   'dns_engine',
   'dns_answer',
+  'address',
+  'has_public_address',
+  'has_network',
+  'has_page',
+  'is_own_page',
+  'http_failure',
 ] as const;
 
 /** Read of a row, but not handed on under their own name. */
@@ -47,7 +58,14 @@ const READ = [
   'tcp_failure',
   'tls_is_certificate_valid',
   'tls_failure',
+  'http_response_status_code',
 ] as const;
+
+/** Columns of CARRIED that are not read but made, and those that signals see in addition. */
+const MADE: ReadonlySet<string> = new Set(['address', 'has_public_address', 'has_network', 'has_page', 'is_own_page']);
+
+/** A certificate vouches for the name that was asked for: that of the handshake, where it is known. */
+const SAME_NAME = ` AND (ifNull(tls_server_name, '') = '' OR ${hostOf('tls_server_name', 3)} = ${hostOf('hostname', 3)})`;
 
 /** What the control knows of an endpoint, for versions that tell ports apart; an unknown port is not an endpoint. `day`: `day, ` or empty. */
 const controlEndpoint = (day: string) => `control_endpoint AS (
@@ -76,26 +94,25 @@ export function judgement(options: JudgementOptions): Query {
   // One day needs no column for it: whatever is joined is of that day.
   const day = days.length > 1 ? 'day, ' : '';
   const rowDay = day && `${ROW_DAY} AS day, `;
+  const sameDay = (right: string) => day && ` AND ${right}.day = o.day`;
   // Without FINAL, which would read whole days: what an older row names in addition is read for nothing, no more.
   const selected = (column: string) => `SELECT ${column} FROM obs_web WHERE ${within.sql} ${experiment.sql}`;
-  const sameDay = (right: string) => day && ` AND ${right}.day = o.day`;
   const whole = experiment.sql === '';
+  const host = hostOf('hostname', version);
   // Of the whole day nothing is gained by it; of a few measurements, only their hosts' control is read.
-  const ofHosts = whole ? '' : `AND hostname IN (${selected('hostname')})`;
+  const ofHosts = whole ? '' : `AND ${host} IN (${selected(host)})`;
   const byPort = version !== 2;
   const signals = signalsOf(version);
+  const ofDay = (name: string) => (day ? `concat(toString(${ROW_DAY}), ' ', ${name})` : name);
+  const reporter = ofDay(reporterOf(version));
+  const ofReporters = whole ? '' : `AND ${reporter} IN (${selected(reporter)})`;
+  const parts = { version, rowDay, reporter, within: within.sql, ofReporters };
   const sql = `WITH
-experiment AS (
-  SELECT ${rowDay}${[...CARRIED, ...READ].join(', ')},
-    isIPv6String(ip) AS is_v6,
-    ${isSystemResolver(version)} AS is_system_resolver,
-    is_system_resolver AND ifNull(isIPv4String(ip) OR is_v6, 0) AS is_resolved,
-    is_resolved AND dns_answer IS NOT NULL AS is_answer
-  FROM obs_web FINAL
-  WHERE ${within.sql} ${experiment.sql}
+${version === 2 ? '' : nat64Prefixes(parts, ofDay(host))}experiment AS (
+  ${experimentRows(parts, experiment.sql)}
 ),
 control AS (
-  SELECT ${rowDay}hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure
+  SELECT ${rowDay}${host} AS hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure
   FROM obs_web_ctrl FINAL
   WHERE ${within.sql} ${ofHosts}
 ),
@@ -108,9 +125,9 @@ control_host AS (
 tls_consistent_address AS (
   SELECT ${day}hostname, ip FROM control WHERE tls_success = 1
   UNION ALL
-  SELECT ${rowDay}assumeNotNull(hostname), assumeNotNull(ip)
+  SELECT ${rowDay}assumeNotNull(${host}) AS hostname, assumeNotNull(ip)
   FROM obs_web FINAL
-  WHERE ${within.sql} AND tls_is_certificate_valid = 1 AND ip IS NOT NULL AND hostname IN (SELECT hostname FROM control)
+  WHERE ${within.sql} AND tls_is_certificate_valid = 1 AND ip IS NOT NULL AND ${host} IN (SELECT hostname FROM control)${version === 2 ? '' : SAME_NAME}
 ),
 control_address AS (
   SELECT ${day}hostname, ip,
@@ -122,10 +139,10 @@ control_address AS (
   GROUP BY ${day}hostname, ip
 ),${byPort ? `\n${controlEndpoint(day)}` : ''}
 report AS (
-  SELECT ${rowDay}report_id, countIf(tcp_failure IS NOT NULL) AS ipv6_failing, countIf(tcp_success = 1) AS ipv6_success
+  SELECT ${reporter} AS reporter, countIf(tcp_failure IS NOT NULL) AS ipv6_failing, countIf(tcp_success = 1) AS ipv6_success
   FROM obs_web FINAL
-  WHERE ${within.sql} AND isIPv6String(ip) ${whole ? '' : `AND report_id IN (${selected('report_id')})`}
-  GROUP BY ${day}report_id
+  WHERE ${within.sql} AND isIPv6String(ip) ${ofReporters}
+  GROUP BY reporter
   HAVING ipv6_failing > 0
 ),
 fingerprint AS (
@@ -142,10 +159,16 @@ answered AS (
       .join(',\n    ')}
   FROM (
     SELECT *,
-      ifNull((${day}hostname, dns_answer) IN (SELECT ${day}hostname, ip FROM control WHERE dns_success = 1), 0) AS control_answered,
-      ifNull((${day}hostname, ip_asn) IN (SELECT ${day}hostname, ip_asn FROM control WHERE dns_success = 1 AND ip_asn > 0), 0) AS control_answered_asn,
-      ifNull((${day}hostname, dns_answer) IN (SELECT ${day}hostname, ip FROM tls_consistent_address), 0) AS tls_consistent,
-      ifNull((${day}hostname, dns_answer) IN (SELECT ${day}hostname, ip FROM control WHERE tls_success = 0 AND tls_failure LIKE 'ssl_%'), 0) AS tls_inconsistent
+      ifNull((${day}hostname, answer) IN (SELECT ${day}hostname, ip FROM control WHERE dns_success = 1), 0) AS control_answered,
+      ifNull((${day}hostname, ip_asn) IN (SELECT ${day}hostname, ip_asn FROM control WHERE dns_success = 1 AND ip_asn > 0), 0)${version === 2 ? '' : ' AND has_network'} AS control_answered_asn,
+      ifNull((${day}hostname, answer) IN (SELECT ${day}hostname, ip FROM tls_consistent_address), 0) AS tls_consistent,
+      ifNull((${day}hostname, answer) IN (SELECT ${day}hostname, ip FROM control WHERE tls_success = 0 AND tls_failure LIKE 'ssl_%'), 0) AS tls_inconsistent${
+        version === 2
+          ? ''
+          : `,
+      ifNull((${day}hostname, is_compared_v6) IN (SELECT ${day}hostname, isIPv6String(ip) FROM control WHERE dns_success = 1 AND ip_asn > 0), 0) AS control_networks,
+      measurement_uid IN (${offlineQuery(parts)}) AS probe_offline`
+      }
     FROM experiment
   )
   WINDOW answers_of_host AS (
@@ -156,14 +179,81 @@ observed AS (
     ${signals.map(({ name, sql, overAnswers }) => `${overAnswers ? `o.${name}` : sql} AS ${name}`).join(',\n    ')}
   FROM answered AS o
   LEFT JOIN control_host AS ch ON ch.hostname = o.hostname${sameDay('ch')}
-  LEFT JOIN control_address AS ca ON ca.hostname = o.hostname AND ca.ip = o.ip${sameDay('ca')}${byPort ? `\n  LEFT JOIN control_endpoint AS ce ON ce.hostname = o.hostname AND ce.ip = o.ip AND ce.port = o.port${sameDay('ce')}` : ''}
-  LEFT JOIN report AS r ON r.report_id = o.report_id${sameDay('r')}
-  LEFT JOIN fingerprint AS f ON f.pattern = o.dns_answer
+  LEFT JOIN control_address AS ca ON ca.hostname = o.hostname AND ca.ip = o.address${sameDay('ca')}${byPort ? `\n  LEFT JOIN control_endpoint AS ce ON ce.hostname = o.hostname AND ce.ip = o.address AND ce.port = o.port${sameDay('ce')}` : ''}
+  LEFT JOIN report AS r ON r.reporter = o.reporter
+  LEFT JOIN fingerprint AS f ON f.pattern = o.answer
 ),
 judged AS (
   ${LAYERS.reduce((relation, layer) => judgeLayer(layer, version, relation), 'SELECT * FROM observed')}
 )`;
   return { sql, params: { ...within.params, ...experiment.params } };
+}
+
+/** A host name in the form in which names are compared: version 3 in lower case and without the dot of the root. */
+export function hostOf(column: string, version: RulesVersion): string {
+  // A-labels are made where rows are made (observations); what ClickHouse has for it is not in every build.
+  return version === 2 ? column : `lower(trimRight(${column}, '.'))`;
+}
+
+/** What the relations of a judgement have in common, as SQL. */
+interface Parts {
+  readonly version: RulesVersion;
+  /** The column `day` of several days, or empty. */
+  readonly rowDay: string;
+  readonly reporter: string;
+  /** Condition of the days. */
+  readonly within: string;
+  /** Condition of the reporters whose measurements are judged (beginning with AND), or empty: all. */
+  readonly ofReporters: string;
+}
+
+/** The scalar `nat64_prefixes`, of the reporters that the judgement needs. */
+function nat64Prefixes({ reporter, within, ofReporters }: Parts, host: string): string {
+  const seen = `SELECT DISTINCT ${reporter} AS reporter, ifNull(${host}, '') AS hostname, assumeNotNull(ip) AS ip
+    FROM obs_web FINAL WHERE ${within} AND isIPv6String(ip) ${ofReporters}`;
+  const control = `SELECT ${host} AS hostname, ip FROM obs_web_ctrl FINAL WHERE ${within} AND (dns_success = 1 OR tcp_success = 1)`;
+  return `(SELECT (keys, insides) FROM (${networkPrefixes(seen, control)})) AS nat64_prefixes,
+`;
+}
+
+/**
+ * The observations under judgement. What they are compared by: `address` is their `ip`, or the IPv4 address inside a NAT64 address; `answer` is the
+ * same of the DNS answer; `is_compared_v6` is the family of `address`; `has_network`: the network of `address` is known. Version 2 knows no
+ * NAT64. Each step is a subquery of its own, as in judgeLayer.
+ */
+function experimentRows({ version, rowDay, reporter, within }: Parts, condition: string): string {
+  const read = `SELECT ${rowDay}${[...CARRIED.filter(column => !MADE.has(column) && column !== 'hostname'), ...READ].join(', ')},
+    ${hostOf('hostname', version)} AS hostname,
+    ${reporter} AS reporter,
+    ifNull(isIPv4String(ip), 0) AS is_v4,
+    isIPv6String(ip) AS is_v6,
+    ${version === 2 ? '' : "if(ifNull(is_v6, 0), assumeNotNull(IPv6StringToNumOrNull(ip)), toFixedString('', 16)) AS bytes,"}
+    ${isSystemResolver(version)} AS is_system_resolver,
+    http_response_status_code IS NOT NULL AND http_failure IS NULL AS has_response,
+    ifNull(startsWith(http_request_url, 'https://'), 0) AS is_https
+  FROM obs_web FINAL
+  WHERE ${within} ${condition}`;
+  const address =
+    version === 2
+      ? `SELECT *, ip AS address, dns_answer AS answer, ifNull(ip_is_bogon, 0) = 1 AS is_bogon, ifNull(ip_asn, 0) > 0 AS has_network
+    FROM (${read})`
+      : `SELECT *, inside IS NOT NULL AS is_translated, assumeNotNull(inside) AS number,
+      if(is_translated, IPv4NumToString(number), ip) AS address,
+      if(is_translated AND dns_answer = ip, address, dns_answer) AS answer,
+      if(is_translated, ${isBogonNumber('number')} AND ifNull(hostname != '${PREFIX_HOST}', 1), ifNull(ip_is_bogon, 0) = 1) AS is_bogon,
+      ifNull(is_v6, 0) AND NOT is_translated AS is_compared_v6,
+      ifNull(ip_asn, 0) > 0 AND (NOT is_translated OR startsWith(ip, '64:ff9b:')) AS has_network
+    FROM (
+      SELECT *, ${insideOf({ ip: 'ip', bytes: 'bytes', isV6: 'is_v6', reporter: 'reporter', prefixes: 'nat64_prefixes' })} AS inside
+      FROM (${read})
+    )`;
+  return `SELECT *,
+    is_system_resolver AND ifNull(is_v4 OR is_v6, 0) AS is_resolved,
+    is_resolved AND dns_answer IS NOT NULL AS is_answer,
+    ifNull(is_v4 OR is_v6, 0) AND NOT is_bogon AS has_public_address,
+    has_response AND NOT ifNull(http_response_status_code BETWEEN 300 AND 399, 0) AS has_page,
+    has_response AND (is_https OR ifNull(isIPv4String(hostname) OR isIPv6String(hostname), 0)) AS is_own_page
+  FROM (${address})`;
 }
 
 /**
@@ -185,10 +275,10 @@ export const GRADES = ['blocked', 'down', 'ok'] as const satisfies readonly (key
 
 /**
  * Which rule of a layer stands for a measurement: that of the row with the greatest (evidence, blocked, rule id), compared in this order (analysis.md
- * section 6). Rules are known, so the order is made here and the statement compares small numbers: `rank` of a row's rule, an aggregate over
- * which gives the id of the greatest.
+ * section 6). Rules are known, so the order is made here and the statement compares small numbers: `rank` of a row's rule, whose greatest
+ * `idOf` turns into the id.
  */
-export function topRuleId(layer: Layer, version: RulesVersion): string {
+export function ruleRanks(layer: Layer, version: RulesVersion): { rank: string; idOf(rank: string): string } {
   const rules = [NO_MATCH, ...RULES[version][layer]];
   const order = [...rules].sort(
     (a, b) =>
@@ -197,11 +287,13 @@ export function topRuleId(layer: Layer, version: RulesVersion): string {
       // Bytes, as ClickHouse compares texts; ids are ASCII.
       (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
   );
-  const rank = pick(layer, version, rule => order.indexOf(rule) + 1);
-  return `[${order.map(rule => `'${rule.id}'`).join(', ')}][max(${rank})]`;
+  return {
+    rank: pick(layer, version, rule => order.indexOf(rule) + 1),
+    idOf: rank => `[${order.map(rule => `'${rule.id}'`).join(', ')}][${rank}]`,
+  };
 }
 
 /** A property of the rule that decided a row: a look-up in a constant array by the rule's number. */
-function pick(layer: Layer, version: RulesVersion, property: (rule: Rule) => string | number): string {
+export function pick(layer: Layer, version: RulesVersion, property: (rule: Rule) => string | number): string {
   return `[${[NO_MATCH, ...RULES[version][layer]].map(property).join(', ')}][${layer}_rule + 1]`;
 }

@@ -1,20 +1,12 @@
 import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT } from '../tables/schema.ts';
 import type { JudgementOptions } from './judgement.ts';
-import { LAYERS } from './rules.ts';
+import { NETTEST_GROUPS } from './nettests.ts';
+import { OUTCOMES } from './outcomes.ts';
+import { BLOCK_PAGE, LAYERS } from './rules.ts';
 import { experimentCondition, inDays, type Query } from './selection.ts';
 
-/** Nettest groups as OONI Explorer has them; a test that is not listed counts as experimental. */
-export const NETTEST_GROUPS: Readonly<Record<string, readonly string[]>> = {
-  websites: ['web_connectivity', 'urlgetter', 'http_requests', 'http_host', 'dns_consistency', 'tcp_connect'],
-  im: ['telegram', 'whatsapp', 'facebook_messenger', 'signal'],
-  circumvention: ['tor', 'torsf', 'vanilla_tor', 'psiphon', 'riseupvpn', 'openvpn', 'bridge_reachability'],
-  middlebox: ['http_invalid_request_line', 'http_header_field_manipulation'],
-  performance: ['ndt', 'dash'],
-};
-
-/** Below this a measurement is an anomaly, and above that sum of the blocked values it is confirmed (analysis.md section 10). */
+/** Below this a measurement is an anomaly (analysis.md section 10). */
 const ANOMALY_BELOW = 0.6;
-const CONFIRMED_ABOVE = 0.9;
 
 /**
  * The rows of `measurement_experiment_result` made of a day's verdicts, columns as in tables.json. The Python analysis that once filled
@@ -24,8 +16,8 @@ const CONFIRMED_ABOVE = 0.9;
  *     blocked' = left * blocked      down' = left * min(down, 1 - blocked)      left = left - blocked' - down'
  *
  * `loni_ok_value` is what is left, `loni_blocked_values` and `_down_values` are the values above 0 under the keys `<layer>.<rule id>`,
- * `anomaly` is loni_ok_value < 0.6, `confirmed` is sum(blocked') > 0.9. RESULT_MEANING says what each column holds, and docs/analysis-rules.md
- * is made of it.
+ * `anomaly` is loni_ok_value < 0.6, `confirmed` says that a block page fingerprint matched. The three are null for measurements whose outcome
+ * is `unknown`: nothing was judged. RESULT_MEANING says what each column holds, and docs/analysis-rules.md is made of it.
  */
 export function resultsQuery(options: JudgementOptions): Query {
   const experiment = experimentCondition(options.filter, options.selection, options.days);
@@ -49,7 +41,7 @@ measurement AS (
   GROUP BY measurement_uid, measurement_start_time
 ),
 verdict AS (
-  SELECT measurement_uid, measurement_start_time, domain,
+  SELECT measurement_uid, measurement_start_time, domain, outcome,
     ${LAYERS.map(layer => `top_${layer}_rule_id, top_${layer}_failure`).join(', ')},
     ${steps()}
   FROM ${ANALYSIS_WEB_MEASUREMENT.name} FINAL
@@ -93,7 +85,7 @@ function resultColumns(): Record<string, string> {
   const keysAbove = (part: string) => `arrayFilter((key, value) -> value > 0, ${keys}, ${valuesOf(part)})`;
   const valuesAbove = (part: string) => `arrayFilter(value -> value > 0, ${valuesOf(part)})`;
   const ok = 'round(v.tls_left, 6)';
-  const blocked = 'round(v.dns_b + v.tcp_b + v.tls_b, 6)';
+  const judged = (value: string) => `if(v.outcome = '${OUTCOMES.unknown}', NULL, ${value})`;
   const groups = Object.entries(NETTEST_GROUPS).map(
     ([group, tests]) => `o.test_name IN (${tests.map(test => `'${test}'`).join(', ')}), '${group}'`,
   );
@@ -116,7 +108,7 @@ function resultColumns(): Record<string, string> {
     target_name: "replaceRegexpOne(v.domain, '^[w.]+', '')",
     target_domain_name: 'v.domain',
     target_detail: "ifNull(o.input, '')",
-    loni_ok_value: ok,
+    loni_ok_value: judged(ok),
     loni_down_keys: keysAbove('d'),
     loni_down_values: valuesAbove('d'),
     loni_blocked_keys: keysAbove('b'),
@@ -131,8 +123,8 @@ function resultColumns(): Record<string, string> {
     measurement_count: '1',
     observation_count: 'toInt32(o.observations)',
     vp_count: '1',
-    anomaly: `toInt8(${ok} < ${ANOMALY_BELOW})`,
-    confirmed: `toInt8(${blocked} > ${CONFIRMED_ABOVE})`,
+    anomaly: judged(`toInt8(${ok} < ${ANOMALY_BELOW})`),
+    confirmed: judged(`toInt8(if(v.top_dns_rule_id = '${BLOCK_PAGE}', 1, 0))`),
   };
 }
 
@@ -157,7 +149,7 @@ export const RESULT_MEANING: Readonly<Record<string, string>> = {
   target_name: 'the domain without leading `w` and `.` characters, as before: `www.example.org` is `example.org`',
   target_domain_name: 'host of the input; empty when there is none',
   target_detail: 'the input; empty when there is none',
-  loni_ok_value: '`left` after TLS: what remains for *ok*',
+  loni_ok_value: '`left` after TLS: what remains for *ok*; null when the outcome is `unknown`',
   loni_down_keys: 'keys `<layer>.<rule id>` of the layers with down′ above 0',
   loni_down_values: 'their down′, in the same order',
   loni_blocked_keys: 'keys of the layers with blocked′ above 0',
@@ -169,7 +161,7 @@ export const RESULT_MEANING: Readonly<Record<string, string>> = {
   measurement_count: '1',
   observation_count: 'rows of `obs_web` that the measurement has',
   vp_count: '1',
-  anomaly: `1 when loni_ok_value is below ${ANOMALY_BELOW}`,
-  confirmed: `1 when the blocked′ of all layers sum to more than ${CONFIRMED_ABOVE}`,
+  anomaly: `1 when loni_ok_value is below ${ANOMALY_BELOW}; null when the outcome is \`unknown\``,
+  confirmed: `1 when a block page fingerprint matched (\`${BLOCK_PAGE}\`); null when the outcome is \`unknown\``,
   run_generation: 'start of the analysis that made the row, milliseconds since 1970',
 };

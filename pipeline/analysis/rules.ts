@@ -65,11 +65,14 @@ const ANSWER_UNMATCHED = scored(
   'the system resolver answered, and nothing vouches for the answer',
 );
 
+/** The rule of a matched block page fingerprint; its measurements are *confirmed*. */
+export const BLOCK_PAGE = 'country_consistent_blockpage';
+
 const DNS_2: readonly Rule[] = [
   absent('no_dns_data', 'answers = 0 AND dns_failure IS NULL', 'no answer of the system resolver and no failure'),
   scored(
     'BLOCKED',
-    'country_consistent_blockpage',
+    BLOCK_PAGE,
     'fingerprint_match',
     { blocked: 1 },
     'the answer is a known block page of the country the probe is in',
@@ -145,6 +148,10 @@ const IPV6_BROKEN = discarded(
   'tcp_failure IS NOT NULL AND is_v6 AND report_ipv6_failure_rate > 0.5',
   'most IPv6 connects of the whole report failed: the probe has no working IPv6',
 );
+const PROBE_IPV6_BROKEN: Rule = {
+  ...IPV6_BROKEN,
+  meaning: 'most IPv6 connects of the probe on this day failed: it has no working IPv6',
+};
 const DNS_UNTRUSTED = discarded(
   'dns_untrusted',
   'dns_blocked > 0 AND dns_ok <= dns_blocked + dns_down',
@@ -157,12 +164,29 @@ const TCP_CTRL_FAILING = 'tcp_failure IS NOT NULL AND ctrl_tcp_success_rate <= 0
 const TLS_CTRL_OK = 'tls_failure IS NOT NULL AND ctrl_tls_success_rate > 0.5 AND ctrl_tls_success > 0';
 const TLS_CTRL_FAILING = 'tls_failure IS NOT NULL AND ctrl_tls_success_rate <= 0.5 AND ctrl_tls_failing > 0';
 
-/** Rules that compare with the endpoint (version 3) have a prefix, rules that compare with the address (version 2) none. */
-function tcpRules(prefix: string, place: string): readonly Rule[] {
+/** A failure in a measurement that the probe made while it had no network (signals.ts, `probe_offline`). */
+function offline(layer: Layer, failure: string): Rule {
+  return discarded(
+    'probe_offline',
+    `${failure} IS NOT NULL AND probe_offline`,
+    `the ${layer === 'dns' ? 'lookup' : layer === 'tcp' ? 'connect' : 'handshake'} failed while the probe had no network`,
+  );
+}
+
+const DNS_UNVERIFIED = discarded(
+  'dns_unverified',
+  'is_system_resolver AND answers > 0 AND dns_blocked + dns_down + dns_ok = 0',
+  'the answer was not judged, so the address may belong to another site; its failures do not show that the site is down',
+);
+
+/** The TCP rules of both versions. In version 3 they compare with the endpoint and have a prefix; in version 2 with the address. */
+function tcpRules(version: RulesVersion): readonly Rule[] {
+  const [prefix, place] = version === 2 ? ['', 'address'] : ['endpoint_', 'address and port'];
   return [
     NO_TCP_DATA,
     CONNECT_OK,
-    IPV6_BROKEN,
+    ...(version === 2 ? [] : [offline('tcp', 'tcp_failure')]),
+    version === 2 ? IPV6_BROKEN : PROBE_IPV6_BROKEN,
     scored(
       'BLOCKED',
       `${prefix}failure_ctrl_ok`,
@@ -171,6 +195,7 @@ function tcpRules(prefix: string, place: string): readonly Rule[] {
       `the connect failed, and most of the control’s connects to the ${place} succeed`,
     ),
     DNS_UNTRUSTED,
+    ...(version === 2 ? [] : [DNS_UNVERIFIED]),
     scored(
       'DOWN',
       `${prefix}failure_ctrl_also_failing`,
@@ -183,7 +208,7 @@ function tcpRules(prefix: string, place: string): readonly Rule[] {
 
 const HANDSHAKES_OK = 'most of the control’s handshakes with the address succeed';
 
-const TLS: readonly Rule[] = [
+const TLS_2: readonly Rule[] = [
   absent(
     'no_tls_data',
     'tls_is_certificate_valid IS NULL AND tls_failure IS NULL',
@@ -226,35 +251,69 @@ const TLS: readonly Rule[] = [
   ),
 ];
 
+/** The rules of a list, with others put before the rule of an id. */
+function before(list: readonly Rule[], id: string, ...added: readonly Rule[]): readonly Rule[] {
+  const index = list.findIndex(rule => rule.id === id);
+  if (index === -1) throw new Error(`there is no rule ${id} to put others before`);
+  return [...list.slice(0, index), ...added, ...list.slice(index)];
+}
+
+const ANSWER_CTRL_FAILING = discarded(
+  'dns_answer_ctrl_failing',
+  'is_system_resolver AND answers > 0 AND ctrl_dns_failure > 0 AND ctrl_dns_success = 0',
+  'the system resolver answered, and all lookups of the control failed: the name may not exist, and there is no answer to compare with',
+);
+
+const ANSWER_NO_CTRL = discarded(
+  'dns_system_answer_no_ctrl',
+  'is_system_resolver AND dns_failure IS NULL AND NOT has_control',
+  'the system resolver answered, and the control did not look the host up, or got addresses of the other family only: there is nothing to compare with',
+);
+
+const ANSWER_OLD_PROBE = discarded(
+  'dns_old_probe_answer_unmatched',
+  'is_system_resolver AND dns_failure IS NULL AND NOT is_engine_named',
+  'the answer of a probe too old to name its engine, which records no handshake that could vouch for an address of a content network',
+);
+
+const ANSWER_NO_NETWORKS = discarded(
+  'dns_system_answer_no_ip_metadata',
+  'is_system_resolver AND dns_failure IS NULL AND NOT networks_known',
+  'the control got other addresses, and IP metadata is missing: without AS numbers the addresses of a content network look like false ones',
+);
+
 /**
- * Version 3 remedies three weaknesses of version 2 that the spec names (analysis.md sections 5 and 9): an answer that no control
- * vouches for is masked where there is no control, or none of its address family; the control's connects are looked up by address *and* port; lookups of
- * probes too old to name their engine count as the system resolver's (signals.ts, `is_system_resolver`). Those probes record no TLS
- * handshakes, so nothing can vouch for an answer that the control did not get; it is masked, not blamed: of the 23 such answers of
- * `npm run fidelity -- compare-rules` the probe itself found none blocked, and content networks had given all of them.
+ * Version 3 remedies weaknesses of version 2 (analysis.md sections 5 and 9): an answer is compared only where the control got an answer
+ * of its family and the networks of both are known; the control's connects are looked up by address *and* port; lookups of probes too
+ * old to name their engine count as the system resolver's; failures of a probe without network are discarded; addresses behind NAT64
+ * are compared by the IPv4 address inside (signals.ts, nat64.ts). docs/analysis-rules.md explains each.
+ *
+ * Old probes record no TLS handshakes, so nothing can vouch for an answer that the control did not get; it is discarded: of the 23 such
+ * answers of `npm run fidelity -- compare-rules` the probe itself found none blocked, and content networks had given all of them.
  *
  * Handshakes are looked up by address still. The control tries them on TLS ports alone, so no other port dilutes its rate. And the port of
  * an observation is its connect's: observations.md joins a handshake to any connect to its address, so a handshake on port 443
  * may stand in a row of port 80, and by port the control would know nothing of it (docs/analysis-versions.md has figures).
  */
 export const RULES: Readonly<Record<RulesVersion, RuleSet>> = {
-  2: { dns: DNS_2, tcp: tcpRules('', 'address'), tls: TLS },
+  2: { dns: DNS_2, tcp: tcpRules(2), tls: TLS_2 },
   3: {
-    dns: [
-      ...DNS_2.slice(0, -1),
-      discarded(
-        'dns_system_answer_no_ctrl',
-        'is_system_resolver AND dns_failure IS NULL AND NOT has_control',
-        'the system resolver answered, and the control did not look the host up, or got addresses of the other family only: there is nothing to compare with',
+    dns: before(
+      before(
+        before(DNS_2, 'bogon_not_in_ctrl', ANSWER_CTRL_FAILING),
+        'dns_system_failure_ctrl_also_failing',
+        offline('dns', 'dns_failure'),
       ),
-      discarded(
-        'dns_old_probe_answer_unmatched',
-        'is_system_resolver AND dns_failure IS NULL AND NOT is_engine_named',
-        'the answer of a probe too old to name its engine, which records no handshake that could vouch for an address of a content network',
-      ),
-      ANSWER_UNMATCHED,
-    ],
-    tcp: tcpRules('endpoint_', 'address and port'),
-    tls: TLS,
+      ANSWER_UNMATCHED.id,
+      ANSWER_NO_CTRL,
+      ANSWER_OLD_PROBE,
+      ANSWER_NO_NETWORKS,
+    ),
+    tcp: tcpRules(3),
+    tls: before(
+      before(TLS_2, 'failure_ctrl_ok_ssl', offline('tls', 'tls_failure')),
+      'failure_ctrl_also_failing',
+      DNS_UNVERIFIED,
+    ),
   },
 };

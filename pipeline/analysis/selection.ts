@@ -47,8 +47,8 @@ export function instant(at: number): string {
 export const IN_DAY =
   "measurement_start_time >= {start:DateTime64(3, 'UTC')} AND measurement_start_time < {end:DateTime64(3, 'UTC')}";
 
-/** The measurement day of a row, for statements about several days. */
-export const ROW_DAY = "toDate(measurement_start_time, 'UTC')";
+/** The measurement day of a row, for statements about several days. A Date holds 1970 to 2149 only, and clocks of probes go further. */
+export const ROW_DAY = "toDate32(measurement_start_time, 'UTC')";
 
 /** Condition on rows of these measurement days: IN_DAY for one day, else the span of all days and the list of them. Throws AnalysisError. */
 export function inDays(days: readonly string[]): Query {
@@ -59,7 +59,7 @@ export function inDays(days: readonly string[]): Query {
   const start = instant(Math.min(...bounds.map(each => each.start)));
   const end = instant(Math.max(...bounds.map(each => each.end)));
   // The span lets ClickHouse skip by the sorting key; the list is exact.
-  return { sql: `${IN_DAY} AND ${ROW_DAY} IN {days:Array(Date)}`, params: { start, end, days } };
+  return { sql: `${IN_DAY} AND ${ROW_DAY} IN {days:Array(Date32)}`, params: { start, end, days } };
 }
 
 /** Condition on rows that a bucket's run has written, in addition to the days. Binds `bucket` and `observed`. */

@@ -40,6 +40,8 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
     ...dns(name, sql, meaning),
     overAnswers: true,
   });
+  /** Signals that version 2 does not have. */
+  const ours = (...signals: Signal[]): Signal[] => (version === 2 ? [] : signals);
   const tcp = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'tcp' });
   const tls = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'tls' });
   return [
@@ -56,7 +58,7 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
         ? 'the row’s engine is `system` or `getaddrinfo`'
         : 'the row’s engine is `system` or `getaddrinfo`, or it has none and the probe is too old to name one',
     ),
-    dns('is_engine_named', 'o.dns_engine IS NOT NULL', 'the probe says by what it looked the name up'),
+    ...ours(dns('is_engine_named', 'o.dns_engine IS NOT NULL', 'the probe says by what it looked the name up')),
     dns(
       'fingerprint_match',
       'has(f.countries, o.probe_cc)',
@@ -72,7 +74,13 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
       'max(is_answer AND tls_inconsistent)',
       'an answer is an address with which the control got a TLS error',
     ),
-    answers('answers_match_control', 'max(is_answer AND control_answered)', 'an answer is among the control’s answers'),
+    answers(
+      'answers_match_control',
+      'max(is_answer AND control_answered)',
+      version === 2
+        ? 'an answer is among the control’s answers'
+        : 'an answer, or the IPv4 address inside a NAT64 address, is among the control’s answers',
+    ),
     answers(
       'answers_asn_matches_control',
       'max(is_resolved AND control_answered_asn)',
@@ -80,8 +88,17 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
     ),
     answers(
       'answers_contain_bogon',
-      'max(is_resolved AND ifNull(ip_is_bogon, 0) = 1)',
-      'an answer is an address that cannot be on the internet',
+      'max(is_resolved AND is_bogon)',
+      version === 2
+        ? 'an answer is an address that cannot be on the internet'
+        : 'an answer is an address that cannot be on the internet; of a NAT64 address, the IPv4 address inside is looked at',
+    ),
+    ...ours(
+      answers(
+        'networks_known',
+        'min(NOT is_resolved OR (has_network AND control_networks))',
+        'the networks (AS numbers) of all answers are known, and that of an answer of the control in the row’s address family',
+      ),
     ),
     dns('ctrl_dns_success', 'ch.dns_success', 'rows of the control with an answer for this host on this day'),
     dns('ctrl_dns_failure', 'ch.dns_failure', 'rows of the control with a failed lookup of this host on this day'),
@@ -90,10 +107,19 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
       'ctrl_dns_success / (ctrl_dns_failure + ctrl_dns_success)',
       'success / (failure + success); not a number without control',
     ),
-    dns(
-      'has_control',
-      'ctrl_dns_failure + ctrl_dns_success > 0 AND (ctrl_dns_success = 0 OR if(ifNull(o.is_v6, 0), ch.dns_success_v6, ctrl_dns_success - ch.dns_success_v6) > 0)',
-      'the control looked this host up on this day, and got an address of the row’s family, or none at all',
+    ...ours(
+      dns(
+        'has_control',
+        'if(o.is_compared_v6, ch.dns_success_v6, ctrl_dns_success - ch.dns_success_v6) > 0',
+        'the control looked this host up on this day and got an address of the row’s family',
+      ),
+    ),
+    ...ours(
+      dns(
+        'probe_offline',
+        'o.probe_offline',
+        'the probe had no network: the measurement reached nothing and brought no control, and so did its neighbours in the report',
+      ),
     ),
     tcp('tcp_success', 'o.tcp_success', 'the connect succeeded'),
     tcp('tcp_failure', 'o.tcp_failure', 'failure of the connect'),
@@ -101,7 +127,9 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
     tcp(
       'report_ipv6_failure_rate',
       'r.ipv6_failing / (r.ipv6_failing + r.ipv6_success)',
-      'failed / all IPv6 connects of the rows with the same report id on this day',
+      version === 2
+        ? 'failed / all IPv6 connects of the rows with the same report id on this day'
+        : 'failed / all IPv6 connects on this day of the same probe (`probe_id`), or where it has no id, of the same report',
     ),
     tcp('ctrl_tcp_success', `${place}.tcp_success`, `successful connects of the control to ${endpoint}`),
     tcp('ctrl_tcp_failing', `${place}.tcp_failing`, `failed connects of the control to ${endpoint}`),

@@ -1,67 +1,145 @@
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
-import { GRADES, type JudgementOptions, judgement, topRuleId } from './judgement.ts';
-import { LAYERS } from './rules.ts';
+import { GRADES, hostOf, type JudgementOptions, judgement, pick, ruleRanks } from './judgement.ts';
+import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql } from './outcomes.ts';
+import { LAYERS, type Layer, OUTCOME_CLASSES, RULES, type RulesVersion } from './rules.ts';
 import type { Query } from './selection.ts';
 
 /** Where the version of a loaded reference table stands: in its comment, which moves with the table when it is swapped. */
 export const FINGERPRINTS_VERSION =
   "(SELECT any(comment) FROM system.tables WHERE database = currentDatabase() AND name = 'fingerprints_dns')";
 
+/** Columns of the verdict that are the same in every observation of a measurement. */
+const CONSTANT = [
+  'test_name',
+  'probe_as_org_name',
+  'resolver_asn',
+  'resolver_as_cc',
+  'network_type',
+  'ooni_run_link_id',
+  'probe_id',
+] as const;
+
 /**
  * The verdict rows of a day, one per measurement, columns named and ordered as in `analysis_web_measurement` (analysis.md section 6).
  * `generation` is still to be bound. Groups by the sorting key of the table it fills, so that it makes one row of what would become
- * one row.
+ * one row; before that by host, because a failure is held against the host that it happened to.
  */
 export function verdictsQuery(options: JudgementOptions): Query {
   const version = options.rulesVersion;
   const { sql, params } = judgement(options);
+  const key: readonly string[] = ANALYSIS_WEB_MEASUREMENT.orderBy;
+  const domain = "ifNull(domain(any(h.input)), '')";
   const columns: Record<string, string> = {
-    domain: "ifNull(domain(any(j.input)), '')",
-    input: "ifNull(any(j.input), '')",
-    test_name: 'any(j.test_name)',
-    probe_as_org_name: 'any(j.probe_as_org_name)',
-    resolver_asn: 'any(j.resolver_asn)',
-    resolver_as_cc: 'any(j.resolver_as_cc)',
-    network_type: 'any(j.network_type)',
-    ooni_run_link_id: 'any(j.ooni_run_link_id)',
-    top_probe_analysis: mostFrequent('j.probe_analysis'),
-    probe_id: 'any(j.probe_id)',
+    domain: version === 2 ? domain : hostOf(domain, version),
+    input: "ifNull(any(h.input), '')",
+    top_probe_analysis: mostFrequent('probe_analyses'),
     analysis_rules_version: String(version),
     fingerprints_version: FINGERPRINTS_VERSION,
     run_generation: '{generation:UInt64}',
+    outcome: `multiIf(
+    ${[OUTCOMES.blocked, OUTCOMES.partly, OUTCOMES.down].map(word => `countIf(h.host_outcome = '${word}') > 0, '${word}'`).join(', ')},
+    countIf(h.host_outcome = '${OUTCOMES.unknown}' AND h.has_failure) > 0, '${OUTCOMES.unknown}',
+    countIf(h.host_outcome = '${OUTCOMES.ok}') > 0, '${OUTCOMES.ok}', '${OUTCOMES.unknown}')`,
+    hosts: 'arrayMap(each -> each.1, arraySort(groupArray(h.found)))',
+    host_outcomes: 'arrayMap(each -> each.2, arraySort(groupArray(h.found)))',
+    host_layers: 'arrayMap(each -> each.3, arraySort(groupArray(h.found)))',
+    host_rule_ids: 'arrayMap(each -> each.4, arraySort(groupArray(h.found)))',
+    ip_metadata_missing: 'max(h.has_public_address) AND NOT max(h.has_network)',
   };
+  for (const column of CONSTANT) columns[column] = `any(h.${column})`;
   for (const layer of LAYERS) {
-    columns[`top_${layer}_failure`] = mostFrequent(`j.${layer}_failure`);
-    columns[`top_${layer}_rule_id`] = topRuleId(layer, version);
-    for (const grade of GRADES) columns[`${layer}_${grade}`] = `max(j.${layer}_${grade})`;
+    columns[`top_${layer}_failure`] = mostFrequent(`${layer}_failures`);
+    columns[`top_${layer}_rule_id`] = ruleRanks(layer, version).idOf(`max(h.${layer}_rank)`);
+    for (const grade of GRADES) columns[`${layer}_${grade}`] = `max(h.${layer}_${grade})`;
   }
-  const key: readonly string[] = ANALYSIS_WEB_MEASUREMENT.orderBy;
   const select = ANALYSIS_WEB_MEASUREMENT.columns.map(([name]) =>
-    key.includes(name) ? `j.${name} AS ${name}` : `${columns[name]} AS ${name}`,
+    key.includes(name) ? `h.${name} AS ${name}` : `${columns[name]} AS ${name}`,
   );
   return {
-    sql: `${sql}
+    sql: `${sql},
+host AS (${hostsQuery(version, key)})
 SELECT
   ${select.join(',\n  ')}
-FROM judged AS j
-GROUP BY ${key.map(column => `j.${column}`).join(', ')}`,
+FROM host AS h
+GROUP BY ${key.map(column => `h.${column}`).join(', ')}`,
     params,
   };
 }
 
+/** What was found about each host of each measurement. */
+function hostsQuery(version: RulesVersion, key: readonly string[]): string {
+  const ofInput = hostOf("ifNull(domain(j.input), '')", version);
+  const own = [...key, ...CONSTANT, 'input'].filter((name, index, all) => all.indexOf(name) === index);
+  const isClass = (layer: Layer, outcome: keyof typeof OUTCOME_CLASSES) =>
+    `${pick(layer, version, rule => OUTCOME_CLASSES[rule.outcome])} = ${OUTCOME_CLASSES[outcome]}`;
+  const brokenV6 = `tcp_rule = ${RULES[version].tcp.findIndex(({ id }) => id === 'ipv6_broken_probe') + 1}`;
+  const isProven = 'ifNull(j.tls_is_certificate_valid = 1, 0) AND j.http_failure IS NULL';
+  const dnsUnjudged = `j.dns_failure IS NOT NULL AND (j.is_system_resolver OR j.dns_engine IS NULL) AND ${isClass('dns', 'UNKNOWN')}`;
+  const inputs: OutcomeInputs = {
+    grade: (layer, grade) => `${layer}_${grade}`,
+    testName: 'test_name',
+    blockedLayer: 'blocked_layer',
+    isLoaded: 'is_loaded',
+    isProven: 'is_proven',
+    isMatched: 'is_matched',
+    isUnresolved: 'is_unresolved',
+    hasUnjudgedFailure: 'has_unjudged_failure',
+    isOnlyBrokenV6: 'is_only_broken_v6',
+  };
+  const blamed = `multiIf(host_outcome IN ('${OUTCOMES.blocked}', '${OUTCOMES.partly}'), blocked_layer, host_outcome = '${OUTCOMES.down}', down_layer, '')`;
+  const rule = `multiIf(${LAYERS.map(layer => `host_layer = '${layer}', ${ruleRanks(layer, version).idOf(`${layer}_rank`)}`).join(', ')}, '')`;
+  // A subquery for each step, as in judgeLayer.
+  return `
+  SELECT *, (host, host_outcome, host_layer, ${rule}) AS found FROM (
+  SELECT *, ${blamed} AS host_layer FROM (
+  SELECT *, ${outcomeSql(inputs)} AS host_outcome FROM (
+  SELECT *, ${layerOf(inputs, 'blocked')} AS blocked_layer, ${layerOf(inputs, 'down')} AS down_layer,
+    is_unresolved OR has_unjudged_failure OR is_only_broken_v6 AS has_failure
+  FROM (
+    SELECT ${key.map(name => `j.${name} AS ${name}`).join(', ')},
+      ${own
+        .filter(name => !key.includes(name))
+        .map(name => `any(j.${name}) AS ${name}`)
+        .join(', ')},
+      multiIf(ifNull(j.hostname, '') != '', j.hostname, ${ofInput} != '', ${ofInput}, ifNull(j.ip, '')) AS host,
+      ${LAYERS.flatMap(layer => GRADES.map(grade => `max(j.${layer}_${grade}) AS ${layer}_${grade}`)).join(', ')},
+      ${LAYERS.map(layer => `max(${ruleRanks(layer, version).rank}) AS ${layer}_rank`).join(', ')},
+      ${counted('j.probe_analysis')} AS probe_analyses,
+      ${LAYERS.map(layer => `${counted(`j.${layer}_failure`)} AS ${layer}_failures`).join(', ')},
+      max(${isProven}) AS is_proven,
+      max((${isProven}) OR j.is_own_page OR (j.has_page AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')})) AS is_loaded,
+      max(j.answers) = 0 AND max(${dnsUnjudged}) AS is_unresolved,
+      max((${dnsUnjudged})
+        OR (j.tcp_failure IS NOT NULL AND ${isClass('tcp', 'UNKNOWN')} AND NOT ${brokenV6})
+        OR (j.tls_failure IS NOT NULL AND ${isClass('tls', 'UNKNOWN')})
+        OR j.http_failure IS NOT NULL) AS has_unjudged_failure,
+      max(${brokenV6}) AND NOT max(${isClass('tcp', 'OK')}) AS is_only_broken_v6,
+      max(${isClass('dns', 'OK')}) OR (max(j.answers) = 0 AND max(${isClass('tcp', 'OK')} AND ifNull(j.ctrl_tcp_success, 0) > 0)) AS is_matched,
+      max(j.has_public_address) AS has_public_address,
+      max(j.has_public_address AND j.has_network) AS has_network
+    FROM judged AS j
+    GROUP BY ${key.map(name => `j.${name}`).join(', ')}, host
+  ))))`;
+}
+
+/** How often each value that is not null occurs, as a map. */
+function counted(column: string): string {
+  return `sumMapIf(map(ifNull(${column}, ''), toUInt32(1)), ${column} IS NOT NULL)`;
+}
+
 /**
- * The most frequent value that is not null, of equally frequent ones the first in text order; null when all are null. The Python
+ * The most frequent value over the hosts of a measurement, of equally frequent ones the first in text order; null when all are null. The Python
  * pipeline's `anyHeavy` depends on the order of rows where no value has the majority (analysis.md section 6).
  */
-function mostFrequent(column: string): string {
-  const counts = `sumMapIf(map(ifNull(${column}, ''), toUInt32(1)), ${column} IS NOT NULL)`;
-  return `if(count(${column}) = 0, NULL, arraySort((value, n) -> (-n, value), mapKeys(${counts}), mapValues(${counts}))[1])`;
+function mostFrequent(counts: string): string {
+  const all = `sumMap(h.${counts})`;
+  return `if(empty(mapKeys(${all})), NULL, arraySort((value, n) -> (-n, value), mapKeys(${all}), mapValues(${all}))[1])`;
 }
 
 /** What each column of `analysis_web_measurement` holds, for the page docs/verdicts.md; one entry for all layers and grades. */
 export const VERDICT_MEANING: Readonly<Record<string, string>> = {
   domain:
-    'host of the input as ClickHouse’s `domain()` has it: case kept; empty without input and for hosts it does not recognise',
+    'host of the input as ClickHouse’s `domain()` has it; empty without input and for hosts it does not recognise. Version 3 of the rules: in lower case',
   input: 'what was measured, mostly a URL; empty when the test has no input',
   test_name: 'the test',
   probe_asn: 'network of the probe, 0 when unknown',
@@ -84,4 +162,13 @@ export const VERDICT_MEANING: Readonly<Record<string, string>> = {
     'version of `fingerprints_dns` it was made with, see `reference_versions`; empty: made by the Python pipeline, or without fingerprints',
   run_generation:
     'start of the analysis that made the row, milliseconds since 1970; of two rows of a measurement the greater holds',
+  outcome:
+    'the verdict in a word (see above); empty in rows of earlier versions of this program and of the Python pipeline',
+  hosts:
+    'the hosts that the measurement met, in text order: that of the input, those of redirects, those of a messenger',
+  host_outcomes: 'the outcome of each of them',
+  host_layers: 'the layer to blame for each, `dns`, `tcp` or `tls`; empty where the outcome is `ok` or `unknown`',
+  host_rule_ids: 'the rule behind that layer',
+  ip_metadata_missing:
+    '1: the AS number of no public address of the measurement is known, because it was processed without IP databases; answers of other networks could then not be compared',
 };

@@ -1,3 +1,6 @@
+import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql } from './outcomes.ts';
+import { BLOCK_PAGE } from './rules.ts';
+
 /** A view: a question people ask of the verdicts, as SQL. */
 export interface View {
   readonly name: string;
@@ -9,10 +12,32 @@ export interface View {
 }
 
 /**
- * One row per measurement, its verdict in a word: `blocked` or `down` when a layer's grade is above one half (the greater one, when
- * both are), else `ok` when a layer was judged, else `unknown`. `blocked_layer` is the layer with the greatest grade. FINAL, so
- * that a verdict that is being replaced counts once.
+ * The outcome of verdicts that do not store one (earlier versions of this program, the Python pipeline): from the grades, failures and rules of the
+ * whole measurement. They do not tell hosts apart, so a word is chosen only where they support it.
  */
+const GRADES_OF_ROW = { grade: (layer: string, grade: string) => `v.${layer}_${grade}` };
+const FROM_GRADES: OutcomeInputs = {
+  ...GRADES_OF_ROW,
+  blockedLayer: layerOf(GRADES_OF_ROW, 'blocked'),
+  testName: 'v.test_name',
+  // A plain connect counts for a URL without TLS: an https page needs the handshake.
+  isLoaded:
+    "v.tls_ok > 0.5 OR (v.dns_ok > 0.5 AND v.tcp_ok > 0.5 AND v.top_tls_failure IS NULL AND startsWith(lower(v.input), 'http://'))",
+  isProven: 'v.tls_ok > 0.5',
+  isMatched: 'v.dns_ok > 0.5',
+  isUnresolved: 'v.dns_ok = 0 AND v.dns_blocked + v.dns_down > 0',
+  hasUnjudgedFailure: `(v.top_dns_failure IS NOT NULL AND v.dns_blocked + v.dns_down + v.dns_ok = 0)
+      OR (v.top_tcp_failure IS NOT NULL AND v.tcp_blocked + v.tcp_down = 0)
+      OR (v.top_tls_failure IS NOT NULL AND v.tls_blocked + v.tls_down = 0)`,
+  isOnlyBrokenV6: '0',
+};
+
+/** The stored host with the measurement's outcome, the first in text order. */
+const BLAMED = (column: string) => `arrayElement(v.${column}, indexOf(v.host_outcomes, outcome))`;
+const IS_BLAMED = `outcome IN ('${OUTCOMES.blocked}', '${OUTCOMES.partly}', '${OUTCOMES.down}')`;
+const IS_BLOCKED = `outcome IN ('${OUTCOMES.blocked}', '${OUTCOMES.partly}')`;
+
+/** One row per measurement, its verdict in a word (outcomes.ts). FINAL, so that a verdict that is being replaced counts once. */
 const MEASUREMENT_VERDICTS: View = {
   name: 'measurement_verdicts',
   question: 'What is the verdict on each measurement, in a word, and which layer and rule is it for?',
@@ -21,53 +46,90 @@ const MEASUREMENT_VERDICTS: View = {
     measurement_day: 'UTC day of `measurement_start_time`',
     blocked: 'the greatest of the three layers’ *blocked* grades',
     down: 'the greatest of the three layers’ *down* grades',
-    outcome: '`blocked`, `down`, `ok` or `unknown` (no layer was judged)',
-    blocked_layer: '`dns`, `tcp` or `tls`: the first layer with the greatest *blocked* grade; empty unless blocked',
-    blocked_rule_id: 'the rule that stands for that layer; empty unless blocked',
+    outcome: '`blocked`, `partly_blocked`, `down`, `ok` or `unknown`',
+    blocked_layer:
+      '`dns`, `tcp` or `tls`: the first layer with the greatest *blocked* grade; empty unless blocked or partly blocked',
+    blocked_rule_id: 'the rule that stands for that layer; empty unless blocked or partly blocked',
+    blamed_host:
+      'the host that is blocked or down, which may be that of a redirect, the first in text order of several; empty otherwise',
+    confirmed: '1: the answer of the resolver is a known block page of the country (a fingerprint matched)',
   },
   select: `SELECT
-  *,
-  toDate(measurement_start_time, 'UTC') AS measurement_day,
-  greatest(dns_blocked, tcp_blocked, tls_blocked) AS blocked,
-  greatest(dns_down, tcp_down, tls_down) AS down,
-  multiIf(blocked > 0.5 AND blocked >= down, 'blocked', down > 0.5, 'down', blocked + down + dns_ok + tcp_ok + tls_ok > 0, 'ok', 'unknown') AS outcome,
-  multiIf(outcome != 'blocked', '', dns_blocked = blocked, 'dns', tcp_blocked = blocked, 'tcp', 'tls') AS blocked_layer,
-  multiIf(blocked_layer = 'dns', top_dns_rule_id, blocked_layer = 'tcp', top_tcp_rule_id, blocked_layer = 'tls', top_tls_rule_id, '') AS blocked_rule_id
-FROM analysis_web_measurement FINAL`,
+  v.* EXCEPT (outcome),
+  toDate32(v.measurement_start_time, 'UTC') AS measurement_day,
+  greatest(v.dns_blocked, v.tcp_blocked, v.tls_blocked) AS blocked,
+  greatest(v.dns_down, v.tcp_down, v.tls_down) AS down,
+  if(v.outcome != '', v.outcome, ${outcomeSql(FROM_GRADES)}) AS outcome,
+  multiIf(NOT ${IS_BLOCKED}, '', v.outcome != '', ${BLAMED('host_layers')}, ${FROM_GRADES.blockedLayer}) AS blocked_layer,
+  multiIf(blocked_layer = '', '', v.outcome != '', ${BLAMED('host_rule_ids')}, blocked_layer = 'dns', v.top_dns_rule_id, blocked_layer = 'tcp', v.top_tcp_rule_id, v.top_tls_rule_id) AS blocked_rule_id,
+  multiIf(NOT ${IS_BLAMED}, '', v.outcome != '', ${BLAMED('hosts')}, lower(v.domain)) AS blamed_host,
+  if(v.top_dns_rule_id = '${BLOCK_PAGE}', 1, 0) AS confirmed
+FROM analysis_web_measurement AS v FINAL`,
 };
 
-function counted(name: string, question: string, by: readonly string[]): View {
+const COUNTS = {
+  'blocked_measurements, partly_blocked_measurements, down_measurements, ok_measurements, unknown_measurements':
+    'of these, by outcome',
+  'dns_blocked_measurements, tcp_blocked_measurements, tls_blocked_measurements': '`blocked` ones by layer',
+  confirmed_measurements: 'those with a known block page of the country',
+  blocked_share: 'blocked_measurements / measurements; few measurements make a large share soon, so look at both',
+};
+
+function counted(
+  name: string,
+  question: string,
+  by: readonly string[],
+  { measurements, from }: { measurements: string; from: string },
+): View {
   const keys = ['measurement_day', 'test_name', ...by];
+  const layer = (each: string) => `countIf(outcome = '${OUTCOMES.blocked}' AND blocked_layer = '${each}')`;
   return {
     name,
     question,
-    columns: {
-      [keys.join(', ')]: 'what is counted by',
-      measurements: 'measurements with a verdict, of any outcome',
-      'blocked_measurements, down_measurements, ok_measurements, unknown_measurements': 'of these, by outcome',
-      'dns_blocked_measurements, tcp_blocked_measurements, tls_blocked_measurements': 'blocked ones by `blocked_layer`',
-      blocked_share: 'blocked_measurements / measurements; few measurements make a large share soon, so look at both',
-    },
+    columns: { [keys.join(', ')]: 'what is counted by', measurements, ...COUNTS },
     select: `SELECT
   ${keys.join(', ')},
   count() AS measurements,
-  countIf(outcome = 'blocked') AS blocked_measurements,
-  countIf(outcome = 'down') AS down_measurements,
-  countIf(outcome = 'ok') AS ok_measurements,
-  countIf(outcome = 'unknown') AS unknown_measurements,
-  countIf(blocked_layer = 'dns') AS dns_blocked_measurements,
-  countIf(blocked_layer = 'tcp') AS tcp_blocked_measurements,
-  countIf(blocked_layer = 'tls') AS tls_blocked_measurements,
+${Object.values(OUTCOMES)
+  .map(word => `  countIf(outcome = '${word}') AS ${word}_measurements,`)
+  .join('\n')}
+  ${layer('dns')} AS dns_blocked_measurements,
+  ${layer('tcp')} AS tcp_blocked_measurements,
+  ${layer('tls')} AS tls_blocked_measurements,
+  countIf(confirmed) AS confirmed_measurements,
   blocked_measurements / measurements AS blocked_share
-FROM measurement_verdicts
+FROM ${from}
 GROUP BY ${keys.join(', ')}`,
   };
 }
 
+/** Each measurement once for every host that it met, with what was found about that host. */
+const HOST_VERDICTS = `(
+  SELECT
+    measurement_day, test_name, probe_cc,
+    found.1 AS domain,
+    if(empty(hosts), m.outcome, found.2) AS outcome,
+    if(empty(hosts), m.blocked_layer, found.3) AS blocked_layer,
+    confirmed AND found.4 IN ('', '${BLOCK_PAGE}') AS confirmed
+  FROM measurement_verdicts AS m
+  ARRAY JOIN if(empty(hosts), [(lower(m.domain), '', '', '')], arrayZip(hosts, host_outcomes, host_layers, host_rule_ids)) AS found
+)`;
+
+const EVERY = { measurements: 'measurements with a verdict, of any outcome', from: 'measurement_verdicts' };
+
 /** In the order in which they are made: the counting ones read the first. */
 export const VIEWS: readonly View[] = [
   MEASUREMENT_VERDICTS,
-  counted('blocking_by_country', 'How much is blocked in each country on each day?', ['probe_cc']),
-  counted('blocking_by_domain', 'Which sites are blocked in a country, and since when?', ['probe_cc', 'domain']),
-  counted('blocking_by_asn', 'Which networks of a country block?', ['probe_cc', 'probe_asn', 'probe_as_org_name']),
+  counted('blocking_by_country', 'How much is blocked in each country on each day?', ['probe_cc'], EVERY),
+  counted('blocking_by_domain', 'Which sites are blocked in a country, and since when?', ['probe_cc', 'domain'], {
+    measurements:
+      'measurements that met this host, of any outcome. A failure counts for the host that it happened to: that of a redirect has a row of its own',
+    from: HOST_VERDICTS,
+  }),
+  counted(
+    'blocking_by_asn',
+    'Which networks of a country block?',
+    ['probe_cc', 'probe_asn', 'probe_as_org_name'],
+    EVERY,
+  ),
 ];

@@ -1,7 +1,7 @@
 import { BlockList } from 'node:net';
 
-/** Ranges that are not routed on the Internet (observations.md section 4), as upstream has them. */
-const IPV4 = [
+/** IPv4 ranges that are not routed on the Internet (observations.md section 4), as upstream has them. */
+export const IPV4_BOGONS: readonly string[] = [
   '0.0.0.0/8',
   '10.0.0.0/8',
   '100.64.0.0/10',
@@ -63,7 +63,7 @@ const IPV6 = [
 // Two lists: in one, the IPv6 range of IPv4-mapped addresses would take in every IPv4 address.
 const ipv4 = new BlockList();
 const ipv6 = new BlockList();
-for (const range of IPV4) ipv4.addSubnet(...subnet(range), 'ipv4');
+for (const range of IPV4_BOGONS) ipv4.addSubnet(...subnet(range), 'ipv4');
 for (const range of IPV6) ipv6.addSubnet(...subnet(range), 'ipv6');
 
 function subnet(range: string): [network: string, prefix: number] {

@@ -5,6 +5,7 @@ import reference from './migrations/004-reference.ts';
 import views from './migrations/005-views.ts';
 import resultPartitions from './migrations/006-result-partitions.ts';
 import uids from './migrations/007-uids.ts';
+import outcomes from './migrations/008-outcomes.ts';
 import type { Migration } from './migrations/migration.ts';
 
 /** All migrations, in order. A new one gets a file of its own and the next number; what has been released is not changed. */
@@ -16,4 +17,5 @@ export const MIGRATIONS: readonly Migration[] = [
   views,
   resultPartitions,
   uids,
+  outcomes,
 ];

@@ -235,6 +235,13 @@ export const ANALYSIS_WEB_MEASUREMENT = {
     // Of the block page fingerprints the verdict was made with; empty when the table was loaded by the Python pipeline.
     ['fingerprints_version', 'LowCardinality(String)'],
     GENERATION_COLUMN,
+    // Behind the generation, because tables of earlier versions end with it and columns are added at the end.
+    ['outcome', 'LowCardinality(String)'],
+    ['hosts', 'Array(String)'],
+    ['host_outcomes', 'Array(LowCardinality(String))'],
+    ['host_layers', 'Array(LowCardinality(String))'],
+    ['host_rule_ids', 'Array(LowCardinality(String))'],
+    ['ip_metadata_missing', 'UInt8'],
   ],
   engine: REPLACING,
   partitionBy: UID_MONTH,
@@ -291,7 +298,7 @@ export const MEASUREMENT_EXPERIMENT_RESULT = {
     ['target_name', 'String'],
     ['target_domain_name', 'String'],
     ['target_detail', 'String'],
-    ['loni_ok_value', 'Float64'],
+    ['loni_ok_value', 'Nullable(Float64)'],
     ['loni_down_keys', 'Array(String)'],
     ['loni_down_values', 'Array(Float64)'],
     ['loni_blocked_keys', 'Array(String)'],

@@ -11,44 +11,54 @@ import { makeDatabase, silent } from '../support/database.ts';
 type Row = Record<string, unknown>;
 interface Case {
   readonly name: string;
+  readonly test?: string;
   readonly web: readonly Row[];
   readonly ctrl?: readonly Row[];
   readonly versions?: readonly RulesVersion[];
   readonly dns?: Verdict;
   readonly tcp?: Verdict;
   readonly tls?: Verdict;
+  /** The word of the view `measurement_verdicts`. */
+  readonly outcome?: string;
 }
 type Verdict = readonly [rule: string, blocked: number, down: number, ok: number];
 
 const A = '192.0.2.10';
 const B = '198.51.100.20';
 const V6 = '2001:db8::1';
+/** What NAT64 leads to: an address that may be on the Internet, unlike those of documentation. */
+const INSIDE = '93.184.216.34';
+/** INSIDE behind the well-known prefix of NAT64, the prefix for local use (96, 48), and prefixes of a network (96, 64, 40; RFC 6052). */
+const NAT64 = ['64:ff9b::5db8:d822', '64:ff9b:1::5db8:d822', '64:ff9b:1:5db8:d8:2200::', '2001:db8:122:344::5db8:d822', '2001:db8:122:344:5d:b8d8:2200:0', '2001:db8:15d:b8d8:22::']; // biome-ignore format: a list
+
 const system = { dns_engine: 'system', dns_query_type: 'A' };
+/** As with an IP database that knows the networks of all addresses, which are different ones. */
+const known = { ip_asn: 64501 };
 const answered = (ip: string, more: Row = {}): Row => ({ ...system, ip, dns_answer: ip, ...more });
 const lookup = (ip: string, more: Row = {}): Row => ({ ip, dns_success: 1, ...more });
 /** A control that answers B and knows nothing else. */
-const OTHER = [lookup(B)];
+const OTHER = [lookup(B, { ip_asn: 64502 })];
 
 const CASES: readonly Case[] = [
   { name: 'nothing was looked up', web: [{ http_request_url: 'http://x/' }], dns: ['no_dns_data', 0, 0, 0] },
   { name: 'a block page of the country', web: [answered('203.0.113.1')], ctrl: OTHER, dns: ['country_consistent_blockpage', 1, 0, 0] },
-  { name: 'a block page of another country', web: [answered('203.0.113.2')], ctrl: OTHER, dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
-  { name: 'a false positive among fingerprints', web: [answered('203.0.113.3')], ctrl: OTHER, dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
-  { name: 'a prefix fingerprint is no full match', web: [answered('203.0.113.4')], ctrl: OTHER, dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'a block page of another country', web: [answered('203.0.113.2', known)], ctrl: OTHER, dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'a false positive among fingerprints', web: [answered('203.0.113.3', known)], ctrl: OTHER, dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'a prefix fingerprint is no full match', web: [answered('203.0.113.4', known)], ctrl: OTHER, dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
   { name: 'the control shook hands with the answer', web: [answered(A)], ctrl: [...OTHER, { ip: A, port: 443, tls_success: 1 }], dns: ['tls_consistent_answer', 0, 0, 1] },
   { name: 'the answer proved itself', web: [answered(A, { tls_is_certificate_valid: 1 })], ctrl: OTHER, dns: ['tls_consistent_answer', 0, 0, 1], tls: ['certificate_valid', 0, 0, 1] },
   { name: 'the answer proved itself, but there is no control to add it to', web: [answered(A, { tls_is_certificate_valid: 1 })], versions: [2], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
   { name: 'a bogon', web: [answered('10.0.0.1', { ip_is_bogon: 1 })], ctrl: OTHER, dns: ['bogon_not_in_ctrl', 0.95, 0.05, 0] },
   { name: 'a bogon the control sees too', web: [answered('10.0.0.1', { ip_is_bogon: 1 })], ctrl: [lookup('10.0.0.1')], dns: ['bogon_in_ctrl', 0.1, 0.9, 0] },
   { name: 'an answer with which the control gets TLS errors', web: [answered(A)], ctrl: [...OTHER, { ip: A, port: 443, tls_success: 0, tls_failure: 'ssl_invalid_hostname' }], dns: ['tls_inconsistent_not_in_ctrl', 0.9, 0.05, 0.05] },
-  { name: 'a TLS error that is none: the wildcard needs a character', web: [answered(A)], ctrl: [...OTHER, { ip: A, port: 443, tls_success: 0, tls_failure: 'ssl' }], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'a TLS error that is none: the wildcard needs a character', web: [answered(A, known)], ctrl: [...OTHER, { ip: A, port: 443, tls_success: 0, tls_failure: 'ssl' }], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
   { name: 'the same answer', web: [answered(A)], ctrl: [lookup(A)], dns: ['answer_matches_ctrl', 0, 0, 0.9] },
   { name: 'the same network', web: [answered(A, { ip_asn: 64501 })], ctrl: [lookup(B, { ip_asn: 64501 })], dns: ['answer_asn_matches_ctrl', 0.2, 0, 0.8] },
-  { name: 'unknown networks are not the same network', web: [answered(A, { ip_asn: 0 })], ctrl: [lookup(B, { ip_asn: 0 })], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'unknown networks are not the same network', web: [answered(A, { ip_asn: 0 })], ctrl: [lookup(B, { ip_asn: 0 })], versions: [2], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
   { name: 'failed, as the control', web: [{ ...system, dns_failure: 'dns_nxdomain_error' }], ctrl: [lookup(B), { dns_failure: 'nx' }], dns: ['dns_system_failure_ctrl_also_failing', 0.1, 0.9, 0] },
   { name: 'failed, unlike the control', web: [{ ...system, dns_failure: 'dns_nxdomain_error' }], ctrl: OTHER, dns: ['dns_system_failure_ctrl_ok', 0.9, 0.1, 0] },
   { name: 'failed, without control', web: [{ ...system, dns_failure: 'dns_nxdomain_error' }], dns: ['dns_system_failure_no_ctrl', 0.5, 0.5, 0] },
-  { name: 'answered, and nothing vouches for it', web: [answered(A)], ctrl: OTHER, dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'answered, and nothing vouches for it', web: [answered(A, known)], ctrl: OTHER, dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
   { name: 'answered, without control', web: [answered(A)], versions: [2], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
   { name: 'answered, without control, version 3', web: [answered(A)], versions: [3], dns: ['dns_system_answer_no_ctrl', 0, 0, 0] },
   { name: 'another resolver failed', web: [{ dns_engine: 'doh', dns_query_type: 'A', dns_failure: 'x' }], ctrl: OTHER, dns: ['none', 0, 0, 0] },
@@ -59,8 +69,8 @@ const CASES: readonly Case[] = [
   { name: 'a new probe without engine is not the system resolver', web: [{ dns_query_type: 'A', ip: A, dns_answer: A, software_name: 'ooniprobe', software_version: '3.1.0' }], ctrl: [lookup(A)], versions: [3], dns: ['no_dns_data', 0, 0, 0] },
   { name: 'families are judged apart', web: [answered(A), { ...answered(V6), dns_query_type: 'AAAA' }], ctrl: [lookup(A)], versions: [2], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.9] },
   { name: 'the control has no address of the family, version 3', web: [answered(A), { ...answered(V6), dns_query_type: 'AAAA' }], ctrl: [lookup(A)], versions: [3], dns: ['answer_matches_ctrl', 0, 0, 0.9] },
-  { name: 'the control has another address of the family', web: [answered(A), { ...answered(V6), dns_query_type: 'AAAA' }], ctrl: [lookup(A), lookup('2001:db8::9')], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.9] },
-  { name: 'answered, where the control found no such name', web: [answered(A)], ctrl: [{ dns_failure: 'nx' }], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  { name: 'the control has another address of the family', web: [answered(A), { ...answered(V6, known), dns_query_type: 'AAAA' }], ctrl: [lookup(A), lookup('2001:db8::9', { ip_asn: 64502 })], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.9] },
+  { name: 'answered, where the control found no such name', web: [answered(A)], ctrl: [{ dns_failure: 'nx' }], versions: [2], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
 
   { name: 'neither connected nor failed', web: [{ ip: A, port: 443, tcp_success: 0 }], tcp: ['no_tcp_data', 0, 0, 0] },
   { name: 'no connect at all is none', web: [{ http_request_url: 'http://x/' }], tcp: ['none', 0, 0, 0] },
@@ -71,7 +81,7 @@ const CASES: readonly Case[] = [
   { name: 'failed, unlike the control, version 3', web: [{ ip: A, port: 443, tcp_success: 0, tcp_failure: 'connection_refused' }], ctrl: [{ ip: A, port: 443, tcp_success: 1 }], versions: [3], tcp: ['endpoint_failure_ctrl_ok', 0.75, 0.25, 0] },
   { name: 'ports are not told apart', web: [{ ip: A, port: 80, tcp_success: 0, tcp_failure: 'x' }], ctrl: [{ ip: A, port: 443, tcp_success: 1 }, { ip: A, port: 80, tcp_success: 0 }], versions: [2], tcp: ['failure_ctrl_also_failing', 0.25, 0.75, 0] },
   { name: 'ports are told apart, version 3', web: [{ ip: A, port: 443, tcp_success: 0, tcp_failure: 'x' }], ctrl: [{ ip: A, port: 443, tcp_success: 1 }, { ip: A, port: 80, tcp_success: 0 }], versions: [3], tcp: ['endpoint_failure_ctrl_ok', 0.75, 0.25, 0] },
-  { name: 'an untrusted answer masks the connect', web: [answered(A, { port: 443, tcp_success: 0, tcp_failure: 'x' })], ctrl: OTHER, tcp: ['dns_untrusted', 0, 0, 0] },
+  { name: 'an untrusted answer masks the connect', web: [answered(A, { ...known, port: 443, tcp_success: 0, tcp_failure: 'x' })], ctrl: OTHER, tcp: ['dns_untrusted', 0, 0, 0] },
   { name: 'a failure nobody else saw', web: [{ ip: A, port: 443, tcp_success: 0, tcp_failure: 'x' }], ctrl: OTHER, tcp: ['none', 0, 0, 0] },
 
   { name: 'no handshake', web: [{ ip: A, port: 443, tcp_success: 1 }], tls: ['no_tls_data', 0, 0, 0] },
@@ -87,10 +97,44 @@ const CASES: readonly Case[] = [
     return [{ name: `TLS ${failure}`, web, ctrl, tls: [rule, blocked, down, 0] }];
   }),
   { name: 'a handshake that stands in the row of another port', web: [{ ip: A, port: 80, tcp_success: 1, tls_failure: 'connection_reset' }], ctrl: [{ ip: A, port: 443, tcp_success: 1, tls_success: 1 }, { ip: A, port: 80, tcp_success: 1 }], tls: ['failure_ctrl_ok_reset', 0.8, 0.2, 0] },
-  { name: 'an untrusted answer masks the handshake', web: [answered(A, { tls_failure: 'connection_reset' })], ctrl: OTHER, tls: ['dns_untrusted', 0, 0, 0] },
+  { name: 'an untrusted answer masks the handshake', web: [answered(A, { ...known, tls_failure: 'connection_reset' })], ctrl: OTHER, tls: ['dns_untrusted', 0, 0, 0] },
   { name: 'a blocked connect masks the handshake', web: [{ ip: A, port: 443, tcp_success: 0, tcp_failure: 'x', tls_failure: 'x' }], ctrl: [{ ip: A, port: 443, tcp_success: 1 }], tls: ['tcp_blocked', 0, 0, 0] },
   { name: 'the handshake fails for all', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'connection_reset' }], ctrl: [{ ip: A, port: 443, tls_success: 0, tls_failure: 'connection_reset' }], tls: ['failure_ctrl_also_failing', 0.2, 0.8, 0] },
   { name: 'a failed handshake of the control without reason is not failing', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'x' }], ctrl: [{ ip: A, port: 443, tls_success: 0 }], tls: ['none', 0, 0, 0] },
+
+  // Version 3 compares only what can be compared.
+  { name: 'answers of unknown networks', web: [answered(A, { ip_asn: 0 })], ctrl: [lookup(B, { ip_asn: 0 })], versions: [3], dns: ['dns_system_answer_no_ip_metadata', 0, 0, 0], outcome: 'unknown' },
+  { name: 'an answer of an unknown network', web: [answered(A, { ip_asn: 0 })], ctrl: OTHER, versions: [3], dns: ['dns_system_answer_no_ip_metadata', 0, 0, 0] },
+  { name: 'the networks of the control alone are unknown', web: [answered(A, known)], ctrl: [lookup(B)], versions: [3], dns: ['dns_system_answer_no_ip_metadata', 0, 0, 0] },
+  { name: 'a hijacked name that does not exist', web: [answered(A, { ...known, port: 80, tcp_success: 1 })], ctrl: [{ dns_failure: 'dns_nxdomain_error' }], versions: [3], dns: ['dns_answer_ctrl_failing', 0, 0, 0], tcp: ['connect_ok', 0, 0, 1], outcome: 'unknown' },
+  { name: 'a bogon for a name that does not exist', web: [answered('10.0.0.1', { ip_is_bogon: 1 })], ctrl: [{ dns_failure: 'dns_nxdomain_error' }], versions: [3], dns: ['dns_answer_ctrl_failing', 0, 0, 0], outcome: 'unknown' },
+  { name: 'a false certificate for a name that does not exist', web: [answered(A, known)], ctrl: [{ dns_failure: 'dns_nxdomain_error' }, { ip: A, port: 443, tls_success: 0, tls_failure: 'ssl_invalid_hostname' }], versions: [3], dns: ['dns_answer_ctrl_failing', 0, 0, 0], outcome: 'unknown' },
+  { name: 'a block page for a name that does not exist', web: [answered('203.0.113.1')], ctrl: [{ dns_failure: 'dns_nxdomain_error' }], versions: [3], dns: ['country_consistent_blockpage', 1, 0, 0], outcome: 'blocked' },
+  { name: 'the failure of an address that was not compared', web: [answered(A, { port: 443, tcp_success: 0, tcp_failure: 'x' })], ctrl: [lookup(B), { ip: A, port: 443, tcp_success: 0, tcp_failure: 'x' }], versions: [3], tcp: ['dns_unverified', 0, 0, 0], outcome: 'unknown' },
+  { name: 'a certificate for another name vouches for nothing', web: [answered(A, { ...known, tls_is_certificate_valid: 1, tls_server_name: 'other.example' })], ctrl: OTHER, versions: [3], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
+  ...NAT64.flatMap((ip): Case[] => [
+    { name: `NAT64 ${ip}: the answer`, web: [{ ...answered(ip, { ip_is_bogon: ip.startsWith('64:ff9b::') ? 0 : 1 }), dns_query_type: 'AAAA' }], ctrl: [lookup(INSIDE)], versions: [3], dns: ['answer_matches_ctrl', 0, 0, 0.9], outcome: 'ok' },
+    { name: `NAT64 ${ip}: a reset`, web: [{ ...answered(ip), dns_query_type: 'AAAA', port: 443, tcp_success: 1, tls_failure: 'connection_reset' }], ctrl: [{ ...lookup(INSIDE), port: 443, tcp_success: 1, tls_success: 1 }], versions: [3], dns: ['tls_consistent_answer', 0, 0, 1], tls: ['failure_ctrl_ok_reset', 0.8, 0.2, 0], outcome: 'blocked' },
+    { name: `NAT64 ${ip}: a refused connect`, web: [{ ...answered(ip), dns_query_type: 'AAAA', port: 443, tcp_success: 0, tcp_failure: 'connection_refused' }, { ip: V6, port: 443, tcp_success: 1 }], ctrl: [{ ...lookup(INSIDE), port: 443, tcp_success: 1 }], versions: [3], tcp: ['endpoint_failure_ctrl_ok', 0.75, 0.25, 1], outcome: 'blocked' },
+  ]),
+  { name: 'NAT64: a bogon inside', web: [{ ...answered('64:ff9b::a00:1'), dns_query_type: 'AAAA' }], ctrl: OTHER, versions: [3], dns: ['bogon_not_in_ctrl', 0.95, 0.05, 0] },
+  { name: 'NAT64: a block page inside', web: [{ ...answered('64:ff9b::cb00:7101'), dns_query_type: 'AAAA' }], ctrl: OTHER, versions: [3], dns: ['country_consistent_blockpage', 1, 0, 0] },
+  { name: 'NAT64: the prefix that ipv4only.arpa shows', web: [{ hostname: 'ipv4only.arpa', ...answered('2001:db8:65::c000:aa') }, { ...answered('2001:db8:65::808:808', { ip_is_bogon: 1 }), dns_query_type: 'AAAA' }], ctrl: [lookup(INSIDE), lookup(V6)], versions: [3], dns: ['dns_system_answer_no_ip_metadata', 0, 0, 0], outcome: 'unknown' },
+  { name: 'host names in capitals and with the dot of the root', web: [{ ...system, hostname: 'CAPITALS.example.', dns_failure: 'dns_nxdomain_error' }], ctrl: [lookup(B, { hostname: 'capitals.EXAMPLE' })], versions: [3], dns: ['dns_system_failure_ctrl_ok', 0.9, 0.1, 0], outcome: 'blocked' },
+
+  // What the words say.
+  { name: 'a failure without control', web: [{ ...system, dns_failure: 'dns_nxdomain_error' }], outcome: 'unknown' },
+  { name: 'a reset without control', web: [answered(A, { port: 443, tcp_success: 1, tls_failure: 'connection_reset' })], versions: [3], outcome: 'unknown' },
+  { name: 'one bad address of two', web: [answered(A, { port: 443, tcp_success: 1, tls_is_certificate_valid: 1 }), answered(B, { port: 443, tcp_success: 0, tcp_failure: 'x' })], ctrl: [lookup(A), { ...lookup(B), port: 443, tcp_success: 1 }], versions: [3], tcp: ['endpoint_failure_ctrl_ok', 0.75, 0.25, 1], outcome: 'partly_blocked' },
+  { name: 'a bad address on 443, and a redirect on 80', web: [answered(A, { port: 443, tcp_success: 0, tcp_failure: 'x' }), answered(A, { port: 80, tcp_success: 1, http_response_status_code: 301 })], ctrl: [{ ...lookup(A), port: 443, tcp_success: 1 }], versions: [3], outcome: 'blocked' },
+  { name: 'a bogon, and a page over the address of another resolver', web: [answered('10.0.0.1', { ip_is_bogon: 1 }), { dns_engine: 'doh', dns_query_type: 'A', ip: A, dns_answer: A, port: 443, tcp_success: 1, tls_is_certificate_valid: 1 }], ctrl: [lookup(A)], outcome: 'blocked' },
+  { name: 'one dead address of two', web: [answered(A, { port: 443, tcp_success: 1, tls_is_certificate_valid: 1 }), answered(B, { port: 443, tcp_success: 0, tcp_failure: 'x' })], ctrl: [lookup(A), { ...lookup(B), port: 443, tcp_success: 0, tcp_failure: 'x' }], versions: [3], outcome: 'ok' },
+  { name: 'a messenger whose connect timed out', test: 'telegram', web: [{ hostname: null, ip: A, port: 80, tcp_success: 0, tcp_failure: 'generic_timeout_error' }, { hostname: null, ip: B, port: 443, tcp_success: 1, tls_is_certificate_valid: 1 }], versions: [3], outcome: 'unknown' },
+  { name: 'a messenger that works', test: 'telegram', web: [{ hostname: null, ip: A, port: 80, tcp_success: 1 }, { ip: B, port: 443, tcp_success: 1, tls_is_certificate_valid: 1 }], versions: [3], outcome: 'ok' },
+  { name: 'a page whose request failed', web: [answered(A, { port: 80, tcp_success: 1, http_failure: 'connection_reset' })], ctrl: [lookup(A)], outcome: 'unknown' },
+  { name: 'the answer of the control', web: [answered(A)], ctrl: [lookup(A)], outcome: 'ok' },
+  { name: 'a connect to an unverified address', web: [answered(A, { port: 443, tcp_success: 1 })], versions: [3], outcome: 'unknown' },
+  { name: 'an address in place of a host, connected like the control', web: [{ ip: A, port: 80, tcp_success: 1 }], ctrl: [{ ip: A, port: 80, tcp_success: 1 }], outcome: 'ok' },
 ]; // biome-ignore format: a table
 
 const DAY = '2024-03-05';
@@ -128,6 +172,7 @@ beforeAll(async () => {
     CASES.flatMap((each, index) =>
       (each[key] ?? []).map((row, observation_idx) => ({
         ...common(index, key === 'ctrl'),
+        ...(each.test && { test_name: each.test }),
         ...(key === 'web' && { probe_cc: 'IT', probe_asn: 137 }),
         observation_idx,
         ...row,
@@ -139,12 +184,15 @@ beforeAll(async () => {
 
 describe.each([2, 3] as const)('rules version %i', version => {
   let verdicts: Map<string, Row>;
+  let words: Map<string, unknown>;
 
   beforeAll(async () => {
     const options = { day: DAY, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion: version } as const;
     await analyseDay(clickhouse, { ...options, generation: 1_000 + version }, silent);
     const rows = await clickhouse.select<Row>('SELECT * FROM analysis_web_measurement');
     verdicts = new Map(rows.map(row => [String(row.domain), row]));
+    const views = await clickhouse.select<Row>('SELECT domain, outcome FROM measurement_verdicts');
+    words = new Map(views.map(row => [String(row.domain), row.outcome]));
   });
 
   const cases = CASES.map((each, index) => ({ ...each, host: `host${index}.example` })).filter(
@@ -161,5 +209,6 @@ describe.each([2, 3] as const)('rules version %i', version => {
       expect([layer, ...got]).toEqual([layer, ...grades]);
     }
     expect(verdict?.analysis_rules_version).toBe(version);
+    if (wanted.outcome) expect(words.get(host)).toBe(wanted.outcome);
   });
 });

@@ -15,11 +15,7 @@ const CASES = join(ROOT, 'test/fixtures/reports');
 const FINGERPRINTS = join(ROOT, 'test/fixtures/fingerprints/fingerprints_dns.csv');
 
 /** Cases that do not pass yet. */
-const PENDING = [
-  'failed-without-control-counts-as-ok',
-  'ipv6-failure-rate-unique-report-ids',
-  'nat64-answers-as-bogons',
-];
+const PENDING: readonly string[] = [];
 
 interface Expected {
   readonly sql?: string;

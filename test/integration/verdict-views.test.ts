@@ -66,8 +66,8 @@ test('each measurement has one outcome, with the layer and the rule it is for', 
     verdict('fine', 'ok'),
     verdict('not-judged', 'unknown'),
     verdict('tls-blocked', 'blocked', 'tls', 'failure_ctrl_ok_reset'),
-    // One half is not more than one half: judged, and nobody is blamed.
-    verdict('undecided', 'ok'),
+    // A failed lookup without control: nobody is blamed, and nothing worked.
+    verdict('undecided', 'unknown'),
   ]);
 });
 
@@ -84,7 +84,7 @@ test('the views count by country, domain and network, and their outcomes add up'
         tls_blocked_measurements AS tls, round(blocked_share, 4) AS share
        FROM ${view} WHERE measurement_day = '${DAY}' ORDER BY ALL`,
     );
-  const italy = [4, 2, 1, 1, 0, 1, 1];
+  const italy = [4, 2, 1, 0, 1, 1, 1];
   const america = [2, 0, 0, 1, 1, 0, 0];
   expect(await read('blocking_by_country', 'probe_cc')).toEqual([
     counted({ probe_cc: 'IT' }, italy),
@@ -97,6 +97,66 @@ test('the views count by country, domain and network, and their outcomes add up'
   expect(await read('blocking_by_asn', 'probe_asn')).toEqual([
     counted({ probe_asn: 137 }, italy),
     counted({ probe_asn: 701 }, america),
+  ]);
+});
+
+test('a word says no more than the grades support', async () => {
+  const at = '2024-03-07';
+  const block = { dns_ok: 0.9, tcp_ok: 1, tcp_blocked: 0.75, tcp_down: 0.25 };
+  const rows = [
+    { uid: 'over another address', word: 'partly_blocked', ...block, tls_ok: 1 },
+    { uid: 'port 443 alone', word: 'blocked', input: 'https://example.org/', ...block },
+    { uid: 'one of two addresses of a plain page', word: 'partly_blocked', input: 'http://example.org/', ...block },
+    { uid: 'another family answered', word: 'partly_blocked', dns_blocked: 0.75, dns_ok: 1, tcp_ok: 1, tls_ok: 1 },
+    { uid: 'reached by another resolver', word: 'blocked', dns_blocked: 0.9, dns_down: 0.1, tcp_ok: 1, tls_ok: 1 },
+    { uid: 'reset once', word: 'partly_blocked', dns_ok: 1, tcp_ok: 1, tls_blocked: 0.8, tls_down: 0.2, tls_ok: 1 },
+    { uid: 'a dead address', word: 'ok', dns_ok: 1, tcp_ok: 1, tcp_down: 0.75, tcp_blocked: 0.25, tls_ok: 1 },
+    { uid: 'a connect to anything', word: 'unknown', tcp_ok: 1 },
+    { uid: 'a reset', word: 'unknown', dns_ok: 0.9, tcp_ok: 1, top_tls_failure: 'connection_reset' },
+    { uid: 'a messenger', word: 'unknown', test_name: 'telegram', tls_ok: 1, top_tcp_failure: 'generic_timeout_error' },
+    { uid: 'a page', word: 'ok', tls_ok: 1, top_tcp_failure: 'network_unreachable' },
+    { uid: 'the same answer', word: 'ok', dns_ok: 0.9 },
+  ];
+  const common = { test_name: 'web_connectivity', measurement_start_time: `${at} 10:00:00.000`, domain: 'Example.org' };
+  await clickhouse.insert(
+    'analysis_web_measurement',
+    rows.map(({ uid, word, ...row }) => ({ ...common, measurement_uid: uid, ...row })),
+  );
+  const found = await clickhouse.select<{ uid: string; outcome: string }>(
+    `SELECT measurement_uid AS uid, outcome FROM measurement_verdicts WHERE measurement_day = '${at}'`,
+  );
+  const words = new Map(found.map(({ uid, outcome }) => [uid, outcome]));
+  expect(rows.map(({ uid }) => [uid, words.get(uid)])).toEqual(rows.map(({ uid, word }) => [uid, word]));
+  // Names are counted in one form.
+  const counted = await clickhouse.select(
+    `SELECT domain, measurements AS n FROM blocking_by_domain WHERE measurement_day = '${at}' AND test_name = 'telegram'`,
+  );
+  expect(counted).toEqual([{ domain: 'example.org', n: 1 }]);
+});
+
+test('a failure counts for the host that it happened to, and a day beyond 2149 is a day', async () => {
+  const at = '2200-01-01';
+  await clickhouse.insert('analysis_web_measurement', [
+    {
+      ...{ measurement_uid: 'redirected', measurement_start_time: `${at} 10:00:00.000`, test_name: 'web_connectivity' },
+      ...{ domain: 'short.example', dns_ok: 0.9, tcp_ok: 1, tls_blocked: 0.8, tls_down: 0.2, outcome: 'blocked' },
+      hosts: ['long.example', 'short.example'],
+      host_outcomes: ['blocked', 'ok'],
+      host_layers: ['tls', ''],
+      host_rule_ids: ['failure_ctrl_ok_reset', ''],
+    },
+  ]);
+  const verdicts = await clickhouse.select(
+    `SELECT outcome, blocked_layer AS layer, blocked_rule_id AS rule, blamed_host AS host FROM measurement_verdicts WHERE measurement_day = '${at}'`,
+  );
+  expect(verdicts).toEqual([{ outcome: 'blocked', layer: 'tls', rule: 'failure_ctrl_ok_reset', host: 'long.example' }]);
+  const domains = await clickhouse.select(
+    `SELECT domain, measurements AS n, blocked_measurements AS blocked, ok_measurements AS ok, tls_blocked_measurements AS tls
+     FROM blocking_by_domain WHERE measurement_day = '${at}' ORDER BY domain`,
+  );
+  expect(domains).toEqual([
+    { domain: 'long.example', n: 1, blocked: 1, ok: 0, tls: 1 },
+    { domain: 'short.example', n: 1, blocked: 0, ok: 1, tls: 0 },
   ]);
 });
 
@@ -182,8 +242,108 @@ test('measurement_experiment_result combines the grades of the layers', async ()
     observation_count: 2,
     measurement_count: 1,
     anomaly: 1,
-    // 0.8 is not more than 0.9.
     confirmed: 0,
     run_generation: 5,
+  });
+});
+
+test('measurement_experiment_result is null where nothing was judged, and confirms block pages only', async () => {
+  const at = '2024-03-08';
+  await clickhouse.insert('fingerprints_dns', [
+    {
+      name: 'page',
+      scope: 'nat',
+      pattern_type: 'full',
+      pattern: '203.0.113.9',
+      confidence_no_fp: 5,
+      expected_countries: 'IT',
+    },
+  ]);
+  const system = { dns_engine: 'system', dns_query_type: 'A' };
+  const cases = {
+    bogon: { ...system, ip: '0.0.0.0', dns_answer: '0.0.0.0', ip_is_bogon: 1 },
+    page: { ...system, ip: '203.0.113.9', dns_answer: '203.0.113.9' },
+    unjudged: { ...system, dns_failure: 'dns_nxdomain_error' },
+    fine: { ip: '192.0.2.10', port: 443, tcp_success: 1, tls_is_certificate_valid: 1 },
+  };
+  await clickhouse.insert(
+    'obs_web',
+    Object.entries(cases).map(([uid, row]) => ({
+      ...{ measurement_uid: uid, measurement_start_time: `${at} 10:00:00.000`, bucket_date: at, run_generation: 1 },
+      ...{ probe_cc: 'IT', test_name: 'web_connectivity', report_id: uid, input: `https://${uid}.example/` },
+      ...{ hostname: `${uid}.example`, observation_idx: 0, ...row },
+    })),
+  );
+  const options = { day: at, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion: 3, generation: 5 } as const;
+  await analyseDay(clickhouse, options, silent);
+  const rows = await clickhouse.select(
+    `SELECT measurement_uid AS uid, loni_ok_value AS ok, anomaly, confirmed FROM measurement_experiment_result
+     WHERE measurement_uid IN {uids:Array(String)} ORDER BY uid`,
+    { params: { uids: Object.keys(cases) } },
+  );
+  expect(rows).toEqual([
+    { uid: 'bogon', ok: 0, anomaly: 1, confirmed: 0 },
+    { uid: 'fine', ok: 1, anomaly: 0, confirmed: 0 },
+    { uid: 'page', ok: 0, anomaly: 1, confirmed: 1 },
+    { uid: 'unjudged', ok: null, anomaly: null, confirmed: null },
+  ]);
+});
+
+test('failures of a probe without network are discarded, and those of a censored network are not', async () => {
+  const at = '2024-03-10';
+  const report = (name: string, states: string, more: object = {}) =>
+    [...states].map((state, index) => ({
+      ...{ measurement_uid: `${name}${index}`, report_id: name, input: `https://s${index}.${name}.example/` },
+      measurement_start_time: `${at} 10:0${index}:00.000`,
+      hostname: `s${index}.${name}.example`,
+      ...{ bucket_date: at, run_generation: 1, probe_cc: 'IT', test_name: 'web_connectivity', observation_idx: 0 },
+      ...{ dns_engine: 'system', dns_query_type: 'A' },
+      ...(state === 'o' ? { ip: '192.0.2.10', dns_answer: '192.0.2.10' } : { dns_failure: 'dns_nxdomain_error' }),
+      ...more,
+    }));
+  const reports = [
+    ...report('middle', 'oooxxx'),
+    ...report('late', 'ooooooxxx'),
+    ...report('single', 'oxooxooxo'),
+    ...report('ids', 'ooxxx').map((row, index) => ({ ...row, report_id: `r${index}`, probe_id: 'p'.repeat(64) })),
+    ...report('noids', 'ooxxx').map(row => ({ ...row, report_id: '' })),
+    ...report('censored', 'oxxxx'),
+    ...report('flapping', 'oxxxx', { dns_failure: null }).map((row, index) => ({
+      ...row,
+      ...(index > 0 && { dns_failure: 'network_unreachable' }),
+    })),
+  ];
+  await clickhouse.insert('obs_web', reports);
+  // Each host is known to the control; the probes of two reports fetched it themselves.
+  await clickhouse.insert(
+    'obs_web_ctrl',
+    reports.map(row => ({
+      ...{
+        measurement_start_time: row.measurement_start_time,
+        hostname: row.hostname,
+        bucket_date: at,
+        run_generation: 1,
+      },
+      measurement_uid: /^(censored|flapping)/.test(row.measurement_uid)
+        ? row.measurement_uid
+        : `c${row.measurement_uid}`,
+      ...{ observation_idx: 0, ip: '192.0.2.10', dns_success: 1 },
+    })),
+  );
+  const options = { day: at, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion: 3, generation: 5 } as const;
+  await analyseDay(clickhouse, options, silent);
+  const rows = await clickhouse.select<{ name: string; words: string[] }>(
+    `SELECT extract(measurement_uid, '^[a-z]+') AS name, arrayMap(each -> each.2, arraySort(groupArray((measurement_uid, outcome)))) AS words
+     FROM measurement_verdicts WHERE measurement_day = '${at}' GROUP BY name`,
+  );
+  const words = Object.fromEntries(rows.map(({ name, words }) => [name, words.map(word => word[0]).join('')]));
+  expect(words).toEqual({
+    middle: 'ooouuu',
+    late: 'oooooouuu',
+    single: 'obooboobo',
+    ids: 'oouuu',
+    noids: 'oobbb',
+    censored: 'obbbb',
+    flapping: 'ouuuu',
   });
 });

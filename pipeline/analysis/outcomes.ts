@@ -1,0 +1,103 @@
+import { NETTEST_GROUPS } from './nettests.ts';
+
+/** From the worst to the best; a measurement has the worst word of its hosts, but `ok` goes before an `unknown` without failure. */
+export const OUTCOMES = {
+  blocked: 'blocked',
+  partly: 'partly_blocked',
+  down: 'down',
+  ok: 'ok',
+  unknown: 'unknown',
+} as const;
+
+/** What each word means, for docs/verdicts.md; examples are of the fixtures. */
+export const WORDS: readonly { readonly word: string; readonly meaning: string; readonly example: string }[] = [
+  {
+    word: OUTCOMES.blocked,
+    meaning:
+      'a layer has a *blocked* grade above one half, at least as great as every *down* grade, and the host was not reached',
+    example:
+      '`012023112707aa0b1c2df521299bc19df0c94b14`: the handshake for https://www.example.com/ was reset, and the control had no difficulty with the same address',
+  },
+  {
+    word: OUTCOMES.partly,
+    meaning:
+      'as *blocked*, but the site was reached with a valid certificate, or its page loaded, over another of its addresses; with DNS blocked, over another answer of the same resolver',
+    example:
+      '`0120231127521d255b37d65a61c44dba4be3da96`: one address of www.example.org refused the connect that the control made; over another a handshake ended with a valid certificate',
+  },
+  {
+    word: OUTCOMES.down,
+    meaning: 'a layer has a *down* grade above one half, and nothing loaded: the control failed as well',
+    example:
+      '`0120231127085ac5e7213b80031c717cbcd82c68`: the certificate of untrusted-root.badssl.com is not valid for the control either',
+  },
+  {
+    word: OUTCOMES.ok,
+    meaning:
+      'a page or a valid certificate arrived, or what was seen was compared with the control and matched; and no failure is left that could not be judged',
+    example:
+      '`0120210817009d6089489819d3a02a19cb81ea6b`: mail.yandex.ru answered like the control, with a valid certificate',
+  },
+  {
+    word: OUTCOMES.unknown,
+    meaning:
+      'nothing could be judged: there is no control (messengers have none), IP metadata is missing, or something failed that no rule judges, such as a request. That is no sign that it worked, and none of blocking',
+    example:
+      '`01202108171d63ddbf01d8aeac5a7fa3d2108ec7`: www.jsf.mil answered like the control, and the request behind its redirect failed',
+  },
+];
+
+const quoted = (tests: readonly string[]) => tests.map(test => `'${test}'`).join(', ');
+/** Tests that try one URL over several addresses: one that works is enough for the page to load. */
+const WEBSITE_TESTS = quoted(NETTEST_GROUPS.websites as readonly string[]);
+
+/** SQL names of the nine grades of one host or measurement, and of what the outcome is made of besides. */
+export interface OutcomeInputs {
+  /** Expression of a grade, such as `dns_blocked`. */
+  readonly grade: (layer: 'dns' | 'tcp' | 'tls', grade: 'blocked' | 'down' | 'ok') => string;
+  /** The layer with the greatest *blocked* grade (layerOf). */
+  readonly blockedLayer: string;
+  readonly testName: string;
+  /** A page or a handshake with a valid certificate arrived from this host. */
+  readonly isLoaded: string;
+  /** The same, but the handshake only. */
+  readonly isProven: string;
+  /** Compared with the control, and it matched. */
+  readonly isMatched: string;
+  /** A lookup failed, the host got no answer, and no rule could judge it. */
+  readonly isUnresolved: string;
+  /** Something else failed that no rule could judge. */
+  readonly hasUnjudgedFailure: string;
+  /** IPv6 connects failed on a probe without IPv6, and nothing connected. */
+  readonly isOnlyBrokenV6: string;
+}
+
+const greatest = (inputs: OutcomeInputs, grade: 'blocked' | 'down') =>
+  `greatest(${(['dns', 'tcp', 'tls'] as const).map(layer => inputs.grade(layer, grade)).join(', ')})`;
+
+/** The layer with the greatest *blocked* grade, the first of equal ones. */
+export function layerOf(inputs: Pick<OutcomeInputs, 'grade'>, grade: 'blocked' | 'down'): string {
+  const [dns, tcp, tls] = (['dns', 'tcp', 'tls'] as const).map(layer => inputs.grade(layer, grade));
+  return `multiIf(${dns} >= ${tcp} AND ${dns} >= ${tls}, 'dns', ${tcp} >= ${tls}, 'tcp', 'tls')`;
+}
+
+/**
+ * The outcome in a word. `blocked` and `down` by grades above one half; `partly_blocked` when the host was reached all the same, over an address
+ * that the blocked layer does not concern: with DNS blocked, over another answer of the system resolver, because a page over the addresses
+ * of another resolver is not what a user gets. `ok` only for what loaded, or was compared and matched, with no failure left unjudged.
+ */
+export function outcomeSql(inputs: OutcomeInputs): string {
+  const { grade, testName, isLoaded, isProven, isMatched, isUnresolved, hasUnjudgedFailure, isOnlyBrokenV6 } = inputs;
+  const blocked = greatest(inputs, 'blocked');
+  const down = greatest(inputs, 'down');
+  const reached = `multiIf(${inputs.blockedLayer} = 'dns', ${grade('dns', 'ok')} > 0.5 AND (${isLoaded}), ${inputs.blockedLayer} = 'tcp', ${isLoaded}, ${isProven})`;
+  const works = `if(${grade('tls', 'down')} > 0.5, ${isProven}, ${isLoaded})`;
+  return `multiIf(
+    ${blocked} > 0.5 AND ${blocked} >= ${down}, if(${reached}, '${OUTCOMES.partly}', '${OUTCOMES.blocked}'),
+    ${down} > 0.5 AND NOT (${works}), '${OUTCOMES.down}',
+    ${isUnresolved}, '${OUTCOMES.unknown}',
+    (${isLoaded}) AND (NOT (${hasUnjudgedFailure}) OR ${testName} IN (${WEBSITE_TESTS})), '${OUTCOMES.ok}',
+    (${hasUnjudgedFailure}) OR (${isOnlyBrokenV6}), '${OUTCOMES.unknown}',
+    ${isMatched}, '${OUTCOMES.ok}',
+    '${OUTCOMES.unknown}')`;
+}

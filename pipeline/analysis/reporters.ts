@@ -1,0 +1,62 @@
+import type { RulesVersion } from './rules.ts';
+
+/**
+ * Whose measurements belong together: version 2 takes the report; version 3 the probe, where it has an id, else the report, else the measurement
+ * alone. Measurements without any id are not taken for one probe.
+ */
+export function reporterOf(version: RulesVersion): string {
+  if (version === 2) return 'report_id';
+  return "multiIf(probe_id != '', toStringCutToZero(probe_id), report_id != '', report_id, measurement_uid)";
+}
+
+/** Neighbouring measurements that reached nothing, from which on the probe had no network. */
+const SILENT_RUN = 3;
+
+/** Failures of lookups that a resolver answers with, so that there was a network. */
+const RESOLVER_ANSWERS = [
+  'dns_nxdomain_error',
+  'dns_no_answer',
+  'dns_refused_error',
+  'dns_servfail_error',
+  'dns_server_misbehaving',
+  // What Android says of names that do not exist.
+  'android_dns_cache_no_data',
+];
+
+/**
+ * The uids of measurements that a probe made while it had no network. A measurement is *silent* when it reached nothing (no answer, no
+ * connect, no handshake, no page) and something failed. A silent measurement without a control of its own, which the probe
+ * fetches over the same network, was made without network when it stands in a run of at least three silent ones of different hosts, or when
+ * more than half of the measurements of the reporter are silent, at least three.
+ *
+ * A silent measurement that brought a control had a network, and a failure that a resolver answers with is judged. Its other failures count only by
+ * the share of the reporter: a network that comes and goes.
+ */
+export function offlineQuery(of: {
+  readonly reporter: string;
+  readonly within: string;
+  readonly ofReporters: string;
+}): string {
+  const { reporter, within, ofReporters } = of;
+  const silent = `SELECT ${reporter} AS reporter, measurement_start_time AS started, measurement_uid AS uid, any(ifNull(hostname, '')) AS host,
+      max(dns_answer IS NOT NULL OR ifNull(tcp_success = 1, 0) OR ifNull(tls_is_certificate_valid = 1, 0) OR http_response_status_code IS NOT NULL) AS reached,
+      NOT reached AND max(dns_failure IS NOT NULL OR tcp_failure IS NOT NULL) AS silent,
+      max(ifNull(dns_failure IN (${RESOLVER_ANSWERS.map(failure => `'${failure}'`).join(', ')}), 0)) AS answered
+    FROM obs_web FINAL
+    WHERE ${within} ${ofReporters}
+    GROUP BY reporter, started, uid`;
+  // 0: there was a network; 1: silent, without control; 2: silent, with a control and unanswered lookups.
+  const state = `multiIf(NOT silent, 0, uid NOT IN (SELECT measurement_uid FROM obs_web_ctrl WHERE ${within}), 1, NOT answered, 2, 0)`;
+  const runs = `arraySplit((each, starts) -> starts, list, arrayMap(place -> place > 1 AND list[place].3 != list[place - 1].3, arrayEnumerate(list)))`;
+  const hosts = (list: string) => `length(arrayDistinct(arrayMap(each -> each.4, ${list})))`;
+  return `SELECT arrayJoin(arrayMap(each -> each.2, arrayConcat(
+      arrayFlatten(arrayFilter(run -> run[1].3 = 1 AND ${hosts('run')} >= ${SILENT_RUN}, ${runs})),
+      arrayFilter(each -> each.3 > 0 AND is_often, list)))) AS uid
+    FROM (
+      SELECT arraySort(groupArray((started, uid, state, host))) AS list, countIf(state > 0) AS silences,
+        silences * 2 > count() AND ${hosts('arrayFilter(each -> each.3 > 0, list)')} >= ${SILENT_RUN} AS is_often
+      FROM (SELECT *, ${state} AS state FROM (${silent}))
+      GROUP BY reporter
+      HAVING silences >= ${SILENT_RUN}
+    )`;
+}
