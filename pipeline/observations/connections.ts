@@ -1,4 +1,3 @@
-import { isIpLiteral } from '../reference/ip-literal.ts';
 import type { DnsObservation } from './dns.ts';
 import { hostForm } from './host-form.ts';
 import type { HttpObservation } from './http.ts';
@@ -194,8 +193,9 @@ const BEST_RANK = 4;
 
 /** How well a connection to the answered address fits a look-up: 0 when it was made for another host. */
 function rankOf({ tcp, tls, http }: Connection, dns: DnsObservation): number {
-  const server = tls?.server_name && !isIpLiteral(tls.server_name) ? hostForm(tls.server_name) : '';
-  const requested = http?.hostname && !isIpLiteral(http.hostname) ? http.hostname : '';
+  // An address in place of a name is another host too: a certificate for it vouches for no name.
+  const server = tls?.server_name ? hostForm(tls.server_name) : '';
+  const requested = http?.hostname ?? '';
   const id = tcp?.transaction_id || tls?.transaction_id || http?.transaction_id;
   const sameId = id && id === dns.transaction_id ? 1 : 0;
   if (server === dns.hostname || requested === dns.hostname) return 3 + sameId;

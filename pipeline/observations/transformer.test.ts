@@ -393,6 +393,19 @@ describe('joining', () => {
     expect(claims).toEqual([['block.example', 1]]);
   });
 
+  it('joins no connection for an address in place of a host with the lookup of a name', () => {
+    const rows = webRows('urlgetter', {
+      queries: [dns([a('1.1.1.1')])],
+      tcp_connect: [tcp('1.1.1.1', 443, { transaction_id: 2 })],
+      tls_handshakes: [{ address: '1.1.1.1:443', server_name: '1.1.1.1', no_tls_verify: false, transaction_id: 2 }],
+      requests: [{ request: { url: 'https://1.1.1.1/' }, address: '1.1.1.1:443', transaction_id: 2 }],
+    });
+    expect(pick(rows, 'hostname', 'tls_is_certificate_valid')).toEqual([
+      ['www.example.com', undefined],
+      ['1.1.1.1', 1],
+    ]);
+  });
+
   it('joins by conn_id, which older probes have, and only what has the same endpoint', () => {
     const rows = webRows('urlgetter', {
       queries: [dns([a('1.1.1.1'), a('2.2.2.2')], { transaction_id: 1 })],
