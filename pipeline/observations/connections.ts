@@ -193,11 +193,10 @@ const BEST_RANK = 4;
 
 /** How well a connection to the answered address fits a look-up: 0 when it was made for another host. */
 function rankOf({ tcp, tls, http }: Connection, dns: DnsObservation): number {
-  // An address in place of a name is another host too: a certificate for it vouches for no name.
-  const server = tls?.server_name ? hostForm(tls.server_name) : '';
-  const requested = http?.hostname ?? '';
+  // The certificate is judged for the server name, so that decides. An address in place of a name is another host too.
+  const host = tls?.server_name ? hostForm(tls.server_name) : (http?.hostname ?? '');
   const id = tcp?.transaction_id || tls?.transaction_id || http?.transaction_id;
   const sameId = id && id === dns.transaction_id ? 1 : 0;
-  if (server === dns.hostname || requested === dns.hostname) return 3 + sameId;
-  return server || requested ? 0 : 1 + sameId;
+  if (host === dns.hostname) return 3 + sameId;
+  return host ? 0 : 1 + sameId;
 }

@@ -406,6 +406,20 @@ describe('joining', () => {
     ]);
   });
 
+  it('takes the server name for the host of a connection whose request is for another one', () => {
+    const rows = webRows('urlgetter', {
+      queries: [dns([a('1.1.1.1')])],
+      tls_handshakes: [
+        { address: '1.1.1.1:443', server_name: 'Block.example', no_tls_verify: false, transaction_id: 2 },
+      ],
+      requests: [{ request: { url: 'https://www.example.com/' }, address: '1.1.1.1:443', transaction_id: 2 }],
+    });
+    expect(pick(rows, 'hostname', 'tls_is_certificate_valid', 'http_request_url')).toEqual([
+      ['www.example.com', undefined, undefined],
+      ['block.example', 1, 'https://www.example.com/'],
+    ]);
+  });
+
   it('joins by conn_id, which older probes have, and only what has the same endpoint', () => {
     const rows = webRows('urlgetter', {
       queries: [dns([a('1.1.1.1'), a('2.2.2.2')], { transaction_id: 1 })],

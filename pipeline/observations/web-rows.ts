@@ -168,7 +168,10 @@ function addressOf(answer: string): string | null {
   return isIpLiteral(fixed) ? fixed : null;
 }
 
-/** The host that was asked for: by DNS or HTTP, else as the server name of the handshake, else the host of the address. */
+/**
+ * The host that was asked for: by DNS, else as the server name of the handshake, for which its certificate is judged, else by HTTP, else the
+ * host of the address.
+ */
 function hostnameOf(
   dns: DnsObservation | null,
   tls: TlsObservation | null,
@@ -176,9 +179,10 @@ function hostnameOf(
   ip: string | null,
   hosts: Hosts,
 ): string | null {
-  const asked = dns?.hostname || (http?.hostname ?? null);
-  if (asked) return asked;
+  if (dns?.hostname) return dns.hostname;
   if (tls?.server_name && !isIpLiteral(tls.server_name)) return hostForm(tls.server_name);
+  if (http?.hostname) return http.hostname;
+  const asked = http?.hostname ?? dns?.hostname ?? null;
   return ip ? (hosts.at(ip) ?? asked) : asked;
 }
 
