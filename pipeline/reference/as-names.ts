@@ -17,14 +17,88 @@ const UNKNOWN: AsInfo = { org_name: 'Unknown', cc: 'ZZ', name: 'Unknown' };
 const PRIVATE: AsInfo = { org_name: 'Private use (RFC1930)', cc: 'ZZ', name: 'Private use (RFC1930)' };
 const UNMAPPED: AsInfo = { org_name: '', cc: '', name: '' };
 
-/** The map of AS numbers to organisations, `all_as_org_map.json` (observations.md section 4). */
-export class AsNames {
-  private readonly entries: ReadonlyMap<string, readonly Entry[]>;
+/** Parts of a state that are looked at: organisation, country, date, name. Each is the number of a string. */
+const PARTS = 4;
+/** Strings that a thread keeps decoded. */
+const REMEMBERED = 20_000;
 
-  /** What is no state is left out: the map is made by a program of somebody else, and one AS must not keep a worker from its start. */
-  constructor(map: Readonly<Record<string, unknown>> = {}) {
-    const states = (value: unknown) => (Array.isArray(value) ? value.filter(isAsState) : []);
-    this.entries = new Map(Object.entries(map).map(([asn, value]) => [asn, states(value)]));
+/**
+ * The map of AS numbers to organisations, `all_as_org_map.json` (observations.md section 4), as 32-bit numbers and text in shared memory: the map
+ * has 26 MB of JSON, which takes a second to parse and several times its size in each heap. Built once per process.
+ *
+ * Layout: counts of systems, states and strings; AS numbers in order; for each, and behind the last, its first state; four numbers of strings for
+ * each state; for each string, and behind the last, where it begins; the strings.
+ *
+ * What is not a state is left out: another program makes the map, and one AS must not keep a worker from its start.
+ */
+export function packAsNames(map: Readonly<Record<string, unknown>>): SharedArrayBuffer {
+  const systems = Object.entries(map)
+    .filter(([key]) => /^(0|[1-9]\d{0,9})$/.test(key) && Number(key) <= 0xffffffff)
+    .map(([key, value]) => ({ asn: Number(key), states: Array.isArray(value) ? value.filter(isAsState) : [] }))
+    .filter(({ states }) => states.length > 0)
+    .sort((a, b) => a.asn - b.asn);
+  const strings = new Map<string, number>();
+  const numberOf = (value: unknown) => {
+    const text = typeof value === 'string' ? value : '';
+    const known = strings.get(text);
+    if (known !== undefined) return known;
+    strings.set(text, strings.size);
+    return strings.size - 1;
+  };
+  const parts: number[] = [];
+  for (const each of systems) {
+    for (const state of each.states) for (let part = 0; part < PARTS; part++) parts.push(numberOf(state[part]));
+  }
+  const encoded = [...strings.keys()].map(text => Buffer.from(text));
+  const numbers = 3 + systems.length + (systems.length + 1) + parts.length + (encoded.length + 1);
+  const shared = new SharedArrayBuffer(numbers * 4 + encoded.reduce((sum, { length }) => sum + length, 0));
+  const words = new Uint32Array(shared, 0, numbers);
+  let at = 0;
+  const write = (value: number) => {
+    words[at++] = value;
+  };
+  for (const value of [systems.length, parts.length / PARTS, encoded.length]) write(value);
+  for (const { asn } of systems) write(asn);
+  let first = 0;
+  for (const each of systems) {
+    write(first);
+    first += each.states.length;
+  }
+  write(first);
+  for (const part of parts) write(part);
+  const text = Buffer.from(shared, numbers * 4);
+  let offset = 0;
+  for (const bytes of encoded) {
+    write(offset);
+    bytes.copy(text, offset);
+    offset += bytes.length;
+  }
+  write(offset);
+  return shared;
+}
+
+/** Looks up autonomous systems in a packed map. */
+export class AsNames {
+  private readonly asns: Uint32Array;
+  private readonly firsts: Uint32Array;
+  private readonly parts: Uint32Array;
+  private readonly offsets: Uint32Array;
+  private readonly text: Buffer;
+  private readonly known = new Map<number, string>();
+
+  constructor(packed: SharedArrayBuffer = packAsNames({})) {
+    const [systems, states, strings] = new Uint32Array(packed, 0, 3) as unknown as [number, number, number];
+    let at = 12;
+    const take = (length: number) => {
+      const words = new Uint32Array(packed, at, length);
+      at += length * 4;
+      return words;
+    };
+    this.asns = take(systems);
+    this.firsts = take(systems + 1);
+    this.parts = take(states * PARTS);
+    this.offsets = take(strings + 1);
+    this.text = Buffer.from(packed, at);
   }
 
   /**
@@ -34,11 +108,36 @@ export class AsNames {
   lookup(asn: number, instant: number): AsInfo {
     if (asn === 0) return UNKNOWN;
     if (asn >= 64512 && asn <= 65535) return PRIVATE;
-    const states = this.entries.get(String(asn));
-    if (!states?.[0]) return UNMAPPED;
+    const system = this.find(asn);
+    if (system < 0) return UNMAPPED;
     const day = new Date(instant).toISOString().slice(0, 10).replaceAll('-', '');
-    const later = states.findIndex(([, , changed]) => changed > day);
-    const [org_name, cc, , name] = states[later < 0 ? states.length - 1 : Math.max(0, later - 1)]!;
-    return { org_name, cc, name: typeof name === 'string' ? name : '' };
+    const [first, end] = [this.firsts[system]!, this.firsts[system + 1]!];
+    let later = first;
+    while (later < end && this.string(later, 2) <= day) later++;
+    const state = Math.max(first, later - 1);
+    return { org_name: this.string(state, 0), cc: this.string(state, 1), name: this.string(state, 3) };
+  }
+
+  /** Place of an AS number; below 0 when it is not in the map. */
+  private find(asn: number): number {
+    let [low, high] = [0, this.asns.length - 1];
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const found = this.asns[middle]!;
+      if (found === asn) return middle;
+      if (found < asn) low = middle + 1;
+      else high = middle - 1;
+    }
+    return -1;
+  }
+
+  private string(state: number, part: number): string {
+    const number = this.parts[state * PARTS + part]!;
+    const known = this.known.get(number);
+    if (known !== undefined) return known;
+    const text = this.text.toString('utf8', this.offsets[number], this.offsets[number + 1]);
+    if (this.known.size >= REMEMBERED) this.known.clear();
+    this.known.set(number, text);
+    return text;
   }
 }

@@ -50,8 +50,8 @@ function validFrom(dir: string, name: string): number {
   return day;
 }
 
-/** The text of `all_as_org_map.json`. Throws IpDatabaseError when it cannot be that. */
-export function readAsNames(path: string): string {
+/** The text of `all_as_org_map.json`, and what it holds. Throws IpDatabaseError when it cannot be that. */
+export function readAsNames(path: string): { text: string; map: Record<string, unknown> } {
   const text = readFileSync(path, 'utf8');
   let map: unknown;
   try {
@@ -66,7 +66,7 @@ export function readAsNames(path: string): string {
   if (entries.length > 0 && !entries.some(states => Array.isArray(states) && states.some(isAsState))) {
     throw new IpDatabaseError(`${path} knows no AS as [organisation, country, changed, as name, registry]`);
   }
-  return text;
+  return { text, map: map as Record<string, unknown> };
 }
 
 /** The end of a file identifies it: there lie the metadata of a database, with the time it was built, and the checksum of gzip. */

@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AsNames } from './as-names.ts';
+import { AsNames, packAsNames } from './as-names.ts';
 import { isBogon } from './bogons.ts';
 import { IpDatabaseError } from './ip-files.ts';
 import { isIpLiteral } from './ip-literal.ts';
@@ -146,12 +146,19 @@ function writeDatabases(folder: string, files: Record<string, Buffer>): void {
 }
 
 describe('AS names', () => {
-  const names = new AsNames({
-    '137': [
-      ['GARR old', 'IT', '20100101', 'ASGARR-OLD', 'ripe'],
-      ['GARR', 'IT', '20200101', 'ASGARR', 'ripe'],
-    ],
-  });
+  const names = new AsNames(
+    packAsNames({
+      '137': [
+        ['GARR old', 'IT', '20100101', 'ASGARR-OLD', 'ripe'],
+        ['GARR', 'IT', '20200101', 'ASGARR', 'ripe'],
+      ],
+      '4294967295': [['Ünïcode', 'DE', 'latest', 'LAST', 'ripe']],
+      '9': [
+        ['Later', 'FR', '20300101', 'LATER'],
+        ['Unordered', 'FR', '20000101', 'X'],
+      ],
+    }),
+  );
 
   it.each([
     [137, '2005-01-01', { org_name: 'GARR old', cc: 'IT', name: 'ASGARR-OLD' }],
@@ -160,18 +167,25 @@ describe('AS names', () => {
     [0, '2020-01-01', { org_name: 'Unknown', cc: 'ZZ', name: 'Unknown' }],
     [64512, '2020-01-01', { org_name: 'Private use (RFC1930)', cc: 'ZZ', name: 'Private use (RFC1930)' }],
     [65536, '2020-01-01', { org_name: '', cc: '', name: '' }],
+    [136, '2020-01-01', { org_name: '', cc: '', name: '' }],
+    [9, '2020-01-01', { org_name: 'Later', cc: 'FR', name: 'LATER' }],
+    [4294967295, '2020-01-01', { org_name: 'Ünïcode', cc: 'DE', name: 'LAST' }],
   ])('AS%d on %s', (number, day, expected) => {
     expect(names.lookup(number, at(day))).toEqual(expected);
   });
 });
 
 it('AS names are known but for those whose entry has another form', () => {
-  const names = new AsNames({
-    '1': [['A', 'US', '20100101', null]],
-    '2': [['B', 'US'], 'x', ['C', 'DE', '20100101', 'NAME']],
-    '3': 'D',
-    '4': [],
-  });
+  const names = new AsNames(
+    packAsNames({
+      '1': [['A', 'US', '20100101', null]],
+      '2': [['B', 'US'], 'x', ['C', 'DE', '20100101', 'NAME']],
+      '3': 'D',
+      '4': [],
+      AS5: [['E', 'US', '20100101', 'E']],
+      '99999999999': [['F', 'US', '20100101', 'F']],
+    }),
+  );
   const all = [1, 2, 3, 4].map(asn => names.lookup(asn, at('2020-01-01')));
   const unknown = { org_name: '', cc: '', name: '' };
   expect(all).toEqual([

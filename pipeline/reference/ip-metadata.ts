@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Reader } from 'mmdb-lib';
-import { AsNames } from './as-names.ts';
+import { AsNames, packAsNames } from './as-names.ts';
 import { isBogon } from './bogons.ts';
 import {
   type DatabaseFile,
@@ -33,11 +33,12 @@ interface IpRecord {
   country?: { iso_code?: string };
 }
 
-/** What one process hands to its threads: file list, AS names, and databases in shared memory. Passes through `workerData`. */
+/** What one process hands to its threads: the list of files, and AS names and databases in shared memory. Passes through `workerData`. */
 export interface SharedIpMetadata {
   readonly version: string;
   readonly files: readonly DatabaseFile[];
-  readonly asNames: string | undefined;
+  /** As packAsNames makes it. */
+  readonly asNames: SharedArrayBuffer | undefined;
   readonly loaded: ReadonlyMap<string, SharedArrayBuffer>;
 }
 
@@ -69,7 +70,7 @@ export class IpMetadata {
   constructor(shared: SharedIpMetadata) {
     this.shared = shared;
     this.version = shared.version;
-    this.asNames = new AsNames(shared.asNames === undefined ? {} : JSON.parse(shared.asNames));
+    this.asNames = new AsNames(shared.asNames);
     this.epochs = epochsOf(shared.files);
   }
 
@@ -203,10 +204,11 @@ export function openIpMetadata(dir: string | undefined): IpMetadata {
   }
   const files = databases.map(name => describeDatabase(dir, name));
   const map = join(dir, 'all_as_org_map.json');
-  const asNames = existsSync(map) ? readAsNames(map) : undefined;
+  const asMap = existsSync(map) ? readAsNames(map) : undefined;
   const hash = createHash('sha256');
   for (const [index, name] of databases.entries()) hash.update(`${name} ${files[index]!.fingerprint}\n`);
-  hash.update(asNames ?? '');
+  hash.update(asMap?.text ?? '');
+  const asNames = asMap && packAsNames(asMap.map);
   const version = `${databases.at(-1)} and ${databases.length - 1} more (${hash.digest('hex').slice(0, 12)})`;
   return new IpMetadata({ version, files: files.sort((a, b) => a.from - b.from), asNames, loaded: new Map() });
 }
