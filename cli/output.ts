@@ -15,10 +15,10 @@ export class Output {
   #error: Error | undefined;
   #wake = () => {};
 
-  /** @param form what is written, which decides how control characters are shown on a terminal */
-  constructor(stream: OutputStream, form: 'json' | 'text' = 'text') {
+  /** @param form what is written, which decides how control characters are shown on a terminal; `laidOut`: they are shown already */
+  constructor(stream: OutputStream, form: 'json' | 'text' | 'laidOut' = 'text') {
     this.#stream = stream;
-    if (stream.isTTY) {
+    if (stream.isTTY && form !== 'laidOut') {
       const decoder = new StringDecoder('utf8');
       const show = form === 'json' ? printableJson : printable;
       this.#shown = chunk => show(typeof chunk === 'string' ? chunk : decoder.write(Buffer.from(chunk)));

@@ -29,3 +29,17 @@ test('an error of the Temporal SDK keeps name, message and cause', () => {
     cause: { name: 'TypeError', type: 'ArchiveMissing', message: 'there is no directory /archive' },
   });
 });
+
+const HOSTILE = 'a\x1b[31m\x9b2J\r\x08\u202eb\tc\\u001b ünï';
+
+test('what a probe has sent is shown on a terminal and not obeyed', () => {
+  const script = `
+    import { createLogger } from './pipeline/log.ts';
+    const log = createLogger('test', { log_level: 'info', log_format: 'human' });
+    log.warn(${JSON.stringify({ field: 'f\x1b[1m' })}, ${JSON.stringify(HOSTILE)});`;
+  const run = ['--input-type=module-typescript', '--eval', script];
+  const { stderr } = spawnSync(process.execPath, run, { cwd: join(import.meta.dirname, '..'), encoding: 'utf8' });
+  expect(stderr).toContain('a\\u001b[31m\\u009b2J\\r\\b\\u202eb\tc\\u001b ünï');
+  expect(stderr).toContain('field: "f\\u001b[1m"');
+  expect(stderr.match(/(?![\n\t])[\p{Cc}\u202e]/gu)).toBeNull();
+});

@@ -17,7 +17,26 @@ export function createLogger(name: string, settings: Pick<Settings, 'log_level' 
     serializers: { err: pino.stdSerializers.err, error: errorFields },
   };
   if (!human) return pino(options, pino.destination({ dest: 2, sync: true }));
-  return pino(options, pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss' }));
+  const hooks = { streamWrite: withVisibleControls };
+  return pino(
+    { ...options, hooks },
+    pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss' }),
+  );
+}
+
+/**
+ * A JSON line whose strings show control characters and marks of direction, which a terminal would obey, as `\u001b`; line end and tab stay.
+ * A message may hold text that a probe has sent.
+ */
+function withVisibleControls(line: string): string {
+  return line
+    .replace(/\\(u(?:00[01789][0-9a-f])|.)/gi, (escaped, what: string) =>
+      what.length > 1 || 'bfr'.includes(what) ? `\\${escaped}` : escaped,
+    )
+    .replace(
+      /(?!\n)[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu,
+      character => `\\\\u${character.codePointAt(0)!.toString(16).padStart(4, '0')}`,
+    );
 }
 
 /** An error without its stack, and what caused it; other values as they are. */

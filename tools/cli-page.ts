@@ -5,7 +5,7 @@ import { PROBLEMS } from '../pipeline/runs/verify.ts';
 /** Columns of the help on the page. */
 const WIDTH = 110;
 
-/** docs/cli.md: the help of every command, as the program prints it, and what it does not tell. */
+/** docs/cli.md: the help of every command, as the program prints it, and what all commands have in common. */
 export function cliPage(): string {
   const program = createProgram();
   const problems = Object.entries(PROBLEMS).map(([name, meaning]) => `| \`${name}\` | ${meaning} |`);
@@ -20,15 +20,19 @@ npx oonipipeline <command> --help
 
 ${program.commands.map(command => `* [\`${command.name()}\`](#${command.name()}): ${command.description()}`).join('\n')}
 
-What several commands need comes from the [settings](settings.md) unless an option says otherwise: \`CLICKHOUSE_URL\`,
-\`ARCHIVE_URL\`, \`GEOIP_DIR\`. A password belongs there, because other users of a machine see the options of a running command.
+Options that a command does not get come from the [settings](settings.md): \`CLICKHOUSE_URL\`, \`ARCHIVE_URL\`, \`GEOIP_DIR\`. Put a
+password into a setting and not on the command line, where other users of the machine can read it. Messages and logs show a URL
+without its password.
 
-\`--clickhouse embedded:DIR\`, or \`CLICKHOUSE_URL=embedded:DIR\`, is ClickHouse in the process of the command (npm \`chdb\`), with
-its data in DIR. It behaves as a server does: the same tables, statements, errors and results. One command at a time may have the
-directory; one that was killed leaves it as usable as a server that lost its power.
+\`--clickhouse embedded:DIR\`, or \`CLICKHOUSE_URL=embedded:DIR\`, runs ClickHouse in the process of the command (npm \`chdb\`) and keeps
+its data in DIR. Tables, statements, errors and results are those of a server. One process at a time can use a directory. After
+a command was killed, its directory is in the state of a server that lost its power, and the next command can use it.
 
-Every command ends with status 0 when it did what was asked for, 1 when something could not be done, which standard error
-tells, and 2 when the command line is wrong.
+Each command ends with status 0 when it did what was asked, with 1 when something could not be done (standard error has the reason),
+and with 2 when the command line is wrong. A reader of the output that ends early, such as \`head\`, ends the command quietly.
+
+Data that probes send can hold control characters. On a terminal, each command shows them in a form such as \`\\x1b\`. Into a file or a pipe,
+\`sql -o csv\`, \`-o tsv\` and \`-o json\`, and each JSON output, write the data unchanged.
 ${program.commands.map(section).join('')}
 ## What verify may find
 
@@ -39,8 +43,8 @@ With \`-o json\` the output is one document, \`{"ok": true, "buckets": [{"bucket
 |---|---|
 ${problems.join('\n')}
 
-Running the bucket again (\`oonipipeline run --reprocess All\` with its day as the range) puts them right, because a repeat
-replaces; a bucket that fails again stays \`NotCompleted\`, and why stands in the message and in \`pipeline_failures\`.
+To correct a bucket, run it again: \`oonipipeline run --reprocess All\` with its day as the range. A repeated run replaces what earlier ones
+wrote. A bucket that fails again stays \`NotCompleted\`; the message and \`pipeline_failures\` have the reason.
 `;
 }
 

@@ -128,16 +128,18 @@ export function runCommand(): Command {
     .addHelpText(
       'after',
       `
-Without --start-at and --end-at every bucket is run of which the archive, a directory, holds files; an archive on S3 needs the
-range. With Analysis alone buckets are measurement days, without a range all those that have observations.
+Without --start-at and --end-at, the command runs every bucket of which a directory has objects; an archive on S3 needs a range.
+With --stages Analysis alone, buckets are measurement days; without a range, all days that have observations.
 
-What was done is in the tables pipeline_runs, pipeline_files and pipeline_failures: a repeat does what is not done yet, also
-after Ctrl-C or a crash. Tables are made as needed; a database that this pipeline did not
-make is migrated by oonipipeline migrate only. What can be set and has no option here is a setting, see
-docs/settings.md: MAX_FAILED_SHARE=0.2, ANALYSIS_RULES_VERSION=3, LOG_LEVEL=debug.
+The tables pipeline_runs, pipeline_files and pipeline_failures record what was done. A repeated command does what is not done yet, also
+after Ctrl-C or a crash. The command makes the tables that are missing. It migrates a database that this pipeline made; use
+oonipipeline migrate for any other. Settings without an option here are in docs/settings.md: MAX_FAILED_SHARE=0.2,
+ANALYSIS_RULES_VERSION=3, LOG_LEVEL=debug.
 
-Exit status: 0 every bucket asked for is done, or its time is not over yet; 1 some are not: failed, now or before, or left because
-the run was told to stop; 2 wrong usage.
+A name of a test or a country that is not known, and a run that finds no object under its filter, are reported on standard error.
+
+Exit status: 0 every bucket asked for is done, or its time is not over yet; 1 some are not done: they failed, now or before, or the
+run was stopped; 2 wrong usage.
 
   oonipipeline run --archive test/fixtures/archive --clickhouse embedded:data
   oonipipeline run --start-at 2024-01-01 --end-at 2024-01-02 --probe-cc IT --test-name signal --clickhouse embedded:data`,

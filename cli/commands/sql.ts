@@ -166,7 +166,7 @@ async function showTable(bytes: AsyncIterable<Buffer>, output: OutputStream): Pr
     if (lines.length > TABLE_ROWS + 1 || size > TABLE_BYTES) break;
   }
   const isMore = lines.length > TABLE_ROWS + 1 || size > TABLE_BYTES;
-  if (lines.length > 0) await new Output(output).write(`${layOut(lines, isMore, output)}\n`);
+  if (lines.length > 0) await new Output(output, 'laidOut').write(`${layOut(lines, isMore, output)}\n`);
 }
 
 /** Lines that are not empty. Throws OutputError for one that is too long to be shown. */

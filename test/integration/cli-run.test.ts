@@ -133,6 +133,35 @@ describe('oonipipeline run, without any server', () => {
     expect(verified.stdout).toContain(`${DAYS.length} buckets, `);
     expect(verified.stdout).toContain('nothing is missing, nothing is too much');
     expect(verified.status).toBe(0);
+    const some = ['--start-at', DAYS[0]!, '--end-at', DAYS[2]!];
+    const ofRange = await oonipipeline('verify', '--archive', archive, '--clickhouse', place, ...some, '-o', 'json');
+    const { ok, buckets } = JSON.parse(ofRange.stdout) as { ok: boolean; buckets: { bucket: string }[] };
+    expect([ok, buckets.map(({ bucket }) => bucket)]).toEqual([true, DAYS.slice(0, 2)]);
+  });
+
+  test('a filter that matches nothing, a misspelled name and fingerprints that are not there are named', async () => {
+    const place = `embedded:${join(root, 'without')}`;
+    const range = ['--start-at', '2022-05-09', '--end-at', '2022-05-10'];
+    const args = ['run', '--archive', archive, '--clickhouse', place, ...range];
+    const misspelled = await oonipipeline(...args, '--test-name', 'web_conectivity', '--fingerprints', 'none');
+    expect(misspelled.status).toBe(0);
+    for (const sentence of [
+      '--test-name "web_conectivity" is not a known test; did you mean web_connectivity?',
+      `no object of ${archive} from 2022-05-09 to 2022-05-10 matched web_conectivity: nothing was read`,
+    ]) {
+      expect(misspelled.stderr).toContain(`oonipipeline run: ${sentence}\n`);
+    }
+    const missing = await oonipipeline(...args, '--fingerprints', join(root, 'nowhere.csv'));
+    expect([missing.status, missing.stdout]).toEqual([2, '']);
+    expect(missing.stderr).toContain('nowhere.csv does not exist');
+    for (const source of [join(ROOT, 'README.md'), 'http://127.0.0.1:1/fingerprints.csv']) {
+      const useless = await oonipipeline(...args, '--fingerprints', source, '--reprocess', 'All');
+      expect([useless.status, useless.stdout]).toEqual([1, '']);
+      expect(useless.stderr).toMatch(/^oonipipeline run: --fingerprints: [^\n]+$/m);
+    }
+    const without = await oonipipeline(...args, '--fingerprints', 'none');
+    expect(without.status).toBe(0);
+    expect(without.stderr).not.toContain('fingerprints');
   });
 
   test('gives the same rows and verdicts as with a server, whose database it makes', async () => {

@@ -97,6 +97,35 @@ describe('the command', () => {
     expect(explanation.measurement.measurement_uid).toBe(uid);
   });
 
+  test('takes the address of a measurement, of OONI Explorer new and old', async () => {
+    const { measurement_uid: uid } = examples.find(row => row.top_dns_rule_id === 'bogon_not_in_ctrl')!;
+    // The expected rows have no report ids.
+    const report = '20231127T000000Z_webconnectivity_IT_30722_n1_0123456789abcdef';
+    await clickhouse.command(
+      'INSERT INTO obs_web SELECT * REPLACE ({report:String} AS report_id) FROM obs_web FINAL WHERE measurement_uid = {uid:String}',
+      { params: { uid, report } },
+    );
+    const [{ input } = { input: '' }] = await clickhouse.select<{ input: string }>(
+      'SELECT DISTINCT input FROM obs_web WHERE measurement_uid = {uid:String}',
+      { params: { uid } },
+    );
+    for (const address of [
+      `https://explorer.ooni.org/m/${uid}`,
+      `https://explorer.ooni.org/measurement/${report}?input=${encodeURIComponent(input)}`,
+    ]) {
+      const { status, output, errors } = await run(address, '-o', 'json');
+      expect([status, errors]).toEqual([0, '']);
+      expect((JSON.parse(output) as Explanation).measurement.measurement_uid).toBe(uid);
+    }
+    const none = await run(`https://explorer.ooni.org/measurement/${report}?input=http%3A%2F%2Fnowhere%2F`);
+    expect([none.status, none.errors]).toEqual([
+      1,
+      `oonipipeline explain: there are no observations of report ${report} with the input http://nowhere/\n`,
+    ]);
+    const other = await run('https://example.com/m/x');
+    expect([other.status, other.output]).toEqual([2, '']);
+  });
+
   test('judges by other rules when asked to, and says where that differs from what is stored', async () => {
     const uid = String(examples[0]?.measurement_uid);
     const { status, output } = await run(uid, '--rules', '3', '--output', 'json');

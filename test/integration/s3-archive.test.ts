@@ -2,8 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, test } from 'vitest';
+import { transformFiles } from '../../cli/commands/transform.ts';
 import {
   ArchiveMissingError,
   ArchiveUnavailableError,
@@ -51,6 +54,62 @@ beforeEach(async () => {
   proxy = await startFaultyProxy(server.port);
 });
 afterEach(() => proxy.close());
+
+describe('oonipipeline transform', () => {
+  async function transform(...files: string[]) {
+    const output = new PassThrough();
+    const complaints: string[] = [];
+    const context = {
+      input: Readable.from([]),
+      output,
+      complain: (message: string) => complaints.push(message),
+      now: 0,
+      settings: () =>
+        loadSettings({ ARCHIVE_ENDPOINT: server.endpoint, ARCHIVE_REGION: S3_REGION, ARCHIVE_PATH_STYLE: '1' }),
+    };
+    const [shown, status] = await Promise.all([
+      text(output),
+      transformFiles(files, { root: '.' }, context).finally(() => output.end()),
+    ]);
+    const documents = shown
+      .split('\n')
+      .filter(Boolean)
+      .map(line => JSON.parse(line) as { key: string; status: string });
+    return { status, keys: documents.map(({ key }) => key), complaints };
+  }
+
+  test('reads an object, and all objects of a folder, in a bucket with a prefix or without', async () => {
+    expect(await transform(`s3://public/${KEY}`)).toEqual({ status: 0, keys: [KEY], complaints: [] });
+    expect(await transform(`s3://public/mirror/${KEY}`)).toEqual({ status: 0, keys: [KEY], complaints: [] });
+    const folder = await transform(`s3://public/${KEY.slice(0, KEY.lastIndexOf('/') + 1)}`);
+    expect([folder.status, folder.complaints]).toEqual([0, []]);
+    expect(folder.keys).toContain(KEY);
+  });
+
+  test('names what is not there, and goes on', async () => {
+    const place = `s3://public/${KEY}`;
+    const {
+      status,
+      keys: found,
+      complaints,
+    } = await transform(
+      `${place}x`,
+      's3://public/mirror',
+      's3://public/nowhere/',
+      's3://nowhere/x',
+      's3://private/x',
+      place,
+    );
+    expect([status, found]).toEqual([1, [KEY]]);
+    expect(complaints).toEqual([
+      `${place}x cannot be read: there is no such object`,
+      's3://public/mirror cannot be read: it is a folder; end it with a slash to read all objects in it',
+      's3://public/nowhere/ cannot be read: there is no object in it',
+      expect.stringMatching(/^s3:\/\/nowhere\/x cannot be read: the archive s3:\/\/nowhere does not exist/),
+      expect.stringMatching(/^s3:\/\/private\/x cannot be read: /),
+    ]);
+  });
+});
 
 function archive(options: Partial<S3Options> = {}): S3Archive {
   return new S3Archive({ bucket: 'public', region: S3_REGION, endpoint: proxy.endpoint, pathStyle: true, ...options });
