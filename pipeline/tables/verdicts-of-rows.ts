@@ -20,7 +20,9 @@ export async function deleteVerdictsOf(
   const last = `${rows} AND (${leaving}) AND measurement_uid NOT IN (SELECT measurement_uid ${rows} AND NOT (${leaving}))`;
   const [found] = await clickhouse.select<{ n: number }>(`SELECT count() AS n ${last}`, { signal });
   if (!found?.n) return;
-  const condition = `measurement_uid IN (SELECT measurement_uid ${last})`;
+  // A measurement that was uploaded twice may have rows in another bucket. The start time finds them by the sorting key.
+  const elsewhere = `SELECT measurement_uid FROM ${OBS_WEB.name} WHERE measurement_start_time IN (SELECT measurement_start_time ${last}) AND NOT (${leaving})`;
+  const condition = `measurement_uid IN (SELECT measurement_uid ${last}) AND measurement_uid NOT IN (${elsewhere})`;
   for (const { name } of [MEASUREMENT_EXPERIMENT_RESULT, ANALYSIS_WEB_MEASUREMENT]) {
     const table = identifier(name);
     // A delete without a partition looks at every part of the table.

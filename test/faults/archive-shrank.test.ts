@@ -211,6 +211,24 @@ describe('a bucket of which the archive lists far less than before', () => {
     expect(await countAll()).toEqual(before);
   });
 
+  test('keeps the verdicts of measurements that another bucket has as well', async () => {
+    const root = makeRoot();
+    const archive = new DirectoryArchive(root);
+    const copy = join(root, OF_DAY[0]!.replaceAll('20231127', '20231202'));
+    mkdirSync(dirname(copy), { recursive: true });
+    cpSync(join(root, OF_DAY[0]!), copy);
+    await runWhole(tools(archive), '2023-12-02');
+    await runDay(archive);
+    rmSync(join(root, 'raw/20231127'), { recursive: true });
+    await runDay(archive, true);
+    const [left] = await clickhouse.select<{ n: number }>('SELECT uniqExact(measurement_uid) AS n FROM obs_web');
+    expect(left!.n).toBeGreaterThan(0);
+    expect(await countAll()).toMatchObject({
+      analysis_web_measurement: left!.n,
+      measurement_experiment_result: left!.n,
+    });
+  });
+
   test('keeps rows that a run of an hour, or of a country, would take out of those of the day', async () => {
     const root = makeRoot();
     const archive = new DirectoryArchive(root);
