@@ -26,8 +26,8 @@ import { bundleWorkflows } from './workflows.ts';
 
 const HELP = `npm start -- [options]
 
-Starts Kubernetes, Temporal, ClickHouse and the operator on this machine, applies examples/, follows the
-backfills to their end and stays up until Ctrl-C.
+Starts Kubernetes, Temporal, ClickHouse and the operator on this machine, creates those resources of examples/
+that do not exist yet, follows the backfills to their end and stays up until Ctrl-C.
 
   --exit-when-done   stop everything after the summary, whose last line is one JSON object
   --clean            forget the data of earlier starts

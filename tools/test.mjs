@@ -15,6 +15,7 @@ if (all) {
 } else if (quick) {
   console.log('Checks, unit tests and a few tests against real servers: under two minutes on two cores.');
 }
+if (all || quick) console.log('Programs that are missing are obtained before the first test, with a line for each.\n');
 
 const node = prepare();
 const bin = name => join(ROOT, 'node_modules', '.bin', name);
