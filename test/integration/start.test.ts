@@ -82,7 +82,7 @@ interface Example {
   readonly spec: { startAt: string; endAt: string; granularity?: string; probeCC: string[]; testNames: string[] };
 }
 
-/** Buckets of the examples' Backfills, and what the Python pipeline makes of the measurements in them. */
+/** Buckets of the examples' Backfills that hold measurements, and what the Python pipeline makes of the measurements in them. */
 function expected(): { buckets: number; measurements: number; rows: Record<string, number> } {
   const backfills = globSync('examples/*.yaml')
     .map(file => parse(readFileSync(file, 'utf8')) as Example)
@@ -91,12 +91,14 @@ function expected(): { buckets: number; measurements: number; rows: Record<strin
     const at = (bucket: string) => Date.parse(bucket.length === 10 ? bucket : `${bucket}:00Z`) / 3_600_000;
     return [at(startAt), at(endAt)];
   };
+  const buckets = new Set<string>();
+  /** Whether a Backfill of the examples reads an object; notes the bucket that it is read in. */
   const asked = (key: string) => {
     // raw/20240122/20/IT/webconnectivity/2024012220_IT_webconnectivity.n1.0.jsonl.gz
     const [, year, month, day, hour, country, name] =
       /^raw\/(\d{4})(\d\d)(\d\d)\/(\d\d)\/([A-Z]{2})\/(\w+)\//.exec(key) ?? [];
     const at = Date.parse(`${year}-${month}-${day}T${hour}:00Z`) / 3_600_000;
-    return backfills.some(backfill => {
+    const by = backfills.find(backfill => {
       const [start, end] = hours(backfill);
       const { probeCC, testNames } = backfill.spec;
       return (
@@ -106,11 +108,9 @@ function expected(): { buckets: number; measurements: number; rows: Record<strin
         testNames.some(test => test.replaceAll('_', '') === name)
       );
     });
+    if (by) buckets.add(by.spec.granularity === 'Hour' ? `${year}-${month}-${day}T${hour}` : `${year}-${month}-${day}`);
+    return by !== undefined;
   };
-  const buckets = backfills.reduce((sum, backfill) => {
-    const [start, end] = hours(backfill);
-    return sum + (end - start) / (backfill.spec.granularity === 'Hour' ? 1 : 24);
-  }, 0);
   const rows: Record<string, number> = { obs_web: 0, obs_web_ctrl: 0 };
   let measurements = 0;
   for (const line of gunzipSync(readFileSync('test/fixtures/expected/rows.jsonl.gz')).toString().trim().split('\n')) {
@@ -119,7 +119,7 @@ function expected(): { buckets: number; measurements: number; rows: Record<strin
     measurements++;
     for (const table of Object.keys(rows)) rows[table] = rows[table]! + (tables[table]?.length ?? 0);
   }
-  return { buckets, measurements, rows };
+  return { buckets: buckets.size, measurements, rows };
 }
 
 /**
