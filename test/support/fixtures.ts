@@ -27,16 +27,22 @@ let expected: readonly ExpectedMeasurement[] | undefined;
 export function expectedMeasurements(): readonly ExpectedMeasurement[] {
   if (!expected) {
     const dir = join(import.meta.dirname, '../fixtures/expected');
-    const placeOf = ({ key, line }: Pick<ExpectedMeasurement, 'key' | 'line'>) => `${key}:${line}`;
-    const deviating = new Map(
-      readLines<ExpectedMeasurement>(join(dir, 'deviating.jsonl.gz')).map(each => [placeOf(each), each.tables]),
-    );
-    expected = readExpected(dir).map(each => {
-      const tables = deviating.get(placeOf(each));
-      return tables ? { ...each, status: 'ok', tables } : each;
-    });
+    expected = withDeviants(readExpected(dir), readLines(join(dir, 'deviating.jsonl.gz')));
   }
   return expected;
+}
+
+/** Measurements with our own rows in the place of those that deviate. */
+export function withDeviants(
+  measurements: readonly ExpectedMeasurement[],
+  deviants: readonly Pick<ExpectedMeasurement, 'key' | 'line' | 'tables'>[],
+): ExpectedMeasurement[] {
+  const placeOf = ({ key, line }: Pick<ExpectedMeasurement, 'key' | 'line'>) => `${key}:${line}`;
+  const deviating = new Map(deviants.map(each => [placeOf(each), each.tables]));
+  return measurements.map(each => {
+    const tables = deviating.get(placeOf(each));
+    return tables ? { ...each, status: 'ok', tables } : each;
+  });
 }
 
 /** The `rows.jsonl.gz` of a directory. */
