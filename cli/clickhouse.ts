@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { EmbeddedError, openEmbedded } from '../clickhouse/embedded.ts';
+import { ensureDatabase } from '../pipeline/migrations/migrate.ts';
 import { loadSettings, type Settings } from '../pipeline/settings.ts';
 import { type ClickHouse, openClickHouse as openServer } from '../pipeline/tables/clickhouse.ts';
 import { TableSchemaError } from '../pipeline/tables/errors.ts';
-import { ensureDatabase } from '../pipeline/tables/migrate.ts';
 
 export const EMBEDDED = 'embedded:';
 

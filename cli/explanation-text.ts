@@ -1,6 +1,6 @@
+import type { ExplainedLayer, ExplainedRow, Explanation, Row } from '../pipeline/analysis/explain.ts';
 import { GRADES } from '../pipeline/analysis/judgement.ts';
 import { NO_MATCH, RULES } from '../pipeline/analysis/rules.ts';
-import type { ExplainedLayer, ExplainedRow, Explanation, Row } from '../pipeline/tables/explain.ts';
 
 const WIDTH = 100;
 

@@ -161,7 +161,7 @@ const status = z
       })
       .meta({ description: 'Speed over the last minutes.' }),
     eta: instant('When it ends if it goes on at this rate.'),
-    hindrance: z
+    blockedBy: z
       .object({
         bucket: z
           .string()

@@ -40,7 +40,7 @@ export const REASONS = {
   Retrying: {
     in: ['Ready'],
     meaning:
-      'What the active buckets need is away or cannot be used: the archive, ClickHouse, a setting. status.hindrance says what. They are tried again with pauses of up to two minutes, for a week, and go on without a restart once it is mended.',
+      'What the active buckets need is away or cannot be used: the archive, ClickHouse, a setting. status.blockedBy says what. They are tried again with pauses of up to two minutes, for a week, and go on without a restart once it is mended.',
   },
   NoWorker: {
     in: ['Ready', 'Reconciling'],

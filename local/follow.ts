@@ -62,7 +62,7 @@ export async function followBackfills(
         for (const { metadata, status } of all) {
           const stalled = status?.conditions?.find(({ type, status: is }) => type === 'Stalled' && is === 'True');
           if (stalled) tell(`backfill/${metadata.name} needs a hand: ${stalled.message}`);
-          const { reason, message } = status?.hindrance ?? {};
+          const { reason, message } = status?.blockedBy ?? {};
           if (reason) tell(`backfill/${metadata.name} cannot go on and tries again: ${reason}: ${message}`);
         }
         view.show(all);

@@ -25,7 +25,7 @@ import { registerMetrics } from './metrics.ts';
 import { keepReferenceSchedules } from './reference/schedules.ts';
 import { Temporal } from './temporal/connection.ts';
 import { fetchLoad } from './temporal/load.ts';
-import { shared } from './temporal/shared.ts';
+import { shared } from './temporal/shared-request.ts';
 
 /** Under this name the operator owns fields; never change it. */
 const FIELD_MANAGER = 'ooni-operator';

@@ -38,6 +38,21 @@ const RULES: readonly Rule[] = [
   { from: /^cli\//, may: /^(cli\/|clickhouse\/|crds\/|pipeline\/|worker\/contract\.ts$)/ },
 ];
 
+/** Folders of `pipeline/` from the lowest to the highest: each may import those before it. Files at the top of `pipeline/` are the lowest. */
+const PIPELINE = [
+  '',
+  'measurement',
+  'archive',
+  'tables',
+  'reference',
+  'observations',
+  'ledger',
+  'analysis',
+  'migrations',
+  'runs',
+  'threads',
+];
+
 const root = join(import.meta.dirname, '..');
 const wrong: string[] = [];
 let imports = 0;
@@ -45,10 +60,12 @@ let imports = 0;
 for (const file of globSync('{crds,pipeline,temporal,worker,operator,clickhouse,cli}/**/*.ts', { cwd: root })) {
   if (file.endsWith('.test.ts')) continue;
   const rules = RULES.filter(rule => rule.from.test(file));
-  for (const target of importsOf(file)) {
+  for (const { target, isType } of importsOf(file)) {
     imports += 1;
     const inside = target.startsWith('.') ? relative(root, join(root, dirname(file), target)) : undefined;
-    for (const rule of rules) {
+    if (inside !== undefined && runsUpwards(file, inside)) wrong.push(`${file} imports ${inside}, which is above it`);
+    // Types carry no code to run and may come from anywhere else.
+    for (const rule of isType ? [] : rules) {
       if (inside !== undefined ? !rule.may.test(inside) : rule.never?.test(target)) {
         wrong.push(`${file} imports ${inside ?? target}`);
       }
@@ -64,10 +81,26 @@ if (wrong.length > 0) {
 }
 console.log(`${imports} imports point the right way`);
 
-/** What a file imports at run time; types carry no code and may come from anywhere the types live. */
-function importsOf(file: string): string[] {
+/** Whether an import inside `pipeline/` points to a folder that is higher in the order. */
+function runsUpwards(file: string, target: string): boolean {
+  const place = (path: string): number | undefined => {
+    const [top, folder, ...rest] = path.split('/');
+    if (top !== 'pipeline') return undefined;
+    const index = PIPELINE.indexOf(rest.length > 0 ? (folder as string) : '');
+    if (index < 0) throw new Error(`${path}: the folder is not in the order of tools/arrows.ts`);
+    return index;
+  };
+  const [from, to] = [place(file), place(target)];
+  return from !== undefined && to !== undefined && to > from;
+}
+
+/** What a file imports. `isType`: as types only. */
+function importsOf(file: string): { target: string; isType: boolean }[] {
   const source = readFileSync(join(root, file), 'utf8');
-  const found = source.matchAll(/^\s*(?:import|export)\s+(?!type\b)(?:[^'";]*?\sfrom\s+)?['"]([^'"]+)['"]/gm);
+  const found = source.matchAll(/^\s*(?:import|export)\s+(type\b)?(?:[^'";]*?\sfrom\s+)?['"]([^'"]+)['"]/gm);
   const dynamic = source.matchAll(/\bimport\(\s*['"]([^'"]+)['"]\s*\)/g);
-  return [...found, ...dynamic].map(match => match[1] as string);
+  return [
+    ...[...found].map(match => ({ target: match[2] as string, isType: match[1] !== undefined })),
+    ...[...dynamic].map(match => ({ target: match[1] as string, isType: false })),
+  ];
 }

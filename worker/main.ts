@@ -2,18 +2,18 @@ import { hostname } from 'node:os';
 import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import { openArchive } from '../pipeline/archive/open.ts';
 import { createLogger, type Logger } from '../pipeline/log.ts';
+import { ensureDatabase, migrateAutomatically } from '../pipeline/migrations/migrate.ts';
 import { openIpMetadata } from '../pipeline/reference/ip-metadata.ts';
 import { loadSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
 import { openClickHouse } from '../pipeline/tables/clickhouse.ts';
 import { TableSchemaError } from '../pipeline/tables/errors.ts';
-import { ensureDatabase, migrateAutomatically } from '../pipeline/tables/migrate.ts';
 import { ThreadPool } from '../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
 import { createActivities } from './activities/activities.ts';
 import { QUEUES } from './contract.ts';
 import { serveHealth } from './health.ts';
 import { WorkerMetrics } from './metrics.ts';
-import { untilItWorks } from './patience.ts';
+import { retryUntilReady } from './startup-retry.ts';
 import { connect, installRuntime, registerRunAttributes } from './temporal.ts';
 import { workflowCode } from './workflow-bundle.ts';
 
@@ -45,7 +45,7 @@ async function main(settings: Settings, log: Logger): Promise<void> {
     : undefined;
   installRuntime(settings, log);
 
-  const reach = <T>(doing: string, work: () => Promise<T>) => untilItWorks(doing, work, log, say, stop.signal);
+  const reach = <T>(doing: string, work: () => Promise<T>) => retryUntilReady(doing, work, log, say, stop.signal);
   const connection = await reach(`reach Temporal at ${settings.temporal_address}`, () => connect(settings));
   try {
     await reach('register search attributes with Temporal', () =>

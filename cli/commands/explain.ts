@@ -1,10 +1,10 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { explain } from '../../pipeline/analysis/explain.ts';
 import { RULES_VERSIONS, type RulesVersion } from '../../pipeline/analysis/rules.ts';
 import { AnalysisError } from '../../pipeline/analysis/selection.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { explain } from '../../pipeline/tables/explain.ts';
-import { attempt } from '../attempt.ts';
 import { openClickHouse } from '../clickhouse.ts';
+import { withExitStatus } from '../exit-status.ts';
 import { explanationText } from '../explanation-text.ts';
 import { type MeasurementAddress, parseMeasurement } from '../measurement-address.ts';
 import { type CommonOptions, checkClickHouse, clickhouseOption, outputOption } from '../options.ts';
@@ -47,7 +47,7 @@ Exit status: 0 explained; 1 there is nothing to explain, or no database (standar
           `error: ${JSON.stringify(measurement)} is not a measurement_uid, nor the address of a measurement such as https://explorer.ooni.org/m/<measurement_uid>`,
         );
       }
-      return attempt('explain', async () => {
+      return withExitStatus('explain', async () => {
         const { clickhouse, settings, close } = await openClickHouse(options.clickhouse);
         try {
           const versions = { asked: options.rules, otherwise: settings.analysis_rules_version };

@@ -4,7 +4,7 @@ import { BucketError, granularityOf } from '../../pipeline/bucket.ts';
 import { fetchIpDatabases } from '../../pipeline/reference/ip-databases.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { loadSettings, SettingsError } from '../../pipeline/settings.ts';
-import { attempt } from '../attempt.ts';
+import { withExitStatus } from '../exit-status.ts';
 
 interface Options {
   readonly dir?: string;
@@ -32,7 +32,7 @@ Exit status: 0 everything is there; 1 it is not, and standard error says why; 2 
   GEOIP_DIR=/var/lib/ooni/geoip oonipipeline geoip --since 2024-01-01`,
     )
     .action((options: Options) =>
-      attempt('geoip', () => fetchGeoip(options, process.env, message => console.error(message))),
+      withExitStatus('geoip', () => fetchGeoip(options, process.env, message => console.error(message))),
     );
 }
 

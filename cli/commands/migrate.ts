@@ -2,12 +2,12 @@ import { createInterface } from 'node:readline/promises';
 import { Command } from 'commander';
 import { hidePassword } from '../../pipeline/hide-password.ts';
 import { createLogger } from '../../pipeline/log.ts';
+import { migrate } from '../../pipeline/migrations/migrate.ts';
+import type { DatabaseOrigin } from '../../pipeline/migrations/migration-origin.ts';
+import { type MigrationPlan, planMigrations } from '../../pipeline/migrations/migration-plan.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
-import { migrate } from '../../pipeline/tables/migrate.ts';
-import type { DatabaseOrigin } from '../../pipeline/tables/migration-origin.ts';
-import { type MigrationPlan, planMigrations } from '../../pipeline/tables/migration-plan.ts';
-import { attempt } from '../attempt.ts';
 import { openClickHouse } from '../clickhouse.ts';
+import { withExitStatus } from '../exit-status.ts';
 import { type CommonOptions, checkClickHouse, clickhouseOption } from '../options.ts';
 
 interface Options extends CommonOptions {
@@ -41,7 +41,7 @@ usage.
     )
     .action((options: Options, command: Command) => {
       checkClickHouse(command, options);
-      return attempt('migrate', () => runMigrate(options));
+      return withExitStatus('migrate', () => runMigrate(options));
     });
 }
 

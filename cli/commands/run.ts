@@ -4,17 +4,17 @@ import * as fields from '../../crds/fields.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import type { RunStage } from '../../pipeline/ledger/ledger.ts';
 import { createLogger, type Logger } from '../../pipeline/log.ts';
+import { migrateAutomatically } from '../../pipeline/migrations/migrate.ts';
 import { NO_SOURCE, sourceOf } from '../../pipeline/reference/datasets.ts';
 import { type IpMetadata, openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import type { Settings } from '../../pipeline/settings.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import type { RunStage } from '../../pipeline/tables/ledger.ts';
-import { migrateAutomatically } from '../../pipeline/tables/migrate.ts';
 import { OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
 import { ThreadPool } from '../../pipeline/threads/pool.ts';
-import { attempt } from '../attempt.ts';
 import { openClickHouse } from '../clickhouse.ts';
+import { withExitStatus } from '../exit-status.ts';
 import {
   archiveOption,
   type CommonOptions,
@@ -33,10 +33,10 @@ import {
   wholeNumber,
 } from '../options.ts';
 import { printableLine } from '../printable.ts';
-import { type FailedBucket, type RunTotals, runBuckets } from '../run/buckets.ts';
 import { loadFingerprints } from '../run/fingerprints.ts';
-import { planRun, type RunPlan, type Wanted } from '../run/plan.ts';
 import { startProgress } from '../run/progress.ts';
+import { type FailedBucket, type RunTotals, runBuckets } from '../run/run-buckets.ts';
+import { planRun, type RunPlan, type Wanted } from '../run/select-buckets.ts';
 import { migrateCommandLine } from './migrate.ts';
 
 interface Options extends CommonOptions {
@@ -148,7 +148,7 @@ run was stopped; 2 wrong usage.
       checkClickHouse(command, options);
       checkOptions(command, options);
       warnUnknownNames('run', options);
-      return attempt('run', () => run(options, command));
+      return withExitStatus('run', () => run(options, command));
     });
 }
 

@@ -4,8 +4,8 @@ import { Command, Option } from 'commander';
 import { endOfStatement, statementKind } from '../../clickhouse/statement.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { StatementError } from '../../pipeline/tables/errors.ts';
-import { attempt } from '../attempt.ts';
 import { openClickHouse } from '../clickhouse.ts';
+import { withExitStatus } from '../exit-status.ts';
 import { type CommonOptions, checkClickHouse, clickhouseOption } from '../options.ts';
 import { Output, OutputError, type OutputStream } from '../output.ts';
 import { printable } from '../printable.ts';
@@ -66,7 +66,7 @@ Exit status: 0 done; 1 ClickHouse refuses, or does not answer; 2 wrong usage.
     )
     .action((given: string, options: Options, command: Command) => {
       checkClickHouse(command, options);
-      return attempt('sql', async () => {
+      return withExitStatus('sql', async () => {
         const statement = oneStatement(command, given === '-' ? await readStatement(process.stdin) : given, options);
         const form = options.output ?? (process.stdout.isTTY ? 'table' : 'tsv');
         const { clickhouse, close } = await openClickHouse(options.clickhouse);

@@ -7,8 +7,8 @@ import { type FileEnd, type Packing, readPacked } from '../../pipeline/archive/d
 import { isBadKey, layoutOf, parseKey } from '../../pipeline/archive/keys.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
+import { takePlainRows } from '../../pipeline/observations/plain-rows.ts';
 import { type Outcome, Transformer } from '../../pipeline/observations/transformer.ts';
-import { takePlainRows } from '../../pipeline/observations/view.ts';
 import { IpDatabaseError } from '../../pipeline/reference/ip-files.ts';
 import { type IpMetadata, openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { loadSettings, SETTINGS, type Settings, SettingsError } from '../../pipeline/settings.ts';

@@ -1,15 +1,15 @@
 import { Command, Option } from 'commander';
 import type { Archive } from '../../pipeline/archive/archive.ts';
-import { findBuckets } from '../../pipeline/archive/buckets.ts';
+import { findBuckets } from '../../pipeline/archive/find-buckets.ts';
 import { listBucket } from '../../pipeline/archive/listing.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { bucketsBetween, granularityOf } from '../../pipeline/bucket.ts';
 import { type Filter, filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { auditedBuckets } from '../../pipeline/ledger/audit.ts';
 import { counted, type Verification, verifyBucket } from '../../pipeline/runs/verify.ts';
-import { auditedBuckets } from '../../pipeline/tables/audit.ts';
 import { TableSchemaError } from '../../pipeline/tables/errors.ts';
-import { attempt } from '../attempt.ts';
 import { openClickHouse } from '../clickhouse.ts';
+import { withExitStatus } from '../exit-status.ts';
 import {
   archiveOption,
   bucket,
@@ -77,7 +77,7 @@ Exit status: 0 nothing is off; 1 something is, or could not be checked; 2 wrong 
       checkClickHouse(command, options);
       checkOptions(command, options);
       warnUnknownNames('verify', options);
-      return attempt('verify', () => verify(options));
+      return withExitStatus('verify', () => verify(options));
     });
 }
 

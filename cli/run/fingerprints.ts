@@ -1,8 +1,8 @@
 import type { Logger } from '../../pipeline/log.ts';
 import { ReferenceDataError } from '../../pipeline/reference/dataset.ts';
 import { NO_SOURCE } from '../../pipeline/reference/datasets.ts';
+import { loadReference, referenceVersions } from '../../pipeline/reference/load.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { loadReference, referenceVersions } from '../../pipeline/tables/reference.ts';
 
 /**
  * Brings the fingerprints of block pages that verdicts are made with up to date. A source that cannot be used is no harm when there

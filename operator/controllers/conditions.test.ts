@@ -1,25 +1,25 @@
 import { expect, test } from 'vitest';
 import type { Condition } from '../../crds/conditions.ts';
-import { lint, merge, seconds, transitions, type Verdict, wanted } from './conditions.ts';
+import { desiredConditions, lint, merge, type ReadySummary, seconds, transitions } from './conditions.ts';
 
 const NOW = Date.parse('2026-01-02T03:04:05.678Z');
 const LATER = NOW + 60_000;
-const verdict = (kind: Verdict['kind'], reason: Verdict['reason']): Verdict => ({
+const summary = (kind: ReadySummary['kind'], reason: ReadySummary['reason']): ReadySummary => ({
   kind,
   reason,
   message: 'a sentence',
 });
-const status = (before: readonly Condition[] | undefined, told: Verdict, generation = 1, now = NOW) => ({
+const status = (before: readonly Condition[] | undefined, told: ReadySummary, generation = 1, now = NOW) => ({
   observedGeneration: generation,
-  conditions: merge(before, wanted(told), generation, now),
+  conditions: merge(before, desiredConditions(told), generation, now),
 });
 
 test.each([
-  [verdict('ready', 'Started'), { Ready: 'True' }],
-  [verdict('working', 'Starting'), { Ready: 'False', Reconciling: 'True' }],
-  [verdict('stalled', 'InvalidSpec'), { Ready: 'False', Stalled: 'True' }],
-  [verdict('unknown', 'TemporalUnavailable'), { Ready: 'Unknown' }],
-  [verdict('failing', 'RequestFailed'), { Ready: 'False' }],
+  [summary('ready', 'Started'), { Ready: 'True' }],
+  [summary('working', 'Starting'), { Ready: 'False', Reconciling: 'True' }],
+  [summary('stalled', 'InvalidSpec'), { Ready: 'False', Stalled: 'True' }],
+  [summary('unknown', 'TemporalUnavailable'), { Ready: 'Unknown' }],
+  [summary('failing', 'RequestFailed'), { Ready: 'False' }],
 ] as const)('%o becomes conditions that hold together', (told, expected) => {
   const result = status(undefined, told);
   expect(lint(result)).toEqual([]);
@@ -27,14 +27,14 @@ test.each([
 });
 
 test('a transition time moves with the status only', () => {
-  const first = status(undefined, verdict('ready', 'Started'));
-  const reason = status(first.conditions, verdict('ready', 'Ended'), 2, LATER);
+  const first = status(undefined, summary('ready', 'Started'));
+  const reason = status(first.conditions, summary('ready', 'Ended'), 2, LATER);
   expect(reason.conditions[0]).toMatchObject({
     reason: 'Ended',
     lastTransitionTime: seconds(NOW),
     observedGeneration: 2,
   });
-  const gone = status(first.conditions, verdict('stalled', 'InvalidSpec'), 2, LATER);
+  const gone = status(first.conditions, summary('stalled', 'InvalidSpec'), 2, LATER);
   expect(gone.conditions[0]?.lastTransitionTime).toBe(seconds(LATER));
 });
 
@@ -45,15 +45,15 @@ test('a message that is too long is cut', () => {
 });
 
 test('events tell transitions once, and the grave ones as warnings', () => {
-  const ready = status(undefined, verdict('ready', 'Started')).conditions;
+  const ready = status(undefined, summary('ready', 'Started')).conditions;
   expect(transitions(undefined, ready)).toEqual([{ type: 'Normal', reason: 'Started', message: 'a sentence' }]);
-  expect(transitions(ready, status(ready, verdict('ready', 'Started'), 2, LATER).conditions)).toEqual([]);
-  const stalled = status(ready, verdict('stalled', 'InvalidSpec')).conditions;
+  expect(transitions(ready, status(ready, summary('ready', 'Started'), 2, LATER).conditions)).toEqual([]);
+  const stalled = status(ready, summary('stalled', 'InvalidSpec')).conditions;
   expect(transitions(ready, stalled)).toEqual([{ type: 'Warning', reason: 'InvalidSpec', message: 'a sentence' }]);
 });
 
 test('the linter finds what would mislead kstatus and people', () => {
-  const ready = status(undefined, verdict('ready', 'Started'));
+  const ready = status(undefined, summary('ready', 'Started'));
   const [condition] = ready.conditions as [Condition];
   const broken = (conditions: object[], generation: number | undefined = 1) =>
     lint({ observedGeneration: generation, conditions: conditions as Condition[] });

@@ -9,18 +9,18 @@ import { CONDITIONS, type Condition, type ConditionType, REASONS, type Reason } 
  *     unknown   cannot be told at the moment (Ready=Unknown)
  *     failing   a request failed and is being tried again (Ready=False)
  */
-export interface Verdict {
+export interface ReadySummary {
   readonly kind: 'ready' | 'working' | 'stalled' | 'unknown' | 'failing';
   readonly reason: Reason;
   readonly message: string;
 }
 
 /** A condition as a plan wishes it; generation and times are added when it is written. */
-export type Wanted = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
+export type DesiredCondition = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
 
 /** Ready and, while they hold, Reconciling and Stalled; then the conditions that a kind has of its own. */
-export function wanted(verdict: Verdict, own: readonly Wanted[] = []): Wanted[] {
-  const { kind, reason, message } = verdict;
+export function desiredConditions(summary: ReadySummary, own: readonly DesiredCondition[] = []): DesiredCondition[] {
+  const { kind, reason, message } = summary;
   const ready = kind === 'ready' ? 'True' : kind === 'unknown' ? 'Unknown' : 'False';
   return [
     { type: 'Ready', status: ready, reason, message },
@@ -33,7 +33,7 @@ export function wanted(verdict: Verdict, own: readonly Wanted[] = []): Wanted[] 
 /** The conditions to write: those of before keep the time of their last transition as long as their status stays. */
 export function merge(
   before: readonly Condition[] | undefined,
-  wishes: readonly Wanted[],
+  wishes: readonly DesiredCondition[],
   generation: number,
   now: number,
 ): Condition[] {

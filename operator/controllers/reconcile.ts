@@ -24,8 +24,8 @@ import {
   TemporalRejected,
   TemporalUnavailable,
 } from '../temporal/errors.ts';
-import { merge, transitions, type Verdict, type Wanted, wanted } from './conditions.ts';
-import type { Plan } from './plan.ts';
+import { type DesiredCondition, desiredConditions, merge, type ReadySummary, transitions } from './conditions.ts';
+import type { Plan } from './plan-types.ts';
 
 /** What the operator's controllers share. */
 export interface Context {
@@ -87,7 +87,7 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
     const observed = await steps.observe(object, now, signal);
     const plan = steps.plan(observed, now);
     log.debug({ plan }, 'planned');
-    let verdict = plan.verdict;
+    let summary = plan.summary;
     let own = plan.own;
     let failure: unknown;
     try {
@@ -97,20 +97,20 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
       }
       for (const event of plan.events ?? []) context.events.record(steps.resource, object, event);
     } catch (error) {
-      const told = verdictOf(error, plan.verdict);
+      const told = summaryOf(error, plan.summary);
       if (!told) throw error;
       failure = error;
-      verdict = told;
+      summary = told;
       own = object.status?.conditions?.filter(({ type }) => plan.own.some(one => one.type === type)) ?? [];
     }
-    await writeStatus(context, steps.resource, object, steps.status(observed, plan, now), verdict, own, now);
+    await writeStatus(context, steps.resource, object, steps.status(observed, plan, now), summary, own, now);
     if (failure !== undefined) throw asReconcileError(failure);
     return plan.after === undefined ? undefined : { requeueAfter: jittered(context.clock, plan.after, 0.2) };
   };
 }
 
 /** What a failed action says about the resource; undefined: nothing that its owner should read, the pass is simply made again. */
-function verdictOf(error: unknown, planned: Verdict): Verdict | undefined {
+function summaryOf(error: unknown, planned: ReadySummary): ReadySummary | undefined {
   if (error instanceof NoWorkerAnswers) {
     const kind = planned.kind === 'working' ? 'working' : 'failing';
     return { kind, reason: 'NoWorker', message: `${error.message}. ${planned.message}` };
@@ -152,12 +152,12 @@ async function writeStatus<T extends Ours>(
   resource: Resource<T>,
   object: Stored<T>,
   body: object,
-  verdict: Verdict,
-  own: readonly Wanted[],
+  summary: ReadySummary,
+  own: readonly DesiredCondition[],
   now: number,
 ): Promise<void> {
   const generation = object.metadata.generation ?? 0;
-  const conditions = merge(object.status?.conditions, wanted(verdict, own), generation, now);
+  const conditions = merge(object.status?.conditions, desiredConditions(summary, own), generation, now);
   const status = { ...body, observedGeneration: generation, conditions };
   written.note(object, status);
   if (canonical(status) === canonical(object.status ?? {})) return;

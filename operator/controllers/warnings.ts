@@ -1,7 +1,7 @@
 import type { Reason } from '../../crds/conditions.ts';
 import type { Filter } from '../../pipeline/filter.ts';
 import { unknownNameMessage, unknownNames } from '../../pipeline/known-names.ts';
-import type { Wanted } from './conditions.ts';
+import type { DesiredCondition } from './conditions.ts';
 
 /** Something that is probably not what was meant, although it is accepted. */
 export interface Doubt {
@@ -27,7 +27,7 @@ export function filterDoubts(spec: Filter): Doubt[] {
 }
 
 /** The condition Warning: the reason of the first doubt and the sentences of all; none without doubts. */
-export function warning(doubts: readonly Doubt[]): Wanted[] {
+export function warning(doubts: readonly Doubt[]): DesiredCondition[] {
   const [first] = doubts;
   if (!first) return [];
   const message = doubts.map(doubt => doubt.message).join(' ');

@@ -3,7 +3,7 @@ import type { Logger } from '../../pipeline/log.ts';
 import { DATASETS, type DatasetName } from '../../pipeline/reference/datasets.ts';
 import type { Temporal } from '../temporal/connection.ts';
 import { createSchedule, describeSchedule, updateSchedule } from '../temporal/schedules.ts';
-import { planReference, referenceRequest } from './plan.ts';
+import { planReference, referenceRequest } from './schedule-plan.ts';
 
 /** Milliseconds between looks when all is well, and after one that failed. */
 const LOOK = 5 * 60_000;

@@ -17,9 +17,9 @@ import {
   QUEUES,
   WORKFLOWS,
 } from '../../worker/contract.ts';
+import { type BlockedBy, blockedByOf, NO_WORKER, observeBlockedBy } from './blocked-by.ts';
 import type { Temporal } from './connection.ts';
 import { NoWorkerAnswers, TemporalRejected, TemporalUnavailable } from './errors.ts';
-import { type Hindrance, hindranceOf, NO_WORKER, observeHindrance } from './hindrance.ts';
 
 /** How a workflow ended, in Temporal's word: COMPLETED, FAILED, TERMINATED, CANCELLED, TIMED_OUT. */
 export type Ending = string;
@@ -38,7 +38,7 @@ export type BackfillState =
       /** No worker that takes Workflows answered. */
       readonly silent?: true;
       /** What its planning, or else its oldest active run, waits for. */
-      readonly hindrance?: Hindrance & {
+      readonly blockedBy?: BlockedBy & {
         /** Absent for the planning. */
         readonly bucket?: string;
         readonly workflowID: string;
@@ -78,20 +78,20 @@ export function observeBackfill(temporal: Temporal, workflowID: string, now: num
       const answer = await queryProgress(temporal, workflowID);
       const progress = answer === 'silence' ? undefined : answer;
       const silent = answer === 'silence' && now - startedAt > FIRST_TASK;
-      const planning = hindranceOf(found.raw.pendingActivities ?? [], now);
-      if (planning) return { state: 'running', startedAt, attempt, progress, hindrance: { ...planning, workflowID } };
+      const planning = blockedByOf(found.raw.pendingActivities ?? [], now);
+      if (planning) return { state: 'running', startedAt, attempt, progress, blockedBy: { ...planning, workflowID } };
       if (silent) {
-        const hindrance = { reason: NO_WORKER, message: 'no worker answers for the workflow', workflowID };
-        return { state: 'running', startedAt, attempt, silent, hindrance };
+        const blockedBy = { reason: NO_WORKER, message: 'no worker answers for the workflow', workflowID };
+        return { state: 'running', startedAt, attempt, silent, blockedBy };
       }
       const oldest = progress?.oldest;
-      const running = oldest && (await observeHindrance(temporal, oldest.workflowID, now));
+      const running = oldest && (await observeBlockedBy(temporal, oldest.workflowID, now));
       return {
         state: 'running',
         startedAt,
         attempt,
         progress,
-        ...(running && { hindrance: { ...running, ...oldest } }),
+        ...(running && { blockedBy: { ...running, ...oldest } }),
       };
     }
     const common = {
@@ -198,7 +198,7 @@ const argumentOf = (message: BackfillMessage): unknown[] => {
  * taken; false when the workflow has ended meanwhile. Throws NoWorkerAnswers when no worker answered (say it again),
  * TemporalRejected when the workflow refused.
  */
-export function tellBackfill(
+export function updateBackfill(
   temporal: Temporal,
   workflowID: string,
   message: BackfillMessage,

@@ -136,7 +136,7 @@ async function* conversionFolders(
  * - of cans and their conversion under `jsonl/`, the cans: an L3 file is left out when its day has tar cans of its test, or report
  *   cans of its test and country (a mirror may hold those of some countries only);
  * - 2020-10-20 and 21 lie both in cans and under `raw/`, and neither is complete, so both are listed; which measurements are
- *   the same, only the measurements can tell, so their rows are compared (tables/second-copies.ts).
+ *   the same, only the measurements can tell, so their rows are compared (ledger/duplicate-uploads.ts).
  */
 export async function* listBucket(
   archive: Archive,

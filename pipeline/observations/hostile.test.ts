@@ -7,8 +7,8 @@ import { EVERYTHING } from '../filter.ts';
 import { openIpMetadata } from '../reference/ip-metadata.ts';
 import { RowEncoder } from '../tables/encoder.ts';
 import { OBSERVATION_TABLES } from '../tables/schema.ts';
+import { plainRows } from './plain-rows.ts';
 import { Transformer } from './transformer.ts';
-import { plainRows } from './view.ts';
 
 /** Real measurements of every test in the fixtures, some of each, broken in all kinds of ways. */
 const archive = join(import.meta.dirname, '../../test/fixtures/archive');

@@ -7,8 +7,8 @@ import type { RawDocument } from '../archive/document.ts';
 import { EVERYTHING, type Filter } from '../filter.ts';
 import { type IpMetadata, openIpMetadata } from '../reference/ip-metadata.ts';
 import { RowEncoder } from '../tables/encoder.ts';
+import { takePlainRows } from './plain-rows.ts';
 import { Transformer } from './transformer.ts';
-import { takePlainRows } from './view.ts';
 
 /** Expected values are worked out by hand from observations.md; the collection of real measurements is compared in test/fidelity. */
 

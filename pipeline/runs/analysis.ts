@@ -1,9 +1,3 @@
-import { type DayTask, isLastHour } from '../analysis/days.ts';
-import type { RulesVersion } from '../analysis/rules.ts';
-import { boundsOf } from '../bucket.ts';
-import { noCounts } from '../counts.ts';
-import { EVERYTHING, filterId } from '../filter.ts';
-import type { Logger } from '../log.ts';
 import {
   type AnalysedDays,
   AnalysisAgainError,
@@ -11,13 +5,19 @@ import {
   hasFingerprints,
   requireTables,
   tasksAfter,
-} from '../tables/analyse.ts';
+} from '../analysis/analyse.ts';
+import { type DayTask, isLastHour } from '../analysis/days.ts';
+import { lastOpened, openAnalysis, sharesGeneration } from '../analysis/open-analysis.ts';
+import type { RulesVersion } from '../analysis/rules.ts';
+import { boundsOf } from '../bucket.ts';
+import { noCounts } from '../counts.ts';
+import { EVERYTHING, filterId } from '../filter.ts';
+import { ledgerTime, type OpenedRun, openRun, pastRuns, type RunOrigin, recordRun } from '../ledger/ledger.ts';
+import type { Logger } from '../log.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { TableError } from '../tables/errors.ts';
-import { ledgerTime, type OpenedRun, openRun, pastRuns, type RunOrigin, recordRun } from '../tables/ledger.ts';
-import { lastOpened, openAnalysis, sharesGeneration } from '../tables/open-analysis.ts';
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
-import type { BucketKey } from './bucket.ts';
+import type { BucketKey } from './observations.ts';
 
 export interface AnalysisTools {
   readonly clickhouse: ClickHouse;

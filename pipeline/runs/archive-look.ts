@@ -1,10 +1,10 @@
 import type { Archive } from '../archive/archive.ts';
-import { type Extent, extentOf, isEmptyBucket } from '../archive/buckets.ts';
+import { type Extent, extentOf, isEmptyBucket } from '../archive/find-buckets.ts';
 import { type DayFolders, listBucket } from '../archive/listing.ts';
 import type { Filter } from '../filter.ts';
+import { extentsOfRuns, type FilesOf, filesOfRuns } from '../ledger/file-extents.ts';
+import type { DoneRun } from '../ledger/history.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
-import { extentsOfRuns, type FilesOf, filesOfRuns } from '../tables/file-extents.ts';
-import type { DoneRun } from '../tables/history.ts';
 import { isWithin } from './shrink.ts';
 
 interface LookTools {

@@ -1,15 +1,15 @@
 import type { Archive } from '../archive/archive.ts';
 import { readDocuments } from '../archive/documents.ts';
 import type { ArchiveFile } from '../archive/keys.ts';
+import { auditMeasurements, auditRefused } from '../ledger/audit.ts';
+import { firstCopiesQuery, type Identity } from '../ledger/duplicate-uploads.ts';
+import type { RunKey } from '../ledger/ledger.ts';
+import { takePlainRows } from '../observations/plain-rows.ts';
 import { type Outcome, Transformer } from '../observations/transformer.ts';
-import { takePlainRows } from '../observations/view.ts';
 import { openIpMetadata } from '../reference/ip-metadata.ts';
-import { auditMeasurements, auditRefused } from '../tables/audit.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { RowEncoder } from '../tables/encoder.ts';
-import type { RunKey } from '../tables/ledger.ts';
 import { OBSERVATION_TABLES, type ObservationTable } from '../tables/schema.ts';
-import { firstCopiesQuery, type Identity } from '../tables/second-copies.ts';
 import { ownersOf } from '../tables/uids.ts';
 
 /** Rows of one object that are not in a table. */

@@ -2,7 +2,7 @@ import type { Archive } from '../archive/archive.ts';
 import { listBucket } from '../archive/listing.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { PIPELINE_FILES, PIPELINE_RUNS } from '../tables/ledger-tables.ts';
-import type { BucketKey } from './bucket.ts';
+import type { BucketKey } from './observations.ts';
 
 /** Observations that an earlier run of a bucket has completed, and whose verdicts are missing. */
 export interface KeptObservations {

@@ -1,11 +1,11 @@
 import type { ArchiveObject } from '../archive/archive.ts';
 import { isBadKey, parseKey } from '../archive/keys.ts';
 import { admits } from '../filter.ts';
+import { filesOfRuns } from '../ledger/file-extents.ts';
+import { wouldClear } from '../ledger/finalize-rows.ts';
+import type { OpenedRun, PastRun, RunKey } from '../ledger/ledger.ts';
+import { covers } from '../ledger/replaced-rows.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
-import { filesOfRuns } from '../tables/file-extents.ts';
-import type { OpenedRun, PastRun, RunKey } from '../tables/ledger.ts';
-import { covers } from '../tables/retire.ts';
-import { wouldClear } from '../tables/settle.ts';
 
 /**
  * A bucket has shrunk when the archive lists less than this share of the objects, or of their compressed bytes, that its last completed

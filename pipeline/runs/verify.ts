@@ -13,14 +13,14 @@ import {
   type FileAudit,
   type RowsAudit,
   type RunAudit,
-} from '../tables/audit.ts';
+} from '../ledger/audit.ts';
+import { readHistory } from '../ledger/history.ts';
+import { pastRuns } from '../ledger/ledger.ts';
+import { covers, overlappingBuckets } from '../ledger/replaced-rows.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
-import { readHistory } from '../tables/history.ts';
-import { pastRuns } from '../tables/ledger.ts';
-import { covers, overlappingBuckets } from '../tables/retire.ts';
 import { OBSERVATION_TABLES, type ObservationTable } from '../tables/schema.ts';
-import type { BucketKey } from './bucket.ts';
 import { findMissingRows } from './missing-rows.ts';
+import type { BucketKey } from './observations.ts';
 
 /** What can be off, each with what it means. */
 export const PROBLEMS = {

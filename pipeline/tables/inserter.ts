@@ -35,7 +35,7 @@ const MAX_REFUSED = 256;
  *
  * An INSERT may be sent twice: when its answer is lost nobody knows whether the server has committed it, and after a crash nobody knows what had
  * been sent. That does no harm, because the second copy of a row has the sorting key and the generation of the first:
- * ReplacingMergeTree keeps one of them, FINAL shows one at every moment, and the end of the run deletes the other (settle.ts).
+ * ReplacingMergeTree keeps one of them, FINAL shows one at every moment, and the end of the run deletes the other (finalizeRows.ts).
  * Nothing relies on ClickHouse dropping equal blocks: what it remembers of them expires, and rows that were deleted and come again would be
  * dropped silently. So every INSERT has a token of its own (clickhouse.ts).
  */

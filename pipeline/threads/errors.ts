@@ -1,4 +1,4 @@
-import type { Judged } from '../runs/judged.ts';
+import type { ClassifiedError } from '../runs/failure.ts';
 
 /** A thread ended in the middle of its work: out of memory, or a defect. The work may be given to another. */
 export class ThreadError extends Error {
@@ -8,9 +8,9 @@ export class ThreadError extends Error {
 /** The work on a thread failed; how, was judged there. */
 export class ThreadWorkError extends Error {
   override name = 'ThreadWorkError';
-  readonly judged: Judged;
+  readonly judged: ClassifiedError;
 
-  constructor(judged: Judged) {
+  constructor(judged: ClassifiedError) {
     super(judged.message);
     this.judged = judged;
   }

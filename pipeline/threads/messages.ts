@@ -1,7 +1,7 @@
 import type { Counts } from '../counts.ts';
 import type { SharedIpMetadata } from '../reference/ip-metadata.ts';
 import type { BatchTask, Checkpoint } from '../runs/batch.ts';
-import type { Judged } from '../runs/judged.ts';
+import type { ClassifiedError } from '../runs/failure.ts';
 import type { Settings } from '../settings.ts';
 
 /** What a thread is born with. Settings stay within the process: they hold credentials. */
@@ -26,4 +26,4 @@ export type FromThread =
   | { readonly type: 'retry'; readonly message: string; readonly attempt: number; readonly wait: number }
   | { readonly type: 'done'; readonly counts: Counts }
   | { readonly type: 'cancelled' }
-  | { readonly type: 'failed'; readonly judged: Judged };
+  | { readonly type: 'failed'; readonly judged: ClassifiedError };

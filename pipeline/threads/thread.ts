@@ -2,7 +2,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { openArchive } from '../archive/open.ts';
 import { IpMetadata } from '../reference/ip-metadata.ts';
 import { type BatchTask, observeBatch } from '../runs/batch.ts';
-import { judge } from '../runs/judged.ts';
+import { judge } from '../runs/failure.ts';
 import { openClickHouse } from '../tables/clickhouse.ts';
 import type { FromThread, ThreadData, ToThread } from './messages.ts';
 

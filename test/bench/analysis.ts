@@ -14,7 +14,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startClickHouse } from '../../local/clickhouse.ts';
-import { makeStep } from '../../pipeline/analysis/plan.ts';
+import { makeStep } from '../../pipeline/analysis/steps.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { ANALYSIS_WEB_MEASUREMENT } from '../../pipeline/tables/schema.ts';

@@ -16,17 +16,17 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { runBuckets } from '../../cli/run/buckets.ts';
-import { planRun, type Wanted } from '../../cli/run/plan.ts';
+import { runBuckets } from '../../cli/run/run-buckets.ts';
+import { planRun, type Wanted } from '../../cli/run/select-buckets.ts';
 import { startClickHouse } from '../../local/clickhouse.ts';
 import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
 import { countBuckets } from '../../pipeline/bucket.ts';
 import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
 import { createLogger } from '../../pipeline/log.ts';
+import { ensureDatabase, migrate } from '../../pipeline/migrations/migrate.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
 import { ClickHouse, parseClickHouseUrl } from '../../pipeline/tables/clickhouse.ts';
-import { ensureDatabase, migrate } from '../../pipeline/tables/migrate.ts';
 import { ThreadPool } from '../../pipeline/threads/pool.ts';
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/archive');

@@ -6,18 +6,18 @@ import { type Archive, ArchiveMissingError } from '../../pipeline/archive/archiv
 import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
 import { S3Archive } from '../../pipeline/archive/s3.ts';
 import { EVERYTHING, filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import type { RunStage } from '../../pipeline/ledger/ledger.ts';
 import { abandonAnalysis, analyseBucket } from '../../pipeline/runs/analysis.ts';
-import { decideAll, type Verdict } from '../../pipeline/runs/backfill.ts';
-import { planBucket } from '../../pipeline/runs/bucket.ts';
+import { type BucketDecision, decideAll } from '../../pipeline/runs/backfill-plan.ts';
+import { planBucket } from '../../pipeline/runs/observations.ts';
 import { ArchiveShrankError } from '../../pipeline/runs/shrink.ts';
 import { verifyBucket } from '../../pipeline/runs/verify.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import type { RunStage } from '../../pipeline/tables/ledger.ts';
 import { makeDatabase, silent } from '../support/database.ts';
-import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { dayOfKey, expectedMeasurements, FIXTURES } from '../support/fixtures.ts';
 import { runTools, runWhole } from '../support/runs.ts';
 import { S3_REGION, type S3Server, startS3 } from '../support/s3.ts';
+import { type FaultyProxy, startFaultyProxy } from '../support/s3-proxy.ts';
 
 /** 134 measurements in five objects of five hours. */
 const DAY = '2023-11-27';
@@ -99,7 +99,7 @@ async function countAll(): Promise<Record<string, number>> {
 }
 
 async function decided(archive: Archive, buckets: readonly string[], reprocess: 'None' | 'Failed' | 'All' = 'None') {
-  const found: Record<string, Verdict> = {};
+  const found: Record<string, BucketDecision> = {};
   const range = { filter: EVERYTHING, filterID: filterId(EVERYTHING), stages: STAGES, reprocess, attempt: 1 };
   for await (const { bucket, verdict } of decideAll({ archive, clickhouse }, range, buckets, {}, Date.now())) {
     found[bucket] = verdict;

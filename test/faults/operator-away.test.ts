@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { parse } from 'yaml';
 import type { Backfill } from '../../crds/backfill.ts';
 import { BACKFILLS } from '../../operator/controllers/resources.ts';
+import { Cable } from '../support/kubeconfig-proxies.ts';
 import {
   adminClient,
   ConditionWatch,
@@ -14,7 +15,6 @@ import {
   NAMESPACES,
   OperatorProcess,
 } from '../support/operator.ts';
-import { Cable } from '../support/proxies.ts';
 
 const kubeconfig = inject('kubeconfig');
 const address = inject('temporalAddress');

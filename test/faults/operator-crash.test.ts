@@ -6,6 +6,7 @@ import type { WorkerPool } from '../../crds/worker-pool.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from '../../operator/controllers/resources.ts';
 import { DEPLOYMENTS, LEASES } from '../../operator/kube/builtin.ts';
 import { backfillId, scheduleId } from '../../worker/contract.ts';
+import { ApiProxy, kubeconfigFor } from '../support/kubeconfig-proxies.ts';
 import {
   adminClient,
   ConditionWatch,
@@ -16,7 +17,6 @@ import {
   NAMESPACES,
   OperatorProcess,
 } from '../support/operator.ts';
-import { ApiProxy, kubeconfigFor } from '../support/proxies.ts';
 
 const kubeconfig = inject('kubeconfig');
 const address = inject('temporalAddress');

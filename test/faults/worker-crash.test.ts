@@ -3,9 +3,9 @@ import type { Client } from '@temporalio/client';
 import { inject, test } from 'vitest';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import type { RunResult } from '../../worker/contract.ts';
+import { type Passing, startProxy } from '../support/clickhouse-proxy.ts';
 import { makeDatabase } from '../support/database.ts';
 import { expectedRows, FIXTURES } from '../support/fixtures.ts';
-import { type Passing, startProxy } from '../support/proxy.ts';
 import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/worker.ts';
 
 /** 134 measurements of web_connectivity in five objects. */

@@ -7,10 +7,10 @@ import type { Client } from '@temporalio/client';
 import { afterEach, beforeEach, expect, inject, test } from 'vitest';
 import { freePort } from '../../local/process.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { type Passing, startProxy } from '../support/clickhouse-proxy.ts';
 import { makeDatabase } from '../support/database.ts';
 import { expectedRows, FIXTURES } from '../support/fixtures.ts';
 import { eventually } from '../support/operator.ts';
-import { type Passing, startProxy } from '../support/proxy.ts';
 import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/worker.ts';
 
 const DAY = '2023-11-27';

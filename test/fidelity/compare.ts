@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { PlainRow } from '../../pipeline/observations/view.ts';
+import type { PlainRow } from '../../pipeline/observations/plain-rows.ts';
 import type { Tables } from './expected.ts';
 import { regrouped } from './regrouped.ts';
 

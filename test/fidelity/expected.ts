@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import type { PlainRow } from '../../pipeline/observations/view.ts';
+import type { PlainRow } from '../../pipeline/observations/plain-rows.ts';
 
 /** Rows by table, as the Python pipeline made them. */
 export type Tables = Record<string, PlainRow[]>;

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
-import type { PlainRow } from '../../pipeline/observations/view.ts';
+import type { PlainRow } from '../../pipeline/observations/plain-rows.ts';
 import { MEASUREMENT_COLUMNS, PROBE_COLUMNS } from '../../pipeline/tables/schema.ts';
 
 /** Deviations that regrouped rows can have (docs/deviations.md). */

@@ -1,14 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { analyseDay } from '../../pipeline/analysis/analyse.ts';
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import { verdictsQuery } from '../../pipeline/analysis/verdicts.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import { createLogger } from '../../pipeline/log.ts';
+import { ensureDatabase, migrate } from '../../pipeline/migrations/migrate.ts';
 import { readFingerprints } from '../../pipeline/reference/fingerprints.ts';
-import { analyseDay } from '../../pipeline/tables/analyse.ts';
 import { type ClickHouse, openClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { ensureDatabase, migrate } from '../../pipeline/tables/migrate.ts';
 import { FINGERPRINTS_DNS } from '../../pipeline/tables/reference-tables.ts';
 
 export type Row = Record<string, unknown>;

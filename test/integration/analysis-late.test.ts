@@ -52,15 +52,15 @@ afterAll(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-interface Verdict {
+interface BucketDecision {
   readonly uid: string;
   readonly day: string;
   readonly generation: number;
 }
 
 /** What a plain read shows. */
-function verdicts(): Promise<Verdict[]> {
-  return clickhouse.select<Verdict>(
+function verdicts(): Promise<BucketDecision[]> {
+  return clickhouse.select<BucketDecision>(
     `SELECT measurement_uid AS uid, toString(toDate(measurement_start_time, 'UTC')) AS day,
        run_generation AS generation
      FROM analysis_web_measurement ORDER BY uid`,
@@ -111,7 +111,7 @@ test('a repeated bucket replaces its verdicts: never two to FINAL, never one too
 
   const after = await verdicts();
   expect(after.map(({ uid }) => uid)).toEqual(before.map(({ uid }) => uid));
-  const repeated = (each: Verdict, index: number) => each.generation > before[index]!.generation;
+  const repeated = (each: BucketDecision, index: number) => each.generation > before[index]!.generation;
   // The day is the bucket's own, so all of it was judged again, the late ones among it.
   expect(after.every(repeated)).toBe(true);
   for (const table of FILLED) {

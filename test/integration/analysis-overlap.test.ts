@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
+import { analyseDay } from '../../pipeline/analysis/analyse.ts';
 import { bucketAt, granularityOf } from '../../pipeline/bucket.ts';
 import { EVERYTHING, type Filter, filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { finalizeRows } from '../../pipeline/ledger/finalize-rows.ts';
+import { ledgerTime, openRun, type RunOrigin, recordRun } from '../../pipeline/ledger/ledger.ts';
+import { overlappingBuckets } from '../../pipeline/ledger/replaced-rows.ts';
 import { analyseBucket } from '../../pipeline/runs/analysis.ts';
-import { analyseDay } from '../../pipeline/tables/analyse.ts';
 import { ClickHouse, parseClickHouseUrl, type StatementOptions } from '../../pipeline/tables/clickhouse.ts';
 import { ClickHouseUnavailableError, StatementError } from '../../pipeline/tables/errors.ts';
-import { ledgerTime, openRun, type RunOrigin, recordRun } from '../../pipeline/tables/ledger.ts';
-import { overlappingBuckets } from '../../pipeline/tables/retire.ts';
-import { settle } from '../../pipeline/tables/settle.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 
 /*
@@ -254,7 +254,7 @@ async function perform(
   if (web.length > 0) await observing.insert('obs_web', web);
   if (ctrl.length > 0) await observing.insert('obs_web_ctrl', ctrl);
   await recordRun(observing, opened, origin, { state: 'inserted' });
-  await settle(observing, opened, true, silent);
+  await finalizeRows(observing, opened, true, silent);
   await recordRun(observing, opened, origin, { state: 'completed' });
   await observing.close();
 

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, inject, test } from 'vitest';
+import { analyseDay } from '../../pipeline/analysis/analyse.ts';
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
-import { analyseDay } from '../../pipeline/tables/analyse.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 
@@ -15,13 +15,13 @@ interface Case {
   readonly web: readonly Row[];
   readonly ctrl?: readonly Row[];
   readonly versions?: readonly RulesVersion[];
-  readonly dns?: Verdict;
-  readonly tcp?: Verdict;
-  readonly tls?: Verdict;
+  readonly dns?: BucketDecision;
+  readonly tcp?: BucketDecision;
+  readonly tls?: BucketDecision;
   /** The word of the view `measurement_verdicts`. */
   readonly outcome?: string;
 }
-type Verdict = readonly [rule: string, blocked: number, down: number, ok: number];
+type BucketDecision = readonly [rule: string, blocked: number, down: number, ok: number];
 
 const A = '192.0.2.10';
 const B = '198.51.100.20';

@@ -1,11 +1,11 @@
 import { describe, expect, inject, test } from 'vitest';
+import { migrateAutomatically } from '../../pipeline/migrations/migrate.ts';
+import { planMigrations } from '../../pipeline/migrations/migration-plan.ts';
 import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { syncStatement } from '../../pipeline/tables/cluster.ts';
 import { ClickHouseUnavailableError, TableSchemaError } from '../../pipeline/tables/errors.ts';
-import { migrateAutomatically } from '../../pipeline/tables/migrate.ts';
-import { planMigrations } from '../../pipeline/tables/migration-plan.ts';
+import { startProxy } from '../support/clickhouse-proxy.ts';
 import { makeDatabase, silent } from '../support/database.ts';
-import { startProxy } from '../support/proxy.ts';
 import { makePythonTables } from '../support/python-database.ts';
 
 const url = inject('clickhouseUrl');

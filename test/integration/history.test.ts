@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { readHistory } from '../../pipeline/ledger/history.ts';
+import { type RunStage, type RunState, recordRun } from '../../pipeline/ledger/ledger.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { readHistory } from '../../pipeline/tables/history.ts';
-import { type RunStage, type RunState, recordRun } from '../../pipeline/tables/ledger.ts';
 import { makeDatabase } from '../support/database.ts';
 
 const DAY = '2024-01-05';

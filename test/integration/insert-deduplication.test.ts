@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
+import { analyseDay } from '../../pipeline/analysis/analyse.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
-import { analyseDay } from '../../pipeline/tables/analyse.ts';
 import { ClickHouse, parseClickHouseUrl } from '../../pipeline/tables/clickhouse.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 

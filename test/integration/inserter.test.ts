@@ -9,8 +9,8 @@ import {
 } from '../../pipeline/tables/errors.ts';
 import { Inserter } from '../../pipeline/tables/inserter.ts';
 import { OBS_WEB } from '../../pipeline/tables/schema.ts';
+import { startProxy } from '../support/clickhouse-proxy.ts';
 import { makeDatabase } from '../support/database.ts';
-import { startProxy } from '../support/proxy.ts';
 
 const QUICK = { attempts: 4, initial: 5, longest: 20 };
 let url: string;

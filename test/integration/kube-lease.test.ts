@@ -5,8 +5,8 @@ import { Client } from '../../operator/kube/client.ts';
 import { connectionSource } from '../../operator/kube/config.ts';
 import { Http, type HttpRequest } from '../../operator/kube/http.ts';
 import { LeaderLease, LeaseLostError, microTime } from '../../operator/kube/lease.ts';
-import { ApiProxy } from '../support/api-proxy.ts';
 import { CONFIG_MAPS, eventually, instruments, type KubeBed, kubeBed } from '../support/kube.ts';
+import { ApiProxy } from '../support/kube-api-proxy.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';
 
 const namespace = `lease-${randomUUID().slice(0, 8)}`;

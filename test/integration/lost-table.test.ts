@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, expect, inject, test } from 'vitest';
 import { sumCounts } from '../../pipeline/counts.ts';
 import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
-import { decideAll } from '../../pipeline/runs/backfill.ts';
+import { migrate } from '../../pipeline/migrations/migrate.ts';
+import { decideAll } from '../../pipeline/runs/backfill-plan.ts';
 import { observeBatch } from '../../pipeline/runs/batch.ts';
-import { finishBucket, planBucket, UnaccountedError } from '../../pipeline/runs/bucket.ts';
+import { finishBucket, planBucket, UnaccountedError } from '../../pipeline/runs/observations.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { TableSchemaError } from '../../pipeline/tables/errors.ts';
-import { migrate } from '../../pipeline/tables/migrate.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 import { expectedRows, FIXTURES } from '../support/fixtures.ts';
 import { rowsByMeasurement, runTools, runWhole } from '../support/runs.ts';

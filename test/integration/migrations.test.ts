@@ -1,10 +1,10 @@
 import { describe, expect, inject, test } from 'vitest';
+import { migrate } from '../../pipeline/migrations/migrate.ts';
+import type { Migration } from '../../pipeline/migrations/migration.ts';
+import { MIGRATIONS } from '../../pipeline/migrations/migrations.ts';
 import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { columnsOf } from '../../pipeline/tables/ensure.ts';
 import { TableSchemaError } from '../../pipeline/tables/errors.ts';
-import { migrate } from '../../pipeline/tables/migrate.ts';
-import type { Migration } from '../../pipeline/tables/migrations/migration.ts';
-import { MIGRATIONS } from '../../pipeline/tables/migrations.ts';
 import { ANALYSIS_WEB_MEASUREMENT, OBS_WEB, OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 

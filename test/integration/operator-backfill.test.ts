@@ -107,8 +107,8 @@ describe('a backfill', () => {
         taskQueue: QUEUES.workflows,
       });
       await create('hindered', { probeCC: ['us'] });
-      const seen = await when('hindered', status => status.hindrance !== undefined);
-      expect(seen.status?.hindrance).toMatchObject({
+      const seen = await when('hindered', status => status.blockedBy !== undefined);
+      expect(seen.status?.blockedBy).toMatchObject({
         bucket: '2024-01-01',
         reason: 'ArchiveMissing',
         message: 'there is no directory /archive',
@@ -120,7 +120,7 @@ describe('a backfill', () => {
         .toMatch(/Warning +Retrying .*ArchiveMissing: there is no directory \/archive/);
       missing = false;
       await run.result();
-      const healed = await when('hindered', status => status.hindrance === undefined);
+      const healed = await when('hindered', status => status.blockedBy === undefined);
       expect(reason(healed, 'Ready')).toBe('Started');
     } finally {
       busy.shutdown();
@@ -277,7 +277,7 @@ describe('a backfill', () => {
     worker.shutdown();
     await working;
     const alone = await when('lonely', status => status.conditions?.[0]?.reason === 'NoWorker');
-    expect(alone.status).toMatchObject({ phase: 'Running', hindrance: { reason: 'NoWorker' } });
+    expect(alone.status).toMatchObject({ phase: 'Running', blockedBy: { reason: 'NoWorker' } });
     await client.delete(BACKFILLS, { name: 'lonely', namespace });
     const deleting = await when(
       'lonely',

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import type { WorkerPool, WorkerPoolSpecInput } from '../../crds/worker-pool.ts';
 import { WORKER_POOLS } from '../../operator/controllers/resources.ts';
 import { DEPLOYMENTS, type Deployment } from '../../operator/kube/builtin.ts';
+import { Cable } from '../support/kubeconfig-proxies.ts';
 import {
   adminClient,
   ConditionWatch,
@@ -13,7 +14,6 @@ import {
   NAMESPACES,
   OperatorProcess,
 } from '../support/operator.ts';
-import { Cable } from '../support/proxies.ts';
 
 const kubeconfig = inject('kubeconfig');
 const address = inject('temporalAddress');

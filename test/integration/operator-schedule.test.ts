@@ -4,6 +4,7 @@ import type { PipelineSchedule, PipelineScheduleSpecInput } from '../../crds/pip
 import { OUR_NOTE } from '../../operator/controllers/pipeline-schedule/plan.ts';
 import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
 import { scheduleId } from '../../worker/contract.ts';
+import { Cable } from '../support/kubeconfig-proxies.ts';
 import {
   adminClient,
   ConditionWatch,
@@ -15,7 +16,6 @@ import {
   NAMESPACES,
   OperatorProcess,
 } from '../support/operator.ts';
-import { Cable } from '../support/proxies.ts';
 
 const kubeconfig = inject('kubeconfig');
 const address = inject('temporalAddress');

@@ -6,6 +6,7 @@ import { type ReferenceRefreshResult, referenceScheduleId } from '../../worker/c
 import { makeDatabase } from '../support/database.ts';
 import { FINGERPRINTS, TEST_LISTS } from '../support/fixtures.ts';
 import { endedHistories, recordHistories, replayErrors } from '../support/histories.ts';
+import { Cable } from '../support/kubeconfig-proxies.ts';
 import {
   adminClient,
   eventually,
@@ -15,7 +16,6 @@ import {
   NAMESPACES,
   OperatorProcess,
 } from '../support/operator.ts';
-import { Cable } from '../support/proxies.ts';
 import { WorkerProcess } from '../support/worker.ts';
 
 const kubeconfig = inject('kubeconfig');

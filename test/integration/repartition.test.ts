@@ -1,11 +1,11 @@
 import { describe, expect, inject, test } from 'vitest';
+import { materialiseIndex, planIndex } from '../../pipeline/migrations/indexes.ts';
+import { migrate } from '../../pipeline/migrations/migrate.ts';
+import { planMigrations } from '../../pipeline/migrations/migration-plan.ts';
+import { MIGRATIONS } from '../../pipeline/migrations/migrations.ts';
+import { besideName, repartition } from '../../pipeline/migrations/repartition.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { createTable } from '../../pipeline/tables/ddl.ts';
-import { materialiseIndex, planIndex } from '../../pipeline/tables/indexes.ts';
-import { migrate } from '../../pipeline/tables/migrate.ts';
-import { planMigrations } from '../../pipeline/tables/migration-plan.ts';
-import { MIGRATIONS } from '../../pipeline/tables/migrations.ts';
-import { besideName, repartition } from '../../pipeline/tables/repartition.ts';
 import { MEASUREMENT_EXPERIMENT_RESULT as RESULTS } from '../../pipeline/tables/schema.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 

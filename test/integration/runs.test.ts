@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { addsUp, type Counts, sumCounts } from '../../pipeline/counts.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import { type Checkpoint, observeBatch } from '../../pipeline/runs/batch.ts';
-import { type BucketEnd, finishBucket, planBucket, UnaccountedError } from '../../pipeline/runs/bucket.ts';
+import { type BucketEnd, finishBucket, planBucket, UnaccountedError } from '../../pipeline/runs/observations.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
 import { SHARED } from '../fidelity/expected.ts';

@@ -20,8 +20,8 @@ import { S3Archive, type S3Options } from '../../pipeline/archive/s3.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
 import { collect, readAll } from '../support/archive.ts';
-import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { S3_CREDENTIALS, S3_REGION, type S3Server, startS3 } from '../support/s3.ts';
+import { type FaultyProxy, startFaultyProxy } from '../support/s3-proxy.ts';
 
 const KEY = 'raw/20210817/15/US/ndt/2021081715_US_ndt.n0.0.jsonl.gz';
 const BIG = 'raw/20210817/16/US/ndt/2021081716_US_ndt.n0.0.jsonl.gz';

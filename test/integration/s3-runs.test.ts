@@ -7,14 +7,14 @@ import { ObjectChangedError } from '../../pipeline/archive/archive.ts';
 import { S3Archive } from '../../pipeline/archive/s3.ts';
 import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
 import { observeBatch } from '../../pipeline/runs/batch.ts';
-import { abandonBucket, planBucket } from '../../pipeline/runs/bucket.ts';
+import { abandonBucket, planBucket } from '../../pipeline/runs/observations.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
 import { makeDatabase } from '../support/database.ts';
-import { type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.ts';
 import { dayOfKey, expectedMeasurements, expectedRows, FIXTURES } from '../support/fixtures.ts';
 import { rowsByMeasurement, runTools, runWhole } from '../support/runs.ts';
 import { S3_REGION, type S3Server, startS3 } from '../support/s3.ts';
+import { type FaultyProxy, startFaultyProxy } from '../support/s3-proxy.ts';
 
 /** 134 measurements in five objects. */
 const DAY = '2023-11-27';

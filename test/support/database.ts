@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createLogger } from '../../pipeline/log.ts';
+import { ensureDatabase, migrate } from '../../pipeline/migrations/migrate.ts';
 import { type ClickHouse, identifier, openClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { ensureDatabase, migrate } from '../../pipeline/tables/migrate.ts';
 
 export const silent = createLogger('test', {
   log_level: process.env.TEST_LOG === 'debug' ? 'debug' : 'fatal',

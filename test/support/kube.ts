@@ -5,7 +5,7 @@ import { connectionSource } from '../../operator/kube/config.ts';
 import { Http } from '../../operator/kube/http.ts';
 import { createInstruments, type Instruments } from '../../operator/kube/instruments.ts';
 import { defineResource, type KubeObject } from '../../operator/kube/resource.ts';
-import { ApiProxy } from './api-proxy.ts';
+import { ApiProxy } from './kube-api-proxy.ts';
 
 export interface ConfigMap extends KubeObject {
   data?: Record<string, string>;

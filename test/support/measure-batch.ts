@@ -7,7 +7,7 @@
 import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
 import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
-import { planBucket } from '../../pipeline/runs/bucket.ts';
+import { planBucket } from '../../pipeline/runs/observations.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
 import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { ThreadPool } from '../../pipeline/threads/pool.ts';

@@ -3,7 +3,7 @@ import { type Counts, sumCounts } from '../../pipeline/counts.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { type BatchTools, observeBatch } from '../../pipeline/runs/batch.ts';
-import { type BucketEnd, type BucketTools, finishBucket, planBucket } from '../../pipeline/runs/bucket.ts';
+import { type BucketEnd, type BucketTools, finishBucket, planBucket } from '../../pipeline/runs/observations.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { silent } from './database.ts';
 

@@ -2,9 +2,12 @@ import { CancelledFailure, Context } from '@temporalio/activity';
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import type { Archive } from '../../pipeline/archive/archive.ts';
 import { noCounts } from '../../pipeline/counts.ts';
+import { attemptID, type OpenedRun, openRun, type RunOrigin } from '../../pipeline/ledger/ledger.ts';
+import { overlappingBuckets } from '../../pipeline/ledger/replaced-rows.ts';
 import type { Logger } from '../../pipeline/log.ts';
 import { ReferenceDataError } from '../../pipeline/reference/dataset.ts';
 import { DATASETS, sourceOf } from '../../pipeline/reference/datasets.ts';
+import { ensureReference, loadReference } from '../../pipeline/reference/load.ts';
 import {
   type AnalysisEnd,
   type AnalysisTask,
@@ -13,16 +16,13 @@ import {
   recordNothingToAnalyse,
   settlesDay,
 } from '../../pipeline/runs/analysis.ts';
-import { type BackfillRange, pageOfBackfill, planBackfill } from '../../pipeline/runs/backfill.ts';
+import { type BackfillRange, pageOfBackfill, planBackfill } from '../../pipeline/runs/backfill-plan.ts';
 import type { Checkpoint } from '../../pipeline/runs/batch.ts';
-import { abandonBucket, type BucketKey, finishBucket, planBucket } from '../../pipeline/runs/bucket.ts';
-import { judge } from '../../pipeline/runs/judged.ts';
+import { judge } from '../../pipeline/runs/failure.ts';
+import { abandonBucket, type BucketKey, finishBucket, planBucket } from '../../pipeline/runs/observations.ts';
 import { observationsToKeep } from '../../pipeline/runs/resume.ts';
 import type { Settings } from '../../pipeline/settings.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { attemptID, type OpenedRun, openRun, type RunOrigin } from '../../pipeline/tables/ledger.ts';
-import { ensureReference, loadReference } from '../../pipeline/tables/reference.ts';
-import { overlappingBuckets } from '../../pipeline/tables/retire.ts';
 import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
 import type { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';
@@ -90,14 +90,14 @@ export function createActivities(tools: ActivityTools): Activities {
     observeBatch: (key, handle, batch) =>
       activity<RunCounts, Checkpoint>(
         log,
-        async (signal, life) => {
-          const resume = life.details;
+        async (signal, heartbeat) => {
+          const resume = heartbeat.details;
           const watch = metrics.watchBatch(resume?.counts);
           try {
             const task = { run: openedRun(key, handle), batch, ...(resume && { resume }) };
             const listener = {
               onCheckpoint: (checkpoint: Checkpoint) => {
-                life.beat(checkpoint);
+                heartbeat.send(checkpoint);
                 watch.reached(checkpoint.counts);
               },
               onRetry: () => metrics.insertRetries.inc(),
@@ -139,9 +139,9 @@ export function createActivities(tools: ActivityTools): Activities {
       }),
 
     analyse: (key, generation) =>
-      activity<readonly string[], AnalysisEnd>(log, async (signal, life) => {
+      activity<readonly string[], AnalysisEnd>(log, async (signal, heartbeat) => {
         const task = { ...analysisTask(key), ...(generation !== null && { observations: generation }) };
-        const watch = { signal, resume: life.details, onDay: (done: AnalysisEnd) => life.beat(done) };
+        const watch = { signal, resume: heartbeat.details, onDay: (done: AnalysisEnd) => heartbeat.send(done) };
         const source = sourceOf(settings, 'fingerprints_dns');
         await ensureReference(clickhouse, 'fingerprints_dns', source, { now: Date.now(), log, signal });
         const analysisTools = { clickhouse, log, rulesVersion, withoutFingerprints: source === undefined };
@@ -177,37 +177,37 @@ export function createActivities(tools: ActivityTools): Activities {
   };
 }
 
-/** An activity's signs of life, and what it would want to know if it were started again. */
-interface Life<Details> {
+/** An activity's signs of heartbeat, and what it would want to know if it were started again. */
+interface Heartbeat<Details> {
   /** What an earlier attempt had reached. */
   readonly details: Details | undefined;
-  beat(details: Details): void;
+  send(details: Details): void;
 }
 
 /**
- * Runs the work of an activity with signs of life and the signal that cancels it; what it throws becomes what Temporal understands.
+ * Runs the work of an activity with signs of heartbeat and the signal that cancels it; what it throws becomes what Temporal understands.
  *
  * @param countsOf the counts in what was reached; they go along with what is thrown, because what was stored was read
  */
 async function activity<T, Details = never>(
   log: Logger,
-  work: (signal: AbortSignal, life: Life<Details>) => Promise<T>,
+  work: (signal: AbortSignal, heartbeat: Heartbeat<Details>) => Promise<T>,
   countsOf?: (reached: Details) => RunCounts,
 ): Promise<T> {
   const context = Context.current();
   const { activityType, attempt, workflowExecution } = context.info;
   let reached = context.info.heartbeatDetails as Details | undefined;
-  const life: Life<Details> = {
+  const heartbeat: Heartbeat<Details> = {
     details: reached,
-    beat: details => {
+    send: details => {
       reached = details;
       context.heartbeat(details);
     },
   };
   // Each sign replaces the one before, so what was reached is repeated with it.
-  const beat = setInterval(() => context.heartbeat(reached), HEARTBEAT_INTERVAL);
+  const send = setInterval(() => context.heartbeat(reached), HEARTBEAT_INTERVAL);
   try {
-    return await work(context.cancellationSignal, life);
+    return await work(context.cancellationSignal, heartbeat);
   } catch (error) {
     const counts = reached && countsOf?.(reached);
     // Also when it is the worker that stops: then Temporal gives the activity to another.
@@ -218,7 +218,7 @@ async function activity<T, Details = never>(
     log.warn(where, `${failure.nonRetryable ? 'failed' : 'will be tried again'}: ${judged.message}`);
     throw failure;
   } finally {
-    clearInterval(beat);
+    clearInterval(send);
   }
 }
 

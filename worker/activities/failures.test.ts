@@ -8,8 +8,8 @@ import {
 import { BucketError } from '../../pipeline/bucket.ts';
 import { noCounts } from '../../pipeline/counts.ts';
 import { IpDatabaseError } from '../../pipeline/reference/ip-files.ts';
-import { UnaccountedError } from '../../pipeline/runs/bucket.ts';
-import { judge } from '../../pipeline/runs/judged.ts';
+import { judge } from '../../pipeline/runs/failure.ts';
+import { UnaccountedError } from '../../pipeline/runs/observations.ts';
 import {
   ClickHouseAccessError,
   ClickHouseUnavailableError,

@@ -1,5 +1,5 @@
 import { ApplicationFailure } from '@temporalio/common';
-import type { Judged } from '../../pipeline/runs/judged.ts';
+import type { ClassifiedError } from '../../pipeline/runs/failure.ts';
 import type { RunCounts } from '../contract.ts';
 
 /** Attempts after which an unforeseen error ends the run. */
@@ -7,7 +7,7 @@ const FEW = 5;
 
 /** What Temporal is told. `counts`: what had been stored by then, for the run that failed to count. */
 export function toFailure(
-  { type, message, stack, retry }: Judged,
+  { type, message, stack, retry }: ClassifiedError,
   attempt: number,
   counts?: RunCounts,
 ): ApplicationFailure {

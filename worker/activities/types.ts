@@ -1,5 +1,5 @@
 import type { Batch } from '../../pipeline/archive/batches.ts';
-import type { BackfillPage, BackfillPlan } from '../../pipeline/runs/backfill.ts';
+import type { BackfillPage, BackfillPlan } from '../../pipeline/runs/backfill-plan.ts';
 import type { BackfillInput, ReferenceRefreshResult, RunCounts, RunInput, Stage } from '../contract.ts';
 
 /** A run that the ledger knows, as it travels between workflow and activities. */

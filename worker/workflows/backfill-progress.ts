@@ -1,6 +1,6 @@
 import { countBuckets } from '../../pipeline/bucket.ts';
 import { addCounts, noCounts } from '../../pipeline/counts.ts';
-import type { BackfillPlan } from '../../pipeline/runs/backfill.ts';
+import type { BackfillPlan } from '../../pipeline/runs/backfill-plan.ts';
 import type {
   BackfillFailure,
   BackfillInput,

@@ -1,5 +1,5 @@
 /** All workflows of a worker: what is bundled. The names are those of contract.ts (WORKFLOWS). */
-export { BackfillWorkflow } from './backfill.ts';
-export { BucketWorkflow } from './bucket.ts';
-export { ReferenceRefreshWorkflow } from './reference-refresh.ts';
-export { ScheduledRunWorkflow } from './scheduled-run.ts';
+export { BackfillWorkflow } from './backfill-workflow.ts';
+export { BucketWorkflow } from './bucket-workflow.ts';
+export { ReferenceRefreshWorkflow } from './reference-refresh-workflow.ts';
+export { ScheduledRunWorkflow } from './scheduled-run-workflow.ts';

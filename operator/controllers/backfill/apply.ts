@@ -3,7 +3,7 @@ import { FINALIZER } from '../../../crds/resource.ts';
 import type { Client } from '../../kube/client.ts';
 import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
 import type { Stored } from '../../kube/resource.ts';
-import { startBackfill, tellBackfill } from '../../temporal/backfills.ts';
+import { startBackfill, updateBackfill } from '../../temporal/backfills.ts';
 import type { Temporal } from '../../temporal/connection.ts';
 import { BACKFILLS } from '../resources.ts';
 import type { BackfillAction } from './plan.ts';
@@ -29,8 +29,8 @@ export async function apply(
     case 'start':
       await startBackfill(temporal, action);
       return false;
-    case 'tell':
-      await tellBackfill(temporal, action.workflowID, action.message, action.key);
+    case 'update':
+      await updateBackfill(temporal, action.workflowID, action.message, action.key);
       return false;
   }
 }

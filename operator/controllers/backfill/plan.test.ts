@@ -3,8 +3,8 @@ import { BACKFILL, type Backfill, type BackfillSpecInput, type BackfillStatus } 
 import { FINALIZER } from '../../../crds/resource.ts';
 import type { BackfillProgress } from '../../../worker/contract.ts';
 import type { BackfillState } from '../../temporal/backfills.ts';
-import { lint, merge, transitions, wanted } from '../conditions.ts';
-import type { Observation } from '../plan.ts';
+import { desiredConditions, lint, merge, transitions } from '../conditions.ts';
+import type { Observation } from '../plan-types.ts';
 import { specOf } from '../reconcile.ts';
 import { type BackfillPlan, type ObservedBackfill, planBackfill } from './plan.ts';
 import { backfillStatus } from './status.ts';
@@ -36,7 +36,7 @@ function given({ spec, metadata, status, workflow = { state: 'absent' } }: Given
 function plan(what: Given, now = NOW): BackfillPlan {
   const observed = given(what);
   const result = planBackfill(observed, 'ooni', now);
-  const conditions = merge(observed.object.status?.conditions, wanted(result.verdict, result.own), 3, now);
+  const conditions = merge(observed.object.status?.conditions, desiredConditions(result.summary, result.own), 3, now);
   expect(lint({ observedGeneration: 3, conditions })).toEqual([]);
   return result;
 }
@@ -66,7 +66,7 @@ const silent: BackfillState = {
   startedAt: NOW - 60_000,
   attempt: 1,
   silent: true,
-  hindrance: { reason: 'NoWorker', message: 'no worker answers for the workflow', workflowID: ID },
+  blockedBy: { reason: 'NoWorker', message: 'no worker answers for the workflow', workflowID: ID },
 };
 const ended = (over: Partial<BackfillProgress> = {}): BackfillState => ({
   state: 'ended',
@@ -93,13 +93,13 @@ const terminated: BackfillState = {
   message: 'by hand',
 };
 const tells = (result: BackfillPlan) =>
-  result.actions.map(action => (action.do === 'tell' ? action.message : action.do));
+  result.actions.map(action => (action.do === 'update' ? action.message : action.do));
 
 describe('beginning', () => {
   test('the finalizer comes before any effect', () => {
     const result = plan({ metadata: { finalizers: [] } });
     expect(result.actions).toEqual([{ do: 'addFinalizer' }]);
-    expect(result.verdict.reason).toBe('Accepted');
+    expect(result.summary.reason).toBe('Accepted');
   });
 
   test('a workflow is started with the whole intent, its filter in normal form', () => {
@@ -129,20 +129,20 @@ describe('beginning', () => {
         },
       },
     ]);
-    expect(result.verdict).toMatchObject({ kind: 'working', reason: 'Starting' });
+    expect(result.summary).toMatchObject({ kind: 'working', reason: 'Starting' });
   });
 
   test('a spec that cannot work starts nothing and says what to change', () => {
     const result = plan({ spec: { startAt: '2024-02-30' } });
     expect(result.actions).toEqual([]);
-    expect(result.verdict).toMatchObject({ kind: 'stalled', reason: 'InvalidSpec' });
-    expect(result.verdict.message).toContain('spec.startAt "2024-02-30"');
+    expect(result.summary).toMatchObject({ kind: 'stalled', reason: 'InvalidSpec' });
+    expect(result.summary.message).toContain('spec.startAt "2024-02-30"');
   });
 
   test('a range that has not come yet waits for its first bucket', () => {
     const result = plan({ spec: { startAt: '2026-05-06', endAt: '2026-05-08' } });
     expect(result.actions).toEqual([]);
-    expect(result.verdict).toMatchObject({ kind: 'ready', reason: 'RangeIncomplete' });
+    expect(result.summary).toMatchObject({ kind: 'ready', reason: 'RangeIncomplete' });
     expect(result.after).toBeGreaterThan(0);
     const next = plan({ spec: { startAt: '2026-05-06', endAt: '2026-05-08' } }, Date.parse('2026-05-07T00:00:00Z'));
     expect(tells(next)).toEqual(['start']);
@@ -151,7 +151,7 @@ describe('beginning', () => {
   test('the range may begin with the last complete hour', () => {
     const spec = { granularity: 'Hour', startAt: '2026-05-06T06', endAt: '2026-05-07T00' } as const;
     expect(tells(plan({ spec }))).toEqual(['start']);
-    expect(plan({ spec: { ...spec, startAt: '2026-05-06T07' } }).verdict.reason).toBe('RangeIncomplete');
+    expect(plan({ spec: { ...spec, startAt: '2026-05-06T07' } }).summary.reason).toBe('RangeIncomplete');
   });
 });
 
@@ -196,7 +196,7 @@ describe('a filter with unknown names', () => {
   test('becomes a warning event', () => {
     const conditions = merge(
       undefined,
-      wanted({ kind: 'ready', reason: 'Started', message: 'm' }, [expected as never]),
+      desiredConditions({ kind: 'ready', reason: 'Started', message: 'm' }, [expected as never]),
       1,
       NOW,
     );
@@ -223,13 +223,13 @@ describe('with Temporal away', () => {
   ])('%s', (_, what) => {
     const result = plan({ ...what, workflow: 'away' });
     expect(result.actions).toEqual([]);
-    expect(result.verdict).toMatchObject({ kind: 'unknown', reason: 'TemporalUnavailable' });
+    expect(result.summary).toMatchObject({ kind: 'unknown', reason: 'TemporalUnavailable' });
   });
 
   test('deletion waits and names the way out', () => {
     const result = plan({ metadata: { deletionTimestamp: 'x' }, workflow: 'away' });
     expect(result.actions).toEqual([]);
-    expect(result.verdict.message).toContain('pipeline.ooni.org/abandon: "true"');
+    expect(result.summary.message).toContain('pipeline.ooni.org/abandon: "true"');
   });
 
   test('deletion with the annotation lets go', () => {
@@ -253,7 +253,7 @@ describe('cancelled before it began', () => {
     const what = { spec: { cancel } };
     const result = plan(what);
     expect(result.actions).toEqual([]);
-    expect(result.verdict).toMatchObject({ kind: 'ready', reason: 'Ended' });
+    expect(result.summary).toMatchObject({ kind: 'ready', reason: 'Ended' });
     expect(result.own).toMatchObject([
       { type: 'Failed', reason: 'Cancelled', message: expect.stringContaining('before it began') },
     ]);
@@ -268,7 +268,7 @@ describe('while it runs', () => {
   test('nothing is told when all is as it should be', () => {
     const result = plan({ workflow: running() });
     expect(result.actions).toEqual([]);
-    expect(result.verdict).toMatchObject({ kind: 'ready', reason: 'Started' });
+    expect(result.summary).toMatchObject({ kind: 'ready', reason: 'Started' });
     expect(result.after).toBeLessThanOrEqual(5000);
   });
 
@@ -305,35 +305,35 @@ describe('while it runs', () => {
     ['NoWorker', 'NoWorker', /2024-01-11 waits for a worker that takes Activities/],
   ])('%s is said, and goes away again', (reason, expected, message) => {
     const oldest = { bucket: '2024-01-11', workflowID: 'ooni/ALLCCS-ALLTNS/2024-01-11' };
-    const hindrance = { reason, message: 'there is no directory /mnt' };
-    const workflow = { ...running({ oldest }), hindrance: { ...oldest, ...hindrance } };
-    expect(plan({ workflow }).verdict).toMatchObject({ kind: 'ready', reason: expected });
-    expect(plan({ workflow }).verdict.message).toMatch(message);
+    const blockedBy = { reason, message: 'there is no directory /mnt' };
+    const workflow = { ...running({ oldest }), blockedBy: { ...oldest, ...blockedBy } };
+    expect(plan({ workflow }).summary).toMatchObject({ kind: 'ready', reason: expected });
+    expect(plan({ workflow }).summary.message).toMatch(message);
     const observed = given({ workflow });
     const ui = { url: 'http://ui', namespace: 'default' };
     const status = backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', ui);
     const link = 'http://ui/namespaces/default/workflows/ooni%2FALLCCS-ALLTNS%2F2024-01-11';
-    expect(status.hindrance).toEqual({ bucket: '2024-01-11', ...hindrance, link });
-    const later = given({ workflow: running({ oldest }), status: { hindrance: status.hindrance } as BackfillStatus });
-    expect(backfillStatus(later, planBackfill(later, 'ooni', NOW), [], 'ooni', ui).hindrance).toBeUndefined();
+    expect(status.blockedBy).toEqual({ bucket: '2024-01-11', ...blockedBy, link });
+    const later = given({ workflow: running({ oldest }), status: { blockedBy: status.blockedBy } as BackfillStatus });
+    expect(backfillStatus(later, planBackfill(later, 'ooni', NOW), [], 'ooni', ui).blockedBy).toBeUndefined();
   });
 
   test('a workflow for which no worker answers stands still, and says so at once', () => {
-    const { verdict } = plan({ workflow: silent });
-    expect(verdict).toMatchObject({ kind: 'ready', reason: 'NoWorker' });
-    expect(verdict.message).toContain('WorkerPool that takes Workflows');
+    const { summary } = plan({ workflow: silent });
+    expect(summary).toMatchObject({ kind: 'ready', reason: 'NoWorker' });
+    expect(summary.message).toContain('WorkerPool that takes Workflows');
     const observed = given({ workflow: silent, status: { phase: 'Running', bytes: 5 } as BackfillStatus });
     const status = backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', {
       url: '',
       namespace: 'x',
     });
-    expect(status).toMatchObject({ phase: 'Running', bytes: 5, hindrance: { reason: 'NoWorker' } });
+    expect(status).toMatchObject({ phase: 'Running', bytes: 5, blockedBy: { reason: 'NoWorker' } });
   });
 
   test('a plan that cannot be made is said as well', () => {
-    const hindrance = { reason: 'NoWorker', message: 'no worker has taken it up', workflowID: ID };
-    const workflow = { ...running({ phase: 'Planning', active: 0 }), hindrance };
-    expect(plan({ workflow }).verdict).toMatchObject({
+    const blockedBy = { reason: 'NoWorker', message: 'no worker has taken it up', workflowID: ID };
+    const workflow = { ...running({ phase: 'Planning', active: 0 }), blockedBy };
+    expect(plan({ workflow }).summary).toMatchObject({
       kind: 'ready',
       reason: 'NoWorker',
       message: expect.stringContaining('The plan waits for a worker'),
@@ -354,7 +354,7 @@ describe('ended', () => {
   ])('as it was asked to (%s), it is ready', (_, spec, workflow, type, reason) => {
     const result = plan({ spec, workflow });
     expect(result.actions).toEqual([]);
-    expect(result.verdict).toMatchObject({ kind: 'ready', reason: 'Ended' });
+    expect(result.summary).toMatchObject({ kind: 'ready', reason: 'Ended' });
     expect(result.own).toMatchObject([{ type, status: 'True', reason }]);
   });
 
@@ -365,9 +365,9 @@ describe('ended', () => {
   ])('otherwise (%s), it waits for a person', (_, workflow, reason) => {
     const result = plan({ workflow });
     expect(result.actions).toEqual([]);
-    expect(result.verdict).toMatchObject({ kind: 'stalled', reason });
+    expect(result.summary).toMatchObject({ kind: 'stalled', reason });
     expect(result.own).toMatchObject([{ type: 'Failed', status: 'True', reason }]);
-    expect(result.verdict.message).toBe(result.own[0]?.message);
+    expect(result.summary.message).toBe(result.own[0]?.message);
   });
 
   const planned = (skipped: object, toRun = 0) => ({ plan: { buckets: 31, toRun, skipped } });

@@ -5,9 +5,9 @@ import { boundsOf, bucketAt, lastCompleteBucket } from '../../../pipeline/bucket
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { type BackfillProgress, backfillId, FINAL_PHASES } from '../../../worker/contract.ts';
 import type { BackfillMessage, BackfillStart, BackfillState } from '../../temporal/backfills.ts';
-import { NO_WORKER } from '../../temporal/hindrance.ts';
-import type { Verdict, Wanted } from '../conditions.ts';
-import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan.ts';
+import { NO_WORKER } from '../../temporal/blocked-by.ts';
+import type { DesiredCondition, ReadySummary } from '../conditions.ts';
+import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { type Doubt, filterDoubts, warning } from '../warnings.ts';
 
 /** All that a decision about a Backfill depends on. */
@@ -22,7 +22,7 @@ export type BackfillAction =
   /** Delete the resource itself: its time after the end is over. */
   | { readonly do: 'delete' }
   | ({ readonly do: 'start' } & BackfillStart)
-  | { readonly do: 'tell'; readonly workflowID: string; readonly message: BackfillMessage; readonly key: string };
+  | { readonly do: 'update'; readonly workflowID: string; readonly message: BackfillMessage; readonly key: string };
 
 export type BackfillPlan = Plan<BackfillAction>;
 type Ended = Extract<BackfillState, { state: 'ended' }>;
@@ -52,7 +52,7 @@ function decide(observed: ObservedBackfill, installation: string, now: number): 
   if (!object.metadata.finalizers?.includes(FINALIZER)) {
     return {
       actions: [{ do: 'addFinalizer' }],
-      verdict: { kind: 'working', reason: 'Accepted', message: 'Accepted; the workflow is started next.' },
+      summary: { kind: 'working', reason: 'Accepted', message: 'Accepted; the workflow is started next.' },
       own: [],
     };
   }
@@ -72,7 +72,7 @@ function decide(observed: ObservedBackfill, installation: string, now: number): 
 function planDeletion({ object, workflow }: ObservedBackfill, installation: string): BackfillPlan {
   const deleting = (message: string, actions: BackfillAction[], after?: number): BackfillPlan => ({
     actions,
-    verdict: { kind: 'working', reason: 'Deleting', message },
+    summary: { kind: 'working', reason: 'Deleting', message },
     own: [],
     after,
   });
@@ -91,7 +91,7 @@ function planDeletion({ object, workflow }: ObservedBackfill, installation: stri
   }
   return deleting(
     `The workflow is asked to take no new buckets. To delete the Backfill without waiting for that, and leave the workflow as it is, annotate it with ${ANNOTATIONS.abandon}: "true".`,
-    [tell(object, installation, { name: 'cancel', mode: 'Drain' }, 'delete')],
+    [update(object, installation, { name: 'cancel', mode: 'Drain' }, 'delete')],
     REFRESH.soon,
   );
 }
@@ -122,7 +122,7 @@ function planAbsent(object: Backfill, spec: BackfillSpec, installation: string, 
   if (first > last) {
     return {
       actions: [],
-      verdict: {
+      summary: {
         kind: 'ready',
         reason: 'RangeIncomplete',
         message: `spec.startAt "${spec.startAt}": no bucket of the range is complete yet, the last complete one is ${last}. The backfill starts by itself at ${new Date(boundsOf(first).end).toISOString()}; for new buckets as they come, use a PipelineSchedule.`,
@@ -136,7 +136,7 @@ function planAbsent(object: Backfill, spec: BackfillSpec, installation: string, 
 
 function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, installation: string): BackfillPlan {
   const message = wish(spec, workflow.progress, object.status?.phase, workflow.attempt);
-  const actions = message ? [tell(object, installation, message, String(object.metadata.generation ?? 0))] : [];
+  const actions = message ? [update(object, installation, message, String(object.metadata.generation ?? 0))] : [];
   const after = message ? REFRESH.soon : REFRESH.active;
   const phase = workflow.progress?.phase ?? object.status?.phase;
   if (spec.cancel !== 'None') {
@@ -146,7 +146,7 @@ function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, in
         : 'Cancelled: active buckets are being cancelled.';
     return {
       actions,
-      verdict: { kind: 'working', reason: 'Cancelling', message: text },
+      summary: { kind: 'working', reason: 'Cancelling', message: text },
       own: [],
       after,
     };
@@ -154,25 +154,25 @@ function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, in
   if (spec.suspend && phase === 'Suspended') {
     return {
       actions,
-      verdict: { kind: 'ready', reason: 'Suspended', message: 'Suspended: active buckets finish, no new ones start.' },
+      summary: { kind: 'ready', reason: 'Suspended', message: 'Suspended: active buckets finish, no new ones start.' },
       own: [],
       after: workflow.progress?.active === 0 ? REFRESH.idle : after,
     };
   }
-  return { actions, verdict: progressing(workflow), own: [], after };
+  return { actions, summary: progressing(workflow), own: [], after };
 }
 
 /** A run that is tried again is on its way all the same: Ready stays true, its reason and message say what to mend. */
-function progressing({ progress, hindrance, silent }: Running): Verdict {
+function progressing({ progress, blockedBy, silent }: Running): ReadySummary {
   const message = describe(progress);
   if (silent) return { kind: 'ready', reason: 'NoWorker', message: NOBODY_ANSWERS };
-  if (!hindrance) return { kind: 'ready', reason: 'Started', message };
-  const { bucket = 'The plan' } = hindrance;
-  if (hindrance.reason === NO_WORKER) {
+  if (!blockedBy) return { kind: 'ready', reason: 'Started', message };
+  const { bucket = 'The plan' } = blockedBy;
+  if (blockedBy.reason === NO_WORKER) {
     const text = `${bucket} waits for a worker that takes Activities and is not busy. ${message}`;
     return { kind: 'ready', reason: 'NoWorker', message: text };
   }
-  const text = `${bucket} is being tried again: ${hindrance.reason}: ${shorten(hindrance.message)} (${message})`;
+  const text = `${bucket} is being tried again: ${blockedBy.reason}: ${shorten(blockedBy.message)} (${message})`;
   return { kind: 'ready', reason: 'Retrying', message: text };
 }
 
@@ -234,7 +234,7 @@ function planEnded(
 }
 
 /** Complete or Failed, and why. */
-function ending({ result, ending: word, message }: Ended): Wanted {
+function ending({ result, ending: word, message }: Ended): DesiredCondition {
   if (!result) {
     const text = `the workflow was not brought to its end (${word}${message ? `: ${message}` : ''}). Raise attempt to start it again.`;
     return { type: 'Failed', status: 'True', reason: 'WorkflowFailed', message: text };
@@ -292,16 +292,16 @@ function outcomeDoubts(spec: BackfillSpec, workflow: BackfillState): Doubt[] {
  * The plan for a backfill that has ended. It is ready when it ended as it was asked to, complete or cancelled by its spec. Otherwise
  * a person has to decide, as after a failed Job: it is stalled with the reason of Failed.
  */
-function ended(spec: BackfillSpec, end: Wanted | undefined, finished: number, now: number): BackfillPlan {
+function ended(spec: BackfillSpec, end: DesiredCondition | undefined, finished: number, now: number): BackfillPlan {
   const failed = end?.type === 'Failed' && !(end.reason === 'Cancelled' && spec.cancel !== 'None');
-  const verdict: Verdict = failed
+  const summary: ReadySummary = failed
     ? { kind: 'stalled', reason: end.reason, message: end.message }
     : { kind: 'ready', reason: 'Ended', message: `The backfill has ended. ${end?.message ?? ''}`.trim() };
   const own = end ? [end] : [];
-  if (!spec.ttlAfterFinished) return { actions: [], verdict, own };
+  if (!spec.ttlAfterFinished) return { actions: [], summary, own };
   const left = finished + (durationSeconds(spec.ttlAfterFinished) ?? 0) * 1000 - now;
-  if (left <= 0) return { actions: [{ do: 'delete' }], verdict, own };
-  return { actions: [], verdict, own, after: Math.min(left, HOUR) };
+  if (left <= 0) return { actions: [{ do: 'delete' }], summary, own };
+  return { actions: [], summary, own, after: Math.min(left, HOUR) };
 }
 
 /**
@@ -337,12 +337,12 @@ function start(object: Backfill, spec: BackfillSpec, installation: string, begin
   };
   return {
     actions: [action],
-    verdict: { kind: 'working', reason: 'Starting', message: 'The workflow is being started.' },
+    summary: { kind: 'working', reason: 'Starting', message: 'The workflow is being started.' },
     own: [],
     after: 0,
   };
 }
 
-function tell(object: Backfill, installation: string, message: BackfillMessage, key: string): BackfillAction {
-  return { do: 'tell', workflowID: workflowIDOf(object, installation), message, key };
+function update(object: Backfill, installation: string, message: BackfillMessage, key: string): BackfillAction {
+  return { do: 'update', workflowID: workflowIDOf(object, installation), message, key };
 }

@@ -26,7 +26,7 @@ export function backfillStatus(
     observedGeneration: __,
     rate: ___,
     eta: ____,
-    hindrance: _____,
+    blockedBy: _____,
     ...before
   } = object.status ?? {};
   const id = workflowIDOf(object, installation);
@@ -47,14 +47,14 @@ export function backfillStatus(
   if (state.state === 'running') {
     // An ended phase in the status belongs to the attempt before.
     const last = before.finishedAt ? 'Pending' : (before.phase ?? 'Pending');
-    if (!state.progress) return { ...known, phase: last, ...hindranceOf(state, ui) };
+    if (!state.progress) return { ...known, phase: last, ...blockedByOf(state, ui) };
     const eta = state.progress.phase === 'Running' ? etaOf(samples) : undefined;
     const rate = state.progress.active > 0 ? rateOf(samples) : undefined;
     return {
       ...known,
       ...figures(state.progress, state.attempt, ui),
       phase: state.progress.phase,
-      ...hindranceOf(state, ui),
+      ...blockedByOf(state, ui),
       ...(rate && { rate }),
       ...(eta !== undefined && { eta: seconds(eta) }),
     };
@@ -71,11 +71,11 @@ export function backfillStatus(
   };
 }
 
-function hindranceOf({ hindrance }: Running, ui: TemporalUI): Body {
-  if (!hindrance) return {};
-  const { bucket, workflowID, reason, message } = hindrance;
+function blockedByOf({ blockedBy }: Running, ui: TemporalUI): Body {
+  if (!blockedBy) return {};
+  const { bucket, workflowID, reason, message } = blockedBy;
   const link = workflowLink(ui, workflowID);
-  return { hindrance: { ...(bucket && { bucket }), reason, message: shorten(message), ...(link && { link }) } };
+  return { blockedBy: { ...(bucket && { bucket }), reason, message: shorten(message), ...(link && { link }) } };
 }
 
 function figures(progress: BackfillProgress, startedWith: number, ui: TemporalUI): Body {

@@ -1,6 +1,6 @@
 import type { Temporal } from '../../temporal/connection.ts';
 import { type Launch, listLaunches, wasSkipped } from '../../temporal/schedules.ts';
-import { shared } from '../../temporal/shared.ts';
+import { shared } from '../../temporal/shared-request.ts';
 import type { TemporalUI } from '../links.ts';
 import { type Context, reconciler } from '../reconcile.ts';
 import { PIPELINE_SCHEDULES } from '../resources.ts';

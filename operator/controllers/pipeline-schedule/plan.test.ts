@@ -7,8 +7,8 @@ import {
 } from '../../../crds/pipeline-schedule.ts';
 import { FINALIZER, SpecError } from '../../../crds/resource.ts';
 import type { Launch, ScheduleState } from '../../temporal/schedules.ts';
-import { lint, merge, wanted } from '../conditions.ts';
-import type { Observation } from '../plan.ts';
+import { desiredConditions, lint, merge } from '../conditions.ts';
+import type { Observation } from '../plan-types.ts';
 import { specOf } from '../reconcile.ts';
 import { type ObservedSchedule, OUR_NOTE, planSchedule, requestOf, type SchedulePlan } from './plan.ts';
 import { scheduleStatus } from './status.ts';
@@ -62,7 +62,7 @@ function given({ spec, metadata, status, schedule = 'absent', launches }: Given)
 function plan(what: Given): SchedulePlan {
   const observed = given(what);
   const result = planSchedule(observed, 'ooni', NOW);
-  const conditions = merge(observed.object.status?.conditions, wanted(result.verdict, result.own), 2, NOW);
+  const conditions = merge(observed.object.status?.conditions, desiredConditions(result.summary, result.own), 2, NOW);
   expect(lint({ observedGeneration: 2, conditions })).toEqual([]);
   return result;
 }
@@ -98,7 +98,7 @@ describe('plan', () => {
         },
       },
     ]);
-    expect(result.verdict).toMatchObject({ kind: 'working', reason: 'Starting' });
+    expect(result.summary).toMatchObject({ kind: 'working', reason: 'Starting' });
   });
 
   test('a suspended one is created paused', () => {
@@ -110,7 +110,7 @@ describe('plan', () => {
   test('what is in force is left alone', () => {
     const result = plan({ schedule: 'inForce' });
     expect(result.actions).toEqual([]);
-    expect(result.verdict).toMatchObject({ kind: 'ready', reason: 'Scheduled' });
+    expect(result.summary).toMatchObject({ kind: 'ready', reason: 'Scheduled' });
   });
 
   test('another hash is an update that carries the paused state of before', () => {
@@ -135,13 +135,13 @@ describe('plan', () => {
   test('a pause by hand is reported and left', () => {
     const result = plan({ schedule: { paused: true, note: 'maintenance' } });
     expect(result.actions).toEqual([]);
-    expect(result.verdict).toMatchObject({ kind: 'stalled', reason: 'PausedInTemporal' });
-    expect(result.verdict.message).toContain('maintenance');
+    expect(result.summary).toMatchObject({ kind: 'stalled', reason: 'PausedInTemporal' });
+    expect(result.summary.message).toContain('maintenance');
   });
 
   test('suspended is ready: it is what was asked for', () => {
     const result = plan({ spec: { suspend: true }, schedule: { paused: true, note: OUR_NOTE } });
-    expect(result).toMatchObject({ actions: [], verdict: { kind: 'ready', reason: 'Suspended' } });
+    expect(result).toMatchObject({ actions: [], summary: { kind: 'ready', reason: 'Suspended' } });
   });
 
   test('a note left by hand on a running schedule is no drift', () => {
@@ -176,15 +176,15 @@ describe('plan', () => {
       namespace: 'default',
     });
     expect(status.scheduleID).toBeUndefined();
-    expect(plan({ status, schedule: what.schedule }).verdict.reason).toBe('AdoptionRefused');
+    expect(plan({ status, schedule: what.schedule }).summary.reason).toBe('AdoptionRefused');
   });
 
   test("somebody else's schedule is refused, and adopted when asked to", () => {
     for (const ownerUID of [undefined, 'uid-2']) {
       const refused = plan({ schedule: { ownerUID } });
       expect(refused.actions).toEqual([]);
-      expect(refused.verdict).toMatchObject({ kind: 'stalled', reason: 'AdoptionRefused' });
-      expect(refused.verdict.message).toContain('pipeline.ooni.org/adopt: "true"');
+      expect(refused.summary).toMatchObject({ kind: 'stalled', reason: 'AdoptionRefused' });
+      expect(refused.summary.message).toContain('pipeline.ooni.org/adopt: "true"');
       const metadata = { annotations: { 'pipeline.ooni.org/adopt': 'true' } };
       expect(does(plan({ metadata, schedule: { ownerUID } }))).toEqual(['update']);
     }
@@ -192,7 +192,7 @@ describe('plan', () => {
 
   test('a spec that cannot work changes nothing', () => {
     const result = plan({ spec: { schedule: '0 25 * * *' }, schedule: {} });
-    expect(result).toMatchObject({ actions: [], verdict: { kind: 'stalled', reason: 'InvalidSpec' } });
+    expect(result).toMatchObject({ actions: [], summary: { kind: 'stalled', reason: 'InvalidSpec' } });
   });
 
   test('names that nobody knows and a line that does not fit are warned about, and put in force', () => {
@@ -208,7 +208,7 @@ describe('plan', () => {
   test('with Temporal away nothing is declared', () => {
     expect(plan({ schedule: 'away' })).toMatchObject({
       actions: [],
-      verdict: { kind: 'unknown', reason: 'TemporalUnavailable' },
+      summary: { kind: 'unknown', reason: 'TemporalUnavailable' },
     });
   });
 
@@ -238,7 +238,7 @@ describe('deletion', () => {
   });
 
   test('while Temporal is away the message names the way out', () => {
-    expect(plan({ metadata, schedule: 'away' }).verdict.message).toContain('pipeline.ooni.org/abandon: "true"');
+    expect(plan({ metadata, schedule: 'away' }).summary.message).toContain('pipeline.ooni.org/abandon: "true"');
     const abandoned = { ...metadata, annotations: { 'pipeline.ooni.org/abandon': 'true' } };
     expect(does(plan({ metadata: abandoned, schedule: 'away' }))).toEqual(['removeFinalizer']);
   });

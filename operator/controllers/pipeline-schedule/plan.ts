@@ -6,7 +6,7 @@ import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { filterWords, launchId, scheduleId, WORKFLOWS } from '../../../worker/contract.ts';
 import { hashOf } from '../../hash.ts';
 import type { Launch, PauseState, ScheduleRequest, ScheduleState } from '../../temporal/schedules.ts';
-import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan.ts';
+import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { filterDoubts, warning } from '../warnings.ts';
 import { mismatches } from './mismatch.ts';
 
@@ -72,7 +72,7 @@ function decide(observed: ObservedSchedule, installation: string): SchedulePlan 
   if (!object.metadata.finalizers?.includes(FINALIZER)) {
     return {
       actions: [{ do: 'addFinalizer' }],
-      verdict: { kind: 'working', reason: 'Accepted', message: 'Accepted; the schedule is created next.' },
+      summary: { kind: 'working', reason: 'Accepted', message: 'Accepted; the schedule is created next.' },
       own: [],
     };
   }
@@ -85,7 +85,7 @@ function decide(observed: ObservedSchedule, installation: string): SchedulePlan 
   if (!isOurs(object, seen, request.id) && !annotated(object, ANNOTATIONS.adopt)) {
     return {
       actions: [],
-      verdict: {
+      summary: {
         kind: 'stalled',
         reason: 'AdoptionRefused',
         message: `Temporal has a schedule ${request.id} that was not made for this resource, so it is left alone. Delete it there, or annotate this resource with ${ANNOTATIONS.adopt}: "true" to take it over.`,
@@ -123,7 +123,7 @@ function inForce(spec: PipelineScheduleSpec, seen: ScheduleState): SchedulePlan 
   if (spec.suspend) {
     return {
       actions: [],
-      verdict: { kind: 'ready', reason: 'Suspended', message: 'Suspended: nothing fires; runs that have begun go on.' },
+      summary: { kind: 'ready', reason: 'Suspended', message: 'Suspended: nothing fires; runs that have begun go on.' },
       own: [],
       after: REFRESH.idle,
     };
@@ -131,7 +131,7 @@ function inForce(spec: PipelineScheduleSpec, seen: ScheduleState): SchedulePlan 
   if (seen.paused) {
     return {
       actions: [],
-      verdict: {
+      summary: {
         kind: 'stalled',
         reason: 'PausedInTemporal',
         message: `Somebody paused the schedule in Temporal${seen.note ? ` ("${seen.note.slice(0, 200)}")` : ''}. Unpause it there, or set spec.suspend to true and back to false.`,
@@ -142,7 +142,7 @@ function inForce(spec: PipelineScheduleSpec, seen: ScheduleState): SchedulePlan 
   }
   return {
     actions: [],
-    verdict: { kind: 'ready', reason: 'Scheduled', message: 'The schedule is in force.' },
+    summary: { kind: 'ready', reason: 'Scheduled', message: 'The schedule is in force.' },
     own: [],
     after: REFRESH.idle,
   };
@@ -150,7 +150,7 @@ function inForce(spec: PipelineScheduleSpec, seen: ScheduleState): SchedulePlan 
 
 function working(message: string, action: ScheduleAction): SchedulePlan {
   // The server may drop an update that lost a race without a word, so it is believed when it has been seen: look again at once.
-  return { actions: [action], verdict: { kind: 'working', reason: 'Starting', message }, own: [], after: REFRESH.soon };
+  return { actions: [action], summary: { kind: 'working', reason: 'Starting', message }, own: [], after: REFRESH.soon };
 }
 
 function planDeletion({ object, schedule }: ObservedSchedule, installation: string): SchedulePlan {
@@ -158,7 +158,7 @@ function planDeletion({ object, schedule }: ObservedSchedule, installation: stri
   const id = scheduleId(installation, namespace, name);
   const deleting = (message: string, actions: ScheduleAction[]): SchedulePlan => ({
     actions,
-    verdict: { kind: 'working', reason: 'Deleting', message },
+    summary: { kind: 'working', reason: 'Deleting', message },
     own: [],
   });
   if (!object.metadata.finalizers?.includes(FINALIZER)) return deleting('Nothing is left to clean up.', []);

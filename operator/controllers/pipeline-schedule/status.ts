@@ -41,7 +41,7 @@ export function scheduleStatus(
   const seen = schedule.value;
   // What bears our mark only: this is how one that loses it later is known to be ours.
   const ours = seen?.ownerUID === object.metadata.uid;
-  if (!seen || (!ours && plan.verdict.reason === 'AdoptionRefused')) {
+  if (!seen || (!ours && plan.summary.reason === 'AdoptionRefused')) {
     return { ...after, scheduleID: undefined, scheduleHash: undefined, nextBuckets: undefined };
   }
   if (!ours) return after;

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { WORKER_POOL, type WorkerPool, type WorkerPoolSpecInput } from '../../../crds/worker-pool.ts';
 import type { Deployment } from '../../kube/builtin.ts';
 import type { Load, WorkerLoad } from '../../temporal/load.ts';
-import { lint, merge, wanted } from '../conditions.ts';
+import { desiredConditions, lint, merge } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
 import { APPLIED, desiredDeployment, podSelector } from './deployment.ts';
 import {
@@ -83,7 +83,7 @@ function given(what: Given): ObservedPool {
 function plan(what: Given): PoolPlan {
   const observed = given(what);
   const result = planPool(observed, SETTINGS, NOW);
-  const conditions = merge(undefined, wanted(result.verdict, result.own), 1, NOW);
+  const conditions = merge(undefined, desiredConditions(result.summary, result.own), 1, NOW);
   expect(lint({ observedGeneration: 1, conditions })).toEqual([]);
   return result;
 }
@@ -119,11 +119,11 @@ describe('a pool of fixed size', () => {
   test('an absent Deployment is applied without force', () => {
     const result = plan({ deployment: 'absent' });
     expect(result.actions).toMatchObject([{ do: 'apply', force: false }]);
-    expect(result.verdict).toMatchObject({ kind: 'working', reason: 'RollingOut' });
+    expect(result.summary).toMatchObject({ kind: 'working', reason: 'RollingOut' });
   });
 
   test('what is in force is left alone', () => {
-    expect(plan({})).toMatchObject({ actions: [], desired: 2, verdict: { kind: 'ready', reason: 'Available' } });
+    expect(plan({})).toMatchObject({ actions: [], desired: 2, summary: { kind: 'ready', reason: 'Available' } });
   });
 
   test('replicas are followed, up and down', () => {
@@ -151,7 +151,7 @@ describe('a pool of fixed size', () => {
   });
 
   test('the load does not matter, and Temporal may be away', () => {
-    expect(plan({ load: 'away' })).toMatchObject({ actions: [], verdict: { reason: 'Available' }, own: [] });
+    expect(plan({ load: 'away' })).toMatchObject({ actions: [], summary: { reason: 'Available' }, own: [] });
   });
 });
 
@@ -230,8 +230,8 @@ describe('what is not ours', () => {
 
   test('a Deployment without owner is refused, and adopted when asked to', () => {
     const refused = plan({ deployment: foreign() });
-    expect(refused).toMatchObject({ actions: [], verdict: { kind: 'stalled', reason: 'AdoptionRefused' } });
-    expect(refused.verdict.message).toContain('pipeline.ooni.org/adopt: "true"');
+    expect(refused).toMatchObject({ actions: [], summary: { kind: 'stalled', reason: 'AdoptionRefused' } });
+    expect(refused.summary.message).toContain('pipeline.ooni.org/adopt: "true"');
     const metadata = { annotations: { 'pipeline.ooni.org/adopt': 'true' } };
     expect(plan({ deployment: foreign(), metadata }).actions).toMatchObject([{ do: 'apply', force: true }]);
   });
@@ -239,7 +239,7 @@ describe('what is not ours', () => {
   test("another controller's is refused even with the annotation", () => {
     const owner = { apiVersion: 'apps.example/v1', kind: 'App', name: 'app', uid: 'uid-9', controller: true };
     const metadata = { annotations: { 'pipeline.ooni.org/adopt': 'true' } };
-    expect(plan({ deployment: foreign([owner]), metadata }).verdict.reason).toBe('AdoptionRefused');
+    expect(plan({ deployment: foreign([owner]), metadata }).summary.reason).toBe('AdoptionRefused');
   });
 
   test('that of a former pool of the same name is waited for', () => {
@@ -250,7 +250,7 @@ describe('what is not ours', () => {
       uid: 'uid-0',
       controller: true,
     };
-    expect(plan({ deployment: foreign([owner]) })).toMatchObject({ actions: [], verdict: { kind: 'working' } });
+    expect(plan({ deployment: foreign([owner]) })).toMatchObject({ actions: [], summary: { kind: 'working' } });
   });
 });
 
@@ -330,7 +330,7 @@ describe('rollout', () => {
     ],
     ['all there', { observedGeneration: 4, replicas: 2, readyReplicas: 2, updatedReplicas: 2 }, 'Available'],
   ])('%s', (_, status, reason) => {
-    expect(plan({ deployment: withStatus(status) }).verdict.reason).toBe(reason);
+    expect(plan({ deployment: withStatus(status) }).summary.reason).toBe(reason);
   });
 
   test('a new pod that cannot start is named with its reason while the old one is ready', () => {
@@ -338,19 +338,19 @@ describe('rollout', () => {
     const deployment = { ...deploymentOf(pool({ replicas: 1 }), 1), status } as Deployment;
     const trouble = 'pod data/new: ErrImagePull: no such image';
     const pods = [pod('old', { ready: true }), pod('new', { ready: false, trouble })];
-    expect(plan({ spec: { replicas: 1 }, deployment, pods }).verdict).toMatchObject({
+    expect(plan({ spec: { replicas: 1 }, deployment, pods }).summary).toMatchObject({
       reason: 'RollingOut',
       message: '1 of 1 new pods are started, and 1 old ones still run. Pod data/new: ErrImagePull: no such image.',
     });
     const starting = [pod('old', { ready: true }), pod('new', { ready: false })];
-    expect(plan({ spec: { replicas: 1 }, deployment, pods: starting }).verdict.message).toContain(
+    expect(plan({ spec: { replicas: 1 }, deployment, pods: starting }).summary.message).toContain(
       'Pod new is not ready yet.',
     );
   });
 
   test('pods that are refused are named', () => {
     const conditions = [{ type: 'ReplicaFailure', status: 'True', message: 'exceeded quota' }];
-    expect(plan({ deployment: withStatus({ observedGeneration: 4, conditions }) }).verdict.message).toContain(
+    expect(plan({ deployment: withStatus({ observedGeneration: 4, conditions }) }).summary.message).toContain(
       'exceeded quota',
     );
   });
@@ -358,7 +358,7 @@ describe('rollout', () => {
 
 test('a pool without replicas and autoscaling has one pod at first, and keeps what others set', () => {
   expect(applied(plan({ spec: {}, deployment: 'absent' })).spec?.replicas).toBe(1);
-  expect(plan({ spec: {}, replicas: 7 })).toMatchObject({ actions: [], desired: 7, verdict: { reason: 'Available' } });
+  expect(plan({ spec: {}, replicas: 7 })).toMatchObject({ actions: [], desired: 7, summary: { reason: 'Available' } });
 });
 
 describe('a value that the API server writes in another form', () => {
@@ -379,9 +379,9 @@ describe('a value that the API server writes in another form', () => {
     expect(JSON.stringify(live)).not.toBe(JSON.stringify(wish));
     const first = plan({ spec, deployment: live });
     expect(first.actions).toHaveLength(1);
-    expect(first.verdict.reason).toBe('Available');
+    expect(first.summary.reason).toBe('Available');
     const applied = appliedOf(wish, live);
-    expect(plan({ spec, deployment: live, applied })).toMatchObject({ actions: [], verdict: { reason: 'Available' } });
+    expect(plan({ spec, deployment: live, applied })).toMatchObject({ actions: [], summary: { reason: 'Available' } });
   });
 
   test('does not hide what somebody changes', () => {
@@ -422,11 +422,11 @@ describe('a change of size is told once, with its reason', () => {
 test('deleted and invalid pools do nothing', () => {
   expect(plan({ metadata: { deletionTimestamp: 'x' } })).toMatchObject({
     actions: [],
-    verdict: { reason: 'Deleting' },
+    summary: { reason: 'Deleting' },
   });
   expect(plan({ spec: { slots: 0 }, deployment: 'absent' })).toMatchObject({
     actions: [],
-    verdict: { kind: 'stalled', reason: 'InvalidSpec' },
+    summary: { kind: 'stalled', reason: 'InvalidSpec' },
   });
 });
 

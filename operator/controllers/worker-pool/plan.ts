@@ -6,8 +6,8 @@ import type { Deployment } from '../../kube/builtin.ts';
 import type { EventNote } from '../../kube/events.ts';
 import { controllerOf } from '../../kube/resource.ts';
 import type { Load, QueueLoad } from '../../temporal/load.ts';
-import type { Verdict, Wanted } from '../conditions.ts';
-import { annotated, invalid, type Observation, type Plan, REFRESH } from '../plan.ts';
+import type { DesiredCondition, ReadySummary } from '../conditions.ts';
+import { annotated, invalid, type Observation, type Plan, REFRESH } from '../plan-types.ts';
 import { APPLIED, deploymentName, desiredDeployment, type PodSettings } from './deployment.ts';
 import { covers } from './overlay.ts';
 import { decide, freshMemory, type Memory, type QueueSignal, type Scaling } from './scaling.ts';
@@ -89,7 +89,7 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
   const { object, spec, deployment } = observed;
   if (object.metadata.deletionTimestamp) {
     const message = 'Kubernetes deletes the Deployment with the pool; pods finish or checkpoint within drainTimeout.';
-    return { actions: [], verdict: { kind: 'working', reason: 'Deleting', message }, own: [] };
+    return { actions: [], summary: { kind: 'working', reason: 'Deleting', message }, own: [] };
   }
   if (spec instanceof SpecError) return invalid(spec.problems);
   const foreign = deployment && notOurs(object, deployment);
@@ -110,7 +110,7 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
   return {
     actions,
     events: deployment && desired !== current ? [rescaled(current, desired, scaled)] : [],
-    verdict: rollout(deployment, observed.pods, desired, changing),
+    summary: rollout(deployment, observed.pods, desired, changing),
     own: scaled?.own ?? [],
     after: spec.autoscaling ? REFRESH.unavailable : REFRESH.idle,
     desired,
@@ -141,7 +141,7 @@ function notOurs(object: WorkerPool, deployment: Deployment): PoolPlan | undefin
   const name = deploymentName(object.metadata.name);
   if (owner && owner.kind === WORKER_POOL.kind && owner.apiVersion.startsWith(`${GROUP}/`)) {
     const message = `Deployment ${name} belongs to the former WorkerPool of this name and is being deleted by Kubernetes.`;
-    return { actions: [], verdict: { kind: 'working', reason: 'RollingOut', message }, own: [], after: REFRESH.active };
+    return { actions: [], summary: { kind: 'working', reason: 'RollingOut', message }, own: [], after: REFRESH.active };
   }
   if (!owner && annotated(object, ANNOTATIONS.adopt)) return undefined;
   const remedy = owner
@@ -149,7 +149,7 @@ function notOurs(object: WorkerPool, deployment: Deployment): PoolPlan | undefin
     : `Delete it, or annotate the WorkerPool with ${ANNOTATIONS.adopt}: "true" to take it over.`;
   return {
     actions: [],
-    verdict: {
+    summary: {
       kind: 'stalled',
       reason: 'AdoptionRefused',
       message: `Deployment ${name} exists and was not made for this resource, so it is left alone. ${remedy}`,
@@ -161,7 +161,7 @@ function notOurs(object: WorkerPool, deployment: Deployment): PoolPlan | undefin
 
 interface Scaled {
   readonly desired: number;
-  readonly own: readonly Wanted[];
+  readonly own: readonly DesiredCondition[];
   readonly decision?: ScalingDecision;
   readonly memory?: Memory;
 }
@@ -192,7 +192,7 @@ function autoscale(observed: ObservedPool, spec: WorkerPoolSpec, current: number
   const before = observed.memory ?? freshMemory(current, now);
   const { decision, memory } = decide(signals, scaling, current, before, now);
   const bound = decision.reason === 'MinReplicas' || decision.reason === 'MaxReplicas';
-  const own: Wanted = {
+  const own: DesiredCondition = {
     type: 'ScalingActive',
     status: 'True',
     reason: bound ? 'AtBound' : 'FollowingLoad',
@@ -281,7 +281,7 @@ function rollout(
   pods: readonly PoolPod[],
   desired: number,
   applying: boolean,
-): Verdict {
+): ReadySummary {
   const status = deployment?.status ?? {};
   const ready = status.readyReplicas ?? 0;
   const updated = status.updatedReplicas ?? 0;
@@ -291,7 +291,7 @@ function rollout(
     old > 0 && desired > 0
       ? `${updated} of ${desired} new pods are started, and ${old} old ones still run`
       : `${ready} of ${desired} pods are ready`;
-  const working = (message: string): Verdict => ({ kind: 'working', reason: 'RollingOut', message });
+  const working = (message: string): ReadySummary => ({ kind: 'working', reason: 'RollingOut', message });
   if (applying || !deployment) return working('The Deployment is being applied.');
   if ((status.observedGeneration ?? 0) < (deployment.metadata.generation ?? 0))
     return working('The Deployment is being rolled out.');

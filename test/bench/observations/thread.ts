@@ -7,7 +7,7 @@ import { EVERYTHING, filterId } from '../../../pipeline/filter.ts';
 import { createLogger } from '../../../pipeline/log.ts';
 import { openIpMetadata } from '../../../pipeline/reference/ip-metadata.ts';
 import { observeBatch } from '../../../pipeline/runs/batch.ts';
-import { planBucket } from '../../../pipeline/runs/bucket.ts';
+import { planBucket } from '../../../pipeline/runs/observations.ts';
 import { loadSettings } from '../../../pipeline/settings.ts';
 import { openClickHouse } from '../../../pipeline/tables/clickhouse.ts';
 import { EndlessArchive } from './endless.ts';

@@ -1,0 +1,34 @@
+import { EmbeddedError } from '../clickhouse/embedded.ts';
+import { AnalysisError } from '../pipeline/analysis/selection.ts';
+import { ArchiveError } from '../pipeline/archive/archive.ts';
+import { hidePasswords } from '../pipeline/hide-password.ts';
+import { ReferenceDataError } from '../pipeline/reference/dataset.ts';
+import { IpDatabaseError } from '../pipeline/reference/ip-files.ts';
+import { SettingsError } from '../pipeline/settings.ts';
+import { TableError } from '../pipeline/tables/errors.ts';
+import { OutputError } from './output.ts';
+import { printable } from './printable.ts';
+
+const EXPECTED_ERRORS = [
+  EmbeddedError,
+  AnalysisError,
+  ArchiveError,
+  IpDatabaseError,
+  OutputError,
+  ReferenceDataError,
+  SettingsError,
+];
+
+/**
+ * Runs the work of a command and takes its number for the exit status. What can go wrong outside the program is told in a sentence,
+ * status 1; every other error is a defect and goes on, with its stack.
+ */
+export async function withExitStatus(command: string, work: () => Promise<number>): Promise<void> {
+  try {
+    process.exitCode = await work();
+  } catch (error) {
+    if (!(error instanceof TableError) && !EXPECTED_ERRORS.some(kind => error instanceof kind)) throw error;
+    console.error(printable(hidePasswords(`oonipipeline ${command}: ${(error as Error).message}`)));
+    process.exitCode = 1;
+  }
+}

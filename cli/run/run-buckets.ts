@@ -1,0 +1,112 @@
+import { addCounts, type Counts, noCounts } from '../../pipeline/counts.ts';
+import type { Filter } from '../../pipeline/filter.ts';
+import { ledgerTime, type RunStage } from '../../pipeline/ledger/ledger.ts';
+import { type Reprocess, type RunTools, runBucket } from './run-bucket.ts';
+
+export interface FailedBucket {
+  readonly bucket: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** What a run over many buckets did. */
+export interface RunTotals {
+  /** Buckets completed. */
+  done: number;
+  readonly failed: FailedBucket[];
+  /** Buckets that were to be run and were not completed nor failed: the run was told to stop, or nothing works any more. */
+  left: number;
+  /** Of completed and failed buckets. */
+  readonly counts: Counts;
+  /** Rows in the tables, by table. */
+  readonly rows: Record<string, number>;
+  verdicts: number;
+}
+
+export interface RunWatch {
+  /** Told of the measurements read so far, buckets being worked on included. */
+  readonly onRead: (measurements: number) => void;
+  /** Told when a bucket has ended. */
+  readonly onBucket: (failed?: FailedBucket) => void;
+  readonly signal: AbortSignal;
+}
+
+/** One object of the archive that cannot be read is no reason to stop; so many buckets in a row are. */
+const UNREADABLE_IN_A_ROW = 3;
+
+/**
+ * Runs buckets, `slots` at a time, in order. A bucket that fails is recorded and the others go on, unless what is wrong would fail them all: then
+ * no further one is begun. When told to stop it returns, too, with the runs at work recorded as cancelled.
+ */
+export async function runBuckets(
+  tools: RunTools,
+  buckets: readonly string[],
+  how: {
+    readonly filter: Filter;
+    readonly filterID: string;
+    readonly stages: readonly RunStage[];
+    readonly reprocess: Reprocess;
+  },
+  slots: number,
+  watch: RunWatch,
+): Promise<RunTotals> {
+  const { filter, filterID } = how;
+  const { signal } = watch;
+  const totals: RunTotals = { done: 0, failed: [], left: 0, counts: noCounts(), rows: {}, verdicts: 0 };
+  const reading = new Map<string, number>();
+  let unreadable = 0;
+  let useless = false;
+
+  const since = buckets[0]?.includes('T') ? await ledgerTime(tools.clickhouse, signal) : undefined;
+  // In the order of the list, the last bucket of a day is begun when all others have been.
+  const lastOfDay = new Map(buckets.map(bucket => [bucket.slice(0, 10), bucket]));
+  const settledBy = (bucket: string) => {
+    const last = lastOfDay.get(bucket.slice(0, 10));
+    return since === undefined || last === undefined ? {} : { settledBy: { bucket: last, since } };
+  };
+
+  const runOne = async (bucket: string): Promise<void> => {
+    const onRead = (measurements: number) => {
+      reading.set(bucket, measurements);
+      watch.onRead([...reading.values()].reduce((sum, each) => sum + each, totals.counts.read));
+    };
+    const outcome = await runBucket(
+      tools,
+      { bucket, filter, filterID },
+      { ...how, ...settledBy(bucket) },
+      onRead,
+      signal,
+    ).finally(() => reading.delete(bucket));
+    addCounts(totals.counts, outcome.counts);
+    for (const [table, rows] of Object.entries(outcome.rows)) totals.rows[table] = (totals.rows[table] ?? 0) + rows;
+    totals.verdicts += outcome.verdicts;
+    if (outcome.state === 'completed') {
+      totals.done++;
+      unreadable = 0;
+      watch.onBucket();
+      return;
+    }
+    const { reason, message } = outcome;
+    const failed = { bucket, reason, message };
+    totals.failed.push(failed);
+    watch.onBucket(failed);
+    unreadable = reason === 'ArchiveUnavailable' ? unreadable + 1 : 0;
+    if (outcome.outage && (reason !== 'ArchiveUnavailable' || unreadable === UNREADABLE_IN_A_ROW)) useless = true;
+  };
+
+  const waiting = buckets.values();
+  await Promise.all(
+    Array.from({ length: slots }, async () => {
+      for (const bucket of waiting) {
+        if (signal.aborted || useless) return;
+        try {
+          await runOne(bucket);
+        } catch (error) {
+          if (!signal.aborted) throw error;
+        }
+      }
+    }),
+  );
+  totals.left = buckets.length - totals.done - totals.failed.length;
+  return totals;
+}

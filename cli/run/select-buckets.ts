@@ -1,0 +1,65 @@
+import type { Archive } from '../../pipeline/archive/archive.ts';
+import { findBuckets } from '../../pipeline/archive/find-buckets.ts';
+import { bucketsBetween, type Granularity } from '../../pipeline/bucket.ts';
+import type { Filter } from '../../pipeline/filter.ts';
+import type { RunStage } from '../../pipeline/ledger/ledger.ts';
+import { type BucketDecision, decideAll } from '../../pipeline/runs/backfill-plan.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+
+/** Which buckets a run is about. */
+export interface Wanted {
+  readonly filter: Filter;
+  readonly filterID: string;
+  readonly granularity: Granularity;
+  readonly stages: readonly RunStage[];
+  readonly reprocess: 'None' | 'Failed' | 'All';
+  /** First bucket and end, exclusive; absent: every bucket there is something for. */
+  readonly range?: { readonly startAt: string; readonly endAt: string };
+}
+
+export type SkipReason = Exclude<BucketDecision, 'run' | 'NotFailed'>;
+
+export interface RunPlan {
+  /** Oldest first. */
+  readonly buckets: readonly string[];
+  /** How many are left out, by reason. */
+  readonly skipped: Readonly<Partial<Record<SkipReason, number>>>;
+}
+
+/**
+ * Decides by ledger and archive which buckets are to be run, as a Backfill does. Without a range they are those of which the archive has
+ * objects, or, for the analysis alone, the measurement days of which there are observations. `now` in milliseconds since 1970. Throws
+ * ArchiveErrors and TableErrors.
+ */
+export async function planRun(
+  archive: Archive,
+  clickhouse: ClickHouse,
+  wanted: Wanted,
+  now: number,
+  signal?: AbortSignal,
+): Promise<RunPlan> {
+  const { range, filter, filterID, granularity, stages, reprocess } = wanted;
+  // Without a range the archive is searched for buckets, and the caller says that there is none.
+  if (range && stages.includes('Observations')) await archive.check({ signal });
+  const all = range
+    ? [...bucketsBetween(range.startAt, range.endAt, granularity)]
+    : stages.includes('Observations')
+      ? await findBuckets(archive, filter, granularity, signal)
+      : await measurementDays(clickhouse, signal);
+  const buckets: string[] = [];
+  const skipped: Partial<Record<SkipReason, number>> = {};
+  const how = { filter, filterID, stages, reprocess, attempt: 1 };
+  for await (const { bucket, verdict } of decideAll({ archive, clickhouse }, how, all, {}, now, signal)) {
+    if (verdict === 'run') buckets.push(bucket);
+    else skipped[verdict as SkipReason] = (skipped[verdict as SkipReason] ?? 0) + 1;
+  }
+  return { buckets, skipped };
+}
+
+async function measurementDays(clickhouse: ClickHouse, signal?: AbortSignal): Promise<string[]> {
+  const rows = await clickhouse.select<{ day: string }>(
+    "SELECT DISTINCT toString(toDate32(measurement_start_time, 'UTC')) AS day FROM obs_web ORDER BY day",
+    { signal },
+  );
+  return rows.map(({ day }) => day);
+}

@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest';
+import { DATASETS } from '../../pipeline/reference/datasets.ts';
+import type { ScheduleState } from '../temporal/schedules.ts';
+import { planReference, referenceRequest } from './schedule-plan.ts';
+
+const request = referenceRequest('ooni', 'fingerprints_dns');
+const seen = (state: Partial<ScheduleState> = {}): ScheduleState => ({
+  ownerUID: request.ownerUID,
+  hash: request.hash,
+  described: 'as-it-is',
+  paused: false,
+  note: '',
+  nextFirings: [],
+  recent: [],
+  raw: {},
+  conflictToken: new Uint8Array(),
+  ...state,
+});
+
+test('each data set has a schedule of its own, which fires at once and never twice at a time', () => {
+  const requests = DATASETS.map(dataset => referenceRequest('ooni', dataset));
+  expect(requests.map(({ id }) => id)).toEqual([
+    'ooni/reference/fingerprints_dns',
+    'ooni/reference/fingerprints_http',
+    'ooni/reference/citizenlab',
+    'ooni/reference/asnmeta',
+  ]);
+  // Hourly, half-hourly, weekly (analysis.md section 14).
+  expect(requests.map(({ cron }) => cron)).toEqual([['7 * * * *'], ['11 * * * *'], ['17,47 * * * *'], ['23 4 * * 1']]);
+  for (const each of requests) expect(each).toMatchObject({ overlap: 'Skip', fireWhenMade: true });
+  expect(new Set(requests.map(({ hash }) => hash)).size).toBe(DATASETS.length);
+});
+
+test('an absent one is made, one that is as asked left alone', () => {
+  expect(planReference(request, undefined)).toEqual({ do: 'create', pause: { paused: false, note: '' } });
+  expect(planReference(request, seen())).toEqual({ do: 'nothing' });
+  expect(planReference(request, seen({ paused: true, note: 'maintenance' }))).toEqual({ do: 'nothing' });
+});
+
+test('one that another version asked for is put right, and stays paused when a person paused it', () => {
+  const pause = { paused: true, note: 'maintenance' };
+  expect(planReference(request, seen({ hash: 'other', ...pause }))).toEqual({ do: 'update', pause });
+});
+
+test("somebody else's is left alone: another installation's, or one made by hand", () => {
+  for (const ownerUID of [undefined, 'installation/other']) {
+    expect(planReference(request, seen({ ownerUID, hash: 'other' }))).toEqual({ do: 'refuse' });
+  }
+});

@@ -1,0 +1,197 @@
+import type { Counts } from '../counts.ts';
+import { type ClickHouse, identifier, quote } from '../tables/clickhouse.ts';
+import { literals } from '../tables/ddl.ts';
+import { PIPELINE_FAILURES, PIPELINE_FILES, PIPELINE_RUNS } from '../tables/ledger-tables.ts';
+import { OBSERVATION_TABLES, type ObservationTable } from '../tables/schema.ts';
+import { keyOf } from './finalize-rows.ts';
+import type { RunState } from './ledger.ts';
+import { overlappingBuckets } from './replaced-rows.ts';
+
+/** The observations of one run, as the ledger has them. */
+export interface RunAudit {
+  readonly bucket: string;
+  readonly generation: number;
+  readonly state: RunState;
+  readonly reason: string;
+  readonly message: string;
+  readonly counts: Counts;
+  readonly codeVersion: string;
+}
+
+/** One object that a run has read. Its `counts.bytes` are the object's size. */
+export interface FileAudit {
+  readonly key: string;
+  readonly size: number;
+  readonly etag: string;
+  readonly counts: Counts;
+}
+
+/** What pipeline_failures has of one key. */
+export interface FailureAudit {
+  /** Measurements. */
+  readonly failed: number;
+  /** Records of the object itself: truncated, or a key that says nothing. */
+  readonly object: number;
+}
+
+/** Rows of one generation in one bucket of a table. */
+export interface RowsAudit {
+  readonly table: ObservationTable;
+  readonly bucket: string;
+  readonly generation: number;
+  readonly rows: number;
+  /** Different sorting keys among them. */
+  readonly distinct: number;
+}
+
+const COUNTS = 'read, transformed, skipped, failed, unsupported, rows';
+
+interface CountColumns {
+  readonly read: number;
+  readonly transformed: number;
+  readonly skipped: number;
+  readonly failed: number;
+  readonly unsupported: number;
+  readonly rows: Record<string, number>;
+}
+
+function countsOf(row: CountColumns, files: number, bytes: number): Counts {
+  const { read, transformed, skipped, failed, unsupported, rows } = row;
+  return { files, bytes, read, transformed, skipped, failed, unsupported, rows };
+}
+
+/** The runs of a bucket, or of the hours of a day, under one filter, the newest first. */
+export async function auditRuns(
+  clickhouse: ClickHouse,
+  buckets: readonly string[],
+  filterID: string,
+  signal?: AbortSignal,
+): Promise<RunAudit[]> {
+  type Row = CountColumns & Omit<RunAudit, 'counts' | 'codeVersion'> & { files: number; bytes: number; code: string };
+  const rows = await clickhouse.select<Row>(
+    `SELECT bucket, generation, state, reason, message, files, bytes, ${COUNTS}, code_version AS code
+     FROM ${PIPELINE_RUNS.name} FINAL
+     WHERE stage = 'Observations' AND bucket IN {buckets:Array(String)} AND filter = {filterID:String}
+     ORDER BY generation DESC`,
+    { params: { buckets, filterID }, signal },
+  );
+  return rows.map(row => ({
+    bucket: row.bucket,
+    generation: row.generation,
+    state: row.state,
+    reason: row.reason,
+    message: row.message,
+    counts: countsOf(row, row.files, row.bytes),
+    codeVersion: row.code,
+  }));
+}
+
+/** The buckets of which the ledger has runs under a filter, oldest first. */
+export async function auditedBuckets(
+  clickhouse: ClickHouse,
+  filterID: string,
+  signal?: AbortSignal,
+): Promise<string[]> {
+  const rows = await clickhouse.select<{ bucket: string }>(
+    `SELECT DISTINCT bucket FROM ${PIPELINE_RUNS.name} WHERE stage = 'Observations' AND filter = {filterID:String} ORDER BY bucket`,
+    { params: { filterID }, signal },
+  );
+  return rows.map(({ bucket }) => bucket);
+}
+
+/** The objects that a run has read, by key. */
+export async function auditFiles(
+  clickhouse: ClickHouse,
+  run: Pick<RunAudit, 'bucket' | 'generation'>,
+  filterID: string,
+  signal?: AbortSignal,
+): Promise<Map<string, FileAudit>> {
+  const rows = await clickhouse.select<CountColumns & Pick<FileAudit, 'key' | 'size' | 'etag'>>(
+    `SELECT key, size, etag, ${COUNTS} FROM ${PIPELINE_FILES.name} FINAL
+     WHERE bucket = {bucket:String} AND generation = {generation:UInt64} AND filter = {filterID:String}`,
+    { params: { ...run, filterID }, signal },
+  );
+  return new Map(
+    rows.map(row => [row.key, { key: row.key, size: row.size, etag: row.etag, counts: countsOf(row, 1, row.size) }]),
+  );
+}
+
+/** The failures that a run recorded, by key. */
+export async function auditFailures(
+  clickhouse: ClickHouse,
+  run: Pick<RunAudit, 'bucket' | 'generation'>,
+  signal?: AbortSignal,
+): Promise<Map<string, FailureAudit>> {
+  const rows = await clickhouse.select<FailureAudit & { key: string }>(
+    `SELECT key, uniqExactIf(line, line > 0) AS failed, countIf(line = 0) AS object FROM ${PIPELINE_FAILURES.name} FINAL
+     WHERE bucket = {bucket:String} AND generation = {generation:UInt64} GROUP BY key`,
+    { params: { ...run }, signal },
+  );
+  return new Map(rows.map(({ key, failed, object }) => [key, { failed, object }]));
+}
+
+/** What the tables hold of a bucket and of those that overlap it, by table, bucket and generation. */
+export async function auditRows(clickhouse: ClickHouse, bucket: string, signal?: AbortSignal): Promise<RowsAudit[]> {
+  const buckets = literals(overlappingBuckets(bucket));
+  const queries = OBSERVATION_TABLES.map(
+    table =>
+      `SELECT ${quote(table.name)} AS table, bucket_date AS bucket, run_generation AS generation, count() AS rows,
+              uniqExact(sipHash128(${keyOf(table)})) AS distinct
+       FROM ${identifier(table.name)} WHERE bucket_date IN ${buckets} GROUP BY bucket, generation`,
+  );
+  return clickhouse.select<RowsAudit>(queries.join(' UNION ALL '), { signal });
+}
+
+/** How many measurements have rows of a run and of another generation too, by table; tables without any are left out. */
+export async function auditRepetitions(
+  clickhouse: ClickHouse,
+  run: Pick<RunAudit, 'bucket' | 'generation'>,
+  signal?: AbortSignal,
+): Promise<{ table: ObservationTable; measurements: number; example: string }[]> {
+  const buckets = literals(overlappingBuckets(run.bucket));
+  const queries = OBSERVATION_TABLES.map(
+    ({ name }) =>
+      `SELECT ${quote(name)} AS table, count() AS measurements, any(measurement_uid) AS example FROM (
+         SELECT measurement_uid FROM ${identifier(name)} WHERE bucket_date IN ${buckets}
+         GROUP BY measurement_uid
+         HAVING max(bucket_date = ${quote(run.bucket)} AND run_generation = ${run.generation}) AND uniqExact(run_generation) > 1
+       )`,
+  );
+  const rows = await clickhouse.select<{ table: ObservationTable; measurements: number; example: string }>(
+    queries.join(' UNION ALL '),
+    { signal },
+  );
+  return rows.filter(({ measurements }) => measurements > 0);
+}
+
+/** How many rows measurements have of a generation, or of newer ones, in a bucket and those that overlap it. */
+export async function auditMeasurements(
+  clickhouse: ClickHouse,
+  table: (typeof OBSERVATION_TABLES)[number],
+  run: Pick<RunAudit, 'bucket' | 'generation'>,
+  uids: readonly string[],
+  signal?: AbortSignal,
+): Promise<Map<string, number>> {
+  const rows = await clickhouse.select<{ uid: string; n: number }>(
+    `SELECT measurement_uid AS uid, uniqExact(sipHash128(${keyOf(table)})) AS n FROM ${identifier(table.name)}
+     WHERE bucket_date IN ${literals(overlappingBuckets(run.bucket))} AND run_generation >= ${run.generation}
+       AND measurement_uid IN ${literals(uids)}
+     GROUP BY uid`,
+    { signal },
+  );
+  return new Map(rows.map(({ uid, n }) => [uid, n]));
+}
+
+/** Rows that ClickHouse refused, by `key line table`. */
+export async function auditRefused(
+  clickhouse: ClickHouse,
+  run: Pick<RunAudit, 'bucket' | 'generation'>,
+  signal?: AbortSignal,
+): Promise<Map<string, number>> {
+  const rows = await clickhouse.select<{ place: string; n: number }>(
+    `SELECT concat(key, ' ', toString(line), ' ', table) AS place, count() AS n FROM ${PIPELINE_FAILURES.name} FINAL
+     WHERE bucket = {bucket:String} AND generation = {generation:UInt64} AND stage = 'insert' GROUP BY place`,
+    { params: { ...run }, signal },
+  );
+  return new Map(rows.map(({ place, n }) => [place, n]));
+}

@@ -1,0 +1,350 @@
+import { createHash } from 'node:crypto';
+import type { Counts } from '../counts.ts';
+import type { Filter } from '../filter.ts';
+import type { ClickHouse } from '../tables/clickhouse.ts';
+import { StatementError } from '../tables/errors.ts';
+import { PIPELINE_FAILURES, PIPELINE_FILES, PIPELINE_RUNS } from '../tables/ledger-tables.ts';
+
+export type RunStage = 'Observations' | 'Analysis';
+
+/**
+ * The life of a run's stage, in order; `inserted`: all its rows are in, older ones may still be there. The place in the list is the version
+ * by which ClickHouse keeps one row a run, so a late repetition of an earlier state changes nothing.
+ */
+export const RUN_STATES = ['started', 'inserted', 'cancelled', 'failed', 'completed'] as const;
+export type RunState = (typeof RUN_STATES)[number];
+
+/** Reason of a run whose rows are gone with their table. It has a revision of its own, above all states: no late record of the run hides it. */
+export const TABLE_LOST = 'TableLost';
+
+/** Which run: the bucket under the filter, and the generation its rows carry. */
+export interface RunKey {
+  readonly bucket: string;
+  readonly filter: Filter;
+  readonly filterID: string;
+  readonly stage: RunStage;
+  /** Milliseconds since 1970. */
+  readonly generation: number;
+}
+
+/** A run that the ledger knows: everything about it is recorded under its generation. */
+export interface OpenedRun extends RunKey {
+  /** When it was recorded first, by ClickHouse's clock: milliseconds since 1970. What ended before does not overlap it in time. */
+  readonly openedAt: number;
+}
+
+/** Who runs it, with what. */
+export interface RunOrigin {
+  readonly workflowID: string;
+  /** Names the attempt to plan the run: a repeated attempt finds its own record by it. */
+  readonly runID: string;
+  readonly backfill: string;
+  readonly codeVersion: string;
+  /** Versions of reference data, by name. */
+  readonly referenceVersions: Readonly<Record<string, string>>;
+}
+
+export interface RunOutcome {
+  readonly state: RunState;
+  readonly counts?: Counts;
+  /** Rows that are in the tables with the run's generation, by table. */
+  readonly rowsStored?: Readonly<Record<string, number>>;
+  /** Of a failure: an error type, and a sentence. */
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+/** A run as the ledger has it. */
+export interface PastRun extends OpenedRun {
+  readonly state: RunState;
+  /** Of a failure, or of an end that the run did not record itself. */
+  readonly reason: string;
+  readonly runID: string;
+  /** When its latest state was recorded, by ClickHouse's clock: milliseconds since 1970. */
+  readonly recordedAt: number;
+  /** Objects read, and their compressed bytes. */
+  readonly files: number;
+  readonly bytes: number;
+}
+
+/** Records a state of a run. May be repeated. */
+export async function recordRun(
+  clickhouse: ClickHouse,
+  run: OpenedRun,
+  origin: RunOrigin,
+  outcome: RunOutcome,
+  signal?: AbortSignal,
+): Promise<void> {
+  const {
+    files = 0,
+    bytes = 0,
+    read = 0,
+    transformed = 0,
+    skipped = 0,
+    failed = 0,
+    unsupported = 0,
+    rows = {},
+  } = outcome.counts ?? {};
+  const row = {
+    bucket: run.bucket,
+    filter: run.filterID,
+    probe_cc: run.filter.probeCC,
+    test_names: run.filter.testNames,
+    stage: run.stage,
+    generation: run.generation,
+    state: outcome.state,
+    revision: RUN_STATES.indexOf(outcome.state) + 1,
+    ...{ files, bytes, read, transformed, skipped, failed, unsupported, rows },
+    rows_stored: outcome.rowsStored ?? {},
+    reason: outcome.reason ?? '',
+    message: outcome.message?.slice(0, 2000) ?? '',
+    workflow_id: origin.workflowID,
+    run_id: origin.runID,
+    backfill: origin.backfill,
+    code_version: origin.codeVersion,
+    reference_versions: origin.referenceVersions,
+    opened_at: new Date(run.openedAt).toISOString(),
+  };
+  await clickhouse.insert(PIPELINE_RUNS.name, [row], { signal });
+}
+
+interface PastRunRow {
+  readonly bucket: string;
+  readonly filter: string;
+  readonly probe_cc: string[];
+  readonly test_names: string[];
+  readonly stage: RunStage;
+  readonly generation: number;
+  readonly state: RunState;
+  readonly reason: string;
+  readonly run_id: string;
+  readonly opened_ms: number;
+  readonly recorded_ms: number;
+  readonly files: number;
+  readonly bytes: number;
+}
+
+/** All runs of a stage over the given buckets, under any filter, oldest generation first. */
+export async function pastRuns(
+  clickhouse: ClickHouse,
+  stage: RunStage,
+  buckets: readonly string[],
+  signal?: AbortSignal,
+): Promise<PastRun[]> {
+  const rows = await clickhouse.select<PastRunRow>(
+    `SELECT bucket, filter, probe_cc, test_names, stage, generation, state, reason, run_id, files, bytes,
+            toUnixTimestamp64Milli(opened_at) AS opened_ms, toUnixTimestamp64Milli(recorded_at) AS recorded_ms
+     FROM ${PIPELINE_RUNS.name} FINAL
+     WHERE stage = {stage:String} AND bucket IN {buckets:Array(String)}
+     ORDER BY generation, filter`,
+    { params: { stage, buckets }, signal },
+  );
+  return rows.map(row => ({
+    bucket: row.bucket,
+    filter: { probeCC: row.probe_cc, testNames: row.test_names },
+    filterID: row.filter,
+    stage: row.stage,
+    generation: row.generation,
+    state: row.state,
+    reason: row.reason,
+    runID: row.run_id,
+    openedAt: row.opened_ms,
+    recordedAt: row.recorded_ms,
+    files: row.files,
+    bytes: row.bytes,
+  }));
+}
+
+/**
+ * Opens a run: picks its generation, which is `startedAt` unless the ledger knows as new a one over the same measurements (clocks
+ * differ between servers), and records it as started before any of its rows is written. Asking again with the same `runID` gives
+ * the same generation, so an answer that was lost costs nothing.
+ *
+ * @param buckets the buckets whose rows the run may replace, its own among them
+ * @param startedAt milliseconds since 1970
+ */
+export async function openRun(
+  clickhouse: ClickHouse,
+  run: Omit<RunKey, 'generation'>,
+  origin: RunOrigin,
+  buckets: readonly string[],
+  startedAt: number,
+  signal?: AbortSignal,
+): Promise<OpenedRun> {
+  return (await openRunAmong(clickhouse, run, origin, buckets, startedAt, signal)).run;
+}
+
+/** `openRun`, with the other runs that the ledger has over the given buckets. */
+export async function openRunAmong(
+  clickhouse: ClickHouse,
+  run: Omit<RunKey, 'generation'>,
+  origin: RunOrigin,
+  buckets: readonly string[],
+  startedAt: number,
+  signal?: AbortSignal,
+): Promise<{ readonly run: OpenedRun; readonly others: readonly PastRun[] }> {
+  const own = (each: PastRun) =>
+    each.runID === origin.runID && each.bucket === run.bucket && each.filterID === run.filterID;
+  const [past, openedAt] = await Promise.all([
+    pastRuns(clickhouse, run.stage, buckets, signal),
+    ledgerTime(clickhouse, signal),
+  ]);
+  const others = past.filter(each => !own(each));
+  const known = past.find(own);
+  if (known) return { run: { ...run, generation: known.generation, openedAt: known.openedAt }, others };
+  const generation = past.reduce((newest, each) => Math.max(newest, each.generation + 1), startedAt);
+  const opened = { ...run, generation, openedAt };
+  await recordRun(clickhouse, opened, origin, { state: 'started' }, signal);
+  return { run: opened, others };
+}
+
+/**
+ * Records that a run came to an end that it did not record itself; who ran it, and with what, stays as it was recorded. May be repeated. A
+ * record of the run's own that comes later and is higher in RUN_STATES stands.
+ */
+export async function recordEndOf(
+  clickhouse: ClickHouse,
+  run: RunKey,
+  state: 'cancelled' | 'failed',
+  outcome: { readonly reason: string; readonly message: string },
+  signal?: AbortSignal,
+): Promise<void> {
+  const { bucket, filterID, stage, generation } = run;
+  await clickhouse.command(
+    `INSERT INTO ${PIPELINE_RUNS.name}
+     SELECT * REPLACE ({state:String} AS state, {revision:UInt8} AS revision, {reason:String} AS reason, {message:String} AS message, now64(3, 'UTC') AS recorded_at)
+     FROM ${PIPELINE_RUNS.name} AS runs FINAL
+     WHERE bucket = {bucket:String} AND filter = {filterID:String} AND stage = {stage:String} AND generation = {generation:UInt64}
+       AND runs.revision < {revision:UInt8}`,
+    {
+      params: { bucket, filterID, stage, generation, state, revision: RUN_STATES.indexOf(state) + 1, ...outcome },
+      signal,
+    },
+  );
+}
+
+/** ClickHouse's clock, which stamps the ledger: milliseconds since 1970. */
+export async function ledgerTime(clickhouse: ClickHouse, signal?: AbortSignal): Promise<number> {
+  const [row] = await clickhouse.select<{ now: number }>("SELECT toUnixTimestamp64Milli(now64(3, 'UTC')) AS now", {
+    signal,
+  });
+  if (!row) throw new StatementError('ClickHouse gave no answer to the question for its time');
+  return row.now;
+}
+
+/** What one run found in one object. */
+export interface FileRecord {
+  readonly key: string;
+  readonly size: number;
+  readonly etag: string;
+  /** `truncated`: what could be read is in, and `message` says where it broke. */
+  readonly state: 'read' | 'truncated';
+  readonly message: string;
+  /** Decompressed bytes. */
+  readonly decompressed: number;
+  readonly counts: Counts;
+  /**
+   * Uids of measurements that do not say of themselves what the key says: another country, test or upload hour. A run of a
+   * narrower filter finds rows to replace by what they say of themselves, and must leave these alone.
+   */
+  readonly strays: readonly string[];
+}
+
+/** Records files of a run. May be repeated. */
+export async function recordFiles(
+  clickhouse: ClickHouse,
+  run: RunKey,
+  files: readonly FileRecord[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const rows = files.map(file => ({
+    bucket: run.bucket,
+    key: file.key,
+    generation: run.generation,
+    filter: run.filterID,
+    size: file.size,
+    etag: file.etag,
+    state: file.state,
+    message: file.message,
+    decompressed: file.decompressed,
+    read: file.counts.read,
+    transformed: file.counts.transformed,
+    skipped: file.counts.skipped,
+    failed: file.counts.failed,
+    unsupported: file.counts.unsupported,
+    rows: file.counts.rows,
+    strays: file.strays,
+  }));
+  await clickhouse.insert(PIPELINE_FILES.name, rows, { signal });
+}
+
+/** What the ledger has of the files of a run. */
+export interface RecordedFiles {
+  readonly files: number;
+  /** Measurements. */
+  readonly read: number;
+  /** Files of which not a single measurement could be read, because they are damaged. */
+  readonly unreadable: number;
+}
+
+/** Sums up the files that were recorded of a run, each once. */
+export async function recordedFiles(clickhouse: ClickHouse, run: RunKey, signal?: AbortSignal): Promise<RecordedFiles> {
+  const { bucket, generation, filterID } = run;
+  const [sums] = await clickhouse.select<RecordedFiles>(
+    `SELECT count() AS files, sum(files.read) AS read, countIf(files.state = 'truncated' AND files.read = 0) AS unreadable
+     FROM ${PIPELINE_FILES.name} AS files FINAL
+     WHERE bucket = {bucket:String} AND generation = {generation:UInt64} AND filter = {filterID:String}`,
+    { params: { bucket, generation, filterID }, signal },
+  );
+  if (!sums) throw new StatementError('ClickHouse gave no answer to the question for the files of a run');
+  return sums;
+}
+
+/** One measurement, or one row of it, that is not in the tables. */
+export interface FailureRecord {
+  readonly key: string;
+  /** 1-based; 0 for what concerns the whole object. */
+  readonly line: number;
+  /** Where it failed: list, read, decode, transform, encode, insert. */
+  readonly stage: string;
+  /** For a row that ClickHouse refused: its table, and its place among the measurement's rows. */
+  readonly table?: string;
+  readonly row?: number;
+  readonly uid?: string;
+  readonly testName?: string;
+  readonly class: string;
+  readonly message: string;
+}
+
+/** Records failures of a run. May be repeated. */
+export async function recordFailures(
+  clickhouse: ClickHouse,
+  run: RunKey,
+  failures: readonly FailureRecord[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const rows = failures.map(failure => ({
+    bucket: run.bucket,
+    key: failure.key,
+    line: failure.line,
+    generation: run.generation,
+    stage: failure.stage,
+    table: failure.table ?? '',
+    row: failure.row ?? 0,
+    measurement_uid: failure.uid ?? '',
+    test_name: failure.testName ?? '',
+    class: failure.class,
+    message: wellFormed(failure.message),
+  }));
+  await clickhouse.insert(PIPELINE_FAILURES.name, rows, { signal });
+}
+
+/** Messages quote hostile input: kept short, and without lone surrogates, which JSON would carry and ClickHouse refuse. */
+function wellFormed(message: string): string {
+  return message.slice(0, 1000).toWellFormed();
+}
+
+/** A short, stable name of a run's attempt, for `runID`. */
+export function attemptID(workflowRunID: string, plan: number): string {
+  return createHash('sha256').update(`${workflowRunID}/${plan}`).digest('hex').slice(0, 32);
+}

@@ -1,0 +1,12 @@
+import { ensureTable } from '../tables/ensure.ts';
+import { PIPELINE_UIDS } from '../tables/uids.ts';
+import type { Migration } from './migration.ts';
+
+/** Which content the uid of a document belongs to. */
+export default {
+  number: 7,
+  name: 'uids',
+  async apply(clickhouse, log, signal) {
+    await ensureTable(clickhouse, PIPELINE_UIDS, log, signal);
+  },
+} satisfies Migration;

@@ -1,0 +1,27 @@
+import { VIEWS } from '../analysis/views.ts';
+import { identifier } from '../tables/clickhouse.ts';
+import { onCluster } from '../tables/ddl.ts';
+import { ensureTable } from '../tables/ensure.ts';
+import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT } from '../tables/schema.ts';
+import type { Migration } from './migration.ts';
+
+/**
+ * Verdicts say their outcome in a word, for each host; the views read it. `loni_ok_value` becomes nullable: it is null where nothing was
+ * judged.
+ */
+export default {
+  number: 8,
+  name: 'outcomes',
+  async apply(clickhouse, log, signal) {
+    await ensureTable(clickhouse, ANALYSIS_WEB_MEASUREMENT, log, signal);
+    await clickhouse.command(
+      `ALTER TABLE ${identifier(MEASUREMENT_EXPERIMENT_RESULT.name)}${onCluster(clickhouse)} MODIFY COLUMN loni_ok_value Nullable(Float64)`,
+      { signal },
+    );
+    for (const { name, select } of VIEWS) {
+      await clickhouse.command(`CREATE OR REPLACE VIEW ${identifier(name)}${onCluster(clickhouse)} AS ${select}`, {
+        signal,
+      });
+    }
+  },
+} satisfies Migration;

@@ -1,0 +1,85 @@
+import { RUN_STATES, TABLE_LOST } from '../ledger/ledger.ts';
+import type { Logger } from '../log.ts';
+import { type ClickHouse, identifier } from '../tables/clickhouse.ts';
+import { literals } from '../tables/ddl.ts';
+import { LEDGER_TABLES, PIPELINE_RUNS } from '../tables/ledger-tables.ts';
+import { REFERENCE_TABLES, REFERENCE_VERSIONS } from '../tables/reference-tables.ts';
+import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT, OBSERVATION_TABLES } from '../tables/schema.ts';
+import observations from './001-observations.ts';
+import analysis from './002-analysis.ts';
+import ledger from './003-ledger.ts';
+import reference from './004-reference.ts';
+import type { Migration } from './migration.ts';
+
+const names = (tables: readonly { readonly name: string }[]) => tables.map(({ name }) => name);
+
+/** The tables that a migration makes. */
+const MADE_BY = new Map<Migration, readonly string[]>([
+  [observations, names(OBSERVATION_TABLES)],
+  [analysis, names([ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT])],
+  [ledger, names(LEDGER_TABLES)],
+  [reference, names([...REFERENCE_TABLES, REFERENCE_VERSIONS])],
+]);
+
+/**
+ * The migrations whose tables are not there: of recorded ones, somebody has dropped the tables. None on a cluster, where one replica may
+ * lack a table for a while. Throws TableErrors; a table that the user may not see is not taken for absent.
+ */
+export async function migrationsWithoutTables(
+  clickhouse: ClickHouse,
+  migrations: readonly Migration[],
+  signal?: AbortSignal,
+): Promise<ReadonlySet<Migration>> {
+  const found = new Set<Migration>();
+  for (const migration of migrations) {
+    if ((await absentTables(clickhouse, migration, signal)).length > 0) found.add(migration);
+  }
+  return found;
+}
+
+async function absentTables(clickhouse: ClickHouse, migration: Migration, signal?: AbortSignal): Promise<string[]> {
+  const made = MADE_BY.get(migration) ?? [];
+  if (made.length === 0 || clickhouse.cluster !== '') return [];
+  const rows = await clickhouse.select<{ name: string }>(
+    `SELECT name FROM system.tables WHERE database = currentDatabase() AND name IN ${literals(made)}`,
+    { signal },
+  );
+  const absent: string[] = [];
+  for (const name of made.filter(each => !rows.some(row => row.name === each))) {
+    // The list above leaves out what the user has no rights on; this statement fails for it.
+    const [answer] = await clickhouse.select<{ result: number }>(`EXISTS TABLE ${identifier(name)}`, { signal });
+    if (answer?.result === 0) absent.push(name);
+  }
+  return absent;
+}
+
+/**
+ * Records that the rows of some runs are lost, because tables that a migration makes are not there: the latest state of each becomes
+ * `cancelled`, so the next plan runs their buckets again. Call it before the tables are created again, or nobody knows any more. A run
+ * that is at work finds it when it ends. May be repeated.
+ */
+export async function recordLostTables(
+  clickhouse: ClickHouse,
+  migration: Migration,
+  log: Logger,
+  signal?: AbortSignal,
+): Promise<void> {
+  const absent = await absentTables(clickhouse, migration, signal);
+  const isLedger = absent.includes(PIPELINE_RUNS.name);
+  const stage = migration === observations ? 'Observations' : migration === analysis ? 'Analysis' : undefined;
+  if (absent.length === 0 || isLedger || stage === undefined) return;
+  const [runs] = await clickhouse.select<{ found: number }>(
+    'SELECT count() AS found FROM system.tables WHERE database = currentDatabase() AND name = {name:String}',
+    { params: { name: PIPELINE_RUNS.name }, signal },
+  );
+  if (!runs?.found) return;
+  const message = `the table ${absent.join(' and the table ')} was dropped, and created again without rows`;
+  log.warn(`${message}; the buckets whose rows it held are to be run again`);
+  await clickhouse.command(
+    `INSERT INTO ${PIPELINE_RUNS.name}
+     SELECT * REPLACE ('cancelled' AS state, {revision:UInt8} AS revision, {reason:String} AS reason, {message:String} AS message, now64(3, 'UTC') AS recorded_at)
+     FROM ${PIPELINE_RUNS.name} AS runs FINAL
+     WHERE stage = {stage:String} AND (runs.state IN ('started', 'inserted') OR arrayExists(name -> rows_stored[name] > 0, {absent:Array(String)}))`,
+    { params: { stage, absent, revision: RUN_STATES.length + 1, reason: TABLE_LOST, message }, signal },
+  );
+}

@@ -1,0 +1,278 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from '../log.ts';
+import type { Settings } from '../settings.ts';
+import { type ClickHouse, identifier, openClickHouse } from '../tables/clickhouse.ts';
+import { assertOneShard } from '../tables/cluster.ts';
+import { createTable, engineFor, onCluster } from '../tables/ddl.ts';
+import { TableSchemaError } from '../tables/errors.ts';
+import type { Table } from '../tables/schema.ts';
+import { migrationsWithoutTables, recordLostTables } from './lost-tables.ts';
+import type { Migration } from './migration.ts';
+import {
+  type DatabaseOrigin,
+  findTables,
+  isRecorded,
+  originOf,
+  RECORDS_TABLE,
+  recordedMigrations,
+} from './migration-origin.ts';
+import { MIGRATIONS } from './migrations.ts';
+
+const RECORDS = {
+  name: RECORDS_TABLE,
+  columns: [
+    ['number', 'UInt32'],
+    ['name', 'String'],
+    ['applied_at', "DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')"],
+  ],
+  engine: 'ReplacingMergeTree(applied_at)',
+  orderBy: ['number'],
+} as const satisfies Table;
+
+/** A holder of the lock that has not been heard of for so long (seconds) is taken for dead. */
+const LOCK_EXPIRY = 60;
+const LOCK_RENEWAL = 10_000;
+const LOCK_PATTERN = /^pipeline_migrating_(\d+)$/;
+
+export interface MigrateOptions {
+  readonly signal?: AbortSignal;
+  /** A holder of the lock that has been silent for so long (seconds) is taken for dead; 0 where there can be no other process. */
+  readonly lockExpiry?: number;
+  /** For tests: other migrations than the program's, a shorter poll (milliseconds). */
+  readonly migrations?: readonly Migration[];
+  readonly poll?: number;
+}
+
+/**
+ * Creates the database of `clickhouse_url` when it is missing. Apart from the migrations because it needs a connection to another
+ * database, and because a user without that right can have the database made for them.
+ */
+export async function ensureDatabase(
+  settings: { readonly clickhouse_url: string; readonly clickhouse_cluster?: string },
+  signal?: AbortSignal,
+): Promise<void> {
+  const clickhouse = openClickHouse(settings);
+  const server = openClickHouse(settings, { database: 'default' });
+  try {
+    if (clickhouse.database === server.database) return;
+    const found = await server.select('SELECT 1 FROM system.databases WHERE name = {name:String}', {
+      params: { name: clickhouse.database },
+      signal,
+    });
+    if (found.length > 0) return;
+    await server.command(`CREATE DATABASE IF NOT EXISTS ${identifier(clickhouse.database)}${onCluster(clickhouse)}`, {
+      signal,
+    });
+  } finally {
+    await Promise.all([clickhouse.close(), server.close()]);
+  }
+}
+
+/** Which databases are migrated without being asked: those made by this pipeline or empty, every one, or none. */
+
+export type AutomaticMigration = Settings['automatic_migration'];
+
+/** The database lacks migrations and must not be migrated without being asked. The message says which command does it. */
+export class MigrationRefusedError extends TableSchemaError {
+  override name = 'MigrationRefusedError';
+}
+
+/**
+ * Migrates a database when the setting `automatic_migration` allows it. Does nothing when no migration is missing. Otherwise throws MigrationRefusedError
+ * and changes nothing: the Python pipeline, for one, cannot write to a migrated database.
+ *
+ * @param automatic the setting
+ * @param remedy the command that migrates this database, as it is to be typed
+ */
+export async function migrateAutomatically(
+  clickhouse: ClickHouse,
+  automatic: AutomaticMigration,
+  remedy: string,
+  log: Logger,
+  options: MigrateOptions = {},
+): Promise<number[]> {
+  const { signal, migrations = MIGRATIONS } = options;
+  await assertOneShard(clickhouse, signal);
+  if (automatic !== 'always') {
+    const tables = await findTables(clickhouse, { signal });
+    const origin = originOf(tables);
+    const allowed = automatic === 'own' && (origin === 'empty' || origin === 'own');
+    if (!allowed) {
+      const applied = isRecorded(tables) ? await recordedMigrations(clickhouse, { signal }) : new Set<number>();
+      const lost = await migrationsWithoutTables(clickhouse, migrations, signal);
+      const missing = migrations.filter(each => !applied.has(each.number) || lost.has(each));
+      if (missing.length === 0) return [];
+      throw new MigrationRefusedError(
+        `${clickhouse.name} lacks the ${missing.length === 1 ? 'migration' : 'migrations'} ${missing.map(({ number }) => number).join(', ')}, and ${REASON[origin]}. To migrate it, type: ${remedy} (--dry-run shows what it does; docs/moving-from-python.md)`,
+      );
+    }
+  }
+  return migrate(clickhouse, log, options);
+}
+
+const REASON: Readonly<Record<DatabaseOrigin, string>> = {
+  empty: 'automatic_migration is never',
+  own: 'automatic_migration is never',
+  python: 'the Python pipeline made it, and cannot write to it once it is migrated',
+  other: 'it has tables that this pipeline did not make',
+};
+
+/**
+ * Brings the database to the version of this program: migrations that are not recorded, or whose tables were dropped, are applied in order, by one
+ * process at a time, the others wait. The ledger then has the buckets run again whose rows a dropped table held (lost-tables.ts). It asks nobody: see migrateAutomatically. A database newer than the program is left as it is: migrations only add.
+ * Returns the numbers applied by this call. Throws TableErrors.
+ */
+export async function migrate(clickhouse: ClickHouse, log: Logger, options: MigrateOptions = {}): Promise<number[]> {
+  const { signal, migrations = MIGRATIONS, poll = 500 } = options;
+  for (const [index, { number }] of migrations.entries()) {
+    if (number !== index + 1)
+      throw new TableSchemaError(`migration ${number} stands at place ${index + 1} of the list`);
+  }
+  await assertOneShard(clickhouse, signal);
+  await clickhouse.command(createTable(RECORDS, clickhouse), { signal });
+  for (;;) {
+    const pending = await missing(clickhouse, migrations, signal);
+    if (pending.length === 0) return [];
+    const lock = await MigrationLock.acquire(clickhouse, options.lockExpiry ?? LOCK_EXPIRY, signal);
+    if (!lock) {
+      log.debug('another process migrates the database; waiting');
+      await sleep(poll, undefined, { signal });
+      continue;
+    }
+    try {
+      return await applyAll(clickhouse, lock, migrations, log, signal);
+    } finally {
+      await lock.release();
+    }
+  }
+}
+
+async function applyAll(
+  clickhouse: ClickHouse,
+  lock: MigrationLock,
+  migrations: readonly Migration[],
+  log: Logger,
+  signal?: AbortSignal,
+): Promise<number[]> {
+  const applied: number[] = [];
+  for (const migration of await missing(clickhouse, migrations, signal)) {
+    await lock.check();
+    log.info(`migrating ${clickhouse.name}: ${migration.number} ${migration.name}`);
+    await recordLostTables(clickhouse, migration, log, signal);
+    await migration.apply(clickhouse, log, signal, () => lock.check());
+    await clickhouse.insert(RECORDS.name, [{ number: migration.number, name: migration.name }], { signal });
+    applied.push(migration.number);
+  }
+  return applied;
+}
+
+async function missing(
+  clickhouse: ClickHouse,
+  migrations: readonly Migration[],
+  signal?: AbortSignal,
+): Promise<readonly Migration[]> {
+  const recorded = await recordedMigrations(clickhouse, { signal });
+  const lost = await migrationsWithoutTables(clickhouse, migrations, signal);
+  return migrations.filter(migration => !recorded.has(migration.number) || lost.has(migration));
+}
+
+/**
+ * Mutual exclusion by what ClickHouse does atomically: of two `CREATE TABLE` of one name one fails. The tables are numbered
+ * (`pipeline_migrating_1`, `_2`, ...) and the highest is the lock. Its holder writes a row every ten seconds; when it has been silent for a
+ * minute, by the server's clock, whoever creates the next number is the new holder, and nobody has to drop a lock that may
+ * have a new owner already.
+ */
+class MigrationLock {
+  readonly #clickhouse: ClickHouse;
+  readonly #number: number;
+  readonly #renewal: NodeJS.Timeout;
+  readonly #token = randomUUID();
+
+  private constructor(clickhouse: ClickHouse, number: number) {
+    this.#clickhouse = clickhouse;
+    this.#number = number;
+    // A failed renewal is repeated with the next one; if none gets through, check() says that the lock is lost.
+    this.#renewal = setInterval(() => void this.#renew().catch(() => {}), LOCK_RENEWAL).unref();
+  }
+
+  /** The lock, or undefined while somebody else holds it. */
+  static async acquire(
+    clickhouse: ClickHouse,
+    expiry: number,
+    signal?: AbortSignal,
+  ): Promise<MigrationLock | undefined> {
+    const highest = await MigrationLock.#highest(clickhouse, signal);
+    if (highest && (await MigrationLock.#silence(clickhouse, highest, signal)) < expiry) return undefined;
+    const number = (highest ?? 0) + 1;
+    try {
+      // Not IF NOT EXISTS: failing is the point. A lost answer looks like somebody else's lock and expires like one.
+      await clickhouse.command(
+        `CREATE TABLE ${lockTable(number)}${onCluster(clickhouse)} (token String, at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')) ENGINE = ${engineFor('MergeTree', clickhouse)} ORDER BY at`,
+        { signal },
+      );
+    } catch (error) {
+      if (error instanceof TableSchemaError && error.code === 57) return undefined;
+      throw error;
+    }
+    const lock = new MigrationLock(clickhouse, number);
+    await lock.#renew();
+    return lock;
+  }
+
+  /** Throws when somebody else took the lock over. */
+  async check(): Promise<void> {
+    if ((await MigrationLock.#highest(this.#clickhouse)) !== this.#number) {
+      throw new TableSchemaError('another process took over the migration; start again');
+    }
+  }
+
+  async release(): Promise<void> {
+    clearInterval(this.#renewal);
+    // From the lowest up: as long as the highest stands, the lock is held.
+    for (const number of (await MigrationLock.#numbers(this.#clickhouse)).filter(each => each <= this.#number)) {
+      await this.#clickhouse.command(`DROP TABLE IF EXISTS ${lockTable(number)}${onCluster(this.#clickhouse)} SYNC`);
+    }
+  }
+
+  async #renew(): Promise<void> {
+    await this.#clickhouse.insert(`pipeline_migrating_${this.#number}`, [{ token: this.#token }]);
+  }
+
+  static async #numbers(clickhouse: ClickHouse, signal?: AbortSignal): Promise<number[]> {
+    const rows = await clickhouse.select<{ name: string }>(
+      "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'pipeline_migrating_')",
+      { signal },
+    );
+    return rows
+      .flatMap(row => LOCK_PATTERN.exec(row.name)?.[1] ?? [])
+      .map(Number)
+      .sort((a, b) => a - b);
+  }
+
+  static async #highest(clickhouse: ClickHouse, signal?: AbortSignal): Promise<number | undefined> {
+    return (await MigrationLock.#numbers(clickhouse, signal)).at(-1);
+  }
+
+  /** Seconds since the holder was heard of. A lock that vanishes meanwhile counts as just renewed: look again. */
+  static async #silence(clickhouse: ClickHouse, number: number, signal?: AbortSignal): Promise<number> {
+    const name = `pipeline_migrating_${number}`;
+    try {
+      const [row] = await clickhouse.select<{ silence: number }>(
+        `SELECT date_diff('millisecond', greatest(
+             (SELECT max(at) FROM ${lockTable(number)}),
+             (SELECT toDateTime64(max(metadata_modification_time), 3, 'UTC') FROM system.tables WHERE database = currentDatabase() AND name = {name:String})
+           ), now64(3, 'UTC')) / 1000 AS silence`,
+        { params: { name }, signal },
+      );
+      return row?.silence ?? 0;
+    } catch (error) {
+      if (error instanceof TableSchemaError) return 0;
+      throw error;
+    }
+  }
+}
+
+function lockTable(number: number): string {
+  return identifier(`pipeline_migrating_${number}`);
+}

@@ -1,0 +1,21 @@
+import observations from './001-observations.ts';
+import analysis from './002-analysis.ts';
+import ledger from './003-ledger.ts';
+import reference from './004-reference.ts';
+import views from './005-views.ts';
+import resultPartitions from './006-result-partitions.ts';
+import uids from './007-uids.ts';
+import outcomes from './008-outcomes.ts';
+import type { Migration } from './migration.ts';
+
+/** All migrations, in order. A new one gets a file of its own and the next number; what has been released is not changed. */
+export const MIGRATIONS: readonly Migration[] = [
+  observations,
+  analysis,
+  ledger,
+  reference,
+  views,
+  resultPartitions,
+  uids,
+  outcomes,
+];

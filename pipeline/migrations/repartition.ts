@@ -1,0 +1,447 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from '../log.ts';
+import { type ClickHouse, identifier, quote, type StatementOptions } from '../tables/clickhouse.ts';
+import { engineFor, onCluster } from '../tables/ddl.ts';
+import { TableError, TableSchemaError } from '../tables/errors.ts';
+import type { Table } from '../tables/schema.ts';
+import type { PlannedChange } from './migration.ts';
+
+/** A table with a partition key that is a prefix of its first sorting column. */
+export type PrefixPartitioned = Table & { readonly partitionBy: string };
+
+export interface RepartitionOptions {
+  readonly signal?: AbortSignal;
+  /** Throws when another process took over. */
+  readonly guard?: () => Promise<void>;
+  /** For tests: called before each step, which a crash may prevent. */
+  readonly onStep?: (step: string) => Promise<void> | void;
+}
+
+/** Partitions copied by one statement: until they hold so many rows, and at most so many partitions. */
+const GROUP = { rows: 100_000, partitions: 100 };
+/** Rounds of copying what changed meanwhile, before giving up. */
+const ROUNDS = 20;
+const POLL = 200;
+
+/** Memory of a copy: blocks of this size, one reading and one writing thread. */
+const COPY_SETTINGS = {
+  max_threads: 1,
+  max_insert_threads: '1',
+  max_block_size: '8192',
+  min_insert_block_size_rows: '100000',
+  min_insert_block_size_bytes: String(64 << 20),
+  optimize_aggregation_in_order: 1,
+  // A partition that is copied again consists of the same blocks, which a replicated table would drop.
+  insert_deduplicate: 0,
+  join_algorithm: 'grace_hash',
+  max_bytes_in_join: '300000000',
+  throw_on_max_partitions_per_insert_block: 0,
+} as const;
+/** The server refuses to drop large tables and partitions unless it is asked so. */
+const DROP_SETTINGS = { max_table_size_to_drop: '0', max_partition_size_to_drop: '0' } as const;
+
+/** The name of the table beside: the copy before the exchange, the original after it. */
+export function besideName(table: string): string {
+  return `${table}_repartition`;
+}
+
+interface Shape {
+  readonly partitionKey: string;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly columns: string;
+}
+
+/** Rows of one partition, as FINAL shows them: the count and a sum of hashes of key and generation. */
+interface Digest {
+  /** Value of the partition key, in hexadecimal. */
+  readonly prefix: string;
+  readonly rows: number;
+  readonly sum: string;
+}
+
+/**
+ * Gives an existing table its partition key, which ClickHouse cannot add in place:
+ *
+ * 1. a table with that key is made beside it, with the same columns and indexes;
+ * 2. the rows are copied, one partition at a time, and a partition is copied again until both tables hold the same;
+ * 3. the two tables are exchanged in one step;
+ * 4. rows that reached the old table after the last comparison are moved;
+ * 5. the old table is dropped.
+ *
+ * At every moment the table exists and holds all rows. After a crash, the next call goes on: which step is next is told from the two tables. Memory
+ * is bounded by the size of a block. Needs as much free disk as the table takes. Rows may be written and deleted meanwhile. A table that has
+ * some other partition key is left as it is. Throws TableErrors.
+ */
+export async function repartition(
+  clickhouse: ClickHouse,
+  table: PrefixPartitioned,
+  log: Logger,
+  options: RepartitionOptions = {},
+): Promise<void> {
+  const { signal, onStep } = options;
+  const guard = async (step: string) => {
+    await onStep?.(step);
+    signal?.throwIfAborted();
+    await options.guard?.();
+  };
+  const beside = besideName(table.name);
+  for (;;) {
+    const [now, other] = await Promise.all([
+      shapeOf(clickhouse, table.name, signal),
+      shapeOf(clickhouse, beside, signal),
+    ]);
+    if (!now) throw new TableSchemaError(`${clickhouse.name} has no ${table.name}, so it cannot be partitioned`);
+    const state = stateOf(now, other, table);
+    if (state === 'done') return;
+    if (state === 'foreign') {
+      log.warn(`${table.name} has the partition key ${now.partitionKey} and is left as it is`);
+      return;
+    }
+    if (state === 'exchanged') {
+      await moveLateRows(clickhouse, table, log, guard, signal);
+      await guard('drop');
+      await clickhouse.command(`DROP TABLE IF EXISTS ${identifier(beside)}${onCluster(clickhouse)} SYNC`, {
+        settings: DROP_SETTINGS,
+        signal,
+      });
+      continue;
+    }
+    if (other && other.columns !== now.columns) {
+      await guard('drop a copy with other columns');
+      await clickhouse.command(`DROP TABLE IF EXISTS ${identifier(beside)}${onCluster(clickhouse)} SYNC`, {
+        settings: DROP_SETTINGS,
+        signal,
+      });
+    }
+    await assertExchangeable(clickhouse, table.name, signal);
+    log.info(`${table.name}: copying ${now.rows} rows (${now.bytes} bytes) into partitions`);
+    await guard('create');
+    await clickhouse.command(createBeside(clickhouse, table), { signal });
+    await copy(clickhouse, table, log, guard, signal);
+    await guard('exchange');
+    await exchange(clickhouse, table.name, signal);
+  }
+}
+
+/** What `repartition` would do now. */
+export async function planRepartition(
+  clickhouse: ClickHouse,
+  table: PrefixPartitioned,
+  signal?: AbortSignal,
+): Promise<PlannedChange> {
+  const beside = besideName(table.name);
+  const now = await shapeOf(clickhouse, table.name, signal);
+  const state = now && stateOf(now, await shapeOf(clickhouse, beside, signal), table);
+  const drop = `DROP TABLE IF EXISTS ${identifier(beside)}${onCluster(clickhouse)} SYNC`;
+  if (!state || state === 'done' || state === 'foreign') return { changes: [], statements: [] };
+  if (state === 'exchanged') {
+    return { changes: [`finish partitioning ${table.name} and drop ${beside}`], statements: [drop] };
+  }
+  const [found, present] = await Promise.all([
+    clickhouse.select<Pick<Digest, 'prefix' | 'rows'>>(
+      `SELECT hex(${table.partitionBy}) AS prefix, count() AS rows FROM ${identifier(table.name)} GROUP BY prefix ORDER BY prefix`,
+      { signal },
+    ),
+    copiedColumns(clickhouse, table.name, signal),
+  ]);
+  // An earlier migration that is pending adds the columns that are missing.
+  const columns = [...new Set([...present, ...table.columns.map(([name]) => name)])];
+  return {
+    changes: [
+      `partition ${table.name} by ${table.partitionBy}: copy ${now.rows} rows in ${found.length} partitions to ${beside}, exchange the two tables, and drop the old one (needs ${megabytes(now.bytes)} of free disk meanwhile)`,
+    ],
+    statements: [
+      createBeside(clickhouse, table),
+      ...grouped(found).map(prefixes => copyStatement(table, columns, prefixes)),
+      exchangeStatement(clickhouse, table.name),
+      drop,
+    ],
+  };
+}
+
+function stateOf(now: Shape, other: Shape | undefined, table: PrefixPartitioned) {
+  if (now.partitionKey === table.partitionBy) return other ? 'exchanged' : 'done';
+  return now.partitionKey === '' ? 'unpartitioned' : 'foreign';
+}
+
+async function shapeOf(clickhouse: ClickHouse, table: string, signal?: AbortSignal): Promise<Shape | undefined> {
+  const [found] = await clickhouse.select<Shape>(
+    `SELECT partition_key AS partitionKey, ifNull(total_rows, 0) AS rows, ifNull(total_bytes, 0) AS bytes,
+       (SELECT toString(groupArray((name, type, default_kind, default_expression)))
+        FROM (SELECT * FROM system.columns WHERE database = currentDatabase() AND table = {table:String} ORDER BY position)) AS columns
+     FROM system.tables WHERE database = currentDatabase() AND name = {table:String}`,
+    { params: { table }, signal },
+  );
+  return found;
+}
+
+/** Columns as the original has them, those that somebody added included; ClickHouse copies the indexes too. */
+function createBeside(clickhouse: ClickHouse, table: PrefixPartitioned): string {
+  const list = (names: readonly string[]) => `(${names.map(identifier).join(', ')})`;
+  return [
+    `CREATE TABLE IF NOT EXISTS ${identifier(besideName(table.name))}${onCluster(clickhouse)} AS ${identifier(table.name)}`,
+    `ENGINE = ${engineFor(table.engine, clickhouse)}`,
+    `PARTITION BY ${table.partitionBy}`,
+    ...(table.primaryKey ? [`PRIMARY KEY ${list(table.primaryKey)}`] : []),
+    `ORDER BY ${list(table.orderBy)}`,
+  ].join('\n');
+}
+
+function exchangeStatement(clickhouse: ClickHouse, table: string): string {
+  return `EXCHANGE TABLES ${identifier(table)} AND ${identifier(besideName(table))}${onCluster(clickhouse)}`;
+}
+
+/** Rows of some partitions, given in order. The first conditions use the primary key, the last is the key itself. */
+function inPartitions(table: PrefixPartitioned, prefixes: readonly string[]): string {
+  const column = identifier(table.orderBy[0]!);
+  const values = prefixes.map(prefix => `unhex(${quote(prefix)})`);
+  const range =
+    prefixes.length === 1
+      ? `startsWith(${column}, ${values[0]})`
+      : `${column} >= ${values[0]} AND (${column} < ${values.at(-1)} OR startsWith(${column}, ${values.at(-1)}))`;
+  return `${range} AND ${table.partitionBy} IN (${values.join(', ')})`;
+}
+
+/** Partitions in order, those with few rows together. */
+function grouped(partitions: readonly Pick<Digest, 'prefix' | 'rows'>[]): string[][] {
+  const groups: string[][] = [];
+  let rows = Number.POSITIVE_INFINITY;
+  for (const each of partitions) {
+    if (rows + each.rows > GROUP.rows || groups.at(-1)!.length >= GROUP.partitions) {
+      groups.push([]);
+      rows = 0;
+    }
+    groups.at(-1)!.push(each.prefix);
+    rows += each.rows;
+  }
+  return groups;
+}
+
+function copyStatement(table: PrefixPartitioned, columns: readonly string[], prefixes: readonly string[]): string {
+  const list = columns.map(identifier).join(', ');
+  return `INSERT INTO ${identifier(besideName(table.name))} (${list})\nSELECT ${list} FROM ${identifier(table.name)} FINAL WHERE ${inPartitions(table, prefixes)}`;
+}
+
+async function copiedColumns(clickhouse: ClickHouse, table: string, signal?: AbortSignal): Promise<string[]> {
+  const rows = await clickhouse.select<{ name: string }>(
+    `SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String}
+     AND default_kind IN ('', 'DEFAULT') ORDER BY position`,
+    { params: { table }, signal },
+  );
+  return rows.map(({ name }) => name);
+}
+
+/** @param from a table, with FINAL where rows may be there twice */
+async function digests(
+  clickhouse: ClickHouse,
+  table: PrefixPartitioned,
+  from: string,
+  signal?: AbortSignal,
+): Promise<Digest[]> {
+  const key = [...table.orderBy, 'run_generation'].map(identifier).join(', ');
+  return clickhouse.select<Digest>(
+    `SELECT hex(${table.partitionBy}) AS prefix, count() AS rows, toString(sum(sipHash64(${key}))) AS sum
+     FROM ${from} GROUP BY prefix ORDER BY prefix`,
+    { settings: { max_threads: 2, max_block_size: '8192' }, signal },
+  );
+}
+
+/**
+ * Partitions of `original` that differ in `copy`, and those that only `copy` has, in order. Of the copy all rows count: one that an interrupted
+ * copy left twice is a difference.
+ */
+async function differing(
+  clickhouse: ClickHouse,
+  table: PrefixPartitioned,
+  original: string,
+  copy: string,
+  signal?: AbortSignal,
+): Promise<Pick<Digest, 'prefix' | 'rows'>[]> {
+  const [wanted, found] = await Promise.all([
+    digests(clickhouse, table, `${identifier(original)} FINAL`, signal),
+    digests(clickhouse, table, identifier(copy), signal),
+  ]);
+  const has = new Map(found.map(each => [each.prefix, each]));
+  const wants = new Set(wanted.map(({ prefix }) => prefix));
+  const differs = ({ prefix, rows, sum }: Digest) => has.get(prefix)?.rows !== rows || has.get(prefix)?.sum !== sum;
+  return [
+    ...wanted.filter(differs),
+    ...found.filter(({ prefix }) => !wants.has(prefix)).map(({ prefix }) => ({ prefix, rows: 0 })),
+  ].sort((a, b) => (a.prefix < b.prefix ? -1 : 1));
+}
+
+type Guard = (step: string) => Promise<void>;
+
+async function copy(
+  clickhouse: ClickHouse,
+  table: PrefixPartitioned,
+  log: Logger,
+  guard: Guard,
+  signal?: AbortSignal,
+): Promise<void> {
+  const beside = besideName(table.name);
+  const columns = await copiedColumns(clickhouse, table.name, signal);
+  for (let round = 1; ; round++) {
+    const groups = grouped(await differing(clickhouse, table, table.name, beside, signal));
+    if (groups.length === 0) return;
+    if (round > ROUNDS) {
+      throw new TableSchemaError(
+        `${table.name} changes faster than it can be copied into partitions: stop the workers that write to it, then start again`,
+      );
+    }
+    for (const [index, prefixes] of groups.entries()) {
+      await guard(`copy ${prefixes[0]}`);
+      await dropPartitions(clickhouse, beside, table, prefixes, signal);
+      // The id is the database's own, so that a copy which a killed process left at work is stopped.
+      const id = `${clickhouse.database}-${beside}-${prefixes[0]}`;
+      await copyOnce(clickhouse, copyStatement(table, columns, prefixes), id, { signal });
+      log.info(`${table.name}: ${index + 1} of ${groups.length} parts copied${round > 1 ? ' again' : ''}`);
+    }
+  }
+}
+
+/** A copy whose answer was lost may be in part there: the next round compares it and makes it again. */
+async function copyOnce(
+  clickhouse: ClickHouse,
+  sql: string,
+  queryId: string,
+  options: StatementOptions,
+): Promise<void> {
+  try {
+    await clickhouse.commandOnce(sql, { ...options, settings: COPY_SETTINGS, queryId });
+  } catch (error) {
+    if (!(error instanceof TableError && error.transient)) throw error;
+    await sleep(1000, undefined, { signal: options.signal });
+  }
+}
+
+async function dropPartitions(
+  clickhouse: ClickHouse,
+  name: string,
+  table: PrefixPartitioned,
+  prefixes: readonly string[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const found = await clickhouse.select<{ id: string }>(
+    `SELECT DISTINCT _partition_id AS id FROM ${identifier(name)} WHERE ${inPartitions(table, prefixes)}`,
+    { signal },
+  );
+  for (const { id } of found) {
+    await clickhouse.command(`ALTER TABLE ${identifier(name)} DROP PARTITION ID ${quote(id)}`, {
+      settings: DROP_SETTINGS,
+      signal,
+    });
+  }
+}
+
+/** EXCHANGE must not run twice: it would bring the old table back. So what stands is looked at after an error. */
+async function exchange(clickhouse: ClickHouse, table: string, signal?: AbortSignal): Promise<void> {
+  try {
+    await clickhouse.commandOnce(exchangeStatement(clickhouse, table), { signal });
+  } catch (error) {
+    const found = await shapeOf(clickhouse, table, signal);
+    if (!found?.partitionKey) throw error;
+  }
+}
+
+async function assertExchangeable(clickhouse: ClickHouse, table: string, signal?: AbortSignal): Promise<void> {
+  const [found] = await clickhouse.select<{ engine: string }>(
+    'SELECT engine FROM system.databases WHERE name = currentDatabase()',
+    { signal },
+  );
+  if (found?.engine !== 'Ordinary') return;
+  throw new TableSchemaError(
+    `${clickhouse.name} has the database engine Ordinary, in which ${table} cannot be exchanged with a partitioned copy; convert the database to Atomic (ClickHouse documents convert_ordinary_to_atomic), then start again`,
+  );
+}
+
+/**
+ * Moves rows that were inserted into the old table after it was last compared. INSERTs that resolved the old table before the exchange
+ * are waited for. Of a key that the new table holds with a later generation, nothing is moved.
+ */
+async function moveLateRows(
+  clickhouse: ClickHouse,
+  table: PrefixPartitioned,
+  log: Logger,
+  guard: Guard,
+  signal?: AbortSignal,
+): Promise<void> {
+  await insertsEnded(clickhouse, table.name, signal);
+  const beside = besideName(table.name);
+  const columns = await copiedColumns(clickhouse, beside, signal);
+  for (let round = 1; ; round++) {
+    let late = 0;
+    for (const { prefix } of await differing(clickhouse, table, beside, table.name, signal)) {
+      const missing = missingRows(table, prefix);
+      const [count] = await clickhouse.select<{ rows: number }>(`SELECT count() AS rows ${missing}`, {
+        settings: COPY_SETTINGS,
+        signal,
+      });
+      if (!count?.rows) continue;
+      late += count.rows;
+      await guard(`move ${prefix}`);
+      const list = columns.map(identifier).join(', ');
+      const select = columns.map(name => `o.${identifier(name)}`).join(', ');
+      await copyOnce(
+        clickhouse,
+        `INSERT INTO ${identifier(table.name)} (${list})\nSELECT ${select} ${missing}`,
+        `${clickhouse.database}-${beside}-late-${prefix}`,
+        { signal },
+      );
+      await mergeCopies(clickhouse, table, prefix, signal);
+    }
+    if (late === 0) return;
+    log.info(`${table.name}: moved ${late} rows that were written during the migration`);
+    if (round > ROUNDS) throw new TableSchemaError(`${beside} still receives rows; stop what writes to it`);
+  }
+}
+
+function missingRows(table: PrefixPartitioned, prefix: string): string {
+  const key = table.orderBy.map(identifier).join(', ');
+  const on = table.orderBy.map(name => `o.${identifier(name)} = n.${identifier(name)}`).join(' AND ');
+  const where = inPartitions(table, [prefix]);
+  return `FROM (SELECT * FROM ${identifier(besideName(table.name))} FINAL WHERE ${where}) AS o
+LEFT JOIN (SELECT ${key}, run_generation AS newest, 1 AS present FROM ${identifier(table.name)} FINAL WHERE ${where}) AS n ON ${on}
+WHERE n.present = 0 OR n.newest < o.run_generation`;
+}
+
+/** A moved row may replace one of an earlier generation: plain reads should see one of them. */
+async function mergeCopies(
+  clickhouse: ClickHouse,
+  table: PrefixPartitioned,
+  prefix: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const where = inPartitions(table, [prefix]);
+  const [found] = await clickhouse.select<{ id: string; twice: number }>(
+    `SELECT any(_partition_id) AS id, count() > (SELECT count() FROM ${identifier(table.name)} FINAL WHERE ${where}) AS twice
+     FROM ${identifier(table.name)} WHERE ${where}`,
+    { signal },
+  );
+  if (!found?.twice) return;
+  await clickhouse.command(`OPTIMIZE TABLE ${identifier(table.name)} PARTITION ID ${quote(found.id)} FINAL`, {
+    signal,
+  });
+}
+
+/** Resolves when the INSERTs into a table that are at work now have ended. */
+async function insertsEnded(clickhouse: ClickHouse, table: string, signal?: AbortSignal): Promise<void> {
+  const processes =
+    clickhouse.cluster === ''
+      ? 'system.processes'
+      : `clusterAllReplicas(${quote(clickhouse.cluster)}, system.processes)`;
+  const atWork = async () =>
+    (
+      await clickhouse.select<{ id: string }>(
+        `SELECT query_id AS id FROM ${processes} WHERE query_kind = 'Insert' AND current_database = {database:String} AND position(query, {table:String}) > 0`,
+        { params: { database: clickhouse.database, table }, signal },
+      )
+    ).map(({ id }) => id);
+  const first = new Set(await atWork());
+  while (first.size > 0 && (await atWork()).some(id => first.has(id))) await sleep(POLL, undefined, { signal });
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1e6).toLocaleString('en')} MB`;
+}

@@ -1,0 +1,52 @@
+import { AnalysisError } from '../analysis/selection.ts';
+import { ArchiveError, ObjectChangedError, ObjectMissingError } from '../archive/archive.ts';
+import { BucketError } from '../bucket.ts';
+import { IpDatabaseError } from '../reference/ip-files.ts';
+import { SettingsError } from '../settings.ts';
+import { RowsRefusedError, StatementError, TableError } from '../tables/errors.ts';
+import { UnaccountedError } from './observations.ts';
+import { ArchiveShrankError } from './shrink.ts';
+
+/**
+ * An error, judged where its class is known: it crosses from a thread, and into a workflow's history, as plain data.
+ *
+ * `always`: an outage, or a setting that someone can mend while the run waits (an archive that is not mounted, a password); a backfill
+ * does not burn its buckets one by one because ClickHouse is down. `never`: no waiting mends it. `few`: nobody has foreseen it, so it
+ * is a defect most likely, and ends the run after a few attempts.
+ */
+export interface ClassifiedError {
+  readonly type: string;
+  readonly message: string;
+  readonly stack?: string;
+  readonly retry: 'always' | 'few' | 'never';
+}
+
+/** The type that makes a run plan anew: an object changed or vanished between listing and reading, or between two attempts. */
+export const ARCHIVE_CHANGED = 'ArchiveChanged';
+
+/** What an error means for the run it happened in. */
+export function judge(error: unknown): ClassifiedError {
+  if (!(error instanceof Error)) return { type: 'Error', message: String(error).slice(0, 2000), retry: 'few' };
+  return {
+    type: hasArchiveChanged(error) ? ARCHIVE_CHANGED : error.name.replace(/(.)Error$/, '$1'),
+    message: error.message.slice(0, 2000),
+    // A few lines say where; a history is no place for more.
+    stack: error.stack?.split('\n').slice(0, 10).join('\n').slice(0, 2000),
+    retry: retryOf(error),
+  };
+}
+
+function hasArchiveChanged(error: Error): boolean {
+  return (
+    error instanceof ObjectChangedError || error instanceof ObjectMissingError || error instanceof UnaccountedError
+  );
+}
+
+function retryOf(error: Error): ClassifiedError['retry'] {
+  if (hasArchiveChanged(error) || error instanceof ArchiveShrankError) return 'never';
+  if (error instanceof BucketError || error instanceof RowsRefusedError) return 'never';
+  if (error instanceof StatementError || error instanceof AnalysisError) return 'few';
+  if (error instanceof ArchiveError || error instanceof TableError || error instanceof SettingsError) return 'always';
+  if (error instanceof IpDatabaseError) return 'always';
+  return 'few';
+}

@@ -1,0 +1,226 @@
+import type { Archive } from '../archive/archive.ts';
+import { type Batch, planBatches } from '../archive/batches.ts';
+import type { ArchiveFile, BadKey } from '../archive/keys.ts';
+import { listBucket } from '../archive/listing.ts';
+import { type Counts, noCounts } from '../counts.ts';
+import { finalizeRows } from '../ledger/finalize-rows.ts';
+import {
+  type OpenedRun,
+  openRunAmong,
+  type PastRun,
+  type RecordedFiles,
+  type RunKey,
+  type RunOrigin,
+  type RunOutcome,
+  type RunState,
+  recordEndOf,
+  recordedFiles,
+  recordFailures,
+  recordRun,
+} from '../ledger/ledger.ts';
+import { overlappingBuckets } from '../ledger/replaced-rows.ts';
+import type { Logger } from '../log.ts';
+import type { ClickHouse } from '../tables/clickhouse.ts';
+import { StatementError } from '../tables/errors.ts';
+import { ArchiveShrankError, expectNotShrunk } from './shrink.ts';
+
+export type BucketKey = Omit<RunKey, 'generation' | 'stage'>;
+
+/** What there is to do for a bucket's observations. */
+export interface BucketPlan {
+  readonly run: OpenedRun;
+  readonly batches: readonly Batch[];
+  readonly files: number;
+  /** Compressed bytes. */
+  readonly bytes: number;
+}
+
+/** How the observations of a bucket ended. */
+export interface BucketEnd {
+  readonly counts: Counts;
+  /** Rows in the tables with the run's generation, by table. */
+  readonly rowsStored: Readonly<Record<string, number>>;
+  /** A sentence, when more measurements failed than the setting allows. */
+  readonly tooManyFailures?: string;
+}
+
+export interface BucketTools {
+  readonly archive: Archive;
+  readonly clickhouse: ClickHouse;
+  readonly log: Logger;
+  /** Share of failed measurements above which a run fails, if they are at least MIN_FAILED. */
+  readonly maxFailedShare: number;
+}
+
+/**
+ * So many measurements have to fail, and so many objects have to be unreadable, before their share counts: of five measurements of an
+ * hour one is a fifth, and says nothing about the others.
+ */
+export const MIN_FAILED = 10;
+export const MIN_UNREADABLE = 3;
+
+/**
+ * Opens the run of a bucket and cuts its files into batches. The run is in the ledger before the archive is listed, so whatever
+ * another run over the same measurements does meanwhile is known to overlap it. Throws ArchiveShrankError, after the run is recorded as
+ * failed, when the archive lists far less than before and `allowShrink` is not set; and ArchiveErrors and TableErrors.
+ *
+ * @param startedAt milliseconds since 1970
+ */
+export async function planBucket(
+  tools: Pick<BucketTools, 'archive' | 'clickhouse' | 'log'> & { readonly allowShrink?: boolean | undefined },
+  bucket: BucketKey,
+  origin: RunOrigin,
+  startedAt: number,
+  signal?: AbortSignal,
+): Promise<BucketPlan> {
+  const { archive, clickhouse, log, allowShrink = false } = tools;
+  const opening = { ...bucket, stage: 'Observations' } as const;
+  const overlapping = overlappingBuckets(bucket.bucket);
+  const { run, others } = await openRunAmong(clickhouse, opening, origin, overlapping, startedAt, signal);
+  for (const gone of unrecorded(run, others)) {
+    const message = `the run ended without a record, and the run of generation ${run.generation} takes its place`;
+    await finalizeRows(clickhouse, gone, false, log, signal);
+    await recordEndOf(clickhouse, gone, 'cancelled', { reason: 'EndNotRecorded', message }, signal);
+  }
+  const files: ArchiveFile[] = [];
+  const bad: BadKey[] = [];
+  const onBadKey = (key: BadKey) => bad.push(key);
+  for await (const file of listBucket(archive, bucket.bucket, bucket.filter, { signal, onBadKey })) files.push(file);
+  if (files.length === 0) await archive.check({ signal });
+  if (!allowShrink) {
+    await expectNotShrunk(clickhouse, run, files, others, signal).catch(async error => {
+      if (error instanceof ArchiveShrankError) {
+        const { message } = error;
+        await recordRun(clickhouse, run, origin, { state: 'failed', reason: 'ArchiveShrank', message }, signal);
+      }
+      throw error;
+    });
+  }
+  const failures = bad.map(({ key, reason }) => ({
+    key,
+    line: 0,
+    stage: 'list',
+    class: 'UnknownKey',
+    message: reason,
+  }));
+  await recordFailures(clickhouse, run, failures, signal);
+  const bytes = files.reduce((sum, file) => sum + file.size, 0);
+  return { run, batches: planBatches(files), files: files.length, bytes };
+}
+
+/**
+ * Older runs of the bucket and filter whose end nobody recorded. Only one run of a bucket and filter is at work at a time, so they are gone;
+ * what they left is taken for cancelled, and shows no row twice.
+ */
+function unrecorded(run: OpenedRun, others: readonly PastRun[]): PastRun[] {
+  return others.filter(
+    each =>
+      each.bucket === run.bucket &&
+      each.filterID === run.filterID &&
+      each.generation < run.generation &&
+      (each.state === 'started' || each.state === 'inserted'),
+  );
+}
+
+/** What a run has stored is not what it has counted: its archive changed between two attempts, or a table was lost. It is to be planned anew. */
+export class UnaccountedError extends Error {
+  override name = 'UnaccountedError';
+}
+
+/**
+ * Ends the observations of a bucket of which every batch is in: older rows go, the ledger gets the outcome. With a larger share of failed
+ * measurements than allowed (at least MIN_FAILED of them), or of objects that could not be read at all (at least MIN_UNREADABLE, or all),
+ * the run counts as failed: what was read stays, and what it did not bring again stays, too. May be repeated. Throws UnaccountedError when ledger or tables hold more than was counted.
+ */
+export async function finishBucket(
+  tools: BucketTools,
+  run: OpenedRun,
+  origin: RunOrigin,
+  counts: Counts,
+  signal?: AbortSignal,
+): Promise<BucketEnd> {
+  const recorded = await recordedFiles(tools.clickhouse, run, signal);
+  expectAllRecorded(run, counts, recorded);
+  const message = tooManyFailures(run.bucket, counts, recorded, tools.maxFailedShare);
+  const outcome =
+    message === undefined
+      ? ({ state: 'completed' } as const)
+      : ({ state: 'failed', reason: 'TooManyFailures', message } as const);
+  const rowsStored = await close(tools, run, origin, { ...outcome, counts }, signal);
+  return { counts, rowsStored, ...(message !== undefined && { tooManyFailures: message }) };
+}
+
+/** Throws UnaccountedError, or StatementError where the ledger has less than was written to it, as a replica may for a moment. */
+function expectAllRecorded(run: OpenedRun, counts: Counts, recorded: RecordedFiles): void {
+  if (recorded.files === counts.files && recorded.read === counts.read) return;
+  const what = `pipeline_files holds ${recorded.read} measurements of ${recorded.files} objects of ${run.bucket}, and ${counts.read} of ${counts.files} were counted`;
+  if (recorded.files < counts.files) throw new StatementError(what);
+  throw new UnaccountedError(`${what}: the archive changed between two attempts`);
+}
+
+/** A sentence, when more of a bucket failed than is allowed. */
+function tooManyFailures(bucket: string, counts: Counts, recorded: RecordedFiles, allowed: number): string | undefined {
+  const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
+  const judge = (failed: number, all: number, least: number, what: string) =>
+    failed > all * allowed && failed >= least
+      ? `${failed} of ${all} ${what}, ${percent(failed / all)}; max_failed_share allows ${percent(allowed)}. What failed and why stands in pipeline_failures.`
+      : undefined;
+  return (
+    judge(counts.failed, counts.read, MIN_FAILED, `measurements of ${bucket} failed`) ??
+    // Where nothing at all could be read, the bucket must not end as if it were empty.
+    judge(
+      recorded.unreadable,
+      recorded.files,
+      Math.min(MIN_UNREADABLE, recorded.files),
+      `objects of ${bucket} could not be read`,
+    )
+  );
+}
+
+/** Records that a run ended before its end, and makes plain reads right for what it did store. May be repeated. */
+export async function abandonBucket(
+  tools: Pick<BucketTools, 'clickhouse' | 'log'>,
+  run: OpenedRun,
+  origin: RunOrigin,
+  state: 'failed' | 'cancelled',
+  outcome: { readonly counts?: Counts; readonly reason: string; readonly message: string },
+  signal?: AbortSignal,
+): Promise<void> {
+  await close(tools, run, origin, { state, ...outcome, counts: outcome.counts ?? noCounts() }, signal);
+}
+
+async function close(
+  { clickhouse, log }: Pick<BucketTools, 'clickhouse' | 'log'>,
+  run: OpenedRun,
+  origin: RunOrigin,
+  outcome: RunOutcome & { readonly state: Exclude<RunState, 'started' | 'inserted'>; readonly counts: Counts },
+  signal?: AbortSignal,
+): Promise<Readonly<Record<string, number>>> {
+  const { state, counts } = outcome;
+  // A run that read nothing and completed has no rows that another one would have to look out for.
+  const wrote = state !== 'completed' || counts.read > 0;
+  if (wrote) await recordRun(clickhouse, run, origin, { ...outcome, state: 'inserted' }, signal);
+  const { rowsStored, shared, tableLost } = await finalizeRows(clickhouse, run, state === 'completed', log, signal);
+  if (state === 'completed' && tableLost) {
+    throw new UnaccountedError(
+      `a table was dropped and created again while ${run.bucket} was run: rows of it are gone`,
+    );
+  }
+  if (state === 'completed' && !shared) expectNoOtherRows(run, counts, rowsStored);
+  await recordRun(clickhouse, run, origin, { ...outcome, rowsStored }, signal);
+  return rowsStored;
+}
+
+/**
+ * There may be fewer rows than were counted: a measurement that lies in the archive twice is there once, and a newer run may have
+ * brought it again. More there can only be when an attempt that was cut off had read an object that is another one now.
+ */
+function expectNoOtherRows(run: OpenedRun, counts: Counts, rowsStored: Readonly<Record<string, number>>): void {
+  for (const [table, stored] of Object.entries(rowsStored)) {
+    const counted = counts.rows[table] ?? 0;
+    if (stored <= counted) continue;
+    throw new UnaccountedError(
+      `${table} holds ${stored} rows of ${run.bucket}, and ${counted} were counted: the archive changed between two attempts`,
+    );
+  }
+}

@@ -1,0 +1,34 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from '../pipeline/log.ts';
+import { backOff } from '../pipeline/tables/retry.ts';
+
+const WAITS = { initial: 500, longest: 30_000 };
+
+/**
+ * Does what has to succeed before a worker can work, for as long as it takes: each failure is a sentence in the log and in /readyz, and
+ * when what is missing comes, the worker goes on without a restart. Ends early only with the signal's reason.
+ *
+ * @param doing completes the sentence "cannot ..."
+ * @param say told what is waited for
+ */
+export async function retryUntilReady<T>(
+  doing: string,
+  work: () => Promise<T>,
+  log: Logger,
+  say: (sentence: string) => void,
+  signal: AbortSignal,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    signal.throwIfAborted();
+    try {
+      return await work();
+    } catch (error) {
+      signal.throwIfAborted();
+      const wait = backOff(Math.min(attempt, 20), WAITS, Math.random());
+      const sentence = `cannot ${doing}: ${(error as Error).message.split('\n')[0]}`;
+      say(sentence);
+      log.warn({ attempt }, `${sentence}; trying again in ${(wait / 1000).toFixed(1)} s`);
+      await sleep(wait, undefined, { signal }).catch(() => signal.throwIfAborted());
+    }
+  }
+}

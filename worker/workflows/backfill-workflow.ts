@@ -1,0 +1,357 @@
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import {
+  ApplicationFailure,
+  allHandlersFinished,
+  CancellationScope,
+  condition,
+  continueAsNew,
+  defineQuery,
+  defineUpdate,
+  isCancellation,
+  log,
+  proxyActivities,
+  setCurrentDetails,
+  setHandler,
+  startChild,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { BucketError } from '../../pipeline/bucket.ts';
+import type { Activities } from '../activities/types.ts';
+import {
+  BACKFILL_MESSAGES,
+  type BackfillInput,
+  type BackfillProgress,
+  filterWords,
+  PRIORITIES,
+  QUEUES,
+  type RunInput,
+  runId,
+} from '../contract.ts';
+import {
+  type BackfillState,
+  countRest,
+  currentPhase,
+  finalPhase,
+  initialState,
+  progressOf,
+  type RunEnd,
+  recordEnd,
+  recordRetry,
+  totalOf,
+} from './backfill-progress.ts';
+import { BucketWorkflow } from './bucket-workflow.ts';
+import { reasonOf } from './failure.ts';
+import { ACTIVITY_OPTIONS, attributesOf, RECORD_OPTIONS } from './options.ts';
+
+const activities = proxyActivities<Activities>(ACTIVITY_OPTIONS);
+const records = proxyActivities<Activities>(RECORD_OPTIONS);
+
+/** More runs than this at a time are no use to anybody and burden Temporal. */
+const MOST_ACTIVE_RUNS = 200;
+
+const progress = defineQuery<BackfillProgress>(BACKFILL_MESSAGES.progress);
+const pause = defineUpdate(BACKFILL_MESSAGES.pause);
+const resume = defineUpdate(BACKFILL_MESSAGES.resume);
+const resize = defineUpdate<void, [number]>(BACKFILL_MESSAGES.resize);
+const cancel = defineUpdate<void, ['Drain' | 'Now']>(BACKFILL_MESSAGES.cancel);
+const retryFailed = defineUpdate<void, [number]>(BACKFILL_MESSAGES.retryFailed);
+
+/**
+ * A range of buckets, `maxActiveRuns` at a time, refilled one by one. Which buckets, the ledger says (`planBackfill`), so a plan holds beyond
+ * what Temporal remembers. Only counters and the page of buckets at hand are kept; when the history grows long, the active runs
+ * are waited for and the workflow goes on as a new run with its state. Ends with its progress whatever became of the buckets.
+ */
+export async function BackfillWorkflow(input: BackfillInput, carried?: BackfillState): Promise<BackfillProgress> {
+  check(input);
+  const state = carried ?? initialState(input, workflowInfo().startTime.getTime());
+  const backfill = new Backfill(input, state);
+  setHandler(progress, () => backfill.progress());
+  setHandler(pause, () => backfill.pause());
+  setHandler(resume, () => backfill.resume());
+  setHandler(resize, size => backfill.resize(size), { validator: checkSize });
+  setHandler(cancel, mode => backfill.cancel(mode), { validator: checkMode });
+  setHandler(retryFailed, attempt => backfill.retryFailed(attempt), {
+    validator: attempt => {
+      checkAttempt(attempt);
+      if (state.cancel !== 'None') throw refusal('the backfill is being cancelled; start it again instead');
+    },
+  });
+  // A cancellation of the workflow itself means the same as the update `cancel(Now)`: the runs are stopped and recorded, then it ends.
+  const watch = CancellationScope.current().cancelRequested.catch(error => {
+    if (!isCancellation(error)) throw error;
+    backfill.cancel('Now');
+  });
+  void watch;
+  return CancellationScope.nonCancellable(() => backfill.run());
+}
+
+class Backfill {
+  readonly #input: BackfillInput;
+  readonly #state: BackfillState;
+  readonly #active = new Set<string>();
+  /** Cancelled when the active runs are to stop, and when nothing more is to be planned. */
+  readonly #runs = new CancellationScope();
+  readonly #planning = new CancellationScope();
+  /** Counted up whenever something changed that the loop waits for. */
+  #changes = 0;
+  #finished: BackfillProgress | undefined;
+
+  constructor(input: BackfillInput, state: BackfillState) {
+    this.#input = input;
+    this.#state = state;
+  }
+
+  progress(): BackfillProgress {
+    if (this.#finished) return this.#finished;
+    const [bucket] = this.#active;
+    const { installation, filterID } = this.#input;
+    return {
+      ...progressOf(this.#input, this.#state, this.#active.size, currentPhase(this.#state)),
+      ...(bucket !== undefined && { oldest: { bucket, workflowID: runId(installation, filterID, bucket) } }),
+    };
+  }
+
+  pause(): void {
+    this.#state.suspended = true;
+    this.#changes++;
+  }
+
+  resume(): void {
+    this.#state.suspended = false;
+    this.#changes++;
+  }
+
+  resize(size: number): void {
+    this.#state.maxActiveRuns = size;
+    this.#changes++;
+  }
+
+  /** One way: a backfill that drains may be stopped, one that stops does not drain again. */
+  cancel(mode: 'Drain' | 'Now'): void {
+    if (this.#state.cancel === 'Now') return;
+    this.#state.cancel = mode;
+    this.#stopScopes();
+    this.#changes++;
+  }
+
+  /** Asked twice with one number it is done once. */
+  retryFailed(attempt: number): void {
+    this.#state.wantedAttempt = Math.max(this.#state.wantedAttempt, attempt);
+    this.#changes++;
+  }
+
+  async run(): Promise<BackfillProgress> {
+    const state = this.#state;
+    this.#stopScopes();
+    do {
+      await this.#work();
+      // A wish that came with the last change is looked at once more.
+      await condition(allHandlersFinished);
+    } while (this.#wantsRetry());
+    this.#finished = progressOf(this.#input, state, 0, finalPhase(this.#input, state), Date.now());
+    setCurrentDetails(detailsOf(this.#finished));
+    return this.#finished;
+  }
+
+  /** Until nothing is active and nothing is to be started any more. */
+  async #work(): Promise<void> {
+    const state = this.#state;
+    for (;;) {
+      const changes = this.#changes;
+      setCurrentDetails(detailsOf(this.progress()));
+      const next = await this.#next();
+      // Planning takes its time; what changed meanwhile is looked at first.
+      if (changes !== this.#changes) continue;
+      if (workflowInfo().continueAsNewSuggested && state.cancel === 'None') await this.#continue();
+      if (typeof next === 'object' && this.#mayStart()) {
+        this.#start(next.bucket);
+        continue;
+      }
+      if (this.#active.size === 0) {
+        if (state.cancel !== 'None') return;
+        if (next === 'end') {
+          if (!this.#wantsRetry()) {
+            countRest(this.#input, state);
+            return;
+          }
+          this.#beginRetry();
+          continue;
+        }
+      }
+      await condition(() => this.#changes !== changes);
+    }
+  }
+
+  #wantsRetry(): boolean {
+    const { cancel, wantedAttempt, attempt } = this.#state;
+    return cancel === 'None' && !this.#input.dryRun && wantedAttempt > attempt;
+  }
+
+  #stopScopes(): void {
+    if (this.#state.cancel !== 'None') this.#planning.cancel();
+    if (this.#state.cancel === 'Now') this.#runs.cancel();
+  }
+
+  #mayStart(): boolean {
+    const { cancel, suspended, maxActiveRuns } = this.#state;
+    return cancel === 'None' && !suspended && this.#active.size < maxActiveRuns;
+  }
+
+  /**
+   * The next bucket to be run, which stays in the queue; `end` behind the last, `later` when that is not known because nothing may be
+   * started now. Makes the plan when there is none, and fetches pages until one holds a bucket.
+   */
+  async #next(): Promise<{ bucket: string } | 'end' | 'later'> {
+    const state = this.#state;
+    try {
+      await this.#planning.run(async () => {
+        if (!state.plan) {
+          state.plan = await activities.planBackfill(this.#input, Date.now());
+          state.skipped = { ...state.plan.skipped };
+        }
+        while (!this.#input.dryRun && state.queue.length === 0 && state.cursor !== undefined && this.#mayStart()) {
+          const { asOf, now, selection } = state.plan;
+          const plan = { asOf, now, ...(selection !== undefined && { selection }) };
+          const retry = state.retrying ? { since: state.startedAt, backfill: workflowInfo().workflowId } : null;
+          const page = await activities.pageBackfill(this.#input, plan, state.cursor, retry);
+          state.queue = [...page.buckets];
+          state.cursor = page.next;
+        }
+      });
+    } catch (error) {
+      if (!isCancellation(error) || state.cancel === 'None') throw error;
+      return 'later';
+    }
+    const [bucket] = state.queue;
+    if (bucket !== undefined) return { bucket };
+    return state.cursor === undefined || this.#input.dryRun ? 'end' : 'later';
+  }
+
+  #beginRetry(): void {
+    const state = this.#state;
+    state.attempt = state.wantedAttempt;
+    state.retrying = true;
+    state.queue = [];
+    state.cursor = null;
+  }
+
+  #start(bucket: string): void {
+    const state = this.#state;
+    state.queue.shift();
+    if (state.retrying) recordRetry(state, bucket);
+    this.#active.add(bucket);
+    void this.#runs
+      .run(() => this.#runBucket(bucket))
+      .then(end => {
+        recordEnd(state, end);
+        this.#active.delete(bucket);
+        this.#changes++;
+      });
+  }
+
+  /** Of the buckets of an upload day that are still to be started, the last one judges the day in full. */
+  #settledBy(bucket: string): RunInput['settledBy'] {
+    const { plan, queue } = this.#state;
+    if (!plan || this.#input.granularity !== 'Hour') return undefined;
+    const last = queue.findLast(each => each.slice(0, 10) === bucket.slice(0, 10));
+    return { bucket: last ?? bucket, since: plan.asOf };
+  }
+
+  async #runBucket(bucket: string): Promise<RunEnd> {
+    const { installation, filter, filterID, stages, reprocess, attempt, allowShrink } = this.#input;
+    const { workflowId: backfill } = workflowInfo();
+    // Whoever asks for everything again wants it read again; a further attempt goes on where the one before failed.
+    const mayKeep = stages.length > 1 && (reprocess !== 'All' || attempt > 1 || this.#state.retrying);
+    const settledBy = this.#settledBy(bucket);
+    const run: RunInput = {
+      ...{ installation, bucket, filter, filterID, stages, backfill },
+      ...(mayKeep && { mayKeep }),
+      ...(settledBy && { settledBy }),
+      ...(allowShrink && { allowShrink }),
+    };
+    const workflowID = runId(installation, filterID, bucket);
+    try {
+      const child = await startChild(BucketWorkflow, {
+        workflowId: workflowID,
+        args: [run],
+        taskQueue: QUEUES.workflows,
+        priority: { priorityKey: PRIORITIES.backfill },
+        typedSearchAttributes: attributesOf(run),
+        // A run goes on when its backfill is ended by hand: it is half done, and what it does is right.
+        parentClosePolicy: 'ABANDON',
+        cancellationType: 'WAIT_CANCELLATION_COMPLETED',
+        staticSummary: `${bucket}, ${filterWords(filter)}`,
+      });
+      const { counts } = await child.result();
+      return { end: 'succeeded', counts };
+    } catch (error) {
+      if (error instanceof WorkflowExecutionAlreadyStartedError) return { end: 'inFlight' };
+      const { reason, message, counts, recorded, cancelled } = reasonOf(error);
+      if (cancelled && this.#state.cancel === 'Now') return { end: 'stopped' };
+      if (!recorded) await this.#recordFor(run, reason, message);
+      return { end: 'failed', failure: { bucket, reason, message, workflowID }, ...(counts && { counts }) };
+    }
+  }
+
+  /** A run that was ended from outside could not record it, and the ledger is where a further attempt looks for failed buckets. */
+  async #recordFor(run: RunInput, reason: string, message: string): Promise<void> {
+    const key = { run, startedAt: Date.now(), plan: 1 };
+    const stage = run.stages[0] ?? 'Observations';
+    try {
+      await CancellationScope.nonCancellable(() =>
+        records.abandonRun(key, stage, { state: 'failed', reason, message }),
+      );
+    } catch (unrecorded) {
+      log.warn(`the end of ${run.bucket} could not be recorded: ${reasonOf(unrecorded).message}`);
+    }
+  }
+
+  /** Starts no more runs, waits for the active ones, and goes on with an empty history. */
+  async #continue(): Promise<void> {
+    await condition(() => this.#active.size === 0);
+    await condition(allHandlersFinished);
+    await continueAsNew<typeof BackfillWorkflow>(this.#input, this.#state);
+  }
+}
+
+/** What the Temporal UI shows of a backfill while it runs, as Markdown. */
+function detailsOf({ phase, total, succeeded, failed, skipped, active, failures }: BackfillProgress): string {
+  const done = succeeded + failed + skipped;
+  const last = failures.at(-1);
+  return [
+    `**${phase}**: ${done} of ${total} buckets are done: ${succeeded} succeeded, ${failed} failed, ${skipped} were skipped. ${active} are in work.`,
+    ...(last ? [`The last failure is of ${last.bucket}: ${last.reason}.`] : []),
+  ].join('\n\n');
+}
+
+function refusal(message: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(message, 'InvalidBackfill');
+}
+
+function checkSize(size: unknown): void {
+  if (!Number.isInteger(size) || (size as number) < 1 || (size as number) > MOST_ACTIVE_RUNS) {
+    throw refusal(`maxActiveRuns = ${JSON.stringify(size)}: must be a whole number from 1 to ${MOST_ACTIVE_RUNS}`);
+  }
+}
+
+function checkMode(mode: unknown): void {
+  if (mode !== 'Drain' && mode !== 'Now') throw refusal(`cancel = ${JSON.stringify(mode)}: must be Drain or Now`);
+}
+
+function checkAttempt(attempt: unknown): void {
+  if (!Number.isInteger(attempt) || (attempt as number) < 1) {
+    throw refusal(`attempt = ${JSON.stringify(attempt)}: must be a whole number from 1 up`);
+  }
+}
+
+/** What no plan can be made of must fail the workflow; an error of another kind would be taken for a defect and tried again for ever. */
+function check(input: BackfillInput): void {
+  checkSize(input.maxActiveRuns);
+  checkAttempt(input.attempt);
+  if (input.stages.length === 0) throw refusal('a backfill needs a stage');
+  try {
+    totalOf(input);
+  } catch (error) {
+    throw error instanceof BucketError ? refusal(error.message) : error;
+  }
+}
