@@ -23,36 +23,36 @@ const spec = rules(
   z.object({
     startAt: immutable('startAt', bucket(), OTHER).meta({
       description:
-        'First bucket, inclusive: an upload day as YYYY-MM-DD or, with granularity Hour, also an upload hour as YYYY-MM-DDTHH. UTC. Immutable.',
+        'First bucket of the range, inclusive: an upload day YYYY-MM-DD or, with granularity Hour, an upload hour YYYY-MM-DDTHH, in UTC. Immutable.',
     }),
     endAt: immutable('endAt', bucket(), OTHER).meta({
       description:
-        'End of the range, exclusive, written like startAt. Buckets that are not complete yet are skipped. Immutable.',
+        'End of the range, exclusive, in the form of startAt. Buckets that are not complete yet are skipped. Immutable.',
     }),
     granularity: immutable('granularity', granularity(), OTHER)
       .default('Day')
-      .meta({ description: 'Size of a bucket: Day or Hour of upload. Immutable.' }),
+      .meta({ description: 'Size of a bucket: a day or an hour of uploads. Immutable.' }),
     stages: immutable('stages', stages(), OTHER).default(['Observations', 'Analysis']),
     probeCC: immutable('probeCC', probeCC(), OTHER).default([]),
     testNames: immutable('testNames', testNames(), OTHER).default([]),
     order: immutable('order', z.enum(['OldestFirst', 'NewestFirst']), OTHER)
       .default('OldestFirst')
-      .meta({ description: 'Which end of the range is done first. Immutable.' }),
+      .meta({ description: 'Order in which buckets are processed. Immutable.' }),
     reprocess: immutable('reprocess', z.enum(['None', 'Failed', 'All']), OTHER)
       .default('None')
       .meta({
         description:
-          'None: buckets that are not done and whose last run did not fail. Failed: also those whose last run failed. All: everything, replacing rows. A bucket is done when all stages of its last run were completed and the archive has no object that this run did not read. Immutable.',
+          'Selects the buckets to process. None: buckets that are not done and whose last run did not fail. Failed: also buckets whose last run failed. All: every bucket; new rows replace older ones. A bucket is done when its last run completed all stages and read every object that the archive has of it. Immutable.',
       }),
     allowShrink: immutable('allowShrink', z.boolean(), OTHER).default(false).meta({
       description:
-        'true: rows are replaced also where the archive lists less than half of the objects or bytes that the last completed run of the bucket read. Otherwise such a bucket fails with the reason ArchiveShrank and keeps its rows. Immutable.',
+        'Allows rows to be replaced although the archive lists less than half of the objects or bytes that the last completed run of the bucket read. Without it such a bucket fails with reason ArchiveShrank and keeps its rows. Immutable.',
     }),
     maxActiveRuns: z.int().min(1).max(200).default(4).meta({
-      description: 'Buckets in work at a time. May be changed while the backfill runs.',
+      description: 'Maximum number of buckets in work at a time. It can be changed while the backfill runs.',
     }),
     suspend: z.boolean().default(false).meta({
-      description: 'true: no new runs start, active ones finish. Set it back to go on.',
+      description: 'Stops starting runs while true; active runs finish. Set it to false to continue.',
     }),
     cancel: rules(z.enum(['None', 'Drain', 'Now']), {
       cel: "oldSelf == 'None' || oldSelf == self || (oldSelf == 'Drain' && self == 'Now')",
@@ -62,7 +62,7 @@ const spec = rules(
       .default('None')
       .meta({
         description:
-          'Ends the backfill before its time. Drain: active runs finish, no new ones start. Now: active runs are cancelled too; rows of a cancelled run are replaced by the next run of its bucket. One way: None, Drain, Now.',
+          'Ends the backfill early. Drain: active runs finish and no new runs start. Now: active runs are cancelled; the next run of a bucket replaces the rows of its cancelled run. It can only change from None to Drain to Now.',
       }),
     attempt: rules(z.int().min(1).max(1000), {
       cel: 'self >= oldSelf',
@@ -70,7 +70,8 @@ const spec = rules(
     })
       .default(1)
       .meta({
-        description: 'Raise it to try the failed buckets again, also after the backfill has ended. Only upwards.',
+        description:
+          'Number of the attempt. Increase it to process the failed buckets again, also after the backfill has ended. It cannot be decreased.',
       }),
     dryRun: rules(z.boolean(), {
       cel: 'oldSelf || !self',
@@ -78,9 +79,13 @@ const spec = rules(
         'dryRun can be switched off (then the planned backfill starts) but not on; create another Backfill to plan only',
     })
       .default(false)
-      .meta({ description: 'true: plan only, the plan is in the status. Set it to false to start exactly that.' }),
+      .meta({
+        description:
+          'Only plans the backfill while true; status.plan shows the plan. Set it to false to start the planned work.',
+      }),
     ttlAfterFinished: duration('1s', '87600h').nullish().meta({
-      description: 'Delete this resource so long after it ended, such as 168h. Its rows stay. Absent: it is kept.',
+      description:
+        'Time after which the ended Backfill is deleted, for example 168h. Its rows are kept. Without it the resource is kept.',
     }),
   }),
   {
@@ -99,11 +104,11 @@ const spec = rules(
       'a cancelled backfill cannot be tried again; create another Backfill (reprocess: None takes up what is missing)',
     field: 'attempt',
   },
-).meta({ description: 'What to do: the range, the filter, and how.' });
+).meta({ description: 'Desired work: the range, the filter, and the way to process them.' });
 
 const status = z
   .object({
-    observedGeneration: count('metadata.generation of the spec this status speaks of.'),
+    observedGeneration: count('Value of metadata.generation that this status describes.'),
     conditions: conditions(),
     phase: z
       .enum([
@@ -119,61 +124,64 @@ const status = z
         'Planned',
       ])
       .meta({
-        description:
-          'Where the backfill is, in one word. Complete, Failed, Cancelled and Planned (a dry run) are ends.',
+        description: 'Phase of the backfill. Complete, Failed, Cancelled and Planned (a dry run) are final.',
       }),
     plan: z
       .object({
-        buckets: count('Buckets in the range.'),
-        toRun: count('Buckets that need a run.'),
+        buckets: count('Number of buckets in the range.'),
+        toRun: count('Number of buckets that need a run.'),
         first: z.string().meta({ description: 'First bucket that needs a run.' }).optional(),
         last: z.string().meta({ description: 'Last bucket that needs a run.' }).optional(),
         skipped: z.record(z.string(), z.int().min(0)).meta({
           description:
-            'Buckets that need no run, by reason; with toRun they add up to buckets: Completed (an earlier run did it), FailedBefore (its last run failed, and reprocess is None), Empty (the archive has no object of it), InFlight (another run has it), Incomplete (its time is not over).',
+            'Number of buckets that need no run, by reason: Completed (an earlier run completed it), FailedBefore (its last run failed, and reprocess is None), Empty (the archive has no object of it), InFlight (another run processes it), Incomplete (its time is not over). Together with toRun they add up to buckets.',
         }),
       })
-      .meta({ description: 'What was found to be done: when the plan was made, and since.' }),
+      .meta({ description: 'Work that the backfill found to do when it made the plan and since then.' }),
     progress: z
       .object({
-        total: count('Buckets in the plan.'),
-        succeeded: count('Buckets done.'),
-        failed: count('Buckets whose run failed.'),
-        skipped: count('Buckets that needed no run.'),
+        total: count('Number of buckets in the plan.'),
+        succeeded: count('Number of buckets whose run succeeded.'),
+        failed: count('Number of buckets whose run failed.'),
+        skipped: count('Number of buckets that needed no run.'),
         skippedFor: z
           .string()
-          .meta({ description: 'Why buckets were skipped, for people: 29 Completed, 7 FailedBefore.' })
+          .meta({ description: 'Reasons for skipped buckets as text, for example "29 Completed, 7 FailedBefore".' })
           .optional(),
         active: count('Buckets in work.'),
-        percent: count('Share of the buckets that are done, failed or skipped.'),
-        done: z.string().meta({ description: 'Done, failed and skipped buckets of all, for people: 13/31.' }),
+        percent: count('Percentage of the buckets that succeeded, failed or were skipped.'),
+        done: z
+          .string()
+          .meta({ description: 'Number of finished buckets and of all buckets as text, for example "13/31".' }),
       })
-      .meta({ description: 'Buckets by state.' }),
-    bytes: count('Compressed bytes read from the archive in this attempt, also by runs that failed.'),
+      .meta({ description: 'Number of buckets by state.' }),
+    bytes: count('Compressed bytes that this attempt has read from the archive, including failed runs.'),
     measurements: count(
-      'Measurements read in this attempt, also by runs that failed: what is in the tables or has its reason in pipeline_failures.',
+      'Measurements that this attempt has read, including failed runs. Each is in the tables or has its reason in pipeline_failures.',
     ),
     rate: z
       .object({
-        bucketsPerHour: z.number().min(0).meta({ description: 'Buckets ended per hour.' }),
+        bucketsPerHour: z.number().min(0).meta({ description: 'Finished buckets per hour.' }),
         measurementsPerSecond: z.number().min(0).meta({ description: 'Measurements read per second.' }),
         bytesPerSecond: z.number().min(0).meta({ description: 'Compressed bytes read per second.' }),
       })
-      .meta({ description: 'Speed over the last minutes.' }),
-    eta: instant('When it ends if it goes on at this rate.'),
+      .meta({ description: 'Rate over the last minutes.' }),
+    eta: instant('Estimated time of the end at the current rate.'),
     blockedBy: z
       .object({
         bucket: z
           .string()
-          .meta({ description: 'The bucket that has been in work for longest; absent when it is the plan that waits.' })
+          .meta({
+            description: 'Bucket that has been in work for the longest time; absent while the plan itself waits.',
+          })
           .optional(),
-        reason: z.string().meta({ description: 'Class of the error; NoWorker when nobody has taken it up.' }),
+        reason: z.string().meta({ description: 'Class of the error, or NoWorker when no worker has taken the task.' }),
         message: z.string().meta({ description: 'The error.' }),
         link: z.string().meta({ description: 'The run in the Temporal UI.' }).optional(),
       })
       .meta({
         description:
-          'What keeps the plan or the active buckets from being done; they are tried again. Absent while nothing does.',
+          'Cause that blocks the plan or the active buckets, which are retried. Absent while nothing blocks them.',
       }),
     failures: z
       .array(
@@ -185,15 +193,15 @@ const status = z
         }),
       )
       .max(10)
-      .meta({ description: 'The last buckets that failed, ten at most.', 'x-kubernetes-list-type': 'atomic' }),
-    attempt: count('The attempt that the workflow works on.'),
-    workflowID: z.string().meta({ description: 'Id of the coordinating workflow in Temporal.' }),
+      .meta({ description: 'Buckets that failed last, at most ten.', 'x-kubernetes-list-type': 'atomic' }),
+    attempt: count('Attempt that the workflow processes.'),
+    workflowID: z.string().meta({ description: 'ID of the coordinating workflow in Temporal.' }),
     links: links(),
-    startedAt: instant('When the workflow started.'),
+    startedAt: instant('Time at which the workflow started.'),
     finishedAt: instant('When it ended.'),
   })
   .partial()
-  .meta({ description: 'What is the case, written by the operator.' });
+  .meta({ description: 'Observed state, written by the operator.' });
 
 /** Backfill (bf): takes a range of buckets through the stages, a window of runs at a time. */
 export const BACKFILL = {
@@ -202,21 +210,26 @@ export const BACKFILL = {
   singular: 'backfill',
   shortName: 'bf',
   description:
-    'A Backfill takes a range of upload days or hours of the archive through the stages, some at a time, and keeps count. It runs in Temporal and goes on while the operator is away.',
+    'A Backfill processes a range of upload days or hours of the archive once, several at a time, and counts what it did. It runs in Temporal and continues while the operator is down.',
   spec,
   status,
   columns: [
-    { name: 'Phase', type: 'string', path: '.status.phase', description: 'Where the backfill is.' },
-    { name: 'Progress', type: 'string', path: '.status.progress.done', description: 'Buckets done, of all.' },
+    { name: 'Phase', type: 'string', path: '.status.phase', description: 'Phase of the backfill.' },
+    {
+      name: 'Progress',
+      type: 'string',
+      path: '.status.progress.done',
+      description: 'Finished buckets and all buckets.',
+    },
     { name: 'Failed', type: 'integer', path: '.status.progress.failed', description: 'Buckets that failed.' },
     {
       name: 'Skipped',
       type: 'string',
       path: '.status.progress.skippedFor',
-      description: 'Buckets that needed no run, and why.',
+      description: 'Buckets that needed no run, by reason.',
     },
-    { name: 'ETA', type: 'string', path: '.status.eta', description: 'When it ends at this rate.' },
-    { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Since when it exists.' },
+    { name: 'ETA', type: 'string', path: '.status.eta', description: 'Estimated end at the current rate.' },
+    { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Age of the resource.' },
     { name: 'Start', type: 'string', path: '.spec.startAt', description: 'First bucket.', wide: true },
     { name: 'End', type: 'string', path: '.spec.endAt', description: 'End of the range, exclusive.', wide: true },
     { name: 'Active', type: 'integer', path: '.status.progress.active', description: 'Buckets in work.', wide: true },

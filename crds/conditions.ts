@@ -6,17 +6,17 @@ import { z } from 'zod';
  */
 export const CONDITIONS = {
   Ready:
-    'Always present. True: what the resource asks for is in force. False for a Backfill that ended without doing what it was asked. Unknown: the operator cannot tell at the moment.',
-  Reconciling:
-    'Present only while true: the operator, or what it started, is still on the way to what the spec asks for.',
-  Stalled: 'Present only while true: nothing will happen until a person changes something; the message says what.',
-  Complete: 'Backfill only, present once it has ended well: every bucket is done or was skipped for a reason.',
+    'Always present. True: the desired state is in force. False: it is not, or a Backfill ended without doing all of its work. Unknown: the operator cannot tell at the moment.',
+  Reconciling: 'Present only while true: the operator, or work that it started, is still moving to the desired state.',
+  Stalled:
+    'Present only while true: nothing happens until a person changes something. The message says what to change.',
+  Complete: 'Backfill only, present after a good end: every bucket succeeded or was skipped for a reason.',
   Failed:
-    'Backfill only, present once it has ended otherwise: buckets failed, it was cancelled, or its workflow was ended by hand.',
+    'Backfill only, present after any other end: buckets failed, the backfill was cancelled, or somebody ended its workflow.',
   Warning:
-    'Present only while true: the spec is accepted, but its filter, its cron line or what came of it is probably not what was meant. The message says what to check. It changes no other condition.',
+    'Present only while true: the spec is accepted, but its filter, its cron line or its result is probably not what the author meant. The message says what to check. It does not change other conditions.',
   ScalingActive:
-    'WorkerPool with autoscaling only. True: replicas follow the load. Unknown: a signal is missing or stale, the replicas are held.',
+    'WorkerPool with autoscaling only. True: the number of pods follows the load. Unknown: a signal is missing or stale, and the number is held.',
 } as const;
 export type ConditionType = keyof typeof CONDITIONS;
 
@@ -24,123 +24,126 @@ export type ConditionType = keyof typeof CONDITIONS;
 export const REASONS = {
   Accepted: {
     in: ['Ready', 'Reconciling'],
-    meaning: 'The resource was seen and its finalizer is being set; nothing was started yet.',
+    meaning: 'The operator has seen the resource and sets its finalizer. It has not started anything yet.',
   },
-  Scheduled: { in: ['Ready'], meaning: 'The Temporal schedule exists and is what the spec asks for.' },
+  Scheduled: { in: ['Ready'], meaning: 'The Temporal schedule exists and equals the spec.' },
   Suspended: {
     in: ['Ready'],
-    meaning: 'spec.suspend is true: nothing new starts, what runs goes on.',
+    meaning: 'spec.suspend is true: no new runs start, and active runs continue.',
   },
   PausedInTemporal: {
     in: ['Ready', 'Stalled'],
     meaning:
-      'Somebody paused the schedule in Temporal. The operator reports it and leaves it: unpause it there, or set spec.suspend to true and back.',
+      'Somebody paused the schedule in Temporal. The operator reports this and does not change it: unpause it there, or set spec.suspend to true and back to false.',
   },
   Started: { in: ['Ready'], meaning: 'The backfill was accepted and its workflow runs.' },
   Retrying: {
     in: ['Ready'],
     meaning:
-      'What the active buckets need is away or cannot be used: the archive, ClickHouse, a setting. status.blockedBy says what. They are tried again with pauses of up to two minutes, for a week, and go on without a restart once it is mended.',
+      'The active buckets need something that is unavailable or unusable: the archive, ClickHouse, or a setting. status.blockedBy names it. They are retried with pauses of up to two minutes, for a week, and continue without a restart when it is repaired.',
   },
   NoWorker: {
     in: ['Ready', 'Reconciling'],
     meaning:
-      'No worker has answered for the workflow, or none has taken up the active buckets. Is there a WorkerPool that takes Workflows and one that takes Activities, with pods that are ready? They may also be busy with something else.',
+      'No worker has answered for the workflow, or no worker has taken the active buckets. Check that a WorkerPool takes Workflows and one takes Activities, and that their pods are ready. The workers may also be busy with other work.',
   },
   Ended: {
     in: ['Ready'],
-    meaning: 'The backfill has ended as it was asked to: it is complete, or spec.cancel ended it.',
+    meaning: 'The backfill has ended as desired: it is complete, or spec.cancel ended it.',
   },
-  Available: { in: ['Ready'], meaning: 'All worker pods of the pool are there and ready.' },
-  Starting: { in: ['Ready', 'Reconciling'], meaning: 'The workflow or schedule is being started.' },
-  RollingOut: { in: ['Ready', 'Reconciling'], meaning: 'Worker pods are being started or replaced.' },
+  Available: { in: ['Ready'], meaning: 'All worker pods of the pool exist and are ready.' },
+  Starting: { in: ['Ready', 'Reconciling'], meaning: 'The operator starts the workflow or creates the schedule.' },
+  RollingOut: { in: ['Ready', 'Reconciling'], meaning: 'Kubernetes starts or replaces worker pods.' },
   RolloutStuck: {
     in: ['Ready', 'Reconciling'],
     meaning: 'New worker pods do not become ready within the progress deadline of the Deployment; look at the pods.',
   },
   Cancelling: {
     in: ['Ready', 'Reconciling'],
-    meaning: 'A cancel was asked for; active runs finish (Drain) or are being cancelled (Now).',
+    meaning: 'spec.cancel is set; active runs finish (Drain) or are being cancelled (Now).',
   },
   Deleting: {
     in: ['Ready', 'Reconciling'],
-    meaning: 'The resource is being deleted; what it made in Temporal is removed or drained first.',
+    meaning: 'The resource is being deleted. First the operator removes or drains its work in Temporal.',
   },
   TemporalUnavailable: {
     in: ['Ready', 'ScalingActive'],
     meaning:
-      'Temporal does not answer. Nothing is scaled, deleted or declared until it does; work that is running goes on.',
+      'Temporal does not answer. Until it does, the operator scales, deletes and reports nothing; active work continues.',
   },
-  RequestFailed: { in: ['Ready'], meaning: 'A request to Kubernetes or Temporal failed; it is being tried again.' },
+  RequestFailed: { in: ['Ready'], meaning: 'A request to Kubernetes or Temporal failed; the operator retries it.' },
   SignalMissing: {
     in: ['ScalingActive'],
-    meaning: 'A queue or its workers report no load figures, or old ones; replicas are held.',
+    meaning: 'A queue or its workers report no load, or an old one; the number of pods is held.',
   },
   FollowingLoad: {
     in: ['ScalingActive'],
-    meaning: 'Replicas follow backlog and used slots; status.lastDecision shows the arithmetic.',
+    meaning: 'The number of pods follows backlog and used slots; status.lastDecision shows the computation.',
   },
   AtBound: {
     in: ['ScalingActive'],
-    meaning: 'The load asks for fewer or more replicas than minReplicas or maxReplicas allow.',
+    meaning: 'The load needs fewer pods than minReplicas or more than maxReplicas.',
   },
   InvalidSpec: {
     in: ['Ready', 'Stalled'],
-    meaning: 'The spec cannot work as written; the message names field, value and remedy.',
+    meaning: 'The spec cannot work as written. The message names field, value and remedy.',
   },
   RangeIncomplete: {
     in: ['Ready'],
-    meaning: 'Accepted. No bucket of the range is complete yet; the backfill starts by itself once the first one is.',
+    meaning:
+      'The spec is accepted. No bucket of the range is complete yet; the backfill starts by itself when the first one is.',
   },
   AdoptionRefused: {
     in: ['Ready', 'Stalled'],
     meaning:
-      'A Schedule, workflow or Deployment of that name exists and is not ours. Annotate the resource with pipeline.ooni.org/adopt: "true" to take it over, or remove it.',
+      'A Schedule, workflow or Deployment of that name exists and does not belong to this resource. Annotate the resource with pipeline.ooni.org/adopt: "true" to take it over, or remove it.',
   },
   Rejected: {
     in: ['Ready', 'Stalled'],
-    meaning: 'Kubernetes or Temporal refused what the spec leads to; the message is theirs.',
+    meaning: 'Kubernetes or Temporal rejected the object that the operator made from the spec. The message is theirs.',
   },
   AllBucketsDone: {
     in: ['Complete'],
-    meaning: 'Every bucket of the plan succeeded or was skipped; the message and status.progress.skippedFor say why.',
+    meaning:
+      'Every bucket of the plan succeeded or was skipped. The message and status.progress.skippedFor give the reasons.',
   },
   Planned: {
     in: ['Complete'],
-    meaning: 'A dry run: status.plan says what would be done. Set dryRun to false to do it.',
+    meaning: 'A dry run: status.plan shows the work. Set dryRun to false to start it.',
   },
   BucketsFailed: {
     in: ['Failed', 'Ready', 'Stalled'],
-    meaning: 'Some buckets failed; status.failures shows the last ones. Raise spec.attempt to try them again.',
+    meaning: 'Some buckets failed; status.failures shows the last ones. Increase spec.attempt to process them again.',
   },
   Cancelled: {
     in: ['Failed', 'Ready', 'Stalled'],
     meaning:
-      'The backfill was cancelled before its end. Ready is False only when somebody cancelled it in Temporal and not by spec.cancel.',
+      'The backfill was cancelled before its end. Ready is False only when somebody cancelled it in Temporal instead of by spec.cancel.',
   },
   WorkflowFailed: {
     in: ['Failed', 'Ready', 'Stalled'],
     meaning:
-      'The workflow itself failed, timed out or was terminated in Temporal. Raise spec.attempt to start it again.',
+      'The workflow itself failed, timed out or was terminated in Temporal. Increase spec.attempt to start it again.',
   },
   ResultExpired: {
     in: ['Failed', 'Ready', 'Stalled'],
     meaning:
-      "Temporal does not know the workflow any more: its retention removed it before the operator saw the result, or Temporal's data were lost. Raise spec.attempt, or create another Backfill with reprocess None, to run the buckets that are not done.",
+      'Temporal no longer has the workflow: its retention removed it before the operator saw the result, or Temporal lost its data. Increase spec.attempt, or create another Backfill with reprocess None, to process the buckets that are not done.',
   },
   UnknownName: {
     in: ['Warning'],
     meaning:
-      'spec.testNames or spec.probeCC holds a name that no known test or country has, so it probably selects nothing. The message names the nearest known one.',
+      'spec.testNames or spec.probeCC contains an unknown test or country, which probably selects nothing. The message names the nearest known one.',
   },
   ScheduleMismatch: {
     in: ['Warning'],
-    meaning: 'The cron line does not fire once for each bucket: it leaves buckets out, or handles some several times.',
+    meaning:
+      'The cron line does not fire once for each bucket: it omits buckets, or processes some of them several times.',
   },
   FailedBefore: {
     in: ['Warning'],
     meaning:
-      'The backfill skipped buckets whose last run failed, because spec.reprocess is None. Another Backfill with reprocess Failed tries them again.',
+      'The backfill skipped buckets whose last run failed, because spec.reprocess is None. Create another Backfill with reprocess Failed to process them.',
   },
   NothingMatched: {
     in: ['Warning'],
@@ -155,14 +158,21 @@ const reasonPattern = '^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$';
 export const condition = () =>
   z
     .object({
-      type: z.string().max(316).meta({ description: 'Name of the condition, see docs/conditions.md.' }),
-      status: z.enum(['True', 'False', 'Unknown']).meta({ description: 'Whether it holds.' }),
-      observedGeneration: z.int().min(0).meta({ description: 'metadata.generation this was said about.' }),
-      lastTransitionTime: z.string().meta({ format: 'date-time', description: 'When the status last changed.' }),
-      reason: z.string().min(1).max(1024).meta({ pattern: reasonPattern, description: 'Why, in one documented word.' }),
-      message: z.string().max(32768).meta({ description: 'Why, in a sentence for people.' }),
+      type: z.string().max(316).meta({ description: 'Type of the condition; docs/conditions.md lists them.' }),
+      status: z.enum(['True', 'False', 'Unknown']).meta({ description: 'Status of the condition.' }),
+      observedGeneration: z
+        .int()
+        .min(0)
+        .meta({ description: 'Value of metadata.generation that this condition describes.' }),
+      lastTransitionTime: z.string().meta({ format: 'date-time', description: 'Time of the last change of status.' }),
+      reason: z
+        .string()
+        .min(1)
+        .max(1024)
+        .meta({ pattern: reasonPattern, description: 'Reason in one word; docs/conditions.md lists them.' }),
+      message: z.string().max(32768).meta({ description: 'Explanation in a sentence.' }),
     })
-    .meta({ description: 'One aspect of the state of the resource.' });
+    .meta({ description: 'One aspect of the observed state.' });
 
 export type Condition = Omit<z.infer<ReturnType<typeof condition>>, 'type' | 'reason'> & {
   type: ConditionType;
@@ -175,7 +185,7 @@ export const conditions = () =>
     .max(16)
     .meta({
       description:
-        'Ready is always there, Reconciling, Stalled and Warning only while true. Reasons: docs/conditions.md.',
+        'Conditions of the resource. Ready is always present; Reconciling, Stalled and Warning only while true. docs/conditions.md lists the reasons.',
       'x-kubernetes-list-type': 'map',
       'x-kubernetes-list-map-keys': ['type'],
     });

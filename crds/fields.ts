@@ -23,7 +23,7 @@ export const bucket = () =>
     {
       cel: `!self.matches('${BUCKET}') || int(self.substring(8, 10)) <= (${DAYS_IN_MONTH})`,
       quote: true,
-      message: 'is no day of the calendar: that month has fewer days',
+      message: 'is not a day of the calendar: that month has fewer days',
       check: value =>
         !BUCKET_SHAPE.test(value) ||
         new Date(`${value.slice(0, 10)}T00:00:00Z`).getUTCDate() === Number(value.slice(8, 10)),
@@ -51,7 +51,7 @@ export const stages = () =>
     },
   ).meta({
     description:
-      'What is done with each bucket, in this order: Observations (archive to observation tables), Analysis (observations to verdicts). Default: both.',
+      'Stages of each run, in this order: Observations (archive to observation rows) and Analysis (observation rows to verdicts). Default: both.',
     'x-kubernetes-list-type': 'atomic',
   });
 
@@ -71,13 +71,14 @@ const testName = rules(z.string().min(1).max(100), {
 export const probeCC = () =>
   z.array(country).max(250).meta({
     description:
-      'Countries of the probes, two letters each, in quotes ("NO"): YAML reads NO without quotes as false. Empty: all.',
+      'Countries of the probes as two-letter codes in quotes, for example "NO": YAML reads NO without quotes as false. An empty list selects all countries.',
     'x-kubernetes-list-type': 'atomic',
   });
 
 export const testNames = () =>
   z.array(testName).max(100).meta({
-    description: 'Names of the tests, with or without underscores (web_connectivity, webconnectivity). Empty: all.',
+    description:
+      'Names of the tests, with or without underscores (web_connectivity, webconnectivity). An empty list selects all tests.',
     'x-kubernetes-list-type': 'atomic',
   });
 
@@ -117,4 +118,4 @@ export const instant = (description: string) => z.string().meta({ format: 'date-
 export const count = (description: string) => z.int().min(0).meta({ description });
 
 export const links = () =>
-  z.record(z.string(), z.string()).meta({ description: 'Where to look further: name of the place -> URL.' });
+  z.record(z.string(), z.string()).meta({ description: 'Related addresses: a URL for each name.' });

@@ -9,28 +9,29 @@ const spec = z
   .object({
     schedule: z.string().min(1).max(200).meta({
       description:
-        'When a run starts, as a cron line of five fields as in crontab(5): minute, hour, day of month, month, day of week. "0 2 * * *" is every day at two. With a day of month and a day of week it fires when either matches: "0 2 13 * 5" is each 13th and each Friday.',
+        'Cron line of five fields, as in crontab(5): minute, hour, day of month, month, day of week. "0 2 * * *" fires every day at two. A line that restricts both day fields fires when either matches: "0 2 13 * 5" fires on each 13th and on each Friday.',
     }),
     timeZone: z.string().min(1).max(64).default('Etc/UTC').meta({
       description:
-        'Time zone of the cron line, a name of the IANA database in its spelling, such as Europe/Rome. Buckets are always UTC.',
+        'Time zone of the cron line: a name of the IANA database in its exact spelling, for example Europe/Rome. Buckets are always in UTC.',
     }),
     granularity: granularity().default('Day').meta({
-      description: 'A firing handles the last bucket complete at its nominal time: the day before, or the hour before.',
+      description:
+        'Size of a bucket. A firing processes the last bucket that is complete at its nominal time: the previous day, or the previous hour.',
     }),
     stages: stages().default(['Observations', 'Analysis']),
     probeCC: probeCC().default([]),
     testNames: testNames().default([]),
     suspend: z.boolean().default(false).meta({
       description:
-        'true: nothing fires; runs that have begun go on. Firings missed meanwhile are not made up: that is what a Backfill is for.',
+        'Stops firing while true; runs that have started continue. Firings missed in this time are not made up; use a Backfill for them.',
     }),
     catchUpWindow: duration('10s', '8760h').default('24h').meta({
-      description: 'After an outage of Temporal, firings missed for longer than this are not made up.',
+      description: 'Maximum age of a missed firing that is still made up after an outage of Temporal.',
     }),
     overlap: z.enum(['Allow', 'Skip', 'Buffer']).default('Allow').meta({
       description:
-        'What happens when the run before has not ended. Allow: both go on (they handle different buckets). Skip: the new firing is dropped. Buffer: it waits.',
+        'Behaviour when the previous run has not ended. Allow: both run, because they process different buckets. Skip: the new firing is dropped. Buffer: the new firing waits.',
     }),
   })
   .superRefine((it, context) => {
@@ -39,43 +40,43 @@ const spec = z
     const cron = cronProblem(it.schedule);
     if (cron) context.addIssue({ code: 'custom', path: ['schedule'], message: cron });
   })
-  .meta({ description: 'When which buckets are handled, and how.' });
+  .meta({ description: 'Desired schedule: when to process which buckets, and how.' });
 
 const status = z
   .object({
-    observedGeneration: count('metadata.generation of the spec this status speaks of.'),
+    observedGeneration: count('Value of metadata.generation that this status describes.'),
     conditions: conditions(),
-    scheduleID: z.string().meta({ description: 'Id of the schedule in Temporal.' }),
+    scheduleID: z.string().meta({ description: 'ID of the schedule in Temporal.' }),
     scheduleHash: z.string().meta({
       description:
-        'Hash of the schedule as Temporal described it when it was in force; shows that somebody changed it there.',
+        'Hash of the schedule as Temporal described it after the last update. It shows whether somebody changed the schedule in Temporal.',
     }),
     nextBuckets: z
       .array(
         z.object({
           bucket: z.string().meta({ description: 'The bucket.' }),
-          at: instant('When it will be handled.'),
+          at: instant('Time at which the bucket will be processed.'),
         }),
       )
       .max(3)
-      .meta({ description: 'The next firings, as Temporal plans them.', 'x-kubernetes-list-type': 'atomic' }),
-    active: count('Runs of this schedule that are going on.'),
+      .meta({ description: 'Next firings, as Temporal plans them.', 'x-kubernetes-list-type': 'atomic' }),
+    active: count('Number of active runs of this schedule.'),
     lastRun: z
       .object({
         bucket: z.string().meta({ description: 'The bucket.' }),
         state: z
           .enum(['Running', 'Succeeded', 'Failed', 'Cancelled', 'Skipped'])
-          .meta({ description: 'How it went. Skipped: another run had the bucket in work.' }),
+          .meta({ description: 'State of the run. Skipped: another run was processing the bucket.' }),
         at: instant('Nominal time of the firing.'),
-        workflowID: z.string().meta({ description: 'Id of the launching workflow in Temporal.' }),
+        workflowID: z.string().meta({ description: 'ID of the launching workflow in Temporal.' }),
       })
-      .meta({ description: 'The last firing.' }),
-    lastSuccessfulBucket: z.string().meta({ description: 'The latest bucket that this schedule has completed.' }),
-    lag: count('Buckets that have become due since lastSuccessfulBucket and are not done.'),
+      .meta({ description: 'Last firing.' }),
+    lastSuccessfulBucket: z.string().meta({ description: 'Latest bucket that this schedule has completed.' }),
+    lag: count('Number of buckets that have become due since lastSuccessfulBucket and are not completed.'),
     links: links(),
   })
   .partial()
-  .meta({ description: 'What is the case, written by the operator.' });
+  .meta({ description: 'Observed state, written by the operator.' });
 
 /** PipelineSchedule (psched): handles each new bucket once it is complete, by a schedule in Temporal. */
 export const PIPELINE_SCHEDULE = {
@@ -84,7 +85,7 @@ export const PIPELINE_SCHEDULE = {
   singular: 'pipelineschedule',
   shortName: 'psched',
   description:
-    'A PipelineSchedule takes each new upload day or hour through the stages, at the times of a cron line. Deleting it deletes the schedule in Temporal; runs that have begun go on.',
+    'A PipelineSchedule processes each new upload day or hour of the archive, at the times of a cron line. Deleting it deletes the schedule in Temporal; runs that have started continue.',
   spec,
   status,
   columns: [
@@ -93,13 +94,19 @@ export const PIPELINE_SCHEDULE = {
       name: 'Status',
       type: 'string',
       path: '.status.conditions[?(@.type=="Ready")].reason',
-      description: 'Whether it is as it should be: the reason of Ready.',
+      description: 'Reason of the condition Ready.',
     },
     { name: 'Last', type: 'string', path: '.status.lastRun.bucket', description: 'Bucket of the last run.' },
-    { name: 'Result', type: 'string', path: '.status.lastRun.state', description: 'How the last run went.' },
-    { name: 'Next', type: 'string', path: '.status.nextBuckets[0].at', description: 'When the next run starts.' },
-    { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Since when it exists.' },
-    { name: 'Time zone', type: 'string', path: '.spec.timeZone', description: 'Zone of the cron line.', wide: true },
+    { name: 'Result', type: 'string', path: '.status.lastRun.state', description: 'State of the last run.' },
+    { name: 'Next', type: 'string', path: '.status.nextBuckets[0].at', description: 'Time of the next firing.' },
+    { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Age of the resource.' },
+    {
+      name: 'Time zone',
+      type: 'string',
+      path: '.spec.timeZone',
+      description: 'Time zone of the cron line.',
+      wide: true,
+    },
     {
       name: 'Warning',
       type: 'string',
@@ -107,8 +114,14 @@ export const PIPELINE_SCHEDULE = {
       description: 'Reason of Warning.',
       wide: true,
     },
-    { name: 'Lag', type: 'integer', path: '.status.lag', description: 'Buckets due and not done.', wide: true },
-    { name: 'Active', type: 'integer', path: '.status.active', description: 'Runs going on.', wide: true },
+    {
+      name: 'Lag',
+      type: 'integer',
+      path: '.status.lag',
+      description: 'Buckets that are due and not completed.',
+      wide: true,
+    },
+    { name: 'Active', type: 'integer', path: '.status.active', description: 'Active runs.', wide: true },
   ],
   selectable: ['.spec.granularity', '.spec.suspend'],
 } as const satisfies Kind;

@@ -8,14 +8,15 @@ const direction = (stabilization: string, podsPerMinute: number, description: st
   z
     .object({
       stabilization: duration('0s', '24h').default(stabilization).meta({
-        description: 'A change waits until it was wanted for so long; the mildest wish of that time counts.',
+        description:
+          'Stabilization window: a change has to be desired for this time, and the smallest change desired within it is applied.',
       }),
       podsPerMinute: z
         .int()
         .min(1)
         .max(1000)
         .default(podsPerMinute)
-        .meta({ description: 'Pods changed per minute at most.' }),
+        .meta({ description: 'Maximum number of pods to add or remove per minute.' }),
     })
     .prefault({})
     .meta({ description });
@@ -27,22 +28,22 @@ const autoscaling = rules(
       .min(0)
       .max(1000)
       .default(0)
-      .meta({ description: 'Never fewer. 0: none while there is nothing to do.' }),
-    maxReplicas: z.int().min(1).max(1000).meta({ description: 'Never more.' }),
+      .meta({ description: 'Minimum number of pods. With 0 there are no pods while there is no work.' }),
+    maxReplicas: z.int().min(1).max(1000).meta({ description: 'Maximum number of pods.' }),
     targetUtilization: z
       .int()
       .min(1)
       .max(100)
       .default(80)
-      .meta({ description: 'Share of the slots that should be busy, in percent.' }),
+      .meta({ description: 'Percentage of the slots that should be busy.' }),
     drainWithin: duration('10s', '24h')
       .default('10m')
-      .meta({ description: 'A backlog should be worked off within this time.' }),
+      .meta({ description: 'Time within which the pods should process the backlog.' }),
     cooldown: duration('0s', '24h')
       .default('5m')
-      .meta({ description: 'To zero only after so long without backlog, new tasks and busy slots.' }),
-    scaleUp: direction('0s', 10, 'How fast pods are added.'),
-    scaleDown: direction('5m', 4, 'How fast pods are removed.'),
+      .meta({ description: 'Time without backlog, new tasks and busy slots after which the pool scales to zero.' }),
+    scaleUp: direction('0s', 10, 'Limits for adding pods.'),
+    scaleDown: direction('5m', 4, 'Limits for removing pods.'),
   }),
   {
     cel: 'self.minReplicas <= self.maxReplicas',
@@ -52,7 +53,7 @@ const autoscaling = rules(
   },
 ).meta({
   description:
-    'Replicas follow the load of the queues. Instead of replicas; leave both out where an HPA or KEDA drives the scale subresource (an HPA starts once `kubectl scale` has set a number).',
+    'Makes the number of pods follow the load of the queues. It excludes replicas. Omit both where an HPA or KEDA drives the scale subresource (an HPA starts when `kubectl scale` has set a number).',
 });
 
 /** Seconds beyond drainTimeout that a pod needs to end. */
@@ -74,7 +75,7 @@ const spec = rules(
       .default(['Workflows', 'Activities'])
       .meta({
         description:
-          'What the workers take: Workflows (decisions, cheap), Activities (the work itself), or both. Default: both.',
+          'Tasks that the workers take: Workflows (decisions, cheap), Activities (the work itself), or both. Default: both.',
         'x-kubernetes-list-type': 'atomic',
       }),
     slots: z
@@ -82,15 +83,18 @@ const spec = rules(
       .min(1)
       .max(256)
       .default(2)
-      .meta({ description: 'Activities at a time in one pod, a thread each. About the CPUs of the pod.' }),
+      .meta({
+        description:
+          'Number of activities that one pod runs at a time, each on its own thread. Set it to about the number of CPUs of the pod.',
+      }),
     replicas: z.int().min(0).max(1000).optional().meta({
       description:
-        'Pods. Instead of autoscaling. `kubectl scale`, an HPA or KEDA sets it: then leave it out of the manifest, so that applying the manifest does not undo them. Absent without autoscaling: the number of pods stays as it is, and is 1 for a new pool.',
+        'Number of pods. It excludes autoscaling. Omit it in a manifest where `kubectl scale`, an HPA or KEDA sets it, so that applying the manifest does not undo them. Without replicas and autoscaling the number of pods stays as it is; a new pool has one.',
     }),
     autoscaling: autoscaling.optional(),
     drainTimeout: duration('1s', '24h').default('2m').meta({
       description:
-        'A pod told to stop finishes its work or writes a checkpoint within this time, then it is ended. What is left is taken up by another pod.',
+        'Time in which a stopping pod finishes its work or writes a checkpoint. Then Kubernetes ends the pod, and another pod continues the work.',
     }),
     template: z
       .object({
@@ -99,14 +103,15 @@ const spec = rules(
           .optional()
           .meta({ description: 'Labels and annotations of the pods.', 'x-kubernetes-preserve-unknown-fields': true }),
         spec: z.looseObject({}).optional().meta({
-          description: 'A pod spec. The container of the worker is called worker; lists with names are merged by name.',
+          description:
+            'Pod spec. The worker\'s container has the name "worker"; lists of named items are merged by name.',
           'x-kubernetes-preserve-unknown-fields': true,
         }),
       })
       .default({})
       .meta({
         description:
-          "A PodTemplateSpec laid over the operator's own: image, resources, affinity, tolerations, env, volumes and whatever else a pod can have.",
+          "PodTemplateSpec that is merged over the operator's own: image, resources, affinity, tolerations, env, volumes and any other field of a pod.",
       }),
   }),
   {
@@ -120,7 +125,7 @@ const spec = rules(
     for (const list of ['containers', 'initContainers', 'volumes']) {
       const items = it.template.spec?.[list] ?? [];
       if (Array.isArray(items) && items.every(item => typeof item?.name === 'string')) continue;
-      const message = 'must be a list of objects that have a name each; the container of the worker is called worker';
+      const message = 'must be a list of objects that each have a name; the worker\'s container has the name "worker"';
       context.addIssue({ code: 'custom', path: ['template', 'spec', list], message });
     }
     const grace = it.template.spec?.terminationGracePeriodSeconds;
@@ -133,47 +138,47 @@ const spec = rules(
       });
     }
   })
-  .meta({ description: 'Which workers there should be.' });
+  .meta({ description: 'Desired workers.' });
 
 /** A figure that may be missing is left out, never written as 0. */
 const queue = z.object({
   name: z.string().meta({ description: 'Task queue in Temporal.' }),
-  tasks: z.enum(['Workflows', 'Activities']).meta({ description: 'Kind of its tasks.' }),
-  backlog: count('Tasks waiting.').optional(),
+  tasks: z.enum(['Workflows', 'Activities']).meta({ description: 'Kind of tasks in the queue.' }),
+  backlog: count('Number of waiting tasks.').optional(),
   backlogAge: z.string().meta({ description: 'Age of the oldest waiting task.' }).optional(),
   addRate: z.number().meta({ description: 'Tasks added per second, over about 30 seconds.' }).optional(),
   dispatchRate: z
     .number()
     .meta({ description: 'Tasks handed to workers per second, over about 30 seconds.' })
     .optional(),
-  usedSlots: count('Tasks being worked on by the workers of this installation.').optional(),
-  observedAt: instant('When Temporal gave these figures.').optional(),
+  usedSlots: count('Number of tasks that the workers of this installation process now.').optional(),
+  observedAt: instant('Time at which Temporal reported these figures.').optional(),
 });
 
 const lastDecision = z.object({
-  at: instant('When it was made.'),
-  reason: z.string().meta({ description: 'What decided: the last step that changed the number, in one word.' }),
-  message: z.string().meta({ description: 'The same as a sentence with the figures.' }),
-  current: count('Replicas before.'),
-  needed: count('What the load asks for, before anything else.').optional(),
-  occupied: count('Pods that the busy slots occupy at least.').optional(),
-  tolerated: count('After the tolerance of a tenth.').optional(),
-  stabilized: count('After stabilization.').optional(),
-  limited: count('After podsPerMinute.').optional(),
-  desired: count('The end: within minReplicas and maxReplicas.'),
+  at: instant('Time of the decision.'),
+  reason: z.string().meta({ description: 'Last step that changed the number of pods, in one word.' }),
+  message: z.string().meta({ description: 'Decision as a sentence with its figures.' }),
+  current: count('Number of pods before the decision.'),
+  needed: count('Number of pods that the load needs.').optional(),
+  occupied: count('Minimum number of pods that the busy slots occupy.').optional(),
+  tolerated: count('Number of pods after the tolerance of one tenth.').optional(),
+  stabilized: count('Number of pods after stabilization.').optional(),
+  limited: count('Number of pods after the limit podsPerMinute.').optional(),
+  desired: count('Desired number of pods, between minReplicas and maxReplicas.'),
 });
 
 const status = z
   .object({
-    observedGeneration: count('metadata.generation of the spec this status speaks of.'),
+    observedGeneration: count('Value of metadata.generation that this status describes.'),
     conditions: conditions(),
-    replicas: count('Pods there are.'),
-    readyReplicas: count('Pods that are ready.'),
+    replicas: count('Number of pods that exist.'),
+    readyReplicas: count('Number of pods that are ready.'),
     selector: z.string().meta({ description: 'Label selector of the pods, for the scale subresource.' }),
     // kubectl prints a column that is a list as JSON or as its first item, by the version of the API server.
-    tasks: z.string().meta({ description: 'What the workers take, for people: Workflows, Activities.' }),
-    desiredReplicas: count('Pods there should be.'),
-    backlog: count('Waiting tasks of all queues of this pool; absent while unknown.'),
+    tasks: z.string().meta({ description: 'Tasks that the workers take, as text: Workflows, Activities.' }),
+    desiredReplicas: count('Desired number of pods.'),
+    backlog: count('Number of waiting tasks in all queues of this pool; absent while unknown.'),
     queues: z
       .array(queue)
       .max(4)
@@ -182,11 +187,11 @@ const status = z
         'x-kubernetes-list-type': 'map',
         'x-kubernetes-list-map-keys': ['name'],
       }),
-    lastDecision: lastDecision.meta({ description: 'How autoscaling came to desiredReplicas, step by step.' }),
+    lastDecision: lastDecision.meta({ description: 'Steps by which autoscaling computed desiredReplicas.' }),
     links: links(),
   })
   .partial()
-  .meta({ description: 'What is the case, written by the operator.' });
+  .meta({ description: 'Observed state, written by the operator.' });
 
 /** WorkerPool (wpool): a Deployment of workers, of fixed size or following the load. */
 export const WORKER_POOL = {
@@ -195,29 +200,47 @@ export const WORKER_POOL = {
   singular: 'workerpool',
   shortName: 'wpool',
   description:
-    'A WorkerPool is a Deployment of worker pods (ooni-worker-<name>) that take tasks from Temporal, of fixed size or following the load.',
+    'A WorkerPool keeps a Deployment of worker pods (ooni-worker-<name>) that take tasks from Temporal. Its size is fixed or follows the load.',
   spec,
   status,
   columns: [
-    { name: 'Desired', type: 'integer', path: '.status.desiredReplicas', description: 'Pods there should be.' },
-    { name: 'Ready', type: 'integer', path: '.status.readyReplicas', description: 'Pods that are ready.' },
+    { name: 'Desired', type: 'integer', path: '.status.desiredReplicas', description: 'Desired number of pods.' },
+    { name: 'Ready', type: 'integer', path: '.status.readyReplicas', description: 'Number of pods that are ready.' },
     {
       name: 'Status',
       type: 'string',
       path: '.status.conditions[?(@.type=="Ready")].reason',
-      description: 'Whether it is as it should be: the reason of Ready.',
+      description: 'Reason of the condition Ready.',
     },
-    { name: 'Backlog', type: 'integer', path: '.status.backlog', description: 'Tasks waiting.' },
-    { name: 'Tasks', type: 'string', path: '.status.tasks', description: 'What the workers take.' },
-    { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Since when it exists.' },
-    { name: 'Slots', type: 'integer', path: '.spec.slots', description: 'Activities at a time per pod.', wide: true },
-    { name: 'Min', type: 'integer', path: '.spec.autoscaling.minReplicas', description: 'Fewest pods.', wide: true },
-    { name: 'Max', type: 'integer', path: '.spec.autoscaling.maxReplicas', description: 'Most pods.', wide: true },
+    { name: 'Backlog', type: 'integer', path: '.status.backlog', description: 'Number of waiting tasks.' },
+    { name: 'Tasks', type: 'string', path: '.status.tasks', description: 'Tasks that the workers take.' },
+    { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Age of the resource.' },
+    {
+      name: 'Slots',
+      type: 'integer',
+      path: '.spec.slots',
+      description: 'Activities that one pod runs at a time.',
+      wide: true,
+    },
+    {
+      name: 'Min',
+      type: 'integer',
+      path: '.spec.autoscaling.minReplicas',
+      description: 'Minimum number of pods.',
+      wide: true,
+    },
+    {
+      name: 'Max',
+      type: 'integer',
+      path: '.spec.autoscaling.maxReplicas',
+      description: 'Maximum number of pods.',
+      wide: true,
+    },
     {
       name: 'Decision',
       type: 'string',
       path: '.status.lastDecision.reason',
-      description: 'What decided the last number.',
+      description: 'Reason of the last scaling decision.',
       wide: true,
     },
   ],
@@ -226,7 +249,7 @@ export const WORKER_POOL = {
     {
       rule: 'self.metadata.name.size() <= 50',
       message:
-        'the name of a WorkerPool may have 50 characters at most, because the names of its Deployment and pods are made from it',
+        'the name of a WorkerPool can have at most 50 characters, because the names of its Deployment and pods contain it',
     },
   ],
   scale: {

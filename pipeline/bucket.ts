@@ -1,6 +1,5 @@
 /**
- * A bucket is an upload day `YYYY-MM-DD` or an upload hour `YYYY-MM-DDTHH`, UTC: the unit of work of a run (DESIGN
- * section 3, archive.md section 3). Ranges are half-open: start inclusive, end exclusive.
+ * A bucket is an upload day `YYYY-MM-DD` or an upload hour `YYYY-MM-DDTHH`, UTC: the unit of work of a run ( archive.md section 3). Ranges are half-open: start inclusive, end exclusive.
  */
 export type Granularity = 'Day' | 'Hour';
 

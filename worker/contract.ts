@@ -1,6 +1,6 @@
 /**
  * What the operator and the commands know of the worker: names, ids, arguments and results of its workflows. It imports
- * nothing, so that whoever talks to a workflow carries none of its code (DESIGN section 1).
+ * nothing, so that whoever talks to a workflow carries none of its code.
  */
 
 /** Workflow tasks and activity tasks have a queue each, so that pools of workers can serve and scale them apart. */

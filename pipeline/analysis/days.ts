@@ -64,7 +64,7 @@ export function isLastHour(bucket: string): boolean {
 }
 
 /**
- * What to analyse after a bucket's observations (DESIGN section 6), oldest day first. `touched` are the days that it brought rows for;
+ * What to analyse after a bucket's observations, oldest day first. `touched` are the days that it brought rows for;
  * `present` those of its recent days that have observations of any bucket, for a bucket of an hour.
  *
  * - Days before the recent ones: what the bucket brought, many days at once. Late uploads get verdicts, and an old day is not judged

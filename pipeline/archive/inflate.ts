@@ -24,7 +24,7 @@ export class InflateError extends Error {
 
 /**
  * Decompresses gzip, one member or several in a row, on the thread that calls, into memory of the caller's. A batch has one
- * thread and no more (DESIGN section 4): with streams, which inflate on other threads, two batches on two cores were only 1.3
+ * thread and no more: with streams, which inflate on other threads, two batches on two cores were only 1.3
  * times as fast as one; and their fresh chunks made V8 collect the whole heap 30 times for 160 MB, a quarter of all time.
  */
 export class Inflater {

@@ -37,7 +37,7 @@ export interface FinalizedRows {
 }
 
 /**
- * Makes plain reads right after a run (DESIGN section 5). Call it when no row of the run is written any more and its state in the
+ * Makes plain reads right after a run. Call it when no row of the run is written any more and its state in the
  * ledger says so (`inserted` or later). May be repeated. In this order:
  *
  * 1. Rows that the run replaces are deleted, as retire.ts plans it, and with them the verdicts of measurements that have no rows left.

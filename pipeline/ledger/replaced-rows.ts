@@ -7,7 +7,7 @@ import { OBS_WEB, OBSERVATION_TABLES, type ObservationTable } from '../tables/sc
 import type { PastRun, RunKey } from './ledger.ts';
 
 /**
- * Which older rows a run takes away once all of its own are in ("repeat means replace", DESIGN section 5). One rule stands above
+ * Which older rows a run takes away once all of its own are in ("repeat means replace"). One rule stands above
  * all: a row goes only if the run has read again what the row came from. Rows do not name their object, so what a run has read
  * is told from what it was asked to read, compared with what the older run was asked to read:
  *

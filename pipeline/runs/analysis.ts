@@ -62,7 +62,7 @@ export interface AnalysisWatch {
 const TRIES = 3;
 
 /**
- * The analysis stage of a run (DESIGN section 6): the days that its observations touched, or the bucket's own day when it is
+ * The analysis stage of a run: the days that its observations touched, or the bucket's own day when it is
  * asked for alone. Recorded in the ledger like the observations. May be repeated with the same `origin`: the verdicts of an earlier attempt are
  * replaced. Throws TableErrors and AnalysisError.
  */

@@ -53,7 +53,7 @@ const CHECKPOINT_BYTES = 16_000_000;
 const CHECKPOINT_INTERVAL = 20_000;
 
 /**
- * One batch of a run, from the archive to rows (DESIGN section 4), all on the thread that calls it: fetch, decompress, split, decode,
+ * One batch of a run, from the archive to rows, all on the thread that calls it: fetch, decompress, split, decode,
  * transform, encode, insert. Returns the counts of the whole batch, those of `resume` included.
  *
  * May be cut off anywhere and called again with the last checkpoint, or without: rows of one generation that are written twice

@@ -1,7 +1,7 @@
 import type { Table } from './schema.ts';
 
 /**
- * The ledger (DESIGN section 5): what was processed by what, with what outcome. Rows are never changed in place; a later row with the same
+ * The ledger: what was processed by what, with what outcome. Rows are never changed in place; a later row with the same
  * sorting key replaces the earlier one, so a statement of the ledger may be written twice.
  */
 const MONTH = 'concat(substring(bucket, 1, 4), substring(bucket, 6, 2))';

@@ -1,7 +1,7 @@
 /**
  * The tables people query, as data: names, types and sorting keys are those of the spec (tables.md sections 2 to 5), with two
  * differences. ASN columns are UInt32, because Int32 cannot hold a four-byte ASN (tables.md section 2), and every table that
- * a run fills ends with `run_generation` (DESIGN section 5), the version column by which a repeat replaces.
+ * a run fills ends with `run_generation`, the version column by which a repeat replaces.
  *
  * A column is a pair of name and ClickHouse type. The measurement block comes first, then the probe block, then the
  * table's own columns.
