@@ -24,7 +24,7 @@ test.each(SPECS)('$kind: $what', ({ kind, spec, refused }) => {
 
 test('a problem names field and value', () => {
   expect(problems('Backfill', { startAt: '2024-02-30', endAt: '2024-03-01' })).toEqual([
-    'spec.startAt "2024-02-30": is no day of the calendar: that month has fewer days',
+    'spec.startAt "2024-02-30": is not a day of the calendar: that month has fewer days',
   ]);
   expect(problems('Backfill', { startAt: '2024-02-01', endAt: '2024-03-01', probeCC: ['IT', 'ITA'] })).toEqual([
     'spec.probeCC.1 "ITA": must be a two-letter country code, such as IT',

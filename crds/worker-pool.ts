@@ -78,15 +78,10 @@ const spec = rules(
           'Tasks that the workers take: Workflows (decisions, cheap), Activities (the work itself), or both. Default: both.',
         'x-kubernetes-list-type': 'atomic',
       }),
-    slots: z
-      .int()
-      .min(1)
-      .max(256)
-      .default(2)
-      .meta({
-        description:
-          'Number of activities that one pod runs at a time, each on its own thread. Set it to about the number of CPUs of the pod.',
-      }),
+    slots: z.int().min(1).max(256).default(2).meta({
+      description:
+        'Number of activities that one pod runs at a time, each on its own thread. Set it to about the number of CPUs of the pod.',
+    }),
     replicas: z.int().min(0).max(1000).optional().meta({
       description:
         'Number of pods. It excludes autoscaling. Omit it in a manifest where `kubectl scale`, an HPA or KEDA sets it, so that applying the manifest does not undo them. Without replicas and autoscaling the number of pods stays as it is; a new pool has one.',

@@ -47,7 +47,7 @@ describe('the API server judges as the schemas do', () => {
 
 test('messages name field, value and remedy', async () => {
   expect(await create('Backfill', { startAt: '2024-02-30', endAt: '2024-03-01' })).toContain(
-    'spec.startAt: Invalid value: "string": "2024-02-30" is no day of the calendar: that month has fewer days',
+    'spec.startAt: Invalid value: "string": "2024-02-30" is not a day of the calendar: that month has fewer days',
   );
   expect(await create('Backfill', { startAt: '2024-03-01', endAt: '2024-02-01' })).toContain(
     'spec.endAt: Invalid value: "object": startAt 2024-03-01 must lie before endAt 2024-02-01, which is exclusive',
