@@ -7,7 +7,7 @@ import { keyOf } from './finalize-rows.ts';
 import type { RunState } from './ledger.ts';
 import { overlappingBuckets } from './replaced-rows.ts';
 
-/** The observations of one run, as the ledger has them. */
+/** One Observations run as the ledger records it. */
 export interface RunAudit {
   readonly bucket: string;
   readonly generation: number;
@@ -18,7 +18,7 @@ export interface RunAudit {
   readonly codeVersion: string;
 }
 
-/** One object that a run has read. Its `counts.bytes` are the object's size. */
+/** One object that a run has read. `counts.bytes` is the size of the object. */
 export interface FileAudit {
   readonly key: string;
   readonly size: number;
@@ -26,11 +26,11 @@ export interface FileAudit {
   readonly counts: Counts;
 }
 
-/** What pipeline_failures has of one key. */
+/** Failures that pipeline_failures records for one key. */
 export interface FailureAudit {
-  /** Measurements. */
+  /** Number of failed measurements. */
   readonly failed: number;
-  /** Records of the object itself: truncated, or a key that says nothing. */
+  /** Number of records about the object itself: it is truncated, or its key cannot be parsed. */
   readonly object: number;
 }
 
@@ -40,7 +40,7 @@ export interface RowsAudit {
   readonly bucket: string;
   readonly generation: number;
   readonly rows: number;
-  /** Different sorting keys among them. */
+  /** Number of different sorting keys among the rows. */
   readonly distinct: number;
 }
 
@@ -60,7 +60,7 @@ function countsOf(row: CountColumns, files: number, bytes: number): Counts {
   return { files, bytes, read, transformed, skipped, failed, unsupported, rows };
 }
 
-/** The runs of a bucket, or of the hours of a day, under one filter, the newest first. */
+/** Returns the runs of the given buckets under one filter, newest first. */
 export async function auditRuns(
   clickhouse: ClickHouse,
   buckets: readonly string[],
@@ -86,7 +86,7 @@ export async function auditRuns(
   }));
 }
 
-/** The buckets of which the ledger has runs under a filter, oldest first. */
+/** Returns the buckets that have runs under a filter in the ledger, oldest first. */
 export async function auditedBuckets(
   clickhouse: ClickHouse,
   filterID: string,
@@ -99,7 +99,7 @@ export async function auditedBuckets(
   return rows.map(({ bucket }) => bucket);
 }
 
-/** The objects that a run has read, by key. */
+/** Returns the objects that a run has read, by key. */
 export async function auditFiles(
   clickhouse: ClickHouse,
   run: Pick<RunAudit, 'bucket' | 'generation'>,
@@ -116,7 +116,7 @@ export async function auditFiles(
   );
 }
 
-/** The failures that a run recorded, by key. */
+/** Returns the failures that a run recorded, by key. */
 export async function auditFailures(
   clickhouse: ClickHouse,
   run: Pick<RunAudit, 'bucket' | 'generation'>,
@@ -130,7 +130,7 @@ export async function auditFailures(
   return new Map(rows.map(({ key, failed, object }) => [key, { failed, object }]));
 }
 
-/** What the tables hold of a bucket and of those that overlap it, by table, bucket and generation. */
+/** Counts the rows of a bucket and of the buckets that overlap it, by table, bucket and generation. */
 export async function auditRows(clickhouse: ClickHouse, bucket: string, signal?: AbortSignal): Promise<RowsAudit[]> {
   const buckets = literals(overlappingBuckets(bucket));
   const queries = OBSERVATION_TABLES.map(
@@ -142,7 +142,7 @@ export async function auditRows(clickhouse: ClickHouse, bucket: string, signal?:
   return clickhouse.select<RowsAudit>(queries.join(' UNION ALL '), { signal });
 }
 
-/** How many measurements have rows of a run and of another generation too, by table; tables without any are left out. */
+/** Counts the measurements that have rows of a run and also rows of another generation, by table. Tables without any are left out. */
 export async function auditRepetitions(
   clickhouse: ClickHouse,
   run: Pick<RunAudit, 'bucket' | 'generation'>,
@@ -164,7 +164,7 @@ export async function auditRepetitions(
   return rows.filter(({ measurements }) => measurements > 0);
 }
 
-/** How many rows measurements have of a generation, or of newer ones, in a bucket and those that overlap it. */
+/** Counts the rows of each measurement that have the run's generation or a newer one, in the run's bucket and those that overlap it. */
 export async function auditMeasurements(
   clickhouse: ClickHouse,
   table: (typeof OBSERVATION_TABLES)[number],
@@ -182,7 +182,7 @@ export async function auditMeasurements(
   return new Map(rows.map(({ uid, n }) => [uid, n]));
 }
 
-/** Rows that ClickHouse refused, by `key line table`. */
+/** Counts the rows that ClickHouse refused, by `key line table`. */
 export async function auditRefused(
   clickhouse: ClickHouse,
   run: Pick<RunAudit, 'bucket' | 'generation'>,

@@ -3,22 +3,23 @@ import { literals } from '../tables/ddl.ts';
 import type { ObservationTable } from '../tables/schema.ts';
 import { overlappingBuckets } from './replaced-rows.ts';
 
-/** Uploads of these days lie in cans and, in part, under `raw/` as well (archive.md section 4). */
+/** Days whose uploads are in cans and some of them also under `raw/` (archive.md section 4). */
 const DAYS_WITH_TWO_LAYOUTS = ['2020-10-20', '2020-10-21'];
 
-/** A trivial id, as measurements of cans have it; the ids that the collector gave have underscores. */
+/** Condition on a trivial id, which measurements in cans have. Ids that the collector assigned contain underscores. */
 const TRIVIAL = "(length(measurement_uid) = 40 AND startsWith(measurement_uid, '01'))";
 
 /**
- * What makes two uploads one measurement: a report has an input once at a time. A measurement without a report is like no other.
+ * Columns that are equal in two uploads of the same measurement: a report tests an input once at a time. A measurement without a report
+ * has no duplicate.
  */
 const IDENTITY = "(report_id, test_name, ifNull(input, ''), measurement_start_time)";
 
 /**
- * The condition of the DELETE that takes away, on the two days on which cans and `raw/` overlap, the rows of a measurement out of a
- * can whose rows out of `raw/` are there too; undefined for every other bucket. Neither layout holds the whole of these days, so
- * both are read, and the one with the collector's uid stays, because that uid is the one people know the measurement by. A can
- * belongs to hour 00 and its twin to its own hour, so the whole day is looked at.
+ * Returns the condition of the DELETE that removes duplicate uploads on the two days on which cans and `raw/` overlap; undefined for every
+ * other bucket. It matches the rows of a measurement from a can when the table also has its rows from `raw/`. Neither layout has all
+ * uploads of these days, so both are read. The rows with the collector's uid are kept, because people know the measurement by that uid.
+ * The measurement in a can belongs to hour 00 and its duplicate to its own hour, so the condition covers the whole day.
  */
 export function duplicateUploadCondition(table: ObservationTable, bucket: string): string | undefined {
   const day = bucket.slice(0, 10);
@@ -27,7 +28,7 @@ export function duplicateUploadCondition(table: ObservationTable, bucket: string
   return `${uploaded} AND ${TRIVIAL} AND ${IDENTITY} IN (SELECT ${IDENTITY} FROM ${table} WHERE ${uploaded} AND NOT ${TRIVIAL})`;
 }
 
-/** What identifies the measurement of a row as a person reads it (view.ts); has the columns of IDENTITY. */
+/** Columns of IDENTITY in a decoded row (plain-rows.ts). */
 export interface Identity {
   readonly report_id: string;
   readonly test_name: string;
@@ -36,8 +37,9 @@ export interface Identity {
 }
 
 /**
- * On the two days: of some measurements, those whose rows are in a table under the collector's uid, and whose rows under a trivial id are
- * therefore rightly absent. Undefined for every other bucket. Result rows have the columns of Identity as `r`, `t`, `i` (empty for none), `s`.
+ * Returns a query for those of the given measurements that have rows under the collector's uid, so that their rows under a trivial id are
+ * correctly absent. Undefined for every bucket outside the two days. Result rows have the columns of Identity as `r`, `t`, `i` (empty
+ * without an input) and `s`.
  */
 export function firstCopiesQuery(
   table: ObservationTable,

@@ -3,7 +3,7 @@ import { type ClickHouse, quote } from '../tables/clickhouse.ts';
 import { PIPELINE_FILES } from '../tables/ledger-tables.ts';
 import type { RunKey } from './ledger.ts';
 
-/** Which run: its records in pipeline_files carry these. */
+/** Columns that identify the records of a run in pipeline_files. */
 export type FilesOf = Pick<RunKey, 'bucket' | 'generation' | 'filterID'>;
 
 /** One object that a run has read. */
@@ -13,7 +13,7 @@ export interface ReadFile {
   readonly size: number;
 }
 
-/** The objects that runs have read; of a key that several have read, as the newest of them found it. */
+/** Returns the objects that the runs have read. If several runs read the same key, the size is that of the newest run. */
 export async function filesOfRuns(
   clickhouse: ClickHouse,
   runs: readonly FilesOf[],
@@ -26,7 +26,7 @@ export async function filesOfRuns(
   );
 }
 
-/** The objects that each of some runs has read, in short (buckets.ts). A run that has read none is absent. */
+/** Returns a function that gives the extent (find-buckets.ts) of the objects that a run has read. It is zero for a run that read none. */
 export async function extentsOfRuns(
   clickhouse: ClickHouse,
   runs: readonly FilesOf[],
@@ -51,7 +51,7 @@ function recordsOf(runs: readonly FilesOf[]): string {
   const tuples = runs.map(
     ({ bucket, generation, filterID }) => `(${quote(bucket)}, ${generation}, ${quote(filterID)})`,
   );
-  // The buckets alone narrow the primary key.
+  // ClickHouse can use the primary key for the condition on `bucket`.
   const buckets = [...new Set(runs.map(({ bucket }) => quote(bucket)))];
   return `bucket IN (${buckets.join(', ')}) AND (bucket, generation, filter) IN (${tuples.join(', ')})`;
 }

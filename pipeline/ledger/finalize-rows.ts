@@ -19,36 +19,36 @@ import {
 } from './replaced-rows.ts';
 import { deleteVerdictsOf } from './verdicts-of-rows.ts';
 
-/** Control rows go first: for a filter by country they are found through their measurements' rows in obs_web. */
+/** Control rows are deleted first: with a filter by country they are found through the rows of their measurements in obs_web. */
 const ORDER = [OBS_WEB_CTRL, OBS_HTTP_MIDDLEBOX, OBS_WEB] as const;
 
-/** Merges may move rows while duplicates are being deleted; what moved is found in the next round. */
+/** Rounds of deleting copies: a merge can move rows during a delete, and the next round finds the moved rows. */
 const DEDUPLICATION_ROUNDS = 5;
 
 export interface FinalizedRows {
-  /** Rows in the tables with the run's generation, by table; tables without any are left out. */
+  /** Rows in the tables with the run's generation, by table. Tables without any are left out. */
   readonly rowsStored: Record<string, number>;
-  /** Groups of older rows that were taken away, for the log. */
+  /** Number of groups of older rows that were deleted, for the log. */
   readonly retired: number;
-  /** Whether a table that held rows of the run was dropped and made again meanwhile. */
+  /** Whether a table with rows of the run was dropped and created again during the run. */
   readonly tableLost?: boolean;
-  /** Whether another run over the bucket began in the same millisecond: then nobody can tell whose the rows are. */
+  /** Whether another run over the bucket began in the same millisecond. The rows of the two cannot be distinguished then. */
   readonly shared: boolean;
 }
 
 /**
- * Makes plain reads right after a run. Call it when no row of the run is written any more and its state in the
- * ledger says so (`inserted` or later). May be repeated. In this order:
+ * Deletes replaced and duplicate rows after a run, so that reads without FINAL are correct. Call it when all rows of the run are written
+ * and its state in the ledger is `inserted` or later. May be repeated. The steps, in order:
  *
- * 1. Rows that the run replaces are deleted, as retire.ts plans it, and with them the verdicts of measurements that have no rows left.
- * 2. The run's own rows are deleted where a newer run has brought the measurement again: that run has retired before
- *    these rows were in, or it would have done so. Each run records `inserted` first and looks at the others then, so
- *    of two runs that end at the same time at least one sees the other.
- * 3. On the two days that lie in two layouts of the archive, what came out of both is left once (second-copies.ts).
- * 4. Rows that are there twice are deleted once: an INSERT whose answer was lost, or whose worker was killed before it could say so, is
- *    repeated. Both copies have key and generation in common, so FINAL has shown one all along.
+ * 1. Delete the rows that the run replaces (replaced-rows.ts), and the verdicts of measurements that have no rows left.
+ * 2. Delete the run's own rows of measurements that a newer run has written again. The newer run deleted older rows before these rows were
+ *    inserted, so it did not delete them itself. Each run records `inserted` first and reads the other runs afterwards, so of two runs
+ *    that end at the same time at least one sees the other.
+ * 3. On the two days that are in two layouts of the archive, keep one copy of each measurement that is in both (duplicate-uploads.ts).
+ * 4. Delete the copies of rows that were inserted twice. An INSERT is repeated when its answer is lost or its worker is killed before it
+ *    records the result. Both copies have the same key and generation, so FINAL shows only one of them at any time.
  *
- * @param complete false for a run that failed or was cancelled: it takes away only what it has brought again
+ * @param complete false for a failed or cancelled run, which replaces only measurements that it has written again
  */
 export async function finalizeRows(
   clickhouse: ClickHouse,
@@ -97,7 +97,7 @@ export async function finalizeRows(
   };
 }
 
-/** Whether a run that reads nothing would delete all rows that some older run, or a program without a ledger, has left. */
+/** Whether a run that reads no objects would delete all rows of an older run or of a program without a ledger. */
 export async function wouldClear(
   clickhouse: ClickHouse,
   run: OpenedRun,
@@ -110,12 +110,13 @@ export async function wouldClear(
   );
 }
 
-/** A DELETE names as many uids at most; it travels through the replicas' queue, whose entries are limited to a megabyte. */
+/** Maximum number of uids in one DELETE. The DELETE is an entry in the replicas' queue, and an entry is limited to a megabyte. */
 const NAMED_STRAYS = 10_000;
 
 /**
- * The measurements that a retirement by their own word must leave alone, as values: a replica that is behind would delete those that its
- * ledger does not know yet. Undefined when there are none to ask for, or too many.
+ * Returns the uids of the strays, which the DELETE of a `matching` retirement must keep. The DELETE contains them as values, because a
+ * replica that is behind does not know all strays from its own ledger and would delete their rows. Undefined when no retirement is
+ * `matching`, or when there are too many strays.
  */
 async function knownStrays(
   clickhouse: ClickHouse,
@@ -132,7 +133,7 @@ function isOwn(run: FoundRows, found: FoundRows): boolean {
   return found.bucket === run.bucket && found.generation === run.generation;
 }
 
-/** Groups of rows, the run's own and older ones, over the buckets that overlap its own, by table. */
+/** Finds the groups of rows of the run and of older runs, in the buckets that overlap the run's, by table. */
 async function findGroups(
   clickhouse: ClickHouse,
   run: OpenedRun,
@@ -153,7 +154,7 @@ async function findGroups(
   return found;
 }
 
-/** Failures that older runs recorded go with their rows, where all that those runs read was read again. */
+/** Deletes the failures that older runs recorded, where the run has read everything that those runs read. */
 async function retireFailures(
   clickhouse: ClickHouse,
   plan: readonly Retirement[],
@@ -168,12 +169,12 @@ async function retireFailures(
 
 interface Counted {
   readonly table: ObservationTable;
-  /** Rows, and different sorting keys among them. */
+  /** Number of rows, and of different sorting keys among them. */
   readonly all: number;
   readonly distinct: number;
 }
 
-/** Leaves each row of the run once, and returns how many there are by table. */
+/** Deletes duplicate rows of the run and returns the number of remaining rows by table. */
 async function deduplicate(
   clickhouse: ClickHouse,
   run: RunKey,
@@ -221,12 +222,12 @@ async function deleteCopies(
     await deleteRows(clickhouse, table.name, run.bucket, `(_part, _part_offset) IN (${copies})`, signal);
   } catch (error) {
     if (!(error instanceof StatementError)) throw error;
-    // An older server that cannot address rows by their place: merging removes the copies, in its own time.
+    // An older server cannot address rows by their position. Its merges remove the copies later.
     log.warn(`copies in ${table.name} cannot be deleted: ${error.message}`);
   }
 }
 
-/** The sorting key as SQL: two rows of one generation with the same key are one row. */
+/** The sorting key as SQL. Two rows of one generation with the same key are the same row. */
 export function keyOf(table: Pick<Table, 'orderBy'>): string {
   return table.orderBy.map(identifier).join(', ');
 }
@@ -242,11 +243,11 @@ async function deleteRows(
   condition: string,
   signal?: AbortSignal,
 ): Promise<void> {
-  // Without the partition a delete looks at every part of the table, years of them.
+  // Without the partition, a delete reads every part of the table, which are years of data.
   await clickhouse.mutate(
     `${identifier(table)} IN PARTITION ${quote(partitionOf(bucket))}`,
     condition,
-    // Subqueries count as nondeterministic on replicated tables: of a run's own rows a replica that is behind finds fewer, and deletes fewer.
+    // Replicated tables treat subqueries as nondeterministic. A replica that is behind finds fewer of the run's rows and deletes fewer.
     { settings: { allow_nondeterministic_mutations: 1 }, signal },
   );
 }

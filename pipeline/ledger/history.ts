@@ -3,31 +3,31 @@ import type { ClickHouse } from '../tables/clickhouse.ts';
 import { PIPELINE_RUNS } from '../tables/ledger-tables.ts';
 import type { RunStage, RunState } from './ledger.ts';
 
-/** A completed run of the observations of a bucket. */
+/** A completed Observations run of a bucket. */
 export interface DoneRun {
   readonly bucket: string;
   readonly filterID: string;
   readonly generation: number;
 }
 
-/** What the ledger knows of a bucket under a filter, over all the stages asked for. */
+/** The state of a bucket under a filter, from the ledger, over all requested stages. */
 export interface BucketHistory {
-  /** No stage is pending. */
+  /** Whether no stage is pending. */
   readonly completed: boolean;
   /**
-   * The stages to run, in order. A stage is done when a run of this filter, or of one that covers it, completed it, no later run of this
-   * filter left it unfinished, and, for the analysis, the observations were not made again since.
+   * The stages to run, in order. A stage is done if all of these hold: a run of this filter, or of one that covers it, completed it; no later
+   * run of this filter left it unfinished; and, for the analysis, the observations were not made again afterwards.
    */
   readonly pending: readonly RunStage[];
-  /** Stages of which the ledger has a run under this filter, or a completed one under a filter that covers it. */
+  /** Stages that have a run under this filter, or a completed run under a filter that covers it. */
   readonly begun: readonly RunStage[];
-  /** The latest unfinished run of a pending stage under this very filter failed. */
+  /** Whether the latest unfinished run of a pending stage under exactly this filter failed. */
   readonly failed: boolean;
-  /** Runs under this very filter began, and a stage is pending: its run failed, was cancelled, or ended without a record. */
+  /** Whether a stage is pending and has runs under exactly this filter: its run failed, was cancelled, or ended without a record. */
   readonly unfinished: boolean;
-  /** Some run of the bucket, under any filter, read objects or did not complete: there may be rows. */
+  /** Whether a run of the bucket, under any filter, read objects or did not complete, so that rows may exist. */
   readonly touched: boolean;
-  /** The run that the observations count as done by. */
+  /** The run that completed the observations. */
   readonly done?: DoneRun;
 }
 
@@ -35,37 +35,37 @@ export interface HistoryQuery {
   readonly filter: Filter;
   readonly filterID: string;
   readonly stages: readonly RunStage[];
-  /** Buckets from this one on ... */
+  /** First bucket, inclusive. */
   readonly from: string;
-  /** ... and before this one, as text: `2024-01-01` < `2024-01-01T00` < `2024-01-02`. */
+  /** Last bucket, exclusive, compared as text: `2024-01-01` < `2024-01-01T00` < `2024-01-02`. */
   readonly before: string;
-  /** Only what was recorded until then, by ClickHouse's clock: milliseconds since 1970. */
+  /** Only records up to this time, by ClickHouse's clock: milliseconds since 1970. */
   readonly asOf?: number;
   /** Only runs of this generation or a newer one: milliseconds since 1970. */
   readonly since?: number;
-  /** Only runs made for this backfill (its workflow id). */
+  /** Only runs that were made for this backfill (its workflow id). */
   readonly backfill?: string;
 }
 
-/** One stage of one bucket, over all runs. Generations are 0 where there was no run. */
+/** One stage of one bucket, over all runs. A generation is 0 if there is no such run. */
 interface StageRecord {
   readonly bucket: string;
   readonly stage: RunStage;
-  /** Of the newest completed run whose filter covers the one asked for. */
+  /** Generation of the newest completed run whose filter covers the requested one. */
   readonly doneGeneration: number;
   readonly doneFilter: string;
-  /** Of the newest run under the very filter. */
+  /** Generation of the newest run under exactly the requested filter. */
   readonly lastGeneration: number;
   readonly last: RunState | '';
   readonly touched: 0 | 1;
 }
 
-/** The history of a range of buckets; a bucket of which the ledger knows nothing has none of the marks. */
+/** The history of a range of buckets. For a bucket without records, all stages are pending and all flags are false. */
 export class History {
   readonly #stages: readonly RunStage[];
   /** Records by `bucket stage`. */
   readonly #records: ReadonlyMap<string, StageRecord>;
-  /** Days of which some hour was touched. */
+  /** Days that have a touched hour. */
   readonly #touchedDays: ReadonlySet<string>;
 
   constructor(stages: readonly RunStage[], records: readonly StageRecord[]) {
@@ -74,7 +74,7 @@ export class History {
     this.#touchedDays = new Set(records.filter(({ touched }) => touched).map(({ bucket }) => bucket.slice(0, 10)));
   }
 
-  /** An hour counts as done when its whole day is. */
+  /** Returns the history of one bucket. An hour is done when its whole day is done. */
   of(bucket: string): BucketHistory {
     const day = bucket.slice(0, 10);
     const touched =
@@ -112,7 +112,8 @@ export class History {
 /** Reads the history of a range of buckets from the ledger. */
 export async function readHistory(clickhouse: ClickHouse, query: HistoryQuery, signal?: AbortSignal): Promise<History> {
   const { filter, filterID, stages, from, before, asOf, since, backfill } = query;
-  // A state that came later hides the one before it in the table, so "as of" takes the run for not begun: it is planned, and found in flight.
+  // The table keeps only the latest state of a run. With `asOf`, a run whose latest state is newer counts as not begun: it is planned, and
+  // found in progress when it starts.
   const records = await clickhouse.select<StageRecord>(
     `SELECT bucket, stage,
             maxIf(generation, state = 'completed' AND covering) AS doneGeneration,

@@ -8,16 +8,16 @@ import { PIPELINE_FAILURES, PIPELINE_FILES, PIPELINE_RUNS } from '../tables/ledg
 export type RunStage = 'Observations' | 'Analysis';
 
 /**
- * The life of a run's stage, in order; `inserted`: all its rows are in, older ones may still be there. The place in the list is the version
- * by which ClickHouse keeps one row a run, so a late repetition of an earlier state changes nothing.
+ * The states of a run's stage, in order. `inserted` means that all its rows are inserted and older rows may still exist. The index in this
+ * list is the version by which ClickHouse keeps one row per run, so a late repetition of an earlier state has no effect.
  */
 export const RUN_STATES = ['started', 'inserted', 'cancelled', 'failed', 'completed'] as const;
 export type RunState = (typeof RUN_STATES)[number];
 
-/** Reason of a run whose rows are gone with their table. It has a revision of its own, above all states: no late record of the run hides it. */
+/** Reason of a run whose rows were lost with their table. Its revision is above all states, so no late record of the run hides it. */
 export const TABLE_LOST = 'TableLost';
 
-/** Which run: the bucket under the filter, and the generation its rows carry. */
+/** Identifies a run: the bucket, the filter, and the generation of its rows. */
 export interface RunKey {
   readonly bucket: string;
   readonly filter: Filter;
@@ -27,16 +27,16 @@ export interface RunKey {
   readonly generation: number;
 }
 
-/** A run that the ledger knows: everything about it is recorded under its generation. */
+/** A run that is recorded in the ledger. All its records have its generation. */
 export interface OpenedRun extends RunKey {
-  /** When it was recorded first, by ClickHouse's clock: milliseconds since 1970. What ended before does not overlap it in time. */
+  /** Time of its first record, by ClickHouse's clock: milliseconds since 1970. A run that ended before does not overlap it in time. */
   readonly openedAt: number;
 }
 
-/** Who runs it, with what. */
+/** The workflow, code and reference data of a run. */
 export interface RunOrigin {
   readonly workflowID: string;
-  /** Names the attempt to plan the run: a repeated attempt finds its own record by it. */
+  /** Identifies the attempt to plan the run. A repeated attempt finds its own record by it. */
   readonly runID: string;
   readonly backfill: string;
   readonly codeVersion: string;
@@ -47,22 +47,22 @@ export interface RunOrigin {
 export interface RunOutcome {
   readonly state: RunState;
   readonly counts?: Counts;
-  /** Rows that are in the tables with the run's generation, by table. */
+  /** Number of rows in the tables with the run's generation, by table. */
   readonly rowsStored?: Readonly<Record<string, number>>;
-  /** Of a failure: an error type, and a sentence. */
+  /** Error type of a failure. `message` is a sentence. */
   readonly reason?: string;
   readonly message?: string;
 }
 
-/** A run as the ledger has it. */
+/** A run and its latest state in the ledger. */
 export interface PastRun extends OpenedRun {
   readonly state: RunState;
-  /** Of a failure, or of an end that the run did not record itself. */
+  /** Reason of a failure, or of an end that the run did not record itself. */
   readonly reason: string;
   readonly runID: string;
-  /** When its latest state was recorded, by ClickHouse's clock: milliseconds since 1970. */
+  /** Time of its latest record, by ClickHouse's clock: milliseconds since 1970. */
   readonly recordedAt: number;
-  /** Objects read, and their compressed bytes. */
+  /** Number of objects read. `bytes` is their compressed size. */
   readonly files: number;
   readonly bytes: number;
 }
@@ -124,7 +124,7 @@ interface PastRunRow {
   readonly bytes: number;
 }
 
-/** All runs of a stage over the given buckets, under any filter, oldest generation first. */
+/** Returns all runs of a stage over the given buckets, under any filter, oldest generation first. */
 export async function pastRuns(
   clickhouse: ClickHouse,
   stage: RunStage,
@@ -156,11 +156,11 @@ export async function pastRuns(
 }
 
 /**
- * Opens a run: picks its generation, which is `startedAt` unless the ledger knows as new a one over the same measurements (clocks
- * differ between servers), and records it as started before any of its rows is written. Asking again with the same `runID` gives
- * the same generation, so an answer that was lost costs nothing.
+ * Opens a run: chooses its generation and records it as started before any of its rows is written. The generation is `startedAt`, or a later
+ * time if the ledger has a run over the same measurements that is as new (the clocks of servers differ). A repeated call with the same
+ * `runID` returns the same generation, so a lost answer has no effect.
  *
- * @param buckets the buckets whose rows the run may replace, its own among them
+ * @param buckets the buckets whose rows the run may replace, including its own
  * @param startedAt milliseconds since 1970
  */
 export async function openRun(
@@ -174,7 +174,7 @@ export async function openRun(
   return (await openRunAmong(clickhouse, run, origin, buckets, startedAt, signal)).run;
 }
 
-/** `openRun`, with the other runs that the ledger has over the given buckets. */
+/** Like `openRun`, and also returns the other runs in the ledger over the given buckets. */
 export async function openRunAmong(
   clickhouse: ClickHouse,
   run: Omit<RunKey, 'generation'>,
@@ -199,8 +199,8 @@ export async function openRunAmong(
 }
 
 /**
- * Records that a run came to an end that it did not record itself; who ran it, and with what, stays as it was recorded. May be repeated. A
- * record of the run's own that comes later and is higher in RUN_STATES stands.
+ * Records the end of a run that did not record its own end. The origin of the run stays as recorded. May be repeated. A later record by the
+ * run itself replaces this one if its state is higher in RUN_STATES.
  */
 export async function recordEndOf(
   clickhouse: ClickHouse,
@@ -223,7 +223,7 @@ export async function recordEndOf(
   );
 }
 
-/** ClickHouse's clock, which stamps the ledger: milliseconds since 1970. */
+/** Returns the time of ClickHouse's clock, which stamps the ledger: milliseconds since 1970. */
 export async function ledgerTime(clickhouse: ClickHouse, signal?: AbortSignal): Promise<number> {
   const [row] = await clickhouse.select<{ now: number }>("SELECT toUnixTimestamp64Milli(now64(3, 'UTC')) AS now", {
     signal,
@@ -232,20 +232,20 @@ export async function ledgerTime(clickhouse: ClickHouse, signal?: AbortSignal): 
   return row.now;
 }
 
-/** What one run found in one object. */
+/** The result of reading one object in one run. */
 export interface FileRecord {
   readonly key: string;
   readonly size: number;
   readonly etag: string;
-  /** `truncated`: what could be read is in, and `message` says where it broke. */
+  /** `truncated`: the readable part is stored, and `message` says where reading stopped. */
   readonly state: 'read' | 'truncated';
   readonly message: string;
   /** Decompressed bytes. */
   readonly decompressed: number;
   readonly counts: Counts;
   /**
-   * Uids of measurements that do not say of themselves what the key says: another country, test or upload hour. A run of a
-   * narrower filter finds rows to replace by what they say of themselves, and must leave these alone.
+   * Uids of measurements whose country, test or upload hour differs from their key. A run with a narrower filter finds the rows to replace by
+   * the columns of the rows, and must keep the rows of these measurements.
    */
   readonly strays: readonly string[];
 }
@@ -278,16 +278,16 @@ export async function recordFiles(
   await clickhouse.insert(PIPELINE_FILES.name, rows, { signal });
 }
 
-/** What the ledger has of the files of a run. */
+/** Sums over the files that are recorded for a run. */
 export interface RecordedFiles {
   readonly files: number;
-  /** Measurements. */
+  /** Number of measurements. */
   readonly read: number;
-  /** Files of which not a single measurement could be read, because they are damaged. */
+  /** Number of damaged files from which no measurement could be read. */
   readonly unreadable: number;
 }
 
-/** Sums up the files that were recorded of a run, each once. */
+/** Sums up the recorded files of a run. Each file counts once. */
 export async function recordedFiles(clickhouse: ClickHouse, run: RunKey, signal?: AbortSignal): Promise<RecordedFiles> {
   const { bucket, generation, filterID } = run;
   const [sums] = await clickhouse.select<RecordedFiles>(
@@ -300,14 +300,14 @@ export async function recordedFiles(clickhouse: ClickHouse, run: RunKey, signal?
   return sums;
 }
 
-/** One measurement, or one row of it, that is not in the tables. */
+/** A measurement, or one of its rows, that is not in the tables. */
 export interface FailureRecord {
   readonly key: string;
-  /** 1-based; 0 for what concerns the whole object. */
+  /** 1-based; 0 if the failure concerns the whole object. */
   readonly line: number;
-  /** Where it failed: list, read, decode, transform, encode, insert. */
+  /** Step that failed: list, read, decode, transform, encode, insert. */
   readonly stage: string;
-  /** For a row that ClickHouse refused: its table, and its place among the measurement's rows. */
+  /** Table of a row that ClickHouse refused. `row` is its position among the measurement's rows. */
   readonly table?: string;
   readonly row?: number;
   readonly uid?: string;
@@ -339,12 +339,12 @@ export async function recordFailures(
   await clickhouse.insert(PIPELINE_FAILURES.name, rows, { signal });
 }
 
-/** Messages quote hostile input: kept short, and without lone surrogates, which JSON would carry and ClickHouse refuse. */
+/** Shortens a message and removes lone surrogates. Messages quote hostile input; JSON can carry lone surrogates but ClickHouse refuses them. */
 function wellFormed(message: string): string {
   return message.slice(0, 1000).toWellFormed();
 }
 
-/** A short, stable name of a run's attempt, for `runID`. */
+/** Returns a short, stable name of an attempt of a run, for `runID`. */
 export function attemptID(workflowRunID: string, plan: number): string {
   return createHash('sha256').update(`${workflowRunID}/${plan}`).digest('hex').slice(0, 32);
 }

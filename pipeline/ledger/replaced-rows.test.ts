@@ -31,7 +31,7 @@ function run(
   };
 }
 
-/** How far the run reaches over the rows of one older run. */
+/** Returns the reach of a run over the rows of one older run. */
 function reach(
   newer: PastRun,
   older: PastRun | { bucket: string; generation: number },
@@ -41,8 +41,8 @@ function reach(
   return planRetirement(newer, [older], past, newer.openedAt, complete)[0]?.reach;
 }
 
-describe('which older rows go', () => {
-  test('a filter covers what it lets through', () => {
+describe('older rows that a run replaces', () => {
+  test('a filter covers the filters that admit a subset of its measurements', () => {
     expect([covers(all, italy), covers(italy, all), covers(italy, italySignal), covers(italySignal, italy)]).toEqual([
       true,
       false,
@@ -94,7 +94,7 @@ describe('which older rows go', () => {
     expect(reach(newer, older)).toBe(expected);
   });
 
-  test("rows without a ledger are the Python pipeline's, which read everything", () => {
+  test('rows without a ledger belong to the Python pipeline, which reads everything', () => {
     const python = { bucket: '2024-01-02', generation: 0 };
     expect(reach(run('2024-01-02', all, 20), python)).toBe('everything');
     expect(reach(run('2024-01-02', italy, 20), python)).toBe('replaced');
@@ -102,22 +102,22 @@ describe('which older rows go', () => {
     expect(reach(run('2024-01-02', all, 20), { ...python, bucket: '2024-01-02T05' })).toBe('everything');
   });
 
-  test('a run that failed takes away only what it brought again', () => {
+  test('a failed run replaces only measurements that it has written again', () => {
     expect(reach(run('2024-01-02', all, 20), run('2024-01-02', all, 10), false)).toBe('replaced');
   });
 
-  test('nothing of the same or a newer generation goes', () => {
+  test('a run does not replace rows of its own or a newer generation', () => {
     const self = run('2024-01-02', all, 20);
     expect(planRetirement(self, [self, { ...self, generation: 21 }], [self], self.openedAt, true)).toEqual([]);
   });
 
-  test('one generation by two filters goes as far as both allow', () => {
+  test('a generation that two filters share gets the narrower reach', () => {
     const newer = run('2024-01-02', italy, 20);
     const writers = [run('2024-01-02', italySignal, 10), run('2024-01-02', signal, 10)];
     expect(planRetirement(newer, [writers[0]!], writers, newer.openedAt, true)[0]?.reach).toBe('matching');
   });
 
-  test('generations that go equally far go together', () => {
+  test('generations with the same reach are in one retirement', () => {
     const newer = run('2024-01-02', all, 20);
     const older = [run('2024-01-02', all, 10), run('2024-01-02', italy, 11), run('2024-01-02T03', all, 12)];
     expect(planRetirement(newer, older, older, newer.openedAt, true)).toEqual([

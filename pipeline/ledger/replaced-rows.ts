@@ -7,20 +7,20 @@ import { OBS_WEB, OBSERVATION_TABLES, type ObservationTable } from '../tables/sc
 import type { PastRun, RunKey } from './ledger.ts';
 
 /**
- * Which older rows a run takes away once all of its own are in ("repeat means replace"). One rule stands above
- * all: a row goes only if the run has read again what the row came from. Rows do not name their object, so what a run has read
- * is told from what it was asked to read, compared with what the older run was asked to read:
+ * The older rows that a run replaces after all its own rows are inserted ("repeat means replace"). The main rule: a row is deleted only if
+ * the run has read the row's source again. Rows do not name their object, so the bucket and filter of the run are compared with those of
+ * the older run:
  *
- * - `everything`: the older run is over, and whatever it read lies within the bucket and filter of this one.
- * - `matching`: the older run is over, but read more than this one. Rows go whose own country, test name and (by their uid)
- *   upload hour lie within this run, save the strays: measurements that contradict their key (pipeline_files). Measurements
- *   that came again go in any case.
- * - `replaced`: nothing is known of the older run, or both were at work at the same time, so that either may have seen
- *   objects the other did not. Only measurements that came again go.
+ * - `everything`: the older run has ended, and its bucket and filter are within those of this run.
+ * - `matching`: the older run has ended, but it read more than this run. Rows are deleted if their own country, test name and (by their
+ *   uid) upload hour are within this run, except for strays: measurements that contradict their key (pipeline_files). Measurements that
+ *   this run has written again are always replaced.
+ * - `replaced`: the older run is unknown, or both runs were active at the same time, so each may have read objects that the other did
+ *   not. Only measurements that this run has written again are replaced.
  */
 export type Reach = 'everything' | 'matching' | 'replaced';
 
-/** Older rows to take away: those of one bucket with one of these generations. */
+/** Older rows to delete: those in one bucket with one of these generations. */
 export interface Retirement {
   readonly bucket: string;
   readonly generations: readonly number[];
@@ -33,14 +33,14 @@ export interface FoundRows {
   readonly generation: number;
 }
 
-/** The buckets whose rows a run over `bucket` may hold as well: a day and its hours overlap. */
+/** Returns the buckets that can contain rows of `bucket`: a day and its hours overlap. */
 export function overlappingBuckets(bucket: string): string[] {
   const day = bucket.slice(0, 10);
   if (granularityOf(bucket) === 'Hour') return [day, bucket];
   return [day, ...Array.from({ length: 24 }, (_, hour) => `${day}T${String(hour).padStart(2, '0')}`)];
 }
 
-/** Whether every measurement that passes `inner` passes `outer`. */
+/** Whether every measurement that passes `inner` also passes `outer`. */
 export function covers(outer: Filter, inner: Filter): boolean {
   const within = (wide: readonly string[], narrow: readonly string[]) =>
     wide.length === 0 || (narrow.length > 0 && narrow.every(value => wide.includes(value)));
@@ -50,12 +50,12 @@ export function covers(outer: Filter, inner: Filter): boolean {
 const ENDED = new Set(['completed', 'failed', 'cancelled']);
 
 /**
- * Plans the retirement for a run.
+ * Plans which older rows a run replaces.
  *
- * @param found rows of older generations, over the buckets that overlap the run's
- * @param past runs the ledger knows over the same buckets
- * @param since when the run recorded its start, by the server's clock: what ended before did not overlap it in time
- * @param complete false for a run that failed or was cancelled: it has not read all it was asked to
+ * @param found groups of rows in the buckets that overlap the run's
+ * @param past runs in the ledger over the same buckets
+ * @param since time when the run recorded its start, by the server's clock; a run that ended before does not overlap it in time
+ * @param complete false for a failed or cancelled run, which has not read its whole bucket
  */
 export function planRetirement(
   run: RunKey,
@@ -79,10 +79,10 @@ export function planRetirement(
 function reachOver(run: RunKey, bucket: string, writers: readonly PastRun[], since: number): Reach {
   const within = bucket === run.bucket || granularityOf(run.bucket) === 'Day';
   if (writers.length === 0) {
-    // The Python pipeline keeps no ledger: a run without filter reads all that it can have read.
+    // The Python pipeline has no ledger. A run without a filter reads everything that the Python pipeline can have read.
     return within && covers(run.filter, { probeCC: [], testNames: [] }) ? 'everything' : 'replaced';
   }
-  // Workflow ids keep two runs of one bucket and filter apart in time, even where one ended without a record.
+  // Workflow ids prevent two runs of one bucket and filter from overlapping in time, even if one ended without a record.
   const over = (writer: PastRun) =>
     (writer.bucket === run.bucket && writer.filterID === run.filterID) ||
     (ENDED.has(writer.state) && writer.recordedAt < since);
@@ -90,17 +90,17 @@ function reachOver(run: RunKey, bucket: string, writers: readonly PastRun[], sin
   return within && writers.every(writer => covers(run.filter, writer.filter)) ? 'everything' : 'matching';
 }
 
-/** The partition that holds a bucket's rows. */
+/** The partition that contains the rows of a bucket. */
 export function partitionOf(bucket: string): string {
   return bucket.slice(0, 4) + bucket.slice(5, 7);
 }
 
 /**
- * The condition of the DELETE for one table.
+ * Returns the condition of the DELETE for one table.
  *
- * @param complete as for planRetirement: an incomplete run may lack a measurement's rows of one table, so "came again" is
- *   asked of each table apart; a complete one takes away rows of a table that a measurement no longer has
- * @param strays uids that straysQuery has found; absent: each replica asks its own ledger, which may lack some
+ * @param complete as for planRetirement. An incomplete run may lack the rows of a measurement in one table, so each table is checked apart
+ *   for measurements written again. A complete run also deletes rows from a table in which a measurement no longer has rows.
+ * @param strays uids that straysQuery has found; if absent, each replica queries its own ledger, which may lack some
  */
 export function retireCondition(
   table: ObservationTable,
@@ -120,7 +120,7 @@ export function retireCondition(
     .join(' OR ');
 }
 
-/** Condition on rows of `run` that a newer run has written again. */
+/** Condition on rows of `run` whose measurements a newer run has written again. */
 export function supersededCondition(table: ObservationTable, run: RunKey, newer: RunKey): string {
   return `bucket_date = ${quote(run.bucket)} AND run_generation = ${run.generation} AND ${cameAgain(newer, [table])}`;
 }
@@ -133,7 +133,7 @@ function cameAgain(run: RunKey, tables: readonly ObservationTable[]): string {
   return `measurement_uid IN (${uids.join(' UNION ALL ')})`;
 }
 
-/** Uids of the strays over the buckets that overlap a run's: one row {uids}. */
+/** Returns the query for the uids of strays in the buckets that overlap a run's. The result is one row {uids}. */
 export function straysQuery(run: RunKey): string {
   return `SELECT groupUniqArray(uid) AS uids FROM (${straysOf(run)})`;
 }
@@ -142,7 +142,7 @@ function straysOf(run: RunKey): string {
   return `SELECT arrayJoin(strays) AS uid FROM ${PIPELINE_FILES.name} WHERE bucket IN ${literals(overlappingBuckets(run.bucket))} AND notEmpty(strays)`;
 }
 
-/** The rows that by their own word lie within the run, without the strays. */
+/** Condition on rows whose own columns are within the run's filter and hour, without the strays. */
 function withinRun(table: ObservationTable, run: RunKey, bucket: string, strays?: readonly string[]): string {
   const { probeCC, testNames } = run.filter;
   const overlapping = literals(overlappingBuckets(run.bucket));
@@ -154,13 +154,13 @@ function withinRun(table: ObservationTable, run: RunKey, bucket: string, strays?
   if (probeCC.length > 0) {
     conditions.push(
       table === 'obs_web_ctrl'
-        ? // Control rows have no country; their measurement has.
+        ? // Control rows have no country; it is in the rows of their measurement.
           `measurement_uid IN (SELECT measurement_uid FROM ${OBS_WEB.name} WHERE bucket_date IN ${overlapping} AND probe_cc IN ${literals(probeCC)})`
         : `probe_cc IN ${literals(probeCC)}`,
     );
   }
   if (granularityOf(run.bucket) === 'Hour' && bucket !== run.bucket) {
-    // Rows of the day's run do not tell their hour. The uid does, where the collector gave it: it begins with the upload time.
+    // Rows of a day's run do not contain the hour. A uid that the collector assigned does: it begins with the upload time.
     conditions.push(`startsWith(measurement_uid, ${quote(run.bucket.replace(/\D/g, ''))})`);
   }
   return conditions.join(' AND ') || '1';
