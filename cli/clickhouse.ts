@@ -11,27 +11,27 @@ export const EMBEDDED = 'embedded:';
 
 export interface OpenedClickHouse {
   readonly clickhouse: ClickHouse;
-  /** The settings with the `clickhouse_url` under which this process and its threads reach it; carries a password. */
+  /** Settings with the `clickhouse_url` that this process and its threads use. The URL contains a password. */
   readonly settings: Settings;
-  /** For people; carries no password. */
+  /** Name for messages. Contains no password. */
   readonly name: string;
-  /** No other process can be at work on it. */
+  /** True if no other process can use this ClickHouse. */
   readonly alone: boolean;
-  /** Statements at work are waited for; then an embedded one is flushed and its directory released. */
+  /** Waits for running statements. For an embedded ClickHouse, then flushes the data and releases the directory. */
   close(): Promise<void>;
 }
 
 export interface OpenClickHouseOptions {
-  /** Settings other than those of the environment. */
+  /** Settings that replace those of the environment. */
   readonly settings?: Settings;
-  /** Make the directory or the database when it is not there; otherwise that is an error. */
+  /** Creates a missing directory or database. Without this option, a missing one is an error. */
   readonly create?: boolean;
 }
 
 /**
- * The ClickHouse a command works with: a server (`http(s)://` or `clickhouse(s)://`), or `embedded:DIR`, ClickHouse in this process with
- * its data in DIR; undefined: what the settings say (`clickhouse_url`, which may be `embedded:DIR` here, too). It has been asked, so what
- * comes back works. Throws SettingsError, EmbeddedError and TableErrors, whose messages say what to do.
+ * Opens the ClickHouse of a command: a server (`http(s)://` or `clickhouse(s)://`), or `embedded:DIR`, which is ClickHouse in this process
+ * with its data in DIR. Without a location, the setting `clickhouse_url` counts; it may also be `embedded:DIR` here. The returned
+ * connection has been tested. Throws SettingsError, EmbeddedError and TableErrors; their messages name the remedy.
  */
 export async function openClickHouse(
   location: string | undefined,
@@ -63,10 +63,10 @@ async function openInProcess(dir: string, settings: Settings, create: boolean): 
   };
 }
 
-/** What the engine makes in its directory; `metadata` is there from the first start on. */
+/** Names that the engine creates in its directory. `metadata` exists from the first start on. */
 const OF_CLICKHOUSE = new Set(['data', 'metadata', 'scratch', 'status', 'store', 'tmp']);
 
-/** A mistyped directory must not become an empty database, nor a directory of other things one with a database in it. */
+/** Ensures that a mistyped directory does not become an empty database, and that a directory with other files does not get a database. */
 function checkDirectory(dir: string, create: boolean): void {
   if (existsSync(join(dir, 'metadata'))) return;
   if (!create) throw new EmbeddedError(`there is no ClickHouse data in ${dir}; oonipipeline run makes it`);

@@ -20,8 +20,8 @@ const EXPECTED_ERRORS = [
 ];
 
 /**
- * Runs the work of a command and takes its number for the exit status. What can go wrong outside the program is told in a sentence,
- * status 1; every other error is a defect and goes on, with its stack.
+ * Runs the work of a command and uses its result as the exit status. An expected error, with a cause outside the program, is printed as one
+ * sentence and gives status 1. Any other error is a defect and is rethrown with its stack.
  */
 export async function withExitStatus(command: string, work: () => Promise<number>): Promise<void> {
   try {

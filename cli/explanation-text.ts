@@ -4,7 +4,7 @@ import { NO_MATCH, RULES } from '../pipeline/analysis/rules.ts';
 
 const WIDTH = 100;
 
-/** An explanation for a person: what was seen, what the control saw, and rule by rule how the verdict comes about. */
+/** Formats an explanation as text: the observations, the control, and how each rule contributes to the verdict. */
 export function explanationText(explanation: Explanation): string {
   return [
     ...measurementLines(explanation),
@@ -29,7 +29,7 @@ function measurementLines({ measurement: m }: Explanation): string[] {
       `${m.measurement_start_time} UTC from ${m.probe_cc}, ${network(m.probe_asn, m.probe_as_org_name)}, resolver ${network(m.resolver_asn, m.resolver_as_org_name)}, by ${m.software_name} ${m.software_version}`,
       2,
     ),
-    // Ids that the pipeline made itself, of old measurements, begin with 01 and are not known there.
+    // Explorer does not know the ids that the pipeline made itself for old measurements. They begin with 01.
     ...(/^20\d{12}/.test(String(m.measurement_uid)) ? [`  https://explorer.ooni.org/m/${m.measurement_uid}`] : []),
   ];
 }
@@ -52,7 +52,7 @@ function verdictLines({ layers, rulesVersion, stored, differs, verdict }: Explan
   ];
 }
 
-/** The outcome in words, for the measurement and for each of several hosts. */
+/** Lists the outcome of the measurement and, if it has several hosts, of each host. */
 function hostLines(verdict: Row): string[] {
   const hosts = (verdict.hosts ?? []) as string[];
   const words = (verdict.host_outcomes ?? []) as string[];
@@ -192,7 +192,7 @@ function rowsText(indices: readonly number[]): string {
   return `${indices.length === 1 ? 'row' : 'rows'} ${indices.join(', ')}`;
 }
 
-/** Lines of at most WIDTH characters, indented. A word that is longer stays whole: it may be a URL to click. */
+/** Wraps text into indented lines of at most WIDTH characters. A longer word stays whole: it may be a URL to click. */
 function wrapped(text: string, indent: number): string[] {
   const lines: string[] = [];
   let line = '';

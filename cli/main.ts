@@ -1,17 +1,17 @@
 #!/usr/bin/env node
 /**
- * oonipipeline: what a person does with the pipeline from a terminal. Works without Kubernetes.
+ * Runs oonipipeline, the command line interface of the pipeline. Works without Kubernetes.
  *
  *     node cli/main.ts <command> [options]
  *
- * Exit status: 0 done, 1 something could not be done (standard error says what), 2 the command line is wrong.
+ * Exit status: 0 success, 1 failure (standard error has the cause), 2 the command line is wrong.
  */
 import { CommanderError } from 'commander';
 import { guardStandardStreams } from './output.ts';
 import { createProgram } from './program.ts';
 
-// Statements of an embedded ClickHouse run on the threads of libuv's pool, which is made when first used; of its usual four, files would
-// have to wait for statements.
+// Statements of an embedded ClickHouse run on the threads of libuv's pool, which is created at first use. With its usual four threads, file
+// operations would have to wait for statements.
 process.env.UV_THREADPOOL_SIZE ??= '16';
 
 guardStandardStreams();

@@ -1,12 +1,12 @@
-/** A measurement as a person names it: by its uid, or by report and input, as old addresses of OONI Explorer do. */
+/** A measurement as a user names it: by uid, or by report and input as in old OONI Explorer addresses. */
 export type MeasurementAddress = { readonly uid: string } | { readonly reportID: string; readonly input?: string };
 
 /** `20230530T181234Z_signal_US_701_n1_abc`, and the older `20160801T000000Z_AS701_abc`. */
 const REPORT_ID = /^\d{8}T\d{6}Z_/;
 
 /**
- * Reads a measurement_uid, or an address of OONI Explorer or OONI's API: `https://explorer.ooni.org/m/UID`, the older
- * `/measurement/REPORT?input=URL`, `https://api.ooni.io/api/v1/measurement/UID`. Undefined for another address.
+ * Parses a measurement_uid, or an address of OONI Explorer or OONI's API: `https://explorer.ooni.org/m/UID`, the older
+ * `/measurement/REPORT?input=URL`, `https://api.ooni.io/api/v1/measurement/UID`. Returns undefined for any other address.
  */
 export function parseMeasurement(text: string): MeasurementAddress | undefined {
   const written = text.trim();

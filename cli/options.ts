@@ -9,14 +9,14 @@ import { loadSettings, type Settings, SettingsError } from '../pipeline/settings
 import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
 import { EMBEDDED } from './clickhouse.ts';
 
-/** What the options that several commands share hold; each is absent where the settings count. */
+/** Values of the options that several commands share. If an option is absent, the setting counts. */
 export interface CommonOptions {
   readonly archive?: string;
   readonly clickhouse?: string;
   readonly geoip?: string;
 }
 
-/** Settings of the environment, those given on the command line over them. Throws SettingsError. */
+/** Returns the settings of the environment, with options of the command line in their place. Throws SettingsError. */
 export function settingsWith(options: CommonOptions): Settings {
   const settings = loadSettings();
   const { archive = settings.archive_url, geoip = settings.geoip_dir } = options;
@@ -50,11 +50,11 @@ export const testNameOption = () =>
     .default([], 'all')
     .argParser(list(fields.testNames()));
 
-/** `-o`: the first form is the default. */
+/** Creates the option `-o`. The first form is the default. */
 export const outputOption = (forms: readonly string[]) =>
   new Option('-o, --output <form>', 'form of what is printed').choices(forms).default(forms[0]);
 
-/** A whole number within bounds. */
+/** Returns a parser for a whole number within bounds. */
 export function wholeNumber(least: number, most: number): (text: string) => number {
   return text => {
     const value = Number(text);
@@ -63,21 +63,21 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
   };
 }
 
-/** An existing directory. */
+/** Parses the path of an existing directory. */
 export function directory(path: string): string {
   if (!existsSync(path)) throw new InvalidArgumentError(`${path} does not exist.`);
   if (!statSync(path).isDirectory()) throw new InvalidArgumentError(`${path} is not a directory.`);
   return path;
 }
 
-/** An existing directory, or a bucket. */
+/** Parses the place of an archive: an existing directory or an S3 bucket. */
 function archivePlace(text: string): string {
   if (/^s3:\/\/[a-z0-9][a-z0-9.-]+(\/|$)/.test(text)) return text;
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return directory(text);
   throw new InvalidArgumentError('It must be a directory, or s3://bucket[/prefix] with the name of a bucket.');
 }
 
-/** A source of reference data: `none`, a URL, or an existing file. */
+/** Parses a source of reference data: `none`, a URL, or an existing file. */
 export function source(text: string): string {
   if (text === NO_SOURCE) return text;
   if (/^https?:\/\//.test(text)) {
@@ -89,14 +89,14 @@ export function source(text: string): string {
   return text;
 }
 
-/** An upload day or hour that OONI's archive may have. */
+/** Parses an upload day or hour that OONI's archive may have. */
 export function uploadBucket(text: string): string {
   const { error } = fields.bucket().safeParse(bucket(text));
   if (error) throw new InvalidArgumentError(`${text} ${error.issues[0]?.message}.`);
   return text;
 }
 
-/** Ends the program with status 2 for a range that is not one. */
+/** Ends the program with status 2 if the range is invalid. */
 export function checkRange(command: Command, range: { readonly startAt?: string; readonly endAt?: string }): void {
   const { startAt, endAt } = range;
   if (startAt === undefined && endAt === undefined) return;
@@ -113,7 +113,7 @@ const FILTER_OPTIONS: Readonly<Record<UnknownName['field'], string>> = {
   testNames: '--test-name',
 };
 
-/** Warns of names in the filter that are not known, because a misspelled name selects nothing. */
+/** Warns of unknown names in the filter, because a misspelled name selects nothing. */
 export function warnUnknownNames(
   command: string,
   options: { readonly probeCc: readonly string[]; readonly testName: readonly string[] },
@@ -123,7 +123,7 @@ export function warnUnknownNames(
   }
 }
 
-/** An upload day or hour. */
+/** Parses an upload day or hour. */
 export function bucket(text: string): string {
   try {
     granularityOf(text);
@@ -134,7 +134,7 @@ export function bucket(text: string): string {
   }
 }
 
-/** A list separated by commas, whose values keep to the rules of the resources' fields. */
+/** Returns a parser for a list separated by commas. The values follow the rules of the resources' fields. */
 export function list(schema: z.ZodType<string[]>): (text: string) => string[] {
   return text => {
     const values = text.split(',').map(value => value.trim());
@@ -147,8 +147,8 @@ export function list(schema: z.ZodType<string[]>): (text: string) => string[] {
 }
 
 /**
- * Ends the program with status 2 when --clickhouse is none of the places it may be. Not a parser of the option: commander repeats what a parser
- * refuses, and this may hold a password.
+ * Ends the program with status 2 if --clickhouse is not a supported address. This is not a parser of the option: commander repeats the
+ * value that a parser rejects, and this value may contain a password.
  */
 export function checkClickHouse(command: Command, { clickhouse }: Pick<CommonOptions, 'clickhouse'>): void {
   if (clickhouse === undefined) return;

@@ -13,17 +13,17 @@ async function written(
   return String(stream.read());
 }
 
-test('a terminal gets control characters in a form that it shows; a file gets them as they are', async () => {
+test('a terminal gets control characters in visible form; a file gets them unchanged', async () => {
   expect(await written(true, 'text', '\x1b[1m', Buffer.from('\x9b\n'))).toBe('\\x1b[1m\\x9b\n');
   expect(await written(true, 'json', '"\x9b"\n')).toBe('"\\u009b"\n');
   expect(await written(false, 'text', '\x1b[1m\x9b\n')).toBe('\x1b[1m\x9b\n');
 });
 
-test('what is laid out with colours keeps them', async () => {
+test('text that is laid out with colours keeps them', async () => {
   expect(await written(true, 'laidOut', '\x1b[1mname\x1b[22m\n')).toBe('\x1b[1mname\x1b[22m\n');
 });
 
-test('a character that is cut between two chunks stays whole', async () => {
+test('a character that is split between two chunks stays whole', async () => {
   const bytes = Buffer.from('é\u009b🦉');
   expect(await written(true, 'text', ...Array.from(bytes, byte => Buffer.from([byte])))).toBe('é\\x9b🦉');
 });

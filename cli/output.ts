@@ -1,12 +1,12 @@
 import { StringDecoder } from 'node:string_decoder';
 import { printable, printableJson } from './printable.ts';
 
-/** Where a command writes; a terminal knows its width. */
+/** The stream that a command writes to. A terminal knows its width. */
 export type OutputStream = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
 
 /**
- * A stream that is written to with back-pressure. A reader that leaves early, as `head` does, ends the work and is no error. A terminal gets
- * control characters in a form that it shows and does not obey; a file or a pipe gets them as they are.
+ * Writes to a stream with back-pressure. A reader that leaves early, as `head` does, ends the work; this is not an error. A terminal gets
+ * control characters in a visible form that it does not obey. A file or a pipe gets them unchanged.
  */
 export class Output {
   closed = false;
@@ -15,7 +15,7 @@ export class Output {
   #error: Error | undefined;
   #wake = () => {};
 
-  /** @param form what is written, which decides how control characters are shown on a terminal; `laidOut`: they are shown already */
+  /** @param form content of the output, which decides how a terminal shows control characters; `laidOut`: they are already visible */
   constructor(stream: OutputStream, form: 'json' | 'text' | 'laidOut' = 'text') {
     this.#stream = stream;
     if (stream.isTTY && form !== 'laidOut') {
@@ -31,7 +31,7 @@ export class Output {
     });
   }
 
-  /** Resolves when there is room for more. Throws OutputError. */
+  /** Writes a chunk. Resolves when there is room for more. Throws OutputError. */
   async write(chunk: string | Uint8Array): Promise<void> {
     if (!this.closed && !this.#stream.write(this.#shown ? this.#shown(chunk) : chunk)) {
       await new Promise<void>(resolve => {
@@ -43,12 +43,13 @@ export class Output {
 }
 
 /**
- * Makes a standard stream whose reader has left, as `head` does, no error, and one that cannot be written a sentence and status 1. Call it once,
- * before anything is printed: without a listener, Node ends the program with a stack.
+ * Handles errors of the standard streams. If the reader has left, as `head` does, this is not an error. If a stream cannot be written, the
+ * program prints one sentence and ends with status 1. Call this once, before anything is printed: without a listener, Node ends the program
+ * with a stack.
  */
 export function guardStandardStreams(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // An Output has a listener too, and reports the error itself.
+    // An Output has its own listener and reports the error itself.
     if (error.code === 'EPIPE' || process.stdout.listenerCount('error') > 1) return;
     console.error(`oonipipeline: the output cannot be written: ${error.message}`);
     process.exitCode = 1;
@@ -56,7 +57,7 @@ export function guardStandardStreams(): void {
   process.stderr.on('error', () => {});
 }
 
-/** The output cannot be written: a full disk, for one. */
+/** The output cannot be written, for example because the disk is full. */
 export class OutputError extends Error {
   override name = 'OutputError';
 }

@@ -3,14 +3,14 @@ import { printable, printableJson, printableLine, printableValue } from './print
 
 const HOSTILE = 'a\x1b[31m\x07\x9b2J\x7f\r\u202eb\ttab\nline ünï 🦉 العربية';
 
-test('control characters and marks of direction are shown, other text stays', () => {
+test('control characters and direction marks become visible; other text stays unchanged', () => {
   expect(printable(HOSTILE)).toBe('a\\x1b[31m\\x07\\x9b2J\\x7f\\x0d\\u202eb\ttab\nline ünï 🦉 العربية');
   expect(printableLine(HOSTILE)).toBe('a\\x1b[31m\\x07\\x9b2J\\x7f\\x0d\\u202eb\\ttab\\nline ünï 🦉 العربية');
 });
 
-test('no character that a terminal obeys is left, whatever the text holds', () => {
+test('no text keeps a character that a terminal obeys', () => {
   const every = Array.from({ length: 0x3000 }, (_, code) => String.fromCodePoint(code)).join('');
-  // C0, DEL, C1 (ECMA-48) and the marks of UAX #9.
+  // C0, DEL, C1 (ECMA-48) and the direction marks of UAX #9.
   const obeyed = [...printableLine(every)].filter(character => {
     const code = character.codePointAt(0)!;
     const isControl = code < 32 || (code >= 127 && code < 160);
@@ -31,7 +31,7 @@ test('JSON keeps its value', () => {
   expect(shown).not.toMatch(/[\x80-\x9f\u202e]/);
 });
 
-test('texts within a value', () => {
+test('texts inside a value', () => {
   expect(printableValue({ 'a\x1b': ['b\n', 1, null], c: { d: '\x9b' }, e: true })).toEqual({
     'a\\x1b': ['b\\n', 1, null],
     c: { d: '\\x9b' },

@@ -13,7 +13,7 @@ afterEach(() => {
   process.exitCode = undefined;
 });
 
-/** Runs a command line in this process; returns what it says of wrong usage, or the exit status and what it told. */
+/** Runs a command line in this process. Returns the message about wrong usage, or the exit status and the output. */
 async function oonipipeline(...args: string[]): Promise<{ usage?: string; status?: unknown; told: string }> {
   vi.stubEnv('CLICKHOUSE_URL', 'http://localhost:1');
   const told: string[] = [];
@@ -101,7 +101,7 @@ test.each([
   expect((await oonipipeline(...args)).usage).toContain(message);
 });
 
-test('a password that stands at the wrong place is not repeated', async () => {
+test('the error does not repeat a password in the wrong argument', async () => {
   for (const command of [['run', '--archive', ARCHIVE], ['sql', 'SELECT 1'], ['verify']]) {
     const { usage, told } = await oonipipeline(...command, '--clickhouse', 'mysql://me:hunter2@host/db');
     expect(usage).toContain('--clickhouse must be embedded:DIR, or the URL of a server');
@@ -143,20 +143,20 @@ test.each([
     ['run', '--archive', ARCHIVE, '--clickhouse', `embedded:${ARCHIVE}`],
     'holds other things than ClickHouse data (jsonl)',
   ],
-])('what is wrong outside: %j', async (args, message) => {
+])('errors with a cause outside the program: %j', async (args, message) => {
   const { status, told } = await oonipipeline(...args);
   expect(told).toContain(message);
   expect(status).toBe(1);
 });
 
-test('a wrong setting is named, and where it stands', async () => {
+test('the error names the wrong setting and its place', async () => {
   vi.stubEnv('MAX_FAILED_SHARE', '7');
   const { status, told } = await oonipipeline('run', '--archive', ARCHIVE);
   expect(told).toContain('MAX_FAILED_SHARE = "7"');
   expect(status).toBe(1);
 });
 
-test('a file is no place for data', async () => {
+test('a file is not accepted as a place for data', async () => {
   const root = temporaryDirectory();
   mkdirSync(join(root, 'd'));
   writeFileSync(join(root, 'd/file'), '');
@@ -166,7 +166,7 @@ test('a file is no place for data', async () => {
   }
 });
 
-/** Names, on standard error, the packages that are loaded. */
+/** Prints the packages that are loaded on standard error. */
 const LOADED = `data:text/javascript,${encodeURIComponent(`
   import { registerHooks } from 'node:module';
   registerHooks({
@@ -178,7 +178,7 @@ const LOADED = `data:text/javascript,${encodeURIComponent(`
   });
 `)}`;
 
-test('loads neither the S3 client nor the embedded ClickHouse where they are not needed', () => {
+test('loads the S3 client and the embedded ClickHouse only if they are needed', () => {
   const loaded = (...args: string[]) => {
     const program = [`--import=${LOADED}`, join(import.meta.dirname, 'main.ts'), ...args];
     const { stderr } = spawnSync(process.execPath, program, {

@@ -10,13 +10,13 @@ import { transformCommand } from './commands/transform.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { printable } from './printable.ts';
 
-/** The commands of oonipipeline, in the order of the help and of docs/cli.md. Errors of usage are thrown as CommanderError. */
+/** Creates oonipipeline with its commands, in the order of the help and of docs/cli.md. Throws usage errors as CommanderError. */
 export function createProgram(): Command {
   const program = new Command('oonipipeline')
     .description('The OONI data pipeline from a terminal')
     .version(CODE_VERSION)
     .showHelpAfterError('(--help shows what there is)')
-    // An argument that is repeated in an error may hold a password, or what a terminal obeys.
+    // An argument that an error repeats may contain a password, or characters that a terminal obeys.
     .configureOutput({ outputError: (text, write) => write(printable(hidePasswords(text))) })
     .exitOverride();
   for (const command of [

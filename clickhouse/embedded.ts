@@ -16,32 +16,32 @@ import { makeDirectory } from '../pipeline/directories.ts';
 import { Engine, EngineError } from './engine.ts';
 import { createClickHouseServer } from './server.ts';
 
-/** ClickHouse cannot run in this process on that directory; the message says why and what to do. */
+/** ClickHouse cannot run in this process on that directory. The message gives the reason and the remedy. */
 export class EmbeddedError extends Error {
   override name = 'EmbeddedError';
 }
 
 export interface EmbeddedOptions {
-  /** 0: any that is free. */
+  /** 0: any free port. */
   readonly port: number;
-  /** What clients must give; absent: whoever reaches the port may do everything. */
+  /** Password that clients must send. If absent, any client that reaches the port may do everything. */
   readonly password?: string;
 }
 
 export interface Embedded {
   /** `http://127.0.0.1:port` */
   readonly url: string;
-  /** Ends statements at work, then flushes and releases the directory. */
+  /** Ends running statements, then flushes the data and releases the directory. */
   close(): Promise<void>;
 }
 
-/** Statements at a time; more wait. */
+/** Maximum number of concurrent statements; more wait. */
 const CONNECTIONS = 8;
 
 /**
- * ClickHouse in this process (npm `chdb`) with its data in `dir`, behind the HTTP interface on a loopback port, so that everything
- * talks to it as to a server. One process may hold a directory; one left by a process that was killed is taken over as it
- * is. Throws EmbeddedError.
+ * Runs ClickHouse in this process (npm `chdb`) with its data in `dir`, and serves the HTTP interface on a loopback port, so that clients
+ * use it like a server. Only one process may hold a directory. A directory that a killed process left is reused as it is. Throws
+ * EmbeddedError.
  */
 export async function openEmbedded(dir: string, options: EmbeddedOptions): Promise<Embedded> {
   makeDataDirectory(dir);
@@ -101,8 +101,9 @@ function openEngine(dir: string): Engine {
 }
 
 /**
- * The engine refuses a directory that another process holds, but only says so on standard error. Whoever holds it has locked its
- * file `status`, which names the process; a process that was killed leaves the file, and nobody has it open.
+ * Throws EmbeddedError if another process holds the directory. The engine refuses it too, but reports that only on standard error. The
+ * process that holds the directory has locked the file `status` there, which contains its number. A killed process leaves the file, but no
+ * process has it open.
  */
 function refuseHeld(dir: string): void {
   const file = join(dir, 'status');
@@ -122,7 +123,10 @@ function textOf(file: string): string {
   }
 }
 
-/** Whether a process has a file open, as far as this one may know: another user's files, and other systems than Linux, do not tell. */
+/**
+ * Returns whether a process has a file open, as far as this process may know. It cannot know this for processes of other users, nor on
+ * systems other than Linux.
+ */
 function hasOpen(pid: string, file: string): boolean {
   const descriptors = `/proc/${pid}/fd`;
   try {
@@ -142,8 +146,8 @@ function hasOpen(pid: string, file: string): boolean {
 const SCRATCH = 'ooni-clickhouse-';
 
 /**
- * A directory, in memory where that is a file system, in which the rows of an INSERT lie on their way in. A link in `dir`, which
- * this process holds by now, tells of the one that a killed process left.
+ * Creates a directory for the rows of INSERTs in transit, in memory where memory is available as a file system. A link in `dir`, which this
+ * process holds by now, names the directory that a killed process left; that one is removed.
  */
 function makeScratch(dir: string): string {
   const link = join(dir, 'scratch');
@@ -159,7 +163,7 @@ function makeScratch(dir: string): string {
   return scratch;
 }
 
-/** Memory as a file system where there is one. */
+/** Returns the folder of a file system in memory, if there is one. */
 function memoryDir(): string {
   const found = statSync('/dev/shm', { throwIfNoEntry: false });
   return found?.isDirectory() ? '/dev/shm' : tmpdir();

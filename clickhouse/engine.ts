@@ -1,9 +1,9 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
-/** What the engine reports of a statement that has ended. */
+/** Counts that the engine reports for a finished statement. */
 export interface Counts {
-  /** Seconds the statement took. */
+  /** Duration of the statement in seconds. */
   readonly elapsed: number;
   readonly readRows: number;
   readonly readBytes: number;
@@ -11,7 +11,7 @@ export interface Counts {
   readonly writtenBytes: number;
 }
 
-/** An error of the engine. `code` is ClickHouse's number; the message is the server's, from `Code: 60. DB::Exception: …` on. */
+/** An error of the engine. `code` is ClickHouse's number. The message is the server's, from `Code: 60. DB::Exception: …` on. */
 export class EngineError extends Error {
   override name = 'EngineError';
   readonly code: number;
@@ -22,7 +22,7 @@ export class EngineError extends Error {
   }
 }
 
-/** The part of chdb's native addon that is used here; its public classes keep neither written rows nor raw insert results. */
+/** The part of chdb's native addon in use here. chdb's public classes return neither the number of written rows nor raw insert results. */
 interface Addon {
   CreateConnection(dir: string, args?: readonly string[]): object;
   CloseConnection(connection: object): void;
@@ -47,27 +47,27 @@ interface Written {
 const NOTHING = Buffer.alloc(0);
 
 /**
- * What the engine is started with. Its own two background threads are busy with a DELETE that touches more parts of a table than that, and look
- * for work again only after ten seconds; a server has 16.
+ * Arguments of the engine. A DELETE that touches more parts of a table than there are background threads keeps them all busy, and they look
+ * for work again only after ten seconds. The engine's default is two threads; a server has 16.
  */
 const ARGUMENTS = ['clickhouse', '--background_pool_size=16'];
 
 /**
- * ClickHouse in this process (npm `chdb`) on one data directory. Each connection has settings, parameters and a database of
- * its own and runs one statement at a time; connections run side by side and cost a fraction of a millisecond to open.
+ * Runs ClickHouse in this process (npm `chdb`) on one data directory. Each connection has its own settings, parameters and database, and
+ * runs one statement at a time. Connections run in parallel and take a fraction of a millisecond to open.
  */
 export class Engine {
   readonly #addon: Addon;
   readonly #dir: string;
-  /** Holds the data directory open between requests; the engine shuts down with its last connection. */
+  /** Holds the data directory open between requests. The engine shuts down with its last connection. */
   readonly #anchor: object;
   readonly #free: (() => void)[] = [];
   #open: number;
 
   /**
-   * @param dir data directory; one process may hold it
-   * @param connections statements that may run at a time; more wait in order of arrival
-   * @throws EngineError when the directory is held by another process or cannot be read
+   * @param dir data directory; only one process may hold it
+   * @param connections maximum number of concurrent statements; more wait in order of arrival
+   * @throws EngineError if another process holds the directory, or the directory cannot be read
    */
   constructor(dir: string, connections: number) {
     const require = createRequire(import.meta.url);
@@ -81,7 +81,7 @@ export class Engine {
     }
   }
 
-  /** Runs `work` on a connection of its own, when one is free, and closes it behind. */
+  /** Runs `work` on a new connection as soon as one is free, then closes the connection. */
   async connect<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     if (this.#open === 0) await new Promise<void>(resolve => this.#free.push(resolve));
     else this.#open--;
@@ -99,7 +99,7 @@ export class Engine {
     }
   }
 
-  /** Flushes and releases the data directory. No connection may be in use any more. */
+  /** Flushes and releases the data directory. No connection may be in use. */
   close(): void {
     this.#addon.CloseConnection(this.#anchor);
   }
@@ -115,21 +115,21 @@ export class Connection {
     this.#handle = handle;
   }
 
-  /** Runs a statement and returns its whole output in `format`, unless the statement names another. Throws EngineError. */
+  /** Runs a statement and returns its whole output in `format`, unless the statement names another format. Throws EngineError. */
   async query(sql: string, format: string): Promise<{ bytes: Buffer; counts: Counts }> {
     const result = await this.#call(this.#addon.QueryAsyncConnection(this.#handle, sql, format));
     const { bytes, elapsed, rowsRead, bytesRead } = result;
     return { bytes, counts: { elapsed, readRows: rowsRead, readBytes: bytesRead, writtenRows: 0, writtenBytes: 0 } };
   }
 
-  /** Runs an INSERT of any form and returns what it wrote. Throws EngineError. */
+  /** Runs an INSERT of any form and returns the counts of what it wrote. Throws EngineError. */
   async insert(sql: string): Promise<Counts> {
     const written = await this.#call(this.#addon.InsertRawAsyncConnection(this.#handle, sql, NOTHING, false));
     const { elapsed, rowsWritten: writtenRows, bytesWritten: writtenBytes } = written;
     return { elapsed, readRows: writtenRows, readBytes: writtenBytes, writtenRows, writtenBytes };
   }
 
-  /** Runs a SELECT and yields its output block by block, each formatted on its own. Stops the query when left early. */
+  /** Runs a SELECT and yields its output block by block. Each block is formatted separately. If the caller stops early, the query stops. */
   async *stream(sql: string, format: string): AsyncGenerator<Buffer, void> {
     let stream: object;
     try {
@@ -157,7 +157,7 @@ export class Connection {
   }
 }
 
-/** An error in inserted data comes wrapped with the name of the file that carried the body; a server does not have that. */
+/** Removes the outer message from an error in inserted data. It names the file that carried the body, which a server does not have. */
 function innerMessage(message: string): string {
   const wrapped =
     /^Code: \d+\. DB::Exception: (Code: \d+\. .*): data for INSERT was parsed from file\. \((\w+)\).*$/s.exec(message);

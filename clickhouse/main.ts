@@ -1,8 +1,8 @@
 import { openEmbedded } from './embedded.ts';
 
 /**
- * The embedded ClickHouse in a process of its own: `node main.ts DIR PORT`, started by local/clickhouse.ts with a channel to it. Says
- * `{url}` when it listens, `{error}` when it cannot, and stops when it is told to or when whoever started it is gone.
+ * Runs the embedded ClickHouse in a separate process: `node main.ts DIR PORT`. local/clickhouse.ts starts it with a channel. Sends `{url}`
+ * when it listens, or `{error}` if it cannot. Stops on SIGTERM, or when the parent process is gone.
  */
 const [dir, port] = [process.argv[2]!, Number(process.argv[3])];
 
@@ -17,7 +17,7 @@ try {
   };
   process.on('SIGTERM', stop);
   process.on('disconnect', stop);
-  // Ctrl-C on a terminal goes to the whole group; whoever started this process decides the order of stopping.
+  // Ctrl-C on a terminal reaches the whole process group. The parent process decides the order of stopping.
   process.on('SIGINT', () => {});
   process.send?.({ url });
 } catch (error) {

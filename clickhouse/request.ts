@@ -6,7 +6,7 @@ import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompre
 import { unlz4 } from '../pipeline/archive/lz4.ts';
 import { type InsertStatement, parseInsert } from './statement.ts';
 
-/** A request the interface cannot serve; becomes the answer a ClickHouse server would give. */
+/** A request that the interface cannot serve. Becomes the response that a ClickHouse server would send. */
 export class RequestError extends Error {
   override name = 'RequestError';
   readonly status: number;
@@ -21,21 +21,21 @@ export class RequestError extends Error {
   }
 }
 
-/** One request, read: what to run, under which settings and parameters. */
+/** A parsed request: the statement to run, with its settings and parameters. */
 export interface Statement {
   readonly sql: string;
-  /** The INSERT whose rows lie in `dataFile`, or undefined. */
+  /** The INSERT with its rows in `dataFile`, or undefined. */
   readonly insert?: InsertStatement;
   readonly database?: string;
   readonly format: string;
-  /** The client wants the status of the whole statement, not of its beginning. */
+  /** The client needs the status of the whole statement, not of its beginning. */
   readonly whole: boolean;
   readonly settings: Readonly<Record<string, string>>;
   readonly params: Readonly<Record<string, string>>;
   readonly queryId?: string;
 }
 
-/** URL parameters of the interface itself; every other one is a setting. */
+/** URL parameters of the interface itself. Every other parameter is a setting. */
 const OWN = new Set([
   'query',
   'database',
@@ -57,14 +57,14 @@ const OWN = new Set([
   'decompress',
 ]);
 
-/** A statement longer than this is refused; rows of an INSERT do not count, they go to a file. */
+/** Maximum length of a statement, in bytes; a longer one is rejected. Rows of an INSERT do not count, they go to a file. */
 const MAX_STATEMENT = 256 * 1024 * 1024;
-/** The head of a body in which `INSERT … FORMAT name` must end for the rest to be rows. */
+/** Length of the head of a body, in bytes. `INSERT … FORMAT name` must end in it for the rest to be read as rows. */
 const HEAD = 256 * 1024;
 
 /**
- * Reads a request. Rows of an INSERT are written to `dataFile` as they come, so memory does not grow with them; the statement
- * itself comes from the `query` parameter, from the body, or begins in one and ends in the other.
+ * Parses a request. Rows of an INSERT are written to `dataFile` as they arrive, so memory does not grow with them. The statement comes from
+ * the `query` parameter, from the body, or from both: it may begin in the parameter and end in the body.
  */
 export async function readStatement(request: IncomingMessage, url: URL, dataFile: string): Promise<Statement> {
   const query = url.searchParams;
@@ -117,7 +117,7 @@ function optional(key: string, value: string | undefined): Record<string, string
   return value ? { [key]: value } : {};
 }
 
-/** The body as the statement, or as statement and rows when it is an INSERT with data. */
+/** Reads the body as a statement, or as a statement and rows if it is an INSERT with data. */
 async function readBody(
   body: Readable,
   prefix: string,
@@ -136,7 +136,7 @@ async function readBody(
     if (!looked && (done || size >= HEAD)) {
       looked = true;
       const head = Buffer.concat(chunks);
-      // latin1: an offset in the text is an offset in the bytes, whatever they are.
+      // latin1: an offset in the text is an offset in the bytes, for any bytes.
       const insert = parseInsert(head.toString('latin1', 0, Math.min(head.length, 2 * HEAD)));
       if (insert && insert.dataStart < head.length) {
         const rest = { [Symbol.asyncIterator]: () => iterator };
@@ -157,7 +157,7 @@ async function* joined(first: Buffer, rest: AsyncIterable<Buffer>): AsyncGenerat
   yield* rest;
 }
 
-/** A form, which clients send when parameters are too long for the URL. Returns its `query` field. */
+/** Reads a form, which clients send if the parameters are too long for the URL. Returns its `query` field. */
 async function readForm(request: IncomingMessage, body: Readable, params: Record<string, string>): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
@@ -179,7 +179,7 @@ async function readForm(request: IncomingMessage, body: Readable, params: Record
   return sql;
 }
 
-/** The body without its Content-Encoding. */
+/** Returns the body without its Content-Encoding. */
 function decoded(request: IncomingMessage): Readable {
   const encoding = request.headers['content-encoding'] ?? 'identity';
   const decoders: Record<string, () => Transform> = {

@@ -9,8 +9,8 @@ import { RequestError, readStatement, type Statement } from './request.ts';
 import { endOfStatement, namesFile, outputFormat, quote, statementKind } from './statement.ts';
 
 /**
- * Formats whose blocks may be put one behind the other; the others have a head or an end and are sent when complete. Those in
- * NAMED have a head that the engine repeats with every block.
+ * Formats with blocks that can simply be concatenated. Results in other formats have a head or an end, and are sent when complete. The
+ * formats in NAMED have a head that the engine repeats with every block.
  */
 const STREAMED = new Set([
   'CSV',
@@ -41,13 +41,13 @@ const NAMED: Readonly<Record<string, NameLines>> = {
   TabSeparatedWithNamesAndTypes: { lines: 2, quoted: false },
 };
 
-/** The head of a format with names: how many lines, and whether a line may go on within quotes. */
+/** The head of a format with names: the number of lines, and whether a line may continue inside quotes. */
 interface NameLines {
   readonly lines: number;
   readonly quoted: boolean;
 }
 
-/** HTTP status of an error code, where it is not 500 (ClickHouse's exceptionCodeToHTTPStatus). */
+/** HTTP status of an error code, unless it is 500 (ClickHouse's exceptionCodeToHTTPStatus). */
 const STATUS: Readonly<Record<number, number>> = Object.fromEntries([
   ...[6, 26, 27, 33, 36, 38, 41, 43, 44, 53, 62, 69, 70, 72, 117, 130, 131, 158, 427, 456].map(code => [code, 400]),
   ...[46, 47, 50, 56, 60, 63, 78, 81, 115].map(code => [code, 404]),
@@ -70,12 +70,12 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * ClickHouse's HTTP interface (https://clickhouse.com/docs/interfaces/http) in front of an engine: statements by GET and POST,
- * settings and parameters in the URL, compression both ways, the server's status codes and exception headers. There are no
- * users: bind it to a loopback address. Sessions, external tables and native block compression are not offered.
+ * Creates ClickHouse's HTTP interface (https://clickhouse.com/docs/interfaces/http) for an engine: statements by GET and POST, settings and
+ * parameters in the URL, compression in both directions, the server's status codes and exception headers. There are no users, so bind it to
+ * a loopback address. Sessions, external tables and native block compression are not supported.
  *
- * @param scratch directory for the rows of INSERTs on their way in; best in memory
- * @param password what clients must give by basic authentication; absent: nothing is asked for
+ * @param scratch directory for the rows of INSERTs in transit; best in memory
+ * @param password that clients must send by basic authentication; if absent, none is required
  */
 export function createClickHouseServer(engine: Engine, scratch: string, version: string, password?: string): Server {
   // The server's http_max_uri_size: parameters travel in the URL.
@@ -85,14 +85,14 @@ export function createClickHouseServer(engine: Engine, scratch: string, version:
       : Promise.reject(new RequestError(403, 516, 'AUTHENTICATION_FAILED', 'Authentication failed'));
     handled.catch(error => fail(version, response, error));
   });
-  // A client keeps connections open between statements, and a statement may take its time before the first byte.
+  // A client keeps connections open between statements, and a statement may take long before its first byte.
   server.keepAliveTimeout = 30_000;
   server.requestTimeout = 0;
   server.headersTimeout = 60_000;
   return server;
 }
 
-/** Other users of the machine reach a loopback port too, and a statement may read every file of this one. */
+/** Checks the password. Other users of the machine also reach a loopback port, and a statement may read every file of this user. */
 function isAllowed(request: IncomingMessage, password: string | undefined): boolean {
   if (password === undefined) return true;
   const basic = /^Basic (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
@@ -138,7 +138,7 @@ async function handle(
   }
 }
 
-/** The engine runs several statements, and reads and writes files that a statement names; a server refuses both. */
+/** Rejects several statements in one, and statements that name files to read or write. The engine runs both; a server rejects both. */
 function refuseForeign({ sql, insert }: Statement): void {
   if (insert) return;
   const { end, next } = endOfStatement(sql);
@@ -155,15 +155,15 @@ function refuseForeign({ sql, insert }: Statement): void {
 }
 
 /**
- * Settings that are not the engine's defaults: optimisations that look long for what large statements seldom have. What they gain shows in millions of
- * rows; here it is twice the time of planning.
+ * Settings that differ from the engine's defaults: optimisations that search long for patterns that large statements seldom have. Their
+ * gain shows in millions of rows; here they double the planning time.
  */
 const SETTINGS = { optimize_and_compare_chain: '0', optimize_aggregators_of_group_by_keys: '0' };
 
-/** Texts longer than this count as a statement of their own length, which is limited (`max_query_size`, 262,144 bytes). */
+/** A parameter text longer than this counts as a statement of that length, which is limited (`max_query_size`, 262,144 bytes). */
 const LONG = 100_000;
 
-/** Puts database, settings and parameters on the connection: in few statements, because each costs more than what it does. */
+/** Sets database, settings and parameters on the connection. Uses few statements, because each costs more than its effect. */
 async function prepare(connection: Connection, statement: Statement): Promise<void> {
   // A connection begins in `default`.
   if (statement.database && statement.database !== 'default') {
@@ -185,7 +185,7 @@ async function prepare(connection: Connection, statement: Statement): Promise<vo
   }
   const all = Object.entries({ ...SETTINGS, ...settings });
   await set(all.map(([name, value]) => [identifier(name), quote(value)] as const));
-  // Last: it forbids changing the others.
+  // Last, because it forbids changes of the others.
   if (readonly) await set([['readonly', quote(readonly)]]);
 }
 
@@ -221,7 +221,10 @@ async function run(
   out.end(bytes);
 }
 
-/** Sends a result as it comes. An error behind the first block goes the way of servers since 25.11: in the body, under a tag named in a header. */
+/**
+ * Sends a result as it arrives. An error after the first block is sent as servers since 25.11 do: in the body, under a tag named in a
+ * header.
+ */
 async function stream(
   connection: Connection,
   sql: string,
@@ -254,7 +257,7 @@ async function stream(
   out.end();
 }
 
-/** Resolves when `out` takes more, or when the client is gone. */
+/** Resolves when `out` accepts more, or when the client is gone. */
 function roomOrEnd(out: Writable, response: ServerResponse): Promise<void> {
   return new Promise(resolve => {
     const done = () => {
@@ -269,8 +272,8 @@ function roomOrEnd(out: Writable, response: ServerResponse): Promise<void> {
 }
 
 /**
- * The blocks of a format with names, the names only before the first row. The engine writes them at the start of every block, or, of a block
- * that holds totals or extremes, at its end.
+ * Yields the blocks of a format with names, but the names only before the first row. The engine writes them at the start of every block; in
+ * a block that holds totals or extremes, it writes them at the end.
  */
 async function* withOneHead(blocks: AsyncGenerator<Buffer, void>, names: NameLines): AsyncGenerator<Buffer, void> {
   let head: Buffer | undefined;
@@ -287,7 +290,7 @@ async function* withOneHead(blocks: AsyncGenerator<Buffer, void>, names: NameLin
   }
 }
 
-/** Length of the lines of names, and types, at the start of a result. 0 when it does not begin with names. */
+/** Returns the length of the lines of names and types at the start of a result, or 0 if the result does not begin with names. */
 function endOfHead(block: Buffer, { lines, quoted }: NameLines): number {
   let left = lines;
   let within = false;
@@ -302,7 +305,7 @@ function endOfHead(block: Buffer, { lines, quoted }: NameLines): number {
 const LINE_END = 10;
 const QUOTE = 34;
 
-/** The response, through a compressor when the client asks for one and the setting allows it. */
+/** Returns the response, through a compressor if the client requests compression and the setting allows it. */
 function compressed(request: IncomingMessage, response: ServerResponse): Writable {
   const asked = new URL(request.url ?? '/', 'http://localhost').searchParams.get('enable_http_compression');
   if (asked !== '1' && asked !== 'true') return response;
@@ -338,7 +341,7 @@ function summary(response: ServerResponse, counts: Counts): void {
   response.setHeader('X-ClickHouse-Summary', JSON.stringify(strings));
 }
 
-/** Answers an error as the server does, or breaks the connection off when the answer has begun. */
+/** Sends an error as the server does, or breaks the connection if the response has begun. */
 function fail(version: string, response: ServerResponse, error: unknown): void {
   if (response.headersSent || response.destroyed) {
     response.destroy();
@@ -349,7 +352,7 @@ function fail(version: string, response: ServerResponse, error: unknown): void {
   for (const name of ['Content-Encoding', 'X-ClickHouse-Format']) response.removeHeader(name);
   response.setHeader('Content-Type', 'text/plain; charset=UTF-8');
   response.setHeader('X-ClickHouse-Exception-Code', String(code));
-  // What is left of the request must not be read as the next one.
+  // The rest of the request must not be read as the next request.
   response.setHeader('Connection', 'close');
   response.end(`${text(error, version)}\n`);
 }

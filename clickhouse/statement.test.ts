@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { endOfStatement, namesFile, outputFormat, parseInsert, quote, statementKind } from './statement.ts';
 
-describe('an INSERT whose rows follow', () => {
+describe('an INSERT with rows after it', () => {
   test.each([
     ['INSERT INTO t FORMAT RowBinary', 'INSERT INTO t', '', 'RowBinary'],
     [
@@ -34,7 +34,7 @@ describe('an INSERT whose rows follow', () => {
     expect(parseInsert(text)).toBeUndefined();
   });
 
-  test('ends with its line, not with the first byte that looks like one', () => {
+  test('ends with its line, not with the first byte that looks like a line end', () => {
     for (const [text, rows] of [
       ['INSERT INTO t FORMAT RowBinary\n\n\n', '\n\n'],
       ['INSERT INTO t FORMAT RowBinary \r\n;\n', ';\n'],
@@ -81,7 +81,7 @@ describe('one statement or several', () => {
     expect(text.slice(endOfStatement(text).next)).toBe(second);
   });
 
-  test('a long statement is read in time that grows with its length', () => {
+  test('the time to read a long statement grows linearly with its length', () => {
     const text = `INSERT INTO t VALUES ${"(1, 'a;''b\\'c'), ".repeat(50_000)}(2, '')`;
     expect(endOfStatement(text)).toEqual({ end: text.length });
     const long = `SELECT '${'x'.repeat(5_000_000)};'`;
@@ -89,14 +89,14 @@ describe('one statement or several', () => {
   });
 });
 
-test('files that a statement names', () => {
+test('recognizes statements that name files', () => {
   expect(namesFile("SELECT 1 INTO /* a */ outfile 'x' FORMAT CSV")).toBe(true);
   expect(namesFile("INSERT INTO t FROM INFILE 'x' FORMAT CSV")).toBe(true);
   expect(namesFile("SELECT 'INTO OUTFILE x', outfile FROM t")).toBe(false);
   expect(namesFile('SELECT 1')).toBe(false);
 });
 
-test('the kind of a statement is its first word, or what follows WITH', () => {
+test('the kind of a statement is its first word, or the SELECT or INSERT after WITH', () => {
   expect(statementKind('  -- x\n/* y */ ((select 1))')).toBe('SELECT');
   expect(statementKind('With x AS (SELECT 1) SELECT 2')).toBe('SELECT');
   expect(statementKind('WITH x AS (SELECT 1) INSERT INTO t SELECT 2')).toBe('INSERT');
@@ -118,6 +118,6 @@ test.each([
   expect(outputFormat(text)).toBe(format);
 });
 
-test('a quoted text is one literal, whatever it holds', () => {
+test('a quoted text is one literal, with any content', () => {
   expect(quote("it's \\ 'q")).toBe("'it\\'s \\\\ \\'q'");
 });

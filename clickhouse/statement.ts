@@ -1,32 +1,32 @@
-/** An INSERT whose rows follow its text, taken apart so that a file can take their place. */
+/** A parsed INSERT with rows after its text, in parts, so that a file can replace the rows. */
 export interface InsertStatement {
-  /** `INSERT INTO table (columns)` as it was written. */
+  /** `INSERT INTO table (columns)` as written. */
   readonly target: string;
-  /** `SETTINGS …` as it was written, or empty. */
+  /** `SETTINGS …` as written, or empty. */
   readonly settings: string;
   /** Format of the rows, such as `RowBinary`. */
   readonly format: string;
-  /** Where the rows begin in the text: behind FORMAT and the line's end. */
+  /** Position of the first row in the text: after FORMAT and the end of that line. */
   readonly dataStart: number;
 }
 
-/** White space and comments that end with their line. ClickHouse takes `#` for a comment only before a blank or `!`. */
+/** White space and comments that end with their line. ClickHouse reads `#` as a comment only before a blank or `!`. */
 const SPACE = /(?:\s|--[^\n]*|\/\/[^\n]*|#[ !][^\n]*)+/y;
 const WORD = /[A-Za-z_][\w$]*|\d\w*/y;
 const HEREDOC = /\$\w*\$/y;
 const CLOSING: Readonly<Record<string, string>> = { "'": "'", '"': '"', '`': '`', '‘': '’', '“': '”' };
 
-/** Where the first statement of a text ends, and where another one begins, if there is one. */
+/** End of the first statement of a text, and start of the next one, if there is one. */
 export interface StatementEnd {
-  /** Position of the semicolon behind the statement, or the length of the text. */
+  /** Position of the semicolon after the statement, or the length of the text. */
   readonly end: number;
-  /** Position of the first thing behind that semicolon that is neither blank, comment nor semicolon; absent when there is none. */
+  /** Position of the first character after that semicolon that is not a blank, a comment or a semicolon. Absent if there is none. */
   readonly next?: number;
 }
 
 /**
- * Finds the end of the first statement as ClickHouse's lexer does: semicolons in quotes, comments (which nest) and heredocs are skipped. Rows
- * that follow an INSERT are part of it, whatever they hold; those of INSERT … VALUES are read as SQL.
+ * Finds the end of the first statement as ClickHouse's lexer does. Skips semicolons in quotes, comments (which nest) and heredocs. Rows
+ * after an INSERT are part of it, with any content; rows of INSERT … VALUES are read as SQL.
  */
 export function endOfStatement(text: string): StatementEnd {
   const first = text.indexOf(';');
@@ -44,7 +44,7 @@ export function endOfStatement(text: string): StatementEnd {
   }
 }
 
-/** Whether a statement asks ClickHouse to write a file (`INTO OUTFILE`) or to read one for an INSERT (`FROM INFILE`). */
+/** Returns whether a statement makes ClickHouse write a file (`INTO OUTFILE`) or read one for an INSERT (`FROM INFILE`). */
 export function namesFile(text: string): boolean {
   if (!/OUTFILE|INFILE/i.test(text)) return false;
   const scan = new Scanner(text);
@@ -58,8 +58,8 @@ export function namesFile(text: string): boolean {
 }
 
 /**
- * Reads `INSERT INTO [TABLE] [FUNCTION] target [(columns)] [SETTINGS …] FORMAT name` at the start of a text. Undefined when the text is
- * anything else, INSERT … VALUES and INSERT … SELECT included: those carry their rows in SQL, which the engine reads itself.
+ * Parses `INSERT INTO [TABLE] [FUNCTION] target [(columns)] [SETTINGS …] FORMAT name` at the start of a text. Returns undefined for any
+ * other text, also for INSERT … VALUES and INSERT … SELECT: they carry their rows in SQL, which the engine reads itself.
  */
 export function parseInsert(text: string): InsertStatement | undefined {
   const scan = new Scanner(text);
@@ -104,8 +104,8 @@ export function parseInsert(text: string): InsertStatement | undefined {
 }
 
 /**
- * What a statement is, as a word in upper case: its first one, comments and opening parentheses skipped; of one that begins with WITH,
- * SELECT or INSERT.
+ * Returns the kind of a statement as a word in upper case. This is its first word after comments and opening parentheses. For a statement
+ * that begins with WITH, this is the SELECT or INSERT that follows.
  */
 export function statementKind(text: string): string {
   const scan = new Scanner(text);
@@ -124,7 +124,7 @@ export function statementKind(text: string): string {
   }
 }
 
-/** The format a statement asks for in its last clause, or undefined. */
+/** Returns the format that the last clause of a statement names, or undefined. */
 export function outputFormat(text: string): string | undefined {
   const scan = new Scanner(text);
   let format: string | undefined;
@@ -132,7 +132,7 @@ export function outputFormat(text: string): string | undefined {
     scan.skipSpace();
     if (scan.atEnd) break;
     const word = scan.next();
-    // `format` may also be a column or a function: only the clause is followed by the end, or by SETTINGS.
+    // `format` may also be a column or a function. Only the clause is followed by the end of the statement or by SETTINGS.
     if (format !== undefined && (word === ';' || word.toUpperCase() === 'SETTINGS')) break;
     format = undefined;
     if (word === '(') depth++;
@@ -146,12 +146,12 @@ export function outputFormat(text: string): string | undefined {
   return format;
 }
 
-/** A value as an SQL string literal. */
+/** Formats a value as an SQL string literal. */
 export function quote(value: string): string {
   return `'${value.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 }
 
-/** Words, quoted strings and single characters of an SQL text, one by one. */
+/** Reads an SQL text as words, quoted strings and single characters. */
 class Scanner {
   readonly #text: string;
   #at = 0;
@@ -164,7 +164,7 @@ class Scanner {
     return this.#at >= this.#text.length;
   }
 
-  /** Position of the next thing that is neither space nor comment. */
+  /** Skips blanks and comments, and returns the position after them. */
   skipSpace(): number {
     for (;;) {
       const blank = this.#take(SPACE) !== undefined;
@@ -176,7 +176,7 @@ class Scanner {
     return this.#take(WORD) ?? this.#quoted() ?? this.#heredoc() ?? this.#text[this.#at++] ?? '';
   }
 
-  /** Takes the given word when it comes next. */
+  /** Reads the given word if it comes next. */
   word(expected: string): boolean {
     const at = this.skipSpace();
     if (this.next().toUpperCase() === expected) return true;
@@ -184,13 +184,13 @@ class Scanner {
     return false;
   }
 
-  /** Position behind blanks and one line's end: rows of a binary format begin exactly there. */
+  /** Skips blanks and one end of line, and returns the position after them: rows of a binary format begin exactly there. */
   endOfLine(): number {
     this.#take(/[ \t]*(?:;[ \t]*)?(?:\r?\n)?/y);
     return this.#at;
   }
 
-  /** Skips a comment between slashes and stars, which may hold others. One that is not closed is not a comment. */
+  /** Skips a comment between slashes and stars, which may contain others. A comment that is not closed is not a comment. */
   #comment(): boolean {
     if (!this.#text.startsWith('/*', this.#at)) return false;
     const marks = /\/\*|\*\//g;
@@ -205,7 +205,7 @@ class Scanner {
     }
   }
 
-  /** A string or a quoted name. Undefined when it is not closed. */
+  /** Reads a string or a quoted name. Returns undefined if it is not closed. */
   #quoted(): string | undefined {
     const text = this.#text;
     const open = text[this.#at] ?? '';
@@ -226,7 +226,7 @@ class Scanner {
     return undefined;
   }
 
-  /** A string between two equal tags, `$tag$ … $tag$`. Undefined when it is not closed. */
+  /** Reads a string between two equal tags, `$tag$ … $tag$`. Returns undefined if it is not closed. */
   #heredoc(): string | undefined {
     HEREDOC.lastIndex = this.#at;
     const tag = HEREDOC.exec(this.#text)?.[0];

@@ -16,7 +16,7 @@ interface Options extends CommonOptions {
   readonly output: 'human' | 'json';
 }
 
-/** `oonipipeline explain`: how a verdict comes about, for a person who doubts it. */
+/** Creates `oonipipeline explain`, which shows the reasons for a verdict. */
 export function explainCommand(): Command {
   return new Command('explain')
     .description('Show how the verdict on a measurement comes about: observations, control, rule by rule')
@@ -66,7 +66,7 @@ Exit status: 0 explained; 1 there is nothing to explain, or no database (standar
     });
 }
 
-/** The measurement of a report with an input. Throws AnalysisError when there is none, or more than one. */
+/** Finds the measurement of a report with an input. Throws AnalysisError if there are none, or more than one. */
 async function findUid(
   clickhouse: ClickHouse,
   { reportID, input }: Exclude<MeasurementAddress, { readonly uid: string }>,

@@ -30,7 +30,7 @@ async function fetch(objects: Record<string, Uint8Array | string>, dir: string, 
 }
 
 describe('oonipipeline geoip', () => {
-  it('fetches what is not there, once', async () => {
+  it('fetches missing databases, once', async () => {
     const dir = temporaryDirectory();
     const { status, said, files } = await fetch(OBJECTS, dir);
     expect(status).toBe(0);
@@ -65,17 +65,17 @@ describe('oonipipeline geoip', () => {
     ['a broken database', { 'ip2country-as/20180101-x.mmdb.gz': PACKED.subarray(0, -9) }, /cannot be read/],
     ['what is no database', { 'ip2country-as/20180101-x.mmdb': 'no' }, /is not a MaxMind DB/],
     ['a broken map', { ...OBJECTS, 'ip2country-as/all_as_org_map.json': '[]' }, /no map from AS number/],
-  ])('says so and leaves nothing behind of %s', async (_what, objects, message) => {
+  ])('fails and leaves no files behind for %s', async (_what, objects, message) => {
     const { status, files } = await fetch(objects, temporaryDirectory());
     expect(status).toMatchObject({ name: 'IpDatabaseError', message: expect.stringMatching(message) });
     expect(files.filter(name => name.includes('part') || name.endsWith('.json') || name.includes('-x'))).toEqual([]);
   });
 
-  it('asks for a directory', async () => {
+  it('requires a directory', async () => {
     expect((await fetch(OBJECTS, '')).status).toMatchObject({ message: expect.stringContaining('give --dir') });
   });
 
-  it('says so of a directory that cannot be written', async () => {
+  it('reports a directory that cannot be written', async () => {
     const dir = join(temporaryDirectory(), 'file', 'geoip');
     writeFileSync(join(dir, '..'), '');
     const { status } = await fetch(OBJECTS, dir);

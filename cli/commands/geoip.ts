@@ -11,7 +11,7 @@ interface Options {
   readonly since?: string;
 }
 
-/** `oonipipeline geoip`: fetches the IP databases that workers look addresses up in. */
+/** Creates `oonipipeline geoip`, which fetches the IP databases that workers use to look up addresses. */
 export function geoipCommand(): Command {
   return new Command('geoip')
     .description("Fetch the archive's IP databases, which tell the AS and country of an address on a day")
@@ -36,7 +36,10 @@ Exit status: 0 everything is there; 1 it is not, and standard error says why; 2 
     );
 }
 
-/** Returns the exit status. `say` prints a line for a person. Throws ArchiveErrors, IpDatabaseError and SettingsError. */
+/**
+ * Fetches the databases and returns the exit status. `say` prints a line for the user. Throws ArchiveErrors, IpDatabaseError and
+ * SettingsError.
+ */
 export async function fetchGeoip(
   options: Options,
   env: Record<string, string | undefined>,

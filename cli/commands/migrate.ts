@@ -16,7 +16,7 @@ interface Options extends CommonOptions {
   readonly yes?: boolean;
 }
 
-/** `oonipipeline migrate`: brings a database to the version of the program, when a person wants it. */
+/** Creates `oonipipeline migrate`, which migrates a database to the version of the program on request. */
 export function migrateCommand(): Command {
   return new Command('migrate')
     .description('Bring the database to the version of this program')
@@ -45,7 +45,7 @@ usage.
     });
 }
 
-/** The command that migrates the database of a command line, for messages; shows no password. */
+/** Returns the command that migrates the database of a command line, for messages. Hides the password. */
 export function migrateCommandLine(clickhouse: string | undefined): string {
   if (clickhouse === undefined) return 'oonipipeline migrate';
   const place = hidePassword(clickhouse);
@@ -75,7 +75,7 @@ async function runMigrate(options: Options): Promise<number> {
   }
 }
 
-/** Databases that somebody else may be using. */
+/** Origins of databases that other programs may be using. */
 const NEEDS_CONSENT: ReadonlySet<DatabaseOrigin> = new Set(['python', 'other']);
 
 async function confirmed(name: string): Promise<boolean> {
@@ -103,7 +103,7 @@ const ORIGINS: Readonly<Record<DatabaseOrigin, string>> = {
   other: 'has tables that this pipeline did not make',
 };
 
-/** The plan for people. */
+/** Formats the plan as text. */
 export function textOf({ origin, pending }: MigrationPlan, name: string): string {
   if (pending.length === 0) return `${name} is up to date.`;
   return [

@@ -53,14 +53,14 @@ interface Options extends CommonOptions {
   readonly output: 'human' | 'json';
 }
 
-/** What a run did, as `-o json` prints it. */
+/** Result of a run, as `-o json` prints it. */
 export interface RunSummary {
-  /** Buckets completed. */
+  /** Completed buckets. */
   readonly buckets: number;
-  /** Buckets that were not to be run, by reason. */
+  /** Buckets that the plan skips, by reason. */
   readonly bucketsSkipped: RunPlan['skipped'];
   readonly bucketsFailed: readonly FailedBucket[];
-  /** Buckets that were to be run, and were not: the run was told to stop, or could not go on. */
+  /** Planned buckets that were not run: the run was stopped, or it could not continue. */
   readonly bucketsLeft: number;
   readonly files: number;
   /** Compressed bytes. */
@@ -77,7 +77,7 @@ export interface RunSummary {
   readonly seconds: number;
 }
 
-/** `oonipipeline run`: from files to verdicts in this process, without Kubernetes and Temporal. */
+/** Creates `oonipipeline run`, which turns files into verdicts in this process, without Kubernetes and Temporal. */
 export function runCommand(): Command {
   return new Command('run')
     .description('Take buckets of an archive through observations and analysis, in this process')
@@ -152,7 +152,7 @@ run was stopped; 2 wrong usage.
     });
 }
 
-/** Ends the program with status 2 for options that contradict one another. */
+/** Ends the program with status 2 for contradictory options. */
 function checkOptions(command: Command, options: Options): void {
   const { startAt, endAt, granularity, stages } = options;
   const wrong = (message: string) => command.error(`error: ${message}`);
@@ -172,7 +172,7 @@ async function run(options: Options, command: Command): Promise<number> {
       `error: ${given.archive_url} is too large to be listed as a whole: give --start-at and --end-at, or a directory as --archive`,
     );
   }
-  // A person at a terminal wants to know what is wrong, not every step; a level set on purpose holds.
+  // A user at a terminal needs the problems, not every step. A level that the user set explicitly is kept.
   const log = createLogger('run', { ...given, log_level: given.log_level === 'info' ? 'warn' : given.log_level });
   const ipMetadata = openIpMetadata(given.geoip_dir || undefined);
   if (given.geoip_dir === '') {
@@ -185,7 +185,7 @@ async function run(options: Options, command: Command): Promise<number> {
     const opened = await openClickHouse(options.clickhouse, { settings: given, create: true });
     try {
       const settings = { ...opened.settings, worker_slots: options.threads };
-      // Where nobody else can be migrating, whoever holds the lock was killed, and is not waited for.
+      // If no other process can be migrating, the process that left the lock was killed: do not wait for the lock.
       const remedy = migrateCommandLine(options.clickhouse);
       const migration = { signal, ...(opened.alone && { lockExpiry: 0 }) };
       await migrateAutomatically(opened.clickhouse, settings.automatic_migration, remedy, log, migration);
@@ -220,7 +220,7 @@ async function run(options: Options, command: Command): Promise<number> {
   }
 }
 
-/** Runs what is planned, showing how far it is. */
+/** Runs the plan and shows the progress. */
 async function runPlan(
   plan: RunPlan,
   wanted: Wanted,
@@ -281,12 +281,15 @@ function wantedOf(options: Options): Wanted {
   return { filter, filterID: filterId(filter), granularity, stages, reprocess, ...(range && { range }) };
 }
 
-/** Told to stop. */
+/** The user stopped the run. */
 class Stopped extends Error {
   override name = 'Stopped';
 }
 
-/** A signal that fires with Ctrl-C or SIGTERM; told twice, the program ends at once, which the next run can cope with. */
+/**
+ * Returns a signal that fires on Ctrl-C or SIGTERM. A second Ctrl-C or SIGTERM ends the program at once; the next run can continue after
+ * that.
+ */
 function untilTold(): { signal: AbortSignal; release: () => void } {
   const stop = new AbortController();
   const onSignal = () => {
@@ -353,7 +356,7 @@ function textOf(summary: RunSummary, archive: string, clickhouse: string): strin
   ].join('\n');
 }
 
-/** Whether the archive was read, or looked at, for every bucket asked for, and has no object of them under the filter. */
+/** Tells whether the run looked at the archive for every desired bucket and found no object that matches the filter. */
 function isEmpty(summary: RunSummary, { stages }: Options): boolean {
   const { Empty = 0 } = summary.bucketsSkipped;
   return stages.includes('Observations') && summary.files === 0 && summary.buckets + Empty === askedFor(summary);

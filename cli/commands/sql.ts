@@ -10,7 +10,7 @@ import { type CommonOptions, checkClickHouse, clickhouseOption } from '../option
 import { Output, OutputError, type OutputStream } from '../output.ts';
 import { printable } from '../printable.ts';
 
-/** What `-o` says, and the format ClickHouse is asked for. */
+/** Values of `-o`, and the ClickHouse format for each. */
 const FORMATS = {
   table: 'JSONCompactEachRowWithNames',
   json: 'JSONEachRow',
@@ -19,18 +19,18 @@ const FORMATS = {
 } as const;
 type Form = keyof typeof FORMATS;
 
-/** A table is laid out as a whole: more rows, or more bytes of them, are not read. */
+/** A table needs all its rows for its layout, so no more rows or bytes than these are read. */
 const TABLE_ROWS = 1000;
 const TABLE_BYTES = 16 * 1024 * 1024;
 
-/** Statements that change data, or settings of the server; ClickHouse's own read-only mode lets some of them pass. */
+/** Statements that change data or server settings. ClickHouse's own read-only mode allows some of them. */
 const WRITES = new Set(
   (
     'ALTER ATTACH BACKUP BEGIN COMMIT CREATE DELETE DETACH DROP EXCHANGE EXECUTE GRANT INSERT KILL MOVE OPTIMIZE RENAME REPLACE RESTORE REVOKE ' +
     'ROLLBACK SYSTEM TRUNCATE UNDROP UPDATE'
   ).split(' '),
 );
-/** ClickHouse's number for a statement that its read-only mode refuses. */
+/** ClickHouse's error code for a statement that its read-only mode rejects. */
 const READONLY = 164;
 
 interface Options extends CommonOptions {
@@ -38,7 +38,7 @@ interface Options extends CommonOptions {
   readonly write?: boolean;
 }
 
-/** `oonipipeline sql`: one statement to the ClickHouse of the pipeline. */
+/** Creates `oonipipeline sql`, which runs one statement in the ClickHouse of the pipeline. */
 export function sqlCommand(): Command {
   const sql = new Command('sql')
     .description('Run a query in ClickHouse, and show the result')
@@ -81,10 +81,10 @@ Exit status: 0 done; 1 ClickHouse refuses, or does not answer; 2 wrong usage.
   return takeComments(sql);
 }
 
-/** Longest statement that is read from standard input, bytes. */
+/** Longest statement that is read from standard input, in bytes. */
 const MAX_STATEMENT = 64 * 1024 * 1024;
 
-/** Reads a statement. Throws StatementError for one that is too long. */
+/** Reads a statement. Throws StatementError if it is too long. */
 async function readStatement(input: AsyncIterable<Buffer>): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
@@ -100,14 +100,17 @@ async function readStatement(input: AsyncIterable<Buffer>): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** A statement may begin with a comment, `-- so`, which is not an option. A blank before it changes nothing for ClickHouse. */
+/** Accepts a statement that begins with a comment such as `-- so`, which is not an option. A blank before it changes nothing for ClickHouse. */
 function takeComments(command: Command): Command {
   const parse = command.parseOptions.bind(command);
   command.parseOptions = args => parse(args.map(arg => (/^--\s|^--[^\n]*\n/.test(arg) ? ` ${arg}` : arg)));
   return command;
 }
 
-/** The one statement of a text, without the semicolon behind it. Ends the program with status 2 when there is not one that may run. */
+/**
+ * Returns the only statement of a text, without the semicolon after it. Ends the program with status 2 if the text has no statement,
+ * several, or one that may not run.
+ */
 function oneStatement(command: Command, given: string, { write }: Options): string {
   const { end, next } = endOfStatement(given);
   if (next !== undefined) {
@@ -121,8 +124,8 @@ function oneStatement(command: Command, given: string, { write }: Options): stri
 }
 
 /**
- * Runs a statement and writes its result as it comes. A reader that leaves ends the statement. A statement that changes data is refused
- * unless `write` is given. Throws TableErrors and OutputError.
+ * Runs a statement and writes the result as it arrives. If the reader leaves, the statement ends. A statement that changes data is rejected
+ * unless `write` is set. Throws TableErrors and OutputError.
  */
 export async function ask(
   clickhouse: ClickHouse,
@@ -142,7 +145,7 @@ export async function ask(
   }
 }
 
-/** A table shows numbers to the last digit, and they are read here, as JavaScript reads numbers. */
+/** A table shows numbers to the last digit, but this program parses them as JavaScript numbers. ClickHouse therefore quotes them. */
 const TABLE_SETTINGS = {
   output_format_json_quote_64bit_integers: 1,
   output_format_json_quote_decimals: 1,
@@ -156,7 +159,7 @@ async function passOn(bytes: AsyncIterable<Buffer>, output: Output): Promise<voi
   }
 }
 
-/** Shows the first rows of a result in JSON lines, names first, and reads no further. */
+/** Shows the first rows of a result (JSON lines, the names first), then stops reading. */
 async function showTable(bytes: AsyncIterable<Buffer>, output: OutputStream): Promise<void> {
   const lines: string[] = [];
   let size = 0;
@@ -169,7 +172,7 @@ async function showTable(bytes: AsyncIterable<Buffer>, output: OutputStream): Pr
   if (lines.length > 0) await new Output(output, 'laidOut').write(`${layOut(lines, isMore, output)}\n`);
 }
 
-/** Lines that are not empty. Throws OutputError for one that is too long to be shown. */
+/** Yields the lines that are not empty. Throws OutputError for a line that is too long to show. */
 async function* linesOf(bytes: AsyncIterable<Buffer>): AsyncGenerator<string> {
   let parts: Buffer[] = [];
   let held = 0;
@@ -191,7 +194,10 @@ async function* linesOf(bytes: AsyncIterable<Buffer>): AsyncGenerator<string> {
   if (held > 0) yield Buffer.concat(parts).toString();
 }
 
-/** A line of names, then one a row, each a JSON list. Rows too wide for the terminal are shown one below the other, a line a column. */
+/**
+ * Formats a line of names and one line per row, each a JSON list. If the rows are too wide for the terminal, each row is shown below the
+ * previous one, with one line per column.
+ */
 function layOut([head, ...rows]: string[], isMore: boolean, { isTTY = false, columns }: OutputStream): string {
   const names = (JSON.parse(head as string) as string[]).map(cell);
   const shown = rows.slice(0, isMore ? -1 : undefined).map(row => (JSON.parse(row) as unknown[]).map(cell));
@@ -215,7 +221,7 @@ function layOut([head, ...rows]: string[], isMore: boolean, { isTTY = false, col
   return [...below, end].join('\n');
 }
 
-/** A value as a cell; control characters in it are shown. */
+/** Formats a value as a cell. Control characters in it are made visible. */
 function cell(value: unknown): string {
   return printable(value === null ? 'NULL' : typeof value === 'string' ? value : JSON.stringify(value));
 }

@@ -56,7 +56,7 @@ async function transform(
   return { status, shown, complaints };
 }
 
-/** Writes an object into a directory of its own and returns its path and root. */
+/** Writes an object into a new directory and returns its path and root. */
 function place(key: string, content: Uint8Array | string): { path: string; root: string } {
   const root = temporaryDirectory();
   mkdirSync(dirname(join(root, key)), { recursive: true });
@@ -68,7 +68,7 @@ const rowCounts = ({ tables }: Shown) =>
   Object.fromEntries(Object.entries(tables).map(([name, rows]) => [name, rows.length]));
 
 describe('oonipipeline transform', () => {
-  it('shows every measurement of the files in the form of the expected rows', async () => {
+  it('shows every measurement of the files in the format of the expected rows', async () => {
     const keys = [...new Set(EXPECTED.map(({ key }) => key))].filter((key, index) => key === SIGNAL || index % 9 === 0);
     const { status, shown, complaints } = await transform(keys.map(key => join(ARCHIVE, key)));
     expect({ status, complaints }).toEqual({ status: 0, complaints: [] });
@@ -77,7 +77,7 @@ describe('oonipipeline transform', () => {
     );
     const summary = (each: Shown) => {
       const { key, line, measurement_uid, test_name } = each;
-      // The Python pipeline calls a failed measurement lost, and one without a transformer ok.
+      // The Python pipeline reports a failed measurement as lost, and one without a transformer as ok.
       const isLost = each.status === 'lost' || each.status === 'failed';
       return { key, line, measurement_uid, test_name, isLost, rows: rowCounts(each) };
     };
@@ -89,7 +89,7 @@ describe('oonipipeline transform', () => {
     expect(row).not.toHaveProperty('run_generation');
   });
 
-  it('reads posts, with the uid of their names, and says what is passed over', async () => {
+  it('reads posts, with the uid from their names, and reports skipped files', async () => {
     const line = gunzipSync(readFileSync(join(ARCHIVE, SIGNAL)))
       .toString()
       .split('\n')[0];
@@ -126,7 +126,7 @@ describe('oonipipeline transform', () => {
     }
   });
 
-  it('goes on behind a file that is missing or damaged, and returns 1', async () => {
+  it('continues after a missing or damaged file, and returns 1', async () => {
     const { path } = place('cut.jsonl.gz', readFileSync(join(ARCHIVE, SIGNAL)).subarray(0, -20));
     const { status, shown, complaints } = await transform(['/nowhere.jsonl.gz', path, join(ARCHIVE, SIGNAL)]);
     expect(status).toBe(1);
@@ -137,7 +137,7 @@ describe('oonipipeline transform', () => {
     expect(shown.some(({ key }) => key === SIGNAL)).toBe(true);
   });
 
-  it('says why a measurement is passed over', async () => {
+  it('gives the reason why a measurement is skipped', async () => {
     const document = (change: object) =>
       JSON.stringify({
         ...JSON.parse(
@@ -164,7 +164,7 @@ describe('oonipipeline transform', () => {
     ['a bucket', () => 's3://bucket', /s3:\/\/bucket cannot be read: it is not an object; write s3:\/\/bucket\/key/],
     ['no bucket', () => 's3://', /cannot be read: it is not an object/],
     ['a bucket with a wrong name', () => 's3://Bucket/key', /must be a directory or s3:\/\/bucket/],
-  ])('says a sentence for %s', async (_, file, sentence) => {
+  ])('prints one sentence for %s', async (_, file, sentence) => {
     const { status, shown, complaints } = await transform([file()]);
     expect(complaints).toEqual([expect.stringMatching(sentence)]);
     expect({ status, shown }).toEqual({ status: _ === 'an empty file' ? 0 : 1, shown: [] });
@@ -180,7 +180,7 @@ describe('oonipipeline transform', () => {
   const run = (...args: string[]) =>
     spawnSync(process.execPath, [join(import.meta.dirname, '../main.ts'), ...args], { encoding: 'utf8' });
 
-  it('is a program: usage errors end it with 2, help with 0', () => {
+  it('runs as a program: usage errors end it with status 2, help with 0', () => {
     expect(run('transform')).toMatchObject({
       status: 2,
       stderr: expect.stringContaining("missing required argument 'files'"),
@@ -188,7 +188,7 @@ describe('oonipipeline transform', () => {
     expect(run('transform', '--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('--bucket-date') });
   });
 
-  it('ends in peace when its reader leaves', () => {
+  it('ends without an error when its reader leaves', () => {
     const program = join(import.meta.dirname, '../main.ts');
     const big = join(ARCHIVE, 'raw/20210817/15/US/webconnectivity/2021081715_US_webconnectivity.n0.1.jsonl.gz');
     const command = `'${process.execPath}' '${program}' transform --root '${ARCHIVE}' '${big}' | head -n 1; echo "\${PIPESTATUS[0]}" >&2`;

@@ -30,26 +30,26 @@ interface Options {
   readonly geoip?: string;
 }
 
-/** What the command is run with; the tests give it streams of their own. */
+/** Inputs and outputs of the command. Tests pass their own streams. */
 export interface TransformContext {
   readonly input: AsyncIterable<Buffer>;
   readonly output: NodeJS.WritableStream;
-  /** Prints a line for a person. */
+  /** Prints a line for the user. */
   readonly complain: (message: string) => void;
   /** Milliseconds since 1970. */
   readonly now: number;
-  /** Settings of an archive on S3. Throws SettingsError. */
+  /** Returns the settings of an archive on S3. Throws SettingsError. */
   readonly settings: () => Settings;
 }
 
-/** Something with measurements to read. */
+/** A file or stream of measurements. */
 interface Source {
-  /** Path or address, for messages and for its key. */
+  /** Path or address, for messages and for the key. */
   readonly name: string;
   readonly bytes: AsyncIterable<Buffer>;
 }
 
-/** `oonipipeline transform`: shows what the pipeline makes of measurements. No database, no Temporal. */
+/** Creates `oonipipeline transform`, which shows the rows that the pipeline makes from measurements. Needs neither a database nor Temporal. */
 export function transformCommand(): Command {
   return new Command('transform')
     .description('Show the rows that the pipeline makes of measurements, one JSON document a measurement')
@@ -89,7 +89,7 @@ Exit status: 0 every file was read to its end, whatever became of its measuremen
     });
 }
 
-/** Returns the exit status: 0, or 1 when some file could not be read to its end. Goes on behind such a file. */
+/** Transforms files and returns the exit status: 0, or 1 if some file could not be read to its end. Continues after such a file. */
 export async function transformFiles(
   files: readonly string[],
   options: Options,
@@ -123,7 +123,10 @@ export async function transformFiles(
   return status;
 }
 
-/** What an argument names: standard input, a file, an object on S3, or all objects of a folder there. Throws ArchiveErrors and SettingsError. */
+/**
+ * Yields the sources that an argument names: standard input, a file, an object on S3, or all objects of an S3 folder. Throws ArchiveErrors
+ * and SettingsError.
+ */
 async function* sourcesOf(given: string, { input, settings }: TransformContext): AsyncGenerator<Source> {
   const [, bucket, key] = S3.exec(given) ?? [];
   if (bucket === undefined || key === undefined) {
@@ -181,7 +184,7 @@ async function transformSource(
   }
 }
 
-/** One measurement in the form of the expected rows. */
+/** Formats one measurement in the format of the expected rows. */
 function show(key: string, document: RawDocument, outcome: Outcome, tables: object): string {
   const { error } = outcome;
   return JSON.stringify({
@@ -198,7 +201,7 @@ function show(key: string, document: RawDocument, outcome: Outcome, tables: obje
 
 function keyOf(file: string, root: string): string {
   if (file === STANDARD_INPUT) return file;
-  // The prefix of an archive on S3 is not a part of its keys.
+  // The prefix of an archive on S3 is not part of its keys.
   if (S3.test(file)) return /\/((?:raw|jsonl|canned)\/.*)$/.exec(file)?.[1] ?? file.replace(S3, '$2');
   const key = relative(resolve(root), resolve(file));
   return key.startsWith('..') ? file : key;
@@ -213,7 +216,7 @@ function packingOf(file: string): Packing {
   return layoutOf(file) ?? 'lines';
 }
 
-/** What an error of a file or of an archive says; throws every other. */
+/** Returns the message for an error of a file or an archive. Throws every other error. */
 function readProblem(error: unknown): string {
   if (isSystemError(error) && error.code === 'EISDIR') return 'it is a directory; name the files in it';
   if (isSystemError(error) || error instanceof ArchiveError || error instanceof SettingsError) return error.message;

@@ -36,10 +36,10 @@ interface Options extends CommonOptions {
   readonly output: 'human' | 'json';
 }
 
-/** Problems of one bucket that a person is shown. */
+/** Number of problems shown per bucket. */
 const SHOWN = 20;
 
-/** `oonipipeline verify`: whether anything was lost between archive and tables. */
+/** Creates `oonipipeline verify`, which checks whether anything was lost between the archive and the tables. */
 export function verifyCommand(): Command {
   return new Command('verify')
     .description('Check the ledger against the archive and the tables: is anything missing, or too much?')
@@ -81,7 +81,7 @@ Exit status: 0 nothing is off; 1 something is, or could not be checked; 2 wrong 
     });
 }
 
-/** Ends the program with status 2 for options that contradict one another. */
+/** Ends the program with status 2 for contradictory options. */
 function checkOptions(command: Command, options: Options): void {
   const { bucket: buckets, startAt, endAt } = options;
   if (buckets && (startAt ?? endAt) !== undefined) {
@@ -123,7 +123,7 @@ async function verify(options: Options): Promise<number> {
   }
 }
 
-/** The days to be checked, oldest first: those that were run, and those that the archive has objects of. */
+/** Returns the buckets to check, oldest first: those that were run, and those with objects in the archive. */
 async function bucketsOf(
   archive: Archive,
   filter: Filter,

@@ -5,11 +5,11 @@ import { loadReference, referenceVersions } from '../../pipeline/reference/load.
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 
 /**
- * Brings the fingerprints of block pages that verdicts are made with up to date. A source that cannot be used is no harm when there
- * are some from before, unless a person gave it for this run; without any it is an error, because verdicts would miss every block page. Throws
+ * Updates the block page fingerprints that verdicts use. If the source cannot be used and older fingerprints exist, this only warns, unless
+ * the source was given for this run. Without any fingerprints it throws, because verdicts would miss every block page. Throws
  * ReferenceDataError.
  *
- * @param isGiven the source was given for this run, and is not only a setting
+ * @param isGiven the source was given for this run, not only as a setting
  */
 export async function loadFingerprints(
   clickhouse: ClickHouse,

@@ -1,15 +1,15 @@
 import { SingleBar } from 'cli-progress';
 
-/** What is shown while buckets are run. */
+/** Progress display while buckets run. */
 export interface Progress {
   read(measurements: number): void;
   bucket(): void;
-  /** Prints a line above. */
+  /** Prints a line above the bar. */
   say(line: string): void;
   stop(): void;
 }
 
-/** A bar on a terminal, on standard error; elsewhere only what is said. */
+/** Shows a bar on standard error if it is a terminal; otherwise only the printed lines. */
 export function startProgress(buckets: number): Progress {
   const say = (line: string) => void process.stderr.write(`${line}\n`);
   if (!process.stderr.isTTY || buckets === 0) {
@@ -23,7 +23,7 @@ export function startProgress(buckets: number): Progress {
     barCompleteChar: '█',
     barIncompleteChar: '░',
     hideCursor: true,
-    // Ctrl-C is ours: what is being worked on is recorded first.
+    // This program handles Ctrl-C: it first records the state of running buckets.
     gracefulExit: false,
     etaBuffer: 50,
   });

@@ -26,10 +26,10 @@ export interface RunTools {
   readonly pool: ThreadPool;
   readonly log: Logger;
   readonly maxFailedShare: number;
-  /** Replace rows although the archive lists far less of a bucket than was read before. */
+  /** Replace rows even if the archive lists far less of a bucket than was read before. */
   readonly allowShrink: boolean;
   readonly rulesVersion: RulesVersion;
-  /** Judge without fingerprints of block pages, as was asked for. */
+  /** Judge without block page fingerprints, as the user requested. */
   readonly withoutFingerprints?: boolean;
   /** Versions of reference data, by name, for the ledger. */
   readonly referenceVersions: Readonly<Record<string, string>>;
@@ -42,7 +42,7 @@ export interface BucketDone {
   readonly verdicts: number;
 }
 
-/** How a bucket ended. `counts` and `rows` are those of its observations, also where the run failed behind them. */
+/** How a bucket ended. `counts` and `rows` are those of its observations, even if a later stage failed. */
 export type BucketOutcome = BucketDone &
   (
     | { readonly state: 'completed' }
@@ -50,12 +50,12 @@ export type BucketOutcome = BucketDone &
         readonly state: 'failed';
         readonly reason: string;
         readonly message: string;
-        /** It was not the data: something outside is away or set wrong. The ledger leaves the bucket to be done. */
+        /** The data is not the cause: something outside is unavailable or misconfigured. In the ledger the bucket stays to be done. */
         readonly outage: boolean;
       }
   );
 
-/** A stage did not come to its end. */
+/** A stage did not complete. */
 class StageError extends Error {
   readonly judged: Pick<ClassifiedError, 'type' | 'message' | 'retry'>;
   readonly done: BucketDone;
@@ -67,16 +67,16 @@ class StageError extends Error {
   }
 }
 
-/** How often a bucket is planned anew because the archive changed under it. */
+/** How often a bucket is planned again because the archive changed during the run. */
 const PLANS = 5;
 const NOTHING: BucketDone = { counts: noCounts(), rows: {}, verdicts: 0 };
 
 /**
- * One bucket through its stages, as BucketWorkflow does it, in this process. What becomes of it stands in the ledger; a process that
- * dies in the middle leaves the run as `started`, and the next one over this bucket replaces what it wrote.
+ * Runs all stages of one bucket in this process, as BucketWorkflow does. The ledger records the outcome. A process that dies in the middle
+ * leaves the run as `started`, and the next run of this bucket replaces the rows that it wrote.
  *
- * @param onRead told of the measurements that the bucket's batches have read so far
- * @returns how it ended; throws the signal's reason, after the run is recorded as cancelled
+ * @param onRead receives the number of measurements that the bucket's batches have read so far
+ * @returns how the bucket ended; throws the signal's reason after it records the run as cancelled
  */
 export async function runBucket(
   tools: RunTools,
@@ -121,7 +121,7 @@ function originOf(tools: RunTools, id: string, plan: number): RunOrigin {
 
 export type Reprocess = 'None' | 'Failed' | 'All';
 
-/** What is to be done with a bucket. */
+/** Stages of a bucket to run, and how. */
 export interface HowToRun {
   readonly stages: readonly RunStage[];
   readonly reprocess: Reprocess;
@@ -134,7 +134,7 @@ interface Observed {
   readonly done: BucketDone;
 }
 
-/** Observations of an earlier run of which only the verdicts are missing. */
+/** Returns the observations of an earlier run if only their verdicts are missing. */
 async function keep(tools: RunTools, bucket: BucketKey, signal: AbortSignal): Promise<Observed | undefined> {
   try {
     const kept = await observationsToKeep(tools, bucket, signal);
@@ -176,19 +176,19 @@ async function observeOnce(
     const end = await finishBucket(tools, plan.run, origin, counts, signal);
     const done = { counts: end.counts, rows: end.rowsStored, verdicts: 0 };
     if (end.tooManyFailures === undefined) return { generation, done };
-    // The ledger has been told so.
+    // The ledger already records this.
     throw new StageError({ type: 'TooManyFailures', message: end.tooManyFailures, retry: 'never' }, done);
   } catch (error) {
     if (error instanceof StageError) throw error;
     const { run } = plan ?? {};
     return giveUp(tools.log, error, { ...NOTHING, counts }, signal, async (state, outcome) => {
-      // A run that was not planned may stand in the ledger as started: like one whose process was killed.
+      // The ledger may keep a run that was not planned as started, like a run of a killed process.
       if (run) await abandonBucket(tools, run, origin, state, { ...outcome, counts });
     });
   }
 }
 
-/** All batches at once: the threads of the pool decide how many are worked on. The first that fails stops the others. */
+/** Runs all batches at once; the threads of the pool limit how many run at a time. The first batch that fails stops the others. */
 async function runBatches(
   tools: RunTools,
   { run, batches }: BucketPlan,
@@ -239,8 +239,8 @@ async function analyse(
 }
 
 /**
- * Records a stage that does not come to its end, and throws: the signal's reason when it was told to stop, else a StageError. After
- * an outage it counts as cancelled, not as failed: the next run takes it up again without being asked to.
+ * Records a stage that does not complete, and throws: the signal's reason if the run was stopped, otherwise a StageError. After an outage
+ * the stage counts as cancelled, not as failed: the next run retries it without a request.
  */
 async function giveUp(
   log: Logger,
@@ -254,7 +254,7 @@ async function giveUp(
   const outcome = stopped
     ? { reason: 'Cancelled', message: 'oonipipeline run was told to stop' }
     : { reason: judged.type, message: judged.message };
-  // What ClickHouse cannot answer now, it cannot record either; asking would only take another minute.
+  // If ClickHouse is unavailable, it cannot record the outcome either. An attempt would only take another minute.
   if (stopped || judged.type !== 'ClickHouseUnavailable') {
     const state = stopped || judged.retry === 'always' ? 'cancelled' : 'failed';
     await record(state, outcome).catch(unrecorded =>

@@ -9,14 +9,14 @@ export interface FailedBucket {
   readonly message: string;
 }
 
-/** What a run over many buckets did. */
+/** Result of a run over many buckets. */
 export interface RunTotals {
-  /** Buckets completed. */
+  /** Completed buckets. */
   done: number;
   readonly failed: FailedBucket[];
-  /** Buckets that were to be run and were not completed nor failed: the run was told to stop, or nothing works any more. */
+  /** Planned buckets that neither completed nor failed: the run was stopped, or could not continue. */
   left: number;
-  /** Of completed and failed buckets. */
+  /** Counts of completed and failed buckets. */
   readonly counts: Counts;
   /** Rows in the tables, by table. */
   readonly rows: Record<string, number>;
@@ -24,19 +24,19 @@ export interface RunTotals {
 }
 
 export interface RunWatch {
-  /** Told of the measurements read so far, buckets being worked on included. */
+  /** Receives the number of measurements read so far, including those of running buckets. */
   readonly onRead: (measurements: number) => void;
-  /** Told when a bucket has ended. */
+  /** Called when a bucket has ended. */
   readonly onBucket: (failed?: FailedBucket) => void;
   readonly signal: AbortSignal;
 }
 
-/** One object of the archive that cannot be read is no reason to stop; so many buckets in a row are. */
+/** Number of successive buckets with an unreadable object that stops the run. A single unreadable object does not. */
 const UNREADABLE_IN_A_ROW = 3;
 
 /**
- * Runs buckets, `slots` at a time, in order. A bucket that fails is recorded and the others go on, unless what is wrong would fail them all: then
- * no further one is begun. When told to stop it returns, too, with the runs at work recorded as cancelled.
+ * Runs buckets in order, `slots` at a time. If a bucket fails, this is recorded and the others continue, unless the cause would fail them
+ * all: then no further bucket starts. If the run is stopped, it also returns, with running buckets recorded as cancelled.
  */
 export async function runBuckets(
   tools: RunTools,
@@ -58,7 +58,7 @@ export async function runBuckets(
   let useless = false;
 
   const since = buckets[0]?.includes('T') ? await ledgerTime(tools.clickhouse, signal) : undefined;
-  // In the order of the list, the last bucket of a day is begun when all others have been.
+  // Buckets start in the order of the list, so the last bucket of a day starts after all others of that day have started.
   const lastOfDay = new Map(buckets.map(bucket => [bucket.slice(0, 10), bucket]));
   const settledBy = (bucket: string) => {
     const last = lastOfDay.get(bucket.slice(0, 10));

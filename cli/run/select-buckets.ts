@@ -6,14 +6,14 @@ import type { RunStage } from '../../pipeline/ledger/ledger.ts';
 import { type BucketDecision, decideAll } from '../../pipeline/runs/backfill-plan.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 
-/** Which buckets a run is about. */
+/** The buckets that a run covers. */
 export interface Wanted {
   readonly filter: Filter;
   readonly filterID: string;
   readonly granularity: Granularity;
   readonly stages: readonly RunStage[];
   readonly reprocess: 'None' | 'Failed' | 'All';
-  /** First bucket and end, exclusive; absent: every bucket there is something for. */
+  /** First bucket and end, exclusive. If absent: every bucket with data. */
   readonly range?: { readonly startAt: string; readonly endAt: string };
 }
 
@@ -22,14 +22,14 @@ export type SkipReason = Exclude<BucketDecision, 'run' | 'NotFailed'>;
 export interface RunPlan {
   /** Oldest first. */
   readonly buckets: readonly string[];
-  /** How many are left out, by reason. */
+  /** Number of skipped buckets, by reason. */
   readonly skipped: Readonly<Partial<Record<SkipReason, number>>>;
 }
 
 /**
- * Decides by ledger and archive which buckets are to be run, as a Backfill does. Without a range they are those of which the archive has
- * objects, or, for the analysis alone, the measurement days of which there are observations. `now` in milliseconds since 1970. Throws
- * ArchiveErrors and TableErrors.
+ * Selects the buckets to run by ledger and archive, as a Backfill does. Without a range, these are the buckets with objects in the archive
+ * or, for the analysis alone, the measurement days with observations. `now` is in milliseconds since 1970. Throws ArchiveErrors and
+ * TableErrors.
  */
 export async function planRun(
   archive: Archive,
@@ -39,7 +39,7 @@ export async function planRun(
   signal?: AbortSignal,
 ): Promise<RunPlan> {
   const { range, filter, filterID, granularity, stages, reprocess } = wanted;
-  // Without a range the archive is searched for buckets, and the caller says that there is none.
+  // Without a range, the search in the archive finds no bucket, and the caller reports that.
   if (range && stages.includes('Observations')) await archive.check({ signal });
   const all = range
     ? [...bucketsBetween(range.startAt, range.endAt, granularity)]
