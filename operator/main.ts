@@ -7,8 +7,8 @@ import { LeaseLostError } from './kube/lease.ts';
 import { runOperator } from './operator.ts';
 
 /**
- * The program `node operator/main.ts`. SIGTERM and SIGINT end it in order: no new passes, the running ones end, the lease is
- * handed on. Exit status 0 then; 1 with a sentence for a setting that cannot be used.
+ * Runs the program `node operator/main.ts`. SIGTERM and SIGINT stop it in order: it starts no new passes, waits for the running ones, and
+ * releases the lease. The exit status is then 0. It is 1 when a setting is invalid; the message names the setting.
  */
 async function main(): Promise<void> {
   let settings: Settings;
@@ -37,7 +37,7 @@ async function main(): Promise<void> {
         await runOperator(settings, source, log, stop.signal);
       } catch (error) {
         if (!(error instanceof LeaseLostError)) throw error;
-        // The API server was away for long, or we were: all that was known is dropped, and we stand in line again.
+        // Either the API server did not answer for long, or this process was paused. It drops its state and waits for the lease again.
         log.warn({ reason: error.message }, 'no longer leading; beginning anew');
         await setTimeout(1000, undefined, { signal: stop.signal }).catch(() => {});
       }

@@ -38,7 +38,7 @@ const pool = {
   },
 } as unknown as WorkerPool;
 
-test('figures of the resources there are, and of no others', async () => {
+test('metrics have samples of the existing resources only', async () => {
   const registry = new Registry();
   let backfills = [backfill];
   const resources: Resources = { schedules: () => [schedule], backfills: () => backfills, pools: () => [pool] };

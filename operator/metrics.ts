@@ -4,21 +4,21 @@ import type { Condition } from '../crds/conditions.ts';
 import type { PipelineSchedule } from '../crds/pipeline-schedule.ts';
 import type { WorkerPool } from '../crds/worker-pool.ts';
 
-/** The resources of ours that there are, as the caches show them. */
+/** The existing resources of our kinds, as the caches hold them. */
 export interface Resources {
   schedules(): Iterable<PipelineSchedule>;
   backfills(): Iterable<Backfill>;
   pools(): Iterable<WorkerPool>;
 }
 
-/** A figure with its labels. */
+/** A value of a metric with its labels. */
 export interface Sample {
   readonly metric: keyof typeof METRICS;
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
 }
 
-/** What the operator tells of its resources, besides the metrics of controllers and queues. */
+/** Metrics of the resources. The controllers and queues have their own. */
 export const METRICS = {
   ooni_resource_condition: {
     help: '1 for the status and reason that a condition of a resource has; alert on type="Ready",status!="True" that lasts',
@@ -38,7 +38,7 @@ export const METRICS = {
   ooni_queue_backlog: { help: 'Tasks waiting in a task queue', labels: ['queue'] },
 } as const;
 
-/** The figures of all resources. What is not known has none. Pure. */
+/** Returns the samples of all resources. An unknown value has no sample. Pure. */
 export function* samplesOf(resources: Resources): Generator<Sample> {
   const sample = (metric: Sample['metric'], labels: Record<string, string>, value: number | undefined): Sample[] =>
     value === undefined || Number.isNaN(value) ? [] : [{ metric, labels, value }];
@@ -85,7 +85,7 @@ function* conditionsOf(
   }
 }
 
-/** Registers the metrics; they are computed when they are asked for, so that what is gone is gone from them too. */
+/** Registers the metrics. Each scrape computes them, so that a deleted resource disappears from them. */
 export function registerMetrics(registry: Registry, resources: Resources): void {
   for (const [name, { help, labels }] of Object.entries(METRICS)) {
     const gauge: Gauge<string> = new Gauge({

@@ -27,15 +27,17 @@ import { Temporal } from './temporal/connection.ts';
 import { fetchLoad } from './temporal/load.ts';
 import { shared } from './temporal/shared-request.ts';
 
-/** Under this name the operator owns fields; never change it. */
+/** Name under which the operator owns fields. Never change it. */
 const FIELD_MANAGER = 'ooni-operator';
-/** All pools ask for the same load. */
+/** Milliseconds for which all pools share one answer about the load. */
 const LOAD_TTL = 5_000;
 
 /**
- * Runs the operator until the signal aborts: caches at once, so that a standby is warm; controllers while the lease is held. An API
- * server or Temporal that cannot be reached is waited for. Throws LeaseLostError when the lease was lost (everything has stopped
- * then, and a new call begins with nothing of the former leader's) and HealthAddressError when the health address cannot be listened on.
+ * Runs the operator until the signal aborts. The caches run from the start, so that a standby is warm; the controllers run while the
+ * process holds the lease. The operator waits for an API server or a Temporal that it cannot reach.
+ *
+ * Throws LeaseLostError when the process lost the lease; everything has stopped by then, and a new call starts without any state of the
+ * former leader. Throws HealthAddressError when it cannot listen on the health address.
  */
 export async function runOperator(
   settings: Settings,
@@ -55,7 +57,7 @@ export async function runOperator(
     client,
     namespace: settings.operator_lease_namespace,
     name: `ooni-operator-${settings.installation}`,
-    // The pod, so that the Lease says which one leads; a random part, so that a restarted process is another holder.
+    // The name of the pod shows in the Lease which pod leads. The random part makes a restarted process another holder.
     identity: `${instance}_${randomUUID()}`,
     instruments,
   });
@@ -96,7 +98,7 @@ export async function runOperator(
       reconcile: backfillReconciler(context, temporal, settings.installation, ui),
       when,
       instruments,
-      // One that waits for a worker's answer must not keep the others waiting.
+      // A Backfill that waits for a worker's answer must not block the others.
       concurrency: 8,
     }),
     new Controller({
@@ -129,7 +131,7 @@ export async function runOperator(
       });
       log.info({ url: health.url }, 'health and metrics');
     }
-    // The caches outlive the controllers: their last passes still read them.
+    // The caches stop after the controllers, because the last passes still read them.
     const running = Promise.all(caches.map(cache => cache.run(watching.signal)));
     await lease.hold(signal, async leading => {
       await Promise.all([

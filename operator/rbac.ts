@@ -1,7 +1,7 @@
 import { KINDS } from '../crds/kinds.ts';
 import { GROUP } from '../crds/resource.ts';
 
-/** A rule as rbac.authorization.k8s.io/v1 writes it. */
+/** A rule in the form of rbac.authorization.k8s.io/v1. */
 export interface PolicyRule {
   readonly apiGroups: readonly string[];
   readonly resources: readonly string[];
@@ -11,23 +11,23 @@ export interface PolicyRule {
 const OURS = KINDS.map(kind => kind.plural);
 
 /**
- * What the operator may do in the namespaces it watches, and no more: a ClusterRole, or a Role in each namespace of
- * `operator_namespaces`. The chart and the local stack are made from it, and a test runs the operator with it.
+ * Permissions of the operator in the namespaces that it watches: a ClusterRole, or a Role in each namespace of `operator_namespaces`. The
+ * chart and the local stack are generated from them, and a test runs the operator with them.
  */
 export const OPERATOR_RULES: readonly PolicyRule[] = [
-  // patch: finalizers. delete: Backfills whose ttlAfterFinished is over.
+  // patch: finalizers. delete: Backfills after their ttlAfterFinished.
   { apiGroups: [GROUP], resources: OURS, verbs: ['get', 'list', 'watch', 'patch'] },
   { apiGroups: [GROUP], resources: ['backfills'], verbs: ['delete'] },
   { apiGroups: [GROUP], resources: OURS.map(plural => `${plural}/status`), verbs: ['patch'] },
-  // update: an API server with OwnerReferencesPermissionEnforcement asks for it before a Deployment may name a WorkerPool its owner.
+  // update: an API server with OwnerReferencesPermissionEnforcement requires it before a Deployment may name a WorkerPool as its owner.
   { apiGroups: [GROUP], resources: ['workerpools/finalizers'], verbs: ['update'] },
   { apiGroups: ['apps'], resources: ['deployments'], verbs: ['get', 'list', 'watch', 'create', 'patch'] },
-  // patch: the deletion cost, before a pool shrinks.
+  // patch: the deletion cost, before a pool scales down.
   { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'patch'] },
   { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
 ];
 
-/** What it may do in the namespace of its lease (`operator_lease_namespace`): a Role there. */
+/** Permissions of the operator in the namespace of its lease (`operator_lease_namespace`): a Role. */
 export const LEASE_RULES: readonly PolicyRule[] = [
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
 ];

@@ -26,7 +26,7 @@ test.each([
   expect(Object.fromEntries(result.conditions.map(({ type, status }) => [type, status]))).toEqual(expected);
 });
 
-test('a transition time moves with the status only', () => {
+test('a transition time changes only with the status', () => {
   const first = status(undefined, summary('ready', 'Started'));
   const reason = status(first.conditions, summary('ready', 'Ended'), 2, LATER);
   expect(reason.conditions[0]).toMatchObject({
@@ -44,7 +44,7 @@ test('a message that is too long is cut', () => {
   expect(long.conditions[0]?.message).toHaveLength(32_768);
 });
 
-test('events tell transitions once, and the grave ones as warnings', () => {
+test('a transition has one event, and a severe one is a warning', () => {
   const ready = status(undefined, summary('ready', 'Started')).conditions;
   expect(transitions(undefined, ready)).toEqual([{ type: 'Normal', reason: 'Started', message: 'a sentence' }]);
   expect(transitions(ready, status(ready, summary('ready', 'Started'), 2, LATER).conditions)).toEqual([]);
@@ -52,7 +52,7 @@ test('events tell transitions once, and the grave ones as warnings', () => {
   expect(transitions(ready, stalled)).toEqual([{ type: 'Warning', reason: 'InvalidSpec', message: 'a sentence' }]);
 });
 
-test('the linter finds what would mislead kstatus and people', () => {
+test('the linter finds conditions that would mislead kstatus and people', () => {
   const ready = status(undefined, summary('ready', 'Started'));
   const [condition] = ready.conditions as [Condition];
   const broken = (conditions: object[], generation: number | undefined = 1) =>

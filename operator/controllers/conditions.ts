@@ -1,13 +1,13 @@
 import { CONDITIONS, type Condition, type ConditionType, REASONS, type Reason } from '../../crds/conditions.ts';
 
 /**
- * What a plan concludes about a resource. Ready, Reconciling and Stalled follow from it, so that they cannot contradict each other.
+ * Conclusion of a plan about a resource. Ready, Reconciling and Stalled are derived from it, so that they cannot contradict each other.
  *
- *     ready     what the spec asks for is in force
- *     working   on the way there (Ready=False, Reconciling=True)
+ *     ready     the spec is in force
+ *     working   the operator is putting the spec in force (Ready=False, Reconciling=True)
  *     stalled   nothing happens until a person changes something (Ready=False, Stalled=True)
- *     unknown   cannot be told at the moment (Ready=Unknown)
- *     failing   a request failed and is being tried again (Ready=False)
+ *     unknown   the state cannot be read now (Ready=Unknown)
+ *     failing   a request failed and is retried (Ready=False)
  */
 export interface ReadySummary {
   readonly kind: 'ready' | 'working' | 'stalled' | 'unknown' | 'failing';
@@ -15,10 +15,10 @@ export interface ReadySummary {
   readonly message: string;
 }
 
-/** A condition as a plan wishes it; generation and times are added when it is written. */
+/** A condition of a plan. The generation and the times are added when it is written. */
 export type DesiredCondition = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
 
-/** Ready and, while they hold, Reconciling and Stalled; then the conditions that a kind has of its own. */
+/** Returns Ready, then Reconciling and Stalled while they are true, then the conditions of the kind. */
 export function desiredConditions(summary: ReadySummary, own: readonly DesiredCondition[] = []): DesiredCondition[] {
   const { kind, reason, message } = summary;
   const ready = kind === 'ready' ? 'True' : kind === 'unknown' ? 'Unknown' : 'False';
@@ -30,7 +30,7 @@ export function desiredConditions(summary: ReadySummary, own: readonly DesiredCo
   ];
 }
 
-/** The conditions to write: those of before keep the time of their last transition as long as their status stays. */
+/** Returns the conditions to write. A condition keeps the time of its last transition while its status stays the same. */
 export function merge(
   before: readonly Condition[] | undefined,
   wishes: readonly DesiredCondition[],
@@ -44,19 +44,19 @@ export function merge(
   });
 }
 
-/** A condition with a longer message is rejected, and with it the whole status. */
+/** Characters of a message. The server rejects a longer one, and with it the whole status. */
 const LONGEST = 32_768;
 
 function cut(message: string): string {
   return message.length <= LONGEST ? message : `${message.slice(0, LONGEST - 1)}…`;
 }
 
-/** RFC 3339 in whole seconds, as Kubernetes writes times. */
+/** Returns the instant as RFC 3339 in whole seconds, the form of times in Kubernetes. */
 export function seconds(instant: number): string {
   return `${new Date(instant).toISOString().slice(0, 19)}Z`;
 }
 
-/** What changed, for events: one per condition whose status or reason is new, none while things stay as they are. */
+/** A transition for an event: the status or reason of a condition changed. */
 export interface Transition {
   readonly type: 'Normal' | 'Warning';
   readonly reason: Reason;
@@ -72,7 +72,7 @@ export function transitions(before: readonly Condition[] | undefined, after: rea
     if (old && old.status === status && old.reason === reason) continue;
     const bad =
       type === 'Stalled' || type === 'Failed' || type === 'Warning' || status === 'Unknown' || BAD.includes(reason);
-    // Ready repeats what Reconciling and Stalled say; one event is enough, and the graver one counts.
+    // Ready repeats Reconciling and Stalled. One event is enough, and a warning wins.
     if (bad || !found.has(reason)) found.set(reason, { type: bad ? 'Warning' : 'Normal', reason, message });
   }
   return [...found.values()];
@@ -80,7 +80,7 @@ export function transitions(before: readonly Condition[] | undefined, after: rea
 
 const PRESENT_WHILE_TRUE: readonly ConditionType[] = ['Reconciling', 'Stalled', 'Complete', 'Failed', 'Warning'];
 
-/** What is wrong with a set of conditions by the rules that kstatus, `kubectl wait` and people rely on; empty: nothing. */
+/** Returns the violations of the rules that kstatus, `kubectl wait` and people rely on. Empty when there are none. */
 export function lint(status: { observedGeneration?: number; conditions?: readonly Condition[] }): string[] {
   const problems: string[] = [];
   const conditions = status.conditions ?? [];

@@ -1,6 +1,6 @@
-/** Addresses of things in the Temporal UI, for `status.links`. */
+/** The Temporal UI, for `status.links`. */
 export interface TemporalUI {
-  /** Root of the UI; empty: there is none, and no links are given. */
+  /** Root URL of the UI. Empty: the installation has no UI, and the status has no links. */
   readonly url: string;
   readonly namespace: string;
 }

@@ -1,28 +1,28 @@
 import type { EventNote } from '../kube/events.ts';
 import type { DesiredCondition, ReadySummary } from './conditions.ts';
 
-/** Something another system said, or that it could not be asked. Unknown is never taken for zero or absent. */
+/** An answer of another system, or the reason why there is none. Unknown never counts as zero or absent. */
 export type Observation<T> =
   | { readonly known: true; readonly value: T }
   | { readonly known: false; readonly message: string };
 
-/** What a reconcile shall do, as data: printing it is the dry run, comparing it is the test. */
+/** Result of a decision, as data: the dry run prints it, the tests compare it. */
 export interface Plan<Action> {
-  /** In this order; the first that fails ends the pass. */
+  /** Actions in order. The first failure ends the pass. */
   readonly actions: readonly Action[];
   readonly summary: ReadySummary;
   /** Conditions of the kind, besides Ready, Reconciling and Stalled. */
   readonly own: readonly DesiredCondition[];
-  /** Told once the actions are carried out, besides the transitions of conditions. */
+  /** Events recorded after the actions, besides those for transitions of conditions. */
   readonly events?: readonly EventNote[];
-  /** Look again after so many milliseconds, jittered by the caller; absent: when something changes. */
+  /** Milliseconds until the next pass, to which the caller adds jitter. Absent: the next change starts the next pass. */
   readonly after?: number;
 }
 
-/** Milliseconds between two looks at what Temporal does for us, which has no watch. `soon`: after something was asked of it. */
+/** Milliseconds between two reads of Temporal, which has no watch. `soon` applies after a request that changes something. */
 export const REFRESH = { soon: 500, active: 3_000, idle: 15_000, unavailable: 10_000 } as const;
 
-/** The plan when Temporal does not answer: nothing is done or declared, the work that runs goes on. */
+/** Returns the plan while Temporal does not answer: the operator changes nothing, and running work continues. */
 export function unavailable(message: string): Plan<never> {
   return {
     actions: [],
@@ -36,7 +36,7 @@ export function unavailable(message: string): Plan<never> {
   };
 }
 
-/** The plan for a resource whose spec cannot work: wait for a person. */
+/** Returns the plan for an invalid spec: wait for a person. */
 export function invalid(problems: readonly string[]): Plan<never> {
   return {
     actions: [],
@@ -45,7 +45,7 @@ export function invalid(problems: readonly string[]): Plan<never> {
   };
 }
 
-/** Whether a person asked, by annotation, for what the operator otherwise refuses. */
+/** Returns whether a person allowed, by an annotation, an action that the operator otherwise refuses. */
 export function annotated(object: { metadata: { annotations?: Record<string, string> } }, annotation: string): boolean {
   return object.metadata.annotations?.[annotation] === 'true';
 }

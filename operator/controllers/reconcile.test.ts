@@ -7,7 +7,7 @@ const object = (over: object = {}): Object =>
   ({ apiVersion: 'v1', kind: 'X', metadata: { name: 'a', uid: 'u', generation: 1 }, ...over }) as Object;
 const modified = (previous: Object, now: Object) => ({ type: 'modified', previous, object: now }) as never;
 
-test('a status that is not what was written last needs a pass, our own does not', () => {
+test('a status by another writer needs a pass, our own does not', () => {
   const written = new WrittenStatus();
   const ours = { phase: 'Complete', conditions: [{ type: 'Ready' }], links: undefined };
   written.note(object(), ours);
@@ -16,11 +16,11 @@ test('a status that is not what was written last needs a pass, our own does not'
   expect(needsPass(written, modified(object({ status: ours }), object({ status: { phase: 'Failed' } })))).toBe(true);
 });
 
-test('a new process, which has written nothing, takes the status as it comes', () => {
+test('a new process, which has written nothing, accepts any status', () => {
   expect(needsPass(new WrittenStatus(), modified(object(), object({ status: { phase: 'Complete' } })))).toBe(false);
 });
 
-test('an object that is gone is forgotten', () => {
+test('a deleted object is forgotten', () => {
   const written = new WrittenStatus();
   written.note(object(), { phase: 'Complete' });
   expect(needsPass(written, { type: 'deleted', object: object() } as never)).toBe(true);

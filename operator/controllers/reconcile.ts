@@ -27,7 +27,7 @@ import {
 import { type DesiredCondition, desiredConditions, merge, type ReadySummary, transitions } from './conditions.ts';
 import type { Plan } from './plan-types.ts';
 
-/** What the operator's controllers share. */
+/** Objects that all controllers of the operator share. */
 export interface Context {
   readonly client: Client;
   readonly clock: Clock;
@@ -35,7 +35,7 @@ export interface Context {
   readonly written: WrittenStatus;
 }
 
-/** What the operator wrote last into the status of each object: another status there is somebody else's doing, and is written again. */
+/** The last status that the operator wrote for each object. Another status comes from another writer, and the operator overwrites it. */
 export class WrittenStatus {
   readonly #hashes = new Map<string, string>();
 
@@ -47,34 +47,34 @@ export class WrittenStatus {
     this.#hashes.delete(object.metadata.uid ?? '');
   }
 
-  /** Whether the status is not what was written last; false for an object that nothing is known of. */
+  /** Returns whether the status differs from the last one written; false for an object without a record. */
   differs(object: KubeObject & { status?: object }): boolean {
     const hash = this.#hashes.get(object.metadata.uid ?? '');
     return hash !== undefined && hash !== hashOf(object.status ?? {});
   }
 }
 
-/** An object of ours, as far as reconciling one is the same for all kinds. */
+/** The parts of our objects that are the same for all kinds. */
 interface Ours extends KubeObject {
   status?: { observedGeneration?: number; conditions?: Condition[] };
 }
 
-/** What is particular to a kind. */
+/** The steps that differ between kinds. */
 export interface Steps<T extends Ours, Observed, P extends Plan<unknown>> {
   readonly resource: Resource<T>;
-  /** Looks at Kubernetes and Temporal. What Temporal cannot tell is an Observation that is not known; other failures are thrown. */
+  /** Reads Kubernetes and Temporal. When Temporal does not answer, the Observation is unknown; other failures are thrown. */
   observe(object: Stored<T>, now: number, signal: AbortSignal): Promise<Observed>;
-  /** Pure. */
+  /** Decides. Pure. */
   plan(observed: Observed, now: number): P;
-  /** Carries out one action; idempotent. Returns true when the object may be gone after it, so that no status is written. */
+  /** Carries out one action; idempotent. Returns true when the object may be gone afterwards, so that no status is written. */
   apply(object: Stored<T>, action: P['actions'][number], signal: AbortSignal): Promise<boolean>;
-  /** Pure: the status without conditions. */
+  /** Returns the status without conditions. Pure. */
   status(observed: Observed, plan: P, now: number): object;
-  /** Called when the object is gone, to forget what was remembered of it. */
+  /** Drops the memory of an object. Called when the object is gone. */
   forget?(key: string): void;
 }
 
-/** One pass over one object: observe, plan, apply, one status write, events on transitions. */
+/** Makes one pass over one object: observes, plans, applies, writes the status once, records events for transitions. */
 export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
   context: Context,
   steps: Steps<T, Observed, P>,
@@ -109,7 +109,7 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
   };
 }
 
-/** What a failed action says about the resource; undefined: nothing that its owner should read, the pass is simply made again. */
+/** Returns the summary for a failed action; undefined when the owner of the resource needs no report and the pass is only repeated. */
 function summaryOf(error: unknown, planned: ReadySummary): ReadySummary | undefined {
   if (error instanceof NoWorkerAnswers) {
     const kind = planned.kind === 'working' ? 'working' : 'failing';
@@ -129,13 +129,13 @@ function summaryOf(error: unknown, planned: ReadySummary): ReadySummary | undefi
     return { kind: 'stalled', reason: 'Rejected', message: error.message };
   }
   if (error instanceof ConflictError || error instanceof TemporalConflict) return undefined;
-  // The lease is lost, or the process is told to stop: whoever goes on will say what is the case.
+  // The process lost the lease or is stopping. The next leader reports the state.
   if (error instanceof Error && (error.name === 'LeaseLostError' || error.name === 'AbortError')) return undefined;
   const message = error instanceof Error ? error.message : String(error);
   return { kind: 'failing', reason: 'RequestFailed', message: `${message}. It is being tried again.` };
 }
 
-/** The class by which the queue decides when to try again. */
+/** Returns the error of the class by which the queue chooses the delay before the retry. */
 function asReconcileError(error: unknown): unknown {
   if (error instanceof TemporalBusy) return new RateLimitedError(error.message, error.after, { cause: error });
   if (error instanceof NoWorkerAnswers) return new RateLimitedError(error.message, WORKER_WAIT, { cause: error });
@@ -144,7 +144,7 @@ function asReconcileError(error: unknown): unknown {
   return error;
 }
 
-/** Milliseconds until a workflow is told again what no worker heard. */
+/** Milliseconds until the operator sends a message to a workflow again when no worker received it. */
 const WORKER_WAIT = 5_000;
 
 async function writeStatus<T extends Ours>(
@@ -163,7 +163,7 @@ async function writeStatus<T extends Ours>(
   if (canonical(status) === canonical(object.status ?? {})) return;
   const { name, namespace, uid } = object.metadata;
   try {
-    // With the uid, so that it is refused for an object of that name made since; force: nobody else has a say in our status.
+    // With the uid, the server rejects the status if the object was deleted and created again. force: the operator owns the whole status.
     await client.apply(resource, { metadata: { name, namespace, uid }, status } as never, {
       subresource: 'status',
       force: true,
@@ -178,8 +178,8 @@ async function writeStatus<T extends Ours>(
 }
 
 /**
- * Which changes of a resource need a pass: those of spec, finalizers, annotations and deletion, and a status that is not ours. Our own
- * status writes come back as changes too, and would have every pass cause another.
+ * Returns whether a change of a resource needs a pass. Changes of spec, finalizers, annotations and deletion do, and a status by another
+ * writer. Our own status writes also arrive as changes; if they counted, every pass would cause another.
  */
 export function needsPass(written: WrittenStatus, change: Change<KubeObject>): boolean {
   if (change.type === 'deleted') written.forget(change.object);
@@ -195,7 +195,7 @@ export function needsPass(written: WrittenStatus, change: Change<KubeObject>): b
   return canonical(relevant(object)) !== canonical(relevant(previous));
 }
 
-/** The spec with defaults, or why it cannot be worked with. */
+/** Returns the spec with defaults, or the error that makes it invalid. */
 export function specOf<K extends Kind>(
   kind: K,
   object: { spec?: unknown },
@@ -208,7 +208,7 @@ export function specOf<K extends Kind>(
   }
 }
 
-/** Asks Temporal something; when it cannot be asked, the answer is that it is not known. */
+/** Returns the answer of Temporal, or an unknown Observation when Temporal is unavailable. Throws other errors. */
 export async function ask<V>(
   request: Promise<V>,
 ): Promise<{ known: true; value: V } | { known: false; message: string }> {

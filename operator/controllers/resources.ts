@@ -8,7 +8,7 @@ function resourceOf<T extends KubeObject>(kind: Kind) {
   return defineResource<T>({ group: GROUP, version: VERSION, plural: kind.plural, kind: kind.kind, namespaced: true });
 }
 
-/** Our kinds, as the client takes them. */
+/** Our kinds, in the form that the client takes. */
 export const BACKFILLS = resourceOf<Backfill>(BACKFILL);
 export const PIPELINE_SCHEDULES = resourceOf<PipelineSchedule>(PIPELINE_SCHEDULE);
 export const WORKER_POOLS = resourceOf<WorkerPool>(WORKER_POOL);

@@ -3,17 +3,20 @@ import type { Filter } from '../../pipeline/filter.ts';
 import { unknownNameMessage, unknownNames } from '../../pipeline/known-names.ts';
 import type { DesiredCondition } from './conditions.ts';
 
-/** Something that is probably not what was meant, although it is accepted. */
+/** A probable mistake in an accepted resource, for the condition Warning. */
 export interface Doubt {
   readonly reason: Extract<Reason, 'UnknownName' | 'ScheduleMismatch' | 'FailedBefore' | 'NothingMatched'>;
-  /** Whole sentences. */
+  /** Complete sentences. */
   readonly message: string;
 }
 
-/** Unknown names that a message lists. */
+/** Number of unknown names that a message lists. */
 const SHOWN = 10;
 
-/** Names of a filter that no known test or country has: they probably select nothing. A probe may be newer than the list, so they are no errors. */
+/**
+ * Returns a doubt for the names of a filter that no known test or country has; they probably select nothing. They are not errors, because
+ * a probe may be newer than the list.
+ */
 export function filterDoubts(spec: Filter): Doubt[] {
   const unknown = unknownNames(spec);
   const more = unknown.length - SHOWN;
@@ -26,7 +29,7 @@ export function filterDoubts(spec: Filter): Doubt[] {
   return [{ reason: 'UnknownName', message: `${sentences.join(' ')} Such a name probably selects no measurements.` }];
 }
 
-/** The condition Warning: the reason of the first doubt and the sentences of all; none without doubts. */
+/** Returns the condition Warning with the reason of the first doubt and the sentences of all; empty without doubts. */
 export function warning(doubts: readonly Doubt[]): DesiredCondition[] {
   const [first] = doubts;
   if (!first) return [];

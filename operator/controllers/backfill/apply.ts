@@ -8,7 +8,7 @@ import type { Temporal } from '../../temporal/connection.ts';
 import { BACKFILLS } from '../resources.ts';
 import type { BackfillAction } from './plan.ts';
 
-/** Carries out one action of a plan; true when the resource may be gone after it. */
+/** Carries out one action of a plan. Returns true when the resource may be gone afterwards. */
 export async function apply(
   client: Client,
   temporal: Temporal,

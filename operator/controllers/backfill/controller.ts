@@ -11,7 +11,7 @@ import { backfillStatus } from './status.ts';
 
 /** Reconciles Backfills. */
 export function backfillReconciler(context: Context, temporal: Temporal, installation: string, ui: TemporalUI) {
-  /** What the rate is computed from; after a restart it is computed from then on. */
+  /** Progress by time, from which the rate is computed. It starts empty after a restart. */
   const samples = new Map<string, Sample[]>();
   return reconciler(context, {
     resource: BACKFILLS,

@@ -4,7 +4,7 @@ import type { Temporal } from '../../temporal/connection.ts';
 import { ask, specOf } from '../reconcile.ts';
 import { type ObservedBackfill, workflowIDOf } from './plan.ts';
 
-/** Looks at a Backfill and its workflow. */
+/** Reads the state of a Backfill and its workflow. */
 export async function observe(
   temporal: Temporal,
   object: Backfill,

@@ -32,7 +32,7 @@ function given({ spec, metadata, status, workflow = { state: 'absent' } }: Given
   return { object, spec: specOf(BACKFILL, object), workflow: seen };
 }
 
-/** Plans, and checks on the way that the conditions hold together. */
+/** Plans, and checks that the conditions agree with each other. */
 function plan(what: Given, now = NOW): BackfillPlan {
   const observed = given(what);
   const result = planBackfill(observed, 'ooni', now);
@@ -102,7 +102,7 @@ describe('beginning', () => {
     expect(result.summary.reason).toBe('Accepted');
   });
 
-  test('a workflow is started with the whole intent, its filter in normal form', () => {
+  test('a workflow starts with the complete spec, its filter in normal form', () => {
     const result = plan({
       spec: { probeCC: ['us', 'IT', 'it'], testNames: ['web_connectivity'], suspend: true, dryRun: true },
     });
@@ -132,14 +132,14 @@ describe('beginning', () => {
     expect(result.summary).toMatchObject({ kind: 'working', reason: 'Starting' });
   });
 
-  test('a spec that cannot work starts nothing and says what to change', () => {
+  test('an invalid spec starts nothing, and the message says what to change', () => {
     const result = plan({ spec: { startAt: '2024-02-30' } });
     expect(result.actions).toEqual([]);
     expect(result.summary).toMatchObject({ kind: 'stalled', reason: 'InvalidSpec' });
     expect(result.summary.message).toContain('spec.startAt "2024-02-30"');
   });
 
-  test('a range that has not come yet waits for its first bucket', () => {
+  test('a range in the future waits for its first bucket', () => {
     const result = plan({ spec: { startAt: '2026-05-06', endAt: '2026-05-08' } });
     expect(result.actions).toEqual([]);
     expect(result.summary).toMatchObject({ kind: 'ready', reason: 'RangeIncomplete' });
@@ -178,7 +178,7 @@ describe('a filter with unknown names', () => {
     expect(actions).toEqual(plan(what).actions.map(action => ('input' in action ? expect.anything() : action)));
   });
 
-  test('gives way to what came of the backfill, so that this has an event, too', () => {
+  test('gives way to a doubt about the result, so that this has an event, too', () => {
     const counts = { files: 0, bytes: 0, read: 0, transformed: 0, skipped: 0, failed: 0, unsupported: 0, rows: {} };
     const workflow = ended({ counts, plan: { buckets: 31, toRun: 31, skipped: {} } });
     const condition = plan({ spec, workflow }).own.find(({ type }) => type === 'Warning');
@@ -186,7 +186,7 @@ describe('a filter with unknown names', () => {
     expect(condition?.message).toContain('did you mean web_connectivity?');
   });
 
-  test('names ten of many', () => {
+  test('lists at most ten unknown names', () => {
     const testNames = Array.from({ length: 100 }, (_, i) => `nothing_of_the_kind_${i}`);
     const [condition] = plan({ spec: { testNames }, workflow: running() }).own;
     expect(condition?.message.match(/is not a known test/g)).toHaveLength(10);
@@ -207,12 +207,12 @@ describe('a filter with unknown names', () => {
     });
   });
 
-  test('is no longer warned about when the resource is being deleted', () => {
+  test('has no warning while the resource is being deleted', () => {
     expect(plan({ spec, metadata: { deletionTimestamp: 'x' } }).own).toEqual([]);
   });
 });
 
-describe('with Temporal away', () => {
+describe('while Temporal is unavailable', () => {
   test.each([
     ['nothing is started', {}],
     [
@@ -226,18 +226,18 @@ describe('with Temporal away', () => {
     expect(result.summary).toMatchObject({ kind: 'unknown', reason: 'TemporalUnavailable' });
   });
 
-  test('deletion waits and names the way out', () => {
+  test('deletion waits, and the message names the remedy', () => {
     const result = plan({ metadata: { deletionTimestamp: 'x' }, workflow: 'away' });
     expect(result.actions).toEqual([]);
     expect(result.summary.message).toContain('pipeline.ooni.org/abandon: "true"');
   });
 
-  test('deletion with the annotation lets go', () => {
+  test('deletion with the annotation removes the finalizer', () => {
     const metadata = { deletionTimestamp: 'x', annotations: { 'pipeline.ooni.org/abandon': 'true' } };
     expect(plan({ metadata, workflow: 'away' }).actions).toEqual([{ do: 'removeFinalizer' }]);
   });
 
-  test('progress in the status stays', () => {
+  test('the status keeps the progress', () => {
     const before = { phase: 'Running', progress: { total: 31, succeeded: 10 }, bytes: 5 } as BackfillStatus;
     const observed = given({ status: before, workflow: 'away' });
     const status = backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', {
@@ -265,7 +265,7 @@ describe('cancelled before it began', () => {
 });
 
 describe('while it runs', () => {
-  test('nothing is told when all is as it should be', () => {
+  test('no message is sent when the workflow is as desired', () => {
     const result = plan({ workflow: running() });
     expect(result.actions).toEqual([]);
     expect(result.summary).toMatchObject({ kind: 'ready', reason: 'Started' });
@@ -318,7 +318,7 @@ describe('while it runs', () => {
     expect(backfillStatus(later, planBackfill(later, 'ooni', NOW), [], 'ooni', ui).blockedBy).toBeUndefined();
   });
 
-  test('a workflow for which no worker answers stands still, and says so at once', () => {
+  test('a workflow without a worker stands still, and the status reports this at once', () => {
     const { summary } = plan({ workflow: silent });
     expect(summary).toMatchObject({ kind: 'ready', reason: 'NoWorker' });
     expect(summary.message).toContain('WorkerPool that takes Workflows');
@@ -330,7 +330,7 @@ describe('while it runs', () => {
     expect(status).toMatchObject({ phase: 'Running', bytes: 5, blockedBy: { reason: 'NoWorker' } });
   });
 
-  test('a plan that cannot be made is said as well', () => {
+  test('a failing plan is reported as well', () => {
     const blockedBy = { reason: 'NoWorker', message: 'no worker has taken it up', workflowID: ID };
     const workflow = { ...running({ phase: 'Planning', active: 0 }), blockedBy };
     expect(plan({ workflow }).summary).toMatchObject({
@@ -340,7 +340,7 @@ describe('while it runs', () => {
     });
   });
 
-  test('equal wishes have equal keys, so that Temporal takes them once', () => {
+  test('equal messages have equal keys, so that Temporal accepts them once', () => {
     const [first] = plan({ spec: { suspend: true }, workflow: running() }).actions;
     const [second] = plan({ spec: { suspend: true }, workflow: running({ succeeded: 11 }) }).actions;
     expect(first).toEqual(second);
@@ -372,7 +372,7 @@ describe('ended', () => {
 
   const planned = (skipped: object, toRun = 0) => ({ plan: { buckets: 31, toRun, skipped } });
 
-  test('the message says why buckets were skipped, and which failed before is a warning', () => {
+  test('the message gives the reasons of skipped buckets, and earlier failures are a warning', () => {
     const workflow = ended({ succeeded: 0, skipped: 31, ...planned({ Completed: 24, FailedBefore: 7 }) });
     const { own } = plan({ workflow });
     expect(own).toMatchObject([
@@ -409,7 +409,7 @@ describe('ended', () => {
     expect(own.find(({ type }) => type === 'Warning')?.reason).toBe(reason);
   });
 
-  test('a dry run is complete, and starts for good when dryRun is taken away', () => {
+  test('a dry run is complete, and the backfill starts when dryRun becomes false', () => {
     const figures = { buckets: 31, toRun: 20, skipped: { Completed: 4, FailedBefore: 7 } };
     const workflow = ended({ phase: 'Planned', succeeded: 0, skipped: 11, plan: figures });
     expect(plan({ spec: { dryRun: true }, workflow }).own[0]?.message).toContain(
@@ -419,7 +419,7 @@ describe('ended', () => {
     expect(plan({ workflow }).actions).toMatchObject([{ do: 'start', again: true, input: { dryRun: false } }]);
   });
 
-  test('a higher attempt starts it again, but not when it was cancelled', () => {
+  test('a higher attempt starts it again, except after a cancellation', () => {
     const workflow = ended({ phase: 'Failed', failed: 2 });
     expect(plan({ spec: { attempt: 2 }, workflow }).actions).toMatchObject([
       { do: 'start', again: true, input: { attempt: 2 } },
@@ -428,7 +428,7 @@ describe('ended', () => {
     expect(plan({ spec: { attempt: 2 }, workflow: ended({ attempt: 2 }) }).actions).toEqual([]);
   });
 
-  test('the resource goes when its time is over, not before', () => {
+  test('the resource is deleted after ttlAfterFinished, not before', () => {
     expect(plan({ spec: { ttlAfterFinished: '1h' }, workflow: ended() }).actions).toEqual([{ do: 'delete' }]);
     const waiting = plan({ spec: { ttlAfterFinished: '90m' }, workflow: ended() });
     expect(waiting.actions).toEqual([]);
@@ -450,7 +450,7 @@ describe('ended', () => {
     expect(result.actions).toMatchObject([{ do: 'start', again: true, attempt: 2, input }]);
   });
 
-  test('a first start takes what reprocess says, whatever number its attempt has', () => {
+  test('a first start runs the buckets that reprocess selects, whatever its attempt', () => {
     expect(plan({ spec: { attempt: 5 } }).actions).toMatchObject([{ do: 'start', attempt: 5, input: { attempt: 1 } }]);
     const workflow = { ...(running() as Extract<BackfillState, { state: 'running' }>), attempt: 5 };
     expect(plan({ spec: { attempt: 5 }, workflow }).actions).toEqual([]);
@@ -459,7 +459,7 @@ describe('ended', () => {
     ]);
   });
 
-  test('one whose workflow is beyond retention keeps its end and is not started again', () => {
+  test('a backfill with a workflow beyond retention keeps its result and is not started again', () => {
     const status = {
       workflowID: ID,
       startedAt: '2026-01-01T00:00:00Z',
@@ -481,7 +481,7 @@ describe('ended', () => {
     expect(result.own).toMatchObject([{ type: 'Complete', reason: 'AllBucketsDone' }]);
   });
 
-  test('one that vanished while it ran is not taken for never started', () => {
+  test('a workflow that vanished while it ran does not count as never started', () => {
     const status = {
       workflowID: ID,
       startedAt: '2026-01-01T00:00:00Z',
@@ -508,11 +508,11 @@ describe('deleted', () => {
     expect(tells(plan({ metadata, workflow }))).toEqual(expected);
   });
 
-  test('without our finalizer there is nothing to do', () => {
+  test('without our finalizer no action is needed', () => {
     expect(plan({ metadata: { ...metadata, finalizers: ['other'] }, workflow: running() }).actions).toEqual([]);
   });
 
-  test('an invalid one can be deleted', () => {
+  test('an invalid resource can be deleted', () => {
     expect(plan({ metadata, spec: { startAt: 'x' } }).actions).toEqual([{ do: 'removeFinalizer' }]);
   });
 });
@@ -524,7 +524,7 @@ describe('status', () => {
     return backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', ui);
   };
 
-  test('shows progress, failures with links, and nothing that grows', () => {
+  test('has progress, failures with links, and nothing that grows without limit', () => {
     const failures = Array.from({ length: 12 }, (_, i) => ({
       bucket: `2024-01-${i + 10}`,
       reason: 'ArchiveMissing',
@@ -552,14 +552,14 @@ describe('status', () => {
     expect(status.failures?.[9]?.message).toHaveLength(500);
   });
 
-  test('an attempt that begins drops the end of the one before', () => {
+  test('a new attempt drops the end of the previous one', () => {
     const before = { phase: 'Failed', finishedAt: '2026-01-01T00:00:00Z' } as BackfillStatus;
     const status = statusOf({ status: before, workflow: silent });
     expect(status.phase).toBe('Pending');
     expect(status.finishedAt).toBeUndefined();
   });
 
-  test('nothing to do is 100 percent once ended', () => {
+  test('an ended backfill without buckets is at 100 percent', () => {
     const status = statusOf({ workflow: ended({ total: 0, succeeded: 0, skipped: 0 }) });
     expect(status.progress).toMatchObject({ percent: 100, done: '0/0' });
   });

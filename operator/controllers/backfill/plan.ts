@@ -10,7 +10,7 @@ import type { DesiredCondition, ReadySummary } from '../conditions.ts';
 import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { type Doubt, filterDoubts, warning } from '../warnings.ts';
 
-/** All that a decision about a Backfill depends on. */
+/** All inputs of a decision about a Backfill. */
 export interface ObservedBackfill {
   readonly object: Backfill;
   readonly spec: BackfillSpec | SpecError;
@@ -19,7 +19,7 @@ export interface ObservedBackfill {
 
 export type BackfillAction =
   | { readonly do: 'addFinalizer' | 'removeFinalizer' }
-  /** Delete the resource itself: its time after the end is over. */
+  /** Deletes the resource after its ttlAfterFinished. */
   | { readonly do: 'delete' }
   | ({ readonly do: 'start' } & BackfillStart)
   | { readonly do: 'update'; readonly workflowID: string; readonly message: BackfillMessage; readonly key: string };
@@ -28,7 +28,7 @@ export type BackfillPlan = Plan<BackfillAction>;
 type Ended = Extract<BackfillState, { state: 'ended' }>;
 type Running = Extract<BackfillState, { state: 'running' }>;
 
-/** Longest time between two looks at a resource that waits for a date. */
+/** Longest time in milliseconds between two passes over a resource that waits for a date. */
 const HOUR = 3_600_000;
 
 export function workflowIDOf(object: Backfill, installation: string): string {
@@ -36,7 +36,7 @@ export function workflowIDOf(object: Backfill, installation: string): string {
   return backfillId(installation, namespace, name, uid);
 }
 
-/** Decides about one Backfill, and adds what is probably not meant. `now` in milliseconds since 1970. */
+/** Decides about one Backfill and adds warnings about probable mistakes. `now` is in milliseconds since 1970. */
 export function planBackfill(observed: ObservedBackfill, installation: string, now: number): BackfillPlan {
   const plan = decide(observed, installation, now);
   const { object, spec } = observed;
@@ -45,7 +45,7 @@ export function planBackfill(observed: ObservedBackfill, installation: string, n
   return { ...plan, own: [...plan.own, ...warning([...outcome, ...filterDoubts(spec)])] };
 }
 
-/** Deleted, finalizer, invalid, then the workflow. */
+/** Decides in this order: deletion, finalizer, invalid spec, workflow. */
 function decide(observed: ObservedBackfill, installation: string, now: number): BackfillPlan {
   const { object, spec, workflow } = observed;
   if (object.metadata.deletionTimestamp) return planDeletion(observed, installation);
@@ -68,7 +68,7 @@ function decide(observed: ObservedBackfill, installation: string, now: number): 
   }
 }
 
-/** Deletion cancels by drain: once the workflow has taken that in, the resource may go. */
+/** Deletion cancels by drain. The resource may go once the workflow has accepted the cancellation. */
 function planDeletion({ object, workflow }: ObservedBackfill, installation: string): BackfillPlan {
   const deleting = (message: string, actions: BackfillAction[], after?: number): BackfillPlan => ({
     actions,
@@ -99,7 +99,7 @@ function planDeletion({ object, workflow }: ObservedBackfill, installation: stri
 function planAbsent(object: Backfill, spec: BackfillSpec, installation: string, now: number): BackfillPlan {
   const { status } = object;
   if (status?.workflowID && status.startedAt) {
-    // It was there and is gone: Temporal removed it after its retention, or lost its data. Starting it again would not be what was asked for.
+    // The workflow existed and is gone: Temporal removed it after its retention, or lost its data. The spec does not ask for a second run.
     const phase = FINAL_PHASES.find(final => final === status.phase);
     const failed = status.conditions?.find(({ type }) => type === 'Failed')?.reason;
     const tried = phase === 'Complete' || failed === 'BucketsFailed';
@@ -162,7 +162,10 @@ function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, in
   return { actions, summary: progressing(workflow), own: [], after };
 }
 
-/** A run that is tried again is on its way all the same: Ready stays true, its reason and message say what to mend. */
+/**
+ * Returns the summary of a running workflow. A run that is retried still progresses: Ready stays true, and its reason and message give
+ * the cause.
+ */
 function progressing({ progress, blockedBy, silent }: Running): ReadySummary {
   const message = describe(progress);
   if (silent) return { kind: 'ready', reason: 'NoWorker', message: NOBODY_ANSWERS };
@@ -176,7 +179,7 @@ function progressing({ progress, blockedBy, silent }: Running): ReadySummary {
   return { kind: 'ready', reason: 'Retrying', message: text };
 }
 
-/** A message may hold a page of stack; status and events are for reading. */
+/** Cuts a message for status and events. It may hold a page of stack trace. */
 export function shorten(message: string): string {
   return message.slice(0, 500);
 }
@@ -192,8 +195,8 @@ function describe(progress: BackfillProgress | undefined): string {
 }
 
 /**
- * The first thing in which the workflow differs from the spec. Where no worker told its state, only what was asked for by name and
- * the last known phase count: telling it twice does no harm.
+ * Returns a message for the first difference between the workflow and the spec. While no worker answers, the progress is unknown, and
+ * only `cancel` and `suspend` are compared with the last known phase. A repeated message does no harm.
  */
 function wish(
   spec: BackfillSpec,
@@ -233,7 +236,7 @@ function planEnded(
   return ended(spec, ending(workflow), finished, now);
 }
 
-/** Complete or Failed, and why. */
+/** Returns the condition Complete or Failed, with its reason. */
 function ending({ result, ending: word, message }: Ended): DesiredCondition {
   if (!result) {
     const text = `the workflow was not brought to its end (${word}${message ? `: ${message}` : ''}). Raise attempt to start it again.`;
@@ -262,13 +265,13 @@ function ending({ result, ending: word, message }: Ended): DesiredCondition {
   };
 }
 
-/** Why buckets were skipped, as text: `29 Completed, 7 FailedBefore`. Undefined when none were, or the plan is not known. */
+/** Returns the reasons of skipped buckets as text: `29 Completed, 7 FailedBefore`. Undefined when none were skipped or the plan is unknown. */
 export function skippedFor({ plan }: BackfillProgress): string | undefined {
   const reasons = Object.entries(plan?.skipped ?? {}).filter(([, count]) => count > 0);
   return reasons.length === 0 ? undefined : reasons.map(([reason, count]) => `${count} ${reason}`).join(', ');
 }
 
-/** What came of a backfill that was probably not meant so. */
+/** Returns doubts about the result of a backfill that probably differs from the intent. */
 function outcomeDoubts(spec: BackfillSpec, workflow: BackfillState): Doubt[] {
   if (workflow.state !== 'ended' || !workflow.result || workflow.result.phase !== 'Complete') return [];
   const { succeeded, counts, plan } = workflow.result;
@@ -289,8 +292,8 @@ function outcomeDoubts(spec: BackfillSpec, workflow: BackfillState): Doubt[] {
 }
 
 /**
- * The plan for a backfill that has ended. It is ready when it ended as it was asked to, complete or cancelled by its spec. Otherwise
- * a person has to decide, as after a failed Job: it is stalled with the reason of Failed.
+ * Returns the plan for a backfill that has ended. It is ready when it ended as the spec says: complete, or cancelled by its spec.
+ * Otherwise a person has to decide, as after a failed Job, and it is stalled with the reason of Failed.
  */
 function ended(spec: BackfillSpec, end: DesiredCondition | undefined, finished: number, now: number): BackfillPlan {
   const failed = end?.type === 'Failed' && !(end.reason === 'Cancelled' && spec.cancel !== 'None');
@@ -305,8 +308,9 @@ function ended(spec: BackfillSpec, end: DesiredCondition | undefined, finished: 
 }
 
 /**
- * Why a workflow is started, which decides what it takes: `First` and `Planned` what `reprocess` says; `FailedOnes` the failed
- * buckets of one that came to its end; `Missing` all that is not done, of one that did not: there are buckets it never began.
+ * Why a workflow is started, which decides the buckets that it runs. `First` and `Planned`: as `reprocess` says. `FailedOnes`: the failed
+ * buckets of a workflow that reached its end. `Missing`: all buckets that are not done, of a workflow that did not reach its end and has
+ * buckets that it never began.
  */
 type Beginning = 'First' | 'Planned' | 'FailedOnes' | 'Missing';
 

@@ -13,23 +13,23 @@ const at = (minutes: number, ended: number, over: Partial<Sample> = {}): Sample 
 const collect = (samples: Sample[]) => samples.reduce<Sample[]>(keep, []);
 
 test('the rate is that of the last ten minutes', () => {
-  // five buckets a minute for an hour, then one a minute
+  // Five buckets a minute for an hour, then one a minute.
   const samples = collect([at(0, 0), at(60, 300, { left: 100 }), at(65, 305, { left: 95 }), at(70, 310, { left: 90 })]);
   expect(rateOf(samples)).toEqual({ bucketsPerHour: 60, measurementsPerSecond: 10, bytesPerSecond: 100_000 });
   expect(etaOf(samples)).toBe((70 + 90) * 60_000);
 });
 
-test('no rate is invented from one look, nor an end from standstill', () => {
+test('one sample gives no rate, and a standstill gives no end', () => {
   expect(rateOf(collect([at(0, 5)]))).toBeUndefined();
   expect(etaOf(collect([at(0, 5)]))).toBeUndefined();
   expect(etaOf(collect([at(0, 5), at(5, 5)]))).toBeUndefined();
 });
 
-test('another attempt begins anew', () => {
+test('another attempt starts without samples', () => {
   expect(collect([at(0, 50), at(1, 2, { attempt: 2 })])).toHaveLength(1);
 });
 
-test('samples do not pile up', () => {
+test('old samples are dropped', () => {
   const many = Array.from({ length: 2000 }, (_, i) => at(i / 10, i));
   expect(collect(many).length).toBeLessThanOrEqual(102);
 });

@@ -1,10 +1,10 @@
 import type { BackfillProgress } from '../../../worker/contract.ts';
 
-/** How far a backfill was at an instant (milliseconds since 1970). */
+/** Progress of a backfill at an instant (milliseconds since 1970). */
 export interface Sample {
   readonly at: number;
   readonly attempt: number;
-  /** Buckets that ended in this backfill: succeeded or failed; skipped ones take no time. */
+  /** Buckets that succeeded or failed in this backfill. Skipped ones take no time and do not count. */
   readonly ended: number;
   readonly left: number;
   readonly measurements: number;
@@ -17,7 +17,7 @@ export interface Rate {
   readonly bytesPerSecond: number;
 }
 
-/** Speed is that of the last ten minutes: long enough for a bucket or two to end, short enough to notice more workers. */
+/** The rate is that of the last ten minutes: long enough for a bucket or two to end, short enough to show added workers. */
 const WINDOW = 600_000;
 
 export function sampleOf(progress: BackfillProgress, now: number): Sample {
@@ -26,14 +26,14 @@ export function sampleOf(progress: BackfillProgress, now: number): Sample {
   return { at: now, attempt, ended, left: total - ended - skipped, measurements: counts.read, bytes: counts.bytes };
 }
 
-/** The samples to keep when a new one comes: of the same attempt, and one at or before the beginning of the window. */
+/** Returns the samples to keep after a new one: those of the same attempt within the window, and one at or before its beginning. */
 export function keep(samples: readonly Sample[], sample: Sample): Sample[] {
   const same = samples.filter(one => one.attempt === sample.attempt && one.ended <= sample.ended);
   const first = same.findLastIndex(one => one.at <= sample.at - WINDOW);
   return [...same.slice(Math.max(0, first)), sample];
 }
 
-/** Rate between the first and the last sample; undefined while there is no time between them. */
+/** Returns the rate between the first and the last sample; undefined while no time has passed between them. */
 export function rateOf(samples: readonly Sample[]): Rate | undefined {
   const [first, last] = [samples[0], samples.at(-1)];
   if (!first || !last || last.at - first.at < 1000) return undefined;
@@ -46,7 +46,7 @@ export function rateOf(samples: readonly Sample[]): Rate | undefined {
   };
 }
 
-/** When it ends at this rate, milliseconds since 1970; undefined while nothing moves. */
+/** Returns the end at this rate, in milliseconds since 1970; undefined while nothing progresses. */
 export function etaOf(samples: readonly Sample[]): number | undefined {
   const [first, last] = [samples[0], samples.at(-1)];
   if (!first || !last || last.ended <= first.ended || last.left === 0) return undefined;

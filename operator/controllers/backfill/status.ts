@@ -10,8 +10,8 @@ type Running = Extract<BackfillState, { state: 'running' }>;
 type Body = Omit<BackfillStatus, 'conditions' | 'observedGeneration'>;
 
 /**
- * The status of a Backfill, conditions aside. What cannot be learnt now is kept from before: figures of a run are not lost because
- * Temporal or the workers are away.
+ * Returns the status of a Backfill without conditions. Values that cannot be read now keep their former value, so that an outage of
+ * Temporal or the workers does not erase the figures of a run.
  */
 export function backfillStatus(
   observed: ObservedBackfill,
@@ -39,13 +39,13 @@ export function backfillStatus(
     if (ends === 'Cancelled' && !before.workflowID) return { ...base, phase: 'Cancelled' };
     if (ends !== 'ResultExpired') return { ...base, phase: before.phase ?? 'Pending' };
     const { progress } = before;
-    // Temporal runs nothing that it does not know.
+    // Temporal runs no workflow that it does not know.
     return { ...base, ...(progress && { progress: { ...progress, active: 0 } }), phase: 'Failed' };
   }
   const known: Body = { ...base, workflowID: id, startedAt: seconds(state.startedAt), attempt: state.attempt };
   delete known.finishedAt;
   if (state.state === 'running') {
-    // An ended phase in the status belongs to the attempt before.
+    // A final phase in the status belongs to the previous attempt.
     const last = before.finishedAt ? 'Pending' : (before.phase ?? 'Pending');
     if (!state.progress) return { ...known, phase: last, ...blockedByOf(state, ui) };
     const eta = state.progress.phase === 'Running' ? etaOf(samples) : undefined;
@@ -91,7 +91,7 @@ function figures(progress: BackfillProgress, startedWith: number, ui: TemporalUI
       skipped,
       ...(why && { skippedFor: why }),
       active,
-      // Downwards, so that 100 means all; a backfill with nothing to do is done.
+      // Rounded down, so that 100 means all. A backfill without buckets is done.
       percent: total === 0 ? (progress.finishedAt ? 100 : 0) : Math.floor((100 * done) / total),
       done: `${done}/${total}`,
     },

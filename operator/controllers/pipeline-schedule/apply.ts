@@ -8,7 +8,7 @@ import { createSchedule, deleteSchedule, updateSchedule } from '../../temporal/s
 import { PIPELINE_SCHEDULES } from '../resources.ts';
 import type { ScheduleAction } from './plan.ts';
 
-/** Carries out one action of a plan; true when the resource may be gone after it. */
+/** Carries out one action of a plan. Returns true when the resource may be gone afterwards. */
 export async function apply(
   client: Client,
   temporal: Temporal,
@@ -24,7 +24,7 @@ export async function apply(
       await removeFinalizer(client, PIPELINE_SCHEDULES, object, FINALIZER, { signal });
       return true;
     case 'create':
-      // That one exists already is for the next look to judge: it may be ours, from a pass that died, or somebody else's.
+      // If a schedule of this id exists already, the next pass decides. It may come from a pass of ours that died, or from somebody else.
       await createSchedule(temporal, action.request, action.pause);
       return false;
     case 'update':

@@ -1,8 +1,8 @@
-/** How the clock of a time zone is changed within a year. */
+/** Clock changes of a time zone within a year. */
 export interface ClockChanges {
-  /** Minutes that local time is ahead of UTC: one value where the clock is never changed. */
+  /** Minutes by which local time is ahead of UTC: one value where the clock never changes. */
   readonly offsets: readonly number[];
-  /** Local times, in minutes since midnight, that do not exist on a day on which the clock is set forward. */
+  /** Local times, in minutes since midnight, that do not exist on the day when the clock is set forward. */
   readonly gaps: readonly { readonly from: number; readonly before: number }[];
 }
 
@@ -10,7 +10,7 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const known = new Map<string, ClockChanges>();
 
-/** The changes in the year (UTC) of `now`, milliseconds since 1970. */
+/** Returns the changes in the year (UTC) of `now`, in milliseconds since 1970. */
 export function clockChanges(timeZone: string, now: number): ClockChanges {
   const year = new Date(now).getUTCFullYear();
   const key = `${year} ${timeZone}`;

@@ -9,15 +9,15 @@ import { observe } from './observe.ts';
 import { planSchedule } from './plan.ts';
 import { scheduleStatus } from './status.ts';
 
-/** Visibility lags by seconds anyway, and Temporal allows few such requests. */
+/** Milliseconds for which a list of launches is reused. Visibility lags by seconds, and Temporal allows few such requests. */
 const LAUNCHES_TTL = 10_000;
-/** Launches whose end is remembered. */
+/** Number of launches for which the result is remembered. */
 const REMEMBERED = 10_000;
 
 /** Reconciles PipelineSchedules. */
 export function scheduleReconciler(context: Context, temporal: Temporal, installation: string, ui: TemporalUI) {
   const launches = shared(context.clock, LAUNCHES_TTL, () => listLaunches(temporal, installation));
-  /** How launches ended does not change; asked once for each. */
+  /** Results of launches. They do not change, so each is read once. */
   const known = new Map<string, boolean>();
   const skipped = async (launch: Launch) => {
     const before = known.get(launch.runID);

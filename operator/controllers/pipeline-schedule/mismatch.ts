@@ -4,8 +4,8 @@ import type { Doubt } from '../warnings.ts';
 import { type ClockChanges, clockChanges } from './clock-changes.ts';
 
 /**
- * A cron line that does not fire once for each bucket: it leaves buckets out, or runs some several times. The clock of its zone is that of
- * the year of `now`, milliseconds since 1970.
+ * Returns a doubt for a cron line that does not fire once for each bucket: it leaves buckets out, or runs some several times. The clock
+ * changes are those of the year of `now`, in milliseconds since 1970.
  */
 export function mismatches(
   spec: Pick<PipelineScheduleSpec, 'schedule' | 'granularity' | 'timeZone'>,
@@ -60,7 +60,7 @@ function everyDay({ daysOfMonth, daysOfWeek, months, eitherDay }: Cron): boolean
   return months.size === 12 && (eitherDay ? allDates || allWeekdays : allDates && allWeekdays);
 }
 
-/** A daily firing that moves to another UTC day, or does not happen, when the clock is changed. */
+/** Describes a daily firing that moves to another UTC day, or does not happen, because of a clock change. */
 function ofClock({ minutes, hours }: Cron, { offsets, gaps }: ClockChanges): string[] {
   const [minute, hour] = [[...minutes][0], [...hours][0]];
   if (minutes.size !== 1 || hours.size !== 1 || minute === undefined || hour === undefined) return [];

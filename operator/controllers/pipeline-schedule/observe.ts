@@ -5,12 +5,12 @@ import { describeSchedule, type Launch } from '../../temporal/schedules.ts';
 import { ask, specOf } from '../reconcile.ts';
 import type { ObservedSchedule } from './plan.ts';
 
-/** Of each schedule so many of the newest launches are looked at; older ones are in the status already. */
+/** Number of newest launches that are read for each schedule. The status has the older ones already. */
 const NEWEST = 10;
 
 /**
- * Looks at a PipelineSchedule and its schedule in Temporal. `launches` gives those of all schedules, shared between them; `skipped`
- * whether one that ended well did nothing.
+ * Reads a PipelineSchedule and its schedule in Temporal. `launches` returns the launches of all schedules, shared between them. `skipped`
+ * returns whether a launch that succeeded did nothing.
  */
 export async function observe(
   temporal: Temporal,

@@ -20,7 +20,7 @@ interface Given {
   readonly spec?: Partial<PipelineScheduleSpecInput>;
   readonly metadata?: object;
   readonly status?: PipelineScheduleStatus;
-  /** What Temporal has; 'inForce': exactly what the spec asks for. */
+  /** Schedule in Temporal; 'inForce': exactly as the spec says. */
   readonly schedule?: 'away' | 'absent' | 'inForce' | Partial<ScheduleState>;
   readonly launches?: readonly Launch[];
 }
@@ -73,7 +73,7 @@ describe('plan', () => {
     expect(does(plan({ metadata: { finalizers: [] } }))).toEqual(['addFinalizer']);
   });
 
-  test('an absent schedule is created with the whole intent', () => {
+  test('an absent schedule is created with the complete spec', () => {
     const result = plan({
       spec: { probeCC: ['us'], testNames: ['web_connectivity'], overlap: 'Skip', granularity: 'Hour' },
     });
@@ -101,19 +101,19 @@ describe('plan', () => {
     expect(result.summary).toMatchObject({ kind: 'working', reason: 'Starting' });
   });
 
-  test('a suspended one is created paused', () => {
+  test('a suspended schedule is created paused', () => {
     expect(plan({ spec: { suspend: true } }).actions).toMatchObject([
       { do: 'create', pause: { paused: true, note: OUR_NOTE } },
     ]);
   });
 
-  test('what is in force is left alone', () => {
+  test('a schedule as desired is not changed', () => {
     const result = plan({ schedule: 'inForce' });
     expect(result.actions).toEqual([]);
     expect(result.summary).toMatchObject({ kind: 'ready', reason: 'Scheduled' });
   });
 
-  test('another hash is an update that carries the paused state of before', () => {
+  test('another hash causes an update that keeps the paused state', () => {
     const byHand = plan({ schedule: { hash: 'other', paused: true, note: 'maintenance' } });
     expect(byHand.actions).toMatchObject([{ do: 'update', pause: { paused: true, note: 'maintenance' } }]);
     expect(plan({ schedule: { hash: 'other' } }).actions).toMatchObject([{ do: 'update', pause: { paused: false } }]);
@@ -132,19 +132,19 @@ describe('plan', () => {
     expect(plan({ spec, schedule }).actions).toMatchObject([{ do: 'update', pause }]);
   });
 
-  test('a pause by hand is reported and left', () => {
+  test('a pause by hand is reported and kept', () => {
     const result = plan({ schedule: { paused: true, note: 'maintenance' } });
     expect(result.actions).toEqual([]);
     expect(result.summary).toMatchObject({ kind: 'stalled', reason: 'PausedInTemporal' });
     expect(result.summary.message).toContain('maintenance');
   });
 
-  test('suspended is ready: it is what was asked for', () => {
+  test('a suspended schedule is ready, because the spec asks for it', () => {
     const result = plan({ spec: { suspend: true }, schedule: { paused: true, note: OUR_NOTE } });
     expect(result).toMatchObject({ actions: [], summary: { kind: 'ready', reason: 'Suspended' } });
   });
 
-  test('a note left by hand on a running schedule is no drift', () => {
+  test('a note by hand on a running schedule is not drift', () => {
     expect(plan({ schedule: { note: 'looked at on Monday' } }).actions).toEqual([]);
   });
 
@@ -162,13 +162,13 @@ describe('plan', () => {
     expect(plan({ ...changed, status: after }).actions).toEqual([]);
   });
 
-  test('a schedule that lost its mark is still ours when our status says that we made it', () => {
+  test('a schedule without its mark is still ours when our status has its id', () => {
     const status = { scheduleID: 'ooni/schedule/data/daily' };
     expect(does(plan({ status, schedule: { ownerUID: undefined, hash: undefined } }))).toEqual(['update']);
     expect(does(plan({ status, schedule: { ownerUID: 'uid-2' } }))).toEqual([]);
   });
 
-  test('what was never marked as ours is not remembered as ours', () => {
+  test('a schedule that never had our mark is not recorded as ours', () => {
     const what = { metadata: { finalizers: [] }, schedule: { ownerUID: undefined, hash: undefined } };
     const observed = given(what);
     const status = scheduleStatus(observed, planSchedule(observed, 'ooni', NOW), 'ooni', {
@@ -179,7 +179,7 @@ describe('plan', () => {
     expect(plan({ status, schedule: what.schedule }).summary.reason).toBe('AdoptionRefused');
   });
 
-  test("somebody else's schedule is refused, and adopted when asked to", () => {
+  test("somebody else's schedule is refused, and adopted with the annotation", () => {
     for (const ownerUID of [undefined, 'uid-2']) {
       const refused = plan({ schedule: { ownerUID } });
       expect(refused.actions).toEqual([]);
@@ -190,12 +190,12 @@ describe('plan', () => {
     }
   });
 
-  test('a spec that cannot work changes nothing', () => {
+  test('an invalid spec changes nothing', () => {
     const result = plan({ spec: { schedule: '0 25 * * *' }, schedule: {} });
     expect(result).toMatchObject({ actions: [], summary: { kind: 'stalled', reason: 'InvalidSpec' } });
   });
 
-  test('names that nobody knows and a line that does not fit are warned about, and put in force', () => {
+  test('unknown names and a cron line that does not fit cause warnings, and the schedule is in force', () => {
     const spec = { schedule: '0 2 * * *', granularity: 'Hour', testNames: ['web_conectivity'] } satisfies Given['spec'];
     const { own, actions } = plan({ spec });
     expect(actions).toMatchObject([{ do: 'create' }]);
@@ -205,14 +205,14 @@ describe('plan', () => {
     expect(plan({ schedule: 'inForce' }).own).toEqual([]);
   });
 
-  test('with Temporal away nothing is declared', () => {
+  test('while Temporal is unavailable no state is claimed', () => {
     expect(plan({ schedule: 'away' })).toMatchObject({
       actions: [],
       summary: { kind: 'unknown', reason: 'TemporalUnavailable' },
     });
   });
 
-  test('the order of what was written does not matter to the hash, its meaning does', () => {
+  test('the hash depends on the meaning of the spec, not on the order of its fields', () => {
     const hash = (spec: Partial<PipelineScheduleSpecInput>) => {
       const [action] = plan({ spec }).actions;
       return action?.do === 'create' ? action.request.hash : undefined;
@@ -237,7 +237,7 @@ describe('deletion', () => {
     expect(does(plan({ metadata, schedule }))).toEqual(expected);
   });
 
-  test('while Temporal is away the message names the way out', () => {
+  test('while Temporal is unavailable the message names the remedy', () => {
     expect(plan({ metadata, schedule: 'away' }).summary.message).toContain('pipeline.ooni.org/abandon: "true"');
     const abandoned = { ...metadata, annotations: { 'pipeline.ooni.org/abandon': 'true' } };
     expect(does(plan({ metadata: abandoned, schedule: 'away' }))).toEqual(['removeFinalizer']);
@@ -260,7 +260,7 @@ describe('status', () => {
     });
   };
 
-  test('a firing handles the day before', () => {
+  test('a firing handles the previous day', () => {
     const status = statusOf({ schedule: 'inForce', launches: [] });
     expect(status.nextBuckets).toEqual([
       { bucket: '2026-05-06', at: '2026-05-07T02:00:00Z' },
@@ -288,7 +288,7 @@ describe('status', () => {
     });
   });
 
-  test('a success beyond retention is remembered', () => {
+  test('a success beyond retention stays in the status', () => {
     const before = { lastSuccessfulBucket: '2026-05-04' };
     expect(statusOf({ status: before, schedule: 'inForce', launches: [] }).lastSuccessfulBucket).toBe('2026-05-04');
     expect(statusOf({ status: before, schedule: 'away' }).lastSuccessfulBucket).toBe('2026-05-04');

@@ -10,11 +10,11 @@ import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable }
 import { filterDoubts, warning } from '../warnings.ts';
 import { mismatches } from './mismatch.ts';
 
-/** All that a decision about a PipelineSchedule depends on. */
+/** All inputs of a decision about a PipelineSchedule. */
 export interface ObservedSchedule {
   readonly object: PipelineSchedule;
   readonly spec: PipelineScheduleSpec | SpecError;
-  /** The schedule of our id in Temporal, whosever it is. */
+  /** The schedule with our id in Temporal, of any owner. */
   readonly schedule: Observation<ScheduleState | undefined>;
   /** The newest launches of this schedule, newest first. */
   readonly launches: Observation<readonly Launch[]>;
@@ -33,11 +33,11 @@ export type ScheduleAction =
 
 export type SchedulePlan = Plan<ScheduleAction>;
 
-/** By this note the operator knows a pause of its own from that of a person. */
+/** Note that distinguishes the operator's own pause from a pause by a person. */
 export const OUR_NOTE = 'spec.suspend of the PipelineSchedule is true';
 const RUNNING: PauseState = { paused: false, note: '' };
 
-/** What a PipelineSchedule asks of Temporal. */
+/** Returns the desired schedule of a PipelineSchedule. */
 export function requestOf(object: PipelineSchedule, spec: PipelineScheduleSpec, installation: string): ScheduleRequest {
   const { namespace = '', name, uid = '' } = object.metadata;
   const filter = normaliseFilter(spec);
@@ -57,7 +57,7 @@ export function requestOf(object: PipelineSchedule, spec: PipelineScheduleSpec, 
   return { ...asked, hash: hashOf(asked) };
 }
 
-/** Decides about one PipelineSchedule, and adds what is probably not meant. `now` in milliseconds since 1970. */
+/** Decides about one PipelineSchedule and adds warnings about probable mistakes. `now` is in milliseconds since 1970. */
 export function planSchedule(observed: ObservedSchedule, installation: string, now: number): SchedulePlan {
   const plan = decide(observed, installation);
   const { object, spec } = observed;
@@ -65,7 +65,7 @@ export function planSchedule(observed: ObservedSchedule, installation: string, n
   return { ...plan, own: [...plan.own, ...warning([...filterDoubts(spec), ...mismatches(spec, now)])] };
 }
 
-/** Deleted, finalizer, invalid, not ours, suspended, work. */
+/** Decides in this order: deletion, finalizer, invalid spec, another owner, creation, update, pause. */
 function decide(observed: ObservedSchedule, installation: string): SchedulePlan {
   const { object, spec, schedule } = observed;
   if (object.metadata.deletionTimestamp) return planDeletion(observed, installation);
@@ -106,13 +106,16 @@ function decide(observed: ObservedSchedule, installation: string): SchedulePlan 
   return inForce(spec, seen);
 }
 
-/** Made for this resource; or made for nobody, in the place of one that we know to have made (an edit by hand drops the mark). */
+/**
+ * Returns whether the schedule belongs to this resource. An edit by hand drops the mark of the owner; a schedule without a mark is ours
+ * if our status has its id.
+ */
 function isOurs(object: PipelineSchedule, seen: ScheduleState, id: string): boolean {
   if (seen.ownerUID !== undefined) return seen.ownerUID === object.metadata.uid;
   return object.status?.scheduleID === id;
 }
 
-/** Whether it should be paused: as the spec says, but a pause by a person in Temporal is theirs to end. */
+/** Returns the desired pause. The spec decides, but only a person may end a pause that a person made in Temporal. */
 function pauseFor(spec: PipelineScheduleSpec, seen: PauseState): PauseState {
   if (spec.suspend) return { paused: true, note: OUR_NOTE };
   if (seen.paused && seen.note !== OUR_NOTE) return { paused: true, note: seen.note };
@@ -149,7 +152,7 @@ function inForce(spec: PipelineScheduleSpec, seen: ScheduleState): SchedulePlan 
 }
 
 function working(message: string, action: ScheduleAction): SchedulePlan {
-  // The server may drop an update that lost a race without a word, so it is believed when it has been seen: look again at once.
+  // The server may silently drop an update that lost a race. The operator therefore reads the schedule again at once.
   return { actions: [action], summary: { kind: 'working', reason: 'Starting', message }, own: [], after: REFRESH.soon };
 }
 

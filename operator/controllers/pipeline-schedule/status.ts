@@ -15,13 +15,13 @@ import type { ObservedSchedule, SchedulePlan } from './plan.ts';
 
 type Body = Omit<PipelineScheduleStatus, 'conditions' | 'observedGeneration'>;
 
-/** Nominal firing time (milliseconds since 1970) that Temporal appended to the id of a launching workflow. */
+/** Returns the nominal firing time (milliseconds since 1970) that Temporal appended to the id of a launching workflow. */
 export function nominalTime(workflowID: string): number | undefined {
   const text = workflowID.match(/-(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z)$/)?.[1];
   return text === undefined ? undefined : Date.parse(text);
 }
 
-/** The status of a PipelineSchedule, conditions aside. What cannot be learnt now is kept from before. */
+/** Returns the status of a PipelineSchedule without conditions. Values that cannot be read now keep their former value. */
 export function scheduleStatus(
   observed: ObservedSchedule,
   plan: SchedulePlan,
@@ -39,7 +39,7 @@ export function scheduleStatus(
   const after: Body = { ...base, ...runs };
   if (!schedule.known) return after;
   const seen = schedule.value;
-  // What bears our mark only: this is how one that loses it later is known to be ours.
+  // Only a schedule with our mark is recorded. The record later identifies one that lost its mark as ours.
   const ours = seen?.ownerUID === object.metadata.uid;
   if (!seen || (!ours && plan.summary.reason === 'AdoptionRefused')) {
     return { ...after, scheduleID: undefined, scheduleHash: undefined, nextBuckets: undefined };
@@ -49,7 +49,8 @@ export function scheduleStatus(
   return {
     ...after,
     scheduleID: id,
-    // After a change of ours the next description is taken as it comes: a server may describe the same in new words.
+    // After a change by the operator, the next description is accepted without comparison, because a server may describe the same
+    // schedule differently.
     scheduleHash: plan.actions.length > 0 ? undefined : seen.described,
     nextBuckets: seen.paused
       ? []
@@ -64,7 +65,7 @@ function runsOf(launches: readonly Launch[], spec: PipelineScheduleSpec, before:
     return at === undefined ? [] : [{ ...launch, at, bucket: lastCompleteBucket(at, spec.granularity) }];
   });
   const last = runs.reduce((a, b) => (a && a.at >= b.at ? a : b), runs[0]);
-  // A bucket of the other granularity is left from before the spec was changed and compares with nothing.
+  // A bucket of the other granularity dates from before a change of the spec and cannot be compared.
   const kept = before.lastSuccessfulBucket;
   const succeeded = [
     ...(kept && granularityOf(kept) === spec.granularity ? [kept] : []),
@@ -79,7 +80,7 @@ function runsOf(launches: readonly Launch[], spec: PipelineScheduleSpec, before:
   };
 }
 
-/** Buckets from the one after the last success to that of the last firing; undefined while there was no success or no firing. */
+/** Returns the number of buckets after the last success up to the last firing; undefined while there was no success or no firing. */
 function lagOf(
   lastSuccessful: string | undefined,
   due: number | undefined,

@@ -5,7 +5,7 @@ import { NotFoundError } from '../../kube/errors.ts';
 import { DELETION_COST } from './observe.ts';
 import { type Applied, appliedOf, type PoolAction } from './plan.ts';
 
-/** Carries out one action of a plan. `remember` is given what was applied. */
+/** Carries out one action of a plan. `remember` receives the applied state. */
 export async function apply(
   client: Client,
   object: WorkerPool,
@@ -15,7 +15,8 @@ export async function apply(
 ): Promise<boolean> {
   switch (action.do) {
     case 'apply':
-      // Without force where we saw none: one that somebody made meanwhile is a conflict, not ours by accident.
+      // Without force when no Deployment was seen: one that somebody creates meanwhile is a conflict, and the operator does not take it
+      // over.
       remember(
         appliedOf(
           action.deployment,

@@ -6,16 +6,16 @@ import { hashOf } from '../../hash.ts';
 import type { Deployment } from '../../kube/builtin.ts';
 import { overlay } from './overlay.ts';
 
-/** What the operator's settings say about worker pods. */
+/** Settings of the operator about worker pods. */
 export type PodSettings = Pick<Settings, 'worker_image' | 'worker_config_map' | 'worker_secret'>;
 
-/** Every Deployment and pod of ours has it; its value is the pool's name. */
+/** Label of every Deployment and pod of ours. Its value is the name of the pool. */
 export const POOL_LABEL = `${GROUP}/pool`;
 export const MANAGED_BY = { 'app.kubernetes.io/managed-by': 'ooni-operator' } as const;
-/** Hash of what was applied last without the replicas: shows that a field was taken out of the template since. */
+/** Hash of the last applied Deployment without its replicas. It shows that a field was removed from the template since. */
 export const APPLIED = `${GROUP}/applied`;
 
-/** Seconds beyond drainTimeout before Kubernetes kills a pod: closing connections, and a margin for a busy node. */
+/** Seconds after drainTimeout before Kubernetes kills a pod: time to close connections, and a margin for a busy node. */
 const MARGIN = 30;
 const HEALTH_PORT = 8080;
 
@@ -27,7 +27,7 @@ function selectorLabels(pool: string): Record<string, string> {
   return { 'app.kubernetes.io/name': 'ooni-worker', [POOL_LABEL]: pool };
 }
 
-/** Label selector of a pool's pods as text, for the scale subresource and for `kubectl get pods -l`. */
+/** Returns the label selector of a pool's pods as text, for the scale subresource and for `kubectl get pods -l`. */
 export function podSelector(pool: string): string {
   return Object.entries(selectorLabels(pool))
     .map(([key, value]) => `${key}=${value}`)
@@ -35,8 +35,8 @@ export function podSelector(pool: string): string {
 }
 
 /**
- * The Deployment of a pool as it is applied: the operator's own pod, the template of the spec laid over it, and over that what would
- * break the pool if it differed (the pool's label, the number of slots, the kinds of tasks, the drain time).
+ * Returns the Deployment to apply for a pool: the operator's own pod, overlaid by the template of the spec, overlaid by the fields that
+ * would break the pool if they differed (the pool's label, the number of slots, the kinds of tasks, the drain time).
  */
 export function desiredDeployment(
   pool: WorkerPool,
@@ -106,7 +106,7 @@ function ownTemplate(drain: number, settings: PodSettings): unknown {
           ...(from.length > 0 && { envFrom: from }),
           ports: [{ name: 'health', containerPort: HEALTH_PORT }],
           readinessProbe: probe('/readyz'),
-          // A worker busy with a large object may answer late; it is restarted only when it stays silent for minutes.
+          // A worker busy with a large object may answer late. Kubernetes restarts it only after minutes without an answer.
           livenessProbe: { ...probe('/healthz'), periodSeconds: 20, failureThreshold: 6 },
           resources: { requests: { cpu: '100m', memory: '256Mi' } },
           securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },

@@ -12,7 +12,7 @@ import { podTrouble } from './pod-trouble.ts';
 
 export const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost';
 
-/** Where a pool's surroundings are read. The caches hold what bears our labels. */
+/** Sources of the state around a pool. The caches hold the objects with our labels. */
 export interface PoolSources {
   readonly client: Client;
   readonly deployments: Cache<Deployment>;
@@ -20,7 +20,7 @@ export interface PoolSources {
   readonly load: () => Promise<Load>;
 }
 
-/** Looks at a WorkerPool, its Deployment and pods, and the load in Temporal. */
+/** Reads a WorkerPool, its Deployment and pods, and the load in Temporal. */
 export async function observe(
   { client, deployments, pods, load }: PoolSources,
   object: WorkerPool,
@@ -29,7 +29,7 @@ export async function observe(
 ): Promise<ObservedPool> {
   const { name, namespace } = object.metadata;
   const ref = { name: deploymentName(name), namespace };
-  // A Deployment without our labels is in no cache of ours, and must not be taken for absent.
+  // A Deployment without our labels is not in the cache. It must not count as absent.
   const deployment = deployments.get(keyOf(ref)) ?? (await client.find(DEPLOYMENTS, ref, { signal }));
   return {
     object,
@@ -55,13 +55,13 @@ function podOf(pod: Pod): PoolPod {
   };
 }
 
-/** The pool that a pod belongs to. */
+/** Returns the key of the pool that a pod belongs to. */
 export function poolKeys({ metadata }: Pod): Key[] {
   const name = metadata.labels?.[POOL_LABEL];
   return name ? [keyOf({ name, namespace: metadata.namespace })] : [];
 }
 
-/** Which changes of a pod its pool speaks of: that it became ready or not, and what keeps it from that. */
+/** Returns whether a change of a pod affects the status of its pool: readiness, and the cause that keeps it from running. */
 export function podMatters(change: Change<Pod>): boolean {
   if (change.type !== 'modified') return true;
   const seen = (pod: Pod) => [podOf(pod).ready, podTrouble(pod)];

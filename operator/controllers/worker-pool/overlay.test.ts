@@ -58,20 +58,20 @@ test('containers and env are merged by name, other lists replaced, the rest kept
   });
 });
 
-test('null takes a field out, an empty overlay changes nothing', () => {
+test('null removes a field, an empty overlay changes nothing', () => {
   expect(overlay(own, {})).toEqual(own);
   expect(overlay(own, { spec: { terminationGracePeriodSeconds: null } })).toEqual({
     spec: { containers: own.spec.containers },
   });
 });
 
-test('neither side is changed', () => {
+test('the arguments are not changed', () => {
   const before = structuredClone(own);
   overlay(own, { spec: { containers: [{ name: 'worker', image: 'c' }] } });
   expect(own).toEqual(before);
 });
 
-test('defaults and fields of others are no drift; a changed, missing or reordered value is', () => {
+test('defaults and fields of others are not drift; a changed, missing or reordered value is', () => {
   const live = {
     spec: {
       terminationGracePeriodSeconds: 150,

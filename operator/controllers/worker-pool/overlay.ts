@@ -5,8 +5,8 @@ const isObject = (value: Json): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
- * Lists of a pod template whose items have a key, as the API server merges them; items of other lists have none, and such a list is
- * replaced. `whole`: items are replaced, not merged (an env entry has either value or valueFrom).
+ * Lists of a pod template that the API server merges by a key of their items. Any other list is replaced. `whole`: items are replaced
+ * instead of merged (an env entry has either value or valueFrom).
  */
 const KEYED: Record<string, { key: string; whole?: boolean }> = {
   containers: { key: 'name' },
@@ -18,7 +18,7 @@ const KEYED: Record<string, { key: string; whole?: boolean }> = {
   imagePullSecrets: { key: 'name', whole: true },
 };
 
-/** `over` laid over `base`: objects are merged, lists with keys by their keys, everything else is replaced; null removes. */
+/** Returns `base` overlaid by `over`: objects are merged, lists with keys are merged by key, everything else is replaced; null removes. */
 export function overlay(base: Json, over: Json, field = ''): Json {
   if (isObject(base) && isObject(over)) {
     const result: JsonObject = { ...base };
@@ -47,8 +47,8 @@ export function overlay(base: Json, over: Json, field = ''): Json {
 }
 
 /**
- * Whether `live` has everything that `wanted` says, whatever else it has: defaults of the API server and fields of other managers
- * are not drift.
+ * Returns whether `live` has every value of `wanted`. Additional values are not drift: the API server adds defaults, and other managers
+ * own fields.
  */
 export function covers(live: Json, wanted: Json, field = ''): boolean {
   if (isObject(wanted)) {

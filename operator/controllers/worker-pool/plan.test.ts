@@ -24,7 +24,7 @@ const AUTO: WorkerPoolSpecInput = { autoscaling: { maxReplicas: 10 }, tasks: ['A
 interface Given {
   readonly spec?: WorkerPoolSpecInput;
   readonly metadata?: object;
-  /** 'inForce': as the operator would apply it with `replicas`, all ready. */
+  /** 'inForce': as the operator would apply it with `replicas`, all pods ready. */
   readonly deployment?: 'inForce' | 'absent' | Deployment;
   readonly replicas?: number;
   readonly load?: 'away' | Partial<Load>;
@@ -122,16 +122,16 @@ describe('a pool of fixed size', () => {
     expect(result.summary).toMatchObject({ kind: 'working', reason: 'RollingOut' });
   });
 
-  test('what is in force is left alone', () => {
+  test('a Deployment as desired is not changed', () => {
     expect(plan({})).toMatchObject({ actions: [], desired: 2, summary: { kind: 'ready', reason: 'Available' } });
   });
 
-  test('replicas are followed, up and down', () => {
+  test('replicas of the spec are applied, up and down', () => {
     expect(applied(plan({ spec: { replicas: 5 }, replicas: 2 })).spec?.replicas).toBe(5);
     expect(applied(plan({ spec: { replicas: 0 }, replicas: 2 })).spec?.replicas).toBe(0);
   });
 
-  test('drift is repaired, what others added stays', () => {
+  test('drift is repaired, additions by others stay', () => {
     const object = pool({ replicas: 2 });
     const live = structuredClone(deploymentOf(object, 2)) as Deployment;
     const template = live.spec?.template as NonNullable<Deployment['spec']>['template'];
@@ -145,12 +145,12 @@ describe('a pool of fixed size', () => {
     expect(JSON.stringify(applied(repair))).not.toContain('restartedAt');
   });
 
-  test('a field taken out of the template is seen by the hash', () => {
+  test('the hash shows that a field was removed from the template', () => {
     const before = deploymentOf(pool({ replicas: 2, template: { spec: { priorityClassName: 'high' } } }), 2);
     expect(plan({ deployment: before }).actions).toHaveLength(1);
   });
 
-  test('the load does not matter, and Temporal may be away', () => {
+  test('the load does not matter, and Temporal may be unavailable', () => {
     expect(plan({ load: 'away' })).toMatchObject({ actions: [], summary: { reason: 'Available' }, own: [] });
   });
 });
@@ -163,7 +163,7 @@ describe('the pod', () => {
     return template as NonNullable<typeof template>;
   };
 
-  test('is restricted, probed, told its slots, and ended after its drain', () => {
+  test('is restricted, has probes, gets its slots, and ends after its drain time', () => {
     const { spec: pod, metadata } = spec();
     expect(metadata?.labels).toMatchObject({ 'pipeline.ooni.org/pool': 'main' });
     expect(pod).toMatchObject({
@@ -189,7 +189,7 @@ describe('the pod', () => {
     expect(names.indexOf('POD_IP')).toBeLessThan(names.indexOf('WORKER_HEALTH_ADDRESS'));
   });
 
-  test('takes the template, but not what would break the pool', () => {
+  test('has the fields of the template, except those that would break the pool', () => {
     const { spec: pod, metadata } = spec({
       template: {
         metadata: { labels: { team: 'x', 'pipeline.ooni.org/pool': 'other' } },
@@ -222,13 +222,13 @@ describe('the pod', () => {
   });
 });
 
-describe('what is not ours', () => {
+describe("somebody else's Deployment", () => {
   const foreign = (ownerReferences?: object[]): Deployment => {
     const made = deploymentOf(pool({ replicas: 2 }), 2);
     return { ...made, metadata: { ...made.metadata, ownerReferences } } as Deployment;
   };
 
-  test('a Deployment without owner is refused, and adopted when asked to', () => {
+  test('without an owner is refused, and adopted with the annotation', () => {
     const refused = plan({ deployment: foreign() });
     expect(refused).toMatchObject({ actions: [], summary: { kind: 'stalled', reason: 'AdoptionRefused' } });
     expect(refused.summary.message).toContain('pipeline.ooni.org/adopt: "true"');
@@ -236,13 +236,13 @@ describe('what is not ours', () => {
     expect(plan({ deployment: foreign(), metadata }).actions).toMatchObject([{ do: 'apply', force: true }]);
   });
 
-  test("another controller's is refused even with the annotation", () => {
+  test('of another controller is refused even with the annotation', () => {
     const owner = { apiVersion: 'apps.example/v1', kind: 'App', name: 'app', uid: 'uid-9', controller: true };
     const metadata = { annotations: { 'pipeline.ooni.org/adopt': 'true' } };
     expect(plan({ deployment: foreign([owner]), metadata }).summary.reason).toBe('AdoptionRefused');
   });
 
-  test('that of a former pool of the same name is waited for', () => {
+  test('of a former pool of the same name is waited for', () => {
     const owner = {
       apiVersion: 'pipeline.ooni.org/v1alpha1',
       kind: 'WorkerPool',
@@ -255,7 +255,7 @@ describe('what is not ours', () => {
 });
 
 describe('autoscaling', () => {
-  test('follows the load and shows how', () => {
+  test('follows the load and reports each step', () => {
     const result = plan({ spec: AUTO, replicas: 1, load: { queues: [activities(8)] } });
     expect(result.desired).toBe(5);
     expect(result.decision).toMatchObject({ needed: 5, desired: 5 });
@@ -263,7 +263,7 @@ describe('autoscaling', () => {
     expect(applied(result).spec?.replicas).toBe(5);
   });
 
-  test('with Temporal away the replicas are held', () => {
+  test('holds the replicas while Temporal is unavailable', () => {
     const result = plan({ spec: AUTO, replicas: 7, load: 'away' });
     expect(result).toMatchObject({ actions: [], desired: 7 });
     expect(result.own).toMatchObject([{ status: 'Unknown', reason: 'TemporalUnavailable' }]);
@@ -278,7 +278,7 @@ describe('autoscaling', () => {
     expect(result.own).toMatchObject([{ status: 'Unknown', reason: 'SignalMissing' }]);
   });
 
-  test('a pod that has just started is not expected to have reported', () => {
+  test('does not expect a report of a pod that has just started', () => {
     const pods = [pod('main-1', { since: NOW - 10_000 })];
     expect(plan({ spec: AUTO, replicas: 1, load: { queues: [activities(8)] }, pods }).desired).toBe(5);
   });
@@ -289,7 +289,7 @@ describe('autoscaling', () => {
     expect(result.decision).toMatchObject({ occupied: 1 });
   });
 
-  test('before shrinking, idle pods get the lowest deletion cost', () => {
+  test('before scaling down, idle pods get the lowest deletion cost', () => {
     const memory: Memory = { recommendations: [], changes: [], activeAt: NOW - 3_600_000 };
     const result = plan({
       spec: AUTO,
@@ -333,7 +333,7 @@ describe('rollout', () => {
     expect(plan({ deployment: withStatus(status) }).summary.reason).toBe(reason);
   });
 
-  test('a new pod that cannot start is named with its reason while the old one is ready', () => {
+  test('the message names a new pod that cannot start, with its reason, while the old one is ready', () => {
     const status = { observedGeneration: 4, replicas: 2, readyReplicas: 1, updatedReplicas: 1 };
     const deployment = { ...deploymentOf(pool({ replicas: 1 }), 1), status } as Deployment;
     const trouble = 'pod data/new: ErrImagePull: no such image';
@@ -348,7 +348,7 @@ describe('rollout', () => {
     );
   });
 
-  test('pods that are refused are named', () => {
+  test('the message names pods that Kubernetes rejects', () => {
     const conditions = [{ type: 'ReplicaFailure', status: 'True', message: 'exceeded quota' }];
     expect(plan({ deployment: withStatus({ observedGeneration: 4, conditions }) }).summary.message).toContain(
       'exceeded quota',
@@ -356,7 +356,7 @@ describe('rollout', () => {
   });
 });
 
-test('a pool without replicas and autoscaling has one pod at first, and keeps what others set', () => {
+test('a pool without replicas and autoscaling starts with one pod, and keeps the number that others set', () => {
   expect(applied(plan({ spec: {}, deployment: 'absent' })).spec?.replicas).toBe(1);
   expect(plan({ spec: {}, replicas: 7 })).toMatchObject({ actions: [], desired: 7, summary: { reason: 'Available' } });
 });
@@ -375,7 +375,7 @@ describe('a value that the API server writes in another form', () => {
     JSON.stringify(wish).replace('"cpu":2,', '"cpu":"2",').replace('{"name":"EMPTY","value":""}', '{"name":"EMPTY"}'),
   ) as Deployment;
 
-  test('is not applied again and again, and the pool is ready', () => {
+  test('is applied once, and the pool is ready', () => {
     expect(JSON.stringify(live)).not.toBe(JSON.stringify(wish));
     const first = plan({ spec, deployment: live });
     expect(first.actions).toHaveLength(1);
@@ -384,7 +384,7 @@ describe('a value that the API server writes in another form', () => {
     expect(plan({ spec, deployment: live, applied })).toMatchObject({ actions: [], summary: { reason: 'Available' } });
   });
 
-  test('does not hide what somebody changes', () => {
+  test('does not hide a change by somebody else', () => {
     const applied = appliedOf(wish, live);
     const { metadata } = live;
     const drifted = { ...live, metadata: { ...metadata, generation: 5 } };
@@ -396,7 +396,7 @@ describe('a value that the API server writes in another form', () => {
   });
 });
 
-describe('a change of size is told once, with its reason', () => {
+describe('a change of size has one event, with its reason', () => {
   test.each([
     ['by hand', { spec: { replicas: 3 }, replicas: 1 }, 'Scaled from 1 to 3 pods: spec.replicas is 3.'],
     [
@@ -413,13 +413,13 @@ describe('a change of size is told once, with its reason', () => {
     expect(plan(what).events).toEqual([{ type: 'Normal', reason: 'Rescaled', action: 'Scale', note }]);
   });
 
-  test('not when a pool is made, and not while it stays', () => {
+  test('a new pool and a constant size have no event', () => {
     expect(plan({ deployment: 'absent' }).events ?? []).toEqual([]);
     expect(plan({}).events ?? []).toEqual([]);
   });
 });
 
-test('deleted and invalid pools do nothing', () => {
+test('deleted and invalid pools cause no action', () => {
   expect(plan({ metadata: { deletionTimestamp: 'x' } })).toMatchObject({
     actions: [],
     summary: { reason: 'Deleting' },
@@ -444,7 +444,7 @@ describe('status', () => {
     expect(status.queues).toBeUndefined();
   });
 
-  test('the backlog is that of the pool’s own queues', () => {
+  test('the backlog counts only the queues of the pool', () => {
     const workflows = { ...activities(3), queue: 'oonipipeline-workflows', tasks: 'Workflows' as const };
     const status = statusOf({
       spec: { replicas: 2, tasks: ['Activities'] },

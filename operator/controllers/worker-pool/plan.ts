@@ -16,29 +16,29 @@ import { decide, freshMemory, type Memory, type QueueSignal, type Scaling } from
 export interface PoolPod {
   readonly name: string;
   readonly ready: boolean;
-  /** When it became ready or was created, milliseconds since 1970. */
+  /** When the pod became ready, or else its creation, in milliseconds since 1970. */
   readonly since: number;
-  /** Its pod-deletion-cost; undefined: none. */
+  /** pod-deletion-cost of the pod; undefined when it has none. */
   readonly cost?: string;
-  /** What keeps it from running, as a sentence. */
+  /** Cause that keeps the pod from running, as a sentence. */
   readonly trouble?: string;
 }
 
-/** All that a decision about a WorkerPool depends on. */
+/** All inputs of a decision about a WorkerPool. */
 export interface ObservedPool {
   readonly object: WorkerPool;
   readonly spec: WorkerPoolSpec | SpecError;
-  /** The Deployment of our name, whosever it is. */
+  /** The Deployment with our name, of any owner. */
   readonly deployment: Deployment | undefined;
   readonly pods: readonly PoolPod[];
   readonly load: Observation<Load>;
-  /** What autoscaling remembers; undefined: nothing yet. */
+  /** Memory of autoscaling; undefined at first. */
   readonly memory: Memory | undefined;
-  /** What this process applied last; undefined: nothing yet. */
+  /** The last state that this process applied; undefined at first. */
   readonly applied: Applied | undefined;
 }
 
-/** A Deployment as it was applied, and the generation that the API server gave it. */
+/** An applied Deployment and the generation that the API server gave it. */
 export interface Applied {
   readonly uid: string | undefined;
   readonly generation: number | undefined;
@@ -56,8 +56,8 @@ export function appliedOf(wish: Deployment, answer: Deployment): Applied {
 }
 
 /**
- * Whether the Deployment is as it was wished. The API server writes some values in another form (`cpu: 2` becomes "2", an empty value is
- * left out), so what was applied is compared by its hash and generation; only before the first apply, by its content.
+ * Returns whether the Deployment is as desired. The API server writes some values in another form (`cpu: 2` becomes "2", an empty value
+ * is left out), so an applied Deployment is compared by hash and generation. Before the first apply it is compared by content.
  */
 function inForce(live: Deployment, wish: Deployment, applied: Applied | undefined): boolean {
   if (covers(live, wish)) return true;
@@ -68,7 +68,7 @@ function inForce(live: Deployment, wish: Deployment, applied: Applied | undefine
 export type PoolAction =
   /** Server-side apply; `force` takes fields back from other managers. */
   | { readonly do: 'apply'; readonly deployment: Deployment; readonly force: boolean }
-  /** Which pods Kubernetes shall remove first: those of the least cost. */
+  /** Sets the deletion cost of a pod. Kubernetes removes the pods with the lowest cost first. */
   | { readonly do: 'cost'; readonly pod: string; readonly cost: string };
 
 export interface PoolPlan extends Plan<PoolAction> {
@@ -77,14 +77,17 @@ export interface PoolPlan extends Plan<PoolAction> {
   readonly memory?: Memory;
 }
 
-/** A worker reports every few seconds, at most every minute; what is older is not believed. */
+/** Milliseconds after which a report does not count. A worker reports every few seconds, at most every minute. */
 const STALE = 150_000;
-/** A pod that has just started has not reported yet, and is not expected to have. */
+/** Milliseconds after the start of a pod during which a missing report is normal. */
 const NEW = 90_000;
-/** Workflow tasks take milliseconds; the SDK runs up to this many at a time in one worker. */
+/** Workflow tasks that the SDK runs at a time in one worker. Each takes milliseconds. */
 const WORKFLOW_SLOTS = 40;
 
-/** Decides about one WorkerPool: deleted, invalid, not ours, work. (There is no finalizer: the Deployment goes with its owner.) */
+/**
+ * Decides about one WorkerPool in this order: deletion, invalid spec, another owner, scaling and rollout. There is no finalizer, because
+ * Kubernetes deletes the Deployment with its owner.
+ */
 export function planPool(observed: ObservedPool, settings: PodSettings, now: number): PoolPlan {
   const { object, spec, deployment } = observed;
   if (object.metadata.deletionTimestamp) {
@@ -96,7 +99,7 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
   if (foreign) return foreign;
   const current = deployment?.spec?.replicas ?? 0;
   const scaled = spec.autoscaling ? autoscale(observed, spec, current, now) : undefined;
-  // Without a number of its own the pool keeps what it has: somebody else scales it, or will.
+  // Without replicas and autoscaling in the spec, the pool keeps its number of pods, because another client scales it.
   const desired = scaled ? scaled.desired : (spec.replicas ?? deployment?.spec?.replicas ?? 1);
   const wish = desiredDeployment(object, spec, desired, settings);
   const actions: PoolAction[] = [];
@@ -104,7 +107,7 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
   if (!deployment || !inForce(deployment, wish, observed.applied)) {
     actions.push({ do: 'apply', deployment: wish, force: deployment !== undefined });
   }
-  // What is applied anew without being another wish undoes somebody's change, or changes nothing.
+  // An apply without a change of the desired state undoes a change by somebody else, or changes nothing.
   const changing =
     deployment?.metadata.annotations?.[APPLIED] !== wish.metadata.annotations?.[APPLIED] || desired !== current;
   return {
@@ -119,7 +122,7 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
   };
 }
 
-/** Says that the number of pods changes, and why, as the HorizontalPodAutoscaler does. */
+/** Returns the event for a changed number of pods with its cause, as the HorizontalPodAutoscaler does. */
 function rescaled(current: number, desired: number, scaled: Scaled | undefined): EventNote {
   const why = !scaled
     ? `spec.replicas is ${desired}`
@@ -134,7 +137,7 @@ function rescaled(current: number, desired: number, scaled: Scaled | undefined):
   };
 }
 
-/** The plan for a Deployment of our name that belongs to somebody else; undefined when it is ours or may be taken over. */
+/** Returns the plan for a Deployment with our name that belongs to somebody else; undefined when it is ours or may be taken over. */
 function notOurs(object: WorkerPool, deployment: Deployment): PoolPlan | undefined {
   const owner = controllerOf(deployment);
   if (owner?.uid === object.metadata.uid) return undefined;
@@ -170,7 +173,7 @@ function autoscale(observed: ObservedPool, spec: WorkerPoolSpec, current: number
   const scaling = scalingOf(spec);
   const { minReplicas, maxReplicas } = scaling;
   const hold = (reason: 'TemporalUnavailable' | 'SignalMissing', message: string): Scaled => {
-    // Bounds hold whatever the load: they are the owner's word.
+    // The bounds of the spec apply under any load.
     const desired = Math.min(maxReplicas, Math.max(minReplicas, current));
     return {
       desired,
@@ -220,7 +223,7 @@ export function scalingOf(spec: WorkerPoolSpec): Scaling {
   };
 }
 
-/** Says which pod does not report its slots although it should; undefined when all do. Silence is not idleness. */
+/** Names a pod whose report of its slots is missing; undefined when no report is missing. A missing report does not mean an idle pod. */
 function missingReports({ load, pods }: ObservedPool, spec: WorkerPoolSpec, now: number): string | undefined {
   if (!load.known) return load.message;
   const { workers } = load.value;
@@ -235,7 +238,7 @@ function missingReports({ load, pods }: ObservedPool, spec: WorkerPoolSpec, now:
   return undefined;
 }
 
-/** The pool's queues with the slots in use on its own pods. */
+/** Returns the pool's queues with the slots in use on its own pods. */
 export function signalsOf(load: Load, pods: readonly PoolPod[], spec: WorkerPoolSpec, now: number): QueueSignal[] {
   const own = new Set(pods.map(pod => pod.name));
   const fresh = load.workers.filter(worker => now - worker.at < STALE);
@@ -262,7 +265,7 @@ function signalOf(
   };
 }
 
-/** Before pods are removed: those without work get the lowest cost, the others the more the more they do. */
+/** Returns the deletion costs to set before pods are removed: the lowest for idle pods, and for the others their slots in use. */
 function costs({ load, pods }: ObservedPool, now: number): PoolAction[] {
   if (!load.known) return [];
   const { workers } = load.value;
@@ -275,7 +278,7 @@ function costs({ load, pods }: ObservedPool, now: number): PoolAction[] {
   });
 }
 
-/** What the Deployment says of its pods. */
+/** Returns the summary of the rollout from the status of the Deployment. */
 function rollout(
   deployment: Deployment | undefined,
   pods: readonly PoolPod[],
@@ -285,7 +288,7 @@ function rollout(
   const status = deployment?.status ?? {};
   const ready = status.readyReplicas ?? 0;
   const updated = status.updatedReplicas ?? 0;
-  // While pods are replaced, those that are ready may be old ones, which say nothing of the new.
+  // During a rollout the ready pods may be old ones, which show nothing about the new ones.
   const old = (status.replicas ?? 0) - updated;
   const figures =
     old > 0 && desired > 0

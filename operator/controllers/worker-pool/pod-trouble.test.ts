@@ -7,7 +7,7 @@ const waiting = (reason: string, message?: string) => ({
   containerStatuses: [{ state: { waiting: { reason, message } } }],
 });
 
-describe('what keeps a pod from running', () => {
+describe('the cause that keeps a pod from running', () => {
   test.each([
     ['nothing is known yet', {}, undefined],
     ['it runs', { containerStatuses: [{ state: { running: {} } }] }, undefined],

@@ -1,6 +1,6 @@
 import type { Pod } from '../../kube/builtin.ts';
 
-/** What keeps a pod from running, as a sentence that says where to look; undefined when nothing does that its status knows of. */
+/** Returns the cause that keeps a pod from running, as a sentence that says where to look; undefined when the status shows none. */
 export function podTrouble({ metadata, status }: Pod): string | undefined {
   const pod = `pod ${metadata.namespace}/${metadata.name}`;
   const unscheduled = status?.conditions?.find(({ type, status: is }) => type === 'PodScheduled' && is === 'False');

@@ -34,32 +34,32 @@ const T = 1_000_000_000;
 const minutes = (n: number) => T + n * 60_000;
 
 describe('need', () => {
-  test('without rates: what would run if all that waits ran at once, at the wanted utilisation', () => {
+  test('without rates: slots for all waiting tasks at once, at the target utilization', () => {
     // (14 + 2) / (2 * 0.8)
     expect(neededPods(queue({ backlog: 14, ownSlots: 2 }), SCALING)).toBeCloseTo(10);
   });
 
-  test('with rates: new tasks as they come, and the backlog within drainWithin', () => {
+  test('with rates: new tasks as they arrive, and the backlog within drainWithin', () => {
     // 4 slots dispatch 8 tasks/s, so a slot does 2/s and a pod of 2 slots at 0.8 does 3.2/s: 8/3.2 + 1920/(3.2*600)
     const signal = queue({ backlog: 1920, addRate: 8, dispatchRate: 8, ownSlots: 4 });
     expect(neededPods(signal, SCALING)).toBeCloseTo(2.5 + 1);
   });
 
-  test('a few long tasks say nothing about rates', () => {
+  test('a few long tasks give no rates', () => {
     const signal = queue({ backlog: 4, addRate: 0.1, dispatchRate: 0.1, ownSlots: 4 });
     expect(neededPods(signal, SCALING)).toBeCloseTo(5);
   });
 
-  test('of a queue that other pools serve too, a pool takes its share of what is new', () => {
+  test('of a queue that other pools share, a pool takes its part of the new tasks', () => {
     const alone = neededPods(queue({ addRate: 8, dispatchRate: 8, ownSlots: 4 }), SCALING);
     const shared = neededPods(queue({ addRate: 8, dispatchRate: 8, ownSlots: 4, allSlots: 8 }), SCALING);
-    // the same slots for half of the work: each task takes twice as long, half as many come
+    // The same slots for half of the work: each task takes twice as long, half as many arrive.
     expect(shared).toBeCloseTo(alone);
   });
 });
 
 describe('steps', () => {
-  test('tolerance holds within a tenth', () => {
+  test('a need within a tenth changes nothing', () => {
     expect(tolerated(10, 10.9)).toBe(10);
     expect(tolerated(10, 9.1)).toBe(10);
     expect(tolerated(10, 11.2)).toBe(12);
@@ -67,7 +67,7 @@ describe('steps', () => {
     expect(tolerated(0, 0.1)).toBe(1);
   });
 
-  test('down goes the greatest wish of the window, up the least', () => {
+  test('the greatest recommendation of the window applies when scaling down, the smallest when scaling up', () => {
     const memory: Memory = {
       recommendations: [
         { at: minutes(0), replicas: 9 },
@@ -92,7 +92,7 @@ describe('steps', () => {
     expect(stabilized(rising, up, 5, minutes(1))).toBe(5);
   });
 
-  test('the changes of the last minute count against the limit', () => {
+  test('the changes of the last minute count towards the limit', () => {
     const memory: Memory = {
       recommendations: [],
       changes: [
@@ -111,7 +111,7 @@ describe('decision', () => {
   const run = (queues: QueueSignal[], current: number, memory = freshMemory(current, T), now = T, scaling = SCALING) =>
     decide(queues, scaling, current, memory, now);
 
-  test('the hungriest queue decides, every step is told', () => {
+  test('the queue that needs most decides, and the decision shows every step', () => {
     const { decision } = run([queue({ backlog: 8 }), queue({ tasks: 'Workflows', backlog: 40, slotsPerPod: 40 })], 1);
     expect(decision).toMatchObject({
       current: 1,
@@ -140,14 +140,14 @@ describe('decision', () => {
     expect(run([...queues], current).decision).toMatchObject(expected);
   });
 
-  test('a new leader does not shrink at once', () => {
+  test('a new leader does not scale down at once', () => {
     const first = run([queue()], 5);
     expect(first.decision).toMatchObject({ desired: 5, reason: 'Stabilization' });
     const later = run([queue()], 5, first.memory, minutes(6));
     expect(later.decision).toMatchObject({ desired: 1, reason: 'RateLimit' });
   });
 
-  test('to zero only after the cooldown without backlog, new tasks and busy slots', () => {
+  test('a pool scales to zero only after the cooldown without backlog, new tasks and busy slots', () => {
     let memory = freshMemory(1, T);
     let current = 1;
     const desired: number[] = [];
@@ -169,11 +169,11 @@ describe('decision', () => {
     expect(desired).toEqual([1, 1, 1, 0, 0]);
   });
 
-  test('from zero as soon as something waits', () => {
+  test('a pool scales from zero as soon as a task waits', () => {
     expect(run([queue({ backlog: 1 })], 0).decision).toMatchObject({ desired: 1, reason: 'Needed' });
   });
 
-  test('memory does not grow', () => {
+  test('the memory does not grow', () => {
     let memory = freshMemory(1, T);
     for (let i = 0; i < 1000; i++) memory = run([queue({ backlog: i % 7 })], 3, memory, T + i * 10_000).memory;
     expect(memory.recommendations.length).toBeLessThanOrEqual(32);

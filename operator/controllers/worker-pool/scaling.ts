@@ -2,7 +2,7 @@ import type { ScalingDecision } from '../../../crds/worker-pool.ts';
 import type { Tasks } from '../../temporal/load.ts';
 import { seconds } from '../conditions.ts';
 
-/** Autoscaling of a pool in plain numbers: durations in seconds, utilisation as a share. */
+/** Autoscaling of a pool in plain numbers: durations in seconds, utilization as a fraction of 1. */
 export interface Scaling {
   readonly minReplicas: number;
   readonly maxReplicas: number;
@@ -13,10 +13,10 @@ export interface Scaling {
   readonly scaleDown: { readonly stabilization: number; readonly podsPerMinute: number };
 }
 
-/** One queue as seen from one pool. */
+/** Load of one queue as seen from one pool. */
 export interface QueueSignal {
   readonly tasks: Tasks;
-  /** Tasks waiting. */
+  /** Tasks that wait. */
   readonly backlog: number;
   /** Tasks per second. */
   readonly addRate: number;
@@ -28,11 +28,11 @@ export interface QueueSignal {
   readonly slotsPerPod: number;
 }
 
-/** What was wished and done lately. It lives in the leader's memory; a new leader begins as if all had been busy until now. */
+/** Recent recommendations and changes. Only the leader holds them in memory; a new leader assumes that there was work until now. */
 export interface Memory {
   readonly recommendations: readonly { readonly at: number; readonly replicas: number }[];
   readonly changes: readonly { readonly at: number; readonly delta: number }[];
-  /** When there was work last, milliseconds since 1970. */
+  /** Last time at which there was work, in milliseconds since 1970. */
   readonly activeAt: number;
 }
 
@@ -42,21 +42,25 @@ export const freshMemory = (current: number, now: number): Memory => ({
   activeAt: now,
 });
 
-/** Temporal averages its rates over about this many seconds; with fewer dispatches in it they say nothing about throughput. */
+/**
+ * Seconds over which Temporal averages its rates, approximately. With fewer dispatches in this time, the rates do not show the
+ * throughput.
+ */
 const RATE_WINDOW = 30;
 const LEAST_DISPATCHED = 10;
-/** As in the HorizontalPodAutoscaler: a wish within a tenth of what is there changes nothing. */
+/** As in the HorizontalPodAutoscaler: a recommendation within a tenth of the current number changes nothing. */
 const TOLERANCE = 0.1;
 const MINUTE = 60_000;
 
 /**
- * Pods that a queue asks for, as a fraction. Where enough tasks pass to know what a pod gets done, from the rates: new tasks as they
- * come, and the backlog within `drainWithin`. Otherwise from the slots that would be in use if all that waits ran at once.
+ * Returns the pods that a queue needs, as a fraction. If enough tasks pass to measure the throughput of a pod, it is computed from the
+ * rates: new tasks as they arrive, and the backlog within `drainWithin`. Otherwise it is computed from the slots that would be in use if
+ * all waiting tasks ran at once.
  */
 export function neededPods(queue: QueueSignal, scaling: Pick<Scaling, 'utilization' | 'drainWithin'>): number {
   const { backlog, addRate, dispatchRate, ownSlots, allSlots, slotsPerPod } = queue;
   if (dispatchRate * RATE_WINDOW >= LEAST_DISPATCHED && ownSlots > 0) {
-    // Little's law: slots in use = rate * duration. This pool gets the share of the rate that its slots are of all.
+    // Little's law: slots in use = rate * duration. The pool's part of the rate equals its part of all slots.
     const share = ownSlots / Math.max(allSlots, ownSlots);
     const ratePerPod = ((dispatchRate * share) / ownSlots) * slotsPerPod * scaling.utilization;
     return (addRate * share) / ratePerPod + backlog / (ratePerPod * scaling.drainWithin);
@@ -64,18 +68,21 @@ export function neededPods(queue: QueueSignal, scaling: Pick<Scaling, 'utilizati
   return (backlog + ownSlots) / (slotsPerPod * scaling.utilization);
 }
 
-/** Pods that the slots in use fill: with fewer, work would be interrupted. */
+/** Returns the pods that the slots in use fill. Fewer pods would interrupt work. */
 export function occupiedPods(queue: QueueSignal): number {
   return Math.ceil(queue.ownSlots / queue.slotsPerPod);
 }
 
-/** `current` where the wish is within a tenth of it, else the wish, rounded up. */
+/** Returns `current` if the need is within a tenth of it, otherwise the need, rounded up. */
 export function tolerated(current: number, needed: number): number {
   if (current > 0 && Math.abs(1 - needed / current) <= TOLERANCE) return current;
   return Math.ceil(needed);
 }
 
-/** The mildest wish of the window: upwards the least, downwards the greatest. The last of `memory` is the present wish. */
+/**
+ * Returns the recommendation of the window that changes least: the smallest when scaling up, the greatest when scaling down. The last of
+ * `memory` is the present one.
+ */
 export function stabilized(memory: Memory, scaling: Scaling, current: number, now: number): number {
   const present = memory.recommendations.at(-1)?.replicas ?? current;
   const within = (window: number) => [
@@ -88,7 +95,7 @@ export function stabilized(memory: Memory, scaling: Scaling, current: number, no
   return Math.min(down, current);
 }
 
-/** At most `podsPerMinute` in the last minute, what was changed already included. */
+/** Limits the change to `podsPerMinute` in the last minute, including changes already made. */
 export function limited(memory: Memory, scaling: Scaling, current: number, wish: number, now: number): number {
   const lately = memory.changes.filter(({ at }) => at > now - MINUTE);
   const added = lately.reduce((sum, { delta }) => sum + Math.max(0, delta), 0);
@@ -99,8 +106,9 @@ export function limited(memory: Memory, scaling: Scaling, current: number, wish:
 }
 
 /**
- * How many replicas a pool shall have: the need of its hungriest queue, at least what is occupied, then tolerance, stabilisation, rate
- * limits, bounds, in this order. Every step is in the decision; `reason` names the last one that changed the number.
+ * Decides the number of replicas of a pool. It starts from the queue that needs most, and then applies tolerance, the occupied pods as a
+ * minimum, stabilization, rate limits, cooldown and bounds, in this order. The decision shows every step; `reason` names the last step
+ * that changed the number.
  */
 export function decide(
   queues: readonly QueueSignal[],

@@ -8,7 +8,7 @@ import { type ObservedPool, type PoolPlan, signalsOf } from './plan.ts';
 
 type Body = Omit<WorkerPoolStatus, 'conditions' | 'observedGeneration'>;
 
-/** The status of a WorkerPool, conditions aside. Figures that are not known are left out, never written as 0. */
+/** Returns the status of a WorkerPool without conditions. Unknown values are left out, never written as 0. */
 export function poolStatus(observed: ObservedPool, plan: PoolPlan, ui: TemporalUI, now: number): Body {
   const { object, spec, deployment } = observed;
   const before = object.status ?? {};
@@ -21,7 +21,7 @@ export function poolStatus(observed: ObservedPool, plan: PoolPlan, ui: TemporalU
     }),
   );
   return {
-    // The scale subresource needs a number even where there is no Deployment yet.
+    // The scale subresource needs a number even before the Deployment exists.
     replicas: deployment?.status?.replicas ?? 0,
     readyReplicas: deployment?.status?.readyReplicas ?? 0,
     selector: podSelector(object.metadata.name),
@@ -41,7 +41,7 @@ export function poolStatus(observed: ObservedPool, plan: PoolPlan, ui: TemporalU
   };
 }
 
-/** `before` when `after` differs from it in nothing but the time of looking: otherwise each look would be a write. */
+/** Returns `before` if `after` differs only in the time of observation. Otherwise each pass would write the status. */
 function unchanged<T extends object, K extends keyof T>(before: T | undefined, after: T, time: K): T | undefined {
   return before && canonical({ ...before, [time]: 0 }) === canonical({ ...after, [time]: 0 }) ? before : undefined;
 }
@@ -55,7 +55,7 @@ function queueStatus({ load, pods, spec }: ObservedPool, now: number): QueueStat
       name: queue.queue,
       tasks: queue.tasks,
       backlog: queue.backlog,
-      // The age grows with every look while nothing moves; a look each minute tells the same.
+      // The age grows with every pass while nothing moves, so it is written in whole minutes.
       backlogAge: `${Math.floor(queue.backlogAge / 60_000)}m`,
       addRate: Math.round(queue.addRate * 100) / 100,
       dispatchRate: Math.round(queue.dispatchRate * 100) / 100,
