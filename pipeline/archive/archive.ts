@@ -1,20 +1,19 @@
 /**
- * An archive of raw measurements: a store of objects under keys, as S3 has it (archive.md sections 1 and 2). Keys are
- * compared by their UTF-8 bytes, the order in which S3 lists them; every implementation keeps to it, because a batch is
- * named by its first and last key.
+ * An archive of raw measurements: objects under keys, as in S3 (archive.md sections 1 and 2). Every implementation orders keys by
+ * their UTF-8 bytes, as S3 does, because a batch is named by its first and last key.
  */
 
-/** One object as the listing shows it. */
+/** One object of a listing. */
 export interface ArchiveObject {
   readonly key: string;
   /** Stored (compressed) bytes. */
   readonly size: number;
-  /** Changes whenever the content changes; compared for equality only. */
+  /** Changes when the content changes. Compare it for equality only. */
   readonly etag: string;
 }
 
 export interface ListOptions {
-  /** List keys behind this one only. */
+  /** Lists only keys after this one. */
   readonly startAfter?: string;
   readonly signal?: AbortSignal;
 }
@@ -24,61 +23,61 @@ export interface OpenOptions {
 }
 
 export interface Archive {
-  /** Where the archive lies, for logs and error messages; carries no credentials. */
+  /** Location of the archive for logs and error messages, without credentials. */
   readonly url: string;
   /**
-   * Objects whose key starts with `prefix`, in key order, page by page: nothing is fetched before it is asked for. A prefix
-   * under which nothing lies yields nothing. Throws ArchiveMissingError when the archive itself is not there.
+   * Lists the objects with a key that starts with `prefix`, in key order. Each page is fetched when the reader needs it. Yields
+   * nothing when no key has the prefix. Throws ArchiveMissingError when the archive itself is absent.
    */
   list(prefix: string, options?: ListOptions): AsyncIterable<ArchiveObject>;
-  /** Folders directly under `prefix` (which ends in a slash), in key order, each as a prefix ending in a slash. */
+  /** Lists the folders directly under `prefix` (which ends in a slash) in key order. Each result is a prefix that ends in a slash. */
   folders(prefix: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<string>;
   /**
-   * The stored bytes of one object. A broken transfer is resumed where it broke, so the bytes are those of the version that
-   * was listed, whole and in order, or it throws: ObjectMissingError, ObjectChangedError, ArchiveUnavailableError.
+   * Reads the stored bytes of one object. A broken transfer resumes at the byte where it broke, so the bytes are complete, in
+   * order, and those of the listed version. Otherwise throws ObjectMissingError, ObjectChangedError or ArchiveUnavailableError.
    */
   open(object: ArchiveObject, options?: OpenOptions): AsyncIterable<Buffer>;
   /**
-   * Throws ArchiveMissingError when the archive holds none of the folders that measurements lie in. A volume that is not mounted,
-   * a wrong prefix and a policy that lists nothing all look like an empty store, and an empty store must not replace rows.
+   * Throws ArchiveMissingError when the archive has none of MEASUREMENT_FOLDERS. A volume that is not mounted, a wrong prefix and a
+   * policy that lists nothing all look like an empty store, and an empty store must not replace rows.
    */
   check(options?: { readonly signal?: AbortSignal }): Promise<void>;
 }
 
-/** Folders with measurements (archive.md section 2). */
+/** Folders that contain measurements (archive.md section 2). */
 export const MEASUREMENT_FOLDERS = ['canned/', 'jsonl/', 'raw/'] as const;
 
-/** The error of `Archive.check`. */
+/** Creates the error that `Archive.check` throws. */
 export function noFolders(url: string): ArchiveMissingError {
   return new ArchiveMissingError(
     `the archive ${url} has none of the folders ${MEASUREMENT_FOLDERS.join(', ')}; check that it is mounted, and that archive_url names the right directory or prefix`,
   );
 }
 
-/** What can go wrong with an archive. */
+/** Base class of the errors of an archive. */
 export abstract class ArchiveError extends Error {}
 
-/** The directory or bucket is absent, holds no folder of measurements, or may not be read: someone has to correct a setting or a mount. */
+/** The directory or bucket is absent, contains no folder of measurements, or is not readable. A person must correct a setting or a mount. */
 export class ArchiveMissingError extends ArchiveError {
   override name = 'ArchiveMissingError';
 }
 
-/** An object that was listed is gone. A fresh listing tells what is there now. */
+/** A listed object no longer exists. List again to get the current objects. */
 export class ObjectMissingError extends ArchiveError {
   override name = 'ObjectMissingError';
 }
 
-/** An object is not the one that was listed: it was overwritten in between. A fresh listing tells what is there now. */
+/** An object was overwritten after it was listed. List again to get the current objects. */
 export class ObjectChangedError extends ArchiveError {
   override name = 'ObjectChangedError';
 }
 
-/** The archive did not answer, or kept breaking off, after all retries: later it may. */
+/** The archive did not answer, or its transfers kept breaking, after all retries. A later attempt may succeed. */
 export class ArchiveUnavailableError extends ArchiveError {
   override name = 'ArchiveUnavailableError';
 }
 
-/** Order of keys as S3 lists them: by UTF-8 bytes. (JavaScript's own order is by UTF-16 units, which differs beyond the BMP.) */
+/** Compares keys by their UTF-8 bytes, as S3 does. (JavaScript compares UTF-16 units, which gives another order beyond the BMP.) */
 export function compareKeys(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }

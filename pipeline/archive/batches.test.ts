@@ -18,21 +18,21 @@ const files = (sizes: number[]): ArchiveFile[] =>
   }));
 
 describe('batches', () => {
-  it('has at least 60 MB in each but the last', () => {
+  it('contain at least 60 MB each, except the last', () => {
     expect(planBatches(files([])).length).toBe(0);
     expect(planBatches(files([1])).map(batch => batch.files)).toEqual([1]);
     expect(planBatches(files([30 * MB, 30 * MB, 30 * MB])).map(batch => batch.files)).toEqual([2, 1]);
-    // A file is never split: the batch overshoots by its last one.
+    // A file is never split: the batch exceeds its size by its last file.
     expect(planBatches(files([59 * MB, 500 * MB, 1])).map(batch => batch.bytes)).toEqual([559 * MB, 1]);
   });
 
-  it('has about a hundred of them at most, however large the day', () => {
+  it('number about a hundred at most, however large the day is', () => {
     const batches = planBatches(files(Array.from({ length: 30_000 }, () => MB)));
     expect(batches).toHaveLength(100);
     expect(batches.every(batch => batch.bytes === 300 * MB)).toBe(true);
   });
 
-  it('covers the listing, once and in order', () => {
+  it('cover the listing once and in order', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 200 * MB }), { maxLength: 200 }), sizes => {
         const listing = files(sizes);
@@ -45,7 +45,7 @@ describe('batches', () => {
     );
   });
 
-  it('can be listed again by its two keys, whatever they cut apart', async () => {
+  it('can be listed again by their first and last key, wherever they split the listing', async () => {
     const names = ['n0.0.jsonl.gz', 'n0.0.tar.gz', 'n0.1.jsonl.gz', 'n0.10.jsonl.gz', 'n0.10.tar.gz'];
     const keys = [
       'canned/2020-10-20/20201020T000000Z-IT-AS137-ndt-x-0.2.0-probe.json.lz4',

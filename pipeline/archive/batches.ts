@@ -3,11 +3,11 @@ import type { Archive } from './archive.ts';
 import type { ArchiveFile } from './keys.ts';
 import { type ListingOptions, listBucket } from './listing.ts';
 
-/** A batch has at least this many compressed bytes, and there are about this many batches at most (archive.md section 6). */
+/** Minimum compressed bytes of a batch, and approximate maximum number of batches (archive.md section 6). */
 export const BATCH_MIN_BYTES = 60_000_000;
 export const BATCH_DIVISOR = 100;
 
-/** A contiguous range of a bucket's listing: named by two keys, so that any worker can list it again. */
+/** A contiguous range of a bucket's listing, named by its first and last key, so that any worker can list it again. */
 export interface Batch {
   readonly first: string;
   readonly last: string;
@@ -17,8 +17,8 @@ export interface Batch {
 }
 
 /**
- * Cuts a listing (in key order) into batches of about max(60 MB, total / 100) compressed bytes: files are taken until the batch
- * has that many, so it overshoots by its last file at most, and the last batch may be small. Files are never split.
+ * Splits a listing (in key order) into batches of about max(60 MB, total / 100) compressed bytes. A batch takes files until it
+ * reaches that size, so it exceeds it by at most its last file. The last batch may be smaller. Files are never split.
  */
 export function planBatches(files: Iterable<ArchiveFile>): Batch[] {
   const listed = [...files];
@@ -38,8 +38,8 @@ export function planBatches(files: Iterable<ArchiveFile>): Batch[] {
 }
 
 /**
- * The files of one batch, in key order. What appeared in the archive within the range since the plan is read too; what is
- * gone is missing.
+ * Lists the files of one batch, in key order. It includes files that appeared in the range after planning, and omits files that
+ * were removed.
  */
 export function listBatch(
   archive: Archive,

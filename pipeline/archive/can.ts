@@ -4,17 +4,20 @@ import { unlz4 } from './lz4.ts';
 import { readTar } from './tar.ts';
 import { YamlReport } from './yaml-report.ts';
 
-/** L5: one report, a measurement a line. */
+/** Reads L5 in JSON: one report, one measurement per line. */
 export async function* readJsonCan({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
   yield* cutLines(counted(unlz4(stored)), new LineCutter(maxBytes));
 }
 
-/** L5: one report in YAML. */
+/** Reads L5 in YAML: one report. */
 export async function* readYamlCan({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
   yield* readYaml(counted(unlz4(stored)), new YamlReport(maxBytes));
 }
 
-/** L4: a tar of reports in JSON lines or YAML; other members are ignored. Lines and documents count on from report to report. */
+/**
+ * Reads L4: a tar of reports in JSON lines or YAML. Other members are ignored. Numbers of lines and documents continue from report
+ * to report.
+ */
 export async function* readTarCan({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
   let line = 0;
   for await (const member of readTar(counted(unlz4(stored)))) {

@@ -10,7 +10,7 @@ const keysOf = async (archive: DirectoryArchive, prefix: string, startAfter?: st
 
 describe('directory archive', () => {
   it('lists keys in the order of their UTF-8 bytes, as S3 does', async () => {
-    // "-" and "." sort before "/", so folders and files interleave; U+FFFD sorts before an emoji in UTF-8, behind it in UTF-16.
+    // "-" and "." sort before "/", so folders and files interleave; U+FFFD sorts before an emoji in UTF-8, but after it in UTF-16.
     const inOrder = ['p/a-b', 'p/a.c', 'p/a/b-c/d', 'p/a/b/c', 'p/a0', 'p/é', 'p/\ufffd', 'p/😀'];
     const { archive, root } = makeArchive(Object.fromEntries([...inOrder].reverse().map(key => [key, 'x'])));
     expect(await keysOf(archive, 'p/')).toEqual(inOrder);
@@ -18,7 +18,7 @@ describe('directory archive', () => {
     expect(await keysOf(archive, 'p/linked')).toEqual(['p/linked']);
   });
 
-  it('lists by prefix, which need not end at a folder, and behind a key', async () => {
+  it('lists by prefix, which may end inside a name, and after a key', async () => {
     const { archive } = makeArchive({ 'raw/1/a': '', 'raw/1/b': '', 'raw/10/a': '', 'raw/2/a': '', other: '' });
     expect(await keysOf(archive, 'raw/1')).toEqual(['raw/1/a', 'raw/1/b', 'raw/10/a']);
     expect(await keysOf(archive, 'raw/1/')).toEqual(['raw/1/a', 'raw/1/b']);
@@ -30,7 +30,7 @@ describe('directory archive', () => {
     expect(await collect(archive.folders('raw/'))).toEqual(['raw/1/', 'raw/10/', 'raw/2/']);
   });
 
-  it('reads what was listed, and says when it is gone or another', async () => {
+  it('reads a listed object, and throws when it was removed or replaced', async () => {
     const { archive, root } = makeArchive({ a: Buffer.alloc(600_000, 7), b: 'bb' });
     const [a, b] = await collect(archive.list(''));
     expect(Buffer.concat(await collect(archive.open(a!)))).toEqual(Buffer.alloc(600_000, 7));
@@ -40,12 +40,12 @@ describe('directory archive', () => {
     await expect(collect(archive.open({ ...a!, key: 'none' }))).rejects.toThrow(ObjectMissingError);
   });
 
-  it('is missing when its directory is, instead of looking empty', async () => {
+  it('throws when its directory is missing, instead of looking empty', async () => {
     await expect(collect(new DirectoryArchive('/nowhere/archive').list('raw/'))).rejects.toThrow(ArchiveMissingError);
     await expect(collect(new DirectoryArchive(import.meta.filename).list('raw/'))).rejects.toThrow(/not a directory/);
   });
 
-  it('stops when it is told to', async () => {
+  it('stops when its signal is aborted', async () => {
     const { archive } = makeArchive({ a: Buffer.alloc(600_000) });
     const [a] = await collect(archive.list(''));
     const controller = new AbortController();

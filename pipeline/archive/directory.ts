@@ -19,10 +19,10 @@ import {
 
 const READ_BYTES = 256 * 1024;
 
-/** What tells one directory from another at the same path. */
+/** Identity of a directory: two directories mounted at the same path differ in it. */
 type Root = Pick<Stats, 'dev' | 'ino'>;
 
-/** A directory that holds objects at the paths their keys spell: a mirror of the archive, or a fixture. */
+/** A directory with objects at the paths of their keys: a mirror of the archive, or a fixture. */
 export class DirectoryArchive implements Archive {
   readonly url: string;
   readonly #root: string;
@@ -60,7 +60,7 @@ export class DirectoryArchive implements Archive {
       if (etagOf(size, mtimeMs) !== object.etag) throw changed(object);
       for (;;) {
         options.signal?.throwIfAborted();
-        // A fresh buffer each time: what was yielded belongs to the reader.
+        // Each chunk needs a new buffer, because the reader owns the chunks it received.
         const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(READ_BYTES), 0, READ_BYTES);
         if (bytesRead === 0) break;
         length += bytesRead;
@@ -76,7 +76,7 @@ export class DirectoryArchive implements Archive {
     if (length !== object.size) throw changed(object);
   }
 
-  /** Objects below a folder (a key that ends in a slash, or the empty root), depth first, which is key order. */
+  /** Lists the objects below a folder (a key that ends in a slash, or the empty root), depth first, which is key order. */
   async *#walk(folder: string, prefix: string, options: ListOptions, seen = false): AsyncGenerator<ArchiveObject> {
     const { startAfter = '', signal } = options;
     for (const entry of await this.#entries(folder, seen)) {
@@ -93,7 +93,7 @@ export class DirectoryArchive implements Archive {
     }
   }
 
-  /** Names in a folder, folders with a slash behind them: sorted so, they come in the order of the full keys ("a-b" < "a/"). */
+  /** Lists the names in a folder. Folders get a slash before sorting, so the names are in the order of the full keys ("a-b" < "a/"). */
   async #entries(folder: string, seen = false): Promise<string[]> {
     try {
       const names: string[] = [];
@@ -104,13 +104,13 @@ export class DirectoryArchive implements Archive {
       }
       return names.sort(compareKeys);
     } catch (error) {
-      // A prefix that is not a folder holds nothing, as on S3. A folder that was there a moment ago does not simply hold nothing.
+      // A prefix that is not a folder contains nothing, as on S3. But a folder that existed a moment ago must not count as empty.
       if (!seen && (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR')) return [];
       throw codeOf(error) ? this.#unavailable(folder, error) : error;
     }
   }
 
-  /** Undefined for what vanished between the listing and now. */
+  /** Returns undefined for a file that was removed after it was listed. */
   async #stat(key: string) {
     try {
       return await stat(join(this.#root, key));
@@ -120,7 +120,10 @@ export class DirectoryArchive implements Archive {
     }
   }
 
-  /** A volume that is unmounted while it is listed shows the directory below it: the listing would end early, without an error. */
+  /**
+   * Detects a volume that was unmounted during the listing. The path then shows the directory below, and the listing would end
+   * early without an error.
+   */
   async #expectSameRoot(before: Root): Promise<void> {
     const now = await this.#stat('');
     if (now?.dev === before.dev && now.ino === before.ino) return;
@@ -153,7 +156,7 @@ function changed(object: ArchiveObject): ObjectChangedError {
   );
 }
 
-/** Code of an error of the operating system, undefined for every other error. */
+/** Returns the code of an error of the operating system, undefined for any other error. */
 function codeOf(error: unknown): string | undefined {
   return isSystemError(error) ? error.code : undefined;
 }

@@ -17,7 +17,7 @@ const texts = (documents: readonly { bytes: Buffer }[]) => documents.map(documen
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
 
 describe('JSON lines', () => {
-  it('come with the number of their line; blank lines count and are left out', async () => {
+  it('have the number of their line; blank lines count and are omitted', async () => {
     const { documents, end } = await read(JSONL, gzipSync('{"a":1}\n\n \t\r\n{"a":2}\r\n{"a":3}'));
     expect(documents).toEqual([
       { line: 1, bytes: Buffer.from('{"a":1}') },
@@ -27,7 +27,7 @@ describe('JSON lines', () => {
     expect(end).toEqual({ documents: 3, compressedBytes: expect.any(Number), bytes: 29 });
   });
 
-  it('may be empty, and may lie in several gzip members', async () => {
+  it('may be empty, and may have several gzip members', async () => {
     expect((await read(JSONL, gzipSync(''))).documents).toEqual([]);
     const { documents, end } = await read(
       JSONL,
@@ -37,7 +37,7 @@ describe('JSON lines', () => {
     expect(end.truncated).toBeUndefined();
   });
 
-  it('and every other layout: an object without a byte is damaged, not read', async () => {
+  it('and every other layout: an object of zero bytes is damaged', async () => {
     const reports = 'canned/2020-10-20/20201020T141726Z-US-AS1-ndt-20201021T141726Z_AS1_x-0.2.0-probe';
     for (const key of [
       JSONL,
@@ -52,7 +52,7 @@ describe('JSON lines', () => {
     }
   });
 
-  it('are cut at chunks of any size', async () => {
+  it('are split correctly for chunks of any size', async () => {
     const lines = Array.from({ length: 300 }, (_, index) =>
       JSON.stringify({ index, body: 'x'.repeat((index * 7919) % 9000) }),
     );
@@ -60,7 +60,7 @@ describe('JSON lines', () => {
     expect(texts(documents)).toEqual(lines);
   });
 
-  it('longer than the limit are read past and counted', async () => {
+  it('over the size limit are skipped and counted', async () => {
     const { documents, end } = await read(JSONL, gzipSync(`{"a":1}\n"${'x'.repeat(3_000_000)}"\n{"a":3}\n`), 1000);
     expect(texts(documents)).toEqual(['{"a":1}', '', '{"a":3}']);
     expect(documents[1]).toMatchObject({ line: 2, error: { class: 'DocumentTooLong', skipped: false } });
@@ -68,13 +68,13 @@ describe('JSON lines', () => {
     expect(end.documents).toBe(3);
   });
 
-  it('exactly at the limit are kept', async () => {
+  it('exactly at the size limit are kept', async () => {
     const line = `"${'x'.repeat(998)}"`;
     expect(texts((await read(JSONL, gzipSync(`${line}\n`), 1000)).documents)).toEqual([line]);
     expect((await read(JSONL, gzipSync(`${line}\n`), 999)).documents[0]!.error?.class).toBe('DocumentTooLong');
   });
 
-  it('keep what was read of a truncated object, wherever it ends', async () => {
+  it('before the end of a truncated object are kept, wherever it ends', async () => {
     const lines = Array.from({ length: 40 }, (_, index) =>
       JSON.stringify({ index, hash: sha256(Buffer.from([index])) }),
     );
@@ -87,15 +87,15 @@ describe('JSON lines', () => {
       expect(documents.length).toBeGreaterThanOrEqual(before);
       before = documents.length;
     }
-    // Everything but the gzip trailer is there.
+    // Only the gzip trailer is missing.
     expect((await read(JSONL, whole.subarray(0, -8))).documents).toHaveLength(40);
   });
 
-  it('keep what comes before damage, but for the chunk in which it lies', async () => {
+  it('before damage are kept, except in the chunk with the damage', async () => {
     const lines = Array.from({ length: 30_000 }, (_, index) =>
       JSON.stringify({ index, hash: sha256(Buffer.from(String(index))) }),
     );
-    // A second member that starts with a block of the type that does not exist.
+    // A second member that starts with a block of a type that does not exist.
     const second = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x07]);
     const damaged = Buffer.concat([gzipSync(`${lines.join('\n')}\n`), second]);
     const { documents, end } = await read(JSONL, damaged);
@@ -105,7 +105,7 @@ describe('JSON lines', () => {
     expect((await read(JSONL, Buffer.from('no gzip at all'))).end.truncated).toContain('incorrect header');
   });
 
-  it("let the archive's errors through: an object that was cut off by the network is not a truncated object", async () => {
+  it('pass on the errors of the archive: an interrupted transfer is not a truncated object', async () => {
     const { archive } = makeArchive({ [JSONL]: gzipSync('{}\n') });
     const unplugged = {
       url: 'unplugged',
@@ -121,7 +121,7 @@ describe('JSON lines', () => {
     await expect(reading.next()).rejects.toThrow(ArchiveUnavailableError);
   });
 
-  it('stop when they are told to', async () => {
+  it('stop when their signal is aborted', async () => {
     const { archive } = makeArchive({ [JSONL]: gzipSync(`${JSON.stringify('x'.repeat(2000))}\n`.repeat(5000)) });
     const controller = new AbortController();
     const options = { maxMeasurementBytes: 10_000, signal: controller.signal };
@@ -135,7 +135,7 @@ describe('JSON lines', () => {
 describe('postcans', () => {
   const uid = '20210614004521.999962_JO_signal_68eb19b439326d60';
 
-  it('give the content of each post, with the uid of its name', async () => {
+  it('yield the content of each post, with the uid from its name', async () => {
     const tar = await tarOf([
       [`2021061400_JO_signal/${uid}.post`, '{"format":"json","content":{"a":"}\\"]"}}'],
       ['no-folder.post', '{ "content" : [1, {"b": {}}] , "more": null, "format":"json" }\n'],
@@ -150,7 +150,7 @@ describe('postcans', () => {
     }
   });
 
-  it('lose a broken post alone, and count what is passed over by rule', async () => {
+  it('lose only the broken post, and count posts that are skipped by rule', async () => {
     const { documents } = await read(
       POSTCAN,
       await tarOf([
@@ -177,7 +177,7 @@ describe('postcans', () => {
     ]);
   });
 
-  it('keep every whole post of a truncated object, wherever it ends', async () => {
+  it('keep every complete post of a truncated object, wherever it ends', async () => {
     const sizes = [10, 412, 900, 20_000, 3000, 70_000, 1, 415, 1024];
     const posts = sizes.map(
       (size, index) => [`d/${index}.post`, `{"format":"json","content":"${'x'.repeat(size)}"}`] as const,
@@ -200,7 +200,7 @@ describe('postcans', () => {
     expect((await read(POSTCAN, tar.subarray(0, 700))).end.truncated).toContain('broken tar');
   });
 
-  it('keep what comes before a damaged header', async () => {
+  it('keep the posts before a damaged header', async () => {
     const tar = await tarOf([
       ['d/1.post', '{"format":"json","content":1}'],
       ['d/2.post', '{"format":"json","content":2}'],
@@ -216,7 +216,7 @@ describe('real measurements', () => {
   const fixtures = join(import.meta.dirname, '../../test/fixtures/archive');
   const shared = join(import.meta.dirname, '../../../shared/data/measurements');
 
-  it('come out byte for byte', async () => {
+  it('are yielded byte for byte', async () => {
     const archive = new DirectoryArchive(fixtures);
     const keys = globSync('**/*.jsonl.gz', { cwd: fixtures });
     expect(keys.length).toBeGreaterThan(100);

@@ -6,25 +6,25 @@ import type { ArchiveFile, Layout } from './keys.ts';
 import { cutLines, LineCutter } from './lines.ts';
 import { readPosts } from './postcan.ts';
 
-/** What became of an object once it is read to its end. */
+/** Result of reading an object to its end. */
 export interface FileEnd {
-  /** Documents yielded, those with an error included. */
+  /** Number of documents yielded, including those with an error. */
   readonly documents: number;
-  /** Stored bytes read. */
+  /** Number of stored bytes read. */
   readonly compressedBytes: number;
-  /** Decompressed bytes. */
+  /** Number of decompressed bytes. */
   readonly bytes: number;
-  /** Set when the object is damaged or ends early: what could be read was yielded, and this says how it broke. */
+  /** Describes the damage of an object that is damaged or ends early. The readable documents were yielded. */
   readonly truncated?: string;
 }
 
 export interface ReadOptions {
-  /** A document longer than this is read past without being held, and yielded as an error. */
+  /** A longer document is not kept in memory; the reader yields an error in its place. */
   readonly maxMeasurementBytes: number;
   readonly signal?: AbortSignal;
 }
 
-/** How measurements are packed: as in a layout of the archive, or one a line, gzipped or not, as people keep them. */
+/** How measurements are packed: a layout of the archive, or `lines` for a user's own file with one measurement per line, gzipped or not. */
 export type Packing = Layout | 'lines';
 
 const READERS: Record<Packing, (reading: Reading) => AsyncGenerator<RawDocument[]>> = {
@@ -37,10 +37,10 @@ const READERS: Record<Packing, (reading: Reading) => AsyncGenerator<RawDocument[
 };
 
 /**
- * The measurements of one object, in order, as arrays (all whole documents of a decompressed chunk, never empty), lazily and
- * with back-pressure. The bytes of an array are written over when the next one is asked for. What is held is a few chunks and
- * one document, whatever the size of the object. Damage inside the object never throws: see RawDocument.error and
- * FileEnd.truncated. Throws the archive's errors, and the signal's reason.
+ * Reads the measurements of one object, in order, lazily and with back-pressure. Yields arrays, never empty, of all documents
+ * completed by one decompressed chunk. The bytes of an array are overwritten when the reader asks for the next one. Memory holds a
+ * few chunks and one document, whatever the size of the object. Damage inside the object does not throw: see RawDocument.error and
+ * FileEnd.truncated. Throws the archive's errors and the signal's reason.
  */
 export function readDocuments(
   archive: Archive,
@@ -50,7 +50,7 @@ export function readDocuments(
   return readPacked(archive.open(file, { signal: options.signal }), file.layout, options);
 }
 
-/** The same for stored bytes from anywhere. Throws the errors of the source, and the signal's reason. */
+/** Reads measurements as readDocuments does, from any source of stored bytes. Throws the errors of the source and the signal's reason. */
 export async function* readPacked(
   source: AsyncIterable<Buffer>,
   packing: Packing,
@@ -76,11 +76,11 @@ export async function* readPacked(
     if (!(error instanceof DamagedObjectError)) throw error;
     if (end.compressedBytes > 0) return { ...end, truncated: error.message };
   }
-  // Some readers take nothing for an archive of nothing; but whoever stored a measurement stored at least a frame.
+  // Some readers accept zero bytes as an empty archive. But a stored object has at least the frame of its compression.
   return end.compressedBytes === 0 && packing !== 'lines' ? { ...end, truncated: 'the object is empty' } : end;
 }
 
-/** L1 and L3. The rest of a line that a truncated object breaks off is no measurement. */
+/** Reads L1 and L3. A partial line at the end of a truncated object is not a measurement. */
 function readJsonLines({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
   return cutLines(counted(gunzip(stored)), new LineCutter(maxBytes));
 }

@@ -15,7 +15,7 @@ const KEYS = [
 test.each([
   ['every day', EVERYTHING, 'Day', ['2018-07-04', '2020-09-21', '2023-05-30']],
   ['every hour', EVERYTHING, 'Hour', ['2018-07-04T00', '2020-09-21T00', '2023-05-30T18', '2023-05-30T19']],
-  // What a tar can holds, only its measurements tell.
+  // The key of a tar can has no country; only its measurements have.
   ['a country', normaliseFilter({ probeCC: ['it'] }), 'Hour', ['2018-07-04T00', '2020-09-21T00', '2023-05-30T19']],
   ['a test', normaliseFilter({ testNames: ['signal'] }), 'Day', ['2023-05-30']],
   ['nothing', normaliseFilter({ testNames: ['tor'] }), 'Day', []],

@@ -6,8 +6,8 @@ import { isBadKey, parseKey } from './keys.ts';
 import { type ListingOptions, listBucket } from './listing.ts';
 
 /**
- * The buckets of which an archive has objects under a filter, oldest first. Every key is listed, so this is for a directory, not
- * for OONI's archive with its hundreds of millions of objects. Throws ArchiveErrors.
+ * Finds the buckets that have objects under a filter, oldest first. It lists every key, so use it for a directory, not for OONI's
+ * archive with its hundreds of millions of objects. Throws ArchiveErrors.
  */
 export async function findBuckets(
   archive: Archive,
@@ -27,16 +27,16 @@ export async function findBuckets(
   return [...found].sort();
 }
 
-/** Objects of a bucket in short: two sets of objects with equal keys and sizes have equal extents. */
+/** Summary of the objects of a bucket. Two sets of objects with equal keys and sizes have equal extents. */
 export interface Extent {
   readonly files: number;
   /** Compressed bytes. */
   readonly bytes: number;
-  /** Of keys and sizes, whatever their order. ETags do not count: a mirror has its own. */
+  /** Digest of keys and sizes, in any order. ETags are not included, because a mirror has its own. */
   readonly digest: number;
 }
 
-/** Whether an archive has any object of a bucket. Asks for as little as it takes to know. Throws ArchiveErrors. */
+/** Reports whether an archive has no object of a bucket. Stops at the first object. Throws ArchiveErrors. */
 export async function isEmptyBucket(
   archive: Archive,
   bucket: string,
@@ -45,7 +45,7 @@ export async function isEmptyBucket(
 ): Promise<boolean> {
   if (options.folders && !options.folders.mayHold(bucket.slice(0, 10))) return true;
   let empty = true;
-  // A key that says nothing is recorded as a failure by the run of its bucket, so the bucket is not empty.
+  // The run of the bucket records a key that is not valid as a failure, so the bucket is not empty.
   const onBadKey = () => {
     empty = false;
   };
@@ -53,7 +53,7 @@ export async function isEmptyBucket(
   return empty;
 }
 
-/** The objects of a bucket in short. Throws ArchiveErrors. */
+/** Summarises the objects of a bucket. Throws ArchiveErrors. */
 export async function extentOf(objects: AsyncIterable<ArchiveObject> | Iterable<ArchiveObject>): Promise<Extent> {
   let [files, bytes, low, high] = [0, 0, 0, 0];
   for await (const { key, size } of objects) {

@@ -7,7 +7,7 @@ async function* pieces(...all: Buffer[]): AsyncGenerator<Buffer> {
   yield* all;
 }
 
-/** What comes out, and how it ends. */
+/** Returns the output, and the message of the damage, if any. */
 async function read(...stored: Buffer[]): Promise<{ bytes: Buffer; chunks: number; damage?: string }> {
   const copies: Buffer[] = [];
   try {
@@ -19,11 +19,11 @@ async function read(...stored: Buffer[]): Promise<{ bytes: Buffer; chunks: numbe
   return { bytes: Buffer.concat(copies), chunks: copies.length };
 }
 
-/** Compresses little, and is longer than two chunks. */
+/** Content that compresses little and is longer than two chunks. */
 const content = Buffer.from(randomBytes(600_000).toString('hex'));
 const stored = gzipSync(content);
 
-it.each([1, 1000, 65_536, stored.length])('takes stored bytes in pieces of %i', async size => {
+it.each([1, 1000, 65_536, stored.length])('accepts stored bytes in pieces of %i', async size => {
   const from = size === 1 ? gzipSync('some text') : stored;
   const cut = Array.from({ length: Math.ceil(from.length / size) }, (_, i) => from.subarray(i * size, (i + 1) * size));
   const { bytes, damage } = await read(...cut);
@@ -31,17 +31,17 @@ it.each([1, 1000, 65_536, stored.length])('takes stored bytes in pieces of %i', 
   expect(bytes.equals(size === 1 ? Buffer.from('some text') : content)).toBe(true);
 });
 
-it('fills chunks of half a MB from pieces of any size, so that what follows is called seldom', async () => {
+it('fills chunks of half a MB from pieces of any size, so that few chunks are passed on', async () => {
   const cut = Array.from({ length: Math.ceil(stored.length / 999) }, (_, i) => stored.subarray(i * 999, (i + 1) * 999));
   expect((await read(...cut)).chunks).toBe(Math.ceil(content.length / (512 * 1024)));
 });
 
-it('ends where the output ends with a chunk', async () => {
+it('ends when the output ends exactly with a chunk', async () => {
   const exact = Buffer.alloc(1024 * 1024, 'x');
   expect(await read(gzipSync(exact))).toEqual({ bytes: exact, chunks: 2 });
 });
 
-it('reads member after member, and past zeros behind them', async () => {
+it('reads several members, and skips zeros after them', async () => {
   const one = gzipSync('one');
   const zeros = Buffer.alloc(5);
   expect((await read(Buffer.concat([one, gzipSync(' two')]))).bytes.toString()).toBe('one two');
@@ -50,7 +50,7 @@ it('reads member after member, and past zeros behind them', async () => {
   expect(await read(one, zeros)).toEqual({ bytes: Buffer.from('one'), chunks: 1 });
 });
 
-it('hands on what comes before the end of a truncated object', async () => {
+it('yields all output before the end of a truncated object', async () => {
   const { bytes, damage } = await read(stored.subarray(0, stored.length / 2));
   expect(damage).toBe('broken gzip: unexpected end of file');
   expect(bytes.length).toBeGreaterThan(content.length / 3);
@@ -58,7 +58,7 @@ it('hands on what comes before the end of a truncated object', async () => {
   expect(await read()).toMatchObject({ damage: 'broken gzip: unexpected end of file' });
 });
 
-it('hands on what comes before damage', async () => {
+it('yields the output before damage', async () => {
   expect(await read(gzipSync('one'), Buffer.from('not gzip'))).toEqual({
     bytes: Buffer.from('one'),
     chunks: 1,
@@ -66,7 +66,7 @@ it('hands on what comes before damage', async () => {
   });
 });
 
-it('passes errors of the source through', async () => {
+it('passes on errors of the source', async () => {
   async function* broken() {
     yield stored.subarray(0, 1000);
     throw new RangeError('unplugged');

@@ -26,7 +26,7 @@ async function unpack(pieces: readonly Buffer[]): Promise<{ text: string; error?
   return { text: Buffer.concat(chunks).toString(), closed, ...(error !== undefined && { error }) };
 }
 
-/** The bytes in pieces of every size, so that each boundary falls everywhere once. */
+/** Splits the bytes into pieces of every size, so that each boundary falls on every position once. */
 function cuts(parts: readonly Buffer[]): Buffer[][] {
   const whole = Buffer.concat(parts);
   const everywhere = Array.from({ length: whole.length + 1 }, (_, at) => [whole.subarray(0, at), whole.subarray(at)]);
@@ -34,14 +34,14 @@ function cuts(parts: readonly Buffer[]): Buffer[][] {
 }
 
 describe('gzip', () => {
-  // RFC 1952 section 2.2: a file is members, one behind the other. gzip(1): zeros behind the last are padding; Python's reader, which
-  // made and reads the archive, takes them between members as well.
+  // RFC 1952 section 2.2: a file is a sequence of members. gzip(1): zeros after the last member are padding. Python's reader, which
+  // wrote and reads the archive, also accepts zeros between members.
   it.each([
     ['members in a row', [FIRST, SECOND], '{"a":1}\n{"b":2}\n'],
     ['padding behind', [FIRST, ZEROS], '{"a":1}\n'],
     ['padding between', [FIRST, ZEROS, SECOND, ZEROS], '{"a":1}\n{"b":2}\n'],
     ['an empty member', [gzipSync(''), SECOND], '{"b":2}\n'],
-  ])('with %s is read to its end, wherever it is cut', async (_what, parts, text) => {
+  ])('with %s is read to its end, wherever it is split', async (_what, parts, text) => {
     for (const pieces of cuts(parts)) expect(await unpack(pieces)).toEqual({ text, closed: true });
   });
 
@@ -53,7 +53,7 @@ describe('gzip', () => {
     ['a wrong length', [FIRST, SECOND.subarray(0, -4), Buffer.alloc(4, 1)]],
     ['another compression than deflate', [FIRST, Buffer.from([0x1f, 0x8b, 7, 0, 0, 0, 0, 0, 0, 3])]],
     ['nothing', []],
-  ])('with %s is damaged, and says so wherever it is cut', async (_what, parts) => {
+  ])('with %s throws, wherever it is split', async (_what, parts) => {
     for (const pieces of cuts(parts)) {
       const { text, error, closed } = await unpack(pieces);
       expect(error).toBeInstanceOf(DamagedObjectError);
@@ -63,7 +63,7 @@ describe('gzip', () => {
     if (parts.length > 0) expect((await unpack(parts)).text.startsWith('{"a":1}\n')).toBe(true);
   });
 
-  it('lets its source go when its reader does', async () => {
+  it('closes its source when its reader stops', async () => {
     let closed = false;
     async function* source() {
       try {

@@ -1,8 +1,8 @@
 import { constants, createGunzip, type Gunzip } from 'node:zlib';
 
 /**
- * What Node's zlib streams work with. Not documented, but unchanged since Node 10, and npm reads its packages through it
- * (minizlib). The documented functions either give a chunk away to libuv's threads, or want the whole object at once.
+ * Internal engine of Node's zlib streams. It is not documented, but unchanged since Node 10, and npm uses it to read packages
+ * (minizlib). The documented functions either pass chunks to libuv's threads or need the whole object at once.
  */
 interface Handle {
   onerror: (message: string) => void;
@@ -17,27 +17,27 @@ interface Handle {
   ): void;
 }
 
-/** The bytes are no gzip, or end early. */
+/** The bytes are not gzip, or end early. */
 export class InflateError extends Error {
   override name = 'InflateError';
 }
 
 /**
- * Decompresses gzip, one member or several in a row, on the thread that calls, into memory of the caller's. A batch has one
- * thread and no more: with streams, which inflate on other threads, two batches on two cores were only 1.3
- * times as fast as one; and their fresh chunks made V8 collect the whole heap 30 times for 160 MB, a quarter of all time.
+ * Decompresses gzip (one or several members) on the calling thread, into the caller's memory. A batch uses exactly one thread.
+ * Streams inflate on other threads: two batches on two cores were then only 1.3 times as fast as one. Their new chunks also made V8
+ * collect the whole heap 30 times for 160 MB, a quarter of the total time.
  */
 export class Inflater {
   readonly #engine: Gunzip;
   readonly #handle: Handle;
-  /** Room left in the output and bytes left of the input, after each write. */
+  /** After each write: free bytes of the output, and unread bytes of the input. */
   readonly #left: Uint32Array;
   #damage: string | undefined;
   #input: Uint8Array = NOTHING;
   #flush: number = constants.Z_NO_FLUSH;
 
   constructor() {
-    // The stream's own chunk is never used.
+    // The stream's own buffer is never used.
     this.#engine = createGunzip({ chunkSize: constants.Z_MIN_CHUNK });
     const { _handle, _writeState } = this.#engine as unknown as { _handle: Handle; _writeState: Uint32Array };
     this.#handle = _handle;
@@ -47,18 +47,21 @@ export class Inflater {
     };
   }
 
-  /** Gives the next stored bytes. Not before `read` has left room in its output: then the last ones are used up. */
+  /** Provides the next stored bytes. Call it only after `read` left room in its output, which means that the previous bytes are used up. */
   write(stored: Uint8Array): void {
     this.#input = stored;
   }
 
-  /** Says that there are no more stored bytes: `read` throws where they end too early. */
+  /** Marks the end of the stored bytes. `read` then throws if they end too early. */
   end(): void {
     this.#input = NOTHING;
     this.#flush = constants.Z_FINISH;
   }
 
-  /** Inflates into `output` from `at` on and returns where it came to: less than its end when the input is used up. Throws InflateError. */
+  /**
+   * Inflates into `output` from position `at` and returns the end position, which is less than the length of `output` when the
+   * input is used up. Throws InflateError.
+   */
   read(output: Uint8Array, at: number): number {
     const input = this.#input;
     this.#handle.writeSync(this.#flush, input, 0, input.length, output, at, output.length - at);
@@ -67,7 +70,7 @@ export class Inflater {
     return output.length - this.#left[0]!;
   }
 
-  /** Bytes of the input that `read` has left although there was room: they begin with a zero behind the end of a member. */
+  /** Number of bytes that `read` left although there was room. They start with a zero after the end of a member. */
   get unread(): number {
     return this.#input.length;
   }

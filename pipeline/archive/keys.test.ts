@@ -4,7 +4,7 @@ import { isBadKey, parseKey } from './keys.ts';
 const parse = (key: string) => parseKey({ key, size: 10, etag: 'e' });
 
 describe('keys', () => {
-  // The example keys of archive.md section 2 and of the real listing in S3_KEYS.tsv.
+  // The example keys of archive.md section 2 and keys of the real listing in S3_KEYS.tsv.
   it.each([
     [
       'raw/20210817/15/US/webconnectivity/2021081715_US_webconnectivity.n0.0.jsonl.gz',
@@ -23,7 +23,7 @@ describe('keys', () => {
       { layout: 'tarcan', probeCC: undefined, testName: 'webconnectivity', hour: '2020-10-21T00' },
     ],
     [
-      // The time in the name is the measurement's; the folder is the upload day.
+      // The time in the name is that of the measurement; the folder is the upload day.
       'canned/2020-10-21/20201020T141726Z-US-AS20093-facebook_messenger-20201021T141726Z_AS20093_MBCoLaOwlb-0.2.0-probe.json.lz4',
       { layout: 'jsoncan', probeCC: 'US', testName: 'facebookmessenger', hour: '2020-10-21T00' },
     ],
@@ -31,11 +31,11 @@ describe('keys', () => {
       'canned/2013-09-12/20130912T144929Z-MD-AS1547-dns_consistency-no_report_id-0.1.0-probe.yaml.lz4',
       { layout: 'yamlcan', probeCC: 'MD', testName: 'dnsconsistency', hour: '2013-09-12T00' },
     ],
-  ])('reads %s', (key, facts) => {
+  ])('parses %s', (key, facts) => {
     expect(parse(key)).toEqual({ key, size: 10, etag: 'e', ...facts });
   });
 
-  it('takes the hour of a name that has only a day from its folder, and 00 where there is none', () => {
+  it('takes the hour from the folder if the name has only a day, and uses 00 without a folder', () => {
     expect(parse('raw/20201101/05/IT/ndt/20201101_IT_ndt.n0.0.tar.gz')).toMatchObject({ hour: '2020-11-01T05' });
     expect(parse('jsonl/ndt/IT/20200101/00/20200101_IT_ndt.l.0.jsonl.gz')).toMatchObject({ hour: '2020-01-01T00' });
   });
@@ -52,12 +52,12 @@ describe('keys', () => {
     ['raw/20210817/15/US/x/2021081715_US_.n0.0.jsonl.gz', 'no test name'],
     ['canned/2020-13-01/web_connectivity.0.tar.lz4', 'no upload day'],
     ['canned/2020-10-21/20201020T141726Z-US.json.lz4', 'not <time>-CC-ASn-testname'],
-  ])('says why %s cannot be read', (key, reason) => {
+  ])('gives the reason why %s is not valid', (key, reason) => {
     const parsed = parse(key)!;
     expect(isBadKey(parsed) && parsed.reason).toContain(reason);
   });
 
-  it('leaves out the index of the cans and folder markers in silence', () => {
+  it('ignores the index of the cans and folder markers', () => {
     expect(parse('canned/2020-10-21/index.json.gz')).toBeUndefined();
     expect(parse('raw/20210817/')).toBeUndefined();
   });

@@ -3,29 +3,29 @@ import { normaliseTestName } from '../filter.ts';
 import type { ArchiveObject } from './archive.ts';
 
 /**
- * Layouts that carry measurements (archive.md section 2): `jsonl` is L1 and L3, `postcan` L2, `tarcan` L4, `jsoncan` and
- * `yamlcan` L5. The can index (L6) carries none.
+ * Layouts that contain measurements (archive.md section 2): `jsonl` is L1 and L3, `postcan` is L2, `tarcan` is L4, `jsoncan` and
+ * `yamlcan` are L5. The can index (L6) contains none.
  */
 export type Layout = 'jsonl' | 'postcan' | 'tarcan' | 'jsoncan' | 'yamlcan';
 
-/** An object of the archive with what its key says. */
+/** An object of the archive and the facts from its key. */
 export interface ArchiveFile extends ArchiveObject {
   readonly layout: Layout;
-  /** Two letters, upper case. Unknown for tar cans, which hold reports of many countries. */
+  /** Two upper-case letters. Undefined for tar cans, which contain reports of many countries. */
   readonly probeCC?: string;
   /** Lower case, without underscores. */
   readonly testName: string;
-  /** Upload hour `YYYY-MM-DDTHH`, UTC; hour 00 where the key carries a day only. */
+  /** Upload hour `YYYY-MM-DDTHH` in UTC; hour 00 if the key has only a day. */
   readonly hour: string;
 }
 
-/** A key that is none of the layouts, and why. */
+/** A key that matches no layout, and the reason. */
 export interface BadKey {
   readonly key: string;
   readonly reason: string;
 }
 
-/** Endings in the order in which they are tried; `null` is the can index. */
+/** Endings of keys, in the order in which they are compared. `null` is the can index. */
 const LAYOUTS: readonly (readonly [ending: string, layout: Layout | null])[] = [
   ['.jsonl.gz', 'jsonl'],
   ['.json.gz', null],
@@ -35,14 +35,14 @@ const LAYOUTS: readonly (readonly [ending: string, layout: Layout | null])[] = [
   ['.yaml.lz4', 'yamlcan'],
 ];
 
-/** Layout of a key by its ending alone: null for a can index, undefined for anything else. */
+/** Returns the layout of a key from its ending alone: null for a can index, undefined for anything else. */
 export function layoutOf(key: string): Layout | null | undefined {
   return LAYOUTS.find(([ending]) => key.endsWith(ending))?.[1];
 }
 
 /**
- * What a key says (archive.md sections 2, 3 and 5), or why it says nothing; undefined for what is left out in silence: the can
- * index, and the empty objects some tools write to stand for folders.
+ * Parses a key (archive.md sections 2, 3 and 5). Returns a BadKey if the key is not valid. Returns undefined for keys that are
+ * ignored: the can index, and the empty objects that some tools write as folders.
  */
 export function parseKey(object: ArchiveObject): ArchiveFile | BadKey | undefined {
   const { key, size, etag } = object;
@@ -58,21 +58,21 @@ export function parseKey(object: ArchiveObject): ArchiveFile | BadKey | undefine
   return typeof facts === 'string' ? { key, reason: facts } : { key, size, etag, layout, ...facts };
 }
 
-/** True for what `parseKey` could not read. */
+/** Reports whether `parseKey` rejected the key. */
 export function isBadKey(parsed: ArchiveFile | BadKey): parsed is BadKey {
   return 'reason' in parsed;
 }
 
 type Facts = Pick<ArchiveFile, 'probeCC' | 'testName' | 'hour'>;
 
-/** L1 to L3: `YYYYMMDD[HH]_CC_TN.<rest>`. Returns the facts, or what is wrong. */
+/** Parses keys of L1 to L3: `YYYYMMDD[HH]_CC_TN.<rest>`. Returns the facts, or the reason why the key is not valid. */
 function fromUpload(name: string, folders: readonly string[]): Facts | string {
   const [time = '', cc, test] = name.split('_');
   if (cc === undefined || test === undefined) return 'the file name is not YYYYMMDDHH_CC_testname.<...>';
   const digits = /^(\d{4})(\d{2})(\d{2})(\d{2})?$/.exec(time);
   if (!digits) return `"${time}" at the start of the file name is no upload hour YYYYMMDDHH`;
   const [, year, month, day, nameHour] = digits;
-  // Some older names carry the day alone, but lie in the folder of their hour; without it they count as hour 00.
+  // Some older names have only the day, but are in the folder of their hour. Without that folder they count as hour 00.
   const folderHour = folders[0] === 'raw' && /^\d{2}$/.test(folders[2] ?? '') ? folders[2] : undefined;
   const hour = `${year}-${month}-${day}T${nameHour ?? folderHour ?? '00'}`;
   if (!isBucket(hour)) return `"${time}" at the start of the file name is no hour of the calendar`;
@@ -82,10 +82,10 @@ function fromUpload(name: string, folders: readonly string[]): Facts | string {
   return facts(cc, test.split('.', 1)[0] as string, hour);
 }
 
-/** L4: `canned/YYYY-MM-DD/T_N.<counter>.tar.lz4`; L5: `canned/YYYY-MM-DD/<time>-CC-ASn-T_N-<rest>`. */
+/** Parses keys of L4, `canned/YYYY-MM-DD/T_N.<counter>.tar.lz4`, and L5, `canned/YYYY-MM-DD/<time>-CC-ASn-T_N-<rest>`. */
 function fromCan(name: string, folders: readonly string[], layout: Layout): Facts | string {
   const day = folders.at(-1) ?? '';
-  // The time within the name of a report is the measurement's; a can was uploaded on the day of its folder.
+  // The time in the name of a report is that of the measurement. The upload day of a can is its folder.
   const hour = `${day}T00`;
   if (!isBucket(hour)) return `its folder "${day}" is no upload day YYYY-MM-DD`;
   if (layout === 'tarcan') return facts(undefined, name.split('.', 1)[0] as string, hour);

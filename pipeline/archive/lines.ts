@@ -3,43 +3,43 @@ import type { RawDocument } from './document.ts';
 const LF = 0x0a;
 const NOTHING = Buffer.alloc(0);
 
-/** Memory for held lines that is kept from line to line; a longer line has memory of its own. */
+/** Size of the buffer that is reused for held lines. A longer line gets its own buffer. */
 const KEPT_BYTES = 4 * 1024 * 1024;
 
 /**
- * Cuts a stream of bytes into lines at LF. What it holds is at most the line under way, and that at most `maxBytes`: the rest of
- * a longer line is read past. Blank lines yield nothing, but count.
+ * Splits a stream of bytes into lines at LF. It holds at most the current line, up to `maxBytes`, and skips the rest of a longer
+ * line. Blank lines yield nothing, but count.
  *
- * A line within a chunk is a view of it, and one that goes over its end lies in memory of the cutter's own, so lines are good
- * until the next chunk comes.
+ * A line inside a chunk is a view of that chunk. A line that crosses chunks is in a buffer of the cutter. So lines are valid until
+ * the next chunk is pushed.
  */
 export class LineCutter {
   readonly #maxBytes: number;
   #line: number;
-  /** The line under way: its beginning, unless it is too long, and how long it is so far. */
+  /** Start of the current line, unless it is too long, and its length so far. */
   #held: Buffer = NOTHING;
   #length = 0;
-  /** What the line before was held in: it is still being read when the next one begins. */
+  /** Buffer of the previous line, which the reader may still use when the next line begins. */
   #spare: Buffer = NOTHING;
 
-  /** `line` is the number of lines already behind. */
+  /** @param line number of the lines before this stream */
   constructor(maxBytes: number, line = 0) {
     this.#maxBytes = maxBytes;
     this.#line = line;
   }
 
-  /** Lines seen so far. */
+  /** Number of lines read so far. */
   get line(): number {
     return this.#line;
   }
 
-  /** The lines that end in this chunk. */
+  /** Returns the lines that end in this chunk. */
   push(chunk: Buffer): RawDocument[] {
     const documents: RawDocument[] = [];
     let start = 0;
     while (start < chunk.length) {
       if (chunk[start] === LF && this.#length === 0) {
-        // Without a search: an object of nothing but newlines is read a hundred times faster.
+        // No search here: it makes an object of only newlines a hundred times faster to read.
         this.#line++;
         start++;
         continue;
@@ -55,14 +55,14 @@ export class LineCutter {
     return documents;
   }
 
-  /** The last line, where the stream ended without a newline. */
+  /** Returns the last line if the stream ended without a newline. */
   end(): RawDocument[] {
     const documents: RawDocument[] = [];
     if (this.#length > 0) this.#finish(NOTHING, documents, true);
     return documents;
   }
 
-  /** Keeps a piece of a line whose end is not here. */
+  /** Holds a piece of a line that does not end in this chunk. */
   #hold(piece: Buffer): void {
     const length = this.#length + piece.length;
     if (length > this.#maxBytes) this.#held = NOTHING;
@@ -73,7 +73,7 @@ export class LineCutter {
   #append(piece: Buffer): void {
     const length = this.#length + piece.length;
     if (this.#held.length < length) {
-      // Doubling, so that a long line is copied twice at most.
+      // Doubling the buffer copies a long line at most twice.
       const held = Buffer.allocUnsafeSlow(Math.min(this.#maxBytes, 2 * length));
       this.#held.copy(held, 0, 0, this.#length);
       this.#held = held;
@@ -103,19 +103,19 @@ export class LineCutter {
   }
 }
 
-/** The lines of a stream, chunk by chunk. */
+/** Yields the lines of a stream, one array per chunk. */
 export async function* cutLines(bytes: AsyncIterable<Buffer>, lines: LineCutter): AsyncGenerator<RawDocument[]> {
   for await (const chunk of bytes) yield lines.push(chunk);
   yield lines.end();
 }
 
-/** A document over the limit, of which nothing was kept. */
+/** Creates the error for a document over the size limit. None of its bytes are kept. */
 export function tooLong(line: number, length: number, maxBytes: number, uid?: string): RawDocument {
   const message = `the measurement has ${length} bytes, more than max_measurement_bytes (${maxBytes})`;
   return { line, uid, bytes: Buffer.alloc(0), error: { class: 'DocumentTooLong', message, skipped: false } };
 }
 
-/** Nothing but the white space of JSON. */
+/** Reports whether a line has only the white space of JSON. */
 function isBlank(bytes: Buffer): boolean {
   for (const byte of bytes) if (byte !== 0x20 && byte !== 0x09 && byte !== 0x0d) return false;
   return true;

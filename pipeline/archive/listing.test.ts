@@ -5,7 +5,7 @@ import type { Archive, ArchiveObject, ListOptions } from './archive.ts';
 import type { BadKey } from './keys.ts';
 import { listBucket } from './listing.ts';
 
-/** Passes everything on to an archive and writes down which prefixes were listed. */
+/** Passes all calls to an archive and records the listed prefixes. */
 class Watched implements Archive {
   readonly url = 'watched';
   readonly prefixes: string[] = [];
@@ -45,7 +45,7 @@ describe('listing', () => {
     raw(23, 'US', 'signal', 'n1.0.tar.gz'),
   ];
 
-  it('takes the bucket and the filter', async () => {
+  it('applies the bucket and the filter', async () => {
     const archive = archiveOf([...keys, 'raw/20210818/00/IT/signal/2021081800_IT_signal.n0.0.tar.gz']);
     expect(await listed(archive, '2021-08-17')).toEqual(keys);
     expect(await listed(archive, '2021-08-17T15')).toEqual(keys.slice(1, 4));
@@ -55,7 +55,7 @@ describe('listing', () => {
     expect(await listed(archive, '2021-08-19')).toEqual([]);
   });
 
-  it('asks for the narrowest prefixes that save requests', async () => {
+  it('lists the narrowest prefixes that save requests', async () => {
     const prefixesOf = async (bucket: string, filter = {}) => {
       const archive = new Watched(archiveOf(keys));
       await listed(archive, bucket, filter);
@@ -74,13 +74,13 @@ describe('listing', () => {
       'raw/20210817/00/US/signal/',
       'raw/20210817/01/IT/signal/',
     ]);
-    // A test alone is below every country: the day costs fewer requests than all its folders.
+    // A test alone is below every country: listing the day costs fewer requests than listing all its folders.
     expect(await prefixesOf('2021-08-17', { testNames: ['signal'] })).toEqual(['raw/20210817/']);
     const many = [...'ABCDEFGHI'].map(letter => `${letter}A`);
     expect(await prefixesOf('2021-08-17', { probeCC: many })).toEqual(['raw/20210817/']);
   });
 
-  it('reads a postcan instead of its JSONL twin, and JSONL that has none', async () => {
+  it('reads a postcan instead of its JSONL twin, and JSONL without a twin', async () => {
     const archive = archiveOf([
       raw(15, 'US', 'signal', 'n0.0.jsonl.gz'),
       raw(15, 'US', 'signal', 'n0.0.tar.gz'),
@@ -96,7 +96,7 @@ describe('listing', () => {
     ]);
   });
 
-  it('does not let an empty postcan stand for its JSONL twin', async () => {
+  it('does not replace a JSONL file with an empty postcan', async () => {
     const { archive } = makeArchive({
       [raw(15, 'US', 'signal', 'n0.0.jsonl.gz')]: 'x',
       [raw(15, 'US', 'signal', 'n0.0.tar.gz')]: '',
@@ -110,7 +110,7 @@ describe('listing', () => {
   ];
   const l3 = (test: string, cc: string) => `jsonl/${test}/${cc}/20200921/00/20200921_${cc}_${test}.l.0.jsonl.gz`;
 
-  it('walks the folders of the old conversions, in key order', async () => {
+  it('lists the folders of the old conversions, in key order', async () => {
     const archive = archiveOf([
       l3('ndt', 'IT'),
       l3('ndt', 'US'),
@@ -129,26 +129,26 @@ describe('listing', () => {
     expect(await listed(archive, '2020-09-21', { testNames: ['ndt'] })).toEqual([l3('ndt', 'IT'), l3('ndt', 'US')]);
   });
 
-  it('reads cans instead of what was converted from them, test by test', async () => {
+  it('reads cans instead of their conversion, for each test separately', async () => {
     const archive = archiveOf([...cans, l3('ndt', 'IT'), l3('telegram', 'IT'), l3('webconnectivity', 'IT')]);
     expect(await listed(archive, '2020-09-21')).toEqual([...cans, l3('telegram', 'IT')]);
-    // A tar can says no country, so it passes; whether the conversion is left out does not depend on the filter.
+    // The key of a tar can has no country, so it passes. The filter does not decide whether the conversion is omitted.
     expect(await listed(archive, '2020-09-21', { probeCC: ['US'] })).toEqual([cans[1]]);
   });
 
-  it('reads the conversion of a country of whose reports there are no cans', async () => {
+  it('reads the conversion of a country without report cans', async () => {
     const archive = archiveOf([...cans, l3('ndt', 'IT'), l3('ndt', 'US')]);
     expect(await listed(archive, '2020-09-21')).toEqual([...cans, l3('ndt', 'US')]);
     expect(await listed(archive, '2020-09-21', { probeCC: ['US'] })).toEqual([cans[1], l3('ndt', 'US')]);
   });
 
-  it('gives files that carry only a day to hour 00', async () => {
+  it('assigns files that have only a day to hour 00', async () => {
     const archive = archiveOf([...cans, l3('telegram', 'IT')]);
     expect(await listed(archive, '2020-09-21T00')).toEqual([...cans, l3('telegram', 'IT')]);
     expect(await listed(archive, '2020-09-21T01')).toEqual([]);
   });
 
-  it('lists both layouts on the two days they share, because neither has the whole day', async () => {
+  it('lists both layouts on the two days that have both, because neither is complete', async () => {
     const both = [
       'canned/2020-10-20/web_connectivity.0.tar.lz4',
       'raw/20201020/14/IT/ndt/2020102014_IT_ndt.n0.0.tar.gz',
@@ -156,7 +156,7 @@ describe('listing', () => {
     expect(await listed(archiveOf(both), '2020-10-20')).toEqual(both);
   });
 
-  it('reports keys it cannot read and goes on', async () => {
+  it('reports keys that are not valid and continues', async () => {
     const bad: BadKey[] = [];
     const archive = archiveOf([
       raw(3, 'US', 'signal', 'n0.0.tar.gz'),
@@ -168,11 +168,11 @@ describe('listing', () => {
     expect(bad.map(({ key }) => key)).toEqual(['raw/20210817/02/README.txt', 'raw/20210817/02/US/x/broken.tar.gz']);
   });
 
-  it('refuses what is no bucket', async () => {
+  it('rejects a text that is not a bucket', async () => {
     await expect(listed(archiveOf([]), '2021-08-32')).rejects.toThrow('is no bucket');
   });
 
-  it('lists nothing before it is asked to', async () => {
+  it('lists nothing before the first read', async () => {
     const archive = new Watched(archiveOf(keys));
     const files = listBucket(archive, '2021-08-17', EVERYTHING);
     expect(archive.prefixes).toEqual([]);

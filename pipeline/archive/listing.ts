@@ -9,22 +9,22 @@ export const FIRST_CAN_DAY = '2012-12-05';
 export const LAST_CAN_DAY = '2020-10-21';
 export const JSONL_BEFORE = '2020-10-21';
 
-/** An hour of the archive fills about six pages of 1,000 keys, so more prefixes than this cost more than they save. */
+/** An hour of the archive fills about six pages of 1,000 keys, so listing more prefixes than this costs more than it saves. */
 const MAX_PREFIXES_PER_HOUR = 8;
-/** Folders under `jsonl/` are thousands with a key or two each: their listings are asked for this many at a time. */
+/** Number of concurrent listings. There are thousands of folders under `jsonl/`, with one or two keys each. */
 const LISTINGS_AHEAD = 16;
 
 export interface ListingOptions {
   readonly signal?: AbortSignal;
-  /** Called for every key that is none of the archive's layouts; such a key is left out and never ends the listing. */
+  /** Called for each key that matches no layout. The listing omits the key and continues. */
   readonly onBadKey?: (bad: BadKey) => void;
-  /** Only files from `first` to `last`, both included: the range of a batch. */
+  /** Range of a batch: only files from `first` to `last`, both included. */
   readonly range?: { readonly first: string; readonly last: string };
-  /** Which folders there are, when they have been asked for already: then none is asked for that is not there. */
+  /** Known folders, from an earlier listing. Folders that do not exist are then not listed. */
   readonly folders?: DayFolders;
 }
 
-/** The folders of days in which an archive has objects. Found with few requests, because only names of folders are listed. */
+/** Folders of the days that have objects in an archive. Few requests find them, because only the names of folders are listed. */
 export class DayFolders {
   readonly #raw: ReadonlySet<string>;
   readonly #canned: ReadonlySet<string>;
@@ -33,7 +33,7 @@ export class DayFolders {
   /**
    * @param raw days with a folder under `raw/`
    * @param canned days with a folder under `canned/`
-   * @param converted by day, the folders `jsonl/<test>/<country>/` that hold one of that day, in key order
+   * @param converted for each day, the folders `jsonl/<test>/<country>/` that contain this day, in key order
    */
   constructor(
     raw: ReadonlySet<string>,
@@ -57,13 +57,13 @@ export class DayFolders {
     return this.#converted.get(day) ?? [];
   }
 
-  /** False when the archive has nothing for a bucket of this day. */
+  /** Returns false when the archive has nothing for a bucket of this day. */
   mayHold(day: string): boolean {
     return this.hasUploads(day) || this.hasCans(day) || this.conversions(day).length > 0;
   }
 }
 
-/** The folders of the days from `from` to before `before` (both as YYYY-MM-DD) that can hold objects under a filter. */
+/** Finds the folders of the days from `from` (included) to `before` (excluded), both YYYY-MM-DD, that can contain objects of the filter. */
 export async function findDayFolders(
   archive: Archive,
   filter: Filter,
@@ -105,12 +105,12 @@ export async function findDayFolders(
   return new DayFolders(raw, canned, converted);
 }
 
-/** `20231127` as `2023-11-27`. */
+/** Converts `20231127` to `2023-11-27`. */
 function dashed(digits: string): string {
   return `${digits.slice(0, 4)}-${digits.slice(4, 6)}-${digits.slice(6)}`;
 }
 
-/** The folders `jsonl/<test>/<country>/` that a filter allows, in key order. */
+/** Lists the folders `jsonl/<test>/<country>/` that the filter allows, in key order. */
 async function* conversionFolders(
   archive: Archive,
   filter: Filter,
@@ -128,15 +128,16 @@ async function* conversionFolders(
 }
 
 /**
- * The files of a bucket under a filter, in key order, lazily (archive.md sections 3 to 5). Bucket membership goes by upload
- * time; what a key does not tell (the country of a tar can) passes, and the measurement decides.
+ * Lists the files of a bucket that pass the filter, in key order, lazily (archive.md sections 3 to 5). The upload time decides the
+ * bucket. A file passes the filter on facts that its key does not have (the country of a tar can); the filter then applies to each
+ * measurement.
  *
- * One upload lies in the archive up to three times; it is listed once:
- * - of an L1 file and its L2 twin (same stem), the twin, because it carries the measurement's uid;
- * - of cans and their conversion under `jsonl/`, the cans: an L3 file is left out when its day has tar cans of its test, or report
- *   cans of its test and country (a mirror may hold those of some countries only);
- * - 2020-10-20 and 21 lie both in cans and under `raw/`, and neither is complete, so both are listed; which measurements are
- *   the same, only the measurements can tell, so their rows are compared (ledger/duplicate-uploads.ts).
+ * The archive may contain an upload up to three times. It is listed once:
+ * - An L1 file is omitted if its L2 twin (same stem) exists, because the twin has the measurement's uid.
+ * - An L3 file under `jsonl/` is omitted if its day has tar cans of its test, or report cans of its test and country: it is their
+ *   conversion. (A mirror may have the cans of only some countries.)
+ * - 2020-10-20 and 21 have both cans and files under `raw/`. Neither is complete, so both are listed. Keys cannot show which
+ *   measurements are equal, so ledger/duplicate-uploads.ts compares their rows.
  */
 export async function* listBucket(
   archive: Archive,
@@ -145,7 +146,7 @@ export async function* listBucket(
   options: ListingOptions = {},
 ): AsyncGenerator<ArchiveFile> {
   const { range, signal } = options;
-  /** Tests of which the day has cans: `webconnectivity` with reports of any country, `webconnectivity IT` with one of that. */
+  /** Tests that have cans on this day: `webconnectivity` for a tar can of any country, `webconnectivity IT` for report cans of one country. */
   const canned = new Set<string>();
   for (const source of [cans, conversions, uploads]) {
     const prefixes = source(archive, bucket, filter, options);
@@ -170,14 +171,14 @@ export async function* listBucket(
 
 type Source = (archive: Archive, bucket: string, filter: Filter, options: ListingOptions) => AsyncIterable<string>;
 
-/** `canned/`: files carry a day, so they belong to its hour 00. */
+/** Prefixes under `canned/`. The keys have only a day, so they belong to its hour 00. */
 const cans: Source = async function* (_archive, bucket, _filter, { folders }) {
   const day = bucket.slice(0, 10);
   if (folders && !folders.hasCans(day)) return;
   if (startsDay(bucket) && day >= FIRST_CAN_DAY && day <= LAST_CAN_DAY) yield `canned/${day}/`;
 };
 
-/** `jsonl/`: country and test come before the day, so folders have to be walked where the filter does not name them. */
+/** Prefixes under `jsonl/`. Test and country come before the day in the key, so folders are listed if the filter does not name both. */
 const conversions: Source = async function* (archive, bucket, filter, { range, signal, folders }) {
   const day = bucket.slice(0, 10);
   if (!startsDay(bucket) || day >= JSONL_BEFORE || !meets('jsonl/', range)) return;
@@ -185,7 +186,7 @@ const conversions: Source = async function* (archive, bucket, filter, { range, s
   for await (const country of countries) yield `${country}${day.replaceAll('-', '')}/`;
 };
 
-/** `raw/`, by the narrowest prefixes that the filter allows without asking for more of them than pages would be saved. */
+/** Prefixes under `raw/`: the narrowest that the filter allows, as long as their number does not exceed the pages they save. */
 const uploads: Source = async function* (_archive, bucket, filter, { folders }) {
   if (folders && !folders.hasUploads(bucket.slice(0, 10))) return;
   const day = `raw/${bucket.slice(0, 10).replaceAll('-', '')}/`;
@@ -214,7 +215,7 @@ function hoursOf(bucket: string): string[] {
   return Array.from({ length: 24 }, (_, hour) => String(hour).padStart(2, '0'));
 }
 
-/** Whether a range can hold keys with a prefix. */
+/** Reports whether a range can contain keys with this prefix. */
 function meets(prefix: string, range: ListingOptions['range']): boolean {
   if (!range) return true;
   return (
@@ -226,7 +227,7 @@ function inRange(key: string, range: ListingOptions['range']): boolean {
   return !range || (compareKeys(range.first, key) <= 0 && compareKeys(key, range.last) <= 0);
 }
 
-/** The objects under each prefix, one prefix after the other, the next ones being asked for meanwhile. */
+/** Lists the objects under each prefix, in the order of the prefixes, and starts the next listings meanwhile. */
 async function* listEach(
   archive: Archive,
   prefixes: AsyncIterable<string>,
@@ -245,11 +246,11 @@ async function* listEach(
   try {
     for await (const prefix of prefixes) {
       if (!meets(prefix, range)) continue;
-      // S3 starts behind a key; one letter less starts at it, or a little before.
+      // S3 starts after the given key. A key without its last letter sorts before it, so the listing includes it.
       const startAfter = range?.first.startsWith(prefix) ? range.first.slice(0, -1) : undefined;
       const rest = archive.list(prefix, { startAfter, signal })[Symbol.asyncIterator]();
       const first = rest.next();
-      first.catch(() => {}); // it is awaited in its turn
+      first.catch(() => {}); // awaited in its turn
       waiting.push({ rest, first });
       if (waiting.length >= LISTINGS_AHEAD) yield* next();
     }
@@ -259,7 +260,7 @@ async function* listEach(
   }
 }
 
-/** Leaves out `<stem>.jsonl.gz` where `<stem>.tar.gz` follows; between the two only keys with that stem can stand. */
+/** Omits `<stem>.jsonl.gz` if `<stem>.tar.gz` follows. Only keys with the same stem can be between the two. */
 async function* withoutTwins(objects: AsyncIterable<ArchiveObject>): AsyncGenerator<ArchiveObject> {
   let held: ArchiveObject[] = [];
   let stem = '';

@@ -7,7 +7,7 @@ import { DamagedObjectError } from './gunzip.ts';
 import { unlz4 } from './lz4.ts';
 import { XxHash32 } from './xxh32.ts';
 
-// test/fixtures/lz4/README.md says how the reference implementation made these frames of these lines.
+// test/fixtures/lz4/README.md describes how the reference implementation made the frames from these lines.
 const LINES = Array.from(
   { length: 4000 },
   (_, index) =>
@@ -41,7 +41,7 @@ describe('xxh32', () => {
     expect(new XxHash32().update(Buffer.from(text)).digest()).toBe(hash);
   });
 
-  it('does not depend on how the bytes come', () => {
+  it('does not depend on how the bytes are split', () => {
     const whole = new XxHash32().update(TEXT).digest();
     for (const step of [1, 5, 16, 17, 1000]) {
       const pieces = new XxHash32();
@@ -57,7 +57,7 @@ describe('lz4', () => {
     for (const step of [1, 7, 65_536, 1e9]) expect((await unpack(frame(name), step)).output.equals(TEXT)).toBe(true);
   });
 
-  it('unpacks frames in a row, past what is to be skipped', async () => {
+  it('unpacks several frames, and skips skippable frames', async () => {
     const skippable = Buffer.concat([Buffer.from([0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0]), Buffer.from('abc')]);
     const { output, error } = await unpack(
       Buffer.concat([frame(NAMES[0]!), skippable, frame(NAMES[1]!), storedFrame([Buffer.from('x')])]),
@@ -67,7 +67,7 @@ describe('lz4', () => {
     expect((await unpack(Buffer.alloc(0))).output).toHaveLength(0);
   });
 
-  it.each(NAMES)('keeps what was unpacked of a truncated %s', async name => {
+  it.each(NAMES)('keeps the output before the end of a truncated %s', async name => {
     const whole = frame(name);
     for (let length = 5; length < whole.length; length += 1511) {
       const { output, error } = await unpack(whole.subarray(0, length), 4096);
@@ -79,7 +79,7 @@ describe('lz4', () => {
     expect(almost.error).toBeInstanceOf(DamagedObjectError);
   });
 
-  it('notices damage by its checksums', async () => {
+  it('detects damage by its checksums', async () => {
     for (const name of ['independent.lz4', 'linked-block-checksums.lz4']) {
       const damaged = Buffer.from(frame(name));
       damaged[20_000]! ^= 1;
@@ -90,7 +90,7 @@ describe('lz4', () => {
     expect((await unpack(header)).error).toEqual(new DamagedObjectError('broken lz4: the frame header is damaged'));
   });
 
-  it('notices a content of another size than its header says, and gives no memory to what it says', async () => {
+  it('detects a content size that differs from the header, and allocates no memory for that size', async () => {
     const whole = frame('linked-with-size.lz4');
     for (const size of [0n, BigInt(TEXT.length - 1), 2n ** 63n]) {
       const wrong = Buffer.from(whole);
@@ -104,7 +104,7 @@ describe('lz4', () => {
     }
   });
 
-  it('refuses blocks longer than the frame allows, and what stands behind the last frame', async () => {
+  it('rejects blocks longer than the frame allows, and bytes after the last frame', async () => {
     const long = storedFrame([Buffer.alloc(64 * 1024 + 1)]);
     expect((await unpack(long)).error).toEqual(
       new DamagedObjectError('broken lz4: a block of 65537 bytes is too long'),
@@ -117,7 +117,7 @@ describe('lz4', () => {
     expect((await unpack(skipped)).error).toEqual(new DamagedObjectError('broken lz4: unexpected end of file'));
   });
 
-  it('survives any single damaged byte', async () => {
+  it('does not crash on any single damaged byte', async () => {
     const bytes = frame('one-block-no-checksum.lz4');
     for (let at = 0; at < bytes.length; at += 337) {
       const damaged = Buffer.from(bytes);
@@ -132,7 +132,7 @@ describe('cans', () => {
   const REPORT = 'canned/2020-10-20/20201020T000000Z-IT-AS137-ndt-20201020T000000Z_AS137_x-0.2.0-probe.json.lz4';
   const CAN = 'canned/2020-10-20/web_connectivity.0.tar.lz4';
 
-  it('give the lines of a report', async () => {
+  it('yield the lines of a report', async () => {
     const { documents, end } = await readAll(makeArchive({ [REPORT]: frame(NAMES[0]!) }).archive, REPORT);
     expect(documents.map(({ line, bytes }) => [line, bytes.toString()])).toEqual(
       LINES.map((text, index) => [index + 1, text]),
@@ -140,7 +140,7 @@ describe('cans', () => {
     expect(end).toEqual({ documents: 4000, compressedBytes: frame(NAMES[0]!).length, bytes: TEXT.length });
   });
 
-  it('give the lines of a tar of reports, counted through', async () => {
+  it('yield the lines of a tar of reports, numbered continuously', async () => {
     const tar = await tarOf([
       ['2020-10-20/a.json', '{"a":1}\n{"a":2}\n'],
       ['2020-10-20/notes.txt', 'no report\n'],
@@ -157,7 +157,7 @@ describe('cans', () => {
     expect(end.truncated).toBeUndefined();
   });
 
-  it('keep the whole lines of a truncated object', async () => {
+  it('keep the complete lines of a truncated object', async () => {
     const { documents, end } = await readAll(
       makeArchive({ [REPORT]: frame(NAMES[2]!).subarray(0, 30_000) }).archive,
       REPORT,

@@ -1,18 +1,18 @@
 import { DamagedObjectError } from './gunzip.ts';
 import { XxHash32 } from './xxh32.ts';
 
-// The frame format of LZ4 (lz4_Frame_format.md 1.6.3). No package on npm decodes frames as a stream without a compiler at
-// install time, and a can is far too big to be held whole.
+// The frame format of LZ4 (lz4_Frame_format.md 1.6.3). No npm package decodes frames as a stream without a compiler at install
+// time, and a can is far too large to keep in memory.
 
 const FRAME = 0x184d2204;
-const SKIPPABLE = 0x184d2a50; // and the 15 that follow
+const SKIPPABLE = 0x184d2a50; // and the following 15 values
 const HISTORY_BYTES = 64 * 1024;
 const OUTPUT_BYTES = 256 * 1024;
 
 /**
- * Decompresses LZ4 frames as a stream: one or several in a row, blocks linked or not, checksums verified where there are any. Holds
- * one block (4 MiB at most) and its output. Throws DamagedObjectError at the place of the damage, behind all output before
- * it; errors of the source pass through.
+ * Decompresses LZ4 frames as a stream: one or several frames, linked or independent blocks; checksums are verified if present.
+ * Holds one block (4 MiB at most) and its output. Yields all output before the damage, then throws DamagedObjectError. Passes on
+ * errors of the source.
  */
 export async function* unlz4(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const input = new ByteReader(source);
@@ -32,7 +32,7 @@ interface FrameHeader {
   readonly linkedBlocks: boolean;
   readonly blockChecksums: boolean;
   readonly contentChecksum: boolean;
-  /** Bytes of the content, where the header says so. */
+  /** Number of decompressed bytes, if the header has it. */
   readonly contentSize?: bigint;
   readonly maxBlock: number;
 }
@@ -60,9 +60,9 @@ async function* readFrame(input: ByteReader): AsyncGenerator<Buffer> {
   const header = await readHeader(input);
   const content = header.contentChecksum ? new XxHash32() : undefined;
   const room = Math.max(OUTPUT_BYTES, header.maxBlock);
-  // Blocks are unpacked one behind the other, so that a linked block finds its history before it.
+  // Each block is unpacked directly after the previous one, so that a linked block finds its history before it.
   let output = Buffer.allocUnsafeSlow(HISTORY_BYTES + room);
-  let frameStart = HISTORY_BYTES; // nothing before this belongs to the frame
+  let frameStart = HISTORY_BYTES; // bytes before this position are not part of the frame
   let start = HISTORY_BYTES;
   let at = HISTORY_BYTES;
   let unpacked = 0;
@@ -101,7 +101,7 @@ async function* readFrame(input: ByteReader): AsyncGenerator<Buffer> {
       if (!complete) throw new DamagedObjectError('broken lz4: a block does not unpack');
     } catch (error) {
       if (!(error instanceof DamagedObjectError)) throw error;
-      damage = error; // after what was unpacked so far
+      damage = error; // thrown after the output so far is yielded
     }
   }
   if (at > start) yield output.subarray(start, at);
@@ -117,8 +117,9 @@ async function* readFrame(input: ByteReader): AsyncGenerator<Buffer> {
 }
 
 /**
- * Unpacks a block of LZ4 sequences to `output` at `at`; matches reach back to `floor`, output goes up to `limit`. Returns the
- * position behind the output, or its complement (~) where the block is damaged or cut off: what comes before that is good.
+ * Unpacks a block of LZ4 sequences to `output` at `at`. Matches reach back to `floor` at most, and output ends at `limit` at most.
+ * Returns the position after the output, or its complement (~) if the block is damaged or cut off; the output before that position
+ * is correct.
  */
 function unpackBlock(block: Buffer, output: Buffer, at: number, floor: number, limit: number): number {
   let from = 0;
@@ -141,7 +142,7 @@ function unpackBlock(block: Buffer, output: Buffer, at: number, floor: number, l
     from += available;
     to += available;
     if (available < literals) return ~to;
-    if (from === block.length) return to; // the last sequence ends behind its literals
+    if (from === block.length) return to; // the last sequence ends after its literals
     if (from + 2 > block.length) return ~to;
     const offset = block[from]! | (block[from + 1]! << 8);
     from += 2;
@@ -156,7 +157,7 @@ function unpackBlock(block: Buffer, output: Buffer, at: number, floor: number, l
     }
     const match = to - offset;
     if (offset === 0 || match < floor || to + length > limit) return ~to;
-    // A match may overlap what it writes, which repeats it; then it has to go byte by byte.
+    // A match that overlaps its own output repeats it, so it must be copied byte by byte.
     if (length > 32 && offset >= length) output.copyWithin(to, match, match + length);
     else for (let index = 0; index < length; index++) output[to + index] = output[match + index]!;
     to += length;
@@ -168,7 +169,7 @@ function endsEarly(): DamagedObjectError {
   return new DamagedObjectError('broken lz4: unexpected end of file');
 }
 
-/** Takes counted bytes from a stream. */
+/** Reads a given number of bytes from a stream. */
 class ByteReader {
   readonly #source: AsyncIterator<Buffer>;
   #chunk: Buffer = Buffer.alloc(0);
@@ -192,7 +193,7 @@ class ByteReader {
     return bytes;
   }
 
-  /** As many bytes as asked for, or those that are left. */
+  /** Returns `length` bytes, or the remaining bytes if there are fewer. */
   async takeUpTo(length: number): Promise<{ bytes: Buffer; whole: boolean }> {
     const pieces: Buffer[] = [];
     let missing = length;

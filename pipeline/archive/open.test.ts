@@ -7,8 +7,8 @@ import { openArchive } from './open.ts';
 
 const open = (env: Record<string, string>) => openArchive(loadSettings(env));
 
-describe('the archive that settings name', () => {
-  it('is a directory or a bucket, with a prefix or without', () => {
+describe('the archive of the settings', () => {
+  it('is a directory or a bucket, with or without a prefix', () => {
     expect(open({ ARCHIVE_URL: '/data/archive' }).url).toBe('file:///data/archive');
     expect(open({}).url).toBe('s3://ooni-data-eu-fra');
     expect(open({ ARCHIVE_URL: 's3://bucket/' }).url).toBe('s3://bucket');
@@ -26,7 +26,7 @@ describe('the archive that settings name', () => {
     },
   );
 
-  it('takes the cans of before 2020-06-02 from the legacy archive, and all else from the current one', async () => {
+  it('reads cans before 2020-06-02 from the legacy archive, and everything else from the current one', async () => {
     const can = (day: string) => `canned/${day}/web_connectivity.0.tar.lz4`;
     const conversion = 'jsonl/ndt/IT/20200601/00/20200601_IT_ndt.l.0.jsonl.gz';
     const legacy = makeArchive({ [can('2020-06-01')]: 'legacy', [can('2020-06-02')]: 'legacy' });

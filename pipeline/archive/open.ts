@@ -16,12 +16,12 @@ type ArchiveSettings = Pick<
   | 'archive_secret_access_key'
 >;
 
-/** The day from which the current bucket holds the cans; those before lie in the legacy one (archive.md section 1). */
+/** First day with cans in the current bucket. Earlier cans are in the legacy bucket (archive.md section 1). */
 const CURRENT_CANS_FROM = '2020-06-02';
 
 /**
- * The archive that the settings name: a directory or `s3://bucket[/prefix]`, joined with the legacy one where that is set. Nothing is
- * asked of it yet. Throws SettingsError for a URL that is neither.
+ * Opens the archive of the settings: a directory or `s3://bucket[/prefix]`, joined with the legacy archive if one is set. Sends no
+ * request. Throws SettingsError if a URL is neither.
  */
 export function openArchive(settings: ArchiveSettings): Archive {
   const current = openOne(settings.archive_url, 'archive_url', settings);
@@ -49,7 +49,7 @@ function openOne(url: string, key: string, settings: ArchiveSettings): Archive {
   });
 }
 
-/** An archive on S3 whose client is loaded when it is first asked: the SDK takes a third of a second, which a directory does not need. */
+/** An archive on S3 that loads its client on first use. Loading the SDK takes a third of a second, and a directory does not need it. */
 class LaterS3Archive implements Archive {
   readonly url: string;
   readonly #options: S3Options;
@@ -82,7 +82,7 @@ class LaterS3Archive implements Archive {
   }
 }
 
-/** OONI's archive lies in two buckets: the day of a can says which. Both may hold a day; then the current one counts. */
+/** An archive in two buckets, like OONI's. The day of a can selects the bucket, also when both buckets have that day. */
 class JoinedArchive implements Archive {
   readonly url: string;
   readonly #current: Archive;

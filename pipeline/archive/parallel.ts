@@ -1,6 +1,6 @@
 /**
- * The results of `work` for each item, in the order of the items, while up to `ahead` of them are worked on. Throws what `work` throws
- * for the first item that fails; the results of others that are under way are dropped.
+ * Runs `work` on up to `ahead` items at the same time and yields the results in the order of the items. Throws the error of the
+ * first failed item in that order; the results of later items are dropped.
  */
 export async function* inParallel<Item, Result>(
   items: AsyncIterable<Item> | Iterable<Item>,
@@ -10,7 +10,7 @@ export async function* inParallel<Item, Result>(
   const waiting: Promise<Result>[] = [];
   for await (const item of items) {
     const result = work(item);
-    result.catch(() => {}); // it is awaited in its turn
+    result.catch(() => {}); // awaited in its turn
     waiting.push(result);
     if (waiting.length >= ahead) yield await waiting.shift()!;
   }

@@ -8,7 +8,7 @@ const open = (text: string) => {
 };
 
 describe('post', () => {
-  it('is cut out as bytes, whatever stands around and in it', () => {
+  it('is returned as bytes, whatever is around and in it', () => {
     expect(open('{"format":"json","content":{"a":[1,"]}"]}}')).toEqual({ format: 'json', content: '{"a":[1,"]}"]}' });
     expect(open(' {\n"content" : "\\\\\\"" ,"x":[{}], "format":"j\\u0073on"} ')).toEqual({
       format: 'json',
@@ -19,7 +19,7 @@ describe('post', () => {
     expect(open('{"content":1,"content":2}')).toEqual({ format: undefined, content: '2' });
   });
 
-  it('finds in any JSON object what its parser finds', () => {
+  it('finds the same members in any JSON object as a JSON parser', () => {
     const post = fc.record(
       { format: fc.jsonValue(), content: fc.jsonValue(), other: fc.jsonValue() },
       { requiredKeys: [] },
@@ -34,20 +34,20 @@ describe('post', () => {
     );
   });
 
-  it('is refused when it is cut off anywhere', () => {
+  it('is rejected when it is cut off anywhere', () => {
     const text = '{"format":"json","content":{"a":["b\\"",1,{}],"c":null}}';
     for (let length = 0; length < text.length; length++)
       expect(() => open(text.slice(0, length))).toThrow(BrokenPostError);
   });
 
   it.each(['', '[]', '1', '{"a"}', '{"a":}', '{"a":1,}', '{,}', '{"a":1}x', '{"a":1 2}', '{a:1}', '{"\\x":1}'])(
-    'refuses %j',
+    'rejects %j',
     text => {
       expect(() => open(text)).toThrow(BrokenPostError);
     },
   );
 
-  it('does not mind depth', () => {
+  it('accepts deep nesting', () => {
     const deep = '['.repeat(2_000_000) + ']'.repeat(2_000_000);
     expect(open(`{"format":"json","content":${deep}}`).content).toHaveLength(deep.length);
   });

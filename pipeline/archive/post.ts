@@ -1,15 +1,15 @@
 /**
- * The envelope of a postcan's member: the body that a probe uploaded, `{"format": "json", "content": {...}}` (archive.md section
- * 7). The measurement is cut out as bytes, so that it is decoded once, by whoever wants its fields.
+ * The envelope of a postcan's member: the uploaded body `{"format": "json", "content": {...}}` (archive.md section 7). The
+ * measurement stays bytes, so that it is decoded only once, by the code that needs its fields.
  */
 export interface Post {
-  /** Value of `format`, when it is a text. */
+  /** Value of `format`, if it is a string. */
   readonly format?: string;
   /** JSON text of `content`. */
   readonly content?: Buffer;
 }
 
-/** The bytes are no JSON object, as far as they were looked at. */
+/** The bytes are not a JSON object, as far as they were checked. */
 export class BrokenPostError extends Error {
   override name = 'BrokenPostError';
 }
@@ -24,8 +24,8 @@ const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 
 /**
- * Finds the members `format` and `content` of a JSON object, the last of each where keys repeat. Values are walked over by their
- * brackets and quotes alone; whether `content` is valid JSON is for its decoder to say. Throws BrokenPostError.
+ * Finds the members `format` and `content` of a JSON object; of repeated keys the last one counts. It follows only the brackets and
+ * quotes of values, so the decoder of `content` must check that it is valid JSON. Throws BrokenPostError.
  */
 export function openPost(bytes: Buffer): Post {
   let at = skipSpace(bytes, 0);
@@ -64,7 +64,10 @@ function skipSpace(bytes: Buffer, from: number): number {
   return at;
 }
 
-/** Position behind the text that starts at `from`. Bodies make texts long, so quotes are searched for, not walked to. */
+/**
+ * Returns the position after the string that starts at `from`. Bodies are long strings, so it searches for quotes instead of
+ * reading each byte.
+ */
 function skipText(bytes: Buffer, from: number): number {
   for (let quote = bytes.indexOf(QUOTE, from + 1); quote !== -1; quote = bytes.indexOf(QUOTE, quote + 1)) {
     let slashes = 0;
@@ -74,7 +77,7 @@ function skipText(bytes: Buffer, from: number): number {
   throw new BrokenPostError(`the post ends within a text that starts at byte ${from}`);
 }
 
-/** Position behind the value that starts at `from`. */
+/** Returns the position after the value that starts at `from`. */
 function skipValue(bytes: Buffer, from: number): number {
   const first = bytes[from];
   if (first === QUOTE) return skipText(bytes, from);
@@ -86,7 +89,7 @@ function skipValue(bytes: Buffer, from: number): number {
     if (at === from) throw broken(from);
     return at;
   }
-  let depth = 0; // a count, not a stack: deep nesting costs nothing
+  let depth = 0; // a counter instead of a stack: deep nesting costs no memory
   for (let at = from; at < bytes.length; at++) {
     const byte = bytes[at];
     if (byte === QUOTE) at = skipText(bytes, at) - 1;

@@ -4,13 +4,13 @@ import { tooLong } from './lines.ts';
 import { BrokenPostError, openPost } from './post.ts';
 import { readTar } from './tar.ts';
 
-/** Posts are handed on in arrays of about this many bytes, and of so many members: a hostile tar is a million of empty ones. */
+/** Approximate bytes, and maximum members, of an array of posts. A hostile tar can contain a million empty members. */
 const BATCH_BYTES = 512 * 1024;
 const BATCH_MEMBERS = 1000;
 
 /**
- * L2: a tar of posts (archive.md section 7). Some old ones are named `.gz` and are not compressed, so the first bytes decide. The
- * uid of a measurement is the name of its member.
+ * Reads L2: a tar of posts (archive.md section 7). Some old objects end in `.gz` but are not compressed, so the first bytes decide.
+ * The uid of a measurement is the name of its member.
  */
 export async function* readPosts({ stored, maxBytes, counted }: Reading): AsyncGenerator<RawDocument[]> {
   let line = 0;
@@ -38,13 +38,13 @@ export async function* readPosts({ stored, maxBytes, counted }: Reading): AsyncG
       }
     }
   } catch (error) {
-    yield batch; // what was read before the damage
+    yield batch; // the posts before the damage
     throw error;
   }
   yield batch;
 }
 
-/** `<folder>/20210614004521.999962_JO_signal_68eb19b439326d60.post` */
+/** Returns the uid of `<folder>/20210614004521.999962_JO_signal_68eb19b439326d60.post`. */
 function uidOf(member: string): string | undefined {
   const name = member.slice(member.lastIndexOf('/') + 1);
   return name.endsWith('.post') && name.length > '.post'.length ? name.slice(0, -'.post'.length) : undefined;

@@ -7,12 +7,12 @@ import {
   ObjectMissingError,
 } from './archive.ts';
 
-/** What was asked for: an object by its key, or a listing by its prefix. */
+/** Target of a request: an object by its key, or a listing by its prefix. */
 export type Asked = { readonly key: string } | { readonly prefix: string };
 
 /**
- * What a failed request means. The SDK has retried whatever can be retried when
- * this is reached. Messages of the server are passed on; they carry no credentials.
+ * Converts the error of a failed request. The SDK has already retried all errors that it can retry. The result includes messages of
+ * the server, which contain no credentials.
  */
 export function toArchiveError(error: unknown, url: string, asked: Asked): ArchiveError {
   if (!(error instanceof S3ServiceException)) {
@@ -21,7 +21,7 @@ export function toArchiveError(error: unknown, url: string, asked: Asked): Archi
   const status = error.$metadata.httpStatusCode ?? 0;
   const said = `${error.name}: ${error.message}`;
   const key = 'key' in asked ? asked.key : asked.prefix;
-  // A prefix under which nothing lies is an empty listing; where listings are not found, no bucket is.
+  // A listing of a prefix without objects is empty, not 404. So a 404 for a listing means that the bucket does not exist.
   if (error.name === 'NoSuchBucket' || (status === 404 && 'prefix' in asked)) {
     return new ArchiveMissingError(
       `the archive ${url} does not exist; check archive_url and archive_endpoint (${said})`,
@@ -44,7 +44,7 @@ export function toArchiveError(error: unknown, url: string, asked: Asked): Archi
   return new ArchiveUnavailableError(`${url} answered ${status} for ${key} (${said})`, { cause: error });
 }
 
-/** Network errors that hold several (one for each address tried) have no message of their own. */
+/** Returns the message of an error. Network errors that combine several (one for each address) have no message of their own. */
 function messageOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ');
   return error instanceof Error ? error.message || error.name : String(error);

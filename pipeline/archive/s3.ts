@@ -17,29 +17,29 @@ import {
 } from './archive.ts';
 import { type Asked, toArchiveError } from './s3-errors.ts';
 
-/** A request is tried this often, with the SDK's back-off: half a second doubling to 20 s where the server says slow down. */
+/** Attempts for each request. The SDK's back-off doubles from half a second up to 20 s when the server asks to slow down. */
 const REQUEST_ATTEMPTS = 8;
-/** A transfer may break this often in a row without a single byte in between. */
+/** Number of times in a row that a transfer may break without a single new byte. */
 const TRANSFER_ATTEMPTS = 8;
 const CONNECT_MS = 10_000;
-/** How long the server may take to begin an answer, and how long it may fall silent within one. */
+/** Maximum time until the server begins an answer, and maximum pause within an answer. */
 const SILENCE_MS = 60_000;
 
 export interface S3Options {
   readonly bucket: string;
-  /** Put before every key, without a slash at the end; empty: none. */
+  /** Prefix of every key, without a slash at the end; may be empty. */
   readonly prefix?: string;
   readonly region: string;
-  /** URL of a server other than Amazon's. */
+  /** URL of a server that is not Amazon's. */
   readonly endpoint?: string;
   readonly pathStyle?: boolean;
-  /** Without them requests go unsigned, as OONI's buckets allow. */
+  /** Without credentials requests are not signed; OONI's buckets allow this. */
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
-  /** How often a request and a transfer are tried; the tests make it short. */
+  /** Attempts for each request and each transfer. Tests use a small number. */
   readonly attempts?: number;
 }
 
-/** An archive in an S3 bucket. One connection pool serves all of its listings and transfers; `close` ends it. */
+/** An archive in an S3 bucket. All of its listings and transfers share one connection pool, which `close` ends. */
 export class S3Archive implements Archive {
   readonly url: string;
   readonly #client: S3Client;
@@ -60,10 +60,10 @@ export class S3Archive implements Archive {
       forcePathStyle: options.pathStyle ?? false,
       maxAttempts: options.attempts ?? REQUEST_ATTEMPTS,
       retryMode: 'standard',
-      // Empty credentials keep the SDK from looking for some on the machine, which takes seconds and may find the wrong ones.
+      // Empty credentials stop the SDK from searching the machine for credentials, which takes seconds and may find the wrong ones.
       credentials: options.credentials ?? { accessKeyId: '', secretAccessKey: '' },
       ...(options.credentials ? {} : { signer: { sign: async request => request } }),
-      // The etag guards a transfer; a checksum over the whole object cannot be verified of a part.
+      // The etag protects a transfer. A checksum of the whole object cannot verify a part of it.
       responseChecksumValidation: 'WHEN_REQUIRED',
       requestHandler: {
         connectionTimeout: CONNECT_MS,
@@ -118,7 +118,7 @@ export class S3Archive implements Archive {
         body.destroy();
       }
       if (offset >= object.size) return;
-      // The connection broke, or was closed too early without a word: go on from here with the same version of the object.
+      // The connection broke or closed early: continue from here with the same version of the object.
       if (++failures >= this.#transferAttempts) {
         const reason = broken instanceof Error ? broken.message : 'the connection was closed';
         throw new ArchiveUnavailableError(
@@ -143,7 +143,7 @@ export class S3Archive implements Archive {
     this.#client.destroy();
   }
 
-  /** The object from `offset` on, provided that it is still the version that was listed. */
+  /** Requests the object from `offset`, on the condition that it is still the listed version. */
   async #get(object: ArchiveObject, offset: number, signal?: AbortSignal): Promise<Readable> {
     const input = {
       Bucket: this.#bucket,
@@ -155,7 +155,7 @@ export class S3Archive implements Archive {
       this.#client.send(new GetObjectCommand(input), { abortSignal: signal }),
     );
     const body = answer.Body as Readable;
-    // A server that knows no If-Match, or no Range, shows itself here. One behind a proxy may not tell the length.
+    // This detects a server that does not support If-Match or Range. A server behind a proxy may not send the length.
     const isSame = !object.etag || answer.ETag === object.etag;
     const isHere = offset === 0 || answer.ContentRange?.startsWith(`bytes ${offset}-`) === true;
     const isWhole = answer.ContentLength === undefined || offset + answer.ContentLength === object.size;
@@ -180,7 +180,7 @@ export class S3Archive implements Archive {
       const page = await this.#send({ prefix }, signal, () =>
         this.#client.send(new ListObjectsV2Command(input), { abortSignal: signal }),
       );
-      // Something between that answers 200 with a page of its own would make the archive look empty.
+      // A proxy that answers 200 with its own page would make the archive look empty.
       if (page.Name === undefined && page.IsTruncated === undefined)
         throw this.#strange('answered with something else');
       yield page;
@@ -190,8 +190,8 @@ export class S3Archive implements Archive {
   }
 
   /**
-   * Throws unless a key follows the one before. A batch is a range of keys, so a server that lists in another order (as Amazon's
-   * directory buckets do), or one page again and again, must not be read as if it did not.
+   * Throws unless a key sorts after the previous one. A batch is a range of keys, so a server that lists in another order (as
+   * Amazon's directory buckets do), or repeats a page, would give wrong batches.
    */
   #expectOrder(key: string | undefined, before: string): asserts key is string {
     if (key === undefined) throw this.#strange('lists an object without a key');
@@ -219,14 +219,14 @@ function changed(object: ArchiveObject): ObjectChangedError {
   return new ObjectChangedError(`${object.key} changed since it was listed; list the bucket again`);
 }
 
-/** The chunks of a body; throws when none comes for too long, and the signal's reason when it is aborted. */
+/** Yields the chunks of a body. Throws when no chunk arrives for SILENCE_MS, and the signal's reason when it is aborted. */
 async function* heard(body: Readable, signal?: AbortSignal): AsyncGenerator<Buffer> {
   const abort = () => body.destroy(signal?.reason as Error);
   signal?.addEventListener('abort', abort, { once: true });
   const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   try {
     for (;;) {
-      // Only while a chunk is waited for: a reader may take its time between two.
+      // The timer runs only while a chunk is awaited: the reader may pause between chunks.
       const silence = setTimeout(() => body.destroy(new Error(`no byte came for ${SILENCE_MS / 1000} s`)), SILENCE_MS);
       const next = await chunks.next().finally(() => clearTimeout(silence));
       if (next.done) return;

@@ -22,7 +22,7 @@ async function read(...tar: Buffer[]): Promise<{ documents: RawDocument[]; sizes
     sizes.push(next.value.length);
   }
 }
-/** Of each document its uid, or the class of its error; then how the tar is damaged, if it is. */
+/** Lists the uid of each document or the class of its error, then the damage of the tar, if any. */
 async function summary(...tar: Buffer[]): Promise<unknown[]> {
   const { documents, end } = await read(...tar);
   const seen = documents.map(({ uid, error }) => error?.class ?? uid);
@@ -30,7 +30,7 @@ async function summary(...tar: Buffer[]): Promise<unknown[]> {
 }
 
 describe('tars that no tool writes', () => {
-  it('give names that lead elsewhere as uids only: nothing is ever written to a path', async () => {
+  it('with names that point elsewhere only set uids: nothing is ever written to a path', async () => {
     expect(await summary(post('../../etc/x.post'), post('/root/y.post'), post('..\\z.post'), END)).toEqual([
       'x',
       'y',
@@ -40,7 +40,7 @@ describe('tars that no tool writes', () => {
     expect(document!.uid).toBe('\ufffd\ufffd');
   });
 
-  it('take long names and lengths from the header that goes before', async () => {
+  it('take long names and sizes from the preceding header', async () => {
     const long = 'y'.repeat(300);
     const body = '{"format":"json","content":1}';
     const gnu = tarMember('././@LongLink', `d/${long}.post\0`, { type: 'L', magic: 'ustar  \0' });
@@ -54,7 +54,7 @@ describe('tars that no tool writes', () => {
     expect(({} as { comment?: string }).comment).toBeUndefined();
   });
 
-  it('with lengths that cannot be are damaged there, and keep what came before', async () => {
+  it('with impossible sizes are damaged there, and keep the members before', async () => {
     const length = (bytes: number[]) => ({ length: Buffer.from(bytes) });
     const cases: [Buffer, unknown[]][] = [
       [paxHeader({ size: '-5' }), ['broken tar: Invalid header']],
@@ -73,7 +73,7 @@ describe('tars that no tool writes', () => {
     }
   });
 
-  it('count links and devices as skipped, and pass over directories', async () => {
+  it('count links and devices as skipped, and ignore directories', async () => {
     const others = ['1', '2', '3', '4', '6', 'S', 'Q'].map(type => tarHeader(`${type}.post`, 0, { type }));
     const { documents, end } = await read(tarHeader('d/', 0, { type: '5' }), ...others, GOOD, END);
     expect(documents.map(({ uid, error }) => error?.message ?? uid)).toEqual([
@@ -84,14 +84,14 @@ describe('tars that no tool writes', () => {
     expect(end.truncated).toBeUndefined();
   });
 
-  it('from before POSIX are read, and so is what lies behind the end of a first one', async () => {
+  it('from before POSIX are read, and so are members after the end of a first tar', async () => {
     const old = { magic: '\0'.repeat(8), type: '\0' };
     expect(await summary(post('d/old.post', '1', old), END, GOOD, END)).toEqual(['old', 'good']);
     const [first, second] = await summary(GOOD, END, Buffer.alloc(512, 'x'));
     expect([first, second]).toEqual(['good', expect.stringContaining('broken tar')]);
   });
 
-  it('of members without end are handed on in pieces', async () => {
+  it('with very many members are yielded in several arrays', async () => {
     const { documents, sizes } = await read(
       ...Array.from({ length: 5000 }, (_, index) => tarHeader(`d/${index}.post`, 0)),
       END,
@@ -100,7 +100,7 @@ describe('tars that no tool writes', () => {
     expect(Math.max(...sizes)).toBe(1000);
   });
 
-  it('quote no more of a name than a person reads', async () => {
+  it('quote only a short part of a long name', async () => {
     const { documents } = await read(paxHeader({ path: 'x'.repeat(100_000) }), GOOD, END);
     expect(documents[0]!.error!.message.length).toBeLessThan(200);
   });

@@ -2,31 +2,31 @@ import { Readable } from 'node:stream';
 import { extract } from 'tar-stream';
 import { DamagedObjectError } from './gunzip.ts';
 
-/** One member of a tar: its name, its length and, lazily, its bytes. */
+/** One member of a tar: its name, its size and, lazily, its bytes. */
 export interface TarMember {
   readonly name: string;
-  /** False for links, devices and what else is no file. */
+  /** False for links, devices and other members that are not files. */
   readonly isFile: boolean;
   readonly size: number;
   readonly bytes: AsyncIterable<Buffer>;
 }
 
-/** Tars from before POSIX bear no magic; the checksum of each header still tells whether it is one. The types do not know the option. */
+/** Tars from before POSIX have no magic; the checksum of each header still identifies it. The type definitions lack this option. */
 const OPTIONS: object = { allowUnknownFormat: true };
 
 /**
- * The members of a tar but its directories, one after the other, as a stream; what the reader leaves of a member is read past.
- * Throws DamagedObjectError where the tar is damaged or ends early; errors of the source pass through.
+ * Yields the members of a tar, except directories, as a stream. Bytes of a member that the reader leaves are skipped. Throws
+ * DamagedObjectError where the tar is damaged or ends early, and passes on errors of the source.
  */
 export async function* readTar(source: AsyncIterable<Buffer>): AsyncGenerator<TarMember> {
   const members = extract(OPTIONS);
   let sourceError: { error: unknown } | undefined;
   async function* untilError() {
     try {
-      // Streams hold what they are given longer than it is good.
+      // The streams keep chunks after the source reuses their memory, so each chunk is copied.
       for await (const chunk of source) yield Buffer.from(chunk);
     } catch (error) {
-      // An error would make the streams drop the members they hold, so for them the source just ends.
+      // An error would make the streams drop the members they hold, so the source ends normally for them.
       sourceError = { error };
     }
   }

@@ -5,7 +5,7 @@ const PRIME_4 = 0x27d4eb2f;
 const PRIME_5 = 0x165667b1;
 const STRIPE = 16;
 
-/** XXH32 with seed 0, fed in pieces: the checksum of the LZ4 frame format. */
+/** Computes XXH32 with seed 0 incrementally: the checksum of the LZ4 frame format. */
 export class XxHash32 {
   #a = (PRIME_1 + PRIME_2) | 0;
   #b = PRIME_2 | 0;
@@ -33,7 +33,7 @@ export class XxHash32 {
     return this;
   }
 
-  /** The checksum of everything so far, as an unsigned number. */
+  /** Returns the checksum of all bytes so far, as an unsigned number. */
   digest(): number {
     let hash = PRIME_5 | 0;
     if (this.#length >= STRIPE) {

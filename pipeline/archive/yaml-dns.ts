@@ -1,10 +1,10 @@
 import { type Entry, isEntry, ReportShapeError } from './yaml-shape.ts';
 
 const IPV4 = String.raw`(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})`;
-/** Labels joined by single dots. Each character can be matched in one way only, so a hostile text costs no more than its length. */
+/** Matches labels joined by single dots. Each character can match in only one way, so a hostile string costs only linear time. */
 const HOST = String.raw`([a-zA-Z0-9]+(?:(?:-+|\.)[a-zA-Z0-9]+)*)`;
 
-/** DNS tests of old reports: verdicts by resolver, queries and answers out of their texts (archive.md section 11). */
+/** Normalises the DNS tests of old reports: verdicts by resolver, and queries and answers parsed from their strings (archive.md section 11). */
 export function normaliseDns(testName: string, testKeys: Entry): void {
   const { test_resolvers: _resolvers, tampering, queries = [], ...rest } = testKeys;
   for (const key of Object.keys(testKeys)) delete testKeys[key];
@@ -40,7 +40,7 @@ function normaliseQuery(raw: unknown): Entry {
   };
 }
 
-/** An answer is a pair of texts: the record's head (`ttl=`, `type=`) and its payload. */
+/** Normalises an answer, which is a pair of strings: the head of the record (`ttl=`, `type=`) and its payload. */
 function normaliseAnswer(answer: unknown): Entry {
   const [head, payload] = (Array.isArray(answer) ? answer : []).map(String);
   if (head === undefined) throw new ReportShapeError('an answer is no pair of texts');

@@ -5,8 +5,8 @@ import { DNS_TESTS, HTTP_TESTS, SCHEMA_KEYS, TEST_NAMES, UNSUPPORTED_TESTS } fro
 import { type Entry, isEntry, ReportShapeError, UnsupportedReportError } from './yaml-shape.ts';
 
 /**
- * An entry of an old report, with the header's keys in it, in the form of data format 0.2.0 (archive.md section 11). `digest` is the
- * hex SHA-1 over header and entry, from which a missing `id` is made. Throws UnsupportedReportError and ReportShapeError.
+ * Converts an entry of an old report, including the header's keys, to data format 0.2.0 (archive.md section 11). `digest` is the
+ * hex SHA-1 of header and entry, used to make a missing `id`. Throws UnsupportedReportError and ReportShapeError.
  */
 export function normaliseEntry(raw: Entry, digest: string): Entry {
   let entry = plain(raw) as Entry;
@@ -33,10 +33,10 @@ export function normaliseEntry(raw: Entry, digest: string): Entry {
   return entry;
 }
 
-/** The header of a report as it goes into its entries: values JSON has a form for, and a `report_id`. Throws ReportShapeError. */
+/** Converts the header of a report to values that JSON supports, and adds a `report_id` if it is missing. Throws ReportShapeError. */
 export function normaliseHeader(raw: Entry): Entry {
   const city = raw.probe_city;
-  // Bytes that are no UTF-8 are left out of the city, unlike anywhere else: report ids are made of it.
+  // Only in the city, bytes that are not UTF-8 are removed, because report ids depend on it.
   const probeCity = city instanceof Uint8Array ? Buffer.from(city).toString('utf8').replaceAll('\ufffd', '') : city;
   const header = plain(probeCity === undefined ? raw : { ...raw, probe_city: probeCity }) as Entry;
   header.report_id ||= reportId(header);
@@ -44,8 +44,8 @@ export function normaliseHeader(raw: Entry): Entry {
 }
 
 /**
- * The report id that a header without one gets: start time and 50 letters drawn from SHA-512 over the header's facts. The time is
- * UTC, where the first implementation took the machine's zone, so that the same report has the same id everywhere.
+ * Makes the report id for a header without one: the start time and 50 letters from the SHA-512 of the header's facts. The time is
+ * UTC; the first implementation used the machine's time zone. So the same report has the same id everywhere.
  */
 function reportId(header: Entry): string {
   const {
@@ -64,7 +64,7 @@ function reportId(header: Entry): string {
   return `${time}Z_${[...hash.subarray(0, 50)].map(byte => letters[byte % letters.length]).join('')}`;
 }
 
-/** Values of YAML that JSON has no form for: bytes become text, instants `YYYY-MM-DD HH:MM:SS`, sets lists. */
+/** Converts YAML values that JSON does not support: bytes become strings, times `YYYY-MM-DD HH:MM:SS`, sets lists. */
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return bytesToText(value);
   if (value instanceof Date) return secondsToText(value.getTime() / 1000);
@@ -75,7 +75,7 @@ function plain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
 }
 
-/** UTF-8, every byte that is none as `\xhh`. */
+/** Decodes UTF-8; each byte that is not UTF-8 becomes `\xhh`. */
 function bytesToText(value: Uint8Array): string {
   const bytes = Buffer.from(value);
   const text = bytes.toString('utf8');
@@ -89,7 +89,7 @@ function bytesToText(value: Uint8Array): string {
   return out;
 }
 
-/** Everything outside the schema belongs to the test. */
+/** Moves all keys outside the schema into `test_keys`. */
 function nestTestKeys(entry: Entry): Entry {
   const isOuter = ([key]: [string, unknown]) => SCHEMA_KEYS.includes(key);
   const pairs = Object.entries(entry);
@@ -100,7 +100,10 @@ function nestTestKeys(entry: Entry): Entry {
   };
 }
 
-/** Before format 0.2.0, a number under `test_start_time` was the start of the measurement, and `start_time` that of the test. */
+/**
+ * Rebuilds the times of reports before format 0.2.0: a number in `test_start_time` was the start of the measurement, and
+ * `start_time` the start of the test.
+ */
 function rebuildTimes(entry: Entry): void {
   let test = secondsToText(entry.start_time ?? 0);
   let measurement = test;

@@ -1,6 +1,6 @@
 import { type Entry, isEntry, ReportShapeError } from './yaml-shape.ts';
 
-/** HTTP tests of old reports: one form for requests, responses and headers, in today's order (archive.md section 11). */
+/** Normalises the HTTP tests of old reports: one form for requests, responses and headers, in the current order (archive.md section 11). */
 export function normaliseHttp(entry: Entry, testKeys: Entry): void {
   entry.input ??= urlOption(entry.options);
   const sessions = testKeys.requests ?? [];
@@ -25,7 +25,7 @@ export function normaliseHttp(entry: Entry, testKeys: Entry): void {
   testKeys.requests = [...direct.slice(0, 1), ...overTor.slice(0, 1), ...direct.slice(1), ...overTor.slice(1)];
 }
 
-/** The URL among the options of the command line, `--url` or `-u`. */
+/** Returns the URL from the options of the command line, `--url` or `-u`. */
 function urlOption(options: unknown): unknown {
   if (!Array.isArray(options)) return null;
   const at = Math.max(options.indexOf('--url'), options.indexOf('-u'));
@@ -41,7 +41,7 @@ function withoutNul(value: unknown): unknown {
   return typeof value === 'string' ? value.replaceAll('\0', '') : (value ?? null);
 }
 
-/** (name, values) pairs become a map of first values. */
+/** Converts (name, values) pairs to a map of the first values. */
 function normaliseHeaders(headers: unknown): Entry {
   const pairs = isEntry(headers) ? Object.entries(headers) : (headers ?? []);
   if (!Array.isArray(pairs)) throw new ReportShapeError('headers are neither a list nor a mapping');
@@ -55,7 +55,7 @@ function normaliseHeaders(headers: unknown): Entry {
   return Object.fromEntries(map);
 }
 
-/** `{is_tor, exit_ip, exit_name}`, whichever of the old marks a request has: a `shttp` URL, a boolean, a mapping. */
+/** Returns `{is_tor, exit_ip, exit_name}` from any of the old forms: a `shttp` URL, a boolean or a mapping. */
 function torOf(request: Entry): Entry {
   const none = { is_tor: false, exit_ip: null, exit_name: null };
   if (typeof request.url === 'string' && request.url.startsWith('shttp')) return { ...none, is_tor: true };

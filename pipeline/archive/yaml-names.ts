@@ -1,4 +1,4 @@
-/** Names that old probes gave to tests, and what they are called now (constants.json `yaml_test_name_map`). */
+/** Old names of tests and their current names (constants.json `yaml_test_name_map`). */
 export const TEST_NAMES: Readonly<Record<string, string>> = {
   http_host: 'http_host',
   'HTTP Host': 'http_host',
@@ -51,7 +51,7 @@ export const TEST_NAMES: Readonly<Record<string, string>> = {
   test_send_host_header: 'invalid',
 };
 
-/** Keys of a measurement; in reports before format 0.2.0 every other key belongs into `test_keys` (`yaml_schema_keys`). */
+/** Keys of a measurement. In reports before format 0.2.0 every other key belongs in `test_keys` (`yaml_schema_keys`). */
 export const SCHEMA_KEYS: readonly string[] = [
   'id',
   'input',
@@ -77,7 +77,7 @@ export const SCHEMA_KEYS: readonly string[] = [
   'test_keys',
 ];
 
-/** Tests by the rules that apply to them; some have two (`yaml_test_categories`). */
+/** Tests by the rules that apply to them; some belong to two lists (`yaml_test_categories`). */
 export const HTTP_TESTS: readonly string[] = [
   'captive_portal',
   'domclass_collector',
@@ -93,7 +93,7 @@ export const HTTP_TESTS: readonly string[] = [
   'tor_http_requests_test',
 ];
 export const DNS_TESTS: readonly string[] = ['captive_portal', 'dns_consistency', 'dns_injection'];
-/** Tests whose old reports nobody reads: packet captures, wrapped programs, and what the last rules name (archive.md section 11). */
+/** Tests with old reports that are not supported: packet captures, wrapped programs, and those of the last rules (archive.md section 11). */
 export const UNSUPPORTED_TESTS: readonly string[] = [
   'chinatrigger',
   'dns_spoof',

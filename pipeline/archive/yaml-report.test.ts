@@ -25,7 +25,7 @@ const measurement = ({ bytes, uid }: RawDocument) => ({ ...JSON.parse(bytes.toSt
 const HEADER = '---\nprobe_cc: IT\nprobe_asn: AS137\nstart_time: 1380000000.0\ntest_name: http_host\n...\n';
 
 describe('YAML reports', () => {
-  it.each(['http_requests', 'dns_consistency'])('of %s become what the Python pipeline makes of them', name => {
+  it.each(['http_requests', 'dns_consistency'])('of %s match the measurements of the Python pipeline', name => {
     for (const step of [1, 3, 50, 1e9]) {
       const documents = read(fixture(`${name}.report`), { step }).filter(document => !document.error);
       const measurements = documents.map(measurement).filter(({ input }) => input !== 'other');
@@ -33,7 +33,7 @@ describe('YAML reports', () => {
     }
   });
 
-  it('keep an entry whose times are times to YAML', () => {
+  it('keep an entry with times of the YAML type', () => {
     const other = read(fixture('dns_consistency.report'))
       .map(measurement)
       .find(({ input }) => input === 'other');
@@ -44,7 +44,7 @@ describe('YAML reports', () => {
     });
   });
 
-  it('lose an entry that is not YAML alone', () => {
+  it('lose only the entry that is not YAML', () => {
     const documents = read(fixture('http_requests.report'));
     expect(documents.map(({ line, error }) => [line, error?.class])).toEqual([
       [1, undefined],
@@ -54,7 +54,7 @@ describe('YAML reports', () => {
     expect(documents[1]!.error!.skipped).toBe(false);
   });
 
-  it('in format 0.2.0 keep everything where it is', () => {
+  it('in format 0.2.0 are not rearranged', () => {
     const [document] = read(
       `${HEADER}---\ndata_format_version: 0.2.0\ntest_keys: {a: 1}\nextra: 2\nstart_time: 3\n...\n`,
     );
@@ -66,7 +66,7 @@ describe('YAML reports', () => {
     });
   });
 
-  it('drop the start time of the header as soon as an entry has its own', () => {
+  it('ignore the start time of the header as soon as an entry has its own', () => {
     const header = HEADER.replace('...\n', 'test_start_time: 1390000000.0\n...\n');
     const entry = (more: string) => `---\ninput: x\n${more}...\n`;
     const documents = read(`${header}${entry('')}${entry('test_start_time: 1380000060.0\n')}${entry('')}`).map(
@@ -79,7 +79,7 @@ describe('YAML reports', () => {
     ]);
   });
 
-  it('of tests that nobody reads any more are skipped, not failed', () => {
+  it('of unsupported tests are skipped, not failed', () => {
     for (const name of [
       'captivep',
       'Multi Protocol Traceroute Test',
@@ -112,7 +112,7 @@ describe('YAML reports', () => {
     expect(read('')).toEqual([]);
   });
 
-  it('read past a document over the limit', () => {
+  it('skip a document over the size limit', () => {
     const long = `---\ninput: ${'x'.repeat(5000)}\n...\n`;
     for (const step of [1, 77, 1e9]) {
       const documents = read(`${HEADER}${long}---\ninput: y\n...\n`, { step, maxBytes: 1000 });
@@ -124,7 +124,7 @@ describe('YAML reports', () => {
     }
   });
 
-  it('survive aliases and nesting without end', () => {
+  it('survive endless aliases and nesting', () => {
     const laughs = [
       'a: &a [x,x,x,x,x,x,x,x,x]',
       ...[...'bcdefgh'].map((name, at) => `${name}: &${name} [${Array(9).fill(`*${'abcdefgh'[at]}`)}]`),
@@ -136,7 +136,7 @@ describe('YAML reports', () => {
     }
   });
 
-  it('are not parsed where they hold values without end, and are where they are long texts', () => {
+  it('are not parsed if they have too many values, and are parsed if they have long strings', () => {
     const maxBytes = 32 * 1024 * 1024;
     for (const many of [
       `a:\n${'- b\n'.repeat(600_000)}`,
@@ -155,13 +155,13 @@ describe('YAML reports', () => {
     expect(measurement(document!).test_keys.body).toHaveLength(20_000 * 106);
   });
 
-  it('does not let a key reach the prototype of anything', () => {
+  it('do not let a key change a prototype', () => {
     const [document] = read(`${HEADER}---\n__proto__: {polluted: 1}\nconstructor: 2\n...\n`);
     expect(({} as { polluted?: number }).polluted).toBeUndefined();
     expect(document!.error).toBeUndefined();
   });
 
-  it('cannot be slowed down by a text that fits a pattern almost', () => {
+  it('are parsed in linear time when a text almost matches a pattern', () => {
     const name = `${'a-'.repeat(40_000)}!`;
     const entry = `queries: [{query: q, answers: [['type=CNAME', 'name=${name}']]}]`;
     const [document] = read(`${HEADER.replace('http_host', 'dns_consistency')}---\n${entry}\n...\n`);

@@ -12,39 +12,40 @@ const STRAY_END = Buffer.from('...\n');
 const COMMENT = '#'.charCodeAt(0);
 const NOTHING = Buffer.alloc(0);
 /**
- * The parser takes about 400 bytes of memory for each value, which a hostile document writes in two. A document with more than so many
- * characters that can begin a value is not parsed; of real ones even those of some MB, which are mostly bodies, have a tenth.
+ * Maximum number of characters that can begin a value in a document; a document with more is not parsed. The parser uses about 400
+ * bytes of memory per value, and a hostile document needs only two bytes per value. Real documents, even those of some MB, which
+ * are mostly bodies, have a tenth of this number.
  */
 const MOST_VALUES = 500_000;
 const BEGINS_VALUE = new Uint8Array(256);
 for (const character of '\n,:-[{?') BEGINS_VALUE[character.charCodeAt(0)] = 1;
 
 /**
- * Cuts a YAML report of 2012 to 2016 into its documents and turns each into a measurement of today's form (archive.md section
- * 11). The first document is the header, which goes into every other one. Holds one document of at most `maxBytes`; a longer
- * one is read past. Never throws: what is broken becomes an error in place of the document, and a broken frame ends the report.
+ * Splits a YAML report of 2012 to 2016 into its documents and converts each to a measurement in the current form (archive.md
+ * section 11). The first document is the header, which is merged into each of the others. Holds one document of at most `maxBytes`
+ * and skips longer ones. Never throws: a broken document becomes an error in its place, and a broken frame ends the report.
  */
 export class YamlReport {
   readonly #maxBytes: number;
   #documents: number;
   #header: { readonly entry: Entry; readonly bytes: Buffer } | undefined;
   #held: Buffer = NOTHING;
-  /** Bytes of the document under way that were already let go because it is too long. */
+  /** Bytes of the current document that were dropped because it is too long. */
   #passed = 0;
   #over = false;
 
-  /** `documents` is the number of documents already behind. */
+  /** @param documents number of the documents before this report */
   constructor(maxBytes: number, documents = 0) {
     this.#maxBytes = maxBytes;
     this.#documents = documents;
   }
 
-  /** Documents handed on so far, those with an error included. */
+  /** Number of documents returned so far, including those with an error. */
   get documents(): number {
     return this.#documents;
   }
 
-  /** The measurements that end in this chunk. */
+  /** Returns the measurements that end in this chunk. */
   push(chunk: Buffer): RawDocument[] {
     const found: RawDocument[] = [];
     if (this.#over) return found;
@@ -75,7 +76,7 @@ export class YamlReport {
     return found;
   }
 
-  /** What is left when the report ends: nothing, or a document that was cut off. */
+  /** Returns the rest when the report ends: nothing, or an error for a document that was cut off. */
   end(): RawDocument[] {
     const found: RawDocument[] = [];
     const rest = this.#held.toString('latin1').trim();
@@ -87,7 +88,7 @@ export class YamlReport {
 
   #hold(rest: Buffer): void {
     if (this.#passed > 0 || rest.length > this.#maxBytes) {
-      // Enough is kept to find the end of the document where it straddles two chunks.
+      // Keep enough bytes to find the end of the document when it crosses two chunks.
       const kept = Math.min(rest.length, END.length - 1);
       this.#passed += rest.length - kept;
       this.#held = Buffer.from(rest.subarray(rest.length - kept));
@@ -126,16 +127,16 @@ function startsWith(bytes: Buffer, word: Buffer, at: number): boolean {
   return bytes.subarray(at, at + word.length).equals(word);
 }
 
-/** The value of a document, null where it is empty, an Error where it is not YAML. */
+/** Returns the value of a document: null if it is empty, an Error if it is not YAML. */
 function parseDocument(document: Buffer): unknown {
   if (document.length > MOST_VALUES && countValues(document) > MOST_VALUES) {
     return new Error(`it may hold more than ${MOST_VALUES} values`);
   }
   try {
-    // Reports were written and read as YAML 1.1; repeated keys were allowed, the last one counting.
+    // Reports were written and read as YAML 1.1, which allowed repeated keys; the last one counts.
     return parse(document.toString('utf8'), { version: '1.1', uniqueKeys: false, logLevel: 'error' }) as unknown;
   } catch (error) {
-    // Errors of the parser, and of the engine for nesting or aliases without end: one document is lost, whatever it holds.
+    // Errors of the parser, or of the engine for endless nesting or aliases: only this document is lost.
     return error instanceof Error ? error : new Error(String(error));
   }
 }
@@ -165,21 +166,22 @@ function toDocument(
 ): RawDocument {
   if (entry instanceof Error) return broken(line, `not YAML: ${entry.message.split('\n')[0]}`);
   if (!isEntry(entry)) return broken(line, 'the document is not a YAML mapping');
-  // As soon as one entry has a start time of its own, that of the header no longer counts.
+  // If one entry has its own start time, the start time of the header no longer applies.
   if ('test_start_time' in entry) delete header.entry.test_start_time;
   const digest = createHash('sha1').update(header.bytes).update(bytes).digest('hex');
   try {
     const measurement = normaliseEntry({ ...entry, ...header.entry }, digest);
     return {
       line,
-      uid: trivialId(bytes, measurement.measurement_start_time, false), // the bytes hold the framing
+      uid: trivialId(bytes, measurement.measurement_start_time, false), // `bytes` includes the framing
       bytes: Buffer.from(JSON.stringify(measurement)),
     };
   } catch (error) {
     if (error instanceof UnsupportedReportError) {
       return { line, bytes: NOTHING, error: { class: 'UnsupportedYaml', message: error.message, skipped: true } };
     }
-    // Old reports come in shapes nobody lists any more: an entry that does not fit the rules is lost alone, and counted.
+    // Old reports have shapes that nobody documented. An entry that does not fit the rules is counted as failed; the others are
+    // kept.
     return broken(line, error instanceof Error ? error.message : String(error));
   }
 }

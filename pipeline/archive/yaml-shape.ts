@@ -1,12 +1,12 @@
 /** A measurement under construction. */
 export type Entry = Record<string, unknown>;
 
-/** The report is of a test that is passed over by rule. */
+/** The report is of a test that the pipeline skips by rule. */
 export class UnsupportedReportError extends Error {
   override name = 'UnsupportedReportError';
 }
 
-/** The entry has a shape the rules do not cover. */
+/** The entry has a shape that the rules do not cover. */
 export class ReportShapeError extends Error {
   override name = 'ReportShapeError';
 }
