@@ -23,24 +23,24 @@ export interface AnalysisTools {
   readonly clickhouse: ClickHouse;
   readonly log: Logger;
   readonly rulesVersion: RulesVersion;
-  /** There are to be no fingerprints of block pages: that none are there is not worth a warning. */
+  /** Whether the installation has no block page fingerprints on purpose, so that missing ones need no warning. */
   readonly withoutFingerprints?: boolean;
 }
 
 export interface AnalysisTask {
   readonly bucket: BucketKey;
-  /** Generation of the observations whose days are to be analysed; absent: the bucket is the measurement day to analyse. */
+  /** Generation of the observations whose days are analysed. If absent, the bucket is the measurement day to analyse. */
   readonly observations?: number;
-  /** For a bucket of an hour: the bucket that judges the day in full. */
+  /** For a bucket of an hour: the bucket whose analysis judges the whole day. */
   readonly settledBy?: SettledBy;
-  /** When the run began, milliseconds since 1970. The analysis takes a generation of its own, not before that. */
+  /** Start of the run, milliseconds since 1970. The analysis has its own generation, which is not before this time. */
   readonly startedAt: number;
 }
 
-/** Who judges the upload day of a bucket in full: the bucket of this day that is run last by the same plan. */
+/** The bucket whose analysis judges the whole upload day: the last bucket of this day in the order of the plan. */
 export interface SettledBy {
   readonly bucket: string;
-  /** When the plan was made, by ClickHouse's clock: milliseconds since 1970. */
+  /** Time of the plan, by ClickHouse's clock: milliseconds since 1970. */
   readonly since: number;
 }
 
@@ -52,19 +52,19 @@ export interface AnalysisEnd {
 
 export interface AnalysisWatch {
   readonly signal?: AbortSignal;
-  /** Days an earlier attempt has analysed, and their verdicts. */
+  /** Days that an earlier attempt has analysed, and their number of verdicts. */
   readonly resume?: AnalysisEnd;
-  /** Told after each statement, of all days that are done. */
+  /** Called after each statement, with all days that are done. */
   readonly onDay?: (done: AnalysisEnd) => void;
 }
 
-/** How often verdicts are made when ClickHouse breaks off or has not stored them; what takes longer is left to whoever repeats the stage. */
+/** Attempts to make verdicts when ClickHouse breaks off or has not stored them. After these, the caller has to repeat the stage. */
 const TRIES = 3;
 
 /**
- * The analysis stage of a run: the days that its observations touched, or the bucket's own day when it is
- * asked for alone. Recorded in the ledger like the observations. May be repeated with the same `origin`: the verdicts of an earlier attempt are
- * replaced. Throws TableErrors and AnalysisError.
+ * Runs the analysis stage: it judges the days that the run's observations touched, or the bucket's own day when the analysis is requested
+ * alone. The ledger records it like the observations. May be repeated with the same `origin`: it replaces the verdicts of an earlier
+ * attempt. Throws TableErrors and AnalysisError.
  */
 export async function analyseBucket(
   tools: AnalysisTools,
@@ -84,7 +84,7 @@ export async function analyseBucket(
   }
   const open = () => {
     const judged = tasks.map(each => ({ ...each, rulesVersion }));
-    // Greater than the generation of the observations too, which another server's clock may have given: so the ledger tells which are judged.
+    // Not before the generation of the observations, which can come from another server's clock. The ledger shows then which are judged.
     const notBefore = Math.max(task.startedAt, task.observations ?? 0);
     return openAnalysis(clickhouse, task.bucket, origin, judged, notBefore, signal);
   };
@@ -119,8 +119,8 @@ export async function analyseBucket(
 }
 
 /**
- * Records the analysis of a bucket that had nothing to read: complete, with no verdicts. For a run whose observations have ended so;
- * what an earlier run brought for the bucket is judged when its day is judged again.
+ * Records a complete analysis without verdicts, for a run whose observations had nothing to read. Observations of an earlier run of the
+ * bucket are judged when their day is judged again.
  */
 export async function recordNothingToAnalyse(
   tools: Pick<AnalysisTools, 'clickhouse' | 'rulesVersion'>,
@@ -142,7 +142,7 @@ async function complete(
   fingerprints: ReadonlySet<string>,
   signal?: AbortSignal,
 ): Promise<void> {
-  // Each verdict names the version it was made with; a run of many days may have met several.
+  // Each verdict has the fingerprints version that it was made with. A run of many days can use several versions.
   const referenceVersions = {
     ...origin.referenceVersions,
     rules: String(rulesVersion),
@@ -153,7 +153,7 @@ async function complete(
   await recordRun(clickhouse, run, { ...origin, referenceVersions }, outcome, signal);
 }
 
-/** Records that an analysis ended before its end. What it has judged stays. May be repeated. */
+/** Records that an analysis failed or was cancelled. Its verdicts are kept. May be repeated. */
 export async function abandonAnalysis(
   tools: Pick<AnalysisTools, 'clickhouse'>,
   task: AnalysisTask,
@@ -170,8 +170,8 @@ export async function abandonAnalysis(
 }
 
 /**
- * Whether the analysis has to go on although its observations had nothing to read: the bucket that judges a day in full judges what the
- * other hours have only judged in part.
+ * Whether the analysis runs even if its observations had nothing to read. It does for the bucket that judges the whole day, because the other
+ * hours have judged their measurements only in part.
  */
 export function settlesDay(task: {
   readonly bucket: string;
@@ -186,8 +186,8 @@ function isLastOfDay({ bucket, settledBy }: { readonly bucket: string; readonly 
 }
 
 /**
- * Whether the bucket that judges the day in full has yet to open its analysis, which then sees what this one has observed. Once it is open, it may
- * have seen it or not.
+ * Whether the bucket that judges the whole day has not yet opened its analysis. That analysis will include the observations of this bucket.
+ * An analysis that is already open may or may not include them.
  */
 async function awaitsAnother(clickhouse: ClickHouse, task: AnalysisTask, signal?: AbortSignal): Promise<boolean> {
   const { bucket, settledBy } = task;

@@ -17,7 +17,7 @@ interface Filtered {
   readonly filterID: string;
 }
 
-/** What an archive has of buckets now, compared with what completed runs of them have read. */
+/** Compares the current objects of buckets in an archive with the objects that completed runs have read. */
 export class ArchiveLook {
   readonly #tools: LookTools;
   readonly #filtered: Filtered;
@@ -39,7 +39,7 @@ export class ArchiveLook {
     this.#signal = signal;
   }
 
-  /** @param done the runs that `hasMore` will be asked about; what they have read is asked for at once */
+  /** @param done the runs that are passed to `hasMore` later; one query reads their objects from the ledger now */
   static async open(
     tools: LookTools,
     filtered: Filtered,
@@ -57,8 +57,8 @@ export class ArchiveLook {
   }
 
   /**
-   * Whether the archive has objects of a bucket that a run did not read, or has them in another size. Objects that are gone do not count:
-   * what they brought stays until the bucket is run for another reason, and `verify` names them.
+   * Whether the archive has objects of a bucket that the run did not read, or has them in another size. Objects that no longer exist do not
+   * count: their rows stay until the bucket is run for another reason, and `verify` reports them.
    */
   async hasMore(bucket: string, done: DoneRun): Promise<boolean> {
     const same = done.bucket === bucket && done.filterID === this.#filtered.filterID;

@@ -21,7 +21,7 @@ const failed = { completed: false, pending, begun, failed: true, unfinished: tru
 const brokenOff = { completed: false, pending, begun, failed: false, unfinished: true, touched: true };
 const late = Date.UTC(2025, 0);
 
-describe('what a backfill does with a bucket', () => {
+describe('decision of a backfill about a bucket', () => {
   test.each([
     ['None', never, 'run'],
     ['None', brokenOff, 'run'],
@@ -46,7 +46,7 @@ describe('what a backfill does with a bucket', () => {
     expect(decide({ ...range, reprocess: 'All', attempt: 2 }, '2024-01-05', history, late)).toBe(verdict);
   });
 
-  test('a bucket that is not complete yet is not run', () => {
+  test('a bucket that is not complete is not run', () => {
     const at = (time: string) => decide({ ...range, reprocess: 'All' }, '2024-01-05', never, Date.parse(time));
     expect(at('2024-01-05T23:59:59.999Z')).toBe('Incomplete');
     expect(at('2024-01-06T00:00:00Z')).toBe('run');

@@ -10,7 +10,7 @@ import { ledgerTime, type RunStage } from '../ledger/ledger.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { ArchiveLook } from './archive-look.ts';
 
-/** The buckets a backfill is about, and which of them it takes. */
+/** The buckets of a backfill, and the rules by which they are selected. */
 export interface BackfillRange {
   /** First bucket, inclusive. */
   readonly startAt: string;
@@ -22,52 +22,52 @@ export interface BackfillRange {
   readonly stages: readonly RunStage[];
   readonly order: 'OldestFirst' | 'NewestFirst';
   readonly reprocess: 'None' | 'Failed' | 'All';
-  /** 1: as `reprocess` says. Higher: only those whose latest run has not completed. */
+  /** 1: buckets are selected as `reprocess` says. Higher: only buckets whose latest run has not completed are selected. */
   readonly attempt: number;
 }
 
-/** `Empty`: the archive has no object of the bucket, and no run of it left anything. */
+/** `Empty`: the archive has no object of the bucket, and no run has left rows of it. */
 export type BucketDecision = 'run' | 'Completed' | 'FailedBefore' | 'Incomplete' | 'NotFailed' | 'Empty';
 
-/** The plan of a backfill: counters and ends, whatever the length of the range. */
+/** The plan of a backfill: counters and ends. Its size does not grow with the range, except for `selection`. */
 export interface BackfillPlan {
-  /** The ledger was read as of then, by ClickHouse's clock; reading it so again gives the same buckets. Milliseconds since 1970. */
+  /** Time at which the ledger was read, by ClickHouse's clock: milliseconds since 1970. Reading it as of this time gives the same buckets. */
   readonly asOf: number;
-  /** The world's clock then: a bucket that was not complete is not run. */
+  /** Wall-clock time of the plan. A bucket that was not complete at this time is not run. */
   readonly now: number;
   readonly buckets: number;
   readonly toRun: number;
-  /** First and last bucket to run, in the order in which they are run. */
+  /** First bucket to run, in the order of running. `last` is the last one. */
   readonly first?: string;
   readonly last?: string;
-  /** How many are left out, by reason. Those that never failed, in a further attempt, count as Completed: there is nothing to mend. */
+  /** Number of skipped buckets by reason. In a further attempt, buckets that did not fail count as Completed. */
   readonly skipped: Readonly<Partial<Record<'Completed' | 'FailedBefore' | 'Incomplete' | 'Empty', number>>>;
-  /** Which buckets of the range are to be run: a bit for each, deflated, in base64. Plans of older programs have none. */
+  /** The buckets of the range to run: one bit per bucket, deflated, in base64. Plans of older versions do not have it. */
   readonly selection?: string;
 }
 
-/** Some of the buckets to run, in order. */
+/** A part of the buckets to run, in order. */
 export interface BackfillPage {
   readonly buckets: readonly string[];
-  /** Where the next page begins; absent behind the last. */
+  /** Cursor of the next page; absent on the last page. */
   readonly next?: string;
 }
 
-/** Which runs are to be looked at for a further attempt: those of a backfill since it began. */
+/** Selects the runs that a further attempt looks at: those of a backfill since it began. */
 export interface Retry {
   /** Milliseconds since 1970. */
   readonly since: number;
-  /** Workflow id. */
+  /** Workflow id of the backfill. */
   readonly backfill: string;
 }
 
-/** A page covers so many buckets of the range at most, to be run or not, so that one query of the ledger has a bound. */
+/** Maximum number of buckets of the range in one page, whether they are run or not. It bounds the query of the ledger. */
 export const PAGE_SPAN = 2000;
 
-/** Buckets that are looked at in the archive at a time. */
+/** Number of buckets that are compared with the archive at a time. */
 const LOOKS_AHEAD = 8;
 
-/** What to do with a bucket, by its history. `now` in milliseconds since 1970. */
+/** Decides what to do with a bucket, from its history. `now` is in milliseconds since 1970. */
 export function decide(
   range: Pick<BackfillRange, 'reprocess' | 'attempt'>,
   bucket: string,
@@ -81,17 +81,17 @@ export function decide(
   return history.failed && range.reprocess === 'None' ? 'FailedBefore' : 'run';
 }
 
-/** What a plan is made from. */
+/** The archive and the ledger from which a plan is made. */
 export interface PlanTools {
   readonly archive: Archive;
   readonly clickhouse: ClickHouse;
 }
 
 /**
- * Decides on buckets, given oldest first: by the ledger, and, where the observations are asked for, by the archive. A bucket of which the
- * archive has nothing, and of which the ledger knows no rows, needs no run; a bucket that is done is run again when the archive has objects
- * that its run did not read. The archive is listed once: of a bucket that was never run up to its first object, of one that is done as a
- * whole. Throws ArchiveErrors and TableErrors.
+ * Decides on buckets, which are given oldest first, from the ledger. If the observations are requested, the archive counts too: a bucket
+ * without objects in the archive and without rows needs no run, and a completed bucket is run again when the archive has objects that its run
+ * did not read. The archive is listed once: a bucket that was never run up to its first object, a completed bucket to its end. Throws
+ * ArchiveErrors and TableErrors.
  */
 export async function* decideAll(
   { archive, clickhouse }: PlanTools,
@@ -132,12 +132,12 @@ export async function* decideAll(
   }
 }
 
-/** Whether a bucket without objects is run all the same: the last hour of a day judges what the earlier hours only judged in part. */
+/** Whether a bucket is run even without objects: the last hour of a day judges the measurements that the earlier hours judged in part. */
 function settlesDay(bucket: string, folders: DayFolders): boolean {
   return isLastHour(bucket) && folders.mayHold(bucket.slice(0, 10));
 }
 
-/** Plans a backfill: looks for what there is to run. Nothing is written. Throws ArchiveMissingError when the archive is not there. */
+/** Plans a backfill: selects the buckets to run. Writes nothing. Throws ArchiveMissingError when the archive does not exist. */
 export async function planBackfill(
   tools: PlanTools,
   range: BackfillRange,
@@ -165,7 +165,7 @@ export async function planBackfill(
   };
 }
 
-/** Bits as text: a bit for each, deflated, in base64. Ten years of hours are 11 kB before they are deflated. */
+/** Encodes bits as text: one bit each, deflated, in base64. Ten years of hours are 11 kB before deflating. */
 function packBits(bits: readonly boolean[]): string {
   const bytes = Buffer.alloc(Math.ceil(bits.length / 8));
   bits.forEach((bit, index) => {
@@ -174,17 +174,17 @@ function packBits(bits: readonly boolean[]): string {
   return deflateRawSync(bytes).toString('base64');
 }
 
-/** Reads what packBits has written: whether the bit at an index is set. */
+/** Decodes text from packBits. Returns a function that reports whether the bit at an index is set. */
 function unpackBits(text: string): (index: number) => boolean {
   const bytes = inflateRawSync(Buffer.from(text, 'base64'));
   return index => (((bytes[index >> 3] ?? 0) >> (index & 7)) & 1) === 1;
 }
 
 /**
- * The buckets to run from a place in the range on, in its order.
+ * Returns the buckets to run from a cursor on, in the order of the range.
  *
- * @param cursor where to begin; absent: at the beginning
- * @param retry instead of the plan's buckets, those whose latest run for this backfill has not completed
+ * @param cursor where the page begins; absent for the first page
+ * @param retry selects the buckets whose latest run for this backfill has not completed, instead of the buckets of the plan
  */
 export async function pageOfBackfill(
   clickhouse: ClickHouse,
@@ -205,14 +205,14 @@ export async function pageOfBackfill(
   return { buckets, ...(next !== undefined && { next }) };
 }
 
-/** Those of some consecutive buckets of a range that its plan has selected. */
+/** Returns the buckets of `span`, which are consecutive in the range, that the plan has selected. */
 function selectedOf(range: BackfillRange, selection: string, span: readonly string[]): string[] {
   const isSelected = unpackBits(selection);
   const before = countBuckets(range.startAt, span[0] ?? range.startAt, range.granularity);
   return span.filter((_, index) => isSelected(before + index));
 }
 
-/** Those that a further attempt takes; or, of a plan by an older program, those that the ledger named when the plan was made. */
+/** Returns the buckets for a further attempt. For a plan of an older version: the buckets that the ledger gave when it was planned. */
 async function byLedger(
   clickhouse: ClickHouse,
   range: BackfillRange,
@@ -231,8 +231,8 @@ async function byLedger(
 }
 
 /**
- * The part of the range that a page covers. A cursor is the first bucket of the page for OldestFirst, and the first bucket behind it, in
- * time, for NewestFirst.
+ * Returns the part of the range that a page covers. For OldestFirst, the cursor is the first bucket of the page. For NewestFirst, it is the
+ * bucket that follows the page in time.
  */
 function spanOf(range: BackfillRange, cursor: string | undefined): { from: string; before: string; next?: string } {
   const { granularity } = range;

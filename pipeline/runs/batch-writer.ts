@@ -8,7 +8,7 @@ import { Inserter, type InserterOptions, type RefusedRow } from '../tables/inser
 import { OBSERVATION_TABLES } from '../tables/schema.ts';
 import { claimUids, substituteUids } from '../tables/uids.ts';
 
-/** A file whose measurements are not all stored yet. */
+/** A file whose measurements are not all stored. */
 export interface OpenFile {
   readonly listed: ArchiveFile;
   readonly counts: Counts;
@@ -17,41 +17,41 @@ export interface OpenFile {
   truncated?: string;
 }
 
-/** Failures held in memory before they are written without waiting for the end of a file: a hostile file is nothing but failures. */
+/** Number of failures in memory that starts a flush before the end of a file. A hostile file can consist of failures only. */
 const MAX_FAILURES = 5000;
 
 export interface BatchWriterOptions extends InserterOptions {
   readonly signal?: AbortSignal;
-  /** Told when all files up to a key, itself included, are stored and recorded: with the counts of all of them. */
+  /** Called when all files up to and including a key are stored and recorded, with the counts of all of them. */
   readonly onCheckpoint: (key: string, counts: Counts) => void;
 }
 
-/** What one flush stores: its uids are claimed, then the rows, then the failures, then the record of the files that end with it. */
+/** The content of one flush, which stores in this order: claims of uids, rows, failures, and the records of the files that end with it. */
 interface Flush {
   readonly blocks: readonly RowBlock[];
   readonly closed: readonly OpenFile[];
 }
 
 /**
- * Stores what a batch makes. While one flush is on its way the thread goes on with the next documents; a second one waits for the
- * first, so the rows of two are in memory at most, and what is recorded of a file comes after its rows.
+ * Stores the rows and failures of a batch. During one flush the thread continues with the next documents. A second flush waits for the first,
+ * so memory holds the rows of at most two, and a file is recorded after its rows are stored.
  */
 export class BatchWriter {
-  /** What is stored and recorded. */
+  /** Counts of the files that are stored and recorded. */
   readonly #done: Counts;
   readonly #clickhouse: ClickHouse;
   readonly #encoder: RowEncoder;
   readonly #run: OpenedRun;
   readonly #options: BatchWriterOptions;
   readonly #inserter: Inserter;
-  /** Files that are not recorded yet, by key: refused rows are taken out of their counts. */
+  /** Files that are not recorded yet, by key. Refused rows are subtracted from their counts. */
   readonly #files = new Map<string, OpenFile>();
   #closed: OpenFile[] = [];
   #unsavedBytes = 0;
   #failures: FailureRecord[] = [];
   #flushing: Promise<void> = Promise.resolve();
 
-  /** @param done what an earlier attempt had stored and recorded */
+  /** @param done counts that an earlier attempt has stored and recorded */
   constructor(clickhouse: ClickHouse, encoder: RowEncoder, run: OpenedRun, done: Counts, options: BatchWriterOptions) {
     this.#clickhouse = clickhouse;
     this.#encoder = encoder;
@@ -61,7 +61,7 @@ export class BatchWriter {
     this.#inserter = new Inserter(clickhouse, options);
   }
 
-  /** Compressed bytes of the files closed since the last checkpoint was asked for. */
+  /** Compressed bytes of the files closed since the last checkpoint was requested. */
   get unsavedBytes(): number {
     return this.#unsavedBytes;
   }
@@ -81,24 +81,24 @@ export class BatchWriter {
     this.#failures.push(failure);
   }
 
-  /** Everything counted so far. */
+  /** Returns the counts of everything so far. */
   total(): Counts {
     const total = structuredClone(this.#done);
     for (const file of this.#files.values()) addCounts(total, file.counts);
     return total;
   }
 
-  /** Whether so many failures wait that they should be flushed. */
+  /** Whether the number of failures in memory requires a flush. */
   get isFull(): boolean {
     return this.#failures.length >= MAX_FAILURES;
   }
 
-  /** Sends what waits. Returns when the flush before this one is stored; throws what that one threw. */
+  /** Starts a flush of the rows and failures in memory. Returns when the previous flush is stored; throws the error of the previous flush. */
   async flush(): Promise<void> {
     await this.#begin([]);
   }
 
-  /** Sends what waits and has the files recorded that are closed. Returns like `flush`; `onCheckpoint` tells when it is done. */
+  /** Like `flush`, and also records the closed files. `onCheckpoint` is called when this is done. */
   async checkpoint(): Promise<void> {
     const closed = this.#closed;
     this.#closed = [];
@@ -106,12 +106,12 @@ export class BatchWriter {
     await this.#begin(closed);
   }
 
-  /** Returns when everything sent is stored; throws when it could not be. */
+  /** Waits until the current flush is stored. Throws its error. */
   async drain(): Promise<void> {
     await this.#flushing;
   }
 
-  /** Lets what is on its way come to its end, whatever that is: after this nothing is written any more. */
+  /** Waits for the end of the current flush, whether it succeeds or fails. Nothing is written afterwards. */
   async stop(): Promise<void> {
     await this.#flushing.catch(() => {});
   }
@@ -120,7 +120,7 @@ export class BatchWriter {
     await this.#flushing;
     const blocks = OBSERVATION_TABLES.flatMap(({ name }) => this.#encoder.take(name) ?? []);
     this.#flushing = this.#store({ blocks, closed });
-    // Awaited by the next flush; until then a failure is nobody's, which would end the process.
+    // The next flush awaits it. Without a handler until then, a failure would end the process.
     this.#flushing.catch(() => {});
   }
 
@@ -146,7 +146,7 @@ export class BatchWriter {
     onCheckpoint(last.listed.key, structuredClone(this.#done));
   }
 
-  /** A measurement that lacks a row counts as failed; its other rows are in. */
+  /** Counts a measurement that lacks a row as failed. Its other rows are stored. */
   #setAside(row: RefusedRow, spoilt: Set<string>): FailureRecord {
     const { key, line, uid, testName } = row.measurement;
     const { table, message } = row;

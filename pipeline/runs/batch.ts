@@ -14,7 +14,7 @@ import { OBSERVATION_TABLES } from '../tables/schema.ts';
 import { BatchWriter, type OpenFile } from './batch-writer.ts';
 import { SHRINK_SHARE } from './shrink.ts';
 
-/** Where a batch can be taken up again: all files up to this key, itself included, are in the tables and in these counts. */
+/** A point at which a batch can resume: all files up to and including this key are stored and in these counts. */
 export interface Checkpoint {
   readonly key: string;
   readonly counts: Counts;
@@ -23,48 +23,48 @@ export interface Checkpoint {
 export interface BatchTask {
   readonly run: OpenedRun;
   readonly batch: Batch;
-  /** What an earlier attempt had done. */
+  /** Last checkpoint of an earlier attempt. */
   readonly resume?: Checkpoint;
 }
 
-/** What a batch is worked on with. */
+/** The archive, server and settings that a batch needs. */
 export interface BatchTools {
   readonly archive: Archive;
   readonly clickhouse: ClickHouse;
   readonly ipMetadata: IpMetadata;
   readonly maxMeasurementBytes: number;
-  /** Rows in one INSERT at most. */
+  /** Maximum number of rows in one INSERT. */
   readonly writeBatchSize: number;
 }
 
 export interface BatchWatch {
   readonly signal?: AbortSignal;
-  /** Told after each piece of work, with what is done so far, files being worked on included. */
+  /** Called after each step with the counts so far, including files in progress. */
   readonly onProgress?: (counts: Counts) => void;
   readonly onCheckpoint?: (checkpoint: Checkpoint) => void;
-  /** Told of each INSERT that will be tried again. */
+  /** Called for each INSERT that will be retried. */
   readonly onRetry?: (error: Error, attempt: number, wait: number) => void;
 }
 
-/** Encoded rows held at most, of all tables, before they are sent; as many again may be on their way. */
+/** Maximum size of encoded rows of all tables before they are sent. Rows of the same size may be in transit. */
 export const FLUSH_BYTES = 16 * 1024 * 1024;
-/** Compressed bytes, and milliseconds, after which the end of a file becomes a checkpoint. */
+/** Compressed bytes, and milliseconds, after which the end of a file is a checkpoint. */
 const CHECKPOINT_BYTES = 16_000_000;
 const CHECKPOINT_INTERVAL = 20_000;
 
 /**
- * One batch of a run, from the archive to rows, all on the thread that calls it: fetch, decompress, split, decode,
- * transform, encode, insert. Returns the counts of the whole batch, those of `resume` included.
+ * Processes one batch of a run from the archive to rows, on the calling thread: fetch, decompress, split, decode, transform, encode,
+ * insert. Returns the counts of the whole batch, including those of `resume`.
  *
- * May be cut off anywhere and called again with the last checkpoint, or without: rows of one generation that are written twice
- * are one row to FINAL and, once the run has ended, to everybody. Throws errors of the archive and of ClickHouse, and the signal's reason.
+ * May be interrupted at any point and called again with the last checkpoint or without one. Rows of one generation that are written twice
+ * are one row to FINAL, and to every reader after the end of the run. Throws errors of the archive and of ClickHouse, and the signal's reason.
  */
 export async function observeBatch(tools: BatchTools, task: BatchTask, watch: BatchWatch = {}): Promise<Counts> {
   const { run, batch, resume } = task;
   const { signal } = watch;
   const { archive, clickhouse, ipMetadata, writeBatchSize } = tools;
   const encoder = new RowEncoder();
-  // created_at is the start of the run: rows of an attempt that is repeated are the same to the last byte.
+  // created_at is the start of the run, so the rows of a repeated attempt are identical to the last byte.
   const { bucket, generation, filter } = run;
   const transformer = new Transformer({ bucket, generation, createdAt: generation, filter, ipMetadata, encoder });
   const writer = new BatchWriter(clickhouse, encoder, run, resume ? structuredClone(resume.counts) : noCounts(), {
@@ -93,7 +93,7 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
         }
         close(writer, file, next.value);
       } finally {
-        // Closes the object where it was not read to its end.
+        // Closes the object if it was not read to its end.
         await documents.return(undefined as never);
       }
       if (writer.unsavedBytes >= CHECKPOINT_BYTES || Date.now() - checkpointAt >= CHECKPOINT_INTERVAL) {
@@ -104,7 +104,7 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
     await writer.checkpoint();
     await writer.drain();
     const total = writer.total();
-    // An archive that goes away after the plan would otherwise end as a bucket without measurements.
+    // Without this check, an archive that disappears after the plan would look like a bucket without measurements.
     if (total.files < batch.files * SHRINK_SHARE) {
       throw new ObjectMissingError(
         `${batch.files} objects were listed from ${batch.first} to ${batch.last}, and ${total.files} were there to be read; list the bucket again`,
@@ -147,16 +147,16 @@ function take(
   });
   if (!wrote || outcome.uid === undefined || !isStray(outcome, file.listed)) return;
   file.strays.push(outcome.uid);
-  // Which of the two the rows get is decided when they are stored.
+  // The writer decides when it stores the rows which of the two uids they get.
   if (outcome.claim) file.strays.push(outcome.claim.substitute);
 }
 
-/** Whether a measurement says something else of itself than its key does (FileRecord.strays). */
+/** Whether the measurement's own fields contradict its key (FileRecord.strays). */
 export function isStray(outcome: Outcome, file: Pick<ArchiveFile, 'probeCC' | 'testName' | 'hour'>): boolean {
   const { uid = '', probeCC, testName } = outcome;
   if (file.probeCC !== undefined && probeCC !== file.probeCC) return true;
   if (normaliseTestName(testName ?? '') !== file.testName) return true;
-  // Only a uid that begins with an hour of upload can be taken for one of another hour; the year of a trivial id is 01YY.
+  // Only a uid that begins with an upload hour can match another hour. The year of a trivial id is 01YY.
   return /^20\d{8}/.test(uid) && uid.slice(0, 10) !== file.hour.replace(/\D/g, '');
 }
 

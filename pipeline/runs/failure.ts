@@ -8,11 +8,11 @@ import { UnaccountedError } from './observations.ts';
 import { ArchiveShrankError } from './shrink.ts';
 
 /**
- * An error, judged where its class is known: it crosses from a thread, and into a workflow's history, as plain data.
+ * An error, classified where its class is known. It crosses from a thread, and into a workflow's history, as plain data.
  *
- * `always`: an outage, or a setting that someone can mend while the run waits (an archive that is not mounted, a password); a backfill
- * does not burn its buckets one by one because ClickHouse is down. `never`: no waiting mends it. `few`: nobody has foreseen it, so it
- * is a defect most likely, and ends the run after a few attempts.
+ * `always`: an outage, or a setting that someone can correct while the run waits (an unmounted archive, a password), so that a backfill does
+ * not fail its buckets one after another while ClickHouse is down. `never`: a retry cannot succeed. `few`: an unexpected error, most likely a
+ * defect; it ends the run after a few attempts.
  */
 export interface ClassifiedError {
   readonly type: string;
@@ -21,16 +21,16 @@ export interface ClassifiedError {
   readonly retry: 'always' | 'few' | 'never';
 }
 
-/** The type that makes a run plan anew: an object changed or vanished between listing and reading, or between two attempts. */
+/** Type of the error that makes a run plan again: an object changed or vanished between listing and reading, or between two attempts. */
 export const ARCHIVE_CHANGED = 'ArchiveChanged';
 
-/** What an error means for the run it happened in. */
+/** Classifies an error for the run in which it occurred. */
 export function judge(error: unknown): ClassifiedError {
   if (!(error instanceof Error)) return { type: 'Error', message: String(error).slice(0, 2000), retry: 'few' };
   return {
     type: hasArchiveChanged(error) ? ARCHIVE_CHANGED : error.name.replace(/(.)Error$/, '$1'),
     message: error.message.slice(0, 2000),
-    // A few lines say where; a history is no place for more.
+    // A few lines show the place of the error. A workflow's history should stay small.
     stack: error.stack?.split('\n').slice(0, 10).join('\n').slice(0, 2000),
     retry: retryOf(error),
   };

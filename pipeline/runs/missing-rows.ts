@@ -12,7 +12,7 @@ import { RowEncoder } from '../tables/encoder.ts';
 import { OBSERVATION_TABLES, type ObservationTable } from '../tables/schema.ts';
 import { ownersOf } from '../tables/uids.ts';
 
-/** Rows of one object that are not in a table. */
+/** Rows of one object that are missing in a table. */
 export interface MissingRows {
   readonly key: string;
   readonly table: ObservationTable;
@@ -22,20 +22,20 @@ export interface MissingRows {
   readonly example: string;
 }
 
-/** One measurement of an object: how many rows it makes, and which of its lines made them. */
+/** One measurement of an object: its line and its expected number of rows by table. */
 interface Expected {
   readonly line: number;
   readonly rows: Partial<Record<ObservationTable, number>>;
   readonly identity: Identity;
 }
 
-/** Measurements asked about in one query. */
+/** Number of measurements in one query. */
 const ASKED = 500;
 
 /**
- * Reads objects again and tells which of their rows are not in the tables, nor set aside because ClickHouse refused them. A measurement that
- * lies in several objects needs its rows once; one whose first copy stands under another uid (second-copies.ts) needs none.
- * Takes the time of a run without its INSERTs. `onUid` is told of every measurement that makes rows. Throws ArchiveErrors and TableErrors.
+ * Reads objects again and returns their rows that are not in the tables, except for rows that ClickHouse refused. A measurement in several
+ * objects needs its rows once. A measurement whose rows are stored under another uid (duplicate-uploads.ts) needs none. Takes the time of a
+ * run without its INSERTs. Calls `onUid` for every measurement that makes rows. Throws ArchiveErrors and TableErrors.
  */
 export async function findMissingRows(
   tools: { readonly archive: Archive; readonly clickhouse: ClickHouse; readonly maxMeasurementBytes: number },
@@ -49,7 +49,7 @@ export async function findMissingRows(
   const missing = new Map<string, MissingRows>();
   for (const file of files) {
     const encoder = new RowEncoder();
-    // Whatever is known of addresses, the rows are as many.
+    // The number of rows does not depend on IP metadata.
     const facts = { bucket: run.bucket, generation: run.generation, createdAt: run.generation, filter: run.filter };
     const transformer = new Transformer({ ...facts, ipMetadata: openIpMetadata(undefined), encoder });
     let waiting = new Map<string, Expected>();
@@ -90,7 +90,7 @@ export async function findMissingRows(
   return [...missing.values()];
 }
 
-/** Of the measurements given those that lack rows, with the table and how many. */
+/** Returns the given measurements that lack rows, with the table and the number of missing rows. */
 async function lacking(
   clickhouse: ClickHouse,
   run: Omit<RunKey, 'stage'>,

@@ -26,7 +26,7 @@ import { ArchiveShrankError, expectNotShrunk } from './shrink.ts';
 
 export type BucketKey = Omit<RunKey, 'generation' | 'stage'>;
 
-/** What there is to do for a bucket's observations. */
+/** The work to do for a bucket's observations. */
 export interface BucketPlan {
   readonly run: OpenedRun;
   readonly batches: readonly Batch[];
@@ -35,12 +35,12 @@ export interface BucketPlan {
   readonly bytes: number;
 }
 
-/** How the observations of a bucket ended. */
+/** The outcome of a bucket's observations. */
 export interface BucketEnd {
   readonly counts: Counts;
-  /** Rows in the tables with the run's generation, by table. */
+  /** Number of rows in the tables with the run's generation, by table. */
   readonly rowsStored: Readonly<Record<string, number>>;
-  /** A sentence, when more measurements failed than the setting allows. */
+  /** A sentence, if more measurements failed than the setting allows. */
   readonly tooManyFailures?: string;
 }
 
@@ -48,21 +48,21 @@ export interface BucketTools {
   readonly archive: Archive;
   readonly clickhouse: ClickHouse;
   readonly log: Logger;
-  /** Share of failed measurements above which a run fails, if they are at least MIN_FAILED. */
+  /** Share of failed measurements above which a run fails, if at least MIN_FAILED failed. */
   readonly maxFailedShare: number;
 }
 
 /**
- * So many measurements have to fail, and so many objects have to be unreadable, before their share counts: of five measurements of an
- * hour one is a fifth, and says nothing about the others.
+ * Minimum number of failed measurements, and of unreadable objects, for their share to count. One failed measurement of an hour with five is
+ * a fifth of them, but it says nothing about the others.
  */
 export const MIN_FAILED = 10;
 export const MIN_UNREADABLE = 3;
 
 /**
- * Opens the run of a bucket and cuts its files into batches. The run is in the ledger before the archive is listed, so whatever
- * another run over the same measurements does meanwhile is known to overlap it. Throws ArchiveShrankError, after the run is recorded as
- * failed, when the archive lists far less than before and `allowShrink` is not set; and ArchiveErrors and TableErrors.
+ * Opens the run of a bucket and divides its files into batches. The ledger records the run before the archive is listed, so another run over
+ * the same measurements that is active meanwhile is known to overlap it. Throws ArchiveShrankError, after it records the run as failed, when
+ * the archive lists far less than before and `allowShrink` is not set. Throws ArchiveErrors and TableErrors.
  *
  * @param startedAt milliseconds since 1970
  */
@@ -109,8 +109,8 @@ export async function planBucket(
 }
 
 /**
- * Older runs of the bucket and filter whose end nobody recorded. Only one run of a bucket and filter is at work at a time, so they are gone;
- * what they left is taken for cancelled, and shows no row twice.
+ * Returns older runs of the bucket and filter without a recorded end. Only one run of a bucket and filter is active at a time, so these have
+ * ended. They are recorded as cancelled, and their rows do not cause duplicates.
  */
 function unrecorded(run: OpenedRun, others: readonly PastRun[]): PastRun[] {
   return others.filter(
@@ -122,15 +122,16 @@ function unrecorded(run: OpenedRun, others: readonly PastRun[]): PastRun[] {
   );
 }
 
-/** What a run has stored is not what it has counted: its archive changed between two attempts, or a table was lost. It is to be planned anew. */
+/** The stored rows of a run differ from its counts: its archive changed between two attempts, or a table was lost. The run is planned again. */
 export class UnaccountedError extends Error {
   override name = 'UnaccountedError';
 }
 
 /**
- * Ends the observations of a bucket of which every batch is in: older rows go, the ledger gets the outcome. With a larger share of failed
- * measurements than allowed (at least MIN_FAILED of them), or of objects that could not be read at all (at least MIN_UNREADABLE, or all),
- * the run counts as failed: what was read stays, and what it did not bring again stays, too. May be repeated. Throws UnaccountedError when ledger or tables hold more than was counted.
+ * Ends the observations of a bucket after all its batches are stored: deletes the older rows that it replaces and records the outcome. The run
+ * counts as failed if the share of failed measurements is larger than allowed (at least MIN_FAILED of them), or the share of objects that
+ * could not be read at all (at least MIN_UNREADABLE, or all). A failed run keeps its rows, and also older rows that it has not written again.
+ * May be repeated. Throws UnaccountedError when the ledger or the tables have more than was counted.
  */
 export async function finishBucket(
   tools: BucketTools,
@@ -150,7 +151,7 @@ export async function finishBucket(
   return { counts, rowsStored, ...(message !== undefined && { tooManyFailures: message }) };
 }
 
-/** Throws UnaccountedError, or StatementError where the ledger has less than was written to it, as a replica may for a moment. */
+/** Throws UnaccountedError, or StatementError if the ledger has less than was written to it, which a replica may show for a moment. */
 function expectAllRecorded(run: OpenedRun, counts: Counts, recorded: RecordedFiles): void {
   if (recorded.files === counts.files && recorded.read === counts.read) return;
   const what = `pipeline_files holds ${recorded.read} measurements of ${recorded.files} objects of ${run.bucket}, and ${counts.read} of ${counts.files} were counted`;
@@ -158,7 +159,7 @@ function expectAllRecorded(run: OpenedRun, counts: Counts, recorded: RecordedFil
   throw new UnaccountedError(`${what}: the archive changed between two attempts`);
 }
 
-/** A sentence, when more of a bucket failed than is allowed. */
+/** Returns a sentence if more of a bucket failed than is allowed. */
 function tooManyFailures(bucket: string, counts: Counts, recorded: RecordedFiles, allowed: number): string | undefined {
   const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
   const judge = (failed: number, all: number, least: number, what: string) =>
@@ -167,7 +168,7 @@ function tooManyFailures(bucket: string, counts: Counts, recorded: RecordedFiles
       : undefined;
   return (
     judge(counts.failed, counts.read, MIN_FAILED, `measurements of ${bucket} failed`) ??
-    // Where nothing at all could be read, the bucket must not end as if it were empty.
+    // If no object could be read, the bucket must not end as an empty one.
     judge(
       recorded.unreadable,
       recorded.files,
@@ -177,7 +178,7 @@ function tooManyFailures(bucket: string, counts: Counts, recorded: RecordedFiles
   );
 }
 
-/** Records that a run ended before its end, and makes plain reads right for what it did store. May be repeated. */
+/** Records that a run failed or was cancelled, and deletes duplicates among the rows that it stored. May be repeated. */
 export async function abandonBucket(
   tools: Pick<BucketTools, 'clickhouse' | 'log'>,
   run: OpenedRun,
@@ -197,7 +198,7 @@ async function close(
   signal?: AbortSignal,
 ): Promise<Readonly<Record<string, number>>> {
   const { state, counts } = outcome;
-  // A run that read nothing and completed has no rows that another one would have to look out for.
+  // A completed run that read nothing has no rows that another run would have to consider.
   const wrote = state !== 'completed' || counts.read > 0;
   if (wrote) await recordRun(clickhouse, run, origin, { ...outcome, state: 'inserted' }, signal);
   const { rowsStored, shared, tableLost } = await finalizeRows(clickhouse, run, state === 'completed', log, signal);
@@ -212,8 +213,8 @@ async function close(
 }
 
 /**
- * There may be fewer rows than were counted: a measurement that lies in the archive twice is there once, and a newer run may have
- * brought it again. More there can only be when an attempt that was cut off had read an object that is another one now.
+ * Throws if the tables have more rows than were counted. This happens only when an interrupted attempt has read an object that was replaced
+ * afterwards. Fewer rows are correct: a measurement that is in the archive twice is stored once, and a newer run may have written it again.
  */
 function expectNoOtherRows(run: OpenedRun, counts: Counts, rowsStored: Readonly<Record<string, number>>): void {
   for (const [table, stored] of Object.entries(rowsStored)) {

@@ -4,10 +4,10 @@ import type { ClickHouse } from '../tables/clickhouse.ts';
 import { PIPELINE_FILES, PIPELINE_RUNS } from '../tables/ledger-tables.ts';
 import type { BucketKey } from './observations.ts';
 
-/** Observations that an earlier run of a bucket has completed, and whose verdicts are missing. */
+/** Completed observations of an earlier run of a bucket whose verdicts are missing. */
 export interface KeptObservations {
   readonly generation: number;
-  /** When that run was recorded first, by ClickHouse's clock; milliseconds since 1970. */
+  /** Time of the first record of that run, by ClickHouse's clock; milliseconds since 1970. */
   readonly openedAt: number;
 }
 
@@ -25,9 +25,9 @@ interface Listed {
 }
 
 /**
- * The observations of a bucket that need not be made again: the latest run under this filter has completed them, no analysis has
- * completed since, and the archive lists the objects that it has read. For a run of both stages of which the analysis alone failed: reading
- * a day takes much longer than judging it. Undefined: read the bucket. Throws ArchiveErrors and TableErrors.
+ * Returns the observations of a bucket that can be kept. They are kept if the latest run under this filter has completed them, no analysis has
+ * completed since, and the archive lists exactly the objects that the run has read. This serves a run of both stages after only the analysis
+ * failed: reading a day takes much longer than judging it. Undefined if the bucket has to be read. Throws ArchiveErrors and TableErrors.
  */
 export async function observationsToKeep(
   { archive, clickhouse }: { readonly archive: Archive; readonly clickhouse: ClickHouse },
@@ -58,7 +58,7 @@ export async function observationsToKeep(
     if (!same.has(nameOf(file))) return undefined;
     listed++;
   }
-  // Without objects there is nothing to save.
+  // A bucket without objects is quick to read again.
   return listed > 0 && listed === same.size ? { generation, openedAt } : undefined;
 }
 

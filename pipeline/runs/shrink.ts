@@ -8,12 +8,12 @@ import { covers } from '../ledger/replaced-rows.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 
 /**
- * A bucket has shrunk when the archive lists less than this share of the objects, or of their compressed bytes, that its last completed
- * run read. Archives grow; what makes them lose half of a bucket at once is a volume, a prefix or a policy, far more often than a person.
+ * Share of the objects, or of their compressed bytes, that the last completed run of a bucket read. A bucket has shrunk when the archive lists
+ * less than this share. Archives grow; a volume, a prefix or a policy is a far more frequent cause for the loss of half a bucket than a person.
  */
 export const SHRINK_SHARE = 0.5;
 
-/** The archive lists far less of a bucket than was read before. Its rows are kept until somebody allows them to be replaced. */
+/** The archive lists far less of a bucket than a run read before. The rows of the bucket are kept until somebody allows their replacement. */
 export class ArchiveShrankError extends Error {
   override name = 'ArchiveShrankError';
 }
@@ -25,10 +25,10 @@ interface Amount {
 }
 
 /**
- * Throws ArchiveShrankError when a listing is far smaller than what completed runs have read of the bucket under the filter, or when it is
- * empty and the run would delete rows.
+ * Throws ArchiveShrankError when a listing is far smaller than the objects that completed runs have read of the bucket under the filter, or
+ * when it is empty and the run would delete rows.
  *
- * @param others the runs that the ledger has over the buckets that overlap the run's
+ * @param others the other runs in the ledger over the buckets that overlap the run's
  */
 export async function expectNotShrunk(
   clickhouse: ClickHouse,
@@ -47,7 +47,7 @@ export async function expectNotShrunk(
   }
 }
 
-/** What completed runs have read within the bucket and filter of a run. */
+/** Returns the objects that completed runs have read within the bucket and filter of a run. */
 async function readBefore(
   clickhouse: ClickHouse,
   run: OpenedRun,
@@ -62,7 +62,7 @@ async function readBefore(
   return amountOf(files.filter(({ key, size }) => isWithin(run, { key, size, etag: '' })));
 }
 
-/** Completed runs that read something, without those that a newer completed run replaced as a whole. */
+/** Returns the completed runs that read objects, except for those that a newer completed run replaced as a whole. */
 function lastCompleted(run: OpenedRun, others: readonly PastRun[]): PastRun[] {
   const completed = others.filter(each => each.state === 'completed' && each.generation < run.generation);
   const replaces = (newer: PastRun, older: PastRun) =>
@@ -70,7 +70,7 @@ function lastCompleted(run: OpenedRun, others: readonly PastRun[]): PastRun[] {
   return completed.filter(each => each.files > 0 && !completed.some(newer => replaces(newer, each)));
 }
 
-/** Whether an object is one that a run takes, as far as its key says. */
+/** Whether an object is within the bucket and filter of a run, according to its key. */
 export function isWithin({ bucket, filter }: Pick<RunKey, 'bucket' | 'filter'>, object: ArchiveObject): boolean {
   const file = parseKey(object);
   if (file === undefined || isBadKey(file)) return false;

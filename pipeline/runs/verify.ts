@@ -22,7 +22,7 @@ import { OBSERVATION_TABLES, type ObservationTable } from '../tables/schema.ts';
 import { findMissingRows } from './missing-rows.ts';
 import type { BucketKey } from './observations.ts';
 
-/** What can be off, each with what it means. */
+/** The problems that `verifyBucket` reports, each with its meaning. */
 export const PROBLEMS = {
   NotCompleted: 'no run of the bucket under this filter was completed',
   NewerRun: 'a newer run was begun and not completed, so the rows are those of two runs',
@@ -44,7 +44,7 @@ export const PROBLEMS = {
 } as const;
 export type ProblemName = keyof typeof PROBLEMS;
 
-/** Something that is off. */
+/** One problem of a bucket. */
 export interface Problem {
   readonly problem: ProblemName;
   /** The object concerned. */
@@ -54,18 +54,18 @@ export interface Problem {
   readonly message: string;
 }
 
-/** What was found of one bucket under one filter. */
+/** The result of verifying one bucket under one filter. */
 export interface Verification {
   readonly bucket: string;
   readonly filter: string;
-  /** Of the run that counts: the newest that was completed, or else the newest that failed behind its last batch. */
+  /** Generation of the verified run: the newest completed run, or else the newest that failed after its last batch. */
   readonly generation?: number;
-  /** Objects in the archive, and measurements read from those that the run knows. */
+  /** Number of objects in the archive. `measurements` is the number that the verified run has read. */
   readonly files: number;
   readonly measurements: number;
-  /** By table: rows counted by the ledger, and those of the run in the table. */
+  /** By table: the number of rows that the ledger counts, and the number of rows of the run in the table. */
   readonly rows: Readonly<Partial<Record<ObservationTable, { counted: number; stored: number }>>>;
-  /** Nothing is off when there is none. */
+  /** The problems found; empty if the bucket is correct. */
   readonly problems: readonly Problem[];
 }
 
@@ -76,10 +76,9 @@ export interface VerifyTools {
 }
 
 /**
- * Checks a bucket's ledger against the archive and against the tables, and says what is missing or too much, by key where that can be
- * told. A day that was run in hours gives one answer an hour. Only where a table has not as many rows as were counted are the objects read
- * again, to tell which measurements lack rows from those that merely lie in several objects. Writes nothing. Throws ArchiveErrors and
- * TableErrors.
+ * Checks a bucket's ledger against the archive and against the tables, and returns what is missing or superfluous, by key where possible. For
+ * a day that was run in hours, it returns one result per hour. It reads objects again only if a table does not have the number of rows that was counted,
+ * to separate measurements that lack rows from those that are in several objects. Writes nothing. Throws ArchiveErrors and TableErrors.
  */
 export async function verifyBucket(tools: VerifyTools, key: BucketKey, signal?: AbortSignal): Promise<Verification[]> {
   const { clickhouse } = tools;
@@ -117,7 +116,7 @@ async function verifyRun(
 
   const completed = runs.find(({ state }) => state === 'completed');
   const run = completed ?? runs.find(({ state, reason }) => state === 'failed' && reason === 'TooManyFailures');
-  // Of a bucket that was never run and is empty nothing is missing.
+  // A bucket that was never run and has no objects is correct.
   const nothing = runs.length === 0 && listed.size === 0 && bad.length === 0;
   if (!completed && !nothing)
     problems.push({ problem: 'NotCompleted', message: notCompleted(bucket, listed.size, runs[0], hint) });
@@ -163,7 +162,7 @@ async function verifyRun(
   };
 }
 
-/** Whether a bucket that is analysed at all has observations that no completed analysis has seen. */
+/** Whether a bucket has analysis runs, but its observations have no completed analysis. */
 async function isHalfAnalysed(clickhouse: ClickHouse, key: BucketKey, signal?: AbortSignal): Promise<boolean> {
   const { bucket, filter, filterID } = key;
   const query = {
@@ -177,7 +176,7 @@ async function isHalfAnalysed(clickhouse: ClickHouse, key: BucketKey, signal?: A
   return begun.includes('Analysis') && pending.includes('Analysis');
 }
 
-/** Where a bucket was run, if not under this filter and in this size. */
+/** Returns a hint if the bucket was run under another filter or in another size. */
 async function whereElse(clickhouse: ClickHouse, { bucket, filter }: BucketKey, signal?: AbortSignal): Promise<string> {
   const past = await pastRuns(clickhouse, 'Observations', overlappingBuckets(bucket), signal);
   const other = past.findLast(run => run.state === 'completed' && covers(run.filter, filter));
@@ -273,7 +272,7 @@ function told({ read, transformed, skipped, failed, unsupported }: Counts): stri
 }
 
 interface ComparedRows {
-  /** As the ledger counts. */
+  /** Number of rows that the ledger counts. */
   readonly expected: number;
   readonly rows: number;
   readonly distinct: number;
@@ -297,7 +296,7 @@ function isOwn(run: RunAudit, rows: RowsAudit): boolean {
   return rows.bucket === run.bucket && rows.generation === run.generation;
 }
 
-/** Where a table has not as many rows as were counted, the objects tell why. */
+/** Reports rows that are there twice. Where the number of rows differs from the count, reads the objects again to find the cause. */
 async function explainRows(
   tools: VerifyTools,
   key: BucketKey,
@@ -317,7 +316,7 @@ async function explainRows(
   if (short.length === 0 && long.length === 0) return problems;
 
   const uids = new Set<string>();
-  // What changed or came since cannot tell what the run should have made.
+  // Objects that changed or were added since the run do not show which rows the run should have made.
   const asRead = [...listed.values()].filter(file => files.get(file.key)?.etag === file.etag);
   const opened = { ...key, generation: run.generation };
   const missing = await findMissingRows(tools, opened, asRead, uid => uids.add(uid), signal);
@@ -333,7 +332,7 @@ async function explainRows(
   return problems;
 }
 
-/** Measurements of a run's rows that are in none of its objects. */
+/** Returns the measurements that have rows of a run but are in none of its objects. */
 async function strangers(
   clickhouse: ClickHouse,
   table: ObservationTable,
@@ -348,7 +347,7 @@ async function strangers(
   return rows.map(({ uid }) => uid).filter(uid => !uids.has(uid));
 }
 
-/** Rows that other runs have left over the same measurements. Those of other filters and of hours stand by right. */
+/** Reports rows of other runs over the same measurements. Rows of other filters and of hours are correct. */
 async function checkOthers(
   clickhouse: ClickHouse,
   key: BucketKey,
