@@ -29,12 +29,12 @@ const NAMESPACES = defineResource({
   namespaced: false,
 });
 
-/** Milliseconds that the API server has to offer a kind after its definition was applied. */
+/** Milliseconds within which the API server must serve a kind after its definition is applied. */
 const ESTABLISH = 60_000;
 
 /**
- * Makes objects what they are given as, over the changes of others: what belongs to this version of the project, not to the person.
- * Returns a sentence for each object that the API server did not take.
+ * Applies objects and overrides changes by others: these objects belong to this version of the project, not to the user. Returns a message
+ * for each object that the API server rejects.
  */
 export async function applyObjects(client: Client, objects: readonly object[]): Promise<string[]> {
   const warnings: string[] = [];
@@ -49,7 +49,7 @@ export async function applyObjects(client: Client, objects: readonly object[]): 
   return warnings;
 }
 
-/** Waits until the API server has made the namespace that the examples go to: on new data it is ready some time before. */
+/** Waits until the API server has created the namespace of the examples. With new data, the server is ready some time before that. */
 export async function whenNamespaceExists(client: Client, signal: AbortSignal): Promise<void> {
   while (!(await client.find(NAMESPACES, { name: WORK_NAMESPACE }))) {
     signal.throwIfAborted();
@@ -57,7 +57,7 @@ export async function whenNamespaceExists(client: Client, signal: AbortSignal): 
   }
 }
 
-/** Applies the definitions of our kinds and waits until the API server offers them. Returns a sentence for each that it did not take. */
+/** Applies the definitions of our kinds and waits until the API server serves them. Returns a message for each that it rejects. */
 export async function applyDefinitions(client: Client, dir: string, signal: AbortSignal): Promise<string[]> {
   const definitions = globSync(join(dir, '*.yaml')).flatMap(file => documentsOf(file));
   const warnings = await applyObjects(client, definitions);
@@ -80,15 +80,15 @@ async function isEstablished(client: Client, name: string): Promise<boolean> {
   return found?.status?.conditions?.some(({ type, status }) => type === 'Established' && status === 'True') ?? false;
 }
 
-/** What became of the examples: names of the Backfills that exist now, and sentences for a person. */
+/** Result for the examples: names of the Backfills that exist now, and messages for the user. */
 export interface Examples {
   readonly backfills: string[];
   readonly notes: string[];
 }
 
 /**
- * Creates the resources of a folder of manifests that do not exist yet. An existing resource belongs to the person and stays as it is.
- * A manifest that differs from its resource, that cannot be read, or that the API server does not take, gives a sentence.
+ * Creates the resources of a folder of manifests that do not exist yet. An existing resource belongs to the user and is not changed.
+ * Returns a message for each manifest that differs from its resource, cannot be read, or is rejected by the API server.
  */
 export async function createMissing(client: Client, dir: string, root: string): Promise<Examples> {
   const backfills: string[] = [];
@@ -125,7 +125,7 @@ export async function createMissing(client: Client, dir: string, root: string): 
   return { backfills, notes };
 }
 
-/** Creates an object; returns the one that was there before. */
+/** Creates an object. If it already exists, returns the existing one. */
 async function createOrFind(client: Client, object: Manifest): Promise<Stored<Manifest> | undefined> {
   const resource = await resourceOf(client, object);
   const namespace = resource.namespaced ? (object.metadata.namespace ?? WORK_NAMESPACE) : undefined;
@@ -141,7 +141,7 @@ async function createOrFind(client: Client, object: Manifest): Promise<Stored<Ma
   }
 }
 
-/** The metadata as `kubectl apply` writes them, so that the person's own `kubectl apply` goes on from there. */
+/** Returns the metadata as `kubectl apply` writes them, so that the user's own `kubectl apply` continues from there. */
 function withLastApplied(object: Manifest): Manifest['metadata'] {
   const { annotations = {} } = object.metadata;
   const plain = { ...object, metadata: { ...object.metadata, annotations } };
@@ -149,13 +149,13 @@ function withLastApplied(object: Manifest): Manifest['metadata'] {
   return { ...object.metadata, annotations: { ...annotations, ...lastApplied } };
 }
 
-/** For JSON.stringify: the keys of an object in the order in which kubectl writes them. */
+/** Replacer for JSON.stringify: the keys of an object in the order in which kubectl writes them. */
 function sortedKeys(_key: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Paths of the values of a manifest that its object does not have. What the object has beyond the manifest are defaults. */
+/** Returns the paths of the values of a manifest that its object does not have. Further values of the object are defaults. */
 export function differences(wanted: unknown, actual: unknown, path: string): string[] {
   if (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)) {
     return isDeepStrictEqual(wanted, actual) ? [] : [path];
@@ -179,12 +179,12 @@ function documentsOf(file: string): Manifest[] {
     });
 }
 
-/** `backfill/example`, as kubectl names it. */
+/** Returns the name as kubectl prints it: `backfill/example`. */
 function nameOf({ kind, metadata }: Manifest): string {
   return `${kind?.toLowerCase()}/${metadata.name}`;
 }
 
-/** The resource of an object of ours or of Kubernetes' own kinds that `clusterObjects` makes. */
+/** Returns the resource of an object that `clusterObjects` creates, of our kinds or of Kubernetes' own. */
 function builtinOf(object: Manifest): Resource<Manifest> {
   const plural = `${object.kind!.toLowerCase()}s`;
   return describe(object, plural, object.metadata.namespace !== undefined);
@@ -193,7 +193,7 @@ function builtinOf(object: Manifest): Resource<Manifest> {
 async function resourceOf(client: Client, object: Manifest): Promise<Resource<Manifest>> {
   const ours = object.apiVersion === `${GROUP}/${VERSION}` && KINDS.find(({ kind }) => kind === object.kind);
   if (ours) return describe(object, ours.plural, true);
-  // A manifest that the person has put there: the API server knows its kind.
+  // A manifest that the user added: the API server knows its kind.
   const api = object.apiVersion!.includes('/') ? 'apis' : 'api';
   const { resources } = await client.http.request<{
     resources: { name: string; kind: string; namespaced: boolean }[];

@@ -8,17 +8,16 @@ import { findOnPath, freePort, StartError, type Supervised, supervise } from './
 
 export interface ClickHouseServer {
   readonly url: string;
-  /** What serves: a phrase for people. */
+  /** Description of the server, for messages. */
   readonly source: string;
-  /** The process, when this one started it. */
+  /** The process, if this process started it. */
   readonly process?: Supervised;
   stop(): Promise<void>;
 }
 
 /**
- * A ClickHouse server: the one at CLICKHOUSE_URL, or a `clickhouse` program from PATH, or the engine of npm's chdb behind the HTTP
- * interface. Data in `dir` outlives it; without `dir` they are dropped at stop.
- * Throws StartError when it does not come up.
+ * Starts or finds a ClickHouse server: the one at CLICKHOUSE_URL, or a `clickhouse` program from PATH, or the engine of npm's chdb with the
+ * HTTP interface. Data in `dir` is kept after the stop; without `dir`, it is deleted. Throws StartError if the server does not start.
  */
 export async function startClickHouse(
   options: { dir?: string; port?: number; signal?: AbortSignal } = {},
@@ -53,7 +52,7 @@ async function startEmbedded(dir: string, port: number): Promise<Started> {
     name: 'clickhouse',
     command: process.execPath,
     args: [fileURLToPath(new URL('../clickhouse/main.ts', import.meta.url)), join(dir, 'chdb'), String(port)],
-    // Statements run on the threads of libuv's pool; four, its default, would make the fifth wait for its disk reads too.
+    // Statements run on the threads of libuv's pool. With the default of four, the fifth statement would also wait for their disk reads.
     env: { UV_THREADPOOL_SIZE: '16', NODE_OPTIONS: '' },
     dir,
     ipc: true,

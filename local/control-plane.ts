@@ -11,14 +11,17 @@ export interface ControlPlane {
   readonly kubeconfig: string;
   readonly url: string;
   readonly processes: readonly Supervised[];
-  /** Path of a kubeconfig for the node of that name, as the Node authorizer knows it. */
+  /** Path of a kubeconfig for the node NODE_NAME, with the identity that the Node authorizer expects. */
   readonly nodeKubeconfig: string;
-  /** PEM files of the serving certificate and its key; a node serves its logs with them. */
+  /** PEM files of the serving certificate and its key. A node serves its logs with them. */
   readonly certificate: { readonly cert: string; readonly key: string };
   stop(): Promise<void>;
 }
 
-/** Who speaks to the API server, by token. Tokens are made at first start and kept in the data directory, readable by its owner. */
+/**
+ * Clients of the API server, each with a token. Tokens are created at the first start and kept in the data directory, readable only by its
+ * owner.
+ */
 const IDENTITIES = {
   admin: { user: 'admin', groups: ['system:masters'] },
   'kube-controller-manager': { user: 'system:kube-controller-manager', groups: [] },
@@ -27,14 +30,15 @@ const IDENTITIES = {
 } as const;
 type Identity = keyof typeof IDENTITIES;
 
-/** Name of the one node; its credentials are made with the control plane. */
+/** Name of the only node. Its credentials are created with the control plane. */
 export const NODE_NAME = 'local';
 
 const ISSUER = 'https://kubernetes.default.svc.cluster.local';
 
 /**
- * A Kubernetes control plane of upstream's programs on loopback addresses: etcd, kube-apiserver with RBAC, kube-controller-manager and
- * kube-scheduler. No nodes: local/node brings one. Its state in `dir` outlives it. Throws StartError when it does not come up.
+ * Starts a Kubernetes control plane from upstream's programs on loopback addresses: etcd, kube-apiserver with RBAC, kube-controller-manager
+ * and kube-scheduler. It has no nodes; local/node adds one. Its state in `dir` is kept after the stop. Throws StartError if it does not
+ * start.
  */
 export async function startControlPlane(options: {
   dir: string;
@@ -52,7 +56,7 @@ export async function startControlPlane(options: {
   dropExpiring(cert, key);
   const processes: Supervised[] = [];
   const stop = async () => {
-    // Backwards: nothing loses the server it depends on while it still runs.
+    // In reverse order: no process loses a server that it depends on while it still runs.
     for (const process of processes.reverse()) await process.stop();
   };
   try {
@@ -81,7 +85,7 @@ export async function startControlPlane(options: {
         '--bind-address=127.0.0.1',
         '--advertise-address=127.0.0.1',
         `--secure-port=${port}`,
-        // No certificate is given, so it signs one for itself and keeps it here.
+        // Without a given certificate, it creates a self-signed one and keeps it here.
         `--cert-dir=${pki}`,
         `--token-auth-file=${join(pki, 'tokens.csv')}`,
         `--service-account-key-file=${join(pki, 'sa.key')}`,
@@ -93,7 +97,7 @@ export async function startControlPlane(options: {
         '--enable-admission-plugins=NodeRestriction',
         '--service-cluster-ip-range=10.0.0.0/24',
         '--kubelet-preferred-address-types=InternalIP',
-        // 127.0.0.1 is refused as the address of the service `kubernetes`, and nothing here uses it.
+        // 127.0.0.1 is rejected as the address of the service `kubernetes`, and nothing here uses that service.
         '--endpoint-reconciler-type=none',
       ],
       dir,
@@ -112,7 +116,7 @@ export async function startControlPlane(options: {
           '--use-service-account-credentials',
           `--service-account-private-key-file=${join(pki, 'sa.key')}`,
           `--root-ca-file=${cert}`,
-          // Nobody asks it anything.
+          // Nothing connects to it.
           '--secure-port=0',
           '--leader-elect=false',
         ],
@@ -145,7 +149,7 @@ export async function startControlPlane(options: {
   };
 }
 
-/** Tokens by identity, and the keys that sign service accounts' tokens; made once, so that they outlive a restart. */
+/** Returns tokens by identity. Creates them once, with the keys that sign service accounts' tokens, so that they survive a restart. */
 function identities(pki: string): Record<Identity, string> {
   const names = Object.keys(IDENTITIES) as Identity[];
   const file = join(pki, 'tokens.json');
@@ -167,7 +171,7 @@ function identities(pki: string): Record<Identity, string> {
   return tokens;
 }
 
-/** Removes a serving certificate with less than a month to live; the API server then makes a new one. */
+/** Removes a serving certificate that expires within a month. The API server then creates a new one. */
 function dropExpiring(cert: string, key: string): void {
   if (!existsSync(cert)) return;
   const ends = Date.parse(new X509Certificate(readFileSync(cert)).validTo);
@@ -188,7 +192,7 @@ function writeKubeconfig(file: string, url: string, ca: Buffer, token: string): 
   writeFileSync(file, `${JSON.stringify(config, undefined, 2)}\n`, { mode: 0o600 });
 }
 
-/** Whether the API server serves. Anyone may read /readyz, so nothing secret goes to whoever holds the port. */
+/** Returns whether the API server serves. /readyz needs no credentials, so no secret goes to another program on that port. */
 function isReady(port: number): Promise<boolean> {
   return new Promise(resolve => {
     const call = request(

@@ -10,13 +10,13 @@ import { FINAL_PHASES } from '../worker/contract.ts';
 import { WORK_NAMESPACE } from './objects.ts';
 import type { Terminal } from './terminal.ts';
 
-/** How often pods are looked at for what keeps the backfill from moving, milliseconds. */
+/** Interval of the checks for pods that block the backfill, in milliseconds. */
 const LOOK = 5_000;
 
 /**
- * Follows Backfills to their end, with a progress bar on a terminal and a line for each step elsewhere. A Backfill that is suspended or
- * stalled, or that is deleted meanwhile, is not waited for. What is wrong with pods or resources on the way is said once. Resolves with
- * the Backfills as they ended; rejects when the signal aborts. `onTrouble` is called after each of these lines.
+ * Follows Backfills to their end, with a progress bar on a terminal and a line for each step elsewhere. Does not wait for a Backfill that
+ * is suspended, stalled or deleted meanwhile. Reports each problem of a pod or resource once. Resolves with the Backfills as they ended;
+ * rejects when the signal aborts. `onTrouble` is called after each of these lines.
  */
 export async function followBackfills(
   client: Client,
@@ -43,7 +43,7 @@ export async function followBackfills(
   const look = setInterval(() => {
     troubles(client, watching.signal).then(
       found => {
-        // What is over by the next look needs nobody.
+        // A problem that is over by the next check is not reported.
         for (const trouble of found) if (before.includes(trouble)) tell(trouble);
         before = found;
       },
@@ -67,7 +67,7 @@ export async function followBackfills(
         }
         view.show(all);
         for (const { metadata } of all) seen.add(metadata.name);
-        // One that was there and is gone was deleted meanwhile.
+        // A Backfill that was seen before and is missing now was deleted meanwhile.
         const there = names.filter(name => all.some(({ metadata }) => metadata.name === name) || !seen.has(name));
         if (all.length === there.length && all.every(isSettled)) resolve(all);
       };
@@ -83,12 +83,12 @@ export async function followBackfills(
   }
 }
 
-/** Ended, as far as the newest spec goes. */
+/** Returns whether the Backfill has ended for its newest spec. */
 function isOver({ metadata, status }: Backfill): boolean {
   return status?.observedGeneration === metadata.generation && FINAL_PHASES.includes(status?.phase as never);
 }
 
-/** Ended, or it goes no further until a person changes something or its first bucket is complete. */
+/** Returns whether the Backfill has ended, or waits for a change by the user or for its first bucket to complete. */
 function isSettled(backfill: Backfill): boolean {
   const { spec, status } = backfill;
   const waits = status?.conditions?.some(
@@ -97,7 +97,7 @@ function isSettled(backfill: Backfill): boolean {
   return isOver(backfill) || waits === true || spec.suspend === true;
 }
 
-/** Pods that do not run, and why. */
+/** Lists the pods that do not run, with the reason of each. */
 async function troubles(client: Client, signal: AbortSignal): Promise<string[]> {
   const pods = await client.list(PODS, { signal });
   return pods.flatMap(pod => podTrouble(pod) ?? []);
@@ -126,7 +126,7 @@ class View {
       failed: failed > 0 ? `, ${failed} failed` : '',
     };
     if (this.#terminal.interactive) {
-      // Before the plan there is nothing to measure progress by.
+      // Before the plan exists, there is no total to measure progress by.
       if (total === 0) return;
       if (!this.#bar) {
         this.#bar = new SingleBar({
@@ -146,7 +146,7 @@ class View {
     this.#shown = line;
   }
 
-  /** A line above the bar. */
+  /** Prints a line above the bar. */
   note(text: string): void {
     if (this.#bar) process.stderr.write('\r\x1b[K');
     this.#terminal.print(text);

@@ -2,7 +2,7 @@ import { linkSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isRunning, readPid, startTime } from './process.ts';
 
-/** A file that names the process holding it. One left by a process that is gone is taken over. */
+/** A lock file that contains the process holding it. If that process is gone, the lock is free. */
 export class FileLock {
   readonly #file: string;
 
@@ -10,7 +10,7 @@ export class FileLock {
     this.#file = file;
   }
 
-  /** Takes the lock, waiting for its holder as long as that runs; `onWait` gets its process number once. Rejects when the signal aborts. */
+  /** Acquires the lock. Waits while its holder runs; `onWait` gets the holder's process id once. Rejects when the signal aborts. */
   static async take(file: string, onWait: (pid: number) => void, signal?: AbortSignal): Promise<FileLock> {
     for (let waited = 0; ; waited++) {
       const holder = FileLock.tryTake(file);
@@ -20,14 +20,14 @@ export class FileLock {
     }
   }
 
-  /** Takes the lock, or returns the number of the process that holds it. */
+  /** Acquires the lock, or returns the id of the process that holds it. */
   static tryTake(file: string): FileLock | number {
     const own = `${file}.${process.pid}`;
     writeFileSync(own, `${process.pid} ${startTime(process.pid) ?? ''}\n`);
     try {
       for (;;) {
         try {
-          // A link appears with its contents, so nobody reads a lock that is only half written.
+          // A link appears together with its content, so no process reads a half-written lock.
           linkSync(own, file);
           return new FileLock(file);
         } catch (error) {

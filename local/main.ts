@@ -38,7 +38,7 @@ that do not exist yet, follows the backfills to their end and stays up until Ctr
 Settings in the environment hold for the workers and the operator: ARCHIVE_URL=s3://ooni-data-eu-fra reads
 OONI's public archive instead of test/fixtures/archive; CLICKHOUSE_URL uses a ClickHouse that runs already.`;
 
-/** What a person can do while programs are obtained. */
+/** Shown while programs are obtained: a command that works already. */
 const MEANWHILE = `The programs of Kubernetes and Temporal are obtained first, once. Meanwhile the pipeline runs without them, in another terminal:
 
   npx oonipipeline run --archive test/fixtures/archive --clickhouse embedded:.ooni/embedded \\
@@ -62,7 +62,7 @@ function readOptions(args: readonly string[]): Options | undefined {
   }
   if (values.help) return undefined;
   if (values.data === '') throw new StartError('--data is empty: name a directory, or leave the option out for .ooni.');
-  // An empty text is the number 0 to Number.
+  // Number reads an empty text as 0.
   const portOffset = Number(values['port-offset']?.trim() === '' ? Number.NaN : (values['port-offset'] ?? 0));
   if (!Number.isInteger(portOffset) || portOffset < -6000 || portOffset > 57_000) {
     throw new StartError(`--port-offset "${values['port-offset']}": write a whole number between -6000 and 57000.`);
@@ -75,7 +75,7 @@ function readOptions(args: readonly string[]): Options | undefined {
   };
 }
 
-/** A path as the person means it: npm runs scripts in the project's folder, whatever folder the person is in. */
+/** Resolves a path against the user's folder: npm runs scripts in the project's folder, wherever the user is. */
 function here(path: string): string {
   return resolve(process.env.INIT_CWD ?? '.', path);
 }
@@ -93,12 +93,12 @@ function parse(args: readonly string[]) {
   }).values;
 }
 
-/** Throws StartError for settings in the environment that no program would start with. */
+/** Throws StartError for settings in the environment that every program would reject. */
 function checkSettings(): void {
   const given = Object.entries(settingsFrom(process.env)).map(([key, value]) => [key.toUpperCase(), value]);
   try {
     const settings = loadSettings(Object.fromEntries(given));
-    // Two that have a form of their own. Nothing is asked of them yet.
+    // These two have their own formats. Nothing connects to them yet.
     parseClickHouseUrl(settings.clickhouse_url);
     openArchive(settings);
   } catch (error) {
@@ -107,11 +107,11 @@ function checkSettings(): void {
   }
 }
 
-/** Settings of workers and operator: those of the environment over those of this stack. */
+/** Returns the settings of workers and operator: those of this stack, with those of the environment in their place. */
 function settingsOf(stack: Stack): Record<string, string> {
   const own = {
     archive_url: join(ROOT, 'test/fixtures/archive'),
-    // Reference data of the repository: a start needs no network, and shows the same each time.
+    // Reference data of the repository: a start needs no network, and every start shows the same.
     fingerprints_dns_source: join(ROOT, 'test/fixtures/fingerprints/fingerprints_dns.csv'),
     fingerprints_http_source: join(ROOT, 'test/fixtures/fingerprints/fingerprints_http.csv.gz'),
     test_lists_source: join(ROOT, 'test/fixtures/test-lists.tar.gz'),
@@ -120,7 +120,7 @@ function settingsOf(stack: Stack): Record<string, string> {
     temporal_ui_url: stack.temporal.uiUrl ?? '',
     log_format: 'json',
   };
-  // Where a server is, the stack says, whatever the environment has of another one.
+  // The stack decides the address of a server, even if the environment has another one.
   const { temporal_address: _, temporal_ui_url: __, ...given } = settingsFrom(process.env);
   const sources = Object.values(DATASET).map(({ setting }) => setting);
   for (const key of ['archive_url', 'archive_legacy_url', 'geoip_dir', ...sources]) {
@@ -130,7 +130,7 @@ function settingsOf(stack: Stack): Record<string, string> {
   return { ...own, ...given, clickhouse_url: stack.clickhouse.url };
 }
 
-/** Applies CRDs and operator, and creates the examples that are missing. Returns the names of the examples' Backfills, and sentences. */
+/** Applies CRDs and operator, and creates the missing examples. Returns the names of the examples' Backfills, and messages for the user. */
 async function applyAll(client: Client, settings: Record<string, string>, signal: AbortSignal) {
   await whenNamespaceExists(client, signal);
   const [definitions, operator] = await Promise.all([
@@ -166,7 +166,7 @@ function showKubectl(kubeconfig: string): void {
   console.log('  kubectl get ooni\n');
 }
 
-/** Waits until the operator leads, with a line that says so. */
+/** Waits until the operator leads, and shows a line meanwhile. */
 async function leading(client: Client, terminal: Terminal, signal: AbortSignal): Promise<void> {
   const line = terminal.line('operator', 'starting', { elapsed: true });
   try {
@@ -201,7 +201,7 @@ async function main(): Promise<number> {
   const interrupt = () => {
     stopping.abort(new Interrupted());
     interrupted ??= performance.now();
-    // A second Ctrl-C: the person does not want to wait for pods to finish. One Ctrl-C may arrive several times, also by way of npm.
+    // A second Ctrl-C: do not wait for pods to finish. One Ctrl-C may arrive several times, also through npm.
     if (performance.now() - interrupted > AGAIN) void stack?.stop(0);
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'disconnect'] as const) process.on(signal, interrupt);
@@ -269,7 +269,7 @@ async function main(): Promise<number> {
     });
     return 0;
   } catch (error) {
-    // What was under way ends with errors of many kinds then.
+    // Unfinished work then ends with many kinds of errors.
     if (stopping.signal.reason instanceof Interrupted) return 0;
     throw error;
   } finally {
@@ -279,7 +279,7 @@ async function main(): Promise<number> {
       line.done('everything that was started has stopped');
     }
     lock.release();
-    // Behind everything else, for whoever reads the last line.
+    // The last line of the output, for programs that read only that line.
     if (last) console.log(last);
   }
 }
@@ -287,12 +287,12 @@ async function main(): Promise<number> {
 /** Milliseconds after which a second signal counts as a second request. */
 const AGAIN = 1_000;
 
-/** Ctrl-C. */
+/** The user pressed Ctrl-C. */
 class Interrupted extends Error {
   override name = 'Interrupted';
 }
 
-/** A sentence for what a person can mend; undefined for a defect of this program, which shows its stack. */
+/** Returns a message for an error that the user can fix, or undefined for a defect of this program, which is shown with its stack. */
 function sentence(error: unknown): string | undefined {
   if (error instanceof StartError) return error.message;
   if (!isSystemError(error)) return undefined;
@@ -313,5 +313,5 @@ try {
   console.error(`\n${said}`);
   process.exitCode = 1;
 }
-// The channel to the starter would keep this process alive.
+// The channel to the parent process would keep this process alive.
 process.disconnect?.();

@@ -1,9 +1,9 @@
 import { LEASE_RULES, OPERATOR_RULES } from '../operator/rbac.ts';
 import { SECRET_KEYS, SETTINGS } from '../pipeline/settings.ts';
 
-/** Where the operator runs and keeps its lease. */
+/** Namespace of the operator and its lease. */
 export const OPERATOR_NAMESPACE = 'ooni-system';
-/** Where the examples are applied, and so where workers run: what kubectl takes when nobody names another. */
+/** Namespace of the examples, and so of the workers: the default of kubectl. */
 export const WORK_NAMESPACE = 'default';
 
 const NAME = 'ooni-pipeline';
@@ -12,7 +12,10 @@ export const OPERATOR = 'ooni-operator';
 const IMAGE = 'ooni-pipeline:dev';
 const LABELS = { 'app.kubernetes.io/name': OPERATOR, 'app.kubernetes.io/part-of': NAME };
 
-/** What a chart would install: the operator with its rights, and the settings of the workers. `settings` by key, as SETTINGS names them. */
+/**
+ * Returns the objects that a chart would install: the operator with its permissions, and the settings of the workers. `settings` by key, as
+ * in SETTINGS.
+ */
 export function clusterObjects(settings: Readonly<Record<string, string>>): object[] {
   const environment = Object.entries(settings).map(([key, value]) => [key.toUpperCase(), value] as const);
   const secret = (key: string) => SECRET_KEYS.some(name => name.toUpperCase() === key);
@@ -86,7 +89,7 @@ function operatorDeployment(): object {
   };
 }
 
-/** Settings from the environment of whoever starts the stack, by key: what they set holds for its pods. */
+/** Returns the settings in the environment of the user who starts the stack, by key. They apply to its pods. */
 export function settingsFrom(env: NodeJS.ProcessEnv): Record<string, string> {
   return Object.fromEntries(
     Object.keys(SETTINGS).flatMap(key => {

@@ -1,6 +1,6 @@
 /**
- * Obtains every program that the tests run: `node local/obtain.ts`. A person sees what is downloaded or built and how far it is, and no
- * test shares the processors with a build. Exit status 1 with a sentence when a program cannot be had.
+ * Obtains every program that the tests run: `node local/obtain.ts`. The user sees the progress of downloads and builds, and no test shares
+ * the processors with a build. Exits with status 1 and a message if a program cannot be obtained.
  */
 import { StartError } from './process.ts';
 import { ALL_PROGRAMS, obtainPrograms } from './programs.ts';

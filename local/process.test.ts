@@ -29,7 +29,7 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-/** Starts a piece of shell script. */
+/** Starts a shell script. */
 async function run(script: string, more: Partial<Program> = {}): Promise<Supervised> {
   const process = await supervise({ name: 'it', command: '/bin/sh', args: ['-c', script], dir, ...more });
   started.push(process);
@@ -53,7 +53,7 @@ describe('a supervised process', () => {
     expect(existsSync(pidFile())).toBe(false);
   });
 
-  test('that does not leave is ended when its grace is over', async () => {
+  test('that does not stop is killed after its grace period', async () => {
     const it = await run('trap "" TERM; echo on; while :; do sleep 0.05; done');
     await until(() => log().includes('on'));
     await it.stop(100);
@@ -73,7 +73,7 @@ describe('a supervised process', () => {
     await expect(it.waitFor(async () => false)).rejects.toThrow(StartError);
   });
 
-  test('that is kept is started again, and given up when it will not stay', async () => {
+  test('that is kept is restarted, and given up after repeated failures', async () => {
     const it = await run('echo run; sleep 0.05; exit 1');
     const said: string[] = [];
     it.keep(message => said.push(message));
@@ -84,7 +84,7 @@ describe('a supervised process', () => {
     expect(it.crashed).toBe(true);
   });
 
-  test('that is kept and stopped stays stopped, also between two runs', async () => {
+  test('that is kept and then stopped stays stopped, also between two runs', async () => {
     const it = await run('exit 1');
     const restarting = new Promise(resolve => it.keep(resolve));
     await restarting;
@@ -93,7 +93,7 @@ describe('a supervised process', () => {
     expect(it.crashed).toBe(false);
   });
 
-  test('left behind by an earlier run is ended before the next one starts, and nobody else is', async () => {
+  test('left by an earlier run is ended before the next one starts; no other process is', async () => {
     const first = await run('while :; do sleep 0.05; done');
     const identity = readPid(pidFile())!;
     expect(isRunning(identity)).toBe(true);
@@ -102,7 +102,7 @@ describe('a supervised process', () => {
     expect(await first.exited).toBe('was ended by SIGTERM');
     expect(second.crashed).toBe(false);
 
-    // A pid file whose number belongs to somebody else by now: this test itself.
+    // A pid file with a process id that now belongs to another process: this test.
     await second.stop();
     writeFileSync(pidFile(), `${process.pid} 1\n`);
     await endLeftovers(dir);
@@ -111,13 +111,13 @@ describe('a supervised process', () => {
 });
 
 describe('a process that an earlier run left', () => {
-  test('is named when it is ended, also one that was stopped', async () => {
+  test('is named when it is ended, even if it was stopped', async () => {
     const it = await run('trap "exit 0" TERM; echo on; while :; do sleep 0.05; done');
     await until(() => log().includes('on'));
     const { pid } = it.child;
     it.child.kill('SIGSTOP');
     expect(await endLeftovers(dir)).toEqual([`it (process ${pid})`]);
-    // In order: not by SIGKILL.
+    // The process ended normally, not by SIGKILL.
     expect(await it.exited).toBe('exited with status 0');
     expect(await endLeftovers(dir)).toEqual([]);
   });
@@ -125,7 +125,7 @@ describe('a process that an earlier run left', () => {
   test.skipIf(!findOnPath('python3'))(
     'runs as long as one of its threads does, also when the first has ended',
     async () => {
-      // The first thread ends alone (the system call exit, not exit_group) and is a zombie; the other holds a port.
+      // The first thread ends alone (the system call exit, not exit_group) and is a zombie. The other thread holds a port.
       const script = `
 import ctypes, platform, socket, threading, time
 server = socket.create_server(('127.0.0.1', 0))
@@ -145,7 +145,7 @@ ctypes.CDLL(None).syscall({'x86_64': 60}.get(platform.machine(), 93), 0)`;
   );
 });
 
-test('a process is told from another one of the same number by its start', () => {
+test('the start time distinguishes two processes with the same id', () => {
   const start = startTime(process.pid)!;
   expect(isRunning({ pid: process.pid, start })).toBe(true);
   expect(isRunning({ pid: process.pid, start: `${start}0` })).toBe(false);
@@ -154,7 +154,7 @@ test('a process is told from another one of the same number by its start', () =>
   expect(readPid(join(dir, 'half'))).toBeUndefined();
 });
 
-test('a port in use is named with a remedy', async () => {
+test('the error for a port in use names the port and a remedy', async () => {
   const port = await freePort();
   await requirePort(port, 'the test');
   const server = createServer();
@@ -165,7 +165,7 @@ test('a port in use is named with a remedy', async () => {
   server.close();
 });
 
-test('PATH is searched for programs that can be run, without what npm put there', () => {
+test('the search in PATH finds executable programs, except those that npm put there', () => {
   const file = join(dir, 'tool');
   writeFileSync(file, '');
   expect(findOnPath('tool', dir)).toBeUndefined();

@@ -6,32 +6,32 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { threadId } from 'node:worker_threads';
 import { makeDirectory } from '../pipeline/directories.ts';
 
-/** Something the person who started it can mend: shown as a sentence, without a stack. */
+/** An error that the user can fix. Shown as a message, without a stack. */
 export class StartError extends Error {
   override name = 'StartError';
 }
 
 export interface Program {
-  /** Names the log and the pid file. */
+  /** Name of the log and the pid file. */
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
-  /** Where `<name>.log` and `<name>.pid` go. */
+  /** Folder of `<name>.log` and `<name>.pid`. */
   readonly dir: string;
-  /** A channel for messages to a Node program; it sees `disconnect` when this process is gone. */
+  /** Opens a channel for messages to a Node program. The program sees `disconnect` when this process is gone. */
   readonly ipc?: boolean;
 }
 
-/** A kept process that ends this often, each time within a minute of its start, is given up. */
+/** A kept process that ends this often in a row, each time within a minute of its start, is given up. */
 const TRIES = 4;
 
-/** A process this one started. */
+/** A process that this process started. */
 export class Supervised {
   readonly name: string;
   readonly log: string;
-  /** Resolves when the process has ended for good, with a phrase that says how. */
+  /** Resolves when the process has ended for good, with a phrase that describes how. */
   readonly exited: Promise<string>;
   readonly #program: Program;
   readonly #pidFile: string;
@@ -53,22 +53,22 @@ export class Supervised {
     this.#spawn('w');
   }
 
-  /** True when the process ended for good although nobody asked it to. */
+  /** True if the process ended for good without a request. */
   get crashed(): boolean {
     return this.#ended && !this.#stopping;
   }
 
-  /** The process as it runs now. */
+  /** The current process. */
   get child(): ChildProcess {
     return this.#child;
   }
 
-  /** From now on starts the process again when it ends unasked, and says so. */
+  /** Restarts the process from now on when it ends without a request, and reports each restart. */
   keep(onRestart: (message: string) => void): void {
     this.#onRestart = onRestart;
   }
 
-  /** Asks the process to end, waits `grace` milliseconds, then ends it. Returns when it is gone. */
+  /** Asks the process to end, waits `grace` milliseconds, then kills it. Resolves when the process is gone. */
   async stop(grace = 10_000, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     this.#stopping = true;
     if (this.#ended) return;
@@ -88,7 +88,7 @@ export class Supervised {
     this.#restart = undefined;
     this.#startedAt = Date.now();
     const out = openSync(this.log, logMode);
-    // With a channel the child learns of our end by itself; others are told by the kernel.
+    // A child with a channel notices the end of this process; the kernel signals the others.
     const setpriv = ipc ? undefined : findOnPath('setpriv');
     const child = spawn(setpriv ?? command, setpriv ? ['--pdeathsig', 'TERM', command, ...args] : [...args], {
       cwd,
@@ -120,15 +120,12 @@ export class Supervised {
     this.#exit.resolve(how);
   }
 
-  /** The end of the log, for an error message. */
+  /** Returns the last lines of the log, for an error message. */
   tail(lines = 5): string {
     return tail(this.log, lines);
   }
 
-  /**
-   * Waits until `ready` returns true. Throws StartError when the process ends first, or after `timeout` milliseconds, with the end of
-   * its log.
-   */
+  /** Waits until `ready` returns true. Throws StartError with the end of the log if the process ends first, or after `timeout` milliseconds. */
   async waitFor(ready: () => Promise<boolean>, timeout = 60_000, signal?: AbortSignal): Promise<void> {
     const deadline = Date.now() + timeout;
     for (;;) {
@@ -147,9 +144,9 @@ export class Supervised {
 }
 
 /**
- * Starts a program, output to `<dir>/<name>.log`. It runs in a process group of its own, so that Ctrl-C reaches this process only and
- * the order of stopping is ours, and it ends with this process however that ends, where the system offers it. A process that an
- * earlier run left behind under the same name and directory is ended first.
+ * Starts a program with its output in `<dir>/<name>.log`. It runs in a separate process group, so that Ctrl-C reaches only this process,
+ * which decides the order of stopping. Where the system supports it, the program ends with this process, however this process ends. If an
+ * earlier run left a process with the same name and directory, that process is ended first.
  */
 export async function supervise(program: Program): Promise<Supervised> {
   makeDirectory(program.dir);
@@ -165,7 +162,7 @@ export async function endLeftovers(dir: string): Promise<string[]> {
   return ended.filter(one => one !== undefined);
 }
 
-/** Ends the process that a pid file names, if it still runs. Returns `name (process 123)` then. */
+/** Ends the process that a pid file names, if it still runs, and then returns `name (process 123)`. */
 async function endLeftover(pidFile: string): Promise<string | undefined> {
   const left = readPid(pidFile);
   const ended = left !== undefined && (await endProcess(left));
@@ -173,13 +170,13 @@ async function endLeftover(pidFile: string): Promise<string | undefined> {
   return ended ? `${basename(pidFile, '.pid')} (process ${left.pid})` : undefined;
 }
 
-/** Milliseconds that a process of an earlier run has to end by itself, and then after SIGTERM. */
+/** Milliseconds that a process of an earlier run gets to end by itself, and then after SIGTERM. */
 const LEFT = { alone: 1_000, term: 10_000 };
 
 /**
- * Ends a process of an earlier run, and with `group` its process group, and waits until it is gone. A process that ends already because
- * its parent is gone gets no second signal at first: servers take it as an order to end without writing their data. Returns false when
- * the process was gone before.
+ * Ends a process of an earlier run, with `group` its process group, and waits until it is gone. A process may already be ending because its
+ * parent is gone; it first gets no second signal, because servers would then end without writing their data. Returns false if the process
+ * was already gone.
  */
 export async function endProcess(identity: ProcessIdentity, options: { group?: boolean } = {}): Promise<boolean> {
   if (!isRunning(identity)) return false;
@@ -187,7 +184,7 @@ export async function endProcess(identity: ProcessIdentity, options: { group?: b
     try {
       process.kill(options.group ? -identity.pid : identity.pid, signal);
     } catch (error) {
-      // It has ended since it was looked at.
+      // It has ended since the check.
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
   };
@@ -198,7 +195,7 @@ export async function endProcess(identity: ProcessIdentity, options: { group?: b
     }
     return true;
   };
-  // A process that is stopped (SIGSTOP) sees no other signal.
+  // A stopped process (SIGSTOP) receives no other signal.
   send('SIGCONT');
   if (await gone(LEFT.alone)) return true;
   send('SIGTERM');
@@ -208,27 +205,27 @@ export async function endProcess(identity: ProcessIdentity, options: { group?: b
 
 export interface ProcessIdentity {
   readonly pid: number;
-  /** Clock ticks since boot, from /proc; tells a process from a later one with the same number. */
+  /** Start time in clock ticks since boot, from /proc. Distinguishes a process from a later one with the same id. */
   readonly start: string;
 }
 
-/** Reads a pid file; undefined when there is none or it is not readable as one. */
+/** Reads a pid file. Returns undefined if the file is missing or invalid. */
 export function readPid(file: string): ProcessIdentity | undefined {
   if (!statSync(file, { throwIfNoEntry: false })) return undefined;
   const [pid, start] = readFileSync(file, 'utf8').trim().split(' ');
   return pid && start ? { pid: Number(pid), start } : undefined;
 }
 
-/** Whether exactly this process still runs. A zombie without other threads does not. */
+/** Returns whether exactly this process still runs. A zombie without other threads does not. */
 export function isRunning(identity: ProcessIdentity): boolean {
   return startTime(identity.pid) === identity.start;
 }
 
-/** When a process started, or undefined when it does not run or the system does not tell. */
+/** Returns the start time of a process, or undefined if it does not run or the system does not report it. */
 export function startTime(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name, in parentheses, may hold spaces.
+    // The name, in parentheses, may contain spaces.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return fields[0] === 'Z' && !hasOtherThreads(pid) ? undefined : fields[19];
   } catch (error) {
@@ -237,12 +234,12 @@ export function startTime(pid: number): string | undefined {
   }
 }
 
-/** Whether other threads of a process outlive its first one. The first is a zombie then, and the others still hold files and ports. */
+/** Returns whether a process has other threads than its first. If the first is a zombie, they still hold files and ports. */
 function hasOtherThreads(pid: number): boolean {
   return readdirSync(`/proc/${pid}/task`).some(thread => thread !== String(pid));
 }
 
-/** Path of a program on PATH, or undefined. The folder of node_modules is left out: it holds what npm put there, no servers. */
+/** Returns the path of a program on PATH, or undefined. Skips the folder of node_modules: npm puts launchers there, not servers. */
 export function findOnPath(name: string, path = process.env.PATH ?? ''): string | undefined {
   for (const dir of path.split(delimiter)) {
     if (!dir || dir.includes('node_modules')) continue;
@@ -253,15 +250,12 @@ export function findOnPath(name: string, path = process.env.PATH ?? ''): string 
   return undefined;
 }
 
-/**
- * Below the ports that the kernel gives to outgoing connections: one of those may be taken between this answer and the start of the
- * server that it is for.
- */
+/** Ports below the range that the kernel uses for outgoing connections: it could take one of those before the server starts. */
 const PORTS = { first: 20_000, count: 12_000 };
-/** For the same reason each process, and each thread of one, begins elsewhere and goes on from there. */
+/** For the same reason, each process and each thread begins at a different port and counts up from there. */
 let drawn = (process.pid + threadId) * 61;
 
-/** A port of the loopback address that nobody listens on; not the same twice soon. */
+/** Returns a port of the loopback address that is not in use. Does not return the same port again soon. */
 export async function freePort(): Promise<number> {
   for (;;) {
     try {
@@ -272,7 +266,7 @@ export async function freePort(): Promise<number> {
   }
 }
 
-/** Throws StartError when somebody listens on the port. */
+/** Throws StartError if the port is in use. */
 export async function requirePort(port: number, what: string): Promise<void> {
   try {
     await listenOnce(port);
@@ -295,7 +289,7 @@ function listenOnce(port: number): Promise<number> {
   });
 }
 
-/** Last lines of a file, read from its end. */
+/** Reads the last lines of a file, from its end. */
 function tail(file: string, lines: number): string {
   const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
   const buffer = Buffer.alloc(Math.min(size, 8192));

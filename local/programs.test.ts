@@ -28,7 +28,7 @@ let terminal: Terminal;
 let site: Server;
 let files: Record<string, Buffer>;
 let asked: string[];
-/** A site that nobody serves any more. */
+/** A site that is no longer served. */
 let nowhere: string;
 
 function program(path: string, text = '#!/bin/sh\n'): string {
@@ -38,7 +38,7 @@ function program(path: string, text = '#!/bin/sh\n'): string {
   return path;
 }
 
-/** A tar with one file in it, the way `tar` writes it. */
+/** Creates a tar with one file, as `tar` writes it. */
 function tar(name: string, content: Buffer): Buffer {
   const header = Buffer.alloc(512);
   header.write(name, 0);
@@ -78,7 +78,7 @@ afterEach(() => {
 });
 
 describe('a program on this machine', () => {
-  test('is looked for in the environment, on PATH and in the cache, in that order', () => {
+  test('is searched in the environment, on PATH and in the cache, in that order', () => {
     expect(findProgram('kube-apiserver', env)).toBeUndefined();
     const cached = program(join(cacheFolder('kube-apiserver', env), 'kube-apiserver'));
     expect(findProgram('kube-apiserver', env)).toEqual({ path: cached, source: 'cache' });
@@ -91,7 +91,7 @@ describe('a program on this machine', () => {
     });
   });
 
-  test('must be one that runs', () => {
+  test('must be executable', () => {
     const plain = join(dir, 'bin', 'etcd');
     mkdirSync(dirname(plain), { recursive: true });
     writeFileSync(plain, '');
@@ -125,7 +125,7 @@ describe('a download', () => {
     expect(asked).toEqual(['GET /tool']);
   });
 
-  test('takes the published checksum where none is pinned, as a bare hash or from a list', async () => {
+  test('without a pinned checksum uses the published one, as a bare hash or from a list', async () => {
     files['/tool'] = Buffer.from('x');
     files['/tool.sha256'] = Buffer.from(`${sha256(files['/tool'])}\n`);
     await download(release(), siteUrl(), target(), () => {});
@@ -134,7 +134,7 @@ describe('a download', () => {
     expect(existsSync(target())).toBe(true);
   });
 
-  test('with another checksum leaves nothing behind', async () => {
+  test('with another checksum leaves no files behind', async () => {
     files['/tool'] = Buffer.from('not the program');
     const wanted = '0'.repeat(64);
     const result = download(release({ sha256: wanted }), siteUrl(), target(), () => {});
@@ -142,7 +142,7 @@ describe('a download', () => {
     expect(readdirSync(dir)).toEqual([]);
   });
 
-  test('takes one file out of an archive, across chunk borders', async () => {
+  test('extracts one file from an archive, across chunk borders', async () => {
     const content = Buffer.alloc(3_000_001, 'ab');
     const other = tar('folder/other', Buffer.alloc(1000));
     files['/tool'] = gzipSync(Buffer.concat([other.subarray(0, -1024), tar('folder/tool', content)]));
@@ -152,13 +152,13 @@ describe('a download', () => {
     await expect(download({ ...inner, member: 'tool' }, siteUrl(), target(), () => {})).rejects.toThrow('no tool');
   });
 
-  test('from a site that does not answer says so', async () => {
+  test('from a site that does not answer fails with a message', async () => {
     await expect(download(release({ sha256: '' }), nowhere, target(), () => {})).rejects.toThrow(DownloadError);
   });
 });
 
 describe('without a download', () => {
-  /** A stand-in for Go that writes what it is told to build. */
+  /** Creates a fake Go that writes its build arguments. */
   const fakeGo = (script: string) => {
     const list = 'if [ "$1" = list ]; then echo fmt; echo example.org/x; exit; fi';
     return program(join(dir, 'bin', 'go'), `#!/bin/sh\n${list}\n${script}`);
@@ -191,8 +191,8 @@ describe('without a download', () => {
     expect(readdirSync(dirname(built))).toEqual(['temporal']);
   });
 
-  test('two modules are built at the same time, and each says how far it is', async () => {
-    // Each waits for the other: one after another they would never end.
+  test('two modules are built in parallel, and each reports its progress', async () => {
+    // Each build waits for the other: in sequence they would never end.
     const meet = `touch "${dir}/$(basename "$PWD")"; while [ ! -e "${dir}/temporal" ] || [ ! -e "${dir}/versitygw" ]; do /bin/sleep 0.05; done`;
     fakeGo(`export PATH=/usr/bin:/bin; echo fmt >&2; ${meet}; echo built > "$6"`);
     const written: string[] = [];
@@ -226,23 +226,23 @@ describe('without a download', () => {
     expect(existsSync(join(dirname(cacheFolder('temporal', env)), 'lock'))).toBe(false);
   });
 
-  test('a build that fails says what Go said and what to do', async () => {
+  test("a failed build reports Go's output and a remedy", async () => {
     fakeGo('echo "no required module provides package x" >&2; exit 1');
     await expect(obtain()).rejects.toThrow(/no required module provides package x[\s\S]*OONI_TEMPORAL/);
     await expect(obtain()).rejects.toThrow(StartError);
   });
 
-  test('and without Go a sentence says what to do', async () => {
+  test('without Go, the error names a remedy', async () => {
     await expect(obtain()).rejects.toThrow(/temporal could not be downloaded .* Install Go .* OONI_TEMPORAL/);
   });
 
-  test('starts at the same time build once', async () => {
+  test('concurrent starts build once', async () => {
     fakeGo(`echo run >> "${join(dir, 'runs')}"; /bin/sleep 0.3; echo built > "$6"`);
     await Promise.all([obtain(), obtain(), obtain()]);
     expect(readFileSync(join(dir, 'runs'), 'utf8')).toBe('run\n');
   });
 
-  test('a lock left by a process that is gone does not hold', async () => {
+  test('a lock of a process that is gone is free', async () => {
     fakeGo('echo built > "$6"');
     const lock = join(dirname(cacheFolder('temporal', env)), 'lock');
     mkdirSync(dirname(lock), { recursive: true });

@@ -22,35 +22,35 @@ import { Terminal } from './terminal.ts';
 
 export { ALL_PROGRAMS, type ProgramName } from './programs/releases.ts';
 
-/** Room a download of all programs takes, and a build with Go's own caches. */
+/** Disk space, in bytes, for the download of all programs, and for a build with Go's own caches. */
 const DOWNLOAD_BYTES = 1e9;
 const BUILD_BYTES = 8e9;
-/** Memory that one build of Go takes at most, in bytes: linking the control plane is the largest part of it. */
+/** Maximum memory of one Go build, in bytes. Linking the control plane needs the most. */
 const BUILD_MEMORY = 3e9;
 
-/** Where a program was found, in the order of looking. */
+/** Place where a program was found, in the order of the search. */
 export type Source = 'environment' | 'PATH' | 'cache';
 
 export interface ObtainOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly terminal?: Terminal;
-  /** Where releases are published; tests have a site of their own. */
+  /** Sites of the releases. Tests use their own site. */
   readonly sites?: Record<keyof typeof SITES, string>;
   readonly modules?: readonly Module[];
   readonly names?: readonly ProgramName[];
-  /** Ends downloads and builds when it aborts. */
+  /** Aborts downloads and builds. */
   readonly signal?: AbortSignal;
 }
 
 /** Options with their defaults. */
 type Obtaining = ObtainOptions & { readonly env: NodeJS.ProcessEnv; readonly terminal: Terminal };
 
-/** The environment variable that names a program: OONI_KUBE_APISERVER for kube-apiserver. */
+/** Returns the environment variable that names a program: OONI_KUBE_APISERVER for kube-apiserver. */
 export function programVariable(name: ProgramName): string {
   return `OONI_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 
-/** The folder obtained programs of a kind lie in, below XDG_CACHE_HOME/ooni-pipeline or ~/.cache/ooni-pipeline. */
+/** Returns the folder of an obtained program, below XDG_CACHE_HOME/ooni-pipeline or ~/.cache/ooni-pipeline. */
 export function cacheFolder(name: ProgramName, env: NodeJS.ProcessEnv = process.env): string {
   const versions: Partial<Record<ProgramName, string>> = { temporal: TEMPORAL_VERSION, versitygw: VERSITYGW_VERSION };
   const folder = versions[name] ? `${name}-${versions[name]}` : `kubernetes-${KUBERNETES_VERSION}`;
@@ -58,8 +58,8 @@ export function cacheFolder(name: ProgramName, env: NodeJS.ProcessEnv = process.
 }
 
 /**
- * A program that is on this machine already. Throws StartError when its environment variable names a file that cannot be run: whoever set
- * it wants that file and no other.
+ * Finds a program that is already on this machine. Throws StartError if its environment variable names a file that cannot be run: the user
+ * requires that file and no other.
  */
 export function findProgram(
   name: ProgramName,
@@ -76,22 +76,22 @@ export function findProgram(
   return isProgram(cached) ? { path: cached, source: 'cache' } : undefined;
 }
 
-/** The path of a program that `obtainPrograms` has brought. Throws StartError when it is nowhere. */
+/** Returns the path of a program that `obtainPrograms` obtained. Throws StartError if there is none. */
 export function programPath(name: ProgramName): string {
   const found = findProgram(name);
   if (!found) throw new StartError(`${name} is not on this machine; npm start obtains it.`);
   return found.path;
 }
 
-/** The programs of `npm start` that are not on this machine. */
+/** Returns the programs of `npm start` that are not on this machine. */
 export function missingPrograms(names: readonly ProgramName[] = PROGRAM_NAMES, env = process.env): ProgramName[] {
   return names.filter(name => !findProgram(name, env));
 }
 
 /**
- * Makes sure that every program the servers need is on this machine: environment variable, PATH, cache, official download, `go build`, in
- * that order, with a line of progress for each. Starts at the same time wait for each other. Throws StartError with what to do, and the reason of
- * the signal.
+ * Ensures that every program of the servers is on this machine. Tries environment variable, PATH, cache, official download and `go build`,
+ * in that order, and shows a line of progress for each program. Concurrent starts wait for each other. Throws StartError with a remedy, or
+ * the reason of the signal.
  */
 export async function obtainPrograms(options: ObtainOptions = {}): Promise<void> {
   const env = options.env ?? process.env;
@@ -118,7 +118,7 @@ export async function obtainPrograms(options: ObtainOptions = {}): Promise<void>
   }
 }
 
-/** Downloads what can be had; returns why the rest could not. */
+/** Downloads as many programs as possible. Returns the reasons why the others failed. */
 async function downloadPrograms(
   names: readonly ProgramName[],
   { env, terminal, signal, sites = SITES }: Obtaining,
@@ -130,7 +130,7 @@ async function downloadPrograms(
   const releases = names.map(name => ({ name, release: RELEASES[name](arch) }));
   const reasons = new Set<string>();
   const down = new Map<string, string>();
-  // Asked once for all programs, and at the same time: without a network this takes as long as one timeout.
+  // One check per site, all in parallel: without a network, this takes only one timeout.
   await Promise.all(
     [...new Set(releases.map(({ release }) => release.site))].map(async site => {
       const reason = await unreachable(sites[site]);
@@ -158,14 +158,14 @@ async function downloadPrograms(
       line.done(`not downloaded: ${error.message}`);
       signal?.throwIfAborted();
       reasons.add(error.message);
-      // A site that failed is not asked for the next one; a wrong checksum says nothing about its other files.
+      // After a failure, the site is not used for the next program. A wrong checksum has no meaning for the site's other files.
       if (!error.message.includes('SHA-256')) down.set(release.site, error.message);
     }
   }
   return [...reasons];
 }
 
-/** Builds the programs that are missing with Go: all modules at once where there is memory for it, else one behind the other. */
+/** Builds the missing programs with Go: all modules in parallel if there is enough memory, otherwise in sequence. */
 async function buildPrograms(
   names: readonly ProgramName[],
   { env, terminal, signal, modules = Object.values(MODULES) }: Obtaining,
@@ -185,7 +185,7 @@ async function buildPrograms(
   terminal.print(
     `${names.join(', ')}: ${why}. ${go} builds them, once: about ${minutes} minutes on two cores, less on more`,
   );
-  // One build that fails ends the others: what they have compiled stays in Go's cache.
+  // A failed build stops the others. Go's cache keeps the packages that they have compiled.
   const failed = new AbortController();
   const buildOne = async (module: Module) => {
     const provides = module.provides.filter(name => names.includes(name));
@@ -236,7 +236,7 @@ function isProgram(path: string): boolean {
   }
 }
 
-/** Makes the folder and throws StartError when its disk has less room. */
+/** Creates the folder. Throws StartError if its disk has less room. */
 export function requireRoom(dir: string, bytes: number, what: string, where = 'XDG_CACHE_HOME'): void {
   makeDirectory(dir);
   const { bavail, bsize } = statfsSync(dir);

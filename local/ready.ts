@@ -7,27 +7,27 @@ import { KubeError } from '../operator/kube/errors.ts';
 import type { Resource } from '../operator/kube/resource.ts';
 import { OPERATOR, OPERATOR_NAMESPACE } from './objects.ts';
 
-/** The operator's controllers, by the name in their metrics, and the kind of each. */
+/** The operator's controllers by their name in the metrics, and the kind of each. */
 const CONTROLLERS: Readonly<Record<string, Resource>> = {
   backfill: BACKFILLS as Resource,
   pipelineschedule: PIPELINE_SCHEDULES as Resource,
   workerpool: WORKER_POOLS as Resource,
 };
 
-/** Milliseconds between two looks, and the number of looks after which a trouble is told. */
+/** Milliseconds between two checks, and the number of checks after which a problem is reported. */
 const LOOK = 200;
 const TROUBLE = 25;
 
 /**
- * Waits until the operator leads and has looked at every resource since: before that a status is the one of an earlier start. `tell`
- * gets a sentence, once each, for what keeps the operator's pod from running. Rejects when the signal aborts.
+ * Waits until the operator leads and has since reconciled every resource: before that, a status comes from an earlier start. `tell` gets a
+ * message, once each, for every problem that keeps the operator's pod from running. Rejects when the signal aborts.
  */
 export async function whenOperatorLeads(
   client: Client,
   signal: AbortSignal,
   tell: (trouble: string) => void,
 ): Promise<void> {
-  /** How often each trouble was seen: one that is over soon needs nobody. */
+  /** How often each problem was seen. A short problem is not reported. */
   const seen = new Map<string, number>();
   for (;;) {
     try {
@@ -44,7 +44,7 @@ export async function whenOperatorLeads(
       }
     } catch (error) {
       signal.throwIfAborted();
-      // The API server may be starting again.
+      // The API server may be restarting.
       if (!(error instanceof KubeError)) throw error;
     }
     await sleep(LOOK, undefined, { signal });
@@ -53,7 +53,7 @@ export async function whenOperatorLeads(
 
 async function isCurrent(client: Client, pods: readonly Pod[], signal: AbortSignal): Promise<boolean> {
   for (const { metadata, status } of pods) {
-    // The address is known before the process runs, and a pod of an earlier start has it in its status.
+    // The address is known before the process runs, and the status of a pod of an earlier start contains one.
     if (metadata.deletionTimestamp || !status?.podIP) continue;
     const metrics = await metricsOf(status.podIP, signal);
     if (metrics && metrics.value('leader_election_master_status') === 1) return haveAllPassed(client, metrics, signal);
@@ -61,7 +61,7 @@ async function isCurrent(client: Client, pods: readonly Pod[], signal: AbortSign
   return false;
 }
 
-/** Whether each controller has reconciled as often as there are resources, and has nothing left to do. */
+/** Returns whether each controller has reconciled at least as often as there are resources, and has no work left. */
 async function haveAllPassed(client: Client, metrics: Metrics, signal: AbortSignal): Promise<boolean> {
   for (const [controller, resource] of Object.entries(CONTROLLERS)) {
     const resources = await client.list(resource, { signal });
@@ -74,11 +74,11 @@ async function haveAllPassed(client: Client, metrics: Metrics, signal: AbortSign
 }
 
 interface Metrics {
-  /** The sum of a metric over the series that have a label; 0 when there are none. */
+  /** Returns the sum of a metric over the series that have a label, or 0 if there are none. */
   value(name: string, label?: string): number;
 }
 
-/** The operator's metrics; undefined while it does not answer. */
+/** Returns the operator's metrics, or undefined while it does not answer. */
 async function metricsOf(address: string, signal: AbortSignal): Promise<Metrics | undefined> {
   let text: string;
   try {
@@ -86,14 +86,14 @@ async function metricsOf(address: string, signal: AbortSignal): Promise<Metrics 
     text = await (await fetch(`http://${address}:8080/metrics`, { signal: limit })).text();
   } catch (error) {
     signal.throwIfAborted();
-    // Not listening yet, or too busy to answer.
+    // It does not listen yet, or is too busy to answer.
     if (error instanceof Error) return undefined;
     throw error;
   }
   return { value: (name, label = '') => sum(text, name, label) };
 }
 
-/** The sum of the series `name{...label...} value` in Prometheus' text format. */
+/** Sums the series `name{...label...} value` in Prometheus' text format. */
 function sum(text: string, name: string, label: string): number {
   return text
     .split('\n')

@@ -9,7 +9,7 @@ import { endLeftovers, requirePort, type Supervised } from './process.ts';
 import { requireRoom } from './programs.ts';
 import { startTemporal, type TemporalServer } from './temporal.ts';
 
-/** Ports people meet: the usual ones of each server, so that tools find them without being told. */
+/** Ports for users: the usual ones of each server, so that tools find them without configuration. */
 export interface Ports {
   readonly kubernetes: number;
   readonly temporal: number;
@@ -21,38 +21,38 @@ export function portsFrom(offset: number): Ports {
   return { kubernetes: 6443 + offset, temporal: 7233 + offset, temporalUI: 8233 + offset, clickhouse: 8123 + offset };
 }
 
-/** What the servers and some days of measurements need. */
+/** Disk space for the servers and some days of measurements, in bytes. */
 const DATA_BYTES = 2e9;
 
 const FOLDERS = ['clickhouse', 'temporal', 'kubernetes', 'pods', 'reference'] as const;
 
-/** The repository: what the image has at its WORKDIR. */
+/** Folder of the repository. The image has its content in WORKDIR. */
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Everything on one machine, running. */
+/** All running servers of the stack on one machine. */
 export interface Stack {
   readonly clickhouse: ClickHouseServer;
   readonly temporal: TemporalServer;
   readonly kubernetes: ControlPlane;
   readonly processes: readonly Supervised[];
-  /** Stops all that was started, pods first, each within `grace` milliseconds. */
+  /** Stops all started processes, pods first, each within `grace` milliseconds. */
   stop(grace?: number): Promise<void>;
 }
 
-/** Removes the data of earlier starts, and nothing else that may lie in the folder. */
+/** Removes the data of earlier starts, but no other files in the folder. */
 export function cleanData(dir: string): void {
   for (const name of FOLDERS) rmSync(join(dir, name), { recursive: true, force: true });
 }
 
-/** Ends the servers and pods that a start which was killed left running. Returns them as `name (process 123)`. */
+/** Ends the servers and pods that a killed start left running. Returns them as `name (process 123)`. */
 export async function endEarlier(dir: string): Promise<string[]> {
   const servers = FOLDERS.map(name => endLeftovers(join(dir, name)));
   return (await Promise.all([...servers, endLeftoverPods(join(dir, 'pods'))])).flat();
 }
 
 /**
- * Starts ClickHouse, Temporal, the control plane and a node on the data in `dir`. Their programs must have been obtained. Throws StartError
- * with a sentence for a port in use, a full disk, and a server that does not come up; then nothing is left running.
+ * Starts ClickHouse, Temporal, the control plane and a node on the data in `dir`. Their programs must already be obtained. Throws
+ * StartError with a message for a port in use, a full disk, or a server that does not start; then no process is left running.
  */
 export async function startStack(dir: string, ports: Ports, signal?: AbortSignal): Promise<Stack> {
   requireRoom(dir, DATA_BYTES, 'the servers’ data', '--data');

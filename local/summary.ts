@@ -8,11 +8,11 @@ import {
 } from '../pipeline/tables/schema.ts';
 import { NO_VERDICTS, readVerdicts, type Select, type Verdicts } from './verdicts.ts';
 
-/** What is in ClickHouse, over all starts on the same data. */
+/** Contents of ClickHouse, over all starts on the same data. */
 export interface Summary {
-  /** Buckets whose observations are complete. */
+  /** Buckets with complete observations. */
   readonly buckets: number;
-  /** Measurements read from them, and those among them that failed. */
+  /** Measurements read from these buckets, and how many of them failed. */
   readonly measurements: number;
   readonly failed: number;
   /** Rows by table. */
@@ -21,7 +21,7 @@ export interface Summary {
 
 const TABLES = [...OBSERVATION_TABLES, ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT].map(({ name }) => name);
 
-/** Reads the summary and the verdicts. A table that is not there yet has no rows. */
+/** Reads the summary and the verdicts. A missing table counts as empty. */
 export async function summarise(clickhouseUrl: string): Promise<{ summary: Summary; verdicts: Verdicts }> {
   const { url, database, username, password } = parseClickHouseUrl(clickhouseUrl);
   const client = createClient({ url, database, username, password });
@@ -52,7 +52,7 @@ async function readSummary(select: Select, there: ReadonlySet<string>): Promise<
     SELECT uniqExact(bucket) AS buckets
     FROM ${PIPELINE_RUNS.name} FINAL
     WHERE stage = 'Observations' AND state = 'completed'`);
-  // Each object as it was read last: runs of several filters may have read it.
+  // The last read of each object counts: runs of several filters may have read it.
   const [files] = await select<{ measurements: string; failed: string }>(`
     SELECT sum(last.1) AS measurements, sum(last.2) AS failed
     FROM (SELECT argMax((read, failed), generation) AS last FROM ${PIPELINE_FILES.name} FINAL GROUP BY key)`);

@@ -13,11 +13,11 @@ export interface TemporalServer {
 }
 
 /**
- * Temporal's development server, with namespace `default`. Workflows and schedules are kept in `<dir>/temporal.db`. Search attributes are
- * registered by those who use them. Throws StartError when it does not come up.
+ * Starts Temporal's development server, with namespace `default`. It keeps workflows and schedules in `<dir>/temporal.db`. The programs
+ * that use search attributes register them. Throws StartError if the server does not start.
  *
- * @param options.uiPort port of the web interface; absent: none is started
- * @param options.dynamicConfig settings of the server that are not its defaults
+ * @param options.uiPort port of the web interface; if absent, there is none
+ * @param options.dynamicConfig server settings that differ from the defaults
  */
 export async function startTemporal(options: {
   dir: string;
@@ -41,7 +41,7 @@ export async function startTemporal(options: {
     command: programPath('temporal'),
     args,
     dir: options.dir,
-    // The command line program would read its own settings file and account from the home directory.
+    // Otherwise the program would read its own settings file and account from the home directory.
     env: { TEMPORAL_CONFIG_FILE: '/dev/null', TEMPORAL_ADDRESS: '', TEMPORAL_NAMESPACE: '' },
   });
   try {

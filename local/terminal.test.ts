@@ -3,7 +3,7 @@ import { Terminal } from './terminal.ts';
 
 const ESCAPE = '\x1b';
 
-/** What a terminal shows after a text: as much of its control sequences as Terminal uses. */
+/** Returns the lines that a terminal shows for a text. Supports the control sequences that Terminal uses. */
 function screen(text: string): string[] {
   const lines = [''];
   let row = 0;
@@ -18,7 +18,7 @@ function screen(text: string): string[] {
   return lines;
 }
 
-test('two live lines are rewritten in place, and what is printed meanwhile goes above them', () => {
+test('two live lines are rewritten in place, and text printed meanwhile appears above them', () => {
   let written = '';
   const terminal = new Terminal({ isTTY: true, columns: 60, write: text => (written += text) });
   const one = terminal.line('one', 'begins');
@@ -29,7 +29,7 @@ test('two live lines are rewritten in place, and what is printed meanwhile goes 
   expect(screen(written)).toEqual([
     'a note',
     `${'one'.padEnd(26)}goes on`,
-    // Cut: a line that wraps would be two.
+    // The line is cut: a wrapped line would take two rows.
     `${'two'.padEnd(26)}${'x'.repeat(33)}`,
   ]);
   one.done('is done');
@@ -37,7 +37,7 @@ test('two live lines are rewritten in place, and what is printed meanwhile goes 
   expect(screen(written)).toEqual(['a note', `${'one'.padEnd(26)}is done`, `${'two'.padEnd(26)}is done, too`, '']);
 });
 
-test('elsewhere only beginnings and ends are printed', () => {
+test('without a terminal, only starts and ends are printed', () => {
   let written = '';
   const terminal = new Terminal({ write: text => (written += text) });
   const line = terminal.line('one', 'begins');

@@ -1,4 +1,4 @@
-/** Where progress is written: a terminal, or a file that keeps lines. */
+/** Output of progress: a terminal, or a file that keeps all lines. */
 export interface Output {
   readonly isTTY?: boolean;
   /** Width of a terminal, in characters. */
@@ -6,24 +6,24 @@ export interface Output {
   write(text: string): unknown;
 }
 
-/** A line that is alive until it is done. */
+/** A line that can change until it is done. */
 export interface Line {
   update(text: string): void;
   done(text: string): void;
 }
 
-/** How often a line that is not on a terminal repeats itself: enough to tell work from a standstill in a log. */
+/** Milliseconds after which a line repeats itself if the output is not a terminal, so that a log shows that work continues. */
 const REPEAT = 30_000;
 
 /**
- * Lines of progress, some of them live. On a terminal the live ones are the last and are rewritten in place; elsewhere only the beginning
- * and the end of each and a sign of life now and then are printed.
+ * Prints lines of progress, some of them live. On a terminal, the live lines are the last ones and are rewritten in place. Elsewhere, only
+ * the start and the end of each line are printed, and a repetition from time to time.
  */
 export class Terminal {
   readonly #out: Output;
-  /** The text of each live line, in the order of their beginning. */
+  /** The text of each live line, in the order of their start. */
   readonly #live = new Map<object, string>();
-  /** How many of them are on the terminal. */
+  /** Number of live lines on the terminal. */
   #drawn = 0;
 
   constructor(out: Output = process.stderr) {
@@ -34,14 +34,14 @@ export class Terminal {
     return this.#out.isTTY === true;
   }
 
-  /** A plain line. */
+  /** Prints a plain line. */
   print(text: string): void {
     this.#clear();
     this.#out.write(`${text}\n`);
     this.#draw();
   }
 
-  /** `label   text`, where text changes until it is done. With `elapsed`, the time since the beginning goes behind it. */
+  /** Starts a line `label   text` with a text that changes until it is done. With `elapsed`, the elapsed time follows the text. */
   line(label: string, text: string, options: { elapsed?: boolean } = {}): Line {
     const start = Date.now();
     const head = label.padEnd(26);

@@ -6,8 +6,8 @@ const blocked: Blocked = {
   ...{ measurements: 1200, first: '2024-01-22', last: '2024-01-23', grade: 0.75 },
 };
 
-describe('the verdicts for people', () => {
-  test('say when nothing was judged, and when nothing is blocked', () => {
+describe('the verdicts as text', () => {
+  test('report that nothing was judged, and that nothing is blocked', () => {
     expect(showVerdicts(NO_VERDICTS)).toMatch(/^No verdicts/);
     const none = showVerdicts({ ...NO_VERDICTS, judged: 1234 });
     expect(none).toBe('Blocked domains: none. 1,234 measurements were judged.');
@@ -24,7 +24,7 @@ describe('the verdicts for people', () => {
     ]);
   });
 
-  test('end with how many there are besides', () => {
+  test('end with the number of lines not shown', () => {
     const text = showVerdicts({ judged: 2000, blocked: 1206, lines: 4, top: [blocked] });
     expect(text).toContain('and 3 more lines of 6 measurements');
   });

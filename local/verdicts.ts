@@ -1,11 +1,11 @@
 import Table from 'cli-table3';
 
-/** Asks ClickHouse; one object a row. */
+/** Queries ClickHouse. Returns one object per row. */
 export type Select = <T>(query: string) => Promise<T[]>;
 
 /** Measurements of one domain in one country that one rule judged blocked. */
 export interface Blocked {
-  /** Of tests that are about no domain, the name of the test. */
+  /** Name of the test, if the test is not about a domain. */
   readonly domain: string;
   readonly country: string;
   readonly layer: string;
@@ -14,26 +14,26 @@ export interface Blocked {
   /** First and last day of measurement, YYYY-MM-DD. */
   readonly first: string;
   readonly last: string;
-  /** The greatest grade of blocking among them: above 0.5, at most 1. */
+  /** Highest grade of blocking among them: above 0.5, at most 1. */
   readonly grade: number;
 }
 
-/** What the verdicts come to. */
+/** Summary of the verdicts. */
 export interface Verdicts {
-  /** Measurements that were judged, and those among them that were judged blocked. */
+  /** Judged measurements, and how many of them were judged blocked. */
   readonly judged: number;
   readonly blocked: number;
-  /** Lines there would be, and the first of them, those of most measurements. */
+  /** Total number of lines, and the first lines, those with the most measurements. */
   readonly lines: number;
   readonly top: readonly Blocked[];
 }
 
 export const NO_VERDICTS: Verdicts = { judged: 0, blocked: 0, lines: 0, top: [] };
 
-/** Lines of the table at most. */
+/** Maximum number of lines in the table. */
 const SHOWN = 15;
 
-/** Reads who was judged blocked, most measurements first, from the view `measurement_verdicts`; it must be there. */
+/** Reads the measurements judged blocked, grouped, the most frequent first, from the view `measurement_verdicts`. The view must exist. */
 export async function readVerdicts(select: Select): Promise<Verdicts> {
   const line = "if(domain = '', test_name, domain), probe_cc, blocked_layer, blocked_rule_id";
   const [all] = await select<{ judged: string; blocked: string; lines: string }>(`
@@ -62,7 +62,7 @@ export async function readVerdicts(select: Select): Promise<Verdicts> {
   };
 }
 
-/** The verdicts as text for people: a sentence, and a table of the blocked domains where there are any. */
+/** Formats the verdicts as text: a sentence, and a table of the blocked domains if there are any. */
 export function showVerdicts({ judged, blocked, lines, top }: Verdicts): string {
   if (judged === 0) return 'No verdicts: no measurement has been judged (Backfills with the stage Analysis do that).';
   const number = (value: number) => value.toLocaleString('en');
@@ -90,7 +90,7 @@ export function showVerdicts({ judged, blocked, lines, top }: Verdicts): string 
   ].join('\n');
 }
 
-/** No lines: the table stands among others that have none. */
+/** A table style without lines, like the other tables of the output. */
 const BARE = Object.fromEntries(
   [
     ...['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'],

@@ -4,7 +4,7 @@ import { isBundled } from '../worker/workflow-bundle.ts';
 
 const BUILD = join(import.meta.dirname, '../tools/build.ts');
 
-/** Bundles the workflows where that has not been done since they changed; each worker would do it at its start otherwise, as it can. */
+/** Bundles the workflows if they changed since the last bundle. Otherwise each worker would bundle them at its start, as it can. */
 export async function bundleWorkflows(): Promise<void> {
   if (isBundled()) return;
   const child = spawn(process.execPath, [BUILD], { stdio: 'ignore' });

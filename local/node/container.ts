@@ -17,7 +17,7 @@ export interface Launch {
   readonly cwd: string;
 }
 
-/** An image this node has no program for. */
+/** The node has no program for this image. */
 export class ImageError extends Error {
   override name = 'ImageError';
 }
@@ -28,23 +28,23 @@ export interface ContainerOptions {
   readonly podIP: string;
   /** Folder of this container's logs and pid file. */
   readonly dir: string;
-  /** What was known of the container before this node started, so that counts go on. */
+  /** Container status from before this node started, so that counts continue. */
   readonly before?: ContainerStatus;
-  /** Milliseconds a liveness failure leaves the process to end. */
+  /** Milliseconds that a process gets to end after a liveness failure. */
   readonly grace: number;
-  /** Works out what to start. Throws ContainerConfigError or ImageError. */
+  /** Returns the process to start. Throws ContainerConfigError or ImageError. */
   prepare(): Promise<Launch>;
-  /** Hears of each change of `status`. */
+  /** Called after each change of `status`. */
   changed(): void;
   event(type: 'Normal' | 'Warning', reason: string, note: string): void;
 }
 
-/** Wait before the n-th restart in a row: the first at once, then doubling; forgotten after a run this long. */
+/** Wait in milliseconds before the n-th successive restart: none before the first, then doubling. A run of `forgetAfter` resets it. */
 const BACKOFF = { base: 1_000, max: 60_000, forgetAfter: 600_000 };
-/** First and longest wait before a container that cannot be configured is tried again. */
+/** First and longest wait in milliseconds before a retry for a container that cannot be configured. */
 const RETRY_CONFIG = { base: 250, max: 5_000 };
 
-/** One container of a pod: a process that is started, probed, restarted and stopped as its specification says. */
+/** Runs one container of a pod as a process: starts, probes, restarts and stops it as its specification requires. */
 export class ContainerRunner {
   readonly #options: ContainerOptions;
   readonly #stop = new AbortController();
@@ -66,7 +66,7 @@ export class ContainerRunner {
     this.#options = options;
     const before = options.before;
     this.#restarts = before?.restartCount ?? 0;
-    // It ran when the node went away: for the API it ended then and is started again now.
+    // It ran when the node stopped. For the API it ended then, and it is restarted now.
     if (before?.state?.running) {
       this.#restarts++;
       const { startedAt } = before.state.running;
@@ -88,17 +88,17 @@ export class ContainerRunner {
     return this.#state.running !== undefined;
   }
 
-  /** Started and, where it has a startup probe, past it. */
+  /** True if the container has started and passed its startup probe, if it has one. */
   get started(): boolean {
     return this.#started;
   }
 
-  /** The log of the run under way or of the last one. */
+  /** The log of the current or last run. */
   get log(): LogFile | undefined {
     return this.#log;
   }
 
-  /** The path of the log of the run before. */
+  /** The path of the log of the previous run. */
   get previousLog(): string | undefined {
     return this.#previousLog;
   }
@@ -118,16 +118,16 @@ export class ContainerRunner {
     };
   }
 
-  /** Starts, and keeps it running by the restart policy. Resolves when it will not run any more. Call once. */
+  /** Starts the container and keeps it running by the restart policy. Resolves when it will not run again. Call once. */
   start(): Promise<void> {
     this.#ended = this.#loop();
     return this.#ended;
   }
 
-  /** Stops for good: preStop, SIGTERM, after `grace` milliseconds SIGKILL. Resolves when the process is gone. */
+  /** Stops the container for good: preStop, SIGTERM, and SIGKILL after `grace` milliseconds. Resolves when the process is gone. */
   async stop(grace: number): Promise<void> {
     if (this.#stop.signal.aborted) {
-      // A second call may only be shorter: kubectl delete --now after kubectl delete.
+      // A second call may only shorten the time: kubectl delete --now after kubectl delete.
       if (grace < this.#grace) this.#signal('SIGKILL');
       return this.#ended;
     }
@@ -163,7 +163,7 @@ export class ContainerRunner {
     if (!this.#state.terminated) this.#change({ terminated: ended(137, 'Error') });
   }
 
-  /** What to start, tried until it is known; undefined when the container is stopped before. */
+  /** Returns the process to start. Retries until it is known; returns undefined if the container is stopped first. */
   async #prepare(): Promise<Launch | undefined> {
     let told = '';
     for (let tries = 0; ; tries++) {
@@ -173,7 +173,7 @@ export class ContainerRunner {
       } catch (error) {
         const image = error instanceof ImageError;
         if (!image && !(error instanceof ContainerConfigError)) {
-          // The API server may be away: say so, try again.
+          // The API server may be unavailable: report it and retry.
           this.#change({ waiting: { reason: 'CreateContainerError', message: (error as Error).message } });
         } else {
           const reason = image ? 'ErrImagePull' : 'CreateContainerConfigError';
@@ -187,7 +187,7 @@ export class ContainerRunner {
     }
   }
 
-  /** One run of the process. Returns its exit code, 128 and the signal's number when a signal ended it. */
+  /** Runs the process once. Returns its exit code, or 128 plus the number of the signal that ended it. */
   async #once(launch: Launch): Promise<number> {
     const { container, dir } = this.#options;
     makeDirectory(dir);
@@ -198,7 +198,7 @@ export class ContainerRunner {
     this.#launch = launch;
     const startedAt = wireTime();
     const setpriv = findOnPath('setpriv');
-    // With setpriv the kernel ends the process when this one is gone, however that goes.
+    // With setpriv, the kernel ends the process when this process is gone, however this process ends.
     const child = spawn(
       setpriv ?? launch.command,
       setpriv ? ['--pdeathsig', 'KILL', launch.command, ...launch.args] : [...launch.args],
@@ -226,7 +226,7 @@ export class ContainerRunner {
     }
     const { code, message } = await exit;
     probes.abort();
-    // What children of the process hold of its group ends with it, as the kernel does it in a container.
+    // Children of the process in its group end with it, as the kernel does it in a container.
     this.#signal('SIGKILL');
     this.#pid = undefined;
     rmSync(`${dir}/pid`, { force: true });
@@ -297,7 +297,7 @@ export class ContainerRunner {
     clearTimeout(kill);
   }
 
-  /** SIGTERM goes to the process, as to a container's first; SIGKILL to all it has started. */
+  /** Sends SIGTERM to the process, like to the first process of a container, and SIGKILL to its whole process group. */
   #signal(signal: 'SIGTERM' | 'SIGKILL'): void {
     if (this.#pid === undefined) return;
     try {

@@ -6,17 +6,17 @@ import type { TLSSocket } from 'node:tls';
 import type { LogFile, LogLine } from './log-file.ts';
 import { readLog } from './log-file.ts';
 
-/** Logs of a container: its run under way or last, and the path of the one before. */
+/** Logs of a container: that of the current or last run, and the path of the previous one. */
 export interface ContainerLogs {
   readonly current?: LogFile;
   readonly previous?: string;
 }
 
 /**
- * The node's HTTPS endpoint, as far as the API server asks for it: `kubectl logs` with all its options. Both ends hold the same
- * certificate, so whoever shows another one, or none, is refused.
+ * Creates the node's HTTPS endpoint with the parts that the API server uses: `kubectl logs` with all its options. Both ends hold the same
+ * certificate; a client with another one, or none, is rejected.
  *
- * @param find the logs of a container; undefined when there is no such pod or container on this node
+ * @param find returns the logs of a container, or undefined if this node has no such pod or container
  */
 export function createEndpoint(
   certificate: { readonly cert: string; readonly key: string },
@@ -72,7 +72,7 @@ function sendLog(path: string, live: LogFile | undefined, query: URLSearchParams
   };
   response.writeHead(200, { 'content-type': 'text/plain' });
   response.flushHeaders();
-  // In one turn of the event loop: nothing is written between reading the file and listening.
+  // All in one turn of the event loop: no line is written between reading the file and listening.
   const lines = readLog(path).filter(wanted);
   const tail = query.get('tailLines');
   const following = follow ? live.follow(send, () => end()) : undefined;
@@ -81,7 +81,7 @@ function sendLog(path: string, live: LogFile | undefined, query: URLSearchParams
   else response.once('close', end);
 }
 
-/** The last lines, pieces of one line counted as one. */
+/** Returns the last lines. All pieces of one line count as one. */
 function lastWhole(lines: readonly LogLine[], count: number): readonly LogLine[] {
   let start = lines.length;
   for (let found = 0; start > 0; start--) {

@@ -60,12 +60,12 @@ describe('variables', () => {
     [{ secretKeyRef: { name: 'secret', key: 'k' } }, "couldn't find key k in Secret n/secret"],
     [{ fieldRef: { fieldPath: 'spec.containers' } }, 'fieldRef spec.containers is not known to this node'],
     [{ resourceFieldRef: { resource: 'limits.cpu' } }, 'resourceFieldRef limits.cpu is not set on c'],
-  ])('that lead nowhere are named: %j', async (valueFrom, message) => {
+  ])('that cannot be resolved are named: %j', async (valueFrom, message) => {
     const result = environment({ env: [{ name: 'V', valueFrom: valueFrom as never }] });
     await expect(result).rejects.toThrow(new ContainerConfigError(message));
   });
 
-  test('that are optional are left out', async () => {
+  test('that are optional and missing are omitted', async () => {
     const optional = { configMapKeyRef: { name: 'none', key: 'k', optional: true } };
     expect(await environment({ env: [{ name: 'V', valueFrom: optional }] })).toEqual({});
   });
@@ -81,7 +81,7 @@ test('quantities', () => {
   expect(() => parseQuantity('two')).toThrow('"two" is not a quantity');
 });
 
-test('volumes that a process can do without are let pass, others are named', () => {
+test('volumes that a process does not need are ignored, others are named', () => {
   const spec = (volume: object) => ({ containers: [], volumes: [{ name: 'v', ...volume }] }) as unknown as PodSpec;
   expect(unmountable(spec({ emptyDir: {} }))).toBeUndefined();
   expect(unmountable(spec({ projected: { sources: [{ serviceAccountToken: { path: 'token' } }] } }))).toBeUndefined();

@@ -1,18 +1,18 @@
 import type { Container, PodSpec, StoredPod } from './resources.ts';
 
-/** A container that cannot be started as it is specified; the message names what is missing. Tried again later: it may come. */
+/** A container that cannot be started as specified. The message names the missing part. The node retries later, because that part may appear. */
 export class ContainerConfigError extends Error {
   override name = 'ContainerConfigError';
 }
 
-/** Where the values of ConfigMaps and Secrets come from; undefined: there is none of that name. */
+/** Source of the values of ConfigMaps and Secrets. Undefined: none with that name exists. */
 export interface ValueSources {
   configMap(namespace: string, name: string): Promise<Readonly<Record<string, string>> | undefined>;
-  /** Decoded. */
+  /** Returns decoded values. */
   secret(namespace: string, name: string): Promise<Readonly<Record<string, string>> | undefined>;
 }
 
-/** What is known of a pod only on its node. */
+/** Facts about a pod that only its node knows. */
 export interface PodFacts {
   readonly podIP: string;
   readonly hostIP: string;
@@ -21,8 +21,8 @@ export interface PodFacts {
 type EnvVar = NonNullable<Container['env']>[number];
 
 /**
- * The variables a container asks for: `envFrom`, over it `env` with valueFrom resolved and `$(NAME)` of earlier variables put in, as
- * the kubelet does it. Throws ContainerConfigError for a reference that leads nowhere and is not optional.
+ * Returns the environment variables of a container: `envFrom`, overridden by `env`, with valueFrom resolved and `$(NAME)` of earlier
+ * variables expanded, as the kubelet does. Throws ContainerConfigError for a reference that cannot be resolved and is not optional.
  */
 export async function containerEnvironment(
   pod: StoredPod,
@@ -95,7 +95,7 @@ function field(pod: StoredPod, path: string, { podIP, hostIP }: PodFacts): strin
   return value;
 }
 
-/** Limits and requests in whole units of the divisor, rounded up; a limit that is not set is what the machine has. */
+/** Returns a limit or request in whole units of the divisor, rounded up. A missing limit is the capacity of the machine. */
 function resource(container: Container, ref: { resource: string; divisor?: unknown }): string {
   const [kind, name] = ref.resource.split('.') as ['limits' | 'requests', string];
   const quantity = container.resources?.[kind]?.[name];
@@ -118,7 +118,7 @@ const UNITS: Readonly<Record<string, number>> = {
   Ti: 2 ** 40,
 };
 
-/** A Kubernetes quantity such as `250m` or `2Gi` as a number. */
+/** Parses a Kubernetes quantity such as `250m` or `2Gi`. */
 export function parseQuantity(text: string): number {
   const [, number, unit] = /^([\d.eE+-]+?)(m|[kMGT]|[KMGT]i)?$/.exec(text) ?? [];
   const factor = UNITS[unit ?? ''];
@@ -126,14 +126,14 @@ export function parseQuantity(text: string): number {
   return Number(number) * factor;
 }
 
-/** Puts variables in: `$(NAME)` becomes its value where NAME is known and stays otherwise; `$$` is a dollar sign. */
+/** Expands variables: `$(NAME)` becomes its value if NAME is known, and stays otherwise; `$$` becomes a dollar sign. */
 export function expand(text: string, env: Readonly<Record<string, string>>): string {
   return text.replace(/\$\$|\$\(([^)]*)\)/g, (match, name: string | undefined) =>
     match === '$$' ? '$' : (env[name!] ?? match),
   );
 }
 
-/** Why a pod's volumes keep it from running as a process here, or undefined. */
+/** Returns why a pod cannot run as a process here because of its volumes, or undefined. */
 export function unmountable(spec: PodSpec): string | undefined {
   for (const volume of spec.volumes ?? []) {
     const projected = volume.projected?.sources?.every(

@@ -6,7 +6,7 @@ import { defineResource } from '../../operator/kube/resource.ts';
 import { wireTime } from './pod-status.ts';
 import type { StoredPod } from './resources.ts';
 
-/** Events of the core group: those a node's credentials may write. */
+/** Events of the core group: a node's credentials may write only those. */
 const EVENTS = defineResource<Builtin<CoreV1Event>>({
   group: '',
   version: 'v1',
@@ -15,10 +15,10 @@ const EVENTS = defineResource<Builtin<CoreV1Event>>({
   namespaced: true,
 });
 
-/** The like of an event is counted on the first, as long as that is remembered. */
+/** Number of remembered events. A repetition of a remembered event increases its count. */
 const REMEMBERED = 1000;
 
-/** What happened to pods, for `kubectl describe`. Recording returns at once; what cannot be written is logged and let go. */
+/** Events of pods, for `kubectl describe`. Recording returns at once; an event that cannot be written is logged and dropped. */
 export class PodEvents {
   readonly #client: Client;
   readonly #node: string;
@@ -35,11 +35,11 @@ export class PodEvents {
 
   record(pod: StoredPod, type: 'Normal' | 'Warning', reason: string, message: string): void {
     const key = JSON.stringify([pod.metadata.uid, reason, message]);
-    // One behind the other: an event is counted only when it is there.
+    // In sequence: an event can be counted only after it exists.
     this.#writing = this.#writing.then(() => this.#write(key, pod, type, reason, message.slice(0, 1024)));
   }
 
-  /** Resolves when all that was recorded has been written or given up. */
+  /** Resolves when all recorded events have been written or dropped. */
   flush(): Promise<void> {
     return this.#writing;
   }

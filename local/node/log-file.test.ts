@@ -18,7 +18,7 @@ afterEach(() => {
 
 const text = (lines: readonly LogLine[]) => lines.map(line => line.text + (line.whole ? '\n' : '')).join('');
 
-test('lines come back as they were written, whatever chunks they came in', () => {
+test('lines are read as they were written, for any chunks', () => {
   const bytes = Buffer.from('one\ntwo ünï 🦉\n\nfour');
   for (const byte of bytes) log.write('stdout', Buffer.from([byte]));
   log.write('stderr', Buffer.from('other\n'));
@@ -28,7 +28,7 @@ test('lines come back as they were written, whatever chunks they came in', () =>
   expect(text(lines.filter(({ stream }) => stream === 'stderr'))).toBe('other\n');
 });
 
-test('a long line is kept in pieces that make it up again', () => {
+test('a long line is kept in pieces that add up to it', () => {
   const long = 'x'.repeat(100_000);
   log.write('stdout', Buffer.from(long.slice(0, 50_000)));
   log.write('stdout', Buffer.from(`${long.slice(50_000)}\nnext\n`));
@@ -36,7 +36,7 @@ test('a long line is kept in pieces that make it up again', () => {
   expect(text(readLog(log.path))).toBe(`${long}\nnext\n`);
 });
 
-test('whoever follows hears every further line, and the end', () => {
+test('a follower receives every further line, and the end', () => {
   const heard: string[] = [];
   log.write('stdout', Buffer.from('before\n'));
   log.follow(
@@ -48,7 +48,7 @@ test('whoever follows hears every further line, and the end', () => {
   expect(heard).toEqual(['a', 'b', '(closed)']);
 });
 
-test('its size has a bound, and the newest lines are kept', () => {
+test('the size is limited, and the newest lines are kept', () => {
   const line = Buffer.from(`${'y'.repeat(1000)}\n`);
   for (let index = 0; index < 30_000; index++) log.write('stdout', line);
   log.write('stdout', Buffer.from('last\n'));

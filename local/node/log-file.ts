@@ -2,9 +2,9 @@ import { closeSync, existsSync, openSync, readFileSync, renameSync, statSync, wr
 import { dirname } from 'node:path';
 import { makeDirectory } from '../../pipeline/directories.ts';
 
-/** A log grows to this size, then becomes `<path>.1`, of which there is one: a container never fills the disk. */
+/** Maximum size of a log in bytes. A full log becomes `<path>.1`, of which there is only one, so a container never fills the disk. */
 const LARGEST = 10 * 1024 * 1024;
-/** Longest piece of a line; longer lines are kept in pieces. */
+/** Maximum length of a piece of a line. Longer lines are kept in pieces. */
 const LONGEST = 16 * 1024;
 
 /** A line of a container, or a piece of one. */
@@ -12,7 +12,7 @@ export interface LogLine {
   /** RFC 3339 with milliseconds. */
   readonly time: string;
   readonly stream: 'stdout' | 'stderr';
-  /** False: the line goes on in the next piece. */
+  /** False: the line continues in the next piece. */
   readonly whole: boolean;
   readonly text: string;
 }
@@ -39,7 +39,7 @@ export class LogFile {
     return this.#open;
   }
 
-  /** Takes output as it comes; whole lines are written at once. */
+  /** Writes output as it arrives; complete lines are written at once. */
   write(stream: 'stdout' | 'stderr', chunk: Buffer): void {
     if (!this.#open) return;
     const lines = (this.#rest[stream] + this.#decoders[stream].decode(chunk, { stream: true })).split('\n');
@@ -51,7 +51,7 @@ export class LogFile {
     }
   }
 
-  /** Hear of each further line, until the log closes or `stop` is called. */
+  /** Passes each further line to `onLine`, until the log closes or `stop` is called. */
   follow(onLine: (line: LogLine) => void, onClose: () => void): { stop(): void } {
     this.#listeners.add(onLine);
     if (this.#open) this.#onClose.add(onClose);
@@ -94,7 +94,7 @@ export class LogFile {
   }
 }
 
-/** The lines of a log on disk, oldest first: at most twice LARGEST. */
+/** Reads the lines of a log on disk, oldest first: at most twice LARGEST. */
 export function readLog(path: string): LogLine[] {
   const lines: LogLine[] = [];
   for (const file of [`${path}.1`, path]) {

@@ -27,7 +27,7 @@ export interface NodeOptions {
   readonly name: string;
   /** Kubeconfig of user `system:node:<name>`. */
   readonly kubeconfig: string;
-  /** The API server's serving certificate: both ends of the log endpoint show it. */
+  /** The API server's serving certificate: both ends of the log endpoint use it. */
   readonly certificate: { readonly cert: string; readonly key: string };
   /** Folder of logs and pid files of the pods. */
   readonly dir: string;
@@ -39,14 +39,14 @@ export interface NodeOptions {
 const HOST_IP = '127.0.0.1';
 const LEASE_PERIOD = 10_000;
 const HEARTBEAT_PERIOD = 300_000;
-/** Lifetime asked for tokens of pods, in seconds; the kubelet asks for the same. */
+/** Requested lifetime of pod tokens in seconds. The kubelet requests the same. */
 const TOKEN_SECONDS = 3607;
 
 /**
- * A node that runs pods as local processes: what a kubelet is to containers. It registers itself, takes the pods the scheduler binds to
- * it, starts their containers of image `ooni-pipeline` with Node in the project's folder, probes, restarts and stops them, reports
- * their status and serves their logs. Each pod has an address of its own in 127.0.0.0/8. Requests and limits are not enforced, file
- * systems not separated.
+ * A node that runs pods as local processes, like a kubelet runs containers. It registers itself, accepts the pods that the scheduler binds
+ * to it, and starts their containers of image `ooni-pipeline` with Node in the project's folder. It probes, restarts and stops them,
+ * reports their status and serves their logs. Each pod has its own address in 127.0.0.0/8. Requests and limits are not enforced, and file
+ * systems are not separated.
  */
 export class LocalNode {
   readonly #options: NodeOptions;
@@ -79,7 +79,7 @@ export class LocalNode {
     });
   }
 
-  /** Registers the node and begins to run its pods. Throws what the API server answers. */
+  /** Registers the node and starts to run its pods. Throws the errors of the API server. */
   async start(): Promise<void> {
     const { name, dir, certificate } = this.#options;
     makeDirectory(dir);
@@ -102,8 +102,8 @@ export class LocalNode {
   }
 
   /**
-   * Stops all containers, within `grace` milliseconds each, and the node. The pods stay bound to it, as those of a machine that is switched
-   * off: the next start runs them again.
+   * Stops all containers, within `grace` milliseconds each, and the node. The pods stay bound to it, as to a machine that is switched off:
+   * the next start runs them again.
    */
   async stop(grace = 10_000): Promise<void> {
     this.#stop.abort();
@@ -115,12 +115,12 @@ export class LocalNode {
     await this.#http.close();
   }
 
-  /** Brings a pod's processes and its status in the API together. */
+  /** Reconciles a pod's processes and its status in the API. */
   async #sync(key: Key): Promise<void> {
     const pod = this.#pods.get(key);
     let runner = this.#runners.get(key);
     if (runner && runner.uid !== pod?.metadata.uid) {
-      // Deleted by force: nobody waits for the processes, and a successor of the same name may be here already.
+      // Deleted by force: nothing waits for the processes, and a successor of the same name may already exist.
       await runner.stop(0);
       this.#runners.delete(key);
       runner = undefined;
@@ -146,14 +146,14 @@ export class LocalNode {
     }
   }
 
-  /** Stops a pod that is being deleted, reports how its containers ended, and lets it go. */
+  /** Stops a pod that is being deleted, reports how its containers ended, and completes the deletion. */
   async #terminate(key: Key, pod: StoredPod, runner: PodRunner | undefined): Promise<void> {
     if (runner) {
       runner.update(pod);
       const seconds = (pod.metadata as { deletionGracePeriodSeconds?: number }).deletionGracePeriodSeconds ?? 30;
       if (!runner.stopping) this.#event(pod, 'Normal', 'Killing', 'Stopping containers');
       if (!runner.stopped) {
-        // Not waited for: a second, shorter deletion must get through.
+        // This does not wait: a second, shorter deletion must get through.
         void runner.stop(seconds * 1000).then(() => this.#queue.add(key));
         return;
       }
@@ -209,7 +209,7 @@ export class LocalNode {
     if (!this.#stop.signal.aborted) this.#events.record(pod, type, reason, note);
   }
 
-  /** A token of the pod's service account, bound to the pod, in a kubeconfig. */
+  /** Requests a token of the pod's service account, bound to the pod. Returns it in a kubeconfig, with its lifetime in milliseconds. */
   async #credentials(pod: StoredPod): Promise<{ kubeconfig: string; lifetime: number }> {
     const { namespace, name, uid } = pod.metadata;
     const account = pod.spec?.serviceAccountName || 'default';
@@ -235,7 +235,7 @@ export class LocalNode {
     return { kubeconfig: JSON.stringify(kubeconfig), lifetime: Date.parse(status.expirationTimestamp) - Date.now() };
   }
 
-  /** An address of 127.64.0.0/10 that no pod here has: the one the pod had before, where that is free. */
+  /** Returns an address of 127.64.0.0/10 that no other pod here has: the previous address of the pod, if it is free. */
   #freeAddress(pod: StoredPod): string {
     const taken = new Set([...this.#runners.values()].map(({ podIP }) => podIP));
     let address = pod.status?.podIP;
@@ -246,7 +246,7 @@ export class LocalNode {
     return address;
   }
 
-  /** Repeats an action until the node stops; a failure is logged and waits for the next turn. */
+  /** Repeats an action until the node stops. A failure is logged, and the next repetition retries it. */
   #every(ms: number, action: () => Promise<void>): void {
     const { signal } = this.#stop;
     const loop = async () => {
@@ -264,7 +264,7 @@ export class LocalNode {
   }
 }
 
-/** Equal but for what the API server adds, and for absent against empty. */
+/** Compares two statuses. Ignores the fields that the API server adds, and treats absent and empty as equal. */
 function same(stored: PodStatus | undefined, status: PodStatus): boolean {
   const before = plain(stored ?? {});
   return Object.entries(plain(status)).every(([key, value]) => isDeepStrictEqual(before[key], value));
@@ -275,7 +275,7 @@ function plain(status: object): Record<string, unknown> {
   return JSON.parse(text) as Record<string, unknown>;
 }
 
-/** Fields the API server fills in by itself. */
+/** Fields that the API server adds. */
 const ADDED = new Set(['lastProbeTime', 'observedGeneration']);
 
 function isEmpty(value: unknown): boolean {
@@ -283,7 +283,7 @@ function isEmpty(value: unknown): boolean {
   return typeof value === 'object' && Object.keys(value).length === 0;
 }
 
-/** Ends the processes of containers that an earlier run of a node on this folder left behind. Returns them as `name (process 123)`. */
+/** Ends the processes of containers that an earlier node on this folder left. Returns them as `name (process 123)`. */
 export async function endLeftoverPods(dir: string): Promise<string[]> {
   const ended = globSync('*/*/pid', { cwd: dir }).map(async file => {
     const left = readPid(join(dir, file));

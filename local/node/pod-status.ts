@@ -1,11 +1,11 @@
 import type { ContainerState, ContainerStatus, PodCondition, PodStatus, StoredPod } from './resources.ts';
 
-/** A moment as the API keeps it: with whole seconds, so that what is read back equals what was written. */
+/** Formats a time as the API stores it, in whole seconds, so that a value read back equals the written one. */
 export function wireTime(at = Date.now()): string {
   return new Date(at).toISOString().replace(/\.\d+Z$/, 'Z');
 }
 
-/** What a pod looks like from its node. */
+/** State of a pod as its node observes it. */
 export interface Observed {
   readonly podIP: string;
   readonly hostIP: string;
@@ -15,8 +15,8 @@ export interface Observed {
 }
 
 /**
- * The status the node reports: phase, conditions, addresses, containers. Conditions of others (PodScheduled, readiness gates) are kept;
- * a condition that has not changed keeps its time, so that equal states are equal objects.
+ * Returns the status that the node reports: phase, conditions, addresses, containers. Keeps conditions of others (PodScheduled, readiness
+ * gates). A condition that has not changed keeps its time, so that equal states are equal objects.
  */
 export function podStatus(pod: StoredPod, observed: Observed, now: string): PodStatus {
   const phase = podPhase(pod.spec?.restartPolicy ?? 'Always', observed);
@@ -77,7 +77,7 @@ function podPhase(restartPolicy: string, { init, containers }: Observed): string
     if (succeeded) return 'Succeeded';
     if (restartPolicy === 'Never') return 'Failed';
   }
-  // A container that waits for its next start has run before; one that never did is still pending.
+  // A container that waits for its next start has run before. One that never ran is still pending.
   const ran = containers.some(
     ({ state, lastState, restartCount }) => state?.terminated || lastState?.terminated || restartCount > 0,
   );

@@ -6,26 +6,26 @@ import { ContainerConfigError, containerEnvironment, expand, unmountable, type V
 import { podStatus, wireTime } from './pod-status.ts';
 import type { Container, ContainerStatus, PodStatus, StoredPod } from './resources.ts';
 
-/** What a pod needs of its node. */
+/** Services of the node that a pod needs. */
 export interface PodHost {
   readonly hostIP: string;
-  /** Working directory of containers: what the image has at its WORKDIR. */
+  /** Working directory of containers: corresponds to WORKDIR of the image. */
   readonly workdir: string;
   /** Folder for this node's pods. */
   readonly dir: string;
   readonly sources: ValueSources;
-  /** A kubeconfig for the pod's service account, and for how many milliseconds it is good. */
+  /** Returns a kubeconfig for the pod's service account, and its lifetime in milliseconds. */
   credentials(pod: StoredPod): Promise<{ kubeconfig: string; lifetime: number }>;
   event(pod: StoredPod, type: 'Normal' | 'Warning', reason: string, note: string): void;
-  /** Hears that the pod's status may have changed. */
+  /** Called when the pod's status may have changed. */
   changed(pod: StoredPod): void;
 }
 
 const TOKEN_MOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
-/** The image whose programs are this project's. */
+/** The image with the programs of this project. */
 const IMAGE = /^(?:[^@]*\/)?ooni-pipeline(?:[:@].*)?$/;
 
-/** A pod on this node: its containers as processes that share an address of the loopback network. */
+/** A pod on this node: its containers are processes that share an address of the loopback network. */
 export class PodRunner {
   readonly #host: PodHost;
   readonly #dir: string;
@@ -78,7 +78,7 @@ export class PodRunner {
     return this.#stopped;
   }
 
-  /** The status to report, on top of the pod as it is known now. */
+  /** Returns the status to report, based on the current pod. */
   status(now: string): PodStatus {
     const observed = {
       podIP: this.podIP,
@@ -90,7 +90,7 @@ export class PodRunner {
     return podStatus(this.#pod, observed, now);
   }
 
-  /** Takes the pod as the API server has it now. */
+  /** Replaces the pod with the API server's current version. */
   update(pod: StoredPod): void {
     this.#pod = pod;
   }
@@ -99,7 +99,7 @@ export class PodRunner {
     return [...this.#init, ...this.#containers].find(container => container.name === name);
   }
 
-  /** Starts the containers: those of init one behind the other, then all others. */
+  /** Starts the init containers in sequence, then all others. */
   async start(): Promise<void> {
     for (const container of this.#init) {
       await container.start();
@@ -108,7 +108,7 @@ export class PodRunner {
     await Promise.all(this.#containers.map(container => container.start()));
   }
 
-  /** Stops all containers within `grace` milliseconds. A later call can only shorten it. */
+  /** Stops all containers within `grace` milliseconds. A later call can only shorten the time. */
   async stop(grace: number): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#refresh);
@@ -130,7 +130,7 @@ export class PodRunner {
     const tmp = join(this.#dir, 'tmp');
     makeDirectory(tmp);
     const env: Record<string, string> = {
-      // The image's own variables: node first, then what the machine has.
+      // The image's own variables: first node, then those of the machine.
       PATH: [join(this.#host.workdir, 'node_modules', '.bin'), process.env.PATH].join(':'),
       ...(process.env.NODE_COMPILE_CACHE && { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE }),
       HOME: tmp,
@@ -139,7 +139,7 @@ export class PodRunner {
       LANG: 'C.UTF-8',
     };
     if (container.volumeMounts?.some(({ mountPath }) => mountPath === TOKEN_MOUNT)) {
-      // Where a pod of a cluster finds a token under the mount, this one finds a kubeconfig.
+      // A pod in a cluster finds a token under the mount; this one finds a kubeconfig.
       env.KUBECONFIG = await this.#credentials();
     }
     Object.assign(env, wanted);
@@ -155,7 +155,7 @@ export class PodRunner {
     };
   }
 
-  /** Writes the kubeconfig of the pod's service account, and again before its token expires. */
+  /** Writes the kubeconfig of the pod's service account, and rewrites it before its token expires. */
   #credentials(): Promise<string> {
     const file = join(this.#dir, 'kubeconfig');
     const write = async (): Promise<string> => {
@@ -184,7 +184,7 @@ export class PodRunner {
   }
 }
 
-/** The folder of a pod's containers, by its identity: a pod of the same name that comes later has another. */
+/** Returns the folder of a pod's containers, named by its uid: a later pod of the same name gets another folder. */
 export function podDir(dir: string, pod: StoredPod): string {
   return join(dir, `${pod.metadata.namespace}_${pod.metadata.name}_${pod.metadata.uid}`);
 }

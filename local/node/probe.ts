@@ -4,19 +4,19 @@ import { connect } from 'node:net';
 import type { Container } from './resources.ts';
 
 export type Probe = NonNullable<Container['readinessProbe']>;
-/** What a probe and a preStop hook have in common. */
+/** The common part of a probe and a preStop hook. */
 export type Action = Pick<Probe, 'exec' | 'httpGet' | 'tcpSocket'>;
 
-/** What an action is carried out on. */
+/** The container that an action applies to. */
 export interface ActionTarget {
   readonly host: string;
-  /** Port of a number or of the name of one of the container's ports. */
+  /** Returns a port, given as a number or as the name of one of the container's ports. */
   port(port: unknown): number;
-  /** Runs a command as the container would; undefined when it succeeded, else why not. */
+  /** Runs a command like the container would. Returns undefined if it succeeds, otherwise the reason of the failure. */
   exec(command: readonly string[], timeout: number): Promise<string | undefined>;
 }
 
-/** Carries an action out. Returns undefined when it succeeded within `timeout` milliseconds, else why not. */
+/** Performs an action. Returns undefined if it succeeds within `timeout` milliseconds, otherwise the reason of the failure. */
 export async function act(action: Action, target: ActionTarget, timeout: number): Promise<string | undefined> {
   if (action.httpGet) return httpGet(action.httpGet, target, timeout);
   if (action.tcpSocket) return tcpSocket(action.tcpSocket, target, timeout);
@@ -83,9 +83,9 @@ function tcpSocket(
 }
 
 /**
- * Carries a probe out again and again until `signal` aborts, and tells when its outcome changes: passing after `successThreshold`
- * successes, failing after `failureThreshold` failures in a row. With `eager`, it is carried out every second until it passed once: nobody
- * who waits for a rollout on one machine should wait for a period to end.
+ * Repeats a probe until `signal` aborts, and reports each change of its outcome: passing after `successThreshold` successive successes,
+ * failing after `failureThreshold` successive failures. With `eager`, the probe runs every second until its first success, so that a
+ * rollout on one machine does not have to wait for a period to end.
  */
 export function watchProbe(
   probe: Probe,

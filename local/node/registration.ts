@@ -15,7 +15,7 @@ export interface NodeFacts {
 const LEASE_NAMESPACE = 'kube-node-lease';
 const LEASE_SECONDS = 40;
 
-/** Makes the Node object, or takes over the one an earlier run made, and says that it is ready. */
+/** Creates the Node object, or updates that of an earlier run, and reports the node as ready. */
 export async function registerNode(client: Client, { name, hostIP, port }: NodeFacts): Promise<void> {
   const labels = {
     'kubernetes.io/hostname': name,
@@ -73,7 +73,7 @@ export async function registerNode(client: Client, { name, hostIP, port }: NodeF
   );
 }
 
-/** Renews the node's Lease: while it is fresh, the control plane takes the node for alive. */
+/** Renews the node's Lease. While it is fresh, the control plane regards the node as alive. */
 export async function renewLease(client: Client, name: string): Promise<void> {
   const ref = { namespace: LEASE_NAMESPACE, name };
   const spec = {

@@ -6,22 +6,22 @@ import { fileURLToPath } from 'node:url';
 import { findOnPath } from '../process.ts';
 import type { Module } from './releases.ts';
 
-/** A build that failed; the message ends with what Go said. */
+/** A failed build. The message ends with Go's output. */
 export class BuildError extends Error {
   override name = 'BuildError';
 }
 
 export interface BuildOptions {
-  /** Gets a phrase each time the build gets on. */
+  /** Receives a phrase after each step of the build. */
   readonly onStatus?: (text: string) => void;
   readonly env?: NodeJS.ProcessEnv;
-  /** Ends the build when it aborts. */
+  /** Aborts the build. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Builds a pinned module of this folder with Go and puts its program, with a link for each name it goes by, into `dir`. Throws BuildError,
- * and the reason of the signal.
+ * Builds a pinned module of this folder with Go. Puts its program into `dir`, with a link for each of its names. Throws BuildError, or the
+ * reason of the signal.
  */
 export async function build(go: string, module: Module, dir: string, options: BuildOptions = {}): Promise<void> {
   const { onStatus = () => {} } = options;
@@ -30,12 +30,12 @@ export async function build(go: string, module: Module, dir: string, options: Bu
   const linker = ['-s', '-w', ...module.flags.map(flag => `-X ${flag}`)].join(' ');
   const packages: string[] = [];
   const list = ['list', '-deps', '-f', '{{.ImportPath}}', module.package];
-  // Go says which modules it downloads.
+  // Go names the modules that it downloads.
   await runGo(go, module, list, options, { stdout: line => packages.push(line), stderr: onStatus });
   const total = packages.length.toLocaleString('en');
   let compiled = 0;
   const show = (line: string) => {
-    // With -v, Go names each package that it begins to compile; those in its cache it does not name.
+    // With -v, Go names each package that it begins to compile, but not those in its cache.
     if (line.startsWith('go: ')) return onStatus(line);
     compiled++;
     onStatus(line === packages.at(-1) ? 'linking' : `${compiled.toLocaleString('en')} of ${total} packages`);
@@ -56,7 +56,7 @@ export async function build(go: string, module: Module, dir: string, options: Bu
   }
 }
 
-/** Runs Go in the folder of a module. Throws BuildError with the end of what it said, and the reason of the signal. */
+/** Runs Go in the folder of a module. Throws BuildError with the end of Go's output, or the reason of the signal. */
 async function runGo(
   go: string,
   module: Module,
@@ -65,11 +65,11 @@ async function runGo(
   on: Readonly<Record<'stdout' | 'stderr', (line: string) => void>>,
 ): Promise<void> {
   signal?.throwIfAborted();
-  // Go must not outlive this process, and it has a group so that its compilers end with it.
+  // Go must not outlive this process. It has a process group so that its compilers end with it.
   const setpriv = findOnPath('setpriv');
   const child = spawn(setpriv ?? go, setpriv ? ['--pdeathsig', 'TERM', go, ...args] : [...args], {
     cwd: fileURLToPath(new URL(`${module.folder}/`, import.meta.url)),
-    // go.sum pins every module, so no other word on them is needed; a newer Go than the installed one fetches itself.
+    // go.sum pins every module, so no other verification is needed. If a newer Go is required, the installed one downloads it.
     env: { GOTOOLCHAIN: 'auto', ...env, CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false -mod=readonly', GOWORK: 'off' },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,

@@ -7,12 +7,12 @@ import { createGunzip } from 'node:zlib';
 import { EnvHttpProxyAgent, fetch } from 'undici';
 import type { Release } from './releases.ts';
 
-/** A download that did not end in a program; the message says why, for a person. */
+/** A download that did not produce a program. The message gives the reason. */
 export class DownloadError extends Error {
   override name = 'DownloadError';
 }
 
-/** Asks a site for a sign of life. Returns why it cannot be reached, or undefined when it can. */
+/** Checks whether a site can be reached. Returns the reason if not, otherwise undefined. */
 export async function unreachable(url: string, timeout = 4000): Promise<string | undefined> {
   const dispatcher = new EnvHttpProxyAgent();
   try {
@@ -26,11 +26,11 @@ export async function unreachable(url: string, timeout = 4000): Promise<string |
 }
 
 /**
- * Downloads a release, compares its SHA-256 with the pinned one (or, without, the one the project publishes), and puts the program at
- * `target`, in one step at the end, so that a broken download never looks like a program.
+ * Downloads a release, compares its SHA-256 with the pinned one (or, without that, with the published one), and puts the program at
+ * `target` in one final step, so that a broken download never looks like a program.
  *
- * @param onProgress bytes so far, and of how many where that is known
- * @throws DownloadError for a network that fails and for a checksum that differs
+ * @param onProgress receives the bytes so far, and the total if it is known
+ * @throws DownloadError if the network fails or the checksum differs
  */
 export async function download(
   release: Release,
@@ -85,7 +85,7 @@ export async function download(
   }
 }
 
-/** The checksum the project publishes beside the release: a bare hash, or a line `hash  name`. */
+/** Returns the checksum that the project publishes with the release: a bare hash, or a line `hash  name`. */
 async function published(release: Release, site: string, dispatcher: EnvHttpProxyAgent): Promise<string> {
   const response = await fetch(new URL(release.checksums, site), { dispatcher });
   if (!response.ok) throw new DownloadError(`${release.checksums}: HTTP ${response.status}`);
@@ -99,11 +99,11 @@ async function published(release: Release, site: string, dispatcher: EnvHttpProx
 
 const BLOCK = 512;
 
-/** Of a tar stream, the bytes of one file. Throws DownloadError when it is not in it. */
+/** Extracts the bytes of one file from a tar stream. Throws DownloadError if the stream does not contain it. */
 function member(name: string): (chunks: AsyncIterable<Buffer>) => AsyncGenerator<Buffer> {
   return async function* (chunks) {
     let pending: Buffer = Buffer.alloc(0);
-    /** Bytes of the current entry still to come, and of the padding behind it. */
+    /** Bytes left of the current entry, and of the padding after it. */
     let left = 0;
     let padding = 0;
     let wanted = false;
@@ -142,7 +142,7 @@ function member(name: string): (chunks: AsyncIterable<Buffer>) => AsyncGenerator
   };
 }
 
-/** Why a connection failed, without the layers around it. */
+/** Returns why a connection failed, without the wrapping errors. */
 function reason(error: unknown): string {
   let inner = error as { cause?: unknown; message?: string; code?: string; name?: string };
   while (inner.cause) inner = inner.cause as typeof inner;

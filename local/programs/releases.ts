@@ -1,27 +1,27 @@
 export const KUBERNETES_VERSION = '1.33.4';
-/** The etcd that Kubernetes 1.33 is released with. */
+/** The etcd version that Kubernetes 1.33 is released with. */
 export const ETCD_VERSION = '3.5.21';
 export const TEMPORAL_VERSION = '1.8.2';
 export const VERSITYGW_VERSION = '1.8.0';
 
 export type Architecture = 'amd64' | 'arm64';
 
-/** Where a program is published. */
+/** Place where a program is published. */
 export interface Release {
   /** Key of SITES. */
   readonly site: keyof typeof SITES;
   readonly path: string;
-  /** The file inside a .tar.gz; absent when the path is the program itself. */
+  /** The file inside a .tar.gz; absent if `path` is the program itself. */
   readonly member?: string;
-  /** SHA-256 of what lies at `path`. */
+  /** SHA-256 of the file at `path`. */
   readonly sha256?: string;
-  /** Path of the file where the project publishes it; used where it is not pinned here. */
+  /** Path of the file with the published checksum; used if it is not pinned here. */
   readonly checksums: string;
 }
 
 export const SITES = { kubernetes: 'https://dl.k8s.io', github: 'https://github.com' } as const;
 
-/** Checksums as published by the projects, pinned so that a changed file is noticed. */
+/** Checksums as the projects publish them, pinned so that a changed file is noticed. */
 const PINNED: Readonly<Record<string, string>> = {
   'amd64/kube-apiserver': 'd4cf921f007c75a446fc66cd9e73cf245ec049459989a71e3ef2e346ddceed2e',
   'amd64/kube-controller-manager': '13d58af4feea90b014c5e931cccdbbeb90c6ba1d509172ff87f91f1fcec05a41',
@@ -34,7 +34,7 @@ const PINNED: Readonly<Record<string, string>> = {
   'arm64/temporal': '83600a8fac6e3da54093e5da6918d399f501532b9f1172235603f9606f4ac6e4',
 };
 
-/** The programs of the servers, each with its official release for Linux on an architecture. */
+/** The programs of the servers, each with its official release for Linux by architecture. */
 export const RELEASES = {
   etcd: (arch: Architecture): Release => {
     const folder = `/etcd-io/etcd/releases/download/v${ETCD_VERSION}`;
@@ -73,9 +73,9 @@ export const RELEASES = {
   },
 };
 export type ProgramName = keyof typeof RELEASES;
-/** What `npm test` runs. */
+/** The programs of `npm test`. */
 export const ALL_PROGRAMS = Object.keys(RELEASES) as ProgramName[];
-/** What `npm start` runs; the S3 server serves the tests alone. */
+/** The programs of `npm start`. Only the tests use the S3 server. */
 export const PROGRAM_NAMES = ALL_PROGRAMS.filter(name => name !== 'versitygw');
 
 function kubernetes(name: string): (arch: Architecture) => Release {
@@ -85,7 +85,7 @@ function kubernetes(name: string): (arch: Architecture) => Release {
   };
 }
 
-/** The Go modules of this folder, what each builds, and how its version gets in. */
+/** The Go modules of this folder: the programs that each builds, and how the build sets the version. */
 export const MODULES = {
   kubernetes: {
     folder: 'kubernetes',
@@ -121,12 +121,12 @@ export const MODULES = {
 export interface Module {
   readonly folder: string;
   readonly package: string;
-  /** Name of what is built. */
+  /** Name of the built program. */
   readonly program: string;
-  /** Programs it is, told apart by the name it is called by. */
+  /** Programs that it provides. It chooses one by the name that it is called with. */
   readonly provides: readonly ProgramName[];
   /** `importpath.name=value` for the linker. */
   readonly flags: readonly string[];
-  /** Roughly how long a first build takes on two cores. */
+  /** Approximate minutes of a first build on two cores. */
   readonly minutes: number;
 }
