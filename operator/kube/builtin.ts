@@ -1,7 +1,7 @@
 import type { CoreV1Event, EventsV1Event, V1Deployment, V1Lease, V1Pod } from '@kubernetes/client-node';
 import { defineResource, type KubeObject } from './resource.ts';
 
-/** A generated model as JSON carries it: the models say Date where the wire has text. */
+/** A generated model in its JSON form: the models have Date where JSON has text. */
 export type Wire<T> = T extends Date
   ? string
   : T extends readonly (infer Item)[]
@@ -10,7 +10,7 @@ export type Wire<T> = T extends Date
       ? { [Field in keyof T]: Wire<T[Field]> }
       : T;
 
-/** A built-in kind with our metadata, whose name is always there. */
+/** A built-in kind with our metadata type, in which the name is required. */
 export type Builtin<T> = Omit<Wire<T>, 'metadata' | 'apiVersion' | 'kind'> & KubeObject;
 
 export type Deployment = Builtin<V1Deployment>;
@@ -45,7 +45,7 @@ export const EVENTS = defineResource<Event>({
   namespaced: true,
 });
 
-/** The same objects in their older form, which alone can be written with the times that `kubectl get events` sorts by. */
+/** Events in the older core/v1 form. Only this form has writable times by which `kubectl get events` sorts. */
 export const CORE_EVENTS = defineResource<CoreEvent>({
   group: '',
   version: 'v1',

@@ -3,7 +3,7 @@ import type { Instruments } from './instruments.ts';
 import { type ListReason, type ListWatchEvent, type ListWatchOptions, listWatch } from './list-watch.ts';
 import { compareVersions, type Key, type KubeObject, keyOf, nameOf, type Resource, type Stored } from './resource.ts';
 
-/** One object came, changed or went. An object deleted and made again under its name is `deleted`, then `added`. */
+/** A change of one object. An object that was deleted and created again under its name is `deleted`, then `added`. */
 export type Change<T extends KubeObject = KubeObject> =
   | { readonly type: 'added'; readonly object: Stored<T> }
   | { readonly type: 'modified'; readonly object: Stored<T>; readonly previous: Stored<T> }
@@ -12,34 +12,34 @@ export type Change<T extends KubeObject = KubeObject> =
 export interface CacheOptions
   extends Pick<ListWatchOptions, 'labelSelector' | 'fieldSelector' | 'limit' | 'idle' | 'audit'> {
   readonly instruments: Instruments;
-  /** One watch for each; empty or absent: one watch over all namespaces. */
+  /** One watch per namespace. Empty or absent: one watch over all namespaces. */
   readonly namespaces?: readonly string[];
 }
 
-/** A write of ours that the watch has not brought back yet. */
+/** A write of ours that the watch has not returned yet. */
 interface Unseen {
   readonly object: KubeObject;
-  /** Seen when the watch has reached this version; undefined: seen when the object `uid` is gone. */
+  /** The write is seen when the watch has reached this version; undefined: when the object `uid` is gone. */
   readonly version: string | undefined;
   readonly uid: string | undefined;
-  /** Monotonic time of its confirmation. */
+  /** Monotonic time at which the server confirmed the write. */
   readonly at: number;
-  /** Resolves when seen. */
+  /** Resolves when the write is seen. */
   readonly seen: PromiseWithResolvers<void>;
 }
 
 /** State of the list-watch of one namespace. */
 interface Scope {
-  /** Version up to which this cache shows everything; empty before the first list. */
+  /** Version up to which this cache is complete; empty before the first list. */
   version: string;
-  /** While a list is under way: its reason, the keys it has brought, and the writes that were unseen when it began. */
+  /** Set during a list: its reason, the keys received so far, and the writes that were unseen when it began. */
   list: { reason: ListReason; keys: Set<Key>; unseen: Set<Unseen> } | undefined;
   synced: boolean;
 }
 
 /**
- * The objects of a kind, kept current by list-watch. Reading is free and synchronous. Objects are frozen: they are shared with
- * everyone, so a change to one is an error at once, not a riddle later.
+ * The objects of a kind, kept current by list-watch. Reads are synchronous and need no request. The objects are frozen, because all
+ * readers share them: an attempt to change one throws at once.
  */
 export class Cache<T extends KubeObject> {
   readonly resource: Resource<T>;
@@ -51,7 +51,7 @@ export class Cache<T extends KubeObject> {
   readonly #scopes: Map<string, Scope>;
   readonly #synced = Promise.withResolvers<void>();
 
-  /** Watches nothing before `run`, but notes our own writes from here on. */
+  /** Starts no watch before `run`, but records our own writes from now on. */
   constructor(client: Client, resource: Resource<T>, options: CacheOptions) {
     this.resource = resource;
     this.#client = client;
@@ -65,7 +65,7 @@ export class Cache<T extends KubeObject> {
     return this.#objects.get(key);
   }
 
-  /** All objects, in no order. */
+  /** Returns all objects, in no order. */
   list(): IterableIterator<Stored<T>> {
     return this.#objects.values();
   }
@@ -74,7 +74,7 @@ export class Cache<T extends KubeObject> {
     return this.#objects.size;
   }
 
-  /** True once every namespace has been listed. Before that, absent means unknown. */
+  /** True once every namespace has been listed. Before that, an absent object is unknown. */
   get synced(): boolean {
     return [...this.#scopes.values()].every(scope => scope.synced);
   }
@@ -84,28 +84,28 @@ export class Cache<T extends KubeObject> {
     return abortable(this.#synced.promise, signal);
   }
 
-  /** Hear of each change; returns the way to stop. What a listener throws is logged and harms nobody else. */
+  /** Calls the listener for each change; returns a function that unsubscribes. An error of a listener is logged and does not affect the others. */
   onChange(listener: (change: Change<T>) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
   /**
-   * Undefined when this cache shows all our own writes to the objects that concern the caller; else a promise of that moment. A decision
-   * on a cache that does not show our last write would repeat it: a second pod scaled, a second run started.
+   * Returns undefined if the cache contains all our own writes to the objects that `concerns` selects, otherwise a promise that resolves
+   * when it does. A decision on a cache without our last write would repeat that write: a second pod, a second run.
    */
   unseen(concerns: (object: KubeObject) => boolean): Promise<unknown> | undefined {
     const waiting = [...this.#unseen.values()].filter(write => concerns(write.object)).map(write => write.seen.promise);
     return waiting.length > 0 ? Promise.all(waiting) : undefined;
   }
 
-  /** Milliseconds for which the oldest of our own writes has not come back; 0 when there is none. */
+  /** Milliseconds for which the oldest of our own writes has not been seen; 0 when all are. */
   get unseenFor(): number {
     const { clock } = this.#options.instruments;
     return Math.max(0, ...[...this.#unseen.values()].map(write => clock.monotonic() - write.at));
   }
 
-  /** Watches until the signal aborts; then resolves. Nothing else ends it. */
+  /** Watches until the signal aborts; then resolves. No failure ends it. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([...this.#scopes.keys()].map(namespace => this.#follow(namespace, signal)));
   }
@@ -146,7 +146,7 @@ export class Cache<T extends KubeObject> {
     this.#options.instruments.metrics.cached.set({ resource: nameOf(this.resource) }, this.#objects.size);
   }
 
-  /** What the list did not bring is gone; what was written before it began has been seen. */
+  /** Ends a list: an object that is not in it is deleted, and a write that was confirmed before it began is seen. */
   #endList(namespace: string, scope: Scope, version: string): void {
     const list = scope.list;
     scope.version = version;
@@ -159,7 +159,7 @@ export class Cache<T extends KubeObject> {
     scope.list = undefined;
     for (const [key, write] of this.#unseen) {
       if (this.#scopeOf(key) !== scope) continue;
-      // An audit shows an old version on purpose; any other list shows the newest state at its beginning.
+      // An audit deliberately lists an old version. Any other list contains the newest state at its beginning.
       if (list.reason !== 'audit' && list.unseen.has(write)) this.#see(key, write);
       else this.#settle(scope, key, write);
     }
@@ -167,7 +167,7 @@ export class Cache<T extends KubeObject> {
     if (this.synced) this.#synced.resolve();
   }
 
-  /** True when it changed something. */
+  /** Returns true when the cache changed. */
   #put(object: Stored<T>): boolean {
     const key = keyOf(object);
     const previous = this.#objects.get(key);
@@ -188,7 +188,7 @@ export class Cache<T extends KubeObject> {
     const previous = this.#objects.get(key);
     if (!previous) return;
     this.#objects.delete(key);
-    // The last state of what was deleted, unless it is a predecessor of what we knew.
+    // Listeners get the final state of the deleted object. If the event is about another object of that name, they get the cached state.
     const last = previous.metadata.uid === object.metadata.uid ? freeze(object) : previous;
     this.#tell({ type: 'deleted', object: last });
   }
@@ -218,12 +218,15 @@ export class Cache<T extends KubeObject> {
     }
     const earlier = this.#unseen.get(key);
     this.#unseen.set(key, write);
-    // Who waited for the earlier write waits for this one too.
+    // A caller that waits for the earlier write waits for this one too.
     if (earlier) write.seen.promise.then(earlier.seen.resolve);
     this.#settle(scope, key, write);
   };
 
-  /** The watch tells in the order of versions, so what it has passed it has shown, or our selection does not cover it. */
+  /**
+   * Marks the writes up to `version` as seen. The watch sends changes in the order of versions, so it has either sent such a write, or
+   * the selection does not cover it.
+   */
   #reached(scope: Scope, version: string): void {
     scope.version = version;
     for (const [key, write] of this.#unseen) if (this.#scopeOf(key) === scope) this.#settle(scope, key, write);

@@ -11,12 +11,12 @@ import {
 } from './resource.ts';
 
 /**
- * Asked before every write, at the last moment before its bytes go out. Throws when we may not write now; returns for how many
- * milliseconds a write may still be under way. A Lease is one.
+ * Called before every write, at the last moment before its bytes are sent. Throws when this process may not write now; returns the
+ * milliseconds within which the write must end. A Lease provides one.
  */
 export type WriteGuard = () => number;
 
-/** Hears of each write that the API server confirmed: the object as it is now, or the ref of one deleted at once. */
+/** Called after each write that the API server confirmed, with the new object, or with the ref of an object that was deleted at once. */
 export type WriteListener = (
   resource: Resource,
   written: { object: Stored } | { deleted: ObjectRef; uid?: string },
@@ -28,7 +28,7 @@ export interface CallOptions {
   readonly timeout?: number;
 }
 export interface WriteOptions extends CallOptions {
-  /** The server checks everything and changes nothing. */
+  /** The server validates the request and changes nothing. */
   readonly dryRun?: boolean;
 }
 export interface ListOptions extends CallOptions {
@@ -38,28 +38,28 @@ export interface ListOptions extends CallOptions {
   readonly fieldSelector?: string;
   /** Objects per page; default 500. */
   readonly limit?: number;
-  /** The state at exactly this version, instead of the newest; GoneError when it is compacted. */
+  /** Lists the state at exactly this version instead of the newest; GoneError when it is compacted. */
   readonly exactly?: string;
 }
 export interface Page<T extends KubeObject> {
   readonly items: Stored<T>[];
-  /** Version of the state that all pages of one list show. */
+  /** Version of the state, the same for all pages of one list. */
   readonly resourceVersion: string;
   readonly last: boolean;
 }
 export interface DeleteOptions extends WriteOptions {
-  /** Delete only this incarnation (ConflictError otherwise). Give it whenever it is known. */
+  /** Deletes only the object with this uid (ConflictError otherwise). Give it whenever it is known. */
   readonly uid?: string;
   readonly resourceVersion?: string;
-  /** Background by default: the garbage collector deletes what the object owns. */
+  /** Background by default: the garbage collector deletes the objects that this one owns. */
   readonly propagation?: 'Background' | 'Foreground' | 'Orphan';
 }
 export interface ApplyOptions extends WriteOptions {
-  /** Take over fields that another manager owns, instead of ConflictError. */
+  /** Takes over fields that another manager owns, instead of ConflictError. */
   readonly force?: boolean;
   readonly subresource?: 'status';
 }
-/** An object as server-side apply takes it: the fields we own, the rest absent. */
+/** An object for server-side apply: the fields that we own, without the rest. */
 export type Applied<T extends KubeObject> = DeepPartial<Omit<T, 'metadata'>> & { metadata: T['metadata'] };
 type DeepPartial<T> = T extends readonly unknown[]
   ? T
@@ -70,17 +70,17 @@ type DeepPartial<T> = T extends readonly unknown[]
 const PAGE = 500;
 
 /**
- * Typed calls to the API server. Objects come back as they are on the wire (nothing unknown is dropped), without managedFields. Calls
- * throw the classes of errors.ts. Writes pass the guard and are told to the write listeners.
+ * Typed calls to the API server. Objects come back as the server sends them, with unknown fields but without managedFields. Calls throw
+ * the classes of errors.ts. Each write passes the guard, and the write listeners are called after it.
  */
 export class Client {
   readonly http: Http;
   readonly fieldManager: string;
   readonly #guard: WriteGuard | undefined;
-  /** Who hears of confirmed writes; shared with guarded clients. */
+  /** Listeners of confirmed writes; shared with guarded clients. */
   readonly listeners: Set<WriteListener>;
 
-  /** `fieldManager`: the stable name under which our fields are owned. Never change it: fields of the old name would stay forever. */
+  /** `fieldManager` is the stable name under which our fields are owned. Never change it: fields under the old name would stay forever. */
   constructor(http: Http, options: { fieldManager: string; guard?: WriteGuard; listeners?: Set<WriteListener> }) {
     this.http = http;
     this.fieldManager = options.fieldManager;
@@ -88,12 +88,12 @@ export class Client {
     this.listeners = options.listeners ?? new Set();
   }
 
-  /** The same client, whose writes also pass a guard. It shares connections and listeners. */
+  /** Returns the same client with a guard for its writes. It shares connections and listeners. */
   guardedBy(guard: WriteGuard): Client {
     return new Client(this.http, { fieldManager: this.fieldManager, guard, listeners: this.listeners });
   }
 
-  /** Hear of confirmed writes, of this client and of those it shares listeners with; returns the way to stop. */
+  /** Calls the listener for confirmed writes of this client and of those that share its listeners; returns a function that unsubscribes. */
   onWrite(listener: WriteListener): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -108,7 +108,7 @@ export class Client {
     return strip(await this.http.request<Stored<T>>({ method: 'GET', path, ...options }));
   }
 
-  /** `get`, with undefined for an object that is not there. Every other failure is thrown: unknown is not absent. */
+  /** Returns the object as `get` does, or undefined when it does not exist. Throws every other failure, because unknown is not absent. */
   async find<T extends KubeObject>(
     resource: Resource<T>,
     ref: ObjectRef,
@@ -122,7 +122,7 @@ export class Client {
     }
   }
 
-  /** All objects in pages, of one consistent state. GoneError when reading takes longer than the server keeps that state (5 min). */
+  /** Returns all objects in pages of one consistent state. Throws GoneError when reading takes longer than the server keeps that state (5 min). */
   async *pages<T extends KubeObject>(
     resource: Resource<T>,
     options: ListOptions = {},
@@ -144,7 +144,7 @@ export class Client {
       });
       next = list.metadata.continue || undefined;
       for (const item of list.items ?? []) {
-        // The items of a list come without these two.
+        // The items of a list come without these two fields.
         item.apiVersion = apiVersionOf(resource);
         item.kind = resource.kind;
         strip(item);
@@ -153,20 +153,20 @@ export class Client {
     } while (next);
   }
 
-  /** All objects. Prefer a Cache for what is read often. */
+  /** Returns all objects. Use a Cache for frequent reads. */
   async list<T extends KubeObject>(resource: Resource<T>, options: ListOptions = {}): Promise<Stored<T>[]> {
     const items: Stored<T>[] = [];
     for await (const page of this.pages(resource, options)) items.push(...page.items);
     return items;
   }
 
-  /** AlreadyExistsError when the name is taken, also when an earlier attempt of ours was answered to nobody. */
+  /** Creates the object. Throws AlreadyExistsError when the name is taken, also by an earlier attempt of ours whose answer was lost. */
   create<T extends KubeObject>(resource: Resource<T>, object: T, options: WriteOptions = {}): Promise<Stored<T>> {
     const path = pathOf(resource, object.metadata.namespace);
     return this.#write(resource, { method: 'POST', path, body: withType(resource, object) }, options);
   }
 
-  /** The whole object; ConflictError when it has changed since `metadata.resourceVersion`. */
+  /** Replaces the complete object; ConflictError when it has changed since `metadata.resourceVersion`. */
   replace<T extends KubeObject>(
     resource: Resource<T>,
     object: Stored<T>,
@@ -178,9 +178,9 @@ export class Client {
   }
 
   /**
-   * Server-side apply: the object shall have these fields, and the fields we applied before and leave out now shall go. Creates
-   * the object when it is absent; with `metadata.uid` it is ConflictError instead. Repeating it changes nothing. `status` is applied
-   * with `subresource: 'status'` and only the status.
+   * Server-side apply: sets these fields, and removes fields that we applied before and omit now. Creates the object when it is absent;
+   * with `metadata.uid` it throws ConflictError instead. Repeating it changes nothing. To apply the status, use `subresource: 'status'`
+   * and only the status.
    */
   apply<T extends KubeObject>(
     resource: Resource<T>,
@@ -202,7 +202,7 @@ export class Client {
     );
   }
 
-  /** Server-side apply of the scale subresource: the number of replicas, whatever the kind calls it. */
+  /** Server-side apply of the scale subresource: sets the number of replicas, independent of the kind's field for it. */
   async applyScale(
     resource: Resource,
     ref: ObjectRef,
@@ -228,7 +228,7 @@ export class Client {
     );
   }
 
-  /** JSON merge patch. With `metadata.resourceVersion` in the patch, ConflictError when the object has changed since. */
+  /** Applies a JSON merge patch. With `metadata.resourceVersion` in the patch, throws ConflictError when the object has changed since. */
   patch<T extends KubeObject>(
     resource: Resource<T>,
     ref: ObjectRef,
@@ -244,9 +244,7 @@ export class Client {
     );
   }
 
-  /**
-   * Deletes. False when it was not there: deleting is done either way. ConflictError when the preconditions do not hold.
-   */
+  /** Deletes the object. Returns false when it did not exist. Throws ConflictError when the preconditions do not hold. */
   async delete(resource: Resource, ref: ObjectRef, options: DeleteOptions = {}): Promise<boolean> {
     const { uid, resourceVersion, propagation = 'Background', ...write } = options;
     const preconditions = uid || resourceVersion ? { uid, resourceVersion } : undefined;
@@ -260,14 +258,14 @@ export class Client {
             kind: 'DeleteOptions',
             propagationPolicy: propagation,
             preconditions,
-            // With a body the server ignores the query, dryRun included: it would delete.
+            // If the request has a body, the server ignores the query, including dryRun, and would delete.
             dryRun: write.dryRun ? ['All'] : undefined,
           },
         },
         write,
       );
       if (!write.dryRun) {
-        // With a finalizer left, or a grace period, the object is still there and is the answer.
+        // With a finalizer or a grace period the object still exists, and the server returns it.
         if (answer.kind === 'Status')
           this.#tell(resource, { deleted: ref, uid: uid ?? (answer as { details?: { uid?: string } }).details?.uid });
         else this.#tell(resource, { object: strip(answer as Stored) });

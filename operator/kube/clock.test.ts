@@ -11,7 +11,7 @@ it('doubles the back-off up to its maximum, the upper half at random', () => {
   expect(backoff(clock, 50, 100, 1000)).toBeCloseTo(1000, 1);
 });
 
-it('spreads a duration evenly to both sides', () => {
+it('spreads a duration evenly in both directions', () => {
   const clock = new ManualClock();
   const at = (chance: number) => {
     clock.chance = chance;

@@ -1,19 +1,19 @@
 /**
- * Time and chance, as one parameter: everything that waits, expires or spreads itself out takes a Clock, so a test can drive
- * hours in milliseconds and name the random numbers.
+ * Time and randomness as one parameter. Everything that waits, expires or uses jitter takes a Clock, so that a test can run hours in
+ * milliseconds and choose the random numbers.
  */
 export interface Clock {
-  /** Wall time in milliseconds since 1970: for what is shown or stored. It can jump. */
+  /** Wall time in milliseconds since 1970, for display and storage. It can jump. */
   now(): number;
-  /** Milliseconds since an arbitrary start; never goes back: for durations and expiry. */
+  /** Milliseconds since an arbitrary start, for durations and expiry. It never goes back. */
   monotonic(): number;
   /** Uniform in [0, 1). */
   random(): number;
-  /** Calls `action` once in `ms` milliseconds; the result cancels it. A pending action does not keep the process alive. */
+  /** Calls `action` once after `ms` milliseconds; the result cancels it. A pending action does not keep the process alive. */
   after(ms: number, action: () => void): () => void;
 }
 
-/** Timers of Node overflow beyond 2^31 - 1 ms and would fire at once; longer waits are cut to a day. */
+/** Timers of Node overflow beyond 2^31 - 1 ms and would fire at once, so longer waits are cut to a day. */
 const LONGEST_TIMER = 86_400_000;
 
 export const systemClock: Clock = {
@@ -26,7 +26,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Resolves after `ms`; rejects with the signal's reason as soon as that aborts. */
+/** Resolves after `ms` milliseconds; rejects with the signal's reason as soon as that aborts. */
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
@@ -42,21 +42,21 @@ export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
   });
 }
 
-/** A duration spread evenly over [ms * (1 - share), ms * (1 + share)], so that replicas and watches do not act in step. */
+/** Returns a duration spread evenly over [ms * (1 - share), ms * (1 + share)], so that replicas and watches do not act in step. */
 export function jittered(clock: Clock, ms: number, share: number): number {
   return ms * (1 - share + 2 * share * clock.random());
 }
 
 /**
- * How long to wait after the n-th failure in a row (n from 1): doubles from `base` to `max`, and the upper half is random, so
- * that clients which failed together do not return together.
+ * Returns the milliseconds to wait after the n-th failure in a row (n from 1). The wait doubles from `base` to `max`, and its upper half
+ * is random, so that clients which failed together do not return together.
  */
 export function backoff(clock: Clock, failures: number, base: number, max: number): number {
   const full = Math.min(max, base * 2 ** Math.min(failures - 1, 30));
   return full * (0.5 + 0.5 * clock.random());
 }
 
-/** An AbortController that follows a parent signal until `unlink`: no listener stays behind on a parent that lives for days. */
+/** Returns an AbortController that follows a parent signal until `unlink`, so that no listener remains on a parent that lives for days. */
 export function linked(parent: AbortSignal | undefined): { controller: AbortController; unlink: () => void } {
   const controller = new AbortController();
   if (parent?.aborted) controller.abort(parent.reason);

@@ -56,7 +56,7 @@ describe('a kubeconfig', () => {
     });
   });
 
-  it('asks the exec plugin again on each reading', async () => {
+  it('runs the exec plugin again on each reading', async () => {
     const plugin = join(dir, 'plugin');
     const counter = join(dir, 'counter');
     writeFileSync(
@@ -78,7 +78,7 @@ describe('a kubeconfig', () => {
     expect((await source()).headers.authorization).toBe('Bearer new');
   });
 
-  it('is found by KUBECONFIG, several files merged, the first choosing the context', async () => {
+  it('is found by KUBECONFIG; several files are merged, and the first gives the context', async () => {
     const files = [kubeconfig('a', { token: 'A' }), kubeconfig('b', { token: 'B' })];
     const env = { KUBECONFIG: files.join(':') };
     expect((await connectionSource({ env })()).server).toBe('https://a.test:6443');
@@ -91,7 +91,7 @@ describe('a kubeconfig', () => {
     expect((await connectionSource({ env: { HOME: dir } })()).headers.authorization).toBe('Bearer H');
   });
 
-  it('says what is wrong, and never what is secret', async () => {
+  it('names the error without secrets', async () => {
     const missing = connectionSource({ kubeconfig: join(dir, 'none'), env: {} });
     await expect(missing()).rejects.toThrow(/none cannot be read: ENOENT/);
     writeFileSync(join(dir, 'broken'), 'users:\n- user:\n    token: "SECRET\n  x: [');

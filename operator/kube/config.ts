@@ -4,11 +4,11 @@ import type { RequestOptions } from 'node:https';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-/** Where the API server is and how to speak to it, read at one moment. Never logged: it holds credentials. */
+/** Address and credentials of the API server, as read at one moment. Never log it. */
 export interface Connection {
-  /** URL of the API server, without a slash at its end. */
+  /** URL of the API server, without a trailing slash. */
   readonly server: string;
-  /** Namespace of the context or of the pod; "default" when none is named. */
+  /** Namespace of the context or of the pod; "default" when there is none. */
   readonly namespace: string;
   /** Authorization and impersonation. */
   readonly headers: Readonly<Record<string, string>>;
@@ -19,14 +19,14 @@ export interface Connection {
     readonly servername?: string;
     readonly rejectUnauthorized?: boolean;
   };
-  /** URL of a proxy on the way (proxy-url of the cluster). */
+  /** URL of a proxy (proxy-url of the cluster). */
   readonly proxy?: string;
 }
 
-/** Reads the connection anew each time: tokens rotate, certificates are renewed. */
+/** Reads the connection again at each call, because tokens rotate and certificates are renewed. */
 export type ConnectionSource = () => Promise<Connection>;
 
-/** No usable way to an API server: says which file, context or variable is wrong. */
+/** No usable connection to an API server. The message names the file, context or variable. */
 export class KubeConfigError extends Error {
   override name = 'KubeConfigError';
 }
@@ -34,10 +34,10 @@ export class KubeConfigError extends Error {
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /**
- * The way to the API server, found as kubectl does: a named kubeconfig, else KUBECONFIG, else the service account of the pod, else
- * ~/.kube/config. Nothing is read before the first call.
+ * Returns the source of the connection. It searches like kubectl: a named kubeconfig, then KUBECONFIG, then the service account of the
+ * pod, then ~/.kube/config. It reads nothing before the first call.
  *
- * Throws KubeConfigError, at once when nothing is there, from the source when a file cannot be used.
+ * Throws KubeConfigError: at once when none exists, and from the source when a file cannot be used.
  */
 export function connectionSource(
   options: { kubeconfig?: string; context?: string; env?: Record<string, string | undefined>; root?: string } = {},
@@ -56,8 +56,8 @@ export function connectionSource(
 }
 
 /**
- * In a pod. This path does without client-node, whose import costs 58 MB of memory and half a second: this is where the operator
- * runs for months.
+ * Reads the service account of a pod. This path avoids client-node, whose import costs 58 MB of memory and half a second, because here
+ * the operator runs for months.
  */
 async function fromServiceAccount(env: Record<string, string | undefined>, directory: string): Promise<Connection> {
   const host = env.KUBERNETES_SERVICE_HOST ?? '';
@@ -77,7 +77,7 @@ async function fromServiceAccount(env: Record<string, string | undefined>, direc
   };
 }
 
-/** From kubeconfig files, which client-node understands in full: tokens, certificates, exec plugins, OIDC, impersonation. */
+/** Reads kubeconfig files with client-node, which supports all their features: tokens, certificates, exec plugins, OIDC, impersonation. */
 async function fromKubeconfig(files: string[], context?: string): Promise<Connection> {
   const { KubeConfig } = await import('@kubernetes/client-node');
   const config = new KubeConfig();
@@ -89,7 +89,7 @@ async function fromKubeconfig(files: string[], context?: string): Promise<Connec
       else config.mergeConfig(next, true);
     }
   } catch (error) {
-    // The message of a YAML error quotes the line it stopped at, which may be a token.
+    // The message of a YAML error quotes the line of the error, which may be a token.
     throw new KubeConfigError(`kubeconfig ${files.join(':')} cannot be read: ${firstLine(error)}`);
   }
   if (context) config.setCurrentContext(context);

@@ -14,45 +14,45 @@ import { WorkQueue } from './queue.ts';
 import { type Key, type KubeObject, keyOf, type Stored } from './resource.ts';
 
 export interface ReconcileContext<T extends KubeObject> {
-  /** The object as the cache shows it (frozen); undefined when it is gone. */
+  /** The object in the cache (frozen); undefined when it is gone. */
   readonly object: Stored<T> | undefined;
-  /** Wall time at the start, milliseconds since 1970. */
+  /** Wall time at the start, in milliseconds since 1970. */
   readonly now: number;
-  /** Aborts when the time of this reconciliation is over, the lease is lost, or the process has to stop now. */
+  /** Aborts when the reconciliation has reached its timeout, the lease is lost, or the process has to stop now. */
   readonly signal: AbortSignal;
   readonly log: Logger;
 }
 
-/** Nothing: done until something changes. `requeueAfter`: again in that many milliseconds at the latest. */
+/** Result of a reconciliation. Without `requeueAfter` the next change starts the next one; with it, at most that many milliseconds pass. */
 export interface ReconcileResult {
   readonly requeueAfter?: number;
 }
 
 /**
- * Brings the world nearer to what one object asks for. Called for one key by one caller at a time, never before the caches show our own
- * last writes. May throw TerminalError, RateLimitedError; anything else is tried again with back-off.
+ * Brings the actual state closer to the spec of one object. The controller runs one call per key at a time, and never before the caches
+ * contain our own last writes. May throw TerminalError or RateLimitedError; any other error is retried with back-off.
  */
 export type Reconcile<T extends KubeObject> = (
   key: Key,
   context: ReconcileContext<T>,
 ) => Promise<ReconcileResult | undefined>;
 
-/** Another kind whose changes concern objects of a controller. */
+/** Another kind whose changes affect objects of a controller. */
 export interface Watch<S extends KubeObject = KubeObject> {
   readonly cache: Cache<S>;
-  /** Keys of the controller's objects that an object concerns; `ownerKeys(resource)` is the usual one. */
+  /** Returns the keys of the controller's objects that an object affects; usually `ownerKeys(resource)`. */
   keys(object: Stored<S>): Key[];
-  /** Which changes matter; default all. */
+  /** Returns whether a change matters; default all. */
   readonly when?: (change: Change<S>) => boolean;
 }
 
 export interface ControllerOptions<T extends KubeObject> {
-  /** Label of metrics and logs, as "backfill". */
+  /** Label of metrics and logs, for example "backfill". */
   readonly name: string;
   readonly cache: Cache<T>;
   readonly reconcile: Reconcile<T>;
   readonly instruments: Instruments;
-  /** Which changes of the object itself matter; default all. */
+  /** Returns whether a change of the object itself matters; default all. */
   readonly when?: (change: Change<T>) => boolean;
   // biome-ignore lint/suspicious/noExplicitAny: each watch has a kind of its own, and its functions take that kind
   readonly watches?: readonly Watch<any>[];
@@ -60,15 +60,18 @@ export interface ControllerOptions<T extends KubeObject> {
   readonly concurrency?: number;
   /** Milliseconds a reconciliation may take before its signal aborts; default 60,000. */
   readonly timeout?: number;
-  /** Milliseconds that reconciliations have to end by themselves when told to stop; default 10,000. */
+  /** Milliseconds that running reconciliations have to end by themselves when the controller stops; default 10,000. */
   readonly grace?: number;
   readonly backoff?: { readonly base: number; readonly max: number };
 }
 
-/** A watch that works brings a write back within seconds, or passes it with a bookmark within a minute or two. */
+/**
+ * Milliseconds after which an unseen write shows a broken watch. A working watch returns a write within seconds, or passes it with a
+ * bookmark within a minute or two.
+ */
 const UNSEEN_LIMIT = 600_000;
 
-/** Wires caches, queue and a reconcile function together. */
+/** Connects caches, queue and a reconcile function. */
 export class Controller<T extends KubeObject> {
   readonly name: string;
   readonly #options: ControllerOptions<T>;
@@ -84,14 +87,14 @@ export class Controller<T extends KubeObject> {
     instruments.metrics.reconcilesMax.set({ controller: name }, concurrency);
   }
 
-  /** Reconcile an object soon: for what no watch tells, as a change in Temporal. */
+  /** Adds an object to the queue, for changes without a watch, for example in Temporal. */
   enqueue(key: Key, delay = 0): void {
     this.#queue.add(key, delay);
   }
 
   /**
-   * What is wrong, for the liveness check, undefined while reconciling goes on: a reconciliation that does not end although its signal has
-   * aborted, or a write of ours that no watch brings back, for which its object waits.
+   * Returns the problem for the liveness check; undefined while reconciling makes progress. A problem is a reconciliation that does not
+   * end although its signal has aborted, or a write of ours that no watch returns and for which its object waits.
    */
   stalled(): string | undefined {
     const seconds = (ms: number) => `${Math.round(ms / 1000)} s`;
@@ -104,8 +107,9 @@ export class Controller<T extends KubeObject> {
   }
 
   /**
-   * Waits for the caches, reconciles every object once, then whatever changes, until the signal aborts; resolves when the last
-   * reconciliation has returned. Runs once. With the reason LeaseLostError reconciliations are aborted at once, else after `grace`.
+   * Waits for the caches, then reconciles every object once, and after that each changed one, until the signal aborts. Resolves when the
+   * last reconciliation has returned. May run only once. LeaseLostError as the reason aborts reconciliations at once, any other reason
+   * after `grace`.
    */
   async run(signal: AbortSignal): Promise<void> {
     const { cache, watches = [], instruments, grace = 10_000 } = this.#options;
@@ -118,7 +122,7 @@ export class Controller<T extends KubeObject> {
     if (signal.aborted) return;
     signal.addEventListener('abort', onStop, { once: true });
     try {
-      // Heard before the wait: what changes between it and the first pass must not be lost.
+      // Subscribes before it waits, so that changes between the wait and the first pass are not lost.
       stops.push(cache.onChange(change => this.#changed(change)));
       for (const watch of watches) stops.push(watch.cache.onChange(change => this.#changedElsewhere(watch, change)));
       await Promise.all([cache, ...watches.map(watch => watch.cache)].map(item => item.whenSynced(signal)));
@@ -139,7 +143,7 @@ export class Controller<T extends KubeObject> {
   #changedElsewhere<S extends KubeObject>(watch: Watch<S>, change: Change<S>): void {
     if (!(watch.when?.(change) ?? true)) return;
     const keys = new Set(watch.keys(change.object));
-    // An object that changed hands concerns its former owner too.
+    // An object that changed its owner affects the former owner too.
     if (change.type === 'modified') for (const key of watch.keys(change.previous)) keys.add(key);
     for (const key of keys) this.#queue.add(key);
   }
@@ -184,7 +188,7 @@ export class Controller<T extends KubeObject> {
       this.#queue.add(key, Math.max(1, error.after));
       this.#count('requeue_after');
     } else if (error instanceof ConflictError) {
-      // Somebody wrote in between: the change will arrive, and then the decision is made anew.
+      // Another writer was first. Its change will arrive, and the decision is made again.
       log.debug({ reason: error.message }, 'reconciliation met a conflict');
       this.#queue.retry(key);
       this.#count('requeue');
@@ -195,7 +199,7 @@ export class Controller<T extends KubeObject> {
       metrics.reconcileErrors.inc({ controller: this.name });
       this.#count('error');
     } else {
-      // What the world or a spec is to blame for is said in a line; a stack is for what we are to blame for.
+      // An error of the environment or a spec is logged in one line. The stack is logged only for an error of our own code.
       const expected = error instanceof TransientError || error instanceof KubeError;
       if (expected) log.warn({ reason: error.message }, 'reconciliation failed, will be tried again');
       else log.error({ err: error }, 'reconciliation failed, will be tried again');
@@ -209,7 +213,7 @@ export class Controller<T extends KubeObject> {
     this.#options.instruments.metrics.reconciles.inc({ controller: this.name, result });
   }
 
-  /** Our own writes to the object, and to other objects that concern it, that the caches do not show yet. */
+  /** Returns a promise for our own writes to the object, and to other objects that affect it, that the caches do not contain yet. */
   #unseen(key: Key): Promise<unknown> | undefined {
     const { cache, watches = [] } = this.#options;
     const waits = [cache.unseen(object => keyOf(object) === key)];

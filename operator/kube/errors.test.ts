@@ -63,13 +63,13 @@ it.each([
   });
 });
 
-it('names the fields of a refused object', () => {
+it('names the fields of a rejected object', () => {
   const causes = [{ field: 'spec.slots', message: 'must be at least 1', reason: 'FieldValueInvalid' }];
   expect(errorFor('PATCH /x', 422, { details: { causes } })).toMatchObject({ causes });
   expect(errorFor('PATCH /x', 422, {})).toMatchObject({ causes: [], message: 'PATCH /x: HTTP 422' });
 });
 
-it('takes the time to wait from the header, else from the body, else a second', () => {
+it('reads the time to wait from the header, then from the body, and defaults to a second', () => {
   expect(errorFor('GET /x', 429, { details: { retryAfterSeconds: 3 } }, 7000)).toMatchObject({ after: 7000 });
   expect(errorFor('GET /x', 429, { details: { retryAfterSeconds: 3 } })).toMatchObject({ after: 3000 });
   expect(errorFor('GET /x', 429, {})).toMatchObject({ after: 1000 });

@@ -1,4 +1,4 @@
-/** One field the API server refused. */
+/** A field that the API server rejected. */
 export interface InvalidCause {
   readonly field: string;
   readonly message: string;
@@ -16,13 +16,13 @@ export interface StatusBody {
   };
 }
 
-/** A request to the API server that did not succeed. `request` is "METHOD /path"; headers and bodies never get into an error. */
+/** A failed request to the API server. `request` is "METHOD /path"; an error never contains headers or bodies. */
 export class KubeError extends Error {
   override name = 'KubeError';
   readonly request: string;
-  /** HTTP status, 0 when there was no answer. */
+  /** HTTP status; 0 when there was no answer. */
   readonly status: number;
-  /** Machine-readable reason of the API server, as "AlreadyExists"; empty when it gave none. */
+  /** Machine-readable reason of the API server, for example "AlreadyExists"; empty when it gave none. */
   readonly reason: string;
   constructor(request: string, status: number, body: StatusBody, options?: ErrorOptions) {
     super(`${request}: ${body.message || `HTTP ${status}`}`, options);
@@ -33,8 +33,8 @@ export class KubeError extends Error {
 }
 
 /**
- * No answer: refused, reset, timed out, or cut in the middle. Of a write it is not known whether it took effect; every write
- * of ours can be repeated, so the remedy is to observe and try again.
+ * No complete answer: the connection was refused, reset, timed out or cut. It is unknown whether a write took effect. Every write of ours
+ * can be repeated, so the remedy is to observe and retry.
  */
 export class UnreachableError extends KubeError {
   override name = 'UnreachableError';
@@ -42,19 +42,19 @@ export class UnreachableError extends KubeError {
     super(request, 0, { message, reason: 'Unreachable' }, options);
   }
 }
-/** A stream was silent for longer than a living one may be: taken for dead. */
+/** A stream was silent for longer than a working one may be, and is treated as dead. */
 export class SilentError extends UnreachableError {
   override name = 'SilentError';
 }
-/** 401, after the credentials were read anew once. */
+/** 401, after the credentials were read again once. */
 export class UnauthorizedError extends KubeError {
   override name = 'UnauthorizedError';
 }
-/** 403: a rule is missing for our account. */
+/** 403: our account lacks a permission. */
 export class ForbiddenError extends KubeError {
   override name = 'ForbiddenError';
 }
-/** 404: no such object, or no such kind. */
+/** 404: the object or the kind does not exist. */
 export class NotFoundError extends KubeError {
   override name = 'NotFoundError';
 }
@@ -70,11 +70,11 @@ export class AlreadyExistsError extends ConflictError {
 export class GoneError extends KubeError {
   override name = 'GoneError';
 }
-/** 422 (or 500, for what has not the form of its kind): the object is refused; `causes` names the fields where the server does. */
+/** 422, or 500 for an object whose form does not fit its kind: the server rejects the object. `causes` names the fields if the server does. */
 export class InvalidError extends KubeError {
   override name = 'InvalidError';
   readonly causes: readonly InvalidCause[];
-  /** What is wrong with which field, for people: without the request, and in words where the server speaks Go. */
+  /** Description of the invalid fields for people, without the request and without Go syntax. */
   readonly explanation: string;
   constructor(request: string, status: number, body: StatusBody) {
     super(request, status, body);
@@ -86,7 +86,7 @@ export class InvalidError extends KubeError {
     }));
   }
 }
-/** 429: come back after `after` milliseconds. The server promises that it did nothing. */
+/** 429: the server did nothing and asks for a retry after `after` milliseconds. */
 export class TooManyRequestsError extends KubeError {
   override name = 'TooManyRequestsError';
   readonly after: number;
@@ -95,7 +95,7 @@ export class TooManyRequestsError extends KubeError {
     this.after = after;
   }
 }
-/** 5xx: the server failed; `after` is its Retry-After in milliseconds, when it sent one. */
+/** 5xx: the server failed. `after` is its Retry-After in milliseconds, if it sent one. */
 export class ServerError extends KubeError {
   override name = 'ServerError';
   readonly after: number | undefined;
@@ -105,15 +105,15 @@ export class ServerError extends KubeError {
   }
 }
 
-/** Milliseconds of a Retry-After header in seconds (the API server sends no dates); undefined when there is none. */
+/** Returns the milliseconds of a Retry-After header in seconds (the API server sends no dates); undefined without a header. */
 export function retryAfter(header: string | string[] | undefined): number | undefined {
   const seconds = Number(Array.isArray(header) ? header[0] : header);
   return header !== undefined && header !== '' && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
 }
 
 /**
- * The text of a server that could not read an applied object, in words: `.spec.replicas: expected numeric (int or float), got
- * &value.valueUnstructured{Value:"x"}` names a type of the server's code. Other texts stay as they are.
+ * Returns a readable text for a server that could not parse an applied object. Its own text has types of its code: `.spec.replicas:
+ * expected numeric (int or float), got &value.valueUnstructured{Value:"x"}`. Other texts are returned unchanged.
  */
 function explain(message: string): string {
   const problems = message.replace(MALFORMED, '').replace(/^\([^)]*\)( to proper version)?: (errors:)?/, '');
@@ -133,7 +133,7 @@ function explain(message: string): string {
 
 const MALFORMED = /^failed to (create typed patch object|convert new object) /;
 
-/** The error class that fits an HTTP status and the Status object in its body. `after`: Retry-After in milliseconds. */
+/** Returns the error class for an HTTP status and the Status object in its body. `after`: Retry-After in milliseconds. */
 export function errorFor(request: string, status: number, body: StatusBody, after?: number): KubeError {
   const wait = after ?? (body.details?.retryAfterSeconds ? body.details.retryAfterSeconds * 1000 : undefined);
   switch (status) {
@@ -153,21 +153,21 @@ export function errorFor(request: string, status: number, body: StatusBody, afte
     case 429:
       return new TooManyRequestsError(request, status, body, wait ?? 1000);
     default:
-      // An applied object that has not the form of its kind is refused with 500, as if the server had failed.
+      // The server answers 500 to an applied object whose form does not fit its kind, as if the server had failed.
       if (status === 500 && MALFORMED.test(body.message ?? '')) return new InvalidError(request, status, body);
       return status >= 500 ? new ServerError(request, status, body, wait) : new KubeError(request, status, body);
   }
 }
 
-/** Thrown by a reconciler: trying again cannot help until the object changes. It is not retried. */
+/** Thrown by a reconciler when a retry cannot succeed until the object changes. It is not retried. */
 export class TerminalError extends Error {
   override name = 'TerminalError';
 }
-/** Thrown by a reconciler: something is away for now. Tried again with back-off. */
+/** Thrown by a reconciler when another system is unavailable. It is retried with back-off. */
 export class TransientError extends Error {
   override name = 'TransientError';
 }
-/** Thrown by a reconciler: tried again after `after` milliseconds; neither counted as a failure nor backed off. */
+/** Thrown by a reconciler that needs a retry after `after` milliseconds. It does not count as a failure and has no back-off. */
 export class RateLimitedError extends Error {
   override name = 'RateLimitedError';
   readonly after: number;

@@ -6,18 +6,18 @@ import type { Instruments } from './instruments.ts';
 import { microTime } from './lease.ts';
 import { apiVersionOf, type Resource, type Stored } from './resource.ts';
 
-/** What happened to an object, for people. */
+/** An event about an object, for people. */
 export interface EventNote {
   readonly type: 'Normal' | 'Warning';
-  /** CamelCase word for machines, the reason of a condition as a rule. */
+  /** CamelCase word for machines, usually the reason of a condition. */
   readonly reason: string;
-  /** What we did or tried, as "Schedule". */
+  /** What we did or tried, for example "Schedule". */
   readonly action: string;
-  /** A sentence; cut at 1,024 bytes, more the API server refuses. */
+  /** A sentence, cut to 1,024 bytes, the limit of the API server. */
   readonly note: string;
 }
 
-/** A written Event and how often its like was told since. */
+/** A written Event and its number of repetitions. */
 interface Series {
   name: string;
   count: number;
@@ -26,16 +26,16 @@ interface Series {
   writing: Promise<void> | undefined;
 }
 
-/** The like of an event within this time is counted on the first instead of being written again. Events live for an hour. */
+/** Milliseconds within which an equal event increases the count of the first instead of being written again. The server keeps Events for an hour. */
 const SERIES_AGE = 600_000;
-/** Series remembered; the oldest is forgotten first. */
+/** Number of series in memory; the oldest is forgotten first. */
 const SERIES_KEPT = 4_096;
-/** Writes under way; more are dropped and counted: events must not pile up when the API server is slow. */
+/** Number of concurrent writes. More are dropped and counted, so that events do not accumulate while the API server is slow. */
 const WRITES = 100;
 
 /**
- * Writes Kubernetes Events, which `kubectl describe` shows. Record transitions, never a state that goes on. Repeated events become a series
- * on one object. Recording returns at once and never fails a reconciliation: what cannot be written is counted and logged.
+ * Writes Kubernetes Events, which `kubectl describe` shows. Record transitions, never a lasting state. Repeated events become a series on
+ * one object. Recording returns at once and never fails a reconciliation: a failed write is counted and logged.
  */
 export class EventRecorder {
   readonly #client: Client;
@@ -46,7 +46,7 @@ export class EventRecorder {
   readonly #writing = new Set<Promise<void>>();
   #serial = 0;
 
-  /** `controller`: who reports, as "pipeline.ooni.org/operator"; `instance`: which process of it, the name of its pod. */
+  /** `controller` is the reporting component, for example "pipeline.ooni.org/operator"; `instance` is its process, the name of its pod. */
   constructor(client: Client, controller: string, instruments: Instruments, instance = hostname()) {
     this.#client = client;
     this.#controller = controller;
@@ -67,7 +67,7 @@ export class EventRecorder {
     series.at = clock.monotonic();
     this.#series.set(key, series);
     if (this.#series.size > SERIES_KEPT) this.#series.delete(this.#series.keys().next().value as string);
-    // What is told while a write is under way goes out together when it has ended.
+    // The running write includes events recorded meanwhile, together, after its current request.
     if (series.writing) return;
     if (this.#writing.size >= WRITES) {
       metrics.eventsFailed.inc();
@@ -82,7 +82,7 @@ export class EventRecorder {
     this.#writing.add(writing);
   }
 
-  /** Resolves when what was recorded so far has been written or given up: before the lease is released. */
+  /** Resolves when every recorded event has been written or dropped. Called before the lease is released. */
   async flush(): Promise<void> {
     await Promise.all(this.#writing);
   }
@@ -94,8 +94,8 @@ export class EventRecorder {
       const count = series.count;
       const instant = clock.now();
       const now = microTime(instant);
-      // Besides eventTime and series, the older fields: kubectl and many tools sort and count by them, and an Event without them
-      // comes first whenever it happened.
+      // The older fields are set besides eventTime and series, because kubectl and many tools sort and count by them. They sort an Event
+      // without these fields first, whatever its time.
       const lastTimestamp = `${new Date(instant).toISOString().slice(0, 19)}Z`;
       const latest = { count, lastTimestamp, series: count > 1 ? { count, lastObservedTime: now } : undefined };
       try {
@@ -127,7 +127,7 @@ export class EventRecorder {
         series.told = count;
       } catch (error) {
         if (error instanceof NotFoundError && series.told > 0) {
-          // The Event has expired on the server: the series begins anew.
+          // The Event has expired on the server, so a new series begins.
           series.name = this.#nextName(object);
           series.count -= series.told;
           series.told = 0;
@@ -146,7 +146,7 @@ export class EventRecorder {
   }
 }
 
-/** At most 1,024 bytes of UTF-8, no character in halves. */
+/** Cuts a note to 1,024 bytes of UTF-8 between characters. */
 function cut(note: string): string {
   const bytes = Buffer.from(note);
   if (bytes.length <= 1024) return note;

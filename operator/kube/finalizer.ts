@@ -2,8 +2,8 @@ import type { CallOptions, Client } from './client.ts';
 import type { KubeObject, Resource, Stored } from './resource.ts';
 
 /**
- * The object with our finalizer, written under its resourceVersion: a merge patch replaces the whole list, and without the lock a
- * finalizer that another controller added since would be lost. ConflictError then: reconcile again.
+ * Adds our finalizer and returns the object. A merge patch replaces the whole list, so the patch includes the resourceVersion; otherwise
+ * a finalizer that another controller added meanwhile would be lost. Throws ConflictError in that case: reconcile again.
  */
 export async function addFinalizer<T extends KubeObject>(
   client: Client,
@@ -17,7 +17,7 @@ export async function addFinalizer<T extends KubeObject>(
   return await writeFinalizers(client, resource, object, [...present, finalizer], options);
 }
 
-/** Takes our finalizer off, after which the object may be gone. Under its resourceVersion, as `addFinalizer`. */
+/** Removes our finalizer, after which the object may be gone. The patch includes the resourceVersion, as in `addFinalizer`. */
 export async function removeFinalizer<T extends KubeObject>(
   client: Client,
   resource: Resource<T>,

@@ -26,7 +26,7 @@ it('names each check, and answers 500 while one fails', async () => {
   expect(await get('/readyz')).toEqual([200, 'ok\n']);
 });
 
-it('takes a check that throws for one that failed', async () => {
+it('counts a check that throws as failed', async () => {
   const get = await serve({
     ready: {
       broken: () => {
@@ -51,20 +51,20 @@ it('serves the metrics, the process and its event loop among them', async () => 
   }
 });
 
-it('answers nothing else', async () => {
+it('answers no other path or method', async () => {
   const get = await serve({});
   expect((await get('/'))[0]).toBe(404);
   expect((await get('/healthz', 'POST'))[0]).toBe(405);
 });
 
 it.each(['8080', 'localhost:', 'localhost:x', 'localhost:70000'])(
-  'refuses the address %s with what to write',
+  'rejects the address %s and names the valid form',
   async address => {
     await expect(serve({ address })).rejects.toThrow(/write host:port/);
   },
 );
 
-it('says which address is taken', async () => {
+it('names an address that is taken', async () => {
   await serve({});
   const taken = server?.url.replace('http://', '') as string;
   const { registry } = instruments().metrics;

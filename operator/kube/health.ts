@@ -2,31 +2,34 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
 
-/** One thing to check: undefined when it is well, else a sentence. */
+/** A check: returns undefined when it passes, otherwise a sentence. */
 export type Check = () => string | undefined;
 
 export interface HealthOptions {
-  /** `host:port`; port 0 takes a free one. */
+  /** `host:port`; port 0 selects a free one. */
   readonly address: string;
   readonly registry: Registry;
-  /** Each failing one makes /healthz answer 500, after which the kubelet restarts us: only what a restart can cure. */
+  /** A failing check makes /healthz answer 500, and the kubelet restarts the process. Include only problems that a restart can solve. */
   readonly live: Readonly<Record<string, Check>>;
-  /** Each failing one makes /readyz answer 500. */
+  /** A failing check makes /readyz answer 500. */
   readonly ready: Readonly<Record<string, Check>>;
 }
 
 export interface HealthServer {
-  /** URL of the server, with the port it got. */
+  /** URL of the server, with the actual port. */
   readonly url: string;
   stop(): Promise<void>;
 }
 
-/** An address that cannot be listened on: says which and why. */
+/** The server cannot listen on an address. The message names the address and the cause. */
 export class HealthAddressError extends Error {
   override name = 'HealthAddressError';
 }
 
-/** Serves /healthz, /readyz and /metrics. The body names each check, `[+]` well or `[-]` with its sentence, as the API server's do. */
+/**
+ * Serves /healthz, /readyz and /metrics. The body names each check, with `[+]` when it passes or `[-]` and its sentence, as that of the
+ * API server does.
+ */
 export async function serveHealth(options: HealthOptions): Promise<HealthServer> {
   const { address, registry, live, ready } = options;
   const server = createServer((request, response) => {
@@ -77,7 +80,7 @@ function report(response: ServerResponse, checks: Readonly<Record<string, Check>
   answer(response, status, `${[...lines, status === 200 ? 'ok' : 'failed'].join('\n')}\n`);
 }
 
-/** A check that throws is a check that failed. */
+/** Runs a check. One that throws has failed. */
 function outcome(check: Check): string | undefined {
   try {
     return check();

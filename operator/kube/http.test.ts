@@ -12,7 +12,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup();
 });
 
-/** A server on a real socket, answering request by request as told; and an Http towards it. */
+/** Starts a server on a real socket with prepared answers, and an Http that connects to it. */
 async function bed(answers: ((request: IncomingMessage, response: ServerResponse) => void)[], clock?: ManualClock) {
   const requests: { method: string; url: string; authorization?: string; body: string }[] = [];
   const server = createServer((request, response) => {
@@ -66,7 +66,7 @@ describe('a request', () => {
     expect(requests).toMatchObject([{ method: 'POST', url: '/prefix/x?a=1&c=x+y', body: '{"v":"ü"}' }]);
   });
 
-  it('reads credentials anew once after 401', async () => {
+  it('reads credentials again once after 401', async () => {
     const { http, requests, readings } = await bed([json(401, {}), json(200, {}), json(401, {})]);
     await http.request(GET);
     expect(requests.map(({ authorization }) => authorization)).toEqual(['Bearer T1', 'Bearer T2']);
@@ -74,7 +74,7 @@ describe('a request', () => {
     expect([requests.length, readings.count]).toEqual([4, 3]);
   });
 
-  it('reads credentials anew after a minute, shares the reading, and lives on the old ones when that fails', async () => {
+  it('reads credentials again after a minute, shares the reading, and keeps the old ones when that fails', async () => {
     const clock = new ManualClock();
     const { http, requests, readings } = await bed([json(200, {})], clock);
     await Promise.all([http.request(GET), http.request(GET)]);
@@ -88,7 +88,7 @@ describe('a request', () => {
     expect(requests.at(-1)?.authorization).toBe('Bearer T2');
   });
 
-  it('waits as long as 429 asks, whatever the method', async () => {
+  it('waits as long as 429 says, whatever the method', async () => {
     const clock = new ManualClock();
     const { http, requests } = await bed([json(429, {}, { 'retry-after': '7' }), json(200, { ok: 1 })], clock);
     const answer = http.request({ method: 'POST', path: '/x', body: {} });
@@ -130,7 +130,7 @@ describe('a request', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('fails on an answer cut in the middle, and on one that is no JSON', async () => {
+  it('fails on an answer cut in the middle, and on one that is not JSON', async () => {
     const half = (_: IncomingMessage, response: ServerResponse) => {
       response.writeHead(200, { 'content-length': 100 }).write('{"items":[');
       setImmediate(() => response.destroy());
@@ -140,7 +140,7 @@ describe('a request', () => {
     await expect(http.request(GET)).rejects.toThrow('broken JSON');
   });
 
-  it('tells the words of a proxy that answers in plain text', async () => {
+  it('reports the text of a proxy that answers in plain text', async () => {
     const { http } = await bed([(_, response) => void response.writeHead(502).end('Bad gateway\n')]);
     await expect(http.request(GET)).rejects.toMatchObject({
       constructor: ServerError,
@@ -148,7 +148,7 @@ describe('a request', () => {
     });
   });
 
-  it('sends nothing when the check at the last moment throws', async () => {
+  it('sends nothing when the last check throws', async () => {
     const { http, requests } = await bed([json(200, {})]);
     await http.request(GET);
     const refusal = new Error('no longer leader');
@@ -180,7 +180,7 @@ describe('a stream', () => {
     return all;
   };
 
-  it('cuts lines wherever the network cuts chunks, in the middle of a character too', async () => {
+  it('splits lines wherever the network splits chunks, even inside a character', async () => {
     const bytes = Buffer.from('"grün"\n"zwei"\n\n"drei"\n');
     const { http } = await bed([stream(bytes.subarray(0, 4), bytes.subarray(4, 9), bytes.subarray(9))]);
     expect(await collect(http.lines({ ...GET, idle: 1000 }))).toEqual(['"grün"', '"zwei"', '"drei"']);
@@ -198,7 +198,7 @@ describe('a stream', () => {
     await expect(collect(http.lines({ ...GET, idle: 1000 }))).rejects.toBeInstanceOf(UnreachableError);
   });
 
-  it('outlives the deadline of requests, and is taken for dead after its silence', async () => {
+  it('outlives the deadline of requests, and is treated as dead after its silence', async () => {
     const clock = new ManualClock();
     let write = (_: string) => {};
     const { http } = await bed(
@@ -215,7 +215,7 @@ describe('a stream', () => {
       for await (const line of http.lines({ ...GET, idle: 90_000 })) seen.push(line);
     })();
     const failed = expect(reading).rejects.toBeInstanceOf(SilentError);
-    // Two readings of 89 s with a byte between them: no silence of 90 s.
+    // Two silent periods of 89 s with a byte between them: no period reaches 90 s.
     await eventually('headers', () => clock.pending === 1 && write.length === 1);
     await new Promise(resolve => setTimeout(resolve, 50));
     await clock.advance(89_000);
@@ -242,7 +242,7 @@ describe('a stream', () => {
     await eventually('the connection closes', () => closed);
   });
 
-  it('answers with the class of an error, after reading credentials anew for 401', async () => {
+  it('throws the class of the error, after reading credentials again for 401', async () => {
     const { http, readings } = await bed([json(401, {}), json(410, { reason: 'Expired' })]);
     await expect(collect(http.lines({ ...GET, idle: 1000 }))).rejects.toMatchObject({ status: 410, reason: 'Expired' });
     expect(readings.count).toBe(2);

@@ -19,14 +19,14 @@ export interface HttpRequest {
   readonly body?: unknown;
   /** Default application/json. */
   readonly contentType?: string;
-  /** Milliseconds for everything, repetitions included; default 30,000. Of a stream: until its headers have come. */
+  /** Milliseconds for the request with its repetitions; default 30,000. For a stream: until its headers arrive. */
   readonly timeout?: number;
   readonly signal?: AbortSignal;
-  /** Called at the last moment before bytes go out, on every attempt; what it throws is thrown and nothing is sent. */
+  /** Called at the last moment before bytes are sent, on every attempt. If it throws, nothing is sent and the error is rethrown. */
   readonly beforeSend?: () => void;
 }
 
-/** Called once for each answer and each failure to get one (`status` 0). */
+/** Called once for each answer and for each failure to get one (`status` 0). */
 export type HttpObserver = (method: string, status: number) => void;
 
 interface Connected {
@@ -37,17 +37,17 @@ interface Connected {
 }
 
 const TIMEOUT = 30_000;
-/** Credentials are read anew this often, as client-go does with token files. */
+/** Milliseconds after which credentials are read again, the interval of client-go for token files. */
 const CREDENTIALS_AGE = 60_000;
-/** Longest line of a watch. etcd takes objects of 1.5 MB; JSON with escapes may be some times that. */
+/** Bytes of the longest line of a watch. etcd accepts objects of 1.5 MB; JSON with escapes may be several times that size. */
 const LONGEST_LINE = 32 * 1024 * 1024;
 
 /**
- * HTTP to one API server over one dispatcher, so that connections are shared: a few for calls, one for each watch.
- * (client-node makes a dispatcher per request: 500 calls, 500 TLS handshakes.)
+ * HTTP to one API server over one dispatcher, which shares connections: a few for calls, one for each watch. (client-node makes a
+ * dispatcher per request: 500 calls, 500 TLS handshakes.)
  *
- * A request is repeated by itself only where that is safe: after 401 once with credentials read anew, after 429 (the server did
- * nothing) when Retry-After ends before the deadline, and a read once after a broken connection.
+ * A request is repeated only where that is safe: once after 401, with credentials read again; after 429 (the server did nothing), when
+ * Retry-After ends before the deadline; and, if it is a read, once after a broken connection.
  */
 export class Http {
   readonly #source: ConnectionSource;
@@ -65,14 +65,12 @@ export class Http {
     this.#userAgent = options.userAgent ?? 'ooni-pipeline';
   }
 
-  /** Namespace of the context or the pod. */
+  /** Returns the namespace of the context or the pod. */
   async namespace(): Promise<string> {
     return (await this.#connect()).connection.namespace;
   }
 
-  /**
-   * The decoded JSON answer. Throws the class of errors.ts that fits; the signal's reason when it aborts.
-   */
+  /** Returns the decoded JSON answer. Throws the fitting class of errors.ts, or the signal's reason when it aborts. */
   async request<T>(request: HttpRequest): Promise<T> {
     const name = `${request.method} ${request.path}`;
     const timeout = request.timeout ?? TIMEOUT;
@@ -114,8 +112,8 @@ export class Http {
   }
 
   /**
-   * Lines of a streamed answer (a watch), until the server ends it. `idle`: milliseconds without a byte after which the connection is
-   * taken for dead and SilentError thrown; TCP alone would notice after hours, or never behind a proxy.
+   * Returns the lines of a streamed answer (a watch) until the server ends it. After `idle` milliseconds without a byte the connection
+   * counts as dead, and SilentError is thrown. TCP alone would notice after hours, or never behind a proxy.
    */
   async *lines(request: HttpRequest & { readonly idle: number }): AsyncGenerator<string, void, void> {
     const name = `${request.method} ${request.path}`;
@@ -165,12 +163,12 @@ export class Http {
     } finally {
       cancel();
       unlink();
-      // Whoever stops reading early must not leave the connection open.
+      // A reader that stops early must not leave the connection open.
       controller.abort();
     }
   }
 
-  /** Closes the connections after the requests under way. */
+  /** Closes the connections after the running requests. */
   async close(): Promise<void> {
     const dispatcher = this.#dispatcher?.dispatcher;
     this.#dispatcher = undefined;
@@ -210,7 +208,7 @@ export class Http {
     }
   }
 
-  /** The connection and its dispatcher, read anew when old. Callers at the same time share one reading. */
+  /** Returns the connection and its dispatcher, and reads them again when they are old. Concurrent callers share one reading. */
   async #connect(): Promise<Connected> {
     const known = this.#connected;
     if (known && this.#clock.monotonic() - known.at < CREDENTIALS_AGE) return known;
@@ -220,7 +218,7 @@ export class Http {
     try {
       return await this.#reading;
     } catch (error) {
-      // A credentials helper that fails for a moment must not stop us while the old credentials still work.
+      // A credentials helper that fails briefly must not stop requests while the old credentials still work.
       if (known) return known;
       throw error;
     }
@@ -232,7 +230,7 @@ export class Http {
     if (this.#dispatcher?.tls !== tls) {
       const old = this.#dispatcher?.dispatcher;
       this.#dispatcher = { tls, dispatcher: dispatcherOf(connection) };
-      // Watches on the old certificate end when the server ends them; new ones use the new certificate.
+      // Watches with the old certificate run until the server ends them; new ones use the new certificate.
       void old?.close();
     }
     this.#connected = { connection, dispatcher: this.#dispatcher.dispatcher, at: this.#clock.monotonic() };
@@ -241,8 +239,8 @@ export class Http {
 }
 
 /**
- * bodyTimeout 0: a quiet watch is no dead watch, `lines` has a watchdog of its own. keepAliveTimeout below the 90 s after which the API
- * server closes idle connections, so that we close first and no request meets a closing socket.
+ * bodyTimeout is 0 because a quiet watch is not a dead watch; `lines` has its own watchdog. keepAliveTimeout is below the 90 s after
+ * which the API server closes idle connections, so that the client closes first and no request meets a closing socket.
  */
 function dispatcherOf({ tls, proxy }: Connection): Dispatcher {
   const options = {
@@ -255,7 +253,7 @@ function dispatcherOf({ tls, proxy }: Connection): Dispatcher {
   return proxy ? new ProxyAgent({ ...options, uri: proxy, requestTls: options.connect }) : new Agent(options);
 }
 
-/** The dispatcher with a check between the moment a connection is ready and the moment the request is written to it. */
+/** Returns a dispatcher that calls `check` when a connection is ready, before it writes the request. */
 function checking(dispatcher: Dispatcher, check: () => void): Dispatcher {
   return dispatcher.compose(dispatch => (options, handler) => {
     const decorated: Dispatcher.DispatchHandler = new DecoratorHandler(handler);
@@ -284,7 +282,10 @@ function answerOf(name: string, response: Dispatcher.ResponseData, text: string)
   return errorFor(name, response.statusCode, body, retryAfter(response.headers['retry-after']));
 }
 
-/** What undici and the system throw for a broken connection, as UnreachableError; anything else goes on as it is. */
+/**
+ * Returns an UnreachableError for the errors of undici and the system about a broken connection. Returns a KubeError, and throws any
+ * other error, unchanged.
+ */
 function connectionError(name: string, error: unknown): KubeError {
   if (error instanceof KubeError) return error;
   if (error instanceof undici.UndiciError || error instanceof SyntaxError || isSystemError(error)) {

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { type Clock, systemClock } from './clock.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 
-/** What every part of the library is given: time, a place to write to, and counters. */
+/** Dependencies of every part of the library: a clock, a log and metrics. */
 export interface Instruments {
   readonly clock: Clock;
   readonly log: Logger;

@@ -7,31 +7,32 @@ import { ConflictError, KubeError } from './errors.ts';
 import type { Instruments } from './instruments.ts';
 import type { Stored } from './resource.ts';
 
-/** The lease is not ours, or might not be any more: nothing may be written. */
+/** This process does not hold the lease, or might not hold it any more. It must not write. */
 export class LeaseLostError extends Error {
   override name = 'LeaseLostError';
 }
 
 export interface LeaderLeaseOptions {
-  /** Writes the Lease itself; without the guard. */
+  /** Client that writes the Lease itself, without the guard. */
   readonly client: Client;
   readonly namespace: string;
   readonly name: string;
   readonly instruments: Instruments;
-  /** Who we are; default host name and a random part, so that a restarted process is somebody else. */
+  /** Identity of this holder. By default the host name and a random part, so that a restarted process is another holder. */
   readonly identity?: string;
-  /** Milliseconds; default 15,000: others may take the lease this long after they saw it renewed last. */
+  /** Milliseconds; default 15,000. Others may take the lease this long after they saw its last renewal. */
   readonly duration?: number;
-  /** Milliseconds; default 10,000: we count ourselves out this long after our last renewal. Less than `duration`. */
+  /** Milliseconds; default 10,000. The holder stops leading this long after its last renewal. Less than `duration`. */
   readonly renewDeadline?: number;
   /** Milliseconds between attempts; default 2,000. */
   readonly retryPeriod?: number;
 }
 
 /**
- * Leader election by a coordination.k8s.io Lease. No clock of another machine is ever compared with ours: a holder's lease has expired
- * when *we* have watched it unchanged for its duration, and our own when *we* sent our last successful renewal `renewDeadline` ago,
- * both by the monotonic clock. A paused holder thus finds itself out before its next write, whoever leads by then.
+ * Leader election by a coordination.k8s.io Lease. It never compares the clocks of two machines. Another holder's lease has expired when
+ * this process has observed it unchanged for its duration. Our own has expired `renewDeadline` after this process sent its last
+ * successful renewal. Both use the monotonic clock. A holder that was paused thus detects this before its next write, whether or not
+ * another process leads by then.
  */
 export class LeaderLease {
   readonly identity: string;
@@ -39,11 +40,11 @@ export class LeaderLease {
   readonly #duration: number;
   readonly #deadline: number;
   readonly #period: number;
-  /** Monotonic time at which our last successful renewal was sent; undefined while we do not hold. */
+  /** Monotonic time at which our last successful renewal was sent; undefined while this process does not hold the lease. */
   #renewed: number | undefined;
-  /** Monotonic time at which we lost the lease; undefined unless the work of the leader has still to end. */
+  /** Monotonic time at which the lease was lost; undefined once the work of the leader has ended. */
   #lost: number | undefined;
-  /** The Lease as last seen, and the monotonic time at which it was first seen so. */
+  /** The last observed Lease, and the monotonic time at which it was first observed in this version. */
   #observed: { lease: Stored<Lease>; at: number } | undefined;
 
   constructor(options: LeaderLeaseOptions) {
@@ -60,14 +61,14 @@ export class LeaderLease {
     options.instruments.metrics.leader.set({ name: options.name }, 0);
   }
 
-  /** True while we hold the lease and our last renewal is young enough. */
+  /** True while this process holds the lease and its last renewal is recent enough. */
   get held(): boolean {
     return this.#renewed !== undefined && this.#remaining(this.#renewed) > 0;
   }
 
   /**
-   * The WriteGuard of every client that acts as leader. Throws LeaseLostError unless we hold; returns the milliseconds left until
-   * somebody else may hold, by which the write must have ended.
+   * The WriteGuard of every client that acts as leader. Throws LeaseLostError unless this process holds the lease. Returns the
+   * milliseconds until another process may hold it; the write must end before that.
    */
   readonly assertHeld = (): number => {
     const { name } = this.#options;
@@ -77,7 +78,7 @@ export class LeaderLease {
     return left + this.#duration - this.#deadline;
   };
 
-  /** For the liveness check: we believe to lead and cannot renew, or have lost the lease and the work does not end. */
+  /** Returns the problem for the liveness check: the leader cannot renew, or it lost the lease and its work does not end. */
   stalled(): string | undefined {
     const { clock } = this.#options.instruments;
     const { name } = this.#options;
@@ -90,9 +91,9 @@ export class LeaderLease {
   }
 
   /**
-   * Waits for the lease, then does `work` while renewing. When `signal` aborts, so does the signal of the work; after the work has
-   * returned the lease is released, and others take over at once. When the lease is lost, the work is aborted with LeaseLostError, and
-   * once it has returned that error is thrown: end the process, its state belongs to a former leader.
+   * Waits for the lease, then runs `work` and renews the lease meanwhile. When `signal` aborts, the signal of the work aborts too; when
+   * the work has returned, the lease is released, and others take it at once. When the lease is lost, the work is aborted with
+   * LeaseLostError, and that error is thrown once the work has returned. Drop all state then, because it belongs to a former leader.
    */
   async hold(signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const { log, metrics } = this.#options.instruments;
@@ -107,7 +108,7 @@ export class LeaderLease {
       await work(controller.signal);
       if (controller.signal.reason instanceof LeaseLostError) throw controller.signal.reason;
     } finally {
-      // Renewed until the work has stopped: its last writes still need the lease.
+      // The renewal stops after the work, because the last writes still need the lease.
       renewal.abort();
       await renewing;
       this.#lost = undefined;
@@ -117,7 +118,7 @@ export class LeaderLease {
     }
   }
 
-  /** False when the signal aborted first. */
+  /** Returns false when the signal aborted first. */
   async #acquire(signal: AbortSignal): Promise<boolean> {
     const { clock, log } = this.#options.instruments;
     let seen: string | undefined;
@@ -137,7 +138,7 @@ export class LeaderLease {
     return false;
   }
 
-  /** Renews until told to stop; gives up once, by `lost`, when the deadline has passed or somebody else holds. */
+  /** Renews until the signal aborts. Calls `lost` once when the deadline has passed or another process holds the lease. */
   async #keep(signal: AbortSignal, lost: (error: LeaseLostError) => void): Promise<void> {
     const { clock, log, metrics } = this.#options.instruments;
     const { name } = this.#options;
@@ -165,7 +166,9 @@ export class LeaderLease {
     }
   }
 
-  /** One try to take or renew. True when we hold now, false when somebody else does; throws when it is not known. */
+  /**
+   * Tries once to take or renew the lease. Returns true when this process holds it, false when another one does. Throws when the result is unknown.
+   */
   async #attempt(signal: AbortSignal): Promise<boolean> {
     const { client, namespace, name, instruments } = this.#options;
     const { clock } = instruments;
@@ -173,7 +176,7 @@ export class LeaderLease {
     const timeout = this.#renewed === undefined ? this.#deadline : Math.max(1, this.#remaining(this.#renewed));
     const call = { signal, timeout };
     try {
-      // While leading, the copy of our last renewal saves a read; a conflict tells when it is outdated.
+      // The leader uses the copy from its last renewal and saves a read. A conflict shows that the copy is outdated.
       const known = this.#renewed === undefined ? undefined : this.#observed?.lease;
       const current = known ?? (await client.find(LEASES, { namespace, name }, call));
       if (!current) {
@@ -187,9 +190,9 @@ export class LeaderLease {
       }
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error;
-      // Another candidate was faster, or an earlier write of ours was answered to nobody: look, and let the next try decide.
+      // Another candidate was faster, or the answer to an earlier write of ours was lost. Reads the Lease; the next try decides.
       const current = await client.find(LEASES, { namespace, name }, call);
-      // Without the object anybody may make it anew, and lead at once.
+      // Without the object, any process may create it and lead at once.
       if (!current && this.#renewed !== undefined) throw new LeaseLostError(`lease ${name} was deleted`);
       if (current) this.#observe(current);
       if (!current || current.spec?.holderIdentity === this.identity) throw error;
@@ -205,7 +208,7 @@ export class LeaderLease {
     this.#observed = { lease, at: clock.monotonic() };
   }
 
-  /** Ours, nobody's, or unchanged under our eyes for its duration. */
+  /** Returns whether we may take the lease: it is ours, it has no holder, or it has been unchanged for its duration. */
   #free(lease: Stored<Lease>): boolean {
     const holder = lease.spec?.holderIdentity;
     if (!holder || holder === this.identity) return true;
@@ -225,7 +228,7 @@ export class LeaderLease {
     };
   }
 
-  /** Hands the lease back. Only a convenience for the next leader: failing to is no failure. */
+  /** Releases the lease, so that the next leader need not wait. A failure does no harm. */
   async #release(): Promise<void> {
     const { client, instruments, name } = this.#options;
     const lease = this.#observed?.lease;
@@ -246,7 +249,7 @@ export class LeaderLease {
   }
 }
 
-/** RFC 3339 with six fraction digits: the API server refuses a MicroTime with fewer, for ever. */
+/** Formats milliseconds since 1970 as RFC 3339 with six fraction digits. The API server always rejects a MicroTime with fewer. */
 export function microTime(ms: number): string {
   return new Date(ms).toISOString().replace('Z', '000Z');
 }

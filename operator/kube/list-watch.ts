@@ -12,7 +12,7 @@ import {
 import type { Instruments } from './instruments.ts';
 import { type KubeObject, nameOf, pathOf, type Resource, type Stored, strip } from './resource.ts';
 
-/** Which objects. */
+/** Selects objects. */
 export interface Selection {
   /** Absent: all namespaces. */
   readonly namespace?: string;
@@ -26,19 +26,19 @@ export interface ListWatchOptions extends Selection {
   /** Objects per page of a list; default 500. */
   readonly limit?: number;
   /**
-   * Milliseconds of silence after which a watch is taken for dead; default 120,000. The API server sends a bookmark every minute once it
-   * has seen a change of the kind.
+   * Milliseconds of silence after which a watch counts as dead; default 120,000. The API server sends a bookmark every minute once it has
+   * seen a change of the kind.
    */
   readonly idle?: number;
-  /** Milliseconds between audits, spread by a fifth; default 15 minutes. */
+  /** Milliseconds between audits, with a jitter of a fifth; default 15 minutes. */
   readonly audit?: number;
 }
 
 export type ListReason = 'start' | 'gone' | 'failures' | 'audit';
 
 /**
- * What a list-watch tells. A list is `listing`, then any number of `page`, then `listed`; a list that fails in the middle starts over
- * with another `listing`. Outside of lists, `put`, `deleted` and `bookmark` come in the order of the server.
+ * Events of a list-watch. A list is `listing`, then any number of `page`, then `listed`; a list that fails in the middle starts again
+ * with `listing`. Between lists, `put`, `deleted` and `bookmark` arrive in the order of the server.
  */
 export type ListWatchEvent<T extends KubeObject> =
   | { readonly type: 'listing'; readonly reason: ListReason }
@@ -49,16 +49,16 @@ export type ListWatchEvent<T extends KubeObject> =
 
 /** Back-off after failures: 0.5 s doubling to 30 s. */
 const BACKOFF = { base: 500, max: 30_000 };
-/** After this many failures in a row to watch from one version, a list is tried: the version may be one the server never had (a restored etcd). */
+/** Number of failures in a row to watch from one version after which a list follows. The server may never have had that version (a restored etcd). */
 const FAILURES_BEFORE_LIST = 5;
-/** A watch that ends sooner than this without a word counts as a failure, or a broken proxy would have us reconnect in a tight loop. */
+/** Milliseconds. A watch without events that ends sooner counts as a failure; otherwise a broken proxy would cause reconnections in a tight loop. */
 const TOO_SHORT = 5_000;
 
 /**
- * Lists a kind, then watches it from there, for ever: it ends only when the signal aborts. Whatever fails is counted, logged and tried
- * again with jittered back-off, honouring Retry-After: a cut or silent connection continues from the last version seen; a version
- * that is gone (410) lists again. From time to time it lists the state of exactly the version the watch has reached (`audit`): what
- * differs then was lost by the watch.
+ * Lists a kind, then watches it from that version until the signal aborts. A failure is counted, logged and retried with jittered
+ * back-off that honors Retry-After. After a cut or silent connection the watch continues from the last version seen. When that version is
+ * gone (410), it lists again. From time to time it lists the state at exactly the version that the watch has reached (`audit`): any
+ * difference is a change that the watch lost.
  */
 export async function* listWatch<T extends KubeObject>(
   client: Client,
@@ -94,7 +94,7 @@ export async function* listWatch<T extends KubeObject>(
           yield { type: 'page', items: page.items };
           listed = page.resourceVersion;
         }
-        // Set behind the last page only: half a list is no state to watch from.
+        // Set only after the last page, because a watch cannot start from an incomplete list.
         version = exactly ?? listed;
         yield { type: 'listed', resourceVersion: version };
         auditAt = nextAudit();
@@ -128,13 +128,13 @@ export async function* listWatch<T extends KubeObject>(
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof SilentError) {
-        // Dead, or a kind that nobody has touched since the server started, of which it sends no bookmarks. Opening another is right in
-        // both cases, and if the network is away that fails and is backed off.
+        // Either the watch is dead, or the kind has had no change since the server started, and then the server sends no bookmarks. A new
+        // watch is right in both cases. If the network is down, it fails, and the back-off applies.
         metrics.watchErrors.inc({ resource: nameOf(resource), error: error.name });
         log.info('watch was silent, opening another');
         continue;
       }
-      // A quiet watch that lived is a success, however it ended.
+      // A quiet watch that lasted longer than the back-off is a success, however it ended.
       if (watching !== undefined && clock.monotonic() - watching > BACKOFF.max) failures = 0;
       failures++;
       metrics.watchErrors.inc({ resource: nameOf(resource), error: (error as Error).name });

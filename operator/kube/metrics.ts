@@ -3,12 +3,12 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 
 /**
- * Metrics of the library, under the names and labels of controller-runtime and client-go where those have them: dashboards and alerts
- * for Go operators work as they are.
+ * Metrics of the library, with the names and labels of controller-runtime and client-go where those exist, so that dashboards and alerts
+ * for Go operators work unchanged.
  */
 export type Metrics = ReturnType<typeof createMetrics>;
 
-/** Registers all metrics, and those of the process (memory, CPU, event-loop lag), in a registry of its own unless one is given. */
+/** Registers all metrics, including those of the process (memory, CPU, event-loop lag), in the given registry or a new one. */
 export function createMetrics(registry: Registry = new Registry()) {
   const registers = [registry];
   collectDefaultMetrics({ register: registry });

@@ -22,7 +22,7 @@ function bed(concurrency = 2) {
 }
 
 describe('a work queue', () => {
-  it('works on as many keys at a time as allowed, oldest first', async () => {
+  it('processes as many keys at a time as allowed, oldest first', async () => {
     const { queue, started, end } = bed(2);
     for (const key of ['a', 'b', 'c', 'd']) queue.add(key);
     expect(started).toEqual(['a', 'b']);
@@ -39,7 +39,7 @@ describe('a work queue', () => {
     expect(started).toEqual(['a', 'b']);
   });
 
-  it('never works on a key twice at a time, and comes back to what was added meanwhile', async () => {
+  it('never processes a key twice at a time, and repeats one that was added meanwhile', async () => {
     const { queue, started, end } = bed(2);
     queue.add('a');
     queue.add('a');
@@ -66,7 +66,7 @@ describe('a work queue', () => {
     expect(started).toEqual(['a']);
   });
 
-  it('takes a ready key instead of its delay', async () => {
+  it('processes a ready key now instead of after its delay', async () => {
     const { clock, queue, started, end } = bed();
     queue.add('a', 5000);
     queue.add('a');
@@ -76,7 +76,7 @@ describe('a work queue', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('does not start a delayed key while it is worked on', async () => {
+  it('does not start a delayed key while it is processed', async () => {
     const { clock, queue, started, end } = bed();
     queue.add('a');
     queue.add('a', 1000);
@@ -89,7 +89,7 @@ describe('a work queue', () => {
   it('backs off per key, doubling to the maximum, until forgotten', async () => {
     const { clock, queue, started, end } = bed();
     clock.chance = 0.999_999_999;
-    // What the first five failures wait for: 1, 2, 4, 4 s.
+    // Waits after the first failures: 1, 2, 4, 4 s.
     for (const wait of [1000, 2000, 4000, 4000]) {
       const before = started.length;
       queue.retry('a');
@@ -121,7 +121,7 @@ describe('a work queue', () => {
     await running;
   });
 
-  it('drains: ends after the work under way, and takes nothing more', async () => {
+  it('drains: ends after the running work and starts no more', async () => {
     const { clock, queue, started, end, stop, running } = bed(1);
     queue.add('a');
     queue.add('b');

@@ -6,24 +6,24 @@ export interface QueueOptions {
   /** Label of the metrics. */
   readonly name: string;
   readonly instruments: Instruments;
-  /** Keys worked on at a time. */
+  /** Number of keys processed at a time. */
   readonly concurrency: number;
   /** Milliseconds: first and longest wait of `retry`; default 1 s and 2 min. */
   readonly backoff?: { readonly base: number; readonly max: number };
 }
 
 /**
- * Keys to work on. A key waits at most once, is worked on by one worker at a time, and when added while worked on it comes again after
- * that. Of two delays the sooner wins.
+ * Queue of keys. It holds a key at most once, and one worker at a time processes it. A key that is added while it is processed is
+ * processed again afterwards. Of two delays the shorter one applies.
  */
 export class WorkQueue {
   readonly #options: QueueOptions;
   readonly #labels: { name: string; controller: string };
-  /** Ready keys, oldest first, with the monotonic time they became ready. */
+  /** Ready keys, oldest first, with the monotonic time at which they became ready. */
   readonly #ready = new Map<Key, number>();
-  /** Keys being worked on, with the monotonic time they were taken. */
+  /** Keys being processed, with the monotonic time of their start. */
   readonly #active = new Map<Key, number>();
-  /** Keys added while being worked on. */
+  /** Keys added while being processed. */
   readonly #again = new Set<Key>();
   readonly #delayed = new Map<Key, { due: number; cancel: () => void }>();
   readonly #failures = new Map<Key, number>();
@@ -36,7 +36,7 @@ export class WorkQueue {
     this.#labels = { name: options.name, controller: options.name };
   }
 
-  /** Makes a key ready in `delay` milliseconds (0: now). Ignored after the queue has closed. */
+  /** Makes a key ready after `delay` milliseconds (0: now). Ignored after the queue has closed. */
   add(key: Key, delay = 0): void {
     if (this.#closed) return;
     const { clock, metrics } = this.#options.instruments;
@@ -70,25 +70,25 @@ export class WorkQueue {
     this.add(key, backoff(clock, failures, base, max));
   }
 
-  /** Ends the back-off of a key: it succeeded. */
+  /** Resets the back-off of a key after a success. */
   forget(key: Key): void {
     this.#failures.delete(key);
   }
 
-  /** How many keys are ready. */
+  /** Number of ready keys. */
   get depth(): number {
     return this.#ready.size;
   }
 
-  /** Milliseconds for which the key longest worked on has been worked on; 0 when there is none. */
+  /** Milliseconds since the start of the key that has been processed longest; 0 when there is none. */
   get longest(): number {
     const first = this.#active.values().next();
     return first.done ? 0 : this.#options.instruments.clock.monotonic() - first.value;
   }
 
   /**
-   * Works until the signal aborts; then takes no key any more and resolves when the last worker has returned. `work` must handle its own
-   * failures; one that rejects all the same is logged and its key retried.
+   * Processes keys until the signal aborts, then starts no more, and resolves when the last worker has returned. `work` must handle its
+   * own failures; if it rejects, the error is logged and the key retried.
    */
   async run(work: (key: Key) => Promise<void>, signal: AbortSignal): Promise<void> {
     this.#work = work;

@@ -26,19 +26,19 @@ it('writes the paths of the Kubernetes API', () => {
 it('orders versions as integers of any size', () => {
   expect(compareVersions('9', '10')).toBeLessThan(0);
   expect(compareVersions('10', '10')).toBe(0);
-  // Beyond 2^53, where numbers are equal.
+  // Beyond 2^53, where JavaScript numbers are equal.
   expect(compareVersions('9007199254740993', '9007199254740992')).toBeGreaterThan(0);
   expect(compareVersions('', '1')).toBeLessThan(0);
 });
 
-it('makes keys and takes them apart', () => {
+it('builds keys and splits them', () => {
   expect(keyOf({ metadata: { name: 'b', namespace: 'a' } })).toBe('a/b');
   expect(keyOf({ name: 'b' })).toBe('b');
   expect(refOf('a/b')).toEqual({ namespace: 'a', name: 'b' });
   expect(refOf('b')).toEqual({ name: 'b' });
 });
 
-it('finds the managing owner of the right group and kind alone', () => {
+it('finds only the managing owner of the right group and kind', () => {
   const owner = { metadata: { name: 'web', namespace: 'a', uid: 'u', resourceVersion: '1' } };
   const object = (reference: object): KubeObject => ({
     metadata: {
@@ -57,7 +57,7 @@ it('finds the managing owner of the right group and kind alone', () => {
   expect(ownerKeys(NODES)(object({ apiVersion: 'v1', kind: 'Node', name: 'n' }))).toEqual(['n']);
 });
 
-it('strips what takes room and is never read, and nothing else', () => {
+it('strips managedFields and the last applied configuration, and nothing else', () => {
   const object: Stored = {
     metadata: {
       name: 'x',

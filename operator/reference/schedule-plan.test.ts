@@ -17,7 +17,7 @@ const seen = (state: Partial<ScheduleState> = {}): ScheduleState => ({
   ...state,
 });
 
-test('each data set has a schedule of its own, which fires at once and never twice at a time', () => {
+test('each data set has its own schedule, which fires at once and never twice at a time', () => {
   const requests = DATASETS.map(dataset => referenceRequest('ooni', dataset));
   expect(requests.map(({ id }) => id)).toEqual([
     'ooni/reference/fingerprints_dns',
@@ -31,18 +31,18 @@ test('each data set has a schedule of its own, which fires at once and never twi
   expect(new Set(requests.map(({ hash }) => hash)).size).toBe(DATASETS.length);
 });
 
-test('an absent one is made, one that is as asked left alone', () => {
+test('an absent schedule is created, and one as desired is not changed', () => {
   expect(planReference(request, undefined)).toEqual({ do: 'create', pause: { paused: false, note: '' } });
   expect(planReference(request, seen())).toEqual({ do: 'nothing' });
   expect(planReference(request, seen({ paused: true, note: 'maintenance' }))).toEqual({ do: 'nothing' });
 });
 
-test('one that another version asked for is put right, and stays paused when a person paused it', () => {
+test('a schedule of another version is updated, and stays paused when a person paused it', () => {
   const pause = { paused: true, note: 'maintenance' };
   expect(planReference(request, seen({ hash: 'other', ...pause }))).toEqual({ do: 'update', pause });
 });
 
-test("somebody else's is left alone: another installation's, or one made by hand", () => {
+test("somebody else's schedule is not changed: another installation's, or one made by hand", () => {
   for (const ownerUID of [undefined, 'installation/other']) {
     expect(planReference(request, seen({ ownerUID, hash: 'other' }))).toEqual({ do: 'refuse' });
   }

@@ -7,13 +7,13 @@ export type ReferenceAction =
   | { readonly do: 'nothing' }
   | { readonly do: 'create'; readonly pause: PauseState }
   | { readonly do: 'update'; readonly pause: PauseState }
-  /** A schedule of that id that is not ours: left alone, and said. */
+  /** Leaves a schedule of that id that is not ours unchanged, and reports it. */
   | { readonly do: 'refuse' };
 
-/** Missed firings are not made up: the next one loads what there is then. */
+/** Seconds. Missed firings are not repeated: the next one loads the current data. */
 const CATCH_UP = 60;
 
-/** The schedule of a data set. Fires when it is made, so that a new installation does not wait for it. */
+/** Returns the schedule of a data set. It fires when it is created, so that a new installation need not wait for it. */
 export function referenceRequest(installation: string, dataset: DatasetName): ScheduleRequest {
   const id = referenceScheduleId(installation, dataset);
   const asked = {
@@ -33,7 +33,7 @@ export function referenceRequest(installation: string, dataset: DatasetName): Sc
   return { ...asked, hash: hashOf(asked) };
 }
 
-/** What is to be done so that the schedule is as asked. A person may pause it in Temporal: that is kept. */
+/** Returns the action that makes the schedule as desired. A pause by a person in Temporal stays. */
 export function planReference(request: ScheduleRequest, seen: ScheduleState | undefined): ReferenceAction {
   if (!seen) return { do: 'create', pause: { paused: false, note: '' } };
   if (seen.ownerUID !== request.ownerUID) return { do: 'refuse' };

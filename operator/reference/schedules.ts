@@ -5,14 +5,14 @@ import type { Temporal } from '../temporal/connection.ts';
 import { createSchedule, describeSchedule, updateSchedule } from '../temporal/schedules.ts';
 import { planReference, referenceRequest } from './schedule-plan.ts';
 
-/** Milliseconds between looks when all is well, and after one that failed. */
+/** Milliseconds between checks after a success, and after a failure. */
 const LOOK = 5 * 60_000;
 const AGAIN = 15_000;
 
 /**
- * Sees to it that each data set of reference data has its schedule in Temporal, until the signal aborts: made when absent, put right when another
- * version of the operator asked for something else. No resource speaks of them; every installation has them. Temporal that is away
- * is waited for; a schedule of that id that somebody else made is left alone, and the log says so.
+ * Ensures until the signal aborts that each data set of reference data has its schedule in Temporal. It creates an absent schedule and
+ * updates one of another operator version. Every installation has these schedules, without a resource. It waits while Temporal is
+ * unavailable. It does not change a schedule of that id by somebody else, and logs it.
  */
 export async function keepReferenceSchedules(
   temporal: Temporal,
@@ -37,7 +37,7 @@ export async function keepReferenceSchedules(
   }
 }
 
-/** Returns a sentence when the schedule is not as it should be and waiting does not mend it. */
+/** Ensures one schedule. Returns a sentence when it is not as desired and waiting does not help. */
 async function keepOne(
   temporal: Temporal,
   installation: string,
@@ -49,7 +49,7 @@ async function keepOne(
   const action = planReference(request, seen);
   switch (action.do) {
     case 'create':
-      // One that was made meanwhile is judged at the next look.
+      // The next check decides about a schedule that was created meanwhile.
       if (await createSchedule(temporal, request, action.pause))
         log.info({ schedule: request.id }, 'made a schedule of reference data');
       return undefined;

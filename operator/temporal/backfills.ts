@@ -21,23 +21,23 @@ import { type BlockedBy, blockedByOf, NO_WORKER, observeBlockedBy } from './bloc
 import type { Temporal } from './connection.ts';
 import { NoWorkerAnswers, TemporalRejected, TemporalUnavailable } from './errors.ts';
 
-/** How a workflow ended, in Temporal's word: COMPLETED, FAILED, TERMINATED, CANCELLED, TIMED_OUT. */
+/** Temporal's name for the end of a workflow: COMPLETED, FAILED, TERMINATED, CANCELLED, TIMED_OUT. */
 export type Ending = string;
 
-/** The coordinator of a Backfill, as Temporal knows it. */
+/** State of a Backfill's workflow in Temporal. */
 export type BackfillState =
   | { readonly state: 'absent' }
   | {
       readonly state: 'running';
       /** Milliseconds since 1970. */
       readonly startedAt: number;
-      /** The attempt it was started with; `progress.attempt` is what it works on. */
+      /** Attempt at the start of the workflow; `progress.attempt` is the current one. */
       readonly attempt: number;
-      /** Absent when nobody answered in time: what it has done so far is unknown, that it runs is not. */
+      /** Absent when no worker answered in time: the workflow runs, but its progress is unknown. */
       readonly progress?: BackfillProgress;
       /** No worker that takes Workflows answered. */
       readonly silent?: true;
-      /** What its planning, or else its oldest active run, waits for. */
+      /** Cause that blocks the planning, or else the oldest active run. */
       readonly blockedBy?: BlockedBy & {
         /** Absent for the planning. */
         readonly bucket?: string;
@@ -50,18 +50,18 @@ export type BackfillState =
       readonly endedAt: number;
       readonly attempt: number;
       readonly ending: Ending;
-      /** What it returned; absent when it did not return but failed, timed out, or was ended by hand. */
+      /** Result of the workflow; absent when it failed, timed out, or was ended by hand. */
       readonly result?: BackfillProgress;
       readonly message: string;
     };
 
-/** A worker answers within milliseconds; after this nobody is there to answer. */
+/** Milliseconds to wait for the answer of a worker, which comes within milliseconds when one is available. */
 const ANSWER = 4_000;
-/** So long a workflow that has just started is not expected to answer: a worker may be about to take it up. */
+/** Milliseconds after the start of a workflow during which a missing answer is normal, because a worker may not have taken it yet. */
 const FIRST_TASK = 10_000;
 
 /**
- * Looks up a backfill's workflow, its progress or its result. Throws the errors of `Temporal.call`.
+ * Returns the state of a backfill's workflow with its progress or its result. Throws the errors of `Temporal.call`.
  *
  * @param now milliseconds since 1970
  */
@@ -71,7 +71,7 @@ export function observeBackfill(temporal: Temporal, workflowID: string, now: num
     const found = await handle.describe().catch(undefinedWhen(error => error instanceof WorkflowNotFoundError));
     if (!found) return { state: 'absent' };
     const attempt = typeof found.memo?.attempt === 'number' ? found.memo.attempt : 1;
-    // A run that was continued began with the first of the chain.
+    // The memo has the start of the first run of the chain, for a run that was continued.
     const startedAt =
       (typeof found.memo?.startedAt === 'number' ? found.memo.startedAt : undefined) ?? found.startTime.getTime();
     if (found.status.name === 'RUNNING') {
@@ -110,7 +110,7 @@ export function observeBackfill(temporal: Temporal, workflowID: string, now: num
   });
 }
 
-/** Undefined: it cannot tell yet. */
+/** Returns the progress; undefined when it is not available yet. */
 async function queryProgress(
   temporal: Temporal,
   workflowID: string,
@@ -122,9 +122,9 @@ async function queryProgress(
       ANSWER,
     );
   } catch (error) {
-    // Temporal described the workflow a moment ago: it is the worker that is silent, or that Temporal says it has not seen lately.
+    // Temporal described the workflow a moment ago. Therefore the worker is silent, or Temporal reports that it has not seen one lately.
     if (error instanceof TemporalUnavailable || error instanceof TemporalRejected) return 'silence';
-    // A worker that has not got so far: unknown, which is not a failure.
+    // The worker has not reached this point yet. The progress is unknown, which is not a failure.
     if (
       error instanceof QueryNotRegisteredError ||
       error instanceof QueryRejectedError ||
@@ -142,19 +142,19 @@ const KEYS = {
   backfill: defineSearchAttributeKey('OoniBackfill', SearchAttributeType.KEYWORD),
 };
 
-/** How a backfill is started. */
+/** Parameters of a start of a backfill. */
 export interface BackfillStart {
   readonly workflowID: string;
   readonly input: BackfillInput;
-  /** The attempt that this start is, as `spec.attempt` counts; `input.attempt` says which buckets it takes. */
+  /** Attempt of this start, as `spec.attempt` counts; `input.attempt` selects the buckets. */
   readonly attempt: number;
-  /** Anew, after the last one has ended. */
+  /** Starts the workflow again, after the last one has ended. */
   readonly again: boolean;
 }
 
 /**
- * Starts the workflow of a backfill. Exactly one comes of it, however often and by whomever it is called: the first start of an id
- * is refused by Temporal when there was one ever; `again` starts one anew after the last has ended, never beside a running one.
+ * Starts the workflow of a backfill. Repeated and concurrent calls start exactly one. Temporal rejects the first start of an id that ever
+ * existed; `again` starts the workflow again after the last one has ended, never beside a running one.
  */
 export function startBackfill(temporal: Temporal, { workflowID, input, attempt, again }: BackfillStart): Promise<void> {
   return temporal.write(`starting workflow ${workflowID}`, async client => {
@@ -194,9 +194,9 @@ const argumentOf = (message: BackfillMessage): unknown[] => {
 };
 
 /**
- * Tells a running backfill what should be. `key` names the wish: the same key twice is one update to Temporal. Returns whether it was
- * taken; false when the workflow has ended meanwhile. Throws NoWorkerAnswers when no worker answered (say it again),
- * TemporalRejected when the workflow refused.
+ * Sends a message to a running backfill. `key` identifies the message: Temporal treats the same key twice as one update. Returns true
+ * when the workflow accepted it, and false when the workflow has ended meanwhile. Throws NoWorkerAnswers when no worker answered (send it
+ * again), and TemporalRejected when the workflow rejected it.
  */
 export function updateBackfill(
   temporal: Temporal,

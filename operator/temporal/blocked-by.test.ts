@@ -6,7 +6,7 @@ const at = (ms: number) => ({ seconds: { toNumber: () => ms / 1000 } }) as never
 const failure = (message: string, type = 'ArchiveMissing') => ({ message, applicationFailureInfo: { type } });
 const waiting = (ms: number, attempt = 1) => ({ attempt, state: 1, scheduledTime: at(NOW - ms) });
 
-describe('what keeps a run from getting on', () => {
+describe('the cause that blocks a run', () => {
   test.each([
     ['nothing is pending', [], undefined],
     [

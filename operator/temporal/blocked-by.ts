@@ -3,23 +3,23 @@ import type { temporal as proto } from '@temporalio/proto';
 import type { Temporal } from './connection.ts';
 import { milliseconds } from './payload.ts';
 
-/** Why a run does not get on at the moment. */
+/** Cause that blocks a run at the moment. */
 export interface BlockedBy {
-  /** An error type such as `ArchiveMissing`; NO_WORKER when nobody has taken the work up. */
+  /** An error type such as `ArchiveMissing`; NO_WORKER when no worker has taken the work. */
   readonly reason: string;
   readonly message: string;
 }
 
 export const NO_WORKER = 'NoWorker';
 
-/** The first failure of an activity may be a passing one, and most second attempts succeed. */
+/** Attempt from which a failing activity blocks the run. The first failure may be temporary, and most second attempts succeed. */
 const ATTEMPT = 3;
-/** A worker that is there and not busy takes a task at once; milliseconds. */
+/** Milliseconds after which an untaken task blocks the run. An idle worker takes a task at once. */
 const PATIENCE = 15_000;
 
 /**
- * What keeps a run from getting on: an activity that has failed and is tried again, or that nobody takes. Undefined when nothing does, or
- * the run has ended. Throws the errors of `Temporal.call`.
+ * Returns the cause that blocks a run: an activity that fails and is retried, or that no worker takes. Undefined when nothing blocks it,
+ * or it has ended. Throws the errors of `Temporal.call`.
  *
  * @param now milliseconds since 1970
  */
@@ -40,9 +40,9 @@ const SCHEDULED = 1;
 
 type PendingActivity = proto.api.workflow.v1.IPendingActivityInfo;
 
-/** Pure. Of several activities that fail, the one that was tried most. */
+/** Returns the cause that blocks a run; of several failing activities the one with the most attempts. Pure. */
 export function blockedByOf(activities: readonly PendingActivity[], now: number): BlockedBy | undefined {
-  // Also one that was begun before: a worker that ended gave it back, and its next attempt waits for another.
+  // This includes an activity that ran before: its worker ended and gave it back, and the next attempt waits for another worker.
   const waits = ({ state, scheduledTime }: PendingActivity) =>
     state === SCHEDULED && (milliseconds(scheduledTime) ?? now) < now - PATIENCE;
   if (activities.length > 0 && activities.every(waits)) {

@@ -47,7 +47,7 @@ test('certificates are read when the connection is made', () => {
   expect(connectionOptions(settings).tls).toMatchObject({ clientCertPair: { crt: Buffer.from('renewed') } });
 });
 
-test('a file that cannot be read is named with its setting', () => {
+test('the error for an unreadable file names its setting', () => {
   const settings = { ...PLAIN, temporal_tls_server_ca_path: join(dir, 'absent') };
   expect(() => connectionOptions(settings)).toThrow(TemporalDenied);
   expect(() => connectionOptions(settings)).toThrow(

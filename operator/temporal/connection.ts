@@ -9,17 +9,17 @@ import {
 } from '../../temporal/connection.ts';
 import { classify, TemporalDenied, TemporalNamespaceMissing, TemporalRejected } from './errors.ts';
 
-/** Long enough for a busy server, short enough that a reconcile says "unknown" instead of hanging. */
+/** Milliseconds: long enough for a busy server, short enough that a reconcile reports "unknown" instead of blocking. */
 const DEADLINE = 10_000;
 
-/** Options of the operator's connection; TLS files are read now. Throws TemporalDenied for a file that cannot be read. */
+/** Returns the options of the operator's connection and reads the TLS files now. Throws TemporalDenied for a file that cannot be read. */
 export function connectionOptions(settings: TemporalSettings): ConnectionOptions {
   return {
     ...reachable(settings),
     connectTimeout: DEADLINE,
-    // The SDK's default retries for long within one call. Here the queue retries, and meanwhile the status says so.
+    // The SDK retries for long within one call by default. Here the queue retries, and the status reports the failure meanwhile.
     interceptors: [],
-    // grpc-js limits what it receives to 4 MB unless this key raises it; the SDK's own default misses the prefix.
+    // grpc-js limits received messages to 4 MB unless this key raises it; the SDK's own default lacks the prefix.
     channelArgs: { 'grpc.max_receive_message_length': 32 * 1024 * 1024 },
   };
 }
@@ -34,8 +34,8 @@ function reachable(settings: TemporalSettings): ServerOptions {
 }
 
 /**
- * The operator's one connection to Temporal. It is made at the first request and comes back by itself after an outage; after an
- * answer that the credentials are wrong it is made anew, so that rotated certificates are read again.
+ * The operator's only connection to Temporal. It opens at the first request and reconnects by itself after an outage. After an answer
+ * that rejects the credentials it is opened again, so that rotated certificates are read.
  */
 export class Temporal {
   readonly namespace: string;
@@ -47,8 +47,8 @@ export class Temporal {
   #registered: Promise<void> | undefined;
 
   /**
-   * `attributes`: names of search attributes (Keyword) that the namespace must have; they are registered before anything else.
-   * `guard`: asked before every write; throws when this process may not write now.
+   * `attributes`: names of search attributes (Keyword) that the namespace must have; they are registered before any other request.
+   * `guard`: called before every write; throws when this process may not write now.
    */
   constructor(settings: TemporalSettings, attributes: readonly string[], log: Logger, guard: () => void = () => {}) {
     this.#settings = settings;
@@ -59,8 +59,8 @@ export class Temporal {
   }
 
   /**
-   * Runs requests with a deadline. Throws TemporalUnavailable (and its kin) when Temporal cannot be reached or refuses us,
-   * TemporalRejected when it refuses the request; errors of other kinds pass. `doing` begins the message.
+   * Runs requests with a deadline. Throws TemporalUnavailable (and its subclasses) when Temporal cannot be reached or denies access, and
+   * TemporalRejected when it rejects the request. Other errors pass unchanged. `doing` begins the message.
    */
   async call<T>(doing: string, requests: (client: Client) => Promise<T>, deadline = DEADLINE): Promise<T> {
     try {
@@ -70,13 +70,13 @@ export class Temporal {
     } catch (error) {
       const known = classify(error, doing);
       if (known instanceof TemporalDenied) await this.close();
-      // A development server that was started anew has forgotten them.
+      // A restarted development server has forgotten the search attributes.
       if (known instanceof TemporalRejected && /search attribute/i.test(known.message)) this.#registered = undefined;
       throw known;
     }
   }
 
-  /** `call` for requests that change something: the guard is asked at the last moment. */
+  /** Runs requests that change something, as `call` does. It calls the guard at the last moment. */
   write<T>(doing: string, requests: (client: Client) => Promise<T>, deadline = DEADLINE): Promise<T> {
     return this.call(
       doing,
@@ -104,7 +104,7 @@ export class Temporal {
     return this.#client;
   }
 
-  /** Once per connection; shared by all who call meanwhile. A failure is theirs too, and the next call tries again. */
+  /** Registers the search attributes once per connection; concurrent callers share the request and its failure. The next call retries a failure. */
   #register(client: Client): Promise<void> {
     if (!this.#registered) {
       const registering = client.connection.withDeadline(Date.now() + DEADLINE, () => this.#registerMissing(client));
@@ -123,7 +123,7 @@ export class Temporal {
       if (attributes.length > 0) this.#log.info({ attributes }, 'registered search attributes');
     } catch (error) {
       const known = classify(error, 'registering search attributes');
-      // Temporal Cloud has them made by an administrator and refuses this service.
+      // In Temporal Cloud an administrator creates them, and Temporal rejects this request.
       const refused = known instanceof TemporalDenied || known instanceof TemporalRejected;
       if (!refused || known instanceof TemporalNamespaceMissing) throw known;
       this.#log.warn(

@@ -1,43 +1,43 @@
 import { NamespaceNotFoundError, ServiceError } from '@temporalio/client';
 
-/** A request to Temporal that did not succeed. The message never carries credentials or arguments of workflows. */
+/** A failed request to Temporal. The message never contains credentials or arguments of workflows. */
 export class TemporalError extends Error {
   override name = 'TemporalError';
 }
 
-/** No answer, or none in time: what is the case in Temporal is unknown, and whether a write took effect too. */
+/** No answer in time. The state in Temporal is unknown, and so is the effect of a write. */
 export class TemporalUnavailable extends TemporalError {
   override name = 'TemporalUnavailable';
 }
 
-/** Temporal answered that the credentials or the namespace are wrong: somebody must change settings, nothing here can. */
+/** Temporal rejects the credentials or the namespace. A person must change the settings. */
 export class TemporalDenied extends TemporalUnavailable {
   override name = 'TemporalDenied';
 }
 
-/** There is no such namespace: temporal_namespace is wrong, or nobody has made it yet. */
+/** The namespace does not exist: temporal_namespace is wrong, or nobody has created it yet. */
 export class TemporalNamespaceMissing extends TemporalDenied {
   override name = 'TemporalNamespaceMissing';
 }
 
-/** Temporal asks to be asked less often. */
+/** Temporal asks for fewer requests. */
 export class TemporalBusy extends TemporalUnavailable {
   override name = 'TemporalBusy';
-  /** Milliseconds after which to try again. */
+  /** Milliseconds until the retry. */
   readonly after = 30_000;
 }
 
-/** Temporal took a message for a workflow, and no worker came to hear it. */
+/** Temporal accepted a message for a workflow, but no worker received it. */
 export class NoWorkerAnswers extends TemporalError {
   override name = 'NoWorkerAnswers';
 }
 
-/** Temporal understood the request and refuses it: asking again gives the same answer. */
+/** Temporal understood the request and rejects it. A repetition would get the same answer. */
 export class TemporalRejected extends TemporalError {
   override name = 'TemporalRejected';
 }
 
-/** Somebody else changed the schedule between our reading and our writing: read again. */
+/** Another writer changed the schedule between our read and our write. Read again. */
 export class TemporalConflict extends TemporalError {
   override name = 'TemporalConflict';
 }
@@ -56,7 +56,7 @@ const CODE = {
   unauthenticated: 16,
 } as const;
 
-/** The gRPC status in an error of the SDK or of grpc-js, and its text; undefined when it is none. */
+/** Returns the gRPC status in an error of the SDK or of grpc-js, with its text; undefined for other errors. */
 function grpcStatus(error: unknown): { code: number; details: string } | undefined {
   const inner = error instanceof ServiceError ? error.cause : error;
   if (!(inner instanceof Error)) return undefined;
@@ -68,7 +68,7 @@ function grpcStatus(error: unknown): { code: number; details: string } | undefin
 
 export function isNotFound(error: unknown): boolean {
   const status = grpcStatus(error);
-  // A missing namespace is NOT_FOUND as well, but it is the settings that are wrong, not the object that is absent.
+  // A missing namespace is NOT_FOUND as well. The cause is then in the settings; the object is not absent.
   return status?.code === CODE.notFound && !/namespace/i.test(status.details);
 }
 
@@ -76,7 +76,7 @@ export function isAlreadyExists(error: unknown): boolean {
   return grpcStatus(error)?.code === CODE.alreadyExists;
 }
 
-/** The class of an error that a request to Temporal ended with; errors that are none of Temporal's come back as they are. */
+/** Returns the class for an error of a request to Temporal. Other errors are returned unchanged. */
 export function classify(error: unknown, doing: string): unknown {
   if (error instanceof TemporalError) return error;
   if (error instanceof NamespaceNotFoundError)
@@ -104,7 +104,7 @@ export function classify(error: unknown, doing: string): unknown {
     case CODE.unimplemented:
       return new TemporalRejected(message, options);
     default:
-      // INTERNAL, UNKNOWN, ABORTED, DATA_LOSS too: nothing is known, so nothing is concluded.
+      // INTERNAL, UNKNOWN, ABORTED and DATA_LOSS too: the state is unknown.
       return new TemporalUnavailable(message, options);
   }
 }

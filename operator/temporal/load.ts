@@ -7,26 +7,26 @@ const { TaskQueueKind, TaskQueueType, WorkerStatus } = protobuf.temporal.api.enu
 
 export type Tasks = 'Workflows' | 'Activities';
 
-/** What waits in a task queue. Temporal counts waiting tasks only: not those in work, nor those between two attempts. */
+/** Load of a task queue. Temporal counts only waiting tasks: neither running ones nor those between two attempts. */
 export interface QueueLoad {
   readonly queue: string;
   readonly tasks: Tasks;
   readonly backlog: number;
-  /** Milliseconds that the oldest waiting task has waited. */
+  /** Milliseconds for which the oldest waiting task has waited. */
   readonly backlogAge: number;
-  /** Tasks per second, averaged over about 30 s by the server. */
+  /** Tasks per second, averaged by the server over about 30 s. */
   readonly addRate: number;
   readonly dispatchRate: number;
 }
 
-/** What one worker reported of itself in its last heartbeat to Temporal. */
+/** Report of one worker in its last heartbeat to Temporal. */
 export interface WorkerLoad {
-  /** The identity it gave itself; our pods give their name. */
+  /** Identity that the worker chose; in our pods it is the name of the pod. */
   readonly identity: string;
   readonly queue: string;
   readonly tasks: Tasks;
   readonly usedSlots: number;
-  /** When it reported, milliseconds since 1970. */
+  /** Time of the report, in milliseconds since 1970. */
   readonly at: number;
 }
 
@@ -42,7 +42,7 @@ const KINDS = [
   { tasks: 'Activities', queue: QUEUES.activities, type: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY },
 ] as const;
 
-/** Asks Temporal for the load: one request per queue and one for the workers, whatever the number of pools. */
+/** Reads the load from Temporal with one request per queue and one for the workers, whatever the number of pools. */
 export function fetchLoad(temporal: Temporal, now: () => number): Promise<Load> {
   return temporal.call('asking for the load of the task queues', async client => {
     const at = now();

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { msToTs } from '@temporalio/common/lib/time.js';
-// A CommonJS package whose names Node cannot see from outside
+// A CommonJS package whose named exports Node cannot detect.
 import protobuf, { type temporal as proto } from '@temporalio/proto';
 import { PRIORITIES, QUEUES, WORKFLOWS } from '../../worker/contract.ts';
 import { hashOf } from '../hash.ts';
@@ -15,57 +15,56 @@ const OVERLAP = {
   Buffer: ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_BUFFER_ALL,
 } as const;
 
-/** What is asked of Temporal, for a PipelineSchedule or for reference data. Two equal requests are one: `hash` covers everything but the paused state. */
+/**
+ * A desired schedule, for a PipelineSchedule or for reference data. Equal requests have equal hashes: `hash` covers everything but the paused state.
+ */
 export interface ScheduleRequest {
   readonly id: string;
-  /** Base of the ids of the workflows it starts. */
+  /** Prefix of the ids of the workflows that it starts. */
   readonly launchID: string;
   readonly hash: string;
-  /** Whose it is: the UID of a resource, or another name that nobody else has. */
+  /** The owner: the UID of a resource, or another unique name. */
   readonly ownerUID: string;
-  /** Cron lines; the schedule fires when one of them does. */
+  /** Cron lines. The schedule fires when one of them does. */
   readonly cron: readonly string[];
   readonly timeZone: string;
   readonly overlap: keyof typeof OVERLAP;
   /** Seconds. */
   readonly catchUpWindow: number;
   readonly workflowType: string;
-  /** What a firing does, in words, for the Temporal UI: at most 400 bytes. */
+  /** Description of a firing for the Temporal UI: at most 400 bytes. */
   readonly summary: string;
   /** Argument of the workflow. */
   readonly input: object;
   /** Search attributes of schedule and workflows: keyword by name. */
   readonly attributes: Readonly<Record<string, string>>;
-  /** Fire at once when the schedule is made, besides the times of `cron`. */
+  /** Fires at once when the schedule is created, besides the times of `cron`. */
   readonly fireWhenMade?: boolean;
 }
 
-/** Whether a schedule is paused, and the note that whoever paused it left. */
+/** Whether a schedule is paused, and the note of that pause. */
 export interface PauseState {
   readonly paused: boolean;
   readonly note: string;
 }
 
-/** A schedule as Temporal describes it. Cron lines come back compiled, so what was asked for is known by `hash` alone. */
+/** A schedule as Temporal describes it. Temporal returns cron lines compiled, so only `hash` identifies the request. */
 export interface ScheduleState extends PauseState {
-  /** `ownerUID` of the request it was made by; undefined: not made by an operator. */
+  /** `ownerUID` of its request; undefined: not created by an operator. */
   readonly ownerUID?: string;
   readonly hash?: string;
-  /**
-   * Hash of how Temporal describes it. It says nothing about what was asked for, but when it changes, somebody else changed the
-   * schedule.
-   */
+  /** Hash of Temporal's description. It cannot be compared with a request, but a changed hash means that somebody else changed the schedule. */
   readonly described: string;
-  /** Milliseconds since 1970 of the next nominal firings. */
+  /** The next nominal firings, in milliseconds since 1970. */
   readonly nextFirings: readonly number[];
   /** The last firings, oldest first. */
   readonly recent: readonly { readonly at: number; readonly workflowID: string }[];
-  /** State of `limitedActions`, carried through updates: a person may have set it. */
+  /** The state with `limitedActions`, which updates keep because a person may have set it. */
   readonly raw: proto.api.schedule.v1.IScheduleState;
   readonly conflictToken: Uint8Array;
 }
 
-/** The schedule of that id, or undefined when there is none. Throws the errors of `Temporal.call`. */
+/** Returns the schedule of that id; undefined when it does not exist. Throws the errors of `Temporal.call`. */
 export function describeSchedule(temporal: Temporal, id: string): Promise<ScheduleState | undefined> {
   return temporal.call(`describing schedule ${id}`, async client => {
     const found = await client.workflowService
@@ -94,7 +93,7 @@ export function describeSchedule(temporal: Temporal, id: string): Promise<Schedu
   });
 }
 
-/** Creates the schedule. True when it was created, false when one of that id exists already (whose, `describeSchedule` tells). */
+/** Creates the schedule. Returns true when it was created, false when the id exists already (`describeSchedule` shows its owner). */
 export function createSchedule(temporal: Temporal, request: ScheduleRequest, pause: PauseState): Promise<boolean> {
   return temporal.write(`creating schedule ${request.id}`, async client => {
     const created = await client.workflowService
@@ -115,8 +114,8 @@ export function createSchedule(temporal: Temporal, request: ScheduleRequest, pau
 }
 
 /**
- * Replaces what the schedule does and its paused state, provided that nobody has changed it since `seen`; otherwise throws
- * TemporalConflict. The paused state is always carried along: an update without it would unpause silently.
+ * Replaces the action and the paused state of the schedule. Throws TemporalConflict when somebody has changed it since `seen`. Each
+ * update includes the paused state: an update without it would silently unpause the schedule.
  */
 export async function updateSchedule(
   temporal: Temporal,
@@ -136,7 +135,7 @@ export async function updateSchedule(
   );
 }
 
-/** Deletes the schedule; that there is none is as good. Runs it has started go on. */
+/** Deletes the schedule, if it exists. Runs that it has started continue. */
 export async function deleteSchedule(temporal: Temporal, id: string): Promise<void> {
   await temporal.write(`deleting schedule ${id}`, client =>
     client.workflowService
@@ -154,7 +153,7 @@ function encode(request: ScheduleRequest): proto.api.schedule.v1.ISchedule {
         workflowType: { name: request.workflowType },
         taskQueue: { name: QUEUES.workflows },
         input: { payloads: [toPayload(request.input)] },
-        // The memo of the action, not of the schedule: only this one can be replaced by an update.
+        // This is the memo of the action, not of the schedule: an update can replace only this one.
         memo: { fields: { ownerUID: toPayload(request.ownerUID), requestHash: toPayload(request.hash) } },
         searchAttributes: searchAttributes(request),
         priority: { priorityKey: PRIORITIES.scheduled },
@@ -183,7 +182,7 @@ function undefinedWhen(expected: (error: unknown) => boolean): (error: unknown) 
   };
 }
 
-/** Skipped: the launch ended well, but another run had its bucket in work, so it did nothing. */
+/** Skipped: the launch succeeded but did nothing, because another run was processing its bucket. */
 export type LaunchState = 'Running' | 'Succeeded' | 'Failed' | 'Cancelled' | 'Skipped';
 
 /** A launching workflow that a schedule started. */
@@ -202,10 +201,10 @@ const LAUNCH_STATE: Partial<Record<number, LaunchState>> = {
   [WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED]: 'Cancelled',
 };
 
-/** At most this many launches are looked at in one go: with a hundred schedules, the last ten of each. */
+/** Number of launches read in one request: with a hundred schedules, the last ten of each. */
 const PAGE = 1000;
 
-/** The newest launches of all schedules of an installation, newest first, in one visibility request. */
+/** Returns the newest launches of all schedules of an installation, newest first, with one visibility request. */
 export function listLaunches(temporal: Temporal, installation: string): Promise<Launch[]> {
   return temporal.call('listing scheduled runs', async client => {
     const page = await client.workflowService.listWorkflowExecutions({
@@ -223,7 +222,7 @@ export function listLaunches(temporal: Temporal, installation: string): Promise<
   });
 }
 
-/** Whether a launch that ended well says that it did nothing, because another run had its bucket in work. */
+/** Returns whether a launch that succeeded did nothing, because another run was processing its bucket. */
 export function wasSkipped(temporal: Temporal, { workflowID, runID }: Launch): Promise<boolean> {
   return temporal.call(`reading the result of ${workflowID}`, async client => {
     const result: unknown = await client.workflow.getHandle(workflowID, runID, { followRuns: false }).result();

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { shared } from './shared-request.ts';
 
-test('one request for all who ask at once, and its answer for a while', async () => {
+test('concurrent callers share one request, and later ones its answer for a while', async () => {
   let now = 0;
   let requests = 0;
   const ask = shared({ monotonic: () => now }, 1000, async () => ++requests);
@@ -12,7 +12,7 @@ test('one request for all who ask at once, and its answer for a while', async ()
   expect(await ask()).toBe(2);
 });
 
-test('a failure is shared by those who wait for it, and asked again by the next', async () => {
+test('callers that wait share a failure, and the next caller requests again', async () => {
   let requests = 0;
   const ask = shared({ monotonic: () => 0 }, 1000, async () => {
     if (++requests === 1) throw new Error('away');

@@ -1,8 +1,8 @@
 import type { Clock } from '../kube/clock.ts';
 
 /**
- * One answer for all who ask within `ttl` milliseconds, and one request for all who ask at once: Temporal allows ten visibility
- * requests a second, and every resource asks the same. A failed request is shared too, by those who wait for it.
+ * Returns a function that shares one request between concurrent callers, and its answer between all callers within `ttl` milliseconds.
+ * Temporal allows ten visibility requests a second, and every resource asks the same. Callers that wait also share a failure.
  */
 export function shared<T>(clock: Pick<Clock, 'monotonic'>, ttl: number, request: () => Promise<T>): () => Promise<T> {
   let answer: Promise<T> | undefined;
