@@ -21,21 +21,21 @@ export interface Sample {
 /** Metrics of the resources. The controllers and queues have their own. */
 export const METRICS = {
   ooni_resource_condition: {
-    help: '1 for the status and reason that a condition of a resource has; alert on type="Ready",status!="True" that lasts',
+    help: '1 for the current status and reason of each condition of a resource; alert when type="Ready",status!="True" persists',
     labels: ['kind', 'namespace', 'name', 'type', 'status', 'reason'],
   },
   ooni_backfill_buckets: {
-    help: 'Buckets of a backfill by state: succeeded, failed, skipped, active, waiting',
+    help: 'Buckets of a backfill by state (succeeded, failed, skipped, active, waiting)',
     labels: ['namespace', 'name', 'state'],
   },
   ooni_backfill_measurements: { help: 'Measurements that a backfill has read', labels: ['namespace', 'name'] },
   ooni_schedule_lag_buckets: {
-    help: 'Buckets that have become due since the last success of a schedule and are not done',
+    help: 'Buckets that became due since the last success of a schedule and are not done',
     labels: ['namespace', 'name'],
   },
-  ooni_schedule_next_firing_timestamp_seconds: { help: 'When a schedule fires next', labels: ['namespace', 'name'] },
-  ooni_workerpool_replicas: { help: 'Pods of a pool: desired, ready', labels: ['namespace', 'name', 'state'] },
-  ooni_queue_backlog: { help: 'Tasks waiting in a task queue', labels: ['queue'] },
+  ooni_schedule_next_firing_timestamp_seconds: { help: 'Time of the next firing of a schedule', labels: ['namespace', 'name'] },
+  ooni_workerpool_replicas: { help: 'Pods of a pool by state (desired, ready)', labels: ['namespace', 'name', 'state'] },
+  ooni_queue_backlog: { help: 'Tasks that wait in a task queue', labels: ['queue'] },
 } as const;
 
 /** Returns the samples of all resources. An unknown value has no sample. Pure. */

@@ -3,18 +3,18 @@ import { parse } from 'smol-toml';
 import { z } from 'zod';
 import { hidePassword } from './hide-password.ts';
 
-/** A setting that cannot be used: names the key, the value and where it came from. */
+/** A setting with an unusable value. The message names the key, the value and its source. */
 export class SettingsError extends Error {
   override name = 'SettingsError';
 }
 
 interface Meta {
   description: string;
-  /** Never printed, never logged. */
+  /** The value is never printed or logged. */
   secret?: boolean;
 }
 
-// The description goes on last: a schema wrapped by `default` no longer shows the metadata of what it wraps.
+// `meta` is the last call, because `default` wraps the schema and hides the metadata of the inner one.
 const text = (description: string, value: string) => z.string().default(value).meta({ description });
 const secret = (description: string, value = '') => z.string().default(value).meta({ description, secret: true });
 const whole = (description: string, value: number, min = 1) =>
@@ -35,8 +35,8 @@ const words = z.union([
 ]);
 
 /**
- * Every setting. The key is what a TOML file writes; the environment variable is the key in upper case (orchestration.md
- * section 2). One schema serves the worker, the operator and the commands; docs/settings.md is made from it.
+ * Every setting. A TOML file uses the key; the environment variable is the key in upper case (orchestration.md section 2).
+ * Worker, operator and commands use this one schema. docs/settings.md is generated from it.
  */
 export const SETTINGS = {
   installation: z
@@ -44,11 +44,11 @@ export const SETTINGS = {
     .regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/, 'must be lower-case letters, digits and dashes, 40 at most')
     .default('ooni')
     .meta({
-      description: 'Name of this installation: the first part of every workflow id, so two can share a Temporal',
+      description: 'Name of this installation. It is the first part of every workflow id, so two installations can share a Temporal server',
     }),
 
   archive_url: text('The archive: a directory, or s3://bucket[/prefix]', 's3://ooni-data-eu-fra'),
-  archive_legacy_url: text('Where the cans from before 2020-06-02 lie; empty: nowhere', ''),
+  archive_legacy_url: text('Archive of the cans from before 2020-06-02: s3://bucket or a directory; empty: none', ''),
   archive_region: text('Region of the S3 archive', 'eu-central-1'),
   archive_endpoint: z
     .string()
@@ -57,27 +57,27 @@ export const SETTINGS = {
     })
     .default('')
     .meta({ description: 'URL of an S3 server other than Amazon; empty: Amazon' }),
-  archive_path_style: flag('Write the bucket into the path instead of the host name', false),
+  archive_path_style: flag('Put the bucket into the path of a URL instead of its host name', false),
   archive_access_key_id: secret('S3 access key; empty: unsigned requests'),
   archive_secret_access_key: secret('S3 secret key'),
 
   clickhouse_url: secret(
-    'http(s)://user:password@host:8123/database; clickhouse(s):// is read as the same with the HTTP port',
+    'URL of ClickHouse: http(s)://user:password@host:8123/database; clickhouse(s):// means the same with the HTTP port',
     'http://localhost:8123',
   ),
-  clickhouse_write_batch_size: whole('Rows in one INSERT at most', 200_000),
+  clickhouse_write_batch_size: whole('Maximum number of rows in one INSERT', 200_000),
   automatic_migration: z.enum(['own', 'always', 'never']).default('own').meta({
     description:
-      'Databases that workers and `oonipipeline run` migrate by themselves: own (made by this pipeline, or empty), always, or never; others wait for `oonipipeline migrate`',
+      'Databases that workers and `oonipipeline run` migrate by themselves: own (made by this pipeline, or empty), always (all), or never (none); all others need `oonipipeline migrate`',
   }),
-  clickhouse_cluster: text('Run DDL ON CLUSTER this name, with replicated engines; empty: one server', ''),
+  clickhouse_cluster: text('Name of the cluster for DDL with ON CLUSTER and replicated engines; empty: one server', ''),
 
   temporal_address: text('host:port of the Temporal frontend', 'localhost:7233'),
   temporal_namespace: text('Temporal namespace', 'default'),
-  temporal_tls_client_cert_path: text('Client certificate (PEM); needs the key too', ''),
-  temporal_tls_client_key_path: text('Key of the client certificate (PEM)', ''),
-  temporal_tls_server_ca_path: text('Authority that signed the server certificate (PEM); turns TLS on', ''),
-  temporal_api_key: secret('API key, for Temporal Cloud; turns TLS on'),
+  temporal_tls_client_cert_path: text('Client certificate (PEM file); requires the key', ''),
+  temporal_tls_client_key_path: text('Key of the client certificate (PEM file)', ''),
+  temporal_tls_server_ca_path: text('Certificate of the authority that signed the server certificate (PEM file); turns TLS on', ''),
+  temporal_api_key: secret('API key of Temporal Cloud; turns TLS on'),
   temporal_ui_url: text('Address of the Temporal UI, for links in status', ''),
 
   analysis_rules_version: z
@@ -85,37 +85,37 @@ export const SETTINGS = {
     .default(3)
     .meta({
       description:
-        'Rules that verdicts are made by: 2, those of the Python pipeline, or 3, with three of its weaknesses remedied (docs/analysis-versions.md)',
+        'Version of the rules that make verdicts: 2, those of the Python pipeline, or 3, which corrects eight weaknesses of version 2 (docs/analysis-versions.md)',
     }),
   fingerprints_dns_source: text(
-    'Block page fingerprints of DNS answers: URL or file; none: judge without',
+    'Block page fingerprints of DNS answers: URL or file; none: verdicts without fingerprints',
     'https://raw.githubusercontent.com/ooni/blocking-fingerprints/main/fingerprints_dns.csv',
   ),
   fingerprints_http_source: text(
-    'Block page fingerprints of HTTP answers: URL or file; none: do without',
+    'Block page fingerprints of HTTP answers: URL or file; none: not loaded',
     'https://raw.githubusercontent.com/ooni/blocking-fingerprints/main/fingerprints_http.csv',
   ),
   test_lists_source: text(
-    'Citizen Lab test lists: directory, or URL or file of a .tar.gz; none: do without',
+    'Citizen Lab test lists: a directory, or the URL or file of a .tar.gz; none: not loaded',
     'https://codeload.github.com/citizenlab/test-lists/tar.gz/refs/heads/master',
   ),
   as_organisations_source: text(
-    'History of AS organisations: URL or file; none: do without',
+    'History of AS organisations: URL or file; none: not loaded',
     'https://archive.org/download/ip2country-as/all_as_org_map.json',
   ),
 
   geoip_dir: text(
-    'Directory of YYYYMMDD-*.mmdb(.gz) databases, as `oonipipeline geoip` fetches them; empty: no IP metadata',
+    'Directory of YYYYMMDD-*.mmdb(.gz) databases, which `oonipipeline geoip` downloads; empty: no IP metadata',
     '',
   ),
   max_measurement_bytes: whole(
-    'A measurement longer than this is read past and counted as failed',
+    'Maximum size of a measurement in bytes; a larger one is not kept in memory and counts as failed',
     32 * 1024 * 1024,
     1024,
   ),
   max_failed_share: z.coerce.number().min(0).max(1).default(0.1).meta({
     description:
-      'A run with a larger share of failed measurements fails, if they are at least 10; so does one with a larger share of objects that cannot be read at all, if they are at least 3 or all of them',
+      'Maximum share of failed measurements; a run with a larger share fails if at least 10 measurements failed. The same limit holds for objects that cannot be read at all, if they are at least 3 or all objects',
   }),
 
   worker_tasks: words
@@ -123,24 +123,24 @@ export const SETTINGS = {
       message: 'must name Workflows, Activities or both, separated by a comma',
     })
     .default(['Workflows', 'Activities'])
-    .meta({ description: 'Workflows, Activities or both, separated by a comma' }),
-  worker_slots: whole('Activities at a time in one worker, a thread each', 2),
-  worker_drain_timeout: whole('Seconds a worker told to stop has to finish or checkpoint', 120),
-  worker_health_address: text('host:port of the health endpoints; empty: none', ''),
+    .meta({ description: 'Tasks that the worker processes: Workflows, Activities or both' }),
+  worker_slots: whole('Maximum number of concurrent activities in one worker; each has a thread', 2),
+  worker_drain_timeout: whole('Seconds in which a stopping worker must finish its activities or write their checkpoints', 120),
+  worker_health_address: text('host:port of the health endpoints and metrics of a worker; empty: none', ''),
 
-  operator_namespaces: words.default([]).meta({ description: 'Namespaces the operator watches; empty: all' }),
+  operator_namespaces: words.default([]).meta({ description: 'Namespaces that the operator watches; empty: all' }),
   operator_lease_namespace: text('Namespace of the leader lease', 'ooni-system'),
-  operator_health_address: text('host:port of health and metrics; empty: none', ''),
-  worker_image: text('Image of the worker pods that WorkerPools make', 'ooni-pipeline:dev'),
-  worker_config_map: text('ConfigMap whose keys are the environment of worker pods; empty: none', ''),
-  worker_secret: text('Secret whose keys are the environment of worker pods; empty: none', ''),
+  operator_health_address: text('host:port of the health endpoints and metrics; empty: none', ''),
+  worker_image: text('Image of the worker pods of WorkerPools', 'ooni-pipeline:dev'),
+  worker_config_map: text('ConfigMap with the environment of worker pods; empty: none', ''),
+  worker_secret: text('Secret with the environment of worker pods; empty: none', ''),
 
   telemetry_endpoint: text('OTLP/gRPC endpoint for traces and metrics; empty: none', ''),
-  prometheus_bind_address: text('host:port where Temporal SDK metrics are offered; empty: none', ''),
+  prometheus_bind_address: text('host:port that serves the metrics of the Temporal SDK; empty: none', ''),
   log_level: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
     .default('info')
-    .meta({ description: 'Least level logged' }),
+    .meta({ description: 'Lowest level that is logged' }),
   log_format: z
     .enum(['auto', 'json', 'human'])
     .default('auto')
@@ -152,14 +152,15 @@ export type Settings = z.infer<typeof schema>;
 export type SettingKey = keyof typeof SETTINGS;
 const KEYS = Object.keys(SETTINGS) as SettingKey[];
 
-/** Keys whose values are secret, or carry a secret. */
+/** Keys of settings that are secret or contain a secret. */
 export const SECRET_KEYS: readonly SettingKey[] = KEYS.filter(
   key => (SETTINGS[key].meta() as Meta | undefined)?.secret,
 );
 
 /**
- * Settings from the environment over the TOML file named by CONFIG_FILE. An empty variable counts as unset. Throws
- * SettingsError for a missing file, an unknown key in it, and a value of the wrong form; values of secrets are not shown.
+ * Reads the settings from the environment and from the TOML file that CONFIG_FILE names; the environment has priority. An
+ * empty variable counts as unset. Throws SettingsError for a missing file, an unknown key in it, and a value of the wrong
+ * form. The message does not show values of secrets.
  */
 export function loadSettings(env: Record<string, string | undefined> = process.env): Settings {
   const file = env.CONFIG_FILE;
@@ -214,7 +215,7 @@ function describeIssue(
   return `${origin[key] ?? key} = ${value}: ${issue.message}`;
 }
 
-/** The settings as a person may see them: secrets, and passwords in URLs, replaced by `***`. */
+/** The settings for display: `***` replaces secrets and passwords in URLs. */
 export function publicSettings(settings: Settings): Record<SettingKey, unknown> {
   return Object.fromEntries(
     KEYS.map(key => {

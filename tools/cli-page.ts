@@ -5,13 +5,13 @@ import { PROBLEMS } from '../pipeline/runs/verify.ts';
 /** Columns of the help on the page. */
 const WIDTH = 110;
 
-/** docs/cli.md: the help of every command, as the program prints it, and what all commands have in common. */
+/** Returns docs/cli.md: the help of every command as the program prints it, and the rules that all commands share. */
 export function cliPage(): string {
   const program = createProgram();
   const problems = Object.entries(PROBLEMS).map(([name, meaning]) => `| \`${name}\` | ${meaning} |`);
   return `# oonipipeline
 
-The commands that work without Kubernetes and Temporal. In a clone of the repository, after \`npm ci\`:
+These commands work without Kubernetes and Temporal. In a clone of the repository, after \`npm ci\`:
 
 <!-- not run: <command> stands for each of the commands below -->
 \`\`\`sh
@@ -20,31 +20,30 @@ npx oonipipeline <command> --help
 
 ${program.commands.map(command => `* [\`${command.name()}\`](#${command.name()}): ${command.description()}`).join('\n')}
 
-Options that a command does not get come from the [settings](settings.md): \`CLICKHOUSE_URL\`, \`ARCHIVE_URL\`, \`GEOIP_DIR\`. Put a
-password into a setting and not on the command line, where other users of the machine can read it. Messages and logs show a URL
-without its password.
+The [settings](settings.md) \`CLICKHOUSE_URL\`, \`ARCHIVE_URL\` and \`GEOIP_DIR\` replace options that are not given. Put a password into a
+setting and not on the command line, where other users of the machine can read it. Messages and logs show a URL without its password.
 
 \`--clickhouse embedded:DIR\`, or \`CLICKHOUSE_URL=embedded:DIR\`, runs ClickHouse in the process of the command (npm \`chdb\`) and keeps
-its data in DIR. Tables, statements, errors and results are those of a server. One process at a time can use a directory. After
-a command was killed, its directory is in the state of a server that lost its power, and the next command can use it.
+its data in DIR. Tables, statements, errors and results are those of a server. One process at a time can use a directory. When a
+command is killed, its directory is in the state of a server that lost power, and the next command can use it.
 
-Each command ends with status 0 when it did what was asked, with 1 when something could not be done (standard error has the reason),
-and with 2 when the command line is wrong. A reader of the output that ends early, such as \`head\`, ends the command quietly.
+A command ends with status 0 when it succeeded, with 1 when it failed (standard error has the reason), and with 2 when the command line is
+wrong. When the reader of its output ends early, such as \`head\`, the command ends without an error message.
 
 Data that probes send can hold control characters. On a terminal, each command shows them in a form such as \`\\x1b\`. Into a file or a pipe,
 \`sql -o csv\`, \`-o tsv\` and \`-o json\`, and each JSON output, write the data unchanged.
 ${program.commands.map(section).join('')}
-## What verify may find
+## Problems that verify reports
 
 With \`-o json\` the output is one document, \`{"ok": true, "buckets": [{"bucket", "filter", "generation", "files", "measurements",
-"rows", "problems"}]}\`. A problem has a name, a message, and where they are known the \`key\` of the object and the \`table\`.
+"rows", "problems"}]}\`. A problem has a name and a message, and, when they are known, the \`key\` of the object and the \`table\`.
 
 | Problem | Meaning |
 |---|---|
 ${problems.join('\n')}
 
-To correct a bucket, run it again: \`oonipipeline run --reprocess All\` with its day as the range. A repeated run replaces what earlier ones
-wrote. A bucket that fails again stays \`NotCompleted\`; the message and \`pipeline_failures\` have the reason.
+To correct a bucket, run it again: \`oonipipeline run --reprocess All\` with its day as the range. A repeated run replaces the rows of earlier
+runs. A bucket that fails again stays \`NotCompleted\`; the message and \`pipeline_failures\` have the reason.
 `;
 }
 

@@ -3,7 +3,7 @@ import { createMetrics } from '../operator/kube/metrics.ts';
 import { registerMetrics } from '../operator/metrics.ts';
 import { WorkerMetrics } from '../worker/metrics.ts';
 
-/** What a registry's metrics say of themselves; prom-client's types keep it from view. */
+/** Description of a metric in a registry. The types of prom-client do not declare it. */
 interface Described {
   readonly name: string;
   readonly help: string;
@@ -11,7 +11,7 @@ interface Described {
   readonly labelNames: readonly string[];
 }
 
-/** docs/metrics.md, made from the registries that operator and worker offer. */
+/** Returns docs/metrics.md, generated from the registries of operator and worker. */
 export function metricsPage(): string {
   const ofLibrary = createMetrics().registry;
   const ofResources = new Registry();
@@ -20,54 +20,54 @@ export function metricsPage(): string {
 
 # Health and metrics
 
-Operator and worker serve \`/healthz\`, \`/readyz\` and \`/metrics\` (Prometheus text) on the address that \`operator_health_address\` and
-\`worker_health_address\` name ([settings.md](settings.md)); in the pods of \`npm start\` and of WorkerPools that is port 8080 of the pod.
+Operator and worker serve \`/healthz\`, \`/readyz\` and \`/metrics\` (Prometheus text). The settings \`operator_health_address\` and
+\`worker_health_address\` ([settings.md](settings.md)) set the address; in the pods of \`npm start\` and of WorkerPools it is port 8080 of the pod.
 
 | | Operator | Worker |
 |---|---|---|
-| \`/healthz\` fails, and the pod is restarted, when | a held lease cannot be renewed or, once lost, its work does not end; a controller stands still | a worker of the Temporal SDK has failed |
-| \`/readyz\` fails, with the reason as its text, while | the first lists of its resources are not complete | it waits for Temporal or ClickHouse to begin its work, or is stopping |
+| \`/healthz\` fails, and the pod is restarted, when | the lease that it holds cannot be renewed, its work does not end after it lost the lease, or a controller makes no progress | a worker of the Temporal SDK has failed |
+| \`/readyz\` fails, with the reason as its text, while | the first lists of its resources are not complete | it waits for Temporal or ClickHouse before it starts to work, or it is stopping |
 
-Of several operators one leads: it holds the Lease \`ooni-operator-<installation>\` in the namespace \`operator_lease_namespace\`
-(\`kubectl get lease -n ooni-system\` names the holder). The others keep their caches warm and write nothing.
+One of several operators is the leader: it holds the Lease \`ooni-operator-<installation>\` in the namespace \`operator_lease_namespace\`
+(\`kubectl get lease -n ooni-system\` shows the holder). The others are standbys: they keep their caches up to date and write nothing.
 
-## Of our resources
+## Metrics of resources
 
-Offered by every operator. What is not known has no sample: a missing figure is not 0. (Standbys read the same resources: take the
-maximum over the pods, not the sum.)
+Every operator serves these metrics. An unknown value has no sample: a missing value is not 0. Standbys read the same resources, so take the
+maximum over the pods, not the sum.
 
 ${table(ofResources)}
 
-## Of the operator's work
+## Metrics of the operator
 
-Names and labels are those of controller-runtime and client-go where those have them, so their dashboards work.
+Metrics that controller-runtime and client-go also have use their names and labels, so their dashboards work.
 
 ${table(ofLibrary)}
 
-## Of a worker
+## Metrics of a worker
 
-Counted checkpoint by checkpoint, so that what is taken up again after a crash is not counted twice. The Temporal SDK's own metrics
-are offered besides at \`prometheus_bind_address\`, or sent to \`telemetry_endpoint\`.
+A worker counts at each checkpoint, so work that is repeated after a crash is not counted twice. The metrics of the Temporal SDK are served
+at \`prometheus_bind_address\` or sent to \`telemetry_endpoint\`.
 
 ${table(new WorkerMetrics().registry)}
 
-Both offer \`process_*\` and \`nodejs_*\` of the Prometheus client for Node too.
+Operator and worker also serve \`process_*\` and \`nodejs_*\` of the Prometheus client for Node.
 
-## What to be woken by
+## Alerts
 
-| When | Expression |
+| Alert | Expression |
 |---|---|
-| a resource needs a hand | \`max by (kind, namespace, name, reason) (ooni_resource_condition{type="Stalled",status="True"}) > 0\` |
-| a resource is not ready for long | \`max by (kind, namespace, name) (ooni_resource_condition{type="Ready",status!="True"}) > 0\` for 30 minutes |
+| a resource needs a person | \`max by (kind, namespace, name, reason) (ooni_resource_condition{type="Stalled",status="True"}) > 0\` |
+| a resource is not ready for a long time | \`max by (kind, namespace, name) (ooni_resource_condition{type="Ready",status!="True"}) > 0\` for 30 minutes |
 | buckets fail | \`max by (namespace, name) (ooni_backfill_buckets{state="failed"}) > 0\` |
 | a schedule falls behind | \`max by (namespace, name) (ooni_schedule_lag_buckets) > 2\` |
-| nobody leads | \`max(leader_election_master_status) < 1\`, or no sample of it |
+| no operator is the leader | \`max(leader_election_master_status) < 1\`, or no sample |
 | measurements fail | \`sum(rate(ooni_measurements_total{status="failed"}[1h])) / sum(rate(ooni_measurements_total[1h])) > 0.05\` |
 | a watch has lost events | \`increase(kube_audit_divergence_total[1d]) > 0\` |
 `;
 }
 
-/** Node's and the process's own are those of every program. */
+/** Metrics of Node and of the process, which every program has. */
 const COMMON = /^(process|nodejs)_/;
 
 function table(registry: Registry): string {
@@ -77,5 +77,5 @@ function table(registry: Registry): string {
       const labels = labelNames.map(label => `\`${label}\``).join(', ');
       return `| \`${name}\` | ${type} | ${labels} | ${help} |`;
     });
-  return `| Metric | Type | Labels | What |\n|---|---|---|---|\n${rows.join('\n')}`;
+  return `| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n${rows.join('\n')}`;
 }

@@ -1,6 +1,6 @@
 import { SECRET_KEYS, SETTINGS, type SettingKey } from '../pipeline/settings.ts';
 
-/** docs/settings.md, made from the settings schema. */
+/** Returns docs/settings.md, generated from the settings schema. */
 export function settingsPage(): string {
   const rows = Object.entries(SETTINGS).map(([key, schema]) => {
     const initial = schema.parse(undefined);
@@ -10,11 +10,12 @@ export function settingsPage(): string {
   });
   return `# Settings
 
-Every program of the pipeline reads the same settings: from environment variables (the key in upper case, without prefix:
-\`CLICKHOUSE_URL\`), and below them from the TOML file that \`CONFIG_FILE\` names. An empty variable counts as unset; an unknown
-key in the file is an error, as is a value of the wrong form. Lists are separated by commas. Secrets are never printed.
+Every program of the pipeline reads the same settings, from environment variables and from the TOML file that \`CONFIG_FILE\` names. The
+name of a variable is the key in upper case, without a prefix: \`CLICKHOUSE_URL\`. A variable has priority over the file. An empty
+variable counts as unset. An unknown key in the file and a value of the wrong form are errors. The items of a list are separated by commas.
+Secrets are never printed.
 
-| Key | Default | What |
+| Key | Default | Meaning |
 |---|---|---|
 ${rows.join('\n')}
 `;

@@ -5,16 +5,16 @@ import { type Counts, noCounts } from '../pipeline/counts.ts';
 export class WorkerMetrics {
   readonly registry = new Registry();
   readonly runs = this.#counter('ooni_runs_total', 'Stages of runs that ended, by stage and state', ['stage', 'state']);
-  readonly insertRetries = this.#counter('ooni_insert_retries_total', 'INSERTs that were tried again');
-  readonly #measurements = this.#counter('ooni_measurements_total', 'Measurements stored or accounted for, by status', [
+  readonly insertRetries = this.#counter('ooni_insert_retries_total', 'INSERT statements that were retried');
+  readonly #measurements = this.#counter('ooni_measurements_total', 'Measurements that were read, by status (transformed, skipped, failed, unsupported)', [
     'status',
   ]);
   readonly #rows = this.#counter('ooni_rows_total', 'Rows inserted, by table', ['table']);
-  readonly #files = this.#counter('ooni_archive_files_total', 'Objects of the archive read to their end');
-  readonly #bytes = this.#counter('ooni_archive_bytes_total', 'Compressed bytes read');
+  readonly #files = this.#counter('ooni_archive_files_total', 'Objects of the archive that were read to the end');
+  readonly #bytes = this.#counter('ooni_archive_bytes_total', 'Compressed bytes read from the archive');
   readonly #batches = new Gauge({
     name: 'ooni_batches_active',
-    help: 'Batches being worked on',
+    help: 'Batches in progress',
     registers: [this.registry],
   });
 
@@ -22,7 +22,7 @@ export class WorkerMetrics {
     collectDefaultMetrics({ register: this.registry });
   }
 
-  /** Counts what a batch reaches, checkpoint by checkpoint; what an earlier attempt had done was counted by its worker. */
+  /** Counts the progress of a batch at each checkpoint. `resumed` is not counted: the worker of the earlier attempt counted it. */
   watchBatch(resumed: Counts = noCounts()): { reached(counts: Counts): void; end(): void } {
     let before = resumed;
     this.#batches.inc();
