@@ -33,8 +33,14 @@ export const METRICS = {
     help: 'Buckets that became due since the last success of a schedule and are not done',
     labels: ['namespace', 'name'],
   },
-  ooni_schedule_next_firing_timestamp_seconds: { help: 'Time of the next firing of a schedule', labels: ['namespace', 'name'] },
-  ooni_workerpool_replicas: { help: 'Pods of a pool by state (desired, ready)', labels: ['namespace', 'name', 'state'] },
+  ooni_schedule_next_firing_timestamp_seconds: {
+    help: 'Time of the next firing of a schedule',
+    labels: ['namespace', 'name'],
+  },
+  ooni_workerpool_replicas: {
+    help: 'Pods of a pool by state (desired, ready)',
+    labels: ['namespace', 'name', 'state'],
+  },
   ooni_queue_backlog: { help: 'Tasks that wait in a task queue', labels: ['queue'] },
 } as const;
 

@@ -44,7 +44,8 @@ export const SETTINGS = {
     .regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/, 'must be lower-case letters, digits and dashes, 40 at most')
     .default('ooni')
     .meta({
-      description: 'Name of this installation. It is the first part of every workflow id, so two installations can share a Temporal server',
+      description:
+        'Name of this installation. It is the first part of every workflow id, so two installations can share a Temporal server',
     }),
 
   archive_url: text('The archive: a directory, or s3://bucket[/prefix]', 's3://ooni-data-eu-fra'),
@@ -76,7 +77,10 @@ export const SETTINGS = {
   temporal_namespace: text('Temporal namespace', 'default'),
   temporal_tls_client_cert_path: text('Client certificate (PEM file); requires the key', ''),
   temporal_tls_client_key_path: text('Key of the client certificate (PEM file)', ''),
-  temporal_tls_server_ca_path: text('Certificate of the authority that signed the server certificate (PEM file); turns TLS on', ''),
+  temporal_tls_server_ca_path: text(
+    'Certificate of the authority that signed the server certificate (PEM file); turns TLS on',
+    '',
+  ),
   temporal_api_key: secret('API key of Temporal Cloud; turns TLS on'),
   temporal_ui_url: text('Address of the Temporal UI, for links in status', ''),
 
@@ -125,7 +129,10 @@ export const SETTINGS = {
     .default(['Workflows', 'Activities'])
     .meta({ description: 'Tasks that the worker processes: Workflows, Activities or both' }),
   worker_slots: whole('Maximum number of concurrent activities in one worker; each has a thread', 2),
-  worker_drain_timeout: whole('Seconds in which a stopping worker must finish its activities or write their checkpoints', 120),
+  worker_drain_timeout: whole(
+    'Seconds in which a stopping worker must finish its activities or write their checkpoints',
+    120,
+  ),
   worker_health_address: text('host:port of the health endpoints and metrics of a worker; empty: none', ''),
 
   operator_namespaces: words.default([]).meta({ description: 'Namespaces that the operator watches; empty: all' }),

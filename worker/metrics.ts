@@ -6,9 +6,11 @@ export class WorkerMetrics {
   readonly registry = new Registry();
   readonly runs = this.#counter('ooni_runs_total', 'Stages of runs that ended, by stage and state', ['stage', 'state']);
   readonly insertRetries = this.#counter('ooni_insert_retries_total', 'INSERT statements that were retried');
-  readonly #measurements = this.#counter('ooni_measurements_total', 'Measurements that were read, by status (transformed, skipped, failed, unsupported)', [
-    'status',
-  ]);
+  readonly #measurements = this.#counter(
+    'ooni_measurements_total',
+    'Measurements that were read, by status (transformed, skipped, failed, unsupported)',
+    ['status'],
+  );
   readonly #rows = this.#counter('ooni_rows_total', 'Rows inserted, by table', ['table']);
   readonly #files = this.#counter('ooni_archive_files_total', 'Objects of the archive that were read to the end');
   readonly #bytes = this.#counter('ooni_archive_bytes_total', 'Compressed bytes read from the archive');
