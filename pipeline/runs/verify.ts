@@ -77,8 +77,9 @@ export interface VerifyTools {
 
 /**
  * Checks a bucket's ledger against the archive and against the tables, and returns what is missing or superfluous, by key where possible. For
- * a day that was run in hours, it returns one result per hour. It reads objects again only if a table does not have the number of rows that was counted,
- * to separate measurements that lack rows from those that are in several objects. Writes nothing. Throws ArchiveErrors and TableErrors.
+ * a day that was run in hours, it returns one result per hour. It reads objects again only if a table does not have the number of rows that
+ * was counted, to separate measurements that lack rows from those that are in several objects. Writes nothing. Throws ArchiveErrors and
+ * TableErrors.
  */
 export async function verifyBucket(tools: VerifyTools, key: BucketKey, signal?: AbortSignal): Promise<Verification[]> {
   const { clickhouse } = tools;

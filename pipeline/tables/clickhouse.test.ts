@@ -39,7 +39,7 @@ test('the name of a server shows no credentials', async () => {
   await clickhouse.close();
 });
 
-test('texts and names are quoted', () => {
+test('text and names are quoted', () => {
   expect(quote(`it's \\ a`)).toBe(`'it\\'s \\\\ a'`);
   expect(identifier('a`b')).toBe('`a\\`b`');
 });

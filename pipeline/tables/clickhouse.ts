@@ -7,9 +7,9 @@ import { ClickHouseUnavailableError, classify, TableError } from './errors.ts';
 import { untilException } from './late-exception.ts';
 import { PATIENT, type RetryOptions, retry } from './retry.ts';
 
-/** Where ClickHouse's HTTP interface is, taken apart. The password goes nowhere but into requests. */
+/** Parts of the URL of ClickHouse's HTTP interface. The password is used in requests only. */
 export interface ClickHouseLocation {
-  /** `http(s)://host:port`, without user and password: may be shown. */
+  /** `http(s)://host:port`, without user and password, so that it may be shown. */
   readonly url: string;
   readonly database: string;
   readonly username: string;
@@ -24,9 +24,9 @@ const PORTS: Readonly<Record<string, { scheme: 'http' | 'https'; port: string; n
 };
 
 /**
- * Reads `clickhouse_url`: `http(s)://user:password@host:port/database`, or the native driver's `clickhouse(s)://` form, whose usual ports
- * (9000, 9440) stand for those of the HTTP interface (8123, 8443). Throws SettingsError, which never shows the value: it may hold
- * a password.
+ * Parses `clickhouse_url`: `http(s)://user:password@host:port/database`, or the native driver's `clickhouse(s)://` form. The usual ports of
+ * the native form (9000, 9440) are replaced by those of the HTTP interface (8123, 8443). Throws SettingsError, whose message never contains
+ * the value, because it may contain a password.
  */
 export function parseClickHouseUrl(text: string): ClickHouseLocation {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -36,7 +36,7 @@ export function parseClickHouseUrl(text: string): ClickHouseLocation {
       `clickhouse_url${url ? ` begins with ${url.protocol}` : ' is no URL'}; write http://user:password@host:8123/database (or https, clickhouse, clickhouses)`,
     );
   }
-  // A `/`, `?` or `#` in a password ends the host, and what follows would be shown as part of an address.
+  // A `/`, `?` or `#` in a password ends the host, and the rest of the password would be shown as part of an address.
   if (`${url.pathname}${url.search}${url.hash}`.includes('@')) {
     throw new SettingsError(
       'clickhouse_url has an @ behind the host; within a password write / as %2F, ? as %3F, # as %23 and @ as %40',
@@ -44,7 +44,7 @@ export function parseClickHouseUrl(text: string): ClickHouseLocation {
   }
   const path = url.pathname.replace(/^\/+|\/+$/g, '');
   if (path.includes('/')) throw new SettingsError('clickhouse_url: the path is the name of one database');
-  // `new URL` drops the standard port of http and https; whoever writes :80 or :443 means a proxy there.
+  // `new URL` drops the standard port of http and https. A written :80 or :443 means a proxy on that port.
   const written = url.port || /^https?:\/\/(?:[^@/]*@)?(?:\[[^\]]*\]|[^:/]+):(\d+)/.exec(text)?.[1] || '';
   const port = written === '' || written === kind.native ? kind.port : written;
   return {
@@ -55,7 +55,7 @@ export function parseClickHouseUrl(text: string): ClickHouseLocation {
   };
 }
 
-/** A part of a URL as text. Throws SettingsError for a `%` that is not followed by two hexadecimal digits. */
+/** Decodes a part of a URL. Throws SettingsError for a `%` that is not followed by two hexadecimal digits. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
@@ -74,19 +74,19 @@ export interface StatementOptions {
 }
 
 export interface OpenOptions {
-  /** Another database than the URL's; for creating the URL's. */
+  /** Database to use instead of the URL's, for creating the URL's database. */
   readonly database?: string;
   readonly retry?: RetryOptions;
-  /** Told of each failure that will be tried again. */
+  /** Called for each failure that will be retried. */
   readonly onRetry?: (error: Error, attempt: number, wait: number) => void;
 }
 
-/** Longest a single statement may take, milliseconds: deletes and analyses of a big day take minutes. */
+/** Timeout of a statement, milliseconds. Deletes and analyses of a big day take minutes. */
 const STATEMENT_TIMEOUT = 30 * 60_000;
 
 /**
- * One ClickHouse, over HTTP. Statements that fail for a transient reason are tried again with jittered, growing waits; so each statement given
- * here must be one that may run twice. All errors are TableErrors.
+ * One ClickHouse server, over HTTP. Statements that fail for a transient reason are retried with jittered, growing waits, so each of them must
+ * be safe to run twice, except where a method says that it runs a statement once. All errors are TableErrors.
  */
 export class ClickHouse {
   /** Host and database, for logs and messages; holds no credentials. */
@@ -110,27 +110,27 @@ export class ClickHouse {
       application: 'ooni-pipeline',
       request_timeout: STATEMENT_TIMEOUT,
       max_open_connections: 8,
-      // Every failure comes back as an error, and whoever catches it says what it means.
+      // Every failure is thrown as an error, and the caller reports it.
       log: { level: ClickHouseLogLevel.OFF },
       clickhouse_settings: {
-        // An answer means the rows are in: nothing waits in the server's memory (the default since 26.x is 1).
+        // The answer means that the rows are stored. With 1, the default since 26.x, they may still wait in the server's memory.
         async_insert: 0,
-        // An error comes as a status, not in the middle of an answer that began well.
+        // An error is reported as a status, not in the middle of an answer that began without an error.
         wait_end_of_query: 1,
-        // A delete returns when every replica has done it: what reads after it sees it.
+        // A delete returns after every replica has done it, so later reads see it.
         lightweight_deletes_sync: '2',
         mutations_sync: '2',
-        // Something between us and the server may cut a connection on which nothing moves while a delete works.
+        // A proxy may close a connection without traffic while a delete is running.
         send_progress_in_http_headers: 1,
         http_headers_progress_interval_ms: '50000',
         date_time_input_format: 'best_effort',
-        // JSON numbers beyond 2^53 would lose digits; none of ours is, and text would have to be parsed everywhere.
+        // JSON numbers beyond 2^53 lose digits. The pipeline has none, and quoted numbers would have to be parsed everywhere.
         output_format_json_quote_64bit_integers: 0,
       },
     });
   }
 
-  /** Runs a statement without rows to return. */
+  /** Runs a statement that returns no rows. */
   async command(sql: string, options: StatementOptions = {}): Promise<void> {
     await this.#attempt(options.signal, () =>
       this.#client.command({
@@ -143,15 +143,15 @@ export class ClickHouse {
   }
 
   /**
-   * Deletes rows: `DELETE FROM target WHERE condition`; `target` is a table, with a partition where there is one. Returns false when a replica is
-   * away: every other one has done it, and that one will when it is back.
+   * Deletes rows: `DELETE FROM target WHERE condition`. `target` is a table, with a partition if the table has partitions. Returns false when a
+   * replica is inactive: all other replicas have deleted the rows, and the inactive one deletes them when it is back.
    *
-   * The server keeps a mutation until it is done, so the statement is sent again only when its mutation is not there: after a lost answer the
-   * mutation is waited for. One that fails would be tried for ever and keep later ones of its partition waiting: it is killed,
-   * and its error is thrown.
+   * The server keeps a mutation until it is done, so the statement is sent again only if the server does not have its mutation. After a lost
+   * answer, this waits for the mutation. The server would retry a failing mutation for ever, and later mutations of its partition would
+   * wait, so a failing mutation is killed and its error thrown.
    */
   async mutate(target: string, condition: string, options: StatementOptions = {}): Promise<boolean> {
-    // In the text of the mutation, by which it is found again.
+    // The text of the mutation contains the mark, which identifies the mutation.
     const mark = `mutation ${randomUUID()}`;
     return this.#attempt(options.signal, async () => {
       try {
@@ -171,7 +171,7 @@ export class ClickHouse {
     });
   }
 
-  /** Waits for a mutation that may have been queued before `error` came. Throws `error` when it was not. */
+  /** Waits for a mutation that may have been queued before `error` occurred. Throws `error` if it was not queued. */
   async #mutationEnded(target: string, mark: string, error: TableError, signal?: AbortSignal): Promise<boolean> {
     for (;;) {
       const [mutation] = await this.select<{ id: string; done: number; failure: string }>(
@@ -196,8 +196,8 @@ export class ClickHouse {
   }
 
   /**
-   * Runs a statement that must not run twice, once. With a `queryId`, an earlier statement of this id that is still running on the server, because
-   * its client has died or lost patience, is stopped first.
+   * Runs a statement once, for statements that must not run twice. With a `queryId`, it first stops an earlier statement with this id that is
+   * still running on the server because its client has died or timed out.
    */
   async commandOnce(sql: string, options: StatementOptions & { readonly queryId?: string } = {}): Promise<void> {
     options.signal?.throwIfAborted();
@@ -219,7 +219,7 @@ export class ClickHouse {
     }
   }
 
-  /** Rows of a SELECT, as objects. 64-bit integers come as numbers. */
+  /** Returns the rows of a SELECT as objects. 64-bit integers are numbers. */
   async select<Row>(sql: string, options: StatementOptions = {}): Promise<Row[]> {
     return this.#attempt(options.signal, async () => {
       const result = await this.#client.query({
@@ -234,9 +234,9 @@ export class ClickHouse {
   }
 
   /**
-   * Runs a statement of any kind, once, and gives its output as it comes, in the format that the statement names or else in `format`, with
-   * the name of that format. Leaving the loop over `bytes` early ends a statement that only reads. An error behind the first rows is
-   * thrown by the loop.
+   * Runs a statement of any kind once and returns its output as a stream, with the name of its format. The format is the one that the statement
+   * names, or else `format`. Leaving the loop over `bytes` early ends a statement that only reads. The loop throws an error that occurs after
+   * the first rows.
    */
   async output(
     sql: string,
@@ -248,7 +248,7 @@ export class ClickHouse {
       const { stream, response_headers: headers } = await this.#client.exec({
         query: sql,
         query_params: options.params,
-        // A parameter of the interface, sent as settings are.
+        // `default_format` is a parameter of the HTTP interface. It is sent in the same way as settings.
         clickhouse_settings: {
           wait_end_of_query: 0,
           cancel_http_readonly_queries_on_client_close: 1,
@@ -265,7 +265,7 @@ export class ClickHouse {
     }
   }
 
-  /** Inserts objects, which name their columns. For small numbers of rows. */
+  /** Inserts objects, whose keys are column names. For small numbers of rows. */
   async insert(table: string, rows: readonly object[], options: StatementOptions = {}): Promise<void> {
     if (rows.length === 0) return;
     await this.#attempt(options.signal, () =>
@@ -280,8 +280,8 @@ export class ClickHouse {
   }
 
   /**
-   * Sends `bytes` behind an `INSERT ... FORMAT x` statement, once: an INSERT may run twice only if whoever asks for it says so, and the
-   * inserter does (see inserter.ts).
+   * Sends `bytes` after an `INSERT ... FORMAT x` statement, once. Only the caller knows whether its INSERT may run twice; the inserter retries
+   * it (inserter.ts).
    */
   async insertBytes(sql: string, bytes: readonly Uint8Array[], options: StatementOptions = {}): Promise<void> {
     options.signal?.throwIfAborted();
@@ -299,7 +299,7 @@ export class ClickHouse {
     }
   }
 
-  /** Resolves when the server takes statements from this user on this database; otherwise throws why not, without trying again. */
+  /** Resolves if the server accepts statements from this user on this database. Otherwise throws the reason, without a retry. */
   async probe(signal?: AbortSignal): Promise<void> {
     const deadline = AbortSignal.timeout(5000);
     try {
@@ -334,21 +334,21 @@ export class ClickHouse {
   }
 }
 
-/** ClickHouse's error when a mutation is waited for and a replica is not there (src/Common/ErrorCodes.cpp). */
+/** ClickHouse's error code when a replica is inactive during the wait for a mutation (src/Common/ErrorCodes.cpp). */
 const UNFINISHED = 341;
-/** How often a queued mutation is looked at, milliseconds. */
+/** Interval between checks of a queued mutation, milliseconds. */
 const MUTATION_POLL = 500;
 
 /**
- * Settings of an INSERT by which ClickHouse never takes its blocks for a repetition. Replicated tables drop a block that equals an earlier
- * one, for an hour, and do not say so: rows that are deleted and inserted again would be lost. A token that no other INSERT has
- * works on all versions; `insert_deduplicate` alone is overridden by `deduplicate_insert` since 26.x.
+ * Returns the settings of an INSERT that prevent ClickHouse from treating its blocks as duplicates. Replicated tables silently drop a block
+ * that equals an earlier one, for an hour, so rows that are deleted and inserted again would be lost. A unique token works on all versions;
+ * `insert_deduplicate` alone is overridden by `deduplicate_insert` since 26.x.
  */
 function unrepeated(): ClickHouseSettings {
   return { insert_deduplicate: 0, insert_deduplication_token: randomUUID() };
 }
 
-/** Opens the ClickHouse of the settings. No connection is made before the first statement. Throws SettingsError. */
+/** Opens the ClickHouse of the settings. It connects at the first statement. Throws SettingsError. */
 export function openClickHouse(
   settings: { readonly clickhouse_url: string; readonly clickhouse_cluster?: string },
   options: OpenOptions = {},
@@ -356,17 +356,17 @@ export function openClickHouse(
   return new ClickHouse(parseClickHouseUrl(settings.clickhouse_url), settings.clickhouse_cluster ?? '', options);
 }
 
-/** An answer has to be read to its end before its connection can be used again. */
+/** Reads an answer to its end, so that its connection can be used again. */
 async function discard(stream: Readable): Promise<void> {
   for await (const _ of stream);
 }
 
-/** A text as a literal of SQL. */
+/** Returns a text as an SQL literal. */
 export function quote(text: string): string {
   return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 }
 
-/** A name as an identifier of SQL. */
+/** Returns a name as an SQL identifier. */
 export function identifier(name: string): string {
   return `\`${name.replaceAll('\\', '\\\\').replaceAll('`', '\\`')}\``;
 }

@@ -11,6 +11,6 @@ test.each([
   else expect(clusterProblem('ooni', shape)).toBeUndefined();
 });
 
-test('replicas are synchronised by fetches alone', () => {
+test('synchronising replicas waits for fetches only', () => {
   expect(syncStatement('ooni', 'obs_web')).toBe('SYSTEM SYNC REPLICA ON CLUSTER `ooni` `obs_web` LIGHTWEIGHT');
 });

@@ -1,13 +1,13 @@
 import { type ClickHouse, identifier } from './clickhouse.ts';
 import { TableSchemaError } from './errors.ts';
 
-/** A cluster as system.clusters has it. */
+/** A cluster according to system.clusters. */
 export interface ClusterShape {
   readonly shards: number;
   readonly known: readonly string[];
 }
 
-/** What keeps a cluster from being used, in a sentence; undefined when nothing does. */
+/** Returns a sentence that says why a cluster cannot be used; undefined if it can be used. */
 export function clusterProblem(cluster: string, { shards, known }: ClusterShape): string | undefined {
   if (shards === 1) return undefined;
   if (shards === 0) {
@@ -20,7 +20,7 @@ export function clusterProblem(cluster: string, { shards, known }: ClusterShape)
   );
 }
 
-/** Throws TableSchemaError unless the cluster of the settings, if there is one, has exactly one shard. */
+/** Throws TableSchemaError unless the cluster of the settings, if any, has exactly one shard. */
 export async function assertOneShard(clickhouse: ClickHouse, signal?: AbortSignal): Promise<void> {
   if (clickhouse.cluster === '') return;
   const [found] = await clickhouse.select<ClusterShape>(
@@ -31,14 +31,14 @@ export async function assertOneShard(clickhouse: ClickHouse, signal?: AbortSigna
   if (problem) throw new TableSchemaError(`${clickhouse.name}: ${problem}`);
 }
 
-/** Seconds that replicas have to fetch what they lack. */
+/** Timeout for replicas to fetch missing parts, seconds. */
 const SYNC_TIMEOUT = 60;
 
 /**
- * Makes all active replicas hold the rows that were inserted into some tables up to now; on one server it does nothing. For a statement that has to
- * see what other workers inserted, perhaps through another replica; and before a DELETE with a subquery, which every replica
- * evaluates on its own rows: NOT IN would delete too much where rows are missing. An inactive replica is not waited for: when it is back, it fetches
- * parts that the others have mutated.
+ * Waits until all active replicas have the rows that were inserted into the given tables up to now. Does nothing on one server. It is needed
+ * before a statement that has to see rows from other workers, which may have used another replica, and before a DELETE with a subquery.
+ * Every replica evaluates the subquery on its own rows, and NOT IN would delete too much where rows are missing. It does not wait for an
+ * inactive replica, which fetches the mutated parts of the others when it is back.
  */
 export async function syncReplicas(
   clickhouse: ClickHouse,
@@ -54,12 +54,12 @@ export async function syncReplicas(
       },
       signal,
     });
-    // The replica that is asked next must have them, whatever the others do.
+    // The replica that receives the next statement must have the rows, independent of the others.
     await clickhouse.command(`SYSTEM SYNC REPLICA ${identifier(table)} LIGHTWEIGHT`, { signal });
   }
 }
 
-/** LIGHTWEIGHT: fetches are waited for, merges and mutations are not. */
+/** Returns the statement that synchronises the replicas. LIGHTWEIGHT waits for fetches, but not for merges and mutations. */
 export function syncStatement(cluster: string, table: string): string {
   return `SYSTEM SYNC REPLICA ON CLUSTER ${identifier(cluster)} ${identifier(table)} LIGHTWEIGHT`;
 }

@@ -16,7 +16,7 @@ const table: Table = {
   orderBy: ['a'],
 };
 
-test('a table on one server and on a cluster', () => {
+test('a table is created on one server and on a cluster', () => {
   expect(createTable(table, one)).toBe(
     'CREATE TABLE IF NOT EXISTS `t` (\n  `a` String,\n  `b` UInt8\n) ENGINE = ReplacingMergeTree(b)\nPARTITION BY a\nORDER BY (`a`)',
   );
@@ -28,13 +28,13 @@ test('a table on one server and on a cluster', () => {
   );
 });
 
-test('only engines that can be replicated are', () => {
+test('only engines that support replication are replicated', () => {
   expect(engineFor('MergeTree', cluster)).toBe('ReplicatedMergeTree');
   expect(engineFor('EmbeddedRocksDB', cluster)).toBe('EmbeddedRocksDB');
   expect(engineFor(PIPELINE_RUNS.engine, cluster)).toBe('ReplicatedReplacingMergeTree(revision)');
 });
 
-test('columns that are missing are added, and nothing else', () => {
+test('only missing columns are added', () => {
   expect(addColumns(table, ['b', 'a', 'more'], one)).toBeUndefined();
   expect(addColumns(table, ['a'], cluster)).toBe(
     'ALTER TABLE `t` ON CLUSTER `ooni-prod` ADD COLUMN IF NOT EXISTS `b` UInt8',

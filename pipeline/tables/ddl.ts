@@ -1,23 +1,23 @@
 import { identifier, quote } from './clickhouse.ts';
 import type { Table } from './schema.ts';
 
-/** How DDL is to be written for a server: on one server, or on a cluster of replicas. */
+/** The form of DDL for a server: one server, or a cluster of replicas. */
 export interface Dialect {
   /** Name of the cluster, or empty. */
   readonly cluster: string;
 }
 
-/** `ON CLUSTER x`, or nothing. */
+/** Returns ` ON CLUSTER x`, or an empty text without a cluster. */
 export function onCluster({ cluster }: Dialect): string {
   return cluster === '' ? '' : ` ON CLUSTER ${identifier(cluster)}`;
 }
 
-/** The engine as a dialect has it: replicated on a cluster, with the server's default path and replica name. */
+/** Returns the engine for a dialect: replicated on a cluster, with the server's default path and replica name. */
 export function engineFor(engine: string, { cluster }: Dialect): string {
   return cluster === '' || !/^\w*MergeTree\b/.test(engine) ? engine : `Replicated${engine}`;
 }
 
-/** `CREATE TABLE IF NOT EXISTS` of a table. */
+/** Returns the `CREATE TABLE IF NOT EXISTS` statement of a table. */
 export function createTable(table: Table, dialect: Dialect): string {
   const list = (names: readonly string[]) => `(${names.map(identifier).join(', ')})`;
   return [
@@ -30,7 +30,7 @@ export function createTable(table: Table, dialect: Dialect): string {
   ].join('\n');
 }
 
-/** `ALTER TABLE` that adds what is missing of a table's columns, at its end; undefined when nothing is. */
+/** Returns the `ALTER TABLE` statement that adds the missing columns of a table at its end; undefined if none is missing. */
 export function addColumns(table: Table, present: readonly string[], dialect: Dialect): string | undefined {
   const missing = table.columns.filter(([name]) => !present.includes(name));
   if (missing.length === 0) return undefined;
@@ -38,7 +38,7 @@ export function addColumns(table: Table, present: readonly string[], dialect: Di
   return `ALTER TABLE ${identifier(table.name)}${onCluster(dialect)} ${actions.join(', ')}`;
 }
 
-/** A list of texts as a tuple of literals, for `IN`. */
+/** Returns a list of texts as a tuple of literals, for `IN`. */
 export function literals(texts: readonly string[]): string {
   return `(${texts.map(quote).join(', ')})`;
 }

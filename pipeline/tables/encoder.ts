@@ -3,25 +3,25 @@ import { EncodeError, RowBinaryWriter } from './rowbinary.ts';
 import { OBSERVATION_TABLES, type ObservationTable } from './schema.ts';
 
 /**
- * The most that one measurement may fill in one table. A row repeats the facts of its measurement, so a document made for it
- * could blow up a thousandfold; real ones stay below 1 MB.
+ * Maximum size of one measurement's rows in one table. Each row repeats the metadata of its measurement, so a crafted document could grow a
+ * thousandfold. Real measurements stay below 1 MB.
  */
 const MEASUREMENT_BYTES = 64 * 1024 * 1024;
 
 const MIN_BYTES = 64 * 1024;
 
-/** The rows of one table, encoded one behind the other. */
+/** The encoded rows of one table, one after the other. */
 class TableRows {
   readonly writer: RowBinaryWriter;
   rows = 0;
-  /** Byte at which row i starts, and the measurement it belongs to. */
+  /** Byte at which row i starts. `owners` has the index of its measurement. */
   offsets = new Uint32Array(1024);
   owners = new Uint32Array(1024);
-  /** Rows and bytes when the current measurement began. */
+  /** Number of rows at the start of the current measurement. `markedBytes` is the number of bytes. */
   markedRows = 0;
   markedBytes = 0;
 
-  /** With room for a little more than the rows before took, so that a buffer does not grow again and again from block to block. */
+  /** Starts with a little more room than the previous block needed, so that the buffer does not grow repeatedly in every block. */
   constructor(before?: TableRows) {
     this.writer = new RowBinaryWriter(before && Math.max(MIN_BYTES, before.writer.length * 1.25));
   }
@@ -57,8 +57,8 @@ function grow(array: Uint32Array): Uint32Array<ArrayBuffer> {
 }
 
 /**
- * Collects the rows of measurements as RowBinary, all of a measurement's rows or none: `begin`, any number of rows, then `commit` or
- * `rollback`. Holds what `take` has not yet handed out; the caller bounds it by taking when `rows` or `size` is large enough.
+ * Collects the rows of measurements as RowBinary, either all rows of a measurement or none: `begin`, any number of rows, then `commit` or
+ * `rollback`. It holds the rows until `take` returns them. The caller limits the memory by calling `take` when `rows` or `size` is large.
  */
 export class RowEncoder {
   private readonly tables = new Map<ObservationTable, TableRows>();
@@ -68,12 +68,12 @@ export class RowEncoder {
     for (const { name } of OBSERVATION_TABLES) this.tables.set(name, new TableRows());
   }
 
-  /** Rows of a table that wait to be taken. */
+  /** Number of rows of a table that `take` would return. */
   rows(table: ObservationTable): number {
     return this.tables.get(table)!.rows;
   }
 
-  /** Encoded bytes of all tables that wait to be taken. */
+  /** Encoded bytes of all tables that `take` has not returned. */
   get size(): number {
     let size = 0;
     for (const table of this.tables.values()) size += table.writer.length;
@@ -87,8 +87,8 @@ export class RowEncoder {
   }
 
   /**
-   * Starts a row of the measurement begun last and returns the writer that takes its columns, in table order. Throws EncodeError
-   * when the measurement's rows have grown out of all proportion.
+   * Starts a row of the current measurement and returns the writer for its columns, in table order. Throws EncodeError when the measurement's
+   * rows exceed MEASUREMENT_BYTES.
    */
   row(table: ObservationTable): RowBinaryWriter {
     const rows = this.tables.get(table)!;
@@ -96,7 +96,7 @@ export class RowEncoder {
     return rows.writer;
   }
 
-  /** Ends a measurement, keeping its rows. Returns how many there are. */
+  /** Ends a measurement and keeps its rows. Returns their number. */
   commit(): number {
     let rows = 0;
     for (const table of this.tables.values()) rows += table.rows - table.markedRows;
@@ -104,13 +104,13 @@ export class RowEncoder {
     return rows;
   }
 
-  /** Ends a measurement, dropping its rows. */
+  /** Ends a measurement and drops its rows. */
   rollback(): void {
     for (const table of this.tables.values()) table.rollback();
     this.measurements.pop();
   }
 
-  /** Hands out the rows of a table, or nothing when there are none. The block owns its memory. Not while a measurement is open. */
+  /** Returns the rows of a table, or undefined if there are none. The block owns its memory. Must not be called during a measurement. */
   take(table: ObservationTable): RowBlock | undefined {
     const taken = this.tables.get(table)!;
     const { rows, writer, offsets, owners } = taken;
@@ -127,7 +127,7 @@ export class RowEncoder {
       owners: owners.subarray(0, rows),
       measurements: this.measurements,
     };
-    // Rows of other tables may still point into the list of measurements; it starts anew when all are taken.
+    // Rows of other tables may still refer to the list of measurements. A new list starts when all rows are taken.
     if ([...this.tables.values()].every(each => each.rows === 0)) this.measurements = [];
     return block;
   }

@@ -5,14 +5,14 @@ import { TableSchemaError } from './errors.ts';
 import type { Table } from './schema.ts';
 
 /**
- * Creates a table, or makes the one that is there usable: columns it lacks are added at its end. A table that the Python
- * pipeline made keeps what ClickHouse cannot change in place:
- * - its engine, `ReplacingMergeTree` without version: of two rows with one key the one inserted last survives, which is
- *   the newer run except where two runs over the same measurements overlap in time, until the older one retires its rows;
- * - `Int32` ASN columns: RowBinary is the same four bytes, so an ASN above 2,147,483,647 reads as a negative number there
- *   and is right again as `toUInt32(probe_asn)`.
+ * Creates a table, or adds the missing columns at the end of an existing one. A table that the Python pipeline made keeps what
+ * ClickHouse cannot change in place:
+ * - its engine, `ReplacingMergeTree` without a version: of two rows with one key the last inserted row survives. It is the row of the newer
+ *   run, except where two runs over the same measurements overlap in time, until the older run deletes its replaced rows;
+ * - `Int32` ASN columns: RowBinary has the same four bytes for both types, so an ASN above 2,147,483,647 reads as a negative number, and
+ *   `toUInt32(probe_asn)` gives the correct value.
  *
- * Throws TableSchemaError when what bears the name is no MergeTree table: nothing is done to it.
+ * Throws TableSchemaError and changes nothing when the name belongs to a table without a MergeTree engine.
  */
 export async function ensureTable(
   clickhouse: ClickHouse,
@@ -25,14 +25,14 @@ export async function ensureTable(
     'SELECT engine, sorting_key FROM system.tables WHERE database = currentDatabase() AND name = {name:String}',
     { params: { name: table.name }, signal },
   );
-  // A plan of migrations (migration-plan.ts) creates nothing, so there is nothing to compare.
+  // A plan of migrations (migration-plan.ts) does not create the table, so there is nothing to compare.
   if (!found) return;
   if (/MergeTree/.test(table.engine) && !/MergeTree/.test(found.engine)) {
     throw new TableSchemaError(
       `${clickhouse.name} has a ${table.name} of engine ${found.engine}, where a MergeTree table belongs; rename it, and it will be made`,
     );
   }
-  // ClickHouse quotes names that are also words of SQL.
+  // ClickHouse quotes names that are SQL keywords.
   if (found.sorting_key.replaceAll('`', '') !== table.orderBy.join(', ')) {
     log.warn(
       `${table.name} is sorted by (${found.sorting_key}) instead of (${table.orderBy.join(', ')}): repeated runs may show a row twice until they end`,
@@ -45,7 +45,7 @@ export async function ensureTable(
   }
 }
 
-/** Names of a table's columns in order; none when there is no such table. */
+/** Returns the names of a table's columns in order; empty if the table does not exist. */
 export async function columnsOf(clickhouse: ClickHouse, table: string, signal?: AbortSignal): Promise<string[]> {
   const rows = await clickhouse.select<{ name: string }>(
     'SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String} ORDER BY position',

@@ -1,8 +1,8 @@
 import { ClickHouseError } from '@clickhouse/client';
 
 /**
- * What can go wrong with ClickHouse. `transient` says whether trying again later can help without anyone doing anything.
- * `code` is ClickHouse's error number, where the server answered at all.
+ * An error of ClickHouse. `transient` is true if a later retry can succeed without any intervention. `code` is ClickHouse's error number, if
+ * the server answered.
  */
 export abstract class TableError extends Error {
   abstract readonly transient: boolean;
@@ -14,25 +14,25 @@ export abstract class TableError extends Error {
   }
 }
 
-/** No answer, or one that says "not now": network, timeout, too many parts or queries, no memory, no quorum. */
+/** No answer, or a temporary refusal: network, timeout, too many parts or queries, no memory, no quorum. */
 export class ClickHouseUnavailableError extends TableError {
   override name = 'ClickHouseUnavailableError';
   readonly transient = true;
 }
 
-/** User, password or grants do not suffice: someone has to correct clickhouse_url or the user's rights. */
+/** User, password or grants are not sufficient: someone has to correct clickhouse_url or the user's grants. */
 export class ClickHouseAccessError extends TableError {
   override name = 'ClickHouseAccessError';
   readonly transient = false;
 }
 
-/** Database, table or column is not as this program expects it: migrations have not run, or somebody changed it. */
+/** Database, table or column differs from what this program expects: migrations have not run, or somebody changed it. */
 export class TableSchemaError extends TableError {
   override name = 'TableSchemaError';
   readonly transient = false;
 }
 
-/** The statement is fine and so is the table, but what was to be stored cannot be: a value, or a constraint. */
+/** The statement and the table are correct, but the rows cannot be stored because of a value or a constraint. */
 export class RowsRefusedError extends TableError {
   override name = 'RowsRefusedError';
   readonly transient = false;
@@ -45,7 +45,7 @@ export class StatementError extends TableError {
 }
 
 /*
- * Codes of src/Common/ErrorCodes.cpp. What is in no list is a StatementError: not retried by the client, and visible.
+ * Codes of src/Common/ErrorCodes.cpp. A code that is in no list is a StatementError: the client does not retry it, so it becomes visible.
  */
 const TRANSIENT = new Set([
   74, // CANNOT_READ_FROM_FILE_DESCRIPTOR
@@ -127,8 +127,8 @@ const ROWS = new Set([
 ]);
 
 /**
- * The class of what the client threw. An answer that is not ClickHouse's own (a proxy's page, a broken connection) is transient: the
- * server has not said no. Programming errors pass through unchanged.
+ * Returns the TableError for an error of the client. An answer that does not come from ClickHouse (a proxy's page, a broken connection) is
+ * transient, because the server has not refused the statement. Programming errors are returned unchanged.
  */
 export function classify(error: unknown): Error {
   if (error instanceof TableError) return error;

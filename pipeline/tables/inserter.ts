@@ -4,11 +4,11 @@ import { RowsRefusedError } from './errors.ts';
 import { PATIENT, type RetryOptions, retry } from './retry.ts';
 import { OBSERVATION_TABLES, type ObservationTable } from './schema.ts';
 
-/** A row that ClickHouse would not take. */
+/** A row that ClickHouse refused. */
 export interface RefusedRow {
   readonly table: ObservationTable;
   readonly measurement: MeasurementRef;
-  /** Place of the row among the measurement's rows of the block. */
+  /** Index of the row among the measurement's rows in the block. */
   readonly row: number;
   readonly code?: number;
   readonly message: string;
@@ -20,24 +20,25 @@ export interface InsertResult {
 }
 
 export interface InserterOptions {
-  /** Rows in one INSERT at most (`clickhouse_write_batch_size`). */
+  /** Maximum number of rows in one INSERT (`clickhouse_write_batch_size`). */
   readonly batchSize: number;
   readonly retry?: RetryOptions;
-  /** Told of each failure that will be tried again. */
+  /** Called for each failure that will be retried. */
   readonly onRetry?: (error: Error, attempt: number, wait: number) => void;
 }
 
-/** When ClickHouse refuses so many rows of one block, the rows are not what is wrong. */
+/** Number of refused rows of one block at which the table, not the rows, is the likely cause. */
 const MAX_REFUSED = 256;
 
 /**
- * Inserts blocks of rows, `async_insert=0`: when it returns, the rows are stored.
+ * Inserts blocks of rows with `async_insert=0`: the rows are stored when it returns.
  *
- * An INSERT may be sent twice: when its answer is lost nobody knows whether the server has committed it, and after a crash nobody knows what had
- * been sent. That does no harm, because the second copy of a row has the sorting key and the generation of the first:
- * ReplacingMergeTree keeps one of them, FINAL shows one at every moment, and the end of the run deletes the other (finalizeRows.ts).
- * Nothing relies on ClickHouse dropping equal blocks: what it remembers of them expires, and rows that were deleted and come again would be
- * dropped silently. So every INSERT has a token of its own (clickhouse.ts).
+ * An INSERT may be sent twice: after a lost answer the client does not know whether the server has committed it, and after a crash it does not
+ * know which rows were sent. This is safe, because the second copy of a row has the same sorting key and generation as the first:
+ * ReplacingMergeTree keeps one of them, FINAL shows one at any time, and the end of the run deletes the other (finalize-rows.ts).
+ *
+ * The inserter does not rely on ClickHouse to drop equal blocks. ClickHouse's record of blocks expires, and it would silently drop rows that
+ * are deleted and inserted again. So every INSERT has its own token (clickhouse.ts).
  */
 export class Inserter {
   readonly #clickhouse: ClickHouse;
@@ -49,8 +50,8 @@ export class Inserter {
   }
 
   /**
-   * Stores a block. Rows that ClickHouse refuses are found by bisection and returned; all others are in. Transient errors are
-   * tried again. Throws TableErrors for everything else, RowsRefusedError when it refuses so many rows that the table must be what is wrong.
+   * Stores a block. Finds the rows that ClickHouse refuses by bisection and returns them; all other rows are stored. Retries transient errors.
+   * Throws TableErrors for everything else, and RowsRefusedError when so many rows are refused that the table is the likely cause.
    */
   async insert(block: RowBlock, signal?: AbortSignal): Promise<InsertResult> {
     const refused: RefusedRow[] = [];
@@ -92,7 +93,7 @@ export class Inserter {
       () =>
         this.#clickhouse.insertBytes(STATEMENTS[block.table], slices(bytes), {
           signal,
-          // One INSERT is one block, and a block is all in or not at all.
+          // One INSERT is one block, and ClickHouse stores a block completely or not at all.
           settings: { max_insert_block_size: String(Math.max(this.#options.batchSize, end - start) + 1) },
         }),
       options,
@@ -100,7 +101,7 @@ export class Inserter {
   }
 }
 
-/** Columns are named: in a database that the Python pipeline made they may stand in another order. */
+/** The statements name the columns, because a database that the Python pipeline made may have them in another order. */
 const STATEMENTS = Object.fromEntries(
   OBSERVATION_TABLES.map(table => [
     table.name,
@@ -108,7 +109,7 @@ const STATEMENTS = Object.fromEntries(
   ]),
 ) as Record<ObservationTable, string>;
 
-/** Pieces that a socket takes one by one, so that sending does not copy the block. */
+/** Cuts bytes into pieces that a socket takes one by one, so that sending does not copy the block. */
 function slices(bytes: Uint8Array): Uint8Array[] {
   const size = 1 << 20;
   return Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) =>

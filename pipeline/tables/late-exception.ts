@@ -1,16 +1,16 @@
 import { ClickHouseError } from '@clickhouse/client';
 import { ClickHouseUnavailableError, classify } from './errors.ts';
 
-/** More of a message than this is not read. */
+/** Maximum length of a message, in bytes. The rest is not read. */
 const MAX_MESSAGE = 64 * 1024;
-/** End of an answer that is kept to look for the message of a server that does not mark it. */
+/** Number of bytes at the end of an answer that are kept to find the message of a server that does not mark it. */
 const MAX_TAIL = 4096;
 const EXCEPTION = /Code: (\d+)\. DB::Exception: ([\s\S]*)/;
 
 /**
- * The bytes of an answer as they come, up to the exception that ended it. A statement may fail behind its first rows, when its status has been
- * sent; the server then writes the exception into the answer. Servers since 25.11 put it between marks that hold the tag of the header
- * `x-clickhouse-exception-tag`; older ones write it as text and break the connection off. Throws a TableError for both.
+ * Yields the bytes of an answer up to the exception that ended it. A statement may fail after its first rows, when its status has already been
+ * sent; the server then writes the exception into the answer. Servers since 25.11 put it between marks that contain the tag of the header
+ * `x-clickhouse-exception-tag`; older servers write it as text and close the connection. Throws a TableError for both.
  */
 export async function* untilException(bytes: AsyncIterable<Buffer>, tag: string | undefined): AsyncGenerator<Buffer> {
   const mark = tag ? Buffer.from(`\r\n__exception__\r\n${tag}\r\n`) : undefined;
@@ -42,7 +42,7 @@ export async function* untilException(bytes: AsyncIterable<Buffer>, tag: string 
   if (held.length > 0) yield held;
 }
 
-/** How many bytes at the end of `data` are the beginning of `mark`. */
+/** Returns the number of bytes at the end of `data` that are the beginning of `mark`. */
 function begun(data: Buffer, mark: Buffer): number {
   for (let length = Math.min(data.length, mark.length - 1); length > 0; length--) {
     if (data.subarray(data.length - length).equals(mark.subarray(0, length))) return length;

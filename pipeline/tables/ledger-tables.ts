@@ -1,8 +1,8 @@
 import type { Table } from './schema.ts';
 
 /**
- * The ledger: what was processed by what, with what outcome. Rows are never changed in place; a later row with the same
- * sorting key replaces the earlier one, so a statement of the ledger may be written twice.
+ * The ledger records the runs, the objects that they read and their failures. Rows are never changed in place: a later row with the same
+ * sorting key replaces the earlier one, so a statement of the ledger may run twice.
  */
 const MONTH = 'concat(substring(bucket, 1, 4), substring(bucket, 6, 2))';
 
@@ -15,8 +15,8 @@ const COUNTS = [
 ] as const;
 
 /**
- * One stage of one run. `revision` is the place of the state in RUN_STATES, so that a state never goes back. `generation` is the start of the
- * run in milliseconds; `opened_at` and `recorded_at` are the server's own time of its first and its latest record.
+ * One stage of one run. `revision` is the index of the state in RUN_STATES, so that a state never returns to an earlier one. `generation` is
+ * the start of the run in milliseconds. `opened_at` and `recorded_at` are the server's times of its first and its latest record.
  */
 export const PIPELINE_RUNS = {
   name: 'pipeline_runs',
@@ -48,7 +48,7 @@ export const PIPELINE_RUNS = {
   orderBy: ['bucket', 'stage', 'filter', 'generation'],
 } as const satisfies Table;
 
-/** One object of the archive, read by one run. */
+/** One object of the archive that one run has read. */
 export const PIPELINE_FILES = {
   name: 'pipeline_files',
   columns: [
@@ -71,7 +71,7 @@ export const PIPELINE_FILES = {
   orderBy: ['bucket', 'key', 'generation', 'filter'],
 } as const satisfies Table;
 
-/** One measurement (or one of its rows) that is not in the tables, and why. */
+/** One measurement, or one of its rows, that is not in the tables, and the reason. */
 export const PIPELINE_FAILURES = {
   name: 'pipeline_failures',
   columns: [

@@ -1,11 +1,11 @@
 import type { Table } from './schema.ts';
 
 /**
- * Reference data (tables.md section 4, analysis.md section 14). A load replaces a whole table at once; the version that is loaded stands
- * in the table's comment, which moves with the table when it is swapped, so that data and version cannot part.
+ * Reference data (tables.md section 4, analysis.md section 14). A load replaces a whole table at once. The table's comment contains the
+ * loaded version; it moves with the table when the table is swapped, so data and version always match.
  *
- * `fingerprints_*` are plain MergeTree tables here, where the Python pipeline uses EmbeddedRocksDB: every read is of the whole
- * table, replicas get their copy by themselves, and a load replaces the engine of a table that was there before.
+ * `fingerprints_*` are plain MergeTree tables here, where the Python pipeline uses EmbeddedRocksDB: every read is of the whole table, the
+ * server copies it to the replicas, and a load also replaces the engine of an existing table.
  */
 const FINGERPRINT_COLUMNS = (scopes: readonly string[]) =>
   [
@@ -70,7 +70,7 @@ export const ASNMETA = {
   orderBy: ['asn', 'changed'],
 } as const satisfies Table;
 
-/** Every version of reference data that was loaded, and what was wrong with its source. */
+/** Every version of reference data that was loaded, and the problems of its source. */
 export const REFERENCE_VERSIONS = {
   name: 'reference_versions',
   columns: [

@@ -10,7 +10,7 @@ test('waits double up to the longest and are spread over their upper half', () =
   expect([1, 2, 3, 4, 5, 9].map(attempt => backOff(attempt, limits, 1))).toEqual([100, 200, 400, 800, 1000, 1000]);
 });
 
-test('tries again what may pass, and gives the last error when it does not', async () => {
+test('transient errors are retried, and the last error is thrown when the attempts are used up', async () => {
   let tries = 0;
   const flaky = async () => {
     if (++tries < 3) throw new ClickHouseUnavailableError(`try ${tries}`);
@@ -21,7 +21,7 @@ test('tries again what may pass, and gives the last error when it does not', asy
   await expect(retry(flaky, quick)).rejects.toThrow('try -7');
 });
 
-test('does not try again what cannot pass', async () => {
+test('errors that are not transient are not retried', async () => {
   let tries = 0;
   const refused = async () => {
     tries++;

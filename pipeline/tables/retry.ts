@@ -1,31 +1,31 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface RetryOptions {
-  /** Tries altogether. */
+  /** Number of attempts, including the first. */
   readonly attempts: number;
-  /** Milliseconds before the second try; doubles with each further one. */
+  /** Wait before the second attempt, milliseconds. It doubles with each further one. */
   readonly initial: number;
   /** Longest wait, milliseconds. */
   readonly longest: number;
   readonly signal?: AbortSignal;
-  /** Told of each failure that is tried again, with the wait in milliseconds. */
+  /** Called for each failure that will be retried, with the wait in milliseconds. */
   readonly onRetry?: (error: Error, attempt: number, wait: number) => void;
-  /** In [0, 1); spreads the waits so that many clients of one broken server do not come back at the same moment. */
+  /** Returns a number in [0, 1) that spreads the waits, so that the clients of one broken server do not retry at the same moment. */
   readonly random?: () => number;
 }
 
-/** About a minute altogether: enough for a restart of the server; what takes longer is left to the activity's own retries. */
+/** About a minute in total, which is enough for a restart of the server. The activity's own retries handle longer outages. */
 export const PATIENT: RetryOptions = { attempts: 8, initial: 250, longest: 15_000 };
 
-/** Waits before the tries 2, 3, ...: doubling, up to the longest, each between half and the whole of that. */
+/** Returns the wait after an attempt. It doubles up to the longest, and is between half and the whole of that. */
 export function backOff(attempt: number, options: Pick<RetryOptions, 'initial' | 'longest'>, random: number): number {
   const whole = Math.min(options.longest, options.initial * 2 ** (attempt - 1));
   return Math.round(whole * (0.5 + random / 2));
 }
 
 /**
- * Runs `work` until it succeeds, fails with an error that is not transient, or the tries are used up; then throws the last error.
- * A wait ends at once when the signal fires, with the signal's reason.
+ * Runs `work` until it succeeds, fails with an error that is not transient, or the attempts are used up; then throws the last error.
+ * When the signal fires, a wait ends at once with the signal's reason.
  */
 export async function retry<T>(work: (attempt: number) => Promise<T>, options: RetryOptions): Promise<T> {
   const random = options.random ?? Math.random;
@@ -43,7 +43,7 @@ export async function retry<T>(work: (attempt: number) => Promise<T>, options: R
   }
 }
 
-/** True for errors that say of themselves that trying again may help. */
+/** Whether an error marks itself as transient. */
 export function isTransient(error: unknown): error is Error & { transient: true } {
   return error instanceof Error && 'transient' in error && error.transient === true;
 }

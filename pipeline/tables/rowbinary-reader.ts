@@ -1,9 +1,9 @@
 import type { Table } from './schema.ts';
 
-/** A value as RowBinary holds it: text as bytes, instants as milliseconds since 1970, booleans as 0 and 1. */
+/** A value in RowBinary: text as bytes, instants as milliseconds since 1970, booleans as 0 and 1. */
 export type RowValue = null | number | Buffer | Buffer[];
 
-/** Rows of a table out of RowBinary, column by column in table order. Throws RangeError when the bytes end inside a row. */
+/** Decodes the rows of a table from RowBinary, by column name in table order. Throws RangeError when the bytes end inside a row. */
 export function* readRows(table: Table, bytes: Buffer): Generator<Map<string, RowValue>> {
   const cursor = { bytes, at: 0 };
   while (cursor.at < bytes.length) {

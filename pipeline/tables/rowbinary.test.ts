@@ -27,7 +27,7 @@ function encode(row: object): Buffer {
   return writer.copy();
 }
 
-describe('RowBinary (format of ClickHouse, by hand)', () => {
+describe('RowBinary (ClickHouse format, expected bytes written by hand)', () => {
   it('writes each type', () => {
     const row = {
       s: 'é',
@@ -57,7 +57,7 @@ describe('RowBinary (format of ClickHouse, by hand)', () => {
     );
   });
 
-  it('writes long and non-ASCII texts with the length of their UTF-8', () => {
+  it('writes long and non-ASCII text with the length of its UTF-8', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', maxLength: 400 }), text => {
         const [row] = [...readRows(TABLE, encode({ ...NULLS, s: text, list: [text, text] }))];
@@ -67,7 +67,7 @@ describe('RowBinary (format of ClickHouse, by hand)', () => {
     );
   });
 
-  it('grows within a row, whatever its size', () => {
+  it('grows within a row of any size', () => {
     const writer = new RowBinaryWriter(1);
     const rows = Array.from({ length: 50 }, (_, i) => ({ ...NULLS, s: 'x'.repeat(i * 97), ns: 'y'.repeat(i), i }));
     for (const row of rows) write(writer, row);
@@ -82,18 +82,18 @@ describe('RowBinary (format of ClickHouse, by hand)', () => {
     ['g', 2 ** 60],
     ['id', 'abcde'],
     ['s', null],
-  ])('refuses what column %s cannot hold: %j', (column, value) => {
+  ])('rejects a value that column %s cannot hold: %j', (column, value) => {
     expect(() => encode({ ...NULLS, [column]: value })).toThrow(EncodeError);
   });
 
-  it('writes a group that is absent as nulls and empty lists, where it can be', () => {
+  it('writes an absent group as nulls and empty lists if all its columns allow it', () => {
     const writer = new RowBinaryWriter();
     compileColumns([COLUMNS[1]!, COLUMNS[8]!])(writer, null);
     expect(writer.copy()).toEqual(Buffer.from([1, 0]));
     expect(() => write(writer, null)).toThrow('never null');
   });
 
-  it('refuses to cut columns in an order that is not the table’s', () => {
+  it('rejects groups that are not in the order of the table', () => {
     expect(() => sliceColumns(OBS_WEB, ['measurement_uid', 'tcp_t', 'dns_t'])).toThrow('do not stand in the order');
     expect(() => sliceColumns(OBS_WEB, ['measurement_uid', 'no_such_column'])).toThrow('do not stand in the order');
     const groups = sliceColumns(OBS_WEB, ['measurement_uid', 'dns_t']);
@@ -107,7 +107,7 @@ describe('RowEncoder', () => {
     for (const row of rows) encoder.row('obs_web').text(row);
   };
 
-  it('keeps a measurement whole or not at all', () => {
+  it('keeps all rows of a measurement or none', () => {
     const encoder = new RowEncoder();
     encoder.begin(ref('a'));
     add(encoder, 'a1', 'a2');
@@ -128,7 +128,7 @@ describe('RowEncoder', () => {
     expect([...block.owners].map(owner => block.measurements[owner]!.uid)).toEqual(['a', 'a', 'c']);
   });
 
-  it('hands out blocks that later rows do not touch', () => {
+  it('returns blocks that later rows do not change', () => {
     const encoder = new RowEncoder();
     encoder.begin(ref('a'));
     add(encoder, 'a1');
@@ -145,7 +145,7 @@ describe('RowEncoder', () => {
     expect(encoder.size).toBe(0);
   });
 
-  it('stops a measurement that would fill memory', () => {
+  it('rejects a measurement that would fill the memory', () => {
     const encoder = new RowEncoder();
     encoder.begin(ref('bomb'));
     const row = Buffer.alloc(40 * 1024 * 1024);

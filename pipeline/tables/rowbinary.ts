@@ -1,19 +1,19 @@
 import type { Column, Table } from './schema.ts';
 
-/** A value that its column cannot hold: the measurement cannot be stored as it is. */
+/** A value that its column cannot hold, so the measurement cannot be stored. */
 export class EncodeError extends Error {
   override name = 'EncodeError';
 }
 
-/** Texts up to this length are written by a loop: a call into the runtime costs more. Their length fits one byte. */
+/** A loop writes texts up to this length, because a call into the runtime costs more. Their length fits in one byte. */
 const SHORT = 100;
-/** Room that is always there behind `length`, so that flags and numbers of a whole group of columns need no check. */
+/** Number of bytes that are always free after `length`, so that flags and numbers of a whole group of columns need no check. */
 const SLACK = 1024;
 
 /**
- * A growing buffer with the primitive writes of ClickHouse's RowBinary format: integers and reals little-endian, text as its
- * length in LEB128 followed by UTF-8, a nullable value behind a byte that is 1 for null. At least SLACK bytes behind `length` may be
- * written at any time.
+ * A growing buffer with the primitive writes of ClickHouse's RowBinary format: integers and reals are little-endian, text is its length in
+ * LEB128 followed by UTF-8, and a nullable value follows a byte that is 1 for null. At any time, at least SLACK bytes after `length` may
+ * be written.
  */
 export class RowBinaryWriter {
   bytes: Buffer;
@@ -25,19 +25,19 @@ export class RowBinaryWriter {
     this.view = new DataView(this.bytes.buffer);
   }
 
-  /** Makes room for `size` more bytes, and for SLACK behind them. */
+  /** Makes room for `size` more bytes, and for SLACK bytes after them. */
   reserve(size: number): void {
     const needed = this.length + size + SLACK;
     if (needed <= this.bytes.length) return;
     const grown = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, needed));
     this.bytes.copy(grown, 0, 0, this.length);
-    // Given back now: the collector does not hurry for memory outside its heap.
+    // Releases the memory at once: the collector does not hurry for memory outside its heap.
     (this.bytes.buffer as ArrayBuffer).transfer(0);
     this.bytes = grown;
     this.view = new DataView(grown.buffer);
   }
 
-  /** Copies bytes that are already RowBinary. */
+  /** Appends bytes that are already RowBinary. */
   raw(block: Uint8Array): void {
     this.reserve(block.length);
     this.bytes.set(block, this.length);
@@ -72,13 +72,13 @@ export class RowBinaryWriter {
     this.length += size;
   }
 
-  /** Bytes of any kind in a column of text. */
+  /** Writes any bytes to a text column. */
   binary(value: Uint8Array): void {
     this.size(value.length);
     this.raw(value);
   }
 
-  /** A length, in LEB128. */
+  /** Writes a length in LEB128. */
   size(value: number): void {
     this.reserve(10);
     let rest = value;
@@ -89,13 +89,13 @@ export class RowBinaryWriter {
     this.bytes[this.length++] = rest;
   }
 
-  /** What was written so far, as a copy of its own. */
+  /** Returns a copy of the bytes written so far. */
   copy(): Buffer {
     return Buffer.from(this.bytes.subarray(0, this.length));
   }
 }
 
-/** Cuts a table's columns into neighbouring groups, each beginning with one of the named columns; the first must be the table's first. */
+/** Splits a table's columns into consecutive groups that begin with the named columns. The first name must be the table's first column. */
 export function sliceColumns<const N extends readonly string[]>(
   table: Table,
   firsts: N,
@@ -107,15 +107,15 @@ export function sliceColumns<const N extends readonly string[]>(
   return starts.map((start, i) => table.columns.slice(start, starts[i + 1])) as never;
 }
 
-/** Writes some neighbouring columns from an object; null stands for "all of them null, lists empty". */
+/** Writes some consecutive columns from an object; null stands for "all of them null, lists empty". */
 export type ColumnsWriter = (writer: RowBinaryWriter, source: object | null | undefined) => void;
 
 /**
- * Generates the writer of some columns of a table: straight-line code, one statement a column, reading the property that has the
- * column's name without `prefix` (`dns_t` with prefix `dns_` is `source.t`). `undefined` counts as null. The generated function
- * throws EncodeError when a value does not fit its column.
+ * Generates the writer of some columns of a table as straight-line code with one statement per column. Each statement reads the property with
+ * the column's name without `prefix` (`dns_t` with prefix `dns_` is `source.t`). `undefined` counts as null. The generated function throws
+ * EncodeError when a value does not fit its column.
  *
- * In the generated code `b` are the writer's bytes and `p` is where the next one goes; a text may move both.
+ * In the generated code, `b` is the writer's bytes and `p` is the position of the next write. Writing a text may change both.
  */
 export function compileColumns(columns: readonly Column[], prefix = ''): ColumnsWriter {
   if (columns.length * 9 > SLACK) throw new TypeError('too many columns for one group');
@@ -144,11 +144,11 @@ export function compileColumns(columns: readonly Column[], prefix = ''): Columns
 
 const SYNC = 'b = w.bytes; p = w.length;';
 
-/** Statements that write the value `v` of a type. */
+/** Returns statements that write the value `v` of a type. */
 function writeStatement(type: string, column: string): string {
   switch (type) {
     case 'String':
-      // As in `text`, without a call: a third less time for all of a row's texts.
+      // The same as `text`, without a call: all texts of a row take a third less time.
       return `
         if (typeof v === "string") {
           n = v.length;

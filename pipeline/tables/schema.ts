@@ -1,10 +1,9 @@
 /**
- * The tables people query, as data: names, types and sorting keys are those of the spec (tables.md sections 2 to 5), with two
- * differences. ASN columns are UInt32, because Int32 cannot hold a four-byte ASN (tables.md section 2), and every table that
- * a run fills ends with `run_generation`, the version column by which a repeat replaces.
+ * The schema of the tables that people query. Names, types and sorting keys are those of the spec (tables.md sections 2 to 5), with two
+ * differences. ASN columns are UInt32, because Int32 cannot hold a four-byte ASN (tables.md section 2). Every table that a run fills has
+ * `run_generation`, the version column by which a repeated run replaces rows.
  *
- * A column is a pair of name and ClickHouse type. The measurement block comes first, then the probe block, then the
- * table's own columns.
+ * A column is a pair of name and ClickHouse type. The measurement columns come first, then the probe columns, then the table's own columns.
  */
 export type Column = readonly [name: string, type: string];
 
@@ -53,11 +52,11 @@ export const PROBE_COLUMNS = [
   ['probe_id', 'FixedString(64)'],
 ] as const satisfies readonly Column[];
 
-/** Start of the run that wrote the row, in milliseconds since 1970; the same for every attempt of the run. */
+/** Start of the run that wrote the row, in milliseconds since 1970. It is the same for every attempt of the run. */
 export const GENERATION_COLUMN = ['run_generation', 'UInt64'] as const satisfies Column;
 
 const BUCKET_MONTH = 'concat(substring(bucket_date, 1, 4), substring(bucket_date, 6, 2))';
-/** The upload month, with which the uid begins. */
+/** The upload month, which is the beginning of the uid. */
 const UID_MONTH = 'substring(measurement_uid, 1, 6)';
 const REPLACING = 'ReplacingMergeTree(run_generation)';
 
@@ -232,10 +231,10 @@ export const ANALYSIS_WEB_MEASUREMENT = {
     ['top_tls_rule_id', 'LowCardinality(String)'],
     ['probe_id', 'FixedString(64)'],
     ['analysis_rules_version', 'UInt16'],
-    // Of the block page fingerprints the verdict was made with; empty when the table was loaded by the Python pipeline.
+    // Version of the block page fingerprints that the verdict was made with; empty when the Python pipeline loaded the table.
     ['fingerprints_version', 'LowCardinality(String)'],
     GENERATION_COLUMN,
-    // Behind the generation, because tables of earlier versions end with it and columns are added at the end.
+    // After the generation, because tables of earlier versions end with it and new columns are added at the end.
     ['outcome', 'LowCardinality(String)'],
     ['hosts', 'Array(String)'],
     ['host_outcomes', 'Array(LowCardinality(String))'],

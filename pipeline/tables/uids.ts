@@ -4,8 +4,8 @@ import { PATIENT, retry } from './retry.ts';
 import type { Table } from './schema.ts';
 
 /**
- * Which content a uid belongs to, of uids that documents carry: the one that claimed it first. Names of posts are unique and trivial ids are
- * made of the content, so they are not in here.
+ * The content that owns each uid, for uids that documents contain: the first content that claimed it. Post names are unique and trivial ids
+ * are derived from the content, so this table does not contain them.
  */
 export const PIPELINE_UIDS = {
   name: 'pipeline_uids',
@@ -18,17 +18,17 @@ export const PIPELINE_UIDS = {
   orderBy: ['measurement_uid', 'digest'],
 } as const satisfies Table;
 
-/** The uid that a document carries, as a claim: two documents with one uid are the same measurement if their digests are equal. */
+/** A claim of a document on the uid that it contains. Two documents with one uid are the same measurement if their digests are equal. */
 export interface UidClaim {
   readonly digest: string;
-  /** The uid that the measurement gets where its own belongs to another content. */
+  /** The uid that the measurement gets if another content owns its uid. */
   readonly substitute: string;
 }
 
-/** Uids asked for in one statement: its text stays below ClickHouse's limit of 256 KiB. */
+/** Number of uids in one query, so that its text stays below ClickHouse's limit of 256 KiB. */
 const ASKED = 1000;
 
-/** The digest of the content that each uid belongs to; uids that nobody claimed are left out. Throws TableErrors. */
+/** Returns the digest of the content that owns each uid. Unclaimed uids are left out. Throws TableErrors. */
 export async function ownersOf(
   clickhouse: ClickHouse,
   uids: Iterable<string>,
@@ -48,7 +48,7 @@ export async function ownersOf(
 }
 
 /**
- * Claims the uids of measurements, in order, before their rows are stored: rows of two measurements with one uid can replace
+ * Claims the uids of measurements, in order. Call it before their rows are stored, because rows of two measurements with one uid can replace
  * each other. Returns the measurements whose uid belongs to another content. May be repeated. Throws TableErrors.
  */
 export async function claimUids(
@@ -79,7 +79,7 @@ export async function claimUids(
   );
 }
 
-/** A block in which some measurements have the uid that takes the place of their own. */
+/** Returns the block with the substitute uid in the rows of some measurements. */
 export function substituteUids(block: RowBlock, of: ReadonlySet<MeasurementRef>): RowBlock {
   const renamed = block.measurements.map(each => of.has(each));
   if (!renamed.includes(true)) return block;
