@@ -1,6 +1,7 @@
 /**
- * How many bytes a text of clean base64 holds: the standard alphabet in groups of four, padded. A text of that alphabet's shape that decodes to
- * fewer has something else in it; -1 when the shape is wrong. The runtime's decoder passes over what it does not know, and takes `-` and `_`.
+ * Returns the number of bytes that clean base64 decodes to: the standard alphabet in groups of four, padded. Returns -1 if the
+ * shape is wrong. A text of this shape that decodes to fewer bytes has other characters, because the runtime's decoder ignores
+ * unknown characters and also accepts `-` and `_`.
  */
 export function cleanLength(base64: string): number {
   if (base64.length % 4 !== 0 || base64.includes('-') || base64.includes('_')) return -1;

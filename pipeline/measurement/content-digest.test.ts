@@ -5,7 +5,7 @@ import { parseJson } from './json.ts';
 const digest = (text: string) => contentDigest(parseJson(Buffer.from(text)).value, Buffer.from(text));
 
 describe('contentDigest', () => {
-  it('is of the value, not of its notation', () => {
+  it('depends on the value, not on its notation', () => {
     const one = digest('{"a": [1, {"b": null, "c": "é"}], "d": 1.0}');
     expect(one).toMatch(/^[0-9a-f]{30}$/);
     expect(digest('{"d":1,"a":[1,{"c":"\\u00e9","b":null}]}')).toBe(one);
@@ -17,15 +17,15 @@ describe('contentDigest', () => {
     ['{"a": [1, 2]}', '{"a": [2, 1]}'],
     ['{"a": {"b": 1}, "c": 1}', '{"a": {"b": 1, "c": 1}}'],
     ['{"a": "b,c"}', '{"a": ["b", "c"]}'],
-  ])('tells %s from %s', (a, b) => expect(digest(a)).not.toBe(digest(b)));
+  ])('differs for %s and %s', (a, b) => expect(digest(a)).not.toBe(digest(b)));
 
-  it('takes a value that is nested too deeply by its bytes', () => {
+  it('digests the bytes of a value that is nested too deeply', () => {
     const deep = (end: string) => `${'['.repeat(100_000)}${end}${']'.repeat(100_000)}`;
     expect(digest(deep('1'))).toMatch(/^[0-9a-f]{30}$/);
     expect(digest(deep('1'))).not.toBe(digest(deep('2')));
   });
 
-  it('takes a body that was cut out by its length and hash', () => {
+  it('digests a replaced body by its length and hash', () => {
     const document = (body: string) => `{"response": {"body": "${body}"}}`;
     const long = 'x'.repeat(1000);
     expect(digest(document(long))).toBe(digest(document(`${'x'.repeat(999)}\\u0078`)));

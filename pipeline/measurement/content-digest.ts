@@ -3,10 +3,10 @@ import { SourceNumber } from './python.ts';
 import { readDigest } from './reduction.ts';
 
 /**
- * A digest of a measurement's content, 30 hexadecimal digits: the same for two documents that hold the same JSON value, whatever
- * the order of their keys and their white space. A value nested too deeply to be walked counts by its bytes.
+ * Computes a digest of a measurement's content, 30 hexadecimal digits. Two documents with the same JSON value have the same digest,
+ * in any order of keys and with any white space. A value nested too deeply to traverse is digested by its bytes.
  *
- * @param value what `parseJson` returns without `exact`, not yet decoded, as decoding works in place
+ * @param value result of `parseJson` without `exact`, before decoding, because decoding changes it in place
  */
 export function contentDigest(value: unknown, bytes: Uint8Array): string {
   const hash = createHash('shake128', { outputLength: 15 });
@@ -21,7 +21,7 @@ export function contentDigest(value: unknown, bytes: Uint8Array): string {
 
 function canonical(value: unknown): string {
   if (typeof value === 'string') {
-    // The stand-in of a body differs from process to process.
+    // The text that replaces a body differs from process to process.
     const body = readDigest(value);
     return body ? `body ${body.length} ${body.sha1}` : JSON.stringify(value);
   }

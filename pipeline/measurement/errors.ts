@@ -1,7 +1,7 @@
-/** Where a measurement failed: reading it, decoding its JSON into the model, making observations, or encoding the rows. */
+/** Stage at which a measurement failed: reading it, decoding its JSON into the model, making observations, or encoding the rows. */
 export type Stage = 'read' | 'decode' | 'transform' | 'encode';
 
-/** Classes of failures, as they are stored and counted. */
+/** Classes of failures, as stored and counted. */
 export type FailureClass =
   | 'InvalidJSON'
   | 'TooManyValues'
@@ -17,7 +17,7 @@ export type FailureClass =
   | 'InconsistentEvents'
   | 'UnknownRequestLine';
 
-/** A measurement that cannot become rows. It is recorded and counted; the others go on. */
+/** A measurement that cannot be converted to rows. The failure is recorded and counted, and the other measurements continue. */
 export class MeasurementError extends Error {
   override name = 'MeasurementError';
   readonly stage: Stage;
@@ -30,7 +30,7 @@ export class MeasurementError extends Error {
   }
 }
 
-/** A failure while making observations out of a decoded measurement. */
+/** Creates the error for a failure while making observations from a decoded measurement. */
 export function transformError(kind: FailureClass, message: string): MeasurementError {
   return new MeasurementError('transform', kind, message);
 }

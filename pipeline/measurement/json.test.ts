@@ -26,11 +26,11 @@ describe('parseJson is as strict as upstream (archive.md section 7)', () => {
     ['a byte order mark', '\ufeff{}'],
     ['something behind the value', '{} {}'],
     ['nothing', ''],
-  ])('refuses %s', (_what, text) => {
+  ])('rejects %s', (_what, text) => {
     expect(() => parse(text)).toThrow(MeasurementError);
   });
 
-  it.each(['1e400', '-1.25e+400', '0.1E999', '10e1000'])('refuses %s wherever a value can begin', number => {
+  it.each(['1e400', '-1.25e+400', '0.1E999', '10e1000'])('rejects %s at every position of a value', number => {
     for (const [before, behind] of [
       ['', ''],
       ['[', ']'],
@@ -45,7 +45,7 @@ describe('parseJson is as strict as upstream (archive.md section 7)', () => {
     }
   });
 
-  it('refuses bytes that are not UTF-8, also inside a body', () => {
+  it('rejects bytes that are not UTF-8, also inside a body', () => {
     expect(() => parseJson(Buffer.from([0x22, 0xff, 0x22]))).toThrow('not UTF-8');
     expect(() =>
       parseJson(Buffer.concat([Buffer.from(`{"body":"${'x'.repeat(300)}`), Buffer.from([0xc3]), Buffer.from('"}')])),
@@ -56,7 +56,7 @@ describe('parseJson is as strict as upstream (archive.md section 7)', () => {
     ['lists in lists', '['.repeat(1_000_001) + ']'.repeat(1_000_001)],
     ['objects', `[${'{},'.repeat(500_001)}0]`],
     ['numbers', `[${'0,'.repeat(1_000_001)}0]`],
-  ])('refuses %s beyond any measure, which would fill memory, and takes long texts', (_what, text) => {
+  ])('rejects too many %s, which would fill memory, and accepts long texts', (_what, text) => {
     expect(() => parse(text)).toThrow('more than 1000000 values');
     expect(() => parseJson(Buffer.from(text), true)).toThrow('more than 1000000 values');
     const body = 'a,b'.repeat(2_500_000);
@@ -64,12 +64,12 @@ describe('parseJson is as strict as upstream (archive.md section 7)', () => {
     expect((parse(`[${'0,'.repeat(999_990)}0]`) as number[]).length).toBe(999_991);
   });
 
-  it('takes what only looks like it', () => {
+  it('accepts text that only resembles these errors', () => {
     const text = '{"a": "1e400", "b": "\\ud83d\\ude00", "c": 1e308, "d": "\\\\ud800", "e": [0.1e-400]}';
     expect(parse(text)).toEqual({ a: '1e400', b: '😀', c: 1e308, d: '\\ud800', e: [0] });
   });
 
-  it('lets the last of duplicate keys win, and keeps __proto__ a key', () => {
+  it('keeps the last of duplicate keys, and keeps __proto__ as a key', () => {
     expect(parse('{"a": 1, "a": 2}')).toEqual({ a: 2 });
     const value = parse('{"__proto__": {"polluted": true}}') as object;
     expect(Object.keys(value)).toEqual(['__proto__']);
@@ -84,7 +84,7 @@ describe('reduce', () => {
   });
   const bodyOf = (json: string) => (JSON.parse(reduced(json)) as { body: string }).body;
 
-  /** Every way to write a character in JSON: as it is, by its short escape, by its number. */
+  /** All ways to write a character in JSON: unchanged, as its short escape, and as its number. */
   const writings = fc.oneof(
     fc.string({ unit: 'grapheme', maxLength: 30 }).map(text => JSON.stringify(text).slice(1, -1)),
     fc.constantFrom(
@@ -105,7 +105,7 @@ describe('reduce', () => {
     fc.constantFrom('é', '€', '😀', '<a href=\\"x\\">', '     '),
   );
 
-  it('is length and SHA-1 of the text that JSON.parse would give', () => {
+  it('replaces a body with length and SHA-1 of the text that JSON.parse would return', () => {
     fc.assert(
       fc.property(fc.array(writings, { minLength: 1, maxLength: 120 }), pieces => {
         const json = `{"a":"\\"body\\":\\"no\\"","body" : "${pieces.join('')}","code":200}`;
@@ -117,7 +117,7 @@ describe('reduce', () => {
     );
   });
 
-  it('leaves short texts, other values and what is no key alone', () => {
+  it('does not change short texts, other values, and text that is not a key', () => {
     const long = 'y'.repeat(500);
     for (const json of [
       `{"body":"short","xbody":"${long}"}`,
@@ -131,7 +131,7 @@ describe('reduce', () => {
     }
   });
 
-  it.each([300, 301, 302, 303])('leaves a text of %i and more characters alone that is cut off', size => {
+  it.each([300, 301, 302, 303])('does not change a cut-off text of %i and more characters', size => {
     const json = Buffer.from(`{"body":"${'x'.repeat(size)}\\u00e9\\n\\\\"}`);
     for (let length = size; length < json.length - 2; length++) {
       const cut = Buffer.from(json.subarray(0, length));
@@ -139,7 +139,7 @@ describe('reduce', () => {
     }
   });
 
-  it('takes every body of a document', () => {
+  it('replaces every body of a document', () => {
     const bodies = ['a'.repeat(300), 'é'.repeat(300), '\n'.repeat(300), 'end'];
     const json = JSON.stringify({ requests: bodies.map(body => ({ body })) });
     const digests = JSON.parse(reduced(json)).requests;
@@ -149,7 +149,7 @@ describe('reduce', () => {
     ]);
   });
 
-  it('is length and SHA-1 of the bytes of a binary, in every form that is written', () => {
+  it('replaces a binary with length and SHA-1 of its bytes, in every form that probes write', () => {
     fc.assert(
       fc.property(
         fc.uint8Array({ minLength: 180, maxLength: 400 }),
@@ -186,12 +186,12 @@ describe('reduce', () => {
     `{"body":{"data":"${clean}","format":"base32"}}`,
     `{"body":{"data":"${clean}","format":"base64"`,
     `{"body":{"data":"${clean}`,
-  ])('leaves to the decoder what is no clean base64, or something else besides: %s', json => {
+  ])('leaves to the decoder base64 that is not clean, or has other keys: %s', json => {
     expect(reduced(json)).toBe(json);
     expect(reduce(Buffer.from(json)).partial).toBe(false);
   });
 
-  it.each([...UNREAD])('puts a zero in the place of the object or list %s, whatever it holds', name => {
+  it.each([...UNREAD])('replaces the object or list %s with a zero, whatever it contains', name => {
     fc.assert(
       fc.property(
         fc.oneof(fc.array(fc.jsonValue()), fc.dictionary(fc.string(), fc.jsonValue())),
@@ -199,7 +199,7 @@ describe('reduce', () => {
         (held, indent) => {
           const json = JSON.stringify({ a: [held], [name]: held, z: { [name]: held } }, null, indent);
           const { json: bytes, partial } = reduce(Buffer.from(json));
-          // Escapes of surrogates, long numbers and deep nests are the decoder's.
+          // Escapes of surrogates, long numbers and deep nesting are left to the decoder.
           if (/\\ud|\d{50}|e[+-]?\d{3}/.test(json)) return;
           expect({ value: JSON.parse(bytes.toString()), partial }).toEqual({
             value: { ...JSON.parse(json), [name]: 0, z: { [name]: 0 } },
@@ -244,18 +244,18 @@ describe('reduce', () => {
     '{"',
     `{"x_doh":[${'1'.repeat(101)}]}`,
     `{"x_doh":${'['.repeat(100)}${']'.repeat(100)}}`,
-  ])('leaves to the decoder what is no unread member or no sound value: %s', json => {
+  ])('leaves to the decoder a member that is not unread, or an invalid value: %s', json => {
     expect(reduced(json)).toBe(json);
     expect(reduce(Buffer.from(json)).partial).toBe(false);
   });
 
-  it('takes for unread what no model declares', () => {
+  it('treats as unread only members that no model declares', () => {
     const declared = Object.values(TEST_KEYS).flatMap(({ fields }) => Object.keys(fields));
     expect(declared.filter(name => UNREAD.has(name))).toEqual([]);
     expect(declared).toContain('x_status');
   });
 
-  it('gives memory back, and finds the same behind it', () => {
+  it('releases memory, and returns the same results afterwards', () => {
     const json = (size: number) => JSON.stringify({ body: 'é"'.repeat(size), x_doh: ['a'.repeat(size)], end: 1 });
     for (const size of [10_000_000, 1000, 3_000_000, 500]) {
       const { body, ...rest } = JSON.parse(reduced(json(size)));

@@ -5,8 +5,9 @@ import { reduce } from './reduction.ts';
 import { load, mayBeUnsound } from './scanner.ts';
 
 /**
- * Values take 25 to 90 bytes of memory each, and two to write; 32 MB of `[[[[` would take more than a gigabyte. Real documents have some
- * thousand values. Counted are the characters that a value can begin behind, so commas within texts count as well.
+ * A value takes 25 to 90 bytes of memory, and as little as two bytes of JSON: 32 MB of `[[[[` would take more than a gigabyte. Real
+ * documents have some thousand values. The check counts characters that can precede a value, so it also counts commas inside
+ * strings.
  */
 const MOST_VALUES = 1_000_000;
 const BEGINS_VALUE = new Uint8Array(256);
@@ -20,14 +21,17 @@ function beginsOfValues(json: Buffer): number {
 
 export interface Parsed {
   readonly value: unknown;
-  /** Whether members were left out that only a malformed document can miss: what fails without them has to be judged exactly. */
+  /**
+   * True if members were left out. A well-formed document never needs them, so after an error the document must be parsed again
+   * with `exact`.
+   */
   readonly partial: boolean;
 }
 
 /**
- * The value of a JSON document, decoded as strictly as upstream does: invalid UTF-8, lone surrogates and numbers that overflow a
- * double make it broken (archive.md section 7). Bodies are digests and unread members are zeros (reduction.ts). With `exact`, all are
- * as they were and numbers are SourceNumber. Throws MeasurementError.
+ * Parses a JSON document as strictly as upstream does: invalid UTF-8, lone surrogates and numbers that overflow a double are errors
+ * (archive.md section 7). Bodies become digests and unread members become zeros (reduction.ts). With `exact`, both stay unchanged
+ * and numbers become SourceNumber. Throws MeasurementError.
  */
 export function parseJson(bytes: Buffer, exact = false): Parsed {
   if (!isUtf8(bytes)) throw broken('not UTF-8');
@@ -35,7 +39,7 @@ export function parseJson(bytes: Buffer, exact = false): Parsed {
   if (json.length > MOST_VALUES && beginsOfValues(json) > MOST_VALUES) {
     throw new MeasurementError('decode', 'TooManyValues', `the document may hold more than ${MOST_VALUES} values`);
   }
-  // Most measurements are ASCII without their bodies, and Latin-1 is decoded by copying.
+  // Most measurements without their bodies are ASCII, and Latin-1 is decoded by copying.
   const text = json.toString(isAscii(json) ? 'latin1' : 'utf8');
   let value: unknown;
   try {
@@ -48,12 +52,15 @@ export function parseJson(bytes: Buffer, exact = false): Parsed {
   return { value, partial };
 }
 
-// What JSON.parse accepts and upstream's decoder does not: lone surrogates, which can only be written as an escape, and numbers beyond a
-// double, which take an exponent of three digits or a few hundred digits. Where none of these stand anywhere, the values need not
-// be looked at.
+// JSON.parse accepts two things that upstream's decoder rejects: lone surrogates, which can only be written as an escape, and
+// numbers beyond a double, which need an exponent of three digits or a few hundred digits. If the text has none of these, the
+// values need no check.
 const LONG_NUMBER = 200;
 
-/** Whether that many digits stand in a row. Some position that is a multiple of their number would be among them. */
+/**
+ * Reports whether the text has LONG_NUMBER digits in a row. Such a sequence covers a position that is a multiple of LONG_NUMBER, so
+ * it checks only those.
+ */
 function hasLongNumber(text: string): boolean {
   for (let at = LONG_NUMBER - 1; at < text.length; at += LONG_NUMBER) {
     let first = at;

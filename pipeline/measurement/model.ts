@@ -17,12 +17,12 @@ import {
   text,
 } from './structure.ts';
 
-/** The declared structures of a measurement (observations.md section 2). What is not declared is never looked at. */
+/** The declared structures of a measurement (observations.md section 2). Keys that are not declared are never read. */
 
 export const BINARY = structure({ format: required(text), data: required(text) });
 export type Binary = Decoded<typeof BINARY>;
 
-/** Text, or an object `{format, data}` with base64; an object without these keys is text like any other value. */
+/** Text, or an object `{format, data}` with base64. An object without these keys becomes text, like any other value. */
 const textOrBinary: Kind<string | Binary> = {
   test: 'typeof v === "string"',
   convert(value) {
@@ -33,7 +33,7 @@ const textOrBinary: Kind<string | Binary> = {
 };
 export type TextOrBinary = string | Binary;
 
-/** A header as (name, value). Nulls pass here; whoever reads the list refuses them. */
+/** Part of a header, name or value. It may be null here; the reader of the list rejects null. */
 const headerPart: Kind<TextOrBinary | null> = {
   test: 'typeof v === "string"',
   convert: value => (value === null ? null : textOrBinary.convert(value)),
@@ -41,13 +41,13 @@ const headerPart: Kind<TextOrBinary | null> = {
 const headersList = list(list(headerPart));
 export type HeadersList = Decoded<typeof headersList>;
 
-/** True, false or null as they are, everything else as text. */
+/** True, false and null unchanged; any other value becomes text. */
 const textOrBoolean: Kind<string | boolean> = {
   test: 'typeof v === "string" || typeof v === "boolean"',
   convert: pythonText,
 };
 
-/** `blocking`: text or false; zero counts as false. */
+/** `blocking`: text or false. Zero becomes false. */
 const textOrFalse: Kind<string | false> = {
   test: 'typeof v === "string" || v === false',
   convert: value => (value === 0 ? false : pythonText(value)),
@@ -181,7 +181,7 @@ const flags = <const N extends string>(names: readonly N[]) =>
 const texts = <const N extends string>(names: readonly N[]) =>
   Object.fromEntries(names.map(name => [name, optional(text)])) as Record<N, ReturnType<typeof optional<string>>>;
 
-/** What web_connectivity's test helper saw. */
+/** Observations of web_connectivity's test helper. */
 export const CONTROL = structure({
   tcp_connect: optional(map(structure({ status: optional(boolean), failure }))),
   http_request: optional(
@@ -202,7 +202,7 @@ const experiment = { failure, network_events, tls_handshakes, queries, tcp_conne
 
 const URLGETTER_PART = structure({ client_resolver, ...experiment, socksproxy: optional(text) });
 
-/** The `test_keys` of each test that has a transformer, and of all others (`generic`). */
+/** The `test_keys` of each test with a transformer, and of all other tests (`generic`). */
 export const TEST_KEYS = {
   generic: structure({ client_resolver }),
   web_connectivity: structure({
@@ -247,7 +247,7 @@ export const TEST_KEYS = {
     whatsapp_endpoints_blocked: optional(list(text)),
     whatsapp_endpoints_dns_inconsistent: optional(list(text)),
   }),
-  // Upstream's model of this test knows no client_resolver.
+  // Upstream's model of this test has no client_resolver.
   facebook_messenger: structure({
     ...flags(
       ['b_api', 'b_graph', 'edge', 'external_cdn', 'scontent_cdn', 'star', 'stun'].flatMap(service => [
@@ -267,7 +267,7 @@ export const TEST_KEYS = {
     bootstrap: optional(URLGETTER_PART),
     bootstrap_failure: optional(text),
   }),
-  // Nor does the model of this one.
+  // Upstream's model of this test has no client_resolver.
   tor: structure({
     targets: required(
       map(
@@ -289,7 +289,7 @@ export const TEST_KEYS = {
     network_events,
     queries,
     tcp_connect,
-    // The name of the list since version 0.3.0 of the test.
+    // Name of the list since version 0.3.0 of the test.
     tcp_connects: tcp_connect,
   }),
   browser_web: structure({
@@ -309,7 +309,7 @@ export const TEST_KEYS = {
       }),
     ),
   }),
-  // Binary values of `received` stay binary: turning them into the text of a Python object helps nobody (section 12).
+  // Binary values of `received` stay binary: the text of a Python object would be useless (section 12).
   http_invalid_request_line: structure({
     client_resolver,
     received: optional(list(textOrBinary)),
@@ -321,7 +321,7 @@ export const TEST_KEYS = {
 export type TestName = Exclude<keyof typeof TEST_KEYS, 'generic'>;
 export type TestKeys<N extends keyof typeof TEST_KEYS> = Decoded<(typeof TEST_KEYS)[N]>;
 
-/** Whether a test has a transformer. */
+/** Reports whether a test has a transformer. */
 export function isSupported(testName: unknown): testName is TestName {
   return typeof testName === 'string' && testName !== 'generic' && Object.hasOwn(TEST_KEYS, testName);
 }
@@ -358,7 +358,7 @@ const TOP_LEVEL = structure({
 });
 export type Measurement = Decoded<typeof TOP_LEVEL>;
 
-/** Tests that cannot be run without an input. The others may leave out the key, which then means the same as null. */
+/** Tests that need an input. The other tests may omit the key, which then means null. */
 const WITH_INPUT: ReadonlySet<string> = new Set<TestName>([
   'web_connectivity',
   'urlgetter',
@@ -380,8 +380,8 @@ const WITH_TEST_KEYS = new Map(
 );
 
 /**
- * Decodes a document, in place, with the model of its test name; a name without transformer takes the generic one. Throws
- * MeasurementError naming the first field that is missing or cannot be converted.
+ * Decodes a document in place with the model of its test name, or the generic model if the test has no transformer. Throws
+ * MeasurementError with the name of the first field that is missing or cannot be converted.
  */
 export function decodeMeasurement(document: Record<string, unknown>): Measurement & { test_keys: unknown } {
   const name = isSupported(document.test_name) ? document.test_name : 'generic';

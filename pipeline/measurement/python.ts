@@ -1,11 +1,11 @@
 import { readDigest } from './reduction.ts';
 
 /**
- * How Python writes values as text. Upstream's decoder turns whatever stands in a text field into text by Python's `str`, and rows
- * that are already in the tables carry the result; so malformed fields keep comparing equal (observations.md section 2).
+ * Text of values as Python writes it. Upstream's decoder converts any value in a text field with Python's `str`, and existing rows
+ * contain the result. So malformed fields must give the same text (observations.md section 2).
  */
 
-/** A number with the text it had in the JSON document, which alone tells `1` from `1.0`. */
+/** A number with its text in the JSON document, because only the text distinguishes `1` from `1.0`. */
 export class SourceNumber {
   readonly value: number;
   readonly source: string;
@@ -16,12 +16,12 @@ export class SourceNumber {
   }
 }
 
-/** Thrown when the text of a number or body is needed but was not kept: the document is then parsed again, exactly. */
+/** Thrown when the text of a number or body is needed but was not kept. The document is then parsed again with `exact`. */
 export class ExactNeeded extends Error {
   override name = 'ExactNeeded';
 }
 
-/** `str(value)` for a value decoded from JSON. Throws ExactNeeded where that is not known. */
+/** Returns `str(value)` for a value decoded from JSON. Throws ExactNeeded if the original text was not kept. */
 export function pythonText(value: unknown): string {
   return typeof value === 'string' ? value : pythonRepr(value);
 }
@@ -57,7 +57,7 @@ function reprText(text: string): string {
   return quote + body + quote;
 }
 
-/** Integers stay as written up to 64 bits; beyond, and for everything with a point or an exponent, the shortest form of a double. */
+/** Integers up to 64 bits keep their digits. Larger integers, and numbers with a point or an exponent, become the shortest form of a double. */
 function reprNumber({ value, source }: SourceNumber): string {
   if (!/[.eE]/.test(source)) {
     const whole = BigInt(source);
@@ -70,12 +70,12 @@ function reprNumber({ value, source }: SourceNumber): string {
   return `${digits}e${power < 0 ? '-' : '+'}${String(Math.abs(power)).padStart(2, '0')}`;
 }
 
-/** `int(text)`; undefined when Python would refuse it. */
+/** Returns `int(text)`, or undefined if Python would reject it. */
 export function pythonInt(text: string): number | undefined {
   return /^\s*[+-]?\d+(_\d+)*\s*$/.test(text) ? Number(text.replaceAll('_', '')) : undefined;
 }
 
-/** `float(text)`; undefined when Python would refuse it, and for `nan` and `inf`, which no column should hold. */
+/** Returns `float(text)`, or undefined if Python would reject it, and for `nan` and `inf`, which no column may contain. */
 export function pythonFloat(text: string): number | undefined {
   const shape = /^\s*[+-]?(\d+(_\d+)*\.?(\d+(_\d+)*)?|\.\d+(_\d+)*)([eE][+-]?\d+(_\d+)*)?\s*$/;
   const value = shape.test(text) ? Number(text.replaceAll('_', '')) : Number.NaN;

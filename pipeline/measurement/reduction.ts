@@ -2,28 +2,29 @@ import { hash, randomBytes } from 'node:crypto';
 import { findKey, lastText, load, readBase64, readText, skipValue } from './scanner.ts';
 
 /**
- * What no column is made of is cut out of the JSON text before it is parsed. HTTP bodies are most of the bytes of most measurements, and all that
- * is stored of them is length and SHA-1: a short text that holds these two takes their place, no string is made of a body, and
- * JSON.parse does not see it. On objects full of bodies this halves the time of decoding. And newer probes tell much of themselves that nobody reads.
+ * Removes parts that no column needs from the JSON text before it is parsed. HTTP bodies are most of the bytes of most
+ * measurements, and only their length and SHA-1 are stored. A short text with these two replaces each body, so no string is made of
+ * it and JSON.parse does not read it. On objects full of bodies this halves the decoding time. Newer probes also write much about
+ * themselves that no column uses.
  */
 
-/** What is known of a body without its text. */
+/** Facts about a body without its text. */
 export interface BodyDigest {
-  /** Bytes of the body, a text as UTF-8. */
+  /** Bytes of the body; for text, its bytes as UTF-8. */
   readonly length: number;
   readonly sha1: string;
 }
 
-/** No document can contain it, as it differs from process to process. */
+/** Prefix of a digest. No document can contain it, because it differs from process to process. */
 const MARK = `${randomBytes(12).toString('hex')}:`;
-/** No number can begin behind it: hashes often look as if they had an exponent (scanner.wat). */
+/** No number can begin after this character: hashes often look as if they had an exponent (scanner.wat). */
 const SEPARATOR = '/';
-/** Shorter bodies are left where they are. */
+/** Shorter bodies are not replaced. */
 const SHORTEST = 200;
 
 /**
- * Members of `test_keys` that the model does not declare, a sixth of the bytes of a measurement of web_connectivity 0.5. Objects and lists are
- * cut out under these names wherever they stand.
+ * Members of `test_keys` that the model does not declare: a sixth of the bytes of a measurement of web_connectivity 0.5. Objects
+ * and lists with these names are removed anywhere in the document.
  */
 export const UNREAD: ReadonlySet<string> = new Set([
   'x_conn_priority_log',
@@ -37,7 +38,7 @@ export const UNREAD: ReadonlySet<string> = new Set([
 const LONGEST_NAME = Math.max(...[...UNREAD].map(name => name.length));
 
 const BODY = 'body"';
-/** What stands around the base64 of a binary body, as probes and mirrors write it; in other forms it is left where it is. */
+/** Text around the base64 of a binary body, as probes and mirrors write it. Other forms are not replaced. */
 const BINARY_FORMS = [
   ['{"data":"', '","format":"base64"}'],
   ['{"format":"base64","data":"', '"}'],
@@ -51,7 +52,7 @@ const BRACE = 0x7b;
 const BRACKET = 0x5b;
 const ZERO = '0';
 
-/** The digest that stands for a body; undefined when the text is the body itself. */
+/** Returns the digest that replaces a body, or undefined if the text is the body itself. */
 export function readDigest(text: string): BodyDigest | undefined {
   if (!text.startsWith(MARK)) return undefined;
   const [length, sha1] = text.slice(MARK.length).split(SEPARATOR) as [string, string];
@@ -59,35 +60,35 @@ export function readDigest(text: string): BodyDigest | undefined {
 }
 
 export interface Reduced {
-  /** In memory that the next call writes over. */
+  /** View of memory that the next call overwrites. */
   readonly json: Buffer;
   /**
-   * A zero stands where an unread member was, or a text where an object with a body was. Only a document that has it where others have
-   * something else can tell, and it tells by an error: then it has to be judged whole.
+   * True if a zero replaces an unread member, or a text replaces an object with a body. Only a document with an unexpected type in
+   * these places is affected, and it causes an error. The document must then be parsed completely.
    */
   readonly partial: boolean;
 }
 
 /**
- * A JSON text in which digests stand for the texts and binaries of members named `body`, and zeros for unread members. What is no valid
- * JSON stays as it is, for the parser to judge. The bytes must be UTF-8.
+ * Replaces the texts and binaries of members named `body` with digests, and unread members with zeros. Invalid JSON stays
+ * unchanged, so that the parser reports it. The bytes must be UTF-8.
  */
 export function reduce(json: Buffer): Reduced {
-  // In place: what is written is shorter than what it stands for.
+  // Works in place, because a replacement is shorter than the original.
   const out = load(json);
   let partial = false;
   let to = 0;
   let copied = 0;
   for (let at = findKey(0), next = 0; at >= 0; at = findKey(next)) {
     next = at + 1;
-    // A quote without a backslash in front opens or closes a text, and if it closed one, what follows would not be JSON.
+    // A quote without a backslash before it opens or closes a string. If it closes one, the following text would not be JSON.
     if (json[at - 1] === BACKSLASH) continue;
     const cut = bodyAt(json, at + 1) ?? unreadAt(json, at + 1);
     if (!cut) continue;
     if (to < copied) out.copyWithin(to, copied, cut.from);
     to += cut.from - copied;
     to += out.write(cut.standIn, to, 'latin1');
-    // A text for a text goes unnoticed; every other stand-in is of another type than what was there.
+    // Replacing text with text has no effect on decoding; every other replacement has another type than the original.
     partial ||= json[cut.from] !== QUOTE;
     copied = cut.end;
     next = cut.end;
@@ -96,14 +97,14 @@ export function reduce(json: Buffer): Reduced {
   return { json: out.subarray(0, to + json.length - copied), partial };
 }
 
-/** What is cut out of a document, and what stands there instead. */
+/** A removed part of a document, and its replacement. */
 interface Cut {
   readonly from: number;
   readonly end: number;
   readonly standIn: string;
 }
 
-/** The text or binary of the body whose key goes on at `at`. */
+/** Finds the text or binary of the body. Its key begins at `at`, after the opening quote. */
 function bodyAt(json: Buffer, at: number): Cut | undefined {
   if (json.toString('latin1', at, at + BODY.length) !== BODY) return undefined;
   const from = valueStart(json, at + BODY.length);
@@ -114,7 +115,7 @@ function bodyAt(json: Buffer, at: number): Cut | undefined {
   return { from, end: quote + 1, standIn: digestOf(lastText()) };
 }
 
-/** The object with clean base64 that begins at `from`. */
+/** Finds the object with clean base64 that begins at `from`. */
 function binaryAt(json: Buffer, from: number): Cut | undefined {
   for (const [head, tail] of BINARY_FORMS) {
     const start = from + head.length;
@@ -132,7 +133,7 @@ function digestOf(body: Buffer): string {
   return `"${MARK}${body.length}${SEPARATOR}${hash('sha1', body)}"`;
 }
 
-/** The object or list of the unread member whose key goes on at `at`. */
+/** Finds the object or list of the unread member. Its key begins at `at`, after the opening quote. */
 function unreadAt(json: Buffer, at: number): Cut | undefined {
   const length = json.subarray(at, at + LONGEST_NAME + 1).indexOf(QUOTE);
   if (length < 0 || !UNREAD.has(json.toString('latin1', at, at + length))) return undefined;
@@ -142,7 +143,7 @@ function unreadAt(json: Buffer, at: number): Cut | undefined {
   return end < 0 ? undefined : { from, end, standIn: ZERO };
 }
 
-/** Where the value of a member begins whose name ends in front of `at`; -1 when none does. */
+/** Returns the position of the value of the member with a name that ends before `at`, or -1 if there is none. */
 function valueStart(json: Buffer, at: number): number {
   const colon = skipBlanks(json, at);
   return json[colon] === COLON ? skipBlanks(json, colon + 1) : -1;

@@ -2,8 +2,8 @@ import { cleanLength } from './base64.ts';
 import { SCANNER } from './scanner-code.ts';
 
 /**
- * A document in the memory of the scanner (scanner.wat), and what is asked of its bytes. Places count from its first byte. The memory is
- * used again for one document after the other: with new memory for each, V8 collected the heap for the sake of what lay outside it.
+ * A document in the memory of the scanner (scanner.wat), and functions that read its bytes. Positions count from its first byte.
+ * All documents reuse the same memory: with new memory for each, V8 collected its heap because of memory outside of it.
  */
 const module = new WebAssembly.Module(Buffer.from(SCANNER, 'base64'));
 
@@ -16,7 +16,7 @@ interface Exports {
   readonly skipValue: (at: number, depth: number) => number;
 }
 
-/** As much of it as is used: its types come with those of a browser only. */
+/** The used part of the API. TypeScript has its types only together with those of a browser. */
 declare namespace WebAssembly {
   class Module {
     constructor(code: Uint8Array);
@@ -28,13 +28,13 @@ declare namespace WebAssembly {
 }
 
 const PAGE_BYTES = 64 * 1024;
-/** More than this is given back as soon as a smaller document comes. */
+/** Larger memory is released as soon as a smaller document is loaded. */
 const KEPT_BYTES = 8 << 20;
-/** Behind the two tables. */
+/** Start of the document, after the two tables. */
 const DOCUMENT = 512;
-/** What may be read or written over behind document and text. */
+/** Bytes after the document and the text that may be read or overwritten. */
 const MARGIN = 128;
-/** What is nested deeper is left to the decoder. */
+/** Deeper values are left to the decoder. */
 const DEEPEST = 64;
 
 let code: Exports = instantiate();
@@ -54,11 +54,11 @@ function instantiate(): Exports {
   return exports;
 }
 
-/** Copies a document into the memory and returns it there. It must be UTF-8. What the last call returned is written over. */
+/** Copies a document, which must be UTF-8, into the memory and returns the copy. Overwrites the result of the last call. */
 export function load(json: Buffer): Buffer {
   const needed = DOCUMENT + 2 * (json.length + MARGIN);
   if (bytes.length > Math.max(KEPT_BYTES, 2 * needed)) {
-    // The memory of an instance can grow and not shrink.
+    // The memory of an instance can grow but not shrink.
     code = instantiate();
     bytes = Buffer.from(code.memory.buffer);
   }
@@ -72,27 +72,27 @@ export function load(json: Buffer): Buffer {
   return bytes.subarray(DOCUMENT, end);
 }
 
-// The document may be changed in place, but for what lies behind the place that is asked for.
+// The document may be changed in place, except after the position that is passed to these functions.
 
-/** Where, from `at` on, a quote stands in front of `bo` or `x_`; -1 when none does. */
+/** Returns the position, at or after `at`, of a quote before `bo` or `x_`; -1 if there is none. */
 export function findKey(at: number): number {
   return placeOf(code.findKey(DOCUMENT + at, end));
 }
 
 /**
- * Reads the text that begins at `start`, behind its opening quote, for `lastText`. Returns where its closing quote is, or -1 when it is no
- * valid text.
+ * Reads the string that begins at `start`, after its opening quote, for `lastText`. Returns the position of its closing quote, or
+ * -1 if it is not a valid string.
  */
 export function readText(start: number): number {
   return placeOf(code.unescape(DOCUMENT + start, end, end + MARGIN));
 }
 
-/** The text that `readText` has read, as UTF-8; the next call writes over it. */
+/** Returns the string that `readText` read, as UTF-8. The next call overwrites it. */
 export function lastText(): Buffer {
   return behindDocument(code.length.value);
 }
 
-/** The bytes of clean base64 between two places, which the next call writes over; undefined when it is none. */
+/** Decodes the base64 between two positions. The next call overwrites the result. Returns undefined if the base64 is not clean. */
 export function readBase64(start: number, stop: number): Buffer | undefined {
   const base64 = bytes.toString('latin1', DOCUMENT + start, DOCUMENT + stop);
   const clean = cleanLength(base64);
@@ -103,14 +103,14 @@ function behindDocument(length: number): Buffer {
   return bytes.subarray(end + MARGIN, end + MARGIN + length);
 }
 
-/** The end of the value at `at`; -1 when it is none, or one that only a decoder can judge. */
+/** Returns the end of the value at `at`, or -1 if it is not a value or only a decoder can check it. */
 export function skipValue(at: number): number {
   return placeOf(code.skipValue(DOCUMENT + at, DEEPEST));
 }
 
 /**
- * Whether the first `length` bytes may hold what JSON.parse accepts and upstream's decoder does not: the escape of a surrogate, or a number
- * with an exponent of three digits or more.
+ * Reports whether the first `length` bytes may contain something that JSON.parse accepts and upstream's decoder rejects: the escape
+ * of a surrogate, or a number with an exponent of three digits or more.
  */
 export function mayBeUnsound(length: number): boolean {
   return code.mayBeUnsound(DOCUMENT, DOCUMENT + length) !== 0;

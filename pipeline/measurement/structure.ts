@@ -2,13 +2,13 @@ import { MeasurementError } from './errors.ts';
 import { pythonFloat, pythonInt, pythonText, SourceNumber } from './python.ts';
 
 /**
- * Decoding of JSON values into the model, in place: a value that already has its declared form is left where it is, so a
- * well-formed measurement costs one pass of comparisons and no copy. The conversions are those of observations.md section 2.
+ * Decodes JSON values into the model, in place. A value that already has its declared form stays unchanged, so a well-formed
+ * measurement costs one pass of comparisons and no copy. observations.md section 2 specifies the conversions.
  */
 export interface Kind<T> {
-  /** Returns the value in its declared form. Throws FieldError when there is none. */
+  /** Returns the value in its declared form. Throws FieldError if it cannot be converted. */
   readonly convert: (value: unknown) => T;
-  /** JavaScript test of `v` that holds when there is nothing to convert; without it `convert` is always called. */
+  /** JavaScript test of `v` that is true if no conversion is needed. Without it, `convert` is always called. */
   readonly test?: string;
 }
 
@@ -16,14 +16,14 @@ export interface Field<T> {
   readonly kind: Kind<unknown>;
   readonly presence: 'required' | 'optional' | 'nullable';
   readonly whenAbsent?: unknown;
-  /** Only carries the type. */
+  /** Carries only the type. */
   readonly type?: T;
 }
 
-/** What a kind or structure decodes to. */
+/** Type that a kind or structure decodes to. */
 export type Decoded<K> = K extends Kind<infer T> ? T : never;
 
-/** A value that cannot be converted; `path` grows on the way out, so nothing is spent on it while all is well. */
+/** A value that cannot be converted. `path` is built while the error passes up, so it costs nothing without an error. */
 class FieldError extends Error {
   override name = 'FieldError';
   path = '';
@@ -45,10 +45,10 @@ function cannot(expected: string, value: unknown): never {
 
 const plain = (value: unknown) => (value instanceof SourceNumber ? value.value : value);
 
-/** Any value, turned into text. */
+/** Any value, converted to text. */
 export const text: Kind<string> = { convert: pythonText, test: 'typeof v === "string"' };
 
-/** A whole number; fractions are cut off, numeric text and booleans are taken. */
+/** A whole number. Fractions are cut off; numeric text and booleans are converted. */
 export const integer: Kind<number> = {
   test: 'typeof v === "number" && v === Math.trunc(v)',
   convert(raw) {
@@ -59,7 +59,7 @@ export const integer: Kind<number> = {
   },
 };
 
-/** A number; numeric text and booleans are taken. */
+/** A number. Numeric text and booleans are converted. */
 export const real: Kind<number> = {
   test: 'typeof v === "number"',
   convert(raw) {
@@ -70,17 +70,17 @@ export const real: Kind<number> = {
   },
 };
 
-/** Any value, by its truth: empty text, lists and objects are false. */
+/** Any value, converted by Python's truth: empty text, lists and objects are false. */
 export const boolean: Kind<boolean> = { test: 'typeof v === "boolean"', convert: truth };
 
-/** Whether a JSON value counts as true in Python. */
+/** Reports whether a JSON value is true in Python. */
 export function truth(raw: unknown): boolean {
   const value = plain(raw);
   if (Array.isArray(value)) return value.length > 0;
   return typeof value === 'object' && value !== null ? Object.keys(value).length > 0 : Boolean(value);
 }
 
-/** A list; a text counts as the list of its characters, an object as the list of its keys. */
+/** A list. Text becomes the list of its characters, an object becomes the list of its keys. */
 export function list<T>(item: Kind<T>): Kind<T[]> {
   return {
     convert(value) {
@@ -106,7 +106,7 @@ function elements(value: unknown): unknown[] {
   return cannot('a list', value);
 }
 
-/** An object used as a map. Keep to its own keys: they come from the document. */
+/** An object used as a map. Read only its own keys, because they come from the document. */
 export function map<T>(member: Kind<T>): Kind<Record<string, T>> {
   return {
     convert(value) {
@@ -116,7 +116,7 @@ export function map<T>(member: Kind<T>): Kind<Record<string, T>> {
         for (key of Object.keys(value)) {
           const before = value[key];
           const after = member.convert(before);
-          // Not by assignment: that would make `__proto__` a prototype.
+          // Not by assignment, which would set the prototype for the key `__proto__`.
           if (after !== before)
             Object.defineProperty(value, key, { value: after, enumerable: true, configurable: true, writable: true });
         }
@@ -128,12 +128,12 @@ export function map<T>(member: Kind<T>): Kind<Record<string, T>> {
   };
 }
 
-/** Whether a value is a JSON object. */
+/** Reports whether a value is a JSON object. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof SourceNumber);
 }
 
-/** The error, with a step of the way to its place. */
+/** Adds a step to the path of the error. */
 function at(step: string, error: unknown): unknown {
   if (error instanceof FieldError) error.path = step + error.path;
   return error;
@@ -147,13 +147,13 @@ function within<T>(step: string, kind: Kind<T>, value: unknown): T {
   }
 }
 
-/** A key that must be there; null is converted like any other value. */
+/** A key that must be present. Null is converted like any other value. */
 export const required = <T>(kind: Kind<T>): Field<T> => ({ kind, presence: 'required' });
 /** A key that may be absent or null. */
 export const optional = <T>(kind: Kind<T>): Field<T | null | undefined> => ({ kind, presence: 'optional' });
-/** A key that must be there and may be null. */
+/** A key that must be present and may be null. */
 export const nullable = <T>(kind: Kind<T>): Field<T | null> => ({ kind, presence: 'nullable' });
-/** A key that gets a value where it is absent. */
+/** A key that gets a default value if it is absent. */
 export const defaulted = <T>(kind: Kind<T>, whenAbsent: T): Field<T> => ({ kind, presence: 'required', whenAbsent });
 
 type Fields = Record<string, Field<unknown>>;
@@ -162,8 +162,8 @@ export type Structure<F extends Fields> = Kind<{ [K in keyof F]: F[K] extends Fi
 };
 
 /**
- * An object with declared fields; keys that are not declared are left alone and never looked at. The check is generated as
- * straight-line code, because it runs over every key of every sub-structure of every measurement.
+ * An object with declared fields. Undeclared keys stay unchanged and are never read. The check is generated as straight-line code,
+ * because it runs for every key of every sub-structure of every measurement.
  */
 export function structure<F extends Fields>(fields: F): Structure<F> {
   const names = Object.keys(fields);
@@ -206,7 +206,7 @@ function missing(key: string): never {
   throw error;
 }
 
-/** Decodes a value, in place. Throws MeasurementError naming the field. */
+/** Decodes a value in place. Throws MeasurementError with the name of the field. */
 export function decode<T>(kind: Kind<T>, value: unknown): T {
   try {
     return kind.convert(value);

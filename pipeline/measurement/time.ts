@@ -1,11 +1,11 @@
 const SHAPE = /^(\d{4})-(\d{1,2})-(\d{1,2})\s+(\d{1,2}):(\d{1,2}):(\d{1,2})$/;
 
-/** A measurement's time is asked for two or three times in a row, and a regular expression costs 2 µs. */
+/** The time of a measurement is parsed two or three times in a row, and a regular expression costs 2 µs. */
 const last = { text: '', instant: undefined as number | undefined };
 
 /**
- * `measurement_start_time`, `YYYY-MM-DD HH:MM:SS` in UTC, as milliseconds since 1970; undefined when it is anything else. Like
- * upstream's parser it takes one-digit months to seconds and any blanks in the middle.
+ * Parses `measurement_start_time`, `YYYY-MM-DD HH:MM:SS` in UTC. Returns milliseconds since 1970, or undefined for another format.
+ * Like upstream's parser it accepts one digit for months to seconds, and any blanks in the middle.
  */
 export function parseStartTime(text: string): number | undefined {
   if (text !== last.text) {

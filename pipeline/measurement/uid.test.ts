@@ -3,11 +3,11 @@ import { parseStartTime } from './time.ts';
 import { isUid, trivialId } from './uid.ts';
 
 describe('trivialId', () => {
-  it('is version, day of the start and SHAKE-128 of the line (FIPS 202: SHAKE128 of nothing begins 7f9c2ba4e88f827d6160455076058)', () => {
+  it('consists of version, start day and SHAKE-128 of the line (FIPS 202: SHAKE128 of nothing begins 7f9c2ba4e88f827d6160455076058)', () => {
     expect(trivialId(Buffer.alloc(0), '2020-09-21 00:00:24', false)).toBe('01202009217f9c2ba4e88f827d61604550760585');
   });
 
-  it('takes in the newline of a line that has one (expected value: Python, hashlib.shake_128)', () => {
+  it('includes the newline of a line that has one (expected value: Python, hashlib.shake_128)', () => {
     const line = Buffer.from('{"measurement_start_time": "2018-01-02 03:04:05"}');
     expect(trivialId(line, '2018-01-02 03:04:05', true)).toBe('012018010238d1310534759885c19639b4f58adc');
     expect(trivialId(line, '2018-01-02 03:04:05', false)).not.toBe('012018010238d1310534759885c19639b4f58adc');
@@ -50,7 +50,7 @@ describe('parseStartTime', () => {
     ['2020-09-21 00:00:24', '2020-09-21T00:00:24.000Z'],
     ['2020-2-29  1:2:3', '2020-02-29T01:02:03.000Z'],
     ['0099-01-01 00:00:00', '0099-01-01T00:00:00.000Z'],
-  ])('reads %s', (text, expected) => {
+  ])('parses %s', (text, expected) => {
     expect(new Date(parseStartTime(text)!).toISOString()).toBe(expected);
   });
 
@@ -62,7 +62,7 @@ describe('parseStartTime', () => {
     '2020-01-01',
     ' 2020-01-01 00:00:00',
     '0000-01-01 00:00:00',
-  ])('refuses %s', text => {
+  ])('rejects %s', text => {
     expect(parseStartTime(text)).toBeUndefined();
   });
 });

@@ -29,7 +29,7 @@ describe('splitEndpoint (observations.md section 6.1)', () => {
     '1.2.3.4:٣',
     '[2001:db8::1:443',
     '::1]:443',
-  ])('refuses %s', address => {
+  ])('rejects %s', address => {
     expect(() => splitEndpoint(address)).toThrow(address);
   });
 });
@@ -53,7 +53,7 @@ describe('urlHost (section 13.1)', () => {
     expect(urlHost(url)).toBe(host);
   });
 
-  it.each(['http://[::1/', 'http://::1]/'])('refuses %s', url => {
+  it.each(['http://[::1/', 'http://::1]/'])('rejects %s', url => {
     expect(() => urlHost(url)).toThrow('bracket');
   });
 });
@@ -66,7 +66,7 @@ describe('normaliseFailure (section 5)', () => {
     [true, 'true'],
     ['connection_reset', 'connection_reset'],
     ['unknown_failure: dial tcp: connect: network is unreachable', 'network_unreachable'],
-    // Order decides: ": read: connection refused" comes before "read: connection refused", both mean the same.
+    // The order matters: ": read: connection refused" comes before "read: connection refused"; both have the same result.
     ['unknown_failure: x: read: connection refused', 'connection_refused'],
     [
       'unknown_failure: wsarecv: Se ha forzado la interrupción de una conexión existente por el host remoto.',
@@ -115,7 +115,7 @@ describe('base64 and text (sections 13.2 and 13.3)', () => {
     expect(() => decodeBase64(text)).toThrow('base64');
   });
 
-  it('reads bytes as UTF-8 where they are, else as Latin-1', () => {
+  it('decodes bytes as UTF-8, or as Latin-1 if they are not UTF-8', () => {
     expect(bytesToText(Buffer.from('é'))).toBe('é');
     expect(bytesToText(Buffer.from([0xe9]))).toBe('é');
   });

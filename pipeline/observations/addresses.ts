@@ -1,24 +1,24 @@
 import { transformError } from '../measurement/errors.ts';
 
-/** Splitting of addresses and URLs as RFC 3986 does it, without checks of characters (observations.md sections 6.1 and 13.1). */
+/** Splits addresses and URLs as RFC 3986 does, without checking characters (observations.md sections 6.1 and 13.1). */
 
 export interface Endpoint {
-  /** Lower case, without brackets; null when empty. */
+  /** Lower-case host without brackets; null if empty. */
   readonly host: string | null;
   readonly port: number | null;
 }
 
 const NOWHERE: Endpoint = { host: null, port: null };
 
-/** The address with what stands for the probe's own one made harmless: its brackets would read as those of IPv6. */
+/** Replaces the placeholder of the probe's own address, because its brackets would be parsed as those of IPv6. */
 export function fixAddress(address: string): string {
   return address.includes('[scrubbed]') ? address.replaceAll('[scrubbed]', 'scrubbed') : address;
 }
 
-/** Host and port of an endpoint such as `1.2.3.4:443` or `[2001:db8::1]:443`. Throws InvalidAddress for a bad port or brackets. */
+/** Splits an endpoint such as `1.2.3.4:443` or `[2001:db8::1]:443`. Throws InvalidAddress for a bad port or brackets. */
 export function splitEndpoint(address: string): Endpoint {
   const fixed = fixAddress(address);
-  // The common form, checked without building anything but the two results.
+  // The common form, parsed without creating any other objects than the result.
   const colon = fixed.indexOf(':');
   if (colon > 0 && fixed.indexOf(':', colon + 1) < 0 && !/[^0-9.:]/.test(fixed)) {
     return { host: fixed.slice(0, colon), port: portNumber(fixed.slice(colon + 1), address) };
@@ -37,7 +37,7 @@ function portNumber(port: string, address: string): number | null {
   return number;
 }
 
-/** Host of a URL, lower case; empty when it has none. Throws InvalidURL for unbalanced brackets. */
+/** Returns the host of a URL in lower case, or an empty string if it has none. Throws InvalidURL for unbalanced brackets. */
 export function urlHost(url: string): string {
   const stripped = stripBlanks(url);
   const scheme = /^[a-zA-Z][a-zA-Z0-9+.-]*:/.exec(stripped);
@@ -47,13 +47,13 @@ export function urlHost(url: string): string {
   return authority === '' ? '' : (hostAndPort(authority).host ?? '');
 }
 
-/** Blanks and control characters in front, and tabs and line ends anywhere, do not count. */
+/** Removes leading blanks and control characters, and tabs and line ends anywhere. */
 function stripBlanks(url: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it is about
   return /^[\x00-\x20]|[\t\r\n]/.test(url) ? url.replace(/^[\x00-\x20]+/, '').replace(/[\t\r\n]/g, '') : url;
 }
 
-/** What stands between `//` and the next of `/?#`: empty when there is no `//`, undefined when its brackets do not match. */
+/** Returns the text between `//` and the next of `/?#`: empty without `//`, undefined if its brackets do not match. */
 function authorityOf(rest: string): string | undefined {
   if (!rest.startsWith('//')) return '';
   let end = 2;
@@ -79,7 +79,7 @@ function bracketed(tail: string): [host: string, port: string | undefined] {
   return [host, rest === undefined ? undefined : cut(rest, ':')[1]];
 }
 
-/** The text before and after the first separator; the second is undefined when there is none. */
+/** Splits a text at the first separator. The second part is undefined without a separator. */
 function cut(text: string, separator: string): [string, string | undefined] {
   const at = text.indexOf(separator);
   return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + separator.length)];

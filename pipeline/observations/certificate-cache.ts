@@ -5,12 +5,12 @@ import { type LeafCertificate, readCertificate } from './certificates.ts';
 import { DerError } from './der.ts';
 import { decodeBase64 } from './text.ts';
 
-/** About 3 kB each with its base64. The same intermediates come with nearly every measurement, and sites recur. */
+/** Maximum number of entries, about 3 kB each with the base64. The same intermediates occur in nearly every measurement, and sites recur. */
 const REMEMBERED = 4096;
-/** Longer ones (in characters of base64) are not remembered: the largest real ones have 10,000, and hostile ones would fill memory. */
+/** Longer certificates (in characters of base64) are not cached. The largest real ones have 10,000, and hostile ones would fill memory. */
 const LONGEST_REMEMBERED = 20_000;
 
-/** A certificate ends with its signature, so this many characters at the end tell one from the other. */
+/** A certificate ends with its signature, so this many characters at the end identify it. */
 const TELLING = 64;
 
 interface Known<T> {
@@ -19,24 +19,25 @@ interface Known<T> {
 }
 
 /**
- * Facts about certificates by their base64, so that a certificate is decoded and hashed once as long as it keeps coming. They are found
- * by the end of the text and then compared: a map of whole texts would walk each to its end for its hash, and again to compare.
+ * Caches facts about certificates by their base64, so that a recurring certificate is decoded and hashed once. The key is the end
+ * of the text, and a hit is compared completely. A map of whole texts would read each text completely for its hash, and again to
+ * compare it.
  */
 export class CertificateCache {
   private readonly leaves = new Map<string, Known<LeafCertificate | null>>();
   private readonly hashes = new Map<string, Known<string | null>>();
 
-  /** Facts of a server's certificate; null when any of them cannot be read. */
+  /** Returns the facts of a server's certificate, or null if any of them cannot be read. */
   leaf(base64: string): LeafCertificate | null {
     return recall(this.leaves, base64, readLeaf);
   }
 
-  /** SHA-256 of a certificate in hex; null when it is not base64. */
+  /** Returns the SHA-256 of a certificate in hex, or null if it is not base64. */
   fingerprint(base64: string): string | null {
     return recall(this.hashes, base64, hashOf);
   }
 
-  /** The certificates in DER; undefined when any of them is not base64. */
+  /** Returns the certificates in DER, or undefined if any of them is not base64. */
   decode(certificates: readonly Binary[]): Buffer[] | undefined {
     const decoded = certificates.map(({ data }) => unlessBroken(() => decodeBase64(data)));
     return decoded.every(each => each !== null) ? decoded : undefined;

@@ -8,7 +8,7 @@ import { readCertificate } from './certificates.ts';
 import { DerError } from './der.ts';
 import { isSignalChainValid } from './signal-chain.ts';
 
-/** Builds DER by hand, so that expected values come from the rules and not from the reader. */
+/** Builds DER by hand, so that expected values come from the specification and not from the reader. */
 function der(tag: number, ...content: (Buffer | string)[]): Buffer {
   const bytes = Buffer.concat(content.map(part => Buffer.from(part as string)));
   const [high, low] = [bytes.length >> 8, bytes.length & 0xff];
@@ -47,7 +47,7 @@ describe('names (observations.md section 13.4)', () => {
   const subjectOf = (...relatives: Buffer[]) =>
     readCertificate(certificate({ subject: sequence(...relatives) })).subject;
 
-  it('stand in reverse order, several attributes of one joined by a plus, unknown ones by number', () => {
+  it('are in reverse order, several attributes of one name joined by a plus, unknown attributes by number', () => {
     const subject = subjectOf(
       relative(attribute(COUNTRY, der(0x13, 'IT'))),
       relative(attribute(ORGANISATION, utf8('Ö')), attribute('2a864886f70d010901', der(0x16, 'a@b'))),
@@ -68,11 +68,11 @@ describe('names (observations.md section 13.4)', () => {
     expect(subjectOf(relative(attribute(ORGANISATION, utf8(value))))).toBe(`O=${expected}`);
   });
 
-  it('shows a bit string in hexadecimal', () => {
+  it('show a bit string in hexadecimal', () => {
     expect(subjectOf(relative(attribute('55042d', der(0x03, Buffer.from([0, 255])))))).toBe('2.5.4.45=#00ff');
   });
 
-  it('has the first common name, unescaped, or none', () => {
+  it('have the first common name, unescaped, or an empty one', () => {
     const two = sequence(relative(attribute(COMMON_NAME, utf8('a,b'))), relative(attribute(COMMON_NAME, utf8('c'))));
     expect(readCertificate(certificate({ subject: two })).subject_common_name).toBe('a,b');
     expect(readCertificate(certificate({ subject: sequence() }))).toMatchObject({
@@ -116,11 +116,11 @@ describe('readCertificate', () => {
       'a text that is not UTF-8',
       certificate({ subject: sequence(relative(attribute(COMMON_NAME, der(0x0c, Buffer.from([0xff]))))) }),
     ],
-  ])('refuses %s', (_what, bytes) => {
+  ])('rejects %s', (_what, bytes) => {
     expect(() => readCertificate(bytes)).toThrow(DerError);
   });
 
-  it('is remembered by its base64, also when it cannot be read', () => {
+  it('is cached by base64, also for a certificate that cannot be read', () => {
     const cache = new CertificateCache();
     const base64 = certificate().toString('base64');
     expect(cache.leaf(base64)).toBe(cache.leaf(base64));
@@ -155,12 +155,12 @@ describe('chains of Signal (section 9.1)', () => {
   const chain = chains.find(each => new X509Certificate(each.at(-1)!).issuer.includes('TextSecure'))!;
   const during = Date.UTC(2021, 5, 1);
 
-  it('are valid while all of them are', () => {
+  it('are valid while all their certificates are valid', () => {
     const { validFromDate, validToDate } = new X509Certificate(chain[0]!);
     const middle = (validFromDate.getTime() + Math.min(validToDate.getTime(), Date.UTC(2023, 2, 1))) / 2;
     expect(isSignalChainValid(chain, middle)).toBe(true);
     expect(isSignalChainValid(chain, validFromDate.getTime() - 1000)).toBe(false);
-    // TextSecure itself ended on 2023-03-23.
+    // TextSecure itself expired on 2023-03-23.
     expect(isSignalChainValid(chain, Date.UTC(2023, 2, 24))).toBe(false);
   });
 
@@ -171,7 +171,7 @@ describe('chains of Signal (section 9.1)', () => {
     expect(isSignalChainValid([forged, ...chain.slice(1)], during)).toBe(false);
   });
 
-  it('lose the measurement when a certificate cannot be read', () => {
+  it('make the measurement fail when a certificate cannot be read', () => {
     expect(() => isSignalChainValid([Buffer.from('x')], during)).toThrow('cannot be read');
   });
 

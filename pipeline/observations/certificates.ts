@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto';
 import { children, contentOf, DerError, type Element, expect, readElements, readOid, readTime, TAG } from './der.ts';
 
-/** What is stored of the certificate of a server; the names are those of the columns. */
+/** Stored facts of a server's certificate, with the names of the columns. */
 export interface LeafCertificate {
   readonly fingerprint: string;
-  /** Names as RFC 4514 writes them (observations.md section 13.4). */
+  /** Names in the format of RFC 4514 (observations.md section 13.4). */
   readonly subject: string;
   readonly subject_common_name: string;
   readonly issuer: string;
@@ -16,7 +16,7 @@ export interface LeafCertificate {
   readonly not_valid_before: number;
 }
 
-/** Facts about a certificate. Throws DerError when any of them cannot be read. */
+/** Reads the facts of a certificate. Throws DerError if any of them cannot be read. */
 export function readCertificate(der: Buffer): LeafCertificate {
   const [certificate, ...rest] = readElements(der);
   if (rest.length > 0) throw new DerError('bytes behind the certificate');
@@ -24,7 +24,7 @@ export function readCertificate(der: Buffer): LeafCertificate {
   if (parts.length !== 3) throw new DerError('not the three parts of a certificate');
   const fields = children(parts[0], TAG.sequence);
   const version = fields[0]?.tag === 0xa0 ? 1 : 0;
-  // serial, signature, issuer, validity, subject, key; then unique identifiers and extensions.
+  // Fields: serial, signature, issuer, validity, subject, key, then unique identifiers and extensions.
   const [issuer, validity, subject] = fields.slice(version + 2, version + 5);
   const dates = children(validity, TAG.sequence);
   const issuerNames = readName(issuer);
@@ -60,7 +60,7 @@ const SHORT_NAMES: Record<string, string> = {
   '0.9.2342.19200300.100.1.1': 'UID',
 };
 
-/** A name as its relative names, in the order of the certificate. */
+/** Reads a name as its relative names, in the order of the certificate. */
 function readName(name: Element | undefined): Attribute[][] {
   return children(name, TAG.sequence).map(relative =>
     children(relative, TAG.set).map(attribute => {
@@ -126,7 +126,7 @@ const SUBJECT_ALTERNATIVE_NAME = '2.5.29.17';
 const DNS_NAME = 0x82;
 const IP_ADDRESS = 0x87;
 
-/** DNS names of the subject alternative name; none when the extension is missing. */
+/** Reads the DNS names of the subject alternative name. Returns an empty list without the extension. */
 function readSans(extensions: Element | undefined): string[] {
   if (!extensions) return [];
   const seen = new Set<string>();

@@ -29,7 +29,7 @@ const lists = (maxLength: number) =>
   });
 const untaken = <T>(all: readonly object[]) => all.map(each => ({ ...each, taken: false })) as T[];
 
-/** Whether ids or endpoints say that two observations are of different connections. */
+/** Reports whether ids or endpoints show that two observations are of different connections. */
 function contradict(a: TcpObservation | TlsObservation, b: TlsObservation | HttpObservation): boolean {
   const [one, other] = [a, b as TlsObservation];
   const apart = (x: unknown, y: unknown) => Boolean(x && y) && x !== y;
@@ -38,8 +38,8 @@ function contradict(a: TcpObservation | TlsObservation, b: TlsObservation | Http
 }
 
 describe('Connections', () => {
-  // Lists of up to 32 are scanned, longer ones indexed.
-  it.each([8, 100])('holds each observation once and joins nothing that ids keep apart, in lists of up to %d', size => {
+  // Lists of up to 32 are scanned, longer lists use an index.
+  it.each([8, 100])('contain each observation once and follow the ids, in lists of up to %d', size => {
     fc.assert(
       fc.property(lists(size), given => {
         const all = {
@@ -70,7 +70,7 @@ describe('Connections', () => {
     );
   });
 
-  it('is not quadratic', () => {
+  it('take less than quadratic time', () => {
     const many = (more: (i: number) => object) =>
       Array.from({ length: 100_000 }, (_, i) => ({ ip: '1.1.1.1', port: i, taken: false, ...more(i) }));
     const same = () => ({ transaction_id: 1, server_name: 'a.example' });

@@ -10,29 +10,29 @@ export interface Connected {
   readonly port: number | null;
   readonly transaction_id: number | null | undefined;
   readonly conn_id?: number | null | undefined;
-  /** True once a connection holds it. */
+  /** True once the observation is part of a connection. */
   taken: boolean;
 }
 
-/** What was observed of one connection. At least one part is not null. */
+/** Observations of one connection. At least one part is not null. */
 export interface Connection {
   tcp: TcpObservation | null;
   tls: TlsObservation | null;
   http: HttpObservation | null;
-  /** True once a row holds it. */
+  /** True once a row contains the connection. */
   taken: boolean;
 }
 
-/** Lists of up to this length are scanned; longer ones get an index. */
+/** Lists up to this length are scanned; longer ones get an index. */
 const SCANNED = 32;
-/** Candidates examined per look-up in a longer list. Without a bound, a hostile document costs the square of its length. */
+/** Maximum candidates per look-up in a longer list. Without a limit, a hostile document costs the square of its length. */
 const EXAMINED = 64;
 
 /**
- * Whether two observations can be of one connection. Ids decide where both have one: `transaction_id` names the connection (df-002,
- * df-005, df-006), `conn_id` did in older probes. Both also need the same endpoint, because older probes gave all connects of an
- * HTTP transaction one id. Without ids the address decides; the port only counts where one of the two has an id, so that documents
- * without ids are joined as the Python pipeline does it.
+ * Reports whether two observations can belong to one connection. If both have an id, the ids decide: `transaction_id` identifies
+ * the connection (df-002, df-005, df-006), and `conn_id` did in older probes. Both must also have the same endpoint, because older
+ * probes gave all connects of an HTTP transaction one id. Without ids the address decides. The port then counts only if one of the
+ * two has an id, so that documents without ids are joined as in the Python pipeline.
  */
 function areOne(a: Connected, b: Connected): boolean {
   if (a.transaction_id && b.transaction_id) return a.transaction_id === b.transaction_id && canBeAt(a, b);
@@ -45,18 +45,18 @@ function hasId(each: Connected): boolean {
   return Boolean(each.transaction_id || each.conn_id);
 }
 
-/** Whether two endpoints are equal, as far as both are known. */
+/** Reports whether the known parts of two endpoints are equal. */
 function canBeAt(a: Connected, b: Connected): boolean {
   if (!a.ip || !b.ip) return true;
   return sameAddress(a.ip, b.ip) && (a.port === b.port || a.port === null || b.port === null);
 }
 
-/** Endpoints are split in lower case, addresses of connects are kept as written. */
+/** Compares without case, because endpoints are converted to lower case but addresses of connects are not. */
 function sameAddress(a: string, b: string): boolean {
   return a === b || (a.length === b.length && a.toLowerCase() === b.toLowerCase());
 }
 
-/** Observations in order; those at the front that are taken drop out. */
+/** A queue of observations. Taken ones at its front are dropped. */
 class Queue<T extends { taken: boolean }> {
   readonly items: T[] = [];
   private at = 0;
@@ -81,7 +81,7 @@ function addTo<K, T extends { taken: boolean }>(index: Map<K, Queue<T>>, key: K,
   queue.items.push(item);
 }
 
-/** A list from which connections take their parts. */
+/** A list of observations from which connections take their parts. */
 class Parts<T extends Connected> {
   readonly all: readonly T[];
   private index: Record<'transaction' | 'connection' | 'ip', Map<unknown, Queue<T>>> | undefined;
@@ -90,7 +90,7 @@ class Parts<T extends Connected> {
     this.all = all;
   }
 
-  /** Takes the first observation that is of one connection with `other`: one with the same id if there is one. */
+  /** Takes the first observation that can belong to the same connection as `other`, preferably one with the same id. */
   takeFor(other: Connected): T | null {
     if (this.all.length === 0) return null;
     const found = this.all.length <= SCANNED ? this.scan(other) : this.lookUp(other);
@@ -155,8 +155,8 @@ export class Connections {
   }
 
   /**
-   * Takes the connection to the address that a look-up answered with: one that was made for the same host, else one whose host is
-   * unknown. A connection for another host at that address says nothing of the host that was looked up.
+   * Takes a connection to the answered address: one for the same host if possible, otherwise one with an unknown host. A connection
+   * to that address for another host is not evidence about the looked-up host.
    */
   takeFor(dns: DnsObservation): Connection | null {
     const { answer } = dns;
@@ -191,9 +191,9 @@ function ipOf({ tcp, tls, http }: Connection): string | null {
 
 const BEST_RANK = 4;
 
-/** How well a connection to the answered address fits a look-up: 0 when it was made for another host. */
+/** Ranks how well a connection to the answered address matches a look-up. Returns 0 if it is for another host. */
 function rankOf({ tcp, tls, http }: Connection, dns: DnsObservation): number {
-  // The certificate is judged for the server name, so that decides. An address in place of a name is another host too.
+  // The server name decides, because the certificate is checked for it. An address instead of a name also counts as another host.
   const host = tls?.server_name ? hostForm(tls.server_name) : (http?.hostname ?? '');
   const id = tcp?.transaction_id || tls?.transaction_id || http?.transaction_id;
   const sameId = id && id === dns.transaction_id ? 1 : 0;

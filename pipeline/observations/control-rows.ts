@@ -24,7 +24,7 @@ const write = {
   http: compileColumns(groups[5], 'http_'),
 };
 
-/** An endpoint that the test helper connected to, with what it saw there. */
+/** An endpoint that the test helper connected to, and its results. */
 interface ControlEndpoint {
   readonly ip: string;
   readonly port: number | null;
@@ -36,9 +36,9 @@ interface ControlEndpoint {
 }
 
 /**
- * Writes the rows of `obs_web_ctrl` (observations.md section 10): what the test helper saw of the host and URL of `input`. A failure of
- * its DNS, then its endpoints, then addresses that no endpoint carries, then its HTTP request. Unlike in `obs_web`, the index
- * starts at 0.
+ * Writes the rows of `obs_web_ctrl` (observations.md section 10): the test helper's observations of the host and URL of `input`.
+ * The order is: a failure of its DNS, its endpoints, addresses without an endpoint, its HTTP request. Unlike in `obs_web`, the
+ * index starts at 0.
  */
 export function writeControlRows(rows: MeasurementRows, control: Control, input: string, hostname: string): void {
   const resolved = new Set(control.dns?.addrs);
@@ -74,10 +74,10 @@ export function writeControlRows(rows: MeasurementRows, control: Control, input:
   }
 }
 
-/** What a row tells besides whose it is. */
+/** Contents of a row, apart from the columns that identify it. */
 interface ControlRow {
   readonly endpoint: ControlEndpoint;
-  /** An address that no endpoint carries. */
+  /** An address without an endpoint. */
   readonly ip: string;
   readonly dns: { readonly failure?: string; readonly success?: boolean } | null;
   readonly http: object;
@@ -85,10 +85,10 @@ interface ControlRow {
 
 const RESOLVED = { success: true };
 
-/** The columns of a row that say whose it is; one object for all rows, as it is read at once. */
+/** The columns that identify a row. All rows share one object, because it is read immediately. */
 const own = { hostname: '', observation_idx: 0, created_at: 0, ip: '', port: null as number | null };
 
-/** Endpoints by the text that names them, TCP first; one that TLS alone knows has a row of its own. */
+/** Collects endpoints by their text, TCP first. An endpoint that only TLS has gets its own row. */
 function controlEndpoints(control: Control): ControlEndpoint[] {
   const endpoints = new Map<string, ControlEndpoint>();
   const at = (address: string): ControlEndpoint | undefined => {
@@ -116,7 +116,7 @@ function controlEndpoints(control: Control): ControlEndpoint[] {
   return [...endpoints.values()];
 }
 
-/** An address that is no endpoint tells nothing; the rest of the control is sound (docs/deviations.md, control-endpoints). */
+/** Returns undefined for an address that is not an endpoint. The rest of the control is valid (docs/deviations.md, control-endpoints). */
 function readEndpoint(address: string): Endpoint | undefined {
   try {
     return splitEndpoint(address);

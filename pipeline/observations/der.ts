@@ -1,4 +1,7 @@
-/** Reading of DER (X.690), as much as a certificate needs. Elements are places in the bytes: making a Buffer of each costs more than the rest. */
+/**
+ * Reads DER (X.690), as far as certificates need it. Elements are positions in the bytes: creating a Buffer for each costs more
+ * than everything else.
+ */
 
 export class DerError extends Error {
   override name = 'DerError';
@@ -6,9 +9,9 @@ export class DerError extends Error {
 
 export interface Element {
   readonly bytes: Buffer;
-  /** The identifier octet: class, constructed bit and number. Numbers above 30 do not occur in certificates. */
+  /** Identifier octet: class, constructed bit and number. Certificates have no numbers above 30. */
   readonly tag: number;
-  /** Where the content begins and ends. */
+  /** Start and end of the content. */
   readonly start: number;
   readonly end: number;
 }
@@ -25,7 +28,7 @@ export const TAG = {
   set: 0x31,
 } as const;
 
-/** The elements between two places, one behind the other. Throws DerError when the bytes are no whole elements. */
+/** Reads the elements between two positions. Throws DerError if the bytes are not whole elements. */
 export function readElements(bytes: Buffer, from = 0, to = bytes.length): Element[] {
   const elements: Element[] = [];
   let at = from;
@@ -49,24 +52,24 @@ export function readElements(bytes: Buffer, from = 0, to = bytes.length): Elemen
   return elements;
 }
 
-/** The elements inside an element that must have the tag. Throws DerError. */
+/** Reads the elements inside an element with this tag. Throws DerError if the element is missing or has another tag. */
 export function children(element: Element | undefined, tag: number): Element[] {
   const { bytes, start, end } = expect(element, tag);
   return readElements(bytes, start, end);
 }
 
-/** The element, which must be there and have the tag. Throws DerError. */
+/** Returns the element. Throws DerError if it is missing or has another tag. */
 export function expect(element: Element | undefined, tag: number): Element {
   if (element?.tag !== tag) throw new DerError(`tag ${element?.tag} where ${tag} was expected`);
   return element;
 }
 
-/** A copy of the content. */
+/** Returns a copy of the content. */
 export function contentOf({ bytes, start, end }: Element): Buffer {
   return Buffer.from(bytes.subarray(start, end));
 }
 
-/** An object identifier in dotted notation. Throws DerError. */
+/** Reads an object identifier in dotted notation. Throws DerError. */
 export function readOid(element: Element | undefined): string {
   const { bytes, start, end } = expect(element, TAG.oid);
   if (start === end || bytes[end - 1]! > 0x7f) throw new DerError('an object identifier that is cut off');
@@ -82,7 +85,7 @@ export function readOid(element: Element | undefined): string {
   return text;
 }
 
-/** A UTCTime or GeneralizedTime in the form that certificates use, as milliseconds since 1970. Throws DerError. */
+/** Reads a UTCTime or GeneralizedTime, in the form of certificates, as milliseconds since 1970. Throws DerError. */
 export function readTime(element: Element | undefined): number {
   const digits = element ? element.bytes.toString('latin1', element.start, element.end) : '';
   const size = element?.tag === TAG.utcTime ? 13 : element?.tag === TAG.generalizedTime ? 15 : 0;

@@ -2,7 +2,7 @@ import type { DnsQuery } from '../measurement/model.ts';
 import { normaliseFailure } from './failures.ts';
 import { hostForm } from './host-form.ts';
 
-/** One answer of a query, or a query without answer (observations.md section 6.2). Names are those of the columns behind `dns_`. */
+/** One answer of a query, or a query without an answer (observations.md section 6.2). Field names are column names without `dns_`. */
 export interface DnsObservation {
   readonly hostname: string;
   readonly query_type: string;
@@ -17,7 +17,7 @@ export interface DnsObservation {
   readonly transaction_id: number | null | undefined;
 }
 
-/** Observations of the queries, in order. */
+/** Makes the observations of the queries, in order. */
 export function observeDns(queries: readonly DnsQuery[] | null | undefined): DnsObservation[] {
   const observations: DnsObservation[] = [];
   if (!queries) return observations;
@@ -34,7 +34,7 @@ export function observeDns(queries: readonly DnsQuery[] | null | undefined): Dns
         engine_resolver_address: query.resolver_address,
         answer_type: answer?.answer_type,
         answer: answer && (answer.ipv4 || answer.ipv6 || answer.hostname || null),
-        // No AS has a negative number; a probe that says so knows none.
+        // No AS has a negative number. A probe that writes one does not know the AS.
         answer_asn: answer && Math.max(answer.asn || 0, 0),
         answer_as_org_name: answer && (answer.as_org_name || ''),
         t: query.t,

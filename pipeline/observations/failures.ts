@@ -1,6 +1,6 @@
 /**
- * What a probe's failure text becomes when it begins with `unknown_failure`: the first entry whose text occurs in it
- * (observations.md section 5). Order matters.
+ * Replacements for failures that begin with `unknown_failure` (observations.md section 5). The first entry with a text that occurs
+ * in the failure applies, so the order matters.
  */
 const UNKNOWN_FAILURES: readonly (readonly [contains: string, becomes: string])[] = [
   ['A socket operation was attempted to an unreachable network', 'network_unreachable'],
@@ -59,7 +59,7 @@ const UNKNOWN_FAILURES: readonly (readonly [contains: string, becomes: string])[
   ['address family not supported by protocol', 'address_family_not_supported'],
 ];
 
-/** A failure in its one form: null where there is none. Not for the failures of controls and middlebox tests. */
+/** Normalises a failure; null if there is none. Do not use it for failures of controls and middlebox tests. */
 export function normaliseFailure(failure: string | boolean | null | undefined): string | null {
   if (!failure) return null;
   if (failure === true) return 'true';

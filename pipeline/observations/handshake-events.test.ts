@@ -21,20 +21,20 @@ describe('windows, when events have no transaction id (observations.md section 6
     event('tls_handshake_done', 5),
   ];
 
-  it('go from connect to tls_handshake_done; a second connect drops the open one', () => {
+  it('span from connect to tls_handshake_done; a second connect drops the open window', () => {
     expect(times(indexEvents(events).of(handshake({ t: 7 }), 0))).toEqual([7]);
     expect(indexEvents(events).of(handshake({ t: 6 }), 0)).toBeUndefined();
     expect(indexEvents(events).of(handshake({}), 0)).toBeUndefined();
   });
 
-  it('are told apart by position when several end at the same time', () => {
+  it('are selected by position when several end at the same time', () => {
     expect(times(indexEvents(events).of(handshake({ t: 5 }), 0))).toEqual([3, 4, 5]);
     expect(indexEvents(events).of(handshake({ t: 5 }), 1)).toBeUndefined();
     expect(times(indexEvents(events).of(handshake({ t: 5 }), 2))).toEqual([8, 5]);
     expect(indexEvents(events).of(handshake({ t: 5 }), 9)).toBeUndefined();
   });
 
-  it('are none without events', () => {
+  it('are undefined without events', () => {
     expect(indexEvents([]).of(handshake({ t: 5 }), 0)).toBeUndefined();
     expect(indexEvents(null).of(handshake({ t: 5 }), 0)).toBeUndefined();
   });
@@ -47,18 +47,18 @@ describe('events with transaction ids', () => {
     event('write', 1, { transaction_id: 1, address: 'a:1' }),
   ];
 
-  it('are those of the handshake, by time', () => {
+  it('are those of the handshake, sorted by time', () => {
     expect(times(indexEvents(events).of(handshake({ transaction_id: 1, address: 'a:1' }), 0))).toEqual([1, 3]);
   });
 
-  it('tell nothing when there are none, or when they are about another address', () => {
+  it('are undefined when there are none, or when they have another address', () => {
     expect(indexEvents(events).of(handshake({ transaction_id: 9, address: 'a:1' }), 0)).toBeUndefined();
     expect(indexEvents(events).of(handshake({ transaction_id: 2, address: 'a:1' }), 0)).toBeUndefined();
   });
 });
 
 describe('handshakeFacts', () => {
-  it('counts what carried bytes; a write without bytes is still the last operation', () => {
+  it('counts operations with bytes; a write without bytes can be the last operation', () => {
     const events = [
       event('connect', 1),
       event('write', 1.5, { num_bytes: 100 }),

@@ -1,20 +1,20 @@
 import type { NetworkEvent, TlsHandshake } from '../measurement/model.ts';
 
-/** Finds the network events of TLS handshakes (observations.md section 6.4). The index is made once for all handshakes of a list. */
+/** Finds the network events of TLS handshakes (observations.md section 6.4). One index serves all handshakes of a list. */
 export interface HandshakeEvents {
-  /** Events of the handshake at a position of its list; undefined when none can be told. */
+  /** Returns the events of the handshake at a position of its list, or undefined if they cannot be found. */
   of(handshake: TlsHandshake, position: number): readonly NetworkEvent[] | undefined;
 }
 
 const NO_EVENTS: HandshakeEvents = { of: () => undefined };
 
-/** Chooses the method by the first event: by transaction id where it has one, else by windows of time. */
+/** Selects the method by the first event: by transaction id if it has one, otherwise by time windows. */
 export function indexEvents(events: readonly NetworkEvent[] | null | undefined): HandshakeEvents {
   if (!events?.[0]) return NO_EVENTS;
   return events[0].transaction_id == null ? new EventWindows(events) : new EventsByTransaction(events);
 }
 
-/** Windows from a `connect` to the next `tls_handshake_done`; a handshake has the window that ends at its own `t`. */
+/** Time windows from a `connect` to the next `tls_handshake_done`. A handshake gets the window that ends at its own `t`. */
 class EventWindows implements HandshakeEvents {
   private readonly windows: NetworkEvent[][] = [];
   private readonly endingAt = new Map<number, number[]>();
@@ -41,7 +41,7 @@ class EventWindows implements HandshakeEvents {
     const matches = this.endingAt.get(handshake.t as number);
     if (!matches) return undefined;
     if (matches.length === 1) return this.windows[matches[0]!];
-    // Several end at the same time: handshakes and windows are then taken to be in the same order.
+    // Several windows end at this time: assume that handshakes and windows are in the same order.
     const window = this.windows[position];
     return window?.at(-1)?.t === handshake.t ? window : undefined;
   }
@@ -64,12 +64,12 @@ class EventsByTransaction implements HandshakeEvents {
 
   of(handshake: TlsHandshake): NetworkEvent[] | undefined {
     const events = this.events.get(handshake.transaction_id ?? null);
-    // Upstream loses the measurement when there are none, or when they are about another address (docs/deviations.md, events).
+    // Upstream loses the measurement if there are no events, or if they have another address (docs/deviations.md, events).
     return events && (events[0]!.address ?? null) === (handshake.address ?? null) ? events : undefined;
   }
 }
 
-/** What the events say of the handshake. Names are those of the columns behind `tls_`. */
+/** Facts from the events of a handshake. Field names are column names without `tls_`. */
 export interface HandshakeFacts {
   handshake_read_count: number;
   handshake_write_count: number;
@@ -79,7 +79,7 @@ export interface HandshakeFacts {
   handshake_time: number;
 }
 
-/** Counts reads and writes. A write without bytes is not counted, but still is the last operation. */
+/** Counts reads and writes. A write without bytes is not counted, but can be the last operation. */
 export function handshakeFacts(events: readonly NetworkEvent[]): HandshakeFacts {
   let reads = 0;
   let writes = 0;

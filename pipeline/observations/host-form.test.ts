@@ -24,7 +24,7 @@ describe('hostForm', () => {
     ['.', '.'],
   ])('%j: %j', (name, form) => expect(hostForm(name)).toBe(form));
 
-  it('gives its own result back, for any text', () => {
+  it('returns its own result unchanged, for any text', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 60 }), name => {
         const form = hostForm(name.replaceAll('%', ''));
@@ -33,7 +33,7 @@ describe('hostForm', () => {
     );
   });
 
-  it('costs little for a long text', () => {
+  it('takes little time for a long text', () => {
     expect(hostForm('П'.repeat(5_000_000)).length).toBe(5_000_000);
   });
 });

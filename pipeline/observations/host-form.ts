@@ -1,15 +1,15 @@
 import { domainToASCII } from 'node:url';
 import { canonicalAddress } from '../reference/ip-literal.ts';
 
-/** Names longer than this are not host names, and converting them would cost time. */
+/** Longer names are not host names, and converting them would cost time. */
 const LONGEST = 1000;
-/** Lower-case ASCII without a dot at the end: the common form, which stays as it is. */
+/** Matches the common form, lower-case ASCII without a dot at the end, which needs no conversion. */
 const COMMON = /^[^A-Z\x80-\uffff:%]*[^A-Z\x80-\uffff:%.]$/;
 
 /**
- * A host name in the one form in which names are compared: A-labels (RFC 5890), lower case (RFC 4343), no trailing dot, no
- * percent-encoding (RFC 3986 allows it in the host of a URL). An IPv6 address is in its shortest form. A name that cannot be converted is in
- * lower case.
+ * Converts a host name to the form in which names are compared: A-labels (RFC 5890), lower case (RFC 4343), no trailing dot, no
+ * percent-encoding (RFC 3986 allows it in the host of a URL). An IPv6 address gets its shortest form. A name that cannot be
+ * converted is only converted to lower case.
  */
 export function hostForm(name: string): string {
   if (COMMON.test(name)) return name;

@@ -10,7 +10,7 @@ import { OBSERVATION_TABLES } from '../tables/schema.ts';
 import { plainRows } from './plain-rows.ts';
 import { Transformer } from './transformer.ts';
 
-/** Real measurements of every test in the fixtures, some of each, broken in all kinds of ways. */
+/** Real measurements of every test in the fixtures, some of each, damaged in many ways. */
 const archive = join(import.meta.dirname, '../../test/fixtures/archive');
 const byTest = new Map<string, string[]>();
 for (const path of globSync('**/*.jsonl.gz', { cwd: archive }).sort()) {
@@ -68,12 +68,12 @@ function apply(document: object, { where, how, value }: { where: number; how: st
   else Object.defineProperty(parent, '__proto__', { value, enumerable: true, configurable: true, writable: true });
 }
 
-/** By number, so that a counterexample can be read. */
+/** By number, so that a counterexample is readable. */
 const lines = [...byTest.values()];
 const measurement = fc.tuple(fc.nat(lines.length - 1), fc.nat(11)).map(([test, i]) => ({ test, i }));
 const lineOf = ({ test, i }: { test: number; i: number }) => lines[test]![i % lines[test]!.length]!;
 
-it('makes of any document all rows or none, and a counted outcome', () => {
+it('writes all rows of any document or none, and returns a counted outcome', () => {
   const encoder = new RowEncoder();
   const transformer = new Transformer({
     bucket: '2024-01-01',
@@ -101,7 +101,7 @@ it('makes of any document all rows or none, and a counted outcome', () => {
         const blocks = OBSERVATION_TABLES.map(({ name }) => encoder.take(name)).filter(block => block !== undefined);
         if (outcome.status === 'failed') {
           expect(outcome.error!.message.length).toBeGreaterThan(0);
-          // A defect of ours would show as one of these.
+          // A defect in this code would appear as one of these classes.
           expect(['TypeError', 'ReferenceError', 'RangeError']).not.toContain(outcome.error!.class);
         }
         if (outcome.status !== 'transformed') expect(blocks).toEqual([]);

@@ -7,7 +7,7 @@ import { normaliseFailure } from './failures.ts';
 import { hostForm } from './host-form.ts';
 import { decodeBase64, textOf } from './text.ts';
 
-/** One request with its response (observations.md section 6.5). Names are those of the columns behind `http_`. */
+/** One request with its response (observations.md section 6.5). Field names are column names without `http_`. */
 export interface HttpObservation {
   readonly request_url: string;
   readonly hostname: string;
@@ -32,7 +32,7 @@ export interface HttpObservation {
   taken: boolean;
 }
 
-/** Observations of the transactions that have a request, in order. Throws MeasurementError. */
+/** Makes the observations of the transactions that have a request, in order. Throws MeasurementError. */
 export function observeHttp(transactions: readonly HttpTransaction[] | null | undefined): HttpObservation[] {
   const observations: HttpObservation[] = [];
   if (!transactions) return observations;
@@ -76,7 +76,7 @@ function observeRequest(transaction: HttpTransaction, request: HttpRequest): Htt
   };
 }
 
-/** `next` is the transaction behind this one in the list, which is the one before it in time. */
+/** `next` is the following transaction in the list, which precedes this one in time. */
 function addResponse(observation: HttpObservation, response: HttpResponse, next: HttpTransaction | undefined): void {
   const headers = readHeaders(response);
   observation.response_body_is_truncated = response.body_is_truncated;
@@ -111,8 +111,8 @@ interface Headers {
 }
 
 /**
- * The two headers that are stored, from the list, else from the map. Every pair is looked at: a list with a pair that is none
- * breaks the measurement, as upstream decodes all of them.
+ * Reads the two stored headers from the list, otherwise from the map. It reads every pair: upstream decodes all of them, so an
+ * invalid pair makes the measurement fail.
  */
 function readHeaders(message: HttpRequest | HttpResponse): Headers {
   const found: Headers = { location: null, server: null };

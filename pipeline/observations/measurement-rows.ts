@@ -7,7 +7,7 @@ const writeMeasurement = compileColumns(MEASUREMENT_COLUMNS);
 const writeProbe = compileColumns(PROBE_COLUMNS);
 const writeGeneration = compileColumns([GENERATION_COLUMN]);
 
-/** What the rows of one run have in common. */
+/** Facts that all rows of one run share. */
 export interface RunFacts {
   readonly bucket: string;
   /** `run_generation`: start of the run in milliseconds since 1970. */
@@ -17,20 +17,20 @@ export interface RunFacts {
 }
 
 /**
- * Where a measurement's rows go. The columns that all its rows share are encoded once, as bytes that each row copies. One object
- * serves measurement after measurement.
+ * Writes the rows of a measurement. Columns that all its rows share are encoded once, and each row copies the bytes. One object is
+ * reused for all measurements.
  */
 export class MeasurementRows {
   readonly encoder: RowEncoder;
   readonly run: RunFacts;
-  /** Measurement and probe block, encoded. */
+  /** Encoded measurement block and probe block. */
   shared: Buffer = EMPTY;
-  /** Measurement block alone, for the table that has no probe block. */
+  /** Encoded measurement block alone, for the table without a probe block. */
   measurement: Buffer = EMPTY;
-  /** `run_generation`, encoded. */
+  /** Encoded `run_generation`. */
   readonly generation: Buffer;
   ips!: IpView;
-  /** Index of the row written last; the first one of a measurement is 1. */
+  /** Index of the last row written. The first row of a measurement has index 1. */
   index = 0;
   private readonly scratch = new RowBinaryWriter(4096);
 
@@ -41,7 +41,7 @@ export class MeasurementRows {
     this.generation = this.scratch.copy();
   }
 
-  /** Starts a measurement: encodes what its rows share. Throws EncodeError. */
+  /** Starts a measurement and encodes the columns that its rows share. Throws EncodeError. */
   begin(measurement: object, probe: object, ips: IpView): void {
     this.ips = ips;
     this.index = 0;

@@ -5,11 +5,14 @@ import type { IpView } from '../reference/ip-metadata.ts';
 
 const SCRUBBED = '[scrubbed]';
 
-/** ClickHouse's `toDate` holds the days from 1970 to 2149, `DateTime` those to 2106: on other days no measurement would be judged. */
+/**
+ * ClickHouse's `toDate` supports 1970 to 2149, and `DateTime` supports 1970 to 2106. The analysis would never process a measurement
+ * of another day.
+ */
 const EARLIEST = Date.UTC(1970, 0, 1);
 const TOO_LATE = Date.UTC(2100, 0, 1);
 
-/** Start of a measurement in milliseconds since 1970. Throws MeasurementError InvalidTime. */
+/** Returns the start of a measurement in milliseconds since 1970. Throws MeasurementError InvalidTime. */
 export function startOf(measurement: Measurement): number {
   const start = parseStartTime(measurement.measurement_start_time);
   if (start !== undefined && start >= EARLIEST && start < TOO_LATE) return start;
@@ -21,7 +24,7 @@ export function startOf(measurement: Measurement): number {
   throw transformError('InvalidTime', `measurement_start_time must be YYYY-MM-DD HH:MM:SS, is "${shown}"`);
 }
 
-/** Values of the measurement block. */
+/** Returns the values of the measurement block. */
 export function measurementColumns(measurement: Measurement, uid: string, bucket: string, start: number) {
   const { input } = measurement;
   return {
@@ -38,7 +41,11 @@ export function measurementColumns(measurement: Measurement, uid: string, bucket
   };
 }
 
-/** Values of the probe block. `clientResolver` is `test_keys.client_resolver`. Throws MeasurementError InvalidASN. */
+/**
+ * Returns the values of the probe block. Throws MeasurementError InvalidASN.
+ *
+ * @param clientResolver `test_keys.client_resolver`
+ */
 export function probeColumns(
   measurement: Measurement,
   clientResolver: string | null | undefined,
@@ -74,7 +81,7 @@ function resolverColumns(measurement: Measurement, clientResolver: string | null
     resolver_as_org_name_probe: orgOfProbe,
   };
   if (address === SCRUBBED || address === '') {
-    // The address was removed, but what the probe looked up before that is there.
+    // The address was removed, but the facts that the probe looked up before are present.
     const scrubbed = address === SCRUBBED;
     return {
       ...known,
@@ -100,7 +107,7 @@ function annotation({ annotations }: Measurement, key: string, otherwise = 'unkn
   return annotations && Object.hasOwn(annotations, key) ? annotations[key]! : otherwise;
 }
 
-/** The number of an AS, with or without `AS` in front. Throws MeasurementError InvalidASN. */
+/** Parses an AS number, with or without `AS` before it. Throws MeasurementError InvalidASN. */
 function asNumber(text: string, field: string): number {
   const digits = /^\s*(?:AS)?\s*(\d+)(?:\.0+)?\s*$/i.exec(text)?.[1];
   if (digits === undefined) {

@@ -5,7 +5,7 @@ import { OBS_HTTP_MIDDLEBOX } from '../tables/schema.ts';
 import type { MeasurementRows } from './measurement-rows.ts';
 import { decodeBase64 } from './text.ts';
 
-/** The tests that look for middle boxes on the way of HTTP: one row a measurement (observations.md section 12). */
+/** Rows of the tests that look for middleboxes on the path of HTTP: one row per measurement (observations.md section 12). */
 
 const [, OWN] = sliceColumns(OBS_HTTP_MIDDLEBOX, ['measurement_uid', 'observation_idx']);
 const writeOwn = compileColumns(OWN);
@@ -21,7 +21,7 @@ function emit(rows: MeasurementRows, columns: object): void {
   });
 }
 
-/** http_invalid_request_line: what came back differently from what was sent to an echo server. */
+/** Writes the row of http_invalid_request_line: the parts that an echo server returned differently from the sent ones. */
 export function writeInvalidRequestLine(rows: MeasurementRows, keys: TestKeys<'http_invalid_request_line'>): void {
   emit(rows, compareRequestLines(keys.sent ?? [], keys.received ?? []));
 }
@@ -47,8 +47,8 @@ function compareRequestLines(sent: readonly string[], received: readonly TextOrB
 }
 
 /**
- * Which of the five malformed request lines this is: invalid method, field count, big method, invalid version, cache manager.
- * Undefined when it has too few parts to tell. Throws MeasurementError UnknownRequestLine.
+ * Identifies which of the five malformed request lines this is: invalid method, field count, big method, invalid version, cache
+ * manager. Returns undefined if it has too few parts. Throws MeasurementError UnknownRequestLine.
  */
 function requestLineKind(line: string): number | undefined {
   const parts = line.split(' ');
@@ -68,7 +68,7 @@ function requestLineKind(line: string): number | undefined {
   throw transformError('UnknownRequestLine', `a request line of no known kind: "${line.slice(0, 60)}"`);
 }
 
-/** http_header_field_manipulation: whether there is an answer to compare. The comparison itself upstream never made. */
+/** Writes the row of http_header_field_manipulation: whether there is an answer to compare. Upstream never implemented the comparison. */
 export function writeHeaderFieldManipulation(
   rows: MeasurementRows,
   keys: TestKeys<'http_header_field_manipulation'>,

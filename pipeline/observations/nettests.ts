@@ -15,7 +15,7 @@ import { observeTcp } from './tcp.ts';
 import { type ChainVerdict, observeTls } from './tls.ts';
 import { type WebObservations, writeBrowserRow, writeWebRows } from './web-rows.ts';
 
-/** What a test's transformer works with besides its test keys. */
+/** Input of a test's transformer besides its test keys. */
 export interface Surroundings {
   readonly measurement: Measurement;
   /** Start of the measurement in milliseconds since 1970. */
@@ -26,13 +26,13 @@ export interface Surroundings {
 
 type Transform<N extends TestName> = (keys: TestKeys<N>, surroundings: Surroundings) => void;
 
-/** How each supported test becomes rows (observations.md section 9). */
+/** Transformer of each supported test (observations.md section 9). */
 export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
   web_connectivity(keys, surroundings) {
     const { measurement, rows, certificates } = surroundings;
     const input = typeof measurement.input === 'string' ? measurement.input : '';
     const host = hostForm(urlHost(input));
-    // The probe also connects to addresses that only the test helper resolved; they belong to the host of the input.
+    // The probe also connects to addresses that only the test helper resolved. They belong to the host of the input.
     const controlAddresses = keys.control?.dns?.addrs ?? [];
     const hints = new Map(host ? controlAddresses.map(address => [address, host]) : []);
     if (isIpLiteral(host)) hints.set(host, host);
@@ -62,7 +62,7 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
   stunreachability: (keys, { rows }) => writeWebRows(rows, { dns: observeDns(keys.queries) }),
   echcheck(keys, { rows, certificates }) {
     const { control, target, tcp_connect, tcp_connects } = keys;
-    // Newer versions of the test have the list, older ones the two handshakes by name.
+    // Newer versions of the test have the list, older ones have the two handshakes by name.
     const pair = control && target ? [control, { ...target, echconfig: 'GREASE' }] : [];
     const handshakes = keys.tls_handshakes?.length ? keys.tls_handshakes : pair;
     const connects = [...(tcp_connect ?? []), ...(tcp_connects ?? [])];

@@ -3,18 +3,18 @@ import type { RowEncoder } from '../tables/encoder.ts';
 import { type RowValue, readRows } from '../tables/rowbinary-reader.ts';
 import { OBSERVATION_TABLES, type ObservationTable } from '../tables/schema.ts';
 
-/** A row as a person reads it. */
+/** A row in readable form. */
 export type PlainRow = Record<string, string | number | readonly string[] | { readonly base64: string }>;
 
-/** Columns that tell when and by which run a row was made: different every time, so left out. */
+/** Columns that depend on the time or the run. They differ every time, so they are omitted. */
 const OF_THE_RUN = new Set(['created_at', 'run_generation']);
-/** What went over the wire need not be text. */
+/** Columns with bytes from the network, which may not be text. */
 const BYTES = /^hirl_(sent|received)_\d$/;
 
 /**
- * The rows that wait in an encoder, taken out of it, as plain objects by table: null columns left out, instants as
- * `YYYY-MM-DD hh:mm:ss.mmm`, bytes as `{base64}`. Tables without rows are left out. They are read back from what was encoded,
- * so this shows what ClickHouse gets.
+ * Takes the waiting rows from an encoder and returns them as plain objects by table. Null columns and tables without rows are
+ * omitted; times are `YYYY-MM-DD hh:mm:ss.mmm`, bytes are `{base64}`. The rows are decoded from the encoded bytes, so they show
+ * what ClickHouse receives.
  */
 export function takePlainRows(encoder: RowEncoder): Partial<Record<ObservationTable, PlainRow[]>> {
   const tables: Partial<Record<ObservationTable, PlainRow[]>> = {};
@@ -25,7 +25,7 @@ export function takePlainRows(encoder: RowEncoder): Partial<Record<ObservationTa
   return tables;
 }
 
-/** The rows of a block as plain objects. */
+/** Returns the rows of a block as plain objects. */
 export function plainRows(block: RowBlock): PlainRow[] {
   const table = OBSERVATION_TABLES.find(({ name }) => name === block.table)!;
   const types = new Map<string, string>(table.columns);

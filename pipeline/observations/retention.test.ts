@@ -27,7 +27,7 @@ const plain = {
   test_keys: { failure: null },
 };
 const keys = (value: object) => ({ test_keys: value });
-/** A text of a megabyte, another one each time, in a field that ends up in a message, a uid or a cache. */
+/** A text of a megabyte, different each time, in a field that becomes part of a message, a uid or a cache. */
 const HOSTILE: Record<string, (long: string) => object> = {
   'a number': long => ({ test_runtime: long }),
   'a time': long => ({ measurement_start_time: long }),
@@ -42,7 +42,7 @@ const HOSTILE: Record<string, (long: string) => object> = {
 };
 
 it.each(Object.entries(HOSTILE))(
-  'nothing is kept of a measurement with a megabyte in the place of %s',
+  'nothing is kept of a measurement that has a megabyte in place of %s',
   (_what, make) => {
     const encoder = new RowEncoder();
     const facts = { bucket: '2024-01-01', generation: 1, createdAt: 1, filter: EVERYTHING };

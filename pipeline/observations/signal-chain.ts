@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { transformError } from '../measurement/errors.ts';
 
-/** Signal's own authorities (observations.md section 9.1): CN=TextSecure until 2023-03-23, CN=Signal Messenger from 2022-01-26 on. */
+/** Signal's own root certificates (observations.md section 9.1): CN=TextSecure until 2023-03-23, CN=Signal Messenger from 2022-01-26. */
 const ROOTS = [
   `-----BEGIN CERTIFICATE-----
 MIID7zCCAtegAwIBAgIJAIm6LatK5PNiMA0GCSqGSIb3DQEBBQUAMIGNMQswCQYD
@@ -64,8 +64,8 @@ Lrsybb0z5gg8w7ZblEuB9zOW9M3l60DXuJO6l7g+deV6P96rv2unHS8UlvWiVWDy
 ].map(pem => new X509Certificate(pem));
 
 /**
- * Whether a chain, the server's own certificate first, leads to one of Signal's roots at an instant (milliseconds since 1970). Host
- * names are not compared. Throws MeasurementError when a certificate cannot be read at all.
+ * Reports whether a chain, with the server's certificate first, leads to one of Signal's roots at a time (milliseconds since 1970).
+ * Host names are not compared. Throws MeasurementError if a certificate cannot be parsed.
  */
 export function isSignalChainValid(chain: readonly Buffer[], instant: number): boolean {
   const certificates = chain.map(readCertificate);
@@ -80,7 +80,7 @@ export function isSignalChainValid(chain: readonly Buffer[], instant: number): b
   return true;
 }
 
-/** Follows issuers to the root; every certificate on the way must be of its time, and every issuer an authority. */
+/** Follows issuers to the root. Every certificate on the path must be valid at that time, and every issuer must be an authority. */
 function leadsToRoot(
   certificate: X509Certificate,
   root: X509Certificate,

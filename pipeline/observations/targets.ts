@@ -1,9 +1,9 @@
 import { isIpLiteral } from '../reference/ip-literal.ts';
 
-/** Tests whose rows are sorted by the service they probe (observations.md section 11). */
+/** Tests with rows that have a target id, by the probed service (observations.md section 11). */
 export type Platform = 'telegram' | 'whatsapp' | 'signal' | 'facebook_messenger';
 
-/** Old and new names of a service share its target id, so that a series survives a rename. */
+/** Host names and their target ids. Old and new names of a service share an id, so that a time series continues after a rename. */
 const HOSTS: Record<Platform, ReadonlyMap<string, string>> = {
   telegram: new Map([['web.telegram.org', 'telegram/web']]),
   whatsapp: new Map([
@@ -30,7 +30,7 @@ const HOSTS: Record<Platform, ReadonlyMap<string, string>> = {
   ]),
 };
 
-/** The service that a row is about, by its host name, else its address; null when it is none that is known. */
+/** Returns the target id of a row from its host name, otherwise from its address; null if the service is unknown. */
 export function targetId(platform: Platform, hostname: string | null, ip: string | null): string | null {
   const candidate = hostname || ip;
   if (!candidate) return null;
@@ -38,7 +38,7 @@ export function targetId(platform: Platform, hostname: string | null, ip: string
   if (exact !== undefined) return exact;
   if (platform === 'whatsapp' && /^e\d+\.whatsapp\.net$/.test(candidate)) return 'whatsapp/endpoints';
   if (platform === 'signal' && /^cdn\d*\.signal\.org$/.test(candidate)) return 'signal/cdn';
-  // Telegram's data centres are probed by address, and the set changes over time.
+  // Telegram's data centres are probed by address, and the set of addresses changes over time.
   if (platform === 'telegram' && isIpLiteral(candidate)) return 'telegram/dc_pool';
   return null;
 }

@@ -3,7 +3,7 @@ import { isIpLiteral } from '../reference/ip-literal.ts';
 import { fixAddress } from './addresses.ts';
 import { normaliseFailure } from './failures.ts';
 
-/** One attempt to connect (observations.md section 6.3). Names are those of the columns behind `tcp_`. */
+/** One attempt to connect (observations.md section 6.3). Field names are column names without `tcp_`. */
 export interface TcpObservation {
   readonly ip: string;
   readonly port: number;
@@ -15,7 +15,7 @@ export interface TcpObservation {
   taken: boolean;
 }
 
-/** Observations of the connects, in order; those to what is no address are left out. */
+/** Makes the observations of the connects, in order. Omits connects without a valid address. */
 export function observeTcp(connects: readonly TcpConnect[] | null | undefined): TcpObservation[] {
   const observations: TcpObservation[] = [];
   if (!connects) return observations;

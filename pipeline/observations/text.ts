@@ -4,8 +4,8 @@ import { transformError } from '../measurement/errors.ts';
 import type { TextOrBinary } from '../measurement/model.ts';
 
 /**
- * Decodes base64: the standard alphabet, other characters of ASCII ignored, missing padding or a dangling character an error, nothing
- * read behind the padding (observations.md section 13.2). Throws MeasurementError InvalidBase64.
+ * Decodes base64 (observations.md section 13.2): the standard alphabet, other ASCII characters ignored, nothing read after the
+ * padding. Throws MeasurementError InvalidBase64 for missing padding or a dangling character.
  */
 export function decodeBase64(text: string): Buffer {
   const clean = cleanLength(text);
@@ -30,19 +30,19 @@ export function decodeBase64(text: string): Buffer {
   return Buffer.from(digits, 'base64');
 }
 
-/** Bytes as text: UTF-8 where they are, else Latin-1, which always is (observations.md section 13.3). */
+/** Decodes bytes as UTF-8, or as Latin-1 if they are not UTF-8 (observations.md section 13.3). */
 export function bytesToText(bytes: Buffer): string {
   return bytes.toString(isUtf8(bytes) ? 'utf8' : 'latin1');
 }
 
-/** Text of a value that may be binary. */
+/** Returns the text of a value that may be binary. */
 export function textOf(value: TextOrBinary): string {
   return typeof value === 'string' ? value : bytesToText(decodeBase64(value.data));
 }
 
 /**
- * The beginning of a text, well-formed and in memory of its own. The engine makes slices and messages as views of what they are
- * made of, so that a failure which quotes a field of some MB would keep it in memory until it is recorded.
+ * Returns the beginning of a text, well-formed and in its own memory. The engine makes slices and messages as views of the
+ * original. So a failure that quotes a field of some MB would keep that field in memory until it is recorded.
  */
 export function excerpt(text: string, length: number): string {
   return Buffer.from(text.slice(0, length)).toString();

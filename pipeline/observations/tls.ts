@@ -5,7 +5,7 @@ import type { LeafCertificate } from './certificates.ts';
 import { normaliseFailure } from './failures.ts';
 import { type HandshakeEvents, type HandshakeFacts, handshakeFacts } from './handshake-events.ts';
 
-/** One handshake (observations.md section 6.4). Names are those of the columns behind `tls_`. */
+/** One handshake (observations.md section 6.4). Field names are column names without `tls_`. */
 export interface TlsObservation {
   ip: string | null;
   port: number | null;
@@ -16,11 +16,11 @@ export interface TlsObservation {
   readonly version: string;
   readonly cipher_suite: string;
   is_certificate_valid: boolean | null;
-  /** The columns behind `tls_end_entity_certificate_`. */
+  /** Columns that begin with `tls_end_entity_certificate_`. */
   certificate: LeafCertificate | null;
   certificate_chain_length: number | null;
   certificate_chain_fingerprints: readonly string[];
-  /** The columns behind `tls_` that begin with `handshake_`. */
+  /** Columns that begin with `tls_handshake_`. */
   readonly handshake: HandshakeFacts | null;
   readonly t: number | null | undefined;
   readonly transaction_id: number | null | undefined;
@@ -28,12 +28,12 @@ export interface TlsObservation {
   taken: boolean;
 }
 
-/** Judges the certificates that a server sent, the server's own first, at `t` seconds after the start of the measurement. */
+/** Checks the certificates that a server sent, its own first, at `t` seconds after the start of the measurement. */
 export type ChainVerdict = (certificates: readonly Buffer[], t: number) => boolean;
 
 const VALIDITY_FAILURES = ['ssl_invalid_hostname', 'ssl_unknown_authority', 'ssl_invalid_certificate'];
 
-/** Observations of the handshakes, in order. `judgeChain` takes the place of the probe's own verdict on certificates. */
+/** Makes the observations of the handshakes, in order. `judgeChain` replaces the probe's own verdict on certificates. */
 export function observeTls(
   handshakes: readonly TlsHandshake[] | null | undefined,
   events: HandshakeEvents,
@@ -88,7 +88,7 @@ function observeHandshake(
   return observation;
 }
 
-/** Of all certificates but the first; none when any of them, the first included, is not base64. */
+/** Returns the fingerprints of all certificates except the first. Returns none if any certificate, including the first, is not base64. */
 function chainFingerprints(sent: readonly Binary[], leaf: LeafCertificate | null, known: CertificateCache): string[] {
   const isWhole = leaf !== null || known.fingerprint(sent[0]!.data) !== null;
   const fingerprints = isWhole ? sent.slice(1).map(({ data }) => known.fingerprint(data)) : [];

@@ -10,7 +10,7 @@ import { RowEncoder } from '../tables/encoder.ts';
 import { takePlainRows } from './plain-rows.ts';
 import { Transformer } from './transformer.ts';
 
-/** Expected values are worked out by hand from observations.md; the collection of real measurements is compared in test/fidelity. */
+/** Expected values are derived by hand from observations.md. test/fidelity compares the collection of real measurements. */
 
 const START = '2024-01-02 03:04:05';
 const UID = '20240102030405.123456_IT_signal_0123456789abcdef';
@@ -51,7 +51,7 @@ const webRows = (testName: string, testKeys: object, more?: object) => {
   return tables.obs_web ?? [];
 };
 
-/** Of each row, the named columns. */
+/** Returns the named columns of each row. */
 const pick = (rows: readonly object[], ...columns: string[]) =>
   rows.map(row => columns.map(column => (row as Record<string, unknown>)[column]));
 
@@ -77,7 +77,7 @@ describe('outcomes (archive.md section 9)', () => {
     expect(tables).toEqual({});
   });
 
-  it('a country outside the filter is skipped, before anything else is looked at', () => {
+  it('a country outside the filter is skipped, before any other check', () => {
     const filter = { probeCC: ['US'], testNames: [] };
     expect(run({ probe_cc: 'IT', measurement_uid: UID }, filter).outcome.status).toBe('skipped');
     expect(run(measurement('signal', { queries: [dns([])] }, { probe_cc: 'US' }), filter).outcome.status).toBe(
@@ -117,7 +117,7 @@ describe('outcomes (archive.md section 9)', () => {
       'InvalidBase64',
       /base64/,
     ],
-  ])('%j fails with stage and class', (document, stage, kind, message) => {
+  ])('%j fails with the expected stage and class', (document, stage, kind, message) => {
     const { outcome, tables } = run(document);
     expect(outcome).toMatchObject({
       status: 'failed',
@@ -126,19 +126,19 @@ describe('outcomes (archive.md section 9)', () => {
     expect(tables).toEqual({});
   });
 
-  it('leaves no rows of a measurement that fails at its last row', () => {
+  it('a measurement that fails at its last row leaves no rows', () => {
     const queries = [dns([a('1.2.3.4')]), dns([a('1.2.3.5')])];
     const { outcome, tables } = run(measurement('signal', { queries, tcp_connect: [tcp('9.9.9.9', 2 ** 31)] }));
     expect(outcome.error).toMatchObject({ stage: 'encode', message: 'port cannot hold 2147483648' });
     expect(tables).toEqual({});
   });
 
-  it('keeps the message short', () => {
+  it('the message is short', () => {
     const { outcome } = run(measurement('signal', { queries: [] }, { measurement_start_time: 'x'.repeat(5000) }));
     expect(outcome.error!.message.length).toBeLessThanOrEqual(160);
   });
 
-  it('takes the uid of the container, else of the document, else the trivial one', () => {
+  it('the uid comes from the container, otherwise from the document, otherwise it is the trivial id', () => {
     const transform = (document: RawDocument) => transformer().transform(document, 'k');
     const bytes = (document: object) => Buffer.from(JSON.stringify(document));
     const own = bytes(measurement('ndt', { x: 1 }));
@@ -150,13 +150,13 @@ describe('outcomes (archive.md section 9)', () => {
     expect(transform({ line: 1, bytes: none, unterminated: true }).uid).not.toBe(`0120240102${hash}`);
   });
 
-  it('passes on what the reader says of a document', () => {
+  it('the error of the reader is passed on', () => {
     const error = { class: 'DocumentTooLong', message: 'long', skipped: false } as const;
     const outcome = transformer().transform({ line: 1, bytes: Buffer.alloc(0), error }, 'k');
     expect(outcome).toMatchObject({ status: 'failed', error: { stage: 'read', class: 'DocumentTooLong' } });
   });
 
-  it('survives nesting that would overflow the stack', () => {
+  it('nesting that would overflow the stack is a failure', () => {
     const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
     const text = JSON.stringify(measurement('signal', { queries: [] })).replace(
       '"queries":[]',
@@ -169,7 +169,7 @@ describe('outcomes (archive.md section 9)', () => {
     });
   });
 
-  it('takes a uid of up to 200 characters from the container', () => {
+  it('a uid of up to 200 characters from the container is accepted', () => {
     const bytes = Buffer.from(JSON.stringify(measurement('signal', { queries: [] })));
     const outcomeOf = (uid: string) => transformer().transform({ line: 1, bytes, uid }, 'k');
     expect(outcomeOf('u'.repeat(200))).toMatchObject({ status: 'transformed', uid: 'u'.repeat(200) });
@@ -181,7 +181,7 @@ describe('outcomes (archive.md section 9)', () => {
   });
 
   it.each(['u', 'x'.repeat(40), '', 5, true, {}, [UID], `${UID} `, UID.toUpperCase()])(
-    'takes the trivial id in place of the uid %j of a document',
+    'the trivial id replaces the uid %j of a document',
     uid => {
       const { outcome } = run(measurement('signal', { queries: [] }, { measurement_uid: uid }));
       expect(outcome).toMatchObject({ status: 'transformed', uid: expect.stringMatching(/^0120240102[0-9a-f]{30}$/) });
@@ -189,9 +189,9 @@ describe('outcomes (archive.md section 9)', () => {
   );
 });
 
-describe('the key input', () => {
+describe('the field input', () => {
   it.each(['web_connectivity', 'urlgetter', 'dnscheck', 'stunreachability', 'echcheck', 'browser_web'])(
-    'must be there for %s',
+    'is required for %s',
     test => {
       const { outcome } = run(measurement(test, { x: 1 }, { input: undefined }));
       expect(outcome.error).toMatchObject({ class: 'MissingField', message: 'input is missing' });
@@ -208,7 +208,7 @@ describe('the key input', () => {
     'http_header_field_manipulation',
     'ndt',
   ];
-  it.each(tests)('may be absent for %s, which takes none', test => {
+  it.each(tests)('may be absent for %s, which has no input', test => {
     const keys = {
       queries: [dns([])],
       targets: { t: { target_address: 'a', target_protocol: 'p', queries: [dns([])] } },
@@ -222,7 +222,7 @@ describe('the key input', () => {
 describe('metadata (observations.md section 3)', () => {
   const rowOf = (more: object, keys: object = {}) => webRows('signal', { queries: [dns([])], ...keys }, more)[0]!;
 
-  it('joins a list of inputs, keeps null, defaults annotations', () => {
+  it('joins a list of inputs, keeps null, and sets defaults of annotations', () => {
     expect(rowOf({ input: ['a', 'b'] }).input).toBe('a:b');
     expect(rowOf({ input: null }).input).toBeUndefined();
     expect(rowOf({ annotations: { platform: 'ios', ooni_run_link_id: 10123 } })).toMatchObject({
@@ -268,13 +268,13 @@ describe('metadata (observations.md section 3)', () => {
     ['AS0', 0],
     ['0', 0],
     ['AS4200000000', 4_200_000_000],
-  ])('reads the ASN %j as %d', (probe_asn, expected) => {
+  ])('parses the ASN %j as %d', (probe_asn, expected) => {
     expect(rowOf({ probe_asn }).probe_asn).toBe(expected);
     expect(rowOf({ resolver_asn: probe_asn }).resolver_asn_probe).toBe(expected);
   });
 
   it.each(['ASx', 'XX137', 'AS', '', 'AS-1', 'AS1_3', 'AS13 7', '13.7', null, true])(
-    'refuses the ASN %j',
+    'rejects the ASN %j',
     probe_asn => {
       const { outcome } = run(measurement('signal', { queries: [dns([])] }, { probe_asn }));
       expect(outcome).toMatchObject({ status: 'failed', error: { stage: 'transform', class: 'InvalidASN' } });
@@ -301,7 +301,7 @@ describe('IP metadata (section 4)', () => {
   const TELSTRA = '1.128.0.1';
   const UNITED_KINGDOM = '2.125.160.216';
 
-  /** Until 2021-06 a database that knows AS, from then on one that knows countries. */
+  /** Until 2021-06 a database with AS data, after that one with countries. */
   function twoDatabases(): IpMetadata {
     const dir = temporaryDirectory();
     cpSync(join(fixtures, 'GeoLite2-ASN-Test.mmdb'), join(dir, '20200101-ip2country_as.mmdb'));
@@ -311,7 +311,7 @@ describe('IP metadata (section 4)', () => {
     return openIpMetadata(dir);
   }
 
-  it('is that of the day of the measurement: of addresses, of the resolver, of the control, and of the network of the probe', () => {
+  it('is that of the measurement day: for addresses, the resolver, the control, and the network of the probe', () => {
     const control = { tcp_connect: { [`${TELSTRA}:443`]: { status: true, failure: null } } };
     const testKeys = { queries: [dns([a(TELSTRA), a(UNITED_KINGDOM), a('10.0.0.1')])], control };
     const rows = (start: string) => {
@@ -342,7 +342,7 @@ describe('IP metadata (section 4)', () => {
 });
 
 describe('joining', () => {
-  it('joins by address where no id is known, ports left out of account', () => {
+  it('joins by address without regard to ports if no id is known', () => {
     const rows = webRows('urlgetter', {
       queries: [dns([a('1.1.1.1'), a('2.2.2.2')]), dns([a('1.1.1.1')], { engine: 'doh' })],
       tcp_connect: [tcp('1.1.1.1', 80), tcp('2.2.2.2', 80), tcp('3.3.3.3', 80)],
@@ -362,7 +362,7 @@ describe('joining', () => {
   });
 
   const block = { url: 'https://block.example/' };
-  /** Port 80 of the asked host redirects to a block page at port 443 of the same address. */
+  /** Port 80 of the requested host redirects to a block page at port 443 of the same address. */
   const hijacked = (ids: (id: number) => object) => ({
     queries: [dns([a('1.1.1.1')]), dns([a('1.1.1.1')], { hostname: 'block.example' })],
     tcp_connect: [tcp('1.1.1.1', 443, ids(2)), tcp('1.1.1.1', 80, ids(1))],
@@ -376,7 +376,7 @@ describe('joining', () => {
   it.each([
     ['transaction ids', (id: number) => ({ transaction_id: id })],
     ['transaction ids and the dial ids of the lookup', (id: number) => ({ transaction_id: id, dial_id: 9 })],
-  ])('joins by %s, never a handshake for one host with the lookup of another', (_what, ids) => {
+  ])('joins by %s, and never joins a handshake for one host with the lookup of another', (_what, ids) => {
     const rows = webRows('urlgetter', hijacked(ids));
     expect(pick(rows, 'hostname', 'port', 'tls_is_certificate_valid', 'http_request_url')).toEqual([
       ['www.example.com', 80, undefined, 'http://www.example.com/'],
@@ -384,7 +384,7 @@ describe('joining', () => {
     ]);
   });
 
-  it('joins no handshake for one host with the lookup of another where no id is known', () => {
+  it('does not join a handshake for one host with the lookup of another if no id is known', () => {
     const rows = webRows(
       'urlgetter',
       hijacked(() => ({})),
@@ -393,7 +393,7 @@ describe('joining', () => {
     expect(claims).toEqual([['block.example', 1]]);
   });
 
-  it('joins no connection for an address in place of a host with the lookup of a name', () => {
+  it('does not join a connection for an address instead of a host with the lookup of a name', () => {
     const rows = webRows('urlgetter', {
       queries: [dns([a('1.1.1.1')])],
       tcp_connect: [tcp('1.1.1.1', 443, { transaction_id: 2 })],
@@ -406,7 +406,7 @@ describe('joining', () => {
     ]);
   });
 
-  it('takes the server name for the host of a connection whose request is for another one', () => {
+  it('uses the server name as the host of a connection with a request for another host', () => {
     const rows = webRows('urlgetter', {
       queries: [dns([a('1.1.1.1')])],
       tls_handshakes: [
@@ -420,7 +420,7 @@ describe('joining', () => {
     ]);
   });
 
-  it('joins by conn_id, which older probes have, and only what has the same endpoint', () => {
+  it('joins by conn_id, which older probes have, and only observations with the same endpoint', () => {
     const rows = webRows('urlgetter', {
       queries: [dns([a('1.1.1.1'), a('2.2.2.2')], { transaction_id: 1 })],
       tcp_connect: [
@@ -435,7 +435,7 @@ describe('joining', () => {
     ]);
   });
 
-  it('gives a connection the id of its own, never that of a lookup, and joins a lookup with its own answer only', () => {
+  it('gives a connection its own id, never that of a lookup, and joins a lookup only with its own answer', () => {
     const rows = webRows('urlgetter', {
       queries: [dns([a('1.1.1.1')], { transaction_id: 7 })],
       tcp_connect: [tcp('1.1.1.1', 80, { transaction_id: 8 }), tcp('2.2.2.2', 443, { transaction_id: 7 })],
@@ -446,7 +446,7 @@ describe('joining', () => {
     ]);
   });
 
-  it('names a connection by the host whose lookup had its address as answer, if that is one host', () => {
+  it('gives a connection the host with a lookup that answered its address, if there is only one such host', () => {
     const rows = webRows('urlgetter', {
       queries: [dns([a('1.1.1.1'), a('2.2.2.2')]), dns([a('2.2.2.2')], { hostname: 'b' })],
       tcp_connect: ['1.1.1.1', '1.1.1.1', '2.2.2.2', '2.2.2.2', '2.2.2.2'].map(ip => tcp(ip, 80)),
@@ -457,12 +457,12 @@ describe('joining', () => {
     ]);
   });
 
-  it('drops connects to what is no address, keeps the scrubbed one', () => {
+  it('omits connects without a valid address, and keeps the scrubbed address', () => {
     const rows = webRows('urlgetter', { tcp_connect: [tcp('example.org', 80), tcp('[scrubbed]', 80)] });
     expect(pick(rows, 'ip', 'ip_asn', 'ip_cc', 'ip_is_bogon')).toEqual([['scrubbed', 0, 'ZZ', 0]]);
   });
 
-  it('writes one row for a query without answer, an answer that is a name gives no address', () => {
+  it('writes one row for a query without an answer, and no address for an answer that is a name', () => {
     const rows = webRows('urlgetter', {
       queries: [dns([], { failure: 'dns_nxdomain_error' }), dns([{ answer_type: 'CNAME', hostname: 'x.example' }])],
     });
@@ -476,7 +476,7 @@ describe('joining', () => {
 describe('HTTP (section 6.5)', () => {
   const http = (requests: object[]) => webRows('urlgetter', { requests });
 
-  it('takes facts of request and response', () => {
+  it('stores facts of request and response', () => {
     const body = `<html>${'é"\n'.repeat(200)}`;
     const [row] = http([
       {
@@ -509,7 +509,7 @@ describe('HTTP (section 6.5)', () => {
     expect(row).not.toHaveProperty('http_failure');
   });
 
-  it.each([2, 3000])('hashes binary bodies of %i bytes decoded, of requests and responses', length => {
+  it.each([2, 3000])('hashes the decoded bytes of binary bodies of %i bytes, of requests and responses', length => {
     const bytes = Buffer.alloc(length, 0xff);
     const body = { format: 'base64', data: bytes.toString('base64') };
     const rows = http([{ request: { body }, response: { body } }]);
@@ -518,7 +518,7 @@ describe('HTTP (section 6.5)', () => {
     ]);
   });
 
-  it('decodes binary header values of the map as of the list', () => {
+  it('decodes binary header values of the map like those of the list', () => {
     const binary = (text: string) => ({ format: 'base64', data: Buffer.from(text, 'latin1').toString('base64') });
     const location = 'http://www.example.com/été';
     const response = (headers: object) => ({ code: 302, headers });
@@ -535,19 +535,19 @@ describe('HTTP (section 6.5)', () => {
     ]);
   });
 
-  it('has no length for an empty body', () => {
+  it('stores no length for an empty body', () => {
     const rows = http([{ request: {}, response: { body: '' } }]);
     expect(pick(rows, 'http_response_body_length', 'http_response_body_sha1')).toEqual([[undefined, undefined]]);
   });
 
-  it('judges a document with a long binary where none belongs as if it had been read whole', () => {
+  it('gives a document with an unexpected long binary the same outcome as without reduction', () => {
     const body = { format: 'base64', data: 'abcd'.repeat(100) };
     const control = { tcp_connect: { body } };
     expect(run(measurement('web_connectivity', { control })).outcome.status).toBe('transformed');
     expect(run(measurement('web_connectivity', { control: { ...control, dns: 1 } })).outcome.error).toBeDefined();
   });
 
-  it('finds where a redirect came from in the next transaction of the list', () => {
+  it('takes the origin of a redirect from the next transaction of the list', () => {
     const rows = http([
       { request: { url: 'https://b/' }, response: { headers: { Server: 'x' } } },
       { request: { url: 'http://a/' }, response: { headers: { location: 'https://b/' } } },
@@ -576,7 +576,7 @@ describe('web_connectivity (section 10)', () => {
     http_request: { failure: null, body_length: -1 },
   };
 
-  it('writes control rows in order, failures unchanged, and keeps what is sound', () => {
+  it('writes control rows in order, keeps failures unchanged, and keeps the valid parts', () => {
     const { tables } = run(measurement('web_connectivity', { control }));
     const columns = [
       'observation_idx',
@@ -609,11 +609,11 @@ describe('web_connectivity (section 10)', () => {
     ['there is no control', { blocking: false }, {}],
     ['the input has no host', { control }, { input: 'example.com' }],
     ['the input is a list', { control }, { input: ['https://a/'] }],
-  ])('writes none when %s', (_what, keys, more) => {
+  ])('writes no control rows when %s', (_what, keys, more) => {
     expect(run(measurement('web_connectivity', keys, more)).tables.obs_web_ctrl).toBeUndefined();
   });
 
-  it('takes host names of nameless rows from the control, and the verdict of the probe', () => {
+  it('takes the host names of rows without one from the control, and stores the verdict of the probe', () => {
     const keys = { control, blocking: false, tcp_connect: [tcp('5.5.5.5', 80), tcp('9.9.9.9', 80)] };
     expect(pick(webRows('web_connectivity', keys), 'ip', 'hostname', 'probe_analysis')).toEqual([
       ['5.5.5.5', 'www.example.com', 'false'],
@@ -625,7 +625,7 @@ describe('web_connectivity (section 10)', () => {
 });
 
 describe('other tests (sections 9, 11 and 12)', () => {
-  it('numbers the rows of dnscheck through all its parts', () => {
+  it('numbers the rows of dnscheck continuously through all its parts', () => {
     const keys = {
       bootstrap: { queries: [dns([])] },
       lookups: { a: { queries: [dns([])] }, b: { tcp_connect: [tcp('1.1.1.1', 53)] } },
@@ -633,7 +633,7 @@ describe('other tests (sections 9, 11 and 12)', () => {
     expect(pick(webRows('dnscheck', keys), 'observation_idx')).toEqual([[1], [2], [3]]);
   });
 
-  it('names the targets of tor by their key and those of telegram by address', () => {
+  it('names the targets of tor by their key, and those of telegram by address', () => {
     const target = { target_address: 'x', target_protocol: 'y', tcp_connect: [tcp('1.1.1.1', 9001)] };
     expect(pick(webRows('tor', { targets: { key1: target, key2: target } }), 'target_id')).toEqual([
       ['key1'],
@@ -644,7 +644,7 @@ describe('other tests (sections 9, 11 and 12)', () => {
     ]);
   });
 
-  it('reads members that should be nobody’s where they stand in the place of others', () => {
+  it('reads members with the names of unread ones where they replace others', () => {
     const target = { target_address: 'x', target_protocol: 'y', tcp_connect: [tcp('1.1.1.1', 9001)] };
     expect(pick(webRows('tor', { targets: { x_doh: target }, x_do53: target }), 'target_id')).toEqual([['x_doh']]);
     expect(pick(webRows('signal', { queries: [dns([])], x_doh: target }), 'probe_analysis')).toEqual(
@@ -652,7 +652,7 @@ describe('other tests (sections 9, 11 and 12)', () => {
     );
   });
 
-  it('pairs control and target of echcheck where there is no list of handshakes', () => {
+  it('pairs control and target of echcheck without a list of handshakes', () => {
     const keys = { control: { server_name: 'c' }, target: { server_name: 't' } };
     expect(pick(webRows('echcheck', keys), 'tls_server_name', 'tls_echconfig')).toEqual([
       ['c', ''],
@@ -698,7 +698,7 @@ describe('other tests (sections 9, 11 and 12)', () => {
       '2001:4860:4860::8844',
     ],
     ['https://[2001:4860:4860::8844]/', '2001:4860:4860:0::8844', '[2001:4860:4860::8844]:443', '2001:4860:4860::8844'],
-  ])('names the connect to the address that the input %s has', (input, ip, endpoint, hostname) => {
+  ])('gives the connect to the address of the input %s this address as host name', (input, ip, endpoint, hostname) => {
     const keys = {
       tcp_connect: [tcp(ip, 443), tcp('9.9.9.9', 443)],
       control: { dns: null, tcp_connect: { [endpoint]: { status: true, failure: null } } },
@@ -722,7 +722,7 @@ describe('other tests (sections 9, 11 and 12)', () => {
     run(measurement('http_invalid_request_line', { sent, received })).tables.obs_http_middlebox![0]!;
   const base64 = (text: string) => ({ base64: Buffer.from(text).toString('base64') });
 
-  it('stores request lines that came back changed, under the kind of line', () => {
+  it('stores request lines that were returned changed, by the kind of line', () => {
     const sent = [
       'ABCD / HTTP/1.1\n\r',
       'a b c d\n\r',
@@ -742,7 +742,7 @@ describe('other tests (sections 9, 11 and 12)', () => {
     expect(row).not.toHaveProperty('hirl_failure');
   });
 
-  it('says which line is missing, and keeps what came before', () => {
+  it('reports which line is missing, and keeps the lines before', () => {
     expect(lines(['ABCD x'], ['y'])).toMatchObject({
       hirl_failure: 'missing_received_1',
       hirl_success: 0,

@@ -19,18 +19,18 @@ import { NETTESTS } from './nettests.ts';
 import { excerpt } from './text.ts';
 
 /**
- * What became of a document. `transformed`: its rows are in the encoder (there may be none). `skipped`: passed over by rule.
- * `unsupported`: a valid measurement of a test that has no transformer. `failed`: no rows, and why.
+ * Result of a document. `transformed`: its rows are in the encoder (possibly none). `skipped`: the pipeline skips it by rule.
+ * `unsupported`: a valid measurement of a test without a transformer. `failed`: it has no rows; `error` has the reason.
  */
 export interface Outcome {
   readonly status: 'transformed' | 'skipped' | 'failed' | 'unsupported';
   readonly uid?: string;
   readonly testName?: string;
-  /** The country the document itself gives, which may be another than its key's. */
+  /** Country in the document. It may differ from the country in the key. */
   readonly probeCC?: string;
-  /** Present when the uid is the document's own and its rows are in the encoder. */
+  /** Present if the uid comes from the document and its rows are in the encoder. */
   readonly claim?: UidClaim;
-  /** Why a document was passed over, or is not supported, where there is no `error`. */
+  /** Reason why a document was skipped or is not supported, if there is no `error`. */
   readonly reason?: string;
   readonly error?: { readonly stage: Stage; readonly class: string; readonly message: string };
 }
@@ -42,9 +42,9 @@ export interface TransformerOptions extends RunFacts {
 }
 
 const MESSAGE_LENGTH = 160;
-/** Uids of the collector have some 60 characters, trivial ones 40. Failures and strays are kept by uid, so it has to have a bound. */
+/** Uids of the collector have about 60 characters, trivial ids 40. Failures and strays are stored by uid, so its length must have a limit. */
 const UID_LENGTH = 200;
-/** Turns documents into rows. One for each thread and batch; it holds caches, and nothing of a measurement once that is done. */
+/** Converts documents to rows. Create one for each thread and batch: it has caches, but keeps nothing of a finished measurement. */
 export class Transformer {
   private readonly options: TransformerOptions;
   private readonly rows: MeasurementRows;
@@ -56,8 +56,10 @@ export class Transformer {
   }
 
   /**
-   * Appends the rows of a document to the encoder, all or none. `key` is the archive object that it is from. Never throws for what
-   * a document holds: that is an outcome. Throws IpDatabaseError when the reference data cannot be read.
+   * Appends all rows of a document to the encoder, or none. Never throws because of a document's content; the outcome has the
+   * error. Throws IpDatabaseError if the reference data cannot be read.
+   *
+   * @param key archive object of the document
    */
   transform(document: RawDocument, key: string): Outcome {
     if (document.error) {
@@ -99,7 +101,8 @@ export class Transformer {
     if (value.probe_cc !== undefined && !admits(filter.probeCC, String(value.probe_cc)))
       return { status: 'skipped', ...outcome, reason: 'the probe is not in a country of the filter' };
     if (!truth(value.test_keys)) return { status: 'skipped', ...outcome, reason: 'test_keys is missing or empty' };
-    // Before decoding, which works in place. Not of the exact value, in which bodies are whole.
+    // The claim is made before decoding, which changes the value in place, and never from the exact value, in which bodies are
+    // complete.
     if (own !== undefined && !seen.claim && isSupported(value.test_name)) seen.claim = claimOf(value, document.bytes);
     const measurement = decodeMeasurement(value);
     if (!isSupported(measurement.test_name)) {
@@ -144,23 +147,23 @@ interface Origin {
   readonly claim?: UidClaim;
 }
 
-/** How far a document got, for the record of a failure. */
+/** Progress of a document, for the record of a failure. */
 interface Seen {
   stage: Stage;
   uid: string | undefined;
   testName?: string;
   claim?: UidClaim;
-  /** Whether it was read without members that should be nobody's. */
+  /** True if it was parsed without the unread members. */
   partial?: boolean;
 }
 
-/** The uid in a document, where it has the form of one (archive.md section 8). */
+/** Returns the uid of a document if it has the form of a uid (archive.md section 8). */
 function ownUid(value: Record<string, unknown>, bucket: string): string | undefined {
   const uid = value.measurement_uid;
   return isUid(uid, value.measurement_start_time, bucket) ? excerpt(uid, UID_LENGTH) : undefined;
 }
 
-/** What tells a measurement from another one that carries the same uid. */
+/** Makes the claim that distinguishes a measurement from another one with the same uid. */
 function claimOf(value: Record<string, unknown>, bytes: Buffer): UidClaim {
   const digest = contentDigest(value, bytes);
   return { digest, substitute: idOf(value.measurement_start_time, digest) };
@@ -173,6 +176,6 @@ function describe(error: unknown, stage: Stage): Outcome['error'] {
   if (error instanceof RangeError && message.includes('call stack')) {
     return { stage, class: 'TooDeep', message: 'a value is nested too deeply' };
   }
-  // Anything else is a defect. It costs this measurement alone.
+  // Any other error is a defect. Only this measurement fails.
   return { stage, class: error instanceof Error ? error.name : 'Error', message };
 }

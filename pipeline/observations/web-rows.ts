@@ -19,14 +19,14 @@ export interface WebObservations {
   readonly http?: readonly HttpObservation[];
 }
 
-/** What rows get from their test rather than from an observation. */
+/** Values of rows that come from the test instead of an observation. */
 export interface WebRowOptions {
-  /** Names the target by host name and address of the finished row. */
+  /** Returns the target id for the host name and address of a row. */
   readonly targetOf?: (hostname: string | null, ip: string | null) => string | null;
   readonly probeAnalysis?: string | null;
-  /** Host names by address, for rows that have none. */
+  /** Host names by address, for rows without one. */
   readonly hints?: ReadonlyMap<string, string>;
-  /** Addresses that the control got. */
+  /** Addresses that the control resolved. */
   readonly controlAddresses?: readonly string[];
 }
 
@@ -46,7 +46,7 @@ const groups = sliceColumns(OBS_WEB, [
   GENERATION_COLUMN[0],
 ]);
 
-/** One writer for each group of columns that come from the same object; a row is written group by group, never assembled. */
+/** One writer for each group of columns that come from the same object. A row is written group by group and never assembled as an object. */
 const write = {
   row: compileColumns(groups[1]),
   ip: compileColumns(groups[2], 'ip_'),
@@ -62,7 +62,7 @@ const write = {
 };
 
 /**
- * Joins observations into rows of `obs_web` and writes them: each DNS observation with the connection to its answer, then the other
+ * Joins observations to rows of `obs_web` and writes them: each DNS observation with the connection to its answer, then the other
  * connections. Every observation is in exactly one row. Differs from observations.md section 7 (docs/deviations.md, connections).
  */
 export function writeWebRows(rows: MeasurementRows, observations: WebObservations, options: WebRowOptions = {}): void {
@@ -90,7 +90,7 @@ function translationOf(
   return new TranslationPrefixes({ answers, differ, ...(control && { control }) });
 }
 
-/** Host names by address, for rows that have none of their own. */
+/** Host names by address, for rows without their own. */
 class Hosts {
   private readonly dns: readonly DnsObservation[];
   private readonly hints: ReadonlyMap<string, string> | undefined;
@@ -101,14 +101,14 @@ class Hosts {
     this.hints = hints;
   }
 
-  /** The host that was looked up and had this address among its answers, else the one that the hints know. */
+  /** Returns the host with a look-up that answered this address, otherwise the host from the hints. */
   at(ip: string): string | null {
     if (!this.answered) {
       this.answered = new Map();
       for (const { answer, hostname } of this.dns) {
         if (!answer) continue;
         const known = this.answered.get(answer);
-        // An address that two hosts have tells neither.
+        // An address of two hosts identifies neither.
         this.answered.set(answer, known === undefined || known === hostname ? hostname : null);
       }
     }
@@ -117,7 +117,7 @@ class Hosts {
   }
 }
 
-/** The columns of a row that no single observation decides; one object for all rows, as it is read at once. */
+/** The columns that no single observation determines. All rows share one object, because it is read immediately. */
 const own = {
   observation_idx: 0,
   created_at: 0 as number | null,
@@ -162,15 +162,15 @@ function writeRow(
   writer.raw(rows.generation);
 }
 
-/** The answer as an address; null when it is a name. */
+/** Returns the answer as an address, or null if it is a name. */
 function addressOf(answer: string): string | null {
   const fixed = fixAddress(answer);
   return isIpLiteral(fixed) ? fixed : null;
 }
 
 /**
- * The host that was asked for: by DNS, else as the server name of the handshake, for which its certificate is judged, else by HTTP, else the
- * host of the address.
+ * Returns the requested host: from DNS, otherwise the server name of the handshake (its certificate is checked for that name),
+ * otherwise from HTTP, otherwise the host of the address.
  */
 function hostnameOf(
   dns: DnsObservation | null,
@@ -186,7 +186,7 @@ function hostnameOf(
   return ip ? (hosts.at(ip) ?? asked) : asked;
 }
 
-/** browser_web has one row, of what the browser said; it has neither index nor time of creation (section 9). */
+/** Writes the one row of browser_web, with the result of the browser. It has no index and no creation time (section 9). */
 export function writeBrowserRow(
   rows: MeasurementRows,
   failure: string | null | undefined,
