@@ -3,9 +3,9 @@ import Table from 'cli-table3';
 /** Queries ClickHouse. Returns one object per row. */
 export type Select = <T>(query: string) => Promise<T[]>;
 
-/** Measurements of one domain in one country that one rule judged blocked. */
+/** Measurements in one country in which one rule judged one host blocked. */
 export interface Blocked {
-  /** Name of the test, if the test is not about a domain. */
+  /** Host to which the block happened; the name of the test where the verdict names none. */
   readonly domain: string;
   readonly country: string;
   readonly layer: string;
@@ -35,13 +35,13 @@ const SHOWN = 15;
 
 /** Reads the measurements judged blocked, grouped, the most frequent first, from the view `measurement_verdicts`. The view must exist. */
 export async function readVerdicts(select: Select): Promise<Verdicts> {
-  const line = "if(domain = '', test_name, domain), probe_cc, blocked_layer, blocked_rule_id";
+  const line = "if(blamed_host = '', test_name, blamed_host), probe_cc, blocked_layer, blocked_rule_id";
   const [all] = await select<{ judged: string; blocked: string; lines: string }>(`
     SELECT count() AS judged, countIf(outcome = 'blocked') AS blocked, uniqExactIf((${line}), outcome = 'blocked') AS lines
     FROM measurement_verdicts`);
   const top = await select<Blocked & { measurements: string }>(`
     SELECT
-      if(v.domain = '', v.test_name, v.domain) AS domain,
+      if(v.blamed_host = '', v.test_name, v.blamed_host) AS domain,
       probe_cc AS country,
       blocked_layer AS layer,
       blocked_rule_id AS rule,

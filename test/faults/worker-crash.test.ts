@@ -79,7 +79,7 @@ class Bed {
     this.#killed = Promise.withResolvers();
     this.#armed = { step, carries, when };
     const run = await startRun(this.client, runInput(DAY));
-    const patience = AbortSignal.timeout(60_000);
+    const patience = AbortSignal.timeout(200_000);
     await Promise.race([
       this.#killed.promise,
       once(patience, 'abort').then(() => Promise.reject(new Error(`the run never came to ${step}`))),
@@ -105,7 +105,7 @@ async function rowsOf(clickhouse: ClickHouse, table: string): Promise<Map<string
 test.concurrent.for(STEPS)(
   'a worker killed while %s, before the statement is done and after',
   {
-    timeout: 240_000,
+    timeout: 600_000,
   },
   async ([, statement, data = /^/], { expect }) => {
     const bed = await Bed.make();

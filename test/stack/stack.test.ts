@@ -110,7 +110,7 @@ describe('a person with kubectl', { timeout: 300_000 }, () => {
   });
 
   test('is told what a field means', async () => {
-    expect(await kubectl('explain', 'backfill.spec.startAt')).toMatch(/First bucket, inclusive/);
+    expect(await kubectl('explain', 'backfill.spec.startAt')).toMatch(/First bucket of the range, inclusive/);
   });
 
   test('is refused an invalid resource with the field and the remedy', async () => {

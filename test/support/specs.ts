@@ -56,7 +56,11 @@ export const SPECS: readonly SpecCase[] = [
   backfill('no start', { startAt: undefined }, 'startAt'),
   backfill('no such day in February', { startAt: '2024-02-30', endAt: '2024-03-01' }, 'is not a day of the calendar'),
   backfill('no leap year', { startAt: '2023-02-29', endAt: '2023-03-01' }, 'is not a day of the calendar'),
-  backfill('a century without leap day', { startAt: '2100-02-29', endAt: '2100-03-01' }, 'is not a day of the calendar'),
+  backfill(
+    'a century without leap day',
+    { startAt: '2100-02-29', endAt: '2100-03-01' },
+    'is not a day of the calendar',
+  ),
   backfill('no such day in April', { startAt: '2024-04-31', endAt: '2024-05-02' }, 'is not a day of the calendar'),
   backfill('a month 13', { startAt: '2024-13-01', endAt: '2025-02-01' }, 'must be an upload day as YYYY-MM-DD'),
   backfill('a day 0', { startAt: '2024-01-00' }, 'must be an upload day as YYYY-MM-DD'),
