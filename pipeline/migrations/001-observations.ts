@@ -2,7 +2,7 @@ import { ensureTable } from '../tables/ensure.ts';
 import { OBSERVATION_TABLES } from '../tables/schema.ts';
 import type { Migration } from './migration.ts';
 
-/** The tables of the observation stage. */
+/** Creates the tables of the observation stage. */
 export default {
   number: 1,
   name: 'observations',

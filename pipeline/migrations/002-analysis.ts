@@ -5,8 +5,8 @@ import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT } from '../tabl
 import type { Migration } from './migration.ts';
 
 /**
- * The tables of the analysis stage. In 2024 the scores of `analysis_web_measurement` were called `dns_blocked_max` and so on
- * (tables.md section 5); they get the name people query today.
+ * Creates the tables of the analysis stage. In 2024 the scores of `analysis_web_measurement` were named `dns_blocked_max` and so on
+ * (tables.md section 5); the migration renames them to the names that people query today.
  */
 export default {
   number: 2,

@@ -2,7 +2,7 @@ import { ensureTable } from '../tables/ensure.ts';
 import { LEDGER_TABLES } from '../tables/ledger-tables.ts';
 import type { Migration } from './migration.ts';
 
-/** Runs, files and failures. */
+/** Creates the tables of runs, files and failures. */
 export default {
   number: 3,
   name: 'ledger',

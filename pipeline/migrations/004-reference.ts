@@ -5,9 +5,9 @@ import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT } from '../tabl
 import type { Migration } from './migration.ts';
 
 /**
- * Reference data; tables the Python pipeline left are used as they are until the next load replaces them. And an index by measurement time
- * on what the analysis fills, which is sorted by uid but replaced and read by day: uids mostly grow with time, so that a day
- * lies in few granules. Rows from before are indexed as they merge.
+ * Creates the tables of reference data. Existing tables of the Python pipeline are used as they are until the next load replaces them. It also
+ * adds an index by measurement time to the tables that the analysis fills. They are sorted by uid but replaced and read by day; uids mostly
+ * grow with time, so a day is in few granules. Merges write the index for existing rows.
  */
 export default {
   number: 4,

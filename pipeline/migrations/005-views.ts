@@ -3,7 +3,7 @@ import { identifier } from '../tables/clickhouse.ts';
 import { onCluster } from '../tables/ddl.ts';
 import type { Migration } from './migration.ts';
 
-/** Views of the verdicts for dashboards. */
+/** Creates the views of the verdicts for dashboards. */
 export default {
   number: 5,
   name: 'views',

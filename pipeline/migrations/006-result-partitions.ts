@@ -9,8 +9,8 @@ const INDEXES = [ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT].map(({
 }));
 
 /**
- * `measurement_experiment_result` gets the partitions of `analysis_web_measurement`, so that a delete of one month does not wait for
- * merges of all. And the index of migration 4 is written for the rows that were there before it.
+ * Gives `measurement_experiment_result` the partitions of `analysis_web_measurement`, so that a delete of one month does not wait for merges of
+ * all months. It also writes the index of migration 4 for the rows that existed before it.
  */
 export default {
   number: 6,

@@ -2,7 +2,7 @@ import { ensureTable } from '../tables/ensure.ts';
 import { PIPELINE_UIDS } from '../tables/uids.ts';
 import type { Migration } from './migration.ts';
 
-/** Which content the uid of a document belongs to. */
+/** Creates the table of the contents that own the uids of documents. */
 export default {
   number: 7,
   name: 'uids',

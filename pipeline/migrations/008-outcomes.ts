@@ -6,8 +6,8 @@ import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT } from '../tabl
 import type { Migration } from './migration.ts';
 
 /**
- * Verdicts say their outcome in a word, for each host; the views read it. `loni_ok_value` becomes nullable: it is null where nothing was
- * judged.
+ * Adds the outcome of each verdict and of each of its hosts as a word, and creates the views again to use it. `loni_ok_value` becomes nullable:
+ * it is null if nothing was judged.
  */
 export default {
   number: 8,

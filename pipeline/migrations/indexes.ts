@@ -4,7 +4,7 @@ import { type ClickHouse, identifier, quote } from '../tables/clickhouse.ts';
 import { StatementError } from '../tables/errors.ts';
 import type { PlannedChange } from './migration.ts';
 
-/** An index of a table; on the tables it is used for it is the only one. */
+/** An index of a table. Each table with such an index has no other index. */
 export interface TableIndex {
   readonly table: string;
   readonly index: string;
@@ -17,7 +17,7 @@ interface Lacking {
   readonly rows: number;
 }
 
-/** Partitions with parts that were written before the index was added. */
+/** Returns the partitions with parts that were written before the index was added. */
 async function lacking(clickhouse: ClickHouse, { table }: TableIndex, signal?: AbortSignal): Promise<Lacking[]> {
   return clickhouse.select<Lacking>(
     `SELECT partition_id AS id, sum(p.rows) AS rows FROM system.parts AS p
@@ -31,7 +31,7 @@ function statement({ table, index }: TableIndex, partition: string): string {
   return `ALTER TABLE ${identifier(table)} MATERIALIZE INDEX ${identifier(index)} IN PARTITION ID ${quote(partition)}`;
 }
 
-/** What `materialiseIndex` would do now. */
+/** Returns the changes that `materialiseIndex` would make now. */
 export async function planIndex(
   clickhouse: ClickHouse,
   index: TableIndex,
@@ -47,8 +47,9 @@ export async function planIndex(
 }
 
 /**
- * Writes an index for rows that were there before it, one partition at a time. A mutation that is under way already is waited for and not queued
- * again; one that fails is killed, because it would keep later mutations of its partition waiting. Throws TableErrors.
+ * Writes an index for the rows that existed before it, one partition at a time. If a mutation for a partition is already in progress, it waits
+ * for it and does not queue another. It kills a failing mutation, because later mutations of the partition would wait for it. Throws
+ * TableErrors.
  */
 export async function materialiseIndex(
   clickhouse: ClickHouse,

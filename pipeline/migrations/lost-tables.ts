@@ -13,7 +13,7 @@ import type { Migration } from './migration.ts';
 
 const names = (tables: readonly { readonly name: string }[]) => tables.map(({ name }) => name);
 
-/** The tables that a migration makes. */
+/** The tables that each migration creates. */
 const MADE_BY = new Map<Migration, readonly string[]>([
   [observations, names(OBSERVATION_TABLES)],
   [analysis, names([ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT])],
@@ -22,8 +22,8 @@ const MADE_BY = new Map<Migration, readonly string[]>([
 ]);
 
 /**
- * The migrations whose tables are not there: of recorded ones, somebody has dropped the tables. None on a cluster, where one replica may
- * lack a table for a while. Throws TableErrors; a table that the user may not see is not taken for absent.
+ * Returns the migrations whose tables do not exist. If such a migration is recorded, somebody has dropped its tables. Returns none on a
+ * cluster, where one replica may lack a table for a while. Throws TableErrors, also for a table that the user has no rights to see.
  */
 export async function migrationsWithoutTables(
   clickhouse: ClickHouse,
@@ -46,7 +46,7 @@ async function absentTables(clickhouse: ClickHouse, migration: Migration, signal
   );
   const absent: string[] = [];
   for (const name of made.filter(each => !rows.some(row => row.name === each))) {
-    // The list above leaves out what the user has no rights on; this statement fails for it.
+    // The list above omits tables that the user has no rights on. This statement fails for them.
     const [answer] = await clickhouse.select<{ result: number }>(`EXISTS TABLE ${identifier(name)}`, { signal });
     if (answer?.result === 0) absent.push(name);
   }
@@ -54,9 +54,9 @@ async function absentTables(clickhouse: ClickHouse, migration: Migration, signal
 }
 
 /**
- * Records that the rows of some runs are lost, because tables that a migration makes are not there: the latest state of each becomes
- * `cancelled`, so the next plan runs their buckets again. Call it before the tables are created again, or nobody knows any more. A run
- * that is at work finds it when it ends. May be repeated.
+ * Records that the rows of some runs are lost, because tables of a migration do not exist. The latest state of each run becomes `cancelled`, so
+ * the next plan runs their buckets again. Call it before the tables are created again, because afterwards the loss cannot be detected. An
+ * active run detects the record when it ends. May be repeated.
  */
 export async function recordLostTables(
   clickhouse: ClickHouse,

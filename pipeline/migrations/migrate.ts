@@ -30,23 +30,23 @@ const RECORDS = {
   orderBy: ['number'],
 } as const satisfies Table;
 
-/** A holder of the lock that has not been heard of for so long (seconds) is taken for dead. */
+/** Time without a renewal after which the holder of the lock counts as dead, seconds. */
 const LOCK_EXPIRY = 60;
 const LOCK_RENEWAL = 10_000;
 const LOCK_PATTERN = /^pipeline_migrating_(\d+)$/;
 
 export interface MigrateOptions {
   readonly signal?: AbortSignal;
-  /** A holder of the lock that has been silent for so long (seconds) is taken for dead; 0 where there can be no other process. */
+  /** Time without a renewal after which the holder of the lock counts as dead, seconds; 0 if there can be no other process. */
   readonly lockExpiry?: number;
-  /** For tests: other migrations than the program's, a shorter poll (milliseconds). */
+  /** For tests: migrations that replace the program's. `poll` is the interval between attempts to take the lock, milliseconds. */
   readonly migrations?: readonly Migration[];
   readonly poll?: number;
 }
 
 /**
- * Creates the database of `clickhouse_url` when it is missing. Apart from the migrations because it needs a connection to another
- * database, and because a user without that right can have the database made for them.
+ * Creates the database of `clickhouse_url` if it is missing. It is separate from the migrations, because it needs a connection to another
+ * database, and because an administrator can create the database for a user without that right.
  */
 export async function ensureDatabase(
   settings: { readonly clickhouse_url: string; readonly clickhouse_cluster?: string },
@@ -69,21 +69,20 @@ export async function ensureDatabase(
   }
 }
 
-/** Which databases are migrated without being asked: those made by this pipeline or empty, every one, or none. */
-
+/** Databases that are migrated automatically: those that this pipeline made or that are empty, all, or none. */
 export type AutomaticMigration = Settings['automatic_migration'];
 
-/** The database lacks migrations and must not be migrated without being asked. The message says which command does it. */
+/** The database lacks migrations and must not be migrated automatically. The message names the command that migrates it. */
 export class MigrationRefusedError extends TableSchemaError {
   override name = 'MigrationRefusedError';
 }
 
 /**
- * Migrates a database when the setting `automatic_migration` allows it. Does nothing when no migration is missing. Otherwise throws MigrationRefusedError
- * and changes nothing: the Python pipeline, for one, cannot write to a migrated database.
+ * Migrates a database if the setting `automatic_migration` allows it. Does nothing if no migration is missing. Otherwise throws
+ * MigrationRefusedError and changes nothing, because a migration can break other programs: the Python pipeline cannot write to a migrated database.
  *
  * @param automatic the setting
- * @param remedy the command that migrates this database, as it is to be typed
+ * @param remedy the command that migrates this database, as the user types it
  */
 export async function migrateAutomatically(
   clickhouse: ClickHouse,
@@ -119,9 +118,10 @@ const REASON: Readonly<Record<DatabaseOrigin, string>> = {
 };
 
 /**
- * Brings the database to the version of this program: migrations that are not recorded, or whose tables were dropped, are applied in order, by one
- * process at a time, the others wait. The ledger then has the buckets run again whose rows a dropped table held (lost-tables.ts). It asks nobody: see migrateAutomatically. A database newer than the program is left as it is: migrations only add.
- * Returns the numbers applied by this call. Throws TableErrors.
+ * Migrates the database to the version of this program. Applies the migrations that are not recorded, or whose tables were dropped, in order.
+ * One process at a time migrates; the others wait. Records the rows that were lost with a dropped table, so that their buckets run again
+ * (lost-tables.ts). Does not ask for permission (see migrateAutomatically). Does not change a database that is newer than the program,
+ * because migrations only add. Returns the numbers of the applied migrations. Throws TableErrors.
  */
 export async function migrate(clickhouse: ClickHouse, log: Logger, options: MigrateOptions = {}): Promise<number[]> {
   const { signal, migrations = MIGRATIONS, poll = 500 } = options;
@@ -178,10 +178,10 @@ async function missing(
 }
 
 /**
- * Mutual exclusion by what ClickHouse does atomically: of two `CREATE TABLE` of one name one fails. The tables are numbered
- * (`pipeline_migrating_1`, `_2`, ...) and the highest is the lock. Its holder writes a row every ten seconds; when it has been silent for a
- * minute, by the server's clock, whoever creates the next number is the new holder, and nobody has to drop a lock that may
- * have a new owner already.
+ * A lock that relies on an atomic operation of ClickHouse: of two `CREATE TABLE` with one name, one fails. The tables are numbered
+ * (`pipeline_migrating_1`, `_2`, ...) and the highest is the lock. Its holder writes a row every ten seconds. If the holder has not written
+ * for a minute, by the server's clock, the process that creates the next number becomes the new holder. So no process has to drop a lock that
+ * may already have a new holder.
  */
 class MigrationLock {
   readonly #clickhouse: ClickHouse;
@@ -192,11 +192,11 @@ class MigrationLock {
   private constructor(clickhouse: ClickHouse, number: number) {
     this.#clickhouse = clickhouse;
     this.#number = number;
-    // A failed renewal is repeated with the next one; if none gets through, check() says that the lock is lost.
+    // The next renewal makes up for a failed one. If all fail, check() reports that the lock is lost.
     this.#renewal = setInterval(() => void this.#renew().catch(() => {}), LOCK_RENEWAL).unref();
   }
 
-  /** The lock, or undefined while somebody else holds it. */
+  /** Takes the lock; undefined while another process holds it. */
   static async acquire(
     clickhouse: ClickHouse,
     expiry: number,
@@ -206,7 +206,7 @@ class MigrationLock {
     if (highest && (await MigrationLock.#silence(clickhouse, highest, signal)) < expiry) return undefined;
     const number = (highest ?? 0) + 1;
     try {
-      // Not IF NOT EXISTS: failing is the point. A lost answer looks like somebody else's lock and expires like one.
+      // Without IF NOT EXISTS, so that it fails if the lock is taken. A lost answer looks like another holder's lock and expires in the same way.
       await clickhouse.command(
         `CREATE TABLE ${lockTable(number)}${onCluster(clickhouse)} (token String, at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')) ENGINE = ${engineFor('MergeTree', clickhouse)} ORDER BY at`,
         { signal },
@@ -220,7 +220,7 @@ class MigrationLock {
     return lock;
   }
 
-  /** Throws when somebody else took the lock over. */
+  /** Throws if another process took over the lock. */
   async check(): Promise<void> {
     if ((await MigrationLock.#highest(this.#clickhouse)) !== this.#number) {
       throw new TableSchemaError('another process took over the migration; start again');
@@ -229,7 +229,7 @@ class MigrationLock {
 
   async release(): Promise<void> {
     clearInterval(this.#renewal);
-    // From the lowest up: as long as the highest stands, the lock is held.
+    // Lowest first: the lock is held as long as the highest exists.
     for (const number of (await MigrationLock.#numbers(this.#clickhouse)).filter(each => each <= this.#number)) {
       await this.#clickhouse.command(`DROP TABLE IF EXISTS ${lockTable(number)}${onCluster(this.#clickhouse)} SYNC`);
     }
@@ -254,7 +254,7 @@ class MigrationLock {
     return (await MigrationLock.#numbers(clickhouse, signal)).at(-1);
   }
 
-  /** Seconds since the holder was heard of. A lock that vanishes meanwhile counts as just renewed: look again. */
+  /** Seconds since the last renewal. A lock that vanishes during the query counts as just renewed, so the caller tries again. */
   static async #silence(clickhouse: ClickHouse, number: number, signal?: AbortSignal): Promise<number> {
     const name = `pipeline_migrating_${number}`;
     try {

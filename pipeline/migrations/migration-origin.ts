@@ -5,15 +5,15 @@ import { ANALYSIS_WEB_MEASUREMENT, GENERATION_COLUMN, OBSERVATION_TABLES } from 
 export const RECORDS_TABLE = 'pipeline_migrations';
 
 /**
- * Who made a database:
- * - `empty`: it does not exist or has no table;
+ * The program that made a database:
+ * - `empty`: the database does not exist or has no table;
  * - `own`: this pipeline;
- * - `python`: the Python pipeline, which may still write to it, also when it was migrated since;
- * - `other`: it has tables, but none of a pipeline's run tables and no record of a migration.
+ * - `python`: the Python pipeline, which may still write to the database, even if it was migrated since;
+ * - `other`: the database has tables, but no run table of either pipeline and no record of a migration.
  */
 export type DatabaseOrigin = 'empty' | 'own' | 'python' | 'other';
 
-/** A table as a migration finds it. */
+/** A table in the database before a migration. */
 export interface FoundTable {
   readonly name: string;
   readonly engine: string;
@@ -24,10 +24,10 @@ export interface FoundTable {
 }
 
 const RUN_TABLES: readonly string[] = [...OBSERVATION_TABLES, ANALYSIS_WEB_MEASUREMENT].map(({ name }) => name);
-/** Tables of the migration itself. An interrupted start leaves them alone in the database. */
+/** Names of the tables that the migrations use themselves. After an interrupted start, they can be the only tables. */
 const BOOKKEEPING = /^pipeline_migrat(ions|ing_\d+)$/;
 
-/** All tables and views of the database. */
+/** Returns all tables and views of the database. */
 export async function findTables(clickhouse: ClickHouse, options: StatementOptions = {}): Promise<FoundTable[]> {
   return clickhouse.select<FoundTable>(
     `SELECT name, engine, engine_full AS engineFull, ifNull(total_rows, 0) AS rows, ifNull(total_bytes, 0) AS bytes
@@ -37,8 +37,8 @@ export async function findTables(clickhouse: ClickHouse, options: StatementOptio
 }
 
 /**
- * Tells who made a database from its tables. The Python pipeline's run tables are known by their engine: it has no version column, and
- * ClickHouse cannot change that in place, so a migrated table is still recognised.
+ * Determines from its tables which program made a database. It recognises the Python pipeline's run tables by their engine, which has no version
+ * column. ClickHouse cannot change the engine in place, so it also recognises a migrated database.
  */
 export function originOf(tables: readonly FoundTable[]): DatabaseOrigin {
   const found = tables.filter(({ name }) => !BOOKKEEPING.test(name));
@@ -53,7 +53,7 @@ export function isRecorded(tables: readonly FoundTable[]): boolean {
   return tables.some(({ name }) => name === RECORDS_TABLE);
 }
 
-/** Numbers of the applied migrations. */
+/** Returns the numbers of the applied migrations. */
 export async function recordedMigrations(
   clickhouse: ClickHouse,
   options: StatementOptions = {},

@@ -13,7 +13,7 @@ import {
 } from './migration-origin.ts';
 import { MIGRATIONS } from './migrations.ts';
 
-/** A migration that is not applied, and what it would do to the database as it is now. */
+/** A migration that is not applied, and the changes that it would make to the current database. */
 export interface PendingMigration extends PlannedChange {
   readonly number: number;
   readonly name: string;
@@ -25,8 +25,8 @@ export interface MigrationPlan {
 }
 
 /**
- * Plans the migrations of a database without changing it. Statements of a migration that depend on tables of an earlier pending one
- * are planned for the database as it is now. Throws TableErrors.
+ * Plans the migrations of a database without changing it. Statements of a migration that depend on tables of an earlier pending migration are
+ * planned for the current database. Throws TableErrors.
  */
 export async function planMigrations(
   settings: { readonly clickhouse_url: string; readonly clickhouse_cluster?: string },
@@ -63,7 +63,7 @@ async function planOne(
   return { statements, changes: statements.flatMap(statement => changeOf(statement, tables)) };
 }
 
-/** A connection that reads and, instead of changing anything, keeps the statements. */
+/** A connection that reads, and that records statements instead of changing anything. */
 class Recorder extends ClickHouse {
   #statements: string[] = [];
 
@@ -71,7 +71,7 @@ class Recorder extends ClickHouse {
     super(parseClickHouseUrl(settings.clickhouse_url), settings.clickhouse_cluster ?? '');
   }
 
-  /** The statements since the last call. */
+  /** Returns the statements since the last call. */
   take(): string[] {
     return this.#statements.splice(0);
   }
@@ -94,7 +94,7 @@ class Recorder extends ClickHouse {
   }
 }
 
-/** What a statement would change, in a sentence; nothing for a statement that finds its change made. */
+/** Describes the change of a statement in a sentence; empty if the change is already made. */
 function changeOf(statement: string, tables: readonly FoundTable[]): string[] {
   const present = (name: string) => tables.find(table => table.name === name);
   const created = /^CREATE TABLE IF NOT EXISTS `?(\w+)`?/.exec(statement)?.[1];

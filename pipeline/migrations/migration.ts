@@ -1,25 +1,25 @@
 import type { Logger } from '../log.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 
-/** What a migration would do to the database as it is now. */
+/** The changes that a migration would make to the current database. */
 export interface PlannedChange {
-  /** For people: each completes the sentence "it would ...". */
+  /** For people: each text completes the sentence "it would ...". */
   readonly changes: readonly string[];
   readonly statements: readonly string[];
 }
 
 /**
- * One change of the database. `apply` may run again after it was cut off in the middle, so each of its statements must be one that
- * may be repeated; later versions of the program may have run before, so it adds and never takes away.
+ * One change of the database. `apply` may run again after an interruption, so each of its statements must be safe to repeat. Later versions of
+ * the program may have run before, so it only adds and does not remove.
  */
 export interface Migration {
   readonly number: number;
   readonly name: string;
-  /** @param guard throws when another process took over the migration; called before a step that must not happen twice */
+  /** @param guard throws if another process took over the migration; `apply` calls it before a step that must not happen twice */
   apply(clickhouse: ClickHouse, log: Logger, signal?: AbortSignal, guard?: () => Promise<void>): Promise<void>;
   /**
-   * For a migration whose statements depend on the results of earlier ones. Without it, `apply` is run with a connection that records statements
-   * instead of sending them.
+   * Plans a migration whose statements depend on the results of earlier ones. Without it, the plan runs `apply` with a connection that records
+   * the statements instead of sending them.
    */
   plan?(clickhouse: ClickHouse, signal?: AbortSignal): Promise<PlannedChange>;
 }

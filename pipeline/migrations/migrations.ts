@@ -8,7 +8,7 @@ import uids from './007-uids.ts';
 import outcomes from './008-outcomes.ts';
 import type { Migration } from './migration.ts';
 
-/** All migrations, in order. A new one gets a file of its own and the next number; what has been released is not changed. */
+/** All migrations, in order. A new migration has its own file and the next number. A released migration is not changed. */
 export const MIGRATIONS: readonly Migration[] = [
   observations,
   analysis,

@@ -6,24 +6,24 @@ import { TableError, TableSchemaError } from '../tables/errors.ts';
 import type { Table } from '../tables/schema.ts';
 import type { PlannedChange } from './migration.ts';
 
-/** A table with a partition key that is a prefix of its first sorting column. */
+/** A table whose partition key is a prefix of its first sorting column. */
 export type PrefixPartitioned = Table & { readonly partitionBy: string };
 
 export interface RepartitionOptions {
   readonly signal?: AbortSignal;
-  /** Throws when another process took over. */
+  /** Throws if another process took over the migration. */
   readonly guard?: () => Promise<void>;
-  /** For tests: called before each step, which a crash may prevent. */
+  /** For tests: called before each step. It can throw to simulate a crash. */
   readonly onStep?: (step: string) => Promise<void> | void;
 }
 
-/** Partitions copied by one statement: until they hold so many rows, and at most so many partitions. */
+/** Limits of the partitions that one statement copies together: their number of rows (unless it is one partition) and their number. */
 const GROUP = { rows: 100_000, partitions: 100 };
-/** Rounds of copying what changed meanwhile, before giving up. */
+/** Maximum number of rounds that copy rows which changed during the copy. */
 const ROUNDS = 20;
 const POLL = 200;
 
-/** Memory of a copy: blocks of this size, one reading and one writing thread. */
+/** Settings that limit the memory of a copy: blocks of this size, one reading and one writing thread. */
 const COPY_SETTINGS = {
   max_threads: 1,
   max_insert_threads: '1',
@@ -31,16 +31,16 @@ const COPY_SETTINGS = {
   min_insert_block_size_rows: '100000',
   min_insert_block_size_bytes: String(64 << 20),
   optimize_aggregation_in_order: 1,
-  // A partition that is copied again consists of the same blocks, which a replicated table would drop.
+  // A partition that is copied again has the same blocks, which a replicated table would drop as duplicates.
   insert_deduplicate: 0,
   join_algorithm: 'grace_hash',
   max_bytes_in_join: '300000000',
   throw_on_max_partitions_per_insert_block: 0,
 } as const;
-/** The server refuses to drop large tables and partitions unless it is asked so. */
+/** By default, the server refuses to drop large tables and partitions. */
 const DROP_SETTINGS = { max_table_size_to_drop: '0', max_partition_size_to_drop: '0' } as const;
 
-/** The name of the table beside: the copy before the exchange, the original after it. */
+/** Returns the name of the table beside the original: the copy before the exchange, the original after it. */
 export function besideName(table: string): string {
   return `${table}_repartition`;
 }
@@ -52,7 +52,7 @@ interface Shape {
   readonly columns: string;
 }
 
-/** Rows of one partition, as FINAL shows them: the count and a sum of hashes of key and generation. */
+/** Summary of the rows of one partition with FINAL: their number and a sum of hashes of key and generation. */
 interface Digest {
   /** Value of the partition key, in hexadecimal. */
   readonly prefix: string;
@@ -61,17 +61,17 @@ interface Digest {
 }
 
 /**
- * Gives an existing table its partition key, which ClickHouse cannot add in place:
+ * Adds the partition key to an existing table, which ClickHouse cannot do in place:
  *
- * 1. a table with that key is made beside it, with the same columns and indexes;
- * 2. the rows are copied, one partition at a time, and a partition is copied again until both tables hold the same;
- * 3. the two tables are exchanged in one step;
- * 4. rows that reached the old table after the last comparison are moved;
- * 5. the old table is dropped.
+ * 1. create a table with the partition key beside it, with the same columns and indexes;
+ * 2. copy the rows, one partition at a time, and copy a partition again until both tables have the same rows;
+ * 3. exchange the two tables in one step;
+ * 4. move the rows that were written to the old table after the last comparison;
+ * 5. drop the old table.
  *
- * At every moment the table exists and holds all rows. After a crash, the next call goes on: which step is next is told from the two tables. Memory
- * is bounded by the size of a block. Needs as much free disk as the table takes. Rows may be written and deleted meanwhile. A table that has
- * some other partition key is left as it is. Throws TableErrors.
+ * The table exists and has all rows at any time. After a crash, the next call continues: the two tables show which step is next. The size of a
+ * block limits the memory. The free disk space must be as large as the table. Rows may be written and deleted during the migration. A
+ * table with another partition key is not changed. Throws TableErrors.
  */
 export async function repartition(
   clickhouse: ClickHouse,
@@ -124,7 +124,7 @@ export async function repartition(
   }
 }
 
-/** What `repartition` would do now. */
+/** Returns the changes that `repartition` would make now. */
 export async function planRepartition(
   clickhouse: ClickHouse,
   table: PrefixPartitioned,
@@ -145,7 +145,7 @@ export async function planRepartition(
     ),
     copiedColumns(clickhouse, table.name, signal),
   ]);
-  // An earlier migration that is pending adds the columns that are missing.
+  // A pending earlier migration adds the missing columns.
   const columns = [...new Set([...present, ...table.columns.map(([name]) => name)])];
   return {
     changes: [
@@ -176,7 +176,7 @@ async function shapeOf(clickhouse: ClickHouse, table: string, signal?: AbortSign
   return found;
 }
 
-/** Columns as the original has them, those that somebody added included; ClickHouse copies the indexes too. */
+/** Returns the statement that creates the table beside, with all columns of the original, including added ones. ClickHouse copies the indexes. */
 function createBeside(clickhouse: ClickHouse, table: PrefixPartitioned): string {
   const list = (names: readonly string[]) => `(${names.map(identifier).join(', ')})`;
   return [
@@ -192,7 +192,7 @@ function exchangeStatement(clickhouse: ClickHouse, table: string): string {
   return `EXCHANGE TABLES ${identifier(table)} AND ${identifier(besideName(table))}${onCluster(clickhouse)}`;
 }
 
-/** Rows of some partitions, given in order. The first conditions use the primary key, the last is the key itself. */
+/** Condition on the rows of some partitions, given in order. The first conditions use the primary key; the last one is the partition key. */
 function inPartitions(table: PrefixPartitioned, prefixes: readonly string[]): string {
   const column = identifier(table.orderBy[0]!);
   const values = prefixes.map(prefix => `unhex(${quote(prefix)})`);
@@ -203,7 +203,7 @@ function inPartitions(table: PrefixPartitioned, prefixes: readonly string[]): st
   return `${range} AND ${table.partitionBy} IN (${values.join(', ')})`;
 }
 
-/** Partitions in order, those with few rows together. */
+/** Groups the partitions in order, so that partitions with few rows are copied together. */
 function grouped(partitions: readonly Pick<Digest, 'prefix' | 'rows'>[]): string[][] {
   const groups: string[][] = [];
   let rows = Number.POSITIVE_INFINITY;
@@ -232,7 +232,7 @@ async function copiedColumns(clickhouse: ClickHouse, table: string, signal?: Abo
   return rows.map(({ name }) => name);
 }
 
-/** @param from a table, with FINAL where rows may be there twice */
+/** @param from a table, with FINAL if it may contain rows twice */
 async function digests(
   clickhouse: ClickHouse,
   table: PrefixPartitioned,
@@ -248,8 +248,8 @@ async function digests(
 }
 
 /**
- * Partitions of `original` that differ in `copy`, and those that only `copy` has, in order. Of the copy all rows count: one that an interrupted
- * copy left twice is a difference.
+ * Returns the partitions of `original` that differ in `copy`, and those that only `copy` has, in order. It counts all rows of `copy` without
+ * FINAL, so a row that an interrupted copy wrote twice is a difference.
  */
 async function differing(
   clickhouse: ClickHouse,
@@ -293,7 +293,7 @@ async function copy(
     for (const [index, prefixes] of groups.entries()) {
       await guard(`copy ${prefixes[0]}`);
       await dropPartitions(clickhouse, beside, table, prefixes, signal);
-      // The id is the database's own, so that a copy which a killed process left at work is stopped.
+      // The id is unique to the database, so that the copy stops an earlier one that a killed process left running.
       const id = `${clickhouse.database}-${beside}-${prefixes[0]}`;
       await copyOnce(clickhouse, copyStatement(table, columns, prefixes), id, { signal });
       log.info(`${table.name}: ${index + 1} of ${groups.length} parts copied${round > 1 ? ' again' : ''}`);
@@ -301,7 +301,7 @@ async function copy(
   }
 }
 
-/** A copy whose answer was lost may be in part there: the next round compares it and makes it again. */
+/** Copies once. After a lost answer, the rows may be copied in part; the next round compares the partition and copies it again. */
 async function copyOnce(
   clickhouse: ClickHouse,
   sql: string,
@@ -335,7 +335,7 @@ async function dropPartitions(
   }
 }
 
-/** EXCHANGE must not run twice: it would bring the old table back. So what stands is looked at after an error. */
+/** Exchanges the tables. EXCHANGE must not run twice, because it would bring back the old table, so after an error it checks the table first. */
 async function exchange(clickhouse: ClickHouse, table: string, signal?: AbortSignal): Promise<void> {
   try {
     await clickhouse.commandOnce(exchangeStatement(clickhouse, table), { signal });
@@ -357,8 +357,8 @@ async function assertExchangeable(clickhouse: ClickHouse, table: string, signal?
 }
 
 /**
- * Moves rows that were inserted into the old table after it was last compared. INSERTs that resolved the old table before the exchange
- * are waited for. Of a key that the new table holds with a later generation, nothing is moved.
+ * Moves the rows that were inserted into the old table after the last comparison. Waits for INSERTs that resolved the name of the old table
+ * before the exchange. Does not move a row if the new table has its key with the same or a later generation.
  */
 async function moveLateRows(
   clickhouse: ClickHouse,
@@ -406,7 +406,7 @@ LEFT JOIN (SELECT ${key}, run_generation AS newest, 1 AS present FROM ${identifi
 WHERE n.present = 0 OR n.newest < o.run_generation`;
 }
 
-/** A moved row may replace one of an earlier generation: plain reads should see one of them. */
+/** Merges a partition in which moved rows replace rows of an earlier generation, so that reads without FINAL see one of them. */
 async function mergeCopies(
   clickhouse: ClickHouse,
   table: PrefixPartitioned,
@@ -425,7 +425,7 @@ async function mergeCopies(
   });
 }
 
-/** Resolves when the INSERTs into a table that are at work now have ended. */
+/** Resolves when the INSERTs into a table that are running now have ended. */
 async function insertsEnded(clickhouse: ClickHouse, table: string, signal?: AbortSignal): Promise<void> {
   const processes =
     clickhouse.cluster === ''

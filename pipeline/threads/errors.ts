@@ -1,11 +1,11 @@
 import type { ClassifiedError } from '../runs/failure.ts';
 
-/** A thread ended in the middle of its work: out of memory, or a defect. The work may be given to another. */
+/** A thread ended during its work: out of memory, or a defect. Another thread may repeat the work. */
 export class ThreadError extends Error {
   override name = 'ThreadError';
 }
 
-/** The work on a thread failed; how, was judged there. */
+/** The work on a thread failed. The thread has classified the error. */
 export class ThreadWorkError extends Error {
   override name = 'ThreadWorkError';
   readonly judged: ClassifiedError;

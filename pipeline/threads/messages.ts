@@ -4,7 +4,7 @@ import type { BatchTask, Checkpoint } from '../runs/batch.ts';
 import type { ClassifiedError } from '../runs/failure.ts';
 import type { Settings } from '../settings.ts';
 
-/** What a thread is born with. Settings stay within the process: they hold credentials. */
+/** Data that a thread receives at its start. Settings stay within the process, because they contain credentials. */
 export interface ThreadData {
   readonly settings: Settings;
 }
@@ -13,13 +13,13 @@ export type ToThread =
   | {
       readonly type: 'run';
       readonly task: BatchTask;
-      /** Names the IP databases, so that a thread keeps those it has; they come along when it has others. */
+      /** Identifies the IP databases, so that a thread reuses the ones that it has. `ip` is present if the thread needs others. */
       readonly ipKey: string;
       readonly ip?: SharedIpMetadata;
     }
   | { readonly type: 'cancel' };
 
-/** Only counters cross, and how it ended. */
+/** Messages from a thread. They contain only counters and the outcome, no rows. */
 export type FromThread =
   | { readonly type: 'progress'; readonly counts: Counts }
   | { readonly type: 'checkpoint'; readonly checkpoint: Checkpoint }

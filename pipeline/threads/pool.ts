@@ -15,20 +15,20 @@ export interface BatchListener {
   onRetry?(): void;
 }
 
-/** A thread that does not answer a cancellation for so long (milliseconds) is ended. */
+/** Time in which a thread has to respond to a cancellation before it is ended, milliseconds. */
 const CANCEL_PATIENCE = 10_000;
 
 /**
- * Heap of a thread. What a batch needs does not grow with its files; a document of the largest size allowed needs a few hundred MB at
- * worst, and a thread that wants more ends alone instead of taking the process along. The young generation is three semi-spaces: of 16
- * MB each a process that works on one batch stays at 200 MB, of V8's own choice (up to 64) at 330, at the same speed.
+ * Heap limits of a thread. The memory of a batch does not grow with its files. A document of the largest allowed size needs a few hundred MB
+ * at most, and a thread that exceeds the limit ends alone, without the process. The young generation consists of three semi-spaces. With 16 MB
+ * each, a process that works on one batch stays at 200 MB; with V8's own choice (up to 64 MB) it reaches 330 MB at the same speed.
  */
 export const THREAD_LIMITS = { maxOldGenerationSizeMb: 1536, maxYoungGenerationSizeMb: 48 };
 
 /**
- * V8 collects the whole heap when that has grown by a share of itself, and counts memory outside it. What a thread keeps is 15 MB, so
- * that was eight times for 160 MB of measurements: 15 % of all time. With three times the heap before it does, it is twice, for up to 30 MB. The
- * flag is of the process, and read at each collection.
+ * V8 collects the whole heap when the heap has grown by a share of itself, and it counts memory outside the heap. The permanent data of a
+ * thread is 15 MB, so V8 collected eight times for 160 MB of measurements: 15 % of all time. With a threshold of three times the heap it
+ * collects twice, for up to 30 MB more. The flag belongs to the process, and V8 reads it at each collection.
  */
 setFlagsFromString('--heap-growing-percent=200');
 
@@ -37,7 +37,7 @@ interface Thread {
   ipKey?: string;
 }
 
-/** Threads that batches are worked on, one batch each; started when there is first work for them. */
+/** Threads that process one batch each. A thread starts when there is work and no idle thread. */
 export class ThreadPool {
   readonly #settings: Settings;
   readonly #databases: SharedDatabases;
@@ -54,9 +54,8 @@ export class ThreadPool {
   }
 
   /**
-   * Works on a batch. When the signal fires the batch stops at the next document or INSERT, and then the promise rejects with the
-   * signal's reason: nothing is written any more. Rejects with ThreadWorkError when the work failed, with ThreadError when the
-   * thread ended.
+   * Processes a batch. When the signal fires, the batch stops at the next document or INSERT; then nothing is written any more, and the promise
+   * rejects with the signal's reason. Rejects with ThreadWorkError when the work failed, and with ThreadError when the thread ended.
    */
   async run(task: BatchTask, listener: BatchListener, signal?: AbortSignal): Promise<Counts> {
     signal?.throwIfAborted();
@@ -135,7 +134,7 @@ export class ThreadPool {
       await thread.worker.terminate();
       this.#all.delete(thread);
     }
-    // A thread that exited while it was being cancelled is not in the set any more.
+    // A thread that exited during its cancellation is no longer in the set.
     const next = this.#all.has(thread) ? thread : undefined;
     const waiting = this.#waiting.shift();
     if (waiting) waiting(next ?? this.#start());
@@ -154,13 +153,13 @@ export class ThreadPool {
       const place = this.#idle.indexOf(thread);
       if (place >= 0) this.#idle.splice(place, 1);
     });
-    // Whoever works on it hears of an error; without a listener one between two batches would end the process.
+    // The batch in progress has its own listener. Without this one, an error between two batches would end the process.
     worker.on('error', error => this.#log.error({ err: error }, 'a thread ended'));
     return thread;
   }
 }
 
-/** IP databases in shared memory: loaded once for all threads, for the months that buckets are being worked on. */
+/** IP databases in shared memory. They are loaded once for all threads, for the months of the buckets in progress. */
 class SharedDatabases {
   readonly #ipMetadata: IpMetadata;
   readonly #months = new Map<string, SharedIpMetadata>();
@@ -174,7 +173,7 @@ class SharedDatabases {
     const ip = this.#months.get(key) ?? this.#ipMetadata.share([boundsOf(bucket).start]);
     this.#months.delete(key);
     this.#months.set(key, ip);
-    // Two, because a backfill that crosses into the next month works on both for a while.
+    // Two months, because a backfill that crosses into the next month uses both for a while.
     if (this.#months.size > 2) this.#months.delete(this.#months.keys().next().value!);
     return { key, ip };
   }

@@ -6,7 +6,7 @@ import { judge } from '../runs/failure.ts';
 import { openClickHouse } from '../tables/clickhouse.ts';
 import type { FromThread, ThreadData, ToThread } from './messages.ts';
 
-/** A thread of the pool: one batch at a time, from the archive to ClickHouse. Connections and IP databases live as long as it does. */
+/** Entry point of a pool thread: processes one batch at a time, from the archive to ClickHouse. Keeps connections and IP databases. */
 const PROGRESS_INTERVAL = 500;
 
 const { settings } = workerData as ThreadData;
