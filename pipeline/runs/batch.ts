@@ -47,9 +47,9 @@ export interface BatchWatch {
 }
 
 /** Maximum size of encoded rows of all tables before they are sent. Rows of the same size may be in transit. */
-export const FLUSH_BYTES = 16 * 1024 * 1024;
+export const FLUSH_BYTES = 32 * 1024 * 1024;
 /** Compressed bytes, and milliseconds, after which the end of a file is a checkpoint. */
-const CHECKPOINT_BYTES = 16_000_000;
+const CHECKPOINT_BYTES = 96_000_000;
 const CHECKPOINT_INTERVAL = 20_000;
 
 /**
