@@ -4,9 +4,9 @@ import { BUCKET, bucket, count, duration, granularity, instant, links, probeCC, 
 import type { CommonStatus, Kind, Resource } from './resource.ts';
 import { immutable, rules } from './rules.ts';
 
-/** `2024-01-01` and `2024-01-01T00` are the same instant: days compare as their first hour. */
+/** `2024-01-01` and `2024-01-01T00` are the same instant: a day compares as its first hour. */
 const hour = (text: string) => (text.length === 10 ? `${text}T00` : text);
-/** What is no bucket is told so by its own rule, and compares with nothing. */
+/** A rule of its own reports an invalid bucket; the comparisons ignore it. */
 const isBucket = (text: string) => new RegExp(BUCKET).test(text);
 const isHour = (text: string) => isBucket(text) && text.length > 10;
 const firstHour = (field: string) => `(self.${field}.size() == 10 ? self.${field} + 'T00' : self.${field})`;
@@ -203,7 +203,7 @@ const status = z
   .partial()
   .meta({ description: 'Observed state, written by the operator.' });
 
-/** Backfill (bf): takes a range of buckets through the stages, a window of runs at a time. */
+/** Backfill (bf): runs a range of buckets through the stages, with a limited number of runs at a time. */
 export const BACKFILL = {
   kind: 'Backfill',
   plural: 'backfills',
@@ -261,5 +261,5 @@ export const BACKFILL = {
 export type BackfillSpec = z.output<typeof spec>;
 export type BackfillSpecInput = z.input<typeof spec>;
 export type BackfillStatus = Omit<z.output<typeof status>, 'conditions'> & CommonStatus;
-/** As the API server returns it; `parseSpec(BACKFILL, object)` gives a checked spec. */
+/** A Backfill as the API server returns it; `parseSpec(BACKFILL, object)` returns a checked spec. */
 export type Backfill = Resource<BackfillSpecInput, BackfillStatus>;

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 /**
- * Conditions and reasons are part of the API: people wait for them, alert on them and script against them. Within v1alpha1 a
- * reason keeps its name and meaning. docs/conditions.md is generated from this table.
+ * Conditions are part of the API, as reasons are: people wait for them, alert on them and use them in scripts. Within v1alpha1 a reason
+ * keeps its name and meaning. docs/conditions.md is generated from this table.
  */
 export const CONDITIONS = {
   Ready:
@@ -20,7 +20,7 @@ export const CONDITIONS = {
 } as const;
 export type ConditionType = keyof typeof CONDITIONS;
 
-/** Every reason, the conditions it may stand in, and what it means. */
+/** Every reason, the conditions that may have it, and its meaning. */
 export const REASONS = {
   Accepted: {
     in: ['Ready', 'Reconciling'],
@@ -154,7 +154,7 @@ export type Reason = keyof typeof REASONS;
 
 const reasonPattern = '^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$';
 
-/** A condition as all of Kubernetes writes it (metav1.Condition). */
+/** A condition in the common form of Kubernetes (metav1.Condition). */
 export const condition = () =>
   z
     .object({

@@ -61,11 +61,11 @@ describe('a cron line', () => {
   test.each([
     ['0 2 * * *', ['0 2 * * *']],
     ['0  2 * *\t7', ['0 2 * * 7']],
-    // Space that Temporal's parser does not know as such.
+    // Space that Temporal's parser does not accept as such.
     ['0 2 \u{feff}* * *', ['0 2 * * *']],
     ['0 2 13 * 5', ['0 2 13 * *', '0 2 * * 5']],
     ['0 2 1-7 JAN MON', ['0 2 1-7 JAN *', '0 2 * JAN MON']],
-    // With a field that begins with a star, crontab(5) wants both to match, as Temporal does.
+    // With a field that begins with a star, both fields must match, in crontab(5) as in Temporal.
     ['0 2 */2 * 5', ['0 2 */2 * 5']],
   ])('%j is sent to Temporal as %j', (line, lines) => {
     expect(parseCron(line).lines).toEqual(lines);
@@ -105,7 +105,7 @@ describe('a time zone', () => {
   ])('%j is refused', (zone, why) => {
     expect(timeZoneProblem(zone)).toContain(why);
   });
-  test('no half hours are offered as whole ones', () => {
+  test('an offset without a name in the database gets no suggestion', () => {
     expect(timeZoneProblem('+05:30')).not.toContain('which is this offset');
     expect(timeZoneProblem('+15')).not.toContain('which is this offset');
   });

@@ -1,13 +1,13 @@
 /**
- * Cron lines of five fields as in crontab(5): numbers, `*`, ranges, lists, steps, and names of months and days. The check accepts
- * only what Temporal's parser accepts with the same meaning, because Temporal fires the schedule.
+ * Cron lines of five fields as in crontab(5): numbers, `*`, ranges, lists, steps, and names of months and days. The check accepts only
+ * lines that Temporal's parser accepts with the same meaning, because Temporal fires the schedule.
  */
 
 interface Field {
   readonly name: string;
   readonly least: number;
   readonly most: number;
-  /** Names of the values, from `least` upwards. */
+  /** Names of the values, from `least` up. */
   readonly names?: readonly string[];
 }
 
@@ -21,7 +21,7 @@ const FIELDS: readonly Field[] = [
   // Sunday is 0 and 7.
   { name: 'day of week', least: 0, most: 7, names: DAYS },
 ];
-/** In a leap year, which comes. */
+/** Days of each month in a leap year. */
 const DAYS_OF_MONTH = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 const SHORTHANDS: ReadonlyMap<string, string> = new Map([
@@ -34,7 +34,7 @@ const SHORTHANDS: ReadonlyMap<string, string> = new Map([
   ['@hourly', '0 * * * *'],
 ]);
 
-/** The values of each field of a cron line. */
+/** Values of each field of a cron line. */
 export interface Cron {
   readonly minutes: ReadonlySet<number>;
   readonly hours: ReadonlySet<number>;
@@ -42,21 +42,19 @@ export interface Cron {
   readonly daysOfMonth: ReadonlySet<number>;
   /** 0 is Sunday. */
   readonly daysOfWeek: ReadonlySet<number>;
-  /** Both day fields name days; the line fires when either matches. */
+  /** True when both day fields name days; the line then fires when either matches. */
   readonly eitherDay: boolean;
-  /**
-   * The same as lines for Temporal, where both day fields have to match: a line with two day fields becomes two lines.
-   */
+  /** The same schedule as lines for Temporal, where both day fields must match: a line with two day fields becomes two lines. */
   readonly lines: readonly string[];
 }
 
-/** Why a cron line cannot be used, as a sentence without its subject, or undefined. */
+/** Returns why a cron line is invalid, as a sentence without its subject; undefined when it is valid. */
 export function cronProblem(line: string): string | undefined {
   const read = readCron(line);
   return typeof read === 'string' ? read : undefined;
 }
 
-/** A cron line that `cronProblem` accepts. Throws a RangeError for another. */
+/** Parses a cron line that `cronProblem` accepts. Throws a RangeError for another. */
 export function parseCron(line: string): Cron {
   const read = readCron(line);
   if (typeof read === 'string') throw new RangeError(`${JSON.stringify(line)} ${read}`);
@@ -111,7 +109,7 @@ function readCron(line: string): Cron | string {
   };
 }
 
-/** The values of a field, or what is wrong with it. */
+/** Returns the values of a field, or its problem. */
 function readField(text: string, field: Field): Set<number> | string {
   const values = new Set<number>();
   const wrong = (what: string) => `${field.name} ${JSON.stringify(text)} ${what}`;

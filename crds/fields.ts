@@ -6,11 +6,11 @@ import { rules } from './rules.ts';
 const DAYS_IN_MONTH =
   'self.substring(5, 7) in ["04", "06", "09", "11"] ? 30 : self.substring(5, 7) != "02" ? 31 : ' +
   'int(self.substring(0, 4)) % 4 == 0 && (int(self.substring(0, 4)) % 100 != 0 || int(self.substring(0, 4)) % 400 == 0) ? 29 : 28';
-/** The shape of a bucket, day or hour, as CEL and TypeScript match it. */
+/** Pattern of a bucket, day or hour, for CEL and TypeScript. */
 export const BUCKET = '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]))?$';
 const BUCKET_SHAPE = new RegExp(BUCKET);
 
-/** An upload day `YYYY-MM-DD` or an upload hour `YYYY-MM-DDTHH`, UTC, of the calendar and not before the archive begins. */
+/** An upload day `YYYY-MM-DD` or an upload hour `YYYY-MM-DDTHH` in UTC, which must exist in the calendar and not be before the archive begins. */
 export const bucket = () =>
   rules(
     z.string().min(1).max(20),
@@ -85,13 +85,13 @@ export const testNames = () =>
 const DURATION = '^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$';
 const UNIT = { h: 3600, m: 60, s: 1 } as const;
 
-/** Seconds of a duration such as `1h30m`; undefined when the text is none. */
+/** Returns the seconds of a duration such as `1h30m`; undefined when the text is not a duration. */
 export function durationSeconds(text: string): number | undefined {
   if (text === '' || !new RegExp(DURATION).test(text)) return undefined;
   return [...text.matchAll(/(\d+)([hms])/g)].reduce((sum, [, n, unit]) => sum + Number(n) * UNIT[unit as 'h'], 0);
 }
 
-/** A span of time written as `90s`, `10m`, `1h30m`, between two bounds that are written the same way. */
+/** A duration such as `90s`, `10m`, `1h30m`, between two bounds in the same form. */
 export const duration = (least: string, most: string) =>
   rules(
     z.string().max(24),
@@ -112,7 +112,7 @@ export const duration = (least: string, most: string) =>
     },
   );
 
-/** RFC 3339 instant in a status. */
+/** An RFC 3339 instant in a status. */
 export const instant = (description: string) => z.string().meta({ format: 'date-time', description });
 
 export const count = (description: string) => z.int().min(0).meta({ description });

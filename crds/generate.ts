@@ -4,7 +4,7 @@ import { conditionsPage, resourcesPage } from './reference.ts';
 import { GROUP } from './resource.ts';
 import { customResourceDefinition } from './structural.ts';
 
-/** What is made from the schemas: path below the root -> content. `npm run generate` writes it. */
+/** Returns the files generated from the schemas: path below the root -> content. `npm run generate` writes them. */
 export function generatedFromCrds(): Record<string, () => string> {
   const files: Record<string, () => string> = {};
   for (const kind of KINDS) {

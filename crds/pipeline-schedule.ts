@@ -78,7 +78,7 @@ const status = z
   .partial()
   .meta({ description: 'Observed state, written by the operator.' });
 
-/** PipelineSchedule (psched): handles each new bucket once it is complete, by a schedule in Temporal. */
+/** PipelineSchedule (psched): processes each new bucket once it is complete, by a schedule in Temporal. */
 export const PIPELINE_SCHEDULE = {
   kind: 'PipelineSchedule',
   plural: 'pipelineschedules',

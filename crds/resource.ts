@@ -5,11 +5,11 @@ export const GROUP = 'pipeline.ooni.org';
 export const VERSION = 'v1alpha1';
 export const API_VERSION = `${GROUP}/${VERSION}`;
 
-/** Annotations and the finalizer that people and the operator write on our resources. */
+/** Annotations and the finalizer on our resources. */
 export const ANNOTATIONS = {
   /** "true": take over a Schedule, workflow or Deployment of the right name that the operator did not make for this resource. */
   adopt: `${GROUP}/adopt`,
-  /** "true" on a resource being deleted: let it go although Temporal cannot be reached, and leave behind what it made there. */
+  /** "true" on a resource being deleted: remove the finalizer even if Temporal is unavailable, and leave behind the objects in Temporal. */
   abandon: `${GROUP}/abandon`,
 } as const;
 export const FINALIZER = `${GROUP}/temporal`;
@@ -36,7 +36,7 @@ export interface Metadata {
   }[];
 }
 
-/** What every status of ours begins with. */
+/** Fields of every status of ours. */
 export interface CommonStatus {
   observedGeneration?: number;
   conditions?: Condition[];
@@ -52,7 +52,7 @@ export interface Resource<Spec, Status> {
   status?: Status;
 }
 
-/** A column of `kubectl get`; `wide` ones show with `-o wide` only. */
+/** A column of `kubectl get`; a `wide` one appears only with `-o wide`. */
 export interface Column {
   name: string;
   type: 'string' | 'integer' | 'boolean' | 'date';
@@ -61,7 +61,7 @@ export interface Column {
   wide?: boolean;
 }
 
-/** All that the CustomResourceDefinition of a kind is made from. */
+/** Source of the CustomResourceDefinition of a kind. */
 export interface Kind<Spec extends z.ZodType = z.ZodType> {
   readonly kind: string;
   readonly plural: string;
@@ -71,14 +71,14 @@ export interface Kind<Spec extends z.ZodType = z.ZodType> {
   readonly spec: Spec;
   readonly status: z.ZodType;
   readonly columns: readonly Column[];
-  /** JSON paths that `kubectl get --field-selector` can select by. */
+  /** JSON paths for `kubectl get --field-selector`. */
   readonly selectable: readonly string[];
-  /** CEL rules about the object as a whole (its name). */
+  /** CEL rules about the complete object (its name). */
   readonly rules?: readonly { rule: string; message: string }[];
   readonly scale?: { specReplicasPath: string; statusReplicasPath: string; labelSelectorPath: string };
 }
 
-/** A spec that cannot be worked with: one sentence per problem, each naming field, value and remedy. */
+/** An invalid spec: one sentence per problem, each with field, value and remedy. */
 export class SpecError extends Error {
   override name = 'SpecError';
   readonly problems: readonly string[];
@@ -89,8 +89,8 @@ export class SpecError extends Error {
 }
 
 /**
- * The spec of an object with its defaults filled in. Throws SpecError when it breaks a rule: the API server has refused most of
- * these already, but not what only a program can judge, nor what was stored before the rule existed.
+ * Returns the spec of an object with its defaults. Throws SpecError when it breaks a rule. The API server has rejected most violations
+ * already, except those that only a program can check and those stored before the rule existed.
  */
 export function parseSpec<S extends z.ZodType>(kind: Kind<S>, object: { spec?: unknown }): z.output<S> {
   const parsed = kind.spec.safeParse(object.spec ?? {});

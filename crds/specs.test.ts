@@ -31,7 +31,7 @@ test('a problem names field and value', () => {
   ]);
 });
 
-test('every problem is said, not the first alone', () => {
+test('the error lists every problem, not only the first', () => {
   const found = problems('PipelineSchedule', { schedule: 'x', timeZone: 'y' });
   expect(found).toHaveLength(2);
 });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { API_VERSION, GROUP, type Kind, VERSION } from './resource.ts';
 
-/** A JSON schema as the API server takes it: OpenAPI v3, "structural" (every field with one type, no alternatives). */
+/** A JSON schema in the form of the API server: OpenAPI v3, "structural" (every field with one type, no alternatives). */
 export interface StructuralSchema {
   type?: string;
   properties?: Record<string, StructuralSchema>;
@@ -9,11 +9,11 @@ export interface StructuralSchema {
   [key: string]: unknown;
 }
 
-/** zod writes these bounds for "an integer of JavaScript"; `format: int64` says it to Kubernetes. */
+/** zod writes these bounds for "an integer of JavaScript"; for Kubernetes `format: int64` has this meaning. */
 const SAFE = new Set([Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER]);
 const DROPPED = new Set(['$schema', 'propertyNames']);
 
-/** Structural schema of a zod schema: what a person may write (defaults are applied by the API server). */
+/** Returns the structural schema of the input of a zod schema (the API server applies the defaults). */
 export function structural(schema: z.ZodType): StructuralSchema {
   return convert(z.toJSONSchema(schema, { io: 'input' }) as Record<string, unknown>);
 }
@@ -26,7 +26,7 @@ function convert(json: Record<string, unknown>): StructuralSchema {
       result.type = value.find(type => type !== 'null');
       result.nullable = true;
     } else if (key === 'anyOf') {
-      // zod writes `T | null` so when T carries keywords of its own
+      // zod uses this form for `T | null` when T has other keywords.
       const [only, ...others] = (value as Record<string, unknown>[]).filter(one => one.type !== 'null');
       if (!only || others.length > 0) throw new Error(`no structural schema for ${JSON.stringify(value)}`);
       Object.assign(result, convert(only), { nullable: true });
@@ -37,7 +37,7 @@ function convert(json: Record<string, unknown>): StructuralSchema {
     } else if (key === 'items') {
       result.items = convert(value as Record<string, unknown>);
     } else if (key === 'additionalProperties') {
-      // false: the API server prunes unknown fields anyway. {}: the schema says x-kubernetes-preserve-unknown-fields.
+      // false: the API server prunes unknown fields anyway. {}: the schema has x-kubernetes-preserve-unknown-fields.
       if (value && Object.keys(value).length > 0)
         result.additionalProperties = convert(value as Record<string, unknown>);
     } else {
@@ -49,7 +49,7 @@ function convert(json: Record<string, unknown>): StructuralSchema {
   return result;
 }
 
-/** With the default in the description, because `kubectl explain` does not show it otherwise. */
+/** Adds the default to the description, because `kubectl explain` does not show it otherwise. */
 function explained(schema: StructuralSchema): StructuralSchema {
   const { default: initial, description = '' } = schema;
   const shown = Array.isArray(initial) ? initial.join(', ') : typeof initial === 'object' ? '' : (initial ?? '');
@@ -63,7 +63,7 @@ function explained(schema: StructuralSchema): StructuralSchema {
   };
 }
 
-/** The CustomResourceDefinition of a kind, as data. */
+/** Returns the CustomResourceDefinition of a kind as data. */
 export function customResourceDefinition(kind: Kind): Record<string, unknown> {
   return {
     apiVersion: 'apiextensions.k8s.io/v1',

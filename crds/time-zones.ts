@@ -1,6 +1,6 @@
 /**
- * Names of time zones of the IANA database (2026, public domain), links and old names included: what Temporal's server knows, which
- * compares them with regard to case. `Intl` takes more than these (offsets, any case, names of its own), so it cannot be the judge.
+ * Names of time zones of the IANA database (2026, public domain), including links and old names. Temporal's server knows these names and
+ * compares them case-sensitively. `Intl` accepts more (offsets, any case, other names), so it cannot decide.
  */
 const NAMES: readonly string[] = `
   Africa/Abidjan Africa/Accra Africa/Addis_Ababa Africa/Algiers Africa/Asmara Africa/Asmera Africa/Bamako Africa/Bangui
@@ -89,11 +89,11 @@ const NAMES: readonly string[] = `
   .trim()
   .split(/\s+/);
 
-/** A zone may be newer than the list above; what `Intl` lists by itself is a name of the database, too. */
+/** A zone may be newer than the list above; the names that `Intl` lists are names of the database, too. */
 const KNOWN: ReadonlySet<string> = new Set([...NAMES, ...Intl.supportedValuesOf('timeZone')]);
 const BY_LOWER_CASE: ReadonlyMap<string, string> = new Map([...KNOWN].map(name => [name.toLowerCase(), name]));
 
-/** Why a time zone cannot be used, as a sentence without its subject, or undefined. */
+/** Returns why a time zone is invalid, as a sentence without its subject; undefined when it is valid. */
 export function timeZoneProblem(timeZone: string): string | undefined {
   if (KNOWN.has(timeZone)) return undefined;
   const right = BY_LOWER_CASE.get(timeZone.trim().toLowerCase());
@@ -103,7 +103,7 @@ export function timeZoneProblem(timeZone: string): string | undefined {
   return 'is not a time zone; write a name of the IANA database, such as Etc/UTC or Europe/Rome';
 }
 
-/** The database has fixed offsets of whole hours, from 12 behind UTC to 14 ahead, with the sign turned round. */
+/** Describes an invalid offset. The database has fixed offsets of whole hours, from 12 behind UTC to 14 ahead, with the opposite sign. */
 function offsetProblem(sign: '+' | '-', hours: number, minutes: number): string {
   const name = `Etc/GMT${sign === '+' ? '-' : '+'}${hours}`;
   const same = minutes === 0 && KNOWN.has(name);

@@ -56,7 +56,7 @@ const autoscaling = rules(
     'Makes the number of pods follow the load of the queues. It excludes replicas. Omit both where an HPA or KEDA drives the scale subresource (an HPA starts when `kubectl scale` has set a number).',
 });
 
-/** Seconds beyond drainTimeout that a pod needs to end. */
+/** Seconds that a pod needs to end after drainTimeout. */
 const LEAST_MARGIN = 10;
 
 const spec = rules(
@@ -135,7 +135,7 @@ const spec = rules(
   })
   .meta({ description: 'Desired workers.' });
 
-/** A figure that may be missing is left out, never written as 0. */
+/** Load of a queue. An unknown value is left out, never written as 0. */
 const queue = z.object({
   name: z.string().meta({ description: 'Task queue in Temporal.' }),
   tasks: z.enum(['Workflows', 'Activities']).meta({ description: 'Kind of tasks in the queue.' }),
@@ -170,7 +170,7 @@ const status = z
     replicas: count('Number of pods that exist.'),
     readyReplicas: count('Number of pods that are ready.'),
     selector: z.string().meta({ description: 'Label selector of the pods, for the scale subresource.' }),
-    // kubectl prints a column that is a list as JSON or as its first item, by the version of the API server.
+    // kubectl prints a list column as JSON or as its first item, depending on the version of the API server.
     tasks: z.string().meta({ description: 'Tasks that the workers take, as text: Workflows, Activities.' }),
     desiredReplicas: count('Desired number of pods.'),
     backlog: count('Number of waiting tasks in all queues of this pool; absent while unknown.'),

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { OperatorService } from '@temporalio/client';
 import { type Settings, SettingsError } from '../pipeline/settings.ts';
 
-/** The settings that say where Temporal is and how to reach it. */
+/** Settings of the connection to Temporal. */
 export type TemporalSettings = Pick<
   Settings,
   | 'temporal_address'
@@ -29,8 +29,9 @@ const KEYWORD = 2;
 const ALREADY_EXISTS = 6;
 
 /**
- * Address, TLS certificates and API key of the Temporal server. The files are read at each call, so a new connection uses rotated
- * certificates. A CA certificate, a client certificate or an API key turns TLS on. Throws SettingsError for a file that cannot be read.
+ * Returns address, TLS certificates and API key of the Temporal server. It reads the files at each call, so that a new connection uses
+ * rotated certificates. A CA certificate, a client certificate or an API key turns TLS on. Throws SettingsError for a file that cannot be
+ * read.
  */
 export function serverOptions(settings: TemporalSettings): ServerOptions {
   const crt = readSetting(settings, 'temporal_tls_client_cert_path');
@@ -62,8 +63,8 @@ function readSetting(
 }
 
 /**
- * Adds the search attributes (Keyword) that a namespace lacks and returns their names. Several programs may do this at once: an
- * attribute that exists by then is not an error. Throws the errors of the SDK; Temporal Cloud refuses this service.
+ * Adds the search attributes (Keyword) that a namespace lacks and returns their names. Several programs may call it at once: an attribute
+ * that exists by then is not an error. Throws the errors of the SDK; Temporal Cloud rejects this request.
  */
 export async function registerSearchAttributes(
   service: OperatorService,

@@ -1,12 +1,12 @@
 /**
- * What the operator and the commands know of the worker: names, ids, arguments and results of its workflows. It imports
- * nothing, so that whoever talks to a workflow carries none of its code.
+ * Contract between the worker and its callers (the operator and the commands): names, ids, arguments and results of its workflows. This
+ * file imports nothing, so that a caller does not load workflow code.
  */
 
-/** Workflow tasks and activity tasks have a queue each, so that pools of workers can serve and scale them apart. */
+/** Task queues. Workflow tasks and activity tasks have one each, so that different pools of workers can serve and scale them. */
 export const QUEUES = { workflows: 'oonipipeline-workflows', activities: 'oonipipeline-activities' } as const;
 
-/** Search attributes, registered at start-up, with their Temporal types. */
+/** Search attributes with their Temporal types, registered at start-up. */
 export const SEARCH_ATTRIBUTES = {
   OoniInstallation: 'Keyword',
   OoniBucket: 'Keyword',
@@ -28,31 +28,34 @@ export const PRIORITIES = { scheduled: 2, backfill: 4 } as const;
 export type Stage = 'Observations' | 'Analysis';
 export type Granularity = 'Day' | 'Hour';
 
-/** Normalised, as `normaliseFilter` leaves it: sorted, countries in upper case, test names without underscores. */
+/** Filter as `normaliseFilter` returns it: sorted, countries in upper case, test names without underscores. */
 export interface RunFilter {
   readonly probeCC: readonly string[];
   readonly testNames: readonly string[];
 }
 
-/** Arguments of BucketWorkflow: one bucket under one filter through the stages. */
+/** Arguments of BucketWorkflow, which runs one bucket under one filter through the stages. */
 export interface RunInput {
   readonly installation: string;
   readonly bucket: string;
   readonly filter: RunFilter;
-  /** `filterId(filter)`, carried along because it is part of ids. */
+  /** `filterId(filter)`, which is part of ids. */
   readonly filterID: string;
   readonly stages: readonly Stage[];
-  /** Observations that an earlier run has completed are kept when only their verdicts are missing, and the archive is as it was. */
+  /** Keeps the observations that an earlier run has completed, if only their verdicts are missing and the archive has not changed. */
   readonly mayKeep?: boolean;
-  /** For a bucket of an hour: the bucket of its day that the same plan, made at `since` by ClickHouse's clock, runs last. It judges the day in full. */
+  /**
+   * For a bucket of an hour: the last bucket of its day in the same plan, which was made at `since` by ClickHouse's clock. That bucket
+   * judges the complete day.
+   */
   readonly settledBy?: { readonly bucket: string; readonly since: number };
-  /** Workflow id of the backfill on whose behalf the run goes, for search; absent for scheduled runs. */
+  /** Workflow id of the backfill that started the run, for search; absent for scheduled runs. */
   readonly backfill?: string;
-  /** Rows are replaced although the archive lists far less of the bucket than was read before. */
+  /** Replaces rows even if the archive lists far less of the bucket than was read before. */
   readonly allowShrink?: boolean;
 }
 
-/** What a run did. Counts add up: read = transformed + skipped + failed + unsupported. */
+/** Counts of a run, where read = transformed + skipped + failed + unsupported. */
 export interface RunCounts {
   files: number;
   /** Compressed bytes read. */
@@ -69,14 +72,14 @@ export interface RunCounts {
 
 export interface RunResult {
   readonly bucket: string;
-  /** Start of the run in milliseconds since 1970: what `run_generation` holds. */
+  /** Start of the run in milliseconds since 1970, the value of `run_generation`. */
   readonly generation: number;
   readonly counts: RunCounts;
-  /** Measurement days that the analysis stage judged, oldest first; empty when the stage was not asked for. */
+  /** Measurement days that the analysis stage judged, oldest first; empty when the run did not include the stage. */
   readonly analysedDays: readonly string[];
 }
 
-/** Arguments of ScheduledRunWorkflow, which turns the nominal firing time into a bucket and runs it as its child. */
+/** Arguments of ScheduledRunWorkflow, which converts the nominal firing time into a bucket and runs it as its child. */
 export interface ScheduledRunInput {
   readonly installation: string;
   readonly granularity: Granularity;
@@ -85,9 +88,9 @@ export interface ScheduledRunInput {
   readonly stages: readonly Stage[];
 }
 
-/** Arguments of ReferenceRefreshWorkflow, which loads one data set of reference data from the source that the worker's settings name. */
+/** Arguments of ReferenceRefreshWorkflow, which loads one data set of reference data from the source in the worker's settings. */
 export interface ReferenceRefreshInput {
-  /** Named as the table it fills: `fingerprints_dns`, `fingerprints_http`, `citizenlab`, `asnmeta`. */
+  /** Name of the table that it fills: `fingerprints_dns`, `fingerprints_http`, `citizenlab`, `asnmeta`. */
   readonly dataset: string;
 }
 
@@ -95,12 +98,12 @@ export interface ReferenceRefreshResult {
   readonly dataset: string;
   /** The version in use; absent when the settings name no source. */
   readonly version?: string;
-  /** False when the source holds what was loaded already. */
+  /** False when the data of the source were loaded already. */
   readonly changed: boolean;
   readonly rows: number;
-  /** Rows that were left out, because something is wrong with them. */
+  /** Number of rows that were left out because they are invalid. */
   readonly leftOut: number;
-  /** What is wrong with the first of them. */
+  /** Problems of the first of these rows. */
   readonly problems: readonly string[];
 }
 
@@ -125,7 +128,7 @@ export interface BackfillInput {
   readonly maxActiveRuns: number;
   readonly suspended: boolean;
   readonly dryRun: boolean;
-  /** 1 for the first try; a higher one, given to a backfill that has ended, takes only the buckets that failed before. */
+  /** 1 for the first try. A higher attempt of a backfill that has ended runs only the buckets that failed before. */
   readonly attempt: number;
 }
 
@@ -135,7 +138,7 @@ export type BackfillPhase =
   | 'Suspended'
   | 'Draining'
   | 'Cancelling'
-  /** Ends: all done; some buckets failed; stopped on request; a dry run that planned. */
+  /** Final phases: all buckets done; some buckets failed; stopped on request; a dry run that made its plan. */
   | 'Complete'
   | 'Failed'
   | 'Cancelled'
@@ -153,10 +156,10 @@ export interface BackfillFailure {
   readonly workflowID: string;
 }
 
-/** Result of the query `progress`, and of the workflow itself. Grows with nothing: counters, ends, the last ten failures. */
+/** Result of the query `progress`, and of the workflow itself. Its size is limited: counters, final states and the last ten failures. */
 export interface BackfillProgress {
   readonly phase: BackfillPhase;
-  /** Of the plan: buckets in the range = toRun + skipped, first and last bucket to run, how many are skipped and why. */
+  /** The plan: buckets in the range = toRun + skipped, the first and the last bucket to run, the number of skipped buckets by reason. */
   readonly plan?: {
     readonly buckets: number;
     readonly toRun: number;
@@ -164,13 +167,13 @@ export interface BackfillProgress {
     readonly last?: string;
     readonly skipped: Partial<Record<SkipReason, number>>;
   };
-  /** total = succeeded + failed + skipped + active + those not begun. */
+  /** total = succeeded + failed + skipped + active + waiting. */
   readonly total: number;
   readonly succeeded: number;
   readonly failed: number;
   readonly skipped: number;
   readonly active: number;
-  /** Of the active runs the one that was started first: where to look when nothing moves. */
+  /** The active run that was started first: the place to look when the backfill does not progress. */
   readonly oldest?: { readonly bucket: string; readonly workflowID: string };
   readonly counts: RunCounts;
   readonly failures: readonly BackfillFailure[];
@@ -181,25 +184,25 @@ export interface BackfillProgress {
   readonly finishedAt?: string;
 }
 
-/** Updates and the query that BackfillWorkflow answers. Every update is idempotent: it states what should be, not a change. */
+/** Updates and the query of BackfillWorkflow. Every update is idempotent, because it states the desired state instead of a change. */
 export const BACKFILL_MESSAGES = {
-  /** () => void: no new runs, active ones finish. */
+  /** () => void: starts no new runs; active ones finish. */
   pause: 'pause',
   resume: 'resume',
   /** (maxActiveRuns: number) => void */
   resize: 'resize',
   /** (mode: 'Drain' | 'Now') => void */
   cancel: 'cancel',
-  /** (attempt: number) => void: takes the failed buckets up again, once for each attempt number. */
+  /** (attempt: number) => void: runs the failed buckets again, once per attempt number. */
   retryFailed: 'retryFailed',
   /** query: () => BackfillProgress */
   progress: 'progress',
 } as const;
 
-/** Names listed in a summary; Temporal takes 400 bytes. */
+/** Number of names listed in a summary, for which Temporal accepts 400 bytes. */
 const LISTED = 8;
 
-/** A filter in words, for the Temporal UI: `IT, US; signal`, or `all countries; all tests`. Long lists are cut. */
+/** Returns a filter in words for the Temporal UI: `IT, US; signal`, or `all countries; all tests`. Long lists are cut. */
 export function filterWords({ probeCC, testNames }: RunFilter): string {
   const words = (names: readonly string[], all: string) => {
     if (names.length === 0) return all;
@@ -210,27 +213,27 @@ export function filterWords({ probeCC, testNames }: RunFilter): string {
   return `${words(probeCC, 'all countries')}; ${words(testNames, 'all tests')}`;
 }
 
-/** A run's id is its meaning, so whoever starts it, a bucket is worked on once at a time. */
+/** Returns the workflow id of a run. It depends only on the run's meaning, so that only one run at a time processes a bucket, whatever starts it. */
 export function runId(installation: string, filterID: string, bucket: string): string {
   return `${installation}/${filterID}/${bucket}`;
 }
 
-/** Workflow id of a Backfill resource's coordinator; the UID keeps a deleted and re-created resource apart. */
+/** Returns the workflow id of a Backfill resource; the UID distinguishes a resource that was deleted and created again. */
 export function backfillId(installation: string, namespace: string, name: string, uid: string): string {
   return `${installation}/backfill/${namespace}/${name}/${uid}`;
 }
 
-/** Schedule id of a PipelineSchedule resource. */
+/** Returns the schedule id of a PipelineSchedule resource. */
 export function scheduleId(installation: string, namespace: string, name: string): string {
   return `${installation}/schedule/${namespace}/${name}`;
 }
 
-/** Base of the workflow ids a schedule starts; Temporal appends the nominal firing time. */
+/** Returns the prefix of the workflow ids that a schedule starts; Temporal appends the nominal firing time. */
 export function launchId(installation: string, namespace: string, name: string): string {
   return `${installation}/launch/${namespace}/${name}`;
 }
 
-/** Schedule id of the refreshing of a data set; the workflows it starts are named by it too. */
+/** Returns the id of the schedule that refreshes a data set, which is also the prefix of the ids of its workflows. */
 export function referenceScheduleId(installation: string, dataset: string): string {
   return `${installation}/reference/${dataset}`;
 }

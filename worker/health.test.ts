@@ -11,11 +11,11 @@ test.each([
   expect(parseAddress(text)).toEqual(parsed);
 });
 
-test.each(['8080', 'host', 'host:99999', '::1:80', ''])('"%s" is no address', text => {
+test.each(['8080', 'host', 'host:99999', '::1:80', ''])('"%s" is not an address', text => {
   expect(() => parseAddress(text)).toThrow(/write host:port/);
 });
 
-test('health says why a worker is not ready, and metrics count what checkpoints bring', async () => {
+test('health says why a worker is not ready, and metrics count the progress of checkpoints', async () => {
   const metrics = new WorkerMetrics();
   const state: { alive: boolean; waitsFor?: string } = { alive: true, waitsFor: 'it waits for Temporal' };
   const health = { alive: () => state.alive, notReady: () => state.waitsFor };

@@ -1,15 +1,15 @@
 import { createServer, type Server } from 'node:http';
 import type { WorkerMetrics } from './metrics.ts';
 
-/** What a worker says of itself. */
+/** State of a worker for its health checks. */
 export interface Health {
-  /** False when it cannot do its work any more and should be started anew. */
+  /** False when the worker can no longer do its work and must be restarted. */
   alive(): boolean;
-  /** Undefined when it takes work, else a sentence that says what it waits for. */
+  /** Undefined when the worker takes tasks, otherwise a sentence with the cause of its wait. */
   notReady(): string | undefined;
 }
 
-/** Serves /healthz, /readyz and /metrics. Throws when the address is taken or is none. */
+/** Serves /healthz, /readyz and /metrics. Throws when the address is taken or invalid. */
 export async function serveHealth(address: string, health: Health, metrics: WorkerMetrics): Promise<Server> {
   const server = createServer(async (request, response) => {
     const path = new URL(request.url ?? '/', 'http://localhost').pathname;

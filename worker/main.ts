@@ -18,9 +18,9 @@ import { connect, installRuntime, registerRunAttributes } from './temporal.ts';
 import { workflowCode } from './workflow-bundle.ts';
 
 /**
- * The worker: serves workflow tasks, activity tasks or both, until SIGTERM or SIGINT. Then it takes no more tasks, lets what it works on
- * finish, and after four fifths of `worker_drain_timeout` stops it at its last checkpoint, from which another worker goes on.
- * Temporal, ClickHouse or the archive may be away when it starts, or go away: it waits, and says for what.
+ * Runs the worker, which serves workflow tasks, activity tasks or both, until SIGTERM or SIGINT. Then it takes no more tasks and lets the
+ * running ones finish. After four fifths of `worker_drain_timeout` it stops them at their last checkpoint, from which another worker
+ * continues. Temporal, ClickHouse or the archive may be unavailable at the start or later: the worker waits and reports the cause.
  */
 async function main(settings: Settings, log: Logger): Promise<void> {
   const stop = new AbortController();
@@ -74,7 +74,7 @@ async function main(settings: Settings, log: Logger): Promise<void> {
   }
 }
 
-/** Told to stop while still starting: the end, and no failure. */
+/** The worker received a signal to stop during its start. This is not a failure. */
 class StopError extends Error {
   override name = 'StopError';
 }
@@ -82,7 +82,7 @@ class StopError extends Error {
 /** Completes "To migrate it, type: ". */
 const MIGRATE = 'oonipipeline migrate, with the settings of this worker';
 
-/** What activities work with, once ClickHouse is there and migrated. */
+/** Returns the tools of the activities, once ClickHouse is reachable and migrated. */
 async function prepareActivities(
   settings: Settings,
   log: Logger,
@@ -137,7 +137,7 @@ function workerOptions(
   const common = {
     connection,
     namespace: settings.temporal_namespace,
-    // The operator finds a pod's load by this name.
+    // The operator finds the load of a pod by this name.
     identity: process.env.POD_NAME || `${process.pid}@${hostname()}`,
     shutdownGraceTime: `${Math.max(1, Math.round(grace * 0.8))} s`,
     shutdownForceTime: `${grace + 5} s`,
@@ -152,7 +152,7 @@ function workerOptions(
       taskQueue: QUEUES.activities,
       activities,
       maxConcurrentActivityTaskExecutions: settings.worker_slots,
-      // A checkpoint is worth little when it waits; a cancellation comes with the answer to a heartbeat.
+      // A checkpoint loses its value while it waits, and a cancellation arrives with the answer to a heartbeat.
       maxHeartbeatThrottleInterval: '5 s',
       defaultHeartbeatThrottleInterval: '5 s',
     });

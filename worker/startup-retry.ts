@@ -5,11 +5,11 @@ import { backOff } from '../pipeline/tables/retry.ts';
 const WAITS = { initial: 500, longest: 30_000 };
 
 /**
- * Does what has to succeed before a worker can work, for as long as it takes: each failure is a sentence in the log and in /readyz, and
- * when what is missing comes, the worker goes on without a restart. Ends early only with the signal's reason.
+ * Retries a step that must succeed before a worker can start, without a limit. Each failure is a sentence in the log and in /readyz, and
+ * the worker continues without a restart when the cause is gone. Ends early only with the signal's reason.
  *
  * @param doing completes the sentence "cannot ..."
- * @param say told what is waited for
+ * @param say receives the cause of the wait
  */
 export async function retryUntilReady<T>(
   doing: string,

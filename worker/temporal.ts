@@ -4,10 +4,13 @@ import { type Settings, SettingsError } from '../pipeline/settings.ts';
 import { registerSearchAttributes, serverOptions } from '../temporal/connection.ts';
 import { SEARCH_ATTRIBUTES } from './contract.ts';
 
-/** How often a worker tells Temporal of its slots: the operator scales by it. */
+/** Interval of a worker's heartbeat to Temporal with its slots, by which the operator scales. */
 const WORKER_HEARTBEAT = '5 seconds';
 
-/** Sets the SDK's runtime up: its logs go into ours, its metrics where the settings say. Once per process, before anything else of it. */
+/**
+ * Installs the SDK's runtime: its logs go into ours, its metrics to the address in the settings. Call it once per process, before any
+ * other use of the SDK.
+ */
 export function installRuntime(settings: Settings, log: Logger): void {
   const { prometheus_bind_address: prometheus, telemetry_endpoint: otel } = settings;
   if (prometheus && otel) {
@@ -20,7 +23,7 @@ export function installRuntime(settings: Settings, log: Logger): void {
     : otel
       ? { otel: { url: otel } }
       : undefined;
-  // A worker says much of itself at INFO, and warns of the queue that the other worker of this process serves.
+  // A worker logs much at INFO, and warns about the queue that the other worker of this process serves.
   const quiet = (level: string, message: string) => level === 'info' || /^No .* not polling for/.test(message);
   const write = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error') => (message: string, meta?: object) =>
     log[quiet(level, message) ? 'debug' : level](meta ?? {}, message);
@@ -38,12 +41,12 @@ export function installRuntime(settings: Settings, log: Logger): void {
       logging: { forward: {}, filter: { core: 'WARN', other: 'WARN' } },
     },
     workerHeartbeatInterval: WORKER_HEARTBEAT,
-    // main.ts has a word in how it stops.
+    // main.ts handles the signals.
     shutdownSignals: [],
   });
 }
 
-/** Registers the search attributes that runs carry. Where Temporal refuses this (Temporal Cloud), the log says what an administrator has to add. */
+/** Registers the search attributes of runs. If Temporal rejects this (Temporal Cloud), the log says which ones an administrator must add. */
 export async function registerRunAttributes(
   connection: NativeConnection,
   namespace: string,
@@ -62,7 +65,7 @@ export async function registerRunAttributes(
   }
 }
 
-/** Connects a worker. Throws SettingsError for a certificate that cannot be read, and what the SDK throws. */
+/** Connects a worker. Throws SettingsError for a certificate that cannot be read, and the errors of the SDK. */
 export function connect(settings: Settings): Promise<NativeConnection> {
   return NativeConnection.connect(serverOptions(settings));
 }

@@ -6,9 +6,9 @@ import type { WorkerOptions } from '@temporalio/worker';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Where the workflows begin. */
+/** Entry point of the workflows. */
 export const WORKFLOWS_PATH = join(root, 'worker/workflows/index.ts');
-/** Where `npm run build` puts the bundle; its first line names the sources it was made of. */
+/** Output of `npm run build`; its first line identifies the sources of the bundle. */
 export const BUNDLE_PATH = join(root, 'dist/workflows.js');
 
 const SOURCES = [
@@ -19,7 +19,7 @@ const SOURCES = [
   'pipeline/filter.ts',
 ];
 
-/** The first line of a bundle of the sources as they are now. */
+/** Returns the first line of a bundle of the current sources. */
 export function bundleStamp(): string {
   const hash = createHash('sha256');
   for (const file of globSync(SOURCES, { cwd: root }).sort()) {
@@ -30,14 +30,14 @@ export function bundleStamp(): string {
 }
 
 /**
- * Workflow code for a worker: the bundle, when there is one of exactly these sources, else the sources, which the worker bundles at its
- * start (some seconds). A bundle of other sources would run other workflows than the ones that are read in the repository.
+ * Returns the workflow code for a worker: the bundle if it was built from exactly the current sources, otherwise the sources, which the
+ * worker bundles at its start (some seconds). A bundle of other sources would run other workflows than those in the repository.
  */
 export function workflowCode(): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'> {
   return isBundled() ? { workflowBundle: { codePath: BUNDLE_PATH } } : { workflowsPath: WORKFLOWS_PATH };
 }
 
-/** Whether there is a bundle of the sources as they are now. */
+/** Returns whether a bundle of the current sources exists. */
 export function isBundled(): boolean {
   return existsSync(BUNDLE_PATH) && readFileSync(BUNDLE_PATH, 'utf8').startsWith(bundleStamp());
 }

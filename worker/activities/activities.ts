@@ -38,18 +38,18 @@ export interface ActivityTools {
   readonly pool: ThreadPool;
   readonly metrics: WorkerMetrics;
   readonly rulesVersion: RulesVersion;
-  /** Versions of reference data, by name, for the ledger. */
+  /** Versions of reference data by name, for the ledger. */
   readonly referenceVersions: Readonly<Record<string, string>>;
   readonly log: Logger;
 }
 
-/** How often an activity says that it lives, milliseconds. Cancellation comes back with the answer. */
+/** Milliseconds between heartbeats of an activity. A cancellation arrives with the answer. */
 const HEARTBEAT_INTERVAL = 5000;
 
-/** Problems of reference data that a result tells; the table reference_versions has more of them. */
+/** Number of problems of reference data in a result; the table reference_versions has more of them. */
 const PROBLEMS_TOLD = 5;
 
-/** The activities of this worker. All say that they live, all can be repeated, and all errors are judged (failures.ts). */
+/** Returns the activities of this worker. All send heartbeats, all can be repeated, and failures.ts classifies all their errors. */
 export function createActivities(tools: ActivityTools): Activities {
   const { archive, clickhouse, pool, metrics, settings, rulesVersion, log } = tools;
   const bucketTools = { archive, clickhouse, log, maxFailedShare: settings.max_failed_share };
@@ -76,7 +76,7 @@ export function createActivities(tools: ActivityTools): Activities {
         const handle = { generation: run.generation, openedAt: run.openedAt };
         const judges = key.run.stages.includes('Analysis') && settlesDay(key.run);
         if (plan.batches.length > 0 || judges) return { handle, ...plan };
-        // Most buckets of a narrow filter are empty: an activity more for each would be most of the work.
+        // Most buckets of a narrow filter are empty, and another activity for each would be most of the work.
         const end = await finishBucket(bucketTools, run, origin, noCounts(), signal);
         metrics.runs.inc({ stage: 'Observations', state: 'completed' });
         if (key.run.stages.includes('Analysis')) {
@@ -177,17 +177,17 @@ export function createActivities(tools: ActivityTools): Activities {
   };
 }
 
-/** An activity's signs of heartbeat, and what it would want to know if it were started again. */
+/** Heartbeat of an activity, with the progress that a later attempt needs. */
 interface Heartbeat<Details> {
-  /** What an earlier attempt had reached. */
+  /** Progress of an earlier attempt. */
   readonly details: Details | undefined;
   send(details: Details): void;
 }
 
 /**
- * Runs the work of an activity with signs of heartbeat and the signal that cancels it; what it throws becomes what Temporal understands.
+ * Runs the work of an activity with heartbeats and a signal for its cancellation, and converts its errors for Temporal.
  *
- * @param countsOf the counts in what was reached; they go along with what is thrown, because what was stored was read
+ * @param countsOf returns the counts of the progress; they are added to an error, because stored data have been read
  */
 async function activity<T, Details = never>(
   log: Logger,
@@ -204,13 +204,13 @@ async function activity<T, Details = never>(
       context.heartbeat(details);
     },
   };
-  // Each sign replaces the one before, so what was reached is repeated with it.
+  // A heartbeat replaces the previous one, so it repeats the progress.
   const send = setInterval(() => context.heartbeat(reached), HEARTBEAT_INTERVAL);
   try {
     return await work(context.cancellationSignal, heartbeat);
   } catch (error) {
     const counts = reached && countsOf?.(reached);
-    // Also when it is the worker that stops: then Temporal gives the activity to another.
+    // This includes the stop of a worker: Temporal then gives the activity to another one.
     if (context.cancellationSignal.aborted) throw new CancelledFailure('stopped', counts && [counts]);
     const judged = error instanceof ThreadWorkError ? error.judged : judge(error);
     const failure = toFailure(judged, attempt, counts);

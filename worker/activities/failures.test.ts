@@ -20,7 +20,7 @@ import {
 import { ThreadError } from '../../pipeline/threads/errors.ts';
 import { toFailure } from './failures.ts';
 
-describe('what Temporal is told of an error', () => {
+describe('the failure that Temporal gets for an error', () => {
   test.each([
     [new ArchiveUnavailableError('x'), 'ArchiveUnavailable', 'always'],
     [new ArchiveMissingError('x'), 'ArchiveMissing', 'always'],
@@ -42,14 +42,14 @@ describe('what Temporal is told of an error', () => {
     expect(judge(error)).toMatchObject({ type, retry });
   });
 
-  test('what is always retried stays retryable, the unforeseen ends after five attempts', () => {
+  test('errors that are always retried stay retryable, an unexpected one ends after five attempts', () => {
     const retryable = (error: Error, attempt: number) => !toFailure(judge(error), attempt).nonRetryable;
     expect([1, 1000].map(attempt => retryable(new ClickHouseUnavailableError('x'), attempt))).toEqual([true, true]);
     expect([1, 4, 5].map(attempt => retryable(new TypeError('x'), attempt))).toEqual([true, true, false]);
     expect(retryable(new RowsRefusedError('x'), 1)).toBe(false);
   });
 
-  test('what had been stored goes along', () => {
+  test('the counts of stored data are included', () => {
     const counts = { ...noCounts(), read: 3, transformed: 3 };
     expect(toFailure(judge(new RowsRefusedError('x')), 1, counts).details).toEqual([counts]);
     expect(toFailure(judge(new RowsRefusedError('x')), 1).details ?? []).toEqual([]);

@@ -2,10 +2,10 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { ClassifiedError } from '../../pipeline/runs/failure.ts';
 import type { RunCounts } from '../contract.ts';
 
-/** Attempts after which an unforeseen error ends the run. */
+/** Number of attempts after which an unexpected error ends the run. */
 const FEW = 5;
 
-/** What Temporal is told. `counts`: what had been stored by then, for the run that failed to count. */
+/** Returns the failure for Temporal. `counts`: the data stored so far, which count for the failed run. */
 export function toFailure(
   { type, message, stack, retry }: ClassifiedError,
   attempt: number,

@@ -2,19 +2,19 @@ import type { Batch } from '../../pipeline/archive/batches.ts';
 import type { BackfillPage, BackfillPlan } from '../../pipeline/runs/backfill-plan.ts';
 import type { BackfillInput, ReferenceRefreshResult, RunCounts, RunInput, Stage } from '../contract.ts';
 
-/** A run that the ledger knows, as it travels between workflow and activities. */
+/** A run of the ledger, in the form passed between workflow and activities. */
 export interface RunHandle {
   readonly generation: number;
-  /** By ClickHouse's clock; milliseconds since 1970. */
+  /** Milliseconds since 1970 by ClickHouse's clock. */
   readonly openedAt: number;
 }
 
-/** Which plan of which workflow run: an activity that is repeated finds its own record in the ledger by it. */
+/** Identifies a plan of a workflow run. A repeated activity finds its own record in the ledger by it. */
 export interface PlanKey {
   readonly run: RunInput;
-  /** When the workflow run began, milliseconds since 1970. */
+  /** Start of the workflow run, in milliseconds since 1970. */
   readonly startedAt: number;
-  /** 1 for the first plan of a workflow run; a run plans again when the archive changed under it. */
+  /** 1 for the first plan of a workflow run, which plans again when the archive changed meanwhile. */
   readonly plan: number;
 }
 
@@ -23,16 +23,16 @@ export interface PlannedBucket {
   readonly batches: readonly Batch[];
   readonly files: number;
   readonly bytes: number;
-  /** Set when the observations of an earlier run are kept: the handle is that run's, and only the analysis is left. */
+  /** Set when the observations of an earlier run are kept: the handle is that run's, and only the analysis remains. */
   readonly kept?: boolean;
-  /** Set when there was nothing to read: the run is finished already, the analysis with it where it was asked for. */
+  /** Set when the bucket was empty: the run is finished, including the analysis if it was requested. */
   readonly end?: FinishedBucket;
 }
 
 export interface FinishedBucket {
   readonly counts: RunCounts;
   readonly rowsStored: Readonly<Record<string, number>>;
-  /** A sentence, when more measurements failed than `max_failed_share` allows. */
+  /** A sentence, if more measurements failed than `max_failed_share` allows. */
   readonly tooManyFailures?: string;
 }
 
@@ -42,11 +42,11 @@ export interface RunFailure {
   readonly message: string;
 }
 
-/** Activities that plan, record and write little. */
+/** Short activities that plan, record and write little. */
 export interface RunActivities {
   planRun(key: PlanKey): Promise<PlannedBucket>;
   finishRun(key: PlanKey, handle: RunHandle, counts: RunCounts): Promise<FinishedBucket>;
-  /** Records a run that will not be finished. Without a handle it is recorded as one that never came to its plan. */
+  /** Records a run that will not finish. Without a handle, it is recorded as a run that never reached its plan. */
   abandonRun(key: PlanKey, stage: Stage, failure: RunFailure, handle?: RunHandle, counts?: RunCounts): Promise<void>;
   planBackfill(input: BackfillInput, now: number): Promise<BackfillPlan>;
   pageBackfill(
@@ -57,15 +57,15 @@ export interface RunActivities {
   ): Promise<BackfillPage>;
 }
 
-/** Activities that read the archive, on a thread each, or keep ClickHouse busy for long. */
+/** Long activities that read the archive, each on its own thread, or use ClickHouse heavily. */
 export interface WorkActivities {
   observeBatch(key: PlanKey, handle: RunHandle, batch: Batch): Promise<RunCounts>;
-  /** The days that the observations of `generation` touched; without it the bucket's own day. Returns the days, oldest first. */
+  /** Judges the days that the observations of `generation` touched, or without it the bucket's own day. Returns the days, oldest first. */
   analyse(key: PlanKey, generation: number | null): Promise<readonly string[]>;
 }
 
 export interface ReferenceActivities {
-  /** Loads a data set from its source and swaps it in, unless it is current. */
+  /** Loads a data set from its source and replaces the old one, unless it is current. */
   refreshReference(dataset: string): Promise<ReferenceRefreshResult>;
 }
 

@@ -43,7 +43,7 @@ function failure(bucket: string) {
 }
 
 describe('the progress of a backfill', () => {
-  test('adds up whatever becomes of the runs', () => {
+  test('adds up for every result of a run', () => {
     const state = stateWith({ skipped: { Completed: 3 } });
     expect(waitingOf(input, state, 2)).toBe(15);
     recordEnd(state, { end: 'succeeded', counts: counts(5) });
@@ -57,7 +57,7 @@ describe('the progress of a backfill', () => {
     });
   });
 
-  test('shows the last ten failures, and forgets one that is tried again', () => {
+  test('has the last ten failures, without one that is retried', () => {
     const state = stateWith();
     for (let day = 1; day <= 12; day++) recordEnd(state, failure(`2024-01-${String(day).padStart(2, '0')}`));
     const shown = () => progressOf(input, state, 0, 'Running').failures.map(each => each.bucket.slice(8));
@@ -67,7 +67,7 @@ describe('the progress of a backfill', () => {
     expect(state.failed).toBe(11);
   });
 
-  test('is a copy: what comes later does not change what was told', () => {
+  test('is a copy: later changes do not change it', () => {
     const state = stateWith();
     const before = structuredClone(progressOf(input, state, 0, 'Running'));
     recordEnd(state, failure('2024-01-02'));
@@ -97,7 +97,7 @@ describe('the progress of a backfill', () => {
     expect(finalPhase({ ...input, ...asked }, stateWith(over))).toBe(phase);
   });
 
-  test('the figures of the plan add up, whatever was found since', () => {
+  test('the numbers of the plan include buckets skipped later', () => {
     const two = { ...input, startAt: '2024-01-01', endAt: '2024-01-03' };
     const state = stateWith({
       plan: { ...plan, buckets: 2, toRun: 1, skipped: { Completed: 1 } },
@@ -110,7 +110,7 @@ describe('the progress of a backfill', () => {
     });
   });
 
-  test('what others completed between plan and page counts as completed', () => {
+  test('buckets that others completed between plan and page count as completed', () => {
     const state = stateWith({ succeeded: 15, failed: 2, skipped: { InFlight: 1 } });
     countRest(input, state);
     expect(state.skipped).toEqual({ InFlight: 1, Completed: 2 });

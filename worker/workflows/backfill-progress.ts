@@ -10,24 +10,24 @@ import type {
   SkipReason,
 } from '../contract.ts';
 
-/** Failures that progress shows. */
+/** Number of failures in the progress. */
 const SHOWN_FAILURES = 10;
 
 /**
- * What a backfill knows of itself. Plain data: it is handed to the next run of the workflow when the history grows long. Nothing in
- * it grows with the range but the page of buckets that wait.
+ * State of a backfill as plain data, because the workflow passes it to its next run when the history grows long. Only the page of waiting
+ * buckets grows with the range.
  */
 export interface BackfillState {
-  /** Start of the first run, milliseconds since 1970. */
+  /** Start of the first run, in milliseconds since 1970. */
   readonly startedAt: number;
   plan?: BackfillPlan;
-  /** Buckets of the page at hand that are still to be run. */
+  /** Buckets of the current page that are not started yet. */
   queue: string[];
-  /** Where the next page begins: null at the beginning of the range, undefined behind its end. */
+  /** Start of the next page: null at the beginning of the range, undefined after its end. */
   cursor?: string | null;
-  /** True while the failed buckets are being tried again. */
+  /** True while the failed buckets are retried. */
   retrying: boolean;
-  /** The number of the attempt that is wanted; the failed buckets are tried again when it is above `attempt`. */
+  /** The desired attempt. The failed buckets are retried when it is above `attempt`. */
   wantedAttempt: number;
   attempt: number;
   succeeded: number;
@@ -59,13 +59,13 @@ export function initialState(input: BackfillInput, startedAt: number): BackfillS
   };
 }
 
-/** What became of a run. */
+/** Result of a run. */
 export type RunEnd =
   | { readonly end: 'succeeded'; readonly counts: RunCounts }
   | { readonly end: 'failed'; readonly failure: BackfillFailure; readonly counts?: RunCounts }
-  /** Somebody else has the bucket in work. */
+  /** Another run is processing the bucket. */
   | { readonly end: 'inFlight' }
-  /** It was stopped with the backfill, so it counts as not begun. */
+  /** The run was stopped with the backfill and counts as not started. */
   | { readonly end: 'stopped' };
 
 export function recordEnd(state: BackfillState, run: RunEnd): void {
@@ -78,13 +78,13 @@ export function recordEnd(state: BackfillState, run: RunEnd): void {
   if ('counts' in run && run.counts) addCounts(state.counts, run.counts);
 }
 
-/** A failed bucket is taken up again: it does not count as failed any more. */
+/** Removes a failed bucket from the failures, because it is retried. */
 export function recordRetry(state: BackfillState, bucket: string): void {
   state.failed = Math.max(0, state.failed - 1);
   state.failures = state.failures.filter(failure => failure.bucket !== bucket);
 }
 
-/** How many buckets the range has; 0 when it cannot be read (the plan says why). */
+/** Returns the number of buckets in the range; 0 when the range is invalid (the plan reports why). */
 export function totalOf(input: BackfillInput): number {
   return countBuckets(input.startAt, input.endAt, input.granularity);
 }
@@ -93,14 +93,14 @@ export function skippedOf(state: BackfillState): number {
   return Object.values(state.skipped).reduce((sum, count) => sum + count, 0);
 }
 
-/** Buckets that are neither done nor in work. */
+/** Returns the number of buckets that are neither done nor active. */
 export function waitingOf(input: BackfillInput, state: BackfillState, active: number): number {
   return totalOf(input) - state.succeeded - state.failed - skippedOf(state) - active;
 }
 
 /**
- * At the end of a plan that was not cancelled nothing waits. What the plan counted and its pages did not show has been completed by
- * others in the moment between.
+ * Counts the remaining buckets at the end of a plan that was not cancelled. The plan counted them but no page had them, because others
+ * completed them meanwhile.
  */
 export function countRest(input: BackfillInput, state: BackfillState): void {
   if (input.dryRun) return;
@@ -108,7 +108,7 @@ export function countRest(input: BackfillInput, state: BackfillState): void {
   if (rest > 0) state.skipped.Completed = (state.skipped.Completed ?? 0) + rest;
 }
 
-/** The phase while it runs. */
+/** Returns the phase while the backfill runs. */
 export function currentPhase(state: BackfillState): BackfillPhase {
   if (state.cancel === 'Now') return 'Cancelling';
   if (state.cancel === 'Drain') return 'Draining';
@@ -116,7 +116,7 @@ export function currentPhase(state: BackfillState): BackfillPhase {
   return state.suspended ? 'Suspended' : 'Running';
 }
 
-/** The phase at its end. A cancellation that came when everything was done has cancelled nothing. */
+/** Returns the final phase. A cancellation after all buckets were done has cancelled nothing. */
 export function finalPhase(input: BackfillInput, state: BackfillState): BackfillPhase {
   if (input.dryRun) return state.cancel === 'None' ? 'Planned' : 'Cancelled';
   if (state.cancel !== 'None' && waitingOf(input, state, 0) > 0) return 'Cancelled';
@@ -136,7 +136,7 @@ export function progressOf(
     ...(plan && {
       plan: {
         buckets: plan.buckets,
-        // What was found since the plan was made counts as well, so that the figures add up.
+        // Buckets skipped since the plan was made count as well, so that the numbers add up.
         toRun: plan.buckets - skippedOf(state),
         ...(plan.first !== undefined && { first: plan.first }),
         ...(plan.last !== undefined && { last: plan.last }),

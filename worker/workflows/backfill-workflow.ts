@@ -46,7 +46,7 @@ import { ACTIVITY_OPTIONS, attributesOf, RECORD_OPTIONS } from './options.ts';
 const activities = proxyActivities<Activities>(ACTIVITY_OPTIONS);
 const records = proxyActivities<Activities>(RECORD_OPTIONS);
 
-/** More runs than this at a time are no use to anybody and burden Temporal. */
+/** Limit of runs at a time. More have no benefit and burden Temporal. */
 const MOST_ACTIVE_RUNS = 200;
 
 const progress = defineQuery<BackfillProgress>(BACKFILL_MESSAGES.progress);
@@ -57,9 +57,10 @@ const cancel = defineUpdate<void, ['Drain' | 'Now']>(BACKFILL_MESSAGES.cancel);
 const retryFailed = defineUpdate<void, [number]>(BACKFILL_MESSAGES.retryFailed);
 
 /**
- * A range of buckets, `maxActiveRuns` at a time, refilled one by one. Which buckets, the ledger says (`planBackfill`), so a plan holds beyond
- * what Temporal remembers. Only counters and the page of buckets at hand are kept; when the history grows long, the active runs
- * are waited for and the workflow goes on as a new run with its state. Ends with its progress whatever became of the buckets.
+ * Runs a range of buckets, `maxActiveRuns` at a time, and starts the next one as soon as one ends. The ledger selects the buckets
+ * (`planBackfill`), so a plan remains valid beyond Temporal's retention. The workflow keeps only counters and the current page of
+ * buckets. When the history grows long, it waits for the active runs and continues as a new run with its state. It ends with its
+ * progress, whatever the results of the buckets.
  */
 export async function BackfillWorkflow(input: BackfillInput, carried?: BackfillState): Promise<BackfillProgress> {
   check(input);
@@ -76,7 +77,7 @@ export async function BackfillWorkflow(input: BackfillInput, carried?: BackfillS
       if (state.cancel !== 'None') throw refusal('the backfill is being cancelled; start it again instead');
     },
   });
-  // A cancellation of the workflow itself means the same as the update `cancel(Now)`: the runs are stopped and recorded, then it ends.
+  // A cancellation of the workflow has the effect of the update `cancel(Now)`: it stops and records the runs, then ends.
   const watch = CancellationScope.current().cancelRequested.catch(error => {
     if (!isCancellation(error)) throw error;
     backfill.cancel('Now');
@@ -89,10 +90,10 @@ class Backfill {
   readonly #input: BackfillInput;
   readonly #state: BackfillState;
   readonly #active = new Set<string>();
-  /** Cancelled when the active runs are to stop, and when nothing more is to be planned. */
+  /** `#runs` is cancelled to stop the active runs, `#planning` to stop further planning. */
   readonly #runs = new CancellationScope();
   readonly #planning = new CancellationScope();
-  /** Counted up whenever something changed that the loop waits for. */
+  /** Incremented after each change that the loop waits for. */
   #changes = 0;
   #finished: BackfillProgress | undefined;
 
@@ -126,7 +127,7 @@ class Backfill {
     this.#changes++;
   }
 
-  /** One way: a backfill that drains may be stopped, one that stops does not drain again. */
+  /** Cancels the backfill. A draining backfill can be stopped, but a stopping one cannot drain again. */
   cancel(mode: 'Drain' | 'Now'): void {
     if (this.#state.cancel === 'Now') return;
     this.#state.cancel = mode;
@@ -134,7 +135,7 @@ class Backfill {
     this.#changes++;
   }
 
-  /** Asked twice with one number it is done once. */
+  /** Retries the failed buckets, once per attempt number. */
   retryFailed(attempt: number): void {
     this.#state.wantedAttempt = Math.max(this.#state.wantedAttempt, attempt);
     this.#changes++;
@@ -145,7 +146,7 @@ class Backfill {
     this.#stopScopes();
     do {
       await this.#work();
-      // A wish that came with the last change is looked at once more.
+      // An update that arrived with the last change may require another round.
       await condition(allHandlersFinished);
     } while (this.#wantsRetry());
     this.#finished = progressOf(this.#input, state, 0, finalPhase(this.#input, state), Date.now());
@@ -153,14 +154,14 @@ class Backfill {
     return this.#finished;
   }
 
-  /** Until nothing is active and nothing is to be started any more. */
+  /** Runs until no run is active and none is left to start. */
   async #work(): Promise<void> {
     const state = this.#state;
     for (;;) {
       const changes = this.#changes;
       setCurrentDetails(detailsOf(this.progress()));
       const next = await this.#next();
-      // Planning takes its time; what changed meanwhile is looked at first.
+      // The state may have changed during planning, so it is checked again first.
       if (changes !== this.#changes) continue;
       if (workflowInfo().continueAsNewSuggested && state.cancel === 'None') await this.#continue();
       if (typeof next === 'object' && this.#mayStart()) {
@@ -198,8 +199,8 @@ class Backfill {
   }
 
   /**
-   * The next bucket to be run, which stays in the queue; `end` behind the last, `later` when that is not known because nothing may be
-   * started now. Makes the plan when there is none, and fetches pages until one holds a bucket.
+   * Returns the next bucket to run, which stays in the queue; `end` after the last; `later` when no run may start now and the answer is
+   * therefore unknown. Makes the plan if there is none, and fetches pages until one has a bucket.
    */
   async #next(): Promise<{ bucket: string } | 'end' | 'later'> {
     const state = this.#state;
@@ -249,7 +250,7 @@ class Backfill {
       });
   }
 
-  /** Of the buckets of an upload day that are still to be started, the last one judges the day in full. */
+  /** Returns the bucket that judges the complete day: the last of the waiting buckets of this upload day. */
   #settledBy(bucket: string): RunInput['settledBy'] {
     const { plan, queue } = this.#state;
     if (!plan || this.#input.granularity !== 'Hour') return undefined;
@@ -260,7 +261,7 @@ class Backfill {
   async #runBucket(bucket: string): Promise<RunEnd> {
     const { installation, filter, filterID, stages, reprocess, attempt, allowShrink } = this.#input;
     const { workflowId: backfill } = workflowInfo();
-    // Whoever asks for everything again wants it read again; a further attempt goes on where the one before failed.
+    // With `reprocess: All` the archive is read again. A further attempt continues where the previous one failed.
     const mayKeep = stages.length > 1 && (reprocess !== 'All' || attempt > 1 || this.#state.retrying);
     const settledBy = this.#settledBy(bucket);
     const run: RunInput = {
@@ -277,7 +278,7 @@ class Backfill {
         taskQueue: QUEUES.workflows,
         priority: { priorityKey: PRIORITIES.backfill },
         typedSearchAttributes: attributesOf(run),
-        // A run goes on when its backfill is ended by hand: it is half done, and what it does is right.
+        // The run continues when somebody ends its backfill by hand, because it has started and its result is valid.
         parentClosePolicy: 'ABANDON',
         cancellationType: 'WAIT_CANCELLATION_COMPLETED',
         staticSummary: `${bucket}, ${filterWords(filter)}`,
@@ -293,7 +294,7 @@ class Backfill {
     }
   }
 
-  /** A run that was ended from outside could not record it, and the ledger is where a further attempt looks for failed buckets. */
+  /** Records the failure of a run that was ended from outside and could not record it. A further attempt finds failed buckets in the ledger. */
   async #recordFor(run: RunInput, reason: string, message: string): Promise<void> {
     const key = { run, startedAt: Date.now(), plan: 1 };
     const stage = run.stages[0] ?? 'Observations';
@@ -306,7 +307,7 @@ class Backfill {
     }
   }
 
-  /** Starts no more runs, waits for the active ones, and goes on with an empty history. */
+  /** Starts no more runs, waits for the active ones, and continues with an empty history. */
   async #continue(): Promise<void> {
     await condition(() => this.#active.size === 0);
     await condition(allHandlersFinished);
@@ -314,7 +315,7 @@ class Backfill {
   }
 }
 
-/** What the Temporal UI shows of a backfill while it runs, as Markdown. */
+/** Returns the details of a running backfill for the Temporal UI, as Markdown. */
 function detailsOf({ phase, total, succeeded, failed, skipped, active, failures }: BackfillProgress): string {
   const done = succeeded + failed + skipped;
   const last = failures.at(-1);
@@ -344,7 +345,7 @@ function checkAttempt(attempt: unknown): void {
   }
 }
 
-/** What no plan can be made of must fail the workflow; an error of another kind would be taken for a defect and tried again for ever. */
+/** Fails the workflow for an input that no plan can be made of. Temporal treats an error of another kind as a defect and retries it forever. */
 function check(input: BackfillInput): void {
   checkSize(input.maxActiveRuns);
   checkAttempt(input.attempt);

@@ -17,12 +17,12 @@ import { ACTIVITY_OPTIONS, RECORD_OPTIONS } from './options.ts';
 const activities = proxyActivities<Activities>(ACTIVITY_OPTIONS);
 const records = proxyActivities<Activities>(RECORD_OPTIONS);
 
-/** How often a run plans anew because the archive changed under it. */
+/** Limit of plans in a run, which plans again when the archive changed meanwhile. */
 const PLANS = 5;
 
 /**
- * One bucket under one filter through the stages that are asked for. Fails with an ApplicationFailure whose type says why
- * (`TooManyFailures`, ...) and whose first detail holds the counts; what was read stays recorded.
+ * Runs one bucket under one filter through the requested stages. Fails with an ApplicationFailure whose type is the reason
+ * (`TooManyFailures`, ...) and whose first detail has the counts. Data that were read stay recorded.
  */
 export async function BucketWorkflow(run: RunInput): Promise<RunResult> {
   check(run);
@@ -42,11 +42,11 @@ export async function BucketWorkflow(run: RunInput): Promise<RunResult> {
 interface Observed {
   readonly handle: RunHandle;
   readonly counts: RunCounts;
-  /** There was nothing to read, and the whole run is recorded. */
+  /** The bucket was empty, and the complete run is recorded. */
   readonly wasEmpty: boolean;
 }
 
-/** Runs the observations, anew from the listing when an object changed or vanished: then the next generation replaces what was read. */
+/** Runs the observations. When an object changed or vanished, it starts again from the listing, and the next generation replaces the data. */
 async function observe(first: PlanKey): Promise<Observed> {
   for (let plan = 1; ; plan++) {
     try {
@@ -75,13 +75,13 @@ async function observeOnce(key: PlanKey): Promise<Observed> {
       details: [end.counts],
     });
   } catch (error) {
-    // What is over the limit has been recorded as such.
+    // The failure over the limit is recorded already.
     if (error instanceof ApplicationFailure && error.type === 'TooManyFailures') throw error;
     return abandon(key, 'Observations', error, planned?.handle, counts);
   }
 }
 
-/** All batches at once: the number of slots of the workers decides how many are worked on. The first that fails stops the others. */
+/** Runs all batches at once; the slots of the workers limit how many run at a time. The first failure stops the others. */
 async function runBatches(key: PlanKey, planned: PlannedBucket, counts: RunCounts): Promise<void> {
   const failures: unknown[] = [];
   const scope = new CancellationScope();
@@ -91,7 +91,7 @@ async function runBatches(key: PlanKey, planned: PlannedBucket, counts: RunCount
         try {
           addCounts(counts, await activities.observeBatch(key, planned.handle, batch));
         } catch (error) {
-          // What it had stored before it failed, or was stopped, has been read all the same.
+          // The data that it stored before it failed or stopped have been read and count.
           const { counts: stored } = reasonOf(error);
           if (stored) addCounts(counts, stored);
           failures.push(error);
@@ -107,12 +107,12 @@ async function analyse(key: PlanKey, observed: Observed | undefined): Promise<re
   try {
     return await activities.analyse(key, observed?.handle.generation ?? null);
   } catch (error) {
-    // The observations are complete, whatever becomes of the verdicts.
+    // The observations are complete, whatever happens to the verdicts.
     return abandon(key, 'Analysis', error, observed?.handle, observed?.counts);
   }
 }
 
-/** Records the end of a run that does not come to its own, then throws: cancellation as such, everything else with reason and counts. */
+/** Records the end of a run that does not finish, then throws: a cancellation as such, any other error with reason and counts. */
 async function abandon(
   key: PlanKey,
   stage: Stage,
@@ -121,7 +121,7 @@ async function abandon(
   counts: RunCounts = noCounts(),
 ): Promise<never> {
   const told = reasonOf(error);
-  // A run that was cancelled while its worker was gone ends with that worker's timeout; it is cancelled all the same.
+  // A run that was cancelled while its worker was gone ends with that worker's timeout, but still counts as cancelled.
   const cancelled = told.cancelled || CancellationScope.current().consideredCancelled;
   const { reason, message } = cancelled ? CANCELLED : told;
   const failure = { state: cancelled ? 'cancelled' : 'failed', reason, message } as const;
@@ -140,7 +140,7 @@ async function abandon(
   });
 }
 
-/** An argument that cannot be meant must fail the run; an error of another kind would be taken for a defect and tried again for ever. */
+/** Fails the run for an invalid argument. Temporal treats an error of another kind as a defect and retries it forever. */
 function check(run: RunInput): void {
   try {
     granularityOf(run.bucket);

@@ -9,15 +9,15 @@ import {
 } from '@temporalio/workflow';
 import type { RunCounts } from '../contract.ts';
 
-/** How a run failed, in the words of its failure records. */
+/** Reason of a failed run, in the terms of its failure records. */
 export interface Reason {
   readonly cancelled: boolean;
   /** An error type such as `TooManyFailures`. */
   readonly reason: string;
   readonly message: string;
-  /** What it had read and stored, where the failure carries that. */
+  /** Data that the run had read and stored, if the failure has these counts. */
   readonly counts?: RunCounts;
-  /** Whether the run itself can have recorded its end: not when it was ended from outside. */
+  /** Whether the run may have recorded its end itself; false when it was ended from outside. */
   readonly recorded: boolean;
 }
 
@@ -28,7 +28,7 @@ export const CANCELLED: Reason = {
   recorded: true,
 };
 
-/** The reason at the bottom of what an activity or a child workflow threw. */
+/** Returns the root cause of an error of an activity or a child workflow. */
 export function reasonOf(error: unknown): Reason {
   let cause: unknown = error;
   while ((cause instanceof ActivityFailure || cause instanceof ChildWorkflowFailure) && cause.cause)
@@ -51,7 +51,7 @@ export function reasonOf(error: unknown): Reason {
   return { cancelled: false, reason: 'Error', message, recorded: false };
 }
 
-/** Adds the counts that activities and runs put into the details of what they throw. */
+/** Adds the counts that activities and runs put into the details of their errors. */
 function withCounts(told: Reason, cause: unknown): Reason {
   const { details } = cause as { details?: readonly unknown[] | null };
   const [counts] = (details ?? []) as [RunCounts?];

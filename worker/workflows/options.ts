@@ -3,8 +3,8 @@ import type { ActivityOptions } from '@temporalio/workflow';
 import { QUEUES, type RunInput } from '../contract.ts';
 
 /**
- * How activities are run. They say every few seconds that they live, so a dead worker is noticed within the heartbeat timeout; an
- * outage of the archive or of ClickHouse is retried with growing waits for a week, long enough to be noticed and mended.
+ * Options of activities. They send a heartbeat every few seconds, so that a dead worker is noticed within the heartbeat timeout. An
+ * outage of the archive or of ClickHouse is retried with growing waits for a week, long enough to notice and repair it.
  */
 export const ACTIVITY_OPTIONS: ActivityOptions = {
   taskQueue: QUEUES.activities,
@@ -12,13 +12,13 @@ export const ACTIVITY_OPTIONS: ActivityOptions = {
   scheduleToCloseTimeout: '7 days',
   heartbeatTimeout: '20 seconds',
   retry: { initialInterval: '2 seconds', backoffCoefficient: 2, maximumInterval: '2 minutes' },
-  // When a run is cancelled, its end is recorded after its last row is written.
+  // The end of a cancelled run is recorded after its last row is written.
   cancellationType: 'WAIT_CANCELLATION_COMPLETED',
 };
 
 /**
- * For recording how a run ended. Not for ever: a run that is cancelled while ClickHouse is away should end, and the ledger's record of its
- * start says that it has not completed.
+ * Options for recording the end of a run. The time is limited: a run that is cancelled while ClickHouse is unavailable must end, and the
+ * ledger's record of its start shows that it has not completed.
  */
 export const RECORD_OPTIONS: ActivityOptions = { ...ACTIVITY_OPTIONS, scheduleToCloseTimeout: '15 minutes' };
 
@@ -29,7 +29,7 @@ const KEYS = {
   backfill: defineSearchAttributeKey('OoniBackfill', SearchAttributeType.KEYWORD),
 };
 
-/** The search attributes of a run. */
+/** Returns the search attributes of a run. */
 export function attributesOf(run: RunInput): SearchAttributePair[] {
   return [
     { key: KEYS.installation, value: run.installation },

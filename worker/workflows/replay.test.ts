@@ -7,9 +7,9 @@ import { beforeAll, expect, test } from 'vitest';
 import { replayErrors } from '../../test/support/histories.ts';
 
 /**
- * Recorded histories of workflows that ended, of every kind and in every way. A workflow that is changed so that it would have
- * decided otherwise breaks those that are at work when it is deployed: then guard the change with `patched()`, or, before the first
- * release, record anew: RECORD_HISTORIES=$PWD/test/fixtures/histories npx vitest run --project integration backfill.test reference-schedules
+ * Recorded histories of workflows of every kind that ended in every way. A change of workflow code that would have decided otherwise
+ * breaks the workflows that run during its deployment. Guard such a change with `patched()`, or, before the first release, record the
+ * histories again: RECORD_HISTORIES=$PWD/test/fixtures/histories npx vitest run --project integration backfill.test reference-schedules
  */
 const HISTORIES = join(import.meta.dirname, '../../test/fixtures/histories');
 

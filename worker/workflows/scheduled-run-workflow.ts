@@ -20,15 +20,15 @@ import { attributesOf } from './options.ts';
 
 const NOMINAL = defineSearchAttributeKey('TemporalScheduledStartTime', SearchAttributeType.DATETIME);
 
-/** What a firing of a schedule came to: the run's result, or that somebody was at work on the bucket already. */
+/** Result of a firing of a schedule: the run's result, or that another run was processing the bucket already. */
 export type ScheduledRunResult =
   | RunResult
   | { readonly bucket: string; readonly skipped: 'InFlight'; readonly workflowID: string };
 
 /**
- * One firing of a schedule: the last bucket complete at its *nominal* time, so that a firing made up for later handles the bucket that
- * was meant. Its run is a child named by its meaning; when that name is taken, a backfill has the bucket in work, and this
- * firing says so and ends.
+ * Handles one firing of a schedule. The bucket is the last one that is complete at the *nominal* time, so that a late firing handles the
+ * intended bucket. Its run is a child whose id depends on the bucket and filter. When that id is taken, a backfill is processing the
+ * bucket, and this firing reports that and ends.
  */
 export async function ScheduledRunWorkflow(input: ScheduledRunInput): Promise<ScheduledRunResult> {
   const { installation, filter, filterID, stages, granularity } = input;
@@ -49,7 +49,7 @@ export async function ScheduledRunWorkflow(input: ScheduledRunInput): Promise<Sc
       taskQueue: QUEUES.workflows,
       priority: { priorityKey: PRIORITIES.scheduled },
       typedSearchAttributes: attributesOf(run),
-      // Whoever ends a launcher by hand does not mean the run; cancelling it does reach the run.
+      // The run continues when somebody terminates the launcher by hand; a cancellation of the launcher does reach the run.
       parentClosePolicy: 'ABANDON',
       staticSummary: `${bucket}, ${filterWords(filter)}`,
     });
