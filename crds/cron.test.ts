@@ -54,7 +54,7 @@ describe('a cron line', () => {
     ['0 0 31 2,4,6,9,11 *', 'never fires'],
     ['0 0 30 2 1', 'never fires on its day of month: no such day exists; write * for it'],
     ['0 0 30 2 */2', 'never fires'],
-  ])('%j is refused', (line, why) => {
+  ])('%j is rejected', (line, why) => {
     expect(cronProblem(line)).toContain(why);
   });
 
@@ -102,7 +102,7 @@ describe('a time zone', () => {
     ['posix/Europe/Rome', 'is not a time zone'],
     ['../etc/passwd', 'is not a time zone'],
     ['', 'is not a time zone'],
-  ])('%j is refused', (zone, why) => {
+  ])('%j is rejected', (zone, why) => {
     expect(timeZoneProblem(zone)).toContain(why);
   });
   test('an offset without a name in the database gets no suggestion', () => {

@@ -20,7 +20,7 @@ test.each([
   [summary('stalled', 'InvalidSpec'), { Ready: 'False', Stalled: 'True' }],
   [summary('unknown', 'TemporalUnavailable'), { Ready: 'Unknown' }],
   [summary('failing', 'RequestFailed'), { Ready: 'False' }],
-] as const)('%o becomes conditions that hold together', (told, expected) => {
+] as const)('%o becomes conditions that agree with each other', (told, expected) => {
   const result = status(undefined, told);
   expect(lint(result)).toEqual([]);
   expect(Object.fromEntries(result.conditions.map(({ type, status }) => [type, status]))).toEqual(expected);

@@ -26,7 +26,7 @@ it.each([
   [429, 'TooManyRequests', TooManyRequestsError],
   [500, 'InternalError', ServerError],
   [503, '', ServerError],
-])('%i %s is a class of its own', (status, reason, type) => {
+])('%i %s has its own class', (status, reason, type) => {
   const error = errorFor('GET /x', status, { reason, message: 'why' });
   expect(error.constructor).toBe(type);
   expect(error).toMatchObject({ name: type.name, status, reason, request: 'GET /x', message: 'GET /x: why' });
@@ -35,7 +35,7 @@ it.each([
 it.each([
   'failed to create typed patch object (default/x; apps/v1, Kind=Deployment): .spec.nonsense: field not declared in schema',
   'failed to convert new object (default/x; apps/v1, Kind=Deployment) to proper version: quantities must match',
-])('takes an applied object without the form of its kind for refused: %s', message => {
+])('treats an applied object whose form does not fit its kind as rejected: %s', message => {
   expect(errorFor('PATCH /x', 500, { message })).toBeInstanceOf(InvalidError);
 });
 
@@ -57,7 +57,7 @@ it.each([
     'Deployment.apps "x" is invalid: spec.replicas: must be at least 0',
     'Deployment.apps "x" is invalid: spec.replicas: must be at least 0',
   ],
-])('says what is wrong with a field in words', (message, words) => {
+])('describes an invalid field in words', (message, words) => {
   expect(errorFor('PATCH /x', message.startsWith('failed') ? 500 : 422, { message })).toMatchObject({
     explanation: words,
   });

@@ -54,7 +54,7 @@ describe('a work queue', () => {
   it.each([
     ['later first', [5000, 2000]],
     ['sooner first', [2000, 5000]],
-  ])('lets the sooner of two delays win: %s', async (_, delays) => {
+  ])('uses the shorter of two delays: %s', async (_, delays) => {
     const { clock, queue, started, end } = bed();
     for (const delay of delays) queue.add('a', delay);
     await clock.advance(1999);

@@ -93,7 +93,7 @@ describe('the progress of a backfill', () => {
     ['cancelled when all was done, with failures', { succeeded: 10, failed: 10, cancel: 'Now' as const }, {}, 'Failed'],
     ['a dry run', {}, { dryRun: true }, 'Planned'],
     ['a dry run that was cancelled', { cancel: 'Now' as const }, { dryRun: true }, 'Cancelled'],
-  ])('%s ends as it should', (_, over, asked, phase) => {
+  ])('%s has the right final phase', (_, over, asked, phase) => {
     expect(finalPhase({ ...input, ...asked }, stateWith(over))).toBe(phase);
   });
 

@@ -172,7 +172,7 @@ describe('a filter with unknown names', () => {
     ['while it runs', { workflow: running() }],
     ['with Temporal away', { workflow: 'away' as const }],
     ['at the end', { workflow: ended() }],
-  ])('is warned about %s, and worked with', (_, what) => {
+  ])('causes a warning for %s, and the backfill starts', (_, what) => {
     const { own, actions } = plan({ spec, ...what });
     expect(own).toContainEqual(expected);
     expect(actions).toEqual(plan(what).actions.map(action => ('input' in action ? expect.anything() : action)));
@@ -303,7 +303,7 @@ describe('while it runs', () => {
       /2024-01-11 is being tried again: ArchiveMissing: there is no directory \/mnt .*13 of 31/,
     ],
     ['NoWorker', 'NoWorker', /2024-01-11 waits for a worker that takes Activities/],
-  ])('%s is said, and goes away again', (reason, expected, message) => {
+  ])('%s is reported, and the report ends with its cause', (reason, expected, message) => {
     const oldest = { bucket: '2024-01-11', workflowID: 'ooni/ALLCCS-ALLTNS/2024-01-11' };
     const blockedBy = { reason, message: 'there is no directory /mnt' };
     const workflow = { ...running({ oldest }), blockedBy: { ...oldest, ...blockedBy } };
@@ -351,7 +351,7 @@ describe('ended', () => {
   test.each([
     ['all done', {}, ended(), 'Complete', 'AllBucketsDone'],
     ['cancelled by the spec', { cancel: 'Now' as const }, ended({ phase: 'Cancelled' }), 'Failed', 'Cancelled'],
-  ])('as it was asked to (%s), it is ready', (_, spec, workflow, type, reason) => {
+  ])('it is ready after an end that the spec asks for (%s)', (_, spec, workflow, type, reason) => {
     const result = plan({ spec, workflow });
     expect(result.actions).toEqual([]);
     expect(result.summary).toMatchObject({ kind: 'ready', reason: 'Ended' });
@@ -362,7 +362,7 @@ describe('ended', () => {
     ['some failed', ended({ phase: 'Failed', failed: 2 }), 'BucketsFailed'],
     ['cancelled in Temporal', ended({ phase: 'Cancelled' }), 'Cancelled'],
     ['terminated by hand', terminated, 'WorkflowFailed'],
-  ])('otherwise (%s), it waits for a person', (_, workflow, reason) => {
+  ])('it waits for a person after another end (%s)', (_, workflow, reason) => {
     const result = plan({ workflow });
     expect(result.actions).toEqual([]);
     expect(result.summary).toMatchObject({ kind: 'stalled', reason });

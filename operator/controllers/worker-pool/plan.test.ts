@@ -272,7 +272,7 @@ describe('autoscaling', () => {
   test.each([
     ['silent', []],
     ['stale', [worker('main-1', 0, { at: NOW - 200_000 })]],
-  ])('a pod whose worker is %s is not taken for idle', (_, workers) => {
+  ])('a pod whose worker is %s does not count as idle', (_, workers) => {
     const result = plan({ spec: AUTO, replicas: 1, load: { queues: [activities(0)], workers }, pods: [pod('main-1')] });
     expect(result.desired).toBe(1);
     expect(result.own).toMatchObject([{ status: 'Unknown', reason: 'SignalMissing' }]);
