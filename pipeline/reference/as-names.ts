@@ -1,4 +1,4 @@
-/** What is known of an autonomous system at some time. */
+/** Facts about an autonomous system at a time. */
 export interface AsInfo {
   readonly org_name: string;
   readonly cc: string;
@@ -8,7 +8,7 @@ export interface AsInfo {
 /** One state of an autonomous system: `[organisation, country, changed (YYYYMMDD), as name, registry]`. */
 type Entry = readonly [organisation: string, country: string, changed: string, name?: unknown, ...more: unknown[]];
 
-/** Whether a value of the map has the parts that are looked at. */
+/** Reports whether a value of the map has the required parts of a state. */
 export function isAsState(state: unknown): state is Entry {
   return Array.isArray(state) && state.length >= 3 && state.slice(0, 3).every(part => typeof part === 'string');
 }
@@ -17,19 +17,21 @@ const UNKNOWN: AsInfo = { org_name: 'Unknown', cc: 'ZZ', name: 'Unknown' };
 const PRIVATE: AsInfo = { org_name: 'Private use (RFC1930)', cc: 'ZZ', name: 'Private use (RFC1930)' };
 const UNMAPPED: AsInfo = { org_name: '', cc: '', name: '' };
 
-/** Parts of a state that are looked at: organisation, country, date, name. Each is the number of a string. */
+/** Number of stored parts of a state: organisation, country, date, name. Each part is the number of a string. */
 const PARTS = 4;
-/** Strings that a thread keeps decoded. */
+/** Number of decoded strings that a thread caches. */
 const REMEMBERED = 20_000;
 
 /**
- * The map of AS numbers to organisations, `all_as_org_map.json` (observations.md section 4), as 32-bit numbers and text in shared memory: the map
- * has 26 MB of JSON, which takes a second to parse and several times its size in each heap. Built once per process.
+ * Packs the map of AS numbers to organisations, `all_as_org_map.json` (observations.md section 4), into 32-bit numbers and text in
+ * shared memory. The map has 26 MB of JSON, which takes a second to parse and several times its size in each heap. Call it once per
+ * process.
  *
- * Layout: counts of systems, states and strings; AS numbers in order; for each, and behind the last, its first state; four numbers of strings for
- * each state; for each string, and behind the last, where it begins; the strings.
+ * Layout: counts of systems, states and strings; AS numbers in order; the index of the first state for each AS, and one after the
+ * last; four string numbers for each state; the start of each string, and one after the last; the strings.
  *
- * What is not a state is left out: another program makes the map, and one AS must not keep a worker from its start.
+ * Values that are not states are omitted: another program makes the map, and one invalid AS must not prevent a worker from
+ * starting.
  */
 export function packAsNames(map: Readonly<Record<string, unknown>>): SharedArrayBuffer {
   const systems = Object.entries(map)
@@ -102,8 +104,8 @@ export class AsNames {
   }
 
   /**
-   * The last state that had begun by an instant (milliseconds since 1970), else the first. Where upstream stores the date of that
-   * state as the name, this gives the name (docs/deviations.md, as-name).
+   * Returns the last state that began at or before a time (milliseconds since 1970), otherwise the first state. `name` is the AS
+   * name; upstream stores the date of the state instead (docs/deviations.md, as-name).
    */
   lookup(asn: number, instant: number): AsInfo {
     if (asn === 0) return UNKNOWN;
@@ -118,7 +120,7 @@ export class AsNames {
     return { org_name: this.string(state, 0), cc: this.string(state, 1), name: this.string(state, 3) };
   }
 
-  /** Place of an AS number; below 0 when it is not in the map. */
+  /** Returns the index of an AS number, or a negative number if the map does not have it. */
   private find(asn: number): number {
     let [low, high] = [0, this.asns.length - 1];
     while (low <= high) {

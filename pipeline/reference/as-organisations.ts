@@ -18,8 +18,9 @@ export const AS_LIMITS: Limits = { above: 100_000, below: 1_000_000 };
 const entry = z.tuple([z.string(), z.string(), z.string()]).rest(z.string());
 
 /**
- * Reads `all_as_org_map.json` of the archive.org item ip2country-as: AS number -> the states of its organisation. An entry whose date is none, such as the text `latest`, is a problem and left out; it aborted the
- * Python updater (ooni/data#164). Throws ReferenceDataError when it is not that JSON.
+ * Reads `all_as_org_map.json` of the archive.org item ip2country-as: AS number -> the states of its organisation. An entry with an
+ * invalid date, such as the text `latest`, is reported as a problem and omitted; it aborted the Python updater (ooni/data#164).
+ * Throws ReferenceDataError for a file that is not such JSON.
  */
 export function readAsOrganisations(bytes: Uint8Array): Parsed<AsOrganisation> {
   const file = 'all_as_org_map.json';

@@ -1,6 +1,6 @@
 import { BlockList } from 'node:net';
 
-/** IPv4 ranges that are not routed on the Internet (observations.md section 4), as upstream has them. */
+/** IPv4 ranges that are not routed on the Internet (observations.md section 4), as in upstream. */
 export const IPV4_BOGONS: readonly string[] = [
   '0.0.0.0/8',
   '10.0.0.0/8',
@@ -60,7 +60,7 @@ const IPV6 = [
   '2001:0:ffff:ffff::/64',
 ];
 
-// Two lists: in one, the IPv6 range of IPv4-mapped addresses would take in every IPv4 address.
+// Two lists are needed: in one list, the IPv6 range of IPv4-mapped addresses would include every IPv4 address.
 const ipv4 = new BlockList();
 const ipv6 = new BlockList();
 for (const range of IPV4_BOGONS) ipv4.addSubnet(...subnet(range), 'ipv4');
@@ -71,7 +71,7 @@ function subnet(range: string): [network: string, prefix: number] {
   return [network, Number(prefix)];
 }
 
-/** Whether an address lies in a bogon range. The text must be an IP literal; a zone is ignored. */
+/** Reports whether an address is in a bogon range. The address must be an IP literal; a zone is ignored. */
 export function isBogon(address: string): boolean {
   const ip = address.split('%', 1)[0]!;
   return ip.includes(':') ? ipv6.check(ip, 'ipv6') : ipv4.check(ip, 'ipv4');

@@ -14,7 +14,7 @@ const row = (name: string, notes = '') => `https://${name}.example.com/,NEWS,New
 const url = (name: string) => `https://${name}.example.com/`;
 const QUOTE = 'a quote that does not close where it should';
 
-describe('one broken row of a list costs that row', () => {
+describe('one broken row of a list loses only that row', () => {
   test.each([
     ['an open quote', row('b', '"open'), QUOTE],
     ['a quote that closes too early', row('b', '"early" more'), QUOTE],
@@ -30,14 +30,14 @@ describe('one broken row of a list costs that row', () => {
     for (const [rows, line] of [
       [[row('a'), broken, row('c'), row('d')], 3],
       [[row('a'), row('c'), row('d'), broken], 5],
-      // A later quote must not close an earlier one, with all rows between them inside.
+      // A later quote must not close an earlier one and include all rows between them.
       [[row('a'), broken, row('c'), row('d', '"a note, with a comma"')], 3],
     ] as const) {
       expect(read(...rows)).toEqual({ urls: ['a', 'c', 'd'].map(url), problems: [`it.csv line ${line}: ${what}`] });
     }
   });
 
-  test('an open quote that meets another open quote costs two rows', () => {
+  test('an open quote that meets another open quote loses two rows', () => {
     expect(read(row('a', '"open'), row('b'), row('c', '"'), row('d'))).toMatchObject({ urls: ['b', 'd'].map(url) });
   });
 
@@ -49,27 +49,27 @@ describe('one broken row of a list costs that row', () => {
   });
 });
 
-test('a file that is one piece is refused when it is cut off in a quote', () => {
+test('a file that is not edited by hand is rejected when it is cut off inside a quote', () => {
   const cut = Buffer.from('a,b\n1,2\n3,"ope');
   expect(() => readCsv('x.csv', cut, ['a'])).toThrow(ReferenceDataError);
   expect(readCsv('x.csv', cut, ['a'], { handMade: true })).toMatchObject({ records: [{ line: 2 }], problems: [{}] });
 });
 
-test('what is written by RFC 4180 is read back', () => {
+test('data written by RFC 4180 are read back unchanged', () => {
   const field = fc.string({ unit: fc.constantFrom('a', '"', ',', '\n', ' ', 'é') });
   fc.assert(
     fc.property(fc.array(fc.tuple(field, field, field), { maxLength: 5 }), rows => {
       const quoted = (value: string) => `"${value.replaceAll('"', '""')}"`;
       const text = ['x,y,z', ...rows.map(each => each.map(quoted).join(','))].join('\r\n');
       const { records, problems } = readCsv('x.csv', Buffer.from(text), ['x', 'y', 'z'], { handMade: true });
-      // A field that holds a whole row of its own is taken for an open quote.
+      // A field that contains a complete row counts as an open quote.
       if (problems.length > 0) return;
       expect(records.map(({ values }) => [values.x, values.y, values.z])).toEqual(rows);
     }),
   );
 });
 
-test('any bytes are read in time that grows with their number', () => {
+test('any bytes are read in linear time', () => {
   const hostile = `a,b,c\n${'"x\n'.repeat(20_000)}`;
   const { problems } = readCsv('x.csv', Buffer.from(hostile), ['a'], { handMade: true });
   expect(problems.length).toBeGreaterThan(0);

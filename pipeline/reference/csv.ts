@@ -1,6 +1,6 @@
 import { type Problem, ReferenceDataError } from './dataset.ts';
 
-/** A record of a CSV file, by column name, and the line it ends on. */
+/** A record of a CSV file by column name, and the number of its last line. */
 export interface CsvRecord {
   readonly line: number;
   readonly values: Readonly<Record<string, string>>;
@@ -8,20 +8,20 @@ export interface CsvRecord {
 
 export interface CsvOptions {
   /**
-   * A file that people edit by hand: a quote that stays open at the end of the file, and bytes that are not UTF-8, cost their row. Without it, they are
-   * taken for signs of a file that is cut off or is something else, and refuse it.
+   * True for a file that people edit by hand: a quote that is still open at the end of the file, and bytes that are not UTF-8, are
+   * problems of their row. Otherwise they mean that the file is cut off or is not CSV, and it is rejected.
    */
   readonly handMade?: boolean;
 }
 
-/** Marks a line that is not UTF-8. Text that was decoded cannot hold it. */
+/** Marks a line that is not UTF-8. Decoded text cannot contain it. */
 const NOT_UTF8 = '\ud800';
 
 /**
- * Reads a CSV file with a header (RFC 4180: quoted fields hold commas, quotes and line breaks). Blanks around a field that is not quoted are removed; a quote
- * within such a field is a character like any other. A row is a problem, and left out, when it has too few or too many fields, repeats the
- * header, or has quotes that do not close where they should; the next row begins on the next line. Throws ReferenceDataError for a file
- * that lacks one of `columns`, and as CsvOptions says.
+ * Reads a CSV file with a header (RFC 4180: quoted fields may contain commas, quotes and line breaks). Blanks around an unquoted
+ * field are removed; a quote inside it is an ordinary character. A row is reported as a problem and omitted if it has too few or
+ * too many fields, repeats the header, or has a quote that does not close correctly; reading continues on the next line. Throws
+ * ReferenceDataError for a file without one of `columns`, and as CsvOptions describes.
  */
 export function readCsv(
   name: string,
@@ -74,11 +74,11 @@ export function readCsv(
 
 interface FoundRecord {
   readonly fields: readonly string[];
-  /** Number of its last line, which is the index of the line behind it. */
+  /** Number of its last line, which is also the index of the next line. */
   readonly end: number;
 }
 
-/** The record that begins on a line; undefined when a quote does not close, or is followed by something else than a comma. */
+/** Reads the record that begins on a line. Returns undefined if a quote does not close, or is not followed by a comma. */
 function readRecord(lines: readonly string[], start: number): FoundRecord | undefined {
   const fields: string[] = [];
   let line = start;
@@ -118,7 +118,7 @@ function readRecord(lines: readonly string[], start: number): FoundRecord | unde
   }
 }
 
-/** Whether a record of several lines is one: an open quote that meets the next one has swallowed whole rows. */
+/** Reports whether a record of several lines is really one record. An open quote that meets the next quote would include complete rows. */
 function isWhole({ end }: FoundRecord, lines: readonly string[], start: number, columns: number): boolean {
   for (let line = start + 1; line < end; line++) {
     const within = readRecord(lines, line);
@@ -135,7 +135,7 @@ function linesOf(name: string, bytes: Uint8Array, { handMade = false }: CsvOptio
     if (!(error instanceof TypeError)) throw error;
     if (!handMade) throw new ReferenceDataError(`${name} is not UTF-8 text. Nothing was changed.`);
   }
-  // Each byte is a character: UTF-8 uses the byte of a line break for nothing else.
+  // Each byte becomes one character. In UTF-8 the byte of a line break has no other meaning.
   const raw = Buffer.from(bytes).toString('latin1').split(/\r?\n/);
   return raw.map(line => {
     try {

@@ -1,33 +1,33 @@
 import { createHash } from 'node:crypto';
 
-/** A source of reference data that cannot be used as a whole. Nothing was changed; what was loaded before stays. */
+/** The complete source of reference data cannot be used. Nothing was changed: the previously loaded data stay. */
 export class ReferenceDataError extends Error {
   override name = 'ReferenceDataError';
 }
 
-/** Something wrong with one row, which is left out. */
+/** An error in one row, which is omitted. */
 export interface Problem {
-  /** Where: `fingerprints_dns.csv line 12`. */
+  /** Location of the row: `fingerprints_dns.csv line 12`. */
   readonly where: string;
   readonly what: string;
 }
 
-/** What a source holds. */
+/** Contents of a source. */
 export interface Parsed<Row> {
   readonly rows: readonly Row[];
   readonly problems: readonly Problem[];
 }
 
-/** How many rows a source may have, both ends excluded, as the Python updaters have it (analysis.md section 14). */
+/** Limits of the number of rows of a source, both excluded, as in the Python updaters (analysis.md section 14). */
 export interface Limits {
   readonly above: number;
   readonly below: number;
 }
 
-/** Share of broken rows above which a source is taken for broken as a whole. */
+/** Maximum share of broken rows. With more, the complete source is rejected. */
 const BROKEN_SHARE = 0.02;
 
-/** Throws ReferenceDataError when a source is too small, too large or too broken to be what it should be. */
+/** Throws ReferenceDataError if a source has too few rows, too many rows or too many broken rows. */
 export function assertPlausible(name: string, parsed: Parsed<unknown>, limits: Limits): void {
   const { rows, problems } = parsed;
   const first = problems[0] ? `; the first: ${problems[0].where}: ${problems[0].what}` : '';
@@ -43,12 +43,16 @@ export function assertPlausible(name: string, parsed: Parsed<unknown>, limits: L
   }
 }
 
-/** SHA-256 of a source's bytes, in hexadecimal. */
+/** Returns the SHA-256 of a source's bytes in hexadecimal. */
 export function hashOf(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** A version's name: the day it was first loaded, and what it holds. `at` is in milliseconds since 1970. */
+/**
+ * Returns the name of a version: the day it was first loaded, and its hash.
+ *
+ * @param at milliseconds since 1970
+ */
 export function versionName(at: number, sha256: string): string {
   return `${new Date(at).toISOString().slice(0, 10)}-${sha256.slice(0, 12)}`;
 }

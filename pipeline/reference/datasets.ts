@@ -12,7 +12,7 @@ export type SourceSetting =
   | 'as_organisations_source';
 
 export const DATASETS = ['fingerprints_dns', 'fingerprints_http', 'citizenlab', 'asnmeta'] as const;
-/** Named as the table it fills. */
+/** Name of a data set, which is also the name of its table. */
 export type DatasetName = (typeof DATASETS)[number];
 
 export interface Fetched extends Parsed<object> {
@@ -20,15 +20,15 @@ export interface Fetched extends Parsed<object> {
 }
 
 export interface Dataset {
-  /** The setting that says where it comes from. */
+  /** Setting that names the source. */
   readonly setting: SourceSetting;
-  /** When it is loaded anew, as cron (UTC): about as often as the Python updaters look, minutes apart from one another. */
+  /** Cron schedule (UTC) of the refresh: about as often as the Python updaters check, with some minutes between the data sets. */
   readonly refresh: string;
   readonly limits: Limits;
   fetch(source: string, signal?: AbortSignal): Promise<Fetched>;
 }
 
-/** The reference data that is loaded into tables, and how each is read (analysis.md section 14). */
+/** The reference data that are loaded into tables, and how each is read (analysis.md section 14). */
 export const DATASET: Readonly<Record<DatasetName, Dataset>> = {
   fingerprints_dns: {
     setting: 'fingerprints_dns_source',
@@ -61,10 +61,10 @@ export const DATASET: Readonly<Record<DatasetName, Dataset>> = {
   },
 };
 
-/** What a setting names as source for an installation that does without the data set. */
+/** Value of a source setting for an installation without the data set. */
 export const NO_SOURCE = 'none';
 
-/** The source that the settings name for a data set; undefined when it is NO_SOURCE. */
+/** Returns the source of a data set from the settings, or undefined for NO_SOURCE. */
 export function sourceOf(settings: Readonly<Record<SourceSetting, string>>, name: DatasetName): string | undefined {
   const source = settings[DATASET[name].setting];
   return source === '' || source === NO_SOURCE ? undefined : source;

@@ -34,9 +34,9 @@ const COLUMNS = [
 ] as const;
 
 /**
- * Reads a fingerprint file of ooni/blocking-fingerprints (analysis.md section 14). A row that cannot mean anything is a problem and left
- * out: an unknown scope or pattern type, an empty pattern, a name that was there before. Throws ReferenceDataError for a file that is
- * not such a file at all.
+ * Reads a fingerprint file of ooni/blocking-fingerprints (analysis.md section 14). An invalid row is reported as a problem and
+ * omitted: an unknown scope or pattern type, an empty pattern, a repeated name. Throws ReferenceDataError for a file that is not a
+ * fingerprint file.
  */
 export function readFingerprints(bytes: Uint8Array, kind: 'dns' | 'http'): Parsed<Fingerprint> {
   const file = `fingerprints_${kind}.csv`;
@@ -63,7 +63,7 @@ function wrongWith(row: Fingerprint, kind: 'dns' | 'http'): string | undefined {
   if (row.name === '') return 'no name';
   if (!scopes.includes(row.scope)) return `scope "${row.scope}" is none of ${scopes.join(', ')}`;
   if (!types.includes(row.pattern_type)) return `pattern_type "${row.pattern_type}" is none of ${types.join(', ')}`;
-  // An empty pattern would be contained in everything.
+  // An empty pattern would match everything.
   if (row.pattern === '') return 'no pattern';
   if (!Number.isInteger(row.confidence_no_fp) || row.confidence_no_fp < 0 || row.confidence_no_fp > 255) {
     return 'confidence_no_fp is not a whole number from 0 to 255';

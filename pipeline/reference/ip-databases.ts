@@ -7,29 +7,30 @@ import { makeDirectory } from '../directories.ts';
 import { isSystemError } from '../system-error.ts';
 import { checkIpFile, IpDatabaseError } from './ip-files.ts';
 
-/** Where OONI's archive keeps them (observations.md section 4). */
+/** Folder of the databases in OONI's archive (observations.md section 4). */
 const PREFIX = 'ip2country-as/';
 const AS_NAMES = 'all_as_org_map.json';
 const DATABASE = /^(\d{8})-[^/]*\.mmdb(\.gz)?$/;
 
 export interface FetchOptions {
-  /** YYYY-MM-DD: leaves out databases that no measurement of that day or a later one needs. */
+  /** YYYY-MM-DD. Omits databases that are needed only for measurements before this day. */
   readonly since?: string;
   readonly signal?: AbortSignal;
-  /** Told of each file once it is there. */
+  /** Called for each file after it is stored. */
   readonly onFile?: (name: string, bytes: number) => void;
 }
 
-/** How many files there are now, and how many of them were fetched. */
+/** Number of files in the directory, and number of fetched files. */
 export interface FetchedDatabases {
   readonly files: number;
   readonly fetched: number;
 }
 
 /**
- * Fetches from an archive the IP databases, and the names of autonomous systems, that a directory lacks. A file is there whole and
- * usable, or not at all; one that has the size of the archive's is left alone. May be broken off and called again. Throws
- * IpDatabaseError when the archive has none or a broken one or the directory cannot be written, and the archive's errors.
+ * Fetches the IP databases and the names of autonomous systems that a directory lacks from an archive. Each file is stored complete
+ * and usable, or not at all; a file with the same size as in the archive is not fetched again. The call may be interrupted and
+ * repeated. Throws IpDatabaseError if the archive has no database or a broken one, or the directory cannot be written. Throws the
+ * archive's errors.
  */
 export async function fetchIpDatabases(
   archive: Archive,
@@ -57,20 +58,20 @@ export async function fetchIpDatabases(
       onFile?.(nameOf(object.key), object.size);
     }
   } catch (error) {
-    // Of the operating system's errors those of the archive have become its own.
+    // Errors of the operating system come from the directory, because the archive converts its own.
     if (!isSystemError(error)) throw error;
     throw new IpDatabaseError(`${dir} cannot take the IP databases: ${error.message}`, { cause: error });
   }
   return { files: wanted.length, fetched };
 }
 
-/** Empty objects are placeholders, which upstream's client passes over as well. */
+/** Rejects empty objects: they are placeholders, which upstream's client also ignores. */
 function isWanted({ key, size }: ArchiveObject): boolean {
   const name = nameOf(key);
   return size > 0 && (name === AS_NAMES || DATABASE.test(name));
 }
 
-/** Those from a day (YYYYMMDD) on, the one that holds on that day, and what is no database. */
+/** Selects the databases dated `day` (YYYYMMDD) or later, the one valid on that day, and files that are not databases. */
 function neededSince(objects: readonly ArchiveObject[], day: string): ArchiveObject[] {
   const dates = objects.flatMap(({ key }) => DATABASE.exec(nameOf(key))?.[1] ?? []).sort();
   const first = dates.findLast(date => date <= day) ?? dates[0];
@@ -86,7 +87,7 @@ async function fetchFile(archive: Archive, object: ArchiveObject, path: string, 
   try {
     await pipeline(archive.open(object, { signal }), createWriteStream(part));
     checkIpFile(part, nameOf(object.key));
-    // The name must not come to stand for bytes that a power cut takes away.
+    // Without the sync, a power failure could leave the final name with missing bytes.
     const file = await open(part);
     await file.sync().finally(() => file.close());
     await rename(part, path);

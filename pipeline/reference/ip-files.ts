@@ -5,31 +5,31 @@ import { gunzipSync } from 'node:zlib';
 import { Reader } from 'mmdb-lib';
 import { isAsState } from './as-names.ts';
 
-/** A file of the IP databases that cannot be used: names the file. */
+/** A file of the IP databases cannot be used. The message names the file. */
 export class IpDatabaseError extends Error {
   override name = 'IpDatabaseError';
 }
 
-/** `combined` databases know everything; `asn` and `country` databases stand side by side. */
+/** `combined` databases have all facts; `asn` and `country` databases are used together. */
 export type Role = 'combined' | 'asn' | 'country';
 export const ROLES: readonly Role[] = ['combined', 'asn', 'country'];
 
 export interface DatabaseFile {
   readonly path: string;
   readonly role: Role;
-  /** First day (milliseconds since 1970) for which the database holds. */
+  /** First day (milliseconds since 1970) for which the database is valid. */
   readonly from: number;
-  /** What the file held when the directory was opened. */
+  /** Identifies the content of the file when the directory was opened. */
   readonly fingerprint: string;
 }
 
-/** What a file's name and end tell of it. Throws IpDatabaseError. */
+/** Describes a database from the name and the end of its file. Throws IpDatabaseError. */
 export function describeDatabase(dir: string, name: string): DatabaseFile {
   const path = join(dir, name);
   return { path, role: roleOf(name), from: validFrom(dir, name), fingerprint: fingerprintOf(path) };
 }
 
-/** Throws IpDatabaseError unless a file holds what its name (another one, while it is being fetched) says. */
+/** Throws IpDatabaseError if the content of a file does not match `name`. The path may differ from the name while the file is fetched. */
 export function checkIpFile(path: string, name: string): void {
   if (name.endsWith('.json')) readAsNames(path);
   else openReader(loadFile(path, name), path);
@@ -50,7 +50,7 @@ function validFrom(dir: string, name: string): number {
   return day;
 }
 
-/** The text of `all_as_org_map.json`, and what it holds. Throws IpDatabaseError when it cannot be that. */
+/** Reads the text and the value of `all_as_org_map.json`. Throws IpDatabaseError if the file is not such a map. */
 export function readAsNames(path: string): { text: string; map: Record<string, unknown> } {
   const text = readFileSync(path, 'utf8');
   let map: unknown;
@@ -69,10 +69,13 @@ export function readAsNames(path: string): { text: string; map: Record<string, u
   return { text, map: map as Record<string, unknown> };
 }
 
-/** The end of a file identifies it: there lie the metadata of a database, with the time it was built, and the checksum of gzip. */
+/** The end of a file identifies it: a database has its metadata there, including its build time, and gzip its checksum. */
 const FINGERPRINT_BYTES = 64 * 1024;
 
-/** What a file holds, by its size and its end; reading all of some hundred databases would take a worker's start many seconds. */
+/**
+ * Identifies the content of a file by its size and its end. Reading some hundred databases completely would delay the start of a
+ * worker by many seconds.
+ */
 function fingerprintOf(path: string): string {
   let file: number | undefined;
   try {
@@ -96,7 +99,7 @@ function openFile(path: string): Reader<never> {
   return openReader(loadFile(path), path);
 }
 
-/** Throws IpDatabaseError when the bytes are no database. */
+/** Opens a database. Throws IpDatabaseError if the bytes are not a database. */
 export function openReader(bytes: Buffer, path: string): Reader<never> {
   try {
     return new Reader(bytes);
@@ -113,7 +116,7 @@ function loadFile(path: string, name = path): Buffer {
   }
 }
 
-/** The bytes of a database, which must be those of the version that runs are recorded with. Throws IpDatabaseError. */
+/** Reads a database, which must be unchanged since the directory was opened, because runs record that version. Throws IpDatabaseError. */
 export function loadDatabase({ path, fingerprint: expected }: DatabaseFile): Buffer {
   try {
     const bytes = readFileSync(path);

@@ -16,7 +16,7 @@ const asn = join(fixtures, 'GeoLite2-ASN-Test.mmdb');
 const country = join(fixtures, 'GeoLite2-Country-Test.mmdb');
 const at = (day: string) => Date.parse(`${day}T12:00:00Z`);
 
-/** Expected: source-data of MaxMind-DB for the same networks. */
+/** Expected values come from the source-data of MaxMind-DB for the same networks. */
 const TELSTRA = { asn: 1221, as_org_name: 'Telstra Pty Ltd', as_cc: '', cc: 'ZZ', is_bogon: false };
 
 let dir: string;
@@ -26,7 +26,7 @@ beforeAll(() => {
 afterAll(() => rmSync(dir, { recursive: true }));
 
 describe('IP lookups (observations.md section 4)', () => {
-  it('reads separate databases for AS and country side by side', () => {
+  it('use separate databases for AS and country together', () => {
     const view = openIpMetadata(fixtures).at(at('2024-01-01'));
     expect(view.ip('1.128.0.1')).toEqual(TELSTRA);
     expect(view.ip('2.125.160.216')).toMatchObject({ asn: 0, cc: 'GB' });
@@ -41,7 +41,7 @@ describe('IP lookups (observations.md section 4)', () => {
     expect(openIpMetadata(undefined).at(0).ip(address)).toEqual(expected);
   });
 
-  it('chooses the newest database that is not newer than the day, before the first one the first', () => {
+  it('use the newest database that is not newer than the day, or the first one for earlier days', () => {
     const dated = join(dir, 'dated');
     writeDatabases(dated, {
       '20200101-ip2country_as.mmdb.gz': gzipSync(readFileSync(asn)),
@@ -52,12 +52,12 @@ describe('IP lookups (observations.md section 4)', () => {
     expect(metadata.at(at('2021-05-31')).ip('1.128.0.1')).toEqual(TELSTRA);
     expect(metadata.at(at('2021-06-01')).ip('1.128.0.1').asn).toBe(0);
     expect(metadata.at(at('2021-06-01')).ip('2.125.160.216').cc).toBe('GB');
-    // Opening more than are kept open, and going back, changes nothing.
+    // Opening more databases than are kept open, and returning to an earlier one, changes nothing.
     expect(metadata.at(at('2019-01-01')).ip('1.128.0.1')).toEqual(TELSTRA);
     expect(metadata.version).toContain('20210601-ip2country_as.mmdb');
   });
 
-  it('is shared with threads without loading again: the file may even be gone', async () => {
+  it('are shared with threads without loading again, even if the file was removed', async () => {
     const shared = join(dir, 'shared');
     writeDatabases(shared, { '20200101-asn.mmdb': readFileSync(asn) });
     const handed = openIpMetadata(shared).share([at('2022-01-01')]);
@@ -73,7 +73,7 @@ describe('IP lookups (observations.md section 4)', () => {
     await worker.terminate();
   });
 
-  it('has a version that tells by the content, and by nothing else', () => {
+  it('have a version that depends only on the content', () => {
     const content = { '20200101-ip2country_as.mmdb.gz': gzipSync(readFileSync(asn)) };
     const version = (name: string, files: Record<string, Buffer>) => {
       writeDatabases(join(dir, name), files);
@@ -87,7 +87,7 @@ describe('IP lookups (observations.md section 4)', () => {
     expect(version('four', { ...content, 'all_as_org_map.json': Buffer.from('{}') })).not.toBe(first);
   });
 
-  it('does not look into a file that is another one than when it was opened', () => {
+  it('throw if a file changed since it was opened', () => {
     const swapped = join(dir, 'swapped');
     writeDatabases(swapped, { '20200101-ip2country_as.mmdb': readFileSync(asn) });
     const metadata = openIpMetadata(swapped);
@@ -97,9 +97,9 @@ describe('IP lookups (observations.md section 4)', () => {
     }
   });
 
-  it('says which database is damaged within, where it is looked into', () => {
+  it('name a database that is damaged inside when it is read', () => {
     const bytes = Buffer.from(readFileSync(asn));
-    // The end of the file holds the metadata, which is read at once; the tree before it is not.
+    // The end of the file has the metadata, which is read at once. The tree before it is not read.
     bytes.fill(0xff, 0, bytes.lastIndexOf('\xab\xcd\xefMaxMind.com', undefined, 'latin1'));
     writeDatabases(join(dir, 'damaged'), { '20200101-ip2country_as.mmdb': bytes });
     const view = openIpMetadata(join(dir, 'damaged')).at(0);
@@ -109,7 +109,7 @@ describe('IP lookups (observations.md section 4)', () => {
   });
 
   it.each(['[]', 'null', '{"137": "GARR"}', '{"137": [["GARR", "IT"]]}', '{"137": [[1, 2, 3]]}', '{'])(
-    'refuses %s as the map of AS numbers',
+    'reject %s as the map of AS numbers',
     map => {
       writeDatabases(join(dir, 'map'), {
         '20200101-x.mmdb': readFileSync(asn),
@@ -120,14 +120,14 @@ describe('IP lookups (observations.md section 4)', () => {
   );
 
   const shared = join(import.meta.dirname, '../../../shared/data/geoip/probe-assets-202103');
-  it.skipIf(!existsSync(shared))('reads the databases that probes carry', () => {
+  it.skipIf(!existsSync(shared))('read the databases that probes use', () => {
     const view = openIpMetadata(shared).at(at('2021-08-17'));
-    // AS 137 and AS 13335 are what the RIPE and ARIN registers say of these networks.
+    // The RIPE and ARIN registers list AS 137 and AS 13335 for these networks.
     expect(view.ip('193.205.3.1')).toMatchObject({ asn: 137, as_org_name: 'Consortium GARR', cc: 'IT' });
     expect(view.ip('2606:4700:4700::1111')).toMatchObject({ asn: 13335, is_bogon: false });
   });
 
-  it('says which file is unusable', () => {
+  it('name the file that cannot be used', () => {
     const broken = join(dir, 'broken');
     writeDatabases(broken, { '20200101-ip2country_as.mmdb': Buffer.from('not a database') });
     expect(() => openIpMetadata(broken).at(0)).toThrow(/20200101-ip2country_as\.mmdb is not a MaxMind DB/);
@@ -175,7 +175,7 @@ describe('AS names', () => {
   });
 });
 
-it('AS names are known but for those whose entry has another form', () => {
+it('AS names are found except for an AS with entries of another form', () => {
   const names = new AsNames(
     packAsNames({
       '1': [['A', 'US', '20100101', null]],
@@ -213,7 +213,7 @@ describe('addresses', () => {
     '::1%a%b',
     'example.com',
     'de:ad',
-  ])('"%s" is none', text => {
+  ])('"%s" is not a literal', text => {
     expect(isIpLiteral(text)).toBe(false);
   });
 

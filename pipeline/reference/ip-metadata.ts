@@ -16,7 +16,7 @@ import {
 import { isIpLiteral } from './ip-literal.ts';
 import { translatedAddress } from './nat64.ts';
 
-/** What is known of an address (observations.md section 4); the names are those of the columns behind `ip_`. */
+/** Facts about an address (observations.md section 4). Field names are column names without `ip_`. */
 export interface IpInfo {
   readonly asn: number;
   readonly as_org_name: string;
@@ -25,7 +25,7 @@ export interface IpInfo {
   readonly is_bogon: boolean;
 }
 
-/** One record, of the combined databases or of separate ones for AS and country. */
+/** One record of a combined database, or of a separate one for AS or country. */
 interface IpRecord {
   autonomous_system_number?: number;
   autonomous_system_organization?: string;
@@ -33,38 +33,38 @@ interface IpRecord {
   country?: { iso_code?: string };
 }
 
-/** What one process hands to its threads: the list of files, and AS names and databases in shared memory. Passes through `workerData`. */
+/** Data that a process passes to its threads in `workerData`: the list of files, and AS names and databases in shared memory. */
 export interface SharedIpMetadata {
   readonly version: string;
   readonly files: readonly DatabaseFile[];
-  /** As packAsNames makes it. */
+  /** Result of packAsNames. */
   readonly asNames: SharedArrayBuffer | undefined;
   readonly loaded: ReadonlyMap<string, SharedArrayBuffer>;
 }
 
 const UNKNOWN: IpInfo = { asn: 0, as_org_name: '', as_cc: '', cc: 'ZZ', is_bogon: false };
 const BOGON: IpInfo = { asn: 64666, as_org_name: 'Bogon', as_cc: 'ZZ', cc: 'ZZ', is_bogon: true };
-/** Databases that a thread opens besides the shared ones, for measurements far from their upload; the oldest use is dropped. */
+/** Number of epochs that a thread keeps open, for measurements made long before their upload. The one opened first is closed first. */
 const OPEN_AT_MOST = 3;
 const REMEMBERED = 50_000;
-/** Longer texts are no addresses, or ones with a zone that was made up; remembering them would fill memory. */
+/** Longer texts are not addresses, or have an invented zone. Caching them would fill memory. */
 const LONGEST_REMEMBERED = 64;
 
-/** The databases that hold from one day until the next epoch begins. */
+/** The databases that are valid from one day until the next epoch begins. */
 interface Epoch {
   readonly from: number;
   readonly files: readonly DatabaseFile[];
   view?: IpView;
 }
 
-/** IP databases by the day from which they hold, with the names of autonomous systems. Lookups are synchronous. */
+/** IP databases by the day from which they are valid, and the names of autonomous systems. Lookups are synchronous. */
 export class IpMetadata {
-  /** Identifies the files and their content, for the record of a run: the same on every machine. `none` without databases. */
+  /** Identifies the files and their content for the record of a run, the same on every machine. `none` without databases. */
   readonly version: string;
   private readonly shared: SharedIpMetadata;
   private readonly asNames: AsNames;
   private readonly epochs: readonly Epoch[];
-  /** Epochs whose databases are open, the one used last at the end. */
+  /** Epochs with open databases, in the order in which they were opened. */
   private readonly open: Epoch[] = [];
 
   constructor(shared: SharedIpMetadata) {
@@ -74,7 +74,7 @@ export class IpMetadata {
     this.epochs = epochsOf(shared.files);
   }
 
-  /** The metadata as it was at an instant (milliseconds since 1970). Throws IpDatabaseError. */
+  /** Returns the metadata valid at a time (milliseconds since 1970). Throws IpDatabaseError. */
   at(instant: number): IpView {
     const epoch = this.epochAt(instant);
     if (!epoch.view) {
@@ -89,8 +89,8 @@ export class IpMetadata {
   }
 
   /**
-   * What threads need, with the databases that hold at the given instants in shared memory, so that each is loaded once
-   * per process. Others a thread opens for itself when a measurement asks for them.
+   * Returns the data for threads. The databases valid at the given times are in shared memory, so that each is loaded once per
+   * process. A thread opens other databases itself when a measurement needs them.
    */
   share(instants: readonly number[]): SharedIpMetadata {
     const loaded = new Map(this.shared.loaded);
@@ -100,7 +100,7 @@ export class IpMetadata {
     return { ...this.shared, loaded };
   }
 
-  /** The last epoch that had begun; before the first one, that one. */
+  /** Returns the last epoch that began at or before a time, otherwise the first epoch. */
   private epochAt(instant: number): Epoch {
     let i = this.epochs.length - 1;
     while (i > 0 && this.epochs[i]!.from > instant) i--;
@@ -113,7 +113,7 @@ export class IpMetadata {
   }
 }
 
-/** An epoch begins with every file; it has the newest file of each role, where there is none yet the first. */
+/** Makes the epochs. Each file begins an epoch, which has the newest file of each role, or the first one if none is valid yet. */
 function epochsOf(files: readonly DatabaseFile[]): Epoch[] {
   const days = [...new Set(files.map(file => file.from))].sort((a, b) => a - b);
   const roles = ROLES.map(role => files.filter(file => file.role === role)).filter(some => some.length > 0);
@@ -128,7 +128,7 @@ interface Database {
   readonly path: string;
 }
 
-/** Lookups in the databases that hold at one time. */
+/** Lookups in the databases that are valid at one time. */
 export class IpView {
   private readonly databases: readonly Database[];
   private readonly asNames: AsNames;
@@ -140,7 +140,9 @@ export class IpView {
   }
 
   /**
-   * An address; one that NAT64 translates is looked up by the IPv4 address in it. A text that is not an IP literal is unknown. Throws IpDatabaseError when a database is damaged within. */
+   * Looks up an address; one that NAT64 translates is looked up by the IPv4 address in it. A text that is not an IP literal is
+   * unknown. Throws IpDatabaseError if the database is damaged.
+   */
   ip(address: string): IpInfo {
     const known = this.known.get(address);
     if (known) return known;
@@ -151,7 +153,7 @@ export class IpView {
     return info;
   }
 
-  /** An autonomous system at an instant. */
+  /** Looks up an autonomous system at a time. */
   as(asn: number, instant: number) {
     return this.asNames.lookup(asn, instant);
   }
@@ -185,15 +187,14 @@ function recordOf({ reader, path }: Database, ip: string): IpRecord | null {
 }
 
 /**
- * Opens a directory of IP databases: `YYYYMMDD-*.mmdb` or `.mmdb.gz` (without a date in the name, the day on which the database was
- * built counts), and `all_as_org_map.json` where it is there. Without a directory nothing is known of any address but bogons.
- * Throws IpDatabaseError.
+ * Opens a directory of IP databases: `YYYYMMDD-*.mmdb` or `.mmdb.gz` (without a date in the name, the build day counts), and
+ * `all_as_org_map.json` if present. Without a directory only bogons are known. Throws IpDatabaseError.
  */
 export function openIpMetadata(dir: string | undefined): IpMetadata {
   if (!dir) return new IpMetadata({ version: 'none', files: [], asNames: undefined, loaded: new Map() });
   if (!existsSync(dir)) throw new IpDatabaseError(`geoip_dir names ${dir}, which does not exist`);
   const names = readdirSync(dir).sort();
-  // `x.mmdb` may be the unpacked `x.mmdb.gz`: one of them is enough.
+  // `x.mmdb` may be the unpacked `x.mmdb.gz`: only one of them is used.
   const databases = names.filter(
     name => name.endsWith('.mmdb') || (name.endsWith('.mmdb.gz') && !names.includes(name.slice(0, -3))),
   );

@@ -9,23 +9,25 @@ import { DATASET, type DatasetName } from './datasets.ts';
 export interface LoadedReference {
   readonly name: DatasetName;
   readonly version: string;
-  /** False when the source holds what is loaded already. */
+  /** False if the source has the version that is already loaded. */
   readonly changed: boolean;
   readonly rows: number;
-  /** Rows left out, with where and why. */
+  /** Omitted rows, with location and reason. */
   readonly problems: readonly string[];
 }
 
-/** Problems kept with a version: enough to correct the source. */
+/** Number of problems stored with a version: enough to correct the source. */
 const PROBLEMS_KEPT = 100;
-/** Hours after which a staging table that nobody swapped in is taken for left behind. */
+/** Hours after which a staging table that was not swapped in counts as abandoned. */
 const STAGING_EXPIRY = 6;
 const INSERT_ROWS = 50_000;
 
 /**
- * Loads one data set from its source and swaps it in as a whole: the rows go into a table beside the one in use, which is
- * exchanged with it in one step when all are in. What reads meanwhile sees the old data or the new, never a part. Throws
- * ReferenceDataError for a source that cannot be used; then nothing has changed. `now` in milliseconds since 1970.
+ * Loads one data set from its source and replaces the table as a whole: the rows are inserted into a staging table, which is
+ * exchanged with the table in one step. Concurrent readers see the old data or the new data, never a part. Throws
+ * ReferenceDataError for a source that cannot be used; then nothing was changed.
+ *
+ * @param options `now` is in milliseconds since 1970
  */
 export async function loadReference(
   clickhouse: ClickHouse,
@@ -59,7 +61,7 @@ export async function loadReference(
       `ALTER TABLE ${identifier(staging)}${onCluster(clickhouse)} MODIFY COMMENT ${quote(version)}`,
       { signal },
     );
-    // Recorded before it is in use, so that a version a verdict names is always known.
+    // The version is recorded before it is in use, so that every version named by a verdict is known.
     await clickhouse.insert(
       REFERENCE_VERSIONS.name,
       [
@@ -79,7 +81,7 @@ export async function loadReference(
     await clickhouse.command(createTable(table, clickhouse), { signal });
     await exchange(clickhouse, name, staging, version, signal);
   } finally {
-    // By now it holds what was in use before, or what did not get that far. A table left by a lost connection goes with the next load.
+    // The staging table now has the previous data, or an incomplete load. If the connection is lost, a later load drops it.
     await clickhouse
       .command(`DROP TABLE IF EXISTS ${identifier(staging)}${onCluster(clickhouse)} SYNC`)
       .catch(error => log.warn(`${staging} stays until the next load: ${(error as Error).message}`));
@@ -89,8 +91,9 @@ export async function loadReference(
 }
 
 /**
- * Loads a data set unless it was loaded before, by whomever, or is absent from the database. For what cannot be done without it: the
- * first verdicts of a new installation must not wait for a schedule, nor be made without knowing block pages. Throws as loadReference.
+ * Loads a data set unless it was loaded before, by any program, or the database lacks its table. Use it for work that needs the
+ * data: the first verdicts of a new installation must not wait for a schedule, and must not be made without the fingerprints of
+ * block pages. Throws as loadReference.
  */
 export async function ensureReference(
   clickhouse: ClickHouse,
@@ -107,7 +110,7 @@ export async function ensureReference(
   if (stored?.n === 0) await loadReference(clickhouse, name, source, options);
 }
 
-/** The version of each data set in use; empty for a table that was never loaded, or was by the Python pipeline. */
+/** Returns the version in use of each data set: empty for a table that was never loaded, or that the Python pipeline loaded. */
 export async function referenceVersions(
   clickhouse: ClickHouse,
   signal?: AbortSignal,
@@ -120,7 +123,10 @@ export async function referenceVersions(
   return Object.fromEntries(found.map(({ name, comment }) => [name, comment]));
 }
 
-/** EXCHANGE is not one of the statements that may run twice: a second run would swap the old data back in. So it is asked first. */
+/**
+ * Exchanges the tables. EXCHANGE must not run twice, because a second run would swap the old data back in. So each attempt first
+ * checks the version in use.
+ */
 async function exchange(
   clickhouse: ClickHouse,
   name: DatasetName,
@@ -141,7 +147,7 @@ async function exchange(
   }
 }
 
-/** Rows are counted before they are put to use, so that a lost or repeated insert is not. */
+/** Counts the stored rows before they are used. The count detects a lost or repeated insert. */
 async function assertStored(
   clickhouse: ClickHouse,
   staging: string,

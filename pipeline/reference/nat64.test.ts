@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { TranslationPrefixes, translatedAddress } from './nat64.ts';
 
-/** The examples of RFC 6052 section 2.4: 192.0.2.33 behind prefixes of each length. */
+/** The examples of RFC 6052 section 2.4: 192.0.2.33 after prefixes of each length. */
 const EXAMPLES = [
   '2001:db8:c000:221::',
   '2001:db8:1c0:2:21::',
@@ -37,13 +37,13 @@ describe('TranslationPrefixes', () => {
       differ: () => differ,
     });
 
-  it.each(EXAMPLES)('finds the prefix of %s by another answer, or by the control', example => {
+  it.each(EXAMPLES)('finds the prefix of %s from another answer, or from the control', example => {
     expect(found([example, '192.0.2.33']).inside(example)).toBe('192.0.2.33');
     expect(found([example], ['192.0.2.33']).inside(example)).toBe('192.0.2.33');
     expect(found([example], ['192.0.2.34']).inside(example)).toBe(example);
   });
 
-  it('translates every address behind a prefix, and no other', () => {
+  it('translates every address after a prefix, and no other', () => {
     const prefixes = found(['2a00:1:2:3::5db8:d822'], ['93.184.216.34']);
     expect(prefixes.inside('2a00:1:2:3::180:1')).toBe('1.128.0.1');
     expect(prefixes.inside('2a00:1:2:4::180:1')).toBe('2a00:1:2:4::180:1');
@@ -51,13 +51,13 @@ describe('TranslationPrefixes', () => {
     expect(prefixes.inside('2a00:1:2:3::zz')).toBe('2a00:1:2:3::zz');
   });
 
-  it('takes no address for translated that is the host’s own', () => {
+  it('does not translate an address that is the host’s own', () => {
     const native = '2606:4700::6810:84e5';
     expect(found([native], ['104.16.132.229', native]).inside(native)).toBe(native);
     expect(found([native, '104.16.132.229'], [], false).inside(native)).toBe(native);
   });
 
-  it('finds the prefix that the network gives on request (RFC 7050)', () => {
+  it('finds the prefix that the network returns on request (RFC 7050)', () => {
     const answer = '2a00:1:2:3::192.0.0.170';
     expect(found([answer], [], false, 'ipv4only.arpa').inside('2a00:1:2:3::180:1')).toBe('1.128.0.1');
     expect(found([answer], [], false, 'other').inside(answer)).toBe(answer);

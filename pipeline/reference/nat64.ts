@@ -2,11 +2,11 @@ import { ipv6Bytes } from './ip-literal.ts';
 
 /** IPv4 addresses in IPv6 addresses, as NAT64 and DNS64 translate them (RFC 6052). */
 
-/** Lengths that a translation prefix can have, in bits. The most common one comes first. */
+/** Possible lengths of a translation prefix in bits, the most common one first. */
 const LENGTHS = [96, 64, 56, 48, 40, 32] as const;
 export type PrefixLength = (typeof LENGTHS)[number];
 
-/** Bits 64 to 71 hold no part of the address and are zero. */
+/** Bits 64 to 71 are not part of the address and are zero. */
 const RESERVED_OCTET = 8;
 
 /** Positions of the four octets of the IPv4 address, by length of the prefix. */
@@ -19,7 +19,7 @@ const OCTETS: Readonly<Record<PrefixLength, readonly [number, number, number, nu
   32: [4, 5, 6, 7],
 };
 
-/** The IPv4 address behind a prefix of this length; undefined when bits that must be zero are not. */
+/** Returns the IPv4 address after a prefix of this length, or undefined if bits are set that must be zero. */
 function ipv4Behind(address: Uint8Array, length: PrefixLength): string | undefined {
   const octets = OCTETS[length];
   if (length !== 96) {
@@ -29,15 +29,15 @@ function ipv4Behind(address: Uint8Array, length: PrefixLength): string | undefin
   return octets.map(at => address[at]).join('.');
 }
 
-/** `64:ff9b`, with which the prefixes for this purpose alone begin. */
+/** Reports whether an address begins with `64:ff9b`, which only translation prefixes use. */
 function isSetApart(address: Uint8Array): boolean {
   return address[0] === 0 && address[1] === 0x64 && address[2] === 0xff && address[3] === 0x9b;
 }
 
 /**
- * The IPv4 address in an IPv6 address of the well-known prefix 64:ff9b::/96 (RFC 6052) or of the range for local use 64:ff9b:1::/48
- * (RFC 8215); undefined for any other text. In the range for local use the length of the prefix is not known: it is taken as 96 bits, unless
- * the end of the address is zero as with the shorter ones.
+ * Returns the IPv4 address in an IPv6 address of the well-known prefix 64:ff9b::/96 (RFC 6052) or of the local-use range
+ * 64:ff9b:1::/48 (RFC 8215), or undefined for any other text. The prefix length in the local-use range is unknown. It counts as 96
+ * bits, unless the end of the address is zero as with shorter prefixes.
  */
 export function translatedAddress(text: string): string | undefined {
   if (!/^0{0,2}64:ff9b:/i.test(text)) return undefined;
@@ -55,25 +55,25 @@ interface Prefix {
   readonly length: PrefixLength;
 }
 
-/** Prefixes that one document can have; more are made up. */
+/** Maximum number of prefixes of one document. A document with more was invented. */
 const MOST_PREFIXES = 8;
-/** Name whose IPv4 addresses are fixed, so that a client can find the prefix of its network (RFC 7050). */
+/** Name with fixed IPv4 addresses, which a client uses to find the prefix of its network (RFC 7050). */
 const PREFIX_DISCOVERY = { host: 'ipv4only.arpa', addresses: ['192.0.0.170', '192.0.0.171'] };
 
-/** What a document says of addresses that translation prefixes are found by. */
+/** Facts of a document that translation prefixes are derived from. */
 export interface TranslationEvidence {
   /** Answers of look-ups. */
   readonly answers: readonly { readonly hostname: string; readonly answer: string | null }[];
-  /** Addresses that the control got. */
+  /** Addresses that the control resolved. */
   readonly control?: readonly string[];
-  /** Whether two addresses belong to different networks, or one of them to none. */
+  /** Reports whether two addresses belong to different networks, or one of them to no known network. */
   differ(ipv6: string, ipv4: string): boolean;
 }
 
 /**
- * Network-specific prefixes that a document shows: an IPv6 answer holds an IPv4 address that is another answer, or one of the control's.
- * An IPv6 address that the control got as well is the host's own. So is one in the network of the IPv4 address in it: some large networks
- * write the IPv4 address of a host into its IPv6 address.
+ * Network-specific prefixes of a document. An IPv6 answer shows a prefix if it contains an IPv4 address that is another answer, or
+ * one of the control's. It does not if the control resolved the same IPv6 address, which is then the host's own. It also does not
+ * if both addresses are in the same network, because some large networks write the IPv4 address of a host into its IPv6 address.
  */
 export class TranslationPrefixes {
   private readonly prefixes: Prefix[] = [];
@@ -97,7 +97,7 @@ export class TranslationPrefixes {
     }
   }
 
-  /** The IPv4 address behind one of the prefixes; any other address as it is. */
+  /** Returns the IPv4 address after one of the prefixes, or any other address unchanged. */
   inside(text: string): string {
     if (this.prefixes.length === 0 || !text.includes(':')) return text;
     const address = ipv6Bytes(text);

@@ -7,13 +7,11 @@ import { extract } from 'tar-stream';
 import { hidePassword, hidePasswords } from '../hide-password.ts';
 import { hashOf, ReferenceDataError } from './dataset.ts';
 
-/** No source is near this size; a longer answer is not what was asked for. */
+/** Maximum size of a source. No real source is near it, so a longer response is wrong. */
 const MAX_BYTES = 256 * 1024 * 1024;
 const TIMEOUT = 120_000;
 
-/**
- * Bytes of a source: a file, or http(s). Gzip is undone. Throws ReferenceDataError, which names the source and what to do.
- */
+/** Reads the bytes of a source, a file or an http(s) URL, and decompresses gzip. Throws ReferenceDataError with the source and the remedy. */
 export async function readSource(source: string, signal?: AbortSignal): Promise<Buffer> {
   const bytes = /^https?:\/\//.test(source) ? await download(source, signal) : await readLocal(source, signal);
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
@@ -27,8 +25,8 @@ export async function readSource(source: string, signal?: AbortSignal): Promise<
 }
 
 /**
- * Files below a source: a directory, or a (gzipped) tar such as GitHub makes of a repository. Names are relative to it, in order.
- * Only names ending with `suffix` are read.
+ * Reads the files below a source: a directory, or a tar (gzipped or not) such as GitHub makes of a repository. Reads only names
+ * that end with `suffix`. Returns names relative to the source, sorted.
  */
 export async function readFiles(source: string, suffix: string, signal?: AbortSignal): Promise<[string, Buffer][]> {
   const directory = !/^https?:\/\//.test(source) && (await stat(source).catch(() => undefined))?.isDirectory();
@@ -38,7 +36,7 @@ export async function readFiles(source: string, suffix: string, signal?: AbortSi
   return files.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 }
 
-/** One hash over names and contents. */
+/** Returns one hash of all names and contents. */
 export function hashOfFiles(files: readonly (readonly [string, Buffer])[]): string {
   return hashOf(Buffer.from(files.map(([name, bytes]) => `${name} ${hashOf(bytes)}\n`).join('')));
 }
@@ -83,7 +81,10 @@ async function download(url: string, signal?: AbortSignal): Promise<Buffer> {
   }
 }
 
-/** An address without user and password, which `fetch` refuses and repeats in its message, and the header that carries them. */
+/**
+ * Splits a URL into one without user and password, and the header with them. `fetch` rejects a URL with a password and repeats it
+ * in its message.
+ */
 function withoutUser(url: URL): { address: URL; headers: Record<string, string> } {
   const { username, password } = url;
   if (username === '' && password === '') return { address: url, headers: {} };

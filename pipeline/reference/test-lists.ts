@@ -11,11 +11,11 @@ export interface TestListEntry {
 
 export const TEST_LIST_LIMITS: Limits = { above: 20_000, below: 1_000_000 };
 
-/** Optional scheme; a dotted domain or an IPv4 address; optional port; optional path (analysis.md section 14). */
+/** Optional scheme; a domain with a dot or an IPv4 address; optional port; optional path (analysis.md section 14). */
 const URL_SHAPE =
   /^(?:https?:\/\/)?((?:(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)+(?:[a-z]{2,6}|[a-z0-9-]{2,})\.?)|\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?(?:[/?#]\S*)?$/i;
 
-/** The country of a list by its file's name: `it.csv` is Italy, `global.csv` is ZZ; other names are no country's list. */
+/** Returns the country of a list from its file name: `it.csv` is IT, `global.csv` is ZZ. Returns undefined for any other name. */
 export function countryOf(file: string): string | undefined {
   const name = file.replace(/^.*\//, '').replace(/\.csv$/, '');
   if (name === 'global') return 'ZZ';
@@ -23,9 +23,9 @@ export function countryOf(file: string): string | undefined {
 }
 
 /**
- * Reads the test lists of citizenlab/test-lists: file names (`lists/it.csv`) with their content. Files of other names are
- * passed over. People write the lists by hand, so a row that cannot be read, has no category or does not name a URL is a problem and left out; the
- * domain keeps its case. Throws ReferenceDataError for a list that lacks its columns.
+ * Reads the test lists of citizenlab/test-lists from file names (`lists/it.csv`) and contents. Ignores files with other names.
+ * People write the lists by hand, so a row that cannot be parsed, has no category or has no URL is reported as a problem and
+ * omitted. The domain keeps its case. Throws ReferenceDataError for a list without the required columns.
  */
 export function readTestLists(files: Iterable<readonly [name: string, bytes: Uint8Array]>): Parsed<TestListEntry> {
   const rows: TestListEntry[] = [];
@@ -48,7 +48,8 @@ export function readTestLists(files: Iterable<readonly [name: string, bytes: Uin
         problems.push({ where: `${file} line ${line}`, what: `${url.slice(0, 100)} has no category` });
         continue;
       }
-      // The table holds an entry once; so do the rows, or their number would not be that of the table.
+      // The table stores an entry once. The rows must not repeat it either, because their number is compared with that of the
+      // table.
       const entry = { domain, url, cc, category_code: values.category_code as string };
       const key = JSON.stringify(entry);
       if (seen.has(key)) continue;
