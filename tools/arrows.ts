@@ -1,5 +1,5 @@
 /**
- * Holds the arrows of the design: which folder may import which. Prints each import that points the wrong way and exits with 1.
+ * Checks the import rules of the design: the folders that each folder may import. Prints each forbidden import and exits with 1.
  *
  *     node tools/arrows.ts
  */
@@ -7,11 +7,11 @@ import { globSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 
 interface Rule {
-  /** Files the rule is about. */
+  /** Files that the rule covers. */
   readonly from: RegExp;
-  /** Project files they may import, besides those of their own folder. */
+  /** Project files that they may import, besides those of their own folder. */
   readonly may: RegExp;
-  /** Packages and built-in modules they must not import. */
+  /** Packages and built-in modules that they must not import. */
   readonly never?: RegExp;
 }
 
@@ -64,7 +64,7 @@ for (const file of globSync('{crds,pipeline,temporal,worker,operator,clickhouse,
     imports += 1;
     const inside = target.startsWith('.') ? relative(root, join(root, dirname(file), target)) : undefined;
     if (inside !== undefined && runsUpwards(file, inside)) wrong.push(`${file} imports ${inside}, which is above it`);
-    // Types carry no code to run and may come from anywhere else.
+    // Types have no code at run time and may come from any other folder.
     for (const rule of isType ? [] : rules) {
       if (inside !== undefined ? !rule.may.test(inside) : rule.never?.test(target)) {
         wrong.push(`${file} imports ${inside ?? target}`);
@@ -81,7 +81,7 @@ if (wrong.length > 0) {
 }
 console.log(`${imports} imports point the right way`);
 
-/** Whether an import inside `pipeline/` points to a folder that is higher in the order. */
+/** Returns whether an import inside `pipeline/` points to a folder that is higher in the order. */
 function runsUpwards(file: string, target: string): boolean {
   const place = (path: string): number | undefined => {
     const [top, folder, ...rest] = path.split('/');
@@ -94,7 +94,7 @@ function runsUpwards(file: string, target: string): boolean {
   return from !== undefined && to !== undefined && to > from;
 }
 
-/** What a file imports. `isType`: as types only. */
+/** Lists the imports of a file. `isType`: only types are imported. */
 function importsOf(file: string): { target: string; isType: boolean }[] {
   const source = readFileSync(join(root, file), 'utf8');
   const found = source.matchAll(/^\s*(?:import|export)\s+(type\b)?(?:[^'";]*?\sfrom\s+)?['"]([^'"]+)['"]/gm);

@@ -1,4 +1,4 @@
-// Runs on whatever Node the machine has, from 20 on, before any dependency is installed: plain JavaScript, no packages.
+// Runs on the installed Node, from version 20 on, before any dependency is installed: plain JavaScript, no packages.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,12 +9,12 @@ export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const MODULES = join(ROOT, 'node_modules');
 const NODE = join(MODULES, 'node', 'bin', 'node');
 
-/** The Node version package.json pins. */
+/** Returns the Node version that package.json pins. */
 function pinnedNode() {
   return JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).devDependencies.node;
 }
 
-/** A sentence for whoever started this, and exit status 1. */
+/** Prints a message and exits with status 1. */
 function refuse(sentence) {
   console.error(sentence);
   process.exit(1);
@@ -25,7 +25,7 @@ function nodeWorks() {
   return stdout?.trim() === `v${pinnedNode()}`;
 }
 
-/** Whether node_modules holds what the lockfile says: npm keeps there, as the last step of an installation, a list of what it installed. */
+/** Returns whether node_modules matches the lockfile. As the last step of an installation, npm writes the list of installed packages there. */
 function installed() {
   const list = join(MODULES, '.package-lock.json');
   if (!existsSync(list)) return false;
@@ -33,13 +33,13 @@ function installed() {
   const have = packages(list);
   return Object.entries(packages(join(ROOT, 'package-lock.json'))).every(([path, wanted]) => {
     if (path === '') return true;
-    // Those for other machines are not installed.
+    // Packages for other machines are not installed.
     if (!have[path]) return wanted.optional === true;
     return have[path].version === wanted.version && have[path].integrity === wanted.integrity;
   });
 }
 
-/** Installs the dependencies when they are missing or not those of the lockfile, and returns the path of the pinned Node. */
+/** Installs the dependencies if they are missing or differ from the lockfile. Returns the path of the pinned Node. */
 export function prepare() {
   if (Number(process.versions.node.split('.')[0]) < 20) {
     refuse(`Node ${process.versions.node} is too old: 20 or newer is needed (https://nodejs.org).`);
@@ -50,7 +50,7 @@ export function prepare() {
     const status = run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], ROOT);
     if (status !== 0) refuse('npm ci failed, see above. It needs a network, or a registry that npm is configured for.');
   }
-  // npm from version 11 on runs no install script that is not allowed, and the package `node` gets its program by one.
+  // npm from version 11 on runs only allowed install scripts, and the package `node` gets its program by such a script.
   if (!nodeWorks()) run(process.execPath, ['installArchSpecificPackage.js'], join(MODULES, 'node'));
   if (!nodeWorks()) {
     refuse(
@@ -60,10 +60,10 @@ export function prepare() {
   return NODE;
 }
 
-/** Shells that npm runs scripts with. Some replace themselves with the program, some stay between npm and it. */
+/** Shells that npm uses to run scripts. Some replace themselves with the program, some stay between npm and the program. */
 const SHELLS = new Set(['sh', 'dash', 'bash', 'ash', 'busybox', 'zsh', 'ksh']);
 
-/** Name and parent of a process; undefined when it is gone, or where the system does not tell. */
+/** Returns the name and the parent of a process, or undefined if it is gone or the system does not report them. */
 function processStatus(pid) {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -74,7 +74,7 @@ function processStatus(pid) {
   }
 }
 
-/** Calls `gone` once npm, which runs this process, has ended. A signal that npm gets may end npm or its shell and go no further. */
+/** Calls `gone` once npm, which runs this process, has ended. A signal to npm may end npm or its shell without reaching this process. */
 function watchNpm(gone) {
   if (process.env.npm_lifecycle_event === undefined) return;
   const parent = process.ppid;
@@ -89,14 +89,14 @@ function watchNpm(gone) {
 }
 
 /**
- * Runs a program of this project with the pinned Node and ends as it ends. Ctrl-C reaches the program by itself, so SIGINT is passed on
- * as a message, which the program can tell from a second Ctrl-C; other signals are passed on as they are. When npm ends, the program gets
- * SIGTERM. When this process is killed, the program notices by its channel.
+ * Runs a program of this project with the pinned Node and exits with its status. Ctrl-C reaches the program directly, so SIGINT is passed
+ * on as a message, which the program can distinguish from a second Ctrl-C; other signals are passed on unchanged. When npm ends, the
+ * program gets SIGTERM. When this process is killed, the program notices it by its channel.
  */
 export function run(file, args) {
   const node = prepare();
   const env = {
-    // What Node has compiled it finds there again: each of the dozen processes of a start is there half a second sooner.
+    // Node finds its compiled code there again: each of the dozen processes of a start is ready half a second sooner.
     NODE_COMPILE_CACHE: join(MODULES, '.cache', 'node'),
     ...process.env,
     PATH: `${join(MODULES, '.bin')}:${process.env.PATH}`,

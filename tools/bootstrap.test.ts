@@ -7,14 +7,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { isRunning, type ProcessIdentity, startTime } from '../local/process.ts';
 
-/** A package whose `npm start` is the one of this project, with another program at the end of the chain. */
+/** A package with the `npm start` of this project, but another program at the end of the chain. */
 let dir: string;
 let npm: ChildProcess;
 let starter: ProcessIdentity;
 let program: ProcessIdentity;
 
 const ROOT = join(import.meta.dirname, '..');
-/** Says how it was asked to stop, and stops. */
+/** Records how it was stopped, and exits. */
 const PROGRAM = `
   import { writeFileSync } from 'node:fs';
   const stop = how => { writeFileSync('how', how); process.exit(0); };
@@ -26,7 +26,7 @@ const PROGRAM = `
 
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'ooni-bootstrap-'));
-  // The shell replaces itself with Node: a shell in between keeps SIGINT to itself.
+  // The shell replaces itself with Node. A shell that stays between npm and Node would not pass on SIGINT.
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   const start = scripts.start.replace('local/', '');
   writeFileSync(join(dir, 'package.json'), JSON.stringify({ type: 'module', scripts: { start } }));
@@ -52,7 +52,7 @@ function textOf(name: string): string {
   return readFileSync(join(dir, name), 'utf8');
 }
 
-/** What `look` returns once it returns something and does not throw. */
+/** Polls until `look` returns a value and does not throw, and returns that value. */
 async function until<T>(look: () => T | undefined | false): Promise<T> {
   for (;;) {
     try {
@@ -76,7 +76,7 @@ test.each([
   ['the starter', 'SIGHUP'],
   ['the starter', 'SIGQUIT'],
   ['the starter', 'SIGKILL'],
-] as const)('the program stops in order, and nothing stays, when %s gets %s', async (name, signal) => {
+] as const)('the program stops normally and leaves no process behind when %s gets %s', async (name, signal) => {
   const gone = once(npm, 'exit');
   process.kill(name === 'npm' ? npm.pid! : starter.pid, signal);
   await until(() => textOf('how'));
@@ -85,7 +85,7 @@ test.each([
 });
 
 test('the program stops on Ctrl-C, which reaches every process of the terminal', async () => {
-  // As a terminal does it: to the whole group.
+  // A terminal also sends it to the whole group.
   process.kill(-npm.pid!, 'SIGINT');
   expect(await until(() => textOf('how'))).toMatch(/^(SIGINT|message SIGINT)$/);
 });

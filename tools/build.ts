@@ -1,6 +1,6 @@
 /**
- * Bundles the workflows into dist/workflows.js, so that a worker starts without doing it. A worker without the bundle, or with one of
- * other sources, bundles at its start.
+ * Bundles the workflows into dist/workflows.js, so that a worker need not do it at its start. A worker without the bundle, or with a bundle
+ * of other sources, bundles at its start.
  *
  *     npm run build
  */
@@ -11,7 +11,7 @@ import { BUNDLE_PATH, bundleStamp, WORKFLOWS_PATH } from '../worker/workflow-bun
 
 const { code } = await bundleWorkflowCode({ workflowsPath: WORKFLOWS_PATH, logger: new DefaultLogger('WARN') });
 mkdirSync(dirname(BUNDLE_PATH), { recursive: true });
-// Whole or not at all: a worker may be starting right now, and so may another build.
+// Replaces the file in one step: a worker may be starting at this moment, or another build may run.
 const own = `${BUNDLE_PATH}.${process.pid}`;
 writeFileSync(own, `${bundleStamp()}\n${code}`);
 renameSync(own, BUNDLE_PATH);

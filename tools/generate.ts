@@ -1,6 +1,5 @@
 /**
- * Writes everything that is made from code. With --check nothing is written: it exits with 1 when a file is not what the
- * code generates.
+ * Writes all generated files. With --check it writes nothing and exits with 1 if a file differs from the generated content.
  *
  *     npm run generate
  *     npm run generate -- --check
@@ -15,7 +14,7 @@ import { scannerCode } from './scanner-code.ts';
 import { settingsPage } from './settings-page.ts';
 import { verdictsPage } from './verdicts-page.ts';
 
-/** Path below the root -> content. Each generator is a pure function of the code. */
+/** Generators by file, relative to the root. Each generator is a pure function of the code. */
 const GENERATED: Record<string, () => string | Promise<string>> = {
   'docs/cli.md': cliPage,
   'docs/settings.md': settingsPage,

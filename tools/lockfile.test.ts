@@ -8,10 +8,10 @@ interface Locked {
 }
 
 /**
- * `npm ci` refuses a lockfile that lacks a package, also one for another kind of machine; and `npm install` leaves such packages out when
- * the registry at hand does not have them.
+ * `npm ci` rejects a lockfile that lacks a package, even one for another kind of machine. `npm install` omits such packages if the registry
+ * in use does not have them.
  */
-test('the lockfile names every dependency, those for other machines too', () => {
+test('the lockfile contains every dependency, also those for other machines', () => {
   const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as { packages: Record<string, Locked> };
   const isLocked = (from: string, name: string): boolean => {
     for (let base = from; ; base = base.slice(0, Math.max(0, base.lastIndexOf('/node_modules/')))) {

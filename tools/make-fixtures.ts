@@ -1,18 +1,18 @@
 /**
- * Chooses test/fixtures from a folder of real measurements with expected results:
+ * Selects test/fixtures from a folder of real measurements with expected results:
  *
  *     node tools/make-fixtures.ts DATA_DIR
  *
- * Whole objects are copied byte for byte; of the expected rows those of the chosen objects are kept, of the expected
- * verdicts those of the days (of measurement) whose measurements are all among the chosen objects, because a verdict also
- * depends on the other measurements of its day.
+ * Copies whole objects byte for byte. Keeps the expected rows of the selected objects. Keeps the expected verdicts of a day (of
+ * measurement) only if all its measurements are in the selected objects, because a verdict also depends on the other measurements of its
+ * day.
  */
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 
-/** Left out for size: a few MB in the repository are enough for the tests, and one big object of each layout stays. */
+/** Omitted because of their size: the tests need only a few MB in the repository. One big object of each layout stays. */
 const LEFT_OUT = [
   /_IT_webconnectivity\.l\./,
   /_IT_webconnectivity\.x\.(96610|ae001)/,
@@ -72,7 +72,7 @@ console.log(
   `${keys.length} objects, ${kept.length} measurements with expected rows, ${verdicts.length} expected verdicts`,
 );
 
-/** The lists as GitHub packs them: one folder in a tar. The same input gives the same bytes. */
+/** Packs the lists as GitHub does: one folder in a tar. The same input gives the same bytes. */
 async function packTestLists(from: string, to: string): Promise<void> {
   const tar = pack();
   for (const name of readdirSync(from).sort()) {

@@ -4,7 +4,7 @@ import loadWabt from 'wabt';
 
 const SOURCE = 'pipeline/measurement/scanner.wat';
 
-/** The scanner, assembled. */
+/** Assembles the scanner. */
 export async function scannerCode(): Promise<string> {
   const wabt = await loadWabt();
   const module = wabt.parseWat(SOURCE, readFileSync(join(import.meta.dirname, '..', SOURCE), 'utf8'), { simd: true });

@@ -1,5 +1,5 @@
 // `npm test`: types, style, imports and generated files, then all tests. `npm test -- --quick` runs the checks, the unit tests and a few
-// tests against real servers. With other arguments, only the tests they select, as vitest takes them:
+// tests against real servers. With other arguments, it runs only the tests that they select, as in vitest:
 //   npm test -- --project unit pipeline/archive
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ const CHECKS = [
   ['style', bin('biome'), ['check']],
   ['imports', node, ['tools/arrows.ts']],
   ['generated files', node, ['tools/generate.ts', '--check']],
-  // Before the first test begins: a build of Go takes minutes of all processors.
+  // Before the first test begins: a Go build takes minutes of all processors.
   ['programs', node, ['local/obtain.ts']],
 ];
 

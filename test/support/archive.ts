@@ -9,14 +9,14 @@ import type { RawDocument } from '../../pipeline/archive/document.ts';
 import { type FileEnd, readDocuments } from '../../pipeline/archive/documents.ts';
 import { type ArchiveFile, isBadKey, parseKey } from '../../pipeline/archive/keys.ts';
 
-/** A directory that is gone when the test is over. */
+/** Creates a directory that is removed at the end of the test. */
 export function temporaryDirectory(): string {
   const dir = mkdtempSync(join(tmpdir(), 'archive-'));
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
   return dir;
 }
 
-/** A directory archive of its own for one test. */
+/** Creates a directory archive for one test. */
 export function makeArchive(objects: Record<string, Uint8Array | string>): { archive: DirectoryArchive; root: string } {
   const root = temporaryDirectory();
   for (const [key, content] of Object.entries(objects)) {
@@ -32,7 +32,7 @@ export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   return all;
 }
 
-/** A tar of files, as bytes. */
+/** Returns a tar of files as bytes. */
 export async function tarOf(members: readonly (readonly [name: string, content: string | Buffer])[]): Promise<Buffer> {
   const tar = pack();
   for (const [name, content] of members) tar.entry({ name }, content);
@@ -40,7 +40,7 @@ export async function tarOf(members: readonly (readonly [name: string, content: 
   return Buffer.concat(await collect(tar as AsyncIterable<Buffer>));
 }
 
-/** The file of an archive that has one key. */
+/** Returns the file of an archive with the given key. */
 export async function fileOf(archive: Archive, key: string): Promise<ArchiveFile> {
   const [object] = await collect(archive.list(key));
   const file = parseKey(object!);
@@ -48,7 +48,7 @@ export async function fileOf(archive: Archive, key: string): Promise<ArchiveFile
   return file;
 }
 
-/** Everything that reading one object gives. */
+/** Reads one object and returns all its documents and the reader's final result. */
 export async function readAll(
   archive: Archive,
   key: string,
@@ -63,7 +63,7 @@ export async function readAll(
   }
 }
 
-/** A document that is good for longer than its reader is. */
+/** Copies a document, so that it stays valid longer than its reader. */
 export function owned(document: RawDocument): RawDocument {
   return { ...document, bytes: Buffer.from(document.bytes) };
 }

@@ -2,8 +2,8 @@ import { condition, defineQuery, defineSignal, defineUpdate, proxyActivities, se
 import { type BackfillInput, type BackfillPhase, type BackfillProgress, QUEUES, runId } from '../../worker/contract.ts';
 
 /**
- * A coordinator that answers as the contract says and does no work: a test says by signals how far it is and how it ends. With it the
- * operator's side is tested on a real Temporal, every phase at will.
+ * A coordinator that answers according to the contract but does no work. A test sets its progress and its end by signals, so that it can
+ * test the operator on a real Temporal in every phase.
  */
 export async function BackfillWorkflow(input: BackfillInput): Promise<BackfillProgress> {
   const state = {
@@ -71,7 +71,7 @@ export async function BackfillWorkflow(input: BackfillInput): Promise<BackfillPr
   return progress(new Date(Date.now()).toISOString());
 }
 
-/** A run whose one activity is tried until it succeeds. */
+/** A run with one activity, which is retried until it succeeds. */
 export async function PatientWorkflow(): Promise<void> {
   const { work } = proxyActivities<{ work(): Promise<void> }>({
     taskQueue: QUEUES.activities,
@@ -81,5 +81,5 @@ export async function PatientWorkflow(): Promise<void> {
   await work();
 }
 
-/** What the operator's schedules of reference data start. */
+/** The workflow that the operator's schedules of reference data start. */
 export async function ReferenceRefreshWorkflow(): Promise<void> {}

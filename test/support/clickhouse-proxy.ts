@@ -5,19 +5,19 @@ import type { AddressInfo } from 'node:net';
 export interface Passing {
   /** The statement: the `query` parameter, or the body. */
   readonly statement: string;
-  /** The beginning of what goes with the statement: rows of an INSERT. */
+  /** The beginning of the data of the statement: rows of an INSERT. */
   readonly data: string;
-  /** Sends it on and returns the server's answer, which the client has not seen yet. */
+  /** Forwards the request and returns the server's response, which the client has not received yet. */
   forward(): Promise<Response>;
-  /** Lets the client have an answer. */
+  /** Sends a response to the client. */
   answer(response: Response): Promise<void>;
-  /** Answers in the server's stead. */
+  /** Answers instead of the server. */
   refuse(status: number, message: string): void;
-  /** Breaks the connection without an answer. */
+  /** Breaks the connection without a response. */
   drop(): void;
 }
 
-/** A server in front of ClickHouse that may do to requests and answers what a bad network or a dying process does. */
+/** Starts a server in front of ClickHouse that can treat requests and responses like a bad network or a dying process. */
 export async function startProxy(
   target: string,
   handle: (passing: Passing) => Promise<void>,

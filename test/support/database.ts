@@ -8,10 +8,10 @@ export const silent = createLogger('test', {
   log_format: 'json',
 });
 
-/** Databases that `makeDatabase` has made, with the server's URL. */
+/** Databases that `makeDatabase` created, with the server's URL. */
 const made: { url: string; database: string }[] = [];
 
-/** A database of its own on the test server: its clickhouse_url, and a client for it. `migrated: false` leaves it without tables. */
+/** Creates a new database on the test server. Returns its clickhouse_url and a client for it. `migrated: false` leaves it without tables. */
 export async function makeDatabase(
   clickhouseUrl: string,
   prefix: string,
@@ -26,7 +26,7 @@ export async function makeDatabase(
   return { url, clickhouse };
 }
 
-/** Drops what `makeDatabase` made: ClickHouse looks after every table it has, used or not, and a thousand of them keep it busy. */
+/** Drops the databases of `makeDatabase`. ClickHouse maintains every table, used or not, and a thousand of them keep it busy. */
 export async function dropDatabases(): Promise<void> {
   for (const { url, database } of made.splice(0)) {
     const server = openClickHouse({ clickhouse_url: url }, { database: 'default' });

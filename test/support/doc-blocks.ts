@@ -1,23 +1,23 @@
-/** A fenced block of a page of documentation. */
+/** A fenced block of a documentation page. */
 export interface Block {
   readonly page: string;
   /** Number of its first line in the page, from 1. */
   readonly line: number;
-  /** `sh`: commands, `text`: what the commands before it print, `sql`: statements; empty where the page names none. */
+  /** `sh`: commands, `text`: the output of the commands before it, `sql`: statements; empty if the page names no language. */
   readonly language: string;
   readonly text: string;
   /**
-   * Why it is not run or compared: the text of the comment `<!-- not run: ... -->` before it, or of `<!-- no block of this page is run:
-   * ... -->` anywhere in the page.
+   * Reason why it is not run or compared: the text of the comment `<!-- not run: ... -->` before it, or of `<!-- no block of this page is
+   * run: ... -->` anywhere in the page.
    */
   readonly skipped?: string;
   /** The comment before it is `<!-- fails: ... -->`: its last command ends with an error. */
   readonly fails: boolean;
-  /** The comment before it is `<!-- may be empty: ... -->`: its statements may return no row. */
+  /** The comment before it is `<!-- may be empty: ... -->`: its statements may return no rows. */
   readonly mayBeEmpty: boolean;
 }
 
-/** The fenced blocks of a page, in their order. Throws for a block that does not end. */
+/** Returns the fenced blocks of a page in order. Throws for a block without an end. */
 export function blocksOf(page: string, markdown: string): Block[] {
   const blocks: Block[] = [];
   const lines = markdown.split('\n');
@@ -46,7 +46,7 @@ export function blocksOf(page: string, markdown: string): Block[] {
   return blocks;
 }
 
-/** The text of the HTML comment that ends right before a block; blank lines between do not matter. */
+/** Returns the text of the HTML comment that ends right before a block. Ignores blank lines between them. */
 function commentBefore(lines: readonly string[]): string {
   const before = lines.join('\n').trimEnd();
   if (!before.endsWith('-->')) return '';
@@ -57,8 +57,9 @@ function commentBefore(lines: readonly string[]): string {
 }
 
 /**
- * The shape of a printed line: cells of a table by their kind, and the words of any other line with its figures left out. Two runs of a
- * command print lines of the same shape, also when one draws a table on a terminal and the other writes tabs. Borders have no shape.
+ * Returns the shape of a printed line: for a row of a table, the kinds of its cells; for any other line, its words without figures. Two
+ * runs of a command print lines of the same shape, even if one draws a table on a terminal and the other writes tabs. Borders have no
+ * shape.
  */
 export function shapeOf(line: string): string {
   const cells = line
@@ -66,7 +67,7 @@ export function shapeOf(line: string): string {
     .split(/ {2,}|\t|\s*[│┃|]\s*/)
     .filter(cell => cell !== '' && !/^[─━┌┐└┘├┤┬┴┼=]+$/.test(cell));
   const isRow = cells.length >= 3 && cells.some(cell => kindOf(cell) !== 'word');
-  // A head names its columns, so its words count.
+  // A header names its columns, so its words count.
   return isRow ? cells.map(kindOf).join(' ') : withoutFigures(cells.join('  '));
 }
 
@@ -82,8 +83,8 @@ function withoutFigures(text: string): string {
 const BAR = '====';
 
 /**
- * The first line of documented output that is not in what was printed; undefined when all are, in their order. A line `…` stands for any
- * lines, and a line with a progress bar is printed on a terminal only.
+ * Returns the first line of documented output that the printed output does not contain, or undefined if it contains all of them in order. A
+ * line `…` stands for any lines. A line with a progress bar is ignored, because only a terminal gets one.
  */
 export function missingLine(documented: string, printed: string): string | undefined {
   const shapes = printed.split('\n').map(shapeOf);

@@ -11,7 +11,7 @@ export const FINGERPRINTS = join(import.meta.dirname, '../fixtures/fingerprints/
 /** The Citizen Lab test lists, packed as GitHub does. */
 export const TEST_LISTS = join(import.meta.dirname, '../fixtures/test-lists.tar.gz');
 
-/** What is expected of one measurement of the fixtures. */
+/** Expected result for one measurement of the fixtures. */
 export interface ExpectedMeasurement {
   readonly key: string;
   readonly line: number;
@@ -23,7 +23,7 @@ export interface ExpectedMeasurement {
 
 let expected: readonly ExpectedMeasurement[] | undefined;
 
-/** The rows of the Python pipeline, in their place our own where docs/deviations.md lists the difference. */
+/** Returns the rows of the Python pipeline, replaced by our own where docs/deviations.md lists the difference. */
 export function expectedMeasurements(): readonly ExpectedMeasurement[] {
   if (!expected) {
     const dir = join(import.meta.dirname, '../fixtures/expected');
@@ -32,7 +32,7 @@ export function expectedMeasurements(): readonly ExpectedMeasurement[] {
   return expected;
 }
 
-/** Measurements with our own rows in the place of those that deviate. */
+/** Replaces the rows of deviating measurements with our own. */
 export function withDeviants(
   measurements: readonly ExpectedMeasurement[],
   deviants: readonly Pick<ExpectedMeasurement, 'key' | 'line' | 'tables'>[],
@@ -45,7 +45,7 @@ export function withDeviants(
   });
 }
 
-/** The `rows.jsonl.gz` of a directory. */
+/** Reads `rows.jsonl.gz` of a directory. */
 export function readExpected(dir: string): ExpectedMeasurement[] {
   return readLines(join(dir, 'rows.jsonl.gz'));
 }
@@ -58,13 +58,13 @@ function readLines<T>(path: string): T[] {
     .map(line => JSON.parse(line) as T);
 }
 
-/** Upload day of a key of the fixtures. */
+/** Returns the upload day of a key of the fixtures. */
 export function dayOfKey(key: string): string {
   const [, year, month, day] = /\/(\d{4})(\d{2})(\d{2})\//.exec(key)!;
   return `${year}-${month}-${day}`;
 }
 
-/** Expected number of rows of a table in some buckets, by measurement uid. */
+/** Returns the expected number of rows of a table in some buckets, by measurement uid. */
 export function expectedRows(
   table: string,
   days: readonly string[],

@@ -2,10 +2,10 @@ import { randomInt } from 'node:crypto';
 import { requirePort, StartError } from '../../local/process.ts';
 import { portsFrom } from '../../local/stack.ts';
 
-/** Below the ports that freePort gives out, as it may be seconds until the last of them is listened on. */
+/** Ports below those of freePort, because it may take seconds until a server listens on the last of them. */
 const PORTS = { first: 10_000, last: 20_000 };
 
-/** An offset for `npm start -- --port-offset` at which all of its ports are free. */
+/** Finds an offset for `npm start -- --port-offset` at which all ports are free. */
 export async function freeOffset(): Promise<number> {
   const ports = Object.values(portsFrom(0));
   for (;;) {

@@ -16,7 +16,7 @@ interface Ended extends Named {
   readonly status: string;
 }
 
-/** The histories of all workflows that ended by themselves. */
+/** Returns the histories of all workflows that ended. */
 export async function endedHistories(client: Client): Promise<Ended[]> {
   const histories: Ended[] = [];
   for await (const { workflowId, runId, status } of client.workflow.list({ query: "ExecutionStatus != 'Running'" })) {
@@ -27,7 +27,7 @@ export async function endedHistories(client: Client): Promise<Ended[]> {
   return histories;
 }
 
-/** Runs the workflows of today over histories: ids and messages of those that decide otherwise. */
+/** Replays histories with the current workflows. Returns ids and messages of those with other decisions. */
 export async function replayErrors(histories: readonly Named[]): Promise<[workflowId: string, message: string][]> {
   const errors: [string, string][] = [];
   for await (const { workflowId, error } of Worker.runReplayHistories({ ...workflowCode() }, histories)) {
@@ -37,7 +37,7 @@ export async function replayErrors(histories: readonly Named[]): Promise<[workfl
 }
 
 /**
- * Writes histories into the directory that RECORD_HISTORIES names, if it does: recorded ones keep later versions of the workflows honest
+ * Writes histories into the directory RECORD_HISTORIES, if it is set. Later versions of the workflows must replay the recorded histories
  * (worker/workflows/replay.test.ts).
  */
 export function recordHistories(histories: readonly Named[]): void {
@@ -49,7 +49,7 @@ export function recordHistories(histories: readonly Named[]): void {
   }
 }
 
-/** A history without what it says of the machine it was made on. */
+/** Removes the name of the recording machine from a history. */
 function withoutPlace<T>(value: T): T {
   if (typeof value === 'string') return value.replace(/^\d+@.*$/, 'worker') as T;
   if (Array.isArray(value)) return value.map(withoutPlace) as T;

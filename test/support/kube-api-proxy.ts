@@ -12,26 +12,26 @@ export interface SeenRequest {
   readonly connection: number;
 }
 
-/** What goes wrong with requests that match. */
+/** A fault for requests that match. */
 export type Fault =
-  /** Answered by the proxy; never forwarded. */
+  /** The proxy answers; it never forwards the request. */
   | { readonly answer: { status: number; headers?: Record<string, string>; body?: unknown } }
-  /** Forwarded and carried out; the answer never arrives, and the connection breaks unless kept open. */
+  /** The request is forwarded and executed. The response never arrives, and the connection breaks unless kept open. */
   | { readonly loseAnswer: true; readonly keepOpen?: boolean }
-  /** Connection closed before forwarding. */
+  /** The connection is closed before forwarding. */
   | { readonly refuse: true }
   /** A watch that ends at once with this text. */
   | { readonly tail: string }
-  /** Lines of a watch for which it returns false are swallowed. */
+  /** Lines of a watch for which this returns false are dropped. */
   | { readonly line: (line: string) => boolean };
 
 /**
- * A proxy between a client and a real API server which does on request what networks do: it cuts, stalls silently, loses answers, and
- * answers in the server's place. Speaks plain HTTP to the client.
+ * A proxy between a client and a real API server that causes network faults on request: it cuts connections, stalls silently, loses
+ * responses, and answers instead of the server. Speaks plain HTTP to the client.
  */
 export class ApiProxy {
   readonly seen: SeenRequest[] = [];
-  /** Requests go on in the name of this user, who has no rights unless given. */
+  /** Requests continue with the identity of this user, who has no permissions by default. */
   impersonate: string | undefined;
   readonly #server: Server;
   readonly #upstream: Connection;
@@ -60,7 +60,7 @@ export class ApiProxy {
     });
   }
 
-  /** How a client reaches the API server through this proxy. */
+  /** Connection of a client to the API server through this proxy. */
   readonly source: ConnectionSource = async () => ({
     server: `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`,
     namespace: 'default',
@@ -68,29 +68,29 @@ export class ApiProxy {
     tls: {},
   });
 
-  /** Connections the client has made. */
+  /** Number of connections that the client has opened. */
   get connections(): number {
     return this.#connections;
   }
 
-  /** Applies a fault to the next `times` matching requests; returns the way to end it before. */
+  /** Applies a fault to the next `times` matching requests. Returns a function that ends it earlier. */
   fault(fault: Fault, match: (request: SeenRequest) => boolean, times = Number.POSITIVE_INFINITY): () => void {
     const entry = { fault, match, times };
     this.#faults.add(entry);
     return () => this.#faults.delete(entry);
   }
 
-  /** Cuts every watch under way. */
+  /** Cuts every open watch. */
   cutWatches(): void {
     for (const { response } of this.#watches) response.destroy();
   }
 
-  /** From now on nothing arrives on the watches under way, and they stay open. New ones work. */
+  /** Stalls all open watches: they stay open but receive nothing more. New watches work. */
   stallWatches(): void {
     for (const watch of this.#watches) watch.stalled = true;
   }
 
-  /** The network is away: connections are cut and new ones closed at once, until `up`. */
+  /** Simulates a network outage: cuts connections and closes new ones at once, until `up`. */
   down(): void {
     this.#down = true;
     for (const socket of this.#sockets.keys()) socket.destroy();
@@ -140,7 +140,7 @@ export class ApiProxy {
     const { host: _, ...headers } = request.headers;
     if (this.impersonate) headers['impersonate-user'] = this.impersonate;
     const watch = { response, stalled: false };
-    // From the request on, not from the answer: a test cuts what it has seen to be asked for.
+    // Counted from the request, not from the response: a test can then cut a watch as soon as it has seen the request.
     if (seen.watch) this.#watches.add(watch);
     const upstream = requestUpstream(
       `${this.#upstream.server}${request.url}`,

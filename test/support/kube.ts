@@ -27,12 +27,12 @@ export const NAMESPACES = defineResource({
   namespaced: false,
 });
 
-/** Counters of their own and a log that says nothing, unless LOG_LEVEL asks for it. */
+/** Creates separate counters and a silent log, unless LOG_LEVEL is set. */
 export function instruments(clock?: Clock): Instruments {
   return createInstruments({ clock, log: pino({ level: process.env.LOG_LEVEL ?? 'silent' }) });
 }
 
-/** A namespace of the real API server: an administrator's direct client, and another through a proxy that can be broken. */
+/** A namespace of the real API server, with an administrator's direct client and a client through a proxy that can fail. */
 export interface KubeBed {
   readonly namespace: string;
   readonly direct: Client;
@@ -41,7 +41,7 @@ export interface KubeBed {
   stop(): Promise<void>;
 }
 
-/** `clock`: of the proxied client. */
+/** `clock`: for the client behind the proxy. */
 export async function kubeBed(kubeconfig: string, namespace: string, clock?: Clock): Promise<KubeBed> {
   const source = connectionSource({ kubeconfig });
   const proxy = await ApiProxy.start(source);
@@ -61,7 +61,7 @@ export async function kubeBed(kubeconfig: string, namespace: string, clock?: Clo
   };
 }
 
-/** Resolves when `condition` holds; rejects with `what` after `ms`. Polling, for what tells nobody. */
+/** Polls until `condition` holds; rejects with `what` after `ms`. For conditions without a notification. */
 export async function eventually(
   what: string,
   condition: () => boolean | Promise<boolean>,

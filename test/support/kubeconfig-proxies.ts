@@ -8,14 +8,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 
-/** Writes a kubeconfig for another server address, as a proxy offers it. */
+/** Writes a kubeconfig for another server address, for example that of a proxy. */
 export async function kubeconfigFor(url: string): Promise<{ path: string; remove(): Promise<void> }> {
   const dir = await mkdtemp(join(tmpdir(), 'ooni-kubeconfig-'));
   const path = join(dir, 'config');
   const config = {
     apiVersion: 'v1',
     kind: 'Config',
-    // The client refuses plain HTTP unless told that it may.
+    // The client rejects plain HTTP unless this allows it.
     clusters: [{ name: 'c', cluster: { server: url, 'insecure-skip-tls-verify': true } }],
     users: [{ name: 'u', user: {} }],
     contexts: [{ name: 'c', context: { cluster: 'c', user: 'u', namespace: 'default' } }],
@@ -26,8 +26,8 @@ export async function kubeconfigFor(url: string): Promise<{ path: string; remove
 }
 
 /**
- * Stands between the operator and the API server, forwards everything, and lets a test decide about each write: `onWrite` is called
- * when the API server has answered and before the operator hears of it; false withholds the answer for good.
+ * A proxy between the operator and the API server. It forwards everything and lets a test decide about each write: `onWrite` is called
+ * after the API server has answered and before the operator gets the response. If it returns false, the response is withheld for good.
  */
 export class ApiProxy {
   onWrite: (request: { method: string; path: string; body: string }) => boolean = () => true;
@@ -63,7 +63,7 @@ export class ApiProxy {
     try {
       for await (const chunk of request) chunks.push(chunk as Buffer);
     } catch {
-      // The operator died while it sent: nothing reaches the API server.
+      // The operator died while it sent the request: the API server receives nothing.
       return;
     }
     const { host: _, authorization: __, ...headers } = request.headers;
@@ -88,7 +88,7 @@ export class ApiProxy {
   }
 }
 
-/** A TCP port that leads to another one, and can be cut: for a server that goes away and comes back. */
+/** A TCP port that forwards to another one and can be cut, to simulate a server that goes away and comes back. */
 export class Cable {
   readonly #target: { host: string; port: number };
   readonly #server = createTcpServer(socket => this.#join(socket));

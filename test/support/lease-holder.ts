@@ -1,7 +1,7 @@
 /**
- * A process that leads and writes: `node lease-holder.ts KUBECONFIG NAMESPACE LEASE IDENTITY`. While it holds the lease it writes its name into the
- * config map LEASE as fast as it can, through a client guarded by the lease. Prints "leading" when it leads; ends with status 3 when
- * it has lost the lease.
+ * A process that leads and writes: `node lease-holder.ts KUBECONFIG NAMESPACE LEASE IDENTITY`. While it holds the lease, it writes its name
+ * into the config map LEASE as fast as it can, through a client that the lease guards. Prints "leading" when it leads. Exits with status 3
+ * when it has lost the lease.
  */
 import pino from 'pino';
 import { Client } from '../../operator/kube/client.ts';
@@ -29,7 +29,7 @@ try {
       try {
         await writer.apply(CONFIG_MAPS, object, { force: true, signal });
       } catch (error) {
-        // A machine that does much else at the time answers late.
+        // A machine under load answers late.
         if (!(error instanceof UnreachableError)) throw error;
       }
     }

@@ -1,6 +1,6 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Files that take over a minute of two processors: begun last, one of them would run alone at the end. */
+/** Files that take over a minute on two processors. If one of them started last, it would run alone at the end. */
 const LONGEST = [
   'test/stack/stack',
   'test/faults/worker-crash',
@@ -12,7 +12,7 @@ const LONGEST = [
   'test/faults/memory',
 ];
 
-/** The order of the test files: the longest first, then by vitest's own. */
+/** Orders the test files: the longest first, then vitest's own order. */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);

@@ -1,6 +1,6 @@
 import { XxHash32 } from '../../pipeline/archive/xxh32.ts';
 
-/** A frame whose blocks are stored, not compressed: written by the format's text, to reach what the tool does not write. */
+/** Builds a frame with stored, uncompressed blocks according to the format's specification, because the lz4 tool does not write such frames. */
 export function storedFrame(blocks: readonly Buffer[]): Buffer {
   const descriptor = Buffer.from([0b0110_0000, 0x40]);
   const checksum = (new XxHash32().update(descriptor).digest() >>> 8) & 0xff;
@@ -14,7 +14,7 @@ export function storedFrame(blocks: readonly Buffer[]): Buffer {
   ]);
 }
 
-/** Bytes cut into blocks of the size that such a frame allows. */
+/** Splits bytes into blocks of the size that such a frame allows. */
 export function lz4Blocks(bytes: Buffer): Buffer[] {
   const size = 60_000;
   return Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) =>

@@ -7,7 +7,7 @@ interface Timer {
 
 /** A clock that a test moves. Random numbers are `random`, 0.5 unless set. */
 export class ManualClock implements Clock {
-  /** Wall time at monotonic 0. A test may change it: the wall clock jumps. */
+  /** Wall time at monotonic 0. A test may change it to make the wall clock jump. */
   wall = Date.parse('2024-01-01T00:00:00Z');
   chance = 0.5;
   #time = 0;
@@ -23,12 +23,12 @@ export class ManualClock implements Clock {
     return () => this.#timers.delete(timer);
   }
 
-  /** How many timers are pending. */
+  /** Number of pending timers. */
   get pending(): number {
     return this.#timers.size;
   }
 
-  /** Moves on, firing timers in order, and lets what they cause run before the next. */
+  /** Moves the clock, fires timers in order, and lets their effects run before the next one. */
   async advance(ms: number): Promise<void> {
     const end = this.#time + ms;
     await settled();
@@ -36,7 +36,7 @@ export class ManualClock implements Clock {
       const next = [...this.#timers].filter(timer => timer.at <= end).sort((a, b) => a.at - b.at)[0];
       if (!next) break;
       this.#timers.delete(next);
-      // A timer that a pause made late fires late: no clock goes back.
+      // A timer that a pause delayed fires late: no clock goes back.
       this.#time = Math.max(this.#time, next.at);
       next.action();
       await settled();
@@ -44,13 +44,13 @@ export class ManualClock implements Clock {
     this.#time = end;
   }
 
-  /** The process was paused: time has passed and no timer could fire yet. */
+  /** Simulates a paused process: time has passed and no timer could fire yet. */
   pause(ms: number): void {
     this.#time += ms;
   }
 }
 
-/** Resolves when promises that wait for nothing outside have run. */
+/** Resolves when all promises that do not wait for an external event have run. */
 export async function settled(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise<void>(resolve => setImmediate(resolve));
 }

@@ -1,6 +1,6 @@
 /**
- * Observes one bucket of an archive on a thread, as a worker does, and prints its counts, and the peak of the process's memory before the
- * thread was started and after it.
+ * Observes one bucket of an archive on a thread, as a worker does. Prints its counts, and the peak of the process's memory before the start
+ * of the thread and after its work.
  *
  *     node measure-batch.ts ARCHIVE_DIR CLICKHOUSE_URL BUCKET
  */

@@ -41,7 +41,7 @@ export const NAMESPACES = defineResource({
   namespaced: false,
 });
 
-/** Polls until `look` returns something other than undefined or false; throws what it threw last when `seconds` are over. */
+/** Polls until `look` returns something other than undefined or false. After `seconds`, throws the last error of `look`. */
 export async function eventually<T>(look: () => Promise<T | undefined | false>, seconds = 100): Promise<T> {
   const end = performance.now() + seconds * 1000;
   let last: unknown;
@@ -58,12 +58,12 @@ export async function eventually<T>(look: () => Promise<T | undefined | false>, 
   throw last;
 }
 
-/** A client of an administrator. */
+/** Creates a client of an administrator. */
 export function adminClient(kubeconfig: string): Client {
   return new Client(new Http(connectionSource({ kubeconfig })), { fieldManager: 'test' });
 }
 
-/** Runs kubectl as a person would; what it printed on both channels. */
+/** Runs kubectl as a user would. Returns the output of both channels. */
 export async function kubectl(kubeconfig: string, args: readonly string[], stdin = ''): Promise<string> {
   const child = spawn(programPath('kubectl'), args, { env: { KUBECONFIG: kubeconfig, HOME: tmpdir() } });
   child.stdin.end(stdin);
@@ -71,7 +71,7 @@ export async function kubectl(kubeconfig: string, args: readonly string[], stdin
   return out + err;
 }
 
-/** Makes our kinds known to the API server, once for all tests that run at the same time. */
+/** Installs our kinds in the API server, once for all tests that run at the same time. */
 export async function installCrds(client: Client): Promise<void> {
   for (const kind of KINDS) {
     const crd = customResourceDefinition(kind) as unknown as KubeObject;
@@ -88,7 +88,7 @@ export async function installCrds(client: Client): Promise<void> {
   }
 }
 
-/** Makes a Temporal namespace of the test's own: the task queues have fixed names. */
+/** Creates a Temporal namespace for the test, because the task queues have fixed names. */
 export async function makeTemporalNamespace(address: string, namespace: string): Promise<void> {
   const connection = await Connection.connect({ address });
   try {
@@ -96,7 +96,7 @@ export async function makeTemporalNamespace(address: string, namespace: string):
       namespace,
       workflowExecutionRetentionPeriod: protobuf.google.protobuf.Duration.create({ seconds: 86_400 as never }),
     });
-    // Registered is not yet usable: each service reads the list of namespaces in its own time.
+    // A registered namespace is not usable yet: each service reads the list of namespaces at its own time.
     await eventually(async () => {
       await connection.workflowService.listWorkflowExecutions({ namespace, pageSize: 1 });
       await connection.operatorService.listSearchAttributes({ namespace });
@@ -108,7 +108,8 @@ export async function makeTemporalNamespace(address: string, namespace: string):
 }
 
 /**
- * Makes a namespace with the operator's account, which may do what operator/rbac.ts says and no more; the path of its kubeconfig.
+ * Creates a namespace with the operator's account, which has exactly the permissions of operator/rbac.ts. Returns the path of its
+ * kubeconfig.
  */
 export async function makeOperatorAccount(client: Client, kubeconfig: string, namespace: string): Promise<string> {
   const core = (plural: string, kind: string) =>
@@ -169,7 +170,7 @@ export class OperatorProcess {
     return this.#end('SIGTERM');
   }
 
-  /** Ends it in the middle of whatever it does. */
+  /** Kills it at any point of its work. */
   async kill(): Promise<void> {
     await this.#end('SIGKILL');
   }
@@ -187,11 +188,11 @@ export class OperatorProcess {
 type Status = BackfillStatus & { replicas?: number };
 export type Ours = Stored<KubeObject & { status?: Status }>;
 
-/** Watches all resources of ours in a namespace and lints the conditions of every state they go through. */
+/** Watches all our resources in a namespace and lints the conditions of every state that they pass through. */
 export class ConditionWatch {
-  /** What the linter said, with the object; must stay empty. */
+  /** Findings of the linter, with the object; must stay empty. */
   readonly problems: string[] = [];
-  /** Phases and reasons of Ready by object, in the order they were seen. */
+  /** Phases and reasons of Ready by object, in the order in which they were seen. */
   readonly seen = new Map<string, string[]>();
   readonly #stop = new AbortController();
   readonly #running: Promise<unknown>;

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * The most memory that this process has had resident, in MB (10^6 bytes). Not `maxRSS` of the resource usage: a program inherits that
- * from the one that started it.
+ * Returns the peak resident memory of this process in MB (10^6 bytes). Does not use `maxRSS` of the resource usage, because a program
+ * inherits that value from its parent.
  */
 export function peakMemory(): number {
   const status = readFileSync('/proc/self/status', 'utf8');

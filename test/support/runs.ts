@@ -7,7 +7,7 @@ import { type BucketEnd, type BucketTools, finishBucket, planBucket } from '../.
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { silent } from './database.ts';
 
-/** What the observations of a bucket are made with, in this process: a directory, no IP databases, small INSERTs. */
+/** Returns the tools for observations of a bucket in this process: a directory, no IP databases, small INSERTs. */
 export function runTools(clickhouse: ClickHouse, archiveRoot: string, maxFailedShare = 0.5): BatchTools & BucketTools {
   return {
     archive: new DirectoryArchive(archiveRoot),
@@ -22,7 +22,7 @@ export function runTools(clickhouse: ClickHouse, archiveRoot: string, maxFailedS
 
 let runs = 0;
 
-/** The observations of a bucket, from the listing to the ledger. */
+/** Makes the observations of a bucket, from the listing to the ledger. */
 export async function runWhole(
   tools: BatchTools & BucketTools & { readonly allowShrink?: boolean },
   bucket: string,
@@ -37,7 +37,7 @@ export async function runWhole(
   return finishBucket(tools, plan.run, origin, sumCounts(counts));
 }
 
-/** Rows of a table by measurement, as a plain read shows them. */
+/** Returns the number of rows of a table by measurement, as a plain read shows them. */
 export async function rowsByMeasurement(clickhouse: ClickHouse, table: string): Promise<Map<string, number>> {
   const rows = await clickhouse.select<{ uid: string; n: number }>(
     `SELECT measurement_uid AS uid, count() AS n FROM ${table} GROUP BY uid`,

@@ -1,17 +1,17 @@
 import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** What to do to a request instead of passing it on unharmed. */
+/** A fault that replaces the normal forwarding of a request. */
 export type Fault =
-  /** Break the connection when this many bytes of the body have gone through. */
+  /** Break the connection when this many bytes of the body have passed. */
   | { readonly kind: 'reset'; readonly after: number }
-  /** End the body there as if it were whole, without the length the server announced. */
+  /** End the body there as if it were complete, without the length that the server announced. */
   | { readonly kind: 'cut'; readonly after: number }
-  /** Answer as S3 does when it is asked for too much. */
+  /** Answer like S3 under too many requests. */
   | { readonly kind: 'slow-down' }
-  /** Answer with this instead of what the server would say. */
+  /** Send this response instead of the server's. */
   | { readonly kind: 'answer'; readonly status: number; readonly body: string }
-  /** Break the connection without an answer. */
+  /** Break the connection without a response. */
   | { readonly kind: 'no-answer' };
 
 const SLOW_DOWN =
@@ -19,14 +19,14 @@ const SLOW_DOWN =
 
 export interface FaultyProxy {
   readonly endpoint: string;
-  /** Every request that came, as `METHOD path range`. */
+  /** Every received request, as `METHOD path range`. */
   readonly requests: string[];
-  /** Says what happens to a request; the number counts requests from 0. */
+  /** Returns the fault for a request. `number` counts requests from 0. */
   fault: (message: IncomingMessage, number: number) => Fault | undefined;
   close(): Promise<void>;
 }
 
-/** A proxy in front of a server on this machine that does what networks do. */
+/** Starts a proxy in front of a server on this machine that causes network faults. */
 export async function startFaultyProxy(port: number): Promise<FaultyProxy> {
   const requests: string[] = [];
   const server = createServer((message, answer) => {
@@ -40,7 +40,7 @@ export async function startFaultyProxy(port: number): Promise<FaultyProxy> {
       return;
     }
     const { method, url, headers } = message;
-    // The Host header goes along: a signature covers it.
+    // The Host header is forwarded, because a signature covers it.
     const onward = request({ host: '127.0.0.1', port, method, path: url, headers, agent: false }, reply => {
       const limit = fault ? fault.after : Number.POSITIVE_INFINITY;
       const replyHeaders = { ...reply.headers };
@@ -55,7 +55,7 @@ export async function startFaultyProxy(port: number): Promise<FaultyProxy> {
           return;
         }
         reply.destroy();
-        // What was written has to arrive before the connection breaks.
+        // The written part has to arrive before the connection breaks.
         answer.write(part, () =>
           fault?.kind === 'cut' ? answer.end() : setTimeout(() => message.socket.resetAndDestroy(), 20),
         );

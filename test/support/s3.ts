@@ -10,13 +10,13 @@ export const S3_CREDENTIALS = { accessKeyId: 'test-access', secretAccessKey: 'te
 export interface S3Server {
   readonly endpoint: string;
   readonly port: number;
-  /** Makes a bucket; a public one may be read by anyone. */
+  /** Creates a bucket. Any client may read a public one. */
   createBucket(name: string, access: 'public' | 'private'): Promise<void>;
   put(bucket: string, key: string, body: Uint8Array | string): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** A real S3 server (versitygw over a directory). */
+/** Starts a real S3 server (versitygw over a directory). */
 export async function startS3(dir: string): Promise<S3Server> {
   const [root, sidecar] = [join(dir, 'objects'), join(dir, 'attributes')];
   mkdirSync(root, { recursive: true });

@@ -15,18 +15,18 @@ const ROOT = join(import.meta.dirname, '../..');
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** http://127.0.0.1:port of a ClickHouse server; each test file makes a database of its own. */
+    /** http://127.0.0.1:port of a ClickHouse server. Each test file creates its own database. */
     clickhouseUrl: string;
-    /** host:port of a Temporal server with namespace `default`; each test file has task queues and ids of its own. */
+    /** host:port of a Temporal server with namespace `default`. Each test file has its own task queues and ids. */
     temporalAddress: string;
-    /** Path of an administrator's kubeconfig; each test file makes namespaces of its own. */
+    /** Path of an administrator's kubeconfig. Each test file creates its own namespaces. */
     kubeconfig: string;
   }
 }
 
-/** Starts the real servers the integration and fault tests use, on free ports with fresh data, and stops them behind the last test. */
+/** Starts the real servers of the integration and fault tests, on free ports with empty data, and stops them after the last test. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  // First and alone: a build of Go takes minutes of all processors.
+  // First and alone: a Go build takes minutes of all processors.
   await obtainPrograms({ names: ALL_PROGRAMS });
   await Promise.all([bundleWorkflows(), ...PROGRAMS.map(compile)]);
   const dir = mkdtempSync(join(tmpdir(), 'ooni-test-'));
@@ -60,8 +60,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
 const PROGRAMS = ['worker/main.ts', 'operator/main.ts'];
 
 /**
- * Leaves what Node compiles of a program to the hundred processes that follow. One that is killed, as tests do it, would keep it to
- * itself; one that refuses a setting has loaded everything and ends in order.
+ * Fills Node's compile cache with a program, for the hundred processes that follow. A killed process, as in many tests, does not write the
+ * cache. A process that rejects a setting has loaded everything and ends normally.
  */
 async function compile(program: string): Promise<void> {
   const env = { ...PROGRAM_ENV, LOG_LEVEL: 'no such level' };

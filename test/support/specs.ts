@@ -1,7 +1,7 @@
 /**
- * Specs and what shall be said of them, for both judges: the zod schemas (crds/specs.test.ts) and a real API server
- * (test/integration/crds.test.ts). `refused` is a part of the message; `by` who can tell ('operator': only the operator, the API
- * server takes it).
+ * Specs and the expected verdict on each, for both validators: the zod schemas (crds/specs.test.ts) and a real API server
+ * (test/integration/crds.test.ts). `refused` is a part of the message. `by` names the validators that can reject it ('operator': only the
+ * operator can; the API server accepts it).
  */
 export interface SpecCase {
   readonly kind: 'Backfill' | 'PipelineSchedule' | 'WorkerPool';

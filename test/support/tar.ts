@@ -1,15 +1,15 @@
-/** Tars written by hand, to reach what no tool writes. */
+/** Options for tars written by hand, which no tool writes. */
 
 export interface TarHeaderOptions {
-  /** The one letter that says what the member is; `0`: a file. */
+  /** The letter for the type of the member; `0`: a file. */
   readonly type?: string;
-  /** Magic and version, eight characters; POSIX unless given. */
+  /** Magic and version, eight characters; POSIX by default. */
   readonly magic?: string;
-  /** The field of the length as it stands there, twelve bytes. */
+  /** The length field as stored, twelve bytes. */
   readonly length?: Buffer;
 }
 
-/** Header of a tar member, as POSIX has it. The name is written in Latin-1. */
+/** Returns the header of a tar member according to POSIX. The name is written in Latin-1. */
 export function tarHeader(name: string, size: number, options: TarHeaderOptions = {}): Buffer {
   const { type = '0', magic = 'ustar\x0000', length } = options;
   const header = Buffer.alloc(512);
@@ -25,13 +25,13 @@ export function tarHeader(name: string, size: number, options: TarHeaderOptions 
   return header;
 }
 
-/** A member with its content, filled up to whole blocks. */
+/** Returns a member with its content, padded to whole blocks. */
 export function tarMember(name: string, content: string | Buffer, options: TarHeaderOptions = {}): Buffer {
   const body = Buffer.from(content);
   return Buffer.concat([tarHeader(name, body.length, options), body, Buffer.alloc((512 - (body.length % 512)) % 512)]);
 }
 
-/** The extended header that goes before a member: `length key=value` lines. */
+/** Returns the extended header that precedes a member: `length key=value` lines. */
 export function paxHeader(values: Readonly<Record<string, string>>, type: 'x' | 'g' = 'x'): Buffer {
   const records = Object.entries(values).map(([key, value]) => {
     const rest = Buffer.byteLength(` ${key}=${value}\n`);

@@ -10,7 +10,7 @@ import { PRIORITIES, QUEUES, runId, WORKFLOWS } from '../../worker/contract.ts';
 import { FINGERPRINTS } from './fixtures.ts';
 import { PROGRAM_ENV } from './program.ts';
 
-/** A Temporal namespace of its own, so that the queues of one test file are not served by the workers of another. */
+/** Creates a Temporal namespace, so that the workers of one test file do not serve the queues of another. */
 export async function makeNamespace(address: string, prefix: string): Promise<{ namespace: string; client: Client }> {
   const namespace = `${prefix}-${randomBytes(4).toString('hex')}`;
   const connection = await Connection.connect({ address });
@@ -19,7 +19,7 @@ export async function makeNamespace(address: string, prefix: string): Promise<{ 
     workflowExecutionRetentionPeriod: { seconds: 86_400 as unknown as Long },
   });
   const client = new Client({ connection, namespace });
-  // A namespace is known everywhere in the server after some seconds.
+  // It takes some seconds until every part of the server knows a namespace.
   for (let tries = 0; ; tries++) {
     try {
       await connection.operatorService.listSearchAttributes({ namespace });
@@ -33,7 +33,7 @@ export async function makeNamespace(address: string, prefix: string): Promise<{ 
   return { namespace, client };
 }
 
-/** A worker in a process of its own: `node worker/main.ts`. */
+/** A worker in a separate process: `node worker/main.ts`. */
 export class WorkerProcess {
   readonly child: ChildProcess;
   output = '';
@@ -43,7 +43,7 @@ export class WorkerProcess {
       env: {
         ...PROGRAM_ENV,
         LOG_FORMAT: 'json',
-        // What a new installation would fetch lies in the repository; a test needs no network.
+        // The repository contains the data that a new installation would fetch, so a test needs no network.
         FINGERPRINTS_DNS_SOURCE: FINGERPRINTS,
         ...env,
       },
@@ -57,7 +57,7 @@ export class WorkerProcess {
     }
   }
 
-  /** Waits until the log says something. */
+  /** Waits until the log matches a pattern. */
   async says(pattern: RegExp, timeout = 100_000): Promise<void> {
     const deadline = Date.now() + timeout;
     while (!pattern.test(this.output)) {
@@ -75,7 +75,7 @@ export class WorkerProcess {
     await gone;
   }
 
-  /** Asks it to stop; returns its exit status. */
+  /** Asks the process to stop. Returns its exit status. */
   async stop(): Promise<number | null> {
     if (this.child.exitCode !== null) return this.child.exitCode;
     const gone = once(this.child, 'exit');
@@ -90,7 +90,7 @@ export function runInput(bucket: string, stages: readonly Stage[] = ['Observatio
   return { installation: 'test', bucket, filter: normal, filterID: filterId(normal), stages };
 }
 
-/** Starts a run as whoever asks for one does. */
+/** Starts a run like a real client. */
 export function startRun(client: Client, run: RunInput) {
   return client.workflow.start<(run: RunInput) => Promise<RunResult>>(WORKFLOWS.bucket, {
     workflowId: runId(run.installation, run.filterID, run.bucket),
