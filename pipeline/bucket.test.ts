@@ -11,7 +11,7 @@ import {
 } from './bucket.ts';
 
 describe('bucket', () => {
-  it('reads the granularity off the shape', () => {
+  it('determines the granularity from the form', () => {
     expect(granularityOf('2024-02-29')).toBe('Day');
     expect(granularityOf('2024-02-29T23')).toBe('Hour');
   });
@@ -25,7 +25,7 @@ describe('bucket', () => {
     '2024-01-01T5',
     '',
     '2024-01-01T05:00',
-  ])('refuses %j, naming it', text => {
+  ])('rejects %j and names it', text => {
     expect(() => granularityOf(text)).toThrow(BucketError);
     expect(() => granularityOf(text)).toThrow(`"${text}"`);
   });
@@ -35,7 +35,7 @@ describe('bucket', () => {
     expect(boundsOf('2024-01-01T23')).toEqual({ start: Date.UTC(2024, 0, 1, 23), end: Date.UTC(2024, 0, 2) });
   });
 
-  it('takes the bucket before the one in which the firing lies', () => {
+  it('selects the bucket before the one that contains the instant', () => {
     expect(lastCompleteBucket(Date.UTC(2024, 0, 2, 2), 'Day')).toBe('2024-01-01');
     expect(lastCompleteBucket(Date.UTC(2024, 0, 2), 'Day')).toBe('2024-01-01');
     expect(lastCompleteBucket(Date.UTC(2024, 0, 1, 0, 30), 'Hour')).toBe('2023-12-31T23');
@@ -52,13 +52,13 @@ describe('bucket', () => {
     expect([...bucketsBetween('2024-01-02', '2024-01-01', 'Day')]).toEqual([]);
   });
 
-  it('counts what it would walk', () => {
+  it('counts the buckets of a range', () => {
     expect(countBuckets('2024-01-01', '2025-01-01', 'Day')).toBe(366);
     expect(countBuckets('2024-01-01', '2024-01-03', 'Hour')).toBe(48);
     expect(countBuckets('2024-01-02', '2024-01-01', 'Day')).toBe(0);
   });
 
-  it('follows on', () => {
+  it('gives the next bucket, and the bucket of an instant', () => {
     expect(nextBucket('2024-12-31')).toBe('2025-01-01');
     expect(nextBucket('2024-12-31T23')).toBe('2025-01-01T00');
     expect(bucketAt(Date.UTC(2024, 5, 1, 7, 59), 'Hour')).toBe('2024-06-01T07');

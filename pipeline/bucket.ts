@@ -1,5 +1,6 @@
 /**
- * A bucket is an upload day `YYYY-MM-DD` or an upload hour `YYYY-MM-DDTHH`, UTC: the unit of work of a run ( archive.md section 3). Ranges are half-open: start inclusive, end exclusive.
+ * A bucket is an upload day `YYYY-MM-DD` or an upload hour `YYYY-MM-DDTHH`, UTC. It is the unit of work of a run (archive.md section 3).
+ * Ranges are half-open: start inclusive, end exclusive.
  */
 export type Granularity = 'Day' | 'Hour';
 
@@ -11,7 +12,7 @@ export class BucketError extends Error {
   override name = 'BucketError';
 }
 
-/** Granularity of a bucket, read off its shape. Throws BucketError when the text is no bucket or no date of the calendar. */
+/** Returns the granularity of a bucket from its form. Throws BucketError when the text is not a bucket or not a date of the calendar. */
 export function granularityOf(bucket: string): Granularity {
   if (SHAPE.test(bucket)) {
     const start = new Date(bucket.length === 10 ? `${bucket}T00:00:00Z` : `${bucket}:00:00Z`);
@@ -23,26 +24,26 @@ export function granularityOf(bucket: string): Granularity {
   );
 }
 
-/** First and last instant (milliseconds since 1970, end exclusive) of the uploads in a bucket. */
+/** Returns the first and last instant of the uploads in a bucket (milliseconds since 1970, end exclusive). */
 export function boundsOf(bucket: string): { start: number; end: number } {
   const granularity = granularityOf(bucket);
   const start = Date.parse(granularity === 'Day' ? `${bucket}T00:00:00Z` : `${bucket}:00:00Z`);
   return { start, end: start + LENGTH[granularity] };
 }
 
-/** The bucket in which an instant lies. */
+/** Returns the bucket that contains an instant. */
 export function bucketAt(instant: number, granularity: Granularity): string {
   return new Date(instant).toISOString().slice(0, granularity === 'Day' ? 10 : 13);
 }
 
-/** The last bucket that is complete at an instant: the one before the bucket in which the instant lies. */
+/** Returns the last bucket that is complete at an instant: the one before the bucket that contains the instant. */
 export function lastCompleteBucket(instant: number, granularity: Granularity): string {
   return bucketAt(instant - LENGTH[granularity], granularity);
 }
 
 /**
- * Buckets of `[startAt, endAt)`, oldest first. Both ends may be written as day or hour; they are cut down to the granularity.
- * Nothing is materialised: a century of hours costs nothing until it is walked.
+ * Yields the buckets of `[startAt, endAt)`, oldest first. Both ends may be days or hours; they are cut to the granularity.
+ * Nothing is materialised: a century of hours uses no memory.
  */
 export function* bucketsBetween(startAt: string, endAt: string, granularity: Granularity): Generator<string> {
   const end = boundsOf(endAt).start;
@@ -51,13 +52,13 @@ export function* bucketsBetween(startAt: string, endAt: string, granularity: Gra
   }
 }
 
-/** How many buckets `bucketsBetween` would yield. */
+/** Returns the number of buckets that `bucketsBetween` yields. */
 export function countBuckets(startAt: string, endAt: string, granularity: Granularity): number {
   const start = boundsOf(bucketAt(boundsOf(startAt).start, granularity)).start;
   return Math.max(0, Math.ceil((boundsOf(endAt).start - start) / LENGTH[granularity]));
 }
 
-/** The bucket that follows. */
+/** Returns the bucket that follows. */
 export function nextBucket(bucket: string): string {
   return bucketAt(boundsOf(bucket).end, granularityOf(bucket));
 }

@@ -1,9 +1,9 @@
-/** What was read and what became of it. Adds up: read = transformed + skipped + failed + unsupported. */
+/** Counts of the objects and measurements that were read, by outcome: read = transformed + skipped + failed + unsupported. */
 export interface Counts {
   files: number;
   /** Compressed bytes. */
   bytes: number;
-  /** Measurements. */
+  /** Number of measurements. */
   read: number;
   transformed: number;
   skipped: number;
@@ -29,14 +29,14 @@ export function addCounts(counts: Counts, more: Counts): void {
   for (const [table, rows] of Object.entries(more.rows)) counts.rows[table] = (counts.rows[table] ?? 0) + rows;
 }
 
-/** The sum, in new objects. */
+/** Returns the sum as a new object. */
 export function sumCounts(parts: Iterable<Counts>): Counts {
   const sum = noCounts();
   for (const part of parts) addCounts(sum, part);
   return sum;
 }
 
-/** Whether every measurement read is accounted for. */
+/** Whether every measurement that was read has an outcome. */
 export function addsUp(counts: Counts): boolean {
   return counts.read === counts.transformed + counts.skipped + counts.failed + counts.unsupported;
 }

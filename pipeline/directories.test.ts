@@ -12,7 +12,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-test('a directory is made with its parents, and may exist already', () => {
+test('a directory is created with its parents, and may already exist', () => {
   const path = join(dir, 'a', 'b', 'c');
   makeDirectory(path, 0o700);
   makeDirectory(path);
@@ -23,7 +23,7 @@ test('a directory is made with its parents, and may exist already', () => {
   expect(statSync(join(path, 'd')).isDirectory()).toBe(true);
 });
 
-test('a file and a link to nothing in the way are errors of the operating system', () => {
+test('a file or a dangling link at the path gives an error of the operating system', () => {
   writeFileSync(join(dir, 'file'), '');
   symlinkSync(join(dir, 'nothing'), join(dir, 'dangling'));
   expect(() => makeDirectory(join(dir, 'file'))).toThrow(/EEXIST/);
@@ -31,8 +31,8 @@ test('a file and a link to nothing in the way are errors of the operating system
   expect(() => makeDirectory(join(dir, 'dangling'))).toThrow(/EEXIST/);
 });
 
-// In a process of its own: a call that does not return cannot be interrupted.
-test.skipIf(process.platform !== 'linux')('/proc refuses and the call returns', async () => {
+// Runs in its own process, because a call that does not return cannot be interrupted.
+test.skipIf(process.platform !== 'linux')('/proc gives an error and the call returns', async () => {
   const code = `import { makeDirectory } from ${JSON.stringify(join(import.meta.dirname, 'directories.ts'))};
     for (const path of ['/proc/x', '/proc/x/y']) { try { makeDirectory(path); } catch (error) { console.log(error.code); } }`;
   const call = promisify(execFile)(process.execPath, ['--input-type=module', '-e', code], { timeout: 15_000 });

@@ -3,11 +3,10 @@ import { dirname, resolve } from 'node:path';
 import { isSystemError } from './system-error.ts';
 
 /**
- * Makes a directory and the parents that are missing. `mode` holds for the directories that it makes. Throws the error of the operating
- * system.
+ * Creates a directory and its missing parents. `mode` applies to the directories that it creates. Throws the error of the operating system.
  *
- * Node's own `mkdirSync(path, { recursive: true })` does not return where a file system answers ENOENT below a parent that exists, as
- * /proc does: it takes the parent for missing, makes it, and tries again.
+ * Node's own `mkdirSync(path, { recursive: true })` does not return when a file system answers ENOENT below a parent that exists, as /proc
+ * does: it assumes that the parent is missing, creates it, and tries again.
  */
 export function makeDirectory(path: string, mode?: number): void {
   const wanted = resolve(path);
@@ -17,7 +16,7 @@ export function makeDirectory(path: string, mode?: number): void {
     try {
       mkdirSync(directory, { mode });
     } catch (error) {
-      // It was there before, or another process has just made it.
+      // It already existed, or another process has just created it.
       if (!isSystemError(error) || error.code !== 'EEXIST' || !isDirectory(directory)) throw error;
     }
   }

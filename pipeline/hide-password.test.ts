@@ -26,7 +26,7 @@ test.each([
   expect(hidePassword(url)).toBe(shown);
 });
 
-test('URLs within a text', () => {
+test('URLs within a text are shown without passwords', () => {
   expect(hidePasswords('cannot reach "http://u:p@ss@h/x", nor https://h/y (a@b)')).toBe(
     'cannot reach "http://u:***@h/x", nor https://h/y (a@b)',
   );
@@ -67,14 +67,14 @@ describe('a password with odd characters', () => {
   ];
   const SCHEMES = ['http', 'https', 'clickhouse', 'clickhouses', 's3', 'ftp', 'HTTP'];
 
-  /** A URL with a password in which two marks lie, each of which must not be shown. */
+  /** A URL whose password contains two markers, neither of which may be shown. */
   const urlWithPassword = () => {
     const odd = () => Array.from({ length: random(4) }, () => pick(ODD)).join('');
     return `${pick(SCHEMES)}:${pick(['//', '//', '//', '/', '///', ''])}user:${odd()}hunter${odd()}xyzzy${odd()}@host${pick(['', ':8123', ':x'])}${pick(['', '/db', '/a/b', '?q=1'])}`;
   };
   const secret = /hunter|xyzzy/;
 
-  test('is in no URL that is shown, with or without text around it', () => {
+  test('is not in a URL that is shown, with or without text around it', () => {
     for (let round = 0; round < 3000; round++) {
       const url = urlWithPassword();
       expect(hidePassword(url), url).not.toMatch(secret);
@@ -82,7 +82,7 @@ describe('a password with odd characters', () => {
     }
   });
 
-  test('is in no message and no setting that is shown', async () => {
+  test('is not in a message or a setting that is shown', async () => {
     const messages = async (work: () => unknown) => {
       try {
         const result = await work();
@@ -106,7 +106,7 @@ describe('a password with odd characters', () => {
         const shown = await messages(() => JSON.stringify(publicSettings(loadSettings({ [name]: url }))));
         expect(shown, `${name}=${url}`).not.toMatch(secret);
       }
-      // Without `//` it names a directory.
+      // A value without `//` names a directory.
       if (/^[a-z0-9]+:\/\//i.test(url))
         expect(await messages(() => openArchive(loadSettings({ ARCHIVE_URL: url })).url), url).not.toMatch(secret);
       expect(await messages(() => openClickHouse({ clickhouse_url: url }).name), url).not.toMatch(secret);

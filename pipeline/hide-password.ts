@@ -2,9 +2,9 @@ const SCHEME = /^\s*[a-z][a-z0-9+.-]*:\/*/i;
 const SECRET_PARAMETER = /([?&;#][^=&;#]*(?:pass|pwd|secret|token|signature|credential|key)[^=&;#]*=)[^&]*/gi;
 
 /**
- * A URL as it may be shown: the password is `***`, and so is a user without one, which may be a token, and a parameter whose name speaks of a
- * secret. People write passwords with `@`, `/` and other characters that belong elsewhere in a URL, so all up to the last `@` counts as
- * user and password: rather too much is hidden than too little.
+ * Replaces the secrets of a URL by `***`: the password, a user without a password (it may be a token), and parameters whose names suggest a
+ * secret. People write passwords with `@`, `/` and other characters that have another meaning in a URL, so everything up to the last `@`
+ * counts as user and password: hiding too much is better than hiding too little.
  */
 export function hidePassword(url: string): string {
   const at = url.lastIndexOf('@');
@@ -18,7 +18,7 @@ export function hidePassword(url: string): string {
   return `${scheme}${shown}${rest}`.replace(SECRET_PARAMETER, '$1***');
 }
 
-/** A text in which each URL is as `hidePassword` shows it. */
+/** Applies `hidePassword` to each URL in a text. */
 export function hidePasswords(text: string): string {
   return text.replace(/[a-z][a-z0-9+.-]*:\/\/\S+/gi, hidePassword);
 }

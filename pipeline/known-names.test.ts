@@ -40,13 +40,13 @@ describe('known tests', () => {
   });
 });
 
-test('a filter with known names has no unknown ones, however they are written', () => {
+test('known names of a filter are recognised in any form', () => {
   expect(unknownNames({})).toEqual([]);
   const testNames = ['web_connectivity', 'WebConnectivity', 'signal '];
   expect(unknownNames({ probeCC: ['IT', 'it', ' us', 'ZZ', 'XK', 'EU'], testNames })).toEqual([]);
 });
 
-test('unknown names are given with the nearest known one, in words', () => {
+test('a message about an unknown name suggests the nearest known one', () => {
   const unknown = unknownNames({ probeCC: ['XX', 'uk', 'IT'], testNames: ['web_conectivity', 'zzzzzz'] });
   expect(unknown).toEqual([
     { field: 'probeCC', value: 'XX' },

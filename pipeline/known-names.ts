@@ -1,8 +1,8 @@
 import { type Filter, normaliseTestName } from './filter.ts';
 
 /**
- * Tests that OONI's probes run or have run, as the column `test_name` has them. A new probe may bring a test that is not listed, so a
- * name that is missing here is a reason for a warning and not for an error.
+ * Tests that OONI's probes run or have run, as the column `test_name` has them. A new probe may bring a test that is not listed, so a name
+ * that is not in the list causes a warning, not an error.
  */
 export const KNOWN_TESTS: readonly string[] = [
   'bridge_reachability',
@@ -61,7 +61,7 @@ export const KNOWN_TESTS: readonly string[] = [
   'whatsapp',
 ];
 
-/** Country codes that probes write: ISO 3166-1, and `AP`, `EU`, `XK` and `ZZ` (unknown), which IP databases have as well. */
+/** Country codes that probes write: ISO 3166-1, and `AP`, `EU`, `XK` and `ZZ` (unknown), which IP databases contain too. */
 const COUNTRIES: ReadonlySet<string> = new Set(
   `
   AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD
@@ -77,19 +77,19 @@ const COUNTRIES: ReadonlySet<string> = new Set(
     .split(/\s+/),
 );
 
-/** Codes that people write for a country that has another one. */
+/** Codes that people write by mistake for a country that has another code. */
 const OTHER_CODES: Readonly<Record<string, string>> = { EL: 'GR', EN: 'GB', UK: 'GB' };
 
 /** A name in a filter that matches no known test or country. */
 export interface UnknownName {
-  /** The field of a resource that holds it. */
+  /** The field of a resource that contains the name. */
   readonly field: 'probeCC' | 'testNames';
   readonly value: string;
-  /** The known name that was probably meant. */
+  /** The known name that is probably meant. */
   readonly nearest?: string;
 }
 
-/** Names of a filter, as people write them or normalised, that are not known. Empty for a filter without mistakes. */
+/** Returns the unknown names of a filter, which may be normalised or as people write it. Empty for a filter without mistakes. */
 export function unknownNames(filter: Partial<Filter>): UnknownName[] {
   const unknown: UnknownName[] = [];
   for (const value of filter.probeCC ?? []) {
@@ -106,15 +106,15 @@ export function unknownNames(filter: Partial<Filter>): UnknownName[] {
   return unknown;
 }
 
-/** One sentence about an unknown name, without a full stop: `"web_conectivity" is not a known test; did you mean web_connectivity?`. */
+/** Returns a sentence about an unknown name, without a full stop: `"web_conectivity" is not a known test; did you mean web_connectivity?`. */
 export function unknownNameMessage({ field, value, nearest }: UnknownName): string {
   const what = field === 'testNames' ? 'a known test' : 'a known country code';
   return `${JSON.stringify(value)} is not ${what}${nearest ? `; did you mean ${nearest}?` : ''}`;
 }
 
 /**
- * The known test whose name is nearest to `name`, in the form with underscores: the one with the fewest changed, missing, added or
- * swapped characters, at most a third of the name; else the only one that begins with the name. Undefined when none is near.
+ * Returns the known test whose name is nearest to `name`, in the form with underscores. It has the fewest changed, missing, added or swapped
+ * characters, at most a third of the name; otherwise it is the only one that begins with the name. Undefined when none is near.
  */
 export function nearestTest(name: string): string | undefined {
   const wanted = normaliseTestName(name);
@@ -126,7 +126,7 @@ export function nearestTest(name: string): string | undefined {
   return begun.length === 1 ? begun[0] : undefined;
 }
 
-/** Changed, missing, added or swapped characters between two texts (optimal string alignment). */
+/** Counts the changed, missing, added or swapped characters between two texts (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, column) => column);

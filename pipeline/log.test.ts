@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
-/** The JSON line that a program logs. */
+/** Returns the JSON line that a program logs. */
 function logged(code: string): Record<string, unknown> {
   const script = `
     import { createLogger } from './pipeline/log.ts';
@@ -13,7 +13,7 @@ function logged(code: string): Record<string, unknown> {
   return JSON.parse(stderr);
 }
 
-test('a line holds level and time in a form that people read', () => {
+test('a line has level and time in a form that people can read', () => {
   const line = logged('log.warn({ reason: "why" }, "what");');
   expect(line).toMatchObject({ level: 'warn', name: 'test', reason: 'why', msg: 'what' });
   expect(line.time).toMatch(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/);
@@ -32,7 +32,7 @@ test('an error of the Temporal SDK keeps name, message and cause', () => {
 
 const HOSTILE = 'a\x1b[31m\x9b2J\r\x08\u202eb\tc\\u001b ünï';
 
-test('what a probe has sent is shown on a terminal and not obeyed', () => {
+test('control characters from a probe are shown on a terminal and have no effect', () => {
   const script = `
     import { createLogger } from './pipeline/log.ts';
     const log = createLogger('test', { log_level: 'info', log_format: 'human' });

@@ -4,16 +4,16 @@ import type { Settings } from './settings.ts';
 
 export type Logger = pino.Logger;
 
-/** Logs of a program: for people on a terminal, JSON lines otherwise, always on standard error so that output stays clean. */
+/** Creates the logger of a program: text on a terminal, otherwise JSON lines, always on standard error so that output stays clean. */
 export function createLogger(name: string, settings: Pick<Settings, 'log_level' | 'log_format'>): Logger {
   const human = settings.log_format === 'human' || (settings.log_format === 'auto' && process.stderr.isTTY);
   const options = {
     name,
     level: settings.log_level,
-    // Words and times for people, who read JSON lines too: `kubectl logs` shows them as they are.
+    // Levels as words and times as text, because people read JSON lines too: `kubectl logs` shows them unchanged.
     formatters: { level: (label: string) => ({ level: label }) },
     timestamp: pino.stdTimeFunctions.isoTime,
-    // The SDK of Temporal names its errors `error`.
+    // The Temporal SDK logs its errors under the key `error`.
     serializers: { err: pino.stdSerializers.err, error: errorFields },
   };
   if (!human) return pino(options, pino.destination({ dest: 2, sync: true }));
@@ -25,8 +25,8 @@ export function createLogger(name: string, settings: Pick<Settings, 'log_level' 
 }
 
 /**
- * A JSON line whose strings show control characters and marks of direction, which a terminal would obey, as `\u001b`; line end and tab stay.
- * A message may hold text that a probe has sent.
+ * Writes control characters and marks of text direction in the strings of a JSON line as escapes such as `\u001b`, because a terminal would
+ * interpret them. Line ends and tabs stay. A message may contain text that a probe has sent.
  */
 function withVisibleControls(line: string): string {
   return line
@@ -39,7 +39,7 @@ function withVisibleControls(line: string): string {
     );
 }
 
-/** An error without its stack, and what caused it; other values as they are. */
+/** Returns the fields of an error and its cause, without the stack. Returns other values unchanged. */
 function errorFields(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const { type, cause } = error as Error & { type?: unknown };

@@ -17,25 +17,25 @@ describe('settings', () => {
     expect(settings.temporal_address).toBe('localhost:7233');
   });
 
-  it('puts the environment over the file, and an empty variable counts as unset', () => {
+  it('prefers the environment over the file, and treats an empty variable as unset', () => {
     const CONFIG_FILE = configFile('temporal_address = "file:7233"\nclickhouse_write_batch_size = 5\n');
     const settings = loadSettings({ CONFIG_FILE, TEMPORAL_ADDRESS: 'env:7233', CLICKHOUSE_WRITE_BATCH_SIZE: '' });
     expect(settings.temporal_address).toBe('env:7233');
     expect(settings.clickhouse_write_batch_size).toBe(5);
   });
 
-  it('refuses unknown keys of a file by name', () => {
+  it('rejects unknown keys of a file by name', () => {
     expect(() => loadSettings({ CONFIG_FILE: configFile('temporal_adress = "x"\n') })).toThrow(
       /unknown setting "temporal_adress"/,
     );
   });
 
-  it('refuses a missing file and broken TOML', () => {
+  it('rejects a missing file and broken TOML', () => {
     expect(() => loadSettings({ CONFIG_FILE: '/nowhere/config.toml' })).toThrow(/does not exist/);
     expect(() => loadSettings({ CONFIG_FILE: configFile('a = ') })).toThrow(/not TOML/);
   });
 
-  it('names variable, value and what is wrong', () => {
+  it('names the variable, the value and the problem', () => {
     expect(() => loadSettings({ WORKER_SLOTS: 'many' })).toThrow(/WORKER_SLOTS = "many"/);
     expect(() => loadSettings({ WORKER_TASKS: 'Sleeping' })).toThrow(/Workflows, Activities or both/);
     expect(() => loadSettings({ INSTALLATION: 'OONI!' })).toThrow(/INSTALLATION/);
@@ -45,12 +45,12 @@ describe('settings', () => {
     expect(loadSettings({ ARCHIVE_ENDPOINT: 'http://minio:9000' }).archive_endpoint).toBe('http://minio:9000');
   });
 
-  it('refuses half a pair', () => {
+  it('rejects one of two settings that go together', () => {
     expect(() => loadSettings({ TEMPORAL_TLS_CLIENT_CERT_PATH: 'x' })).toThrow(SettingsError);
     expect(() => loadSettings({ ARCHIVE_ACCESS_KEY_ID: 'x' })).toThrow(/go together/);
   });
 
-  it('shows no secret, neither when printing nor when refusing', () => {
+  it('shows no secret when it prints settings or rejects them', () => {
     const env = {
       CLICKHOUSE_URL: 'http://user:hunter2@host:8123/db',
       TEMPORAL_API_KEY: 'hunter2',
@@ -63,7 +63,7 @@ describe('settings', () => {
     expect(SECRET_KEYS).toContain('temporal_api_key');
   });
 
-  it('reads lists and flags from text', () => {
+  it('parses lists and flags from text', () => {
     const settings = loadSettings({
       WORKER_TASKS: 'Activities',
       OPERATOR_NAMESPACES: 'a, b',
