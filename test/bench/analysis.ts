@@ -1,14 +1,13 @@
 /**
- * What the analysis of one measurement day costs: time and memory against the number of observations.
+ * Cost of the analysis of one measurement day: time and memory for several numbers of observations.
  *
- *     npm run bench -- analysis [ROWS...]         100000 1000000 unless given; 10000000 takes minutes
+ *     npm run bench -- analysis [ROWS...]         default 100000 1000000; 10000000 takes minutes
  *
- * The day is made of real rows (those of npm run fidelity), repeated with other measurements, reports, times and, by twenties, host
- * names, with their control. Each number has data of its own and, for the measuring, a ClickHouse that was just started on them, so that nothing
- * is warm and its memory is the statement's; CLICKHOUSE_URL is not used. Measured is the statement that makes the verdicts, as a run makes
- * it. Time is by the clock, and by the
- * processors. Memory is the greatest resident size of the server during the statement, and how much more that is than before it. Prints a table and,
- * last, one line of JSON.
+ * The day consists of real rows (those of npm run fidelity). They are repeated with other measurements, reports and times, and with
+ * twenty variants of each host name, with their control. Each number of rows has its own data and a newly started ClickHouse, so
+ * that no cache is warm and the memory is that of the statement; CLICKHOUSE_URL is not used. The benchmark measures the statement
+ * that produces the verdicts, as a run executes it. Times are wall-clock seconds and processor seconds. Memory is the peak resident
+ * size of the server during the statement, and its growth since before the statement. Prints a table and, last, one line of JSON.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -22,7 +21,7 @@ import { dataDirectory, JUDGED_TABLES, loadExpected, openMigrated } from '../fid
 
 const DAY = '2024-01-01';
 const HOST_VARIANTS = 20;
-/** Copies made by one INSERT: bounded memory, and parts as a day of many inserts has them. */
+/** Number of copies per INSERT. It limits memory, and gives the parts of a day with many inserts. */
 const COPIES_AT_ONCE = 40;
 
 interface Figures {
@@ -31,7 +30,7 @@ interface Figures {
   readonly hosts: number;
   readonly measurements: number;
   readonly seconds: number;
-  /** Seconds of processor time, of all cores together: what is left of it on a machine that does other things too. */
+  /** Processor seconds of all cores. Other work on the machine does not add to it. */
   readonly cpu: number;
   /** Megabytes (10^6 bytes). */
   readonly peak: number;
@@ -84,7 +83,7 @@ async function measureStatement(clickhouse: ClickHouse, pid: number): Promise<Fi
     runID: 'bench',
   });
   const before = resident(pid, 'VmRSS');
-  // Forgets the greatest size so far (proc(5)).
+  // Resets the peak size (proc(5)).
   writeFileSync(`/proc/${pid}/clear_refs`, '5');
   const used = processorTime(pid);
   const started = performance.now();
@@ -99,7 +98,7 @@ async function measureStatement(clickhouse: ClickHouse, pid: number): Promise<Fi
   return { ...counted!, seconds: Number(seconds.toFixed(1)), cpu: Number(cpu.toFixed(1)), peak, growth: peak - before };
 }
 
-/** Fills the day with at least that many observations. */
+/** Fills the day with at least `rows` observations. */
 async function makeDay(clickhouse: ClickHouse, rows: number): Promise<void> {
   await loadExpected(clickhouse, dataDirectory());
   for (const table of JUDGED_TABLES) {
@@ -125,16 +124,16 @@ async function makeDay(clickhouse: ClickHouse, rows: number): Promise<void> {
   }
 }
 
-/** Seconds of user and system time of a process so far: fields 14 and 15 of /proc/PID/stat (proc(5)), in hundredths. */
+/** Returns the user and system time of a process so far in seconds: fields 14 and 15 of /proc/PID/stat (proc(5)), in hundredths. */
 function processorTime(pid: number): number {
-  // The name of the program, in brackets, may hold anything.
+  // The name of the program, in parentheses, may contain any characters.
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /, '')
     .split(' ');
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** A figure of /proc/PID/status in megabytes. */
+/** Returns a value of /proc/PID/status in megabytes. */
 function resident(pid: number, key: 'VmRSS' | 'VmHWM'): number {
   const found = new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
   if (!found) throw new Error(`/proc/${pid}/status does not tell ${key}`);

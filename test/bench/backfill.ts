@@ -1,16 +1,16 @@
 /**
- * What a backfill costs where there is little to do: the fixed cost of a bucket, and a range of years that is mostly empty.
+ * Cost of a backfill with little data: the fixed cost of a bucket, and a range of years that is mostly empty.
  *
  *     npm run bench -- backfill [--archive DIR] [--start-at DAY] [--end-at DAY] [--buckets N]
  *
- * Everything runs in this process as `oonipipeline run` does it, into a ClickHouse that is started for it; CLICKHOUSE_URL is not used. The
- * archive is `../shared/data/measurements` where that is there, else the fixtures. Measured are, with two buckets at a time:
+ * Everything runs in this process as in `oonipipeline run`, with a ClickHouse started for it; CLICKHOUSE_URL is not used. The
+ * archive is `../shared/data/measurements` if it exists, otherwise the fixtures. With two buckets at a time, the benchmark measures
  *
- * - a bucket of seven measurements, and an empty one that is run all the same, each N times (20), with the statements that it sends;
- * - the plan of the range (2012 to 2026), and the run of it;
- * - the plan of the range again, when all is done, and how long a bucket without objects takes in it.
+ * - a bucket of seven measurements, and an empty bucket that is run anyway, each N times (20), with the number of statements;
+ * - the plan of the range (2012 to 2026), and its run;
+ * - the plan of the range again when all is done, and the time per bucket without objects.
  *
- * Prints lines to read and, last, one line of JSON.
+ * Prints readable lines and, last, one line of JSON.
  */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -31,7 +31,7 @@ import { ThreadPool } from '../../pipeline/threads/pool.ts';
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/archive');
 const SHARED = join(import.meta.dirname, '../../../shared/data/measurements');
-/** Seven measurements of six tests from three countries. */
+/** Day with seven measurements of six tests from three countries. */
 const SMALL = '20221110';
 
 const { values } = parseArgs({
@@ -52,7 +52,7 @@ const wanted: Wanted = {
 const never = new AbortController().signal;
 const log = createLogger('bench', { log_level: 'fatal', log_format: 'json' });
 
-/** Counts the statements that go through it. */
+/** Counts the statements. */
 class Counting extends ClickHouse {
   statements = 0;
   override command(...args: Parameters<ClickHouse['command']>) {
@@ -103,7 +103,7 @@ function days(count: number, year = '2001'): string[] {
   );
 }
 
-/** An archive in which each of some days has the seven measurements. */
+/** Creates an archive with the seven measurements on each of `count` days. */
 function makeSmall(count: number): string {
   const root = join(dir, 'small');
   const keys = readdirSync(join(FIXTURES, 'raw', SMALL), { recursive: true, encoding: 'utf8' }).filter(key =>

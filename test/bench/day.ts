@@ -1,12 +1,12 @@
 /**
- * A tenth of an OONI day, end to end, and what a whole day would take.
+ * A tenth of an OONI day, end to end, and an estimate for a complete day.
  *
  *     npm run bench -- day [--count N] [--data DIR] [--dir DIR] [--threads N]
  *
- * Makes N measurements (160,000) from the real lines of DIR (`../shared/data/measurements` where it is there, else the fixtures), as postcans
- * and JSON lines in the layout of the archive; runs the stages with the command line, into a ClickHouse in a process of its own; and
- * prints for each stage the seconds, the processor seconds of the pipeline and of ClickHouse, and the highest memory; then rows and parts of each
- * table, and ten times the time. `--dir` keeps the archive there and uses it again.
+ * Makes N measurements (160,000) from the real lines of DIR (`../shared/data/measurements` if it exists, otherwise the fixtures),
+ * as postcans and JSON lines in the layout of the archive. Runs the stages with the command line, into a ClickHouse in its own
+ * process. Prints for each stage the seconds, the processor seconds of the pipeline and of ClickHouse, and the peak memory; then
+ * rows and parts of each table, and ten times the time. With `--dir` the archive is kept there and reused.
  *
  * Prints tables and, last, one line of JSON.
  */
@@ -39,11 +39,11 @@ const count = Number(options.count);
 if (!(count > 0)) fail(`--count must be a number above 0, is "${options.count}"`);
 
 const DAY = '2024-02-12';
-/** A day of OONI. */
+/** Number of measurements of an OONI day. */
 const WHOLE = 1_600_000;
 const CLI = join(import.meta.dirname, '../../cli/main.ts');
 const FINGERPRINTS = join(import.meta.dirname, '../fixtures/fingerprints/fingerprints_dns.csv');
-/** Clock ticks of a second in /proc/PID/stat, and how often it is read, milliseconds. */
+/** Clock ticks per second in /proc/PID/stat, and interval between reads in milliseconds. */
 const TICKS = 100;
 const READ_EVERY = 100;
 
@@ -52,7 +52,7 @@ interface Stage {
   /** Processor seconds. */
   readonly pipeline: number;
   readonly clickhouse: number;
-  /** Highest memory of the pipeline's process, MB. */
+  /** Peak memory of the pipeline's process, MB. */
   readonly peak: number;
 }
 
@@ -72,7 +72,7 @@ function fail(message: string): never {
   process.exit(2);
 }
 
-/** The archive, made or, below `--dir`, the one from before. */
+/** Returns the archive: a new one, or with `--dir` the existing one. */
 async function archiveOf(root: string): Promise<MadeDay> {
   const record = join(root, 'day.json');
   if (existsSync(record)) {
@@ -103,7 +103,7 @@ async function measure({ root, measurements }: MadeDay): Promise<object> {
       `SELECT table, sum(p.rows) AS rows, count() AS parts, round(sum(bytes_on_disk) / 1e6) AS MB FROM system.parts AS p
        WHERE active AND database = currentDatabase() GROUP BY table ORDER BY rows DESC`,
     );
-    // A part is numbered by the INSERT that wrote it; merged parts carry the range of numbers of those they replaced.
+    // The number of a part comes from the INSERT that wrote it. Merged parts have the range of numbers of the parts they replaced.
     const written = await clickhouse.select<{ table: string; inserted: number }>(
       `SELECT table, sum(partition_inserts) AS inserted FROM (SELECT table, partition_id, max(max_block_number) AS partition_inserts
        FROM system.parts WHERE database = currentDatabase() GROUP BY table, partition_id) GROUP BY table`,
@@ -153,7 +153,7 @@ async function list(root: string): Promise<Stage> {
   };
 }
 
-/** Runs a command of the pipeline to its end. */
+/** Runs a command of the pipeline until it exits. */
 async function stage(server: number | undefined, args: readonly string[], url: string): Promise<Stage> {
   const before = server ? processorTime(server) : 0;
   const started = performance.now();
@@ -167,7 +167,7 @@ async function stage(server: number | undefined, args: readonly string[], url: s
       pipeline = processorTime(child.pid!);
       peak = peakOf(child.pid!);
     } catch {
-      // It has ended.
+      // The process has exited.
     }
   }, READ_EVERY);
   const [output, [status]] = await Promise.all([text(child.stdout), once(child, 'close')]);
@@ -182,13 +182,13 @@ async function stage(server: number | undefined, args: readonly string[], url: s
   };
 }
 
-/** Processor seconds of a process, threads included. */
+/** Returns the processor seconds of a process, including its threads. */
 function processorTime(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
-/** Highest resident memory of a process, MB. */
+/** Returns the peak resident memory of a process, MB. */
 function peakOf(pid: number): number {
   return Math.round((Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024) / 1e6);
 }

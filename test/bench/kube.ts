@@ -1,9 +1,10 @@
 /**
- * What the operator's Kubernetes library costs: memory and time to hold COUNT objects of 3.2 KB, and how many requests share a connection.
+ * Cost of the operator's Kubernetes library: memory and time to hold COUNT objects of 3.2 KB, and the number of requests that share
+ * a connection.
  *
  *     npm run bench -- kube KUBECONFIG [COUNT]
  *
- * Makes the objects in a namespace of its own, measures in a fresh process, prints a table and, last, one line of JSON.
+ * Creates the objects in its own namespace, measures in a new process, and prints a table and, last, one line of JSON.
  */
 import { spawnSync } from 'node:child_process';
 import diagnostics from 'node:diagnostics_channel';

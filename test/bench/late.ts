@@ -1,11 +1,11 @@
 /**
- * What late uploads cost: a bucket that brings a few measurements of many older days.
+ * Cost of late uploads: a bucket with a few measurements of many older days.
  *
- *     npm run bench -- late [DAYS] [MEASUREMENTS]         200 days of 300 measurements unless given
+ *     npm run bench -- late [DAYS] [MEASUREMENTS]         default 200 days of 300 measurements
  *
- * The days are filled with made measurements of 100 hosts and their control, all judged. Then a bucket brings three measurements of each day, and
- * its analysis is timed, from the plan to the ledger. Data and ClickHouse are new; CLICKHOUSE_URL is not used. Prints seconds by the clock,
- * statements, and, last, one line of JSON.
+ * The days are filled with synthetic measurements of 100 hosts and their control, and analysed. Then a bucket adds three
+ * measurements to each day, and the benchmark measures its analysis, from the plan to the ledger. Data and ClickHouse are new;
+ * CLICKHOUSE_URL is not used. Prints wall-clock seconds, statements and, last, one line of JSON.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -68,7 +68,7 @@ try {
   rmSync(dir, { recursive: true, force: true });
 }
 
-/** Writes observations and control of so many measurements of each day, as a run of the bucket would. */
+/** Writes the observations and controls of `each` measurements per day, as a run of the bucket would. */
 async function fill(bucket: string, generation: number, each: number): Promise<void> {
   const common = `'${bucket}' AS bucket_date, toUInt64(${generation}) AS run_generation, 'web_connectivity' AS test_name,
     intDiv(number, ${each}) AS day, number % ${each} AS nth,

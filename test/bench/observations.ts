@@ -1,13 +1,13 @@
 /**
- * How fast the observation path is, as a share of a floor that is measured in the same run on the same bytes (observations/floor.ts).
+ * Speed of the observation path, as a share of a floor measured in the same run on the same bytes (observations/floor.ts).
  *
  *     npm run bench -- observations [--data DIR] [--seconds N] [--input NAME] [--no-clickhouse] [--stream GB]
  *
- * Passes of floor and path take turns, N seconds of work each (10), and medians are compared: by the time of all processors the
- * process used, which a busy machine disturbs least, and by the clock. Then: one thread against one for each processor, the path
- * into ClickHouse (for the first input), the stages of both by a profiler, and the memory of processes that do nothing else. DIR is
- * a folder in the layout of the archive: `../shared/data/measurements` where it is there, else the fixtures. `--stream`
- * takes one object of so many GB through the path instead, and shows the memory on the way.
+ * Floor and path run in turns, N seconds of work each (10). Their medians are compared by processor time of the process, which a
+ * busy machine disturbs least, and by wall-clock time. Then the benchmark measures one thread against one thread per processor, the
+ * path into ClickHouse (for the first input), the stages of both with a profiler, and the memory of processes that do nothing else.
+ * DIR is a folder in the layout of the archive; the default is `../shared/data/measurements` if it exists, otherwise the fixtures.
+ * `--stream` instead processes one object of the given size in GB and shows the memory over time.
  *
  * Prints tables and, last, one line of JSON.
  */
@@ -39,7 +39,7 @@ if (!(seconds > 0)) fail(`--seconds must be a number above 0, is "${options.seco
 if (!existsSync(options.data)) fail(`--data names ${options.data}, which does not exist`);
 if (options.stream !== undefined && !(Number(options.stream) > 0)) fail('--stream must be a number of GB above 0');
 
-/** Seconds that a turn of threads that are compared takes, and how many there are at least. */
+/** Seconds per turn when threads are compared, and minimum number of turns. */
 const TURN = 2.5;
 const TURNS = 5;
 const WANTED = { bodies: 0.8, rows: 0.5, all: 0.7 };
@@ -113,7 +113,7 @@ interface Times {
   readonly wall: number;
 }
 
-/** Passes of floor and path in turns on one thread. */
+/** Runs passes of floor and path in turns on one thread. */
 async function compare(input: Input, work: Work, clickhouseUrl?: string): Promise<Compared> {
   const thread = await Thread.start({ input, geoip, clickhouseUrl });
   const floors: Took[] = [];
@@ -150,7 +150,7 @@ async function compare(input: Input, work: Work, clickhouseUrl?: string): Promis
   };
 }
 
-/** One thread alone and one for each processor, in turns; the floor too, as processors share memory and caches. */
+/** Compares one thread with one thread per processor, in turns. The floor is compared too, because processors share memory and caches. */
 async function scale(input: Input) {
   const threads = await Promise.all(
     Array.from({ length: availableParallelism() }, () => Thread.start({ input, geoip })),
@@ -162,8 +162,8 @@ async function scale(input: Input) {
 }
 
 /**
- * Passes a second of one thread and of all of them, in turns, and how many times as many that are: the median of turns that follow
- * one another, as a machine that others use too changes its speed within seconds.
+ * Measures passes per second of one thread and of all threads, in turns, and their ratio. The ratio is the median of pairs of
+ * consecutive turns, because a machine shared with other work changes its speed within seconds.
  */
 async function inTurns(threads: readonly Thread[], work: Work) {
   for (let i = 0; i < 2; i++) await Promise.all(threads.map(thread => thread.pass(work)));
@@ -185,8 +185,8 @@ async function inTurns(threads: readonly Thread[], work: Work) {
 }
 
 /**
- * Passes a second of a thread. Threads do not wait for each other, and the pass that goes on behind the end of the turn counts for none of
- * them: some would have made it alone.
+ * Measures passes per second of a thread. Threads do not wait for each other. A pass that ends after the turn is not counted,
+ * because other threads may already have stopped.
  */
 async function turn(thread: Thread, work: Work): Promise<number> {
   const started = performance.now();
@@ -212,7 +212,7 @@ async function withClickHouse<T>(work: (url: string) => Promise<T>): Promise<T> 
   }
 }
 
-/** Memory of processes with no thread, one and one for each processor, in MB at the highest. */
+/** Measures the peak memory in MB of processes with no thread, one thread, and one thread per processor. */
 async function remember(input: Input): Promise<Record<string, { 'peak RSS, MB': number }>> {
   const counts = [...new Set([0, 1, availableParallelism()])];
   const found: Record<string, { 'peak RSS, MB': number }> = {};
@@ -223,7 +223,7 @@ async function remember(input: Input): Promise<Record<string, { 'peak RSS, MB': 
   return found;
 }
 
-/** One object of so many GB. */
+/** Processes one object of the given size in GB. */
 async function stream(input: Input, gigabytes: number): Promise<object> {
   const times = Math.ceil((gigabytes * 1e9) / input.bytes);
   console.log(`one object that repeats ${input.name} ${times} times: ${megabytes(times * input.bytes)} MB`);
@@ -253,7 +253,7 @@ function row(input: Input, { cpu, wall }: Times, floor?: Times, rows?: number): 
   };
 }
 
-/** What a stage takes, in milliseconds a pass and, where it is the only one, MB/s. */
+/** Returns the time of each stage in milliseconds per pass, and its speed in MB/s as if it were the only stage. */
 function stageTable(input: Input, encoded: Compared, inserted?: Compared): object {
   return Object.fromEntries(
     STAGES.filter(stage => encoded.shares[stage] > 0 || (inserted?.shares[stage] ?? 0) > 0).map(stage => {
@@ -276,7 +276,7 @@ function ratio({ ratioByProcessorTime, ratioByClock }: Compared): string {
   return `${ratioByProcessorTime.toFixed(2)} by processor time, ${ratioByClock.toFixed(2)} by the clock`;
 }
 
-/** How many times as fast, with the least and the most of all turns. */
+/** Formats the ratio with the minimum and maximum of all turns. */
 function timesText({ times, least, most }: { times: number; least: number; most: number }): string {
   return `${times.toFixed(2)} (${least.toFixed(2)} to ${most.toFixed(2)})`;
 }

@@ -3,7 +3,7 @@
  *
  *     npm run bench -- NAME [ARGUMENTS]
  *
- * Each is a file of this folder, whose beginning says what it measures and how it is called.
+ * Each benchmark is a file in this folder. The comment at its beginning describes what it measures and its arguments.
  */
 const NAMES = ['observations', 'analysis', 'late', 'backfill', 'day', 'kube'];
 

@@ -1,11 +1,11 @@
 /**
- * Fidelity of the analysis: loads the expected observation rows into ClickHouse, judges every measurement day through the same code as
- * a run, and compares the verdicts with the expected ones, column by column.
+ * Fidelity of the analysis: loads the expected observation rows into ClickHouse, analyses every measurement day with the same code
+ * as a run, and compares the verdicts with the expected ones, column by column.
  *
  *     npm run fidelity -- analysis [DATA_DIR]
  *
- * DATA_DIR has expected/ and fingerprints/: `../shared/data` where it is there, else test/fixtures. Ends with status 1 when anything
- * differs without a listed reason.
+ * DATA_DIR has expected/ and fingerprints/. The default is `../shared/data` if it exists, otherwise test/fixtures. Exits with
+ * status 1 if there is a difference without a listed reason.
  */
 import { join } from 'node:path';
 import { startClickHouse } from '../../local/clickhouse.ts';
@@ -30,7 +30,7 @@ interface Difference {
   readonly column: string;
   readonly expected: unknown;
   readonly got: unknown;
-  /** Id of the listed reason; absent when there is none. */
+  /** Id of the listed reason; absent if there is none. */
   readonly reason?: string;
 }
 
@@ -38,17 +38,17 @@ export interface AnalysisFidelity {
   readonly compared: number;
   readonly equal: number;
   readonly differences: readonly Difference[];
-  /** QA scenarios that are not judged as their name says, with the reason where one is listed. */
+  /** QA scenarios with a verdict that does not match the scenario, with the listed reason if there is one. */
   readonly scenarios: { readonly judged: number; readonly misjudged: readonly Seen[] };
 }
 
-/** Columns the Python pipeline does not have. */
+/** Columns that the Python pipeline does not have. */
 const OURS = new Set([
   ...['fingerprints_version', 'run_generation', 'outcome', 'hosts', 'host_outcomes', 'host_layers', 'host_rule_ids'],
   'ip_metadata_missing',
 ]);
 
-/** Rules the expected verdicts were made with. */
+/** Version of the rules that produced the expected verdicts. */
 const EXPECTED_RULES: RulesVersion = 2;
 
 export async function analysisFidelity(data: string, clickhouseUrl: string): Promise<AnalysisFidelity> {
@@ -72,7 +72,7 @@ export async function analysisFidelity(data: string, clickhouseUrl: string): Pro
     }
   }
 
-  // QA scenarios, without fingerprints.
+  // The QA scenarios, without fingerprints.
   const qa = {
     2: await openMigrated(clickhouseUrl, 'fidelity_qa'),
     3: await openMigrated(clickhouseUrl, 'fidelity_qa_networks'),
@@ -114,8 +114,8 @@ export async function analysisFidelity(data: string, clickhouseUrl: string): Pro
 }
 
 /**
- * The rows of a scenario as if it alone were in the tables: scenarios share hosts, addresses and a report, and judging looks at what others saw
- * of a host, and at a report.
+ * Makes the hosts and the report of a scenario unique. Scenarios share hosts, addresses and a report, and a verdict also depends on
+ * other measurements of the same host and report.
  */
 function setApart(tables: Record<string, Row[]>, scenario: string): Record<string, Row[]> {
   const own = (row: Row, column: string) => (row[column] ? { [column]: `${scenario}.${row[column]}` } : {});
@@ -124,8 +124,9 @@ function setApart(tables: Record<string, Row[]>, scenario: string): Record<strin
 }
 
 /**
- * A row of a scenario with the network of its address. The rows were made without IP database; version 3 does not compare answers whose networks
- * are unknown. The scenarios' addresses are of different operators where their first 16 bits differ, so these stand for the AS number.
+ * Adds the network of its address to a row of a scenario. The rows were made without an IP database, and version 3 does not compare
+ * answers with unknown networks. Addresses of different operators in the scenarios differ in their first 16 bits, so these bits
+ * serve as the AS number.
  */
 function withNetwork(row: Row): Row {
   const [first, second] = String(row.ip ?? '')
@@ -140,7 +141,7 @@ function compare(expected: Row, got: Row | undefined, observations: readonly Row
   const found: Difference[] = [];
   for (const [column, type] of ANALYSIS_WEB_MEASUREMENT.columns) {
     if (OURS.has(column)) continue;
-    // A column that is null in the query's own result is left out of the file; the table has the type's default there.
+    // The file omits a column that is null in the query's result. The table has the type's default value there.
     const wanted = expected[column] ?? (type.startsWith('Nullable') ? null : '');
     let is = got[column];
     if (column === 'probe_id') is = String(is).replaceAll('\0', '');
@@ -152,8 +153,8 @@ function compare(expected: Row, got: Row | undefined, observations: readonly Row
 }
 
 /**
- * A1 (docs/deviations.md): of equally frequent failures the expected rows hold the one that came first, we the first in text order.
- * Accepted only where the values really are equally frequent.
+ * Returns `A1` (docs/deviations.md) if failures are equally frequent: the expected rows then have the one that came first, our rows
+ * the first one in text order.
  */
 function reasonFor(column: string, uid: string, got: unknown, observations: readonly Row[]): string | undefined {
   const failure = /^top_(dns|tcp|tls)_failure$/.exec(column)?.[1];
@@ -168,7 +169,7 @@ function reasonFor(column: string, uid: string, got: unknown, observations: read
   return tied.length > 1 && tied.sort()[0] === got ? 'A1' : undefined;
 }
 
-/** Prints the comparison; true when everything that differs has its reason. */
+/** Prints the comparison. Returns true if every difference has a listed reason. */
 export async function printAnalysisFidelity(data = dataDirectory()): Promise<boolean> {
   const server = await startClickHouse();
   try {

@@ -6,15 +6,15 @@ import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { blameOf } from './scenarios.ts';
 import { dataDirectory, lines, loadExpected, openMigrated, type Row, selectVerdicts } from './verdicts.ts';
 
-/** Verdicts of a test, as two versions have them. */
+/** Differences between the verdicts of two versions of the rules. */
 export interface RulesComparison {
   readonly measurements: number;
   readonly days: number;
-  /** Changes of the rule that stands for a layer, most frequent first. */
+  /** Changes of the rule that determines a layer, most frequent first. */
   readonly rules: readonly Change[];
-  /** Changes of what a layer is blamed for (a grade above one half), most frequent first. */
+  /** Changes of the outcome a layer is blamed for (a grade above one half), most frequent first. */
   readonly blame: readonly Change[];
-  /** Measurements blamed for anything blocked, by version: in both, in one only. */
+  /** Number of measurements blamed as blocked in any layer: by both versions, or by only one. */
   readonly blocked: Readonly<Record<'both' | 'only2' | 'only3', readonly [measurements: number, probeSawNone: number]>>;
 }
 
@@ -24,13 +24,13 @@ export interface Change {
   readonly from: string;
   readonly to: string;
   readonly measurements: number;
-  /** In how many of them the probe itself saw no blocking (`blocking` of web_connectivity is false). */
+  /** Number of these measurements in which the probe itself saw no blocking (`blocking` of web_connectivity is false). */
   readonly probeSawNone: number;
-  /** One of them, to look at with `oonipipeline explain`. */
+  /** One of the measurements, to inspect with `oonipipeline explain`. */
   readonly example: string;
 }
 
-/** Judges every day of a data folder by version 2 and by version 3 and tells the verdicts apart. */
+/** Analyses every day of a data folder with version 2 and with version 3, and compares the verdicts. */
 export async function compareRules(data: string, clickhouseUrl: string): Promise<RulesComparison> {
   const clickhouse = await openMigrated(clickhouseUrl, 'fidelity_rules');
   try {
@@ -59,7 +59,7 @@ export async function compareRules(data: string, clickhouseUrl: string): Promise
         const probeSawNone = before.top_probe_analysis === 'false' ? 1 : 0;
         for (const layer of LAYERS) {
           const rule = (row: Row) => String(row[`top_${layer}_rule_id`]);
-          // The prefix alone is no change: the rule is the same, but for what it compares with.
+          // The prefix alone is not a change: it is the same rule, compared with other data.
           if (rule(before) !== rule(after).replace(/^endpoint_/, '')) {
             count(rules, { layer, test, from: rule(before), to: rule(after), probeSawNone, example: uid });
           }
@@ -79,13 +79,16 @@ export async function compareRules(data: string, clickhouseUrl: string): Promise
   }
 }
 
-/** The IP databases that lie beside the data, or none. Without them no answer's network is known, and a rule of DNS cannot hold. */
+/**
+ * Opens the IP databases beside the data, if they exist. Without them the networks of all answers are unknown, so one rule of DNS
+ * cannot match.
+ */
 function ipDatabases(data: string) {
   const dir = join(data, 'geoip/probe-assets-202103');
   return openIpMetadata(existsSync(dir) ? dir : undefined);
 }
 
-/** Test, its version, and the program that ran it, without its patch level. */
+/** Returns the test, its version, and the program that ran it, without its patch level. */
 function testOf(row: Row): string {
   const software = `${row.software_name} ${String(row.software_version).split('.').slice(0, 2).join('.')}`;
   return `${row.test_name} ${row.test_version} (${software})`;
@@ -103,7 +106,7 @@ function count(into: Map<string, Change>, change: Omit<Change, 'measurements'>):
   const known = into.get(key);
   into.set(key, {
     ...change,
-    // The first of them, so that the output is the same each time.
+    // The smallest uid, so that the output is the same each time.
     example: known && known.example < change.example ? known.example : change.example,
     measurements: (known?.measurements ?? 0) + 1,
     probeSawNone: (known?.probeSawNone ?? 0) + change.probeSawNone,
@@ -119,7 +122,7 @@ function sorted(changes: Map<string, Change>): Change[] {
   );
 }
 
-/** Prints the comparison as tables of Markdown: docs/analysis-versions.md holds what this prints. */
+/** Prints the comparison as Markdown tables. docs/analysis-versions.md contains this output. */
 export async function printRulesComparison(data = dataDirectory()): Promise<boolean> {
   const server = await startClickHouse();
   try {

@@ -3,7 +3,7 @@ import type { PlainRow } from '../../pipeline/observations/plain-rows.ts';
 import type { Tables } from './expected.ts';
 import { regrouped } from './regrouped.ts';
 
-/** One place where our result is not the expected one. `column` is `*` for a row or a measurement as a whole. */
+/** One difference between our result and the expected one. `column` is `*` for a complete row or measurement. */
 export interface Difference {
   readonly key: string;
   readonly line: number;
@@ -14,13 +14,13 @@ export interface Difference {
   readonly expected: unknown;
 }
 
-/** A difference that is meant, under the id by which docs/deviations.md explains it. */
+/** An intended difference, with the id of its explanation in docs/deviations.md. */
 export interface Deviation {
   readonly id: string;
   readonly covers: (difference: Difference) => boolean;
 }
 
-/** The deviations of single columns that rows of the corpus show. */
+/** The deviations of single columns that occur in the corpus. */
 export const DEVIATIONS: readonly Deviation[] = [
   {
     id: 'binary-header-in-map',
@@ -29,7 +29,7 @@ export const DEVIATIONS: readonly Deviation[] = [
   },
 ];
 
-/** The text in a binary value that Python turned into text; undefined for any other value. */
+/** Returns the text of a binary value that Python converted to text, or undefined for any other value. */
 function binaryInPython(value: unknown): string | undefined {
   const data = /^\{(?:'format': 'base64', )?'data': '([A-Za-z0-9+/=]*)'(?:, 'format': 'base64')?\}$/.exec(
     String(value),
@@ -37,16 +37,16 @@ function binaryInPython(value: unknown): string | undefined {
   return data === undefined ? undefined : Buffer.from(data, 'base64').toString();
 }
 
-/** Outcome of the comparison of a measurement's rows. */
+/** Result of comparing the rows of a measurement. */
 export interface Comparison {
   readonly compared: number;
   readonly equal: number;
-  /** Rows that differ as listed, by the deviation's id. */
+  /** Number of rows that differ as listed, by the id of the deviation. */
   readonly deviating: Map<string, number>;
   readonly unexplained: readonly Difference[];
 }
 
-/** Compares the rows of one measurement, table by table, row by row, column by column. */
+/** Compares the rows of one measurement by table, row and column. */
 export function compareTables(
   place: Pick<Difference, 'key' | 'line' | 'testName'>,
   got: Tables,
@@ -79,7 +79,7 @@ export function compareTables(
   return { compared, equal, deviating, unexplained };
 }
 
-/** The deviations of rows that are joined differently; undefined when rows are equal, or differ in more than the join. */
+/** Returns the deviations of rows that are joined differently. Returns undefined if the rows are equal, or differ in more than the join. */
 function regroupedIn(
   pairs: readonly Pair[],
   ours: readonly PlainRow[],
@@ -91,8 +91,8 @@ function regroupedIn(
 type Pair = readonly [ours: PlainRow | undefined, theirs: PlainRow | undefined];
 
 /**
- * Rows in the order in which they are made. Those of `obs_web_ctrl` are expected sorted and without their index, because upstream
- * makes some of them in the order of a set; of ours the index must run from 0.
+ * Pairs the rows in the order in which they are written. The expected rows of `obs_web_ctrl` are sorted and have no index, because
+ * upstream writes some of them in the order of a set. The index of our rows must run from 0.
  */
 function align(table: string, ours: readonly PlainRow[], theirs: readonly PlainRow[]): Pair[] {
   let [left, right] = [ours, theirs];

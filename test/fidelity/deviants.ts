@@ -4,10 +4,10 @@ import { gzipSync } from 'node:zlib';
 import { FIXTURES } from './expected.ts';
 import { compareCorpus } from './suite.ts';
 
-/** Rows of the fixtures that deviate from those of the Python pipeline, as we make them: what other tests expect in the tables. */
+/** Our rows of the fixtures that deviate from those of the Python pipeline. Other tests expect them in the tables. */
 export const DEVIANTS = join(FIXTURES.expected, 'deviating.jsonl.gz');
 
-/** Writes DEVIANTS. Returns false, and writes nothing, when rows differ without a listed reason. */
+/** Writes DEVIANTS. If a difference has no listed reason, returns false and writes nothing. */
 export async function renewDeviants(): Promise<boolean> {
   const { deviants, unexplained } = await compareCorpus(FIXTURES);
   if (unexplained.length > 0) {

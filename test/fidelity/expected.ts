@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { PlainRow } from '../../pipeline/observations/plain-rows.ts';
 
-/** Rows by table, as the Python pipeline made them. */
+/** Rows of the Python pipeline, by table. */
 export type Tables = Record<string, PlainRow[]>;
 
 /** One measurement of `rows.jsonl.gz`, or one scenario of `qa_rows.jsonl.gz` (which has a `case` and no `status`). */
@@ -16,10 +16,10 @@ export interface Expected {
   readonly tables?: Tables;
 }
 
-/** A set of measurements with the rows expected of them. */
+/** A set of measurements and their expected rows. */
 export interface Corpus {
   readonly name: string;
-  /** Root of the measurements: keys are below it. */
+  /** Root directory of the measurements; keys are relative to it. */
   readonly archive: string;
   readonly expected: string;
 }
@@ -32,19 +32,19 @@ export const FIXTURES: Corpus = {
   expected: join(root, 'test/fixtures/expected'),
 };
 
-/** All that there is to compare with; lies beside the repository, where it is at all. */
+/** The larger corpus, in a directory beside the repository that may not exist. */
 export const SHARED: Corpus = {
   name: 'shared/data/measurements',
   archive: join(root, '../shared/data/measurements'),
   expected: join(root, '../shared/data/expected'),
 };
 
-/** The larger corpus where it is present, else the fixtures. */
+/** Returns the larger corpus if it exists, otherwise the fixtures. */
 export function corpus(): Corpus {
   return existsSync(SHARED.expected) ? SHARED : FIXTURES;
 }
 
-/** Expected results of a file of a corpus, by archive key, in the order of the file. */
+/** Reads the expected results of a file of a corpus, by archive key, in the order of the file. */
 export function readExpected(corpus: Corpus, file: 'rows.jsonl.gz' | 'qa_rows.jsonl.gz'): Map<string, Expected[]> {
   const text = gunzipSync(readFileSync(join(corpus.expected, file))).toString();
   const all = text.trimEnd().split('\n');

@@ -4,8 +4,8 @@ import { compareCorpus } from './suite.ts';
 const SHOWN = 40;
 
 /**
- * Compares the rows of every measurement with those that the Python pipeline made of it, column by column, and prints what came of it.
- * True when everything that differs is explained by docs/deviations.md.
+ * Compares the rows of every measurement with those of the Python pipeline, column by column, and prints the result. Returns true
+ * if docs/deviations.md explains every difference.
  */
 export async function printRowFidelity(): Promise<boolean> {
   const chosen = corpus();

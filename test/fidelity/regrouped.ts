@@ -3,10 +3,10 @@ import { isDeepStrictEqual } from 'node:util';
 import type { PlainRow } from '../../pipeline/observations/plain-rows.ts';
 import { MEASUREMENT_COLUMNS, PROBE_COLUMNS } from '../../pipeline/tables/schema.ts';
 
-/** Deviations that regrouped rows can have (docs/deviations.md). */
+/** Deviations of regrouped rows (docs/deviations.md). */
 export type RegroupedBy = 'connections' | 'host-of-address';
 
-/** What a row holds of one protocol. A row has the part when the column is present. */
+/** Columns of a row for each protocol. A row has the part if the column `present` is present. */
 const PARTS = [
   { prefix: 'dns_', present: 'dns_query_type' },
   { prefix: 'tcp_', present: 'tcp_success' },
@@ -18,15 +18,15 @@ const SHARED_COLUMNS = ['probe_analysis', ...[...MEASUREMENT_COLUMNS, ...PROBE_C
 const IP_COLUMNS = ['ip_asn', 'ip_as_org_name', 'ip_as_cc', 'ip_cc', 'ip_is_bogon'];
 
 /**
- * Compares rows of `obs_web` of one measurement that are joined differently. Returns the deviations by number of our rows; undefined when the
- * difference is more than the join. The join is the only difference when
+ * Compares rows of `obs_web` of one measurement that are joined differently. Returns the number of our rows for each deviation, or
+ * undefined if the rows differ in more than the join. Only the join differs if
  *
- * - the DNS, TCP, TLS and HTTP parts of both are the same multisets, a DNS part with the host it asks for, a TCP part with its endpoint
- *   and transaction id,
- * - the columns of measurement and probe are the same, the rows are numbered from 1,
- * - the metadata of an address are the same wherever it occurs,
- * - each host name is that of the row's own lookup, request or handshake, or one that was looked up and had the address as answer, or the
- *   one that the expected rows give the address.
+ * - the DNS, TCP, TLS and HTTP parts of both are the same multisets (a DNS part includes its host, a TCP part includes its endpoint
+ *   and transaction id),
+ * - the columns of measurement and probe are the same, and the rows are numbered from 1,
+ * - the metadata of an address are the same in all rows,
+ * - each host name is that of the row's own lookup, request or handshake, or of a lookup that answered the address, or the one that
+ *   the expected rows have for the address.
  */
 export function regrouped(
   ours: readonly PlainRow[],
@@ -82,7 +82,7 @@ function sameMetadata(row: PlainRow, theirs: readonly PlainRow[]): boolean {
 
 function isHostKnown(row: PlainRow, ours: readonly PlainRow[], theirs: readonly PlainRow[]): boolean {
   const { hostname, ip } = row;
-  // The host of a DNS part is compared with the part.
+  // The comparison of the DNS part includes its host.
   if (row.dns_query_type !== undefined) return true;
   const requested = row.http_request_url ? URL.parse(String(row.http_request_url))?.hostname : undefined;
   if (requested) return hostname === requested.replace(/^\[|\]$/g, '');
@@ -91,7 +91,7 @@ function isHostKnown(row: PlainRow, ours: readonly PlainRow[], theirs: readonly 
   return lookedUp.includes(hostname) || theirs.some(each => each.ip === ip && each.hostname === hostname);
 }
 
-/** A row without what follows from its host name. */
+/** Returns the row without the columns that depend on its host name. */
 function joined(row: PlainRow): string {
   return text(row, ['observation_idx', 'hostname', 'target_id']);
 }

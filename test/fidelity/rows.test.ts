@@ -12,17 +12,17 @@ describe('rows equal those of the Python pipeline', () => {
     const report = await compareCorpus(FIXTURES);
     expect(report.unexplained.slice(0, 20)).toEqual([]);
     expect(report.lost).toBeGreaterThan(0);
-    // Deviating rows are few, so that most of the comparison is one of equality.
+    // Few rows deviate, so most of the comparison checks equality.
     expect(report.equal).toBeGreaterThan(0.9 * report.compared);
   });
 
-  it('and what other tests expect of the fixtures is what differs with a listed reason (npm run fidelity -- renew)', async () => {
+  it('on the fixtures, except for the stored deviating rows that other tests expect (npm run fidelity -- renew)', async () => {
     const stored = gunzipSync(readFileSync(DEVIANTS)).toString().trimEnd().split('\n');
     const { deviants } = await compareCorpus(FIXTURES);
     expect(deviants).toEqual(stored.map(line => JSON.parse(line)));
   });
 
-  it.skipIf(!existsSync(SHARED.expected))('on all measurements there are', async () => {
+  it.skipIf(!existsSync(SHARED.expected))('on all available measurements', async () => {
     const report = await compareCorpus(SHARED);
     expect(report.unexplained.slice(0, 20)).toEqual([]);
     // 2,836 lines and 30 scenarios.
@@ -62,20 +62,20 @@ describe('rows that are joined differently', () => {
     ['the network of an address is another one', [row(1, dns), row(2, tcp, tls, { ip_asn: 2 })]],
     ['a host name is made up', [row(1, dns), row(2, tcp, tls, { hostname: 'c' })]],
     ['a lookup is for another host', [row(1, dns, { hostname: 'c' }), row(2, tcp, tls)]],
-  ])('are no deviation when %s', (_what, rows) => expect(regrouped(rows, theirs)).toBeUndefined());
+  ])('have no listed deviation when %s', (_what, rows) => expect(regrouped(rows, theirs)).toBeUndefined());
 });
 
 describe('the comparison itself', () => {
   const place = { key: 'k', line: 1, testName: 't' };
 
-  it('sees a column that differs, one that is missing, and a row too few', () => {
+  it('detects a column that differs, a missing column, and a missing row', () => {
     const expected: Tables = { obs_web: [{ ip: '1.2.3.4', port: 443 }, { ip: '1.2.3.5' }] };
     const { compared, equal, unexplained } = compareTables(place, { obs_web: [{ ip: '1.2.3.9' }] }, expected);
     expect({ compared, equal }).toEqual({ compared: 2, equal: 0 });
     expect(unexplained.map(each => each.column)).toEqual(['ip', 'port', '*']);
   });
 
-  it('takes control rows in any order, but not with an index out of order', () => {
+  it('accepts control rows in any order, but not with a wrong index', () => {
     const expected = { obs_web_ctrl: [{ ip: 'b' }, { ip: 'a' }] };
     const rows = (first: number) => ({
       obs_web_ctrl: [

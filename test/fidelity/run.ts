@@ -1,13 +1,13 @@
 /**
- * Compares what the pipeline makes of real measurements with what the Python pipeline makes of them.
+ * Compares results of the pipeline for real measurements with those of the Python pipeline.
  *
  *     npm run fidelity                                 rows of observations, column by column
  *     npm run fidelity -- analysis [DATA_DIR]          verdicts, column by column, and the scenarios of the QA suite
  *     npm run fidelity -- renew                        stores the rows of the fixtures that deviate, for other tests
  *     npm run fidelity -- compare-rules [DATA_DIR]     verdicts by version 2 of the rules and by version 3
  *
- * All of `../shared/data` where it lies beside the repository, else test/fixtures. Ends with status 1 when anything differs without a
- * reason that docs/deviations.md gives.
+ * Uses all of `../shared/data` beside the repository if it exists, otherwise test/fixtures. Exits with status 1 if
+ * docs/deviations.md does not explain a difference.
  */
 import { printAnalysisFidelity } from './analysis.ts';
 import { printRulesComparison } from './compare-rules.ts';

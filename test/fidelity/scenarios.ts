@@ -1,13 +1,13 @@
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 
-/** How a QA scenario came out under a rules version. */
+/** Result of a QA scenario under a version of the rules. */
 export interface Seen {
   readonly scenario: string;
   readonly version: RulesVersion;
   readonly right: boolean;
-  /** The layers blamed, for people. */
+  /** The blamed layers, as readable text. */
   readonly got: string;
-  /** Why it is known not to be right. */
+  /** Known reason why the result is not right. */
   readonly known?: string;
 }
 
@@ -19,7 +19,7 @@ interface Scenario {
 
 const NO_CONTROL =
   'version 2 takes an answer without control for one that contradicts it; version 3 masks it (analysis.md section 9)';
-/** What a layer is blamed for: a grade above one half. */
+/** Lists the outcomes that a verdict blames: grades above one half. */
 export function blameOf(verdict: Record<string, unknown>): Blame[] {
   return (['dns', 'tcp', 'tls'] as const).flatMap(layer =>
     (['blocked', 'down'] as const)
@@ -28,7 +28,10 @@ export function blameOf(verdict: Record<string, unknown>): Blame[] {
   );
 }
 
-/** `blame` is what must be blamed, and nothing else may be. `known` holds versions that are known to fall short, and why. */
+/**
+ * Defines a scenario. The verdict must blame all outcomes of `blame` and no others. `known` has the versions that are known to
+ * fail, with the reason.
+ */
 function scenario(blame: readonly Blame[], known: Partial<Record<RulesVersion, string>> = {}): Scenario {
   return {
     see(verdict, version) {
@@ -40,15 +43,15 @@ function scenario(blame: readonly Blame[], known: Partial<Record<RulesVersion, s
   };
 }
 
-/** A scenario of which the versions see more or less. */
+/** Combines scenarios with different expectations for each version. */
 function byVersion(versions: Readonly<Record<RulesVersion, Scenario>>): Scenario {
   return { see: (verdict, version) => versions[version].see(verdict, version) };
 }
 
 /**
- * What the scenarios of the probe's QA suite emulate (their names are upstream's), said of the three layers that the rules judge. HTTP is not
- * judged (analysis.md section 1): where the interference is in HTTP, or on a name that only a redirect leads to and that the
- * control therefore never saw, the right verdict is to blame nothing.
+ * Expected results of the scenarios of the probe's QA suite (with upstream's names) for the three layers of the rules. HTTP is not
+ * analysed (analysis.md section 1). So a verdict must blame nothing if the interference is in HTTP, or on a name that only a
+ * redirect leads to, because the control never saw that name.
  */
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   successWithHTTP: scenario([]),
@@ -64,8 +67,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   dnsHijackingToLocalhostWithHTTP: scenario(['dns blocked']),
   dnsHijackingToLocalhostWithHTTPS: scenario(['dns blocked']),
   badSSLWithUnknownAuthorityWithInconsistentDNS: scenario(['dns blocked']),
-  // The injected address refuses the probe on both ports, and the control on 443 only: blocked on 80, down on 443. Version 2 does
-  // not tell ports apart.
+  // The injected address refuses the probe on both ports, and the control only on 443: blocked on 80, down on 443. Version 2 does
+  // not distinguish ports.
   tcpBlockingConnectionRefusedWithInconsistentDNS: byVersion({
     2: scenario(['dns blocked', 'tcp down']),
     3: scenario(['dns blocked', 'tcp blocked', 'tcp down']),

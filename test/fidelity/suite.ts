@@ -10,22 +10,22 @@ import { RowEncoder } from '../../pipeline/tables/encoder.ts';
 import { compareTables, type Difference } from './compare.ts';
 import { type Corpus, type Expected, readExpected, type Tables } from './expected.ts';
 
-/** What the comparison of a corpus came to. */
+/** Result of comparing a corpus. */
 export interface Report {
   measurements: number;
   ok: number;
   lost: number;
-  /** Rows by table. */
+  /** Number of rows by table. */
   rows: Record<string, number>;
   compared: number;
   equal: number;
   deviating: Record<string, number>;
-  /** Measurements whose rows deviate, with the rows that we make of them. */
+  /** Measurements with deviating rows, and our rows. */
   deviants: Deviant[];
   unexplained: Difference[];
 }
 
-/** A measurement whose rows deviate. */
+/** A measurement with deviating rows. */
 export interface Deviant {
   readonly key: string;
   readonly line: number;
@@ -34,7 +34,7 @@ export interface Deviant {
 
 const CREATED_AT = Date.UTC(2026, 0, 1);
 
-/** Runs every measurement of a corpus through archive reader, transformer and encoder, and compares the rows read back. */
+/** Processes every measurement of a corpus with archive reader, transformer and encoder, decodes the rows and compares them. */
 export async function compareCorpus(corpus: Corpus): Promise<Report> {
   const report: Report = {
     measurements: 0,
@@ -52,7 +52,7 @@ export async function compareCorpus(corpus: Corpus): Promise<Report> {
     const documents = await documentsOf(corpus, key);
     const byLine = Map.groupBy(documents, document => document.line);
     for (const each of expected) compareOne(report, each, byLine.get(each.line)?.[0], bucketOf(key));
-    // The scenarios of the QA suite have made-up uids and the bucket that stands for "unknown".
+    // The scenarios of the QA suite have invented uids, and the bucket that means "unknown".
     for (const each of qa.get(key) ?? []) compareOne(report, each, byLine.get(each.line)?.[0], '1984-01-01');
     for (const { line } of documents) {
       if (!expected.some(each => each.line === line)) {
@@ -112,10 +112,13 @@ function compareOne(report: Report, expected: Expected, document: RawDocument | 
   report.unexplained.push(...comparison.unexplained);
 }
 
-/** Tests of the corpus that take no input. */
+/** Tests of the corpus that have no input. */
 const WITHOUT_INPUT = ['telegram', 'tor', 'psiphon'];
 
-/** Whether a document has no key `input` and its test needs none; the Python pipeline loses it (docs/deviations.md, missing-input). */
+/**
+ * Reports whether a document has no key `input` and its test does not need one. The Python pipeline loses such a document
+ * (docs/deviations.md, missing-input).
+ */
 function lacksNeedlessInput({ bytes }: RawDocument): boolean {
   const document = JSON.parse(bytes.toString()) as Record<string, unknown>;
   const others = ['measurement_start_time', 'report_id', 'test_keys'].every(key => document[key] !== undefined);
@@ -140,7 +143,7 @@ async function readAll(archive: DirectoryArchive, file: ArchiveFile): Promise<Ra
   return documents;
 }
 
-/** The day in the key. */
+/** Returns the day in the key. */
 function bucketOf(key: string): string {
   const [, year, month, day] = /(\d{4})(\d{2})(\d{2})/.exec(key)!;
   return `${year}-${month}-${day}`;

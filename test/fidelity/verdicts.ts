@@ -16,18 +16,18 @@ export type Row = Record<string, unknown>;
 /** Observation tables that the analysis reads. */
 export const JUDGED_TABLES = ['obs_web', 'obs_web_ctrl'] as const;
 
-/** `run_generation` of the rows that are put in. */
+/** `run_generation` of the inserted rows. */
 export const GENERATION = 1;
 
 const log = createLogger('fidelity', { log_level: 'error', log_format: 'human' });
 
-/** The data of the whole where they are, else those in the repository: a folder with expected/ and fingerprints/. */
+/** Returns the folder with expected/ and fingerprints/: the larger data if they exist, otherwise those in the repository. */
 export function dataDirectory(): string {
   const shared = join(import.meta.dirname, '../../../shared/data');
   return existsSync(join(shared, 'expected')) ? shared : join(import.meta.dirname, '../fixtures');
 }
 
-/** Makes a database of that name with all tables. */
+/** Creates a database with all tables. */
 export async function openMigrated(clickhouseUrl: string, name: string): Promise<ClickHouse> {
   const url = `${clickhouseUrl}/${name}`;
   await ensureDatabase({ clickhouse_url: url });
@@ -37,8 +37,10 @@ export async function openMigrated(clickhouseUrl: string, name: string): Promise
 }
 
 /**
- * Puts the expected observations and the fingerprints of a data folder into ClickHouse; returns the rows by table. The rows were made without IP
- * database; `asnOf` gives the network of an address in its place.
+ * Inserts the expected observations and the fingerprints of a data folder into ClickHouse, and returns the rows by table. The rows
+ * were made without an IP database.
+ *
+ * @param asnOf returns the network of an address instead
  */
 export async function loadExpected(
   clickhouse: ClickHouse,
@@ -57,7 +59,7 @@ export async function loadExpected(
   return loaded;
 }
 
-/** Judges a measurement day through the code of a run; the verdicts it has then, by uid. */
+/** Analyses a measurement day with the code of a run, and returns all its verdicts by uid. */
 export async function judgeDay(
   clickhouse: ClickHouse,
   day: string,
@@ -71,17 +73,20 @@ export async function judgeDay(
   );
 }
 
-/** The verdicts of a day by the statement of a run, without storing them: what takes long about a day is everything around it. */
+/**
+ * Selects the verdicts of a day with the statement of a run, without storing them, because the steps around the statement take most
+ * of the time of a day.
+ */
 export function selectVerdicts(clickhouse: ClickHouse, day: string, rulesVersion: RulesVersion): Promise<Row[]> {
   const { sql, params } = verdictsQuery({ days: [day], filter: EVERYTHING, selection: { of: 'day' }, rulesVersion });
   return clickhouse.select<Row>(sql, { params: { ...params, generation: GENERATION } });
 }
 
-/** Adds the rows of one measurement to those of all, as they are inserted. */
+/** Adds the rows of one measurement to all rows, in the form in which they are inserted. */
 export function collect(into: Record<string, Row[]>, tables: Record<string, Row[]>): void {
   for (const table of JUDGED_TABLES) {
     (tables[table] ?? []).forEach((row, index) => {
-      // Expected control rows come sorted and without their index.
+      // Expected control rows are sorted and have no index.
       (into[table] as Row[]).push({ observation_idx: index, ...row, run_generation: GENERATION });
     });
   }

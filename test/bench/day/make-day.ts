@@ -11,12 +11,12 @@ export interface MadeDay {
   readonly day: string;
   readonly measurements: number;
   readonly objects: number;
-  /** Compressed and decompressed. */
+  /** Compressed and decompressed bytes. */
   readonly stored: number;
   readonly bytes: number;
 }
 
-/** Measurements of one object; real ones hold up to some thousand. */
+/** Measurements per object. Real objects have up to some thousand. */
 const PER_OBJECT = 400;
 const GZIP = { level: 3 };
 const COUNTRIES = [
@@ -41,7 +41,7 @@ const COUNTRIES = [
   'MX',
   'UA',
 ];
-/** Different sites that a day tests. */
+/** Number of different sites that are tested on a day. */
 const SITES = 4000;
 
 interface Line {
@@ -51,9 +51,9 @@ interface Line {
 }
 
 /**
- * Writes `count` measurements of `day` below `root`, made from the lines of a folder in the layout of the archive, in turn. Each has a time, a
- * report, a country, a network and, where it names one, a host that differ from those of the other copies. One object in two is a postcan, the
- * others are JSON lines. Nothing is random: the same arguments make the same day.
+ * Writes `count` measurements of `day` below `root`, made in turn from the lines of a folder in the layout of the archive. Time,
+ * report, country, network and, if present, host differ between the copies of a line. Every second object is a postcan, the others
+ * are JSON lines. Nothing is random: the same arguments make the same day.
  */
 export async function makeDay(source: string, root: string, day: string, count: number): Promise<MadeDay> {
   const lines = readLines(source);
@@ -109,7 +109,7 @@ function readLines(source: string): Line[] {
     });
 }
 
-/** A copy that differs from the others in what decides where its rows lie and what they are compared with. */
+/** Makes a copy that differs from the others in the values that decide where its rows are stored and which rows they are compared with. */
 function vary(line: Line, index: number, day: string, hour: string, cc: string): string {
   const time = `${day} ${hour}:${two(index % 60)}:${two(Math.floor(index / 60) % 60)}`;
   const report = `${day.replaceAll('-', '')}T${hour}0000Z_${index % 50_000}`;

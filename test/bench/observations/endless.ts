@@ -1,6 +1,6 @@
 import type { Archive, ArchiveObject } from '../../../pipeline/archive/archive.ts';
 
-/** An archive with one object as long as is wanted: the same gzip members again and again, which is gzip too. */
+/** An archive with one object of any length. It repeats the same gzip members, and the result is also gzip. */
 export class EndlessArchive implements Archive {
   readonly url = 'endless:';
   readonly #members: readonly Buffer[];

@@ -1,6 +1,6 @@
 import { gunzipSync } from 'node:zlib';
 
-/** What nobody can go below who reads measurements with JSON.parse: the object unpacked whole, its lines parsed, nothing else. */
+/** The minimum work of any reader that uses JSON.parse: decompress the complete object and parse its lines. */
 export function floor(stored: Buffer): void {
   const content = gunzipSync(stored);
   let start = 0;

@@ -2,13 +2,13 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 
-/** An archive of one bucket that holds the bytes to be measured. */
+/** An archive of one bucket with the bytes to measure. */
 export interface Input {
   readonly name: 'bodies' | 'rows' | 'all';
   readonly what: string;
   readonly root: string;
   readonly keys: readonly string[];
-  /** Compressed and decompressed. */
+  /** Compressed and decompressed bytes. */
   readonly stored: number;
   readonly bytes: number;
   readonly measurements: number;
@@ -60,7 +60,7 @@ function write(dir: string, name: Input['name'], what: string, objects: readonly
   return { name, what, root, keys, stored: size, bytes, measurements };
 }
 
-/** Lines with their newline. */
+/** Splits the content into lines, including their newline. */
 function linesOf(content: Buffer): Buffer[] {
   const lines: Buffer[] = [];
   let start = 0;

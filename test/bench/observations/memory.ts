@@ -1,10 +1,10 @@
 /**
- * What a process with so many busy threads takes, apart from the rest of the benchmark:
+ * Measures the memory of a process with busy threads, separately from the rest of the benchmark:
  *
  *     node memory.ts BIRTH THREADS SECONDS [TIMES]
  *
- * BIRTH is that of the threads, as JSON. With TIMES each thread makes one pass over an object that repeats the input so often;
- * without, pass after pass for so many seconds. Prints JSON: memory in MB at its highest, and in each tenth of the time.
+ * BIRTH is the JSON of a thread's Birth. With TIMES each thread makes one pass over an object that repeats the input TIMES times.
+ * Without it each thread makes passes for SECONDS. Prints JSON: peak memory in MB, in total and in each tenth of the time.
  */
 import { peakMemory } from '../../support/peak-memory.ts';
 import type { Birth } from './thread.ts';

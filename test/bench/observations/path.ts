@@ -12,11 +12,11 @@ import { BUCKET } from './inputs.ts';
 export interface Made {
   measurements: number;
   rows: number;
-  /** RowBinary. */
+  /** Bytes of RowBinary. */
   bytes: number;
 }
 
-/** The observation path up to encoded rows, as a batch takes it; the rows are thrown away. Nothing is remembered from call to call. */
+/** Runs the observation path up to encoded rows, as for a batch, and drops the rows. No state is kept between calls. */
 export async function encode(archive: Archive, files: readonly ArchiveFile[], ipMetadata: IpMetadata): Promise<Made> {
   const encoder = new RowEncoder();
   const facts = { bucket: BUCKET, generation: 1, createdAt: 1 };

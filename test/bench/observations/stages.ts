@@ -1,6 +1,6 @@
 import { type Profiler, Session } from 'node:inspector/promises';
 
-/** The stages of the path, in its order, and what else takes the thread's time. */
+/** The stages of the path in their order, and other work of the thread. */
 export const STAGES = [
   'fetch',
   'decompress',
@@ -14,11 +14,11 @@ export const STAGES = [
 ] as const;
 export type Stage = (typeof STAGES)[number];
 
-/** Where a function is in the sources, and the stage it works for. The first that fits counts. */
+/** Patterns of source locations and their stage. The first match counts. */
 const PLACES: readonly (readonly [place: RegExp, stage: Stage])[] = [
   [/\/archive\/(directory|s3)/, 'fetch'],
   [/\/archive\//, 'decompress'],
-  // The trivial id: a hash over each line of those that bring no uid.
+  // The trivial id: a hash of each line without a uid.
   [/\/measurement\/uid/, 'id'],
   [/\/measurement\//, 'decode'],
   [/\/(observations|reference)\//, 'transform'],
@@ -27,7 +27,7 @@ const PLACES: readonly (readonly [place: RegExp, stage: Stage])[] = [
   [/^node:(internal\/)?fs/, 'fetch'],
 ];
 
-/** Share of the thread's working time by stage, while `work` runs. Native code counts for whoever called it. */
+/** Returns the share of the thread's working time by stage while `work` runs. Native code counts for its caller. */
 export async function profile(work: () => Promise<unknown>): Promise<Record<Stage, number>> {
   const session = new Session();
   session.connect();

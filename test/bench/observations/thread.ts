@@ -16,19 +16,19 @@ import { BUCKET, type Input } from './inputs.ts';
 import { encode } from './path.ts';
 import { profile, type Stage } from './stages.ts';
 
-/** What a thread can be told to do with its input: `insert` is everything, `encode` all but the INSERT. */
+/** Work of a thread on its input: `insert` is everything, `encode` everything except the INSERT. */
 export interface Work {
   readonly kind: 'floor' | 'encode' | 'insert';
-  /** Also tell what the time went to; the profiler itself slows it down. */
+  /** Also measures the time by stage. The profiler itself slows down the pass. */
   readonly profiled?: boolean;
-  /** Take the input as one object that repeats it so often. */
+  /** Reads the input as one object that repeats it this many times. */
   readonly times?: number;
 }
 
-/** What a pass over the input took, in seconds. */
+/** Duration of a pass over the input, in seconds. */
 export interface Took {
   readonly wall: number;
-  /** Of the whole process: with the threads of the collector and the compiler. */
+  /** Processor time of the complete process, including the threads of the collector and the compiler. */
   readonly cpu: number;
   readonly rows: number;
   readonly shares?: Readonly<Record<Stage, number>>;
@@ -67,7 +67,7 @@ async function pass({ kind, times, profiled }: Work): Promise<Took> {
   return { wall: (performance.now() - started) / 1e3, cpu: (user + system) / 1e6, rows, ...(shares && { shares }) };
 }
 
-/** A run of its own each time, as a repeat of the bucket would be. Returns the rows that are stored. */
+/** Runs with a new run each time, as a repeat of the bucket would. Returns the number of stored rows. */
 async function insert(): Promise<number> {
   if (!clickhouse) throw new TypeError('no ClickHouse to insert into');
   const bucket = { bucket: BUCKET, filter: EVERYTHING, filterID: filterId(EVERYTHING) };

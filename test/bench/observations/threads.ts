@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { THREAD_LIMITS } from '../../../pipeline/threads/pool.ts';
 import type { Birth, Took, Work } from './thread.ts';
 
-/** A thread of the benchmark, with the limits of a worker's. */
+/** A thread of the benchmark, with the limits of a worker's thread. */
 export class Thread {
   readonly #worker: Worker;
 
@@ -20,7 +20,7 @@ export class Thread {
     return new Thread(worker);
   }
 
-  /** Does one pass over the input. */
+  /** Makes one pass over the input. */
   async pass(work: Work): Promise<Took> {
     const answer = once(this.#worker, 'message');
     this.#worker.postMessage(work);
