@@ -73,7 +73,7 @@ function s3(over: { bucket?: string; prefix?: string } = {}): S3Archive {
 const tools = (archive: Archive) => ({ ...runTools(clickhouse, ''), archive });
 let runs = 0;
 
-/** Both stages of the day. */
+/** Runs both stages of the day. */
 async function runDay(archive: Archive, allowShrink = false): Promise<void> {
   await runWhole({ ...tools(archive), allowShrink }, DAY);
   const [run] = await clickhouse.select<{ generation: number }>(
@@ -110,14 +110,14 @@ async function decided(archive: Archive, buckets: readonly string[], reprocess: 
 const problems = async (archive: Archive) =>
   (await verifyBucket({ archive, clickhouse, maxMeasurementBytes: 1e6 }, key)).flatMap(each => each.problems);
 
-/** A page of S3 that ends too early and says that it is the last. */
+/** Returns a page of S3 that ends too early but claims to be the last. */
 function truncatedPage(objects: readonly string[]): string {
   const contents = objects.map(each => `<Contents><Key>${each}</Key><Size>100</Size><ETag>"x"</ETag></Contents>`);
   return `<?xml version="1.0"?><ListBucketResult><Name>archive</Name><IsTruncated>false</IsTruncated>${contents.join('')}</ListBucketResult>`;
 }
 const isList = (url: string | undefined) => url?.includes('list-type') === true;
 
-describe('an archive that is away is not an empty one', () => {
+describe('an unavailable archive does not count as empty', () => {
   const faults: Record<string, () => Archive> = {
     'directory: the root is away': () => new DirectoryArchive(join(dir, 'nowhere')),
     'directory: the root is empty': () => new DirectoryArchive(mkdtempSync(join(dir, 'empty-'))),
@@ -181,7 +181,7 @@ describe('a bucket of which the archive lists far less than before', () => {
       { state: 'completed', reason: '', n: 1 },
       { state: 'failed', reason: 'ArchiveShrank', n: 2 },
     ]);
-    // The bucket is not done: None leaves what failed alone and says so, Failed takes it up.
+    // The bucket is not done: `None` skips a failed bucket and reports it, `Failed` runs it.
     expect(await decided(mended, [DAY])).toEqual({ [DAY]: 'FailedBefore' });
     expect(await decided(mended, [DAY], 'Failed')).toEqual({ [DAY]: 'run' });
     proxy.fault = () => undefined;
@@ -203,7 +203,7 @@ describe('a bucket of which the archive lists far less than before', () => {
     expect(left.obs_web).toBeLessThan(before.obs_web!);
     expect(await clickhouse.select(`SELECT 1 FROM obs_web WHERE bucket_date = '${DAY}'`)).toEqual([]);
     expect(await problems(archive)).toEqual([]);
-    // An empty run does not hinder the next one, which brings everything back.
+    // An empty run does not block the next one, which restores everything.
     await runDay(archive);
     renameSync(join(root, '20231127'), join(root, 'raw/20231127'));
     expect(await decided(archive, [DAY])).toEqual({ [DAY]: 'run' });
@@ -211,7 +211,7 @@ describe('a bucket of which the archive lists far less than before', () => {
     expect(await countAll()).toEqual(before);
   });
 
-  test('keeps the verdicts of measurements that another bucket has as well', async () => {
+  test('keeps the verdicts of measurements that another bucket also has', async () => {
     const root = makeRoot();
     const archive = new DirectoryArchive(root);
     const copy = join(root, OF_DAY[0]!.replaceAll('20231127', '20231202'));
@@ -229,7 +229,7 @@ describe('a bucket of which the archive lists far less than before', () => {
     });
   });
 
-  test('keeps rows that a run of an hour, or of a country, would take out of those of the day', async () => {
+  test('keeps rows of the day that a run of an hour, or of a country, would remove', async () => {
     const root = makeRoot();
     const archive = new DirectoryArchive(root);
     await runDay(archive);
@@ -240,12 +240,12 @@ describe('a bucket of which the archive lists far less than before', () => {
     for (const each of OF_DAY) rmSync(join(root, each), { force: true });
     await expect(runWhole(tools(archive), DAY, { probeCC: [cc] })).rejects.toThrow(ArchiveShrankError);
     expect(await countAll()).toEqual(before);
-    // An hour in which the day never had anything may be empty.
+    // An hour in which the day never had an object may be empty.
     expect((await runWhole(tools(archive), `${DAY}T${hour === '01' ? '02' : '01'}`)).counts.files).toBe(0);
     expect(await countAll()).toEqual(before);
   });
 
-  test('keeps rows that no ledger tells of', async () => {
+  test('keeps rows without a record in the ledger', async () => {
     const root = makeRoot();
     const archive = new DirectoryArchive(root);
     await runDay(archive);
@@ -256,7 +256,7 @@ describe('a bucket of which the archive lists far less than before', () => {
     expect(await countAll()).toEqual(before);
   });
 
-  test('an archive that goes away after the plan ends no run as empty', async () => {
+  test('an archive that fails after the plan ends no run as empty', async () => {
     const root = makeRoot();
     const archive = new DirectoryArchive(root);
     await runDay(archive);
@@ -274,7 +274,7 @@ describe('a bucket of which the archive lists far less than before', () => {
 });
 
 describe('which buckets are done', () => {
-  test('a bucket whose analysis was cancelled is not, and verify says so', async () => {
+  test('a bucket with a cancelled analysis is not done, and verify reports it', async () => {
     const archive = new DirectoryArchive(makeRoot());
     await runDay(archive);
     expect(await problems(archive)).toEqual([]);
@@ -290,7 +290,7 @@ describe('which buckets are done', () => {
     expect(await problems(archive)).toMatchObject([{ problem: 'NotAnalysed' }]);
   });
 
-  test('an object that comes, or that changes its size, makes a bucket run again; one that goes does not', async () => {
+  test('a new object, or one with another size, makes a bucket run again; a removed one does not', async () => {
     const root = makeRoot();
     const archive = new DirectoryArchive(root);
     await runDay(archive);
@@ -327,7 +327,7 @@ describe('which buckets are done', () => {
     expect(await of(`${DAY}T${another}`, {})).toBe('Completed');
   });
 
-  test('a run without a recorded end is taken up, and what it left shows no row twice', async () => {
+  test('a run without a recorded end is replaced, and its rows appear once', async () => {
     const archive = new DirectoryArchive(makeRoot());
     await runDay(archive);
     const before = await countAll();
@@ -343,7 +343,7 @@ describe('which buckets are done', () => {
       `SELECT state, reason, workflow_id, run_id FROM pipeline_runs FINAL WHERE generation = ${lost.run.generation}`,
     );
     expect(gone).toEqual({ state: 'cancelled', reason: 'EndNotRecorded', workflow_id: 'lost', run_id: 'lost' });
-    // The same attempt finds its own record, not the one that it closed.
+    // A repeated attempt finds its own record, not the one that it closed.
     expect((await planBucket(tools(archive), key, { ...origin, runID: 'next' }, Date.now())).run).toEqual(next.run);
   });
 });

@@ -1,10 +1,9 @@
 /**
- * Makes rows of one hostile document of the largest size that is read, in a process of its own, so that its memory can be
- * judged:
+ * Makes rows of one hostile document of the largest allowed size, in its own process, so that its memory can be measured:
  *
  *     node --max-old-space-size=256 --max-semi-space-size=8 test/faults/hostile-document.ts SCENARIO
  *
- * Prints one JSON line: what became of the document, and the most memory the process ever held.
+ * Prints one JSON line: the result for the document, and the peak memory of the process.
  */
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import { Transformer } from '../../pipeline/observations/transformer.ts';
@@ -27,17 +26,17 @@ const FIELDS = {
   software_version: '1',
 };
 
-/** Values in a document that has about as many as are allowed. */
+/** Values in a document with about as many as are allowed. */
 const MANY = 990_000;
 
-/** A document of the largest size that is read, with a value in place of the mark and a long text. */
+/** Returns a document of the largest allowed size, with a value in place of the mark and a long text. */
 function around(fields: object, value: string): Buffer {
   const [head, tail] = JSON.stringify({ ...FIELDS, ...fields }).split('"MARK"') as [string, string];
   const rest = MAX - head.length - value.length - tail.length - '"noise":"",'.length;
   return Buffer.from(`{"noise":"${'x'.repeat(Math.max(0, rest))}",${head.slice(1)}${value}${tail}`);
 }
 
-/** One with a piece of so many values over and over, as often as is allowed or fits. */
+/** Returns a document that repeats a piece of `values` values as often as is allowed or fits. */
 function filled(fields: object, piece: string, values: number): Buffer {
   const times = Math.min(Math.floor(MANY / values), Math.floor((MAX - 1000) / (piece.length + 1)));
   return around(fields, `[${Array(times).fill(piece).join(',')}]`);

@@ -1,9 +1,9 @@
 /**
- * Reads one hostile object in a process of its own, so that its memory can be judged:
+ * Reads one hostile object in its own process, so that its memory can be measured:
  *
  *     node --max-old-space-size=64 --max-semi-space-size=8 test/faults/hostile-object.ts SCENARIO
  *
- * Prints one JSON line: what came out, and the most memory the process ever held.
+ * Prints one JSON line: the result, and the peak memory of the process.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ import { tarHeader, tarMember } from '../support/tar.ts';
 
 const MB = 1024 * 1024;
 
-/** Bytes over and over, without ever being held together. */
+/** Repeats bytes without holding all of them in memory. */
 function* repeat(piece: Buffer, times: number): Generator<Buffer> {
   for (let time = 0; time < times; time++) yield piece;
 }
@@ -29,7 +29,7 @@ function* inGzip(pieces: Iterable<Buffer>): Generator<Buffer> {
   }
 }
 
-/** One frame of stored blocks. */
+/** Returns one frame of stored blocks. */
 function* inLz4(pieces: Iterable<Buffer>): Generator<Buffer> {
   const descriptor = Buffer.from([0b0110_0000, 0x70]);
   yield Buffer.concat([Buffer.from([0x04, 0x22, 0x4d, 0x18]), descriptor]);
@@ -104,7 +104,7 @@ if (!scenario) throw new Error(`the scenarios are ${Object.keys(SCENARIOS).join(
 const { packing, stored } = scenario();
 async function* source() {
   for (const piece of stored) {
-    // As it comes from a network.
+    // Chunks of the size that a network delivers.
     for (let at = 0; at < piece.length; at += 256 * 1024) yield piece.subarray(at, at + 256 * 1024);
   }
 }

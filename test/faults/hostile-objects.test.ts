@@ -4,10 +4,10 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { FileEnd } from '../../pipeline/archive/documents.ts';
 
-/** What issue and design allow one thread, the program itself included. */
+/** Limit of one thread in issue and design, including the program itself. */
 const MOST_RSS_MB = 250;
 
-/** What one document of 32 MB that is made for it may take on top: the document itself, its text, and a million values. */
+/** Limit with one hostile document of 32 MB, which adds the document itself, its text, and a million values. */
 const MOST_RSS_MB_OF_DOCUMENT = 450;
 
 async function run<Result>(program: string, heapMB: number, scenario: string): Promise<Result> {
@@ -25,7 +25,7 @@ const read = (scenario: string) =>
 const transform = (scenario: string) =>
   run<{ status: string; class?: string; maxRssMB: number }>('hostile-document.ts', 256, scenario);
 
-describe('hostile objects are read within bounds of memory', () => {
+describe('reading hostile objects stays within the memory limit', () => {
   it.each([
     ['an object of 1 GB', { whole: 128 * 160 }],
     ['a line of 200 MB', { whole: 2, DocumentTooLong: 1 }],
@@ -46,7 +46,7 @@ describe('hostile objects are read within bounds of memory', () => {
   });
 });
 
-describe('hostile documents become rows or failures within bounds of memory', () => {
+describe('hostile documents become rows or failures within the memory limit', () => {
   it.each([
     ['more lists than are allowed', 'failed', 'TooManyValues'],
     ['lists in lists', 'transformed', undefined],

@@ -33,8 +33,8 @@ function candidate(identity: string) {
   return { child, state, ended: once(child, 'exit') as Promise<[number | null]> };
 }
 
-it('a process stopped in the middle of its writes writes nothing after another has taken over', async () => {
-  // Every version of the config map that two processes fight for, as the server ordered them.
+it('a process that was stopped in the middle of its writes writes nothing after another has taken over', async () => {
+  // Writers of every version of the config map that two processes compete for, in the order of the server.
   const writers: string[] = [];
   const cache = new Cache(bed.direct, CONFIG_MAPS, { instruments: instruments(), namespaces: [namespace] });
   cache.onChange(change => {
@@ -48,7 +48,7 @@ it('a process stopped in the middle of its writes writes nothing after another h
     const paused = candidate(first);
     await eventually('the first leads and writes', () => writers.includes(first), 60_000);
     const other = candidate(second);
-    // Not always at the same point between two writes or renewals.
+    // Varies the point between two writes or renewals.
     await new Promise(resolve => setTimeout(resolve, 400 + 170 * round));
     paused.child.kill('SIGSTOP');
     await eventually('the second takes over and writes', () => writers.includes(second), 60_000);

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { makeDatabase } from '../support/database.ts';
 import { dayOfKey, expectedMeasurements, FIXTURES } from '../support/fixtures.ts';
 
-/** What a busy thread may take, besides the program without it (75 to 100 MB). */
+/** Limit of a busy thread, without the program itself (75 to 100 MB). */
 const THREAD_MB = 250;
 
 let root: string;
@@ -19,7 +19,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-/** Writes one object that holds the measurements of a day again and again, until it has so many bytes decompressed. */
+/** Writes one object that repeats the measurements of a day until it has the given number of bytes decompressed. */
 async function writeObject(day: string, bytes: number): Promise<number> {
   const keys = new Set(
     expectedMeasurements()
@@ -53,7 +53,7 @@ test('memory does not grow with the size of an object', { timeout: 300_000 }, as
   expect(small.counts).toMatchObject([{ read: lines.small, transformed: lines.small }]);
   expect(big.counts).toMatchObject([{ read: lines.big, transformed: lines.big }]);
   expect(big.peakMB - big.beforeMB).toBeLessThan(THREAD_MB);
-  // Five times the object: what differs is when the collector ran.
+  // The object is five times as large; the difference comes from when the garbage collector ran.
   expect(big.peakMB).toBeLessThan(small.peakMB + 100);
   await clickhouse.close();
 });

@@ -77,7 +77,7 @@ const runs = async () => {
 };
 const said = (text: string) => eventually(async () => operator.output.includes(text));
 
-test('started with neither API server nor Temporal, it says so and waits', async () => {
+test('an operator that starts without API server and Temporal reports this and waits', async () => {
   await said('lease cannot be acquired, trying again');
   await create('first');
   expect(operator.running).toBe(true);
@@ -88,7 +88,7 @@ test('started with neither API server nor Temporal, it says so and waits', async
   await reason('first', 'Started');
 });
 
-test('an API server away for longer than the lease lasts ends the lead, not the process', async () => {
+test('an API server outage longer than the lease ends the leadership, not the process', async () => {
   apiCable.cut();
   await said('no longer leading; beginning anew');
   await create('second');

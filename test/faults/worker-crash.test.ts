@@ -12,8 +12,8 @@ import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/wor
 const DAY = '2023-11-27';
 
 /**
- * The steps of a run, by the statements it sends to ClickHouse, and what they carry. The worker is killed at each of them, before the
- * statement gets there and, in another run, after it has been done and before the worker can know.
+ * Steps of a run, by the statements that it sends to ClickHouse and their data. The worker is killed at each of them: in one run before
+ * the statement arrives, and in another after it is done and before the worker can know.
  */
 const STEPS: readonly [name: string, statement: RegExp, data?: RegExp][] = [
   ['opening the run', /INSERT INTO pipeline_runs\b/],
@@ -24,7 +24,7 @@ const STEPS: readonly [name: string, statement: RegExp, data?: RegExp][] = [
   ['recording the end', /INSERT INTO pipeline_runs\b/, /"state":"completed"/],
 ];
 
-/** A database and a Temporal namespace of their own, and one worker at a time, which dies when a statement is sent that it was armed for. */
+/** A database and a Temporal namespace for the test, and one worker at a time, which dies at the chosen statement. */
 class Bed {
   readonly clickhouse: ClickHouse;
   readonly client: Client;
@@ -69,12 +69,12 @@ class Bed {
     drop();
   }
 
-  /** A run of the day by the worker there is. */
+  /** Runs the day with the current worker. */
   async run(): Promise<RunResult> {
     return (await startRun(this.client, runInput(DAY))).result();
   }
 
-  /** A run with the worker killed at a step; then another worker. Resolves when the run is done. */
+  /** Runs the day with the worker killed at a step and then replaced. Resolves when the run is done. */
   async runWithCrash(step: RegExp, carries: RegExp, when: 'before' | 'after'): Promise<RunResult> {
     this.#killed = Promise.withResolvers();
     this.#armed = { step, carries, when };

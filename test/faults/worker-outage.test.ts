@@ -56,7 +56,7 @@ async function expectRows(): Promise<void> {
   }
 }
 
-/** Hands connections on to another address. */
+/** Forwards connections to another address. */
 async function forward(port: number, target: string): Promise<Server> {
   const [host, to] = target.split(':');
   const sockets = new Set<Socket>();
@@ -75,7 +75,7 @@ async function forward(port: number, target: string): Promise<Server> {
   return server;
 }
 
-test('a worker that starts before Temporal and ClickHouse says what it waits for, and works when they come', async () => {
+test('a worker that starts before Temporal and ClickHouse reports its wait, and works when they are available', async () => {
   const port = await freePort();
   const health = `127.0.0.1:${await freePort()}`;
   let away = true;
@@ -103,13 +103,13 @@ test('a worker that starts before Temporal and ClickHouse says what it waits for
   expect(worker.output).not.toContain('s3cret');
 });
 
-test('a worker told to stop while it waits stops at once', async () => {
+test('a worker that gets a signal to stop while it waits stops at once', async () => {
   const worker = startWorker({ TEMPORAL_ADDRESS: `127.0.0.1:${await freePort()}` });
   await worker.says(/cannot reach Temporal/);
   expect(await worker.stop()).toBe(0);
 });
 
-test('ClickHouse goes away in the middle of a run and comes back: the run goes on', async () => {
+test('a run continues after ClickHouse fails in the middle of it and returns', async () => {
   let requests = 0;
   let counting = false;
   // Some statements of the run meet a broken connection or a full server, or lose their answer.
@@ -131,13 +131,13 @@ test('ClickHouse goes away in the middle of a run and comes back: the run goes o
   expect(worker.output).toMatch(/trying again|tried again/);
 });
 
-test('an archive that is not there is said, and the run goes on when it is', async () => {
+test('a missing archive is reported, and the run continues when it is available', async () => {
   const root = join(mkdtempSync(join(tmpdir(), 'ooni-archive-')), 'mirror');
   cleanUp.push(() => rmSync(join(root, '..'), { recursive: true, force: true }));
   const worker = startWorker({ ARCHIVE_URL: root });
   const run = await startRun(client, runInput(DAY));
   await worker.says(/will be tried again: the archive .*mirror does not exist/);
-  // The worker says it first, then Temporal learns of it.
+  // The worker reports it first, then Temporal does.
   await eventually(async () => {
     const [activity] = (await run.describe()).raw.pendingActivities ?? [];
     return activity?.lastFailure?.applicationFailureInfo?.type === 'ArchiveMissing';
@@ -146,7 +146,7 @@ test('an archive that is not there is said, and the run goes on when it is', asy
   expect((await run.result()).counts.transformed).toBe(134);
 });
 
-test('a worker told to stop leaves a batch it cannot finish to another', async () => {
+test('a worker that stops leaves an unfinished batch to another', async () => {
   let slow = true;
   const inserting = Promise.withResolvers<void>();
   const database = await proxyWith(async ({ statement, forward, answer }) => {

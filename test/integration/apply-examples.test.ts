@@ -8,7 +8,7 @@ import { BACKFILLS, WORKER_POOLS } from '../../operator/controllers/resources.ts
 import type { Client } from '../../operator/kube/client.ts';
 import { adminClient, installCrds, kubectl } from '../support/operator.ts';
 
-// The folder `examples` as a person may have edited it, against an API server that has what an earlier start made.
+// The folder `examples` as edited by a person, against an API server with the objects of an earlier start.
 const kubeconfig = inject('kubeconfig');
 const id = randomUUID().slice(0, 8);
 let client: Client;
@@ -44,18 +44,18 @@ const manifest = (kind: string, name: string, spec: object) =>
 const create = () => createMissing(client, join(dir, 'examples'), dir);
 const days = { startAt: '2024-01-01', endAt: '2024-01-03' };
 
-test('what is missing is created, and kubectl apply goes on from there', async () => {
+test('missing objects are created, and kubectl apply works on them', async () => {
   write('backfill.yaml', manifest('Backfill', 'days', days));
   write('pool.yaml', manifest('WorkerPool', 'main', { tasks: ['Workflows', 'Activities'], replicas: 1 }));
   write('note.txt', 'not a manifest');
   expect(await create()).toEqual({ backfills: [`days-${id}`], notes: [] });
-  // Nothing differs: no word about it.
+  // Nothing differs, so there is no note.
   expect(await create()).toEqual({ backfills: [`days-${id}`], notes: [] });
   const applied = await kubectl(kubeconfig, ['apply', '-f', join(dir, 'examples/pool.yaml')]);
   expect(applied).toMatch(/^workerpool\.\S+ unchanged\n$/);
 });
 
-test('what exists stays as it is, and a note names the fields of the manifest that differ', async () => {
+test('existing objects stay, and a note names the fields of the manifest that differ', async () => {
   await kubectl(kubeconfig, ['scale', 'workerpool', `main-${id}`, '--replicas=2']);
   write('backfill.yaml', manifest('Backfill', 'days', { ...days, startAt: '2024-01-02', probeCC: ['IT'] }));
   expect((await create()).notes).toEqual([
@@ -65,7 +65,7 @@ test('what exists stays as it is, and a note names the fields of the manifest th
   expect((await client.get(WORKER_POOLS, { namespace: 'default', name: `main-${id}` })).spec.replicas).toBe(2);
 });
 
-test('a resource that is being deleted gives a note, and is not taken for one that stays', async () => {
+test('a resource that is being deleted causes a note, and does not count as existing', async () => {
   const ref = { namespace: 'default', name: `going-${id}` };
   const held = { metadata: { ...ref, finalizers: ['example.org/hold'] }, spec: days };
   await client.create(BACKFILLS, held as never);
@@ -80,7 +80,7 @@ test('a resource that is being deleted gives a note, and is not taken for one th
   rmSync(join(dir, 'examples/going.yaml'));
 });
 
-test('a manifest that cannot be used gives a note, and the others are created', async () => {
+test('an invalid manifest causes a note, and the others are created', async () => {
   write('a.yaml', 'kind: [');
   write('b.yaml', 'kind: Backfill');
   write('c.yaml', manifest('Backfill', 'backwards', { startAt: '2024-02-01', endAt: '2024-01-01' }));

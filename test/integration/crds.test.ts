@@ -26,7 +26,7 @@ afterAll(async () => {
 });
 
 let serial = 0;
-/** Creates an object; the messages of the API server when it refuses. */
+/** Creates an object. Returns the messages of the API server when it rejects the object. */
 async function create(kind: string, spec: object, name = `case-${serial++}`): Promise<string | undefined> {
   try {
     await client.create(RESOURCES[kind]!, { metadata: { name, namespace }, spec } as KubeObject);
@@ -37,7 +37,7 @@ async function create(kind: string, spec: object, name = `case-${serial++}`): Pr
   }
 }
 
-describe('the API server judges as the schemas do', () => {
+describe('the API server decides as the schemas do', () => {
   test.each(SPECS)('$kind: $what', async ({ kind, spec, refused, by }) => {
     const message = await create(kind, spec);
     if (refused === undefined || by === 'operator') expect(message).toBeUndefined();
@@ -52,7 +52,7 @@ test('messages name field, value and remedy', async () => {
   expect(await create('Backfill', { startAt: '2024-03-01', endAt: '2024-02-01' })).toContain(
     'spec.endAt: Invalid value: "object": startAt 2024-03-01 must lie before endAt 2024-02-01, which is exclusive',
   );
-  // What is no bucket has one fault, and is not compared with anything.
+  // An invalid bucket has one problem, and is not compared.
   for (const startAt of ['yesterday', '2024-01-01T05:00:00Z']) {
     const message = await create('Backfill', { startAt, endAt: '2024-02-01' });
     expect(message).toContain(`spec.startAt: Invalid value: "string": "${startAt}" must be an upload day`);
@@ -82,7 +82,7 @@ test('defaults are stored', async () => {
   });
 });
 
-test('the name of a pool has room for the names made from it', async () => {
+test('the name of a pool leaves room for the names derived from it', async () => {
   expect(await create('WorkerPool', { replicas: 1 }, 'p'.repeat(50))).toBeUndefined();
   expect(await create('WorkerPool', { replicas: 1 }, 'p'.repeat(51))).toContain('50 characters at most');
 });
@@ -114,7 +114,7 @@ describe('changes of a Backfill', () => {
     expect(await change(name, { [field]: value })).toContain(`${field} cannot be changed`);
   });
 
-  test('window and suspension can, there and back', async () => {
+  test('maxActiveRuns and suspend can change in both directions', async () => {
     await create('Backfill', BASE, 'mutable');
     for (const spec of [
       { maxActiveRuns: 9 },
@@ -127,7 +127,7 @@ describe('changes of a Backfill', () => {
     }
   });
 
-  test('attempt goes upwards, cancel one way, dryRun off', async () => {
+  test('attempt can only rise, cancel only tighten, dryRun only be turned off', async () => {
     await create('Backfill', BASE, 'ways');
     expect(await change('ways', { attempt: 3 })).toBeUndefined();
     expect(await change('ways', { attempt: 2 })).toContain('attempt only goes upwards');
@@ -150,14 +150,14 @@ describe('kubectl', () => {
     expect((await client.get(WORKER_POOLS, { name: 'scaled', namespace })).spec.replicas).toBe(5);
   });
 
-  test('scale of an autoscaled pool is refused with the remedy', async () => {
+  test('scale of an autoscaled pool is rejected with the remedy', async () => {
     await create('WorkerPool', { autoscaling: { maxReplicas: 3 } }, 'auto');
     expect(await run('scale', 'workerpool', 'auto', '--replicas=5')).toContain(
       'is changed by minReplicas and maxReplicas',
     );
   });
 
-  test('get shows what a person asks first, by short names too', async () => {
+  test('get shows the most important columns, by short names too', async () => {
     await create('Backfill', { startAt: '2024-01-01', endAt: '2024-01-02' }, 'shown');
     await create('PipelineSchedule', { schedule: '0 2 * * *' }, 'shown');
     await create('WorkerPool', { replicas: 1 }, 'shown');

@@ -36,7 +36,7 @@ const config = (name: string, n: number, labels?: Record<string, string>): Confi
 const key = (name: string): Key => `${namespace}/${name}`;
 const isWatch = ({ watch }: { watch: boolean }) => watch;
 
-/** A cache over the proxied client, running, and everything it told. */
+/** Returns a running cache over the proxied client, and all its events. */
 async function watching(options: Partial<CacheOptions> = {}) {
   const tools = options.instruments ?? instruments();
   const cache = new Cache(bed.proxied, CONFIG_MAPS, { instruments: tools, namespaces: [namespace], ...options });
@@ -52,7 +52,7 @@ async function watching(options: Partial<CacheOptions> = {}) {
   return { cache, told, count };
 }
 
-/** Resolves when the cache shows exactly what the server has, which others change too: Kubernetes puts a ConfigMap into each namespace. */
+/** Resolves when the cache equals the server. Others write there too: Kubernetes puts a ConfigMap into each namespace. */
 async function equalToServer(cache: Cache<ConfigMap>, ms?: number): Promise<void> {
   const versions = (objects: Iterable<ConfigMap>) =>
     [...objects].map(object => `${keyOf(object)} ${object.metadata.uid} ${object.metadata.resourceVersion}`).sort();
@@ -64,7 +64,7 @@ async function equalToServer(cache: Cache<ConfigMap>, ms?: number): Promise<void
 }
 
 describe('a cache', () => {
-  it('shows what is there, then what comes, changes and goes, in order', async () => {
+  it('has the existing objects, then additions, changes and deletions, in order', async () => {
     await bed.direct.create(CONFIG_MAPS, config('a', 1));
     const { cache, told } = await watching();
     expect(cache.synced).toBe(false);
@@ -83,7 +83,7 @@ describe('a cache', () => {
     await equalToServer(cache);
   });
 
-  it('holds objects frozen, without what nobody reads', async () => {
+  it('holds objects frozen, without unused metadata', async () => {
     await bed.direct.apply(CONFIG_MAPS, config('a', 1));
     const { cache } = await watching();
     await cache.whenSynced(stop.signal);
@@ -110,7 +110,7 @@ describe('a cache', () => {
     await bed.direct.delete(CONFIG_MAPS, { namespace: 'default', name: 'here' });
   });
 
-  it('goes on when a listener throws', async () => {
+  it('continues when a listener throws', async () => {
     const { cache, told } = await watching();
     cache.onChange(() => {
       throw new Error('a listener of the test');
@@ -125,7 +125,7 @@ describe('a cache', () => {
 });
 
 describe('when the network fails', () => {
-  it('continues a cut watch from where it was, losing nothing and listing nothing again', async () => {
+  it('continues a cut watch from its last version, without a loss and without a list', async () => {
     const { cache, told, count } = await watching();
     await cache.whenSynced(stop.signal);
     for (let n = 1; n <= 30; n++) {
@@ -139,7 +139,7 @@ describe('when the network fails', () => {
     expect(await count('relists')).toBe(1);
   });
 
-  it('finds out that a watch is silent, and opens another', async () => {
+  it('detects a silent watch, and opens another', async () => {
     const { cache, told, count } = await watching({ idle: 1000 });
     await cache.whenSynced(stop.signal);
     await eventually('the watch', () => bed.proxy.seen.some(isWatch));
@@ -153,7 +153,7 @@ describe('when the network fails', () => {
     expect(await count('watchErrors', { error: 'SilentError' })).toBeGreaterThanOrEqual(1);
   });
 
-  it('survives an API server that is away, before the first list too', async () => {
+  it('survives an API server outage, also before the first list', async () => {
     bed.proxy.down();
     const { cache, count } = await watching();
     await eventually('a failed attempt', async () => (await count('watchErrors', { error: 'UnreachableError' })) > 0);
@@ -168,7 +168,7 @@ describe('when the network fails', () => {
     await equalToServer(cache);
   });
 
-  it('lists again when its version is gone; what was made anew in between is deleted, then added', async () => {
+  it('lists again when its version is gone; an object created again in between is deleted, then added', async () => {
     const first = await bed.direct.create(CONFIG_MAPS, config('a', 1));
     await bed.direct.create(CONFIG_MAPS, config('b', 1));
     const { cache, count } = await watching();
@@ -195,7 +195,7 @@ describe('when the network fails', () => {
     expect(await count('relists', { reason: 'gone' })).toBe(1);
   });
 
-  it('reads an error in the middle of a watch, and a half line, as the end of that watch', async () => {
+  it('treats an error inside a watch, and half a line, as the end of that watch', async () => {
     const { cache, told, count } = await watching();
     await cache.whenSynced(stop.signal);
     const gone = { type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired', message: 'too old' } };
@@ -209,7 +209,7 @@ describe('when the network fails', () => {
     expect(told.filter(line => / a /.test(line))).toEqual(['added a 1']);
   });
 
-  it('continues behind the last bookmark', async () => {
+  it('continues after the last bookmark', async () => {
     const { cache } = await watching();
     await cache.whenSynced(stop.signal);
     const { metadata } = await bed.direct.create(CONFIG_MAPS, config('a', 1));
@@ -225,7 +225,7 @@ describe('when the network fails', () => {
     expect(versions().slice(1, 3)).toEqual([metadata.resourceVersion, resourceVersion]);
   });
 
-  it('starts a list over when a page is lost, and never watches from half of one', async () => {
+  it('starts a list again when a page is lost, and never watches from half of one', async () => {
     for (let i = 0; i < 5; i++) await bed.direct.create(CONFIG_MAPS, config(`c-${i}`, i));
     const second = ({ query }: { query: URLSearchParams }) => query.has('continue');
     bed.proxy.fault({ answer: { status: 500 } }, second, 1);
@@ -238,7 +238,7 @@ describe('when the network fails', () => {
         .map(({ watch, query }) => (watch ? 'watch' : query.has('continue') ? 'page' : 'list'))
         .slice(0, 5);
     expect(kinds(0).slice(0, 4)).toEqual(['list', 'page', 'list', 'page']);
-    // The same with a list that is not the first.
+    // The same with a later list.
     await eventually('the watch', () => bed.proxy.seen.some(isWatch));
     const from = bed.proxy.seen.length;
     bed.proxy.fault({ answer: { status: 410, body: { code: 410 } } }, isWatch, 1);
@@ -252,7 +252,7 @@ describe('when the network fails', () => {
 });
 
 describe('back-off', () => {
-  it('grows with each failure, waits as long as 429 asks, and lists when a version keeps failing', async () => {
+  it('grows with each failure, waits as long as 429 says, and lists when a version keeps failing', async () => {
     const clock = new ManualClock();
     const tools = instruments(clock);
     const { cache, count } = await watching({ instruments: tools });
@@ -260,7 +260,7 @@ describe('back-off', () => {
     const watches = () => bed.proxy.seen.filter(isWatch).length;
     const end = bed.proxy.fault({ answer: { status: 500 } }, isWatch);
     bed.proxy.cutWatches();
-    // The random half is in its middle: 0.75 of 500 ms, doubling.
+    // The random half is at its middle: 0.75 of 500 ms, doubling.
     for (const [attempt, wait] of [375, 750, 1500, 3000].entries()) {
       await eventually('the failure', async () => clock.pending === 1 && (await count('watchErrors')) === attempt + 1);
       const before = watches();
@@ -269,7 +269,7 @@ describe('back-off', () => {
       await clock.advance(1);
       await eventually('the next attempt', () => watches() === before + 1);
     }
-    // The fifth in a row: perhaps the server never had this version.
+    // The fifth failure in a row: perhaps the server never had this version.
     await eventually('the failure', async () => clock.pending === 1 && (await count('watchErrors')) === 5);
     end();
     bed.proxy.fault({ answer: { status: 429, headers: { 'retry-after': '40' } } }, isWatch, 1);
@@ -287,7 +287,7 @@ describe('back-off', () => {
 });
 
 describe('the audit', () => {
-  it('finds what a watch has lost, counts it, and sets it right', async () => {
+  it('finds a change that a watch has lost, counts it, and corrects the cache', async () => {
     for (const name of ['lost-change', 'lost-deletion', 'kept']) await bed.direct.create(CONFIG_MAPS, config(name, 1));
     const { cache, told, count } = await watching({ audit: 3000 });
     await cache.whenSynced(stop.signal);
@@ -297,7 +297,7 @@ describe('the audit', () => {
     await bed.direct.apply(CONFIG_MAPS, config('lost-change', 2), { force: true });
     await bed.direct.delete(CONFIG_MAPS, { namespace, name: 'lost-deletion' });
     await bed.direct.create(CONFIG_MAPS, config('lost-creation', 1));
-    // Carries the watch beyond what was lost.
+    // Moves the watch beyond the lost change.
     await bed.direct.apply(CONFIG_MAPS, config('kept', 2), { force: true });
     await eventually('the audit', async () => (await count('divergence')) >= 3);
     end();
@@ -308,7 +308,7 @@ describe('the audit', () => {
     );
   });
 
-  it('finds nothing where nothing was lost, under writes all the time', async () => {
+  it('finds nothing where nothing was lost, under constant writes', async () => {
     const { cache, count } = await watching({ audit: 500, limit: 5 });
     await cache.whenSynced(stop.signal);
     for (let n = 0; (await count('relists', { reason: 'audit' })) < 3; n++) {
@@ -321,7 +321,7 @@ describe('the audit', () => {
 });
 
 describe('our own writes', () => {
-  it('are unseen until the watch has brought them', async () => {
+  it('are unseen until the watch has sent them', async () => {
     const { cache } = await watching({ idle: 1000 });
     await cache.whenSynced(stop.signal);
     await eventually('the watch', () => bed.proxy.seen.some(isWatch));
@@ -335,7 +335,7 @@ describe('our own writes', () => {
     expect(cache.unseen(() => true)).toBeUndefined();
   });
 
-  it('are unseen until the deleted is gone', async () => {
+  it('are unseen until the deleted object is gone', async () => {
     await bed.direct.create(CONFIG_MAPS, config('a', 1));
     const { cache } = await watching({ idle: 1000 });
     await cache.whenSynced(stop.signal);
@@ -348,7 +348,7 @@ describe('our own writes', () => {
     expect(cache.get(key('a'))).toBeUndefined();
   });
 
-  it('count as seen when the watch has passed them, covered by its selection or not', async () => {
+  it('count as seen when the watch has passed them, whether or not its selection covers them', async () => {
     const { cache } = await watching({ labelSelector: 'mine=yes' });
     await cache.whenSynced(stop.signal);
     await bed.proxied.apply(CONFIG_MAPS, config('not-mine', 1));
@@ -377,7 +377,7 @@ describe('our own writes', () => {
 });
 
 describe('a thousand objects', () => {
-  it('in pages of 100, changed all over under cuts, stalls and errors: none is lost, none goes back', async () => {
+  it('in pages of 100, all changed under cuts, stalls and errors: none is lost, none goes back', async () => {
     const names = Array.from({ length: 1000 }, (_, i) => `o-${i}`);
     await inParallel(names, name => bed.direct.create(CONFIG_MAPS, config(name, 0)));
     const { cache } = await watching({ limit: 100, idle: 2000 });
@@ -388,7 +388,7 @@ describe('a thousand objects', () => {
     cache.onChange(change => {
       const { name } = change.object.metadata;
       const n = change.type === 'deleted' ? -1 : Number(change.object.data?.n);
-      // Each object only ever moves on: the writer counts up.
+      // An object never goes back to an earlier value, because the writer counts up.
       if (n !== -1 && n < (last.get(name) ?? 0)) wentBack.push(`${name} to ${n}`);
       last.set(name, n);
     });

@@ -50,7 +50,7 @@ const deployment = (name: string, replicas?: number): Deployment => ({
 });
 
 describe('reading', () => {
-  it('gets an object, tells absent from unknown, and reads no managedFields', async () => {
+  it('gets an object, distinguishes absent from unknown, and reads no managedFields', async () => {
     await client.create(CONFIG_MAPS, config('read', { a: '1' }));
     const object = await client.get(CONFIG_MAPS, { namespace, name: 'read' });
     expect(object).toMatchObject({ kind: 'ConfigMap', data: { a: '1' }, metadata: { name: 'read' } });
@@ -74,7 +74,7 @@ describe('reading', () => {
     for await (const page of client.pages(CONFIG_MAPS, { namespace, labelSelector: 'page=yes', limit: 3 })) {
       sizes.push(page.items.length);
       versions.add(page.resourceVersion);
-      // Written between two pages: the list shows the state at its beginning.
+      // Written between two pages: the list has the state at its beginning.
       await client.apply(CONFIG_MAPS, { metadata: { name: 'page-9', namespace, labels: { page: 'yes' } } });
       expect(page.items.every(item => item.kind === 'ConfigMap' && item.apiVersion === 'v1')).toBe(true);
     }
@@ -82,7 +82,7 @@ describe('reading', () => {
     expect(await client.list(CONFIG_MAPS, { namespace, labelSelector: 'page=yes' })).toHaveLength(8);
   });
 
-  it('lists the state of exactly one version, and says when that is gone', async () => {
+  it('lists the state of exactly one version, and throws when that is gone', async () => {
     const before = await client.apply(CONFIG_MAPS, config('exact', { n: '1' }));
     await client.apply(CONFIG_MAPS, config('exact', { n: '2' }));
     const fieldSelector = 'metadata.name=exact';
@@ -98,7 +98,7 @@ describe('reading', () => {
     await expect(bed.proxied.list(CONFIG_MAPS, { namespace, exactly })).rejects.toBeInstanceOf(GoneError);
   });
 
-  it('is refused what its account may not do', async () => {
+  it('is rejected without permission', async () => {
     const http = bed.proxied.http;
     const request = { method: 'GET', path: '/api/v1/secrets' } as const;
     bed.proxy.impersonate = 'nobody';
@@ -113,19 +113,19 @@ describe('writing', () => {
     await expect(client.create(CONFIG_MAPS, config('once'))).rejects.toBeInstanceOf(AlreadyExistsError);
   });
 
-  it('keeps fields it does not know when it replaces, and refuses an outdated object', async () => {
+  it('keeps unknown fields when it replaces, and rejects an outdated object', async () => {
     const { template } = deployment('kept').spec!;
     await client.create(POD_TEMPLATES, { metadata: { name: 'kept', namespace }, template });
     const read = await client.get(POD_TEMPLATES, { namespace, name: 'kept' });
     const annotations = { changed: 'yes' };
     const written = await client.replace(POD_TEMPLATES, { ...read, metadata: { ...read.metadata, annotations } });
-    // What the server filled in is in no type of ours, and is still there.
+    // The fields that the server added are in none of our types, but are kept.
     expect(written.template.spec).toHaveProperty('terminationGracePeriodSeconds', 30);
     expect(written.template).toEqual(read.template);
     await expect(client.replace(POD_TEMPLATES, read)).rejects.toBeInstanceOf(ConflictError);
   });
 
-  it('names the fields of an object that is refused', async () => {
+  it('names the fields of a rejected object', async () => {
     const wrong = deployment('wrong', -1);
     const error = await client.create(DEPLOYMENTS, wrong).catch(caught => caught);
     expect(error).toBeInstanceOf(InvalidError);
@@ -148,7 +148,7 @@ describe('writing', () => {
     silence();
   });
 
-  it('tells its listeners what the server confirmed', async () => {
+  it('calls its listeners with the confirmed state', async () => {
     const told: unknown[] = [];
     const silence = client.onWrite((resource, written) => told.push([resource.kind, written]));
     const object = await client.guardedBy(() => 1000).create(CONFIG_MAPS, config('told'));
@@ -160,7 +160,7 @@ describe('writing', () => {
     silence();
   });
 
-  it('passes its guard, which also bounds the time a write may take', async () => {
+  it('passes its guard, which also limits the time of a write', async () => {
     const refusal = new Error('not the leader');
     const refused = client.guardedBy(() => {
       throw refusal;
@@ -178,14 +178,14 @@ describe('writing', () => {
 });
 
 describe('server-side apply', () => {
-  it('creates, changes nothing when repeated, and takes back what is no longer applied', async () => {
+  it('creates, changes nothing when repeated, and removes fields that are no longer applied', async () => {
     const first = await client.apply(CONFIG_MAPS, config('applied', { a: '1', b: '2' }));
     const again = await client.apply(CONFIG_MAPS, config('applied', { a: '1', b: '2' }));
     expect(again.metadata.resourceVersion).toBe(first.metadata.resourceVersion);
     expect((await client.apply(CONFIG_MAPS, config('applied', { a: '1' }))).data).toEqual({ a: '1' });
   });
 
-  it("leaves others' fields alone, and takes them over only by force", async () => {
+  it("leaves others' fields unchanged, and takes them over only by force", async () => {
     const other = new Client(client.http, { fieldManager: 'other' });
     await other.apply(CONFIG_MAPS, config('shared', { theirs: '1' }));
     const both = await client.apply(CONFIG_MAPS, config('shared', { ours: '2' }));
@@ -197,7 +197,7 @@ describe('server-side apply', () => {
     expect(forced.data).toEqual({ theirs: '3', ours: '2' });
   });
 
-  it('does not make an object anew when its uid is given', async () => {
+  it('does not create an object again when its uid is given', async () => {
     const object = await client.apply(CONFIG_MAPS, config('uid'));
     await client.delete(CONFIG_MAPS, object.metadata);
     const { uid } = object.metadata;
@@ -232,7 +232,7 @@ describe('server-side apply', () => {
 });
 
 describe('deleting', () => {
-  it('says whether there was anything, and holds to its preconditions', async () => {
+  it('returns whether the object existed, and respects its preconditions', async () => {
     const { metadata } = await client.create(CONFIG_MAPS, config('gone'));
     const ref = { namespace, name: 'gone' };
     await expect(client.delete(CONFIG_MAPS, ref, { uid: randomUUID() })).rejects.toBeInstanceOf(ConflictError);
@@ -242,11 +242,11 @@ describe('deleting', () => {
     expect(await client.delete(CONFIG_MAPS, ref)).toBe(false);
   });
 
-  it('waits for finalizers, which are put on and taken off under a lock', async () => {
+  it('waits for finalizers, which are added and removed under a lock', async () => {
     const created = await client.create(CONFIG_MAPS, config('final'));
     const held = await addFinalizer(client, CONFIG_MAPS, created, 'ooni.test/a');
     expect(await addFinalizer(client, CONFIG_MAPS, held, 'ooni.test/a')).toBe(held);
-    // Read before the first was put on: its list would drop it.
+    // Read before the first finalizer was added: this list would drop it.
     await expect(addFinalizer(client, CONFIG_MAPS, created, 'ooni.test/b')).rejects.toBeInstanceOf(ConflictError);
     const both = await addFinalizer(client, CONFIG_MAPS, held, 'ooni.test/b');
     await client.delete(CONFIG_MAPS, both.metadata);
@@ -261,7 +261,7 @@ describe('deleting', () => {
 });
 
 describe('connections', () => {
-  it('are shared: a hundred calls, one after the other, use one', async () => {
+  it('are shared: a hundred calls in a row use one', async () => {
     const before = bed.proxy.connections;
     for (let i = 0; i < 100; i++) await bed.proxied.find(CONFIG_MAPS, { namespace, name: 'read' });
     expect(bed.proxy.connections - before).toBeLessThanOrEqual(1);

@@ -13,7 +13,7 @@ import {
 import { CONFIG_MAPS, type ConfigMap, eventually, instruments, type KubeBed, kubeBed } from '../support/kube.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
-/** Another kind without a controller of Kubernetes' own: what our objects own in these tests. */
+/** Another kind without a controller in Kubernetes, owned by our objects in these tests. */
 const CHILDREN = defineResource({
   group: '',
   version: 'v1',
@@ -44,7 +44,7 @@ const parent = (name: string, data: Record<string, string> = {}): ConfigMap => (
   data,
 });
 
-/** A controller of the config maps that bear our label, over the proxied client. */
+/** Returns a controller of the config maps with our label, over the proxied client. */
 function controlling(
   reconcile: Reconcile<ConfigMap>,
   options: Partial<ControllerOptions<ConfigMap>> & { clock?: ManualClock } = {},
@@ -80,7 +80,7 @@ function controlling(
 }
 
 describe('a controller', () => {
-  it('reconciles what is there, what changes, and what goes; and the owner of what changes elsewhere', async () => {
+  it('reconciles existing, changed and deleted objects; and the owner of an object that changes', async () => {
     const passes: string[] = [];
     const bedded = controlling(async (key, { object }) => {
       passes.push(`${key.split('/')[1]} ${object ? object.data?.n : 'gone'}`);
@@ -101,7 +101,7 @@ describe('a controller', () => {
     await eventually('the deletion', () => passes.includes('a gone'));
   });
 
-  it('never reconciles one object twice at a time, and different ones side by side', async () => {
+  it('never reconciles one object twice at a time, but different ones concurrently', async () => {
     let most = 0;
     const active = new Map<string, number>();
     const doubled: string[] = [];
@@ -125,7 +125,7 @@ describe('a controller', () => {
     expect([doubled, most]).toEqual([[], 3]);
   });
 
-  it('backs off what fails, keeps a terminal error for the next change, and waits as long as asked', async () => {
+  it('backs off failures, keeps a terminal error until the next change, and waits as long as requested', async () => {
     const passes: Record<string, number> = {};
     const bedded = controlling(async (_, { object }) => {
       const name = object?.metadata.name ?? '';
@@ -146,7 +146,7 @@ describe('a controller', () => {
     await eventually('the pass after the fix', () => passes.terminal === 2);
   });
 
-  it('aborts a pass that takes too long, says so to the liveness check, and never starts a second beside it', async () => {
+  it('aborts a pass that takes too long, reports it to the liveness check, and starts no second one beside it', async () => {
     const clock = new ManualClock();
     let passes = 0;
     let reason: unknown;
@@ -177,7 +177,7 @@ describe('a controller', () => {
     expect(bedded.controller.stalled()).toBeUndefined();
   });
 
-  it('lets passes end when it is told to stop, and takes no more', async () => {
+  it('lets passes end when it stops, and starts no more', async () => {
     const started: string[] = [];
     const release = Promise.withResolvers<void>();
     const aborted: boolean[] = [];
@@ -206,7 +206,7 @@ describe('a controller', () => {
     expect([started.length, aborted]).toEqual([1, [false]]);
   });
 
-  it('ends without a pass when told to stop before the caches have synced', async () => {
+  it('ends without a pass when it stops before the caches have synced', async () => {
     bed.proxy.down();
     const passes: string[] = [];
     const bedded = controlling(async key => {
@@ -223,7 +223,7 @@ describe('a controller', () => {
 });
 
 describe('our own last write', () => {
-  /** Wants one child for each parent, and gives each a new name: deciding on a stale cache makes two. */
+  /** Ensures one child for each parent, each with a new name: a decision on an outdated cache creates two. */
   const oneChild =
     (children: () => Cache<KubeObject>): Reconcile<ConfigMap> =>
     async (key, { object }) => {
@@ -237,12 +237,12 @@ describe('our own last write', () => {
       return { requeueAfter: 10 };
     };
 
-  it('is seen before the next pass, however far behind a watch is: no child is made twice', async () => {
+  it('is seen before the next pass, however late a watch is: no child is created twice', async () => {
     const bedded = controlling((key, context) => oneChild(() => bedded.children)(key, context));
     bedded.start();
     await eventually('the watches', () => bed.proxy.seen.filter(({ watch }) => watch).length >= 2);
     const ofChildren = ({ watch, path }: { watch: boolean; path: string }) => watch && path.includes(CHILDREN.plural);
-    // The children's watch never tells of an addition; the parents' works, and keys come again every 10 ms.
+    // The children's watch never sends an addition. The parents' watch works, and keys return every 10 ms.
     const end = bed.proxy.fault({ line: line => !line.includes('ADDED') }, ofChildren);
     bed.proxy.cutWatches();
     const names = Array.from({ length: 10 }, (_, i) => `p-${i}`);
@@ -290,7 +290,7 @@ describe('our own last write', () => {
     bedded.start();
     for (const name of ['a', 'b', 'c']) await bed.direct.create(CONFIG_MAPS, parent(name));
     await eventually('three children', () => bedded.children.size === 3);
-    // The watch may tell of a child before the lost answer is noticed.
+    // The watch may send a child before the lost answer is noticed.
     await eventually('three lost answers', () => failures >= 3);
     expect([...bedded.children.list()].map(keyOf).sort()).toEqual(
       ['a', 'b', 'c'].map(name => `${namespace}/${name}-child`),

@@ -19,7 +19,7 @@ const eventsOf = async ({ metadata }: Stored) =>
   (await bed.direct.list(EVENTS, { namespace })).filter(event => event.regarding?.uid === metadata.uid);
 const started = { type: 'Normal', reason: 'Started', action: 'Start', note: 'The backfill has started.' } as const;
 
-it('writes an event that names object, reason and reporter', async () => {
+it('writes an event with object, reason and reporter', async () => {
   const recorder = new EventRecorder(bed.direct, 'ooni.test/operator', instruments());
   const about = await object('one');
   recorder.record(CONFIG_MAPS, about, started);
@@ -40,7 +40,7 @@ it('writes an event that names object, reason and reporter', async () => {
   expect(core.items).toMatchObject([{ message: started.note }]);
 });
 
-it('carries the times and counts by which kubectl sorts and shows events', async () => {
+it('sets the times and counts by which kubectl sorts and shows events', async () => {
   const recorder = new EventRecorder(bed.direct, 'ooni.test/operator', instruments());
   const about = await object('sorted');
   const before = Math.floor(Date.now() / 1000) * 1000;
@@ -60,7 +60,7 @@ it('carries the times and counts by which kubectl sorts and shows events', async
   expect(sorted).not.toContain('<unknown>');
 });
 
-it('counts repetitions on one event, and keeps different ones apart', async () => {
+it('counts repetitions on one event, and separates different ones', async () => {
   const recorder = new EventRecorder(bed.direct, 'ooni.test/operator', instruments());
   const about = await object('series');
   for (let i = 0; i < 5; i++) recorder.record(CONFIG_MAPS, about, started);
@@ -88,18 +88,18 @@ it('begins a new event when the old one has expired on the server', async () => 
   expect(again?.metadata.name).not.toBe(event?.metadata.name);
 });
 
-it('writes about cluster-scoped objects, and cuts what is too long', async () => {
+it('writes about cluster-scoped objects, and cuts long notes', async () => {
   const recorder = new EventRecorder(bed.direct, 'ooni.test/operator', instruments());
   const about = await bed.direct.get(NAMESPACES, { name: namespace });
   recorder.record(NAMESPACES, about, { ...started, note: 'ü'.repeat(2000) });
   await recorder.flush();
   const events = await bed.direct.list(EVENTS, { namespace: 'default' });
   const [event] = events.filter(({ regarding }) => regarding?.uid === about.metadata.uid);
-  // 1,024 bytes at most: 510 characters of two bytes, and three for the dots.
+  // 1,024 bytes at most: 510 characters of two bytes, and three for the ellipsis.
   expect(event?.note).toBe(`${'ü'.repeat(510)}…`);
 });
 
-it('never fails: what cannot be written is counted', async () => {
+it('never fails: a failed write is counted', async () => {
   const tools = instruments();
   const recorder = new EventRecorder(bed.proxied, 'ooni.test/operator', tools);
   const about = await object('away');
@@ -108,7 +108,7 @@ it('never fails: what cannot be written is counted', async () => {
   await recorder.flush();
   bed.proxy.up();
   expect((await tools.metrics.eventsFailed.get()).values[0]?.value).toBe(300);
-  // Told again, it is written: the failure is forgotten.
+  // A repetition is written: the failure is forgotten.
   recorder.record(CONFIG_MAPS, about, { ...started, note: 'number 0' });
   await recorder.flush();
   expect(await eventsOf(about)).toMatchObject([{ note: 'number 0' }]);

@@ -25,7 +25,7 @@ afterEach(async () => {
 });
 afterAll(() => bed.stop());
 
-/** Knows whether requests are under way, so that a test moves clocks only between them. */
+/** Knows whether requests are running, so that a test moves clocks only between them. */
 class CountingHttp extends Http {
   active = 0;
   override async request<T>(request: HttpRequest): Promise<T> {
@@ -38,7 +38,7 @@ class CountingHttp extends Http {
   }
 }
 
-/** A process that wants to lead: a clock, a network and a connection of its own. Its time stands still unless moved. */
+/** A candidate for leadership with its own clock, network and connection. Its time moves only when the test moves it. */
 class Candidate {
   readonly clock = new ManualClock();
   readonly stop = new AbortController();
@@ -46,7 +46,7 @@ class Candidate {
   readonly http: CountingHttp;
   readonly lease: LeaderLease;
   readonly writer: Client;
-  /** The signal of its work, while it leads; the work ends with it. */
+  /** The signal of its work while it leads; the work ends with it. */
   work: AbortSignal | undefined;
   outcome: unknown;
   readonly held: Promise<void>;
@@ -101,14 +101,14 @@ const aborted = (signal: AbortSignal) =>
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
 
-/** Resolves when no candidate has a request under way. */
+/** Resolves when no candidate has a running request. */
 async function quiet(): Promise<void> {
   await settled();
   await eventually('requests end', () => candidates.every(({ http }) => http.active === 0));
   await settled();
 }
 
-/** Moves these candidates' time on, in small steps, letting each step's requests end. */
+/** Moves the time of these candidates in small steps, and lets the requests of each step end. */
 async function pass(ms: number, who: readonly Candidate[] = candidates): Promise<void> {
   for (let gone = 0; gone < ms; gone += 500) {
     for (const { clock } of who) await clock.advance(Math.min(500, ms - gone));
@@ -132,7 +132,7 @@ describe('a leader lease', () => {
     const renewed = await stored();
     expect(renewed.spec?.acquireTime).toBe(first.spec?.acquireTime);
     expect(Date.parse(renewed.spec?.renewTime ?? '')).toBeGreaterThan(Date.parse(first.spec?.renewTime ?? '') + 55_000);
-    // Told to stop, its work takes another 20 s: held and renewed until then.
+    // The signal aborts, but its work takes another 20 s: the lease is held and renewed until then.
     a.stop.abort();
     await pass(20_000);
     expect([a.lease.held, b.lease.held]).toEqual([true, false]);
@@ -144,24 +144,24 @@ describe('a leader lease', () => {
     expect((await stored()).spec).toMatchObject({ holderIdentity: 'b', leaseTransitions: 1 });
   });
 
-  it('is taken from a holder that is gone after 15 s of watching it, not before, whatever the wall clocks say', async () => {
+  it('is taken from a holder that is gone after observing it for 15 s, not before, whatever the wall clocks show', async () => {
     const a = await Candidate.start('a');
     const b = await Candidate.start('b');
     b.clock.wall += 3_600_000;
     const c = await Candidate.start('c');
     c.clock.wall -= 3_600_000;
-    // Only the time of b and c goes on: a has crashed.
+    // Only the time of b and c moves: a has crashed.
     await pass(14_500, [b, c]);
     expect([b.lease.held, c.lease.held]).toEqual([false, false]);
     await pass(4000, [b, c]);
     expect([b.lease.held, c.lease.held].filter(Boolean)).toHaveLength(1);
     expect(a.lease.held).toBe(true);
-    // Now a goes on. It has been out for long by its own clock, before any timer or answer tells it.
+    // Now a continues. By its own clock it was paused for long, before any timer or answer fires.
     a.clock.pause(18_500);
     expect(a.lease.held).toBe(false);
   });
 
-  it('lets a paused holder write nothing once it wakes', async () => {
+  it('prevents every write of a paused holder after it wakes', async () => {
     const a = await Candidate.start('a');
     const config = (by: string) => ({ metadata: { name, namespace }, data: { by } });
     await a.writer.apply(CONFIG_MAPS, config('a'));
@@ -170,7 +170,7 @@ describe('a leader lease', () => {
     await pass(30_000, [b]);
     expect(b.lease.held).toBe(true);
     await b.writer.apply(CONFIG_MAPS, config('b'), { force: true });
-    // The first thing that a does when it wakes: write.
+    // The first action of a when it wakes: a write.
     await expect(a.writer.apply(CONFIG_MAPS, config('a'), { force: true })).rejects.toBeInstanceOf(LeaseLostError);
     await expect(a.writer.delete(CONFIG_MAPS, { namespace, name })).rejects.toBeInstanceOf(LeaseLostError);
     expect((await bed.direct.get(CONFIG_MAPS, { namespace, name })).data).toEqual({ by: 'b' });
@@ -180,7 +180,7 @@ describe('a leader lease', () => {
     expect((await stored()).spec?.holderIdentity).toBe('b');
   });
 
-  it('sends no write that was waiting for its connection when the lease ran out', async () => {
+  it('sends no write that was waiting for its connection when the lease expired', async () => {
     const a = await Candidate.start('a');
     const before = a.proxy.seen.length;
     a.proxy.fault({ answer: { status: 429, headers: { 'retry-after': '11' } } }, ({ method }) => method === 'POST', 1);
@@ -194,7 +194,7 @@ describe('a leader lease', () => {
     expect(await bed.direct.find(CONFIG_MAPS, { namespace, name: `${name}-late` })).toBeUndefined();
   });
 
-  it('is given up by a holder that is cut off, before anybody else takes it', async () => {
+  it('is given up by a holder without connection before anybody else takes it', async () => {
     const a = await Candidate.start('a');
     const b = await Candidate.start('b');
     await pass(5000);
@@ -207,7 +207,7 @@ describe('a leader lease', () => {
     expect(b.lease.held).toBe(true);
   });
 
-  it('outlives renewals that fail or are answered to nobody', async () => {
+  it('survives renewals that fail or whose answers are lost', async () => {
     const a = await Candidate.start('a');
     a.proxy.fault({ loseAnswer: true }, ({ method }) => method === 'PUT', 2);
     await pass(8000);
@@ -244,7 +244,7 @@ describe('a leader lease', () => {
     const a = await Candidate.start('a', () => release.promise);
     await pass(9000);
     expect(a.lease.stalled()).toBeUndefined();
-    // The event loop stands still: no timer has fired.
+    // The event loop is blocked: no timer has fired.
     a.clock.pause(13_000);
     expect(a.lease.stalled()).toBe(`lease ${name} is 4 s past its renew deadline`);
     await pass(1000);
@@ -257,7 +257,7 @@ describe('a leader lease', () => {
     expect(a.lease.stalled()).toBeUndefined();
   });
 
-  it('waits for its namespace, and for a server that is away', async () => {
+  it('waits for its namespace, and for an unavailable server', async () => {
     const proxy = await ApiProxy.start(connectionSource({ kubeconfig: inject('kubeconfig') }));
     proxy.down();
     const clock = new ManualClock();
@@ -282,7 +282,7 @@ describe('a leader lease', () => {
     await proxy.stop();
   });
 
-  it('never has two holders, under pauses, cuts and lost answers at random', async () => {
+  it('never has two holders, under random pauses, cuts and lost answers', async () => {
     let seed = 20_240_101;
     const random = () => {
       seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
@@ -302,7 +302,7 @@ describe('a leader lease', () => {
       if (dice < 0.06) one.proxy.down();
       else if (dice < 0.2) for (const { proxy } of lives.values()) proxy.up();
       else if (dice < 0.25) one.proxy.fault({ loseAnswer: true }, ({ method }) => method === 'PUT', 2);
-      // Paused: the time of the other goes on alone, then this one finds its clock moved.
+      // Paused: only the time of the other moves, then the clock of this one jumps.
       const ms = 1000 + Math.floor(random() * 3000);
       if (dice > 0.9) {
         const long = 16_000;

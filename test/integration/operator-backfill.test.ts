@@ -75,7 +75,7 @@ async function create(name: string, spec: Partial<BackfillSpecInput> = {}): Prom
   } as Backfill);
 }
 const get = (name: string) => client.find(BACKFILLS, { name, namespace });
-/** The backfill once its status is as wanted. */
+/** Returns the backfill once its status is as expected. */
 const when = (name: string, wanted: (status: NonNullable<Backfill['status']>) => boolean) =>
   eventually(async () => {
     const object = await get(name);
@@ -92,7 +92,7 @@ const end = (object: Backfill, how: BackfillPhase) => handleOf(object).signal('e
 const reason = (object: Backfill, type: string) => object.status?.conditions?.find(one => one.type === type)?.reason;
 
 describe('a backfill', () => {
-  test('says what keeps its buckets from being done, and when that is over', async () => {
+  test('reports the cause that blocks its buckets, until it is gone', async () => {
     let missing = true;
     const activities = {
       work: async () => {
@@ -128,7 +128,7 @@ describe('a backfill', () => {
     }
   });
 
-  test('runs, shows how far it is, and ends', async () => {
+  test('runs, shows its progress, and ends', async () => {
     const object = await create('plain', { probeCC: ['it'] });
     await phase('plain', 'Running');
     await handleOf(object).signal('advance', 4, 1);
@@ -161,7 +161,7 @@ describe('a backfill', () => {
     await when('plain', status => status.phase === 'Complete' && status.finishedAt === done.status?.finishedAt);
   });
 
-  test('with a misspelled test is warned about, and its workflow says in words what it is about', async () => {
+  test('with a misspelled test has a warning, and its workflow describes it in words', async () => {
     const object = await create('misspelled', { testNames: ['web_conectivity'], probeCC: ['it'] });
     const seen = await when('misspelled', status => status.phase === 'Running');
     expect(reason(seen, 'Warning')).toBe('UnknownName');
@@ -175,7 +175,7 @@ describe('a backfill', () => {
     await phase('misspelled', 'Complete');
   });
 
-  test('is told of every change of the spec', async () => {
+  test('gets every change of the spec', async () => {
     const object = await create('changed');
     await phase('changed', 'Running');
     await change('changed', { suspend: true });
@@ -192,7 +192,7 @@ describe('a backfill', () => {
     await end(object, 'Cancelled');
     const done = await phase('changed', 'Cancelled');
     expect(reason(done, 'Failed')).toBe('Cancelled');
-    // each wish was told once
+    // Each message was sent once.
     expect(await handleOf(object).query<string[]>('told')).toEqual([
       'pause',
       'resume',
@@ -203,7 +203,7 @@ describe('a backfill', () => {
     ]);
   });
 
-  test('that is planned only starts for good when dryRun is taken away', async () => {
+  test('that is only planned starts when dryRun becomes false', async () => {
     const object = await create('dry', { dryRun: true });
     const planned = await phase('dry', 'Planned');
     expect(reason(planned, 'Complete')).toBe('Planned');
@@ -232,7 +232,7 @@ describe('a backfill', () => {
     await phase('terminated', 'Complete');
   });
 
-  test('that is deleted drains, and then is gone', async () => {
+  test('that is deleted drains, and then disappears', async () => {
     const object = await create('deleted');
     await phase('deleted', 'Running');
     await client.delete(BACKFILLS, { name: 'deleted', namespace });
@@ -242,14 +242,14 @@ describe('a backfill', () => {
     await end(object, 'Cancelled');
   });
 
-  test('goes by itself when its time after the end is over', async () => {
+  test('is deleted after its ttlAfterFinished', async () => {
     const object = await create('brief', { ttlAfterFinished: '1s' });
     await phase('brief', 'Running');
     await end(object, 'Complete');
     await eventually(async () => (await get('brief')) === undefined);
   });
 
-  test('of the future waits', async () => {
+  test('in the future waits', async () => {
     await create('future', { startAt: '2999-01-01', endAt: '2999-02-01' });
     const waiting = await when('future', status => status.conditions?.[0]?.reason === 'RangeIncomplete');
     expect(waiting.status?.conditions).toMatchObject([{ type: 'Ready', status: 'True' }]);
@@ -257,7 +257,7 @@ describe('a backfill', () => {
     await eventually(async () => (await get('future')) === undefined);
   });
 
-  test('goes on while the operator is away, and is taken up where it is', async () => {
+  test('continues while the operator is stopped, and the next operator finds it', async () => {
     const object = await create('orphan');
     await phase('orphan', 'Running');
     const run = (await handleOf(object).describe()).runId;
@@ -270,8 +270,8 @@ describe('a backfill', () => {
     await phase('orphan', 'Complete');
   });
 
-  // The last: it takes the worker away.
-  test('without a worker says so, and does not blame Temporal when it is deleted', async () => {
+  // This test is the last, because it stops the worker.
+  test('without a worker reports this, and does not blame Temporal when it is deleted', async () => {
     await create('lonely');
     await phase('lonely', 'Running');
     worker.shutdown();

@@ -49,7 +49,7 @@ afterAll(async () => {
   expect(operator.output).not.toContain('forbidden');
 });
 
-/** No node has this label, so no pod of these tests ever runs, whatever nodes other tests play. */
+/** No node has this label, so no pod of these tests ever runs, whatever nodes other tests simulate. */
 const NOWHERE = { spec: { nodeSelector: { nowhere: 'true' } } };
 const create = (name: string, spec: Partial<WorkerPoolSpecInput>, annotations = {}) =>
   client.create(WORKER_POOLS, {
@@ -73,7 +73,7 @@ const ready = (name: string, reason: string) =>
 const run = (...args: string[]) => kubectl(kubeconfig, [...args, '--namespace', namespace]);
 const imageOf = (found: Deployment) => found.spec?.template.spec?.containers[0]?.image;
 
-/** What a person makes under our name. */
+/** Creates a Deployment under our name, as a person might. */
 const foreign = (name: string) =>
   client.create(DEPLOYMENTS, {
     metadata: { name: `ooni-worker-${name}`, namespace },
@@ -88,7 +88,7 @@ const foreign = (name: string) =>
   } as Deployment);
 
 describe('a pool', () => {
-  test('becomes a Deployment of restricted, probed worker pods that it owns', async () => {
+  test('becomes a Deployment that it owns, of restricted worker pods with probes', async () => {
     const pool = await create('made', { replicas: 2, slots: 3, tasks: ['Activities'] });
     const found = await deployed('made');
     expect(found.metadata.ownerReferences).toMatchObject([
@@ -147,7 +147,7 @@ describe('a pool', () => {
     expect(await run('wait', '--for=condition=Ready', 'wpool/scaled', '--timeout=30s')).toContain('condition met');
   });
 
-  test('repairs what somebody changes, and leaves what is not its own', async () => {
+  test('repairs changes by others, and leaves their own fields unchanged', async () => {
     await create('drifting', { replicas: 1 });
     await deployed('drifting');
     await run('rollout', 'restart', 'deployment', 'ooni-worker-drifting');
@@ -160,7 +160,7 @@ describe('a pool', () => {
     expect(repaired.spec?.template.metadata?.annotations).toHaveProperty(['kubectl.kubernetes.io/restartedAt']);
   });
 
-  test('takes the template, and takes back what left it', async () => {
+  test('applies the template, and removes fields that left it', async () => {
     await create('styled', {
       replicas: 0,
       template: {
@@ -177,7 +177,7 @@ describe('a pool', () => {
     expect(imageOf(found)).toBe('ooni-pipeline:test');
   });
 
-  test('with a template that Kubernetes refuses stalls with its words, until it is mended', async () => {
+  test('with a template that Kubernetes rejects is stalled with its message, until it is corrected', async () => {
     await create('refused', {
       replicas: 0,
       template: { spec: { containers: [{ name: 'worker', imagePullPolicy: 'Sometimes' }] } },
@@ -209,7 +209,7 @@ describe('a pool', () => {
     expect(object.status?.conditions?.map(one => one.type)).toContain('Stalled');
   });
 
-  test('with quantities in another form than Kubernetes writes them is ready, and is left alone then', async () => {
+  test('with quantities in another form than that of Kubernetes is ready, and is not applied again', async () => {
     const containers = [{ name: 'worker', resources: { requests: { cpu: 2, memory: '1024Mi' } } }];
     await create('quantities', { replicas: 0, template: { spec: { ...NOWHERE.spec, containers } } });
     await ready('quantities', 'Available');
@@ -219,7 +219,7 @@ describe('a pool', () => {
     });
   });
 
-  test('says what keeps its pods from running', async () => {
+  test('reports the cause that keeps its pods from running', async () => {
     await create('nowhere', { replicas: 1 });
     await eventually(async () => {
       const { message } = await ready('nowhere', 'RollingOut');
@@ -227,7 +227,7 @@ describe('a pool', () => {
     });
   });
 
-  test('refuses a Deployment that is not its own, and adopts it when asked to', async () => {
+  test('refuses a Deployment that is not its own, and adopts it with the annotation', async () => {
     await foreign('taken');
     await create('taken', { replicas: 0 });
     const { message } = await ready('taken', 'AdoptionRefused');
@@ -240,7 +240,7 @@ describe('a pool', () => {
     expect(found.metadata.ownerReferences).toMatchObject([{ kind: 'WorkerPool', name: 'taken' }]);
   });
 
-  test('takes its Deployment with it', async () => {
+  test('is deleted together with its Deployment', async () => {
     await create('brief', { replicas: 0 });
     await deployed('brief');
     await client.delete(WORKER_POOLS, { name: 'brief', namespace });
@@ -249,8 +249,8 @@ describe('a pool', () => {
 });
 
 describe('autoscaling', () => {
-  // Nobody works here, so the first refreshes of reference data wait for a worker: a load that one pod carries.
-  test('there are as many as the load asks for, and the arithmetic is shown', async () => {
+  // No worker runs, so the first refreshes of reference data wait: a load for one pod.
+  test('the number of pods follows the load, and the status shows the calculation', async () => {
     await create('auto', { autoscaling: { minReplicas: 0, maxReplicas: 3 } });
     await deployed('auto', spec => spec.replicas === 1);
     const { object } = await ready('auto', 'RollingOut');
@@ -261,7 +261,7 @@ describe('autoscaling', () => {
     ]);
   });
 
-  test('holds while Temporal is away', async () => {
+  test('holds the replicas while Temporal is unavailable', async () => {
     await create('held', { autoscaling: { maxReplicas: 3 } });
     await deployed('held', spec => spec.replicas === 1);
     cable.cut();

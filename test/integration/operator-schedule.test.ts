@@ -22,7 +22,7 @@ const address = inject('temporalAddress');
 const namespace = 'operator-schedule';
 const client = adminClient(kubeconfig);
 const conditions = new ConditionWatch(client, namespace);
-/** The operator reaches Temporal by it; the test reaches Temporal directly. */
+/** The operator reaches Temporal through it; the test reaches Temporal directly. */
 const cable = new Cable(address);
 let operator: OperatorProcess;
 let temporal: TemporalClient;
@@ -82,7 +82,7 @@ const exists = async (name: string) => {
     throw error;
   }
 };
-/** A schedule that somebody made by hand. */
+/** Creates a schedule by hand. */
 const makeForeign = (name: string) =>
   temporal.schedule.create({
     scheduleId: scheduleId('ooni', namespace, name),
@@ -91,7 +91,7 @@ const makeForeign = (name: string) =>
   });
 
 describe('a schedule', () => {
-  test('becomes one in Temporal with all that was asked for', async () => {
+  test('becomes one in Temporal with the complete spec', async () => {
     await create('daily', {
       probeCC: ['us', 'IT'],
       testNames: ['web_connectivity'],
@@ -128,7 +128,7 @@ describe('a schedule', () => {
     expect(object.status).toMatchObject({ scheduleID: scheduleId('ooni', namespace, 'daily'), active: 0 });
   });
 
-  test('a firing carries the nominal time, and shows as the last run', async () => {
+  test('a firing has the nominal time, and is shown as the last run', async () => {
     await create('fired');
     await ready('fired', 'Scheduled');
     await handle('fired').trigger();
@@ -160,7 +160,7 @@ describe('a schedule', () => {
     expect((await handle('paused').describe()).state.paused).toBe(false);
   });
 
-  test('what somebody changes in Temporal is put back', async () => {
+  test('changes by others in Temporal are undone', async () => {
     await create('drifting');
     await ready('drifting', 'Scheduled');
     await eventually(async () => (await get('drifting'))?.status?.scheduleHash !== undefined);
@@ -176,7 +176,7 @@ describe('a schedule', () => {
     }, 90);
   });
 
-  test('a line that is no cron line stalls it, until it is mended', async () => {
+  test('an invalid cron line stalls it, until it is corrected', async () => {
     await create('wrong', { schedule: '0 25 * * *' });
     const { message } = await ready('wrong', 'InvalidSpec');
     expect(message).toContain('spec.schedule "0 25 * * *": is not a cron line');
@@ -196,7 +196,7 @@ describe('a schedule', () => {
 });
 
 describe("somebody else's schedule", () => {
-  test('is refused, adopted when asked to, and then is ours', async () => {
+  test('is refused, adopted with the annotation, and is ours then', async () => {
     await makeForeign('foreign');
     await create('foreign');
     const { message } = await ready('foreign', 'AdoptionRefused');
@@ -217,8 +217,8 @@ describe("somebody else's schedule", () => {
   });
 });
 
-describe('with Temporal away', () => {
-  test('nothing is declared, deletion waits and names the way out; then all goes on', async () => {
+describe('while Temporal is unavailable', () => {
+  test('no state is claimed, deletion waits with the remedy in its message; then all continues', async () => {
     await create('waiting');
     await create('abandoned');
     for (const name of ['waiting', 'abandoned']) await ready(name, 'Scheduled');

@@ -22,7 +22,7 @@ const kubeconfig = inject('kubeconfig');
 const address = inject('temporalAddress');
 const namespace = 'reference-schedules';
 const admin = adminClient(kubeconfig);
-/** The operator reaches Temporal by it. */
+/** The operator reaches Temporal through it. */
 const cable = new Cable(address);
 let temporal: TemporalClient;
 let clickhouse: ClickHouse;
@@ -38,7 +38,7 @@ beforeAll(async () => {
   await installCrds(admin);
   await makeTemporalNamespace(address, namespace);
   temporal = new TemporalClient({ connection: await Connection.connect({ address }), namespace });
-  // Somebody made one of them by hand before.
+  // A person created one of them by hand before.
   await temporal.schedule.create({
     scheduleId: id('asnmeta'),
     spec: { cronExpressions: ['5 5 * * *'] },
@@ -58,7 +58,7 @@ beforeAll(async () => {
     TEMPORAL_NAMESPACE: namespace,
     CLICKHOUSE_URL: database.url,
     FINGERPRINTS_DNS_SOURCE: FINGERPRINTS,
-    // What an error page would be.
+    // Content that is not the data set, like an error page.
     FINGERPRINTS_HTTP_SOURCE: import.meta.filename,
     TEST_LISTS_SOURCE: TEST_LISTS,
   });
@@ -75,7 +75,7 @@ afterAll(async () => {
   await admin.http.close();
 });
 
-test('the operator makes them when Temporal comes back, and each fires at once: a new installation has its data', async () => {
+test('the operator creates the schedules when Temporal returns, and each fires at once: a new installation has its data', async () => {
   cable.cut();
   operator = startOperator();
   await eventually(async () => operator.output.includes('schedule of reference data:'));
@@ -105,12 +105,12 @@ test('the operator makes them when Temporal comes back, and each fires at once: 
   expect(await rows('fingerprints_http')).toBe(0);
 });
 
-test('one that is not ours is left alone, and said', async () => {
+test('a schedule that is not ours is not changed, and is reported', async () => {
   await eventually(async () => /ooni\/reference\/asnmeta that no operator of installation/.test(operator.output));
   expect((await describe('asnmeta')).action).toMatchObject({ workflowType: 'Other' });
 });
 
-test('another start changes nothing; a pause by hand is kept, and a trigger by hand finds the data current', async () => {
+test('another start changes nothing; a pause by hand stays, and a trigger by hand finds the data current', async () => {
   await temporal.schedule.getHandle(id('citizenlab')).pause('maintenance');
   const before = await describe('fingerprints_dns');
   await operator.stop();
@@ -133,11 +133,11 @@ test('another start changes nothing; a pause by hand is kept, and a trigger by h
   expect(result).toMatchObject({ dataset: 'fingerprints_dns', changed: false, rows: 226, leftOut: 0 });
 });
 
-test('the histories of all this replay', async () => {
+test('the histories of all these workflows replay', async () => {
   const histories = await endedHistories(temporal);
   expect(new Set(histories.map(({ status }) => status))).toEqual(new Set(['COMPLETED', 'FAILED']));
   expect(await replayErrors(histories)).toEqual([]);
-  // Not the failed one, whose message names a file of this machine.
+  // Without the failed one, whose message names a file of this machine.
   const loaded = histories.find(
     ({ workflowId, status }) => status === 'COMPLETED' && workflowId.includes('citizenlab'),
   );

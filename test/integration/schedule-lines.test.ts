@@ -12,7 +12,7 @@ import { createLogger } from '../../pipeline/log.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
 import { makeTemporalNamespace } from '../support/operator.ts';
 
-/** Our check of cron lines and time zones against the judge that counts: Temporal's server accepts what it accepts, and fires then. */
+/** Compares our check of cron lines and time zones with Temporal's server, which must accept the same ones and fire at these times. */
 const address = inject('temporalAddress');
 const namespace = 'schedule-lines';
 const settings = loadSettings({ TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace });
@@ -23,7 +23,7 @@ afterAll(() => temporal.close());
 
 let serial = 0;
 
-/** Whether Temporal accepts the lines in the zone, and when it fires them next (milliseconds since 1970). */
+/** Returns the next firings (milliseconds since 1970) of the lines in the zone, or that Temporal rejects them. */
 async function fire(cron: readonly string[], timeZone: string): Promise<readonly number[] | 'rejected'> {
   const id = `line-${serial++}`;
   const request: ScheduleRequest = {
@@ -68,8 +68,8 @@ async function each<T>(items: readonly T[], work: (item: T) => Promise<void>): P
   );
 }
 
-test('Temporal knows the time zones that are accepted', async () => {
-  // A part of the zones, because each schedule takes the server a while; the spelling rule is the same for all.
+test('Temporal knows the time zones that we accept', async () => {
+  // A tenth of the zones, because each schedule takes the server a while; the spelling rule is the same for all.
   const zones = Intl.supportedValuesOf('timeZone').filter((_, index) => index % 10 === 0);
   const links = [
     'UTC',
@@ -92,14 +92,14 @@ test('Temporal knows the time zones that are accepted', async () => {
 });
 
 test.each(['+02:00', 'europe/rome', 'Europe/Kyivv', 'SystemV/AST4', 'PST', ' Europe/Rome', '../UTC', 'GMT+2'])(
-  'the zone %j, which Temporal rejects, is refused',
+  'we reject the zone %j, as Temporal does',
   async zone => {
     expect(await fire(['0 2 * * *'], zone)).toBe('rejected');
     expect(accepted('0 2 * * *', zone)).toBeUndefined();
   },
 );
 
-// Of these Temporal accepts some with a meaning that a reader of crontab(5) does not expect, or never fires them.
+// Temporal accepts some of these with a meaning that a reader of crontab(5) does not expect, or never fires them.
 test.each([
   '0 2 * * FRI-MON',
   '0 24 * * *',
@@ -109,7 +109,7 @@ test.each([
   '0 0 30 2 *',
   '0 0 31 4 *',
   '99999999999999999999 2 * * *',
-])('the line %j, which Temporal rejects or never fires, is refused', async line => {
+])('we reject the line %j, which Temporal rejects or never fires', async line => {
   const firings = await fire([line], 'Etc/UTC');
   expect(firings === 'rejected' || firings.length === 0).toBe(true);
   expect(accepted(line)).toBeUndefined();
@@ -123,7 +123,7 @@ test.each(['0 2 13 * 5', '0 2 * * 7', '0 2 1-7 jan,DEC mon-wed', '0 0 29 2 *', '
   },
 );
 
-/** The next firings by another implementation of crontab(5). */
+/** Returns the next firings by another implementation of crontab(5). */
 function firingsOf(line: string): number[] {
   const [, , day, , weekday] = line.trim().split(/\s+/) as [string, string, string, string, string];
   const legacyMode = !day.includes('*') && !weekday.includes('*');
@@ -156,7 +156,7 @@ const lines = fc
   .tuple(field(0, 59), field(0, 23), field(1, 31), field(1, 12, MONTHS), field(0, 7, DAYS))
   .map(fields => fields.join(' '));
 
-test('Temporal accepts the lines that are accepted, and fires them as crontab(5) says', async () => {
+test('Temporal accepts the lines that we accept, and fires them as in crontab(5)', async () => {
   const random = fc
     .sample(lines, 2000)
     .filter(line => accepted(line) !== undefined)
