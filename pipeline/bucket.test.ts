@@ -41,7 +41,7 @@ describe('bucket', () => {
     expect(lastCompleteBucket(Date.UTC(2024, 0, 1, 0, 30), 'Hour')).toBe('2023-12-31T23');
   });
 
-  it('walks a half-open range, over leap days and ends of years', () => {
+  it('yields a half-open range, across leap days and ends of years', () => {
     expect([...bucketsBetween('2024-02-28', '2024-03-02', 'Day')]).toEqual(['2024-02-28', '2024-02-29', '2024-03-01']);
     expect([...bucketsBetween('2023-12-31T22', '2024-01-01T01', 'Hour')]).toEqual([
       '2023-12-31T22',

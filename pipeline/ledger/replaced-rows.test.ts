@@ -65,31 +65,31 @@ describe('older rows that a run replaces', () => {
   });
 
   test.each([
-    ['the same again', run('2024-01-02', italy, 20), run('2024-01-02', italy, 10), 'everything'],
-    ['all of it after a part of it', run('2024-01-02', all, 20), run('2024-01-02', italySignal, 10), 'everything'],
-    ['a part of it after all of it', run('2024-01-02', italySignal, 20), run('2024-01-02', all, 10), 'matching'],
-    ['two filters that cross', run('2024-01-02', italy, 20), run('2024-01-02', signal, 10), 'matching'],
+    ['the same bucket and filter', run('2024-01-02', italy, 20), run('2024-01-02', italy, 10), 'everything'],
+    ['no filter after a filter', run('2024-01-02', all, 20), run('2024-01-02', italySignal, 10), 'everything'],
+    ['a filter after no filter', run('2024-01-02', italySignal, 20), run('2024-01-02', all, 10), 'matching'],
+    ['two filters that overlap', run('2024-01-02', italy, 20), run('2024-01-02', signal, 10), 'matching'],
     ['the day after its hour', run('2024-01-02', all, 20), run('2024-01-02T03', all, 10), 'everything'],
     ['the hour after its day', run('2024-01-02T03', all, 20), run('2024-01-02', all, 10), 'matching'],
     [
-      'the same run, which ended without a record',
+      'the same bucket and filter, ended without a record',
       run('2024-01-02', italy, 20),
       run('2024-01-02', italy, 10, 'started'),
       'everything',
     ],
     [
-      'a run that ended without a record, of another filter',
+      'another filter, ended without a record',
       run('2024-01-02', all, 20),
       run('2024-01-02', italy, 10, 'started'),
       'replaced',
     ],
     [
-      'a run that was at work at the same time',
+      'a run that was active at the same time',
       run('2024-01-02', all, 20),
       run('2024-01-02', italy, 10, 'completed', [10, 25]),
       'replaced',
     ],
-    ['a run that failed before', run('2024-01-02', all, 20), run('2024-01-02', italy, 10, 'failed'), 'everything'],
+    ['a failed run', run('2024-01-02', all, 20), run('2024-01-02', italy, 10, 'failed'), 'everything'],
   ])('%s', (_, newer, older, expected) => {
     expect(reach(newer, older)).toBe(expected);
   });

@@ -84,7 +84,7 @@ export async function analyseBucket(
   }
   const open = () => {
     const judged = tasks.map(each => ({ ...each, rulesVersion }));
-    // Not before the generation of the observations, which can come from another server's clock. The ledger shows then which are judged.
+    // Another server's clock may be ahead. The analysis must not be older than its observations, so that the ledger shows which are judged.
     const notBefore = Math.max(task.startedAt, task.observations ?? 0);
     return openAnalysis(clickhouse, task.bucket, origin, judged, notBefore, signal);
   };

@@ -12,14 +12,14 @@ const outcome = (over: object) =>
   }) as const;
 
 test.each([
-  ['as its key says', {}, file, false],
+  ['all fields as in the key', {}, file, false],
   ['another country', { probeCC: 'US' }, file, true],
   ['no country', { probeCC: undefined }, file, true],
   ['another test', { testName: 'signal' }, file, true],
   ['another hour', { uid: '20240102060000.1_IT_webconnectivity_aa' }, file, true],
   ['another day', { uid: '20240103050000.1_IT_webconnectivity_aa' }, file, true],
-  ['a trivial id says no hour', { uid: '0120240102bbbb' }, file, false],
-  ['a can says no country', { probeCC: 'US' }, { ...file, probeCC: undefined }, false],
+  ['a trivial id without an hour', { uid: '0120240102bbbb' }, file, false],
+  ['a can without a country', { probeCC: 'US' }, { ...file, probeCC: undefined }, false],
 ])('%s', (_, over, key, stray) => {
   expect(isStray(outcome(over), key)).toBe(stray);
 });

@@ -17,7 +17,7 @@ test.each([
 });
 
 test.each(['localhost:8123', 'mysql://me:s3cret@host/db', '', 'http://me:s3cret@host/a/b', 'http://'])(
-  '"%s" is refused',
+  '"%s" is rejected',
   text => {
     const error = (() => {
       try {

@@ -45,7 +45,7 @@ export class StatementError extends TableError {
 }
 
 /*
- * Codes of src/Common/ErrorCodes.cpp. A code that is in no list is a StatementError: the client does not retry it, so it becomes visible.
+ * Codes of src/Common/ErrorCodes.cpp. A code that is not in a list is a StatementError: the client does not retry it, so it becomes visible.
  */
 const TRANSIENT = new Set([
   74, // CANNOT_READ_FROM_FILE_DESCRIPTOR
