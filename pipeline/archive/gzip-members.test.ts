@@ -38,20 +38,20 @@ describe('gzip', () => {
   // wrote and reads the archive, also accepts zeros between members.
   it.each([
     ['members in a row', [FIRST, SECOND], '{"a":1}\n{"b":2}\n'],
-    ['padding behind', [FIRST, ZEROS], '{"a":1}\n'],
-    ['padding between', [FIRST, ZEROS, SECOND, ZEROS], '{"a":1}\n{"b":2}\n'],
+    ['padding after a member', [FIRST, ZEROS], '{"a":1}\n'],
+    ['padding between members', [FIRST, ZEROS, SECOND, ZEROS], '{"a":1}\n{"b":2}\n'],
     ['an empty member', [gzipSync(''), SECOND], '{"b":2}\n'],
   ])('with %s is read to its end, wherever it is split', async (_what, parts, text) => {
     for (const pieces of cuts(parts)) expect(await unpack(pieces)).toEqual({ text, closed: true });
   });
 
   it.each([
-    ['something else behind a member', [FIRST, GARBAGE]],
-    ['something else behind padding', [FIRST, ZEROS, GARBAGE]],
-    ['a member that begins and ends', [FIRST, SECOND.subarray(0, 1)]],
+    ['other bytes after a member', [FIRST, GARBAGE]],
+    ['other bytes after padding', [FIRST, ZEROS, GARBAGE]],
+    ['a second member that is cut off', [FIRST, SECOND.subarray(0, 1)]],
     ['a wrong checksum', [FIRST, SECOND.subarray(0, -8), Buffer.alloc(4, 1), SECOND.subarray(-4)]],
     ['a wrong length', [FIRST, SECOND.subarray(0, -4), Buffer.alloc(4, 1)]],
-    ['another compression than deflate', [FIRST, Buffer.from([0x1f, 0x8b, 7, 0, 0, 0, 0, 0, 0, 3])]],
+    ['a compression other than deflate', [FIRST, Buffer.from([0x1f, 0x8b, 7, 0, 0, 0, 0, 0, 0, 3])]],
     ['nothing', []],
   ])('with %s throws, wherever it is split', async (_what, parts) => {
     for (const pieces of cuts(parts)) {

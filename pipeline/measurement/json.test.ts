@@ -24,7 +24,7 @@ describe('parseJson is as strict as upstream (archive.md section 7)', () => {
     ['a control character in a long body', `{"body": "${'x'.repeat(300)}\u0001"}`],
     ['a wrong escape in a long body', `{"body": "${'x'.repeat(300)}\\x41"}`],
     ['a byte order mark', '\ufeff{}'],
-    ['something behind the value', '{} {}'],
+    ['text after the value', '{} {}'],
     ['nothing', ''],
   ])('rejects %s', (_what, text) => {
     expect(() => parse(text)).toThrow(MeasurementError);
@@ -53,7 +53,7 @@ describe('parseJson is as strict as upstream (archive.md section 7)', () => {
   });
 
   it.each([
-    ['lists in lists', '['.repeat(1_000_001) + ']'.repeat(1_000_001)],
+    ['nested lists', '['.repeat(1_000_001) + ']'.repeat(1_000_001)],
     ['objects', `[${'{},'.repeat(500_001)}0]`],
     ['numbers', `[${'0,'.repeat(1_000_001)}0]`],
   ])('rejects too many %s, which would fill memory, and accepts long texts', (_what, text) => {

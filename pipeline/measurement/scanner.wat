@@ -1,29 +1,29 @@
-;; The loops that see all of the archive's bytes, 16 or 64 at a time: keys of JSON that are looked for, texts without their escapes,
-;; values that are passed over (scanner.ts, docs/performance.md). `npm run generate` makes scanner-code.ts of it.
+;; The loops that read all bytes of the archive, 16 or 64 at a time. They search for keys of JSON, decode the escapes of strings, and
+;; skip values (scanner.ts, docs/performance.md). `npm run generate` compiles this file to scanner-code.ts.
 ;;
-;; Memory: at 0 what the letter behind a backslash stands for (0: no escape of one character), at 256 what a hexadecimal digit
-;; is worth (-1: it is none); the host writes both, and puts document and output where it likes, each with 128 bytes behind it that may
-;; be read or written over. Behind a document stands a zero byte, which is nothing that JSON could go on with.
+;; Memory: at 0 a table with the meaning of the letter after a backslash (0: not an escape of one character), at 256 a table with the
+;; value of a hexadecimal digit (-1: not a digit). The host writes both tables. It chooses the positions of document and output. After
+;; each of them, 128 bytes may be read or overwritten. A document ends with a zero byte, which cannot continue any JSON.
 (module
   (memory (export "memory") 1)
 
   ;; Bytes written by the last call of `unescape`.
   (global $length (export "length") (mut i32) (i32.const 0))
 
-  ;; A bit for each of 16 bytes that is a quote, a backslash or a control character.
+  ;; Returns a mask of 16 bytes: a bit is set for a quote, a backslash or a control character.
   (func $marks (param $at i32) (result i64)
     (local $bytes v128)
     (local.set $bytes (v128.load (local.get $at)))
     (i64.extend_i32_u
       (i8x16.bitmask
         (v128.or
-          ;; With bit 1 flipped, a quote and the control characters are all that is below 0x21.
+          ;; With bit 1 flipped, only a quote and the control characters are below 0x21.
           (i8x16.lt_u
             (v128.xor (local.get $bytes) (i8x16.splat (i32.const 0x02)))
             (i8x16.splat (i32.const 0x21)))
           (i8x16.eq (local.get $bytes) (i8x16.splat (i32.const 0x5c)))))))
 
-  ;; Four hexadecimal digits; negative when they are none.
+  ;; Returns the value of four hexadecimal digits; negative if one is not a digit.
   (func $unit (param $at i32) (result i32)
     (i32.or
       (i32.or
@@ -33,7 +33,7 @@
         (i32.shl (i32.load8_s offset=256 (i32.load8_u offset=2 (local.get $at))) (i32.const 4))
         (i32.load8_s offset=256 (i32.load8_u offset=3 (local.get $at))))))
 
-  ;; Writes a character as UTF-8 and returns where the next goes.
+  ;; Writes a character as UTF-8 and returns the position of the next one.
   (func $write (param $to i32) (param $point i32) (result i32)
     (if (i32.lt_u (local.get $point) (i32.const 0x80))
       (then
@@ -50,21 +50,21 @@
         (local.set $to (call $continue (local.get $to) (i32.shr_u (local.get $point) (i32.const 6))))))
     (i32.add (call $continue (local.get $to) (local.get $point)) (i32.const 1)))
 
-  ;; Writes six bits behind the byte at `to` and returns where they are.
+  ;; Writes six bits after the byte at `to` and returns their position.
   (func $continue (param $to i32) (param $bits i32) (result i32)
     (i32.store8 offset=1 (local.get $to) (i32.or (i32.const 0x80) (i32.and (local.get $bits) (i32.const 0x3f))))
     (i32.add (local.get $to) (i32.const 1)))
 
-  ;; Writes the text that begins at `from` to `out`, without its escapes. Returns where its closing quote is, or -1 when it is no valid
-  ;; text or has no end before `end`.
+  ;; Writes the string that begins at `from` to `out`, with its escapes decoded. Returns the position of its closing quote, or -1 if it
+  ;; is not valid or does not end before `end`.
   ;;
-  ;; 64 bytes at a time become a mask, and the marks in it are gone through by counting zeros. What stands between two of them is copied 16
-  ;; bytes at once, past its end where it is shorter: the next write begins behind it. So a processor has little to guess; escapes
-  ;; stand 14 bytes apart, at no regular distance.
+  ;; 64 bytes at a time become a mask. Counting its zeros finds the marks. The bytes between two marks are copied 16 at a time, which may
+  ;; exceed their end, because the next write overwrites the excess. So the processor has few branches to predict: escapes are about
+  ;; 14 bytes apart, at irregular distances.
   (func (export "unescape") (param $from i32) (param $end i32) (param $out i32) (result i32)
-    (local $at i32)     ;; the 64 bytes that `mask` is of
+    (local $at i32)     ;; position of the 64 bytes of `mask`
     (local $mask i64)
-    (local $plain i32)  ;; where what is not yet copied begins
+    (local $plain i32)  ;; start of the bytes that are not yet copied
     (local $to i32)
     (local $mark i32)
     (local $bit i64)
@@ -86,7 +86,7 @@
           (i64.or
             (i64.shl (call $marks (i32.add (local.get $at) (i32.const 32))) (i64.const 32))
             (i64.shl (call $marks (i32.add (local.get $at) (i32.const 48))) (i64.const 48)))))
-      ;; An escape of the block before may reach into this one.
+      ;; An escape of the previous block may extend into this one.
       (if (i32.gt_u (local.get $plain) (local.get $at))
         (then (local.set $mask (call $behind (local.get $mask) (i32.sub (local.get $plain) (local.get $at))))))
       (block $done
@@ -94,7 +94,7 @@
           (br_if $done (i64.eqz (local.get $mask)))
           (local.set $bit (i64.ctz (local.get $mask)))
           (local.set $mark (i32.add (local.get $at) (i32.wrap_i64 (local.get $bit))))
-          ;; Behind the end are other bytes than the document's.
+          ;; Bytes after `end` are not part of the document.
           (if (i32.ge_u (local.get $mark) (local.get $end)) (then (return (i32.const -1))))
           (local.set $left (i32.sub (local.get $mark) (local.get $plain)))
           (local.set $source (local.get $plain))
@@ -119,11 +119,11 @@
               (i32.store8 (local.get $to) (local.get $point))
               (local.set $to (i32.add (local.get $to) (i32.const 1)))
               (local.set $plain (i32.add (local.get $mark) (i32.const 2)))
-              ;; Without this mark and the letter's.
+              ;; Clear this mark and that of the letter.
               (local.set $mask
                 (i64.and (local.get $mask) (i64.shl (i64.shl (i64.const -2) (local.get $bit)) (i64.const 1))))
               (br $marked)))
-          ;; \uXXXX, or two of them that are a surrogate pair.
+          ;; \uXXXX, or a surrogate pair of two.
           (if (i32.ne (i32.load8_u offset=1 (local.get $mark)) (i32.const 0x75)) (then (return (i32.const -1))))
           (local.set $point (call $unit (i32.add (local.get $mark) (i32.const 2))))
           (local.set $plain (i32.add (local.get $mark) (i32.const 6)))
@@ -141,7 +141,7 @@
                   (i32.or
                     (i32.shl (i32.and (local.get $point) (i32.const 0x3ff)) (i32.const 10))
                     (i32.and (local.get $low) (i32.const 0x3ff)))))))
-          ;; No digits, a second half alone, or cut off.
+          ;; Not digits, a low surrogate alone, or cut off.
           (if
             (i32.or
               (i32.or
@@ -156,14 +156,14 @@
       (br $blocks))
     (unreachable))
 
-  ;; The marks of a mask but the first `count`.
+  ;; Clears the first `count` bits of a mask.
   (func $behind (param $mask i64) (param $count i32) (result i64)
     (if (result i64) (i32.ge_u (local.get $count) (i32.const 64))
       (then (i64.const 0))
       (else (i64.and (local.get $mask) (i64.shl (i64.const -1) (i64.extend_i32_u (local.get $count)))))))
 
-  ;; Where, from `at` on, the first quote stands behind which a key may begin that the host looks for, `bo...` or `x_...`; -1 when none does
-  ;; before `end`.
+  ;; Returns the position of the first quote, at or after `at`, before a possible key that the host searches for, `bo...` or `x_...`.
+  ;; Returns -1 if there is none before `end`.
   (func (export "findKey") (param $at i32) (param $end i32) (result i32)
     (local $second v128)
     (local $third v128)
@@ -190,8 +190,8 @@
     (local.set $at (i32.add (local.get $at) (i32.ctz (local.get $found))))
     (select (local.get $at) (i32.const -1) (i32.lt_u (local.get $at) (local.get $end))))
 
-  ;; Whether between `begin` and `end` there may be what JSON.parse accepts and upstream's decoder does not: the escape of a surrogate, or a
-  ;; number with an exponent of three digits or more.
+  ;; Reports whether the bytes from `begin` to `end` may contain something that JSON.parse accepts and upstream's decoder rejects: the
+  ;; escape of a surrogate, or a number with an exponent of three digits or more.
   (func (export "mayBeUnsound") (param $begin i32) (param $end i32) (result i32)
     (local $at i32)
     (local $first v128)
@@ -246,8 +246,8 @@
       (br $next))
     (unreachable))
 
-  ;; Whether the number whose exponent begins at `at` may be a value of its own. In the middle of hashes and base64, in which most of
-  ;; what looks so stands, it has a letter in front.
+  ;; Reports whether the number with an exponent at `at` may be a complete value. Most matches are inside hashes and base64, where a
+  ;; letter precedes the digits.
   (func $beginsValue (param $begin i32) (param $at i32) (result i32)
     (local $byte i32)
     (loop $number
@@ -257,7 +257,7 @@
       (br_if $number (call $isDigit (local.get $byte)))
       ;; Minus and point.
       (br_if $number (i32.lt_u (i32.sub (local.get $byte) (i32.const 0x2d)) (i32.const 2))))
-    ;; Colon, comma, bracket, and the blanks, which are what is at most 0x20.
+    ;; Colon, comma, bracket, and blanks, which are at most 0x20.
     (i32.or
       (i32.or
         (i32.eq (local.get $byte) (i32.const 0x3a))
@@ -272,8 +272,8 @@
   (func $isDigit (param $byte i32) (result i32)
     (i32.lt_u (i32.sub (local.get $byte) (i32.const 0x30)) (i32.const 10)))
 
-  ;; The end of the JSON value at `at`, or -1 when it is none, or one that only the host's decoder can judge: nested deeper than `depth`,
-  ;; with the escape of a surrogate, or a number of many digits.
+  ;; Returns the end of the JSON value at `at`, or -1 if it is not a value or only the host's decoder can check it: a value nested deeper
+  ;; than `depth`, with the escape of a surrogate, or a number with many digits.
   (func $skipValue (export "skipValue") (param $at i32) (param $depth i32) (result i32)
     (local $byte i32)
     (local.set $at (call $blanks (local.get $at)))
@@ -291,7 +291,7 @@
       (then (return (i32.add (local.get $at) (i32.const 5)))))
     (call $skipNumber (local.get $at)))
 
-  ;; An object or a list, by the bracket `open` at `at`.
+  ;; Skips an object or a list that begins with the bracket `open` at `at`.
   (func $skipMembers (param $at i32) (param $open i32) (param $depth i32) (result i32)
     (local $byte i32)
     (local $close i32)
@@ -318,7 +318,7 @@
       (br_if $members (i32.eq (local.get $byte) (i32.const 0x2c))))
     (select (local.get $at) (i32.const -1) (i32.eq (local.get $byte) (local.get $close))))
 
-  ;; A text, by its opening quote.
+  ;; Skips a string that begins with the quote at `at`.
   (func $skipText (param $at i32) (result i32)
     (local $marks i32)
     (local $byte i32)
@@ -348,7 +348,7 @@
       (br $next))
     (unreachable))
 
-  ;; A number of up to 100 digits, with an exponent of up to two.
+  ;; Skips a number with up to 100 digits before the point and up to two digits of exponent.
   (func $skipNumber (param $at i32) (result i32)
     (local $end i32)
     (local.set $at (i32.add (local.get $at) (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x2d))))

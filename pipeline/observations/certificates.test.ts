@@ -103,11 +103,11 @@ describe('readCertificate', () => {
 
   it.each([
     ['nothing', Buffer.alloc(0)],
-    ['half of one', certificate().subarray(0, 40)],
-    ['bytes behind it', Buffer.concat([certificate(), Buffer.from([5, 0])])],
+    ['half a certificate', certificate().subarray(0, 40)],
+    ['bytes after the certificate', Buffer.concat([certificate(), Buffer.from([5, 0])])],
     ['an address of five bytes', certificate({ extensions: [names(der(0x87, '12345'))] })],
     ['a DNS name that is not ASCII', certificate({ extensions: [names(der(0x82, 'é'))] })],
-    ['an extension twice', certificate({ extensions: [names(), names()] })],
+    ['a repeated extension', certificate({ extensions: [names(), names()] })],
     [
       'a day that is not in the calendar',
       certificate({ dates: [der(0x17, '230230000000Z'), der(0x17, '240101000000Z')] }),

@@ -53,14 +53,14 @@ describe('rows that are joined differently', () => {
 
   it.each([
     ['a part is missing', [row(1, dns), row(2, tcp)]],
-    ['a part is there twice', [...ours, row(3, tcp)]],
+    ['a part is duplicated', [...ours, row(3, tcp)]],
     ['a part differs', [row(1, dns), row(2, tcp, tls, { tls_is_certificate_valid: 0 })]],
     ['a connect has another endpoint', [row(1, dns), row(2, tcp, tls, { port: 80 })]],
     ['a connect has another id', [row(1, dns), row(2, tcp, tls, { transaction_id: 4 })]],
-    ['the numbers do not run on', [row(1, dns), row(3, tcp, tls)]],
-    ['the measurement is another one', [row(1, dns), row(2, tcp, tls, { probe_cc: 'US' })]],
-    ['the network of an address is another one', [row(1, dns), row(2, tcp, tls, { ip_asn: 2 })]],
-    ['a host name is made up', [row(1, dns), row(2, tcp, tls, { hostname: 'c' })]],
+    ['the row numbers have a gap', [row(1, dns), row(3, tcp, tls)]],
+    ['the measurement differs', [row(1, dns), row(2, tcp, tls, { probe_cc: 'US' })]],
+    ['the network of an address differs', [row(1, dns), row(2, tcp, tls, { ip_asn: 2 })]],
+    ['a host name is invented', [row(1, dns), row(2, tcp, tls, { hostname: 'c' })]],
     ['a lookup is for another host', [row(1, dns, { hostname: 'c' }), row(2, tcp, tls)]],
   ])('have no listed deviation when %s', (_what, rows) => expect(regrouped(rows, theirs)).toBeUndefined());
 });
