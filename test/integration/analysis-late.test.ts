@@ -9,15 +9,13 @@ import { makeDatabase } from '../support/database.ts';
 import { expectedMeasurements, FIXTURES } from '../support/fixtures.ts';
 import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/worker.ts';
 
-/*
- * A day of real measurements, one object of which was uploaded three weeks after it was measured.
- */
+/* A day of real measurements. One of its objects was uploaded three weeks after it was measured. */
 const DAY = '2023-11-27';
 const LATE = '2023-12-18';
 const FILLED = ['analysis_web_measurement', 'measurement_experiment_result'];
 
 let root: string;
-/** The late object: its key as it was, and now. */
+/** The late object: its original key and its new key. */
 let moved: { key: string; to: string };
 let client: Client;
 let clickhouse: ClickHouse;
@@ -58,7 +56,7 @@ interface BucketDecision {
   readonly generation: number;
 }
 
-/** What a plain read shows. */
+/** Returns the verdicts of a plain read. */
 function verdicts(): Promise<BucketDecision[]> {
   return clickhouse.select<BucketDecision>(
     `SELECT measurement_uid AS uid, toString(toDate(measurement_start_time, 'UTC')) AS day,
@@ -67,7 +65,7 @@ function verdicts(): Promise<BucketDecision[]> {
   );
 }
 
-test('a measurement uploaded three weeks late gets its verdict, and the rest of its day keeps theirs', async () => {
+test('a measurement uploaded three weeks late gets a verdict, and the rest of its day keeps the old ones', async () => {
   await (await startRun(client, runInput(DAY, ['Observations', 'Analysis']))).result();
   const before = await verdicts();
   const wanted = expectedMeasurements()
@@ -83,11 +81,11 @@ test('a measurement uploaded three weeks late gets its verdict, and the rest of 
   const late = after.filter(({ uid }) => wanted.includes(uid));
   expect(late.map(({ uid }) => uid)).toEqual(wanted.sort());
   expect(new Set(late.map(({ day }) => day))).toEqual(new Set([DAY]));
-  // What was on time was not judged again.
+  // Measurements uploaded on time were not judged again.
   expect(after.filter(each => !late.includes(each))).toEqual(before);
 });
 
-test('a repeated bucket replaces its verdicts: never two to FINAL, never one too few, and one to a plain read after it', async () => {
+test('a repeated bucket replaces its verdicts: FINAL never shows two or none for a measurement, and a plain read then shows one', async () => {
   const before = await verdicts();
   const samples: { rows: number; measurements: number }[] = [];
   let over = false;
@@ -112,7 +110,7 @@ test('a repeated bucket replaces its verdicts: never two to FINAL, never one too
   const after = await verdicts();
   expect(after.map(({ uid }) => uid)).toEqual(before.map(({ uid }) => uid));
   const repeated = (each: BucketDecision, index: number) => each.generation > before[index]!.generation;
-  // The day is the bucket's own, so all of it was judged again, the late ones among it.
+  // The day is the bucket itself, so all of it was judged again, with the late measurements.
   expect(after.every(repeated)).toBe(true);
   for (const table of FILLED) {
     const [plain] = await clickhouse.select(

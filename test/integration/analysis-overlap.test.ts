@@ -12,8 +12,8 @@ import { ClickHouseUnavailableError, StatementError } from '../../pipeline/table
 import { makeDatabase, silent } from '../support/database.ts';
 
 /*
- * Runs over the same days that overlap in time: whatever the order of their statements, whoever began first and whatever the clocks say, the
- * verdicts that stay are those of one analysis after all observations.
+ * Runs over the same days that overlap in time. For any order of their statements, starts and clocks, the final verdicts are those of one
+ * analysis after all observations.
  */
 const RULES = 3;
 const FIRST_DAY = Date.UTC(2024, 0, 2);
@@ -32,7 +32,7 @@ afterAll(() => clickhouse?.close());
 beforeEach(empty);
 
 interface Measurement {
-  /** Hours from the first upload day on. */
+  /** Hours since the first upload day. */
   readonly hour: number;
   /** Minutes from its start to its upload; negative: the probe's clock is ahead. */
   readonly age: number;
@@ -47,9 +47,12 @@ interface Measurement {
 }
 
 interface Fault {
-  /** Which statement of the analysis. */
+  /** Index of the statement in the analysis. */
   readonly at: number;
-  /** `killed` before or behind it; its answer is `lost`; it is `leftOver`: the process dies, and the server goes on with it later. */
+  /**
+   * The process is killed before or after the statement; or the response is `lost`; or the statement is `leftOver`: the process dies, and
+   * the server executes the statement later.
+   */
   readonly how: 'killedBefore' | 'killedBehind' | 'lost' | 'leftOver';
 }
 
@@ -76,7 +79,7 @@ const measurement: fc.Arbitrary<Measurement> = fc.record({
   probe: fc.constantFrom('', '', 'p1'),
 });
 
-/** Uploaded ten days late; about a host of its own, because a late control does not change the verdicts of its day that are there. */
+/** Uploaded ten days late or more. Has a separate host, because a late control does not change existing verdicts of its day. */
 const late: fc.Arbitrary<Measurement> = fc
   .tuple(measurement, fc.nat(2), fc.integer({ min: 10, max: 14 }))
   .map(([each, index, days]) => ({
@@ -93,7 +96,7 @@ const fault: fc.Arbitrary<Fault | undefined> = fc.option(
 );
 const skew = fc.constantFrom(0, 0, -3 * DAY, 400 * DAY, 1);
 
-/** Each upload day is run as a day or by the hour, and some buckets again, some of them under a filter. */
+/** Each upload day is run as a day or by the hour. Some buckets are repeated, some of them with a filter. */
 const runs: fc.Arbitrary<Run[]> = fc
   .tuple(
     fc.tuple(fc.boolean(), fc.boolean()),
@@ -129,12 +132,12 @@ async function empty(): Promise<void> {
 
 const FILLED = ['analysis_web_measurement', 'measurement_experiment_result'];
 
-/** Whether a bucket holds what is uploaded in an hour. */
+/** Returns whether a bucket contains the uploads of an hour. */
 function holds(bucket: string, hour: number): boolean {
   return bucketAt(FIRST_DAY + hour * HOUR, granularityOf(bucket)) === bucket;
 }
 
-/** A client whose statements wait for their turn. One of them may fail. */
+/** A client that lets its statements wait for their turn. One of them may fail. */
 class TurnTaking extends ClickHouse {
   readonly #turn: fc.Scheduler;
   readonly #name: string;
@@ -162,7 +165,7 @@ class TurnTaking extends ClickHouse {
     throw new StatementError('killed');
   }
 
-  /** The scheduler lets the next statement go when this one has ended, so that a case can be repeated. */
+  /** The scheduler releases the next statement when this one has ended, so that a case can be repeated. */
   async #schedule<T>(label: string, work: () => Promise<T>): Promise<T> {
     const ended = Promise.withResolvers<void>();
     await this.#turn.schedule(Promise.resolve(), label, undefined, async release => {
@@ -229,7 +232,7 @@ function rowsOf(measurements: readonly Measurement[], run: { bucket: string; fil
 
 let runIDs = 0;
 
-/** A run from its start to its end, repeated where it is killed, as a workflow would. */
+/** Runs a bucket from start to end. After a kill, it repeats the run, as a workflow would. */
 async function perform(
   turn: fc.Scheduler,
   run: Run,
@@ -271,7 +274,7 @@ async function perform(
   }
 }
 
-/** Verdicts and results without what names the analysis that made them. */
+/** Returns verdicts and results without the columns that name their analysis. */
 async function contents(final: 'FINAL' | ''): Promise<unknown[]> {
   const [verdicts, results] = FILLED;
   return Promise.all([
@@ -288,7 +291,8 @@ async function checkCase(turn: fc.Scheduler, measurements: readonly Measurement[
   if (leftOver.length > 0) await turn.waitFor(Promise.all(leftOver));
   await Promise.all(ended.map(each => each.close()));
   const found = await contents('FINAL');
-  // A statement that its server finishes after all is older than what was made since, and stays in plain reads until the day is judged again.
+  // A statement that the server executes after the process died is older than later verdicts. It stays in plain reads until the day is
+  // judged again.
   if (leftOver.length === 0) expect(await contents('')).toEqual(found);
 
   for (const table of FILLED) await clickhouse.command(`TRUNCATE TABLE ${table}`);
@@ -316,7 +320,7 @@ test('overlapping runs leave the verdicts of one analysis after all observations
   );
 });
 
-/** A client that keeps the ids of its statements. */
+/** A client that records the ids of its statements. */
 class Listening extends ClickHouse {
   readonly ids: string[] = [];
 
@@ -326,7 +330,7 @@ class Listening extends ClickHouse {
   }
 }
 
-test('of the hours of a plan, the last judges the day in full, whatever their number', async () => {
+test('the last hour of a plan judges the day in full, for any number of hours', async () => {
   const listening = new Listening(parseClickHouseUrl(url), '');
   const hours = [0, 9, 13, 23].map(hour => bucketAt(FIRST_DAY + hour * HOUR, 'Hour'));
   const since = await ledgerTime(clickhouse);

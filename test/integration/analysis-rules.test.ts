@@ -5,9 +5,7 @@ import { EVERYTHING } from '../../pipeline/filter.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 
-/*
- * Each rule of the spec's tables (analysis.md section 4) on hand-made rows. Grades and ids are copied from the spec, not from the code.
- */
+/* Tests each rule of the spec's tables (analysis.md section 4) on hand-made rows. Grades and ids are copied from the spec, not from the code. */
 type Row = Record<string, unknown>;
 interface Case {
   readonly name: string;
@@ -18,7 +16,7 @@ interface Case {
   readonly dns?: BucketDecision;
   readonly tcp?: BucketDecision;
   readonly tls?: BucketDecision;
-  /** The word of the view `measurement_verdicts`. */
+  /** Outcome in the view `measurement_verdicts`. */
   readonly outcome?: string;
 }
 type BucketDecision = readonly [rule: string, blocked: number, down: number, ok: number];
@@ -26,17 +24,17 @@ type BucketDecision = readonly [rule: string, blocked: number, down: number, ok:
 const A = '192.0.2.10';
 const B = '198.51.100.20';
 const V6 = '2001:db8::1';
-/** What NAT64 leads to: an address that may be on the Internet, unlike those of documentation. */
+/** Target of the NAT64 addresses: an address that may be on the Internet, unlike those for documentation. */
 const INSIDE = '93.184.216.34';
-/** INSIDE behind the well-known prefix of NAT64, the prefix for local use (96, 48), and prefixes of a network (96, 64, 40; RFC 6052). */
+/** INSIDE with the well-known prefix of NAT64, the prefix for local use (96, 48), and prefixes of a network (96, 64, 40; RFC 6052). */
 const NAT64 = ['64:ff9b::5db8:d822', '64:ff9b:1::5db8:d822', '64:ff9b:1:5db8:d8:2200::', '2001:db8:122:344::5db8:d822', '2001:db8:122:344:5d:b8d8:2200:0', '2001:db8:15d:b8d8:22::']; // biome-ignore format: a list
 
 const system = { dns_engine: 'system', dns_query_type: 'A' };
-/** As with an IP database that knows the networks of all addresses, which are different ones. */
+/** As if an IP database knew the networks of all addresses, each a different one. */
 const known = { ip_asn: 64501 };
 const answered = (ip: string, more: Row = {}): Row => ({ ...system, ip, dns_answer: ip, ...more });
 const lookup = (ip: string, more: Row = {}): Row => ({ ip, dns_success: 1, ...more });
-/** A control that answers B and knows nothing else. */
+/** A control that answers B and has no other data. */
 const OTHER = [lookup(B, { ip_asn: 64502 })];
 
 const CASES: readonly Case[] = [
@@ -102,7 +100,7 @@ const CASES: readonly Case[] = [
   { name: 'the handshake fails for all', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'connection_reset' }], ctrl: [{ ip: A, port: 443, tls_success: 0, tls_failure: 'connection_reset' }], tls: ['failure_ctrl_also_failing', 0.2, 0.8, 0] },
   { name: 'a failed handshake of the control without reason is not failing', web: [{ ip: A, port: 443, tcp_success: 1, tls_failure: 'x' }], ctrl: [{ ip: A, port: 443, tls_success: 0 }], tls: ['none', 0, 0, 0] },
 
-  // Version 3 compares only what can be compared.
+  // Version 3 compares only comparable values.
   { name: 'answers of unknown networks', web: [answered(A, { ip_asn: 0 })], ctrl: [lookup(B, { ip_asn: 0 })], versions: [3], dns: ['dns_system_answer_no_ip_metadata', 0, 0, 0], outcome: 'unknown' },
   { name: 'an answer of an unknown network', web: [answered(A, { ip_asn: 0 })], ctrl: OTHER, versions: [3], dns: ['dns_system_answer_no_ip_metadata', 0, 0, 0] },
   { name: 'the networks of the control alone are unknown', web: [answered(A, known)], ctrl: [lookup(B)], versions: [3], dns: ['dns_system_answer_no_ip_metadata', 0, 0, 0] },
@@ -122,7 +120,7 @@ const CASES: readonly Case[] = [
   { name: 'NAT64: the prefix that ipv4only.arpa shows', web: [{ hostname: 'ipv4only.arpa', ...answered('2001:db8:65::c000:aa') }, { ...answered('2001:db8:65::808:808', { ip_is_bogon: 1 }), dns_query_type: 'AAAA' }], ctrl: [lookup(INSIDE), lookup(V6)], versions: [3], dns: ['dns_system_answer_no_ip_metadata', 0, 0, 0], outcome: 'unknown' },
   { name: 'host names in capitals and with the dot of the root', web: [{ ...system, hostname: 'CAPITALS.example.', dns_failure: 'dns_nxdomain_error' }], ctrl: [lookup(B, { hostname: 'capitals.EXAMPLE' })], versions: [3], dns: ['dns_system_failure_ctrl_ok', 0.9, 0.1, 0], outcome: 'blocked' },
 
-  // What the words say.
+  // Outcomes.
   { name: 'a failure without control', web: [{ ...system, dns_failure: 'dns_nxdomain_error' }], outcome: 'unknown' },
   { name: 'a reset without control', web: [answered(A, { port: 443, tcp_success: 1, tls_failure: 'connection_reset' })], versions: [3], outcome: 'unknown' },
   { name: 'one bad address of two', web: [answered(A, { port: 443, tcp_success: 1, tls_is_certificate_valid: 1 }), answered(B, { port: 443, tcp_success: 0, tcp_failure: 'x' })], ctrl: [lookup(A), { ...lookup(B), port: 443, tcp_success: 1 }], versions: [3], tcp: ['endpoint_failure_ctrl_ok', 0.75, 0.25, 1], outcome: 'partly_blocked' },
@@ -140,7 +138,7 @@ const CASES: readonly Case[] = [
 const DAY = '2024-03-05';
 let clickhouse: ClickHouse;
 
-/** Every case has a host of its own, so all stand in one day and do not touch. */
+/** Every case has a separate host, so all cases share one day and do not influence each other. */
 beforeAll(async () => {
   ({ clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'rules'));
   const fingerprint = (pattern: string, more: Row) => ({

@@ -35,7 +35,7 @@ afterAll(async () => {
   await clickhouse?.close();
 });
 
-/** Measurements with a verdict, by the day they were made. */
+/** Returns measurements with a verdict, by the day of measurement. */
 async function verdicts(): Promise<Map<string, string[]>> {
   const rows = await clickhouse.select<{ day: string; uids: string[] }>(
     `SELECT toString(toDate(measurement_start_time, 'UTC')) AS day, arraySort(groupArray(measurement_uid)) AS uids
@@ -56,7 +56,7 @@ function expected(): Map<string, string[]> {
   return days;
 }
 
-test('after its observations, a run judges the days they touched; again, it replaces', async () => {
+test('after its observations, a run judges the days with new rows; a repetition replaces the verdicts', async () => {
   const run = runInput(DAY, ['Observations', 'Analysis']);
   const result = await (await startRun(client, run)).result();
   const found = await verdicts();
@@ -69,7 +69,7 @@ test('after its observations, a run judges the days they touched; again, it repl
     `SELECT reference_versions['fingerprints_dns'] AS fingerprints, reference_versions['rules'] AS rules
      FROM pipeline_runs FINAL WHERE stage = 'Analysis' LIMIT 1`,
   );
-  // The versions stand with the run and with each verdict; what a new installation lacked was loaded first.
+  // The run and each verdict record the versions. Reference data that a new installation lacks was loaded first.
   expect(made).toEqual({ fingerprints: expect.stringMatching(/^\d{4}-\d\d-\d\d-[0-9a-f]{12}$/), rules: '3' });
   const versions = await clickhouse.select('SELECT DISTINCT fingerprints_version AS v FROM analysis_web_measurement');
   expect(versions).toEqual([{ v: made?.fingerprints }]);
@@ -82,7 +82,7 @@ test('after its observations, a run judges the days they touched; again, it repl
   ]);
 });
 
-test('a backfill of the analysis alone judges measurement days, and is remembered as such', async () => {
+test('a backfill of the analysis alone judges measurement days, and the ledger records it as such', async () => {
   await clickhouse.command('TRUNCATE TABLE analysis_web_measurement');
   const { installation, filter, filterID } = runInput(DAY);
   const input = {
@@ -114,7 +114,7 @@ test('a backfill of the analysis alone judges measurement days, and is remembere
   expect(await start('analysis-again', 'None')).toMatchObject({ phase: 'Complete', succeeded: 0, skipped: 3 });
 });
 
-test('an analysis that cannot be made fails its run with a sentence, and the observations stay', async () => {
+test('a failed analysis fails its run with a message, and the observations stay', async () => {
   await clickhouse.command('RENAME TABLE fingerprints_dns TO hidden');
   try {
     const handle = await startRun(client, runInput('2023-11-29', ['Observations', 'Analysis']));
@@ -131,7 +131,7 @@ test('an analysis that cannot be made fails its run with a sentence, and the obs
   } finally {
     await clickhouse.command('RENAME TABLE hidden TO fingerprints_dns');
   }
-  // Tried again, it is judged, and the archive is not read again.
+  // A retry judges it, without reading the archive again.
   const { installation, filter, filterID } = runInput('2023-11-29');
   const input = {
     ...{ installation, filter, filterID, stages: ['Observations', 'Analysis'], granularity: 'Day' },
@@ -152,7 +152,7 @@ test('an analysis that cannot be made fails its run with a sentence, and the obs
   expect(ledger).toEqual({ observations: 1, last: 'completed' });
 });
 
-test('without the block pages it was told to know, a new installation makes no verdict, and says why', async () => {
+test('a new installation without the configured block pages makes no verdict, and gives the reason', async () => {
   await worker.kill();
   const fresh = await makeDatabase(inject('clickhouseUrl'), 'blind');
   const source = '/nowhere/fingerprints.csv';

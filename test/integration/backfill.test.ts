@@ -37,7 +37,7 @@ beforeAll(async () => {
     mkdirSync(dirname(join(root, key)), { recursive: true });
     cpSync(join(FIXTURES, key), join(root, key));
   }
-  // A bucket of which the archive has nothing gets no run, so every day has an object without measurements.
+  // A bucket without objects in the archive gets no run, so every day has an object without measurements.
   for (let day = Date.UTC(2023, 10, 24); day < Date.UTC(2024, 10); day += 86_400_000) {
     const digits = new Date(day).toISOString().slice(0, 10).replaceAll('-', '');
     const path = join(root, `raw/${digits}/00/IT/signal/${digits}00_IT_signal.n9.9.jsonl.gz`);
@@ -94,7 +94,7 @@ function tell(handle: Backfill, message: keyof typeof BACKFILL_MESSAGES, ...args
   return handle.executeUpdate<unknown, [unknown]>(BACKFILL_MESSAGES[message], { args: args as [unknown] });
 }
 
-/** Asks for the progress again and again until `until` holds; at every moment the figures must add up. */
+/** Polls the progress until `until` holds. The figures must add up at every moment. */
 async function follow(handle: Backfill, until: (progress: BackfillProgress) => boolean): Promise<BackfillProgress> {
   for (let polls = 0; polls < 2000; polls++) {
     const progress = await handle.query<BackfillProgress>(BACKFILL_MESSAGES.progress);
@@ -107,13 +107,13 @@ async function follow(handle: Backfill, until: (progress: BackfillProgress) => b
   throw new Error('never came to pass');
 }
 
-/** Another object of a day, without measurements. */
+/** Adds an object without measurements to a day. */
 function addObject(day: string): void {
   const digits = day.replaceAll('-', '');
   writeFileSync(join(root, `raw/${digits}/00/IT/signal/${digits}00_IT_signal.n9.10.jsonl.gz`), gzipSync(''));
 }
 
-/** Lines of broken JSON: a bucket that fails, until it is mended. */
+/** Adds lines of broken JSON to a day, so that its bucket fails until `mend`. */
 function breakDay(day: string): { mend(): void } {
   const digits = day.replaceAll('-', '');
   const path = join(root, `raw/${digits}/00/ZZ/signal/${digits}00_ZZ_signal.n0.0.jsonl.gz`);
@@ -123,11 +123,11 @@ function breakDay(day: string): { mend(): void } {
 }
 
 describe('a backfill', () => {
-  test('works through its range, in order, and adds up', async () => {
+  test('processes its range in order, and its counts add up', async () => {
     const handle = await start({ maxActiveRuns: 1 });
     await follow(handle, ({ phase }) => FINAL_PHASES.includes(phase));
     const result = await handle.result();
-    // What the Temporal UI shows.
+    // Shown in the Temporal UI.
     const { currentDetails } = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata');
     expect(currentDetails).toContain('**Complete**: 10 of 10 buckets are done: 10 succeeded, 0 failed');
     expect(result).toMatchObject({
@@ -149,7 +149,7 @@ describe('a backfill', () => {
     expect(result.counts.read).toBe(inRange.length);
   });
 
-  test('with reprocess None it runs what was never completed, under any filter that covers it', async () => {
+  test('with reprocess None runs buckets that were never completed, under any filter that covers them', async () => {
     const italy = { filter: { probeCC: ['IT'], testNames: [] }, filterID: 'it-ALLTNS' };
     const handle = await start({
       ...italy,
@@ -165,7 +165,7 @@ describe('a backfill', () => {
     expect(wider.plan).toMatchObject({ toRun: 2, skipped: { Completed: 3 } });
   });
 
-  test('a dry run plans and does nothing', async () => {
+  test('a dry run plans and runs no bucket', async () => {
     const result = await (await start({ dryRun: true, startAt: '2020-01-01', endAt: '2021-01-01' })).result();
     expect(result).toMatchObject({ phase: 'Planned', total: 366, succeeded: 0, active: 0 });
     expect(result.plan).toEqual({ buckets: 366, toRun: 0, skipped: { Empty: 366 } });
@@ -177,7 +177,7 @@ describe('a backfill', () => {
     ).toEqual([]);
   });
 
-  test('buckets that are not complete are left out', async () => {
+  test('buckets that are not complete are omitted', async () => {
     const today = new Date().toISOString().slice(0, 10);
     const later = new Date(Date.now() + 3 * 86_400_000).toISOString().slice(0, 10);
     const result = await (await start({ startAt: today, endAt: later })).result();
@@ -190,7 +190,7 @@ describe('a backfill', () => {
     });
   });
 
-  test('failed buckets are named, tried again on request, and again by a further attempt', async () => {
+  test('failed buckets are named, retried on request, and retried by a further attempt', async () => {
     const broken = [breakDay('2024-03-02'), breakDay('2024-03-04')];
     const range = { startAt: '2024-03-01', endAt: '2024-03-06', reprocess: 'None' } as const;
     const failed = await (await start(range, 'test/backfill/retry')).result();
@@ -200,7 +200,7 @@ describe('a backfill', () => {
     );
     expect(failed.failures[0]?.message).toMatch(/10 of 10 measurements/);
     expect(failed.counts).toMatchObject({ read: 20, failed: 20 });
-    // None leaves them alone, Failed does not.
+    // None skips them, Failed does not.
     const none = await (await start(range)).result();
     expect(none).toMatchObject({
       phase: 'Complete',
@@ -211,7 +211,7 @@ describe('a backfill', () => {
     const second = await (await start({ ...range, attempt: 2 }, 'test/backfill/retry')).result();
     expect(second).toMatchObject({ phase: 'Failed', attempt: 2, total: 5, succeeded: 1, failed: 1, skipped: 3 });
     broken[1]!.mend();
-    // A bucket that is done is run again when the archive has a new object of it; the others are left alone.
+    // A completed bucket is run again if the archive has a new object of it. The others are skipped.
     addObject('2024-03-01');
     const added = await (await start(range)).result();
     expect(added).toMatchObject({ phase: 'Complete', succeeded: 1, plan: { first: '2024-03-01', last: '2024-03-01' } });
@@ -219,7 +219,7 @@ describe('a backfill', () => {
     expect(third).toMatchObject({ phase: 'Complete', succeeded: 1, plan: { skipped: { Completed: 4 } } });
   });
 
-  test('retryFailed while it runs takes the failed buckets up again, once for each number', async () => {
+  test('retryFailed during a backfill retries the failed buckets, once for each number', async () => {
     const broken = breakDay('2024-04-02');
     const blocked = breakDay('2024-04-05');
     const handle = await start({ startAt: '2024-04-01', endAt: '2024-04-06', maxActiveRuns: 1 });
@@ -240,7 +240,7 @@ describe('a backfill', () => {
     blocked.mend();
   });
 
-  test('pause starts no more runs, resume goes on, resize widens the window', async () => {
+  test('pause starts no more runs, resume continues, resize widens the window', async () => {
     const handle = await start({ suspended: true, startAt: '2024-05-01', endAt: '2024-06-01' });
     const suspended = await follow(handle, ({ phase }) => phase === 'Suspended');
     expect(suspended).toMatchObject({ active: 0, succeeded: 0, total: 31 });
@@ -280,15 +280,15 @@ describe('a backfill', () => {
     expect(left).toEqual([]);
   });
 
-  test('cancelling the workflow itself is cancel Now', async () => {
+  test('cancelling the workflow itself has the effect of cancel Now', async () => {
     const handle = await start({ startAt: '2024-08-01', endAt: '2024-09-01' });
     await follow(handle, ({ succeeded }) => succeeded > 2);
     await handle.cancel();
     expect(await handle.result()).toMatchObject({ phase: 'Cancelled', active: 0, failed: 0 });
   });
 
-  test('a bucket that somebody else has in work is skipped and said', async () => {
-    // Nobody serves this queue, so the run stays in flight.
+  test('a bucket that another client is running is skipped and reported', async () => {
+    // No worker serves this queue, so the run stays in flight.
     const run = runInput('2024-09-02');
     const other = await client.workflow.start(WORKFLOWS.bucket, {
       workflowId: runId(run.installation, run.filterID, run.bucket),
@@ -306,14 +306,14 @@ describe('a backfill', () => {
     await other.terminate();
   });
 
-  test('a run that is terminated counts as failed, and the ledger knows', async () => {
+  test('a terminated run counts as failed, and the ledger records it', async () => {
     const day = '2024-09-12';
     const handle = await start({ startAt: '2024-09-10', endAt: '2024-09-13', maxActiveRuns: 1 });
     await follow(handle, ({ succeeded }) => succeeded === 1);
     await tell(handle, 'pause');
     await follow(handle, ({ active }) => active === 0);
     await worker.stop();
-    // With workflow tasks served alone, runs begin and do nothing; what is left is ended by hand.
+    // The worker runs only workflow tasks, so runs begin but do no work. The test ends the remaining runs itself.
     const env = { ...workerEnvironment() };
     const workflows = new WorkerProcess({ ...env, WORKER_TASKS: 'Workflows' });
     await workflows.says(/working for Temporal/);
@@ -340,7 +340,7 @@ describe('a backfill', () => {
     expect(recorded).toEqual({ state: 'failed', reason: 'Terminated' });
   });
 
-  test('what cannot be meant is refused with a sentence', async () => {
+  test('invalid input is rejected with a message', async () => {
     await expect((await start({ maxActiveRuns: 0 })).result()).rejects.toMatchObject({
       cause: { type: 'InvalidBackfill', message: expect.stringMatching(/maxActiveRuns = 0/) },
     });
@@ -408,7 +408,7 @@ test('a firing of a schedule runs the bucket that was complete at its nominal ti
   await schedule.delete();
 });
 
-test('a launcher started by hand, without a nominal time, says so', async () => {
+test('a launcher started by hand, without a nominal time, reports that', async () => {
   const { filter, filterID, installation } = runInput('2024-01-01');
   const handle = await client.workflow.start(WORKFLOWS.scheduledRun, {
     workflowId: 'test/by-hand',
@@ -418,7 +418,7 @@ test('a launcher started by hand, without a nominal time, says so', async () => 
   await expect(handle.result()).rejects.toMatchObject({ cause: { message: expect.stringMatching(/nominal time/) } });
 });
 
-test('a bucket in work is not run beside by a second start', async () => {
+test('a second start does not run a bucket that is already running', async () => {
   const run = runInput('2024-01-23');
   const first = await startRun(client, run);
   const second = await startRun(client, run).catch(error => error);
@@ -426,7 +426,7 @@ test('a bucket in work is not run beside by a second start', async () => {
   expect([second.name, second.workflowId ?? '']).toEqual(['WorkflowExecutionAlreadyStartedError', first.workflowId]);
 });
 
-test('the histories of all this replay', async () => {
+test('all these histories replay', async () => {
   const histories = await endedHistories(client);
   expect(histories.length).toBeGreaterThan(100);
   expect(await replayErrors(histories)).toEqual([]);

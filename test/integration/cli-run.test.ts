@@ -23,7 +23,7 @@ import { dayOfKey, expectedMeasurements, expectedRows, FIXTURES } from '../suppo
 
 const ROOT = join(import.meta.dirname, '../..');
 const FINGERPRINTS = join(ROOT, 'test/fixtures/fingerprints/fingerprints_dns.csv');
-/** Five days of 160 measurements, all of which become rows. */
+/** Five days with 160 measurements, all of which become rows. */
 const DAYS = ['2022-05-09', '2022-09-14', '2022-11-10', '2023-05-30', '2023-11-27'];
 
 let root: string;
@@ -90,7 +90,7 @@ const measurements = () => expectedMeasurements().filter(({ key }) => DAYS.inclu
 const total = (rows: Map<string, number>) => [...rows.values()].reduce((sum, n) => sum + n, 0);
 
 describe('oonipipeline run, without any server', () => {
-  test('goes from files to verdicts; a repeat does nothing, unless it is asked to; verify finds nothing', async () => {
+  test('turns files into verdicts; a repetition does nothing unless requested; verify finds no problems', async () => {
     const place = `embedded:${join(root, 'whole')}`;
     const first = await run(place);
     expect(first).toMatchObject({
@@ -139,7 +139,7 @@ describe('oonipipeline run, without any server', () => {
     expect([ok, buckets.map(({ bucket }) => bucket)]).toEqual([true, DAYS.slice(0, 2)]);
   });
 
-  test('a filter that matches nothing, a misspelled name and fingerprints that are not there are named', async () => {
+  test('the output names a filter without matches, a misspelled name and missing fingerprints', async () => {
     const place = `embedded:${join(root, 'without')}`;
     const range = ['--start-at', '2022-05-09', '--end-at', '2022-05-10'];
     const args = ['run', '--archive', archive, '--clickhouse', place, ...range];
@@ -164,7 +164,7 @@ describe('oonipipeline run, without any server', () => {
     expect(without.stderr).not.toContain('fingerprints');
   });
 
-  test('gives the same rows and verdicts as with a server, whose database it makes', async () => {
+  test('gives the same rows and verdicts as with a server, where it creates the database', async () => {
     const { url, clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'cli', { migrated: false });
     const own = `${url}_own`;
     const summary = await run(own, '--threads', '3');
@@ -173,7 +173,7 @@ describe('oonipipeline run, without any server', () => {
     await clickhouse.close();
   });
 
-  test('killed in the middle, it goes on where it was', async () => {
+  test('after a kill, it continues where it was', async () => {
     const dir = join(root, 'killed');
     const place = `embedded:${dir}`;
     const args = ['run', '--archive', archive, '--clickhouse', place, '--stages', 'Observations'];
@@ -192,7 +192,7 @@ describe('oonipipeline run, without any server', () => {
     expect(stdout).toContain('nothing is missing, nothing is too much');
   });
 
-  test('told to stop, it says so, records what it broke off, and goes on later', async () => {
+  test('after a stop, it reports that, records the interrupted work, and continues later', async () => {
     const dir = join(root, 'stopped');
     const place = `embedded:${dir}`;
     const child = start('run', '--archive', archive, '--clickhouse', place, '--stages', 'Observations', '-o', 'json');
@@ -214,7 +214,7 @@ describe('oonipipeline run, without any server', () => {
       place,
       'SELECT state, count() AS n FROM pipeline_runs FINAL GROUP BY state',
     );
-    // Nothing is left as started: what was broken off was recorded, and all was done in the end.
+    // No run stays as started: the interrupted work was recorded, and all of it was completed in the end.
     expect(
       states
         .map(({ state }) => state)
@@ -223,7 +223,7 @@ describe('oonipipeline run, without any server', () => {
     ).toEqual(['completed']);
   });
 
-  test('nobody but the command reaches its ClickHouse', async () => {
+  test('only the command reaches its ClickHouse', async () => {
     const { settings, clickhouse, close } = await openClickHouse(`embedded:${join(root, 'closed')}`, { create: true });
     try {
       const url = new URL('/?query=SELECT+1', settings.clickhouse_url);
@@ -241,7 +241,7 @@ describe('oonipipeline run, without any server', () => {
     }
   });
 
-  test('a bucket with too many failures fails, and stays so until it is asked for', async () => {
+  test('a bucket with too many failures fails, and is retried only on request', async () => {
     const broken = join(root, 'broken');
     const key = 'raw/20200109/00/ZZ/x/2020010900_ZZ_x.n0.0.jsonl.gz';
     mkdirSync(dirname(join(broken, key)), { recursive: true });
@@ -258,7 +258,7 @@ describe('oonipipeline run, without any server', () => {
   });
 });
 
-describe('what is wrong outside', () => {
+describe('causes outside the program', () => {
   async function runDays(from: string, days: readonly string[]) {
     const { url, clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'cli');
     const settings = loadSettings({ ARCHIVE_URL: from, CLICKHOUSE_URL: url, WORKER_SLOTS: '1' });
@@ -290,7 +290,7 @@ describe('what is wrong outside', () => {
     }
   }
 
-  test('an object that cannot be read ends its bucket, three in a row end the run; all are taken up again', async () => {
+  test('an unreadable object fails its bucket, three in a row end the run; all are retried', async () => {
     const from = join(root, 'unreadable');
     const days = ['2023-01-01', '2023-01-02', '2023-05-30', '2023-06-01', '2023-06-02', '2023-06-03', '2023-06-04'];
     for (const day of days) {
@@ -298,7 +298,7 @@ describe('what is wrong outside', () => {
       mkdirSync(folder, { recursive: true });
       const name = `${day.replaceAll('-', '')}18_US_signal.n1.0.jsonl.gz`;
       if (day === '2023-05-30') cpSync(join(FIXTURES, 'raw/20230530/18/US/signal', name), join(folder, name));
-      // A link to itself: the system refuses to open it, whoever asks.
+      // A link to itself: the system refuses to open it, for any user.
       else symlinkSync(name, join(folder, name));
     }
     const { done, failed, left, counts, again } = await runDays(from, days);
@@ -309,7 +309,7 @@ describe('what is wrong outside', () => {
     expect(again).toEqual(days.filter(day => day !== '2023-05-30'));
   });
 
-  test('without an archive nothing more is begun', async () => {
+  test('without an archive, no further bucket starts', async () => {
     const { failed, left, again } = await runDays(join(root, 'gone'), DAYS);
     expect(failed).toMatchObject([{ bucket: DAYS[0], reason: 'ArchiveMissing' }]);
     expect(left).toBe(DAYS.length - 1);
@@ -332,7 +332,7 @@ describe('oonipipeline sql', () => {
     }
   }
 
-  test('shows a table, JSON, CSV, TSV, or what the statement asks for', async () => {
+  test('shows a table, JSON, CSV, TSV, or the format in the statement', async () => {
     const statement =
       "SELECT toUInt64(18446744073709551615) AS big, NULL AS nothing, ['a'] AS list, '\\x1b[31m' AS odd;";
     const table = await ask(statement, 'table');
@@ -346,7 +346,7 @@ describe('oonipipeline sql', () => {
     expect(await ask('SET max_threads = 1', 'table')).toBe('');
   });
 
-  test('is a program: reads standard input, and gives an error of ClickHouse as one line', async () => {
+  test('runs as a program: reads standard input, and prints an error of ClickHouse as one line', async () => {
     const child = start('sql', '-', '--clickhouse', inject('clickhouseUrl'));
     child.stdin!.end('SELECT 7 AS x');
     expect(await ended(child)).toEqual({ status: 0, stdout: 'x\n7\n', stderr: '' });
@@ -354,7 +354,7 @@ describe('oonipipeline sql', () => {
     const { status, stderr, stdout } = await oonipipeline('sql', middle, '--clickhouse', inject('clickhouseUrl'));
     expect(stderr).toMatch(/^oonipipeline sql: ClickHouse refused: in the middle[^\n]+\n$/);
     expect(status).toBe(1);
-    // Rows that were there before the error have been printed; the error is not one of them.
+    // Rows before the error have been printed. The error itself is not a row.
     expect(stdout.slice(stdout.indexOf('\n') + 1)).toMatch(/^(0\n)*$/);
   });
 
@@ -362,7 +362,7 @@ describe('oonipipeline sql', () => {
   const ENDLESS = 'SELECT number, toString(number) AS text FROM system.numbers';
   const places = () => [inject('clickhouseUrl'), `embedded:${join(root, 'whole')}`];
 
-  test('prints the first rows of a result that has no end, and ends when its reader leaves', async () => {
+  test('prints the first rows of an endless result, and ends when its reader leaves', async () => {
     for (const place of places()) {
       for (const form of ['tsv', 'csv', 'json']) {
         const child = start('sql', ENDLESS, '-o', form, '--clickhouse', place);
@@ -376,7 +376,7 @@ describe('oonipipeline sql', () => {
     }
   });
 
-  test('takes no more memory for a long result than for a short one', async () => {
+  test('needs no more memory for a long result than for a short one', async () => {
     for (const place of places()) {
       const child = start('sql', ENDLESS, '-o', 'csv', '--clickhouse', place);
       const end = once(child, 'close');
@@ -395,7 +395,7 @@ describe('oonipipeline sql', () => {
     }
   });
 
-  test('shows the first 1,000 rows as a table and reads no further', async () => {
+  test('shows the first 1,000 rows as a table and stops reading', async () => {
     for (const place of places()) {
       const { status, stdout, stderr } = await oonipipeline('sql', ENDLESS, '-o', 'table', '--clickhouse', place);
       expect([status, stderr]).toEqual([0, '']);
@@ -407,7 +407,7 @@ describe('oonipipeline sql', () => {
     expect(exactly.trimEnd().split('\n').at(-1)).toBe('1,000 rows');
   });
 
-  test('runs one statement, which changes nothing unless --write is given', async () => {
+  test('runs one statement, which can change data only with --write', async () => {
     for (const place of places()) {
       const sqlOf = (statement: string, ...args: string[]) =>
         oonipipeline('sql', statement, '--clickhouse', place, ...args);
@@ -442,7 +442,7 @@ describe('oonipipeline sql', () => {
     }
   });
 
-  test('shows control characters on a terminal, and passes them on elsewhere', async () => {
+  test('makes control characters visible on a terminal, and writes them unchanged elsewhere', async () => {
     const { clickhouse, close } = await openClickHouse(inject('clickhouseUrl'));
     const hostile = "SELECT '\\x1b[31m\\xc2\\x9b2J\\r' AS x";
     try {

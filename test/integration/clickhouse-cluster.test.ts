@@ -23,7 +23,7 @@ describe('deletes', () => {
     return { ...made, mutations, rows };
   }
 
-  test('one that fails leaves nothing in the queue, where it would keep later ones waiting', async () => {
+  test('a failed delete leaves no mutation in the queue that would block later ones', async () => {
     const { url: database, clickhouse, mutations, rows } = await makeTable();
     const impatient = openClickHouse({ clickhouse_url: database }, { retry: { attempts: 2, initial: 1, longest: 1 } });
     const failure = await impatient.mutate("t IN PARTITION 'x'", 'throwIf(a = 50)').catch(error => error);
@@ -35,7 +35,7 @@ describe('deletes', () => {
     await impatient.close();
   });
 
-  test('one whose answer is lost is not queued again', async () => {
+  test('a delete with a lost response is not queued again', async () => {
     const { url: database, mutations, rows } = await makeTable();
     let lost = 0;
     const proxy = await startProxy(database, async passing => {
@@ -52,7 +52,7 @@ describe('deletes', () => {
     proxy.close();
   });
 
-  test('one that is refused is not retried', async () => {
+  test('a rejected delete is not retried', async () => {
     const { clickhouse, mutations } = await makeTable();
     await expect(clickhouse.mutate('t', 'nonsense = 1')).rejects.toThrow(/nonsense/);
     expect(await mutations()).toEqual([]);
@@ -60,7 +60,7 @@ describe('deletes', () => {
 });
 
 describe('a cluster', () => {
-  test('of a name that the server does not know is refused at start', async () => {
+  test('with a name that the server does not know is rejected at start', async () => {
     const { url: database, clickhouse } = await makeDatabase(url, 'cluster', { migrated: false });
     const settings = { clickhouse_url: database, clickhouse_cluster: 'ooni' };
     const on = openClickHouse(settings);

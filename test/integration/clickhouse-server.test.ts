@@ -10,7 +10,7 @@ const url = inject('clickhouseUrl');
 const database = 'clickhouse_server_test';
 const client = createClient({ url, database, log: { level: 127 as never } });
 
-/** One row of (UInt32, String) as RowBinary. */
+/** Returns one row of (UInt32, String) as RowBinary. */
 function row(number: number, value: string): Buffer {
   const bytes = Buffer.from(value);
   const head = Buffer.alloc(5);
@@ -19,7 +19,7 @@ function row(number: number, value: string): Buffer {
   return Buffer.concat([head, bytes]);
 }
 
-/** An LZ4 frame of blocks that are stored as they are. */
+/** Returns an LZ4 frame with stored, uncompressed blocks. */
 function lz4(data: Buffer): Buffer {
   const descriptor = Buffer.from([0x60, 0x70]);
   const parts: Buffer[] = [Buffer.from([0x04, 0x22, 0x4d, 0x18]), descriptor];
@@ -38,7 +38,7 @@ async function rows<T>(query: string, query_params: Record<string, unknown> = {}
   return result.json<T>();
 }
 
-/** A request written by hand, as other clients than Node's make it. */
+/** Sends a request like clients other than Node's send it. */
 async function post(path: string, body: Buffer | string, headers: Record<string, string> = {}): Promise<Response> {
   return fetch(new URL(path, url), { method: 'POST', body: body as string, headers });
 }
@@ -60,7 +60,7 @@ describe('queries', () => {
     expect(await client.ping()).toEqual({ success: true });
   });
 
-  test('binds parameters whatever characters they hold', async () => {
+  test('binds parameters with any characters', async () => {
     const text = `quote ' backslash \\ tab \t line \n zero \0 ünï 🦉`;
     const [bound] = await rows<object>('SELECT {s:String} AS s, {n:UInt32} AS n, {l:Array(String)} AS l', {
       s: text,
@@ -70,7 +70,7 @@ describe('queries', () => {
     expect(bound).toEqual({ s: text, n: 4294967295, l: ["it's", 'a\\b', ''] });
   });
 
-  test('takes parameters too long for a URL', async () => {
+  test('accepts parameters too long for a URL', async () => {
     const list = Array.from({ length: 20_000 }, (_, index) => `value-${index}`);
     const [bound] = await rows<{ n: string }>('SELECT length({l:Array(String)}) AS n', { l: list });
     expect(Number(bound?.n)).toBe(20_000);
@@ -86,7 +86,7 @@ describe('queries', () => {
     expect(await ask()).toEqual(before);
   });
 
-  test('serves every block of a long result once, in order', async () => {
+  test('sends every block of a long result once, in order', async () => {
     const result = await client.query({ query: 'SELECT number FROM numbers(300000)', format: 'JSONEachRow' });
     let next = 0;
     for await (const batch of result.stream<{ number: number }>()) {
@@ -95,7 +95,7 @@ describe('queries', () => {
     expect(next).toBe(300_000);
   });
 
-  test('serves formats with a head and an end whole', async () => {
+  test('sends formats with a head and an end as a whole', async () => {
     const result = await client.query({ query: 'SELECT number FROM numbers(200000)', format: 'JSON' });
     const { rows: count, data } = await result.json<{ number: number }>();
     expect(count).toBe(200_000);
@@ -117,7 +117,7 @@ describe('queries', () => {
     'TabSeparatedWithNamesAndTypes',
     'CSV',
     'TabSeparated',
-  ])('a result in %s is the same as it comes and as a whole', async format => {
+  ])('a result in %s is the same as a stream and as a whole', async format => {
     for (const query of [
       'SELECT number, toString(number) FROM numbers(200000)',
       'SELECT number AS `a"b\nc\td` FROM numbers(70000)',
@@ -132,7 +132,7 @@ describe('queries', () => {
     }
   });
 
-  test('compresses answers when asked', async () => {
+  test('compresses responses on request', async () => {
     for (const encoding of ['gzip', 'zstd']) {
       const response = await fetch(new URL('/?enable_http_compression=1', url), {
         method: 'POST',
@@ -146,7 +146,7 @@ describe('queries', () => {
     expect(plain.headers.get('content-encoding')).toBeNull();
   });
 
-  test('runs statements side by side, each in its own database and settings', async () => {
+  test('runs statements in parallel, each in its own database and settings', async () => {
     const answers = await Promise.all(
       Array.from({ length: 24 }, async (_, index) => {
         const response = await post(`/?param_i=${index}&max_block_size=${index + 1}`, '', {});
@@ -170,9 +170,9 @@ describe('queries', () => {
 describe('inserts', () => {
   const count = async (table: string) => Number((await rows<{ n: string }>(`SELECT count() AS n FROM ${table}`))[0]?.n);
 
-  test('takes RowBinary as a stream and says how many rows were written', async () => {
+  test('accepts RowBinary as a stream and reports the number of written rows', async () => {
     await client.command({ query: 'CREATE TABLE binary AS pairs' });
-    // Values that look like SQL, and bytes that end a statement or a line, are rows all the same.
+    // Values that look like SQL, and bytes that end a statement or a line, are still rows.
     const values = ['', ';', '\n', "') FORMAT TSV\n", 'SETTINGS', '\0'];
     const { summary } = await client.exec({
       query: 'INSERT INTO binary (a, b) FORMAT RowBinary',
@@ -182,7 +182,7 @@ describe('inserts', () => {
     expect(await rows('SELECT a, b FROM binary ORDER BY a')).toEqual(values.map((b, a) => ({ a, b })));
   });
 
-  test('takes the statement and binary rows in one body', async () => {
+  test('accepts the statement and binary rows in one body', async () => {
     await client.command({ query: 'CREATE TABLE joined AS pairs' });
     const many = Buffer.concat(Array.from({ length: 100_000 }, (_, index) => row(index, 'value')));
     for (const [body, encoding] of [
@@ -204,7 +204,7 @@ describe('inserts', () => {
     expect(await count('joined')).toBe(400_000);
   });
 
-  test('takes rows as JSON, as SQL and from a SELECT', async () => {
+  test('accepts rows as JSON, as SQL and from a SELECT', async () => {
     await client.command({ query: 'CREATE TABLE other AS pairs' });
     await client.insert({ table: 'other', values: [{ a: 1, b: "it's" }], format: 'JSONEachRow' });
     await client.command({ query: "INSERT INTO other (a, b) VALUES (2, 'FORMAT TSV'), (3, 'x')" });
@@ -215,7 +215,7 @@ describe('inserts', () => {
     expect(await count('other')).toBe(8);
   });
 
-  test('an empty body writes nothing', async () => {
+  test('writes nothing for an empty body', async () => {
     const { summary } = await client.exec({
       query: 'INSERT INTO pairs (a, b) FORMAT RowBinary',
       values: Readable.from([]),
@@ -223,7 +223,7 @@ describe('inserts', () => {
     expect(summary?.written_rows).toBe('0');
   });
 
-  test('writes nothing of a body that breaks off', async () => {
+  test('writes nothing of an incomplete body', async () => {
     await client.command({ query: 'CREATE TABLE broken AS pairs' });
     await expect(
       client.exec({
@@ -251,7 +251,7 @@ describe('errors', () => {
     await expect(client.query({ query }).then(result => result.text())).rejects.toMatchObject({ code });
   });
 
-  test('several statements are refused, and none is run', async () => {
+  test('several statements are rejected, and none is run', async () => {
     for (const query of [
       `SELECT 1; CREATE TABLE ${database}.second (a UInt8) ENGINE = TinyLog`,
       `INSERT INTO ${database}.pairs SELECT 1, 'x'; CREATE TABLE ${database}.second (a UInt8) ENGINE = TinyLog`,
@@ -265,12 +265,12 @@ describe('errors', () => {
     expect(await (await post('/', "SELECT ';' ; -- the end;\n;")).text()).toBe(';\n');
   });
 
-  test('a statement writes no file', async () => {
+  test('a statement cannot write a file', async () => {
     const response = await post('/', "SELECT 1 INTO OUTFILE '/tmp/never' FORMAT CSV");
     expect(response.headers.get('x-clickhouse-exception-code')).toBe('232');
   });
 
-  test('statements are told apart as ClickHouse tells them apart', async () => {
+  test('statements are separated as ClickHouse separates them', async () => {
     const parts = [
       "'",
       '"',
@@ -304,7 +304,7 @@ describe('errors', () => {
     for (let round = 0; round < 1000; round++) {
       const some = Array.from({ length: 1 + random(9) }, () => parts[random(parts.length)]).join('');
       const text = `SELECT 1 AS q ${some}${random(2) ? ' ; SELECT 2' : ''}`;
-      // ClickHouse's own parser judges. A text that it cannot parse at all says nothing.
+      // ClickHouse's own parser decides. A text that it cannot parse at all is not a test.
       const answer = await (
         await post(
           `/?param_text=${encodeURIComponent(text.replaceAll('\\', '\\\\'))}`,
@@ -320,20 +320,20 @@ describe('errors', () => {
     expect(seen.several).toBeGreaterThan(15);
   });
 
-  test('an unknown setting, database or compression is named', async () => {
+  test('the error names an unknown setting, database or compression', async () => {
     expect(await (await post('/?no_such_setting=1', 'SELECT 1')).text()).toContain('no_such_setting');
     expect(await (await post('/?database=nowhere', 'SELECT 1')).text()).toContain('UNKNOWN_DATABASE');
     expect(await (await post('/', 'SELECT 1', { 'content-encoding': 'xz' })).text()).toContain('xz');
     expect((await post('/nowhere', 'SELECT 1')).status).toBe(404);
   });
 
-  test('an error behind the first block ends the stream with the server’s message', async () => {
+  test('an error after the first block ends the stream with the server’s message', async () => {
     const query = 'SELECT throwIf(number = 500000) FROM numbers(1000000)';
     const result = await client.query({ query, format: 'JSONEachRow' });
     await expect(result.json()).rejects.toMatchObject({ code: '395' });
   });
 
-  test('a client that leaves ends its query and blocks nobody', async () => {
+  test('a client that leaves ends its query and blocks no other client', async () => {
     for (let index = 0; index < 12; index++) {
       const abort = new AbortController();
       const result = await client.query({

@@ -49,7 +49,7 @@ async function uids(clickhouse: ClickHouse, table: string): Promise<string[]> {
   return rows.map(({ uid }) => uid);
 }
 
-test('a measurement out of a can goes where its post is there too, whichever run comes first', async () => {
+test('a measurement in a can is removed if its post exists, for any order of the runs', async () => {
   for (const order of [
     [0, 1],
     [1, 0],
@@ -74,7 +74,7 @@ test('a measurement out of a can goes where its post is there too, whichever run
   }
 });
 
-test('the rows that stay are counted', async () => {
+test('the remaining rows are counted', async () => {
   const { clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'copies');
   const settled = await run(clickhouse, '2020-10-20', [
     [CAN_A, 'report', 'a'],
@@ -84,7 +84,7 @@ test('the rows that stay are counted', async () => {
   expect(settled.rowsStored).toEqual({ obs_web: 4, obs_web_ctrl: 4 });
 });
 
-test('other days are left alone', async () => {
+test('other days stay unchanged', async () => {
   const { clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'copies');
   await run(clickhouse, '2020-10-22', [
     [CAN_A, 'report', 'a'],

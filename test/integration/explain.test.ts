@@ -15,7 +15,7 @@ const ROOT = join(import.meta.dirname, '../..');
 const FIXTURES = join(ROOT, 'test/fixtures');
 let clickhouse: ClickHouse;
 let url: string;
-/** A verdict of the Python pipeline for each rule that it gave to something. */
+/** A verdict of the Python pipeline for each of its rules that matched. */
 let examples: Row[];
 
 beforeAll(async () => {
@@ -42,7 +42,7 @@ async function run(...args: string[]): Promise<{ status: number | null; output: 
   return { status: await status, output, errors };
 }
 
-test('every layer comes to the verdict of the Python pipeline, by the first rule that holds', async () => {
+test('every layer gets the verdict of the Python pipeline, by the first matching rule', async () => {
   expect(examples.length).toBeGreaterThan(8);
   for (const wanted of examples) {
     const uid = String(wanted.measurement_uid);
@@ -64,7 +64,7 @@ test('every layer comes to the verdict of the Python pipeline, by the first rule
   }
 });
 
-test('it shows the control the measurement met: what is counted there is in the table', async () => {
+test('it shows the control of the measurement: its counts are in the table', async () => {
   const wanted = examples.find(
     row => row.top_tls_rule_id === 'failure_ctrl_ok_reset' || row.top_tcp_rule_id === 'failure_ctrl_ok',
   )!;
@@ -80,13 +80,13 @@ test('it shows the control the measurement met: what is counted there is in the 
 });
 
 describe('the command', () => {
-  test('prints for people within 100 columns, and JSON for programs', async () => {
+  test('prints text within 100 columns, and JSON for programs', async () => {
     const uid = String(examples.find(row => row.top_dns_rule_id === 'bogon_not_in_ctrl')?.measurement_uid);
     const human = await run(uid);
     expect(human.errors).toBe('');
     expect(human.status).toBe(0);
     for (const line of human.output.split('\n')) {
-      // A word longer than the line, an address mostly, stays whole.
+      // A word longer than the line, usually an address, stays whole.
       if (line.length > 100) expect(line.trim().split(' ').length).toBeLessThan(3);
     }
     expect(human.output).toMatch(/> yes {3}bogon_not_in_ctrl +answers_contain_bogon AND NOT/);
@@ -97,7 +97,7 @@ describe('the command', () => {
     expect(explanation.measurement.measurement_uid).toBe(uid);
   });
 
-  test('takes the address of a measurement, of OONI Explorer new and old', async () => {
+  test('accepts the address of a measurement in the new and the old OONI Explorer', async () => {
     const { measurement_uid: uid } = examples.find(row => row.top_dns_rule_id === 'bogon_not_in_ctrl')!;
     // The expected rows have no report ids.
     const report = '20231127T000000Z_webconnectivity_IT_30722_n1_0123456789abcdef';
@@ -126,7 +126,7 @@ describe('the command', () => {
     expect([other.status, other.output]).toEqual([2, '']);
   });
 
-  test('judges by other rules when asked to, and says where that differs from what is stored', async () => {
+  test('judges by other rules on request, and names the differences from the stored verdict', async () => {
     const uid = String(examples[0]?.measurement_uid);
     const { status, output } = await run(uid, '--rules', '3', '--output', 'json');
     expect(status).toBe(0);
@@ -134,7 +134,7 @@ describe('the command', () => {
     expect([rulesVersion, differs]).toEqual([3, expect.arrayContaining(['analysis_rules_version'])]);
   });
 
-  test('what cannot be explained: a sentence, and nothing on standard output', async () => {
+  test('prints one sentence for each failure, and nothing on standard output', async () => {
     const unknown = await run('20240101000000.000000_IT_webconnectivity_0000000000000000');
     expect([unknown.status, unknown.output]).toEqual([1, '']);
     expect(unknown.errors).toMatch(/^oonipipeline explain: there are no observations of a measurement 20240101/);
@@ -159,7 +159,7 @@ describe('the command', () => {
     expect([away.status, away.errors]).toEqual([1, expect.stringContaining('127.0.0.1:1')]);
   });
 
-  test('an absent control table is said by name', async () => {
+  test('the error names a missing control table', async () => {
     await clickhouse.command('RENAME TABLE obs_web_ctrl TO hidden');
     try {
       const { status, errors } = await run(String(examples[0]?.measurement_uid));

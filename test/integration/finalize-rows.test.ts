@@ -40,7 +40,7 @@ interface Measurement {
   ctrl?: number;
 }
 
-/** Writes the rows a run would. */
+/** Writes the rows of a run. */
 async function write(run: OpenedRun, measurements: readonly Measurement[]): Promise<void> {
   const common = ({ uid, test = 'web_connectivity' }: Measurement) => ({
     measurement_uid: uid,
@@ -74,7 +74,7 @@ async function end(run: OpenedRun, state: RunState = 'completed'): Promise<Final
   return settled;
 }
 
-/** What a plain read shows: `uid generation` of every row. */
+/** Returns the result of a plain read: `uid generation` of every row. */
 async function shown(table = 'obs_web', suffix = ''): Promise<string[]> {
   const rows = await clickhouse.select<{ uid: string; generation: number }>(
     `SELECT measurement_uid AS uid, run_generation AS generation FROM ${table} ${suffix} ORDER BY uid, generation, observation_idx`,
@@ -84,7 +84,7 @@ async function shown(table = 'obs_web', suffix = ''): Promise<string[]> {
 const rowsOf = (run: OpenedRun, ...uids: string[]) => uids.map(uid => `${uid}@${run.generation}`);
 
 describe('repeat means replace', () => {
-  test('a first run deletes nothing and says what is stored', async () => {
+  test('a first run deletes nothing and reports the number of stored rows', async () => {
     const run = await begin(DAY);
     await write(run, [
       { uid: 'a', rows: 3 },
@@ -93,7 +93,7 @@ describe('repeat means replace', () => {
     expect(await end(run)).toEqual({ rowsStored: { obs_web: 4, obs_web_ctrl: 1 }, retired: 0, shared: false });
   });
 
-  test('changed and shrunk input: what is gone is gone, what is fewer is fewer', async () => {
+  test('changed and smaller input: missing measurements are removed, fewer rows replace more', async () => {
     const first = await begin(DAY);
     await write(first, [{ uid: 'a', rows: 3 }, { uid: 'b', ctrl: 2 }, { uid: 'gone' }]);
     await end(first);
@@ -117,7 +117,7 @@ describe('repeat means replace', () => {
     expect(await shown()).toEqual(rowsOf(other, 'other'));
   });
 
-  test('a narrower filter replaces its part and leaves the rest', async () => {
+  test('a narrower filter replaces its part and keeps the rest', async () => {
     const everything = await begin(DAY);
     await write(everything, [
       { uid: 'it-web' },
@@ -138,7 +138,7 @@ describe('repeat means replace', () => {
     expect(await shown('obs_web_ctrl')).toEqual(rowsOf(everything, 'it-signal', 'us-web'));
   });
 
-  test('a measurement that contradicts its key is not taken away by a run that does not read it', async () => {
+  test('a measurement that contradicts its key is not removed by a run that does not read it', async () => {
     const everything = await begin(DAY);
     await write(everything, [{ uid: 'it' }, { uid: 'italian-in-the-us-file' }]);
     const { key, size, etag, state, message, decompressed } = {
@@ -176,7 +176,7 @@ describe('repeat means replace', () => {
     expect(await shown()).toEqual([...rowsOf(day, '0120240102aa', uids[0]!), ...rowsOf(again, uids[1]!)]);
   });
 
-  test('a failed run takes away only what it brought again', async () => {
+  test('a failed run removes only rows of measurements that it wrote again', async () => {
     const good = await begin(DAY);
     await write(good, [{ uid: 'a' }, { uid: 'b', ctrl: 2 }]);
     await end(good);
@@ -184,7 +184,7 @@ describe('repeat means replace', () => {
     await write(failed, [{ uid: 'b', ctrl: 0, rows: 2 }]);
     await end(failed, 'failed');
     expect(await shown()).toEqual([...rowsOf(good, 'a'), ...rowsOf(failed, 'b', 'b')]);
-    // It may not have come to the control rows of b, so those it had are kept.
+    // It may have failed before the control rows of b, so the earlier ones are kept.
     expect(await shown('obs_web_ctrl')).toEqual(rowsOf(good, 'a', 'b', 'b'));
     const third = await begin(DAY);
     await write(third, [{ uid: 'b' }]);
@@ -194,13 +194,13 @@ describe('repeat means replace', () => {
   });
 });
 
-describe('runs of overlapping filters at once', () => {
+describe('concurrent runs with overlapping filters', () => {
   test.each([
     ['the older ends first', ['older', 'newer']],
     ['the newer ends first', ['newer', 'older']],
   ] as const)('%s', async (_, order) => {
     const runs = { older: await begin(DAY), newer: await begin(DAY, { probeCC: ['IT'] }) };
-    // The older run saw an object that came late; the newer one has a measurement the older could not read.
+    // The older run saw an object that came late. The newer one has a measurement that the older could not read.
     await write(runs.older, [{ uid: 'both' }, { uid: 'us', cc: 'US' }, { uid: 'late' }]);
     await write(runs.newer, [{ uid: 'both' }, { uid: 'new' }]);
     for (const name of order) await end(runs[name]);
@@ -213,7 +213,7 @@ describe('runs of overlapping filters at once', () => {
     expect(await shown('obs_web_ctrl')).toEqual(await shown());
   });
 
-  test('rows the older run writes after the newer has retired are gone when the older ends', async () => {
+  test('rows that the older run writes after the newer has retired are removed when the older ends', async () => {
     const older = await begin(DAY);
     const newer = await begin(DAY, { probeCC: ['IT'] });
     await write(newer, [{ uid: 'both' }]);
@@ -236,7 +236,7 @@ test('rows that were inserted twice are shown once when the run ends', async () 
   expect(plain).toEqual({ n: 600, uids: 200 });
 });
 
-test('rows of the Python pipeline are replaced by a run without filter, and left where a filter cannot tell', async () => {
+test('rows of the Python pipeline are replaced by a run without filter, and kept where a filter cannot decide', async () => {
   const python = { ...(await begin(DAY)), generation: 0 };
   await clickhouse.command('TRUNCATE TABLE pipeline_runs');
   await write(python, [{ uid: 'a' }, { uid: 'b' }]);
@@ -250,7 +250,7 @@ test('rows of the Python pipeline are replaced by a run without filter, and left
   expect(await shown()).toEqual(rowsOf(everything, 'a'));
 });
 
-test('failures of an older run go with its rows', async () => {
+test('failures of an older run are removed with its rows', async () => {
   const failure = { key: 'k', line: 3, stage: 'decode', class: 'MissingKey', message: 'x' };
   const first = await begin(DAY);
   await recordFailures(clickhouse, first, [failure, failure, { ...failure, line: 4, message: '\ud800 lone' }]);
@@ -266,7 +266,7 @@ test('failures of an older run go with its rows', async () => {
   expect(left).toEqual([{ line: 3, generation: second.generation }]);
 });
 
-test('a run opened twice is one run, and a clock that runs behind does not make an older generation', async () => {
+test('a run opened twice is one run, and a slow clock does not create an older generation', async () => {
   const first = await begin(DAY);
   const { stage, bucket, filter, filterID } = first;
   const again = await openRun(

@@ -14,7 +14,10 @@ beforeEach(async () => {
 });
 afterEach(() => clickhouse.close());
 
-/** Records runs: `O2 failed` is the observations of generation 2; `O3 IT started` those of Italy; `O4 T05 completed` those of an hour. */
+/**
+ * Records runs: `O2 failed` stands for the observations of generation 2, `O3 IT started` for those of Italy, `O4 T05 completed` for those
+ * of an hour.
+ */
 async function record(...runs: string[]): Promise<void> {
   for (const text of runs) {
     const [, letter, generation, cc, hour, state] = /^([OA])(\d+)(?: ([A-Z]{2}))?(?: (T\d\d))? (\w+)$/.exec(text)!;
@@ -38,7 +41,7 @@ async function historyOf(bucket: string, cc?: string, stages = BOTH) {
   return (await readHistory(clickhouse, query)).of(bucket);
 }
 
-describe('what the ledger says of a bucket', () => {
+describe("the ledger's history of a bucket", () => {
   test.each<[string, string[], object]>([
     ['was never run', [], { completed: false, failed: false, unfinished: false, touched: false, pending: BOTH }],
     [
@@ -88,7 +91,7 @@ describe('what the ledger says of a bucket', () => {
     expect(await historyOf(DAY)).toMatchObject(expected);
   });
 
-  test('a later run of a wider filter does a bucket, an earlier one does not', async () => {
+  test('a later run of a wider filter completes a bucket, an earlier one does not', async () => {
     await record('O1 IT failed', 'O2 completed');
     expect(await historyOf(DAY, 'IT', ['Observations'])).toMatchObject({ completed: true, failed: false });
     await record('O3 IT cancelled');
@@ -99,7 +102,7 @@ describe('what the ledger says of a bucket', () => {
     });
   });
 
-  test('an hour is done by its day, unless a later run of the hour is not', async () => {
+  test('a day completes its hours, unless a later run of the hour is not complete', async () => {
     await record('O1 T05 failed', 'O2 completed');
     const hour = `${DAY}T05`;
     expect(await historyOf(hour, undefined, ['Observations'])).toMatchObject({

@@ -5,8 +5,8 @@ import { ClickHouse, parseClickHouseUrl } from '../../pipeline/tables/clickhouse
 import { makeDatabase, silent } from '../support/database.ts';
 
 /*
- * Replicated tables drop a block that equals an earlier one, without an error. A MergeTree table does so with a deduplication window, which
- * shows what a cluster would do.
+ * Replicated tables drop a block that equals an earlier one, without an error. A MergeTree table with a deduplication window does the same,
+ * so it behaves like a cluster.
  */
 const DAY = '2024-03-05';
 const TABLES = [
@@ -70,7 +70,7 @@ test('rows that are deleted and inserted again are stored', async () => {
   expect(await count('obs_web')).toBe(1);
 });
 
-test('an analysis that is repeated keeps its verdicts', async () => {
+test('a repeated analysis keeps its verdicts', async () => {
   await clickhouse.insert('obs_web', [row(1), row(2)]);
   for (let attempt = 1; attempt <= 2; attempt++) {
     expect(await analyseDay(clickhouse, { ...options, generation: 5 }, silent)).toMatchObject({ verdicts: 2 });
@@ -81,7 +81,7 @@ test('an analysis that is repeated keeps its verdicts', async () => {
   }
 });
 
-/** A client whose n-th statement without repetition does nothing and says that it did: a block was dropped. */
+/** A client that skips the n-th statement without retries and reports success, like a server that dropped a block. */
 class Dropping extends ClickHouse {
   #left: number;
 
@@ -98,7 +98,7 @@ class Dropping extends ClickHouse {
 test.each([
   ['verdicts', 1, '2 measurements have no verdict'],
   ['results', 2, '2 verdicts have no result'],
-])('an analysis whose %s were not stored says so, and older ones stay', async (_, nth, message) => {
+])('an analysis with %s that were not stored reports that, and older ones stay', async (_, nth, message) => {
   await clickhouse.insert('obs_web', [row(1), row(2)]);
   await analyseDay(clickhouse, { ...options, generation: 5 }, silent);
   const dropping = new Dropping(nth);
@@ -110,7 +110,7 @@ test.each([
   expect(kept).toEqual([{ g: 5, n: 2 }]);
 });
 
-test('measurements of a run that has not completed are left to its own analysis', async () => {
+test('measurements of an incomplete run are left to the analysis of that run', async () => {
   await clickhouse.insert('obs_web', [row(1)]);
   const run = { bucket: DAY, stage: 'Observations', generation: 1, state: 'inserted', revision: 2 };
   await clickhouse.insert('pipeline_runs', [run]);

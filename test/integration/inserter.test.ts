@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 afterAll(() => clickhouse.close());
 
-/** Rows of obs_web as ClickHouse itself writes them in RowBinary: one of each host name, `perMeasurement` rows a measurement. */
+/** Returns rows of obs_web in ClickHouse's own RowBinary: one for each host name, `perMeasurement` rows per measurement. */
 async function block(hostnames: readonly string[], perMeasurement = 1): Promise<RowBlock> {
   const parts: Buffer[] = [];
   for (const [index, hostname] of hostnames.entries()) {
@@ -79,7 +79,7 @@ describe('inserter', () => {
     expect(row).toEqual({ probe_asn: 4200000000 });
   });
 
-  test('finds the rows that ClickHouse refuses and stores all others', async () => {
+  test('finds the rows that ClickHouse rejects and stores all others', async () => {
     await clickhouse.command('TRUNCATE TABLE obs_web');
     const hostnames = Array.from({ length: 40 }, (_, index) =>
       index === 3 || index === 28 || index === 29 ? 'poison' : `h${index}`,
@@ -96,18 +96,18 @@ describe('inserter', () => {
     expect(await stored()).toEqual(hostnames.filter(each => each !== 'poison').sort());
   });
 
-  test('a garbled row is refused, too', async () => {
+  test('also rejects a garbled row', async () => {
     await clickhouse.command('TRUNCATE TABLE obs_web');
     const good = await block(['a', 'b', 'c']);
     const bytes = Buffer.from(good.bytes);
-    // The length of the first text of row 1 promises far more than there is.
+    // The length of the first text of row 1 is much larger than the block.
     bytes.fill(0xff, good.offsets[1]!, good.offsets[1]! + 4);
     const result = await new Inserter(clickhouse, { batchSize: 1000, retry: QUICK }).insert({ ...good, bytes });
     expect(result.refused.map(each => each.measurement.uid)).toEqual(['uid-1']);
     expect(await stored()).toEqual(['a', 'c']);
   });
 
-  test('an answer that is lost after the commit makes a second copy that FINAL does not show', async () => {
+  test('a response lost after the commit leads to a second copy, which FINAL hides', async () => {
     await clickhouse.command('TRUNCATE TABLE obs_web');
     let lost = 0;
     const broken = await startProxy(url, async ({ statement, forward, answer, drop }) => {
@@ -133,7 +133,7 @@ describe('inserter', () => {
     broken.close();
   });
 
-  test('waits out a server that has no room, and says so when it lasts', async () => {
+  test('waits while the server has no room, and reports it if that lasts', async () => {
     await clickhouse.command('TRUNCATE TABLE obs_web');
     let refusals = 2;
     const busy = await startProxy(url, async ({ forward, answer, refuse }) => {
@@ -153,7 +153,7 @@ describe('inserter', () => {
     busy.close();
   });
 
-  test('tells apart what retrying cannot mend', async () => {
+  test('recognizes errors that a retry cannot solve', async () => {
     const good = await block(['a']);
     const insertInto = (clickhouse_url: string) =>
       new Inserter(openClickHouse({ clickhouse_url }), { batchSize: 10, retry: QUICK })
@@ -173,7 +173,7 @@ describe('inserter', () => {
     guarded.close();
   });
 
-  test('gives up on a table that refuses everything instead of setting all aside', async () => {
+  test('gives up on a table that rejects everything, and does not set all rows aside', async () => {
     await clickhouse.command('TRUNCATE TABLE obs_web');
     const poison = await block(['poison']);
     const many = 400;
@@ -188,7 +188,7 @@ describe('inserter', () => {
     await expect(new Inserter(clickhouse, { batchSize: 5000 }).insert(all)).rejects.toThrow(RowsRefusedError);
   });
 
-  test('stops waiting when told to', async () => {
+  test('stops waiting on request', async () => {
     const through = openClickHouse({ clickhouse_url: 'http://127.0.0.1:9/x' });
     const stop = new AbortController();
     const inserter = new Inserter(through, {

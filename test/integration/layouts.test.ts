@@ -14,7 +14,7 @@ import { lz4Blocks, storedFrame } from '../support/lz4.ts';
 import { rowsByMeasurement, runTools, runWhole } from '../support/runs.ts';
 import { tarHeader } from '../support/tar.ts';
 
-/** Measurements of web_connectivity from Italy, none of which has a uid of its own. */
+/** Measurements of web_connectivity from Italy. None of them has a uid in its document. */
 const SOURCE = 'raw/20231127/16/IT/webconnectivity/2023112716_IT_webconnectivity.n1.0.jsonl.gz';
 const LINES = gunzipSync(readFileSync(join(FIXTURES, SOURCE)))
   .toString()
@@ -47,7 +47,7 @@ const lz4 = (bytes: Buffer) => storedFrame(lz4Blocks(bytes));
 const trivial = ({ measurement_uid }: ExpectedMeasurement) => measurement_uid;
 const named = ({ line }: ExpectedMeasurement) => nameOf(line - 1);
 
-/** Rows that a table should have, by measurement. */
+/** Returns the expected number of rows of a table, by measurement. */
 function rowsBy(uidOf: (each: ExpectedMeasurement) => string, table: string): Map<string, number> {
   const rows = EXPECTED.map(each => [uidOf(each), each.tables[table]?.length ?? 0] as const);
   return new Map(rows.filter(([, count]) => count > 0));
@@ -62,7 +62,7 @@ async function expectRows(uidOf: (each: ExpectedMeasurement) => string): Promise
 const RAW = 'raw/20210817/15/IT/webconnectivity/2021081715_IT_webconnectivity.n0.0';
 const REPORT = 'canned/2019-10-21/20191021T141726Z-IT-AS137-web_connectivity-20191021T141726Z_AS137_x-0.2.0-probe';
 
-describe('one and the same measurements, in every layout of the archive', () => {
+describe('the same measurements in every layout of the archive', () => {
   test.each<[string, string, string, () => Promise<Uint8Array> | Uint8Array, (each: ExpectedMeasurement) => string]>([
     ['L1', '2021-08-17', `${RAW}.jsonl.gz`, () => gzipSync(jsonLines), trivial],
     ['L2', '2021-08-17T15', `${RAW}.tar.gz`, async () => gzipSync(await posts()), named],
@@ -90,7 +90,7 @@ describe('one and the same measurements, in every layout of the archive', () => 
     await expectRows(uidOf);
   });
 
-  test('L6 and what is no layout give nothing, and the second is said', async () => {
+  test('L6 and unknown layouts give no rows, and unknown ones are reported', async () => {
     put('canned/2019-10-21/index.json.gz', 'x');
     put("canned/2019-10-21/it's \\ odd", 'x');
     const end = await runWhole(runTools(clickhouse, root), '2019-10-21');
@@ -111,8 +111,8 @@ describe('one and the same measurements, in every layout of the archive', () => 
     expect(old.counts).toMatchObject({ files: 1, read: LINES.length });
   });
 
-  test('on a day that two layouts share, a measurement out of both is there once, with the uid of its post', async () => {
-    // These measurements were not submitted; without a report nobody can tell that two are one.
+  test('on a day in two layouts, a measurement in both is stored once, with the uid of its post', async () => {
+    // These measurements were not submitted. Without a report id, duplicates cannot be recognized.
     const lines = LINES.map((line, at) => line.replace('"report_id":""', `"report_id":"report ${at}"`));
     const inCan = ({ line }: ExpectedMeasurement) => {
       const hash = createHash('shake128', { outputLength: 15 })
@@ -125,7 +125,7 @@ describe('one and the same measurements, in every layout of the archive', () => 
       lz4(await tarOf([['x/report.json', Buffer.from(`${lines.join('\n')}\n`)]])),
     );
     const all = lines.map((line, at) => [`x/${nameOf(at)}.post`, postOf(line)] as const);
-    // The first is in the can alone.
+    // The first one is only in the can.
     put(
       'raw/20201020/15/IT/webconnectivity/2020102015_IT_webconnectivity.n0.0.tar.gz',
       gzipSync(await tarOf(all.slice(1))),
@@ -139,7 +139,7 @@ describe('one and the same measurements, in every layout of the archive', () => 
   });
 });
 
-test('a bucket of hostile objects ends with every document counted, and the good ones in', async () => {
+test('a bucket of hostile objects completes, counts every document, and stores the good ones', async () => {
   const [good] = LINES as [string];
   const folder = 'raw/20210817/15/IT/webconnectivity/2021081715_IT_webconnectivity';
   const odd = (at: string, with_: string) => good.replace(at, with_);
@@ -181,7 +181,7 @@ test('a bucket of hostile objects ends with every document counted, and the good
   put('raw/20210817/15/IT/webconnectivity/nonsense.tar.gz', 'x');
   const end = await runWhole(runTools(clickhouse, root, 1), '2021-08-17');
   expect(addsUp(end.counts)).toBe(true);
-  // Blank lines are none; of the others each is one. The tar has four members, and the last object one.
+  // Blank lines do not count. Every other line does. The tar has four members, and the last object has one document.
   expect(end.counts).toMatchObject({ files: 6, read: documents.length - 1 + 4 + 1, skipped: 2 });
   expect(end.counts.transformed).toBeGreaterThanOrEqual(4);
   const [found] = await clickhouse.select(

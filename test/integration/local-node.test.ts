@@ -10,7 +10,7 @@ import { type ControlPlane, NODE_NAME, startControlPlane } from '../../local/con
 import { LocalNode } from '../../local/node/node.ts';
 import { programPath } from '../../local/programs.ts';
 
-// The node takes every pod it is given, so it has a control plane of its own.
+// The node accepts every pod of its control plane, so this test has a separate one.
 let dir: string;
 let plane: ControlPlane;
 let node: LocalNode;
@@ -32,7 +32,7 @@ async function apply(...objects: object[]): Promise<void> {
 type Json = any;
 const get = async (...args: string[]): Promise<Json> => JSON.parse(await kubectl('get', '-o', 'json', ...args));
 
-/** Waits until `probe` returns something; vitest's timeout is the limit. */
+/** Waits until `probe` returns a value. vitest's timeout is the limit. */
 async function until<T>(probe: () => Promise<T | undefined | false>): Promise<T> {
   for (;;) {
     const found = await probe();
@@ -52,7 +52,7 @@ function makeNode(): LocalNode {
   });
 }
 
-/** A container that runs a piece of JavaScript. */
+/** Returns a container that runs JavaScript code. */
 const script = (name: string, code: string, more: object = {}) => ({
   name,
   image: 'ooni-pipeline:dev',
@@ -124,7 +124,7 @@ describe('a Deployment', () => {
   const answers = async () =>
     Promise.all((await addresses()).map(async ip => (await fetch(`http://${ip}:8080/`)).text()));
 
-  test('rolls out, each pod with an address of its own', async () => {
+  test('rolls out with a separate address for each pod', async () => {
     await apply(deployment(2, 'one'));
     await kubectl('rollout', 'status', 'deployment/web', '--timeout=100s');
     expect(await answers()).toEqual(['one', 'one']);
@@ -142,12 +142,12 @@ describe('a Deployment', () => {
   test('is replaced by a new version and stopped gracefully', async () => {
     const [old] = (await get('pods', '-l', 'app=web')).items;
     const follow = run(programPath('kubectl'), ['--kubeconfig', plane.kubeconfig, 'logs', '-f', old.metadata.name]);
-    // What it prints first shows that it follows.
+    // Its first output proves that kubectl follows the log.
     await new Promise(resolve => follow.child.stdout!.once('data', resolve));
     await apply(deployment(1, 'two'));
     await kubectl('rollout', 'status', 'deployment/web', '--timeout=100s');
     expect(await answers()).toEqual(['two']);
-    // Following a log ends when the container has ended, with its last words.
+    // Following a log ends after the container has ended, with its last output.
     expect((await follow).stdout).toBe('listening\nleaving\n');
     await until(
       async () =>
@@ -155,7 +155,7 @@ describe('a Deployment', () => {
     );
   });
 
-  test('describes itself with the node’s events', async () => {
+  test('is described with the node’s events', async () => {
     await until(async () => /Started container web/.test(await kubectl('describe', 'pods', '-l', 'app=web')));
     expect(await kubectl('get', 'nodes')).toMatch(/^local +Ready /m);
     await kubectl('delete', 'deployment/web');
@@ -164,7 +164,7 @@ describe('a Deployment', () => {
 });
 
 describe('a container', () => {
-  test('gets its variables from everywhere they can come from', async () => {
+  test('gets its variables from all possible sources', async () => {
     await apply(
       {
         apiVersion: 'v1',
@@ -223,12 +223,12 @@ describe('a container', () => {
     expect(argv).toEqual(['variables', '$(NAME)', '$(NONE)']);
   });
 
-  test('that lacks a Secret says so and starts when it comes', async () => {
+  test('without its Secret reports that, and starts when the Secret exists', async () => {
     const wants = script('main', 'console.log(process.env.LATE)', {
       env: [{ name: 'LATE', valueFrom: { secretKeyRef: { name: 'late', key: 'value' } } }],
     });
     await apply(pod('late', wants, { restartPolicy: 'Never' }));
-    // The API server may be away for a moment, which is another message.
+    // The API server may be unavailable for a moment, which gives another message.
     await until(
       async () =>
         (await get('pod', 'late')).status.containerStatuses?.[0].state.waiting?.message === 'secret "late" not found',
@@ -243,7 +243,7 @@ describe('a container', () => {
     expect(await kubectl('logs', 'late')).toBe('here\n');
   });
 
-  test('of an image that is not ours is not run', async () => {
+  test('with an unknown image is not run', async () => {
     await apply(pod('foreign', { name: 'main', image: 'nginx:1' }));
     const waiting = await until(async () => {
       const state = (await get('pod', 'foreign')).status.containerStatuses?.[0].state.waiting;
@@ -253,7 +253,7 @@ describe('a container', () => {
     await kubectl('delete', 'pod/foreign');
   });
 
-  test('speaks to the API as its service account, and may do what that may', async () => {
+  test('calls the API as its service account, with the permissions of that account', async () => {
     const code = `
       const config = JSON.parse(require('node:fs').readFileSync(process.env.KUBECONFIG, 'utf8'));
       const { server } = config.clusters[0].cluster;
@@ -282,8 +282,8 @@ describe('a container', () => {
     expect(await kubectl('logs', 'account')).toBe('200 403\n');
   });
 
-  test('that crashes is started again, backs off, and keeps the log of the run before', async () => {
-    // The third run stays: whatever is read then is of that run and the one before, however long reading takes.
+  test('that crashes is restarted, backs off, and keeps the log of the previous run', async () => {
+    // The third run stays. Later reads are therefore always of this run and the one before.
     const code = `
       const fs = require('node:fs');
       fs.appendFileSync(process.env.TMPDIR + '/runs', '.');
@@ -322,20 +322,20 @@ describe('a container', () => {
     await until(async () => (await get('pod', 'sick')).status.containerStatuses[0].restartCount > 0);
     rmSync(flag);
     await kubectl('wait', 'pod/sick', '--for=condition=Ready', '--timeout=100s');
-    // Events are written behind what they tell of.
+    // Events are written some time after their cause.
     await until(async () =>
       (await kubectl('describe', 'pod/sick')).includes('Liveness probe failed: HTTP probe failed with statuscode: 500'),
     );
   });
 
-  test('that does not leave is killed when its grace is over, with all it has started', async () => {
+  test('that does not stop is killed after its grace period, with all its child processes', async () => {
     const code = `
       const child = require('node:child_process').spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
       process.on('SIGTERM', () => {});
       setInterval(() => {}, 1000);
       console.log(process.pid, child.pid);`;
     await apply(pod('stubborn', script('main', code), { terminationGracePeriodSeconds: 1 }));
-    // A whole line: the log may be read before it is written.
+    // Matches a whole line, because the log may be read while it is written.
     const said = await until(async () => /^\d+ \d+\n$/.exec(await kubectl('logs', 'stubborn').catch(() => ''))?.[0]);
     const pids = said.trim().split(' ').map(Number);
     expect(pids.map(alive)).toEqual([true, true]);
@@ -343,7 +343,7 @@ describe('a container', () => {
     await until(async () => !pids.some(alive));
   });
 
-  test('log is cut by tail, limit and time, and marked with times', async () => {
+  test('log is limited by tail, size and time, and shows times', async () => {
     await apply(
       pod('talk', script('main', "for (let i = 1; i <= 5; i++) console.log('line ' + i)"), { restartPolicy: 'Never' }),
     );
@@ -355,7 +355,7 @@ describe('a container', () => {
     await expect(kubectl('logs', 'talk', '--previous')).rejects.toThrow(/not found/);
   });
 
-  test('of init comes first, and stops the pod when it fails', async () => {
+  test('for init runs first, and stops the pod when it fails', async () => {
     const say = (text: string, code = 0) => script(text, `console.log('${text}'); process.exitCode = ${code}`);
     await apply(
       pod('ordered', say('main'), { restartPolicy: 'Never', initContainers: [say('first'), say('second')] }),
@@ -370,7 +370,7 @@ describe('a container', () => {
   });
 });
 
-test('the log endpoint refuses whoever is not the API server', async () => {
+test('the log endpoint rejects clients other than the API server', async () => {
   const { daemonEndpoints } = (await get('node', NODE_NAME)).status;
   const response = new Promise<number | undefined>((resolve, reject) => {
     import('node:https').then(({ get: httpsGet }) => {
@@ -384,7 +384,7 @@ test('the log endpoint refuses whoever is not the API server', async () => {
   expect(await response).toBe(401);
 });
 
-test('a node that comes back runs its pods again, and lets those go that were deleted meanwhile', async () => {
+test('a restarted node runs its pods again, and removes those that were deleted meanwhile', async () => {
   await apply(
     pod('stays', script('main', SERVER, { env: ENV, readinessProbe: PROBE })),
     pod('goes', script('main', SERVER, { env: ENV, readinessProbe: PROBE })),

@@ -15,7 +15,7 @@ import { makeDatabase } from '../support/database.ts';
 import { replayErrors } from '../support/histories.ts';
 import { makeNamespace, runInput, WorkerProcess } from '../support/worker.ts';
 
-/** Temporal suggests a new history after 4096 events; here after 150, so that a range of weeks is a long one. */
+/** Temporal suggests a new history after 4096 events, here after 150, so that a range of weeks is a long one. */
 const EVENTS = 150;
 
 let server: TemporalServer;
@@ -76,7 +76,7 @@ function start(over: Partial<BackfillInput>, workflowId: string) {
   });
 }
 
-/** Runs of one workflow id: the first, and those that continued it. */
+/** Returns the runs of one workflow id: the first, and those that continued it. */
 async function runsOf(workflowId: string): Promise<WorkflowHandle[]> {
   const runs: WorkflowHandle[] = [];
   await expect
@@ -91,7 +91,7 @@ async function runsOf(workflowId: string): Promise<WorkflowHandle[]> {
   return runs;
 }
 
-test('a long backfill goes on in new histories, and nothing is lost or done twice', async () => {
+test('a long backfill continues in new histories; no bucket is lost or run twice', async () => {
   const handle = await start({}, 'long');
   let most = 0;
   let last: BackfillProgress | undefined;
@@ -103,7 +103,7 @@ test('a long backfill goes on in new histories, and nothing is lost or done twic
     most = Math.max(most, active);
     last = progress;
     if (progress.finishedAt) break;
-    // A wish that comes while one history ends and the next begins is kept, too.
+    // A resize between the end of one history and the start of the next is also kept.
     if (succeeded > 20 && progress.maxActiveRuns === 4) {
       await client.workflow.getHandle('long').executeUpdate(BACKFILL_MESSAGES.resize, { args: [3] });
     }

@@ -31,7 +31,7 @@ async function toRun(): Promise<string[]> {
   return found;
 }
 
-test('a table that was dropped is created again, and the buckets whose rows it held are run again', async () => {
+test('a dropped table is created again, and the buckets with rows in it are run again', async () => {
   const tools = runTools(clickhouse, FIXTURES);
   await runWhole(tools, DAY);
   await runWhole(tools, OTHER);
@@ -55,7 +55,7 @@ test('a table that was dropped is created again, and the buckets whose rows it h
   expect(await migrate(clickhouse, silent)).toEqual([]);
 });
 
-test('a run that is at work while a table is lost does not end as completed', async () => {
+test('a run during which a table is lost does not complete', async () => {
   const tools = runTools(clickhouse, FIXTURES);
   const plan = await planBucket(tools, key, origin, Date.now());
   const counts = [];
@@ -69,7 +69,7 @@ test('a run that is at work while a table is lost does not end as completed', as
   expect(await rowsByMeasurement(clickhouse, 'obs_web')).toEqual(expectedRows('obs_web', [DAY]));
 });
 
-test('a ledger that was dropped is created again, and everything is run again', async () => {
+test('a dropped ledger is created again, and everything is run again', async () => {
   const tools = runTools(clickhouse, FIXTURES);
   await runWhole(tools, DAY);
   await clickhouse.command('DROP TABLE pipeline_runs SYNC');

@@ -30,7 +30,7 @@ async function oonipipeline(args: readonly string[], env: Record<string, string>
   return { status, stdout, stderr };
 }
 
-/** Everything that DDL can change, except the tables of the migration itself. */
+/** Returns everything that DDL can change, except the tables of the migration itself. */
 async function shape(of: ClickHouse): Promise<unknown[]> {
   return of.select(
     `SELECT t.name, t.engine, t.partition_key, t.sorting_key, c.columns FROM system.tables AS t
@@ -39,7 +39,7 @@ async function shape(of: ClickHouse): Promise<unknown[]> {
   );
 }
 
-/** An INSERT as the Python pipeline makes it: without names of columns, 30 values. */
+/** Inserts like the Python pipeline: without column names, 30 values. */
 async function pythonAnalyses(uid: string): Promise<void> {
   await clickhouse.command(
     `INSERT INTO analysis_web_measurement SELECT * FROM (
@@ -62,7 +62,7 @@ describe('a database of the Python pipeline', () => {
     );
   });
 
-  test('is not migrated unasked: run refuses with the command to type', async () => {
+  test('is not migrated without a request: run refuses and names the command', async () => {
     const before = await shape(clickhouse);
     const refused = await oonipipeline([...RUN, '--clickhouse', url], { CLICKHOUSE_URL: 'http://127.0.0.1:1' });
     expect(refused.status).toBe(1);
@@ -73,7 +73,7 @@ describe('a database of the Python pipeline', () => {
     await pythonAnalyses('20240101100000.000002_IT_webconnectivity_0000000000000002');
   });
 
-  test('a worker waits for the command, and goes on when it has run', async () => {
+  test('a worker waits for the command, and continues after it', async () => {
     const { namespace, client } = await makeNamespace(inject('temporalAddress'), 'python');
     const health = `127.0.0.1:${await freePort()}`;
     const worker = new WorkerProcess({
@@ -119,7 +119,7 @@ describe('a database of the Python pipeline', () => {
     expect(await shape(clickhouse)).toEqual(before);
     await pythonAnalyses('20240101100000.000004_IT_webconnectivity_0000000000000004');
 
-    // The printed statements, sent by hand, make the same database.
+    // The printed statements, sent by hand, create the same database.
     const byHand = await makeDatabase(inject('clickhouseUrl'), 'byhand', { migrated: false });
     await makePythonTables(byHand.clickhouse);
     for (const statement of printed.stdout.split(/;\n/).map(each => each.replace(/^--.*$/gm, '').trim())) {
@@ -159,7 +159,7 @@ describe('a database of the Python pipeline', () => {
     expect(observations(await shape(clickhouse))).toEqual(observations(before));
   });
 
-  test('both run side by side in two databases of one server', { timeout: 60_000 }, async () => {
+  test('both run in parallel in two databases of one server', { timeout: 60_000 }, async () => {
     const before = await shape(clickhouse);
     const own = `${url}_v5`;
     expect((await oonipipeline([...RUN, '--clickhouse', own])).status).toBe(0);
@@ -170,7 +170,7 @@ describe('a database of the Python pipeline', () => {
 });
 
 describe('automatic migration', () => {
-  test('of a database that is empty, and of one this pipeline made', async () => {
+  test('applies to an empty database, and to one that this pipeline created', async () => {
     expect(await migrateAutomatically(clickhouse, 'own', '', silent, { migrations: MIGRATIONS.slice(0, 3) })).toEqual([
       1, 2, 3,
     ]);
@@ -180,7 +180,7 @@ describe('automatic migration', () => {
     expect(await migrateAutomatically(clickhouse, 'never', '', silent)).toEqual([]);
   });
 
-  test('not of a database with tables of others, and not where it is turned off', async () => {
+  test('does not apply to a database with foreign tables, nor if it is turned off', async () => {
     await expect(migrateAutomatically(clickhouse, 'never', 'x', silent)).rejects.toThrow(
       /automatic_migration is never/,
     );
@@ -194,7 +194,7 @@ describe('automatic migration', () => {
     );
   });
 
-  test('after a start that was interrupted before its first table', async () => {
+  test('applies after a start that was interrupted before its first table', async () => {
     await migrate(clickhouse, silent, { migrations: [] });
     expect(await migrateAutomatically(clickhouse, 'own', '', silent)).toHaveLength(MIGRATIONS.length);
   });

@@ -11,7 +11,7 @@ import { makeDatabase, silent } from '../support/database.ts';
 const url = inject('clickhouseUrl');
 
 describe('migrations', () => {
-  test('an empty database gets all tables as the schema has them, once', async () => {
+  test('an empty database gets all tables of the schema, once', async () => {
     const { clickhouse } = await makeDatabase(url, 'migrate', { migrated: false });
     expect(await migrate(clickhouse, silent)).toEqual(MIGRATIONS.map(each => each.number));
     expect(await migrate(clickhouse, silent)).toEqual([]);
@@ -32,7 +32,7 @@ describe('migrations', () => {
     expect(leftovers).toEqual([]);
   });
 
-  test('of many processes one migrates, the others wait for it', async () => {
+  test('one of many processes migrates, the others wait for it', async () => {
     const { clickhouse, url: database } = await makeDatabase(url, 'migrate', { migrated: false });
     let inside = 0;
     let most = 0;
@@ -57,7 +57,7 @@ describe('migrations', () => {
     await Promise.all([clickhouse, ...clients].map(client => client.close()));
   });
 
-  test('the lock of a process that died is taken over, and its half-done migration is done again', async () => {
+  test('another process acquires the lock of a dead one, and repeats its incomplete migration', async () => {
     const { clickhouse } = await makeDatabase(url, 'migrate', { migrated: false });
     let runs = 0;
     const halfDone: Migration = {
@@ -68,7 +68,7 @@ describe('migrations', () => {
         runs++;
       },
     };
-    // What a process leaves that is killed right after it has taken the lock and done its first statement.
+    // State after a process is killed right after it has acquired the lock and run its first statement.
     await clickhouse.command(
       "CREATE TABLE pipeline_migrating_1 (token String, at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')) ENGINE = MergeTree ORDER BY at",
     );
@@ -79,7 +79,7 @@ describe('migrations', () => {
     expect(runs).toBe(1);
   });
 
-  test('a migration that fails leaves no lock and is tried again by the next start', async () => {
+  test('a failed migration leaves no lock, and the next start retries it', async () => {
     const { clickhouse } = await makeDatabase(url, 'migrate', { migrated: false });
     const broken: Migration = {
       number: 1,
@@ -90,7 +90,7 @@ describe('migrations', () => {
     expect(await migrate(clickhouse, silent, { migrations: [{ ...broken, apply: async () => {} }] })).toEqual([1]);
   });
 
-  test('a database made by the Python pipeline becomes usable and keeps its rows', async () => {
+  test('a database of the Python pipeline becomes usable and keeps its rows', async () => {
     const { clickhouse } = await makeDatabase(url, 'python', { migrated: false });
     const python = OBS_WEB.columns
       .filter(([name]) => name !== 'run_generation' && name !== 'probe_id')
@@ -121,7 +121,7 @@ describe('migrations', () => {
     );
   });
 
-  test('what bears the name of a table and is none is not touched', async () => {
+  test('an object that has the name of a table but is not a table stays unchanged', async () => {
     const { clickhouse } = await makeDatabase(url, 'foreign', { migrated: false });
     await clickhouse.command('CREATE TABLE obs_web (x UInt8) ENGINE = Memory');
     const failure = await migrate(clickhouse, silent).catch(error => error);

@@ -90,7 +90,7 @@ test('the operator creates the schedules when Temporal returns, and each fires a
     clickhouse.select<{ n: number }>(`SELECT count() AS n FROM ${table}`).then(([row]) => row!.n);
   await eventually(async () => (await rows('fingerprints_dns')) === 226);
   await eventually(async () => (await rows('citizenlab')) > 20_000);
-  // A broken source changes nothing and fails visibly, with a sentence.
+  // A broken source changes no data, and the refresh fails visibly with a message.
   const failed = await eventually(async () => {
     const query = `WorkflowType = 'ReferenceRefreshWorkflow' AND ExecutionStatus = 'Failed'`;
     for await (const one of temporal.workflow.list({ query })) return one;

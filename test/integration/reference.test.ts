@@ -16,7 +16,7 @@ import { FINGERPRINTS, TEST_LISTS } from '../support/fixtures.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'ooni-reference-'));
 const real = readFileSync(FINGERPRINTS, 'utf8');
-/** Rows of the real list, as its publisher counts them (shared/data/fingerprints: 226). */
+/** Number of rows of the real list, as its publisher counts them (shared/data/fingerprints: 226). */
 const REAL_ROWS = 226;
 let clickhouse: ClickHouse;
 let url: string;
@@ -41,7 +41,7 @@ const stored = async (name: DatasetName = 'fingerprints_dns') => {
   const [row] = await clickhouse.select<{ n: number }>(`SELECT count() AS n FROM ${name}`);
   return { rows: row!.n, version: (await referenceVersions(clickhouse))[name] };
 };
-/** Staging tables that are left. */
+/** Returns the remaining staging tables. */
 const staging = () =>
   clickhouse.select("SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE '%\\_next\\_%'");
 const lineOf = (fields: Partial<Record<number, string>>) =>
@@ -50,8 +50,8 @@ const lineOf = (fields: Partial<Record<number, string>>) =>
     (_, i) => fields[i] ?? ['made-up', 'nat', '', 'dns', 'full', '203.0.113.9', '5', 'IT', '', '', ''][i],
   ).join(',');
 
-describe('a source that is sound', () => {
-  test('is loaded, versioned and, unchanged, not loaded again; changed, it replaces all rows', async () => {
+describe('a valid source', () => {
+  test('is loaded with a version; unchanged, it is not loaded again; changed, it replaces all rows', async () => {
     const first = await load(FINGERPRINTS);
     expect(first).toMatchObject({ changed: true, rows: REAL_ROWS, problems: [] });
     expect(await stored()).toEqual({ rows: REAL_ROWS, version: first.version });
@@ -60,7 +60,7 @@ describe('a source that is sound', () => {
     const second = await load(file(`${real.trimEnd()}\n${lineOf({})}\n`));
     expect(second).toMatchObject({ changed: true, rows: REAL_ROWS + 1 });
     expect(await stored()).toEqual({ rows: REAL_ROWS + 1, version: second.version });
-    // Back to what was there: the same name as before or another, but that data.
+    // Back to the earlier data. Its version may have the same name as before or another.
     const third = await load(FINGERPRINTS);
     expect(await stored()).toEqual({ rows: REAL_ROWS, version: third.version });
     const versions = await clickhouse.select('SELECT version, rows FROM reference_versions FINAL ORDER BY rows');
@@ -71,7 +71,7 @@ describe('a source that is sound', () => {
     expect(await staging()).toEqual([]);
   });
 
-  test('comes by http too, gzipped or not; a token in the URL is not recorded', async () => {
+  test('can be loaded by http, gzipped or not; a token in the URL is not recorded', async () => {
     const server = createServer((request, response) => {
       if (request.url?.startsWith('/gone')) response.writeHead(404).end('not here');
       else response.end(request.url?.startsWith('/packed') ? gzipSync(real) : real);
@@ -103,7 +103,7 @@ describe('a source that is sound', () => {
     expect((await stored('citizenlab')).rows).toBe(rows);
   });
 
-  test('the AS organisations: an entry without a date is left out and reported, the rest goes in', async () => {
+  test('the AS organisations: an entry without a date is reported and omitted, the others are loaded', async () => {
     const map = Object.fromEntries(
       Array.from({ length: 100_200 }, (_, asn) => [
         asn + 1,
@@ -119,8 +119,8 @@ describe('a source that is sound', () => {
   });
 });
 
-describe('a source that is not', () => {
-  test('a broken row is reported with its place and left out', async () => {
+describe('an invalid source', () => {
+  test('a broken row is reported with its position and omitted', async () => {
     const { rows, problems } = await load(
       file(
         `${real.trimEnd()}\n${lineOf({ 1: 'planet' })}\n${lineOf({ 0: 'other', 5: '' })}\n${lineOf({ 0: 'third', 7: 'Italy' })}\nshort,line\n`,
@@ -152,7 +152,7 @@ describe('a source that is not', () => {
       /rows are broken; the first: fingerprints_dns.csv line 2: pattern_type "fuller"/,
     ],
     ['bytes that are no text', Buffer.concat([Buffer.from(real), Buffer.from([0xff, 0xfe])]), /is not UTF-8/],
-  ])('%s changes nothing, and the error says what is wrong', async (_, content, message) => {
+  ])('%s changes nothing, and the error gives the reason', async (_, content, message) => {
     const before = await load(FINGERPRINTS);
     const loading = load(file(content));
     await expect(loading).rejects.toThrow(ReferenceDataError);
@@ -161,7 +161,7 @@ describe('a source that is not', () => {
     expect(await staging()).toEqual([]);
   });
 
-  test('a file that is not there is named', async () => {
+  test('the error names a missing file', async () => {
     await expect(load(join(dir, 'absent.csv'))).rejects.toThrow(
       /cannot read .*absent\.csv: ENOENT.*Nothing was changed/,
     );
@@ -171,7 +171,7 @@ describe('a source that is not', () => {
 describe('swapping', () => {
   const more = () => file(`${real.trimEnd()}\n${lineOf({})}\n`, 'more.csv');
 
-  test('who reads meanwhile sees the old rows or the new, with their version, never a part', async () => {
+  test('concurrent readers see all old rows or all new rows, with their version, never a part', async () => {
     await load(FINGERPRINTS);
     const seen = new Set<number>();
     let over = false;
@@ -190,13 +190,13 @@ describe('swapping', () => {
     expect([...seen].sort((a, b) => a - b)).toEqual([REAL_ROWS, REAL_ROWS + 1]);
   });
 
-  test('several who load at once leave one whole version', async () => {
+  test('several concurrent loads leave one complete version', async () => {
     const loads = await Promise.all([load(FINGERPRINTS), load(FINGERPRINTS), load(FINGERPRINTS)]);
     expect(await stored()).toEqual({ rows: REAL_ROWS, version: loads[0].version });
     expect(await staging()).toEqual([]);
   });
 
-  test('one who dies at any statement leaves the old version in use, and the next load succeeds', async () => {
+  test('a load that dies at any statement leaves the old version in use, and the next load succeeds', async () => {
     const before = await load(FINGERPRINTS);
     const path = more();
     for (let statements = 1; ; statements++) {
@@ -210,7 +210,7 @@ describe('swapping', () => {
       );
       await dying.close();
       const { rows, version } = await stored();
-      // Data and version go together at every moment.
+      // Data and version match at every moment.
       expect([statements, rows]).toEqual([statements, version === before.version ? REAL_ROWS : REAL_ROWS + 1]);
       if (!died) break;
       expect(statements).toBeLessThan(40);
@@ -222,7 +222,7 @@ describe('swapping', () => {
   });
 });
 
-test('what verdicts need is loaded before the first of them, and never over what is there', async () => {
+test('reference data is loaded before the first verdict, and never replaces existing data then', async () => {
   const ensure = (source: string | undefined) =>
     ensureReference(clickhouse, 'fingerprints_dns', source, { now: clock, log: silent });
   await ensure(undefined);
@@ -235,7 +235,7 @@ test('what verdicts need is loaded before the first of them, and never over what
   expect(await stored()).toEqual({ rows: REAL_ROWS, version });
 });
 
-test('a verdict names the version it was made with, and judges by it', async () => {
+test('a verdict names its version and is based on it', async () => {
   const pattern = '203.0.113.9';
   const common = { measurement_start_time: '2024-03-05 10:00:00.000', bucket_date: '2024-03-05', run_generation: 1 };
   await clickhouse.insert('obs_web', [
@@ -271,7 +271,7 @@ test('a verdict names the version it was made with, and judges by it', async () 
   expect(await judge(3)).toEqual({ rule: 'country_consistent_blockpage', version: second.version });
 });
 
-test('a version swapped in while verdicts are made: they are made again, and name what they were made with', async () => {
+test('a version swapped in during an analysis repeats it, and the verdicts name the version they are based on', async () => {
   const pattern = '203.0.113.9';
   await clickhouse.insert('obs_web', [
     {
@@ -316,7 +316,7 @@ function locationOf(at: string) {
   return { url: `http://${hostname}:${port}`, database: pathname.slice(1), username: 'default', password: '' };
 }
 
-/** A client that does something behind each INSERT ... SELECT. */
+/** A client that calls a function after each INSERT ... SELECT. */
 class SwappingClickHouse extends ClickHouse {
   readonly #behind: () => Promise<void>;
 
@@ -331,7 +331,7 @@ class SwappingClickHouse extends ClickHouse {
   }
 }
 
-/** A client whose process dies before its n-th statement. */
+/** A client that simulates the death of its process before its n-th statement. */
 class DyingClickHouse extends ClickHouse {
   #left: number;
 

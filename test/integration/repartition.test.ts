@@ -13,7 +13,7 @@ const url = inject('clickhouseUrl');
 const BESIDE = besideName(RESULTS.name);
 const BEFORE = MIGRATIONS.filter(({ number }) => number < 6);
 
-/** A database as version 5 left it: the table of results is not partitioned, and has rows from before the index. */
+/** Creates a database as of version 5: the table of results is not partitioned, and has rows from before the index. */
 async function oldDatabase(rows: number): Promise<{ clickhouse: ClickHouse; url: string }> {
   const made = await makeDatabase(url, 'repartition', { migrated: false });
   const { clickhouse } = made;
@@ -24,7 +24,7 @@ async function oldDatabase(rows: number): Promise<{ clickhouse: ClickHouse; url:
   return made;
 }
 
-/** Rows of four upload months, of legacy uids, and of uids that are short or are not UTF-8. */
+/** Inserts rows of four upload months, with legacy uids and with uids that are short or not UTF-8. */
 async function fill(clickhouse: ClickHouse, table: string, rows: number, generation: number): Promise<void> {
   await clickhouse.command(
     `INSERT INTO ${table} (measurement_uid, timeofday, measurement_start_time, input, probe_asn, loni_blocked_keys, loni_blocked_values, anomaly, run_generation)
@@ -37,7 +37,7 @@ async function fill(clickhouse: ClickHouse, table: string, rows: number, generat
   );
 }
 
-/** All rows and columns, as FINAL shows them. */
+/** Returns all rows and columns, as FINAL shows them. */
 async function contents(clickhouse: ClickHouse, table: string = RESULTS.name) {
   const columns = RESULTS.columns.map(([name]) => name).join(', ');
   const [found] = await clickhouse.select<{ rows: number; digest: string }>(
@@ -105,7 +105,7 @@ describe('partitions for the table of results', () => {
         },
       );
       expect(await contents(clickhouse)).toEqual(before);
-      // Half a copy, as a killed statement leaves it.
+      // An incomplete copy, like the one of a killed statement.
       if (crashed.at(-1)!.startsWith('copy')) {
         await clickhouse.command(`INSERT INTO ${BESIDE} SELECT * FROM ${RESULTS.name} LIMIT 100`);
       }
@@ -115,7 +115,7 @@ describe('partitions for the table of results', () => {
     expect(await shape(clickhouse)).toEqual({ tables: PARTITIONED, plain: 600 });
   });
 
-  test('rows written and deleted meanwhile are right in the end', { timeout: 120_000 }, async () => {
+  test('rows written and deleted meanwhile are correct in the end', { timeout: 120_000 }, async () => {
     const { clickhouse } = await oldDatabase(600);
     let seen = new Set<string>();
     const once = (step: string) => !seen.has(step) && seen.add(step);
@@ -123,7 +123,7 @@ describe('partitions for the table of results', () => {
       onStep: async step => {
         if (step.startsWith('copy') && once('copy')) await fill(clickhouse, RESULTS.name, 700, 3);
         if (step === 'exchange' && once('exchange')) {
-          // After the last comparison: an analysis replaces rows, and another adds some.
+          // After the last comparison, an analysis replaces rows, and another adds some.
           await fill(clickhouse, RESULTS.name, 100, 4);
           await clickhouse.command(
             `DELETE FROM ${RESULTS.name} WHERE run_generation < 4 AND measurement_uid IN (SELECT measurement_uid FROM ${RESULTS.name} WHERE run_generation = 4)`,
@@ -145,7 +145,7 @@ describe('partitions for the table of results', () => {
     expect((await shape(clickhouse)).tables).toEqual(PARTITIONED);
   });
 
-  test('columns that somebody added are kept, and a foreign partition key is left alone', {
+  test('columns that a user added are kept, and a foreign partition key is not changed', {
     timeout: 60_000,
   }, async () => {
     const { clickhouse } = await oldDatabase(100);
@@ -168,7 +168,7 @@ describe('partitions for the table of results', () => {
     ).toEqual([{ partition_key: 'toYYYYMM(timeofday)' }]);
   });
 
-  test('a mutation that fails is killed, and an index is written once', { timeout: 60_000 }, async () => {
+  test('a failed mutation is killed, and an index is written once', { timeout: 60_000 }, async () => {
     const { clickhouse } = await oldDatabase(1000);
     const index = { table: RESULTS.name, index: 'measurement_start_time_minmax' };
     expect((await planIndex(clickhouse, index)).statements).toHaveLength(1);

@@ -8,7 +8,7 @@ import { PIPELINE_SCHEDULE } from '../../crds/pipeline-schedule.ts';
 import { readTestLists } from '../../pipeline/reference/test-lists.ts';
 import { makeDatabase } from '../support/database.ts';
 
-/** Faults that users reported in public: test/fixtures/reports/README.md says what each case is about and what expected.json may hold. */
+/** Problems that users reported in public. test/fixtures/reports/README.md explains each case and the fields of expected.json. */
 
 const ROOT = join(import.meta.dirname, '../..');
 const CASES = join(ROOT, 'test/fixtures/reports');
@@ -77,7 +77,7 @@ const cases = readdirSync(CASES, { withFileTypes: true })
     expected: JSON.parse(readFileSync(join(CASES, name, 'expected.json'), 'utf8')) as Expected,
   }));
 
-/** A case is one test; a pending one has to fail, so that the list above stays true. */
+/** Defines one test per case. A pending case has to fail, so that the list above stays true. */
 function eachCase(has: keyof Expected, check: (dir: string, expected: Expected) => Promise<void>): void {
   for (const { name, dir, expected } of cases.filter(each => each.expected[has] !== undefined)) {
     (PENDING.includes(name) ? test.fails : test)(name, () => check(dir, expected));

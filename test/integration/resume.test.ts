@@ -44,7 +44,7 @@ async function newest(): Promise<number> {
   return row?.g ?? 0;
 }
 
-test('observations are kept while only their verdicts are missing and the archive is as it was read', async () => {
+test('observations are kept while only their verdicts are missing and the archive has not changed since', async () => {
   const kept = async (bucket = key) => (await observationsToKeep(tools, bucket))?.generation;
   expect(await kept()).toBeUndefined();
   await runWhole(tools, DAY);
@@ -55,7 +55,7 @@ test('observations are kept while only their verdicts are missing and the archiv
 
   await analyse(first);
   expect(await kept()).toBeUndefined();
-  // Observed again, and ended without a word before its analysis.
+  // Observed again. The run ended without a record before its analysis.
   await runWhole(tools, DAY);
   expect(await kept()).toBe(await newest());
 

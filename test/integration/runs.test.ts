@@ -42,7 +42,7 @@ const runBucket = (archiveRoot: string, bucket: string, filter = {}, maxFailedSh
   runWhole(tools(archiveRoot, maxFailedShare), bucket, filter);
 const rowsOf = (table: string) => rowsByMeasurement(clickhouse, table);
 
-/** A copy of the objects of a day, for changing. */
+/** Copies the objects of a day, so that a test can change them. */
 function copyDay(day: string): string[] {
   const keys = [...new Set(expectedMeasurements().map(each => each.key))].filter(key => dayOfKey(key) === day);
   for (const key of keys) {
@@ -53,7 +53,7 @@ function copyDay(day: string): string[] {
 }
 
 describe('the observations of a bucket', () => {
-  /** Runs every day of a collection, whose ledger then has to add up to its last line. */
+  /** Runs every day of a collection. Its ledger must account for every line. */
   async function runCollection(archiveRoot: string, expected: readonly ExpectedMeasurement[]): Promise<void> {
     const days = [...new Set(expected.map(each => dayOfKey(each.key)))].sort();
     const ends: BucketEnd[] = [];
@@ -77,7 +77,7 @@ describe('the observations of a bucket', () => {
     expect(states).toEqual([{ state: 'completed', n: days.length, read: total.read, stored: total.rows }]);
   }
 
-  test('every day of the fixtures gives the rows expected, and all counts add up', { timeout: 600_000 }, () =>
+  test('every day of the fixtures gives the expected rows, and all counts add up', { timeout: 600_000 }, () =>
     runCollection(FIXTURES, expectedMeasurements()),
   );
 
@@ -92,7 +92,7 @@ describe('the observations of a bucket', () => {
     },
   );
 
-  test('a filter takes its country and test, from key and document', async () => {
+  test('a filter selects its country and test, from key and document', async () => {
     const signal = expectedMeasurements().find(
       each => /\/IT\/signal\//.test(each.key) && (each.tables?.obs_web?.length ?? 0) > 0,
     )!;
@@ -115,7 +115,7 @@ describe('the observations of a bucket', () => {
     expect(new Set((await rowsOf('obs_web')).keys())).toEqual(new Set(wanted.map(each => each.measurement_uid)));
   });
 
-  test('a changed and a shrunk input replace what was there', async () => {
+  test('changed and smaller input replaces the earlier rows', async () => {
     const keys = copyDay(DAY);
     await runBucket(root, DAY);
     const before = await rowsOf('obs_web');
@@ -138,7 +138,7 @@ describe('the observations of a bucket', () => {
     expect((await rowsOf('obs_web')).size).toBeLessThan(before.size);
   });
 
-  test('two runs of overlapping filters at once leave every row once, whoever ends first', async () => {
+  test('two concurrent runs with overlapping filters leave every row once, for any order of their ends', async () => {
     // Seven measurements of six tests from three countries.
     const day = '2022-11-10';
     await runBucket(FIXTURES, day);
@@ -151,7 +151,7 @@ describe('the observations of a bucket', () => {
           const key = { bucket: day, filter: normal, filterID: filterId(normal) };
           const runID = `overlap ${last} ${index}`;
           const origin = { workflowID: 'test', runID, backfill: '', codeVersion: '0', referenceVersions: {} };
-          // The first time both begin in the same millisecond.
+          // The first time, both begin in the same millisecond.
           const plan = await planBucket(all, key, origin, clock + last * index);
           const counts = await Promise.all(plan.batches.map(batch => observeBatch(all, { run: plan.run, batch })));
           return () => finishBucket(all, plan.run, origin, sumCounts(counts));
@@ -160,7 +160,7 @@ describe('the observations of a bucket', () => {
       await begun[1 - last]!();
       await Promise.all([begun[last]!(), begun[1 - last]!()]);
       for (const { name } of OBSERVATION_TABLES) expect(await rowsOf(name)).toEqual(expectedRows(name, [day]));
-      // Opened anew the next time, whatever the clock says.
+      // The next round opens new runs, for any clock.
       await runBucket(FIXTURES, day);
     }
     const states = await clickhouse.select('SELECT state, count() AS n FROM pipeline_runs FINAL GROUP BY state');
@@ -175,7 +175,7 @@ describe('the observations of a bucket', () => {
     expect(runs).toEqual([{ bucket: '2023-11-28', state: 'completed', files: 0 }]);
   });
 
-  test('one failure of five does not fail a bucket, nor does one unreadable object of five', async () => {
+  test('neither one failure of five nor one unreadable object of five fails a bucket', async () => {
     const key = 'raw/20231127/00/ZZ/signal/2023112700_ZZ_signal.n0.0.jsonl.gz';
     const [from] = copyDay(DAY);
     const lines = gunzipSync(readFileSync(join(root, from!)))
@@ -194,14 +194,14 @@ describe('the observations of a bucket', () => {
     expect(ofDay.tooManyFailures).toBeUndefined();
   });
 
-  test('a batch that is cut off after each checkpoint and goes on there counts everything once', async () => {
+  test('a batch that is interrupted after each checkpoint and continues there counts everything once', async () => {
     const whole = await runBucket(FIXTURES, DAY);
     const all = tools(FIXTURES);
     const everything = normaliseFilter({});
     const key = { bucket: DAY, filter: everything, filterID: filterId(everything) };
     const origin = { workflowID: 'test', runID: 'cut', backfill: '', codeVersion: '0', referenceVersions: {} };
     const plan = await planBucket(all, key, origin, Date.now());
-    // Each attempt handles one file, checkpoints, and is killed in the middle of the next; one attempt forgets its checkpoint.
+    // Each attempt handles one file, writes a checkpoint, and is killed during the next file. One attempt loses its checkpoint.
     const [batch] = plan.batches;
     let resume: Checkpoint | undefined;
     let counts: Counts | undefined;
@@ -238,7 +238,7 @@ describe('the observations of a bucket', () => {
     for (const { name } of OBSERVATION_TABLES) expect(await rowsOf(name)).toEqual(expectedRows(name, [DAY]));
   });
 
-  test('too many failures: said, recorded, and nothing that was there is lost', async () => {
+  test('too many failures are reported and recorded, and no earlier rows are lost', async () => {
     const keys = copyDay(DAY);
     await runBucket(root, DAY);
     const before = await rowsOf('obs_web');
@@ -265,7 +265,7 @@ describe('the observations of a bucket', () => {
     expect(last).toEqual({ state: 'failed', reason: 'TooManyFailures', read: 11 });
   });
 
-  test('objects that cannot be read at all count as failures: a bucket of them does not end as an empty one', async () => {
+  test('unreadable objects count as failures: a bucket of them does not complete as an empty one', async () => {
     const keys = copyDay(DAY);
     for (const key of keys.slice(0, 3)) writeFileSync(join(root, key), '<html>log in first</html>');
     const end = await runBucket(root, DAY);
@@ -279,7 +279,7 @@ describe('the observations of a bucket', () => {
       { state: 'read', n: 2 },
       { state: 'truncated', n: 3 },
     ]);
-    // What could be read of a truncated object is something, so it is said and does not end the run.
+    // A part of a truncated object is readable, so it is reported and does not end the run.
     for (const key of keys.slice(0, 3)) {
       const whole = readFileSync(join(FIXTURES, key));
       writeFileSync(join(root, key), whole.subarray(0, whole.length - 9));
@@ -292,7 +292,7 @@ describe('the observations of a bucket', () => {
     expect(failures).toEqual([{ n: 3 }]);
   });
 
-  test('an object that changes between two attempts is noticed, by its rows and by its record; the next run is right', async () => {
+  test('a change of an object between two attempts is detected by its rows and by its record; the next run is correct', async () => {
     const keys = copyDay(DAY);
     const all = tools(root);
     const everything = normaliseFilter({});
@@ -302,7 +302,7 @@ describe('the observations of a bucket', () => {
       const origin = { workflowID: 'test', runID: change, backfill: '', codeVersion: '0', referenceVersions: {} };
       const plan = await planBucket(all, key, origin, Date.now());
       const [batch] = plan.batches;
-      // The first attempt stores everything, and dies before anybody hears of it.
+      // The first attempt stores everything, and dies before it reports.
       await observeBatch(all, { run: plan.run, batch: batch! });
       if (change === 'shrunk') {
         const lines = gunzipSync(readFileSync(join(root, keys[1]!)))
@@ -326,7 +326,7 @@ describe('the observations of a bucket', () => {
     }
   });
 
-  test('a row that ClickHouse refuses is set aside with its reason, and its measurement counts as failed', async () => {
+  test('a row that ClickHouse rejects is set aside with the reason, and its measurement counts as failed', async () => {
     await clickhouse.command('ALTER TABLE obs_web ADD CONSTRAINT sane CHECK observation_idx != 7');
     const end = await runBucket(FIXTURES, DAY);
     const refused = await clickhouse.select<{ uid: string; table: string; class: string }>(

@@ -25,7 +25,7 @@ import { type FaultyProxy, startFaultyProxy } from '../support/s3-proxy.ts';
 
 const KEY = 'raw/20210817/15/US/ndt/2021081715_US_ndt.n0.0.jsonl.gz';
 const BIG = 'raw/20210817/16/US/ndt/2021081716_US_ndt.n0.0.jsonl.gz';
-// Random text hardly compresses, so that the object has some megabytes on the wire.
+// Random text hardly compresses, so the object has some megabytes on the wire.
 const LINES = Array.from({ length: 4000 }, (_, index) =>
   JSON.stringify({ index, noise: randomBytes(1000).toString('base64') }),
 );
@@ -78,7 +78,7 @@ describe('oonipipeline transform', () => {
     return { status, keys: documents.map(({ key }) => key), complaints };
   }
 
-  test('reads an object, and all objects of a folder, in a bucket with a prefix or without', async () => {
+  test('reads an object, and all objects of a folder, in a bucket with or without a prefix', async () => {
     expect(await transform(`s3://public/${KEY}`)).toEqual({ status: 0, keys: [KEY], complaints: [] });
     expect(await transform(`s3://public/mirror/${KEY}`)).toEqual({ status: 0, keys: [KEY], complaints: [] });
     const folder = await transform(`s3://public/${KEY.slice(0, KEY.lastIndexOf('/') + 1)}`);
@@ -86,7 +86,7 @@ describe('oonipipeline transform', () => {
     expect(folder.keys).toContain(KEY);
   });
 
-  test('names what is not there, and goes on', async () => {
+  test('names a missing object and continues', async () => {
     const place = `s3://public/${KEY}`;
     const {
       status,
@@ -129,7 +129,7 @@ describe('S3 archive', () => {
     }
   });
 
-  it('is opened by settings, under a prefix of its bucket', async () => {
+  it('is opened by settings, with a prefix in its bucket', async () => {
     const settings = loadSettings({
       ARCHIVE_URL: 's3://public/mirror/',
       ARCHIVE_ENDPOINT: server.endpoint,
@@ -141,7 +141,7 @@ describe('S3 archive', () => {
     expect((await readAll(mirror, KEY)).documents[0]!.bytes.toString()).toBe('{"mirror":true}');
   });
 
-  it('says who may not read, which bucket is not there, and shows no secret', async () => {
+  it('reports missing permissions and missing buckets, and shows no secret', async () => {
     const failed = (options: Partial<S3Options>) =>
       keys('raw/', archive(options)).then(
         () => expect.unreachable(),
@@ -161,7 +161,7 @@ describe('S3 archive', () => {
     expect(missing.message).toContain('s3://nowhere');
   });
 
-  it('lists page by page, in key order, and can be listed again by two keys', async () => {
+  it('lists page by page, in key order, and lists ranges between two keys', async () => {
     await server.createBucket('pages', 'public');
     const names = Array.from(
       { length: 1105 },
@@ -179,7 +179,7 @@ describe('S3 archive', () => {
     expect(files.map(file => file.key)).toEqual(names.slice(500, 1103));
   });
 
-  it('does not take for whole a listing that is not one', async () => {
+  it('does not accept an invalid listing as complete', async () => {
     const page = (contents: string, more = '') =>
       `<?xml version="1.0"?><ListBucketResult><Name>public</Name>${contents}${more}</ListBucketResult>`;
     const entry = (key: string) => `<Contents><Key>${key}</Key><Size>1</Size><ETag>"e"</ETag></Contents>`;
@@ -208,12 +208,12 @@ describe('S3 archive', () => {
     await expect(collect(archive({ attempts: 2 }).folders('raw/'))).rejects.toThrow(ArchiveUnavailableError);
   });
 
-  it('takes keys as they are, whatever is in them', async () => {
+  it('accepts keys with any characters', async () => {
     await server.createBucket('odd', 'public');
     const odd = ['a b', 'a&amp;b', 'a+b', 'a<b>"\'', '..', 'ü/😀', '%41', 'x/.y'].map(name => `raw/${name}.tar.gz`);
     const stored: string[] = [];
     for (const key of odd) {
-      // What the server itself refuses to store cannot be asked of it.
+      // Keys that the server itself rejects cannot be tested.
       await server.put('odd', key, key).then(
         () => stored.push(key),
         () => {},
@@ -226,14 +226,14 @@ describe('S3 archive', () => {
     for (const object of listed) expect(Buffer.concat(await collect(from.open(object))).toString()).toBe(object.key);
   });
 
-  it('waits and tries again when the server says slow down, or nothing', async () => {
+  it('waits and retries when the server answers SlowDown or not at all', async () => {
     proxy.fault = (_message, number) =>
       number < 2 ? { kind: 'slow-down' } : number < 4 ? { kind: 'no-answer' } : undefined;
     expect(await keys('raw/', archive())).toEqual([KEY, BIG]);
     expect(proxy.requests).toHaveLength(5);
   });
 
-  it('gives up when that does not end, and says so', async () => {
+  it('gives up after repeated failures, and reports that', async () => {
     proxy.fault = () => ({ kind: 'slow-down' });
     const error = await keys('raw/', archive({ attempts: 2 })).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(ArchiveUnavailableError);
@@ -245,11 +245,11 @@ describe('S3 archive', () => {
     expect((nobody as Error).message).toContain('does not answer');
   });
 
-  it.each(['reset', 'cut'] as const)('goes on where the transfer broke (%s)', async kind => {
+  it.each(['reset', 'cut'] as const)('continues where the transfer broke (%s)', async kind => {
     const from = archive();
     const object = await bigObject(from);
     let gets = 0;
-    // The first three answers break; every later one gets a bit further, as does the real world.
+    // The first three responses break. Each later one gets a bit further, as in reality.
     proxy.fault = message => (isGet(message.url) && gets++ < 3 ? { kind, after: 1_000_000 } : undefined);
     const bytes = Buffer.concat(await collect(from.open(object)));
     expect(bytes.equals(OBJECT)).toBe(true);
@@ -266,7 +266,7 @@ describe('S3 archive', () => {
     expect(end.compressedBytes).toBe(OBJECT.length);
   });
 
-  it('throws when no byte gets through any more, instead of taking the object for truncated', async () => {
+  it('throws when no more bytes arrive, and does not treat the object as truncated', async () => {
     const from = archive({ attempts: 3 });
     let gets = 0;
     proxy.fault = message => (isGet(message.url) ? { kind: 'reset', after: gets++ === 0 ? 200_000 : 0 } : undefined);
@@ -275,7 +275,7 @@ describe('S3 archive', () => {
     expect((error as Error).message).toContain(`of ${OBJECT.length}`);
   });
 
-  it('notices an object that changed or went before it was read', async () => {
+  it('detects an object that changed or disappeared before it was read', async () => {
     const from = archive();
     await server.put('public', 'changing', 'one');
     const [object] = await collect(from.list('changing'));
@@ -284,7 +284,7 @@ describe('S3 archive', () => {
     await expect(collect(from.open({ ...object!, key: 'gone' }))).rejects.toThrow(ObjectMissingError);
   });
 
-  it('notices an object that changes while it is read', async () => {
+  it('detects an object that changes while it is read', async () => {
     const from = archive();
     const object = await bigObject(from);
     proxy.fault = message =>
@@ -299,7 +299,7 @@ describe('S3 archive', () => {
     await server.put('public', BIG, OBJECT);
   });
 
-  it('stops when it is told to, within a transfer and between two attempts', async () => {
+  it('stops on request, during a transfer and between two attempts', async () => {
     const from = archive();
     const object = await bigObject(from);
     const controller = new AbortController();

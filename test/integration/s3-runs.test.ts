@@ -47,12 +47,12 @@ beforeEach(async () => {
 
 function tools() {
   const archive = new S3Archive({ bucket: 'archive', region: S3_REGION, endpoint: proxy.endpoint, pathStyle: true });
-  // Few rows in an INSERT: what an attempt that breaks off has read is in the tables.
+  // Few rows per INSERT: the rows that an interrupted attempt has read are in the tables.
   return { ...runTools(clickhouse, ''), archive, writeBatchSize: 20 };
 }
 const isGet = (url: string | undefined) => url?.includes('.jsonl.gz') && !url.includes('list-type');
 
-test('a bucket is counted once and whole through an archive that says slow down and keeps breaking off', async () => {
+test('a bucket is counted completely and once through an archive that answers SlowDown and keeps breaking connections', async () => {
   let number = 0;
   proxy.fault = message => {
     number++;
@@ -68,7 +68,7 @@ test('a bucket is counted once and whole through an archive that says slow down 
   }
 });
 
-test('of an object that is overwritten within a run nothing counts: the run fails, and the next one has what is there now', async () => {
+test('an object overwritten during a run does not count: the run fails, and the next one reads the current content', async () => {
   const all = tools();
   const lines = gunzipSync(readFileSync(join(FIXTURES, LAST)))
     .toString()
@@ -78,7 +78,7 @@ test('of an object that is overwritten within a run nothing counts: the run fail
   let changed = false;
   proxy.fault = message => {
     if (!isGet(message.url) || !message.url?.includes(LAST.split('/').at(-1)!)) return undefined;
-    // The connection breaks within the object, and by the time the rest is asked for it is another one.
+    // The connection breaks within the object. When the rest is requested, the object has changed.
     if (!message.headers.range) return { kind: 'reset', after: 50_000 };
     changing ??= server.put('archive', LAST, gzipSync(`${lines.slice(1).join('\n')}\n`)).then(() => {
       changed = true;

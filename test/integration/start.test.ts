@@ -26,12 +26,12 @@ const EXPECTED_RULES = { ANALYSIS_RULES_VERSION: '2' };
 interface Run {
   readonly child: ChildProcess;
   output(): string;
-  /** Resolves when the output matches. Throws with the output when the process ends before. */
+  /** Resolves when the output matches. Throws with the output if the process ends before. */
   says(pattern: RegExp): Promise<void>;
   readonly ended: Promise<{ status: number | null; stdout: string; stderr: string }>;
 }
 
-/** `npm start` behind its dependencies: the program, with the Node that runs this test. */
+/** Runs `npm start` after the installation of dependencies: the program, with the Node that runs this test. */
 function start(args: readonly string[], over: NodeJS.ProcessEnv = {}): Run {
   const { CLICKHOUSE_URL: _, KUBECONFIG: __, ...env } = process.env;
   const child = spawn(process.execPath, ['local/main.ts', ...args], {
@@ -58,7 +58,10 @@ function start(args: readonly string[], over: NodeJS.ProcessEnv = {}): Run {
 const onData = (...args: string[]) =>
   start(['--data', join(dir, 'data'), '--port-offset', String(offset), ...args], EXPECTED_RULES);
 
-/** Processes of this machine whose command line or environment names a folder: what a stack on it has left running, pods too. */
+/**
+ * Returns processes of this machine with a folder in their command line or environment: those that a stack on it left running, with its
+ * pods.
+ */
 function left(folder: string): string[] {
   return readdirSync('/proc')
     .filter(name => /^\d+$/.test(name))
@@ -82,7 +85,7 @@ interface Example {
   readonly spec: { startAt: string; endAt: string; granularity?: string; probeCC: string[]; testNames: string[] };
 }
 
-/** Buckets of the examples' Backfills that hold measurements, and what the Python pipeline makes of the measurements in them. */
+/** Returns the buckets of the examples' Backfills that contain measurements, and the Python pipeline's results for these measurements. */
 function expected(): { buckets: number; measurements: number; rows: Record<string, number> } {
   const backfills = globSync('examples/*.yaml')
     .map(file => parse(readFileSync(file, 'utf8')) as Example)
@@ -92,7 +95,7 @@ function expected(): { buckets: number; measurements: number; rows: Record<strin
     return [at(startAt), at(endAt)];
   };
   const buckets = new Set<string>();
-  /** Whether a Backfill of the examples reads an object; notes the bucket that it is read in. */
+  /** Returns whether a Backfill of the examples reads an object, and records the bucket. */
   const asked = (key: string) => {
     // raw/20240122/20/IT/webconnectivity/2024012220_IT_webconnectivity.n1.0.jsonl.gz
     const [, year, month, day, hour, country, name] =
@@ -123,8 +126,8 @@ function expected(): { buckets: number; measurements: number; rows: Record<strin
 }
 
 /**
- * What the Python pipeline judges blocked among the measurements of examples/backfill.yaml: how many by domain, country, layer and rule.
- * `expected/` has the verdicts of some of its days, and on all of them the same things happen.
+ * Counts the measurements of examples/backfill.yaml that the Python pipeline judges blocked, by domain, country, layer and rule.
+ * `expected/` has the verdicts of some of its days; the results are the same on all of them.
  */
 function expectedBlocked(): Map<string, number> {
   const counts = new Map<string, number>();
@@ -148,7 +151,7 @@ function expectedBlocked(): Map<string, number> {
 }
 
 describe('npm start', () => {
-  test('fills ClickHouse, and finds everything done the second time', { timeout: 600_000 }, async () => {
+  test('fills ClickHouse, and finds everything complete the second time', { timeout: 600_000 }, async () => {
     const first = await onData('--exit-when-done').ended;
     expect(first.status, first.stderr).toBe(0);
     const summary = JSON.parse(first.stdout.trim().split('\n').at(-1)!);
@@ -176,7 +179,7 @@ describe('npm start', () => {
     expect(left(dir)).toEqual([]);
   });
 
-  test('comes up again after edits of a person, leaves their resources as they are, and stops on Ctrl-C', {
+  test("starts again after a user's edits, does not change their resources, and stops on Ctrl-C", {
     timeout: 300_000,
   }, async () => {
     const up = onData();
@@ -190,7 +193,7 @@ describe('npm start', () => {
     expect(await edit('patch', 'workerpool', 'main', '--type=merge', '-p', autoscaling)).toMatch(/patched/);
     expect(await edit('delete', 'backfill', 'hours', '--wait=false')).toMatch(/deleted/);
     expect(await edit('delete', 'backfill', 'example')).toMatch(/deleted/);
-    // Range and filter of a Backfill cannot be changed: this is one that examples/backfill.yaml cannot be applied over.
+    // Range and filter of a Backfill cannot be changed, so examples/backfill.yaml cannot be applied over this one.
     const spec = { startAt: '2023-11-28', endAt: '2024-02-13', probeCC: ['IT'], testNames: ['web_connectivity'] };
     const example = { apiVersion: 'pipeline.ooni.org/v1alpha1', kind: 'Backfill', metadata: { name: 'example' }, spec };
     const apply = ['--kubeconfig', join(dir, 'data/kubernetes/pki/admin.kubeconfig'), 'apply', '-f', '-'];
@@ -208,7 +211,7 @@ describe('npm start', () => {
     expect(await edit('get', 'workerpool', 'main', '-o', 'jsonpath={.spec}')).toMatch(/"maxReplicas":2/);
     expect(await edit('get', 'backfill', 'example', '-o', 'jsonpath={.spec.startAt}')).toBe('2023-11-28');
     expect(await edit('get', 'backfill', 'hours', '-o', 'name')).toMatch(/hours/);
-    // It was printed when the operator led: what a person reads now is not of the earlier start.
+    // It was printed when the operator led, so the status does not come from the earlier start.
     const lease = [
       'get',
       'lease',
@@ -224,7 +227,7 @@ describe('npm start', () => {
     expect(left(dir)).toEqual([]);
   });
 
-  test('ends with the process that is killed, and the next start ends a server that did not hear of it', {
+  test('ends with the process that is killed, and the next start ends a server that did not notice', {
     timeout: 300_000,
   }, async () => {
     const killed = onData();
@@ -245,8 +248,8 @@ describe('npm start', () => {
   });
 });
 
-describe('npm start says what to do', () => {
-  test('about an option it does not know', async () => {
+describe('npm start names the remedy', () => {
+  test('for an unknown option', async () => {
     const { status, stderr } = await onData('--exit').ended;
     expect(status).toBe(1);
     expect(stderr).toMatch(/Unknown option '--exit'.*--help/);
@@ -256,7 +259,7 @@ describe('npm start says what to do', () => {
     ['--data', '', /--data is empty: name a directory/],
     ['--port-offset', '', /--port-offset "": write a whole number/],
     ['--port-offset', '1.5', /--port-offset "1\.5": write a whole number/],
-  ])('about a value that an option does not take: %s %j', async (option, value, said) => {
+  ])('for a wrong value of an option: %s %j', async (option, value, said) => {
     const { status, stderr } = await start([option, value]).ended;
     expect(status).toBe(1);
     expect(stderr).toMatch(said);
@@ -266,31 +269,28 @@ describe('npm start says what to do', () => {
     ['LOG_LEVEL', 'loud', /LOG_LEVEL = "loud": .*"info"/],
     ['ARCHIVE_URL', 'ftp://x', /archive_url = "ftp:\/\/x": must be a directory or s3:/],
     ['CLICKHOUSE_URL', 'here', /clickhouse_url is no URL; write http:/],
-  ])('about a setting that cannot be meant: %s', async (name, value, said) => {
+  ])('for an invalid setting: %s', async (name, value, said) => {
     const { status, stderr } = await start(['--data', join(dir, 'data')], { [name]: value }).ended;
     expect(status).toBe(1);
     expect(stderr).toMatch(said);
     expect(stderr).not.toMatch(/\n {4}at /);
   });
 
-  test('about data that cannot be kept', async () => {
+  test('for a folder that cannot hold the data', async () => {
     const { status, stderr } = await start(['--data', import.meta.filename]).ended;
     expect(status).toBe(1);
     expect(stderr).toMatch(/cannot be kept in .*start\.test\.ts: EEXIST.*--data DIR/);
     expect(stderr).not.toMatch(/\n {4}at /);
   });
 
-  test.skipIf(process.platform !== 'linux').each(['/proc/x', '/proc/x/y'])(
-    'about data that /proc cannot keep: %s',
-    async path => {
-      const { status, stderr } = await start(['--data', path]).ended;
-      expect(status).toBe(1);
-      expect(stderr).toMatch(/cannot be kept in \/proc\/x: ENOENT.*--data DIR/);
-      expect(stderr).not.toMatch(/\n {4}at /);
-    },
-  );
+  test.skipIf(process.platform !== 'linux').each(['/proc/x', '/proc/x/y'])('for a folder in /proc: %s', async path => {
+    const { status, stderr } = await start(['--data', path]).ended;
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/cannot be kept in \/proc\/x: ENOENT.*--data DIR/);
+    expect(stderr).not.toMatch(/\n {4}at /);
+  });
 
-  test('about a ClickHouse that is not there', async () => {
+  test('for a missing ClickHouse', async () => {
     const nobody = `clickhouse://127.0.0.1:${await freePort()}`;
     const { status, stderr } = await start(['--data', join(dir, 'data'), '--port-offset', String(offset)], {
       CLICKHOUSE_URL: nobody,
@@ -300,7 +300,7 @@ describe('npm start says what to do', () => {
     expect(left(dir)).toEqual([]);
   });
 
-  test('about a port in use', async () => {
+  test('for a port in use', async () => {
     const taken = createServer();
     await new Promise<void>(resolve => taken.listen(offset + 7233, '127.0.0.1', resolve));
     const { status, stderr } = await onData().ended;

@@ -7,7 +7,7 @@ import { makeDatabase } from '../support/database.ts';
 import { blocksOf } from '../support/doc-blocks.ts';
 import { runTools, runWhole } from '../support/runs.ts';
 
-test('the failures query of docs/troubleshooting.md counts each measurement once, however often its day was run', async () => {
+test('the failures query of docs/troubleshooting.md counts each measurement once, for any number of runs of its day', async () => {
   const { clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'troubleshooting');
   const root = mkdtempSync(join(tmpdir(), 'ooni-archive-'));
   try {
@@ -24,7 +24,7 @@ test('the failures query of docs/troubleshooting.md counts each measurement once
     expect(rows.reduce((sum, { n }) => sum + Number(n), 0)).toBe(2);
     expect(rows[0]?.example).toBe(key);
 
-    // A later run of the day in which nothing fails: its object was replaced.
+    // A later run of the day without failures: its object was replaced.
     writeFileSync(join(root, key), gzipSync(''));
     await runWhole(tools, '2024-01-22');
     expect(await clickhouse.select(query)).toEqual([]);

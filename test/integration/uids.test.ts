@@ -12,7 +12,7 @@ import { runTools, runWhole } from '../support/runs.ts';
 
 const UID = '20240402100000.726853_IT_webconnectivity_b1745cd08265bb93';
 
-/** A measurement with one lookup per host. */
+/** Returns a measurement with one lookup per host. */
 const measurement = (hosts: string[], more: object = {}) => ({
   input: `https://${hosts[0]}/`,
   report_id: 'r',
@@ -30,14 +30,14 @@ const measurement = (hosts: string[], more: object = {}) => ({
   ...more,
 });
 
-describe('uids that documents carry', () => {
+describe('uids in documents', () => {
   let clickhouse: ClickHouse;
   beforeAll(async () => {
     ({ clickhouse } = await makeDatabase(inject('clickhouseUrl'), 'uids'));
   });
   afterAll(() => clickhouse.close());
 
-  /** An archive of JSON lines, by day and number of the object. */
+  /** Creates an archive of JSON lines, by day and number of the object. */
   function archive(objects: Record<string, string>): string {
     const root = temporaryDirectory();
     for (const [name, lines] of Object.entries(objects)) {
@@ -58,12 +58,12 @@ describe('uids that documents carry', () => {
     ).map(({ uid, hosts }) => [uid === UID ? 'own' : uid.slice(0, 10), ...hosts]);
   const line = (document: object) => `${JSON.stringify(document)}\n`;
 
-  it('two measurements with one uid are both kept, across files, days and repeats; the same one twice is one', async () => {
+  it('two measurements with one uid are both kept, across files, days and repetitions; the same one twice is one', async () => {
     const [a, b, c] = [['a.example', 'a2.example'], ['b.example'], ['c.example']].map(names => measurement(names!));
     const { input, ...rest } = a!;
     const root = archive({
       '20240402/0': line(a!) + line(b!),
-      // The same measurement in another notation, and without a newline at the end.
+      // The same measurement in another notation, without a newline at the end.
       '20240402/1': JSON.stringify({ ...rest, input }, null, 1).replaceAll('\n', ''),
       '20240403/0': line(c!) + line(b!) + line(a!),
     });
@@ -86,7 +86,7 @@ describe('uids that documents carry', () => {
     }
   });
 
-  it('of two batches that claim a uid at the same time one gets it', async () => {
+  it('if several batches claim a uid at the same time, one gets it', async () => {
     const uid = '20240402100000.000000_IT_webconnectivity_0000000000000000';
     const claims = Array.from({ length: 8 }, (_, i) => ({
       ...{ uid, key: 'k', line: i, testName: 't' },
@@ -99,7 +99,7 @@ describe('uids that documents carry', () => {
     expect((await ownersOf(clickhouse, [uid, 'unknown'])).size).toBe(1);
   });
 
-  it('asks in pieces', async () => {
+  it('queries in pieces', async () => {
     const many = Array.from({ length: 2500 }, (_, i) => ({
       ...{ uid: `u${i % 2400}`, key: 'k', line: i, testName: 't' },
       claim: { digest: `d${i}`, substitute: 's' },

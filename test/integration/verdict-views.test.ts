@@ -5,13 +5,13 @@ import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 
 /*
- * What people read: the views, and measurement_experiment_result. Expected values are worked out by hand from docs/verdicts.md and
+ * The data for users: the views, and measurement_experiment_result. Expected values are computed by hand from docs/verdicts.md and
  * docs/analysis-rules.md.
  */
 let clickhouse: ClickHouse;
 const DAY = '2024-03-05';
 
-/** Verdicts as they may be stored; a grade that is not given is 0. */
+/** Stored verdicts. A missing grade is 0. */
 const VERDICTS = [
   { uid: 'dns-blocked', cc: 'IT', dns_blocked: 0.75, dns_ok: 0.25, top_dns_rule_id: 'dns_system_answer_unmatched' },
   {
@@ -49,12 +49,12 @@ beforeAll(async () => {
     ...grades,
   });
   await clickhouse.insert('analysis_web_measurement', VERDICTS.map(row));
-  // An older verdict that is still there, as while an analysis replaces it.
+  // An older verdict that still exists, as while an analysis replaces it.
   await clickhouse.insert('analysis_web_measurement', [{ ...row(VERDICTS[4]!), dns_blocked: 1, run_generation: 1 }]);
 });
 afterAll(() => clickhouse?.close());
 
-test('each measurement has one outcome, with the layer and the rule it is for', async () => {
+test('each measurement has one outcome, with its layer and its rule', async () => {
   const rows = await clickhouse.select(
     `SELECT measurement_uid AS uid, toString(measurement_day) AS day, outcome, blocked_layer AS layer, blocked_rule_id AS rule
      FROM measurement_verdicts ORDER BY uid`,
@@ -66,7 +66,7 @@ test('each measurement has one outcome, with the layer and the rule it is for', 
     verdict('fine', 'ok'),
     verdict('not-judged', 'unknown'),
     verdict('tls-blocked', 'blocked', 'tls', 'failure_ctrl_ok_reset'),
-    // A failed lookup without control: nobody is blamed, and nothing worked.
+    // A failed lookup without a control: no one is blamed, and no layer worked.
     verdict('undecided', 'unknown'),
   ]);
 });
@@ -100,7 +100,7 @@ test('the views count by country, domain and network, and their outcomes add up'
   ]);
 });
 
-test('a word says no more than the grades support', async () => {
+test('an outcome claims no more than the grades support', async () => {
   const at = '2024-03-07';
   const block = { dns_ok: 0.9, tcp_ok: 1, tcp_blocked: 0.75, tcp_down: 0.25 };
   const rows = [
@@ -134,7 +134,7 @@ test('a word says no more than the grades support', async () => {
   expect(counted).toEqual([{ domain: 'example.org', n: 1 }]);
 });
 
-test('a failure counts for the host that it happened to, and a day beyond 2149 is a day', async () => {
+test('a failure counts for its host, and a day after 2149 is valid', async () => {
   const at = '2200-01-01';
   await clickhouse.insert('analysis_web_measurement', [
     {
@@ -231,7 +231,7 @@ test('measurement_experiment_result combines the grades of the layers', async ()
     target_domain_name: 'www.example.org',
     location_network_asn: 137,
     location_blocking_scope: null,
-    // left: 1 after DNS and TCP; TLS takes 0.8 and 0.2 of it.
+    // 1 is left after DNS and TCP. TLS takes 0.8 and 0.2 of it.
     loni_blocked_keys: ['tls.failure_ctrl_ok_reset'],
     loni_blocked_values: [0.8],
     loni_down_keys: ['tls.failure_ctrl_ok_reset'],
@@ -247,7 +247,7 @@ test('measurement_experiment_result combines the grades of the layers', async ()
   });
 });
 
-test('measurement_experiment_result is null where nothing was judged, and confirms block pages only', async () => {
+test('measurement_experiment_result is null if no layer was judged, and confirms only block pages', async () => {
   const at = '2024-03-08';
   await clickhouse.insert('fingerprints_dns', [
     {
@@ -289,7 +289,7 @@ test('measurement_experiment_result is null where nothing was judged, and confir
   ]);
 });
 
-test('failures of a probe without network are discarded, and those of a censored network are not', async () => {
+test('failures of a probe without network are discarded, but not those of a censored network', async () => {
   const at = '2024-03-10';
   const report = (name: string, states: string, more: object = {}) =>
     [...states].map((state, index) => ({
@@ -314,7 +314,7 @@ test('failures of a probe without network are discarded, and those of a censored
     })),
   ];
   await clickhouse.insert('obs_web', reports);
-  // Each host is known to the control; the probes of two reports fetched it themselves.
+  // The control knows each host. The probes of two reports fetched it themselves.
   await clickhouse.insert(
     'obs_web_ctrl',
     reports.map(row => ({

@@ -75,20 +75,20 @@ async function verify(bucket = DAY, filter = {}, from = root): Promise<Verificat
   return verifyBucket(tools(from), { bucket, filter: normal, filterID: filterId(normal) });
 }
 
-/** What is off, without the sentences. */
+/** Returns the problems without their messages. */
 async function problems(bucket = DAY, filter = {}): Promise<object[]> {
   const found = (await verify(bucket, filter)).flatMap(each => each.problems);
   return found.map(({ problem, key, table }) => ({ problem, ...(key && { key }), ...(table && { table }) }));
 }
 
-/** A measurement of an object with rows in a table. */
+/** Returns a measurement of an object with rows in a table. */
 function measurementOf(key: string, table: string): { uid: string; rows: number } {
   const found = expectedMeasurements().find(each => each.key === key && (each.tables[table]?.length ?? 0) > 0)!;
   return { uid: found.measurement_uid, rows: found.tables[table]!.length };
 }
 
-describe('nothing is off', () => {
-  test('of a run that was completed', async () => {
+describe('no problems', () => {
+  test('for a completed run', async () => {
     const generation = await run(DAY);
     const [verified] = await verify();
     expect(verified).toMatchObject({ bucket: DAY, generation, files: 5, measurements: 134, problems: [] });
@@ -97,7 +97,7 @@ describe('nothing is off', () => {
     expect(obs_web?.stored).toBeGreaterThan(0);
   });
 
-  test('when one measurement lies in two objects: its rows are there once', async () => {
+  test('if one measurement is in two objects: its rows are stored once', async () => {
     put(keys[0]!.replace('.n', '.copy'), readFileSync(join(root, keys[0]!)));
     await run(DAY);
     const [verified] = await verify();
@@ -105,7 +105,7 @@ describe('nothing is off', () => {
     expect(verified!.problems).toEqual([]);
   });
 
-  test('when hours, or a country, of a day were run again since', async () => {
+  test('if hours, or a country, of a day were run again later', async () => {
     await run(DAY);
     const hour = /\/\d{8}\/(\d\d)\/([A-Z]{2})\//.exec(keys[1]!)!;
     await run(`${DAY}T${hour[1]}`);
@@ -116,7 +116,7 @@ describe('nothing is off', () => {
     expect(await problems(DAY, { probeCC: [hour[2]] })).toEqual([]);
   });
 
-  test('of a day that was run in hours: each is told', async () => {
+  test('for a day that was run by the hour: each hour is reported', async () => {
     const hours = keys.map(key => `${DAY}T${key.split('/')[2]}`);
     for (const hour of new Set(hours)) await run(hour);
     const verified = await verify();
@@ -124,7 +124,7 @@ describe('nothing is off', () => {
     expect(verified.flatMap(each => each.problems)).toEqual([]);
   });
 
-  test('on the days of two layouts: of a can and a post of one measurement the post stays', async () => {
+  test('on days in two layouts: the post of a measurement replaces its copy in the can', async () => {
     const lines = gunzipSync(readFileSync(join(root, keys[0]!)))
       .toString()
       .trimEnd()
@@ -145,7 +145,7 @@ describe('nothing is off', () => {
     const [verified] = await verify('2020-10-20');
     expect(verified!.rows.obs_web!.stored).toBeLessThan(verified!.rows.obs_web!.counted);
     expect(verified).toMatchObject({ measurements: 3, problems: [] });
-    // The copy that stays is not excused.
+    // A missing row of the remaining copy is reported.
     await clickhouse.command(`DELETE FROM obs_web WHERE measurement_uid = '${uid}'`);
     const table = { problem: 'RowsMissing', table: 'obs_web' };
     expect(await problems('2020-10-20')).toEqual([
@@ -154,19 +154,19 @@ describe('nothing is off', () => {
     ]);
   });
 
-  test('when ClickHouse refused rows, which the ledger tells', async () => {
+  test('if ClickHouse rejected rows and the ledger records them', async () => {
     const { uid } = measurementOf(keys[0]!, 'obs_web');
     await clickhouse.command(`ALTER TABLE obs_web ADD CONSTRAINT test CHECK measurement_uid != '${uid}'`);
     await run(DAY);
     expect(await problems()).toEqual([]);
-    // Also when the objects are read again, because something else is missing.
+    // Also if the objects are read again because other rows are missing.
     const other = measurementOf(keys[1]!, 'obs_web').uid;
     await clickhouse.command(`DELETE FROM obs_web WHERE measurement_uid = '${other}'`);
     expect(await problems()).toEqual([{ problem: 'RowsMissing', key: keys[1], table: 'obs_web' }]);
   });
 });
 
-describe('what is missing is told', () => {
+describe('missing data is reported', () => {
   test('rows, by key and measurement', async () => {
     await run(DAY);
     const web = measurementOf(keys[2]!, 'obs_web');
@@ -192,7 +192,7 @@ describe('what is missing is told', () => {
     ]);
   });
 
-  test('an object that came, changed, or went', async () => {
+  test('a new, changed or removed object', async () => {
     await run(DAY);
     const added = keys[0]!.replace('.n', '.later');
     put(added, readFileSync(join(root, keys[0]!)));
@@ -210,7 +210,7 @@ describe('what is missing is told', () => {
     expect(await problems()).toEqual([]);
   });
 
-  test('the record of a failure, and of a key that says nothing', async () => {
+  test('the record of a failure, and of a key with an unknown layout', async () => {
     const lines = gunzipSync(readFileSync(join(root, keys[0]!)));
     put(keys[0]!, gzipSync(Buffer.concat([lines, Buffer.from('{"broken\n{"test_keys": {"a": 1}}\n')])));
     const odd = keys[0]!.replace('.jsonl.gz', '.odd');
@@ -235,7 +235,7 @@ describe('what is missing is told', () => {
     expect(found).toContainEqual({ problem: 'RowsTooMany', table: 'obs_web' });
   });
 
-  test('a run: none, one that failed, one that broke off, one of another filter', async () => {
+  test('a run: missing, failed, interrupted, or of another filter', async () => {
     const message = async (bucket = DAY, filter = {}) => (await verify(bucket, filter))[0]!.problems[0]!.message;
     expect(await problems()).toEqual([{ problem: 'NotCompleted' }]);
     expect(await message()).toBe(`${DAY} was never run under this filter; the archive has 5 objects of it`);
@@ -253,13 +253,13 @@ describe('what is missing is told', () => {
   });
 });
 
-describe('what is too much is told', () => {
+describe('excess data is reported', () => {
   const copy = (table: string, changes: string) =>
     clickhouse.command(
       `INSERT INTO ${table} SELECT * REPLACE (${changes}) FROM ${table} WHERE bucket_date = '${DAY}' LIMIT 1`,
     );
 
-  test('rows of the run that nobody counted', async () => {
+  test('rows of the run that were not counted', async () => {
     await run(DAY);
     await copy('obs_web', "'invented' AS measurement_uid");
     const [verified] = await verify();
@@ -267,13 +267,13 @@ describe('what is too much is told', () => {
     expect(verified!.problems[0]!.message).toMatch(/that are in no object: invented$/);
   });
 
-  test('rows that are there twice', async () => {
+  test('rows that are stored twice', async () => {
     await run(DAY);
     await copy('obs_web_ctrl', 'port AS port');
     expect(await problems()).toEqual([{ problem: 'RowsTwice', table: 'obs_web_ctrl' }]);
   });
 
-  test('rows of other runs over the same measurements, and of none', async () => {
+  test('rows of other runs over the same measurements, and of unknown runs', async () => {
     const older = await run(DAY);
     await run(DAY);
     await copy('obs_web', `${older} AS run_generation`);

@@ -50,13 +50,13 @@ async function rowsOf(table: string): Promise<Map<string, number>> {
 }
 
 describe('a worker', () => {
-  test('is ready, and says what it measures', async () => {
+  test('is ready, and exports metrics', async () => {
     expect((await fetch(`http://${health}/readyz`)).status).toBe(200);
     expect((await fetch(`http://${health}/healthz`)).status).toBe(200);
     expect(await (await fetch(`http://${health}/metrics`)).text()).toContain('ooni_measurements_total');
   });
 
-  test('takes a bucket from the archive to rows', async () => {
+  test('turns a bucket of the archive into rows', async () => {
     const handle = await startRun(client, runInput(DAY));
     const result = await handle.result();
     expect(result).toMatchObject({ bucket: DAY, counts: { read: 134, transformed: 134, failed: 0 }, analysedDays: [] });
@@ -78,7 +78,7 @@ describe('a worker', () => {
     expect(metrics).toContain('ooni_measurements_total{status="transformed"} 134');
   });
 
-  test('an empty bucket costs one activity', async () => {
+  test('an empty bucket takes one activity', async () => {
     const handle = await startRun(client, runInput('2023-01-01', ['Observations', 'Analysis']));
     expect(await handle.result()).toMatchObject({ counts: { files: 0 }, analysedDays: [] });
     const recorded = await clickhouse.select(
@@ -92,14 +92,14 @@ describe('a worker', () => {
     ]);
   });
 
-  test('an argument that cannot be meant fails at once, with a sentence', async () => {
+  test('an invalid argument fails at once, with a message', async () => {
     const handle = await startRun(client, runInput('2023-13-01'));
     await expect(handle.result()).rejects.toMatchObject({
       cause: { type: 'InvalidRun', message: expect.stringMatching(/2023-13-01.*YYYY-MM-DD/) },
     });
   });
 
-  test('nothing secret and nothing large goes through Temporal', async () => {
+  test('neither secrets nor large data go through Temporal', async () => {
     const handle = client.workflow.getHandle(`test/ALLCCS-ALLTNS/${DAY}`);
     const history = await handle.fetchHistory();
     const bytes = Buffer.from(JSON.stringify(history));
@@ -107,7 +107,7 @@ describe('a worker', () => {
     expect(bytes.toString()).not.toContain(new URL(env.CLICKHOUSE_URL!).pathname);
   });
 
-  test('its slots and its name can be seen from outside', async () => {
+  test('its slots and its name are visible from outside', async () => {
     const found = await expect.poll(
       async () => {
         const { workersInfo } = await client.connection.workflowService.listWorkers({
@@ -122,7 +122,7 @@ describe('a worker', () => {
     await found.toEqual(['worker-test-pod oonipipeline-activities', 'worker-test-pod oonipipeline-workflows']);
   });
 
-  test('stops when it is told to', async () => {
+  test('stops on request', async () => {
     expect(await worker.stop()).toBe(0);
     expect(worker.output).toMatch(/taking no more work/);
   });

@@ -10,8 +10,8 @@ import { workflowCode } from '../../worker/workflow-bundle.ts';
 import { makeNamespace, runInput, startRun } from '../support/worker.ts';
 
 /**
- * What the real activities cannot be made to do on demand: fail in a certain way at a certain moment. Everything else about
- * workflows is tried with the real ones (worker.test.ts, backfill.test.ts).
+ * Tests with fake activities that fail in a certain way at a certain moment, which the real activities cannot do on demand. The other
+ * properties of workflows are tested with the real ones (worker.test.ts, backfill.test.ts).
  */
 let client: Client;
 let connection: NativeConnection;
@@ -65,7 +65,7 @@ afterAll(async () => {
   await client.connection.close();
 });
 
-/** How many batches of a run are recorded as completed in its history. */
+/** Returns the number of batches that the history of a run records as completed. */
 async function completedBatches(workflowId: string): Promise<number> {
   const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
   const asked = (events ?? [])
@@ -86,7 +86,7 @@ const planned = (generation: number, ...batches: string[]) => ({
 });
 
 describe('a run', () => {
-  test('plans anew when the archive changed under it, and counts only what the last plan read', async () => {
+  test('plans again if the archive changed during the run, and counts only measurements of the last plan', async () => {
     whenAsked({
       planRun: async key => planned(key.plan, 'a', 'b'),
       observeBatch: async (key, _, which) => {
@@ -108,7 +108,7 @@ describe('a run', () => {
     ]);
   });
 
-  test('gives up on an archive that never stands still', async () => {
+  test('gives up on an archive that keeps changing', async () => {
     whenAsked({
       planRun: async key => planned(key.plan, 'a'),
       observeBatch: async () => {
@@ -120,7 +120,7 @@ describe('a run', () => {
     expect(calls.filter(call => call.startsWith('planRun'))).toHaveLength(5);
   });
 
-  test('stops the other batches when one has failed for good, and tells what had been read', async () => {
+  test('stops the other batches if one has failed for good, and reports the measurements already read', async () => {
     whenAsked({
       planRun: async () => planned(7, 'a', 'b'),
       observeBatch: async (_, __, which) => {
@@ -138,12 +138,12 @@ describe('a run', () => {
     expect(calls.some(call => call.startsWith('analyse'))).toBe(false);
   });
 
-  test('counts what a batch had stored before it failed, and one that was stopped for it', async () => {
+  test('counts rows stored by a batch before it failed, and by a batch that was stopped because of it', async () => {
     whenAsked({
       planRun: async () => planned(7, 'a', 'b'),
       observeBatch: async (_, __, which) => {
         if (which.first === 'b') {
-          // Stopped when the other has failed; it had stored three.
+          // Stopped when the other has failed. It had stored three rows.
           const beat = setInterval(() => Context.current().heartbeat(), 100);
           await Context.current().cancelled.catch(() => {});
           clearInterval(beat);
@@ -158,7 +158,7 @@ describe('a run', () => {
     await expect(handle.result()).rejects.toMatchObject({ cause: { type: 'RowsRefused', details: [{ read: 23 }] } });
   });
 
-  test('tells what its observations had read when the verdicts fail', async () => {
+  test('reports the measurements read by its observations if the verdicts fail', async () => {
     whenAsked({
       planRun: async () => planned(7, 'a'),
       observeBatch: async () => counts(10),
@@ -169,7 +169,7 @@ describe('a run', () => {
     expect(calls.at(-1)).toBe('abandonRun Analysis failed Statement');
   });
 
-  test('analyses what its observations brought', async () => {
+  test('analyses the new observations', async () => {
     whenAsked({ planRun: async () => planned(7, 'a'), observeBatch: async () => counts(1) });
     await (await startRun(client, runInput('2024-01-04', ['Observations', 'Analysis']))).result();
     expect(calls).toEqual(['planRun', 'observeBatch a', 'finishRun', 'analyse 7']);
@@ -178,19 +178,19 @@ describe('a run', () => {
     expect(calls).toEqual(['analyse null']);
   });
 
-  test('of which only the verdicts are missing keeps its observations', async () => {
+  test('with only its verdicts missing keeps its observations', async () => {
     whenAsked({ planRun: async () => ({ ...planned(7), kept: true }) });
     const run = { ...runInput('2024-01-09', ['Observations', 'Analysis']), mayKeep: true };
     expect(await (await startRun(client, run)).result()).toMatchObject({ generation: 7, counts: { read: 0 } });
     expect(calls).toEqual(['planRun', 'analyse 7']);
   });
 
-  test('that is cancelled while its worker is gone records it, and ends as cancelled', async () => {
+  test('that is cancelled while its worker is gone records that, and ends as cancelled', async () => {
     whenAsked({ planRun: async () => planned(7, 'a'), observeBatch: () => Context.current().cancelled });
     const handle = await startRun(client, runInput('2024-01-06'));
     await expect.poll(() => calls.includes('observeBatch a')).toBe(true);
     await handle.cancel();
-    // The activity does not say that it lives, as one whose worker is gone: it ends with the heartbeat timeout.
+    // The activity sends no heartbeat, as if its worker were gone: it ends with the heartbeat timeout.
     await expect(handle.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } });
     expect(calls.at(-1)).toBe('abandonRun Observations cancelled Cancelled');
   });

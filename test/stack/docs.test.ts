@@ -11,8 +11,8 @@ import { type Block, blocksOf, missingLine } from '../support/doc-blocks.ts';
 import { freeOffset } from '../support/free-offset.ts';
 
 /**
- * Every command block of README and docs, run in its order against a stack that `npm start` has brought up, and what they print compared
- * in shape with the block behind them. docs/spec describes data and has no commands.
+ * Runs every command block of README and docs in order against a stack started by `npm start`, and compares the shape of the output with
+ * the block after the command. docs/spec describes data and has no commands.
  */
 const PAGES = ['README.md', ...globSync('docs/*.md').sort()];
 const blocks = PAGES.flatMap(page => blocksOf(page, readFileSync(page, 'utf8')));
@@ -47,17 +47,17 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true });
 }, 120_000);
 
-/** A command of the docs, on the ports and the data of this test. */
+/** Adapts a command of the docs to the ports and the data of this test. */
 function here(command: string): string {
   return command
     .replaceAll(/\b(6443|7233|8123|8233)\b/g, port => String(Number(port) + offset))
     .replaceAll('embedded:.ooni/', `embedded:${dir}/`);
 }
 
-/** Runs commands as a person would type them, with the variables that the blocks before have set. */
+/** Runs commands as a user would type them, with the variables that earlier blocks have set. */
 async function shell(commands: string): Promise<{ status: number | null; output: string }> {
   const env = join(dir, 'env');
-  // Ctrl-C ends what does not end by itself.
+  // Ctrl-C ends commands that do not end by themselves.
   const typed = here(commands).replaceAll(/^(kubectl .*?)( +#.*Ctrl-C)$/gm, 'timeout -s INT 5 $1 || true$2');
   const script = `. ${env}\ntrap 'export -p > ${env}' EXIT\nset -eo pipefail\n${typed}\n`;
   const child = spawn('bash', ['-c', script], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -67,7 +67,7 @@ async function shell(commands: string): Promise<{ status: number | null; output:
   return { status, output: output.replaceAll(`embedded:${dir}/`, 'embedded:.ooni/') };
 }
 
-/** `npm start`, until it says that it stays up. */
+/** Runs `npm start` until it reports that it keeps running. */
 async function startStack(): Promise<string> {
   const { CLICKHOUSE_URL: _, KUBECONFIG: __, ...env } = process.env;
   const args = ['start', '--', '--data', join(dir, 'data'), '--port-offset', String(offset)];
@@ -85,16 +85,16 @@ async function startStack(): Promise<string> {
   return stackOutput;
 }
 
-/** The statements of a block, which semicolons at line ends part. */
+/** Splits a block into statements, at semicolons at line ends. */
 function statementsOf(sql: string): string[] {
   return sql.split(/;\s*(?:\n|$)/).filter(statement => statement.replaceAll(/^--.*$/gm, '').trim() !== '');
 }
 
 describe('blocks of README and docs', () => {
-  test('say what they are, and why one that is not run is not', () => {
+  test('have a language, and a reason if they are not run', () => {
     const unknown = blocks.filter(({ language }) => !['sh', 'text', 'sql'].includes(language));
     expect(unknown.map(at)).toEqual([]);
-    // A block of text is what the commands before it print.
+    // A block of text is the output of the commands before it.
     const alone = blocks.filter(
       (block, i) => block.language === 'text' && !block.skipped && blocks[i - 1]?.language !== 'sh',
     );
@@ -102,7 +102,7 @@ describe('blocks of README and docs', () => {
   });
 });
 
-describe('a reader who types every block', { timeout: 600_000 }, () => {
+describe('a user who types every block', { timeout: 600_000 }, () => {
   let printed = '';
 
   test.for(blocks.filter(({ skipped }) => !skipped).map(block => [at(block), block] as const))(

@@ -10,9 +10,7 @@ import { obtainPrograms, programPath } from '../../local/programs.ts';
 import { Terminal } from '../../local/terminal.ts';
 import { freeOffset } from '../support/free-offset.ts';
 
-/**
- * The whole stack as `npm start` brings it up, and a person at it with kubectl. The tests are one session and run in order.
- */
+/** Runs the whole stack with `npm start`, and a user's commands with kubectl. The tests are one session and run in order. */
 const run = promisify(execFile);
 let dir: string;
 let kubeconfig: string;
@@ -24,7 +22,7 @@ async function kubectl(...args: string[]): Promise<string> {
   return stdout;
 }
 
-/** Applies a manifest given as text; rejects with what kubectl said. */
+/** Applies a manifest given as text. Rejects with kubectl's output. */
 async function apply(manifest: object): Promise<string> {
   const child = run(programPath('kubectl'), ['--kubeconfig', kubeconfig, 'apply', '-f', '-']);
   child.child.stdin?.end(JSON.stringify(manifest));
@@ -35,7 +33,7 @@ function backfill(name: string, spec: object): object {
   return { apiVersion: 'pipeline.ooni.org/v1alpha1', kind: 'Backfill', metadata: { name }, spec };
 }
 
-/** Everything that a run decides about its rows, as one text: all columns but when and by which run they were written. */
+/** Returns all rows as one text, without the columns that name the time and the run that wrote them. */
 async function rows(table: string): Promise<string> {
   const result = await clickhouse.query({
     query: `SELECT * EXCEPT (created_at, run_generation) FROM ${table} ORDER BY ALL`,
@@ -44,7 +42,7 @@ async function rows(table: string): Promise<string> {
   return result.text();
 }
 
-/** Processes of this stack's pods that run a program. */
+/** Returns the processes of this stack's pods that run a program. */
 function podProcesses(program: string): number[] {
   return readdirSync('/proc')
     .filter(name => /^\d+$/.test(name))
@@ -53,7 +51,7 @@ function podProcesses(program: string): number[] {
         const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
         return command.includes(program) && readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`DATA_DIR=${dir}`);
       } catch (error) {
-        // It has ended since it was listed, or is another user's.
+        // The process has ended since it was listed, or belongs to another user.
         if (['ENOENT', 'ESRCH', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
         throw error;
       }
@@ -101,19 +99,19 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true });
 }, 120_000);
 
-describe('a person with kubectl', { timeout: 300_000 }, () => {
-  test('sees the three kinds under one word', async () => {
+describe('a user with kubectl', { timeout: 300_000 }, () => {
+  test('sees the three kinds under one category', async () => {
     const seen = await kubectl('get', 'ooni');
     expect(seen).toMatch(/backfill\S*\/example\s+Complete/);
     expect(seen).toMatch(/pipelineschedule\S*\/daily\s+0 2 \* \* \*/);
     expect(seen).toMatch(/workerpool\S*\/main\s+1\s+1/);
   });
 
-  test('is told what a field means', async () => {
+  test('reads the description of a field', async () => {
     expect(await kubectl('explain', 'backfill.spec.startAt')).toMatch(/First bucket of the range, inclusive/);
   });
 
-  test('is refused an invalid resource with the field and the remedy', async () => {
+  test('cannot apply an invalid resource; the message names the field and the remedy', async () => {
     await expect(apply(backfill('backwards', { startAt: '2024-02-01', endAt: '2024-01-01' }))).rejects.toThrow(
       /startAt 2024-02-01 must lie before endAt 2024-01-01/,
     );
@@ -122,7 +120,7 @@ describe('a person with kubectl', { timeout: 300_000 }, () => {
     ).rejects.toThrow(/startAt/);
   });
 
-  test('kills the operator and the worker in the middle, and the rows end up the same', async () => {
+  test('kills the operator and the worker during a backfill, and the rows end up the same', async () => {
     const before = {
       obs: await rows('obs_web'),
       ctrl: await rows('obs_web_ctrl'),
@@ -152,14 +150,14 @@ describe('a person with kubectl', { timeout: 300_000 }, () => {
     expect(await rows('analysis_web_measurement')).toEqual(before.verdicts);
   });
 
-  test('reads of it in events and in the log of a worker', async () => {
+  test('reads about it in events and in the log of a worker', async () => {
     expect(await kubectl('describe', 'backfill', 'again')).toMatch(/Events:[\s\S]*AllBucketsDone/);
     const pods = await kubectl('get', 'pods', '-o', 'name');
     const worker = pods.split('\n').find(name => name.includes('ooni-worker-main'))!;
     expect(await kubectl('logs', worker)).toMatch(/"name":"worker"/);
   });
 
-  test('skips what is done already, and plans without running', async () => {
+  test('skips completed work, and plans without running', async () => {
     await apply(
       backfill('twice', {
         startAt: '2024-01-22',
@@ -192,7 +190,7 @@ describe('a person with kubectl', { timeout: 300_000 }, () => {
     expect(await kubectl('get', 'workerpool', 'main', '-o', 'jsonpath={.spec.replicas}')).toBe('2');
   });
 
-  test('deletes it all', async () => {
+  test('deletes everything', async () => {
     await kubectl('delete', 'backfills,pipelineschedules,workerpools', '--all', '--timeout=240s');
     await until('no worker left', async () => podProcesses('worker/main.ts').length === 0);
     expect(await kubectl('get', 'ooni', '-o', 'name')).toBe('');
