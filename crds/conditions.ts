@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 /**
- * Conditions are part of the API, as reasons are: people wait for them, alert on them and use them in scripts. Within v1alpha1 a reason
- * keeps its name and meaning. docs/conditions.md is generated from this table.
+ * Conditions and reasons are part of the API: people wait for them, alert on them and use them in scripts. Within v1alpha1 a reason keeps
+ * its name and meaning. docs/conditions.md is generated from this table.
  */
 export const CONDITIONS = {
   Ready:

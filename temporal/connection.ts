@@ -30,8 +30,7 @@ const ALREADY_EXISTS = 6;
 
 /**
  * Returns address, TLS certificates and API key of the Temporal server. It reads the files at each call, so that a new connection uses
- * rotated certificates. A CA certificate, a client certificate or an API key turns TLS on. Throws SettingsError for a file that cannot be
- * read.
+ * rotated certificates. A CA certificate, a client certificate or an API key turns TLS on. Throws SettingsError for an unreadable file.
  */
 export function serverOptions(settings: TemporalSettings): ServerOptions {
   const crt = readSetting(settings, 'temporal_tls_client_cert_path');

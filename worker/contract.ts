@@ -213,7 +213,7 @@ export function filterWords({ probeCC, testNames }: RunFilter): string {
   return `${words(probeCC, 'all countries')}; ${words(testNames, 'all tests')}`;
 }
 
-/** Returns the workflow id of a run. It depends only on the run's meaning, so that only one run at a time processes a bucket, whatever starts it. */
+/** Returns the workflow id of a run. It depends only on installation, filter and bucket, so that only one run at a time processes a bucket. */
 export function runId(installation: string, filterID: string, bucket: string): string {
   return `${installation}/${filterID}/${bucket}`;
 }

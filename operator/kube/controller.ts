@@ -37,7 +37,7 @@ export type Reconcile<T extends KubeObject> = (
   context: ReconcileContext<T>,
 ) => Promise<ReconcileResult | undefined>;
 
-/** Another kind whose changes affect objects of a controller. */
+/** Another kind. Its changes affect objects of a controller. */
 export interface Watch<S extends KubeObject = KubeObject> {
   readonly cache: Cache<S>;
   /** Returns the keys of the controller's objects that an object affects; usually `ownerKeys(resource)`. */
@@ -108,8 +108,7 @@ export class Controller<T extends KubeObject> {
 
   /**
    * Waits for the caches, then reconciles every object once, and after that each changed one, until the signal aborts. Resolves when the
-   * last reconciliation has returned. May run only once. LeaseLostError as the reason aborts reconciliations at once, any other reason
-   * after `grace`.
+   * last reconciliation has returned. Runs only once. LeaseLostError as the reason aborts reconciliations at once, others after `grace`.
    */
   async run(signal: AbortSignal): Promise<void> {
     const { cache, watches = [], instruments, grace = 10_000 } = this.#options;

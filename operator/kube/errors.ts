@@ -70,7 +70,7 @@ export class AlreadyExistsError extends ConflictError {
 export class GoneError extends KubeError {
   override name = 'GoneError';
 }
-/** 422, or 500 for an object whose form does not fit its kind: the server rejects the object. `causes` names the fields if the server does. */
+/** 422, or 500 when the form of the object does not fit its kind: the server rejects the object. `causes` names the fields if the server does. */
 export class InvalidError extends KubeError {
   override name = 'InvalidError';
   readonly causes: readonly InvalidCause[];
@@ -153,7 +153,7 @@ export function errorFor(request: string, status: number, body: StatusBody, afte
     case 429:
       return new TooManyRequestsError(request, status, body, wait ?? 1000);
     default:
-      // The server answers 500 to an applied object whose form does not fit its kind, as if the server had failed.
+      // The server answers 500, as if it had failed, to an applied object that does not have the form of its kind.
       if (status === 500 && MALFORMED.test(body.message ?? '')) return new InvalidError(request, status, body);
       return status >= 500 ? new ServerError(request, status, body, wait) : new KubeError(request, status, body);
   }

@@ -27,8 +27,8 @@ export type ScheduledRunResult =
 
 /**
  * Handles one firing of a schedule. The bucket is the last one that is complete at the *nominal* time, so that a late firing handles the
- * intended bucket. Its run is a child whose id depends on the bucket and filter. When that id is taken, a backfill is processing the
- * bucket, and this firing reports that and ends.
+ * intended bucket. Its run is a child with the id `runId(...)`. When that id is taken, a backfill is processing the bucket, and this
+ * firing reports that and ends.
  */
 export async function ScheduledRunWorkflow(input: ScheduledRunInput): Promise<ScheduledRunResult> {
   const { installation, filter, filterID, stages, granularity } = input;

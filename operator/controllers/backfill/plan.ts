@@ -162,10 +162,7 @@ function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, in
   return { actions, summary: progressing(workflow), own: [], after };
 }
 
-/**
- * Returns the summary of a running workflow. A run that is retried still progresses: Ready stays true, and its reason and message give
- * the cause.
- */
+/** Returns the summary of a running workflow. A run that is retried still progresses: Ready stays true, with the cause as its reason. */
 function progressing({ progress, blockedBy, silent }: Running): ReadySummary {
   const message = describe(progress);
   if (silent) return { kind: 'ready', reason: 'NoWorker', message: NOBODY_ANSWERS };
@@ -271,7 +268,7 @@ export function skippedFor({ plan }: BackfillProgress): string | undefined {
   return reasons.length === 0 ? undefined : reasons.map(([reason, count]) => `${count} ${reason}`).join(', ');
 }
 
-/** Returns doubts about the result of a backfill that probably differs from the intent. */
+/** Returns doubts about a result that probably differs from the intent. */
 function outcomeDoubts(spec: BackfillSpec, workflow: BackfillState): Doubt[] {
   if (workflow.state !== 'ended' || !workflow.result || workflow.result.phase !== 'Complete') return [];
   const { succeeded, counts, plan } = workflow.result;

@@ -65,7 +65,7 @@ export function planSchedule(observed: ObservedSchedule, installation: string, n
   return { ...plan, own: [...plan.own, ...warning([...filterDoubts(spec), ...mismatches(spec, now)])] };
 }
 
-/** Decides in this order: deletion, finalizer, invalid spec, another owner, creation, update, pause. */
+/** Decides in this order: deletion, finalizer, invalid spec, creation, another owner, update, pause. */
 function decide(observed: ObservedSchedule, installation: string): SchedulePlan {
   const { object, spec, schedule } = observed;
   if (object.metadata.deletionTimestamp) return planDeletion(observed, installation);

@@ -15,8 +15,7 @@ export async function apply(
 ): Promise<boolean> {
   switch (action.do) {
     case 'apply':
-      // Without force when no Deployment was seen: one that somebody creates meanwhile is a conflict, and the operator does not take it
-      // over.
+      // Without force when no Deployment was seen: if somebody creates one meanwhile, that is a conflict, and it is not taken over.
       remember(
         appliedOf(
           action.deployment,

@@ -46,10 +46,7 @@ export function overlay(base: Json, over: Json, field = ''): Json {
   return over;
 }
 
-/**
- * Returns whether `live` has every value of `wanted`. Additional values are not drift: the API server adds defaults, and other managers
- * own fields.
- */
+/** Returns whether `live` has every value of `wanted`. More values are not drift: the API server adds defaults, others own fields. */
 export function covers(live: Json, wanted: Json, field = ''): boolean {
   if (isObject(wanted)) {
     if (!isObject(live)) return Object.keys(wanted).length === 0 && live === undefined;

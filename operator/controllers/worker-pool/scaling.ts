@@ -42,10 +42,7 @@ export const freshMemory = (current: number, now: number): Memory => ({
   activeAt: now,
 });
 
-/**
- * Seconds over which Temporal averages its rates, approximately. With fewer dispatches in this time, the rates do not show the
- * throughput.
- */
+/** Seconds over which Temporal averages its rates, approximately. With fewer dispatches in them, the rates do not show the throughput. */
 const RATE_WINDOW = 30;
 const LEAST_DISPATCHED = 10;
 /** As in the HorizontalPodAutoscaler: a recommendation within a tenth of the current number changes nothing. */
