@@ -39,7 +39,7 @@ export async function planRun(
   signal?: AbortSignal,
 ): Promise<RunPlan> {
   const { range, filter, filterID, granularity, stages, reprocess } = wanted;
-  // Without a range, the search in the archive finds no bucket, and the caller reports that.
+  // Without a range, the archive is searched for buckets, and the caller reports if there are none.
   if (range && stages.includes('Observations')) await archive.check({ signal });
   const all = range
     ? [...bucketsBetween(range.startAt, range.endAt, granularity)]

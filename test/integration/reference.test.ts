@@ -151,7 +151,7 @@ describe('an invalid source', () => {
       real.replaceAll(',full,', ',fuller,'),
       /rows are broken; the first: fingerprints_dns.csv line 2: pattern_type "fuller"/,
     ],
-    ['bytes that are no text', Buffer.concat([Buffer.from(real), Buffer.from([0xff, 0xfe])]), /is not UTF-8/],
+    ['bytes that are not text', Buffer.concat([Buffer.from(real), Buffer.from([0xff, 0xfe])]), /is not UTF-8/],
   ])('%s changes nothing, and the error gives the reason', async (_, content, message) => {
     const before = await load(FINGERPRINTS);
     const loading = load(file(content));

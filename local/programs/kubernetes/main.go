@@ -1,6 +1,6 @@
-// Command control-plane carries the programs of a Kubernetes control plane in one binary: linking the code they
-// share once takes about half the time of building them one by one. The name it is called by (through a link) or
-// the first argument names the program.
+// Command control-plane contains the programs of a Kubernetes control plane in one binary. They share code, so linking
+// it once takes about half the time of separate builds. The name of the command (through a link) or the first argument
+// selects the program.
 package main
 
 import (
