@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { createClient } from '@clickhouse/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { obtainPrograms, programPath } from '../../local/programs.ts';
+import { portsFrom } from '../../local/stack.ts';
 import { Terminal } from '../../local/terminal.ts';
 import { freeOffset } from '../support/free-offset.ts';
 
@@ -16,6 +17,8 @@ let dir: string;
 let kubeconfig: string;
 let stack: ChildProcess;
 let clickhouse: ReturnType<typeof createClient>;
+/** Address that only this stack's pods have in their environment. */
+let temporal: string;
 
 async function kubectl(...args: string[]): Promise<string> {
   const { stdout } = await run(programPath('kubectl'), ['--kubeconfig', kubeconfig, ...args], { maxBuffer: 1 << 26 });
@@ -49,7 +52,10 @@ function podProcesses(program: string): number[] {
     .filter(pid => {
       try {
         const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-        return command.includes(program) && readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`DATA_DIR=${dir}`);
+        return (
+          command.includes(program) &&
+          readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`TEMPORAL_ADDRESS=${temporal}\0`)
+        );
       } catch (error) {
         // The process has ended since it was listed, or belongs to another user.
         if (['ENOENT', 'ESRCH', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
@@ -73,6 +79,7 @@ beforeAll(async () => {
   await obtainPrograms({ terminal: new Terminal() });
   dir = mkdtempSync(join(tmpdir(), 'ooni-stack-'));
   const offset = await freeOffset();
+  temporal = `127.0.0.1:${portsFrom(offset).temporal}`;
   const { CLICKHOUSE_URL: _, KUBECONFIG: __, ...env } = process.env;
   stack = spawn(process.execPath, ['local/main.ts', '--data', dir, '--port-offset', String(offset)], {
     env,
