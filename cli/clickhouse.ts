@@ -69,7 +69,7 @@ const OF_CLICKHOUSE = new Set(['data', 'metadata', 'scratch', 'status', 'store',
 /** Ensures that a mistyped directory does not become an empty database, and that a directory with other files does not get a database. */
 function checkDirectory(dir: string, create: boolean): void {
   if (existsSync(join(dir, 'metadata'))) return;
-  if (!create) throw new EmbeddedError(`there is no ClickHouse data in ${dir}; oonipipeline run makes it`);
+  if (!create) throw new EmbeddedError(`there is no ClickHouse data in ${dir}; oonipipeline run creates it`);
   const other = existsSync(dir) ? namesIn(dir).find(name => !OF_CLICKHOUSE.has(name)) : undefined;
   if (other !== undefined) {
     throw new EmbeddedError(

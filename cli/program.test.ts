@@ -62,8 +62,8 @@ test.each([
   [['explain', 'x', '--rules', '1'], 'There are versions 2 and 3'],
   [['geoip', '--since', '2024-01'], 'Write a day as YYYY-MM-DD'],
   [['transform', '--geoip', import.meta.filename, '-'], 'is not a directory'],
-  [['run', '--start-at', '2024-13-01'], '"2024-13-01" is no bucket'],
-  [['run', '--start-at', '2024-02-30'], '"2024-02-30" is no bucket'],
+  [['run', '--start-at', '2024-13-01'], '"2024-13-01" is not a bucket'],
+  [['run', '--start-at', '2024-02-30'], '"2024-02-30" is not a bucket'],
   [
     ['run', '--start-at', '2024-02-01', '--end-at', '2024-01-01'],
     '--start-at 2024-02-01 must lie before --end-at 2024-01-01',
@@ -82,10 +82,10 @@ test.each([
   [['run', '--threads', '1.5'], 'It must be a whole number from 1 to 128'],
   [['run', '--reprocess', 'all'], 'Allowed choices are None, Failed, All'],
   [['run'], 's3://ooni-data-eu-fra is too large to be listed as a whole'],
-  [['transform', '--bucket-date', '2021-02-30', '-'], 'is no bucket'],
+  [['transform', '--bucket-date', '2021-02-30', '-'], 'is not a bucket'],
   [['transform', '--root', '/nowhere', '-'], '/nowhere does not exist'],
   [['transfrom'], 'unknown command'],
-  [['verify', '--bucket', 'yesterday'], '"yesterday" is no bucket'],
+  [['verify', '--bucket', 'yesterday'], '"yesterday" is not a bucket'],
   [['sql', ' '], 'the statement is empty'],
   [['sql', '-- nothing; but a comment'], 'the statement is empty'],
   [['sql', '--no blank\n;'], 'the statement is empty'],
@@ -127,7 +127,7 @@ test.each([
   [['sql', '--write', 'INSERT INTO t FORMAT CSV\n1;2\n'], 'ClickHouse does not answer: connect ECONNREFUSED'],
   [
     ['sql', 'SELECT 1', '--clickhouse', 'embedded:/nowhere'],
-    'there is no ClickHouse data in /nowhere; oonipipeline run makes it',
+    'there is no ClickHouse data in /nowhere; oonipipeline run creates it',
   ],
   [
     ['run', '--archive', ARCHIVE, '--test-name', 'signal,web_conectivity', '--probe-cc', 'it,XX'],

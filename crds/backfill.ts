@@ -57,7 +57,7 @@ const spec = rules(
     cancel: rules(z.enum(['None', 'Drain', 'Now']), {
       cel: "oldSelf == 'None' || oldSelf == self || (oldSelf == 'Drain' && self == 'Now')",
       message:
-        'cancel goes one way, None -> Drain -> Now; create another Backfill to go on (reprocess: None takes up what is missing)',
+        'cancel goes one way, None -> Drain -> Now; create another Backfill to go on (reprocess: None processes what is missing)',
     })
       .default('None')
       .meta({
@@ -101,7 +101,7 @@ const spec = rules(
   {
     cel: "self.attempt == oldSelf.attempt || self.cancel == 'None'",
     message:
-      'a cancelled backfill cannot be tried again; create another Backfill (reprocess: None takes up what is missing)',
+      'a cancelled backfill cannot be retried; create another Backfill (reprocess: None processes what is missing)',
     field: 'attempt',
   },
 ).meta({ description: 'Desired work: the range, the filter, and the way to process them.' });

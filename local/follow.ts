@@ -63,7 +63,7 @@ export async function followBackfills(
           const stalled = status?.conditions?.find(({ type, status: is }) => type === 'Stalled' && is === 'True');
           if (stalled) tell(`backfill/${metadata.name} needs a hand: ${stalled.message}`);
           const { reason, message } = status?.blockedBy ?? {};
-          if (reason) tell(`backfill/${metadata.name} cannot go on and tries again: ${reason}: ${message}`);
+          if (reason) tell(`backfill/${metadata.name} is blocked and retries: ${reason}: ${message}`);
         }
         view.show(all);
         for (const { metadata } of all) seen.add(metadata.name);

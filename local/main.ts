@@ -210,7 +210,7 @@ async function main(): Promise<number> {
     const left = await endEarlier(options.data);
     if (left.length > 0) {
       terminal.print(
-        `An earlier start on this data did not stop in order. It left these running, and they are ended: ${left.join(', ')}`,
+        `An earlier start on this data did not stop in order. It left these running; they are now ended: ${left.join(', ')}`,
       );
     }
     if (options.clean) cleanData(options.data);

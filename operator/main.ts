@@ -45,7 +45,7 @@ async function main(): Promise<void> {
     log.info('stopped');
   } catch (error) {
     const expected = [KubeConfigError, HealthAddressError].some(kind => error instanceof kind);
-    log.fatal(expected ? { reason: (error as Error).message } : { err: error }, 'cannot go on');
+    log.fatal(expected ? { reason: (error as Error).message } : { err: error }, 'cannot continue');
     process.exitCode = 1;
   }
 }

@@ -20,7 +20,7 @@ export function granularityOf(bucket: string): Granularity {
       return bucket.length === 10 ? 'Day' : 'Hour';
   }
   throw new BucketError(
-    `"${bucket}" is no bucket; write an upload day as YYYY-MM-DD or an upload hour as YYYY-MM-DDTHH (UTC)`,
+    `"${bucket}" is not a bucket; write an upload day as YYYY-MM-DD or an upload hour as YYYY-MM-DDTHH (UTC)`,
   );
 }
 

@@ -36,7 +36,7 @@ export async function serveHealth(address: string, health: Health, metrics: Work
 /** `host:port`, `[v6]:port` or `:port`. */
 export function parseAddress(address: string): { host?: string; port: number } {
   const parts = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(address);
-  if (!parts || Number(parts[3]) > 65535) throw new TypeError(`"${address}" is no address; write host:port`);
+  if (!parts || Number(parts[3]) > 65535) throw new TypeError(`"${address}" is not an address; write host:port`);
   const host = parts[1] ?? parts[2];
   return { ...(host && { host }), port: Number(parts[3]) };
 }

@@ -35,7 +35,7 @@ async function main(settings: Settings, log: Logger): Promise<void> {
       if (stop.signal.aborted) return;
       log.info(`${signal}: taking no more work; what is being worked on has ${settings.worker_drain_timeout} s`);
       say('it is stopping');
-      stop.abort(new StopError('told to stop'));
+      stop.abort(new StopError('asked to stop'));
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
     });
   }

@@ -64,7 +64,7 @@ describe('oonipipeline geoip', () => {
     ['an archive without databases', { 'ip2country-as/README.txt': 'x' }, /has no YYYYMMDD-\*\.mmdb/],
     ['a broken database', { 'ip2country-as/20180101-x.mmdb.gz': PACKED.subarray(0, -9) }, /cannot be read/],
     ['a file that is not a database', { 'ip2country-as/20180101-x.mmdb': 'no' }, /is not a MaxMind DB/],
-    ['a broken map', { ...OBJECTS, 'ip2country-as/all_as_org_map.json': '[]' }, /no map from AS number/],
+    ['a broken map', { ...OBJECTS, 'ip2country-as/all_as_org_map.json': '[]' }, /is not a map from AS number/],
   ])('fails and leaves no files behind for %s', async (_what, objects, message) => {
     const { status, files } = await fetch(objects, temporaryDirectory());
     expect(status).toMatchObject({ name: 'IpDatabaseError', message: expect.stringMatching(message) });

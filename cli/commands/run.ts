@@ -295,9 +295,9 @@ function untilTold(): { signal: AbortSignal; release: () => void } {
   const onSignal = () => {
     if (stop.signal.aborted) process.exit(1);
     process.stderr.write(
-      '\noonipipeline run: stopping; the same command goes on from here. Once more ends it at once.\n',
+      '\noonipipeline run: stopping; the same command continues from here. A second signal ends it at once.\n',
     );
-    stop.abort(new Stopped('told to stop'));
+    stop.abort(new Stopped('asked to stop'));
   };
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, onSignal);
   return {
@@ -335,7 +335,7 @@ function isDone({ bucketsFailed, bucketsLeft, bucketsSkipped }: RunSummary): boo
 
 const SKIPPED: Readonly<Record<keyof RunPlan['skipped'], string>> = {
   Completed: 'were done before, and the archive has no new object of them (--reprocess All does them again)',
-  FailedBefore: 'failed before and were not tried again (--reprocess Failed does)',
+  FailedBefore: 'failed before and were not retried (--reprocess Failed retries them)',
   Empty: 'are empty: the archive has no object of them',
   Incomplete: 'are not over yet',
 };
@@ -347,7 +347,7 @@ function textOf(summary: RunSummary, archive: string, clickhouse: string): strin
   return [
     `${n(buckets)} of ${n(askedFor(summary))} buckets of ${archive} done in ${summary.seconds} s, into ${clickhouse}`,
     ...(bucketsFailed.length > 0 ? [`  ${n(bucketsFailed.length)} failed, see above`] : []),
-    ...(bucketsLeft > 0 ? [`  ${n(bucketsLeft)} are left; the same command goes on with them`] : []),
+    ...(bucketsLeft > 0 ? [`  ${n(bucketsLeft)} remain; the same command continues with them`] : []),
     ...skipped.map(([reason, count]) => `  ${n(count)} ${SKIPPED[reason]}`),
     `${n(measurements)} measurements in ${n(summary.files)} files: ${n(summary.transformed)} transformed, ${n(summary.skipped)} skipped, ` +
       `${n(summary.failed)} failed, ${n(summary.unsupported)} unsupported`,

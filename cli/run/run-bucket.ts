@@ -252,7 +252,7 @@ async function giveUp(
   const judged = error instanceof ThreadWorkError ? error.judged : judge(error);
   const stopped = signal.aborted;
   const outcome = stopped
-    ? { reason: 'Cancelled', message: 'oonipipeline run was told to stop' }
+    ? { reason: 'Cancelled', message: 'oonipipeline run was asked to stop' }
     : { reason: judged.type, message: judged.message };
   // If ClickHouse is unavailable, it cannot record the outcome either. An attempt would only take another minute.
   if (stopped || judged.type !== 'ClickHouseUnavailable') {

@@ -67,6 +67,6 @@ test('the linter finds conditions that would mislead kstatus and people', () => 
   expect(broken([condition, { ...condition, type: 'Reconciling', status: 'False', reason: 'Starting' }])).toContain(
     'Reconciling is False; it is present only while true',
   );
-  expect(broken([{ ...condition, reason: 'Because' }])).toContain('Ready: Because is no documented reason');
+  expect(broken([{ ...condition, reason: 'Because' }])).toContain('Ready: Because is not a documented reason');
   expect(broken([{ ...condition, message: ' ' }])).toContain('Ready has no message, or one too long');
 });

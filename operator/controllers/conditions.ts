@@ -90,8 +90,8 @@ export function lint(status: { observedGeneration?: number; conditions?: readonl
   if (new Set(conditions.map(condition => condition.type)).size < conditions.length)
     problems.push('a type occurs twice');
   for (const { type, status: holds, reason, message, observedGeneration, lastTransitionTime } of conditions) {
-    if (!(type in CONDITIONS)) problems.push(`${type} is no documented condition`);
-    if (!(reason in REASONS)) problems.push(`${type}: ${reason} is no documented reason`);
+    if (!(type in CONDITIONS)) problems.push(`${type} is not a documented condition`);
+    if (!(reason in REASONS)) problems.push(`${type}: ${reason} is not a documented reason`);
     else if (!(REASONS[reason].in as readonly string[]).includes(type))
       problems.push(`${type} may not have reason ${reason}`);
     if (PRESENT_WHILE_TRUE.includes(type) && holds !== 'True') {

@@ -29,7 +29,7 @@ export function unavailable(message: string): Plan<never> {
     summary: {
       kind: 'unknown',
       reason: 'TemporalUnavailable',
-      message: `${message}. What is running goes on; nothing is changed until Temporal answers.`,
+      message: `${message}. Active work continues; the operator changes nothing until Temporal answers.`,
     },
     own: [],
     after: REFRESH.unavailable,

@@ -116,7 +116,7 @@ function summaryOf(error: unknown, planned: ReadySummary): ReadySummary | undefi
     return { kind, reason: 'NoWorker', message: `${error.message}. ${planned.message}` };
   }
   if (error instanceof TemporalUnavailable) {
-    return { kind: 'unknown', reason: 'TemporalUnavailable', message: `${error.message}. It is being tried again.` };
+    return { kind: 'unknown', reason: 'TemporalUnavailable', message: `${error.message}. The operator retries it.` };
   }
   if (error instanceof InvalidError) {
     return {
@@ -132,7 +132,7 @@ function summaryOf(error: unknown, planned: ReadySummary): ReadySummary | undefi
   // The process lost the lease or is stopping. The next leader reports the state.
   if (error instanceof Error && (error.name === 'LeaseLostError' || error.name === 'AbortError')) return undefined;
   const message = error instanceof Error ? error.message : String(error);
-  return { kind: 'failing', reason: 'RequestFailed', message: `${message}. It is being tried again.` };
+  return { kind: 'failing', reason: 'RequestFailed', message: `${message}. The operator retries it.` };
 }
 
 /** Returns the error of the class by which the queue chooses the delay before the retry. */

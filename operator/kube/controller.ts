@@ -183,7 +183,7 @@ export class Controller<T extends KubeObject> {
   #failed(key: Key, error: unknown, log: Logger): void {
     const { metrics } = this.#options.instruments;
     if (error instanceof RateLimitedError || error instanceof TooManyRequestsError) {
-      log.info({ reason: error.message, after: error.after }, 'reconciliation put off');
+      log.info({ reason: error.message, after: error.after }, 'reconciliation postponed');
       this.#queue.add(key, Math.max(1, error.after));
       this.#count('requeue_after');
     } else if (error instanceof ConflictError) {
@@ -200,8 +200,8 @@ export class Controller<T extends KubeObject> {
     } else {
       // An error of the environment or a spec is logged in one line. The stack is logged only for an error of our own code.
       const expected = error instanceof TransientError || error instanceof KubeError;
-      if (expected) log.warn({ reason: error.message }, 'reconciliation failed, will be tried again');
-      else log.error({ err: error }, 'reconciliation failed, will be tried again');
+      if (expected) log.warn({ reason: error.message }, 'reconciliation failed, will be retried');
+      else log.error({ err: error }, 'reconciliation failed, will be retried');
       this.#queue.retry(key);
       metrics.reconcileErrors.inc({ controller: this.name });
       this.#count('error');

@@ -162,7 +162,7 @@ export async function* listWatch<T extends KubeObject>(
 class ShortWatchError extends Error {
   override name = 'ShortWatchError';
   constructor() {
-    super('the watch ended at once without a word');
+    super('the watch ended at once without an event');
   }
 }
 

@@ -16,7 +16,7 @@ export function createMetrics(registry: Registry = new Registry()) {
     registry,
     requests: new Counter({
       name: 'rest_client_requests_total',
-      help: 'Requests to the API server, by method and status code; "<error>" is no answer',
+      help: 'Requests to the API server, by method and status code; "<error>" means no answer',
       labelNames: ['method', 'code'],
       registers,
     }),
@@ -59,7 +59,7 @@ export function createMetrics(registry: Registry = new Registry()) {
     }),
     reconcilesHeld: new Counter({
       name: 'kube_reconciles_held_total',
-      help: 'Reconciliations put off because a write of ours had not been seen in the cache yet',
+      help: 'Reconciliations postponed because the cache had not seen our own write yet',
       labelNames: ['controller'],
       registers,
     }),
@@ -108,7 +108,7 @@ export function createMetrics(registry: Registry = new Registry()) {
     }),
     watchErrors: new Counter({
       name: 'kube_list_watch_errors_total',
-      help: 'Lists and watches that failed, by class of error; each is tried again',
+      help: 'Lists and watches that failed, by class of error; each is retried',
       labelNames: ['resource', 'error'],
       registers,
     }),

@@ -44,13 +44,13 @@ describe('keys', () => {
     ['raw/20210817/15/US/x/2021081715_US_x.n0.0.csv', 'ends in none of'],
     ['raw/20210817/15/US/x/nonsense.jsonl.gz', 'not YYYYMMDDHH_CC_testname'],
     ['raw/20210817/15/US/x/2021081715.jsonl.gz', 'not YYYYMMDDHH_CC_testname'],
-    ['raw/20210817/15/US/x/20210817150_US_x.n0.0.jsonl.gz', 'no upload hour'],
-    ['raw/20210230/15/US/x/2021023015_US_x.n0.0.jsonl.gz', 'no hour of the calendar'],
-    ['raw/20210817/24/US/x/2021081724_US_x.n0.0.jsonl.gz', 'no hour of the calendar'],
+    ['raw/20210817/15/US/x/20210817150_US_x.n0.0.jsonl.gz', 'is not an upload hour'],
+    ['raw/20210230/15/US/x/2021023015_US_x.n0.0.jsonl.gz', 'is not an hour of the calendar'],
+    ['raw/20210817/24/US/x/2021081724_US_x.n0.0.jsonl.gz', 'is not an hour of the calendar'],
     ['raw/20210817/16/US/x/2021081715_US_x.n0.0.jsonl.gz', 'its folder says otherwise'],
-    ['raw/20210817/15/US/x/2021081715_USA_x.n0.0.jsonl.gz', 'no country'],
+    ['raw/20210817/15/US/x/2021081715_USA_x.n0.0.jsonl.gz', 'is not a country'],
     ['raw/20210817/15/US/x/2021081715_US_.n0.0.jsonl.gz', 'no test name'],
-    ['canned/2020-13-01/web_connectivity.0.tar.lz4', 'no upload day'],
+    ['canned/2020-13-01/web_connectivity.0.tar.lz4', 'is not an upload day'],
     ['canned/2020-10-21/20201020T141726Z-US.json.lz4', 'not <time>-CC-ASn-testname'],
   ])('gives the reason why %s is not valid', (key, reason) => {
     const parsed = parse(key)!;

@@ -70,12 +70,12 @@ function fromUpload(name: string, folders: readonly string[]): Facts | string {
   const [time = '', cc, test] = name.split('_');
   if (cc === undefined || test === undefined) return 'the file name is not YYYYMMDDHH_CC_testname.<...>';
   const digits = /^(\d{4})(\d{2})(\d{2})(\d{2})?$/.exec(time);
-  if (!digits) return `"${time}" at the start of the file name is no upload hour YYYYMMDDHH`;
+  if (!digits) return `"${time}" at the start of the file name is not an upload hour YYYYMMDDHH`;
   const [, year, month, day, nameHour] = digits;
   // Some older names have only the day, but are in the folder of their hour. Without that folder they count as hour 00.
   const folderHour = folders[0] === 'raw' && /^\d{2}$/.test(folders[2] ?? '') ? folders[2] : undefined;
   const hour = `${year}-${month}-${day}T${nameHour ?? folderHour ?? '00'}`;
-  if (!isBucket(hour)) return `"${time}" at the start of the file name is no hour of the calendar`;
+  if (!isBucket(hour)) return `"${time}" at the start of the file name is not an hour of the calendar`;
   if (folders[0] === 'raw' && `${folders[1]}T${folderHour}` !== `${year}${month}${day}T${hour.slice(11)}`) {
     return `the file name says ${hour}, its folder says otherwise`;
   }
@@ -87,7 +87,7 @@ function fromCan(name: string, folders: readonly string[], layout: Layout): Fact
   const day = folders.at(-1) ?? '';
   // The time in the name of a report is that of the measurement. The upload day of a can is its folder.
   const hour = `${day}T00`;
-  if (!isBucket(hour)) return `its folder "${day}" is no upload day YYYY-MM-DD`;
+  if (!isBucket(hour)) return `its folder "${day}" is not an upload day YYYY-MM-DD`;
   if (layout === 'tarcan') return facts(undefined, name.split('.', 1)[0] as string, hour);
   const fields = name.split('-');
   if (fields.length < 5) return 'the file name is not <time>-CC-ASn-testname-<...>';
@@ -98,7 +98,7 @@ function facts(cc: string | undefined, test: string, hour: string): Facts | stri
   const testName = normaliseTestName(test);
   if (testName === '') return 'the file name has no test name';
   if (cc === undefined) return { testName, hour };
-  if (!/^[a-z]{2}$/i.test(cc)) return `"${cc}" in the file name is no country of two letters`;
+  if (!/^[a-z]{2}$/i.test(cc)) return `"${cc}" in the file name is not a country of two letters`;
   return { probeCC: cc.toUpperCase(), testName, hour };
 }
 

@@ -169,7 +169,7 @@ describe('listing', () => {
   });
 
   it('rejects a text that is not a bucket', async () => {
-    await expect(listed(archiveOf([]), '2021-08-32')).rejects.toThrow('is no bucket');
+    await expect(listed(archiveOf([]), '2021-08-32')).rejects.toThrow('is not a bucket');
   });
 
   it('lists nothing before the first read', async () => {

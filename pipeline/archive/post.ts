@@ -29,7 +29,7 @@ const CLOSE_BRACKET = 0x5d;
  */
 export function openPost(bytes: Buffer): Post {
   let at = skipSpace(bytes, 0);
-  if (bytes[at] !== OPEN_BRACE) throw new BrokenPostError('the post is no JSON object');
+  if (bytes[at] !== OPEN_BRACE) throw new BrokenPostError('the post is not a JSON object');
   let format: string | undefined;
   let content: Buffer | undefined;
   at = skipSpace(bytes, at + 1);

@@ -199,9 +199,7 @@ export class S3Archive implements Archive {
   }
 
   #strange(what: string): ArchiveUnavailableError {
-    return new ArchiveUnavailableError(
-      `${this.url} ${what}: that is no listing as S3 makes it; check archive_endpoint`,
-    );
+    return new ArchiveUnavailableError(`${this.url} ${what}: this is not a listing of S3; check archive_endpoint`);
   }
 
   async #send<Answer>(asked: Asked, signal: AbortSignal | undefined, request: () => Promise<Answer>): Promise<Answer> {

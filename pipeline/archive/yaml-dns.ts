@@ -21,12 +21,12 @@ export function normaliseDns(testName: string, testKeys: Entry): void {
     testKeys.failed = resolvers(verdict => verdict !== true);
     testKeys.inconsistent = resolvers(verdict => verdict === true);
   }
-  if (!Array.isArray(queries)) throw new ReportShapeError('test_keys.queries is no list');
+  if (!Array.isArray(queries)) throw new ReportShapeError('test_keys.queries is not a list');
   testKeys.queries = queries.map(normaliseQuery);
 }
 
 function normaliseQuery(raw: unknown): Entry {
-  if (!isEntry(raw)) throw new ReportShapeError('a query is no mapping');
+  if (!isEntry(raw)) throw new ReportShapeError('a query is not a mapping');
   const { query, resolver, addrs: _addrs, answers: written, ...rest } = raw;
   const [host, port] = Array.isArray(resolver) && resolver.length === 2 ? resolver : [null, null];
   const answers = Array.isArray(written) ? written.map(normaliseAnswer) : [];
@@ -43,7 +43,7 @@ function normaliseQuery(raw: unknown): Entry {
 /** Normalises an answer, which is a pair of strings: the head of the record (`ttl=`, `type=`) and its payload. */
 function normaliseAnswer(answer: unknown): Entry {
   const [head, payload] = (Array.isArray(answer) ? answer : []).map(String);
-  if (head === undefined) throw new ReportShapeError('an answer is no pair of texts');
+  if (head === undefined) throw new ReportShapeError('an answer is not a pair of texts');
   const type = match('type=([A-Z]+)', head);
   const field = (name: string, pattern: string) => match(`${name}=${pattern}`, payload ?? '');
   const number = (name: string) => field(name, String.raw`(\d+)`);

@@ -121,7 +121,7 @@ function rebuildTimes(entry: Entry): void {
 function secondsToText(seconds: unknown): string {
   const instant = new Date(typeof seconds === 'number' ? Math.floor(seconds) * 1000 : Number.NaN);
   if (Number.isNaN(instant.getTime()))
-    throw new ReportShapeError(`start_time = ${JSON.stringify(seconds)} is no time in seconds`);
+    throw new ReportShapeError(`start_time = ${JSON.stringify(seconds)} is not a time in seconds`);
   return instant.toISOString().slice(0, 19).replace('T', ' ');
 }
 

@@ -4,7 +4,7 @@ import { type Entry, isEntry, ReportShapeError } from './yaml-shape.ts';
 export function normaliseHttp(entry: Entry, testKeys: Entry): void {
   entry.input ??= urlOption(entry.options);
   const sessions = testKeys.requests ?? [];
-  if (!Array.isArray(sessions)) throw new ReportShapeError('test_keys.requests is no list');
+  if (!Array.isArray(sessions)) throw new ReportShapeError('test_keys.requests is not a list');
   if (testKeys.request && testKeys.response) {
     sessions.push({ request: testKeys.request, response: testKeys.response });
     delete testKeys.request;
@@ -13,7 +13,7 @@ export function normaliseHttp(entry: Entry, testKeys: Entry): void {
   const direct: Entry[] = [];
   const overTor: Entry[] = [];
   for (const session of sessions) {
-    if (!isEntry(session)) throw new ReportShapeError('a request is no mapping');
+    if (!isEntry(session)) throw new ReportShapeError('a request is not a mapping');
     const response = normaliseMessage(session.response);
     const request = normaliseMessage(session.request);
     request.tor = torOf(request);
@@ -47,7 +47,7 @@ function normaliseHeaders(headers: unknown): Entry {
   if (!Array.isArray(pairs)) throw new ReportShapeError('headers are neither a list nor a mapping');
   const map = (pairs as unknown[]).map((pair): [string, unknown] => {
     if (!Array.isArray(pair) || typeof pair[0] !== 'string')
-      throw new ReportShapeError('a header is no pair of name and values');
+      throw new ReportShapeError('a header is not a pair of name and values');
     let value: unknown = pair[1];
     while (Array.isArray(value)) value = value[0];
     return [pair[0], withoutNul(value)];

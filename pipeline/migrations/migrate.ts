@@ -126,8 +126,7 @@ const REASON: Readonly<Record<DatabaseOrigin, string>> = {
 export async function migrate(clickhouse: ClickHouse, log: Logger, options: MigrateOptions = {}): Promise<number[]> {
   const { signal, migrations = MIGRATIONS, poll = 500 } = options;
   for (const [index, { number }] of migrations.entries()) {
-    if (number !== index + 1)
-      throw new TableSchemaError(`migration ${number} stands at place ${index + 1} of the list`);
+    if (number !== index + 1) throw new TableSchemaError(`migration ${number} is at place ${index + 1} of the list`);
   }
   await assertOneShard(clickhouse, signal);
   await clickhouse.command(createTable(RECORDS, clickhouse), { signal });

@@ -135,7 +135,7 @@ function readSans(extensions: Element | undefined): string[] {
   for (const extension of children(readElements(bytes, start, end)[0], TAG.sequence)) {
     const fields = children(extension, TAG.sequence);
     const oid = readOid(fields[0]);
-    if (seen.has(oid)) throw new DerError(`the extension ${oid} stands there twice`);
+    if (seen.has(oid)) throw new DerError(`the extension ${oid} occurs twice`);
     seen.add(oid);
     if (oid === SUBJECT_ALTERNATIVE_NAME) names = readGeneralNames(expect(fields.at(-1), TAG.octetString));
   }

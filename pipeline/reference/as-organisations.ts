@@ -32,7 +32,7 @@ export function readAsOrganisations(bytes: Uint8Array): Parsed<AsOrganisation> {
     throw new ReferenceDataError(`${file} is not JSON: ${error.message}. Nothing was changed.`);
   }
   if (typeof map !== 'object' || map === null || Array.isArray(map)) {
-    throw new ReferenceDataError(`${file} is no map from AS number to its history. Nothing was changed.`);
+    throw new ReferenceDataError(`${file} is not a map from AS number to its history. Nothing was changed.`);
   }
   const rows: AsOrganisation[] = [];
   const problems: Problem[] = [];
@@ -52,7 +52,7 @@ export function readAsOrganisations(bytes: Uint8Array): Parsed<AsOrganisation> {
       const [org_name, cc, date, aut_name = '', source = ''] = state.data;
       const changed = dateOf(date);
       if (!changed) {
-        problems.push({ where, what: `"${date}" is no date` });
+        problems.push({ where, what: `"${date}" is not a date` });
         continue;
       }
       rows.push({ asn, org_name, cc, changed, aut_name, source });

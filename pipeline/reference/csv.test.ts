@@ -23,8 +23,8 @@ describe('one broken row of a list loses only that row', () => {
       Buffer.concat([Buffer.from(row('b')), Buffer.from([0xff])]),
       'bytes that are not UTF-8',
     ],
-    ['the header', HEADER, 'the header once more'],
-    ['too many fields', `${row('b')},`, '7 fields where 6 belong'],
+    ['the header', HEADER, 'a second header'],
+    ['too many fields', `${row('b')},`, '7 fields instead of 6'],
     ['no category', 'https://b.example.com/, ,,,,', 'https://b.example.com/ has no category'],
   ])('%s', (_, broken, what) => {
     for (const [rows, line] of [

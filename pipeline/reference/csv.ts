@@ -59,9 +59,9 @@ export function readCsv(
     if (fields.some(field => field.includes(NOT_UTF8))) {
       problems.push({ where, what: 'bytes that are not UTF-8' });
     } else if (fields.length !== header.length) {
-      problems.push({ where, what: `${fields.length} fields where ${header.length} belong` });
+      problems.push({ where, what: `${fields.length} fields instead of ${header.length}` });
     } else if (fields.every((field, index) => field === header[index])) {
-      problems.push({ where, what: 'the header once more' });
+      problems.push({ where, what: 'a second header' });
     } else {
       records.push({
         line: found.end,

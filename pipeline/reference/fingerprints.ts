@@ -46,7 +46,7 @@ export function readFingerprints(bytes: Uint8Array, kind: 'dns' | 'http'): Parse
   const names = new Set<string>();
   for (const { line, values } of records) {
     const row = { ...(values as unknown as Fingerprint), confidence_no_fp: Number(values.confidence_no_fp) };
-    const what = names.has(row.name) ? `the name ${row.name} is there twice` : wrongWith(row, kind);
+    const what = names.has(row.name) ? `the name ${row.name} occurs twice` : wrongWith(row, kind);
     if (what) {
       found.push({ where: `${file} line ${line}`, what });
       continue;
@@ -73,6 +73,6 @@ function wrongWith(row: Fingerprint, kind: 'dns' | 'http'): string | undefined {
     return `expected_countries "${row.expected_countries}" are not country codes separated by commas`;
   }
   const place = kind === 'dns' ? /^dns$/ : /^(body|header\.\S+)$/;
-  if (!place.test(row.location_found)) return `location_found "${row.location_found}" is no place to look in`;
+  if (!place.test(row.location_found)) return `location_found "${row.location_found}" is not a known place`;
   return undefined;
 }

@@ -60,11 +60,11 @@ export function readAsNames(path: string): { text: string; map: Record<string, u
     throw new IpDatabaseError(`${path} is not JSON: ${(error as Error).message.slice(0, 100)}`);
   }
   if (typeof map !== 'object' || map === null || Array.isArray(map)) {
-    throw new IpDatabaseError(`${path} is no map from AS number to its history`);
+    throw new IpDatabaseError(`${path} is not a map from AS number to its history`);
   }
   const entries = Object.values(map);
   if (entries.length > 0 && !entries.some(states => Array.isArray(states) && states.some(isAsState))) {
-    throw new IpDatabaseError(`${path} knows no AS as [organisation, country, changed, as name, registry]`);
+    throw new IpDatabaseError(`${path} has no AS as [organisation, country, changed, as name, registry]`);
   }
   return { text, map: map as Record<string, unknown> };
 }

@@ -164,7 +164,7 @@ function tooManyFailures(bucket: string, counts: Counts, recorded: RecordedFiles
   const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
   const judge = (failed: number, all: number, least: number, what: string) =>
     failed > all * allowed && failed >= least
-      ? `${failed} of ${all} ${what}, ${percent(failed / all)}; max_failed_share allows ${percent(allowed)}. What failed and why stands in pipeline_failures.`
+      ? `${failed} of ${all} ${what}, ${percent(failed / all)}; max_failed_share allows ${percent(allowed)}. pipeline_failures lists them with their reasons.`
       : undefined;
   return (
     judge(counts.failed, counts.read, MIN_FAILED, `measurements of ${bucket} failed`) ??

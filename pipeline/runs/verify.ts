@@ -200,7 +200,7 @@ function timeOf({ generation }: Pick<RunAudit, 'generation'>): string {
 }
 
 function stateOf({ state, reason, message }: RunAudit): string {
-  if (state === 'started' || state === 'inserted') return 'is at work, or ended without a word';
+  if (state === 'started' || state === 'inserted') return 'is active, or ended without a record';
   return `${state === 'completed' ? 'was completed' : state === 'failed' ? 'failed' : 'was cancelled'}${reason && `: ${reason}: ${message}`}`;
 }
 
@@ -224,7 +224,7 @@ function compareFiles(listed: ReadonlyMap<string, ArchiveFile>, files: ReadonlyM
     problems.push({
       problem: 'FileGone',
       key,
-      message: `${counted(counts.read, 'measurement')} of it stand in the ledger`,
+      message: `${counted(counts.read, 'measurement')} of it are in the ledger`,
     });
   }
   return problems;

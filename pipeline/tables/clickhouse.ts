@@ -33,7 +33,7 @@ export function parseClickHouseUrl(text: string): ClickHouseLocation {
   const kind = url && PORTS[url.protocol];
   if (!url || !kind || !url.hostname) {
     throw new SettingsError(
-      `clickhouse_url${url ? ` begins with ${url.protocol}` : ' is no URL'}; write http://user:password@host:8123/database (or https, clickhouse, clickhouses)`,
+      `clickhouse_url${url ? ` begins with ${url.protocol}` : ' is not a URL'}; write http://user:password@host:8123/database (or https, clickhouse, clickhouses)`,
     );
   }
   // A `/`, `?` or `#` in a password ends the host, and the rest of the password would be shown as part of an address.

@@ -94,8 +94,8 @@ describe('RowBinary (ClickHouse format, expected bytes written by hand)', () => 
   });
 
   it('rejects groups that are not in the order of the table', () => {
-    expect(() => sliceColumns(OBS_WEB, ['measurement_uid', 'tcp_t', 'dns_t'])).toThrow('do not stand in the order');
-    expect(() => sliceColumns(OBS_WEB, ['measurement_uid', 'no_such_column'])).toThrow('do not stand in the order');
+    expect(() => sliceColumns(OBS_WEB, ['measurement_uid', 'tcp_t', 'dns_t'])).toThrow('are not in the order');
+    expect(() => sliceColumns(OBS_WEB, ['measurement_uid', 'no_such_column'])).toThrow('are not in the order');
     const groups = sliceColumns(OBS_WEB, ['measurement_uid', 'dns_t']);
     expect(groups.flat()).toEqual(OBS_WEB.columns);
   });

@@ -102,7 +102,7 @@ export function sliceColumns<const N extends readonly string[]>(
 ): { [K in keyof N]: readonly Column[] } {
   const starts = firsts.map(first => table.columns.findIndex(([name]) => name === first));
   if (starts[0] !== 0 || starts.some((start, i) => i > 0 && start <= starts[i - 1]!)) {
-    throw new TypeError(`the columns of ${table.name} do not stand in the order ${firsts.join(', ')}`);
+    throw new TypeError(`the columns of ${table.name} are not in the order ${firsts.join(', ')}`);
   }
   return starts.map((start, i) => table.columns.slice(start, starts[i + 1])) as never;
 }

@@ -101,7 +101,7 @@ export class ThreadPool {
           listener.onRetry?.();
           this.#log.warn(
             { bucket: task.run.bucket, attempt: message.attempt },
-            `an INSERT will be tried again in ${message.wait} ms: ${message.message}`,
+            `an INSERT will be retried in ${message.wait} ms: ${message.message}`,
           );
         } else if (message.type === 'done') finalizeRows(() => resolve(message.counts));
         else if (message.type === 'cancelled')

@@ -128,7 +128,7 @@ test('a run continues after ClickHouse fails in the middle of it and returns', a
   expect(requests).toBeGreaterThan(8);
   expect(result.counts).toMatchObject({ read: 134, transformed: 134, failed: 0 });
   await expectRows();
-  expect(worker.output).toMatch(/trying again|tried again/);
+  expect(worker.output).toMatch(/trying again|will be retried/);
 });
 
 test('a missing archive is reported, and the run continues when it is available', async () => {
@@ -136,7 +136,7 @@ test('a missing archive is reported, and the run continues when it is available'
   cleanUp.push(() => rmSync(join(root, '..'), { recursive: true, force: true }));
   const worker = startWorker({ ARCHIVE_URL: root });
   const run = await startRun(client, runInput(DAY));
-  await worker.says(/will be tried again: the archive .*mirror does not exist/);
+  await worker.says(/will be retried: the archive .*mirror does not exist/);
   // The worker reports it first, then Temporal does.
   await eventually(async () => {
     const [activity] = (await run.describe()).raw.pendingActivities ?? [];

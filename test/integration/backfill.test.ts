@@ -345,7 +345,7 @@ describe('a backfill', () => {
       cause: { type: 'InvalidBackfill', message: expect.stringMatching(/maxActiveRuns = 0/) },
     });
     await expect((await start({ startAt: 'yesterday' })).result()).rejects.toMatchObject({
-      cause: { message: expect.stringMatching(/"yesterday" is no bucket/) },
+      cause: { message: expect.stringMatching(/"yesterday" is not a bucket/) },
     });
   });
 

@@ -205,7 +205,7 @@ describe('oonipipeline run, without any server', () => {
 
     child.kill('SIGTERM');
     const { status, stderr } = await end;
-    expect(stderr).toContain('stopping; the same command goes on from here');
+    expect(stderr).toContain('stopping; the same command continues from here');
     expect(status).toBe(1);
     await run(place, '--stages', 'Observations');
     const rows = await sql<{ uid: string; n: number }>(place, UIDS);
@@ -252,7 +252,7 @@ describe('oonipipeline run, without any server', () => {
     expect(first.stdout).toContain('0 of 1 bucket');
     expect(first.status).toBe(1);
     const again = await oonipipeline('run', ...args);
-    expect(again.stdout).toContain('1 failed before and were not tried again (--reprocess Failed does)');
+    expect(again.stdout).toContain('1 failed before and were not retried (--reprocess Failed retries them)');
     expect(again.status).toBe(1);
     expect((await oonipipeline('run', ...args, '--reprocess', 'Failed')).stderr).toContain('TooManyFailures');
   });

@@ -137,7 +137,7 @@ describe('changes of a Backfill', () => {
     expect(await change('ways', { cancel: 'None' })).toContain('cancel goes one way');
     expect(await change('ways', { cancel: 'Now' })).toBeUndefined();
     expect(await change('ways', { cancel: 'Drain' })).toContain('cancel goes one way');
-    expect(await change('ways', { attempt: 4 })).toContain('a cancelled backfill cannot be tried again');
+    expect(await change('ways', { attempt: 4 })).toContain('a cancelled backfill cannot be retried');
   });
 });
 

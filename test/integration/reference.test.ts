@@ -112,7 +112,7 @@ describe('a valid source', () => {
     );
     map[77] = [['Org 77', 'IT', 'latest', 'AS-77', 'RIPE']];
     const found = await load(file(JSON.stringify(map), 'as.json'), 'asnmeta');
-    expect(found).toMatchObject({ rows: 100_199, problems: ['all_as_org_map.json AS 77: "latest" is no date'] });
+    expect(found).toMatchObject({ rows: 100_199, problems: ['all_as_org_map.json AS 77: "latest" is not a date'] });
     expect(await clickhouse.select('SELECT org_name, cc, changed FROM asnmeta WHERE asn = 78')).toEqual([
       { org_name: 'Org 78', cc: 'IT', changed: '2020-01-01' },
     ]);
@@ -129,7 +129,7 @@ describe('an invalid source', () => {
     expect(rows).toBe(REAL_ROWS);
     const line = real.trimEnd().split('\n').length;
     expect(problems).toEqual([
-      expect.stringMatching(new RegExp(`line ${line + 4}: 2 fields where 11 belong`)),
+      expect.stringMatching(new RegExp(`line ${line + 4}: 2 fields instead of 11`)),
       expect.stringMatching(new RegExp(`line ${line + 1}: scope "planet" is none of nat, isp`)),
       expect.stringMatching(new RegExp(`line ${line + 2}: no pattern`)),
       expect.stringMatching(new RegExp(`line ${line + 3}: expected_countries "Italy"`)),

@@ -246,7 +246,7 @@ describe('missing data is reported', () => {
     expect(await problems()).toEqual([]);
     await run(DAY, {}, 'nothing');
     expect(await problems()).toContainEqual({ problem: 'NewerRun' });
-    expect(await message()).toMatch(/is at work, or ended without a word; run the bucket again$/);
+    expect(await message()).toMatch(/is active, or ended without a record; run the bucket again$/);
     expect(await message(DAY, { probeCC: ['IT'] })).toMatch(/but 2023-11-27 was under ALLCCS-ALLTNS: verify that$/);
     await run(DAY);
     expect(await problems()).toEqual([]);

@@ -215,7 +215,7 @@ async function activity<T, Details = never>(
     const judged = error instanceof ThreadWorkError ? error.judged : judge(error);
     const failure = toFailure(judged, attempt, counts);
     const where = { activity: activityType, workflow: workflowExecution?.workflowId, attempt, type: judged.type };
-    log.warn(where, `${failure.nonRetryable ? 'failed' : 'will be tried again'}: ${judged.message}`);
+    log.warn(where, `${failure.nonRetryable ? 'failed' : 'will be retried'}: ${judged.message}`);
     throw failure;
   } finally {
     clearInterval(send);

@@ -300,7 +300,7 @@ describe('while it runs', () => {
     [
       'ArchiveMissing',
       'Retrying',
-      /2024-01-11 is being tried again: ArchiveMissing: there is no directory \/mnt .*13 of 31/,
+      /2024-01-11 is being retried: ArchiveMissing: there is no directory \/mnt .*13 of 31/,
     ],
     ['NoWorker', 'NoWorker', /2024-01-11 waits for a worker that takes Activities/],
   ])('%s is reported, and the report ends with its cause', (reason, expected, message) => {

@@ -81,7 +81,7 @@ function planDeletion({ object, workflow }: ObservedBackfill, installation: stri
   if (annotated(object, ANNOTATIONS.abandon)) return deleting('Abandoned: the workflow is left as it is.', [...letGo]);
   if (!workflow.known) {
     return unavailable(
-      `${workflow.message}. The workflow cannot be told to stop; to delete the Backfill anyway and leave it running, annotate it with ${ANNOTATIONS.abandon}: "true"`,
+      `${workflow.message}. The operator cannot ask the workflow to stop; to delete the Backfill anyway and leave it running, annotate it with ${ANNOTATIONS.abandon}: "true"`,
     );
   }
   if (workflow.value.state !== 'running') return deleting('The workflow has ended.', [...letGo]);
@@ -172,7 +172,7 @@ function progressing({ progress, blockedBy, silent }: Running): ReadySummary {
     const text = `${bucket} waits for a worker that takes Activities and is not busy. ${message}`;
     return { kind: 'ready', reason: 'NoWorker', message: text };
   }
-  const text = `${bucket} is being tried again: ${blockedBy.reason}: ${shorten(blockedBy.message)} (${message})`;
+  const text = `${bucket} is being retried: ${blockedBy.reason}: ${shorten(blockedBy.message)} (${message})`;
   return { kind: 'ready', reason: 'Retrying', message: text };
 }
 
@@ -185,7 +185,7 @@ const NOBODY_ANSWERS =
   'No worker answers for the workflow, so it stands still; it needs a WorkerPool that takes Workflows, with pods that are ready.';
 
 function describe(progress: BackfillProgress | undefined): string {
-  if (!progress) return 'The workflow has started and has not said yet how far it is.';
+  if (!progress) return 'The workflow has started and has not reported its progress yet.';
   if (progress.phase === 'Planning') return 'The workflow looks for buckets that need a run.';
   const { succeeded, failed, skipped, active, total } = progress;
   return `${succeeded + failed + skipped} of ${total} buckets done (${failed} failed, ${skipped} skipped), ${active} in work.`;

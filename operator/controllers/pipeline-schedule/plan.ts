@@ -101,7 +101,7 @@ function decide(observed: ObservedSchedule, installation: string): SchedulePlan 
     return update('The schedule is being paused or unpaused.');
   const { scheduleHash } = object.status ?? {};
   if (scheduleHash !== undefined && scheduleHash !== seen.described) {
-    return update('Somebody changed the schedule in Temporal; it is being put back to what the spec says.');
+    return update('Somebody changed the schedule in Temporal; the operator restores what the spec says.');
   }
   return inForce(spec, seen);
 }
@@ -126,7 +126,11 @@ function inForce(spec: PipelineScheduleSpec, seen: ScheduleState): SchedulePlan 
   if (spec.suspend) {
     return {
       actions: [],
-      summary: { kind: 'ready', reason: 'Suspended', message: 'Suspended: nothing fires; runs that have begun go on.' },
+      summary: {
+        kind: 'ready',
+        reason: 'Suspended',
+        message: 'Suspended: nothing fires; runs that have started continue.',
+      },
       own: [],
       after: REFRESH.idle,
     };

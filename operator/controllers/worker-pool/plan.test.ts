@@ -402,7 +402,7 @@ describe('a change of size has one event, with its reason', () => {
     [
       'by the load',
       { spec: AUTO, replicas: 1, load: { queues: [activities(3)] } },
-      'Scaled from 1 to 2 pods: as the load asks for (Activities: 3 waiting, 0 slots busy, 0.00 new/s).',
+      'Scaled from 1 to 2 pods: the load needs this number of pods (Activities: 3 waiting, 0 slots busy, 0.00 new/s).',
     ],
     [
       'by its bounds, the load unknown',

@@ -321,7 +321,7 @@ function rollout(
     return {
       kind: 'working',
       reason: 'RolloutStuck',
-      message: `${figures}, and no more became so in time.${why} Look at: ${look}`,
+      message: `${figures}, and no more became ready in time.${why} Look at: ${look}`,
     };
   }
   const settled = (status.replicas ?? 0) === desired && (status.updatedReplicas ?? 0) === desired && ready === desired;
@@ -329,6 +329,6 @@ function rollout(
   return {
     kind: 'ready',
     reason: 'Available',
-    message: desired === 0 ? 'No pods are wanted, and there are none.' : `${figures}.`,
+    message: desired === 0 ? 'No pods are desired, and none exist.' : `${figures}.`,
   };
 }

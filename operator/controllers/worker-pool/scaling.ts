@@ -163,12 +163,12 @@ export function decide(
 }
 
 const SENTENCE: Record<string, string> = {
-  Needed: 'As the load asks for',
-  Tolerance: 'The load asks for about what is there',
-  Occupied: 'Not fewer than the busy slots fill',
-  Stabilization: 'The wish has to last before it is followed',
-  RateLimit: 'No more pods are changed per minute',
-  Cooldown: 'The last pod stays until there was no work for the cooldown',
-  MinReplicas: 'Not fewer than minReplicas',
-  MaxReplicas: 'Not more than maxReplicas',
+  Needed: 'The load needs this number of pods',
+  Tolerance: 'The load is within the tolerance of the current number',
+  Occupied: 'Busy slots occupy this number of pods',
+  Stabilization: 'Waiting for the stabilization window',
+  RateLimit: 'Limited by podsPerMinute',
+  Cooldown: 'Waiting for the cooldown before scaling to zero',
+  MinReplicas: 'Limited by minReplicas',
+  MaxReplicas: 'Limited by maxReplicas',
 };
