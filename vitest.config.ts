@@ -14,7 +14,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{crds,pipeline,temporal,worker,operator,clickhouse,cli,local,superset,tools}/**/*.test.ts'],
-          testTimeout: 20_000,
+          testTimeout: 100_000,
           // They share nothing but modules, and to load these anew for each file takes longer than the tests.
           isolate: false,
           maxWorkers: 2,

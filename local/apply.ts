@@ -8,7 +8,7 @@ import { GROUP, VERSION } from '../crds/resource.ts';
 import type { Client } from '../operator/kube/client.ts';
 import { AlreadyExistsError, KubeError } from '../operator/kube/errors.ts';
 import { defineResource, type KubeObject, type Resource, type Stored } from '../operator/kube/resource.ts';
-import { WORK_NAMESPACE } from './objects.ts';
+import { WORK_NAMESPACE } from '../operator/manifests.ts';
 
 /** An object of a manifest, of any kind. */
 type Manifest = KubeObject & { readonly spec?: unknown };

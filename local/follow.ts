@@ -6,8 +6,8 @@ import { PODS } from '../operator/kube/builtin.ts';
 import { Cache } from '../operator/kube/cache.ts';
 import type { Client } from '../operator/kube/client.ts';
 import type { Instruments } from '../operator/kube/instruments.ts';
+import { WORK_NAMESPACE } from '../operator/manifests.ts';
 import { FINAL_PHASES } from '../worker/contract.ts';
-import { WORK_NAMESPACE } from './objects.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Interval of the checks for pods that block the backfill, in milliseconds. */

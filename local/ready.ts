@@ -5,7 +5,7 @@ import { PODS, type Pod } from '../operator/kube/builtin.ts';
 import type { Client } from '../operator/kube/client.ts';
 import { KubeError } from '../operator/kube/errors.ts';
 import type { Resource } from '../operator/kube/resource.ts';
-import { OPERATOR, OPERATOR_NAMESPACE } from './objects.ts';
+import { OPERATOR, OPERATOR_NAMESPACE } from '../operator/manifests.ts';
 
 /** The operator's controllers by their name in the metrics, and the kind of each. */
 const CONTROLLERS: Readonly<Record<string, Resource>> = {

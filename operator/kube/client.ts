@@ -51,8 +51,6 @@ export interface DeleteOptions extends WriteOptions {
   /** Deletes only the object with this uid (ConflictError otherwise). Give it whenever it is known. */
   readonly uid?: string;
   readonly resourceVersion?: string;
-  /** Background by default: the garbage collector deletes the objects that this one owns. */
-  readonly propagation?: 'Background' | 'Foreground' | 'Orphan';
 }
 export interface ApplyOptions extends WriteOptions {
   /** Takes over fields that another manager owns, instead of ConflictError. */
@@ -246,7 +244,7 @@ export class Client {
 
   /** Deletes the object. Returns false when it did not exist. Throws ConflictError when the preconditions do not hold. */
   async delete(resource: Resource, ref: ObjectRef, options: DeleteOptions = {}): Promise<boolean> {
-    const { uid, resourceVersion, propagation = 'Background', ...write } = options;
+    const { uid, resourceVersion, ...write } = options;
     const preconditions = uid || resourceVersion ? { uid, resourceVersion } : undefined;
     try {
       const answer = await this.#send<Stored | { kind: 'Status'; details?: { uid?: string } }>(
@@ -256,7 +254,8 @@ export class Client {
           body: {
             apiVersion: 'v1',
             kind: 'DeleteOptions',
-            propagationPolicy: propagation,
+            // The garbage collector deletes the objects that this one owns.
+            propagationPolicy: 'Background',
             preconditions,
             // If the request has a body, the server ignores the query, including dryRun, and would delete.
             dryRun: write.dryRun ? ['All'] : undefined,

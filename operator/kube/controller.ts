@@ -87,11 +87,6 @@ export class Controller<T extends KubeObject> {
     instruments.metrics.reconcilesMax.set({ controller: name }, concurrency);
   }
 
-  /** Adds an object to the queue, for changes without a watch, for example in Temporal. */
-  enqueue(key: Key, delay = 0): void {
-    this.#queue.add(key, delay);
-  }
-
   /**
    * Returns the problem for the liveness check; undefined while reconciling makes progress. A problem is a reconciliation that does not
    * end although its signal has aborted, or a write of ours that no watch returns and for which its object waits.

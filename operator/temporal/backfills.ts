@@ -19,7 +19,7 @@ import {
 } from '../../worker/contract.ts';
 import { type BlockedBy, blockedByOf, NO_WORKER, observeBlockedBy } from './blocked-by.ts';
 import type { Temporal } from './connection.ts';
-import { NoWorkerAnswers, TemporalRejected, TemporalUnavailable } from './errors.ts';
+import { NoWorkerAnswers, TemporalRejected, TemporalUnavailable, undefinedWhen } from './errors.ts';
 
 /** Temporal's name for the end of a workflow: COMPLETED, FAILED, TERMINATED, CANCELLED, TIMED_OUT. */
 export type Ending = string;
@@ -232,11 +232,4 @@ export function updateBackfill(
     },
     ANSWER,
   );
-}
-
-function undefinedWhen(expected: (error: unknown) => boolean): (error: unknown) => undefined {
-  return error => {
-    if (expected(error)) return undefined;
-    throw error;
-  };
 }

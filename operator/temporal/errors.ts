@@ -108,3 +108,11 @@ export function classify(error: unknown, doing: string): unknown {
       return new TemporalUnavailable(message, options);
   }
 }
+
+/** Returns a handler for `catch` that turns an expected error into undefined and throws every other one. */
+export function undefinedWhen(expected: (error: unknown) => boolean): (error: unknown) => undefined {
+  return error => {
+    if (expected(error)) return undefined;
+    throw error;
+  };
+}

@@ -5,7 +5,7 @@ import protobuf, { type temporal as proto } from '@temporalio/proto';
 import { PRIORITIES, QUEUES, WORKFLOWS } from '../../worker/contract.ts';
 import { hashOf } from '../hash.ts';
 import type { Temporal } from './connection.ts';
-import { isAlreadyExists, isNotFound } from './errors.ts';
+import { isAlreadyExists, isNotFound, undefinedWhen } from './errors.ts';
 import { fromPayload, milliseconds, textOf, toKeyword, toPayload } from './payload.ts';
 
 const { ScheduleOverlapPolicy, WorkflowExecutionStatus } = protobuf.temporal.api.enums.v1;
@@ -172,13 +172,6 @@ function searchAttributes(request: ScheduleRequest): proto.api.common.v1.ISearch
     indexedFields: Object.fromEntries(
       Object.entries(request.attributes).map(([name, value]) => [name, toKeyword(value)]),
     ),
-  };
-}
-
-function undefinedWhen(expected: (error: unknown) => boolean): (error: unknown) => undefined {
-  return error => {
-    if (expected(error)) return undefined;
-    throw error;
   };
 }
 

@@ -1,5 +1,5 @@
-import { LEASE_RULES, OPERATOR_RULES } from '../operator/rbac.ts';
 import { SECRET_KEYS, SETTINGS } from '../pipeline/settings.ts';
+import { LEASE_RULES, OPERATOR_RULES } from './rbac.ts';
 
 /** Namespace of the operator and its lease. */
 export const OPERATOR_NAMESPACE = 'ooni-system';
