@@ -144,7 +144,9 @@ function expectedBlocked(): Map<string, number> {
     const blocked = Math.max(...layers.map(grade('blocked')));
     if (blocked <= 0.5 || blocked < Math.max(...layers.map(grade('down')))) continue;
     const layer = layers.find(name => grade('blocked')(name) === blocked);
-    const key = `${verdict.domain} IT ${layer} ${verdict[`top_${layer}_rule_id`]}`;
+    // The bit.ly of the QA suite redirects to www.example.com, and these scenarios interfere with that host.
+    const host = verdict.domain === 'bit.ly' ? 'www.example.com' : verdict.domain;
+    const key = `${host} IT ${layer} ${verdict[`top_${layer}_rule_id`]}`;
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   return counts;
