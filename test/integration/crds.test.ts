@@ -74,6 +74,7 @@ test('defaults are stored', async () => {
     testNames: [],
     order: 'OldestFirst',
     reprocess: 'None',
+    allowShrink: false,
     maxActiveRuns: 4,
     suspend: false,
     cancel: 'None',
@@ -84,7 +85,7 @@ test('defaults are stored', async () => {
 
 test('the name of a pool leaves room for the names derived from it', async () => {
   expect(await create('WorkerPool', { replicas: 1 }, 'p'.repeat(50))).toBeUndefined();
-  expect(await create('WorkerPool', { replicas: 1 }, 'p'.repeat(51))).toContain('50 characters at most');
+  expect(await create('WorkerPool', { replicas: 1 }, 'p'.repeat(51))).toContain('at most 50 characters');
 });
 
 describe('changes of a Backfill', () => {

@@ -106,7 +106,7 @@ describe('a database of the Python pipeline', () => {
     expect(dry).toMatchObject({ status: 0, stderr: '' });
     expect(dry.stdout).toContain('was made by the Python pipeline');
     expect(dry.stdout).toContain('add run_generation to obs_web\n');
-    expect(dry.stdout).toContain('add fingerprints_version, run_generation to analysis_web_measurement');
+    expect(dry.stdout).toMatch(/add fingerprints_version, run_generation, outcome, .* to analysis_web_measurement/);
     expect(dry.stdout).toContain('copy 1000 rows in 1 partitions');
     expect(dry.stdout).toContain(
       'write the index measurement_start_time_minmax of analysis_web_measurement for 1 rows',
