@@ -1,9 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { startTemporal, type TemporalServer } from '../../local/temporal.ts';
+import { bucketsBetween } from '../../pipeline/bucket.ts';
 import {
   BACKFILL_MESSAGES,
   type BackfillInput,
@@ -25,7 +27,16 @@ let worker: WorkerProcess;
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'ooni-long-'));
-  mkdirSync(join(dir, 'archive'));
+  // An empty bucket needs no run, so each day has an object, with a measurement that is skipped.
+  for (const day of [
+    ...bucketsBetween('2022-01-01', '2022-03-01', 'Day'),
+    ...bucketsBetween('2022-05-01', '2022-05-08', 'Day'),
+  ]) {
+    const name = day.replaceAll('-', '');
+    const file = join(dir, `archive/raw/${name}/00/IT/signal/${name}00_IT_signal.n0.0.jsonl.gz`);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, gzipSync('{"probe_cc": "IT", "test_keys": {}}\n'));
+  }
   server = await startTemporal({ dir, dynamicConfig: { 'limit.historyCount.suggestContinueAsNew': EVENTS } });
   const { url } = await makeDatabase(inject('clickhouseUrl'), 'long');
   const made = await makeNamespace(server.address, 'long');
@@ -91,7 +102,7 @@ async function runsOf(workflowId: string): Promise<WorkflowHandle[]> {
   return runs;
 }
 
-test('a long backfill continues in new histories; no bucket is lost or run twice', async () => {
+test('a long backfill continues in new histories; no bucket is lost or run twice', { timeout: 600_000 }, async () => {
   const handle = await start({}, 'long');
   let most = 0;
   let last: BackfillProgress | undefined;
@@ -134,7 +145,7 @@ test('a long backfill continues in new histories; no bucket is lost or run twice
   expect(new Set(children).size).toBe(59);
 });
 
-test('histories of this version replay', async () => {
+test('histories of this version replay', { timeout: 600_000 }, async () => {
   await (await start({ startAt: '2022-05-01', endAt: '2022-05-08', maxActiveRuns: 2 }, 'replayed')).result();
   const ids = ['replayed', 'test/ALLCCS-ALLTNS/2022-05-03'];
   const histories = await Promise.all(
