@@ -16,6 +16,9 @@ import { freeOffset } from '../support/free-offset.ts';
  */
 const PAGES = ['README.md', ...globSync('docs/*.md').sort()];
 const blocks = PAGES.flatMap(page => blocksOf(page, readFileSync(page, 'utf8')));
+/** Languages of blocks that the test runs or compares, and of those that are only read. */
+const RUN = ['sh', 'text', 'sql'];
+const SHOWN = ['yaml', 'mermaid'];
 const at = ({ page, line }: Block) => `${page}:${line}`;
 
 let dir: string;
@@ -92,7 +95,7 @@ function statementsOf(sql: string): string[] {
 
 describe('blocks of README and docs', () => {
   test('have a language, and a reason if they are not run', () => {
-    const unknown = blocks.filter(({ language }) => !['sh', 'text', 'sql'].includes(language));
+    const unknown = blocks.filter(({ language }) => ![...RUN, ...SHOWN].includes(language));
     expect(unknown.map(at)).toEqual([]);
     // A block of text is the output of the commands before it.
     const alone = blocks.filter(
@@ -105,29 +108,27 @@ describe('blocks of README and docs', () => {
 describe('a user who types every block', { timeout: 600_000 }, () => {
   let printed = '';
 
-  test.for(blocks.filter(({ skipped }) => !skipped).map(block => [at(block), block] as const))(
-    '%s',
-    async ([, block]) => {
-      if (block.language === 'text') {
-        expect(missingLine(block.text, printed), printed).toBeUndefined();
-        return;
+  const run = blocks.filter(({ language, skipped }) => !skipped && RUN.includes(language));
+  test.for(run.map(block => [at(block), block] as const))('%s', async ([, block]) => {
+    if (block.language === 'text') {
+      expect(missingLine(block.text, printed), printed).toBeUndefined();
+      return;
+    }
+    if (block.language === 'sql') {
+      for (const query of statementsOf(block.text)) {
+        const result = await clickhouse.query({ query: query.trim(), format: 'JSONEachRow' });
+        const rows = await result.json();
+        if (!block.mayBeEmpty) expect(rows.length, query).toBeGreaterThan(0);
       }
-      if (block.language === 'sql') {
-        for (const query of statementsOf(block.text)) {
-          const result = await clickhouse.query({ query: query.trim(), format: 'JSONEachRow' });
-          const rows = await result.json();
-          if (!block.mayBeEmpty) expect(rows.length, query).toBeGreaterThan(0);
-        }
-        return;
-      }
-      if (block.text.trim() === 'npm start') {
-        printed = await startStack();
-        return;
-      }
-      const { status, output } = await shell(block.text);
-      printed = output;
-      if (block.fails) expect(status, output).not.toBe(0);
-      else expect(status, output).toBe(0);
-    },
-  );
+      return;
+    }
+    if (block.text.trim() === 'npm start') {
+      printed = await startStack();
+      return;
+    }
+    const { status, output } = await shell(block.text);
+    printed = output;
+    if (block.fails) expect(status, output).not.toBe(0);
+    else expect(status, output).toBe(0);
+  });
 });
