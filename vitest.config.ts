@@ -26,11 +26,11 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
           include: process.env.TEST_QUICK ? QUICK : ['test/{integration,faults}/**/*.test.ts'],
           globalSetup: ['test/support/servers.ts'],
-          testTimeout: 120_000,
+          testTimeout: 600_000,
           // What is waited for comes on a slow machine, too; the default is one second.
           expect: { poll: { timeout: 100_000 } },
           setupFiles: ['test/support/drop-databases.ts'],
-          hookTimeout: 120_000,
+          hookTimeout: 300_000,
           // Most of them mostly wait: for a lease to end, a retry, a schedule.
           maxWorkers: 4,
           maxConcurrency: 6,
@@ -41,11 +41,11 @@ export default defineConfig({
           name: 'stack',
           sequence: { groupOrder: 1 },
           include: ['test/stack/**/*.test.ts'],
-          testTimeout: 300_000,
+          testTimeout: 600_000,
           maxWorkers: 4,
         },
       },
-      { test: { name: 'fidelity', include: ['test/fidelity/**/*.test.ts'], testTimeout: 300_000, maxWorkers: 2 } },
+      { test: { name: 'fidelity', include: ['test/fidelity/**/*.test.ts'], testTimeout: 600_000, maxWorkers: 2 } },
     ],
   },
 });
