@@ -84,7 +84,7 @@ export class ThreadPool {
     const { worker } = thread;
     return new Promise((resolve, reject) => {
       let patience: NodeJS.Timeout | undefined;
-      const finalizeRows = (end: () => void) => {
+      const settle = (end: () => void) => {
         clearTimeout(patience);
         signal?.removeEventListener('abort', cancel);
         worker.off('message', onMessage).off('error', onError).off('exit', onExit);
@@ -103,15 +103,13 @@ export class ThreadPool {
             { bucket: task.run.bucket, attempt: message.attempt },
             `an INSERT will be retried in ${message.wait} ms: ${message.message}`,
           );
-        } else if (message.type === 'done') finalizeRows(() => resolve(message.counts));
-        else if (message.type === 'cancelled')
-          finalizeRows(() => reject(signal?.reason ?? new ThreadError('cancelled')));
-        else finalizeRows(() => reject(new ThreadWorkError(message.judged)));
+        } else if (message.type === 'done') settle(() => resolve(message.counts));
+        else if (message.type === 'cancelled') settle(() => reject(signal?.reason ?? new ThreadError('cancelled')));
+        else settle(() => reject(new ThreadWorkError(message.judged)));
       };
       const onError = (error: Error) =>
-        finalizeRows(() => reject(new ThreadError(`the thread ended: ${error.message}`, { cause: error })));
-      const onExit = () =>
-        finalizeRows(() => reject(signal?.aborted ? signal.reason : new ThreadError('the thread ended')));
+        settle(() => reject(new ThreadError(`the thread ended: ${error.message}`, { cause: error })));
+      const onExit = () => settle(() => reject(signal?.aborted ? signal.reason : new ThreadError('the thread ended')));
       worker.on('message', onMessage).on('error', onError).on('exit', onExit);
       signal?.addEventListener('abort', cancel, { once: true });
       const shared = this.#databases.at(task.run.bucket);
