@@ -6,18 +6,13 @@
  *
  * Exit status: 0 success, 1 failure (standard error has the cause), 2 the command line is wrong.
  */
-import { CommanderError } from 'commander';
-import { guardStandardStreams } from './output.ts';
-import { createProgram } from './program.ts';
+import { cacheCompiledCode } from './compile-cache.ts';
 
 // Statements of an embedded ClickHouse run on the threads of libuv's pool, which is created at first use. With its usual four threads, file
 // operations would have to wait for statements.
 process.env.UV_THREADPOOL_SIZE ??= '16';
 
-guardStandardStreams();
-try {
-  await createProgram().parseAsync();
-} catch (error) {
-  if (!(error instanceof CommanderError)) throw error;
-  if (error.exitCode !== 0) process.exitCode = 2;
-}
+// The code that is imported from here on comes from the cache.
+cacheCompiledCode();
+const [{ runProgram }, { createProgram }] = await Promise.all([import('./run-program.ts'), import('./program.ts')]);
+await runProgram(createProgram);

@@ -17,7 +17,7 @@ afterEach(() => {
 async function oonipipeline(...args: string[]): Promise<{ usage?: string; status?: unknown; told: string }> {
   vi.stubEnv('CLICKHOUSE_URL', 'http://localhost:1');
   const told: string[] = [];
-  const program = createProgram();
+  const program = await createProgram('all');
   for (const command of [program, ...program.commands]) {
     command.configureOutput({ writeErr: text => told.push(text), writeOut: () => {} });
   }
@@ -196,5 +196,6 @@ test('loads the S3 client and the embedded ClickHouse only if they are needed', 
     );
   };
   expect(loaded('sql', 'SELECT 1')).toEqual(['commander']);
+  expect(loaded('--help')).toEqual(['commander']);
   expect(loaded('verify', '--archive', ARCHIVE)).toEqual(['commander']);
 });

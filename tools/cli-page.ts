@@ -6,8 +6,8 @@ import { PROBLEMS } from '../pipeline/runs/verify.ts';
 const WIDTH = 110;
 
 /** Returns docs/cli.md: the help of every command as the program prints it, and the rules that all commands share. */
-export function cliPage(): string {
-  const program = createProgram();
+export async function cliPage(): Promise<string> {
+  const program = await createProgram('all');
   const problems = Object.entries(PROBLEMS).map(([name, meaning]) => `| \`${name}\` | ${meaning} |`);
   return `# oonipipeline
 

@@ -19,7 +19,6 @@ interface Options extends CommonOptions {
 /** Creates `oonipipeline explain`, which shows the reasons for a verdict. */
 export function explainCommand(): Command {
   return new Command('explain')
-    .description('Show how the verdict on a measurement comes about: observations, control, rule by rule')
     .argument(
       '<measurement>',
       'its measurement_uid, or its address such as https://explorer.ooni.org/m/<measurement_uid>',

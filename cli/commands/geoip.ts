@@ -14,7 +14,6 @@ interface Options {
 /** Creates `oonipipeline geoip`, which fetches the IP databases that workers use to look up addresses. */
 export function geoipCommand(): Command {
   return new Command('geoip')
-    .description("Fetch the archive's IP databases, which tell the AS and country of an address on a day")
     .option('--dir <dir>', 'where to; the setting geoip_dir unless given')
     .option(
       '--since <date>',

@@ -19,7 +19,6 @@ interface Options extends CommonOptions {
 /** Creates `oonipipeline migrate`, which migrates a database to the version of the program on request. */
 export function migrateCommand(): Command {
   return new Command('migrate')
-    .description('Bring the database to the version of this program')
     .addOption(clickhouseOption())
     .option('--dry-run', 'list what would be done; change nothing')
     .option('--print', 'print the statements that would be sent; change nothing')

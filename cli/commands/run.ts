@@ -80,7 +80,6 @@ export interface RunSummary {
 /** Creates `oonipipeline run`, which turns files into verdicts in this process, without Kubernetes and Temporal. */
 export function runCommand(): Command {
   return new Command('run')
-    .description('Take buckets of an archive through observations and analysis, in this process')
     .addOption(archiveOption())
     .addOption(clickhouseOption())
     .option(

@@ -41,7 +41,6 @@ interface Options extends CommonOptions {
 /** Creates `oonipipeline sql`, which runs one statement in the ClickHouse of the pipeline. */
 export function sqlCommand(): Command {
   const sql = new Command('sql')
-    .description('Run a query in ClickHouse, and show the result')
     .argument('<statement>', 'one statement of SQL, or - for standard input')
     .addOption(clickhouseOption())
     .addOption(

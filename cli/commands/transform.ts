@@ -52,7 +52,6 @@ interface Source {
 /** Creates `oonipipeline transform`, which shows the rows that the pipeline makes from measurements. Needs neither a database nor Temporal. */
 export function transformCommand(): Command {
   return new Command('transform')
-    .description('Show the rows that the pipeline makes of measurements, one JSON document a measurement')
     .argument(
       '<files...>',
       'files: objects of the archive in any layout, JSON lines (.gz or not), - for standard input; or on S3: s3://bucket/key, s3://bucket/folder/',

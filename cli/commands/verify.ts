@@ -42,7 +42,6 @@ const SHOWN = 20;
 /** Creates `oonipipeline verify`, which checks whether anything was lost between the archive and the tables. */
 export function verifyCommand(): Command {
   return new Command('verify')
-    .description('Check the ledger against the archive and the tables: is anything missing, or too much?')
     .addOption(
       new Option(
         '--bucket <bucket>',
