@@ -8,7 +8,9 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { generatedFromCrds } from '../crds/generate.ts';
 import { analysisPage } from './analysis-page.ts';
+import { chartFiles } from './chart-files.ts';
 import { cliPage } from './cli-page.ts';
+import { helmValuesPage } from './helm-values-page.ts';
 import { metricsPage } from './metrics-page.ts';
 import { scannerCode } from './scanner-code.ts';
 import { settingsPage } from './settings-page.ts';
@@ -19,10 +21,12 @@ const GENERATED: Record<string, () => string | Promise<string>> = {
   'docs/cli.md': cliPage,
   'docs/settings.md': settingsPage,
   'docs/metrics.md': metricsPage,
+  'docs/helm-values.md': helmValuesPage,
   'docs/analysis-rules.md': analysisPage,
   'docs/verdicts.md': verdictsPage,
   'pipeline/measurement/scanner-code.ts': scannerCode,
   ...generatedFromCrds(),
+  ...chartFiles(),
 };
 
 const root = join(import.meta.dirname, '..');

@@ -1,0 +1,198 @@
+{{/*
+Conventions of this chart, with the named template that applies each:
+
+  names             <fullname>-<component>                          ooni-pipeline.fullname, ooni-pipeline.componentName
+  labels            app.kubernetes.io/* and helm.sh/chart           ooni-pipeline.labels        (dict "root" $ "component" "operator")
+  selectors         name, instance, component; never change         ooni-pipeline.selectorLabels (the same dict)
+  images            registry, repository, tag, digest               ooni-pipeline.image         (dict "root" $ "image" .Values.image)
+                    pullPolicy IfNotPresent                         ooni-pipeline.imagePullPolicy (the same dict)
+  pull secrets      global.imagePullSecrets                         ooni-pipeline.imagePullSecrets $
+  pods              restricted Pod Security Standard                ooni-pipeline.podSecurityContext (dict "override" .Values.x.podSecurityContext)
+                    read-only root, all capabilities dropped        ooni-pipeline.containerSecurityContext (dict "override" .Values.x.securityContext)
+  scheduling        nodeSelector, tolerations, affinity, ...        ooni-pipeline.scheduling     (dict "root" $ "component" "operator" "values" .Values.operator)
+  settings          ConfigMap <fullname>, Secret                    ooni-pipeline.envFrom        $
+  checks            `fail` with field, value and remedy             ooni-pipeline.validate       $ (templates/validate.yaml)
+
+A pod does not mount a token unless it uses the Kubernetes API. A writable path is an emptyDir. Nothing in the output is random or looked up in
+the cluster, so that two renderings are equal. A folder of templates/ is a component; its values have the key of the folder.
+*/}}
+
+{{- define "ooni-pipeline.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end }}
+
+{{/* Prefix of all names, at most 40 characters: the suffix of a component still fits into 63. */}}
+{{- define "ooni-pipeline.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* dict "root" $ "component" "operator" */}}
+{{- define "ooni-pipeline.componentName" -}}
+{{- printf "%s-%s" (include "ooni-pipeline.fullname" .root) .component -}}
+{{- end }}
+
+{{/* dict "root" $ "component" "operator"; without a component, of objects that belong to all. */}}
+{{- define "ooni-pipeline.labels" -}}
+{{ include "ooni-pipeline.selectorLabels" . }}
+app.kubernetes.io/part-of: ooni-pipeline
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "ooni-pipeline.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "ooni-pipeline.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- with .component }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* dict "root" $ "image" .Values.image: the reference of an image. A digest has priority over a tag; global.imageRegistry over the registry. */}}
+{{- define "ooni-pipeline.image" -}}
+{{- $registry := default .image.registry .root.Values.global.imageRegistry -}}
+{{- with $registry }}{{ . }}/{{ end -}}
+{{- .image.repository -}}
+{{- if .image.digest -}}@{{ .image.digest }}{{- else -}}:{{ default .root.Chart.AppVersion .image.tag }}{{- end -}}
+{{- end }}
+
+{{- define "ooni-pipeline.imagePullPolicy" -}}
+{{- default "IfNotPresent" .image.pullPolicy -}}
+{{- end }}
+
+{{- define "ooni-pipeline.imagePullSecrets" -}}
+{{- with .Values.global.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* dict "override" VALUES: keys of the override have priority. */}}
+{{- define "ooni-pipeline.podSecurityContext" -}}
+{{- $restricted := dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault") -}}
+{{- toYaml (mergeOverwrite $restricted (deepCopy (default (dict) .override))) -}}
+{{- end }}
+
+{{- define "ooni-pipeline.containerSecurityContext" -}}
+{{- $restricted := dict "allowPrivilegeEscalation" false "readOnlyRootFilesystem" true "capabilities" (dict "drop" (list "ALL")) -}}
+{{- toYaml (mergeOverwrite $restricted (deepCopy (default (dict) .override))) -}}
+{{- end }}
+
+{{/*
+dict "root" $ "component" "operator" "values" .Values.operator: fields of a pod spec about its place. Without topologySpreadConstraints,
+replicas prefer different hosts and zones.
+*/}}
+{{- define "ooni-pipeline.scheduling" -}}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+topologySpreadConstraints:
+{{- if .values.topologySpreadConstraints }}
+  {{- toYaml .values.topologySpreadConstraints | nindent 2 }}
+{{- else }}
+{{- $selector := include "ooni-pipeline.selectorLabels" (dict "root" .root "component" .component) }}
+{{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- $selector | nindent 8 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Name of the Secret with the secret settings of operator and workers. */}}
+{{- define "ooni-pipeline.secretName" -}}
+{{- default (include "ooni-pipeline.fullname" .) .Values.credentials.existingSecret -}}
+{{- end }}
+
+{{/* Settings of a program of the pipeline: ConfigMap and Secret. */}}
+{{- define "ooni-pipeline.envFrom" -}}
+- configMapRef:
+    name: {{ include "ooni-pipeline.fullname" . }}
+- secretRef:
+    name: {{ include "ooni-pipeline.secretName" . }}
+{{- end }}
+
+{{/* host:port of the Temporal frontend, in each mode. */}}
+{{- define "ooni-pipeline.temporalAddress" -}}
+{{- if eq .Values.temporal.mode "external" -}}
+{{- required "temporal.external.address is empty; set it to host:port of the Temporal frontend, or temporal.mode to embedded" .Values.temporal.external.address -}}
+{{- else -}}
+{{- printf "%s.%s.svc:7233" (include "ooni-pipeline.componentName" (dict "root" . "component" "temporal-frontend")) .Release.Namespace -}}
+{{- end -}}
+{{- end }}
+
+{{- define "ooni-pipeline.temporalNamespace" -}}
+{{- if eq .Values.temporal.mode "external" -}}
+{{- .Values.temporal.external.namespace -}}
+{{- else -}}
+{{- .Values.temporal.namespace -}}
+{{- end -}}
+{{- end }}
+
+{{/* Fails with field, value and remedy where the schema cannot: rules over more than one value. */}}
+{{- define "ooni-pipeline.validate" -}}
+{{- if and .Values.gitops .Values.credentials.values -}}
+{{- fail "credentials.values is set, but gitops is true, so the credentials would be in Git; create a Secret and set credentials.existingSecret to its name" -}}
+{{- end -}}
+{{- if and .Values.credentials.existingSecret .Values.credentials.values -}}
+{{- fail (printf "credentials.existingSecret is %q and credentials.values is set too; keep one of them" .Values.credentials.existingSecret) -}}
+{{- end -}}
+{{- if not (or .Values.credentials.existingSecret (hasKey .Values.credentials.values "clickhouse_url")) -}}
+{{- fail "no ClickHouse is configured: set credentials.existingSecret to a Secret with CLICKHOUSE_URL, or for a first try credentials.values.clickhouse_url to http://user:password@host:8123/database" -}}
+{{- end -}}
+{{- if and (eq .Values.temporal.mode "external") (not .Values.temporal.external.address) -}}
+{{- fail "temporal.mode is external, but temporal.external.address is empty; set it to host:port of the Temporal frontend" -}}
+{{- end -}}
+{{- end }}
+
+{{/* Environment of operator and workers that is not secret: `settings` of the values, and what the chart knows about Temporal. */}}
+{{- define "ooni-pipeline.settings" -}}
+{{- range $key, $value := .Values.settings }}
+{{ upper $key }}: {{ include "ooni-pipeline.settingValue" $value }}
+{{- end }}
+TEMPORAL_ADDRESS: {{ include "ooni-pipeline.temporalAddress" . | quote }}
+TEMPORAL_NAMESPACE: {{ include "ooni-pipeline.temporalNamespace" . | quote }}
+{{- with .Values.temporal.uiUrl }}
+TEMPORAL_UI_URL: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* A setting as the text of an environment variable. Helm reads numbers of values as float64, which print large integers with an exponent. */}}
+{{- define "ooni-pipeline.settingValue" -}}
+{{- if kindIs "slice" . -}}
+{{- join "," . | quote -}}
+{{- else if and (kindIs "float64" .) (eq (floor .) .) -}}
+{{- int64 . | toString | quote -}}
+{{- else -}}
+{{- toString . | quote -}}
+{{- end -}}
+{{- end }}
