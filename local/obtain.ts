@@ -3,10 +3,10 @@
  * the processors with a build. Exits with status 1 and a message if a program cannot be obtained.
  */
 import { StartError } from './process.ts';
-import { ALL_PROGRAMS, obtainPrograms } from './programs.ts';
+import { ALL_PROGRAMS, CHART_PROGRAMS, obtainPrograms } from './programs.ts';
 
 try {
-  await obtainPrograms({ names: ALL_PROGRAMS });
+  await obtainPrograms({ names: [...ALL_PROGRAMS, ...CHART_PROGRAMS] });
 } catch (error) {
   if (!(error instanceof StartError)) throw error;
   console.error(error.message);

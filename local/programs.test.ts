@@ -101,7 +101,12 @@ describe('a program on this machine', () => {
 
   test('needs no network', async () => {
     program(join(dir, 'bin', 'etcd'));
-    await obtainPrograms({ env, terminal, names: ['etcd'], sites: { kubernetes: siteUrl(), github: siteUrl() } });
+    await obtainPrograms({
+      env,
+      terminal,
+      names: ['etcd'],
+      sites: { kubernetes: siteUrl(), github: siteUrl(), helm: siteUrl() },
+    });
     expect(asked).toEqual([]);
     expect(shown).toMatch(/etcd +PATH: .*bin\/etcd/);
   });
@@ -176,7 +181,7 @@ describe('without a download', () => {
       env,
       terminal,
       names: ['temporal'],
-      sites: { kubernetes: nowhere, github: nowhere },
+      sites: { kubernetes: nowhere, github: nowhere, helm: nowhere },
       modules: [module],
     });
 
@@ -202,7 +207,7 @@ describe('without a download', () => {
       env,
       terminal: screen,
       names: ['temporal', 'versitygw'],
-      sites: { kubernetes: nowhere, github: nowhere },
+      sites: { kubernetes: nowhere, github: nowhere, helm: nowhere },
       modules: [module, other],
     });
     expect(findProgram('versitygw', env)?.source).toBe('cache');
@@ -216,7 +221,7 @@ describe('without a download', () => {
       env,
       terminal,
       names: ['temporal'],
-      sites: { kubernetes: nowhere, github: nowhere },
+      sites: { kubernetes: nowhere, github: nowhere, helm: nowhere },
       modules: [module],
       signal: stop.signal,
     });

@@ -8,6 +8,8 @@ import { BuildError, build } from './programs/build.ts';
 import { DownloadError, download, unreachable } from './programs/download.ts';
 import {
   type Architecture,
+  HELM_3_VERSION,
+  HELM_VERSION,
   KUBERNETES_VERSION,
   MODULES,
   type Module,
@@ -20,7 +22,7 @@ import {
 } from './programs/releases.ts';
 import { Terminal } from './terminal.ts';
 
-export { ALL_PROGRAMS, type ProgramName } from './programs/releases.ts';
+export { ALL_PROGRAMS, CHART_PROGRAMS, type ProgramName } from './programs/releases.ts';
 
 /** Disk space, in bytes, for the download of all programs, and for a build with Go's own caches. */
 const DOWNLOAD_BYTES = 1e9;
@@ -52,7 +54,12 @@ export function programVariable(name: ProgramName): string {
 
 /** Returns the folder of an obtained program, below XDG_CACHE_HOME/ooni-pipeline or ~/.cache/ooni-pipeline. */
 export function cacheFolder(name: ProgramName, env: NodeJS.ProcessEnv = process.env): string {
-  const versions: Partial<Record<ProgramName, string>> = { temporal: TEMPORAL_VERSION, versitygw: VERSITYGW_VERSION };
+  const versions: Partial<Record<ProgramName, string>> = {
+    temporal: TEMPORAL_VERSION,
+    versitygw: VERSITYGW_VERSION,
+    helm: HELM_VERSION,
+    'helm-3': HELM_3_VERSION,
+  };
   const folder = versions[name] ? `${name}-${versions[name]}` : `kubernetes-${KUBERNETES_VERSION}`;
   return join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), '.cache'), 'ooni-pipeline', folder);
 }

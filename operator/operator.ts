@@ -10,6 +10,7 @@ import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from './controllers/resou
 import { poolReconciler } from './controllers/worker-pool/controller.ts';
 import { MANAGED_BY, POOL_LABEL } from './controllers/worker-pool/deployment.ts';
 import { podMatters, poolKeys } from './controllers/worker-pool/observe.ts';
+import { keepDefaultPools } from './default-pools.ts';
 import { DEPLOYMENTS, type Deployment, PODS, type Pod } from './kube/builtin.ts';
 import { Cache, type Change } from './kube/cache.ts';
 import { Client } from './kube/client.ts';
@@ -82,6 +83,7 @@ export async function runOperator(
   const written = new WrittenStatus();
   const context = { client: writer, clock, events, written };
   const when = (change: Change<KubeObject>) => needsPass(written, change);
+  const defaults = { name: settings.operator_default_pools, namespace: settings.operator_lease_namespace };
   const ui = { url: settings.temporal_ui_url, namespace: settings.temporal_namespace };
   const load = shared(clock, LOAD_TTL, () => fetchLoad(temporal, clock.now));
   const controllers = [
@@ -137,6 +139,7 @@ export async function runOperator(
       await Promise.all([
         ...controllers.map(controller => controller.run(leading)),
         keepReferenceSchedules(temporal, settings.installation, log, leading),
+        ...(defaults.name ? [keepDefaultPools(writer, defaults, log, leading)] : []),
       ]);
       await events.flush();
     });

@@ -27,6 +27,15 @@ export const OPERATOR_RULES: readonly PolicyRule[] = [
   { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
 ];
 
+/**
+ * Permissions of the operator in the namespace of its lease if the setting `operator_default_pools` names a ConfigMap: a Role. The chart limits the
+ * second rule to that ConfigMap.
+ */
+export const DEFAULT_POOL_RULES: readonly PolicyRule[] = [
+  { apiGroups: [GROUP], resources: ['workerpools'], verbs: ['get', 'list', 'create', 'patch', 'delete'] },
+  { apiGroups: [''], resources: ['configmaps'], verbs: ['get'] },
+];
+
 /** Permissions of the operator in the namespace of its lease (`operator_lease_namespace`): a Role. */
 export const LEASE_RULES: readonly PolicyRule[] = [
   { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },

@@ -137,6 +137,10 @@ export const SETTINGS = {
 
   operator_namespaces: words.default([]).meta({ description: 'Namespaces that the operator watches; empty: all' }),
   operator_lease_namespace: text('Namespace of the leader lease', 'ooni-system'),
+  operator_default_pools: text(
+    'ConfigMap in the namespace of the lease with WorkerPools that the operator creates: the name of each as a key, its spec as YAML; empty: none',
+    '',
+  ),
   operator_health_address: text('host:port of the health endpoints and metrics; empty: none', ''),
   worker_image: text('Image of the worker pods of WorkerPools', 'ooni-pipeline:dev'),
   worker_config_map: text('ConfigMap with the environment of worker pods; empty: none', ''),

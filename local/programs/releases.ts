@@ -3,6 +3,9 @@ export const KUBERNETES_VERSION = '1.33.4';
 export const ETCD_VERSION = '3.5.21';
 export const TEMPORAL_VERSION = '1.8.2';
 export const VERSITYGW_VERSION = '1.8.0';
+export const HELM_VERSION = '4.2.4';
+/** The oldest Helm that the chart is rendered with. */
+export const HELM_3_VERSION = '3.19.0';
 
 export type Architecture = 'amd64' | 'arm64';
 
@@ -19,7 +22,11 @@ export interface Release {
   readonly checksums: string;
 }
 
-export const SITES = { kubernetes: 'https://dl.k8s.io', github: 'https://github.com' } as const;
+export const SITES = {
+  kubernetes: 'https://dl.k8s.io',
+  github: 'https://github.com',
+  helm: 'https://get.helm.sh',
+} as const;
 
 /** Checksums as the projects publish them, pinned so that a changed file is noticed. */
 const PINNED: Readonly<Record<string, string>> = {
@@ -71,10 +78,14 @@ export const RELEASES = {
       checksums: `${folder}/checksums.txt`,
     };
   },
+  helm: helm(HELM_VERSION),
+  'helm-3': helm(HELM_3_VERSION),
 };
 export type ProgramName = keyof typeof RELEASES;
-/** The programs of `npm test`. */
-export const ALL_PROGRAMS = Object.keys(RELEASES) as ProgramName[];
+/** The programs of the tests of the chart: the current Helm, and the oldest that it supports. */
+export const CHART_PROGRAMS = ['helm', 'helm-3'] as const satisfies ProgramName[];
+/** The programs of the other tests. */
+export const ALL_PROGRAMS = (Object.keys(RELEASES) as ProgramName[]).filter(name => !name.startsWith('helm'));
 /** The programs of `npm start`. Only the tests use the S3 server. */
 export const PROGRAM_NAMES = ALL_PROGRAMS.filter(name => name !== 'versitygw');
 
@@ -82,6 +93,13 @@ function kubernetes(name: string): (arch: Architecture) => Release {
   return arch => {
     const path = `/release/v${KUBERNETES_VERSION}/bin/linux/${arch}/${name}`;
     return { site: 'kubernetes', path, sha256: PINNED[`${arch}/${name}`], checksums: `${path}.sha256` };
+  };
+}
+
+function helm(version: string): (arch: Architecture) => Release {
+  return arch => {
+    const path = `/helm-v${version}-linux-${arch}.tar.gz`;
+    return { site: 'helm', path, member: `linux-${arch}/helm`, checksums: `${path}.sha256sum` };
   };
 }
 
@@ -115,6 +133,22 @@ export const MODULES = {
     provides: ['versitygw'],
     flags: [`main.Version=${VERSITYGW_VERSION}`],
     minutes: 2,
+  },
+  helm: {
+    folder: 'helm',
+    package: 'helm.sh/helm/v4/cmd/helm',
+    program: 'helm',
+    provides: ['helm'],
+    flags: [`helm.sh/helm/v4/internal/version.version=v${HELM_VERSION}`],
+    minutes: 3,
+  },
+  'helm-3': {
+    folder: 'helm-3',
+    package: 'helm.sh/helm/v3/cmd/helm',
+    program: 'helm-3',
+    provides: ['helm-3'],
+    flags: [`helm.sh/helm/v3/internal/version.version=v${HELM_3_VERSION}`],
+    minutes: 3,
   },
 } as const satisfies Record<string, Module>;
 

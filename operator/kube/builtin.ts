@@ -1,4 +1,4 @@
-import type { CoreV1Event, EventsV1Event, V1Deployment, V1Lease, V1Pod } from '@kubernetes/client-node';
+import type { CoreV1Event, EventsV1Event, V1ConfigMap, V1Deployment, V1Lease, V1Pod } from '@kubernetes/client-node';
 import { defineResource, type KubeObject } from './resource.ts';
 
 /** A generated model in its JSON form: the models have Date where JSON has text. */
@@ -14,6 +14,7 @@ export type Wire<T> = T extends Date
 export type Builtin<T> = Omit<Wire<T>, 'metadata' | 'apiVersion' | 'kind'> & KubeObject;
 
 export type Deployment = Builtin<V1Deployment>;
+export type ConfigMap = Builtin<V1ConfigMap>;
 export type Pod = Builtin<V1Pod>;
 export type Lease = Builtin<V1Lease>;
 export type Event = Builtin<EventsV1Event>;
@@ -24,6 +25,14 @@ export const DEPLOYMENTS = defineResource<Deployment>({
   version: 'v1',
   plural: 'deployments',
   kind: 'Deployment',
+  namespaced: true,
+});
+
+export const CONFIG_MAPS = defineResource<ConfigMap>({
+  group: '',
+  version: 'v1',
+  plural: 'configmaps',
+  kind: 'ConfigMap',
   namespaced: true,
 });
 

@@ -20,7 +20,7 @@ import { Http } from '../../operator/kube/http.ts';
 import { createInstruments } from '../../operator/kube/instruments.ts';
 import { listWatch } from '../../operator/kube/list-watch.ts';
 import { defineResource, type KubeObject, type Resource, type Stored } from '../../operator/kube/resource.ts';
-import { LEASE_RULES, OPERATOR_RULES } from '../../operator/rbac.ts';
+import { DEFAULT_POOL_RULES, LEASE_RULES, OPERATOR_RULES } from '../../operator/rbac.ts';
 import { createLogger } from '../../pipeline/log.ts';
 import { PROGRAM_ENV } from './program.ts';
 
@@ -125,7 +125,10 @@ export async function makeOperatorAccount(client: Client, kubeconfig: string, na
   const metadata = { name: 'ooni-operator', namespace };
   await client.create(NAMESPACES, { metadata: { name: namespace } });
   await client.create(core('serviceaccounts', 'ServiceAccount'), { metadata });
-  await client.create(rbac('roles', 'Role'), { metadata, rules: [...OPERATOR_RULES, ...LEASE_RULES] });
+  await client.create(rbac('roles', 'Role'), {
+    metadata,
+    rules: [...OPERATOR_RULES, ...LEASE_RULES, ...DEFAULT_POOL_RULES],
+  });
   await client.create(rbac('rolebindings', 'RoleBinding'), {
     metadata,
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: metadata.name },

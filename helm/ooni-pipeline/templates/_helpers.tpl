@@ -3,6 +3,7 @@ Conventions of this chart, with the named template that applies each:
 
   names             <fullname>-<component>                          ooni-pipeline.fullname, ooni-pipeline.componentName
   labels            app.kubernetes.io/* and helm.sh/chart           ooni-pipeline.labels        (dict "root" $ "component" "operator")
+  labels of pods    without versions, which would restart them      ooni-pipeline.podLabels     (the same dict)
   selectors         name, instance, component; never change         ooni-pipeline.selectorLabels (the same dict)
   images            registry, repository, tag, digest               ooni-pipeline.image         (dict "root" $ "image" .Values.image)
                     pullPolicy IfNotPresent                         ooni-pipeline.imagePullPolicy (the same dict)
@@ -47,6 +48,14 @@ app.kubernetes.io/part-of: ooni-pipeline
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "ooni-pipeline.podLabels" -}}
+{{ include "ooni-pipeline.selectorLabels" . }}
+app.kubernetes.io/part-of: ooni-pipeline
 {{- with .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
@@ -184,6 +193,19 @@ TEMPORAL_NAMESPACE: {{ include "ooni-pipeline.temporalNamespace" . | quote }}
 {{- with .Values.temporal.uiUrl }}
 TEMPORAL_UI_URL: {{ . | quote }}
 {{- end }}
+{{- with .Values.temporal.external }}
+{{- if and (eq $.Values.temporal.mode "external") .tls.existingSecret }}
+{{- with .tls.caKey }}
+TEMPORAL_TLS_SERVER_CA_PATH: {{ printf "/etc/ooni-pipeline/temporal-tls/%s" . | quote }}
+{{- end }}
+{{- with .tls.certKey }}
+TEMPORAL_TLS_CLIENT_CERT_PATH: {{ printf "/etc/ooni-pipeline/temporal-tls/%s" . | quote }}
+{{- end }}
+{{- with .tls.keyKey }}
+TEMPORAL_TLS_CLIENT_KEY_PATH: {{ printf "/etc/ooni-pipeline/temporal-tls/%s" . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* A setting as the text of an environment variable. Helm reads numbers of values as float64, which print large integers with an exponent. */}}
@@ -194,5 +216,34 @@ TEMPORAL_UI_URL: {{ . | quote }}
 {{- int64 . | toString | quote -}}
 {{- else -}}
 {{- toString . | quote -}}
+{{- end -}}
+{{- end }}
+
+{{/* Namespaces that the operator watches, separated by commas, with that of the release; empty: all. */}}
+{{- define "ooni-pipeline.watchNamespaces" -}}
+{{- with .Values.operator.watchNamespaces -}}
+{{- append . $.Release.Namespace | uniq | join "," -}}
+{{- end -}}
+{{- end }}
+
+{{/* Changes with every value that is in the environment of operator and workers. */}}
+{{- define "ooni-pipeline.settingsChecksum" -}}
+{{- printf "%s%s%s" (include "ooni-pipeline.settings" .) (toJson .Values.credentials) (toJson .Values.temporal.external) | sha256sum | trunc 16 -}}
+{{- end }}
+
+{{/* The PEM files for TLS to an external Temporal. */}}
+{{- define "ooni-pipeline.temporalVolumes" -}}
+{{- if and (eq .Values.temporal.mode "external") .Values.temporal.external.tls.existingSecret -}}
+- name: temporal-tls
+  secret:
+    secretName: {{ .Values.temporal.external.tls.existingSecret }}
+{{- end -}}
+{{- end }}
+
+{{- define "ooni-pipeline.temporalVolumeMounts" -}}
+{{- if and (eq .Values.temporal.mode "external") .Values.temporal.external.tls.existingSecret -}}
+- name: temporal-tls
+  mountPath: /etc/ooni-pipeline/temporal-tls
+  readOnly: true
 {{- end -}}
 {{- end }}

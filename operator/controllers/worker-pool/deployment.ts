@@ -93,6 +93,7 @@ function ownTemplate(drain: number, settings: PodSettings): unknown {
       automountServiceAccountToken: false,
       enableServiceLinks: false,
       securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+      volumes: [{ name: 'tmp', emptyDir: {} }],
       containers: [
         {
           name: 'worker',
@@ -109,7 +110,12 @@ function ownTemplate(drain: number, settings: PodSettings): unknown {
           // A worker busy with a large object may answer late. Kubernetes restarts it only after minutes without an answer.
           livenessProbe: { ...probe('/healthz'), periodSeconds: 20, failureThreshold: 6 },
           resources: { requests: { cpu: '100m', memory: '256Mi' } },
-          securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+          volumeMounts: [{ name: 'tmp', mountPath: '/tmp' }],
+          securityContext: {
+            allowPrivilegeEscalation: false,
+            readOnlyRootFilesystem: true,
+            capabilities: { drop: ['ALL'] },
+          },
         },
       ],
     },

@@ -176,7 +176,11 @@ describe('the pod', () => {
       image: 'registry/ooni:1',
       args: ['worker/main.ts'],
       envFrom: [{ configMapRef: { name: 'ooni-settings' } }, { secretRef: { name: 'ooni-secret' } }],
-      securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+      securityContext: {
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      },
     });
     const env = Object.fromEntries((pod?.containers[0]?.env ?? []).map(({ name, value }) => [name, value]));
     expect(env).toMatchObject({

@@ -68,3 +68,23 @@
     - create
     - update
 {{- end }}
+{{- define "ooni-pipeline.defaultPoolRules" -}}
+- apiGroups:
+    - pipeline.ooni.org
+  resources:
+    - workerpools
+  verbs:
+    - get
+    - list
+    - create
+    - patch
+    - delete
+- apiGroups:
+    - ""
+  resources:
+    - configmaps
+  verbs:
+    - get
+  resourceNames:
+    - {{ . }}
+{{- end }}

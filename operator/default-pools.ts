@@ -1,0 +1,106 @@
+import { setTimeout } from 'node:timers/promises';
+import { parse } from 'yaml';
+import { GROUP } from '../crds/resource.ts';
+import type { WorkerPool } from '../crds/worker-pool.ts';
+import type { Logger } from '../pipeline/log.ts';
+import { WORKER_POOLS } from './controllers/resources.ts';
+import { hashOf } from './hash.ts';
+import { CONFIG_MAPS, type ConfigMap } from './kube/builtin.ts';
+import type { Client } from './kube/client.ts';
+import type { Stored } from './kube/resource.ts';
+
+/** Label of a pool that a ConfigMap contains; its value is the name of the ConfigMap. */
+export const DEFAULT_POOL = `${GROUP}/default-pools`;
+/** Hash of the spec that was last taken from the ConfigMap. */
+const DEFAULT_POOL_HASH = `${GROUP}/default-pool-hash`;
+/** Milliseconds between checks. */
+const LOOK = 10_000;
+
+/**
+ * Keeps the WorkerPools that a ConfigMap contains, until the signal aborts: one for each key, whose value is the spec as YAML. An
+ * installation gets its workers from it in its first release, before the API server knows the kind WorkerPool.
+ *
+ * A pool is written when it is absent or when its value in the ConfigMap changes, so that `kubectl scale` and `kubectl edit` hold until
+ * then. A pool whose key disappears is deleted. The ConfigMap owns the pools: when the release is uninstalled, Kubernetes deletes them.
+ * A pool of the same name that somebody else created stays as it is, and a warning is logged.
+ */
+export async function keepDefaultPools(
+  client: Client,
+  ref: { readonly name: string; readonly namespace: string },
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  let said = '';
+  while (!signal.aborted) {
+    const problems = await keepPools(client, ref, log, signal).catch((error: Error) => [error.message]);
+    if (signal.aborted) return;
+    const sentence = problems.join('; ');
+    if (sentence && sentence !== said) log.warn(`default WorkerPools of ConfigMap ${ref.name}: ${sentence}`);
+    said = sentence;
+    await setTimeout(LOOK, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** Makes the pools equal to the ConfigMap once. Returns a sentence for each pool that could not be kept. */
+async function keepPools(
+  client: Client,
+  ref: { readonly name: string; readonly namespace: string },
+  log: Logger,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const map = await client.find(CONFIG_MAPS, ref, { signal });
+  // A release that is being uninstalled has no ConfigMap any more. Its pools are deleted by the garbage collector.
+  if (!map) return ['it does not exist; create it, or unset operator_default_pools'];
+  const problems: string[] = [];
+  const existing = await client.list(WORKER_POOLS, { namespace: ref.namespace, signal });
+  const wanted = Object.entries(map.data ?? {});
+  for (const [name, text] of wanted) {
+    const found = existing.find(pool => pool.metadata.name === name);
+    const problem = await keepPool(client, map, name, text, found, log).catch((error: Error) => error.message);
+    if (problem) problems.push(`${name}: ${problem}`);
+  }
+  for (const pool of existing) {
+    const { name, namespace, uid, labels } = pool.metadata;
+    if (labels?.[DEFAULT_POOL] !== ref.name || wanted.some(([key]) => key === name)) continue;
+    if (await client.delete(WORKER_POOLS, { name, namespace }, { uid }))
+      log.info({ pool: name }, 'deleted a default WorkerPool');
+  }
+  return problems;
+}
+
+/** Creates or updates one pool. Returns a sentence when it must not be changed. */
+async function keepPool(
+  client: Client,
+  map: Stored<ConfigMap>,
+  name: string,
+  text: string,
+  found: Stored<WorkerPool> | undefined,
+  log: Logger,
+): Promise<string | undefined> {
+  const spec: unknown = parse(text);
+  const hash = hashOf(spec);
+  if (found && found.metadata.labels?.[DEFAULT_POOL] !== map.metadata.name) {
+    return `a WorkerPool of this name exists that this ConfigMap did not make, so it is not changed; rename one of them, or set its label ${DEFAULT_POOL}=${map.metadata.name} to let the ConfigMap own it`;
+  }
+  const { uid } = map.metadata;
+  const owned = found?.metadata.ownerReferences?.some(owner => owner.uid === uid);
+  if (found?.metadata.deletionTimestamp || (owned && found?.metadata.annotations?.[DEFAULT_POOL_HASH] === hash)) {
+    return undefined;
+  }
+  await client.apply(
+    WORKER_POOLS,
+    {
+      metadata: {
+        name,
+        namespace: map.metadata.namespace,
+        labels: { [DEFAULT_POOL]: map.metadata.name, 'app.kubernetes.io/part-of': 'ooni-pipeline' },
+        annotations: { [DEFAULT_POOL_HASH]: hash },
+        ownerReferences: [{ apiVersion: 'v1', kind: 'ConfigMap', name: map.metadata.name, uid }],
+      },
+      spec: spec as WorkerPool['spec'],
+    },
+    { force: true },
+  );
+  log.info({ pool: name }, found ? 'updated a default WorkerPool' : 'created a default WorkerPool');
+  return undefined;
+}
