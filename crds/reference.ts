@@ -55,8 +55,8 @@ kubectl wait --for=jsonpath='{.status.finishedAt}' backfill/example --timeout=24
 kubectl wait --for=condition=Complete backfill/example --timeout=5s
 \`\`\`
 
-Argo CD has no health check for kinds that it does not know, and does not wait for them. A health check for these kinds returns:
-Degraded when \`Stalled\` is True; else Healthy when \`Ready\` is True; else Progressing.
+Argo CD has no health check for kinds that it does not know, and does not wait for them. [gitops.md](gitops.md) adds a health check and actions
+for these kinds.
 `;
 
 /** Returns docs/resources.md: every field of every kind. */

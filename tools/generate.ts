@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { generatedFromCrds } from '../crds/generate.ts';
 import { analysisPage } from './analysis-page.ts';
+import { argocdCustomizations } from './argocd-customizations.ts';
 import { chartFiles } from './chart-files.ts';
 import { cliPage } from './cli-page.ts';
 import { helmValuesPage } from './helm-values-page.ts';
@@ -23,6 +24,7 @@ const GENERATED: Record<string, () => string | Promise<string>> = {
   'docs/metrics.md': metricsPage,
   'docs/helm-values.md': helmValuesPage,
   'docs/analysis-rules.md': analysisPage,
+  'gitops/argocd/argocd-cm.yaml': argocdCustomizations,
   'docs/verdicts.md': verdictsPage,
   'pipeline/measurement/scanner-code.ts': scannerCode,
   ...generatedFromCrds(),

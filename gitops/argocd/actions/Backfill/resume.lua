@@ -1,0 +1,3 @@
+-- Continues a suspended backfill.
+obj.spec.suspend = false
+return obj

@@ -1,0 +1,3 @@
+-- Processes the failed buckets again.
+obj.spec.attempt = (obj.spec.attempt or 1) + 1
+return obj

@@ -1,0 +1,3 @@
+-- Starts no new runs; active runs finish.
+obj.spec.suspend = true
+return obj

@@ -1,0 +1,3 @@
+-- Lets a suspended schedule fire again.
+obj.spec.suspend = false
+return obj

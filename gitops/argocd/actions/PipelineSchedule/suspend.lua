@@ -1,0 +1,3 @@
+-- Nothing fires; active runs finish.
+obj.spec.suspend = true
+return obj

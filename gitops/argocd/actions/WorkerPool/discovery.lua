@@ -1,0 +1,4 @@
+-- Actions on a WorkerPool.
+local actions = {}
+actions["restart"] = { disabled = false }
+return actions
