@@ -12,6 +12,8 @@ export const ANNOTATIONS = {
   /** "true" on a resource being deleted: remove the finalizer even if Temporal is unavailable, and leave behind the objects in Temporal. */
   abandon: `${GROUP}/abandon`,
 } as const;
+/** Label of a resource with the name of its installation. Only the operator of this installation handles the resource. */
+export const INSTALLATION_LABEL = `${GROUP}/installation`;
 export const FINALIZER = `${GROUP}/temporal`;
 
 /** The part of an object's metadata that this project reads or writes. */

@@ -4,6 +4,7 @@ import type { Logger } from '../pipeline/log.ts';
 import type { Settings } from '../pipeline/settings.ts';
 import { SEARCH_ATTRIBUTES } from '../worker/contract.ts';
 import { backfillReconciler } from './controllers/backfill/controller.ts';
+import { installationScope } from './controllers/installation.ts';
 import { scheduleReconciler } from './controllers/pipeline-schedule/controller.ts';
 import { needsPass, WrittenStatus } from './controllers/reconcile.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from './controllers/resources.ts';
@@ -66,9 +67,10 @@ export async function runOperator(
   const temporal = new Temporal(settings, Object.keys(SEARCH_ATTRIBUTES), log, lease.assertHeld);
 
   const scope = { instruments, namespaces: settings.operator_namespaces };
-  const schedules = new Cache(client, PIPELINE_SCHEDULES, scope);
-  const backfills = new Cache(client, BACKFILLS, scope);
-  const pools = new Cache(client, WORKER_POOLS, scope);
+  const ours = { ...scope, ...installationScope(settings.installation, settings.operator_claims_unlabelled) };
+  const schedules = new Cache(client, PIPELINE_SCHEDULES, ours);
+  const backfills = new Cache(client, BACKFILLS, ours);
+  const pools = new Cache(client, WORKER_POOLS, ours);
   const managed = Object.entries(MANAGED_BY).map(([key, value]) => `${key}=${value}`);
   const deployments = new Cache<Deployment>(client, DEPLOYMENTS, { ...scope, labelSelector: managed.join(',') });
   const pods = new Cache<Pod>(client, PODS, { ...scope, labelSelector: POOL_LABEL });
@@ -81,11 +83,11 @@ export async function runOperator(
 
   const events = new EventRecorder(writer, 'pipeline.ooni.org/operator', instruments, instance);
   const written = new WrittenStatus();
-  const context = { client: writer, clock, events, written };
+  const context = { client: writer, clock, events, written, installation: settings.installation };
   const when = (change: Change<KubeObject>) => needsPass(written, change);
   const defaults = { name: settings.operator_default_pools, namespace: settings.operator_lease_namespace };
   const ui = { url: settings.temporal_ui_url, namespace: settings.temporal_namespace };
-  const load = shared(clock, LOAD_TTL, () => fetchLoad(temporal, clock.now));
+  const load = shared(clock, LOAD_TTL, () => fetchLoad(temporal, settings.installation, clock.now));
   const controllers = [
     new Controller({
       name: 'pipelineschedule',

@@ -45,7 +45,7 @@ export const SETTINGS = {
     .default('ooni')
     .meta({
       description:
-        'Name of this installation. It is the first part of every workflow id, so two installations can share a Temporal server',
+        'Name of this installation. It is a part of every task queue and workflow id, so installations can share a Temporal namespace. The operator handles the resources whose label pipeline.ooni.org/installation has this value',
     }),
 
   archive_url: text('The archive: a directory, or s3://bucket[/prefix]', 's3://ooni-data-eu-fra'),
@@ -136,6 +136,10 @@ export const SETTINGS = {
   worker_health_address: text('host:port of the health endpoints and metrics of a worker; empty: none', ''),
 
   operator_namespaces: words.default([]).meta({ description: 'Namespaces that the operator watches; empty: all' }),
+  operator_claims_unlabelled: flag(
+    'Take resources without the label pipeline.ooni.org/installation, and label them. Set it to false in all but one installation of a cluster',
+    true,
+  ),
   operator_lease_namespace: text('Namespace of the leader lease', 'ooni-system'),
   operator_default_pools: text(
     'ConfigMap in the namespace of the lease with WorkerPools that the operator creates: the name of each as a key, its spec as YAML; empty: none',

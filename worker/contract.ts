@@ -3,8 +3,27 @@
  * file imports nothing, so that a caller does not load workflow code.
  */
 
-/** Task queues. Workflow tasks and activity tasks have one each, so that different pools of workers can serve and scale them. */
-export const QUEUES = { workflows: 'oonipipeline-workflows', activities: 'oonipipeline-activities' } as const;
+/** Names of the task queues of an installation. */
+export interface Queues {
+  readonly workflows: string;
+  readonly activities: string;
+}
+
+/**
+ * Returns the task queues of an installation. Workflow tasks and activity tasks have one each, so that different pools of workers can
+ * serve and scale them. Installations that share a Temporal namespace share no queue.
+ */
+export function queuesOf(installation: string): Queues {
+  return { workflows: `oonipipeline-${installation}-workflows`, activities: `oonipipeline-${installation}-activities` };
+}
+
+/** Returns the installation in the name of a queue of workflow tasks; undefined for any other queue. */
+export function installationOfQueue(queue: string): string | undefined {
+  return /^oonipipeline-(.+)-workflows$/.exec(queue)?.[1];
+}
+
+/** Error type of a task that reached a worker of another installation. */
+export const OTHER_INSTALLATION = 'OtherInstallation';
 
 /** Search attributes with their Temporal types, registered at start-up. */
 export const SEARCH_ATTRIBUTES = {
@@ -90,6 +109,7 @@ export interface ScheduledRunInput {
 
 /** Arguments of ReferenceRefreshWorkflow, which loads one data set of reference data from the source in the worker's settings. */
 export interface ReferenceRefreshInput {
+  readonly installation: string;
   /** Name of the table that it fills: `fingerprints_dns`, `fingerprints_http`, `citizenlab`, `asnmeta`. */
   readonly dataset: string;
 }

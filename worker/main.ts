@@ -10,7 +10,7 @@ import { TableSchemaError } from '../pipeline/tables/errors.ts';
 import { ThreadPool } from '../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
 import { createActivities } from './activities/activities.ts';
-import { QUEUES } from './contract.ts';
+import { queuesOf } from './contract.ts';
 import { serveHealth } from './health.ts';
 import { WorkerMetrics } from './metrics.ts';
 import { retryUntilReady } from './startup-retry.ts';
@@ -142,14 +142,15 @@ function workerOptions(
     shutdownGraceTime: `${Math.max(1, Math.round(grace * 0.8))} s`,
     shutdownForceTime: `${grace + 5} s`,
   };
+  const queues = queuesOf(settings.installation);
   const options: WorkerOptions[] = [];
   if (settings.worker_tasks.includes('Workflows')) {
-    options.push({ ...common, taskQueue: QUEUES.workflows, ...workflowCode() });
+    options.push({ ...common, taskQueue: queues.workflows, ...workflowCode() });
   }
   if (activities) {
     options.push({
       ...common,
-      taskQueue: QUEUES.activities,
+      taskQueue: queues.activities,
       activities,
       maxConcurrentActivityTaskExecutions: settings.worker_slots,
       // A checkpoint loses its value while it waits, and a cancellation arrives with the answer to a heartbeat.

@@ -25,6 +25,7 @@ import {
   TemporalUnavailable,
 } from '../temporal/errors.ts';
 import { type DesiredCondition, desiredConditions, merge, type ReadySummary, transitions } from './conditions.ts';
+import { claim, needsClaim } from './installation.ts';
 import type { Plan } from './plan-types.ts';
 
 /** Objects that all controllers of the operator share. */
@@ -33,6 +34,7 @@ export interface Context {
   readonly clock: Clock;
   readonly events: EventRecorder;
   readonly written: WrittenStatus;
+  readonly installation: string;
 }
 
 /** The last status that the operator wrote for each object. Another status comes from another writer, and the operator overwrites it. */
@@ -83,6 +85,10 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
     if (!object) {
       steps.forget?.(key);
       return undefined;
+    }
+    if (needsClaim(object)) {
+      await claim(context.client, steps.resource, object, context.installation, signal);
+      return { requeueAfter: 1 };
     }
     const observed = await steps.observe(object, now, signal);
     const plan = steps.plan(observed, now);

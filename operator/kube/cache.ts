@@ -12,6 +12,8 @@ export type Change<T extends KubeObject = KubeObject> =
 export interface CacheOptions
   extends Pick<ListWatchOptions, 'labelSelector' | 'fieldSelector' | 'limit' | 'idle' | 'audit'> {
   readonly instruments: Instruments;
+  /** Selects the objects to keep. Any other object counts as absent. Default: all. */
+  readonly select?: (object: KubeObject) => boolean;
   /** One watch per namespace. Empty or absent: one watch over all namespaces. */
   readonly namespaces?: readonly string[];
 }
@@ -111,7 +113,7 @@ export class Cache<T extends KubeObject> {
   }
 
   async #follow(namespace: string, signal: AbortSignal): Promise<void> {
-    const { namespaces: _, ...options } = this.#options;
+    const { namespaces: _, select: __, ...options } = this.#options;
     const events = listWatch(this.#client, this.resource, { ...options, namespace: namespace || undefined, signal });
     const scope = this.#scopes.get(namespace) as Scope;
     for await (const event of events) this.#take(namespace, scope, event);
@@ -171,6 +173,10 @@ export class Cache<T extends KubeObject> {
   #put(object: Stored<T>): boolean {
     const key = keyOf(object);
     const previous = this.#objects.get(key);
+    if (this.#options.select?.(object) === false) {
+      this.#remove(object);
+      return previous !== undefined;
+    }
     if (previous?.metadata.uid === object.metadata.uid) {
       if (previous.metadata.resourceVersion === object.metadata.resourceVersion) return false;
       this.#objects.set(key, freeze(object));

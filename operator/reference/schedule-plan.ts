@@ -18,6 +18,7 @@ export function referenceRequest(installation: string, dataset: DatasetName): Sc
   const id = referenceScheduleId(installation, dataset);
   const asked = {
     id,
+    installation,
     launchID: id,
     ownerUID: `installation/${installation}`,
     cron: [DATASET[dataset].refresh],
@@ -26,7 +27,7 @@ export function referenceRequest(installation: string, dataset: DatasetName): Sc
     catchUpWindow: CATCH_UP,
     workflowType: WORKFLOWS.referenceRefresh,
     summary: `reference data: ${dataset}`,
-    input: { dataset },
+    input: { installation, dataset },
     attributes: { OoniInstallation: installation },
     fireWhenMade: true,
   } as const;

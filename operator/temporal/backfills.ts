@@ -14,7 +14,7 @@ import {
   type BackfillProgress,
   filterWords,
   PRIORITIES,
-  QUEUES,
+  queuesOf,
   WORKFLOWS,
 } from '../../worker/contract.ts';
 import { type BlockedBy, blockedByOf, NO_WORKER, observeBlockedBy } from './blocked-by.ts';
@@ -161,7 +161,7 @@ export function startBackfill(temporal: Temporal, { workflowID, input, attempt, 
     try {
       await client.workflow.start(WORKFLOWS.backfill, {
         workflowId: workflowID,
-        taskQueue: QUEUES.workflows,
+        taskQueue: queuesOf(input.installation).workflows,
         args: [input],
         workflowIdReusePolicy: again ? 'ALLOW_DUPLICATE' : 'REJECT_DUPLICATE',
         workflowIdConflictPolicy: 'FAIL',

@@ -1,5 +1,5 @@
 import protobuf from '@temporalio/proto';
-import { QUEUES } from '../../worker/contract.ts';
+import { queuesOf } from '../../worker/contract.ts';
 import type { Temporal } from './connection.ts';
 import { milliseconds } from './payload.ts';
 
@@ -37,22 +37,26 @@ export interface Load {
   readonly workers: readonly WorkerLoad[];
 }
 
-const KINDS = [
-  { tasks: 'Workflows', queue: QUEUES.workflows, type: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW },
-  { tasks: 'Activities', queue: QUEUES.activities, type: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY },
-] as const;
+function kindsOf(installation: string) {
+  const { workflows, activities } = queuesOf(installation);
+  return [
+    { tasks: 'Workflows', queue: workflows, type: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW },
+    { tasks: 'Activities', queue: activities, type: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY },
+  ] as const;
+}
 
-/** Reads the load from Temporal with one request per queue and one for the workers, whatever the number of pools. */
-export function fetchLoad(temporal: Temporal, now: () => number): Promise<Load> {
+/** Reads the load of an installation from Temporal with one request per queue and one for the workers, whatever the number of pools. */
+export function fetchLoad(temporal: Temporal, installation: string, now: () => number): Promise<Load> {
+  const kinds = kindsOf(installation);
   return temporal.call('asking for the load of the task queues', async client => {
     const at = now();
     const [workers, ...queues] = await Promise.all([
       client.workflowService.listWorkers({
         namespace: temporal.namespace,
         pageSize: 1000,
-        query: KINDS.map(kind => `TaskQueue = '${kind.queue}'`).join(' OR '),
+        query: kinds.map(kind => `TaskQueue = '${kind.queue}'`).join(' OR '),
       }),
-      ...KINDS.map(async kind => {
+      ...kinds.map(async kind => {
         const { stats } = await client.workflowService.describeTaskQueue({
           namespace: temporal.namespace,
           taskQueue: { name: kind.queue, kind: TaskQueueKind.TASK_QUEUE_KIND_NORMAL },
@@ -71,7 +75,7 @@ export function fetchLoad(temporal: Temporal, now: () => number): Promise<Load> 
     ]);
     const reports: WorkerLoad[] = [];
     for (const { workerHeartbeat: beat } of workers.workersInfo ?? []) {
-      const kind = KINDS.find(one => one.queue === beat?.taskQueue);
+      const kind = kinds.find(one => one.queue === beat?.taskQueue);
       if (!beat || !kind || beat.status === WorkerStatus.WORKER_STATUS_SHUTDOWN) continue;
       const slots = kind.tasks === 'Activities' ? beat.activityTaskSlotsInfo : beat.workflowTaskSlotsInfo;
       reports.push({

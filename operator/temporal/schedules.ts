@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { msToTs } from '@temporalio/common/lib/time.js';
 // A CommonJS package whose named exports Node cannot detect.
 import protobuf, { type temporal as proto } from '@temporalio/proto';
-import { PRIORITIES, QUEUES, WORKFLOWS } from '../../worker/contract.ts';
+import { PRIORITIES, queuesOf, WORKFLOWS } from '../../worker/contract.ts';
 import { hashOf } from '../hash.ts';
 import type { Temporal } from './connection.ts';
 import { isAlreadyExists, isNotFound, undefinedWhen } from './errors.ts';
@@ -20,6 +20,7 @@ const OVERLAP = {
  */
 export interface ScheduleRequest {
   readonly id: string;
+  readonly installation: string;
   /** Prefix of the ids of the workflows that it starts. */
   readonly launchID: string;
   readonly hash: string;
@@ -151,7 +152,7 @@ function encode(request: ScheduleRequest): proto.api.schedule.v1.ISchedule {
       startWorkflow: {
         workflowId: request.launchID,
         workflowType: { name: request.workflowType },
-        taskQueue: { name: QUEUES.workflows },
+        taskQueue: { name: queuesOf(request.installation).workflows },
         input: { payloads: [toPayload(request.input)] },
         // This is the memo of the action, not of the schedule: an update can replace only this one.
         memo: { fields: { ownerUID: toPayload(request.ownerUID), requestHash: toPayload(request.hash) } },

@@ -4,7 +4,7 @@ import { gunzipSync } from 'node:zlib';
 import type { Client } from '@temporalio/client';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { PRIORITIES, QUEUES, WORKFLOWS } from '../../worker/contract.ts';
+import { PRIORITIES, queuesOf, WORKFLOWS } from '../../worker/contract.ts';
 import { makeDatabase } from '../support/database.ts';
 import { FIXTURES } from '../support/fixtures.ts';
 import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/worker.ts';
@@ -105,7 +105,7 @@ test('a backfill of the analysis alone judges measurement days, and the ledger r
   const start = (workflowId: string, reprocess: string) =>
     client.workflow.execute(WORKFLOWS.backfill, {
       workflowId,
-      taskQueue: QUEUES.workflows,
+      taskQueue: queuesOf('test').workflows,
       args: [{ ...input, ...more, reprocess }],
       priority: { priorityKey: PRIORITIES.backfill },
     });
@@ -140,7 +140,7 @@ test('a failed analysis fails its run with a message, and the observations stay'
   };
   const again = await client.workflow.execute(WORKFLOWS.backfill, {
     workflowId: 'failed-verdicts',
-    taskQueue: QUEUES.workflows,
+    taskQueue: queuesOf('test').workflows,
     args: [input],
     priority: { priorityKey: PRIORITIES.backfill },
   });

@@ -11,7 +11,7 @@ import {
   type BackfillInput,
   type BackfillProgress,
   FINAL_PHASES,
-  QUEUES,
+  queuesOf,
   runId,
   WORKFLOWS,
 } from '../../worker/contract.ts';
@@ -85,7 +85,7 @@ type Backfill = WorkflowHandle<(input: BackfillInput) => Promise<BackfillProgres
 async function start(over: Partial<BackfillInput> = {}, workflowId = `test/backfill/${++count}`): Promise<Backfill> {
   return client.workflow.start<(input: BackfillInput) => Promise<BackfillProgress>>(WORKFLOWS.backfill, {
     workflowId,
-    taskQueue: QUEUES.workflows,
+    taskQueue: queuesOf('test').workflows,
     args: [input(over)],
   });
 }
@@ -369,7 +369,7 @@ test('a firing of a schedule runs the bucket that was complete at its nominal ti
     action: {
       type: 'startWorkflow',
       workflowType: WORKFLOWS.scheduledRun,
-      taskQueue: QUEUES.workflows,
+      taskQueue: queuesOf('test').workflows,
       workflowId: 'test/launch',
       args: [{ installation, granularity: 'Day', filter, filterID, stages: ['Observations'] }],
     },
@@ -412,7 +412,7 @@ test('a launcher started by hand, without a nominal time, reports that', async (
   const { filter, filterID, installation } = runInput('2024-01-01');
   const handle = await client.workflow.start(WORKFLOWS.scheduledRun, {
     workflowId: 'test/by-hand',
-    taskQueue: QUEUES.workflows,
+    taskQueue: queuesOf('test').workflows,
     args: [{ installation, granularity: 'Day', filter, filterID, stages: ['Observations'] }],
   });
   await expect(handle.result()).rejects.toMatchObject({ cause: { message: expect.stringMatching(/nominal time/) } });

@@ -10,7 +10,7 @@ import {
   BACKFILL_MESSAGES,
   type BackfillInput,
   type BackfillProgress,
-  QUEUES,
+  queuesOf,
   WORKFLOWS,
 } from '../../worker/contract.ts';
 import { makeDatabase } from '../support/database.ts';
@@ -81,7 +81,7 @@ function start(over: Partial<BackfillInput>, workflowId: string) {
   };
   return client.workflow.start<(input: BackfillInput) => Promise<BackfillProgress>>(WORKFLOWS.backfill, {
     workflowId,
-    taskQueue: QUEUES.workflows,
+    taskQueue: queuesOf('test').workflows,
     args: [input],
     memo: { attempt: 1 },
   });

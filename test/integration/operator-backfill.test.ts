@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import type { Backfill, BackfillSpecInput } from '../../crds/backfill.ts';
 import { BACKFILLS } from '../../operator/controllers/resources.ts';
 import type { Stored } from '../../operator/kube/resource.ts';
-import { type BackfillPhase, backfillId, QUEUES, runId } from '../../worker/contract.ts';
+import { type BackfillPhase, backfillId, queuesOf, runId } from '../../worker/contract.ts';
 import {
   adminClient,
   ConditionWatch,
@@ -48,7 +48,7 @@ beforeAll(async () => {
   worker = await Worker.create({
     connection: native,
     namespace,
-    taskQueue: QUEUES.workflows,
+    taskQueue: queuesOf('ooni').workflows,
     workflowsPath: new URL('../support/backfill-workflow.ts', import.meta.url).pathname,
   });
   working = worker.run();
@@ -99,12 +99,17 @@ describe('a backfill', () => {
         if (missing) throw ApplicationFailure.retryable('there is no directory /archive', 'ArchiveMissing');
       },
     };
-    const busy = await Worker.create({ connection: native, namespace, taskQueue: QUEUES.activities, activities });
+    const busy = await Worker.create({
+      connection: native,
+      namespace,
+      taskQueue: queuesOf('ooni').activities,
+      activities,
+    });
     const done = busy.run();
     try {
       const run = await temporal.workflow.start('PatientWorkflow', {
         workflowId: runId('ooni', 'us-ALLTNS', '2024-01-01'),
-        taskQueue: QUEUES.workflows,
+        taskQueue: queuesOf('ooni').workflows,
       });
       await create('hindered', { probeCC: ['us'] });
       const seen = await when('hindered', status => status.blockedBy !== undefined);

@@ -256,8 +256,8 @@ describe('autoscaling', () => {
     const { object } = await ready('auto', 'RollingOut');
     expect(object.status?.lastDecision).toMatchObject({ needed: 1, desired: 1 });
     expect(object.status?.queues?.map(queue => queue.name)).toEqual([
-      'oonipipeline-workflows',
-      'oonipipeline-activities',
+      'oonipipeline-ooni-workflows',
+      'oonipipeline-ooni-activities',
     ]);
   });
 

@@ -104,7 +104,7 @@ describe('a schedule', () => {
     expect(found.action).toMatchObject({
       workflowType: 'ScheduledRunWorkflow',
       workflowId: `ooni/launch/${namespace}/daily`,
-      taskQueue: 'oonipipeline-workflows',
+      taskQueue: 'oonipipeline-ooni-workflows',
       staticSummary: 'the day before, IT, US; webconnectivity',
       args: [
         {

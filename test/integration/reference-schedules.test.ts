@@ -56,6 +56,7 @@ beforeAll(async () => {
   worker = new WorkerProcess({
     TEMPORAL_ADDRESS: address,
     TEMPORAL_NAMESPACE: namespace,
+    INSTALLATION: 'ooni',
     CLICKHOUSE_URL: database.url,
     FINGERPRINTS_DNS_SOURCE: FINGERPRINTS,
     // Content that is not the data set, like an error page.

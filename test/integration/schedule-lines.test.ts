@@ -28,6 +28,7 @@ async function fire(cron: readonly string[], timeZone: string): Promise<readonly
   const id = `line-${serial++}`;
   const request: ScheduleRequest = {
     id,
+    installation: 'test',
     launchID: id,
     hash: '',
     ownerUID: '',

@@ -5,6 +5,7 @@ import { freePort } from '../../local/process.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';
+import { queuesOf, WORKFLOWS } from '../../worker/contract.ts';
 import { makeDatabase } from '../support/database.ts';
 import { expectedRows, FIXTURES } from '../support/fixtures.ts';
 import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/worker.ts';
@@ -99,6 +100,19 @@ describe('a worker', () => {
     });
   });
 
+  test('refuses a run of another installation, and writes nothing for it', async () => {
+    const handle = await client.workflow.start(WORKFLOWS.bucket, {
+      workflowId: 'other/ALLCCS-ALLTNS/2024-01-22',
+      taskQueue: queuesOf('test').workflows,
+      args: [{ ...runInput('2024-01-22'), installation: 'other' }],
+    });
+    await expect(handle.result()).rejects.toMatchObject({
+      cause: { type: 'OtherInstallation', message: expect.stringContaining('oonipipeline-other-workflows') },
+    });
+    const recorded = await clickhouse.select("SELECT 1 FROM pipeline_runs WHERE bucket = '2024-01-22'");
+    expect(recorded).toEqual([]);
+  });
+
   test('neither secrets nor large data go through Temporal', async () => {
     const handle = client.workflow.getHandle(`test/ALLCCS-ALLTNS/${DAY}`);
     const history = await handle.fetchHistory();
@@ -119,7 +133,10 @@ describe('a worker', () => {
       },
       { timeout: 100_000 },
     );
-    await found.toEqual(['worker-test-pod oonipipeline-activities', 'worker-test-pod oonipipeline-workflows']);
+    await found.toEqual([
+      'worker-test-pod oonipipeline-test-activities',
+      'worker-test-pod oonipipeline-test-workflows',
+    ]);
   });
 
   test('stops on request', async () => {

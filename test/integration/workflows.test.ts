@@ -5,7 +5,7 @@ import { NativeConnection, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { noCounts } from '../../pipeline/counts.ts';
 import type { Activities, PlanKey } from '../../worker/activities/types.ts';
-import { QUEUES, type RunCounts } from '../../worker/contract.ts';
+import { queuesOf, type RunCounts } from '../../worker/contract.ts';
 import { workflowCode } from '../../worker/workflow-bundle.ts';
 import { makeNamespace, runInput, startRun } from '../support/worker.ts';
 
@@ -53,8 +53,8 @@ beforeAll(async () => {
   connection = await NativeConnection.connect({ address: inject('temporalAddress') });
   const common = { connection, namespace: made.namespace };
   workers = [
-    await Worker.create({ ...common, taskQueue: QUEUES.workflows, ...workflowCode() }),
-    await Worker.create({ ...common, taskQueue: QUEUES.activities, activities }),
+    await Worker.create({ ...common, taskQueue: queuesOf('test').workflows, ...workflowCode() }),
+    await Worker.create({ ...common, taskQueue: queuesOf('test').activities, activities }),
   ];
   running = Promise.all(workers.map(worker => worker.run()));
 });

@@ -1,5 +1,11 @@
 import { condition, defineQuery, defineSignal, defineUpdate, proxyActivities, setHandler } from '@temporalio/workflow';
-import { type BackfillInput, type BackfillPhase, type BackfillProgress, QUEUES, runId } from '../../worker/contract.ts';
+import {
+  type BackfillInput,
+  type BackfillPhase,
+  type BackfillProgress,
+  queuesOf,
+  runId,
+} from '../../worker/contract.ts';
 
 /**
  * A coordinator that answers according to the contract but does no work. A test sets its progress and its end by signals, so that it can
@@ -74,7 +80,7 @@ export async function BackfillWorkflow(input: BackfillInput): Promise<BackfillPr
 /** A run with one activity, which is retried until it succeeds. */
 export async function PatientWorkflow(): Promise<void> {
   const { work } = proxyActivities<{ work(): Promise<void> }>({
-    taskQueue: QUEUES.activities,
+    taskQueue: queuesOf('ooni').activities,
     startToCloseTimeout: '1 minute',
     retry: { initialInterval: '200 ms', backoffCoefficient: 1 },
   });

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunInput, RunResult, Stage } from '../../worker/contract.ts';
-import { PRIORITIES, QUEUES, runId, WORKFLOWS } from '../../worker/contract.ts';
+import { PRIORITIES, queuesOf, runId, WORKFLOWS } from '../../worker/contract.ts';
 import { FINGERPRINTS } from './fixtures.ts';
 import { PROGRAM_ENV } from './program.ts';
 
@@ -43,6 +43,7 @@ export class WorkerProcess {
       env: {
         ...PROGRAM_ENV,
         LOG_FORMAT: 'json',
+        INSTALLATION: 'test',
         // The repository contains the data that a new installation would fetch, so a test needs no network.
         FINGERPRINTS_DNS_SOURCE: FINGERPRINTS,
         ...env,
@@ -94,7 +95,7 @@ export function runInput(bucket: string, stages: readonly Stage[] = ['Observatio
 export function startRun(client: Client, run: RunInput) {
   return client.workflow.start<(run: RunInput) => Promise<RunResult>>(WORKFLOWS.bucket, {
     workflowId: runId(run.installation, run.filterID, run.bucket),
-    taskQueue: QUEUES.workflows,
+    taskQueue: queuesOf(run.installation).workflows,
     args: [run],
     priority: { priorityKey: PRIORITIES.scheduled },
   });

@@ -1,4 +1,4 @@
-import { CancelledFailure, Context } from '@temporalio/activity';
+import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import type { Archive } from '../../pipeline/archive/archive.ts';
 import { noCounts } from '../../pipeline/counts.ts';
@@ -26,7 +26,7 @@ import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
 import type { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';
-import type { RunCounts, RunInput } from '../contract.ts';
+import { OTHER_INSTALLATION, type RunCounts, type RunInput } from '../contract.ts';
 import type { WorkerMetrics } from '../metrics.ts';
 import { toFailure } from './failures.ts';
 import type { Activities, PlanKey, RunHandle } from './types.ts';
@@ -64,9 +64,18 @@ export function createActivities(tools: ActivityTools): Activities {
     };
   };
 
+  const own = <T, Details = never>(
+    { installation }: { readonly installation: string },
+    work: (signal: AbortSignal, heartbeat: Heartbeat<Details>) => Promise<T>,
+    countsOf?: (reached: Details) => RunCounts,
+  ): Promise<T> => {
+    refuseOther(installation, settings.installation);
+    return activity(log, work, countsOf);
+  };
+
   return {
     planRun: key =>
-      activity(log, async signal => {
+      own(key.run, async signal => {
         const kept = key.run.mayKeep ? await observationsToKeep(bucketTools, bucketOf(key.run), signal) : undefined;
         if (kept) return { handle: kept, batches: [], files: 0, bytes: 0, kept: true };
         const origin = originOf(key);
@@ -88,8 +97,8 @@ export function createActivities(tools: ActivityTools): Activities {
       }),
 
     observeBatch: (key, handle, batch) =>
-      activity<RunCounts, Checkpoint>(
-        log,
+      own<RunCounts, Checkpoint>(
+        key.run,
         async (signal, heartbeat) => {
           const resume = heartbeat.details;
           const watch = metrics.watchBatch(resume?.counts);
@@ -111,14 +120,14 @@ export function createActivities(tools: ActivityTools): Activities {
       ),
 
     finishRun: (key, handle, counts) =>
-      activity(log, async signal => {
+      own(key.run, async signal => {
         const end = await finishBucket(bucketTools, openedRun(key, handle), originOf(key), counts, signal);
         metrics.runs.inc({ stage: 'Observations', state: end.tooManyFailures ? 'failed' : 'completed' });
         return end;
       }),
 
     abandonRun: (key, stage, failure, handle, counts) =>
-      activity(log, async signal => {
+      own(key.run, async signal => {
         metrics.runs.inc({ stage, state: failure.state });
         const origin = originOf(key);
         if (stage === 'Analysis') {
@@ -139,7 +148,7 @@ export function createActivities(tools: ActivityTools): Activities {
       }),
 
     analyse: (key, generation) =>
-      activity<readonly string[], AnalysisEnd>(log, async (signal, heartbeat) => {
+      own<readonly string[], AnalysisEnd>(key.run, async (signal, heartbeat) => {
         const task = { ...analysisTask(key), ...(generation !== null && { observations: generation }) };
         const watch = { signal, resume: heartbeat.details, onDay: (done: AnalysisEnd) => heartbeat.send(done) };
         const source = sourceOf(settings, 'fingerprints_dns');
@@ -150,11 +159,13 @@ export function createActivities(tools: ActivityTools): Activities {
         return days;
       }),
 
-    refreshReference: name =>
-      activity(log, async signal => {
-        const dataset = DATASETS.find(each => each === name);
+    refreshReference: input =>
+      own(input, async signal => {
+        const dataset = DATASETS.find(each => each === input.dataset);
         if (!dataset)
-          throw new ReferenceDataError(`there is no reference data "${name}"; there is ${DATASETS.join(', ')}`);
+          throw new ReferenceDataError(
+            `there is no reference data "${input.dataset}"; there is ${DATASETS.join(', ')}`,
+          );
         const source = sourceOf(settings, dataset);
         if (source === undefined) return { dataset, changed: false, rows: 0, leftOut: 0, problems: [] };
         const loaded = await loadReference(clickhouse, dataset, source, { now: Date.now(), log, signal });
@@ -170,11 +181,23 @@ export function createActivities(tools: ActivityTools): Activities {
       }),
 
     planBackfill: (input, now) =>
-      activity(log, signal => planBackfill({ archive, clickhouse }, input satisfies BackfillRange, now, signal)),
+      own(input, signal => planBackfill({ archive, clickhouse }, input satisfies BackfillRange, now, signal)),
 
     pageBackfill: (input, plan, cursor, retry) =>
-      activity(log, signal => pageOfBackfill(clickhouse, input, plan, cursor ?? undefined, retry ?? undefined, signal)),
+      own(input, signal => pageOfBackfill(clickhouse, input, plan, cursor ?? undefined, retry ?? undefined, signal)),
   };
+}
+
+/**
+ * Throws for a task of another installation, whose archive and database are not those of this worker. Such a task was put into this queue
+ * by hand. It fails at once, because no worker of this queue may run it.
+ */
+function refuseOther(installation: string, ours: string): void {
+  if (installation === ours) return;
+  throw ApplicationFailure.nonRetryable(
+    `the task belongs to installation "${installation}", and this worker to "${ours}"; start it on the task queues of its own installation`,
+    OTHER_INSTALLATION,
+  );
 }
 
 /** Heartbeat of an activity, with the progress that a later attempt needs. */

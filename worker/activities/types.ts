@@ -1,6 +1,13 @@
 import type { Batch } from '../../pipeline/archive/batches.ts';
 import type { BackfillPage, BackfillPlan } from '../../pipeline/runs/backfill-plan.ts';
-import type { BackfillInput, ReferenceRefreshResult, RunCounts, RunInput, Stage } from '../contract.ts';
+import type {
+  BackfillInput,
+  ReferenceRefreshInput,
+  ReferenceRefreshResult,
+  RunCounts,
+  RunInput,
+  Stage,
+} from '../contract.ts';
 
 /** A run of the ledger, in the form passed between workflow and activities. */
 export interface RunHandle {
@@ -66,7 +73,7 @@ export interface WorkActivities {
 
 export interface ReferenceActivities {
   /** Loads a data set from its source and replaces the old one, unless it is current. */
-  refreshReference(dataset: string): Promise<ReferenceRefreshResult>;
+  refreshReference(input: ReferenceRefreshInput): Promise<ReferenceRefreshResult>;
 }
 
 export type Activities = RunActivities & WorkActivities & ReferenceActivities;

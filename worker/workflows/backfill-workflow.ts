@@ -9,7 +9,6 @@ import {
   defineUpdate,
   isCancellation,
   log,
-  proxyActivities,
   setCurrentDetails,
   setHandler,
   startChild,
@@ -23,7 +22,7 @@ import {
   type BackfillProgress,
   filterWords,
   PRIORITIES,
-  QUEUES,
+  queuesOf,
   type RunInput,
   runId,
 } from '../contract.ts';
@@ -41,10 +40,7 @@ import {
 } from './backfill-progress.ts';
 import { BucketWorkflow } from './bucket-workflow.ts';
 import { reasonOf } from './failure.ts';
-import { ACTIVITY_OPTIONS, attributesOf, RECORD_OPTIONS } from './options.ts';
-
-const activities = proxyActivities<Activities>(ACTIVITY_OPTIONS);
-const records = proxyActivities<Activities>(RECORD_OPTIONS);
+import { activitiesOf, attributesOf, recordsOf, refuseOtherInstallation } from './options.ts';
 
 /** Limit of runs at a time. More have no benefit and burden Temporal. */
 const MOST_ACTIVE_RUNS = 200;
@@ -88,6 +84,7 @@ export async function BackfillWorkflow(input: BackfillInput, carried?: BackfillS
 
 class Backfill {
   readonly #input: BackfillInput;
+  readonly #activities: Activities;
   readonly #state: BackfillState;
   readonly #active = new Set<string>();
   /** `#runs` is cancelled to stop the active runs, `#planning` to stop further planning. */
@@ -99,6 +96,7 @@ class Backfill {
 
   constructor(input: BackfillInput, state: BackfillState) {
     this.#input = input;
+    this.#activities = activitiesOf(input.installation);
     this.#state = state;
   }
 
@@ -207,14 +205,14 @@ class Backfill {
     try {
       await this.#planning.run(async () => {
         if (!state.plan) {
-          state.plan = await activities.planBackfill(this.#input, Date.now());
+          state.plan = await this.#activities.planBackfill(this.#input, Date.now());
           state.skipped = { ...state.plan.skipped };
         }
         while (!this.#input.dryRun && state.queue.length === 0 && state.cursor !== undefined && this.#mayStart()) {
           const { asOf, now, selection } = state.plan;
           const plan = { asOf, now, ...(selection !== undefined && { selection }) };
           const retry = state.retrying ? { since: state.startedAt, backfill: workflowInfo().workflowId } : null;
-          const page = await activities.pageBackfill(this.#input, plan, state.cursor, retry);
+          const page = await this.#activities.pageBackfill(this.#input, plan, state.cursor, retry);
           state.queue = [...page.buckets];
           state.cursor = page.next;
         }
@@ -275,7 +273,7 @@ class Backfill {
       const child = await startChild(BucketWorkflow, {
         workflowId: workflowID,
         args: [run],
-        taskQueue: QUEUES.workflows,
+        taskQueue: queuesOf(installation).workflows,
         priority: { priorityKey: PRIORITIES.backfill },
         typedSearchAttributes: attributesOf(run),
         // The run continues when somebody ends its backfill by hand, because it has started and its result is valid.
@@ -300,7 +298,7 @@ class Backfill {
     const stage = run.stages[0] ?? 'Observations';
     try {
       await CancellationScope.nonCancellable(() =>
-        records.abandonRun(key, stage, { state: 'failed', reason, message }),
+        recordsOf(run.installation).abandonRun(key, stage, { state: 'failed', reason, message }),
       );
     } catch (unrecorded) {
       log.warn(`the end of ${run.bucket} could not be recorded: ${reasonOf(unrecorded).message}`);
@@ -347,6 +345,7 @@ function checkAttempt(attempt: unknown): void {
 
 /** Fails the workflow for an input that no plan can be made of. Temporal treats an error of another kind as a defect and retries it forever. */
 function check(input: BackfillInput): void {
+  refuseOtherInstallation(input.installation);
   checkSize(input.maxActiveRuns);
   checkAttempt(input.attempt);
   if (input.stages.length === 0) throw refusal('a backfill needs a stage');

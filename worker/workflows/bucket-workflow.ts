@@ -4,18 +4,14 @@ import {
   CancelledFailure,
   isCancellation,
   log,
-  proxyActivities,
   workflowInfo,
 } from '@temporalio/workflow';
 import { BucketError, granularityOf } from '../../pipeline/bucket.ts';
 import { addCounts, noCounts } from '../../pipeline/counts.ts';
-import type { Activities, PlanKey, PlannedBucket, RunHandle } from '../activities/types.ts';
+import type { PlanKey, PlannedBucket, RunHandle } from '../activities/types.ts';
 import type { RunCounts, RunInput, RunResult, Stage } from '../contract.ts';
 import { CANCELLED, reasonOf } from './failure.ts';
-import { ACTIVITY_OPTIONS, RECORD_OPTIONS } from './options.ts';
-
-const activities = proxyActivities<Activities>(ACTIVITY_OPTIONS);
-const records = proxyActivities<Activities>(RECORD_OPTIONS);
+import { activitiesOf, recordsOf, refuseOtherInstallation } from './options.ts';
 
 /** Limit of plans in a run, which plans again when the archive changed meanwhile. */
 const PLANS = 5;
@@ -59,6 +55,7 @@ async function observe(first: PlanKey): Promise<Observed> {
 
 async function observeOnce(key: PlanKey): Promise<Observed> {
   const counts = noCounts();
+  const activities = activitiesOf(key.run.installation);
   let planned: PlannedBucket | undefined;
   try {
     planned = await activities.planRun(key);
@@ -85,11 +82,12 @@ async function observeOnce(key: PlanKey): Promise<Observed> {
 async function runBatches(key: PlanKey, planned: PlannedBucket, counts: RunCounts): Promise<void> {
   const failures: unknown[] = [];
   const scope = new CancellationScope();
+  const { observeBatch } = activitiesOf(key.run.installation);
   await scope.run(() =>
     Promise.all(
       planned.batches.map(async batch => {
         try {
-          addCounts(counts, await activities.observeBatch(key, planned.handle, batch));
+          addCounts(counts, await observeBatch(key, planned.handle, batch));
         } catch (error) {
           // The data that it stored before it failed or stopped have been read and count.
           const { counts: stored } = reasonOf(error);
@@ -105,7 +103,7 @@ async function runBatches(key: PlanKey, planned: PlannedBucket, counts: RunCount
 
 async function analyse(key: PlanKey, observed: Observed | undefined): Promise<readonly string[]> {
   try {
-    return await activities.analyse(key, observed?.handle.generation ?? null);
+    return await activitiesOf(key.run.installation).analyse(key, observed?.handle.generation ?? null);
   } catch (error) {
     // The observations are complete, whatever happens to the verdicts.
     return abandon(key, 'Analysis', error, observed?.handle, observed?.counts);
@@ -126,7 +124,9 @@ async function abandon(
   const { reason, message } = cancelled ? CANCELLED : told;
   const failure = { state: cancelled ? 'cancelled' : 'failed', reason, message } as const;
   try {
-    await CancellationScope.nonCancellable(() => records.abandonRun(key, stage, failure, handle, counts));
+    await CancellationScope.nonCancellable(() =>
+      recordsOf(key.run.installation).abandonRun(key, stage, failure, handle, counts),
+    );
   } catch (unrecorded) {
     log.warn(`the end of the run could not be recorded: ${reasonOf(unrecorded).message}`);
   }
@@ -142,6 +142,7 @@ async function abandon(
 
 /** Fails the run for an invalid argument. Temporal treats an error of another kind as a defect and retries it forever. */
 function check(run: RunInput): void {
+  refuseOtherInstallation(run.installation);
   try {
     granularityOf(run.bucket);
   } catch (error) {

@@ -1,13 +1,13 @@
 import { defineSearchAttributeKey, type SearchAttributePair, SearchAttributeType } from '@temporalio/common';
-import type { ActivityOptions } from '@temporalio/workflow';
-import { QUEUES, type RunInput } from '../contract.ts';
+import { type ActivityOptions, ApplicationFailure, proxyActivities, workflowInfo } from '@temporalio/workflow';
+import type { Activities } from '../activities/types.ts';
+import { installationOfQueue, OTHER_INSTALLATION, queuesOf, type RunInput } from '../contract.ts';
 
 /**
  * Options of activities. They send a heartbeat every few seconds, so that a dead worker is noticed within the heartbeat timeout. An
  * outage of the archive or of ClickHouse is retried with growing waits for a week, long enough to notice and repair it.
  */
-export const ACTIVITY_OPTIONS: ActivityOptions = {
-  taskQueue: QUEUES.activities,
+const ACTIVITY_OPTIONS: ActivityOptions = {
   startToCloseTimeout: '12 hours',
   scheduleToCloseTimeout: '7 days',
   heartbeatTimeout: '20 seconds',
@@ -20,7 +20,30 @@ export const ACTIVITY_OPTIONS: ActivityOptions = {
  * Options for recording the end of a run. The time is limited: a run that is cancelled while ClickHouse is unavailable must end, and the
  * ledger's record of its start shows that it has not completed.
  */
-export const RECORD_OPTIONS: ActivityOptions = { ...ACTIVITY_OPTIONS, scheduleToCloseTimeout: '15 minutes' };
+const RECORD_OPTIONS: ActivityOptions = { ...ACTIVITY_OPTIONS, scheduleToCloseTimeout: '15 minutes' };
+
+/** Returns the activities of an installation, on its own queue. `options` replace those above. */
+export function activitiesOf(installation: string, options: ActivityOptions = {}): Activities {
+  return proxyActivities<Activities>({ ...ACTIVITY_OPTIONS, taskQueue: queuesOf(installation).activities, ...options });
+}
+
+/** Returns the activities for recording the end of a run. */
+export function recordsOf(installation: string): Activities {
+  return activitiesOf(installation, RECORD_OPTIONS);
+}
+
+/**
+ * Fails a workflow of another installation, which was started on a queue of this one: its archive and database are not those of the
+ * workers here. In a replay the queue has another name, and nothing is checked.
+ */
+export function refuseOtherInstallation(installation: string): void {
+  const ours = installationOfQueue(workflowInfo().taskQueue);
+  if (ours === undefined || ours === installation) return;
+  throw ApplicationFailure.nonRetryable(
+    `installation = ${JSON.stringify(installation)}: the task queue belongs to installation "${ours}"; start it on ${queuesOf(installation).workflows}`,
+    OTHER_INSTALLATION,
+  );
+}
 
 const KEYS = {
   installation: defineSearchAttributeKey('OoniInstallation', SearchAttributeType.KEYWORD),

@@ -9,14 +9,14 @@ import { lastCompleteBucket } from '../../pipeline/bucket.ts';
 import {
   filterWords,
   PRIORITIES,
-  QUEUES,
+  queuesOf,
   type RunInput,
   type RunResult,
   runId,
   type ScheduledRunInput,
 } from '../contract.ts';
 import { BucketWorkflow } from './bucket-workflow.ts';
-import { attributesOf } from './options.ts';
+import { attributesOf, refuseOtherInstallation } from './options.ts';
 
 const NOMINAL = defineSearchAttributeKey('TemporalScheduledStartTime', SearchAttributeType.DATETIME);
 
@@ -32,6 +32,7 @@ export type ScheduledRunResult =
  */
 export async function ScheduledRunWorkflow(input: ScheduledRunInput): Promise<ScheduledRunResult> {
   const { installation, filter, filterID, stages, granularity } = input;
+  refuseOtherInstallation(installation);
   const nominal = workflowInfo().typedSearchAttributes.get(NOMINAL);
   if (!nominal) {
     throw ApplicationFailure.nonRetryable(
@@ -46,7 +47,7 @@ export async function ScheduledRunWorkflow(input: ScheduledRunInput): Promise<Sc
     const child = await startChild(BucketWorkflow, {
       workflowId: workflowID,
       args: [run],
-      taskQueue: QUEUES.workflows,
+      taskQueue: queuesOf(installation).workflows,
       priority: { priorityKey: PRIORITIES.scheduled },
       typedSearchAttributes: attributesOf(run),
       // The run continues when somebody terminates the launcher by hand; a cancellation of the launcher does reach the run.

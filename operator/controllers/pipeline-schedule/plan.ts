@@ -43,6 +43,7 @@ export function requestOf(object: PipelineSchedule, spec: PipelineScheduleSpec, 
   const filter = normaliseFilter(spec);
   const asked = {
     id: scheduleId(installation, namespace, name),
+    installation,
     launchID: launchId(installation, namespace, name),
     ownerUID: uid,
     cron: parseCron(spec.schedule).lines,

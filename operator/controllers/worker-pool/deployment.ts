@@ -7,7 +7,7 @@ import type { Deployment } from '../../kube/builtin.ts';
 import { overlay } from './overlay.ts';
 
 /** Settings of the operator about worker pods. */
-export type PodSettings = Pick<Settings, 'worker_image' | 'worker_config_map' | 'worker_secret'>;
+export type PodSettings = Pick<Settings, 'installation' | 'worker_image' | 'worker_config_map' | 'worker_secret'>;
 
 /** Label of every Deployment and pod of ours. Its value is the name of the pool. */
 export const POOL_LABEL = `${GROUP}/pool`;
@@ -36,7 +36,7 @@ export function podSelector(pool: string): string {
 
 /**
  * Returns the Deployment to apply for a pool: the operator's own pod, overlaid by the template of the spec, overlaid by the fields that
- * would break the pool if they differed (the pool's label, the number of slots, the kinds of tasks, the drain time).
+ * would break the pool if they differed (the pool's label, the installation, the number of slots, the kinds of tasks, the drain time).
  */
 export function desiredDeployment(
   pool: WorkerPool,
@@ -54,6 +54,7 @@ export function desiredDeployment(
         {
           name: 'worker',
           env: [
+            { name: 'INSTALLATION', value: settings.installation },
             { name: 'WORKER_TASKS', value: spec.tasks.join(',') },
             { name: 'WORKER_SLOTS', value: String(spec.slots) },
             { name: 'WORKER_DRAIN_TIMEOUT', value: String(drain) },

@@ -18,7 +18,12 @@ import type { Memory } from './scaling.ts';
 import { poolStatus } from './status.ts';
 
 const NOW = Date.parse('2026-05-06T07:08:09Z');
-const SETTINGS = { worker_image: 'registry/ooni:1', worker_config_map: 'ooni-settings', worker_secret: 'ooni-secret' };
+const SETTINGS = {
+  installation: 'ooni',
+  worker_image: 'registry/ooni:1',
+  worker_config_map: 'ooni-settings',
+  worker_secret: 'ooni-secret',
+};
 const AUTO: WorkerPoolSpecInput = { autoscaling: { maxReplicas: 10 }, tasks: ['Activities'] };
 
 interface Given {
@@ -93,7 +98,7 @@ const applied = (result: PoolPlan): Deployment => {
   return action.deployment;
 };
 const activities = (backlog: number) => ({
-  queue: 'oonipipeline-activities',
+  queue: 'oonipipeline-ooni-activities',
   tasks: 'Activities' as const,
   backlog,
   backlogAge: 0,
@@ -102,7 +107,7 @@ const activities = (backlog: number) => ({
 });
 const worker = (identity: string, usedSlots: number, over: Partial<WorkerLoad> = {}): WorkerLoad => ({
   identity,
-  queue: 'oonipipeline-activities',
+  queue: 'oonipipeline-ooni-activities',
   tasks: 'Activities',
   usedSlots,
   at: NOW - 5_000,
@@ -449,13 +454,13 @@ describe('status', () => {
   });
 
   test('the backlog counts only the queues of the pool', () => {
-    const workflows = { ...activities(3), queue: 'oonipipeline-workflows', tasks: 'Workflows' as const };
+    const workflows = { ...activities(3), queue: 'oonipipeline-ooni-workflows', tasks: 'Workflows' as const };
     const status = statusOf({
       spec: { replicas: 2, tasks: ['Activities'] },
       load: { queues: [activities(8), workflows] },
     });
     expect(status.backlog).toBe(8);
-    expect(status.queues).toMatchObject([{ name: 'oonipipeline-activities', backlog: 8, usedSlots: 0 }]);
+    expect(status.queues).toMatchObject([{ name: 'oonipipeline-ooni-activities', backlog: 8, usedSlots: 0 }]);
   });
 });
 
