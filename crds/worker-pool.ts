@@ -156,11 +156,33 @@ const lastDecision = z.object({
   message: z.string().meta({ description: 'Decision as a sentence with its figures.' }),
   current: count('Number of pods before the decision.'),
   needed: count('Number of pods that the load needs.').optional(),
-  occupied: count('Minimum number of pods that the busy slots occupy.').optional(),
+  occupied: count('Number of pods with busy slots, which is the minimum.').optional(),
   tolerated: count('Number of pods after the tolerance of one tenth.').optional(),
   stabilized: count('Number of pods after stabilization.').optional(),
   limited: count('Number of pods after the limit podsPerMinute.').optional(),
   desired: count('Desired number of pods, between minReplicas and maxReplicas.'),
+});
+
+const scalingMemory = z.object({
+  recommendations: z
+    .array(
+      z.object({
+        since: instant('Time from which the recommendation holds, until that of the next one.'),
+        replicas: count('Recommended number of pods.'),
+      }),
+    )
+    .max(16)
+    .meta({ description: 'Recent recommendations, oldest first.', 'x-kubernetes-list-type': 'atomic' }),
+  changes: z
+    .array(
+      z.object({
+        at: instant('Time of the change.'),
+        delta: z.int().meta({ description: 'Number of pods added; negative: removed.' }),
+      }),
+    )
+    .max(16)
+    .meta({ description: 'Changes in the last minute, oldest first.', 'x-kubernetes-list-type': 'atomic' }),
+  idleSince: instant('Time since which there has been no work; absent while there is work.').optional(),
 });
 
 const status = z
@@ -183,6 +205,9 @@ const status = z
         'x-kubernetes-list-map-keys': ['name'],
       }),
     lastDecision: lastDecision.meta({ description: 'Steps by which autoscaling computed desiredReplicas.' }),
+    scalingMemory: scalingMemory.meta({
+      description: 'Memory of autoscaling, by which another operator process continues its windows.',
+    }),
     links: links(),
   })
   .partial()
@@ -258,5 +283,6 @@ export type WorkerPoolSpec = z.output<typeof spec>;
 export type WorkerPoolSpecInput = z.input<typeof spec>;
 export type WorkerPoolStatus = Omit<z.output<typeof status>, 'conditions'> & CommonStatus;
 export type QueueStatus = z.output<typeof queue>;
+export type ScalingMemory = z.output<typeof scalingMemory>;
 export type ScalingDecision = z.output<typeof lastDecision>;
 export type WorkerPool = Resource<WorkerPoolSpecInput, WorkerPoolStatus>;

@@ -3,14 +3,13 @@ import { hostname } from 'node:os';
 import type { Logger } from '../pipeline/log.ts';
 import type { Settings } from '../pipeline/settings.ts';
 import { SEARCH_ATTRIBUTES } from '../worker/contract.ts';
-import { backfillReconciler } from './controllers/backfill/controller.ts';
+import { backfillReconciler } from './controllers/backfill/reconciler.ts';
 import { installationScope } from './controllers/installation.ts';
-import { scheduleReconciler } from './controllers/pipeline-schedule/controller.ts';
+import { scheduleReconciler } from './controllers/pipeline-schedule/reconciler.ts';
 import { needsPass, WrittenStatus } from './controllers/reconcile.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from './controllers/resources.ts';
-import { poolReconciler } from './controllers/worker-pool/controller.ts';
 import { MANAGED_BY, POOL_LABEL } from './controllers/worker-pool/deployment.ts';
-import { podMatters, poolKeys } from './controllers/worker-pool/observe.ts';
+import { podMatters, poolKeys, poolReconciler } from './controllers/worker-pool/reconciler.ts';
 import { keepDefaultPools } from './default-pools.ts';
 import { DEPLOYMENTS, type Deployment, PODS, type Pod } from './kube/builtin.ts';
 import { Cache, type Change } from './kube/cache.ts';
@@ -26,7 +25,7 @@ import { type KubeObject, ownerKeys } from './kube/resource.ts';
 import { registerMetrics } from './metrics.ts';
 import { keepReferenceSchedules } from './reference/schedules.ts';
 import { Temporal } from './temporal/connection.ts';
-import { fetchLoad } from './temporal/load.ts';
+import { loadReader } from './temporal/load.ts';
 import { shared } from './temporal/shared-request.ts';
 
 /** Name under which the operator owns fields. Never change it. */
@@ -87,19 +86,19 @@ export async function runOperator(
   const when = (change: Change<KubeObject>) => needsPass(written, change);
   const defaults = { name: settings.operator_default_pools, namespace: settings.operator_lease_namespace };
   const ui = { url: settings.temporal_ui_url, namespace: settings.temporal_namespace };
-  const load = shared(clock, LOAD_TTL, () => fetchLoad(temporal, settings.installation, clock.now));
+  const load = shared(clock, LOAD_TTL, loadReader(temporal, settings.installation, clock));
   const controllers = [
     new Controller({
       name: 'pipelineschedule',
       cache: schedules,
-      reconcile: scheduleReconciler(context, temporal, settings.installation, ui),
+      reconcile: scheduleReconciler(context, temporal, ui),
       when,
       instruments,
     }),
     new Controller({
       name: 'backfill',
       cache: backfills,
-      reconcile: backfillReconciler(context, temporal, settings.installation, ui),
+      reconcile: backfillReconciler(context, temporal, ui),
       when,
       instruments,
       // A Backfill that waits for a worker's answer must not block the others.
@@ -108,7 +107,7 @@ export async function runOperator(
     new Controller({
       name: 'workerpool',
       cache: pools,
-      reconcile: poolReconciler(context, { client: writer, deployments, pods, load }, settings, ui),
+      reconcile: poolReconciler(context, { pools, deployments, pods, load }, settings, ui),
       when,
       watches: [
         { cache: deployments, keys: ownerKeys(WORKER_POOLS) },

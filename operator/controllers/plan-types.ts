@@ -1,11 +1,6 @@
 import type { EventNote } from '../kube/events.ts';
 import type { DesiredCondition, ReadySummary } from './conditions.ts';
 
-/** An answer of another system, or the reason why there is none. Unknown never counts as zero or absent. */
-export type Observation<T> =
-  | { readonly known: true; readonly value: T }
-  | { readonly known: false; readonly message: string };
-
 /** Result of a decision, as data: the dry run prints it, the tests compare it. */
 export interface Plan<Action> {
   /** Actions in order. The first failure ends the pass. */

@@ -1,6 +1,17 @@
-import { expect, test } from 'vitest';
+import pino from 'pino';
+import { describe, expect, test } from 'vitest';
+import type { Condition } from '../../crds/conditions.ts';
+import { INSTALLATION_LABEL } from '../../crds/resource.ts';
+import type { Client } from '../kube/client.ts';
+import { systemClock } from '../kube/clock.ts';
+import { ForbiddenError } from '../kube/errors.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import { createInstruments } from '../kube/instruments.ts';
+import { LeaseLostError } from '../kube/lease.ts';
 import type { KubeObject } from '../kube/resource.ts';
-import { needsPass, WrittenStatus } from './reconcile.ts';
+import { TemporalUnavailable } from '../temporal/errors.ts';
+import { needsPass, reconciler, WrittenStatus } from './reconcile.ts';
+import { WORKER_POOLS } from './resources.ts';
 
 type Object = KubeObject & { status?: object };
 const object = (over: object = {}): Object =>
@@ -38,4 +49,43 @@ test('a change of spec, finalizers, annotations or deletion needs a pass', () =>
     const { metadata } = object();
     expect(needsPass(written, modified(object(), object({ metadata: { ...metadata, ...change } })))).toBe(true);
   }
+});
+
+describe('a state that cannot be observed', () => {
+  /** Makes one pass whose observation fails, and returns the conditions that it writes. */
+  async function conditionsAfter(error: Error, status?: object) {
+    const written: { status: { conditions: Condition[]; backlog?: number } }[] = [];
+    const client = { apply: async (_: unknown, object: never) => written.push(object) } as unknown as Client;
+    const events = { record: () => {} } as unknown as EventRecorder;
+    const context = { client, events, clock: systemClock, written: new WrittenStatus(), installation: 'ooni' };
+    const metadata = { name: 'main', uid: 'u', resourceVersion: '1', labels: { [INSTALLATION_LABEL]: 'ooni' } };
+    const pass = reconciler(context, {
+      resource: WORKER_POOLS,
+      observe: () => Promise.reject(error),
+      plan: () => ({ actions: [], summary: { kind: 'ready', reason: 'Available', message: '.' }, own: [] }),
+      apply: async () => false,
+      status: () => ({}),
+    });
+    const object = { metadata, status } as never;
+    const log = createInstruments({ log: pino({ level: 'silent' }) }).log;
+    await expect(pass('main', { object, now: 0, signal: new AbortController().signal, log })).rejects.toThrow();
+    return written[0]?.status;
+  }
+
+  test('reaches the status, which keeps its figures', async () => {
+    const error = new ForbiddenError('GET /apis/apps/v1/deployments', 403, { message: 'no permission' });
+    const status = await conditionsAfter(error, { backlog: 7 });
+    expect(status?.backlog).toBe(7);
+    expect(status?.conditions).toMatchObject([
+      { type: 'Ready', status: 'False', reason: 'Rejected', message: expect.stringContaining('no permission') },
+      { type: 'Stalled' },
+    ]);
+    expect((await conditionsAfter(new TemporalUnavailable('no connection')))?.conditions).toMatchObject([
+      { type: 'Ready', status: 'Unknown', reason: 'TemporalUnavailable' },
+    ]);
+  });
+
+  test('a lost lease writes nothing', async () => {
+    expect(await conditionsAfter(new LeaseLostError('lost'))).toBeUndefined();
+  });
 });

@@ -90,7 +90,13 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
       await claim(context.client, steps.resource, object, context.installation, signal);
       return { requeueAfter: 1 };
     }
-    const observed = await steps.observe(object, now, signal);
+    let observed: Observed;
+    try {
+      observed = await steps.observe(object, now, signal);
+    } catch (error) {
+      await reportUnobserved(context, steps.resource, object, error, now);
+      throw asReconcileError(error);
+    }
     const plan = steps.plan(observed, now);
     log.debug({ plan }, 'planned');
     let summary = plan.summary;
@@ -113,6 +119,25 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
     if (failure !== undefined) throw asReconcileError(failure);
     return plan.after === undefined ? undefined : { requeueAfter: jittered(context.clock, plan.after, 0.2) };
   };
+}
+
+/** Writes into the conditions that the state could not be read. The rest of the status keeps its values. */
+async function reportUnobserved<T extends Ours>(
+  context: Context,
+  resource: Resource<T>,
+  object: Stored<T>,
+  error: unknown,
+  now: number,
+): Promise<void> {
+  const summary = summaryOf(error, {
+    kind: 'unknown',
+    reason: 'RequestFailed',
+    message: 'The state could not be read.',
+  });
+  if (!summary) return;
+  const { conditions = [], observedGeneration: _, ...body } = object.status ?? {};
+  const own = conditions.filter(({ type }) => !['Ready', 'Reconciling', 'Stalled'].includes(type));
+  await writeStatus(context, resource, object, body, summary, own, now);
 }
 
 /** Returns the summary for a failed action; undefined when the owner of the resource needs no report and the pass is only repeated. */

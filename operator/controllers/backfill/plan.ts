@@ -4,10 +4,11 @@ import { ANNOTATIONS, FINALIZER, SpecError } from '../../../crds/resource.ts';
 import { boundsOf, bucketAt, lastCompleteBucket } from '../../../pipeline/bucket.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { type BackfillProgress, backfillId, FINAL_PHASES } from '../../../worker/contract.ts';
+import type { Observation } from '../../observation.ts';
 import type { BackfillMessage, BackfillStart, BackfillState } from '../../temporal/backfills.ts';
 import { NO_WORKER } from '../../temporal/blocked-by.ts';
 import type { DesiredCondition, ReadySummary } from '../conditions.ts';
-import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan-types.ts';
+import { annotated, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { type Doubt, filterDoubts, warning } from '../warnings.ts';
 
 /** All inputs of a decision about a Backfill. */

@@ -6,9 +6,9 @@ import {
   type PipelineScheduleStatus,
 } from '../../../crds/pipeline-schedule.ts';
 import { FINALIZER, SpecError } from '../../../crds/resource.ts';
+import type { Observation } from '../../observation.ts';
 import type { Launch, ScheduleState } from '../../temporal/schedules.ts';
 import { desiredConditions, lint, merge } from '../conditions.ts';
-import type { Observation } from '../plan-types.ts';
 import { specOf } from '../reconcile.ts';
 import { type ObservedSchedule, OUR_NOTE, planSchedule, requestOf, type SchedulePlan } from './plan.ts';
 import { scheduleStatus } from './status.ts';

@@ -5,8 +5,9 @@ import { ANNOTATIONS, FINALIZER, SpecError } from '../../../crds/resource.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { filterWords, launchId, scheduleId, WORKFLOWS } from '../../../worker/contract.ts';
 import { hashOf } from '../../hash.ts';
+import type { Observation } from '../../observation.ts';
 import type { Launch, PauseState, ScheduleRequest, ScheduleState } from '../../temporal/schedules.ts';
-import { annotated, invalid, type Observation, type Plan, REFRESH, unavailable } from '../plan-types.ts';
+import { annotated, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { filterDoubts, warning } from '../warnings.ts';
 import { mismatches } from './mismatch.ts';
 

@@ -5,6 +5,7 @@ import type { Load, WorkerLoad } from '../../temporal/load.ts';
 import { desiredConditions, lint, merge } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
 import { APPLIED, desiredDeployment, podSelector } from './deployment.ts';
+import { restoredMemory } from './memory.ts';
 import {
   type Applied,
   appliedOf,
@@ -18,6 +19,8 @@ import type { Memory } from './scaling.ts';
 import { poolStatus } from './status.ts';
 
 const NOW = Date.parse('2026-05-06T07:08:09Z');
+/** Of a process that runs for an hour. */
+const MONOTONIC = 3_600_000;
 const SETTINGS = {
   installation: 'ooni',
   worker_image: 'registry/ooni:1',
@@ -32,7 +35,8 @@ interface Given {
   /** 'inForce': as the operator would apply it with `replicas`, all pods ready. */
   readonly deployment?: 'inForce' | 'absent' | Deployment;
   readonly replicas?: number;
-  readonly load?: 'away' | Partial<Load>;
+  readonly load?: 'away' | { readonly queues?: Load['queues']; readonly workers?: Load['workers'] | WorkerLoad[] };
+  readonly others?: ObservedPool['others'];
   readonly pods?: readonly PoolPod[];
   readonly memory?: Memory;
   readonly applied?: Applied;
@@ -68,6 +72,7 @@ function given(what: Given): ObservedPool {
     pods = [],
     memory,
     applied,
+    others = [],
   } = what;
   const object = pool(spec, metadata);
   return {
@@ -79,7 +84,18 @@ function given(what: Given): ObservedPool {
     load:
       load === 'away'
         ? { known: false, message: 'no connection' }
-        : { known: true, value: { at: NOW, queues: [], workers: [], ...load } },
+        : {
+            known: true,
+            value: {
+              at: NOW,
+              queues: load.queues ?? [],
+              workers: Array.isArray(load.workers ?? [])
+                ? { known: true, value: (load.workers ?? []) as WorkerLoad[] }
+                : (load.workers as Load['workers']),
+            },
+          },
+    others,
+    monotonic: MONOTONIC,
     memory,
     applied,
   };
@@ -100,17 +116,14 @@ const applied = (result: PoolPlan): Deployment => {
 const activities = (backlog: number) => ({
   queue: 'oonipipeline-ooni-activities',
   tasks: 'Activities' as const,
-  backlog,
-  backlogAge: 0,
-  addRate: 0,
-  dispatchRate: 0,
+  stats: { backlog, backlogAge: 0, addRate: 0, dispatchRate: 0 },
 });
 const worker = (identity: string, usedSlots: number, over: Partial<WorkerLoad> = {}): WorkerLoad => ({
   identity,
   queue: 'oonipipeline-ooni-activities',
   tasks: 'Activities',
   usedSlots,
-  at: NOW - 5_000,
+  age: 5_000,
   ...over,
 });
 const pod = (name: string, over: Partial<PoolPod> = {}): PoolPod => ({
@@ -280,11 +293,80 @@ describe('autoscaling', () => {
 
   test.each([
     ['silent', []],
-    ['stale', [worker('main-1', 0, { at: NOW - 200_000 })]],
+    ['without a report of its slots', [worker('main-1', 0, { usedSlots: undefined })]],
+    ['stale', [worker('main-1', 0, { age: 200_000 })]],
   ])('a pod whose worker is %s does not count as idle', (_, workers) => {
     const result = plan({ spec: AUTO, replicas: 1, load: { queues: [activities(0)], workers }, pods: [pod('main-1')] });
     expect(result.desired).toBe(1);
     expect(result.own).toMatchObject([{ status: 'Unknown', reason: 'SignalMissing' }]);
+  });
+
+  test('a silent pod prevents scaling down, not scaling up', () => {
+    const pods = [pod('main-1'), pod('main-2')];
+    const workers = [worker('main-1', 2)];
+    const up = plan({ spec: AUTO, replicas: 2, load: { queues: [activities(8)], workers }, pods });
+    // (8 + 2) / (2 * 0.8) = 6.25
+    expect(up.desired).toBe(7);
+    expect(up.own).toMatchObject([{ type: 'ScalingActive', status: 'Unknown', reason: 'SignalMissing' }]);
+    const memory: Memory = { recommendations: [], changes: [] };
+    const down = plan({ spec: AUTO, replicas: 2, load: { queues: [activities(0)], workers }, pods, memory });
+    expect(down.desired).toBe(2);
+    expect(down.memory?.idleSince).toBeUndefined();
+  });
+
+  test('a queue without statistics is unknown, not empty', () => {
+    const memory: Memory = { recommendations: [], changes: [], idleSince: 0 };
+    const queues = [{ ...activities(0), stats: undefined }];
+    const result = plan({ spec: AUTO, replicas: 4, load: { queues }, memory });
+    expect(result).toMatchObject({ actions: [], desired: 4 });
+    expect(result.own).toMatchObject([{ status: 'Unknown', reason: 'SignalMissing' }]);
+    expect(result.own[0]?.message).toContain('oonipipeline-ooni-activities');
+  });
+
+  test('with a server that cannot list workers, a pool grows with the backlog and does not shrink', () => {
+    const workers = { known: false, message: 'unknown method ListWorkers' } as const;
+    const pods = [pod('main-1')];
+    expect(plan({ spec: AUTO, replicas: 1, load: { queues: [activities(8)], workers }, pods }).desired).toBe(5);
+    const idle = plan({ spec: AUTO, replicas: 1, load: { queues: [activities(0)], workers }, pods });
+    expect(idle).toMatchObject({ actions: [], desired: 1 });
+    expect(idle.own[0]?.message).toContain('ListWorkers');
+  });
+
+  test('of ten pods with one busy slot each, none is removed', () => {
+    const names = Array.from({ length: 10 }, (_, index) => `main-${index}`);
+    const memory: Memory = { recommendations: [], changes: [] };
+    const load = { queues: [activities(0)], workers: names.map(name => worker(name, 1)) };
+    const result = plan({ spec: AUTO, replicas: 10, load, pods: names.map(name => pod(name)), memory });
+    expect(result.desired).toBe(10);
+    expect(result.decision).toMatchObject({ occupied: 10 });
+  });
+
+  test('pools that serve one queue share its backlog', () => {
+    const other = { tasks: ['Activities'] as const, slots: 2, mostPods: 10 };
+    const load = { queues: [activities(16)] };
+    // 16 / (2 * 0.8) = 10 pods in all.
+    expect(plan({ spec: AUTO, replicas: 1, load }).desired).toBe(10);
+    expect(plan({ spec: AUTO, replicas: 1, load, others: [other] }).desired).toBe(5);
+    expect(plan({ spec: AUTO, replicas: 1, load, others: [{ ...other, tasks: ['Workflows'] }] }).desired).toBe(10);
+  });
+
+  test('the status holds the memory, by which another process continues the windows', () => {
+    const memory: Memory = {
+      recommendations: [{ since: MONOTONIC - 60_000, replicas: 7 }],
+      changes: [{ at: MONOTONIC - 1_000, delta: 2 }],
+    };
+    const observed = given({ spec: AUTO, replicas: 7, load: { queues: [activities(0)] }, memory });
+    const result = planPool(observed, SETTINGS, NOW);
+    const status = poolStatus(observed, result, { url: '', namespace: '' }, NOW);
+    // Another process has another monotonic clock, and a wall clock that is 2 s behind.
+    const restored = restoredMemory(status.scalingMemory, { wall: NOW - 2_000, monotonic: 5 });
+    expect(restored?.recommendations).toEqual([
+      { since: 5 - 58_000, replicas: 7 },
+      { since: 5, replicas: 0 },
+    ]);
+    expect(restored?.changes).toEqual([{ at: 5, delta: 2 }]);
+    expect(restored?.idleSince).toBe(5);
+    expect(restoredMemory(undefined, { wall: NOW, monotonic: 5 })).toBeUndefined();
   });
 
   test('does not expect a report of a pod that has just started', () => {
@@ -299,7 +381,7 @@ describe('autoscaling', () => {
   });
 
   test('before scaling down, idle pods get the lowest deletion cost', () => {
-    const memory: Memory = { recommendations: [], changes: [], activeAt: NOW - 3_600_000 };
+    const memory: Memory = { recommendations: [], changes: [], idleSince: 0 };
     const result = plan({
       spec: AUTO,
       replicas: 3,
@@ -461,6 +543,16 @@ describe('status', () => {
     });
     expect(status.backlog).toBe(8);
     expect(status.queues).toMatchObject([{ name: 'oonipipeline-ooni-activities', backlog: 8, usedSlots: 0 }]);
+  });
+
+  test('a backlog and slots that are not known are left out', () => {
+    const workers = { known: false, message: 'unknown method' } as const;
+    const status = statusOf({
+      load: { queues: [{ ...activities(0), stats: undefined }], workers },
+      spec: { replicas: 2, tasks: ['Activities'] },
+    });
+    expect(status.backlog).toBeUndefined();
+    expect(Object.keys(status.queues?.[0] ?? {})).toEqual(['name', 'tasks', 'observedAt']);
   });
 });
 

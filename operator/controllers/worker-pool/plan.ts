@@ -5,12 +5,14 @@ import { canonical } from '../../hash.ts';
 import type { Deployment } from '../../kube/builtin.ts';
 import type { EventNote } from '../../kube/events.ts';
 import { controllerOf } from '../../kube/resource.ts';
-import type { Load, QueueLoad } from '../../temporal/load.ts';
+import type { Observation } from '../../observation.ts';
+import type { Load, WorkerLoad } from '../../temporal/load.ts';
 import type { DesiredCondition, ReadySummary } from '../conditions.ts';
-import { annotated, invalid, type Observation, type Plan, REFRESH } from '../plan-types.ts';
+import { annotated, invalid, type Plan, REFRESH } from '../plan-types.ts';
 import { APPLIED, deploymentName, desiredDeployment, type PodSettings } from './deployment.ts';
 import { covers } from './overlay.ts';
-import { decide, freshMemory, type Memory, type QueueSignal, type Scaling } from './scaling.ts';
+import { type PoolCapacity, shareOf, slotsPerPod } from './queue-share.ts';
+import { decide, freshMemory, type Memory, type QueueSignal, type Scaling, type Signals } from './scaling.ts';
 
 /** A pod of the pool. */
 export interface PoolPod {
@@ -32,6 +34,10 @@ export interface ObservedPool {
   readonly deployment: Deployment | undefined;
   readonly pods: readonly PoolPod[];
   readonly load: Observation<Load>;
+  /** Other pools of the installation, which may serve the same queues. */
+  readonly others: readonly PoolCapacity[];
+  /** Milliseconds of a monotonic clock, for the memory. */
+  readonly monotonic: number;
   /** Memory of autoscaling; undefined at first. */
   readonly memory: Memory | undefined;
   /** The last state that this process applied; undefined at first. */
@@ -78,11 +84,9 @@ export interface PoolPlan extends Plan<PoolAction> {
 }
 
 /** Milliseconds after which a report does not count. A worker reports every few seconds, at most every minute. */
-const STALE = 150_000;
+export const STALE = 150_000;
 /** Milliseconds after the start of a pod during which a missing report is normal. */
 const NEW = 90_000;
-/** Workflow tasks that the SDK runs at a time in one worker. Each takes milliseconds. */
-const WORKFLOW_SLOTS = 40;
 
 /**
  * Decides about one WorkerPool in this order: deletion, invalid spec, another owner, scaling and rollout. There is no finalizer, because
@@ -103,7 +107,7 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
   const desired = scaled ? scaled.desired : (spec.replicas ?? deployment?.spec?.replicas ?? 1);
   const wish = desiredDeployment(object, spec, desired, settings);
   const actions: PoolAction[] = [];
-  if (desired < current) actions.push(...costs(observed, now));
+  if (desired < current) actions.push(...costs(observed));
   if (!deployment || !inForce(deployment, wish, observed.applied)) {
     actions.push({ do: 'apply', deployment: wish, force: deployment !== undefined });
   }
@@ -175,25 +179,25 @@ function autoscale(observed: ObservedPool, spec: WorkerPoolSpec, current: number
   const hold = (reason: 'TemporalUnavailable' | 'SignalMissing', message: string): Scaled => {
     // The bounds of the spec apply under any load.
     const desired = Math.min(maxReplicas, Math.max(minReplicas, current));
-    return {
-      desired,
-      own: [
-        {
-          type: 'ScalingActive',
-          status: 'Unknown',
-          reason,
-          message: `${message}; the replicas are held at ${desired}.`,
-        },
-      ],
-      memory: observed.memory && { ...observed.memory, activeAt: now },
-    };
+    const text = `${message}; the replicas are held at ${desired}.`;
+    const memory = observed.memory && { ...observed.memory, idleSince: undefined };
+    return { desired, own: [{ type: 'ScalingActive', status: 'Unknown', reason, message: text }], memory };
   };
   if (!observed.load.known) return hold('TemporalUnavailable', observed.load.message);
-  const missing = missingReports(observed, spec, now);
-  if (missing) return hold('SignalMissing', missing);
-  const signals = signalsOf(observed.load.value, observed.pods, spec, now);
-  const before = observed.memory ?? freshMemory(current, now);
-  const { decision, memory } = decide(signals, scaling, current, before, now);
+  const signals = signalsOf(observed, observed.load.value, spec, now);
+  if (typeof signals === 'string') return hold('SignalMissing', signals);
+  const before = observed.memory ?? freshMemory(current, observed.monotonic);
+  const { decision, memory } = decide(signals, scaling, current, before, observed.monotonic, now);
+  const { desired } = decision;
+  if (signals.incomplete) {
+    const message = `${signals.incomplete}; the pool is not scaled below ${desired}.`;
+    return {
+      desired,
+      own: [{ type: 'ScalingActive', status: 'Unknown', reason: 'SignalMissing', message }],
+      decision,
+      memory,
+    };
+  }
   const bound = decision.reason === 'MinReplicas' || decision.reason === 'MaxReplicas';
   const own: DesiredCondition = {
     type: 'ScalingActive',
@@ -201,7 +205,7 @@ function autoscale(observed: ObservedPool, spec: WorkerPoolSpec, current: number
     reason: bound ? 'AtBound' : 'FollowingLoad',
     message: decision.message,
   };
-  return { desired: decision.desired, own: [own], decision, memory };
+  return { desired, own: [own], decision, memory };
 }
 
 export function scalingOf(spec: WorkerPoolSpec): Scaling {
@@ -223,56 +227,70 @@ export function scalingOf(spec: WorkerPoolSpec): Scaling {
   };
 }
 
-/** Names a pod whose report of its slots is missing; undefined when no report is missing. A missing report does not mean an idle pod. */
-function missingReports({ load, pods }: ObservedPool, spec: WorkerPoolSpec, now: number): string | undefined {
+/** Names a pod whose slots are not known; undefined when all are. A missing report does not mean an idle pod. */
+function silentPod({ load, pods }: ObservedPool, spec: WorkerPoolSpec, now: number): string | undefined {
   if (!load.known) return load.message;
   const { workers } = load.value;
   for (const pod of pods) {
-    if (!pod.ready || now - pod.since < NEW) continue;
-    for (const tasks of spec.tasks) {
-      if (!workers.some(worker => worker.identity === pod.name && worker.tasks === tasks && now - worker.at < STALE)) {
-        return `pod ${pod.name} has not reported its ${tasks} slots to Temporal for ${STALE / 1000} s`;
-      }
-    }
+    const age = now - pod.since;
+    if (!pod.ready || (age >= 0 && age < NEW)) continue;
+    if (!workers.known) return `the slots of pod ${pod.name} are not known (${workers.message})`;
+    const reported = (tasks: string) =>
+      workers.value.some(
+        one => one.identity === pod.name && one.tasks === tasks && one.age < STALE && one.usedSlots !== undefined,
+      );
+    const missing = spec.tasks.find(tasks => !reported(tasks));
+    if (missing) return `pod ${pod.name} has not reported its ${missing} slots to Temporal for ${STALE / 1000} s`;
   }
   return undefined;
 }
 
-/** Returns the pool's queues with the slots in use on its own pods. */
-export function signalsOf(load: Load, pods: readonly PoolPod[], spec: WorkerPoolSpec, now: number): QueueSignal[] {
-  const own = new Set(pods.map(pod => pod.name));
-  const fresh = load.workers.filter(worker => now - worker.at < STALE);
-  return load.queues.filter(queue => spec.tasks.includes(queue.tasks)).map(queue => signalOf(queue, fresh, own, spec));
+/** Returns the current reports of workers; empty when they are not known. */
+function reportsOf({ workers }: Load): readonly WorkerLoad[] {
+  return workers.known ? workers.value.filter(({ age }) => age < STALE) : [];
 }
 
-function signalOf(
-  queue: QueueLoad,
-  workers: Load['workers'],
-  own: ReadonlySet<string>,
-  spec: WorkerPoolSpec,
-): QueueSignal {
-  const { tasks, backlog, addRate, dispatchRate } = queue;
-  const used = workers.filter(worker => worker.tasks === tasks);
-  const sum = (list: Load['workers']) => list.reduce((total, worker) => total + worker.usedSlots, 0);
-  return {
-    tasks,
-    backlog,
-    addRate,
-    dispatchRate,
-    ownSlots: sum(used.filter(worker => own.has(worker.identity))),
-    allSlots: sum(used),
-    slotsPerPod: tasks === 'Activities' ? spec.slots : WORKFLOW_SLOTS,
-  };
+const busySlots = (reports: readonly WorkerLoad[]) => reports.reduce((sum, { usedSlots = 0 }) => sum + usedSlots, 0);
+
+/** Returns the load as seen from the pool, or a sentence that says which queue has no statistics. */
+function signalsOf(observed: ObservedPool, load: Load, spec: WorkerPoolSpec, now: number): Signals | string {
+  const names = new Set(observed.pods.map(pod => pod.name));
+  const reports = reportsOf(load);
+  const own = reports.filter(({ identity, tasks }) => names.has(identity) && spec.tasks.includes(tasks));
+  const queues: QueueSignal[] = [];
+  for (const { queue, tasks, stats } of load.queues) {
+    if (!spec.tasks.includes(tasks)) continue;
+    if (!stats) return `Temporal reports no statistics of task queue ${queue}`;
+    queues.push({
+      tasks,
+      backlog: stats.backlog,
+      share: shareOf(capacityOf(spec, observed.deployment?.spec?.replicas), observed.others, tasks),
+      addRate: stats.addRate,
+      dispatchRate: stats.dispatchRate,
+      ownSlots: busySlots(own.filter(one => one.tasks === tasks)),
+      allSlots: busySlots(reports.filter(one => one.tasks === tasks)),
+      slotsPerPod: slotsPerPod(spec, tasks),
+    });
+  }
+  const busyPods = new Set(own.filter(({ usedSlots = 0 }) => usedSlots > 0).map(({ identity }) => identity)).size;
+  const incomplete = silentPod(observed, spec, now);
+  return { queues, busyPods, ...(incomplete && { incomplete }) };
+}
+
+/** Returns the slots that a pool may have. `replicas`: its number of pods, for a pool that another client scales. */
+export function capacityOf(spec: WorkerPoolSpec, replicas = 1): PoolCapacity {
+  const { tasks, slots } = spec;
+  return { tasks, slots, mostPods: spec.autoscaling?.maxReplicas ?? spec.replicas ?? replicas };
 }
 
 /** Returns the deletion costs to set before pods are removed: the lowest for idle pods, and for the others their slots in use. */
-function costs({ load, pods }: ObservedPool, now: number): PoolAction[] {
+function costs({ load, pods }: ObservedPool): PoolAction[] {
   if (!load.known) return [];
-  const { workers } = load.value;
+  const workers = reportsOf(load.value);
   return pods.flatMap(pod => {
-    const reports = workers.filter(worker => worker.identity === pod.name && now - worker.at < STALE);
+    const reports = workers.filter(one => one.identity === pod.name && one.usedSlots !== undefined);
     if (reports.length === 0) return [];
-    const used = reports.reduce((sum, worker) => sum + worker.usedSlots, 0);
+    const used = busySlots(reports);
     const cost = String(used === 0 ? -1 : used);
     return cost === pod.cost ? [] : [{ do: 'cost', pod: pod.name, cost } as const];
   });

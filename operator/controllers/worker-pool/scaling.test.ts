@@ -23,6 +23,7 @@ const SCALING: Scaling = {
 const queue = (over: Partial<QueueSignal> = {}): QueueSignal => ({
   tasks: 'Activities',
   backlog: 0,
+  share: 1,
   addRate: 0,
   dispatchRate: 0,
   ownSlots: 0,
@@ -70,23 +71,21 @@ describe('steps', () => {
   test('the greatest recommendation of the window applies when scaling down, the smallest when scaling up', () => {
     const memory: Memory = {
       recommendations: [
-        { at: minutes(0), replicas: 9 },
-        { at: minutes(3), replicas: 2 },
-        { at: minutes(6), replicas: 1 },
+        { since: minutes(-4), replicas: 9 },
+        { since: minutes(0), replicas: 2 },
+        { since: minutes(3), replicas: 1 },
       ],
       changes: [],
-      activeAt: T,
     };
     expect(stabilized(memory, SCALING, 10, minutes(4))).toBe(9);
     expect(stabilized(memory, SCALING, 10, minutes(6))).toBe(2);
     const up = { ...SCALING, scaleUp: { stabilization: 600, podsPerMinute: 10 } };
     const rising: Memory = {
       recommendations: [
-        { at: minutes(0), replicas: 4 },
-        { at: minutes(1), replicas: 12 },
+        { since: minutes(0), replicas: 4 },
+        { since: minutes(1), replicas: 12 },
       ],
       changes: [],
-      activeAt: T,
     };
     expect(stabilized(rising, up, 3, minutes(1))).toBe(4);
     expect(stabilized(rising, up, 5, minutes(1))).toBe(5);
@@ -99,7 +98,6 @@ describe('steps', () => {
         { at: minutes(0), delta: 7 },
         { at: minutes(0), delta: -3 },
       ],
-      activeAt: T,
     };
     expect(limited(memory, SCALING, 10, 20, minutes(0.5))).toBe(13);
     expect(limited(memory, SCALING, 10, 0, minutes(0.5))).toBe(9);
@@ -108,8 +106,14 @@ describe('steps', () => {
 });
 
 describe('decision', () => {
-  const run = (queues: QueueSignal[], current: number, memory = freshMemory(current, T), now = T, scaling = SCALING) =>
-    decide(queues, scaling, current, memory, now);
+  const run = (
+    queues: QueueSignal[],
+    current: number,
+    memory = freshMemory(current, T),
+    now = T,
+    scaling = SCALING,
+    busyPods = 0,
+  ) => decide({ queues, busyPods }, scaling, current, memory, now, now);
 
   test('the queue that needs most decides, and the decision shows every step', () => {
     const { decision } = run([queue({ backlog: 8 }), queue({ tasks: 'Workflows', backlog: 40, slotsPerPod: 40 })], 1);
@@ -128,7 +132,6 @@ describe('decision', () => {
   test.each([
     ['the rate limit', [queue({ backlog: 100 })], 1, { desired: 11, reason: 'RateLimit' }],
     ['the upper bound', [queue({ backlog: 100 })], 15, { desired: 20, reason: 'MaxReplicas' }],
-    ['busy slots', [queue({ ownSlots: 20, dispatchRate: 100, addRate: 1 })], 10, { occupied: 10, desired: 10 }],
     ['the tolerance', [queue({ backlog: 17 })], 10, { needed: 11, tolerated: 10, desired: 10, reason: 'Tolerance' }],
     [
       'more than the tolerance',
@@ -152,7 +155,8 @@ describe('decision', () => {
     let current = 1;
     const desired: number[] = [];
     for (const [minute, signal] of [
-      [1, queue({ addRate: 0.1 })],
+      [0.9, queue({ addRate: 0.1 })],
+      [1, queue()],
       [4, queue()],
       [5, queue()],
       [6, queue()],
@@ -166,7 +170,13 @@ describe('decision', () => {
       current = result.decision.desired;
       desired.push(current);
     }
-    expect(desired).toEqual([1, 1, 1, 0, 0]);
+    expect(desired).toEqual([1, 1, 1, 1, 0, 0]);
+  });
+
+  test('busy pods are not removed', () => {
+    const memory: Memory = { recommendations: [], changes: [] };
+    const { decision } = run([queue({ ownSlots: 8 })], 8, memory, T, SCALING, 8);
+    expect(decision).toMatchObject({ needed: 5, occupied: 8, desired: 8, reason: 'Occupied' });
   });
 
   test('a pool scales from zero as soon as a task waits', () => {

@@ -18,6 +18,8 @@ export interface QueueSignal {
   readonly tasks: Tasks;
   /** Tasks that wait. */
   readonly backlog: number;
+  /** Part of the backlog that this pool has to process, from 0 to 1; other pools process the rest. */
+  readonly share: number;
   /** Tasks per second. */
   readonly addRate: number;
   readonly dispatchRate: number;
@@ -28,18 +30,30 @@ export interface QueueSignal {
   readonly slotsPerPod: number;
 }
 
-/** Recent recommendations and changes. Only the leader holds them in memory; a new leader assumes that there was work until now. */
+/** Load as seen from one pool. */
+export interface Signals {
+  readonly queues: readonly QueueSignal[];
+  /** Pods of the pool with a busy slot. */
+  readonly busyPods: number;
+  /** A pod whose slots are not known, as a sentence. Its slots are missing in `queues`, so the pool must not shrink. */
+  readonly incomplete?: string;
+}
+
+/**
+ * Recent recommendations and changes, in milliseconds of a monotonic clock: a step of the wall clock must not lengthen a window. The status
+ * holds a copy for the next leader (memory.ts).
+ */
 export interface Memory {
-  readonly recommendations: readonly { readonly at: number; readonly replicas: number }[];
+  /** Recommendations, oldest first. Each holds from its time until that of the next one, the last until now. */
+  readonly recommendations: readonly { readonly since: number; readonly replicas: number }[];
   readonly changes: readonly { readonly at: number; readonly delta: number }[];
-  /** Last time at which there was work, in milliseconds since 1970. */
-  readonly activeAt: number;
+  /** Time since which there has been no work; undefined while there is work, or while that is not known. */
+  readonly idleSince?: number;
 }
 
 export const freshMemory = (current: number, now: number): Memory => ({
-  recommendations: [{ at: now, replicas: current }],
+  recommendations: [{ since: now, replicas: current }],
   changes: [],
-  activeAt: now,
 });
 
 /** Seconds over which Temporal averages its rates, approximately. With fewer dispatches in them, the rates do not show the throughput. */
@@ -55,7 +69,8 @@ const MINUTE = 60_000;
  * all waiting tasks ran at once.
  */
 export function neededPods(queue: QueueSignal, scaling: Pick<Scaling, 'utilization' | 'drainWithin'>): number {
-  const { backlog, addRate, dispatchRate, ownSlots, allSlots, slotsPerPod } = queue;
+  const { addRate, dispatchRate, ownSlots, allSlots, slotsPerPod } = queue;
+  const backlog = queue.backlog * queue.share;
   if (dispatchRate * RATE_WINDOW >= LEAST_DISPATCHED && ownSlots > 0) {
     // Little's law: slots in use = rate * duration. The pool's part of the rate equals its part of all slots.
     const share = ownSlots / Math.max(allSlots, ownSlots);
@@ -63,11 +78,6 @@ export function neededPods(queue: QueueSignal, scaling: Pick<Scaling, 'utilizati
     return (addRate * share) / ratePerPod + backlog / (ratePerPod * scaling.drainWithin);
   }
   return (backlog + ownSlots) / (slotsPerPod * scaling.utilization);
-}
-
-/** Returns the pods that the slots in use fill. Fewer pods would interrupt work. */
-export function occupiedPods(queue: QueueSignal): number {
-  return Math.ceil(queue.ownSlots / queue.slotsPerPod);
 }
 
 /** Returns `current` if the need is within a tenth of it, otherwise the need, rounded up. */
@@ -81,15 +91,26 @@ export function tolerated(current: number, needed: number): number {
  * `memory` is the present one.
  */
 export function stabilized(memory: Memory, scaling: Scaling, current: number, now: number): number {
-  const present = memory.recommendations.at(-1)?.replicas ?? current;
+  const { recommendations } = memory;
+  const present = recommendations.at(-1)?.replicas ?? current;
   const within = (window: number) => [
     present,
-    ...memory.recommendations.filter(({ at }) => at > now - window * 1000).map(({ replicas }) => replicas),
+    ...recommendations
+      .filter((_, index) => (recommendations[index + 1]?.since ?? now) > now - window * 1000)
+      .map(({ replicas }) => replicas),
   ];
   const up = Math.min(...within(scaling.scaleUp.stabilization));
   const down = Math.max(...within(scaling.scaleDown.stabilization));
   if (up > current) return up;
   return Math.min(down, current);
+}
+
+/** Adds a recommendation, and drops those that no window reaches any more. */
+function recommend(memory: Memory, scaling: Scaling, replicas: number, now: number): Memory['recommendations'] {
+  const { recommendations } = memory;
+  const longest = Math.max(scaling.scaleUp.stabilization, scaling.scaleDown.stabilization) * 1000;
+  const kept = recommendations.filter((_, index) => (recommendations[index + 1]?.since ?? now) > now - longest);
+  return kept.at(-1)?.replicas === replicas ? kept : [...kept, { since: now, replicas }];
 }
 
 /** Limits the change to `podsPerMinute` in the last minute, including changes already made. */
@@ -103,21 +124,25 @@ export function limited(memory: Memory, scaling: Scaling, current: number, wish:
 }
 
 /**
- * Decides the number of replicas of a pool. It starts from the queue that needs most, and then applies tolerance, the occupied pods as a
- * minimum, stabilization, rate limits, cooldown and bounds, in this order. The decision shows every step; `reason` names the last step
- * that changed the number.
+ * Decides the number of replicas of a pool. It starts from the queue that needs most, and then applies tolerance, the busy pods as a
+ * minimum, stabilization, rate limits, missing signals, cooldown and bounds, in this order. The decision shows every step; `reason` names
+ * the last step that changed the number.
+ *
+ * @param now milliseconds of the monotonic clock of `before`
+ * @param at milliseconds since 1970, for display
  */
 export function decide(
-  queues: readonly QueueSignal[],
+  { queues, busyPods, incomplete }: Signals,
   scaling: Scaling,
   current: number,
   before: Memory,
   now: number,
+  at: number,
 ): { decision: ScalingDecision; memory: Memory } {
-  const idle = queues.every(({ backlog, addRate, ownSlots }) => backlog === 0 && addRate === 0 && ownSlots === 0);
-  const activeAt = idle ? before.activeAt : now;
+  const idle =
+    !incomplete && queues.every(({ backlog, addRate, ownSlots }) => backlog === 0 && addRate === 0 && ownSlots === 0);
+  const idleSince = idle ? (before.idleSince ?? now) : undefined;
   const raw = Math.max(0, ...queues.map(queue => neededPods(queue, scaling)));
-  const occupied = Math.max(0, ...queues.map(occupiedPods));
   let reason = 'Needed';
   const step = (name: string, value: number, next: number) => {
     if (next !== value) reason = name;
@@ -125,17 +150,17 @@ export function decide(
   };
   const needed = Math.ceil(raw);
   const held = step('Tolerance', needed, tolerated(current, raw));
-  const wish = step('Occupied', held, Math.max(held, occupied));
-  const longest = Math.max(scaling.scaleUp.stabilization, scaling.scaleDown.stabilization) * 1000;
+  const wish = step('Occupied', held, Math.max(held, busyPods));
   const memory: Memory = {
-    recommendations: [...before.recommendations.filter(({ at }) => at > now - longest), { at: now, replicas: wish }],
-    changes: before.changes.filter(({ at }) => at > now - MINUTE),
-    activeAt,
+    recommendations: recommend(before, scaling, wish, now),
+    changes: before.changes.filter(change => change.at > now - MINUTE),
+    ...(idleSince !== undefined && { idleSince }),
   };
   const calm = step('Stabilization', wish, stabilized(memory, scaling, current, now));
   const slow = step('RateLimit', calm, limited(memory, scaling, current, calm, now));
-  const cooled = now - activeAt >= scaling.cooldown * 1000;
-  const warm = step('Cooldown', slow, slow === 0 && current > 0 && !cooled ? 1 : slow);
+  const sure = step('SignalMissing', slow, incomplete ? Math.max(slow, current) : slow);
+  const cooled = idleSince !== undefined && now - idleSince >= scaling.cooldown * 1000;
+  const warm = step('Cooldown', sure, sure === 0 && current > 0 && !cooled ? 1 : sure);
   const floor = step('MinReplicas', warm, Math.max(warm, scaling.minReplicas));
   const desired = step('MaxReplicas', floor, Math.min(floor, scaling.maxReplicas));
   const delta = desired - current;
@@ -147,12 +172,12 @@ export function decide(
     .join('; ');
   return {
     decision: {
-      at: seconds(now),
+      at: seconds(at),
       reason,
       message: `${SENTENCE[reason]} (${figures}).`,
       current,
       needed,
-      occupied,
+      occupied: busyPods,
       tolerated: wish,
       stabilized: calm,
       limited: slow,
@@ -165,9 +190,10 @@ export function decide(
 const SENTENCE: Record<string, string> = {
   Needed: 'The load needs this number of pods',
   Tolerance: 'The load is within the tolerance of the current number',
-  Occupied: 'Busy slots occupy this number of pods',
+  Occupied: 'This number of pods has busy slots',
   Stabilization: 'Waiting for the stabilization window',
   RateLimit: 'Limited by podsPerMinute',
+  SignalMissing: 'Not scaled down, because a pod does not report its slots',
   Cooldown: 'Waiting for the cooldown before scaling to zero',
   MinReplicas: 'Limited by minReplicas',
   MaxReplicas: 'Limited by maxReplicas',

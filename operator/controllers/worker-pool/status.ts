@@ -1,10 +1,15 @@
 import { SpecError } from '../../../crds/resource.ts';
-import type { QueueStatus, WorkerPoolStatus } from '../../../crds/worker-pool.ts';
+import type { QueueStatus, ScalingMemory, WorkerPoolStatus } from '../../../crds/worker-pool.ts';
 import { canonical } from '../../hash.ts';
+import type { Load, Tasks } from '../../temporal/load.ts';
 import { seconds } from '../conditions.ts';
 import { queueLink, type TemporalUI } from '../links.ts';
 import { podSelector } from './deployment.ts';
-import { type ObservedPool, type PoolPlan, signalsOf } from './plan.ts';
+import { storedMemory } from './memory.ts';
+import { type ObservedPool, type PoolPlan, STALE } from './plan.ts';
+
+/** Milliseconds. */
+const DRIFT = 5_000;
 
 type Body = Omit<WorkerPoolStatus, 'conditions' | 'observedGeneration'>;
 
@@ -12,7 +17,7 @@ type Body = Omit<WorkerPoolStatus, 'conditions' | 'observedGeneration'>;
 export function poolStatus(observed: ObservedPool, plan: PoolPlan, ui: TemporalUI, now: number): Body {
   const { object, spec, deployment } = observed;
   const before = object.status ?? {};
-  const queues = queueStatus(observed, now);
+  const queues = queueStatus(observed);
   const decision = plan.decision ?? (spec instanceof SpecError || !spec.autoscaling ? undefined : before.lastDecision);
   const links = Object.fromEntries(
     (queues ?? []).flatMap(({ name, tasks }) => {
@@ -27,7 +32,7 @@ export function poolStatus(observed: ObservedPool, plan: PoolPlan, ui: TemporalU
     selector: podSelector(object.metadata.name),
     tasks: spec instanceof SpecError ? before.tasks : spec.tasks.join(', '),
     desiredReplicas: plan.desired ?? before.desiredReplicas,
-    backlog: queues?.reduce((sum, { backlog }) => sum + (backlog ?? 0), 0),
+    backlog: totalBacklog(queues),
     queues: queues?.map(
       queue =>
         unchanged(
@@ -37,8 +42,28 @@ export function poolStatus(observed: ObservedPool, plan: PoolPlan, ui: TemporalU
         ) ?? queue,
     ),
     lastDecision: decision && (unchanged(before.lastDecision, decision, 'at') ?? decision),
+    ...(plan.memory && {
+      scalingMemory: steady(
+        before.scalingMemory,
+        storedMemory(plan.memory, { wall: now, monotonic: observed.monotonic }),
+      ),
+    }),
     ...(Object.keys(links).length > 0 && { links }),
   };
+}
+
+/** Returns `before` if its instants differ from those of `after` only by the drift between two clocks, which must not cause a write. */
+function steady(before: ScalingMemory | undefined, after: ScalingMemory): ScalingMemory {
+  const rounded = (value: ScalingMemory) => canonical(value).replaceAll(/"\d{4}-[^"]+Z"/g, '""');
+  if (!before || rounded(before) !== rounded(after)) return after;
+  const instants = ({ recommendations, changes, idleSince }: ScalingMemory) =>
+    [
+      ...recommendations.map(({ since }) => since),
+      ...changes.map(({ at }) => at),
+      ...(idleSince ? [idleSince] : []),
+    ].map(Date.parse);
+  const [old, now] = [instants(before), instants(after)];
+  return old.every((time, index) => Math.abs(time - (now[index] ?? 0)) <= DRIFT) ? before : after;
 }
 
 /** Returns `before` if `after` differs only in the time of observation. Otherwise each pass would write the status. */
@@ -46,20 +71,44 @@ function unchanged<T extends object, K extends keyof T>(before: T | undefined, a
   return before && canonical({ ...before, [time]: 0 }) === canonical({ ...after, [time]: 0 }) ? before : undefined;
 }
 
-function queueStatus({ load, pods, spec }: ObservedPool, now: number): QueueStatus[] | undefined {
+function queueStatus({ load, spec }: ObservedPool): QueueStatus[] | undefined {
   if (!load.known || spec instanceof SpecError) return undefined;
-  const signals = signalsOf(load.value, pods, spec, now);
-  return load.value.queues
+  const { at, queues, workers } = load.value;
+  return queues
     .filter(queue => spec.tasks.includes(queue.tasks))
-    .map(queue => ({
-      name: queue.queue,
-      tasks: queue.tasks,
-      backlog: queue.backlog,
-      // The age grows with every pass while nothing moves, so it is written in whole minutes.
-      backlogAge: `${Math.floor(queue.backlogAge / 60_000)}m`,
-      addRate: Math.round(queue.addRate * 100) / 100,
-      dispatchRate: Math.round(queue.dispatchRate * 100) / 100,
-      usedSlots: signals.find(signal => signal.tasks === queue.tasks)?.allSlots ?? 0,
-      observedAt: seconds(load.value.at),
-    }));
+    .map(({ queue, tasks, stats }) => {
+      const usedSlots = usedSlotsOf(workers, tasks);
+      return {
+        name: queue,
+        tasks,
+        ...(stats && {
+          backlog: stats.backlog,
+          // The age grows with every pass while nothing moves, so it is written in whole minutes.
+          backlogAge: `${Math.floor(stats.backlogAge / 60_000)}m`,
+          addRate: Math.round(stats.addRate * 100) / 100,
+          dispatchRate: Math.round(stats.dispatchRate * 100) / 100,
+        }),
+        ...(usedSlots !== undefined && { usedSlots }),
+        observedAt: seconds(at),
+      };
+    });
+}
+
+/** Returns the slots in use on all workers of a queue; undefined when a worker did not report them. */
+function usedSlotsOf(workers: Load['workers'], tasks: Tasks): number | undefined {
+  if (!workers.known) return undefined;
+  return workers.value
+    .filter(one => one.tasks === tasks && one.age < STALE)
+    .reduce<number | undefined>(
+      (sum, { usedSlots }) => (sum === undefined || usedSlots === undefined ? undefined : sum + usedSlots),
+      0,
+    );
+}
+
+/** Returns the sum of the backlogs; undefined when one is not known. */
+function totalBacklog(queues: readonly QueueStatus[] | undefined): number | undefined {
+  return queues?.reduce<number | undefined>(
+    (sum, { backlog }) => (sum === undefined || backlog === undefined ? undefined : sum + backlog),
+    0,
+  );
 }

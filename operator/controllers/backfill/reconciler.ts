@@ -1,0 +1,63 @@
+import { BACKFILL, type Backfill } from '../../../crds/backfill.ts';
+import { FINALIZER } from '../../../crds/resource.ts';
+import type { Client } from '../../kube/client.ts';
+import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
+import { keyOf, type Stored } from '../../kube/resource.ts';
+import { observeBackfill, startBackfill, updateBackfill } from '../../temporal/backfills.ts';
+import type { Temporal } from '../../temporal/connection.ts';
+import type { TemporalUI } from '../links.ts';
+import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
+import { BACKFILLS } from '../resources.ts';
+import { type BackfillAction, planBackfill, workflowIDOf } from './plan.ts';
+import { keep, type Sample, sampleOf } from './rate.ts';
+import { backfillStatus } from './status.ts';
+
+/** Reconciles Backfills. */
+export function backfillReconciler(context: Context, temporal: Temporal, ui: TemporalUI) {
+  const { client, installation } = context;
+  /** Progress by time, from which the rate is computed. It starts empty after a restart. */
+  const samples = new Map<string, Sample[]>();
+  return reconciler(context, {
+    resource: BACKFILLS,
+    async observe(object, now) {
+      const workflow = await ask(observeBackfill(temporal, workflowIDOf(object, installation), now));
+      if (workflow.known && workflow.value.state === 'running' && workflow.value.progress) {
+        const key = keyOf(object);
+        samples.set(key, keep(samples.get(key) ?? [], sampleOf(workflow.value.progress, now)));
+      }
+      return { object, spec: specOf(BACKFILL, object), workflow };
+    },
+    plan: (observed, now) => planBackfill(observed, installation, now),
+    apply: (object, action, signal) => apply(client, temporal, object, action, signal),
+    status: (observed, plan) =>
+      backfillStatus(observed, plan, samples.get(keyOf(observed.object)) ?? [], installation, ui),
+    forget: key => void samples.delete(key),
+  });
+}
+
+/** Carries out one action of a plan. Returns true when the resource may be gone afterwards. */
+async function apply(
+  client: Client,
+  temporal: Temporal,
+  object: Stored<Backfill>,
+  action: BackfillAction,
+  signal: AbortSignal,
+): Promise<boolean> {
+  switch (action.do) {
+    case 'addFinalizer':
+      await addFinalizer(client, BACKFILLS, object, FINALIZER, { signal });
+      return false;
+    case 'removeFinalizer':
+      await removeFinalizer(client, BACKFILLS, object, FINALIZER, { signal });
+      return true;
+    case 'delete':
+      await client.delete(BACKFILLS, object.metadata, { uid: object.metadata.uid, signal });
+      return true;
+    case 'start':
+      await startBackfill(temporal, action);
+      return false;
+    case 'update':
+      await updateBackfill(temporal, action.workflowID, action.message, action.key);
+      return false;
+  }
+}

@@ -1,0 +1,100 @@
+import { PIPELINE_SCHEDULE, type PipelineSchedule } from '../../../crds/pipeline-schedule.ts';
+import { FINALIZER } from '../../../crds/resource.ts';
+import { scheduleId } from '../../../worker/contract.ts';
+import type { Client } from '../../kube/client.ts';
+import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
+import type { Stored } from '../../kube/resource.ts';
+import type { Temporal } from '../../temporal/connection.ts';
+import {
+  createSchedule,
+  deleteSchedule,
+  describeSchedule,
+  type Launch,
+  listLaunches,
+  updateSchedule,
+  wasSkipped,
+} from '../../temporal/schedules.ts';
+import { shared } from '../../temporal/shared-request.ts';
+import type { TemporalUI } from '../links.ts';
+import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
+import { PIPELINE_SCHEDULES } from '../resources.ts';
+import { planSchedule, type ScheduleAction } from './plan.ts';
+import { scheduleStatus } from './status.ts';
+
+/** Milliseconds for which a list of launches is reused. Visibility lags by seconds, and Temporal allows few such requests. */
+const LAUNCHES_TTL = 10_000;
+/** Number of launches for which the result is remembered. */
+const REMEMBERED = 10_000;
+/** Number of newest launches that are read for each schedule. The status has the older ones already. */
+const NEWEST = 10;
+
+/** Reconciles PipelineSchedules. */
+export function scheduleReconciler(context: Context, temporal: Temporal, ui: TemporalUI) {
+  const { client, installation } = context;
+  const launchesOf = launchReader(context, temporal);
+  return reconciler(context, {
+    resource: PIPELINE_SCHEDULES,
+    async observe(object) {
+      const id = scheduleId(installation, object.metadata.namespace ?? '', object.metadata.name);
+      const [schedule, launches] = await Promise.all([ask(describeSchedule(temporal, id)), ask(launchesOf(id))]);
+      return { object, spec: specOf(PIPELINE_SCHEDULE, object), schedule, launches };
+    },
+    plan: (observed, now) => planSchedule(observed, installation, now),
+    apply: (object, action, signal) => apply(client, temporal, object, action, signal),
+    status: (observed, plan) => scheduleStatus(observed, plan, installation, ui),
+  });
+}
+
+/**
+ * Returns a function that returns the newest launches of a schedule, newest first. All schedules share one request. A launch that
+ * succeeded without doing anything has the state Skipped.
+ */
+function launchReader({ clock, installation }: Context, temporal: Temporal): (scheduleID: string) => Promise<Launch[]> {
+  const launches = shared(clock, LAUNCHES_TTL, () => listLaunches(temporal, installation));
+  /** Whether a launch did nothing, by run id. Results do not change, so each is read once. */
+  const known = new Map<string, boolean>();
+  const skipped = async (launch: Launch) => {
+    const before = known.get(launch.runID);
+    if (before !== undefined) return before;
+    const found = await wasSkipped(temporal, launch);
+    if (known.size >= REMEMBERED) known.delete(known.keys().next().value as string);
+    known.set(launch.runID, found);
+    return found;
+  };
+  return async id => {
+    const newest = (await launches()).filter(launch => launch.scheduleID === id).slice(0, NEWEST);
+    return Promise.all(
+      newest.map(async launch =>
+        launch.state === 'Succeeded' && (await skipped(launch)) ? { ...launch, state: 'Skipped' as const } : launch,
+      ),
+    );
+  };
+}
+
+/** Carries out one action of a plan. Returns true when the resource may be gone afterwards. */
+async function apply(
+  client: Client,
+  temporal: Temporal,
+  object: Stored<PipelineSchedule>,
+  action: ScheduleAction,
+  signal: AbortSignal,
+): Promise<boolean> {
+  switch (action.do) {
+    case 'addFinalizer':
+      await addFinalizer(client, PIPELINE_SCHEDULES, object, FINALIZER, { signal });
+      return false;
+    case 'removeFinalizer':
+      await removeFinalizer(client, PIPELINE_SCHEDULES, object, FINALIZER, { signal });
+      return true;
+    case 'create':
+      // If a schedule of this id exists already, the next pass decides. It may come from a pass of ours that died, or from somebody else.
+      await createSchedule(temporal, action.request, action.pause);
+      return false;
+    case 'update':
+      await updateSchedule(temporal, action.request, action.pause, action.seen);
+      return false;
+    case 'deleteSchedule':
+      await deleteSchedule(temporal, action.id);
+      return false;
+  }
+}

@@ -1,0 +1,129 @@
+import { SpecError } from '../../../crds/resource.ts';
+import { WORKER_POOL, type WorkerPool } from '../../../crds/worker-pool.ts';
+import { canonical } from '../../hash.ts';
+import { DEPLOYMENTS, type Deployment, PODS, type Pod } from '../../kube/builtin.ts';
+import type { Cache, Change } from '../../kube/cache.ts';
+import type { Client } from '../../kube/client.ts';
+import { NotFoundError } from '../../kube/errors.ts';
+import { type Key, keyOf } from '../../kube/resource.ts';
+import type { Load } from '../../temporal/load.ts';
+import type { TemporalUI } from '../links.ts';
+import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
+import { WORKER_POOLS } from '../resources.ts';
+import { deploymentName, POOL_LABEL, type PodSettings } from './deployment.ts';
+import { restoredMemory } from './memory.ts';
+import { type Applied, appliedOf, capacityOf, type PoolAction, type PoolPod, planPool } from './plan.ts';
+import { podTrouble } from './pod-trouble.ts';
+import type { PoolCapacity } from './queue-share.ts';
+import type { Memory } from './scaling.ts';
+import { poolStatus } from './status.ts';
+
+const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost';
+
+/** Sources of the state around a pool. The caches hold the objects with our labels. */
+export interface PoolSources {
+  readonly pools: Cache<WorkerPool>;
+  readonly deployments: Cache<Deployment>;
+  readonly pods: Cache<Pod>;
+  readonly load: () => Promise<Load>;
+}
+
+/** Reconciles WorkerPools. */
+export function poolReconciler(context: Context, sources: PoolSources, settings: PodSettings, ui: TemporalUI) {
+  const { client, clock } = context;
+  const { pools, deployments, pods, load } = sources;
+  const memories = new Map<string, Memory>();
+  const applied = new Map<string, Applied>();
+  const moment = (wall: number) => ({ wall, monotonic: clock.monotonic() });
+  return reconciler(context, {
+    resource: WORKER_POOLS,
+    async observe(object, now, signal) {
+      const { name, namespace } = object.metadata;
+      const key = keyOf(object);
+      const ref = { name: deploymentName(name), namespace };
+      return {
+        object,
+        spec: specOf(WORKER_POOL, object),
+        // A Deployment without our labels is not in the cache. It must not count as absent.
+        deployment: deployments.get(keyOf(ref)) ?? (await client.find(DEPLOYMENTS, ref, { signal })),
+        pods: [...pods.list()].filter(pod => poolKeys(pod).includes(key) && !pod.metadata.deletionTimestamp).map(podOf),
+        load: await ask(load()),
+        others: [...pools.list()].flatMap(other => (other.metadata.uid === object.metadata.uid ? [] : capacity(other))),
+        monotonic: clock.monotonic(),
+        memory: memories.get(key) ?? restoredMemory(object.status?.scalingMemory, moment(now)),
+        applied: applied.get(key),
+      };
+    },
+    plan(observed, now) {
+      const plan = planPool(observed, settings, now);
+      const key = keyOf(observed.object);
+      if (plan.memory) memories.set(key, plan.memory);
+      else memories.delete(key);
+      return plan;
+    },
+    apply: (object, action, signal) => apply(client, object, action, signal, one => applied.set(keyOf(object), one)),
+    status: (observed, plan, now) => poolStatus(observed, plan, ui, now),
+    forget(key) {
+      memories.delete(key);
+      applied.delete(key);
+    },
+  });
+}
+
+/** Returns the slots that a pool may have; empty for an invalid pool. */
+function capacity(pool: WorkerPool): PoolCapacity[] {
+  const spec = specOf(WORKER_POOL, pool);
+  return spec instanceof SpecError ? [] : [capacityOf(spec, pool.status?.desiredReplicas)];
+}
+
+/** Carries out one action of a plan. `remember` receives the applied state. */
+async function apply(
+  client: Client,
+  object: WorkerPool,
+  action: PoolAction,
+  signal: AbortSignal,
+  remember: (applied: Applied) => void,
+): Promise<boolean> {
+  switch (action.do) {
+    case 'apply': {
+      // Without force when no Deployment was seen: if somebody creates one meanwhile, that is a conflict, and it is not taken over.
+      const { deployment, force } = action;
+      remember(appliedOf(deployment, await client.apply(DEPLOYMENTS, deployment, { force, signal })));
+      return false;
+    }
+    case 'cost': {
+      const pod = { name: action.pod, namespace: object.metadata.namespace };
+      const patch = { metadata: { annotations: { [DELETION_COST]: action.cost } } };
+      try {
+        await client.patch(PODS, pod, patch, { signal });
+      } catch (error) {
+        if (!(error instanceof NotFoundError)) throw error;
+      }
+      return false;
+    }
+  }
+}
+
+function podOf(pod: Pod): PoolPod {
+  const ready = pod.status?.conditions?.find(condition => condition.type === 'Ready');
+  return {
+    name: pod.metadata.name,
+    ready: ready?.status === 'True',
+    since: Date.parse(ready?.lastTransitionTime ?? pod.metadata.creationTimestamp ?? ''),
+    cost: pod.metadata.annotations?.[DELETION_COST],
+    trouble: podTrouble(pod),
+  };
+}
+
+/** Returns the key of the pool that a pod belongs to. */
+export function poolKeys({ metadata }: Pod): Key[] {
+  const name = metadata.labels?.[POOL_LABEL];
+  return name ? [keyOf({ name, namespace: metadata.namespace })] : [];
+}
+
+/** Returns whether a change of a pod affects the status of its pool: readiness, and the cause that keeps it from running. */
+export function podMatters(change: Change<Pod>): boolean {
+  if (change.type !== 'modified') return true;
+  const seen = (pod: Pod) => [podOf(pod).ready, podTrouble(pod)];
+  return canonical(seen(change.object)) !== canonical(seen(change.previous));
+}
