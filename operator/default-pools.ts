@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { parse } from 'yaml';
-import { GROUP } from '../crds/resource.ts';
+import { GROUP, INSTALLATION_LABEL } from '../crds/resource.ts';
 import type { WorkerPool } from '../crds/worker-pool.ts';
 import type { Logger } from '../pipeline/log.ts';
 import { WORKER_POOLS } from './controllers/resources.ts';
@@ -26,7 +26,7 @@ const LOOK = 10_000;
  */
 export async function keepDefaultPools(
   client: Client,
-  ref: { readonly name: string; readonly namespace: string },
+  ref: { readonly name: string; readonly namespace: string; readonly installation: string },
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
@@ -44,7 +44,7 @@ export async function keepDefaultPools(
 /** Makes the pools equal to the ConfigMap once. Returns a sentence for each pool that could not be kept. */
 async function keepPools(
   client: Client,
-  ref: { readonly name: string; readonly namespace: string },
+  ref: { readonly name: string; readonly namespace: string; readonly installation: string },
   log: Logger,
   signal: AbortSignal,
 ): Promise<string[]> {
@@ -56,7 +56,9 @@ async function keepPools(
   const wanted = Object.entries(map.data ?? {});
   for (const [name, text] of wanted) {
     const found = existing.find(pool => pool.metadata.name === name);
-    const problem = await keepPool(client, map, name, text, found, log).catch((error: Error) => error.message);
+    const problem = await keepPool(client, map, { name, text, installation: ref.installation }, found, log).catch(
+      (error: Error) => error.message,
+    );
     if (problem) problems.push(`${name}: ${problem}`);
   }
   for (const pool of existing) {
@@ -72,8 +74,7 @@ async function keepPools(
 async function keepPool(
   client: Client,
   map: Stored<ConfigMap>,
-  name: string,
-  text: string,
+  { name, text, installation }: { readonly name: string; readonly text: string; readonly installation: string },
   found: Stored<WorkerPool> | undefined,
   log: Logger,
 ): Promise<string | undefined> {
@@ -93,7 +94,11 @@ async function keepPool(
       metadata: {
         name,
         namespace: map.metadata.namespace,
-        labels: { [DEFAULT_POOL]: map.metadata.name, 'app.kubernetes.io/part-of': 'ooni-pipeline' },
+        labels: {
+          [DEFAULT_POOL]: map.metadata.name,
+          [INSTALLATION_LABEL]: installation,
+          'app.kubernetes.io/part-of': 'ooni-pipeline',
+        },
         annotations: { [DEFAULT_POOL_HASH]: hash },
         ownerReferences: [{ apiVersion: 'v1', kind: 'ConfigMap', name: map.metadata.name, uid }],
       },

@@ -84,7 +84,11 @@ export async function runOperator(
   const written = new WrittenStatus();
   const context = { client: writer, clock, events, written, installation: settings.installation };
   const when = (change: Change<KubeObject>) => needsPass(written, change);
-  const defaults = { name: settings.operator_default_pools, namespace: settings.operator_lease_namespace };
+  const defaults = {
+    name: settings.operator_default_pools,
+    namespace: settings.operator_lease_namespace,
+    installation: settings.installation,
+  };
   const ui = { url: settings.temporal_ui_url, namespace: settings.temporal_namespace };
   const load = shared(clock, LOAD_TTL, loadReader(temporal, settings.installation, clock));
   const controllers = [
