@@ -174,17 +174,17 @@ answered AS (
   WINDOW answers_of_host AS (
     PARTITION BY measurement_start_time, probe_cc, probe_asn, measurement_uid, hostname, is_v6)
 ),
-observed AS (
-  SELECT ${CARRIED.map(column => `o.${column} AS ${column}`).join(', ')},
-    ${signals.map(({ name, sql, overAnswers }) => `${overAnswers ? `o.${name}` : sql} AS ${name}`).join(',\n    ')}
-  FROM answered AS o
+judged AS (
+  ${judgeLayers(
+    version,
+    `SELECT ${CARRIED.map(column => `o.${column} AS ${column}`).join(', ')},
+    ${signals.map(({ name, sql, overAnswers }) => `${overAnswers ? `o.${name}` : sql} AS ${name}`).join(',\n    ')}`,
+    `FROM answered AS o
   LEFT JOIN control_host AS ch ON ch.hostname = o.hostname${sameDay('ch')}
   LEFT JOIN control_address AS ca ON ca.hostname = o.hostname AND ca.ip = o.address${sameDay('ca')}${byPort ? `\n  LEFT JOIN control_endpoint AS ce ON ce.hostname = o.hostname AND ce.ip = o.address AND ce.port = o.port${sameDay('ce')}` : ''}
   LEFT JOIN report AS r ON r.reporter = o.reporter
-  LEFT JOIN fingerprint AS f ON f.pattern = o.answer
-),
-judged AS (
-  ${LAYERS.reduce((relation, layer) => judgeLayer(layer, version, relation), 'SELECT * FROM observed')}
+  LEFT JOIN fingerprint AS f ON f.pattern = o.answer`,
+  )}
 )`;
   return { sql, params: { ...within.params, ...experiment.params } };
 }
@@ -257,18 +257,27 @@ function experimentRows({ version, rowDay, reporter, within }: Parts, condition:
 }
 
 /**
- * Adds to a relation `<layer>_rule`, the number of the first rule that holds, and `<layer>_blocked`, `_down`, `_ok`, its grades. Each step
- * is a subquery of its own: as aliases of one SELECT, every use of a grade would repeat all the conditions it came from,
- * and planning took a second.
+ * The observations with, for each layer, `<layer>_rule`, the number of the first rule that holds, and `<layer>_blocked`, `_down`, `_ok`, its
+ * grades. One SELECT more for each layer: it has the grades of the layer before and the rule of the next. ClickHouse copies the expression of an
+ * alias to each place that names it, and plans each copy: a grade is a short expression over the number of a rule, so copies are cheap, and a rule
+ * is a long one, so the next SELECT reads it as a column. Each SELECT passes on all columns, so more of them would cost as much as copies.
+ *
+ * @param select SELECT with the signals, without its FROM
  */
-function judgeLayer(layer: Layer, version: RulesVersion, relation: string): string {
-  const first = RULES[version][layer].map((rule, index) => `${rule.when}, ${index + 1}`).join(',\n    ');
-  const grades = GRADES.map(grade => `${pick(layer, version, rule => rule.grades[grade])} AS ${layer}_${grade}`);
-  return `SELECT *, ${grades.join(', ')} FROM (
-  SELECT *, multiIf(
-    ${first},
-    0) AS ${layer}_rule FROM (
-  ${relation}))`;
+function judgeLayers(version: RulesVersion, select: string, from: string): string {
+  const rule = (layer: Layer) =>
+    `multiIf(
+    ${RULES[version][layer].map((rule, index) => `${rule.when}, ${index + 1}`).join(',\n    ')},
+    0) AS ${layer}_rule`;
+  const grades = (layer: Layer) =>
+    GRADES.map(grade => `${pick(layer, version, rule => rule.grades[grade])} AS ${layer}_${grade}`).join(', ');
+  return LAYERS.reduce(
+    (relation, layer, index) => {
+      const next = LAYERS[index + 1];
+      return `SELECT *, ${grades(layer)}${next ? `,\n    ${rule(next)}` : ''}\n  FROM (${relation})`;
+    },
+    `${select},\n    ${rule(LAYERS[0])}\n  ${from}`,
+  );
 }
 
 export const GRADES = ['blocked', 'down', 'ok'] as const satisfies readonly (keyof Grades)[];

@@ -42,8 +42,8 @@ function candidates(bytes: string): string {
 
 /**
  * A relation of one row with `keys` and `insides`: the IPv6 addresses that lie behind a prefix of their network, as `<reporter> <address>`,
- * and the numbers of the IPv4 addresses inside. `seen` is a relation of (reporter, hostname, ip) of IPv6 addresses, `control` one of (hostname,
- * ip) that the control looked up or reached. A prefix holds for one reporter: nobody can declare a prefix for the probes of others.
+ * and the numbers of the IPv4 addresses inside. `seen` is a relation of (reporter, hostname, ip) of IPv6 addresses, `control` a SELECT of (hostname, ip)
+ * that the control looked up or reached, which ends with its WHERE. A prefix holds for one reporter: nobody can declare a prefix for the probes of others.
  */
 export function networkPrefixes(seen: string, control: string): string {
   // The first pair stands for nothing: transform() refuses empty lists.
@@ -53,14 +53,15 @@ export function networkPrefixes(seen: string, control: string): string {
     FROM (
       SELECT reporter, hostname, ip, assumeNotNull(IPv6StringToNumOrNull(ip)) AS bytes
       FROM (${seen})
-      WHERE (hostname, ip) NOT IN (${control})
+      WHERE (hostname, ip) NOT IN (${control} AND isIPv6String(ip))
     )
     ARRAY JOIN ${candidates('bytes')} AS way
     GROUP BY reporter, prefix
-    HAVING max((hostname, IPv4NumToString(way.3)) IN (${control})
+    HAVING max((hostname, IPv4NumToString(way.3)) IN (${control} AND isIPv4String(ip))
       OR (endsWith(hostname, '${PREFIX_HOST}') AND way.3 IN (${PREFIX_HOST_ADDRESSES.join(', ')})))
   )
-  ARRAY JOIN pairs AS pair`;
+  ARRAY JOIN pairs AS pair
+  WHERE pair.2 != ${NOT_TRANSLATED}`;
 }
 
 /**
@@ -75,18 +76,17 @@ export function insideOf(of: {
   readonly prefixes: string;
 }): string {
   const none = `toUInt32(${NOT_TRANSLATED})`;
-  const known = `transform(concat(${of.reporter}, ' ', ifNull(${of.ip}, '')), ${of.prefixes}.1, ${of.prefixes}.2, ${none})`;
   const local = LAYOUTS.filter(({ length }) => length >= 48 && length < 96).map(({ bytes: parts }) => {
     const [from, count] = parts.at(-1) as [number, number];
     const rest = Math.max(from + count, 9);
     return `substring(${of.bytes}, ${rest}) = unhex('${'00'.repeat(17 - rest)}'), ${number(of.bytes, parts)}`;
   });
   const low = number(of.bytes, [[13, 4]]);
-  // In the prefix for local use, the shortest prefix that leaves nothing but zeros behind the address; else 96.
-  const inside = `multiIf(
-        startsWith(${of.bytes}, unhex('0064ff9b0000000000000000')), ${low},
-        startsWith(${of.bytes}, unhex('0064ff9b0001')), if(${known} = ${none}, multiIf(${[...local].reverse().join(', ')}, ${low}), ${known}),
-        ${known})`;
+  // In the prefix for local use, the shortest prefix that leaves only zeros behind the address; else 96.
+  const guess = `if(startsWith(${of.bytes}, unhex('0064ff9b0001')), multiIf(${[...local].reverse().join(', ')}, ${low}), ${none})`;
+  // One transform() with the guess as its default: ClickHouse plans the whole subquery of the prefixes at each place that names it.
+  const inside = `if(startsWith(${of.bytes}, unhex('0064ff9b0000000000000000')), ${low},
+        transform(concat(${of.reporter}, ' ', ifNull(${of.ip}, '')), ${of.prefixes}.1, ${of.prefixes}.2, ${guess}))`;
   return `if(ifNull(${of.isV6}, 0), nullIf(${inside}, ${none}), NULL)`;
 }
 

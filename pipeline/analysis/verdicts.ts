@@ -19,121 +19,138 @@ const CONSTANT = [
   'probe_id',
 ] as const;
 
+/** What an outcome is made of besides grades: columns of `host`. */
+const OUTCOME_INPUTS: OutcomeInputs = {
+  grade: (layer, grade) => `${layer}_${grade}`,
+  testName: 'test_name',
+  blockedLayer: layerOf({ grade: (layer, grade) => `${layer}_${grade}` }, 'blocked'),
+  isLoaded: 'is_loaded',
+  isProven: 'is_proven',
+  isMatched: 'is_matched',
+  isUnresolved: 'is_unresolved',
+  hasUnjudgedFailure: 'has_unjudged_failure',
+  isOnlyBrokenV6: 'is_only_broken_v6',
+};
+
 /**
  * The verdict rows of a day, one per measurement, columns named and ordered as in `analysis_web_measurement` (analysis.md section 6).
- * `generation` is still to be bound. Groups by the sorting key of the table it fills, so that it makes one row of what would become
- * one row; before that by host, because a failure is held against the host that it happened to.
+ * `generation` is still to be bound. Each relation reads the one before:
+ *
+ * - `judged` (judgement.ts): one row per observation, with its signals, and the rule and grades of each layer
+ * - `host`: one row per host of a measurement, because a failure is held against the host that it happened to
+ * - `host_judged`: the same with the outcome of the host
+ * - `measurement`: one row per measurement, grouped by the sorting key of the table it fills, so that it makes one row of what would
+ *   become one row
+ * - the last SELECT: the columns of the table
+ *
+ * `host` and `measurement` hold all aggregates. The others name them as columns, because ClickHouse copies the expression of an alias to each place
+ * that names it, and plans each copy.
  */
 export function verdictsQuery(options: JudgementOptions): Query {
   const version = options.rulesVersion;
   const { sql, params } = judgement(options);
   const key: readonly string[] = ANALYSIS_WEB_MEASUREMENT.orderBy;
-  const domain = "ifNull(domain(any(h.input)), '')";
+  const domain = "ifNull(domain(input), '')";
+  const ruleOfHost = LAYERS.map(
+    (layer, index) => `each.3 = '${layer}', ${ruleRanks(layer, version).idOf(`each.${index + 4}`)}`,
+  );
   const columns: Record<string, string> = {
     domain: version === 2 ? domain : hostOf(domain, version),
-    input: "ifNull(any(h.input), '')",
+    input: "ifNull(input, '')",
     top_probe_analysis: mostFrequent('probe_analyses'),
     analysis_rules_version: String(version),
     fingerprints_version: FINGERPRINTS_VERSION,
     run_generation: '{generation:UInt64}',
-    outcome: `multiIf(
-    ${[OUTCOMES.blocked, OUTCOMES.partly, OUTCOMES.down].map(word => `countIf(h.host_outcome = '${word}') > 0, '${word}'`).join(', ')},
-    countIf(h.host_outcome = '${OUTCOMES.unknown}' AND h.has_failure) > 0, '${OUTCOMES.unknown}',
-    countIf(h.host_outcome = '${OUTCOMES.ok}') > 0, '${OUTCOMES.ok}', '${OUTCOMES.unknown}')`,
-    hosts: 'arrayMap(each -> each.1, arraySort(groupArray(h.found)))',
-    host_outcomes: 'arrayMap(each -> each.2, arraySort(groupArray(h.found)))',
-    host_layers: 'arrayMap(each -> each.3, arraySort(groupArray(h.found)))',
-    host_rule_ids: 'arrayMap(each -> each.4, arraySort(groupArray(h.found)))',
-    ip_metadata_missing: 'max(h.has_public_address) AND NOT max(h.has_network)',
+    hosts: 'found.1',
+    host_outcomes: 'found.2',
+    host_layers: 'found.3',
+    host_rule_ids: `arrayMap(each -> multiIf(${ruleOfHost.join(', ')}, ''), found)`,
   };
-  for (const column of CONSTANT) columns[column] = `any(h.${column})`;
   for (const layer of LAYERS) {
     columns[`top_${layer}_failure`] = mostFrequent(`${layer}_failures`);
-    columns[`top_${layer}_rule_id`] = ruleRanks(layer, version).idOf(`max(h.${layer}_rank)`);
-    for (const grade of GRADES) columns[`${layer}_${grade}`] = `max(h.${layer}_${grade})`;
+    columns[`top_${layer}_rule_id`] = ruleRanks(layer, version).idOf(`${layer}_rank`);
   }
   const select = ANALYSIS_WEB_MEASUREMENT.columns.map(([name]) =>
-    key.includes(name) ? `h.${name} AS ${name}` : `${columns[name]} AS ${name}`,
+    columns[name] === undefined ? name : `${columns[name]} AS ${name}`,
   );
   return {
     sql: `${sql},
-host AS (${hostsQuery(version, key)})
+host AS (
+  ${hostQuery(version, key)}
+),
+host_judged AS (
+  SELECT *, ${outcomeSql(OUTCOME_INPUTS)} AS host_outcome FROM host
+),
+measurement AS (
+  ${measurementQuery(key)}
+)
 SELECT
   ${select.join(',\n  ')}
-FROM host AS h
-GROUP BY ${key.map(column => `h.${column}`).join(', ')}`,
+FROM measurement`,
     params,
   };
 }
 
 /** What was found about each host of each measurement. */
-function hostsQuery(version: RulesVersion, key: readonly string[]): string {
+function hostQuery(version: RulesVersion, key: readonly string[]): string {
   const ofInput = hostOf("ifNull(domain(j.input), '')", version);
-  const own = [...key, ...CONSTANT, 'input'].filter((name, index, all) => all.indexOf(name) === index);
+  const carried = [...CONSTANT, 'input'].filter(name => !key.includes(name));
   const isClass = (layer: Layer, outcome: keyof typeof OUTCOME_CLASSES) =>
     `${pick(layer, version, rule => OUTCOME_CLASSES[rule.outcome])} = ${OUTCOME_CLASSES[outcome]}`;
   const brokenV6 = `tcp_rule = ${RULES[version].tcp.findIndex(({ id }) => id === 'ipv6_broken_probe') + 1}`;
   const isProven = 'ifNull(j.tls_is_certificate_valid = 1, 0) AND j.http_failure IS NULL';
   const dnsUnjudged = `j.dns_failure IS NOT NULL AND (j.is_system_resolver OR j.dns_engine IS NULL) AND ${isClass('dns', 'UNKNOWN')}`;
-  const inputs: OutcomeInputs = {
-    grade: (layer, grade) => `${layer}_${grade}`,
-    testName: 'test_name',
-    blockedLayer: 'blocked_layer',
-    isLoaded: 'is_loaded',
-    isProven: 'is_proven',
-    isMatched: 'is_matched',
-    isUnresolved: 'is_unresolved',
-    hasUnjudgedFailure: 'has_unjudged_failure',
-    isOnlyBrokenV6: 'is_only_broken_v6',
-  };
-  const blamed = `multiIf(host_outcome IN ('${OUTCOMES.blocked}', '${OUTCOMES.partly}'), blocked_layer, host_outcome = '${OUTCOMES.down}', down_layer, '')`;
-  const rule = `multiIf(${LAYERS.map(layer => `host_layer = '${layer}', ${ruleRanks(layer, version).idOf(`${layer}_rank`)}`).join(', ')}, '')`;
-  // A subquery for each step, as in judgeLayer.
-  return `
-  SELECT *, (host, host_outcome, host_layer, ${rule}) AS found FROM (
-  SELECT *, ${blamed} AS host_layer FROM (
-  SELECT *, ${outcomeSql(inputs)} AS host_outcome FROM (
-  SELECT *, ${layerOf(inputs, 'blocked')} AS blocked_layer, ${layerOf(inputs, 'down')} AS down_layer,
-    is_unresolved OR has_unjudged_failure OR is_only_broken_v6 AS has_failure
-  FROM (
-    SELECT ${key.map(name => `j.${name} AS ${name}`).join(', ')},
-      ${own
-        .filter(name => !key.includes(name))
-        .map(name => `any(j.${name}) AS ${name}`)
-        .join(', ')},
-      multiIf(ifNull(j.hostname, '') != '', j.hostname, ${ofInput} != '', ${ofInput}, ifNull(j.ip, '')) AS host,
-      ${LAYERS.flatMap(layer => GRADES.map(grade => `max(j.${layer}_${grade}) AS ${layer}_${grade}`)).join(', ')},
-      ${LAYERS.map(layer => `max(${ruleRanks(layer, version).rank}) AS ${layer}_rank`).join(', ')},
-      ${counted('j.probe_analysis')} AS probe_analyses,
-      ${LAYERS.map(layer => `${counted(`j.${layer}_failure`)} AS ${layer}_failures`).join(', ')},
-      max(${isProven}) AS is_proven,
-      max((${isProven}) OR j.is_own_page OR (j.has_page AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')})) AS is_loaded,
-      max(j.answers) = 0 AND max(${dnsUnjudged}) AS is_unresolved,
-      max((${dnsUnjudged})
-        OR (j.tcp_failure IS NOT NULL AND ${isClass('tcp', 'UNKNOWN')} AND NOT ${brokenV6})
-        OR (j.tls_failure IS NOT NULL AND ${isClass('tls', 'UNKNOWN')})
-        OR j.http_failure IS NOT NULL) AS has_unjudged_failure,
-      max(${brokenV6}) AND NOT max(${isClass('tcp', 'OK')}) AS is_only_broken_v6,
-      max(${isClass('dns', 'OK')}) OR (max(j.answers) = 0 AND max(${isClass('tcp', 'OK')} AND ifNull(j.ctrl_tcp_success, 0) > 0)) AS is_matched,
-      max(j.has_public_address) AS has_public_address,
-      max(j.has_public_address AND j.has_network) AS has_network
-    FROM judged AS j
-    GROUP BY ${key.map(name => `j.${name}`).join(', ')}, host
-  ))))`;
+  return `SELECT ${key.map(name => `j.${name} AS ${name}`).join(', ')},
+    ${carried.map(name => `any(j.${name}) AS ${name}`).join(', ')},
+    multiIf(ifNull(j.hostname, '') != '', j.hostname, ${ofInput} != '', ${ofInput}, ifNull(j.ip, '')) AS host,
+    ${LAYERS.flatMap(layer => GRADES.map(grade => `max(j.${layer}_${grade}) AS ${layer}_${grade}`)).join(', ')},
+    ${LAYERS.map(layer => `max(${ruleRanks(layer, version).rank}) AS ${layer}_rank`).join(', ')},
+    groupArray(j.probe_analysis) AS probe_analyses,
+    ${LAYERS.map(layer => `groupArray(j.${layer}_failure) AS ${layer}_failures`).join(', ')},
+    max(${isProven}) AS is_proven,
+    max((${isProven}) OR j.is_own_page OR (j.has_page AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')})) AS is_loaded,
+    max(j.answers) = 0 AND max(${dnsUnjudged}) AS is_unresolved,
+    max((${dnsUnjudged})
+      OR (j.tcp_failure IS NOT NULL AND ${isClass('tcp', 'UNKNOWN')} AND NOT ${brokenV6})
+      OR (j.tls_failure IS NOT NULL AND ${isClass('tls', 'UNKNOWN')})
+      OR j.http_failure IS NOT NULL) AS has_unjudged_failure,
+    max(${brokenV6}) AND NOT max(${isClass('tcp', 'OK')}) AS is_only_broken_v6,
+    max(${isClass('dns', 'OK')}) OR (max(j.answers) = 0 AND max(${isClass('tcp', 'OK')} AND ifNull(j.ctrl_tcp_success, 0) > 0)) AS is_matched,
+    max(j.has_public_address) AS has_public_address,
+    max(j.has_public_address AND j.has_network) AS has_network
+  FROM judged AS j
+  GROUP BY ${key.map(name => `j.${name}`).join(', ')}, host`;
 }
 
-/** How often each value that is not null occurs, as a map. */
-function counted(column: string): string {
-  return `sumMapIf(map(ifNull(${column}, ''), toUInt32(1)), ${column} IS NOT NULL)`;
+/** What was found about each measurement. `found`: of each host its name, outcome, layer to blame and the rank of each layer, by name. */
+function measurementQuery(key: readonly string[]): string {
+  const carried = [...CONSTANT, 'input'].filter(name => !key.includes(name));
+  const has = (outcome: string, more = '') => `countIf(h.host_outcome = '${outcome}'${more}) > 0, '${outcome}'`;
+  const hasFailure = ' AND (h.is_unresolved OR h.has_unjudged_failure OR h.is_only_broken_v6)';
+  const ofHost: Pick<OutcomeInputs, 'grade'> = { grade: (layer, grade) => `h.${layer}_${grade}` };
+  const to = (blame: 'blocked' | 'down') => layerOf(ofHost, blame);
+  const { blocked, partly, down, ok, unknown } = OUTCOMES;
+  const blamed = `multiIf(h.host_outcome IN ('${blocked}', '${partly}'), ${to('blocked')}, h.host_outcome = '${down}', ${to('down')}, '')`;
+  return `SELECT ${key.map(name => `h.${name} AS ${name}`).join(', ')},
+    ${carried.map(name => `any(h.${name}) AS ${name}`).join(', ')},
+    ${LAYERS.flatMap(layer => GRADES.map(grade => `max(h.${layer}_${grade}) AS ${layer}_${grade}`)).join(', ')},
+    ${LAYERS.map(layer => `max(h.${layer}_rank) AS ${layer}_rank`).join(', ')},
+    arraySort(groupArrayArray(h.probe_analyses)) AS probe_analyses,
+    ${LAYERS.map(layer => `arraySort(groupArrayArray(h.${layer}_failures)) AS ${layer}_failures`).join(', ')},
+    multiIf(${[has(blocked), has(partly), has(down), has(unknown, hasFailure), has(ok)].join(', ')}, '${unknown}') AS outcome,
+    arraySort(groupArray((h.host, h.host_outcome, ${blamed}, ${LAYERS.map(layer => `h.${layer}_rank`).join(', ')}))) AS found,
+    max(h.has_public_address) AND NOT max(h.has_network) AS ip_metadata_missing
+  FROM host_judged AS h
+  GROUP BY ${key.map(name => `h.${name}`).join(', ')}`;
 }
 
 /**
- * The most frequent value over the hosts of a measurement, of equally frequent ones the first in text order; null when all are null. The Python
+ * The most frequent of some sorted values, of equally frequent ones the first in text order; null without values. The Python
  * pipeline's `anyHeavy` depends on the order of rows where no value has the majority (analysis.md section 6).
  */
-function mostFrequent(counts: string): string {
-  const all = `sumMap(h.${counts})`;
-  return `if(empty(mapKeys(${all})), NULL, arraySort((value, n) -> (-n, value), mapKeys(${all}), mapValues(${all}))[1])`;
+function mostFrequent(values: string): string {
+  const equal = `arraySplit((value, before) -> value != before, ${values}, arrayPushFront(arrayPopBack(${values}), ''))`;
+  return `if(empty(${values}), NULL, arraySort(each -> (-length(each), each[1]), ${equal})[1][1])`;
 }
 
 /** What each column of `analysis_web_measurement` holds, for the page docs/verdicts.md; one entry for all layers and grades. */
