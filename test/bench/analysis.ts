@@ -1,18 +1,23 @@
 /**
  * Cost of the analysis of one measurement day: time and memory for several numbers of observations.
  *
- *     npm run bench -- analysis [ROWS...]         default 100000 1000000; 10000000 takes minutes
+ *     npm run bench -- analysis [--rules VERSION]... [ROWS...]
+ *
+ * ROWS is 100000 and 1000000 by default; 10000000 takes minutes. VERSION is a version of the rules; the default is all versions.
  *
  * The day consists of real rows (those of npm run fidelity). They are repeated with other measurements, reports and times, and with
- * twenty variants of each host name, with their control. Each number of rows has its own data and a newly started ClickHouse, so
- * that no cache is warm and the memory is that of the statement; CLICKHOUSE_URL is not used. The benchmark measures the statement
- * that produces the verdicts, as a run executes it. Times are wall-clock seconds and processor seconds. Memory is the peak resident
- * size of the server during the statement, and its growth since before the statement. Prints a table and, last, one line of JSON.
+ * twenty variants of each host name, with their control. Each number of rows has its own data, and each version a newly started
+ * ClickHouse, so that no cache is warm and the memory is that of the statement; CLICKHOUSE_URL is not used. The benchmark measures the
+ * statement that produces the verdicts, as a run executes it, and the same statement for a day without rows, which is nearly all
+ * planning. Times are wall-clock seconds and processor seconds; those of the day without rows are the median of five. Memory is the peak
+ * resident size of the server during the statement, and its growth since before the statement. Prints a table and, last, one line of JSON.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { startClickHouse } from '../../local/clickhouse.ts';
+import { RULES_VERSIONS, type RulesVersion } from '../../pipeline/analysis/rules.ts';
 import { makeStep } from '../../pipeline/analysis/steps.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
@@ -20,11 +25,14 @@ import { ANALYSIS_WEB_MEASUREMENT } from '../../pipeline/tables/schema.ts';
 import { dataDirectory, JUDGED_TABLES, loadExpected, openMigrated } from '../fidelity/verdicts.ts';
 
 const DAY = '2024-01-01';
+const EMPTY_DAY = '2020-01-01';
+const EMPTY_RUNS = 5;
 const HOST_VARIANTS = 20;
 /** Number of copies per INSERT. It limits memory, and gives the parts of a day with many inserts. */
 const COPIES_AT_ONCE = 40;
 
 interface Figures {
+  readonly rules: RulesVersion;
   readonly observations: number;
   readonly control: number;
   readonly hosts: number;
@@ -32,29 +40,38 @@ interface Figures {
   readonly seconds: number;
   /** Processor seconds of all cores. Other work on the machine does not add to it. */
   readonly cpu: number;
+  /** Processor seconds of the statement for a day without rows. */
+  readonly emptyCpu: number;
   /** Megabytes (10^6 bytes). */
   readonly peak: number;
   readonly growth: number;
 }
 
 delete process.env.CLICKHOUSE_URL;
-const wanted = process.argv.slice(2).map(Number);
-if (wanted.some(rows => !Number.isInteger(rows) || rows < 1)) {
-  console.error('usage: npm run bench -- analysis [ROWS...], whole numbers of observation rows');
+const { values, positionals } = parseArgs({
+  options: { rules: { type: 'string', multiple: true, default: RULES_VERSIONS.map(String) } },
+  allowPositionals: true,
+});
+const versions = RULES_VERSIONS.filter(version => values.rules.includes(String(version)));
+const wanted = positionals.map(Number);
+if (wanted.some(rows => !Number.isInteger(rows) || rows < 1) || versions.length !== new Set(values.rules).size) {
+  console.error(
+    `usage: npm run bench -- analysis [--rules VERSION]... [ROWS...], where VERSION is one of ${RULES_VERSIONS.join(', ')} and ROWS are whole numbers of observation rows`,
+  );
   process.exit(2);
 }
 const figures: Figures[] = [];
-for (const rows of wanted.length > 0 ? wanted : [100_000, 1_000_000]) {
-  figures.push(await measure(rows));
-  print(figures.at(-1)!, figures.length === 1);
-}
+for (const rows of wanted.length > 0 ? wanted : [100_000, 1_000_000]) await measure(rows);
 console.log(JSON.stringify({ bench: 'analysis', cores: availableParallelism(), days: figures }));
 
-async function measure(rows: number): Promise<Figures> {
+async function measure(rows: number): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'ooni-bench-'));
   try {
     await withClickHouse(dir, clickhouse => makeDay(clickhouse, rows));
-    return await withClickHouse(dir, measureStatement);
+    for (const version of versions) {
+      figures.push(await withClickHouse(dir, (clickhouse, pid) => measureStatement(clickhouse, pid, version)));
+      print(figures.at(-1)!, figures.length === 1);
+    }
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
@@ -73,29 +90,42 @@ async function withClickHouse<T>(dir: string, work: (clickhouse: ClickHouse, pid
   }
 }
 
-async function measureStatement(clickhouse: ClickHouse, pid: number): Promise<Figures> {
-  const step = makeStep(ANALYSIS_WEB_MEASUREMENT.name, {
-    days: [DAY],
-    filter: EVERYTHING,
-    selection: { of: 'day' },
-    rulesVersion: 2,
-    generation: 1,
-    runID: 'bench',
-  });
+async function measureStatement(clickhouse: ClickHouse, pid: number, rules: RulesVersion): Promise<Figures> {
+  const judge = async (day: string) => {
+    const { sql, params } = makeStep(ANALYSIS_WEB_MEASUREMENT.name, {
+      days: [day],
+      filter: EVERYTHING,
+      selection: { of: 'day' },
+      rulesVersion: rules,
+      generation: rules,
+      runID: 'bench',
+    });
+    const used = processorTime(pid);
+    const started = performance.now();
+    await clickhouse.command(sql, { params });
+    return { seconds: (performance.now() - started) / 1000, cpu: processorTime(pid) - used };
+  };
+  await clickhouse.command(`TRUNCATE TABLE ${ANALYSIS_WEB_MEASUREMENT.name}`);
   const before = resident(pid, 'VmRSS');
   // Resets the peak size (proc(5)).
   writeFileSync(`/proc/${pid}/clear_refs`, '5');
-  const used = processorTime(pid);
-  const started = performance.now();
-  await clickhouse.command(step.sql, { params: step.params });
-  const seconds = (performance.now() - started) / 1000;
-  const cpu = processorTime(pid) - used;
+  const { seconds, cpu } = await judge(DAY);
   const peak = resident(pid, 'VmHWM');
-  const [counted] = await clickhouse.select<Omit<Figures, 'seconds' | 'cpu' | 'peak' | 'growth'>>(
+  const empty: number[] = [];
+  for (let run = 0; run < EMPTY_RUNS; run++) empty.push((await judge(EMPTY_DAY)).cpu);
+  const [counted] = await clickhouse.select<Pick<Figures, 'observations' | 'control' | 'hosts' | 'measurements'>>(
     `SELECT (SELECT count() FROM obs_web) AS observations, (SELECT count() FROM obs_web_ctrl) AS control,
         (SELECT uniqExact(hostname) FROM obs_web) AS hosts, (SELECT count() FROM analysis_web_measurement) AS measurements`,
   );
-  return { ...counted!, seconds: Number(seconds.toFixed(1)), cpu: Number(cpu.toFixed(1)), peak, growth: peak - before };
+  return {
+    rules,
+    ...counted!,
+    seconds: Number(seconds.toFixed(2)),
+    cpu: Number(cpu.toFixed(2)),
+    emptyCpu: empty.sort((a, b) => a - b)[(EMPTY_RUNS - 1) / 2]!,
+    peak,
+    growth: peak - before,
+  };
 }
 
 /** Fills the day with at least `rows` observations. */
@@ -142,16 +172,18 @@ function resident(pid: number, key: 'VmRSS' | 'VmHWM'): number {
 
 function print(found: Figures, first: boolean): void {
   const columns: [string, string][] = [
+    ['rules', String(found.rules)],
     ['observations', found.observations.toLocaleString('en')],
     ['control rows', found.control.toLocaleString('en')],
     ['hosts', found.hosts.toLocaleString('en')],
     ['measurements', found.measurements.toLocaleString('en')],
-    ['seconds', found.seconds.toFixed(1)],
-    ['cpu seconds', found.cpu.toFixed(1)],
+    ['seconds', found.seconds.toFixed(2)],
+    ['cpu seconds', found.cpu.toFixed(2)],
+    ['cpu, empty day', found.emptyCpu.toFixed(2)],
     ['peak MB', String(found.peak)],
     ['growth MB', String(found.growth)],
   ];
-  const width = 14;
+  const width = 16;
   if (first) console.log(columns.map(([name]) => name.padStart(width)).join(''));
   console.log(columns.map(([, value]) => value.padStart(width)).join(''));
 }
