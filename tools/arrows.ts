@@ -31,7 +31,7 @@ const RULES: readonly Rule[] = [
   },
   { from: /^temporal\//, may: /^(temporal|pipeline)\// },
   { from: /^worker\//, may: /^(worker|pipeline|crds|temporal)\// },
-  { from: /^operator\/kube\//, may: /^operator\/kube\//, never: /^@temporalio/ },
+  { from: /^operator\/kube\//, may: /^(operator\/kube\/|pipeline\/back-off\.ts$)/, never: /^@temporalio/ },
   { from: /^operator\/.*\/plan\.ts$/, may: /^(operator|crds|pipeline|worker\/contract\.ts)/, never: IO },
   { from: /^operator\//, may: /^(operator\/|crds\/|pipeline\/|temporal\/|worker\/contract\.ts$)/ },
   { from: /^clickhouse\//, may: /^(clickhouse|pipeline)\//, never: KUBERNETES_AND_TEMPORAL },
