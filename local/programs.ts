@@ -48,7 +48,7 @@ export interface ObtainOptions {
 type Obtaining = ObtainOptions & { readonly env: NodeJS.ProcessEnv; readonly terminal: Terminal };
 
 /** Returns the environment variable that names a program: OONI_KUBE_APISERVER for kube-apiserver. */
-export function programVariable(name: ProgramName): string {
+function programVariable(name: ProgramName): string {
   return `OONI_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 

@@ -5,9 +5,9 @@ import { type ArchiveFile, type BadKey, isBadKey, parseKey } from './keys.ts';
 import { inParallel } from './parallel.ts';
 
 /** First and last day with cans, and the day from which `jsonl/` is no longer written (constants.json `archive`). */
-export const FIRST_CAN_DAY = '2012-12-05';
-export const LAST_CAN_DAY = '2020-10-21';
-export const JSONL_BEFORE = '2020-10-21';
+const FIRST_CAN_DAY = '2012-12-05';
+const LAST_CAN_DAY = '2020-10-21';
+const JSONL_BEFORE = '2020-10-21';
 
 /** An hour of the archive fills about six pages of 1,000 keys, so listing more prefixes than this costs more than it saves. */
 const MAX_PREFIXES_PER_HOUR = 8;

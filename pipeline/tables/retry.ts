@@ -35,6 +35,6 @@ export async function retry<T>(work: (attempt: number) => Promise<T>, options: R
 }
 
 /** Whether an error marks itself as transient. */
-export function isTransient(error: unknown): error is Error & { transient: true } {
+function isTransient(error: unknown): error is Error & { transient: true } {
   return error instanceof Error && 'transient' in error && error.transient === true;
 }
