@@ -166,7 +166,7 @@ export class ContainerRunner {
 
   /** Returns the process to start. Retries until it is known; returns undefined if the container is stopped first. */
   async #prepare(): Promise<Launch | undefined> {
-    let told = '';
+    let reported = '';
     for (let tries = 0; ; tries++) {
       try {
         const launch = await this.#options.prepare();
@@ -179,8 +179,8 @@ export class ContainerRunner {
         } else {
           const reason = image ? 'ErrImagePull' : 'CreateContainerConfigError';
           this.#change({ waiting: { reason, message: error.message } });
-          if (told !== error.message) this.#options.event('Warning', 'Failed', error.message);
-          told = error.message;
+          if (reported !== error.message) this.#options.event('Warning', 'Failed', error.message);
+          reported = error.message;
         }
       }
       await this.#pause(doubledWait(tries + 1, RETRY_CONFIG));
@@ -248,13 +248,13 @@ export class ContainerRunner {
         this.#options.changed();
         return;
       }
-      const tell = (passing: boolean, message: string) => {
+      const report = (passing: boolean, message: string) => {
         if (!passing) this.#options.event('Warning', 'Unhealthy', `Readiness probe failed: ${message}`);
         if (this.#ready === passing) return;
         this.#ready = passing;
         this.#options.changed();
       };
-      watchProbe(container.readinessProbe, target, signal, tell, { eager: true });
+      watchProbe(container.readinessProbe, target, signal, report, { eager: true });
     };
     const live = () => {
       if (!container.livenessProbe) return;

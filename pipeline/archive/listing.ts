@@ -71,17 +71,17 @@ export async function findDayFolders(
   before: string,
   signal?: AbortSignal,
 ): Promise<DayFolders> {
-  const wanted = (day: string) => day >= from && day < before;
+  const isInRange = (day: string) => day >= from && day < before;
   const raw = new Set<string>();
   for await (const folder of archive.folders('raw/', { signal })) {
     const day = dashed(folder.slice('raw/'.length, -1));
-    if (wanted(day)) raw.add(day);
+    if (isInRange(day)) raw.add(day);
   }
   const canned = new Set<string>();
   if (from <= LAST_CAN_DAY && before > FIRST_CAN_DAY) {
     for await (const folder of archive.folders('canned/', { signal })) {
       const day = folder.slice('canned/'.length, -1);
-      if (wanted(day)) canned.add(day);
+      if (isInRange(day)) canned.add(day);
     }
   }
   const converted = new Map<string, string[]>();
@@ -90,7 +90,7 @@ export async function findDayFolders(
       const days: string[] = [];
       for await (const folder of archive.folders(country, { signal })) {
         const day = dashed(folder.slice(country.length, -1));
-        if (wanted(day)) days.push(day);
+        if (isInRange(day)) days.push(day);
       }
       return { country, days };
     });

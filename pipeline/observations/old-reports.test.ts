@@ -39,7 +39,9 @@ test.each([
 ])('an old report of %s gives a row of obs_http_middlebox', (name, keys) => {
   const { statuses, tables } = transform(name, `${RAN}${keys}`);
   expect(statuses).toEqual(['transformed']);
-  expect(tables.obs_http_middlebox).toMatchObject([{ test_name: name, measurement_start_time: '2013-09-12 15:33:20.000' }]);
+  expect(tables.obs_http_middlebox).toMatchObject([
+    { test_name: name, measurement_start_time: '2013-09-12 15:33:20.000' },
+  ]);
 });
 
 test.each(['http_requests', 'dns_consistency'])('an old report of %s gives no rows and is not a failure', name => {

@@ -239,7 +239,8 @@ function checkCounts(
 ): Problem[] {
   const problems: Problem[] = [];
   const sum = sumCounts([...files.values()].map(({ counts }) => counts));
-  if (!addsUp(run.counts)) problems.push({ problem: 'CountsDoNotAddUp', message: `the run: ${told(run.counts)}` });
+  if (!addsUp(run.counts))
+    problems.push({ problem: 'CountsDoNotAddUp', message: `the run: ${countsText(run.counts)}` });
   const differ: [string, number, number][] = COUNTERS.map(name => [name, run.counts[name], sum[name]]);
   for (const { name } of OBSERVATION_TABLES) {
     differ.push([`rows of ${name}`, run.counts.rows[name] ?? 0, sum.rows[name] ?? 0]);
@@ -253,7 +254,7 @@ function checkCounts(
     }
   }
   for (const { key, counts } of files.values()) {
-    if (!addsUp(counts)) problems.push({ problem: 'CountsDoNotAddUp', key, message: told(counts) });
+    if (!addsUp(counts)) problems.push({ problem: 'CountsDoNotAddUp', key, message: countsText(counts) });
     const recorded = failures.get(key)?.failed ?? 0;
     if (recorded !== counts.failed) {
       const message = `${counted(counts.failed, 'measurement')} failed, pipeline_failures has ${recorded}`;
@@ -268,7 +269,7 @@ function checkCounts(
   return problems;
 }
 
-function told({ read, transformed, skipped, failed, unsupported }: Counts): string {
+function countsText({ read, transformed, skipped, failed, unsupported }: Counts): string {
   return `${read} read, ${transformed} transformed, ${skipped} skipped, ${failed} failed, ${unsupported} unsupported`;
 }
 

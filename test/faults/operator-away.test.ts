@@ -33,10 +33,10 @@ const create = (name: string) =>
     metadata: { name, namespace },
     spec: { startAt: '2024-01-01', endAt: '2024-01-11' },
   } as Backfill);
-const reason = (name: string, wanted: string) =>
+const reason = (name: string, expected: string) =>
   eventually(async () => {
     const { status } = await client.get(BACKFILLS, { name, namespace });
-    return status?.conditions?.find(one => one.type === 'Ready')?.reason === wanted;
+    return status?.conditions?.find(one => one.type === 'Ready')?.reason === expected;
   }, 90);
 const runs = async () => {
   const found = [];

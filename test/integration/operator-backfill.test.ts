@@ -51,8 +51,8 @@ const handleOf = (object: Backfill) =>
   bed.temporal.workflow.getHandle(backfillId('ooni', namespace, object.metadata.name, object.metadata.uid ?? ''));
 const change = (name: string, spec: Partial<BackfillSpecInput>) =>
   client.patch(BACKFILLS, { name, namespace }, { spec });
-const told = (object: Backfill, text: string) =>
-  eventually(async () => (await handleOf(object).query<string[]>('told')).includes(text));
+const received = (object: Backfill, text: string) =>
+  eventually(async () => (await handleOf(object).query<string[]>('received')).includes(text));
 const end = (object: Backfill, how: BackfillPhase) => handleOf(object).signal('end', how);
 const reason = (object: Backfill, type: string) => object.status?.conditions?.find(one => one.type === type)?.reason;
 
@@ -151,10 +151,10 @@ describe('a backfill', () => {
     await change('changed', { suspend: true });
     await phase('changed', 'Suspended');
     await change('changed', { suspend: false, maxActiveRuns: 9 });
-    await told(object, 'resume');
-    await told(object, 'resize 9');
+    await received(object, 'resume');
+    await received(object, 'resize 9');
     await change('changed', { attempt: 2 });
-    await told(object, 'retryFailed 2');
+    await received(object, 'retryFailed 2');
     await change('changed', { cancel: 'Drain' });
     await phase('changed', 'Draining');
     await change('changed', { cancel: 'Now' });
@@ -163,7 +163,7 @@ describe('a backfill', () => {
     const done = await phase('changed', 'Cancelled');
     expect(reason(done, 'Failed')).toBe('Cancelled');
     // Each message was sent once.
-    expect(await handleOf(object).query<string[]>('told')).toEqual([
+    expect(await handleOf(object).query<string[]>('received')).toEqual([
       'pause',
       'resume',
       'resize 9',
@@ -207,7 +207,7 @@ describe('a backfill', () => {
     await phase('deleted', 'Running');
     await client.delete(BACKFILLS, { name: 'deleted', namespace });
     await eventually(async () => (await get('deleted')) === undefined);
-    expect(await handleOf(object).query<string[]>('told')).toEqual(['cancel Drain']);
+    expect(await handleOf(object).query<string[]>('received')).toEqual(['cancel Drain']);
     expect((await handleOf(object).describe()).status.name).toBe('RUNNING');
     await end(object, 'Cancelled');
   });
@@ -253,8 +253,8 @@ describe('a backfill', () => {
       'lonely',
       status => status.conditions?.some(one => one.type === 'Reconciling') ?? false,
     );
-    const told = await when('lonely', status => status.conditions?.[0]?.message.includes('abandon') ?? false);
-    for (const object of [deleting, told]) {
+    const waiting = await when('lonely', status => status.conditions?.[0]?.message.includes('abandon') ?? false);
+    for (const object of [deleting, waiting]) {
       expect(['Deleting', 'NoWorker']).toContain(reason(object, 'Ready'));
     }
     await client.patch(
