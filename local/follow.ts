@@ -61,7 +61,7 @@ export async function followBackfills(
         const all = [...cache.list()].filter(({ metadata }) => names.includes(metadata.name));
         for (const { metadata, status } of all) {
           const stalled = status?.conditions?.find(({ type, status: is }) => type === 'Stalled' && is === 'True');
-          if (stalled) report(`backfill/${metadata.name} needs a hand: ${stalled.message}`);
+          if (stalled) report(`backfill/${metadata.name} needs a change: ${stalled.message}`);
           const { reason, message } = status?.blockedBy ?? {};
           if (reason) report(`backfill/${metadata.name} is blocked and retries: ${reason}: ${message}`);
         }

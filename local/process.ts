@@ -112,7 +112,7 @@ export class Supervised {
       this.#end(how);
       return;
     }
-    this.#onRestart(`${this.name} ${how}; it is started again (log: ${this.log})`);
+    this.#onRestart(`${this.name} ${how}; it is restarted (log: ${this.log})`);
     this.#restart = setTimeout(() => this.#spawn('a'), doubledWait(this.#failures, RESTART_WAITS));
   }
 

@@ -33,7 +33,7 @@ async function main(settings: Settings, log: Logger): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (stop.signal.aborted) return;
-      log.info(`${signal}: taking no more work; what is being worked on has ${settings.worker_drain_timeout} s`);
+      log.info(`${signal}: taking no more tasks; running tasks have ${settings.worker_drain_timeout} s to finish`);
       say('it is stopping');
       stop.abort(new StopError('asked to stop'));
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();

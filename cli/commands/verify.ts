@@ -153,7 +153,7 @@ function showProblems({ bucket: name, filter, problems }: Verification): void {
     const where = [key, table].filter(Boolean).map(each => `${each}: `);
     console.log(printableLine(`  ${problem}  ${where.join('')}${message}`));
   }
-  if (problems.length > SHOWN) console.log(`  and ${problems.length - SHOWN} more; -o json has them all`);
+  if (problems.length > SHOWN) console.log(`  and ${problems.length - SHOWN} more; -o json lists all`);
 }
 
 function conclusion(results: readonly Verification[]): string {

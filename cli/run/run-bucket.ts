@@ -212,6 +212,6 @@ async function abandon(
     );
   }
   if (stopped) throw signal.reason;
-  if (failure.retry === 'few') log.error({ err: error }, 'an unforeseen error');
+  if (failure.retry === 'few') log.error({ err: error }, 'unexpected error');
   throw new StageError(failure, { counts, rows, verdicts: 0 });
 }

@@ -187,7 +187,7 @@ async function remove(
         // Subqueries count as nondeterministic on replicated tables: a replica that is behind finds fewer rows, and deletes fewer.
         { params, settings: { allow_nondeterministic_mutations: 1 }, signal },
       );
-      if (!all) log.warn(`${table}: a replica is away and deletes replaced rows when it is back`);
+      if (!all) log.warn(`${table}: a replica is unavailable; it deletes replaced rows when it is available again`);
     }
     if (clickhouse.cluster === '') return;
   }

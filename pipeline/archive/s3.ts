@@ -187,7 +187,8 @@ export class S3Archive implements Archive {
         throw this.#strange('answered with something else');
       yield page;
       token = page.IsTruncated ? page.NextContinuationToken : undefined;
-      if (page.IsTruncated && !token) throw this.#strange(`says that a listing of ${prefix} goes on, and not how`);
+      if (page.IsTruncated && !token)
+        throw this.#strange(`reports that a listing of ${prefix} continues, but not from where`);
     } while (token);
   }
 

@@ -95,7 +95,7 @@ export async function repartition(
     const state = stateOf(now, other, table);
     if (state === 'done') return;
     if (state === 'foreign') {
-      log.warn(`${table.name} has the partition key ${now.partitionKey} and is left as it is`);
+      log.warn(`${table.name} has the partition key ${now.partitionKey} and is not changed`);
       return;
     }
     if (state === 'exchanged') {

@@ -308,7 +308,7 @@ function detailsOf({ phase, total, succeeded, failed, skipped, active, failures 
   const done = succeeded + failed + skipped;
   const last = failures.at(-1);
   return [
-    `**${phase}**: ${done} of ${total} buckets are done: ${succeeded} succeeded, ${failed} failed, ${skipped} were skipped. ${active} are in work.`,
+    `**${phase}**: ${done} of ${total} buckets are done: ${succeeded} succeeded, ${failed} failed, ${skipped} were skipped. ${active} are running.`,
     ...(last ? [`The last failure is of ${last.bucket}: ${last.reason}.`] : []),
   ].join('\n\n');
 }
