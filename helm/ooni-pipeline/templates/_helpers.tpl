@@ -181,6 +181,9 @@ topologySpreadConstraints:
 {{- if and (eq .Values.temporal.mode "external") (not .Values.temporal.external.address) -}}
 {{- fail "temporal.mode is external, but temporal.external.address is empty; set it to host:port of the Temporal frontend" -}}
 {{- end -}}
+{{- if eq .Values.temporal.mode "production" -}}
+{{- include "ooni-pipeline.temporal.validateProduction" . -}}
+{{- end -}}
 {{- end }}
 
 {{/* Environment of operator and workers that is not secret: `settings` of the values, and what the chart knows about Temporal. */}}
