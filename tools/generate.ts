@@ -11,6 +11,7 @@ import { analysisPage } from './analysis-page.ts';
 import { argocdCustomizations } from './argocd-customizations.ts';
 import { chartFiles } from './chart-files.ts';
 import { cliPage } from './cli-page.ts';
+import { composeFile } from './compose-file.ts';
 import { helmValuesPage } from './helm-values-page.ts';
 import { metricsPage } from './metrics-page.ts';
 import { scannerCode } from './scanner-code.ts';
@@ -25,6 +26,7 @@ const GENERATED: Record<string, () => string | Promise<string>> = {
   'docs/helm-values.md': helmValuesPage,
   'docs/analysis-rules.md': analysisPage,
   'gitops/argocd/argocd-cm.yaml': argocdCustomizations,
+  'compose.yaml': composeFile,
   'docs/verdicts.md': verdictsPage,
   'pipeline/measurement/scanner-code.ts': scannerCode,
   ...generatedFromCrds(),

@@ -7,7 +7,7 @@ import { type BucketDecision, decideAll } from '../../pipeline/runs/backfill-pla
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 
 /** The buckets that a run covers. */
-export interface RunRequest {
+export interface Wanted {
   readonly filter: Filter;
   readonly filterID: string;
   readonly granularity: Granularity;
@@ -34,11 +34,11 @@ export interface RunPlan {
 export async function planRun(
   archive: Archive,
   clickhouse: ClickHouse,
-  request: RunRequest,
+  wanted: Wanted,
   now: number,
   signal?: AbortSignal,
 ): Promise<RunPlan> {
-  const { range, filter, filterID, granularity, stages, reprocess } = request;
+  const { range, filter, filterID, granularity, stages, reprocess } = wanted;
   // Without a range, the archive is searched for buckets, and the caller reports if there are none.
   if (range && stages.includes('Observations')) await archive.check({ signal });
   const all = range

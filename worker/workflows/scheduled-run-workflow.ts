@@ -4,11 +4,19 @@ import {
   SearchAttributeType,
   WorkflowExecutionAlreadyStartedError,
 } from '@temporalio/common';
-import { workflowInfo } from '@temporalio/workflow';
+import { startChild, workflowInfo } from '@temporalio/workflow';
 import { lastCompleteBucket } from '../../pipeline/bucket.ts';
-import { PRIORITIES, type RunInput, type RunResult, type ScheduledRunInput } from '../contract.ts';
-import { refuseOtherInstallation } from './options.ts';
-import { startRun, workflowIdOf } from './start-run.ts';
+import {
+  filterWords,
+  PRIORITIES,
+  queuesOf,
+  type RunInput,
+  type RunResult,
+  runId,
+  type ScheduledRunInput,
+} from '../contract.ts';
+import { BucketWorkflow } from './bucket-workflow.ts';
+import { attributesOf, refuseOtherInstallation } from './options.ts';
 
 const NOMINAL = defineSearchAttributeKey('TemporalScheduledStartTime', SearchAttributeType.DATETIME);
 
@@ -34,13 +42,21 @@ export async function ScheduledRunWorkflow(input: ScheduledRunInput): Promise<Sc
   }
   const bucket = lastCompleteBucket(nominal.getTime(), granularity);
   const run: RunInput = { installation, bucket, filter, filterID, stages };
+  const workflowID = runId(installation, filterID, bucket);
   try {
-    const child = await startRun(run, PRIORITIES.scheduled);
+    const child = await startChild(BucketWorkflow, {
+      workflowId: workflowID,
+      args: [run],
+      taskQueue: queuesOf(installation).workflows,
+      priority: { priorityKey: PRIORITIES.scheduled },
+      typedSearchAttributes: attributesOf(run),
+      // The run continues when somebody terminates the launcher by hand; a cancellation of the launcher does reach the run.
+      parentClosePolicy: 'ABANDON',
+      staticSummary: `${bucket}, ${filterWords(filter)}`,
+    });
     return await child.result();
   } catch (error) {
-    if (error instanceof WorkflowExecutionAlreadyStartedError) {
-      return { bucket, skipped: 'InFlight', workflowID: workflowIdOf(run) };
-    }
+    if (error instanceof WorkflowExecutionAlreadyStartedError) return { bucket, skipped: 'InFlight', workflowID };
     throw error;
   }
 }
