@@ -14,20 +14,20 @@ afterEach(() => {
 });
 
 /** Runs a command line in this process. Returns the message about wrong usage, or the exit status and the output. */
-async function oonipipeline(...args: string[]): Promise<{ usage?: string; status?: unknown; told: string }> {
+async function oonipipeline(...args: string[]): Promise<{ usage?: string; status?: unknown; printed: string }> {
   vi.stubEnv('CLICKHOUSE_URL', 'http://localhost:1');
-  const told: string[] = [];
+  const printed: string[] = [];
   const program = await createProgram('all');
   for (const command of [program, ...program.commands]) {
-    command.configureOutput({ writeErr: text => told.push(text), writeOut: () => {} });
+    command.configureOutput({ writeErr: text => printed.push(text), writeOut: () => {} });
   }
-  const error = vi.spyOn(console, 'error').mockImplementation(line => void told.push(String(line)));
+  const error = vi.spyOn(console, 'error').mockImplementation(line => void printed.push(String(line)));
   try {
     await program.parseAsync(args, { from: 'user' });
-    return { status: process.exitCode, told: told.join('\n') };
+    return { status: process.exitCode, printed: printed.join('\n') };
   } catch (wrong) {
     if ((wrong as CommanderError).code === undefined) throw wrong;
-    return { usage: (wrong as Error).message, told: told.join('\n') };
+    return { usage: (wrong as Error).message, printed: printed.join('\n') };
   } finally {
     error.mockRestore();
   }
@@ -103,9 +103,9 @@ test.each([
 
 test('the error does not repeat a password in the wrong argument', async () => {
   for (const command of [['run', '--archive', ARCHIVE], ['sql', 'SELECT 1'], ['verify']]) {
-    const { usage, told } = await oonipipeline(...command, '--clickhouse', 'mysql://me:hunter2@host/db');
+    const { usage, printed } = await oonipipeline(...command, '--clickhouse', 'mysql://me:hunter2@host/db');
     expect(usage).toContain('--clickhouse must be embedded:DIR, or the URL of a server');
-    expect(usage + told).not.toContain('hunter2');
+    expect(usage + printed).not.toContain('hunter2');
   }
   for (const args of [
     ['run', '--archive', 'ftp://me:hunter2@host/db'],
@@ -115,9 +115,9 @@ test('the error does not repeat a password in the wrong argument', async () => {
     ['geoip', 'http://me:hunter2@host'],
     ['sql', 'SELECT 1', 'http://me:hunter2@host'],
   ]) {
-    const { usage, told } = await oonipipeline(...args);
+    const { usage, printed } = await oonipipeline(...args);
     expect(usage, args.join(' ')).toBeDefined();
-    expect(told, args.join(' ')).not.toContain('hunter2');
+    expect(printed, args.join(' ')).not.toContain('hunter2');
   }
 });
 
@@ -144,15 +144,15 @@ test.each([
     'holds other things than ClickHouse data (jsonl)',
   ],
 ])('errors with a cause outside the program: %j', async (args, message) => {
-  const { status, told } = await oonipipeline(...args);
-  expect(told).toContain(message);
+  const { status, printed } = await oonipipeline(...args);
+  expect(printed).toContain(message);
   expect(status).toBe(1);
 });
 
 test('the error names the wrong setting and its place', async () => {
   vi.stubEnv('MAX_FAILED_SHARE', '7');
-  const { status, told } = await oonipipeline('run', '--archive', ARCHIVE);
-  expect(told).toContain('MAX_FAILED_SHARE = "7"');
+  const { status, printed } = await oonipipeline('run', '--archive', ARCHIVE);
+  expect(printed).toContain('MAX_FAILED_SHARE = "7"');
   expect(status).toBe(1);
 });
 
@@ -161,8 +161,14 @@ test('a file is not accepted as a place for data', async () => {
   mkdirSync(join(root, 'd'));
   writeFileSync(join(root, 'd/file'), '');
   for (const place of ['d/file', 'd/file/below']) {
-    const { told } = await oonipipeline('run', '--archive', ARCHIVE, '--clickhouse', `embedded:${join(root, place)}`);
-    expect(told).toMatch(/ClickHouse cannot keep its data in .*file.*: (EEXIST|ENOTDIR)/);
+    const { printed } = await oonipipeline(
+      'run',
+      '--archive',
+      ARCHIVE,
+      '--clickhouse',
+      `embedded:${join(root, place)}`,
+    );
+    expect(printed).toMatch(/ClickHouse cannot keep its data in .*file.*: (EEXIST|ENOTDIR)/);
   }
 });
 

@@ -44,7 +44,7 @@ const COMMANDS: readonly Listed[] = [
   },
   {
     name: 'geoip',
-    description: "Fetch the archive's IP databases, which tell the AS and country of an address on a day",
+    description: "Fetch the archive's IP databases, which give the AS and country of an address on a day",
     load: async () => (await import('./commands/geoip.ts')).geoipCommand(),
   },
 ];

@@ -53,10 +53,10 @@ function convert(json: Record<string, unknown>): StructuralSchema {
 function explained(schema: StructuralSchema): StructuralSchema {
   const { default: initial, description = '' } = schema;
   const shown = Array.isArray(initial) ? initial.join(', ') : typeof initial === 'object' ? '' : (initial ?? '');
-  const told = shown === '' || /\bdefault\b/i.test(String(description));
+  const isDescribed = shown === '' || /\bdefault\b/i.test(String(description));
   return {
     ...schema,
-    ...(!told && { description: `${description} Default: ${shown}.` }),
+    ...(!isDescribed && { description: `${description} Default: ${shown}.` }),
     ...(schema.properties && {
       properties: Object.fromEntries(Object.entries(schema.properties).map(([name, one]) => [name, explained(one)])),
     }),

@@ -156,12 +156,12 @@ function sortedKeys(_key: string, value: unknown): unknown {
 }
 
 /** Returns the paths of the values of a manifest that its object does not have. Further values of the object are defaults. */
-export function differences(wanted: unknown, actual: unknown, path: string): string[] {
-  if (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)) {
-    return isDeepStrictEqual(wanted, actual) ? [] : [path];
+export function differences(desired: unknown, actual: unknown, path: string): string[] {
+  if (typeof desired !== 'object' || desired === null || Array.isArray(desired)) {
+    return isDeepStrictEqual(desired, actual) ? [] : [path];
   }
   const there = (typeof actual === 'object' && actual !== null ? actual : {}) as Record<string, unknown>;
-  return Object.entries(wanted).flatMap(([key, value]) => differences(value, there[key], `${path}.${key}`));
+  return Object.entries(desired).flatMap(([key, value]) => differences(value, there[key], `${path}.${key}`));
 }
 
 function documentsOf(file: string): Manifest[] {

@@ -66,7 +66,7 @@ async function startEmbedded(dir: string, port: number): Promise<Started> {
     await server.stop();
     throw new StartError(`ClickHouse did not start on ${dir}: ${error}`);
   }
-  return { url, source: 'ClickHouse in a process of its own (npm chdb)', process: server };
+  return { url, source: 'ClickHouse in a separate process (npm chdb)', process: server };
 }
 
 async function startProgram(program: string, dir: string, port: number, signal?: AbortSignal): Promise<Started> {

@@ -32,11 +32,11 @@ export async function followBackfills(
   const cache = new Cache(client, BACKFILLS, { instruments, namespaces: [WORK_NAMESPACE] });
   const running = cache.run(watching.signal);
   const view = new View(terminal);
-  const told = new Set<string>();
+  const reported = new Set<string>();
   let before: readonly string[] = [];
-  const tell = (trouble: string) => {
-    if (told.has(trouble)) return;
-    told.add(trouble);
+  const report = (trouble: string) => {
+    if (reported.has(trouble)) return;
+    reported.add(trouble);
     view.note(trouble);
     onTrouble();
   };
@@ -44,11 +44,11 @@ export async function followBackfills(
     troubles(client, watching.signal).then(
       found => {
         // A problem that is over by the next check is not reported.
-        for (const trouble of found) if (before.includes(trouble)) tell(trouble);
+        for (const trouble of found) if (before.includes(trouble)) report(trouble);
         before = found;
       },
       (error: Error) => {
-        if (!watching.signal.aborted) tell(error.message);
+        if (!watching.signal.aborted) report(error.message);
       },
     );
   }, LOOK);
@@ -61,9 +61,9 @@ export async function followBackfills(
         const all = [...cache.list()].filter(({ metadata }) => names.includes(metadata.name));
         for (const { metadata, status } of all) {
           const stalled = status?.conditions?.find(({ type, status: is }) => type === 'Stalled' && is === 'True');
-          if (stalled) tell(`backfill/${metadata.name} needs a hand: ${stalled.message}`);
+          if (stalled) report(`backfill/${metadata.name} needs a change: ${stalled.message}`);
           const { reason, message } = status?.blockedBy ?? {};
-          if (reason) tell(`backfill/${metadata.name} is blocked and retries: ${reason}: ${message}`);
+          if (reason) report(`backfill/${metadata.name} is blocked and retries: ${reason}: ${message}`);
         }
         view.show(all);
         for (const { metadata } of all) seen.add(metadata.name);

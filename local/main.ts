@@ -58,7 +58,7 @@ function readOptions(args: readonly string[]): Options | undefined {
     values = parse(args);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    throw new StartError(`${error.message.split('. ')[0]}. npm start -- --help tells the options.`);
+    throw new StartError(`${error.message.split('. ')[0]}. npm start -- --help lists the options.`);
   }
   if (values.help) return undefined;
   if (values.data === '') throw new StartError('--data is empty: name a directory, or leave the option out for .ooni.');
@@ -242,10 +242,10 @@ async function main(): Promise<number> {
     await leading(client, terminal, stopping.signal);
     const instruments = createInstruments({ log: pino({ level: 'silent' }) });
     const { kubernetes } = stack;
-    let told = false;
+    let shown = false;
     const ended = await followBackfills(client, instruments, backfills, terminal, stopping.signal, () => {
-      if (!told) showKubectl(kubernetes.kubeconfig);
-      told = true;
+      if (!shown) showKubectl(kubernetes.kubeconfig);
+      shown = true;
     });
     await http.close();
     const { summary, verdicts } = await summarise(stack.clickhouse.url);

@@ -80,7 +80,7 @@ describe('a supervised process', () => {
     expect(await it.exited).toBe('exited with status 1');
     expect(log()).toBe('run\n'.repeat(said.length + 1));
     expect(said.length).toBeGreaterThan(1);
-    expect(said[0]).toContain('it exited with status 1; it is started again');
+    expect(said[0]).toContain('it exited with status 1; it is restarted');
     expect(it.crashed).toBe(true);
   });
 

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { basename, delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { threadId } from 'node:worker_threads';
+import { doubledWait } from '../pipeline/back-off.ts';
 import { makeDirectory } from '../pipeline/directories.ts';
 
 /** An error that the user can fix. Shown as a message, without a stack. */
@@ -26,6 +27,7 @@ export interface Program {
 
 /** A kept process that ends this often in a row, each time within a minute of its start, is given up. */
 const TRIES = 4;
+const RESTART_WAITS = { initial: 500, longest: 4_000 };
 
 /** A process that this process started. */
 export class Supervised {
@@ -110,8 +112,8 @@ export class Supervised {
       this.#end(how);
       return;
     }
-    this.#onRestart(`${this.name} ${how}; it is started again (log: ${this.log})`);
-    this.#restart = setTimeout(() => this.#spawn('a'), 250 * 2 ** this.#failures);
+    this.#onRestart(`${this.name} ${how}; it is restarted (log: ${this.log})`);
+    this.#restart = setTimeout(() => this.#spawn('a'), doubledWait(this.#failures, RESTART_WAITS));
   }
 
   #end(how: string): void {

@@ -48,7 +48,7 @@ export interface ObtainOptions {
 type Obtaining = ObtainOptions & { readonly env: NodeJS.ProcessEnv; readonly terminal: Terminal };
 
 /** Returns the environment variable that names a program: OONI_KUBE_APISERVER for kube-apiserver. */
-export function programVariable(name: ProgramName): string {
+function programVariable(name: ProgramName): string {
   return `OONI_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 
@@ -187,8 +187,8 @@ async function buildPrograms(
         `or name the programs in ${names.map(programVariable).join(', ')}.`,
     );
   }
-  const wanted = modules.filter(({ provides }) => provides.some(name => names.includes(name)));
-  const minutes = wanted.reduce((sum, module) => sum + module.minutes, 0);
+  const needed = modules.filter(({ provides }) => provides.some(name => names.includes(name)));
+  const minutes = needed.reduce((sum, module) => sum + module.minutes, 0);
   terminal.print(
     `${names.join(', ')}: ${why}. ${go} builds them, once: about ${minutes} minutes on two cores, less on more`,
   );
@@ -217,12 +217,12 @@ async function buildPrograms(
       );
     }
   };
-  if (process.availableMemory() < BUILD_MEMORY * wanted.length) {
-    for (const module of wanted) await buildOne(module);
+  if (process.availableMemory() < BUILD_MEMORY * needed.length) {
+    for (const module of needed) await buildOne(module);
     return;
   }
   const builds = await Promise.allSettled(
-    wanted.map(module =>
+    needed.map(module =>
       buildOne(module).catch(error => {
         failed.abort(error);
         throw error;

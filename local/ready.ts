@@ -19,13 +19,13 @@ const LOOK = 200;
 const TROUBLE = 25;
 
 /**
- * Waits until the operator leads and has since reconciled every resource: before that, a status comes from an earlier start. `tell` gets a
+ * Waits until the operator leads and has since reconciled every resource: before that, a status comes from an earlier start. `onTrouble` gets a
  * message, once each, for every problem that keeps the operator's pod from running. Rejects when the signal aborts.
  */
 export async function whenOperatorLeads(
   client: Client,
   signal: AbortSignal,
-  tell: (trouble: string) => void,
+  onTrouble: (trouble: string) => void,
 ): Promise<void> {
   /** How often each problem was seen. A short problem is not reported. */
   const seen = new Map<string, number>();
@@ -40,7 +40,7 @@ export async function whenOperatorLeads(
       for (const trouble of pods.flatMap(pod => podTrouble(pod) ?? [])) {
         const times = (seen.get(trouble) ?? 0) + 1;
         seen.set(trouble, times);
-        if (times === TROUBLE) tell(trouble);
+        if (times === TROUBLE) onTrouble(trouble);
       }
     } catch (error) {
       signal.throwIfAborted();

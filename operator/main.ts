@@ -1,8 +1,8 @@
 import { setTimeout } from 'node:timers/promises';
+import { HealthAddressError } from '../pipeline/health-server.ts';
 import { createLogger } from '../pipeline/log.ts';
 import { loadSettings, publicSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
 import { connectionSource, KubeConfigError } from './kube/config.ts';
-import { HealthAddressError } from './kube/health.ts';
 import { LeaseLostError } from './kube/lease.ts';
 import { runOperator } from './operator.ts';
 

@@ -19,7 +19,7 @@ export interface Sample {
 }
 
 /** Metrics of the resources. The controllers and queues have their own. */
-export const METRICS = {
+const METRICS = {
   ooni_resource_condition: {
     help: '1 for the current status and reason of each condition of a resource; alert when type="Ready",status!="True" persists',
     labels: ['kind', 'namespace', 'name', 'type', 'status', 'reason'],
@@ -45,7 +45,7 @@ export const METRICS = {
 } as const;
 
 /** Returns the samples of all resources. An unknown value has no sample. Pure. */
-export function* samplesOf(resources: Resources): Generator<Sample> {
+function* samplesOf(resources: Resources): Generator<Sample> {
   const sample = (metric: Sample['metric'], labels: Record<string, string>, value: number | undefined): Sample[] =>
     value === undefined || Number.isNaN(value) ? [] : [{ metric, labels, value }];
   for (const { metadata, status } of resources.schedules()) {

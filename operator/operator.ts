@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { type HealthServer, serveHealth } from '../pipeline/health-server.ts';
 import type { Logger } from '../pipeline/log.ts';
 import type { Settings } from '../pipeline/settings.ts';
 import { SEARCH_ATTRIBUTES } from '../worker/contract.ts';
@@ -17,7 +18,6 @@ import { Client } from './kube/client.ts';
 import type { ConnectionSource } from './kube/config.ts';
 import { Controller } from './kube/controller.ts';
 import { EventRecorder } from './kube/events.ts';
-import { type HealthServer, serveHealth } from './kube/health.ts';
 import { Http } from './kube/http.ts';
 import { createInstruments } from './kube/instruments.ts';
 import { LeaderLease } from './kube/lease.ts';

@@ -9,9 +9,9 @@ import { isSystemError } from './system-error.ts';
  * does: it assumes that the parent is missing, creates it, and tries again.
  */
 export function makeDirectory(path: string, mode?: number): void {
-  const wanted = resolve(path);
-  const missing = [wanted];
-  for (let parent = dirname(wanted); !existsSync(parent); parent = dirname(parent)) missing.unshift(parent);
+  const target = resolve(path);
+  const missing = [target];
+  for (let parent = dirname(target); !existsSync(parent); parent = dirname(parent)) missing.unshift(parent);
   for (const directory of missing) {
     try {
       mkdirSync(directory, { mode });

@@ -117,12 +117,12 @@ export function unknownNameMessage({ field, value, nearest }: UnknownName): stri
  * characters, at most a third of the name; otherwise it is the only one that begins with the name. Undefined when none is near.
  */
 export function nearestTest(name: string): string | undefined {
-  const wanted = normaliseTestName(name);
-  const [best] = KNOWN_TESTS.map(test => ({ test, distance: editDistance(wanted, normaliseTestName(test)) })).sort(
+  const normalised = normaliseTestName(name);
+  const [best] = KNOWN_TESTS.map(test => ({ test, distance: editDistance(normalised, normaliseTestName(test)) })).sort(
     (a, b) => a.distance - b.distance,
   );
-  if (best && best.distance <= Math.floor(wanted.length / 3)) return best.test;
-  const begun = wanted.length < 3 ? [] : KNOWN_TESTS.filter(test => normaliseTestName(test).startsWith(wanted));
+  if (best && best.distance <= Math.floor(normalised.length / 3)) return best.test;
+  const begun = normalised.length < 3 ? [] : KNOWN_TESTS.filter(test => normaliseTestName(test).startsWith(normalised));
   return begun.length === 1 ? begun[0] : undefined;
 }
 

@@ -38,7 +38,7 @@ taken on its own, so a verdict can have blocked 0.75 and ok 1, when one address 
 Rule ids are a public contract, because people filter on them. When the meaning of a rule changes, the rule gets a new id and the set of rules a new
 version. Each verdict has the version in \`analysis_rules_version\`. The setting \`analysis_rules_version\` selects the version; the default is
 ${SETTINGS.analysis_rules_version.parse(undefined)}. [analysis-versions.md](analysis-versions.md) gives the reasons and compares the versions on real measurements.
-\`oonipipeline explain <measurement_uid>\` shows the rules at work on one measurement.
+\`oonipipeline explain <measurement_uid>\` shows how the rules judge one measurement.
 
 ${rulesSection(python, 'These are the rules of the Python pipeline (ooni/data at c8fcc72), with the same grades and ids.')}
 ${rulesSection(ours, `These are the rules of version ${python} with eight weaknesses corrected. The tables list only rules with new ids; the other rules are as above.`, python)}

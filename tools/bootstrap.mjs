@@ -31,11 +31,11 @@ function installed() {
   if (!existsSync(list)) return false;
   const packages = file => JSON.parse(readFileSync(file, 'utf8')).packages;
   const have = packages(list);
-  return Object.entries(packages(join(ROOT, 'package-lock.json'))).every(([path, wanted]) => {
+  return Object.entries(packages(join(ROOT, 'package-lock.json'))).every(([path, locked]) => {
     if (path === '') return true;
     // Packages for other machines are not installed.
-    if (!have[path]) return wanted.optional === true;
-    return have[path].version === wanted.version && have[path].integrity === wanted.integrity;
+    if (!have[path]) return locked.optional === true;
+    return have[path].version === locked.version && have[path].integrity === locked.integrity;
   });
 }
 

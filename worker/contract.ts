@@ -1,7 +1,17 @@
 /**
  * Contract between the worker and its callers (the operator and the commands): names, ids, arguments and results of its workflows. This
- * file imports nothing, so that a caller does not load workflow code.
+ * file imports only types, so that a caller does not load workflow code.
  */
+import type { Granularity } from '../pipeline/bucket.ts';
+import type { Counts } from '../pipeline/counts.ts';
+import type { Filter } from '../pipeline/filter.ts';
+import type { RunStage } from '../pipeline/ledger/ledger.ts';
+
+export type { Granularity };
+export type Stage = RunStage;
+/** Filter as `normaliseFilter` returns it. */
+export type RunFilter = Filter;
+export type RunCounts = Counts;
 
 /** Names of the task queues of an installation. */
 export interface Queues {
@@ -44,15 +54,6 @@ export const WORKFLOWS = {
 /** Temporal priorities: 1 is served first. A daily run never waits behind a backfill of years. */
 export const PRIORITIES = { scheduled: 2, backfill: 4 } as const;
 
-export type Stage = 'Observations' | 'Analysis';
-export type Granularity = 'Day' | 'Hour';
-
-/** Filter as `normaliseFilter` returns it: sorted, countries in upper case, test names without underscores. */
-export interface RunFilter {
-  readonly probeCC: readonly string[];
-  readonly testNames: readonly string[];
-}
-
 /** Arguments of BucketWorkflow, which runs one bucket under one filter through the stages. */
 export interface RunInput {
   readonly installation: string;
@@ -72,21 +73,6 @@ export interface RunInput {
   readonly backfill?: string;
   /** Replaces rows even if the archive lists far less of the bucket than was read before. */
   readonly allowShrink?: boolean;
-}
-
-/** Counts of a run, where read = transformed + skipped + failed + unsupported. */
-export interface RunCounts {
-  files: number;
-  /** Compressed bytes read. */
-  bytes: number;
-  /** Measurements read. */
-  read: number;
-  transformed: number;
-  skipped: number;
-  failed: number;
-  unsupported: number;
-  /** Rows by table. */
-  rows: Record<string, number>;
 }
 
 export interface RunResult {

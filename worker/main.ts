@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import { openArchive } from '../pipeline/archive/open.ts';
+import { serveHealth } from '../pipeline/health-server.ts';
 import { createLogger, type Logger } from '../pipeline/log.ts';
 import { ensureDatabase, migrateAutomatically } from '../pipeline/migrations/migrate.ts';
 import { openIpMetadata } from '../pipeline/reference/ip-metadata.ts';
@@ -11,7 +12,6 @@ import { ThreadPool } from '../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
 import { createActivities } from './activities/activities.ts';
 import { queuesOf } from './contract.ts';
-import { serveHealth } from './health.ts';
 import { WorkerMetrics } from './metrics.ts';
 import { retryUntilReady } from './startup-retry.ts';
 import { connect, installRuntime, registerRunAttributes } from './temporal.ts';
@@ -33,15 +33,24 @@ async function main(settings: Settings, log: Logger): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (stop.signal.aborted) return;
-      log.info(`${signal}: taking no more work; what is being worked on has ${settings.worker_drain_timeout} s`);
+      log.info(`${signal}: taking no more tasks; running tasks have ${settings.worker_drain_timeout} s to finish`);
       say('it is stopping');
       stop.abort(new StopError('asked to stop'));
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
     });
   }
-  const health = { alive: () => !workers.some(worker => worker.getState() === 'FAILED'), notReady: () => waitsFor };
   const server = settings.worker_health_address
-    ? await serveHealth(settings.worker_health_address, health, metrics)
+    ? await serveHealth({
+        address: settings.worker_health_address,
+        registry: metrics.registry,
+        live: {
+          worker: () =>
+            workers.some(worker => worker.getState() === 'FAILED')
+              ? 'a worker of the Temporal SDK has failed'
+              : undefined,
+        },
+        ready: { worker: () => waitsFor },
+      })
     : undefined;
   installRuntime(settings, log);
 
@@ -70,7 +79,7 @@ async function main(settings: Settings, log: Logger): Promise<void> {
     }
   } finally {
     await connection.close();
-    server?.close();
+    await server?.stop();
   }
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backOff } from '../pipeline/back-off.ts';
 import type { Logger } from '../pipeline/log.ts';
-import { backOff } from '../pipeline/tables/retry.ts';
 
 const WAITS = { initial: 500, longest: 30_000 };
 
@@ -24,7 +24,7 @@ export async function retryUntilReady<T>(
       return await work();
     } catch (error) {
       signal.throwIfAborted();
-      const wait = backOff(Math.min(attempt, 20), WAITS, Math.random());
+      const wait = backOff(attempt, WAITS);
       const sentence = `cannot ${doing}: ${(error as Error).message.split('\n')[0]}`;
       say(sentence);
       log.warn({ attempt }, `${sentence}; trying again in ${(wait / 1000).toFixed(1)} s`);

@@ -11,12 +11,14 @@ export const WORKFLOWS_PATH = join(root, 'worker/workflows/index.ts');
 /** Output of `npm run build`; its first line identifies the sources of the bundle. */
 export const BUNDLE_PATH = join(root, 'dist/workflows.js');
 
-const SOURCES = [
+/** Sources of the bundle, as patterns. */
+export const SOURCES = [
   'worker/contract.ts',
   'worker/workflows/*.ts',
   'pipeline/bucket.ts',
   'pipeline/counts.ts',
   'pipeline/filter.ts',
+  'pipeline/runs/bucket-run.ts',
 ];
 
 /** Returns the first line of a bundle of the current sources. */

@@ -34,7 +34,7 @@ export function explainCommand(): Command {
       'after',
       `
 The measurement is judged again from what the tables hold now, by the same statement as in a run, and compared with its
-stored verdict. Nothing is written. docs/analysis-rules.md tells what rules and signals mean.
+stored verdict. Nothing is written. docs/analysis-rules.md describes the rules and signals.
 
 Exit status: 0 explained; 1 there is nothing to explain, or no database (standard error says what); 2 wrong usage.`,
     )

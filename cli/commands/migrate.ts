@@ -30,7 +30,7 @@ Workers and "oonipipeline run" migrate a database by themselves if this pipeline
 automatic_migration changes that. Every other database is migrated by this command only: one that the Python pipeline made, for example,
 which the Python pipeline cannot write to afterwards. docs/moving-from-python.md explains how to move, and how to go back.
 
-A migration that was interrupted goes on when the command is repeated.
+An interrupted migration continues when the command is repeated.
 
 Exit status: 0 the database is up to date, or --dry-run or --print is given; 1 it could not be migrated, or the answer was no; 2 wrong
 usage.

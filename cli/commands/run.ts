@@ -36,7 +36,7 @@ import { printableLine } from '../printable.ts';
 import { loadFingerprints } from '../run/fingerprints.ts';
 import { startProgress } from '../run/progress.ts';
 import { type FailedBucket, type RunTotals, runBuckets } from '../run/run-buckets.ts';
-import { planRun, type RunPlan, type Wanted } from '../run/select-buckets.ts';
+import { planRun, type RunPlan, type RunRequest } from '../run/select-buckets.ts';
 import { migrateCommandLine } from './migrate.ts';
 
 interface Options extends CommonOptions {
@@ -165,8 +165,8 @@ function checkOptions(command: Command, options: Options): void {
 async function run(options: Options, command: Command): Promise<number> {
   const started = Date.now();
   const given = settingsWith(options);
-  const wanted = wantedOf(options);
-  if (!wanted.range && wanted.stages.includes('Observations') && given.archive_url.includes('://')) {
+  const request = requestOf(options);
+  if (!request.range && request.stages.includes('Observations') && given.archive_url.includes('://')) {
     command.error(
       `error: ${given.archive_url} is too large to be listed as a whole: give --start-at and --end-at, or a directory as --archive`,
     );
@@ -179,7 +179,7 @@ async function run(options: Options, command: Command): Promise<number> {
       'IP metadata is missing: no address gets an AS number, and an answer that differs from the control’s is not judged. Give --geoip a directory; "oonipipeline geoip" fetches the databases.',
     );
   }
-  const { signal, release } = untilTold();
+  const { signal, release } = stopOnSignals();
   try {
     const opened = await openClickHouse(options.clickhouse, { settings: given, create: true });
     try {
@@ -190,11 +190,11 @@ async function run(options: Options, command: Command): Promise<number> {
       await migrateAutomatically(opened.clickhouse, settings.automatic_migration, remedy, log, migration);
       const { clickhouse } = opened;
       const { allowShrink = false } = options;
-      const plan = await planRun(openArchive(settings), clickhouse, wanted, started, signal);
+      const plan = await planRun(openArchive(settings), clickhouse, request, started, signal);
       const isGiven = options.fingerprints !== undefined;
       const sources = { ...settings, ...(isGiven && { fingerprints_dns_source: options.fingerprints }) };
       const fingerprints = sourceOf(sources, 'fingerprints_dns');
-      if ((plan.buckets.length > 0 || isGiven) && wanted.stages.includes('Analysis')) {
+      if ((plan.buckets.length > 0 || isGiven) && request.stages.includes('Analysis')) {
         await loadFingerprints(clickhouse, fingerprints, isGiven, log, signal);
       }
       const means = {
@@ -205,8 +205,8 @@ async function run(options: Options, command: Command): Promise<number> {
         allowShrink,
         withoutFingerprints: fingerprints === undefined,
       };
-      const totals = await runPlan(plan, wanted, means, signal);
-      return tell(summaryOf(plan, totals, started), options, given.archive_url, opened.name);
+      const totals = await runPlan(plan, request, means, signal);
+      return printSummary(summaryOf(plan, totals, started), options, given.archive_url, opened.name);
     } finally {
       await opened.close();
     }
@@ -222,7 +222,7 @@ async function run(options: Options, command: Command): Promise<number> {
 /** Runs the plan and shows the progress. */
 async function runPlan(
   plan: RunPlan,
-  wanted: Wanted,
+  request: RunRequest,
   means: {
     settings: Settings;
     clickhouse: ClickHouse;
@@ -252,7 +252,7 @@ async function runPlan(
     if (failed) progress.say(printableLine(`${failed.bucket} failed: ${failed.reason}: ${failed.message}`));
   };
   try {
-    return await runBuckets(tools, plan.buckets, wanted, settings.worker_slots, {
+    return await runBuckets(tools, plan.buckets, request, settings.worker_slots, {
       onRead: progress.read,
       onBucket,
       signal,
@@ -264,7 +264,7 @@ async function runPlan(
 }
 
 /** Prints the summary and returns the exit status. */
-function tell(summary: RunSummary, options: Options, archive: string, clickhouse: string): number {
+function printSummary(summary: RunSummary, options: Options, archive: string, clickhouse: string): number {
   const nothing = askedFor(summary) === 0;
   if (nothing) console.error(`oonipipeline run: ${nothingFound(options, archive)}`);
   else if (isEmpty(summary, options)) console.error(`oonipipeline run: ${nothingMatched(options, archive)}`);
@@ -273,7 +273,7 @@ function tell(summary: RunSummary, options: Options, archive: string, clickhouse
   return nothing || !isDone(summary) ? 1 : 0;
 }
 
-function wantedOf(options: Options): Wanted {
+function requestOf(options: Options): RunRequest {
   const { startAt, endAt, granularity, stages, reprocess } = options;
   const filter = normaliseFilter({ probeCC: options.probeCc, testNames: options.testName });
   const range = startAt !== undefined && endAt !== undefined ? { startAt, endAt } : undefined;
@@ -289,7 +289,7 @@ class Stopped extends Error {
  * Returns a signal that fires on Ctrl-C or SIGTERM. A second Ctrl-C or SIGTERM ends the program at once; the next run can continue after
  * that.
  */
-function untilTold(): { signal: AbortSignal; release: () => void } {
+function stopOnSignals(): { signal: AbortSignal; release: () => void } {
   const stop = new AbortController();
   const onSignal = () => {
     if (stop.signal.aborted) process.exit(1);

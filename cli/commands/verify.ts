@@ -64,7 +64,7 @@ archive is a directory, that it has objects of.
 
 Every object of the bucket must have been read by the newest completed run, as it is now; the counts must add up, of each file and
 of the run; what failed must be recorded; and the tables must hold the rows that were counted. Where they do not, the objects are
-read again to tell which measurements lack rows. Nothing is written. docs/cli.md says what each problem means.
+read again to find the measurements that lack rows. Nothing is written. docs/cli.md describes each problem.
 
 Exit status: 0 nothing is off; 1 something is, or could not be checked; 2 wrong usage.
 
@@ -153,7 +153,7 @@ function showProblems({ bucket: name, filter, problems }: Verification): void {
     const where = [key, table].filter(Boolean).map(each => `${each}: `);
     console.log(printableLine(`  ${problem}  ${where.join('')}${message}`));
   }
-  if (problems.length > SHOWN) console.log(`  and ${problems.length - SHOWN} more; -o json has them all`);
+  if (problems.length > SHOWN) console.log(`  and ${problems.length - SHOWN} more; -o json lists all`);
 }
 
 function conclusion(results: readonly Verification[]): string {

@@ -26,7 +26,7 @@ export async function loadFingerprints(
     if (isGiven) throw new ReferenceDataError(`--fingerprints: ${error.message}`);
     const { fingerprints_dns: version } = await referenceVersions(clickhouse, signal);
     if (version) {
-      log.warn(`${error.message} Verdicts are made with the block page fingerprints of before, version ${version}.`);
+      log.warn(`${error.message} Verdicts are made with the earlier block page fingerprints, version ${version}.`);
       return;
     }
     throw new ReferenceDataError(

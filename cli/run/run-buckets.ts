@@ -1,7 +1,8 @@
 import { addCounts, type Counts, noCounts } from '../../pipeline/counts.ts';
 import type { Filter } from '../../pipeline/filter.ts';
 import { ledgerTime, type RunStage } from '../../pipeline/ledger/ledger.ts';
-import { type Reprocess, type RunTools, runBucket } from './run-bucket.ts';
+import type { Reprocess } from '../../worker/contract.ts';
+import { type RunTools, runBucket } from './run-bucket.ts';
 
 export interface FailedBucket {
   readonly bucket: string;
@@ -70,13 +71,13 @@ export async function runBuckets(
       reading.set(bucket, measurements);
       watch.onRead([...reading.values()].reduce((sum, each) => sum + each, totals.counts.read));
     };
-    const outcome = await runBucket(
+    const outcome = await runBucket({
       tools,
-      { bucket, filter, filterID },
-      { ...how, ...settledBy(bucket) },
+      bucket: { bucket, filter, filterID },
+      how: { ...how, ...settledBy(bucket) },
       onRead,
       signal,
-    ).finally(() => reading.delete(bucket));
+    }).finally(() => reading.delete(bucket));
     addCounts(totals.counts, outcome.counts);
     for (const [table, rows] of Object.entries(outcome.rows)) totals.rows[table] = (totals.rows[table] ?? 0) + rows;
     totals.verdicts += outcome.verdicts;

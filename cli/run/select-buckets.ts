@@ -7,7 +7,7 @@ import { type BucketDecision, decideAll } from '../../pipeline/runs/backfill-pla
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 
 /** The buckets that a run covers. */
-export interface Wanted {
+export interface RunRequest {
   readonly filter: Filter;
   readonly filterID: string;
   readonly granularity: Granularity;
@@ -34,11 +34,11 @@ export interface RunPlan {
 export async function planRun(
   archive: Archive,
   clickhouse: ClickHouse,
-  wanted: Wanted,
+  request: RunRequest,
   now: number,
   signal?: AbortSignal,
 ): Promise<RunPlan> {
-  const { range, filter, filterID, granularity, stages, reprocess } = wanted;
+  const { range, filter, filterID, granularity, stages, reprocess } = request;
   // Without a range, the archive is searched for buckets, and the caller reports if there are none.
   if (range && stages.includes('Observations')) await archive.check({ signal });
   const all = range

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { doubledWait } from '../../pipeline/back-off.ts';
 import { makeDirectory } from '../../pipeline/directories.ts';
 import { findOnPath, startTime } from '../process.ts';
 import { ContainerConfigError } from './environment.ts';
@@ -40,9 +41,9 @@ export interface ContainerOptions {
 }
 
 /** Wait in milliseconds before the n-th successive restart: none before the first, then doubling. A run of `forgetAfter` resets it. */
-const BACKOFF = { base: 1_000, max: 60_000, forgetAfter: 600_000 };
+const BACKOFF = { initial: 1_000, longest: 60_000, forgetAfter: 600_000 };
 /** First and longest wait in milliseconds before a retry for a container that cannot be configured. */
-const RETRY_CONFIG = { base: 250, max: 5_000 };
+const RETRY_CONFIG = { initial: 250, longest: 5_000 };
 
 /** Runs one container of a pod as a process: starts, probes, restarts and stops it as its specification requires. */
 export class ContainerRunner {
@@ -150,7 +151,7 @@ export class ContainerRunner {
       if (Date.now() - began > BACKOFF.forgetAfter) failures = 0;
       this.#lastState = this.#state;
       this.#restarts++;
-      const delay = failures === 0 ? 0 : Math.min(BACKOFF.max, BACKOFF.base * 2 ** (failures - 1));
+      const delay = failures === 0 ? 0 : doubledWait(failures, BACKOFF);
       failures++;
       if (delay > 0) {
         const message = `back-off ${delay / 1000}s restarting failed container=${this.name}`;
@@ -165,7 +166,7 @@ export class ContainerRunner {
 
   /** Returns the process to start. Retries until it is known; returns undefined if the container is stopped first. */
   async #prepare(): Promise<Launch | undefined> {
-    let told = '';
+    let reported = '';
     for (let tries = 0; ; tries++) {
       try {
         const launch = await this.#options.prepare();
@@ -178,11 +179,11 @@ export class ContainerRunner {
         } else {
           const reason = image ? 'ErrImagePull' : 'CreateContainerConfigError';
           this.#change({ waiting: { reason, message: error.message } });
-          if (told !== error.message) this.#options.event('Warning', 'Failed', error.message);
-          told = error.message;
+          if (reported !== error.message) this.#options.event('Warning', 'Failed', error.message);
+          reported = error.message;
         }
       }
-      await this.#pause(Math.min(RETRY_CONFIG.max, RETRY_CONFIG.base * 2 ** tries));
+      await this.#pause(doubledWait(tries + 1, RETRY_CONFIG));
       if (this.#stop.signal.aborted) return undefined;
     }
   }
@@ -247,13 +248,13 @@ export class ContainerRunner {
         this.#options.changed();
         return;
       }
-      const tell = (passing: boolean, message: string) => {
+      const report = (passing: boolean, message: string) => {
         if (!passing) this.#options.event('Warning', 'Unhealthy', `Readiness probe failed: ${message}`);
         if (this.#ready === passing) return;
         this.#ready = passing;
         this.#options.changed();
       };
-      watchProbe(container.readinessProbe, target, signal, tell, { eager: true });
+      watchProbe(container.readinessProbe, target, signal, report, { eager: true });
     };
     const live = () => {
       if (!container.livenessProbe) return;

@@ -53,10 +53,10 @@ function sendLog(path: string, live: LogFile | undefined, query: URLSearchParams
   let bytes = Number(query.get('limitBytes') ?? Number.POSITIVE_INFINITY);
   let open = true;
   let fresh = true;
-  const wanted = (line: LogLine) =>
+  const isSelected = (line: LogLine) =>
     (!since || Date.parse(line.time) >= Date.parse(since)) && (!stream || stream === 'all' || line.stream === stream);
   const send = (line: LogLine) => {
-    if (!open || !wanted(line)) return;
+    if (!open || !isSelected(line)) return;
     const text = Buffer.from(
       `${timestamps && fresh ? `${line.time} ` : ''}${line.text}${line.whole ? '\n' : ''}`,
     ).subarray(0, bytes);
@@ -73,7 +73,7 @@ function sendLog(path: string, live: LogFile | undefined, query: URLSearchParams
   response.writeHead(200, { 'content-type': 'text/plain' });
   response.flushHeaders();
   // All in one turn of the event loop: no line is written between reading the file and listening.
-  const lines = readLog(path).filter(wanted);
+  const lines = readLog(path).filter(isSelected);
   const tail = query.get('tailLines');
   const following = follow ? live.follow(send, () => end()) : undefined;
   for (const line of tail === null ? lines : lastWhole(lines, Number(tail))) send(line);

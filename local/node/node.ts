@@ -256,7 +256,7 @@ export class LocalNode {
         try {
           await action();
         } catch (error) {
-          this.#options.log.warn({ error: (error as Error).message }, 'the node could not renew itself');
+          this.#options.log.warn({ error: (error as Error).message }, 'the status of the node could not be renewed');
         }
       }
     };

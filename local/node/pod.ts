@@ -126,7 +126,7 @@ export class PodRunner {
     const problem = unmountable(spec);
     if (problem) throw new ContainerConfigError(problem);
     const facts = { podIP: this.podIP, hostIP: this.#host.hostIP };
-    const wanted = await containerEnvironment(this.#pod, container, facts, this.#host.sources);
+    const environment = await containerEnvironment(this.#pod, container, facts, this.#host.sources);
     const tmp = join(this.#dir, 'tmp');
     makeDirectory(tmp);
     const env: Record<string, string> = {
@@ -142,9 +142,9 @@ export class PodRunner {
       // A pod in a cluster finds a token under the mount; this one finds a kubeconfig.
       env.KUBECONFIG = await this.#credentials();
     }
-    Object.assign(env, wanted);
-    const command = (container.command ?? []).map(part => expand(part, wanted));
-    const args = (container.args ?? []).map(part => expand(part, wanted));
+    Object.assign(env, environment);
+    const command = (container.command ?? []).map(part => expand(part, environment));
+    const args = (container.args ?? []).map(part => expand(part, environment));
     // The image's entrypoint is node.
     const [program, ...rest] = command.length > 0 ? [...command, ...args] : ['node', ...args];
     return {

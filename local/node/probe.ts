@@ -91,7 +91,7 @@ export function watchProbe(
   probe: Probe,
   target: ActionTarget,
   signal: AbortSignal,
-  tell: (passing: boolean, message: string) => void,
+  report: (passing: boolean, message: string) => void,
   options: { eager?: boolean } = {},
 ): void {
   const period = (probe.periodSeconds ?? 10) * 1000;
@@ -106,10 +106,10 @@ export function watchProbe(
     if (failure === undefined) {
       failures = 0;
       waiting = false;
-      if (++successes === (probe.successThreshold ?? 1)) tell(true, '');
+      if (++successes === (probe.successThreshold ?? 1)) report(true, '');
     } else {
       successes = 0;
-      if (++failures === (probe.failureThreshold ?? 3)) tell(false, failure);
+      if (++failures === (probe.failureThreshold ?? 3)) report(false, failure);
     }
     timer = setTimeout(round, waiting ? Math.min(period, 1000) : period);
   };

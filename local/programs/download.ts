@@ -106,7 +106,7 @@ function member(name: string): (chunks: AsyncIterable<Buffer>) => AsyncGenerator
     /** Bytes left of the current entry, and of the padding after it. */
     let left = 0;
     let padding = 0;
-    let wanted = false;
+    let isMember = false;
     let found = false;
     for await (const chunk of chunks) {
       pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
@@ -114,7 +114,7 @@ function member(name: string): (chunks: AsyncIterable<Buffer>) => AsyncGenerator
         if (left > 0) {
           const take = pending.subarray(0, left);
           if (take.length === 0) break;
-          if (wanted) yield take;
+          if (isMember) yield take;
           left -= take.length;
           pending = pending.subarray(take.length);
           continue;
@@ -134,8 +134,8 @@ function member(name: string): (chunks: AsyncIterable<Buffer>) => AsyncGenerator
         left = Number.parseInt(field(124, 12).trim() || '0', 8);
         padding = (BLOCK - (left % BLOCK)) % BLOCK;
         const prefix = field(345, 155);
-        wanted = (prefix ? `${prefix}/` : '') + field(0, 100).replace(/^\.\//, '') === name;
-        found ||= wanted;
+        isMember = (prefix ? `${prefix}/` : '') + field(0, 100).replace(/^\.\//, '') === name;
+        found ||= isMember;
       }
     }
     if (!found) throw new DownloadError(`there is no ${name} in the archive`);

@@ -1,6 +1,6 @@
 export const KUBERNETES_VERSION = '1.33.4';
 /** The etcd version that Kubernetes 1.33 is released with. */
-export const ETCD_VERSION = '3.5.21';
+const ETCD_VERSION = '3.5.21';
 export const TEMPORAL_VERSION = '1.8.2';
 export const VERSITYGW_VERSION = '1.8.0';
 export const HELM_VERSION = '4.2.4';

@@ -1,3 +1,5 @@
+import { backOff } from '../../pipeline/back-off.ts';
+
 /**
  * Time and randomness as one parameter. Everything that waits, expires or uses jitter takes a Clock, so that a test can run hours in
  * milliseconds and choose the random numbers.
@@ -52,8 +54,7 @@ export function jittered(clock: Clock, ms: number, share: number): number {
  * is random, so that clients which failed together do not return together.
  */
 export function backoff(clock: Clock, failures: number, base: number, max: number): number {
-  const full = Math.min(max, base * 2 ** Math.min(failures - 1, 30));
-  return full * (0.5 + 0.5 * clock.random());
+  return backOff(failures, { initial: base, longest: max }, clock.random());
 }
 
 /** Returns an AbortController that follows a parent signal until `unlink`, so that no listener remains on a parent that lives for days. */

@@ -64,23 +64,6 @@ export class AnalysisAgainError extends AnalysisError {
   }
 }
 
-/** analyseDays for one day, with this generation or a greater one. */
-export async function analyseDay(
-  clickhouse: ClickHouse,
-  options: Omit<AnalysisOptions, 'days' | 'runID'> & { readonly day: string },
-  log: Logger,
-  signal?: AbortSignal,
-): Promise<AnalysedDays> {
-  const { day, ...rest } = options;
-  for (let { generation } = options; ; generation++) {
-    try {
-      return await analyseDays(clickhouse, { ...rest, generation, runID: 'by-hand', days: [day] }, log, signal);
-    } catch (error) {
-      if (!(error instanceof AnalysisAgainError && error.exchanged)) throw error;
-    }
-  }
-}
-
 /**
  * Judges the selected measurements of some days: makes verdicts and results with `options.generation`, which no row may have yet, and takes away
  * those they replace. Leaves each verdict once, for a plain read as for FINAL. To do it again after an error, take a greater generation: a
@@ -204,7 +187,7 @@ async function remove(
         // Subqueries count as nondeterministic on replicated tables: a replica that is behind finds fewer rows, and deletes fewer.
         { params, settings: { allow_nondeterministic_mutations: 1 }, signal },
       );
-      if (!all) log.warn(`${table}: a replica is away and deletes replaced rows when it is back`);
+      if (!all) log.warn(`${table}: a replica is unavailable; it deletes replaced rows when it is available again`);
     }
     if (clickhouse.cluster === '') return;
   }

@@ -34,14 +34,14 @@ export const WORDS: readonly { readonly word: string; readonly meaning: string; 
   {
     word: OUTCOMES.ok,
     meaning:
-      'a page or a valid certificate arrived, or what was seen was compared with the control and matched; and no failure is left that could not be judged',
+      'a page or a valid certificate arrived, or the result matched the control; and no failure remains that no rule could judge',
     example:
       '`0120210817009d6089489819d3a02a19cb81ea6b`: mail.yandex.ru answered like the control, with a valid certificate',
   },
   {
     word: OUTCOMES.unknown,
     meaning:
-      'nothing could be judged: there is no control (messengers have none), IP metadata is missing, or something failed that no rule judges, such as a request. That is no sign that it worked, and none of blocking',
+      'nothing could be judged: there is no control (messengers have none), IP metadata is missing, or something failed that no rule judges, such as a request. This shows neither that it worked nor that it was blocked',
     example:
       '`01202108171d63ddbf01d8aeac5a7fa3d2108ec7`: www.jsf.mil answered like the control, and the request behind its redirect failed',
   },

@@ -131,7 +131,7 @@ function resultColumns(): Record<string, string> {
 /** What each column holds that is not simply the measurement's own (BY_MEASUREMENT), for the page docs/analysis-rules.md. */
 export const RESULT_MEANING: Readonly<Record<string, string>> = {
   observation_id_list:
-    'empty: observations have no ids of their own any more; they are the rows of `obs_web` with this `measurement_uid`',
+    'empty: observations no longer have ids; they are the rows of `obs_web` with this `measurement_uid`',
   timeofday: '`measurement_start_time`',
   created_at: 'when the analysis that made the row began',
   location_network_type: '`network_type`',
@@ -143,7 +143,7 @@ export const RESULT_MEANING: Readonly<Record<string, string>> = {
   location_resolver_as_org_name: '`resolver_as_org_name`',
   location_resolver_as_cc: '`resolver_as_cc`',
   location_resolver_cc: '`resolver_cc`',
-  location_blocking_scope: 'null: nothing tells how far a block reaches',
+  location_blocking_scope: 'null: the data do not show how far a block extends',
   target_nettest_group: 'group of the test, see below',
   target_category: '`MISC` for all; join `citizenlab` on the domain for categories',
   target_name: 'the domain without leading `w` and `.` characters, as before: `www.example.org` is `example.org`',
@@ -155,7 +155,7 @@ export const RESULT_MEANING: Readonly<Record<string, string>> = {
   loni_blocked_keys: 'keys of the layers with blocked′ above 0',
   loni_blocked_values: 'their blocked′',
   loni_ok_keys: 'keys of the layers with an *ok* grade above 0',
-  loni_ok_values: 'their *ok* grade, as it is',
+  loni_ok_values: 'their *ok* grade, not scaled',
   loni_list: 'JSON: for each layer its rule, blocked′, down′ and ok',
   analysis_transcript_list: 'for each layer `<layer>: <rule id>` and its most frequent failure, where there is one',
   measurement_count: '1',

@@ -111,7 +111,7 @@ const DNS_2: readonly Rule[] = [
     'answer_asn_matches_ctrl',
     'answers_asn_matches_control',
     { blocked: 0.2, ok: 0.8 },
-    'an answer lies in a network in which one of the control’s answers lies',
+    'an answer is in the same network as one of the control’s answers',
   ),
   scored(
     'DOWN',
@@ -140,7 +140,7 @@ const DNS_2: readonly Rule[] = [
 const NO_TCP_DATA = absent(
   'no_tcp_data',
   'tcp_success <> 1 AND tcp_failure IS NULL',
-  'a connect that neither succeeded nor failed; rows without a connect are null here and pass on',
+  'a connect that neither succeeded nor failed; for rows without a connect the condition is null, and the next rule decides',
 );
 const CONNECT_OK = scored('OK', 'connect_ok', 'tcp_failure IS NULL AND tcp_success = 1', { ok: 1 }, 'connected');
 const IPV6_BROKEN = discarded(
@@ -155,7 +155,7 @@ const PROBE_IPV6_BROKEN: Rule = {
 const DNS_UNTRUSTED = discarded(
   'dns_untrusted',
   'dns_blocked > 0 AND dns_ok <= dns_blocked + dns_down',
-  'the address came from an answer that is not trusted, so what it does says nothing of the target',
+  'the address came from an answer that is not trusted, so its behaviour shows nothing about the target',
 );
 
 /** The condition all rules share that blame the network because the control fares well. */
@@ -240,7 +240,7 @@ const TLS_2: readonly Rule[] = [
   discarded(
     'tcp_blocked',
     'tcp_blocked > 0 AND tcp_ok <= tcp_blocked + tcp_down',
-    'the connect itself was judged blocked, so the handshake says nothing more',
+    'the connect itself was judged blocked, so the handshake shows nothing more',
   ),
   scored(
     'DOWN',
@@ -273,7 +273,7 @@ const ANSWER_NO_CTRL = discarded(
 const ANSWER_OLD_PROBE = discarded(
   'dns_old_probe_answer_unmatched',
   'is_system_resolver AND dns_failure IS NULL AND NOT is_engine_named',
-  'the answer of a probe too old to name its engine, which records no handshake that could vouch for an address of a content network',
+  'the answer of a probe that is too old to name its engine; such a probe records no handshake that could confirm an address of a content network',
 );
 
 const ANSWER_NO_NETWORKS = discarded(

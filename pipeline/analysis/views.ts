@@ -40,7 +40,7 @@ const IS_BLOCKED = `outcome IN ('${OUTCOMES.blocked}', '${OUTCOMES.partly}')`;
 /** One row per measurement, its verdict in a word (outcomes.ts). FINAL, so that a verdict that is being replaced counts once. */
 const MEASUREMENT_VERDICTS: View = {
   name: 'measurement_verdicts',
-  question: 'What is the verdict on each measurement, in a word, and which layer and rule is it for?',
+  question: 'What is the outcome of each measurement, and which layer and rule decided it?',
   columns: {
     '*': 'all columns of `analysis_web_measurement`, one row per measurement',
     measurement_day: 'UTC day of `measurement_start_time`',
@@ -51,7 +51,7 @@ const MEASUREMENT_VERDICTS: View = {
       '`dns`, `tcp` or `tls`: the first layer with the greatest *blocked* grade; empty unless blocked or partly blocked',
     blocked_rule_id: 'the rule that stands for that layer; empty unless blocked or partly blocked',
     blamed_host:
-      'the host that is blocked or down, which may be that of a redirect, the first in text order of several; empty otherwise',
+      'the host that is blocked or down, which can be the host of a redirect; of several hosts, the first in text order; otherwise empty',
     confirmed: '1: the answer of the resolver is a known block page of the country (a fingerprint matched)',
   },
   select: `SELECT
@@ -69,10 +69,11 @@ FROM analysis_web_measurement AS v FINAL`,
 
 const COUNTS = {
   'blocked_measurements, partly_blocked_measurements, down_measurements, ok_measurements, unknown_measurements':
-    'of these, by outcome',
-  'dns_blocked_measurements, tcp_blocked_measurements, tls_blocked_measurements': '`blocked` ones by layer',
-  confirmed_measurements: 'those with a known block page of the country',
-  blocked_share: 'blocked_measurements / measurements; few measurements make a large share soon, so look at both',
+    'number of these measurements by outcome',
+  'dns_blocked_measurements, tcp_blocked_measurements, tls_blocked_measurements':
+    'measurements with the outcome `blocked`, by layer',
+  confirmed_measurements: 'measurements with a known block page of the country',
+  blocked_share: 'blocked_measurements / measurements; a large share of few measurements shows little, so look at both',
 };
 
 function counted(
@@ -86,7 +87,7 @@ function counted(
   return {
     name,
     question,
-    columns: { [keys.join(', ')]: 'what is counted by', measurements, ...COUNTS },
+    columns: { [keys.join(', ')]: 'the groups that are counted', measurements, ...COUNTS },
     select: `SELECT
   ${keys.join(', ')},
   count() AS measurements,
@@ -123,7 +124,7 @@ export const VIEWS: readonly View[] = [
   counted('blocking_by_country', 'How much is blocked in each country on each day?', ['probe_cc'], EVERY),
   counted('blocking_by_domain', 'Which sites are blocked in a country, and since when?', ['probe_cc', 'domain'], {
     measurements:
-      'measurements that met this host, of any outcome. A failure counts for the host that it happened to: that of a redirect has a row of its own',
+      'measurements with this host, of any outcome. A failure counts for the host at which it happened: the host of a redirect has its own row',
     from: HOST_VERDICTS,
   }),
   counted(

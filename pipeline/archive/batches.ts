@@ -4,8 +4,8 @@ import type { ArchiveFile } from './keys.ts';
 import { type ListingOptions, listBucket } from './listing.ts';
 
 /** Minimum compressed bytes of a batch, and approximate maximum number of batches (archive.md section 6). */
-export const BATCH_MIN_BYTES = 60_000_000;
-export const BATCH_DIVISOR = 100;
+const BATCH_MIN_BYTES = 60_000_000;
+const BATCH_DIVISOR = 100;
 
 /** A contiguous range of a bucket's listing, named by its first and last key, so that any worker can list it again. */
 export interface Batch {

@@ -2,16 +2,21 @@ import { randomBytes } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { expect, it } from 'vitest';
 import { DamagedObjectError, gunzip } from './gunzip.ts';
+import { hasEngine } from './inflate.ts';
 
 async function* pieces(...all: Buffer[]): AsyncGenerator<Buffer> {
   yield* all;
 }
 
 /** Returns the output, and the message of the damage, if any. */
-async function read(...stored: Buffer[]): Promise<{ bytes: Buffer; chunks: number; damage?: string }> {
+const read = (...stored: Buffer[]) => readBy(true, ...stored);
+async function readBy(
+  engine: boolean,
+  ...stored: Buffer[]
+): Promise<{ bytes: Buffer; chunks: number; damage?: string }> {
   const copies: Buffer[] = [];
   try {
-    for await (const chunk of gunzip(pieces(...stored))) copies.push(Buffer.from(chunk));
+    for await (const chunk of gunzip(pieces(...stored), engine)) copies.push(Buffer.from(chunk));
   } catch (error) {
     if (!(error instanceof DamagedObjectError)) throw error;
     return { bytes: Buffer.concat(copies), chunks: copies.length, damage: error.message };
@@ -75,4 +80,38 @@ it('passes on errors of the source', async () => {
     for await (const _ of gunzip(broken()));
   };
   await expect(reading()).rejects.toThrow(RangeError);
+});
+
+const WITHOUT_ENGINE = { close() {} };
+
+it.each<[string, () => unknown]>([
+  ['without the engine', () => WITHOUT_ENGINE],
+  ['whose engine does nothing', () => ({ ...WITHOUT_ENGINE, _handle: { writeSync() {} }, _writeState: [0, 0] })],
+  ['whose engine has other functions', () => ({ ...WITHOUT_ENGINE, _handle: {}, _writeState: [0, 0] })],
+])('notices a Node %s', (_, open) => {
+  expect(hasEngine(open)).toBe(false);
+});
+
+it('uses the engine of this Node', () => {
+  expect(hasEngine()).toBe(true);
+});
+
+it('reads the same bytes by streams', async () => {
+  const cut = Array.from({ length: Math.ceil(stored.length / 999) }, (_, i) => stored.subarray(i * 999, (i + 1) * 999));
+  for (const all of [cut, [stored], [Buffer.concat([stored, Buffer.alloc(70_000), stored])]]) {
+    const here = await readBy(true, ...all);
+    const there = await readBy(false, ...all);
+    expect(there.damage).toBeUndefined();
+    expect(there.bytes.equals(here.bytes)).toBe(true);
+  }
+});
+
+it('yields all output before the end of a truncated object, and before damage, by streams', async () => {
+  const { bytes, damage } = await readBy(false, stored.subarray(0, stored.length / 2));
+  expect(damage).toBe('broken gzip: unexpected end of file');
+  expect(bytes.equals((await read(stored.subarray(0, stored.length / 2))).bytes)).toBe(true);
+  expect(await readBy(false, gzipSync('one'), Buffer.from('not gzip'))).toMatchObject({
+    bytes: Buffer.from('one'),
+    damage: 'broken gzip: incorrect header check',
+  });
 });

@@ -1,8 +1,9 @@
-import { constants, createGunzip, type Gunzip } from 'node:zlib';
+import { constants, createGunzip, type Gunzip, gzipSync, type ZlibOptions } from 'node:zlib';
 
 /**
  * Internal engine of Node's zlib streams. It is not documented, but unchanged since Node 10, and npm uses it to read packages
- * (minizlib). The documented functions either pass chunks to libuv's threads or need the whole object at once.
+ * (minizlib). The documented functions either pass chunks to libuv's threads or need the whole object at once. `hasEngine` checks it; a Node
+ * without it uses `inflateByStream`.
  */
 interface Handle {
   onerror: (message: string) => void;
@@ -36,9 +37,9 @@ export class Inflater {
   #input: Uint8Array = NOTHING;
   #flush: number = constants.Z_NO_FLUSH;
 
-  constructor() {
+  constructor(open: (options: ZlibOptions) => unknown = createGunzip) {
     // The stream's own buffer is never used.
-    this.#engine = createGunzip({ chunkSize: constants.Z_MIN_CHUNK });
+    this.#engine = open({ chunkSize: constants.Z_MIN_CHUNK }) as Gunzip;
     const { _handle, _writeState } = this.#engine as unknown as { _handle: Handle; _writeState: Uint32Array };
     this.#handle = _handle;
     this.#left = _writeState;
@@ -81,3 +82,25 @@ export class Inflater {
 }
 
 const NOTHING = new Uint8Array(0);
+
+/**
+ * Whether this Node has the engine that `Inflater` uses, with the behaviour that it relies on: it inflates a few bytes and compares them.
+ *
+ * @param open creates the stream whose engine is tried
+ */
+export function hasEngine(open: (options: ZlibOptions) => unknown = createGunzip): boolean {
+  const text = Buffer.from('two members, one after the other');
+  const output = Buffer.alloc(2 * text.length + 1);
+  const stored = Buffer.concat([gzipSync(text), gzipSync(text), Buffer.alloc(3)]);
+  let inflater: Inflater | undefined;
+  try {
+    inflater = new Inflater(open);
+    inflater.write(stored);
+    const end = inflater.read(output, 0);
+    return end === 2 * text.length && inflater.unread === 3 && output.toString('latin1', 0, end) === `${text}${text}`;
+  } catch {
+    return false;
+  } finally {
+    inflater?.close();
+  }
+}

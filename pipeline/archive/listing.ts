@@ -5,9 +5,9 @@ import { type ArchiveFile, type BadKey, isBadKey, parseKey } from './keys.ts';
 import { inParallel } from './parallel.ts';
 
 /** First and last day with cans, and the day from which `jsonl/` is no longer written (constants.json `archive`). */
-export const FIRST_CAN_DAY = '2012-12-05';
-export const LAST_CAN_DAY = '2020-10-21';
-export const JSONL_BEFORE = '2020-10-21';
+const FIRST_CAN_DAY = '2012-12-05';
+const LAST_CAN_DAY = '2020-10-21';
+const JSONL_BEFORE = '2020-10-21';
 
 /** An hour of the archive fills about six pages of 1,000 keys, so listing more prefixes than this costs more than it saves. */
 const MAX_PREFIXES_PER_HOUR = 8;
@@ -71,17 +71,17 @@ export async function findDayFolders(
   before: string,
   signal?: AbortSignal,
 ): Promise<DayFolders> {
-  const wanted = (day: string) => day >= from && day < before;
+  const isInRange = (day: string) => day >= from && day < before;
   const raw = new Set<string>();
   for await (const folder of archive.folders('raw/', { signal })) {
     const day = dashed(folder.slice('raw/'.length, -1));
-    if (wanted(day)) raw.add(day);
+    if (isInRange(day)) raw.add(day);
   }
   const canned = new Set<string>();
   if (from <= LAST_CAN_DAY && before > FIRST_CAN_DAY) {
     for await (const folder of archive.folders('canned/', { signal })) {
       const day = folder.slice('canned/'.length, -1);
-      if (wanted(day)) canned.add(day);
+      if (isInRange(day)) canned.add(day);
     }
   }
   const converted = new Map<string, string[]>();
@@ -90,7 +90,7 @@ export async function findDayFolders(
       const days: string[] = [];
       for await (const folder of archive.folders(country, { signal })) {
         const day = dashed(folder.slice(country.length, -1));
-        if (wanted(day)) days.push(day);
+        if (isInRange(day)) days.push(day);
       }
       return { country, days };
     });

@@ -3,6 +3,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GetObjectCommand, ListObjectsV2Command, type ListObjectsV2CommandOutput, S3Client } from '@aws-sdk/client-s3';
+import { backOff } from '../back-off.ts';
 import {
   type Archive,
   ArchiveError,
@@ -21,6 +22,8 @@ import { type Asked, toArchiveError } from './s3-errors.ts';
 const REQUEST_ATTEMPTS = 8;
 /** Number of times in a row that a transfer may break without a single new byte. */
 const TRANSFER_ATTEMPTS = 8;
+/** Waits between them, in milliseconds. */
+const WAITS = { initial: 200, longest: 20_000 };
 const CONNECT_MS = 10_000;
 /** Maximum time until the server begins an answer, and maximum pause within an answer. */
 const SILENCE_MS = 60_000;
@@ -126,8 +129,7 @@ export class S3Archive implements Archive {
           { cause: broken },
         );
       }
-      const pause = Math.random() * Math.min(20_000, 100 * 2 ** failures);
-      await sleep(pause, undefined, { signal }).catch(() => signal?.throwIfAborted());
+      await sleep(backOff(failures, WAITS), undefined, { signal }).catch(() => signal?.throwIfAborted());
     }
   }
 
@@ -185,7 +187,8 @@ export class S3Archive implements Archive {
         throw this.#strange('answered with something else');
       yield page;
       token = page.IsTruncated ? page.NextContinuationToken : undefined;
-      if (page.IsTruncated && !token) throw this.#strange(`says that a listing of ${prefix} goes on, and not how`);
+      if (page.IsTruncated && !token)
+        throw this.#strange(`reports that a listing of ${prefix} continues, but not from where`);
     } while (token);
   }
 

@@ -14,8 +14,8 @@ export function normaliseDns(testName: string, testKeys: Entry): void {
     const verdicts: [unknown, unknown][] = Array.isArray(tampering)
       ? tampering.map(pair => (Array.isArray(pair) ? [pair[0], pair[1]] : [pair, undefined]))
       : Object.entries(isEntry(tampering) ? tampering : {});
-    const resolvers = (wanted: (verdict: unknown) => boolean) =>
-      verdicts.filter(([, verdict]) => wanted(verdict)).map(([resolver]) => resolver);
+    const resolvers = (matches: (verdict: unknown) => boolean) =>
+      verdicts.filter(([, verdict]) => matches(verdict)).map(([resolver]) => resolver);
     testKeys.errors = tampering || {};
     testKeys.successful = resolvers(verdict => verdict === false);
     testKeys.failed = resolvers(verdict => verdict !== true);

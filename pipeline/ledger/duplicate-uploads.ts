@@ -48,11 +48,11 @@ export function firstCopiesQuery(
 ): string | undefined {
   const day = bucket.slice(0, 10);
   if (!DAYS_WITH_TWO_LAYOUTS.includes(day)) return undefined;
-  const wanted = measurements.map(
+  const identities = measurements.map(
     each =>
       `(${quote(each.report_id)}, ${quote(each.test_name)}, ${quote(each.input ?? '')}, toDateTime64(${quote(each.measurement_start_time)}, 3, 'UTC'))`,
   );
   return `SELECT DISTINCT report_id AS r, test_name AS t, ifNull(input, '') AS i, toString(measurement_start_time) AS s
     FROM ${table} WHERE bucket_date IN ${literals(overlappingBuckets(day))} AND report_id != ${quote('')} AND NOT ${TRIVIAL}
-      AND ${IDENTITY} IN (${wanted.join(', ')})`;
+      AND ${IDENTITY} IN (${identities.join(', ')})`;
 }

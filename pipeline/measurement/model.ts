@@ -19,7 +19,7 @@ import {
 
 /** The declared structures of a measurement (observations.md section 2). Keys that are not declared are never read. */
 
-export const BINARY = structure({ format: required(text), data: required(text) });
+const BINARY = structure({ format: required(text), data: required(text) });
 export type Binary = Decoded<typeof BINARY>;
 
 /** Text, or an object `{format, data}` with base64. An object without these keys becomes text, like any other value. */
@@ -55,7 +55,7 @@ const textOrFalse: Kind<string | false> = {
 
 const anyObject = map<unknown>({ convert: value => value });
 
-export const DNS_ANSWER = structure({
+const DNS_ANSWER = structure({
   answer_type: required(text),
   asn: optional(integer),
   as_org_name: optional(text),
@@ -71,7 +71,7 @@ export const DNS_ANSWER = structure({
   serial_number: optional(text),
 });
 
-export const DNS_QUERY = structure({
+const DNS_QUERY = structure({
   hostname: required(text),
   query_type: required(text),
   failure: optional(text),
@@ -87,7 +87,7 @@ export const DNS_QUERY = structure({
 });
 export type DnsQuery = Decoded<typeof DNS_QUERY>;
 
-export const TCP_CONNECT = structure({
+const TCP_CONNECT = structure({
   ip: required(text),
   port: required(integer),
   status: required(
@@ -101,7 +101,7 @@ export const TCP_CONNECT = structure({
 });
 export type TcpConnect = Decoded<typeof TCP_CONNECT>;
 
-export const TLS_HANDSHAKE = structure({
+const TLS_HANDSHAKE = structure({
   network: optional(text),
   address: optional(text),
   cipher_suite: optional(text),
@@ -122,7 +122,7 @@ export const TLS_HANDSHAKE = structure({
 });
 export type TlsHandshake = Decoded<typeof TLS_HANDSHAKE>;
 
-export const NETWORK_EVENT = structure({
+const NETWORK_EVENT = structure({
   operation: required(text),
   t: required(real),
   failure: optional(text),
@@ -153,7 +153,7 @@ const HTTP_REQUEST = structure({
 
 const HTTP_RESPONSE = structure({ ...HTTP_MESSAGE, code: optional(integer) });
 
-export const HTTP_TRANSACTION = structure({
+const HTTP_TRANSACTION = structure({
   failure: optional(text),
   request: optional(HTTP_REQUEST),
   response: optional(HTTP_RESPONSE),

@@ -73,7 +73,7 @@ export async function ensureDatabase(
 export type AutomaticMigration = Settings['automatic_migration'];
 
 /** The database lacks migrations and must not be migrated automatically. The message names the command that migrates it. */
-export class MigrationRefusedError extends TableSchemaError {
+class MigrationRefusedError extends TableSchemaError {
   override name = 'MigrationRefusedError';
 }
 

@@ -95,7 +95,7 @@ export async function repartition(
     const state = stateOf(now, other, table);
     if (state === 'done') return;
     if (state === 'foreign') {
-      log.warn(`${table.name} has the partition key ${now.partitionKey} and is left as it is`);
+      log.warn(`${table.name} has the partition key ${now.partitionKey} and is not changed`);
       return;
     }
     if (state === 'exchanged') {
@@ -258,16 +258,16 @@ async function differing(
   copy: string,
   signal?: AbortSignal,
 ): Promise<Pick<Digest, 'prefix' | 'rows'>[]> {
-  const [wanted, found] = await Promise.all([
+  const [expected, found] = await Promise.all([
     digests(clickhouse, table, `${identifier(original)} FINAL`, signal),
     digests(clickhouse, table, identifier(copy), signal),
   ]);
   const has = new Map(found.map(each => [each.prefix, each]));
-  const wants = new Set(wanted.map(({ prefix }) => prefix));
+  const prefixes = new Set(expected.map(({ prefix }) => prefix));
   const differs = ({ prefix, rows, sum }: Digest) => has.get(prefix)?.rows !== rows || has.get(prefix)?.sum !== sum;
   return [
-    ...wanted.filter(differs),
-    ...found.filter(({ prefix }) => !wants.has(prefix)).map(({ prefix }) => ({ prefix, rows: 0 })),
+    ...expected.filter(differs),
+    ...found.filter(({ prefix }) => !prefixes.has(prefix)).map(({ prefix }) => ({ prefix, rows: 0 })),
   ].sort((a, b) => (a.prefix < b.prefix ? -1 : 1));
 }
 

@@ -40,8 +40,8 @@ export async function fetchIpDatabases(
   const { since, signal, onFile } = options;
   const listed: ArchiveObject[] = [];
   for await (const object of archive.list(PREFIX, { signal })) if (isWanted(object)) listed.push(object);
-  const wanted = since === undefined ? listed : neededSince(listed, since.replaceAll('-', ''));
-  if (!wanted.some(({ key }) => DATABASE.test(nameOf(key)))) {
+  const needed = since === undefined ? listed : neededSince(listed, since.replaceAll('-', ''));
+  if (!needed.some(({ key }) => DATABASE.test(nameOf(key)))) {
     throw new IpDatabaseError(
       `${archive.url} has no YYYYMMDD-*.mmdb(.gz) under ${PREFIX}; OONI's own has: ARCHIVE_URL=s3://ooni-data-eu-fra`,
     );
@@ -49,7 +49,7 @@ export async function fetchIpDatabases(
   let fetched = 0;
   try {
     makeDirectory(dir);
-    for (const object of wanted) {
+    for (const object of needed) {
       const path = join(dir, nameOf(object.key));
       const there = await stat(path).catch(() => undefined);
       if (there?.size === object.size) continue;
@@ -62,7 +62,7 @@ export async function fetchIpDatabases(
     if (!isSystemError(error)) throw error;
     throw new IpDatabaseError(`${dir} cannot take the IP databases: ${error.message}`, { cause: error });
   }
-  return { files: wanted.length, fetched };
+  return { files: needed.length, fetched };
 }
 
 /** Rejects empty objects: they are placeholders, which upstream's client also ignores. */

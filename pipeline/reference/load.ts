@@ -39,13 +39,13 @@ export async function loadReference(
   const dataset = DATASET[name];
   const { rows, problems, sha256 } = await dataset.fetch(source, signal);
   assertPlausible(name, { rows, problems }, dataset.limits);
-  const told = problems.map(({ where, what }) => `${where}: ${what}`);
-  for (const problem of told.slice(0, PROBLEMS_KEPT)) log.warn(`${name}: left out ${problem}`);
+  const described = problems.map(({ where, what }) => `${where}: ${what}`);
+  for (const problem of described.slice(0, PROBLEMS_KEPT)) log.warn(`${name}: left out ${problem}`);
 
   const current = (await referenceVersions(clickhouse, signal))[name];
   if (current?.endsWith(sha256.slice(0, 12))) {
     log.info(`${name} is current: ${current}`);
-    return { name, version: current, changed: false, rows: rows.length, problems: told };
+    return { name, version: current, changed: false, rows: rows.length, problems: described };
   }
   const version = versionName(now, sha256);
   await dropAbandoned(clickhouse, name, signal);
@@ -72,7 +72,7 @@ export async function loadReference(
           sha256,
           rows: rows.length,
           broken_rows: problems.length,
-          problems: told.slice(0, PROBLEMS_KEPT),
+          problems: described.slice(0, PROBLEMS_KEPT),
           loaded_at: new Date(now).toISOString(),
         },
       ],
@@ -87,7 +87,7 @@ export async function loadReference(
       .catch(error => log.warn(`${staging} stays until the next load: ${(error as Error).message}`));
   }
   log.info(`${name}: version ${version}, ${rows.length} rows, ${problems.length} left out`);
-  return { name, version, changed: true, rows: rows.length, problems: told };
+  return { name, version, changed: true, rows: rows.length, problems: described };
 }
 
 /**

@@ -16,7 +16,7 @@ const URL_SHAPE =
   /^(?:https?:\/\/)?((?:(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)+(?:[a-z]{2,6}|[a-z0-9-]{2,})\.?)|\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?(?:[/?#]\S*)?$/i;
 
 /** Returns the country of a list from its file name: `it.csv` is IT, `global.csv` is ZZ. Returns undefined for any other name. */
-export function countryOf(file: string): string | undefined {
+function countryOf(file: string): string | undefined {
   const name = file.replace(/^.*\//, '').replace(/\.csv$/, '');
   if (name === 'global') return 'ZZ';
   return /^[a-z]{2}$/i.test(name) ? name.toUpperCase() : undefined;

@@ -98,7 +98,7 @@ export async function analyseBucket(
       } catch (error) {
         const again = error instanceof AnalysisAgainError || (error instanceof TableError && error.transient);
         if (attempt === TRIES || !again) throw error;
-        log.warn(`${task.bucket.bucket}: verdicts are made again: ${error.message}`);
+        log.warn(`${task.bucket.bucket}: the verdicts are computed again: ${error.message}`);
         run = await open();
       }
     }

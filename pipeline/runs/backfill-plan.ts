@@ -62,7 +62,7 @@ export interface Retry {
 }
 
 /** Maximum number of buckets of the range in one page, whether they are run or not. It bounds the query of the ledger. */
-export const PAGE_SPAN = 2000;
+const PAGE_SPAN = 2000;
 
 /** Number of buckets that are compared with the archive at a time. */
 const LOOKS_AHEAD = 8;

@@ -56,8 +56,8 @@ export interface BucketTools {
  * Minimum number of failed measurements, and of unreadable objects, for their share to count. One failed measurement of an hour with five is
  * a fifth of them, but it says nothing about the others.
  */
-export const MIN_FAILED = 10;
-export const MIN_UNREADABLE = 3;
+const MIN_FAILED = 10;
+const MIN_UNREADABLE = 3;
 
 /**
  * Opens the run of a bucket and divides its files into batches. The ledger records the run before the archive is listed, so another run over

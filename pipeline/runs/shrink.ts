@@ -40,7 +40,7 @@ export async function expectNotShrunk(
   const now = amountOf(listed);
   const before = await readBefore(clickhouse, run, others, signal);
   if (now.files < before.files * SHRINK_SHARE || now.bytes < before.bytes * SHRINK_SHARE) {
-    throw shrank(run, now, `its last completed run read ${told(before)}`);
+    throw shrank(run, now, `its last completed run read ${amountText(before)}`);
   }
   if (now.files === 0 && (await wouldClear(clickhouse, run, others, signal))) {
     throw shrank(run, now, 'the tables have rows of it');
@@ -83,13 +83,13 @@ function amountOf(objects: readonly { readonly size: number }[]): Amount {
   return { files: objects.length, bytes: objects.reduce((sum, { size }) => sum + size, 0) };
 }
 
-function told({ files, bytes }: Amount): string {
+function amountText({ files, bytes }: Amount): string {
   return `${files} ${files === 1 ? 'object' : 'objects'} (${bytes} bytes)`;
 }
 
 function shrank({ bucket }: OpenedRun, now: Amount, before: string): ArchiveShrankError {
   return new ArchiveShrankError(
-    `the archive lists ${told(now)} of ${bucket}, and ${before}; its rows are kept. Check that the archive is whole. ` +
+    `the archive lists ${amountText(now)} of ${bucket}, and ${before}; its rows are kept. Check that the archive is whole. ` +
       'If the objects were removed on purpose, run the bucket in a Backfill with allowShrink: true and reprocess: Failed, or with oonipipeline run --allow-shrink --reprocess Failed',
   );
 }

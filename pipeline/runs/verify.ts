@@ -25,22 +25,21 @@ import type { BucketKey } from './observations.ts';
 /** The problems that `verifyBucket` reports, each with its meaning. */
 export const PROBLEMS = {
   NotCompleted: 'no run of the bucket under this filter was completed',
-  NewerRun: 'a newer run was begun and not completed, so the rows are those of two runs',
-  NotAnalysed:
-    'the analysis was not completed since the observations were made, so the verdicts are not those of the rows',
+  NewerRun: 'a newer run started and did not complete, so the tables have rows of two runs',
+  NotAnalysed: 'no analysis was completed after the observations, so the verdicts do not belong to the rows',
   FileNotRead: 'an object of the archive was not read by the run',
-  FileChanged: 'an object is not the one that was read: another size or ETag',
+  FileChanged: 'an object differs in size or ETag from the one that was read',
   FileGone: 'an object that was read is no longer in the archive; its rows are still in the tables',
-  KeyNotRecorded: 'an object whose key says nothing is not among the failures',
-  CountsDoNotAddUp: 'read is not transformed + skipped + failed + unsupported',
-  FilesAndRunDiffer: 'the counts of the files do not sum up to those of the run',
-  FailuresDiffer: 'pipeline_failures has not as many measurements as counted as failed',
+  KeyNotRecorded: 'an object whose key has no known form is not in pipeline_failures',
+  CountsDoNotAddUp: 'read differs from transformed + skipped + failed + unsupported',
+  FilesAndRunDiffer: 'the sum of the counts of the objects differs from the counts of the run',
+  FailuresDiffer: 'the number of measurements in pipeline_failures differs from the number counted as failed',
   RowsMissing: 'rows that the ledger counts are not in the table',
   RowsTooMany: 'the table has rows of the run that the ledger does not count',
-  RowsTwice: 'the table has rows twice, which only FINAL hides',
-  MeasurementTwice: 'measurements have rows of the run and of another one',
-  OlderRows: 'rows of an older run, which this one should have replaced',
-  UnknownRows: 'rows of no run that the ledger knows',
+  RowsTwice: 'the table has rows twice; only FINAL hides the copies',
+  MeasurementTwice: 'measurements have rows of this run and of another run',
+  OlderRows: 'the table has rows of an older run, which this run should have replaced',
+  UnknownRows: 'the table has rows of a run that is not in the ledger',
 } as const;
 export type ProblemName = keyof typeof PROBLEMS;
 
@@ -239,7 +238,8 @@ function checkCounts(
 ): Problem[] {
   const problems: Problem[] = [];
   const sum = sumCounts([...files.values()].map(({ counts }) => counts));
-  if (!addsUp(run.counts)) problems.push({ problem: 'CountsDoNotAddUp', message: `the run: ${told(run.counts)}` });
+  if (!addsUp(run.counts))
+    problems.push({ problem: 'CountsDoNotAddUp', message: `the run: ${countsText(run.counts)}` });
   const differ: [string, number, number][] = COUNTERS.map(name => [name, run.counts[name], sum[name]]);
   for (const { name } of OBSERVATION_TABLES) {
     differ.push([`rows of ${name}`, run.counts.rows[name] ?? 0, sum.rows[name] ?? 0]);
@@ -253,7 +253,7 @@ function checkCounts(
     }
   }
   for (const { key, counts } of files.values()) {
-    if (!addsUp(counts)) problems.push({ problem: 'CountsDoNotAddUp', key, message: told(counts) });
+    if (!addsUp(counts)) problems.push({ problem: 'CountsDoNotAddUp', key, message: countsText(counts) });
     const recorded = failures.get(key)?.failed ?? 0;
     if (recorded !== counts.failed) {
       const message = `${counted(counts.failed, 'measurement')} failed, pipeline_failures has ${recorded}`;
@@ -268,7 +268,7 @@ function checkCounts(
   return problems;
 }
 
-function told({ read, transformed, skipped, failed, unsupported }: Counts): string {
+function countsText({ read, transformed, skipped, failed, unsupported }: Counts): string {
   return `${read} read, ${transformed} transformed, ${skipped} skipped, ${failed} failed, ${unsupported} unsupported`;
 }
 

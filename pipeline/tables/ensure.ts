@@ -40,7 +40,7 @@ export async function ensureTable(
   }
   const added = addColumns(table, await columnsOf(clickhouse, table.name, signal), clickhouse);
   if (added) {
-    log.info(`${table.name} was there before; ${added.split(' ADD COLUMN ').length - 1} columns are added to it`);
+    log.info(`${table.name} existed before; adding ${added.split(' ADD COLUMN ').length - 1} columns`);
     await clickhouse.command(added, { signal });
   }
 }

@@ -37,14 +37,14 @@ export const FINGERPRINTS_DNS = {
   orderBy: ['name'],
 } as const satisfies Table;
 
-export const FINGERPRINTS_HTTP = {
+const FINGERPRINTS_HTTP = {
   name: 'fingerprints_http',
   columns: FINGERPRINT_COLUMNS(HTTP_SCOPES),
   engine: 'MergeTree',
   orderBy: ['name'],
 } as const satisfies Table;
 
-export const CITIZENLAB = {
+const CITIZENLAB = {
   name: 'citizenlab',
   columns: [
     ['domain', 'String'],
@@ -56,7 +56,7 @@ export const CITIZENLAB = {
   orderBy: ['domain', 'url', 'cc', 'category_code'],
 } as const satisfies Table;
 
-export const ASNMETA = {
+const ASNMETA = {
   name: 'asnmeta',
   columns: [
     ['asn', 'UInt32'],

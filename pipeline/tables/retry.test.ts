@@ -1,14 +1,8 @@
 import { expect, test } from 'vitest';
 import { ClickHouseUnavailableError, RowsRefusedError } from './errors.ts';
-import { backOff, retry } from './retry.ts';
+import { retry } from './retry.ts';
 
 const quick = { attempts: 3, initial: 1, longest: 2 };
-
-test('waits double up to the longest and are spread over their upper half', () => {
-  const limits = { initial: 100, longest: 1000 };
-  expect([1, 2, 3, 4, 5, 9].map(attempt => backOff(attempt, limits, 0))).toEqual([50, 100, 200, 400, 500, 500]);
-  expect([1, 2, 3, 4, 5, 9].map(attempt => backOff(attempt, limits, 1))).toEqual([100, 200, 400, 800, 1000, 1000]);
-});
 
 test('transient errors are retried, and the last error is thrown when the attempts are used up', async () => {
   let tries = 0;

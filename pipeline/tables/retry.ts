@@ -1,12 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backOff, type Waits } from '../back-off.ts';
 
-export interface RetryOptions {
+export interface RetryOptions extends Waits {
   /** Number of attempts, including the first. */
   readonly attempts: number;
-  /** Wait before the second attempt, milliseconds. It doubles with each further one. */
-  readonly initial: number;
-  /** Longest wait, milliseconds. */
-  readonly longest: number;
   readonly signal?: AbortSignal;
   /** Called for each failure that will be retried, with the wait in milliseconds. */
   readonly onRetry?: (error: Error, attempt: number, wait: number) => void;
@@ -16,12 +13,6 @@ export interface RetryOptions {
 
 /** About a minute in total, which is enough for a restart of the server. The activity's own retries handle longer outages. */
 export const PATIENT: RetryOptions = { attempts: 8, initial: 250, longest: 15_000 };
-
-/** Returns the wait after an attempt. It doubles up to the longest, and is between half and the whole of that. */
-export function backOff(attempt: number, options: Pick<RetryOptions, 'initial' | 'longest'>, random: number): number {
-  const whole = Math.min(options.longest, options.initial * 2 ** (attempt - 1));
-  return Math.round(whole * (0.5 + random / 2));
-}
 
 /**
  * Runs `work` until it succeeds, fails with an error that is not transient, or the attempts are used up; then throws the last error.
@@ -44,6 +35,6 @@ export async function retry<T>(work: (attempt: number) => Promise<T>, options: R
 }
 
 /** Whether an error marks itself as transient. */
-export function isTransient(error: unknown): error is Error & { transient: true } {
+function isTransient(error: unknown): error is Error & { transient: true } {
   return error instanceof Error && 'transient' in error && error.transient === true;
 }

@@ -53,15 +53,15 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 const versions = RULES_VERSIONS.filter(version => values.rules.includes(String(version)));
-const wanted = positionals.map(Number);
-if (wanted.some(rows => !Number.isInteger(rows) || rows < 1) || versions.length !== new Set(values.rules).size) {
+const sizes = positionals.map(Number);
+if (sizes.some(rows => !Number.isInteger(rows) || rows < 1) || versions.length !== new Set(values.rules).size) {
   console.error(
     `usage: npm run bench -- analysis [--rules VERSION]... [ROWS...], where VERSION is one of ${RULES_VERSIONS.join(', ')} and ROWS are whole numbers of observation rows`,
   );
   process.exit(2);
 }
 const figures: Figures[] = [];
-for (const rows of wanted.length > 0 ? wanted : [100_000, 1_000_000]) await measure(rows);
+for (const rows of sizes.length > 0 ? sizes : [100_000, 1_000_000]) await measure(rows);
 console.log(JSON.stringify({ bench: 'analysis', cores: availableParallelism(), days: figures }));
 
 async function measure(rows: number): Promise<void> {
@@ -166,7 +166,7 @@ function processorTime(pid: number): number {
 /** Returns a value of /proc/PID/status in megabytes. */
 function resident(pid: number, key: 'VmRSS' | 'VmHWM'): number {
   const found = new RegExp(`^${key}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  if (!found) throw new Error(`/proc/${pid}/status does not tell ${key}`);
+  if (!found) throw new Error(`/proc/${pid}/status has no line ${key}`);
   return Math.round((Number(found[1]) * 1024) / 1e6);
 }
 

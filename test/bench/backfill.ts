@@ -17,7 +17,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runBuckets } from '../../cli/run/run-buckets.ts';
-import { planRun, type Wanted } from '../../cli/run/select-buckets.ts';
+import { planRun, type RunRequest } from '../../cli/run/select-buckets.ts';
 import { startClickHouse } from '../../local/clickhouse.ts';
 import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
 import { countBuckets } from '../../pipeline/bucket.ts';
@@ -42,7 +42,7 @@ const { values } = parseArgs({
     buckets: { type: 'string', default: '20' },
   },
 });
-const wanted: Wanted = {
+const request: RunRequest = {
   filter: EVERYTHING,
   filterID: filterId(EVERYTHING),
   granularity: 'Day',
@@ -134,7 +134,7 @@ async function wholeRange(root: string) {
   const buckets = countBuckets(range.startAt, range.endAt, 'Day');
   const plan = async () => {
     const started = performance.now();
-    const planned = await planRun(new DirectoryArchive(root), clickhouse, { ...wanted, range }, Date.now(), never);
+    const planned = await planRun(new DirectoryArchive(root), clickhouse, { ...request, range }, Date.now(), never);
     return { planned, seconds: round((performance.now() - started) / 1000) };
   };
   const first = await plan();
@@ -172,7 +172,7 @@ async function run(root: string, buckets: readonly string[]): Promise<{ seconds:
   try {
     const started = performance.now();
     const watch = { onRead: () => {}, onBucket: () => {}, signal: never };
-    const { counts, failed, left } = await runBuckets(tools, buckets, wanted, 2, watch);
+    const { counts, failed, left } = await runBuckets(tools, buckets, request, 2, watch);
     if (failed.length > 0 || left > 0) throw new Error(`${failed.length} buckets failed: ${failed[0]?.message}`);
     return { seconds: round((performance.now() - started) / 1000), measurements: counts.read };
   } finally {

@@ -42,8 +42,8 @@ if (options.stream !== undefined && !(Number(options.stream) > 0)) fail('--strea
 /** Seconds per turn when threads are compared, and minimum number of turns. */
 const TURN = 2.5;
 const TURNS = 5;
-const WANTED = { bodies: 0.8, rows: 0.5, all: 0.7 };
-const WANTED_INTO_CLICKHOUSE = 0.6;
+const TARGETS = { bodies: 0.8, rows: 0.5, all: 0.7 };
+const TARGET_INTO_CLICKHOUSE = 0.6;
 const geoip = join(import.meta.dirname, '../fixtures/geoip');
 
 const dir = mkdtempSync(join(tmpdir(), 'ooni-bench-'));
@@ -82,16 +82,16 @@ async function measure(inputs: readonly Input[]): Promise<object> {
       'measurements/s (clock)': round(input.measurements * threads.path.all),
     };
     console.table(table);
-    const wanted = WANTED[input.name];
-    console.log(`of the floor, up to RowBinary: ${ratio(encoded)}; wanted ${wanted}`);
-    if (inserted) console.log(`of the floor, into ClickHouse: ${ratio(inserted)}; wanted ${WANTED_INTO_CLICKHOUSE}`);
+    const target = TARGETS[input.name];
+    console.log(`of the floor, up to RowBinary: ${ratio(encoded)}; target: ${target}`);
+    if (inserted) console.log(`of the floor, into ClickHouse: ${ratio(inserted)}; target: ${TARGET_INTO_CLICKHOUSE}`);
     console.log(
-      `${threads.threads} threads: ${timesText(threads.path)} times one, by the clock; wanted 1.8 (the floor: ${timesText(threads.floor)})`,
+      `${threads.threads} threads: ${timesText(threads.path)} times one, by the clock; target: 1.8 (the floor: ${timesText(threads.floor)})`,
     );
     console.table(stageTable(input, encoded, inserted));
     const memory = await remember(input);
     console.table(memory);
-    results.push({ input, wanted, encoded, inserted, threads, memory });
+    results.push({ input, target, encoded, inserted, threads, memory });
   }
   return { node: process.version, processors: availableParallelism(), seconds, results };
 }

@@ -1,5 +1,4 @@
-import { Connection, Client as TemporalClient } from '@temporalio/client';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Backfill } from '../../crds/backfill.ts';
 import type { PipelineSchedule } from '../../crds/pipeline-schedule.ts';
 import type { WorkerPool } from '../../crds/worker-pool.ts';
@@ -7,50 +6,25 @@ import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from '../../operator/cont
 import { DEPLOYMENTS, LEASES } from '../../operator/kube/builtin.ts';
 import { backfillId, scheduleId } from '../../worker/contract.ts';
 import { ApiProxy, kubeconfigFor } from '../support/kubeconfig-proxies.ts';
-import {
-  adminClient,
-  ConditionWatch,
-  eventually,
-  installCrds,
-  makeOperatorAccount,
-  makeTemporalNamespace,
-  NAMESPACES,
-  OperatorProcess,
-} from '../support/operator.ts';
+import { eventually } from '../support/operator.ts';
+import { OperatorBed } from '../support/operator-bed.ts';
 
-const kubeconfig = inject('kubeconfig');
-const address = inject('temporalAddress');
-const namespace = 'operator-crash';
-const client = adminClient(kubeconfig);
-const conditions = new ConditionWatch(client, namespace);
+const bed = new OperatorBed('operator-crash');
+const { client, namespace } = bed;
 let proxy: ApiProxy;
 let config: Awaited<ReturnType<typeof kubeconfigFor>>;
-let env: Record<string, string>;
-let temporal: TemporalClient;
 
 beforeAll(async () => {
-  await installCrds(client);
-  proxy = new ApiProxy(await makeOperatorAccount(client, kubeconfig, namespace));
+  await bed.prepare();
+  proxy = new ApiProxy(bed.env.KUBECONFIG!);
   config = await kubeconfigFor(await proxy.start());
-  await makeTemporalNamespace(address, namespace);
-  env = {
-    KUBECONFIG: config.path,
-    TEMPORAL_ADDRESS: address,
-    TEMPORAL_NAMESPACE: namespace,
-    OPERATOR_NAMESPACES: namespace,
-    OPERATOR_LEASE_NAMESPACE: namespace,
-  };
-  temporal = new TemporalClient({ connection: await Connection.connect({ address }), namespace });
+  bed.env.KUBECONFIG = config.path;
 });
 
 afterAll(async () => {
-  await conditions.stop();
-  await temporal?.connection.close();
+  await bed.stop();
   await proxy?.stop();
   await config?.remove();
-  await client.delete(NAMESPACES, { name: namespace });
-  await client.http.close();
-  expect(conditions.problems).toEqual([]);
 });
 
 /** Whether a write belongs to a reconcile. Writes of the lease and of events cannot go wrong here. */
@@ -61,7 +35,7 @@ const WRITES = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 
 test.each(WRITES)('killed after write %i, whose answer is lost, it does everything exactly once', async nth => {
   const name = `n${nth}`;
-  const operator = new OperatorProcess(env);
+  const operator = bed.startOperator();
   let writes = 0;
   let killed: Promise<void> | undefined;
   proxy.onWrite = ({ path }) => {
@@ -89,7 +63,7 @@ test.each(WRITES)('killed after write %i, whose answer is lost, it does everythi
   // A killed holder's lease expires by itself; this test does not wait for that each time.
   for (const lease of await client.list(LEASES, { namespace })) await client.delete(LEASES, lease.metadata);
 
-  const next = new OperatorProcess(env);
+  const next = bed.startOperator();
   try {
     await eventually(async () => {
       const stored = await client.get(BACKFILLS, { name, namespace });
@@ -106,11 +80,11 @@ test.each(WRITES)('killed after write %i, whose answer is lost, it does everythi
     const id = backfillId('ooni', namespace, name, backfill.metadata.uid);
     const runs = await eventually(async () => {
       const found = [];
-      for await (const run of temporal.workflow.list({ query: `WorkflowId = '${id}'` })) found.push(run);
+      for await (const run of bed.temporal.workflow.list({ query: `WorkflowId = '${id}'` })) found.push(run);
       return found.length > 0 ? found : undefined;
     });
     expect(runs).toHaveLength(1);
-    expect((await temporal.schedule.getHandle(scheduleId('ooni', namespace, name)).describe()).state.paused).toBe(
+    expect((await bed.temporal.schedule.getHandle(scheduleId('ooni', namespace, name)).describe()).state.paused).toBe(
       false,
     );
     expect((await client.get(DEPLOYMENTS, { name: `ooni-worker-${name}`, namespace })).spec?.replicas).toBe(0);

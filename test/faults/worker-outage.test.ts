@@ -90,14 +90,14 @@ test('a worker that starts before Temporal and ClickHouse reports its wait, and 
     const response = await fetch(`http://${health}${path}`);
     return `${response.status} ${await response.text()}`;
   };
-  expect(await asked('/readyz')).toMatch(/^503 cannot reach Temporal/);
-  expect(await asked('/healthz')).toBe('200 ok\n');
+  expect(await asked('/readyz')).toMatch(/^503 \[-\] worker: cannot reach Temporal/);
+  expect(await asked('/healthz')).toBe('200 [+] worker\nok\n');
   await forward(port, inject('temporalAddress'));
   await worker.says(/cannot prepare the database at http:\/\/127\.0\.0\.1:\d+\/outage_/);
-  expect(await asked('/readyz')).toMatch(/^503 cannot prepare the database/);
+  expect(await asked('/readyz')).toMatch(/^503 \[-\] worker: cannot prepare the database/);
   away = false;
   await worker.says(/working for Temporal/);
-  expect(await asked('/readyz')).toBe('200 ok\n');
+  expect(await asked('/readyz')).toBe('200 [+] worker\nok\n');
   expect((await (await startRun(client, runInput(DAY))).result()).counts.transformed).toBe(134);
   await expectRows();
   expect(worker.output).not.toContain('s3cret');

@@ -131,17 +131,17 @@ export async function printRulesComparison(data = dataDirectory()): Promise<bool
     const { both, only2, only3 } = found.blocked;
     console.log(`${found.measurements} measurements of ${found.days} days (${expected} with a verdict of the Python pipeline).
 
-| Something is blocked, say | Measurements | of which the probe saw no blocking |
+| Versions that find something blocked | Measurements | Of these, the probe saw no blocking |
 |---|---|---|
 | both versions | ${both.join(' | ')} |
 | version 2 alone | ${only2.join(' | ')} |
 | version 3 alone | ${only3.join(' | ')} |
 
-Rules that stand for a layer (\`endpoint_\` before the same rule is not counted as a change):
+Changes of the rule that decides a layer (the prefix \`endpoint_\` alone does not count as a change):
 
 ${tableOf(found.rules)}
 
-What a layer is blamed for:
+Changes of the cause that is named for a layer:
 
 ${tableOf(found.blame)}`);
     return true;

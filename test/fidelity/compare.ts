@@ -21,7 +21,7 @@ export interface Deviation {
 }
 
 /** The deviations of single columns that occur in the corpus. */
-export const DEVIATIONS: readonly Deviation[] = [
+const DEVIATIONS: readonly Deviation[] = [
   {
     id: 'binary-header-in-map',
     covers: ({ column, got, expected }) =>

@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { analyseDay } from '../../pipeline/analysis/analyse.ts';
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import { verdictsQuery } from '../../pipeline/analysis/verdicts.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
@@ -10,6 +9,7 @@ import { ensureDatabase, migrate } from '../../pipeline/migrations/migrate.ts';
 import { readFingerprints } from '../../pipeline/reference/fingerprints.ts';
 import { type ClickHouse, openClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { FINGERPRINTS_DNS } from '../../pipeline/tables/reference-tables.ts';
+import { analyseDay } from '../support/analyse-day.ts';
 
 export type Row = Record<string, unknown>;
 

@@ -68,18 +68,18 @@ function verdicts(): Promise<BucketDecision[]> {
 test('a measurement uploaded three weeks late gets a verdict, and the rest of its day keeps the old ones', async () => {
   await (await startRun(client, runInput(DAY, ['Observations', 'Analysis']))).result();
   const before = await verdicts();
-  const wanted = expectedMeasurements()
+  const expected = expectedMeasurements()
     .filter(({ key, tables }) => key === moved.key && (tables?.obs_web?.length ?? 0) > 0)
     .map(each => each.measurement_uid);
-  expect(wanted.length).toBeGreaterThan(0);
+  expect(expected.length).toBeGreaterThan(0);
   expect(before.length).toBeGreaterThan(0);
-  expect(before.filter(({ uid }) => wanted.includes(uid))).toEqual([]);
+  expect(before.filter(({ uid }) => expected.includes(uid))).toEqual([]);
 
   const { analysedDays } = await (await startRun(client, runInput(LATE, ['Observations', 'Analysis']))).result();
   expect(analysedDays).toEqual([DAY]);
   const after = await verdicts();
-  const late = after.filter(({ uid }) => wanted.includes(uid));
-  expect(late.map(({ uid }) => uid)).toEqual(wanted.sort());
+  const late = after.filter(({ uid }) => expected.includes(uid));
+  expect(late.map(({ uid }) => uid)).toEqual(expected.sort());
   expect(new Set(late.map(({ day }) => day))).toEqual(new Set([DAY]));
   // Measurements uploaded on time were not judged again.
   expect(after.filter(each => !late.includes(each))).toEqual(before);

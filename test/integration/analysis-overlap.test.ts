@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
-import { analyseDay } from '../../pipeline/analysis/analyse.ts';
 import { bucketAt, granularityOf } from '../../pipeline/bucket.ts';
 import { EVERYTHING, type Filter, filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import { finalizeRows } from '../../pipeline/ledger/finalize-rows.ts';
@@ -9,6 +8,7 @@ import { overlappingBuckets } from '../../pipeline/ledger/replaced-rows.ts';
 import { analyseBucket } from '../../pipeline/runs/analysis.ts';
 import { ClickHouse, parseClickHouseUrl, type StatementOptions } from '../../pipeline/tables/clickhouse.ts';
 import { ClickHouseUnavailableError, StatementError } from '../../pipeline/tables/errors.ts';
+import { analyseDay } from '../support/analyse-day.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 
 /*

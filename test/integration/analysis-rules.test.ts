@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, inject, test } from 'vitest';
-import { analyseDay } from '../../pipeline/analysis/analyse.ts';
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { analyseDay } from '../support/analyse-day.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 
 /* Tests each rule of the spec's tables (analysis.md section 4) on hand-made rows. Grades and ids are copied from the spec, not from the code. */
@@ -196,17 +196,17 @@ describe.each([2, 3] as const)('rules version %i', version => {
   const cases = CASES.map((each, index) => ({ ...each, host: `host${index}.example` })).filter(
     ({ versions }) => versions?.includes(version) ?? true,
   );
-  test.each(cases)('$name', ({ host, ...wanted }) => {
+  test.each(cases)('$name', ({ host, ...expected }) => {
     const verdict = verdicts.get(host);
     expect(verdict).toBeDefined();
     for (const layer of ['dns', 'tcp', 'tls'] as const) {
-      if (!wanted[layer]) continue;
-      const [rule, ...grades] = wanted[layer];
+      if (!expected[layer]) continue;
+      const [rule, ...grades] = expected[layer];
       expect([layer, verdict?.[`top_${layer}_rule_id`]]).toEqual([layer, rule]);
       const got = ['blocked', 'down', 'ok'].map(grade => Number(Number(verdict?.[`${layer}_${grade}`]).toFixed(4)));
       expect([layer, ...got]).toEqual([layer, ...grades]);
     }
     expect(verdict?.analysis_rules_version).toBe(version);
-    if (wanted.outcome) expect(words.get(host)).toBe(wanted.outcome);
+    if (expected.outcome) expect(words.get(host)).toBe(expected.outcome);
   });
 });

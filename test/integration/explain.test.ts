@@ -2,12 +2,12 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { analyseDay } from '../../pipeline/analysis/analyse.ts';
 import { type Explanation, explain } from '../../pipeline/analysis/explain.ts';
 import { LAYERS } from '../../pipeline/analysis/rules.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { lines, loadExpected, type Row } from '../fidelity/verdicts.ts';
+import { analyseDay } from '../support/analyse-day.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 import { PROGRAM_ENV } from '../support/program.ts';
 
@@ -44,14 +44,14 @@ async function run(...args: string[]): Promise<{ status: number | null; output: 
 
 test('every layer gets the verdict of the Python pipeline, by the first matching rule', async () => {
   expect(examples.length).toBeGreaterThan(8);
-  for (const wanted of examples) {
-    const uid = String(wanted.measurement_uid);
+  for (const stored of examples) {
+    const uid = String(stored.measurement_uid);
     const found = await explain(clickhouse, uid, { otherwise: 3 });
     expect([uid, found.rulesVersion, found.differs]).toEqual([uid, 2, []]);
     for (const { layer, rows, winner } of found.layers) {
-      const grades = ['blocked', 'down', 'ok'].map(grade => wanted[`${layer}_${grade}`]);
+      const grades = ['blocked', 'down', 'ok'].map(grade => stored[`${layer}_${grade}`]);
       expect([uid, layer, winner.rule, Object.values(winner.grades)]).toEqual([
-        ...[uid, layer, wanted[`top_${layer}_rule_id`]],
+        ...[uid, layer, stored[`top_${layer}_rule_id`]],
         grades,
       ]);
       expect(rows).toHaveLength(found.observations.length);
@@ -65,10 +65,10 @@ test('every layer gets the verdict of the Python pipeline, by the first matching
 });
 
 test('it shows the control of the measurement: its counts are in the table', async () => {
-  const wanted = examples.find(
+  const stored = examples.find(
     row => row.top_tls_rule_id === 'failure_ctrl_ok_reset' || row.top_tcp_rule_id === 'failure_ctrl_ok',
   )!;
-  const { control, day, observations } = await explain(clickhouse, String(wanted.measurement_uid), { otherwise: 2 });
+  const { control, day, observations } = await explain(clickhouse, String(stored.measurement_uid), { otherwise: 2 });
   const met = control.endpoints.find(row => row.met === 1)!;
   expect(observations.map(row => row.ip)).toContain(met.ip);
   const [counted] = await clickhouse.select(

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
-import { analyseDay } from '../../pipeline/analysis/analyse.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import { ClickHouse, parseClickHouseUrl } from '../../pipeline/tables/clickhouse.ts';
+import { analyseDay } from '../support/analyse-day.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 
 /*

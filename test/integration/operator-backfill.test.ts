@@ -1,50 +1,22 @@
-import { Connection, Client as TemporalClient } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { NativeConnection, Worker } from '@temporalio/worker';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Backfill, BackfillSpecInput } from '../../crds/backfill.ts';
 import { BACKFILLS } from '../../operator/controllers/resources.ts';
 import type { Stored } from '../../operator/kube/resource.ts';
 import { type BackfillPhase, backfillId, queuesOf, runId } from '../../worker/contract.ts';
-import {
-  adminClient,
-  ConditionWatch,
-  eventually,
-  installCrds,
-  kubectl,
-  makeOperatorAccount,
-  makeTemporalNamespace,
-  NAMESPACES,
-  OperatorProcess,
-} from '../support/operator.ts';
+import { eventually, kubectl } from '../support/operator.ts';
+import { OperatorBed } from '../support/operator-bed.ts';
 
-const kubeconfig = inject('kubeconfig');
-const address = inject('temporalAddress');
-const namespace = 'operator-backfill';
-const client = adminClient(kubeconfig);
-const conditions = new ConditionWatch(client, namespace);
-let env: Record<string, string>;
-let operator: OperatorProcess;
-let temporal: TemporalClient;
+const bed = new OperatorBed('operator-backfill', { TEMPORAL_UI_URL: 'http://temporal.example' });
+const { client, kubeconfig, namespace } = bed;
 let native: NativeConnection;
 let worker: Worker;
 let working: Promise<void>;
 
 beforeAll(async () => {
-  await installCrds(client);
-  const account = await makeOperatorAccount(client, kubeconfig, namespace);
-  await makeTemporalNamespace(address, namespace);
-  env = {
-    KUBECONFIG: account,
-    TEMPORAL_ADDRESS: address,
-    TEMPORAL_NAMESPACE: namespace,
-    TEMPORAL_UI_URL: 'http://temporal.example',
-    OPERATOR_NAMESPACES: namespace,
-    OPERATOR_LEASE_NAMESPACE: namespace,
-  };
-  operator = new OperatorProcess(env);
-  temporal = new TemporalClient({ connection: await Connection.connect({ address }), namespace });
-  native = await NativeConnection.connect({ address });
+  await bed.start();
+  native = await NativeConnection.connect({ address: bed.temporalAddress });
   worker = await Worker.create({
     connection: native,
     namespace,
@@ -55,17 +27,10 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  const status = await operator?.stop();
   if (worker?.getState() === 'RUNNING') worker.shutdown();
   await working;
   await native?.close();
-  await temporal?.connection.close();
-  await conditions.stop();
-  await client.delete(NAMESPACES, { name: namespace });
-  await client.http.close();
-  expect(status).toBe(0);
-  expect(conditions.problems).toEqual([]);
-  expect(operator.output).not.toContain('forbidden');
+  await bed.stop();
 });
 
 async function create(name: string, spec: Partial<BackfillSpecInput> = {}): Promise<Stored<Backfill>> {
@@ -83,11 +48,11 @@ const when = (name: string, wanted: (status: NonNullable<Backfill['status']>) =>
   });
 const phase = (name: string, wanted: string) => when(name, status => status.phase === wanted);
 const handleOf = (object: Backfill) =>
-  temporal.workflow.getHandle(backfillId('ooni', namespace, object.metadata.name, object.metadata.uid ?? ''));
+  bed.temporal.workflow.getHandle(backfillId('ooni', namespace, object.metadata.name, object.metadata.uid ?? ''));
 const change = (name: string, spec: Partial<BackfillSpecInput>) =>
   client.patch(BACKFILLS, { name, namespace }, { spec });
-const told = (object: Backfill, text: string) =>
-  eventually(async () => (await handleOf(object).query<string[]>('told')).includes(text));
+const received = (object: Backfill, text: string) =>
+  eventually(async () => (await handleOf(object).query<string[]>('received')).includes(text));
 const end = (object: Backfill, how: BackfillPhase) => handleOf(object).signal('end', how);
 const reason = (object: Backfill, type: string) => object.status?.conditions?.find(one => one.type === type)?.reason;
 
@@ -107,7 +72,7 @@ describe('a backfill', () => {
     });
     const done = busy.run();
     try {
-      const run = await temporal.workflow.start('PatientWorkflow', {
+      const run = await bed.temporal.workflow.start('PatientWorkflow', {
         workflowId: runId('ooni', 'us-ALLTNS', '2024-01-01'),
         taskQueue: queuesOf('ooni').workflows,
       });
@@ -186,10 +151,10 @@ describe('a backfill', () => {
     await change('changed', { suspend: true });
     await phase('changed', 'Suspended');
     await change('changed', { suspend: false, maxActiveRuns: 9 });
-    await told(object, 'resume');
-    await told(object, 'resize 9');
+    await received(object, 'resume');
+    await received(object, 'resize 9');
     await change('changed', { attempt: 2 });
-    await told(object, 'retryFailed 2');
+    await received(object, 'retryFailed 2');
     await change('changed', { cancel: 'Drain' });
     await phase('changed', 'Draining');
     await change('changed', { cancel: 'Now' });
@@ -198,7 +163,7 @@ describe('a backfill', () => {
     const done = await phase('changed', 'Cancelled');
     expect(reason(done, 'Failed')).toBe('Cancelled');
     // Each message was sent once.
-    expect(await handleOf(object).query<string[]>('told')).toEqual([
+    expect(await handleOf(object).query<string[]>('received')).toEqual([
       'pause',
       'resume',
       'resize 9',
@@ -242,7 +207,7 @@ describe('a backfill', () => {
     await phase('deleted', 'Running');
     await client.delete(BACKFILLS, { name: 'deleted', namespace });
     await eventually(async () => (await get('deleted')) === undefined);
-    expect(await handleOf(object).query<string[]>('told')).toEqual(['cancel Drain']);
+    expect(await handleOf(object).query<string[]>('received')).toEqual(['cancel Drain']);
     expect((await handleOf(object).describe()).status.name).toBe('RUNNING');
     await end(object, 'Cancelled');
   });
@@ -266,9 +231,9 @@ describe('a backfill', () => {
     const object = await create('orphan');
     await phase('orphan', 'Running');
     const run = (await handleOf(object).describe()).runId;
-    await operator.kill();
+    await bed.operator.kill();
     await handleOf(object).signal('advance', 7, 0);
-    operator = new OperatorProcess(env);
+    bed.startOperator();
     await when('orphan', status => status.progress?.succeeded === 7);
     expect((await handleOf(object).describe()).runId).toBe(run);
     await end(object, 'Complete');
@@ -288,8 +253,8 @@ describe('a backfill', () => {
       'lonely',
       status => status.conditions?.some(one => one.type === 'Reconciling') ?? false,
     );
-    const told = await when('lonely', status => status.conditions?.[0]?.message.includes('abandon') ?? false);
-    for (const object of [deleting, told]) {
+    const waiting = await when('lonely', status => status.conditions?.[0]?.message.includes('abandon') ?? false);
+    for (const object of [deleting, waiting]) {
       expect(['Deleting', 'NoWorker']).toContain(reason(object, 'Ready'));
     }
     await client.patch(
@@ -300,6 +265,6 @@ describe('a backfill', () => {
       },
     );
     await eventually(async () => (await get('lonely')) === undefined);
-    expect(operator.output).not.toContain('TemporalUnavailable');
+    expect(bed.operator.output).not.toContain('TemporalUnavailable');
   });
 });

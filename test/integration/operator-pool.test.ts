@@ -1,53 +1,15 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { WorkerPool, WorkerPoolSpecInput } from '../../crds/worker-pool.ts';
 import { WORKER_POOLS } from '../../operator/controllers/resources.ts';
 import { DEPLOYMENTS, type Deployment } from '../../operator/kube/builtin.ts';
-import { Cable } from '../support/kubeconfig-proxies.ts';
-import {
-  adminClient,
-  ConditionWatch,
-  eventually,
-  installCrds,
-  kubectl,
-  makeOperatorAccount,
-  makeTemporalNamespace,
-  NAMESPACES,
-  OperatorProcess,
-} from '../support/operator.ts';
+import { eventually, kubectl, NAMESPACES } from '../support/operator.ts';
+import { OperatorBed } from '../support/operator-bed.ts';
 
-const kubeconfig = inject('kubeconfig');
-const address = inject('temporalAddress');
-const namespace = 'operator-pool';
-const client = adminClient(kubeconfig);
-const conditions = new ConditionWatch(client, namespace);
-const cable = new Cable(address);
-let operator: OperatorProcess;
+const bed = new OperatorBed('operator-pool', { WORKER_IMAGE: 'ooni-pipeline:test', WORKER_CONFIG_MAP: 'settings' });
+const { cable, client, kubeconfig, namespace } = bed;
 
-beforeAll(async () => {
-  await installCrds(client);
-  const account = await makeOperatorAccount(client, kubeconfig, namespace);
-  await makeTemporalNamespace(address, namespace);
-  operator = new OperatorProcess({
-    KUBECONFIG: account,
-    TEMPORAL_ADDRESS: await cable.start(),
-    TEMPORAL_NAMESPACE: namespace,
-    OPERATOR_NAMESPACES: namespace,
-    OPERATOR_LEASE_NAMESPACE: namespace,
-    WORKER_IMAGE: 'ooni-pipeline:test',
-    WORKER_CONFIG_MAP: 'settings',
-  });
-});
-
-afterAll(async () => {
-  const status = await operator?.stop();
-  cable.stop();
-  await conditions.stop();
-  await client.delete(NAMESPACES, { name: namespace });
-  await client.http.close();
-  expect(status).toBe(0);
-  expect(conditions.problems).toEqual([]);
-  expect(operator.output).not.toContain('forbidden');
-});
+beforeAll(() => bed.start());
+afterAll(() => bed.stop());
 
 /** No node has this label, so no pod of these tests ever runs, whatever nodes other tests simulate. */
 const NOWHERE = { spec: { nodeSelector: { nowhere: 'true' } } };

@@ -1,57 +1,17 @@
-import { Connection, ScheduleNotFoundError, Client as TemporalClient } from '@temporalio/client';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { ScheduleNotFoundError } from '@temporalio/client';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PipelineSchedule, PipelineScheduleSpecInput } from '../../crds/pipeline-schedule.ts';
 import { OUR_NOTE } from '../../operator/controllers/pipeline-schedule/plan.ts';
 import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
 import { scheduleId } from '../../worker/contract.ts';
-import { Cable } from '../support/kubeconfig-proxies.ts';
-import {
-  adminClient,
-  ConditionWatch,
-  eventually,
-  installCrds,
-  kubectl,
-  makeOperatorAccount,
-  makeTemporalNamespace,
-  NAMESPACES,
-  OperatorProcess,
-} from '../support/operator.ts';
+import { eventually, kubectl } from '../support/operator.ts';
+import { OperatorBed } from '../support/operator-bed.ts';
 
-const kubeconfig = inject('kubeconfig');
-const address = inject('temporalAddress');
-const namespace = 'operator-schedule';
-const client = adminClient(kubeconfig);
-const conditions = new ConditionWatch(client, namespace);
-/** The operator reaches Temporal through it; the test reaches Temporal directly. */
-const cable = new Cable(address);
-let operator: OperatorProcess;
-let temporal: TemporalClient;
+const bed = new OperatorBed('operator-schedule');
+const { cable, client, kubeconfig, namespace } = bed;
 
-beforeAll(async () => {
-  await installCrds(client);
-  const account = await makeOperatorAccount(client, kubeconfig, namespace);
-  await makeTemporalNamespace(address, namespace);
-  operator = new OperatorProcess({
-    KUBECONFIG: account,
-    TEMPORAL_ADDRESS: await cable.start(),
-    TEMPORAL_NAMESPACE: namespace,
-    OPERATOR_NAMESPACES: namespace,
-    OPERATOR_LEASE_NAMESPACE: namespace,
-  });
-  temporal = new TemporalClient({ connection: await Connection.connect({ address }), namespace });
-});
-
-afterAll(async () => {
-  const status = await operator?.stop();
-  cable.stop();
-  await temporal?.connection.close();
-  await conditions.stop();
-  await client.delete(NAMESPACES, { name: namespace });
-  await client.http.close();
-  expect(status).toBe(0);
-  expect(conditions.problems).toEqual([]);
-  expect(operator.output).not.toContain('forbidden');
-});
+beforeAll(() => bed.start());
+afterAll(() => bed.stop());
 
 const create = (name: string, spec: Partial<PipelineScheduleSpecInput> = {}, annotations = {}) =>
   client.create(PIPELINE_SCHEDULES, {
@@ -72,7 +32,7 @@ const ready = (name: string, reason: string) =>
     }
     return { object: object!, message: condition.message };
   });
-const handle = (name: string) => temporal.schedule.getHandle(scheduleId('ooni', namespace, name));
+const handle = (name: string) => bed.temporal.schedule.getHandle(scheduleId('ooni', namespace, name));
 const exists = async (name: string) => {
   try {
     await handle(name).describe();
@@ -84,7 +44,7 @@ const exists = async (name: string) => {
 };
 /** Creates a schedule by hand. */
 const makeForeign = (name: string) =>
-  temporal.schedule.create({
+  bed.temporal.schedule.create({
     scheduleId: scheduleId('ooni', namespace, name),
     spec: { cronExpressions: ['5 5 * * *'] },
     action: { type: 'startWorkflow', workflowType: 'Other', taskQueue: 'other' },

@@ -1,4 +1,3 @@
-import { Connection, Client as TemporalClient } from '@temporalio/client';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { DATASETS } from '../../pipeline/reference/datasets.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
@@ -6,55 +5,30 @@ import { type ReferenceRefreshResult, referenceScheduleId } from '../../worker/c
 import { makeDatabase } from '../support/database.ts';
 import { FINGERPRINTS, TEST_LISTS } from '../support/fixtures.ts';
 import { endedHistories, recordHistories, replayErrors } from '../support/histories.ts';
-import { Cable } from '../support/kubeconfig-proxies.ts';
-import {
-  adminClient,
-  eventually,
-  installCrds,
-  makeOperatorAccount,
-  makeTemporalNamespace,
-  NAMESPACES,
-  OperatorProcess,
-} from '../support/operator.ts';
+import { eventually } from '../support/operator.ts';
+import { OperatorBed } from '../support/operator-bed.ts';
 import { WorkerProcess } from '../support/worker.ts';
 
-const kubeconfig = inject('kubeconfig');
-const address = inject('temporalAddress');
-const namespace = 'reference-schedules';
-const admin = adminClient(kubeconfig);
-/** The operator reaches Temporal through it. */
-const cable = new Cable(address);
-let temporal: TemporalClient;
+const bed = new OperatorBed('reference-schedules');
+const { cable, namespace } = bed;
 let clickhouse: ClickHouse;
-let operator: OperatorProcess;
 let worker: WorkerProcess;
-let settings: Record<string, string>;
 
 const id = (dataset: string) => referenceScheduleId('ooni', dataset);
-const describe = (dataset: string) => temporal.schedule.getHandle(id(dataset)).describe();
-const startOperator = () => new OperatorProcess(settings);
+const describe = (dataset: string) => bed.temporal.schedule.getHandle(id(dataset)).describe();
 
 beforeAll(async () => {
-  await installCrds(admin);
-  await makeTemporalNamespace(address, namespace);
-  temporal = new TemporalClient({ connection: await Connection.connect({ address }), namespace });
+  await bed.prepare();
   // A person created one of them by hand before.
-  await temporal.schedule.create({
+  await bed.temporal.schedule.create({
     scheduleId: id('asnmeta'),
     spec: { cronExpressions: ['5 5 * * *'] },
     action: { type: 'startWorkflow', workflowType: 'Other', taskQueue: 'other' },
   });
-  settings = {
-    KUBECONFIG: await makeOperatorAccount(admin, kubeconfig, namespace),
-    TEMPORAL_ADDRESS: await cable.start(),
-    TEMPORAL_NAMESPACE: namespace,
-    OPERATOR_NAMESPACES: namespace,
-    OPERATOR_LEASE_NAMESPACE: namespace,
-  };
   const database = await makeDatabase(inject('clickhouseUrl'), 'refresh');
   clickhouse = database.clickhouse;
   worker = new WorkerProcess({
-    TEMPORAL_ADDRESS: address,
+    TEMPORAL_ADDRESS: bed.temporalAddress,
     TEMPORAL_NAMESPACE: namespace,
     INSTALLATION: 'ooni',
     CLICKHOUSE_URL: database.url,
@@ -67,19 +41,15 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await operator?.stop();
-  cable.stop();
   await worker?.kill();
-  await temporal?.connection.close();
   await clickhouse?.close();
-  await admin.delete(NAMESPACES, { name: namespace });
-  await admin.http.close();
+  await bed.stop();
 });
 
 test('the operator creates the schedules when Temporal returns, and each fires at once: a new installation has its data', async () => {
   cable.cut();
-  operator = startOperator();
-  await eventually(async () => operator.output.includes('schedule of reference data:'));
+  bed.startOperator();
+  await eventually(async () => bed.operator.output.includes('schedule of reference data:'));
   cable.mend();
   const made = DATASETS.filter(dataset => dataset !== 'asnmeta');
   for (const dataset of made) {
@@ -94,11 +64,11 @@ test('the operator creates the schedules when Temporal returns, and each fires a
   // A broken source changes no data, and the refresh fails visibly with a message.
   const failed = await eventually(async () => {
     const query = `WorkflowType = 'ReferenceRefreshWorkflow' AND ExecutionStatus = 'Failed'`;
-    for await (const one of temporal.workflow.list({ query })) return one;
+    for await (const one of bed.temporal.workflow.list({ query })) return one;
     return undefined;
   }, 100);
   expect(failed.workflowId).toContain(id('fingerprints_http'));
-  await expect(temporal.workflow.getHandle(failed.workflowId).result()).rejects.toMatchObject({
+  await expect(bed.temporal.workflow.getHandle(failed.workflowId).result()).rejects.toMatchObject({
     cause: {
       cause: { type: 'ReferenceData', message: expect.stringMatching(/fingerprints_http\.csv .*Nothing was changed/) },
     },
@@ -107,35 +77,35 @@ test('the operator creates the schedules when Temporal returns, and each fires a
 });
 
 test('a schedule that is not ours is not changed, and is reported', async () => {
-  await eventually(async () => /ooni\/reference\/asnmeta that no operator of installation/.test(operator.output));
+  await eventually(async () => /ooni\/reference\/asnmeta that no operator of installation/.test(bed.operator.output));
   expect((await describe('asnmeta')).action).toMatchObject({ workflowType: 'Other' });
 });
 
 test('another start changes nothing; a pause by hand stays, and a trigger by hand finds the data current', async () => {
-  await temporal.schedule.getHandle(id('citizenlab')).pause('maintenance');
+  await bed.temporal.schedule.getHandle(id('citizenlab')).pause('maintenance');
   const before = await describe('fingerprints_dns');
-  await operator.stop();
-  operator = startOperator();
-  await eventually(async () => /ooni\/reference\/asnmeta that no operator/.test(operator.output));
-  expect(operator.output).not.toContain('made a schedule');
-  expect(operator.output).not.toContain('updated a schedule');
+  await bed.operator.stop();
+  bed.startOperator();
+  await eventually(async () => /ooni\/reference\/asnmeta that no operator/.test(bed.operator.output));
+  expect(bed.operator.output).not.toContain('made a schedule');
+  expect(bed.operator.output).not.toContain('updated a schedule');
   expect((await describe('citizenlab')).state).toMatchObject({ paused: true, note: 'maintenance' });
   const after = await describe('fingerprints_dns');
   expect(after.info.createdAt).toEqual(before.info.createdAt);
 
   const runs = after.info.recentActions.length;
-  await temporal.schedule.getHandle(id('fingerprints_dns')).trigger();
+  await bed.temporal.schedule.getHandle(id('fingerprints_dns')).trigger();
   const result = await eventually(async () => {
     const { recentActions } = (await describe('fingerprints_dns')).info;
     const last = recentActions.at(-1)?.action;
     if (recentActions.length === runs || !last) return undefined;
-    return temporal.workflow.getHandle(last.workflow.workflowId).result() as Promise<ReferenceRefreshResult>;
+    return bed.temporal.workflow.getHandle(last.workflow.workflowId).result() as Promise<ReferenceRefreshResult>;
   });
   expect(result).toMatchObject({ dataset: 'fingerprints_dns', changed: false, rows: 226, leftOut: 0 });
 });
 
 test('the histories of all these workflows replay', async () => {
-  const histories = await endedHistories(temporal);
+  const histories = await endedHistories(bed.temporal);
   expect(new Set(histories.map(({ status }) => status))).toEqual(new Set(['COMPLETED', 'FAILED']));
   expect(await replayErrors(histories)).toEqual([]);
   // Without the failed one, whose message names a file of this machine.

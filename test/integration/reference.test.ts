@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
-import { analyseDay } from '../../pipeline/analysis/analyse.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import { ReferenceDataError } from '../../pipeline/reference/dataset.ts';
 import type { DatasetName } from '../../pipeline/reference/datasets.ts';
 import { ensureReference, loadReference, referenceVersions } from '../../pipeline/reference/load.ts';
 import { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { analyseDay } from '../support/analyse-day.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 import { FINGERPRINTS, TEST_LISTS } from '../support/fixtures.ts';
 

@@ -108,11 +108,11 @@ describe('the observations of a bucket', () => {
     mkdirSync(dirname(beside), { recursive: true });
     cpSync(join(root, other!), beside);
     await runBucket(root, day, { probeCC: ['it'], testNames: ['Signal'] });
-    const wanted = expectedMeasurements().filter(
+    const selected = expectedMeasurements().filter(
       each => dayOfKey(each.key) === day && /\/IT\/signal\//.test(each.key) && (each.tables?.obs_web?.length ?? 0) > 0,
     );
-    expect(wanted.length).toBeGreaterThan(0);
-    expect(new Set((await rowsOf('obs_web')).keys())).toEqual(new Set(wanted.map(each => each.measurement_uid)));
+    expect(selected.length).toBeGreaterThan(0);
+    expect(new Set((await rowsOf('obs_web')).keys())).toEqual(new Set(selected.map(each => each.measurement_uid)));
   });
 
   test('changed and smaller input replaces the earlier rows', async () => {

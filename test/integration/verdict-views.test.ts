@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { analyseDay } from '../../pipeline/analysis/analyse.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { analyseDay } from '../support/analyse-day.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 
 /*

@@ -143,6 +143,6 @@ describe('a worker', () => {
 
   test('stops on request', async () => {
     expect(await worker.stop()).toBe(0);
-    expect(worker.output).toMatch(/taking no more work/);
+    expect(worker.output).toMatch(/taking no more tasks/);
   });
 });

@@ -21,7 +21,7 @@ export async function BackfillWorkflow(input: BackfillInput): Promise<BackfillPr
     attempt: input.attempt,
   };
   const startedAt = new Date(Date.now()).toISOString();
-  let told: string[] = [];
+  let received: string[] = [];
   let end: BackfillPhase | undefined = input.dryRun ? 'Planned' : undefined;
   const progress = (finishedAt?: string): BackfillProgress => ({
     phase: finishedAt ? (end ?? 'Complete') : state.phase,
@@ -49,28 +49,28 @@ export async function BackfillWorkflow(input: BackfillInput): Promise<BackfillPr
     ...(finishedAt && { finishedAt }),
   });
   setHandler(defineQuery<BackfillProgress>('progress'), () => progress());
-  setHandler(defineQuery<string[]>('told'), () => told);
+  setHandler(defineQuery<string[]>('received'), () => received);
   setHandler(defineSignal<[number, number]>('advance'), (succeeded, failed) => {
     Object.assign(state, { succeeded, failed });
   });
   setHandler(defineSignal<[BackfillPhase]>('end'), phase => {
     end = phase;
   });
-  const tell = (text: string, phase?: BackfillPhase) => {
-    told = [...told, text];
+  const receive = (text: string, phase?: BackfillPhase) => {
+    received = [...received, text];
     if (phase) state.phase = phase;
   };
-  setHandler(defineUpdate<void>('pause'), () => tell('pause', 'Suspended'));
-  setHandler(defineUpdate<void>('resume'), () => tell('resume', 'Running'));
+  setHandler(defineUpdate<void>('pause'), () => receive('pause', 'Suspended'));
+  setHandler(defineUpdate<void>('resume'), () => receive('resume', 'Running'));
   setHandler(defineUpdate<void, [number]>('resize'), runs => {
-    tell(`resize ${runs}`);
+    receive(`resize ${runs}`);
     state.maxActiveRuns = runs;
   });
   setHandler(defineUpdate<void, ['Drain' | 'Now']>('cancel'), mode => {
-    tell(`cancel ${mode}`, mode === 'Drain' ? 'Draining' : 'Cancelling');
+    receive(`cancel ${mode}`, mode === 'Drain' ? 'Draining' : 'Cancelling');
   });
   setHandler(defineUpdate<void, [number]>('retryFailed'), attempt => {
-    tell(`retryFailed ${attempt}`);
+    receive(`retryFailed ${attempt}`);
     state.attempt = attempt;
   });
   await condition(() => end !== undefined);

@@ -89,7 +89,7 @@ export function totalOf(input: BackfillInput): number {
   return countBuckets(input.startAt, input.endAt, input.granularity);
 }
 
-export function skippedOf(state: BackfillState): number {
+function skippedOf(state: BackfillState): number {
   return Object.values(state.skipped).reduce((sum, count) => sum + count, 0);
 }
 

@@ -11,7 +11,6 @@ import {
   log,
   setCurrentDetails,
   setHandler,
-  startChild,
   workflowInfo,
 } from '@temporalio/workflow';
 import { BucketError } from '../../pipeline/bucket.ts';
@@ -20,9 +19,7 @@ import {
   BACKFILL_MESSAGES,
   type BackfillInput,
   type BackfillProgress,
-  filterWords,
   PRIORITIES,
-  queuesOf,
   type RunInput,
   runId,
 } from '../contract.ts';
@@ -38,9 +35,9 @@ import {
   recordRetry,
   totalOf,
 } from './backfill-progress.ts';
-import { BucketWorkflow } from './bucket-workflow.ts';
 import { reasonOf } from './failure.ts';
-import { activitiesOf, attributesOf, recordsOf, refuseOtherInstallation } from './options.ts';
+import { activitiesOf, recordsOf, refuseOtherInstallation } from './options.ts';
+import { startRun, workflowIdOf } from './start-run.ts';
 
 /** Limit of runs at a time. More have no benefit and burden Temporal. */
 const MOST_ACTIVE_RUNS = 200;
@@ -268,19 +265,8 @@ class Backfill {
       ...(settledBy && { settledBy }),
       ...(allowShrink && { allowShrink }),
     };
-    const workflowID = runId(installation, filterID, bucket);
     try {
-      const child = await startChild(BucketWorkflow, {
-        workflowId: workflowID,
-        args: [run],
-        taskQueue: queuesOf(installation).workflows,
-        priority: { priorityKey: PRIORITIES.backfill },
-        typedSearchAttributes: attributesOf(run),
-        // The run continues when somebody ends its backfill by hand, because it has started and its result is valid.
-        parentClosePolicy: 'ABANDON',
-        cancellationType: 'WAIT_CANCELLATION_COMPLETED',
-        staticSummary: `${bucket}, ${filterWords(filter)}`,
-      });
+      const child = await startRun(run, PRIORITIES.backfill);
       const { counts } = await child.result();
       return { end: 'succeeded', counts };
     } catch (error) {
@@ -288,7 +274,11 @@ class Backfill {
       const { reason, message, counts, recorded, cancelled } = reasonOf(error);
       if (cancelled && this.#state.cancel === 'Now') return { end: 'stopped' };
       if (!recorded) await this.#recordFor(run, reason, message);
-      return { end: 'failed', failure: { bucket, reason, message, workflowID }, ...(counts && { counts }) };
+      return {
+        end: 'failed',
+        failure: { bucket, reason, message, workflowID: workflowIdOf(run) },
+        ...(counts && { counts }),
+      };
     }
   }
 
@@ -318,7 +308,7 @@ function detailsOf({ phase, total, succeeded, failed, skipped, active, failures 
   const done = succeeded + failed + skipped;
   const last = failures.at(-1);
   return [
-    `**${phase}**: ${done} of ${total} buckets are done: ${succeeded} succeeded, ${failed} failed, ${skipped} were skipped. ${active} are in work.`,
+    `**${phase}**: ${done} of ${total} buckets are done: ${succeeded} succeeded, ${failed} failed, ${skipped} were skipped. ${active} are running.`,
     ...(last ? [`The last failure is of ${last.bucket}: ${last.reason}.`] : []),
   ].join('\n\n');
 }

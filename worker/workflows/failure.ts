@@ -52,8 +52,8 @@ export function reasonOf(error: unknown): Reason {
 }
 
 /** Adds the counts that activities and runs put into the details of their errors. */
-function withCounts(told: Reason, cause: unknown): Reason {
+function withCounts(reason: Reason, cause: unknown): Reason {
   const { details } = cause as { details?: readonly unknown[] | null };
   const [counts] = (details ?? []) as [RunCounts?];
-  return counts ? { ...told, counts } : told;
+  return counts ? { ...reason, counts } : reason;
 }

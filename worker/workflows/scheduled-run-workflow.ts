@@ -4,19 +4,11 @@ import {
   SearchAttributeType,
   WorkflowExecutionAlreadyStartedError,
 } from '@temporalio/common';
-import { startChild, workflowInfo } from '@temporalio/workflow';
+import { workflowInfo } from '@temporalio/workflow';
 import { lastCompleteBucket } from '../../pipeline/bucket.ts';
-import {
-  filterWords,
-  PRIORITIES,
-  queuesOf,
-  type RunInput,
-  type RunResult,
-  runId,
-  type ScheduledRunInput,
-} from '../contract.ts';
-import { BucketWorkflow } from './bucket-workflow.ts';
-import { attributesOf, refuseOtherInstallation } from './options.ts';
+import { PRIORITIES, type RunInput, type RunResult, type ScheduledRunInput } from '../contract.ts';
+import { refuseOtherInstallation } from './options.ts';
+import { startRun, workflowIdOf } from './start-run.ts';
 
 const NOMINAL = defineSearchAttributeKey('TemporalScheduledStartTime', SearchAttributeType.DATETIME);
 
@@ -42,21 +34,13 @@ export async function ScheduledRunWorkflow(input: ScheduledRunInput): Promise<Sc
   }
   const bucket = lastCompleteBucket(nominal.getTime(), granularity);
   const run: RunInput = { installation, bucket, filter, filterID, stages };
-  const workflowID = runId(installation, filterID, bucket);
   try {
-    const child = await startChild(BucketWorkflow, {
-      workflowId: workflowID,
-      args: [run],
-      taskQueue: queuesOf(installation).workflows,
-      priority: { priorityKey: PRIORITIES.scheduled },
-      typedSearchAttributes: attributesOf(run),
-      // The run continues when somebody terminates the launcher by hand; a cancellation of the launcher does reach the run.
-      parentClosePolicy: 'ABANDON',
-      staticSummary: `${bucket}, ${filterWords(filter)}`,
-    });
+    const child = await startRun(run, PRIORITIES.scheduled);
     return await child.result();
   } catch (error) {
-    if (error instanceof WorkflowExecutionAlreadyStartedError) return { bucket, skipped: 'InFlight', workflowID };
+    if (error instanceof WorkflowExecutionAlreadyStartedError) {
+      return { bucket, skipped: 'InFlight', workflowID: workflowIdOf(run) };
+    }
     throw error;
   }
 }

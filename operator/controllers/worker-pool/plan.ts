@@ -208,7 +208,7 @@ function autoscale(observed: ObservedPool, spec: WorkerPoolSpec, current: number
   return { desired, own: [own], decision, memory };
 }
 
-export function scalingOf(spec: WorkerPoolSpec): Scaling {
+function scalingOf(spec: WorkerPoolSpec): Scaling {
   const auto = spec.autoscaling;
   if (!auto) throw new TypeError('the pool has no autoscaling');
   const inSeconds = (text: string) => durationSeconds(text) ?? 0;

@@ -63,15 +63,15 @@ export async function makeDay(source: string, root: string, day: string, count: 
   for (const line of lines) groups.set(line.testName, [...(groups.get(line.testName) ?? []), line]);
   let made = 0;
   for (const [testName, group] of groups) {
-    const wanted = Math.round((count * group.length) / lines.length);
-    const files = Math.ceil(wanted / PER_OBJECT);
+    const lineCount = Math.round((count * group.length) / lines.length);
+    const files = Math.ceil(lineCount / PER_OBJECT);
     for (let file = 0; file < files; file++) {
       const hour = String(file % 24).padStart(2, '0');
       const cc = COUNTRIES[file % COUNTRIES.length]!;
       const name = testName.replaceAll('_', '');
       const stem = `raw/${digits}/${hour}/${cc}/${name}/${digits}${hour}_${cc}_${name}.n0.${file}`;
       const members: { name: string; text: string }[] = [];
-      for (let i = file * PER_OBJECT; i < Math.min(wanted, (file + 1) * PER_OBJECT); i++) {
+      for (let i = file * PER_OBJECT; i < Math.min(lineCount, (file + 1) * PER_OBJECT); i++) {
         const line = group[i % group.length]!;
         const text = vary(line, made, day, hour, cc);
         members.push({ name: postName(text, digits, hour, made, cc, name), text });

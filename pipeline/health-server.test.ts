@@ -1,6 +1,6 @@
 import { afterEach, expect, it } from 'vitest';
-import { instruments } from '../../test/support/kube.ts';
-import { HealthAddressError, type HealthOptions, type HealthServer, serveHealth } from './health.ts';
+import { instruments } from '../test/support/kube.ts';
+import { HealthAddressError, type HealthOptions, type HealthServer, serveHealth } from './health-server.ts';
 
 let server: HealthServer | undefined;
 afterEach(async () => {
@@ -17,7 +17,7 @@ async function serve(options: Partial<HealthOptions>) {
   };
 }
 
-it('names each check, and answers 500 while one fails', async () => {
+it('names each check, and answers 500 while one of /healthz fails', async () => {
   let lease: string | undefined;
   const get = await serve({ live: { lease: () => lease, loop: () => undefined } });
   expect(await get('/healthz')).toEqual([200, '[+] lease\n[+] loop\nok\n']);
@@ -34,7 +34,7 @@ it('counts a check that throws as failed', async () => {
       },
     },
   });
-  expect(await get('/readyz')).toEqual([500, '[-] broken: oh\nfailed\n']);
+  expect(await get('/readyz')).toEqual([503, '[-] broken: oh\nfailed\n']);
 });
 
 it('serves the metrics, the process and its event loop among them', async () => {
@@ -57,7 +57,16 @@ it('answers no other path or method', async () => {
   expect((await get('/healthz', 'POST'))[0]).toBe(405);
 });
 
-it.each(['8080', 'localhost:', 'localhost:x', 'localhost:70000'])(
+it.each([
+  ['127.0.0.1:0', /^http:\/\/127\.0\.0\.1:\d+$/],
+  ['[::1]:0', /^http:\/\/\[::1\]:\d+$/],
+  [':0', /^http:\/\/(\[::\]|0\.0\.0\.0):\d+$/],
+])('listens on %s', async (address, url) => {
+  await serve({ address });
+  expect(server?.url).toMatch(url);
+});
+
+it.each(['8080', 'host', '', '::1:80', 'localhost:', 'localhost:x', 'localhost:70000'])(
   'rejects the address %s and names the valid form',
   async address => {
     await expect(serve({ address })).rejects.toThrow(/write host:port/);

@@ -6,12 +6,12 @@ import type { Registry } from 'prom-client';
 export type Check = () => string | undefined;
 
 export interface HealthOptions {
-  /** `host:port`; port 0 selects a free one. */
+  /** `host:port`, `[v6]:port`, or `:port` for all addresses of the machine. Port 0 selects a free one. */
   readonly address: string;
   readonly registry: Registry;
   /** A failing check makes /healthz answer 500, and the kubelet restarts the process. Include only problems that a restart can solve. */
   readonly live: Readonly<Record<string, Check>>;
-  /** A failing check makes /readyz answer 500. */
+  /** A failing check makes /readyz answer 503. */
   readonly ready: Readonly<Record<string, Check>>;
 }
 
@@ -38,9 +38,9 @@ export async function serveHealth(options: HealthOptions): Promise<HealthServer>
     switch (path) {
       case '/healthz':
       case '/livez':
-        return report(response, live);
+        return report(response, live, 500);
       case '/readyz':
-        return report(response, ready);
+        return report(response, ready, 503);
       case '/metrics':
         registry.metrics().then(
           text => answer(response, 200, text, registry.contentType),
@@ -51,12 +51,12 @@ export async function serveHealth(options: HealthOptions): Promise<HealthServer>
         return answer(response, 404, 'paths: /healthz /readyz /metrics\n');
     }
   });
-  const { host, port } = parseAddress(address);
+  const listen = parseAddress(address);
   await new Promise<void>((resolve, reject) => {
     server.once('error', error => {
       reject(new HealthAddressError(`health address ${address}: ${error.message}`, { cause: error }));
     });
-    server.listen(port, host, resolve);
+    server.listen(listen, resolve);
   });
   const bound = server.address() as AddressInfo;
   const shown = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
@@ -69,12 +69,12 @@ export async function serveHealth(options: HealthOptions): Promise<HealthServer>
   };
 }
 
-function report(response: ServerResponse, checks: Readonly<Record<string, Check>>): void {
+function report(response: ServerResponse, checks: Readonly<Record<string, Check>>, failed: number): void {
   let status = 200;
   const lines = Object.entries(checks).map(([name, check]) => {
     const wrong = outcome(check);
     if (wrong === undefined) return `[+] ${name}`;
-    status = 500;
+    status = failed;
     return `[-] ${name}: ${wrong}`;
   });
   answer(response, status, `${[...lines, status === 200 ? 'ok' : 'failed'].join('\n')}\n`);
@@ -93,11 +93,11 @@ function answer(response: ServerResponse, status: number, body: string, type = '
   response.writeHead(status, { 'content-type': type }).end(body);
 }
 
-function parseAddress(address: string): { host: string; port: number } {
-  const colon = address.lastIndexOf(':');
-  const port = Number(address.slice(colon + 1));
-  if (colon < 0 || address.slice(colon + 1) === '' || !Number.isInteger(port) || port < 0 || port > 65_535) {
+function parseAddress(address: string): { host?: string; port: number } {
+  const [match, v6, name, port] = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(address) ?? [];
+  if (match === undefined || Number(port) > 65_535) {
     throw new HealthAddressError(`health address "${address}": write host:port, as 0.0.0.0:8080`);
   }
-  return { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port };
+  const host = v6 ?? name;
+  return { ...(host && { host }), port: Number(port) };
 }
