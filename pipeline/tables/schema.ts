@@ -29,7 +29,8 @@ export const MEASUREMENT_COLUMNS = [
   ['bucket_date', 'String'],
 ] as const satisfies readonly Column[];
 
-export const PROBE_COLUMNS = [
+/** Columns of the probe, its network and its resolver. */
+const NETWORK_COLUMNS = [
   ['probe_asn', 'UInt32'],
   ['probe_cc', 'String'],
   ['probe_as_org_name', 'String'],
@@ -49,8 +50,9 @@ export const PROBE_COLUMNS = [
   ['resolver_is_scrubbed', 'Int8'],
   ['resolver_asn_probe', 'UInt32'],
   ['resolver_as_org_name_probe', 'String'],
-  ['probe_id', 'FixedString(64)'],
 ] as const satisfies readonly Column[];
+
+export const PROBE_COLUMNS = [...NETWORK_COLUMNS, ['probe_id', 'FixedString(64)']] as const satisfies readonly Column[];
 
 /** Start of the run that wrote the row, in milliseconds since 1970. It is the same for every attempt of the run. */
 export const GENERATION_COLUMN = ['run_generation', 'UInt64'] as const satisfies Column;
@@ -260,25 +262,7 @@ export const MEASUREMENT_EXPERIMENT_RESULT = {
     ['test_name', 'String'],
     ['test_version', 'String'],
     ['bucket_date', 'String'],
-    ['probe_asn', 'UInt32'],
-    ['probe_cc', 'String'],
-    ['probe_as_org_name', 'String'],
-    ['probe_as_cc', 'String'],
-    ['probe_as_name', 'String'],
-    ['network_type', 'String'],
-    ['platform', 'String'],
-    ['origin', 'String'],
-    ['engine_name', 'String'],
-    ['engine_version', 'String'],
-    ['architecture', 'String'],
-    ['resolver_ip', 'String'],
-    ['resolver_asn', 'UInt32'],
-    ['resolver_cc', 'String'],
-    ['resolver_as_org_name', 'String'],
-    ['resolver_as_cc', 'String'],
-    ['resolver_is_scrubbed', 'Int8'],
-    ['resolver_asn_probe', 'UInt32'],
-    ['resolver_as_org_name_probe', 'String'],
+    ...NETWORK_COLUMNS,
     ['observation_id_list', 'Array(String)'],
     ['timeofday', "DateTime64(3, 'UTC')"],
     ['created_at', "DateTime64(3, 'UTC')"],
