@@ -24,17 +24,17 @@ interface Known<T> {
  * compare it.
  */
 export class CertificateCache {
-  private readonly leaves = new Map<string, Known<LeafCertificate | null>>();
-  private readonly hashes = new Map<string, Known<string | null>>();
+  readonly #leaves = new Map<string, Known<LeafCertificate | null>>();
+  readonly #hashes = new Map<string, Known<string | null>>();
 
   /** Returns the facts of a server's certificate, or null if any of them cannot be read. */
   leaf(base64: string): LeafCertificate | null {
-    return recall(this.leaves, base64, readLeaf);
+    return recall(this.#leaves, base64, readLeaf);
   }
 
   /** Returns the SHA-256 of a certificate in hex, or null if it is not base64. */
   fingerprint(base64: string): string | null {
-    return recall(this.hashes, base64, hashOf);
+    return recall(this.#hashes, base64, hashOf);
   }
 
   /** Returns the certificates in DER, or undefined if any of them is not base64. */

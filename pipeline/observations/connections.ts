@@ -59,12 +59,12 @@ function sameAddress(a: string, b: string): boolean {
 /** A queue of observations. Taken ones at its front are dropped. */
 class Queue<T extends { taken: boolean }> {
   readonly items: T[] = [];
-  private at = 0;
+  #at = 0;
 
   find(accepts: (each: T) => boolean): T | null {
-    while (this.items[this.at]?.taken) this.at++;
-    const end = Math.min(this.items.length, this.at + EXAMINED);
-    for (let i = this.at; i < end; i++) {
+    while (this.items[this.#at]?.taken) this.#at++;
+    const end = Math.min(this.items.length, this.#at + EXAMINED);
+    for (let i = this.#at; i < end; i++) {
       const each = this.items[i]!;
       if (!each.taken && accepts(each)) return each;
     }
@@ -84,7 +84,7 @@ function addTo<K, T extends { taken: boolean }>(index: Map<K, Queue<T>>, key: K,
 /** A list of observations from which connections take their parts. */
 class Parts<T extends Connected> {
   readonly all: readonly T[];
-  private index: Record<'transaction' | 'connection' | 'ip', Map<unknown, Queue<T>>> | undefined;
+  #index: Record<'transaction' | 'connection' | 'ip', Map<unknown, Queue<T>>> | undefined;
 
   constructor(all: readonly T[]) {
     this.all = all;
@@ -93,12 +93,12 @@ class Parts<T extends Connected> {
   /** Takes the first observation that can belong to the same connection as `other`, preferably one with the same id. */
   takeFor(other: Connected): T | null {
     if (this.all.length === 0) return null;
-    const found = this.all.length <= SCANNED ? this.scan(other) : this.lookUp(other);
+    const found = this.all.length <= SCANNED ? this.#scan(other) : this.#lookUp(other);
     if (found) found.taken = true;
     return found;
   }
 
-  private scan(other: Connected): T | null {
+  #scan(other: Connected): T | null {
     let byAddress: T | null = null;
     for (const each of this.all) {
       if (each.taken || !areOne(other, each)) continue;
@@ -108,13 +108,13 @@ class Parts<T extends Connected> {
     return byAddress;
   }
 
-  private lookUp(other: Connected): T | null {
-    this.index ??= indexOf(this.all);
+  #lookUp(other: Connected): T | null {
+    this.#index ??= indexOf(this.all);
     const accepts = (each: T) => areOne(other, each);
     return (
-      this.index.transaction.get(other.transaction_id)?.find(accepts) ??
-      this.index.connection.get(other.conn_id)?.find(accepts) ??
-      this.index.ip.get(other.ip)?.find(accepts) ??
+      this.#index.transaction.get(other.transaction_id)?.find(accepts) ??
+      this.#index.connection.get(other.conn_id)?.find(accepts) ??
+      this.#index.ip.get(other.ip)?.find(accepts) ??
       null
     );
   }
@@ -135,7 +135,7 @@ function indexOf<T extends Connected>(
 /** The connections of a measurement, or of a part of one. Every observation is in exactly one connection. */
 export class Connections {
   readonly all: Connection[] = [];
-  private byIp: Map<string, Queue<Connection>> | undefined;
+  #byIp: Map<string, Queue<Connection>> | undefined;
 
   constructor(tcp: readonly TcpObservation[], tls: readonly TlsObservation[], http: readonly HttpObservation[]) {
     const handshakes = new Parts(tls);
@@ -174,11 +174,11 @@ export class Connections {
     if (this.all.length <= SCANNED) {
       for (const each of this.all) if (!each.taken && ipOf(each) === answer && examine(each)) break;
     } else {
-      if (!this.byIp) {
-        this.byIp = new Map();
-        for (const each of this.all) addTo(this.byIp, ipOf(each) ?? '', each);
+      if (!this.#byIp) {
+        this.#byIp = new Map();
+        for (const each of this.all) addTo(this.#byIp, ipOf(each) ?? '', each);
       }
-      this.byIp.get(answer)?.find(examine);
+      this.#byIp.get(answer)?.find(examine);
     }
     if (found) (found as Connection).taken = true;
     return found;

@@ -16,8 +16,8 @@ export function indexEvents(events: readonly NetworkEvent[] | null | undefined):
 
 /** Time windows from a `connect` to the next `tls_handshake_done`. A handshake gets the window that ends at its own `t`. */
 class EventWindows implements HandshakeEvents {
-  private readonly windows: NetworkEvent[][] = [];
-  private readonly endingAt = new Map<number, number[]>();
+  readonly #windows: NetworkEvent[][] = [];
+  readonly #endingAt = new Map<number, number[]>();
 
   constructor(events: readonly NetworkEvent[]) {
     let open: NetworkEvent[] = [];
@@ -26,10 +26,10 @@ class EventWindows implements HandshakeEvents {
         open = [event];
       } else if (event.operation === 'tls_handshake_done') {
         open.push(event);
-        const ends = this.endingAt.get(event.t);
-        if (ends) ends.push(this.windows.length);
-        else this.endingAt.set(event.t, [this.windows.length]);
-        this.windows.push(open);
+        const ends = this.#endingAt.get(event.t);
+        if (ends) ends.push(this.#windows.length);
+        else this.#endingAt.set(event.t, [this.#windows.length]);
+        this.#windows.push(open);
         open = [];
       } else if (open.length > 0) {
         open.push(event);
@@ -38,32 +38,32 @@ class EventWindows implements HandshakeEvents {
   }
 
   of(handshake: TlsHandshake, position: number): NetworkEvent[] | undefined {
-    const matches = this.endingAt.get(handshake.t as number);
+    const matches = this.#endingAt.get(handshake.t as number);
     if (!matches) return undefined;
-    if (matches.length === 1) return this.windows[matches[0]!];
+    if (matches.length === 1) return this.#windows[matches[0]!];
     // Several windows end at this time: assume that handshakes and windows are in the same order.
-    const window = this.windows[position];
+    const window = this.#windows[position];
     return window?.at(-1)?.t === handshake.t ? window : undefined;
   }
 }
 
 class EventsByTransaction implements HandshakeEvents {
-  private readonly events = new Map<number | null, NetworkEvent[]>();
+  readonly #events = new Map<number | null, NetworkEvent[]>();
 
   constructor(events: readonly NetworkEvent[]) {
     for (const event of events) {
       const id = event.transaction_id ?? null;
-      const same = this.events.get(id);
+      const same = this.#events.get(id);
       if (same) same.push(event);
-      else this.events.set(id, [event]);
+      else this.#events.set(id, [event]);
     }
-    for (const same of this.events.values()) {
+    for (const same of this.#events.values()) {
       if (same.some((event, i) => i > 0 && event.t < same[i - 1]!.t)) same.sort((a, b) => a.t - b.t);
     }
   }
 
   of(handshake: TlsHandshake): NetworkEvent[] | undefined {
-    const events = this.events.get(handshake.transaction_id ?? null);
+    const events = this.#events.get(handshake.transaction_id ?? null);
     // Upstream loses the measurement if there are no events, or if they have another address (docs/deviations.md, events).
     return events && (events[0]!.address ?? null) === (handshake.address ?? null) ? events : undefined;
   }

@@ -81,12 +81,12 @@ export function packAsNames(map: Readonly<Record<string, unknown>>): SharedArray
 
 /** Looks up autonomous systems in a packed map. */
 export class AsNames {
-  private readonly asns: Uint32Array;
-  private readonly firsts: Uint32Array;
-  private readonly parts: Uint32Array;
-  private readonly offsets: Uint32Array;
-  private readonly text: Buffer;
-  private readonly known = new Map<number, string>();
+  readonly #asns: Uint32Array;
+  readonly #firsts: Uint32Array;
+  readonly #parts: Uint32Array;
+  readonly #offsets: Uint32Array;
+  readonly #text: Buffer;
+  readonly #known = new Map<number, string>();
 
   constructor(packed: SharedArrayBuffer = packAsNames({})) {
     const [systems, states, strings] = new Uint32Array(packed, 0, 3) as unknown as [number, number, number];
@@ -96,11 +96,11 @@ export class AsNames {
       at += length * 4;
       return words;
     };
-    this.asns = take(systems);
-    this.firsts = take(systems + 1);
-    this.parts = take(states * PARTS);
-    this.offsets = take(strings + 1);
-    this.text = Buffer.from(packed, at);
+    this.#asns = take(systems);
+    this.#firsts = take(systems + 1);
+    this.#parts = take(states * PARTS);
+    this.#offsets = take(strings + 1);
+    this.#text = Buffer.from(packed, at);
   }
 
   /**
@@ -110,22 +110,22 @@ export class AsNames {
   lookup(asn: number, instant: number): AsInfo {
     if (asn === 0) return UNKNOWN;
     if (asn >= 64512 && asn <= 65535) return PRIVATE;
-    const system = this.find(asn);
+    const system = this.#find(asn);
     if (system < 0) return UNMAPPED;
     const day = new Date(instant).toISOString().slice(0, 10).replaceAll('-', '');
-    const [first, end] = [this.firsts[system]!, this.firsts[system + 1]!];
+    const [first, end] = [this.#firsts[system]!, this.#firsts[system + 1]!];
     let later = first;
-    while (later < end && this.string(later, 2) <= day) later++;
+    while (later < end && this.#string(later, 2) <= day) later++;
     const state = Math.max(first, later - 1);
-    return { org_name: this.string(state, 0), cc: this.string(state, 1), name: this.string(state, 3) };
+    return { org_name: this.#string(state, 0), cc: this.#string(state, 1), name: this.#string(state, 3) };
   }
 
   /** Returns the index of an AS number, or a negative number if the map does not have it. */
-  private find(asn: number): number {
-    let [low, high] = [0, this.asns.length - 1];
+  #find(asn: number): number {
+    let [low, high] = [0, this.#asns.length - 1];
     while (low <= high) {
       const middle = (low + high) >>> 1;
-      const found = this.asns[middle]!;
+      const found = this.#asns[middle]!;
       if (found === asn) return middle;
       if (found < asn) low = middle + 1;
       else high = middle - 1;
@@ -133,13 +133,13 @@ export class AsNames {
     return -1;
   }
 
-  private string(state: number, part: number): string {
-    const number = this.parts[state * PARTS + part]!;
-    const known = this.known.get(number);
+  #string(state: number, part: number): string {
+    const number = this.#parts[state * PARTS + part]!;
+    const known = this.#known.get(number);
     if (known !== undefined) return known;
-    const text = this.text.toString('utf8', this.offsets[number], this.offsets[number + 1]);
-    if (this.known.size >= REMEMBERED) this.known.clear();
-    this.known.set(number, text);
+    const text = this.#text.toString('utf8', this.#offsets[number], this.#offsets[number + 1]);
+    if (this.#known.size >= REMEMBERED) this.#known.clear();
+    this.#known.set(number, text);
     return text;
   }
 }

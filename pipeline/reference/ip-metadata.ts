@@ -61,29 +61,29 @@ interface Epoch {
 export class IpMetadata {
   /** Identifies the files and their content for the record of a run, the same on every machine. `none` without databases. */
   readonly version: string;
-  private readonly shared: SharedIpMetadata;
-  private readonly asNames: AsNames;
-  private readonly epochs: readonly Epoch[];
+  readonly #shared: SharedIpMetadata;
+  readonly #asNames: AsNames;
+  readonly #epochs: readonly Epoch[];
   /** Epochs with open databases, in the order in which they were opened. */
-  private readonly open: Epoch[] = [];
+  readonly #open: Epoch[] = [];
 
   constructor(shared: SharedIpMetadata) {
-    this.shared = shared;
+    this.#shared = shared;
     this.version = shared.version;
-    this.asNames = new AsNames(shared.asNames);
-    this.epochs = epochsOf(shared.files);
+    this.#asNames = new AsNames(shared.asNames);
+    this.#epochs = epochsOf(shared.files);
   }
 
   /** Returns the metadata valid at a time (milliseconds since 1970). Throws IpDatabaseError. */
   at(instant: number): IpView {
-    const epoch = this.epochAt(instant);
+    const epoch = this.#epochAt(instant);
     if (!epoch.view) {
       epoch.view = new IpView(
-        epoch.files.map(file => ({ reader: this.read(file), path: file.path })),
-        this.asNames,
+        epoch.files.map(file => ({ reader: this.#read(file), path: file.path })),
+        this.#asNames,
       );
-      if (this.open.length >= OPEN_AT_MOST) this.open.shift()!.view = undefined;
-      this.open.push(epoch);
+      if (this.#open.length >= OPEN_AT_MOST) this.#open.shift()!.view = undefined;
+      this.#open.push(epoch);
     }
     return epoch.view;
   }
@@ -93,22 +93,22 @@ export class IpMetadata {
    * process. A thread opens other databases itself when a measurement needs them.
    */
   share(instants: readonly number[]): SharedIpMetadata {
-    const loaded = new Map(this.shared.loaded);
-    for (const file of instants.flatMap(instant => this.epochAt(instant).files)) {
+    const loaded = new Map(this.#shared.loaded);
+    for (const file of instants.flatMap(instant => this.#epochAt(instant).files)) {
       if (!loaded.has(file.path)) loaded.set(file.path, loadShared(file));
     }
-    return { ...this.shared, loaded };
+    return { ...this.#shared, loaded };
   }
 
   /** Returns the last epoch that began at or before a time, otherwise the first epoch. */
-  private epochAt(instant: number): Epoch {
-    let i = this.epochs.length - 1;
-    while (i > 0 && this.epochs[i]!.from > instant) i--;
-    return this.epochs[i]!;
+  #epochAt(instant: number): Epoch {
+    let i = this.#epochs.length - 1;
+    while (i > 0 && this.#epochs[i]!.from > instant) i--;
+    return this.#epochs[i]!;
   }
 
-  private read(file: DatabaseFile): Reader<never> {
-    const shared = this.shared.loaded.get(file.path);
+  #read(file: DatabaseFile): Reader<never> {
+    const shared = this.#shared.loaded.get(file.path);
     return openReader(shared ? Buffer.from(shared) : loadDatabase(file), file.path);
   }
 }
@@ -130,13 +130,13 @@ interface Database {
 
 /** Lookups in the databases that are valid at one time. */
 export class IpView {
-  private readonly databases: readonly Database[];
-  private readonly asNames: AsNames;
-  private readonly known = new Map<string, IpInfo>();
+  readonly #databases: readonly Database[];
+  readonly #asNames: AsNames;
+  readonly #known = new Map<string, IpInfo>();
 
   constructor(databases: readonly Database[], asNames: AsNames) {
-    this.databases = databases;
-    this.asNames = asNames;
+    this.#databases = databases;
+    this.#asNames = asNames;
   }
 
   /**
@@ -144,27 +144,27 @@ export class IpView {
    * unknown. Throws IpDatabaseError if the database is damaged.
    */
   ip(address: string): IpInfo {
-    const known = this.known.get(address);
+    const known = this.#known.get(address);
     if (known) return known;
-    const info = this.look(address);
+    const info = this.#look(address);
     if (address.length > LONGEST_REMEMBERED) return info;
-    if (this.known.size >= REMEMBERED) this.known.clear();
-    this.known.set(address, info);
+    if (this.#known.size >= REMEMBERED) this.#known.clear();
+    this.#known.set(address, info);
     return info;
   }
 
   /** Looks up an autonomous system at a time. */
   as(asn: number, instant: number) {
-    return this.asNames.lookup(asn, instant);
+    return this.#asNames.lookup(asn, instant);
   }
 
-  private look(address: string): IpInfo {
+  #look(address: string): IpInfo {
     if (!isIpLiteral(address)) return UNKNOWN;
     const translated = translatedAddress(address);
-    if (translated !== undefined) return this.look(translated);
+    if (translated !== undefined) return this.#look(translated);
     if (isBogon(address)) return BOGON;
     const ip = address.split('%', 1)[0]!;
-    const records = this.databases.map(database => recordOf(database, ip)).filter(record => record !== null);
+    const records = this.#databases.map(database => recordOf(database, ip)).filter(record => record !== null);
     if (records.length === 0) return UNKNOWN;
     const first = <T>(pick: (record: IpRecord) => T | undefined, otherwise: T): T =>
       records.map(pick).find(value => value !== undefined) ?? otherwise;

@@ -76,22 +76,22 @@ export interface TranslationEvidence {
  * if both addresses are in the same network, because some large networks write the IPv4 address of a host into its IPv6 address.
  */
 export class TranslationPrefixes {
-  private readonly prefixes: Prefix[] = [];
+  readonly #prefixes: Prefix[] = [];
 
   constructor({ answers, control = [], differ }: TranslationEvidence) {
     const ipv6 = answers.filter(({ answer }) => answer?.includes(':') && !control.includes(answer));
     if (ipv6.length === 0) return;
     const known = new Set([...control, ...answers.map(({ answer }) => answer)]);
     for (const { hostname, answer } of ipv6) {
-      if (this.prefixes.length >= MOST_PREFIXES) return;
+      if (this.#prefixes.length >= MOST_PREFIXES) return;
       const address = ipv6Bytes(answer!);
-      if (!address || this.find(address)) continue;
+      if (!address || this.#find(address)) continue;
       for (const length of LENGTHS) {
         const inside = ipv4Behind(address, length);
         if (inside === undefined) continue;
         const isDiscovery = hostname === PREFIX_DISCOVERY.host && PREFIX_DISCOVERY.addresses.includes(inside);
         if (!isDiscovery && !(known.has(inside) && differ(answer!, inside))) continue;
-        this.prefixes.push({ bytes: address.slice(0, length / 8), length });
+        this.#prefixes.push({ bytes: address.slice(0, length / 8), length });
         break;
       }
     }
@@ -99,13 +99,13 @@ export class TranslationPrefixes {
 
   /** Returns the IPv4 address after one of the prefixes, or any other address unchanged. */
   inside(text: string): string {
-    if (this.prefixes.length === 0 || !text.includes(':')) return text;
+    if (this.#prefixes.length === 0 || !text.includes(':')) return text;
     const address = ipv6Bytes(text);
-    const prefix = address && this.find(address);
+    const prefix = address && this.#find(address);
     return (prefix && ipv4Behind(address, prefix.length)) ?? text;
   }
 
-  private find(address: Uint8Array): Prefix | undefined {
-    return this.prefixes.find(({ bytes }) => bytes.every((byte, i) => address[i] === byte));
+  #find(address: Uint8Array): Prefix | undefined {
+    return this.#prefixes.find(({ bytes }) => bytes.every((byte, i) => address[i] === byte));
   }
 }

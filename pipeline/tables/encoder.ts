@@ -61,29 +61,29 @@ function grow(array: Uint32Array): Uint32Array<ArrayBuffer> {
  * `rollback`. It holds the rows until `take` returns them. The caller limits the memory by calling `take` when `rows` or `size` is large.
  */
 export class RowEncoder {
-  private readonly tables = new Map<ObservationTable, TableRows>();
-  private measurements: MeasurementRef[] = [];
+  readonly #tables = new Map<ObservationTable, TableRows>();
+  #measurements: MeasurementRef[] = [];
 
   constructor() {
-    for (const { name } of OBSERVATION_TABLES) this.tables.set(name, new TableRows());
+    for (const { name } of OBSERVATION_TABLES) this.#tables.set(name, new TableRows());
   }
 
   /** Number of rows of a table that `take` would return. */
   rows(table: ObservationTable): number {
-    return this.tables.get(table)!.rows;
+    return this.#tables.get(table)!.rows;
   }
 
   /** Encoded bytes of all tables that `take` has not returned. */
   get size(): number {
     let size = 0;
-    for (const table of this.tables.values()) size += table.writer.length;
+    for (const table of this.#tables.values()) size += table.writer.length;
     return size;
   }
 
   /** Starts a measurement. */
   begin(measurement: MeasurementRef): void {
-    for (const table of this.tables.values()) table.mark();
-    this.measurements.push(measurement);
+    for (const table of this.#tables.values()) table.mark();
+    this.#measurements.push(measurement);
   }
 
   /**
@@ -91,31 +91,31 @@ export class RowEncoder {
    * rows exceed MEASUREMENT_BYTES.
    */
   row(table: ObservationTable): RowBinaryWriter {
-    const rows = this.tables.get(table)!;
-    rows.begin(this.measurements.length - 1);
+    const rows = this.#tables.get(table)!;
+    rows.begin(this.#measurements.length - 1);
     return rows.writer;
   }
 
   /** Ends a measurement and keeps its rows. Returns their number. */
   commit(): number {
     let rows = 0;
-    for (const table of this.tables.values()) rows += table.rows - table.markedRows;
-    if (rows === 0) this.measurements.pop();
+    for (const table of this.#tables.values()) rows += table.rows - table.markedRows;
+    if (rows === 0) this.#measurements.pop();
     return rows;
   }
 
   /** Ends a measurement and drops its rows. */
   rollback(): void {
-    for (const table of this.tables.values()) table.rollback();
-    this.measurements.pop();
+    for (const table of this.#tables.values()) table.rollback();
+    this.#measurements.pop();
   }
 
   /** Returns the rows of a table, or undefined if there are none. The block owns its memory. Must not be called during a measurement. */
   take(table: ObservationTable): RowBlock | undefined {
-    const taken = this.tables.get(table)!;
+    const taken = this.#tables.get(table)!;
     const { rows, writer, offsets, owners } = taken;
     if (rows === 0) return undefined;
-    this.tables.set(table, new TableRows(taken));
+    this.#tables.set(table, new TableRows(taken));
     const starts = new Uint32Array(rows + 1);
     starts.set(offsets.subarray(0, rows));
     starts[rows] = writer.length;
@@ -125,10 +125,10 @@ export class RowEncoder {
       bytes: writer.bytes.subarray(0, writer.length),
       offsets: starts,
       owners: owners.subarray(0, rows),
-      measurements: this.measurements,
+      measurements: this.#measurements,
     };
     // Rows of other tables may still refer to the list of measurements. A new list starts when all rows are taken.
-    if ([...this.tables.values()].every(each => each.rows === 0)) this.measurements = [];
+    if ([...this.#tables.values()].every(each => each.rows === 0)) this.#measurements = [];
     return block;
   }
 }

@@ -47,7 +47,7 @@ export class RowBinaryWriter {
   text(value: string): void {
     const size = value.length;
     if (size > SHORT) {
-      this.longText(value);
+      this.#longText(value);
       return;
     }
     this.reserve(SHORT + 1);
@@ -55,7 +55,7 @@ export class RowBinaryWriter {
     for (let i = 0; i < size; i++) {
       const unit = value.charCodeAt(i);
       if (unit > 0x7f) {
-        this.longText(value);
+        this.#longText(value);
         return;
       }
       bytes[length + 1 + i] = unit;
@@ -64,7 +64,7 @@ export class RowBinaryWriter {
     this.length = length + 1 + size;
   }
 
-  private longText(value: string): void {
+  #longText(value: string): void {
     const size = Buffer.byteLength(value);
     this.size(size);
     this.reserve(size);
