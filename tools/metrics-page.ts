@@ -2,6 +2,7 @@ import { Registry } from 'prom-client';
 import { createMetrics } from '../operator/kube/metrics.ts';
 import { registerMetrics } from '../operator/metrics.ts';
 import { WorkerMetrics } from '../worker/metrics.ts';
+import { ALERTS } from './alerts.ts';
 
 /** Description of a metric in a registry. The types of prom-client do not declare it. */
 interface Described {
@@ -55,15 +56,11 @@ Operator and worker also serve \`process_*\` and \`nodejs_*\` of the Prometheus 
 
 ## Alerts
 
-| Alert | Expression |
-|---|---|
-| a resource needs a person | \`max by (kind, namespace, name, reason) (ooni_resource_condition{type="Stalled",status="True"}) > 0\` |
-| a resource is not ready for a long time | \`max by (kind, namespace, name) (ooni_resource_condition{type="Ready",status!="True"}) > 0\` for 30 minutes |
-| buckets fail | \`max by (namespace, name) (ooni_backfill_buckets{state="failed"}) > 0\` |
-| a schedule falls behind | \`max by (namespace, name) (ooni_schedule_lag_buckets) > 2\` |
-| no operator is the leader | \`max(leader_election_master_status) < 1\`, or no sample |
-| measurements fail | \`sum(rate(ooni_measurements_total{status="failed"}[1h])) / sum(rate(ooni_measurements_total[1h])) > 0.05\` |
-| a watch has lost events | \`increase(kube_audit_divergence_total[1d]) > 0\` |
+The chart installs these rules with \`monitoring.prometheusRule.enabled\`.
+
+| Alert | When | Expression | For |
+|---|---|---|---|
+${ALERTS.map(alert => `| \`${alert.name}\` | ${alert.when} | \`${alert.expression}\` | ${alert.for} |`).join('\n')}
 `;
 }
 

@@ -250,3 +250,9 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: {{ printf "/etc/ooni-pipeline/temporal-tls/%s" . |
   readOnly: true
 {{- end -}}
 {{- end }}
+
+{{/* Egress rules of operator and workers: DNS and Temporal. */}}
+{{- define "ooni-pipeline.egressBasics" -}}
+- ports: [{ port: 53, protocol: UDP }, { port: 53, protocol: TCP }]
+- ports: [{ port: {{ include "ooni-pipeline.temporalAddress" . | splitList ":" | last }}, protocol: TCP }]
+{{- end }}

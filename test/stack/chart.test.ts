@@ -1,0 +1,261 @@
+import { execFile } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { CHART_PROGRAMS, obtainPrograms, programPath } from '../../local/programs.ts';
+import { restrictionsBroken } from '../support/pod-security.ts';
+
+const run = promisify(execFile);
+const ROOT = join(import.meta.dirname, '..', '..');
+const CHART = join(ROOT, 'helm/ooni-pipeline');
+const CRDS = join(ROOT, 'helm/ooni-pipeline-crds');
+const PROFILES = readdirSync(join(CHART, 'ci')).sort();
+const MINIMAL = ['-f', join(CHART, 'ci/minimal-values.yaml')];
+
+interface Manifest {
+  apiVersion: string;
+  kind: string;
+  metadata: { name: string; namespace?: string; labels?: Record<string, string>; annotations?: Record<string, string> };
+  // The fields depend on the kind.
+  // biome-ignore lint/suspicious/noExplicitAny: a test reads only what it expects
+  [field: string]: any;
+}
+
+async function helm(...args: string[]): Promise<string> {
+  const { stdout } = await run(programPath('helm'), args, { maxBuffer: 1e8 });
+  return stdout;
+}
+const objectsOf = (text: string) =>
+  parseAllDocuments(text, { uniqueKeys: true })
+    .map(document => {
+      if (document.errors.length > 0) throw document.errors[0];
+      return document.toJSON() as Manifest | null;
+    })
+    .filter(object => object !== null);
+const render = async (...args: string[]) =>
+  objectsOf(await helm('template', 'ooni', CHART, '--namespace', 'pipeline', ...args));
+const profile = (name: string) => ['-f', join(CHART, 'ci', name)];
+/** Renders with values that must be rejected. Returns the message. */
+const rejected = async (...args: string[]) => {
+  const failure = await render(...args).then(
+    () => undefined,
+    (error: { stderr?: string }) => error.stderr,
+  );
+  if (failure === undefined) throw new Error(`${args.join(' ')} was not rejected`);
+  return failure;
+};
+const find = (objects: Manifest[], kind: string, name: RegExp | string) => {
+  const found = objects.find(
+    object =>
+      object.kind === kind &&
+      (typeof name === 'string' ? object.metadata.name === name : name.test(object.metadata.name)),
+  );
+  if (!found) throw new Error(`there is no ${kind} ${name}`);
+  return found;
+};
+
+beforeAll(async () => {
+  await obtainPrograms({ names: CHART_PROGRAMS });
+}, 1_500_000);
+
+describe.each(PROFILES)('profile %s', name => {
+  test('passes helm lint --strict', async () => {
+    await helm('lint', '--strict', CHART, ...profile(name));
+  });
+
+  test('is rendered equally twice, and by Helm 3.19', async () => {
+    const args = ['template', 'ooni', CHART, '--namespace', 'pipeline', ...profile(name)];
+    const first = await helm(...args);
+    expect(await helm(...args)).toBe(first);
+    const { stdout } = await run(programPath('helm-3'), args, { maxBuffer: 1e8 });
+    const sorted = (text: string) => objectsOf(text).sort((a, b) => (identity(a) < identity(b) ? -1 : 1));
+    expect(sorted(stdout)).toEqual(sorted(first));
+  });
+
+  test('has names, labels and selectors that fit together', async () => {
+    const objects = await render(...profile(name));
+    expect(new Set(objects.map(identity)).size).toBe(objects.length);
+    for (const object of objects) {
+      if (object.metadata.name === 'extra') continue;
+      expect(object.metadata.name.length, identity(object)).toBeLessThanOrEqual(63);
+      expect(object.metadata.labels, identity(object)).toMatchObject({ 'app.kubernetes.io/part-of': 'ooni-pipeline' });
+      if (object.kind !== 'Deployment') continue;
+      expect(object.spec.template.metadata.labels, identity(object)).toMatchObject(object.spec.selector.matchLabels);
+    }
+  });
+
+  test('keeps every pod within the restricted Pod Security Standard, with a read-only root', async () => {
+    const objects = await render(...profile(name));
+    const pods = objects.flatMap(object => {
+      const spec = object.spec?.template?.spec;
+      return spec?.containers ? [{ at: identity(object), spec }] : [];
+    });
+    expect(pods.length).toBeGreaterThan(0);
+    for (const { at, spec } of pods) {
+      expect(restrictionsBroken(spec), at).toEqual([]);
+      for (const container of [...spec.containers, ...(spec.initContainers ?? [])]) {
+        expect(container.securityContext.readOnlyRootFilesystem, `${at} ${container.name}`).toBe(true);
+        expect(container.resources?.requests, `${at} ${container.name}`).toBeDefined();
+        expect(container.image, at).not.toMatch(/bitnami|:latest$/);
+      }
+    }
+  });
+
+  test('has pools that the schema of WorkerPools accepts', async () => {
+    const pools = find(await render(...profile(name)), 'ConfigMap', /-pools$/).data as Record<string, string>;
+    const { WORKER_POOL } = await import('../../crds/worker-pool.ts');
+    for (const [pool, text] of Object.entries(pools)) {
+      const result = WORKER_POOL.spec.safeParse(parse(text));
+      expect(result.error?.issues ?? [], pool).toEqual([]);
+    }
+  });
+});
+
+describe('the definitions', () => {
+  test('are those of crds/yaml in both charts, and are kept', async () => {
+    const own = objectsOf(await helm('template', 'crds', CRDS));
+    const inside = (await render(...MINIMAL)).filter(object => object.kind === 'CustomResourceDefinition');
+    expect(own.map(object => object.spec)).toEqual(inside.map(object => object.spec));
+    expect(own.length).toBe(3);
+    for (const object of [...own, ...inside]) {
+      expect(object.metadata.annotations).toEqual({ 'helm.sh/resource-policy': 'keep' });
+    }
+    await helm('lint', '--strict', CRDS);
+  });
+
+  test('are left out with crds.install=false, and get annotations', async () => {
+    const without = await render(...MINIMAL, '--set', 'crds.install=false');
+    expect(without.some(object => object.kind === 'CustomResourceDefinition')).toBe(false);
+    const other = await render(...MINIMAL, '--set', 'crds.keep=false', '--set', 'crds.annotations.a=b');
+    const definition = find(other, 'CustomResourceDefinition', /^backfills/);
+    expect(definition.metadata.annotations).toEqual({ a: 'b' });
+  });
+});
+
+describe('permissions', () => {
+  test('are a ClusterRole for all namespaces, or a Role in each of those that it watches', async () => {
+    const all = await render(...MINIMAL);
+    const { rules } = find(all, 'ClusterRole', 'pipeline-ooni-ooni-pipeline-operator');
+    const { OPERATOR_RULES } = await import('../../operator/rbac.ts');
+    expect(rules).toEqual(OPERATOR_RULES);
+    const listed = await render(...profile('production-values.yaml'));
+    expect(listed.filter(object => object.kind === 'ClusterRoleBinding')).toEqual([]);
+    const roles = listed.filter(object => object.kind === 'Role' && object.rules.length === rules.length);
+    expect(roles.map(role => role.metadata.namespace)).toEqual(['team-a', 'team-b', 'pipeline']);
+    const env = find(listed, 'Deployment', /operator$/).spec.template.spec.containers[0].env;
+    expect(env).toContainEqual({ name: 'OPERATOR_NAMESPACES', value: 'team-a,team-b,pipeline' });
+  });
+
+  test('for ConfigMaps are limited to the pools of the release', async () => {
+    const { rules } = find(await render(...MINIMAL), 'Role', 'ooni-ooni-pipeline-operator');
+    expect(rules).toContainEqual({
+      apiGroups: [''],
+      resources: ['configmaps'],
+      verbs: ['get'],
+      resourceNames: ['ooni-ooni-pipeline-pools'],
+    });
+  });
+});
+
+describe('settings', () => {
+  test('reach operator and workers as an environment, in the form in which they were written', async () => {
+    const objects = await render(
+      ...MINIMAL,
+      '--set-json',
+      'settings={"clickhouse_write_batch_size":1500000,"archive_path_style":true,"max_failed_share":0.25}',
+    );
+    expect(find(objects, 'ConfigMap', 'ooni-ooni-pipeline').data).toMatchObject({
+      CLICKHOUSE_WRITE_BATCH_SIZE: '1500000',
+      ARCHIVE_PATH_STYLE: 'true',
+      MAX_FAILED_SHARE: '0.25',
+      TEMPORAL_ADDRESS: 'ooni-ooni-pipeline-temporal-frontend.pipeline.svc:7233',
+    });
+  });
+
+  test('that change make other pods of operator and workers', async () => {
+    const sum = async (...args: string[]) => {
+      const objects = await render(...MINIMAL, ...args);
+      const pools = find(objects, 'ConfigMap', /-pools$/).data as Record<string, string>;
+      return [
+        find(objects, 'Deployment', /operator$/).spec.template.metadata.annotations['checksum/settings'],
+        parse(pools.activities!).template.metadata.annotations['checksum/settings'],
+      ];
+    };
+    const [before, after] = [await sum(), await sum('--set', 'settings.log_level=debug')];
+    expect(before[0]).toBe(before[1]);
+    expect(after[0]).toBe(after[1]);
+    expect(after[0]).not.toBe(before[0]);
+  });
+
+  test('for TLS to Temporal are files of the Secret, in operator and workers', async () => {
+    const objects = await render(...profile('production-values.yaml'));
+    expect(find(objects, 'ConfigMap', 'ooni-ooni-pipeline').data).toMatchObject({
+      TEMPORAL_TLS_SERVER_CA_PATH: '/etc/ooni-pipeline/temporal-tls/ca.crt',
+      TEMPORAL_TLS_CLIENT_CERT_PATH: '/etc/ooni-pipeline/temporal-tls/tls.crt',
+      TEMPORAL_TLS_CLIENT_KEY_PATH: '/etc/ooni-pipeline/temporal-tls/tls.key',
+    });
+    const pools = find(objects, 'ConfigMap', /-pools$/).data as Record<string, string>;
+    for (const pod of [
+      find(objects, 'Deployment', /operator$/).spec.template.spec,
+      parse(pools.activities!).template.spec,
+    ]) {
+      expect(pod.volumes).toContainEqual({ name: 'temporal-tls', secret: { secretName: 'temporal-tls' } });
+      expect(pod.containers[0].volumeMounts).toContainEqual(
+        expect.objectContaining({ name: 'temporal-tls', mountPath: '/etc/ooni-pipeline/temporal-tls' }),
+      );
+    }
+  });
+
+  test('that are secret are in a Secret only', async () => {
+    const text = await helm('template', 'ooni', CHART, ...MINIMAL);
+    const secret = find(objectsOf(text), 'Secret', 'ooni-ooni-pipeline');
+    expect(secret.stringData).toEqual({ CLICKHOUSE_URL: 'http://user:password@clickhouse.example.org:8123/ooni' });
+    expect(text.split('user:password').length).toBe(2);
+  });
+});
+
+test("a pool's template is merged over that of all workers, by the name of the container", async () => {
+  const pools = find(await render(...profile('production-values.yaml')), 'ConfigMap', /-pools$/).data;
+  const { containers, tolerations, imagePullSecrets } = parse(pools.activities).template.spec;
+  expect(containers).toHaveLength(1);
+  expect(containers[0].resources).toEqual({ requests: { cpu: '4', memory: '1Gi' }, limits: { memory: '3Gi' } });
+  expect(tolerations).toHaveLength(1);
+  expect(imagePullSecrets).toEqual([{ name: 'registry' }]);
+});
+
+test('images come from the mirror, and a digest has priority over a tag', async () => {
+  const objects = await render(...profile('production-values.yaml'));
+  const { image } = find(objects, 'Deployment', /operator$/).spec.template.spec.containers[0];
+  expect(image).toBe(`mirror.example.org/ooni/pipeline@sha256:${'a'.repeat(64)}`);
+});
+
+describe('a wrong value is rejected', () => {
+  test.each([
+    [['--set', 'opertor.replicas=1'], /opertor/],
+    [['--set', 'settings.archive_ur=x'], /archive_ur/],
+    [['--set', 'settings.temporal_address=x:1'], /temporal_address/],
+    [['--set', 'temporal.mode=cloud'], /temporal.*mode|embedded/s],
+    [['--set', 'workers.pools.activities.slot=3'], /slot/],
+    [['--set', 'workers.pools.activities.slots=0'], /slots|minimum/],
+    [['--set', 'image.pullPolicy=Sometimes'], /pullPolicy|IfNotPresent/],
+    [['--set', 'temporal.mode=external'], /temporal\.external\.address is empty; set it to host:port/],
+    [['--set', 'credentials.existingSecret=x'], /credentials\.values is set too; keep one/],
+    [['--set', 'gitops=true'], /create a Secret and set credentials\.existingSecret/],
+  ])('%j', async (args, message) => {
+    expect(await rejected(...MINIMAL, ...args)).toMatch(message);
+  });
+
+  test('no ClickHouse at all', async () => {
+    expect(await rejected()).toMatch(/no ClickHouse is configured: set credentials\.existingSecret/);
+  });
+
+  test('but the key global is free, for charts that contain this one', async () => {
+    await render(...MINIMAL, '--set', 'global.other.thing=1');
+  });
+});
+
+function identity({ apiVersion, kind, metadata }: Manifest): string {
+  return `${apiVersion} ${kind} ${metadata.namespace ?? ''} ${metadata.name}`;
+}
