@@ -1,11 +1,12 @@
 import type { MeasurementRef, RowBlock } from './block.ts';
 import type { ClickHouse } from './clickhouse.ts';
+import { syncReplicas } from './cluster.ts';
 import { PATIENT, retry } from './retry.ts';
 import type { Table } from './schema.ts';
 
 /**
- * The content that owns each uid, for uids that documents contain: the first content that claimed it. Post names are unique and trivial ids
- * are derived from the content, so this table does not contain them.
+ * The contents that claim uids, for uids that documents contain. A claim has the time at which it was made. The content that owns a uid has HELD
+ * instead. Post names are unique and trivial ids are derived from the content, so this table does not contain them.
  */
 export const PIPELINE_UIDS = {
   name: 'pipeline_uids',
@@ -25,31 +26,57 @@ export interface UidClaim {
   readonly substitute: string;
 }
 
+/** `claimed_at` of the content that owns a uid. Earlier than all claims, so the minimum keeps it. */
+const HELD = '1970-01-01 00:00:00.000000';
+
 /** Number of uids in one query, so that its text stays below ClickHouse's limit of 256 KiB. */
 const ASKED = 1000;
 
-/** Returns the digest of the content that owns each uid. Unclaimed uids are left out. Throws TableErrors. */
+/** The contents that claim a uid. */
+interface Claims {
+  readonly owner?: string;
+  readonly digests: readonly string[];
+}
+
+/** Returns the claims on each uid. Unclaimed uids are left out. */
+async function claimsOn(
+  clickhouse: ClickHouse,
+  uids: Iterable<string>,
+  signal?: AbortSignal,
+): Promise<Map<string, Claims>> {
+  const all = [...new Set(uids)];
+  const claims = new Map<string, Claims>();
+  for (let start = 0; start < all.length; start += ASKED) {
+    const rows = await clickhouse.select<{ uid: string; digests: string[]; owners: string[] }>(
+      `SELECT measurement_uid AS uid, groupUniqArray(digest) AS digests,
+         arraySort(groupUniqArrayIf(digest, claimed_at = {held:DateTime64(6, 'UTC')})) AS owners
+       FROM ${PIPELINE_UIDS.name} WHERE measurement_uid IN {uids:Array(String)} GROUP BY measurement_uid`,
+      { params: { uids: all.slice(start, start + ASKED), held: HELD }, signal },
+    );
+    for (const { uid, digests, owners } of rows) {
+      claims.set(uid, { digests, ...(owners[0] !== undefined && { owner: owners[0] }) });
+    }
+  }
+  return claims;
+}
+
+/** Returns the digest of the content that owns each uid. Uids without an owner are left out. Throws TableErrors. */
 export async function ownersOf(
   clickhouse: ClickHouse,
   uids: Iterable<string>,
   signal?: AbortSignal,
 ): Promise<Map<string, string>> {
-  const all = [...new Set(uids)];
-  const owners = new Map<string, string>();
-  for (let start = 0; start < all.length; start += ASKED) {
-    const rows = await clickhouse.select<{ uid: string; owner: string }>(
-      `SELECT measurement_uid AS uid, argMin(digest, (claimed_at, digest)) AS owner FROM ${PIPELINE_UIDS.name}
-       WHERE measurement_uid IN {uids:Array(String)} GROUP BY measurement_uid`,
-      { params: { uids: all.slice(start, start + ASKED) }, signal },
-    );
-    for (const { uid, owner } of rows) owners.set(uid, owner);
-  }
-  return owners;
+  const claims = await claimsOn(clickhouse, uids, signal);
+  return new Map([...claims].flatMap(([uid, { owner }]) => (owner === undefined ? [] : [[uid, owner] as const])));
 }
 
 /**
  * Claims the uids of measurements, in order. Call it before their rows are stored, because rows of two measurements with one uid can replace
- * each other. Returns the measurements whose uid belongs to another content. May be repeated. Throws TableErrors.
+ * each other. Returns the measurements whose uid does not belong to their content. May be repeated. Throws TableErrors.
+ *
+ * A batch stores its claim and then reads all claims. It owns the uid if it finds no other content. Of two batches that claim at the same time, the
+ * one whose claim is stored later reads the claim of the other, whatever their clocks say. So a uid never has two owners. It has none, and each content
+ * gets its substitute, when both read both claims.
  */
 export async function claimUids(
   clickhouse: ClickHouse,
@@ -60,18 +87,30 @@ export async function claimUids(
   if (claiming.length === 0) return new Set();
   return retry(
     async () => {
-      let owners = await ownersOf(
+      const store = (rows: readonly object[]) => clickhouse.insert(PIPELINE_UIDS.name, rows, { signal });
+      const owners = await ownersOf(
         clickhouse,
         claiming.map(({ uid }) => uid),
         signal,
       );
+      // Of several contents in one batch, the first claims.
       const first = new Map<string, string>();
       for (const { uid, claim } of claiming) if (!owners.has(uid) && !first.has(uid)) first.set(uid, claim!.digest);
       if (first.size > 0) {
-        const rows = Array.from(first, ([measurement_uid, digest]) => ({ measurement_uid, digest }));
-        await clickhouse.insert(PIPELINE_UIDS.name, rows, { signal });
-        // Another batch may have claimed one of them at the same time.
-        owners = new Map([...owners, ...(await ownersOf(clickhouse, first.keys(), signal))]);
+        await store(Array.from(first, ([measurement_uid, digest]) => ({ measurement_uid, digest })));
+        await syncReplicas(clickhouse, [PIPELINE_UIDS.name], signal);
+        const claims = await claimsOn(clickhouse, first.keys(), signal);
+        const held: object[] = [];
+        for (const [uid, digest] of first) {
+          const { owner, digests = [] } = claims.get(uid) ?? {};
+          if (owner !== undefined) owners.set(uid, owner);
+          else if (digests.length === 1 && digests[0] === digest) {
+            owners.set(uid, digest);
+            held.push({ measurement_uid: uid, digest, claimed_at: HELD });
+          }
+        }
+        // Recorded before rows are stored: a later attempt finds the claims of others beside its own.
+        if (held.length > 0) await store(held);
       }
       return new Set(claiming.filter(({ uid, claim }) => owners.get(uid) !== claim!.digest));
     },
