@@ -54,6 +54,23 @@ ${signalsOf(ours)
   .map(signal => signalRow(signal, ours, python))
   .join('\n')}
 
+## What a bucket judges
+
+After the observations of a bucket, the analysis judges the measurement days that the bucket has rows of:
+
+| Measurement day | What is judged |
+|---|---|
+| the day of the bucket and the day before | all measurements; with a filter, those that pass it and those that depend on the bucket's rows. A bucket of an hour judges only what it brought until its day is complete |
+| an older day (late uploads), and a day after the bucket (a clock that is ahead) | what the bucket brought, and the measurements of the same day that depend on it |
+
+A measurement depends on the rows of a bucket if its host is a host of their control or of their valid certificates, or if it has their report or
+probe. So late control changes verdicts that exist already, and the verdicts are those of one analysis after all observations. There are three exceptions, in which a
+day has to be judged again (a Backfill with \`stages: [Analysis]\`, or \`oonipipeline run --stages Analysis\`):
+
+* Late control of a host shows that an IPv6 prefix of a network belongs to a translator (NAT64). The other hosts of this probe or report keep their verdicts.
+* A bucket is run again, and measurements of older days are not in its objects any more. Verdicts that depended on their control stay as they are.
+* The fingerprints or the version of the rules change. Each verdict has both versions.
+
 ## From grades to \`measurement_experiment_result\`
 
 Dashboards read this table. It is made from the same verdicts. For the layers in the order DNS, TCP, TLS, beginning with left = 1:

@@ -30,7 +30,7 @@ describe('what is judged after the observations of', () => {
       ['2023-06-01', '2023-12-31', DAY, '2024-01-03'],
       {},
       [],
-      ['bucket: 2023-06-01 2023-12-31', 'day: 2024-01-02', 'evidence: 2024-01-03'],
+      ['evidence: 2023-06-01 2023-12-31', 'day: 2024-01-02', 'evidence: 2024-01-03'],
     ],
     ['an empty day', [], {}, [DAY], []],
     [
@@ -38,21 +38,21 @@ describe('what is judged after the observations of', () => {
       ['2023-06-01', '2024-01-01', DAY],
       { filter: ITALY },
       [],
-      ['bucket: 2023-06-01', 'evidence and filter IT: 2024-01-01', 'evidence and filter IT: 2024-01-02'],
+      ['evidence: 2023-06-01', 'evidence and filter IT: 2024-01-01', 'evidence and filter IT: 2024-01-02'],
     ],
     [
       'an hour of a day that goes on',
       ['2023-06-01', '2024-01-01', DAY],
       { bucket: `${DAY}T05`, settled: false },
       [],
-      ['bucket: 2023-06-01 2024-01-01 2024-01-02'],
+      ['evidence: 2023-06-01', 'bucket: 2024-01-01 2024-01-02'],
     ],
     [
       'an hour of a settled day',
       ['2023-06-01', DAY],
       { bucket: `${DAY}T05` },
       ['2024-01-01', DAY],
-      ['bucket: 2023-06-01', 'day: 2024-01-01', 'day: 2024-01-02'],
+      ['evidence: 2023-06-01', 'day: 2024-01-01', 'day: 2024-01-02'],
     ],
     [
       'an empty hour that is run last',

@@ -67,8 +67,8 @@ export function isLastHour(bucket: string): boolean {
  * What to analyse after a bucket's observations, oldest day first. `touched` are the days that it brought rows for;
  * `present` those of its recent days that have observations of any bucket, for a bucket of an hour.
  *
- * - Days before the recent ones: what the bucket brought, many days at once. Late uploads get verdicts, and an old day is not judged
- *   again as a whole for each of them.
+ * - Days before the recent ones: what the bucket brought, and what has evidence in common with it, many days at once. Late uploads get
+ *   verdicts and change those that depend on them, and an old day is not judged again as a whole for each of them.
  * - The recent days, in full. A bucket of an hour does so only when its upload day is settled, then also for days that only earlier hours
  *   touched; before, it judges what it brought. So a day of 24 buckets is judged in full as often as a day of one bucket.
  * - Under a filter, the recent days as far as the filter goes, and beyond it what has evidence in common with the rows that came: a verdict
@@ -88,13 +88,15 @@ export function planDays(touched: readonly string[], present: readonly string[],
 
   const days = [...touched].sort();
   const inPart = hourly && everything && !settled;
-  const brought = days.filter(day => day < before || (inPart && day <= own));
   const tasks: DayTask[] = [];
-  for (let first = 0; first < brought.length; first += DAYS_AT_ONCE) {
-    // What it brought has passed its filter, or contradicts its key and is to be judged nonetheless.
-    const some = brought.slice(first, first + DAYS_AT_ONCE);
-    tasks.push({ days: some, filter: EVERYTHING, selection: { of: 'bucket', ...came } });
+  const old = days.filter(day => day < before);
+  for (let first = 0; first < old.length; first += DAYS_AT_ONCE) {
+    const some = old.slice(first, first + DAYS_AT_ONCE);
+    tasks.push({ days: some, filter: EVERYTHING, selection: { of: 'evidence', ...came, filtered: false } });
   }
+  const part = inPart ? days.filter(day => day >= before && day <= own) : [];
+  // What it brought has passed its filter, or contradicts its key and is to be judged nonetheless.
+  if (part.length > 0) tasks.push({ days: part, filter: EVERYTHING, selection: { of: 'bucket', ...came } });
   for (const day of inPart ? [] : [before, own]) {
     if (everything && (days.includes(day) || (hourly && present.includes(day)))) tasks.push(one(day, { of: 'day' }));
     else if (!everything && days.includes(day)) tasks.push(one(day, { of: 'evidence', ...came, filtered: !hourly }));

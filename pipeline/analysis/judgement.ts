@@ -127,7 +127,7 @@ tls_consistent_address AS (
   UNION ALL
   SELECT ${rowDay}assumeNotNull(${host}) AS hostname, assumeNotNull(ip)
   FROM obs_web FINAL
-  WHERE ${within.sql} AND tls_is_certificate_valid = 1 AND ip IS NOT NULL AND ${host} IN (SELECT hostname FROM control)${version === 2 ? '' : SAME_NAME}
+  WHERE ${within.sql} AND tls_is_certificate_valid = 1 AND ip IS NOT NULL AND (${day && `${ROW_DAY}, `}${host}) IN (SELECT ${day}hostname FROM control)${version === 2 ? '' : SAME_NAME}
 ),
 control_address AS (
   SELECT ${day}hostname, ip,

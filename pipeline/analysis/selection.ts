@@ -5,7 +5,7 @@ import type { Filter } from '../filter.ts';
 export type Selection =
   /** Every measurement of the day that passes the filter. */
   | { readonly of: 'day' }
-  /** Those that a bucket's run brought: rows of this bucket with this generation. For late uploads. */
+  /** Those that a bucket's run brought: rows of this bucket with this generation. For days that are judged in full later. */
   | { readonly of: 'bucket'; readonly bucket: string; readonly generation: number }
   /**
    * Those whose verdict the rows of a bucket's run can change: the ones it brought, and whatever their country or test those that have a
@@ -87,22 +87,26 @@ export function experimentCondition(filter: Filter, selection: Selection, days: 
     const times = `measurement_start_time IN (SELECT measurement_start_time FROM obs_web WHERE ${within} AND ${BROUGHT})`;
     return { sql: `AND ${all([passes.sql, times, `measurement_uid IN (${brought})`])}`, params };
   }
-  const affected = `measurement_uid IN (${brought} UNION ALL ${evidenceOf(within)})`;
+  const affected = `measurement_uid IN (${brought} UNION ALL ${evidenceOf(days)})`;
   if (!selection.filtered) return { sql: `AND ${affected}`, params };
   return { sql: passes.sql && `AND (${passes.sql} OR ${affected})`, params };
 }
 
 /**
- * Measurements that are judged by what a bucket's run brought, as a subquery: those that share a host with its control or its valid certificates,
- * and those of the same report or probe. It follows the signals that reach beyond one measurement (judgement.ts); more than these is
- * judged for nothing, no more.
+ * Measurements whose verdict depends on what a bucket's run brought, as a subquery: on each day those that share a host with its control or its valid
+ * certificates, and those of the same report or probe. It follows the signals that reach beyond one measurement (judgement.ts); more than
+ * these is judged for nothing, no more.
  */
-function evidenceOf(within: string): string {
+function evidenceOf(days: readonly string[]): string {
+  const within = inDays(days).sql;
+  // Each day is judged by itself.
+  const ofDay = (column: string) => (days.length > 1 ? `${ROW_DAY}, ${column}` : column);
   const of = (column: string, table: string, more = '') =>
-    `SELECT ${column} FROM ${table} WHERE ${within} AND ${BROUGHT}${more}`;
+    `SELECT ${ofDay(column)} FROM ${table} WHERE ${within} AND ${BROUGHT}${more}`;
   const hosts = `${of(HOST, 'obs_web_ctrl')} UNION ALL ${of(HOST, 'obs_web', ' AND tls_is_certificate_valid = 1')}`;
-  const probes = `probe_id != '' AND probe_id IN (${of('probe_id', 'obs_web')})`;
-  return `SELECT measurement_uid FROM obs_web WHERE ${within} AND (${HOST} IN (${hosts}) OR report_id IN (${of('report_id', 'obs_web')}) OR ${probes})`;
+  const isIn = (column: string, found: string) => `(${ofDay(column)}) IN (${found})`;
+  const ofProbes = `probe_id != '' AND ${isIn('probe_id', of('probe_id', 'obs_web'))}`;
+  return `SELECT measurement_uid FROM obs_web WHERE ${within} AND (${isIn(HOST, hosts)} OR ${isIn('report_id', of('report_id', 'obs_web'))} OR ${ofProbes})`;
 }
 
 /** A host name in the widest form in which any version of the rules compares names. */

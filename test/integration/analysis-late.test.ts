@@ -6,7 +6,7 @@ import type { Client } from '@temporalio/client';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { makeDatabase } from '../support/database.ts';
-import { expectedMeasurements, FIXTURES } from '../support/fixtures.ts';
+import { dayOfKey, expectedMeasurements, FIXTURES } from '../support/fixtures.ts';
 import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/worker.ts';
 
 /* A day of real measurements. One of its objects was uploaded three weeks after it was measured. */
@@ -65,7 +65,19 @@ function verdicts(): Promise<BucketDecision[]> {
   );
 }
 
-test('a measurement uploaded three weeks late gets a verdict, and the rest of its day keeps the old ones', async () => {
+/** Returns the uids of DAY that have a host of the control or of a valid certificate, or a report, in common with the late object. */
+function affected(): Set<string> {
+  const day = expectedMeasurements().filter(({ key }) => dayOfKey(key) === DAY);
+  const rows = (of: typeof day, table: string) => of.flatMap(({ tables }) => tables?.[table] ?? []);
+  const late = day.filter(({ key }) => key === moved.key);
+  const certified = rows(late, 'obs_web').filter(row => row.tls_is_certificate_valid === 1);
+  const hosts = new Set([...rows(late, 'obs_web_ctrl'), ...certified].map(row => row.hostname));
+  const reports = new Set(rows(late, 'obs_web').map(row => row.report_id));
+  const shares = (row: Readonly<Record<string, unknown>>) => hosts.has(row.hostname) || reports.has(row.report_id);
+  return new Set(day.filter(each => rows([each], 'obs_web').some(shares)).map(each => each.measurement_uid));
+}
+
+test('a measurement uploaded three weeks late gets a verdict, and changes those that depend on it and no others', async () => {
   await (await startRun(client, runInput(DAY, ['Observations', 'Analysis']))).result();
   const before = await verdicts();
   const expected = expectedMeasurements()
@@ -81,8 +93,13 @@ test('a measurement uploaded three weeks late gets a verdict, and the rest of it
   const late = after.filter(({ uid }) => expected.includes(uid));
   expect(late.map(({ uid }) => uid)).toEqual(expected.sort());
   expect(new Set(late.map(({ day }) => day))).toEqual(new Set([DAY]));
-  // Measurements uploaded on time were not judged again.
-  expect(after.filter(each => !late.includes(each))).toEqual(before);
+  const onTime = after.filter(each => !late.includes(each));
+  expect(onTime.map(({ uid }) => uid)).toEqual(before.map(({ uid }) => uid));
+  const again = onTime.filter((each, index) => each.generation > before[index]!.generation).map(({ uid }) => uid);
+  const judged = new Set(before.map(({ uid }) => uid));
+  expect(again).toEqual([...affected()].filter(uid => judged.has(uid)).sort());
+  expect(again.length).toBeGreaterThan(0);
+  expect(again.length).toBeLessThan(before.length);
 });
 
 test('a repeated bucket replaces its verdicts: FINAL never shows two or none for a measurement, and a plain read then shows one', async () => {
