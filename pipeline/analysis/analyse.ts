@@ -3,6 +3,7 @@ import type { Logger } from '../log.ts';
 import { referenceVersions } from '../reference/load.ts';
 import { type ClickHouse, identifier, quote } from '../tables/clickhouse.ts';
 import { syncReplicas } from '../tables/cluster.ts';
+import { FINGERPRINTS_DNS } from '../tables/reference-tables.ts';
 import { OBS_WEB, OBS_WEB_CTRL } from '../tables/schema.ts';
 import type { DayTask } from './days.ts';
 import { type Observed, planDays, presentDaysQuery, recentDays, type TouchedDay, touchedDaysQuery } from './days.ts';
@@ -11,7 +12,6 @@ import {
   type AnalysisOptions,
   accountQuery,
   assertTables,
-  countStale,
   FILLED_TABLES,
   judgesInFull,
   makeStep,
@@ -42,15 +42,18 @@ export async function tasksAfter(clickhouse: ClickHouse, observed: Observed, sig
   return planDays(touched, settles ? await days(presentDaysQuery(recentDays(observed.bucket))) : [], observed);
 }
 
-/** Looks for all that a judgement reads. Throws AnalysisError when a table is absent, and TableErrors. */
-export async function requireTables(clickhouse: ClickHouse, signal?: AbortSignal): Promise<void> {
+/**
+ * Looks for all that a judgement reads. Returns whether any address of a block page is known. Throws AnalysisError when a table is absent, and
+ * TableErrors.
+ */
+export async function requireTables(
+  clickhouse: ClickHouse,
+  signal?: AbortSignal,
+): Promise<{ readonly hasFingerprints: boolean }> {
   const { sql, params } = PRESENT_TABLES;
-  assertTables((await clickhouse.select<{ name: string }>(sql, { params, signal })).map(({ name }) => name));
-}
-
-/** Whether any address of a block page is known. */
-export async function hasFingerprints(clickhouse: ClickHouse, signal?: AbortSignal): Promise<boolean> {
-  return (await clickhouse.select('SELECT 1 FROM fingerprints_dns LIMIT 1', { signal })).length > 0;
+  const present = await clickhouse.select<{ name: string; rows: number }>(sql, { params, signal });
+  assertTables(present.map(({ name }) => name));
+  return { hasFingerprints: present.some(({ name, rows }) => name === FINGERPRINTS_DNS.name && rows > 0) };
 }
 
 /** What an analysis has made is not to be kept: it is to be made again with a greater generation. */
@@ -78,8 +81,10 @@ export async function analyseDays(
   signal?: AbortSignal,
 ): Promise<AnalysedDays> {
   await syncReplicas(clickhouse, [OBS_WEB.name, OBS_WEB_CTRL.name, ...FILLED_TABLES], signal);
-  const { verdicts, fingerprints } = await make(clickhouse, options, signal);
-  const kept = await keptOf(clickhouse, options, verdicts, signal);
+  const { verdicts, fingerprints, stale } = await make(clickhouse, options, signal);
+  // A verdict goes when its measurement has no observations any more: the archive's object shrank. When that is most of a day, its
+  // observations have rather been dropped to save space, and verdicts are not taken along silently.
+  const kept = stale > verdicts ? stale : 0;
   if (kept > 0) {
     log.warn(
       `${nameOf(options)}: ${kept} measurements have a verdict but no observations, more than the ${verdicts} that have both; their verdicts are kept`,
@@ -95,6 +100,8 @@ interface Account {
   readonly repeated: number;
   readonly unjudged: number;
   readonly unresulted: number;
+  readonly stale: number;
+  readonly fingerprints: string;
 }
 
 /**
@@ -106,41 +113,23 @@ async function make(
   clickhouse: ClickHouse,
   options: AnalysisOptions,
   signal?: AbortSignal,
-): Promise<Pick<AnalysedDays, 'verdicts' | 'fingerprints'>> {
-  const versionNow = async () => (await referenceVersions(clickhouse, signal)).fingerprints_dns ?? '';
-  const before = await versionNow();
+): Promise<Pick<Account, 'verdicts' | 'stale' | 'fingerprints'>> {
+  const before = (await referenceVersions(clickhouse, signal)).fingerprints_dns ?? '';
   for (const table of FILLED_TABLES) await insert(clickhouse, makeStep(table, options), signal);
   const { sql, params } = accountQuery(options);
   const [account] = await clickhouse.select<Account>(sql, { params, signal });
   if (!account) throw new AnalysisError('ClickHouse gave no answer to the question for what an analysis has stored');
   const what = `${nameOf(options)}, generation ${options.generation}: `;
-  const { verdicts, repeated, unjudged, unresulted } = account;
+  const { verdicts, repeated, unjudged, unresulted, stale, fingerprints } = account;
   if (repeated > 0) throw new AnalysisAgainError(`${what}${repeated} verdicts are stored twice`, false);
   if (unjudged > 0) throw new AnalysisAgainError(`${what}${unjudged} measurements have no verdict`, false);
   if (unresulted > 0) throw new AnalysisAgainError(`${what}${unresulted} verdicts have no result`, false);
-  const fingerprints = await versionNow();
   if (fingerprints !== before) throw new AnalysisAgainError(`${what}fingerprints_dns was exchanged`, true);
-  return { verdicts, fingerprints };
+  return { verdicts, stale, fingerprints };
 }
 
 function nameOf({ days }: AnalysisOptions): string {
   return days.length === 1 ? `${days[0]}` : `${days.length} days from ${days[0]} to ${days.at(-1)}`;
-}
-
-/**
- * A verdict goes when its measurement has no observations any more: the archive's object shrank. When that is most of a day, its
- * observations have rather been dropped to save space, and verdicts are not taken along silently.
- */
-async function keptOf(
-  clickhouse: ClickHouse,
-  options: AnalysisOptions,
-  verdicts: number,
-  signal?: AbortSignal,
-): Promise<number> {
-  if (!judgesInFull(options)) return 0;
-  const { sql, params } = countStale(options);
-  const [stale] = await clickhouse.select<{ measurements: number }>(sql, { params, signal });
-  return stale && stale.measurements > verdicts ? stale.measurements : 0;
 }
 
 async function insert(

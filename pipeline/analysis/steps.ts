@@ -3,7 +3,7 @@ import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT, OBS_WEB, OBS_W
 import type { JudgementOptions } from './judgement.ts';
 import { resultsQuery } from './results.ts';
 import { AnalysisError, experimentCondition, inDays, type Query } from './selection.ts';
-import { verdictsQuery } from './verdicts.ts';
+import { FINGERPRINTS_VERSION, verdictsQuery } from './verdicts.ts';
 
 export interface AnalysisOptions extends JudgementOptions {
   /**
@@ -44,9 +44,9 @@ export const NEEDED_TABLES: readonly string[] = [
 /** The tables that an analysis fills, in this order: the second is made from the first. */
 export const FILLED_TABLES = [ANALYSIS_WEB_MEASUREMENT.name, MEASUREMENT_EXPERIMENT_RESULT.name] as const;
 
-/** Names of the needed tables that are there: result rows are {name}. */
+/** The needed tables that are there: result rows are {name, rows}. */
 export const PRESENT_TABLES: Query = {
-  sql: 'SELECT name FROM system.tables WHERE database = currentDatabase() AND name IN {names:Array(String)}',
+  sql: 'SELECT name, ifNull(total_rows, 0) AS rows FROM system.tables WHERE database = currentDatabase() AND name IN {names:Array(String)}',
   params: { names: NEEDED_TABLES },
 };
 
@@ -92,8 +92,9 @@ export const BOUNDED = `SETTINGS optimize_read_in_window_order = 1, query_plan_r
   throw_on_max_partitions_per_insert_block = 0`;
 
 /**
- * Compares what an analysis has stored with what it was to judge: one row {verdicts, repeated, unjudged, unresulted}, of which the last three are 0
- * when all is there. A newer analysis may have taken verdicts of this one away, so a verdict at least as new counts. Measurements that
+ * Compares what an analysis has stored with what it was to judge: one row {verdicts, repeated, unjudged, unresulted, stale, fingerprints}, of which
+ * `repeated`, `unjudged` and `unresulted` are 0 when all is there. `stale`: how many measurements with an older verdict have none of this generation,
+ * though they lie within it, because they have no observations any more; 0 when the analysis does not judge in full. `fingerprints`: their version now. A newer analysis may have taken verdicts of this one away, so a verdict at least as new counts. Measurements that
  * a run has brought which had not completed when this analysis was opened are left out: it may have seen them or not, and that run judges them.
  */
 export function accountQuery(options: AnalysisOptions): Query {
@@ -105,6 +106,7 @@ export function accountQuery(options: AnalysisOptions): Query {
   const stored = (table: string) =>
     `SELECT ${key} FROM ${table} WHERE ${within.sql} AND run_generation >= {generation:UInt64}`;
   const observed = `FROM obs_web WHERE ${within.sql} ${experiment.sql}`;
+  const stale = judgesInFull(options) ? countStale(options) : undefined;
   const unsettled = `SELECT bucket, generation FROM ${PIPELINE_RUNS.name} FINAL
     WHERE stage = 'Observations' AND (state IN ('started', 'inserted') OR recorded_at >= fromUnixTimestamp64Milli({opened:Int64}, 'UTC'))`;
   return {
@@ -112,9 +114,12 @@ export function accountQuery(options: AnalysisOptions): Query {
   (SELECT count() FROM ${verdicts} WHERE ${own}) AS verdicts,
   (SELECT count() - uniqExact(${key}) FROM ${verdicts} WHERE ${own}) AS repeated,
   (SELECT uniqExact(${key}) ${observed} AND (bucket_date, run_generation) NOT IN (${unsettled}) AND ${key} NOT IN (${stored(verdicts)})) AS unjudged,
-  (SELECT count() FROM ${verdicts} WHERE ${own} AND ${key} NOT IN (${stored(results)}) AND measurement_uid IN (SELECT measurement_uid ${observed})) AS unresulted`,
+  (SELECT count() FROM ${verdicts} WHERE ${own} AND ${key} NOT IN (${stored(results)}) AND measurement_uid IN (SELECT measurement_uid ${observed})) AS unresulted,
+  ${stale ? `(${stale.sql})` : '0'} AS stale,
+  ${FINGERPRINTS_VERSION} AS fingerprints`,
     params: {
       ...within.params,
+      ...stale?.params,
       ...experiment.params,
       generation: options.generation,
       opened: options.openedAt ?? Date.UTC(2200, 0),
@@ -122,15 +127,11 @@ export function accountQuery(options: AnalysisOptions): Query {
   };
 }
 
-/**
- * How many measurements with an older verdict have none of this generation, though they lie within it: one row {measurements}. They have
- * no observations any more.
- */
-export function countStale(options: AnalysisOptions): Query {
+function countStale(options: AnalysisOptions): Query {
   const { sql, params } = judgedInFull(options);
   const table = ANALYSIS_WEB_MEASUREMENT.name;
   return {
-    sql: `SELECT uniqExact(measurement_uid) AS measurements FROM ${table} WHERE ${sql} AND run_generation < {generation:UInt64} AND measurement_uid NOT IN (${made(table, options)})`,
+    sql: `SELECT uniqExact(measurement_uid) FROM ${table} WHERE ${sql} AND run_generation < {generation:UInt64} AND measurement_uid NOT IN (${made(table, options)})`,
     params,
   };
 }

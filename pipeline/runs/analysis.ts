@@ -1,11 +1,4 @@
-import {
-  type AnalysedDays,
-  AnalysisAgainError,
-  analyseDays,
-  hasFingerprints,
-  requireTables,
-  tasksAfter,
-} from '../analysis/analyse.ts';
+import { type AnalysedDays, AnalysisAgainError, analyseDays, requireTables, tasksAfter } from '../analysis/analyse.ts';
 import { type DayTask, isLastHour } from '../analysis/days.ts';
 import { lastOpened, openAnalysis, sharesGeneration } from '../analysis/open-analysis.ts';
 import type { RulesVersion } from '../analysis/rules.ts';
@@ -78,8 +71,8 @@ export async function analyseBucket(
   const done = { days: [...(resume?.days ?? [])], verdicts: resume?.verdicts ?? 0 };
   const tasks = (await tasksOf(clickhouse, task, signal)).filter(({ days }) => !done.days.includes(days[0]!));
   if (tasks.length > 0) {
-    await requireTables(clickhouse, signal);
-    if (!tools.withoutFingerprints && !(await hasFingerprints(clickhouse, signal)))
+    const { hasFingerprints } = await requireTables(clickhouse, signal);
+    if (!tools.withoutFingerprints && !hasFingerprints)
       log.warn(`${task.bucket.bucket}: fingerprints_dns is empty, so no block page can be recognised`);
   }
   const open = () => {
