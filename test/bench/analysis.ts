@@ -23,6 +23,7 @@ import { EVERYTHING } from '../../pipeline/filter.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { ANALYSIS_WEB_MEASUREMENT } from '../../pipeline/tables/schema.ts';
 import { dataDirectory, JUDGED_TABLES, loadExpected, openMigrated } from '../fidelity/verdicts.ts';
+import { processorTime } from './processor-time.ts';
 
 const DAY = '2024-01-01';
 const EMPTY_DAY = '2020-01-01';
@@ -152,15 +153,6 @@ async function makeDay(clickhouse: ClickHouse, rows: number): Promise<void> {
       );
     }
   }
-}
-
-/** Returns the user and system time of a process so far in seconds: fields 14 and 15 of /proc/PID/stat (proc(5)), in hundredths. */
-function processorTime(pid: number): number {
-  // The name of the program, in parentheses, may contain any characters.
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 /** Returns a value of /proc/PID/status in megabytes. */

@@ -10,7 +10,8 @@
  * - the plan of the range (2012 to 2026), and its run;
  * - the plan of the range again when all is done, and the time per bucket without objects.
  *
- * Prints readable lines and, last, one line of JSON.
+ * Prints readable lines with seconds and processor seconds, of this process and of ClickHouse, and, last, one line of JSON. On a machine
+ * with other load, use the processor seconds.
  */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -28,6 +29,7 @@ import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
 import { ClickHouse, parseClickHouseUrl } from '../../pipeline/tables/clickhouse.ts';
 import { ThreadPool } from '../../pipeline/threads/pool.ts';
+import { processorTime } from './processor-time.ts';
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/archive');
 const SHARED = join(import.meta.dirname, '../../../shared/data/measurements');
@@ -74,6 +76,7 @@ class Counting extends ClickHouse {
 }
 
 const dir = mkdtempSync(join(tmpdir(), 'ooni-bench-'));
+delete process.env.CLICKHOUSE_URL;
 const server = await startClickHouse({ dir: join(dir, 'clickhouse') });
 const clickhouseUrl = `${server.url}/bench_backfill`;
 await ensureDatabase({ clickhouse_url: clickhouseUrl });
@@ -82,9 +85,9 @@ try {
   await migrate(clickhouse, log);
   const count = Number(values.buckets);
   const small = await fixedCost(makeSmall(count), days(count));
-  print(`a bucket of seven measurements  ${small.ms} ms, ${small.statements} statements`);
+  print(`a bucket of seven measurements  ${small.ms} ms, ${cpuOf(small)}, ${small.statements} statements`);
   const empty = await fixedCost(values.archive, days(count, '1999'));
-  print(`an empty bucket that is run     ${empty.ms} ms, ${empty.statements} statements`);
+  print(`an empty bucket that is run     ${empty.ms} ms, ${cpuOf(empty)}, ${empty.statements} statements`);
   const range = await wholeRange(values.archive);
   console.log(JSON.stringify({ bench: 'backfill', cores: availableParallelism(), small, empty, range }));
 } finally {
@@ -120,12 +123,44 @@ function makeSmall(count: number): string {
   return root;
 }
 
-async function fixedCost(archive: string, buckets: readonly string[]): Promise<{ ms: number; statements: number }> {
-  const before = clickhouse.statements;
-  const { seconds } = await run(archive, buckets);
+interface Cost {
+  /** Milliseconds. */
+  readonly ms: number;
+  /** Milliseconds of all processors, of this process and of ClickHouse. */
+  readonly pipelineCpu: number;
+  readonly clickhouseCpu: number;
+}
+
+function cpuOf({ pipelineCpu, clickhouseCpu }: Cost): string {
+  return `processors ${pipelineCpu} ms and ClickHouse ${clickhouseCpu} ms`;
+}
+
+async function measured<T>(work: () => Promise<T>): Promise<{ result: T; cost: Cost }> {
+  const processors = () => ({ own: processorTime(process.pid), other: processorTime(server.process!.child.pid!) });
+  const before = processors();
+  const started = performance.now();
+  const result = await work();
+  const after = processors();
   return {
-    ms: Math.round((1000 * seconds) / buckets.length),
-    statements: Math.round((clickhouse.statements - before) / buckets.length),
+    result,
+    cost: {
+      ms: Math.round(performance.now() - started),
+      pipelineCpu: Math.round(1000 * (after.own - before.own)),
+      clickhouseCpu: Math.round(1000 * (after.other - before.other)),
+    },
+  };
+}
+
+/** Returns the cost of one of the buckets on average. */
+async function fixedCost(archive: string, buckets: readonly string[]): Promise<Cost & { statements: number }> {
+  const before = clickhouse.statements;
+  const { cost } = await measured(() => run(archive, buckets));
+  const each = (value: number) => Math.round(value / buckets.length);
+  return {
+    ms: each(cost.ms),
+    pipelineCpu: each(cost.pipelineCpu),
+    clickhouseCpu: each(cost.clickhouseCpu),
+    statements: each(clickhouse.statements - before),
   };
 }
 
@@ -142,21 +177,22 @@ async function wholeRange(root: string) {
   print(
     `plan of ${buckets} days           ${first.seconds} s, ${first.planned.buckets.length} to run, ${emptyMs} ms a day`,
   );
-  const { seconds, measurements } = await run(root, first.planned.buckets);
-  print(`run of the range                ${seconds} s, ${measurements} measurements`);
+  const { result: measurements, cost } = await measured(() => run(root, first.planned.buckets));
+  print(`run of the range                ${cost.ms / 1000} s, ${cpuOf(cost)}, ${measurements} measurements`);
   const again = await plan();
   print(`plan when all is done           ${again.seconds} s, ${again.planned.buckets.length} to run`);
   return {
     buckets,
     toRun: first.planned.buckets.length,
     plan: first.seconds,
-    run: seconds,
+    run: cost,
     measurements,
     again: again.seconds,
   };
 }
 
-async function run(root: string, buckets: readonly string[]): Promise<{ seconds: number; measurements: number }> {
+/** Runs buckets and returns the number of measurements read. */
+async function run(root: string, buckets: readonly string[]): Promise<number> {
   const settings = loadSettings({ ARCHIVE_URL: root, CLICKHOUSE_URL: clickhouseUrl, WORKER_SLOTS: '2' });
   const pool = new ThreadPool(settings, openIpMetadata(undefined), log);
   const tools = {
@@ -170,11 +206,10 @@ async function run(root: string, buckets: readonly string[]): Promise<{ seconds:
     referenceVersions: {},
   };
   try {
-    const started = performance.now();
     const watch = { onRead: () => {}, onBucket: () => {}, signal: never };
     const { counts, failed, left } = await runBuckets(tools, buckets, request, 2, watch);
     if (failed.length > 0 || left > 0) throw new Error(`${failed.length} buckets failed: ${failed[0]?.message}`);
-    return { seconds: round((performance.now() - started) / 1000), measurements: counts.read };
+    return counts.read;
   } finally {
     await pool.close();
   }

@@ -26,6 +26,7 @@ import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { corpus } from '../fidelity/expected.ts';
 import { PROGRAM_ENV } from '../support/program.ts';
 import { type MadeDay, makeDay } from './day/make-day.ts';
+import { processorTime } from './processor-time.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -43,8 +44,7 @@ const DAY = '2024-02-12';
 const WHOLE = 1_600_000;
 const CLI = join(import.meta.dirname, '../../cli/main.ts');
 const FINGERPRINTS = join(import.meta.dirname, '../fixtures/fingerprints/fingerprints_dns.csv');
-/** Clock ticks per second in /proc/PID/stat, and interval between reads in milliseconds. */
-const TICKS = 100;
+/** Interval between reads of /proc in milliseconds. */
 const READ_EVERY = 100;
 
 interface Stage {
@@ -180,12 +180,6 @@ async function stage(server: number | undefined, args: readonly string[], url: s
     clickhouse: round((server ? processorTime(server) : 0) - before),
     peak,
   };
-}
-
-/** Returns the processor seconds of a process, including its threads. */
-function processorTime(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
 /** Returns the peak resident memory of a process, MB. */
