@@ -1,4 +1,5 @@
 import { granularityOf } from '../bucket.ts';
+import { EVERYTHING } from '../filter.ts';
 import type { Logger } from '../log.ts';
 import { referenceVersions } from '../reference/load.ts';
 import { type ClickHouse, identifier, quote } from '../tables/clickhouse.ts';
@@ -7,7 +8,7 @@ import { FINGERPRINTS_DNS } from '../tables/reference-tables.ts';
 import { OBS_WEB, OBS_WEB_CTRL } from '../tables/schema.ts';
 import type { DayTask } from './days.ts';
 import { type Observed, planDays, presentDaysQuery, recentDays, type TouchedDay, touchedDaysQuery } from './days.ts';
-import { AnalysisError, type Query } from './selection.ts';
+import { AnalysisError, experimentCondition, inDays, type Query } from './selection.ts';
 import {
   type AnalysisOptions,
   accountQuery,
@@ -81,7 +82,8 @@ export async function analyseDays(
   signal?: AbortSignal,
 ): Promise<AnalysedDays> {
   await syncReplicas(clickhouse, [OBS_WEB.name, OBS_WEB_CTRL.name, ...FILLED_TABLES], signal);
-  const { verdicts, fingerprints, stale } = await make(clickhouse, options, signal);
+  const narrowed = await nameMeasurements(clickhouse, options, signal);
+  const { verdicts, fingerprints, stale } = await make(clickhouse, narrowed, signal);
   // A verdict goes when its measurement has no observations any more: the archive's object shrank. When that is most of a day, its
   // observations have rather been dropped to save space, and verdicts are not taken along silently.
   const kept = stale > verdicts ? stale : 0;
@@ -90,8 +92,33 @@ export async function analyseDays(
       `${nameOf(options)}: ${kept} measurements have a verdict but no observations, more than the ${verdicts} that have both; their verdicts are kept`,
     );
   }
-  await remove(clickhouse, retireSteps(options, judgesInFull(options) && kept === 0), log, signal);
+  await remove(clickhouse, retireSteps(narrowed, judgesInFull(narrowed) && kept === 0), log, signal);
   return { verdicts, fingerprints, kept };
+}
+
+/** Number of measurements that a selection names. Their uids are part of the text of a statement. */
+const NAMED = 1000;
+
+/**
+ * Replaces a selection by evidence with the names of its measurements when they are few. ClickHouse plans the subqueries of the evidence at each place
+ * that reads the control, and that takes longer than to judge a few measurements.
+ */
+async function nameMeasurements(
+  clickhouse: ClickHouse,
+  options: AnalysisOptions,
+  signal?: AbortSignal,
+): Promise<AnalysisOptions> {
+  const { filter, selection, days } = options;
+  if (selection.of !== 'evidence' || selection.filtered) return options;
+  const within = inDays(days);
+  const experiment = experimentCondition(filter, selection, days);
+  const found = await clickhouse.select<{ uid: string }>(
+    `SELECT DISTINCT measurement_uid AS uid FROM ${OBS_WEB.name} WHERE ${within.sql} ${experiment.sql} LIMIT ${NAMED + 1}`,
+    { params: { ...within.params, ...experiment.params }, signal },
+  );
+  if (found.length > NAMED) return options;
+  // What a selection by evidence names has passed no filter.
+  return { ...options, filter: EVERYTHING, selection: { of: 'measurements', uids: found.map(({ uid }) => uid) } };
 }
 
 /** A row of accountQuery. */
