@@ -19,16 +19,24 @@ const EXPECTED_ERRORS = [
   SettingsError,
 ];
 
+type ErrorClass = abstract new (...args: never[]) => Error;
+
 /**
  * Runs the work of a command and uses its result as the exit status. An expected error, with a cause outside the program, is printed as one
- * sentence and gives status 1. Any other error is a defect and is rethrown with its stack.
+ * sentence and gives status 1. Any other error is a defect and is rethrown with its stack. `expected` adds the errors of clients that only
+ * some commands load.
  */
-export async function withExitStatus(command: string, work: () => Promise<number>): Promise<void> {
+export async function withExitStatus(
+  command: string,
+  work: () => Promise<number>,
+  { program = 'oonipipeline', expected = [] }: { program?: string; expected?: readonly ErrorClass[] } = {},
+): Promise<void> {
   try {
     process.exitCode = await work();
   } catch (error) {
-    if (!(error instanceof TableError) && !EXPECTED_ERRORS.some(kind => error instanceof kind)) throw error;
-    console.error(printable(hidePasswords(`oonipipeline ${command}: ${(error as Error).message}`)));
+    const kinds: readonly ErrorClass[] = [...EXPECTED_ERRORS, TableError, ...expected];
+    if (!kinds.some(kind => error instanceof kind)) throw error;
+    console.error(printable(hidePasswords(`${program} ${command}: ${(error as Error).message}`)));
     process.exitCode = 1;
   }
 }

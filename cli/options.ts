@@ -54,6 +54,12 @@ export const testNameOption = () =>
 export const outputOption = (forms: readonly string[]) =>
   new Option('-o, --output <form>', 'form of what is printed').choices(forms).default(forms[0]);
 
+/** Creates the option `-o` of a command that prints a table. */
+export const tableOption = () =>
+  new Option('-o, --output <form>', 'table, or json with one document a row')
+    .choices(['table', 'json'])
+    .default(undefined, 'table on a terminal, else json');
+
 /** Returns a parser for a whole number within bounds. */
 export function wholeNumber(least: number, most: number): (text: string) => number {
   return text => {

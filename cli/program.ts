@@ -18,6 +18,41 @@ const COMMANDS: readonly Listed[] = [
     load: async () => (await import('./commands/run.ts')).runCommand(),
   },
   {
+    name: 'schedule',
+    description: 'Process each new day, by a schedule in Temporal or a PipelineSchedule in Kubernetes',
+    load: async () => (await import('./commands/schedule.ts')).scheduleCommand(),
+  },
+  {
+    name: 'backfill',
+    description: 'Process the buckets of a range on the workers',
+    load: async () => (await import('./commands/backfill.ts')).backfillCommand(),
+  },
+  {
+    name: 'startworkers',
+    description: 'Do the work of schedules and backfills, in this process, until Ctrl-C',
+    load: async () => (await import('./commands/startworkers.ts')).startworkersCommand(),
+  },
+  {
+    name: 'clear-schedules',
+    description: 'Delete the schedule of a filter',
+    load: async () => (await import('./commands/clear-schedules.ts')).clearSchedulesCommand(),
+  },
+  {
+    name: 'status',
+    description: 'Show schedules, missing buckets, backfills, workers and the ledger',
+    load: async () => (await import('./commands/status.ts')).statusCommand(),
+  },
+  {
+    name: 'runs',
+    description: 'Show the runs of the ledger: which run did what with a bucket',
+    load: async () => (await import('./commands/runs.ts')).runsCommand(),
+  },
+  {
+    name: 'failures',
+    description: 'Show which measurements failed, and why',
+    load: async () => (await import('./commands/failures.ts')).failuresCommand(),
+  },
+  {
     name: 'sql',
     description: 'Run a query in ClickHouse, and show the result',
     load: async () => (await import('./commands/sql.ts')).sqlCommand(),
@@ -38,14 +73,39 @@ const COMMANDS: readonly Listed[] = [
     load: async () => (await import('./commands/transform.ts')).transformCommand(),
   },
   {
+    name: 'sync',
+    description: 'Download measurements from the archive',
+    load: async () => (await import('./commands/sync.ts')).syncCommand(),
+  },
+  {
     name: 'migrate',
     description: 'Bring the database to the version of this program',
     load: async () => (await import('./commands/migrate.ts')).migrateCommand(),
   },
   {
+    name: 'checkdb',
+    description: 'Compare the tables of the database with those of this version',
+    load: async () => (await import('./commands/checkdb.ts')).checkdbCommand(),
+  },
+  {
+    name: 'check-duplicates',
+    description: 'Count rows that merges have yet to remove, and merge',
+    load: async () => (await import('./commands/check-duplicates.ts')).checkDuplicatesCommand(),
+  },
+  {
+    name: 'update-assets',
+    description: 'Load reference data and IP databases now',
+    load: async () => (await import('./commands/update-assets.ts')).updateAssetsCommand(),
+  },
+  {
     name: 'geoip',
     description: "Fetch the archive's IP databases, which give the AS and country of an address on a day",
     load: async () => (await import('./commands/geoip.ts')).geoipCommand(),
+  },
+  {
+    name: 'config',
+    description: 'Show the settings in force, and where they come from',
+    load: async () => (await import('./commands/config.ts')).configCommand(),
   },
 ];
 

@@ -15,10 +15,10 @@ import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
 import { applyDefinitions, applyObjects, createMissing, whenNamespaceExists } from './apply.ts';
 import { followBackfills } from './follow.ts';
 import { FileLock } from './lock.ts';
-import { findOnPath, StartError } from './process.ts';
+import { findOnPath, StartError, type Supervised } from './process.ts';
 import { missingPrograms, obtainPrograms, programPath } from './programs.ts';
 import { whenOperatorLeads } from './ready.ts';
-import { cleanData, endEarlier, portsFrom, ROOT, type Stack, startStack } from './stack.ts';
+import { cleanData, endEarlier, portsFrom, ROOT, type Servers, type Stack, startServers, startStack } from './stack.ts';
 import { summarise } from './summary.ts';
 import { Terminal } from './terminal.ts';
 import { showVerdicts } from './verdicts.ts';
@@ -29,6 +29,7 @@ const HELP = `npm start -- [options]
 Starts Kubernetes, Temporal, ClickHouse and the operator on this machine, creates those resources of examples/
 that do not exist yet, follows the backfills to their end and stays up until Ctrl-C.
 
+  --no-kubernetes    start only Temporal, with its UI, and ClickHouse: what oonipipeline needs
   --exit-when-done   stop everything after the summary, whose last line is one JSON object
   --clean            forget the data of earlier starts
   --data DIR         where data and logs are kept (.ooni)
@@ -46,6 +47,7 @@ const MEANWHILE = `The programs of Kubernetes and Temporal are obtained first, o
 `;
 
 interface Options {
+  readonly kubernetes: boolean;
   readonly exitWhenDone: boolean;
   readonly clean: boolean;
   readonly data: string;
@@ -67,7 +69,11 @@ function readOptions(args: readonly string[]): Options | undefined {
   if (!Number.isInteger(portOffset) || portOffset < -6000 || portOffset > 57_000) {
     throw new StartError(`--port-offset "${values['port-offset']}": write a whole number between -6000 and 57000.`);
   }
+  if (values['no-kubernetes'] && values['exit-when-done']) {
+    throw new StartError('--no-kubernetes starts servers and no work, so --exit-when-done has nothing to wait for.');
+  }
   return {
+    kubernetes: !values['no-kubernetes'],
     exitWhenDone: values['exit-when-done'] ?? false,
     clean: values.clean ?? false,
     data: values.data ? here(values.data) : join(ROOT, '.ooni'),
@@ -85,6 +91,7 @@ function parse(args: readonly string[]) {
     args: [...args],
     options: {
       'exit-when-done': { type: 'boolean' },
+      'no-kubernetes': { type: 'boolean' },
       clean: { type: 'boolean' },
       data: { type: 'string' },
       'port-offset': { type: 'string' },
@@ -160,6 +167,70 @@ function showAddresses(stack: Stack): void {
   showKubectl(stack.kubernetes.kubeconfig);
 }
 
+/** Shows the addresses of the servers, and the commands that use them. Ports other than the usual ones need settings. */
+function showCommands(servers: Servers, offset: number): void {
+  const { temporal, clickhouse } = servers;
+  console.log('\nWhere to look');
+  console.log(`  Temporal UI     ${temporal.uiUrl ?? ''}`);
+  console.log(`  Temporal        ${temporal.address}`);
+  console.log(`  ClickHouse      ${clickhouse.process ? clickhouse.url : clickhouse.source}\n`);
+  if (offset !== 0) {
+    console.log(`  export TEMPORAL_ADDRESS=${temporal.address}`);
+    if (clickhouse.process) console.log(`  export CLICKHOUSE_URL=${clickhouse.url}`);
+    console.log();
+  }
+  console.log(`In another terminal:
+
+  npx oonipipeline schedule --probe-cc US --test-name signal
+  npx oonipipeline backfill --create-tables --probe-cc US --test-name signal --start-at 2024-01-01 --end-at 2024-02-01
+  npx oonipipeline startworkers
+`);
+}
+
+/** Starts the servers without Kubernetes and keeps them until the signal aborts. */
+async function runServers(options: Options, terminal: Terminal, stopping: AbortController): Promise<number> {
+  await obtainPrograms({ terminal, names: ['temporal'], signal: stopping.signal });
+  stopping.signal.throwIfAborted();
+  const line = terminal.line('servers', 'starting ClickHouse and Temporal', { elapsed: true });
+  let servers: Servers;
+  try {
+    servers = await startServers(options.data, portsFrom(options.portOffset), stopping.signal);
+  } catch (error) {
+    line.done('not started');
+    throw error;
+  }
+  try {
+    line.done(`${servers.clickhouse.source} and Temporal run`);
+    endWithServers(servers.processes, terminal, stopping);
+    showCommands(servers, options.portOffset);
+    console.log('Everything stays up until Ctrl-C.');
+    return await untilAborted(stopping.signal);
+  } finally {
+    const end = new Terminal().line('stopping', 'the servers', { elapsed: true });
+    await servers.stop();
+    end.done('everything that was started has stopped');
+  }
+}
+
+/** Aborts the start with a message when one of its servers ends unexpectedly. */
+function endWithServers(processes: readonly Supervised[], terminal: Terminal, stopping: AbortController): void {
+  for (const process of processes) {
+    process.keep(message => terminal.print(message));
+    void process.exited.then(how => {
+      if (process.crashed)
+        stopping.abort(new StartError(`${process.name} ${how}. Its log, ${process.log}, ends:\n${process.tail()}`));
+    });
+  }
+}
+
+/** Rejects with the reason of the signal once it aborts. */
+function untilAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
+
 function showKubectl(kubeconfig: string): void {
   console.log(`\n  export KUBECONFIG=${kubeconfig}`);
   if (!findOnPath('kubectl')) console.log(`  export PATH=${dirname(programPath('kubectl'))}:$PATH`);
@@ -214,6 +285,7 @@ async function main(): Promise<number> {
       );
     }
     if (options.clean) cleanData(options.data);
+    if (!options.kubernetes) return await runServers(options, terminal, stopping);
     if (missingPrograms().length > 0) terminal.print(MEANWHILE);
     await obtainPrograms({ terminal, signal: stopping.signal });
     stopping.signal.throwIfAborted();
@@ -227,13 +299,7 @@ async function main(): Promise<number> {
       throw error;
     }
     line.done(`${stack.clickhouse.source}, Temporal and Kubernetes run`);
-    for (const process of stack.processes) {
-      process.keep(message => terminal.print(message));
-      void process.exited.then(how => {
-        if (process.crashed)
-          stopping.abort(new StartError(`${process.name} ${how}. Its log, ${process.log}, ends:\n${process.tail()}`));
-      });
-    }
+    endWithServers(stack.processes, terminal, stopping);
     const http = new Http(connectionSource({ kubeconfig: stack.kubernetes.kubeconfig }));
     const client = new Client(http, { fieldManager: 'npm-start' });
     const { backfills, notes } = await applyAll(client, settingsOf(stack), stopping.signal);
@@ -263,11 +329,7 @@ async function main(): Promise<number> {
       return failed.length > 0 ? 1 : 0;
     }
     console.log('Everything stays up until Ctrl-C.');
-    await new Promise((_, reject) => {
-      stopping.signal.throwIfAborted();
-      stopping.signal.addEventListener('abort', () => reject(stopping.signal.reason), { once: true });
-    });
-    return 0;
+    return await untilAborted(stopping.signal);
   } catch (error) {
     // Unfinished work then ends with many kinds of errors.
     if (stopping.signal.reason instanceof Interrupted) return 0;

@@ -39,6 +39,14 @@ export interface Stack {
   stop(grace?: number): Promise<void>;
 }
 
+/** Temporal with its UI and ClickHouse, without Kubernetes: the servers that `oonipipeline` needs. */
+export interface Servers {
+  readonly clickhouse: ClickHouseServer;
+  readonly temporal: TemporalServer;
+  readonly processes: readonly Supervised[];
+  stop(): Promise<void>;
+}
+
 /** Removes the data of earlier starts, but no other files in the folder. */
 export function cleanData(dir: string): void {
   for (const name of FOLDERS) rmSync(join(dir, name), { recursive: true, force: true });
@@ -48,6 +56,36 @@ export function cleanData(dir: string): void {
 export async function endEarlier(dir: string): Promise<string[]> {
   const servers = FOLDERS.map(name => endLeftovers(join(dir, name)));
   return (await Promise.all([...servers, endLeftoverPods(join(dir, 'pods'))])).flat();
+}
+
+/**
+ * Starts ClickHouse and Temporal on the data in `dir`. The Temporal program must already be obtained. Throws StartError as `startStack`
+ * does.
+ */
+export async function startServers(dir: string, ports: Ports, signal?: AbortSignal): Promise<Servers> {
+  requireRoom(dir, DATA_BYTES, 'the servers’ data', '--data');
+  await requirePort(ports.temporal, 'Temporal');
+  await requirePort(ports.temporalUI, 'the Temporal UI');
+  if (!process.env.CLICKHOUSE_URL) await requirePort(ports.clickhouse, 'ClickHouse');
+  const [clickhouse, temporal] = await Promise.allSettled([
+    startClickHouse({ dir: join(dir, 'clickhouse'), port: ports.clickhouse, signal }),
+    startTemporal({ dir: join(dir, 'temporal'), port: ports.temporal, uiPort: ports.temporalUI, signal }),
+  ]);
+  const stop = async () => {
+    await Promise.all(
+      [clickhouse, temporal].map(server => (server.status === 'fulfilled' ? server.value.stop() : undefined)),
+    );
+  };
+  if (clickhouse.status === 'rejected' || temporal.status === 'rejected') {
+    await stop();
+    throw clickhouse.status === 'rejected' ? clickhouse.reason : (temporal as PromiseRejectedResult).reason;
+  }
+  return {
+    clickhouse: clickhouse.value,
+    temporal: temporal.value,
+    processes: [...(clickhouse.value.process ? [clickhouse.value.process] : []), temporal.value.process],
+    stop,
+  };
 }
 
 /**

@@ -230,6 +230,21 @@ function describeIssue(
   return `${origin[key] ?? key} = ${value}: ${issue.message}`;
 }
 
+/** Where the value of a setting comes from. */
+export type SettingSource = 'environment' | 'file' | 'default';
+
+/** Returns the source of each setting, as `loadSettings` finds it. Throws SettingsError for a file that cannot be read. */
+export function settingSources(
+  env: Record<string, string | undefined> = process.env,
+): Record<SettingKey, SettingSource> {
+  const inFile = env.CONFIG_FILE ? readConfigFile(env.CONFIG_FILE) : {};
+  const sourceOf = (key: SettingKey): SettingSource => {
+    if (env[key.toUpperCase()]) return 'environment';
+    return key in inFile ? 'file' : 'default';
+  };
+  return Object.fromEntries(KEYS.map(key => [key, sourceOf(key)])) as Record<SettingKey, SettingSource>;
+}
+
 /** The settings for display: `***` replaces secrets and passwords in URLs. */
 export function publicSettings(settings: Settings): Record<SettingKey, unknown> {
   return Object.fromEntries(

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { createKubectlProgram } from '../cli/kubectl/program.ts';
 import { createProgram } from '../cli/program.ts';
 import { PROBLEMS } from '../pipeline/runs/verify.ts';
 
@@ -8,10 +9,13 @@ const WIDTH = 110;
 /** Returns docs/cli.md: the help of every command as the program prints it, and the rules that all commands share. */
 export async function cliPage(): Promise<string> {
   const program = await createProgram('all');
+  const kubectl = await createKubectlProgram('all');
   const problems = Object.entries(PROBLEMS).map(([name, meaning]) => `| \`${name}\` | ${meaning} |`);
   return `# oonipipeline
 
-These commands work without Kubernetes and Temporal. In a clone of the repository, after \`npm ci\`:
+\`run\` and the commands that look at ClickHouse or the archive work without Kubernetes and Temporal. \`schedule\`, \`backfill\`, \`startworkers\`,
+\`status\` and \`clear-schedules\` need Temporal; \`npm start -- --no-kubernetes\` starts it with its UI, and ClickHouse.
+[\`kubectl ooni\`](#kubectl-ooni) is for a cluster with the operator. In a clone of the repository, after \`npm ci\`:
 
 <!-- not run: <command> stands for each of the commands below -->
 \`\`\`sh
@@ -30,9 +34,24 @@ command is killed, its directory is in the state of a server that lost power, an
 A command ends with status 0 when it succeeded, with 1 when it failed (standard error has the reason), and with 2 when the command line is
 wrong. When the reader of its output ends early, such as \`head\`, the command ends without an error message.
 
+A range begins with \`--start-at\`, included, and ends before \`--end-at\`, which is not included: one day is \`--start-at 2024-01-01 --end-at
+2024-01-02\`. Days and hours are of the upload, in UTC. Lists are separated by commas, without which everything is selected; the case of
+countries and tests, and underscores in tests, do not matter.
+
+Commands that delete rows or schedules ask first; \`--yes\` answers, and without a terminal it is required. \`--dry-run\` changes nothing.
+
+Tables are for a terminal; elsewhere, and with \`-o json\`, each row is a JSON document on a line of its own. Progress is a bar on a terminal,
+and elsewhere JSON lines on standard error. \`NO_COLOR=1\` turns colours off, \`FORCE_COLOR=1\` turns them on without a terminal.
+
 Data that probes send can hold control characters. On a terminal, each command shows them in a form such as \`\\x1b\`. Into a file or a pipe,
 \`sql -o csv\`, \`-o tsv\` and \`-o json\`, and each JSON output, write the data unchanged.
-${program.commands.map(section).join('')}
+${program.commands.map(command => section(command)).join('')}
+## kubectl ooni
+
+A plugin of kubectl for the operator in a cluster. kubectl finds the program \`kubectl-ooni\` on PATH.
+
+${kubectl.commands.map(command => `* \`${command.name()}\`: ${command.description()}`).join('\n')}
+${kubectl.commands.flatMap(command => (command.commands.length > 0 ? command.commands.map(each => section(each, `kubectl ooni ${command.name()} `)) : [section(command, 'kubectl ooni ')])).join('')}
 ## Problems that verify reports
 
 With \`-o json\` the output is one document, \`{"ok": true, "buckets": [{"bucket", "filter", "generation", "files", "measurements",
@@ -47,7 +66,7 @@ runs. A bucket that fails again stays \`NotCompleted\`; the message and \`pipeli
 `;
 }
 
-function section(command: Command): string {
+function section(command: Command, prefix = ''): string {
   let help = '';
   command.configureHelp({ helpWidth: WIDTH }).configureOutput({
     writeOut: text => {
@@ -56,5 +75,5 @@ function section(command: Command): string {
     getOutHasColors: () => false,
   });
   command.outputHelp();
-  return `\n## ${command.name()}\n\n<!-- not run: "npm run generate" writes the help of the program here -->\n\`\`\`text\n${help.trim()}\n\`\`\`\n`;
+  return `\n## ${prefix}${command.name()}\n\n<!-- not run: "npm run generate" writes the help of the program here -->\n\`\`\`text\n${help.trim()}\n\`\`\`\n`;
 }

@@ -229,6 +229,17 @@ export function backfillId(installation: string, namespace: string, name: string
   return `${installation}/backfill/${namespace}/${name}/${uid}`;
 }
 
+/**
+ * Stands for the namespace in the ids of schedules and backfills that a command makes in Temporal, without a resource. It is not a valid name
+ * of a namespace, so these ids never equal those of a resource.
+ */
+export const COMMAND_NAMESPACE = '_command';
+
+/** Returns the workflow id of a backfill that a command starts. */
+export function commandBackfillId(installation: string, name: string): string {
+  return `${installation}/backfill/${COMMAND_NAMESPACE}/${name}`;
+}
+
 /** Returns the schedule id of a PipelineSchedule resource. */
 export function scheduleId(installation: string, namespace: string, name: string): string {
   return `${installation}/schedule/${namespace}/${name}`;

@@ -20,9 +20,18 @@ import { workflowCode } from './workflow-bundle.ts';
 /**
  * Runs the worker, which serves workflow tasks, activity tasks or both, until SIGTERM or SIGINT. Then it takes no more tasks and lets the
  * running ones finish. After four fifths of `worker_drain_timeout` it stops them at their last checkpoint, from which another worker
- * continues. Temporal, ClickHouse or the archive may be unavailable at the start or later: the worker waits and reports the cause.
+ * continues. Temporal, ClickHouse or the archive may be unavailable at the start or later: the worker waits and reports the cause. A
+ * signal during the start is not an error.
  */
-async function main(settings: Settings, log: Logger): Promise<void> {
+export async function runWorker(settings: Settings, log: Logger): Promise<void> {
+  try {
+    await serveQueues(settings, log);
+  } catch (error) {
+    if (!(error instanceof StopError)) throw error;
+  }
+}
+
+async function serveQueues(settings: Settings, log: Logger): Promise<void> {
   const stop = new AbortController();
   const metrics = new WorkerMetrics();
   const workers: Worker[] = [];
@@ -175,10 +184,9 @@ if (import.meta.main) {
   try {
     const settings = loadSettings();
     log = createLogger('worker', settings);
-    await main(settings, log);
+    await runWorker(settings, log);
     process.exit(0);
   } catch (error) {
-    if (error instanceof StopError) process.exit(0);
     if (error instanceof SettingsError || !log) console.error((error as Error).message);
     else log.fatal({ err: error }, 'the worker ended');
     process.exit(1);

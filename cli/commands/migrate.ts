@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline/promises';
 import { Command } from 'commander';
 import { hidePassword } from '../../pipeline/hide-password.ts';
 import { createLogger } from '../../pipeline/log.ts';
@@ -7,6 +6,7 @@ import type { DatabaseOrigin } from '../../pipeline/migrations/migration-origin.
 import { type MigrationPlan, planMigrations } from '../../pipeline/migrations/migration-plan.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
 import { openClickHouse } from '../clickhouse.ts';
+import { confirmed } from '../confirmation.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { type CommonOptions, checkClickHouse, clickhouseOption } from '../options.ts';
 
@@ -61,7 +61,11 @@ async function runMigrate(options: Options): Promise<number> {
     if (options.print) console.log(statementsOf(plan));
     else console.log(textOf(plan, opened.name));
     if (!changes || plan.pending.length === 0) return 0;
-    if (!options.yes && NEEDS_CONSENT.has(plan.origin) && !(await confirmed(opened.name))) return 1;
+    if (
+      NEEDS_CONSENT.has(plan.origin) &&
+      !(await confirmed('oonipipeline migrate', `Migrate ${opened.name}?`, options))
+    )
+      return 1;
     const applied = await migrate(opened.clickhouse, log, opened.alone ? { lockExpiry: 0 } : {});
     console.log(
       applied.length > 0
@@ -76,24 +80,6 @@ async function runMigrate(options: Options): Promise<number> {
 
 /** Origins of databases that other programs may be using. */
 const NEEDS_CONSENT: ReadonlySet<DatabaseOrigin> = new Set(['python', 'other']);
-
-async function confirmed(name: string): Promise<boolean> {
-  if (!process.stdin.isTTY) {
-    console.error(
-      'oonipipeline migrate: standard input is not a terminal to confirm on; add --yes. Nothing was changed.',
-    );
-    return false;
-  }
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await terminal.question(`Migrate ${name}? [y/N] `);
-    if (/^y(es)?$/i.test(answer.trim())) return true;
-    console.error('Nothing was changed.');
-    return false;
-  } finally {
-    terminal.close();
-  }
-}
 
 const ORIGINS: Readonly<Record<DatabaseOrigin, string>> = {
   empty: 'is empty',

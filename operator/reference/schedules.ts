@@ -24,7 +24,7 @@ export async function keepReferenceSchedules(
   while (!signal.aborted) {
     let wait = LOOK;
     for (const dataset of DATASETS) {
-      const problem = await keepOne(temporal, installation, dataset, log).catch((error: Error) => {
+      const problem = await keepReferenceSchedule(temporal, installation, dataset, log).catch((error: Error) => {
         wait = AGAIN;
         return error.message;
       });
@@ -37,8 +37,8 @@ export async function keepReferenceSchedules(
   }
 }
 
-/** Ensures one schedule. Returns a sentence when it is not as desired and waiting does not help. */
-async function keepOne(
+/** Ensures the schedule of one data set. Returns a sentence when it is not as desired and waiting does not help. */
+export async function keepReferenceSchedule(
   temporal: Temporal,
   installation: string,
   dataset: DatasetName,

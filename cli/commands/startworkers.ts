@@ -1,0 +1,111 @@
+import { Command, Option } from 'commander';
+import { z } from 'zod';
+import { createLogger } from '../../pipeline/log.ts';
+import { loadSettings } from '../../pipeline/settings.ts';
+import { withExitStatus } from '../exit-status.ts';
+import { archiveOption, type CommonOptions, checkClickHouse, directory, list, wholeNumber } from '../options.ts';
+
+const TASKS = z.array(z.enum(['Workflows', 'Activities']));
+
+interface Options extends CommonOptions {
+  readonly threads?: number;
+  readonly tasks?: ('Workflows' | 'Activities')[];
+}
+
+/** Creates `oonipipeline startworkers`, which serves the task queues in this process. */
+export function startworkersCommand(): Command {
+  return new Command('startworkers')
+    .option(
+      '--threads <n>',
+      'activities at a time, each on a thread; setting worker_slots unless given',
+      wholeNumber(1, 128),
+    )
+    .addOption(
+      new Option('--tasks <names>', 'Workflows, Activities or both; setting worker_tasks unless given').argParser(
+        list(TASKS),
+      ),
+    )
+    .addOption(archiveOption())
+    .option('--clickhouse <url>', 'URL of a ClickHouse server; setting clickhouse_url unless given')
+    .option(
+      '--geoip <dir>',
+      'directory of YYYYMMDD-*.mmdb(.gz) databases; setting geoip_dir unless given, else none',
+      directory,
+    )
+    .addHelpText(
+      'after',
+      `
+Takes the work that schedules and backfills have put into Temporal, at the setting temporal_address, until Ctrl-C. Several processes, on
+several machines, may serve the same queues. The command makes the tables that are missing.
+
+Ctrl-C, or SIGTERM: the process takes no more work, and has worker_drain_timeout seconds to finish the work that it has; then it hands
+the rest over at its last checkpoint. A second Ctrl-C ends it at once; another worker then continues its work. While Temporal,
+ClickHouse or the archive is away, the process waits and says for which.
+
+Exit status: 0 it was asked to stop, and has; 1 it failed, or was asked twice; 2 wrong usage.
+
+  oonipipeline startworkers --threads 4
+  oonipipeline startworkers --tasks Workflows`,
+    )
+    .action((options: Options, command: Command) => {
+      checkClickHouse(command, options);
+      if (options.clickhouse?.startsWith('embedded:')) {
+        command.error(
+          'error: workers need a ClickHouse server, because several processes write to it: --clickhouse http://host:8123/database',
+        );
+      }
+      return withExitStatus('startworkers', () => startWorkers(options));
+    });
+}
+
+async function startWorkers(options: Options): Promise<number> {
+  const given = loadSettings();
+  const settings = {
+    ...given,
+    ...(options.threads && { worker_slots: options.threads }),
+    ...(options.tasks && { worker_tasks: options.tasks }),
+    ...(options.archive && { archive_url: options.archive }),
+    ...(options.clickhouse && { clickhouse_url: options.clickhouse }),
+    ...(options.geoip && { geoip_dir: options.geoip }),
+  };
+  const log = createLogger('worker', settings);
+  const { runWorker } = await import('../../worker/main.ts');
+  const release = countDown(settings.worker_drain_timeout);
+  try {
+    await runWorker(settings, log);
+  } finally {
+    release();
+  }
+  // The runtime of the Temporal SDK keeps the process alive.
+  process.exit(0);
+}
+
+/** Milliseconds within which several signals count as one Ctrl-C, because npm and npx pass a signal on that the terminal sent as well. */
+const ONE_REQUEST = 1_000;
+
+/** Shows the seconds that a stopping worker has left. A second signal ends the process at once. Returns a function that ends this. */
+function countDown(seconds: number): () => void {
+  let asked: number | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const show = () => {
+    const left = Math.max(0, Math.ceil(seconds - (performance.now() - (asked ?? 0)) / 1000));
+    const line = `oonipipeline startworkers: stopping; the work has ${left} s left. Ctrl-C again ends it at once.`;
+    process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${line}` : `${line}\n`);
+  };
+  const onSignal = () => {
+    if (asked !== undefined) {
+      if (performance.now() - asked < ONE_REQUEST) return;
+      if (process.stderr.isTTY) process.stderr.write('\n');
+      process.exit(1);
+    }
+    asked = performance.now();
+    show();
+    if (process.stderr.isTTY) timer = setInterval(show, 1000);
+  };
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, onSignal);
+  return () => {
+    clearInterval(timer);
+    if (timer) process.stderr.write('\n');
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, onSignal);
+  };
+}

@@ -1,0 +1,115 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command, Option } from 'commander';
+import { createLogger } from '../../pipeline/log.ts';
+import { loadSettings, type Settings } from '../../pipeline/settings.ts';
+import { TableError } from '../../pipeline/tables/errors.ts';
+import { type OpenedClickHouse, openClickHouse } from '../clickhouse.ts';
+import { paletteFor } from '../colour.ts';
+import { withExitStatus } from '../exit-status.ts';
+import { type CommonOptions, checkClickHouse, clickhouseOption, wholeNumber } from '../options.ts';
+import { Output } from '../output.ts';
+import type { StatusView } from '../status/observe.ts';
+
+interface Options extends CommonOptions {
+  readonly watch?: boolean;
+  readonly interval: number;
+  readonly output?: 'human' | 'json';
+}
+
+/** Columns of the display where the output is not a terminal. */
+const WIDTH = 100;
+
+/** Creates `oonipipeline status`, which shows the state of the installation. */
+export function statusCommand(): Command {
+  return new Command('status')
+    .option('--watch', 'show it again and again, until Ctrl-C')
+    .addOption(new Option('--interval <seconds>', 'between two displays').default(5).argParser(wholeNumber(1, 3600)))
+    .addOption(clickhouseOption())
+    .addOption(
+      new Option('-o, --output <form>', 'human, or json with one document')
+        .choices(['human', 'json'])
+        .default(undefined, 'human on a terminal, else json'),
+    )
+    .addHelpText(
+      'after',
+      `
+Shows the schedules with their next and last buckets, the buckets that are missing and the lag, the backfills and runs at work, the
+backlog and the workers, from Temporal; and the totals and the last failures of the ledger, from ClickHouse. A server that does not
+answer is unknown, and its part is left out; unknown is not zero.
+
+A bucket is missing if its schedule has fired for it and the ledger has no completed run of it, also while its run is active. The lag of
+a schedule is the age of its oldest missing bucket.
+
+Exit status: 0 both servers answer; 1 one is unknown; 2 wrong usage.
+
+  oonipipeline status
+  oonipipeline status --watch --interval 10`,
+    )
+    .action((options: Options, command: Command) => {
+      checkClickHouse(command, options);
+      return withExitStatus('status', () => status(options));
+    });
+}
+
+async function status(options: Options): Promise<number> {
+  const settings = loadSettings();
+  const form = options.output ?? (process.stdout.isTTY ? 'human' : 'json');
+  const { openTemporal } = await import('../orchestration/target.ts');
+  const { observeStatus } = await import('../status/observe.ts');
+  const { statusLines } = await import('../status/text.ts');
+  const temporal = openTemporal(settings, createLogger('status', { ...settings, log_level: 'error' }));
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
+  let opened: OpenedClickHouse | undefined;
+  try {
+    for (;;) {
+      const clickhouse = opened ?? (await tryToOpen(options.clickhouse, settings));
+      if (!(clickhouse instanceof TableError)) opened = clickhouse;
+      const view = await observeStatus(
+        {
+          installation: settings.installation,
+          temporal,
+          temporalAddress: settings.temporal_address,
+          clickhouse:
+            clickhouse instanceof TableError
+              ? { known: false, reason: clickhouse.message }
+              : { known: true, value: clickhouse.clickhouse },
+          clickhouseName: clickhouse instanceof TableError ? '' : clickhouse.name,
+        },
+        Date.now(),
+      );
+      await show(view, form, options, statusLines);
+      if (!options.watch) return view.temporal.known && view.clickhouse.known ? 0 : 1;
+      await sleep(options.interval * 1000, undefined, { signal: stop.signal }).catch(() => {});
+      if (stop.signal.aborted) return 0;
+    }
+  } finally {
+    await opened?.close();
+    await temporal.close();
+  }
+}
+
+async function tryToOpen(place: string | undefined, settings: Settings): Promise<OpenedClickHouse | TableError> {
+  try {
+    return await openClickHouse(place, { settings });
+  } catch (error) {
+    if (error instanceof TableError) return error;
+    throw error;
+  }
+}
+
+async function show(
+  view: StatusView,
+  form: 'human' | 'json',
+  { watch }: Options,
+  lines: typeof import('../status/text.ts').statusLines,
+): Promise<void> {
+  if (form === 'json') {
+    await new Output(process.stdout, 'json').write(`${JSON.stringify(view)}\n`);
+    return;
+  }
+  const width = process.stdout.columns ?? WIDTH;
+  // On a terminal, the next display replaces the last one.
+  const clear = watch && process.stdout.isTTY ? '\x1b[H\x1b[2J\x1b[3J' : '';
+  process.stdout.write(`${clear}${lines(view, paletteFor(process.stdout), width).join('\n')}\n`);
+}

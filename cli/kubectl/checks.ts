@@ -1,0 +1,284 @@
+import { z } from 'zod';
+import { KINDS } from '../../crds/kinds.ts';
+import { GROUP, VERSION } from '../../crds/resource.ts';
+import { DEPLOYMENTS, LEASES } from '../../operator/kube/builtin.ts';
+import type { Client } from '../../operator/kube/client.ts';
+import { ForbiddenError, KubeError } from '../../operator/kube/errors.ts';
+import { defineResource, type KubeObject } from '../../operator/kube/resource.ts';
+import { OPERATOR_RULES } from '../../operator/rbac.ts';
+import { TemporalError } from '../../operator/temporal/errors.ts';
+import { ArchiveError } from '../../pipeline/archive/archive.ts';
+import { openArchive } from '../../pipeline/archive/open.ts';
+import { createLogger } from '../../pipeline/log.ts';
+import type { Settings } from '../../pipeline/settings.ts';
+import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { TableError } from '../../pipeline/tables/errors.ts';
+import { SEARCH_ATTRIBUTES } from '../../worker/contract.ts';
+import { openTemporal } from '../orchestration/target.ts';
+import { schemaDifferences } from '../schema-differences.ts';
+import { OPERATOR_SELECTOR } from './status.ts';
+
+/** Result of one check. `unknown`: it could not be checked from here, which is not an error of the installation. */
+export interface Check {
+  readonly check: string;
+  readonly state: 'ok' | 'warning' | 'failed' | 'unknown';
+  readonly message: string;
+  readonly remedy?: string;
+}
+
+type Outcome = Omit<Check, 'check'>;
+const ok = (message: string): Outcome => ({ state: 'ok', message });
+const bad = (state: Check['state'], message: string, remedy: string): Outcome => ({ state, message, remedy });
+
+/** Runs a check. An expected error makes it unknown. */
+async function check(name: string, remedy: string, work: () => Promise<Outcome>): Promise<Check> {
+  try {
+    return { check: name, ...(await work()) };
+  } catch (error) {
+    const isExpected = [KubeError, TemporalError, TableError, ArchiveError].some(kind => error instanceof kind);
+    if (!isExpected) throw error;
+    const { message } = error as Error;
+    return { check: name, ...bad('unknown', message, remedy) };
+  }
+}
+
+const CRDS = defineResource<
+  KubeObject & {
+    spec?: { versions?: { name: string; served: boolean; schema?: { openAPIV3Schema?: Schema } }[] };
+    status?: { conditions?: { type: string; status: string }[] };
+  }
+>({
+  group: 'apiextensions.k8s.io',
+  version: 'v1',
+  plural: 'customresourcedefinitions',
+  kind: 'CustomResourceDefinition',
+  namespaced: false,
+});
+interface Schema {
+  readonly properties?: Readonly<Record<string, Schema>>;
+}
+
+/** Seconds of difference between two clocks from which leases and timestamps mislead. */
+const SKEW = 5;
+
+/** Runs the checks of the cluster. `now` returns milliseconds since 1970. */
+export async function clusterChecks(client: Client, namespace: string, now: () => number): Promise<Check[]> {
+  return [
+    ...(await Promise.all(KINDS.map(kind => checkKind(client, kind.plural, fieldsOf(kind.spec))))),
+    await checkPermissions(client, namespace),
+    await checkClock(client, namespace, now),
+    ...(await checkOperator(client)),
+  ];
+}
+
+/** Returns the names of the fields of a spec. */
+function fieldsOf(spec: z.ZodType): string[] {
+  return spec instanceof z.ZodObject ? Object.keys(spec.shape) : [];
+}
+
+function checkKind(client: Client, plural: string, fields: readonly string[]): Promise<Check> {
+  const remedy =
+    'apply the CRDs of this version: kubectl apply --server-side -f crds/yaml, or upgrade the chart ooni-pipeline-crds';
+  return check(`CRD ${plural}`, remedy, async () => {
+    const found = await client.find(CRDS, { name: `${plural}.${GROUP}` });
+    if (!found) return bad('failed', 'is not installed', remedy);
+    const version = found.spec?.versions?.find(({ name }) => name === VERSION);
+    if (!version?.served) return bad('failed', `does not serve ${VERSION}`, remedy);
+    const has = Object.keys(version.schema?.openAPIV3Schema?.properties?.spec?.properties ?? {});
+    const missing = fields.filter(field => !has.includes(field));
+    if (missing.length > 0) return bad('warning', `is of an older version: it lacks ${missing.join(', ')}`, remedy);
+    return ok(`serves ${VERSION}`);
+  });
+}
+
+interface AccessReview extends KubeObject {
+  spec: object;
+  status?: { allowed?: boolean };
+}
+const SELF_REVIEWS = defineResource<AccessReview>({
+  group: 'authorization.k8s.io',
+  version: 'v1',
+  plural: 'selfsubjectaccessreviews',
+  kind: 'SelfSubjectAccessReview',
+  namespaced: false,
+});
+const REVIEWS = defineResource<AccessReview>({
+  group: 'authorization.k8s.io',
+  version: 'v1',
+  plural: 'subjectaccessreviews',
+  kind: 'SubjectAccessReview',
+  namespaced: false,
+});
+
+function checkPermissions(client: Client, namespace: string): Promise<Check> {
+  const remedy = `ask an administrator for get, list, create and patch of backfills, pipelineschedules and workerpools in the namespace ${namespace}`;
+  return check('your permissions', remedy, async () => {
+    const denied: string[] = [];
+    for (const { plural } of KINDS) {
+      for (const verb of ['get', 'list', 'create', 'patch']) {
+        const resourceAttributes = { group: GROUP, resource: plural, verb, namespace };
+        const { status } = await client.create(SELF_REVIEWS, { metadata: { name: '' }, spec: { resourceAttributes } });
+        if (!status?.allowed) denied.push(`${verb} ${plural}`);
+      }
+    }
+    return denied.length === 0
+      ? ok(`you may use the kinds in ${namespace}`)
+      : bad('warning', `you may not ${denied.join(', ')}`, remedy);
+  });
+}
+
+function checkClock(client: Client, namespace: string, now: () => number): Promise<Check> {
+  const remedy = 'synchronise the clocks (NTP) of this machine and of the control plane';
+  return check('clock', remedy, async () => {
+    const before = now();
+    const object = { metadata: { name: 'ooni-doctor', namespace }, data: {} };
+    const maps = defineResource<KubeObject>({
+      group: '',
+      version: 'v1',
+      plural: 'configmaps',
+      kind: 'ConfigMap',
+      namespaced: true,
+    });
+    const { metadata } = await client.create(maps, object, { dryRun: true });
+    const server = Date.parse(metadata.creationTimestamp ?? '');
+    if (Number.isNaN(server)) return bad('unknown', 'the API server gave no time', remedy);
+    // The server cuts its time to seconds.
+    const skew = Math.max(0, before - server - 1000, server - now()) / 1000;
+    return skew > SKEW
+      ? bad('warning', `differs from that of the API server by ${Math.round(skew)} s`, remedy)
+      : ok('agrees with that of the API server');
+  });
+}
+
+async function checkOperator(client: Client): Promise<Check[]> {
+  const remedy = 'install the chart ooni-pipeline, and look at: kubectl ooni logs';
+  const deployments = await client
+    .list(DEPLOYMENTS, { labelSelector: OPERATOR_SELECTOR })
+    .catch((error: unknown) => error as Error);
+  if (deployments instanceof Error) {
+    if (!(deployments instanceof ForbiddenError)) throw deployments;
+    return [{ check: 'operator', ...bad('unknown', 'you may not list Deployments', 'ask an administrator') }];
+  }
+  const [operator] = deployments;
+  if (!operator) return [{ check: 'operator', ...bad('failed', 'no Deployment has its label', remedy) }];
+  const { namespace = '', name } = operator.metadata;
+  const pod = operator.spec?.template.spec;
+  const environment = Object.fromEntries(
+    (pod?.containers[0]?.env ?? []).map(({ name: key, value }) => [key, value ?? '']),
+  );
+  const available = operator.status?.availableReplicas ?? 0;
+  const account = pod?.serviceAccountName ?? 'default';
+  return [
+    {
+      check: 'operator',
+      ...(available > 0
+        ? ok(`${namespace}/${name} is available`)
+        : bad('failed', `${namespace}/${name} has no available pod`, remedy)),
+    },
+    await checkLease(client, environment.OPERATOR_LEASE_NAMESPACE || namespace),
+    imageCheck(environment, pod?.containers[0]?.image),
+    await checkOperatorPermissions(client, namespace, account),
+  ];
+}
+
+function checkLease(client: Client, namespace: string): Promise<Check> {
+  const remedy = 'look at: kubectl ooni logs; the operator needs get, create and update of leases in its namespace';
+  return check('leader', remedy, async () => {
+    const leases = await client.list(LEASES, { namespace });
+    const held = leases.filter(({ metadata, spec }) => metadata.name.includes('ooni') && spec?.holderIdentity);
+    const [lease] = held;
+    if (!lease) return bad('failed', `no process of the operator holds a lease in ${namespace}`, remedy);
+    return ok(`${lease.spec?.holderIdentity} leads`);
+  });
+}
+
+function imageCheck(environment: Readonly<Record<string, string>>, image: string | undefined): Check {
+  const { WORKER_IMAGE: workers } = environment;
+  const remedy =
+    'set the environment variable WORKER_IMAGE of the operator to its own image, so that both have one version';
+  if (!workers) return { check: 'image', ...bad('failed', 'WORKER_IMAGE of the operator is empty', remedy) };
+  if (image !== undefined && workers !== image) {
+    return { check: 'image', ...bad('warning', `workers run ${workers}, the operator runs ${image}`, remedy) };
+  }
+  return { check: 'image', ...ok(workers) };
+}
+
+function checkOperatorPermissions(client: Client, namespace: string, account: string): Promise<Check> {
+  const remedy = 'upgrade the chart ooni-pipeline, which has the rules of this version';
+  return check('RBAC of the operator', remedy, async () => {
+    const denied: string[] = [];
+    for (const { apiGroups, resources, verbs } of OPERATOR_RULES) {
+      for (const resource of resources) {
+        for (const verb of verbs) {
+          const [plural = '', subresource] = resource.split('/');
+          const resourceAttributes = { group: apiGroups[0], resource: plural, subresource, verb };
+          const spec = { user: `system:serviceaccount:${namespace}:${account}`, resourceAttributes };
+          const { status } = await client.create(REVIEWS, { metadata: { name: '' }, spec });
+          if (!status?.allowed) denied.push(`${verb} ${resource}`);
+        }
+      }
+    }
+    if (denied.length === 0) return ok(`${namespace}/${account} has all permissions in all namespaces`);
+    return bad(
+      'warning',
+      `${namespace}/${account} may not, in all namespaces: ${denied.join(', ')}`,
+      `${remedy}; an operator of listed namespaces needs them there only`,
+    );
+  });
+}
+
+/** Runs the checks of the servers that the settings of this machine name. */
+export async function serverChecks(settings: Settings): Promise<Check[]> {
+  const from = 'from this machine, with its own settings';
+  const temporal = openTemporal(settings, createLogger('doctor', { ...settings, log_level: 'fatal' }));
+  const clickhouse = openClickHouse(settings);
+  try {
+    return await Promise.all([
+      check('Temporal', `set TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE to check it ${from}`, async () => {
+        const missing = await temporal.call('listing search attributes', async client => {
+          const { customAttributes } = await client.connection.operatorService.listSearchAttributes({
+            namespace: temporal.namespace,
+          });
+          return Object.keys(SEARCH_ATTRIBUTES).filter(name => !(name in (customAttributes ?? {})));
+        });
+        if (missing.length === 0)
+          return ok(`${settings.temporal_address} has the namespace ${temporal.namespace} and the search attributes`);
+        const remedy = `add them as Keyword: temporal operator search-attribute create --type Keyword ${missing.map(name => `--name ${name}`).join(' ')}`;
+        return bad('failed', `lacks the search attributes ${missing.join(', ')}`, remedy);
+      }),
+      check('ClickHouse schema', `set CLICKHOUSE_URL to check it ${from}`, async () => {
+        const differences = await schemaDifferences(clickhouse);
+        if (differences.length === 0) return ok(`${clickhouse.name} has the tables of this version`);
+        const tables = [...new Set(differences.map(({ table }) => table))].join(', ');
+        return bad(
+          'failed',
+          `${clickhouse.name} differs in ${tables}`,
+          'oonipipeline migrate; oonipipeline checkdb --print-diff shows the differences',
+        );
+      }),
+      check('ClickHouse grants', `set CLICKHOUSE_URL to check it ${from}`, async () => {
+        const missing: string[] = [];
+        const wanted = ['SELECT', 'INSERT', 'ALTER DELETE', 'CREATE TABLE', 'OPTIMIZE'];
+        for (const privilege of wanted) {
+          const [answer] = await clickhouse.select<{ result: number }>(
+            `CHECK GRANT ${privilege} ON ${'`'}${clickhouse.database}${'`'}.*`,
+          );
+          if (answer?.result !== 1) missing.push(privilege);
+        }
+        if (missing.length === 0) return ok('the user may read, write and migrate');
+        return bad(
+          'failed',
+          `the user lacks ${missing.join(', ')}`,
+          `GRANT ${missing.join(', ')} ON ${clickhouse.database}.* TO the user`,
+        );
+      }),
+      check('archive', `set ARCHIVE_URL to check it ${from}`, async () => {
+        await openArchive(settings).check({ signal: AbortSignal.timeout(15_000) });
+        return ok(`${settings.archive_url} answers`);
+      }),
+    ]);
+  } finally {
+    await clickhouse.close();
+    await temporal.close();
+  }
+}

@@ -1,0 +1,67 @@
+import type { Command } from 'commander';
+import { SpecError } from '../../crds/resource.ts';
+import { Client } from '../../operator/kube/client.ts';
+import { connectionSource, KubeConfigError } from '../../operator/kube/config.ts';
+import { KubeError, NotFoundError } from '../../operator/kube/errors.ts';
+import { Http } from '../../operator/kube/http.ts';
+import { TemporalError } from '../../operator/temporal/errors.ts';
+import { withExitStatus } from '../exit-status.ts';
+
+/** Options of every command of kubectl ooni, with the names that kubectl has. */
+export interface ClusterOptions {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly namespace?: string;
+}
+
+/** A connection to the cluster of a command. */
+export interface Cluster {
+  readonly client: Client;
+  readonly server: string;
+  /** Namespace of the option or of the context. */
+  readonly namespace: string;
+  readonly options: ClusterOptions;
+}
+
+/** Adds the options of kubectl that choose the cluster. */
+export function withClusterOptions(command: Command): Command {
+  return command
+    .option('--kubeconfig <file>', 'kubeconfig; KUBECONFIG or ~/.kube/config unless given')
+    .option('--context <name>', 'context of the kubeconfig; the current one unless given')
+    .option('-n, --namespace <name>', 'namespace; that of the context unless given');
+}
+
+/** Runs the work of a command with a connection to the cluster, and uses its result as the exit status. */
+export function withCluster(
+  name: string,
+  options: ClusterOptions,
+  work: (cluster: Cluster) => Promise<number>,
+): Promise<void> {
+  return withExitStatus(
+    name,
+    async () => {
+      const source = connectionSource({
+        ...(options.kubeconfig && { kubeconfig: options.kubeconfig }),
+        ...(options.context && { context: options.context }),
+      });
+      const { server, namespace } = await source();
+      const http = new Http(source, { userAgent: 'kubectl-ooni' });
+      try {
+        const client = new Client(http, { fieldManager: 'kubectl-ooni' });
+        return await work({ client, server, namespace: options.namespace ?? namespace, options });
+      } catch (error) {
+        if (
+          !(error instanceof NotFoundError) ||
+          !/the server could not find the requested resource/.test(error.message)
+        )
+          throw error;
+        throw new KubeConfigError(
+          `the cluster at ${server} does not have the kinds of pipeline.ooni.org; install the CRDs`,
+        );
+      } finally {
+        await http.close();
+      }
+    },
+    { program: 'kubectl ooni', expected: [KubeError, KubeConfigError, SpecError, TemporalError] },
+  );
+}

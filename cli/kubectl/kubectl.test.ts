@@ -1,0 +1,109 @@
+import type { CommanderError } from 'commander';
+import { expect, test, vi } from 'vitest';
+import type { WorkerPool } from '../../crds/worker-pool.ts';
+import { PLAIN, paletteFor } from '../colour.ts';
+import { widthOf } from '../table.ts';
+import { checkLines } from './checks-text.ts';
+import { type GridDay, gridLines } from './grid.ts';
+import { BEFORE, fixedSize } from './pool.ts';
+import { createKubectlProgram } from './program.ts';
+import { redacted } from './redaction.ts';
+
+test.each([
+  [['status', '--interval', 'x'], 'It must be a whole number from 1 to 3600'],
+  [['status', 'all'], 'too many arguments'],
+  [['backfill', 'create', '--start-at', '2024-01-02', '--end-at', '2024-01-01'], 'must lie before'],
+  [['backfill', 'create', '--stages', 'None'], '"None"'],
+  [['backfill', 'create', '--max-active-runs', '201'], 'from 1 to 200'],
+  [['backfill', 'watch'], "missing required argument 'name'"],
+  [['backfill', 'grid', '--start-at', '2024-13-01'], 'is not a bucket'],
+  [['backfill', 'stop', 'x'], 'unknown command'],
+  [['schedule', 'run', 'x', '--bucket', 'today'], 'is not a bucket'],
+  [['pool', 'drain'], "missing required argument 'name'"],
+  [['doctor', '-o', 'table'], 'Allowed choices are human, json'],
+  [['logs', '--tail', '-1'], 'from 1 to 1000000'],
+])('wrong usage of kubectl ooni: %j', async (args, message) => {
+  const program = await createKubectlProgram('all');
+  const quiet = { writeErr: () => {}, writeOut: () => {} };
+  for (const command of [program, ...program.commands, ...program.commands.flatMap(each => each.commands)]) {
+    command.configureOutput(quiet);
+  }
+  const wrong = await program.parseAsync(args, { from: 'user' }).catch((error: CommanderError) => error);
+  expect((wrong as CommanderError).message).toContain(message);
+});
+
+test('a cluster that is not there is an error with a cause', async () => {
+  const error = vi.spyOn(console, 'error').mockImplementation(() => {});
+  const program = await createKubectlProgram('all');
+  await program.parseAsync(['status', '--kubeconfig', '/nowhere'], { from: 'user' });
+  expect(error.mock.calls.flat().join()).toContain('kubectl ooni status: kubeconfig /nowhere cannot be read');
+  expect(process.exitCode).toBe(1);
+  process.exitCode = undefined;
+  error.mockRestore();
+});
+
+const year: GridDay[] = Array.from({ length: 366 }, (_, at) => {
+  const state = (['done', 'done', 'done', 'failed', 'unfinished', 'none', 'part'] as const)[at % 7] ?? 'none';
+  return { day: new Date(Date.UTC(2024, 0, 1 + at)).toISOString().slice(0, 10), state, buckets: 1, done: 0 };
+});
+
+test('the grid of a year has a line a month within 100 columns, and signs that differ without colours', () => {
+  const lines = gridLines(year, PLAIN);
+  expect(lines).toHaveLength(1 + 12 + 2);
+  expect(Math.max(...lines.map(widthOf))).toBeLessThanOrEqual(100);
+  expect(lines[1]).toBe('2024-01  ■ ■ ■ x ~ · ▪ ■ ■ ■ x ~ · ▪ ■ ■ ■ x ~ · ▪ ■ ■ ■ x ~ · ▪ ■ ■ ■  15/31 4 failed');
+  expect(lines[0]).toBe('         1       5         10        15        20        25        30');
+  // February begins in the column of the first day.
+  expect(lines[2]?.slice(0, 12)).toBe('2024-02  x ~');
+  expect(gridLines(year, paletteFor({ isTTY: true }, {})).map(widthOf)).toEqual(lines.map(widthOf));
+});
+
+test('doctor shows each remedy below its problem, within the width', () => {
+  const lines = checkLines(
+    [
+      { check: 'CRD backfills', state: 'ok', message: 'serves v1alpha1' },
+      {
+        check: 'Temporal',
+        state: 'failed',
+        message: 'lacks the search attributes OoniBucket',
+        remedy: 'add them '.repeat(20).trim(),
+      },
+    ],
+    PLAIN,
+    80,
+  );
+  expect(lines[0]).toBe('ok    CRD backfills  serves v1alpha1');
+  expect(lines[1]).toBe('FAIL  Temporal       lacks the search attributes OoniBucket');
+  expect(lines[2]).toMatch(/^ {21}-> add them/);
+  expect(Math.max(...lines.map(widthOf))).toBeLessThanOrEqual(80);
+});
+
+test('a drained pool remembers its size, also when it was paused before', () => {
+  const pool = (spec: object, annotations = {}) =>
+    ({ metadata: { name: 'main', annotations }, spec }) as unknown as WorkerPool;
+  const autoscaling = { minReplicas: 0, maxReplicas: 5 };
+  const paused = fixedSize(pool({ autoscaling }), 3);
+  expect(paused.spec).toEqual({ replicas: 3, autoscaling: null });
+  expect(JSON.parse(paused.metadata.annotations[BEFORE] ?? '')).toEqual({ autoscaling });
+  const drained = fixedSize(pool({ replicas: 3 }, paused.metadata.annotations), 0);
+  expect(JSON.parse(drained.metadata.annotations[BEFORE] ?? '')).toEqual({ autoscaling });
+  expect(JSON.parse(fixedSize(pool({ replicas: 2 }), 0).metadata.annotations[BEFORE] ?? '')).toEqual({ replicas: 2 });
+});
+
+test('a report has no passwords and no secret values, and keeps the names of Secrets', () => {
+  const text = JSON.stringify(
+    redacted({
+      env: [
+        { name: 'CLICKHOUSE_URL', value: 'http://u:hunter2@host' },
+        { name: 'TEMPORAL_API_KEY', value: 'hunter2' },
+        { name: 'MY_PASSWORD', value: 'hunter2' },
+        { name: 'LOG_LEVEL', value: 'info' },
+        { name: 'X', valueFrom: { secretKeyRef: { name: 'ooni-pipeline', key: 'x' } } },
+      ],
+      message: 'cannot reach https://me:hunter2@host:8443/db now',
+      nested: [{ password: 'hunter2', accessKeyId: 'hunter2' }],
+    }),
+  );
+  expect(text).not.toContain('hunter2');
+  for (const kept of ['LOG_LEVEL', 'info', '"ooni-pipeline"', 'host:8443/db now']) expect(text).toContain(kept);
+});

@@ -1,0 +1,87 @@
+import { Command } from 'commander';
+import { PIPELINE_SCHEDULE } from '../../crds/pipeline-schedule.ts';
+import { parseSpec } from '../../crds/resource.ts';
+import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
+import { lastCompleteBucket, nextBucket } from '../../pipeline/bucket.ts';
+import { normaliseFilter } from '../../pipeline/filter.ts';
+import { uploadBucket } from '../options.ts';
+import { startBackfillAt } from '../orchestration/backfill.ts';
+import { type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
+
+const EXIT = '\nExit status: 0 done; 1 it could not be done, and standard error has the reason; 2 wrong usage.';
+
+/** Creates `kubectl ooni schedule` with its commands. */
+export function scheduleCommand(): Command {
+  const schedule = new Command('schedule').description('Run, suspend and resume schedules');
+  schedule.addCommand(runCommand());
+  for (const suspend of [true, false]) schedule.addCommand(suspendCommand(suspend));
+  return schedule;
+}
+
+function runCommand(): Command {
+  return withClusterOptions(new Command('run'))
+    .description('Process a bucket of a schedule now')
+    .argument('<name>', 'name of the PipelineSchedule')
+    .option('--bucket <bucket>', 'the bucket; the last complete one unless given', uploadBucket)
+    .option('--dry-run', 'say what would be created; create nothing')
+    .addHelpText(
+      'after',
+      `\nCreates a Backfill of one bucket with the filter and the stages of the schedule, which replaces rows of earlier runs.\n${EXIT}`,
+    )
+    .action((name: string, options: ClusterOptions & { bucket?: string; dryRun?: boolean }) =>
+      withCluster('schedule run', options, async ({ client, namespace, server }) => {
+        const object = await client.get(PIPELINE_SCHEDULES, { namespace, name });
+        const spec = parseSpec(PIPELINE_SCHEDULE, object);
+        const { granularity, stages } = spec;
+        const bucket = options.bucket ?? lastCompleteBucket(Date.now(), granularity);
+        if (options.dryRun) {
+          console.log(`would create a Backfill of ${bucket} for pipelineschedule/${name}`);
+          return 0;
+        }
+        const target = { at: 'Kubernetes', client, namespace, description: server, close: async () => {} } as const;
+        const request = {
+          startAt: bucket,
+          endAt: nextBucket(bucket),
+          granularity: bucket.length === 10 ? ('Day' as const) : ('Hour' as const),
+          filter: normaliseFilter(spec),
+          stages,
+          order: 'OldestFirst' as const,
+          reprocess: 'All' as const,
+          maxActiveRuns: 1,
+          allowShrink: false,
+        };
+        console.log(`${await startBackfillAt(target, '', request, Date.now())} is created for ${bucket}`);
+        return 0;
+      }),
+    );
+}
+
+function suspendCommand(suspend: boolean): Command {
+  return withClusterOptions(new Command(suspend ? 'suspend' : 'resume'))
+    .description(suspend ? 'Let nothing fire; active runs finish' : 'Let a suspended schedule fire again')
+    .argument('<name>', 'name of the PipelineSchedule')
+    .option('--dry-run', 'let the API server check it; change nothing')
+    .addHelpText('after', EXIT)
+    .action((name: string, options: ClusterOptions & { dryRun?: boolean }) =>
+      withCluster(`schedule ${suspend ? 'suspend' : 'resume'}`, options, async ({ client, namespace }) => {
+        const { spec } = await client.get(PIPELINE_SCHEDULES, { namespace, name });
+        if ((spec.suspend ?? false) === suspend) {
+          console.log(`pipelineschedule/${name} is ${suspend ? 'suspended' : 'in force'} already; nothing was changed`);
+          return 0;
+        }
+        await client.patch(
+          PIPELINE_SCHEDULES,
+          { namespace, name },
+          { spec: { suspend } },
+          { dryRun: options.dryRun ?? false },
+        );
+        const done = suspend ? 'is suspended' : 'is in force again';
+        console.log(
+          options.dryRun
+            ? `pipelineschedule/${name}: would set suspend to ${suspend}`
+            : `pipelineschedule/${name} ${done}`,
+        );
+        return 0;
+      }),
+    );
+}

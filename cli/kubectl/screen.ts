@@ -1,0 +1,221 @@
+import type { Backfill } from '../../crds/backfill.ts';
+import type { Condition } from '../../crds/conditions.ts';
+import type { PipelineSchedule } from '../../crds/pipeline-schedule.ts';
+import type { WorkerPool } from '../../crds/worker-pool.ts';
+import type { Deployment } from '../../operator/kube/builtin.ts';
+import type { Palette } from '../colour.ts';
+import { printableLine } from '../printable.ts';
+import { span } from '../status/text.ts';
+import { type Column, layOut } from '../table.ts';
+
+/** Everything that the screen of `kubectl ooni status` shows. */
+export interface InstallationView {
+  /** ISO 8601. */
+  readonly at: string;
+  readonly server: string;
+  /** Absent: no Deployment with the operator's label was found. */
+  readonly operators: readonly Deployment[];
+  readonly pools: readonly WorkerPool[];
+  readonly schedules: readonly PipelineSchedule[];
+  readonly backfills: readonly Backfill[];
+}
+
+const n = (value: number | undefined) => value?.toLocaleString('en') ?? 'unknown';
+const nameOf = ({ metadata }: { metadata: { name: string; namespace?: string } }) =>
+  metadata.namespace === 'default' ? metadata.name : `${metadata.namespace}/${metadata.name}`;
+
+/** Returns the condition Ready of a resource. */
+export function ready(status: { conditions?: readonly Condition[] } | undefined): Condition | undefined {
+  return status?.conditions?.find(({ type }) => type === 'Ready');
+}
+
+function paintReady(state: string | undefined, { good, bad, doubtful }: Palette): (text: string) => string {
+  return state === 'True' ? good : state === 'False' ? bad : doubtful;
+}
+
+/** Returns the lines of the screen, `width` characters wide at most. */
+export function screenLines(view: InstallationView, palette: Palette, width: number): string[] {
+  const { strong, faint, bad } = palette;
+  const now = Date.parse(view.at);
+  const section = <Row>(title: string, columns: readonly Column<Row>[], rows: readonly Row[]) =>
+    rows.length === 0
+      ? ['', `${strong(title)}  none`]
+      : ['', strong(title), ...layOut(columns, rows, { palette, width: width - 2 }).map(line => `  ${line}`)];
+  return [
+    `${strong('Cluster')} ${printableLine(view.server)}  ${faint(`${view.at.slice(0, 19).replace('T', ' ')} UTC`)}`,
+    ...(view.operators.length === 0
+      ? [`${strong('Operator')} ${bad('not found')}: no Deployment has the label app.kubernetes.io/name=ooni-operator`]
+      : view.operators.map(each => operatorLine(each, palette))),
+    ...section('Worker pools', POOLS, view.pools),
+    ...section('Schedules', SCHEDULES, view.schedules),
+    ...section('Backfills', backfillColumns(now), view.backfills),
+    ...section('Last failures', FAILURES, failuresOf(view.backfills)),
+    ...problemLines(view, palette, width),
+    ...linkLines(view, palette),
+  ];
+}
+
+function operatorLine({ metadata, spec, status }: Deployment, { strong, good, bad }: Palette): string {
+  const available = status?.availableReplicas ?? 0;
+  const desired = spec?.replicas ?? 1;
+  const paint = available >= 1 ? good : bad;
+  return `${strong('Operator')} ${metadata.namespace}/${metadata.name}  ${paint(`${available}/${desired} available`)}`;
+}
+
+const POOLS: readonly Column<WorkerPool>[] = [
+  { title: 'NAME', text: nameOf, flexible: true },
+  {
+    title: 'READY',
+    text: ({ status }) => `${n(status?.readyReplicas)}/${n(status?.desiredReplicas)}`,
+    right: true,
+    paint: ({ status }, palette) =>
+      status?.readyReplicas !== undefined && status.readyReplicas === status.desiredReplicas
+        ? palette.good
+        : palette.doubtful,
+  },
+  { title: 'BACKLOG', text: ({ status }) => n(status?.backlog), right: true },
+  { title: 'TASKS', text: ({ status }) => status?.tasks ?? '' },
+  {
+    title: 'STATUS',
+    text: ({ status }) => ready(status)?.reason ?? 'unknown',
+    paint: ({ status }, palette) => paintReady(ready(status)?.status, palette),
+  },
+];
+
+const SCHEDULES: readonly Column<PipelineSchedule>[] = [
+  { title: 'NAME', text: nameOf, flexible: true },
+  { title: 'CRON', text: ({ spec }) => spec.schedule },
+  {
+    title: 'STATUS',
+    text: ({ status }) => ready(status)?.reason ?? 'unknown',
+    paint: ({ status }, palette) => paintReady(ready(status)?.status, palette),
+  },
+  {
+    title: 'LAST',
+    text: ({ status }) => (status?.lastRun ? `${status.lastRun.bucket} ${status.lastRun.state}` : 'none yet'),
+    paint: ({ status }, { bad, good }) =>
+      status?.lastRun?.state === 'Failed' ? bad : status?.lastRun ? good : text => text,
+  },
+  { title: 'NEXT', text: ({ status }) => status?.nextBuckets?.[0]?.bucket ?? '' },
+  {
+    title: 'LAG',
+    text: ({ status }) => n(status?.lag),
+    right: true,
+    paint: ({ status }, { good, doubtful }) => (status?.lag === 0 ? good : doubtful),
+  },
+];
+
+const BAR = 10;
+
+/** Returns a bar of a share from 0 to 100. */
+function bar(percent: number): string {
+  const full = Math.round((percent / 100) * BAR);
+  return '█'.repeat(full) + '░'.repeat(BAR - full);
+}
+
+function backfillColumns(now: number): readonly Column<Backfill>[] {
+  return [
+    { title: 'NAME', text: nameOf, flexible: true },
+    {
+      title: 'PHASE',
+      text: ({ status }) => status?.phase ?? 'unknown',
+      paint: ({ status }, { good, bad, active, doubtful }) =>
+        status?.phase === 'Complete'
+          ? good
+          : status?.phase === 'Failed'
+            ? bad
+            : status?.phase === 'Running'
+              ? active
+              : doubtful,
+    },
+    {
+      title: 'PROGRESS',
+      text: ({ status }) => (status?.progress ? `${bar(status.progress.percent)} ${status.progress.done}` : 'unknown'),
+    },
+    {
+      title: 'FAILED',
+      text: ({ status }) => n(status?.progress?.failed),
+      right: true,
+      paint: ({ status }, { bad }) => ((status?.progress?.failed ?? 0) > 0 ? bad : text => text),
+    },
+    { title: 'MEASURED', text: ({ status }) => n(status?.measurements), right: true },
+    {
+      title: 'ETA',
+      text: ({ status }) => (status?.eta ? span((Date.parse(status.eta) - now) / 1000) : ''),
+      right: true,
+    },
+    { title: 'BLOCKED BY', text: ({ status }) => status?.blockedBy?.reason ?? '', paint: (_, { bad }) => bad },
+  ];
+}
+
+interface FailureRow {
+  readonly backfill: string;
+  readonly bucket: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Number of failures that are shown. */
+const FAILURES_SHOWN = 8;
+
+function failuresOf(backfills: readonly Backfill[]): FailureRow[] {
+  return backfills
+    .flatMap(each =>
+      (each.status?.failures ?? []).map(({ bucket, reason, message }) => ({
+        backfill: nameOf(each),
+        bucket,
+        reason,
+        message,
+      })),
+    )
+    .slice(0, FAILURES_SHOWN);
+}
+
+const FAILURES: readonly Column<FailureRow>[] = [
+  { title: 'BACKFILL', text: row => row.backfill },
+  { title: 'BUCKET', text: row => row.bucket },
+  { title: 'REASON', text: row => row.reason, paint: (_, { bad }) => bad },
+  { title: 'MESSAGE', text: row => row.message, flexible: true },
+];
+
+/** Lists what is not as desired, with the message of the operator: the place to begin. */
+function problemLines(view: InstallationView, { strong, bad, doubtful }: Palette, width: number): string[] {
+  const problems = [
+    ...view.pools.map(each => ['workerpool', each] as const),
+    ...view.schedules.map(each => ['pipelineschedule', each] as const),
+    ...view.backfills.map(each => ['backfill', each] as const),
+  ].flatMap(([kind, each]) => {
+    const conditions: readonly Condition[] = each.status?.conditions ?? [];
+    return conditions
+      .filter(
+        ({ type, status }) =>
+          (type === 'Ready' && status !== 'True') || ((type === 'Stalled' || type === 'Warning') && status === 'True'),
+      )
+      .map(({ type, status, reason, message }) => ({ name: `${kind}/${nameOf(each)}`, type, status, reason, message }));
+  });
+  if (problems.length === 0) return [];
+  // Stalled says the same as Ready.
+  const shown = problems.filter(
+    ({ name, type }) => type !== 'Stalled' || !problems.some(other => other.name === name && other.type === 'Ready'),
+  );
+  return [
+    '',
+    strong('Not as desired'),
+    ...shown.map(({ name, status, type, reason, message }) => {
+      const line = `  ${name}: ${reason}: ${message}`;
+      const text = printableLine(line);
+      return (type === 'Warning' || status === 'Unknown' ? doubtful : bad)(
+        text.length > width ? `${text.slice(0, width - 1)}…` : text,
+      );
+    }),
+  ];
+}
+
+function linkLines(view: InstallationView, { strong }: Palette): string[] {
+  const links = [...view.schedules, ...view.backfills, ...view.pools].flatMap(each =>
+    Object.values(each.status?.links ?? {})
+      .slice(0, 1)
+      .map(link => `  ${nameOf(each)}  ${printableLine(link)}`),
+  );
+  return links.length === 0 ? [] : ['', strong('In the Temporal UI'), ...links.slice(0, 12)];
+}

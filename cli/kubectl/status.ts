@@ -1,0 +1,93 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command, Option } from 'commander';
+import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from '../../operator/controllers/resources.ts';
+import { DEPLOYMENTS } from '../../operator/kube/builtin.ts';
+import { ForbiddenError } from '../../operator/kube/errors.ts';
+import { paletteFor } from '../colour.ts';
+import { wholeNumber } from '../options.ts';
+import { Output } from '../output.ts';
+import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
+import { type InstallationView, screenLines } from './screen.ts';
+
+interface Options extends ClusterOptions {
+  readonly watch?: boolean;
+  readonly interval: number;
+  readonly output?: 'human' | 'json';
+}
+
+/** Label of the operator's Deployment. */
+export const OPERATOR_SELECTOR = 'app.kubernetes.io/name=ooni-operator';
+/** Columns of the screen where the output is not a terminal. */
+const WIDTH = 100;
+
+/** Creates `kubectl ooni status`, which shows the whole installation on one screen. */
+export function statusCommand(): Command {
+  return withClusterOptions(new Command('status'))
+    .description('Show the whole installation on one screen')
+    .option('--watch', 'show it again and again, until Ctrl-C')
+    .addOption(new Option('--interval <seconds>', 'between two displays').default(5).argParser(wholeNumber(1, 3600)))
+    .addOption(
+      new Option('-o, --output <form>', 'human, or json with one document')
+        .choices(['human', 'json'])
+        .default(undefined, 'human on a terminal, else json'),
+    )
+    .addHelpText(
+      'after',
+      `
+Shows operator, pools, schedules, backfills, their last failures and what is not as desired, in all namespaces unless -n is given. All
+figures come from the resources, where the operator records what it sees in Temporal and ClickHouse; an absent figure is unknown.
+
+Exit status: 0 everything is as desired; 1 something is not, or the cluster does not answer; 2 wrong usage.
+
+  kubectl ooni status
+  kubectl ooni status --watch`,
+    )
+    .action((options: Options) => withCluster('status', options, cluster => status(cluster, options)));
+}
+
+async function status(cluster: Cluster, options: Options): Promise<number> {
+  const form = options.output ?? (process.stdout.isTTY ? 'human' : 'json');
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
+  for (;;) {
+    const view = await readInstallation(cluster);
+    if (form === 'json') await new Output(process.stdout, 'json').write(`${JSON.stringify(view)}\n`);
+    else {
+      const clear = options.watch && process.stdout.isTTY ? '\x1b[H\x1b[2J\x1b[3J' : '';
+      const lines = screenLines(view, paletteFor(process.stdout), process.stdout.columns ?? WIDTH);
+      process.stdout.write(`${clear}${lines.join('\n')}\n`);
+    }
+    if (!options.watch) return isAsDesired(view) ? 0 : 1;
+    await sleep(options.interval * 1000, undefined, { signal: stop.signal }).catch(() => {});
+    if (stop.signal.aborted) return 0;
+  }
+}
+
+/** Reads the resources of an installation. Throws KubeErrors. */
+export async function readInstallation({ client, server, namespace, options }: Cluster): Promise<InstallationView> {
+  const scope = options.namespace === undefined ? {} : { namespace };
+  const [pools, schedules, backfills, operators] = await Promise.all([
+    client.list(WORKER_POOLS, scope),
+    client.list(PIPELINE_SCHEDULES, scope),
+    client.list(BACKFILLS, scope),
+    client.list(DEPLOYMENTS, { labelSelector: OPERATOR_SELECTOR }).catch((error: unknown) => {
+      // A user who may read the resources need not be allowed to read Deployments of all namespaces.
+      if (error instanceof ForbiddenError) return [];
+      throw error;
+    }),
+  ]);
+  const newestFirst = [...backfills].sort((a, b) =>
+    (a.metadata.creationTimestamp ?? '') < (b.metadata.creationTimestamp ?? '') ? 1 : -1,
+  );
+  return { at: new Date().toISOString(), server, operators, pools, schedules, backfills: newestFirst };
+}
+
+function isAsDesired({ operators, pools, schedules, backfills }: InstallationView): boolean {
+  const isReady = ({ status }: { status?: { conditions?: readonly { type: string; status: string }[] } }) =>
+    status?.conditions?.some(({ type, status: state }) => type === 'Ready' && state === 'True') ?? false;
+  return (
+    operators.some(({ status }) => (status?.availableReplicas ?? 0) > 0) &&
+    [...pools, ...schedules, ...backfills].every(isReady) &&
+    backfills.every(({ status }) => (status?.progress?.failed ?? 0) === 0)
+  );
+}

@@ -1,0 +1,86 @@
+import { SingleBar } from 'cli-progress';
+import { paletteFor } from '../colour.ts';
+import { printableLine } from '../printable.ts';
+import { type BackfillView, follow } from './backfill.ts';
+import type { Target } from './target.ts';
+
+/**
+ * Shows a backfill until it has ended: a bar on a terminal, otherwise a JSON line on standard error at each change. Returns the exit status.
+ * Ctrl-C ends the display, not the backfill.
+ */
+export async function showBackfill(target: Target, name: string): Promise<number> {
+  const stop = new AbortController();
+  const onSignal = () => stop.abort();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onSignal);
+  const display = process.stderr.isTTY ? barDisplay() : lineDisplay();
+  let last: BackfillView | undefined;
+  try {
+    for await (const view of follow(target, name, stop.signal)) {
+      display.show(view);
+      last = view;
+    }
+  } finally {
+    display.end();
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
+  }
+  if (!last?.ended) {
+    console.error(`${name} goes on; the display has ended`);
+    return 1;
+  }
+  const { bad, good } = paletteFor(process.stderr);
+  for (const { bucket, reason, message } of last.failures) {
+    console.error(printableLine(`${bucket === '' ? name : bucket}: ${reason}: ${message}`));
+  }
+  console.error(`${name}: ${(last.phase === 'Complete' ? good : bad)(last.phase)}`);
+  return last.phase === 'Complete' ? 0 : 1;
+}
+
+interface Display {
+  show(view: BackfillView): void;
+  end(): void;
+}
+
+function lineDisplay(): Display {
+  let before = '';
+  return {
+    show: view => {
+      const line = JSON.stringify(view);
+      if (line !== before) console.error(line);
+      before = line;
+    },
+    end: () => {},
+  };
+}
+
+function barDisplay(): Display {
+  let bar: SingleBar | undefined;
+  return {
+    show: ({ phase, progress, measurements = 0, blocked }) => {
+      if (!progress) return;
+      const { total, succeeded, failed, skipped, active } = progress;
+      const state = {
+        phase,
+        failed,
+        active,
+        measurements: measurements.toLocaleString('en'),
+        blocked: blocked ? `, ${printableLine(blocked).slice(0, 60)}` : '',
+      };
+      if (!bar) {
+        bar = new SingleBar({
+          format:
+            '{bar} {value}/{total} buckets, {failed} failed, {active} active, {measurements} measurements, {phase}{blocked}',
+          stream: process.stderr,
+          barsize: 24,
+          barCompleteChar: '█',
+          barIncompleteChar: '░',
+          hideCursor: true,
+          gracefulExit: false,
+        });
+        bar.start(total, 0, state);
+      }
+      bar.setTotal(total);
+      bar.update(succeeded + failed + skipped, state);
+    },
+    end: () => bar?.stop(),
+  };
+}

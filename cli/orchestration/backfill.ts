@@ -1,0 +1,180 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Backfill, BackfillSpec } from '../../crds/backfill.ts';
+import { BACKFILLS } from '../../operator/controllers/resources.ts';
+import { observeBackfill, startBackfill } from '../../operator/temporal/backfills.ts';
+import { TemporalUnavailable } from '../../operator/temporal/errors.ts';
+import { countBuckets, type Granularity } from '../../pipeline/bucket.ts';
+import { type Filter, filterId } from '../../pipeline/filter.ts';
+import type { RunStage } from '../../pipeline/ledger/ledger.ts';
+import { type BackfillInput, commandBackfillId, FINAL_PHASES } from '../../worker/contract.ts';
+import { resourceName } from './resource-name.ts';
+import type { Target } from './target.ts';
+
+/** A backfill as the command line describes it. */
+export interface BackfillRequest {
+  /** First bucket, inclusive. */
+  readonly startAt: string;
+  /** Exclusive. */
+  readonly endAt: string;
+  readonly granularity: Granularity;
+  readonly filter: Filter;
+  readonly stages: readonly RunStage[];
+  readonly order: 'OldestFirst' | 'NewestFirst';
+  readonly reprocess: 'None' | 'Failed' | 'All';
+  readonly maxActiveRuns: number;
+  readonly allowShrink: boolean;
+}
+
+/** State of a started backfill, the same for a resource and for a workflow. */
+export interface BackfillView {
+  readonly phase: string;
+  /** Counts of buckets; absent while the plan is not known. */
+  readonly progress?: {
+    readonly total: number;
+    readonly succeeded: number;
+    readonly failed: number;
+    readonly skipped: number;
+    readonly active: number;
+  };
+  readonly measurements?: number;
+  readonly ended: boolean;
+  readonly failures: readonly { readonly bucket: string; readonly reason: string; readonly message: string }[];
+  /** Cause that blocks it at the moment. */
+  readonly blocked?: string;
+}
+
+const PHASES_THAT_END: readonly string[] = FINAL_PHASES;
+
+/** Starts a backfill and returns its name: the id of its workflow, or `backfill/<name>`. `now` is in milliseconds since 1970. */
+export async function startBackfillAt(
+  target: Target,
+  installation: string,
+  request: BackfillRequest,
+  now: number,
+): Promise<string> {
+  const { filter, stages, ...range } = request;
+  const stamp = new Date(now)
+    .toISOString()
+    .replaceAll(/[-:]|\..*/g, '')
+    .replace('T', '-');
+  const name = `${resourceName(filter)}-${stamp}`;
+  if (target.at === 'Kubernetes') {
+    const spec = specOf(request);
+    const { client, namespace } = target;
+    const created = await client.create<Backfill>(BACKFILLS, { metadata: { name, namespace }, spec } as Backfill);
+    return `backfill/${created.metadata.name}`;
+  }
+  const workflowID = commandBackfillId(installation, name);
+  const input: BackfillInput = {
+    installation,
+    ...range,
+    filter,
+    filterID: filterId(filter),
+    stages,
+    suspended: false,
+    dryRun: false,
+    attempt: 1,
+  };
+  await startBackfill(target.temporal, { workflowID, input, attempt: 1, again: false });
+  return workflowID;
+}
+
+/** Lets the API server validate the resource of a backfill without creating it. */
+export async function validateBackfill(
+  { client, namespace }: Extract<Target, { at: 'Kubernetes' }>,
+  request: BackfillRequest,
+): Promise<void> {
+  const object = { metadata: { name: resourceName(request.filter), namespace }, spec: specOf(request) } as Backfill;
+  await client.create<Backfill>(BACKFILLS, object, { dryRun: true });
+}
+
+function specOf({ filter, stages, ...range }: BackfillRequest): Partial<BackfillSpec> {
+  return { ...range, stages: [...stages], probeCC: [...filter.probeCC], testNames: [...filter.testNames] };
+}
+
+/** Returns the state of a backfill that `startBackfillAt` started. `now` is in milliseconds since 1970. */
+export async function viewBackfill(target: Target, name: string, now: number): Promise<BackfillView> {
+  if (target.at === 'Kubernetes') return viewResource(target, name.slice('backfill/'.length));
+  const state = await observeBackfill(target.temporal, name, now);
+  if (state.state === 'absent') return { phase: 'Deleted', ended: true, failures: [] };
+  if (state.state === 'ended') {
+    const { result, ending, message } = state;
+    if (!result) return { phase: ending, ended: true, failures: [{ bucket: '', reason: ending, message }] };
+    return { ...figures(result), phase: result.phase, ended: true, failures: result.failures };
+  }
+  const { progress, blockedBy } = state;
+  return {
+    ...(progress && figures(progress)),
+    phase: progress?.phase ?? 'Planning',
+    ended: false,
+    failures: progress?.failures ?? [],
+    ...(blockedBy && { blocked: `${blockedBy.reason}: ${blockedBy.message}` }),
+  };
+}
+
+function figures(progress: {
+  readonly total: number;
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly skipped: number;
+  readonly active: number;
+  readonly counts: { readonly read: number };
+}): Pick<BackfillView, 'progress' | 'measurements'> {
+  const { total, succeeded, failed, skipped, active, counts } = progress;
+  return { progress: { total, succeeded, failed, skipped, active }, measurements: counts.read };
+}
+
+async function viewResource(
+  { client, namespace }: Extract<Target, { at: 'Kubernetes' }>,
+  name: string,
+): Promise<BackfillView> {
+  const found = await client.find(BACKFILLS, { namespace, name });
+  if (!found) return { phase: 'Deleted', ended: true, failures: [] };
+  return viewOf(found);
+}
+
+/** Returns the state of a Backfill resource from its status. */
+export function viewOf({ status }: Backfill): BackfillView {
+  const { phase = 'Pending', progress, measurements, failures = [], conditions = [], blockedBy } = status ?? {};
+  const stalled = conditions.find(({ type, status: state }) => type === 'Stalled' && state === 'True');
+  return {
+    phase,
+    ...(progress && { progress }),
+    ...(measurements !== undefined && { measurements }),
+    ended: PHASES_THAT_END.includes(phase),
+    failures,
+    ...(stalled
+      ? { blocked: `${stalled.reason}: ${stalled.message}` }
+      : blockedBy && { blocked: `${blockedBy.reason}: ${blockedBy.message}` }),
+  };
+}
+
+/** Milliseconds between two looks at a backfill. */
+const LOOK = 1_000;
+
+/** Yields the state of a backfill until it has ended. While the server does not answer, it waits; the first failure is thrown. */
+export async function* follow(target: Target, name: string, signal: AbortSignal): AsyncGenerator<BackfillView> {
+  let answered = false;
+  while (!signal.aborted) {
+    try {
+      const view = await viewBackfill(target, name, Date.now());
+      answered = true;
+      yield view;
+      if (view.ended) return;
+    } catch (error) {
+      if (!answered || !(error instanceof TemporalUnavailable)) throw error;
+    }
+    await sleep(LOOK, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** Describes the buckets of a range: `31 days of upload, 2024-01-01 to 2024-01-31`. */
+export function describeBuckets({
+  startAt,
+  endAt,
+  granularity,
+}: Pick<BackfillRequest, 'startAt' | 'endAt' | 'granularity'>): string {
+  const count = countBuckets(startAt, endAt, granularity);
+  const unit = granularity === 'Day' ? 'day' : 'hour';
+  return `${count.toLocaleString('en')} ${unit}${count === 1 ? '' : 's'} of upload, ${startAt} (included) to ${endAt} (not included)`;
+}

@@ -1,0 +1,24 @@
+import { type Command, Option } from 'commander';
+
+/** Options of commands that work on resources in Kubernetes or on Temporal itself. */
+export interface ChoiceOptions {
+  readonly kubernetes?: boolean;
+  readonly context?: string;
+  readonly namespace?: string;
+}
+
+/** Adds the options that choose between Kubernetes and Temporal. */
+export function withTargetOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--kubernetes', 'make a resource that the operator carries out').default(undefined, undefined),
+    )
+    .addOption(new Option('--no-kubernetes', 'make it in Temporal itself'))
+    .option('--context <name>', 'context of the kubeconfig; the current one unless given')
+    .option('-n, --namespace <name>', 'namespace of the resource; that of the context unless given');
+}
+
+/** The paragraph of the help about this choice. */
+export const TARGET_HELP = `Where a Kubernetes context exists and its cluster has the kinds of pipeline.ooni.org, the command makes a resource there, and the
+operator carries it out. Elsewhere it uses Temporal itself, at the setting temporal_address. The first line on standard error says which.
+--kubernetes and --no-kubernetes decide.`;

@@ -1,0 +1,160 @@
+import type { PipelineSchedule } from '../../crds/pipeline-schedule.ts';
+import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
+import { hashOf } from '../../operator/hash.ts';
+import { keepReferenceSchedule } from '../../operator/reference/schedules.ts';
+import type { Temporal } from '../../operator/temporal/connection.ts';
+import { TemporalRejected } from '../../operator/temporal/errors.ts';
+import {
+  createSchedule,
+  deleteSchedule,
+  describeSchedule,
+  type ScheduleRequest,
+  updateSchedule,
+} from '../../operator/temporal/schedules.ts';
+import { lastCompleteBucket } from '../../pipeline/bucket.ts';
+import { type Filter, filterId } from '../../pipeline/filter.ts';
+import type { RunStage } from '../../pipeline/ledger/ledger.ts';
+import type { Logger } from '../../pipeline/log.ts';
+import { DATASETS } from '../../pipeline/reference/datasets.ts';
+import { COMMAND_NAMESPACE, filterWords, launchId, scheduleId, WORKFLOWS } from '../../worker/contract.ts';
+import { resourceName } from './resource-name.ts';
+import type { Target } from './target.ts';
+
+/** Cron line of the Python pipeline: the files of a day are in the archive by then (orchestration.md section 5). */
+export const DAILY = '0 2 * * *';
+/** Seconds for which a missed firing is made up. */
+const CATCH_UP = 24 * 3600;
+
+export interface ScheduleOutcome {
+  readonly schedule: string;
+  readonly action: 'created' | 'updated' | 'unchanged';
+  readonly stages: readonly RunStage[];
+  /** The first bucket that a firing will process, and its time (ISO 8601). Absent if the schedule is paused. */
+  readonly next?: { readonly bucket: string; readonly at: string };
+  readonly paused: boolean;
+}
+
+/** Returns the daily schedule of a filter in Temporal. Equal filters have equal ids. */
+export function scheduleRequest(installation: string, filter: Filter, stages: readonly RunStage[]): ScheduleRequest {
+  const id = filterId(filter);
+  const asked = {
+    installation,
+    id: scheduleId(installation, COMMAND_NAMESPACE, id),
+    launchID: launchId(installation, COMMAND_NAMESPACE, id),
+    ownerUID: `command/${installation}`,
+    cron: [DAILY],
+    timeZone: 'Etc/UTC',
+    overlap: 'Allow',
+    catchUpWindow: CATCH_UP,
+    workflowType: WORKFLOWS.scheduledRun,
+    summary: `the day before, ${filterWords(filter)}`,
+    input: { installation, granularity: 'Day', filter, filterID: id, stages },
+    attributes: { OoniInstallation: installation, OoniFilter: id },
+  } as const;
+  return { ...asked, hash: hashOf(asked) };
+}
+
+/**
+ * Creates or updates the daily schedule of a filter, in Temporal or as a PipelineSchedule. A pause that a person made stays. Throws the
+ * ORCHESTRATION_ERRORS.
+ */
+export async function schedule(
+  target: Target,
+  installation: string,
+  filter: Filter,
+  stages: readonly RunStage[],
+  log: Logger,
+): Promise<ScheduleOutcome> {
+  if (target.at === 'Kubernetes') return applySchedule(target, filter, stages);
+  const { temporal } = target;
+  const request = scheduleRequest(installation, filter, stages);
+  const action = await ensureSchedule(temporal, request);
+  await keepReferenceSchedules(temporal, installation, log);
+  const state = await describeSchedule(temporal, request.id);
+  const [at] = state?.nextFirings ?? [];
+  const paused = state?.paused ?? false;
+  return {
+    schedule: request.id,
+    action,
+    stages,
+    paused,
+    ...(at !== undefined &&
+      !paused && { next: { bucket: lastCompleteBucket(at, 'Day'), at: new Date(at).toISOString() } }),
+  };
+}
+
+async function ensureSchedule(temporal: Temporal, request: ScheduleRequest): Promise<ScheduleOutcome['action']> {
+  if (await createSchedule(temporal, request, { paused: false, note: '' })) return 'created';
+  const seen = await describeSchedule(temporal, request.id);
+  if (!seen) {
+    throw new TemporalRejected(`schedule ${request.id} was deleted while it was being created; repeat the command`);
+  }
+  if (seen.ownerUID !== undefined && seen.ownerUID !== request.ownerUID) {
+    throw new TemporalRejected(
+      `schedule ${request.id} was not made by this command, so it is left alone; delete it in Temporal first`,
+    );
+  }
+  if (seen.hash === request.hash) return 'unchanged';
+  await updateSchedule(temporal, request, { paused: seen.paused, note: seen.note }, seen);
+  return 'updated';
+}
+
+/** Makes the schedules that load reference data, which the operator makes in a cluster. Verdicts without them would miss block pages. */
+export async function keepReferenceSchedules(temporal: Temporal, installation: string, log: Logger): Promise<void> {
+  for (const dataset of DATASETS) {
+    const problem = await keepReferenceSchedule(temporal, installation, dataset, log);
+    if (problem) log.warn({ dataset }, `schedule of reference data: ${problem}`);
+  }
+}
+
+async function applySchedule(
+  { client, namespace }: Extract<Target, { at: 'Kubernetes' }>,
+  filter: Filter,
+  stages: readonly RunStage[],
+): Promise<ScheduleOutcome> {
+  const name = resourceName(filter);
+  const before = await client.find(PIPELINE_SCHEDULES, { namespace, name });
+  const applied = await client.apply<PipelineSchedule>(PIPELINE_SCHEDULES, {
+    metadata: { name, namespace },
+    spec: {
+      schedule: DAILY,
+      probeCC: [...filter.probeCC],
+      testNames: [...filter.testNames],
+      stages: [...stages],
+    },
+  });
+  const changed = before?.metadata.generation !== applied.metadata.generation;
+  return {
+    schedule: `pipelineschedule/${name}`,
+    action: before ? (changed ? 'updated' : 'unchanged') : 'created',
+    stages,
+    paused: applied.spec?.suspend === true,
+  };
+}
+
+/** Whether the schedule of a filter exists; `id` is its name for messages. */
+export async function findSchedule(
+  target: Target,
+  installation: string,
+  filter: Filter,
+): Promise<{ readonly id: string; readonly exists: boolean }> {
+  if (target.at === 'Kubernetes') {
+    const name = resourceName(filter);
+    const { client, namespace } = target;
+    return {
+      id: `pipelineschedule/${name}`,
+      exists: (await client.find(PIPELINE_SCHEDULES, { namespace, name })) !== undefined,
+    };
+  }
+  const id = scheduleId(installation, COMMAND_NAMESPACE, filterId(filter));
+  return { id, exists: (await describeSchedule(target.temporal, id)) !== undefined };
+}
+
+/** Deletes the schedule of a filter. Runs that it has started continue. */
+export async function clearSchedule(target: Target, installation: string, filter: Filter): Promise<void> {
+  if (target.at === 'Kubernetes') {
+    await target.client.delete(PIPELINE_SCHEDULES, { namespace: target.namespace, name: resourceName(filter) });
+    return;
+  }
+  await deleteSchedule(target.temporal, scheduleId(installation, COMMAND_NAMESPACE, filterId(filter)));
+}

@@ -1,0 +1,99 @@
+import { GROUP, VERSION } from '../../crds/resource.ts';
+import { Client } from '../../operator/kube/client.ts';
+import { type Connection, connectionSource, KubeConfigError } from '../../operator/kube/config.ts';
+import { KubeError, NotFoundError } from '../../operator/kube/errors.ts';
+import { Http } from '../../operator/kube/http.ts';
+import { Temporal } from '../../operator/temporal/connection.ts';
+import { TemporalError } from '../../operator/temporal/errors.ts';
+import type { Logger } from '../../pipeline/log.ts';
+import type { Settings } from '../../pipeline/settings.ts';
+import { SEARCH_ATTRIBUTES } from '../../worker/contract.ts';
+
+/** Errors of the orchestrators with a cause outside the program. */
+export const ORCHESTRATION_ERRORS = [TemporalError, KubeError, KubeConfigError];
+
+/** Options that choose between a resource in Kubernetes and Temporal itself. */
+export interface TargetOptions {
+  /** True: Kubernetes. False: Temporal. Absent: Kubernetes where a context and our kinds exist. */
+  readonly kubernetes?: boolean;
+  readonly context?: string;
+  readonly namespace?: string;
+}
+
+export type Target =
+  | { readonly at: 'Temporal'; readonly temporal: Temporal; readonly description: string; close(): Promise<void> }
+  | {
+      readonly at: 'Kubernetes';
+      readonly client: Client;
+      readonly namespace: string;
+      readonly description: string;
+      close(): Promise<void>;
+    };
+
+/** Milliseconds for the answer of the API server to the question whether it has our kinds. */
+const ANSWER = 10_000;
+
+/** Opens the place where a command makes its schedules and backfills. Throws the ORCHESTRATION_ERRORS, with the option that decides. */
+export async function openTarget(settings: Settings, options: TargetOptions, log: Logger): Promise<Target> {
+  if (options.kubernetes === false) return temporalTarget(settings, log, '--no-kubernetes is given');
+  let source: () => Promise<Connection>;
+  try {
+    source = connectionSource(options.context === undefined ? {} : { context: options.context });
+  } catch (error) {
+    if (!(error instanceof KubeConfigError) || options.kubernetes) throw error;
+    return temporalTarget(settings, log, 'there is no Kubernetes context');
+  }
+  const http = new Http(source, { userAgent: 'oonipipeline' });
+  try {
+    const { server, namespace } = await source();
+    const path = `/apis/${GROUP}/${VERSION}`;
+    const found = await http.request({ method: 'GET', path, timeout: ANSWER }).then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof NotFoundError) return false;
+        throw error;
+      },
+    );
+    if (!found && options.kubernetes) {
+      throw new KubeConfigError(
+        `the cluster at ${server} does not have the kinds of ${GROUP}; install the CRDs, or give --no-kubernetes to use Temporal itself`,
+      );
+    }
+    if (!found) {
+      await http.close();
+      return temporalTarget(settings, log, `the cluster at ${server} does not have the kinds of ${GROUP}`);
+    }
+    const chosen = options.namespace ?? namespace;
+    return {
+      at: 'Kubernetes',
+      client: new Client(http, { fieldManager: 'oonipipeline' }),
+      namespace: chosen,
+      description: `Kubernetes at ${server}, namespace ${chosen}`,
+      close: () => http.close(),
+    };
+  } catch (error) {
+    await http.close();
+    const isKnown = error instanceof KubeError || error instanceof KubeConfigError;
+    if (!isKnown || options.kubernetes) throw error;
+    // Work that is made in Temporal although the cluster has the operator would be invisible there, and may exist there already.
+    throw new KubeConfigError(
+      `${error.message}. It is unknown whether this cluster runs the pipeline: give --no-kubernetes to use Temporal itself, or --kubernetes`,
+      { cause: error },
+    );
+  }
+}
+
+function temporalTarget(settings: Settings, log: Logger, reason: string): Target {
+  const temporal = openTemporal(settings, log);
+  return {
+    at: 'Temporal',
+    temporal,
+    description: `Temporal at ${settings.temporal_address}, namespace ${settings.temporal_namespace} (${reason})`,
+    close: () => temporal.close(),
+  };
+}
+
+/** Opens Temporal with the search attributes of runs. Sends no request. */
+export function openTemporal(settings: Settings, log: Logger): Temporal {
+  return new Temporal(settings, Object.keys(SEARCH_ATTRIBUTES), log);
+}

@@ -1,0 +1,35 @@
+import { createLogger, type Logger } from '../../pipeline/log.ts';
+import { loadSettings, type Settings } from '../../pipeline/settings.ts';
+import { withExitStatus } from '../exit-status.ts';
+import { printable } from '../printable.ts';
+import type { ChoiceOptions } from './options.ts';
+import type { Target } from './target.ts';
+
+/** Runs work with the target of the options, and says which target it is. */
+export function withTarget(
+  name: string,
+  options: ChoiceOptions,
+  work: (means: { target: Target; settings: Settings; log: Logger }) => Promise<number>,
+): Promise<void> {
+  const expected: (abstract new (...args: never[]) => Error)[] = [];
+  return withExitStatus(
+    name,
+    async () => {
+      const settings = loadSettings();
+      const log = createLogger(name, {
+        ...settings,
+        log_level: settings.log_level === 'info' ? 'warn' : settings.log_level,
+      });
+      const { openTarget, ORCHESTRATION_ERRORS } = await import('./target.ts');
+      expected.push(...ORCHESTRATION_ERRORS);
+      const target = await openTarget(settings, options, log);
+      try {
+        console.error(printable(`oonipipeline ${name}: uses ${target.description}`));
+        return await work({ target, settings, log });
+      } finally {
+        await target.close();
+      }
+    },
+    { expected },
+  );
+}

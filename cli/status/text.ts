@@ -1,0 +1,146 @@
+import type { Palette } from '../colour.ts';
+import { printableLine } from '../printable.ts';
+import { type Column, layOut } from '../table.ts';
+import type { BackfillRow, Known, LedgerView, ScheduleView, StatusView, TemporalView } from './observe.ts';
+
+const unknown = 'unknown';
+const n = (value: number) => value.toLocaleString('en');
+
+/** Returns a time span in one or two units: `3m`, `5h 10m`, `12d`. */
+export function span(seconds: number): string {
+  if (seconds < 60) return `${Math.max(0, Math.round(seconds))}s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes}m`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return `${hours}h ${minutes % 60}m`;
+  return `${Math.floor(hours / 24)}d`;
+}
+
+/** Returns the lines of the state for people, `width` characters wide at most. */
+export function statusLines(view: StatusView, palette: Palette, width: number): string[] {
+  const { temporal, clickhouse } = view;
+  const options = { palette, width: width - 2 };
+  return [
+    `${palette.strong(`Installation ${view.installation}`)}  ${palette.faint(`${view.at.slice(0, 19).replace('T', ' ')} UTC`)}`,
+    '',
+    server('Temporal', temporal.address, temporal, palette, width),
+    ...(temporal.known ? workLines(temporal.value, Date.parse(view.at), options, palette) : []),
+    '',
+    server('ClickHouse', clickhouse.name, clickhouse, palette, width),
+    ...(clickhouse.known ? ledgerLines(clickhouse.value, options, palette) : []),
+  ];
+}
+
+/** Returns a line for a server: reached, or not known and why. */
+export function server(name: string, address: string, state: Known<unknown>, palette: Palette, width: number): string {
+  const head = `${palette.strong(name.padEnd(11))} ${printableLine(address)}`;
+  if (state.known) return `${head}  ${palette.good('answers')}`;
+  const room = Math.max(20, width - 12);
+  const reason = printableLine(state.reason);
+  return `${head}  ${palette.bad('unknown')}\n            ${reason.length > room ? `${reason.slice(0, room - 1)}…` : reason}`;
+}
+
+type LayOut = { readonly palette: Palette; readonly width: number };
+
+function workLines(view: TemporalView, now: number, options: LayOut, palette: Palette): string[] {
+  const { queues, workers, runs } = view;
+  const backlog = queues.map(({ tasks, backlog, waiting = 0 }) =>
+    backlog === undefined
+      ? `${unknown} ${tasks.toLowerCase()}`
+      : `${n(backlog)} ${tasks.toLowerCase()}${backlog > 0 ? ` (${span(waiting)})` : ''}`,
+  );
+  return [
+    `  ${workersText(workers, palette)}; backlog: ${backlog.join(', ')}; ${n(runs.count)} active runs`,
+    ...section('Schedules', SCHEDULES, view.schedules, options),
+    ...section('Backfills', backfillColumns(now), view.backfills, options),
+  ];
+}
+
+function workersText(workers: TemporalView['workers'], { bad, doubtful }: Palette): string {
+  if (!workers.known) return doubtful('workers unknown');
+  const { processes, busy } = workers.value;
+  if (processes === 0) return bad('no worker');
+  return `${n(processes)} worker${processes === 1 ? '' : 's'}, ${n(busy)} activities at work`;
+}
+
+function section<Row>(title: string, columns: readonly Column<Row>[], rows: readonly Row[], options: LayOut): string[] {
+  if (rows.length === 0) return ['', `${options.palette.strong(title)}  none`];
+  return ['', options.palette.strong(title), ...layOut(columns, rows, options).map(line => `  ${line}`)];
+}
+
+const SCHEDULES: readonly Column<ScheduleView>[] = [
+  { title: 'FILTER', text: row => row.filter, flexible: true },
+  { title: 'LAST', text: row => row.last ?? 'none yet' },
+  {
+    title: 'NEXT',
+    text: row =>
+      row.paused
+        ? `paused${row.note ? `: ${row.note.slice(0, 20)}` : ''}`
+        : row.next
+          ? `${row.next.bucket} at ${row.next.at.slice(0, 16).replace('T', ' ')}`
+          : '',
+    paint: (row, { doubtful }) => (row.paused ? doubtful : text => text),
+  },
+  {
+    title: 'LAG',
+    text: row => (row.lag.known ? (row.lag.value === 0 ? 'none' : span(row.lag.value)) : unknown),
+    paint: (row, { good, doubtful }) => (row.lag.known && row.lag.value === 0 ? good : doubtful),
+  },
+  {
+    title: 'MISSING',
+    text: row =>
+      row.missing.known
+        ? row.missing.value.count === 0
+          ? '0'
+          : `${row.missing.value.count}: ${row.missing.value.buckets[0]}`
+        : unknown,
+    paint: (row, { good, bad, doubtful }) =>
+      row.missing.known ? (row.missing.value.count === 0 ? good : bad) : doubtful,
+  },
+];
+
+function backfillColumns(now: number): readonly Column<BackfillRow>[] {
+  return [
+    { title: 'NAME', text: row => row.id.split('/').slice(2).join('/'), flexible: true },
+    { title: 'PHASE', text: row => row.progress?.phase ?? 'Planning', paint: (_, { active }) => active },
+    {
+      title: 'DONE',
+      text: ({ progress }) =>
+        progress ? `${n(progress.succeeded + progress.failed + progress.skipped)}/${n(progress.total)}` : unknown,
+      right: true,
+    },
+    {
+      title: 'FAILED',
+      text: ({ progress }) => (progress ? n(progress.failed) : unknown),
+      right: true,
+      paint: ({ progress }, { bad }) => (progress && progress.failed > 0 ? bad : text => text),
+    },
+    { title: 'AGE', text: row => span((now - Date.parse(row.startedAt)) / 1000), right: true },
+    { title: 'BLOCKED BY', text: row => row.blocked?.split(':')[0] ?? '', paint: (_, { bad }) => bad },
+  ];
+}
+
+function ledgerLines(view: LedgerView, options: LayOut, palette: Palette): string[] {
+  const states = Object.entries(view.runs).map(([state, count]) => `${n(count)} ${state}`);
+  const failed = view.failedMeasurements > 0 ? palette.bad(`${n(view.failedMeasurements)} failed`) : '0 failed';
+  return [
+    `  ${n(view.measurements)} measurements in ${n(view.objects)} objects of ${n(view.buckets)} buckets, ${failed}`,
+    `  rows: ${
+      Object.entries(view.rows)
+        .map(([table, rows]) => `${table} ${n(rows)}`)
+        .join(', ') || 'there are no tables'
+    }`,
+    `  runs: ${states.join(', ') || 'none'}`,
+    ...(view.lastFailures.length > 0
+      ? ['', palette.strong('Last failures'), ...layOut(FAILURES, view.lastFailures, options).map(line => `  ${line}`)]
+      : []),
+  ];
+}
+
+const FAILURES: readonly Column<LedgerView['lastFailures'][number]>[] = [
+  { title: 'BUCKET', text: row => row.bucket },
+  { title: 'FILTER', text: row => row.filter },
+  { title: 'STAGE', text: row => row.stage },
+  { title: 'REASON', text: row => row.reason, paint: (_, { bad }) => bad },
+  { title: 'MESSAGE', text: row => row.message, flexible: true },
+];

@@ -1,0 +1,50 @@
+import { expect, test } from 'vitest';
+import { paletteFor } from './colour.ts';
+import { type Column, layOut, widthOf } from './table.ts';
+
+interface Row {
+  readonly name: string;
+  readonly count: number;
+  readonly message: string;
+}
+const COLUMNS: readonly Column<Row>[] = [
+  { title: 'NAME', text: row => row.name, paint: (_, { good }) => good },
+  { title: 'COUNT', text: row => String(row.count), right: true },
+  { title: 'MESSAGE', text: row => row.message, flexible: true },
+];
+const ROWS: readonly Row[] = [
+  { name: 'a', count: 5, message: 'short' },
+  { name: 'longer', count: 12345, message: 'a message that is much longer than the terminal is wide' },
+];
+
+test('columns are aligned, and figures are at the right', () => {
+  expect(layOut(COLUMNS, ROWS)).toEqual([
+    'NAME    COUNT  MESSAGE',
+    'a           5  short',
+    'longer  12345  a message that is much longer than the terminal is wide',
+  ]);
+});
+
+test('the flexible column is cut to the width of the terminal', () => {
+  const lines = layOut(COLUMNS, ROWS, { width: 40 });
+  expect(lines.map(widthOf)).toEqual([22, 20, 40]);
+  expect(lines[2]).toMatch(/…$/);
+});
+
+test('a cell is one line, and its control characters are visible', () => {
+  expect(layOut(COLUMNS, [{ name: 'x', count: 0, message: 'a\n\x1b[31mred' }])[1]).toBe(
+    'x         0  a\\n\\x1b[31mred',
+  );
+});
+
+test('colours do not change the widths, and NO_COLOR turns them off', () => {
+  const terminal = { isTTY: true };
+  const coloured = layOut(COLUMNS, ROWS, { palette: paletteFor(terminal, {}) });
+  expect(coloured[1]).toContain('\x1b[32ma\x1b[39m');
+  expect(coloured.map(widthOf)).toEqual(layOut(COLUMNS, ROWS).map(widthOf));
+  for (const env of [{ NO_COLOR: '1' }, { TERM: 'dumb' }]) {
+    expect(layOut(COLUMNS, ROWS, { palette: paletteFor(terminal, env) }).join('')).not.toContain('\x1b');
+  }
+  expect(paletteFor({ isTTY: false }, {}).good('x')).toBe('x');
+  expect(paletteFor({ isTTY: false }, { FORCE_COLOR: '1' }).good('x')).not.toBe('x');
+});
