@@ -63,7 +63,8 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
     : undefined;
   installRuntime(settings, log);
 
-  const reach = <T>(doing: string, work: () => Promise<T>) => retryUntilReady(doing, work, log, say, stop.signal);
+  const reach = <T>(doing: string, work: () => Promise<T>) =>
+    retryUntilReady(doing, work, { log, onWaiting: say, signal: stop.signal });
   const connection = await reach(`reach Temporal at ${settings.temporal_address}`, () => connect(settings));
   try {
     await reach('register search attributes with Temporal', () =>

@@ -4,19 +4,23 @@ import type { Logger } from '../pipeline/log.ts';
 
 const WAITS = { initial: 500, longest: 30_000 };
 
+export interface StartupWatch {
+  readonly log: Logger;
+  /** Receives the cause of the wait. */
+  readonly onWaiting: (sentence: string) => void;
+  readonly signal: AbortSignal;
+}
+
 /**
  * Retries a step that must succeed before a worker can start, without a limit. Each failure is a sentence in the log and in /readyz, and
  * the worker continues without a restart when the cause is gone. Ends early only with the signal's reason.
  *
  * @param doing completes the sentence "cannot ..."
- * @param say receives the cause of the wait
  */
 export async function retryUntilReady<T>(
   doing: string,
   work: () => Promise<T>,
-  log: Logger,
-  say: (sentence: string) => void,
-  signal: AbortSignal,
+  { log, onWaiting, signal }: StartupWatch,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     signal.throwIfAborted();
@@ -26,7 +30,7 @@ export async function retryUntilReady<T>(
       signal.throwIfAborted();
       const wait = backOff(attempt, WAITS);
       const sentence = `cannot ${doing}: ${(error as Error).message.split('\n')[0]}`;
-      say(sentence);
+      onWaiting(sentence);
       log.warn({ attempt }, `${sentence}; trying again in ${(wait / 1000).toFixed(1)} s`);
       await sleep(wait, undefined, { signal }).catch(() => signal.throwIfAborted());
     }

@@ -25,6 +25,13 @@ const ORDER = [OBS_WEB_CTRL, OBS_HTTP_MIDDLEBOX, OBS_WEB] as const;
 /** Rounds of deleting copies: a merge can move rows during a delete, and the next round finds the moved rows. */
 const DEDUPLICATION_ROUNDS = 5;
 
+/** What the deletion of rows needs: the server, a log, and a signal that stops it. */
+export interface RowTools {
+  readonly clickhouse: ClickHouse;
+  readonly log: Logger;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface FinalizedRows {
   /** Rows in the tables with the run's generation, by table. Tables without any are left out. */
   readonly rowsStored: Record<string, number>;
@@ -50,13 +57,8 @@ export interface FinalizedRows {
  *
  * @param complete false for a failed or cancelled run, which replaces only measurements that it has written again
  */
-export async function finalizeRows(
-  clickhouse: ClickHouse,
-  run: OpenedRun,
-  complete: boolean,
-  log: Logger,
-  signal?: AbortSignal,
-): Promise<FinalizedRows> {
+export async function finalizeRows(tools: RowTools, run: OpenedRun, complete: boolean): Promise<FinalizedRows> {
+  const { clickhouse, signal } = tools;
   await syncReplicas(
     clickhouse,
     [...ORDER, ...LEDGER_TABLES].map(({ name }) => name),
@@ -78,19 +80,19 @@ export async function finalizeRows(
   for (const { name } of ORDER) {
     const plan = plans.get(name) ?? [];
     if (plan.length > 0) {
-      await deleteRows(clickhouse, name, run.bucket, retireCondition(name, run, plan, complete, strays), signal);
+      await deleteRows(tools, name, run.bucket, retireCondition(name, run, plan, complete, strays));
     }
     for (const other of newer) {
-      await deleteRows(clickhouse, name, run.bucket, supersededCondition(name, run, other), signal);
+      await deleteRows(tools, name, run.bucket, supersededCondition(name, run, other));
     }
     const copies = duplicateUploadCondition(name, run.bucket);
-    if (copies) await deleteRows(clickhouse, name, run.bucket, copies, signal);
+    if (copies) await deleteRows(tools, name, run.bucket, copies);
   }
   await retireFailures(clickhouse, plans.get(PIPELINE_FAILURES.name) ?? [], signal);
   const wrote = ORDER.some(({ name }) => found.get(name)?.some(each => isOwn(run, each)));
   const lost = past.some(each => isOwn(run, each) && each.filterID === run.filterID && each.reason === TABLE_LOST);
   return {
-    rowsStored: wrote ? await deduplicate(clickhouse, run, log, signal) : {},
+    rowsStored: wrote ? await deduplicate(tools, run) : {},
     retired: [...plans.values()].reduce((sum, plan) => sum + plan.length, 0),
     ...(lost && { tableLost: true }),
     shared: past.some(each => isOwn(run, each) && each.filterID !== run.filterID),
@@ -175,12 +177,8 @@ interface Counted {
 }
 
 /** Deletes duplicate rows of the run and returns the number of remaining rows by table. */
-async function deduplicate(
-  clickhouse: ClickHouse,
-  run: RunKey,
-  log: Logger,
-  signal?: AbortSignal,
-): Promise<Record<string, number>> {
+async function deduplicate(tools: RowTools, run: RunKey): Promise<Record<string, number>> {
+  const { clickhouse, log, signal } = tools;
   for (let round = 1; ; round++) {
     const counted = await clickhouse.select<Counted>(
       ORDER.map(
@@ -202,28 +200,22 @@ async function deduplicate(
     }
     for (const { table, all, distinct } of twice) {
       log.info(`${table}: ${all - distinct} rows of ${run.bucket} were inserted twice; deleting one of each`);
-      await deleteCopies(clickhouse, ORDER.find(({ name }) => name === table)!, run, log, signal);
+      await deleteCopies(tools, ORDER.find(({ name }) => name === table)!, run);
     }
   }
 }
 
-async function deleteCopies(
-  clickhouse: ClickHouse,
-  table: (typeof ORDER)[number],
-  run: RunKey,
-  log: Logger,
-  signal?: AbortSignal,
-): Promise<void> {
+async function deleteCopies(tools: RowTools, table: (typeof ORDER)[number], run: RunKey): Promise<void> {
   const key = keyOf(table);
   const twice = `SELECT sipHash128(${key}) ${own(table, run)} GROUP BY 1 HAVING count() > 1`;
   const copies = `SELECT _part, _part_offset ${own(table, run)} AND sipHash128(${key}) IN (${twice})
     QUALIFY row_number() OVER (PARTITION BY ${key} ORDER BY _part, _part_offset) > 1`;
   try {
-    await deleteRows(clickhouse, table.name, run.bucket, `(_part, _part_offset) IN (${copies})`, signal);
+    await deleteRows(tools, table.name, run.bucket, `(_part, _part_offset) IN (${copies})`);
   } catch (error) {
     if (!(error instanceof StatementError)) throw error;
     // An older server cannot address rows by their position. Its merges remove the copies later.
-    log.warn(`copies in ${table.name} cannot be deleted: ${error.message}`);
+    tools.log.warn(`copies in ${table.name} cannot be deleted: ${error.message}`);
   }
 }
 
@@ -237,11 +229,10 @@ function own(table: Table, run: RunKey): string {
 }
 
 async function deleteRows(
-  clickhouse: ClickHouse,
+  { clickhouse, signal }: RowTools,
   table: ObservationTable,
   bucket: string,
   condition: string,
-  signal?: AbortSignal,
 ): Promise<void> {
   // Without the partition, a delete reads every part of the table, which are years of data.
   await clickhouse.mutate(

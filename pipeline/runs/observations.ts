@@ -79,7 +79,7 @@ export async function planBucket(
   const { run, others } = await openRunAmong(clickhouse, opening, origin, overlapping, startedAt, signal);
   for (const gone of unrecorded(run, others)) {
     const message = `the run ended without a record, and the run of generation ${run.generation} takes its place`;
-    await finalizeRows(clickhouse, gone, false, log, signal);
+    await finalizeRows({ clickhouse, log, signal }, gone, false);
     await recordEndOf(clickhouse, gone, 'cancelled', { reason: 'EndNotRecorded', message }, signal);
   }
   const files: ArchiveFile[] = [];
@@ -201,7 +201,7 @@ async function close(
   // A completed run that read nothing has no rows that another run would have to consider.
   const wrote = state !== 'completed' || counts.read > 0;
   if (wrote) await recordRun(clickhouse, run, origin, { ...outcome, state: 'inserted' }, signal);
-  const { rowsStored, shared, tableLost } = await finalizeRows(clickhouse, run, state === 'completed', log, signal);
+  const { rowsStored, shared, tableLost } = await finalizeRows({ clickhouse, log, signal }, run, state === 'completed');
   if (state === 'completed' && tableLost) {
     throw new UnaccountedError(
       `a table was dropped and created again while ${run.bucket} was run: rows of it are gone`,

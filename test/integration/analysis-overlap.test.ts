@@ -251,7 +251,7 @@ async function perform(
   if (web.length > 0) await observing.insert('obs_web', web);
   if (ctrl.length > 0) await observing.insert('obs_web_ctrl', ctrl);
   await recordRun(observing, opened, origin, { state: 'inserted' });
-  await finalizeRows(observing, opened, true, silent);
+  await finalizeRows({ clickhouse: observing, log: silent }, opened, true);
   await recordRun(observing, opened, origin, { state: 'completed' });
   await observing.close();
 

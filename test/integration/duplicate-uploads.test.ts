@@ -39,7 +39,7 @@ async function run(
     if (rows.length > 0) await clickhouse.insert(table, rows);
   }
   await recordRun(clickhouse, opened, origin, { state: 'inserted' });
-  return finalizeRows(clickhouse, opened, true, silent);
+  return finalizeRows({ clickhouse, log: silent }, opened, true);
 }
 
 async function uids(clickhouse: ClickHouse, table: string): Promise<string[]> {

@@ -69,7 +69,7 @@ async function write(run: OpenedRun, measurements: readonly Measurement[]): Prom
 
 async function end(run: OpenedRun, state: RunState = 'completed'): Promise<FinalizedRows> {
   await recordRun(clickhouse, run, origin, { state: state === 'completed' ? 'inserted' : state });
-  const settled = await finalizeRows(clickhouse, run, state === 'completed', silent);
+  const settled = await finalizeRows({ clickhouse, log: silent }, run, state === 'completed');
   await recordRun(clickhouse, run, origin, { state });
   return settled;
 }

@@ -59,7 +59,7 @@ export class WorkerProcess {
   }
 
   /** Waits until the log matches a pattern. */
-  async says(pattern: RegExp, timeout = 100_000): Promise<void> {
+  async says(pattern: RegExp, timeout = 240_000): Promise<void> {
     const deadline = Date.now() + timeout;
     while (!pattern.test(this.output)) {
       if (this.child.exitCode !== null || Date.now() > deadline) {
