@@ -43,7 +43,9 @@ it('fills chunks of half a MB from pieces of any size, so that few chunks are pa
 
 it('ends when the output ends exactly with a chunk', async () => {
   const exact = Buffer.alloc(1024 * 1024, 'x');
-  expect(await read(gzipSync(exact))).toEqual({ bytes: exact, chunks: 2 });
+  const { bytes, chunks } = await read(gzipSync(exact));
+  // `equals` is a thousand times as fast as `toEqual`, which compares byte by byte.
+  expect([bytes.equals(exact), chunks]).toEqual([true, 2]);
 });
 
 it('reads several members, and skips zeros after them', async () => {

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -6,21 +6,11 @@ import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { addsUp, type Counts, sumCounts } from '../../pipeline/counts.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import { type Checkpoint, observeBatch } from '../../pipeline/runs/batch.ts';
-import { type BucketEnd, finishBucket, planBucket, UnaccountedError } from '../../pipeline/runs/observations.ts';
+import { finishBucket, planBucket, UnaccountedError } from '../../pipeline/runs/observations.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
-import { SHARED } from '../fidelity/expected.ts';
-import { compareCorpus } from '../fidelity/suite.ts';
 import { makeDatabase } from '../support/database.ts';
-import {
-  dayOfKey,
-  type ExpectedMeasurement,
-  expectedMeasurements,
-  expectedRows,
-  FIXTURES,
-  readExpected,
-  withDeviants,
-} from '../support/fixtures.ts';
+import { dayOfKey, expectedMeasurements, expectedRows, FIXTURES } from '../support/fixtures.ts';
 import { rowsByMeasurement, runTools, runWhole } from '../support/runs.ts';
 
 /** 134 measurements of web_connectivity in five objects of five hours. */
@@ -53,45 +43,6 @@ function copyDay(day: string): string[] {
 }
 
 describe('the observations of a bucket', () => {
-  /** Runs every day of a collection. Its ledger must account for every line. */
-  async function runCollection(archiveRoot: string, expected: readonly ExpectedMeasurement[]): Promise<void> {
-    const days = [...new Set(expected.map(each => dayOfKey(each.key)))].sort();
-    const ends: BucketEnd[] = [];
-    for (const day of days) ends.push(await runBucket(archiveRoot, day, {}, 1));
-    for (const { name } of OBSERVATION_TABLES) expect(await rowsOf(name)).toEqual(expectedRows(name, days, expected));
-    const total = sumCounts(ends.map(end => end.counts));
-    expect(addsUp(total)).toBe(true);
-    expect(total.read).toBe(expected.length);
-    expect(total.failed).toBe(expected.filter(each => each.status === 'lost').length);
-
-    const [files] = await clickhouse.select<Record<string, number>>(
-      `SELECT count() AS files, sum(size) AS bytes, sum(read) AS read, sum(transformed) AS transformed, sum(skipped) AS skipped,
-              sum(failed) AS failed, sum(unsupported) AS unsupported, sumMap(rows) AS rows FROM pipeline_files FINAL`,
-    );
-    expect(files).toEqual(total);
-    const [failures] = await clickhouse.select('SELECT count() AS n FROM pipeline_failures FINAL');
-    expect(failures).toEqual({ n: total.failed });
-    const states = await clickhouse.select(
-      'SELECT state, count() AS n, sum(read) AS read, sumMap(rows_stored) AS stored FROM pipeline_runs FINAL GROUP BY state',
-    );
-    expect(states).toEqual([{ state: 'completed', n: days.length, read: total.read, stored: total.rows }]);
-  }
-
-  test('every day of the fixtures gives the expected rows, and all counts add up', { timeout: 600_000 }, () =>
-    runCollection(FIXTURES, expectedMeasurements()),
-  );
-
-  const shared = join(import.meta.dirname, '../../../shared/data');
-  test.skipIf(!existsSync(shared))(
-    'so does the larger collection, to its last line',
-    { timeout: 600_000 },
-    async () => {
-      const { deviants } = await compareCorpus(SHARED);
-      const expected = withDeviants(readExpected(join(shared, 'expected')), deviants);
-      await runCollection(join(shared, 'measurements'), expected);
-    },
-  );
-
   test('a filter selects its country and test, from key and document', async () => {
     const signal = expectedMeasurements().find(
       each => /\/IT\/signal\//.test(each.key) && (each.tables?.obs_web?.length ?? 0) > 0,
