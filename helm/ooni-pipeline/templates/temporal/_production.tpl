@@ -126,3 +126,12 @@ ES_CA: /etc/temporal/elasticsearch-ca/{{ .caKey }}
 {{- end -}}
 {{- end -}}
 {{- end }}
+
+{{/* Egress rules to PostgreSQL and Elasticsearch, wherever they are. */}}
+{{- define "ooni-pipeline.temporal.storeEgress" -}}
+- ports:
+    - { port: {{ .Values.temporal.production.postgresql.port }}, protocol: TCP }
+    {{- if .Values.temporal.production.elasticsearch.enabled }}
+    - { port: {{ .Values.temporal.production.elasticsearch.port }}, protocol: TCP }
+    {{- end }}
+{{- end }}
