@@ -1,0 +1,56 @@
+import { spawn } from 'node:child_process';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface CommandOptions {
+  readonly stdin?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  /** Shows the output while the command runs. */
+  readonly show?: boolean;
+}
+
+/** Runs a program and returns its standard output. Throws an error that ends with its standard error if it fails. */
+export async function command(name: string, args: readonly string[], options: CommandOptions = {}): Promise<string> {
+  const child = spawn(name, args, {
+    cwd: options.cwd,
+    env: { ...process.env, ...options.env },
+    stdio: ['pipe', options.show ? 'inherit' : 'pipe', options.show ? 'inherit' : 'pipe'],
+  });
+  child.stdin?.end(options.stdin ?? '');
+  const status = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  const [out, err, code] = await Promise.all([
+    child.stdout ? text(child.stdout) : '',
+    child.stderr ? text(child.stderr) : '',
+    status,
+  ]);
+  if (code !== 0) {
+    const shown = [name.split('/').at(-1), ...args].join(' ');
+    throw new Error(`${shown} ended with ${code}: ${(err || out).trim().split('\n').slice(-15).join('\n')}`);
+  }
+  return out;
+}
+
+/** Polls until `look` returns a value other than undefined and false. After `seconds`, throws the last error, or one that names `what`. */
+export async function until<T>(
+  what: string,
+  look: () => Promise<T | undefined | false>,
+  seconds = 300,
+): Promise<NonNullable<T>> {
+  const end = performance.now() + seconds * 1000;
+  let last: Error | undefined;
+  while (performance.now() < end) {
+    try {
+      const found = await look();
+      if (found !== undefined && found !== false) return found as NonNullable<T>;
+      last = undefined;
+    } catch (error) {
+      last = error as Error;
+    }
+    await sleep(500);
+  }
+  throw new Error(`${what}: not so after ${seconds} s${last ? ` (${last.message})` : ''}`);
+}

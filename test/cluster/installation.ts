@@ -1,0 +1,258 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import { until } from './command.ts';
+import type { Found, Kube } from './kube.ts';
+import type { Place } from './place.ts';
+import { query, type Rows, rowsOf, sameRows, shown } from './rows.ts';
+import type { Servers } from './servers.ts';
+import type { Steps } from './table.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const CHART = join(ROOT, 'helm', 'ooni-pipeline');
+const RELEASE = 'ooni';
+const OPERATOR = 'ooni-ooni-pipeline-operator';
+const OPERATOR_PODS = 'app.kubernetes.io/component=operator';
+const DATABASE = 'cluster';
+/** Largest image of operator and workers, in bytes. */
+const LARGEST = 350e6;
+/** Buckets and filter of every Backfill: each of these four days has objects in the archive of the fixtures. */
+export const RANGE = { startAt: '2023-11-27', endAt: '2023-12-01', probeCC: ['IT'] } as const;
+const RESTRICTED = { 'pod-security.kubernetes.io/enforce': 'restricted' };
+
+interface Context {
+  place(): Place;
+  servers(): Servers;
+  kube(): Kube;
+  /** Rows of the command `oonipipeline run`. */
+  reference(): Promise<Rows>;
+}
+
+/** Runs the steps from the image to the second installation. */
+export async function installationSteps(steps: Steps, { place, servers, kube, reference }: Context): Promise<void> {
+  const { appVersion } = parse(readFileSync(join(CHART, 'Chart.yaml'), 'utf8')) as { appVersion: string };
+  const repository = 'ghcr.io/ooni/pipeline';
+  const next = `${appVersion}-next`;
+  const now = () => place().given ?? `${repository}:${appVersion}`;
+  const later = () => place().given ?? `${repository}:${next}`;
+  /** Values of the release, with an image and the largest number of pods. */
+  const values = (image: string, maxReplicas: number) => {
+    const at = image.lastIndexOf(':');
+    return {
+      image: { registry: '', repository: image.slice(0, at), tag: image.slice(at + 1) },
+      settings: servers().settings,
+      // Other installations may be in the cluster.
+      operator: { watchNamespaces: [kube().namespace] },
+      credentials: { values: { clickhouse_url: servers().clickhouseUrl(DATABASE) } },
+      workers: {
+        pools: {
+          workflows: { tasks: ['Workflows'], replicas: 1, drainTimeout: '20s' },
+          activities: {
+            tasks: ['Activities'],
+            slots: 2,
+            drainTimeout: '20s',
+            autoscaling: {
+              minReplicas: 0,
+              maxReplicas,
+              cooldown: '10s',
+              scaleDown: { stabilization: '10s', podsPerMinute: 10 },
+            },
+          },
+        },
+      },
+    };
+  };
+  const release = async (verb: readonly string[], image: string, maxReplicas: number) => {
+    const file = join(tmpdir(), `ooni-values-${process.pid}.json`);
+    writeFileSync(file, JSON.stringify(values(image, maxReplicas)), { mode: 0o600 });
+    try {
+      return await kube().helm([...verb, RELEASE, CHART, '-f', file, '--wait', '--timeout', '10m']);
+    } finally {
+      rmSync(file);
+    }
+  };
+  const rows = () => rowsOf(servers().clickhouse, DATABASE);
+  /** Checks that the rows are those of the command. */
+  const complete = async () => {
+    const found = await rows();
+    sameRows(found, await reference());
+    return shown(found);
+  };
+  const noPods = (pool: string) =>
+    until(
+      `no pods of the pool ${pool}`,
+      async () => (await kube().list('pods', `pipeline.ooni.org/pool=${pool}`)).length === 0,
+    );
+  const backfill = async (name: string, spec: object) => {
+    await kube().apply({
+      apiVersion: 'pipeline.ooni.org/v1alpha1',
+      kind: 'Backfill',
+      metadata: { name },
+      spec: { ...RANGE, ...spec },
+    });
+  };
+  const resource = async (kind: string, name: string): Promise<Found> => {
+    const found = await kube().get(kind, name);
+    if (!found) throw new Error(`there is no ${kind} ${name}`);
+    return found;
+  };
+
+  await steps.step('image of operator and workers', async () => {
+    if (!place().given) await place().image([now(), later()], join(ROOT, 'images', 'Dockerfile'));
+    return now();
+  });
+  await steps.step('namespace that enforces the restricted Pod Security Standard', async () => {
+    await kube().apply({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: kube().namespace, labels: RESTRICTED },
+    });
+    await place().volume?.(kube().namespace, 'ooni-ooni-pipeline-temporal');
+    return kube().namespace;
+  });
+  await steps.step('helm install --wait', async () => {
+    await release(['install'], now(), 3);
+    const operators = await kube().list('pods', OPERATOR_PODS);
+    if (operators.length !== 2) throw new Error(`${operators.length} operator pods instead of 2`);
+    return `leader ${await kube().leader()}`;
+  });
+  await steps.step('size of the image', async () => {
+    const size = await until('the image in the status of a node', () => imageSize(kube(), now()));
+    if (size > LARGEST) throw new Error(`${megabytes(size)}, more than ${megabytes(LARGEST)}`);
+    return megabytes(size);
+  });
+  await steps.step('the operator creates the default pools; a worker loads the reference data', async () => {
+    await until('both pools ready', async () => (await kube().list('workerpools')).length === 2);
+    await kube().wait('Ready', 'workerpool/workflows', 300);
+    await until('fingerprints in ClickHouse', async () => {
+      const [count] = await query<{ n: string | number }>(
+        servers().clickhouse,
+        `SELECT count() AS n FROM ${DATABASE}.fingerprints_dns`,
+      );
+      return Number(count?.n) > 0;
+    });
+    await noPods('activities');
+    return 'activities: 0 pods without work';
+  });
+  await steps.step('memory and CPU of each idle pod', () => usage(kube()));
+  await steps.step('a Backfill; the pool scales from 0 to N', async () => {
+    await backfill('first', { maxActiveRuns: 4 });
+    const pods = await until('pods of the pool activities', async () => {
+      const found = await kube().poolPods('activities');
+      return found.length > 0 ? found.length : undefined;
+    });
+    return `${pods} pods`;
+  });
+  await steps.step('kubectl wait --for=condition=Complete; rows equal those of the command', async () => {
+    await kube().wait('Complete', 'backfill/first', 1200);
+    return complete();
+  });
+  await steps.step('the pool scales from N to 0', async () => {
+    await noPods('activities');
+    return '0 pods';
+  });
+  await steps.step('a worker pod and the leader are killed in the middle; the same rows', async () => {
+    await backfill('second', { maxActiveRuns: 1, reprocess: 'All' });
+    await kube().backfillReaches('second', 1);
+    const pods = await kube().poolPods('activities');
+    const leader = await kube().leader();
+    const kill = (pod: string) => kube().kubectl(['delete', 'pod', pod, '--grace-period=0', '--force', '--wait=false']);
+    await kill(pods[0]!.metadata.name);
+    await kill(leader);
+    const successor = await until('another leader', async () => {
+      const holder = await kube().leader();
+      return holder !== leader ? holder : undefined;
+    });
+    await kube().wait('Complete', 'backfill/second', 1200);
+    return `${successor} leads; ${await complete()}`;
+  });
+  await steps.step('helm upgrade to the next image with a running backfill, which goes on', async () => {
+    await backfill('third', { maxActiveRuns: 1, reprocess: 'All' });
+    await kube().backfillReaches('third', 1);
+    await release(['upgrade'], later(), 2);
+    await until('the pool has the new values', async () => {
+      const pool = await resource('workerpool', 'activities');
+      return (pool.spec?.autoscaling as { maxReplicas?: number })?.maxReplicas === 2;
+    });
+    await kube().wait('Complete', 'backfill/third', 1200);
+    const { progress } = (await resource('backfill', 'third')).status!;
+    if (progress?.failed) throw new Error(`${progress.failed} buckets failed`);
+    return complete();
+  });
+  await steps.step('helm rollback', async () => {
+    await kube().helm(['rollback', RELEASE, '1', '--wait', '--timeout', '10m']);
+    await until('the pool has the old values', async () => {
+      const pool = await resource('workerpool', 'activities');
+      return (pool.spec?.autoscaling as { maxReplicas?: number })?.maxReplicas === 3;
+    });
+    const image = await kube().kubectl([
+      'get',
+      'deployment',
+      OPERATOR,
+      '-o',
+      'jsonpath={.spec.template.spec.containers[0].image}',
+    ]);
+    if (image !== now()) throw new Error(`the operator has the image ${image}`);
+    await kube().kubectl(['rollout', 'status', 'deployment/ooni-worker-workflows', '--timeout=5m']);
+    return image;
+  });
+  await steps.step('helm uninstall; rows, Backfills and definitions stay', async () => {
+    await kube().helm(['uninstall', RELEASE, '--wait', '--timeout', '5m']);
+    await until('no pods', async () => (await kube().list('pods')).length === 0);
+    const backfills = await kube().list('backfills');
+    if (backfills.length !== 3) throw new Error(`${backfills.length} Backfills instead of 3`);
+    await complete();
+    return 'no pods, 3 Backfills';
+  });
+  await steps.step('a second helm install continues with them', async () => {
+    await release(['install'], now(), 3);
+    await kube().wait('Ready', 'workerpool/workflows', 300);
+    await backfill('fourth', { maxActiveRuns: 2 });
+    await kube().wait('Complete', 'backfill/fourth', 600);
+    const { plan } = (await resource('backfill', 'fourth')).status! as { plan: { toRun: number; skipped: object } };
+    if (plan.toRun !== 0) throw new Error(`${plan.toRun} buckets to run, although the ledger records all`);
+    await complete();
+    return `the ledger skips all buckets: ${JSON.stringify(plan.skipped)}`;
+  });
+  await steps.step('deleting the Backfills ends, and leaves the rows', async () => {
+    await kube().kubectl(['delete', 'backfills', '--all', '--timeout=3m']);
+    return complete();
+  });
+}
+
+/** Returns the size of an image on a node, in bytes. */
+async function imageSize(kube: Kube, image: string): Promise<number | undefined> {
+  const text = await kube.kubectl(['get', 'nodes', '-o', 'json']);
+  const { items } = JSON.parse(text) as { items: { status: { images?: { names?: string[]; sizeBytes: number }[] } }[] };
+  return items.flatMap(node => node.status.images ?? []).find(one => one.names?.includes(image))?.sizeBytes;
+}
+
+/** Returns memory and CPU of each pod of the namespace, as the kubelets report them. */
+async function usage(kube: Kube): Promise<string> {
+  const nodes = await kube.list('nodes');
+  interface Summary {
+    pods: {
+      podRef: { name: string; namespace: string };
+      memory?: { workingSetBytes?: number };
+      cpu?: { usageNanoCores?: number };
+    }[];
+  }
+  return until('figures of all pods', async () => {
+    const found: string[] = [];
+    for (const { metadata } of nodes) {
+      const text = await kube.kubectl(['get', '--raw', `/api/v1/nodes/${metadata.name}/proxy/stats/summary`]);
+      for (const { podRef, memory, cpu } of (JSON.parse(text) as Summary).pods) {
+        if (podRef.namespace !== kube.namespace) continue;
+        if (!memory?.workingSetBytes || cpu?.usageNanoCores === undefined) return undefined;
+        const name = podRef.name.replace(/-[a-z0-9]+-[a-z0-9]{5}$/, '');
+        found.push(`${name} ${megabytes(memory.workingSetBytes)} ${(cpu.usageNanoCores / 1e6).toFixed(0)}m`);
+      }
+    }
+    return found.length > 0 ? found.sort().join(', ') : undefined;
+  });
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.round(bytes / 1e6)} MB`;
+}

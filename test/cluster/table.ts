@@ -1,0 +1,57 @@
+import Table from 'cli-table3';
+
+interface Row {
+  readonly step: string;
+  readonly seconds: number;
+  readonly result: 'ok' | 'FAILED' | 'not run';
+  readonly detail: string;
+}
+
+/** Runs named steps in order, and keeps what each of them found. After a failure the remaining steps do not run: they depend on it. */
+export class Steps {
+  readonly rows: Row[] = [];
+  #failed = false;
+
+  /** Runs a step. `work` returns a phrase with its findings. */
+  async step(name: string, work: () => Promise<string>): Promise<void> {
+    if (this.#failed) {
+      this.rows.push({ step: name, seconds: 0, result: 'not run', detail: '' });
+      return;
+    }
+    process.stdout.write(`${name} ... `);
+    const start = performance.now();
+    const seconds = () => (performance.now() - start) / 1000;
+    try {
+      const detail = await work();
+      this.rows.push({ step: name, seconds: seconds(), result: 'ok', detail });
+      console.log(`ok, ${seconds().toFixed(1)} s  ${detail}`);
+    } catch (error) {
+      this.#failed = true;
+      const detail = (error as Error).message;
+      this.rows.push({ step: name, seconds: seconds(), result: 'FAILED', detail: detail.split('\n')[0]! });
+      console.log(`FAILED after ${seconds().toFixed(1)} s\n${(error as Error).stack ?? detail}`);
+    }
+  }
+
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  /** Prints the table and the line `N passed, N failed`. */
+  print(): void {
+    const table = new Table({
+      chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' },
+      head: ['Step', 'Time', 'Result', ''],
+      style: { head: [], border: [] },
+      wordWrap: true,
+      colWidths: [48, 10, 10, 80],
+    });
+    for (const { step, seconds, result, detail } of this.rows) {
+      table.push([step, result === 'not run' ? '' : `${seconds.toFixed(1)} s`, result, detail]);
+    }
+    const count = (result: Row['result']) => this.rows.filter(row => row.result === result).length;
+    console.log(`\n${table}\n`);
+    const rest = count('not run');
+    console.log(`${count('ok')} passed, ${count('FAILED')} failed${rest > 0 ? `, ${rest} not run` : ''}`);
+  }
+}
