@@ -197,7 +197,10 @@ const status = z
     attempt: count('Attempt that the workflow processes.'),
     workflowID: z.string().meta({ description: 'ID of the coordinating workflow in Temporal.' }),
     links: links(),
-    startedAt: instant('Time at which the workflow started.'),
+    startedAt: instant(
+      'Time at which the workflow started. A further attempt with reprocess All keeps the time of the first start.',
+    ),
+    seenAt: instant('Time at which the workflow was last seen running, in steps of ten minutes.'),
     finishedAt: instant('When it ended.'),
   })
   .partial()

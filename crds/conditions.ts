@@ -42,6 +42,16 @@ export const REASONS = {
     meaning:
       'The active buckets need something that is unavailable or unusable: the archive, ClickHouse, or a setting. status.blockedBy names it. They are retried with pauses of up to two minutes, for a week, and continue without a restart when it is repaired.',
   },
+  NotProgressing: {
+    in: ['Ready'],
+    meaning:
+      'Buckets are in work, but for five minutes or more none of them has ended and none of their activities has reported progress. Nothing is reported as failed. Look at the workers (are they killed again and again?) and at long statements in ClickHouse.',
+  },
+  WorkflowLost: {
+    in: ['Ready'],
+    meaning:
+      'Temporal does not know the workflow, which ran within the last hour, so it cannot have expired: Temporal lost its data, or temporal_namespace names another namespace. The operator changes nothing. Increase spec.attempt to process the buckets that are not done.',
+  },
   NoWorker: {
     in: ['Ready', 'Reconciling'],
     meaning:

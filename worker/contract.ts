@@ -136,6 +136,8 @@ export interface BackfillInput {
   readonly dryRun: boolean;
   /** 1 for the first try. A higher attempt of a backfill that has ended runs only the buckets that failed before. */
   readonly attempt: number;
+  /** With reprocess All: buckets that a run since this time has completed are done. Milliseconds since 1970. */
+  readonly since?: number;
 }
 
 export type BackfillPhase =
@@ -185,12 +187,16 @@ export interface BackfillProgress {
   readonly failures: readonly BackfillFailure[];
   readonly maxActiveRuns: number;
   readonly attempt: number;
+  /** Whether the backfill starts no runs for the moment, also while it plans. Workers of older versions do not report it. */
+  readonly suspended?: boolean;
+  /** Number of messages that the workflow has handled. Workers of older versions do not report it. */
+  readonly messages?: number;
   /** ISO 8601. */
   readonly startedAt: string;
   readonly finishedAt?: string;
 }
 
-/** Updates and the query of BackfillWorkflow. Every update is idempotent, because it states the desired state instead of a change. */
+/** Updates, the signal and the query of BackfillWorkflow. Every update is idempotent, because it states the desired state instead of a change. */
 export const BACKFILL_MESSAGES = {
   /** () => void: starts no new runs; active ones finish. */
   pause: 'pause',
@@ -201,6 +207,8 @@ export const BACKFILL_MESSAGES = {
   cancel: 'cancel',
   /** (attempt: number) => void: runs the failed buckets again, once per attempt number. */
   retryFailed: 'retryFailed',
+  /** signal: () => void: the effect of cancel('Drain'). Temporal keeps it until a worker takes it. */
+  drain: 'drain',
   /** query: () => BackfillProgress */
   progress: 'progress',
 } as const;

@@ -63,7 +63,7 @@ export interface Transition {
   readonly message: string;
 }
 
-const BAD: readonly Reason[] = ['RolloutStuck', 'RequestFailed', 'Retrying', 'NoWorker'];
+const BAD: readonly Reason[] = ['RolloutStuck', 'RequestFailed', 'Retrying', 'NoWorker', 'NotProgressing'];
 
 export function transitions(before: readonly Condition[] | undefined, after: readonly Condition[]): Transition[] {
   const found = new Map<Reason, Transition>();

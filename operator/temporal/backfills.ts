@@ -17,7 +17,7 @@ import {
   queuesOf,
   WORKFLOWS,
 } from '../../worker/contract.ts';
-import { type BlockedBy, blockedByOf, NO_WORKER, observeBlockedBy } from './blocked-by.ts';
+import { type BlockedBy, blockedByOf, NO_WORKER, pendingActivities, pulseOf } from './blocked-by.ts';
 import type { Temporal } from './connection.ts';
 import { NoWorkerAnswers, TemporalRejected, TemporalUnavailable, undefinedWhen } from './errors.ts';
 
@@ -37,6 +37,8 @@ export type BackfillState =
       readonly progress?: BackfillProgress;
       /** No worker that takes Workflows answered. */
       readonly silent?: true;
+      /** Changes when a pending activity of the oldest run progresses or is tried again. Absent while there is no such run. */
+      readonly pulse?: string;
       /** Cause that blocks the planning, or else the oldest active run. */
       readonly blockedBy?: BlockedBy & {
         /** Absent for the planning. */
@@ -85,13 +87,15 @@ export function observeBackfill(temporal: Temporal, workflowID: string, now: num
         return { state: 'running', startedAt, attempt, silent, blockedBy };
       }
       const oldest = progress?.oldest;
-      const running = oldest && (await observeBlockedBy(temporal, oldest.workflowID, now));
+      const pending = oldest && (await pendingActivities(temporal, oldest.workflowID));
+      const blocked = pending && blockedByOf(pending, now);
       return {
         state: 'running',
         startedAt,
         attempt,
         progress,
-        ...(running && { blockedBy: { ...running, ...oldest } }),
+        ...(pending && { pulse: pulseOf(oldest.workflowID, pending) }),
+        ...(blocked && { blockedBy: { ...blocked, ...oldest } }),
       };
     }
     const common = {
@@ -150,13 +154,16 @@ export interface BackfillStart {
   readonly attempt: number;
   /** Starts the workflow again, after the last one has ended. */
   readonly again: boolean;
+  /** Start of an earlier workflow that this one continues, in milliseconds since 1970. */
+  readonly startedAt?: number;
 }
 
 /**
  * Starts the workflow of a backfill. Repeated and concurrent calls start exactly one. Temporal rejects the first start of an id that ever
  * existed; `again` starts the workflow again after the last one has ended, never beside a running one.
  */
-export function startBackfill(temporal: Temporal, { workflowID, input, attempt, again }: BackfillStart): Promise<void> {
+export function startBackfill(temporal: Temporal, start: BackfillStart): Promise<void> {
+  const { workflowID, input, attempt, again, startedAt } = start;
   return temporal.write(`starting workflow ${workflowID}`, async client => {
     try {
       await client.workflow.start(WORKFLOWS.backfill, {
@@ -167,7 +174,7 @@ export function startBackfill(temporal: Temporal, { workflowID, input, attempt, 
         workflowIdConflictPolicy: 'FAIL',
         priority: { priorityKey: PRIORITIES.backfill },
         staticSummary: `${input.startAt} to ${input.endAt} by ${input.granularity}, ${filterWords(input.filter)}`,
-        memo: { attempt, startedAt: Date.now() },
+        memo: { attempt, startedAt: startedAt ?? Date.now() },
         typedSearchAttributes: [
           { key: KEYS.installation, value: input.installation },
           { key: KEYS.filter, value: input.filterID },
@@ -192,6 +199,22 @@ const argumentOf = (message: BackfillMessage): unknown[] => {
   if (message.name === 'retryFailed') return [message.attempt];
   return [];
 };
+
+/**
+ * Asks a backfill to start no more runs. Temporal keeps the signal until a worker takes it, so no worker needs to be there. Returns false
+ * when the workflow has ended.
+ */
+export function drainBackfill(temporal: Temporal, workflowID: string): Promise<boolean> {
+  return temporal.write(`signalling workflow ${workflowID} to drain`, async client => {
+    try {
+      await client.workflow.getHandle(workflowID).signal(BACKFILL_MESSAGES.drain);
+      return true;
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw error;
+    }
+  });
+}
 
 /**
  * Sends a message to a running backfill. `key` identifies the message: Temporal treats the same key twice as one update. Returns true

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { blockedByOf } from './blocked-by.ts';
+import { blockedByOf, pulseOf } from './blocked-by.ts';
+import { toPayload } from './payload.ts';
 
 const NOW = Date.UTC(2026, 4, 6);
 const at = (ms: number) => ({ seconds: { toNumber: () => ms / 1000 } }) as never;
 const failure = (message: string, type = 'ArchiveMissing') => ({ message, applicationFailureInfo: { type } });
+const beat = (details: unknown) => ({ payloads: [toPayload(details)] });
 const waiting = (ms: number, attempt = 1) => ({ attempt, state: 1, scheduledTime: at(NOW - ms) });
 
 describe('the cause that blocks a run', () => {
@@ -14,7 +16,28 @@ describe('the cause that blocks a run', () => {
       [{ attempt: 1, state: 2, lastStartedTime: at(NOW), scheduledTime: at(NOW - 3_600_000) }],
       undefined,
     ],
-    ['one failed once', [{ attempt: 2, lastFailure: failure('no such directory') }], undefined],
+    [
+      'one failed once',
+      [{ attempt: 2, lastFailure: failure('no such directory') }],
+      { reason: 'ArchiveMissing', message: 'no such directory' },
+    ],
+    [
+      'one waits within its first attempt',
+      [
+        waiting(60_000),
+        {
+          attempt: 1,
+          state: 2,
+          heartbeatDetails: beat({ waitsFor: { reason: 'ClickHouseUnavailable', message: 'no space left on device' } }),
+        },
+      ],
+      { reason: 'ClickHouseUnavailable', message: 'no space left on device' },
+    ],
+    [
+      'a heartbeat with another content',
+      [{ attempt: 1, state: 2, heartbeatDetails: beat({ key: 'raw/x', waitsFor: 7 }) }],
+      undefined,
+    ],
     [
       'one failed twice',
       [{ attempt: 3, lastFailure: failure('no such directory') }],
@@ -53,4 +76,13 @@ describe('the cause that blocks a run', () => {
   ])('%s', (_, activities, expected) => {
     expect(blockedByOf(activities as never, NOW)).toEqual(expected);
   });
+});
+
+test('a pulse changes with the checkpoint of an activity, not with its attempts or its waits', () => {
+  const pulse = (activityId: string, details: unknown, attempt = 1) =>
+    pulseOf('run', [{ activityId, attempt, heartbeatDetails: beat(details) } as never]);
+  const first = pulse('1', { reached: { key: 'a' } });
+  expect(pulse('1', { reached: { key: 'a' }, waitsFor: { reason: 'x', message: 'y' } }, 40)).toBe(first);
+  expect(pulse('1', { reached: { key: 'b' } })).not.toBe(first);
+  expect(pulse('2', { reached: { key: 'a' } })).not.toBe(first);
 });

@@ -1,7 +1,8 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { temporal as proto } from '@temporalio/proto';
+import { hashOf } from '../hash.ts';
 import type { Temporal } from './connection.ts';
-import { milliseconds } from './payload.ts';
+import { fromPayload, milliseconds } from './payload.ts';
 
 /** Cause that blocks a run at the moment. */
 export interface BlockedBy {
@@ -12,22 +13,23 @@ export interface BlockedBy {
 
 export const NO_WORKER = 'NoWorker';
 
-/** Attempt from which a failing activity blocks the run. The first failure may be temporary, and most second attempts succeed. */
-const ATTEMPT = 3;
 /** Milliseconds after which an untaken task blocks the run. An idle worker takes a task at once. */
 const PATIENCE = 15_000;
 
-/**
- * Returns the cause that blocks a run: an activity that fails and is retried, or that no worker takes. Undefined when nothing blocks it,
- * or it has ended. Throws the errors of `Temporal.call`.
- *
- * @param now milliseconds since 1970
- */
-export function observeBlockedBy(temporal: Temporal, workflowID: string, now: number): Promise<BlockedBy | undefined> {
+/** temporal.api.enums.v1.PendingActivityState */
+const SCHEDULED = 1;
+
+export type PendingActivity = proto.api.workflow.v1.IPendingActivityInfo;
+
+/** Returns the pending activities of a run; undefined when it has ended. Throws the errors of `Temporal.call`. */
+export function pendingActivities(
+  temporal: Temporal,
+  workflowID: string,
+): Promise<readonly PendingActivity[] | undefined> {
   return temporal.call(`looking up workflow ${workflowID}`, async client => {
     try {
       const { raw } = await client.workflow.getHandle(workflowID).describe();
-      return blockedByOf(raw.pendingActivities ?? [], now);
+      return raw.pendingActivities ?? [];
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return undefined;
       throw error;
@@ -35,30 +37,45 @@ export function observeBlockedBy(temporal: Temporal, workflowID: string, now: nu
   });
 }
 
-/** temporal.api.enums.v1.PendingActivityState */
-const SCHEDULED = 1;
-
-type PendingActivity = proto.api.workflow.v1.IPendingActivityInfo;
-
-/** Returns the cause that blocks a run; of several failing activities the one with the most attempts. Pure. */
+/**
+ * Returns the cause that blocks a run: an activity that waits for another system, that failed and is retried, or that no worker takes; of
+ * several failing activities the one with the most attempts. Undefined when nothing blocks it. Pure.
+ *
+ * @param now milliseconds since 1970
+ */
 export function blockedByOf(activities: readonly PendingActivity[], now: number): BlockedBy | undefined {
+  // An activity that waits within an attempt has neither failed nor ended: only its heartbeat shows the cause.
+  const waiting = activities.map(waitOf).find(wait => wait !== undefined);
+  if (waiting) return waiting;
   // This includes an activity that ran before: its worker ended and gave it back, and the next attempt waits for another worker.
-  const waits = ({ state, scheduledTime }: PendingActivity) =>
+  const untaken = ({ state, scheduledTime }: PendingActivity) =>
     state === SCHEDULED && (milliseconds(scheduledTime) ?? now) < now - PATIENCE;
-  if (activities.length > 0 && activities.every(waits)) {
+  if (activities.length > 0 && activities.every(untaken)) {
     return { reason: NO_WORKER, message: 'no worker has taken it up' };
   }
-
   const attempts = ({ attempt }: PendingActivity) => attempt ?? 1;
-  const [worst] = activities
-    .filter(activity => activity.lastFailure && attempts(activity) >= ATTEMPT)
-    .sort((a, b) => attempts(b) - attempts(a));
-  if (worst) {
-    const { message, applicationFailureInfo, timeoutFailureInfo } = worst.lastFailure ?? {};
-    return {
-      reason: applicationFailureInfo?.type || (timeoutFailureInfo ? 'TimedOut' : 'Error'),
-      message: message || 'no reason was given',
-    };
-  }
-  return undefined;
+  const [worst] = activities.filter(({ lastFailure }) => lastFailure).sort((a, b) => attempts(b) - attempts(a));
+  if (!worst) return undefined;
+  const { message, applicationFailureInfo, timeoutFailureInfo } = worst.lastFailure ?? {};
+  return {
+    reason: applicationFailureInfo?.type || (timeoutFailureInfo ? 'TimedOut' : 'Error'),
+    message: message || 'no reason was given',
+  };
+}
+
+/** Returns what an activity waits for, as its worker reports it in the heartbeat. */
+function waitOf({ heartbeatDetails }: PendingActivity): BlockedBy | undefined {
+  const beat = fromPayload(heartbeatDetails?.payloads?.[0]);
+  if (typeof beat !== 'object' || beat === null || !('waitsFor' in beat)) return undefined;
+  const { reason, message } = (beat.waitsFor ?? {}) as Partial<Record<keyof BlockedBy, unknown>>;
+  return typeof reason === 'string' && typeof message === 'string' ? { reason, message } : undefined;
+}
+
+/** Returns a text that changes when an activity of a run progresses. A further attempt from the same checkpoint is not progress. Pure. */
+export function pulseOf(workflowID: string, activities: readonly PendingActivity[]): string {
+  const beats = activities.map(({ activityId, heartbeatDetails }) => {
+    const beat = fromPayload(heartbeatDetails?.payloads?.[0]);
+    return [activityId, typeof beat === 'object' && beat !== null && 'reached' in beat ? beat.reached : beat];
+  });
+  return hashOf([workflowID, beats]);
 }

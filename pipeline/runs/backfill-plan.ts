@@ -24,6 +24,11 @@ export interface BackfillRange {
   readonly reprocess: 'None' | 'Failed' | 'All';
   /** 1: buckets are selected as `reprocess` says. Higher: only buckets whose latest run has not completed are selected. */
   readonly attempt: number;
+  /**
+   * With `reprocess: All`: buckets that a run since this time has completed are done, so that a backfill that was stopped continues. In
+   * milliseconds since 1970.
+   */
+  readonly since?: number;
 }
 
 /** `Empty`: the archive has no object of the bucket, and no run has left rows of it. */
@@ -111,8 +116,14 @@ export async function* decideAll(
     const page = buckets.slice(begin, begin + PAGE_SPAN);
     const query = { filter, filterID, stages, from: page[0]!, before: nextBucket(page.at(-1)!), ...when };
     const history = await readHistory(clickhouse, query, signal);
+    const { since } = range;
+    const redone =
+      range.reprocess === 'All' && since !== undefined
+        ? await readHistory(clickhouse, { ...query, since }, signal)
+        : undefined;
     const byLedger = page.map(bucket => {
       const known = history.of(bucket);
+      if (redone?.of(bucket).completed) return { bucket, known, verdict: 'Completed' as const };
       return { bucket, known, verdict: decide(range, bucket, known, now) };
     });
     if (!folders) {

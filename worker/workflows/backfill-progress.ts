@@ -38,6 +38,8 @@ export interface BackfillState {
   maxActiveRuns: number;
   suspended: boolean;
   cancel: 'None' | 'Drain' | 'Now';
+  /** Number of messages handled. States of older versions do not have it. */
+  messages?: number;
 }
 
 export function initialState(input: BackfillInput, startedAt: number): BackfillState {
@@ -152,6 +154,8 @@ export function progressOf(
     failures: state.failures,
     maxActiveRuns: state.maxActiveRuns,
     attempt: state.attempt,
+    suspended: state.suspended,
+    messages: state.messages ?? 0,
     startedAt: new Date(state.startedAt).toISOString(),
     ...(finishedAt !== undefined && { finishedAt: new Date(finishedAt).toISOString() }),
   };

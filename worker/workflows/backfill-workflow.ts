@@ -6,6 +6,7 @@ import {
   condition,
   continueAsNew,
   defineQuery,
+  defineSignal,
   defineUpdate,
   isCancellation,
   log,
@@ -48,6 +49,7 @@ const resume = defineUpdate(BACKFILL_MESSAGES.resume);
 const resize = defineUpdate<void, [number]>(BACKFILL_MESSAGES.resize);
 const cancel = defineUpdate<void, ['Drain' | 'Now']>(BACKFILL_MESSAGES.cancel);
 const retryFailed = defineUpdate<void, [number]>(BACKFILL_MESSAGES.retryFailed);
+const drain = defineSignal(BACKFILL_MESSAGES.drain);
 
 /**
  * Runs a range of buckets, `maxActiveRuns` at a time, and starts the next one as soon as one ends. The ledger selects the buckets
@@ -70,6 +72,7 @@ export async function BackfillWorkflow(input: BackfillInput, carried?: BackfillS
       if (state.cancel !== 'None') throw refusal('the backfill is being cancelled; start it again instead');
     },
   });
+  setHandler(drain, () => backfill.cancel('Drain'));
   // A cancellation of the workflow has the effect of the update `cancel(Now)`: it stops and records the runs, then ends.
   const watch = CancellationScope.current().cancelRequested.catch(error => {
     if (!isCancellation(error)) throw error;
@@ -109,30 +112,34 @@ class Backfill {
 
   pause(): void {
     this.#state.suspended = true;
-    this.#changes++;
+    this.#handled();
   }
 
   resume(): void {
     this.#state.suspended = false;
-    this.#changes++;
+    this.#handled();
   }
 
   resize(size: number): void {
     this.#state.maxActiveRuns = size;
-    this.#changes++;
+    this.#handled();
   }
 
   /** Cancels the backfill. A draining backfill can be stopped, but a stopping one cannot drain again. */
   cancel(mode: 'Drain' | 'Now'): void {
-    if (this.#state.cancel === 'Now') return;
-    this.#state.cancel = mode;
+    if (this.#state.cancel !== 'Now') this.#state.cancel = mode;
     this.#stopScopes();
-    this.#changes++;
+    this.#handled();
   }
 
   /** Retries the failed buckets, once per attempt number. */
   retryFailed(attempt: number): void {
     this.#state.wantedAttempt = Math.max(this.#state.wantedAttempt, attempt);
+    this.#handled();
+  }
+
+  #handled(): void {
+    this.#state.messages = (this.#state.messages ?? 0) + 1;
     this.#changes++;
   }
 

@@ -240,10 +240,17 @@ describe('while Temporal is unavailable', () => {
   test('the status keeps the progress', () => {
     const before = { phase: 'Running', progress: { total: 31, succeeded: 10 }, bytes: 5 } as BackfillStatus;
     const observed = given({ status: before, workflow: 'away' });
-    const status = backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', {
-      url: '',
-      namespace: 'default',
-    });
+    const status = backfillStatus(
+      observed,
+      planBackfill(observed, 'ooni', NOW),
+      [],
+      'ooni',
+      {
+        url: '',
+        namespace: 'default',
+      },
+      NOW,
+    );
     expect(status).toMatchObject(before);
   });
 });
@@ -258,7 +265,7 @@ describe('cancelled before it began', () => {
       { type: 'Failed', reason: 'Cancelled', message: expect.stringContaining('before it began') },
     ]);
     const observed = given(what);
-    const status = backfillStatus(observed, result, [], 'ooni', { url: '', namespace: 'default' });
+    const status = backfillStatus(observed, result, [], 'ooni', { url: '', namespace: 'default' }, NOW);
     expect(status.phase).toBe('Cancelled');
     expect(plan({ ...what, status: { ...status, conditions: [] } as BackfillStatus }).actions).toEqual([]);
   });
@@ -276,6 +283,14 @@ describe('while it runs', () => {
     ['suspend', { suspend: true }, running(), [{ name: 'pause' }]],
     ['suspend, already so', { suspend: true }, running({ phase: 'Suspended' }), []],
     ['the end of a suspension', {}, running({ phase: 'Suspended' }), [{ name: 'resume' }]],
+    ['suspend while it plans, already so', { suspend: true }, running({ phase: 'Planning', suspended: true }), []],
+    [
+      'suspend while it plans',
+      { suspend: true },
+      running({ phase: 'Planning', suspended: false }),
+      [{ name: 'pause' }],
+    ],
+    ['suspend while a worker of an older version plans', { suspend: true }, running({ phase: 'Planning' }), []],
     ['another window', { maxActiveRuns: 9 }, running(), [{ name: 'resize', maxActiveRuns: 9 }]],
     ['another attempt', { attempt: 2 }, running(), [{ name: 'retryFailed', attempt: 2 }]],
     ['another attempt, already so', { attempt: 2 }, running({ attempt: 2 }), []],
@@ -311,11 +326,11 @@ describe('while it runs', () => {
     expect(plan({ workflow }).summary.message).toMatch(message);
     const observed = given({ workflow });
     const ui = { url: 'http://ui', namespace: 'default' };
-    const status = backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', ui);
+    const status = backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', ui, NOW);
     const link = 'http://ui/namespaces/default/workflows/ooni%2FALLCCS-ALLTNS%2F2024-01-11';
     expect(status.blockedBy).toEqual({ bucket: '2024-01-11', ...blockedBy, link });
     const later = given({ workflow: running({ oldest }), status: { blockedBy: status.blockedBy } as BackfillStatus });
-    expect(backfillStatus(later, planBackfill(later, 'ooni', NOW), [], 'ooni', ui).blockedBy).toBeUndefined();
+    expect(backfillStatus(later, planBackfill(later, 'ooni', NOW), [], 'ooni', ui, NOW).blockedBy).toBeUndefined();
   });
 
   test('a workflow without a worker stands still, and the status reports this at once', () => {
@@ -323,10 +338,17 @@ describe('while it runs', () => {
     expect(summary).toMatchObject({ kind: 'ready', reason: 'NoWorker' });
     expect(summary.message).toContain('WorkerPool that takes Workflows');
     const observed = given({ workflow: silent, status: { phase: 'Running', bytes: 5 } as BackfillStatus });
-    const status = backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', {
-      url: '',
-      namespace: 'x',
-    });
+    const status = backfillStatus(
+      observed,
+      planBackfill(observed, 'ooni', NOW),
+      [],
+      'ooni',
+      {
+        url: '',
+        namespace: 'x',
+      },
+      NOW,
+    );
     expect(status).toMatchObject({ phase: 'Running', bytes: 5, blockedBy: { reason: 'NoWorker' } });
   });
 
@@ -338,6 +360,27 @@ describe('while it runs', () => {
       reason: 'NoWorker',
       message: expect.stringContaining('The plan waits for a worker'),
     });
+  });
+
+  test('a message whose effect somebody undid in Temporal is sent again, once', () => {
+    const keyAfter = (messages: number) => {
+      const [action] = plan({ spec: { suspend: true }, workflow: running({ messages }) }).actions;
+      return action?.do === 'update' ? action.key : undefined;
+    };
+    // 1: the resume by hand.
+    expect(keyAfter(1)).not.toBe(keyAfter(0));
+    expect(keyAfter(1)).toBe(keyAfter(1));
+  });
+
+  test('progress that stands still is a state of its own', () => {
+    const oldest = { bucket: '2024-01-11', workflowID: 'ooni/ALLCCS-ALLTNS/2024-01-11' };
+    const summaryAfter = (minutes: number) => {
+      const observed = { ...given({ workflow: running({ oldest }) }), stillFor: minutes * 60_000 };
+      return planBackfill(observed, 'ooni', NOW).summary;
+    };
+    expect(summaryAfter(4)).toMatchObject({ kind: 'ready', reason: 'Started' });
+    expect(summaryAfter(7)).toMatchObject({ kind: 'ready', reason: 'NotProgressing' });
+    expect(summaryAfter(7).message).toMatch(/No run has progressed for 7 minutes, although 4 are in work.*2024-01-11/);
   });
 
   test('equal messages have equal keys, so that Temporal accepts them once', () => {
@@ -444,7 +487,12 @@ describe('ended', () => {
     ],
     ['one ended by hand takes what it never began too', terminated, 'None', { attempt: 1, reprocess: 'Failed' }],
     ['one cancelled in Temporal as well', ended({ phase: 'Cancelled' }), 'None', { attempt: 1, reprocess: 'Failed' }],
-    ['one that replaces everything begins anew', terminated, 'All', { attempt: 1, reprocess: 'All' }],
+    [
+      'one that replaces everything continues where it was',
+      terminated,
+      'All',
+      { attempt: 1, reprocess: 'All', since: NOW - 7_200_000 },
+    ],
   ] as const)('a further attempt of %s', (_, workflow, reprocess, input) => {
     const result = plan({ spec: { attempt: 2, reprocess }, workflow });
     expect(result.actions).toMatchObject([{ do: 'start', again: true, attempt: 2, input }]);
@@ -481,6 +529,50 @@ describe('ended', () => {
     expect(result.own).toMatchObject([{ type: 'Complete', reason: 'AllBucketsDone' }]);
   });
 
+  const seenAt = '2026-05-06T07:00:00Z';
+  const lost = { workflowID: ID, startedAt: '2026-05-01T00:00:00Z', phase: 'Running', seenAt } as BackfillStatus;
+
+  test('a workflow that ran a moment ago cannot have expired: its state is unknown, and nothing is deleted', () => {
+    const result = plan({ status: lost, spec: { ttlAfterFinished: '1s' } });
+    expect(result).toMatchObject({ actions: [], own: [], summary: { kind: 'unknown', reason: 'WorkflowLost' } });
+    const status = backfillStatus(given({ status: lost }), result, [], 'ooni', { url: '', namespace: '' }, NOW);
+    expect(status).toMatchObject({ phase: 'Running', seenAt });
+    expect(status.finishedAt).toBeUndefined();
+    // The passage of time does not turn a lost workflow into an expired one.
+    const conditions = merge(undefined, desiredConditions(result.summary), 3, NOW);
+    expect(plan({ status: { ...lost, conditions } }, NOW + 90 * 86_400_000).summary.reason).toBe('WorkflowLost');
+    expect(plan({ status: lost, spec: { attempt: 2 } }).actions).toMatchObject([{ do: 'start', again: true }]);
+  });
+
+  test('the time until the deletion begins at the end, and is recorded when nobody saw the end', () => {
+    const later = NOW + 7 * 86_400_000;
+    const spec = { ttlAfterFinished: '1h' };
+    const observed = given({ status: lost, spec });
+    const result = planBackfill(observed, 'ooni', later);
+    expect(result).toMatchObject({ actions: [], own: [{ reason: 'ResultExpired' }], after: 3_600_000 });
+    const status = backfillStatus(observed, result, [], 'ooni', { url: '', namespace: '' }, later);
+    expect(Date.parse(status.finishedAt ?? '')).toBe(later - (later % 1000));
+    const before = { ...status, conditions: merge(undefined, result.own, 3, later) } as BackfillStatus;
+    expect(plan({ status: before, spec }, later + 3_000_000).actions).toEqual([]);
+    expect(plan({ status: before, spec }, later + 3_601_000).actions).toEqual([{ do: 'delete' }]);
+  });
+
+  test('an end without a recorded time does not count from the start', () => {
+    const status = { workflowID: ID, startedAt: '2026-01-01T00:00:00Z', phase: 'Complete' } as BackfillStatus;
+    expect(plan({ status, spec: { ttlAfterFinished: '24h' } }).actions).toEqual([]);
+  });
+
+  test('a backfill that replaces everything keeps the time of its first start', () => {
+    const workflow = { ...terminated, startedAt: NOW - 50_000_000 } as BackfillState;
+    const result = plan({ spec: { attempt: 2, reprocess: 'All' }, workflow });
+    expect(result.actions).toMatchObject([{ startedAt: NOW - 50_000_000, input: { since: NOW - 50_000_000 } }]);
+    expect(plan({ spec: { reprocess: 'All' } }).actions).not.toMatchObject([{ startedAt: expect.anything() }]);
+    const expired = { ...lost, seenAt: undefined, phase: 'Failed' as const };
+    expect(plan({ spec: { attempt: 2, reprocess: 'All' }, status: expired }).actions).toMatchObject([
+      { input: { since: Date.parse('2026-05-01T00:00:00Z') } },
+    ]);
+  });
+
   test('a workflow that vanished while it ran does not count as never started', () => {
     const status = {
       workflowID: ID,
@@ -498,12 +590,12 @@ describe('ended', () => {
 describe('deleted', () => {
   const metadata = { deletionTimestamp: 'x' };
   test.each([
-    ['a running one is drained first', running(), [{ name: 'cancel', mode: 'Drain' }]],
+    ['a running one is drained first', running(), ['drain', 'removeFinalizer']],
     ['one that drains may go', running({ phase: 'Draining' }), ['removeFinalizer']],
     ['one that is being cancelled may go', running({ phase: 'Cancelling' }), ['removeFinalizer']],
     ['one that has ended may go', ended(), ['removeFinalizer']],
     ['one that never began may go', { state: 'absent' } as BackfillState, ['removeFinalizer']],
-    ['one whose workers are silent is not let go', silent, [{ name: 'cancel', mode: 'Drain' }]],
+    ['one whose workers are silent gets a signal that waits for them', silent, ['drain', 'removeFinalizer']],
   ])('%s', (_, workflow, expected) => {
     expect(tells(plan({ metadata, workflow }))).toEqual(expected);
   });
@@ -521,7 +613,7 @@ describe('status', () => {
   const ui = { url: 'http://ui/', namespace: 'default' };
   const statusOf = (what: Given) => {
     const observed = given(what);
-    return backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', ui);
+    return backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', ui, NOW);
   };
 
   test('has progress, failures with links, and nothing that grows without limit', () => {

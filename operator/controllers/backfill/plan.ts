@@ -16,6 +16,8 @@ export interface ObservedBackfill {
   readonly object: Backfill;
   readonly spec: BackfillSpec | SpecError;
   readonly workflow: Observation<BackfillState>;
+  /** Milliseconds for which the active runs have not progressed, as far as this process has seen. */
+  readonly stillFor?: number;
 }
 
 export type BackfillAction =
@@ -23,11 +25,18 @@ export type BackfillAction =
   /** Deletes the resource after its ttlAfterFinished. */
   | { readonly do: 'delete' }
   | ({ readonly do: 'start' } & BackfillStart)
+  /** Asks the workflow to start no more runs, whether or not a worker is there. */
+  | { readonly do: 'drain'; readonly workflowID: string }
   | { readonly do: 'update'; readonly workflowID: string; readonly message: BackfillMessage; readonly key: string };
 
 export type BackfillPlan = Plan<BackfillAction>;
 type Ended = Extract<BackfillState, { state: 'ended' }>;
 type Running = Extract<BackfillState, { state: 'running' }>;
+
+/** Milliseconds without progress after which the status reports it. Long statements of the analysis take minutes. */
+const STILL = 5 * 60_000;
+/** Milliseconds for which Temporal keeps an ended workflow at least. */
+const LEAST_RETENTION = 3_600_000;
 
 /** Longest time in milliseconds between two passes over a resource that waits for a date. */
 const HOUR = 3_600_000;
@@ -63,19 +72,18 @@ function decide(observed: ObservedBackfill, installation: string, now: number): 
     case 'absent':
       return planAbsent(object, spec, installation, now);
     case 'running':
-      return planRunning(object, spec, workflow.value, installation);
+      return planRunning(observed, spec, workflow.value, installation);
     case 'ended':
       return planEnded(object, spec, workflow.value, installation, now);
   }
 }
 
-/** Deletion cancels by drain. The resource may go once the workflow has accepted the cancellation. */
+/** Deletion cancels by drain. The resource may go once Temporal has accepted the signal. */
 function planDeletion({ object, workflow }: ObservedBackfill, installation: string): BackfillPlan {
-  const deleting = (message: string, actions: BackfillAction[], after?: number): BackfillPlan => ({
+  const deleting = (message: string, actions: BackfillAction[]): BackfillPlan => ({
     actions,
     summary: { kind: 'working', reason: 'Deleting', message },
     own: [],
-    after,
   });
   const letGo = [{ do: 'removeFinalizer' }] as const;
   if (!object.metadata.finalizers?.includes(FINALIZER)) return deleting('Nothing is left to clean up.', []);
@@ -91,9 +99,8 @@ function planDeletion({ object, workflow }: ObservedBackfill, installation: stri
     return deleting('The workflow takes no new buckets; active ones finish.', [...letGo]);
   }
   return deleting(
-    `The workflow is asked to take no new buckets. To delete the Backfill without waiting for that, and leave the workflow as it is, annotate it with ${ANNOTATIONS.abandon}: "true".`,
-    [update(object, installation, { name: 'cancel', mode: 'Drain' }, 'delete')],
-    REFRESH.soon,
+    'The workflow gets a signal to take no new buckets, which Temporal keeps until a worker is there; active buckets finish.',
+    [{ do: 'drain', workflowID: workflowIDOf(object, installation) }, ...letGo],
   );
 }
 
@@ -105,11 +112,23 @@ function planAbsent(object: Backfill, spec: BackfillSpec, installation: string, 
     const failed = status.conditions?.find(({ type }) => type === 'Failed')?.reason;
     const tried = phase === 'Complete' || failed === 'BucketsFailed';
     if (spec.attempt > (status.attempt ?? 1))
-      return start(object, spec, installation, tried ? 'FailedOnes' : 'Missing');
+      return start(object, spec, installation, tried ? 'FailedOnes' : 'Missing', Date.parse(status.startedAt));
     if (phase === 'Planned' && !spec.dryRun) return start(object, spec, installation, 'Planned');
     if (phase) {
       const end = status.conditions?.find(({ type }) => type === 'Complete' || type === 'Failed');
-      return ended(spec, end, Date.parse(status.finishedAt ?? status.startedAt), now);
+      // Without finishedAt nobody saw the end, and the time until the deletion begins now.
+      return ended(spec, end, status.finishedAt ? Date.parse(status.finishedAt) : now, now);
+    }
+    const seen = Date.parse(status.seenAt ?? '');
+    const lost = status.conditions?.some(({ type, reason }) => type === 'Ready' && reason === 'WorkflowLost');
+    if (lost || now - seen < LEAST_RETENTION) {
+      const text = `Temporal does not know workflow ${status.workflowID}, which ran at ${status.seenAt}. It cannot have expired since: Temporal has lost its data, or temporal_namespace has changed. To run the buckets that are not done, raise attempt.`;
+      return {
+        actions: [],
+        summary: { kind: 'unknown', reason: 'WorkflowLost', message: text },
+        own: [],
+        after: REFRESH.idle,
+      };
     }
     const message = `Temporal does not know workflow ${status.workflowID} any more: it removed the workflow after its retention, or lost its data. How it ended is not known. To run the buckets that are not done, raise attempt, or create another Backfill with reprocess None.`;
     return ended(spec, { type: 'Failed', status: 'True', reason: 'ResultExpired', message }, now, now);
@@ -135,9 +154,16 @@ function planAbsent(object: Backfill, spec: BackfillSpec, installation: string, 
   return start(object, spec, installation, 'First');
 }
 
-function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, installation: string): BackfillPlan {
-  const message = wish(spec, workflow.progress, object.status?.phase, workflow.attempt);
-  const actions = message ? [update(object, installation, message, String(object.metadata.generation ?? 0))] : [];
+function planRunning(
+  { object, stillFor = 0 }: ObservedBackfill,
+  spec: BackfillSpec,
+  workflow: Running,
+  installation: string,
+): BackfillPlan {
+  const message = nextMessage(spec, workflow.progress, object.status?.phase, workflow.attempt);
+  // The number of handled messages distinguishes a message from an equal one whose effect somebody has undone in Temporal since.
+  const key = `${object.metadata.generation ?? 0}-${workflow.progress?.messages ?? 0}`;
+  const actions = message ? [update(object, installation, message, key)] : [];
   const after = message ? REFRESH.soon : REFRESH.active;
   const phase = workflow.progress?.phase ?? object.status?.phase;
   if (spec.cancel !== 'None') {
@@ -160,13 +186,17 @@ function planRunning(object: Backfill, spec: BackfillSpec, workflow: Running, in
       after: workflow.progress?.active === 0 ? REFRESH.idle : after,
     };
   }
-  return { actions, summary: progressing(workflow), own: [], after };
+  return { actions, summary: progressing(workflow, stillFor), own: [], after };
 }
 
 /** Returns the summary of a running workflow. A run that is retried still progresses: Ready stays true, with the cause as its reason. */
-function progressing({ progress, blockedBy, silent }: Running): ReadySummary {
+function progressing({ progress, blockedBy, silent }: Running, stillFor: number): ReadySummary {
   const message = describe(progress);
   if (silent) return { kind: 'ready', reason: 'NoWorker', message: NOBODY_ANSWERS };
+  if (!blockedBy && stillFor >= STILL) {
+    const text = `No run has progressed for ${Math.floor(stillFor / 60_000)} minutes, although ${progress?.active} are in work; look at the workers and at the run of ${progress?.oldest?.bucket ?? 'the oldest bucket'}. ${message}`;
+    return { kind: 'ready', reason: 'NotProgressing', message: text };
+  }
   if (!blockedBy) return { kind: 'ready', reason: 'Started', message };
   const { bucket = 'The plan' } = blockedBy;
   if (blockedBy.reason === NO_WORKER) {
@@ -196,7 +226,7 @@ function describe(progress: BackfillProgress | undefined): string {
  * Returns a message for the first difference between the workflow and the spec. While no worker answers, the progress is unknown, and
  * only `cancel` and `suspend` are compared with the last known phase. A repeated message does no harm.
  */
-function wish(
+function nextMessage(
   spec: BackfillSpec,
   progress: BackfillProgress | undefined,
   lastPhase: string | undefined,
@@ -206,8 +236,10 @@ function wish(
   const stopping = phase === 'Cancelling' || (phase === 'Draining' && spec.cancel !== 'Now');
   if (spec.cancel !== 'None') return stopping ? undefined : { name: 'cancel', mode: spec.cancel };
   if (stopping || phase === 'Draining') return undefined;
-  if (spec.suspend && phase !== 'Suspended') return { name: 'pause' };
-  if (!spec.suspend && phase === 'Suspended') return { name: 'resume' };
+  // A worker of an older version does not report whether a planning backfill is suspended; it gets the message after the plan.
+  const suspended = progress?.suspended ?? (phase === 'Planning' ? spec.suspend : phase === 'Suspended');
+  if (spec.suspend && !suspended) return { name: 'pause' };
+  if (!spec.suspend && suspended) return { name: 'resume' };
   if (progress && progress.maxActiveRuns !== spec.maxActiveRuns) {
     return { name: 'resize', maxActiveRuns: spec.maxActiveRuns };
   }
@@ -227,7 +259,8 @@ function planEnded(
   const attempt = Math.max(workflow.result?.attempt ?? 1, workflow.attempt);
   const phase = workflow.result?.phase;
   if (spec.cancel === 'None' && spec.attempt > attempt) {
-    return start(object, spec, installation, phase === 'Complete' || phase === 'Failed' ? 'FailedOnes' : 'Missing');
+    const beginning = phase === 'Complete' || phase === 'Failed' ? 'FailedOnes' : 'Missing';
+    return start(object, spec, installation, beginning, workflow.startedAt);
   }
   if (phase === 'Planned' && !spec.dryRun) return start(object, spec, installation, 'Planned');
   const finished = workflow.result?.finishedAt ? Date.parse(workflow.result.finishedAt) : workflow.endedAt;
@@ -312,14 +345,24 @@ function ended(spec: BackfillSpec, end: DesiredCondition | undefined, finished: 
  */
 type Beginning = 'First' | 'Planned' | 'FailedOnes' | 'Missing';
 
-function start(object: Backfill, spec: BackfillSpec, installation: string, beginning: Beginning): BackfillPlan {
+/** `before`: the start of the first workflow, for a further attempt, in milliseconds since 1970. */
+function start(
+  object: Backfill,
+  spec: BackfillSpec,
+  installation: string,
+  beginning: Beginning,
+  before?: number,
+): BackfillPlan {
   const { startAt, endAt, granularity, stages, order, maxActiveRuns, dryRun, attempt } = spec;
   const filter = normaliseFilter(spec);
+  // A further attempt of a backfill that replaces everything does not replace again what it has replaced already.
+  const since = spec.reprocess === 'All' ? before : undefined;
   const action: BackfillAction = {
     do: 'start',
     workflowID: workflowIDOf(object, installation),
     attempt,
     again: beginning !== 'First',
+    ...(since !== undefined && { startedAt: since }),
     input: {
       installation,
       startAt,
@@ -335,6 +378,7 @@ function start(object: Backfill, spec: BackfillSpec, installation: string, begin
       suspended: spec.suspend,
       dryRun,
       attempt: beginning === 'FailedOnes' ? attempt : 1,
+      ...(since !== undefined && beginning === 'Missing' && { since }),
     },
   };
   return {

@@ -3,12 +3,13 @@ import { FINALIZER } from '../../../crds/resource.ts';
 import type { Client } from '../../kube/client.ts';
 import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
 import { keyOf, type Stored } from '../../kube/resource.ts';
-import { observeBackfill, startBackfill, updateBackfill } from '../../temporal/backfills.ts';
+import { drainBackfill, observeBackfill, startBackfill, updateBackfill } from '../../temporal/backfills.ts';
 import type { Temporal } from '../../temporal/connection.ts';
 import type { TemporalUI } from '../links.ts';
 import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
 import { BACKFILLS } from '../resources.ts';
 import { type BackfillAction, planBackfill, workflowIDOf } from './plan.ts';
+import { ProgressWatch } from './progress-watch.ts';
 import { keep, type Sample, sampleOf } from './rate.ts';
 import { backfillStatus } from './status.ts';
 
@@ -17,21 +18,26 @@ export function backfillReconciler(context: Context, temporal: Temporal, ui: Tem
   const { client, installation } = context;
   /** Progress by time, from which the rate is computed. It starts empty after a restart. */
   const samples = new Map<string, Sample[]>();
+  const progress = new ProgressWatch();
   return reconciler(context, {
     resource: BACKFILLS,
     async observe(object, now) {
       const workflow = await ask(observeBackfill(temporal, workflowIDOf(object, installation), now));
+      const key = keyOf(object);
       if (workflow.known && workflow.value.state === 'running' && workflow.value.progress) {
-        const key = keyOf(object);
         samples.set(key, keep(samples.get(key) ?? [], sampleOf(workflow.value.progress, now)));
       }
-      return { object, spec: specOf(BACKFILL, object), workflow };
+      const stillFor = workflow.known ? progress.stillFor(key, workflow.value, context.clock.monotonic()) : undefined;
+      return { object, spec: specOf(BACKFILL, object), workflow, ...(stillFor !== undefined && { stillFor }) };
     },
     plan: (observed, now) => planBackfill(observed, installation, now),
     apply: (object, action, signal) => apply(client, temporal, object, action, signal),
-    status: (observed, plan) =>
-      backfillStatus(observed, plan, samples.get(keyOf(observed.object)) ?? [], installation, ui),
-    forget: key => void samples.delete(key),
+    status: (observed, plan, now) =>
+      backfillStatus(observed, plan, samples.get(keyOf(observed.object)) ?? [], installation, ui, now),
+    forget(key) {
+      samples.delete(key);
+      progress.forget(key);
+    },
   });
 }
 
@@ -55,6 +61,9 @@ async function apply(
       return true;
     case 'start':
       await startBackfill(temporal, action);
+      return false;
+    case 'drain':
+      await drainBackfill(temporal, action.workflowID);
       return false;
     case 'update':
       await updateBackfill(temporal, action.workflowID, action.message, action.key);

@@ -6,6 +6,9 @@ import { type TemporalUI, workflowLink } from '../links.ts';
 import { type BackfillPlan, type ObservedBackfill, shorten, skippedFor, workflowIDOf } from './plan.ts';
 import { etaOf, rateOf, type Sample } from './rate.ts';
 
+/** Milliseconds between two values of `seenAt`, so that it does not cause a write in each pass. */
+const SEEN = 600_000;
+
 type Running = Extract<BackfillState, { state: 'running' }>;
 type Body = Omit<BackfillStatus, 'conditions' | 'observedGeneration'>;
 
@@ -19,6 +22,7 @@ export function backfillStatus(
   samples: readonly Sample[],
   installation: string,
   ui: TemporalUI,
+  now: number,
 ): Body {
   const { object, workflow } = observed;
   const {
@@ -36,15 +40,18 @@ export function backfillStatus(
   const state = workflow.value;
   if (state.state === 'absent') {
     const ends = plan.own.find(({ type }) => type === 'Failed')?.reason;
-    if (ends === 'Cancelled' && !before.workflowID) return { ...base, phase: 'Cancelled' };
+    // The end was not seen; this time is the latest possible one.
+    const finishedAt = before.finishedAt ?? seconds(now);
+    if (ends === 'Cancelled' && !before.workflowID) return { ...base, phase: 'Cancelled', finishedAt };
     if (ends !== 'ResultExpired') return { ...base, phase: before.phase ?? 'Pending' };
     const { progress } = before;
     // Temporal runs no workflow that it does not know.
-    return { ...base, ...(progress && { progress: { ...progress, active: 0 } }), phase: 'Failed' };
+    return { ...base, ...(progress && { progress: { ...progress, active: 0 } }), phase: 'Failed', finishedAt };
   }
   const known: Body = { ...base, workflowID: id, startedAt: seconds(state.startedAt), attempt: state.attempt };
   delete known.finishedAt;
   if (state.state === 'running') {
+    known.seenAt = seconds(Math.floor(now / SEEN) * SEEN);
     // A final phase in the status belongs to the previous attempt.
     const last = before.finishedAt ? 'Pending' : (before.phase ?? 'Pending');
     if (!state.progress) return { ...known, phase: last, ...blockedByOf(state, ui) };
