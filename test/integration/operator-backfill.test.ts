@@ -207,7 +207,8 @@ describe('a backfill', () => {
     await phase('deleted', 'Running');
     await client.delete(BACKFILLS, { name: 'deleted', namespace });
     await eventually(async () => (await get('deleted')) === undefined);
-    expect(await handleOf(object).query<string[]>('received')).toEqual(['cancel Drain']);
+    await told(object, 'drain');
+    expect(await handleOf(object).query<string[]>('received')).toEqual(['drain']);
     expect((await handleOf(object).describe()).status.name).toBe('RUNNING');
     await end(object, 'Cancelled');
   });
@@ -241,30 +242,20 @@ describe('a backfill', () => {
   });
 
   // This test is the last, because it stops the worker.
-  test('without a worker reports this, and does not blame Temporal when it is deleted', async () => {
+  test('without a worker reports this, and can be deleted', async () => {
     await create('lonely');
     await phase('lonely', 'Running');
     worker.shutdown();
     await working;
     const alone = await when('lonely', status => status.conditions?.[0]?.reason === 'NoWorker');
     expect(alone.status).toMatchObject({ phase: 'Running', blockedBy: { reason: 'NoWorker' } });
+    const { workflowId } = handleOf(alone);
     await client.delete(BACKFILLS, { name: 'lonely', namespace });
-    const deleting = await when(
-      'lonely',
-      status => status.conditions?.some(one => one.type === 'Reconciling') ?? false,
-    );
-    const waiting = await when('lonely', status => status.conditions?.[0]?.message.includes('abandon') ?? false);
-    for (const object of [deleting, waiting]) {
-      expect(['Deleting', 'NoWorker']).toContain(reason(object, 'Ready'));
-    }
-    await client.patch(
-      BACKFILLS,
-      { name: 'lonely', namespace },
-      {
-        metadata: { annotations: { 'pipeline.ooni.org/abandon': 'true' } },
-      },
-    );
     await eventually(async () => (await get('lonely')) === undefined);
+    // Temporal keeps the signal for the next worker.
+    const { events } = await temporal.workflow.getHandle(workflowId).fetchHistory();
+    const signals = events?.flatMap(event => event.workflowExecutionSignaledEventAttributes?.signalName ?? []);
+    expect(signals).toEqual(['drain']);
     expect(bed.operator.output).not.toContain('TemporalUnavailable');
   });
 });
