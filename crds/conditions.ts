@@ -13,6 +13,8 @@ export const CONDITIONS = {
   Complete: 'Backfill only, present after a good end: every bucket succeeded or was skipped for a reason.',
   Failed:
     'Backfill only, present after any other end: buckets failed, the backfill was cancelled, or somebody ended its workflow.',
+  LastRunFailed:
+    'PipelineSchedule only, present while true: the last run of the schedule failed or was cancelled, and its bucket is not completed by another run since.',
   Warning:
     'Present only while true: the spec is accepted, but its filter, its cron line or its result is probably not what the author meant. The message says what to check. It does not change other conditions.',
   ScalingActive:
@@ -139,6 +141,20 @@ export const REASONS = {
     in: ['Failed', 'Ready', 'Stalled'],
     meaning:
       'Temporal no longer has the workflow: its retention removed it before the operator saw the result, or Temporal lost its data. Increase spec.attempt, or create another Backfill with reprocess None, to process the buckets that are not done.',
+  },
+  RunFailed: {
+    in: ['LastRunFailed'],
+    meaning:
+      'The last run of the schedule failed. The message names the bucket; status.missing has all buckets that are not completed.',
+  },
+  RunCancelled: {
+    in: ['LastRunFailed'],
+    meaning: 'Somebody cancelled the last run of the schedule.',
+  },
+  BucketsMissing: {
+    in: ['Warning'],
+    meaning:
+      'Buckets of the schedule became due and the ledger does not have them as completed: their run failed, or they did not fire. Create a Backfill with reprocess Failed over the range that the message names.',
   },
   UnknownName: {
     in: ['Warning'],

@@ -73,6 +73,24 @@ const status = z
       .meta({ description: 'Last firing.' }),
     lastSuccessfulBucket: z.string().meta({ description: 'Latest bucket that this schedule has completed.' }),
     lag: count('Number of buckets that have become due since lastSuccessfulBucket and are not completed.'),
+    coverage: z
+      .object({
+        from: z.string().meta({ description: 'First bucket of this schedule.' }),
+        selection: z
+          .string()
+          .meta({ description: 'Hash of granularity, filter and stages, with which the coverage begins anew.' }),
+      })
+      .meta({ description: 'Buckets that this schedule is responsible for.' }),
+    missing: z
+      .object({
+        count: count('Number of missing buckets.'),
+        first: z.string().meta({ description: 'First missing bucket.' }).optional(),
+        last: z.string().meta({ description: 'Last missing bucket.' }).optional(),
+      })
+      .meta({
+        description:
+          'Buckets since the first firing that are due and not completed according to the ledger. Buckets in work do not count. Absent while unknown.',
+      }),
     links: links(),
   })
   .partial()
@@ -98,6 +116,12 @@ export const PIPELINE_SCHEDULE = {
     },
     { name: 'Last', type: 'string', path: '.status.lastRun.bucket', description: 'Bucket of the last run.' },
     { name: 'Result', type: 'string', path: '.status.lastRun.state', description: 'State of the last run.' },
+    {
+      name: 'Missing',
+      type: 'integer',
+      path: '.status.missing.count',
+      description: 'Buckets that are due and not completed.',
+    },
     { name: 'Next', type: 'string', path: '.status.nextBuckets[0].at', description: 'Time of the next firing.' },
     { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Age of the resource.' },
     {

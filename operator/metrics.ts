@@ -33,6 +33,10 @@ const METRICS = {
     help: 'Buckets that became due since the last success of a schedule and are not done',
     labels: ['namespace', 'name'],
   },
+  ooni_schedule_missing_buckets: {
+    help: 'Due buckets of a schedule that the ledger does not have as completed; absent while unknown. Alert above 0',
+    labels: ['namespace', 'name'],
+  },
   ooni_schedule_next_firing_timestamp_seconds: {
     help: 'Time of the next firing of a schedule',
     labels: ['namespace', 'name'],
@@ -52,6 +56,7 @@ function* samplesOf(resources: Resources): Generator<Sample> {
     const labels = labelsOf(metadata);
     yield* conditionsOf('PipelineSchedule', labels, status?.conditions);
     yield* sample('ooni_schedule_lag_buckets', labels, status?.lag);
+    yield* sample('ooni_schedule_missing_buckets', labels, status?.missing?.count);
     const next = status?.nextBuckets?.[0]?.at;
     yield* sample('ooni_schedule_next_firing_timestamp_seconds', labels, next ? Date.parse(next) / 1000 : undefined);
   }

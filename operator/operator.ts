@@ -22,6 +22,7 @@ import { Http } from './kube/http.ts';
 import { createInstruments } from './kube/instruments.ts';
 import { LeaderLease } from './kube/lease.ts';
 import { type KubeObject, ownerKeys } from './kube/resource.ts';
+import { Ledger } from './ledger.ts';
 import { registerMetrics } from './metrics.ts';
 import { keepReferenceSchedules } from './reference/schedules.ts';
 import { Temporal } from './temporal/connection.ts';
@@ -65,6 +66,7 @@ export async function runOperator(
   const writer = client.guardedBy(lease.assertHeld);
   const temporal = new Temporal(settings, Object.keys(SEARCH_ATTRIBUTES), log, lease.assertHeld);
 
+  const ledger = new Ledger(settings, clock);
   const scope = { instruments, namespaces: settings.operator_namespaces };
   const ours = { ...scope, ...installationScope(settings.installation, settings.operator_claims_unlabelled) };
   const schedules = new Cache(client, PIPELINE_SCHEDULES, ours);
@@ -95,7 +97,7 @@ export async function runOperator(
     new Controller({
       name: 'pipelineschedule',
       cache: schedules,
-      reconcile: scheduleReconciler(context, temporal, ui),
+      reconcile: scheduleReconciler(context, temporal, ledger, ui),
       when,
       instruments,
     }),
@@ -154,6 +156,7 @@ export async function runOperator(
     watching.abort();
     await health?.stop();
     await temporal.close();
+    await ledger.close();
     await http.close();
   }
 }

@@ -71,14 +71,26 @@ export function transitions(before: readonly Condition[] | undefined, after: rea
     const old = before?.find(condition => condition.type === type);
     if (old && old.status === status && old.reason === reason) continue;
     const bad =
-      type === 'Stalled' || type === 'Failed' || type === 'Warning' || status === 'Unknown' || BAD.includes(reason);
+      type === 'Stalled' ||
+      type === 'Failed' ||
+      type === 'Warning' ||
+      type === 'LastRunFailed' ||
+      status === 'Unknown' ||
+      BAD.includes(reason);
     // Ready repeats Reconciling and Stalled. One event is enough, and a warning wins.
     if (bad || !found.has(reason)) found.set(reason, { type: bad ? 'Warning' : 'Normal', reason, message });
   }
   return [...found.values()];
 }
 
-const PRESENT_WHILE_TRUE: readonly ConditionType[] = ['Reconciling', 'Stalled', 'Complete', 'Failed', 'Warning'];
+const PRESENT_WHILE_TRUE: readonly ConditionType[] = [
+  'Reconciling',
+  'Stalled',
+  'Complete',
+  'Failed',
+  'Warning',
+  'LastRunFailed',
+];
 
 /** Returns the violations of the rules that kstatus, `kubectl wait` and people rely on. Empty when there are none. */
 export function lint(status: { observedGeneration?: number; conditions?: readonly Condition[] }): string[] {

@@ -5,7 +5,10 @@ import type { DesiredCondition } from './conditions.ts';
 
 /** A probable mistake in an accepted resource, for the condition Warning. */
 export interface Doubt {
-  readonly reason: Extract<Reason, 'UnknownName' | 'ScheduleMismatch' | 'FailedBefore' | 'NothingMatched'>;
+  readonly reason: Extract<
+    Reason,
+    'UnknownName' | 'ScheduleMismatch' | 'BucketsMissing' | 'FailedBefore' | 'NothingMatched'
+  >;
   /** Complete sentences. */
   readonly message: string;
 }

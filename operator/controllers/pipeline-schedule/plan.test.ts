@@ -10,6 +10,7 @@ import type { Observation } from '../../observation.ts';
 import type { Launch, ScheduleState } from '../../temporal/schedules.ts';
 import { desiredConditions, lint, merge } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
+import { coverageOf, dueRange, type Missing, missingOf } from './coverage.ts';
 import { type ObservedSchedule, OUR_NOTE, planSchedule, requestOf, type SchedulePlan } from './plan.ts';
 import { scheduleStatus } from './status.ts';
 
@@ -23,9 +24,10 @@ interface Given {
   /** Schedule in Temporal; 'inForce': exactly as the spec says. */
   readonly schedule?: 'away' | 'absent' | 'inForce' | Partial<ScheduleState>;
   readonly launches?: readonly Launch[];
+  readonly missing?: ObservedSchedule['missing'];
 }
 
-function given({ spec, metadata, status, schedule = 'absent', launches }: Given): ObservedSchedule {
+function given({ spec, metadata, status, schedule = 'absent', launches, missing }: Given): ObservedSchedule {
   const object = {
     apiVersion: 'pipeline.ooni.org/v1alpha1',
     kind: 'PipelineSchedule',
@@ -56,6 +58,7 @@ function given({ spec, metadata, status, schedule = 'absent', launches }: Given)
     spec: parsed,
     schedule: seen(),
     launches: launches ? { known: true, value: launches } : { known: false, message: 'no connection' },
+    ...(missing && { missing }),
   };
 }
 
@@ -298,5 +301,94 @@ describe('status', () => {
     const status = statusOf({ schedule: { paused: true }, launches: [] });
     expect(status.nextBuckets).toEqual([]);
     expect(status.lag).toBeUndefined();
+  });
+});
+
+describe('missing buckets', () => {
+  const launch = (date: string, state: Launch['state']): Launch => ({
+    workflowID: `ooni/launch/data/daily-${date}T02:00:00Z`,
+    runID: date,
+    scheduleID: 'ooni/schedule/data/daily',
+    state,
+    startedAt: day(date),
+  });
+  const known = (value: Missing) => ({ known: true, value }) as const;
+  const types = ({ own }: SchedulePlan) => own.map(({ type, reason }) => `${type} ${reason}`);
+
+  // ok, fail, fail, ok: the newest success says nothing about the two before it.
+  const launches = [
+    launch('2026-05-05', 'Succeeded'),
+    launch('2026-05-04', 'Failed'),
+    launch('2026-05-03', 'Failed'),
+    launch('2026-05-02', 'Succeeded'),
+  ];
+  const spec = specOf(PIPELINE_SCHEDULE, { spec: { schedule: '0 2 * * *' } });
+  if (spec instanceof SpecError) throw spec;
+  const schedule = { nextFirings: [day('2026-05-06')], recent: [{ at: day('2026-05-05'), workflowID: 'x' }] };
+
+  test('come from the ledger, whatever the newest run was', () => {
+    const coverage = coverageOf(spec, undefined, schedule, launches);
+    expect(coverage?.from).toBe('2026-05-01');
+    const range = dueRange(spec, coverage!, schedule, launches);
+    expect(range).toEqual({ from: '2026-05-01', before: '2026-05-05', pending: [] });
+    const done = ['2026-05-01', '2026-05-04'];
+    const missing = missingOf(range!, spec, bucket => done.includes(bucket));
+    expect(missing).toEqual({ count: 2, first: '2026-05-02', last: '2026-05-03' });
+    const result = plan({ schedule: 'inForce', launches, missing: known(missing) });
+    expect(types(result)).toEqual(['Warning BucketsMissing']);
+    expect(result.own[0]?.message).toContain('2 due buckets are not completed, from 2026-05-02 to 2026-05-03.');
+    const status = scheduleStatus(given({ schedule: 'inForce', launches, missing: known(missing) }), result, 'ooni', {
+      url: '',
+      namespace: '',
+    });
+    expect(status).toMatchObject({ missing, coverage: { from: '2026-05-01' } });
+  });
+
+  test('a bucket in work, or whose firing is not visible yet, is not missing', () => {
+    const later = { ...schedule, recent: [{ at: day('2026-05-07'), workflowID: 'x' }] };
+    const range = dueRange(spec, { from: '2026-05-01', selection: '' }, later, [
+      launch('2026-05-06', 'Running'),
+      ...launches,
+    ]);
+    expect(range).toEqual({ from: '2026-05-01', before: '2026-05-07', pending: ['2026-05-05', '2026-05-06'] });
+    expect(missingOf(range!, spec, () => false).count).toBe(4);
+  });
+
+  test('the coverage stays, and begins anew when the spec selects other data', () => {
+    const before = coverageOf(spec, undefined, schedule, launches)!;
+    expect(coverageOf({ ...spec, suspend: true, schedule: '0 3 * * *' }, before, schedule, [])).toEqual(before);
+    expect(coverageOf({ ...spec, probeCC: ['IT'] }, before, schedule, launches)?.from).toBe('2026-05-05');
+    expect(coverageOf({ ...spec, granularity: 'Hour' }, before, schedule, launches)?.from).toBe('2026-05-06T01');
+    expect(coverageOf(spec, undefined, { nextFirings: [], recent: [] }, [])).toBeUndefined();
+    expect(dueRange(spec, before, { recent: [] }, [])).toBeUndefined();
+  });
+
+  test.each([
+    [
+      'failed',
+      [launch('2026-05-06', 'Running'), launch('2026-05-05', 'Failed')],
+      known({ count: 1, first: '2026-05-04', last: '2026-05-04' }),
+      'LastRunFailed RunFailed',
+    ],
+    ['was cancelled', [launch('2026-05-05', 'Cancelled')], undefined, 'LastRunFailed RunCancelled'],
+    ['failed, and a backfill has completed it since', [launch('2026-05-05', 'Failed')], known({ count: 0 }), undefined],
+    [
+      'succeeded after a failure',
+      [launch('2026-05-05', 'Succeeded'), launch('2026-05-04', 'Failed')],
+      undefined,
+      undefined,
+    ],
+  ])('the last run %s', (_, runs, missing, expected) => {
+    const found = types(plan({ schedule: 'inForce', launches: runs, ...(missing && { missing }) }));
+    expect(found.find(one => one.startsWith('LastRunFailed'))).toBe(expected);
+  });
+
+  test('an unreadable ledger is unknown: the former figures stay, and the schedule says so', () => {
+    const missing = { known: false, message: 'the ledger cannot be read' } as const;
+    const status = { missing: { count: 3, first: '2026-05-01', last: '2026-05-03' } };
+    const what = { status, schedule: 'inForce', launches: [], missing } as const;
+    expect(plan(what).summary.message).toContain('the ledger cannot be read');
+    const observed = given(what);
+    expect(scheduleStatus(observed, plan(what), 'ooni', { url: '', namespace: '' }).missing).toEqual(status.missing);
   });
 });

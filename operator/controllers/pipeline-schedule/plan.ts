@@ -2,13 +2,16 @@ import { parseCron } from '../../../crds/cron.ts';
 import { durationSeconds } from '../../../crds/fields.ts';
 import type { PipelineSchedule, PipelineScheduleSpec } from '../../../crds/pipeline-schedule.ts';
 import { ANNOTATIONS, FINALIZER, SpecError } from '../../../crds/resource.ts';
+import { lastCompleteBucket } from '../../../pipeline/bucket.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { filterWords, launchId, scheduleId, WORKFLOWS } from '../../../worker/contract.ts';
 import { hashOf } from '../../hash.ts';
 import type { Observation } from '../../observation.ts';
 import type { Launch, PauseState, ScheduleRequest, ScheduleState } from '../../temporal/schedules.ts';
+import type { DesiredCondition, ReadySummary } from '../conditions.ts';
 import { annotated, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
-import { filterDoubts, warning } from '../warnings.ts';
+import { type Doubt, filterDoubts, warning } from '../warnings.ts';
+import { type Missing, nominalTime } from './coverage.ts';
 import { mismatches } from './mismatch.ts';
 
 /** All inputs of a decision about a PipelineSchedule. */
@@ -19,6 +22,8 @@ export interface ObservedSchedule {
   readonly schedule: Observation<ScheduleState | undefined>;
   /** The newest launches of this schedule, newest first. */
   readonly launches: Observation<readonly Launch[]>;
+  /** Buckets that are due and not completed; undefined while none has become due. */
+  readonly missing?: Observation<Missing>;
 }
 
 export type ScheduleAction =
@@ -64,7 +69,45 @@ export function planSchedule(observed: ObservedSchedule, installation: string, n
   const plan = decide(observed, installation);
   const { object, spec } = observed;
   if (object.metadata.deletionTimestamp || spec instanceof SpecError) return plan;
-  return { ...plan, own: [...plan.own, ...warning([...filterDoubts(spec), ...mismatches(spec, now)])] };
+  const doubts = [...missingDoubts(observed), ...filterDoubts(spec), ...mismatches(spec, now)];
+  return {
+    ...plan,
+    summary: withUnknown(plan.summary, observed),
+    own: [...plan.own, ...lastRunFailed(observed, spec), ...warning(doubts)],
+  };
+}
+
+/** Says in the summary of a ready schedule that missing buckets are not known. */
+function withUnknown(summary: ReadySummary, { missing }: ObservedSchedule): ReadySummary {
+  if (summary.kind !== 'ready' || !missing || missing.known) return summary;
+  return { ...summary, message: `${summary.message} Whether buckets are missing is not known: ${missing.message}.` };
+}
+
+function missingDoubts({ missing }: ObservedSchedule): Doubt[] {
+  if (!missing?.known || missing.value.count === 0) return [];
+  const { count, first, last } = missing.value;
+  const which =
+    count === 1
+      ? `1 due bucket is not completed: ${first}.`
+      : `${count} due buckets are not completed, from ${first} to ${last}.`;
+  return [{ reason: 'BucketsMissing', message: `${which} Create a Backfill with reprocess: Failed over this range.` }];
+}
+
+/** Returns the condition LastRunFailed; empty when the last ended run succeeded, or when nothing is missing any more. */
+function lastRunFailed({ launches, missing }: ObservedSchedule, spec: PipelineScheduleSpec): DesiredCondition[] {
+  if (!launches.known || (missing?.known && missing.value.count === 0)) return [];
+  const ended = launches.value
+    .flatMap(launch => {
+      const at = nominalTime(launch.workflowID);
+      return at === undefined || launch.state === 'Running' ? [] : [{ ...launch, at }];
+    })
+    .sort((a, b) => b.at - a.at);
+  const [last] = ended;
+  if (last?.state !== 'Failed' && last?.state !== 'Cancelled') return [];
+  const [reason, what] =
+    last.state === 'Failed' ? (['RunFailed', 'failed'] as const) : (['RunCancelled', 'was cancelled'] as const);
+  const message = `The run of ${lastCompleteBucket(last.at, spec.granularity)} ${what}; look at workflow ${last.workflowID} in Temporal.`;
+  return [{ type: 'LastRunFailed', status: 'True', reason, message }];
 }
 
 /** Decides in this order: deletion, finalizer, invalid spec, creation, another owner, update, pause. */

@@ -1,9 +1,16 @@
-import { PIPELINE_SCHEDULE, type PipelineSchedule } from '../../../crds/pipeline-schedule.ts';
-import { FINALIZER } from '../../../crds/resource.ts';
+import {
+  PIPELINE_SCHEDULE,
+  type PipelineSchedule,
+  type PipelineScheduleSpec,
+} from '../../../crds/pipeline-schedule.ts';
+import { FINALIZER, SpecError } from '../../../crds/resource.ts';
+import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { scheduleId } from '../../../worker/contract.ts';
 import type { Client } from '../../kube/client.ts';
 import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
-import type { Stored } from '../../kube/resource.ts';
+import { keyOf, type Stored } from '../../kube/resource.ts';
+import type { Ledger } from '../../ledger.ts';
+import type { Observation } from '../../observation.ts';
 import type { Temporal } from '../../temporal/connection.ts';
 import {
   createSchedule,
@@ -11,6 +18,7 @@ import {
   describeSchedule,
   type Launch,
   listLaunches,
+  type ScheduleState,
   updateSchedule,
   wasSkipped,
 } from '../../temporal/schedules.ts';
@@ -18,6 +26,7 @@ import { shared } from '../../temporal/shared-request.ts';
 import type { TemporalUI } from '../links.ts';
 import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
 import { PIPELINE_SCHEDULES } from '../resources.ts';
+import { coverageOf, dueRange, type Missing, missingOf } from './coverage.ts';
 import { planSchedule, type ScheduleAction } from './plan.ts';
 import { scheduleStatus } from './status.ts';
 
@@ -29,20 +38,43 @@ const REMEMBERED = 10_000;
 const NEWEST = 10;
 
 /** Reconciles PipelineSchedules. */
-export function scheduleReconciler(context: Context, temporal: Temporal, ui: TemporalUI) {
+export function scheduleReconciler(context: Context, temporal: Temporal, ledger: Ledger, ui: TemporalUI) {
   const { client, installation } = context;
   const launchesOf = launchReader(context, temporal);
   return reconciler(context, {
     resource: PIPELINE_SCHEDULES,
-    async observe(object) {
+    async observe(object, _, signal) {
       const id = scheduleId(installation, object.metadata.namespace ?? '', object.metadata.name);
       const [schedule, launches] = await Promise.all([ask(describeSchedule(temporal, id)), ask(launchesOf(id))]);
-      return { object, spec: specOf(PIPELINE_SCHEDULE, object), schedule, launches };
+      const spec = specOf(PIPELINE_SCHEDULE, object);
+      const missing = await observeMissing(ledger, object, spec, schedule, launches, signal);
+      return { object, spec, schedule, launches, ...(missing && { missing }) };
     },
     plan: (observed, now) => planSchedule(observed, installation, now),
     apply: (object, action, signal) => apply(client, temporal, object, action, signal),
     status: (observed, plan) => scheduleStatus(observed, plan, installation, ui),
+    forget: key => ledger.forget(key),
   });
+}
+
+/** Looks up in the ledger which buckets are missing. Undefined while none is due, or while Temporal does not show which are. */
+async function observeMissing(
+  ledger: Ledger,
+  object: PipelineSchedule,
+  spec: PipelineScheduleSpec | SpecError,
+  schedule: Observation<ScheduleState | undefined>,
+  launches: Observation<readonly Launch[]>,
+  signal: AbortSignal,
+): Promise<Observation<Missing> | undefined> {
+  if (spec instanceof SpecError || !schedule.known || !schedule.value || !launches.known) return undefined;
+  const coverage = coverageOf(spec, object.status?.coverage, schedule.value, launches.value);
+  const range = coverage && dueRange(spec, coverage, schedule.value, launches.value);
+  if (!range) return undefined;
+  const { from, before } = range;
+  const filter = normaliseFilter(spec);
+  const query = { filter, filterID: filterId(filter), stages: spec.stages, from, before };
+  const completed = await ledger.completed(keyOf(object), query, signal);
+  return completed.known ? { known: true, value: missingOf(range, spec, completed.value) } : completed;
 }
 
 /**

@@ -11,15 +11,10 @@ import { scheduleId } from '../../../worker/contract.ts';
 import type { Launch } from '../../temporal/schedules.ts';
 import { seconds } from '../conditions.ts';
 import { scheduleLink, type TemporalUI } from '../links.ts';
+import { coverageOf, nominalTime } from './coverage.ts';
 import type { ObservedSchedule, SchedulePlan } from './plan.ts';
 
 type Body = Omit<PipelineScheduleStatus, 'conditions' | 'observedGeneration'>;
-
-/** Returns the nominal firing time (milliseconds since 1970) that Temporal appended to the id of a launching workflow. */
-function nominalTime(workflowID: string): number | undefined {
-  const text = workflowID.match(/-(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z)$/)?.[1];
-  return text === undefined ? undefined : Date.parse(text);
-}
 
 /** Returns the status of a PipelineSchedule without conditions. Values that cannot be read now keep their former value. */
 export function scheduleStatus(
@@ -28,7 +23,7 @@ export function scheduleStatus(
   installation: string,
   ui: TemporalUI,
 ): Body {
-  const { object, spec, schedule, launches } = observed;
+  const { object, spec, schedule, launches, missing } = observed;
   const { namespace = '', name } = object.metadata;
   const { conditions: _, observedGeneration: __, ...before } = object.status ?? {};
   const id = scheduleId(installation, namespace, name);
@@ -36,7 +31,7 @@ export function scheduleStatus(
   const base: Body = { ...before, ...(link && { links: { schedule: link } }) };
   if (spec instanceof SpecError) return base;
   const runs = launches.known ? runsOf(launches.value, spec, before) : {};
-  const after: Body = { ...base, ...runs };
+  const after: Body = { ...base, ...runs, ...(missing?.known && { missing: missing.value }) };
   if (!schedule.known) return after;
   const seen = schedule.value;
   // Only a schedule with our mark is recorded. The record later identifies one that lost its mark as ours.
@@ -45,6 +40,7 @@ export function scheduleStatus(
     return { ...after, scheduleID: undefined, scheduleHash: undefined, nextBuckets: undefined };
   }
   if (!ours) return after;
+  const coverage = launches.known ? coverageOf(spec, before.coverage, seen, launches.value) : before.coverage;
   const due = seen.recent.at(-1)?.at;
   return {
     ...after,
@@ -55,6 +51,7 @@ export function scheduleStatus(
     nextBuckets: seen.paused
       ? []
       : seen.nextFirings.slice(0, 3).map(at => ({ bucket: lastCompleteBucket(at, spec.granularity), at: seconds(at) })),
+    ...(coverage && { coverage }),
     lag: lagOf(after.lastSuccessfulBucket, due, spec.granularity),
   };
 }
