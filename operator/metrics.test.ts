@@ -61,3 +61,26 @@ test('metrics have samples of the existing resources only', async () => {
   backfills = [];
   expect(await registry.metrics()).not.toContain('Backfill');
 });
+
+test('a scrape makes the samples once for all metrics, and lets other work run meanwhile', async () => {
+  const registry = new Registry();
+  let scans = 0;
+  const backfills = () => {
+    scans++;
+    return Array.from({ length: 10_000 }, (_, index) => ({ ...backfill, metadata: { name: `b${index}` } }) as Backfill);
+  };
+  registerMetrics(registry, { schedules: () => [], backfills, pools: () => [] });
+  let turns = 0;
+  let scraping = true;
+  const turn = () => {
+    turns++;
+    if (scraping) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const [text] = await Promise.all([registry.metrics(), registry.metrics()]);
+  scraping = false;
+  expect(scans).toBe(1);
+  // 70,000 samples.
+  expect(turns).toBeGreaterThan(30);
+  expect(text).toContain('ooni_backfill_measurements{namespace="",name="b9999"} 700');
+});

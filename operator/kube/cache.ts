@@ -37,6 +37,8 @@ interface Scope {
   /** Set during a list: its reason, the keys received so far, and the writes that were unseen when it began. */
   list: { reason: ListReason; keys: Set<Key>; unseen: Set<Unseen> } | undefined;
   synced: boolean;
+  /** Set while the server refuses the first list (403): our account lacks a permission in this namespace. */
+  forbidden?: string;
 }
 
 /**
@@ -76,9 +78,20 @@ export class Cache<T extends KubeObject> {
     return this.#objects.size;
   }
 
-  /** True once every namespace has been listed. Before that, an absent object is unknown. */
+  /**
+   * True once every namespace has been listed. Before that, an absent object is unknown. A namespace that our account may not read does not
+   * block the others, as long as one can be read; its objects are unknown.
+   */
   get synced(): boolean {
-    return [...this.#scopes.values()].every(scope => scope.synced);
+    const scopes = [...this.#scopes.values()];
+    return scopes.some(scope => scope.synced) && scopes.every(scope => scope.synced || scope.forbidden !== undefined);
+  }
+
+  /** Namespaces that our account may not read, with the message of the API server. */
+  get forbidden(): ReadonlyMap<string, string> {
+    return new Map(
+      [...this.#scopes].flatMap(([name, { forbidden }]) => (forbidden ? [[name, forbidden] as const] : [])),
+    );
   }
 
   /** Resolves once `synced`; rejects with the signal's reason. */
@@ -144,6 +157,10 @@ export class Cache<T extends KubeObject> {
       case 'bookmark':
         this.#reached(scope, event.resourceVersion);
         break;
+      case 'forbidden':
+        scope.forbidden = event.message;
+        if (this.synced) this.#synced.resolve();
+        break;
     }
     this.#options.instruments.metrics.cached.set({ resource: nameOf(this.resource) }, this.#objects.size);
   }
@@ -166,6 +183,7 @@ export class Cache<T extends KubeObject> {
       else this.#settle(scope, key, write);
     }
     scope.synced = true;
+    scope.forbidden = undefined;
     if (this.synced) this.#synced.resolve();
   }
 

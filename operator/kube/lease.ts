@@ -172,13 +172,15 @@ export class LeaderLease {
   async #attempt(signal: AbortSignal): Promise<boolean> {
     const { client, namespace, name, instruments } = this.#options;
     const { clock } = instruments;
-    const sent = clock.monotonic();
+    let sent = clock.monotonic();
     const timeout = this.#renewed === undefined ? this.#deadline : Math.max(1, this.#remaining(this.#renewed));
     const call = { signal, timeout };
     try {
       // The leader uses the copy from its last renewal and saves a read. A conflict shows that the copy is outdated.
       const known = this.#renewed === undefined ? undefined : this.#observed?.lease;
       const current = known ?? (await client.find(LEASES, { namespace, name }, call));
+      // The time counts from the write. A slow read before it must not shorten the lease that was won.
+      sent = clock.monotonic();
       if (!current) {
         this.#observe(
           await client.create(LEASES, { metadata: { namespace, name }, spec: this.#spec(undefined) }, call),

@@ -2,6 +2,7 @@ import type { Client } from './client.ts';
 import { backoff, jittered, sleep } from './clock.ts';
 import {
   errorFor,
+  ForbiddenError,
   GoneError,
   KubeError,
   ServerError,
@@ -45,7 +46,9 @@ export type ListWatchEvent<T extends KubeObject> =
   | { readonly type: 'page'; readonly items: Stored<T>[] }
   | { readonly type: 'listed'; readonly resourceVersion: string }
   | { readonly type: 'put' | 'deleted'; readonly object: Stored<T> }
-  | { readonly type: 'bookmark'; readonly resourceVersion: string };
+  | { readonly type: 'bookmark'; readonly resourceVersion: string }
+  /** The first list was refused (403). It is tried again. */
+  | { readonly type: 'forbidden'; readonly message: string };
 
 /** Back-off after failures: 0.5 s doubling to 30 s. */
 const BACKOFF = { base: 500, max: 30_000 };
@@ -127,6 +130,7 @@ export async function* listWatch<T extends KubeObject>(
       if (!heard && clock.monotonic() - watching < shortest) throw new ShortWatchError();
     } catch (error) {
       if (signal.aborted) return;
+      if (error instanceof ForbiddenError && version === undefined) yield { type: 'forbidden', message: error.message };
       if (error instanceof SilentError) {
         // Either the watch is dead, or the kind has had no change since the server started, and then the server sends no bookmarks. A new
         // watch is right in both cases. If the network is down, it fails, and the back-off applies.

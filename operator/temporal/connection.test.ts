@@ -1,9 +1,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Connection } from '@temporalio/client';
 import { afterAll, expect, test } from 'vitest';
-import { connectionOptions } from './connection.ts';
-import { TemporalDenied } from './errors.ts';
+import { createLogger } from '../../pipeline/log.ts';
+import { ManualClock } from '../../test/support/manual-clock.ts';
+import { connectionOptions, Temporal } from './connection.ts';
+import { TemporalDenied, TemporalUnavailable } from './errors.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'ooni-tls-'));
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -12,6 +15,7 @@ const file = (name: string) => {
   writeFileSync(path, name);
   return path;
 };
+const silent = createLogger('test', { log_level: 'fatal', log_format: 'json' });
 const PLAIN = {
   temporal_address: 'temporal:7233',
   temporal_namespace: 'default',
@@ -53,4 +57,48 @@ test('the error for an unreadable file names its setting', () => {
   expect(() => connectionOptions(settings)).toThrow(
     `temporal_tls_server_ca_path = ${settings.temporal_tls_server_ca_path} cannot be read: ENOENT`,
   );
+});
+
+test('a write ends with the time that the guard allows', async () => {
+  const temporal = (left: number) =>
+    new Temporal({ ...PLAIN, temporal_address: '127.0.0.1:1' }, [], silent, () => left);
+  const deadlineOf = async (left: number) => {
+    const one = temporal(left);
+    const before = Date.now();
+    const deadline = await one.write('reading the deadline', async client => {
+      const { callContextStorage } = client.connection as Connection;
+      return Number(callContextStorage.getStore()?.deadline);
+    });
+    await one.close();
+    return deadline - before;
+  };
+  expect(await deadlineOf(700)).toBeLessThan(10_000);
+  expect(await deadlineOf(1_000_000)).toBeLessThanOrEqual(20_000);
+  expect(await deadlineOf(1_000_000)).toBeGreaterThanOrEqual(10_000);
+});
+
+test('a renewed certificate opens the connection again, and so do repeated failures', async () => {
+  const clock = new ManualClock();
+  const settings = {
+    ...PLAIN,
+    temporal_address: '127.0.0.1:1',
+    temporal_tls_server_ca_path: file('ca-1'),
+  };
+  const temporal = new Temporal(settings, [], silent, undefined, clock);
+  const connection = () => temporal.call('looking', async client => client.connection);
+  const first = await connection();
+  expect(await connection()).toBe(first);
+  writeFileSync(settings.temporal_tls_server_ca_path, 'renewed');
+  await clock.advance(10_000);
+  expect(await connection()).toBe(first);
+  await clock.advance(21_000);
+  const second = await connection();
+  expect(second).not.toBe(first);
+  const fail = () =>
+    temporal.call('failing', () => Promise.reject(Object.assign(new Error('x'), { code: 14, details: 'expired' })));
+  for (let attempt = 1; attempt <= 2; attempt++) await expect(fail()).rejects.toThrow(TemporalUnavailable);
+  expect(await connection()).toBe(second);
+  for (let attempt = 1; attempt <= 3; attempt++) await expect(fail()).rejects.toThrow(TemporalUnavailable);
+  expect(await connection()).not.toBe(second);
+  await temporal.close();
 });

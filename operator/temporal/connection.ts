@@ -7,10 +7,21 @@ import {
   serverOptions,
   type TemporalSettings,
 } from '../../temporal/connection.ts';
-import { classify, TemporalDenied, TemporalNamespaceMissing, TemporalRejected } from './errors.ts';
+import { hashOf } from '../hash.ts';
+import { type Clock, systemClock } from '../kube/clock.ts';
+import { classify, isUnreachable, TemporalDenied, TemporalNamespaceMissing, TemporalRejected } from './errors.ts';
 
 /** Milliseconds: long enough for a busy server, short enough that a reconcile reports "unknown" instead of blocking. */
 const DEADLINE = 10_000;
+
+/** Milliseconds between two reads of the TLS files. */
+const REREAD = 30_000;
+/** Requests in a row that did not reach the server, after which the connection is opened again. */
+const UNANSWERED = 3;
+
+function fingerprint({ tls }: ConnectionOptions): string {
+  return hashOf(JSON.stringify(tls ?? null));
+}
 
 /** Returns the options of the operator's connection and reads the TLS files now. Throws TemporalDenied for a file that cannot be read. */
 export function connectionOptions(settings: TemporalSettings): ConnectionOptions {
@@ -34,23 +45,36 @@ function reachable(settings: TemporalSettings): ServerOptions {
 }
 
 /**
- * The operator's only connection to Temporal. It opens at the first request and reconnects by itself after an outage. After an answer
- * that rejects the credentials it is opened again, so that rotated certificates are read.
+ * The operator's only connection to Temporal. It opens at the first request and reconnects by itself after an outage. It is opened again
+ * when a TLS file has changed, after an answer that rejects the credentials, and after repeated failures: a server whose client has an
+ * expired certificate appears as unavailable.
  */
 export class Temporal {
   readonly namespace: string;
   readonly #settings: TemporalSettings;
   readonly #attributes: readonly string[];
   readonly #log: Logger;
-  readonly #guard: () => void;
+  readonly #guard: () => number;
+  readonly #clock: Pick<Clock, 'monotonic'>;
   #client: Client | undefined;
+  /** Hash of the options of the open connection, and the monotonic time at which the files were read last. */
+  #options: { hash: string; at: number } | undefined;
+  /** Failures in a row without an answer. */
+  #unanswered = 0;
   #registered: Promise<void> | undefined;
 
   /**
    * `attributes`: names of search attributes (Keyword) that the namespace must have; they are registered before any other request.
-   * `guard`: called before every write; throws when this process may not write now.
+   * `guard`: called before every write; throws when this process may not write now, and returns the milliseconds in which it may.
    */
-  constructor(settings: TemporalSettings, attributes: readonly string[], log: Logger, guard: () => void = () => {}) {
+  constructor(
+    settings: TemporalSettings,
+    attributes: readonly string[],
+    log: Logger,
+    guard: () => number = () => Number.POSITIVE_INFINITY,
+    clock: Pick<Clock, 'monotonic'> = systemClock,
+  ) {
+    this.#clock = clock;
     this.#settings = settings;
     this.#attributes = attributes;
     this.#log = log;
@@ -64,25 +88,30 @@ export class Temporal {
    */
   async call<T>(doing: string, requests: (client: Client) => Promise<T>, deadline = DEADLINE): Promise<T> {
     try {
+      await this.#reload();
       const client = this.#connect();
       await this.#register(client);
-      return await client.connection.withDeadline(Date.now() + deadline, () => requests(client));
+      const answer = await client.connection.withDeadline(Date.now() + deadline, () => requests(client));
+      this.#unanswered = 0;
+      return answer;
     } catch (error) {
       const known = classify(error, doing);
-      if (known instanceof TemporalDenied) await this.close();
+      this.#unanswered = isUnreachable(error) ? this.#unanswered + 1 : 0;
+      if (known instanceof TemporalDenied || this.#unanswered >= UNANSWERED) await this.close();
       // A restarted development server has forgotten the search attributes.
       if (known instanceof TemporalRejected && /search attribute/i.test(known.message)) this.#registered = undefined;
       throw known;
     }
   }
 
-  /** Runs requests that change something, as `call` does. It calls the guard at the last moment. */
+  /** Runs requests that change something, as `call` does. It calls the guard at the last moment, and ends with the time that it allows. */
   write<T>(doing: string, requests: (client: Client) => Promise<T>, deadline = DEADLINE): Promise<T> {
     return this.call(
       doing,
       client => {
-        this.#guard();
-        return requests(client);
+        // Another process may lead afterwards, and the answer to a write that takes longer must not count.
+        const left = Math.min(this.#guard(), deadline);
+        return client.connection.withDeadline(Date.now() + left, () => requests(client));
       },
       deadline,
     );
@@ -92,16 +121,27 @@ export class Temporal {
     const client = this.#client;
     this.#client = undefined;
     this.#registered = undefined;
+    this.#unanswered = 0;
     await client?.connection.close();
   }
 
   #connect(): Client {
-    this.#client ??= new Client({
-      connection: Connection.lazy(connectionOptions(this.#settings)),
-      namespace: this.namespace,
-      identity: 'ooni-operator',
-    });
+    if (!this.#client) {
+      const options = connectionOptions(this.#settings);
+      this.#options = { hash: fingerprint(options), at: this.#clock.monotonic() };
+      const connection = Connection.lazy(options);
+      this.#client = new Client({ connection, namespace: this.namespace, identity: 'ooni-operator' });
+    }
     return this.#client;
+  }
+
+  /** Closes the connection if a TLS file has changed since it was opened. */
+  async #reload(): Promise<void> {
+    if (!this.#client || !this.#options || this.#clock.monotonic() - this.#options.at < REREAD) return;
+    this.#options.at = this.#clock.monotonic();
+    if (fingerprint(connectionOptions(this.#settings)) === this.#options.hash) return;
+    this.#log.info('a TLS file has changed; connecting to Temporal again');
+    await this.close();
   }
 
   /** Registers the search attributes once per connection; concurrent callers share the request and its failure. The next call retries a failure. */

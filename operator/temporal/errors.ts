@@ -53,6 +53,7 @@ const CODE = {
   resourceExhausted: 8,
   failedPrecondition: 9,
   unimplemented: 12,
+  unavailable: 14,
   unauthenticated: 16,
 } as const;
 
@@ -70,6 +71,11 @@ export function isNotFound(error: unknown): boolean {
   const status = grpcStatus(error);
   // A missing namespace is NOT_FOUND as well. The cause is then in the settings; the object is not absent.
   return status?.code === CODE.notFound && !/namespace/i.test(status.details);
+}
+
+/** Whether the server could not be reached. A deadline that passed may be due to a worker that does not answer. */
+export function isUnreachable(error: unknown): boolean {
+  return grpcStatus(error)?.code === CODE.unavailable;
 }
 
 export function isAlreadyExists(error: unknown): boolean {

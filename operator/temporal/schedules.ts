@@ -5,7 +5,7 @@ import protobuf, { type temporal as proto } from '@temporalio/proto';
 import { PRIORITIES, queuesOf, WORKFLOWS } from '../../worker/contract.ts';
 import { hashOf } from '../hash.ts';
 import type { Temporal } from './connection.ts';
-import { isAlreadyExists, isNotFound, undefinedWhen } from './errors.ts';
+import { isAlreadyExists, isNotFound, TemporalConflict, undefinedWhen } from './errors.ts';
 import { fromPayload, milliseconds, textOf, toKeyword, toPayload } from './payload.ts';
 
 const { ScheduleOverlapPolicy, WorkflowExecutionStatus } = protobuf.temporal.api.enums.v1;
@@ -136,8 +136,14 @@ export async function updateSchedule(
   );
 }
 
-/** Deletes the schedule, if it exists. Runs that it has started continue. */
-export async function deleteSchedule(temporal: Temporal, id: string): Promise<void> {
+/**
+ * Deletes the schedule of an owner, if it exists. Runs that it has started continue. Temporal takes no conflict token for a deletion, so the
+ * owner is read again immediately before. Throws TemporalConflict when it is another one.
+ */
+export async function deleteSchedule(temporal: Temporal, id: string, ownerUID: string | undefined): Promise<void> {
+  const found = await describeSchedule(temporal, id);
+  if (!found) return;
+  if (found.ownerUID !== ownerUID) throw new TemporalConflict(`deleting schedule ${id}: it has another owner now`);
   await temporal.write(`deleting schedule ${id}`, client =>
     client.workflowService
       .deleteSchedule({ namespace: temporal.namespace, scheduleId: id, identity: 'ooni-operator' })

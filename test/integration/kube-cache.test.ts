@@ -1,7 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { PODS } from '../../operator/kube/builtin.ts';
 import { Cache, type CacheOptions, type Change } from '../../operator/kube/cache.ts';
-import { type Key, keyOf } from '../../operator/kube/resource.ts';
+import { Client } from '../../operator/kube/client.ts';
+import { connectionSource } from '../../operator/kube/config.ts';
+import { Http } from '../../operator/kube/http.ts';
+import { defineResource, type Key, keyOf } from '../../operator/kube/resource.ts';
+import { OPERATOR_RULES } from '../../operator/rbac.ts';
 import {
   CONFIG_MAPS,
   type ConfigMap,
@@ -12,6 +17,7 @@ import {
   NAMESPACES,
 } from '../support/kube.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { makeOperatorAccount } from '../support/operator.ts';
 
 let bed: KubeBed;
 let namespace: string;
@@ -424,3 +430,28 @@ async function inParallel<I>(items: readonly I[], work: (item: I) => Promise<unk
     }),
   );
 }
+
+it('a namespace that the account may not read does not block the others, and is followed once it may', async () => {
+  const kubeconfig = inject('kubeconfig');
+  const allowed = `${namespace}-allowed`;
+  const account = await makeOperatorAccount(bed.direct, kubeconfig, allowed);
+  const client = new Client(new Http(connectionSource({ kubeconfig: account })), { fieldManager: 'test' });
+  const cache = new Cache(client, PODS, { instruments: instruments(), namespaces: [allowed, namespace] });
+  running.push(cache.run(stop.signal));
+  await cache.whenSynced(stop.signal);
+  expect([...cache.forbidden.keys()]).toEqual([namespace]);
+  expect(cache.forbidden.get(namespace)).toContain('forbidden');
+  const binding = { metadata: { name: 'ooni-operator', namespace } };
+  const rbac = (plural: string, kind: string) =>
+    defineResource({ group: 'rbac.authorization.k8s.io', version: 'v1', plural, kind, namespaced: true });
+  await bed.direct.create(rbac('roles', 'Role'), { ...binding, rules: OPERATOR_RULES } as never);
+  await bed.direct.create(rbac('rolebindings', 'RoleBinding'), {
+    ...binding,
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'ooni-operator' },
+    subjects: [{ kind: 'ServiceAccount', name: 'ooni-operator', namespace: allowed }],
+  } as never);
+  await eventually('the namespace is followed', () => cache.forbidden.size === 0);
+  await bed.direct.delete(NAMESPACES, { name: allowed });
+  stop.abort();
+  await client.http.close();
+});

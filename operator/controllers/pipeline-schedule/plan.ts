@@ -35,7 +35,7 @@ export type ScheduleAction =
       readonly pause: PauseState;
       readonly seen: ScheduleState;
     }
-  | { readonly do: 'deleteSchedule'; readonly id: string };
+  | { readonly do: 'deleteSchedule'; readonly id: string; readonly ownerUID: string | undefined };
 
 export type SchedulePlan = Plan<ScheduleAction>;
 
@@ -226,5 +226,8 @@ function planDeletion({ object, schedule }: ObservedSchedule, installation: stri
   if (!isOurs(object, schedule.value, id)) {
     return deleting('The schedule of that name is not ours and is left alone.', [{ do: 'removeFinalizer' }]);
   }
-  return deleting('The schedule is being deleted.', [{ do: 'deleteSchedule', id }, { do: 'removeFinalizer' }]);
+  return deleting('The schedule is being deleted.', [
+    { do: 'deleteSchedule', id, ownerUID: schedule.value.ownerUID },
+    { do: 'removeFinalizer' },
+  ]);
 }

@@ -126,7 +126,7 @@ async function apply(
       await updateSchedule(temporal, action.request, action.pause, action.seen);
       return false;
     case 'deleteSchedule':
-      await deleteSchedule(temporal, action.id);
+      await deleteSchedule(temporal, action.id, action.ownerUID);
       return false;
   }
 }
