@@ -66,8 +66,14 @@ const FIRST_TASK = 10_000;
  * Returns the state of a backfill's workflow with its progress or its result. Throws the errors of `Temporal.call`.
  *
  * @param now milliseconds since 1970
+ * @param elsewhere returns the cause that blocks other runs of the installation, whose activities may hold all slots
  */
-export function observeBackfill(temporal: Temporal, workflowID: string, now: number): Promise<BackfillState> {
+export function observeBackfill(
+  temporal: Temporal,
+  workflowID: string,
+  now: number,
+  elsewhere: () => Promise<BlockedBy | undefined> = async () => undefined,
+): Promise<BackfillState> {
   return temporal.call(`looking up workflow ${workflowID}`, async client => {
     const handle = client.workflow.getHandle(workflowID);
     const found = await handle.describe().catch(undefinedWhen(error => error instanceof WorkflowNotFoundError));
@@ -81,14 +87,18 @@ export function observeBackfill(temporal: Temporal, workflowID: string, now: num
       const progress = answer === 'silence' ? undefined : answer;
       const silent = answer === 'silence' && now - startedAt > FIRST_TASK;
       const planning = blockedByOf(found.raw.pendingActivities ?? [], now);
-      if (planning) return { state: 'running', startedAt, attempt, progress, blockedBy: { ...planning, workflowID } };
+      if (planning) {
+        const cause = await causeOf(planning, elsewhere);
+        return { state: 'running', startedAt, attempt, progress, blockedBy: { ...cause, workflowID } };
+      }
       if (silent) {
         const blockedBy = { reason: NO_WORKER, message: 'no worker answers for the workflow', workflowID };
         return { state: 'running', startedAt, attempt, silent, blockedBy };
       }
       const oldest = progress?.oldest;
       const pending = oldest && (await pendingActivities(temporal, oldest.workflowID));
-      const blocked = pending && blockedByOf(pending, now);
+      const own = pending && blockedByOf(pending, now);
+      const blocked = own && (await causeOf(own, elsewhere));
       return {
         state: 'running',
         startedAt,
@@ -112,6 +122,40 @@ export function observeBackfill(temporal: Temporal, workflowID: string, now: num
       return { ...common, ending: found.status.name, message: error.cause?.message ?? error.message };
     }
   });
+}
+
+/** Returns the cause behind work that no worker takes: the trouble of the runs that hold the slots, if there is one. */
+async function causeOf(found: BlockedBy, elsewhere: () => Promise<BlockedBy | undefined>): Promise<BlockedBy> {
+  const cause = found.reason === NO_WORKER ? await elsewhere() : undefined;
+  return cause
+    ? { reason: cause.reason, message: `${found.message}, because other runs wait: ${cause.message}` }
+    : found;
+}
+
+/** Number of runs that are examined for the cause of a wait. */
+const EXAMINED = 5;
+
+/**
+ * Returns what blocks the running runs of an installation; undefined when nothing does. It makes one visibility request and describes a
+ * few runs, whatever the number of runs.
+ */
+export async function troubleOfRuns(
+  temporal: Temporal,
+  installation: string,
+  now: number,
+): Promise<BlockedBy | undefined> {
+  const runs = await temporal.call('listing running runs', async client => {
+    const { executions } = await client.workflowService.listWorkflowExecutions({
+      namespace: temporal.namespace,
+      pageSize: EXAMINED,
+      query: `OoniInstallation = '${installation}' AND WorkflowType = '${WORKFLOWS.bucket}' AND ExecutionStatus = 'Running'`,
+    });
+    return (executions ?? []).flatMap(({ execution }) => execution?.workflowId ?? []);
+  });
+  const pending = await Promise.all(runs.map(run => pendingActivities(temporal, run)));
+  return pending
+    .map(activities => activities && blockedByOf(activities, now))
+    .find(blocked => blocked && blocked.reason !== NO_WORKER);
 }
 
 /** Returns the progress; undefined when it is not available yet. */

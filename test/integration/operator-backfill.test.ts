@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -93,6 +95,47 @@ describe('a backfill', () => {
       const healed = await when('hindered', status => status.blockedBy === undefined);
       expect(reason(healed, 'Ready')).toBe('Started');
     } finally {
+      busy.shutdown();
+      await done;
+    }
+  });
+
+  test('reports the cause that other runs wait for, when they hold the slots', async () => {
+    let hung = true;
+    const activities = {
+      work: async () => {
+        while (hung) {
+          Context.current().heartbeat({
+            waitsFor: { reason: 'ClickHouseUnavailable', message: 'no space left on device' },
+          });
+          await sleep(200);
+        }
+      },
+    };
+    const options = { taskQueue: queuesOf('ooni').activities, activities, maxConcurrentActivityTaskExecutions: 1 };
+    const busy = await Worker.create({ connection: native, namespace, ...options });
+    const done = busy.run();
+    const attributes = { OoniInstallation: ['ooni'] };
+    const run = (bucket: string) =>
+      temporal.workflow.start('BucketWorkflow', {
+        workflowId: runId('ooni', 'fr-ALLTNS', bucket),
+        taskQueue: queuesOf('ooni').workflows,
+        searchAttributes: attributes,
+      });
+    try {
+      const holds = await run('2024-02-01');
+      await eventually(async () => (await holds.describe()).raw.pendingActivities?.some(one => one.heartbeatDetails));
+      const waits = await run('2024-01-01');
+      await create('starved', { probeCC: ['fr'] });
+      const seen = await when('starved', status => status.blockedBy?.reason === 'ClickHouseUnavailable');
+      expect(seen.status?.blockedBy?.message).toBe(
+        'no worker has taken it up, because other runs wait: no space left on device',
+      );
+      expect(reason(seen, 'Ready')).toBe('Retrying');
+      hung = false;
+      await Promise.all([holds.result(), waits.result()]);
+    } finally {
+      hung = false;
       busy.shutdown();
       await done;
     }

@@ -82,7 +82,8 @@ export async function BackfillWorkflow(input: BackfillInput): Promise<BackfillPr
 export async function PatientWorkflow(): Promise<void> {
   const { work } = proxyActivities<{ work(): Promise<void> }>({
     taskQueue: queuesOf('ooni').activities,
-    startToCloseTimeout: '1 minute',
+    startToCloseTimeout: '5 minutes',
+    heartbeatTimeout: '1 minute',
     retry: { initialInterval: '200 ms', backoffCoefficient: 1 },
   });
   await work();
@@ -90,3 +91,6 @@ export async function PatientWorkflow(): Promise<void> {
 
 /** The workflow that the operator's schedules of reference data start. */
 export async function ReferenceRefreshWorkflow(): Promise<void> {}
+
+/** A run with the name of a real one. */
+export const BucketWorkflow = PatientWorkflow;

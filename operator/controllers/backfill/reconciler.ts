@@ -3,8 +3,15 @@ import { FINALIZER } from '../../../crds/resource.ts';
 import type { Client } from '../../kube/client.ts';
 import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
 import { keyOf, type Stored } from '../../kube/resource.ts';
-import { drainBackfill, observeBackfill, startBackfill, updateBackfill } from '../../temporal/backfills.ts';
+import {
+  drainBackfill,
+  observeBackfill,
+  startBackfill,
+  troubleOfRuns,
+  updateBackfill,
+} from '../../temporal/backfills.ts';
 import type { Temporal } from '../../temporal/connection.ts';
+import { shared } from '../../temporal/shared-request.ts';
 import type { TemporalUI } from '../links.ts';
 import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
 import { BACKFILLS } from '../resources.ts';
@@ -13,16 +20,22 @@ import { ProgressWatch } from './progress-watch.ts';
 import { keep, type Sample, sampleOf } from './rate.ts';
 import { backfillStatus } from './status.ts';
 
+/** Milliseconds for which all Backfills share one answer about the trouble of runs. */
+const TROUBLE_TTL = 10_000;
+
 /** Reconciles Backfills. */
 export function backfillReconciler(context: Context, temporal: Temporal, ui: TemporalUI) {
   const { client, installation } = context;
   /** Progress by time, from which the rate is computed. It starts empty after a restart. */
   const samples = new Map<string, Sample[]>();
   const progress = new ProgressWatch();
+  const elsewhere = shared(context.clock, TROUBLE_TTL, () =>
+    troubleOfRuns(temporal, installation, context.clock.now()),
+  );
   return reconciler(context, {
     resource: BACKFILLS,
     async observe(object, now) {
-      const workflow = await ask(observeBackfill(temporal, workflowIDOf(object, installation), now));
+      const workflow = await ask(observeBackfill(temporal, workflowIDOf(object, installation), now, elsewhere));
       const key = keyOf(object);
       if (workflow.known && workflow.value.state === 'running' && workflow.value.progress) {
         samples.set(key, keep(samples.get(key) ?? [], sampleOf(workflow.value.progress, now)));
