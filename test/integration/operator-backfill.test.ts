@@ -117,7 +117,7 @@ describe('a backfill', () => {
     const done = busy.run();
     const attributes = { OoniInstallation: ['ooni'] };
     const run = (bucket: string) =>
-      temporal.workflow.start('BucketWorkflow', {
+      bed.temporal.workflow.start('BucketWorkflow', {
         workflowId: runId('ooni', 'fr-ALLTNS', bucket),
         taskQueue: queuesOf('ooni').workflows,
         searchAttributes: attributes,
@@ -296,7 +296,7 @@ describe('a backfill', () => {
     await client.delete(BACKFILLS, { name: 'lonely', namespace });
     await eventually(async () => (await get('lonely')) === undefined);
     // Temporal keeps the signal for the next worker.
-    const { events } = await temporal.workflow.getHandle(workflowId).fetchHistory();
+    const { events } = await bed.temporal.workflow.getHandle(workflowId).fetchHistory();
     const signals = events?.flatMap(event => event.workflowExecutionSignaledEventAttributes?.signalName ?? []);
     expect(signals).toEqual(['drain']);
     expect(bed.operator.output).not.toContain('TemporalUnavailable');

@@ -69,7 +69,7 @@ export async function BackfillWorkflow(input: BackfillInput): Promise<BackfillPr
   setHandler(defineUpdate<void, ['Drain' | 'Now']>('cancel'), mode => {
     receive(`cancel ${mode}`, mode === 'Drain' ? 'Draining' : 'Cancelling');
   });
-  setHandler(defineSignal('drain'), () => tell('drain', 'Draining'));
+  setHandler(defineSignal('drain'), () => receive('drain', 'Draining'));
   setHandler(defineUpdate<void, [number]>('retryFailed'), attempt => {
     receive(`retryFailed ${attempt}`);
     state.attempt = attempt;
