@@ -44,3 +44,15 @@ export function invalid(problems: readonly string[]): Plan<never> {
 export function annotated(object: { metadata: { annotations?: Record<string, string> } }, annotation: string): boolean {
   return object.metadata.annotations?.[annotation] === 'true';
 }
+
+/** A named check of a plan: returns the plan if it applies. */
+export type Check<Facts, P> = (facts: Facts) => P | undefined;
+
+/** Returns the plan of the first check that applies; undefined when none does. */
+export function firstOf<Facts, P>(checks: readonly Check<Facts, P>[], facts: Facts): P | undefined {
+  for (const check of checks) {
+    const plan = check(facts);
+    if (plan) return plan;
+  }
+  return undefined;
+}

@@ -17,7 +17,7 @@ beforeAll(() => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
 });
 
-test('every recorded history replays', { timeout: 60_000 }, async () => {
+test('every recorded history replays', { timeout: 300_000 }, async () => {
   const histories = readdirSync(HISTORIES).map(file => ({
     workflowId: file,
     history: protobuf.temporal.api.history.v1.History.decode(gunzipSync(readFileSync(join(HISTORIES, file)))),

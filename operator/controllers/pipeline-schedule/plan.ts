@@ -9,7 +9,7 @@ import { hashOf } from '../../hash.ts';
 import type { Observation } from '../../observation.ts';
 import type { Launch, PauseState, ScheduleRequest, ScheduleState } from '../../temporal/schedules.ts';
 import type { DesiredCondition, ReadySummary } from '../conditions.ts';
-import { annotated, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
+import { annotated, type Check, firstOf, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { type Doubt, filterDoubts, warning } from '../warnings.ts';
 import { type Missing, nominalTime } from './coverage.ts';
 import { mismatches } from './mismatch.ts';
@@ -125,30 +125,83 @@ function decide(observed: ObservedSchedule, installation: string): SchedulePlan 
   if (!schedule.known) return unavailable(schedule.message);
   const request = requestOf(object, spec, installation);
   const seen = schedule.value;
-  if (!seen)
+  if (!seen) {
     return working('The schedule is being created.', { do: 'create', request, pause: pauseFor(spec, RUNNING) });
-  if (!isOurs(object, seen, request.id) && !annotated(object, ANNOTATIONS.adopt)) {
-    return {
-      actions: [],
-      summary: {
-        kind: 'stalled',
-        reason: 'AdoptionRefused',
-        message: `Temporal has a schedule ${request.id} that was not made for this resource, so it is left alone. Delete it there, or annotate this resource with ${ANNOTATIONS.adopt}: "true" to take it over.`,
-      },
-      own: [],
-      after: REFRESH.idle,
-    };
   }
-  const pause = pauseFor(spec, seen);
-  const update = (message: string) => working(message, { do: 'update', request, pause, seen });
-  if (seen.hash !== request.hash || seen.ownerUID !== request.ownerUID) return update('The schedule is being updated.');
-  if (seen.paused !== pause.paused || seen.note !== pause.note)
-    return update('The schedule is being paused or unpaused.');
-  const { scheduleHash } = object.status ?? {};
-  if (scheduleHash !== undefined && scheduleHash !== seen.described) {
-    return update('Somebody changed the schedule in Temporal; the operator restores what the spec says.');
-  }
-  return inForce(spec, seen);
+  return firstOf(CHECKS, { object, spec, request, seen, pause: pauseFor(spec, seen) }) ?? scheduled();
+}
+
+/** An existing schedule of a valid resource. */
+interface Existing {
+  readonly object: PipelineSchedule;
+  readonly spec: PipelineScheduleSpec;
+  readonly request: ScheduleRequest;
+  readonly seen: ScheduleState;
+  /** Desired pause. */
+  readonly pause: PauseState;
+}
+
+/** Checks of an existing schedule, in order. The first one that applies decides. */
+const CHECKS: readonly Check<Existing, SchedulePlan>[] = [
+  belongsToSomebodyElse,
+  differsFromSpec,
+  isPausedOtherwise,
+  wasChangedByHand,
+  isSuspended,
+  isPausedInTemporal,
+];
+
+function belongsToSomebodyElse({ object, seen, request }: Existing): SchedulePlan | undefined {
+  if (isOurs(object, seen, request.id) || annotated(object, ANNOTATIONS.adopt)) return undefined;
+  return waiting({
+    kind: 'stalled',
+    reason: 'AdoptionRefused',
+    message: `Temporal has a schedule ${request.id} that was not made for this resource, so it is left alone. Delete it there, or annotate this resource with ${ANNOTATIONS.adopt}: "true" to take it over.`,
+  });
+}
+
+function differsFromSpec(existing: Existing): SchedulePlan | undefined {
+  const { seen, request } = existing;
+  if (seen.hash === request.hash && seen.ownerUID === request.ownerUID) return undefined;
+  return update(existing, 'The schedule is being updated.');
+}
+
+function isPausedOtherwise(existing: Existing): SchedulePlan | undefined {
+  const { seen, pause } = existing;
+  if (seen.paused === pause.paused && seen.note === pause.note) return undefined;
+  return update(existing, 'The schedule is being paused or unpaused.');
+}
+
+function wasChangedByHand(existing: Existing): SchedulePlan | undefined {
+  const { scheduleHash } = existing.object.status ?? {};
+  if (scheduleHash === undefined || scheduleHash === existing.seen.described) return undefined;
+  return update(existing, 'Somebody changed the schedule in Temporal; the operator restores what the spec says.');
+}
+
+function isSuspended({ spec }: Existing): SchedulePlan | undefined {
+  if (!spec.suspend) return undefined;
+  const message = 'Suspended: nothing fires; runs that have started continue.';
+  return waiting({ kind: 'ready', reason: 'Suspended', message });
+}
+
+function isPausedInTemporal({ seen }: Existing): SchedulePlan | undefined {
+  if (!seen.paused) return undefined;
+  const note = seen.note ? ` ("${seen.note.slice(0, 200)}")` : '';
+  const message = `Somebody paused the schedule in Temporal${note}. Unpause it there, or set spec.suspend to true and back to false.`;
+  return waiting({ kind: 'stalled', reason: 'PausedInTemporal', message });
+}
+
+function scheduled(): SchedulePlan {
+  return waiting({ kind: 'ready', reason: 'Scheduled', message: 'The schedule is in force.' });
+}
+
+/** Returns a plan without actions, until the next look at Temporal. */
+function waiting(summary: ReadySummary): SchedulePlan {
+  return { actions: [], summary, own: [], after: REFRESH.idle };
+}
+
+function update({ request, pause, seen }: Existing, message: string): SchedulePlan {
+  return working(message, { do: 'update', request, pause, seen });
 }
 
 /**
@@ -165,39 +218,6 @@ function pauseFor(spec: PipelineScheduleSpec, seen: PauseState): PauseState {
   if (spec.suspend) return { paused: true, note: OUR_NOTE };
   if (seen.paused && seen.note !== OUR_NOTE) return { paused: true, note: seen.note };
   return RUNNING.paused === seen.paused ? { paused: false, note: seen.note } : RUNNING;
-}
-
-function inForce(spec: PipelineScheduleSpec, seen: ScheduleState): SchedulePlan {
-  if (spec.suspend) {
-    return {
-      actions: [],
-      summary: {
-        kind: 'ready',
-        reason: 'Suspended',
-        message: 'Suspended: nothing fires; runs that have started continue.',
-      },
-      own: [],
-      after: REFRESH.idle,
-    };
-  }
-  if (seen.paused) {
-    return {
-      actions: [],
-      summary: {
-        kind: 'stalled',
-        reason: 'PausedInTemporal',
-        message: `Somebody paused the schedule in Temporal${seen.note ? ` ("${seen.note.slice(0, 200)}")` : ''}. Unpause it there, or set spec.suspend to true and back to false.`,
-      },
-      own: [],
-      after: REFRESH.idle,
-    };
-  }
-  return {
-    actions: [],
-    summary: { kind: 'ready', reason: 'Scheduled', message: 'The schedule is in force.' },
-    own: [],
-    after: REFRESH.idle,
-  };
 }
 
 function working(message: string, action: ScheduleAction): SchedulePlan {
