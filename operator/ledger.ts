@@ -1,5 +1,5 @@
 import { type HistoryQuery, readHistory } from '../pipeline/ledger/history.ts';
-import type { Settings } from '../pipeline/settings.ts';
+import { type Settings, SettingsError } from '../pipeline/settings.ts';
 import { type ClickHouse, openClickHouse } from '../pipeline/tables/clickhouse.ts';
 import { TableError } from '../pipeline/tables/errors.ts';
 import type { Clock } from './kube/clock.ts';
@@ -11,12 +11,13 @@ const DEADLINE = 5_000;
 
 /** Reads the ledger in ClickHouse. It caches answers, so that passes over schedules do not load the database. */
 export class Ledger {
-  readonly #clickhouse: ClickHouse;
+  readonly #settings: Pick<Settings, 'clickhouse_url' | 'clickhouse_cluster'>;
+  #clickhouse: ClickHouse | undefined;
   readonly #clock: Pick<Clock, 'monotonic'>;
   readonly #answers = new Map<string, { readonly query: string; readonly at: number; readonly answer: Answer }>();
 
   constructor(settings: Pick<Settings, 'clickhouse_url' | 'clickhouse_cluster'>, clock: Pick<Clock, 'monotonic'>) {
-    this.#clickhouse = openClickHouse(settings, { retry: { attempts: 1, initial: 0, longest: 0 } });
+    this.#settings = settings;
     this.#clock = clock;
   }
 
@@ -42,17 +43,20 @@ export class Ledger {
   async #read(query: Omit<HistoryQuery, 'asOf'>, signal: AbortSignal): Promise<Answer> {
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(DEADLINE)]);
     try {
+      // An unusable clickhouse_url must not stop the operator, which needs it for this alone.
+      this.#clickhouse ??= openClickHouse(this.#settings, { retry: { attempts: 1, initial: 0, longest: 0 } });
       const history = await readHistory(this.#clickhouse, query, deadline);
       return { known: true, value: bucket => history.of(bucket).completed };
     } catch (error) {
       signal.throwIfAborted();
-      if (!(error instanceof TableError) && !deadline.aborted) throw error;
+      const expected = error instanceof TableError || error instanceof SettingsError || deadline.aborted;
+      if (!expected) throw error;
       return { known: false, message: 'the ledger in ClickHouse cannot be read (clickhouse_url of the operator)' };
     }
   }
 
-  close(): Promise<void> {
-    return this.#clickhouse.close();
+  async close(): Promise<void> {
+    await this.#clickhouse?.close();
   }
 }
 

@@ -67,7 +67,11 @@ test.each(WRITES)('killed after write %i, whose answer is lost, it does everythi
   try {
     await eventually(async () => {
       const stored = await client.get(BACKFILLS, { name, namespace });
-      return stored.status?.workflowID !== undefined && stored.status.conditions?.some(one => one.reason === 'Started');
+      return (
+        stored.status?.workflowID !== undefined &&
+        // No worker runs here. After ten seconds the status reports that instead.
+        stored.status.conditions?.some(one => ['Started', 'NoWorker'].includes(one.reason))
+      );
     });
     await eventually(async () =>
       (await client.get(PIPELINE_SCHEDULES, { name, namespace })).status?.conditions?.some(

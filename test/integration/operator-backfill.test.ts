@@ -250,7 +250,7 @@ describe('a backfill', () => {
     await phase('deleted', 'Running');
     await client.delete(BACKFILLS, { name: 'deleted', namespace });
     await eventually(async () => (await get('deleted')) === undefined);
-    await told(object, 'drain');
+    await received(object, 'drain');
     expect(await handleOf(object).query<string[]>('received')).toEqual(['drain']);
     expect((await handleOf(object).describe()).status.name).toBe('RUNNING');
     await end(object, 'Cancelled');
