@@ -156,5 +156,7 @@ export async function clearSchedule(target: Target, installation: string, filter
     await target.client.delete(PIPELINE_SCHEDULES, { namespace: target.namespace, name: resourceName(filter) });
     return;
   }
-  await deleteSchedule(target.temporal, scheduleId(installation, COMMAND_NAMESPACE, filterId(filter)));
+  const id = scheduleId(installation, COMMAND_NAMESPACE, filterId(filter));
+  const found = await describeSchedule(target.temporal, id);
+  await deleteSchedule(target.temporal, id, found?.ownerUID);
 }
