@@ -23,7 +23,10 @@ const ENGINES = {
     group: 'org.elasticsearch',
     log4j: '2.17.1',
     main: 'org.elasticsearch.bootstrap.Elasticsearch',
-    plugin: 'org.elasticsearch.transport.Netty4Plugin',
+    modules: {
+      'transport-netty4': 'org.elasticsearch.transport.Netty4Plugin',
+      'mapper-extras': 'org.elasticsearch.index.mapper.MapperExtrasPlugin',
+    },
     prefix: 'es',
     config: 'elasticsearch.yml',
     descriptor: 'elasticsearch.version',
@@ -33,7 +36,10 @@ const ENGINES = {
     group: 'org.opensearch',
     log4j: '2.21.0',
     main: 'org.opensearch.bootstrap.OpenSearch',
-    plugin: 'org.opensearch.transport.Netty4ModulePlugin',
+    modules: {
+      'transport-netty4': 'org.opensearch.transport.Netty4ModulePlugin',
+      'mapper-extras': 'org.opensearch.index.mapper.MapperExtrasModulePlugin',
+    },
     prefix: 'opensearch',
     config: 'opensearch.yml',
     descriptor: 'opensearch.version',
@@ -52,39 +58,44 @@ export async function startSearchEngine(name: EngineName, dir: string, cache: st
   }
   const jars = obtainJars(name, join(cache, `${name}-${engine.version}`));
   const home = join(dir, 'home');
-  const modules = join(home, 'modules', 'transport-netty4');
   for (const folder of ['lib', 'config', 'plugins', 'logs', 'data', 'tmp'])
     mkdirSync(join(home, folder), { recursive: true });
-  mkdirSync(modules, { recursive: true });
-  for (const jar of readdirSync(jars)) {
-    // The server brings no transport of its own. As in its archive, the one with Netty is a module with a class loader of its own.
-    const netty =
-      jar.startsWith('netty-') ||
-      jar.startsWith('transport-netty4-client') ||
-      jar.startsWith('transport-netty4-common');
-    cpSync(join(jars, jar), join(netty ? modules : join(home, 'lib'), jar));
+  const modules = Object.entries(engine.modules);
+  for (const [module, plugin] of modules) {
+    mkdirSync(join(home, 'modules', module), { recursive: true });
+    writeFileSync(
+      join(home, 'modules', module, 'plugin-descriptor.properties'),
+      [
+        `description=${module}`,
+        `version=${engine.version}`,
+        `name=${module}`,
+        `classname=${plugin}`,
+        'java.version=1.8',
+        `${engine.descriptor}=${engine.version}`,
+        'has.native.controller=false',
+        'extended.plugins=',
+        '',
+      ].join('\n'),
+    );
   }
-  writeFileSync(
-    join(modules, 'plugin-descriptor.properties'),
-    [
-      'description=Transport with Netty 4',
-      `version=${engine.version}`,
-      'name=transport-netty4',
-      `classname=${engine.plugin}`,
-      'java.version=1.8',
-      `${engine.descriptor}=${engine.version}`,
-      'has.native.controller=false',
-      'extended.plugins=',
-      '',
-    ].join('\n'),
-  );
+  for (const jar of readdirSync(jars)) {
+    // As in the server's archive, a module has a class loader of its own. The transport with Netty is one, and so is the type scaled_float, which
+    // Temporal's index template uses.
+    const module = jar.startsWith('netty-')
+      ? 'transport-netty4'
+      : modules.find(([name]) => jar.startsWith(`${name}-`))?.[0];
+    cpSync(join(jars, jar), join(home, module ? join('modules', module) : 'lib', jar));
+  }
   const grant = (codebase: string) => `grant codeBase "\${codebase.${codebase}}" {
   permission java.io.FilePermission "/proc/sys/net/core/somaxconn", "read";
   permission java.net.SocketPermission "*", "accept,connect";
   permission java.util.PropertyPermission "*", "write";
 };
 `;
-  writeFileSync(join(modules, 'plugin-security.policy'), grant('netty-common') + grant('netty-transport'));
+  writeFileSync(
+    join(home, 'modules', 'transport-netty4', 'plugin-security.policy'),
+    grant('netty-common') + grant('netty-transport'),
+  );
   const port = await freePort();
   const settings = [
     'discovery.type: single-node',
@@ -165,6 +176,7 @@ function obtainJars(name: EngineName, folder: string): string {
 <groupId>org.ooni.test</groupId><artifactId>${name}</artifactId><version>1</version><dependencies>
 ${dependency(group, name, version)}
 ${dependency(`${group}.plugin`, 'transport-netty4-client', version)}
+${dependency(`${group}.plugin`, 'mapper-extras-client', version)}
 ${dependency('org.apache.logging.log4j', 'log4j-core', log4j)}
 </dependencies></project>
 `,
