@@ -147,7 +147,12 @@ export const MODULES = {
     package: 'helm.sh/helm/v3/cmd/helm',
     program: 'helm-3',
     provides: ['helm-3'],
-    flags: [`helm.sh/helm/v3/internal/version.version=v${HELM_3_VERSION}`],
+    flags: [
+      `helm.sh/helm/v3/internal/version.version=v${HELM_3_VERSION}`,
+      // Without these, this Helm takes a cluster for version 1.20, which the chart rejects.
+      `helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=${KUBERNETES_VERSION.split('.')[0]}`,
+      `helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=${KUBERNETES_VERSION.split('.')[1]}`,
+    ],
     minutes: 3,
   },
 } as const satisfies Record<string, Module>;
