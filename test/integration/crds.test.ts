@@ -168,7 +168,7 @@ describe('kubectl', () => {
         ?.split(/ {2,}/)
         .map(word => word.trim());
     expect(await head('bf')).toEqual(['NAME', 'PHASE', 'PROGRESS', 'FAILED', 'SKIPPED', 'ETA', 'AGE']);
-    expect(await head('psched')).toEqual(['NAME', 'SCHEDULE', 'STATUS', 'LAST', 'RESULT', 'NEXT', 'AGE']);
+    expect(await head('psched')).toEqual(['NAME', 'SCHEDULE', 'STATUS', 'LAST', 'RESULT', 'MISSING', 'NEXT', 'AGE']);
     expect(await head('wpool')).toEqual(['NAME', 'DESIRED', 'READY', 'STATUS', 'BACKLOG', 'TASKS', 'AGE']);
     const all = await run('get', 'ooni');
     for (const name of ['backfill', 'pipelineschedule', 'workerpool'])
