@@ -13,13 +13,16 @@ import { loadSettings, SettingsError } from '../pipeline/settings.ts';
 import { isSystemError } from '../pipeline/system-error.ts';
 import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
 import { applyDefinitions, applyObjects, createMissing, whenNamespaceExists } from './apply.ts';
+import type { ClickHouseServer } from './clickhouse.ts';
 import { followBackfills } from './follow.ts';
 import { FileLock } from './lock.ts';
-import { findOnPath, StartError, type Supervised } from './process.ts';
+import { findOnPath, requirePort, StartError, type Supervised } from './process.ts';
 import { missingPrograms, obtainPrograms, programPath } from './programs.ts';
 import { whenOperatorLeads } from './ready.ts';
 import { cleanData, endEarlier, portsFrom, ROOT, type Servers, type Stack, startServers, startStack } from './stack.ts';
 import { summarise } from './summary.ts';
+import { type SupersetServer, startSuperset } from './superset.ts';
+import { obtainSuperset } from './superset-venv.ts';
 import { Terminal } from './terminal.ts';
 import { showVerdicts } from './verdicts.ts';
 import { bundleWorkflows } from './workflows.ts';
@@ -30,6 +33,7 @@ Starts Kubernetes, Temporal, ClickHouse and the operator on this machine, create
 that do not exist yet, follows the backfills to their end and stays up until Ctrl-C.
 
   --no-kubernetes    start only Temporal, with its UI, and ClickHouse: what oonipipeline needs
+  --superset         also start Superset with the dashboards, on port 8083; installs it from PyPI the first time
   --exit-when-done   stop everything after the summary, whose last line is one JSON object
   --clean            forget the data of earlier starts
   --data DIR         where data and logs are kept (.ooni)
@@ -48,6 +52,7 @@ const MEANWHILE = `The programs of Kubernetes and Temporal are obtained first, o
 
 interface Options {
   readonly kubernetes: boolean;
+  readonly superset: boolean;
   readonly exitWhenDone: boolean;
   readonly clean: boolean;
   readonly data: string;
@@ -74,6 +79,7 @@ function readOptions(args: readonly string[]): Options | undefined {
   }
   return {
     kubernetes: !values['no-kubernetes'],
+    superset: values.superset ?? false,
     exitWhenDone: values['exit-when-done'] ?? false,
     clean: values.clean ?? false,
     data: values.data ? here(values.data) : join(ROOT, '.ooni'),
@@ -90,6 +96,7 @@ function parse(args: readonly string[]) {
   return parseArgs({
     args: [...args],
     options: {
+      superset: { type: 'boolean' },
       'exit-when-done': { type: 'boolean' },
       'no-kubernetes': { type: 'boolean' },
       clean: { type: 'boolean' },
@@ -155,7 +162,7 @@ function showSummary(rows: Readonly<Record<string, number>>): void {
   }
 }
 
-function showAddresses(stack: Stack): void {
+function showAddresses(stack: Stack, superset: SupersetServer | undefined): void {
   const lines: [string, string][] = [
     ['Temporal UI', stack.temporal.uiUrl ?? ''],
     ['Temporal', stack.temporal.address],
@@ -163,14 +170,21 @@ function showAddresses(stack: Stack): void {
     ['Kubernetes', stack.kubernetes.url],
   ];
   console.log('\nWhere to look');
+  if (superset) console.log(supersetLine(superset));
   for (const [name, address] of lines) console.log(`  ${name.padEnd(16)}${address}`);
   showKubectl(stack.kubernetes.kubeconfig);
 }
 
+/** Returns a line with the address and the account of Superset. */
+function supersetLine({ url, username, password }: SupersetServer): string {
+  return `  Superset        ${url}  (${username} / ${password})`;
+}
+
 /** Shows the addresses of the servers, and the commands that use them. Ports other than the usual ones need settings. */
-function showCommands(servers: Servers, offset: number): void {
+function showCommands(servers: Servers, superset: SupersetServer | undefined, offset: number): void {
   const { temporal, clickhouse } = servers;
   console.log('\nWhere to look');
+  if (superset) console.log(supersetLine(superset));
   console.log(`  Temporal UI     ${temporal.uiUrl ?? ''}`);
   console.log(`  Temporal        ${temporal.address}`);
   console.log(`  ClickHouse      ${clickhouse.process ? clickhouse.url : clickhouse.source}\n`);
@@ -191,10 +205,14 @@ function showCommands(servers: Servers, offset: number): void {
 async function runServers(options: Options, terminal: Terminal, stopping: AbortController): Promise<number> {
   await obtainPrograms({ terminal, names: ['temporal'], signal: stopping.signal });
   stopping.signal.throwIfAborted();
+  const python = options.superset ? await obtainSuperset({ terminal, signal: stopping.signal }) : undefined;
   const line = terminal.line('servers', 'starting ClickHouse and Temporal', { elapsed: true });
   let servers: Servers;
+  let superset: SupersetServer | undefined;
+  const ports = portsFrom(options.portOffset);
   try {
-    servers = await startServers(options.data, portsFrom(options.portOffset), stopping.signal);
+    if (python) await requirePort(ports.superset, 'Superset');
+    servers = await startServers(options.data, ports, stopping.signal);
   } catch (error) {
     line.done('not started');
     throw error;
@@ -202,11 +220,16 @@ async function runServers(options: Options, terminal: Terminal, stopping: AbortC
   try {
     line.done(`${servers.clickhouse.source} and Temporal run`);
     endWithServers(servers.processes, terminal, stopping);
-    showCommands(servers, options.portOffset);
+    if (python) {
+      superset = await openSuperset(python, servers.clickhouse, options, terminal, stopping.signal);
+      endWithServers([superset.process], terminal, stopping);
+    }
+    showCommands(servers, superset, options.portOffset);
     console.log('Everything stays up until Ctrl-C.');
     return await untilAborted(stopping.signal);
   } finally {
     const end = new Terminal().line('stopping', 'the servers', { elapsed: true });
+    await superset?.stop();
     await servers.stop();
     end.done('everything that was started has stopped');
   }
@@ -235,6 +258,32 @@ function showKubectl(kubeconfig: string): void {
   console.log(`\n  export KUBECONFIG=${kubeconfig}`);
   if (!findOnPath('kubectl')) console.log(`  export PATH=${dirname(programPath('kubectl'))}:$PATH`);
   console.log('  kubectl get ooni\n');
+}
+
+/** Starts Superset against a running ClickHouse, and shows a line meanwhile. */
+async function openSuperset(
+  python: string,
+  clickhouse: ClickHouseServer,
+  options: Options,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<SupersetServer> {
+  const line = terminal.line('superset', 'starting', { elapsed: true });
+  try {
+    const server = await startSuperset({
+      python,
+      dir: join(options.data, 'superset'),
+      port: portsFrom(options.portOffset).superset,
+      clickhouseUrl: clickhouse.url,
+      onStep: step => line.update(`starting: ${step}`),
+      signal,
+    });
+    line.done('runs with the dashboards');
+    return server;
+  } catch (error) {
+    line.done('not started');
+    throw error;
+  }
 }
 
 /** Waits until the operator leads, and shows a line meanwhile. */
@@ -268,6 +317,7 @@ async function main(): Promise<number> {
   const stopping = new AbortController();
   let interrupted: number | undefined;
   let stack: Stack | undefined;
+  let superset: SupersetServer | undefined;
   let last = '';
   const interrupt = () => {
     stopping.abort(new Interrupted());
@@ -289,10 +339,13 @@ async function main(): Promise<number> {
     if (missingPrograms().length > 0) terminal.print(MEANWHILE);
     await obtainPrograms({ terminal, signal: stopping.signal });
     stopping.signal.throwIfAborted();
+    const python = options.superset ? await obtainSuperset({ terminal, signal: stopping.signal }) : undefined;
     const line = terminal.line('servers', 'starting ClickHouse, Temporal and Kubernetes', { elapsed: true });
     const bundled = bundleWorkflows();
     try {
-      stack = await startStack(options.data, portsFrom(options.portOffset), stopping.signal);
+      const ports = portsFrom(options.portOffset);
+      if (python) await requirePort(ports.superset, 'Superset');
+      stack = await startStack(options.data, ports, stopping.signal);
       await bundled;
     } catch (error) {
       line.done('not started');
@@ -322,7 +375,11 @@ async function main(): Promise<number> {
       const [last] = status?.failures ?? [];
       console.log(`backfill/${metadata.name}: ${status?.phase}${last ? `: ${last.bucket}: ${last.message}` : ''}`);
     }
-    showAddresses(stack);
+    if (python) {
+      superset = await openSuperset(python, stack.clickhouse, options, terminal, stopping.signal);
+      endWithServers([superset.process], terminal, stopping);
+    }
+    showAddresses(stack, superset);
     if (options.exitWhenDone) {
       const seconds = Math.round((Date.now() - began) / 100) / 10;
       last = JSON.stringify({ ...summary, seconds });
@@ -335,6 +392,7 @@ async function main(): Promise<number> {
     if (stopping.signal.reason instanceof Interrupted) return 0;
     throw error;
   } finally {
+    await superset?.stop();
     if (stack) {
       const line = new Terminal().line('stopping', 'pods first, then the servers', { elapsed: true });
       await stack.stop();

@@ -15,16 +15,23 @@ export interface Ports {
   readonly temporal: number;
   readonly temporalUI: number;
   readonly clickhouse: number;
+  readonly superset: number;
 }
 
 export function portsFrom(offset: number): Ports {
-  return { kubernetes: 6443 + offset, temporal: 7233 + offset, temporalUI: 8233 + offset, clickhouse: 8123 + offset };
+  return {
+    kubernetes: 6443 + offset,
+    temporal: 7233 + offset,
+    temporalUI: 8233 + offset,
+    clickhouse: 8123 + offset,
+    superset: 8083 + offset,
+  };
 }
 
 /** Disk space for the servers and some days of measurements, in bytes. */
 const DATA_BYTES = 2e9;
 
-const FOLDERS = ['clickhouse', 'temporal', 'kubernetes', 'pods', 'reference'] as const;
+const FOLDERS = ['clickhouse', 'temporal', 'kubernetes', 'pods', 'reference', 'superset'] as const;
 
 /** Folder of the repository. The image has its content in WORKDIR. */
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));

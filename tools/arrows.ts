@@ -34,6 +34,7 @@ const RULES: readonly Rule[] = [
   { from: /^operator\/kube\//, may: /^(operator\/kube\/|pipeline\/back-off\.ts$)/, never: /^@temporalio/ },
   { from: /^operator\/.*\/plan\.ts$/, may: /^(operator|crds|pipeline|worker\/contract\.ts)/, never: IO },
   { from: /^operator\//, may: /^(operator\/|crds\/|pipeline\/|temporal\/|worker\/contract\.ts$)/ },
+  { from: /^superset\//, may: /^(superset|pipeline)\//, never: IO },
   { from: /^clickhouse\//, may: /^(clickhouse|pipeline)\//, never: KUBERNETES_AND_TEMPORAL },
   // The commands reach Kubernetes and Temporal by the clients that the operator has; its controllers are not theirs.
   {
@@ -61,7 +62,7 @@ const root = join(import.meta.dirname, '..');
 const wrong: string[] = [];
 let imports = 0;
 
-for (const file of globSync('{crds,pipeline,temporal,worker,operator,clickhouse,cli}/**/*.ts', { cwd: root })) {
+for (const file of globSync('{crds,pipeline,temporal,worker,operator,superset,clickhouse,cli}/**/*.ts', { cwd: root })) {
   if (file.endsWith('.test.ts')) continue;
   const rules = RULES.filter(rule => rule.from.test(file));
   for (const { target, isType } of importsOf(file)) {

@@ -4,9 +4,10 @@
  *     npm run generate
  *     npm run generate -- --check
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { generatedFromCrds } from '../crds/generate.ts';
+import { ASSETS, supersetAssets } from '../superset/bundle.ts';
 import { analysisPage } from './analysis-page.ts';
 import { argocdCustomizations } from './argocd-customizations.ts';
 import { chartFiles } from './chart-files.ts';
@@ -31,7 +32,11 @@ const GENERATED: Record<string, () => string | Promise<string>> = {
   'pipeline/measurement/scanner-code.ts': scannerCode,
   ...generatedFromCrds(),
   ...chartFiles(),
+  ...supersetAssets(),
 };
+
+/** Folders in which every file is generated: another file is left from a description that is gone. */
+const FOLDERS = [ASSETS];
 
 const root = join(import.meta.dirname, '..');
 const check = process.argv.includes('--check');
@@ -47,8 +52,14 @@ for (const [path, generate] of Object.entries(GENERATED)) {
   writeFileSync(file, content);
 }
 
+for (const path of FOLDERS.flatMap(folder => globSync(`${folder}/**/*.*`, { cwd: root }))) {
+  if (GENERATED[path]) continue;
+  stale.push(path);
+  if (!check) rmSync(join(root, path));
+}
+
 if (check && stale.length > 0) {
   console.error(`not what the code generates: ${stale.join(', ')}; run "npm run generate" and commit the result`);
   process.exit(1);
 }
-console.log(stale.length === 0 ? 'generated files are current' : `wrote ${stale.join(', ')}`);
+console.log(stale.length === 0 ? 'generated files are current' : `wrote or removed ${stale.join(', ')}`);
