@@ -9,6 +9,9 @@ import { StartError, type Supervised, supervise } from './process.ts';
 const SOURCES = join(import.meta.dirname, '../superset');
 const run = promisify(execFile);
 
+/** Maximum time of superset/provision.py, milliseconds. It takes one minute on two cores. */
+const PROVISION_TIMEOUT = 30 * 60_000;
+
 export interface SupersetServer {
   readonly url: string;
   readonly username: string;
@@ -99,13 +102,18 @@ async function provision(
 ): Promise<void> {
   const log = join(dir, 'provision.log');
   try {
-    const options = { env: { ...process.env, ...env }, maxBuffer: 1 << 26, timeout: 10 * 60_000, signal };
+    const options = { env: { ...process.env, ...env }, maxBuffer: 1 << 26, timeout: PROVISION_TIMEOUT, signal };
     const { stdout, stderr } = await run(python, [join(SOURCES, 'provision.py'), '--mode', 'always'], options);
     writeFileSync(log, `${stdout}${stderr}`);
   } catch (error) {
     signal?.throwIfAborted();
     const { stdout = '', stderr = '', message } = error as Error & { stdout?: string; stderr?: string };
     writeFileSync(log, `${stdout}${stderr}`);
+    if ((error as { killed?: boolean }).killed) {
+      throw new StartError(
+        `The dashboards were not imported into Superset within ${PROVISION_TIMEOUT / 60_000} minutes; a later start continues. The log is ${log}`,
+      );
+    }
     const end = `${stderr}`.trimEnd().split('\n').slice(-5).join('\n') || message;
     throw new StartError(`The dashboards could not be imported into Superset. The log, ${log}, ends:\n${end}`);
   }
