@@ -62,7 +62,9 @@ const root = join(import.meta.dirname, '..');
 const wrong: string[] = [];
 let imports = 0;
 
-for (const file of globSync('{crds,pipeline,temporal,worker,operator,superset,clickhouse,cli}/**/*.ts', { cwd: root })) {
+for (const file of globSync('{crds,pipeline,temporal,worker,operator,superset,clickhouse,cli}/**/*.ts', {
+  cwd: root,
+})) {
   if (file.endsWith('.test.ts')) continue;
   const rules = RULES.filter(rule => rule.from.test(file));
   for (const { target, isType } of importsOf(file)) {

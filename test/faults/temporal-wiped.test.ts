@@ -118,11 +118,11 @@ test('Temporal loses its data during a backfill: the status says so, and a new a
   temporal = await startEmpty(port);
   release.resolve();
 
-  const lost = await when(({ phase }) => phase === 'Failed');
+  const lost = await when(status => status.conditions?.some(({ reason }) => reason === 'WorkflowLost') ?? false);
   expect(lost.progress).toMatchObject({ total: 2, succeeded: 1, active: 0 });
-  const failed = lost.conditions?.find(({ type }) => type === 'Failed');
-  expect(failed).toMatchObject({ status: 'True', reason: 'ResultExpired' });
-  expect(failed?.message).toMatch(/lost its data/);
+  const ready = lost.conditions?.find(({ type }) => type === 'Ready');
+  expect(ready).toMatchObject({ status: 'Unknown', reason: 'WorkflowLost' });
+  expect(ready?.message).toMatch(/has lost its data.*raise attempt/);
   expect(lost.conditions?.filter(({ type }) => type === 'Complete').map(({ status }) => status)).not.toContain('True');
   expect(await runsOf(RUNNING)).toEqual(['started']);
 

@@ -192,7 +192,9 @@ describe('S3 archive', () => {
     };
     const strange = (text: string) => expect.objectContaining({ message: expect.stringContaining(text) });
     expect(await listing(page(entry('raw/a'), more), page(entry('raw/b')))).toHaveLength(2);
-    expect(await listing(page(entry('raw/a'), '<IsTruncated>true</IsTruncated>'))).toEqual(strange('but not from where'));
+    expect(await listing(page(entry('raw/a'), '<IsTruncated>true</IsTruncated>'))).toEqual(
+      strange('but not from where'),
+    );
     expect(await listing(page(entry('raw/b') + entry('raw/a')))).toEqual(strange('raw/a behind raw/b'));
     // The same page again and again, which would never end.
     expect(await listing(page(entry('raw/a'), more))).toEqual(strange('raw/a behind raw/a'));

@@ -43,10 +43,11 @@ export function backfillStatus(
     // The end was not seen; this time is the latest possible one.
     const finishedAt = before.finishedAt ?? seconds(now);
     if (ends === 'Cancelled' && !before.workflowID) return { ...base, phase: 'Cancelled', finishedAt };
-    if (ends !== 'ResultExpired') return { ...base, phase: before.phase ?? 'Pending' };
     const { progress } = before;
     // Temporal runs no workflow that it does not know.
-    return { ...base, ...(progress && { progress: { ...progress, active: 0 } }), phase: 'Failed', finishedAt };
+    const idle = { ...base, ...(progress && { progress: { ...progress, active: 0 } }) };
+    if (ends !== 'ResultExpired') return { ...idle, phase: before.phase ?? 'Pending' };
+    return { ...idle, phase: 'Failed', finishedAt };
   }
   const known: Body = { ...base, workflowID: id, startedAt: seconds(state.startedAt), attempt: state.attempt };
   delete known.finishedAt;
