@@ -1,17 +1,8 @@
-import { Command } from 'commander';
-import { hidePasswords } from '../pipeline/hide-password.ts';
-import { CODE_VERSION } from '../pipeline/version.ts';
-import { printable } from './printable.ts';
-
-/** A command of the list: its module is loaded only when the command runs, or when its help is shown. */
-interface Listed {
-  readonly name: string;
-  readonly description: string;
-  readonly load: () => Promise<Command>;
-}
+import type { Command } from 'commander';
+import { createProgramOf, type ListedCommand } from './command-list.ts';
 
 /** The commands, in the order of the help and of docs/cli.md. */
-const COMMANDS: readonly Listed[] = [
+const COMMANDS: readonly ListedCommand[] = [
   {
     name: 'run',
     description: 'Take buckets of an archive through observations and analysis, in this process',
@@ -109,23 +100,7 @@ const COMMANDS: readonly Listed[] = [
   },
 ];
 
-/**
- * Creates oonipipeline. Throws usage errors as CommanderError.
- *
- * @param loaded which commands can run and show their help: all, or those that a command line names. The others have only their names and
- *   descriptions, so that a command does not wait for the modules of the others.
- */
-export async function createProgram(loaded: 'all' | readonly string[]): Promise<Command> {
-  const program = new Command('oonipipeline')
-    .description('The OONI data pipeline from a terminal')
-    .version(CODE_VERSION)
-    .showHelpAfterError('(--help shows what there is)')
-    // An argument that an error repeats may contain a password, or characters that a terminal obeys.
-    .configureOutput({ outputError: (text, write) => write(printable(hidePasswords(text))) })
-    .exitOverride();
-  for (const { name, description, load } of COMMANDS) {
-    const command = loaded === 'all' || loaded.includes(name) ? await load() : new Command(name);
-    program.addCommand(command.description(description).copyInheritedSettings(program));
-  }
-  return program;
+/** Creates oonipipeline. `loaded` is as in `createProgramOf`. Throws usage errors as CommanderError. */
+export function createProgram(loaded: 'all' | readonly string[]): Promise<Command> {
+  return createProgramOf('oonipipeline', 'The OONI data pipeline from a terminal', COMMANDS, loaded);
 }

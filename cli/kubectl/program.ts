@@ -1,15 +1,8 @@
-import { Command } from 'commander';
-import { hidePasswords } from '../../pipeline/hide-password.ts';
-import { CODE_VERSION } from '../../pipeline/version.ts';
-import { printable } from '../printable.ts';
+import type { Command } from 'commander';
+import { createProgramOf, type ListedCommand } from '../command-list.ts';
 
-interface Listed {
-  readonly name: string;
-  readonly description: string;
-  readonly load: () => Promise<Command>;
-}
-
-const COMMANDS: readonly Listed[] = [
+/** The commands, in the order of the help. */
+const COMMANDS: readonly ListedCommand[] = [
   {
     name: 'status',
     description: 'Show the whole installation on one screen',
@@ -47,18 +40,7 @@ const COMMANDS: readonly Listed[] = [
   },
 ];
 
-/** Creates `kubectl ooni`. `loaded` is as in `createProgram` of oonipipeline. Throws usage errors as CommanderError. */
-export async function createKubectlProgram(loaded: 'all' | readonly string[]): Promise<Command> {
-  const program = new Command('kubectl ooni')
-    .description('The OONI data pipeline in a cluster: a plugin of kubectl')
-    .version(CODE_VERSION)
-    .showHelpAfterError('(--help shows what there is)')
-    .configureOutput({ outputError: (text, write) => write(printable(hidePasswords(text))) })
-    .exitOverride();
-  for (const { name, description, load } of COMMANDS) {
-    const command = loaded === 'all' || loaded.includes(name) ? await load() : new Command(name);
-    program.addCommand(command.description(description).copyInheritedSettings(program));
-    for (const each of command.commands) each.copyInheritedSettings(program);
-  }
-  return program;
+/** Creates `kubectl ooni`. `loaded` is as in `createProgramOf`. Throws usage errors as CommanderError. */
+export function createKubectlProgram(loaded: 'all' | readonly string[]): Promise<Command> {
+  return createProgramOf('kubectl ooni', 'The OONI data pipeline in a cluster: a plugin of kubectl', COMMANDS, loaded);
 }

@@ -1,0 +1,38 @@
+import { Command } from 'commander';
+import { hidePasswords } from '../pipeline/hide-password.ts';
+import { CODE_VERSION } from '../pipeline/version.ts';
+import { printable } from './printable.ts';
+
+/** A command of a program, whose modules are loaded when it runs. */
+export interface ListedCommand {
+  readonly name: string;
+  readonly description: string;
+  readonly load: () => Promise<Command>;
+}
+
+/**
+ * Creates a program of listed commands. It throws usage errors as CommanderError.
+ *
+ * @param loaded which commands can run and show their help: all, or those that a command line names. The others have only their names and
+ *   descriptions, so that a command does not wait for the modules of the others.
+ */
+export async function createProgramOf(
+  name: string,
+  description: string,
+  commands: readonly ListedCommand[],
+  loaded: 'all' | readonly string[],
+): Promise<Command> {
+  const program = new Command(name)
+    .description(description)
+    .version(CODE_VERSION)
+    .showHelpAfterError('(--help shows what there is)')
+    // An argument that an error repeats may contain a password, or characters that a terminal obeys.
+    .configureOutput({ outputError: (text, write) => write(printable(hidePasswords(text))) })
+    .exitOverride();
+  for (const listed of commands) {
+    const command = loaded === 'all' || loaded.includes(listed.name) ? await listed.load() : new Command(listed.name);
+    program.addCommand(command.description(listed.description).copyInheritedSettings(program));
+    for (const each of command.commands) each.copyInheritedSettings(program);
+  }
+  return program;
+}
