@@ -1,10 +1,8 @@
-import { bars, groups, heatmap, number, ranking, records, ring } from '../charts.ts';
+import { groups, heatmap, number, ranking, records, ring } from '../charts.ts';
 import { BY_DOMAIN, HOSTS } from '../datasets.ts';
 import { country, domain, grain, network, TEST, TIME } from '../filters.ts';
 import type { Dashboard } from '../model.ts';
-import { numbers, OUTCOMES_TEXT } from './overview.ts';
-
-const BLOCKED = "outcome = 'blocked'";
+import { BLOCKED, numbers, OUTCOMES_TEXT, outcomesOverTime, shareBlocked } from './shared.ts';
 
 export const DOMAIN: Dashboard = {
   slug: 'ooni-domain',
@@ -30,11 +28,7 @@ export const DOMAIN: Dashboard = {
         { title: 'Blocked', description: 'Measurements in which this host was blocked.', dataset: HOSTS },
         'n_blocked',
       ),
-      number(
-        { title: 'Share blocked', description: 'Blocked measurements divided by all.', dataset: HOSTS },
-        'share_blocked',
-        { format: '.1%' },
-      ),
+      shareBlocked(HOSTS),
       number({ title: 'Countries', description: 'Countries with measurements.', dataset: HOSTS }, 'n_countries'),
       number({ title: 'Networks', description: 'Networks (ASN) with measurements.', dataset: HOSTS }, 'n_networks'),
       number(
@@ -50,17 +44,7 @@ export const DOMAIN: Dashboard = {
       {
         width: 8,
         height: 44,
-        content: bars(
-          {
-            title: 'Outcomes over time',
-            description: 'Measurements by day of measurement and outcome.',
-            dataset: HOSTS,
-          },
-          ['n_measurements'],
-          {
-            by: 'outcome',
-          },
-        ),
+        content: outcomesOverTime(HOSTS),
       },
       {
         width: 4,

@@ -2,7 +2,7 @@ import { bars, groups, number, ranking, records } from '../charts.ts';
 import { ANALYSIS, FAILURES, FILES, RUNS } from '../datasets.ts';
 import { BUCKET_TIME, grain, runColumn } from '../filters.ts';
 import type { Dashboard } from '../model.ts';
-import { numbers } from './overview.ts';
+import { numbers } from './shared.ts';
 
 const OBSERVATIONS_STAGE = "stage = 'Observations'";
 

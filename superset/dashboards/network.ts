@@ -1,10 +1,8 @@
-import { bars, groups, number, ranking, records, ring } from '../charts.ts';
+import { groups, number, ranking, records, ring } from '../charts.ts';
 import { BY_NETWORK, FAILED_OBSERVATIONS, HOSTS, OBSERVATIONS, VERDICTS } from '../datasets.ts';
 import { country, grain, network, TEST, TIME } from '../filters.ts';
 import type { Dashboard } from '../model.ts';
-import { numbers, OUTCOMES_TEXT } from './overview.ts';
-
-const BLOCKED = "outcome = 'blocked'";
+import { BLOCKED, numbers, OUTCOMES_TEXT, outcomesOverTime, shareBlocked } from './shared.ts';
 
 export const NETWORK: Dashboard = {
   slug: 'ooni-network',
@@ -24,11 +22,7 @@ export const NETWORK: Dashboard = {
         { title: 'Measurements', description: 'Measurements with a verdict, of any outcome.', dataset: VERDICTS },
         'n_measurements',
       ),
-      number(
-        { title: 'Share blocked', description: 'Blocked measurements divided by all.', dataset: VERDICTS },
-        'share_blocked',
-        { format: '.1%' },
-      ),
+      shareBlocked(VERDICTS),
       number(
         {
           title: 'Domains with blocking',
@@ -58,17 +52,7 @@ export const NETWORK: Dashboard = {
       {
         width: 8,
         height: 44,
-        content: bars(
-          {
-            title: 'Outcomes over time',
-            description: 'Measurements by day of measurement and outcome.',
-            dataset: VERDICTS,
-          },
-          ['n_measurements'],
-          {
-            by: 'outcome',
-          },
-        ),
+        content: outcomesOverTime(VERDICTS),
       },
       {
         width: 4,

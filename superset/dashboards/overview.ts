@@ -1,16 +1,8 @@
-import { bars, groups, number, ranking, ring, worldMap } from '../charts.ts';
+import { groups, number, ranking, ring, worldMap } from '../charts.ts';
 import { HOSTS, RESULTS, VERDICTS } from '../datasets.ts';
 import { country, domain, grain, network, TEST, TIME } from '../filters.ts';
-import type { Cell, Chart, Dashboard } from '../model.ts';
-
-export const OUTCOMES_TEXT = `**blocked**: a layer shows signs of blocking, and the site was not reached. **partly_blocked**: as before, but another address of the site worked.
-**down**: the control could not reach it either. **ok**: it worked. **unknown**: nothing could be judged; this is not a sign of blocking, and not a sign that it worked.`;
-
-/** Rows of three numbers. */
-export function numbers(...charts: readonly Chart[]): Cell[][] {
-  const cells = charts.map(content => ({ width: 4, height: 16, content }));
-  return [cells.slice(0, 3), cells.slice(3)];
-}
+import type { Dashboard } from '../model.ts';
+import { numbers, OUTCOMES_TEXT, outcomesOverTime } from './shared.ts';
 
 export const OVERVIEW: Dashboard = {
   slug: 'ooni-overview',
@@ -87,17 +79,7 @@ Continue with [one country](/superset/dashboard/ooni-country/), [one domain](/su
       {
         width: 12,
         height: 40,
-        content: bars(
-          {
-            title: 'Outcomes over time',
-            description: 'Measurements by day of measurement and outcome.',
-            dataset: VERDICTS,
-          },
-          ['n_measurements'],
-          {
-            by: 'outcome',
-          },
-        ),
+        content: outcomesOverTime(VERDICTS),
       },
     ],
     [
