@@ -14,7 +14,7 @@ export const DEFAULT_POOL = `${GROUP}/default-pools`;
 /** Hash of the spec that was last taken from the ConfigMap. */
 const DEFAULT_POOL_HASH = `${GROUP}/default-pool-hash`;
 /** Milliseconds between checks. */
-const LOOK = 10_000;
+const CHECK_INTERVAL = 10_000;
 
 /**
  * Keeps the WorkerPools that a ConfigMap contains, until the signal aborts: one for each key, whose value is the spec as YAML. An
@@ -30,14 +30,14 @@ export async function keepDefaultPools(
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
-  let said = '';
+  let reported = '';
   while (!signal.aborted) {
     const problems = await keepPools(client, ref, log, signal).catch((error: Error) => [error.message]);
     if (signal.aborted) return;
     const sentence = problems.join('; ');
-    if (sentence && sentence !== said) log.warn(`default WorkerPools of ConfigMap ${ref.name}: ${sentence}`);
-    said = sentence;
-    await setTimeout(LOOK, undefined, { signal }).catch(() => {});
+    if (sentence && sentence !== reported) log.warn(`default WorkerPools of ConfigMap ${ref.name}: ${sentence}`);
+    reported = sentence;
+    await setTimeout(CHECK_INTERVAL, undefined, { signal }).catch(() => {});
   }
 }
 
@@ -53,8 +53,8 @@ async function keepPools(
   if (!map) return ['it does not exist; create it, or unset operator_default_pools'];
   const problems: string[] = [];
   const existing = await client.list(WORKER_POOLS, { namespace: ref.namespace, signal });
-  const wanted = Object.entries(map.data ?? {});
-  for (const [name, text] of wanted) {
+  const desired = Object.entries(map.data ?? {});
+  for (const [name, text] of desired) {
     const found = existing.find(pool => pool.metadata.name === name);
     const problem = await keepPool(client, map, { name, text, installation: ref.installation }, found, log).catch(
       (error: Error) => error.message,
@@ -63,7 +63,7 @@ async function keepPools(
   }
   for (const pool of existing) {
     const { name, namespace, uid, labels } = pool.metadata;
-    if (labels?.[DEFAULT_POOL] !== ref.name || wanted.some(([key]) => key === name)) continue;
+    if (labels?.[DEFAULT_POOL] !== ref.name || desired.some(([key]) => key === name)) continue;
     if (await client.delete(WORKER_POOLS, { name, namespace }, { uid }))
       log.info({ pool: name }, 'deleted a default WorkerPool');
   }

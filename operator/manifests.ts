@@ -19,7 +19,7 @@ const LABELS = { 'app.kubernetes.io/name': OPERATOR, 'app.kubernetes.io/part-of'
 export function clusterObjects(settings: Readonly<Record<string, string>>): object[] {
   const environment = Object.entries(settings).map(([key, value]) => [key.toUpperCase(), value] as const);
   const secret = (key: string) => SECRET_KEYS.some(name => name.toUpperCase() === key);
-  const select = (wanted: boolean) => Object.fromEntries(environment.filter(([key]) => secret(key) === wanted));
+  const select = (isSecret: boolean) => Object.fromEntries(environment.filter(([key]) => secret(key) === isSecret));
   const rbac = 'rbac.authorization.k8s.io/v1';
   const subjects = [{ kind: 'ServiceAccount', name: OPERATOR, namespace: OPERATOR_NAMESPACE }];
   const settingsIn = (namespace: string) => [

@@ -24,7 +24,7 @@ import { LeaderLease } from './kube/lease.ts';
 import { type KubeObject, ownerKeys } from './kube/resource.ts';
 import { Ledger } from './ledger.ts';
 import { registerMetrics } from './metrics.ts';
-import { keepReferenceSchedules } from './reference/schedules.ts';
+import { keepReferenceSchedules } from './reference-schedules/keep-schedules.ts';
 import { Temporal } from './temporal/connection.ts';
 import { loadReader } from './temporal/load.ts';
 import { shared } from './temporal/shared-request.ts';

@@ -39,7 +39,7 @@ const RULES: readonly Rule[] = [
   // The commands reach Kubernetes and Temporal by the clients that the operator has; its controllers are not theirs.
   {
     from: /^cli\//,
-    may: /^(cli\/|clickhouse\/|crds\/|pipeline\/|temporal\/|operator\/(kube|temporal|reference)\/|operator\/(hash|rbac)\.ts$|operator\/controllers\/resources\.ts$|worker\/(contract|main)\.ts$)/,
+    may: /^(cli\/|clickhouse\/|crds\/|pipeline\/|temporal\/|operator\/(kube|temporal|reference-schedules)\/|operator\/(hash|rbac)\.ts$|operator\/controllers\/resources\.ts$|worker\/(contract|main)\.ts$)/,
   },
 ];
 

@@ -1,7 +1,7 @@
 import type { PipelineSchedule } from '../../crds/pipeline-schedule.ts';
 import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
 import { hashOf } from '../../operator/hash.ts';
-import { keepReferenceSchedule } from '../../operator/reference/schedules.ts';
+import { keepReferenceSchedule } from '../../operator/reference-schedules/keep-schedules.ts';
 import type { Temporal } from '../../operator/temporal/connection.ts';
 import { TemporalRejected } from '../../operator/temporal/errors.ts';
 import {

@@ -9,9 +9,9 @@ const summary = (kind: ReadySummary['kind'], reason: ReadySummary['reason']): Re
   reason,
   message: 'a sentence',
 });
-const status = (before: readonly Condition[] | undefined, told: ReadySummary, generation = 1, now = NOW) => ({
+const status = (before: readonly Condition[] | undefined, summary: ReadySummary, generation = 1, now = NOW) => ({
   observedGeneration: generation,
-  conditions: merge(before, desiredConditions(told), generation, now),
+  conditions: merge(before, desiredConditions(summary), generation, now),
 });
 
 test.each([
@@ -20,8 +20,8 @@ test.each([
   [summary('stalled', 'InvalidSpec'), { Ready: 'False', Stalled: 'True' }],
   [summary('unknown', 'TemporalUnavailable'), { Ready: 'Unknown' }],
   [summary('failing', 'RequestFailed'), { Ready: 'False' }],
-] as const)('%o becomes conditions that agree with each other', (told, expected) => {
-  const result = status(undefined, told);
+] as const)('%o becomes conditions that agree with each other', (summary, expected) => {
+  const result = status(undefined, summary);
   expect(lint(result)).toEqual([]);
   expect(Object.fromEntries(result.conditions.map(({ type, status }) => [type, status]))).toEqual(expected);
 });

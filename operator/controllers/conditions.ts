@@ -33,14 +33,14 @@ export function desiredConditions(summary: ReadySummary, own: readonly DesiredCo
 /** Returns the conditions to write. A condition keeps the time of its last transition while its status stays the same. */
 export function merge(
   before: readonly Condition[] | undefined,
-  wishes: readonly DesiredCondition[],
+  desired: readonly DesiredCondition[],
   generation: number,
   now: number,
 ): Condition[] {
-  return wishes.map(wish => {
-    const old = before?.find(condition => condition.type === wish.type);
-    const lastTransitionTime = old && old.status === wish.status ? old.lastTransitionTime : seconds(now);
-    return { ...wish, message: cut(wish.message), observedGeneration: generation, lastTransitionTime };
+  return desired.map(condition => {
+    const old = before?.find(({ type }) => type === condition.type);
+    const lastTransitionTime = old && old.status === condition.status ? old.lastTransitionTime : seconds(now);
+    return { ...condition, message: cut(condition.message), observedGeneration: generation, lastTransitionTime };
   });
 }
 

@@ -17,7 +17,7 @@ import {
 import type { EventRecorder } from '../kube/events.ts';
 import type { KubeObject, Resource, Stored } from '../kube/resource.ts';
 import {
-  NoWorkerAnswers,
+  NoWorkerError,
   TemporalBusy,
   TemporalConflict,
   TemporalError,
@@ -109,10 +109,10 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
       }
       for (const event of plan.events ?? []) context.events.record(steps.resource, object, event);
     } catch (error) {
-      const told = summaryOf(error, plan.summary);
-      if (!told) throw error;
+      const failed = summaryOf(error, plan.summary);
+      if (!failed) throw error;
       failure = error;
-      summary = told;
+      summary = failed;
       own = object.status?.conditions?.filter(({ type }) => plan.own.some(one => one.type === type)) ?? [];
     }
     await writeStatus(context, steps.resource, object, steps.status(observed, plan, now), summary, own, now);
@@ -142,7 +142,7 @@ async function reportUnobserved<T extends Ours>(
 
 /** Returns the summary for a failed action; undefined when the owner of the resource needs no report and the pass is only repeated. */
 function summaryOf(error: unknown, planned: ReadySummary): ReadySummary | undefined {
-  if (error instanceof NoWorkerAnswers) {
+  if (error instanceof NoWorkerError) {
     const kind = planned.kind === 'working' ? 'working' : 'failing';
     return { kind, reason: 'NoWorker', message: `${error.message}. ${planned.message}` };
   }
@@ -169,7 +169,7 @@ function summaryOf(error: unknown, planned: ReadySummary): ReadySummary | undefi
 /** Returns the error of the class by which the queue chooses the delay before the retry. */
 function asReconcileError(error: unknown): unknown {
   if (error instanceof TemporalBusy) return new RateLimitedError(error.message, error.after, { cause: error });
-  if (error instanceof NoWorkerAnswers) return new RateLimitedError(error.message, WORKER_WAIT, { cause: error });
+  if (error instanceof NoWorkerError) return new RateLimitedError(error.message, WORKER_WAIT, { cause: error });
   if (error instanceof InvalidError) return new TerminalError(error.message, { cause: error });
   if (error instanceof TemporalError) return new TransientError(error.message, { cause: error });
   return error;

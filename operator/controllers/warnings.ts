@@ -4,7 +4,7 @@ import { unknownNameMessage, unknownNames } from '../../pipeline/known-names.ts'
 import type { DesiredCondition } from './conditions.ts';
 
 /** A probable mistake in an accepted resource, for the condition Warning. */
-export interface Doubt {
+export interface Warning {
   readonly reason: Extract<
     Reason,
     'UnknownName' | 'ScheduleMismatch' | 'BucketsMissing' | 'FailedBefore' | 'NothingMatched'
@@ -17,10 +17,10 @@ export interface Doubt {
 const SHOWN = 10;
 
 /**
- * Returns a doubt for the names of a filter that no known test or country has; they probably select nothing. They are not errors, because
+ * Returns a warning for the names of a filter that no known test or country has; they probably select nothing. They are not errors, because
  * a probe may be newer than the list.
  */
-export function filterDoubts(spec: Filter): Doubt[] {
+export function filterWarnings(spec: Filter): Warning[] {
   const unknown = unknownNames(spec);
   const more = unknown.length - SHOWN;
   const sentences = unknown.slice(0, SHOWN).map(one => {
@@ -32,10 +32,10 @@ export function filterDoubts(spec: Filter): Doubt[] {
   return [{ reason: 'UnknownName', message: `${sentences.join(' ')} Such a name probably selects no measurements.` }];
 }
 
-/** Returns the condition Warning with the reason of the first doubt and the sentences of all; empty without doubts. */
-export function warning(doubts: readonly Doubt[]): DesiredCondition[] {
-  const [first] = doubts;
+/** Returns the condition Warning with the reason of the first warning and the sentences of all; empty without warnings. */
+export function warningCondition(warnings: readonly Warning[]): DesiredCondition[] {
+  const [first] = warnings;
   if (!first) return [];
-  const message = doubts.map(doubt => doubt.message).join(' ');
+  const message = warnings.map(warning => warning.message).join(' ');
   return [{ type: 'Warning', status: 'True', reason: first.reason, message }];
 }

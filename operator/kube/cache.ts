@@ -198,12 +198,12 @@ export class Cache<T extends KubeObject> {
     if (previous?.metadata.uid === object.metadata.uid) {
       if (previous.metadata.resourceVersion === object.metadata.resourceVersion) return false;
       this.#objects.set(key, freeze(object));
-      this.#tell({ type: 'modified', object, previous });
+      this.#notify({ type: 'modified', object, previous });
       return true;
     }
     if (previous) this.#remove(previous);
     this.#objects.set(key, freeze(object));
-    this.#tell({ type: 'added', object });
+    this.#notify({ type: 'added', object });
     return true;
   }
 
@@ -214,7 +214,7 @@ export class Cache<T extends KubeObject> {
     this.#objects.delete(key);
     // Listeners get the final state of the deleted object. If the event is about another object of that name, they get the cached state.
     const last = previous.metadata.uid === object.metadata.uid ? freeze(object) : previous;
-    this.#tell({ type: 'deleted', object: last });
+    this.#notify({ type: 'deleted', object: last });
   }
 
   #noteDivergence(scope: Scope, object: Stored<T>, what: string): void {
@@ -275,7 +275,7 @@ export class Cache<T extends KubeObject> {
     return this.#scopes.get('') ?? (slash < 0 ? undefined : this.#scopes.get(key.slice(0, slash)));
   }
 
-  #tell(change: Change<T>): void {
+  #notify(change: Change<T>): void {
     for (const listener of this.#listeners) {
       try {
         listener(change);

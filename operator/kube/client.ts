@@ -266,8 +266,8 @@ export class Client {
       if (!write.dryRun) {
         // With a finalizer or a grace period the object still exists, and the server returns it.
         if (answer.kind === 'Status')
-          this.#tell(resource, { deleted: ref, uid: uid ?? (answer as { details?: { uid?: string } }).details?.uid });
-        else this.#tell(resource, { object: strip(answer as Stored) });
+          this.#notify(resource, { deleted: ref, uid: uid ?? (answer as { details?: { uid?: string } }).details?.uid });
+        else this.#notify(resource, { object: strip(answer as Stored) });
       }
       return true;
     } catch (error) {
@@ -283,7 +283,7 @@ export class Client {
   ): Promise<Stored<T>> {
     const query = { ...request.query, fieldManager: this.fieldManager };
     const object = strip(await this.#send<Stored<T>>({ ...request, query }, options));
-    if (resource && !options.dryRun) this.#tell(resource, { object });
+    if (resource && !options.dryRun) this.#notify(resource, { object });
     return object;
   }
 
@@ -298,7 +298,7 @@ export class Client {
     });
   }
 
-  #tell(resource: Resource, written: Parameters<WriteListener>[1]): void {
+  #notify(resource: Resource, written: Parameters<WriteListener>[1]): void {
     for (const listener of this.listeners) listener(resource, written);
   }
 }

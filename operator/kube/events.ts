@@ -21,7 +21,7 @@ export interface EventNote {
 interface Series {
   name: string;
   count: number;
-  told: number;
+  reported: number;
   at: number;
   writing: Promise<void> | undefined;
 }
@@ -62,7 +62,7 @@ export class EventRecorder {
     const current = known && clock.monotonic() - known.at < SERIES_AGE;
     const series: Series = current
       ? known
-      : { name: this.#nextName(object), count: 0, told: 0, at: clock.monotonic(), writing: undefined };
+      : { name: this.#nextName(object), count: 0, reported: 0, at: clock.monotonic(), writing: undefined };
     series.count++;
     series.at = clock.monotonic();
     this.#series.set(key, series);
@@ -90,7 +90,7 @@ export class EventRecorder {
   async #write(resource: Resource, object: Stored, event: EventNote, series: Series): Promise<void> {
     const { clock, metrics, log } = this.#instruments;
     const { namespace = 'default', name, uid, resourceVersion } = object.metadata;
-    while (series.told < series.count) {
+    while (series.reported < series.count) {
       const count = series.count;
       const instant = clock.now();
       const now = microTime(instant);
@@ -99,7 +99,7 @@ export class EventRecorder {
       const lastTimestamp = `${new Date(instant).toISOString().slice(0, 19)}Z`;
       const latest = { count, lastTimestamp, series: count > 1 ? { count, lastObservedTime: now } : undefined };
       try {
-        if (series.told === 0) {
+        if (series.reported === 0) {
           await this.#client.create(CORE_EVENTS, {
             metadata: { name: series.name, namespace },
             eventTime: now,
@@ -124,13 +124,13 @@ export class EventRecorder {
         } else {
           await this.#client.patch(CORE_EVENTS, { namespace, name: series.name }, latest);
         }
-        series.told = count;
+        series.reported = count;
       } catch (error) {
-        if (error instanceof NotFoundError && series.told > 0) {
+        if (error instanceof NotFoundError && series.reported > 0) {
           // The Event has expired on the server, so a new series begins.
           series.name = this.#nextName(object);
-          series.count -= series.told;
-          series.told = 0;
+          series.count -= series.reported;
+          series.reported = 0;
           continue;
         }
         metrics.eventsFailed.inc();

@@ -8,7 +8,6 @@ import {
   keyOf,
   ownerKeys,
   pathOf,
-  refOf,
   type Stored,
   strip,
 } from './resource.ts';
@@ -31,11 +30,9 @@ it('orders versions as integers of any size', () => {
   expect(compareVersions('', '1')).toBeLessThan(0);
 });
 
-it('builds keys and splits them', () => {
+it('builds keys', () => {
   expect(keyOf({ metadata: { name: 'b', namespace: 'a' } })).toBe('a/b');
   expect(keyOf({ name: 'b' })).toBe('b');
-  expect(refOf('a/b')).toEqual({ namespace: 'a', name: 'b' });
-  expect(refOf('b')).toEqual({ name: 'b' });
 });
 
 it('finds only the managing owner of the right group and kind', () => {

@@ -72,11 +72,6 @@ export function keyOf(object: KubeObject | ObjectRef): Key {
   return namespace ? `${namespace}/${name}` : name;
 }
 
-export function refOf(key: Key): ObjectRef {
-  const slash = key.indexOf('/');
-  return slash < 0 ? { name: key } : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
-}
-
 /** Returns the URL path of a collection (without name) or an object, with its subresource. */
 export function pathOf(resource: Resource, namespace?: string, name?: string, subresource?: string): string {
   const parts = resource.group ? ['apis', resource.group, resource.version] : ['api', resource.version];
@@ -88,8 +83,8 @@ export function pathOf(resource: Resource, namespace?: string, name?: string, su
 }
 
 /** Returns a reference that makes `owner` the managing owner: deleting the owner deletes the other object. */
-export function controllerReference(resource: Resource, owner: Stored): OwnerReference {
-  const { name, uid } = owner.metadata;
+export function controllerReference(resource: Resource, owner: KubeObject): OwnerReference {
+  const { name, uid = '' } = owner.metadata;
   return {
     apiVersion: apiVersionOf(resource),
     kind: resource.kind,

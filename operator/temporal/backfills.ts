@@ -19,7 +19,7 @@ import {
 } from '../../worker/contract.ts';
 import { type BlockedBy, blockedByOf, NO_WORKER, pendingActivities, pulseOf } from './blocked-by.ts';
 import type { Temporal } from './connection.ts';
-import { NoWorkerAnswers, TemporalRejected, TemporalUnavailable, undefinedWhen } from './errors.ts';
+import { NoWorkerError, TemporalRejected, TemporalUnavailable, undefinedWhen } from './errors.ts';
 
 /** Temporal's name for the end of a workflow: COMPLETED, FAILED, TERMINATED, CANCELLED, TIMED_OUT. */
 export type Ending = string;
@@ -262,7 +262,7 @@ export function drainBackfill(temporal: Temporal, workflowID: string): Promise<b
 
 /**
  * Sends a message to a running backfill. `key` identifies the message: Temporal treats the same key twice as one update. Returns true
- * when the workflow accepted it, and false when the workflow has ended meanwhile. Throws NoWorkerAnswers when no worker answered (send it
+ * when the workflow accepted it, and false when the workflow has ended meanwhile. Throws NoWorkerError when no worker answered (send it
  * again), and TemporalRejected when the workflow rejected it.
  */
 export function updateBackfill(
@@ -284,7 +284,7 @@ export function updateBackfill(
       } catch (error) {
         if (error instanceof WorkflowNotFoundError) return false;
         if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
-          throw new NoWorkerAnswers(
+          throw new NoWorkerError(
             `No worker answers for workflow ${workflowID}; it needs a WorkerPool that takes Workflows`,
             {
               cause: error,

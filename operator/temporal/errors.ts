@@ -28,8 +28,8 @@ export class TemporalBusy extends TemporalUnavailable {
 }
 
 /** Temporal accepted a message for a workflow, but no worker received it. */
-export class NoWorkerAnswers extends TemporalError {
-  override name = 'NoWorkerAnswers';
+export class NoWorkerError extends TemporalError {
+  override name = 'NoWorkerError';
 }
 
 /** Temporal understood the request and rejects it. A repetition would get the same answer. */

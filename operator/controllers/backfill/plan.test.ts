@@ -178,7 +178,7 @@ describe('a filter with unknown names', () => {
     expect(actions).toEqual(plan(what).actions.map(action => ('input' in action ? expect.anything() : action)));
   });
 
-  test('gives way to a doubt about the result, so that this has an event, too', () => {
+  test('gives way to a warning about the result, so that this has an event, too', () => {
     const counts = { files: 0, bytes: 0, read: 0, transformed: 0, skipped: 0, failed: 0, unsupported: 0, rows: {} };
     const workflow = ended({ counts, plan: { buckets: 31, toRun: 31, skipped: {} } });
     const condition = plan({ spec, workflow }).own.find(({ type }) => type === 'Warning');

@@ -9,7 +9,7 @@ import type { BackfillMessage, BackfillStart, BackfillState } from '../../tempor
 import { NO_WORKER } from '../../temporal/blocked-by.ts';
 import type { DesiredCondition, ReadySummary } from '../conditions.ts';
 import { annotated, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
-import { type Doubt, filterDoubts, warning } from '../warnings.ts';
+import { filterWarnings, type Warning, warningCondition } from '../warnings.ts';
 
 /** All inputs of a decision about a Backfill. */
 export interface ObservedBackfill {
@@ -51,8 +51,8 @@ export function planBackfill(observed: ObservedBackfill, installation: string, n
   const plan = decide(observed, installation, now);
   const { object, spec } = observed;
   if (object.metadata.deletionTimestamp || spec instanceof SpecError) return plan;
-  const outcome = observed.workflow.known ? outcomeDoubts(spec, observed.workflow.value) : [];
-  return { ...plan, own: [...plan.own, ...warning([...outcome, ...filterDoubts(spec)])] };
+  const outcome = observed.workflow.known ? outcomeWarnings(spec, observed.workflow.value) : [];
+  return { ...plan, own: [...plan.own, ...warningCondition([...outcome, ...filterWarnings(spec)])] };
 }
 
 /** Decides in this order: deletion, finalizer, invalid spec, workflow. */
@@ -302,24 +302,24 @@ export function skippedFor({ plan }: BackfillProgress): string | undefined {
   return reasons.length === 0 ? undefined : reasons.map(([reason, count]) => `${count} ${reason}`).join(', ');
 }
 
-/** Returns doubts about a result that probably differs from the intent. */
-function outcomeDoubts(spec: BackfillSpec, workflow: BackfillState): Doubt[] {
+/** Returns warnings about a result that probably differs from the intent. */
+function outcomeWarnings(spec: BackfillSpec, workflow: BackfillState): Warning[] {
   if (workflow.state !== 'ended' || !workflow.result || workflow.result.phase !== 'Complete') return [];
   const { succeeded, counts, plan } = workflow.result;
   const { Completed = 0, FailedBefore = 0, InFlight = 0, Incomplete: _, ...others } = plan?.skipped ?? {};
-  const doubts: Doubt[] = [];
+  const warnings: Warning[] = [];
   if (FailedBefore > 0) {
     const message = `${FailedBefore} buckets were skipped because their last run failed; another Backfill with reprocess: Failed tries them again.`;
-    doubts.push({ reason: 'FailedBefore', message });
+    warnings.push({ reason: 'FailedBefore', message });
   }
   const looked = succeeded + Object.values<number>(others).reduce((sum, count) => sum + count, 0);
   const all = Completed + FailedBefore + InFlight === 0;
   if (spec.stages.includes('Observations') && counts.files === 0 && looked > 0 && all) {
     const message =
       'No object of the archive matched the range, probeCC and testNames. Check them, and the archive of the workers.';
-    doubts.push({ reason: 'NothingMatched', message });
+    warnings.push({ reason: 'NothingMatched', message });
   }
-  return doubts;
+  return warnings;
 }
 
 /**

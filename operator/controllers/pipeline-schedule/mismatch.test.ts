@@ -41,7 +41,7 @@ test.each([
   ['30 19 * * *', 'America/New_York', 'is on another day in UTC'],
   ['30 1 * * *', 'Asia/Kolkata', ''],
 ])('the daily line %j in %s: %j', (schedule, timeZone, why) => {
-  const [doubt] = mismatches({ granularity: 'Day', schedule, timeZone }, NOW);
-  if (why === '') expect(doubt).toBeUndefined();
-  else expect(doubt?.message).toContain(why);
+  const [warning] = mismatches({ granularity: 'Day', schedule, timeZone }, NOW);
+  if (why === '') expect(warning).toBeUndefined();
+  else expect(warning?.message).toContain(why);
 });

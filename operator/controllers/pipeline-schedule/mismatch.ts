@@ -1,16 +1,16 @@
 import { type Cron, parseCron } from '../../../crds/cron.ts';
 import type { PipelineScheduleSpec } from '../../../crds/pipeline-schedule.ts';
-import type { Doubt } from '../warnings.ts';
+import type { Warning } from '../warnings.ts';
 import { type ClockChanges, clockChanges } from './clock-changes.ts';
 
 /**
- * Returns a doubt for a cron line that does not fire once for each bucket: it leaves buckets out, or runs some several times. The clock
+ * Returns a warning for a cron line that does not fire once for each bucket: it leaves buckets out, or runs some several times. The clock
  * changes are those of the year of `now`, in milliseconds since 1970.
  */
 export function mismatches(
   spec: Pick<PipelineScheduleSpec, 'schedule' | 'granularity' | 'timeZone'>,
   now: number,
-): Doubt[] {
+): Warning[] {
   const cron = parseCron(spec.schedule);
   const sentences =
     spec.granularity === 'Hour' ? ofHours(cron) : [...ofDays(cron), ...ofClock(cron, clockChanges(spec.timeZone, now))];

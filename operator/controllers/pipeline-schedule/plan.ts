@@ -10,7 +10,7 @@ import type { Observation } from '../../observation.ts';
 import type { Launch, PauseState, ScheduleRequest, ScheduleState } from '../../temporal/schedules.ts';
 import type { DesiredCondition, ReadySummary } from '../conditions.ts';
 import { annotated, type Check, firstOf, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
-import { type Doubt, filterDoubts, warning } from '../warnings.ts';
+import { filterWarnings, type Warning, warningCondition } from '../warnings.ts';
 import { type Missing, nominalTime } from './coverage.ts';
 import { mismatches } from './mismatch.ts';
 
@@ -69,11 +69,11 @@ export function planSchedule(observed: ObservedSchedule, installation: string, n
   const plan = decide(observed, installation);
   const { object, spec } = observed;
   if (object.metadata.deletionTimestamp || spec instanceof SpecError) return plan;
-  const doubts = [...missingDoubts(observed), ...filterDoubts(spec), ...mismatches(spec, now)];
+  const warnings = [...missingWarnings(observed), ...filterWarnings(spec), ...mismatches(spec, now)];
   return {
     ...plan,
     summary: withUnknown(plan.summary, observed),
-    own: [...plan.own, ...lastRunFailed(observed, spec), ...warning(doubts)],
+    own: [...plan.own, ...lastRunFailed(observed, spec), ...warningCondition(warnings)],
   };
 }
 
@@ -83,7 +83,7 @@ function withUnknown(summary: ReadySummary, { missing }: ObservedSchedule): Read
   return { ...summary, message: `${summary.message} Whether buckets are missing is not known: ${missing.message}.` };
 }
 
-function missingDoubts({ missing }: ObservedSchedule): Doubt[] {
+function missingWarnings({ missing }: ObservedSchedule): Warning[] {
   if (!missing?.known || missing.value.count === 0) return [];
   const { count, first, last } = missing.value;
   const which =

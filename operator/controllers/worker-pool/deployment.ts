@@ -1,9 +1,11 @@
 import { durationSeconds } from '../../../crds/fields.ts';
-import { API_VERSION, GROUP } from '../../../crds/resource.ts';
-import { WORKER_POOL, type WorkerPool, type WorkerPoolSpec } from '../../../crds/worker-pool.ts';
+import { GROUP } from '../../../crds/resource.ts';
+import type { WorkerPool, WorkerPoolSpec } from '../../../crds/worker-pool.ts';
 import type { Settings } from '../../../pipeline/settings.ts';
 import { hashOf } from '../../hash.ts';
 import type { Deployment } from '../../kube/builtin.ts';
+import { controllerReference } from '../../kube/resource.ts';
+import { WORKER_POOLS } from '../resources.ts';
 import { overlay } from './overlay.ts';
 
 /** Settings of the operator about worker pods. */
@@ -44,7 +46,7 @@ export function desiredDeployment(
   replicas: number,
   settings: PodSettings,
 ): Deployment {
-  const { name, namespace, uid = '' } = pool.metadata;
+  const { name, namespace } = pool.metadata;
   const labels = { ...selectorLabels(name), ...MANAGED_BY, 'app.kubernetes.io/part-of': 'ooni-pipeline' };
   const drain = durationSeconds(spec.drainTimeout) ?? 0;
   const fixed = {
@@ -74,9 +76,7 @@ export function desiredDeployment(
       namespace,
       labels,
       annotations: { [APPLIED]: hashOf(asked) },
-      ownerReferences: [
-        { apiVersion: API_VERSION, kind: WORKER_POOL.kind, name, uid, controller: true, blockOwnerDeletion: true },
-      ],
+      ownerReferences: [controllerReference(WORKER_POOLS, pool)],
     },
     spec: { replicas, ...asked } as Deployment['spec'],
   };

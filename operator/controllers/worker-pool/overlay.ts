@@ -46,19 +46,19 @@ export function overlay(base: Json, over: Json, field = ''): Json {
   return over;
 }
 
-/** Returns whether `live` has every value of `wanted`. More values are not drift: the API server adds defaults, others own fields. */
-export function covers(live: Json, wanted: Json, field = ''): boolean {
-  if (isObject(wanted)) {
-    if (!isObject(live)) return Object.keys(wanted).length === 0 && live === undefined;
-    return Object.entries(wanted).every(([name, value]) => value === undefined || covers(live[name], value, name));
+/** Returns whether `live` has every value of `desired`. More values are not drift: the API server adds defaults, others own fields. */
+export function covers(live: Json, desired: Json, field = ''): boolean {
+  if (isObject(desired)) {
+    if (!isObject(live)) return Object.keys(desired).length === 0 && live === undefined;
+    return Object.entries(desired).every(([name, value]) => value === undefined || covers(live[name], value, name));
   }
-  if (Array.isArray(wanted)) {
-    if (!Array.isArray(live)) return wanted.length === 0 && live === undefined;
+  if (Array.isArray(desired)) {
+    if (!Array.isArray(live)) return desired.length === 0 && live === undefined;
     const keyed = KEYED[field] ?? (field === 'ownerReferences' ? { key: 'uid' } : undefined);
     if (keyed) {
-      return wanted.every(item => live.some(one => one?.[keyed.key] === item[keyed.key] && covers(one, item)));
+      return desired.every(item => live.some(one => one?.[keyed.key] === item[keyed.key] && covers(one, item)));
     }
-    return live.length === wanted.length && wanted.every((item, index) => covers(live[index], item));
+    return live.length === desired.length && desired.every((item, index) => covers(live[index], item));
   }
-  return live === wanted;
+  return live === desired;
 }

@@ -461,22 +461,24 @@ describe('a value that the API server writes in another form', () => {
       },
     },
   };
-  const wish = deploymentOf(pool(spec), 2);
+  const desired = deploymentOf(pool(spec), 2);
   const live = JSON.parse(
-    JSON.stringify(wish).replace('"cpu":2,', '"cpu":"2",').replace('{"name":"EMPTY","value":""}', '{"name":"EMPTY"}'),
+    JSON.stringify(desired)
+      .replace('"cpu":2,', '"cpu":"2",')
+      .replace('{"name":"EMPTY","value":""}', '{"name":"EMPTY"}'),
   ) as Deployment;
 
   test('is applied once, and the pool is ready', () => {
-    expect(JSON.stringify(live)).not.toBe(JSON.stringify(wish));
+    expect(JSON.stringify(live)).not.toBe(JSON.stringify(desired));
     const first = plan({ spec, deployment: live });
     expect(first.actions).toHaveLength(1);
     expect(first.summary.reason).toBe('Available');
-    const applied = appliedOf(wish, live);
+    const applied = appliedOf(desired, live);
     expect(plan({ spec, deployment: live, applied })).toMatchObject({ actions: [], summary: { reason: 'Available' } });
   });
 
   test('does not hide a change by somebody else', () => {
-    const applied = appliedOf(wish, live);
+    const applied = appliedOf(desired, live);
     const { metadata } = live;
     const drifted = { ...live, metadata: { ...metadata, generation: 5 } };
     expect(plan({ spec, deployment: drifted, applied }).actions).toHaveLength(1);

@@ -52,12 +52,12 @@ export interface Applied {
   readonly hash: string | undefined;
 }
 
-export function appliedOf(wish: Deployment, answer: Deployment): Applied {
+export function appliedOf(target: Deployment, answer: Deployment): Applied {
   return {
     uid: answer.metadata.uid,
     generation: answer.metadata.generation,
-    replicas: wish.spec?.replicas ?? 0,
-    hash: wish.metadata.annotations?.[APPLIED],
+    replicas: target.spec?.replicas ?? 0,
+    hash: target.metadata.annotations?.[APPLIED],
   };
 }
 
@@ -65,10 +65,10 @@ export function appliedOf(wish: Deployment, answer: Deployment): Applied {
  * Returns whether the Deployment is as desired. The API server writes some values in another form (`cpu: 2` becomes "2", an empty value
  * is left out), so an applied Deployment is compared by hash and generation. Before the first apply it is compared by content.
  */
-function inForce(live: Deployment, wish: Deployment, applied: Applied | undefined): boolean {
-  if (covers(live, wish)) return true;
-  if (!covers({ ...live, spec: undefined }, { ...wish, spec: undefined })) return false;
-  return applied !== undefined && canonical(applied) === canonical(appliedOf(wish, live));
+function inForce(live: Deployment, target: Deployment, applied: Applied | undefined): boolean {
+  if (covers(live, target)) return true;
+  if (!covers({ ...live, spec: undefined }, { ...target, spec: undefined })) return false;
+  return applied !== undefined && canonical(applied) === canonical(appliedOf(target, live));
 }
 
 export type PoolAction =
@@ -105,15 +105,15 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
   const scaled = spec.autoscaling ? autoscale(observed, spec, current, now) : undefined;
   // Without replicas and autoscaling in the spec, the pool keeps its number of pods, because another client scales it.
   const desired = scaled ? scaled.desired : (spec.replicas ?? deployment?.spec?.replicas ?? 1);
-  const wish = desiredDeployment(object, spec, desired, settings);
+  const target = desiredDeployment(object, spec, desired, settings);
   const actions: PoolAction[] = [];
   if (desired < current) actions.push(...costs(observed));
-  if (!deployment || !inForce(deployment, wish, observed.applied)) {
-    actions.push({ do: 'apply', deployment: wish, force: deployment !== undefined });
+  if (!deployment || !inForce(deployment, target, observed.applied)) {
+    actions.push({ do: 'apply', deployment: target, force: deployment !== undefined });
   }
   // An apply without a change of the desired state undoes a change by somebody else, or changes nothing.
   const changing =
-    deployment?.metadata.annotations?.[APPLIED] !== wish.metadata.annotations?.[APPLIED] || desired !== current;
+    deployment?.metadata.annotations?.[APPLIED] !== target.metadata.annotations?.[APPLIED] || desired !== current;
   return {
     actions,
     events: deployment && desired !== current ? [rescaled(current, desired, scaled)] : [],

@@ -114,13 +114,13 @@ function recommend(memory: Memory, scaling: Scaling, replicas: number, now: numb
 }
 
 /** Limits the change to `podsPerMinute` in the last minute, including changes already made. */
-export function limited(memory: Memory, scaling: Scaling, current: number, wish: number, now: number): number {
+export function limited(memory: Memory, scaling: Scaling, current: number, recommended: number, now: number): number {
   const lately = memory.changes.filter(({ at }) => at > now - MINUTE);
   const added = lately.reduce((sum, { delta }) => sum + Math.max(0, delta), 0);
   const removed = lately.reduce((sum, { delta }) => sum + Math.max(0, -delta), 0);
   const most = current + Math.max(0, scaling.scaleUp.podsPerMinute - added);
   const least = current - Math.max(0, scaling.scaleDown.podsPerMinute - removed);
-  return Math.min(most, Math.max(least, wish));
+  return Math.min(most, Math.max(least, recommended));
 }
 
 /**
@@ -149,20 +149,28 @@ export function decide(
     return next;
   };
   const needed = Math.ceil(raw);
-  const held = step('Tolerance', needed, tolerated(current, raw));
-  const wish = step('Occupied', held, Math.max(held, busyPods));
+  const afterTolerance = step('Tolerance', needed, tolerated(current, raw));
+  const recommended = step('Occupied', afterTolerance, Math.max(afterTolerance, busyPods));
   const memory: Memory = {
-    recommendations: recommend(before, scaling, wish, now),
+    recommendations: recommend(before, scaling, recommended, now),
     changes: before.changes.filter(change => change.at > now - MINUTE),
     ...(idleSince !== undefined && { idleSince }),
   };
-  const calm = step('Stabilization', wish, stabilized(memory, scaling, current, now));
-  const slow = step('RateLimit', calm, limited(memory, scaling, current, calm, now));
-  const sure = step('SignalMissing', slow, incomplete ? Math.max(slow, current) : slow);
+  const afterStabilization = step('Stabilization', recommended, stabilized(memory, scaling, current, now));
+  const afterRateLimit = step(
+    'RateLimit',
+    afterStabilization,
+    limited(memory, scaling, current, afterStabilization, now),
+  );
+  const afterSignals = step(
+    'SignalMissing',
+    afterRateLimit,
+    incomplete ? Math.max(afterRateLimit, current) : afterRateLimit,
+  );
   const cooled = idleSince !== undefined && now - idleSince >= scaling.cooldown * 1000;
-  const warm = step('Cooldown', sure, sure === 0 && current > 0 && !cooled ? 1 : sure);
-  const floor = step('MinReplicas', warm, Math.max(warm, scaling.minReplicas));
-  const desired = step('MaxReplicas', floor, Math.min(floor, scaling.maxReplicas));
+  const afterCooldown = step('Cooldown', afterSignals, afterSignals === 0 && current > 0 && !cooled ? 1 : afterSignals);
+  const afterMinimum = step('MinReplicas', afterCooldown, Math.max(afterCooldown, scaling.minReplicas));
+  const desired = step('MaxReplicas', afterMinimum, Math.min(afterMinimum, scaling.maxReplicas));
   const delta = desired - current;
   const figures = queues
     .map(
@@ -178,9 +186,9 @@ export function decide(
       current,
       needed,
       occupied: busyPods,
-      tolerated: wish,
-      stabilized: calm,
-      limited: slow,
+      tolerated: recommended,
+      stabilized: afterStabilization,
+      limited: afterRateLimit,
       desired,
     },
     memory: delta === 0 ? memory : { ...memory, changes: [...memory.changes, { at: now, delta }] },

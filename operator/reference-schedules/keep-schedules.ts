@@ -3,11 +3,11 @@ import type { Logger } from '../../pipeline/log.ts';
 import { DATASETS, type DatasetName } from '../../pipeline/reference/datasets.ts';
 import type { Temporal } from '../temporal/connection.ts';
 import { createSchedule, describeSchedule, updateSchedule } from '../temporal/schedules.ts';
-import { planReference, referenceRequest } from './schedule-plan.ts';
+import { planReference, referenceRequest } from './plan.ts';
 
 /** Milliseconds between checks after a success, and after a failure. */
-const LOOK = 5 * 60_000;
-const AGAIN = 15_000;
+const CHECK_INTERVAL = 5 * 60_000;
+const RETRY_INTERVAL = 15_000;
 
 /**
  * Ensures until the signal aborts that each data set of reference data has its schedule in Temporal. It creates an absent schedule and
@@ -20,18 +20,18 @@ export async function keepReferenceSchedules(
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
-  const said = new Map<DatasetName, string>();
+  const reported = new Map<DatasetName, string>();
   while (!signal.aborted) {
-    let wait = LOOK;
+    let wait = CHECK_INTERVAL;
     for (const dataset of DATASETS) {
       const problem = await keepReferenceSchedule(temporal, installation, dataset, log).catch((error: Error) => {
-        wait = AGAIN;
+        wait = RETRY_INTERVAL;
         return error.message;
       });
       if (signal.aborted) return;
-      if (problem && problem !== said.get(dataset)) log.warn({ dataset }, `schedule of reference data: ${problem}`);
-      if (problem) said.set(dataset, problem);
-      else said.delete(dataset);
+      if (problem && problem !== reported.get(dataset)) log.warn({ dataset }, `schedule of reference data: ${problem}`);
+      if (problem) reported.set(dataset, problem);
+      else reported.delete(dataset);
     }
     await setTimeout(wait, undefined, { signal }).catch(() => {});
   }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { DATASETS } from '../../pipeline/reference/datasets.ts';
 import type { ScheduleState } from '../temporal/schedules.ts';
-import { planReference, referenceRequest } from './schedule-plan.ts';
+import { planReference, referenceRequest } from './plan.ts';
 
 const request = referenceRequest('ooni', 'fingerprints_dns');
 const seen = (state: Partial<ScheduleState> = {}): ScheduleState => ({
