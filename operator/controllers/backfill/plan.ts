@@ -8,7 +8,7 @@ import type { Observation } from '../../observation.ts';
 import type { BackfillMessage, BackfillStart, BackfillState } from '../../temporal/backfills.ts';
 import { NO_WORKER } from '../../temporal/blocked-by.ts';
 import type { DesiredCondition, ReadySummary } from '../conditions.ts';
-import { annotated, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
+import { annotated, type Check, firstOf, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { filterWarnings, type Warning, warningCondition } from '../warnings.ts';
 
 /** All inputs of a decision about a Backfill. */
@@ -34,9 +34,9 @@ type Ended = Extract<BackfillState, { state: 'ended' }>;
 type Running = Extract<BackfillState, { state: 'running' }>;
 
 /** Milliseconds without progress after which the status reports it. Long statements of the analysis take minutes. */
-const STILL = 5 * 60_000;
+const NO_PROGRESS = 5 * 60_000;
 /** Milliseconds for which Temporal keeps an ended workflow at least. */
-const LEAST_RETENTION = 3_600_000;
+const MIN_RETENTION = 3_600_000;
 
 /** Longest time in milliseconds between two passes over a resource that waits for a date. */
 const HOUR = 3_600_000;
@@ -70,11 +70,11 @@ function decide(observed: ObservedBackfill, installation: string, now: number): 
   if (!workflow.known) return unavailable(workflow.message);
   switch (workflow.value.state) {
     case 'absent':
-      return planAbsent(object, spec, installation, now);
+      return planAbsent({ object, spec, installation, now });
     case 'running':
       return planRunning(observed, spec, workflow.value, installation);
     case 'ended':
-      return planEnded(object, spec, workflow.value, installation, now);
+      return planEnded({ object, spec, workflow: workflow.value, installation, now });
   }
 }
 
@@ -85,73 +85,124 @@ function planDeletion({ object, workflow }: ObservedBackfill, installation: stri
     summary: { kind: 'working', reason: 'Deleting', message },
     own: [],
   });
-  const letGo = [{ do: 'removeFinalizer' }] as const;
+  const release = [{ do: 'removeFinalizer' }] as const;
   if (!object.metadata.finalizers?.includes(FINALIZER)) return deleting('Nothing is left to clean up.', []);
-  if (annotated(object, ANNOTATIONS.abandon)) return deleting('Abandoned: the workflow is left as it is.', [...letGo]);
+  if (annotated(object, ANNOTATIONS.abandon))
+    return deleting('Abandoned: the workflow is left as it is.', [...release]);
   if (!workflow.known) {
     return unavailable(
       `${workflow.message}. The operator cannot ask the workflow to stop; to delete the Backfill anyway and leave it running, annotate it with ${ANNOTATIONS.abandon}: "true"`,
     );
   }
-  if (workflow.value.state !== 'running') return deleting('The workflow has ended.', [...letGo]);
+  if (workflow.value.state !== 'running') return deleting('The workflow has ended.', [...release]);
   const phase = workflow.value.progress?.phase;
   if (phase === 'Draining' || phase === 'Cancelling') {
-    return deleting('The workflow takes no new buckets; active ones finish.', [...letGo]);
+    return deleting('The workflow takes no new buckets; active ones finish.', [...release]);
   }
   return deleting(
     'The workflow gets a signal to take no new buckets, which Temporal keeps until a worker is there; active buckets finish.',
-    [{ do: 'drain', workflowID: workflowIDOf(object, installation) }, ...letGo],
+    [{ do: 'drain', workflowID: workflowIDOf(object, installation) }, ...release],
   );
 }
 
-function planAbsent(object: Backfill, spec: BackfillSpec, installation: string, now: number): BackfillPlan {
-  const { status } = object;
-  if (status?.workflowID && status.startedAt) {
-    // The workflow existed and is gone: Temporal removed it after its retention, or lost its data. The spec does not ask for a second run.
-    const phase = FINAL_PHASES.find(final => final === status.phase);
-    const failed = status.conditions?.find(({ type }) => type === 'Failed')?.reason;
-    const tried = phase === 'Complete' || failed === 'BucketsFailed';
-    if (spec.attempt > (status.attempt ?? 1))
-      return start(object, spec, installation, tried ? 'FailedOnes' : 'Missing', Date.parse(status.startedAt));
-    if (phase === 'Planned' && !spec.dryRun) return start(object, spec, installation, 'Planned');
-    if (phase) {
-      const end = status.conditions?.find(({ type }) => type === 'Complete' || type === 'Failed');
-      // Without finishedAt nobody saw the end, and the time until the deletion begins now.
-      return ended(spec, end, status.finishedAt ? Date.parse(status.finishedAt) : now, now);
-    }
-    const seen = Date.parse(status.seenAt ?? '');
-    const lost = status.conditions?.some(({ type, reason }) => type === 'Ready' && reason === 'WorkflowLost');
-    if (lost || now - seen < LEAST_RETENTION) {
-      const text = `Temporal does not know workflow ${status.workflowID}, which ran at ${status.seenAt}. It cannot have expired since: Temporal has lost its data, or temporal_namespace has changed. To run the buckets that are not done, raise attempt.`;
-      return {
-        actions: [],
-        summary: { kind: 'unknown', reason: 'WorkflowLost', message: text },
-        own: [],
-        after: REFRESH.idle,
-      };
-    }
-    const message = `Temporal does not know workflow ${status.workflowID} any more: it removed the workflow after its retention, or lost its data. How it ended is not known. To run the buckets that are not done, raise attempt, or create another Backfill with reprocess None.`;
-    return ended(spec, { type: 'Failed', status: 'True', reason: 'ResultExpired', message }, now, now);
-  }
-  if (spec.cancel !== 'None') {
-    const message = 'Cancelled before it began: no bucket was run.';
-    return ended(spec, { type: 'Failed', status: 'True', reason: 'Cancelled', message }, now, now);
-  }
+/** A valid Backfill whose workflow Temporal does not know. */
+interface Absent {
+  readonly object: Backfill;
+  readonly spec: BackfillSpec;
+  readonly installation: string;
+  readonly now: number;
+}
+
+/** A valid Backfill whose workflow existed and is gone: Temporal removed it after its retention, or lost its data. */
+interface Gone extends Absent {
+  readonly status: NonNullable<Backfill['status']>;
+  /** Start of the workflow, in milliseconds since 1970. */
+  readonly startedAt: number;
+  /** Phase with which the workflow ended; undefined when its end was not seen. */
+  readonly phase: (typeof FINAL_PHASES)[number] | undefined;
+}
+
+function planAbsent(absent: Absent): BackfillPlan {
+  const { status } = absent.object;
+  if (!status?.workflowID || !status.startedAt) return firstOf(BEFORE_START, absent) ?? start(absent, 'First');
+  const phase = FINAL_PHASES.find(final => final === status.phase);
+  const gone = { ...absent, status, startedAt: Date.parse(status.startedAt), phase };
+  return firstOf(GONE, gone) ?? expired(gone);
+}
+
+/** Checks of a workflow that is gone, in order. The spec alone does not ask for a second run. */
+const GONE: readonly Check<Gone, BackfillPlan>[] = [hasNewAttempt, wasDryRun, endWasSeen, wasLost];
+
+function hasNewAttempt(gone: Gone): BackfillPlan | undefined {
+  const { spec, status, phase, startedAt } = gone;
+  if (spec.attempt <= (status.attempt ?? 1)) return undefined;
+  const failed = status.conditions?.find(({ type }) => type === 'Failed')?.reason;
+  const reachedItsEnd = phase === 'Complete' || failed === 'BucketsFailed';
+  return start(gone, reachedItsEnd ? 'FailedOnes' : 'Missing', startedAt);
+}
+
+function wasDryRun(gone: Gone): BackfillPlan | undefined {
+  return gone.phase === 'Planned' && !gone.spec.dryRun ? start(gone, 'Planned') : undefined;
+}
+
+function endWasSeen({ spec, status, phase, now }: Gone): BackfillPlan | undefined {
+  if (!phase) return undefined;
+  const end = status.conditions?.find(({ type }) => type === 'Complete' || type === 'Failed');
+  // Without finishedAt nobody saw the end, and the time until the deletion begins now.
+  return ended(spec, end, status.finishedAt ? Date.parse(status.finishedAt) : now, now);
+}
+
+function wasLost({ status, now }: Gone): BackfillPlan | undefined {
+  const reported = status.conditions?.some(({ type, reason }) => type === 'Ready' && reason === 'WorkflowLost');
+  if (!reported && !(now - Date.parse(status.seenAt ?? '') < MIN_RETENTION)) return undefined;
+  const message = `Temporal does not know workflow ${status.workflowID}, which ran at ${status.seenAt}. It cannot have expired since: Temporal has lost its data, or temporal_namespace has changed. To run the buckets that are not done, raise attempt.`;
+  return {
+    actions: [],
+    summary: { kind: 'unknown', reason: 'WorkflowLost', message },
+    own: [],
+    after: REFRESH.idle,
+  };
+}
+
+function expired({ spec, status, now }: Gone): BackfillPlan {
+  const message = `Temporal does not know workflow ${status.workflowID} any more: it removed the workflow after its retention, or lost its data. How it ended is not known. To run the buckets that are not done, raise attempt, or create another Backfill with reprocess None.`;
+  return ended(spec, { type: 'Failed', status: 'True', reason: 'ResultExpired', message }, now, now);
+}
+
+/** Checks of a Backfill that has not started, in order. */
+const BEFORE_START: readonly Check<Absent, BackfillPlan>[] = [wasCancelledBeforeStart, hasNoCompleteBucket];
+
+function wasCancelledBeforeStart({ spec, now }: Absent): BackfillPlan | undefined {
+  if (spec.cancel === 'None') return undefined;
+  const message = 'Cancelled before it began: no bucket was run.';
+  return ended(spec, { type: 'Failed', status: 'True', reason: 'Cancelled', message }, now, now);
+}
+
+function hasNoCompleteBucket({ spec, now }: Absent): BackfillPlan | undefined {
   const first = bucketAt(boundsOf(spec.startAt).start, spec.granularity);
   const last = lastCompleteBucket(now, spec.granularity);
-  if (first > last) {
-    return {
-      actions: [],
-      summary: {
-        kind: 'ready',
-        reason: 'RangeIncomplete',
-        message: `spec.startAt "${spec.startAt}": no bucket of the range is complete yet, the last complete one is ${last}. The backfill starts by itself at ${new Date(boundsOf(first).end).toISOString()}; for new buckets as they come, use a PipelineSchedule.`,
-      },
-      own: [],
-      after: Math.min(HOUR, boundsOf(first).end - now),
-    };
-  }
-  return start(object, spec, installation, 'First');
+  if (first <= last) return undefined;
+  const { end } = boundsOf(first);
+  return {
+    actions: [],
+    summary: {
+      kind: 'ready',
+      reason: 'RangeIncomplete',
+      message: `spec.startAt "${spec.startAt}": no bucket of the range is complete yet, the last complete one is ${last}. The backfill starts by itself at ${new Date(end).toISOString()}; for new buckets as they come, use a PipelineSchedule.`,
+    },
+    own: [],
+    after: Math.min(HOUR, end - now),
+  };
+}
+
+/** A valid Backfill with a running workflow. */
+interface Active {
+  readonly spec: BackfillSpec;
+  readonly workflow: Running;
+  readonly phase: string | undefined;
+  readonly actions: BackfillAction[];
+  /** Milliseconds until the next pass. */
+  readonly after: number;
 }
 
 function planRunning(
@@ -166,45 +217,71 @@ function planRunning(
   const actions = message ? [update(object, installation, message, key)] : [];
   const after = message ? REFRESH.soon : REFRESH.active;
   const phase = workflow.progress?.phase ?? object.status?.phase;
-  if (spec.cancel !== 'None') {
-    const text =
-      spec.cancel === 'Drain'
-        ? 'Cancelled: active buckets finish, no new ones start.'
-        : 'Cancelled: active buckets are being cancelled.';
-    return {
+  return (
+    firstOf(RUNNING, { spec, workflow, phase, actions, after }) ?? {
       actions,
-      summary: { kind: 'working', reason: 'Cancelling', message: text },
+      summary: progressing(workflow, stillFor),
       own: [],
       after,
-    };
-  }
-  if (spec.suspend && phase === 'Suspended') {
-    return {
-      actions,
-      summary: { kind: 'ready', reason: 'Suspended', message: 'Suspended: active buckets finish, no new ones start.' },
-      own: [],
-      after: workflow.progress?.active === 0 ? REFRESH.idle : after,
-    };
-  }
-  return { actions, summary: progressing(workflow, stillFor), own: [], after };
+    }
+  );
+}
+
+/** Checks of a running workflow, in order. */
+const RUNNING: readonly Check<Active, BackfillPlan>[] = [isCancelling, isSuspended];
+
+function isCancelling({ spec, actions, after }: Active): BackfillPlan | undefined {
+  if (spec.cancel === 'None') return undefined;
+  const message =
+    spec.cancel === 'Drain'
+      ? 'Cancelled: active buckets finish, no new ones start.'
+      : 'Cancelled: active buckets are being cancelled.';
+  return { actions, summary: { kind: 'working', reason: 'Cancelling', message }, own: [], after };
+}
+
+function isSuspended({ spec, workflow, phase, actions, after }: Active): BackfillPlan | undefined {
+  if (!spec.suspend || phase !== 'Suspended') return undefined;
+  const message = 'Suspended: active buckets finish, no new ones start.';
+  return {
+    actions,
+    summary: { kind: 'ready', reason: 'Suspended', message },
+    own: [],
+    after: workflow.progress?.active === 0 ? REFRESH.idle : after,
+  };
 }
 
 /** Returns the summary of a running workflow. A run that is retried still progresses: Ready stays true, with the cause as its reason. */
-function progressing({ progress, blockedBy, silent }: Running, stillFor: number): ReadySummary {
-  const message = describe(progress);
-  if (silent) return { kind: 'ready', reason: 'NoWorker', message: NOBODY_ANSWERS };
-  if (!blockedBy && stillFor >= STILL) {
-    const text = `No run has progressed for ${Math.floor(stillFor / 60_000)} minutes, although ${progress?.active} are in work; look at the workers and at the run of ${progress?.oldest?.bucket ?? 'the oldest bucket'}. ${message}`;
-    return { kind: 'ready', reason: 'NotProgressing', message: text };
-  }
-  if (!blockedBy) return { kind: 'ready', reason: 'Started', message };
-  const { bucket = 'The plan' } = blockedBy;
-  if (blockedBy.reason === NO_WORKER) {
-    const text = `${bucket} waits for a worker that takes Activities and is not busy. ${message}`;
-    return { kind: 'ready', reason: 'NoWorker', message: text };
-  }
-  const text = `${bucket} is being retried: ${blockedBy.reason}: ${shorten(blockedBy.message)} (${message})`;
+function progressing(workflow: Running, stillFor: number): ReadySummary {
+  const message = describe(workflow.progress);
+  return firstOf(OBSTACLES, { ...workflow, stillFor, message }) ?? { kind: 'ready', reason: 'Started', message };
+}
+
+/** A running workflow, the milliseconds for which its runs have not progressed, and its figures as a sentence. */
+type Progressing = Running & { readonly stillFor: number; readonly message: string };
+
+/** Checks for an obstacle of the runs, in order. */
+const OBSTACLES: readonly Check<Progressing, ReadySummary>[] = [getsNoAnswer, waitsForWorker, isRetried, standsStill];
+
+function getsNoAnswer({ silent }: Progressing): ReadySummary | undefined {
+  return silent ? { kind: 'ready', reason: 'NoWorker', message: NO_ANSWER } : undefined;
+}
+
+function waitsForWorker({ blockedBy, message }: Progressing): ReadySummary | undefined {
+  if (blockedBy?.reason !== NO_WORKER) return undefined;
+  const text = `${blockedBy.bucket ?? 'The plan'} waits for a worker that takes Activities and is not busy. ${message}`;
+  return { kind: 'ready', reason: 'NoWorker', message: text };
+}
+
+function isRetried({ blockedBy, message }: Progressing): ReadySummary | undefined {
+  if (!blockedBy) return undefined;
+  const text = `${blockedBy.bucket ?? 'The plan'} is being retried: ${blockedBy.reason}: ${shorten(blockedBy.message)} (${message})`;
   return { kind: 'ready', reason: 'Retrying', message: text };
+}
+
+function standsStill({ stillFor, progress, message }: Progressing): ReadySummary | undefined {
+  if (stillFor < NO_PROGRESS) return undefined;
+  const text = `No run has progressed for ${Math.floor(stillFor / 60_000)} minutes, although ${progress?.active} are in work; look at the workers and at the run of ${progress?.oldest?.bucket ?? 'the oldest bucket'}. ${message}`;
+  return { kind: 'ready', reason: 'NotProgressing', message: text };
 }
 
 /** Cuts a message for status and events. It may hold a page of stack trace. */
@@ -212,7 +289,7 @@ export function shorten(message: string): string {
   return message.slice(0, 500);
 }
 
-const NOBODY_ANSWERS =
+const NO_ANSWER =
   'No worker answers for the workflow, so it stands still; it needs a WorkerPool that takes Workflows, with pods that are ready.';
 
 function describe(progress: BackfillProgress | undefined): string {
@@ -249,22 +326,22 @@ function nextMessage(
   return undefined;
 }
 
-function planEnded(
-  object: Backfill,
-  spec: BackfillSpec,
-  workflow: Ended,
-  installation: string,
-  now: number,
-): BackfillPlan {
+/** A valid Backfill whose workflow has ended. */
+interface Finished extends Absent {
+  readonly workflow: Ended;
+}
+
+function planEnded(finished: Finished): BackfillPlan {
+  const { spec, workflow, now } = finished;
   const attempt = Math.max(workflow.result?.attempt ?? 1, workflow.attempt);
   const phase = workflow.result?.phase;
   if (spec.cancel === 'None' && spec.attempt > attempt) {
     const beginning = phase === 'Complete' || phase === 'Failed' ? 'FailedOnes' : 'Missing';
-    return start(object, spec, installation, beginning, workflow.startedAt);
+    return start(finished, beginning, workflow.startedAt);
   }
-  if (phase === 'Planned' && !spec.dryRun) return start(object, spec, installation, 'Planned');
-  const finished = workflow.result?.finishedAt ? Date.parse(workflow.result.finishedAt) : workflow.endedAt;
-  return ended(spec, ending(workflow), finished, now);
+  if (phase === 'Planned' && !spec.dryRun) return start(finished, 'Planned');
+  const finishedAt = workflow.result?.finishedAt ? Date.parse(workflow.result.finishedAt) : workflow.endedAt;
+  return ended(spec, ending(workflow), finishedAt, now);
 }
 
 /** Returns the condition Complete or Failed, with its reason. */
@@ -326,14 +403,14 @@ function outcomeWarnings(spec: BackfillSpec, workflow: BackfillState): Warning[]
  * Returns the plan for a backfill that has ended. It is ready when it ended as the spec says: complete, or cancelled by its spec.
  * Otherwise a person has to decide, as after a failed Job, and it is stalled with the reason of Failed.
  */
-function ended(spec: BackfillSpec, end: DesiredCondition | undefined, finished: number, now: number): BackfillPlan {
+function ended(spec: BackfillSpec, end: DesiredCondition | undefined, finishedAt: number, now: number): BackfillPlan {
   const failed = end?.type === 'Failed' && !(end.reason === 'Cancelled' && spec.cancel !== 'None');
   const summary: ReadySummary = failed
     ? { kind: 'stalled', reason: end.reason, message: end.message }
     : { kind: 'ready', reason: 'Ended', message: `The backfill has ended. ${end?.message ?? ''}`.trim() };
   const own = end ? [end] : [];
   if (!spec.ttlAfterFinished) return { actions: [], summary, own };
-  const left = finished + (durationSeconds(spec.ttlAfterFinished) ?? 0) * 1000 - now;
+  const left = finishedAt + (durationSeconds(spec.ttlAfterFinished) ?? 0) * 1000 - now;
   if (left <= 0) return { actions: [{ do: 'delete' }], summary, own };
   return { actions: [], summary, own, after: Math.min(left, HOUR) };
 }
@@ -347,9 +424,7 @@ type Beginning = 'First' | 'Planned' | 'FailedOnes' | 'Missing';
 
 /** `before`: the start of the first workflow, for a further attempt, in milliseconds since 1970. */
 function start(
-  object: Backfill,
-  spec: BackfillSpec,
-  installation: string,
+  { object, spec, installation }: Pick<Absent, 'object' | 'spec' | 'installation'>,
   beginning: Beginning,
   before?: number,
 ): BackfillPlan {

@@ -143,7 +143,7 @@ interface Existing {
 
 /** Checks of an existing schedule, in order. The first one that applies decides. */
 const CHECKS: readonly Check<Existing, SchedulePlan>[] = [
-  belongsToSomebodyElse,
+  hasAnotherOwner,
   differsFromSpec,
   isPausedOtherwise,
   wasChangedByHand,
@@ -151,7 +151,7 @@ const CHECKS: readonly Check<Existing, SchedulePlan>[] = [
   isPausedInTemporal,
 ];
 
-function belongsToSomebodyElse({ object, seen, request }: Existing): SchedulePlan | undefined {
+function hasAnotherOwner({ object, seen, request }: Existing): SchedulePlan | undefined {
   if (isOurs(object, seen, request.id) || annotated(object, ANNOTATIONS.adopt)) return undefined;
   return waiting({
     kind: 'stalled',

@@ -4,11 +4,11 @@ import { type ScalingDecision, WORKER_POOL, type WorkerPool, type WorkerPoolSpec
 import { canonical } from '../../hash.ts';
 import type { Deployment } from '../../kube/builtin.ts';
 import type { EventNote } from '../../kube/events.ts';
-import { controllerOf } from '../../kube/resource.ts';
+import { controllerOf, type OwnerReference } from '../../kube/resource.ts';
 import type { Observation } from '../../observation.ts';
 import type { Load, WorkerLoad } from '../../temporal/load.ts';
 import type { DesiredCondition, ReadySummary } from '../conditions.ts';
-import { annotated, invalid, type Plan, REFRESH } from '../plan-types.ts';
+import { annotated, type Check, firstOf, invalid, type Plan, REFRESH } from '../plan-types.ts';
 import { APPLIED, deploymentName, desiredDeployment, type PodSettings } from './deployment.ts';
 import { covers } from './overlay.ts';
 import { type PoolCapacity, shareOf, slotsPerPod } from './queue-share.ts';
@@ -141,26 +141,43 @@ function rescaled(current: number, desired: number, scaled: Scaled | undefined):
   };
 }
 
+/** A Deployment with the name that the pool gives its own, and its managing owner. */
+interface Owned {
+  readonly object: WorkerPool;
+  readonly name: string;
+  readonly owner: OwnerReference | undefined;
+}
+
 /** Returns the plan for a Deployment with our name that belongs to somebody else; undefined when it is ours or may be taken over. */
 function notOurs(object: WorkerPool, deployment: Deployment): PoolPlan | undefined {
   const owner = controllerOf(deployment);
   if (owner?.uid === object.metadata.uid) return undefined;
-  const name = deploymentName(object.metadata.name);
-  if (owner && owner.kind === WORKER_POOL.kind && owner.apiVersion.startsWith(`${GROUP}/`)) {
-    const message = `Deployment ${name} belongs to the former WorkerPool of this name and is being deleted by Kubernetes.`;
-    return { actions: [], summary: { kind: 'working', reason: 'RollingOut', message }, own: [], after: REFRESH.active };
-  }
-  if (!owner && annotated(object, ANNOTATIONS.adopt)) return undefined;
-  const remedy = owner
-    ? `It is managed by ${owner.kind} ${owner.name}; rename the WorkerPool.`
-    : `Delete it, or annotate the WorkerPool with ${ANNOTATIONS.adopt}: "true" to take it over.`;
+  return firstOf(OWNERS, { object, name: deploymentName(object.metadata.name), owner });
+}
+
+/** Checks of a Deployment that this pool does not manage, in order. */
+const OWNERS: readonly Check<Owned, PoolPlan>[] = [belongsToFormerPool, hasAnotherOwner, isNotAdopted];
+
+function belongsToFormerPool({ name, owner }: Owned): PoolPlan | undefined {
+  if (owner?.kind !== WORKER_POOL.kind || !owner.apiVersion.startsWith(`${GROUP}/`)) return undefined;
+  const message = `Deployment ${name} belongs to the former WorkerPool of this name and is being deleted by Kubernetes.`;
+  return { actions: [], summary: { kind: 'working', reason: 'RollingOut', message }, own: [], after: REFRESH.active };
+}
+
+function hasAnotherOwner({ name, owner }: Owned): PoolPlan | undefined {
+  return owner && refused(name, `It is managed by ${owner.kind} ${owner.name}; rename the WorkerPool.`);
+}
+
+function isNotAdopted({ object, name }: Owned): PoolPlan | undefined {
+  if (annotated(object, ANNOTATIONS.adopt)) return undefined;
+  return refused(name, `Delete it, or annotate the WorkerPool with ${ANNOTATIONS.adopt}: "true" to take it over.`);
+}
+
+function refused(name: string, remedy: string): PoolPlan {
+  const message = `Deployment ${name} exists and was not made for this resource, so it is left alone. ${remedy}`;
   return {
     actions: [],
-    summary: {
-      kind: 'stalled',
-      reason: 'AdoptionRefused',
-      message: `Deployment ${name} exists and was not made for this resource, so it is left alone. ${remedy}`,
-    },
+    summary: { kind: 'stalled', reason: 'AdoptionRefused', message },
     own: [],
     after: REFRESH.idle,
   };
@@ -296,6 +313,17 @@ function costs({ load, pods }: ObservedPool): PoolAction[] {
   });
 }
 
+/** A Deployment that has the desired state, or is being given it. */
+interface Rollout {
+  readonly deployment: Deployment;
+  /** Figures of the pods, as the beginning of a sentence. */
+  readonly figures: string;
+  /** Cause that keeps a pod from being ready, as a sentence after a space; empty when there is none. */
+  readonly cause: string;
+  readonly desired: number;
+  readonly ready: number;
+}
+
 /** Returns the summary of the rollout from the status of the Deployment. */
 function rollout(
   deployment: Deployment | undefined,
@@ -303,50 +331,60 @@ function rollout(
   desired: number,
   applying: boolean,
 ): ReadySummary {
-  const status = deployment?.status ?? {};
-  const ready = status.readyReplicas ?? 0;
-  const updated = status.updatedReplicas ?? 0;
+  if (applying || !deployment) return rollingOut('The Deployment is being applied.');
+  const { replicas = 0, updatedReplicas = 0, readyReplicas: ready = 0 } = deployment.status ?? {};
   // During a rollout the ready pods may be old ones, which show nothing about the new ones.
-  const old = (status.replicas ?? 0) - updated;
+  const old = replicas - updatedReplicas;
   const figures =
     old > 0 && desired > 0
-      ? `${updated} of ${desired} new pods are started, and ${old} old ones still run`
+      ? `${updatedReplicas} of ${desired} new pods are started, and ${old} old ones still run`
       : `${ready} of ${desired} pods are ready`;
-  const working = (message: string): ReadySummary => ({ kind: 'working', reason: 'RollingOut', message });
-  if (applying || !deployment) return working('The Deployment is being applied.');
-  if ((status.observedGeneration ?? 0) < (deployment.metadata.generation ?? 0))
-    return working('The Deployment is being rolled out.');
-  const condition = (type: string) => status.conditions?.find(one => one.type === type);
-  const progressing = condition('Progressing');
-  const refused = condition('ReplicaFailure');
+  const state = { deployment, figures, cause: unreadyCause(deployment, pods), desired, ready };
+  return firstOf(ROLLOUT, state) ?? available(state);
+}
+
+/** Checks of a rollout, in order. */
+const ROLLOUT: readonly Check<Rollout, ReadySummary>[] = [isNotObservedYet, isStuck, isIncomplete];
+
+function isNotObservedYet({ deployment }: Rollout): ReadySummary | undefined {
+  const observed = (deployment.status?.observedGeneration ?? 0) >= (deployment.metadata.generation ?? 0);
+  return observed ? undefined : rollingOut('The Deployment is being rolled out.');
+}
+
+function isStuck({ deployment, figures, cause, desired, ready }: Rollout): ReadySummary | undefined {
+  if (conditionOf(deployment, 'Progressing')?.status !== 'False' || ready >= desired) return undefined;
+  const labels = Object.entries(deployment.spec?.selector.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`);
+  const command = `kubectl describe pods -n ${deployment.metadata.namespace} -l ${labels.join(',')}`;
+  const message = `${figures}, and no more became ready in time.${cause} Look at: ${command}`;
+  return { kind: 'working', reason: 'RolloutStuck', message };
+}
+
+function isIncomplete({ deployment, figures, cause, desired, ready }: Rollout): ReadySummary | undefined {
+  const { replicas = 0, updatedReplicas = 0 } = deployment.status ?? {};
+  const complete = replicas === desired && updatedReplicas === desired && ready === desired;
+  return complete ? undefined : rollingOut(`${figures}.${cause}`);
+}
+
+function available({ figures, desired }: Rollout): ReadySummary {
+  const message = desired === 0 ? 'No pods are desired, and none exist.' : `${figures}.`;
+  return { kind: 'ready', reason: 'Available', message };
+}
+
+function rollingOut(message: string): ReadySummary {
+  return { kind: 'working', reason: 'RollingOut', message };
+}
+
+function conditionOf(deployment: Deployment, type: string) {
+  return deployment.status?.conditions?.find(condition => condition.type === type);
+}
+
+/** Returns the cause that keeps a pod from being ready, as a sentence after a space; empty when there is none. */
+function unreadyCause(deployment: Deployment, pods: readonly PoolPod[]): string {
+  const failure = conditionOf(deployment, 'ReplicaFailure');
+  if (failure?.status === 'True' && failure.message) return ` Pods are refused: ${failure.message}`;
   const unready = pods.filter(pod => !pod.ready);
   const trouble = unready.find(pod => pod.trouble)?.trouble;
-  const [waits] = unready;
-  const why =
-    refused?.status === 'True' && refused.message
-      ? ` Pods are refused: ${refused.message}`
-      : trouble
-        ? ` ${trouble.replace(/^p/, 'P')}.`
-        : waits
-          ? ` Pod ${waits.name} is not ready yet.`
-          : '';
-  if (progressing?.status === 'False' && ready < desired) {
-    const look = `kubectl describe pods -n ${deployment.metadata.namespace} -l ${Object.entries(
-      deployment.spec?.selector.matchLabels ?? {},
-    )
-      .map(([key, value]) => `${key}=${value}`)
-      .join(',')}`;
-    return {
-      kind: 'working',
-      reason: 'RolloutStuck',
-      message: `${figures}, and no more became ready in time.${why} Look at: ${look}`,
-    };
-  }
-  const settled = (status.replicas ?? 0) === desired && (status.updatedReplicas ?? 0) === desired && ready === desired;
-  if (!settled) return working(`${figures}.${why}`);
-  return {
-    kind: 'ready',
-    reason: 'Available',
-    message: desired === 0 ? 'No pods are desired, and none exist.' : `${figures}.`,
-  };
+  if (trouble) return ` ${trouble.replace(/^p/, 'P')}.`;
+  const [first] = unready;
+  return first ? ` Pod ${first.name} is not ready yet.` : '';
 }
