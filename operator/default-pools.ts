@@ -16,6 +16,29 @@ const DEFAULT_POOL_HASH = `${GROUP}/default-pool-hash`;
 /** Milliseconds between checks. */
 const CHECK_INTERVAL = 10_000;
 
+interface PoolTools {
+  readonly client: Client;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** The ConfigMap with the pools, and the installation that they belong to. */
+export interface PoolsRef {
+  readonly name: string;
+  readonly namespace: string;
+  readonly installation: string;
+}
+
+/** A pool of the ConfigMap. */
+interface DefaultPool {
+  readonly name: string;
+  /** The spec as YAML. */
+  readonly text: string;
+  readonly installation: string;
+  /** The existing WorkerPool of this name. */
+  readonly found: Stored<WorkerPool> | undefined;
+}
+
 /**
  * Keeps the WorkerPools that a ConfigMap contains, until the signal aborts: one for each key, whose value is the spec as YAML. An
  * installation gets its workers from it in its first release, before the API server knows the kind WorkerPool.
@@ -24,15 +47,11 @@ const CHECK_INTERVAL = 10_000;
  * then. A pool whose key disappears is deleted. The ConfigMap owns the pools: when the release is uninstalled, Kubernetes deletes them.
  * A pool of the same name that somebody else created stays as it is, and a warning is logged.
  */
-export async function keepDefaultPools(
-  client: Client,
-  ref: { readonly name: string; readonly namespace: string; readonly installation: string },
-  log: Logger,
-  signal: AbortSignal,
-): Promise<void> {
+export async function keepDefaultPools(tools: PoolTools, ref: PoolsRef): Promise<void> {
+  const { log, signal } = tools;
   let reported = '';
   while (!signal.aborted) {
-    const problems = await keepPools(client, ref, log, signal).catch((error: Error) => [error.message]);
+    const problems = await keepPools(tools, ref).catch((error: Error) => [error.message]);
     if (signal.aborted) return;
     const sentence = problems.join('; ');
     if (sentence && sentence !== reported) log.warn(`default WorkerPools of ConfigMap ${ref.name}: ${sentence}`);
@@ -42,12 +61,8 @@ export async function keepDefaultPools(
 }
 
 /** Makes the pools equal to the ConfigMap once. Returns a sentence for each pool that could not be kept. */
-async function keepPools(
-  client: Client,
-  ref: { readonly name: string; readonly namespace: string; readonly installation: string },
-  log: Logger,
-  signal: AbortSignal,
-): Promise<string[]> {
+async function keepPools(tools: PoolTools, ref: PoolsRef): Promise<string[]> {
+  const { client, log, signal } = tools;
   const map = await client.find(CONFIG_MAPS, ref, { signal });
   // A release that is being uninstalled has no ConfigMap any more. Its pools are deleted by the garbage collector.
   if (!map) return ['it does not exist; create it, or unset operator_default_pools'];
@@ -56,9 +71,8 @@ async function keepPools(
   const desired = Object.entries(map.data ?? {});
   for (const [name, text] of desired) {
     const found = existing.find(pool => pool.metadata.name === name);
-    const problem = await keepPool(client, map, { name, text, installation: ref.installation }, found, log).catch(
-      (error: Error) => error.message,
-    );
+    const pool = { name, text, installation: ref.installation, found };
+    const problem = await keepPool(tools, map, pool).catch((error: Error) => error.message);
     if (problem) problems.push(`${name}: ${problem}`);
   }
   for (const pool of existing) {
@@ -72,11 +86,9 @@ async function keepPools(
 
 /** Creates or updates one pool. Returns a sentence when it must not be changed. */
 async function keepPool(
-  client: Client,
+  { client, log }: PoolTools,
   map: Stored<ConfigMap>,
-  { name, text, installation }: { readonly name: string; readonly text: string; readonly installation: string },
-  found: Stored<WorkerPool> | undefined,
-  log: Logger,
+  { name, text, installation, found }: DefaultPool,
 ): Promise<string | undefined> {
   const spec: unknown = parse(text);
   const hash = hashOf(spec);

@@ -146,7 +146,7 @@ export async function runOperator(
       await Promise.all([
         ...controllers.map(controller => controller.run(leading)),
         keepReferenceSchedules(temporal, settings.installation, log, leading),
-        ...(defaults.name ? [keepDefaultPools(writer, defaults, log, leading)] : []),
+        ...(defaults.name ? [keepDefaultPools({ client: writer, log, signal: leading }, defaults)] : []),
       ]);
       await events.flush();
     });

@@ -123,20 +123,21 @@ function stepsOf(run: BucketRun): RunSteps<Batch, LocalPlan, number> {
     ...(generation !== undefined && { observations: generation }),
   });
   const record = async ({ stage, plan, counts }: BrokenStage<LocalPlan>, state: RecordedState, outcome: Outcome) => {
-    if (stage === 'Analysis') return abandonAnalysis(tools, taskOf(plan?.generation), first, state, outcome);
+    if (stage === 'Analysis')
+      return abandonAnalysis({ ...tools, origin: first }, taskOf(plan?.generation), { state, ...outcome });
     // The ledger may keep a run that was not planned as started, like a run of a killed process.
-    if (plan?.opened) await abandonBucket(tools, plan.opened, origin, state, { ...outcome, counts });
+    if (plan?.opened) await abandonBucket({ ...tools, origin }, plan.opened, { state, ...outcome, counts });
   };
   return {
     async plan(attempt) {
       origin = originOf(tools, id, attempt);
       const kept = mayKeep ? await observationsToKeep(tools, bucket, signal) : undefined;
       if (kept) return { generation: kept.generation, batches: [], kept: true };
-      const { run: opened, batches } = await planBucket(tools, bucket, origin, startedAt, signal);
+      const { run: opened, batches } = await planBucket({ ...tools, origin, signal }, bucket, startedAt);
       return { generation: opened.generation, batches, opened };
     },
     openBatches: plan => openBatches(run, plan.opened!),
-    finish: (plan, counts) => finishBucket(tools, plan.opened!, origin, counts, signal),
+    finish: (plan, counts) => finishBucket({ ...tools, origin, signal }, plan.opened!, counts),
     async analyse(observed) {
       const { verdicts } = await analyseBucket(tools, taskOf(observed?.plan.generation), first, { signal });
       return verdicts;

@@ -1,4 +1,4 @@
-import { type OpenedRun, pastRuns, type RunKey, type RunOrigin, recordRun } from '../ledger/ledger.ts';
+import { type OpenedRun, pastRuns, type RunKey, type RunRecorder, recordRun } from '../ledger/ledger.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { StatementError } from '../tables/errors.ts';
 import { PIPELINE_RUNS } from '../tables/ledger-tables.ts';
@@ -10,59 +10,46 @@ type AnalysisKey = Omit<RunKey, 'generation' | 'stage'>;
 
 /**
  * Opens an analysis: takes a generation greater than that of every analysis in the ledger and of every verdict of its days, and records it as
- * started. Call it when the observations that it judges are complete, and before anything is read to be judged. Then of two analyses of a
- * measurement the one with the greater generation has seen all that the other's observations brought, whatever the clocks say and
- * however long either takes: the observations of the lesser were complete before the greater was opened, or else the lesser had found
- * the greater in the ledger.
+ * started. Call it when the observations that it judges are complete, and before the analysis reads any of them. Then, of two analyses of a
+ * measurement, the one with the greater generation has read the observations of both. This holds for any clocks and any durations: either
+ * the observations of the lesser were complete before the greater was opened, or the lesser found the greater in the ledger.
  *
- * Asked again with the same `runID` it takes a new generation and records the earlier one as cancelled: a statement of the attempt before
- * may still go on, and what it makes must not stand beside what this one makes.
+ * A repeated call with the same `runID` takes a new generation and records the earlier one as cancelled. A statement of the earlier attempt
+ * may still be running, and its verdicts must not remain beside those of this attempt.
  *
- * @param judged what it will judge
- * @param notBefore milliseconds since 1970; runs that are looked for by the time at which their workflow began are found
+ * @param judged the measurements that it will judge
+ * @param notBefore milliseconds since 1970. The generation is not before this time, so a search from the start of the workflow finds the run
  */
 export async function openAnalysis(
-  clickhouse: ClickHouse,
+  recorder: RunRecorder,
   key: AnalysisKey,
-  origin: RunOrigin,
   judged: readonly JudgementOptions[],
   notBefore: number,
-  signal?: AbortSignal,
 ): Promise<OpenedRun> {
   const [newest, own] = await Promise.all([
-    newestGeneration(clickhouse, judged, signal),
-    ownAnalyses(clickhouse, key, origin, signal),
+    newestGeneration(recorder.clickhouse, judged, recorder.signal),
+    ownAnalyses(recorder, key),
   ]);
   for (const earlier of own.filter(({ state }) => state === 'started')) {
     const message = 'another attempt of the run took its place';
-    await recordRun(clickhouse, earlier, origin, { state: 'cancelled', reason: 'Repeated', message }, signal);
+    await recordRun(recorder, earlier, { state: 'cancelled', reason: 'Repeated', message });
   }
   const generation = Math.max(notBefore, newest.now, newest.generation + 1);
   const run: OpenedRun = { ...key, stage: 'Analysis', generation, openedAt: newest.now };
-  await recordRun(clickhouse, run, origin, { state: 'started' }, signal);
+  await recordRun(recorder, run, { state: 'started' });
   return run;
 }
 
-/** The analysis that an attempt of this run has opened last, if one has. */
-export async function lastOpened(
-  clickhouse: ClickHouse,
-  key: AnalysisKey,
-  origin: RunOrigin,
-  signal?: AbortSignal,
-): Promise<OpenedRun | undefined> {
-  return (await ownAnalyses(clickhouse, key, origin, signal)).at(-1);
+/** Returns the analysis that an attempt of this run opened last; undefined when there is none. */
+export async function lastOpened(recorder: RunRecorder, key: AnalysisKey): Promise<OpenedRun | undefined> {
+  return (await ownAnalyses(recorder, key)).at(-1);
 }
 
 /**
- * Whether another run's analysis has the generation of this one: both were opened at the same moment. They have seen the same observations,
- * but each may have taken the other's rows for its own, so both are to be opened again.
+ * Returns whether the analysis of another run has the same generation, because both were opened in the same millisecond. Both have read the
+ * same observations, but each may have taken the other's rows for its own, so both must be opened again.
  */
-export async function sharesGeneration(
-  clickhouse: ClickHouse,
-  run: OpenedRun,
-  origin: RunOrigin,
-  signal?: AbortSignal,
-): Promise<boolean> {
+export async function sharesGeneration({ clickhouse, origin, signal }: RunRecorder, run: OpenedRun): Promise<boolean> {
   const others = await clickhouse.select(
     `SELECT 1 FROM ${PIPELINE_RUNS.name}
      WHERE stage = 'Analysis' AND generation = {generation:UInt64} AND run_id != {runID:String}
@@ -73,7 +60,7 @@ export async function sharesGeneration(
   return others.length > 0;
 }
 
-async function ownAnalyses(clickhouse: ClickHouse, key: AnalysisKey, origin: RunOrigin, signal?: AbortSignal) {
+async function ownAnalyses({ clickhouse, origin, signal }: RunRecorder, key: AnalysisKey) {
   const past = await pastRuns(clickhouse, 'Analysis', [key.bucket], signal);
   return past.filter(each => each.runID === origin.runID && each.filterID === key.filterID);
 }

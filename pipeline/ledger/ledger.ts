@@ -67,13 +67,18 @@ export interface PastRun extends OpenedRun {
   readonly bytes: number;
 }
 
+/** The ledger that records runs, and the origin of the runs. */
+export interface RunRecorder {
+  readonly clickhouse: ClickHouse;
+  readonly origin: RunOrigin;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Records a state of a run. May be repeated. */
 export async function recordRun(
-  clickhouse: ClickHouse,
+  { clickhouse, origin, signal }: RunRecorder,
   run: OpenedRun,
-  origin: RunOrigin,
   outcome: RunOutcome,
-  signal?: AbortSignal,
 ): Promise<void> {
   const {
     files = 0,
@@ -164,25 +169,22 @@ export async function pastRuns(
  * @param startedAt milliseconds since 1970
  */
 export async function openRun(
-  clickhouse: ClickHouse,
+  recorder: RunRecorder,
   run: Omit<RunKey, 'generation'>,
-  origin: RunOrigin,
   buckets: readonly string[],
   startedAt: number,
-  signal?: AbortSignal,
 ): Promise<OpenedRun> {
-  return (await openRunAmong(clickhouse, run, origin, buckets, startedAt, signal)).run;
+  return (await openRunAmong(recorder, run, buckets, startedAt)).run;
 }
 
 /** Like `openRun`, and also returns the other runs in the ledger over the given buckets. */
 export async function openRunAmong(
-  clickhouse: ClickHouse,
+  recorder: RunRecorder,
   run: Omit<RunKey, 'generation'>,
-  origin: RunOrigin,
   buckets: readonly string[],
   startedAt: number,
-  signal?: AbortSignal,
 ): Promise<{ readonly run: OpenedRun; readonly others: readonly PastRun[] }> {
+  const { clickhouse, origin, signal } = recorder;
   const own = (each: PastRun) =>
     each.runID === origin.runID && each.bucket === run.bucket && each.filterID === run.filterID;
   const [past, openedAt] = await Promise.all([
@@ -194,7 +196,7 @@ export async function openRunAmong(
   if (known) return { run: { ...run, generation: known.generation, openedAt: known.openedAt }, others };
   const generation = past.reduce((newest, each) => Math.max(newest, each.generation + 1), startedAt);
   const opened = { ...run, generation, openedAt };
-  await recordRun(clickhouse, opened, origin, { state: 'started' }, signal);
+  await recordRun(recorder, opened, { state: 'started' });
   return { run: opened, others };
 }
 
@@ -205,8 +207,7 @@ export async function openRunAmong(
 export async function recordEndOf(
   clickhouse: ClickHouse,
   run: RunKey,
-  state: 'cancelled' | 'failed',
-  outcome: { readonly reason: string; readonly message: string },
+  outcome: { readonly state: 'cancelled' | 'failed'; readonly reason: string; readonly message: string },
   signal?: AbortSignal,
 ): Promise<void> {
   const { bucket, filterID, stage, generation } = run;
@@ -217,7 +218,7 @@ export async function recordEndOf(
      WHERE bucket = {bucket:String} AND filter = {filterID:String} AND stage = {stage:String} AND generation = {generation:UInt64}
        AND runs.revision < {revision:UInt8}`,
     {
-      params: { bucket, filterID, stage, generation, state, revision: RUN_STATES.indexOf(state) + 1, ...outcome },
+      params: { bucket, filterID, stage, generation, revision: RUN_STATES.indexOf(outcome.state) + 1, ...outcome },
       signal,
     },
   );

@@ -45,6 +45,16 @@ export function besideName(table: string): string {
   return `${table}_repartition`;
 }
 
+/** A table that is being given its partition key. */
+interface Rebuild {
+  readonly clickhouse: ClickHouse;
+  readonly table: PrefixPartitioned;
+  readonly log: Logger;
+  /** Called before each step. Throws if the migration was aborted or taken over. */
+  readonly guard: (step: string) => Promise<void>;
+  readonly signal: AbortSignal | undefined;
+}
+
 interface Shape {
   readonly partitionKey: string;
   readonly rows: number;
@@ -85,6 +95,7 @@ export async function repartition(
     signal?.throwIfAborted();
     await options.guard?.();
   };
+  const rebuild: Rebuild = { clickhouse, table, log, guard, signal };
   const beside = besideName(table.name);
   for (;;) {
     const [now, other] = await Promise.all([
@@ -99,7 +110,7 @@ export async function repartition(
       return;
     }
     if (state === 'exchanged') {
-      await moveLateRows(clickhouse, table, log, guard, signal);
+      await moveLateRows(rebuild);
       await guard('drop');
       await clickhouse.command(`DROP TABLE IF EXISTS ${identifier(beside)}${onCluster(clickhouse)} SYNC`, {
         settings: DROP_SETTINGS,
@@ -118,7 +129,7 @@ export async function repartition(
     log.info(`${table.name}: copying ${now.rows} rows (${now.bytes} bytes) into partitions`);
     await guard('create');
     await clickhouse.command(createBeside(clickhouse, table), { signal });
-    await copy(clickhouse, table, log, guard, signal);
+    await copy(rebuild);
     await guard('exchange');
     await exchange(clickhouse, table.name, signal);
   }
@@ -233,12 +244,7 @@ async function copiedColumns(clickhouse: ClickHouse, table: string, signal?: Abo
 }
 
 /** @param from a table, with FINAL if it may contain rows twice */
-async function digests(
-  clickhouse: ClickHouse,
-  table: PrefixPartitioned,
-  from: string,
-  signal?: AbortSignal,
-): Promise<Digest[]> {
+async function digests({ clickhouse, table, signal }: Rebuild, from: string): Promise<Digest[]> {
   const key = [...table.orderBy, 'run_generation'].map(identifier).join(', ');
   return clickhouse.select<Digest>(
     `SELECT hex(${table.partitionBy}) AS prefix, count() AS rows, toString(sum(sipHash64(${key}))) AS sum
@@ -251,16 +257,10 @@ async function digests(
  * Returns the partitions of `original` that differ in `copy`, and those that only `copy` has, in order. It counts all rows of `copy` without
  * FINAL, so a row that an interrupted copy wrote twice is a difference.
  */
-async function differing(
-  clickhouse: ClickHouse,
-  table: PrefixPartitioned,
-  original: string,
-  copy: string,
-  signal?: AbortSignal,
-): Promise<Pick<Digest, 'prefix' | 'rows'>[]> {
+async function differing(rebuild: Rebuild, original: string, copy: string): Promise<Pick<Digest, 'prefix' | 'rows'>[]> {
   const [expected, found] = await Promise.all([
-    digests(clickhouse, table, `${identifier(original)} FINAL`, signal),
-    digests(clickhouse, table, identifier(copy), signal),
+    digests(rebuild, `${identifier(original)} FINAL`),
+    digests(rebuild, identifier(copy)),
   ]);
   const has = new Map(found.map(each => [each.prefix, each]));
   const prefixes = new Set(expected.map(({ prefix }) => prefix));
@@ -271,19 +271,12 @@ async function differing(
   ].sort((a, b) => (a.prefix < b.prefix ? -1 : 1));
 }
 
-type Guard = (step: string) => Promise<void>;
-
-async function copy(
-  clickhouse: ClickHouse,
-  table: PrefixPartitioned,
-  log: Logger,
-  guard: Guard,
-  signal?: AbortSignal,
-): Promise<void> {
+async function copy(rebuild: Rebuild): Promise<void> {
+  const { clickhouse, table, log, guard, signal } = rebuild;
   const beside = besideName(table.name);
   const columns = await copiedColumns(clickhouse, table.name, signal);
   for (let round = 1; ; round++) {
-    const groups = grouped(await differing(clickhouse, table, table.name, beside, signal));
+    const groups = grouped(await differing(rebuild, table.name, beside));
     if (groups.length === 0) return;
     if (round > ROUNDS) {
       throw new TableSchemaError(
@@ -292,7 +285,7 @@ async function copy(
     }
     for (const [index, prefixes] of groups.entries()) {
       await guard(`copy ${prefixes[0]}`);
-      await dropPartitions(clickhouse, beside, table, prefixes, signal);
+      await dropPartitions(rebuild, beside, prefixes);
       // The id is unique to the database, so that the copy stops an earlier one that a killed process left running.
       const id = `${clickhouse.database}-${beside}-${prefixes[0]}`;
       await copyOnce(clickhouse, copyStatement(table, columns, prefixes), id, { signal });
@@ -317,11 +310,9 @@ async function copyOnce(
 }
 
 async function dropPartitions(
-  clickhouse: ClickHouse,
+  { clickhouse, table, signal }: Rebuild,
   name: string,
-  table: PrefixPartitioned,
   prefixes: readonly string[],
-  signal?: AbortSignal,
 ): Promise<void> {
   const found = await clickhouse.select<{ id: string }>(
     `SELECT DISTINCT _partition_id AS id FROM ${identifier(name)} WHERE ${inPartitions(table, prefixes)}`,
@@ -360,19 +351,14 @@ async function assertExchangeable(clickhouse: ClickHouse, table: string, signal?
  * Moves the rows that were inserted into the old table after the last comparison. Waits for INSERTs that resolved the name of the old table
  * before the exchange. Does not move a row if the new table has its key with the same or a later generation.
  */
-async function moveLateRows(
-  clickhouse: ClickHouse,
-  table: PrefixPartitioned,
-  log: Logger,
-  guard: Guard,
-  signal?: AbortSignal,
-): Promise<void> {
+async function moveLateRows(rebuild: Rebuild): Promise<void> {
+  const { clickhouse, table, log, guard, signal } = rebuild;
   await insertsEnded(clickhouse, table.name, signal);
   const beside = besideName(table.name);
   const columns = await copiedColumns(clickhouse, beside, signal);
   for (let round = 1; ; round++) {
     let late = 0;
-    for (const { prefix } of await differing(clickhouse, table, beside, table.name, signal)) {
+    for (const { prefix } of await differing(rebuild, beside, table.name)) {
       const missing = missingRows(table, prefix);
       const [count] = await clickhouse.select<{ rows: number }>(`SELECT count() AS rows ${missing}`, {
         settings: COPY_SETTINGS,
@@ -389,7 +375,7 @@ async function moveLateRows(
         `${clickhouse.database}-${beside}-late-${prefix}`,
         { signal },
       );
-      await mergeCopies(clickhouse, table, prefix, signal);
+      await mergeCopies(rebuild, prefix);
     }
     if (late === 0) return;
     log.info(`${table.name}: moved ${late} rows that were written during the migration`);
@@ -407,12 +393,7 @@ WHERE n.present = 0 OR n.newest < o.run_generation`;
 }
 
 /** Merges a partition in which moved rows replace rows of an earlier generation, so that reads without FINAL see one of them. */
-async function mergeCopies(
-  clickhouse: ClickHouse,
-  table: PrefixPartitioned,
-  prefix: string,
-  signal?: AbortSignal,
-): Promise<void> {
+async function mergeCopies({ clickhouse, table, signal }: Rebuild, prefix: string): Promise<void> {
   const where = inPartitions(table, [prefix]);
   const [found] = await clickhouse.select<{ id: string; twice: number }>(
     `SELECT any(_partition_id) AS id, count() > (SELECT count() FROM ${identifier(table.name)} FINAL WHERE ${where}) AS twice

@@ -5,12 +5,20 @@ import type { RulesVersion } from '../analysis/rules.ts';
 import { boundsOf } from '../bucket.ts';
 import { noCounts } from '../counts.ts';
 import { EVERYTHING, filterId } from '../filter.ts';
-import { ledgerTime, type OpenedRun, openRun, pastRuns, type RunOrigin, recordRun } from '../ledger/ledger.ts';
+import {
+  ledgerTime,
+  type OpenedRun,
+  openRun,
+  pastRuns,
+  type RunOrigin,
+  type RunRecorder,
+  recordRun,
+} from '../ledger/ledger.ts';
 import type { Logger } from '../log.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { TableError } from '../tables/errors.ts';
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
-import type { BucketKey } from './observations.ts';
+import type { AbandonedEnd, BucketKey } from './observations.ts';
 
 export interface AnalysisTools {
   readonly clickhouse: ClickHouse;
@@ -67,6 +75,7 @@ export async function analyseBucket(
 ): Promise<AnalysisEnd> {
   const { clickhouse, log, rulesVersion } = tools;
   const { signal, resume } = watch;
+  const recorder = { clickhouse, origin, signal };
   const fingerprints = new Set<string>();
   const done = { days: [...(resume?.days ?? [])], verdicts: resume?.verdicts ?? 0 };
   const tasks = (await tasksOf(clickhouse, task, signal)).filter(({ days }) => !done.days.includes(days[0]!));
@@ -79,7 +88,7 @@ export async function analyseBucket(
     const judged = tasks.map(each => ({ ...each, rulesVersion }));
     // Another server's clock may be ahead. The analysis must not be older than its observations, so that the ledger shows which are judged.
     const notBefore = Math.max(task.startedAt, task.observations ?? 0);
-    return openAnalysis(clickhouse, task.bucket, origin, judged, notBefore, signal);
+    return openAnalysis(recorder, task.bucket, judged, notBefore);
   };
   let run = await open();
   const judge = async (each: DayTask): Promise<AnalysedDays> => {
@@ -98,7 +107,7 @@ export async function analyseBucket(
   };
   for (const each of tasks) {
     let analysed = await judge(each);
-    while (await sharesGeneration(clickhouse, run, origin, signal)) {
+    while (await sharesGeneration(recorder, run)) {
       run = await open();
       analysed = await judge(each);
     }
@@ -107,7 +116,7 @@ export async function analyseBucket(
     done.verdicts += analysed.verdicts;
     watch.onDay?.({ days: [...done.days], verdicts: done.verdicts });
   }
-  await complete(tools, run, origin, done.verdicts, fingerprints, signal);
+  await complete({ ...recorder, rulesVersion }, run, done.verdicts, fingerprints);
   return done;
 }
 
@@ -116,25 +125,22 @@ export async function analyseBucket(
  * bucket are judged when their day is judged again.
  */
 export async function recordNothingToAnalyse(
-  tools: Pick<AnalysisTools, 'clickhouse' | 'rulesVersion'>,
+  context: RunRecorder & Pick<AnalysisTools, 'rulesVersion'>,
   task: AnalysisTask,
-  origin: RunOrigin,
-  signal?: AbortSignal,
 ): Promise<void> {
   const key = { ...task.bucket, stage: 'Analysis' } as const;
   const notBefore = Math.max(task.startedAt, task.observations ?? 0);
-  const run = await openRun(tools.clickhouse, key, origin, [key.bucket], notBefore, signal);
-  await complete(tools, run, origin, 0, new Set(), signal);
+  const run = await openRun(context, key, [key.bucket], notBefore);
+  await complete(context, run, 0, new Set());
 }
 
 async function complete(
-  { clickhouse, rulesVersion }: Pick<AnalysisTools, 'clickhouse' | 'rulesVersion'>,
+  context: RunRecorder & Pick<AnalysisTools, 'rulesVersion'>,
   run: OpenedRun,
-  origin: RunOrigin,
   verdicts: number,
   fingerprints: ReadonlySet<string>,
-  signal?: AbortSignal,
 ): Promise<void> {
+  const { origin, rulesVersion } = context;
   // Each verdict has the fingerprints version that it was made with. A run of many days can use several versions.
   const referenceVersions = {
     ...origin.referenceVersions,
@@ -143,23 +149,18 @@ async function complete(
   };
   const counts = { ...noCounts(), rows: { [ANALYSIS_WEB_MEASUREMENT.name]: verdicts } };
   const outcome = { state: 'completed', counts, rowsStored: counts.rows } as const;
-  await recordRun(clickhouse, run, { ...origin, referenceVersions }, outcome, signal);
+  await recordRun({ ...context, origin: { ...origin, referenceVersions } }, run, outcome);
 }
 
 /** Records that an analysis failed or was cancelled. Its verdicts are kept. May be repeated. */
 export async function abandonAnalysis(
-  tools: Pick<AnalysisTools, 'clickhouse'>,
+  recorder: RunRecorder,
   task: AnalysisTask,
-  origin: RunOrigin,
-  state: 'failed' | 'cancelled',
-  outcome: { readonly reason: string; readonly message: string },
-  signal?: AbortSignal,
+  { state, reason, message }: AbandonedEnd,
 ): Promise<void> {
-  const { clickhouse } = tools;
   const run =
-    (await lastOpened(clickhouse, task.bucket, origin, signal)) ??
-    (await openAnalysis(clickhouse, task.bucket, origin, [], task.startedAt, signal));
-  await recordRun(tools.clickhouse, run, origin, { state, ...outcome }, signal);
+    (await lastOpened(recorder, task.bucket)) ?? (await openAnalysis(recorder, task.bucket, [], task.startedAt));
+  await recordRun(recorder, run, { state, reason, message });
 }
 
 /**

@@ -191,19 +191,28 @@ function unpackBits(text: string): (index: number) => boolean {
   return index => (((bytes[index >> 3] ?? 0) >> (index & 7)) & 1) === 1;
 }
 
+/** Access to the ledger. */
+interface LedgerTools {
+  readonly clickhouse: ClickHouse;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The page to return. */
+export interface PageRequest {
+  /** Where the page begins; absent for the first page. */
+  readonly cursor?: string | undefined;
+  /** Selects the buckets whose latest run for this backfill has not completed, instead of the buckets of the plan. */
+  readonly retry?: Retry | undefined;
+}
+
 /**
- * Returns the buckets to run from a cursor on, in the order of the range.
- *
- * @param cursor where the page begins; absent for the first page
- * @param retry selects the buckets whose latest run for this backfill has not completed, instead of the buckets of the plan
+ * Returns the buckets to run from a cursor on, in the order of the range. Throws TableErrors.
  */
 export async function pageOfBackfill(
-  clickhouse: ClickHouse,
+  tools: LedgerTools,
   range: BackfillRange,
   plan: Pick<BackfillPlan, 'asOf' | 'now' | 'selection'>,
-  cursor: string | undefined,
-  retry: Retry | undefined,
-  signal?: AbortSignal,
+  { cursor, retry }: PageRequest = {},
 ): Promise<BackfillPage> {
   const { from, before, next } = spanOf(range, cursor);
   if (from >= before) return { buckets: [] };
@@ -211,7 +220,7 @@ export async function pageOfBackfill(
   const buckets =
     plan.selection !== undefined && !retry
       ? selectedOf(range, plan.selection, span)
-      : await byLedger(clickhouse, range, span, plan, retry, signal);
+      : await byLedger(tools, range, span, plan, retry);
   if (range.order === 'NewestFirst') buckets.reverse();
   return { buckets, ...(next !== undefined && { next }) };
 }
@@ -225,12 +234,11 @@ function selectedOf(range: BackfillRange, selection: string, span: readonly stri
 
 /** Returns the buckets for a further attempt. For a plan of an older version: the buckets that the ledger gave when it was planned. */
 async function byLedger(
-  clickhouse: ClickHouse,
+  { clickhouse, signal }: LedgerTools,
   range: BackfillRange,
   span: readonly string[],
   plan: Pick<BackfillPlan, 'asOf' | 'now'>,
   retry: Retry | undefined,
-  signal?: AbortSignal,
 ): Promise<string[]> {
   const [first, last] = [span[0], span.at(-1)];
   if (first === undefined || last === undefined) return [];

@@ -10,8 +10,8 @@ import {
   type PastRun,
   type RecordedFiles,
   type RunKey,
-  type RunOrigin,
   type RunOutcome,
+  type RunRecorder,
   type RunState,
   recordEndOf,
   recordedFiles,
@@ -33,6 +33,14 @@ export interface BucketPlan {
   readonly files: number;
   /** Compressed bytes. */
   readonly bytes: number;
+}
+
+/** The end of a stage that did not complete. `message` is a sentence. */
+export interface AbandonedEnd {
+  readonly state: 'failed' | 'cancelled';
+  /** Error type of the failure. */
+  readonly reason: string;
+  readonly message: string;
 }
 
 /** The outcome of a bucket's observations. */
@@ -67,20 +75,18 @@ const MIN_UNREADABLE = 3;
  * @param startedAt milliseconds since 1970
  */
 export async function planBucket(
-  tools: Pick<BucketTools, 'archive' | 'clickhouse' | 'log'> & { readonly allowShrink?: boolean | undefined },
+  context: RunRecorder & Pick<BucketTools, 'archive' | 'log'> & { readonly allowShrink?: boolean | undefined },
   bucket: BucketKey,
-  origin: RunOrigin,
   startedAt: number,
-  signal?: AbortSignal,
 ): Promise<BucketPlan> {
-  const { archive, clickhouse, log, allowShrink = false } = tools;
+  const { archive, clickhouse, log, allowShrink = false, signal } = context;
   const opening = { ...bucket, stage: 'Observations' } as const;
   const overlapping = overlappingBuckets(bucket.bucket);
-  const { run, others } = await openRunAmong(clickhouse, opening, origin, overlapping, startedAt, signal);
+  const { run, others } = await openRunAmong(context, opening, overlapping, startedAt);
   for (const gone of unrecorded(run, others)) {
     const message = `the run ended without a record, and the run of generation ${run.generation} takes its place`;
     await finalizeRows({ clickhouse, log, signal }, gone, false);
-    await recordEndOf(clickhouse, gone, 'cancelled', { reason: 'EndNotRecorded', message }, signal);
+    await recordEndOf(clickhouse, gone, { state: 'cancelled', reason: 'EndNotRecorded', message }, signal);
   }
   const files: ArchiveFile[] = [];
   const bad: BadKey[] = [];
@@ -88,10 +94,10 @@ export async function planBucket(
   for await (const file of listBucket(archive, bucket.bucket, bucket.filter, { signal, onBadKey })) files.push(file);
   if (files.length === 0) await archive.check({ signal });
   if (!allowShrink) {
-    await expectNotShrunk(clickhouse, run, files, others, signal).catch(async error => {
+    await expectNotShrunk(context, run, files, others).catch(async error => {
       if (error instanceof ArchiveShrankError) {
         const { message } = error;
-        await recordRun(clickhouse, run, origin, { state: 'failed', reason: 'ArchiveShrank', message }, signal);
+        await recordRun(context, run, { state: 'failed', reason: 'ArchiveShrank', message });
       }
       throw error;
     });
@@ -134,20 +140,18 @@ export class UnaccountedError extends Error {
  * May be repeated. Throws UnaccountedError when the ledger or the tables have more than was counted.
  */
 export async function finishBucket(
-  tools: BucketTools,
+  context: RunRecorder & Pick<BucketTools, 'log' | 'maxFailedShare'>,
   run: OpenedRun,
-  origin: RunOrigin,
   counts: Counts,
-  signal?: AbortSignal,
 ): Promise<BucketEnd> {
-  const recorded = await recordedFiles(tools.clickhouse, run, signal);
+  const recorded = await recordedFiles(context.clickhouse, run, context.signal);
   expectAllRecorded(run, counts, recorded);
-  const message = tooManyFailures(run.bucket, counts, recorded, tools.maxFailedShare);
+  const message = tooManyFailures(run.bucket, counts, recorded, context.maxFailedShare);
   const outcome =
     message === undefined
       ? ({ state: 'completed' } as const)
       : ({ state: 'failed', reason: 'TooManyFailures', message } as const);
-  const rowsStored = await close(tools, run, origin, { ...outcome, counts }, signal);
+  const rowsStored = await close(context, run, { ...outcome, counts });
   return { counts, rowsStored, ...(message !== undefined && { tooManyFailures: message }) };
 }
 
@@ -180,35 +184,31 @@ function tooManyFailures(bucket: string, counts: Counts, recorded: RecordedFiles
 
 /** Records that a run failed or was cancelled, and deletes duplicates among the rows that it stored. May be repeated. */
 export async function abandonBucket(
-  tools: Pick<BucketTools, 'clickhouse' | 'log'>,
+  context: RunRecorder & Pick<BucketTools, 'log'>,
   run: OpenedRun,
-  origin: RunOrigin,
-  state: 'failed' | 'cancelled',
-  outcome: { readonly counts?: Counts; readonly reason: string; readonly message: string },
-  signal?: AbortSignal,
+  end: AbandonedEnd & { readonly counts?: Counts },
 ): Promise<void> {
-  await close(tools, run, origin, { state, ...outcome, counts: outcome.counts ?? noCounts() }, signal);
+  const { state, reason, message, counts = noCounts() } = end;
+  await close(context, run, { state, reason, message, counts });
 }
 
 async function close(
-  { clickhouse, log }: Pick<BucketTools, 'clickhouse' | 'log'>,
+  context: RunRecorder & Pick<BucketTools, 'log'>,
   run: OpenedRun,
-  origin: RunOrigin,
   outcome: RunOutcome & { readonly state: Exclude<RunState, 'started' | 'inserted'>; readonly counts: Counts },
-  signal?: AbortSignal,
 ): Promise<Readonly<Record<string, number>>> {
   const { state, counts } = outcome;
   // A completed run that read nothing has no rows that another run would have to consider.
   const wrote = state !== 'completed' || counts.read > 0;
-  if (wrote) await recordRun(clickhouse, run, origin, { ...outcome, state: 'inserted' }, signal);
-  const { rowsStored, shared, tableLost } = await finalizeRows({ clickhouse, log, signal }, run, state === 'completed');
+  if (wrote) await recordRun(context, run, { ...outcome, state: 'inserted' });
+  const { rowsStored, shared, tableLost } = await finalizeRows(context, run, state === 'completed');
   if (state === 'completed' && tableLost) {
     throw new UnaccountedError(
       `a table was dropped and created again while ${run.bucket} was run: rows of it are gone`,
     );
   }
   if (state === 'completed' && !shared) expectNoOtherRows(run, counts, rowsStored);
-  await recordRun(clickhouse, run, origin, { ...outcome, rowsStored }, signal);
+  await recordRun(context, run, { ...outcome, rowsStored });
   return rowsStored;
 }
 

@@ -31,11 +31,10 @@ interface Amount {
  * @param others the other runs in the ledger over the buckets that overlap the run's
  */
 export async function expectNotShrunk(
-  clickhouse: ClickHouse,
+  { clickhouse, signal }: { readonly clickhouse: ClickHouse; readonly signal?: AbortSignal | undefined },
   run: OpenedRun,
   listed: readonly ArchiveObject[],
   others: readonly PastRun[],
-  signal?: AbortSignal,
 ): Promise<void> {
   const now = amountOf(listed);
   const before = await readBefore(clickhouse, run, others, signal);

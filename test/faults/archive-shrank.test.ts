@@ -263,7 +263,7 @@ describe('a bucket of which the archive lists far less than before', () => {
     const before = await countAll();
     const origin = { workflowID: 'test', runID: 'away', backfill: '', codeVersion: '0', referenceVersions: {} };
     const { observeBatch } = await import('../../pipeline/runs/batch.ts');
-    const plan = await planBucket(tools(archive), key, origin, Date.now());
+    const plan = await planBucket({ ...tools(archive), origin }, key, Date.now());
     renameSync(root, `${root}-away`);
     mkdirSync(join(root, 'raw'), { recursive: true });
     await expect(observeBatch(tools(archive), { run: plan.run, batch: plan.batches[0]! })).rejects.toThrow(
@@ -285,7 +285,11 @@ describe('which buckets are done', () => {
     expect(await decided(archive, [DAY])).toEqual({ [DAY]: 'Completed' });
     const origin = { workflowID: 'test', runID: 'stopped', backfill: '', codeVersion: '0', referenceVersions: {} };
     const task = { bucket: key, startedAt: Date.now() };
-    await abandonAnalysis({ clickhouse }, task, origin, 'cancelled', { reason: 'Cancelled', message: 'stopped' });
+    await abandonAnalysis({ clickhouse, origin }, task, {
+      state: 'cancelled',
+      reason: 'Cancelled',
+      message: 'stopped',
+    });
     expect(await decided(archive, [DAY])).toEqual({ [DAY]: 'run' });
     expect(await problems(archive)).toMatchObject([{ problem: 'NotAnalysed' }]);
   });
@@ -333,17 +337,19 @@ describe('which buckets are done', () => {
     const before = await countAll();
     const origin = { workflowID: 'lost', runID: 'lost', backfill: 'b', codeVersion: '0', referenceVersions: {} };
     const { observeBatch } = await import('../../pipeline/runs/batch.ts');
-    const lost = await planBucket(tools(archive), key, origin, Date.now());
+    const lost = await planBucket({ ...tools(archive), origin }, key, Date.now());
     for (const batch of lost.batches) await observeBatch(tools(archive), { run: lost.run, batch });
     expect((await countAll()).obs_web).toBeGreaterThan(before.obs_web!);
     expect(await decided(archive, [DAY])).toEqual({ [DAY]: 'run' });
-    const next = await planBucket(tools(archive), key, { ...origin, runID: 'next' }, Date.now());
+    const next = await planBucket({ ...tools(archive), origin: { ...origin, runID: 'next' } }, key, Date.now());
     expect((await countAll()).obs_web).toBe(before.obs_web);
     const [gone] = await clickhouse.select(
       `SELECT state, reason, workflow_id, run_id FROM pipeline_runs FINAL WHERE generation = ${lost.run.generation}`,
     );
     expect(gone).toEqual({ state: 'cancelled', reason: 'EndNotRecorded', workflow_id: 'lost', run_id: 'lost' });
     // A repeated attempt finds its own record, not the one that it closed.
-    expect((await planBucket(tools(archive), key, { ...origin, runID: 'next' }, Date.now())).run).toEqual(next.run);
+    expect(
+      (await planBucket({ ...tools(archive), origin: { ...origin, runID: 'next' } }, key, Date.now())).run,
+    ).toEqual(next.run);
   });
 });

@@ -241,18 +241,17 @@ async function perform(
   const name = `${bucket} ${key.filterID}`;
   const observing = new TurnTaking(turn, name);
   const opened = await openRun(
-    observing,
+    { clickhouse: observing, origin },
     { ...key, stage: 'Observations' },
-    origin,
     overlappingBuckets(bucket),
     startedAt,
   );
   const { web, ctrl } = rowsOf(measurements, run, opened.generation);
   if (web.length > 0) await observing.insert('obs_web', web);
   if (ctrl.length > 0) await observing.insert('obs_web_ctrl', ctrl);
-  await recordRun(observing, opened, origin, { state: 'inserted' });
+  await recordRun({ clickhouse: observing, origin }, opened, { state: 'inserted' });
   await finalizeRows({ clickhouse: observing, log: silent }, opened, true);
-  await recordRun(observing, opened, origin, { state: 'completed' });
+  await recordRun({ clickhouse: observing, origin }, opened, { state: 'completed' });
   await observing.close();
 
   const analysing = new TurnTaking(turn, `${name} analysis`, run.fault);

@@ -21,7 +21,7 @@ async function run(
   measurements: [uid: string, report: string, input: string | null][],
 ) {
   const key = { bucket, filter: EVERYTHING, filterID: filterId(EVERYTHING), stage: 'Observations' } as const;
-  const opened = await openRun(clickhouse, key, origin, overlappingBuckets(bucket), now++);
+  const opened = await openRun({ clickhouse, origin }, key, overlappingBuckets(bucket), now++);
   for (const table of ['obs_web', 'obs_web_ctrl'] as const) {
     const rows = measurements.flatMap(([uid, report, input]) =>
       [0, 1].map(index => ({
@@ -38,7 +38,7 @@ async function run(
     );
     if (rows.length > 0) await clickhouse.insert(table, rows);
   }
-  await recordRun(clickhouse, opened, origin, { state: 'inserted' });
+  await recordRun({ clickhouse, origin }, opened, { state: 'inserted' });
   return finalizeRows({ clickhouse, log: silent }, opened, true);
 }
 

@@ -29,7 +29,7 @@ async function begin(bucket: string, filter: { probeCC?: string[]; testNames?: s
   const normal = normaliseFilter(filter);
   const key = { bucket, filter: normal, filterID: filterId(normal), stage: 'Observations' } as const;
   clock += 1000;
-  return openRun(clickhouse, key, { ...origin, runID: `${clock}` }, overlappingBuckets(bucket), clock);
+  return openRun({ clickhouse, origin: { ...origin, runID: `${clock}` } }, key, overlappingBuckets(bucket), clock);
 }
 
 interface Measurement {
@@ -68,9 +68,9 @@ async function write(run: OpenedRun, measurements: readonly Measurement[]): Prom
 }
 
 async function end(run: OpenedRun, state: RunState = 'completed'): Promise<FinalizedRows> {
-  await recordRun(clickhouse, run, origin, { state: state === 'completed' ? 'inserted' : state });
+  await recordRun({ clickhouse, origin }, run, { state: state === 'completed' ? 'inserted' : state });
   const settled = await finalizeRows({ clickhouse, log: silent }, run, state === 'completed');
-  await recordRun(clickhouse, run, origin, { state });
+  await recordRun({ clickhouse, origin }, run, { state });
   return settled;
 }
 
@@ -270,17 +270,15 @@ test('a run opened twice is one run, and a slow clock does not create an older g
   const first = await begin(DAY);
   const { stage, bucket, filter, filterID } = first;
   const again = await openRun(
-    clickhouse,
+    { clickhouse, origin: { ...origin, runID: `${clock}` } },
     { stage, bucket, filter, filterID },
-    { ...origin, runID: `${clock}` },
     overlappingBuckets(bucket),
     clock + 777,
   );
   expect(again).toEqual(first);
   const behind = await openRun(
-    clickhouse,
+    { clickhouse, origin: { ...origin, runID: 'other' } },
     { stage, bucket, filter, filterID },
-    { ...origin, runID: 'other' },
     overlappingBuckets(bucket),
     clock - 60_000,
   );

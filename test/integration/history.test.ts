@@ -31,7 +31,7 @@ async function record(...runs: string[]): Promise<void> {
       openedAt: Number(generation),
     } as const;
     const origin = { workflowID: 'w', runID: text, backfill: '', codeVersion: '0', referenceVersions: {} };
-    await recordRun(clickhouse, run, origin, { state: state as RunState });
+    await recordRun({ clickhouse, origin }, run, { state: state as RunState });
   }
 }
 

@@ -57,13 +57,13 @@ test('a dropped table is created again, and the buckets with rows in it are run 
 
 test('a run during which a table is lost does not complete', async () => {
   const tools = runTools(clickhouse, FIXTURES);
-  const plan = await planBucket(tools, key, origin, Date.now());
+  const plan = await planBucket({ ...tools, origin }, key, Date.now());
   const counts = [];
   for (const batch of plan.batches) counts.push(await observeBatch(tools, { run: plan.run, batch }));
   await clickhouse.command('DROP TABLE obs_web SYNC');
-  await expect(finishBucket(tools, plan.run, origin, sumCounts(counts))).rejects.toThrow(TableSchemaError);
+  await expect(finishBucket({ ...tools, origin }, plan.run, sumCounts(counts))).rejects.toThrow(TableSchemaError);
   await migrate(clickhouse, silent);
-  await expect(finishBucket(tools, plan.run, origin, sumCounts(counts))).rejects.toThrow(UnaccountedError);
+  await expect(finishBucket({ ...tools, origin }, plan.run, sumCounts(counts))).rejects.toThrow(UnaccountedError);
   expect(await toRun()).toContain(DAY);
   await runWhole(tools, DAY);
   expect(await rowsByMeasurement(clickhouse, 'obs_web')).toEqual(expectedRows('obs_web', [DAY]));

@@ -103,9 +103,9 @@ describe('the observations of a bucket', () => {
           const runID = `overlap ${last} ${index}`;
           const origin = { workflowID: 'test', runID, backfill: '', codeVersion: '0', referenceVersions: {} };
           // The first time, both begin in the same millisecond.
-          const plan = await planBucket(all, key, origin, clock + last * index);
+          const plan = await planBucket({ ...all, origin }, key, clock + last * index);
           const counts = await Promise.all(plan.batches.map(batch => observeBatch(all, { run: plan.run, batch })));
-          return () => finishBucket(all, plan.run, origin, sumCounts(counts));
+          return () => finishBucket({ ...all, origin }, plan.run, sumCounts(counts));
         }),
       );
       await begun[1 - last]!();
@@ -151,7 +151,7 @@ describe('the observations of a bucket', () => {
     const everything = normaliseFilter({});
     const key = { bucket: DAY, filter: everything, filterID: filterId(everything) };
     const origin = { workflowID: 'test', runID: 'cut', backfill: '', codeVersion: '0', referenceVersions: {} };
-    const plan = await planBucket(all, key, origin, Date.now());
+    const plan = await planBucket({ ...all, origin }, key, Date.now());
     // Each attempt handles one file, writes a checkpoint, and is killed during the next file. One attempt loses its checkpoint.
     const [batch] = plan.batches;
     let resume: Checkpoint | undefined;
@@ -185,7 +185,7 @@ describe('the observations of a bucket', () => {
     }
     expect(attempts).toBeGreaterThan(1);
     expect(counts).toEqual(whole.counts);
-    await finishBucket(all, plan.run, origin, counts);
+    await finishBucket({ ...all, origin }, plan.run, counts);
     for (const { name } of OBSERVATION_TABLES) expect(await rowsOf(name)).toEqual(expectedRows(name, [DAY]));
   });
 
@@ -251,7 +251,7 @@ describe('the observations of a bucket', () => {
     for (const change of ['shrunk', 'gone'] as const) {
       copyDay(DAY);
       const origin = { workflowID: 'test', runID: change, backfill: '', codeVersion: '0', referenceVersions: {} };
-      const plan = await planBucket(all, key, origin, Date.now());
+      const plan = await planBucket({ ...all, origin }, key, Date.now());
       const [batch] = plan.batches;
       // The first attempt stores everything, and dies before it reports.
       await observeBatch(all, { run: plan.run, batch: batch! });
@@ -264,7 +264,7 @@ describe('the observations of a bucket', () => {
         rmSync(join(root, keys[1]!));
       }
       const counts = await observeBatch(all, { run: plan.run, batch: batch! });
-      await expect(finishBucket(all, plan.run, origin, counts)).rejects.toThrow(UnaccountedError);
+      await expect(finishBucket({ ...all, origin }, plan.run, counts)).rejects.toThrow(UnaccountedError);
       await runBucket(root, DAY);
       const lost = expectedMeasurements().filter(
         each => each.key === keys[1] && (change === 'gone' || each.line === 1),

@@ -87,13 +87,13 @@ test('an object overwritten during a run does not count: the run fails, and the 
   };
   const key = { bucket: DAY, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
   const origin = { workflowID: 'test', runID: 'first', backfill: '', codeVersion: '0', referenceVersions: {} };
-  const plan = await planBucket(all, key, origin, Date.now());
+  const plan = await planBucket({ ...all, origin }, key, Date.now());
   const [batch] = plan.batches;
   const failure = await observeBatch(all, { run: plan.run, batch: batch! }).catch((error: unknown) => error);
   await changing;
   expect(failure).toBeInstanceOf(ObjectChangedError);
   const reason = { reason: 'ArchiveChanged', message: (failure as Error).message };
-  await abandonBucket(all, plan.run, origin, 'failed', reason);
+  await abandonBucket({ ...all, origin }, plan.run, { state: 'failed', ...reason });
   proxy.fault = () => undefined;
   const end = await runWhole(all, DAY);
   expect(end.counts).toMatchObject({ files: KEYS.length, read: 133 });

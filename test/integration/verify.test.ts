@@ -60,12 +60,17 @@ async function run(bucket: string, filter = {}, end: 'finish' | 'abandon' | 'not
   const key = { bucket, filter: normal, filterID: filterId(normal) };
   const own = { ...origin, runID: `${++runs}` };
   const all = tools(from);
-  const plan = await planBucket(all, key, own, Date.now());
+  const plan = await planBucket({ ...all, origin: own }, key, Date.now());
   const counts: Counts[] = [];
   for (const batch of plan.batches) counts.push(await observeBatch(all, { run: plan.run, batch }));
-  if (end === 'finish') await finishBucket(all, plan.run, own, sumCounts(counts));
+  if (end === 'finish') await finishBucket({ ...all, origin: own }, plan.run, sumCounts(counts));
   if (end === 'abandon') {
-    await abandonBucket(all, plan.run, own, 'failed', { counts: sumCounts(counts), reason: 'Test', message: 'broke' });
+    await abandonBucket({ ...all, origin: own }, plan.run, {
+      state: 'failed',
+      counts: sumCounts(counts),
+      reason: 'Test',
+      message: 'broke',
+    });
   }
   return plan.run.generation;
 }

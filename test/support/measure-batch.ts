@@ -21,7 +21,7 @@ const tools = { archive: new DirectoryArchive(root), clickhouse, log: silent };
 const pool = new ThreadPool(settings, openIpMetadata(undefined), silent);
 const key = { bucket, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
 const origin = { workflowID: 'test', runID: bucket, backfill: '', codeVersion: '0', referenceVersions: {} };
-const { run, batches } = await planBucket(tools, key, origin, Date.now());
+const { run, batches } = await planBucket({ ...tools, origin }, key, Date.now());
 const beforeMB = peakMemory();
 const counts = [];
 for (const batch of batches) counts.push(await pool.run({ run, batch }, {}));

@@ -31,10 +31,10 @@ export async function runWhole(
   const normal = normaliseFilter(filter);
   const key = { bucket, filter: normal, filterID: filterId(normal) };
   const origin = { workflowID: 'test', runID: `${++runs}`, backfill: '', codeVersion: '0', referenceVersions: {} };
-  const plan = await planBucket(tools, key, origin, Date.now());
+  const plan = await planBucket({ ...tools, origin }, key, Date.now());
   const counts: Counts[] = [];
   for (const batch of plan.batches) counts.push(await observeBatch(tools, { run: plan.run, batch }));
-  return finishBucket(tools, plan.run, origin, sumCounts(counts));
+  return finishBucket({ ...tools, origin }, plan.run, sumCounts(counts));
 }
 
 /** Returns the number of rows of a table by measurement, as a plain read shows them. */

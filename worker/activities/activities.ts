@@ -80,17 +80,17 @@ export function createActivities(tools: ActivityTools): Activities {
         if (kept) return { handle: kept, batches: [], files: 0, bytes: 0, kept: true };
         const origin = originOf(key);
         const { allowShrink } = key.run;
-        const planTools = { ...bucketTools, allowShrink };
-        const { run, ...plan } = await planBucket(planTools, bucketOf(key.run), origin, key.startedAt, signal);
+        const context = { ...bucketTools, allowShrink, rulesVersion, origin, signal };
+        const { run, ...plan } = await planBucket(context, bucketOf(key.run), key.startedAt);
         const handle = { generation: run.generation, openedAt: run.openedAt };
         const judges = key.run.stages.includes('Analysis') && settlesDay(key.run);
         if (plan.batches.length > 0 || judges) return { handle, ...plan };
         // Most buckets of a narrow filter are empty, and another activity for each would be most of the work.
-        const end = await finishBucket(bucketTools, run, origin, noCounts(), signal);
+        const end = await finishBucket(context, run, noCounts());
         metrics.runs.inc({ stage: 'Observations', state: 'completed' });
         if (key.run.stages.includes('Analysis')) {
           const task = { ...analysisTask(key), observations: run.generation };
-          await recordNothingToAnalyse({ clickhouse, rulesVersion }, task, origin, signal);
+          await recordNothingToAnalyse(context, task);
           metrics.runs.inc({ stage: 'Analysis', state: 'completed' });
         }
         return { handle, ...plan, end };
@@ -121,7 +121,8 @@ export function createActivities(tools: ActivityTools): Activities {
 
     finishRun: (key, handle, counts) =>
       own(key.run, async signal => {
-        const end = await finishBucket(bucketTools, openedRun(key, handle), originOf(key), counts, signal);
+        const context = { ...bucketTools, origin: originOf(key), signal };
+        const end = await finishBucket(context, openedRun(key, handle), counts);
         metrics.runs.inc({ stage: 'Observations', state: end.tooManyFailures ? 'failed' : 'completed' });
         return end;
       }),
@@ -129,22 +130,13 @@ export function createActivities(tools: ActivityTools): Activities {
     abandonRun: (key, stage, failure, handle, counts) =>
       own(key.run, async signal => {
         metrics.runs.inc({ stage, state: failure.state });
-        const origin = originOf(key);
-        if (stage === 'Analysis') {
-          return abandonAnalysis({ clickhouse }, analysisTask(key), origin, failure.state, failure, signal);
-        }
+        const context = { clickhouse, log, origin: originOf(key), signal };
+        if (stage === 'Analysis') return abandonAnalysis(context, analysisTask(key), failure);
         const bucket = bucketOf(key.run);
         const opened = handle
           ? openedRun(key, handle)
-          : await openRun(
-              clickhouse,
-              { ...bucket, stage },
-              origin,
-              overlappingBuckets(bucket.bucket),
-              key.startedAt,
-              signal,
-            );
-        return abandonBucket({ clickhouse, log }, opened, origin, failure.state, { ...failure, counts }, signal);
+          : await openRun(context, { ...bucket, stage }, overlappingBuckets(bucket.bucket), key.startedAt);
+        return abandonBucket(context, opened, { ...failure, counts });
       }),
 
     analyse: (key, generation) =>
@@ -184,7 +176,9 @@ export function createActivities(tools: ActivityTools): Activities {
       own(input, signal => planBackfill({ archive, clickhouse }, input satisfies BackfillRange, now, signal)),
 
     pageBackfill: (input, plan, cursor, retry) =>
-      own(input, signal => pageOfBackfill(clickhouse, input, plan, cursor ?? undefined, retry ?? undefined, signal)),
+      own(input, signal =>
+        pageOfBackfill({ clickhouse, signal }, input, plan, { cursor: cursor ?? undefined, retry: retry ?? undefined }),
+      ),
   };
 }
 

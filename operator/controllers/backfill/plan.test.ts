@@ -240,17 +240,12 @@ describe('while Temporal is unavailable', () => {
   test('the status keeps the progress', () => {
     const before = { phase: 'Running', progress: { total: 31, succeeded: 10 }, bytes: 5 } as BackfillStatus;
     const observed = given({ status: before, workflow: 'away' });
-    const status = backfillStatus(
-      observed,
-      planBackfill(observed, 'ooni', NOW),
-      [],
-      'ooni',
-      {
-        url: '',
-        namespace: 'default',
-      },
-      NOW,
-    );
+    const status = backfillStatus(observed, planBackfill(observed, 'ooni', NOW), {
+      samples: [],
+      installation: 'ooni',
+      ui: { url: '', namespace: 'default' },
+      now: NOW,
+    });
     expect(status).toMatchObject(before);
   });
 });
@@ -265,7 +260,12 @@ describe('cancelled before it began', () => {
       { type: 'Failed', reason: 'Cancelled', message: expect.stringContaining('before it began') },
     ]);
     const observed = given(what);
-    const status = backfillStatus(observed, result, [], 'ooni', { url: '', namespace: 'default' }, NOW);
+    const status = backfillStatus(observed, result, {
+      samples: [],
+      installation: 'ooni',
+      ui: { url: '', namespace: 'default' },
+      now: NOW,
+    });
     expect(status.phase).toBe('Cancelled');
     expect(plan({ ...what, status: { ...status, conditions: [] } as BackfillStatus }).actions).toEqual([]);
   });
@@ -326,11 +326,19 @@ describe('while it runs', () => {
     expect(plan({ workflow }).summary.message).toMatch(message);
     const observed = given({ workflow });
     const ui = { url: 'http://ui', namespace: 'default' };
-    const status = backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', ui, NOW);
+    const status = backfillStatus(observed, planBackfill(observed, 'ooni', NOW), {
+      samples: [],
+      installation: 'ooni',
+      ui,
+      now: NOW,
+    });
     const link = 'http://ui/namespaces/default/workflows/ooni%2FALLCCS-ALLTNS%2F2024-01-11';
     expect(status.blockedBy).toEqual({ bucket: '2024-01-11', ...blockedBy, link });
     const later = given({ workflow: running({ oldest }), status: { blockedBy: status.blockedBy } as BackfillStatus });
-    expect(backfillStatus(later, planBackfill(later, 'ooni', NOW), [], 'ooni', ui, NOW).blockedBy).toBeUndefined();
+    expect(
+      backfillStatus(later, planBackfill(later, 'ooni', NOW), { samples: [], installation: 'ooni', ui, now: NOW })
+        .blockedBy,
+    ).toBeUndefined();
   });
 
   test('a workflow without a worker stands still, and the status reports this at once', () => {
@@ -338,17 +346,12 @@ describe('while it runs', () => {
     expect(summary).toMatchObject({ kind: 'ready', reason: 'NoWorker' });
     expect(summary.message).toContain('WorkerPool that takes Workflows');
     const observed = given({ workflow: silent, status: { phase: 'Running', bytes: 5 } as BackfillStatus });
-    const status = backfillStatus(
-      observed,
-      planBackfill(observed, 'ooni', NOW),
-      [],
-      'ooni',
-      {
-        url: '',
-        namespace: 'x',
-      },
-      NOW,
-    );
+    const status = backfillStatus(observed, planBackfill(observed, 'ooni', NOW), {
+      samples: [],
+      installation: 'ooni',
+      ui: { url: '', namespace: 'x' },
+      now: NOW,
+    });
     expect(status).toMatchObject({ phase: 'Running', bytes: 5, blockedBy: { reason: 'NoWorker' } });
   });
 
@@ -535,7 +538,12 @@ describe('ended', () => {
   test('a workflow that ran a moment ago cannot have expired: its state is unknown, and nothing is deleted', () => {
     const result = plan({ status: lost, spec: { ttlAfterFinished: '1s' } });
     expect(result).toMatchObject({ actions: [], own: [], summary: { kind: 'unknown', reason: 'WorkflowLost' } });
-    const status = backfillStatus(given({ status: lost }), result, [], 'ooni', { url: '', namespace: '' }, NOW);
+    const status = backfillStatus(given({ status: lost }), result, {
+      samples: [],
+      installation: 'ooni',
+      ui: { url: '', namespace: '' },
+      now: NOW,
+    });
     expect(status).toMatchObject({ phase: 'Running', seenAt });
     expect(status.finishedAt).toBeUndefined();
     // The passage of time does not turn a lost workflow into an expired one.
@@ -550,7 +558,12 @@ describe('ended', () => {
     const observed = given({ status: lost, spec });
     const result = planBackfill(observed, 'ooni', later);
     expect(result).toMatchObject({ actions: [], own: [{ reason: 'ResultExpired' }], after: 3_600_000 });
-    const status = backfillStatus(observed, result, [], 'ooni', { url: '', namespace: '' }, later);
+    const status = backfillStatus(observed, result, {
+      samples: [],
+      installation: 'ooni',
+      ui: { url: '', namespace: '' },
+      now: later,
+    });
     expect(Date.parse(status.finishedAt ?? '')).toBe(later - (later % 1000));
     const before = { ...status, conditions: merge(undefined, result.own, 3, later) } as BackfillStatus;
     expect(plan({ status: before, spec }, later + 3_000_000).actions).toEqual([]);
@@ -613,7 +626,12 @@ describe('status', () => {
   const ui = { url: 'http://ui/', namespace: 'default' };
   const statusOf = (what: Given) => {
     const observed = given(what);
-    return backfillStatus(observed, planBackfill(observed, 'ooni', NOW), [], 'ooni', ui, NOW);
+    return backfillStatus(observed, planBackfill(observed, 'ooni', NOW), {
+      samples: [],
+      installation: 'ooni',
+      ui,
+      now: NOW,
+    });
   };
 
   test('has progress, failures with links, and nothing that grows without limit', () => {

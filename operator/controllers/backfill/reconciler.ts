@@ -44,9 +44,11 @@ export function backfillReconciler(context: Context, temporal: Temporal, ui: Tem
       return { object, spec: specOf(BACKFILL, object), workflow, ...(stillFor !== undefined && { stillFor }) };
     },
     plan: (observed, now) => planBackfill(observed, installation, now),
-    apply: (object, action, signal) => apply(client, temporal, object, action, signal),
-    status: (observed, plan, now) =>
-      backfillStatus(observed, plan, samples.get(keyOf(observed.object)) ?? [], installation, ui, now),
+    apply: (object, action, signal) => apply({ client, temporal, signal }, object, action),
+    status(observed, plan, now) {
+      const known = samples.get(keyOf(observed.object)) ?? [];
+      return backfillStatus(observed, plan, { samples: known, installation, ui, now });
+    },
     forget(key) {
       samples.delete(key);
       progress.forget(key);
@@ -54,13 +56,18 @@ export function backfillReconciler(context: Context, temporal: Temporal, ui: Tem
   });
 }
 
+/** Systems in which a plan is carried out. */
+interface Systems {
+  readonly client: Client;
+  readonly temporal: Temporal;
+  readonly signal: AbortSignal;
+}
+
 /** Carries out one action of a plan. Returns true when the resource may be gone afterwards. */
 async function apply(
-  client: Client,
-  temporal: Temporal,
+  { client, temporal, signal }: Systems,
   object: Stored<Backfill>,
   action: BackfillAction,
-  signal: AbortSignal,
 ): Promise<boolean> {
   switch (action.do) {
     case 'addFinalizer':

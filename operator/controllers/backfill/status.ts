@@ -12,6 +12,16 @@ const SEEN = 600_000;
 type Running = Extract<BackfillState, { state: 'running' }>;
 type Body = Omit<BackfillStatus, 'conditions' | 'observedGeneration'>;
 
+/** Values beside the observation and the plan that a status shows. */
+export interface StatusContext {
+  /** Progress by time, from which the rate is computed. */
+  readonly samples: readonly Sample[];
+  readonly installation: string;
+  readonly ui: TemporalUI;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+}
+
 /**
  * Returns the status of a Backfill without conditions. Values that cannot be read now keep their former value, so that an outage of
  * Temporal or the workers does not erase the figures of a run.
@@ -19,10 +29,7 @@ type Body = Omit<BackfillStatus, 'conditions' | 'observedGeneration'>;
 export function backfillStatus(
   observed: ObservedBackfill,
   plan: BackfillPlan,
-  samples: readonly Sample[],
-  installation: string,
-  ui: TemporalUI,
-  now: number,
+  { samples, installation, ui, now }: StatusContext,
 ): Body {
   const { object, workflow } = observed;
   const {

@@ -1,8 +1,4 @@
-import {
-  PIPELINE_SCHEDULE,
-  type PipelineSchedule,
-  type PipelineScheduleSpec,
-} from '../../../crds/pipeline-schedule.ts';
+import { PIPELINE_SCHEDULE, type PipelineSchedule } from '../../../crds/pipeline-schedule.ts';
 import { FINALIZER, SpecError } from '../../../crds/resource.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { scheduleId } from '../../../worker/contract.ts';
@@ -18,7 +14,6 @@ import {
   describeSchedule,
   type Launch,
   listLaunches,
-  type ScheduleState,
   updateSchedule,
   wasSkipped,
 } from '../../temporal/schedules.ts';
@@ -27,7 +22,7 @@ import type { TemporalUI } from '../links.ts';
 import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
 import { PIPELINE_SCHEDULES } from '../resources.ts';
 import { coverageOf, dueRange, type Missing, missingOf } from './coverage.ts';
-import { planSchedule, type ScheduleAction } from './plan.ts';
+import { type ObservedSchedule, planSchedule, type ScheduleAction } from './plan.ts';
 import { scheduleStatus } from './status.ts';
 
 /** Milliseconds for which a list of launches is reused. Visibility lags by seconds, and Temporal allows few such requests. */
@@ -47,11 +42,11 @@ export function scheduleReconciler(context: Context, temporal: Temporal, ledger:
       const id = scheduleId(installation, object.metadata.namespace ?? '', object.metadata.name);
       const [schedule, launches] = await Promise.all([ask(describeSchedule(temporal, id)), ask(launchesOf(id))]);
       const spec = specOf(PIPELINE_SCHEDULE, object);
-      const missing = await observeMissing(ledger, object, spec, schedule, launches, signal);
+      const missing = await observeMissing({ object, spec, schedule, launches }, ledger, signal);
       return { object, spec, schedule, launches, ...(missing && { missing }) };
     },
     plan: (observed, now) => planSchedule(observed, installation, now),
-    apply: (object, action, signal) => apply(client, temporal, object, action, signal),
+    apply: (object, action, signal) => apply({ client, temporal, signal }, object, action),
     status: (observed, plan) => scheduleStatus(observed, plan, installation, ui),
     forget: key => ledger.forget(key),
   });
@@ -59,11 +54,8 @@ export function scheduleReconciler(context: Context, temporal: Temporal, ledger:
 
 /** Looks up in the ledger which buckets are missing. Undefined while none is due, or while Temporal does not show which are. */
 async function observeMissing(
+  { object, spec, schedule, launches }: Omit<ObservedSchedule, 'missing'>,
   ledger: Ledger,
-  object: PipelineSchedule,
-  spec: PipelineScheduleSpec | SpecError,
-  schedule: Observation<ScheduleState | undefined>,
-  launches: Observation<readonly Launch[]>,
   signal: AbortSignal,
 ): Promise<Observation<Missing> | undefined> {
   if (spec instanceof SpecError || !schedule.known || !schedule.value || !launches.known) return undefined;
@@ -103,13 +95,18 @@ function launchReader({ clock, installation }: Context, temporal: Temporal): (sc
   };
 }
 
+/** Systems in which a plan is carried out. */
+interface Systems {
+  readonly client: Client;
+  readonly temporal: Temporal;
+  readonly signal: AbortSignal;
+}
+
 /** Carries out one action of a plan. Returns true when the resource may be gone afterwards. */
 async function apply(
-  client: Client,
-  temporal: Temporal,
+  { client, temporal, signal }: Systems,
   object: Stored<PipelineSchedule>,
   action: ScheduleAction,
-  signal: AbortSignal,
 ): Promise<boolean> {
   switch (action.do) {
     case 'addFinalizer':

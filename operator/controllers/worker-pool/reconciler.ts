@@ -61,7 +61,8 @@ export function poolReconciler(context: Context, sources: PoolSources, settings:
       else memories.delete(key);
       return plan;
     },
-    apply: (object, action, signal) => apply(client, object, action, signal, one => applied.set(keyOf(object), one)),
+    apply: (object, action, signal) =>
+      apply({ client, signal, remember: one => applied.set(keyOf(object), one) }, object, action),
     status: (observed, plan, now) => poolStatus(observed, plan, ui, now),
     forget(key) {
       memories.delete(key);
@@ -76,14 +77,16 @@ function capacity(pool: WorkerPool): PoolCapacity[] {
   return spec instanceof SpecError ? [] : [capacityOf(spec, pool.status?.desiredReplicas)];
 }
 
-/** Carries out one action of a plan. `remember` receives the applied state. */
-async function apply(
-  client: Client,
-  object: WorkerPool,
-  action: PoolAction,
-  signal: AbortSignal,
-  remember: (applied: Applied) => void,
-): Promise<boolean> {
+/** Systems in which a plan is carried out. */
+interface Systems {
+  readonly client: Client;
+  readonly signal: AbortSignal;
+  /** Receives the applied state. */
+  readonly remember: (applied: Applied) => void;
+}
+
+/** Carries out one action of a plan. Returns true when the resource may be gone afterwards. */
+async function apply({ client, signal, remember }: Systems, object: WorkerPool, action: PoolAction): Promise<boolean> {
   switch (action.do) {
     case 'apply': {
       // Without force when no Deployment was seen: if somebody creates one meanwhile, that is a conflict, and it is not taken over.

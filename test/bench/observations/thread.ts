@@ -72,7 +72,7 @@ async function insert(): Promise<number> {
   if (!clickhouse) throw new TypeError('no ClickHouse to insert into');
   const bucket = { bucket: BUCKET, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
   const origin = { workflowID: 'bench', runID: 'bench', backfill: '', codeVersion: '0', referenceVersions: {} };
-  const { run, batches } = await planBucket({ archive, clickhouse, log }, bucket, origin, Date.now());
+  const { run, batches } = await planBucket({ archive, clickhouse, log, origin }, bucket, Date.now());
   const tools = {
     archive,
     clickhouse,
