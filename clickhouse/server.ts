@@ -81,7 +81,7 @@ export function createClickHouseServer(engine: Engine, scratch: string, version:
   // The server's http_max_uri_size: parameters travel in the URL.
   const server = createServer({ maxHeaderSize: 1024 * 1024 }, (request, response) => {
     const handled = isAllowed(request, password)
-      ? handle(engine, scratch, version, request, response)
+      ? handle(engine, scratch, { version, request, response })
       : Promise.reject(new RequestError(403, 516, 'AUTHENTICATION_FAILED', 'Authentication failed'));
     handled.catch(error => fail(version, response, error));
   });
@@ -105,13 +105,16 @@ function isAllowed(request: IncomingMessage, password: string | undefined): bool
   return given.length === expected.length && timingSafeEqual(given, expected);
 }
 
-async function handle(
-  engine: Engine,
-  scratch: string,
-  version: string,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
+/** One request and its response. */
+interface Exchange {
+  /** Version of ClickHouse, for the text of errors. */
+  readonly version: string;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+async function handle(engine: Engine, scratch: string, exchange: Exchange): Promise<void> {
+  const { request, response } = exchange;
   const url = new URL(request.url ?? '/', 'http://localhost');
   response.setHeader('X-ClickHouse-Server-Display-Name', 'local');
   if (url.pathname === '/ping' || url.pathname === '/replicas_status') return void response.end('Ok.\n');
@@ -131,7 +134,7 @@ async function handle(
     response.setHeader('X-ClickHouse-Query-Id', statement.queryId ?? id);
     await engine.connect(async connection => {
       await prepare(connection, statement);
-      await run(connection, statement, dataFile, version, request, response);
+      await run(connection, statement, dataFile, exchange);
     });
   } finally {
     await rm(dataFile, { force: true });
@@ -189,14 +192,8 @@ async function prepare(connection: Connection, statement: Statement): Promise<vo
   if (readonly) await set([['readonly', quote(readonly)]]);
 }
 
-async function run(
-  connection: Connection,
-  statement: Statement,
-  dataFile: string,
-  version: string,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
+async function run(connection: Connection, statement: Statement, dataFile: string, exchange: Exchange): Promise<void> {
+  const { request, response } = exchange;
   const { sql, insert } = statement;
   const kind = statementKind(sql);
   if (insert || kind === 'INSERT') {
@@ -212,7 +209,7 @@ async function run(
   response.setHeader('X-ClickHouse-Timezone', 'UTC');
   response.setHeader('Content-Type', CONTENT_TYPES[format] ?? 'text/plain; charset=UTF-8');
   if (!statement.whole && (kind === 'SELECT' || kind === 'FROM') && (STREAMED.has(format) || NAMED[format])) {
-    await stream(connection, sql, format, version, request, response);
+    await stream(connection, sql, format, exchange);
     return;
   }
   const { bytes, counts } = await connection.query(sql, format);
@@ -229,9 +226,7 @@ async function stream(
   connection: Connection,
   sql: string,
   format: string,
-  version: string,
-  request: IncomingMessage,
-  response: ServerResponse,
+  { version, request, response }: Exchange,
 ): Promise<void> {
   const tag = randomBytes(8).toString('hex');
   const names = NAMED[format];

@@ -11,20 +11,25 @@ import { FINAL_PHASES } from '../worker/contract.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Interval of the checks for pods that block the backfill, in milliseconds. */
-const LOOK = 5_000;
+const POD_CHECK_INTERVAL = 5_000;
+
+export interface FollowContext {
+  readonly client: Client;
+  readonly instruments: Instruments;
+  readonly terminal: Terminal;
+  readonly signal: AbortSignal;
+  /** Called after each reported problem. */
+  readonly onProblem: () => void;
+}
 
 /**
  * Follows Backfills to their end, with a progress bar on a terminal and a line for each step elsewhere. Does not wait for a Backfill that
  * is suspended, stalled or deleted meanwhile. Reports each problem of a pod or resource once. Resolves with the Backfills as they ended;
- * rejects when the signal aborts. `onTrouble` is called after each of these lines.
+ * rejects when the signal aborts.
  */
 export async function followBackfills(
-  client: Client,
-  instruments: Instruments,
+  { client, instruments, terminal, signal, onProblem }: FollowContext,
   names: readonly string[],
-  terminal: Terminal,
-  signal: AbortSignal,
-  onTrouble: () => void,
 ): Promise<Backfill[]> {
   const watching = new AbortController();
   const stop = () => watching.abort(signal.reason);
@@ -34,24 +39,24 @@ export async function followBackfills(
   const view = new View(terminal);
   const reported = new Set<string>();
   let before: readonly string[] = [];
-  const report = (trouble: string) => {
-    if (reported.has(trouble)) return;
-    reported.add(trouble);
-    view.note(trouble);
-    onTrouble();
+  const report = (problem: string) => {
+    if (reported.has(problem)) return;
+    reported.add(problem);
+    view.note(problem);
+    onProblem();
   };
-  const look = setInterval(() => {
-    troubles(client, watching.signal).then(
+  const podCheck = setInterval(() => {
+    podProblems(client, watching.signal).then(
       found => {
         // A problem that is over by the next check is not reported.
-        for (const trouble of found) if (before.includes(trouble)) report(trouble);
+        for (const problem of found) if (before.includes(problem)) report(problem);
         before = found;
       },
       (error: Error) => {
         if (!watching.signal.aborted) report(error.message);
       },
     );
-  }, LOOK);
+  }, POD_CHECK_INTERVAL);
   try {
     await cache.whenSynced(watching.signal);
     return await new Promise<Backfill[]>((resolve, reject) => {
@@ -75,7 +80,7 @@ export async function followBackfills(
       check();
     });
   } finally {
-    clearInterval(look);
+    clearInterval(podCheck);
     view.end();
     signal.removeEventListener('abort', stop);
     watching.abort();
@@ -98,7 +103,7 @@ function isSettled(backfill: Backfill): boolean {
 }
 
 /** Lists the pods that do not run, with the reason of each. */
-async function troubles(client: Client, signal: AbortSignal): Promise<string[]> {
+async function podProblems(client: Client, signal: AbortSignal): Promise<string[]> {
   const pods = await client.list(PODS, { signal });
   return pods.flatMap(pod => podTrouble(pod) ?? []);
 }

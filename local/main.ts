@@ -362,10 +362,12 @@ async function main(): Promise<number> {
     const instruments = createInstruments({ log: pino({ level: 'silent' }) });
     const { kubernetes } = stack;
     let shown = false;
-    const ended = await followBackfills(client, instruments, backfills, terminal, stopping.signal, () => {
+    const onProblem = () => {
       if (!shown) showKubectl(kubernetes.kubeconfig);
       shown = true;
-    });
+    };
+    const { signal } = stopping;
+    const ended = await followBackfills({ client, instruments, terminal, signal, onProblem }, backfills);
     await http.close();
     const { summary, verdicts } = await summarise(stack.clickhouse.url);
     showSummary(summary.rows);

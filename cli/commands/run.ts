@@ -195,7 +195,7 @@ async function run(options: Options, command: Command): Promise<number> {
       const sources = { ...settings, ...(isGiven && { fingerprints_dns_source: options.fingerprints }) };
       const fingerprints = sourceOf(sources, 'fingerprints_dns');
       if ((plan.buckets.length > 0 || isGiven) && request.stages.includes('Analysis')) {
-        await loadFingerprints(clickhouse, fingerprints, isGiven, log, signal);
+        await loadFingerprints({ clickhouse, log, signal }, fingerprints, isGiven);
       }
       const means = {
         settings,

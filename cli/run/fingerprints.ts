@@ -4,6 +4,13 @@ import { NO_SOURCE } from '../../pipeline/reference/datasets.ts';
 import { loadReference, referenceVersions } from '../../pipeline/reference/load.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 
+/** Where fingerprints are loaded. */
+export interface FingerprintTools {
+  readonly clickhouse: ClickHouse;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
 /**
  * Updates the block page fingerprints that verdicts use. If the source cannot be used and older fingerprints exist, this only warns, unless
  * the source was given for this run. Without any fingerprints it throws, because verdicts would miss every block page. Throws
@@ -12,11 +19,9 @@ import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
  * @param isGiven the source was given for this run, not only as a setting
  */
 export async function loadFingerprints(
-  clickhouse: ClickHouse,
+  { clickhouse, log, signal }: FingerprintTools,
   source: string | undefined,
   isGiven: boolean,
-  log: Logger,
-  signal: AbortSignal,
 ): Promise<void> {
   if (source === undefined) return;
   try {

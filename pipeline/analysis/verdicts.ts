@@ -4,7 +4,7 @@ import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql } from './outcomes.ts
 import { LAYERS, type Layer, OUTCOME_CLASSES, RULES, type RulesVersion } from './rules.ts';
 import type { Query } from './selection.ts';
 
-/** Where the version of a loaded reference table stands: in its comment, which moves with the table when it is swapped. */
+/** SQL of the version of the loaded fingerprints. The comment of the table holds it, because a comment moves with its table in an exchange. */
 export const FINGERPRINTS_VERSION =
   "(SELECT any(comment) FROM system.tables WHERE database = currentDatabase() AND name = 'fingerprints_dns')";
 
@@ -19,7 +19,7 @@ const CONSTANT = [
   'probe_id',
 ] as const;
 
-/** What an outcome is made of besides grades: columns of `host`. */
+/** Inputs of the outcome of a host, as columns of `host`. */
 const OUTCOME_INPUTS: OutcomeInputs = {
   grade: (layer, grade) => `${layer}_${grade}`,
   testName: 'test_name',
@@ -33,18 +33,17 @@ const OUTCOME_INPUTS: OutcomeInputs = {
 };
 
 /**
- * The verdict rows of a day, one per measurement, columns named and ordered as in `analysis_web_measurement` (analysis.md section 6).
- * `generation` is still to be bound. Each relation reads the one before:
+ * Returns the query for the verdicts of a day: one row per measurement, with the columns of `analysis_web_measurement` in their order
+ * (analysis.md section 6). The caller binds the parameter `generation`. Each relation reads the previous one:
  *
  * - `judged` (judgement.ts): one row per observation, with its signals, and the rule and grades of each layer
- * - `host`: one row per host of a measurement, because a failure is held against the host that it happened to
- * - `host_judged`: the same with the outcome of the host
- * - `measurement`: one row per measurement, grouped by the sorting key of the table it fills, so that it makes one row of what would
- *   become one row
+ * - `host`: one row per host of a measurement, because a failure counts for its own host only
+ * - `host_judged`: the same rows with the outcome of the host
+ * - `measurement`: one row per measurement. It groups by the sorting key of the table, so that it returns one row where the table keeps one
  * - the last SELECT: the columns of the table
  *
- * `host` and `measurement` hold all aggregates. The others name them as columns, because ClickHouse copies the expression of an alias to each place
- * that names it, and plans each copy.
+ * Only `host` and `measurement` compute aggregates. The other relations name them as columns, because ClickHouse copies the expression of an
+ * alias to each place that names it, and plans each copy.
  */
 export function verdictsQuery(options: JudgementOptions): Query {
   const version = options.rulesVersion;
@@ -91,7 +90,7 @@ FROM measurement`,
   };
 }
 
-/** What was found about each host of each measurement. */
+/** Returns the query for the hosts of each measurement: their greatest grades, rules and failures. */
 function hostQuery(version: RulesVersion, key: readonly string[]): string {
   const ofInput = hostOf("ifNull(domain(j.input), '')", version);
   const carried = [...CONSTANT, 'input'].filter(name => !key.includes(name));
@@ -122,7 +121,10 @@ function hostQuery(version: RulesVersion, key: readonly string[]): string {
   GROUP BY ${key.map(name => `j.${name}`).join(', ')}, host`;
 }
 
-/** What was found about each measurement. `found`: of each host its name, outcome, layer to blame and the rank of each layer, by name. */
+/**
+ * Returns the query for each measurement. `found` has a tuple for each host, in the order of their names: name, outcome, layer to blame, and
+ * the rank of each layer.
+ */
 function measurementQuery(key: readonly string[]): string {
   const carried = [...CONSTANT, 'input'].filter(name => !key.includes(name));
   const has = (outcome: string, more = '') => `countIf(h.host_outcome = '${outcome}'${more}) > 0, '${outcome}'`;
@@ -145,47 +147,46 @@ function measurementQuery(key: readonly string[]): string {
 }
 
 /**
- * The most frequent of some sorted values, of equally frequent ones the first in text order; null without values. The Python
- * pipeline's `anyHeavy` depends on the order of rows where no value has the majority (analysis.md section 6).
+ * Returns the SQL of the most frequent of some sorted values; of equally frequent ones the first in text order; null without values. The
+ * `anyHeavy` of the Python pipeline depends on the order of rows when no value has the majority (analysis.md section 6).
  */
 function mostFrequent(values: string): string {
   const equal = `arraySplit((value, before) -> value != before, ${values}, arrayPushFront(arrayPopBack(${values}), ''))`;
   return `if(empty(${values}), NULL, arraySort(each -> (-length(each), each[1]), ${equal})[1][1])`;
 }
 
-/** What each column of `analysis_web_measurement` holds, for the page docs/verdicts.md; one entry for all layers and grades. */
+/** Meaning of each column of `analysis_web_measurement`, for docs/verdicts.md. LAYER and GRADE stand for all layers and grades. */
 export const VERDICT_MEANING: Readonly<Record<string, string>> = {
   domain:
-    'host of the input as ClickHouse’s `domain()` has it; empty without input and for hosts it does not recognise. Version 3 of the rules: in lower case',
-  input: 'what was measured, mostly a URL; empty when the test has no input',
-  test_name: 'the test',
-  probe_asn: 'network of the probe, 0 when unknown',
-  probe_as_org_name: 'its organisation',
-  probe_cc: 'country of the probe, `ZZ` when unknown',
-  resolver_asn: 'network of the probe’s resolver',
-  resolver_as_cc: 'country where that network is registered',
-  network_type: '`wifi`, `mobile`, ... as the probe says',
-  measurement_start_time: 'when it was measured, UTC, by the probe’s clock',
-  measurement_uid: 'its id: https://explorer.ooni.org/m/<measurement_uid> shows the measurement',
-  ooni_run_link_id: 'OONI Run link it belongs to; empty: none',
-  top_probe_analysis: 'the probe’s own opinion (`blocking` of web_connectivity), of differing ones the most frequent',
+    'host of the input, as ClickHouse’s `domain()` returns it; empty without input and for hosts that it does not recognise. In lower case with version 3 of the rules',
+  input: 'measured address, mostly a URL; empty when the test has no input',
+  test_name: 'name of the test',
+  probe_asn: 'AS number of the probe’s network; 0: unknown',
+  probe_as_org_name: 'organisation of the probe’s network',
+  probe_cc: 'country of the probe; `ZZ`: unknown',
+  resolver_asn: 'AS number of the network of the probe’s resolver',
+  resolver_as_cc: 'country in which the resolver’s network is registered',
+  network_type: 'type of the probe’s network as the probe reports it: `wifi`, `mobile`, ...',
+  measurement_start_time: 'start of the measurement, UTC, by the probe’s clock',
+  measurement_uid: 'identifier of the measurement; https://explorer.ooni.org/m/<measurement_uid> shows the measurement',
+  ooni_run_link_id: 'OONI Run link of the measurement; empty: none',
+  top_probe_analysis: 'the probe’s own result (`blocking` of web_connectivity); of different ones the most frequent',
   top_LAYER_failure:
-    'most frequent failure of the layer, of equally frequent ones the first in text order; null: none failed',
-  LAYER_GRADE: 'greatest grade over the measurement’s observations, 0 to 1 (docs/analysis-rules.md)',
-  top_LAYER_rule_id: 'the rule that stands for the layer',
-  probe_id: 'identifier of the probe, filled with NUL bytes; empty for most',
-  analysis_rules_version: 'version of the rules; 0: made before versions were stored',
+    'most frequent failure of the layer; of equally frequent ones the first in text order; null: no failure',
+  LAYER_GRADE: 'greatest grade over the measurement’s observations, from 0 to 1 (docs/analysis-rules.md)',
+  top_LAYER_rule_id: 'rule that decided about the layer',
+  probe_id: 'identifier of the probe, padded with NUL bytes; empty for most probes',
+  analysis_rules_version: 'version of the rules; 0: the row is older than the storage of versions',
   fingerprints_version:
-    'version of `fingerprints_dns` it was made with, see `reference_versions`; empty: made by the Python pipeline, or without fingerprints',
+    'version of `fingerprints_dns` that was used (`reference_versions` lists them); empty: none was used, or the Python pipeline wrote the row',
   run_generation:
-    'start of the analysis that made the row, milliseconds since 1970; of two rows of a measurement the greater holds',
+    'generation of the analysis that wrote the row, milliseconds since 1970; of two rows of a measurement the greater one is valid',
   outcome:
-    'the verdict in a word (see above); empty in rows of earlier versions of this program and of the Python pipeline',
-  hosts:
-    'the hosts that the measurement met, in text order: that of the input, those of redirects, those of a messenger',
-  host_outcomes: 'the outcome of each of them',
-  host_layers: 'the layer to blame for each, `dns`, `tcp` or `tls`; empty where the outcome is `ok` or `unknown`',
-  host_rule_ids: 'the rule behind that layer',
+    'the verdict in a word (see above); empty in rows of the Python pipeline and of earlier versions of this program',
+  hosts: 'hosts of the measurement in text order: that of the input, those of redirects, those of a messenger',
+  host_outcomes: 'outcome of each host',
+  host_layers: 'layer to blame for each host: `dns`, `tcp` or `tls`; empty when the outcome is `ok` or `unknown`',
+  host_rule_ids: 'rule that decided about this layer',
   ip_metadata_missing:
-    '1: the AS number of no public address of the measurement is known, because it was processed without IP databases; answers of other networks could then not be compared',
+    '1: the AS number of no public address of the measurement is known, because it was processed without IP databases. Then answers from other networks cannot be compared',
 };

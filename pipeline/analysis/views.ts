@@ -44,14 +44,14 @@ const MEASUREMENT_VERDICTS: View = {
   columns: {
     '*': 'all columns of `analysis_web_measurement`, one row per measurement',
     measurement_day: 'UTC day of `measurement_start_time`',
-    blocked: 'the greatest of the three layers’ *blocked* grades',
-    down: 'the greatest of the three layers’ *down* grades',
+    blocked: 'greatest of the three layers’ *blocked* grades',
+    down: 'greatest of the three layers’ *down* grades',
     outcome: '`blocked`, `partly_blocked`, `down`, `ok` or `unknown`',
     blocked_layer:
       '`dns`, `tcp` or `tls`: the first layer with the greatest *blocked* grade; empty unless blocked or partly blocked',
-    blocked_rule_id: 'the rule that stands for that layer; empty unless blocked or partly blocked',
+    blocked_rule_id: 'rule that decided about that layer; empty unless blocked or partly blocked',
     blamed_host:
-      'the host that is blocked or down, which can be the host of a redirect; of several hosts, the first in text order; otherwise empty',
+      'host that is blocked or down, which can be the host of a redirect; of several hosts, the first in text order; otherwise empty',
     confirmed: '1: the answer of the resolver is a known block page of the country (a fingerprint matched)',
   },
   select: `SELECT

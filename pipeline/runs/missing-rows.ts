@@ -29,6 +29,23 @@ interface Expected {
   readonly identity: Identity;
 }
 
+/** How objects are read again. */
+interface ReadTools {
+  readonly archive: Archive;
+  readonly clickhouse: ClickHouse;
+  readonly maxMeasurementBytes: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The tables, and the run whose rows they should hold. */
+interface Stored {
+  readonly clickhouse: ClickHouse;
+  readonly run: Omit<RunKey, 'stage'>;
+  /** Number of rows that ClickHouse refused, by `key line table`. */
+  readonly refused: ReadonlyMap<string, number>;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** Number of measurements in one query. */
 const ASKED = 500;
 
@@ -38,14 +55,13 @@ const ASKED = 500;
  * run without its INSERTs. Calls `onUid` for every measurement that makes rows. Throws ArchiveErrors and TableErrors.
  */
 export async function findMissingRows(
-  tools: { readonly archive: Archive; readonly clickhouse: ClickHouse; readonly maxMeasurementBytes: number },
+  tools: ReadTools,
   run: Omit<RunKey, 'stage'>,
   files: Iterable<ArchiveFile>,
   onUid: (uid: string) => void,
-  signal?: AbortSignal,
 ): Promise<MissingRows[]> {
-  const { archive, clickhouse, maxMeasurementBytes } = tools;
-  const refused = await auditRefused(clickhouse, run, signal);
+  const { archive, clickhouse, maxMeasurementBytes, signal } = tools;
+  const stored = { clickhouse, run, refused: await auditRefused(clickhouse, run, signal), signal };
   const missing = new Map<string, MissingRows>();
   for (const file of files) {
     const encoder = new RowEncoder();
@@ -54,7 +70,7 @@ export async function findMissingRows(
     const transformer = new Transformer({ ...facts, ipMetadata: openIpMetadata(undefined), encoder });
     let waiting = new Map<string, Expected>();
     const ask = async () => {
-      for (const [uid, table, rows] of await lacking(clickhouse, run, file.key, waiting, refused, signal)) {
+      for (const [uid, table, rows] of await lacking(stored, file.key, waiting)) {
         const place = `${table} ${file.key}`;
         const found = missing.get(place) ?? { key: file.key, table, rows: 0, measurements: 0, example: uid };
         found.rows += rows;
@@ -92,14 +108,12 @@ export async function findMissingRows(
 
 /** Returns the given measurements that lack rows, with the table and the number of missing rows. */
 async function lacking(
-  clickhouse: ClickHouse,
-  run: Omit<RunKey, 'stage'>,
+  stored: Stored,
   key: string,
   expected: ReadonlyMap<string, Expected>,
-  refused: ReadonlyMap<string, number>,
-  signal?: AbortSignal,
 ): Promise<[uid: string, table: ObservationTable, rows: number][]> {
   if (expected.size === 0) return [];
+  const { clickhouse, run, refused, signal } = stored;
   const lacks: [string, ObservationTable, number][] = [];
   for (const table of OBSERVATION_TABLES) {
     const { name } = table;
@@ -109,26 +123,19 @@ async function lacking(
       return rest > 0 ? [{ uid, rest, identity }] : [];
     });
     if (short.length === 0) continue;
-    const copies = await firstCopies(
-      clickhouse,
-      name,
-      run.bucket,
-      short.map(({ identity }) => identity),
-      signal,
-    );
+    const identities = short.map(({ identity }) => identity);
+    const copies = await firstCopies(stored, name, identities);
     for (const { uid, rest, identity } of short) if (!copies.has(textOf(identity))) lacks.push([uid, name, rest]);
   }
   return lacks;
 }
 
 async function firstCopies(
-  clickhouse: ClickHouse,
+  { clickhouse, run, signal }: Stored,
   table: ObservationTable,
-  bucket: string,
   measurements: readonly Identity[],
-  signal?: AbortSignal,
 ): Promise<Set<string>> {
-  const query = firstCopiesQuery(table, bucket, measurements);
+  const query = firstCopiesQuery(table, run.bucket, measurements);
   if (!query) return new Set();
   const rows = await clickhouse.select<{ r: string; t: string; i: string; s: string }>(query, { signal });
   return new Set(

@@ -147,8 +147,9 @@ async function verifyRun(
   );
   const all = await auditRows(clickhouse, bucket, signal);
   const rows = compareRows(run, files, all);
-  problems.push(...(await explainRows(tools, key, run, listed, files, rows, signal)));
-  problems.push(...(await checkOthers(clickhouse, key, run, all, signal)));
+  const examined = { tools, key, run, signal };
+  problems.push(...(await explainRows(examined, listed, files, rows)));
+  problems.push(...(await checkOthers(examined, all)));
   return {
     ...found,
     generation: run.generation,
@@ -297,16 +298,22 @@ function isOwn(run: RunAudit, rows: RowsAudit): boolean {
   return rows.bucket === run.bucket && rows.generation === run.generation;
 }
 
+/** A run whose rows are verified. */
+interface ExaminedRun {
+  readonly tools: VerifyTools;
+  readonly key: BucketKey;
+  readonly run: RunAudit;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** Reports rows that are there twice. Where the number of rows differs from the count, reads the objects again to find the cause. */
 async function explainRows(
-  tools: VerifyTools,
-  key: BucketKey,
-  run: RunAudit,
+  examined: ExaminedRun,
   listed: ReadonlyMap<string, ArchiveFile>,
   files: ReadonlyMap<string, FileAudit>,
   compared: ReadonlyMap<ObservationTable, ComparedRows>,
-  signal?: AbortSignal,
 ): Promise<Problem[]> {
+  const { tools, key, run, signal } = examined;
   const problems: Problem[] = [];
   for (const [table, { rows, distinct }] of compared) {
     if (rows === distinct) continue;
@@ -320,13 +327,13 @@ async function explainRows(
   // Objects that changed or were added since the run do not show which rows the run should have made.
   const asRead = [...listed.values()].filter(file => files.get(file.key)?.etag === file.etag);
   const opened = { ...key, generation: run.generation };
-  const missing = await findMissingRows(tools, opened, asRead, uid => uids.add(uid), signal);
+  const missing = await findMissingRows({ ...tools, signal }, opened, asRead, uid => uids.add(uid));
   for (const { key, table, rows, measurements, example } of missing) {
     const message = `${counted(rows, 'row')} of ${counted(measurements, 'measurement')} missing, such as ${example}`;
     problems.push({ problem: 'RowsMissing', key, table, message });
   }
   for (const [table, { expected, distinct }] of long) {
-    const strange = await strangers(tools.clickhouse, table, run, uids, signal);
+    const strange = await strangers(examined, table, uids);
     const of = strange.length > 0 ? `; of measurements that are in no object: ${strange.slice(0, 3).join(', ')}` : '';
     problems.push({ problem: 'RowsTooMany', table, message: `${counted(distinct, 'row')}, ${expected} counted${of}` });
   }
@@ -335,13 +342,11 @@ async function explainRows(
 
 /** Returns the measurements that have rows of a run but are in none of its objects. */
 async function strangers(
-  clickhouse: ClickHouse,
+  { tools, run, signal }: ExaminedRun,
   table: ObservationTable,
-  run: RunAudit,
   uids: ReadonlySet<string>,
-  signal?: AbortSignal,
 ): Promise<string[]> {
-  const rows = await clickhouse.select<{ uid: string }>(
+  const rows = await tools.clickhouse.select<{ uid: string }>(
     `SELECT DISTINCT measurement_uid AS uid FROM ${table} WHERE bucket_date = {bucket:String} AND run_generation = {generation:UInt64}`,
     { params: { bucket: run.bucket, generation: run.generation }, signal },
   );
@@ -349,13 +354,8 @@ async function strangers(
 }
 
 /** Reports rows of other runs over the same measurements. Rows of other filters and of hours are correct. */
-async function checkOthers(
-  clickhouse: ClickHouse,
-  key: BucketKey,
-  run: RunAudit,
-  all: readonly RowsAudit[],
-  signal?: AbortSignal,
-): Promise<Problem[]> {
+async function checkOthers({ tools, key, run, signal }: ExaminedRun, all: readonly RowsAudit[]): Promise<Problem[]> {
+  const { clickhouse } = tools;
   const problems: Problem[] = [];
   for (const { table, measurements, example } of await auditRepetitions(clickhouse, run, signal)) {
     const message = `${counted(measurements, 'measurement')}, such as ${example}`;
