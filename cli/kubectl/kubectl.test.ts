@@ -6,6 +6,7 @@ import { widthOf } from '../table.ts';
 import { checkLines } from './checks-text.ts';
 import { type GridDay, gridLines } from './grid.ts';
 import { BEFORE, fixedSize } from './pool.ts';
+import { missingPrivileges } from './privileges.ts';
 import { createKubectlProgram } from './program.ts';
 import { redacted } from './redaction.ts';
 
@@ -106,4 +107,25 @@ test('a report has no passwords and no secret values, and keeps the names of Sec
   );
   expect(text).not.toContain('hunter2');
   for (const kept of ['LOG_LEVEL', 'info', '"ooni-pipeline"', 'host:8443/db now']) expect(text).toContain(kept);
+});
+
+test.each([
+  [['GRANT ALL ON *.* TO u WITH GRANT OPTION'], []],
+  [['GRANT SELECT, INSERT, ALTER, CREATE, DROP, OPTIMIZE ON ooni.* TO u'], []],
+  [['GRANT SELECT, INSERT ON `ooni`.* TO u'], ['ALTER', 'CREATE', 'DROP', 'OPTIMIZE']],
+  [['GRANT ALL ON other.* TO u'], ['SELECT', 'INSERT', 'ALTER', 'CREATE', 'DROP', 'OPTIMIZE']],
+  [['GRANT writer TO u'], undefined],
+  [['GRANT writer TO u', 'GRANT ALL ON *.* TO u'], []],
+  [['GRANT SELECT, INSERT, ALTER DELETE, CREATE, DROP, OPTIMIZE ON ooni.* TO u'], undefined],
+  [['GRANT ALL ON *.* TO u', 'REVOKE INSERT ON ooni.* FROM u'], undefined],
+  // The lines of ClickHouse 26.7 for the user default.
+  [
+    [
+      'GRANT TABLE ENGINE ON * TO u',
+      'GRANT CHECK, SHOW, SELECT, INSERT, ALTER, CREATE, DROP, UNDROP TABLE, TRUNCATE, OPTIMIZE ON *.* TO u',
+    ],
+    [],
+  ],
+])('privileges that %j lacks', (grants, missing) => {
+  expect(missingPrivileges(grants, 'ooni')).toEqual(missing);
 });
