@@ -8,6 +8,8 @@ export interface CommandOptions {
   readonly cwd?: string;
   /** Shows the output while the command runs. */
   readonly show?: boolean;
+  /** Maximum time, in milliseconds. The program and what it started are killed then. */
+  readonly timeout?: number;
 }
 
 /** Runs a program and returns its standard output. Throws an error that ends with its standard error if it fails. */
@@ -15,6 +17,8 @@ export async function command(name: string, args: readonly string[], options: Co
   const child = spawn(name, args, {
     cwd: options.cwd,
     env: { ...process.env, ...options.env },
+    // A group of processes, which a timeout can end as a whole.
+    detached: options.timeout !== undefined,
     stdio: ['pipe', options.show ? 'inherit' : 'pipe', options.show ? 'inherit' : 'pipe'],
   });
   child.stdin?.end(options.stdin ?? '');
@@ -22,14 +26,22 @@ export async function command(name: string, args: readonly string[], options: Co
     child.once('error', reject);
     child.once('close', resolve);
   });
+  let late = false;
+  const timer =
+    options.timeout &&
+    setTimeout(() => {
+      late = true;
+      if (child.pid) process.kill(-child.pid, 'SIGKILL');
+    }, options.timeout);
   const [out, err, code] = await Promise.all([
     child.stdout ? text(child.stdout) : '',
     child.stderr ? text(child.stderr) : '',
-    status,
+    status.finally(() => clearTimeout(timer)),
   ]);
   if (code !== 0) {
     const shown = [name.split('/').at(-1), ...args].join(' ');
-    throw new Error(`${shown} ended with ${code}: ${(err || out).trim().split('\n').slice(-15).join('\n')}`);
+    const how = late ? `did not end within ${options.timeout! / 60_000} minutes` : `ended with ${code}`;
+    throw new Error(`${shown} ${how}: ${(err || out).trim().split('\n').slice(-15).join('\n')}`);
   }
   return out;
 }

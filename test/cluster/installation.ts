@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
@@ -19,6 +19,8 @@ const DATABASE = 'cluster';
 const LARGEST = 350e6;
 /** Buckets and filter of every Backfill: each of these four days has objects in the archive of the fixtures. */
 export const RANGE = { startAt: '2023-11-27', endAt: '2023-12-01', probeCC: ['IT'] } as const;
+/** Prints the version of the program in a pod. */
+const VERSION_COMMAND = ['/nodejs/bin/node', '-p', "JSON.parse(fs.readFileSync('/app/package.json')).version"];
 const RESTRICTED = { 'pod-security.kubernetes.io/enforce': 'restricted' };
 
 interface Context {
@@ -79,6 +81,11 @@ export async function installationSteps(steps: Steps, { place, servers, kube, re
     sameRows(found, await reference());
     return shown(found);
   };
+  /** Waits until the operator has created the pools and the workflow workers are ready. The lease of an uninstalled leader ends first. */
+  const poolsReady = async () => {
+    await until('both pools', async () => (await kube().list('workerpools')).length === 2);
+    await kube().wait('Ready', 'workerpool/workflows', 300);
+  };
   const noPods = (pool: string) =>
     until(
       `no pods of the pool ${pool}`,
@@ -99,8 +106,24 @@ export async function installationSteps(steps: Steps, { place, servers, kube, re
   };
 
   await steps.step('image of operator and workers', async () => {
-    if (!place().given) await place().image([now(), later()], join(ROOT, 'images', 'Dockerfile'));
+    if (!place().given) await place().image(now(), join(ROOT, 'images', 'Dockerfile'), ROOT);
     return now();
+  });
+  await steps.step('image of the next version', async () => {
+    if (place().given) return `${later()}, as given`;
+    const dir = mkdtempSync(join(tmpdir(), 'ooni-image-'));
+    try {
+      const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as object;
+      writeFileSync(join(dir, 'package.json'), JSON.stringify({ ...manifest, version: next }));
+      writeFileSync(
+        join(dir, 'Dockerfile'),
+        `FROM ${now()}\nCOPY package.json /app/package.json\nLABEL org.opencontainers.image.version=${next}\n`,
+      );
+      await place().image(later(), join(dir, 'Dockerfile'), dir);
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+    return later();
   });
   await steps.step('namespace that enforces the restricted Pod Security Standard', async () => {
     await kube().apply({
@@ -123,8 +146,7 @@ export async function installationSteps(steps: Steps, { place, servers, kube, re
     return megabytes(size);
   });
   await steps.step('the operator creates the default pools; a worker loads the reference data', async () => {
-    await until('both pools ready', async () => (await kube().list('workerpools')).length === 2);
-    await kube().wait('Ready', 'workerpool/workflows', 300);
+    await poolsReady();
     await until('fingerprints in ClickHouse', async () => {
       const [count] = await query<{ n: string | number }>(
         servers().clickhouse,
@@ -138,11 +160,9 @@ export async function installationSteps(steps: Steps, { place, servers, kube, re
   await steps.step('memory and CPU of each idle pod', () => usage(kube()));
   await steps.step('a Backfill; the pool scales from 0 to N', async () => {
     await backfill('first', { maxActiveRuns: 4 });
-    const pods = await until('pods of the pool activities', async () => {
-      const found = await kube().poolPods('activities');
-      return found.length > 0 ? found.length : undefined;
-    });
-    return `${pods} pods`;
+    await until('a pod of the pool activities', async () => (await kube().poolPods('activities')).length > 0);
+    const { desiredReplicas } = (await resource('workerpool', 'activities')).status!;
+    return `${desiredReplicas} desired`;
   });
   await steps.step('kubectl wait --for=condition=Complete; rows equal those of the command', async () => {
     await kube().wait('Complete', 'backfill/first', 1200);
@@ -178,6 +198,20 @@ export async function installationSteps(steps: Steps, { place, servers, kube, re
     await kube().wait('Complete', 'backfill/third', 1200);
     const { progress } = (await resource('backfill', 'third')).status!;
     if (progress?.failed) throw new Error(`${progress.failed} buckets failed`);
+    if (!place().given) {
+      // The workers of the next version have ended the backfill: its workflow needs one of them for each bucket.
+      await kube().kubectl(['rollout', 'status', 'deployment/ooni-worker-workflows', '--timeout=5m']);
+      for (const selector of [OPERATOR_PODS, 'pipeline.ooni.org/pool=workflows']) {
+        await until(`pods ${selector} of version ${next} alone`, async () => {
+          const versions = await Promise.all(
+            (await kube().list('pods', selector)).map(pod =>
+              kube().kubectl(['exec', pod.metadata.name, '--', ...VERSION_COMMAND]),
+            ),
+          );
+          return versions.length > 0 && versions.every(version => version.trim() === next);
+        });
+      }
+    }
     return complete();
   });
   await steps.step('helm rollback', async () => {
@@ -207,7 +241,7 @@ export async function installationSteps(steps: Steps, { place, servers, kube, re
   });
   await steps.step('a second helm install continues with them', async () => {
     await release(['install'], now(), 3);
-    await kube().wait('Ready', 'workerpool/workflows', 300);
+    await poolsReady();
     await backfill('fourth', { maxActiveRuns: 2 });
     await kube().wait('Complete', 'backfill/fourth', 600);
     const { plan } = (await resource('backfill', 'fourth')).status! as { plan: { toRun: number; skipped: object } };

@@ -13,6 +13,13 @@ const TEMPORAL_IMAGE = `docker.io/temporalio/temporal:${TEMPORAL_VERSION}`;
 /** Volume in the lab, and its folder there. */
 const VOLUME = 'ooni-cluster-test';
 const KIND_CLUSTER = 'ooni-pipeline';
+/** Maximum time in which the lab builds its programs, starts, and makes its images, milliseconds each. */
+const LAB_TIMEOUT = 25 * 60_000;
+
+/** The cluster of `../shared/lab` did not start, for a reason outside of this project. */
+export class LabError extends StartError {
+  override name = 'LabError';
+}
 
 /** A cluster, and how images and connections get into it. */
 export interface Place {
@@ -22,8 +29,8 @@ export interface Place {
   readonly host: string;
   /** Image of the pipeline that the nodes can pull, if the user names one. Then none is built. */
   readonly given?: string;
-  /** Builds a Dockerfile and brings it onto the nodes under every given name. */
-  image(names: readonly [string, ...string[]], dockerfile: string): Promise<void>;
+  /** Builds a Dockerfile over a folder, and brings the image onto the nodes. */
+  image(name: string, dockerfile: string, context: string): Promise<void>;
   /** Provides a volume for a claim, on a cluster without a provisioner. */
   volume?(namespace: string, claim: string): Promise<void>;
   /** Stops what `open` started. */
@@ -32,7 +39,7 @@ export interface Place {
 
 /**
  * Opens a cluster: with `kind` a new or existing kind cluster; otherwise that of KUBECONFIG with the image and address that CLUSTER_IMAGE and
- * CLUSTER_HOST name, or the cluster of `../shared/lab`. Throws StartError with a remedy.
+ * CLUSTER_HOST name, or the cluster of `../shared/lab`. Throws StartError with a remedy, LabError when that cluster does not start.
  */
 export async function openPlace(kind: boolean): Promise<Place> {
   if (kind) return openKind();
@@ -60,7 +67,7 @@ async function openGiven(kubeconfig: string): Promise<Place> {
 }
 
 async function openLab(): Promise<Place> {
-  const lab = (...args: string[]) => command(LAB, args, { show: true });
+  const lab = (...args: string[]) => command(LAB, args, { show: true, timeout: LAB_TIMEOUT });
   seedLab();
   const wasUp = /^kube-apiserver runs/m.test(await command(LAB, ['status']));
   const state = process.env.LAB_STATE || '/var/lib/ooni-lab';
@@ -77,24 +84,22 @@ async function openLab(): Promise<Place> {
     else await lab('down');
   };
   try {
+    await obtainNft();
     if (!wasUp) await lab('up');
-    await command(join(LAB, '..', 'images'), ['node', 'distroless', 'temporal'], { show: true });
+    const images = join(LAB, '..', 'images');
+    await command(images, ['node', 'distroless', 'temporal'], { show: true, timeout: LAB_TIMEOUT });
     await lab('push', TEMPORAL_IMAGE);
   } catch (error) {
-    await close();
-    throw error;
+    await close().catch(() => {});
+    throw new LabError(`The cluster of ../shared/lab did not start: ${(error as Error).message}`);
   }
   return {
     name: 'the cluster of ../shared/lab',
     kubeconfig,
     host: '10.97.0.1',
     ...(process.env.CLUSTER_IMAGE && { given: process.env.CLUSTER_IMAGE }),
-    image: async ([first, ...others], dockerfile) => {
-      await lab('build', first, '-f', dockerfile, ROOT);
-      for (const other of others) {
-        await command('buildah', ['tag', first, other]);
-        await lab('push', other);
-      }
+    image: async (name, dockerfile, context) => {
+      await lab('build', name, '-f', dockerfile, context);
     },
     volume: async (namespace, name) => {
       await removeVolume();
@@ -120,6 +125,17 @@ async function openLab(): Promise<Place> {
     },
     close,
   };
+}
+
+/** Installs the program with which kube-proxy makes Services reachable. The lab installs its other packages in the same way. */
+async function obtainNft(): Promise<void> {
+  if (findOnPath('nft') || existsSync('/usr/sbin/nft')) return;
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  await command('apt-get', ['update', '-qq'], { env, timeout: LAB_TIMEOUT });
+  await command('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'nftables'], {
+    env,
+    timeout: LAB_TIMEOUT,
+  });
 }
 
 /**
@@ -179,10 +195,9 @@ async function openKind(): Promise<Place> {
     name: `the kind cluster ${KIND_CLUSTER}`,
     kubeconfig,
     host,
-    image: async ([first, ...others], dockerfile) => {
-      await command('docker', ['build', '-f', dockerfile, '-t', first, ROOT], { show: true });
-      for (const other of others) await command('docker', ['tag', first, other]);
-      for (const name of [first, ...others]) await load(name);
+    image: async (name, dockerfile, context) => {
+      await command('docker', ['build', '-f', dockerfile, '-t', name, context], { show: true });
+      await load(name);
     },
     // The cluster stays for its user: kind delete cluster --name ooni-pipeline.
     close: async () => {},

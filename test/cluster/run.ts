@@ -6,7 +6,8 @@
  *     npm run kind                on a kind cluster, which it makes (needs Docker and kind)
  *     npm run cluster -- --keep   leaves the release and the servers running until Ctrl-C
  *
- * Prints a table of steps and ends with `N passed, N failed`. The exit status is 1 if a step failed.
+ * Prints a table of steps and ends with `N passed, N failed`. The exit status is 1 if a step failed, and 3 if
+ * the cluster of ../shared/lab did not start, for a reason outside of this project, so that nothing was tested.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,13 +17,15 @@ import { obtainPrograms } from '../../local/programs.ts';
 import { command } from './command.ts';
 import { installationSteps, RANGE } from './installation.ts';
 import { Kube } from './kube.ts';
-import { openPlace, type Place } from './place.ts';
+import { LabError, openPlace, type Place } from './place.ts';
 import { type Rows, rowsOf } from './rows.ts';
 import { type Servers, startServers } from './servers.ts';
 import { Steps } from './table.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const NAMESPACE = 'ooni-cluster-test';
+/** Exit status that .ci/run tells apart from a failed step. */
+const LAB_FAILED = 3;
 const keep = process.argv.includes('--keep');
 
 async function main(): Promise<number> {
@@ -68,6 +71,7 @@ async function main(): Promise<number> {
     await place?.close().catch((error: Error) => console.error(error.message));
     rmSync(dir, { recursive: true, force: true });
   }
+  if (steps.error instanceof LabError) return LAB_FAILED;
   return steps.failed ? 1 : 0;
 }
 

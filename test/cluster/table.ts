@@ -10,11 +10,12 @@ interface Row {
 /** Runs named steps in order, and keeps what each of them found. After a failure the remaining steps do not run: they depend on it. */
 export class Steps {
   readonly rows: Row[] = [];
-  #failed = false;
+  /** Error of the step that failed. */
+  error: Error | undefined;
 
   /** Runs a step. `work` returns a phrase with its findings. */
   async step(name: string, work: () => Promise<string>): Promise<void> {
-    if (this.#failed) {
+    if (this.failed) {
       this.rows.push({ step: name, seconds: 0, result: 'not run', detail: '' });
       return;
     }
@@ -26,7 +27,7 @@ export class Steps {
       this.rows.push({ step: name, seconds: seconds(), result: 'ok', detail });
       console.log(`ok, ${seconds().toFixed(1)} s  ${detail}`);
     } catch (error) {
-      this.#failed = true;
+      this.error = error as Error;
       const detail = (error as Error).message;
       this.rows.push({ step: name, seconds: seconds(), result: 'FAILED', detail: detail.split('\n')[0]! });
       console.log(`FAILED after ${seconds().toFixed(1)} s\n${(error as Error).stack ?? detail}`);
@@ -34,7 +35,7 @@ export class Steps {
   }
 
   get failed(): boolean {
-    return this.#failed;
+    return this.error !== undefined;
   }
 
   /** Prints the table and the line `N passed, N failed`. */
