@@ -12,6 +12,8 @@ import type { Terminal } from './terminal.ts';
 
 /** Pinned packages with their hashes; superset/requirements.in has the reasons. */
 const REQUIREMENTS = join(import.meta.dirname, '../superset/requirements.lock');
+/** Changes the installed pages, so that they load nothing from third parties. */
+const REMOVE_TELEMETRY = join(import.meta.dirname, '../superset/remove_telemetry.py');
 /** The Python of the lock file. */
 const PYTHON = '3.11';
 /** Disk space of the installed packages and of the downloads, in bytes. */
@@ -29,12 +31,13 @@ export interface VenvOptions {
 
 /**
  * Returns the Python of a virtual environment with Superset, and installs Superset from PyPI if it is missing. The environment is kept in
- * the cache, one for each lock file. Concurrent starts wait for each other. Throws StartError with a remedy, or the reason of the signal.
+ * the cache, one for each lock file and change of the pages. Concurrent starts wait for each other. Throws StartError with a remedy, or
+ * the reason of the signal.
  */
 export async function obtainSuperset({ terminal, env = process.env, signal }: VenvOptions): Promise<string> {
   const lockfile = readFileSync(REQUIREMENTS, 'utf8');
   const version = /^apache-superset==(\S+)/m.exec(lockfile)?.[1];
-  const hash = createHash('sha256').update(lockfile).digest('hex').slice(0, 8);
+  const hash = createHash('sha256').update(lockfile).update(readFileSync(REMOVE_TELEMETRY)).digest('hex').slice(0, 8);
   const cache = dirname(cacheFolder('temporal', env));
   const dir = join(cache, `superset-${version}-${hash}`);
   const python = join(dir, 'bin/python');
@@ -108,14 +111,17 @@ async function install(
       if (said.startsWith('Collecting ')) line.update(`pip install: ${++collected} of ${packages} packages`);
       else if (said.startsWith('Installing collected')) line.update(`pip install: unpacking ${packages} packages`);
     });
+    await run(join(dir, 'bin/python'), [REMOVE_TELEMETRY], { env, signal: deadline });
     line.done(`installed with pip: ${packages} packages`);
   } catch (error) {
     line.done('not installed');
     signal?.throwIfAborted();
     rmSync(join(dir, 'complete'), { force: true });
-    const late = deadline.aborted ? `it was not ready within ${TIMEOUT / 60_000} minutes` : (error as Error).message;
+    const reason = deadline.aborted
+      ? `it was not ready within ${TIMEOUT / 60_000} minutes`
+      : (error as { stderr?: string }).stderr?.trim() || (error as Error).message;
     throw new StartError(
-      `Superset could not be installed with pip: ${late}\nConnect to a network, or let pip's settings name a registry, or start without --superset.`,
+      `Superset could not be installed with pip: ${reason}\nConnect to a network, or let pip's settings name a registry, or start without --superset.`,
     );
   }
 }

@@ -41,7 +41,7 @@ test('every published port is open on this machine only, and is used once', () =
   for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:\d+:\d+$/);
   const published = ports.map(port => port.split(':')[1]);
   expect(new Set(published).size).toBe(published.length);
-  expect(published).toEqual(expect.arrayContaining(['8080', '8088', '7233']));
+  expect(published).toEqual(expect.arrayContaining(['8080', '8083', '8088', '7233']));
 });
 
 test('there is no ClickHouse, and every image has a version', () => {
@@ -65,6 +65,23 @@ test('services, volumes and files that are referred to exist', () => {
     }
     if (build) expect(existsSync(join(ROOT, build.context, build.dockerfile)), name).toBe(true);
   }
+});
+
+test('Superset reads only variables that its configuration knows, and those that it requires are set', () => {
+  const files = ['superset_config.py', 'provision.py'].map(name => read(`superset/${name}`)).join();
+  const { superset, 'superset-provision': provision } = compose.services;
+  expect(provision!.environment).toEqual(superset!.environment);
+  for (const name of Object.keys(superset!.environment!)) {
+    if (name !== 'HOME') expect(files, name).toContain(`"${name}"`);
+  }
+  expect(superset!.environment).toMatchObject({
+    SUPERSET_SECRET_KEY: expect.stringMatching(/:-.{32,}\}$/),
+    SUPERSET_ADMIN_PASSWORD: expect.any(String),
+    CLICKHOUSE_URL: compose.services.worker!.environment!.CLICKHOUSE_URL,
+  });
+  // The file of the metadata is in the folder that the image names.
+  const home = /SUPERSET_HOME=(\S+)/.exec(read('images/superset/Dockerfile'))![1];
+  expect(superset!.volumes).toEqual([`superset:${home}`]);
 });
 
 test('Temporal reads only variables that the files of the chart know', () => {

@@ -11,6 +11,7 @@ interface Image {
 }
 interface Values {
   readonly image: Image;
+  readonly superset: { image: Image };
   readonly temporal: { production: { image: Image; adminTools: { image: Image }; ui: { image: Image } } };
 }
 
@@ -27,6 +28,8 @@ function images(): Record<string, string> {
     temporal: reference(production.image),
     'temporal-namespace': reference(production.adminTools.image),
     'temporal-ui': reference(production.ui.image),
+    'superset-provision': reference(values.superset.image),
+    superset: reference(values.superset.image),
     worker: reference(values.image),
   };
 }
