@@ -234,6 +234,76 @@ test('images come from the mirror, and a digest has priority over a tag', async 
   expect(image).toBe(`mirror.example.org/ooni/pipeline@sha256:${'a'.repeat(64)}`);
 });
 
+describe('the embedded ClickHouse', () => {
+  test('needs no other value, and operator, workers and Superset get its address', async () => {
+    const objects = await render('--set', 'clickhouse.mode=embedded');
+    const url = 'http://ooni-ooni-pipeline-clickhouse.pipeline.svc:8123/ooni';
+    expect(find(objects, 'Secret', 'ooni-ooni-pipeline').stringData).toEqual({ CLICKHOUSE_URL: url });
+    const { ports, selector } = find(objects, 'Service', 'ooni-ooni-pipeline-clickhouse').spec;
+    const { template } = find(objects, 'Deployment', 'ooni-ooni-pipeline-clickhouse').spec;
+    expect(ports).toEqual([{ name: 'http', port: 8123, targetPort: 'http' }]);
+    expect(template.metadata.labels).toMatchObject(selector);
+    const config = parse(find(objects, 'ConfigMap', 'ooni-ooni-pipeline-clickhouse').data['config.yaml']);
+    expect(config.http_port).toBe(8123);
+    const mounted = template.spec.containers[0].volumeMounts.map((mount: { mountPath: string }) => mount.mountPath);
+    expect(mounted).toContain('/var/lib/clickhouse');
+    // Every path that the server writes is on the volume, because the root is read-only.
+    for (const key of ['path', 'tmp_path', 'user_files_path', 'format_schema_path']) {
+      expect(config[key], key).toMatch(/^\/var\/lib\/clickhouse\//);
+    }
+  });
+
+  test('keeps its rows when the release is uninstalled', async () => {
+    const { metadata } = find(await render(...profile('embedded-values.yaml')), 'PersistentVolumeClaim', /clickhouse$/);
+    expect(metadata.annotations).toEqual({ 'helm.sh/resource-policy': 'keep' });
+  });
+
+  test('is rejected with gitops', async () => {
+    const message = await rejected('--set', 'clickhouse.mode=embedded', '--set', 'gitops=true');
+    expect(message).toMatch(/is for evaluation, so set clickhouse\.mode to external/);
+  });
+});
+
+describe('NetworkPolicies', () => {
+  const policy = async (name: RegExp, ...args: string[]) =>
+    find(await render(...args, '--set', 'networkPolicy.enabled=true'), 'NetworkPolicy', name).spec;
+  const portsTo = (spec: { egress: { ports?: { port: number }[] }[] }) =>
+    spec.egress.flatMap(({ ports }) => ports ?? []).map(({ port }) => port);
+
+  test.each([/operator$/, /workers$/, /superset$/])('let %s reach ClickHouse', async name => {
+    const spec = await policy(name, ...profile('superset-values.yaml'), '--set', 'networkPolicy.egressPorts={8124}');
+    expect(portsTo(spec)).toContain(8124);
+  });
+
+  test('let users reach Superset, and Superset its metadata', async () => {
+    const spec = await policy(/superset$/, ...profile('superset-postgresql-values.yaml'));
+    expect(spec.ingress).toEqual([{ ports: [{ port: 'http', protocol: 'TCP' }] }]);
+    expect(portsTo(spec)).toContain(5432);
+    expect(portsTo(await policy(/superset$/, ...profile('superset-values.yaml')))).not.toContain(5432);
+  });
+
+  test.each(PROFILES)('select every pod of %s', async name => {
+    const objects = await render(...profile(name), '--set', 'networkPolicy.enabled=true');
+    interface Selector {
+      readonly matchLabels?: Record<string, string>;
+      readonly matchExpressions?: { key: string; operator: string; values: string[] }[];
+    }
+    const matches = ({ matchLabels, matchExpressions }: Selector, labels: Record<string, string>) =>
+      Object.entries(matchLabels ?? {}).every(([key, value]) => labels[key] === value) &&
+      (matchExpressions ?? []).every(
+        ({ key, operator, values }) => operator === 'In' && values.includes(labels[key] ?? ''),
+      );
+    const selectors = objects
+      .filter(({ kind }) => kind === 'NetworkPolicy')
+      .map(({ spec }) => spec.podSelector as Selector);
+    for (const object of objects.filter(({ kind }) => kind === 'Deployment')) {
+      const labels = object.spec.template.metadata.labels as Record<string, string>;
+      const selected = selectors.some(selector => matches(selector, labels));
+      expect(selected, identity(object)).toBe(true);
+    }
+  });
+});
+
 describe('a wrong value is rejected', () => {
   test.each([
     [['--set', 'opertor.replicas=1'], /opertor/],
@@ -246,6 +316,11 @@ describe('a wrong value is rejected', () => {
     [['--set', 'temporal.mode=external'], /temporal\.external\.address is empty; set it to host:port/],
     [['--set', 'credentials.existingSecret=x'], /credentials\.values is set too; keep one/],
     [['--set', 'gitops=true'], /create a Secret and set credentials\.existingSecret/],
+    [
+      ['--set', 'clickhouse.mode=embedded'],
+      /the credentials name a ClickHouse too; set clickhouse\.mode to external, or/,
+    ],
+    [['--set', 'clickhouse.mode=inside'], /clickhouse.*mode|embedded/s],
   ])('%j', async (args, message) => {
     expect(await rejected(...MINIMAL, ...args)).toMatch(message);
   });

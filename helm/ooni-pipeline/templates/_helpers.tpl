@@ -142,6 +142,11 @@ topologySpreadConstraints:
 {{- default (include "ooni-pipeline.fullname" .) .Values.credentials.existingSecret -}}
 {{- end }}
 
+{{/* URL of the embedded ClickHouse. */}}
+{{- define "ooni-pipeline.embeddedClickHouseUrl" -}}
+{{- printf "http://%s.%s.svc:8123/ooni" (include "ooni-pipeline.componentName" (dict "root" . "component" "clickhouse")) .Release.Namespace -}}
+{{- end }}
+
 {{/* Settings of a program of the pipeline: ConfigMap and Secret. */}}
 {{- define "ooni-pipeline.envFrom" -}}
 - configMapRef:
@@ -175,8 +180,15 @@ topologySpreadConstraints:
 {{- if and .Values.credentials.existingSecret .Values.credentials.values -}}
 {{- fail (printf "credentials.existingSecret is %q and credentials.values is set too; keep one of them" .Values.credentials.existingSecret) -}}
 {{- end -}}
-{{- if not (or .Values.credentials.existingSecret (hasKey .Values.credentials.values "clickhouse_url")) -}}
-{{- fail "no ClickHouse is configured: set credentials.existingSecret to a Secret with CLICKHOUSE_URL, or for a first try credentials.values.clickhouse_url to http://user:password@host:8123/database" -}}
+{{- if eq .Values.clickhouse.mode "embedded" -}}
+{{- if .Values.gitops -}}
+{{- fail "clickhouse.mode is embedded, but gitops is true; the embedded ClickHouse is for evaluation, so set clickhouse.mode to external, and credentials.existingSecret to a Secret with CLICKHOUSE_URL" -}}
+{{- end -}}
+{{- if or .Values.credentials.existingSecret (hasKey .Values.credentials.values "clickhouse_url") -}}
+{{- fail "clickhouse.mode is embedded, but the credentials name a ClickHouse too; set clickhouse.mode to external, or remove credentials.existingSecret and credentials.values.clickhouse_url (other secrets can be in credentials.values)" -}}
+{{- end -}}
+{{- else if not (or .Values.credentials.existingSecret (hasKey .Values.credentials.values "clickhouse_url")) -}}
+{{- fail "no ClickHouse is configured: set credentials.existingSecret to a Secret with CLICKHOUSE_URL, or for a first try credentials.values.clickhouse_url to http://user:password@host:8123/database, or clickhouse.mode to embedded" -}}
 {{- end -}}
 {{- if and (eq .Values.temporal.mode "external") (not .Values.temporal.external.address) -}}
 {{- fail "temporal.mode is external, but temporal.external.address is empty; set it to host:port of the Temporal frontend" -}}
@@ -231,7 +243,7 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: {{ printf "/etc/ooni-pipeline/temporal-tls/%s" . |
 
 {{/* Changes with every value that is in the environment of operator and workers. */}}
 {{- define "ooni-pipeline.settingsChecksum" -}}
-{{- printf "%s%s%s" (include "ooni-pipeline.settings" .) (toJson .Values.credentials) (toJson .Values.temporal.external) | sha256sum | trunc 16 -}}
+{{- printf "%s%s%s%s" (include "ooni-pipeline.settings" .) .Values.clickhouse.mode (toJson .Values.credentials) (toJson .Values.temporal.external) | sha256sum | trunc 16 -}}
 {{- end }}
 
 {{/* The PEM files for TLS to an external Temporal. */}}
@@ -251,8 +263,20 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: {{ printf "/etc/ooni-pipeline/temporal-tls/%s" . |
 {{- end -}}
 {{- end }}
 
-{{/* Egress rules of operator and workers: DNS and Temporal. */}}
+{{/* Egress rules of operator, workers and Superset: DNS, and servers at any address. */}}
 {{- define "ooni-pipeline.egressBasics" -}}
 - ports: [{ port: 53, protocol: UDP }, { port: 53, protocol: TCP }]
+# ClickHouse, the archive and reference data.
+- ports:
+    {{- range .Values.networkPolicy.egressPorts }}
+    - { port: {{ . }}, protocol: TCP }
+    {{- end }}
+{{- with .Values.networkPolicy.extraEgress }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Egress rule of operator and workers to Temporal. */}}
+{{- define "ooni-pipeline.egressTemporal" -}}
 - ports: [{ port: {{ include "ooni-pipeline.temporalAddress" . | splitList ":" | last }}, protocol: TCP }]
 {{- end }}
