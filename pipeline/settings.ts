@@ -96,7 +96,7 @@ export const SETTINGS = {
     'https://raw.githubusercontent.com/ooni/blocking-fingerprints/main/fingerprints_dns.csv',
   ),
   fingerprints_http_source: text(
-    'Block page fingerprints of HTTP answers: URL or file; none: not loaded',
+    'Fingerprints of HTTP responses: URL or file; none: observations name no fingerprints',
     'https://raw.githubusercontent.com/ooni/blocking-fingerprints/main/fingerprints_http.csv',
   ),
   test_lists_source: text(

@@ -33,7 +33,7 @@ import {
   wholeNumber,
 } from '../options.ts';
 import { printableLine } from '../printable.ts';
-import { loadFingerprints } from '../run/fingerprints.ts';
+import { loadFingerprints, loadHttpFingerprints } from '../run/fingerprints.ts';
 import { startProgress } from '../run/progress.ts';
 import { type FailedBucket, type RunTotals, runBuckets } from '../run/run-buckets.ts';
 import { planRun, type RunPlan, type RunRequest } from '../run/select-buckets.ts';
@@ -49,6 +49,7 @@ interface Options extends CommonOptions {
   readonly reprocess: 'None' | 'Failed' | 'All';
   readonly allowShrink?: boolean;
   readonly fingerprints?: string;
+  readonly httpFingerprints?: string;
   readonly threads: number;
   readonly output: 'human' | 'json';
 }
@@ -116,6 +117,11 @@ export function runCommand(): Command {
     .option(
       '--fingerprints <source>',
       `file or URL of the block page fingerprints of DNS answers, or ${NO_SOURCE}; setting fingerprints_dns_source unless given`,
+      source,
+    )
+    .option(
+      '--http-fingerprints <source>',
+      `file or URL of the fingerprints of HTTP responses, or ${NO_SOURCE}; setting fingerprints_http_source unless given, or ${NO_SOURCE} with --fingerprints`,
       source,
     )
     .addOption(
@@ -194,6 +200,11 @@ async function run(options: Options, command: Command): Promise<number> {
       const isGiven = options.fingerprints !== undefined;
       const sources = { ...settings, ...(isGiven && { fingerprints_dns_source: options.fingerprints }) };
       const fingerprints = sourceOf(sources, 'fingerprints_dns');
+      if (plan.buckets.length > 0 && request.stages.includes('Observations')) {
+        // A run with given fingerprints of DNS answers does not fetch others.
+        const source = options.httpFingerprints ?? (isGiven ? NO_SOURCE : settings.fingerprints_http_source);
+        await loadHttpFingerprints(clickhouse, source, options.httpFingerprints !== undefined, log, signal);
+      }
       if ((plan.buckets.length > 0 || isGiven) && request.stages.includes('Analysis')) {
         await loadFingerprints({ clickhouse, log, signal }, fingerprints, isGiven);
       }

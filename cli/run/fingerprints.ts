@@ -39,3 +39,24 @@ export async function loadFingerprints(
     );
   }
 }
+
+/**
+ * Updates the fingerprints of HTTP responses that rows name. If the source cannot be used, this only warns, unless the source was given for this run:
+ * rows have the version of the fingerprints, so those without are known. Throws ReferenceDataError.
+ */
+export async function loadHttpFingerprints(
+  clickhouse: ClickHouse,
+  source: string,
+  isGiven: boolean,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  if (source === '' || source === NO_SOURCE) return;
+  try {
+    await loadReference(clickhouse, 'fingerprints_http', source, { now: Date.now(), log, signal });
+  } catch (error) {
+    if (!(error instanceof ReferenceDataError)) throw error;
+    if (isGiven) throw new ReferenceDataError(`--http-fingerprints: ${error.message}`);
+    log.warn(`${error.message} Responses are compared with the fingerprints of before, if there are any.`);
+  }
+}

@@ -81,6 +81,8 @@ describe('reduce', () => {
   const digestOf = (body: string) => ({
     length: Buffer.byteLength(body),
     sha1: createHash('sha1').update(body, 'utf8').digest('hex'),
+    title: null,
+    patterns: [],
   });
   const bodyOf = (json: string) => (JSON.parse(reduced(json)) as { body: string }).body;
 
@@ -166,6 +168,8 @@ describe('reduce', () => {
           expect(readDigest(text)).toEqual({
             length: bytes.length,
             sha1: createHash('sha1').update(bytes).digest('hex'),
+            title: null,
+            patterns: [],
           });
           expect(partial).toBe(true);
         },

@@ -1,10 +1,12 @@
 import { hash, randomBytes } from 'node:crypto';
+import type { PatternMatcher } from './patterns.ts';
 import { findKey, lastText, load, readBase64, readText, skipValue } from './scanner.ts';
+import { titleOf } from './title.ts';
 
 /**
  * Removes parts that no column needs from the JSON text before it is parsed. HTTP bodies are most of the bytes of most
- * measurements, and only their length and SHA-1 are stored. A short text with these two replaces each body, so no string is made of
- * it and JSON.parse does not read it. On objects full of bodies this halves the decoding time. Newer probes also write much about
+ * measurements, and only their length, SHA-1, title and matching fingerprints are stored. A short text replaces each body, so no string
+ * is made of it and JSON.parse does not read it. On objects full of bodies this halves the decoding time. Newer probes also write much about
  * themselves that no column uses.
  */
 
@@ -13,12 +15,16 @@ export interface BodyDigest {
   /** Bytes of the body; for text, its bytes as UTF-8. */
   readonly length: number;
   readonly sha1: string;
+  /** Title of a page of HTML. */
+  readonly title: string | null;
+  /** Indexes of the patterns that match. */
+  readonly patterns: readonly number[];
 }
 
 /** Prefix of a digest. No document can contain it, because it differs from process to process. */
 const MARK = `${randomBytes(12).toString('hex')}:`;
-/** No number can begin after this character: hashes often look as if they had an exponent (scanner.wat). */
-const SEPARATOR = '/';
+/** Bodies of the last document, in the order of its text. */
+let bodies: BodyDigest[] = [];
 /** Shorter bodies are not replaced. */
 const SHORTEST = 200;
 
@@ -52,11 +58,19 @@ const BRACE = 0x7b;
 const BRACKET = 0x5b;
 const ZERO = '0';
 
-/** Returns the digest that replaces a body, or undefined if the text is the body itself. */
+/** Returns the digest that replaces a body in the last document, or undefined if the text is the body itself. */
 export function readDigest(text: string): BodyDigest | undefined {
   if (!text.startsWith(MARK)) return undefined;
-  const [length, sha1] = text.slice(MARK.length).split(SEPARATOR) as [string, string];
-  return { length: Number(length), sha1 };
+  const digest = bodies[Number(text.slice(MARK.length))];
+  if (!digest) throw new TypeError('the body belongs to an earlier document');
+  return digest;
+}
+
+/** Makes the digest of a body. `matcher` may overwrite the memory of the scanner if the body is not in it. */
+export function digestOf(body: Buffer, matcher?: PatternMatcher): BodyDigest {
+  const title = titleOf(body);
+  const sha1 = hash('sha1', body);
+  return { length: body.length, sha1, title, patterns: matcher?.inBody(body) ?? [] };
 }
 
 export interface Reduced {
@@ -71,9 +85,11 @@ export interface Reduced {
 
 /**
  * Replaces the texts and binaries of members named `body` with digests, and unread members with zeros. Invalid JSON stays
- * unchanged, so that the parser reports it. The bytes must be UTF-8.
+ * unchanged, so that the parser reports it. The bytes must be UTF-8. Digests of an earlier document become invalid.
  */
-export function reduce(json: Buffer): Reduced {
+export function reduce(json: Buffer, matcher?: PatternMatcher): Reduced {
+  bodies = [];
+  matcher?.prepare();
   // Works in place, because a replacement is shorter than the original.
   const out = load(json);
   let partial = false;
@@ -83,7 +99,7 @@ export function reduce(json: Buffer): Reduced {
     next = at + 1;
     // A quote without a backslash before it opens or closes a string. If it closes one, the following text would not be JSON.
     if (json[at - 1] === BACKSLASH) continue;
-    const cut = bodyAt(json, at + 1) ?? unreadAt(json, at + 1);
+    const cut = bodyAt(json, at + 1, matcher) ?? unreadAt(json, at + 1);
     if (!cut) continue;
     if (to < copied) out.copyWithin(to, copied, cut.from);
     to += cut.from - copied;
@@ -105,18 +121,18 @@ interface Cut {
 }
 
 /** Finds the text or binary of the body. Its key begins at `at`, after the opening quote. */
-function bodyAt(json: Buffer, at: number): Cut | undefined {
+function bodyAt(json: Buffer, at: number, matcher?: PatternMatcher): Cut | undefined {
   if (json.toString('latin1', at, at + BODY.length) !== BODY) return undefined;
   const from = valueStart(json, at + BODY.length);
   if (from < 0) return undefined;
-  if (json[from] === BRACE) return binaryAt(json, from);
+  if (json[from] === BRACE) return binaryAt(json, from, matcher);
   const quote = json[from] === QUOTE ? readText(from + 1) : -1;
   if (quote - from <= SHORTEST) return undefined;
-  return { from, end: quote + 1, standIn: digestOf(lastText()) };
+  return { from, end: quote + 1, standIn: standInFor(lastText(), matcher) };
 }
 
 /** Finds the object with clean base64 that begins at `from`. */
-function binaryAt(json: Buffer, from: number): Cut | undefined {
+function binaryAt(json: Buffer, from: number, matcher?: PatternMatcher): Cut | undefined {
   for (const [head, tail] of BINARY_FORMS) {
     const start = from + head.length;
     if (json.toString('latin1', from, start) !== head) continue;
@@ -124,13 +140,14 @@ function binaryAt(json: Buffer, from: number): Cut | undefined {
     const end = quote + tail.length;
     if (quote - start <= SHORTEST || json.toString('latin1', quote, end) !== tail) return undefined;
     const body = readBase64(start, quote);
-    return body && { from, end, standIn: digestOf(body) };
+    return body && { from, end, standIn: standInFor(body, matcher) };
   }
   return undefined;
 }
 
-function digestOf(body: Buffer): string {
-  return `"${MARK}${body.length}${SEPARATOR}${hash('sha1', body)}"`;
+function standInFor(body: Buffer, matcher?: PatternMatcher): string {
+  bodies.push(digestOf(body, matcher));
+  return `"${MARK}${bodies.length - 1}"`;
 }
 
 /** Finds the object or list of the unread member. Its key begins at `at`, after the opening quote. */

@@ -14,6 +14,19 @@ interface Exports {
   readonly findKey: (at: number, end: number) => number;
   readonly mayBeUnsound: (at: number, end: number) => number;
   readonly skipValue: (at: number, depth: number) => number;
+  readonly records: { readonly value: number };
+  readonly findLiterals: (
+    at: number,
+    end: number,
+    longBits: number,
+    longShift: number,
+    bits: number,
+    shift: number,
+    slots: number,
+    mask: number,
+    out: number,
+    room: number,
+  ) => number;
 }
 
 /** The used part of the API. TypeScript has its types only together with those of a browser. */
@@ -30,20 +43,27 @@ declare namespace WebAssembly {
 const PAGE_BYTES = 64 * 1024;
 /** Larger memory is released as soon as a smaller document is loaded. */
 const KEPT_BYTES = 8 << 20;
-/** Start of the document, after the two tables. */
-const DOCUMENT = 512;
+/** End of the two tables for texts and start of the tables of patterns. */
+const TABLES = 512;
 /** Bytes after the document and the text that may be read or overwritten. */
 const MARGIN = 128;
 /** Deeper values are left to the decoder. */
 const DEEPEST = 64;
 
+/** Tables of patterns that are in the memory. */
+let grams: Buffer = Buffer.alloc(0);
+/** Start of the document, after all tables. */
+let start = TABLES;
 let code: Exports = instantiate();
 let bytes = Buffer.from(code.memory.buffer);
-let end = DOCUMENT;
+let end = start;
 
 function instantiate(): Exports {
   const exports = new WebAssembly.Instance(module).exports as Exports;
-  const tables = Buffer.from(exports.memory.buffer, 0, DOCUMENT).fill(-1, 256);
+  const missing = TABLES + grams.length - exports.memory.buffer.byteLength;
+  if (missing > 0) exports.memory.grow(Math.ceil(missing / PAGE_BYTES));
+  grams.copy(Buffer.from(exports.memory.buffer), TABLES);
+  const tables = Buffer.from(exports.memory.buffer, 0, TABLES).fill(-1, 256);
   for (const [letter, meaning] of ['""', '\\\\', '//', 'b\b', 'f\f', 'n\n', 'r\r', 't\t']) {
     tables[letter!.charCodeAt(0)] = meaning!.charCodeAt(0);
   }
@@ -56,7 +76,7 @@ function instantiate(): Exports {
 
 /** Copies a document, which must be UTF-8, into the memory and returns the copy. Overwrites the result of the last call. */
 export function load(json: Buffer): Buffer {
-  const needed = DOCUMENT + 2 * (json.length + MARGIN);
+  const needed = start + 2 * (json.length + MARGIN);
   if (bytes.length > Math.max(KEPT_BYTES, 2 * needed)) {
     // The memory of an instance can grow but not shrink.
     code = instantiate();
@@ -66,25 +86,25 @@ export function load(json: Buffer): Buffer {
     code.memory.grow(Math.ceil((needed - bytes.length) / PAGE_BYTES));
     bytes = Buffer.from(code.memory.buffer);
   }
-  end = DOCUMENT + json.length;
-  json.copy(bytes, DOCUMENT);
+  end = start + json.length;
+  json.copy(bytes, start);
   bytes[end] = 0;
-  return bytes.subarray(DOCUMENT, end);
+  return bytes.subarray(start, end);
 }
 
 // The document may be changed in place, except after the position that is passed to these functions.
 
 /** Returns the position, at or after `at`, of a quote before `bo` or `x_`; -1 if there is none. */
 export function findKey(at: number): number {
-  return placeOf(code.findKey(DOCUMENT + at, end));
+  return placeOf(code.findKey(start + at, end));
 }
 
 /**
- * Reads the string that begins at `start`, after its opening quote, for `lastText`. Returns the position of its closing quote, or
+ * Reads the string that begins at `from`, after its opening quote, for `lastText`. Returns the position of its closing quote, or
  * -1 if it is not a valid string.
  */
-export function readText(start: number): number {
-  return placeOf(code.unescape(DOCUMENT + start, end, end + MARGIN));
+export function readText(from: number): number {
+  return placeOf(code.unescape(start + from, end, end + MARGIN));
 }
 
 /** Returns the string that `readText` read, as UTF-8. The next call overwrites it. */
@@ -93,8 +113,8 @@ export function lastText(): Buffer {
 }
 
 /** Decodes the base64 between two positions. The next call overwrites the result. Returns undefined if the base64 is not clean. */
-export function readBase64(start: number, stop: number): Buffer | undefined {
-  const base64 = bytes.toString('latin1', DOCUMENT + start, DOCUMENT + stop);
+export function readBase64(from: number, stop: number): Buffer | undefined {
+  const base64 = bytes.toString('latin1', start + from, start + stop);
   const clean = cleanLength(base64);
   return clean >= 0 && bytes.write(base64, end + MARGIN, 'base64') === clean ? behindDocument(clean) : undefined;
 }
@@ -105,7 +125,7 @@ function behindDocument(length: number): Buffer {
 
 /** Returns the end of the value at `at`, or -1 if it is not a value or only a decoder can check it. */
 export function skipValue(at: number): number {
-  return placeOf(code.skipValue(DOCUMENT + at, DEEPEST));
+  return placeOf(code.skipValue(start + at, DEEPEST));
 }
 
 /**
@@ -113,9 +133,71 @@ export function skipValue(at: number): number {
  * of a surrogate, or a number with an exponent of three digits or more.
  */
 export function mayBeUnsound(length: number): boolean {
-  return code.mayBeUnsound(DOCUMENT, DOCUMENT + length) !== 0;
+  return code.mayBeUnsound(start, start + length) !== 0;
 }
 
 function placeOf(address: number): number {
-  return address < 0 ? -1 : address - DOCUMENT;
+  return address < 0 ? -1 : address - start;
+}
+
+/** Tables of literals (scanner.wat). Positions count from the first byte of the tables of patterns. */
+export interface LiteralTables {
+  readonly longBits: number;
+  readonly longShift: number;
+  readonly bits: number;
+  readonly shift: number;
+  readonly slots: number;
+  readonly mask: number;
+}
+
+/** Bytes of a slot: the gram, a distance, and the four bytes at that distance from the gram. */
+export const SLOT_BYTES = 16;
+/** Distance of a slot without such bytes. */
+export const NO_DISTANCE = 0x7fffffff;
+/** The largest distance, before and after a gram. */
+export const FARTHEST = 100;
+/** Number of records in a call of `findLiterals`. They are in the margin between tables and document. */
+const ROOM = 512;
+const RECORDS_BYTES = ROOM * 8;
+
+/** Puts the tables of patterns into the memory, unless they are there. Otherwise the document and all results of this module are lost. */
+export function useTables(tables: Buffer): void {
+  if (tables === grams) return;
+  grams = tables;
+  start = TABLES + Math.ceil(tables.length / 16) * 16 + RECORDS_BYTES;
+  code = instantiate();
+  bytes = Buffer.from(code.memory.buffer);
+  end = start;
+}
+
+/** Reports whether the tables of patterns, and the text, are in the memory. */
+export function isLoaded(tables: Buffer, text: Buffer): boolean {
+  return tables === grams && text.buffer === bytes.buffer;
+}
+
+/**
+ * Calls back for each place of a text where a literal may be, with the slot of the gram there. The text must be the result of
+ * `load`, `lastText` or `readBase64` after `useTables`.
+ */
+export function findLiterals(text: Buffer, tables: LiteralTables, onPlace: (at: number, slot: number) => void): void {
+  const from = text.byteOffset - bytes.byteOffset;
+  const until = from + text.length;
+  const records = new Int32Array(bytes.buffer, start - RECORDS_BYTES, 2 * ROOM);
+  const { longBits, longShift, bits, shift, slots, mask } = tables;
+  for (let at = from; at < until; ) {
+    at = code.findLiterals(
+      at,
+      until,
+      TABLES + longBits,
+      longShift,
+      TABLES + bits,
+      shift,
+      TABLES + slots,
+      mask,
+      start - RECORDS_BYTES,
+      ROOM,
+    );
+    const count = 2 * code.records.value;
+    for (let i = 0; i < count; i += 2) onPlace(records[i]! - from, records[i + 1]!);
+  }
 }

@@ -1,9 +1,10 @@
-;; The loops that read all bytes of the archive, 16 or 64 at a time. They search for keys of JSON, decode the escapes of strings, and
-;; skip values (scanner.ts, docs/performance.md). `npm run generate` compiles this file to scanner-code.ts.
+;; The loops that read all bytes of the archive, 16 or 64 at a time. They search for keys of JSON, decode the escapes of strings, skip
+;; values, and search for parts of patterns (scanner.ts, patterns.ts, docs/performance.md). `npm run generate` compiles this file to
+;; scanner-code.ts.
 ;;
 ;; Memory: at 0 a table with the meaning of the letter after a backslash (0: not an escape of one character), at 256 a table with the
-;; value of a hexadecimal digit (-1: not a digit). The host writes both tables. It chooses the positions of document and output. After
-;; each of them, 128 bytes may be read or overwritten. A document ends with a zero byte, which cannot continue any JSON.
+;; value of a hexadecimal digit (-1: not a digit), at 512 the tables of patterns. The host writes all tables. It chooses the positions
+;; of document and output. After each of them, 128 bytes may be read or overwritten. A document ends with a zero byte, which cannot continue any JSON.
 (module
   (memory (export "memory") 1)
 
@@ -397,4 +398,112 @@
         (then
           (local.set $at (i32.add (local.get $at) (i32.const 1)))
           (br $next))))
-    (local.get $at)))
+    (local.get $at))
+
+  ;; Records that the last call of `findLiterals` wrote.
+  (global $records (export "records") (mut i32) (i32.const 0))
+
+  ;; Searches for places where a literal may be, from `at` to `end`, and writes a record of two numbers to `out` for each: a position, and the
+  ;; slot of the gram there. Returns the position to continue at, because `out` may be full (`room` is its number of records); it is `end` or more
+  ;; when all is read. Reads up to 128 bytes before `at` and after `end`.
+  ;;
+  ;; Every 16 bytes a gram of 8 bytes is looked up, and every 4 bytes a gram of 4 bytes. First a bit is read, at `longBits` or `bits`, at the
+  ;; position of the highest bits of a hash (shifted right by `longShift` or `shift`). Few bits are set. The short grams have bits of their own,
+  ;; because these are few, so they stay in the first cache of the processor. Then the gram is looked up in a hash table with linear probing
+  ;; at `slots`, of 16 bytes for each slot; `mask` is the number of slots minus 1. A slot is the gram, a distance, and the four bytes that must be at that distance
+  ;; from the gram. The distance 0x7fffffff stands for no such bytes.
+  (func (export "findLiterals") (param $at i32) (param $end i32) (param $longBits i32) (param $longShift i32) (param $bits i32) (param $shift i32) (param $slots i32) (param $mask i32) (param $out i32) (param $room i32) (result i32)
+    (local $longBy i64)
+    (local $by i64)
+    (local $long i64)
+    (local $h0 i64)
+    (local $h4 i64)
+    (local $h8 i64)
+    (local $h12 i64)
+    (local.set $longBy (i64.extend_i32_u (local.get $longShift)))
+    (local.set $by (i64.extend_i32_u (local.get $shift)))
+    (global.set $records (i32.const 0))
+    (loop $blocks
+      ;; A block has at most 5 records.
+      (if
+        (i32.or
+          (i32.ge_u (local.get $at) (local.get $end))
+          (i32.gt_u (i32.add (global.get $records) (i32.const 5)) (local.get $room)))
+        (then (return (local.get $at))))
+      (local.set $long (i64.mul (i64.load (local.get $at)) (i64.const 0x9e3779b97f4a7c15)))
+      (local.set $h0 (i64.mul (i64.load32_u (local.get $at)) (i64.const 0x9e3779b97f4a7c15)))
+      (local.set $h4 (i64.mul (i64.load32_u offset=4 (local.get $at)) (i64.const 0x9e3779b97f4a7c15)))
+      (local.set $h8 (i64.mul (i64.load32_u offset=8 (local.get $at)) (i64.const 0x9e3779b97f4a7c15)))
+      (local.set $h12 (i64.mul (i64.load32_u offset=12 (local.get $at)) (i64.const 0x9e3779b97f4a7c15)))
+      (if
+        (i32.and
+          (i32.or
+            (i32.shr_u
+                  (i32.load8_u
+                    (i32.add (local.get $longBits) (i32.wrap_i64 (i64.shr_u (i64.shr_u (local.get $long) (local.get $longBy)) (i64.const 3)))))
+                  (i32.and (i32.wrap_i64 (i64.shr_u (local.get $long) (local.get $longBy))) (i32.const 7)))
+            (i32.or
+              (i32.or
+                (i32.shr_u
+                  (i32.load8_u
+                    (i32.add (local.get $bits) (i32.wrap_i64 (i64.shr_u (i64.shr_u (local.get $h0) (local.get $by)) (i64.const 3)))))
+                  (i32.and (i32.wrap_i64 (i64.shr_u (local.get $h0) (local.get $by))) (i32.const 7)))
+                (i32.shr_u
+                  (i32.load8_u
+                    (i32.add (local.get $bits) (i32.wrap_i64 (i64.shr_u (i64.shr_u (local.get $h4) (local.get $by)) (i64.const 3)))))
+                  (i32.and (i32.wrap_i64 (i64.shr_u (local.get $h4) (local.get $by))) (i32.const 7))))
+              (i32.or
+                (i32.shr_u
+                  (i32.load8_u
+                    (i32.add (local.get $bits) (i32.wrap_i64 (i64.shr_u (i64.shr_u (local.get $h8) (local.get $by)) (i64.const 3)))))
+                  (i32.and (i32.wrap_i64 (i64.shr_u (local.get $h8) (local.get $by))) (i32.const 7)))
+                (i32.shr_u
+                  (i32.load8_u
+                    (i32.add (local.get $bits) (i32.wrap_i64 (i64.shr_u (i64.shr_u (local.get $h12) (local.get $by)) (i64.const 3)))))
+                  (i32.and (i32.wrap_i64 (i64.shr_u (local.get $h12) (local.get $by))) (i32.const 7))))))
+          (i32.const 1))
+        (then
+          (local.set $out (call $record (local.get $out) (local.get $at) (i64.load (local.get $at)) (local.get $long) (local.get $longBits) (local.get $longBy) (local.get $slots) (local.get $mask)))
+          (local.set $out (call $record (local.get $out) (local.get $at) (i64.load32_u (local.get $at)) (local.get $h0) (local.get $bits) (local.get $by) (local.get $slots) (local.get $mask)))
+          (local.set $out (call $record (local.get $out) (i32.add (local.get $at) (i32.const 4)) (i64.load32_u offset=4 (local.get $at)) (local.get $h4) (local.get $bits) (local.get $by) (local.get $slots) (local.get $mask)))
+          (local.set $out (call $record (local.get $out) (i32.add (local.get $at) (i32.const 8)) (i64.load32_u offset=8 (local.get $at)) (local.get $h8) (local.get $bits) (local.get $by) (local.get $slots) (local.get $mask)))
+          (local.set $out (call $record (local.get $out) (i32.add (local.get $at) (i32.const 12)) (i64.load32_u offset=12 (local.get $at)) (local.get $h12) (local.get $bits) (local.get $by) (local.get $slots) (local.get $mask)))))
+      (local.set $at (i32.add (local.get $at) (i32.const 16)))
+      (br $blocks))
+    (unreachable))
+
+  ;; Writes a record if the gram is in the hash table and the bytes at its distance are there. Returns the place of the next record. An empty slot and the gram of zeros are equal.
+  (func $record (param $out i32) (param $at i32) (param $gram i64) (param $hash i64) (param $bits i32) (param $by i64) (param $slots i32) (param $mask i32) (result i32)
+    (local $slot i32)
+    (local $place i32)
+    (local $distance i32)
+    (local $found i64)
+    (local.set $slot (i32.wrap_i64 (i64.shr_u (local.get $hash) (local.get $by))))
+    (if
+      (i32.eqz
+        (i32.and
+          (i32.shr_u
+            (i32.load8_u (i32.add (local.get $bits) (i32.shr_u (local.get $slot) (i32.const 3))))
+            (i32.and (local.get $slot) (i32.const 7)))
+          (i32.const 1)))
+      (then (return (local.get $out))))
+    (local.set $slot (i32.and (i32.wrap_i64 (i64.shr_u (local.get $hash) (i64.const 24))) (local.get $mask)))
+    (loop $next
+      (local.set $place (i32.add (local.get $slots) (i32.shl (local.get $slot) (i32.const 4))))
+      (local.set $found (i64.load (local.get $place)))
+      (if (i64.eqz (local.get $found)) (then (return (local.get $out))))
+      (if (i64.eq (local.get $found) (local.get $gram))
+        (then
+          (local.set $distance (i32.load offset=8 (local.get $place)))
+          (if (i32.ne (local.get $distance) (i32.const 0x7fffffff))
+            (then
+              (if
+                (i32.ne (i32.load (i32.add (local.get $at) (local.get $distance))) (i32.load offset=12 (local.get $place)))
+                (then (return (local.get $out))))))
+          (i32.store (local.get $out) (local.get $at))
+          (i32.store offset=4 (local.get $out) (local.get $slot))
+          (global.set $records (i32.add (global.get $records) (i32.const 1)))
+          (return (i32.add (local.get $out) (i32.const 8)))))
+      (local.set $slot (i32.and (i32.add (local.get $slot) (i32.const 1)) (local.get $mask)))
+      (br $next))
+    (unreachable)))

@@ -6,6 +6,7 @@ import views from './005-views.ts';
 import resultPartitions from './006-result-partitions.ts';
 import uids from './007-uids.ts';
 import outcomes from './008-outcomes.ts';
+import responses from './009-responses.ts';
 import type { Migration } from './migration.ts';
 
 /** All migrations, in order. A new migration has its own file and the next number. A released migration is not changed. */
@@ -18,4 +19,5 @@ export const MIGRATIONS: readonly Migration[] = [
   resultPartitions,
   uids,
   outcomes,
+  responses,
 ];

@@ -4,6 +4,7 @@ import { compileColumns, sliceColumns } from '../tables/rowbinary.ts';
 import { GENERATION_COLUMN, OBS_WEB_CTRL } from '../tables/schema.ts';
 import { type Endpoint, splitEndpoint } from './addresses.ts';
 import type { MeasurementRows } from './measurement-rows.ts';
+import { excerpt } from './text.ts';
 
 const groups = sliceColumns(OBS_WEB_CTRL, [
   'measurement_uid',
@@ -13,6 +14,7 @@ const groups = sliceColumns(OBS_WEB_CTRL, [
   'tcp_failure',
   'http_request_url',
   GENERATION_COLUMN[0],
+  'http_response_status_code',
 ]);
 
 /** One writer for each group of columns that come from the same object, as for `obs_web`. */
@@ -22,6 +24,7 @@ const write = {
   dns: compileColumns(groups[3], 'dns_'),
   endpoint: compileColumns(groups[4]),
   http: compileColumns(groups[5], 'http_'),
+  response: compileColumns(groups[7], 'http_response_'),
 };
 
 /** An endpoint that the test helper connected to, and its results. */
@@ -57,6 +60,7 @@ export function writeControlRows(rows: MeasurementRows, control: Control, input:
     write.endpoint(writer, row.endpoint);
     write.http(writer, row.http);
     writer.raw(rows.generation);
+    write.response(writer, row.response);
   };
 
   if (control.dns?.failure) emit({ dns: { failure: control.dns.failure } });
@@ -69,8 +73,13 @@ export function writeControlRows(rows: MeasurementRows, control: Control, input:
     if (!connected.has(ip)) emit({ ip, dns: RESOLVED });
   }
   if (control.http_request) {
-    const { failure, body_length } = control.http_request;
-    emit({ http: { request_url: input, failure, success: failure == null, response_body_length: body_length } });
+    const { failure, body_length, status_code, title } = control.http_request;
+    emit({
+      http: { request_url: input, failure, success: failure == null, response_body_length: body_length },
+      // The test helper writes -1 and an empty title for a request that failed.
+      response:
+        failure == null ? { status_code: inRange(status_code), title: title && excerpt(title, TITLE_LENGTH) } : null,
+    });
   }
 }
 
@@ -81,6 +90,15 @@ interface ControlRow {
   readonly ip: string;
   readonly dns: { readonly failure?: string; readonly success?: boolean } | null;
   readonly http: object;
+  readonly response: object | null;
+}
+
+/** Length of a title that a probe compares. */
+const TITLE_LENGTH = 128;
+
+/** Returns a status code, or null for a number that is not one: it must not make the whole measurement fail. */
+function inRange(code: number | null | undefined): number | null {
+  return code != null && code > 0 && code < 1000 ? code : null;
 }
 
 const RESOLVED = { success: true };

@@ -1,7 +1,7 @@
-import { hash } from 'node:crypto';
 import { transformError } from '../measurement/errors.ts';
 import type { HeadersList, HttpRequest, HttpResponse, HttpTransaction, TextOrBinary } from '../measurement/model.ts';
-import { type BodyDigest, readDigest } from '../measurement/reduction.ts';
+import type { PatternMatcher } from '../measurement/patterns.ts';
+import { type BodyDigest, digestOf, readDigest } from '../measurement/reduction.ts';
 import { splitEndpoint, urlHost } from './addresses.ts';
 import { normaliseFailure } from './failures.ts';
 import { hostForm } from './host-form.ts';
@@ -29,18 +29,27 @@ export interface HttpObservation {
   readonly request_body_is_truncated: boolean | null | undefined;
   readonly t: number | null | undefined;
   readonly transaction_id: number | null | undefined;
+  response_title: string | null;
+  /** Indexes of the patterns that match the response, in ascending order. */
+  patterns: readonly number[];
   taken: boolean;
 }
 
-/** Makes the observations of the transactions that have a request, in order. Throws MeasurementError. */
-export function observeHttp(transactions: readonly HttpTransaction[] | null | undefined): HttpObservation[] {
+/**
+ * Makes the observations of the transactions that have a request, in order. `matcher` searches responses for fingerprints. Throws
+ * MeasurementError.
+ */
+export function observeHttp(
+  transactions: readonly HttpTransaction[] | null | undefined,
+  matcher?: PatternMatcher,
+): HttpObservation[] {
   const observations: HttpObservation[] = [];
   if (!transactions) return observations;
   for (let i = 0; i < transactions.length; i++) {
     const transaction = transactions[i]!;
     if (!transaction.request) continue;
     const observation = observeRequest(transaction, transaction.request);
-    if (transaction.response) addResponse(observation, transaction.response, transactions[i + 1]);
+    if (transaction.response) addResponse(observation, transaction.response, transactions[i + 1], matcher);
     observations.push(observation);
   }
   return observations;
@@ -72,22 +81,33 @@ function observeRequest(transaction: HttpTransaction, request: HttpRequest): Htt
     request_body_is_truncated: request.body_is_truncated,
     t,
     transaction_id: transaction.transaction_id,
+    response_title: null,
+    patterns: NO_PATTERNS,
     taken: false,
   };
 }
 
 /** `next` is the following transaction in the list, which precedes this one in time. */
-function addResponse(observation: HttpObservation, response: HttpResponse, next: HttpTransaction | undefined): void {
-  const headers = readHeaders(response);
+function addResponse(
+  observation: HttpObservation,
+  response: HttpResponse,
+  next: HttpTransaction | undefined,
+  matcher: PatternMatcher | undefined,
+): void {
+  const patterns = new Set<number>();
+  const headers = readHeaders(response, matcher && { matcher, patterns });
   observation.response_body_is_truncated = response.body_is_truncated;
   observation.response_status_code = response.code;
   observation.response_header_location = headers.location;
   observation.response_header_server = headers.server;
-  const body = response.body ? digestOf(response.body) : undefined;
+  const body = response.body ? digestOfBody(response.body, matcher) : undefined;
   if (body && body.length > 0) {
+    observation.response_title = body.title;
+    for (const each of body.patterns) patterns.add(each);
     observation.response_body_length = body.length;
     observation.response_body_sha1 = body.sha1;
   }
+  if (patterns.size > 0) observation.patterns = [...patterns].sort((a, b) => a - b);
   if (next?.response && readHeaders(next.response).location === observation.request_url) {
     observation.request_redirect_from = next.request?.url ?? null;
   }
@@ -98,11 +118,9 @@ function bodyLength(body: TextOrBinary): number {
   return readDigest(body)?.length ?? Buffer.byteLength(body);
 }
 
-function digestOf(body: TextOrBinary): BodyDigest {
-  if (typeof body === 'string')
-    return readDigest(body) ?? { length: Buffer.byteLength(body), sha1: hash('sha1', body) };
-  const bytes = decodeBase64(body.data);
-  return { length: bytes.length, sha1: hash('sha1', bytes) };
+function digestOfBody(body: TextOrBinary, matcher: PatternMatcher | undefined): BodyDigest {
+  if (typeof body === 'string') return readDigest(body) ?? digestOf(Buffer.from(body), matcher);
+  return digestOf(decodeBase64(body.data), matcher);
 }
 
 interface Headers {
@@ -114,20 +132,40 @@ interface Headers {
  * Reads the two stored headers from the list, otherwise from the map. It reads every pair: upstream decodes all of them, so an
  * invalid pair makes the measurement fail.
  */
-function readHeaders(message: HttpRequest | HttpResponse): Headers {
+function readHeaders(message: HttpRequest | HttpResponse, search?: HeaderSearch): Headers {
   const found: Headers = { location: null, server: null };
   const list: HeadersList | undefined = message.headers_list?.length ? message.headers_list : undefined;
   if (!list) {
-    for (const name in message.headers) takeHeader(found, name, message.headers[name]!);
+    for (const name in message.headers) {
+      takeHeader(found, name, message.headers[name]!);
+      if (search) searchHeader(search, name, message.headers[name]!);
+    }
     return found;
   }
   for (const [name, value, ...more] of list) {
     if (name == null || value == null || more.length > 0) {
       throw transformError('InvalidHeaders', 'a header is not a pair of name and value');
     }
-    takeHeader(found, textOf(name), value);
+    const asText = textOf(name);
+    takeHeader(found, asText, value);
+    if (search) searchHeader(search, asText, value);
   }
   return found;
+}
+
+const NO_PATTERNS: readonly number[] = [];
+
+/** Adds the patterns that match a header. */
+interface HeaderSearch {
+  readonly matcher: PatternMatcher;
+  readonly patterns: Set<number>;
+}
+
+function searchHeader({ matcher, patterns }: HeaderSearch, name: string, value: TextOrBinary): void {
+  const key = name.toLowerCase();
+  if (!matcher.headers.has(key)) return;
+  const bytes = typeof value === 'string' ? Buffer.from(value) : decodeBase64(value.data);
+  for (const each of matcher.inHeader(key, bytes)) patterns.add(each);
 }
 
 function takeHeader(found: Headers, name: string, value: TextOrBinary): void {

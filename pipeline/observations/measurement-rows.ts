@@ -1,3 +1,4 @@
+import type { HttpFingerprints } from '../reference/http-fingerprints.ts';
 import type { IpView } from '../reference/ip-metadata.ts';
 import type { RowEncoder } from '../tables/encoder.ts';
 import { compileColumns, RowBinaryWriter } from '../tables/rowbinary.ts';
@@ -14,6 +15,8 @@ export interface RunFacts {
   readonly generation: number;
   /** `created_at`, in milliseconds since 1970. */
   readonly createdAt: number;
+  /** Fingerprints for bodies and headers; absent: the installation has none. */
+  readonly httpFingerprints?: HttpFingerprints | undefined;
 }
 
 /**
@@ -39,6 +42,16 @@ export class MeasurementRows {
     this.run = run;
     writeGeneration(this.scratch, { run_generation: run.generation });
     this.generation = this.scratch.copy();
+  }
+
+  /** Version of the fingerprints that responses are compared with; empty without fingerprints. */
+  get fingerprintsVersion(): string {
+    return this.run.httpFingerprints?.version ?? '';
+  }
+
+  /** Returns the names of fingerprints. */
+  fingerprintNames(indexes: readonly number[]): readonly string[] {
+    return this.run.httpFingerprints?.namesOf(indexes) ?? [];
   }
 
   /** Starts a measurement and encodes the columns that its rows share. Throws EncodeError. */

@@ -29,7 +29,7 @@ type Transform<N extends TestName> = (keys: TestKeys<N>, surroundings: Surroundi
 /** Transformer of each supported test (observations.md section 9). */
 export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
   web_connectivity(keys, surroundings) {
-    const { measurement, rows, certificates } = surroundings;
+    const { measurement, rows } = surroundings;
     const input = typeof measurement.input === 'string' ? measurement.input : '';
     const host = hostForm(urlHost(input));
     // The probe also connects to addresses that only the test helper resolved. They belong to the host of the input.
@@ -37,36 +37,39 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
     const hints = new Map(host ? controlAddresses.map(address => [address, host]) : []);
     if (isIpLiteral(host)) hints.set(host, host);
     const probeAnalysis = keys.blocking === false ? 'false' : keys.blocking;
-    writeWebRows(rows, observeAll(keys, certificates), { probeAnalysis, hints, controlAddresses });
+    const comparison = keys;
+    writeWebRows(rows, observeAll(keys, surroundings), { probeAnalysis, comparison, hints, controlAddresses });
     if (keys.control && !keys.control_failure && host) writeControlRows(rows, keys.control, input, host);
   },
-  signal(keys, { start, rows, certificates }) {
+  signal(keys, surroundings) {
+    const { start, rows } = surroundings;
     const judgeChain: ChainVerdict = (chain, t) => isSignalChainValid(chain, start + t * 1000);
-    writePlatformRows('signal', rows, observeAll(keys, certificates, judgeChain));
+    writePlatformRows('signal', rows, observeAll(keys, surroundings, judgeChain));
   },
-  telegram: (keys, { rows, certificates }) => writePlatformRows('telegram', rows, observeAll(keys, certificates)),
-  whatsapp: (keys, { rows, certificates }) => writePlatformRows('whatsapp', rows, observeAll(keys, certificates)),
-  facebook_messenger(keys, { rows, certificates }) {
-    writePlatformRows('facebook_messenger', rows, observeAll(keys, certificates));
+  telegram: (keys, around) => writePlatformRows('telegram', around.rows, observeAll(keys, around)),
+  whatsapp: (keys, around) => writePlatformRows('whatsapp', around.rows, observeAll(keys, around)),
+  facebook_messenger(keys, around) {
+    writePlatformRows('facebook_messenger', around.rows, observeAll(keys, around));
   },
-  urlgetter: (keys, { rows, certificates }) => writeWebRows(rows, observeAll(keys, certificates)),
-  dnscheck(keys, { rows, certificates }) {
+  urlgetter: (keys, around) => writeWebRows(around.rows, observeAll(keys, around)),
+  dnscheck(keys, around) {
+    const { rows } = around;
     if (keys.bootstrap) writeWebRows(rows, { dns: observeDns(keys.bootstrap.queries) });
-    for (const lookup of Object.values(keys.lookups ?? {})) writeWebRows(rows, observeAll(lookup, certificates));
+    for (const lookup of Object.values(keys.lookups ?? {})) writeWebRows(rows, observeAll(lookup, around));
   },
-  tor(keys, { rows, certificates }) {
+  tor(keys, around) {
     for (const [target, part] of Object.entries(keys.targets)) {
-      writeWebRows(rows, observeAll(part, certificates), { targetOf: () => target });
+      writeWebRows(around.rows, observeAll(part, around), { targetOf: () => target });
     }
   },
   stunreachability: (keys, { rows }) => writeWebRows(rows, { dns: observeDns(keys.queries) }),
-  echcheck(keys, { rows, certificates }) {
+  echcheck(keys, around) {
     const { control, target, tcp_connect, tcp_connects } = keys;
     // Newer versions of the test have the list, older ones have the two handshakes by name.
     const pair = control && target ? [control, { ...target, echconfig: 'GREASE' }] : [];
     const handshakes = keys.tls_handshakes?.length ? keys.tls_handshakes : pair;
     const connects = [...(tcp_connect ?? []), ...(tcp_connects ?? [])];
-    writeWebRows(rows, observeAll({ ...keys, tcp_connect: connects, tls_handshakes: handshakes }, certificates));
+    writeWebRows(around.rows, observeAll({ ...keys, tcp_connect: connects, tls_handshakes: handshakes }, around));
   },
   browser_web: (keys, { rows }) => writeBrowserRow(rows, keys.result, keys.load_time_ms),
   http_header_field_manipulation: (keys, { rows }) => writeHeaderFieldManipulation(rows, keys),
@@ -77,12 +80,16 @@ type Lists = Partial<
   Pick<TestKeys<'web_connectivity'>, 'queries' | 'tcp_connect' | 'tls_handshakes' | 'network_events' | 'requests'>
 >;
 
-function observeAll(lists: Lists, certificates: CertificateCache, judgeChain?: ChainVerdict): WebObservations {
+function observeAll(
+  lists: Lists,
+  { certificates, rows }: Pick<Surroundings, 'certificates' | 'rows'>,
+  judgeChain?: ChainVerdict,
+): WebObservations {
   return {
     dns: observeDns(lists.queries),
     tcp: observeTcp(lists.tcp_connect),
     tls: observeTls(lists.tls_handshakes, indexEvents(lists.network_events), certificates, judgeChain),
-    http: observeHttp(lists.requests),
+    http: observeHttp(lists.requests, rows.run.httpFingerprints?.matcher),
   };
 }
 

@@ -24,10 +24,21 @@ export interface WebRowOptions {
   /** Returns the target id for the host name and address of a row. */
   readonly targetOf?: (hostname: string | null, ip: string | null) => string | null;
   readonly probeAnalysis?: string | null;
+  /** The probe's comparison of the final response with that of the control. */
+  readonly comparison?: Comparison;
   /** Host names by address, for rows without one. */
   readonly hints?: ReadonlyMap<string, string>;
   /** Addresses that the control resolved. */
   readonly controlAddresses?: readonly string[];
+}
+
+/** Field names are column names without `probe_`; absent and null: the probe did not compare. */
+export interface Comparison {
+  readonly status_code_match?: boolean | null | undefined;
+  readonly headers_match?: boolean | null | undefined;
+  readonly title_match?: boolean | null | undefined;
+  readonly body_length_match?: boolean | null | undefined;
+  readonly body_proportion?: number | null | undefined;
 }
 
 const groups = sliceColumns(OBS_WEB, [
@@ -44,6 +55,8 @@ const groups = sliceColumns(OBS_WEB, [
   'http_request_url',
   'probe_analysis',
   GENERATION_COLUMN[0],
+  'http_response_title',
+  'probe_status_code_match',
 ]);
 
 /** One writer for each group of columns that come from the same object. A row is written group by group and never assembled as an object. */
@@ -59,6 +72,8 @@ const write = {
   tlsTime: compileColumns(groups[9], 'tls_'),
   http: compileColumns(groups[10], 'http_'),
   analysis: compileColumns(groups[11]),
+  page: compileColumns(groups[13], 'http_'),
+  comparison: compileColumns(groups[14], 'probe_'),
 };
 
 /**
@@ -128,6 +143,14 @@ const own = {
   port: null as number | null,
 };
 
+/** The columns of a response that come from its content. All rows share one object. */
+const page = {
+  response_title: null as string | null,
+  fingerprints: [] as readonly string[],
+  fingerprints_version: '',
+};
+const NO_NAMES: readonly string[] = [];
+
 function writeRow(
   rows: MeasurementRows,
   options: WebRowOptions,
@@ -160,6 +183,11 @@ function writeRow(
   write.http(writer, http);
   write.analysis(writer, { probe_analysis: options.probeAnalysis });
   writer.raw(rows.generation);
+  page.response_title = http?.response_title ?? null;
+  page.fingerprints = http ? rows.fingerprintNames(http.patterns) : NO_NAMES;
+  page.fingerprints_version = rows.fingerprintsVersion;
+  write.page(writer, page);
+  write.comparison(writer, options.comparison);
 }
 
 /** Returns the answer as an address, or null if it is a name. */
@@ -201,4 +229,6 @@ export function writeBrowserRow(
   write.http(writer, { failure, runtime });
   write.analysis(writer, null);
   writer.raw(rows.generation);
+  write.page(writer, { response_title: null, fingerprints: NO_NAMES, fingerprints_version: rows.fingerprintsVersion });
+  write.comparison(writer, null);
 }

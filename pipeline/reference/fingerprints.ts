@@ -1,3 +1,4 @@
+import { parseRegexp } from '../measurement/regexps.ts';
 import { DNS_SCOPES, HTTP_SCOPES, PATTERN_TYPES } from '../tables/reference-tables.ts';
 import { readCsv } from './csv.ts';
 import type { Limits, Parsed, Problem } from './dataset.ts';
@@ -35,7 +36,7 @@ const COLUMNS = [
 
 /**
  * Reads a fingerprint file of ooni/blocking-fingerprints (analysis.md section 14). An invalid row is reported as a problem and
- * omitted: an unknown scope or pattern type, an empty pattern, a repeated name. Throws ReferenceDataError for a file that is not a
+ * omitted: an unknown scope or pattern type, an empty pattern, a repeated name, a regular expression that could not be matched in linear time. Throws ReferenceDataError for a file that is not a
  * fingerprint file.
  */
 export function readFingerprints(bytes: Uint8Array, kind: 'dns' | 'http'): Parsed<Fingerprint> {
@@ -74,5 +75,9 @@ function wrongWith(row: Fingerprint, kind: 'dns' | 'http'): string | undefined {
   }
   const place = kind === 'dns' ? /^dns$/ : /^(body|header\.\S+)$/;
   if (!place.test(row.location_found)) return `location_found "${row.location_found}" is not a known place`;
+  if (kind === 'http' && row.pattern_type === 'regexp') {
+    const regexp = parseRegexp(row.pattern);
+    if (typeof regexp === 'string') return `the regular expression "${row.pattern}" cannot be used: ${regexp}`;
+  }
   return undefined;
 }

@@ -110,6 +110,23 @@ export async function ensureReference(
   if (stored?.n === 0) await loadReference(clickhouse, name, source, options);
 }
 
+/**
+ * As ensureReference, for data that work can do without: a source that cannot be used causes only a warning. The rows show that the data were missing.
+ */
+export async function tryReference(
+  clickhouse: ClickHouse,
+  name: DatasetName,
+  source: string | undefined,
+  options: { now: number; log: Logger; signal?: AbortSignal },
+): Promise<void> {
+  try {
+    await ensureReference(clickhouse, name, source, options);
+  } catch (error) {
+    if (!(error instanceof ReferenceDataError)) throw error;
+    options.log.warn(`${name} is not loaded, and the work continues without it: ${error.message}`);
+  }
+}
+
 /** Returns the version in use of each data set: empty for a table that was never loaded, or that the Python pipeline loaded. */
 export async function referenceVersions(
   clickhouse: ClickHouse,

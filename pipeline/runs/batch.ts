@@ -7,6 +7,7 @@ import { type Counts, noCounts } from '../counts.ts';
 import { normaliseTestName } from '../filter.ts';
 import type { OpenedRun } from '../ledger/ledger.ts';
 import { type Outcome, Transformer } from '../observations/transformer.ts';
+import type { HttpFingerprints } from '../reference/http-fingerprints.ts';
 import type { IpMetadata } from '../reference/ip-metadata.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { RowEncoder } from '../tables/encoder.ts';
@@ -32,6 +33,7 @@ export interface BatchTools {
   readonly archive: Archive;
   readonly clickhouse: ClickHouse;
   readonly ipMetadata: IpMetadata;
+  readonly httpFingerprints?: HttpFingerprints | undefined;
   readonly maxMeasurementBytes: number;
   /** Maximum number of rows in one INSERT. */
   readonly writeBatchSize: number;
@@ -62,11 +64,12 @@ const CHECKPOINT_INTERVAL = 20_000;
 export async function observeBatch(tools: BatchTools, task: BatchTask, watch: BatchWatch = {}): Promise<Counts> {
   const { run, batch, resume } = task;
   const { signal } = watch;
-  const { archive, clickhouse, ipMetadata, writeBatchSize } = tools;
+  const { archive, clickhouse, ipMetadata, httpFingerprints, writeBatchSize } = tools;
   const encoder = new RowEncoder();
   // created_at is the start of the run, so the rows of a repeated attempt are identical to the last byte.
   const { bucket, generation, filter } = run;
-  const transformer = new Transformer({ bucket, generation, createdAt: generation, filter, ipMetadata, encoder });
+  const facts = { bucket, generation, createdAt: generation, httpFingerprints };
+  const transformer = new Transformer({ ...facts, filter, ipMetadata, encoder });
   const writer = new BatchWriter(clickhouse, encoder, run, resume ? structuredClone(resume.counts) : noCounts(), {
     batchSize: writeBatchSize,
     signal,

@@ -37,7 +37,7 @@ export const FINGERPRINTS_DNS = {
   orderBy: ['name'],
 } as const satisfies Table;
 
-const FINGERPRINTS_HTTP = {
+export const FINGERPRINTS_HTTP = {
   name: 'fingerprints_http',
   columns: FINGERPRINT_COLUMNS(HTTP_SCOPES),
   engine: 'MergeTree',

@@ -133,6 +133,17 @@ export const OBS_WEB = {
     ['http_t', 'Nullable(Float64)'],
     ['probe_analysis', 'Nullable(String)'],
     GENERATION_COLUMN,
+    // After the generation, because tables of earlier versions end with it and new columns are added at the end.
+    ['http_response_title', 'Nullable(String)'],
+    // Names of the fingerprints in fingerprints_http that match the response, and their version; empty if the run had none.
+    ['http_fingerprints', 'Array(String)'],
+    ['http_fingerprints_version', 'String'],
+    // The probe's comparison of the final response with that of the control (web_connectivity).
+    ['probe_status_code_match', 'Nullable(Int8)'],
+    ['probe_headers_match', 'Nullable(Int8)'],
+    ['probe_title_match', 'Nullable(Int8)'],
+    ['probe_body_length_match', 'Nullable(Int8)'],
+    ['probe_body_proportion', 'Nullable(Float64)'],
   ],
   engine: REPLACING,
   partitionBy: BUCKET_MONTH,
@@ -165,6 +176,8 @@ export const OBS_WEB_CTRL = {
     ['http_success', 'Nullable(Int8)'],
     ['http_response_body_length', 'Nullable(Int32)'],
     GENERATION_COLUMN,
+    ['http_response_status_code', 'Nullable(Int32)'],
+    ['http_response_title', 'Nullable(String)'],
   ],
   engine: REPLACING,
   partitionBy: BUCKET_MONTH,

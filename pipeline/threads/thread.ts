@@ -1,12 +1,13 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { openArchive } from '../archive/open.ts';
+import { type HttpFingerprints, readHttpFingerprints } from '../reference/http-fingerprints.ts';
 import { IpMetadata } from '../reference/ip-metadata.ts';
 import { type BatchTask, observeBatch } from '../runs/batch.ts';
 import { judge } from '../runs/failure.ts';
 import { openClickHouse } from '../tables/clickhouse.ts';
 import type { FromThread, ThreadData, ToThread } from './messages.ts';
 
-/** Entry point of a pool thread: processes one batch at a time, from the archive to ClickHouse. Keeps connections and IP databases. */
+/** Entry point of a pool thread: processes one batch at a time, from the archive to ClickHouse. Keeps connections, IP databases and fingerprints. */
 const PROGRESS_INTERVAL = 500;
 
 const { settings } = workerData as ThreadData;
@@ -14,6 +15,7 @@ const port = parentPort as MessagePort;
 const archive = openArchive(settings);
 const clickhouse = openClickHouse(settings);
 let ip: { readonly key: string; readonly metadata: IpMetadata } | undefined;
+let fingerprints: HttpFingerprints | undefined;
 let running: AbortController | undefined;
 
 port.on('message', (message: ToThread) => {
@@ -35,10 +37,12 @@ async function run(task: BatchTask): Promise<void> {
   let reported = 0;
   try {
     if (!ip) throw new TypeError('a batch came without IP databases');
+    fingerprints = await readHttpFingerprints(clickhouse, fingerprints, stop.signal);
     const tools = {
       archive,
       clickhouse,
       ipMetadata: ip.metadata,
+      httpFingerprints: fingerprints,
       maxMeasurementBytes: settings.max_measurement_bytes,
       writeBatchSize: settings.clickhouse_write_batch_size,
     };

@@ -7,6 +7,7 @@ export const FIXTURES = join(import.meta.dirname, '../fixtures/archive');
 
 /** OONI's list of DNS block pages. */
 export const FINGERPRINTS = join(import.meta.dirname, '../fixtures/fingerprints/fingerprints_dns.csv');
+export const HTTP_FINGERPRINTS = join(import.meta.dirname, '../fixtures/fingerprints/fingerprints_http.csv.gz');
 
 /** The Citizen Lab test lists, packed as GitHub does. */
 export const TEST_LISTS = join(import.meta.dirname, '../fixtures/test-lists.tar.gz');

@@ -7,7 +7,7 @@ import { Client, Connection } from '@temporalio/client';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunInput, RunResult, Stage } from '../../worker/contract.ts';
 import { PRIORITIES, queuesOf, runId, WORKFLOWS } from '../../worker/contract.ts';
-import { FINGERPRINTS } from './fixtures.ts';
+import { FINGERPRINTS, HTTP_FINGERPRINTS } from './fixtures.ts';
 import { PROGRAM_ENV } from './program.ts';
 
 /** Creates a Temporal namespace, so that the workers of one test file do not serve the queues of another. */
@@ -46,6 +46,7 @@ export class WorkerProcess {
         INSTALLATION: 'test',
         // The repository contains the data that a new installation would fetch, so a test needs no network.
         FINGERPRINTS_DNS_SOURCE: FINGERPRINTS,
+        FINGERPRINTS_HTTP_SOURCE: HTTP_FINGERPRINTS,
         ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -7,7 +7,7 @@ import { overlappingBuckets } from '../../pipeline/ledger/replaced-rows.ts';
 import type { Logger } from '../../pipeline/log.ts';
 import { ReferenceDataError } from '../../pipeline/reference/dataset.ts';
 import { DATASETS, sourceOf } from '../../pipeline/reference/datasets.ts';
-import { ensureReference, loadReference } from '../../pipeline/reference/load.ts';
+import { ensureReference, loadReference, tryReference } from '../../pipeline/reference/load.ts';
 import {
   type AnalysisEnd,
   type AnalysisTask,
@@ -72,6 +72,16 @@ export function createActivities(tools: ActivityTools): Activities {
     refuseOther(installation, settings.installation);
     return activity(log, work, countsOf);
   };
+  /** The first batch of a worker loads the fingerprints of a new installation. Later, a schedule does. */
+  let firstLoad: Promise<void> | undefined;
+  const httpFingerprints = (): Promise<void> => {
+    const source = sourceOf(settings, 'fingerprints_http');
+    firstLoad ??= tryReference(clickhouse, 'fingerprints_http', source, { now: Date.now(), log }).catch(error => {
+      firstLoad = undefined;
+      throw error;
+    });
+    return firstLoad;
+  };
 
   return {
     planRun: key =>
@@ -103,6 +113,7 @@ export function createActivities(tools: ActivityTools): Activities {
           const resume = heartbeat.details;
           const watch = metrics.watchBatch(resume?.counts);
           try {
+            await httpFingerprints();
             const task = { run: openedRun(key, handle), batch, ...(resume && { resume }) };
             const listener = {
               onCheckpoint: (checkpoint: Checkpoint) => {

@@ -3,6 +3,7 @@ import { readDocuments } from '../../../pipeline/archive/documents.ts';
 import type { ArchiveFile } from '../../../pipeline/archive/keys.ts';
 import { EVERYTHING } from '../../../pipeline/filter.ts';
 import { Transformer } from '../../../pipeline/observations/transformer.ts';
+import type { HttpFingerprints } from '../../../pipeline/reference/http-fingerprints.ts';
 import type { IpMetadata } from '../../../pipeline/reference/ip-metadata.ts';
 import { FLUSH_BYTES } from '../../../pipeline/runs/batch.ts';
 import { RowEncoder } from '../../../pipeline/tables/encoder.ts';
@@ -17,9 +18,14 @@ export interface Made {
 }
 
 /** Runs the observation path up to encoded rows, as for a batch, and drops the rows. No state is kept between calls. */
-export async function encode(archive: Archive, files: readonly ArchiveFile[], ipMetadata: IpMetadata): Promise<Made> {
+export async function encode(
+  archive: Archive,
+  files: readonly ArchiveFile[],
+  ipMetadata: IpMetadata,
+  httpFingerprints?: HttpFingerprints,
+): Promise<Made> {
   const encoder = new RowEncoder();
-  const facts = { bucket: BUCKET, generation: 1, createdAt: 1 };
+  const facts = { bucket: BUCKET, generation: 1, createdAt: 1, httpFingerprints };
   const transformer = new Transformer({ ...facts, filter: EVERYTHING, ipMetadata, encoder });
   const made: Made = { measurements: 0, rows: 0, bytes: 0 };
   for (const file of files) {

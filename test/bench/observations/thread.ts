@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
+import { gunzipSync } from 'node:zlib';
 import { DirectoryArchive } from '../../../pipeline/archive/directory.ts';
 import { type ArchiveFile, parseKey } from '../../../pipeline/archive/keys.ts';
 import { EVERYTHING, filterId } from '../../../pipeline/filter.ts';
 import { createLogger } from '../../../pipeline/log.ts';
+import { readFingerprints } from '../../../pipeline/reference/fingerprints.ts';
+import { HttpFingerprints } from '../../../pipeline/reference/http-fingerprints.ts';
 import { openIpMetadata } from '../../../pipeline/reference/ip-metadata.ts';
 import { observeBatch } from '../../../pipeline/runs/batch.ts';
 import { planBucket } from '../../../pipeline/runs/observations.ts';
@@ -40,12 +43,19 @@ export interface Birth {
   readonly clickhouseUrl?: string;
 }
 
+/** OONI's list, from this folder. */
+const FINGERPRINTS = '../../fixtures/fingerprints/fingerprints_http.csv.gz';
+
 const { input, geoip, clickhouseUrl } = workerData as Birth;
 const settings = loadSettings({ ARCHIVE_URL: input.root, ...(clickhouseUrl && { CLICKHOUSE_URL: clickhouseUrl }) });
 const log = createLogger('bench', settings);
 const archive = new DirectoryArchive(input.root);
 const ipMetadata = openIpMetadata(geoip);
 const clickhouse = clickhouseUrl === undefined ? undefined : openClickHouse(settings);
+const httpFingerprints = new HttpFingerprints(
+  readFingerprints(gunzipSync(readFileSync(join(import.meta.dirname, FINGERPRINTS))), 'http').rows,
+  'bench',
+);
 const files: ArchiveFile[] = [];
 for await (const object of archive.list('')) files.push(parseKey(object) as ArchiveFile);
 const stored = () => files.map(({ key }) => readFileSync(join(input.root, key)));
@@ -57,8 +67,9 @@ async function pass({ kind, times, profiled }: Work): Promise<Took> {
   const run = async () => {
     if (kind === 'floor') for (const object of unpacked!) floor(object);
     else if (kind === 'insert') rows = await insert();
-    else if (times === undefined) rows = (await encode(archive, files, ipMetadata)).rows;
-    else rows = (await encode(new EndlessArchive(stored(), times), files.slice(0, 1), ipMetadata)).rows;
+    else if (times === undefined) rows = (await encode(archive, files, ipMetadata, httpFingerprints)).rows;
+    else
+      rows = (await encode(new EndlessArchive(stored(), times), files.slice(0, 1), ipMetadata, httpFingerprints)).rows;
   };
   const started = performance.now();
   const before = process.cpuUsage();

@@ -1,0 +1,102 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { readFingerprints } from '../../pipeline/reference/fingerprints.ts';
+import { HttpFingerprints } from '../../pipeline/reference/http-fingerprints.ts';
+import { FIXTURES, SHARED } from './expected.ts';
+
+const list = gunzipSync(readFileSync(join(import.meta.dirname, '../fixtures/fingerprints/fingerprints_http.csv.gz')));
+const { rows, problems } = readFingerprints(list, 'http');
+const fingerprints = new HttpFingerprints(rows, 'test');
+const searched = rows
+  .filter(({ scope }) => scope !== 'fp')
+  .map(row => ({
+    ...row,
+    bytes: Buffer.from(row.pattern),
+    // On Latin-1, a byte is a character.
+    regexp: row.pattern_type === 'regexp' ? new RegExp(Buffer.from(row.pattern).toString('latin1'), 's') : undefined,
+  }));
+
+/** The straightforward matcher: one fingerprint after the other, on the whole bytes. */
+function expected(place: string, text: Buffer): string[] {
+  return searched
+    .filter(({ location_found, pattern_type, bytes, regexp }) => {
+      if (location_found !== place) return false;
+      if (regexp) return regexp.test(text.toString('latin1'));
+      if (pattern_type === 'full') return text.equals(bytes);
+      return pattern_type === 'prefix' ? text.subarray(0, bytes.length).equals(bytes) : text.includes(bytes);
+    })
+    .map(({ name }) => name);
+}
+
+type Value = string | { data: string } | null | undefined;
+
+function bytesOf(value: Value): Buffer {
+  return typeof value === 'string' ? Buffer.from(value) : Buffer.from(value?.data ?? '', 'base64');
+}
+
+interface Response {
+  readonly body?: Value;
+  readonly headers?: Record<string, Value>;
+}
+
+/** Yields the responses of all measurements in a folder. */
+function* responsesOf(folder: string): Generator<Response> {
+  for (const path of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (!path.endsWith('.jsonl.gz')) continue;
+    for (const line of gunzipSync(readFileSync(join(folder, path)))
+      .toString()
+      .split('\n')) {
+      if (line === '') continue;
+      const requests = (JSON.parse(line) as { test_keys?: { requests?: { response?: Response }[] } }).test_keys
+        ?.requests;
+      for (const { response } of requests ?? []) if (response) yield response;
+    }
+  }
+}
+
+/** Compares both matchers on all bodies and headers. Returns the number of bodies, and how often each fingerprint was found. */
+function compare(folder: string): { bodies: number; found: Record<string, number> } {
+  let bodies = 0;
+  const found: Record<string, number> = {};
+  const check = (place: string, text: Buffer, got: readonly number[]) => {
+    const names = fingerprints.namesOf(got);
+    if (names.join() !== expected(place, text).join()) expect(names).toEqual(expected(place, text));
+    for (const name of names) found[name] = (found[name] ?? 0) + 1;
+  };
+  const { matcher } = fingerprints;
+  for (const { body, headers } of responsesOf(folder)) {
+    const bytes = bytesOf(body);
+    if (bytes.length > 0) bodies++;
+    check('body', bytes, matcher.inBody(bytes));
+    for (const [name, value] of Object.entries(headers ?? {})) {
+      const key = name.toLowerCase();
+      check(`header.${key}`, bytesOf(value), matcher.inHeader(key, bytesOf(value)));
+    }
+  }
+  return { bodies, found };
+}
+
+describe('fingerprints of responses', () => {
+  it('all of OONI’s list can be used', () => {
+    expect(problems).toEqual([]);
+    expect(rows.length).toBe(1729);
+  });
+
+  it('are found as by a straightforward matcher, on the fixtures', { timeout: 300_000 }, () => {
+    const { bodies, found } = compare(FIXTURES.archive);
+    expect(bodies).toBeGreaterThan(100);
+    expect(Object.keys(found).length).toBeGreaterThan(3);
+  });
+
+  it.skipIf(!existsSync(SHARED.archive))(
+    'are found as by a straightforward matcher, on all available measurements',
+    { timeout: 1_200_000 },
+    () => {
+      const { bodies, found } = compare(SHARED.archive);
+      expect(bodies).toBeGreaterThan(2000);
+      expect(found).toMatchObject({ 'ooni.ru_5': 1, 'ooni.in_0': 1, 'ooni.id_39': 1 });
+    },
+  );
+});
