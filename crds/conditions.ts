@@ -171,6 +171,11 @@ export const REASONS = {
     meaning:
       'The backfill skipped buckets whose last run failed, because spec.reprocess is None. Create another Backfill with reprocess Failed to process them.',
   },
+  InFlight: {
+    in: ['Warning'],
+    meaning:
+      'The backfill skipped buckets that another run was processing, and that run may fail. When it has ended, create another Backfill with reprocess Failed, which processes those that are not done.',
+  },
   NothingMatched: {
     in: ['Warning'],
     meaning: 'The backfill has ended, and no object of the archive matched its range and filter.',

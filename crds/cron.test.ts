@@ -22,7 +22,7 @@ describe('a cron line', () => {
     ['', 'must have five fields'],
     ['0 2 * *', 'has 4'],
     ['0 0 2 * * *', 'has 6'],
-    ['TZ=Europe/Rome 0 2 * * *', 'the time zone belongs into timeZone'],
+    ['TZ=Europe/Rome 0 2 * * *', 'write the time zone in timeZone'],
     ['@daily', 'write its five fields, "0 0 * * *"'],
     ['@every 1h', 'must have five fields'],
     ['constructor', 'must have five fields'],

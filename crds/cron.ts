@@ -66,7 +66,7 @@ function readCron(line: string): Cron | string {
   const shorthand = SHORTHANDS.get(texts.join(' ').toLowerCase());
   if (shorthand) return `is a shorthand; write its five fields, ${JSON.stringify(shorthand)}`;
   if (texts.length !== FIELDS.length) {
-    const zone = /^(CRON_)?TZ=/.test(line.trim()) ? '; the time zone belongs into timeZone' : '';
+    const zone = /^(CRON_)?TZ=/.test(line.trim()) ? '; write the time zone in timeZone' : '';
     return `must have five fields (minute, hour, day of month, month, day of week), such as "0 2 * * *", and has ${texts.length}${zone}`;
   }
   if (!texts.every(text => /^[0-9A-Za-z*,/-]+$/.test(text)) || /(^|[\s,])L([\s,]|$)|\d[LW]/i.test(line)) {

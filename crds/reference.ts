@@ -46,7 +46,8 @@ follows: raise \`spec.attempt\`, create another Backfill, or delete this one.
 | Temporal does not answer | Unknown | | InProgress |
 
 In each of these states, \`Warning\` may be True as well. A complete backfill may have run nothing: \`status.progress.skippedFor\` (column SKIPPED)
-has the reasons why buckets were skipped. \`Warning\` reports when some of them had failed before, or when nothing in the archive matched.
+has the reasons why buckets were skipped. \`Warning\` reports when some of them had failed before or were in another
+run, or when nothing in the archive matched.
 
 To wait for the end, with any result, and then for success:
 

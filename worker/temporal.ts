@@ -1,7 +1,8 @@
-import { NativeConnection, Runtime, type RuntimeOptions } from '@temporalio/worker';
+import { NativeConnection, Runtime, type RuntimeOptions, TransportError } from '@temporalio/worker';
 import type { Logger } from '../pipeline/log.ts';
 import { type Settings, SettingsError } from '../pipeline/settings.ts';
 import { registerSearchAttributes, serverOptions } from '../temporal/connection.ts';
+import { connectionFailure } from '../temporal/connection-failure.ts';
 import { SEARCH_ATTRIBUTES } from './contract.ts';
 
 /** Interval of a worker's heartbeat to Temporal with its slots, by which the operator scales. */
@@ -65,7 +66,16 @@ export async function registerRunAttributes(
   }
 }
 
-/** Connects a worker. Throws SettingsError for a certificate that cannot be read, and the errors of the SDK. */
-export function connect(settings: Settings): Promise<NativeConnection> {
-  return NativeConnection.connect(serverOptions(settings));
+/**
+ * Connects a worker. Throws SettingsError for a certificate that cannot be read, TransportError with the cause for a server that cannot be
+ * reached, and other errors of the SDK.
+ */
+export async function connect(settings: Settings): Promise<NativeConnection> {
+  const options = serverOptions(settings);
+  try {
+    return await NativeConnection.connect(options);
+  } catch (error) {
+    if (!(error instanceof TransportError)) throw error;
+    throw new TransportError(connectionFailure(error.message));
+  }
 }

@@ -7,7 +7,7 @@ import type { DesiredCondition } from './conditions.ts';
 export interface Warning {
   readonly reason: Extract<
     Reason,
-    'UnknownName' | 'ScheduleMismatch' | 'BucketsMissing' | 'FailedBefore' | 'NothingMatched'
+    'UnknownName' | 'ScheduleMismatch' | 'BucketsMissing' | 'FailedBefore' | 'InFlight' | 'NothingMatched'
   >;
   /** Complete sentences. */
   readonly message: string;

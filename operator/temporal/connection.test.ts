@@ -102,3 +102,21 @@ test('a renewed certificate opens the connection again, and so do repeated failu
   expect(await connection()).not.toBe(second);
   await temporal.close();
 });
+
+test('the message for a server that cannot be reached has the cause', async () => {
+  const temporal = new Temporal({ ...PLAIN, temporal_address: '127.0.0.1:1' }, ['Anything'], silent);
+  // The first failure may come before the attempt to connect has ended.
+  await expect
+    .poll(
+      () =>
+        temporal
+          .call('looking', async () => {})
+          .then(
+            () => '',
+            error => error.message,
+          ),
+      { timeout: 100_000 },
+    )
+    .toBe('registering search attributes: connect ECONNREFUSED 127.0.0.1:1');
+  await temporal.close();
+});

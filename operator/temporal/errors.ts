@@ -1,4 +1,5 @@
 import { NamespaceNotFoundError, ServiceError } from '@temporalio/client';
+import { connectionFailure } from '../../temporal/connection-failure.ts';
 
 /** A failed request to Temporal. The message never contains credentials or arguments of workflows. */
 export class TemporalError extends Error {
@@ -63,7 +64,7 @@ function grpcStatus(error: unknown): { code: number; details: string } | undefin
   if (!(inner instanceof Error)) return undefined;
   const { code, details } = inner as { code?: unknown; details?: unknown };
   return typeof code === 'number'
-    ? { code, details: typeof details === 'string' ? details : inner.message }
+    ? { code, details: connectionFailure(typeof details === 'string' ? details : inner.message) }
     : undefined;
 }
 

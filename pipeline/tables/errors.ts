@@ -87,7 +87,7 @@ const TRANSIENT = new Set([
 const ACCESS = new Set([192, 193, 194, 195, 291, 497, 516, 517]);
 const UNKNOWN_TABLE = 60;
 const MISSING_TABLE =
-  '. If the table was dropped, "oonipipeline migrate" creates it without rows and marks the buckets whose rows it held, so that they are run again; a worker does so when it starts';
+  '. If a table of the pipeline was dropped, "oonipipeline migrate" creates it without rows and marks the buckets whose rows it held, so that they are run again; a worker does so when it starts';
 const SCHEMA = new Set([
   10, // NOT_FOUND_COLUMN_IN_BLOCK
   16, // NO_SUCH_COLUMN_IN_TABLE

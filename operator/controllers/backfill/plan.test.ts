@@ -428,8 +428,16 @@ describe('ended', () => {
       },
       { type: 'Warning', status: 'True', reason: 'FailedBefore' },
     ]);
-    expect(own[1]?.message).toContain('7 buckets were skipped because their last run failed');
+    expect(own[1]?.message).toContain('7 buckets were skipped because the last run failed');
     expect(own[1]?.message).toContain('reprocess: Failed');
+  });
+
+  test('buckets that another run processed are a warning, because that run may fail', () => {
+    const workflow = ended({ succeeded: 30, skipped: 1, ...planned({ InFlight: 1 }, 30) });
+    const [, warning] = plan({ workflow }).own;
+    expect(warning).toMatchObject({ type: 'Warning', status: 'True', reason: 'InFlight' });
+    expect(warning?.message).toMatch(/^1 bucket was skipped because another run was processing the same bucket/);
+    expect(warning?.message).toContain('reprocess: Failed');
   });
 
   const none = { files: 0, bytes: 0, read: 0, transformed: 0, skipped: 0, failed: 0, unsupported: 0, rows: {} };

@@ -7,7 +7,7 @@ import { type BackfillProgress, backfillId, FINAL_PHASES } from '../../../worker
 import type { Observation } from '../../observation.ts';
 import type { BackfillMessage, BackfillStart, BackfillState } from '../../temporal/backfills.ts';
 import { NO_WORKER } from '../../temporal/blocked-by.ts';
-import type { DesiredCondition, ReadySummary } from '../conditions.ts';
+import { type DesiredCondition, type ReadySummary, seconds } from '../conditions.ts';
 import { annotated, type Check, firstOf, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { filterWarnings, type Warning, warningCondition } from '../warnings.ts';
 
@@ -188,7 +188,7 @@ function hasNoCompleteBucket({ spec, now }: Absent): BackfillPlan | undefined {
     summary: {
       kind: 'ready',
       reason: 'RangeIncomplete',
-      message: `spec.startAt "${spec.startAt}": no bucket of the range is complete yet, the last complete one is ${last}. The backfill starts by itself at ${new Date(end).toISOString()}; for new buckets as they come, use a PipelineSchedule.`,
+      message: `spec.startAt "${spec.startAt}": no bucket of the range is complete yet, the last complete one is ${last}. The backfill starts by itself at ${seconds(end)}; for new buckets as they come, use a PipelineSchedule.`,
     },
     own: [],
     after: Math.min(HOUR, end - now),
@@ -379,6 +379,10 @@ export function skippedFor({ plan }: BackfillProgress): string | undefined {
   return reasons.length === 0 ? undefined : reasons.map(([reason, count]) => `${count} ${reason}`).join(', ');
 }
 
+function bucketsWere(count: number): string {
+  return count === 1 ? '1 bucket was' : `${count} buckets were`;
+}
+
 /** Returns warnings about a result that probably differs from the intent. */
 function outcomeWarnings(spec: BackfillSpec, workflow: BackfillState): Warning[] {
   if (workflow.state !== 'ended' || !workflow.result || workflow.result.phase !== 'Complete') return [];
@@ -386,8 +390,12 @@ function outcomeWarnings(spec: BackfillSpec, workflow: BackfillState): Warning[]
   const { Completed = 0, FailedBefore = 0, InFlight = 0, Incomplete: _, ...others } = plan?.skipped ?? {};
   const warnings: Warning[] = [];
   if (FailedBefore > 0) {
-    const message = `${FailedBefore} buckets were skipped because their last run failed; another Backfill with reprocess: Failed tries them again.`;
+    const message = `${bucketsWere(FailedBefore)} skipped because the last run failed; another Backfill with reprocess: Failed processes what failed.`;
     warnings.push({ reason: 'FailedBefore', message });
+  }
+  if (InFlight > 0) {
+    const message = `${bucketsWere(InFlight)} skipped because another run was processing the same bucket, and that run may fail. When it has ended, another Backfill with reprocess: Failed processes what is not done.`;
+    warnings.push({ reason: 'InFlight', message });
   }
   const looked = succeeded + Object.values<number>(others).reduce((sum, count) => sum + count, 0);
   const all = Completed + FailedBefore + InFlight === 0;

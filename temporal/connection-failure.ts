@@ -1,0 +1,16 @@
+/**
+ * Returns the cause of a failed connection to Temporal from the text of the SDK: its worker shows a structure of Rust, its client the texts
+ * of grpc-js with an empty note. Any other text is returned unchanged.
+ */
+export function connectionFailure(text: string): string {
+  if (text.startsWith('tonic::')) {
+    // Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }; Custom { kind: …, error: "failed to lookup …" }
+    const cause = [...text.matchAll(/\b(?:message|error): "([^"]+)"/g)].at(-1)?.[1];
+    const address = /"tcp connect error", ([^,]+),/.exec(text)?.[1];
+    return cause ? `${cause}${address ? ` (${address})` : ''}` : text;
+  }
+  const [, last, note] =
+    /^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: ?(.*)$/s.exec(text) ?? [];
+  if (last === undefined) return text;
+  return note ? `${last} (${note})` : last;
+}
