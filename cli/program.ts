@@ -98,6 +98,11 @@ const COMMANDS: readonly ListedCommand[] = [
     description: 'Show the settings in force, and where they come from',
     load: async () => (await import('./commands/config.ts')).configCommand(),
   },
+  {
+    name: 'completion',
+    description: 'Print the completion script for bash, zsh or fish',
+    load: async () => (await import('./commands/completion.ts')).completionCommand(),
+  },
 ];
 
 /** Creates oonipipeline. `loaded` is as in `createProgramOf`. Throws usage errors as CommanderError. */

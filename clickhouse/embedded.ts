@@ -90,7 +90,7 @@ function openEngine(dir: string): Engine {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND') {
       throw new EmbeddedError(
-        'ClickHouse in this process needs the npm package chdb (540 MB), which is not installed; install it (npm install chdb), or use a ClickHouse server',
+        'ClickHouse in this process needs the npm package chdb (540 MB), which is not installed; install it (npm install chdb@3.4.0, with --global for a global installation of ooni-pipeline), or use a ClickHouse server',
       );
     }
     if (!(error instanceof EngineError)) throw error;

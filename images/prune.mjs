@@ -15,6 +15,8 @@ if (kept.length !== 1) throw new Error(`@temporalio/core-bridge has no library f
 const unneeded = [
   ...native.filter(folder => !kept.includes(folder)),
   ...globSync('**/*.{map,d.ts,d.mts,d.cts,md,markdown,flow}', { cwd: root }),
+  // The image has its own Node.
+  ...globSync('node-linux-*', { cwd: root }),
   // Libraries for the runtime Bare, which Node never loads.
   ...globSync('**/bare-*/prebuilds', { cwd: root }),
   ...(process.argv.includes('--bundled') ? ['@swc', 'terser', 'caniuse-lite', '@types'] : []),

@@ -22,6 +22,17 @@ export async function cliPage(): Promise<string> {
 npx oonipipeline <command> --help
 \`\`\`
 
+For other machines, or to run the commands from any directory, make an npm package of the clone and install it. It brings the Node that it
+needs; \`embedded:\` also needs the npm package \`chdb\`:
+
+<!-- not run: test/stack/package.test.ts does this -->
+\`\`\`sh
+npm pack
+npm install --global ./ooni-pipeline-*.tgz chdb@3.4.0
+oonipipeline --help
+kubectl ooni --help
+\`\`\`
+
 ${program.commands.map(command => `* [\`${command.name()}\`](#${command.name()}): ${command.description()}`).join('\n')}
 
 The [settings](settings.md) \`CLICKHOUSE_URL\`, \`ARCHIVE_URL\` and \`GEOIP_DIR\` replace options that are not given. Put a password into a

@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto';
 import { existsSync, globSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { WorkerOptions } from '@temporalio/worker';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
+/** Ending of the sources: `.ts`, or `.js` in the npm package. */
+const ENDING = extname(import.meta.url);
+
 /** Entry point of the workflows. */
-export const WORKFLOWS_PATH = join(root, 'worker/workflows/index.ts');
+export const WORKFLOWS_PATH = join(root, `worker/workflows/index${ENDING}`);
 /** Output of `npm run build`; its first line identifies the sources of the bundle. */
 export const BUNDLE_PATH = join(root, 'dist/workflows.js');
 
@@ -24,7 +27,8 @@ export const SOURCES = [
 /** Returns the first line of a bundle of the current sources. */
 export function bundleStamp(): string {
   const hash = createHash('sha256');
-  for (const file of globSync(SOURCES, { cwd: root }).sort()) {
+  const sources = SOURCES.map(source => source.replace(/\.ts$/, ENDING));
+  for (const file of globSync(sources, { cwd: root }).sort()) {
     if (file.endsWith('.test.ts')) continue;
     hash.update(`${file}\n`).update(readFileSync(join(root, file)));
   }

@@ -1,3 +1,4 @@
+import { extname } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { boundsOf } from '../bucket.ts';
@@ -140,7 +141,7 @@ export class ThreadPool {
   }
 
   #start(): Thread {
-    const worker = new Worker(new URL('thread.ts', import.meta.url), {
+    const worker = new Worker(new URL(`thread${extname(import.meta.url)}`, import.meta.url), {
       workerData: { settings: this.#settings },
       resourceLimits: THREAD_LIMITS,
     });
