@@ -18,6 +18,7 @@ import {
 import { makeDatabase } from '../support/database.ts';
 import { expectedMeasurements, FIXTURES } from '../support/fixtures.ts';
 import { endedHistories, recordHistories, replayErrors } from '../support/histories.ts';
+import { runTools, runWhole } from '../support/runs.ts';
 import { makeNamespace, runInput, startRun, WorkerProcess } from '../support/worker.ts';
 
 let client: Client;
@@ -287,23 +288,32 @@ describe('a backfill', () => {
     expect(await handle.result()).toMatchObject({ phase: 'Cancelled', active: 0, failed: 0 });
   });
 
-  test('a bucket that another client is running is skipped and reported', async () => {
-    // No worker serves this queue, so the run stays in flight.
-    const run = runInput('2024-09-02');
-    const other = await client.workflow.start(WORKFLOWS.bucket, {
+  /** Starts a run that stays in flight, because no worker serves its queue. */
+  const occupy = (bucket: string) => {
+    const run = runInput(bucket);
+    return client.workflow.start(WORKFLOWS.bucket, {
       workflowId: runId(run.installation, run.filterID, run.bucket),
       taskQueue: 'nobody-serves-this',
       args: [run],
     });
-    const result = await (await start({ startAt: '2024-09-01', endAt: '2024-09-04' })).result();
-    expect(result).toMatchObject({
-      phase: 'Complete',
-      total: 3,
-      succeeded: 2,
-      skipped: 1,
-      plan: { skipped: { InFlight: 1 } },
-    });
+  };
+
+  test('a bucket that another run has in work is run afterwards, if the other run did not complete it', async () => {
+    const other = await occupy('2024-09-02');
+    const handle = await start({ startAt: '2024-09-01', endAt: '2024-09-04' });
+    await follow(handle, ({ succeeded, active }) => succeeded === 2 && active === 1);
     await other.terminate();
+    expect(await handle.result()).toMatchObject({ phase: 'Complete', total: 3, succeeded: 3, skipped: 0 });
+  });
+
+  test('a bucket that another run has completed meanwhile is skipped and reported', async () => {
+    const other = await occupy('2024-09-05');
+    const handle = await start({ startAt: '2024-09-05', endAt: '2024-09-06', reprocess: 'None' });
+    await follow(handle, ({ active }) => active === 1);
+    await runWhole(runTools(clickhouse, root), '2024-09-05');
+    await other.terminate();
+    const plan = { skipped: { InFlight: 1 } };
+    expect(await handle.result()).toMatchObject({ phase: 'Complete', total: 1, succeeded: 0, skipped: 1, plan });
   });
 
   test('a terminated run counts as failed, and the ledger records it', async () => {

@@ -1,11 +1,17 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
+import { Context } from '@temporalio/activity';
 import type { Client, WorkflowHandle } from '@temporalio/client';
+import { NativeConnection, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { startTemporal, type TemporalServer } from '../../local/temporal.ts';
 import { bucketsBetween } from '../../pipeline/bucket.ts';
+import { noCounts } from '../../pipeline/counts.ts';
+import { describeRun } from '../../worker/activities/describe-run.ts';
+import type { Activities } from '../../worker/activities/types.ts';
 import {
   BACKFILL_MESSAGES,
   type BackfillInput,
@@ -13,6 +19,7 @@ import {
   queuesOf,
   WORKFLOWS,
 } from '../../worker/contract.ts';
+import { workflowCode } from '../../worker/workflow-bundle.ts';
 import { makeDatabase } from '../support/database.ts';
 import { replayErrors } from '../support/histories.ts';
 import { makeNamespace, runInput, WorkerProcess } from '../support/worker.ts';
@@ -23,6 +30,7 @@ const EVENTS = 150;
 let server: TemporalServer;
 let dir: string;
 let client: Client;
+let namespace: string;
 let worker: WorkerProcess;
 
 beforeAll(async () => {
@@ -41,6 +49,7 @@ beforeAll(async () => {
   const { url } = await makeDatabase(inject('clickhouseUrl'), 'long');
   const made = await makeNamespace(server.address, 'long');
   client = made.client;
+  namespace = made.namespace;
   worker = new WorkerProcess({
     TEMPORAL_ADDRESS: server.address,
     TEMPORAL_NAMESPACE: made.namespace,
@@ -57,7 +66,7 @@ afterAll(async () => {
   if (dir) rmSync(dir, { recursive: true, force: true });
 });
 
-function start(over: Partial<BackfillInput>, workflowId: string) {
+function start(over: Partial<BackfillInput>, workflowId: string, taskQueue = queuesOf('test').workflows) {
   const { installation, filter, filterID } = runInput('2024-01-01');
   const input: BackfillInput = {
     ...{
@@ -81,7 +90,7 @@ function start(over: Partial<BackfillInput>, workflowId: string) {
   };
   return client.workflow.start<(input: BackfillInput) => Promise<BackfillProgress>>(WORKFLOWS.backfill, {
     workflowId,
-    taskQueue: queuesOf('test').workflows,
+    taskQueue,
     args: [input],
     memo: { attempt: 1 },
   });
@@ -152,4 +161,56 @@ test('histories of this version replay', { timeout: 600_000 }, async () => {
     ids.map(async workflowId => ({ workflowId, history: await client.workflow.getHandle(workflowId).fetchHistory() })),
   );
   expect(await replayErrors(histories)).toEqual([]);
+});
+
+test('a bucket that takes long does not stop the others when the history is continued', {
+  timeout: 600_000,
+}, async () => {
+  const [slow, ...others] = [...bucketsBetween('2022-01-01', '2022-02-10', 'Day')] as [string, ...string[]];
+  let released = false;
+  // A bucket whose archive is away is retried for days. This one waits until the test releases it.
+  const activities: Partial<Activities> = {
+    planBackfill: async () => ({ asOf: 1, now: Date.now(), buckets: 40, toRun: 40, skipped: {} }),
+    pageBackfill: async () => ({ buckets: [slow, ...others] }),
+    planRun: async ({ run }) => {
+      while (run.bucket === slow && !released) {
+        Context.current().heartbeat();
+        await sleep(200);
+      }
+      const end = { counts: noCounts(), rowsStored: {} };
+      return { handle: { generation: 1, openedAt: 1 }, batches: [], files: 0, bytes: 0, end };
+    },
+    describeRun: run => describeRun(Context.current().client, run),
+  };
+  const connection = await NativeConnection.connect({ address: server.address });
+  const common = { connection, namespace };
+  const workers = [
+    await Worker.create({ ...common, taskQueue: queuesOf('carry').workflows, ...workflowCode() }),
+    await Worker.create({ ...common, taskQueue: queuesOf('carry').activities, activities }),
+  ];
+  const working = Promise.all(workers.map(one => one.run()));
+  try {
+    const over = { installation: 'carry', startAt: slow, endAt: '2022-02-10', maxActiveRuns: 2 };
+    const handle = await start(over, 'carry', queuesOf('carry').workflows);
+    const progress = () => client.workflow.getHandle('carry').query<BackfillProgress>(BACKFILL_MESSAGES.progress);
+    await expect
+      .poll(progress, { timeout: 300_000 })
+      .toMatchObject({ succeeded: 39, active: 1, oldest: { bucket: slow } });
+    released = true;
+    expect(await handle.result()).toMatchObject({ phase: 'Complete', total: 40, succeeded: 40, failed: 0, skipped: 0 });
+    const runs = await runsOf('carry');
+    expect(runs.length).toBeGreaterThan(1);
+    const histories = await Promise.all(runs.map(run => run.fetchHistory()));
+    const children = histories.flatMap(({ events }) =>
+      events!.flatMap(event => event.startChildWorkflowExecutionInitiatedEventAttributes?.workflowId ?? []),
+    );
+    expect(children.toSorted()).toEqual([slow, ...others].map(bucket => `carry/ALLCCS-ALLTNS/${bucket}`));
+    expect(await replayErrors(histories.map((history, index) => ({ workflowId: `carry-${index}`, history })))).toEqual(
+      [],
+    );
+  } finally {
+    for (const one of workers) one.shutdown();
+    await working;
+    await connection.close();
+  }
 });

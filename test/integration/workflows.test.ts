@@ -40,6 +40,8 @@ const activities: Activities = {
   refreshReference: () => Promise.reject(new Error('not asked for here')),
   planBackfill: () => Promise.reject(new Error('not asked for here')),
   pageBackfill: () => Promise.reject(new Error('not asked for here')),
+  describeRun: () => Promise.reject(new Error('not asked for here')),
+  needsRun: () => Promise.reject(new Error('not asked for here')),
 };
 
 async function note<T>(call: string, key: PlanKey, work: Promise<T> | undefined): Promise<T> {

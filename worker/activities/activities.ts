@@ -1,7 +1,9 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import type { Archive } from '../../pipeline/archive/archive.ts';
+import { nextBucket } from '../../pipeline/bucket.ts';
 import { noCounts } from '../../pipeline/counts.ts';
+import { readHistory } from '../../pipeline/ledger/history.ts';
 import { attemptID, type OpenedRun, openRun, type RunOrigin } from '../../pipeline/ledger/ledger.ts';
 import { overlappingBuckets } from '../../pipeline/ledger/replaced-rows.ts';
 import type { Logger } from '../../pipeline/log.ts';
@@ -28,6 +30,7 @@ import type { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';
 import { OTHER_INSTALLATION, type RunCounts, type RunInput } from '../contract.ts';
 import type { WorkerMetrics } from '../metrics.ts';
+import { describeRun } from './describe-run.ts';
 import { toFailure } from './failures.ts';
 import type { Activities, PlanKey, RunHandle } from './types.ts';
 
@@ -160,6 +163,15 @@ export function createActivities(tools: ActivityTools): Activities {
         const { days } = await analyseBucket(analysisTools, task, originOf(key), watch);
         metrics.runs.inc({ stage: 'Analysis', state: 'completed' });
         return days;
+      }),
+
+    describeRun: run => own(run, () => describeRun(Context.current().client, run)),
+
+    needsRun: run =>
+      own(run, async signal => {
+        const { bucket, filter, filterID, stages } = run;
+        const query = { filter, filterID, stages, from: bucket, before: nextBucket(bucket) };
+        return !(await readHistory(clickhouse, query, signal)).of(bucket).completed;
       }),
 
     refreshReference: input =>

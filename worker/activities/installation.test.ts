@@ -22,6 +22,8 @@ const ARGUMENTS: Record<keyof Activities, unknown[]> = {
   analyse: [key, null],
   planBackfill: [run, 0],
   pageBackfill: [run, {}, null, null],
+  describeRun: [run],
+  needsRun: [run],
   refreshReference: [{ installation: 'b', dataset: 'asnmeta' }],
 };
 

@@ -71,9 +71,36 @@ export interface WorkActivities {
   analyse(key: PlanKey, generation: number | null): Promise<readonly string[]>;
 }
 
+/** A run that another workflow started, or a workflow that was continued since. */
+export interface RunAddress {
+  readonly installation: string;
+  readonly workflowID: string;
+  /** Absent: the latest run of this workflow id. */
+  readonly runID?: string;
+}
+
+export type RunState =
+  | { readonly state: 'running' | 'absent' | 'cancelled' }
+  | { readonly state: 'succeeded'; readonly counts?: RunCounts }
+  | {
+      readonly state: 'failed';
+      readonly reason: string;
+      readonly message: string;
+      readonly counts?: RunCounts;
+      /** Whether the run recorded its failure itself; false when it was ended from outside. */
+      readonly recorded: boolean;
+    };
+
+/** Short activities about runs that are not children of the asking workflow. */
+export interface OtherRunActivities {
+  describeRun(run: RunAddress): Promise<RunState>;
+  /** Returns whether stages of the bucket are not done, according to the ledger. */
+  needsRun(run: RunInput): Promise<boolean>;
+}
+
 export interface ReferenceActivities {
   /** Loads a data set from its source and replaces the old one, unless it is current. */
   refreshReference(input: ReferenceRefreshInput): Promise<ReferenceRefreshResult>;
 }
 
-export type Activities = RunActivities & WorkActivities & ReferenceActivities;
+export type Activities = RunActivities & WorkActivities & OtherRunActivities & ReferenceActivities;

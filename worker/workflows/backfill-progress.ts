@@ -23,6 +23,8 @@ export interface BackfillState {
   plan?: BackfillPlan;
   /** Buckets of the current page that are not started yet. */
   queue: string[];
+  /** Runs that an earlier history of this backfill started and that had not ended. States of older versions do not have it. */
+  carried?: CarriedRun[];
   /** Start of the next page: null at the beginning of the range, undefined after its end. */
   cursor?: string | null;
   /** True while the failed buckets are retried. */
@@ -40,6 +42,12 @@ export interface BackfillState {
   cancel: 'None' | 'Drain' | 'Now';
   /** Number of messages handled. States of older versions do not have it. */
   messages?: number;
+}
+
+/** An active run that a backfill carries into its next history. */
+export interface CarriedRun {
+  readonly bucket: string;
+  readonly runID: string;
 }
 
 export function initialState(input: BackfillInput, startedAt: number): BackfillState {
@@ -65,7 +73,7 @@ export function initialState(input: BackfillInput, startedAt: number): BackfillS
 export type RunEnd =
   | { readonly end: 'succeeded'; readonly counts: RunCounts }
   | { readonly end: 'failed'; readonly failure: BackfillFailure; readonly counts?: RunCounts }
-  /** Another run is processing the bucket. */
+  /** Another run has processed the bucket. */
   | { readonly end: 'inFlight' }
   /** The run was stopped with the backfill and counts as not started. */
   | { readonly end: 'stopped' };

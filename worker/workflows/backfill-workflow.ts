@@ -1,4 +1,3 @@
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import {
   ApplicationFailure,
   allHandlersFinished,
@@ -8,13 +7,16 @@ import {
   defineQuery,
   defineSignal,
   defineUpdate,
+  getExternalWorkflowHandle,
   isCancellation,
   log,
+  patched,
   setCurrentDetails,
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
 import { BucketError } from '../../pipeline/bucket.ts';
+import { noCounts } from '../../pipeline/counts.ts';
 import type { Activities } from '../activities/types.ts';
 import {
   BACKFILL_MESSAGES,
@@ -26,6 +28,7 @@ import {
 } from '../contract.ts';
 import {
   type BackfillState,
+  type CarriedRun,
   countRest,
   currentPhase,
   finalPhase,
@@ -38,6 +41,7 @@ import {
 } from './backfill-progress.ts';
 import { reasonOf } from './failure.ts';
 import { activitiesOf, recordsOf, refuseOtherInstallation } from './options.ts';
+import { startAfterOthers, waitBefore } from './other-run.ts';
 import { startRun, workflowIdOf } from './start-run.ts';
 
 /** Limit of runs at a time. More have no benefit and burden Temporal. */
@@ -54,7 +58,7 @@ const drain = defineSignal(BACKFILL_MESSAGES.drain);
 /**
  * Runs a range of buckets, `maxActiveRuns` at a time, and starts the next one as soon as one ends. The ledger selects the buckets
  * (`planBackfill`), so a plan remains valid beyond Temporal's retention. The workflow keeps only counters and the current page of
- * buckets. When the history grows long, it waits for the active runs and continues as a new run with its state. It ends with its
+ * buckets. When the history grows long, it continues as a new run with its state and its active runs. It ends with its
  * progress, whatever the results of the buckets.
  */
 export async function BackfillWorkflow(input: BackfillInput, carried?: BackfillState): Promise<BackfillProgress> {
@@ -86,7 +90,8 @@ class Backfill {
   readonly #input: BackfillInput;
   readonly #activities: Activities;
   readonly #state: BackfillState;
-  readonly #active = new Set<string>();
+  /** Active buckets, the one that was started first at the beginning. */
+  readonly #active = new Map<string, Step>();
   /** `#runs` is cancelled to stop the active runs, `#planning` to stop further planning. */
   readonly #runs = new CancellationScope();
   readonly #planning = new CancellationScope();
@@ -102,7 +107,7 @@ class Backfill {
 
   progress(): BackfillProgress {
     if (this.#finished) return this.#finished;
-    const [bucket] = this.#active;
+    const [bucket] = this.#active.keys();
     const { installation, filterID } = this.#input;
     return {
       ...progressOf(this.#input, this.#state, this.#active.size, currentPhase(this.#state)),
@@ -146,6 +151,9 @@ class Backfill {
   async run(): Promise<BackfillProgress> {
     const state = this.#state;
     this.#stopScopes();
+    const carried = state.carried ?? [];
+    state.carried = [];
+    for (const run of carried) this.#track(run.bucket, { at: 'running', runID: run.runID }, () => this.#follow(run));
     do {
       await this.#work();
       // An update that arrived with the last change may require another round.
@@ -242,14 +250,47 @@ class Backfill {
     const state = this.#state;
     state.queue.shift();
     if (state.retrying) recordRetry(state, bucket);
-    this.#active.add(bucket);
-    void this.#runs
-      .run(() => this.#runBucket(bucket))
-      .then(end => {
-        recordEnd(state, end);
-        this.#active.delete(bucket);
-        this.#changes++;
-      });
+    this.#track(bucket, { at: 'starting' }, () => this.#runBucket(bucket));
+  }
+
+  /** Counts a bucket as active until `work` has returned its end. */
+  #track(bucket: string, step: Step, work: () => Promise<RunEnd>): void {
+    this.#active.set(bucket, step);
+    void this.#runs.run(work).then(end => {
+      recordEnd(this.#state, end);
+      this.#active.delete(bucket);
+      this.#changes++;
+    });
+  }
+
+  /** Waits for the end of a run that an earlier history started. It is not a child of this history, so nobody reports its end. */
+  async #follow({ bucket, runID }: CarriedRun): Promise<RunEnd> {
+    const { installation, filter, filterID, stages } = this.#input;
+    const workflowID = runId(installation, filterID, bucket);
+    const run: RunInput = { installation, bucket, filter, filterID, stages, backfill: workflowInfo().workflowId };
+    // The cancellation of the backfill must not end the wait: the run stops and records its end first.
+    return CancellationScope.nonCancellable(async () => {
+      let cancelled = false;
+      for (let look = 1; ; look++) {
+        const seen = await this.#activities.describeRun({ installation, workflowID, runID });
+        if (seen.state === 'succeeded') return { end: 'succeeded', counts: seen.counts ?? noCounts() };
+        if (seen.state === 'cancelled' && this.#state.cancel === 'Now') return { end: 'stopped' };
+        if (seen.state !== 'running') {
+          const { reason, message, counts, recorded } =
+            seen.state === 'failed' ? seen : { ...GONE[seen.state], counts: undefined };
+          if (!recorded) await this.#recordFor(run, reason, message);
+          return { end: 'failed', failure: { bucket, reason, message, workflowID }, ...(counts && { counts }) };
+        }
+        if (this.#state.cancel === 'Now' && !cancelled) {
+          cancelled = true;
+          look = 1;
+          await getExternalWorkflowHandle(workflowID, runID)
+            .cancel()
+            .catch(() => {});
+        }
+        await condition(() => this.#state.cancel === 'Now' && !cancelled, waitBefore(look));
+      }
+    });
   }
 
   /** Returns the bucket that judges the complete day: the last of the waiting buckets of this upload day. */
@@ -272,12 +313,19 @@ class Backfill {
       ...(settledBy && { settledBy }),
       ...(allowShrink && { allowShrink }),
     };
+    const at = (step: Step) => void this.#active.set(bucket, step);
     try {
-      const child = await startRun(run, PRIORITIES.backfill);
+      const start = () => startRun(run, PRIORITIES.backfill);
+      const wait = () => at({ at: 'waiting' });
+      const stop = () => this.#state.cancel !== 'None';
+      const child = await startAfterOthers(run, reprocess === 'All', start, wait, stop);
+      if (child === 'done') return { end: 'inFlight' };
+      if (child === 'stopped') return { end: 'stopped' };
+      at({ at: 'running', runID: child.firstExecutionRunId });
       const { counts } = await child.result();
       return { end: 'succeeded', counts };
     } catch (error) {
-      if (error instanceof WorkflowExecutionAlreadyStartedError) return { end: 'inFlight' };
+      at({ at: 'recording' });
       const { reason, message, counts, recorded, cancelled } = reasonOf(error);
       if (cancelled && this.#state.cancel === 'Now') return { end: 'stopped' };
       if (!recorded) await this.#recordFor(run, reason, message);
@@ -302,13 +350,40 @@ class Backfill {
     }
   }
 
-  /** Starts no more runs, waits for the active ones, and continues with an empty history. */
+  /**
+   * Continues with an empty history. It carries the active runs over, because one that is retried for days would stop all others. Buckets
+   * that wait for another run return to the queue.
+   */
   async #continue(): Promise<void> {
-    await condition(() => this.#active.size === 0);
-    await condition(allHandlersFinished);
+    const state = this.#state;
+    if (patched('carry-active-runs')) {
+      const settled = ({ at }: Step) => at === 'running' || at === 'waiting';
+      await condition(() => [...this.#active.values()].every(settled));
+      await condition(allHandlersFinished);
+      const active = [...this.#active];
+      const waiting = active.filter(([, step]) => step.at === 'waiting').map(([bucket]) => bucket);
+      // The start of a retry has counted them as no longer failed.
+      if (state.retrying) state.failed += waiting.length;
+      state.queue = [...waiting, ...state.queue];
+      state.carried = active.flatMap(([bucket, step]) =>
+        step.at === 'running' ? [{ bucket, runID: step.runID }] : [],
+      );
+    } else {
+      await condition(() => this.#active.size === 0);
+      await condition(allHandlersFinished);
+    }
     await continueAsNew<typeof BackfillWorkflow>(this.#input, this.#state);
   }
 }
+
+/** Progress of an active bucket: it is being started, waits for a run of another workflow, runs, or its failure is being recorded. */
+type Step = { readonly at: 'starting' | 'waiting' | 'recording' } | { readonly at: 'running'; readonly runID: string };
+
+/** Ends of a carried run that did not record its end. */
+const GONE = {
+  absent: { reason: 'Error', message: 'Temporal does not know the run any more', recorded: false },
+  cancelled: { reason: 'Cancelled', message: 'the run was cancelled in Temporal', recorded: true },
+} as const;
 
 /** Returns the details of a running backfill for the Temporal UI, as Markdown. */
 function detailsOf({ phase, total, succeeded, failed, skipped, active, failures }: BackfillProgress): string {

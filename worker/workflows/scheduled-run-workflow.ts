@@ -1,26 +1,22 @@
-import {
-  ApplicationFailure,
-  defineSearchAttributeKey,
-  SearchAttributeType,
-  WorkflowExecutionAlreadyStartedError,
-} from '@temporalio/common';
+import { ApplicationFailure, defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { workflowInfo } from '@temporalio/workflow';
 import { lastCompleteBucket } from '../../pipeline/bucket.ts';
 import { PRIORITIES, type RunInput, type RunResult, type ScheduledRunInput } from '../contract.ts';
 import { refuseOtherInstallation } from './options.ts';
+import { startAfterOthers } from './other-run.ts';
 import { startRun, workflowIdOf } from './start-run.ts';
 
 const NOMINAL = defineSearchAttributeKey('TemporalScheduledStartTime', SearchAttributeType.DATETIME);
 
-/** Result of a firing of a schedule: the run's result, or that another run was processing the bucket already. */
+/** Result of a firing of a schedule: the run's result, or that another run has done all of it. */
 export type ScheduledRunResult =
   | RunResult
   | { readonly bucket: string; readonly skipped: 'InFlight'; readonly workflowID: string };
 
 /**
  * Handles one firing of a schedule. The bucket is the last one that is complete at the *nominal* time, so that a late firing handles the
- * intended bucket. Its run is a child with the id `runId(...)`. When that id is taken, a backfill is processing the bucket, and this
- * firing reports that and ends.
+ * intended bucket. Its run is a child with the id `runId(...)`. When that id is taken, another run is
+ * processing the bucket; this firing waits for its end, and runs the bucket if stages are left to do.
  */
 export async function ScheduledRunWorkflow(input: ScheduledRunInput): Promise<ScheduledRunResult> {
   const { installation, filter, filterID, stages, granularity } = input;
@@ -34,13 +30,7 @@ export async function ScheduledRunWorkflow(input: ScheduledRunInput): Promise<Sc
   }
   const bucket = lastCompleteBucket(nominal.getTime(), granularity);
   const run: RunInput = { installation, bucket, filter, filterID, stages };
-  try {
-    const child = await startRun(run, PRIORITIES.scheduled);
-    return await child.result();
-  } catch (error) {
-    if (error instanceof WorkflowExecutionAlreadyStartedError) {
-      return { bucket, skipped: 'InFlight', workflowID: workflowIdOf(run) };
-    }
-    throw error;
-  }
+  const child = await startAfterOthers(run, false, () => startRun(run, PRIORITIES.scheduled));
+  if (typeof child === 'string') return { bucket, skipped: 'InFlight', workflowID: workflowIdOf(run) };
+  return child.result();
 }
