@@ -315,7 +315,11 @@ class Backfill {
     };
     const at = (step: Step) => void this.#active.set(bucket, step);
     try {
-      const start = () => startRun(run, PRIORITIES.backfill);
+      // A start that follows a wait must end before the backfill continues in a new history, or the run would be lost from its counts.
+      const start = () => {
+        at({ at: 'starting' });
+        return startRun(run, PRIORITIES.backfill);
+      };
       const wait = () => at({ at: 'waiting' });
       const stop = () => this.#state.cancel !== 'None';
       const child = await startAfterOthers(run, reprocess === 'All', start, wait, stop);
