@@ -19,9 +19,15 @@ export async function command(name: string, args: readonly string[], options: Co
     env: { ...process.env, ...options.env },
     // A group of processes, which a timeout can end as a whole.
     detached: options.timeout !== undefined,
-    stdio: ['pipe', options.show ? 'inherit' : 'pipe', options.show ? 'inherit' : 'pipe'],
+    stdio: [
+      options.stdin === undefined ? 'ignore' : 'pipe',
+      options.show ? 'inherit' : 'pipe',
+      options.show ? 'inherit' : 'pipe',
+    ],
   });
-  child.stdin?.end(options.stdin ?? '');
+  // A program that ends without reading its input closes the pipe; its status says why it ended.
+  child.stdin?.once('error', () => {});
+  child.stdin?.end(options.stdin);
   const status = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', resolve);
@@ -40,7 +46,7 @@ export async function command(name: string, args: readonly string[], options: Co
   ]);
   if (code !== 0) {
     const shown = [name.split('/').at(-1), ...args].join(' ');
-    const how = late ? `did not end within ${options.timeout! / 60_000} minutes` : `ended with ${code}`;
+    const how = late ? `did not end within ${Math.ceil(options.timeout! / 1000)} s` : `ended with ${code}`;
     throw new Error(`${shown} ${how}: ${(err || out).trim().split('\n').slice(-15).join('\n')}`);
   }
   return out;

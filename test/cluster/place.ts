@@ -13,8 +13,8 @@ const TEMPORAL_IMAGE = `docker.io/temporalio/temporal:${TEMPORAL_VERSION}`;
 /** Volume in the lab, and its folder there. */
 const VOLUME = 'ooni-cluster-test';
 const KIND_CLUSTER = 'ooni-pipeline';
-/** Maximum time in which the lab builds its programs, starts, and makes its images, milliseconds each. */
-const LAB_TIMEOUT = 25 * 60_000;
+/** Maximum time in which the lab builds its programs, starts and makes its images, and that of one of its later commands, milliseconds. */
+const LAB_TIMEOUT = 30 * 60_000;
 
 /** The cluster of `../shared/lab` did not start, for a reason outside of this project. */
 export class LabError extends StartError {
@@ -67,7 +67,7 @@ async function openGiven(kubeconfig: string): Promise<Place> {
 }
 
 async function openLab(): Promise<Place> {
-  const lab = (...args: string[]) => command(LAB, args, { show: true, timeout: LAB_TIMEOUT });
+  const lab = (args: readonly string[], timeout = LAB_TIMEOUT) => command(LAB, args, { show: true, timeout });
   seedLab();
   const wasUp = /^kube-apiserver runs/m.test(await command(LAB, ['status']));
   const state = process.env.LAB_STATE || '/var/lib/ooni-lab';
@@ -81,14 +81,16 @@ async function openLab(): Promise<Place> {
   };
   const close = async () => {
     if (wasUp) await removeVolume();
-    else await lab('down');
+    else await lab(['down']);
   };
   try {
-    await obtainNft();
-    if (!wasUp) await lab('up');
+    const end = performance.now() + LAB_TIMEOUT;
+    const left = () => Math.max(1, end - performance.now());
+    await obtainNft(left());
+    if (!wasUp) await lab(['up'], left());
     const images = join(LAB, '..', 'images');
-    await command(images, ['node', 'distroless', 'temporal'], { show: true, timeout: LAB_TIMEOUT });
-    await lab('push', TEMPORAL_IMAGE);
+    await command(images, ['node', 'distroless', 'temporal'], { show: true, timeout: left() });
+    await lab(['push', TEMPORAL_IMAGE], left());
   } catch (error) {
     await close().catch(() => {});
     throw new LabError(`The cluster of ../shared/lab did not start: ${(error as Error).message}`);
@@ -99,7 +101,7 @@ async function openLab(): Promise<Place> {
     host: '10.97.0.1',
     ...(process.env.CLUSTER_IMAGE && { given: process.env.CLUSTER_IMAGE }),
     image: async (name, dockerfile, context) => {
-      await lab('build', name, '-f', dockerfile, context);
+      await lab(['build', name, '-f', dockerfile, context]);
     },
     volume: async (namespace, name) => {
       await removeVolume();
@@ -128,14 +130,11 @@ async function openLab(): Promise<Place> {
 }
 
 /** Installs the program with which kube-proxy makes Services reachable. The lab installs its other packages in the same way. */
-async function obtainNft(): Promise<void> {
+async function obtainNft(timeout: number): Promise<void> {
   if (findOnPath('nft') || existsSync('/usr/sbin/nft')) return;
-  const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  await command('apt-get', ['update', '-qq'], { env, timeout: LAB_TIMEOUT });
-  await command('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'nftables'], {
-    env,
-    timeout: LAB_TIMEOUT,
-  });
+  const options = { env: { DEBIAN_FRONTEND: 'noninteractive' }, timeout };
+  await command('apt-get', ['update', '-qq'], options);
+  await command('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'nftables'], options);
 }
 
 /**
