@@ -57,6 +57,7 @@ const KNOWN: Readonly<Record<string, Omit<Column, 'name' | 'type'>>> = {
   message: { label: 'Message' },
   reason: { label: 'Reason' },
   seconds: { label: 'Seconds' },
+  row_count: { label: 'Rows' },
 };
 
 function column(name: string, type: string): Column {
@@ -66,6 +67,20 @@ function column(name: string, type: string): Column {
 function columns(table: { readonly columns: readonly TableColumn[] }): Column[] {
   return table.columns.map(([name, type]) => column(name, type.replace(/ DEFAULT .*/, '')));
 }
+
+/** The measurement that a row belongs to, in datasets whose rows are parts of measurements. */
+const OF_MEASUREMENT: readonly Column[] = [
+  column('measurement_start_time', "DateTime64(3, 'UTC')"),
+  column('measurement_uid', 'String'),
+  column('test_name', 'String'),
+  column('probe_cc', 'String'),
+  column('probe_asn', 'UInt32'),
+  column('probe_as_org_name', 'String'),
+];
+/** The layer and the rule that decided an outcome. */
+const DECIDED_BY: readonly Column[] = [column('blocked_layer', 'String'), column('blocked_rule_id', 'String')];
+const DAY = column('measurement_day', 'Date32');
+const BUCKET_START = column('bucket_time', "DateTime('UTC')");
 
 /** Link to the measurement itself, as HTML that tables show. */
 const EXPLORER: Column = {
@@ -116,12 +131,11 @@ export const VERDICTS: Dataset = {
   description: 'One row for each measurement, with its verdict in a word (docs/verdicts.md).',
   timeColumn: 'measurement_day',
   columns: [
-    column('measurement_day', 'Date32'),
+    DAY,
     ...columns(ANALYSIS_WEB_MEASUREMENT),
     column('blocked', 'Float32'),
     column('down', 'Float32'),
-    column('blocked_layer', 'String'),
-    column('blocked_rule_id', 'String'),
+    ...DECIDED_BY,
     column('blamed_host', 'String'),
     column('confirmed', 'UInt8'),
     EXPLORER,
@@ -138,19 +152,13 @@ export const HOSTS: Dataset = {
   description: 'One row for each host of each measurement: a redirect leads to a host of its own.',
   timeColumn: 'measurement_day',
   columns: [
-    column('measurement_day', 'Date32'),
-    column('measurement_start_time', "DateTime64(3, 'UTC')"),
-    column('measurement_uid', 'String'),
-    column('test_name', 'String'),
-    column('probe_cc', 'String'),
-    column('probe_asn', 'UInt32'),
-    column('probe_as_org_name', 'String'),
+    DAY,
+    ...OF_MEASUREMENT,
     column('resolver_asn', 'UInt32'),
     column('input', 'String'),
     column('domain', 'String'),
     column('outcome', 'String'),
-    column('blocked_layer', 'String'),
-    column('blocked_rule_id', 'String'),
+    ...DECIDED_BY,
     column('confirmed', 'UInt8'),
     EXPLORER,
   ],
@@ -185,7 +193,7 @@ function countingView(name: string, description: string, keys: readonly Column[]
     description,
     timeColumn: 'measurement_day',
     columns: [
-      column('measurement_day', 'Date32'),
+      DAY,
       column('test_name', 'String'),
       ...keys,
       ...Object.entries(sums).map(([each, label]) => ({ ...column(each, 'UInt64'), label })),
@@ -217,6 +225,13 @@ export const BY_NETWORK = countingView(
   [column('probe_cc', 'String'), column('probe_asn', 'UInt32'), column('probe_as_org_name', 'String')],
 );
 
+/** Counts measurements where a measurement has several rows. */
+const N_MEASUREMENTS: Metric = {
+  label: 'Measurements',
+  expression: 'uniqExact(measurement_uid)',
+  format: ',d',
+};
+
 /** The rows that probes observed, before any judgement. */
 export const OBSERVATIONS: Dataset = {
   name: OBS_WEB.name,
@@ -225,7 +240,7 @@ export const OBSERVATIONS: Dataset = {
   columns: [...columns(OBS_WEB), EXPLORER],
   metrics: {
     n_observations: { label: 'Observations', expression: 'count()', format: ',d' },
-    n_measurements: { label: 'Measurements', expression: 'uniqExact(measurement_uid)', format: ',d' },
+    n_measurements: N_MEASUREMENTS,
     n_dns_failures: { label: 'DNS failures', expression: 'countIf(dns_failure IS NOT NULL)', format: ',d' },
     n_tcp_failures: { label: 'TCP failures', expression: 'countIf(tcp_failure IS NOT NULL)', format: ',d' },
     n_tls_failures: { label: 'TLS failures', expression: 'countIf(tls_failure IS NOT NULL)', format: ',d' },
@@ -239,21 +254,14 @@ export const FAILED_OBSERVATIONS: Dataset = {
   description: 'One row for each failed DNS query, TCP connect, TLS handshake or HTTP exchange in obs_web.',
   timeColumn: 'measurement_start_time',
   columns: [
-    ...(
-      ['measurement_start_time', 'measurement_uid', 'test_name', 'probe_cc', 'probe_asn', 'probe_as_org_name'] as const
-    ).map(name =>
-      column(
-        name,
-        name === 'measurement_start_time' ? "DateTime64(3, 'UTC')" : name === 'probe_asn' ? 'UInt32' : 'String',
-      ),
-    ),
+    ...OF_MEASUREMENT,
     { ...column('domain', 'String'), description: 'Host of the observation' },
     { ...column('layer', 'String'), label: 'Layer', description: 'DNS, TCP, TLS or HTTP' },
     { ...column('failure', 'String'), label: 'Failure', description: 'Failure as the probe reported it' },
   ],
   metrics: {
     n_failures: { label: 'Failures', expression: 'count()', format: ',d' },
-    n_measurements: { label: 'Measurements', expression: 'uniqExact(measurement_uid)', format: ',d' },
+    n_measurements: N_MEASUREMENTS,
   },
   sql: `SELECT
   measurement_start_time, measurement_uid, test_name, probe_cc, probe_asn, probe_as_org_name,
@@ -272,7 +280,7 @@ export const ANALYSIS: Dataset = {
   timeColumn: 'measurement_start_time',
   columns: [...columns(ANALYSIS_WEB_MEASUREMENT), EXPLORER],
   metrics: {
-    n_measurements: { label: 'Measurements', expression: 'uniqExact(measurement_uid)', format: ',d' },
+    n_measurements: N_MEASUREMENTS,
     n_without_ip_metadata: {
       label: 'Without IP metadata',
       expression: 'uniqExactIf(measurement_uid, ip_metadata_missing = 1)',
@@ -292,7 +300,7 @@ export const RESULTS: Dataset = {
   columns: [...columns(MEASUREMENT_EXPERIMENT_RESULT), EXPLORER],
   metrics: {
     n_results: { label: 'Results', expression: 'count()', format: ',d' },
-    n_measurements: { label: 'Measurements', expression: 'uniqExact(measurement_uid)', format: ',d' },
+    n_measurements: N_MEASUREMENTS,
     n_anomalies: { label: 'Anomalies', expression: 'countIf(anomaly = 1)', format: ',d' },
     n_confirmed: { label: 'Confirmed', expression: 'countIf(confirmed = 1)', format: ',d' },
     share_anomalies: { label: 'Share of anomalies', expression: 'countIf(anomaly = 1) / count()', format: '.1%' },
@@ -322,9 +330,9 @@ export const RUNS: Dataset = {
   timeColumn: 'bucket_time',
   cacheSeconds: HEALTH_CACHE_SECONDS,
   columns: [
-    column('bucket_time', "DateTime('UTC')"),
+    BUCKET_START,
     ...columns(PIPELINE_RUNS).filter(({ name }) => !['rows', 'rows_stored', 'reference_versions'].includes(name)),
-    { ...column('row_count', 'UInt64'), label: 'Rows' },
+    column('row_count', 'UInt64'),
     column('seconds', 'Float64'),
     { ...column('unfinished', 'UInt8'), label: 'Not complete' },
   ],
@@ -355,9 +363,9 @@ export const FILES: Dataset = {
   timeColumn: 'bucket_time',
   cacheSeconds: HEALTH_CACHE_SECONDS,
   columns: [
-    column('bucket_time', "DateTime('UTC')"),
+    BUCKET_START,
     ...columns(PIPELINE_FILES).filter(({ name }) => !['rows', 'strays'].includes(name)),
-    { ...column('row_count', 'UInt64'), label: 'Rows' },
+    column('row_count', 'UInt64'),
   ],
   metrics: {
     n_objects: { label: 'Objects', expression: 'count()', format: ',d' },
@@ -381,7 +389,7 @@ export const FAILURES: Dataset = {
   description: 'Measurements and rows that are not in the tables, and the reason, from the ledger.',
   timeColumn: 'bucket_time',
   cacheSeconds: HEALTH_CACHE_SECONDS,
-  columns: [column('bucket_time', "DateTime('UTC')"), ...columns(PIPELINE_FAILURES)],
+  columns: [BUCKET_START, ...columns(PIPELINE_FAILURES)],
   metrics: { n_failures: { label: 'Failures', expression: 'count()', format: ',d' } },
   sql: `SELECT ${BUCKET_TIME} AS bucket_time, *
 FROM ${PIPELINE_FAILURES.name} FINAL`,

@@ -3,24 +3,15 @@ import type { Backfill, BackfillSpec } from '../../crds/backfill.ts';
 import { BACKFILLS } from '../../operator/controllers/resources.ts';
 import { observeBackfill, startBackfill } from '../../operator/temporal/backfills.ts';
 import { TemporalUnavailable } from '../../operator/temporal/errors.ts';
-import { countBuckets, type Granularity } from '../../pipeline/bucket.ts';
-import { type Filter, filterId } from '../../pipeline/filter.ts';
-import type { RunStage } from '../../pipeline/ledger/ledger.ts';
+import { countBuckets } from '../../pipeline/bucket.ts';
+import { filterId } from '../../pipeline/filter.ts';
+import type { BackfillRange } from '../../pipeline/runs/backfill-plan.ts';
 import { type BackfillInput, commandBackfillId, FINAL_PHASES } from '../../worker/contract.ts';
 import { resourceName } from './resource-name.ts';
 import type { Target } from './target.ts';
 
 /** A backfill as the command line describes it. */
-export interface BackfillRequest {
-  /** First bucket, inclusive. */
-  readonly startAt: string;
-  /** Exclusive. */
-  readonly endAt: string;
-  readonly granularity: Granularity;
-  readonly filter: Filter;
-  readonly stages: readonly RunStage[];
-  readonly order: 'OldestFirst' | 'NewestFirst';
-  readonly reprocess: 'None' | 'Failed' | 'All';
+export interface BackfillRequest extends Omit<BackfillRange, 'filterID' | 'attempt' | 'since'> {
   readonly maxActiveRuns: number;
   readonly allowShrink: boolean;
 }

@@ -1,5 +1,4 @@
-import { randomUUID } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { beforeEach, describe, expect, inject, it } from 'vitest';
 import { PODS } from '../../operator/kube/builtin.ts';
 import { Cache, type CacheOptions, type Change } from '../../operator/kube/cache.ts';
 import { Client } from '../../operator/kube/client.ts';
@@ -13,8 +12,8 @@ import {
   eventually,
   instruments,
   type KubeBed,
-  kubeBed,
   NAMESPACES,
+  openKubeTest,
 } from '../support/kube.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { makeOperatorAccount } from '../support/operator.ts';
@@ -24,15 +23,9 @@ let namespace: string;
 let stop: AbortController;
 let running: Promise<void>[];
 beforeEach(async () => {
-  namespace = `cache-${randomUUID().slice(0, 8)}`;
-  bed = await kubeBed(inject('kubeconfig'), namespace);
-  stop = new AbortController();
-  running = [];
-});
-afterEach(async () => {
-  stop.abort();
-  await Promise.all(running);
-  await bed.stop();
+  const started = await openKubeTest(inject('kubeconfig'), 'cache');
+  ({ bed, namespace, stop, running } = started);
+  return started.end;
 });
 
 const config = (name: string, n: number, labels?: Record<string, string>): ConfigMap => ({
@@ -46,8 +39,8 @@ const isWatch = ({ watch }: { watch: boolean }) => watch;
 async function watching(options: Partial<CacheOptions> = {}) {
   const tools = options.instruments ?? instruments();
   const cache = new Cache(bed.proxied, CONFIG_MAPS, { instruments: tools, namespaces: [namespace], ...options });
-  const told: string[] = [];
-  cache.onChange(change => told.push(`${change.type} ${change.object.metadata.name} ${change.object.data?.n}`));
+  const events: string[] = [];
+  cache.onChange(change => events.push(`${change.type} ${change.object.metadata.name} ${change.object.data?.n}`));
   running.push(cache.run(stop.signal));
   const count = async (metric: 'relists' | 'divergence' | 'watchErrors', label: Record<string, string> = {}) => {
     const { values } = await tools.metrics[metric].get();
@@ -55,7 +48,7 @@ async function watching(options: Partial<CacheOptions> = {}) {
       .filter(({ labels }) => Object.entries(label).every(([name, value]) => labels[name as never] === value))
       .reduce((sum, { value }) => sum + value, 0);
   };
-  return { cache, told, count };
+  return { cache, events, count };
 }
 
 /** Resolves when the cache equals the server. Others write there too: Kubernetes puts a ConfigMap into each namespace. */
@@ -72,15 +65,15 @@ async function equalToServer(cache: Cache<ConfigMap>, ms?: number): Promise<void
 describe('a cache', () => {
   it('has the existing objects, then additions, changes and deletions, in order', async () => {
     await bed.direct.create(CONFIG_MAPS, config('a', 1));
-    const { cache, told } = await watching();
+    const { cache, events } = await watching();
     expect(cache.synced).toBe(false);
     await cache.whenSynced(stop.signal);
     expect(cache.get(key('a'))?.data).toEqual({ n: '1' });
     await bed.direct.create(CONFIG_MAPS, config('b', 1));
     await bed.direct.apply(CONFIG_MAPS, config('a', 2), { force: true });
     await bed.direct.delete(CONFIG_MAPS, { namespace, name: 'b' });
-    await eventually('the deletion', () => told.some(line => line.startsWith('deleted')));
-    expect(told.filter(line => !line.includes('kube-root-ca'))).toEqual([
+    await eventually('the deletion', () => events.some(line => line.startsWith('deleted')));
+    expect(events.filter(line => !line.includes('kube-root-ca'))).toEqual([
       'added a 1',
       'added b 1',
       'modified a 2',
@@ -117,7 +110,7 @@ describe('a cache', () => {
   });
 
   it('continues when a listener throws', async () => {
-    const { cache, told } = await watching();
+    const { cache, events } = await watching();
     cache.onChange(() => {
       throw new Error('a listener of the test');
     });
@@ -125,36 +118,36 @@ describe('a cache', () => {
     cache.onChange(change => after.push(change.object.metadata.name));
     await cache.whenSynced(stop.signal);
     await bed.direct.create(CONFIG_MAPS, config('a', 1));
-    await eventually('the object', () => told.includes('added a 1'));
+    await eventually('the object', () => events.includes('added a 1'));
     expect(after).toContain('a');
   });
 });
 
 describe('when the network fails', () => {
   it('continues a cut watch from its last version, without a loss and without a list', async () => {
-    const { cache, told, count } = await watching();
+    const { cache, events, count } = await watching();
     await cache.whenSynced(stop.signal);
     for (let n = 1; n <= 30; n++) {
       if (n % 10 === 0) bed.proxy.cutWatches();
       await bed.direct.apply(CONFIG_MAPS, config('a', n), { force: true });
     }
     await equalToServer(cache);
-    expect(told.filter(line => / a /.test(line))).toEqual(
+    expect(events.filter(line => / a /.test(line))).toEqual(
       Array.from({ length: 30 }, (_, i) => `${i === 0 ? 'added' : 'modified'} a ${i + 1}`),
     );
     expect(await count('relists')).toBe(1);
   });
 
   it('detects a silent watch, and opens another', async () => {
-    const { cache, told, count } = await watching({ idle: 1000 });
+    const { cache, events, count } = await watching({ idle: 1000 });
     await cache.whenSynced(stop.signal);
     await eventually('the watch', () => bed.proxy.seen.some(isWatch));
     await bed.direct.create(CONFIG_MAPS, config('a', 1));
-    await eventually('the first object', () => told.includes('added a 1'));
+    await eventually('the first object', () => events.includes('added a 1'));
     bed.proxy.stallWatches();
     await bed.direct.apply(CONFIG_MAPS, config('a', 2), { force: true });
     await equalToServer(cache);
-    expect(told).toContain('modified a 2');
+    expect(events).toContain('modified a 2');
     expect(await count('relists')).toBe(1);
     expect(await count('watchErrors', { error: 'SilentError' })).toBeGreaterThanOrEqual(1);
   });
@@ -202,7 +195,7 @@ describe('when the network fails', () => {
   });
 
   it('treats an error inside a watch, and half a line, as the end of that watch', async () => {
-    const { cache, told, count } = await watching();
+    const { cache, events, count } = await watching();
     await cache.whenSynced(stop.signal);
     const gone = { type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired', message: 'too old' } };
     bed.proxy.fault({ tail: `${JSON.stringify(gone)}\n` }, isWatch, 1);
@@ -212,7 +205,7 @@ describe('when the network fails', () => {
     bed.proxy.cutWatches();
     await bed.direct.create(CONFIG_MAPS, config('a', 1));
     await equalToServer(cache);
-    expect(told.filter(line => / a /.test(line))).toEqual(['added a 1']);
+    expect(events.filter(line => / a /.test(line))).toEqual(['added a 1']);
   });
 
   it('continues after the last bookmark', async () => {
@@ -295,7 +288,7 @@ describe('back-off', () => {
 describe('the audit', () => {
   it('finds a change that a watch has lost, counts it, and corrects the cache', async () => {
     for (const name of ['lost-change', 'lost-deletion', 'kept']) await bed.direct.create(CONFIG_MAPS, config(name, 1));
-    const { cache, told, count } = await watching({ audit: 3000 });
+    const { cache, events, count } = await watching({ audit: 3000 });
     await cache.whenSynced(stop.signal);
     const end = bed.proxy.fault({ line: line => !line.includes('lost-') }, isWatch);
     bed.proxy.cutWatches();
@@ -309,7 +302,7 @@ describe('the audit', () => {
     end();
     await equalToServer(cache);
     expect(await count('divergence')).toBe(3);
-    expect(told).toEqual(
+    expect(events).toEqual(
       expect.arrayContaining(['modified lost-change 2', 'deleted lost-deletion 1', 'added lost-creation 1']),
     );
   });

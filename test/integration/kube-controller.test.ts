@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { beforeEach, describe, expect, inject, it } from 'vitest';
 import { Cache } from '../../operator/kube/cache.ts';
 import { Controller, type ControllerOptions, type Reconcile } from '../../operator/kube/controller.ts';
 import { AlreadyExistsError, RateLimitedError, TerminalError } from '../../operator/kube/errors.ts';
@@ -10,7 +10,7 @@ import {
   keyOf,
   ownerKeys,
 } from '../../operator/kube/resource.ts';
-import { CONFIG_MAPS, type ConfigMap, eventually, instruments, type KubeBed, kubeBed } from '../support/kube.ts';
+import { CONFIG_MAPS, type ConfigMap, eventually, instruments, type KubeBed, openKubeTest } from '../support/kube.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 /** Another kind without a controller in Kubernetes, owned by our objects in these tests. */
@@ -27,15 +27,9 @@ let namespace: string;
 let stop: AbortController;
 let running: Promise<void>[];
 beforeEach(async () => {
-  namespace = `ctl-${randomUUID().slice(0, 8)}`;
-  bed = await kubeBed(inject('kubeconfig'), namespace);
-  stop = new AbortController();
-  running = [];
-});
-afterEach(async () => {
-  stop.abort();
-  await Promise.all(running);
-  await bed.stop();
+  const started = await openKubeTest(inject('kubeconfig'), 'ctl');
+  ({ bed, namespace, stop, running } = started);
+  return started.end;
 });
 
 const OURS = 'ours=yes';

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import pino from 'pino';
 import { Client } from '../../operator/kube/client.ts';
 import type { Clock } from '../../operator/kube/clock.ts';
@@ -59,6 +60,32 @@ export async function kubeBed(kubeconfig: string, namespace: string, clock?: Clo
       await Promise.all([directHttp.close(), proxiedHttp.close()]);
     },
   };
+}
+
+/** What a test of the Kubernetes client runs. */
+export interface KubeTest {
+  readonly bed: KubeBed;
+  readonly namespace: string;
+  /** Stops what runs. */
+  readonly stop: AbortController;
+  /** What runs until then. */
+  readonly running: Promise<void>[];
+  /** Ends the test: stops what runs, waits for it, and deletes the namespace. */
+  end(): Promise<void>;
+}
+
+/** Starts a bed for one test, in a new namespace. */
+export async function openKubeTest(kubeconfig: string, prefix: string): Promise<KubeTest> {
+  const namespace = `${prefix}-${randomUUID().slice(0, 8)}`;
+  const bed = await kubeBed(kubeconfig, namespace);
+  const stop = new AbortController();
+  const running: Promise<void>[] = [];
+  const end = async () => {
+    stop.abort();
+    await Promise.all(running);
+    await bed.stop();
+  };
+  return { bed, namespace, stop, running, end };
 }
 
 /** Polls until `condition` holds; rejects with `what` after `ms`. For conditions without a notification. */
