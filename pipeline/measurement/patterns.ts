@@ -75,9 +75,9 @@ const NONE: readonly number[] = [];
 export class PatternMatcher {
   /** Headers that patterns exist for, in lower case, without `header.`. */
   readonly headers: ReadonlySet<string>;
-  private readonly tables: Buffer;
-  private readonly bodies: Group;
-  private readonly values: Group;
+  readonly #tables: Buffer;
+  readonly #bodies: Group;
+  readonly #values: Group;
 
   /** Throws TypeError for a regular expression that is not supported (regexps.ts). */
   constructor(patterns: readonly Pattern[]) {
@@ -85,36 +85,36 @@ export class PatternMatcher {
     this.headers = new Set(
       compiled.filter(({ place }) => place !== 'body').map(({ place }) => place.replace('header.', '')),
     );
-    this.bodies = new Group(
+    this.#bodies = new Group(
       compiled.filter(({ place }) => place === 'body'),
       0,
     );
-    this.values = new Group(
+    this.#values = new Group(
       compiled.filter(({ place }) => place !== 'body'),
-      this.bodies.bytes.length,
+      this.#bodies.bytes.length,
     );
-    this.tables = Buffer.concat([this.bodies.bytes, this.values.bytes]);
+    this.#tables = Buffer.concat([this.#bodies.bytes, this.#values.bytes]);
   }
 
   /** Prepares the memory of the scanner. Call it before a document is loaded whose bodies will be searched in place. */
   prepare(): void {
-    useTables(this.tables);
+    useTables(this.#tables);
   }
 
   /** Returns the patterns that match a body. May overwrite the memory of the scanner, unless the body is in it and `prepare` was called. */
   inBody(body: Buffer): readonly number[] {
-    return this.search(this.bodies, 'body', body);
+    return this.#search(this.#bodies, 'body', body);
   }
 
   /** Returns the patterns that match a value of a header; `name` is in lower case. Overwrites the memory of the scanner. */
   inHeader(name: string, value: Buffer): readonly number[] {
-    return this.search(this.values, `header.${name}`, value);
+    return this.#search(this.#values, `header.${name}`, value);
   }
 
-  private search(group: Group, place: string, text: Buffer): readonly number[] {
+  #search(group: Group, place: string, text: Buffer): readonly number[] {
     if (text.length === 0) return NONE;
     let loaded = text;
-    if (!isLoaded(this.tables, text)) {
+    if (!isLoaded(this.#tables, text)) {
       this.prepare();
       loaded = load(text);
     }
@@ -133,10 +133,10 @@ function compile({ place, kind, text }: Pattern, index: number): Compiled {
 class Group {
   /** Memory of the tables. */
   readonly bytes: Buffer;
-  private readonly tables: LiteralTables;
-  private readonly bySlot: (readonly Entry[])[] = [];
+  readonly #tables: LiteralTables;
+  readonly #bySlot: (readonly Entry[])[] = [];
   /** Patterns with a literal that is too short for grams. */
-  private readonly short: Compiled[] = [];
+  readonly #short: Compiled[] = [];
 
   /** @param position first byte of the group's memory among all tables */
   constructor(patterns: readonly Compiled[], position: number) {
@@ -153,7 +153,7 @@ class Group {
           if (entries) entries.push({ pattern, offset });
           else byGram.set(key, [{ pattern, offset }]);
         }
-      } else this.short.push(pattern);
+      } else this.#short.push(pattern);
     }
     const keys = [...byGram.keys()];
     const isShort = (key: bigint) => key <= 0xffffffffn;
@@ -161,7 +161,7 @@ class Group {
     const longBits = powerOfTwo(Math.max(16, BITS * keys.length));
     const slots = powerOfTwo(2 * keys.length);
     this.bytes = Buffer.alloc((longBits + shortBits) / 8 + slots * SLOT_BYTES);
-    this.tables = {
+    this.#tables = {
       longBits: position,
       longShift: 64 - Math.log2(longBits),
       bits: position + longBits / 8,
@@ -172,20 +172,20 @@ class Group {
     for (const [key, entries] of byGram) {
       const hash = BigInt.asUintN(64, key * HASH_FACTOR);
       // A gram of 8 bytes that ends with zeros does not occur: no literal with grams has a zero.
-      if (isShort(key)) this.setBit(longBits / 8, hash >> BigInt(this.tables.shift));
-      else this.setBit(0, hash >> BigInt(this.tables.longShift));
-      this.put(key, hash, entries, (longBits + shortBits) / 8, frequencyOf);
+      if (isShort(key)) this.#setBit(longBits / 8, hash >> BigInt(this.#tables.shift));
+      else this.#setBit(0, hash >> BigInt(this.#tables.longShift));
+      this.#put(key, hash, entries, (longBits + shortBits) / 8, frequencyOf);
     }
   }
 
-  private setBit(from: number, bit: bigint): void {
+  #setBit(from: number, bit: bigint): void {
     this.bytes[from + Number(bit >> 3n)]! |= 1 << Number(bit & 7n);
   }
 
-  private put(key: bigint, hash: bigint, entries: readonly Entry[], slots: number, frequencyOf: FrequencyOf): void {
-    let slot = Number((hash >> 24n) & BigInt(this.tables.mask));
-    while (this.bySlot[slot]) slot = (slot + 1) & this.tables.mask;
-    this.bySlot[slot] = entries;
+  #put(key: bigint, hash: bigint, entries: readonly Entry[], slots: number, frequencyOf: FrequencyOf): void {
+    let slot = Number((hash >> 24n) & BigInt(this.#tables.mask));
+    while (this.#bySlot[slot]) slot = (slot + 1) & this.#tables.mask;
+    this.#bySlot[slot] = entries;
     const place = slots + slot * SLOT_BYTES;
     this.bytes.writeBigUInt64LE(key, place);
     const bytesAt = rarestBytes(entries, frequencyOf);
@@ -203,11 +203,11 @@ class Group {
       // A regular expression is tried once: it searches the whole text.
       else if (pattern.regexp) failed.add(pattern.index);
     };
-    findLiterals(text, this.tables, (at, slot) => {
-      const entries = this.bySlot[slot]!;
+    findLiterals(text, this.#tables, (at, slot) => {
+      const entries = this.#bySlot[slot]!;
       for (let i = 0; i < entries.length; i++) test(entries[i]!.pattern, at - entries[i]!.offset);
     });
-    for (const pattern of this.short) {
+    for (const pattern of this.#short) {
       const at = text.indexOf(pattern.literal);
       if (at >= 0) test(pattern, at);
     }

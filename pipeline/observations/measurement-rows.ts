@@ -35,13 +35,13 @@ export class MeasurementRows {
   ips!: IpView;
   /** Index of the last row written. The first row of a measurement has index 1. */
   index = 0;
-  private readonly scratch = new RowBinaryWriter(4096);
+  readonly #scratch = new RowBinaryWriter(4096);
 
   constructor(encoder: RowEncoder, run: RunFacts) {
     this.encoder = encoder;
     this.run = run;
-    writeGeneration(this.scratch, { run_generation: run.generation });
-    this.generation = this.scratch.copy();
+    writeGeneration(this.#scratch, { run_generation: run.generation });
+    this.generation = this.#scratch.copy();
   }
 
   /** Version of the fingerprints that responses are compared with; empty without fingerprints. */
@@ -58,11 +58,11 @@ export class MeasurementRows {
   begin(measurement: object, probe: object, ips: IpView): void {
     this.ips = ips;
     this.index = 0;
-    this.scratch.length = 0;
-    writeMeasurement(this.scratch, measurement);
-    const size = this.scratch.length;
-    writeProbe(this.scratch, probe);
-    this.shared = this.scratch.copy();
+    this.#scratch.length = 0;
+    writeMeasurement(this.#scratch, measurement);
+    const size = this.#scratch.length;
+    writeProbe(this.#scratch, probe);
+    this.shared = this.#scratch.copy();
     this.measurement = this.shared.subarray(0, size);
   }
 }

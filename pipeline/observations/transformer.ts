@@ -46,13 +46,13 @@ const MESSAGE_LENGTH = 160;
 const UID_LENGTH = 200;
 /** Converts documents to rows. Create one for each thread and batch: it has caches, but keeps nothing of a finished measurement. */
 export class Transformer {
-  private readonly options: TransformerOptions;
-  private readonly rows: MeasurementRows;
-  private readonly certificates = new CertificateCache();
+  readonly #options: TransformerOptions;
+  readonly #rows: MeasurementRows;
+  readonly #certificates = new CertificateCache();
 
   constructor(options: TransformerOptions) {
-    this.options = options;
-    this.rows = new MeasurementRows(options.encoder, options);
+    this.#options = options;
+    this.#rows = new MeasurementRows(options.encoder, options);
   }
 
   /**
@@ -71,11 +71,11 @@ export class Transformer {
     const seen: Seen = { stage: 'decode', uid: document.uid && excerpt(document.uid, UID_LENGTH) };
     try {
       try {
-        return this.attempt(document, key, seen, false);
+        return this.#attempt(document, key, seen, false);
       } catch (error) {
         if (!(error instanceof ExactNeeded || (seen.partial && error instanceof MeasurementError))) throw error;
         seen.stage = 'decode';
-        return this.attempt(document, key, seen, true);
+        return this.#attempt(document, key, seen, true);
       }
     } catch (error) {
       if (error instanceof IpDatabaseError) throw error;
@@ -83,11 +83,11 @@ export class Transformer {
     }
   }
 
-  private attempt(document: RawDocument, key: string, seen: Seen, exact: boolean): Outcome {
-    const { value, partial } = parseJson(document.bytes, exact, this.options.httpFingerprints?.matcher);
+  #attempt(document: RawDocument, key: string, seen: Seen, exact: boolean): Outcome {
+    const { value, partial } = parseJson(document.bytes, exact, this.#options.httpFingerprints?.matcher);
     seen.partial = partial;
     if (!isObject(value)) throw new MeasurementError('decode', 'InvalidJSON', 'the document is not a JSON object');
-    const own = document.uid ? undefined : ownUid(value, this.options.bucket);
+    const own = document.uid ? undefined : ownUid(value, this.#options.bucket);
     const uid = document.uid || own || trivialId(document.bytes, value.measurement_start_time, !document.unterminated);
     seen.uid = excerpt(uid, UID_LENGTH);
     if (typeof value.test_name === 'string') seen.testName = excerpt(value.test_name, UID_LENGTH);
@@ -95,7 +95,7 @@ export class Transformer {
       const message = `measurement_uid has ${uid.length} characters, more than ${UID_LENGTH}`;
       throw new MeasurementError('decode', 'InvalidField', message);
     }
-    const { filter } = this.options;
+    const { filter } = this.#options;
     const probeCC = typeof value.probe_cc === 'string' ? value.probe_cc : undefined;
     const outcome = { uid: seen.uid, testName: seen.testName, probeCC };
     if (value.probe_cc !== undefined && !admits(filter.probeCC, String(value.probe_cc)))
@@ -109,7 +109,7 @@ export class Transformer {
       return { status: 'unsupported', ...outcome, reason: 'the test has no transformer' };
     }
     seen.stage = 'transform';
-    this.write(measurement, measurement.test_name, {
+    this.#write(measurement, measurement.test_name, {
       uid: seen.uid,
       key,
       line: document.line,
@@ -119,8 +119,8 @@ export class Transformer {
     return { status: 'transformed', ...outcome, ...(seen.claim && { claim: seen.claim }) };
   }
 
-  private write(measurement: Measurement & { test_keys: unknown }, testName: TestName, origin: Origin): void {
-    const { encoder, ipMetadata, bucket } = this.options;
+  #write(measurement: Measurement & { test_keys: unknown }, testName: TestName, origin: Origin): void {
+    const { encoder, ipMetadata, bucket } = this.#options;
     const start = startOf(measurement);
     const ips = ipMetadata.at(start);
     const keys = measurement.test_keys as { client_resolver?: string | null };
@@ -128,9 +128,9 @@ export class Transformer {
     encoder.begin(origin);
     try {
       const columns = measurementColumns(measurement, origin.uid, bucket, start);
-      this.rows.begin(columns, probeColumns(measurement, resolver, start, ips), ips);
+      this.#rows.begin(columns, probeColumns(measurement, resolver, start, ips), ips);
       const transform = NETTESTS[testName] as (keys: unknown, surroundings: object) => void;
-      transform(keys, { measurement, start, rows: this.rows, certificates: this.certificates });
+      transform(keys, { measurement, start, rows: this.#rows, certificates: this.#certificates });
       encoder.commit();
     } catch (error) {
       encoder.rollback();

@@ -107,28 +107,28 @@ function translationOf(
 
 /** Host names by address, for rows without their own. */
 class Hosts {
-  private readonly dns: readonly DnsObservation[];
-  private readonly hints: ReadonlyMap<string, string> | undefined;
-  private answered: Map<string, string | null> | undefined;
+  readonly #dns: readonly DnsObservation[];
+  readonly #hints: ReadonlyMap<string, string> | undefined;
+  #answered: Map<string, string | null> | undefined;
 
   constructor(dns: readonly DnsObservation[], hints: ReadonlyMap<string, string> | undefined) {
-    this.dns = dns;
-    this.hints = hints;
+    this.#dns = dns;
+    this.#hints = hints;
   }
 
   /** Returns the host with a look-up that answered this address, otherwise the host from the hints. */
   at(ip: string): string | null {
-    if (!this.answered) {
-      this.answered = new Map();
-      for (const { answer, hostname } of this.dns) {
+    if (!this.#answered) {
+      this.#answered = new Map();
+      for (const { answer, hostname } of this.#dns) {
         if (!answer) continue;
-        const known = this.answered.get(answer);
+        const known = this.#answered.get(answer);
         // An address of two hosts identifies neither.
-        this.answered.set(answer, known === undefined || known === hostname ? hostname : null);
+        this.#answered.set(answer, known === undefined || known === hostname ? hostname : null);
       }
     }
-    const hinted = this.hints && (this.hints.get(ip) ?? this.hints.get(canonicalAddress(ip) ?? ip));
-    return this.answered.get(ip) || (hinted ?? null);
+    const hinted = this.#hints && (this.#hints.get(ip) ?? this.#hints.get(canonicalAddress(ip) ?? ip));
+    return this.#answered.get(ip) || (hinted ?? null);
   }
 }
 

@@ -16,7 +16,7 @@ const FALSE_POSITIVE = 'fp';
 export class HttpFingerprints {
   readonly version: string;
   readonly matcher: PatternMatcher;
-  private readonly names: readonly string[];
+  readonly #names: readonly string[];
 
   /** @param rows of fingerprints_http; those with a regular expression that is not supported are left out, as by readFingerprints */
   constructor(rows: readonly Row[], version: string) {
@@ -27,7 +27,7 @@ export class HttpFingerprints {
         (row.pattern_type !== 'regexp' || typeof parseRegexp(row.pattern) !== 'string'),
     );
     this.version = version;
-    this.names = usable.map(({ name }) => name);
+    this.#names = usable.map(({ name }) => name);
     this.matcher = new PatternMatcher(
       usable.map(row => ({ place: row.location_found, kind: row.pattern_type as 'full', text: row.pattern })),
     );
@@ -35,7 +35,7 @@ export class HttpFingerprints {
 
   /** Returns the names of fingerprints by the indexes that the matcher returned. */
   namesOf(indexes: readonly number[]): readonly string[] {
-    return indexes.map(index => this.names[index]!);
+    return indexes.map(index => this.#names[index]!);
   }
 }
 
