@@ -45,6 +45,24 @@ describe('settings', () => {
     expect(loadSettings({ ARCHIVE_ENDPOINT: 'http://minio:9000' }).archive_endpoint).toBe('http://minio:9000');
   });
 
+  it('takes host:port as the address of Temporal, and rejects URLs and impossible ports', () => {
+    for (const address of [
+      'http://127.0.0.1:7233',
+      '127.0.0.1:99999',
+      'temporal:0',
+      'temporal:',
+      'a b:7233',
+      ':7233',
+    ]) {
+      expect(() => loadSettings({ TEMPORAL_ADDRESS: address })).toThrow(
+        `TEMPORAL_ADDRESS = "${address}": must be host:port`,
+      );
+    }
+    for (const address of ['temporal', 'temporal:7233', '[::1]:7233', 'ns.a1b2.tmprl.cloud:7233']) {
+      expect(loadSettings({ TEMPORAL_ADDRESS: address }).temporal_address).toBe(address);
+    }
+  });
+
   it('rejects one of two settings that go together', () => {
     expect(() => loadSettings({ TEMPORAL_TLS_CLIENT_CERT_PATH: 'x' })).toThrow(SettingsError);
     expect(() => loadSettings({ ARCHIVE_ACCESS_KEY_ID: 'x' })).toThrow(/go together/);

@@ -34,6 +34,13 @@ const words = z.union([
   ),
 ]);
 
+/** Returns whether a text is a host with or without a port: `host`, `host:7233`, `[v6]:7233`. */
+function isHostAndPort(text: string): boolean {
+  const [match, port] = /^(?:\[[\da-fA-F:.]+\]|[^\s:/@[\]]+)(?::(\d+))?$/.exec(text) ?? [];
+  if (match === undefined) return false;
+  return port === undefined || (Number(port) >= 1 && Number(port) <= 65_535);
+}
+
 /**
  * Every setting. A TOML file uses the key; the environment variable is the key in upper case (orchestration.md section 2).
  * Worker, operator and commands use this one schema. docs/settings.md is generated from it.
@@ -73,7 +80,11 @@ export const SETTINGS = {
   }),
   clickhouse_cluster: text('Name of the cluster for DDL with ON CLUSTER and replicated engines; empty: one server', ''),
 
-  temporal_address: text('host:port of the Temporal frontend', 'localhost:7233'),
+  temporal_address: z
+    .string()
+    .refine(isHostAndPort, { message: 'must be host:port without a scheme, such as temporal.example.org:7233' })
+    .default('localhost:7233')
+    .meta({ description: 'host:port of the Temporal frontend' }),
   temporal_namespace: text('Temporal namespace', 'default'),
   temporal_tls_client_cert_path: text('Client certificate (PEM file); requires the key', ''),
   temporal_tls_client_key_path: text('Key of the client certificate (PEM file)', ''),

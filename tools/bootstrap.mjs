@@ -20,6 +20,23 @@ function refuse(sentence) {
   process.exit(1);
 }
 
+/**
+ * Exits with a message when npm has taken options of this program: npm keeps options that are not after two dashes, and runs the program
+ * without them. `npm start --clean` would start with the old data.
+ */
+export function refuseOptionsTakenByNpm(command, options) {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  // npm gives its options to scripts as variables, `--no-x` as an empty `x`.
+  const taken = options.filter(
+    name => process.env[`npm_config_${name.replace(/^no-/, '').replaceAll('-', '_')}`] !== undefined,
+  );
+  if (taken.length === 0) return;
+  const written = taken.map(name => `--${name}`).join(' ');
+  refuse(
+    `npm took ${written} as its own option, and nothing was started. Write the options after two dashes: npm ${command} -- ${written}`,
+  );
+}
+
 function nodeWorks() {
   const { stdout } = spawnSync(NODE, ['--version'], { encoding: 'utf8' });
   return stdout?.trim() === `v${pinnedNode()}`;

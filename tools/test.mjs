@@ -3,7 +3,9 @@
 //   npm test -- --project unit pipeline/archive
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { prepare, ROOT, run } from './bootstrap.mjs';
+import { prepare, ROOT, refuseOptionsTakenByNpm, run } from './bootstrap.mjs';
+
+refuseOptionsTakenByNpm('test', ['quick', 'project']);
 
 const args = process.argv.slice(2);
 const quick = args.includes('--quick');
