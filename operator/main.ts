@@ -1,7 +1,9 @@
 import { setTimeout } from 'node:timers/promises';
 import { HealthAddressError } from '../pipeline/health-server.ts';
 import { createLogger } from '../pipeline/log.ts';
+import type { Tracing } from '../pipeline/otel.ts';
 import { loadSettings, publicSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
+import { startTracing } from '../pipeline/tracing.ts';
 import { connectionSource, KubeConfigError } from './kube/config.ts';
 import { LeaseLostError } from './kube/lease.ts';
 import { runOperator } from './operator.ts';
@@ -30,7 +32,9 @@ async function main(): Promise<void> {
   }
   log.info({ installation: settings.installation }, 'starting');
   log.debug({ settings: publicSettings(settings) }, 'settings');
+  let tracing: Tracing | undefined;
   try {
+    tracing = await startTracing(settings, 'ooni-operator');
     const source = connectionSource();
     while (!stop.signal.aborted) {
       try {
@@ -44,9 +48,11 @@ async function main(): Promise<void> {
     }
     log.info('stopped');
   } catch (error) {
-    const expected = [KubeConfigError, HealthAddressError].some(kind => error instanceof kind);
+    const expected = [KubeConfigError, HealthAddressError, SettingsError].some(kind => error instanceof kind);
     log.fatal(expected ? { reason: (error as Error).message } : { err: error }, 'cannot continue');
     process.exitCode = 1;
+  } finally {
+    await tracing?.close();
   }
 }
 

@@ -1,6 +1,8 @@
 import pino from 'pino';
 import pretty from 'pino-pretty';
 import type { Settings } from './settings.ts';
+import { currentTraceParent } from './spans.ts';
+import { currentWork } from './work-context.ts';
 
 export type Logger = pino.Logger;
 
@@ -13,6 +15,10 @@ export function createLogger(name: string, settings: Pick<Settings, 'log_level' 
     // Levels as words and times as text, because people read JSON lines too: `kubectl logs` shows them unchanged.
     formatters: { level: (label: string) => ({ level: label }) },
     timestamp: pino.stdTimeFunctions.isoTime,
+    mixin: () => {
+      const trace = currentTraceParent()?.split('-')[1];
+      return { ...currentWork(), ...(trace && { trace_id: trace }) };
+    },
     // The Temporal SDK logs its errors under the key `error`.
     serializers: { err: pino.stdSerializers.err, error: errorFields },
   };
@@ -20,7 +26,12 @@ export function createLogger(name: string, settings: Pick<Settings, 'log_level' 
   const hooks = { streamWrite: withVisibleControls };
   return pino(
     { ...options, hooks },
-    pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss' }),
+    pretty({
+      destination: 2,
+      sync: true,
+      ignore: 'pid,hostname,bucket,filter,stage,run,trace_id',
+      translateTime: 'SYS:HH:MM:ss',
+    }),
   );
 }
 

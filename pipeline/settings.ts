@@ -161,7 +161,7 @@ export const SETTINGS = {
   worker_config_map: text('ConfigMap with the environment of worker pods; empty: none', ''),
   worker_secret: text('Secret with the environment of worker pods; empty: none', ''),
 
-  telemetry_endpoint: text('OTLP/gRPC endpoint for traces and metrics; empty: none', ''),
+  telemetry_endpoint: text('OTLP/gRPC endpoint for traces, such as http://collector:4317; empty: no traces', ''),
   prometheus_bind_address: text('host:port that serves the metrics of the Temporal SDK; empty: none', ''),
   log_level: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])

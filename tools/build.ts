@@ -7,9 +7,13 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
-import { BUNDLE_PATH, bundleStamp, WORKFLOWS_PATH } from '../worker/workflow-bundle.ts';
+import { BUNDLE_PATH, bundleStamp, INTERCEPTOR_PATHS, WORKFLOWS_PATH } from '../worker/workflow-bundle.ts';
 
-const { code } = await bundleWorkflowCode({ workflowsPath: WORKFLOWS_PATH, logger: new DefaultLogger('WARN') });
+const { code } = await bundleWorkflowCode({
+  workflowsPath: WORKFLOWS_PATH,
+  workflowInterceptorModules: INTERCEPTOR_PATHS,
+  logger: new DefaultLogger('WARN'),
+});
 mkdirSync(dirname(BUNDLE_PATH), { recursive: true });
 // Replaces the file in one step: a worker may be starting at this moment, or another build may run.
 const own = `${BUNDLE_PATH}.${process.pid}`;

@@ -48,7 +48,7 @@ ${table(ofLibrary)}
 ## Metrics of a worker
 
 A worker counts at each checkpoint, so work that is repeated after a crash is not counted twice. The metrics of the Temporal SDK are served
-at \`prometheus_bind_address\` or sent to \`telemetry_endpoint\`.
+at \`prometheus_bind_address\`.
 
 ${table(new WorkerMetrics().registry)}
 

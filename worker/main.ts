@@ -1,21 +1,25 @@
 import { hostname } from 'node:os';
-import { type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { type InjectedSinks, type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import { openArchive } from '../pipeline/archive/open.ts';
 import { serveHealth } from '../pipeline/health-server.ts';
 import { createLogger, type Logger } from '../pipeline/log.ts';
 import { ensureDatabase, migrateAutomatically } from '../pipeline/migrations/migrate.ts';
+import type { Tracing } from '../pipeline/otel.ts';
 import { openIpMetadata } from '../pipeline/reference/ip-metadata.ts';
 import { loadSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
 import { openClickHouse } from '../pipeline/tables/clickhouse.ts';
 import { TableSchemaError } from '../pipeline/tables/errors.ts';
 import { ThreadPool } from '../pipeline/threads/pool.ts';
+import { startTracing } from '../pipeline/tracing.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
 import { createActivities } from './activities/activities.ts';
 import { queuesOf } from './contract.ts';
 import { WorkerMetrics } from './metrics.ts';
 import { retryUntilReady } from './startup-retry.ts';
 import { connect, installRuntime, registerRunAttributes } from './temporal.ts';
+import { activityTracing, workflowSinks } from './tracing.ts';
 import { workflowCode } from './workflow-bundle.ts';
+import type { EndSinks } from './workflows/trace.ts';
 
 /**
  * Runs the worker, which serves workflow tasks, activity tasks or both, until SIGTERM or SIGINT. Then it takes no more tasks and lets the
@@ -62,6 +66,7 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
       })
     : undefined;
   installRuntime(settings, log);
+  const tracing = await startTracing(settings, 'ooni-worker');
 
   const reach = <T>(doing: string, work: () => Promise<T>) =>
     retryUntilReady(doing, work, { log, onWaiting: say, signal: stop.signal });
@@ -71,10 +76,10 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
       registerRunAttributes(connection, settings.temporal_namespace, log),
     );
     const activities = settings.worker_tasks.includes('Activities')
-      ? await prepareActivities(settings, log, metrics, reach, stop.signal)
+      ? await prepareActivities(settings, log, metrics, tracing, reach, stop.signal)
       : undefined;
     try {
-      for (const options of workerOptions(settings, connection, activities?.activities)) {
+      for (const options of workerOptions(settings, connection, activities?.activities, workflowSinks(tracing, log))) {
         workers.push(await reach('start the worker', () => Worker.create(options)));
       }
       if (stop.signal.aborted) return;
@@ -89,6 +94,7 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
     }
   } finally {
     await connection.close();
+    await tracing?.close();
     await server?.stop();
   }
 }
@@ -106,6 +112,7 @@ async function prepareActivities(
   settings: Settings,
   log: Logger,
   metrics: WorkerMetrics,
+  tracing: Tracing | undefined,
   reach: <T>(doing: string, work: () => Promise<T>) => Promise<T>,
   signal: AbortSignal,
 ): Promise<{ activities: object; close(): Promise<void> }> {
@@ -126,7 +133,7 @@ async function prepareActivities(
     }
     await migrateAutomatically(clickhouse, settings.automatic_migration, MIGRATE, log, { signal });
   });
-  const pool = new ThreadPool(settings, ipMetadata, log);
+  const pool = new ThreadPool(settings, ipMetadata, log, tracing?.export);
   const referenceVersions = { ip: ipMetadata.version };
   const activities = createActivities({
     settings,
@@ -151,6 +158,7 @@ function workerOptions(
   settings: Settings,
   connection: NativeConnection,
   activities: object | undefined,
+  sinks: InjectedSinks<EndSinks>,
 ): WorkerOptions[] {
   const grace = settings.worker_drain_timeout;
   const common = {
@@ -164,13 +172,14 @@ function workerOptions(
   const queues = queuesOf(settings.installation);
   const options: WorkerOptions[] = [];
   if (settings.worker_tasks.includes('Workflows')) {
-    options.push({ ...common, taskQueue: queues.workflows, ...workflowCode() });
+    options.push({ ...common, taskQueue: queues.workflows, ...workflowCode(), sinks });
   }
   if (activities) {
     options.push({
       ...common,
       taskQueue: queues.activities,
       activities,
+      interceptors: { activity: [activityTracing] },
       maxConcurrentActivityTaskExecutions: settings.worker_slots,
       // A checkpoint loses its value while it waits, and a cancellation arrives with the answer to a heartbeat.
       maxHeartbeatThrottleInterval: '5 s',

@@ -1,6 +1,6 @@
-import { NativeConnection, Runtime, type RuntimeOptions, TransportError } from '@temporalio/worker';
+import { NativeConnection, Runtime, TransportError } from '@temporalio/worker';
 import type { Logger } from '../pipeline/log.ts';
-import { type Settings, SettingsError } from '../pipeline/settings.ts';
+import type { Settings } from '../pipeline/settings.ts';
 import { registerSearchAttributes, serverOptions } from '../temporal/connection.ts';
 import { connectionFailure } from '../temporal/connection-failure.ts';
 import { SEARCH_ATTRIBUTES } from './contract.ts';
@@ -13,17 +13,7 @@ const WORKER_HEARTBEAT = '5 seconds';
  * other use of the SDK.
  */
 export function installRuntime(settings: Settings, log: Logger): void {
-  const { prometheus_bind_address: prometheus, telemetry_endpoint: otel } = settings;
-  if (prometheus && otel) {
-    throw new SettingsError(
-      'telemetry_endpoint and prometheus_bind_address exclude each other: Temporal offers its metrics in one way',
-    );
-  }
-  const metrics: NonNullable<RuntimeOptions['telemetryOptions']>['metrics'] = prometheus
-    ? { prometheus: { bindAddress: prometheus, useSecondsForDurations: true } }
-    : otel
-      ? { otel: { url: otel } }
-      : undefined;
+  const { prometheus_bind_address: prometheus } = settings;
   // A worker logs much at INFO, and warns about the queue that the other worker of this process serves.
   const quiet = (level: string, message: string) => level === 'info' || /^No .* not polling for/.test(message);
   const write = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error') => (message: string, meta?: object) =>
@@ -38,7 +28,7 @@ export function installRuntime(settings: Settings, log: Logger): void {
       error: write('error'),
     },
     telemetryOptions: {
-      ...(metrics && { metrics }),
+      ...(prometheus && { metrics: { prometheus: { bindAddress: prometheus, useSecondsForDurations: true } } }),
       logging: { forward: {}, filter: { core: 'WARN', other: 'WARN' } },
     },
     workerHeartbeatInterval: WORKER_HEARTBEAT,

@@ -11,6 +11,8 @@ const ENDING = extname(import.meta.url);
 
 /** Entry point of the workflows. */
 export const WORKFLOWS_PATH = join(root, `worker/workflows/index${ENDING}`);
+/** Modules with interceptors of the workflows. */
+export const INTERCEPTOR_PATHS = [join(root, `worker/workflows/trace${ENDING}`)];
 /** Output of `npm run build`; its first line identifies the sources of the bundle. */
 export const BUNDLE_PATH = join(root, 'dist/workflows.js');
 
@@ -39,8 +41,9 @@ export function bundleStamp(): string {
  * Returns the workflow code for a worker: the bundle if it was built from exactly the current sources, otherwise the sources, which the
  * worker bundles at its start (some seconds). A bundle of other sources would run other workflows than those in the repository.
  */
-export function workflowCode(): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'> {
-  return isBundled() ? { workflowBundle: { codePath: BUNDLE_PATH } } : { workflowsPath: WORKFLOWS_PATH };
+export function workflowCode(): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath' | 'interceptors'> {
+  if (isBundled()) return { workflowBundle: { codePath: BUNDLE_PATH } };
+  return { workflowsPath: WORKFLOWS_PATH, interceptors: { workflowModules: INTERCEPTOR_PATHS } };
 }
 
 /** Returns whether a bundle of the current sources exists. */

@@ -10,9 +10,11 @@ import { migrateAutomatically } from '../../pipeline/migrations/migrate.ts';
 import { NO_SOURCE, sourceOf } from '../../pipeline/reference/datasets.ts';
 import { type IpMetadata, openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import type { Settings } from '../../pipeline/settings.ts';
+import type { PlainSpan } from '../../pipeline/spans.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
 import { ThreadPool } from '../../pipeline/threads/pool.ts';
+import { startTracing } from '../../pipeline/tracing.ts';
 import { openClickHouse } from '../clickhouse.ts';
 import { withExitStatus } from '../exit-status.ts';
 import {
@@ -185,6 +187,7 @@ async function run(options: Options, command: Command): Promise<number> {
       'IP metadata is missing: no address gets an AS number, and an answer that differs from the control’s is not judged. Give --geoip a directory; "oonipipeline geoip" fetches the databases.',
     );
   }
+  const tracing = await startTracing(given, 'oonipipeline');
   const { signal, release } = stopOnSignals();
   try {
     const opened = await openClickHouse(options.clickhouse, { settings: given, create: true });
@@ -215,6 +218,7 @@ async function run(options: Options, command: Command): Promise<number> {
         log,
         allowShrink,
         withoutFingerprints: fingerprints === undefined,
+        ...(tracing && { onSpan: tracing.export }),
       };
       const totals = await runPlan(plan, request, means, signal);
       return printSummary(summaryOf(plan, totals, started), options, given.archive_url, opened.name);
@@ -226,6 +230,7 @@ async function run(options: Options, command: Command): Promise<number> {
     console.error('oonipipeline run: stopped before the first bucket');
     return 1;
   } finally {
+    await tracing?.close();
     release();
   }
 }
@@ -241,11 +246,12 @@ async function runPlan(
     log: Logger;
     allowShrink: boolean;
     withoutFingerprints: boolean;
+    onSpan?: (span: PlainSpan) => void;
   },
   signal: AbortSignal,
 ): Promise<RunTotals> {
   const { settings, clickhouse, ipMetadata, log, allowShrink, withoutFingerprints } = means;
-  const pool = new ThreadPool(settings, ipMetadata, log);
+  const pool = new ThreadPool(settings, ipMetadata, log, means.onSpan);
   const progress = startProgress(plan.buckets.length);
   const tools = {
     archive: openArchive(settings),

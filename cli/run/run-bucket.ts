@@ -12,10 +12,12 @@ import { type BrokenStage, type RunPlan, type RunSteps, runStages } from '../../
 import { ARCHIVE_CHANGED, type ClassifiedError, judge } from '../../pipeline/runs/failure.ts';
 import { abandonBucket, type BucketKey, finishBucket, planBucket } from '../../pipeline/runs/observations.ts';
 import { observationsToKeep } from '../../pipeline/runs/resume.ts';
+import { countAttributes, withSpan } from '../../pipeline/spans.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
 import type { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';
+import { inWork } from '../../pipeline/work-context.ts';
 import type { Reprocess } from '../../worker/contract.ts';
 
 export interface RunTools {
@@ -53,13 +55,14 @@ export type BucketOutcome = BucketDone &
       }
   );
 
-/** A stage did not complete. */
+/** A stage did not complete. Its name is the reason. */
 class StageError extends Error {
   readonly failure: Pick<ClassifiedError, 'type' | 'message' | 'retry'>;
   readonly done: BucketDone;
 
   constructor(failure: StageError['failure'], done: BucketDone) {
     super(failure.message);
+    this.name = failure.type;
     this.failure = failure;
     this.done = done;
   }
@@ -90,10 +93,19 @@ interface BucketRun {
  * @returns how the bucket ended; throws the signal's reason after it records the run as cancelled
  */
 export async function runBucket(run: BucketRun): Promise<BucketOutcome> {
+  const id = randomUUID();
+  const { bucket, filterID: filter } = run.bucket;
+  const attributes = { 'ooni.bucket': bucket, 'ooni.filter': filter, 'ooni.run': id };
+  const work = { bucket, filter, stage: 'Observations', run: id };
   try {
-    const { observed, analysis } = await runStages(run.how.stages, stepsOf(run));
-    const { counts = noCounts(), rowsStored: rows = {} } = observed ?? {};
-    return { counts, rows, verdicts: analysis ?? 0, state: 'completed' };
+    return await inWork(work, () =>
+      withSpan('run bucket', attributes, async span => {
+        const { observed, analysis } = await runStages(run.how.stages, stepsOf(run, id));
+        const { counts = noCounts(), rowsStored: rows = {} } = observed ?? {};
+        span.setAttributes(countAttributes(counts));
+        return { counts, rows, verdicts: analysis ?? 0, state: 'completed' };
+      }),
+    );
   } catch (error) {
     if (!(error instanceof StageError)) throw error;
     const { failure, done } = error;
@@ -109,9 +121,8 @@ interface LocalPlan extends RunPlan<Batch> {
 }
 
 /** Returns the steps of a run in this process. */
-function stepsOf(run: BucketRun): RunSteps<Batch, LocalPlan, number> {
+function stepsOf(run: BucketRun, id: string): RunSteps<Batch, LocalPlan, number> {
   const { tools, bucket, how, signal } = run;
-  const id = randomUUID();
   const startedAt = Date.now();
   const first = originOf(tools, id, 1);
   let origin = first;
@@ -133,13 +144,22 @@ function stepsOf(run: BucketRun): RunSteps<Batch, LocalPlan, number> {
       origin = originOf(tools, id, attempt);
       const kept = mayKeep ? await observationsToKeep(tools, bucket, signal) : undefined;
       if (kept) return { generation: kept.generation, batches: [], kept: true };
-      const { run: opened, batches } = await planBucket({ ...tools, origin, signal }, bucket, startedAt);
+      const { run: opened, batches } = await withSpan('plan run', {}, () =>
+        planBucket({ ...tools, origin, signal }, bucket, startedAt),
+      );
       return { generation: opened.generation, batches, opened };
     },
     openBatches: plan => openBatches(run, plan.opened!),
-    finish: (plan, counts) => finishBucket({ ...tools, origin, signal }, plan.opened!, counts),
+    finish: (plan, counts) =>
+      withSpan('finish run', { 'ooni.generation': plan.generation }, () =>
+        finishBucket({ ...tools, origin, signal }, plan.opened!, counts),
+      ),
     async analyse(observed) {
-      const { verdicts } = await analyseBucket(tools, taskOf(observed?.plan.generation), first, { signal });
+      const task = taskOf(observed?.plan.generation);
+      const work = { bucket: bucket.bucket, filter: bucket.filterID, stage: 'Analysis', run: id };
+      const { verdicts } = await inWork(work, () =>
+        withSpan('analyse', {}, () => analyseBucket(tools, task, first, { signal })),
+      );
       return verdicts;
     },
     abandon: broken => abandon(run, broken, (state, outcome) => record(broken, state, outcome)),
@@ -179,7 +199,11 @@ function openBatches(
         onProgress: (progress: Counts) => onProgress(batch, progress),
         onCheckpoint: ({ counts }: Checkpoint) => void stored.set(batch, counts),
       };
-      const done = await tools.pool.run({ run: opened, batch }, listener, either);
+      const done = await withSpan('observe batch', { 'ooni.generation': opened.generation }, async span => {
+        const counts = await tools.pool.run({ run: opened, batch }, listener, either);
+        span.setAttributes(countAttributes(counts));
+        return counts;
+      });
       onProgress(batch, done);
       return done;
     },

@@ -1,5 +1,6 @@
 import type { Condition } from '../../crds/conditions.ts';
 import { type Kind, parseSpec, SpecError } from '../../crds/resource.ts';
+import { withSpan } from '../../pipeline/spans.ts';
 import { canonical, hashOf } from '../hash.ts';
 import type { Change } from '../kube/cache.ts';
 import type { Client } from '../kube/client.ts';
@@ -103,10 +104,19 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
     let own = plan.own;
     let failure: unknown;
     try {
-      for (const action of plan.actions) {
-        log.info({ do: (action as { do?: string }).do }, 'acting');
-        if (await steps.apply(object, action, signal)) return undefined;
-      }
+      const act = async () => {
+        for (const action of plan.actions) {
+          log.info({ do: (action as { do?: string }).do }, 'acting');
+          if (await steps.apply(object, action, signal)) return 'gone';
+        }
+        return 'done';
+      };
+      // A pass without actions has no span: passes are frequent, and most of them change nothing.
+      const { name = '', namespace = '', generation = 0 } = object.metadata;
+      const resource = { 'ooni.name': name, 'ooni.namespace': namespace, 'ooni.resource_generation': generation };
+      const end =
+        plan.actions.length > 0 ? await withSpan(`reconcile ${steps.resource.kind}`, resource, act) : await act();
+      if (end === 'gone') return undefined;
       for (const event of plan.events ?? []) context.events.record(steps.resource, object, event);
     } catch (error) {
       const failed = summaryOf(error, plan.summary);

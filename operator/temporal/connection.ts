@@ -7,6 +7,7 @@ import {
   serverOptions,
   type TemporalSettings,
 } from '../../temporal/connection.ts';
+import { traceHeaders } from '../../temporal/trace-header.ts';
 import { hashOf } from '../hash.ts';
 import { type Clock, systemClock } from '../kube/clock.ts';
 import { classify, isUnreachable, TemporalDenied, TemporalNamespaceMissing, TemporalRejected } from './errors.ts';
@@ -130,7 +131,14 @@ export class Temporal {
       const options = connectionOptions(this.#settings);
       this.#options = { hash: fingerprint(options), at: this.#clock.monotonic() };
       const connection = Connection.lazy(options);
-      this.#client = new Client({ connection, namespace: this.namespace, identity: 'ooni-operator' });
+      this.#client = new Client({
+        connection,
+        namespace: this.namespace,
+        identity: 'ooni-operator',
+        interceptors: {
+          workflow: [{ start: (input, next) => next({ ...input, headers: { ...input.headers, ...traceHeaders() } }) }],
+        },
+      });
     }
     return this.#client;
   }

@@ -15,6 +15,7 @@ import {
   recordRun,
 } from '../ledger/ledger.ts';
 import type { Logger } from '../log.ts';
+import { withSpan } from '../spans.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { TableError } from '../tables/errors.ts';
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
@@ -96,7 +97,16 @@ export async function analyseBucket(
       try {
         const { generation, openedAt } = run;
         const options = { ...each, generation, openedAt, runID: origin.runID, rulesVersion };
-        return await analyseDays(clickhouse, options, log, signal);
+        const days = {
+          'ooni.first_day': each.days[0] ?? '',
+          'ooni.days': each.days.length,
+          'ooni.generation': generation,
+        };
+        return await withSpan('judge days', days, async span => {
+          const analysed = await analyseDays(clickhouse, options, log, signal);
+          span.setAttribute('ooni.verdicts', analysed.verdicts);
+          return analysed;
+        });
       } catch (error) {
         const again = error instanceof AnalysisAgainError || (error instanceof TableError && error.transient);
         if (attempt === TRIES || !again) throw error;

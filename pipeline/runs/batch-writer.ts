@@ -1,6 +1,7 @@
 import type { ArchiveFile } from '../archive/keys.ts';
 import { addCounts, type Counts, noCounts } from '../counts.ts';
 import { type FailureRecord, type FileRecord, type OpenedRun, recordFailures, recordFiles } from '../ledger/ledger.ts';
+import { withSpan } from '../spans.ts';
 import type { RowBlock } from '../tables/block.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import type { RowEncoder } from '../tables/encoder.ts';
@@ -132,7 +133,11 @@ export class BatchWriter {
     const measurements = new Set(blocks.flatMap(block => block.measurements));
     const others = await claimUids(this.#clickhouse, [...measurements], signal);
     for (const block of blocks) {
-      const { refused } = await this.#inserter.insert(substituteUids(block, others), signal);
+      const { refused } = await withSpan(
+        `insert ${block.table}`,
+        { 'ooni.rows': block.rows, 'ooni.bytes': block.bytes.length },
+        () => this.#inserter.insert(substituteUids(block, others), signal),
+      );
       for (const row of refused) failures.push(this.#setAside(row, spoilt));
     }
     await recordFailures(this.#clickhouse, this.#run, failures, signal);

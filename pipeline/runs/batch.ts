@@ -13,6 +13,7 @@ import type { ClickHouse } from '../tables/clickhouse.ts';
 import { RowEncoder } from '../tables/encoder.ts';
 import { OBSERVATION_TABLES } from '../tables/schema.ts';
 import { BatchWriter, type OpenFile } from './batch-writer.ts';
+import { PartSpans } from './part-spans.ts';
 import { SHRINK_SHARE } from './shrink.ts';
 
 /** A point at which a batch can resume: all files up to and including this key are stored and in these counts. */
@@ -78,6 +79,7 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
   });
   const range = { first: resume?.key ?? batch.first, last: batch.last };
   let checkpointAt = Date.now();
+  const part = new PartSpans();
 
   try {
     for await (const listed of listBatch(archive, bucket, filter, range, { signal })) {
@@ -85,12 +87,14 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
       const file = writer.openFile(listed);
       const documents = readDocuments(archive, listed, { maxMeasurementBytes: tools.maxMeasurementBytes, signal });
       try {
-        let next = await documents.next();
-        for (; !next.done; next = await documents.next()) {
+        let next = await part.fetching(documents.next());
+        for (; !next.done; next = await part.fetching(documents.next())) {
           for (const document of next.value) {
             take(transformer, encoder, writer, file, document);
-            if (writer.isFull || isFull(encoder, writeBatchSize)) await writer.flush();
+            if (writer.isFull || isFull(encoder, writeBatchSize))
+              await part.flush(writer.total(), () => writer.flush());
           }
+          part.transformed();
           watch.onProgress?.(writer.total());
           signal?.throwIfAborted();
         }
@@ -100,11 +104,11 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
         await documents.return(undefined as never);
       }
       if (writer.unsavedBytes >= CHECKPOINT_BYTES || Date.now() - checkpointAt >= CHECKPOINT_INTERVAL) {
-        await writer.checkpoint();
+        await part.flush(writer.total(), () => writer.checkpoint());
         checkpointAt = Date.now();
       }
     }
-    await writer.checkpoint();
+    await part.flush(writer.total(), () => writer.checkpoint());
     await writer.drain();
     const total = writer.total();
     // Without this check, an archive that disappears after the plan would look like a bucket without measurements.

@@ -3,6 +3,8 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ClickHouseClient, ClickHouseLogLevel, type ClickHouseSettings, createClient } from '@clickhouse/client';
 import { SettingsError } from '../settings.ts';
+import { currentTraceParent } from '../spans.ts';
+import { currentWork } from '../work-context.ts';
 import { ClickHouseUnavailableError, classify, TableError } from './errors.ts';
 import { untilException } from './late-exception.ts';
 import { PATIENT, type RetryOptions, retry } from './retry.ts';
@@ -136,7 +138,7 @@ export class ClickHouse {
       this.#client.command({
         query: sql,
         query_params: options.params,
-        clickhouse_settings: options.settings,
+        clickhouse_settings: { ...comment(), ...options.settings },
         abort_signal: options.signal,
       }),
     );
@@ -158,7 +160,7 @@ export class ClickHouse {
         await this.#client.command({
           query: `DELETE FROM ${target} WHERE (${condition}) AND ${quote(mark)} != ''`,
           query_params: options.params,
-          clickhouse_settings: options.settings,
+          clickhouse_settings: { ...comment(), ...options.settings },
           abort_signal: options.signal,
         });
         return true;
@@ -206,6 +208,7 @@ export class ClickHouse {
         query: sql,
         query_params: options.params,
         clickhouse_settings: {
+          ...comment(),
           ...unrepeated(),
           ...options.settings,
           ...(options.queryId && { replace_running_query: 1 }),
@@ -226,7 +229,7 @@ export class ClickHouse {
         query: sql,
         format: 'JSONEachRow',
         query_params: options.params,
-        clickhouse_settings: options.settings,
+        clickhouse_settings: { ...comment(), ...options.settings },
         abort_signal: options.signal,
       });
       return result.json<Row>();
@@ -273,7 +276,7 @@ export class ClickHouse {
         table,
         values: [...rows],
         format: 'JSONEachRow',
-        clickhouse_settings: { ...unrepeated(), ...options.settings },
+        clickhouse_settings: { ...comment(), ...unrepeated(), ...options.settings },
         abort_signal: options.signal,
       }),
     );
@@ -289,7 +292,7 @@ export class ClickHouse {
       const { stream } = await this.#client.exec({
         query: sql,
         values: Readable.from(bytes, { objectMode: false }),
-        clickhouse_settings: { ...unrepeated(), ...options.settings },
+        clickhouse_settings: { ...comment(), ...unrepeated(), ...options.settings },
         abort_signal: options.signal,
       });
       await discard(stream);
@@ -346,6 +349,17 @@ const MUTATION_POLL = 500;
  */
 function unrepeated(): ClickHouseSettings {
   return { insert_deduplicate: 0, insert_deduplication_token: randomUUID() };
+}
+
+/**
+ * Returns the setting that puts the part of the run into ClickHouse's query log (system.query_log, column log_comment), as JSON with the
+ * fields of WorkContext and the trace id.
+ */
+function comment(): ClickHouseSettings {
+  const work = currentWork();
+  const trace = currentTraceParent()?.split('-')[1];
+  if (!work && !trace) return {};
+  return { log_comment: JSON.stringify({ ...work, ...(trace && { trace }) }) };
 }
 
 /** Opens the ClickHouse of the settings. It connects at the first statement. Throws SettingsError. */

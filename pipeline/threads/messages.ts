@@ -3,10 +3,14 @@ import type { SharedIpMetadata } from '../reference/ip-metadata.ts';
 import type { BatchTask, Checkpoint } from '../runs/batch.ts';
 import type { ClassifiedError } from '../runs/failure.ts';
 import type { Settings } from '../settings.ts';
+import type { PlainSpan, TraceParent } from '../spans.ts';
+import type { WorkContext } from '../work-context.ts';
 
 /** Data that a thread receives at its start. Settings stay within the process, because they contain credentials. */
 export interface ThreadData {
   readonly settings: Settings;
+  /** Whether the thread sends spans. */
+  readonly isTraced: boolean;
 }
 
 export type ToThread =
@@ -16,6 +20,8 @@ export type ToThread =
       /** Identifies the IP databases, so that a thread reuses the ones that it has. `ip` is present if the thread needs others. */
       readonly ipKey: string;
       readonly ip?: SharedIpMetadata;
+      readonly work?: WorkContext;
+      readonly traceParent?: TraceParent;
     }
   | { readonly type: 'cancel' };
 
@@ -23,6 +29,7 @@ export type ToThread =
 export type FromThread =
   | { readonly type: 'progress'; readonly counts: Counts }
   | { readonly type: 'checkpoint'; readonly checkpoint: Checkpoint }
+  | { readonly type: 'span'; readonly span: PlainSpan }
   | { readonly type: 'retry'; readonly message: string; readonly attempt: number; readonly wait: number }
   | { readonly type: 'done'; readonly counts: Counts }
   | { readonly type: 'cancelled' }

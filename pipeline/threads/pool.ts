@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { extname } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
@@ -7,8 +8,10 @@ import type { Logger } from '../log.ts';
 import type { IpMetadata, SharedIpMetadata } from '../reference/ip-metadata.ts';
 import type { BatchTask, Checkpoint } from '../runs/batch.ts';
 import type { Settings } from '../settings.ts';
+import { currentTraceParent, type PlainSpan } from '../spans.ts';
+import { currentWork } from '../work-context.ts';
 import { ThreadError, ThreadWorkError } from './errors.ts';
-import type { FromThread, ToThread } from './messages.ts';
+import type { FromThread, ThreadData, ToThread } from './messages.ts';
 
 export interface BatchListener {
   onProgress?(counts: Counts): void;
@@ -43,15 +46,18 @@ export class ThreadPool {
   readonly #settings: Settings;
   readonly #databases: SharedDatabases;
   readonly #log: Logger;
+  readonly #onSpan: ((span: PlainSpan) => void) | undefined;
   readonly #idle: Thread[] = [];
   readonly #waiting: ((thread: Thread) => void)[] = [];
   readonly #all = new Set<Thread>();
   #closed = false;
 
-  constructor(settings: Settings, ipMetadata: IpMetadata, log: Logger) {
+  /** @param onSpan receives the spans of the threads; without it they make none */
+  constructor(settings: Settings, ipMetadata: IpMetadata, log: Logger, onSpan?: (span: PlainSpan) => void) {
     this.#settings = settings;
     this.#databases = new SharedDatabases(ipMetadata);
     this.#log = log;
+    this.#onSpan = onSpan;
   }
 
   /**
@@ -95,9 +101,11 @@ export class ThreadPool {
         worker.postMessage({ type: 'cancel' } satisfies ToThread);
         patience = setTimeout(() => void worker.terminate(), CANCEL_PATIENCE);
       };
-      const onMessage = (message: FromThread) => {
+      // Without `bind`, a log line would name the work that started the thread.
+      const onMessage = AsyncLocalStorage.bind((message: FromThread) => {
         if (message.type === 'progress') listener.onProgress?.(message.counts);
         else if (message.type === 'checkpoint') listener.onCheckpoint?.(message.checkpoint);
+        else if (message.type === 'span') this.#onSpan?.(message.span);
         else if (message.type === 'retry') {
           listener.onRetry?.();
           this.#log.warn(
@@ -107,7 +115,7 @@ export class ThreadPool {
         } else if (message.type === 'done') settle(() => resolve(message.counts));
         else if (message.type === 'cancelled') settle(() => reject(signal?.reason ?? new ThreadError('cancelled')));
         else settle(() => reject(new ThreadWorkError(message.judged)));
-      };
+      });
       const onError = (error: Error) =>
         settle(() => reject(new ThreadError(`the thread ended: ${error.message}`, { cause: error })));
       const onExit = () => settle(() => reject(signal?.aborted ? signal.reason : new ThreadError('the thread ended')));
@@ -116,7 +124,16 @@ export class ThreadPool {
       const shared = this.#databases.at(task.run.bucket);
       const known = thread.ipKey === shared.key;
       thread.ipKey = shared.key;
-      worker.postMessage({ type: 'run', task, ipKey: shared.key, ...(!known && { ip: shared.ip }) } satisfies ToThread);
+      const work = currentWork();
+      const traceParent = currentTraceParent();
+      worker.postMessage({
+        type: 'run',
+        task,
+        ipKey: shared.key,
+        ...(!known && { ip: shared.ip }),
+        ...(work && { work }),
+        ...(traceParent && { traceParent }),
+      } satisfies ToThread);
     });
   }
 
@@ -142,7 +159,7 @@ export class ThreadPool {
 
   #start(): Thread {
     const worker = new Worker(new URL(`thread${extname(import.meta.url)}`, import.meta.url), {
-      workerData: { settings: this.#settings },
+      workerData: { settings: this.#settings, isTraced: this.#onSpan !== undefined } satisfies ThreadData,
       resourceLimits: THREAD_LIMITS,
     });
     const thread: Thread = { worker };

@@ -4,14 +4,20 @@ import { type HttpFingerprints, readHttpFingerprints } from '../reference/http-f
 import { IpMetadata } from '../reference/ip-metadata.ts';
 import { type BatchTask, observeBatch } from '../runs/batch.ts';
 import { judge } from '../runs/failure.ts';
+import { underTraceParent } from '../spans.ts';
 import { openClickHouse } from '../tables/clickhouse.ts';
+import { inWork } from '../work-context.ts';
 import type { FromThread, ThreadData, ToThread } from './messages.ts';
 
 /** Entry point of a pool thread: processes one batch at a time, from the archive to ClickHouse. Keeps connections, IP databases and fingerprints. */
 const PROGRESS_INTERVAL = 500;
 
-const { settings } = workerData as ThreadData;
+const { settings, isTraced } = workerData as ThreadData;
 const port = parentPort as MessagePort;
+if (isTraced) {
+  const { installThreadTracing } = await import('../otel.ts');
+  installThreadTracing(span => send({ type: 'span', span }));
+}
 const archive = openArchive(settings);
 const clickhouse = openClickHouse(settings);
 let ip: { readonly key: string; readonly metadata: IpMetadata } | undefined;
@@ -24,7 +30,8 @@ port.on('message', (message: ToThread) => {
     return;
   }
   if (message.ip) ip = { key: message.ipKey, metadata: new IpMetadata(message.ip) };
-  void run(message.task);
+  const { task, work, traceParent } = message;
+  void underTraceParent(traceParent, () => (work ? inWork(work, () => run(task)) : run(task)));
 });
 
 function send(message: FromThread): void {

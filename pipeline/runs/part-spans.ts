@@ -1,0 +1,47 @@
+import { recordSpan } from '../spans.ts';
+
+/**
+ * Spans `fetch` and `transform` of a part of a batch, which ends with a flush. Reading and transforming alternate many times within a part,
+ * so both spans cover the whole part, and `ooni.busy_seconds` says how much of it each took. The rest is waiting for the flush before.
+ */
+export class PartSpans {
+  #start = Date.now();
+  #fetch = 0;
+  #transform = 0;
+  #mark = 0;
+
+  /** Waits for the archive, and counts the time. */
+  async fetching<T>(documents: Promise<T>): Promise<T> {
+    this.#mark = performance.now();
+    try {
+      return await documents;
+    } finally {
+      this.#fetch += performance.now() - this.#mark;
+      this.#mark = performance.now();
+    }
+  }
+
+  /** Counts the time since the archive answered as transformation. */
+  transformed(): void {
+    const now = performance.now();
+    this.#transform += now - this.#mark;
+    this.#mark = now;
+  }
+
+  /** Records the spans of the part, and begins the next part when `flushing` has ended. */
+  async flush(
+    totals: { readonly files: number; readonly bytes: number; readonly read: number },
+    flushing: () => Promise<void>,
+  ) {
+    this.transformed();
+    const end = Date.now();
+    const soFar = { 'ooni.files': totals.files, 'ooni.bytes': totals.bytes, 'ooni.measurements': totals.read };
+    recordSpan('fetch', this.#start, end, { ...soFar, 'ooni.busy_seconds': this.#fetch / 1000 });
+    recordSpan('transform', this.#start, end, { ...soFar, 'ooni.busy_seconds': this.#transform / 1000 });
+    await flushing();
+    this.#start = Date.now();
+    this.#fetch = 0;
+    this.#transform = 0;
+    this.#mark = performance.now();
+  }
+}

@@ -1,0 +1,64 @@
+import { type Attributes, context, type Span, SpanStatusCode, trace } from '@opentelemetry/api';
+
+export type { Attributes };
+
+/**
+ * Spans of the pipeline. Without `startTracing` (tracing.ts) the OpenTelemetry API makes spans that record nothing. Attributes hold buckets,
+ * counts and sizes; they never hold the content of a measurement or a secret.
+ */
+const tracer = () => trace.getTracer('ooni-pipeline');
+
+/** Runs `work` in a span. An error ends the span as failed and passes unchanged. */
+export async function withSpan<T>(name: string, attributes: Attributes, work: (span: Span) => Promise<T>): Promise<T> {
+  return tracer().startActiveSpan(name, { attributes }, async span => {
+    try {
+      return await work(span);
+    } catch (error) {
+      // The message may quote text of a measurement.
+      span.setStatus({ code: SpanStatusCode.ERROR, message: (error as Error).name });
+      throw error;
+    } finally {
+      span.end();
+    }
+  });
+}
+
+/** Records a span that has ended. Times are milliseconds since 1970. */
+export function recordSpan(name: string, start: number, end: number, attributes: Attributes): void {
+  tracer().startSpan(name, { startTime: start, attributes }).end(end);
+}
+
+/** Returns the numbers of an object, such as Counts, as attributes. Numbers inside of other objects are left out. */
+export function countAttributes(counts: object): Attributes {
+  const numbers = Object.entries(counts).filter(([, value]) => typeof value === 'number');
+  return Object.fromEntries(numbers.map(([name, value]) => [`ooni.${name}`, value]));
+}
+
+/** Position in a trace, in W3C's form `00-<trace id>-<span id>-01`. */
+export type TraceParent = string;
+
+/** Returns the position of the current span, or undefined while tracing is off. */
+export function currentTraceParent(): TraceParent | undefined {
+  const span = trace.getActiveSpan()?.spanContext();
+  return span && trace.isSpanContextValid(span) ? `00-${span.traceId}-${span.spanId}-01` : undefined;
+}
+
+/** Calls `work` so that its spans are children of the position. A position that cannot be parsed begins a new trace. */
+export function underTraceParent<T>(parent: TraceParent | undefined, work: () => T): T {
+  const [, traceId = '', spanId = ''] = /^00-([0-9a-f]{32})-([0-9a-f]{16})-01$/.exec(parent ?? '') ?? [];
+  if (!spanId) return work();
+  const remote = { traceId, spanId, traceFlags: 1, isRemote: true };
+  return context.with(trace.setSpanContext(context.active(), remote), work);
+}
+
+/** A span as plain data, for passing it between threads, and out of the isolate of a workflow. Times are milliseconds since 1970. */
+export interface PlainSpan {
+  readonly name: string;
+  readonly traceID: string;
+  readonly spanID: string;
+  readonly parentID?: string;
+  readonly start: number;
+  readonly end: number;
+  readonly error?: string;
+  readonly attributes: Attributes;
+}

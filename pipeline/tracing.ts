@@ -1,0 +1,27 @@
+import { hostname } from 'node:os';
+import type { Tracing } from './otel.ts';
+import { type Settings, SettingsError } from './settings.ts';
+
+/**
+ * Starts tracing if the settings have a `telemetry_endpoint`. OpenTelemetry's packages are loaded only then. Throws SettingsError for an
+ * endpoint that is not a URL.
+ *
+ * @param service name of the program in the traces
+ */
+export async function startTracing(
+  { telemetry_endpoint: endpoint, installation }: Pick<Settings, 'telemetry_endpoint' | 'installation'>,
+  service: string,
+): Promise<Tracing | undefined> {
+  if (!endpoint) return undefined;
+  if (!/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint)) {
+    throw new SettingsError(
+      `telemetry_endpoint = ${endpoint}: must be a URL such as http://collector:4317, or empty for no traces`,
+    );
+  }
+  const { installTracing } = await import('./otel.ts');
+  return installTracing(endpoint, {
+    service,
+    installation,
+    instance: process.env.POD_NAME || `${process.pid}@${hostname()}`,
+  });
+}

@@ -1,0 +1,120 @@
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import type { Backfill } from '../../crds/backfill.ts';
+import { BACKFILLS, PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { makeDatabase } from '../support/database.ts';
+import { FIXTURES } from '../support/fixtures.ts';
+import { eventually } from '../support/operator.ts';
+import { OperatorBed } from '../support/operator-bed.ts';
+import { type CollectedSpan, OtlpCollector } from '../support/otlp-collector.ts';
+import { WorkerProcess } from '../support/worker.ts';
+
+/** Runs a Backfill and a PipelineSchedule with a real operator and worker, which send their spans to a collector. */
+const bed = new OperatorBed('traces');
+const { client, namespace } = bed;
+/** 134 measurements of web_connectivity in five objects. */
+const DAY = '2023-11-27';
+const SECRET = 'hunter2hunter2';
+
+let collector: OtlpCollector;
+let clickhouse: ClickHouse;
+let worker: WorkerProcess;
+
+beforeAll(async () => {
+  collector = await OtlpCollector.start();
+  const database = await makeDatabase(inject('clickhouseUrl'), 'traces');
+  clickhouse = database.clickhouse;
+  bed.env.TELEMETRY_ENDPOINT = collector.endpoint;
+  await bed.start();
+  worker = new WorkerProcess({
+    TEMPORAL_ADDRESS: bed.temporalAddress,
+    TEMPORAL_NAMESPACE: namespace,
+    TELEMETRY_ENDPOINT: collector.endpoint,
+    ARCHIVE_URL: FIXTURES,
+    ARCHIVE_ACCESS_KEY_ID: 'traces',
+    ARCHIVE_SECRET_ACCESS_KEY: SECRET,
+    CLICKHOUSE_URL: database.url,
+    LOG_LEVEL: 'info',
+  });
+});
+
+afterAll(async () => {
+  await worker?.stop();
+  await bed.stop();
+  await clickhouse?.close();
+  collector?.stop();
+});
+
+/** Returns the path from the root of a trace to a span, as names. */
+function path(span: CollectedSpan): string {
+  const parent = collector.spans.find(each => each.traceID === span.traceID && each.spanID === span.parentID);
+  return parent ? `${path(parent)} > ${span.name}` : span.name;
+}
+
+const named = (name: string) => collector.spans.filter(span => span.name === name);
+
+test('a trace leads from the reconcile of a Backfill to its INSERTs and its analysis', async () => {
+  await client.create(BACKFILLS, {
+    metadata: { name: 'traced', namespace },
+    spec: { startAt: DAY, endAt: '2023-11-28' },
+  } as Backfill);
+  const workflow = await eventually(async () => named('workflow BackfillWorkflow')[0], 300);
+  const start = await eventually(async () => collector.spans.find(span => span.spanID === workflow.parentID));
+  expect(start.service).toBe('ooni-operator');
+  expect(start.name).toBe('reconcile Backfill');
+  expect(start.attributes).toMatchObject({ 'ooni.name': 'traced', 'ooni.namespace': namespace });
+  const trace = collector.spans.filter(span => span.traceID === workflow.traceID);
+  const bucket = `${start.name} > workflow BackfillWorkflow > workflow BucketWorkflow`;
+  const batch = `${bucket} > activity observeBatch`;
+  const paths = [...new Set(trace.map(path))];
+  expect(paths).toEqual(
+    expect.arrayContaining([
+      `${start.name} > workflow BackfillWorkflow > activity planBackfill`,
+      `${bucket} > activity planRun`,
+      `${batch} > fetch`,
+      `${batch} > transform`,
+      `${batch} > insert obs_web`,
+      `${batch} > insert obs_web_ctrl`,
+      `${bucket} > activity finishRun`,
+      `${bucket} > activity analyse > judge days`,
+    ]),
+  );
+  // No span is outside the tree.
+  expect(paths.filter(each => !each.startsWith(start.name))).toEqual([]);
+
+  const one = (name: string) => trace.find(span => span.name === name)!.attributes;
+  expect(one('activity observeBatch')).toMatchObject({ 'ooni.bucket': DAY, 'ooni.transformed': 134 });
+  const [stored] = await clickhouse.select<{ rows: number; verdicts: number }>(
+    `SELECT (SELECT count() FROM obs_web FINAL) AS rows, (SELECT count() FROM analysis_web_measurement FINAL) AS verdicts`,
+  );
+  expect(one('insert obs_web')).toMatchObject({ 'ooni.rows': stored!.rows });
+  expect(one('judge days')).toMatchObject({ 'ooni.verdicts': stored!.verdicts });
+  expect(JSON.stringify(trace)).not.toContain(SECRET);
+});
+
+test('the end of a bucket is one log line with its counts, its run and its trace', async () => {
+  const lines = worker.output.split('\n').filter(each => each.includes(`bucket ${DAY} completed`));
+  expect(lines).toHaveLength(1);
+  expect(JSON.parse(lines[0]!)).toMatchObject({
+    level: 'info',
+    bucket: DAY,
+    filter: 'ALLCCS-ALLTNS',
+    run: `test/ALLCCS-ALLTNS/${DAY}`,
+    transformed: 134,
+    seconds: expect.any(Number),
+    trace_id: named('workflow BackfillWorkflow')[0]!.traceID,
+  });
+});
+
+test('a run that a schedule starts begins a trace', async () => {
+  await client.create(PIPELINE_SCHEDULES, {
+    metadata: { name: 'traced', namespace },
+    spec: { schedule: '* * * * *', probeCC: ['US'], testNames: ['signal'], granularity: 'Hour' },
+  } as never);
+  const runs = await eventually(async () => {
+    const found = named('workflow ScheduledRunWorkflow');
+    return found.length >= 2 && found;
+  }, 300);
+  expect(runs.map(span => span.parentID)).toEqual(runs.map(() => ''));
+  expect(new Set(runs.map(span => span.traceID)).size).toBe(runs.length);
+});

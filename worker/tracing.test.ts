@@ -1,0 +1,48 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import protobuf from '@temporalio/proto';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { expect, test } from 'vitest';
+import { createLogger } from '../pipeline/log.ts';
+import { startTracing } from '../pipeline/tracing.ts';
+import { OtlpCollector } from '../test/support/otlp-collector.ts';
+import { workflowSinks } from './tracing.ts';
+import { workflowCode } from './workflow-bundle.ts';
+
+const HISTORIES = join(import.meta.dirname, '../test/fixtures/histories');
+
+test('the end of a workflow is a span whose ids come from its run id', { timeout: 120_000 }, async () => {
+  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  const collector = await OtlpCollector.start();
+  const tracing = await startTracing({ telemetry_endpoint: collector.endpoint, installation: 'test' }, 'ooni-worker');
+  const log = createLogger('test', { log_level: 'fatal', log_format: 'json' });
+  const { workflows } = workflowSinks(tracing, log);
+  // A replay reports the end only when it is asked to.
+  const sinks = { workflows: { ended: { ...workflows.ended, callDuringReplay: true } } };
+  const histories = ['test_ALLCCS-ALLTNS_2024-01-22', 'test_ALLCCS-ALLTNS_2024-03-04'].map(workflowId => ({
+    workflowId,
+    history: protobuf.temporal.api.history.v1.History.decode(
+      gunzipSync(readFileSync(join(HISTORIES, `${workflowId}.pb.gz`))),
+    ),
+  }));
+  for await (const { error } of Worker.runReplayHistories({ ...workflowCode(), sinks }, histories)) {
+    expect(error).toBeUndefined();
+  }
+  await tracing?.close();
+  collector.stop();
+  const runIDs = histories.map(({ history }) =>
+    history.events[0]!.workflowExecutionStartedEventAttributes!.originalExecutionRunId!.replaceAll('-', ''),
+  );
+  expect(collector.spans).toMatchObject([
+    {
+      ...{ name: 'workflow BucketWorkflow', service: 'ooni-worker', parentID: '', failed: false },
+      ...{ traceID: runIDs[0], spanID: runIDs[0]!.slice(16) },
+      attributes: { 'ooni.bucket': '2024-01-22', 'ooni.read': 23, 'ooni.transformed': 23 },
+    },
+    {
+      ...{ name: 'workflow BucketWorkflow', traceID: runIDs[1], failed: true },
+      attributes: { 'ooni.bucket': '2024-03-04', 'ooni.failed': 2 },
+    },
+  ]);
+});

@@ -1,0 +1,86 @@
+import type { ActivityInterceptorsFactory, InjectedSinks } from '@temporalio/worker';
+import type { Logger } from '../pipeline/log.ts';
+import type { Tracing } from '../pipeline/otel.ts';
+import { type Attributes, countAttributes, underTraceParent, withSpan } from '../pipeline/spans.ts';
+import { inWork } from '../pipeline/work-context.ts';
+import { traceParentOf } from '../temporal/trace-header.ts';
+import { type RunInput, type Stage, WORKFLOWS } from './contract.ts';
+import type { EndSinks } from './workflows/trace.ts';
+
+/**
+ * Returns the sink of workflows: it exports their spans while tracing is on, and logs the end of each bucket with its counts and duration, in
+ * one line.
+ */
+export function workflowSinks(tracing: Tracing | undefined, log: Logger): InjectedSinks<EndSinks> {
+  return {
+    workflows: {
+      ended: {
+        fn: ({ workflowId, workflowType, attempt, searchAttributes }, run) => {
+          const { start, end, error, counts, ...ids } = run;
+          const bucket = searchAttributes.OoniBucket?.[0];
+          tracing?.export({
+            name: `workflow ${workflowType}`,
+            ...ids,
+            start,
+            end,
+            ...(error !== undefined && { error }),
+            attributes: {
+              'temporal.workflow_id': workflowId,
+              'temporal.attempt': attempt,
+              ...(bucket !== undefined && { 'ooni.bucket': String(bucket) }),
+              ...(counts && countAttributes(counts)),
+            },
+          });
+          if (workflowType !== WORKFLOWS.bucket) return;
+          const filter = searchAttributes.OoniFilter?.[0];
+          const line = {
+            bucket,
+            filter,
+            run: workflowId,
+            trace_id: ids.traceID,
+            seconds: (end - start) / 1000,
+            ...counts,
+          };
+          if (error === undefined) log.info(line, `bucket ${bucket} completed`);
+          else log.warn({ ...line, reason: error }, `bucket ${bucket} did not complete: ${error}`);
+        },
+      },
+    },
+  };
+}
+
+/** Runs each activity in a span below the span of its workflow, and names its bucket in logs and in ClickHouse's query log. */
+export const activityTracing: ActivityInterceptorsFactory = context => ({
+  inbound: {
+    execute: (input, next) => {
+      const { activityType, attempt, workflowExecution } = context.info;
+      const workflowID = workflowExecution?.workflowId ?? '';
+      const run = (input.args[0] as { readonly run?: RunInput } | undefined)?.run;
+      const stage = activityType === 'analyse' || input.args[1] === 'Analysis' ? 'Analysis' : 'Observations';
+      const attributes = {
+        'temporal.workflow_id': workflowID,
+        'temporal.attempt': attempt,
+        ...(run && { 'ooni.bucket': run.bucket, 'ooni.filter': run.filterID, 'ooni.stage': stage }),
+      };
+      const traced = () =>
+        underTraceParent(traceParentOf(input.headers), () =>
+          withSpan(`activity ${activityType}`, attributes, async span => {
+            const result = await next(input);
+            span.setAttributes(numbersOf(result));
+            return result;
+          }),
+        );
+      if (!run) return traced();
+      return inWork(
+        { bucket: run.bucket, filter: run.filterID, stage: stage satisfies Stage, run: workflowID },
+        traced,
+      );
+    },
+  },
+});
+
+/** Returns the counts and the generation in the result of an activity, as attributes. */
+function numbersOf(result: unknown): Attributes {
+  const { counts, handle, ...rest } = (result ?? {}) as { counts?: object; handle?: object };
+  return countAttributes({ ...rest, ...handle, ...counts });
+}
