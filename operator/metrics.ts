@@ -4,6 +4,7 @@ import type { Backfill } from '../crds/backfill.ts';
 import type { Condition } from '../crds/conditions.ts';
 import type { PipelineSchedule } from '../crds/pipeline-schedule.ts';
 import type { WorkerPool } from '../crds/worker-pool.ts';
+import { boundsOf } from '../pipeline/bucket.ts';
 
 /** The existing resources of our kinds, as the caches hold them. */
 export interface Resources {
@@ -38,6 +39,10 @@ const METRICS = {
     help: 'Due buckets of a schedule that the ledger does not have as completed; absent while unknown. Alert above 0',
     labels: ['namespace', 'name'],
   },
+  ooni_schedule_newest_bucket_end_timestamp_seconds: {
+    help: 'End of the newest bucket that a schedule has completed, with its verdicts; time() minus it is the age of the newest data',
+    labels: ['namespace', 'name'],
+  },
   ooni_schedule_next_firing_timestamp_seconds: {
     help: 'Time of the next firing of a schedule',
     labels: ['namespace', 'name'],
@@ -58,6 +63,12 @@ function* samplesOf(resources: Resources): Generator<Sample> {
     yield* conditionsOf('PipelineSchedule', labels, status?.conditions);
     yield* sample('ooni_schedule_lag_buckets', labels, status?.lag);
     yield* sample('ooni_schedule_missing_buckets', labels, status?.missing?.count);
+    const newest = status?.lastSuccessfulBucket;
+    yield* sample(
+      'ooni_schedule_newest_bucket_end_timestamp_seconds',
+      labels,
+      newest === undefined ? undefined : boundsOf(newest).end / 1000,
+    );
     const next = status?.nextBuckets?.[0]?.at;
     yield* sample('ooni_schedule_next_firing_timestamp_seconds', labels, next ? Date.parse(next) / 1000 : undefined);
   }

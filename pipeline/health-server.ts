@@ -1,6 +1,11 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Registry } from 'prom-client';
+
+/** Metrics as text for Prometheus. A Registry of prom-client is one. */
+export interface MetricsText {
+  readonly contentType: string;
+  metrics(): Promise<string>;
+}
 
 /** A check: returns undefined when it passes, otherwise a sentence. */
 export type Check = () => string | undefined;
@@ -8,7 +13,7 @@ export type Check = () => string | undefined;
 export interface HealthOptions {
   /** `host:port`, `[v6]:port`, or `:port` for all addresses of the machine. Port 0 selects a free one. */
   readonly address: string;
-  readonly registry: Registry;
+  readonly registry: MetricsText;
   /** A failing check makes /healthz answer 500, and the kubelet restarts the process. Include only problems that a restart can solve. */
   readonly live: Readonly<Record<string, Check>>;
   /** A failing check makes /readyz answer 503. */

@@ -162,7 +162,10 @@ export const SETTINGS = {
   worker_secret: text('Secret with the environment of worker pods; empty: none', ''),
 
   telemetry_endpoint: text('OTLP/gRPC endpoint for traces, such as http://collector:4317; empty: no traces', ''),
-  prometheus_bind_address: text('host:port that serves the metrics of the Temporal SDK; empty: none', ''),
+  prometheus_bind_address: text(
+    'host:port at which a worker serves its metrics with those of the Temporal SDK, and `oonipipeline run` its metrics; empty: none',
+    '',
+  ),
   log_level: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
     .default('info')

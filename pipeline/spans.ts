@@ -1,6 +1,6 @@
 import { type Attributes, context, type Span, SpanStatusCode, trace } from '@opentelemetry/api';
 
-export type { Attributes };
+export type { Attributes, Span };
 
 /**
  * Spans of the pipeline. Without `startTracing` (tracing.ts) the OpenTelemetry API makes spans that record nothing. Attributes hold buckets,
@@ -15,12 +15,17 @@ export async function withSpan<T>(name: string, attributes: Attributes, work: (s
       return await work(span);
     } catch (error) {
       // The message may quote text of a measurement.
-      span.setStatus({ code: SpanStatusCode.ERROR, message: (error as Error).name });
+      failSpan(span, (error as Error).name);
       throw error;
     } finally {
       span.end();
     }
   });
+}
+
+/** Marks a span as failed. */
+export function failSpan(span: Span, reason: string): void {
+  span.setStatus({ code: SpanStatusCode.ERROR, message: reason });
 }
 
 /** Records a span that has ended. Times are milliseconds since 1970. */

@@ -2,7 +2,7 @@ import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { createMetrics } from '../operator/kube/metrics.ts';
 import { registerMetrics } from '../operator/metrics.ts';
-import { WorkerMetrics } from '../worker/metrics.ts';
+import { RunMetrics } from '../pipeline/runs/metrics.ts';
 import { ALERTS } from './alerts.ts';
 import { dashboardExpressions } from './grafana-dashboard.ts';
 
@@ -13,7 +13,7 @@ test('alerts and dashboard use only metrics and labels that the programs serve',
   const resources = new Registry();
   registerMetrics(resources, { schedules: () => [], backfills: () => [], pools: () => [] });
   const known = new Map<string, readonly string[]>();
-  for (const registry of [createMetrics().registry, resources, new WorkerMetrics().registry]) {
+  for (const registry of [createMetrics().registry, resources, new RunMetrics().registry]) {
     for (const metric of registry.getMetricsAsArray() as unknown as { name: string; labelNames: string[] }[]) {
       known.set(metric.name, metric.labelNames);
     }

@@ -1,7 +1,7 @@
 import { Registry } from 'prom-client';
 import { createMetrics } from '../operator/kube/metrics.ts';
 import { registerMetrics } from '../operator/metrics.ts';
-import { WorkerMetrics } from '../worker/metrics.ts';
+import { RunMetrics } from '../pipeline/runs/metrics.ts';
 import { ALERTS } from './alerts.ts';
 
 /** Description of a metric in a registry. The types of prom-client do not declare it. */
@@ -50,7 +50,7 @@ ${table(ofLibrary)}
 A worker counts at each checkpoint, so work that is repeated after a crash is not counted twice. The metrics of the Temporal SDK are served
 at \`prometheus_bind_address\`.
 
-${table(new WorkerMetrics().registry)}
+${table(new RunMetrics().registry)}
 
 Operator and worker also serve \`process_*\` and \`nodejs_*\` of the Prometheus client for Node.
 

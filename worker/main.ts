@@ -6,6 +6,7 @@ import { createLogger, type Logger } from '../pipeline/log.ts';
 import { ensureDatabase, migrateAutomatically } from '../pipeline/migrations/migrate.ts';
 import type { Tracing } from '../pipeline/otel.ts';
 import { openIpMetadata } from '../pipeline/reference/ip-metadata.ts';
+import { RunMetrics } from '../pipeline/runs/metrics.ts';
 import { loadSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
 import { openClickHouse } from '../pipeline/tables/clickhouse.ts';
 import { TableSchemaError } from '../pipeline/tables/errors.ts';
@@ -14,7 +15,7 @@ import { startTracing } from '../pipeline/tracing.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
 import { createActivities } from './activities/activities.ts';
 import { queuesOf } from './contract.ts';
-import { WorkerMetrics } from './metrics.ts';
+import { freePort, serveMetrics } from './metrics-server.ts';
 import { retryUntilReady } from './startup-retry.ts';
 import { connect, installRuntime, registerRunAttributes } from './temporal.ts';
 import { activityTracing, workflowSinks } from './tracing.ts';
@@ -37,7 +38,7 @@ export async function runWorker(settings: Settings, log: Logger): Promise<void> 
 
 async function serveQueues(settings: Settings, log: Logger): Promise<void> {
   const stop = new AbortController();
-  const metrics = new WorkerMetrics();
+  const metrics = new RunMetrics();
   const workers: Worker[] = [];
   let waitsFor: string | undefined = 'it is starting';
   const say = (sentence: string) => {
@@ -65,7 +66,10 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
         ready: { worker: () => waitsFor },
       })
     : undefined;
-  installRuntime(settings, log);
+  const prometheus = settings.prometheus_bind_address;
+  const sdkPort = prometheus ? await freePort() : undefined;
+  installRuntime(log, sdkPort);
+  const scraped = sdkPort === undefined ? undefined : await serveMetrics(prometheus, metrics.registry, sdkPort);
   const tracing = await startTracing(settings, 'ooni-worker');
 
   const reach = <T>(doing: string, work: () => Promise<T>) =>
@@ -95,6 +99,7 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
   } finally {
     await connection.close();
     await tracing?.close();
+    await scraped?.stop();
     await server?.stop();
   }
 }
@@ -111,7 +116,7 @@ const MIGRATE = 'oonipipeline migrate, with the settings of this worker';
 async function prepareActivities(
   settings: Settings,
   log: Logger,
-  metrics: WorkerMetrics,
+  metrics: RunMetrics,
   tracing: Tracing | undefined,
   reach: <T>(doing: string, work: () => Promise<T>) => Promise<T>,
   signal: AbortSignal,

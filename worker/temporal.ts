@@ -9,11 +9,11 @@ import { SEARCH_ATTRIBUTES } from './contract.ts';
 const WORKER_HEARTBEAT = '5 seconds';
 
 /**
- * Installs the SDK's runtime: its logs go into ours, its metrics to the address in the settings. Call it once per process, before any
- * other use of the SDK.
+ * Installs the SDK's runtime: its logs go into ours. Call it once per process, before any other use of the SDK.
+ *
+ * @param metricsPort port of the loopback at which the SDK serves its metrics; undefined: it has none
  */
-export function installRuntime(settings: Settings, log: Logger): void {
-  const { prometheus_bind_address: prometheus } = settings;
+export function installRuntime(log: Logger, metricsPort?: number): void {
   // A worker logs much at INFO, and warns about the queue that the other worker of this process serves.
   const quiet = (level: string, message: string) => level === 'info' || /^No .* not polling for/.test(message);
   const write = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error') => (message: string, meta?: object) =>
@@ -28,7 +28,9 @@ export function installRuntime(settings: Settings, log: Logger): void {
       error: write('error'),
     },
     telemetryOptions: {
-      ...(prometheus && { metrics: { prometheus: { bindAddress: prometheus, useSecondsForDurations: true } } }),
+      ...(metricsPort !== undefined && {
+        metrics: { prometheus: { bindAddress: `127.0.0.1:${metricsPort}`, useSecondsForDurations: true } },
+      }),
       logging: { forward: {}, filter: { core: 'WARN', other: 'WARN' } },
     },
     workerHeartbeatInterval: WORKER_HEARTBEAT,

@@ -4,11 +4,13 @@ import * as fields from '../../crds/fields.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { serveHealth } from '../../pipeline/health-server.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
 import { createLogger, type Logger } from '../../pipeline/log.ts';
 import { migrateAutomatically } from '../../pipeline/migrations/migrate.ts';
 import { NO_SOURCE, sourceOf } from '../../pipeline/reference/datasets.ts';
 import { type IpMetadata, openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
+import { RunMetrics } from '../../pipeline/runs/metrics.ts';
 import type { Settings } from '../../pipeline/settings.ts';
 import type { PlainSpan } from '../../pipeline/spans.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
@@ -188,6 +190,10 @@ async function run(options: Options, command: Command): Promise<number> {
     );
   }
   const tracing = await startTracing(given, 'oonipipeline');
+  const metrics = given.prometheus_bind_address ? new RunMetrics() : undefined;
+  const server =
+    metrics &&
+    (await serveHealth({ address: given.prometheus_bind_address, registry: metrics.registry, live: {}, ready: {} }));
   const { signal, release } = stopOnSignals();
   try {
     const opened = await openClickHouse(options.clickhouse, { settings: given, create: true });
@@ -219,6 +225,7 @@ async function run(options: Options, command: Command): Promise<number> {
         allowShrink,
         withoutFingerprints: fingerprints === undefined,
         ...(tracing && { onSpan: tracing.export }),
+        ...(metrics && { metrics }),
       };
       const totals = await runPlan(plan, request, means, signal);
       return printSummary(summaryOf(plan, totals, started), options, given.archive_url, opened.name);
@@ -231,6 +238,7 @@ async function run(options: Options, command: Command): Promise<number> {
     return 1;
   } finally {
     await tracing?.close();
+    await server?.stop();
     release();
   }
 }
@@ -247,10 +255,11 @@ async function runPlan(
     allowShrink: boolean;
     withoutFingerprints: boolean;
     onSpan?: (span: PlainSpan) => void;
+    metrics?: RunMetrics;
   },
   signal: AbortSignal,
 ): Promise<RunTotals> {
-  const { settings, clickhouse, ipMetadata, log, allowShrink, withoutFingerprints } = means;
+  const { settings, clickhouse, ipMetadata, log, allowShrink, withoutFingerprints, metrics } = means;
   const pool = new ThreadPool(settings, ipMetadata, log, means.onSpan);
   const progress = startProgress(plan.buckets.length);
   const tools = {
@@ -263,6 +272,7 @@ async function runPlan(
     rulesVersion: settings.analysis_rules_version,
     referenceVersions: { ip: ipMetadata.version },
     withoutFingerprints,
+    ...(metrics && { metrics }),
   };
   const onBucket = (failed?: FailedBucket) => {
     progress.bucket();

@@ -10,14 +10,15 @@ import { type AnalysisTask, abandonAnalysis, analyseBucket, type SettledBy } fro
 import type { Checkpoint } from '../../pipeline/runs/batch.ts';
 import { type BrokenStage, type RunPlan, type RunSteps, runStages } from '../../pipeline/runs/bucket-run.ts';
 import { ARCHIVE_CHANGED, type ClassifiedError, judge } from '../../pipeline/runs/failure.ts';
+import type { RunMetrics } from '../../pipeline/runs/metrics.ts';
 import { abandonBucket, type BucketKey, finishBucket, planBucket } from '../../pipeline/runs/observations.ts';
 import { observationsToKeep } from '../../pipeline/runs/resume.ts';
-import { countAttributes, withSpan } from '../../pipeline/spans.ts';
+import { type Attributes, countAttributes, failSpan, type Span, withSpan } from '../../pipeline/spans.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
 import type { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';
-import { inWork } from '../../pipeline/work-context.ts';
+import { inStage, inWork } from '../../pipeline/work-context.ts';
 import type { Reprocess } from '../../worker/contract.ts';
 
 export interface RunTools {
@@ -25,6 +26,7 @@ export interface RunTools {
   readonly clickhouse: ClickHouse;
   readonly pool: ThreadPool;
   readonly log: Logger;
+  readonly metrics?: RunMetrics;
   readonly maxFailedShare: number;
   /** Replace rows even if the archive lists far less of a bucket than was read before. */
   readonly allowShrink: boolean;
@@ -55,14 +57,13 @@ export type BucketOutcome = BucketDone &
       }
   );
 
-/** A stage did not complete. Its name is the reason. */
+/** A stage did not complete. */
 class StageError extends Error {
   readonly failure: Pick<ClassifiedError, 'type' | 'message' | 'retry'>;
   readonly done: BucketDone;
 
   constructor(failure: StageError['failure'], done: BucketDone) {
     super(failure.message);
-    this.name = failure.type;
     this.failure = failure;
     this.done = done;
   }
@@ -92,20 +93,32 @@ interface BucketRun {
  *
  * @returns how the bucket ended; throws the signal's reason after it records the run as cancelled
  */
-export async function runBucket(run: BucketRun): Promise<BucketOutcome> {
+export function runBucket(run: BucketRun): Promise<BucketOutcome> {
   const id = randomUUID();
+  const startedAt = Date.now();
   const { bucket, filterID: filter } = run.bucket;
   const attributes = { 'ooni.bucket': bucket, 'ooni.filter': filter, 'ooni.run': id };
-  const work = { bucket, filter, stage: 'Observations', run: id };
+  return inWork({ bucket, filter, run: id }, () =>
+    withSpan('run bucket', attributes, async span => {
+      const outcome = await outcomeOf(run, id);
+      const { state, counts, verdicts } = outcome;
+      span.setAttributes(countAttributes(counts));
+      const line = { seconds: (Date.now() - startedAt) / 1000, ...counts, verdicts };
+      if (outcome.state === 'completed') run.tools.log.info(line, `bucket ${bucket} completed`);
+      else {
+        failSpan(span, outcome.reason);
+        run.tools.log.info({ ...line, reason: outcome.reason }, `bucket ${bucket} ${state}: ${outcome.reason}`);
+      }
+      return outcome;
+    }),
+  );
+}
+
+async function outcomeOf(run: BucketRun, id: string): Promise<BucketOutcome> {
   try {
-    return await inWork(work, () =>
-      withSpan('run bucket', attributes, async span => {
-        const { observed, analysis } = await runStages(run.how.stages, stepsOf(run, id));
-        const { counts = noCounts(), rowsStored: rows = {} } = observed ?? {};
-        span.setAttributes(countAttributes(counts));
-        return { counts, rows, verdicts: analysis ?? 0, state: 'completed' };
-      }),
-    );
+    const { observed, analysis } = await runStages(run.how.stages, stepsOf(run, id));
+    const { counts = noCounts(), rowsStored: rows = {} } = observed ?? {};
+    return { counts, rows, verdicts: analysis ?? 0, state: 'completed' };
   } catch (error) {
     if (!(error instanceof StageError)) throw error;
     const { failure, done } = error;
@@ -144,22 +157,28 @@ function stepsOf(run: BucketRun, id: string): RunSteps<Batch, LocalPlan, number>
       origin = originOf(tools, id, attempt);
       const kept = mayKeep ? await observationsToKeep(tools, bucket, signal) : undefined;
       if (kept) return { generation: kept.generation, batches: [], kept: true };
-      const { run: opened, batches } = await withSpan('plan run', {}, () =>
+      const { run: opened, batches } = await step('Observations', 'plan run', {}, () =>
         planBucket({ ...tools, origin, signal }, bucket, startedAt),
       );
       return { generation: opened.generation, batches, opened };
     },
     openBatches: plan => openBatches(run, plan.opened!),
     finish: (plan, counts) =>
-      withSpan('finish run', { 'ooni.generation': plan.generation }, () =>
-        finishBucket({ ...tools, origin, signal }, plan.opened!, counts),
+      step('Observations', 'finish run', { 'ooni.generation': plan.generation }, () =>
+        finishBucket({ ...tools, origin, signal }, plan.opened!, counts).then(end => {
+          tools.metrics?.runs.inc({ stage: 'Observations', state: end.tooManyFailures ? 'failed' : 'completed' });
+          return end;
+        }),
       ),
     async analyse(observed) {
       const task = taskOf(observed?.plan.generation);
-      const work = { bucket: bucket.bucket, filter: bucket.filterID, stage: 'Analysis', run: id };
-      const { verdicts } = await inWork(work, () =>
-        withSpan('analyse', {}, () => analyseBucket(tools, task, first, { signal })),
+      const { metrics } = tools;
+      const watch = { signal, ...(metrics && { onVerdicts: metrics.countVerdicts }) };
+      const judge = () => analyseBucket(tools, task, first, watch);
+      const { verdicts } = await step('Analysis', 'analyse', {}, () =>
+        metrics ? metrics.timeAnalysis(judge) : judge(),
       );
+      metrics?.runs.inc({ stage: 'Analysis', state: 'completed' });
       return verdicts;
     },
     abandon: broken => abandon(run, broken, (state, outcome) => record(broken, state, outcome)),
@@ -167,6 +186,11 @@ function stepsOf(run: BucketRun, id: string): RunSteps<Batch, LocalPlan, number>
       new StageError({ type: 'TooManyFailures', message, retry: 'never' }, { counts, rows: rowsStored, verdicts: 0 }),
     archiveChanged: error => error instanceof StageError && error.failure.type === ARCHIVE_CHANGED,
   };
+}
+
+/** Does a step in a span. Its logs and statements name the stage. */
+function step<T>(stage: RunStage, name: string, attributes: Attributes, work: (span: Span) => Promise<T>): Promise<T> {
+  return inStage(stage, () => withSpan(name, attributes, work));
 }
 
 function originOf(tools: RunTools, id: string, attempt: number): RunOrigin {
@@ -195,15 +219,21 @@ function openBatches(
   return {
     run: work => work(),
     async observe(batch) {
+      const counted = tools.metrics?.watchBatch();
       const listener = {
         onProgress: (progress: Counts) => onProgress(batch, progress),
-        onCheckpoint: ({ counts }: Checkpoint) => void stored.set(batch, counts),
+        ...tools.metrics?.batchListener,
+        onCheckpoint: ({ counts }: Checkpoint) => {
+          stored.set(batch, counts);
+          counted?.reached(counts);
+        },
       };
-      const done = await withSpan('observe batch', { 'ooni.generation': opened.generation }, async span => {
+      const attributes = { 'ooni.generation': opened.generation };
+      const done = await step('Observations', 'observe batch', attributes, async span => {
         const counts = await tools.pool.run({ run: opened, batch }, listener, either);
         span.setAttributes(countAttributes(counts));
         return counts;
-      });
+      }).finally(() => counted?.end());
       onProgress(batch, done);
       return done;
     },
@@ -220,8 +250,8 @@ type Outcome = { readonly reason: string; readonly message: string };
  * the stage counts as cancelled, not as failed: the next run retries it without a request.
  */
 async function abandon(
-  { tools: { log }, signal }: BucketRun,
-  { error, counts, rowsStored: rows }: BrokenStage<LocalPlan>,
+  { tools: { log, metrics }, signal }: BucketRun,
+  { stage, error, counts, rowsStored: rows }: BrokenStage<LocalPlan>,
   record: (state: RecordedState, outcome: Outcome) => Promise<void>,
 ): Promise<never> {
   const failure = error instanceof ThreadWorkError ? error.judged : judge(error);
@@ -229,9 +259,10 @@ async function abandon(
   const outcome = stopped
     ? { reason: 'Cancelled', message: 'oonipipeline run was asked to stop' }
     : { reason: failure.type, message: failure.message };
+  const state = stopped || failure.retry === 'always' ? 'cancelled' : 'failed';
+  metrics?.runs.inc({ stage, state });
   // If ClickHouse is unavailable, it cannot record the outcome either. An attempt would only take another minute.
   if (stopped || failure.type !== 'ClickHouseUnavailable') {
-    const state = stopped || failure.retry === 'always' ? 'cancelled' : 'failed';
     await record(state, outcome).catch(unrecorded =>
       log.warn(`the end of the run could not be recorded: ${(unrecorded as Error).message}`),
     );

@@ -67,7 +67,6 @@ export async function runBuckets(
   };
 
   const runOne = async (bucket: string): Promise<void> => {
-    const startedAt = Date.now();
     const onRead = (measurements: number) => {
       reading.set(bucket, measurements);
       watch.onRead([...reading.values()].reduce((sum, each) => sum + each, totals.counts.read));
@@ -80,9 +79,6 @@ export async function runBuckets(
       signal,
     }).finally(() => reading.delete(bucket));
     addCounts(totals.counts, outcome.counts);
-    const { state, counts, verdicts } = outcome;
-    const seconds = (Date.now() - startedAt) / 1000;
-    tools.log.info({ bucket, filter: filterID, seconds, ...counts, verdicts }, `bucket ${bucket} ${state}`);
     for (const [table, rows] of Object.entries(outcome.rows)) totals.rows[table] = (totals.rows[table] ?? 0) + rows;
     totals.verdicts += outcome.verdicts;
     if (outcome.state === 'completed') {

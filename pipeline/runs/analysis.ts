@@ -2,6 +2,7 @@ import { type AnalysedDays, AnalysisAgainError, analyseDays, requireTables, task
 import { type DayTask, isLastHour } from '../analysis/days.ts';
 import { lastOpened, openAnalysis, sharesGeneration } from '../analysis/open-analysis.ts';
 import type { RulesVersion } from '../analysis/rules.ts';
+import { inDays } from '../analysis/selection.ts';
 import { boundsOf } from '../bucket.ts';
 import { noCounts } from '../counts.ts';
 import { EVERYTHING, filterId } from '../filter.ts';
@@ -52,12 +53,21 @@ export interface AnalysisEnd {
   readonly verdicts: number;
 }
 
+/** Number of verdicts of one outcome in one country. */
+export interface VerdictCount {
+  readonly outcome: string;
+  readonly probe_cc: string;
+  readonly verdicts: number;
+}
+
 export interface AnalysisWatch {
   readonly signal?: AbortSignal;
   /** Days that an earlier attempt has analysed, and their number of verdicts. */
   readonly resume?: AnalysisEnd;
   /** Called after each statement, with all days that are done. */
   readonly onDay?: (done: AnalysisEnd) => void;
+  /** Receives the verdicts of each statement, by outcome and country. */
+  readonly onVerdicts?: (counts: readonly VerdictCount[]) => void;
 }
 
 /** Attempts to make verdicts when ClickHouse breaks off or has not stored them. After these, the caller has to repeat the stage. */
@@ -121,6 +131,7 @@ export async function analyseBucket(
       run = await open();
       analysed = await judge(each);
     }
+    if (watch.onVerdicts) watch.onVerdicts(await countVerdicts(clickhouse, each.days, run.generation, signal));
     fingerprints.add(analysed.fingerprints);
     done.days.push(...each.days);
     done.verdicts += analysed.verdicts;
@@ -128,6 +139,21 @@ export async function analyseBucket(
   }
   await complete({ ...recorder, rulesVersion }, run, done.verdicts, fingerprints);
   return done;
+}
+
+/** Counts the verdicts of a generation. Countries come from probes: one that is not two capital letters becomes ZZ, so that labels are bounded. */
+async function countVerdicts(
+  clickhouse: ClickHouse,
+  days: readonly string[],
+  generation: number,
+  signal?: AbortSignal,
+): Promise<VerdictCount[]> {
+  const within = inDays(days);
+  return clickhouse.select<VerdictCount>(
+    `SELECT if(v.outcome = '', 'none', v.outcome) AS outcome, if(match(v.probe_cc, '^[A-Z]{2}$'), v.probe_cc, 'ZZ') AS probe_cc, toUInt32(count()) AS verdicts
+FROM ${ANALYSIS_WEB_MEASUREMENT.name} AS v WHERE ${within.sql} AND run_generation = {generation:UInt64} GROUP BY ALL`,
+    { params: { ...within.params, generation }, signal },
+  );
 }
 
 /**

@@ -23,6 +23,8 @@ const MAX_FAILURES = 5000;
 
 export interface BatchWriterOptions extends InserterOptions {
   readonly signal?: AbortSignal;
+  /** Receives the seconds of each block's INSERTs, with retries, also of a block that failed. */
+  readonly onInserted?: (seconds: number) => void;
   /** Called when all files up to and including a key are stored and recorded, with the counts of all of them. */
   readonly onCheckpoint: (key: string, counts: Counts) => void;
 }
@@ -133,11 +135,11 @@ export class BatchWriter {
     const measurements = new Set(blocks.flatMap(block => block.measurements));
     const others = await claimUids(this.#clickhouse, [...measurements], signal);
     for (const block of blocks) {
-      const { refused } = await withSpan(
-        `insert ${block.table}`,
-        { 'ooni.rows': block.rows, 'ooni.bytes': block.bytes.length },
-        () => this.#inserter.insert(substituteUids(block, others), signal),
-      );
+      const start = performance.now();
+      const size = { 'ooni.rows': block.rows, 'ooni.bytes': block.bytes.length };
+      const { refused } = await withSpan(`insert ${block.table}`, size, () =>
+        this.#inserter.insert(substituteUids(block, others), signal),
+      ).finally(() => this.#options.onInserted?.((performance.now() - start) / 1000));
       for (const row of refused) failures.push(this.#setAside(row, spoilt));
     }
     await recordFailures(this.#clickhouse, this.#run, failures, signal);

@@ -40,6 +40,9 @@ export interface BatchTools {
   readonly writeBatchSize: number;
 }
 
+/** Parts of the work on a batch whose time is counted. */
+export type BatchStage = 'fetch' | 'transform' | 'insert';
+
 export interface BatchWatch {
   readonly signal?: AbortSignal;
   /** Called after each step with the counts so far, including files in progress. */
@@ -47,6 +50,10 @@ export interface BatchWatch {
   readonly onCheckpoint?: (checkpoint: Checkpoint) => void;
   /** Called for each INSERT that will be retried. */
   readonly onRetry?: (error: Error, attempt: number, wait: number) => void;
+  /** Receives the class of error of each INSERT that failed, also of one that will be retried. */
+  readonly onInsertError?: (error: string) => void;
+  /** Receives the seconds that a stage took, after each part of the batch. */
+  readonly onStage?: (stage: BatchStage, seconds: number) => void;
 }
 
 /** Maximum size of encoded rows of all tables before they are sent. Rows of the same size may be in transit. */
@@ -75,11 +82,13 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
     batchSize: writeBatchSize,
     signal,
     ...(watch.onRetry && { onRetry: watch.onRetry }),
+    onError: error => watch.onInsertError?.(error.name),
+    onInserted: seconds => watch.onStage?.('insert', seconds),
     onCheckpoint: (key, counts) => watch.onCheckpoint?.({ key, counts }),
   });
   const range = { first: resume?.key ?? batch.first, last: batch.last };
   let checkpointAt = Date.now();
-  const part = new PartSpans();
+  const part = new PartSpans(watch.onStage);
 
   try {
     for await (const listed of listBatch(archive, bucket, filter, range, { signal })) {

@@ -1,14 +1,20 @@
 import { recordSpan } from '../spans.ts';
+import type { BatchWatch } from './batch.ts';
 
 /**
  * Spans `fetch` and `transform` of a part of a batch, which ends with a flush. Reading and transforming alternate many times within a part,
  * so both spans cover the whole part, and `ooni.busy_seconds` says how much of it each took. The rest is waiting for the flush before.
  */
 export class PartSpans {
+  readonly #onStage: BatchWatch['onStage'];
   #start = Date.now();
   #fetch = 0;
   #transform = 0;
   #mark = 0;
+
+  constructor(onStage?: BatchWatch['onStage']) {
+    this.#onStage = onStage;
+  }
 
   /** Waits for the archive, and counts the time. */
   async fetching<T>(documents: Promise<T>): Promise<T> {
@@ -38,6 +44,8 @@ export class PartSpans {
     const soFar = { 'ooni.files': totals.files, 'ooni.bytes': totals.bytes, 'ooni.measurements': totals.read };
     recordSpan('fetch', this.#start, end, { ...soFar, 'ooni.busy_seconds': this.#fetch / 1000 });
     recordSpan('transform', this.#start, end, { ...soFar, 'ooni.busy_seconds': this.#transform / 1000 });
+    this.#onStage?.('fetch', this.#fetch / 1000);
+    this.#onStage?.('transform', this.#transform / 1000);
     await flushing();
     this.#start = Date.now();
     this.#fetch = 0;

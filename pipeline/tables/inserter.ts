@@ -23,6 +23,8 @@ export interface InserterOptions {
   /** Maximum number of rows in one INSERT (`clickhouse_write_batch_size`). */
   readonly batchSize: number;
   readonly retry?: RetryOptions;
+  /** Called for each INSERT that failed, except when it was stopped. */
+  readonly onError?: (error: Error) => void;
   /** Called for each failure that will be retried. */
   readonly onRetry?: (error: Error, attempt: number, wait: number) => void;
 }
@@ -89,12 +91,17 @@ export class Inserter {
   async #send(block: RowBlock, start: number, end: number, signal?: AbortSignal): Promise<void> {
     const bytes = block.bytes.subarray(block.offsets[start], block.offsets[end]);
     const options = { ...PATIENT, ...this.#options.retry, onRetry: this.#options.onRetry, signal };
+    const insert = () =>
+      this.#clickhouse.insertBytes(STATEMENTS[block.table], slices(bytes), {
+        signal,
+        // One INSERT is one block, and ClickHouse stores a block completely or not at all.
+        settings: { max_insert_block_size: String(Math.max(this.#options.batchSize, end - start) + 1) },
+      });
     await retry(
       () =>
-        this.#clickhouse.insertBytes(STATEMENTS[block.table], slices(bytes), {
-          signal,
-          // One INSERT is one block, and ClickHouse stores a block completely or not at all.
-          settings: { max_insert_block_size: String(Math.max(this.#options.batchSize, end - start) + 1) },
+        insert().catch((error: Error) => {
+          if (!signal?.aborted) this.#options.onError?.(error);
+          throw error;
         }),
       options,
     );

@@ -1,6 +1,6 @@
 import type { Counts } from '../counts.ts';
 import type { SharedIpMetadata } from '../reference/ip-metadata.ts';
-import type { BatchTask, Checkpoint } from '../runs/batch.ts';
+import type { BatchStage, BatchTask, Checkpoint } from '../runs/batch.ts';
 import type { ClassifiedError } from '../runs/failure.ts';
 import type { Settings } from '../settings.ts';
 import type { PlainSpan, TraceParent } from '../spans.ts';
@@ -30,6 +30,8 @@ export type FromThread =
   | { readonly type: 'progress'; readonly counts: Counts }
   | { readonly type: 'checkpoint'; readonly checkpoint: Checkpoint }
   | { readonly type: 'span'; readonly span: PlainSpan }
+  | { readonly type: 'stage'; readonly stage: BatchStage; readonly seconds: number }
+  | { readonly type: 'insertError'; readonly error: string }
   | { readonly type: 'retry'; readonly message: string; readonly attempt: number; readonly wait: number }
   | { readonly type: 'done'; readonly counts: Counts }
   | { readonly type: 'cancelled' }

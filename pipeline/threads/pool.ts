@@ -6,7 +6,7 @@ import { boundsOf } from '../bucket.ts';
 import type { Counts } from '../counts.ts';
 import type { Logger } from '../log.ts';
 import type { IpMetadata, SharedIpMetadata } from '../reference/ip-metadata.ts';
-import type { BatchTask, Checkpoint } from '../runs/batch.ts';
+import type { BatchStage, BatchTask, Checkpoint } from '../runs/batch.ts';
 import type { Settings } from '../settings.ts';
 import { currentTraceParent, type PlainSpan } from '../spans.ts';
 import { currentWork } from '../work-context.ts';
@@ -17,6 +17,9 @@ export interface BatchListener {
   onProgress?(counts: Counts): void;
   onCheckpoint?(checkpoint: Checkpoint): void;
   onRetry?(): void;
+  /** Receives the class of error of each INSERT that failed, also of one that will be retried. */
+  onInsertError?(error: string): void;
+  onStage?(stage: BatchStage, seconds: number): void;
 }
 
 /** Time in which a thread has to respond to a cancellation before it is ended, milliseconds. */
@@ -106,6 +109,8 @@ export class ThreadPool {
         if (message.type === 'progress') listener.onProgress?.(message.counts);
         else if (message.type === 'checkpoint') listener.onCheckpoint?.(message.checkpoint);
         else if (message.type === 'span') this.#onSpan?.(message.span);
+        else if (message.type === 'stage') listener.onStage?.(message.stage, message.seconds);
+        else if (message.type === 'insertError') listener.onInsertError?.(message.error);
         else if (message.type === 'retry') {
           listener.onRetry?.();
           this.#log.warn(

@@ -61,6 +61,8 @@ async function run(task: BatchTask): Promise<void> {
         send({ type: 'progress', counts });
       },
       onCheckpoint: checkpoint => send({ type: 'checkpoint', checkpoint }),
+      onInsertError: error => send({ type: 'insertError', error }),
+      onStage: (stage, seconds) => send({ type: 'stage', stage, seconds }),
       onRetry: (error, attempt, wait) => send({ type: 'retry', message: error.message, attempt, wait }),
     });
     send({ type: 'done', counts });

@@ -1,12 +1,17 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import type { Backfill } from '../../crds/backfill.ts';
+import { freePort } from '../../local/process.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { makeDatabase } from '../support/database.ts';
-import { FIXTURES } from '../support/fixtures.ts';
+import { FINGERPRINTS, FIXTURES } from '../support/fixtures.ts';
 import { eventually } from '../support/operator.ts';
 import { OperatorBed } from '../support/operator-bed.ts';
 import { type CollectedSpan, OtlpCollector } from '../support/otlp-collector.ts';
+import { PROGRAM_ENV } from '../support/program.ts';
 import { WorkerProcess } from '../support/worker.ts';
 
 /** Runs a Backfill and a PipelineSchedule with a real operator and worker, which send their spans to a collector. */
@@ -19,17 +24,23 @@ const SECRET = 'hunter2hunter2';
 let collector: OtlpCollector;
 let clickhouse: ClickHouse;
 let worker: WorkerProcess;
+let clickhouseUrl: string;
+let metricsUrl: string;
 
 beforeAll(async () => {
   collector = await OtlpCollector.start();
   const database = await makeDatabase(inject('clickhouseUrl'), 'traces');
   clickhouse = database.clickhouse;
+  clickhouseUrl = database.url;
+  const metrics = `127.0.0.1:${await freePort()}`;
+  metricsUrl = `http://${metrics}/metrics`;
   bed.env.TELEMETRY_ENDPOINT = collector.endpoint;
   await bed.start();
   worker = new WorkerProcess({
     TEMPORAL_ADDRESS: bed.temporalAddress,
     TEMPORAL_NAMESPACE: namespace,
     TELEMETRY_ENDPOINT: collector.endpoint,
+    PROMETHEUS_BIND_ADDRESS: metrics,
     ARCHIVE_URL: FIXTURES,
     ARCHIVE_ACCESS_KEY_ID: 'traces',
     ARCHIVE_SECRET_ACCESS_KEY: SECRET,
@@ -104,6 +115,58 @@ test('the end of a bucket is one log line with its counts, its run and its trace
     seconds: expect.any(Number),
     trace_id: named('workflow BackfillWorkflow')[0]!.traceID,
   });
+});
+
+test('the worker serves the metrics of the run with those of the SDK of Temporal', async () => {
+  const answer = await fetch(metricsUrl);
+  const samples = (await answer.text()).split('\n').filter(line => line !== '' && !line.startsWith('#'));
+  const sum = (name: string) =>
+    samples
+      .filter(sample => sample.startsWith(name))
+      .reduce((total, sample) => total + Number(sample.split(' ').at(-1)), 0);
+  expect(sum('ooni_measurements_total{status="transformed"}')).toBe(134);
+  expect(sum('ooni_verdicts_total{')).toBe(134);
+  for (const stage of ['fetch', 'transform', 'insert', 'analyse']) {
+    expect(sum(`ooni_stage_seconds_total{stage="${stage}"}`), stage).toBeGreaterThan(0);
+  }
+  expect(sum('ooni_runs_total{stage="Analysis",state="completed"}')).toBe(1);
+  expect(sum('process_resident_memory_bytes')).toBeGreaterThan(0);
+  expect(sum('temporal_workflow_completed')).toBeGreaterThan(0);
+  // A metric has one block of samples, also where two sources are joined.
+  const types = (await (await fetch(metricsUrl)).text()).match(/^# TYPE \S+/gm) ?? [];
+  expect(new Set(types).size).toBe(types.length);
+});
+
+test('the command traces each bucket', async () => {
+  const args = [
+    'run',
+    '--archive',
+    FIXTURES,
+    '--clickhouse',
+    clickhouseUrl,
+    '--start-at',
+    DAY,
+    '--end-at',
+    '2023-11-28',
+  ];
+  await promisify(execFile)(
+    process.execPath,
+    [join(import.meta.dirname, '../../cli/main.ts'), ...args, '--reprocess', 'All', '--fingerprints', FINGERPRINTS],
+    { env: { ...PROGRAM_ENV, TELEMETRY_ENDPOINT: collector.endpoint } },
+  );
+  const root = named('run bucket')[0]!;
+  expect(root).toMatchObject({ service: 'oonipipeline', attributes: { 'ooni.bucket': DAY, 'ooni.transformed': 134 } });
+  const paths = collector.spans.filter(span => span.traceID === root.traceID).map(path);
+  expect(paths).toEqual(
+    expect.arrayContaining([
+      'run bucket > plan run',
+      'run bucket > observe batch > fetch',
+      'run bucket > observe batch > transform',
+      'run bucket > observe batch > insert obs_web',
+      'run bucket > finish run',
+      'run bucket > analyse > judge days',
+    ]),
+  );
 });
 
 test('a run that a schedule starts begins a trace', async () => {

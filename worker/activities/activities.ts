@@ -21,6 +21,7 @@ import {
 import { type BackfillRange, pageOfBackfill, planBackfill } from '../../pipeline/runs/backfill-plan.ts';
 import type { Checkpoint } from '../../pipeline/runs/batch.ts';
 import { judge } from '../../pipeline/runs/failure.ts';
+import type { RunMetrics } from '../../pipeline/runs/metrics.ts';
 import { abandonBucket, type BucketKey, finishBucket, planBucket } from '../../pipeline/runs/observations.ts';
 import { observationsToKeep } from '../../pipeline/runs/resume.ts';
 import type { Settings } from '../../pipeline/settings.ts';
@@ -29,7 +30,6 @@ import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
 import type { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';
 import { OTHER_INSTALLATION, type RunCounts, type RunInput } from '../contract.ts';
-import type { WorkerMetrics } from '../metrics.ts';
 import { describeRun } from './describe-run.ts';
 import { toFailure } from './failures.ts';
 import type { Activities, PlanKey, RunHandle } from './types.ts';
@@ -39,7 +39,7 @@ export interface ActivityTools {
   readonly archive: Archive;
   readonly clickhouse: ClickHouse;
   readonly pool: ThreadPool;
-  readonly metrics: WorkerMetrics;
+  readonly metrics: RunMetrics;
   readonly rulesVersion: RulesVersion;
   /** Versions of reference data by name, for the ledger. */
   readonly referenceVersions: Readonly<Record<string, string>>;
@@ -123,7 +123,7 @@ export function createActivities(tools: ActivityTools): Activities {
                 heartbeat.send(checkpoint);
                 watch.reached(checkpoint.counts);
               },
-              onRetry: () => metrics.insertRetries.inc(),
+              ...metrics.batchListener,
             };
             return await pool.run(task, listener, signal);
           } finally {
@@ -156,11 +156,16 @@ export function createActivities(tools: ActivityTools): Activities {
     analyse: (key, generation) =>
       own<readonly string[], AnalysisEnd>(key.run, async (signal, heartbeat) => {
         const task = { ...analysisTask(key), ...(generation !== null && { observations: generation }) };
-        const watch = { signal, resume: heartbeat.details, onDay: (done: AnalysisEnd) => heartbeat.send(done) };
+        const watch = {
+          signal,
+          resume: heartbeat.details,
+          onDay: (done: AnalysisEnd) => heartbeat.send(done),
+          onVerdicts: metrics.countVerdicts,
+        };
         const source = sourceOf(settings, 'fingerprints_dns');
         await ensureReference(clickhouse, 'fingerprints_dns', source, { now: Date.now(), log, signal });
         const analysisTools = { clickhouse, log, rulesVersion, withoutFingerprints: source === undefined };
-        const { days } = await analyseBucket(analysisTools, task, originOf(key), watch);
+        const { days } = await metrics.timeAnalysis(() => analyseBucket(analysisTools, task, originOf(key), watch));
         metrics.runs.inc({ stage: 'Analysis', state: 'completed' });
         return days;
       }),

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { WorkerMetrics } from './metrics.ts';
+import { RunMetrics } from './metrics.ts';
 
 test('metrics count the progress of checkpoints, without the part that an earlier attempt has counted', async () => {
-  const metrics = new WorkerMetrics();
+  const metrics = new RunMetrics();
   const counts = (read: number) => ({
     ...{ files: 1, bytes: 100, read, transformed: read, skipped: 0, failed: 0, unsupported: 0 },
     rows: { obs_web: 2 * read },

@@ -1,11 +1,28 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import { type Counts, noCounts } from '../pipeline/counts.ts';
+import { type Counts, noCounts } from '../counts.ts';
+import type { VerdictCount } from './analysis.ts';
+import type { BatchStage } from './batch.ts';
 
-/** Metrics of a worker, for Prometheus. */
-export class WorkerMetrics {
+/** Metrics of the runs in a worker or a command, for Prometheus. */
+export class RunMetrics {
   readonly registry = new Registry();
   readonly runs = this.#counter('ooni_runs_total', 'Stages of runs that ended, by stage and state', ['stage', 'state']);
   readonly insertRetries = this.#counter('ooni_insert_retries_total', 'INSERT statements that were retried');
+  readonly #insertErrors = this.#counter(
+    'ooni_insert_errors_total',
+    'INSERT statements of observations that failed, with those that were retried, by class of error',
+    ['error'],
+  );
+  readonly #seconds = this.#counter(
+    'ooni_stage_seconds_total',
+    'Seconds of work by stage. fetch: waiting for the archive, and decompression; transform: documents to rows; insert: INSERTs with their retries; analyse: verdicts of a run',
+    ['stage'],
+  );
+  readonly #verdicts = this.#counter(
+    'ooni_verdicts_total',
+    'Verdicts made, by outcome (blocked, partly_blocked, down, ok, unknown; none by rules without outcomes) and country (ZZ for one that is not two capital letters)',
+    ['outcome', 'probe_cc'],
+  );
   readonly #measurements = this.#counter(
     'ooni_measurements_total',
     'Measurements that were read, by status (transformed, skipped, failed, unsupported)',
@@ -19,6 +36,13 @@ export class WorkerMetrics {
     help: 'Batches in progress',
     registers: [this.registry],
   });
+
+  /** Counts what a batch reports besides its checkpoints. */
+  readonly batchListener = {
+    onRetry: () => this.insertRetries.inc(),
+    onInsertError: (error: string) => this.#insertErrors.inc({ error }),
+    onStage: (stage: BatchStage, seconds: number) => this.#seconds.inc({ stage }, seconds),
+  };
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });
@@ -42,6 +66,21 @@ export class WorkerMetrics {
       },
       end: () => this.#batches.dec(),
     };
+  }
+
+  /** Counts verdicts of an analysis. */
+  readonly countVerdicts = (counts: readonly VerdictCount[]): void => {
+    for (const { outcome, probe_cc, verdicts } of counts) this.#verdicts.inc({ outcome, probe_cc }, verdicts);
+  };
+
+  /** Runs an analysis and counts its seconds, also of one that fails. */
+  async timeAnalysis<T>(work: () => Promise<T>): Promise<T> {
+    const start = performance.now();
+    try {
+      return await work();
+    } finally {
+      this.#seconds.inc({ stage: 'analyse' }, (performance.now() - start) / 1000);
+    }
   }
 
   #counter<const Label extends string>(name: string, help: string, labelNames: readonly Label[] = []): Counter<Label> {
