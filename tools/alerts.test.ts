@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { createMetrics } from '../operator/kube/metrics.ts';
@@ -7,7 +9,7 @@ import { ALERTS } from './alerts.ts';
 import { dashboardExpressions } from './grafana-dashboard.ts';
 
 /** Functions and keywords of PromQL in the expressions. */
-const WORDS = /\b(max|sum|by|rate|increase|or|vector)\b/g;
+const WORDS = /\b(max|sum|by|rate|increase|or|and|bool|time|avg_over_time|vector)\b/g;
 
 test('alerts and dashboard use only metrics and labels that the programs serve', () => {
   const resources = new Registry();
@@ -25,10 +27,16 @@ test('alerts and dashboard use only metrics and labels that the programs serve',
     for (const name of metrics) expect([...known.keys()], expression).toContain(name);
     const rest = expression
       .replaceAll(/"[^"]*"/g, '')
-      .replaceAll(/\[\d+[mhd]\]/g, '')
+      .replaceAll(/\[\d+[mhd](:\d+m)?\]/g, '')
       .replaceAll(WORDS, '');
     for (const word of rest.match(/[a-z_]+/g) ?? []) {
       if (!metrics.includes(word)) expect([...labels], expression).toContain(word);
     }
   }
+});
+
+test('each runbook of an alert is a section of the page', () => {
+  const page = readFileSync(join(import.meta.dirname, '../docs/troubleshooting.md'), 'utf8');
+  const sections = [...page.matchAll(/^#+ (.*)$/gm)].map(([, title]) => title!.toLowerCase().replaceAll(' ', '-'));
+  expect(sections).toEqual(expect.arrayContaining(ALERTS.flatMap(({ runbook = [] }) => runbook)));
 });

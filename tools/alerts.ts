@@ -9,6 +9,18 @@ export interface Alert {
   readonly severity: 'critical' | 'warning';
   /** A sentence for the person on duty; may contain labels as {{ $labels.name }}. */
   readonly summary: string;
+  /** Section of docs/troubleshooting.md that says what to do; absent: the whole page. */
+  readonly runbook?: string;
+}
+
+/** Share of the time in which a schedule may have a due bucket without verdicts: 5 %, or 36 hours in 30 days. */
+const LATE_BUDGET = 0.05;
+
+/** Returns the condition that a schedule was late for more than `rate` times the budget, in a long window and still in a short one. */
+function burns(rate: number, long: string, short: string): string {
+  const late = 'max by (namespace, name) (ooni_schedule_lag_buckets) > bool 0';
+  const over = (window: string) => `avg_over_time((${late})[${window}:1m]) > ${rate * LATE_BUDGET}`;
+  return `${over(long)} and ${over(short)}`;
 }
 
 export const ALERTS: readonly Alert[] = [
@@ -44,6 +56,44 @@ export const ALERTS: readonly Alert[] = [
     for: '10m',
     severity: 'warning',
     summary: 'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }} is {{ $value }} buckets behind',
+    runbook: 'a-bucket-is-late',
+  },
+  {
+    name: 'OoniFreshnessBurnsFast',
+    when: 'a schedule has had a late bucket for 30 % of six hours: six times the budget of 5 %',
+    expression: burns(6, '6h', '30m'),
+    for: '5m',
+    severity: 'critical',
+    summary: 'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }}: a due bucket has no verdicts for long',
+    runbook: 'a-bucket-is-late',
+  },
+  {
+    name: 'OoniFreshnessBurnsSlowly',
+    when: 'a schedule has had a late bucket for more than 5 % of three days',
+    expression: burns(1, '3d', '6h'),
+    for: '1h',
+    severity: 'warning',
+    summary: 'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }} has used its budget of late time',
+    runbook: 'a-bucket-is-late',
+  },
+  {
+    name: 'OoniBucketsMissing',
+    when: 'due buckets of a schedule are not in the ledger',
+    expression: 'max by (namespace, name) (ooni_schedule_missing_buckets) > 0',
+    for: '6h',
+    severity: 'warning',
+    summary:
+      'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }} has {{ $value }} due buckets without a completed run',
+    runbook: 'a-bucket-is-late',
+  },
+  {
+    name: 'OoniInsertsFail',
+    when: 'ClickHouse refuses or does not answer INSERTs',
+    expression: 'sum by (error) (rate(ooni_insert_errors_total[10m])) > 0',
+    for: '10m',
+    severity: 'warning',
+    summary: 'INSERT statements of observations fail with {{ $labels.error }}',
+    runbook: 'a-bucket-is-late',
   },
   {
     name: 'OoniNoLeader',
@@ -61,6 +111,7 @@ export const ALERTS: readonly Alert[] = [
     for: '10m',
     severity: 'warning',
     summary: '{{ $value | humanizePercentage }} of the measurements of the last hour failed',
+    runbook: 'why-measurements-failed',
   },
   {
     name: 'OoniWatchLostEvents',

@@ -24,6 +24,28 @@ const PANELS: readonly Panel[] = [
     queries: [['max by (namespace, name) (ooni_schedule_lag_buckets)', '{{namespace}}/{{name}}']],
   },
   {
+    title: 'Age of the newest data of schedules',
+    unit: 's',
+    queries: [
+      [
+        'time() - max by (namespace, name) (ooni_schedule_newest_bucket_end_timestamp_seconds)',
+        '{{namespace}}/{{name}}',
+      ],
+    ],
+  },
+  {
+    title: 'Buckets of schedules that are missing',
+    queries: [['max by (namespace, name) (ooni_schedule_missing_buckets)', '{{namespace}}/{{name}}']],
+  },
+  {
+    title: 'Work by stage: threads that it occupies',
+    queries: [['sum by (stage) (rate(ooni_stage_seconds_total[5m]))', '{{stage}}']],
+  },
+  {
+    title: 'Verdicts per second by outcome',
+    queries: [['sum by (outcome) (rate(ooni_verdicts_total[5m]))', '{{outcome}}']],
+  },
+  {
     title: 'Rows per second',
     queries: [['sum by (table) (rate(ooni_rows_total[5m]))', '{{table}}']],
   },
@@ -50,6 +72,10 @@ const PANELS: readonly Panel[] = [
   {
     title: 'INSERT statements that were retried, per second',
     queries: [['sum(rate(ooni_insert_retries_total[5m]))', 'retries']],
+  },
+  {
+    title: 'INSERT statements that failed, per second',
+    queries: [['sum by (error) (rate(ooni_insert_errors_total[5m]))', '{{error}}']],
   },
 ];
 
