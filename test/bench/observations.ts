@@ -1,12 +1,13 @@
 /**
  * Speed of the observation path, as a share of a floor measured in the same run on the same bytes (observations/floor.ts).
  *
- *     npm run bench -- observations [--data DIR] [--seconds N] [--input NAME] [--no-clickhouse] [--stream GB]
+ *     npm run bench -- observations [--data DIR] [--seconds N] [--input NAME] [--no-clickhouse] [--stream GB] [--traced]
  *
  * Floor and path run in turns, N seconds of work each (10). Their medians are compared by processor time of the process, which a
  * busy machine disturbs least, and by wall-clock time. Then the benchmark measures one thread against one thread per processor, the
  * path into ClickHouse (for the first input), the stages of both with a profiler, and the memory of processes that do nothing else.
  * DIR is a folder in the layout of the archive; the default is `../shared/data/measurements` if it exists, otherwise the fixtures.
+ * `--traced` instead compares the path into ClickHouse with itself while each span is exported to a collector, in turns on two threads.
  * `--stream` instead processes one object of the given size in GB and shows the memory over time.
  *
  * Prints tables and, last, one line of JSON.
@@ -19,6 +20,7 @@ import { parseArgs, promisify } from 'node:util';
 import { startClickHouse } from '../../local/clickhouse.ts';
 import { corpus } from '../fidelity/expected.ts';
 import { makeDatabase } from '../support/database.ts';
+import { OtlpCollector } from '../support/otlp-collector.ts';
 import { type Input, makeInputs } from './observations/inputs.ts';
 import { STAGES, type Stage } from './observations/stages.ts';
 import type { Birth, Took, Work } from './observations/thread.ts';
@@ -31,6 +33,7 @@ const { values: options } = parseArgs({
     input: { type: 'string' },
     clickhouse: { type: 'boolean', default: true },
     stream: { type: 'string' },
+    traced: { type: 'boolean', default: false },
   },
   allowNegative: true,
 });
@@ -50,8 +53,12 @@ const dir = mkdtempSync(join(tmpdir(), 'ooni-bench-'));
 try {
   const inputs = makeInputs(options.data, dir).filter(({ name }) => name === (options.input ?? name));
   if (inputs.length === 0) fail('--input must be bodies, rows or all');
-  const result =
-    options.stream === undefined ? await measure(inputs) : await stream(inputs[0]!, Number(options.stream));
+  const [first] = inputs as [Input];
+  const result = options.traced
+    ? await compareTraced(first)
+    : options.stream === undefined
+      ? await measure(inputs)
+      : await stream(first, Number(options.stream));
   console.log(JSON.stringify(result));
 } finally {
   rmSync(dir, { recursive: true, force: true });
@@ -195,6 +202,35 @@ async function turn(thread: Thread, work: Work): Promise<number> {
     const now = (performance.now() - started) / 1e3;
     if (now > TURN && passes > 0) return passes / spent;
     spent = now;
+  }
+}
+
+/** Runs passes into ClickHouse without and with tracing, in turns. The traced thread also exports, which in a worker the main thread does. */
+async function compareTraced(input: Input): Promise<object> {
+  const collector = await OtlpCollector.start();
+  try {
+    return await withClickHouse(async clickhouseUrl => {
+      const plain = await Thread.start({ input, geoip, clickhouseUrl });
+      const traced = await Thread.start({ input, geoip, clickhouseUrl, telemetryEndpoint: collector.endpoint });
+      const found: { plain: Took; traced: Took }[] = [];
+      for (let i = 0; i < 3; i++) for (const thread of [plain, traced]) await thread.pass({ kind: 'insert' });
+      for (let spent = 0; spent < 2 * seconds || found.length < TURNS; ) {
+        const pair = { plain: await plain.pass({ kind: 'insert' }), traced: await traced.pass({ kind: 'insert' }) };
+        found.push(pair);
+        spent += pair.plain.cpu + pair.traced.cpu;
+      }
+      await Promise.all([plain.stop(), traced.stop()]);
+      const off = timesOf(found.map(each => each.plain));
+      const on = timesOf(found.map(each => each.traced));
+      const cost = { cpu: on.cpu / off.cpu - 1, wall: on.wall / off.wall - 1 };
+      console.table({ 'without tracing': row(input, off), 'with tracing': row(input, on) });
+      console.log(
+        `tracing costs ${(100 * cost.cpu).toFixed(1)} % of processor time, ${(100 * cost.wall).toFixed(1)} % by the clock; target: 2; ${collector.spans.length} spans in ${found.length} passes`,
+      );
+      return { input, off, on, cost, passes: found.length, spans: collector.spans.length };
+    });
+  } finally {
+    collector.stop();
   }
 }
 

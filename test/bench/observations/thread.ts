@@ -12,7 +12,9 @@ import { openIpMetadata } from '../../../pipeline/reference/ip-metadata.ts';
 import { observeBatch } from '../../../pipeline/runs/batch.ts';
 import { planBucket } from '../../../pipeline/runs/observations.ts';
 import { loadSettings } from '../../../pipeline/settings.ts';
+import { withSpan } from '../../../pipeline/spans.ts';
 import { openClickHouse } from '../../../pipeline/tables/clickhouse.ts';
+import { startTracing } from '../../../pipeline/tracing.ts';
 import { EndlessArchive } from './endless.ts';
 import { floor } from './floor.ts';
 import { BUCKET, type Input } from './inputs.ts';
@@ -41,12 +43,15 @@ export interface Birth {
   readonly input: Input;
   readonly geoip: string;
   readonly clickhouseUrl?: string;
+  /** Address of a collector; the thread then makes the spans of a worker and exports them. */
+  readonly telemetryEndpoint?: string;
 }
 
 /** OONI's list, from this folder. */
 const FINGERPRINTS = '../../fixtures/fingerprints/fingerprints_http.csv.gz';
 
-const { input, geoip, clickhouseUrl } = workerData as Birth;
+const { input, geoip, clickhouseUrl, telemetryEndpoint = '' } = workerData as Birth;
+await startTracing({ telemetry_endpoint: telemetryEndpoint, installation: 'bench' }, 'bench');
 const settings = loadSettings({ ARCHIVE_URL: input.root, ...(clickhouseUrl && { CLICKHOUSE_URL: clickhouseUrl }) });
 const log = createLogger('bench', settings);
 const archive = new DirectoryArchive(input.root);
@@ -93,7 +98,7 @@ async function insert(): Promise<number> {
   };
   let rows = 0;
   for (const batch of batches) {
-    const counts = await observeBatch(tools, { run, batch });
+    const counts = await withSpan('observe batch', {}, () => observeBatch(tools, { run, batch }));
     for (const count of Object.values(counts.rows)) rows += count;
   }
   return rows;
