@@ -34,7 +34,7 @@ async function main(): Promise<void> {
   log.debug({ settings: publicSettings(settings) }, 'settings');
   let tracing: Tracing | undefined;
   try {
-    tracing = await startTracing(settings, 'ooni-operator');
+    tracing = await startTracing(settings, 'ooni-operator', log);
     const source = connectionSource();
     while (!stop.signal.aborted) {
       try {

@@ -2,7 +2,13 @@ import { context, type HrTime, SpanStatusCode, trace } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-grpc';
 import { type Resource, resourceFromAttributes } from '@opentelemetry/resources';
-import { BatchSpanProcessor, type ReadableSpan, type SpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
+import {
+  BatchSpanProcessor,
+  type ReadableSpan,
+  type SpanExporter,
+  type SpanProcessor,
+  TracerProvider,
+} from '@opentelemetry/sdk-trace';
 import type { PlainSpan } from './spans.ts';
 import { CODE_VERSION } from './version.ts';
 
@@ -30,8 +36,13 @@ export interface TracedProcess {
  * unavailable, spans are dropped and the work goes on.
  *
  * @param endpoint setting `telemetry_endpoint`: http://host:4317, or https for TLS
+ * @param onChange called when spans begin to be dropped, with the error, and without it when they arrive again
  */
-export function installTracing(endpoint: string, { service, installation, instance }: TracedProcess): Tracing {
+export function installTracing(
+  endpoint: string,
+  { service, installation, instance }: TracedProcess,
+  onChange: (error?: Error) => void,
+): Tracing {
   const resource = resourceFromAttributes({
     'service.name': service,
     'service.namespace': installation,
@@ -39,7 +50,7 @@ export function installTracing(endpoint: string, { service, installation, instan
     'service.instance.id': instance,
   });
   const processor = new BatchSpanProcessor({
-    exporter: new OTLPTraceExporter({ url: endpoint, timeoutMillis: 4000 }),
+    exporter: watched(new OTLPTraceExporter({ url: endpoint, timeoutMillis: 4000 }), onChange),
     scheduledDelayMillis: 1000,
     exportTimeoutMillis: 5000,
   });
@@ -50,6 +61,22 @@ export function installTracing(endpoint: string, { service, installation, instan
       const late = new Promise<void>(resolve => setTimeout(resolve, 5000).unref());
       await Promise.race([processor.shutdown().catch(() => {}), late]);
     },
+  };
+}
+
+/** Returns the exporter, which reports each change between success and failure. */
+function watched(exporter: OTLPTraceExporter, onChange: (error?: Error) => void): SpanExporter {
+  let failing = false;
+  return {
+    export: (spans, done) =>
+      exporter.export(spans, result => {
+        const { error = result.code === 0 ? undefined : new Error('no reason was given') } = result;
+        if (failing !== (error !== undefined)) onChange(error);
+        failing = error !== undefined;
+        done(result);
+      }),
+    forceFlush: () => exporter.forceFlush(),
+    shutdown: () => exporter.shutdown(),
   };
 }
 

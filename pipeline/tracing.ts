@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import type { Logger } from './log.ts';
 import type { Tracing } from './otel.ts';
 import { type Settings, SettingsError } from './settings.ts';
 
@@ -11,6 +12,7 @@ import { type Settings, SettingsError } from './settings.ts';
 export async function startTracing(
   { telemetry_endpoint: endpoint, installation }: Pick<Settings, 'telemetry_endpoint' | 'installation'>,
   service: string,
+  log: Logger,
 ): Promise<Tracing | undefined> {
   if (!endpoint) return undefined;
   if (!/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint)) {
@@ -19,9 +21,9 @@ export async function startTracing(
     );
   }
   const { installTracing } = await import('./otel.ts');
-  return installTracing(endpoint, {
-    service,
-    installation,
-    instance: process.env.POD_NAME || `${process.pid}@${hostname()}`,
+  const instance = process.env.POD_NAME || `${process.pid}@${hostname()}`;
+  return installTracing(endpoint, { service, installation, instance }, error => {
+    if (error) log.warn(`telemetry_endpoint = ${endpoint} does not take spans, so they are dropped: ${error.message}`);
+    else log.info(`telemetry_endpoint = ${endpoint} takes spans again`);
   });
 }

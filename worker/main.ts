@@ -70,7 +70,7 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
   const sdkPort = prometheus ? await freePort() : undefined;
   installRuntime(log, sdkPort);
   const scraped = sdkPort === undefined ? undefined : await serveMetrics(prometheus, metrics.registry, sdkPort);
-  const tracing = await startTracing(settings, 'ooni-worker');
+  const tracing = await startTracing(settings, 'ooni-worker', log);
 
   const reach = <T>(doing: string, work: () => Promise<T>) =>
     retryUntilReady(doing, work, { log, onWaiting: say, signal: stop.signal });

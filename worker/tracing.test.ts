@@ -15,8 +15,9 @@ const HISTORIES = join(import.meta.dirname, '../test/fixtures/histories');
 test('the end of a workflow is a span whose ids come from its run id', { timeout: 120_000 }, async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
   const collector = await OtlpCollector.start();
-  const tracing = await startTracing({ telemetry_endpoint: collector.endpoint, installation: 'test' }, 'ooni-worker');
   const log = createLogger('test', { log_level: 'fatal', log_format: 'json' });
+  const endpoint = { telemetry_endpoint: collector.endpoint, installation: 'test' };
+  const tracing = await startTracing(endpoint, 'ooni-worker', log);
   const { workflows } = workflowSinks(tracing, log);
   // A replay reports the end only when it is asked to.
   const sinks = { workflows: { ended: { ...workflows.ended, callDuringReplay: true } } };

@@ -189,7 +189,7 @@ async function run(options: Options, command: Command): Promise<number> {
       'IP metadata is missing: no address gets an AS number, and an answer that differs from the control’s is not judged. Give --geoip a directory; "oonipipeline geoip" fetches the databases.',
     );
   }
-  const tracing = await startTracing(given, 'oonipipeline');
+  const tracing = await startTracing(given, 'oonipipeline', log);
   const metrics = given.prometheus_bind_address ? new RunMetrics() : undefined;
   const server =
     metrics &&

@@ -6,6 +6,7 @@ import type { Backfill } from '../../crds/backfill.ts';
 import { freePort } from '../../local/process.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { inWork } from '../../pipeline/work-context.ts';
 import { makeDatabase } from '../support/database.ts';
 import { FINGERPRINTS, FIXTURES } from '../support/fixtures.ts';
 import { eventually } from '../support/operator.ts';
@@ -135,6 +136,14 @@ test('the worker serves the metrics of the run with those of the SDK of Temporal
   // A metric has one block of samples, also where two sources are joined.
   const types = (await (await fetch(metricsUrl)).text()).match(/^# TYPE \S+/gm) ?? [];
   expect(new Set(types).size).toBe(types.length);
+});
+
+test('statements carry the bucket and the run into the query log', async () => {
+  const work = { bucket: DAY, filter: 'ALLCCS-ALLTNS', stage: 'Analysis', run: 'r' };
+  const [sent] = await inWork(work, () =>
+    clickhouse.select<{ comment: string }>(`SELECT getSetting('log_comment') AS comment`),
+  );
+  expect(JSON.parse(sent!.comment)).toEqual(work);
 });
 
 test('the command traces each bucket', async () => {

@@ -51,9 +51,9 @@ export interface Birth {
 const FINGERPRINTS = '../../fixtures/fingerprints/fingerprints_http.csv.gz';
 
 const { input, geoip, clickhouseUrl, telemetryEndpoint = '' } = workerData as Birth;
-await startTracing({ telemetry_endpoint: telemetryEndpoint, installation: 'bench' }, 'bench');
 const settings = loadSettings({ ARCHIVE_URL: input.root, ...(clickhouseUrl && { CLICKHOUSE_URL: clickhouseUrl }) });
 const log = createLogger('bench', settings);
+await startTracing({ telemetry_endpoint: telemetryEndpoint, installation: 'bench' }, 'bench', log);
 const archive = new DirectoryArchive(input.root);
 const ipMetadata = openIpMetadata(geoip);
 const clickhouse = clickhouseUrl === undefined ? undefined : openClickHouse(settings);
