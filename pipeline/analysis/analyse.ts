@@ -21,20 +21,20 @@ import {
   type Step,
 } from './steps.ts';
 
-/** What an analysis of some days did. */
+/** Result of the analysis of some days. */
 export interface AnalysedDays {
-  /** Verdicts made. */
+  /** Number of verdicts. */
   readonly verdicts: number;
-  /** Version of the fingerprints they were made with; empty: loaded by the Python pipeline, or none. */
+  /** Version of the fingerprints that were used; empty: the Python pipeline loaded them, or there are none. */
   readonly fingerprints: string;
-  /** Older verdicts of measurements without observations that were kept, because most of the day would have gone. */
+  /** Older verdicts of measurements without observations that were kept, because they are most of a day. */
   readonly kept: number;
 }
 
-/** How often a cluster is asked for rows to delete. */
+/** Number of times that a cluster is searched for rows to delete. */
 const ROUNDS = 3;
 
-/** What to analyse after the observations of a bucket's run, oldest day first (days.ts). */
+/** Returns the statements to run after the observations of a bucket's run, oldest day first (days.ts). */
 export async function tasksAfter(clickhouse: ClickHouse, observed: Observed, signal?: AbortSignal): Promise<DayTask[]> {
   const days = async ({ sql, params }: Query) =>
     (await clickhouse.select<TouchedDay>(sql, { params, signal })).map(({ day }) => day);
@@ -44,8 +44,8 @@ export async function tasksAfter(clickhouse: ClickHouse, observed: Observed, sig
 }
 
 /**
- * Looks for all that a judgement reads. Returns whether any address of a block page is known. Throws AnalysisError when a table is absent, and
- * TableErrors.
+ * Checks that all tables that a judgement reads exist. Returns whether fingerprints are loaded. Throws AnalysisError when a table is missing,
+ * and TableErrors.
  */
 export async function requireTables(
   clickhouse: ClickHouse,
@@ -57,9 +57,9 @@ export async function requireTables(
   return { hasFingerprints: present.some(({ name, rows }) => name === FINGERPRINTS_DNS.name && rows > 0) };
 }
 
-/** What an analysis has made is not to be kept: it is to be made again with a greater generation. */
+/** The verdicts of an analysis are not valid and must be made again with a greater generation. */
 export class AnalysisAgainError extends AnalysisError {
-  /** Whether the fingerprints were exchanged while they were read, which says nothing about the tables. */
+  /** Whether the fingerprints were exchanged while they were read; the tables are not the cause. */
   readonly exchanged: boolean;
 
   constructor(message: string, exchanged: boolean) {
@@ -69,11 +69,11 @@ export class AnalysisAgainError extends AnalysisError {
 }
 
 /**
- * Judges the selected measurements of some days: makes verdicts and results with `options.generation`, which no row may have yet, and takes away
- * those they replace. Leaves each verdict once, for a plain read as for FINAL. To do it again after an error, take a greater generation: a
- * statement whose answer was lost may still go on, and what it makes is then the older. The tables must be there. Throws
- * AnalysisAgainError when the tables do not hold a verdict and a result for each measurement that was to be judged, or the fingerprints
- * were exchanged; and TableErrors.
+ * Judges the selected measurements of some days: writes verdicts and results with `options.generation`, which no row may have yet, and deletes
+ * the rows that they replace. Afterwards each verdict is there once, for plain reads as for FINAL. After an error, repeat it with a greater
+ * generation: a statement whose answer was lost may still be running, and its rows are then the older ones. The tables must exist. Throws
+ * AnalysisAgainError when the tables lack a verdict or a result of a measurement to judge, or when the fingerprints were exchanged. Throws
+ * TableErrors.
  */
 export async function analyseDays(
   clickhouse: ClickHouse,
@@ -84,8 +84,8 @@ export async function analyseDays(
   await syncReplicas(clickhouse, [OBS_WEB.name, OBS_WEB_CTRL.name, ...FILLED_TABLES], signal);
   const narrowed = await nameMeasurements(clickhouse, options, signal);
   const { verdicts, fingerprints, stale } = await make(clickhouse, narrowed, signal);
-  // A verdict goes when its measurement has no observations any more: the archive's object shrank. When that is most of a day, its
-  // observations have rather been dropped to save space, and verdicts are not taken along silently.
+  // A verdict is deleted when its measurement has no observations any more, because the archive's object shrank. If this concerns most of a
+  // day, somebody has probably dropped its observations to save space, and the verdicts are kept.
   const kept = stale > verdicts ? stale : 0;
   if (kept > 0) {
     log.warn(
@@ -96,12 +96,12 @@ export async function analyseDays(
   return { verdicts, fingerprints, kept };
 }
 
-/** Number of measurements that a selection names. Their uids are part of the text of a statement. */
+/** Maximum number of measurements that a selection names. Their uids are part of the text of a statement. */
 const NAMED = 1000;
 
 /**
- * Replaces a selection by evidence with the names of its measurements when they are few. ClickHouse plans the subqueries of the evidence at each place
- * that reads the control, and that takes longer than to judge a few measurements.
+ * Replaces a selection by evidence with the names of its measurements when they are few. ClickHouse plans the subqueries of the evidence at each
+ * place that reads the control, which takes longer than judging a few measurements.
  */
 async function nameMeasurements(
   clickhouse: ClickHouse,
@@ -117,7 +117,7 @@ async function nameMeasurements(
     { params: { ...within.params, ...experiment.params }, signal },
   );
   if (found.length > NAMED) return options;
-  // What a selection by evidence names has passed no filter.
+  // The measurements of a selection by evidence are not restricted by a filter.
   return { ...options, filter: EVERYTHING, selection: { of: 'measurements', uids: found.map(({ uid }) => uid) } };
 }
 
@@ -132,9 +132,9 @@ interface Account {
 }
 
 /**
- * Makes verdicts and results, and looks whether they are there. The statement of the verdicts reads the fingerprints and, elsewhere, their
- * version; a new version may be exchanged in between, and a verdict would name one that it was not made with. So the version is asked
- * before and after.
+ * Writes verdicts and results, and checks that they are stored. The statement of the verdicts reads the fingerprints and their version at
+ * different moments. A new version may be exchanged in between, and a verdict would name a version that it was not made with. Therefore the
+ * version is read before and after.
  */
 async function make(
   clickhouse: ClickHouse,
@@ -165,7 +165,7 @@ async function insert(
   signal?: AbortSignal,
 ): Promise<void> {
   if (clickhouse.cluster !== '') {
-    // `replace_running_query` stops what runs on the server that is asked; an earlier attempt may have asked another one.
+    // `replace_running_query` stops a statement of the server that receives it; an earlier attempt may have used another server.
     await clickhouse.command(
       `KILL QUERY ON CLUSTER ${identifier(clickhouse.cluster)} WHERE query_id = ${quote(step.id)} SYNC`,
       { signal },
@@ -175,9 +175,9 @@ async function insert(
 }
 
 /**
- * Deletes the rows of some steps, in order. Without a partition a delete looks at every part of the table, years of them, and mostly there is
- * nothing to delete; so the partitions are asked for first, for all steps at once. On a cluster it looks again: a replica that had not yet
- * received the new rows has found fewer of the old ones.
+ * Deletes the rows of some steps, in order. A delete without a partition reads every part of the table, which has years of them, and mostly there
+ * is nothing to delete. Therefore one query first finds the partitions of all steps. On a cluster it searches again, because a replica that had
+ * not received the new rows found fewer of the old ones.
  */
 async function remove(
   clickhouse: ClickHouse,
@@ -200,7 +200,7 @@ async function remove(
       const all = await clickhouse.mutate(
         `${identifier(table)} IN PARTITION ID ${quote(partition)}`,
         condition,
-        // Subqueries count as nondeterministic on replicated tables: a replica that is behind finds fewer rows, and deletes fewer.
+        // On replicated tables, subqueries count as nondeterministic: a replica that is behind finds fewer rows, and deletes fewer.
         { params, settings: { allow_nondeterministic_mutations: 1 }, signal },
       );
       if (!all) log.warn(`${table}: a replica is unavailable; it deletes replaced rows when it is available again`);

@@ -2,17 +2,17 @@ import { boundsOf, bucketAt, granularityOf } from '../bucket.ts';
 import { EVERYTHING, type Filter, filterId } from '../filter.ts';
 import { inDays, type Query, ROW_DAY, type Selection } from './selection.ts';
 
-/** A measurement day that a bucket's run has brought rows for. */
+/** A measurement day of which a bucket's run has written rows. */
 export interface TouchedDay {
   /** YYYY-MM-DD */
   readonly day: string;
 }
 
-/** What is to be analysed with one statement. */
+/** The measurements that one statement analyses. */
 export interface DayTask {
   /** Oldest first. */
   readonly days: readonly string[];
-  /** Which of the run's filter and other measurements. */
+  /** Measurements of the run's filter, and others that depend on them. */
   readonly filter: Filter;
   readonly selection: Selection;
 }
@@ -24,58 +24,58 @@ export interface Observed {
   /** Generation of the observations. */
   readonly generation: number;
   /**
-   * False while more buckets of the upload day are still to come: then a bucket of an hour judges what it brought, and a later one the day.
+   * False while more buckets of the upload day follow. Then a bucket of an hour judges its own measurements, and a later bucket judges the day.
    */
   readonly settled: boolean;
-  /** Whether it is the bucket that judges the day, and does so even if it has brought nothing. */
+  /** Whether this is the bucket that judges the day, even if it has no objects. */
   readonly last: boolean;
 }
 
 const DAY = 86_400_000;
-/** Days of late uploads that one statement judges at most. */
+/** Maximum number of days of late uploads that one statement judges. */
 const DAYS_AT_ONCE = 400;
 
-/** The measurement days that a bucket's run touched, oldest first: result rows are TouchedDay. */
+/** Returns the query for the measurement days that a bucket's run touched, oldest first. Its rows are TouchedDay. */
 export function touchedDaysQuery({ bucket, generation }: Pick<Observed, 'bucket' | 'generation'>): Query {
   const touched = (table: string) =>
     `SELECT DISTINCT toString(${ROW_DAY}) AS day FROM ${table} WHERE bucket_date = {bucket:String} AND run_generation = {generation:UInt64}`;
   return {
-    // A measurement may have rows of its control alone, and those are evidence for others.
+    // A measurement can have rows of its control only, and these are evidence for other measurements.
     sql: `SELECT day FROM (${touched('obs_web')} UNION DISTINCT ${touched('obs_web_ctrl')}) ORDER BY day`,
     params: { bucket, generation },
   };
 }
 
-/** Which of some days have observations, of any bucket: result rows are TouchedDay. */
+/** Returns the query for those of some days that have observations, of any bucket. Its rows are TouchedDay. */
 export function presentDaysQuery(days: readonly string[]): Query {
   const { sql, params } = inDays(days);
   return { sql: `SELECT DISTINCT toString(${ROW_DAY}) AS day FROM obs_web WHERE ${sql}`, params };
 }
 
-/** The bucket's own day and the one before it: most of their measurements and of their control arrive with it. */
+/** Returns the bucket's own day and the day before it: most of their measurements and controls arrive with the bucket. */
 export function recentDays(bucket: string): readonly [before: string, own: string] {
   const own = boundsOf(bucket.slice(0, 10)).start;
   return [bucketAt(own - DAY, 'Day'), bucketAt(own, 'Day')];
 }
 
-/** Whether a bucket is the last hour of its day. */
+/** Returns whether a bucket is the last hour of its day. */
 export function isLastHour(bucket: string): boolean {
   return bucket.endsWith('T23');
 }
 
 /**
- * What to analyse after a bucket's observations, oldest day first. `touched` are the days that it brought rows for;
- * `present` those of its recent days that have observations of any bucket, for a bucket of an hour.
+ * Returns the statements to run after a bucket's observations, oldest day first. `touched`: the days of which it wrote rows. `present`, for a
+ * bucket of an hour: those of its recent days that have observations of any bucket.
  *
- * - Days before the recent ones: what the bucket brought, and what has evidence in common with it, many days at once. Late uploads get
- *   verdicts and change those that depend on them, and an old day is not judged again as a whole for each of them.
- * - The recent days, in full. A bucket of an hour does so only when its upload day is settled, then also for days that only earlier hours
- *   touched; before, it judges what it brought. So a day of 24 buckets is judged in full as often as a day of one bucket.
- * - Under a filter, the recent days as far as the filter goes, and beyond it what has evidence in common with the rows that came: a verdict
- *   depends on the control of all measurements of its day.
- * - Days after the bucket, where a probe's clock is ahead: what the bucket brought, and what has evidence in common with it.
+ * - Days before the recent ones: the measurements of the bucket, and those that share evidence with them, many days at once. Late uploads get
+ *   verdicts and change those that depend on them, but an old day is not judged again as a whole.
+ * - The recent days: in full. A bucket of an hour judges them in full only when its upload day is settled, and then also the days that only
+ *   earlier hours touched. Before, it judges its own measurements. So a day of 24 buckets is judged in full as often as a day of one bucket.
+ * - With a filter: the recent days within the filter, and beyond it the measurements that share evidence with the rows of the run, because a
+ *   verdict depends on the control of all measurements of its day.
+ * - Days after the bucket, when the clock of a probe is ahead: the measurements of the bucket, and those that share evidence with them.
  *
- * Recent is counted from the bucket, not from today: a backfill years later makes the verdicts the daily runs would have made.
+ * *Recent* counts from the bucket and not from today, so a backfill years later makes the verdicts that the daily runs would have made.
  */
 export function planDays(touched: readonly string[], present: readonly string[], observed: Observed): DayTask[] {
   const { bucket, filter, generation, settled, last } = observed;
@@ -95,7 +95,7 @@ export function planDays(touched: readonly string[], present: readonly string[],
     tasks.push({ days: some, filter: EVERYTHING, selection: { of: 'evidence', ...came, filtered: false } });
   }
   const part = inPart ? days.filter(day => day >= before && day <= own) : [];
-  // What it brought has passed its filter, or contradicts its key and is to be judged nonetheless.
+  // The measurements of the bucket passed its filter, or contradict their key and are judged nevertheless.
   if (part.length > 0) tasks.push({ days: part, filter: EVERYTHING, selection: { of: 'bucket', ...came } });
   for (const day of inPart ? [] : [before, own]) {
     if (everything && (days.includes(day) || (hourly && present.includes(day)))) tasks.push(one(day, { of: 'day' }));

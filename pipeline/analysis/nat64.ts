@@ -1,19 +1,19 @@
 import { IPV4_BOGONS } from '../reference/bogons.ts';
 
 /*
- * IPv6 addresses that a DNS64 resolver makes and a NAT64 translator leads to the IPv4 address inside (RFC 6052, RFC 6147), as SQL.
- * An address is recognised by the well-known prefix (64:ff9b::/96), by the prefix for local use (64:ff9b:1::/48, RFC 8215), or by a
- * prefix of the network, which is known when an address of the host's control stands inside, or from a lookup of ipv4only.arpa (RFC 7050).
+ * IPv6 addresses that a DNS64 resolver makes and that a NAT64 translator maps to the IPv4 address in them (RFC 6052, RFC 6147), as SQL. Such an
+ * address is recognised by the well-known prefix (64:ff9b::/96), by the prefix for local use (64:ff9b:1::/48, RFC 8215), or by a prefix of the
+ * network. The latter is known from an address that contains one of the host's control, or from a lookup of ipv4only.arpa (RFC 7050).
  */
 
 /** The name whose lookup shows the prefix of a network, and its IPv4 addresses, 192.0.0.170 and 192.0.0.171 (RFC 7050). */
 export const PREFIX_HOST = 'ipv4only.arpa';
 const PREFIX_HOST_ADDRESSES = [0xc00000aa, 0xc00000ab];
 
-/** Stands for "not translated" among numbers of addresses; the broadcast address, which nothing answers with. */
+/** Means "not translated" among numbers of addresses: the broadcast address, which no host answers with. */
 const NOT_TRANSLATED = 0xffffffff;
 
-/** Where the IPv4 address stands for each prefix length of RFC 6052, in bytes counted from 1. Byte 9 is zero but for 96. */
+/** Position of the IPv4 address for each prefix length of RFC 6052, in bytes counted from 1. Byte 9 is zero except for 96. */
 const LAYOUTS: readonly { readonly length: number; readonly bytes: readonly [from: number, count: number][] }[] = [
   { length: 96, bytes: [[13, 4]] },
   { length: 64, bytes: [[10, 4]] },
@@ -28,7 +28,7 @@ function number(bytes: string, parts: readonly (readonly [from: number, count: n
   return `reinterpretAsUInt32(reverse(${pieces.length === 1 ? pieces[0] : `concat(${pieces.join(', ')})`}))`;
 }
 
-/** Tuples (prefix, number of the IPv4 address) for each way in which an IPv6 address (16 bytes) may hold an IPv4 address. */
+/** Returns tuples (prefix, number of the IPv4 address) for each way in which an IPv6 address (16 bytes) may contain an IPv4 address. */
 function candidates(bytes: string): string {
   const zeros = (from: number) => `substring(${bytes}, ${from}) = unhex('${'00'.repeat(17 - from)}')`;
   const ways = LAYOUTS.map(({ length, bytes: parts }) => {
@@ -41,12 +41,13 @@ function candidates(bytes: string): string {
 }
 
 /**
- * A relation of one row with `keys` and `insides`: the IPv6 addresses that lie behind a prefix of their network, as `<reporter> <address>`,
- * and the numbers of the IPv4 addresses inside. `seen` is a relation of (reporter, hostname, ip) of IPv6 addresses, `control` a SELECT of (hostname, ip)
- * that the control looked up or reached, which ends with its WHERE. A prefix holds for one reporter: nobody can declare a prefix for the probes of others.
+ * Returns a relation of one row with `keys` and `insides`: the IPv6 addresses with a prefix of their network, as `<reporter> <address>`, and the
+ * numbers of the IPv4 addresses in them. `seen` is a relation of (reporter, hostname, ip) of IPv6 addresses. `control` is a SELECT of (hostname,
+ * ip) that the control looked up or reached, which ends with its WHERE. A prefix is valid for one reporter, so nobody can declare a prefix for
+ * the probes of others.
  */
 export function networkPrefixes(seen: string, control: string): string {
-  // The first pair stands for nothing: transform() refuses empty lists.
+  // The first pair is never found: transform() rejects empty lists.
   return `SELECT arrayPushFront(groupArray(concat(reporter, ' ', pair.1)), '') AS keys, arrayPushFront(groupArray(pair.2), toUInt32(${NOT_TRANSLATED})) AS insides
   FROM (
     SELECT reporter, way.2 AS prefix, groupUniqArray((ip, way.3)) AS pairs
@@ -65,8 +66,8 @@ export function networkPrefixes(seen: string, control: string): string {
 }
 
 /**
- * The number of the IPv4 address inside an IPv6 address, null when there is none. Names of columns: the address, its 16 bytes, whether it is IPv6,
- * and the reporter; `prefixes` is a tuple of what networkPrefixes gives.
+ * Returns the SQL of the number of the IPv4 address in an IPv6 address; null when there is none. The arguments are names of columns: the address,
+ * its 16 bytes, whether it is IPv6, and the reporter; `prefixes` is a tuple of networkPrefixes.
  */
 export function insideOf(of: {
   readonly ip: string;
@@ -82,7 +83,7 @@ export function insideOf(of: {
     return `substring(${of.bytes}, ${rest}) = unhex('${'00'.repeat(17 - rest)}'), ${number(of.bytes, parts)}`;
   });
   const low = number(of.bytes, [[13, 4]]);
-  // In the prefix for local use, the shortest prefix that leaves only zeros behind the address; else 96.
+  // With the prefix for local use: the shortest prefix that leaves only zeros after the address; otherwise 96.
   const guess = `if(startsWith(${of.bytes}, unhex('0064ff9b0001')), multiIf(${[...local].reverse().join(', ')}, ${low}), ${none})`;
   // One transform() with the guess as its default: ClickHouse plans the whole subquery of the prefixes at each place that names it.
   const inside = `if(startsWith(${of.bytes}, unhex('0064ff9b0000000000000000')), ${low},
@@ -90,7 +91,7 @@ export function insideOf(of: {
   return `if(ifNull(${of.isV6}, 0), nullIf(${inside}, ${none}), NULL)`;
 }
 
-/** Whether the number of an IPv4 address lies in a range that is not routed on the Internet. */
+/** Returns the SQL of whether the number of an IPv4 address is in a range that is not routed on the Internet. */
 export function isBogonNumber(address: string): string {
   return `(${IPV4_BOGONS.map(range => {
     const [network, length] = range.split('/') as [string, string];

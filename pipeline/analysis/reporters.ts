@@ -1,35 +1,35 @@
 import type { RulesVersion } from './rules.ts';
 
 /**
- * Whose measurements belong together: version 2 takes the report; version 3 the probe, where it has an id, else the report, else the measurement
- * alone. Measurements without any id are not taken for one probe.
+ * Defines which measurements belong to one reporter. Version 2: those of a report. Version 3: those of a probe that has an id, otherwise those of a
+ * report, otherwise the measurement alone. Measurements without any id do not count as one probe.
  */
 export function reporterOf(version: RulesVersion): string {
   if (version === 2) return 'report_id';
   return "multiIf(probe_id != '', toStringCutToZero(probe_id), report_id != '', report_id, measurement_uid)";
 }
 
-/** Neighbouring measurements that reached nothing, from which on the probe had no network. */
+/** Number of neighbouring measurements without any answer, from which on the probe had no network. */
 const SILENT_RUN = 3;
 
-/** Failures of lookups that a resolver answers with, so that there was a network. */
+/** Failures of lookups that are answers of a resolver, so that there was a network. */
 const RESOLVER_ANSWERS = [
   'dns_nxdomain_error',
   'dns_no_answer',
   'dns_refused_error',
   'dns_servfail_error',
   'dns_server_misbehaving',
-  // What Android says of names that do not exist.
+  // Android's message for names that do not exist.
   'android_dns_cache_no_data',
 ];
 
 /**
- * The uids of measurements that a probe made while it had no network. A measurement is *silent* when it reached nothing (no answer, no
- * connect, no handshake, no page) and something failed. A silent measurement without a control of its own, which the probe
- * fetches over the same network, was made without network when it stands in a run of at least three silent ones of different hosts, or when
- * more than half of the measurements of the reporter are silent, at least three.
+ * Returns the uids of measurements that a probe made while it had no network. A measurement is *silent* when it reached nothing (no answer, no
+ * connect, no handshake, no page) and something failed. The probe fetches its control over the same network. So a silent measurement without a
+ * control was made without a network when it belongs to a run of at least three silent ones of different hosts, or when more than half of the
+ * reporter's measurements are silent, and at least three.
  *
- * A silent measurement that brought a control had a network, and a failure that a resolver answers with is judged. Its other failures count only by
+ * A silent measurement with a control had a network, and a failure that is an answer of a resolver is judged. Its other failures count only by
  * the share of the reporter: a network that comes and goes.
  */
 export function offlineQuery(of: {
@@ -45,7 +45,7 @@ export function offlineQuery(of: {
     FROM obs_web FINAL
     WHERE ${within} ${ofReporters}
     GROUP BY reporter, started, uid`;
-  // 0: there was a network; 1: silent, without control; 2: silent, with a control and unanswered lookups.
+  // 0: there was a network; 1: silent, without a control; 2: silent, with a control and unanswered lookups.
   const state = `multiIf(NOT silent, 0, uid NOT IN (SELECT measurement_uid FROM obs_web_ctrl WHERE ${within}), 1, NOT answered, 2, 0)`;
   const runs = `arraySplit((each, starts) -> starts, list, arrayMap(place -> place > 1 AND list[place].3 != list[place - 1].3, arrayEnumerate(list)))`;
   const hosts = (list: string) => `length(arrayDistinct(arrayMap(each -> each.4, ${list})))`;

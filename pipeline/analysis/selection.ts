@@ -1,21 +1,21 @@
 import { boundsOf, granularityOf } from '../bucket.ts';
 import type { Filter } from '../filter.ts';
 
-/** Which measurements of a day are judged. The control they are compared with is always that of the whole day. */
+/** The measurements of a day to judge. The control that they are compared with is always that of the whole day. */
 export type Selection =
   /** Every measurement of the day that passes the filter. */
   | { readonly of: 'day' }
-  /** Those that a bucket's run brought: rows of this bucket with this generation. For days that are judged in full later. */
+  /** Measurements of a bucket's run: rows of this bucket with this generation. For days that are judged in full later. */
   | { readonly of: 'bucket'; readonly bucket: string; readonly generation: number }
   /**
-   * Those whose verdict the rows of a bucket's run can change: the ones it brought, and whatever their country or test those that have a
-   * host of its control, a host of its valid certificates or a report in common with it. With `filtered`, also all that pass the filter.
+   * Measurements whose verdict the rows of a bucket's run can change: its own, and those of any country and test that share a host of its control,
+   * a host of its valid certificates, or a report with them. With `filtered`, also all that pass the filter.
    */
   | { readonly of: 'evidence'; readonly bucket: string; readonly generation: number; readonly filtered: boolean }
-  /** Those named; for `explain` and for repairs by hand. */
+  /** Named measurements; for `explain` and for repairs by hand. */
   | { readonly of: 'measurements'; readonly uids: readonly string[] };
 
-/** SQL text with ClickHouse's `{name:Type}` placeholders, and what to bind to them. */
+/** SQL text with ClickHouse's `{name:Type}` placeholders, and the values of the parameters. */
 export interface Query {
   readonly sql: string;
   readonly params: Readonly<Record<string, unknown>>;
@@ -25,7 +25,7 @@ export class AnalysisError extends Error {
   override name = 'AnalysisError';
 }
 
-/** The measurement day [00:00, 24:00) UTC as bound parameters. Throws AnalysisError when the text is not a day. */
+/** Returns the measurement day [00:00, 24:00) UTC as parameters. Throws AnalysisError when the text is not a day. */
 export function dayParams(day: string): { start: string; end: string } {
   const { start, end } = boundsOfDay(day);
   return { start: instant(start), end: instant(end) };
@@ -38,19 +38,19 @@ function boundsOfDay(day: string): { start: number; end: number } {
   return boundsOf(day);
 }
 
-/** An instant (milliseconds since 1970) as ClickHouse reads it in a DateTime64(3, 'UTC') parameter. */
+/** Returns an instant (milliseconds since 1970) as the value of a DateTime64(3, 'UTC') parameter. */
 export function instant(at: number): string {
   return new Date(at).toISOString().replace('T', ' ').slice(0, 23);
 }
 
-/** Half-open, unlike the Python pipeline's (start, end], so that a measurement at midnight meets the control of its own day. */
+/** Half-open, unlike (start, end] of the Python pipeline, so that a measurement at midnight meets the control of its own day. */
 export const IN_DAY =
   "measurement_start_time >= {start:DateTime64(3, 'UTC')} AND measurement_start_time < {end:DateTime64(3, 'UTC')}";
 
-/** The measurement day of a row, for statements about several days. A Date holds 1970 to 2149 only, and clocks of probes go further. */
+/** The measurement day of a row, for statements about several days. A Date holds only 1970 to 2149, and clocks of probes exceed it. */
 export const ROW_DAY = "toDate32(measurement_start_time, 'UTC')";
 
-/** Condition on rows of these measurement days: IN_DAY for one day, else the span of all days and the list of them. Throws AnalysisError. */
+/** Returns the condition on rows of these measurement days: IN_DAY for one day, otherwise the span and the list of all days. Throws AnalysisError. */
 export function inDays(days: readonly string[]): Query {
   const [first] = days;
   if (first === undefined) throw new AnalysisError('an analysis needs a measurement day');
@@ -58,17 +58,17 @@ export function inDays(days: readonly string[]): Query {
   const bounds = days.map(boundsOfDay);
   const start = instant(Math.min(...bounds.map(each => each.start)));
   const end = instant(Math.max(...bounds.map(each => each.end)));
-  // The span lets ClickHouse skip by the sorting key; the list is exact.
+  // With the span, ClickHouse skips rows by the sorting key; the list is exact.
   return { sql: `${IN_DAY} AND ${ROW_DAY} IN {days:Array(Date32)}`, params: { start, end, days } };
 }
 
-/** Condition on rows that a bucket's run has written, in addition to the days. Binds `bucket` and `observed`. */
+/** Condition on rows of a bucket's run, in addition to the days. Needs the parameters `bucket` and `observed`. */
 const BROUGHT = 'bucket_date = {bucket:String} AND run_generation = {observed:UInt64}';
 
 /**
- * Conditions on the experiment side: filter and selection, as SQL (beginning with AND, or empty) and parameters; those of the days are not
- * part of it. Test names compare without case and underscores, as everywhere (filter.ts), so `webconnectivity` judges what the observation
- * stage took.
+ * Returns the conditions of filter and selection on the experiment side, as SQL (which begins with AND, or is empty) and parameters. The
+ * conditions of the days are not part of it. Test names compare without case and underscores, as everywhere (filter.ts), so `webconnectivity`
+ * judges the tests that the observation stage read.
  */
 export function experimentCondition(filter: Filter, selection: Selection, days: readonly string[]): Query {
   const passes = filterCondition(filter);
@@ -83,7 +83,7 @@ export function experimentCondition(filter: Filter, selection: Selection, days: 
   const within = inDays(days).sql;
   const brought = `SELECT measurement_uid FROM obs_web WHERE ${within} AND ${BROUGHT}`;
   if (selection.of === 'bucket') {
-    // The times let ClickHouse skip by the sorting key: late uploads are few among the rows of their days.
+    // With the times, ClickHouse skips rows by the sorting key: late uploads are few among the rows of their days.
     const times = `measurement_start_time IN (SELECT measurement_start_time FROM obs_web WHERE ${within} AND ${BROUGHT})`;
     return { sql: `AND ${all([passes.sql, times, `measurement_uid IN (${brought})`])}`, params };
   }
@@ -93,13 +93,13 @@ export function experimentCondition(filter: Filter, selection: Selection, days: 
 }
 
 /**
- * Measurements whose verdict depends on what a bucket's run brought, as a subquery: on each day those that share a host with its control or its valid
- * certificates, and those of the same report or probe. It follows the signals that reach beyond one measurement (judgement.ts); more than
- * these is judged for nothing, no more.
+ * Returns a subquery of the measurements whose verdict depends on the rows of a bucket's run: on each day those that share a host with its control
+ * or its valid certificates, and those of the same report or probe. It follows the signals that reach beyond one measurement (judgement.ts). A
+ * measurement too many costs time and changes nothing.
  */
 function evidenceOf(days: readonly string[]): string {
   const within = inDays(days).sql;
-  // Each day is judged by itself.
+  // Each day is judged separately.
   const ofDay = (column: string) => (days.length > 1 ? `${ROW_DAY}, ${column}` : column);
   const of = (column: string, table: string, more = '') =>
     `SELECT ${ofDay(column)} FROM ${table} WHERE ${within} AND ${BROUGHT}${more}`;
@@ -109,10 +109,10 @@ function evidenceOf(days: readonly string[]): string {
   return `SELECT measurement_uid FROM obs_web WHERE ${within} AND (${isIn(HOST, hosts)} OR ${isIn('report_id', of('report_id', 'obs_web'))} OR ${ofProbes})`;
 }
 
-/** A host name in the widest form in which any version of the rules compares names. */
+/** Returns the SQL of a host name in the widest form in which any version of the rules compares names. */
 const HOST = "lower(trimRight(ifNull(hostname, ''), '.'))";
 
-/** The filter as a condition; empty for one that everything passes. */
+/** Returns the filter as a condition; empty when it selects everything. */
 function filterCondition(filter: Filter): Query {
   const conditions: string[] = [];
   const params: Record<string, unknown> = {};

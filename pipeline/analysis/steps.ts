@@ -7,21 +7,21 @@ import { FINGERPRINTS_VERSION, verdictsQuery } from './verdicts.ts';
 
 export interface AnalysisOptions extends JudgementOptions {
   /**
-   * `run_generation` of the verdicts, greater than that of every analysis that began before this one (openAnalysis). Not that of its
-   * observations: of two runs that judge one day, the later judged sees more of it.
+   * `run_generation` of the verdicts, greater than that of every analysis that began before this one (openAnalysis). It differs from the generation
+   * of the observations: of two runs that judge one day, the one that judges later reads more of it.
    */
   readonly generation: number;
-  /** When the analysis was opened, by ClickHouse's clock, milliseconds since 1970; absent: every run has completed. */
+  /** Time at which the analysis was opened, by ClickHouse's clock, milliseconds since 1970; absent: every run has completed. */
   readonly openedAt?: number;
-  /** Names the run, the same for every attempt of it and for no other run. */
+  /** Identifies the run, the same for each of its attempts and for no other run. */
   readonly runID: string;
 }
 
 /** One step of an analysis, as data. */
 export type Step =
-  /** Rows to take away: `table` and a condition. Nothing is done where no row meets it. */
+  /** Rows to delete: `table` and a condition. Nothing is done when no row meets it. */
   | { readonly do: 'delete'; readonly table: string; readonly condition: string; readonly params: Query['params'] }
-  /** Rows to make: `INSERT INTO table (columns) SELECT`. `id` names the statement, so that a left-over one can be stopped. */
+  /** Rows to write: `INSERT INTO table (columns) SELECT`. `id` names the statement, so that a later attempt can stop it. */
   | {
       readonly do: 'insert';
       readonly id: string;
@@ -32,7 +32,7 @@ export type Step =
 
 type DeleteStep = Extract<Step, { do: 'delete' }>;
 
-/** What a day's analysis needs to be there, and is made by migrations. */
+/** Tables that the analysis of a day needs, and that migrations create. */
 export const NEEDED_TABLES: readonly string[] = [
   OBS_WEB.name,
   OBS_WEB_CTRL.name,
@@ -41,16 +41,16 @@ export const NEEDED_TABLES: readonly string[] = [
   MEASUREMENT_EXPERIMENT_RESULT.name,
 ];
 
-/** The tables that an analysis fills, in this order: the second is made from the first. */
+/** The tables that an analysis writes, in this order: the second is made from the first. */
 export const FILLED_TABLES = [ANALYSIS_WEB_MEASUREMENT.name, MEASUREMENT_EXPERIMENT_RESULT.name] as const;
 
-/** The needed tables that are there: result rows are {name, rows}. */
+/** Query for the needed tables that exist: its rows are {name, rows}. */
 export const PRESENT_TABLES: Query = {
   sql: 'SELECT name, ifNull(total_rows, 0) AS rows FROM system.tables WHERE database = currentDatabase() AND name IN {names:Array(String)}',
   params: { names: NEEDED_TABLES },
 };
 
-/** Throws AnalysisError when a needed table is absent: judging without its control would blame the network for everything. */
+/** Throws AnalysisError when a needed table is missing: a judgement without its control would blame the network for everything. */
 export function assertTables(present: readonly string[]): void {
   const missing = NEEDED_TABLES.filter(name => !present.includes(name));
   if (missing.length === 0) return;
@@ -61,8 +61,8 @@ export function assertTables(present: readonly string[]): void {
 }
 
 /**
- * Makes the rows of one of the filled tables, verdicts before results. The statement's id is that of the run, the days and the table: an attempt
- * that repeats it stops what is left of an earlier attempt, and no other run shares the id.
+ * Returns the step that writes the rows of one table, verdicts before results. The id of its statement consists of the run, the days and the
+ * table: a later attempt stops what still runs of an earlier one, and no other run has the id.
  */
 export function makeStep(
   table: (typeof FILLED_TABLES)[number],
@@ -82,9 +82,9 @@ export function makeStep(
 }
 
 /**
- * Memory that does not grow with the day (`npm run bench -- analysis`): the window takes the rows in the order of the table; groups and the
- * right side of joins go to disk when they are large. A measurement's uid is the document's word, so a day may reach into any
- * number of the verdicts' partitions.
+ * Limits the memory for a day of any size (`npm run bench -- analysis`): the window reads the rows in the order of the table; groups and the
+ * right side of joins go to disk when they are large. The uid of a measurement comes from the document, so a day may belong to any number of
+ * partitions of the verdicts.
  */
 export const BOUNDED = `SETTINGS optimize_read_in_window_order = 1, query_plan_reuse_storage_ordering_for_window_functions = 1,
   join_algorithm = 'grace_hash', grace_hash_join_initial_buckets = 1, max_bytes_in_join = 300000000,
@@ -92,10 +92,12 @@ export const BOUNDED = `SETTINGS optimize_read_in_window_order = 1, query_plan_r
   throw_on_max_partitions_per_insert_block = 0`;
 
 /**
- * Compares what an analysis has stored with what it was to judge: one row {verdicts, repeated, unjudged, unresulted, stale, fingerprints}, of which
- * `repeated`, `unjudged` and `unresulted` are 0 when all is there. `stale`: how many measurements with an older verdict have none of this generation,
- * though they lie within it, because they have no observations any more; 0 when the analysis does not judge in full. `fingerprints`: their version now. A newer analysis may have taken verdicts of this one away, so a verdict at least as new counts. Measurements that
- * a run has brought which had not completed when this analysis was opened are left out: it may have seen them or not, and that run judges them.
+ * Returns the query that compares the stored rows of an analysis with the measurements that it should judge: one row {verdicts, repeated,
+ * unjudged, unresulted, stale, fingerprints}. `repeated`, `unjudged` and `unresulted` are 0 when everything is stored. `stale`: number of
+ * measurements with an older verdict and none of this generation, because they have no observations any more; 0 when the analysis does not
+ * judge in full. `fingerprints`: their version now. A newer analysis may have deleted verdicts of this one, so a verdict that is at least as new
+ * counts. Measurements of runs that had not completed when this analysis was opened do not count: it may have read them or not, and those
+ * runs judge them.
  */
 export function accountQuery(options: AnalysisOptions): Query {
   const within = inDays(options.days);
@@ -136,15 +138,15 @@ function countStale(options: AnalysisOptions): Query {
   };
 }
 
-/** Whether all measurements of the days that pass the filter are judged, so that a verdict of another one has no observations. */
+/** Returns whether all measurements of the days that pass the filter are judged. Then another verdict has no observations. */
 export function judgesInFull({ selection }: AnalysisOptions): boolean {
   return selection.of === 'day' || (selection.of === 'evidence' && selection.filtered);
 }
 
 /**
- * Rows to take away once the new ones are in ("repeat means replace"), for each filled table: older ones of the measurements
- * judged now; own ones of measurements that a newer analysis has judged meanwhile; and with `stale` also the older ones of measurements
- * that have no observations any more.
+ * Returns the rows to delete when the new ones are stored, for each written table: older rows of the measurements that are judged now; own
+ * rows of measurements that a newer analysis has judged meanwhile; with `stale` also the older rows of measurements that have no observations
+ * any more.
  */
 export function retireSteps(options: AnalysisOptions, stale: boolean): readonly DeleteStep[] {
   const within = inDays(options.days);
@@ -156,7 +158,7 @@ export function retireSteps(options: AnalysisOptions, stale: boolean): readonly 
     const newer = `SELECT measurement_uid FROM ${table} WHERE ${within.sql} AND run_generation > {generation:UInt64}`;
     return [
       ...(stale ? [{ do: 'delete', table, condition: gone, params: full.params } as const] : []),
-      // A day without filter is covered by the condition before it, which has no subquery.
+      // The condition before it, which has no subquery, covers a day without a filter.
       ...(stale && full.sql === within.sql ? [] : [{ do: 'delete', table, condition: again, params } as const]),
       {
         do: 'delete',
@@ -169,8 +171,8 @@ export function retireSteps(options: AnalysisOptions, stale: boolean): readonly 
 }
 
 /**
- * The greatest generation of the verdicts that the selected measurements and their days have: one row {newest}, 0 when there are none. Late
- * uploads are found by their uids; they are few, and their days are many.
+ * Returns the query for the greatest generation of the verdicts of the selected measurements and their days: one row {newest}, 0 when there are
+ * none. It finds late uploads by their uids, because they are few and their days are many.
  */
 export function newestVerdict(options: JudgementOptions): Query {
   const within = inDays(options.days);
