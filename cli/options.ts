@@ -52,7 +52,7 @@ export const testNameOption = () =>
 
 /** Creates the option `-o`. The first form is the default. */
 export const outputOption = (forms: readonly string[]) =>
-  new Option('-o, --output <form>', 'form of what is printed').choices(forms).default(forms[0]);
+  new Option('-o, --output <form>', 'form of the output').choices(forms).default(forms[0]);
 
 /** Creates the option `-o` of a command that prints a table. */
 export const tableOption = () =>

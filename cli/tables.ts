@@ -41,7 +41,7 @@ export async function tablesToDrop(clickhouse: ClickHouse): Promise<DroppedTable
   const origin = originOf(found);
   if (origin === 'python' || origin === 'other') {
     throw new TableSchemaError(
-      `${clickhouse.name} has tables that this pipeline did not make, so none is dropped; give this pipeline a database of its own`,
+      `${clickhouse.name} has tables that this pipeline did not make, so none is dropped; give this pipeline its own database`,
     );
   }
   return clickhouse.select<DroppedTable>(

@@ -57,7 +57,7 @@ const spec = rules(
     cancel: rules(z.enum(['None', 'Drain', 'Now']), {
       cel: "oldSelf == 'None' || oldSelf == self || (oldSelf == 'Drain' && self == 'Now')",
       message:
-        'cancel goes one way, None -> Drain -> Now; create another Backfill to go on (reprocess: None processes what is missing)',
+        'cancel can only change from None to Drain to Now; create another Backfill to continue (reprocess: None processes the missing buckets)',
     })
       .default('None')
       .meta({
@@ -66,7 +66,7 @@ const spec = rules(
       }),
     attempt: rules(z.int().min(1).max(1000), {
       cel: 'self >= oldSelf',
-      message: 'attempt only goes upwards; raise it by one to try the failed buckets again',
+      message: 'attempt cannot be decreased; increase it by one to try the failed buckets again',
     })
       .default(1)
       .meta({
@@ -101,7 +101,7 @@ const spec = rules(
   {
     cel: "self.attempt == oldSelf.attempt || self.cancel == 'None'",
     message:
-      'a cancelled backfill cannot be retried; create another Backfill (reprocess: None processes what is missing)',
+      'a cancelled backfill cannot be retried; create another Backfill (reprocess: None processes the missing buckets)',
     field: 'attempt',
   },
 ).meta({ description: 'Desired work: the range, the filter, and the way to process them.' });
@@ -213,7 +213,7 @@ export const BACKFILL = {
   singular: 'backfill',
   shortName: 'bf',
   description:
-    'A Backfill processes a range of upload days or hours of the archive once, several at a time, and counts what it did. It runs in Temporal and continues while the operator is down.',
+    'A Backfill processes a range of upload days or hours of the archive once, several at a time, and counts the results. It runs in Temporal and continues while the operator is down.',
   spec,
   status,
   columns: [

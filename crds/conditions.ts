@@ -16,7 +16,7 @@ export const CONDITIONS = {
   LastRunFailed:
     'PipelineSchedule only, present while true: the last run of the schedule failed or was cancelled, and its bucket is not completed by another run since.',
   Warning:
-    'Present only while true: the spec is accepted, but its filter, its cron line or its result is probably not what the author meant. The message says what to check. It does not change other conditions.',
+    'Present only while true: the spec is accepted, but its filter, its cron line or its result probably differs from the intent. The message says what to check. It does not change other conditions.',
   ScalingActive:
     'WorkerPool with autoscaling only. True: the number of pods follows the load. Unknown: a signal is missing or stale, and the number is held.',
 } as const;

@@ -13,7 +13,7 @@ export const DASHBOARDS: readonly Dashboard[] = [OVERVIEW, COUNTRY, DOMAIN, NETW
 /** Folder of the files in the repository and, as `assets`, in the image. */
 export const ASSETS = 'superset/assets';
 
-/** Stand for what a dashboard shows first. superset/provision.py puts the settings of the installation in their place. */
+/** Stand for time range and grain of a dashboard when it opens. superset/provision.py puts the settings of the installation in their place. */
 const DEFAULT_TIME_RANGE = '{{ time range }}';
 const DEFAULT_TIME_GRAIN = '{{ time grain }}';
 

@@ -120,7 +120,7 @@ const REMEDIES = `1. **An answer is compared only with an answer.** When the con
 3. **An address that was not judged does not show that a site is down.** \`dns_unverified\` discards failures that the control also saw, when the
    answer with the address was discarded.
 4. **Connects of the control are compared by address and port.** A server that refuses port 80 to everybody no longer halves the control's
-   success on port 443. Rules that compare the endpoint have ids of their own, which begin with \`endpoint_\`. Handshakes are compared by address as
+   success on port 443. Rules that compare the endpoint have their own ids, which begin with \`endpoint_\`. Handshakes are compared by address as
    before: the control tries them only on TLS ports, and the port of an observation is the port of its connect, which may differ from that of
    its handshake.
 5. **Old probes are judged.** Lookups of the Python ooniprobe (before version 3) do not name an engine. It had only the system resolver, so they

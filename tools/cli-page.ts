@@ -51,7 +51,7 @@ countries and tests, and underscores in tests, do not matter.
 
 Commands that delete rows or schedules ask first; \`--yes\` answers, and without a terminal it is required. \`--dry-run\` changes nothing.
 
-Tables are for a terminal; elsewhere, and with \`-o json\`, each row is a JSON document on a line of its own. Progress is a bar on a terminal,
+Tables are for a terminal; elsewhere, and with \`-o json\`, each row is a JSON document on its own line. Progress is a bar on a terminal,
 and elsewhere JSON lines on standard error. \`NO_COLOR=1\` turns colours off, \`FORCE_COLOR=1\` turns them on without a terminal.
 
 Data that probes send can hold control characters. On a terminal, each command shows them in a form such as \`\\x1b\`. Into a file or a pipe,

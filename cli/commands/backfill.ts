@@ -136,7 +136,7 @@ function requestOf(options: Options, command: CommandType): BackfillRequest {
     ...rangeOf(command, options, granularity, Date.now()),
     granularity,
     filter: normaliseFilter({ probeCC: options.probeCc, testNames: options.testName }),
-    // In the order in which a run takes them, whatever the order on the command line is.
+    // In the order of a run, independent of the order on the command line.
     stages: (['observations', 'analysis'] as const)
       .filter(name => workflowName.includes(name))
       .map(name => STAGES[name]),

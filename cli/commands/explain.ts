@@ -33,7 +33,7 @@ export function explainCommand(): Command {
     .addHelpText(
       'after',
       `
-The measurement is judged again from what the tables hold now, by the same statement as in a run, and compared with its
+The measurement is judged again from the current rows of the tables, by the same statement as in a run, and compared with its
 stored verdict. Nothing is written. docs/analysis-rules.md describes the rules and signals.
 
 Exit status: 0 explained; 1 there is nothing to explain, or no database (standard error says what); 2 wrong usage.`,

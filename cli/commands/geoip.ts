@@ -24,7 +24,7 @@ export function geoipCommand(): Command {
       'after',
       `
 Fetches what the directory lacks, and nothing twice: run it once a month. A worker reads the directory when it starts, and records
-what it found there with every run (pipeline_runs.reference_versions).
+their versions with every run (pipeline_runs.reference_versions).
 
 Exit status: 0 everything is there; 1 it is not, and standard error says why; 2 wrong usage.
 

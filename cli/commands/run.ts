@@ -382,7 +382,7 @@ function textOf(summary: RunSummary, archive: string, clickhouse: string): strin
   ].join('\n');
 }
 
-/** Tells whether the run looked at the archive for every desired bucket and found no object that matches the filter. */
+/** Returns whether the run looked at the archive for every desired bucket and found no object that matches the filter. */
 function isEmpty(summary: RunSummary, { stages }: Options): boolean {
   const { Empty = 0 } = summary.bucketsSkipped;
   return stages.includes('Observations') && summary.files === 0 && summary.buckets + Empty === askedFor(summary);

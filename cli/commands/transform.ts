@@ -69,7 +69,7 @@ export function transformCommand(): Command {
 Each line has key, line (1-based), measurement_uid, test_name, status (ok, skipped, failed, unsupported), error or reason where
 there is one, and tables: the rows by table, without null columns and without created_at and run_generation.
 
-Exit status: 0 every file was read to its end, whatever became of its measurements; 1 some file could not be; 2 wrong usage.
+Exit status: 0 every file was read to its end, even if measurements failed; 1 a file could not be read; 2 wrong usage.
 
   oonipipeline transform raw/20210817/15/US/signal/2021081715_US_signal.n0.0.tar.gz | jq .status
   oonipipeline transform s3://ooni-data-eu-fra/raw/20240101/00/IT/signal/ | jq -r .measurement_uid

@@ -21,7 +21,7 @@ export function doctorCommand(): Command {
       `
 Checks CRDs, permissions, the clock, the operator, its lease, image and RBAC in the cluster; and Temporal, ClickHouse and the archive with
 the settings of this machine (TEMPORAL_ADDRESS, CLICKHOUSE_URL, ARCHIVE_URL). A server that only the cluster can reach is unknown from here.
-Nothing is changed: what is created for a check is a dry run.
+The checks change nothing: they create objects only as dry runs.
 
 Exit status: 0 nothing failed; 1 something did; 2 wrong usage.
 

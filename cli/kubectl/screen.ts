@@ -178,7 +178,7 @@ const FAILURES: readonly Column<FailureRow>[] = [
   { title: 'MESSAGE', text: row => row.message, flexible: true },
 ];
 
-/** Lists what is not as desired, with the message of the operator: the place to begin. */
+/** Lists the resources that are not as desired, with the message of the operator. */
 function problemLines(view: InstallationView, { strong, bad, doubtful }: Palette, width: number): string[] {
   const problems = [
     ...view.pools.map(each => ['workerpool', each] as const),

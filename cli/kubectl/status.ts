@@ -34,7 +34,7 @@ export function statusCommand(): Command {
     .addHelpText(
       'after',
       `
-Shows operator, pools, schedules, backfills, their last failures and what is not as desired, in all namespaces unless -n is given. All
+Shows operator, pools, schedules, backfills, their last failures and resources that are not as desired, in all namespaces unless -n is given. All
 figures come from the resources, where the operator records what it sees in Temporal and ClickHouse; an absent figure is unknown.
 
 Exit status: 0 everything is as desired; 1 something is not, or the cluster does not answer; 2 wrong usage.

@@ -163,7 +163,7 @@ function summaryOf(error: unknown, planned: ReadySummary): ReadySummary | undefi
     return {
       kind: 'stalled',
       reason: 'Rejected',
-      message: `Kubernetes rejects what the spec asks for: ${error.explanation}.`,
+      message: `Kubernetes rejects the object that the spec describes: ${error.explanation}.`,
     };
   }
   if (error instanceof TemporalRejected || error instanceof ForbiddenError) {

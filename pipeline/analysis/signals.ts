@@ -33,7 +33,7 @@ export function isSystemResolver(version: RulesVersion): string {
 export function signalsOf(version: RulesVersion): readonly Signal[] {
   // Of connects only: handshakes are compared by address in every version (rules.ts says why).
   const place = version === 2 ? 'ca' : 'ce';
-  const endpoint = version === 2 ? 'the address, whatever the port' : 'the address and port';
+  const endpoint = version === 2 ? 'the address on any port' : 'the address and port';
   const dns = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'dns' });
   /** All answers of one host and address family that the system resolver gave in one measurement are judged together. */
   const answers = (name: string, sql: string, meaning: string): Signal => ({

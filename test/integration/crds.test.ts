@@ -131,13 +131,13 @@ describe('changes of a Backfill', () => {
   test('attempt can only rise, cancel only tighten, dryRun only be turned off', async () => {
     await create('Backfill', BASE, 'ways');
     expect(await change('ways', { attempt: 3 })).toBeUndefined();
-    expect(await change('ways', { attempt: 2 })).toContain('attempt only goes upwards');
+    expect(await change('ways', { attempt: 2 })).toContain('attempt cannot be decreased');
     expect(await change('ways', { dryRun: false })).toBeUndefined();
     expect(await change('ways', { dryRun: true })).toContain('dryRun can be switched off');
     expect(await change('ways', { cancel: 'Drain' })).toBeUndefined();
-    expect(await change('ways', { cancel: 'None' })).toContain('cancel goes one way');
+    expect(await change('ways', { cancel: 'None' })).toContain('cancel can only change from None');
     expect(await change('ways', { cancel: 'Now' })).toBeUndefined();
-    expect(await change('ways', { cancel: 'Drain' })).toContain('cancel goes one way');
+    expect(await change('ways', { cancel: 'Drain' })).toContain('cancel can only change from None');
     expect(await change('ways', { attempt: 4 })).toContain('a cancelled backfill cannot be retried');
   });
 });

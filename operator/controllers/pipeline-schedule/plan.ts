@@ -175,7 +175,7 @@ function isPausedOtherwise(existing: Existing): SchedulePlan | undefined {
 function wasChangedByHand(existing: Existing): SchedulePlan | undefined {
   const { scheduleHash } = existing.object.status ?? {};
   if (scheduleHash === undefined || scheduleHash === existing.seen.described) return undefined;
-  return update(existing, 'Somebody changed the schedule in Temporal; the operator restores what the spec says.');
+  return update(existing, 'Somebody changed the schedule in Temporal; the operator restores the schedule of the spec.');
 }
 
 function isSuspended({ spec }: Existing): SchedulePlan | undefined {

@@ -1,5 +1,5 @@
 -- Creates a Backfill with the filter and the stages of the schedule. Its range begins with the last bucket that the schedule has completed, or if it has
--- completed none, about a day ago; it ends now. Buckets that are done are skipped, so the action runs what is missing.
+-- completed none, about a day ago; it ends now. Buckets that are done are skipped, so the action runs the missing buckets.
 local os = require("os")
 
 local granularity = obj.spec.granularity or "Day"
