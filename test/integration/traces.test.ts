@@ -40,6 +40,7 @@ beforeAll(async () => {
   worker = new WorkerProcess({
     TEMPORAL_ADDRESS: bed.temporalAddress,
     TEMPORAL_NAMESPACE: namespace,
+    INSTALLATION: 'ooni',
     TELEMETRY_ENDPOINT: collector.endpoint,
     PROMETHEUS_BIND_ADDRESS: metrics,
     ARCHIVE_URL: FIXTURES,
@@ -111,7 +112,7 @@ test('the end of a bucket is one log line with its counts, its run and its trace
     level: 'info',
     bucket: DAY,
     filter: 'ALLCCS-ALLTNS',
-    run: `test/ALLCCS-ALLTNS/${DAY}`,
+    run: `ooni/ALLCCS-ALLTNS/${DAY}`,
     transformed: 134,
     seconds: expect.any(Number),
     trace_id: named('workflow BackfillWorkflow')[0]!.traceID,
