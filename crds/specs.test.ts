@@ -31,6 +31,20 @@ test('a problem names field and value', () => {
   ]);
 });
 
+test('resources of a template must be quantities; the problem names the field', () => {
+  const pool = (cpu: unknown) => ({
+    template: { spec: { containers: [{ name: 'worker', resources: { requests: { cpu, memory: '1Gi' } } }] } },
+  });
+  for (const cpu of ['500m', '2', 2, 0.5, '.5', '1e3', '1E', '-1', '0.1Ti']) {
+    expect(problems('WorkerPool', pool(cpu)), String(cpu)).toEqual([]);
+  }
+  for (const cpu of ['lots', '', '2 cores', '1gi', '1,5', '1Kii', true]) {
+    expect(problems('WorkerPool', pool(cpu))).toEqual([
+      `spec.template.spec.containers.0.resources.requests.cpu ${JSON.stringify(cpu)}: must be a quantity of Kubernetes, such as 500m, 2 or 1Gi`,
+    ]);
+  }
+});
+
 test('the error lists every problem, not only the first', () => {
   const found = problems('PipelineSchedule', { schedule: 'x', timeZone: 'y' });
   expect(found).toHaveLength(2);

@@ -59,6 +59,25 @@ const autoscaling = rules(
 /** Seconds that a pod needs to end after drainTimeout. */
 const LEAST_MARGIN = 10;
 
+/** Numbers with a decimal or binary unit or an exponent (k8s.io/apimachinery/pkg/api/resource). */
+const QUANTITY = /^[+-]?(\d+(\.\d*)?|\.\d+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?\d+)?$/;
+
+/** Returns the paths of resources that are not quantities. The API server rejects them without the name of the field. */
+function wrongQuantities(podSpec: Record<string, unknown> | undefined): (string | number)[][] {
+  const entries = (of: unknown) => (typeof of === 'object' && of !== null ? Object.entries(of) : []);
+  return ['containers', 'initContainers'].flatMap(list =>
+    entries(podSpec?.[list]).flatMap(([index, container]) =>
+      entries((container as { resources?: unknown } | null)?.resources)
+        .filter(([kind]) => kind === 'requests' || kind === 'limits')
+        .flatMap(([kind, quantities]) =>
+          entries(quantities)
+            .filter(([, quantity]) => !QUANTITY.test(String(quantity)))
+            .map(([name]) => [list, Number(index), 'resources', kind, name]),
+        ),
+    ),
+  );
+}
+
 const spec = rules(
   z.object({
     tasks: rules(
@@ -122,6 +141,10 @@ const spec = rules(
       if (Array.isArray(items) && items.every(item => typeof item?.name === 'string')) continue;
       const message = 'must be a list of objects that each have a name; the worker\'s container has the name "worker"';
       context.addIssue({ code: 'custom', path: ['template', 'spec', list], message });
+    }
+    for (const path of wrongQuantities(it.template.spec)) {
+      const message = 'must be a quantity of Kubernetes, such as 500m, 2 or 1Gi';
+      context.addIssue({ code: 'custom', path: ['template', 'spec', ...path], message });
     }
     const grace = it.template.spec?.terminationGracePeriodSeconds;
     const least = (durationSeconds(it.drainTimeout) ?? 0) + LEAST_MARGIN;

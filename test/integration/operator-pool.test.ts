@@ -159,14 +159,15 @@ describe('a pool', () => {
       'spec.template.spec.containers[name="worker"].image: must be of type string, and is 5',
     ],
     [
-      'a quantity that is none',
+      'a word as quantity',
       { containers: [{ name: 'worker', resources: { requests: { cpu: 'lots' } } }] },
-      'quantities must match',
+      'spec.template.spec.containers.0.resources.requests.cpu "lots": must be a quantity',
+      'InvalidSpec',
     ],
-  ])('is stalled by a template with %s', async (what, spec, expected) => {
+  ])('is stalled by a template with %s', async (what, spec, expected, reason = 'Rejected') => {
     const name = what.split(' ')[1]!;
     await create(name, { replicas: 0, template: { spec } });
-    const { object, message } = await ready(name, 'Rejected');
+    const { object, message } = await ready(name, reason);
     expect(message).toContain(expected);
     expect(object.status?.conditions?.map(one => one.type)).toContain('Stalled');
   });

@@ -14,8 +14,12 @@ describe('the cause that keeps a pod from running', () => {
     ['it is being made', waiting('ContainerCreating'), undefined],
     [
       'no node takes it',
-      { conditions: [{ type: 'PodScheduled', status: 'False', message: '0/1 nodes are available' }] },
-      'pod data/w-1 waits: 0/1 nodes are available',
+      {
+        conditions: [
+          { type: 'PodScheduled', status: 'False', message: '0/1 nodes are available: 1 Insufficient cpu..' },
+        ],
+      },
+      'pod data/w-1 waits: 0/1 nodes are available: 1 Insufficient cpu',
     ],
     [
       'its image is not there',

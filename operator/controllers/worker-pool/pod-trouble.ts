@@ -4,7 +4,8 @@ import type { Pod } from '../../kube/builtin.ts';
 export function podTrouble({ metadata, status }: Pod): string | undefined {
   const pod = `pod ${metadata.namespace}/${metadata.name}`;
   const unscheduled = status?.conditions?.find(({ type, status: is }) => type === 'PodScheduled' && is === 'False');
-  if (unscheduled?.message) return `${pod} waits: ${unscheduled.message}`;
+  // The scheduler ends its text with a full stop, and the caller makes a sentence.
+  if (unscheduled?.message) return `${pod} waits: ${unscheduled.message.replace(/\.+$/, '')}`;
   for (const { state, lastState } of [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])]) {
     const { reason, message } = state?.waiting ?? {};
     if (!reason || reason === 'ContainerCreating' || reason === 'PodInitializing') continue;
