@@ -14,6 +14,8 @@ import { ThreadPool } from '../pipeline/threads/pool.ts';
 import { startTracing } from '../pipeline/tracing.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
 import { createActivities } from './activities/activities.ts';
+import { ClickHouseWatch } from './activities/clickhouse-watch.ts';
+import { noteRetry } from './activities/waits.ts';
 import { queuesOf } from './contract.ts';
 import { freePort, serveMetrics } from './metrics-server.ts';
 import { retryUntilReady } from './startup-retry.ts';
@@ -126,8 +128,10 @@ async function prepareActivities(
     log.warn('geoip_dir is empty: addresses get no AS and no country; `oonipipeline geoip` fetches the databases');
   }
   const archive = openArchive(settings);
-  const onRetry = (error: Error, attempt: number, wait: number) =>
+  const onRetry = (error: Error, attempt: number, wait: number) => {
+    noteRetry(error, wait);
     log.warn({ attempt }, `ClickHouse: ${error.message}; trying again in ${wait} ms`);
+  };
   const clickhouse = openClickHouse(settings, { onRetry });
   await reach(`prepare the database at ${clickhouse.name}`, async () => {
     try {
@@ -149,6 +153,7 @@ async function prepareActivities(
     referenceVersions,
     rulesVersion: settings.analysis_rules_version,
     log,
+    watch: new ClickHouseWatch(() => clickhouse.probe()),
   });
   return {
     activities,

@@ -16,7 +16,8 @@ import type { FromThread, ThreadData, ToThread } from './messages.ts';
 export interface BatchListener {
   onProgress?(counts: Counts): void;
   onCheckpoint?(checkpoint: Checkpoint): void;
-  onRetry?(): void;
+  /** An INSERT failed and is retried after `wait` milliseconds. */
+  onRetry?(message: string, wait: number): void;
   /** Receives the class of error of each INSERT that failed, also of one that will be retried. */
   onInsertError?(error: string): void;
   onStage?(stage: BatchStage, seconds: number): void;
@@ -112,7 +113,7 @@ export class ThreadPool {
         else if (message.type === 'stage') listener.onStage?.(message.stage, message.seconds);
         else if (message.type === 'insertError') listener.onInsertError?.(message.error);
         else if (message.type === 'retry') {
-          listener.onRetry?.();
+          listener.onRetry?.(message.message, message.wait);
           this.#log.warn(
             { bucket: task.run.bucket, attempt: message.attempt },
             `an INSERT will be retried in ${message.wait} ms: ${message.message}`,

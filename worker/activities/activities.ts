@@ -30,9 +30,11 @@ import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
 import type { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';
 import { OTHER_INSTALLATION, type RunCounts, type RunInput } from '../contract.ts';
+import type { ClickHouseWatch } from './clickhouse-watch.ts';
 import { describeRun } from './describe-run.ts';
 import { toFailure } from './failures.ts';
 import type { Activities, PlanKey, RunHandle } from './types.ts';
+import { activityWait, type Wait, WaitNote } from './waits.ts';
 
 export interface ActivityTools {
   readonly settings: Settings;
@@ -44,6 +46,8 @@ export interface ActivityTools {
   /** Versions of reference data by name, for the ledger. */
   readonly referenceVersions: Readonly<Record<string, string>>;
   readonly log: Logger;
+  /** Stops activities while ClickHouse hangs. */
+  readonly watch?: ClickHouseWatch;
 }
 
 /** Milliseconds between heartbeats of an activity. A cancellation arrives with the answer. */
@@ -73,7 +77,7 @@ export function createActivities(tools: ActivityTools): Activities {
     countsOf?: (reached: Details) => RunCounts,
   ): Promise<T> => {
     refuseOther(installation, settings.installation);
-    return activity(log, work, countsOf);
+    return activity(log, work, countsOf, tools.watch);
   };
   /** The first batch of a worker loads the fingerprints of a new installation. Later, a schedule does. */
   let firstLoad: Promise<void> | undefined;
@@ -124,6 +128,10 @@ export function createActivities(tools: ActivityTools): Activities {
                 watch.reached(checkpoint.counts);
               },
               ...metrics.batchListener,
+              onRetry: (message: string, wait: number) => {
+                metrics.batchListener.onRetry();
+                heartbeat.wait.note({ reason: 'InsertRetried', message }, wait);
+              },
             };
             return await pool.run(task, listener, signal);
           } finally {
@@ -227,6 +235,20 @@ interface Heartbeat<Details> {
   /** Progress of an earlier attempt. */
   readonly details: Details | undefined;
   send(details: Details): void;
+  /** Cause for which the activity waits. */
+  readonly wait: WaitNote;
+}
+
+/** Details of a heartbeat: the progress, and what the activity waits for. */
+interface Beat<Details> {
+  readonly reached?: Details;
+  readonly waitsFor?: Wait;
+}
+
+/** Returns the progress in the last heartbeat of an earlier attempt. Workers of older versions sent it without the wait. */
+function reachedBefore<Details>(details: unknown): Details | undefined {
+  const isBeat = typeof details === 'object' && details !== null && ('reached' in details || 'waitsFor' in details);
+  return isBeat ? (details as Beat<Details>).reached : (details as Details | undefined);
 }
 
 /**
@@ -238,21 +260,36 @@ async function activity<T, Details = never>(
   log: Logger,
   work: (signal: AbortSignal, heartbeat: Heartbeat<Details>) => Promise<T>,
   countsOf?: (reached: Details) => RunCounts,
+  watch?: ClickHouseWatch,
 ): Promise<T> {
   const context = Context.current();
   const { activityType, attempt, workflowExecution } = context.info;
-  let reached = context.info.heartbeatDetails as Details | undefined;
+  let reached = reachedBefore<Details>(context.info.heartbeatDetails);
+  const wait = new WaitNote();
+  const beat = () => {
+    const waitsFor = wait.current() ?? watch?.waitsFor;
+    context.heartbeat({
+      ...(reached !== undefined && { reached }),
+      ...(waitsFor && { waitsFor }),
+    } satisfies Beat<Details>);
+  };
   const heartbeat: Heartbeat<Details> = {
     details: reached,
+    wait,
     send: details => {
       reached = details;
-      context.heartbeat(details);
+      beat();
     },
   };
   // A heartbeat replaces the previous one, so it repeats the progress.
-  const send = setInterval(() => context.heartbeat(reached), HEARTBEAT_INTERVAL);
+  const send = setInterval(beat, HEARTBEAT_INTERVAL);
   try {
-    return await work(context.cancellationSignal, heartbeat);
+    const { cancellationSignal } = context;
+    const run = (hung?: AbortSignal) => {
+      const signal = hung ? AbortSignal.any([cancellationSignal, hung]) : cancellationSignal;
+      return activityWait.run(wait, () => work(signal, heartbeat));
+    };
+    return await (watch ? watch.during(run) : run());
   } catch (error) {
     const counts = reached && countsOf?.(reached);
     // This includes the stop of a worker: Temporal then gives the activity to another one.
