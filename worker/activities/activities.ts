@@ -239,16 +239,16 @@ interface Heartbeat<Details> {
   readonly wait: WaitNote;
 }
 
-/** Details of a heartbeat: the progress, and what the activity waits for. */
+/** Details of a heartbeat: the progress (null: none yet), and what the activity waits for. */
 interface Beat<Details> {
-  readonly reached?: Details;
+  readonly reached: Details | null;
   readonly waitsFor?: Wait;
 }
 
 /** Returns the progress in the last heartbeat of an earlier attempt. Workers of older versions sent it without the wait. */
-function reachedBefore<Details>(details: unknown): Details | undefined {
-  const isBeat = typeof details === 'object' && details !== null && ('reached' in details || 'waitsFor' in details);
-  return isBeat ? (details as Beat<Details>).reached : (details as Details | undefined);
+export function reachedBefore<Details>(details: unknown): Details | undefined {
+  const isBeat = typeof details === 'object' && details !== null && 'reached' in details;
+  return isBeat ? ((details as Beat<Details>).reached ?? undefined) : (details as Details | undefined);
 }
 
 /**
@@ -268,10 +268,7 @@ async function activity<T, Details = never>(
   const wait = new WaitNote();
   const beat = () => {
     const waitsFor = wait.current() ?? watch?.waitsFor;
-    context.heartbeat({
-      ...(reached !== undefined && { reached }),
-      ...(waitsFor && { waitsFor }),
-    } satisfies Beat<Details>);
+    context.heartbeat({ reached: reached ?? null, ...(waitsFor && { waitsFor }) } satisfies Beat<Details>);
   };
   const heartbeat: Heartbeat<Details> = {
     details: reached,

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { reachedBefore } from './activities.ts';
 import { ClickHouseWatch } from './clickhouse-watch.ts';
 import { activityWait, noteRetry, WaitNote } from './waits.ts';
 
@@ -60,4 +61,13 @@ test('a retried statement is the wait of its own activity, until the retry has h
   expect(one.current(Date.now() + 40_000)).toBeUndefined();
   expect(other.current()).toBeUndefined();
   expect(() => noteRetry(error, 2_000)).not.toThrow();
+});
+
+test('an attempt continues from the progress in the heartbeat of the one before, of any version', () => {
+  const checkpoint = { key: 'raw/x', counts: {} };
+  expect(reachedBefore(undefined)).toBeUndefined();
+  expect(reachedBefore({ reached: null })).toBeUndefined();
+  expect(reachedBefore({ reached: null, waitsFor: { reason: 'x', message: 'y' } })).toBeUndefined();
+  expect(reachedBefore({ reached: checkpoint, waitsFor: { reason: 'x', message: 'y' } })).toEqual(checkpoint);
+  expect(reachedBefore(checkpoint)).toEqual(checkpoint);
 });
