@@ -1,21 +1,40 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { CommanderError } from 'commander';
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { temporaryDirectory } from '../test/support/archive.ts';
 import { createProgram } from './program.ts';
 
 const ARCHIVE = join(import.meta.dirname, '../test/fixtures/archive');
 
+/** Stands in for ClickHouse, Temporal and the archive, and counts the connections to them. */
+const servers = createServer(socket => {
+  connections++;
+  socket.destroy();
+});
+let connections = 0;
+beforeAll(async () => {
+  await once(servers.listen(0, '127.0.0.1'), 'listening');
+});
+afterAll(() => {
+  servers.close();
+});
+
+const CLOSED_PORT = 'http://localhost:1';
+let clickhouseURL = CLOSED_PORT;
+
 afterEach(() => {
+  clickhouseURL = CLOSED_PORT;
   vi.unstubAllEnvs();
   process.exitCode = undefined;
 });
 
 /** Runs a command line in this process. Returns the message about wrong usage, or the exit status and the output. */
 async function oonipipeline(...args: string[]): Promise<{ usage?: string; status?: unknown; printed: string }> {
-  vi.stubEnv('CLICKHOUSE_URL', 'http://localhost:1');
+  vi.stubEnv('CLICKHOUSE_URL', clickhouseURL);
   const printed: string[] = [];
   const program = await createProgram('all');
   for (const command of [program, ...program.commands]) {
@@ -160,8 +179,22 @@ test.each([
   [['sql', '--wirte', 'SELECT 1'], "unknown option '--wirte'"],
   [['sql', 'SELECT 1', '-o', 'xml'], 'Allowed choices are table, json, csv, tsv'],
   [['sql', 'SELECT 1', 'SELECT 2'], 'too many arguments'],
-])('wrong usage: %j', async (args, message) => {
+])('wrong usage changes nothing: %j', async (args, message) => {
+  const { port } = servers.address() as AddressInfo;
+  clickhouseURL = `http://127.0.0.1:${port}`;
+  vi.stubEnv('TEMPORAL_ADDRESS', `127.0.0.1:${port}`);
+  vi.stubEnv('ARCHIVE_ENDPOINT', `http://127.0.0.1:${port}`);
+  const files = readdirSync('.');
   expect((await oonipipeline(...args)).usage).toContain(message);
+  expect({ connections, files: readdirSync('.') }).toEqual({ connections: 0, files });
+});
+
+test('a command with correct usage does reach these servers', async () => {
+  const { port } = servers.address() as AddressInfo;
+  clickhouseURL = `http://127.0.0.1:${port}`;
+  await oonipipeline('runs');
+  expect(connections).toBeGreaterThan(0);
+  connections = 0;
 });
 
 test('the error does not repeat a password in the wrong argument', async () => {
