@@ -184,10 +184,8 @@ test('a run that a schedule starts begins a trace', async () => {
     metadata: { name: 'traced', namespace },
     spec: { schedule: '* * * * *', probeCC: ['US'], testNames: ['signal'], granularity: 'Hour' },
   } as never);
-  const runs = await eventually(async () => {
-    const found = named('workflow ScheduledRunWorkflow');
-    return found.length >= 2 && found;
-  }, 300);
-  expect(runs.map(span => span.parentID)).toEqual(runs.map(() => ''));
-  expect(new Set(runs.map(span => span.traceID)).size).toBe(runs.length);
+  const run = await eventually(async () => named('workflow ScheduledRunWorkflow')[0], 300);
+  expect(run.parentID).toBe('');
+  const paths = collector.spans.filter(span => span.traceID === run.traceID).map(path);
+  expect(paths).toContain('workflow ScheduledRunWorkflow > workflow BucketWorkflow > activity planRun');
 });
