@@ -14,6 +14,8 @@ describe('hostForm', () => {
     ['пример。рф', 'xn--e1afmkfd.xn--p1ai'],
     ['%D0%BF%D1%80%D0%B8%D0%BC%D0%B5%D1%80.рф', 'xn--e1afmkfd.xn--p1ai'],
     ['faß.de', 'xn--fa-hia.de'],
+    // From Python: 'ΟΔΟΣ.example'.encode('idna').
+    ['ΟΔΟΣ.example', 'xn--pxavbq.example'],
     ['_dmarc.пример.рф', '_dmarc.xn--e1afmkfd.xn--p1ai'],
     ['8.8.4.4', '8.8.4.4'],
     ['2001:DB8:0:0:0:0:0:1', '2001:db8::1'],

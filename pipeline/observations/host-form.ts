@@ -15,9 +15,11 @@ export function hostForm(name: string): string {
   if (COMMON.test(name)) return name;
   if (name.length > LONGEST) return name.toLowerCase();
   if (name.includes(':')) return canonicalAddress(name) ?? name.toLowerCase();
-  const lower = percentDecoded(name).toLowerCase();
+  const decoded = percentDecoded(name);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the range of ASCII
-  const ascii = /^[\x00-\x7f]*$/.test(lower) ? lower : domainToASCII(lower) || lower;
+  const isAscii = /^[\x00-\x7f]*$/.test(decoded);
+  // IDNA maps capitals itself. toLowerCase would make another letter of a capital sigma at the end of a word.
+  const ascii = (!isAscii && domainToASCII(decoded)) || decoded.toLowerCase();
   return ascii.replace(/\.+$/, '') || ascii;
 }
 

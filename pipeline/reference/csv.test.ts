@@ -49,6 +49,17 @@ describe('one broken row of a list loses only that row', () => {
   });
 });
 
+test('a CR alone ends a line of a file that people edit by hand', () => {
+  expect(read(row('a'), `${row('b')}\r${row('c')}`)).toEqual({ urls: ['a', 'b', 'c'].map(url), problems: [] });
+});
+
+test('a URL with a control character is reported', () => {
+  expect(read(row('a\0'), row('b'))).toMatchObject({
+    urls: [url('b')],
+    problems: [expect.stringContaining('is not a URL')],
+  });
+});
+
 test('a file that is not edited by hand is rejected when it is cut off inside a quote', () => {
   const cut = Buffer.from('a,b\n1,2\n3,"ope');
   expect(() => readCsv('x.csv', cut, ['a'])).toThrow(ReferenceDataError);

@@ -9,7 +9,7 @@ export interface CsvRecord {
 export interface CsvOptions {
   /**
    * True for a file that people edit by hand: a quote that is still open at the end of the file, and bytes that are not UTF-8, are
-   * problems of their row. Otherwise they mean that the file is cut off or is not CSV, and it is rejected.
+   * problems of their row, and a CR alone ends a line. Otherwise they mean that the file is cut off or is not CSV, and it is rejected.
    */
   readonly handMade?: boolean;
 }
@@ -129,14 +129,15 @@ function isWhole({ end }: FoundRecord, lines: readonly string[], start: number, 
 
 function linesOf(name: string, bytes: Uint8Array, { handMade = false }: CsvOptions): string[] {
   const decoder = new TextDecoder('utf-8', { fatal: true });
+  const ends = handMade ? /\r\n?|\n/ : /\r?\n/;
   try {
-    return decoder.decode(bytes).split(/\r?\n/);
+    return decoder.decode(bytes).split(ends);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     if (!handMade) throw new ReferenceDataError(`${name} is not UTF-8 text. Nothing was changed.`);
   }
   // Each byte becomes one character. In UTF-8 the byte of a line break has no other meaning.
-  const raw = Buffer.from(bytes).toString('latin1').split(/\r?\n/);
+  const raw = Buffer.from(bytes).toString('latin1').split(ends);
   return raw.map(line => {
     try {
       return decoder.decode(Buffer.from(line, 'latin1'));

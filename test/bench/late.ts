@@ -5,7 +5,7 @@
  *
  * The days are filled with synthetic measurements of 100 hosts and their control, and analysed. Then a bucket adds three
  * measurements to each day, and the benchmark measures its analysis, from the plan to the ledger. Data and ClickHouse are new;
- * CLICKHOUSE_URL is not used. Prints wall-clock seconds, statements and, last, one line of JSON.
+ * CLICKHOUSE_URL is not used. Prints seconds, processor seconds of both processes, statements and, last, one line of JSON.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -16,6 +16,7 @@ import { createLogger } from '../../pipeline/log.ts';
 import { analyseBucket } from '../../pipeline/runs/analysis.ts';
 import { ClickHouse, parseClickHouseUrl } from '../../pipeline/tables/clickhouse.ts';
 import { openMigrated } from '../fidelity/verdicts.ts';
+import { processorTime } from './processor-time.ts';
 
 const [days = 200, measurements = 300] = process.argv.slice(2).map(Number);
 if (![days, measurements].every(value => Number.isInteger(value) && value > 0)) {
@@ -53,14 +54,17 @@ try {
   await fill('2023-12-31', 1, measurements);
   const judged = await analyse(clickhouse, '2023-12-31', 1);
   await fill(BUCKET, LATE, LATE_PER_DAY);
+  const processors = () => processorTime(process.pid) + processorTime(server.process!.child.pid!);
+  const before = processors();
   const started = performance.now();
   const late = await analyse(counting, BUCKET, LATE);
   const seconds = Number(((performance.now() - started) / 1000).toFixed(2));
-  const figures = { days: late.days.length, verdicts: late.verdicts, seconds, statements: counting.statements };
+  const cpu = Number((processors() - before).toFixed(2));
+  const figures = { days: late.days.length, verdicts: late.verdicts, seconds, cpu, statements: counting.statements };
   console.log(
     `${late.verdicts} late measurements of ${late.days.length} days, of which ${judged.verdicts} were judged before:`,
   );
-  console.log(`${seconds} s, ${counting.statements} statements`);
+  console.log(`${seconds} s, ${cpu} processor seconds, ${counting.statements} statements`);
   console.log(JSON.stringify({ bench: 'late', cores: availableParallelism(), ...figures }));
 } finally {
   await Promise.all([clickhouse.close(), counting.close()]);
