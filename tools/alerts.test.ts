@@ -9,15 +9,20 @@ import { ALERTS } from './alerts.ts';
 import { dashboardExpressions } from './grafana-dashboard.ts';
 
 /** Functions and keywords of PromQL in the expressions. */
-const WORDS = /\b(max|sum|by|rate|increase|or|and|bool|time|avg_over_time|vector)\b/g;
+const WORDS = /\b(max|sum|by|rate|increase|or|and|bool|time|avg_over_time|histogram_quantile|vector)\b/g;
 
 test('alerts and dashboard use only metrics and labels that the programs serve', () => {
   const resources = new Registry();
   registerMetrics(resources, { schedules: () => [], backfills: () => [], pools: () => [] });
   const known = new Map<string, readonly string[]>();
   for (const registry of [createMetrics().registry, resources, new RunMetrics().registry]) {
-    for (const metric of registry.getMetricsAsArray() as unknown as { name: string; labelNames: string[] }[]) {
+    for (const metric of registry.getMetricsAsArray() as unknown as {
+      name: string;
+      type: string;
+      labelNames: string[];
+    }[]) {
       known.set(metric.name, metric.labelNames);
+      if (metric.type === 'histogram') known.set(`${metric.name}_bucket`, [...metric.labelNames, 'le']);
     }
   }
   const labels = new Set([...known.values()].flat());
@@ -28,6 +33,7 @@ test('alerts and dashboard use only metrics and labels that the programs serve',
     const rest = expression
       .replaceAll(/"[^"]*"/g, '')
       .replaceAll(/\[\d+[mhd](:\d+m)?\]/g, '')
+      .replaceAll(/\b\d+(\.\d+)?\b/g, '')
       .replaceAll(WORDS, '');
     for (const word of rest.match(/[a-z_]+/g) ?? []) {
       if (!metrics.includes(word)) expect([...labels], expression).toContain(word);

@@ -19,7 +19,8 @@ const LATE_BUDGET = 0.05;
 /** Returns the condition that a schedule was late for more than `rate` times the budget, in a long window and still in a short one. */
 function burns(rate: number, long: string, short: string): string {
   const late = 'max by (namespace, name) (ooni_schedule_lag_buckets) > bool 0';
-  const over = (window: string) => `avg_over_time((${late})[${window}:1m]) > ${Number((rate * LATE_BUDGET).toFixed(4))}`;
+  const over = (window: string) =>
+    `avg_over_time((${late})[${window}:1m]) > ${Number((rate * LATE_BUDGET).toFixed(4))}`;
   return `${over(long)} and ${over(short)}`;
 }
 

@@ -49,6 +49,14 @@ const SECTIONS: Readonly<Record<string, readonly Panel[]>> = {
       ],
     },
     {
+      title: 'From the end of a bucket to its verdicts',
+      unit: 's',
+      queries: [
+        ['histogram_quantile(0.5, sum by (le) (increase(ooni_bucket_delay_seconds_bucket[1d])))', 'median'],
+        ['histogram_quantile(0.9, sum by (le) (increase(ooni_bucket_delay_seconds_bucket[1d])))', '90 %'],
+      ],
+    },
+    {
       title: 'Buckets of schedules that are missing',
       queries: [['max by (namespace, name) (ooni_schedule_missing_buckets)', '{{namespace}}/{{name}}']],
     },

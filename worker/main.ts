@@ -85,7 +85,12 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
       ? await prepareActivities(settings, log, metrics, tracing, reach, stop.signal)
       : undefined;
     try {
-      for (const options of workerOptions(settings, connection, activities?.activities, workflowSinks(tracing, log))) {
+      for (const options of workerOptions(
+        settings,
+        connection,
+        activities?.activities,
+        workflowSinks(tracing, metrics, log),
+      )) {
         workers.push(await reach('start the worker', () => Worker.create(options)));
       }
       if (stop.signal.aborted) return;

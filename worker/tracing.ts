@@ -1,6 +1,7 @@
 import type { ActivityInterceptorsFactory, InjectedSinks } from '@temporalio/worker';
 import type { Logger } from '../pipeline/log.ts';
 import type { Tracing } from '../pipeline/otel.ts';
+import type { RunMetrics } from '../pipeline/runs/metrics.ts';
 import { type Attributes, countAttributes, underTraceParent, withSpan } from '../pipeline/spans.ts';
 import { inWork } from '../pipeline/work-context.ts';
 import { traceParentOf } from '../temporal/trace-header.ts';
@@ -9,9 +10,9 @@ import type { EndSinks } from './workflows/trace.ts';
 
 /**
  * Returns the sink of workflows: it exports their spans while tracing is on, and logs the end of each bucket with its counts and duration, in
- * one line.
+ * one line. For a run that belongs to no backfill it records the delay of the bucket.
  */
-export function workflowSinks(tracing: Tracing | undefined, log: Logger): InjectedSinks<EndSinks> {
+export function workflowSinks(tracing: Tracing | undefined, metrics: RunMetrics, log: Logger): InjectedSinks<EndSinks> {
   return {
     workflows: {
       ended: {
@@ -41,8 +42,10 @@ export function workflowSinks(tracing: Tracing | undefined, log: Logger): Inject
             seconds: (end - start) / 1000,
             ...counts,
           };
-          if (error === undefined) log.info(line, `bucket ${bucket} completed`);
-          else log.warn({ ...line, reason: error }, `bucket ${bucket} did not complete: ${error}`);
+          if (error === undefined) {
+            log.info(line, `bucket ${bucket} completed`);
+            if (!searchAttributes.OoniBackfill?.[0]) metrics.completed(String(bucket), end);
+          } else log.warn({ ...line, reason: error }, `bucket ${bucket} did not complete: ${error}`);
         },
       },
     },

@@ -1,4 +1,5 @@
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { boundsOf } from '../bucket.ts';
 import { type Counts, noCounts } from '../counts.ts';
 import type { VerdictCount } from './analysis.ts';
 import type { BatchStage } from './batch.ts';
@@ -31,6 +32,12 @@ export class RunMetrics {
   readonly #rows = this.#counter('ooni_rows_total', 'Rows inserted, by table', ['table']);
   readonly #files = this.#counter('ooni_archive_files_total', 'Objects of the archive that were read to the end');
   readonly #bytes = this.#counter('ooni_archive_bytes_total', 'Compressed bytes read from the archive');
+  readonly #delay = new Histogram({
+    name: 'ooni_bucket_delay_seconds',
+    help: 'Seconds from the end of a bucket to the end of its run, of completed runs that belong to no backfill',
+    buckets: [300, 600, 1800, 3600, 7200, 14_400, 28_800, 86_400, 172_800, 604_800],
+    registers: [this.registry],
+  });
   readonly #batches = new Gauge({
     name: 'ooni_batches_active',
     help: 'Batches in progress',
@@ -66,6 +73,11 @@ export class RunMetrics {
       },
       end: () => this.#batches.dec(),
     };
+  }
+
+  /** Records when a run of a bucket was complete, in milliseconds since 1970. */
+  completed(bucket: string, end: number): void {
+    this.#delay.observe((end - boundsOf(bucket).end) / 1000);
   }
 
   /** Counts verdicts of an analysis. */

@@ -188,4 +188,6 @@ test('a run that a schedule starts begins a trace', async () => {
   expect(run.parentID).toBe('');
   const paths = collector.spans.filter(span => span.traceID === run.traceID).map(path);
   expect(paths).toContain('workflow ScheduledRunWorkflow > workflow BucketWorkflow > activity planRun');
+  // The run has its metric, too: it belongs to no backfill.
+  expect(await (await fetch(metricsUrl)).text()).toMatch(/^ooni_bucket_delay_seconds_count [1-9]/m);
 });

@@ -5,6 +5,7 @@ import protobuf from '@temporalio/proto';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { beforeAll, expect, test } from 'vitest';
 import { createLogger } from '../../pipeline/log.ts';
+import { RunMetrics } from '../../pipeline/runs/metrics.ts';
 import { startTracing } from '../../pipeline/tracing.ts';
 import { replayErrors } from '../../test/support/histories.ts';
 import { OtlpCollector } from '../../test/support/otlp-collector.ts';
@@ -33,7 +34,8 @@ test('the end of a workflow is a span whose ids come from its run id', { timeout
   const log = createLogger('test', { log_level: 'fatal', log_format: 'json' });
   const endpoint = { telemetry_endpoint: collector.endpoint, installation: 'test' };
   const tracing = await startTracing(endpoint, 'ooni-worker', log);
-  const { workflows } = workflowSinks(tracing, log);
+  const metrics = new RunMetrics();
+  const { workflows } = workflowSinks(tracing, metrics, log);
   // A replay reports the end only when it is asked to.
   const sinks = { workflows: { ended: { ...workflows.ended, callDuringReplay: true } } };
   const histories = ['test_ALLCCS-ALLTNS_2024-01-22', 'test_ALLCCS-ALLTNS_2024-03-04'].map(id => read(`${id}.pb.gz`));
@@ -42,6 +44,10 @@ test('the end of a workflow is a span whose ids come from its run id', { timeout
   }
   await tracing?.close();
   collector.stop();
+  // The first run belongs to a schedule and ended years after its day; the second failed.
+  const text = await metrics.registry.metrics();
+  expect(text).toContain('ooni_bucket_delay_seconds_count 1');
+  expect(text).toContain('ooni_bucket_delay_seconds_bucket{le="604800"} 0');
   const runIDs = histories.map(({ history }) =>
     history.events[0]!.workflowExecutionStartedEventAttributes!.originalExecutionRunId!.replaceAll('-', ''),
   );
