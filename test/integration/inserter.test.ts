@@ -144,8 +144,11 @@ describe('inserter', () => {
       );
     });
     const through = openClickHouse({ clickhouse_url: busy.url });
-    const inserter = new Inserter(through, { batchSize: 1000, retry: QUICK });
+    const errors: string[] = [];
+    const onError = (error: Error) => errors.push(error.name);
+    const inserter = new Inserter(through, { batchSize: 1000, retry: QUICK, onError });
     expect(await inserter.insert(await block(['a']))).toEqual({ rows: 1, refused: [] });
+    expect(errors).toEqual(['ClickHouseUnavailableError', 'ClickHouseUnavailableError']);
     refusals = 100;
     await expect(inserter.insert(await block(['b']))).rejects.toThrow(ClickHouseUnavailableError);
     expect(await stored()).toEqual(['a']);
