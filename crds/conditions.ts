@@ -49,6 +49,11 @@ export const REASONS = {
     meaning:
       'Buckets are in work, but for five minutes or more none of them has ended and none of their activities has reported progress. Nothing is reported as failed. Look at the workers (are they killed again and again?) and at long statements in ClickHouse.',
   },
+  WorkflowStuck: {
+    in: ['Ready'],
+    meaning:
+      'The code of the workflow, or of a run, fails in each attempt, so it stands still. The message has the error. Give the WorkerPools that take Workflows the former image, or a corrected one; Temporal tries again by itself.',
+  },
   WorkflowLost: {
     in: ['Ready'],
     meaning:

@@ -218,6 +218,13 @@ const status = z
     // kubectl prints a list column as JSON or as its first item, depending on the version of the API server.
     tasks: z.string().meta({ description: 'Tasks that the workers take, as text: Workflows, Activities.' }),
     desiredReplicas: count('Desired number of pods.'),
+    version: z.string().meta({
+      description: 'Version of the workflow code in the pods, made of their image; absent when they take no Workflows.',
+    }),
+    drainingVersions: z.array(z.string()).max(8).meta({
+      description: 'Former versions that still have a pod, because runs began with them and have not ended.',
+      'x-kubernetes-list-type': 'atomic',
+    }),
     backlog: count('Number of waiting tasks in all queues of this pool; absent while unknown.'),
     queues: z
       .array(queue)

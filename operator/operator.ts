@@ -28,6 +28,7 @@ import { keepReferenceSchedules } from './reference-schedules/keep-schedules.ts'
 import { Temporal } from './temporal/connection.ts';
 import { loadReader } from './temporal/load.ts';
 import { shared } from './temporal/shared-request.ts';
+import { readVersions } from './temporal/versions.ts';
 
 /** Name under which the operator owns fields. Never change it. */
 const FIELD_MANAGER = 'ooni-operator';
@@ -93,6 +94,7 @@ export async function runOperator(
   };
   const ui = { url: settings.temporal_ui_url, namespace: settings.temporal_namespace };
   const load = shared(clock, LOAD_TTL, loadReader(temporal, settings.installation, clock));
+  const versions = shared(clock, LOAD_TTL, () => readVersions(temporal, settings.installation));
   const controllers = [
     new Controller({
       name: 'pipelineschedule',
@@ -113,7 +115,7 @@ export async function runOperator(
     new Controller({
       name: 'workerpool',
       cache: pools,
-      reconcile: poolReconciler(context, { pools, deployments, pods, load }, settings, ui),
+      reconcile: poolReconciler(context, temporal, { pools, deployments, pods, load, versions }, settings, ui),
       when,
       watches: [
         { cache: deployments, keys: ownerKeys(WORKER_POOLS) },

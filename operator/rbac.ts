@@ -21,7 +21,8 @@ export const OPERATOR_RULES: readonly PolicyRule[] = [
   { apiGroups: [GROUP], resources: OURS.map(plural => `${plural}/status`), verbs: ['patch'] },
   // update: an API server with OwnerReferencesPermissionEnforcement requires it before a Deployment may name a WorkerPool as its owner.
   { apiGroups: [GROUP], resources: ['workerpools/finalizers'], verbs: ['update'] },
-  { apiGroups: ['apps'], resources: ['deployments'], verbs: ['get', 'list', 'watch', 'create', 'patch'] },
+  // delete: the Deployment of a former version, after its last run.
+  { apiGroups: ['apps'], resources: ['deployments'], verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'] },
   // patch: the deletion cost, before a pool scales down.
   { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'patch'] },
   { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },

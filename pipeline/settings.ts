@@ -144,6 +144,10 @@ export const SETTINGS = {
     'Seconds in which a stopping worker must finish its activities or write their checkpoints',
     120,
   ),
+  worker_build_id: text(
+    'Version of the workflow code for Temporal Worker Versioning; empty: the worker is not versioned. The operator sets it',
+    '',
+  ),
   worker_health_address: text('host:port of the health endpoints and metrics of a worker; empty: none', ''),
 
   operator_namespaces: words.default([]).meta({ description: 'Namespaces that the operator watches; empty: all' }),
@@ -158,6 +162,10 @@ export const SETTINGS = {
   ),
   operator_health_address: text('host:port of the health endpoints and metrics; empty: none', ''),
   worker_image: text('Image of the worker pods of WorkerPools', 'ooni-pipeline:dev'),
+  worker_versioning: flag(
+    'Give workers of workflows a version, made of their image, and keep the old version until its runs have ended. Requires Temporal 1.28 or newer',
+    true,
+  ),
   worker_config_map: text('ConfigMap with the environment of worker pods; empty: none', ''),
   worker_secret: text('Secret with the environment of worker pods; empty: none', ''),
 

@@ -27,6 +27,11 @@ export function queuesOf(installation: string): Queues {
   return { workflows: `oonipipeline-${installation}-workflows`, activities: `oonipipeline-${installation}-activities` };
 }
 
+/** Returns the name of the worker deployment of an installation in Temporal. Its versions are those of the workflow code. */
+export function workerDeploymentOf(installation: string): string {
+  return `oonipipeline-${installation}`;
+}
+
 /** Returns the installation in the name of a queue of workflow tasks; undefined for any other queue. */
 export function installationOfQueue(queue: string): string | undefined {
   return /^oonipipeline-(.+)-workflows$/.exec(queue)?.[1];

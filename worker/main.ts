@@ -16,7 +16,7 @@ import { CODE_VERSION } from '../pipeline/version.ts';
 import { createActivities } from './activities/activities.ts';
 import { ClickHouseWatch } from './activities/clickhouse-watch.ts';
 import { noteRetry } from './activities/waits.ts';
-import { queuesOf } from './contract.ts';
+import { queuesOf, workerDeploymentOf } from './contract.ts';
 import { freePort, serveMetrics } from './metrics-server.ts';
 import { retryUntilReady } from './startup-retry.ts';
 import { connect, installRuntime, registerRunAttributes } from './temporal.ts';
@@ -187,7 +187,7 @@ function workerOptions(
   const queues = queuesOf(settings.installation);
   const options: WorkerOptions[] = [];
   if (settings.worker_tasks.includes('Workflows')) {
-    options.push({ ...common, taskQueue: queues.workflows, ...workflowCode(), sinks });
+    options.push({ ...common, taskQueue: queues.workflows, ...workflowCode(), ...versionOf(settings), sinks });
   }
   if (activities) {
     options.push({
@@ -202,6 +202,21 @@ function workerOptions(
     });
   }
   return options;
+}
+
+/**
+ * Returns the options by which Temporal knows the version of the workflow code. A workflow moves on to the current version unless it is
+ * pinned to the one that it began with (worker/workflows/options.ts). Activities have no version: any worker can continue them.
+ */
+function versionOf({
+  installation,
+  worker_build_id: buildId,
+}: Settings): Pick<WorkerOptions, 'workerDeploymentOptions'> {
+  if (buildId === '') return {};
+  const version = { deploymentName: workerDeploymentOf(installation), buildId };
+  return {
+    workerDeploymentOptions: { version, useWorkerVersioning: true, defaultVersioningBehavior: 'AUTO_UPGRADE' },
+  };
 }
 
 if (import.meta.main) {

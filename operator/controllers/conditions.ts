@@ -63,7 +63,14 @@ export interface Transition {
   readonly message: string;
 }
 
-const BAD: readonly Reason[] = ['RolloutStuck', 'RequestFailed', 'Retrying', 'NoWorker', 'NotProgressing'];
+const BAD: readonly Reason[] = [
+  'RolloutStuck',
+  'RequestFailed',
+  'Retrying',
+  'NoWorker',
+  'NotProgressing',
+  'WorkflowStuck',
+];
 
 export function transitions(before: readonly Condition[] | undefined, after: readonly Condition[]): Transition[] {
   const found = new Map<Reason, Transition>();

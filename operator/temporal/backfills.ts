@@ -17,7 +17,7 @@ import {
   queuesOf,
   WORKFLOWS,
 } from '../../worker/contract.ts';
-import { type BlockedBy, blockedByOf, NO_WORKER, pendingActivities, pulseOf } from './blocked-by.ts';
+import { type BlockedBy, blockedByOf, failingTask, NO_WORKER, pendingWork, pulseOf } from './blocked-by.ts';
 import type { Temporal } from './connection.ts';
 import { NoWorkerError, TemporalRejected, TemporalUnavailable, undefinedWhen } from './errors.ts';
 
@@ -83,6 +83,9 @@ export function observeBackfill(
     const startedAt =
       (typeof found.memo?.startedAt === 'number' ? found.memo.startedAt : undefined) ?? found.startTime.getTime();
     if (found.status.name === 'RUNNING') {
+      // Such a workflow does not answer a query.
+      const failing = await failingTask(client, found.raw);
+      if (failing) return { state: 'running', startedAt, attempt, blockedBy: { ...failing, workflowID } };
       const answer = await queryProgress(temporal, workflowID);
       const progress = answer === 'silence' ? undefined : answer;
       const silent = answer === 'silence' && now - startedAt > FIRST_TASK;
@@ -96,15 +99,15 @@ export function observeBackfill(
         return { state: 'running', startedAt, attempt, silent, blockedBy };
       }
       const oldest = progress?.oldest;
-      const pending = oldest && (await pendingActivities(temporal, oldest.workflowID));
-      const own = pending && blockedByOf(pending, now);
+      const pending = oldest && (await pendingWork(temporal, oldest.workflowID));
+      const own = pending && (pending.failing ?? blockedByOf(pending.activities, now));
       const blocked = own && (await causeOf(own, elsewhere));
       return {
         state: 'running',
         startedAt,
         attempt,
         progress,
-        ...(pending && { pulse: pulseOf(oldest.workflowID, pending) }),
+        ...(pending && { pulse: pulseOf(oldest.workflowID, pending.activities) }),
         ...(blocked && { blockedBy: { ...blocked, ...oldest } }),
       };
     }
@@ -152,9 +155,9 @@ export async function troubleOfRuns(
     });
     return (executions ?? []).flatMap(({ execution }) => execution?.workflowId ?? []);
   });
-  const pending = await Promise.all(runs.map(run => pendingActivities(temporal, run)));
+  const pending = await Promise.all(runs.map(run => pendingWork(temporal, run)));
   return pending
-    .map(activities => activities && blockedByOf(activities, now))
+    .map(work => work && blockedByOf(work.activities, now))
     .find(blocked => blocked && blocked.reason !== NO_WORKER);
 }
 

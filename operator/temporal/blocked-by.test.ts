@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { blockedByOf, pulseOf } from './blocked-by.ts';
+import { blockedByOf, failureOf, pulseOf } from './blocked-by.ts';
 import { toPayload } from './payload.ts';
 
 const NOW = Date.UTC(2026, 4, 6);
@@ -85,4 +85,21 @@ test('a pulse changes with the checkpoint of an activity, not with its attempts 
   expect(pulse('1', { reached: { key: 'a' }, waitsFor: { reason: 'x', message: 'y' } }, 40)).toBe(first);
   expect(pulse('1', { reached: { key: 'b' } })).not.toBe(first);
   expect(pulse('2', { reached: { key: 'a' } })).not.toBe(first);
+});
+
+describe('the failure of a workflow task', () => {
+  const failed = { workflowTaskFailedEventAttributes: { failure: { message: 'not defined' } } };
+  const completed = { workflowTaskCompletedEventAttributes: {} };
+
+  test('is that of the newest task that ended', () => {
+    expect(failureOf([{}, failed, completed], 7)).toEqual({
+      reason: 'WorkflowTaskFailed',
+      message: 'attempt 7 of a workflow task: not defined',
+    });
+  });
+
+  test('is none when the newest task was completed, or when its workers ended without an answer', () => {
+    expect(failureOf([completed, failed], 3)).toBeUndefined();
+    expect(failureOf([{ workflowTaskTimedOutEventAttributes: {} }], 3)).toBeUndefined();
+  });
 });

@@ -1,4 +1,4 @@
-import { WorkflowNotFoundError } from '@temporalio/client';
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { temporal as proto } from '@temporalio/proto';
 import { hashOf } from '../hash.ts';
 import type { Temporal } from './connection.ts';
@@ -19,22 +19,63 @@ const PATIENCE = 15_000;
 /** temporal.api.enums.v1.PendingActivityState */
 const SCHEDULED = 1;
 
-export type PendingActivity = proto.api.workflow.v1.IPendingActivityInfo;
+/** Reason of a workflow whose code fails: its tasks are tried again, and it stands still until other code runs. */
+export const WORKFLOW_CODE = 'WorkflowTaskFailed';
 
-/** Returns the pending activities of a run; undefined when it has ended. Throws the errors of `Temporal.call`. */
-export function pendingActivities(
-  temporal: Temporal,
-  workflowID: string,
-): Promise<readonly PendingActivity[] | undefined> {
+/** Attempts of a workflow task after which its failure is reported. A worker that ends during a task causes one more attempt. */
+const FAILING = 3;
+/** Number of events, from the newest, among which the failure of a workflow task is looked for. */
+const NEWEST = 10;
+
+export type PendingActivity = proto.api.workflow.v1.IPendingActivityInfo;
+type Description = proto.api.workflowservice.v1.IDescribeWorkflowExecutionResponse;
+type HistoryEvent = proto.api.history.v1.IHistoryEvent;
+
+/** Pending work of a run. */
+export interface PendingWork {
+  readonly activities: readonly PendingActivity[];
+  /** Failure of its workflow code, which keeps the run from going on. */
+  readonly failing?: BlockedBy;
+}
+
+/** Returns the pending work of a run; undefined when it has ended. Throws the errors of `Temporal.call`. */
+export function pendingWork(temporal: Temporal, workflowID: string): Promise<PendingWork | undefined> {
   return temporal.call(`looking up workflow ${workflowID}`, async client => {
     try {
       const { raw } = await client.workflow.getHandle(workflowID).describe();
-      return raw.pendingActivities ?? [];
+      const failing = await failingTask(client, raw);
+      return { activities: raw.pendingActivities ?? [], ...(failing && { failing }) };
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return undefined;
       throw error;
     }
   });
+}
+
+/** Returns the failure of the current workflow task; undefined when it does not fail again and again. */
+export async function failingTask(client: Client, description: Description): Promise<BlockedBy | undefined> {
+  const attempt = description.pendingWorkflowTask?.attempt ?? 0;
+  const execution = description.workflowExecutionInfo?.execution;
+  if (attempt < FAILING || !execution) return undefined;
+  const { history } = await client.workflowService.getWorkflowExecutionHistoryReverse({
+    namespace: client.options.namespace,
+    execution,
+    maximumPageSize: NEWEST,
+  });
+  return failureOf(history?.events ?? [], attempt);
+}
+
+/** Returns the failure of the newest workflow task, if it failed. `events`: newest first. Pure. */
+export function failureOf(events: readonly HistoryEvent[], attempt: number): BlockedBy | undefined {
+  const ended = events.find(
+    event => event.workflowTaskFailedEventAttributes || event.workflowTaskCompletedEventAttributes,
+  );
+  const failed = ended?.workflowTaskFailedEventAttributes;
+  if (!failed) return undefined;
+  return {
+    reason: WORKFLOW_CODE,
+    message: `attempt ${attempt} of a workflow task: ${failed.failure?.message || 'no reason was given'}`,
+  };
 }
 
 /**

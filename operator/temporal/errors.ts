@@ -79,6 +79,10 @@ export function isUnreachable(error: unknown): boolean {
   return grpcStatus(error)?.code === CODE.unavailable;
 }
 
+export function isPreconditionFailed(error: unknown): boolean {
+  return grpcStatus(error)?.code === CODE.failedPrecondition;
+}
+
 export function isAlreadyExists(error: unknown): boolean {
   return grpcStatus(error)?.code === CODE.alreadyExists;
 }

@@ -100,6 +100,22 @@ describe('a backfill', () => {
     }
   });
 
+  test.each([
+    ['the run of 2024-01-01', 'de', 'The run of 2024-01-01 stands still'],
+    ['the backfill itself', 'xx', 'The workflow stands still'],
+  ])('reports a defect in the workflow code of %s', async (_, probeCC, sentence) => {
+    await bed.temporal.workflow.start('DefectiveWorkflow', {
+      workflowId: runId('ooni', `${probeCC}-ALLTNS`, '2024-01-01'),
+      taskQueue: queuesOf('ooni').workflows,
+    });
+    await create(`defective-${probeCC}`, { probeCC: [probeCC] });
+    const seen = await when(`defective-${probeCC}`, status => status.blockedBy?.reason === 'WorkflowTaskFailed');
+    expect(seen.status?.conditions?.find(({ type }) => type === 'Ready')).toMatchObject({
+      ...{ status: 'False', reason: 'WorkflowStuck' },
+      message: expect.stringMatching(new RegExp(`^${sentence}.*the code is defective`)),
+    });
+  });
+
   test('reports the cause that other runs wait for, when they hold the slots', async () => {
     let hung = true;
     const activities = {

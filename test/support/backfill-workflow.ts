@@ -12,6 +12,7 @@ import {
  * test the operator on a real Temporal in every phase.
  */
 export async function BackfillWorkflow(input: BackfillInput): Promise<BackfillProgress> {
+  if (input.filter.probeCC.includes('XX')) await DefectiveWorkflow();
   const state = {
     phase: (input.suspended ? 'Suspended' : 'Running') as BackfillPhase,
     succeeded: 0,
@@ -76,6 +77,11 @@ export async function BackfillWorkflow(input: BackfillInput): Promise<BackfillPr
   });
   await condition(() => end !== undefined);
   return progress(new Date(Date.now()).toISOString());
+}
+
+/** A run whose code fails in each attempt of its workflow task. */
+export async function DefectiveWorkflow(): Promise<void> {
+  throw new TypeError('the code is defective');
 }
 
 /** A run with one activity, which is retried until it succeeds. */

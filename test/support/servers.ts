@@ -11,6 +11,12 @@ import { startTemporal } from '../../local/temporal.ts';
 import { bundleWorkflows } from '../../local/workflows.ts';
 import { PROGRAM_ENV } from './program.ts';
 
+/** Temporal looks every three minutes whether a version of the workflow code has drained, and here every second. */
+const DRAINAGE = {
+  'matching.wv.VersionDrainageStatusVisibilityGracePeriod': '1s',
+  'matching.wv.VersionDrainageStatusRefreshInterval': '1s',
+};
+
 const ROOT = join(import.meta.dirname, '../..');
 
 declare module 'vitest' {
@@ -32,7 +38,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const dir = mkdtempSync(join(tmpdir(), 'ooni-test-'));
   const started = await Promise.allSettled([
     startClickHouse({ dir: join(dir, 'clickhouse') }),
-    startTemporal({ dir: join(dir, 'temporal') }),
+    startTemporal({ dir: join(dir, 'temporal'), dynamicConfig: DRAINAGE }),
     startControlPlane({ dir: join(dir, 'kubernetes') }),
   ]);
   const stop = async () => {

@@ -60,6 +60,8 @@ const drain = defineSignal(BACKFILL_MESSAGES.drain);
  * (`planBackfill`), so a plan remains valid beyond Temporal's retention. The workflow keeps only counters and the current page of
  * buckets. When the history grows long, it continues as a new run with its state and its active runs. It ends with its
  * progress, whatever the results of the buckets.
+ *
+ * It may run for weeks, so it moves on to a new version of this code as soon as that version is current; `patched()` guards changes.
  */
 export async function BackfillWorkflow(input: BackfillInput, carried?: BackfillState): Promise<BackfillProgress> {
   check(input);

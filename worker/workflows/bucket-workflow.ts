@@ -4,6 +4,7 @@ import {
   CancelledFailure,
   isCancellation,
   log,
+  setWorkflowOptions,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Batch } from '../../pipeline/archive/batches.ts';
@@ -13,7 +14,7 @@ import { type BrokenStage, type RunSteps, runStages } from '../../pipeline/runs/
 import type { PlanKey, PlannedBucket } from '../activities/types.ts';
 import type { RunInput, RunResult } from '../contract.ts';
 import { CANCELLED, reasonOf } from './failure.ts';
-import { activitiesOf, recordsOf, refuseOtherInstallation } from './options.ts';
+import { activitiesOf, pinned, recordsOf, refuseOtherInstallation } from './options.ts';
 
 /**
  * Runs one bucket under one filter through the requested stages. Fails with an ApplicationFailure whose type is the reason
@@ -30,6 +31,8 @@ export async function BucketWorkflow(run: RunInput): Promise<RunResult> {
     analysedDays: analysis ?? [],
   };
 }
+
+setWorkflowOptions(pinned, BucketWorkflow);
 
 /** Returns the steps of a run as activities. */
 function stepsOf(run: RunInput, startedAt: number): RunSteps<Batch, PlannedBucket, readonly string[]> {

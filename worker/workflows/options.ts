@@ -1,4 +1,9 @@
-import { defineSearchAttributeKey, type SearchAttributePair, SearchAttributeType } from '@temporalio/common';
+import {
+  defineSearchAttributeKey,
+  type SearchAttributePair,
+  SearchAttributeType,
+  type WorkflowDefinitionOptions,
+} from '@temporalio/common';
 import { type ActivityOptions, ApplicationFailure, proxyActivities, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/types.ts';
 import { installationOfQueue, OTHER_INSTALLATION, queuesOf, type RunInput } from '../contract.ts';
@@ -30,6 +35,14 @@ export function activitiesOf(installation: string, options: ActivityOptions = {}
 /** Returns the activities for recording the end of a run. */
 export function recordsOf(installation: string): Activities {
   return activitiesOf(installation, RECORD_OPTIONS);
+}
+
+/**
+ * Options of a workflow that ends on the version of the workflow code that it began with. Temporal rejects them from a worker without a
+ * version, and such a worker has no deployment name.
+ */
+export function pinned(): WorkflowDefinitionOptions {
+  return workflowInfo().currentDeploymentVersion?.deploymentName ? { versioningBehavior: 'PINNED' } : {};
 }
 
 /**

@@ -1,5 +1,6 @@
+import { setWorkflowOptions } from '@temporalio/workflow';
 import type { ReferenceRefreshInput, ReferenceRefreshResult } from '../contract.ts';
-import { activitiesOf, refuseOtherInstallation } from './options.ts';
+import { activitiesOf, pinned, refuseOtherInstallation } from './options.ts';
 
 /** Handles one firing of a schedule of reference data: loads one data set again if its source has changed. */
 export async function ReferenceRefreshWorkflow(input: ReferenceRefreshInput): Promise<ReferenceRefreshResult> {
@@ -8,3 +9,5 @@ export async function ReferenceRefreshWorkflow(input: ReferenceRefreshInput): Pr
   const activities = activitiesOf(input.installation, { scheduleToCloseTimeout: '20 minutes' });
   return activities.refreshReference(input);
 }
+
+setWorkflowOptions(pinned, ReferenceRefreshWorkflow);

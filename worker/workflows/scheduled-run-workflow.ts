@@ -1,8 +1,8 @@
 import { ApplicationFailure, defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import { workflowInfo } from '@temporalio/workflow';
+import { setWorkflowOptions, workflowInfo } from '@temporalio/workflow';
 import { lastCompleteBucket } from '../../pipeline/bucket.ts';
 import { PRIORITIES, type RunInput, type RunResult, type ScheduledRunInput } from '../contract.ts';
-import { refuseOtherInstallation } from './options.ts';
+import { pinned, refuseOtherInstallation } from './options.ts';
 import { startAfterOthers } from './other-run.ts';
 import { startRun, workflowIdOf } from './start-run.ts';
 
@@ -34,3 +34,5 @@ export async function ScheduledRunWorkflow(input: ScheduledRunInput): Promise<Sc
   if (typeof child === 'string') return { bucket, skipped: 'InFlight', workflowID: workflowIdOf(run) };
   return child.result();
 }
+
+setWorkflowOptions(pinned, ScheduledRunWorkflow);

@@ -6,7 +6,7 @@ import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { type BackfillProgress, backfillId, FINAL_PHASES } from '../../../worker/contract.ts';
 import type { Observation } from '../../observation.ts';
 import type { BackfillMessage, BackfillStart, BackfillState } from '../../temporal/backfills.ts';
-import { NO_WORKER } from '../../temporal/blocked-by.ts';
+import { NO_WORKER, WORKFLOW_CODE } from '../../temporal/blocked-by.ts';
 import { type DesiredCondition, type ReadySummary, seconds } from '../conditions.ts';
 import { annotated, type Check, firstOf, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { filterWarnings, type Warning, warningCondition } from '../warnings.ts';
@@ -260,10 +260,23 @@ function progressing(workflow: Running, stillFor: number): ReadySummary {
 type Progressing = Running & { readonly stillFor: number; readonly message: string };
 
 /** Checks for an obstacle of the runs, in order. */
-const OBSTACLES: readonly Check<Progressing, ReadySummary>[] = [getsNoAnswer, waitsForWorker, isRetried, standsStill];
+const OBSTACLES: readonly Check<Progressing, ReadySummary>[] = [
+  getsNoAnswer,
+  isStuck,
+  waitsForWorker,
+  isRetried,
+  standsStill,
+];
 
 function getsNoAnswer({ silent }: Progressing): ReadySummary | undefined {
   return silent ? { kind: 'ready', reason: 'NoWorker', message: NO_ANSWER } : undefined;
+}
+
+function isStuck({ blockedBy }: Progressing): ReadySummary | undefined {
+  if (blockedBy?.reason !== WORKFLOW_CODE) return undefined;
+  const which = blockedBy.bucket ? `The run of ${blockedBy.bucket}` : 'The workflow';
+  const text = `${which} stands still, because its code fails: ${shorten(blockedBy.message)}. Give the WorkerPools that take Workflows the former image, or a corrected one; Temporal tries again by itself.`;
+  return { kind: 'failing', reason: 'WorkflowStuck', message: text };
 }
 
 function waitsForWorker({ blockedBy, message }: Progressing): ReadySummary | undefined {

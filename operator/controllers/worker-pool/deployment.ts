@@ -9,7 +9,10 @@ import { WORKER_POOLS } from '../resources.ts';
 import { overlay } from './overlay.ts';
 
 /** Settings of the operator about worker pods. */
-export type PodSettings = Pick<Settings, 'installation' | 'worker_image' | 'worker_config_map' | 'worker_secret'>;
+export type PodSettings = Pick<
+  Settings,
+  'installation' | 'worker_image' | 'worker_versioning' | 'worker_config_map' | 'worker_secret'
+>;
 
 /** Label of every Deployment and pod of ours. Its value is the name of the pool. */
 export const POOL_LABEL = `${GROUP}/pool`;
@@ -17,9 +20,35 @@ export const MANAGED_BY = { 'app.kubernetes.io/managed-by': 'ooni-operator' } as
 /** Hash of the last applied Deployment without its replicas. It shows that a field was removed from the template since. */
 export const APPLIED = `${GROUP}/applied`;
 
+/** Version of the workflow code in the pods of a Deployment; absent when they take no workflow tasks or have no version. */
+export const BUILD_ID = `${GROUP}/build-id`;
+
 /** Seconds after drainTimeout before Kubernetes kills a pod: time to close connections, and a margin for a busy node. */
 const MARGIN = 30;
 const HEALTH_PORT = 8080;
+
+/** Label of the Deployments and pods that keep a former version of a pool. Its value is the name of the pool. */
+export const DRAINING_LABEL = `${GROUP}/draining-pool`;
+const VERSION_LABEL = `${GROUP}/version`;
+
+/** Returns the labels of the pods that keep a former version. They do not match the selector of the pool's own Deployment. */
+export function drainingLabels(pool: string, buildID: string): Record<string, string> {
+  return { 'app.kubernetes.io/name': 'ooni-worker', [DRAINING_LABEL]: pool, [VERSION_LABEL]: buildID };
+}
+
+/**
+ * Returns the version of the workflow code in an image: its digest, or else its tag with a hash of the whole reference. It is valid as
+ * a label and as a build id in Temporal.
+ */
+export function buildIDOf(image: string): string {
+  const digest = /@sha256:([0-9a-f]{16})/.exec(image)?.[1];
+  if (digest) return `sha256-${digest}`;
+  const tag = /:([^/:]+)$/.exec(image)?.[1] ?? 'latest';
+  return `${tag
+    .replaceAll(/[^A-Za-z0-9]+/g, '-')
+    .replace(/^-/, '')
+    .slice(0, 40)}-${hashOf(image).slice(0, 8)}`;
+}
 
 export function deploymentName(pool: string): string {
   return `ooni-worker-${pool}`;
@@ -49,6 +78,8 @@ export function desiredDeployment(
   const { name, namespace } = pool.metadata;
   const labels = { ...selectorLabels(name), ...MANAGED_BY, 'app.kubernetes.io/part-of': 'ooni-pipeline' };
   const drain = durationSeconds(spec.drainTimeout) ?? 0;
+  const own = overlay(ownTemplate(drain, settings), spec.template);
+  const buildID = settings.worker_versioning && spec.tasks.includes('Workflows') ? buildIDOf(imageOf(own)) : undefined;
   const fixed = {
     metadata: { labels },
     spec: {
@@ -60,12 +91,13 @@ export function desiredDeployment(
             { name: 'WORKER_TASKS', value: spec.tasks.join(',') },
             { name: 'WORKER_SLOTS', value: String(spec.slots) },
             { name: 'WORKER_DRAIN_TIMEOUT', value: String(drain) },
+            ...(buildID ? [{ name: 'WORKER_BUILD_ID', value: buildID }] : []),
           ],
         },
       ],
     },
   };
-  const template = overlay(overlay(ownTemplate(drain, settings), spec.template), fixed) as Record<string, unknown>;
+  const template = overlay(own, fixed) as Record<string, unknown>;
   const selector = { matchLabels: selectorLabels(name) };
   const asked = { selector, template, revisionHistoryLimit: 3 };
   return {
@@ -75,11 +107,16 @@ export function desiredDeployment(
       name: deploymentName(name),
       namespace,
       labels,
-      annotations: { [APPLIED]: hashOf(asked) },
+      annotations: { [APPLIED]: hashOf(asked), ...(buildID && { [BUILD_ID]: buildID }) },
       ownerReferences: [controllerReference(WORKER_POOLS, pool)],
     },
     spec: { replicas, ...asked } as Deployment['spec'],
   };
+}
+
+function imageOf(template: unknown): string {
+  const { spec } = template as { spec?: { containers?: { name?: string; image?: string }[] } };
+  return spec?.containers?.find(({ name }) => name === 'worker')?.image ?? '';
 }
 
 function ownTemplate(drain: number, settings: PodSettings): unknown {

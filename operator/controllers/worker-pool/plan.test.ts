@@ -24,6 +24,7 @@ const MONOTONIC = 3_600_000;
 const SETTINGS = {
   installation: 'ooni',
   worker_image: 'registry/ooni:1',
+  worker_versioning: false,
   worker_config_map: 'ooni-settings',
   worker_secret: 'ooni-secret',
 };
@@ -94,6 +95,7 @@ function given(what: Given): ObservedPool {
                 : (load.workers as Load['workers']),
             },
           },
+    versions: { versions: { known: false, message: 'off' }, draining: [], elsewhere: new Map() },
     others,
     monotonic: MONOTONIC,
     memory,

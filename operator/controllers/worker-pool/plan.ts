@@ -13,6 +13,7 @@ import { APPLIED, deploymentName, desiredDeployment, type PodSettings } from './
 import { covers } from './overlay.ts';
 import { type PoolCapacity, shareOf, slotsPerPod } from './queue-share.ts';
 import { decide, freshMemory, type Memory, type QueueSignal, type Scaling, type Signals } from './scaling.ts';
+import { type ObservedVersions, planVersions, type VersionAction, type VersionPlan } from './version.ts';
 
 /** A pod of the pool. */
 export interface PoolPod {
@@ -34,6 +35,7 @@ export interface ObservedPool {
   readonly deployment: Deployment | undefined;
   readonly pods: readonly PoolPod[];
   readonly load: Observation<Load>;
+  readonly versions: ObservedVersions;
   /** Other pools of the installation, which may serve the same queues. */
   readonly others: readonly PoolCapacity[];
   /** Milliseconds of a monotonic clock, for the memory. */
@@ -72,6 +74,7 @@ function inForce(live: Deployment, target: Deployment, applied: Applied | undefi
 }
 
 export type PoolAction =
+  | VersionAction
   /** Server-side apply; `force` takes fields back from other managers. */
   | { readonly do: 'apply'; readonly deployment: Deployment; readonly force: boolean }
   /** Sets the deletion cost of a pod. Kubernetes removes the pods with the lowest cost first. */
@@ -81,6 +84,8 @@ export interface PoolPlan extends Plan<PoolAction> {
   readonly desired?: number;
   readonly decision?: ScalingDecision;
   readonly memory?: Memory;
+  /** Former versions of the workflow code that still have pods. */
+  readonly drainingVersions?: readonly string[];
 }
 
 /** Milliseconds after which a report does not count. A worker reports every few seconds, at most every minute. */
@@ -104,26 +109,41 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
   const current = deployment?.spec?.replicas ?? 0;
   const scaled = spec.autoscaling ? autoscale(observed, spec, current, now) : undefined;
   // Without replicas and autoscaling in the spec, the pool keeps its number of pods, because another client scales it.
-  const desired = scaled ? scaled.desired : (spec.replicas ?? deployment?.spec?.replicas ?? 1);
+  const asked = scaled ? scaled.desired : (spec.replicas ?? deployment?.spec?.replicas ?? 1);
+  const versions = planVersions(
+    object,
+    deployment,
+    desiredDeployment(object, spec, asked, settings),
+    observed.versions,
+  );
+  const desired = scaled ? Math.max(asked, versions.least) : asked;
   const target = desiredDeployment(object, spec, desired, settings);
-  const actions: PoolAction[] = [];
+  const actions: PoolAction[] = [...versions.before];
   if (desired < current) actions.push(...costs(observed));
   if (!deployment || !inForce(deployment, target, observed.applied)) {
     actions.push({ do: 'apply', deployment: target, force: deployment !== undefined });
   }
+  actions.push(...versions.after);
   // An apply without a change of the desired state undoes a change by somebody else, or changes nothing.
   const changing =
     deployment?.metadata.annotations?.[APPLIED] !== target.metadata.annotations?.[APPLIED] || desired !== current;
   return {
     actions,
     events: deployment && desired !== current ? [rescaled(current, desired, scaled)] : [],
-    summary: rollout(deployment, observed.pods, desired, changing),
+    summary: routed(rollout(deployment, observed.pods, desired, changing), desired, versions),
     own: scaled?.own ?? [],
-    after: spec.autoscaling ? REFRESH.unavailable : REFRESH.idle,
+    after: versions.waits ? REFRESH.active : spec.autoscaling ? REFRESH.unavailable : REFRESH.idle,
     desired,
+    drainingVersions: versions.drainingVersions,
     decision: scaled?.decision,
     memory: scaled?.memory,
   };
+}
+
+/** Returns the summary of the rollout, which has not ended while pods are ready and Temporal gives their version no work. */
+function routed(summary: ReadySummary, desired: number, { waits }: VersionPlan): ReadySummary {
+  if (summary.kind !== 'ready' || desired === 0 || !waits) return summary;
+  return { kind: 'working', reason: 'RollingOut', message: `${summary.message} ${waits}` };
 }
 
 /** Returns the event for a changed number of pods with its cause, as the HorizontalPodAutoscaler does. */

@@ -6,17 +6,21 @@ import type { Cache, Change } from '../../kube/cache.ts';
 import type { Client } from '../../kube/client.ts';
 import { NotFoundError } from '../../kube/errors.ts';
 import { type Key, keyOf } from '../../kube/resource.ts';
+import type { Observation } from '../../observation.ts';
+import type { Temporal } from '../../temporal/connection.ts';
 import type { Load } from '../../temporal/load.ts';
+import { setCurrentVersion, type Versions } from '../../temporal/versions.ts';
 import type { TemporalUI } from '../links.ts';
 import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
 import { WORKER_POOLS } from '../resources.ts';
-import { deploymentName, POOL_LABEL, type PodSettings } from './deployment.ts';
+import { BUILD_ID, deploymentName, POOL_LABEL, type PodSettings } from './deployment.ts';
 import { restoredMemory } from './memory.ts';
 import { type Applied, appliedOf, capacityOf, type PoolAction, type PoolPod, planPool } from './plan.ts';
 import { podTrouble } from './pod-trouble.ts';
 import type { PoolCapacity } from './queue-share.ts';
 import type { Memory } from './scaling.ts';
 import { poolStatus } from './status.ts';
+import { drainingOf, hasReadyPods } from './version.ts';
 
 const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost';
 
@@ -26,14 +30,29 @@ export interface PoolSources {
   readonly deployments: Cache<Deployment>;
   readonly pods: Cache<Pod>;
   readonly load: () => Promise<Load>;
+  /** Versions of the workflow code in Temporal. */
+  readonly versions: () => Promise<Observation<Versions>>;
 }
 
 /** Reconciles WorkerPools. */
-export function poolReconciler(context: Context, sources: PoolSources, settings: PodSettings, ui: TemporalUI) {
+export function poolReconciler(
+  context: Context,
+  temporal: Temporal,
+  sources: PoolSources,
+  settings: PodSettings,
+  ui: TemporalUI,
+) {
   const { client, clock } = context;
-  const { pools, deployments, pods, load } = sources;
+  const { pools, deployments, pods, load, versions } = sources;
   const memories = new Map<string, Memory>();
   const applied = new Map<string, Applied>();
+  /** Returns the version of another pool with its name; empty when none of its pods is ready. */
+  const versionIn = (pool: WorkerPool): [string, string][] => {
+    const { name, namespace } = pool.metadata;
+    const deployment = deployments.get(keyOf({ name: deploymentName(name), namespace }));
+    const buildID = deployment?.metadata.annotations?.[BUILD_ID];
+    return deployment && buildID && hasReadyPods(deployment) ? [[buildID, name]] : [];
+  };
   const moment = (wall: number) => ({ wall, monotonic: clock.monotonic() });
   return reconciler(context, {
     resource: WORKER_POOLS,
@@ -48,6 +67,11 @@ export function poolReconciler(context: Context, sources: PoolSources, settings:
         deployment: deployments.get(keyOf(ref)) ?? (await client.find(DEPLOYMENTS, ref, { signal })),
         pods: [...pods.list()].filter(pod => poolKeys(pod).includes(key) && !pod.metadata.deletionTimestamp).map(podOf),
         load: await ask(load()),
+        versions: {
+          versions: settings.worker_versioning ? flat(await ask(versions())) : NO_VERSIONS,
+          draining: drainingOf(object, deployments.list()),
+          elsewhere: new Map([...pools.list()].flatMap(other => (keyOf(other) === key ? [] : versionIn(other)))),
+        },
         others: [...pools.list()].flatMap(other => (other.metadata.uid === object.metadata.uid ? [] : capacity(other))),
         monotonic: clock.monotonic(),
         memory: memories.get(key) ?? restoredMemory(object.status?.scalingMemory, moment(now)),
@@ -62,13 +86,30 @@ export function poolReconciler(context: Context, sources: PoolSources, settings:
       return plan;
     },
     apply: (object, action, signal) =>
-      apply({ client, signal, remember: one => applied.set(keyOf(object), one) }, object, action),
+      apply(
+        {
+          client,
+          temporal,
+          signal,
+          installation: settings.installation,
+          remember: one => applied.set(keyOf(object), one),
+        },
+        object,
+        action,
+      ),
     status: (observed, plan, now) => poolStatus(observed, plan, ui, now),
     forget(key) {
       memories.delete(key);
       applied.delete(key);
     },
   });
+}
+
+/** With versioning off, no version has to be kept or routed. */
+const NO_VERSIONS: Observation<Versions> = { known: false, message: 'worker_versioning is off' };
+
+function flat<T>(observed: Observation<Observation<T>>): Observation<T> {
+  return observed.known ? observed.value : observed;
 }
 
 /** Returns the slots that a pool may have; empty for an invalid pool. */
@@ -80,13 +121,19 @@ function capacity(pool: WorkerPool): PoolCapacity[] {
 /** Systems in which a plan is carried out. */
 interface Systems {
   readonly client: Client;
+  readonly temporal: Temporal;
+  readonly installation: string;
   readonly signal: AbortSignal;
   /** Receives the applied state. */
   readonly remember: (applied: Applied) => void;
 }
 
 /** Carries out one action of a plan. Returns true when the resource may be gone afterwards. */
-async function apply({ client, signal, remember }: Systems, object: WorkerPool, action: PoolAction): Promise<boolean> {
+async function apply(
+  { client, temporal, installation, signal, remember }: Systems,
+  object: WorkerPool,
+  action: PoolAction,
+): Promise<boolean> {
   switch (action.do) {
     case 'apply': {
       // Without force when no Deployment was seen: if somebody creates one meanwhile, that is a conflict, and it is not taken over.
@@ -94,6 +141,20 @@ async function apply({ client, signal, remember }: Systems, object: WorkerPool, 
       remember(appliedOf(deployment, await client.apply(DEPLOYMENTS, deployment, { force, signal })));
       return false;
     }
+    case 'keep':
+      await client.apply(DEPLOYMENTS, action.deployment, { force: true, signal });
+      return false;
+    case 'release':
+      await client.delete(
+        DEPLOYMENTS,
+        { name: action.deployment, namespace: object.metadata.namespace },
+        { uid: action.uid, signal },
+      );
+      return false;
+    case 'route':
+      // Without a worker that asks for work yet, the next pass tries again.
+      await setCurrentVersion(temporal, installation, action.buildID);
+      return false;
     case 'cost': {
       const pod = { name: action.pod, namespace: object.metadata.namespace };
       const patch = { metadata: { annotations: { [DELETION_COST]: action.cost } } };

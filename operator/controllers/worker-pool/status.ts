@@ -4,7 +4,7 @@ import { canonical } from '../../hash.ts';
 import type { Load, Tasks } from '../../temporal/load.ts';
 import { seconds } from '../conditions.ts';
 import { queueLink, type TemporalUI } from '../links.ts';
-import { podSelector } from './deployment.ts';
+import { BUILD_ID, podSelector } from './deployment.ts';
 import { storedMemory } from './memory.ts';
 import { type ObservedPool, type PoolPlan, STALE } from './plan.ts';
 
@@ -32,6 +32,8 @@ export function poolStatus(observed: ObservedPool, plan: PoolPlan, ui: TemporalU
     selector: podSelector(object.metadata.name),
     tasks: spec instanceof SpecError ? before.tasks : spec.tasks.join(', '),
     desiredReplicas: plan.desired ?? before.desiredReplicas,
+    ...(deployment?.metadata.annotations?.[BUILD_ID] && { version: deployment.metadata.annotations[BUILD_ID] }),
+    ...(plan.drainingVersions?.length && { drainingVersions: plan.drainingVersions.slice(-8) }),
     backlog: totalBacklog(queues),
     queues: queues?.map(
       queue =>

@@ -41,6 +41,7 @@
     - watch
     - create
     - patch
+    - delete
 - apiGroups:
     - ""
   resources:
