@@ -11,6 +11,7 @@ import { needsPass, WrittenStatus } from './controllers/reconcile.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from './controllers/resources.ts';
 import { MANAGED_BY, POOL_LABEL } from './controllers/worker-pool/deployment.ts';
 import { podMatters, poolKeys, poolReconciler } from './controllers/worker-pool/reconciler.ts';
+import { WorkerSettings } from './controllers/worker-pool/worker-settings.ts';
 import { keepDefaultPools } from './default-pools.ts';
 import { DEPLOYMENTS, type Deployment, PODS, type Pod } from './kube/builtin.ts';
 import { Cache, type Change } from './kube/cache.ts';
@@ -21,7 +22,7 @@ import { EventRecorder } from './kube/events.ts';
 import { Http } from './kube/http.ts';
 import { createInstruments } from './kube/instruments.ts';
 import { LeaderLease } from './kube/lease.ts';
-import { type KubeObject, ownerKeys } from './kube/resource.ts';
+import { type KubeObject, keyOf, ownerKeys } from './kube/resource.ts';
 import { Ledger } from './ledger.ts';
 import { registerMetrics } from './metrics.ts';
 import { keepReferenceSchedules } from './reference-schedules/keep-schedules.ts';
@@ -76,6 +77,10 @@ export async function runOperator(
   const managed = Object.entries(MANAGED_BY).map(([key, value]) => `${key}=${value}`);
   const deployments = new Cache<Deployment>(client, DEPLOYMENTS, { ...scope, labelSelector: managed.join(',') });
   const pods = new Cache<Pod>(client, PODS, { ...scope, labelSelector: POOL_LABEL });
+  const workerSettings = new WorkerSettings(client, settings, scope);
+  /** Returns the pools whose pods read a ConfigMap or a Secret. */
+  const poolsIn = ({ metadata }: KubeObject) =>
+    [...pools.list()].filter(pool => pool.metadata.namespace === metadata.namespace).map(keyOf);
   const caches = [schedules, backfills, pools, deployments, pods];
   registerMetrics(metrics.registry, {
     schedules: () => schedules.list(),
@@ -115,11 +120,18 @@ export async function runOperator(
     new Controller({
       name: 'workerpool',
       cache: pools,
-      reconcile: poolReconciler(context, temporal, { pools, deployments, pods, load, versions }, settings, ui),
+      reconcile: poolReconciler(
+        context,
+        temporal,
+        { pools, deployments, pods, load, versions, workerSettings },
+        settings,
+        ui,
+      ),
       when,
       watches: [
         { cache: deployments, keys: ownerKeys(WORKER_POOLS) },
         { cache: pods, keys: poolKeys, when: podMatters },
+        ...workerSettings.caches.map(cache => ({ cache, keys: poolsIn, optional: true })),
       ],
       instruments,
     }),
@@ -143,7 +155,7 @@ export async function runOperator(
       log.info({ url: health.url }, 'health and metrics');
     }
     // The caches stop after the controllers, because the last passes still read them.
-    const running = Promise.all(caches.map(cache => cache.run(watching.signal)));
+    const running = Promise.all([...caches, ...workerSettings.caches].map(cache => cache.run(watching.signal)));
     await lease.hold(signal, async leading => {
       await Promise.all([
         ...controllers.map(controller => controller.run(leading)),

@@ -6,6 +6,7 @@ export interface PolicyRule {
   readonly apiGroups: readonly string[];
   readonly resources: readonly string[];
   readonly verbs: readonly string[];
+  readonly resourceNames?: readonly string[];
 }
 
 const OURS = KINDS.map(kind => kind.plural);
@@ -27,6 +28,16 @@ export const OPERATOR_RULES: readonly PolicyRule[] = [
   { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'patch'] },
   { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
 ];
+
+/**
+ * Returns the permissions of the operator for the ConfigMap and the Secret of the worker pods (`worker_config_map`, `worker_secret`), in the
+ * namespaces that it watches. An empty name: none.
+ */
+export function workerSettingsRules(configMap: string, secret: string): PolicyRule[] {
+  const rule = (resource: string, name: string): PolicyRule[] =>
+    name ? [{ apiGroups: [''], resources: [resource], resourceNames: [name], verbs: ['list', 'watch'] }] : [];
+  return [...rule('configmaps', configMap), ...rule('secrets', secret)];
+}
 
 /**
  * Permissions of the operator in the namespace of its lease if the setting `operator_default_pools` names a ConfigMap: a Role. The chart limits the

@@ -1,4 +1,12 @@
-import type { CoreV1Event, EventsV1Event, V1ConfigMap, V1Deployment, V1Lease, V1Pod } from '@kubernetes/client-node';
+import type {
+  CoreV1Event,
+  EventsV1Event,
+  V1ConfigMap,
+  V1Deployment,
+  V1Lease,
+  V1Pod,
+  V1Secret,
+} from '@kubernetes/client-node';
 import { defineResource, type KubeObject } from './resource.ts';
 
 /** A generated model in its JSON form: the models have Date where JSON has text. */
@@ -15,6 +23,7 @@ export type Builtin<T> = Omit<Wire<T>, 'metadata' | 'apiVersion' | 'kind'> & Kub
 
 export type Deployment = Builtin<V1Deployment>;
 export type ConfigMap = Builtin<V1ConfigMap>;
+export type Secret = Builtin<V1Secret>;
 export type Pod = Builtin<V1Pod>;
 export type Lease = Builtin<V1Lease>;
 export type Event = Builtin<EventsV1Event>;
@@ -33,6 +42,14 @@ export const CONFIG_MAPS = defineResource<ConfigMap>({
   version: 'v1',
   plural: 'configmaps',
   kind: 'ConfigMap',
+  namespaced: true,
+});
+
+export const SECRETS = defineResource<Secret>({
+  group: '',
+  version: 'v1',
+  plural: 'secrets',
+  kind: 'Secret',
   namespaced: true,
 });
 

@@ -38,12 +38,17 @@ export type Reconcile<T extends KubeObject> = (
 ) => Promise<ReconcileResult | undefined>;
 
 /** Another kind. Its changes affect objects of a controller. */
+/** Milliseconds to wait for an optional watch. */
+const OPTIONAL = 5_000;
+
 export interface Watch<S extends KubeObject = KubeObject> {
   readonly cache: Cache<S>;
   /** Returns the keys of the controller's objects that an object affects; usually `ownerKeys(resource)`. */
   keys(object: Stored<S>): Key[];
   /** Returns whether a change matters; default all. */
   readonly when?: (change: Change<S>) => boolean;
+  /** The controller begins without it after a few seconds, because our account may not be allowed to read it. */
+  readonly optional?: boolean;
 }
 
 export interface ControllerOptions<T extends KubeObject> {
@@ -119,7 +124,11 @@ export class Controller<T extends KubeObject> {
       // Subscribes before it waits, so that changes between the wait and the first pass are not lost.
       stops.push(cache.onChange(change => this.#changed(change)));
       for (const watch of watches) stops.push(watch.cache.onChange(change => this.#changedElsewhere(watch, change)));
-      await Promise.all([cache, ...watches.map(watch => watch.cache)].map(item => item.whenSynced(signal)));
+      const needed = [cache, ...watches.filter(watch => !watch.optional).map(watch => watch.cache)];
+      await Promise.all(needed.map(item => item.whenSynced(signal)));
+      const optional = watches.filter(watch => watch.optional).map(watch => watch.cache.whenSynced(signal));
+      const patience = new Promise<void>(resolve => stops.push(instruments.clock.after(OPTIONAL, resolve)));
+      if (optional.length > 0) await Promise.race([Promise.all(optional), patience]);
       for (const object of cache.list()) this.#queue.add(keyOf(object));
       await this.#queue.run(key => this.#reconcile(key, hard.signal), signal);
     } catch (error) {

@@ -2,8 +2,13 @@ import { setTimeout } from 'node:timers/promises';
 import type { Logger } from '../../pipeline/log.ts';
 import { DATASETS, type DatasetName } from '../../pipeline/reference/datasets.ts';
 import type { Temporal } from '../temporal/connection.ts';
+<<<<<<< HEAD:operator/reference-schedules/keep-schedules.ts
 import { createSchedule, describeSchedule, updateSchedule } from '../temporal/schedules.ts';
 import { planReference, referenceRequest } from './plan.ts';
+=======
+import { createSchedule, describeSchedule, type ScheduleRequest, updateSchedule } from '../temporal/schedules.ts';
+import { planReference, referenceRequest } from './schedule-plan.ts';
+>>>>>>> 824b934 (Replace worker pods when their settings change, undo edits of schedules):operator/reference/schedules.ts
 
 /** Milliseconds between checks after a success, and after a failure. */
 const CHECK_INTERVAL = 5 * 60_000;
@@ -50,11 +55,14 @@ export async function keepReferenceSchedule(
   switch (action.do) {
     case 'create':
       // The next check decides about a schedule that was created meanwhile.
-      if (await createSchedule(temporal, request, action.pause))
+      if (await createSchedule(temporal, request, action.pause)) {
+        await recordContent(temporal, request);
         log.info({ schedule: request.id }, 'made a schedule of reference data');
+      }
       return undefined;
     case 'update':
       if (seen) await updateSchedule(temporal, request, action.pause, seen);
+      await recordContent(temporal, request);
       log.info({ schedule: request.id }, 'updated a schedule of reference data');
       return undefined;
     case 'refuse':
@@ -62,4 +70,13 @@ export async function keepReferenceSchedule(
     case 'nothing':
       return undefined;
   }
+}
+
+/**
+ * Records what Temporal made of the request, so that a change by somebody else shows. If this process ends before, the next check updates the
+ * schedule once more.
+ */
+async function recordContent(temporal: Temporal, request: ScheduleRequest): Promise<void> {
+  const made = await describeSchedule(temporal, request.id);
+  if (made) await updateSchedule(temporal, request, { paused: made.paused, note: made.note }, made, made.content);
 }

@@ -8,6 +8,8 @@ const seen = (state: Partial<ScheduleState> = {}): ScheduleState => ({
   ownerUID: request.ownerUID,
   hash: request.hash,
   described: 'as-it-is',
+  content: 'as-it-is',
+  recorded: 'as-it-is',
   paused: false,
   note: '',
   nextFirings: [],
@@ -40,6 +42,12 @@ test('an absent schedule is created, and one as desired is not changed', () => {
 test('a schedule of another version is updated, and stays paused when a person paused it', () => {
   const pause = { paused: true, note: 'maintenance' };
   expect(planReference(request, seen({ hash: 'other', ...pause }))).toEqual({ do: 'update', pause });
+});
+
+test('a change by hand is undone, and so is one that an older version of the operator could not see', () => {
+  const update = { do: 'update', pause: { paused: false, note: '' } };
+  expect(planReference(request, seen({ content: 'every minute' }))).toEqual(update);
+  expect(planReference(request, seen({ recorded: undefined }))).toEqual(update);
 });
 
 test("somebody else's schedule is not changed: another installation's, or one made by hand", () => {

@@ -56,6 +56,9 @@ export interface ScheduleState extends PauseState {
   readonly hash?: string;
   /** Hash of Temporal's description. It cannot be compared with a request, but a changed hash means that somebody else changed the schedule. */
   readonly described: string;
+  /** Hash of the description without the memo, and the one that the memo records; they differ when somebody else changed the schedule. */
+  readonly content: string;
+  readonly recorded?: string;
   /** The next nominal firings, in milliseconds since 1970. */
   readonly nextFirings: readonly number[];
   /** The last firings, oldest first. */
@@ -74,12 +77,14 @@ export function describeSchedule(temporal: Temporal, id: string): Promise<Schedu
     if (!found) return undefined;
     const memo = found.schedule?.action?.startWorkflow?.memo?.fields ?? {};
     const state = found.schedule?.state ?? {};
+    const { spec, action, policies } = found.schedule ?? {};
+    const { memo: _, ...work } = action?.startWorkflow ?? {};
     return {
       ownerUID: textOf(memo.ownerUID),
       hash: textOf(memo.requestHash),
-      described: hashOf(
-        JSON.parse(JSON.stringify([found.schedule?.spec, found.schedule?.action, found.schedule?.policies])),
-      ),
+      described: hashOf(JSON.parse(JSON.stringify([spec, action, policies]))),
+      content: hashOf(JSON.parse(JSON.stringify([spec, work, policies]))),
+      recorded: textOf(memo.content),
       paused: state.paused === true,
       note: state.notes ?? '',
       nextFirings: (found.info?.futureActionTimes ?? []).flatMap(time => milliseconds(time) ?? []),
@@ -117,18 +122,21 @@ export function createSchedule(temporal: Temporal, request: ScheduleRequest, pau
 /**
  * Replaces the action and the paused state of the schedule. Throws TemporalConflict when somebody has changed it since `seen`. Each
  * update includes the paused state: an update without it would silently unpause the schedule.
+ *
+ * @param content value for `recorded`, which makes later changes by others visible
  */
 export async function updateSchedule(
   temporal: Temporal,
   request: ScheduleRequest,
   pause: PauseState,
   seen: ScheduleState,
+  content?: string,
 ): Promise<void> {
   await temporal.write(`updating schedule ${request.id}`, client =>
     client.workflowService.updateSchedule({
       namespace: temporal.namespace,
       scheduleId: request.id,
-      schedule: { ...encode(request), state: { ...seen.raw, paused: pause.paused, notes: pause.note } },
+      schedule: { ...encode(request, content), state: { ...seen.raw, paused: pause.paused, notes: pause.note } },
       conflictToken: seen.conflictToken,
       requestId: randomUUID(),
       identity: 'ooni-operator',
@@ -151,7 +159,7 @@ export async function deleteSchedule(temporal: Temporal, id: string, ownerUID: s
   );
 }
 
-function encode(request: ScheduleRequest): proto.api.schedule.v1.ISchedule {
+function encode(request: ScheduleRequest, content?: string): proto.api.schedule.v1.ISchedule {
   return {
     spec: { cronString: [...request.cron], timezoneName: request.timeZone },
     action: {
@@ -161,7 +169,13 @@ function encode(request: ScheduleRequest): proto.api.schedule.v1.ISchedule {
         taskQueue: { name: queuesOf(request.installation).workflows },
         input: { payloads: [toPayload(request.input)] },
         // This is the memo of the action, not of the schedule: an update can replace only this one.
-        memo: { fields: { ownerUID: toPayload(request.ownerUID), requestHash: toPayload(request.hash) } },
+        memo: {
+          fields: {
+            ownerUID: toPayload(request.ownerUID),
+            requestHash: toPayload(request.hash),
+            ...(content !== undefined && { content: toPayload(content) }),
+          },
+        },
         searchAttributes: searchAttributes(request),
         priority: { priorityKey: PRIORITIES.scheduled },
         userMetadata: { summary: toPayload(request.summary) },

@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { WorkerPool, WorkerPoolSpecInput } from '../../crds/worker-pool.ts';
 import { WORKER_POOLS } from '../../operator/controllers/resources.ts';
-import { DEPLOYMENTS, type Deployment } from '../../operator/kube/builtin.ts';
+import { CONFIG_MAPS, DEPLOYMENTS, type Deployment, SECRETS, type Secret } from '../../operator/kube/builtin.ts';
 import { eventually, kubectl, NAMESPACES } from '../support/operator.ts';
 import { OperatorBed } from '../support/operator-bed.ts';
 
-const bed = new OperatorBed('operator-pool', { WORKER_IMAGE: 'ooni-pipeline:test', WORKER_CONFIG_MAP: 'settings' });
+const bed = new OperatorBed('operator-pool', {
+  ...{ WORKER_IMAGE: 'ooni-pipeline:test', WORKER_CONFIG_MAP: 'settings', WORKER_SECRET: 'credentials' },
+});
 const { cable, client, kubeconfig, namespace } = bed;
 
 beforeAll(() => bed.start());
@@ -61,7 +63,7 @@ describe('a pool', () => {
     expect(container).toMatchObject({
       image: 'ooni-pipeline:test',
       args: ['worker/main.ts'],
-      envFrom: [{ configMapRef: { name: 'settings' } }],
+      envFrom: [{ configMapRef: { name: 'settings' } }, { secretRef: { name: 'credentials' } }],
     });
     expect(container?.env).toContainEqual({ name: 'WORKER_SLOTS', value: '3' });
     const { object } = await ready('made', 'RollingOut');
@@ -120,6 +122,31 @@ describe('a pool', () => {
       spec => spec.replicas === 1 && spec.template.spec?.containers[0]?.image === 'ooni-pipeline:test',
     );
     expect(repaired.spec?.template.metadata?.annotations).toHaveProperty(['kubectl.kubernetes.io/restartedAt']);
+  });
+
+  test('replaces its pods when the ConfigMap or the Secret of their environment changes', async () => {
+    const settings = { name: 'settings', namespace };
+    const credentials = { name: 'credentials', namespace };
+    await client.create(CONFIG_MAPS, { metadata: settings, data: { LOG_LEVEL: 'info' } });
+    await client.create(SECRETS, { metadata: credentials, stringData: { CLICKHOUSE_URL: 'http://a:b@c' } } as Secret);
+    await create('reading', { replicas: 0 });
+    const hashOf = (found: Deployment) =>
+      found.spec?.template.metadata?.annotations?.['pipeline.ooni.org/settings-hash'];
+    const other = async (seen: readonly (string | undefined)[]) =>
+      hashOf(await deployed('reading', ({ template }) => !seen.includes(hashOf({ spec: { template } } as Deployment))));
+    const first = await other([undefined]);
+    await client.patch(CONFIG_MAPS, settings, { data: { LOG_LEVEL: 'debug' } });
+    const second = await other([first]);
+    await client.patch(SECRETS, credentials, { stringData: { CLICKHOUSE_URL: 'http://a:rotated@c' } });
+    const third = await other([first, second]);
+    await client.patch(CONFIG_MAPS, settings, { metadata: { annotations: { note: 'nothing that pods read' } } });
+    await change('reading', { slots: 3 });
+    await deployed('reading', ({ template }) =>
+      Boolean(template.spec?.containers[0]?.env?.some(({ name, value }) => name === 'WORKER_SLOTS' && value === '3')),
+    );
+    expect(hashOf(await deployed('reading'))).toBe(third);
+    await client.delete(CONFIG_MAPS, settings);
+    await client.delete(SECRETS, credentials);
   });
 
   test('applies the template, and removes fields that left it', async () => {

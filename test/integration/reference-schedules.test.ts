@@ -104,6 +104,17 @@ test('another start changes nothing; a pause by hand stays, and a trigger by han
   expect(result).toMatchObject({ dataset: 'fingerprints_dns', changed: false, rows: 226, leftOut: 0 });
 });
 
+test('a change by hand is undone', async () => {
+  const { spec } = await describe('citizenlab');
+  await bed.operator.stop();
+  await bed.temporal.schedule
+    .getHandle(id('citizenlab'))
+    .update(schedule => ({ ...schedule, spec: { cronExpressions: ['* * * * *'] } }));
+  bed.startOperator();
+  await eventually(async () => JSON.stringify((await describe('citizenlab')).spec) === JSON.stringify(spec));
+  expect((await describe('citizenlab')).state).toMatchObject({ paused: true, note: 'maintenance' });
+});
+
 test('the histories of all these workflows replay', async () => {
   const histories = await endedHistories(bed.temporal);
   expect(new Set(histories.map(({ status }) => status))).toEqual(new Set(['COMPLETED', 'FAILED']));

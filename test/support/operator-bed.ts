@@ -57,7 +57,7 @@ export class OperatorBed {
   async prepare(): Promise<void> {
     const { client, kubeconfig, namespace, temporalAddress: address } = this;
     await installCrds(client);
-    this.env.KUBECONFIG ??= await makeOperatorAccount(client, kubeconfig, namespace);
+    this.env.KUBECONFIG ??= await makeOperatorAccount(client, kubeconfig, namespace, this.env);
     await makeTemporalNamespace(address, namespace);
     this.env.TEMPORAL_ADDRESS ??= await this.cable.start();
     this.#temporal = new TemporalClient({ connection: await Connection.connect({ address }), namespace });

@@ -20,7 +20,7 @@ import { Http } from '../../operator/kube/http.ts';
 import { createInstruments } from '../../operator/kube/instruments.ts';
 import { listWatch } from '../../operator/kube/list-watch.ts';
 import { defineResource, type KubeObject, type Resource, type Stored } from '../../operator/kube/resource.ts';
-import { DEFAULT_POOL_RULES, LEASE_RULES, OPERATOR_RULES } from '../../operator/rbac.ts';
+import { DEFAULT_POOL_RULES, LEASE_RULES, OPERATOR_RULES, workerSettingsRules } from '../../operator/rbac.ts';
 import { createLogger } from '../../pipeline/log.ts';
 import { PROGRAM_ENV } from './program.ts';
 
@@ -109,9 +109,14 @@ export async function makeTemporalNamespace(address: string, namespace: string):
 
 /**
  * Creates a namespace with the operator's account, which has exactly the permissions of operator/rbac.ts. Returns the path of its
- * kubeconfig.
+ * kubeconfig. The last argument has the environment of the operator.
  */
-export async function makeOperatorAccount(client: Client, kubeconfig: string, namespace: string): Promise<string> {
+export async function makeOperatorAccount(
+  client: Client,
+  kubeconfig: string,
+  namespace: string,
+  { WORKER_CONFIG_MAP = '', WORKER_SECRET = '' }: Readonly<Record<string, string>> = {},
+): Promise<string> {
   const core = (plural: string, kind: string) =>
     defineResource({ group: '', version: 'v1', plural, kind, namespaced: true });
   const rbac = (plural: string, kind: string) =>
@@ -127,7 +132,12 @@ export async function makeOperatorAccount(client: Client, kubeconfig: string, na
   await client.create(core('serviceaccounts', 'ServiceAccount'), { metadata });
   await client.create(rbac('roles', 'Role'), {
     metadata,
-    rules: [...OPERATOR_RULES, ...LEASE_RULES, ...DEFAULT_POOL_RULES],
+    rules: [
+      ...OPERATOR_RULES,
+      ...LEASE_RULES,
+      ...DEFAULT_POOL_RULES,
+      ...workerSettingsRules(WORKER_CONFIG_MAP, WORKER_SECRET),
+    ],
   });
   await client.create(rbac('rolebindings', 'RoleBinding'), {
     metadata,

@@ -43,6 +43,7 @@ function given({ spec, metadata, status, schedule = 'absent', launches, missing 
       ownerUID: 'uid-1',
       hash: parsed instanceof SpecError ? '' : requestOf(object, parsed, 'ooni').hash,
       described: 'as-it-was',
+      content: 'as-it-was',
       paused: false,
       note: '',
       nextFirings: [day('2026-05-07'), day('2026-05-08'), day('2026-05-09'), day('2026-05-10')],

@@ -23,6 +23,9 @@ export const APPLIED = `${GROUP}/applied`;
 /** Version of the workflow code in the pods of a Deployment; absent when they take no workflow tasks or have no version. */
 export const BUILD_ID = `${GROUP}/build-id`;
 
+/** Annotation of the pods: a hash of the ConfigMap and the Secret of their environment. */
+export const SETTINGS_HASH = `${GROUP}/settings-hash`;
+
 /** Seconds after drainTimeout before Kubernetes kills a pod: time to close connections, and a margin for a busy node. */
 const MARGIN = 30;
 const HEALTH_PORT = 8080;
@@ -68,12 +71,15 @@ export function podSelector(pool: string): string {
 /**
  * Returns the Deployment to apply for a pool: the operator's own pod, overlaid by the template of the spec, overlaid by the fields that
  * would break the pool if they differed (the pool's label, the installation, the number of slots, the kinds of tasks, the drain time).
+ *
+ * @param settingsHash hash of the ConfigMap and the Secret of the pods; a change replaces them
  */
 export function desiredDeployment(
   pool: WorkerPool,
   spec: WorkerPoolSpec,
   replicas: number,
   settings: PodSettings,
+  settingsHash?: string,
 ): Deployment {
   const { name, namespace } = pool.metadata;
   const labels = { ...selectorLabels(name), ...MANAGED_BY, 'app.kubernetes.io/part-of': 'ooni-pipeline' };
@@ -81,7 +87,7 @@ export function desiredDeployment(
   const own = overlay(ownTemplate(drain, settings), spec.template);
   const buildID = settings.worker_versioning && spec.tasks.includes('Workflows') ? buildIDOf(imageOf(own)) : undefined;
   const fixed = {
-    metadata: { labels },
+    metadata: { labels, ...(settingsHash && { annotations: { [SETTINGS_HASH]: settingsHash } }) },
     spec: {
       containers: [
         {

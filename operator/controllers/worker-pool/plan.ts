@@ -9,7 +9,7 @@ import type { Observation } from '../../observation.ts';
 import type { Load, WorkerLoad } from '../../temporal/load.ts';
 import type { DesiredCondition, ReadySummary } from '../conditions.ts';
 import { annotated, type Check, firstOf, invalid, type Plan, REFRESH } from '../plan-types.ts';
-import { APPLIED, deploymentName, desiredDeployment, type PodSettings } from './deployment.ts';
+import { APPLIED, deploymentName, desiredDeployment, type PodSettings, SETTINGS_HASH } from './deployment.ts';
 import { covers } from './overlay.ts';
 import { type PoolCapacity, shareOf, slotsPerPod } from './queue-share.ts';
 import { decide, freshMemory, type Memory, type QueueSignal, type Scaling, type Signals } from './scaling.ts';
@@ -36,6 +36,8 @@ export interface ObservedPool {
   readonly pods: readonly PoolPod[];
   readonly load: Observation<Load>;
   readonly versions: ObservedVersions;
+  /** Hash of the ConfigMap and the Secret of the pods; undefined while they cannot be read. */
+  readonly settingsHash?: string;
   /** Other pools of the installation, which may serve the same queues. */
   readonly others: readonly PoolCapacity[];
   /** Milliseconds of a monotonic clock, for the memory. */
@@ -110,14 +112,12 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
   const scaled = spec.autoscaling ? autoscale(observed, spec, current, now) : undefined;
   // Without replicas and autoscaling in the spec, the pool keeps its number of pods, because another client scales it.
   const asked = scaled ? scaled.desired : (spec.replicas ?? deployment?.spec?.replicas ?? 1);
-  const versions = planVersions(
-    object,
-    deployment,
-    desiredDeployment(object, spec, asked, settings),
-    observed.versions,
-  );
+  // While the settings cannot be read, the pods keep what they have.
+  const hash = observed.settingsHash ?? deployment?.spec?.template.metadata?.annotations?.[SETTINGS_HASH];
+  const make = (replicas: number) => desiredDeployment(object, spec, replicas, settings, hash);
+  const versions = planVersions(object, deployment, make(asked), observed.versions);
   const desired = scaled ? Math.max(asked, versions.least) : asked;
-  const target = desiredDeployment(object, spec, desired, settings);
+  const target = make(desired);
   const actions: PoolAction[] = [...versions.before];
   if (desired < current) actions.push(...costs(observed));
   if (!deployment || !inForce(deployment, target, observed.applied)) {

@@ -21,6 +21,7 @@ import type { PoolCapacity } from './queue-share.ts';
 import type { Memory } from './scaling.ts';
 import { poolStatus } from './status.ts';
 import { drainingOf, hasReadyPods } from './version.ts';
+import type { WorkerSettings } from './worker-settings.ts';
 
 const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost';
 
@@ -30,6 +31,7 @@ export interface PoolSources {
   readonly deployments: Cache<Deployment>;
   readonly pods: Cache<Pod>;
   readonly load: () => Promise<Load>;
+  readonly workerSettings: WorkerSettings;
   /** Versions of the workflow code in Temporal. */
   readonly versions: () => Promise<Observation<Versions>>;
 }
@@ -43,7 +45,7 @@ export function poolReconciler(
   ui: TemporalUI,
 ) {
   const { client, clock } = context;
-  const { pools, deployments, pods, load, versions } = sources;
+  const { pools, deployments, pods, load, versions, workerSettings } = sources;
   const memories = new Map<string, Memory>();
   const applied = new Map<string, Applied>();
   /** Returns the version of another pool with its name; empty when none of its pods is ready. */
@@ -67,6 +69,7 @@ export function poolReconciler(
         deployment: deployments.get(keyOf(ref)) ?? (await client.find(DEPLOYMENTS, ref, { signal })),
         pods: [...pods.list()].filter(pod => poolKeys(pod).includes(key) && !pod.metadata.deletionTimestamp).map(podOf),
         load: await ask(load()),
+        settingsHash: workerSettings.hashIn(namespace ?? '', settings),
         versions: {
           versions: settings.worker_versioning ? flat(await ask(versions())) : NO_VERSIONS,
           draining: drainingOf(object, deployments.list()),

@@ -89,3 +89,23 @@
   resourceNames:
     - {{ . }}
 {{- end }}
+{{- define "ooni-pipeline.workerSettingsRules" -}}
+- apiGroups:
+    - ""
+  resources:
+    - configmaps
+  resourceNames:
+    - "{{ .configMap }}"
+  verbs:
+    - list
+    - watch
+- apiGroups:
+    - ""
+  resources:
+    - secrets
+  resourceNames:
+    - "{{ .secret }}"
+  verbs:
+    - list
+    - watch
+{{- end }}
