@@ -16,10 +16,11 @@ import { CODE_VERSION } from '../pipeline/version.ts';
 import { createActivities } from './activities/activities.ts';
 import { ClickHouseWatch } from './activities/clickhouse-watch.ts';
 import { noteRetry } from './activities/waits.ts';
+import { TemporalConnection } from './certificates.ts';
 import { queuesOf, workerDeploymentOf } from './contract.ts';
 import { freePort, serveMetrics } from './metrics-server.ts';
 import { retryUntilReady } from './startup-retry.ts';
-import { connect, installRuntime, registerRunAttributes } from './temporal.ts';
+import { installRuntime, registerRunAttributes } from './temporal.ts';
 import { activityTracing, workflowSinks } from './tracing.ts';
 import { workflowCode } from './workflow-bundle.ts';
 import type { EndSinks } from './workflows/trace.ts';
@@ -76,10 +77,13 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
 
   const reach = <T>(doing: string, work: () => Promise<T>) =>
     retryUntilReady(doing, work, { log, onWaiting: say, signal: stop.signal });
-  const connection = await reach(`reach Temporal at ${settings.temporal_address}`, () => connect(settings));
+  const temporal = await reach(`reach Temporal at ${settings.temporal_address}`, () =>
+    TemporalConnection.open(settings, log),
+  );
+  const stopped = new AbortController();
   try {
     await reach('register search attributes with Temporal', () =>
-      registerRunAttributes(connection, settings.temporal_namespace, log),
+      registerRunAttributes(temporal.current, settings.temporal_namespace, log),
     );
     const activities = settings.worker_tasks.includes('Activities')
       ? await prepareActivities(settings, log, metrics, tracing, reach, stop.signal)
@@ -87,7 +91,7 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
     try {
       for (const options of workerOptions(
         settings,
-        connection,
+        temporal.current,
         activities?.activities,
         workflowSinks(tracing, metrics, log),
       )) {
@@ -99,12 +103,17 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
         { tasks: settings.worker_tasks, namespace: settings.temporal_namespace, version: CODE_VERSION },
         `working for Temporal at ${settings.temporal_address}`,
       );
+      // Until the last task has ended, which may take longer than the certificates are valid.
+      const keeping = temporal.keep(workers, stopped.signal);
       await Promise.all(workers.map(worker => worker.run()));
+      stopped.abort();
+      await keeping;
     } finally {
       await activities?.close();
     }
   } finally {
-    await connection.close();
+    stopped.abort();
+    await temporal.close();
     await tracing?.close();
     await scraped?.stop();
     await server?.stop();
