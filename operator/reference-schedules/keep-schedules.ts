@@ -2,13 +2,8 @@ import { setTimeout } from 'node:timers/promises';
 import type { Logger } from '../../pipeline/log.ts';
 import { DATASETS, type DatasetName } from '../../pipeline/reference/datasets.ts';
 import type { Temporal } from '../temporal/connection.ts';
-<<<<<<< HEAD:operator/reference-schedules/keep-schedules.ts
-import { createSchedule, describeSchedule, updateSchedule } from '../temporal/schedules.ts';
-import { planReference, referenceRequest } from './plan.ts';
-=======
 import { createSchedule, describeSchedule, type ScheduleRequest, updateSchedule } from '../temporal/schedules.ts';
-import { planReference, referenceRequest } from './schedule-plan.ts';
->>>>>>> 824b934 (Replace worker pods when their settings change, undo edits of schedules):operator/reference/schedules.ts
+import { planReference, referenceRequest } from './plan.ts';
 
 /** Milliseconds between checks after a success, and after a failure. */
 const CHECK_INTERVAL = 5 * 60_000;

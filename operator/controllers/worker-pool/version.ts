@@ -42,15 +42,15 @@ const versionOf = (deployment: Deployment) => deployment.metadata.annotations?.[
  * version stay until Temporal reports it as drained; an unknown state holds them. Pure.
  *
  * @param live the Deployment of the pool; undefined when there is none
- * @param wish the desired Deployment
+ * @param target the desired Deployment
  */
 export function planVersions(
   pool: WorkerPool,
   live: Deployment | undefined,
-  wish: Deployment,
+  target: Deployment,
   { versions, draining, elsewhere }: ObservedVersions,
 ): VersionPlan {
-  const desired = versionOf(wish);
+  const desired = versionOf(target);
   const running = live && versionOf(live);
   const states = versions.known ? versions.value.states : undefined;
   const done = (buildID: string) => ['drained', 'inactive'].includes(states?.get(buildID) ?? 'unknown');
