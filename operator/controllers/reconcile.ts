@@ -73,6 +73,8 @@ export interface Steps<T extends Ours, Observed, P extends Plan<unknown>> {
   apply(object: Stored<T>, action: P['actions'][number], signal: AbortSignal): Promise<boolean>;
   /** Returns the status without conditions. Pure. */
   status(observed: Observed, plan: P, now: number): object;
+  /** Returns the milliseconds until the next pass instead of those of the plan. */
+  interval?(after: number): number;
   /** Drops the memory of an object. Called when the object is gone. */
   forget?(key: string): void;
 }
@@ -127,7 +129,8 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
     }
     await writeStatus(context, steps.resource, object, steps.status(observed, plan, now), summary, own, now);
     if (failure !== undefined) throw asReconcileError(failure);
-    return plan.after === undefined ? undefined : { requeueAfter: jittered(context.clock, plan.after, 0.2) };
+    if (plan.after === undefined) return undefined;
+    return { requeueAfter: jittered(context.clock, steps.interval?.(plan.after) ?? plan.after, 0.2) };
   };
 }
 

@@ -20,6 +20,7 @@ import {
 import { type BlockedBy, blockedByOf, failingTask, NO_WORKER, pendingWork, pulseOf } from './blocked-by.ts';
 import type { Temporal } from './connection.ts';
 import { NoWorkerError, TemporalRejected, TemporalUnavailable, undefinedWhen } from './errors.ts';
+import type { WorkerSilence } from './silence.ts';
 
 /** Temporal's name for the end of a workflow: COMPLETED, FAILED, TERMINATED, CANCELLED, TIMED_OUT. */
 export type Ending = string;
@@ -62,17 +63,23 @@ const ANSWER = 4_000;
 /** Milliseconds after the start of a workflow during which a missing answer is normal, because a worker may not have taken it yet. */
 const FIRST_TASK = 10_000;
 
+/** Facts about the installation that all backfills share. */
+export interface Surroundings {
+  /** Returns the cause that blocks other runs, whose activities may hold all slots. */
+  readonly elsewhere?: () => Promise<BlockedBy | undefined>;
+  readonly silence?: WorkerSilence;
+}
+
 /**
  * Returns the state of a backfill's workflow with its progress or its result. Throws the errors of `Temporal.call`.
  *
  * @param now milliseconds since 1970
- * @param elsewhere returns the cause that blocks other runs of the installation, whose activities may hold all slots
  */
 export function observeBackfill(
   temporal: Temporal,
   workflowID: string,
   now: number,
-  elsewhere: () => Promise<BlockedBy | undefined> = async () => undefined,
+  { elsewhere = async () => undefined, silence }: Surroundings = {},
 ): Promise<BackfillState> {
   return temporal.call(`looking up workflow ${workflowID}`, async client => {
     const handle = client.workflow.getHandle(workflowID);
@@ -86,7 +93,7 @@ export function observeBackfill(
       // Such a workflow does not answer a query.
       const failing = await failingTask(client, found.raw);
       if (failing) return { state: 'running', startedAt, attempt, blockedBy: { ...failing, workflowID } };
-      const answer = await queryProgress(temporal, workflowID);
+      const answer = silence?.expected() ? 'silence' : await queryProgress(temporal, workflowID, silence);
       const progress = answer === 'silence' ? undefined : answer;
       const silent = answer === 'silence' && now - startedAt > FIRST_TASK;
       const planning = blockedByOf(found.raw.pendingActivities ?? [], now);
@@ -165,16 +172,22 @@ export async function troubleOfRuns(
 async function queryProgress(
   temporal: Temporal,
   workflowID: string,
+  silence?: WorkerSilence,
 ): Promise<BackfillProgress | 'silence' | undefined> {
   try {
-    return await temporal.call(
+    const answer = await temporal.call(
       `asking workflow ${workflowID} for its progress`,
       client => client.workflow.getHandle(workflowID).query<BackfillProgress>(BACKFILL_MESSAGES.progress),
       ANSWER,
     );
+    silence?.note(true);
+    return answer;
   } catch (error) {
     // Temporal described the workflow a moment ago. Therefore the worker is silent, or Temporal reports that it has not seen one lately.
-    if (error instanceof TemporalUnavailable || error instanceof TemporalRejected) return 'silence';
+    if (error instanceof TemporalUnavailable || error instanceof TemporalRejected) {
+      silence?.note(false);
+      return 'silence';
+    }
     // The worker has not reached this point yet. The progress is unknown, which is not a failure.
     if (
       error instanceof QueryNotRegisteredError ||

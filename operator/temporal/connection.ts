@@ -11,9 +11,13 @@ import { traceHeaders } from '../../temporal/trace-header.ts';
 import { hashOf } from '../hash.ts';
 import { type Clock, systemClock } from '../kube/clock.ts';
 import { classify, isUnreachable, TemporalDenied, TemporalNamespaceMissing, TemporalRejected } from './errors.ts';
+import { RateLimit } from './rate-limit.ts';
 
 /** Milliseconds: long enough for a busy server, short enough that a reconcile reports "unknown" instead of blocking. */
 const DEADLINE = 10_000;
+
+/** Calls per second, which protect Temporal after a change of the leader, when every resource is read. A call makes one to three requests. */
+const REQUESTS_PER_SECOND = 50;
 
 /** Milliseconds between two reads of the TLS files. */
 const REREAD = 30_000;
@@ -57,6 +61,7 @@ export class Temporal {
   readonly #log: Logger;
   readonly #guard: () => number;
   readonly #clock: Pick<Clock, 'monotonic'>;
+  readonly #limit: RateLimit;
   #client: Client | undefined;
   /** Hash of the options of the open connection, and the monotonic time at which the files were read last. */
   #options: { hash: string; at: number } | undefined;
@@ -73,9 +78,10 @@ export class Temporal {
     attributes: readonly string[],
     log: Logger,
     guard: () => number = () => Number.POSITIVE_INFINITY,
-    clock: Pick<Clock, 'monotonic'> = systemClock,
+    clock: Pick<Clock, 'monotonic' | 'after'> = systemClock,
   ) {
     this.#clock = clock;
+    this.#limit = new RateLimit(REQUESTS_PER_SECOND, clock);
     this.#settings = settings;
     this.#attributes = attributes;
     this.#log = log;
@@ -88,6 +94,7 @@ export class Temporal {
    * TemporalRejected when it rejects the request. Other errors pass unchanged. `doing` begins the message.
    */
   async call<T>(doing: string, requests: (client: Client) => Promise<T>, deadline = DEADLINE): Promise<T> {
+    await this.#limit.turn();
     try {
       await this.#reload();
       const client = this.#connect();

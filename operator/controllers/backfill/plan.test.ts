@@ -6,7 +6,7 @@ import type { Observation } from '../../observation.ts';
 import type { BackfillState } from '../../temporal/backfills.ts';
 import { desiredConditions, lint, merge, transitions } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
-import { type BackfillPlan, type ObservedBackfill, planBackfill } from './plan.ts';
+import { type BackfillPlan, hasSettled, type ObservedBackfill, planBackfill } from './plan.ts';
 import { backfillStatus } from './status.ts';
 
 const NOW = Date.parse('2026-05-06T07:08:09Z');
@@ -680,5 +680,42 @@ describe('status', () => {
   test('an ended backfill without buckets is at 100 percent', () => {
     const status = statusOf({ workflow: ended({ total: 0, succeeded: 0, skipped: 0 }) });
     expect(status.progress).toMatchObject({ percent: 100, done: '0/0' });
+  });
+});
+
+describe('whose end the status has', () => {
+  const counts = { files: 0, bytes: 0, read: 0, transformed: 0, skipped: 0, failed: 0, unsupported: 0, rows: {} };
+  const figures = { buckets: 31, toRun: 0, skipped: { FailedBefore: 7 } };
+  test.each([
+    ['complete', {}, ended()],
+    ['failed', {}, ended({ phase: 'Failed', failed: 2 })],
+    ['cancelled', { cancel: 'Now' as const }, ended({ phase: 'Cancelled' })],
+    ['a dry run', { dryRun: true }, ended({ phase: 'Planned', succeeded: 0 })],
+    ['with skipped buckets', {}, ended({ plan: figures, skipped: 7 })],
+    [
+      'without matching objects',
+      { testNames: ['web_conectivity'] },
+      ended({ counts, plan: { ...figures, skipped: {} } }),
+    ],
+    ['terminated', {}, terminated],
+  ])('is not looked up in Temporal again, and stays as it is: %s', (_, spec, workflow) => {
+    const first = given({ spec, workflow });
+    const seen = planBackfill(first, 'ooni', NOW);
+    const context = { samples: [], installation: 'ooni', ui: { url: '', namespace: '' }, now: NOW };
+    const conditions = merge(undefined, desiredConditions(seen.summary, seen.own), 3, NOW);
+    const status = { ...backfillStatus(first, seen, context), observedGeneration: 3, conditions };
+    const object = { ...first.object, metadata: { ...first.object.metadata, generation: 3 }, status };
+    expect(hasSettled(object)).toBe(true);
+    const settled = { ...first, object, workflow: { known: true, value: { state: 'absent' } } as const };
+    const again = planBackfill(settled, 'ooni', NOW + 60_000);
+    expect(again.actions).toEqual([]);
+    expect(merge(conditions, desiredConditions(again.summary, again.own), 3, NOW + 60_000)).toEqual(conditions);
+    expect(backfillStatus(settled, again, context)).toEqual({
+      ...status,
+      observedGeneration: undefined,
+      conditions: undefined,
+    });
+    expect(hasSettled({ ...object, metadata: { ...object.metadata, generation: 4 } })).toBe(false);
+    expect(hasSettled({ ...object, metadata: { ...object.metadata, deletionTimestamp: 'now' } })).toBe(false);
   });
 });

@@ -46,11 +46,30 @@ export function workflowIDOf(object: Backfill, installation: string): string {
   return backfillId(installation, namespace, name, uid);
 }
 
+/**
+ * Returns whether the status has the end of the backfill, and the spec has not changed since. Temporal is then not asked again, and its
+ * retention does not matter.
+ */
+export function hasSettled({ metadata, status }: Backfill): boolean {
+  return (
+    !metadata.deletionTimestamp &&
+    metadata.finalizers?.includes(FINALIZER) === true &&
+    status?.observedGeneration === metadata.generation &&
+    status?.workflowID !== undefined &&
+    status.startedAt !== undefined &&
+    status.finishedAt !== undefined &&
+    FINAL_PHASES.some(phase => phase === status.phase) &&
+    status.conditions?.some(({ type }) => type === 'Complete' || type === 'Failed') === true
+  );
+}
+
 /** Decides about one Backfill and adds warnings about probable mistakes. `now` is in milliseconds since 1970. */
 export function planBackfill(observed: ObservedBackfill, installation: string, now: number): BackfillPlan {
   const plan = decide(observed, installation, now);
   const { object, spec } = observed;
   if (object.metadata.deletionTimestamp || spec instanceof SpecError) return plan;
+  const kept = hasSettled(object) && object.status?.conditions?.find(({ type }) => type === 'Warning');
+  if (kept) return { ...plan, own: [...plan.own, kept] };
   const outcome = observed.workflow.known ? outcomeWarnings(spec, observed.workflow.value) : [];
   return { ...plan, own: [...plan.own, ...warningCondition([...outcome, ...filterWarnings(spec)])] };
 }

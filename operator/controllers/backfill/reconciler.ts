@@ -3,7 +3,9 @@ import { FINALIZER } from '../../../crds/resource.ts';
 import type { Client } from '../../kube/client.ts';
 import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
 import { keyOf, type Stored } from '../../kube/resource.ts';
+import type { Observation } from '../../observation.ts';
 import {
+  type BackfillState,
   drainBackfill,
   observeBackfill,
   startBackfill,
@@ -12,10 +14,13 @@ import {
 } from '../../temporal/backfills.ts';
 import type { Temporal } from '../../temporal/connection.ts';
 import { shared } from '../../temporal/shared-request.ts';
+import { WorkerSilence } from '../../temporal/silence.ts';
 import type { TemporalUI } from '../links.ts';
+import { REFRESH } from '../plan-types.ts';
+import { Polling } from '../polling.ts';
 import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
 import { BACKFILLS } from '../resources.ts';
-import { type BackfillAction, planBackfill, workflowIDOf } from './plan.ts';
+import { type BackfillAction, hasSettled, planBackfill, workflowIDOf } from './plan.ts';
 import { ProgressWatch } from './progress-watch.ts';
 import { keep, type Sample, sampleOf } from './rate.ts';
 import { backfillStatus } from './status.ts';
@@ -29,14 +34,19 @@ export function backfillReconciler(context: Context, temporal: Temporal, ui: Tem
   /** Progress by time, from which the rate is computed. It starts empty after a restart. */
   const samples = new Map<string, Sample[]>();
   const progress = new ProgressWatch();
+  const polling = new Polling();
+  const silence = new WorkerSilence(context.clock);
   const elsewhere = shared(context.clock, TROUBLE_TTL, () =>
     troubleOfRuns(temporal, installation, context.clock.now()),
   );
   return reconciler(context, {
     resource: BACKFILLS,
     async observe(object, now) {
-      const workflow = await ask(observeBackfill(temporal, workflowIDOf(object, installation), now, elsewhere));
       const key = keyOf(object);
+      const workflow: Observation<BackfillState> = hasSettled(object)
+        ? { known: true, value: { state: 'absent' } }
+        : await ask(observeBackfill(temporal, workflowIDOf(object, installation), now, { elsewhere, silence }));
+      polling.note(key, !workflow.known || workflow.value.state === 'running');
       if (workflow.known && workflow.value.state === 'running' && workflow.value.progress) {
         samples.set(key, keep(samples.get(key) ?? [], sampleOf(workflow.value.progress, now)));
       }
@@ -49,7 +59,10 @@ export function backfillReconciler(context: Context, temporal: Temporal, ui: Tem
       const known = samples.get(keyOf(observed.object)) ?? [];
       return backfillStatus(observed, plan, { samples: known, installation, ui, now });
     },
+    // A message to a workflow is followed at once.
+    interval: after => (after < REFRESH.active ? after : polling.interval(after)),
     forget(key) {
+      polling.note(key, false);
       samples.delete(key);
       progress.forget(key);
     },

@@ -19,6 +19,8 @@ import {
 } from '../../temporal/schedules.ts';
 import { shared } from '../../temporal/shared-request.ts';
 import type { TemporalUI } from '../links.ts';
+import { REFRESH } from '../plan-types.ts';
+import { Polling } from '../polling.ts';
 import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
 import { PIPELINE_SCHEDULES } from '../resources.ts';
 import { coverageOf, dueRange, type Missing, missingOf } from './coverage.ts';
@@ -35,10 +37,12 @@ const NEWEST = 10;
 /** Reconciles PipelineSchedules. */
 export function scheduleReconciler(context: Context, temporal: Temporal, ledger: Ledger, ui: TemporalUI) {
   const { client, installation } = context;
+  const polling = new Polling();
   const launchesOf = launchReader(context, temporal);
   return reconciler(context, {
     resource: PIPELINE_SCHEDULES,
     async observe(object, _, signal) {
+      polling.note(keyOf(object), true);
       const id = scheduleId(installation, object.metadata.namespace ?? '', object.metadata.name);
       const [schedule, launches] = await Promise.all([ask(describeSchedule(temporal, id)), ask(launchesOf(id))]);
       const spec = specOf(PIPELINE_SCHEDULE, object);
@@ -48,7 +52,11 @@ export function scheduleReconciler(context: Context, temporal: Temporal, ledger:
     plan: (observed, now) => planSchedule(observed, installation, now),
     apply: (object, action, signal) => apply({ client, temporal, signal }, object, action),
     status: (observed, plan) => scheduleStatus(observed, plan, installation, ui),
-    forget: key => ledger.forget(key),
+    interval: after => (after < REFRESH.active ? after : polling.interval(after)),
+    forget(key) {
+      polling.note(key, false);
+      ledger.forget(key);
+    },
   });
 }
 
