@@ -1,5 +1,6 @@
 import protobuf, { type temporal as proto } from '@temporalio/proto';
-import { queuesOf } from '../../worker/contract.ts';
+import { DATASETS } from '../../pipeline/reference/datasets.ts';
+import { queuesOf, WORKFLOWS } from '../../worker/contract.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { Observation } from '../observation.ts';
 import type { Temporal } from './connection.ts';
@@ -46,14 +47,16 @@ export interface Load {
   readonly queues: readonly QueueLoad[];
   /** Unknown with a server that cannot list workers. */
   readonly workers: Observation<readonly WorkerLoad[]>;
+  /** Refreshes of reference data that have not ended. Undefined when they were not counted, because no backlog can consist of them. */
+  readonly refreshes?: number;
 }
 
 type Heartbeat = proto.api.worker.v1.IWorkerHeartbeat;
 type TaskQueueStats = proto.api.taskqueue.v1.ITaskQueueStats;
 
 /**
- * Returns a function that reads the load of an installation with one request per queue and one for the workers, whatever the number of
- * pools. It throws TemporalUnavailable when Temporal does not answer. A request that Temporal rejects leaves its part unknown.
+ * Returns a function that reads the load of an installation with one request per queue, one for the workers, and one for refreshes of
+ * reference data if a backlog may consist of them, whatever the number of pools. It throws TemporalUnavailable when Temporal does not answer. A request that Temporal rejects leaves its part unknown.
  */
 export function loadReader(
   temporal: Temporal,
@@ -94,15 +97,27 @@ export function loadReader(
       );
     });
 
+  const refreshesOf = (): Promise<number> =>
+    temporal.call('counting refreshes of reference data', async client => {
+      const { count } = await client.workflow.count(
+        `OoniInstallation = '${installation}' AND WorkflowType = '${WORKFLOWS.referenceRefresh}' AND ExecutionStatus = 'Running'`,
+      );
+      return count;
+    });
+
   return async () => {
     const at = clock.now();
     const [beats, ...queues] = await Promise.all([known(workersOf()), ...kinds.map(queueOf)]);
-    if (!beats.known) return { at, queues, workers: beats };
+    // Each data set has at most one refresh at a time, so a greater backlog has other tasks as well.
+    const few = queues.some(({ stats }) => stats && stats.backlog > 0 && stats.backlog <= DATASETS.length);
+    const counted = few ? await known(refreshesOf()) : undefined;
+    const refreshes = counted?.known ? { refreshes: counted.value } : {};
+    if (!beats.known) return { at, queues, workers: beats, ...refreshes };
     const reports = beats.value.flatMap(beat => {
       const kind = kinds.find(one => one.queue === beat.taskQueue);
       return kind ? [reportOf(beat, kind.queue, kind.tasks)] : [];
     });
-    return { at, queues, workers: { known: true, value: ages.add(reports, clock.monotonic()) } };
+    return { at, queues, ...refreshes, workers: { known: true, value: ages.add(reports, clock.monotonic()) } };
   };
 }
 

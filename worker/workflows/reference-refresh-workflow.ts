@@ -5,8 +5,11 @@ import { activitiesOf, pinned, refuseOtherInstallation } from './options.ts';
 /** Handles one firing of a schedule of reference data: loads one data set again if its source has changed. */
 export async function ReferenceRefreshWorkflow(input: ReferenceRefreshInput): Promise<ReferenceRefreshResult> {
   refuseOtherInstallation(input.installation);
-  // The retries end before the next firing, which tries again. Temporal shows the failure, and the data loaded before stay.
-  const activities = activitiesOf(input.installation, { scheduleToCloseTimeout: '20 minutes' });
+  // It does not start a pool that has no pods, but waits for the next worker. Temporal shows the failure, and the data loaded before stay.
+  const activities = activitiesOf(input.installation, {
+    startToCloseTimeout: '20 minutes',
+    scheduleToCloseTimeout: '1 day',
+  });
   return activities.refreshReference(input);
 }
 

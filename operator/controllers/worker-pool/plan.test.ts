@@ -36,7 +36,13 @@ interface Given {
   /** 'inForce': as the operator would apply it with `replicas`, all pods ready. */
   readonly deployment?: 'inForce' | 'absent' | Deployment;
   readonly replicas?: number;
-  readonly load?: 'away' | { readonly queues?: Load['queues']; readonly workers?: Load['workers'] | WorkerLoad[] };
+  readonly load?:
+    | 'away'
+    | {
+        readonly queues?: Load['queues'];
+        readonly refreshes?: number;
+        readonly workers?: Load['workers'] | WorkerLoad[];
+      };
   readonly others?: ObservedPool['others'];
   readonly pods?: readonly PoolPod[];
   readonly memory?: Memory;
@@ -90,6 +96,7 @@ function given(what: Given): ObservedPool {
             value: {
               at: NOW,
               queues: load.queues ?? [],
+              ...(load.refreshes !== undefined && { refreshes: load.refreshes }),
               workers: Array.isArray(load.workers ?? [])
                 ? { known: true, value: (load.workers ?? []) as WorkerLoad[] }
                 : (load.workers as Load['workers']),
@@ -565,4 +572,27 @@ test('the hash does not depend on the replicas', () => {
   expect(deploymentOf(object, 1).metadata.annotations?.[APPLIED]).toBe(
     deploymentOf(object, 9).metadata.annotations?.[APPLIED],
   );
+});
+
+describe('a pool at zero', () => {
+  const at = (replicas: number, backlog: number, refreshes?: number) =>
+    plan({
+      spec: AUTO,
+      replicas,
+      load: { queues: [activities(backlog)], ...(refreshes !== undefined && { refreshes }) },
+    }).desired;
+
+  test('is not started by refreshes of reference data alone', () => {
+    expect(at(0, 4, 4)).toBe(0);
+    expect(at(0, 1, 3)).toBe(0);
+  });
+
+  test('is started by other tasks, and while the number of refreshes is not known', () => {
+    expect(at(0, 5, 4)).toBeGreaterThan(0);
+    expect(at(0, 4)).toBeGreaterThan(0);
+  });
+
+  test('that has pods counts every task', () => {
+    expect(at(1, 40, 4)).toBeGreaterThan(1);
+  });
 });

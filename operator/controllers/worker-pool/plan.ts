@@ -298,11 +298,13 @@ function signalsOf(observed: ObservedPool, load: Load, spec: WorkerPoolSpec, now
   for (const { queue, tasks, stats } of load.queues) {
     if (!spec.tasks.includes(tasks)) continue;
     if (!stats) return `Temporal reports no statistics of task queue ${queue}`;
+    // A refresh of reference data waits for the next worker; it alone does not start one.
+    const onlyRefreshes = observed.deployment?.spec?.replicas === 0 && stats.backlog <= (load.refreshes ?? 0);
     queues.push({
       tasks,
-      backlog: stats.backlog,
+      backlog: onlyRefreshes ? 0 : stats.backlog,
       share: shareOf(capacityOf(spec, observed.deployment?.spec?.replicas), observed.others, tasks),
-      addRate: stats.addRate,
+      addRate: onlyRefreshes ? 0 : stats.addRate,
       dispatchRate: stats.dispatchRate,
       ownSlots: busySlots(own.filter(one => one.tasks === tasks)),
       allSlots: busySlots(reports.filter(one => one.tasks === tasks)),
