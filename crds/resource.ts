@@ -11,6 +11,11 @@ export const ANNOTATIONS = {
   adopt: `${GROUP}/adopt`,
   /** "true" on a resource being deleted: remove the finalizer even if Temporal is unavailable, and leave behind the objects in Temporal. */
   abandon: `${GROUP}/abandon`,
+  /**
+   * An instant on a restored Backfill with `reprocess: All`: buckets that a run completed since then are done. Without it, a cluster that is
+   * rebuilt would process all of them again.
+   */
+  completedSince: `${GROUP}/completed-since`,
 } as const;
 /** Label of a resource with the name of its installation. Only the operator of this installation handles the resource. */
 export const INSTALLATION_LABEL = `${GROUP}/installation`;

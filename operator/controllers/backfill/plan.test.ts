@@ -719,3 +719,28 @@ describe('whose end the status has', () => {
     expect(hasSettled({ ...object, metadata: { ...object.metadata, deletionTimestamp: 'now' } })).toBe(false);
   });
 });
+
+describe('restored in another cluster', () => {
+  const restored = (since: string, reprocess: 'All' | 'None') =>
+    plan({ spec: { reprocess }, metadata: { annotations: { 'pipeline.ooni.org/completed-since': since } } });
+  const since = Date.parse('2026-05-01T00:00:00Z');
+
+  test('does not replace the buckets again that were replaced since', () => {
+    expect(restored('2026-05-01T00:00:00Z', 'All').actions).toMatchObject([
+      { do: 'start', again: false, startedAt: since, input: { reprocess: 'All', since } },
+    ]);
+  });
+
+  test('takes completed buckets from the ledger in any case, when it does not replace', () => {
+    const [action] = restored('2026-05-01T00:00:00Z', 'None').actions;
+    expect(action).toMatchObject({ do: 'start', input: { reprocess: 'None' } });
+    expect(action?.do === 'start' && 'since' in action.input).toBe(false);
+  });
+
+  test('with an invalid instant starts nothing', () => {
+    const { actions, summary } = restored('in May', 'All');
+    expect(actions).toEqual([]);
+    expect(summary).toMatchObject({ kind: 'stalled', reason: 'InvalidSpec' });
+    expect(summary.message).toContain('completed-since = "in May" is not an instant');
+  });
+});

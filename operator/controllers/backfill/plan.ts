@@ -143,7 +143,9 @@ interface Gone extends Absent {
 
 function planAbsent(absent: Absent): BackfillPlan {
   const { status } = absent.object;
-  if (!status?.workflowID || !status.startedAt) return firstOf(BEFORE_START, absent) ?? start(absent, 'First');
+  if (!status?.workflowID || !status.startedAt) {
+    return firstOf(BEFORE_START, absent) ?? start(absent, 'First', completedSince(absent.object));
+  }
   const phase = FINAL_PHASES.find(final => final === status.phase);
   const gone = { ...absent, status, startedAt: Date.parse(status.startedAt), phase };
   return firstOf(GONE, gone) ?? expired(gone);
@@ -189,7 +191,11 @@ function expired({ spec, status, now }: Gone): BackfillPlan {
 }
 
 /** Checks of a Backfill that has not started, in order. */
-const BEFORE_START: readonly Check<Absent, BackfillPlan>[] = [wasCancelledBeforeStart, hasNoCompleteBucket];
+const BEFORE_START: readonly Check<Absent, BackfillPlan>[] = [
+  wasCancelledBeforeStart,
+  hasInvalidSince,
+  hasNoCompleteBucket,
+];
 
 function wasCancelledBeforeStart({ spec, now }: Absent): BackfillPlan | undefined {
   if (spec.cancel === 'None') return undefined;
@@ -462,7 +468,23 @@ function ended(spec: BackfillSpec, end: DesiredCondition | undefined, finishedAt
  */
 type Beginning = 'First' | 'Planned' | 'FailedOnes' | 'Missing';
 
-/** `before`: the start of the first workflow, for a further attempt, in milliseconds since 1970. */
+/** Returns the instant of the annotation on a restored Backfill, in milliseconds since 1970; undefined without it, NaN when it is invalid. */
+function completedSince({ metadata }: Backfill): number | undefined {
+  const text = metadata.annotations?.[ANNOTATIONS.completedSince];
+  return text === undefined ? undefined : Date.parse(text);
+}
+
+function hasInvalidSince({ object }: Absent): BackfillPlan | undefined {
+  if (!Number.isNaN(completedSince(object))) return undefined;
+  const text = object.metadata.annotations?.[ANNOTATIONS.completedSince];
+  return invalid([
+    `annotation ${ANNOTATIONS.completedSince} = "${text}" is not an instant; write it as 2024-05-01T00:00:00Z`,
+  ]);
+}
+
+/**
+ * `before`: the start of the first workflow, for a further attempt or a restored resource, in milliseconds since 1970.
+ */
 function start(
   { object, spec, installation }: Pick<Absent, 'object' | 'spec' | 'installation'>,
   beginning: Beginning,
@@ -493,7 +515,7 @@ function start(
       suspended: spec.suspend,
       dryRun,
       attempt: beginning === 'FailedOnes' ? attempt : 1,
-      ...(since !== undefined && beginning === 'Missing' && { since }),
+      ...(since !== undefined && (beginning === 'Missing' || beginning === 'First') && { since }),
     },
   };
   return {
