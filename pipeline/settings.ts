@@ -164,7 +164,7 @@ export const SETTINGS = {
   worker_image: text('Image of the worker pods of WorkerPools', 'ooni-pipeline:dev'),
   worker_versioning: flag(
     'Give workers of workflows a version, made of their image, and keep the old version until its runs have ended. Requires Temporal 1.28 or newer',
-    true,
+    false,
   ),
   worker_config_map: text('ConfigMap with the environment of worker pods; empty: none', ''),
   worker_secret: text('Secret with the environment of worker pods; empty: none', ''),

@@ -141,8 +141,9 @@ describe('permissions', () => {
   test('are a ClusterRole for all namespaces, or a Role in each of those that it watches', async () => {
     const all = await render(...MINIMAL);
     const { rules } = find(all, 'ClusterRole', 'pipeline-ooni-ooni-pipeline-operator');
-    const { OPERATOR_RULES } = await import('../../operator/rbac.ts');
-    expect(rules).toEqual(OPERATOR_RULES);
+    const { OPERATOR_RULES, workerSettingsRules } = await import('../../operator/rbac.ts');
+    const settings = workerSettingsRules('ooni-ooni-pipeline', 'ooni-ooni-pipeline');
+    expect(rules).toEqual([...OPERATOR_RULES, ...settings]);
     const listed = await render(...profile('production-values.yaml'));
     expect(listed.filter(object => object.kind === 'ClusterRoleBinding')).toEqual([]);
     const roles = listed.filter(object => object.kind === 'Role' && object.rules.length === rules.length);

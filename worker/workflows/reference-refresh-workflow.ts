@@ -1,6 +1,5 @@
-import { setWorkflowOptions } from '@temporalio/workflow';
 import type { ReferenceRefreshInput, ReferenceRefreshResult } from '../contract.ts';
-import { activitiesOf, pinned, refuseOtherInstallation } from './options.ts';
+import { activitiesOf, refuseOtherInstallation } from './options.ts';
 
 /** Handles one firing of a schedule of reference data: loads one data set again if its source has changed. */
 export async function ReferenceRefreshWorkflow(input: ReferenceRefreshInput): Promise<ReferenceRefreshResult> {
@@ -12,5 +11,3 @@ export async function ReferenceRefreshWorkflow(input: ReferenceRefreshInput): Pr
   });
   return activities.refreshReference(input);
 }
-
-setWorkflowOptions(pinned, ReferenceRefreshWorkflow);
