@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { createKubectlProgram } from '../cli/kubectl/program.ts';
 import { createProgram } from '../cli/program.ts';
 import { PROBLEMS } from '../pipeline/runs/verify.ts';
+import { CLI_EXAMPLES } from './cli-examples.ts';
 
 /** Columns of the help on the page. */
 const WIDTH = 110;
@@ -86,5 +87,13 @@ function section(command: Command, prefix = ''): string {
     getOutHasColors: () => false,
   });
   command.outputHelp();
-  return `\n## ${prefix}${command.name()}\n\n<!-- not run: "npm run generate" writes the help of the program here -->\n\`\`\`text\n${help.trim()}\n\`\`\`\n`;
+  return `\n## ${prefix}${command.name()}\n\n<!-- not run: "npm run generate" writes the help of the program here -->\n\`\`\`text\n${help.trim()}\n\`\`\`\n${prefix === '' ? example(command.name()) : ''}`;
+}
+
+/** Returns an example of a command with its output; empty when there is none. */
+function example(name: string): string {
+  const found = CLI_EXAMPLES[name];
+  if (!found) return '';
+  const line = ['oonipipeline', ...found.args.map(arg => (/^[\w./:-]+$/.test(arg) ? arg : `"${arg}"`))].join(' ');
+  return `\nWith \`CLICKHOUSE_URL=embedded:data\`:\n\n<!-- not run: test/integration/cli-examples.test.ts runs it -->\n\`\`\`text\n$ ${line}\n${found.output}\n\`\`\`\n`;
 }
