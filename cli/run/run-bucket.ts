@@ -11,8 +11,8 @@ import type { Checkpoint } from '../../pipeline/runs/batch.ts';
 import { type BrokenStage, type RunPlan, type RunSteps, runStages } from '../../pipeline/runs/bucket-run.ts';
 import { ARCHIVE_CHANGED, type ClassifiedError, judge } from '../../pipeline/runs/failure.ts';
 import type { RunMetrics } from '../../pipeline/runs/metrics.ts';
-import { abandonBucket, type BucketKey, finishBucket, planBucket } from '../../pipeline/runs/observations.ts';
-import { observationsToKeep } from '../../pipeline/runs/resume.ts';
+import { abandonBucket, type BucketKey, finishBucket } from '../../pipeline/runs/observations.ts';
+import { keepOrPlan } from '../../pipeline/runs/resume.ts';
 import { type Attributes, countAttributes, failSpan, type Span, withSpan } from '../../pipeline/spans.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
@@ -155,11 +155,11 @@ function stepsOf(run: BucketRun, id: string): RunSteps<Batch, LocalPlan, number>
   return {
     async plan(attempt) {
       origin = originOf(tools, id, attempt);
-      const kept = mayKeep ? await observationsToKeep(tools, bucket, signal) : undefined;
-      if (kept) return { generation: kept.generation, batches: [], kept: true };
-      const { run: opened, batches } = await step('Observations', 'plan run', {}, () =>
-        planBucket({ ...tools, origin, signal }, bucket, startedAt),
+      const found = await step('Observations', 'plan run', {}, () =>
+        keepOrPlan({ ...tools, origin, signal }, bucket, startedAt, mayKeep),
       );
+      if ('kept' in found) return { generation: found.kept.generation, batches: [], kept: true };
+      const { run: opened, batches } = found.plan;
       return { generation: opened.generation, batches, opened };
     },
     openBatches: plan => openBatches(run, plan.opened!),

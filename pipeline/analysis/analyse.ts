@@ -1,14 +1,13 @@
 import { granularityOf } from '../bucket.ts';
 import { EVERYTHING } from '../filter.ts';
 import type { Logger } from '../log.ts';
-import { referenceVersions } from '../reference/load.ts';
 import { type ClickHouse, identifier, quote } from '../tables/clickhouse.ts';
 import { syncReplicas } from '../tables/cluster.ts';
 import { FINGERPRINTS_DNS } from '../tables/reference-tables.ts';
 import { OBS_WEB, OBS_WEB_CTRL } from '../tables/schema.ts';
 import type { DayTask } from './days.ts';
-import { type Observed, planDays, presentDaysQuery, recentDays, type TouchedDay, touchedDaysQuery } from './days.ts';
-import { AnalysisError, experimentCondition, inDays, type Query } from './selection.ts';
+import { type Observed, planDays, presentDaysQuery, recentDays, type TouchedDays, touchedDaysQuery } from './days.ts';
+import { AnalysisError, experimentCondition, inDays } from './selection.ts';
 import {
   type AnalysisOptions,
   accountQuery,
@@ -29,32 +28,54 @@ export interface AnalysedDays {
   readonly fingerprints: string;
   /** Older verdicts of measurements without observations that were kept, because they are most of a day. */
   readonly kept: number;
+  /**
+   * Whether the analysis of another run has the same generation, because both were opened in the same millisecond. Both have read the same
+   * observations, but each may have taken the other's rows for its own, so both must be opened again.
+   */
+  readonly isShared: boolean;
 }
 
 /** Number of times that a cluster is searched for rows to delete. */
 const ROUNDS = 3;
 
-/** Returns the statements to run after the observations of a bucket's run, oldest day first (days.ts). */
-export async function tasksAfter(clickhouse: ClickHouse, observed: Observed, signal?: AbortSignal): Promise<DayTask[]> {
-  const days = async ({ sql, params }: Query) =>
-    (await clickhouse.select<TouchedDay>(sql, { params, signal })).map(({ day }) => day);
-  const touched = await days(touchedDaysQuery(observed));
-  const settles = granularityOf(observed.bucket) === 'Hour' && observed.settled;
-  return planDays(touched, settles ? await days(presentDaysQuery(recentDays(observed.bucket))) : [], observed);
+/**
+ * Returns the statements to run after the observations of a bucket's run, oldest day first (days.ts).
+ *
+ * @param isSettled whether no other bucket of the upload day judges the day later; gets ClickHouse's clock, milliseconds since 1970
+ */
+export async function tasksAfter(
+  clickhouse: ClickHouse,
+  observed: Omit<Observed, 'settled'>,
+  isSettled: (now: number) => Promise<boolean>,
+  signal?: AbortSignal,
+): Promise<DayTask[]> {
+  const touched = touchedDaysQuery(observed);
+  const [found] = await clickhouse.select<TouchedDays>(touched.sql, { params: touched.params, signal });
+  if (!found) throw new AnalysisError('ClickHouse gave no answer to the question for the days of a bucket');
+  const settled = await isSettled(found.now);
+  const settles = settled && granularityOf(observed.bucket) === 'Hour';
+  const present = settles ? await presentDays(clickhouse, observed.bucket, signal) : [];
+  return planDays(found.days, present, { ...observed, settled });
+}
+
+async function presentDays(clickhouse: ClickHouse, bucket: string, signal?: AbortSignal): Promise<string[]> {
+  const { sql, params } = presentDaysQuery(recentDays(bucket));
+  return (await clickhouse.select<{ day: string }>(sql, { params, signal })).map(({ day }) => day);
 }
 
 /**
- * Checks that all tables that a judgement reads exist. Returns whether fingerprints are loaded. Throws AnalysisError when a table is missing,
- * and TableErrors.
+ * Checks that all tables that a judgement reads exist. Returns whether fingerprints are loaded, and their version. Throws AnalysisError when
+ * a table is missing, and TableErrors.
  */
 export async function requireTables(
   clickhouse: ClickHouse,
   signal?: AbortSignal,
-): Promise<{ readonly hasFingerprints: boolean }> {
+): Promise<{ readonly hasFingerprints: boolean; readonly fingerprints: string }> {
   const { sql, params } = PRESENT_TABLES;
-  const present = await clickhouse.select<{ name: string; rows: number }>(sql, { params, signal });
+  const present = await clickhouse.select<{ name: string; rows: number; comment: string }>(sql, { params, signal });
   assertTables(present.map(({ name }) => name));
-  return { hasFingerprints: present.some(({ name, rows }) => name === FINGERPRINTS_DNS.name && rows > 0) };
+  const table = present.find(({ name }) => name === FINGERPRINTS_DNS.name);
+  return { hasFingerprints: (table?.rows ?? 0) > 0, fingerprints: table?.comment ?? '' };
 }
 
 /** The verdicts of an analysis are not valid and must be made again with a greater generation. */
@@ -74,16 +95,20 @@ export class AnalysisAgainError extends AnalysisError {
  * generation: a statement whose answer was lost may still be running, and its rows are then the older ones. The tables must exist. Throws
  * AnalysisAgainError when the tables lack a verdict or a result of a measurement to judge, or when the fingerprints were exchanged. Throws
  * TableErrors.
+ *
+ * @param known version of the fingerprints, if it was just read
  */
 export async function analyseDays(
   clickhouse: ClickHouse,
   options: AnalysisOptions,
   log: Logger,
   signal?: AbortSignal,
+  known?: string,
 ): Promise<AnalysedDays> {
   await syncReplicas(clickhouse, [OBS_WEB.name, OBS_WEB_CTRL.name, ...FILLED_TABLES], signal);
   const narrowed = await nameMeasurements(clickhouse, options, signal);
-  const { verdicts, fingerprints, stale } = await make(clickhouse, narrowed, signal);
+  const before = known ?? (await requireTables(clickhouse, signal)).fingerprints;
+  const { verdicts, fingerprints, stale, sharing } = await make(clickhouse, narrowed, before, signal);
   // A verdict is deleted when its measurement has no observations any more, because the archive's object shrank. If this concerns most of a
   // day, somebody has probably dropped its observations to save space, and the verdicts are kept.
   const kept = stale > verdicts ? stale : 0;
@@ -93,7 +118,7 @@ export async function analyseDays(
     );
   }
   await remove(clickhouse, retireSteps(narrowed, judgesInFull(narrowed) && kept === 0), log, signal);
-  return { verdicts, fingerprints, kept };
+  return { verdicts, fingerprints, kept, isShared: sharing > 0 };
 }
 
 /** Maximum number of measurements that a selection names. Their uids are part of the text of a statement. */
@@ -128,31 +153,32 @@ interface Account {
   readonly unjudged: number;
   readonly unresulted: number;
   readonly stale: number;
+  readonly sharing: number;
   readonly fingerprints: string;
 }
 
 /**
  * Writes verdicts and results, and checks that they are stored. The statement of the verdicts reads the fingerprints and their version at
  * different moments. A new version may be exchanged in between, and a verdict would name a version that it was not made with. Therefore the
- * version is read before and after.
+ * version afterwards is compared with the version `before`.
  */
 async function make(
   clickhouse: ClickHouse,
   options: AnalysisOptions,
+  before: string,
   signal?: AbortSignal,
-): Promise<Pick<Account, 'verdicts' | 'stale' | 'fingerprints'>> {
-  const before = (await referenceVersions(clickhouse, signal)).fingerprints_dns ?? '';
+): Promise<Pick<Account, 'verdicts' | 'stale' | 'sharing' | 'fingerprints'>> {
   for (const table of FILLED_TABLES) await insert(clickhouse, makeStep(table, options), signal);
   const { sql, params } = accountQuery(options);
   const [account] = await clickhouse.select<Account>(sql, { params, signal });
   if (!account) throw new AnalysisError('ClickHouse gave no answer to the question for what an analysis has stored');
   const what = `${nameOf(options)}, generation ${options.generation}: `;
-  const { verdicts, repeated, unjudged, unresulted, stale, fingerprints } = account;
+  const { verdicts, repeated, unjudged, unresulted, stale, sharing, fingerprints } = account;
   if (repeated > 0) throw new AnalysisAgainError(`${what}${repeated} verdicts are stored twice`, false);
   if (unjudged > 0) throw new AnalysisAgainError(`${what}${unjudged} measurements have no verdict`, false);
   if (unresulted > 0) throw new AnalysisAgainError(`${what}${unresulted} verdicts have no result`, false);
   if (fingerprints !== before) throw new AnalysisAgainError(`${what}fingerprints_dns was exchanged`, true);
-  return { verdicts, stale, fingerprints };
+  return { verdicts, stale, sharing, fingerprints };
 }
 
 function nameOf({ days }: AnalysisOptions): string {

@@ -2,10 +2,12 @@ import { boundsOf, bucketAt, granularityOf } from '../bucket.ts';
 import { EVERYTHING, type Filter, filterId } from '../filter.ts';
 import { inDays, type Query, ROW_DAY, type Selection } from './selection.ts';
 
-/** A measurement day of which a bucket's run has written rows. */
-export interface TouchedDay {
-  /** YYYY-MM-DD */
-  readonly day: string;
+/** The measurement days of which a bucket's run has written rows. */
+export interface TouchedDays {
+  /** YYYY-MM-DD, oldest first. */
+  readonly days: readonly string[];
+  /** ClickHouse's clock, milliseconds since 1970. */
+  readonly now: number;
 }
 
 /** The measurements that one statement analyses. */
@@ -35,18 +37,18 @@ const DAY = 86_400_000;
 /** Maximum number of days of late uploads that one statement judges. */
 const DAYS_AT_ONCE = 400;
 
-/** Returns the query for the measurement days that a bucket's run touched, oldest first. Its rows are TouchedDay. */
+/** Returns the query for the measurement days that a bucket's run touched, and the clock. Its only row is TouchedDays. */
 export function touchedDaysQuery({ bucket, generation }: Pick<Observed, 'bucket' | 'generation'>): Query {
   const touched = (table: string) =>
     `SELECT DISTINCT toString(${ROW_DAY}) AS day FROM ${table} WHERE bucket_date = {bucket:String} AND run_generation = {generation:UInt64}`;
   return {
     // A measurement can have rows of its control only, and these are evidence for other measurements.
-    sql: `SELECT day FROM (${touched('obs_web')} UNION DISTINCT ${touched('obs_web_ctrl')}) ORDER BY day`,
+    sql: `SELECT arraySort(groupUniqArray(day)) AS days, toUnixTimestamp64Milli(now64(3, 'UTC')) AS now FROM (${touched('obs_web')} UNION ALL ${touched('obs_web_ctrl')})`,
     params: { bucket, generation },
   };
 }
 
-/** Returns the query for those of some days that have observations, of any bucket. Its rows are TouchedDay. */
+/** Returns the query for those of some days that have observations, of any bucket. Its rows are {day}. */
 export function presentDaysQuery(days: readonly string[]): Query {
   const { sql, params } = inDays(days);
   return { sql: `SELECT DISTINCT toString(${ROW_DAY}) AS day FROM obs_web WHERE ${sql}`, params };

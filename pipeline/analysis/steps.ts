@@ -44,9 +44,9 @@ export const NEEDED_TABLES: readonly string[] = [
 /** The tables that an analysis writes, in this order: the second is made from the first. */
 export const FILLED_TABLES = [ANALYSIS_WEB_MEASUREMENT.name, MEASUREMENT_EXPERIMENT_RESULT.name] as const;
 
-/** Query for the needed tables that exist: its rows are {name, rows}. */
+/** Query for the needed tables that exist: its rows are {name, rows, comment}. */
 export const PRESENT_TABLES: Query = {
-  sql: 'SELECT name, ifNull(total_rows, 0) AS rows FROM system.tables WHERE database = currentDatabase() AND name IN {names:Array(String)}',
+  sql: 'SELECT name, ifNull(total_rows, 0) AS rows, comment FROM system.tables WHERE database = currentDatabase() AND name IN {names:Array(String)}',
   params: { names: NEEDED_TABLES },
 };
 
@@ -93,9 +93,9 @@ export const BOUNDED = `SETTINGS optimize_read_in_window_order = 1, query_plan_r
 
 /**
  * Returns the query that compares the stored rows of an analysis with the measurements that it should judge: one row {verdicts, repeated,
- * unjudged, unresulted, stale, fingerprints}. `repeated`, `unjudged` and `unresulted` are 0 when everything is stored. `stale`: number of
+ * unjudged, unresulted, stale, sharing, fingerprints}. `repeated`, `unjudged` and `unresulted` are 0 when everything is stored. `stale`: number of
  * measurements with an older verdict and none of this generation, because they have no observations any more; 0 when the analysis does not
- * judge in full. `fingerprints`: their version now. A newer analysis may have deleted verdicts of this one, so a verdict that is at least as new
+ * judge in full. `sharing`: number of records in the ledger of other analyses with this generation. `fingerprints`: their version now. A newer analysis may have deleted verdicts of this one, so a verdict that is at least as new
  * counts. Measurements of runs that had not completed when this analysis was opened do not count: it may have read them or not, and those
  * runs judge them.
  */
@@ -118,6 +118,8 @@ export function accountQuery(options: AnalysisOptions): Query {
   (SELECT uniqExact(${key}) ${observed} AND (bucket_date, run_generation) NOT IN (${unsettled}) AND ${key} NOT IN (${stored(verdicts)})) AS unjudged,
   (SELECT count() FROM ${verdicts} WHERE ${own} AND ${key} NOT IN (${stored(results)}) AND measurement_uid IN (SELECT measurement_uid ${observed})) AS unresulted,
   ${stale ? `(${stale.sql})` : '0'} AS stale,
+  (SELECT count() FROM ${PIPELINE_RUNS.name} WHERE stage = 'Analysis' AND generation = {generation:UInt64} AND run_id != {runID:String}
+    AND NOT (state = 'completed' AND rows[{judged:String}] = 0)) AS sharing,
   ${FINGERPRINTS_VERSION} AS fingerprints`,
     params: {
       ...within.params,
@@ -125,6 +127,8 @@ export function accountQuery(options: AnalysisOptions): Query {
       ...experiment.params,
       generation: options.generation,
       opened: options.openedAt ?? Date.UTC(2200, 0),
+      runID: options.runID,
+      judged: verdicts,
     },
   };
 }

@@ -129,22 +129,38 @@ interface PastRunRow {
   readonly bytes: number;
 }
 
-/** Returns all runs of a stage over the given buckets, under any filter, oldest generation first. */
-export async function pastRuns(
+/** ClickHouse's type of PastRunRow. */
+const PAST_RUN_ROW =
+  'Tuple(bucket String, filter String, probe_cc Array(String), test_names Array(String), stage String, generation UInt64, state String, reason String, run_id String, opened_ms Int64, recorded_ms Int64, files UInt64, bytes UInt64)';
+
+/** Content of the ledger for some buckets at one moment. */
+export interface LedgerRead {
+  /** ClickHouse's clock, milliseconds since 1970. */
+  readonly now: number;
+  /** Greatest generation of an analysis of any bucket; 0 without one. */
+  readonly newestAnalysis: number;
+  /** Runs over the buckets, under any filter, oldest generation first. */
+  readonly runs: readonly PastRun[];
+}
+
+/** Reads the runs of some stages over the given buckets, and the clock, with one statement, because a statement costs more than its rows. */
+export async function readLedger(
   clickhouse: ClickHouse,
-  stage: RunStage,
+  stages: readonly RunStage[],
   buckets: readonly string[],
   signal?: AbortSignal,
-): Promise<PastRun[]> {
-  const rows = await clickhouse.select<PastRunRow>(
-    `SELECT bucket, filter, probe_cc, test_names, stage, generation, state, reason, run_id, files, bytes,
-            toUnixTimestamp64Milli(opened_at) AS opened_ms, toUnixTimestamp64Milli(recorded_at) AS recorded_ms
+): Promise<LedgerRead> {
+  const [read] = await clickhouse.select<{ now: number; newest: number; runs: PastRunRow[] }>(
+    `SELECT toUnixTimestamp64Milli(now64(3, 'UTC')) AS now,
+       (SELECT max(generation) FROM ${PIPELINE_RUNS.name} WHERE stage = 'Analysis') AS newest,
+       groupArray(CAST((bucket, filter, probe_cc, test_names, stage, generation, state, reason, run_id,
+         toUnixTimestamp64Milli(opened_at), toUnixTimestamp64Milli(recorded_at), files, bytes), '${PAST_RUN_ROW}')) AS runs
      FROM ${PIPELINE_RUNS.name} FINAL
-     WHERE stage = {stage:String} AND bucket IN {buckets:Array(String)}
-     ORDER BY generation, filter`,
-    { params: { stage, buckets }, signal },
+     WHERE stage IN {stages:Array(String)} AND bucket IN {buckets:Array(String)}`,
+    { params: { stages, buckets }, settings: { output_format_json_named_tuples_as_objects: 1 }, signal },
   );
-  return rows.map(row => ({
+  if (!read) throw new StatementError('ClickHouse gave no answer to the question for the runs of a bucket');
+  const runs = read.runs.map(row => ({
     bucket: row.bucket,
     filter: { probeCC: row.probe_cc, testNames: row.test_names },
     filterID: row.filter,
@@ -158,6 +174,18 @@ export async function pastRuns(
     files: row.files,
     bytes: row.bytes,
   }));
+  runs.sort((a, b) => a.generation - b.generation || (a.filterID < b.filterID ? -1 : 1));
+  return { now: read.now, newestAnalysis: read.newest, runs };
+}
+
+/** Returns all runs of a stage over the given buckets, under any filter, oldest generation first. */
+export async function pastRuns(
+  clickhouse: ClickHouse,
+  stage: RunStage,
+  buckets: readonly string[],
+  signal?: AbortSignal,
+): Promise<readonly PastRun[]> {
+  return (await readLedger(clickhouse, [stage], buckets, signal)).runs;
 }
 
 /**
@@ -174,23 +202,21 @@ export async function openRun(
   buckets: readonly string[],
   startedAt: number,
 ): Promise<OpenedRun> {
-  return (await openRunAmong(recorder, run, buckets, startedAt)).run;
+  const ledger = await readLedger(recorder.clickhouse, [run.stage], buckets, recorder.signal);
+  return (await openRunAmong(recorder, run, ledger, startedAt)).run;
 }
 
-/** Like `openRun`, and also returns the other runs in the ledger over the given buckets. */
+/** Like `openRun`, with a ledger that was just read. Also returns the other runs of the stage over these buckets. */
 export async function openRunAmong(
   recorder: RunRecorder,
   run: Omit<RunKey, 'generation'>,
-  buckets: readonly string[],
+  { now: openedAt, runs }: LedgerRead,
   startedAt: number,
 ): Promise<{ readonly run: OpenedRun; readonly others: readonly PastRun[] }> {
-  const { clickhouse, origin, signal } = recorder;
+  const { origin } = recorder;
   const own = (each: PastRun) =>
     each.runID === origin.runID && each.bucket === run.bucket && each.filterID === run.filterID;
-  const [past, openedAt] = await Promise.all([
-    pastRuns(clickhouse, run.stage, buckets, signal),
-    ledgerTime(clickhouse, signal),
-  ]);
+  const past = runs.filter(({ stage }) => stage === run.stage);
   const others = past.filter(each => !own(each));
   const known = past.find(own);
   if (known) return { run: { ...run, generation: known.generation, openedAt: known.openedAt }, others };

@@ -1,20 +1,12 @@
 import { type AnalysedDays, AnalysisAgainError, analyseDays, requireTables, tasksAfter } from '../analysis/analyse.ts';
 import { type DayTask, isLastHour } from '../analysis/days.ts';
-import { lastOpened, openAnalysis, sharesGeneration } from '../analysis/open-analysis.ts';
+import { lastOpened, openAnalysis } from '../analysis/open-analysis.ts';
 import type { RulesVersion } from '../analysis/rules.ts';
 import { inDays } from '../analysis/selection.ts';
 import { boundsOf } from '../bucket.ts';
 import { noCounts } from '../counts.ts';
 import { EVERYTHING, filterId } from '../filter.ts';
-import {
-  ledgerTime,
-  type OpenedRun,
-  openRun,
-  pastRuns,
-  type RunOrigin,
-  type RunRecorder,
-  recordRun,
-} from '../ledger/ledger.ts';
+import { type OpenedRun, openRun, pastRuns, type RunOrigin, type RunRecorder, recordRun } from '../ledger/ledger.ts';
 import type { Logger } from '../log.ts';
 import { withSpan } from '../spans.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
@@ -90,9 +82,12 @@ export async function analyseBucket(
   const fingerprints = new Set<string>();
   const done = { days: [...(resume?.days ?? [])], verdicts: resume?.verdicts ?? 0 };
   const tasks = (await tasksOf(clickhouse, task, signal)).filter(({ days }) => !done.days.includes(days[0]!));
+  /** Version of the fingerprints that was read last; undefined when it may have changed. */
+  let version: string | undefined;
   if (tasks.length > 0) {
-    const { hasFingerprints } = await requireTables(clickhouse, signal);
-    if (!tools.withoutFingerprints && !hasFingerprints)
+    const found = await requireTables(clickhouse, signal);
+    version = found.fingerprints;
+    if (!tools.withoutFingerprints && !found.hasFingerprints)
       log.warn(`${task.bucket.bucket}: fingerprints_dns is empty, so no block page can be recognised`);
   }
   const open = () => {
@@ -113,11 +108,13 @@ export async function analyseBucket(
           'ooni.generation': generation,
         };
         return await withSpan('judge days', days, async span => {
-          const analysed = await analyseDays(clickhouse, options, log, signal);
+          const analysed = await analyseDays(clickhouse, options, log, signal, version);
+          version = analysed.fingerprints;
           span.setAttribute('ooni.verdicts', analysed.verdicts);
           return analysed;
         });
       } catch (error) {
+        version = undefined;
         const again = error instanceof AnalysisAgainError || (error instanceof TableError && error.transient);
         if (attempt === TRIES || !again) throw error;
         log.warn(`${task.bucket.bucket}: the verdicts are computed again: ${error.message}`);
@@ -127,7 +124,7 @@ export async function analyseBucket(
   };
   for (const each of tasks) {
     let analysed = await judge(each);
-    while (await sharesGeneration(recorder, run)) {
+    while (analysed.isShared) {
       run = await open();
       analysed = await judge(each);
     }
@@ -229,8 +226,8 @@ async function awaitsAnother(clickhouse: ClickHouse, task: AnalysisTask, signal?
 async function tasksOf(clickhouse: ClickHouse, task: AnalysisTask, signal?: AbortSignal): Promise<DayTask[]> {
   const { bucket, filter } = task.bucket;
   if (task.observations === undefined) return [{ days: [bucket.slice(0, 10)], filter, selection: { of: 'day' } }];
-  const isOver = (await ledgerTime(clickhouse, signal)) >= boundsOf(bucket.slice(0, 10)).end;
-  const settled = isOver && !(await awaitsAnother(clickhouse, task, signal));
+  const isSettled = async (now: number) =>
+    now >= boundsOf(bucket.slice(0, 10)).end && !(await awaitsAnother(clickhouse, task, signal));
   const last = isLastOfDay({ bucket, ...(task.settledBy && { settledBy: task.settledBy }) });
-  return tasksAfter(clickhouse, { bucket, filter, generation: task.observations, settled, last }, signal);
+  return tasksAfter(clickhouse, { bucket, filter, generation: task.observations, last }, isSettled, signal);
 }

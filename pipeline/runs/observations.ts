@@ -5,6 +5,7 @@ import { listBucket } from '../archive/listing.ts';
 import { type Counts, noCounts } from '../counts.ts';
 import { finalizeRows } from '../ledger/finalize-rows.ts';
 import {
+  type LedgerRead,
   type OpenedRun,
   openRunAmong,
   type PastRun,
@@ -13,6 +14,7 @@ import {
   type RunOutcome,
   type RunRecorder,
   type RunState,
+  readLedger,
   recordEndOf,
   recordedFiles,
   recordFailures,
@@ -60,6 +62,12 @@ export interface BucketTools {
   readonly maxFailedShare: number;
 }
 
+/** What the plan of a bucket needs. */
+export interface PlanContext extends RunRecorder, Pick<BucketTools, 'archive' | 'log'> {
+  /** Replace rows even if the archive lists far less of a bucket than was read before. */
+  readonly allowShrink?: boolean | undefined;
+}
+
 /**
  * Minimum number of failed measurements, and of unreadable objects, for their share to count. One failed measurement of an hour with five is
  * a fifth of them, but it says nothing about the others.
@@ -73,16 +81,18 @@ const MIN_UNREADABLE = 3;
  * the archive lists far less than before and `allowShrink` is not set. Throws ArchiveErrors and TableErrors.
  *
  * @param startedAt milliseconds since 1970
+ * @param ledger the ledger of the overlapping buckets, if it was just read
  */
 export async function planBucket(
-  context: RunRecorder & Pick<BucketTools, 'archive' | 'log'> & { readonly allowShrink?: boolean | undefined },
+  context: PlanContext,
   bucket: BucketKey,
   startedAt: number,
+  ledger?: LedgerRead,
 ): Promise<BucketPlan> {
   const { archive, clickhouse, log, allowShrink = false, signal } = context;
   const opening = { ...bucket, stage: 'Observations' } as const;
-  const overlapping = overlappingBuckets(bucket.bucket);
-  const { run, others } = await openRunAmong(context, opening, overlapping, startedAt);
+  const known = ledger ?? (await readLedger(clickhouse, ['Observations'], overlappingBuckets(bucket.bucket), signal));
+  const { run, others } = await openRunAmong(context, opening, known, startedAt);
   for (const gone of unrecorded(run, others)) {
     const message = `the run ended without a record, and the run of generation ${run.generation} takes its place`;
     await finalizeRows({ clickhouse, log, signal }, gone, false);
@@ -198,8 +208,8 @@ async function close(
   outcome: RunOutcome & { readonly state: Exclude<RunState, 'started' | 'inserted'>; readonly counts: Counts },
 ): Promise<Readonly<Record<string, number>>> {
   const { state, counts } = outcome;
-  // A completed run that read nothing has no rows that another run would have to consider.
-  const wrote = state !== 'completed' || counts.read > 0;
+  // A completed run without rows has nothing that another run would have to consider.
+  const wrote = state !== 'completed' || Object.values(counts.rows).some(rows => rows > 0);
   if (wrote) await recordRun(context, run, { ...outcome, state: 'inserted' });
   const { rowsStored, shared, tableLost } = await finalizeRows(context, run, state === 'completed');
   if (state === 'completed' && tableLost) {

@@ -22,8 +22,8 @@ import { type BackfillRange, pageOfBackfill, planBackfill } from '../../pipeline
 import type { Checkpoint } from '../../pipeline/runs/batch.ts';
 import { judge } from '../../pipeline/runs/failure.ts';
 import type { RunMetrics } from '../../pipeline/runs/metrics.ts';
-import { abandonBucket, type BucketKey, finishBucket, planBucket } from '../../pipeline/runs/observations.ts';
-import { observationsToKeep } from '../../pipeline/runs/resume.ts';
+import { abandonBucket, type BucketKey, finishBucket } from '../../pipeline/runs/observations.ts';
+import { keepOrPlan } from '../../pipeline/runs/resume.ts';
 import type { Settings } from '../../pipeline/settings.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
@@ -93,12 +93,12 @@ export function createActivities(tools: ActivityTools): Activities {
   return {
     planRun: key =>
       own(key.run, async signal => {
-        const kept = key.run.mayKeep ? await observationsToKeep(bucketTools, bucketOf(key.run), signal) : undefined;
-        if (kept) return { handle: kept, batches: [], files: 0, bytes: 0, kept: true };
         const origin = originOf(key);
-        const { allowShrink } = key.run;
+        const { allowShrink, mayKeep = false } = key.run;
         const context = { ...bucketTools, allowShrink, rulesVersion, origin, signal };
-        const { run, ...plan } = await planBucket(context, bucketOf(key.run), key.startedAt);
+        const found = await keepOrPlan(context, bucketOf(key.run), key.startedAt, mayKeep);
+        if ('kept' in found) return { handle: found.kept, batches: [], files: 0, bytes: 0, kept: true };
+        const { run, ...plan } = found.plan;
         const handle = { generation: run.generation, openedAt: run.openedAt };
         const judges = key.run.stages.includes('Analysis') && settlesDay(key.run);
         if (plan.batches.length > 0 || judges) return { handle, ...plan };
