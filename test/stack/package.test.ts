@@ -39,7 +39,7 @@ beforeAll(() => {
   symlinkSync(join(process.cwd(), 'node_modules/chdb'), join(dir, 'prefix/lib/node_modules/chdb'));
 }, 600_000);
 
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
+afterAll(() => rmSync(dir, { recursive: true, force: true }), 120_000);
 
 describe('the installed package', () => {
   test('has JavaScript and no sources or tests', () => {
