@@ -40,3 +40,8 @@ export function sumCounts(parts: Iterable<Counts>): Counts {
 export function addsUp(counts: Counts): boolean {
   return counts.read === counts.transformed + counts.skipped + counts.failed + counts.unsupported;
 }
+
+/** Returns a number with its noun: `1 object`, `2 objects`. */
+export function counted(count: number, what: string): string {
+  return `${count.toLocaleString('en')} ${what}${count === 1 ? '' : 's'}`;
+}

@@ -22,8 +22,8 @@ export const CLI_EXAMPLES: Readonly<Record<string, CliExample>> = {
       '-o',
       'human',
     ],
-    output: `1 of 1 buckets of test/fixtures/archive done in 9.6 s, into embedded:/srv/ooni/data
-1 measurements in 1 files: 1 transformed, 0 skipped, 0 failed, 0 unsupported
+    output: `1 of 1 bucket of test/fixtures/archive done in 9.6 s, into embedded:/srv/ooni/data
+1 measurement in 1 file: 1 transformed, 0 skipped, 0 failed, 0 unsupported
   obs_web                           33 rows
   obs_web_ctrl                       0 rows
   obs_http_middlebox                 0 rows
@@ -74,7 +74,7 @@ OBSERVATIONS
   sync: {
     args: ['sync', ...ARCHIVE, ...BUCKET, '--output-dir', 'data/objects', '-o', 'human'],
     output: `…
-1 objects, 12 kB, are downloaded to data/objects; 0 were there`,
+1 object, 12 kB, downloaded to data/objects; 0 were there`,
   },
   migrate: {
     args: ['migrate', '--dry-run'],

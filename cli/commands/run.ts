@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import * as fields from '../../crds/fields.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
+import { counted } from '../../pipeline/counts.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import { serveHealth } from '../../pipeline/health-server.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
@@ -371,11 +372,11 @@ function textOf(summary: RunSummary, archive: string, clickhouse: string): strin
   const { buckets, bucketsSkipped, bucketsFailed, bucketsLeft, measurements, rows, verdicts } = summary;
   const skipped = Object.entries(bucketsSkipped) as [keyof typeof SKIPPED, number][];
   return [
-    `${n(buckets)} of ${n(askedFor(summary))} buckets of ${archive} done in ${summary.seconds} s, into ${clickhouse}`,
+    `${n(buckets)} of ${counted(askedFor(summary), 'bucket')} of ${archive} done in ${summary.seconds} s, into ${clickhouse}`,
     ...(bucketsFailed.length > 0 ? [`  ${n(bucketsFailed.length)} failed, see above`] : []),
     ...(bucketsLeft > 0 ? [`  ${n(bucketsLeft)} remain; the same command continues with them`] : []),
     ...skipped.map(([reason, count]) => `  ${n(count)} ${SKIPPED[reason]}`),
-    `${n(measurements)} measurements in ${n(summary.files)} files: ${n(summary.transformed)} transformed, ${n(summary.skipped)} skipped, ` +
+    `${counted(measurements, 'measurement')} in ${counted(summary.files, 'file')}: ${n(summary.transformed)} transformed, ${n(summary.skipped)} skipped, ` +
       `${n(summary.failed)} failed, ${n(summary.unsupported)} unsupported`,
     ...Object.entries(rows).map(([table, count]) => `  ${table.padEnd(24)}${n(count).padStart(12)} rows`),
     `  ${'verdicts'.padEnd(24)}${n(verdicts).padStart(12)}`,

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { openArchive } from '../../pipeline/archive/open.ts';
+import { counted } from '../../pipeline/counts.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import { withExitStatus } from '../exit-status.ts';
 import {
@@ -101,7 +102,7 @@ function textOf(result: SyncResult, { outputDir, dryRun }: Options, archive: str
   const { objects, bytes, present, failed, stopped } = result;
   if (objects + present + failed.length === 0) return `${archive} has no object of this range and filter`;
   return [
-    `${objects.toLocaleString('en')} objects, ${megabytes(bytes)}, ${dryRun ? 'would be' : 'are'} downloaded to ${outputDir}; ${present.toLocaleString('en')} were there`,
+    `${counted(objects, 'object')}, ${megabytes(bytes)}, ${dryRun ? 'would be downloaded' : 'downloaded'} to ${outputDir}; ${present.toLocaleString('en')} were there`,
     ...failed.map(({ key, message }) => `  ${key}: ${message}`),
     ...(stopped ? ['It was stopped; the same command continues.'] : []),
   ].join('\n');

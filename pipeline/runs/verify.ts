@@ -2,7 +2,7 @@ import type { Archive } from '../archive/archive.ts';
 import type { ArchiveFile, BadKey } from '../archive/keys.ts';
 import { listBucket } from '../archive/listing.ts';
 import { granularityOf, nextBucket } from '../bucket.ts';
-import { addsUp, type Counts, sumCounts } from '../counts.ts';
+import { addsUp, type Counts, counted, sumCounts } from '../counts.ts';
 import {
   auditFailures,
   auditFiles,
@@ -188,11 +188,6 @@ function notCompleted(bucket: string, files: number, newest: RunAudit | undefine
   if (!newest)
     return `${bucket} was never run under this filter; the archive has ${counted(files, 'object')} of it${hint}`;
   return `the newest run of ${bucket}, of ${timeOf(newest)}, ${stateOf(newest)}`;
-}
-
-/** `1 object`, `2 objects`. */
-export function counted(count: number, what: string): string {
-  return `${count.toLocaleString('en')} ${what}${count === 1 ? '' : 's'}`;
 }
 
 function timeOf({ generation }: Pick<RunAudit, 'generation'>): string {
