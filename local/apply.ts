@@ -6,12 +6,20 @@ import { parseAllDocuments } from 'yaml';
 import { KINDS } from '../crds/kinds.ts';
 import { GROUP, VERSION } from '../crds/resource.ts';
 import type { Client } from '../operator/kube/client.ts';
-import { AlreadyExistsError, KubeError } from '../operator/kube/errors.ts';
+import { AlreadyExistsError, InvalidError, KubeError, NotFoundError } from '../operator/kube/errors.ts';
 import { defineResource, type KubeObject, type Resource, type Stored } from '../operator/kube/resource.ts';
 import { WORK_NAMESPACE } from '../operator/manifests.ts';
 
 /** An object of a manifest, of any kind. */
 type Manifest = KubeObject & { readonly spec?: unknown };
+
+/** The kind of a manifest is misspelled, or its definition is not installed. */
+class UnknownKindError extends Error {
+  override name = 'UnknownKindError';
+  constructor({ kind, apiVersion }: Manifest) {
+    super(`the API server has no kind ${kind} in ${apiVersion}`);
+  }
+}
 
 const CRDS = defineResource<KubeObject & { status?: { conditions?: { type: string; status: string }[] } }>({
   group: 'apiextensions.k8s.io',
@@ -112,17 +120,36 @@ export async function createMissing(client: Client, dir: string, root: string): 
         if (object.kind === 'Backfill') backfills.push(object.metadata.name);
         const other = found ? differences(object.spec, found.spec, 'spec') : [];
         if (other.length > 0) {
-          notes.push(
-            `${nameOf(object)} stays as it is. ${path} has other values for ${other.join(', ')}; kubectl apply -f ${path} applies them.`,
-          );
+          const obstacle = await obstacleOf(client, object);
+          const next = obstacle
+            ? `they cannot be applied to it: ${obstacle}. Correct the file, or delete the resource first: kubectl delete ${nameOf(object)}`
+            : `kubectl apply -f ${path} applies them.`;
+          notes.push(`${nameOf(object)} stays as it is. ${path} has other values for ${other.join(', ')}; ${next}`);
         }
       } catch (error) {
-        if (!(error instanceof KubeError)) throw error;
-        notes.push(`${nameOf(object)} of ${path} was not created: ${error.message}`);
+        if (!(error instanceof KubeError || error instanceof UnknownKindError)) throw error;
+        const cause = error instanceof InvalidError ? error.explanation : error.message;
+        notes.push(`${nameOf(object)} of ${path} was not created: ${cause}`);
       }
     }
   }
   return { backfills, notes };
+}
+
+/** Returns why the API server would reject the spec of a manifest for its existing resource; undefined when it would not. */
+async function obstacleOf(client: Client, object: Manifest): Promise<string | undefined> {
+  const resource = await resourceOf(client, object);
+  const { name, namespace = WORK_NAMESPACE } = object.metadata;
+  const ref = resource.namespaced ? { name, namespace } : { name };
+  try {
+    const patched = await client.patch(resource, ref, { spec: object.spec }, { dryRun: true });
+    // The server drops fields that our kinds do not have; kubectl refuses them.
+    const dropped = resource.group === GROUP ? differences(object.spec, patched.spec, 'spec') : [];
+    return dropped.length > 0 ? `a ${object.kind} does not have ${dropped.join(', ')}` : undefined;
+  } catch (error) {
+    if (error instanceof InvalidError) return error.explanation;
+    throw error;
+  }
 }
 
 /** Creates an object. If it already exists, returns the existing one. */
@@ -195,11 +222,17 @@ async function resourceOf(client: Client, object: Manifest): Promise<Resource<Ma
   if (ours) return describe(object, ours.plural, true);
   // A manifest that the user added: the API server knows its kind.
   const api = object.apiVersion!.includes('/') ? 'apis' : 'api';
-  const { resources } = await client.http.request<{
-    resources: { name: string; kind: string; namespaced: boolean }[];
-  }>({ method: 'GET', path: `/${api}/${object.apiVersion}` });
+  const { resources } = await client.http
+    .request<{ resources: { name: string; kind: string; namespaced: boolean }[] }>({
+      method: 'GET',
+      path: `/${api}/${object.apiVersion}`,
+    })
+    .catch(error => {
+      if (error instanceof NotFoundError) throw new UnknownKindError(object);
+      throw error;
+    });
   const known = resources.find(({ kind, name }) => kind === object.kind && !name.includes('/'));
-  if (!known) throw new KubeError(`GET /${api}/${object.apiVersion}`, 404, { message: `no kind ${object.kind}` });
+  if (!known) throw new UnknownKindError(object);
   return describe(object, known.name, known.namespaced);
 }
 

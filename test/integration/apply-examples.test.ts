@@ -58,11 +58,25 @@ test('missing objects are created, and kubectl apply works on them', async () =>
 test('existing objects stay, and a note names the fields of the manifest that differ', async () => {
   await kubectl(kubeconfig, ['scale', 'workerpool', `main-${id}`, '--replicas=2']);
   write('backfill.yaml', manifest('Backfill', 'days', { ...days, startAt: '2024-01-02', probeCC: ['IT'] }));
-  expect((await create()).notes).toEqual([
-    `backfill/days-${id} stays as it is. examples/backfill.yaml has other values for spec.startAt, spec.probeCC; kubectl apply -f examples/backfill.yaml applies them.`,
+  const [fixed, ...others] = (await create()).notes;
+  expect(fixed).toMatch(
+    `backfill/days-${id} stays as it is. examples/backfill.yaml has other values for spec.startAt, spec.probeCC; they cannot be applied to it: `,
+  );
+  expect(fixed).toMatch(
+    /cannot be changed.*\. Correct the file, or delete the resource first: kubectl delete backfill\/days-\w+$/s,
+  );
+  expect(others).toEqual([
     `workerpool/main-${id} stays as it is. examples/pool.yaml has other values for spec.replicas; kubectl apply -f examples/pool.yaml applies them.`,
   ]);
   expect((await client.get(WORKER_POOLS, { namespace: 'default', name: `main-${id}` })).spec.replicas).toBe(2);
+});
+
+test('a note about a field that the kind does not have names the field', async () => {
+  write('pool.yaml', manifest('WorkerPool', 'main', { tasks: ['Workflows', 'Activities'], replica: 3 }));
+  expect((await create()).notes).toContainEqual(
+    expect.stringContaining('they cannot be applied to it: a WorkerPool does not have spec.replica. Correct the file'),
+  );
+  write('pool.yaml', manifest('WorkerPool', 'main', { tasks: ['Workflows', 'Activities'], replicas: 2 }));
 });
 
 test('a resource that is being deleted causes a note, and does not count as existing', async () => {
@@ -91,7 +105,9 @@ test('an invalid manifest causes a note, and the others are created', async () =
   expect(notes[0]).toMatch(/^examples\/a\.yaml cannot be read, so it is left out: /);
   expect(notes[1]).toMatch(/^examples\/b\.yaml cannot be read.*apiVersion, kind or metadata\.name/);
   expect(notes.join('\n')).toMatch(
-    /backfill\/backwards-\w+ of examples\/c\.yaml was not created: .*must lie before endAt/,
+    /backfill\/backwards-\w+ of examples\/c\.yaml was not created: Backfill\.\S+ "\S+" is invalid: .*must lie before endAt/,
   );
-  expect(notes.join('\n')).toMatch(/thing\/thing of examples\/d\.yaml was not created/);
+  expect(notes).toContain(
+    'thing/thing of examples/d.yaml was not created: the API server has no kind Thing in example.org/v1',
+  );
 });
