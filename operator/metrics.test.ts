@@ -85,3 +85,17 @@ test('a scrape makes the samples once for all metrics, and lets other work run m
   expect(turns).toBeGreaterThan(30);
   expect(text).toContain('ooni_backfill_measurements{namespace="",name="b9999"} 700');
 });
+
+test('the last answer of Temporal has no sample before the first one', async () => {
+  const registry = new Registry();
+  const temporal = { namespace: 'default', answeredAt: undefined as number | undefined };
+  const none = { schedules: () => [], backfills: () => [], pools: () => [] };
+  registerMetrics(registry, { ...none, temporal });
+  const sample = async () =>
+    (await registry.metrics()).split('\n').filter(line => /^ooni_temporal_last_answer/.test(line));
+  expect(await sample()).toEqual([]);
+  temporal.answeredAt = 1_700_000_000_500;
+  expect(await sample()).toEqual([
+    'ooni_temporal_last_answer_timestamp_seconds{temporal_namespace="default"} 1700000000.5',
+  ]);
+});

@@ -11,6 +11,8 @@ export interface Resources {
   schedules(): Iterable<PipelineSchedule>;
   backfills(): Iterable<Backfill>;
   pools(): Iterable<WorkerPool>;
+  /** Connection to Temporal. `answeredAt`: time of its last answer, in milliseconds since 1970; undefined before the first one. */
+  readonly temporal?: { readonly namespace: string; readonly answeredAt: number | undefined };
 }
 
 /** A value of a metric with its labels. */
@@ -51,6 +53,11 @@ const METRICS = {
     help: 'Pods of a pool by state (desired, ready)',
     labels: ['namespace', 'name', 'state'],
   },
+  ooni_temporal_last_answer_timestamp_seconds: {
+    help: 'Time of the last request that Temporal answered; time() minus it is the age of what the operator knows. Only the leader asks Temporal, every few minutes at least',
+    // A metric without labels would be 0 before the first answer.
+    labels: ['temporal_namespace'],
+  },
   ooni_queue_backlog: { help: 'Tasks that wait in a task queue', labels: ['queue'] },
 } as const;
 
@@ -58,6 +65,12 @@ const METRICS = {
 function* samplesOf(resources: Resources): Generator<Sample> {
   const sample = (metric: Sample['metric'], labels: Record<string, string>, value: number | undefined): Sample[] =>
     value === undefined || Number.isNaN(value) ? [] : [{ metric, labels, value }];
+  const { namespace = '', answeredAt } = resources.temporal ?? {};
+  yield* sample(
+    'ooni_temporal_last_answer_timestamp_seconds',
+    { temporal_namespace: namespace },
+    answeredAt === undefined ? undefined : answeredAt / 1000,
+  );
   for (const { metadata, status } of resources.schedules()) {
     const labels = labelsOf(metadata);
     yield* conditionsOf('PipelineSchedule', labels, status?.conditions);

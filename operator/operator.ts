@@ -86,6 +86,7 @@ export async function runOperator(
     schedules: () => schedules.list(),
     backfills: () => backfills.list(),
     pools: () => pools.list(),
+    temporal,
   });
 
   const events = new EventRecorder(writer, 'pipeline.ooni.org/operator', instruments, instance);

@@ -2,6 +2,13 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 
+/** A queue as its metrics see it. */
+export interface MeasuredQueue {
+  readonly labels: { readonly name: string; readonly controller: string };
+  /** Returns the seconds for which each key that is processed now has been processed. */
+  running(): number[];
+}
+
 /**
  * Metrics of the library, with the names and labels of controller-runtime and client-go where those exist, so that dashboards and alerts
  * for Go operators work unchanged.
@@ -12,8 +19,35 @@ export type Metrics = ReturnType<typeof createMetrics>;
 export function createMetrics(registry: Registry = new Registry()) {
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
+  /** Queues, whose running work is measured at each scrape. */
+  const queues = new Set<MeasuredQueue>();
+  const ofQueues = (name: string, help: string, value: (seconds: readonly number[]) => number) =>
+    new Gauge({
+      ...{ name, help, labelNames: ['name', 'controller'], registers },
+      collect() {
+        for (const queue of queues) this.set(queue.labels, value(queue.running()));
+      },
+    });
   return {
     registry,
+    queues,
+    queueUnfinished: ofQueues(
+      'workqueue_unfinished_work_seconds',
+      'Seconds for which the keys that are processed now have been processed, together; a value that grows shows stuck workers',
+      seconds => seconds.reduce((sum, one) => sum + one, 0),
+    ),
+    queueLongest: ofQueues(
+      'workqueue_longest_running_processor_seconds',
+      'Seconds for which the key that has been processed longest has been processed',
+      seconds => Math.max(0, ...seconds),
+    ),
+    queueWork: new Histogram({
+      name: 'workqueue_work_duration_seconds',
+      help: 'How long a key was processed',
+      labelNames: ['name', 'controller'],
+      buckets: SECONDS,
+      registers,
+    }),
     requests: new Counter({
       name: 'rest_client_requests_total',
       help: 'Requests to the API server, by method and status code; "<error>" means no answer',

@@ -31,6 +31,26 @@ describe('a work queue', () => {
     expect(started).toEqual(['a', 'b', 'c']);
   });
 
+  it('measures the work that is running and the work that has ended', async () => {
+    const { queue, clock, end, metrics } = bed(2);
+    queue.add('a');
+    await clock.advance(3_000);
+    queue.add('b');
+    await clock.advance(2_000);
+    const read = async (name: string) =>
+      (await metrics.registry.metrics())
+        .split('\n')
+        .find(line => line.startsWith(`${name}{`))
+        ?.split(' ')[1];
+    expect(await read('workqueue_unfinished_work_seconds')).toBe('7');
+    expect(await read('workqueue_longest_running_processor_seconds')).toBe('5');
+    await end('a');
+    expect(await read('workqueue_longest_running_processor_seconds')).toBe('2');
+    expect(await read('workqueue_work_duration_seconds_sum')).toBe('5');
+    await end('b');
+    expect(await read('workqueue_unfinished_work_seconds')).toBe('0');
+  });
+
   it('holds a key once, however often it is added', async () => {
     const { queue, started, end } = bed(1);
     for (const key of ['a', 'b', 'b', 'b']) queue.add(key);

@@ -34,6 +34,9 @@ export class WorkQueue {
   constructor(options: QueueOptions) {
     this.#options = options;
     this.#labels = { name: options.name, controller: options.name };
+    const { clock, metrics } = options.instruments;
+    const running = () => [...this.#active.values()].map(since => (clock.monotonic() - since) / 1000);
+    metrics.queues.add({ labels: this.#labels, running });
   }
 
   /** Makes a key ready after `delay` milliseconds (0: now). Ignored after the queue has closed. */
@@ -134,6 +137,8 @@ export class WorkQueue {
       this.#options.instruments.log.error({ err: error, queue: this.#options.name, key }, 'worker failed');
       this.retry(key);
     }
+    const { clock, metrics } = this.#options.instruments;
+    metrics.queueWork.observe(this.#labels, (clock.monotonic() - (this.#active.get(key) ?? 0)) / 1000);
     this.#active.delete(key);
     if (this.#again.delete(key)) this.add(key);
     this.#pump();

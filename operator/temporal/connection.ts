@@ -65,6 +65,7 @@ export class Temporal {
   #client: Client | undefined;
   /** Hash of the options of the open connection, and the monotonic time at which the files were read last. */
   #options: { hash: string; at: number } | undefined;
+  #answeredAt: number | undefined;
   /** Failures in a row without an answer. */
   #unanswered = 0;
   #registered: Promise<void> | undefined;
@@ -89,6 +90,11 @@ export class Temporal {
     this.namespace = settings.temporal_namespace;
   }
 
+  /** Time of the last request that succeeded, in milliseconds since 1970; undefined before the first one. */
+  get answeredAt(): number | undefined {
+    return this.#answeredAt;
+  }
+
   /**
    * Runs requests with a deadline. Throws TemporalUnavailable (and its subclasses) when Temporal cannot be reached or denies access, and
    * TemporalRejected when it rejects the request. Other errors pass unchanged. `doing` begins the message.
@@ -101,6 +107,7 @@ export class Temporal {
       await this.#register(client);
       const answer = await client.connection.withDeadline(Date.now() + deadline, () => requests(client));
       this.#unanswered = 0;
+      this.#answeredAt = Date.now();
       return answer;
     } catch (error) {
       const known = classify(error, doing);
