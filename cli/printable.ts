@@ -2,13 +2,13 @@
  * Characters that a terminal obeys instead of showing: control characters, and those that reverse the direction of text. A probe may send
  * them in any string.
  */
-const OBEYED = /(?![\n\t])[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+const CONTROL_CHARACTERS = /(?![\n\t])[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 const hex = (character: string, digits: number) => character.codePointAt(0)!.toString(16).padStart(digits, '0');
 
 /** Returns text that is safe for a terminal: control characters other than line end and tab become `\x1b`, direction marks become `\u202e`. */
 export function printable(text: string): string {
-  return text.replace(OBEYED, character =>
+  return text.replace(CONTROL_CHARACTERS, character =>
     character < '\u0100' ? `\\x${hex(character, 2)}` : `\\u${hex(character, 4)}`,
   );
 }
@@ -20,7 +20,7 @@ export function printableLine(text: string): string {
 
 /** Returns JSON that is safe for a terminal. Its value stays the same. */
 export function printableJson(json: string): string {
-  return json.replace(OBEYED, character => `\\u${hex(character, 4)}`);
+  return json.replace(CONTROL_CHARACTERS, character => `\\u${hex(character, 4)}`);
 }
 
 /** Returns a value with every text in it as `printableLine` returns it. */

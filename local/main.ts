@@ -44,7 +44,7 @@ Settings in the environment hold for the workers and the operator: ARCHIVE_URL=s
 OONI's public archive instead of test/fixtures/archive; CLICKHOUSE_URL uses a ClickHouse that runs already.`;
 
 /** Shown while programs are obtained: a command that works already. */
-const MEANWHILE = `The programs of Kubernetes and Temporal are obtained first, once. Meanwhile the pipeline runs without them, in another terminal:
+const HINT = `The programs of Kubernetes and Temporal are obtained first, once. Meanwhile the pipeline runs without them, in another terminal:
 
   npx oonipipeline run --archive test/fixtures/archive --clickhouse embedded:.ooni/embedded \\
     --fingerprints test/fixtures/fingerprints/fingerprints_dns.csv
@@ -323,7 +323,7 @@ async function main(): Promise<number> {
     stopping.abort(new Interrupted());
     interrupted ??= performance.now();
     // A second Ctrl-C: do not wait for pods to finish. One Ctrl-C may arrive several times, also through npm.
-    if (performance.now() - interrupted > AGAIN) void stack?.stop(0);
+    if (performance.now() - interrupted > SECOND_SIGNAL_AFTER) void stack?.stop(0);
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'disconnect'] as const) process.on(signal, interrupt);
   process.on('message', message => message === 'SIGINT' && interrupt());
@@ -336,7 +336,7 @@ async function main(): Promise<number> {
     }
     if (options.clean) cleanData(options.data);
     if (!options.kubernetes) return await runServers(options, terminal, stopping);
-    if (missingPrograms().length > 0) terminal.print(MEANWHILE);
+    if (missingPrograms().length > 0) terminal.print(HINT);
     await obtainPrograms({ terminal, signal: stopping.signal });
     stopping.signal.throwIfAborted();
     const python = options.superset ? await obtainSuperset({ terminal, signal: stopping.signal }) : undefined;
@@ -407,7 +407,7 @@ async function main(): Promise<number> {
 }
 
 /** Milliseconds after which a second signal counts as a second request. */
-const AGAIN = 1_000;
+const SECOND_SIGNAL_AFTER = 1_000;
 
 /** The user pressed Ctrl-C. */
 class Interrupted extends Error {

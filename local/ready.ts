@@ -15,7 +15,7 @@ const CONTROLLERS: Readonly<Record<string, Resource>> = {
 };
 
 /** Milliseconds between two checks, and the number of checks after which a problem is reported. */
-const LOOK = 200;
+const POLL_INTERVAL = 200;
 const TROUBLE = 25;
 
 /**
@@ -47,7 +47,7 @@ export async function whenOperatorLeads(
       // The API server may be restarting.
       if (!(error instanceof KubeError)) throw error;
     }
-    await sleep(LOOK, undefined, { signal });
+    await sleep(POLL_INTERVAL, undefined, { signal });
   }
 }
 

@@ -141,7 +141,7 @@ export function viewOf({ status }: Backfill): BackfillView {
 }
 
 /** Milliseconds between two looks at a backfill. */
-const LOOK = 1_000;
+const POLL_INTERVAL = 1_000;
 
 /** Yields the state of a backfill until it has ended. While the server does not answer, it waits; the first failure is thrown. */
 export async function* follow(target: Target, name: string, signal: AbortSignal): AsyncGenerator<BackfillView> {
@@ -155,7 +155,7 @@ export async function* follow(target: Target, name: string, signal: AbortSignal)
     } catch (error) {
       if (!answered || !(error instanceof TemporalUnavailable)) throw error;
     }
-    await sleep(LOOK, undefined, { signal }).catch(() => {});
+    await sleep(POLL_INTERVAL, undefined, { signal }).catch(() => {});
   }
 }
 

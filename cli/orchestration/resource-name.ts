@@ -2,7 +2,7 @@ import { hashOf } from '../../operator/hash.ts';
 import { type Filter, filterId } from '../../pipeline/filter.ts';
 
 /** Longest part of a name that a filter may take, so that a time still fits into the 63 characters of a label. */
-const LONGEST = 44;
+const MAX_LENGTH = 44;
 
 /** Returns the name of a resource for a filter: `it.us-signal`, `all` for everything. A long list becomes a hash. */
 export function resourceName(filter: Filter): string {
@@ -11,5 +11,5 @@ export function resourceName(filter: Filter): string {
     .toLowerCase()
     .replace(/^allccs-/, 'all-')
     .replace(/-alltns$/, '-all');
-  return name.length <= LONGEST ? name : `filter-${hashOf(filter)}`;
+  return name.length <= MAX_LENGTH ? name : `filter-${hashOf(filter)}`;
 }

@@ -56,7 +56,7 @@ export async function runBuckets(
   const totals: RunTotals = { done: 0, failed: [], left: 0, counts: noCounts(), rows: {}, verdicts: 0 };
   const reading = new Map<string, number>();
   let unreadable = 0;
-  let useless = false;
+  let cannotContinue = false;
 
   const since = buckets[0]?.includes('T') ? await ledgerTime(tools.clickhouse, signal) : undefined;
   // Buckets start in the order of the list, so the last bucket of a day starts after all others of that day have started.
@@ -92,14 +92,15 @@ export async function runBuckets(
     totals.failed.push(failed);
     watch.onBucket(failed);
     unreadable = reason === 'ArchiveUnavailable' ? unreadable + 1 : 0;
-    if (outcome.outage && (reason !== 'ArchiveUnavailable' || unreadable === UNREADABLE_IN_A_ROW)) useless = true;
+    if (outcome.outage && (reason !== 'ArchiveUnavailable' || unreadable === UNREADABLE_IN_A_ROW))
+      cannotContinue = true;
   };
 
   const waiting = buckets.values();
   await Promise.all(
     Array.from({ length: slots }, async () => {
       for (const bucket of waiting) {
-        if (signal.aborted || useless) return;
+        if (signal.aborted || cannotContinue) return;
         try {
           await runOne(bucket);
         } catch (error) {

@@ -49,9 +49,9 @@ export async function planRun(
   const buckets: string[] = [];
   const skipped: Partial<Record<SkipReason, number>> = {};
   const how = { filter, filterID, stages, reprocess, attempt: 1 };
-  for await (const { bucket, verdict } of decideAll({ archive, clickhouse }, how, all, {}, now, signal)) {
-    if (verdict === 'run') buckets.push(bucket);
-    else skipped[verdict as SkipReason] = (skipped[verdict as SkipReason] ?? 0) + 1;
+  for await (const { bucket, decision } of decideAll({ archive, clickhouse }, how, all, {}, now, signal)) {
+    if (decision === 'run') buckets.push(bucket);
+    else skipped[decision as SkipReason] = (skipped[decision as SkipReason] ?? 0) + 1;
   }
   return { buckets, skipped };
 }

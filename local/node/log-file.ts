@@ -5,7 +5,7 @@ import { makeDirectory } from '../../pipeline/directories.ts';
 /** Maximum size of a log in bytes. A full log becomes `<path>.1`, of which there is only one, so a container never fills the disk. */
 const LARGEST = 10 * 1024 * 1024;
 /** Maximum length of a piece of a line. Longer lines are kept in pieces. */
-const LONGEST = 16 * 1024;
+const MAX_LENGTH = 16 * 1024;
 
 /** A line of a container, or a piece of one. */
 export interface LogLine {
@@ -45,9 +45,9 @@ export class LogFile {
     const lines = (this.#rest[stream] + this.#decoders[stream].decode(chunk, { stream: true })).split('\n');
     this.#rest[stream] = lines.pop()!;
     for (const line of lines) this.#line(stream, line, true);
-    while (this.#rest[stream].length > LONGEST) {
-      this.#append(stream, this.#rest[stream].slice(0, LONGEST), false);
-      this.#rest[stream] = this.#rest[stream].slice(LONGEST);
+    while (this.#rest[stream].length > MAX_LENGTH) {
+      this.#append(stream, this.#rest[stream].slice(0, MAX_LENGTH), false);
+      this.#rest[stream] = this.#rest[stream].slice(MAX_LENGTH);
     }
   }
 
@@ -75,7 +75,8 @@ export class LogFile {
 
   #line(stream: 'stdout' | 'stderr', line: string, whole: boolean): void {
     let at = 0;
-    for (; line.length - at > LONGEST; at += LONGEST) this.#append(stream, line.slice(at, at + LONGEST), false);
+    for (; line.length - at > MAX_LENGTH; at += MAX_LENGTH)
+      this.#append(stream, line.slice(at, at + MAX_LENGTH), false);
     this.#append(stream, line.slice(at), whole);
   }
 

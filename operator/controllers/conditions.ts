@@ -45,10 +45,10 @@ export function merge(
 }
 
 /** Characters of a message. The server rejects a longer one, and with it the whole status. */
-const LONGEST = 32_768;
+const MAX_LENGTH = 32_768;
 
 function cut(message: string): string {
-  return message.length <= LONGEST ? message : `${message.slice(0, LONGEST - 1)}…`;
+  return message.length <= MAX_LENGTH ? message : `${message.slice(0, MAX_LENGTH - 1)}…`;
 }
 
 /** Returns the instant as RFC 3339 in whole seconds, the form of times in Kubernetes. */

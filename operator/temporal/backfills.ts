@@ -17,7 +17,7 @@ import {
   queuesOf,
   WORKFLOWS,
 } from '../../worker/contract.ts';
-import { type BlockedBy, blockedByOf, failingTask, NO_WORKER, pendingWork, pulseOf } from './blocked-by.ts';
+import { type BlockedBy, blockedByOf, failingTask, NO_WORKER, pendingWork, progressKeyOf } from './blocked-by.ts';
 import type { Temporal } from './connection.ts';
 import { NoWorkerError, TemporalRejected, TemporalUnavailable, undefinedWhen } from './errors.ts';
 import type { WorkerSilence } from './silence.ts';
@@ -114,7 +114,7 @@ export function observeBackfill(
         startedAt,
         attempt,
         progress,
-        ...(pending && { pulse: pulseOf(oldest.workflowID, pending.activities) }),
+        ...(pending && { pulse: progressKeyOf(oldest.workflowID, pending.activities) }),
         ...(blocked && { blockedBy: { ...blocked, ...oldest } }),
       };
     }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { blockedByOf, failureOf, pulseOf } from './blocked-by.ts';
+import { blockedByOf, failureOf, progressKeyOf } from './blocked-by.ts';
 import { toPayload } from './payload.ts';
 
 const NOW = Date.UTC(2026, 4, 6);
@@ -78,13 +78,13 @@ describe('the cause that blocks a run', () => {
   });
 });
 
-test('a pulse changes with the checkpoint of an activity, not with its attempts or its waits', () => {
-  const pulse = (activityId: string, details: unknown, attempt = 1) =>
-    pulseOf('run', [{ activityId, attempt, heartbeatDetails: beat(details) } as never]);
-  const first = pulse('1', { reached: { key: 'a' } });
-  expect(pulse('1', { reached: { key: 'a' }, waitsFor: { reason: 'x', message: 'y' } }, 40)).toBe(first);
-  expect(pulse('1', { reached: { key: 'b' } })).not.toBe(first);
-  expect(pulse('2', { reached: { key: 'a' } })).not.toBe(first);
+test('the key of the progress changes with the checkpoint of an activity, not with its attempts or its waits', () => {
+  const progressKey = (activityId: string, details: unknown, attempt = 1) =>
+    progressKeyOf('run', [{ activityId, attempt, heartbeatDetails: beat(details) } as never]);
+  const first = progressKey('1', { reached: { key: 'a' } });
+  expect(progressKey('1', { reached: { key: 'a' }, waitsFor: { reason: 'x', message: 'y' } }, 40)).toBe(first);
+  expect(progressKey('1', { reached: { key: 'b' } })).not.toBe(first);
+  expect(progressKey('2', { reached: { key: 'a' } })).not.toBe(first);
 });
 
 describe('the failure of a workflow task', () => {

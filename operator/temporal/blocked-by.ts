@@ -13,8 +13,8 @@ export interface BlockedBy {
 
 export const NO_WORKER = 'NoWorker';
 
-/** Milliseconds after which an untaken task blocks the run. An idle worker takes a task at once. */
-const PATIENCE = 15_000;
+/** Milliseconds after which an isNotTaken task blocks the run. An idle worker takes a task at once. */
+const WORKER_TIMEOUT = 15_000;
 
 /** temporal.api.enums.v1.PendingActivityState */
 const SCHEDULED = 1;
@@ -89,9 +89,9 @@ export function blockedByOf(activities: readonly PendingActivity[], now: number)
   const waiting = activities.map(waitOf).find(wait => wait !== undefined);
   if (waiting) return waiting;
   // This includes an activity that ran before: its worker ended and gave it back, and the next attempt waits for another worker.
-  const untaken = ({ state, scheduledTime }: PendingActivity) =>
-    state === SCHEDULED && (milliseconds(scheduledTime) ?? now) < now - PATIENCE;
-  if (activities.length > 0 && activities.every(untaken)) {
+  const isNotTaken = ({ state, scheduledTime }: PendingActivity) =>
+    state === SCHEDULED && (milliseconds(scheduledTime) ?? now) < now - WORKER_TIMEOUT;
+  if (activities.length > 0 && activities.every(isNotTaken)) {
     return { reason: NO_WORKER, message: 'no worker has taken it up' };
   }
   const attempts = ({ attempt }: PendingActivity) => attempt ?? 1;
@@ -113,7 +113,7 @@ function waitOf({ heartbeatDetails }: PendingActivity): BlockedBy | undefined {
 }
 
 /** Returns a text that changes when an activity of a run progresses. A further attempt from the same checkpoint is not progress. Pure. */
-export function pulseOf(workflowID: string, activities: readonly PendingActivity[]): string {
+export function progressKeyOf(workflowID: string, activities: readonly PendingActivity[]): string {
   const beats = activities.map(({ activityId, heartbeatDetails }) => {
     const beat = fromPayload(heartbeatDetails?.payloads?.[0]);
     return [activityId, typeof beat === 'object' && beat !== null && 'reached' in beat ? beat.reached : beat];

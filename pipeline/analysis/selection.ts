@@ -63,7 +63,7 @@ export function inDays(days: readonly string[]): Query {
 }
 
 /** Condition on rows of a bucket's run, in addition to the days. Needs the parameters `bucket` and `observed`. */
-const BROUGHT = 'bucket_date = {bucket:String} AND run_generation = {observed:UInt64}';
+const OF_THE_RUN = 'bucket_date = {bucket:String} AND run_generation = {observed:UInt64}';
 
 /**
  * Returns the conditions of filter and selection on the experiment side, as SQL (which begins with AND, or is empty) and parameters. The
@@ -81,10 +81,10 @@ export function experimentCondition(filter: Filter, selection: Selection, days: 
   params.bucket = selection.bucket;
   params.observed = selection.generation;
   const within = inDays(days).sql;
-  const brought = `SELECT measurement_uid FROM obs_web WHERE ${within} AND ${BROUGHT}`;
+  const brought = `SELECT measurement_uid FROM obs_web WHERE ${within} AND ${OF_THE_RUN}`;
   if (selection.of === 'bucket') {
     // With the times, ClickHouse skips rows by the sorting key: late uploads are few among the rows of their days.
-    const times = `measurement_start_time IN (SELECT measurement_start_time FROM obs_web WHERE ${within} AND ${BROUGHT})`;
+    const times = `measurement_start_time IN (SELECT measurement_start_time FROM obs_web WHERE ${within} AND ${OF_THE_RUN})`;
     return { sql: `AND ${all([passes.sql, times, `measurement_uid IN (${brought})`])}`, params };
   }
   const affected = `measurement_uid IN (${brought} UNION ALL ${evidenceOf(days)})`;
@@ -102,7 +102,7 @@ function evidenceOf(days: readonly string[]): string {
   // Each day is judged separately.
   const ofDay = (column: string) => (days.length > 1 ? `${ROW_DAY}, ${column}` : column);
   const of = (column: string, table: string, more = '') =>
-    `SELECT ${ofDay(column)} FROM ${table} WHERE ${within} AND ${BROUGHT}${more}`;
+    `SELECT ${ofDay(column)} FROM ${table} WHERE ${within} AND ${OF_THE_RUN}${more}`;
   const hosts = `${of(HOST, 'obs_web_ctrl')} UNION ALL ${of(HOST, 'obs_web', ' AND tls_is_certificate_valid = 1')}`;
   const isIn = (column: string, found: string) => `(${ofDay(column)}) IN (${found})`;
   const ofProbes = `probe_id != '' AND ${isIn('probe_id', of('probe_id', 'obs_web'))}`;

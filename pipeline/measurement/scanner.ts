@@ -48,7 +48,7 @@ const TABLES = 512;
 /** Bytes after the document and the text that may be read or overwritten. */
 const MARGIN = 128;
 /** Deeper values are left to the decoder. */
-const DEEPEST = 64;
+const MAX_DEPTH = 64;
 
 /** Tables of patterns that are in the memory. */
 let grams: Buffer = Buffer.alloc(0);
@@ -125,7 +125,7 @@ function behindDocument(length: number): Buffer {
 
 /** Returns the end of the value at `at`, or -1 if it is not a value or only a decoder can check it. */
 export function skipValue(at: number): number {
-  return placeOf(code.skipValue(start + at, DEEPEST));
+  return placeOf(code.skipValue(start + at, MAX_DEPTH));
 }
 
 /**

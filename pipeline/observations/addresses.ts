@@ -8,7 +8,7 @@ export interface Endpoint {
   readonly port: number | null;
 }
 
-const NOWHERE: Endpoint = { host: null, port: null };
+const NO_ENDPOINT: Endpoint = { host: null, port: null };
 
 /** Replaces the placeholder of the probe's own address, because its brackets would be parsed as those of IPv6. */
 export function fixAddress(address: string): string {
@@ -25,7 +25,7 @@ export function splitEndpoint(address: string): Endpoint {
   }
   const authority = authorityOf(`//${stripBlanks(fixed)}`);
   if (authority === undefined) throw transformError('InvalidAddress', `"${address}" has a bracket without its partner`);
-  if (authority === '') return NOWHERE;
+  if (authority === '') return NO_ENDPOINT;
   const { host, port } = hostAndPort(authority);
   return { host, port: portNumber(port, address) };
 }

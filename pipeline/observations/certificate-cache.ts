@@ -39,7 +39,7 @@ export class CertificateCache {
 
   /** Returns the certificates in DER, or undefined if any of them is not base64. */
   decode(certificates: readonly Binary[]): Buffer[] | undefined {
-    const decoded = certificates.map(({ data }) => unlessBroken(() => decodeBase64(data)));
+    const decoded = certificates.map(({ data }) => nullIfBroken(() => decodeBase64(data)));
     return decoded.every(each => each !== null) ? decoded : undefined;
   }
 }
@@ -56,14 +56,14 @@ function recall<T>(all: Map<string, Known<T>>, base64: string, read: (base64: st
 }
 
 function readLeaf(base64: string): LeafCertificate | null {
-  return unlessBroken(() => readCertificate(decodeBase64(base64)));
+  return nullIfBroken(() => readCertificate(decodeBase64(base64)));
 }
 
 function hashOf(base64: string): string | null {
-  return unlessBroken(() => hash('sha256', decodeBase64(base64)));
+  return nullIfBroken(() => hash('sha256', decodeBase64(base64)));
 }
 
-function unlessBroken<T>(read: () => T): T | null {
+function nullIfBroken<T>(read: () => T): T | null {
   try {
     return read();
   } catch (error) {

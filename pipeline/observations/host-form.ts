@@ -2,7 +2,7 @@ import { domainToASCII } from 'node:url';
 import { canonicalAddress } from '../reference/ip-literal.ts';
 
 /** Longer names are not host names, and converting them would cost time. */
-const LONGEST = 1000;
+const MAX_LENGTH = 1000;
 /** Matches the common form, lower-case ASCII without a dot at the end, which needs no conversion. */
 const COMMON = /^[^A-Z\x80-\uffff:%]*[^A-Z\x80-\uffff:%.]$/;
 
@@ -13,7 +13,7 @@ const COMMON = /^[^A-Z\x80-\uffff:%]*[^A-Z\x80-\uffff:%.]$/;
  */
 export function hostForm(name: string): string {
   if (COMMON.test(name)) return name;
-  if (name.length > LONGEST) return name.toLowerCase();
+  if (name.length > MAX_LENGTH) return name.toLowerCase();
   if (name.includes(':')) return canonicalAddress(name) ?? name.toLowerCase();
   const decoded = percentDecoded(name);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the range of ASCII

@@ -45,7 +45,7 @@ export interface SharedIpMetadata {
 const UNKNOWN: IpInfo = { asn: 0, as_org_name: '', as_cc: '', cc: 'ZZ', is_bogon: false };
 const BOGON: IpInfo = { asn: 64666, as_org_name: 'Bogon', as_cc: 'ZZ', cc: 'ZZ', is_bogon: true };
 /** Number of epochs that a thread keeps open, for measurements made long before their upload. The one opened first is closed first. */
-const OPEN_AT_MOST = 3;
+const MAX_OPEN = 3;
 const REMEMBERED = 50_000;
 /** Longer texts are not addresses, or have an invented zone. Caching them would fill memory. */
 const LONGEST_REMEMBERED = 64;
@@ -82,7 +82,7 @@ export class IpMetadata {
         epoch.files.map(file => ({ reader: this.#read(file), path: file.path })),
         this.#asNames,
       );
-      if (this.#open.length >= OPEN_AT_MOST) this.#open.shift()!.view = undefined;
+      if (this.#open.length >= MAX_OPEN) this.#open.shift()!.view = undefined;
       this.#open.push(epoch);
     }
     return epoch.view;

@@ -8,7 +8,7 @@ import type { Filter } from '../filter.ts';
 import { type BucketHistory, type HistoryQuery, readHistory } from '../ledger/history.ts';
 import { ledgerTime, type RunStage } from '../ledger/ledger.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
-import { ArchiveLook } from './archive-look.ts';
+import { ArchiveLookup } from './archive-lookup.ts';
 
 /** The buckets of a backfill, and the rules by which they are selected. */
 export interface BackfillRange {
@@ -58,7 +58,7 @@ export interface BackfillPage {
   readonly next?: string;
 }
 
-/** Selects the runs that a further attempt looks at: those of a backfill since it began. */
+/** Selects the runs that a further attempt usesArchive at: those of a backfill since it began. */
 export interface Retry {
   /** Milliseconds since 1970. */
   readonly since: number;
@@ -70,7 +70,7 @@ export interface Retry {
 const PAGE_SPAN = 2000;
 
 /** Number of buckets that are compared with the archive at a time. */
-const LOOKS_AHEAD = 8;
+const LOOKUPS_AHEAD = 8;
 
 /** Decides what to do with a bucket, from its history. `now` is in milliseconds since 1970. */
 export function decide(
@@ -105,13 +105,13 @@ export async function* decideAll(
   when: Pick<HistoryQuery, 'asOf'>,
   now: number,
   signal?: AbortSignal,
-): AsyncGenerator<{ readonly bucket: string; readonly verdict: BucketDecision }> {
+): AsyncGenerator<{ readonly bucket: string; readonly decision: BucketDecision }> {
   const [first, last] = [buckets[0], buckets.at(-1)];
   if (first === undefined || last === undefined) return;
   const { filter, filterID, stages } = range;
-  const looks = stages.includes('Observations') && range.attempt === 1;
+  const usesArchive = stages.includes('Observations') && range.attempt === 1;
   const days = [first.slice(0, 10), nextBucket(last.slice(0, 10))] as const;
-  const folders = looks ? await findDayFolders(archive, filter, ...days, signal) : undefined;
+  const folders = usesArchive ? await findDayFolders(archive, filter, ...days, signal) : undefined;
   for (let begin = 0; begin < buckets.length; begin += PAGE_SPAN) {
     const page = buckets.slice(begin, begin + PAGE_SPAN);
     const query = { filter, filterID, stages, from: page[0]!, before: nextBucket(page.at(-1)!), ...when };
@@ -123,22 +123,24 @@ export async function* decideAll(
         : undefined;
     const byLedger = page.map(bucket => {
       const known = history.of(bucket);
-      if (redone?.of(bucket).completed) return { bucket, known, verdict: 'Completed' as const };
-      return { bucket, known, verdict: decide(range, bucket, known, now) };
+      if (redone?.of(bucket).completed) return { bucket, known, decision: 'Completed' as const };
+      return { bucket, known, decision: decide(range, bucket, known, now) };
     });
     if (!folders) {
       yield* byLedger;
       continue;
     }
-    const done = byLedger.flatMap(({ known, verdict }) => (verdict === 'Completed' && known.done ? [known.done] : []));
-    const look = await ArchiveLook.open({ archive, clickhouse }, { filter, filterID }, folders, done, signal);
-    yield* inParallel(byLedger, LOOKS_AHEAD, async ({ bucket, known, verdict }) => {
+    const done = byLedger.flatMap(({ known, decision }) =>
+      decision === 'Completed' && known.done ? [known.done] : [],
+    );
+    const lookup = await ArchiveLookup.open({ archive, clickhouse }, { filter, filterID }, folders, done, signal);
+    yield* inParallel(byLedger, LOOKUPS_AHEAD, async ({ bucket, known, decision }) => {
       const needed = known.touched || (stages.includes('Analysis') && settlesDay(bucket, folders));
-      if (verdict === 'run' && !needed && (await look.isEmpty(bucket))) return { bucket, verdict: 'Empty' };
-      if (verdict === 'Completed' && known.done && (await look.hasMore(bucket, known.done))) {
-        return { bucket, verdict: 'run' };
+      if (decision === 'run' && !needed && (await lookup.isEmpty(bucket))) return { bucket, decision: 'Empty' };
+      if (decision === 'Completed' && known.done && (await lookup.hasMore(bucket, known.done))) {
+        return { bucket, decision: 'run' };
       }
-      return { bucket, verdict };
+      return { bucket, decision };
     });
   }
 }
@@ -160,10 +162,10 @@ export async function planBackfill(
   const buckets = [...bucketsBetween(range.startAt, range.endAt, range.granularity)];
   const skipped: Record<string, number> = {};
   const selected: boolean[] = [];
-  for await (const { verdict } of decideAll(tools, range, buckets, { asOf }, now, signal)) {
-    selected.push(verdict === 'run');
-    if (verdict === 'run') continue;
-    const reason = verdict === 'NotFailed' ? 'Completed' : verdict;
+  for await (const { decision } of decideAll(tools, range, buckets, { asOf }, now, signal)) {
+    selected.push(decision === 'run');
+    if (decision === 'run') continue;
+    const reason = decision === 'NotFailed' ? 'Completed' : decision;
     skipped[reason] = (skipped[reason] ?? 0) + 1;
   }
   const toRun = buckets.filter((_, index) => selected[index]);

@@ -131,7 +131,7 @@ export class BatchWriter {
     const { signal, onCheckpoint } = this.#options;
     const failures = this.#failures;
     this.#failures = [];
-    const spoilt = new Set<string>();
+    const broken = new Set<string>();
     const measurements = new Set(blocks.flatMap(block => block.measurements));
     const others = await claimUids(this.#clickhouse, [...measurements], signal);
     for (const block of blocks) {
@@ -140,7 +140,7 @@ export class BatchWriter {
       const { refused } = await withSpan(`insert ${block.table}`, size, () =>
         this.#inserter.insert(substituteUids(block, others), signal),
       ).finally(() => this.#options.onInserted?.((performance.now() - start) / 1000));
-      for (const row of refused) failures.push(this.#setAside(row, spoilt));
+      for (const row of refused) failures.push(this.#setAside(row, broken));
     }
     await recordFailures(this.#clickhouse, this.#run, failures, signal);
     const last = closed.at(-1);
@@ -154,18 +154,18 @@ export class BatchWriter {
   }
 
   /** Counts a measurement that lacks a row as failed. Its other rows are stored. */
-  #setAside(row: RefusedRow, spoilt: Set<string>): FailureRecord {
+  #setAside(row: RefusedRow, broken: Set<string>): FailureRecord {
     const { key, line, uid, testName } = row.measurement;
     const { table, message } = row;
     const counts = this.#files.get(key)?.counts;
     if (counts) {
       counts.rows[table] = (counts.rows[table] ?? 0) - 1;
-      if (!spoilt.has(`${key} ${line}`)) {
+      if (!broken.has(`${key} ${line}`)) {
         counts.transformed--;
         counts.failed++;
       }
     }
-    spoilt.add(`${key} ${line}`);
+    broken.add(`${key} ${line}`);
     return { key, line, stage: 'insert', table, row: row.row, uid, testName, class: 'RowRefused', message };
   }
 }

@@ -328,15 +328,15 @@ async function explainRows(
     problems.push({ problem: 'RowsMissing', key, table, message });
   }
   for (const [table, { expected, distinct }] of long) {
-    const strange = await strangers(examined, table, uids);
-    const of = strange.length > 0 ? `; of measurements that are in no object: ${strange.slice(0, 3).join(', ')}` : '';
+    const unknown = await unknownMeasurements(examined, table, uids);
+    const of = unknown.length > 0 ? `; of measurements that are in no object: ${unknown.slice(0, 3).join(', ')}` : '';
     problems.push({ problem: 'RowsTooMany', table, message: `${counted(distinct, 'row')}, ${expected} counted${of}` });
   }
   return problems;
 }
 
 /** Returns the measurements that have rows of a run but are in none of its objects. */
-async function strangers(
+async function unknownMeasurements(
   { tools, run, signal }: ExaminedRun,
   table: ObservationTable,
   uids: ReadonlySet<string>,

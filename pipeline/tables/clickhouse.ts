@@ -7,7 +7,7 @@ import { currentTraceParent } from '../spans.ts';
 import { currentWork } from '../work-context.ts';
 import { ClickHouseUnavailableError, classify, TableError } from './errors.ts';
 import { untilException } from './late-exception.ts';
-import { PATIENT, type RetryOptions, retry } from './retry.ts';
+import { LONG_RETRY, type RetryOptions, retry } from './retry.ts';
 
 /** Parts of the URL of ClickHouse's HTTP interface. The password is used in requests only. */
 export interface ClickHouseLocation {
@@ -103,7 +103,7 @@ export class ClickHouse {
     this.database = options.database ?? location.database;
     this.cluster = cluster;
     this.name = `${location.url}/${this.database}`;
-    this.#retry = { ...PATIENT, ...options.retry, ...(options.onRetry && { onRetry: options.onRetry }) };
+    this.#retry = { ...LONG_RETRY, ...options.retry, ...(options.onRetry && { onRetry: options.onRetry }) };
     this.#client = createClient({
       url: location.url,
       username: location.username,

@@ -1,7 +1,7 @@
 import type { MeasurementRef, RowBlock } from './block.ts';
 import { type ClickHouse, identifier } from './clickhouse.ts';
 import { RowsRefusedError } from './errors.ts';
-import { PATIENT, type RetryOptions, retry } from './retry.ts';
+import { LONG_RETRY, type RetryOptions, retry } from './retry.ts';
 import { OBSERVATION_TABLES, type ObservationTable } from './schema.ts';
 
 /** A row that ClickHouse refused. */
@@ -90,7 +90,7 @@ export class Inserter {
 
   async #send(block: RowBlock, start: number, end: number, signal?: AbortSignal): Promise<void> {
     const bytes = block.bytes.subarray(block.offsets[start], block.offsets[end]);
-    const options = { ...PATIENT, ...this.#options.retry, onRetry: this.#options.onRetry, signal };
+    const options = { ...LONG_RETRY, ...this.#options.retry, onRetry: this.#options.onRetry, signal };
     const insert = () =>
       this.#clickhouse.insertBytes(STATEMENTS[block.table], slices(bytes), {
         signal,

@@ -12,7 +12,7 @@ export interface RetryOptions extends Waits {
 }
 
 /** About a minute in total, which is enough for a restart of the server. The activity's own retries handle longer outages. */
-export const PATIENT: RetryOptions = { attempts: 8, initial: 250, longest: 15_000 };
+export const LONG_RETRY: RetryOptions = { attempts: 8, initial: 250, longest: 15_000 };
 
 /**
  * Runs `work` until it succeeds, fails with an error that is not transient, or the attempts are used up; then throws the last error.

@@ -1,7 +1,7 @@
 import type { MeasurementRef, RowBlock } from './block.ts';
 import type { ClickHouse } from './clickhouse.ts';
 import { syncReplicas } from './cluster.ts';
-import { PATIENT, retry } from './retry.ts';
+import { LONG_RETRY, retry } from './retry.ts';
 import type { Table } from './schema.ts';
 
 /**
@@ -114,7 +114,7 @@ export async function claimUids(
       }
       return new Set(claiming.filter(({ uid, claim }) => owners.get(uid) !== claim!.digest));
     },
-    { ...PATIENT, signal },
+    { ...LONG_RETRY, signal },
   );
 }
 

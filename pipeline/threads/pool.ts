@@ -24,7 +24,7 @@ export interface BatchListener {
 }
 
 /** Time in which a thread has to respond to a cancellation before it is ended, milliseconds. */
-const CANCEL_PATIENCE = 10_000;
+const CANCEL_TIMEOUT = 10_000;
 
 /**
  * Heap limits of a thread. The memory of a batch does not grow with its files. A document of the largest allowed size needs a few hundred MB
@@ -103,7 +103,7 @@ export class ThreadPool {
       };
       const cancel = () => {
         worker.postMessage({ type: 'cancel' } satisfies ToThread);
-        patience = setTimeout(() => void worker.terminate(), CANCEL_PATIENCE);
+        patience = setTimeout(() => void worker.terminate(), CANCEL_TIMEOUT);
       };
       // Without `bind`, a log line would name the work that started the thread.
       const onMessage = AsyncLocalStorage.bind((message: FromThread) => {

@@ -101,8 +101,8 @@ async function countAll(): Promise<Record<string, number>> {
 async function decided(archive: Archive, buckets: readonly string[], reprocess: 'None' | 'Failed' | 'All' = 'None') {
   const found: Record<string, BucketDecision> = {};
   const range = { filter: EVERYTHING, filterID: filterId(EVERYTHING), stages: STAGES, reprocess, attempt: 1 };
-  for await (const { bucket, verdict } of decideAll({ archive, clickhouse }, range, buckets, {}, Date.now())) {
-    found[bucket] = verdict;
+  for await (const { bucket, decision } of decideAll({ archive, clickhouse }, range, buckets, {}, Date.now())) {
+    found[bucket] = decision;
   }
   return found;
 }
@@ -321,7 +321,8 @@ describe('which buckets are done', () => {
       const normal = normaliseFilter(filter);
       const range = { filter: normal, filterID: filterId(normal), stages: ['Observations'] as const };
       const all = { ...range, reprocess: 'None' as const, attempt: 1 };
-      for await (const { verdict } of decideAll({ archive, clickhouse }, all, [bucket], {}, Date.now())) return verdict;
+      for await (const { decision } of decideAll({ archive, clickhouse }, all, [bucket], {}, Date.now()))
+        return decision;
       return undefined;
     };
     expect(await of(DAY, { probeCC: [cc] })).toBe('run');

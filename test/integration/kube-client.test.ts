@@ -133,8 +133,8 @@ describe('writing', () => {
   });
 
   it('changes nothing in a dry run', async () => {
-    const told: unknown[] = [];
-    const silence = client.onWrite((_, written) => told.push(written));
+    const writes: unknown[] = [];
+    const silence = client.onWrite((_, written) => writes.push(written));
     expect(await client.create(CONFIG_MAPS, config('dry', { a: '1' }), { dryRun: true })).toMatchObject({
       data: { a: '1' },
     });
@@ -144,18 +144,18 @@ describe('writing', () => {
     expect(await client.delete(CONFIG_MAPS, { namespace, name: 'read' }, { dryRun: true })).toBe(true);
     expect(await client.find(CONFIG_MAPS, { namespace, name: 'dry' })).toBeUndefined();
     expect(await client.find(CONFIG_MAPS, { namespace, name: 'read' })).toBeDefined();
-    expect(told).toEqual([]);
+    expect(writes).toEqual([]);
     silence();
   });
 
   it('calls its listeners with the confirmed state', async () => {
-    const told: unknown[] = [];
-    const silence = client.onWrite((resource, written) => told.push([resource.kind, written]));
-    const object = await client.guardedBy(() => 1000).create(CONFIG_MAPS, config('told'));
-    await client.delete(CONFIG_MAPS, { namespace, name: 'told' });
-    expect(told).toEqual([
+    const writes: unknown[] = [];
+    const silence = client.onWrite((resource, written) => writes.push([resource.kind, written]));
+    const object = await client.guardedBy(() => 1000).create(CONFIG_MAPS, config('writes'));
+    await client.delete(CONFIG_MAPS, { namespace, name: 'writes' });
+    expect(writes).toEqual([
       ['ConfigMap', { object }],
-      ['ConfigMap', { deleted: { namespace, name: 'told' }, uid: object.metadata.uid }],
+      ['ConfigMap', { deleted: { namespace, name: 'writes' }, uid: object.metadata.uid }],
     ]);
     silence();
   });

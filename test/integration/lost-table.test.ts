@@ -25,8 +25,8 @@ async function toRun(): Promise<string[]> {
   const tools = runTools(clickhouse, FIXTURES);
   const range = { ...key, stages: ['Observations'] as const, reprocess: 'None' as const, attempt: 1 };
   const found: string[] = [];
-  for await (const { bucket, verdict } of decideAll(tools, range, [OTHER, DAY], {}, Date.now())) {
-    if (verdict === 'run') found.push(bucket);
+  for await (const { bucket, decision } of decideAll(tools, range, [OTHER, DAY], {}, Date.now())) {
+    if (decision === 'run') found.push(bucket);
   }
   return found;
 }

@@ -54,7 +54,7 @@ export interface ActivityTools {
 const HEARTBEAT_INTERVAL = 5000;
 
 /** Number of problems of reference data in a result; the table reference_versions has more of them. */
-const PROBLEMS_TOLD = 5;
+const MAX_PROBLEMS = 5;
 
 /** Returns the activities of this worker. All send heartbeats, all can be repeated, and failures.ts classifies all their errors. */
 export function createActivities(tools: ActivityTools): Activities {
@@ -204,7 +204,7 @@ export function createActivities(tools: ActivityTools): Activities {
           changed,
           rows,
           leftOut: problems.length,
-          problems: problems.slice(0, PROBLEMS_TOLD),
+          problems: problems.slice(0, MAX_PROBLEMS),
         };
       }),
 

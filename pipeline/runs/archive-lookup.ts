@@ -7,7 +7,7 @@ import type { DoneRun } from '../ledger/history.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { isWithin } from './shrink.ts';
 
-interface LookTools {
+interface LookupTools {
   readonly archive: Archive;
   readonly clickhouse: ClickHouse;
 }
@@ -18,15 +18,15 @@ interface Filtered {
 }
 
 /** Compares the current objects of buckets in an archive with the objects that completed runs have read. */
-export class ArchiveLook {
-  readonly #tools: LookTools;
+export class ArchiveLookup {
+  readonly #tools: LookupTools;
   readonly #filtered: Filtered;
   readonly #folders: DayFolders;
   readonly #extents: (run: FilesOf) => Extent;
   readonly #signal: AbortSignal | undefined;
 
   private constructor(
-    tools: LookTools,
+    tools: LookupTools,
     filtered: Filtered,
     folders: DayFolders,
     extents: (run: FilesOf) => Extent,
@@ -41,13 +41,13 @@ export class ArchiveLook {
 
   /** @param done the runs that are passed to `hasMore` later; one query reads their objects from the ledger now */
   static async open(
-    tools: LookTools,
+    tools: LookupTools,
     filtered: Filtered,
     folders: DayFolders,
     done: readonly DoneRun[],
     signal?: AbortSignal,
-  ): Promise<ArchiveLook> {
-    return new ArchiveLook(tools, filtered, folders, await extentsOfRuns(tools.clickhouse, done, signal), signal);
+  ): Promise<ArchiveLookup> {
+    return new ArchiveLookup(tools, filtered, folders, await extentsOfRuns(tools.clickhouse, done, signal), signal);
   }
 
   /** Whether the archive has no object of a bucket. */
