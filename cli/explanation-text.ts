@@ -93,9 +93,7 @@ function observationLines(row: Row): string[] {
     dnsText(row),
     row.tcp_failure ? `connect failed: ${row.tcp_failure}` : row.tcp_success === 1 ? 'connected' : '',
     tlsText(row),
-    row.http_request_url
-      ? `HTTP ${row.http_failure ? `failed: ${row.http_failure}` : (row.http_response_status_code ?? 'ok')} (${row.http_request_url})`
-      : '',
+    httpText(row),
   ];
   return [`  row ${row.observation_idx}: ${place}`, ...wrapped(parts.filter(Boolean).join('; '), 6)];
 }
@@ -111,6 +109,31 @@ function tlsText(row: Row): string {
   if (row.tls_is_certificate_valid === 1) return 'handshake with a valid certificate';
   return row.tls_is_certificate_valid === 0 ? 'handshake, certificate not valid' : '';
 }
+
+function httpText(row: Row): string {
+  if (!row.http_request_url) return '';
+  const fingerprints = (row.http_fingerprints ?? []) as string[];
+  const status = row.http_response_status_code;
+  const differing = COMPARED.filter(([column]) => row[column] === 0).map(([, name]) => name);
+  const isCompared = !row.http_failure && COMPARED.some(([column]) => row[column] != null);
+  return [
+    `HTTP ${row.http_failure ? `failed: ${row.http_failure}` : (status ?? 'ok')} (${row.http_request_url})`,
+    row.http_response_header_location ? `redirects to ${row.http_response_header_location}` : '',
+    row.http_response_title ? `title "${row.http_response_title}"` : '',
+    fingerprints.length > 0 ? `fingerprints ${fingerprints.join(', ')}` : '',
+    isCompared ? `compared with the control by the probe: ${differing.join(', ') || 'nothing'} differs` : '',
+  ]
+    .filter(Boolean)
+    .join('; ');
+}
+
+/** Columns of the probe's comparison with the control. */
+const COMPARED = [
+  ['probe_status_code_match', 'the status code'],
+  ['probe_title_match', 'the title'],
+  ['probe_body_length_match', 'the length'],
+  ['probe_headers_match', 'the header names'],
+] as const;
 
 function controlLines({ control, day }: Explanation): string[] {
   const lines = [`CONTROL of ${day}, from all measurements of that day`];

@@ -1,4 +1,5 @@
 import { OUTCOMES } from '../pipeline/analysis/outcomes.ts';
+import { BLOCK_PAGE, HTTP_BLOCK_PAGES } from '../pipeline/analysis/rules.ts';
 import { PIPELINE_FAILURES, PIPELINE_FILES, PIPELINE_RUNS } from '../pipeline/tables/ledger-tables.ts';
 import {
   ANALYSIS_WEB_MEASUREMENT,
@@ -7,6 +8,9 @@ import {
   type Column as TableColumn,
 } from '../pipeline/tables/schema.ts';
 import type { Column, Dataset, Metric } from './model.ts';
+
+/** Rules of the known block pages, as SQL. */
+const CONFIRMING = [BLOCK_PAGE, ...HTTP_BLOCK_PAGES].map(id => `'${id}'`).join(', ');
 
 /** Titles and meanings of columns, in all datasets that have them. */
 const KNOWN: Readonly<Record<string, Omit<Column, 'name' | 'type'>>> = {
@@ -23,11 +27,14 @@ const KNOWN: Readonly<Record<string, Omit<Column, 'name' | 'type'>>> = {
   test_name: { label: 'Test', description: 'Test of OONI Probe' },
   domain: { label: 'Domain', description: 'Host that was measured' },
   input: { label: 'URL', description: 'Address that was measured' },
-  outcome: { label: 'Outcome', description: 'blocked, partly_blocked, down, ok or unknown (docs/verdicts.md)' },
-  blocked_layer: { label: 'Layer', description: 'Where the blocking happens: dns, tcp or tls' },
+  outcome: {
+    label: 'Outcome',
+    description: 'blocked, partly_blocked, down, refused, ok or unknown (docs/verdicts.md)',
+  },
+  blocked_layer: { label: 'Layer', description: 'Where the blocking happens: dns, tcp, tls or http' },
   blocked_rule_id: { label: 'Rule', description: 'Rule of the analysis that judged (docs/analysis-rules.md)' },
   blamed_host: { label: 'Host', description: 'Host that is blocked or down' },
-  confirmed: { label: 'Confirmed', description: 'The answer of the resolver is a known block page of the country' },
+  confirmed: { label: 'Confirmed', description: 'The answer of the resolver or the response is a known block page' },
   target_nettest_group: {
     label: 'Kind of test',
     description: 'Group of tests: websites, im, circumvention, experimental',
@@ -109,6 +116,7 @@ const VERDICT_METRICS = {
   n_blocked: counted(OUTCOMES.blocked, 'Blocked'),
   n_partly_blocked: counted(OUTCOMES.partly, 'Partly blocked'),
   n_down: counted(OUTCOMES.down, 'Down'),
+  n_refused: counted(OUTCOMES.refused, 'Refused'),
   n_ok: counted(OUTCOMES.ok, 'OK'),
   n_unknown: counted(OUTCOMES.unknown, 'Unknown'),
   n_confirmed: { label: 'Confirmed', expression: 'countIf(confirmed = 1)', format: ',d' },
@@ -169,7 +177,7 @@ export const HOSTS: Dataset = {
   if(empty(hosts), m.outcome, found.2) AS outcome,
   if(empty(hosts), m.blocked_layer, found.3) AS blocked_layer,
   if(empty(hosts), m.blocked_rule_id, if(found.3 = '', '', found.4)) AS blocked_rule_id,
-  toUInt8(m.confirmed AND found.4 IN ('', m.top_dns_rule_id)) AS confirmed
+  toUInt8(m.confirmed AND found.4 IN ('', ${CONFIRMING})) AS confirmed
 FROM measurement_verdicts AS m
 ARRAY JOIN if(empty(hosts), [(lower(m.domain), '', '', '')], arrayZip(hosts, host_outcomes, host_layers, host_rule_ids)) AS found`,
 };
@@ -181,11 +189,13 @@ function countingView(name: string, description: string, keys: readonly Column[]
     blocked_measurements: 'Blocked',
     partly_blocked_measurements: 'Partly blocked',
     down_measurements: 'Down',
+    refused_measurements: 'Refused',
     ok_measurements: 'OK',
     unknown_measurements: 'Unknown',
     dns_blocked_measurements: 'Blocked by DNS',
     tcp_blocked_measurements: 'Blocked by TCP',
     tls_blocked_measurements: 'Blocked by TLS',
+    http_blocked_measurements: 'Blocked by HTTP',
     confirmed_measurements: 'Confirmed',
   };
   return {

@@ -2,7 +2,7 @@ import { NETTEST_GROUPS } from '../pipeline/analysis/nettests.ts';
 import { BY_MEASUREMENT, RESULT_MEANING } from '../pipeline/analysis/results.ts';
 import {
   EVIDENCE,
-  LAYERS,
+  layersOf,
   NO_MATCH,
   OUTCOME_CLASSES,
   RULES,
@@ -22,8 +22,8 @@ export function analysisPage(): string {
   return `${NOTE}
 # The rules of the analysis
 
-The analysis judges each row of \`obs_web\` of a measurement day in three layers: DNS first, then TCP, then TLS. In each layer it tries the rules
-in order. The first rule whose condition is true decides the row; a condition that is null is not true. A rule gives three grades: *blocked*,
+The analysis judges each row of \`obs_web\` of a measurement day in layers: DNS first, then TCP, then TLS, and in version 3 HTTP. In each layer
+it tries the rules in order. The first rule whose condition is true decides the row; a condition that is null is not true. A rule gives three grades: *blocked*,
 *down* and *ok*. The grades are set by hand and are not probabilities; their sum is at most 1. \`-\` stands for three zeros: the rule does
 not judge the row.
 
@@ -41,7 +41,7 @@ ${SETTINGS.analysis_rules_version.parse(undefined)}. [analysis-versions.md](anal
 \`oonipipeline explain <measurement_uid>\` shows how the rules judge one measurement.
 
 ${rulesSection(python, 'These are the rules of the Python pipeline (ooni/data at c8fcc72), with the same grades and ids.')}
-${rulesSection(ours, `These are the rules of version ${python} with eight weaknesses corrected. The tables list only rules with new ids; the other rules are as above.`, python)}
+${rulesSection(ours, `These are the rules of version ${python} with nine weaknesses corrected. The tables list only rules with new ids; the other rules are as above.`, python)}
 ## Signals
 
 Conditions use these signals. A signal marked *host* is computed from all answers of the system resolver for this host name and address family in
@@ -73,7 +73,7 @@ day has to be judged again (a Backfill with \`stages: [Analysis]\`, or \`oonipip
 
 ## From grades to \`measurement_experiment_result\`
 
-Dashboards read this table. It is made from the same verdicts. For the layers in the order DNS, TCP, TLS, beginning with left = 1:
+Dashboards read this table. It is made from the same verdicts. For the layers in the order DNS, TCP, TLS, HTTP, beginning with left = 1:
 
     blocked′ = left · blocked        down′ = left · min(down, 1 - blocked)        left = left - blocked′ - down′
 
@@ -93,7 +93,7 @@ Groups of tests (\`target_nettest_group\`): ${Object.entries(NETTEST_GROUPS)
 }
 
 function rulesSection(version: RulesVersion, what: string, than?: RulesVersion): string {
-  const tables = LAYERS.map(layer => {
+  const tables = layersOf(version).map(layer => {
     const known = than === undefined ? [] : RULES[than][layer].map(rule => rule.id);
     const rows = RULES[version][layer].flatMap((rule, index) => ruleRow(rule, index + 1, known) ?? []);
     const table = `| # | Rule | Condition | blocked | down | ok | Evidence | Class | In words |
@@ -134,7 +134,11 @@ const REMEDIES = `1. **An answer is compared only with an answer.** When the con
 7. **NAT64 addresses are compared by the IPv4 address inside** (RFC 6052): in 64:ff9b::/96, in 64:ff9b:1::/48, and behind a prefix of the network.
    Such a prefix is known when an answer contains the control's address of the host, or from a lookup of ipv4only.arpa.
 8. **Host names are compared in lower case** and without the dot at the end. A certificate confirms an address only for the server name of the
-   handshake.`;
+   handshake.
+9. **HTTP is judged.** A known block page of the country or of a filtering product blocks and confirms. A page in the clear is compared with that of
+   the control by the probe's own comparison, and graded by how many of status code, title, length and header names differ. A request that was
+   interrupted after the connect blocks when the control had no difficulty. A page over TLS is that of the site, so it is never a block page; the
+   site itself may refuse it (\`refused\`). Questions of content networks for proofs, and errors of the server, are not blocking.`;
 
 /** Returns a row of the table, or undefined for a rule that is the same in the other version. */
 function ruleRow(rule: Rule, number: number, known: readonly string[]): string | undefined {

@@ -28,11 +28,11 @@ ${VIEWS.map(viewSection).join('\n')}
 ${WORDS.map(({ word, meaning, example }) => `| \`${word}\` | ${meaning} | ${example} |`).join('\n')}
 
 Each host of a measurement has an outcome (\`hosts\`, \`host_outcomes\`). The outcome of the measurement is the first of this list that one of its
-hosts has: *blocked*, *partly_blocked*, *down*, *unknown* with a failure, *ok*. So the measurement of a site that redirects to a blocked host is
+hosts has: *blocked*, *partly_blocked*, *down*, *refused*, *unknown* with a failure, *ok*. So the measurement of a site that redirects to a blocked host is
 *blocked*; its \`blamed_host\` and \`blocking_by_domain\` name the host that is blocked.
 
-*Confirmed* means that the resolver's answer is a known block page of the country. A bogon does not confirm, because filters that users choose
-themselves also answer with 0.0.0.0.
+*Confirmed* means that the resolver's answer is a known block page of the country, or that the response is a known block page of the country or of
+a filtering product (a fingerprint matched). A bogon does not confirm, because filters that users choose themselves also answer with 0.0.0.0.
 
 \`ip_metadata_missing\` is 1 when the network of none of the measurement's addresses is known: the run had no IP databases. Then an answer that
 differs from the control's is not judged, and more verdicts are *unknown* ([ip-metadata.md](ip-metadata.md)).
@@ -48,7 +48,7 @@ WHERE probe_cc = 'IT' AND test_name = 'web_connectivity' AND measurement_day >= 
 GROUP BY domain HAVING n >= 3 AND share > 0.5 ORDER BY share DESC;
 
 -- Since when is a site blocked, and in which way?
-SELECT measurement_day, measurements, dns_blocked_measurements, tcp_blocked_measurements, tls_blocked_measurements
+SELECT measurement_day, measurements, dns_blocked_measurements, tcp_blocked_measurements, tls_blocked_measurements, http_blocked_measurements
 FROM blocking_by_domain WHERE probe_cc = 'IT' AND domain = 'www.example.com' ORDER BY measurement_day;
 
 -- The measurements behind a number, to look at
@@ -90,7 +90,7 @@ function code(columns: string): string {
     .join(', ');
 }
 
-/** Rows of the column table, in the order of the columns. The nine grades share a row; so do the rules and the failures of the layers. */
+/** Rows of the column table, in the order of the columns. The grades share a row; so do the rules and the failures of the layers. */
 function columnRows(): string[] {
   const rows = new Map<string, string>();
   for (const [name] of ANALYSIS_WEB_MEASUREMENT.columns) {

@@ -11,7 +11,7 @@ import {
   signalsOfLayer,
   vouchedQuery,
 } from './explanation-queries.ts';
-import { type Grades, LAYERS, type Layer, NO_MATCH, RULES, RULES_VERSIONS, type RulesVersion } from './rules.ts';
+import { type Grades, type Layer, layersOf, NO_MATCH, RULES, RULES_VERSIONS, type RulesVersion } from './rules.ts';
 import { AnalysisError, type Query } from './selection.ts';
 import { verdictsQuery } from './verdicts.ts';
 
@@ -66,7 +66,10 @@ const ADDRESSES = 12;
 const OBSERVATION_COLUMNS = [
   'observation_idx', 'hostname', 'ip', 'port', 'ip_asn', 'ip_as_org_name', 'ip_is_bogon', 'dns_query_type', 'dns_engine',
   'dns_failure', 'dns_answer', 'tcp_success', 'tcp_failure', 'tls_server_name', 'tls_is_certificate_valid', 'tls_failure',
-  'http_request_url', 'http_failure', 'http_response_status_code', 'transaction_id', 'run_generation',
+  'http_request_url', 'http_failure', 'http_response_status_code', 'http_response_header_location', 'http_response_title', 'http_fingerprints',
+  'http_fingerprints_version', 'probe_status_code_match', 'probe_title_match', 'probe_headers_match', 'probe_body_length_match',
+  'probe_body_proportion', 'transaction_id',
+  'run_generation',
 ]; // biome-ignore format: a list
 
 const MEASUREMENT_COLUMNS = [
@@ -125,7 +128,7 @@ export async function explain(
       endpoints,
       vouched,
     },
-    layers: LAYERS.map(layer => explainLayer(layer, rulesVersion, judged, verdict)),
+    layers: layersOf(rulesVersion).map(layer => explainLayer(layer, rulesVersion, judged, verdict)),
     verdict,
     stored: stored ?? null,
     differs: stored ? differences(stored, verdict) : [],

@@ -1,5 +1,5 @@
 import { GRADES, type JudgementOptions, judgement } from './judgement.ts';
-import { LAYERS, type Layer, RULES, type RulesVersion } from './rules.ts';
+import { type Layer, layersOf, RULES, type RulesVersion } from './rules.ts';
 import { dayParams, IN_DAY, type Query } from './selection.ts';
 import { gradesBefore, signalsOf } from './signals.ts';
 
@@ -19,10 +19,11 @@ export const conditionColumn = (layer: Layer, index: number) => `${layer}_when_$
 export function explanationQuery(options: JudgementOptions): Query {
   const { sql, params } = judgement(options);
   const version = options.rulesVersion;
-  const conditions = LAYERS.flatMap(layer =>
+  const layers = layersOf(version);
+  const conditions = layers.flatMap(layer =>
     RULES[version][layer].map((rule, index) => `(${rule.when}) AS ${conditionColumn(layer, index)}`),
   );
-  const grades = LAYERS.flatMap(layer => [`${layer}_rule`, ...GRADES.map(grade => `${layer}_${grade}`)]);
+  const grades = layers.flatMap(layer => [`${layer}_rule`, ...GRADES.map(grade => `${layer}_${grade}`)]);
   const signals = signalsOf(version).map(({ name }) => name);
   return {
     sql: `${sql}

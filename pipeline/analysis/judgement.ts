@@ -1,9 +1,9 @@
 import type { Filter } from '../filter.ts';
 import { insideOf, isBogonNumber, networkPrefixes, PREFIX_HOST } from './nat64.ts';
 import { offlineQuery, reporterOf } from './reporters.ts';
-import { EVIDENCE, type Grades, LAYERS, type Layer, NO_MATCH, RULES, type Rule, type RulesVersion } from './rules.ts';
+import { EVIDENCE, type Grades, type Layer, layersOf, NO_MATCH, RULES, type Rule, type RulesVersion } from './rules.ts';
 import { experimentCondition, inDays, type Query, ROW_DAY, type Selection } from './selection.ts';
-import { isSystemResolver, signalsOf } from './signals.ts';
+import { IS_PYTHON_PROBE, isSystemResolver, signalsOf } from './signals.ts';
 
 export interface JudgementOptions {
   /** Measurement days YYYY-MM-DD. Each is judged by itself: control and reports of one day say nothing about another. */
@@ -61,6 +61,24 @@ const READ = [
   'http_response_status_code',
 ] as const;
 
+/** Read of a row for HTTP. */
+const READ_HTTP = [
+  'http_request_url',
+  'http_response_title',
+  'http_response_header_server',
+  'http_fingerprints',
+  'probe_status_code_match',
+  'probe_headers_match',
+  'probe_title_match',
+  'probe_body_length_match',
+] as const;
+
+/** Names of the fingerprints that confirm, each with a country or, for products, with an asterisk. One read, so that all rows see one version. */
+const HTTP_FINGERPRINTS = `(SELECT groupArray(concat(name, ' ', country)) FROM (
+  SELECT name, arrayJoin(if(scope = 'prod', ['*'], arrayMap(cc -> trim(cc), splitByChar(',', expected_countries)))) AS country
+  FROM fingerprints_http WHERE scope NOT IN ('fp', 'vbw'))) AS confirming,
+`;
+
 /** Columns of CARRIED that are not read but made, and those that signals see in addition. */
 const MADE: ReadonlySet<string> = new Set(['address', 'has_public_address', 'has_network', 'has_page', 'is_own_page']);
 
@@ -108,17 +126,17 @@ export function judgement(options: JudgementOptions): Query {
   const ofReporters = whole ? '' : `AND ${reporter} IN (${selected(reporter)})`;
   const parts = { version, rowDay, reporter, within: within.sql, ofReporters };
   const sql = `WITH
-${version === 2 ? '' : nat64Prefixes(parts, ofDay(host))}experiment AS (
+${version === 2 ? '' : `${nat64Prefixes(parts, ofDay(host))}${HTTP_FINGERPRINTS}`}experiment AS (
   ${experimentRows(parts, experiment.sql)}
 ),
 control AS (
-  SELECT ${rowDay}${host} AS hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure
+  SELECT ${rowDay}${host} AS hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure${version === 2 ? '' : ', http_success'}
   FROM obs_web_ctrl FINAL
   WHERE ${within.sql} ${ofHosts}
 ),
 control_host AS (
   SELECT ${day}hostname, countIf(c.dns_failure IS NOT NULL) AS dns_failure, countIf(c.dns_success = 1) AS dns_success,
-    countIf(c.dns_success = 1 AND isIPv6String(c.ip)) AS dns_success_v6
+    countIf(c.dns_success = 1 AND isIPv6String(c.ip)) AS dns_success_v6${version === 2 ? '' : ',\n    countIf(c.http_success = 1) AS http_success, countIf(c.http_success = 0) AS http_failing'}
   FROM control AS c
   GROUP BY ${day}hostname
 ),
@@ -177,7 +195,9 @@ answered AS (
 judged AS (
   ${judgeLayers(
     version,
-    `SELECT ${CARRIED.map(column => `o.${column} AS ${column}`).join(', ')},
+    `SELECT ${CARRIED.filter(column => !signals.some(({ name }) => name === column))
+      .map(column => `o.${column} AS ${column}`)
+      .join(', ')},
     ${signals.map(({ name, sql, overAnswers }) => `${overAnswers ? `o.${name}` : sql} AS ${name}`).join(',\n    ')}`,
     `FROM answered AS o
   LEFT JOIN control_host AS ch ON ch.hostname = o.hostname${sameDay('ch')}
@@ -230,7 +250,7 @@ function experimentRows({ version, rowDay, reporter, within }: Parts, condition:
     ${version === 2 ? '' : "if(ifNull(is_v6, 0), assumeNotNull(IPv6StringToNumOrNull(ip)), toFixedString('', 16)) AS bytes,"}
     ${isSystemResolver(version)} AS is_system_resolver,
     http_response_status_code IS NOT NULL AND http_failure IS NULL AS has_response,
-    ifNull(startsWith(http_request_url, 'https://'), 0) AS is_https
+    ifNull(startsWith(http_request_url, 'https://'), 0)${version === 2 ? '' : ` AND NOT (${IS_PYTHON_PROBE})`} AS is_https${version === 2 ? '' : `,\n    ${READ_HTTP.join(', ')}`}
   FROM obs_web FINAL
   WHERE ${within} ${condition}`;
   const address =
@@ -271,12 +291,13 @@ function judgeLayers(version: RulesVersion, select: string, from: string): strin
     0) AS ${layer}_rule`;
   const grades = (layer: Layer) =>
     GRADES.map(grade => `${pick(layer, version, rule => rule.grades[grade])} AS ${layer}_${grade}`).join(', ');
-  return LAYERS.reduce(
+  const layers = layersOf(version);
+  return layers.reduce(
     (relation, layer, index) => {
-      const next = LAYERS[index + 1];
+      const next = layers[index + 1];
       return `SELECT *, ${grades(layer)}${next ? `,\n    ${rule(next)}` : ''}\n  FROM (${relation})`;
     },
-    `${select},\n    ${rule(LAYERS[0])}\n  ${from}`,
+    `${select},\n    ${rule(layers[0]!)}\n  ${from}`,
   );
 }
 

@@ -2,7 +2,7 @@ import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT } from '../tabl
 import type { JudgementOptions } from './judgement.ts';
 import { NETTEST_GROUPS } from './nettests.ts';
 import { OUTCOMES } from './outcomes.ts';
-import { BLOCK_PAGE, LAYERS } from './rules.ts';
+import { BLOCK_PAGE, HTTP_BLOCK_PAGES, type Layer, layersOf } from './rules.ts';
 import { experimentCondition, inDays, type Query } from './selection.ts';
 
 /** Below this a measurement is an anomaly (analysis.md section 10). */
@@ -11,7 +11,7 @@ const ANOMALY_BELOW = 0.6;
 /**
  * The rows of `measurement_experiment_result` made of a day's verdicts, columns as in tables.json. The Python analysis that once filled
  * it is gone (analysis.md section 10); this keeps its way of combining layers and takes the grades of the rules. A layer is
- * judged when a rule gave it a grade. Then, over the judged layers in the order DNS, TCP, TLS, beginning with left = 1:
+ * judged when a rule gave it a grade. Then, over the judged layers in the order DNS, TCP, TLS, HTTP, beginning with left = 1:
  *
  *     blocked' = left * blocked      down' = left * min(down, 1 - blocked)      left = left - blocked' - down'
  *
@@ -25,7 +25,8 @@ export function resultsQuery(options: JudgementOptions): Query {
   const carried = [...new Set([...MEASUREMENT_EXPERIMENT_RESULT.columns.map(([name]) => name)])].filter(
     name => BY_MEASUREMENT.has(name) && name !== 'measurement_uid' && name !== 'measurement_start_time',
   );
-  const columns = resultColumns();
+  const layers = layersOf(options.rulesVersion);
+  const columns = resultColumns(layers);
   const select = MEASUREMENT_EXPERIMENT_RESULT.columns.map(([name]) => {
     if (name === 'run_generation') return '{generation:UInt64} AS run_generation';
     if (columns[name] !== undefined) return `${columns[name]} AS ${name}`;
@@ -42,8 +43,8 @@ measurement AS (
 ),
 verdict AS (
   SELECT measurement_uid, measurement_start_time, domain, outcome,
-    ${LAYERS.map(layer => `top_${layer}_rule_id, top_${layer}_failure`).join(', ')},
-    ${steps()}
+    ${layers.map(layer => `top_${layer}_rule_id, top_${layer}_failure`).join(', ')},
+    ${steps(layers)}
   FROM ${ANALYSIS_WEB_MEASUREMENT.name} FINAL
   WHERE ${within.sql} AND run_generation = {generation:UInt64}
 )
@@ -65,26 +66,28 @@ export const BY_MEASUREMENT: ReadonlySet<string> = new Set([
 ]); // biome-ignore format: a list
 
 /** Name of what is left before a layer: 1 before the first. */
-const LEFT = { dns: '1', tcp: 'dns_left', tls: 'tcp_left' } as const;
+const LEFT: Readonly<Record<Layer, string>> = { dns: '1', tcp: 'dns_left', tls: 'tcp_left', http: 'tls_left' };
 
 /** `<layer>_b`, `_d` (scaled blocked and down) and `_left` of each layer. Rounded, because a Float32 of 0.9 is not 0.9. */
-function steps(): string {
+function steps(layers: readonly Layer[]): string {
   const grade = (name: string) => `round(toFloat64(${name}), 4)`;
-  return LAYERS.map(
-    layer => `${grade(`${layer}_ok`)} AS ${layer}_o,
+  return layers
+    .map(
+      layer => `${grade(`${layer}_ok`)} AS ${layer}_o,
     ${LEFT[layer]} * ${grade(`${layer}_blocked`)} AS ${layer}_b,
     ${LEFT[layer]} * least(${grade(`${layer}_down`)}, 1 - ${grade(`${layer}_blocked`)}) AS ${layer}_d,
     ${LEFT[layer]} - ${layer}_b - ${layer}_d AS ${layer}_left`,
-  ).join(',\n    ');
+    )
+    .join(',\n    ');
 }
 
-function resultColumns(): Record<string, string> {
-  const list = (value: (layer: string) => string) => `[${LAYERS.map(value).join(', ')}]`;
+function resultColumns(layers: readonly Layer[]): Record<string, string> {
+  const list = (value: (layer: string) => string) => `[${layers.map(value).join(', ')}]`;
   const keys = list(layer => `concat('${layer}.', v.top_${layer}_rule_id)`);
   const valuesOf = (part: string) => list(layer => `round(v.${layer}_${part}, 6)`);
   const keysAbove = (part: string) => `arrayFilter((key, value) -> value > 0, ${keys}, ${valuesOf(part)})`;
   const valuesAbove = (part: string) => `arrayFilter(value -> value > 0, ${valuesOf(part)})`;
-  const ok = 'round(v.tls_left, 6)';
+  const ok = `round(v.${layers.at(-1)}_left, 6)`;
   const judged = (value: string) => `if(v.outcome = '${OUTCOMES.unknown}', NULL, ${value})`;
   const groups = Object.entries(NETTEST_GROUPS).map(
     ([group, tests]) => `o.test_name IN (${tests.map(test => `'${test}'`).join(', ')}), '${group}'`,
@@ -115,7 +118,7 @@ function resultColumns(): Record<string, string> {
     loni_blocked_values: valuesAbove('b'),
     loni_ok_keys: keysAbove('o'),
     loni_ok_values: valuesAbove('o'),
-    loni_list: `toJSONString(arrayMap((layer, rule, b, d, o) -> map('layer', layer, 'rule', rule, 'blocked', toString(b), 'down', toString(d), 'ok', toString(o)), ['dns', 'tcp', 'tls'], ${list(layer => `toString(v.top_${layer}_rule_id)`)}, ${valuesOf('b')}, ${valuesOf('d')}, ${valuesOf('o')}))`,
+    loni_list: `toJSONString(arrayMap((layer, rule, b, d, o) -> map('layer', layer, 'rule', rule, 'blocked', toString(b), 'down', toString(d), 'ok', toString(o)), [${layers.map(layer => `'${layer}'`).join(', ')}], ${list(layer => `toString(v.top_${layer}_rule_id)`)}, ${valuesOf('b')}, ${valuesOf('d')}, ${valuesOf('o')}))`,
     analysis_transcript_list: list(
       layer =>
         `arrayFilter(text -> text != '', ['${layer}: ' || v.top_${layer}_rule_id, ifNull(v.top_${layer}_failure, '')])`,
@@ -124,7 +127,9 @@ function resultColumns(): Record<string, string> {
     observation_count: 'toInt32(o.observations)',
     vp_count: '1',
     anomaly: judged(`toInt8(${ok} < ${ANOMALY_BELOW})`),
-    confirmed: judged(`toInt8(if(v.top_dns_rule_id = '${BLOCK_PAGE}', 1, 0))`),
+    confirmed: judged(
+      `toInt8(v.top_dns_rule_id = '${BLOCK_PAGE}'${layers.includes('http') ? ` OR v.top_http_rule_id IN (${HTTP_BLOCK_PAGES.map(id => `'${id}'`).join(', ')})` : ''})`,
+    ),
   };
 }
 
@@ -149,7 +154,7 @@ export const RESULT_MEANING: Readonly<Record<string, string>> = {
   target_name: 'the domain without leading `w` and `.` characters, as before: `www.example.org` is `example.org`',
   target_domain_name: 'host of the input; empty when there is none',
   target_detail: 'the input; empty when there is none',
-  loni_ok_value: '`left` after TLS: what remains for *ok*; null when the outcome is `unknown`',
+  loni_ok_value: '`left` after the last layer: what remains for *ok*; null when the outcome is `unknown`',
   loni_down_keys: 'keys `<layer>.<rule id>` of the layers with down′ above 0',
   loni_down_values: 'their down′, in the same order',
   loni_blocked_keys: 'keys of the layers with blocked′ above 0',
@@ -162,6 +167,6 @@ export const RESULT_MEANING: Readonly<Record<string, string>> = {
   observation_count: 'rows of `obs_web` that the measurement has',
   vp_count: '1',
   anomaly: `1 when loni_ok_value is below ${ANOMALY_BELOW}; null when the outcome is \`unknown\``,
-  confirmed: `1 when a block page fingerprint matched (\`${BLOCK_PAGE}\`); null when the outcome is \`unknown\``,
+  confirmed: `1 when a block page fingerprint matched (\`${[BLOCK_PAGE, ...HTTP_BLOCK_PAGES].join('`, `')}\`); null when the outcome is \`unknown\``,
   run_generation: 'start of the analysis that made the row, milliseconds since 1970',
 };

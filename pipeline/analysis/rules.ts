@@ -6,8 +6,8 @@
  * rule whose meaning changes gets a new id, and the set a new version.
  */
 
-/** The layers in the order in which they are judged: TCP sees the grades of DNS, TLS those of DNS and TCP. */
-export const LAYERS = ['dns', 'tcp', 'tls'] as const;
+/** The layers in the order in which they are judged: each sees the grades of those before it. */
+export const LAYERS = ['dns', 'tcp', 'tls', 'http'] as const;
 export type Layer = (typeof LAYERS)[number];
 
 /** Hand-set, not probabilities: each in [0, 1], and a triple sums to 1 at most. */
@@ -39,6 +39,11 @@ export interface Rule {
 export const RULES_VERSIONS = [2, 3] as const;
 export type RulesVersion = (typeof RULES_VERSIONS)[number];
 export type RuleSet = Readonly<Record<Layer, readonly Rule[]>>;
+
+/** Returns the layers that a version judges. Version 2 does not judge HTTP, as the Python pipeline. */
+export function layersOf(version: RulesVersion): readonly Layer[] {
+  return version === 2 ? ['dns', 'tcp', 'tls'] : LAYERS;
+}
 
 const MASK: Grades = { blocked: 0, down: 0, ok: 0 };
 
@@ -164,12 +169,14 @@ const TCP_CTRL_FAILING = 'tcp_failure IS NOT NULL AND ctrl_tcp_success_rate <= 0
 const TLS_CTRL_OK = 'tls_failure IS NOT NULL AND ctrl_tls_success_rate > 0.5 AND ctrl_tls_success > 0';
 const TLS_CTRL_FAILING = 'tls_failure IS NOT NULL AND ctrl_tls_success_rate <= 0.5 AND ctrl_tls_failing > 0';
 
+const ATTEMPTS: Readonly<Record<Layer, string>> = { dns: 'lookup', tcp: 'connect', tls: 'handshake', http: 'request' };
+
 /** A failure in a measurement that the probe made while it had no network (signals.ts, `probe_offline`). */
 function offline(layer: Layer, failure: string): Rule {
   return discarded(
     'probe_offline',
     `${failure} IS NOT NULL AND probe_offline`,
-    `the ${layer === 'dns' ? 'lookup' : layer === 'tcp' ? 'connect' : 'handshake'} failed while the probe had no network`,
+    `the ${ATTEMPTS[layer]} failed while the probe had no network`,
   );
 }
 
@@ -208,6 +215,14 @@ function tcpRules(version: RulesVersion): readonly Rule[] {
 
 const HANDSHAKES_OK = 'most of the control’s handshakes with the address succeed';
 
+function tcpBlocked(layer: Layer): Rule {
+  return discarded(
+    'tcp_blocked',
+    'tcp_blocked > 0 AND tcp_ok <= tcp_blocked + tcp_down',
+    `the connect itself was judged blocked, so the ${ATTEMPTS[layer]} shows nothing more`,
+  );
+}
+
 const TLS_2: readonly Rule[] = [
   absent(
     'no_tls_data',
@@ -237,17 +252,117 @@ const TLS_2: readonly Rule[] = [
     `the handshake failed otherwise, and ${HANDSHAKES_OK}`,
   ),
   DNS_UNTRUSTED,
-  discarded(
-    'tcp_blocked',
-    'tcp_blocked > 0 AND tcp_ok <= tcp_blocked + tcp_down',
-    'the connect itself was judged blocked, so the handshake shows nothing more',
-  ),
+  tcpBlocked('tls'),
   scored(
     'DOWN',
     'failure_ctrl_also_failing',
     TLS_CTRL_FAILING,
     { blocked: 0.2, down: 0.8 },
     'the handshake failed, and the control’s handshakes with the address fail at least as often as they succeed',
+  ),
+];
+
+/** Rules of fingerprints in a response; their measurements are *confirmed*. */
+export const HTTP_BLOCK_PAGES: readonly string[] = ['http_blockpage_of_country', 'http_blockpage_of_product'];
+/** The rule of a site that itself refuses the probe. */
+export const REFUSED = 'http_refused_by_site';
+/** Rules of pages that are neither those of the site nor evidence of blocking. */
+export const UNCLEAR_PAGES: readonly string[] = ['http_cdn_challenge', 'http_server_error', 'http_diff_2'];
+
+function difference(signals: number, outcome: OutcomeClass, grades: Partial<Grades>): Rule {
+  const what = signals === 4 ? 'all four' : signals === 1 ? 'one' : `${signals}`;
+  return scored(
+    outcome,
+    `http_diff_${signals}`,
+    signals === 1
+      ? 'has_page AND http_differing > 0'
+      : `has_page AND http_differing > 0 AND http_differing + (http_fingerprint = 1) >= ${signals}`,
+    grades,
+    `the page came in the clear, and ${what} of status code, title, length and header names ${signals === 1 ? 'differs' : 'differ'} from those of the control; a fingerprint that does not confirm counts as well`,
+  );
+}
+
+const CTRL_LOADS = 'the control had no difficulty';
+
+const HTTP_3: readonly Rule[] = [
+  absent('no_http_data', 'http_status IS NULL AND http_failure IS NULL', 'no request, or one without outcome'),
+  scored(
+    'BLOCKED',
+    HTTP_BLOCK_PAGES[0]!,
+    'http_fingerprint = 3 AND NOT same_title AND http_differing != 0',
+    { blocked: 1 },
+    'the response is a known block page of the country the probe is in, or redirects to one, and the control got another one',
+  ),
+  discarded(
+    'http_cdn_challenge',
+    'is_cdn_challenge AND NOT is_https',
+    'a content network asks for proof that a person reads (403, 429 or 503): this is not blocking, and the page of the site did not load',
+  ),
+  scored(
+    'BLOCKED',
+    HTTP_BLOCK_PAGES[1]!,
+    'http_fingerprint = 2 AND NOT same_title AND http_differing != 0',
+    { blocked: 1 },
+    'the response is a known block page of a filtering product, and the control got another one',
+  ),
+  discarded(
+    REFUSED,
+    'is_refused AND NOT is_cdn_challenge',
+    'the site itself refuses the probe: status 451 over TLS, or also for the control; or 403 over TLS where the control got another status and no content network asks for proofs',
+  ),
+  scored(
+    'OK',
+    'https_page',
+    'has_page AND is_https',
+    { ok: 1 },
+    'a page arrived over TLS, so the network did not change it',
+  ),
+  DNS_UNTRUSTED,
+  tcpBlocked('http'),
+  offline('http', 'http_failure'),
+  scored(
+    'OK',
+    'http_page_matches_ctrl',
+    'has_page AND (same_title OR http_differing = 0)',
+    { ok: 0.9 },
+    'the page came in the clear, and title and status code, or everything that was compared, are those of the control',
+  ),
+  discarded(
+    'http_server_error',
+    'has_page AND http_status >= 500 AND http_differing > 0',
+    'the server answered with an error, and the page is not that of the control',
+  ),
+  difference(4, 'BLOCKED', { blocked: 0.85 }),
+  difference(3, 'BLOCKED', { blocked: 0.7, ok: 0.1 }),
+  difference(2, 'UNKNOWN', { blocked: 0.4, ok: 0.3 }),
+  difference(1, 'OK', { blocked: 0.2, ok: 0.6 }),
+  scored(
+    'BLOCKED',
+    'http_reset_ctrl_ok',
+    "is_interrupted AND NOT is_https AND http_failure = 'connection_reset' AND ctrl_http_loads",
+    { blocked: 0.7, down: 0.3 },
+    `the connection was reset after the request in the clear, and ${CTRL_LOADS}`,
+  ),
+  scored(
+    'BLOCKED',
+    'http_failure_ctrl_ok',
+    'is_interrupted AND NOT is_https AND ctrl_http_loads',
+    { blocked: 0.6, down: 0.4 },
+    `the response to the request in the clear did not arrive in time, or not completely, and ${CTRL_LOADS}`,
+  ),
+  scored(
+    'BLOCKED',
+    'https_failure_ctrl_ok',
+    'is_interrupted AND is_https AND tls_is_certificate_valid = 1 AND ctrl_http_loads',
+    { blocked: 0.55, down: 0.45 },
+    `the response did not arrive completely after a valid handshake, as when a network throttles, and ${CTRL_LOADS}`,
+  ),
+  scored(
+    'DOWN',
+    'http_failure_ctrl_also_failing',
+    'http_failure IS NOT NULL AND ctrl_http_fails',
+    { blocked: 0.2, down: 0.8 },
+    'the request failed, and all requests of the control to this host as well',
   ),
 ];
 
@@ -296,7 +411,7 @@ const ANSWER_NO_NETWORKS = discarded(
  * may stand in a row of port 80, and by port the control would know nothing of it (docs/analysis-versions.md has figures).
  */
 export const RULES: Readonly<Record<RulesVersion, RuleSet>> = {
-  2: { dns: DNS_2, tcp: tcpRules(2), tls: TLS_2 },
+  2: { dns: DNS_2, tcp: tcpRules(2), tls: TLS_2, http: [] },
   3: {
     dns: before(
       before(
@@ -315,5 +430,6 @@ export const RULES: Readonly<Record<RulesVersion, RuleSet>> = {
       'failure_ctrl_also_failing',
       DNS_UNVERIFIED,
     ),
+    http: HTTP_3,
   },
 };

@@ -1,4 +1,4 @@
-import type { Layer, RulesVersion } from './rules.ts';
+import { LAYERS, type Layer, type RulesVersion } from './rules.ts';
 
 /**
  * The values that rule conditions are written over (analysis.md sections 3.1 to 3.4). Each is an expression over the joined row
@@ -15,6 +15,10 @@ export interface Signal {
   readonly overAnswers?: boolean;
 }
 
+/** Rows of ooniprobe before version 3, the Python program. */
+export const IS_PYTHON_PROBE =
+  "software_name IN ('ooniprobe', 'ooniprobe-legacy') AND ifNull(toUInt16OrNull(splitByChar('.', software_version)[1]), 0) < 3";
+
 /**
  * Rows of the system resolver. Version 3 counts lookups without an engine as its own where the probe is one of those that had
  * no other resolver in these tests and wrote no engine: ooniprobe before version 3, the Python program (analysis.md section 5).
@@ -22,12 +26,18 @@ export interface Signal {
 export function isSystemResolver(version: RulesVersion): string {
   const named = "ifNull(dns_engine IN ('system', 'getaddrinfo'), 0)";
   if (version === 2) return named;
-  const old =
-    "dns_engine IS NULL AND dns_query_type IS NOT NULL AND software_name IN ('ooniprobe', 'ooniprobe-legacy')" +
-    " AND test_name IN ('web_connectivity', 'facebook_messenger', 'whatsapp')" +
-    " AND ifNull(toUInt16OrNull(splitByChar('.', software_version)[1]), 0) < 3";
+  const old = `dns_engine IS NULL AND dns_query_type IS NOT NULL AND test_name IN ('web_connectivity', 'facebook_messenger', 'whatsapp') AND ${IS_PYTHON_PROBE}`;
   return `(${named} OR (${old}))`;
 }
+
+const quoted = (values: readonly string[]) => values.map(value => `'${value}'`).join(', ');
+
+/** Failures after which a request may have been sent, and the response did not arrive completely. */
+const INTERRUPTIONS = ['connection_reset', 'connection_aborted', 'eof_error', 'generic_timeout_error', 'timed_out', 'response_never_received', 'connection_lost']; // biome-ignore format: a list
+/** In the server header of content networks that ask visitors for proofs. */
+const CONTENT_NETWORKS = ['cloudflare', 'akamai', 'ddos-guard', 'sucuri', 'imperva', 'cloudfront'];
+/** Titles of pages that ask for proofs. */
+const CHALLENGES = ['Just a moment...', 'Attention Required! | Cloudflare', 'DDoS-Guard'];
 
 /** The signals of a rules version, in the order in which they are computed. */
 export function signalsOf(version: RulesVersion): readonly Signal[] {
@@ -44,6 +54,7 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
   const ours = (...signals: Signal[]): Signal[] => (version === 2 ? [] : signals);
   const tcp = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'tcp' });
   const tls = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'tls' });
+  const http = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'http' });
   return [
     answers(
       'answers',
@@ -147,11 +158,60 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
       'ctrl_tls_success / (ctrl_tls_success + ctrl_tls_failing)',
       'success / (success + failing)',
     ),
+    ...ours(
+      http('http_status', 'o.http_response_status_code', 'status code of the response'),
+      http('http_failure', 'o.http_failure', 'failure of the request'),
+      http('is_https', 'o.is_https', 'the request was made over TLS, by a probe that verifies certificates'),
+      http('has_page', 'o.has_page', 'a response arrived completely, and it is not a redirect'),
+      http(
+        'http_fingerprint',
+        `multiIf(empty(o.http_fingerprints) OR (o.is_https AND ifNull(o.hostname = lower(domain(o.input)), 0)), 0,
+      hasAny(confirming, arrayMap(name -> concat(name, ' ', o.probe_cc), o.http_fingerprints)), 3,
+      hasAny(confirming, arrayMap(name -> concat(name, ' *'), o.http_fingerprints)), 2, 1)`,
+        'what `fingerprints_http` says of the fingerprints in the response: 3: one is expected in the probe’s country; 2: one is of a filtering product; 1: there are others; 0: none. Fingerprints in a page of the host of the input that arrived over TLS do not count',
+      ),
+      http(
+        'http_differing',
+        `if(coalesce(o.probe_status_code_match, o.probe_title_match, o.probe_body_length_match) IS NULL, -1,
+      arrayCount(match -> ifNull(match = 0, 0), [o.probe_status_code_match, o.probe_title_match, o.probe_body_length_match, o.probe_headers_match]))`,
+        'how many of status code, title, length and header names differ from those of the control, by the probe’s comparison; -1 when nothing was compared',
+      ),
+      http(
+        'same_title',
+        'ifNull(o.probe_status_code_match = 1 AND o.probe_title_match = 1, 0)',
+        'status code and title are those of the control',
+      ),
+      http(
+        'is_cdn_challenge',
+        `ifNull(o.http_response_status_code IN (403, 429, 503), 0) AND (multiSearchAnyCaseInsensitive(ifNull(o.http_response_header_server, ''), [${quoted(CONTENT_NETWORKS)}])
+      OR ifNull(o.http_response_title IN (${quoted(CHALLENGES)}), 0))`,
+        'status 403, 429 or 503 of a content network, by the server header or the title',
+      ),
+      http(
+        'is_refused',
+        'ifNull(multiIf(o.http_response_status_code = 451, o.is_https OR o.probe_status_code_match = 1, o.http_response_status_code = 403, o.is_https AND o.probe_status_code_match = 0, 0), 0)',
+        'status 451 over TLS or equal to the control’s; or status 403 over TLS, other than the control’s',
+      ),
+      http(
+        'is_interrupted',
+        `ifNull(o.http_failure IN (${quoted(INTERRUPTIONS)}) AND (o.tcp_success = 1 OR o.probe_analysis = 'http-failure') AND (o.is_https OR startsWith(o.http_request_url, 'http://')), 0)`,
+        'the connection was reset or closed, or time ran out, after the connect: the row has a connect that succeeded, or the probe itself found that only HTTP failed',
+      ),
+      http(
+        'ctrl_http_loads',
+        "ch.http_success > ch.http_failing OR ifNull(o.probe_analysis = 'http-failure', 0)",
+        'most requests of the control to this host on this day succeeded, or the probe itself found that only HTTP failed, and not for the control',
+      ),
+      http(
+        'ctrl_http_fails',
+        'ch.http_failing > 0 AND ch.http_success = 0',
+        'all requests of the control to this host on this day failed',
+      ),
+    ),
   ];
 }
 
 /** Grades of the layers judged before, which conditions may use as well: `dns_blocked`, `dns_down`, `dns_ok`, then those of TCP. */
 export function gradesBefore(layer: Layer): readonly string[] {
-  const grades = (of: Layer) => [`${of}_blocked`, `${of}_down`, `${of}_ok`];
-  return layer === 'dns' ? [] : layer === 'tcp' ? grades('dns') : [...grades('dns'), ...grades('tcp')];
+  return LAYERS.slice(0, LAYERS.indexOf(layer)).flatMap(of => [`${of}_blocked`, `${of}_down`, `${of}_ok`]);
 }

@@ -37,6 +37,7 @@ export const NEEDED_TABLES: readonly string[] = [
   OBS_WEB.name,
   OBS_WEB_CTRL.name,
   'fingerprints_dns',
+  'fingerprints_http',
   ANALYSIS_WEB_MEASUREMENT.name,
   MEASUREMENT_EXPERIMENT_RESULT.name,
 ];

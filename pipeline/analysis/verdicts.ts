@@ -1,7 +1,16 @@
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
 import { GRADES, hostOf, type JudgementOptions, judgement, pick, ruleRanks } from './judgement.ts';
 import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql } from './outcomes.ts';
-import { LAYERS, type Layer, OUTCOME_CLASSES, RULES, type RulesVersion } from './rules.ts';
+import {
+  LAYERS,
+  type Layer,
+  layersOf,
+  OUTCOME_CLASSES,
+  REFUSED,
+  RULES,
+  type RulesVersion,
+  UNCLEAR_PAGES,
+} from './rules.ts';
 import type { Query } from './selection.ts';
 
 /** SQL of the version of the loaded fingerprints. The comment of the table holds it, because a comment moves with its table in an exchange. */
@@ -19,18 +28,23 @@ const CONSTANT = [
   'probe_id',
 ] as const;
 
-/** Inputs of the outcome of a host, as columns of `host`. */
-const OUTCOME_INPUTS: OutcomeInputs = {
-  grade: (layer, grade) => `${layer}_${grade}`,
-  testName: 'test_name',
-  blockedLayer: layerOf({ grade: (layer, grade) => `${layer}_${grade}` }, 'blocked'),
-  isLoaded: 'is_loaded',
-  isProven: 'is_proven',
-  isMatched: 'is_matched',
-  isUnresolved: 'is_unresolved',
-  hasUnjudgedFailure: 'has_unjudged_failure',
-  isOnlyBrokenV6: 'is_only_broken_v6',
-};
+/** Returns the inputs of the outcome of a host, as columns of `host`. */
+function outcomeInputs(layers: readonly Layer[]): OutcomeInputs {
+  const graded = { layers, grade: (layer: Layer, grade: string) => `${layer}_${grade}` };
+  return {
+    ...graded,
+    testName: 'test_name',
+    isPageOk: 'is_page_ok',
+    isRefused: 'is_refused',
+    isUnclear: 'is_unclear',
+    isLoaded: 'is_loaded',
+    isProven: 'is_proven',
+    isMatched: 'is_matched',
+    isUnresolved: 'is_unresolved',
+    hasUnjudgedFailure: 'has_unjudged_failure',
+    isOnlyBrokenV6: 'is_only_broken_v6',
+  };
+}
 
 /**
  * Returns the query for the verdicts of a day: one row per measurement, with the columns of `analysis_web_measurement` in their order
@@ -50,7 +64,8 @@ export function verdictsQuery(options: JudgementOptions): Query {
   const { sql, params } = judgement(options);
   const key: readonly string[] = ANALYSIS_WEB_MEASUREMENT.orderBy;
   const domain = "ifNull(domain(input), '')";
-  const ruleOfHost = LAYERS.map(
+  const layers = layersOf(version);
+  const ruleOfHost = layers.map(
     (layer, index) => `each.3 = '${layer}', ${ruleRanks(layer, version).idOf(`each.${index + 4}`)}`,
   );
   const columns: Record<string, string> = {
@@ -66,6 +81,12 @@ export function verdictsQuery(options: JudgementOptions): Query {
     host_rule_ids: `arrayMap(each -> multiIf(${ruleOfHost.join(', ')}, ''), found)`,
   };
   for (const layer of LAYERS) {
+    if (!layers.includes(layer)) {
+      for (const grade of GRADES) columns[`${layer}_${grade}`] = '0';
+      columns[`top_${layer}_failure`] = 'NULL';
+      columns[`top_${layer}_rule_id`] = "''";
+      continue;
+    }
     columns[`top_${layer}_failure`] = mostFrequent(`${layer}_failures`);
     columns[`top_${layer}_rule_id`] = ruleRanks(layer, version).idOf(`${layer}_rank`);
   }
@@ -78,10 +99,10 @@ host AS (
   ${hostQuery(version, key)}
 ),
 host_judged AS (
-  SELECT *, ${outcomeSql(OUTCOME_INPUTS)} AS host_outcome FROM host
+  SELECT *, ${outcomeSql(outcomeInputs(layers))} AS host_outcome FROM host
 ),
 measurement AS (
-  ${measurementQuery(key)}
+  ${measurementQuery(key, layers)}
 )
 SELECT
   ${select.join(',\n  ')}
@@ -92,27 +113,39 @@ FROM measurement`,
 
 /** Returns the query for the hosts of each measurement: their greatest grades, rules and failures. */
 function hostQuery(version: RulesVersion, key: readonly string[]): string {
+  const layers = layersOf(version);
   const ofInput = hostOf("ifNull(domain(j.input), '')", version);
   const carried = [...CONSTANT, 'input'].filter(name => !key.includes(name));
   const isClass = (layer: Layer, outcome: keyof typeof OUTCOME_CLASSES) =>
     `${pick(layer, version, rule => OUTCOME_CLASSES[rule.outcome])} = ${OUTCOME_CLASSES[outcome]}`;
   const brokenV6 = `tcp_rule = ${RULES[version].tcp.findIndex(({ id }) => id === 'ipv6_broken_probe') + 1}`;
+  const judgesHttp = layers.includes('http');
+  const isRule = (ids: readonly string[]) =>
+    `j.http_rule IN (${ids.map(id => RULES[version].http.findIndex(rule => rule.id === id) + 1).join(', ')})`;
   const isProven = 'ifNull(j.tls_is_certificate_valid = 1, 0) AND j.http_failure IS NULL';
   const dnsUnjudged = `j.dns_failure IS NOT NULL AND (j.is_system_resolver OR j.dns_engine IS NULL) AND ${isClass('dns', 'UNKNOWN')}`;
   return `SELECT ${key.map(name => `j.${name} AS ${name}`).join(', ')},
     ${carried.map(name => `any(j.${name}) AS ${name}`).join(', ')},
     multiIf(ifNull(j.hostname, '') != '', j.hostname, ${ofInput} != '', ${ofInput}, ifNull(j.ip, '')) AS host,
-    ${LAYERS.flatMap(layer => GRADES.map(grade => `max(j.${layer}_${grade}) AS ${layer}_${grade}`)).join(', ')},
-    ${LAYERS.map(layer => `max(${ruleRanks(layer, version).rank}) AS ${layer}_rank`).join(', ')},
+    ${layers.flatMap(layer => GRADES.map(grade => `max(j.${layer}_${grade}) AS ${layer}_${grade}`)).join(', ')},
+    ${layers.map(layer => `max(${ruleRanks(layer, version).rank}) AS ${layer}_rank`).join(', ')},
     groupArray(j.probe_analysis) AS probe_analyses,
-    ${LAYERS.map(layer => `groupArray(j.${layer}_failure) AS ${layer}_failures`).join(', ')},
+    ${layers.map(layer => `groupArray(j.${layer}_failure) AS ${layer}_failures`).join(', ')},
     max(${isProven}) AS is_proven,
-    max((${isProven}) OR j.is_own_page OR (j.has_page AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')})) AS is_loaded,
+    max((${isProven}) OR j.is_own_page OR (j.has_page AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')}${judgesHttp ? ` AND (j.http_rule = 0 OR ${isClass('http', 'OK')})` : ''})) AS is_loaded,
     max(j.answers) = 0 AND max(${dnsUnjudged}) AS is_unresolved,
     max((${dnsUnjudged})
       OR (j.tcp_failure IS NOT NULL AND ${isClass('tcp', 'UNKNOWN')} AND NOT ${brokenV6})
       OR (j.tls_failure IS NOT NULL AND ${isClass('tls', 'UNKNOWN')})
-      OR j.http_failure IS NOT NULL) AS has_unjudged_failure,
+      OR (j.http_failure IS NOT NULL${judgesHttp ? ` AND ${isClass('http', 'UNKNOWN')}` : ''})) AS has_unjudged_failure,${
+        judgesHttp
+          ? `
+    max(${isClass('http', 'OK')}) AS is_page_ok,
+    max(${isRule([REFUSED])}) AND NOT is_page_ok AS is_refused,
+    max(${isRule(UNCLEAR_PAGES)} OR (j.http_failure IS NOT NULL AND j.http_rule = 0)) AND NOT is_page_ok
+      OR max(ifNull(j.probe_analysis NOT IN ('', 'false'), 0)) AND NOT is_loaded AS is_unclear,`
+          : ''
+      }
     max(${brokenV6}) AND NOT max(${isClass('tcp', 'OK')}) AS is_only_broken_v6,
     max(${isClass('dns', 'OK')}) OR (max(j.answers) = 0 AND max(${isClass('tcp', 'OK')} AND ifNull(j.ctrl_tcp_success, 0) > 0)) AS is_matched,
     max(j.has_public_address) AS has_public_address,
@@ -125,22 +158,22 @@ function hostQuery(version: RulesVersion, key: readonly string[]): string {
  * Returns the query for each measurement. `found` has a tuple for each host, in the order of their names: name, outcome, layer to blame, and
  * the rank of each layer.
  */
-function measurementQuery(key: readonly string[]): string {
+function measurementQuery(key: readonly string[], layers: readonly Layer[]): string {
   const carried = [...CONSTANT, 'input'].filter(name => !key.includes(name));
   const has = (outcome: string, more = '') => `countIf(h.host_outcome = '${outcome}'${more}) > 0, '${outcome}'`;
-  const hasFailure = ' AND (h.is_unresolved OR h.has_unjudged_failure OR h.is_only_broken_v6)';
-  const ofHost: Pick<OutcomeInputs, 'grade'> = { grade: (layer, grade) => `h.${layer}_${grade}` };
+  const hasFailure = ` AND (h.is_unresolved OR h.has_unjudged_failure OR h.is_only_broken_v6${layers.includes('http') ? ' OR h.is_unclear' : ''})`;
+  const ofHost = { layers, grade: (layer: Layer, grade: string) => `h.${layer}_${grade}` };
   const to = (blame: 'blocked' | 'down') => layerOf(ofHost, blame);
-  const { blocked, partly, down, ok, unknown } = OUTCOMES;
+  const { blocked, partly, down, refused, ok, unknown } = OUTCOMES;
   const blamed = `multiIf(h.host_outcome IN ('${blocked}', '${partly}'), ${to('blocked')}, h.host_outcome = '${down}', ${to('down')}, '')`;
   return `SELECT ${key.map(name => `h.${name} AS ${name}`).join(', ')},
     ${carried.map(name => `any(h.${name}) AS ${name}`).join(', ')},
-    ${LAYERS.flatMap(layer => GRADES.map(grade => `max(h.${layer}_${grade}) AS ${layer}_${grade}`)).join(', ')},
-    ${LAYERS.map(layer => `max(h.${layer}_rank) AS ${layer}_rank`).join(', ')},
+    ${layers.flatMap(layer => GRADES.map(grade => `max(h.${layer}_${grade}) AS ${layer}_${grade}`)).join(', ')},
+    ${layers.map(layer => `max(h.${layer}_rank) AS ${layer}_rank`).join(', ')},
     arraySort(groupArrayArray(h.probe_analyses)) AS probe_analyses,
-    ${LAYERS.map(layer => `arraySort(groupArrayArray(h.${layer}_failures)) AS ${layer}_failures`).join(', ')},
-    multiIf(${[has(blocked), has(partly), has(down), has(unknown, hasFailure), has(ok)].join(', ')}, '${unknown}') AS outcome,
-    arraySort(groupArray((h.host, h.host_outcome, ${blamed}, ${LAYERS.map(layer => `h.${layer}_rank`).join(', ')}))) AS found,
+    ${layers.map(layer => `arraySort(groupArrayArray(h.${layer}_failures)) AS ${layer}_failures`).join(', ')},
+    multiIf(${[has(blocked), has(partly), has(down), has(refused), has(unknown, hasFailure), has(ok)].join(', ')}, '${unknown}') AS outcome,
+    arraySort(groupArray((h.host, h.host_outcome, ${blamed}, ${layers.map(layer => `h.${layer}_rank`).join(', ')}))) AS found,
     max(h.has_public_address) AND NOT max(h.has_network) AS ip_metadata_missing
   FROM host_judged AS h
   GROUP BY ${key.map(name => `h.${name}`).join(', ')}`;
@@ -174,7 +207,7 @@ export const VERDICT_MEANING: Readonly<Record<string, string>> = {
   top_LAYER_failure:
     'most frequent failure of the layer; of equally frequent ones the first in text order; null: no failure',
   LAYER_GRADE: 'greatest grade over the measurement’s observations, from 0 to 1 (docs/analysis-rules.md)',
-  top_LAYER_rule_id: 'rule that decided about the layer',
+  top_LAYER_rule_id: 'rule that decided about the layer; empty if the version of the rules does not judge the layer',
   probe_id: 'identifier of the probe, padded with NUL bytes; empty for most probes',
   analysis_rules_version: 'version of the rules; 0: the row is older than the storage of versions',
   fingerprints_version:
@@ -185,7 +218,8 @@ export const VERDICT_MEANING: Readonly<Record<string, string>> = {
     'the verdict in a word (see above); empty in rows of the Python pipeline and of earlier versions of this program',
   hosts: 'hosts of the measurement in text order: that of the input, those of redirects, those of a messenger',
   host_outcomes: 'outcome of each host',
-  host_layers: 'layer to blame for each host: `dns`, `tcp` or `tls`; empty when the outcome is `ok` or `unknown`',
+  host_layers:
+    'layer to blame for each host: `dns`, `tcp`, `tls` or `http`; empty when the outcome is `refused`, `ok` or `unknown`',
   host_rule_ids: 'rule that decided about this layer',
   ip_metadata_missing:
     '1: the AS number of no public address of the measurement is known, because it was processed without IP databases. Then answers from other networks cannot be compared',

@@ -1,5 +1,5 @@
 import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql } from './outcomes.ts';
-import { BLOCK_PAGE } from './rules.ts';
+import { BLOCK_PAGE, HTTP_BLOCK_PAGES, LAYERS, type Layer } from './rules.ts';
 
 /** A view: a question people ask of the verdicts, as SQL. */
 export interface View {
@@ -15,15 +15,21 @@ export interface View {
  * The outcome of verdicts that do not store one (earlier versions of this program, the Python pipeline): from the grades, failures and rules of the
  * whole measurement. They do not tell hosts apart, so a word is chosen only where they support it.
  */
-const GRADES_OF_ROW = { grade: (layer: string, grade: string) => `v.${layer}_${grade}` };
+const GRADES_OF_ROW = {
+  layers: ['dns', 'tcp', 'tls'] as const,
+  grade: (layer: Layer, grade: string) => `v.${layer}_${grade}`,
+};
 const FROM_GRADES: OutcomeInputs = {
   ...GRADES_OF_ROW,
-  blockedLayer: layerOf(GRADES_OF_ROW, 'blocked'),
   testName: 'v.test_name',
   // A plain connect counts for a URL without TLS: an https page needs the handshake.
   isLoaded:
     "v.tls_ok > 0.5 OR (v.dns_ok > 0.5 AND v.tcp_ok > 0.5 AND v.top_tls_failure IS NULL AND startsWith(lower(v.input), 'http://'))",
   isProven: 'v.tls_ok > 0.5',
+  // Earlier versions did not judge HTTP.
+  isPageOk: '0',
+  isRefused: '0',
+  isUnclear: '0',
   isMatched: 'v.dns_ok > 0.5',
   isUnresolved: 'v.dns_ok = 0 AND v.dns_blocked + v.dns_down > 0',
   hasUnjudgedFailure: `(v.top_dns_failure IS NOT NULL AND v.dns_blocked + v.dns_down + v.dns_ok = 0)
@@ -31,6 +37,8 @@ const FROM_GRADES: OutcomeInputs = {
       OR (v.top_tls_failure IS NOT NULL AND v.tls_blocked + v.tls_down = 0)`,
   isOnlyBrokenV6: '0',
 };
+
+const quoted = (ids: readonly string[]) => ids.map(id => `'${id}'`).join(', ');
 
 /** The stored host with the measurement's outcome, the first in text order. */
 const BLAMED = (column: string) => `arrayElement(v.${column}, indexOf(v.host_outcomes, outcome))`;
@@ -44,35 +52,36 @@ const MEASUREMENT_VERDICTS: View = {
   columns: {
     '*': 'all columns of `analysis_web_measurement`, one row per measurement',
     measurement_day: 'UTC day of `measurement_start_time`',
-    blocked: 'greatest of the three layers’ *blocked* grades',
-    down: 'greatest of the three layers’ *down* grades',
-    outcome: '`blocked`, `partly_blocked`, `down`, `ok` or `unknown`',
+    blocked: 'greatest of the layers’ *blocked* grades',
+    down: 'greatest of the layers’ *down* grades',
+    outcome: '`blocked`, `partly_blocked`, `down`, `refused`, `ok` or `unknown`',
     blocked_layer:
-      '`dns`, `tcp` or `tls`: the first layer with the greatest *blocked* grade; empty unless blocked or partly blocked',
+      '`dns`, `tcp`, `tls` or `http`: the first layer with the greatest *blocked* grade; empty unless blocked or partly blocked',
     blocked_rule_id: 'rule that decided about that layer; empty unless blocked or partly blocked',
     blamed_host:
       'host that is blocked or down, which can be the host of a redirect; of several hosts, the first in text order; otherwise empty',
-    confirmed: '1: the answer of the resolver is a known block page of the country (a fingerprint matched)',
+    confirmed:
+      '1: the answer of the resolver is a known block page of the country, or the response is one of the country or of a filtering product (a fingerprint matched)',
   },
   select: `SELECT
   v.* EXCEPT (outcome),
   toDate32(v.measurement_start_time, 'UTC') AS measurement_day,
-  greatest(v.dns_blocked, v.tcp_blocked, v.tls_blocked) AS blocked,
-  greatest(v.dns_down, v.tcp_down, v.tls_down) AS down,
+  greatest(${LAYERS.map(layer => `v.${layer}_blocked`).join(', ')}) AS blocked,
+  greatest(${LAYERS.map(layer => `v.${layer}_down`).join(', ')}) AS down,
   if(v.outcome != '', v.outcome, ${outcomeSql(FROM_GRADES)}) AS outcome,
-  multiIf(NOT ${IS_BLOCKED}, '', v.outcome != '', ${BLAMED('host_layers')}, ${FROM_GRADES.blockedLayer}) AS blocked_layer,
+  multiIf(NOT ${IS_BLOCKED}, '', v.outcome != '', ${BLAMED('host_layers')}, ${layerOf(GRADES_OF_ROW, 'blocked')}) AS blocked_layer,
   multiIf(blocked_layer = '', '', v.outcome != '', ${BLAMED('host_rule_ids')}, blocked_layer = 'dns', v.top_dns_rule_id, blocked_layer = 'tcp', v.top_tcp_rule_id, v.top_tls_rule_id) AS blocked_rule_id,
   multiIf(NOT ${IS_BLAMED}, '', v.outcome != '', ${BLAMED('hosts')}, lower(v.domain)) AS blamed_host,
-  if(v.top_dns_rule_id = '${BLOCK_PAGE}', 1, 0) AS confirmed
+  if(v.top_dns_rule_id = '${BLOCK_PAGE}' OR v.top_http_rule_id IN (${quoted(HTTP_BLOCK_PAGES)}), 1, 0) AS confirmed
 FROM analysis_web_measurement AS v FINAL`,
 };
 
 const COUNTS = {
-  'blocked_measurements, partly_blocked_measurements, down_measurements, ok_measurements, unknown_measurements':
+  'blocked_measurements, partly_blocked_measurements, down_measurements, refused_measurements, ok_measurements, unknown_measurements':
     'number of these measurements by outcome',
-  'dns_blocked_measurements, tcp_blocked_measurements, tls_blocked_measurements':
+  'dns_blocked_measurements, tcp_blocked_measurements, tls_blocked_measurements, http_blocked_measurements':
     'measurements with the outcome `blocked`, by layer',
-  confirmed_measurements: 'measurements with a known block page of the country',
+  confirmed_measurements: 'measurements with a known block page (`confirmed`)',
   blocked_share: 'blocked_measurements / measurements; a large share of few measurements shows little, so look at both',
 };
 
@@ -97,6 +106,7 @@ ${Object.values(OUTCOMES)
   ${layer('dns')} AS dns_blocked_measurements,
   ${layer('tcp')} AS tcp_blocked_measurements,
   ${layer('tls')} AS tls_blocked_measurements,
+  ${layer('http')} AS http_blocked_measurements,
   countIf(confirmed) AS confirmed_measurements,
   blocked_measurements / measurements AS blocked_share
 FROM ${from}
@@ -111,7 +121,7 @@ const HOST_VERDICTS = `(
     found.1 AS domain,
     if(empty(hosts), m.outcome, found.2) AS outcome,
     if(empty(hosts), m.blocked_layer, found.3) AS blocked_layer,
-    confirmed AND found.4 IN ('', '${BLOCK_PAGE}') AS confirmed
+    confirmed AND found.4 IN ('', ${quoted([BLOCK_PAGE, ...HTTP_BLOCK_PAGES])}) AS confirmed
   FROM measurement_verdicts AS m
   ARRAY JOIN if(empty(hosts), [(lower(m.domain), '', '', '')], arrayZip(hosts, host_outcomes, host_layers, host_rule_ids)) AS found
 )`;

@@ -7,6 +7,7 @@ import resultPartitions from './006-result-partitions.ts';
 import uids from './007-uids.ts';
 import outcomes from './008-outcomes.ts';
 import responses from './009-responses.ts';
+import httpLayer from './010-http-layer.ts';
 import type { Migration } from './migration.ts';
 
 /** All migrations, in order. A new migration has its own file and the next number. A released migration is not changed. */
@@ -20,4 +21,5 @@ export const MIGRATIONS: readonly Migration[] = [
   uids,
   outcomes,
   responses,
+  httpLayer,
 ];

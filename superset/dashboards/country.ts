@@ -56,7 +56,7 @@ export const COUNTRY: Dashboard = {
           {
             title: 'Where it is blocked',
             description:
-              'Blocked measurements by layer: dns (false answer), tcp (no connection) or tls (broken handshake).',
+              'Blocked measurements by layer: dns (false answer), tcp (no connection), tls (broken handshake) or http (false or no page).',
             dataset: VERDICTS,
           },
           'blocked_layer',

@@ -52,7 +52,7 @@ export const DOMAIN: Dashboard = {
         content: ring(
           {
             title: 'Where it is blocked',
-            description: 'Blocked measurements by layer: dns, tcp or tls.',
+            description: 'Blocked measurements by layer: dns, tcp, tls or http.',
             dataset: HOSTS,
           },
           'blocked_layer',
@@ -86,7 +86,15 @@ export const DOMAIN: Dashboard = {
             dataset: BY_DOMAIN,
           },
           ['probe_cc'],
-          ['n_blocked', 'n_measurements', 'share_blocked', 'n_dns_blocked', 'n_tcp_blocked', 'n_tls_blocked'],
+          [
+            'n_blocked',
+            'n_measurements',
+            'share_blocked',
+            'n_dns_blocked',
+            'n_tcp_blocked',
+            'n_tls_blocked',
+            'n_http_blocked',
+          ],
           { limit: 250 },
         ),
       },

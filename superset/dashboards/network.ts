@@ -60,7 +60,7 @@ export const NETWORK: Dashboard = {
         content: ring(
           {
             title: 'Where it is blocked',
-            description: 'Blocked measurements by layer: dns, tcp or tls.',
+            description: 'Blocked measurements by layer: dns, tcp, tls or http.',
             dataset: VERDICTS,
           },
           'blocked_layer',
@@ -120,7 +120,7 @@ export const NETWORK: Dashboard = {
         content: groups(
           { title: 'Outcomes by network', description: 'From the view blocking_by_asn.', dataset: BY_NETWORK },
           ['probe_cc', 'probe_asn', 'probe_as_org_name'],
-          ['n_measurements', 'n_blocked', 'n_partly_blocked', 'n_down', 'n_ok', 'n_unknown'],
+          ['n_measurements', 'n_blocked', 'n_partly_blocked', 'n_down', 'n_refused', 'n_ok', 'n_unknown'],
           { columns: { probe_asn: { d3NumberFormat: 'd', showCellBars: false } } },
         ),
       },

@@ -5,7 +5,7 @@ import type { Cell, Chart, Dataset } from '../model.ts';
 export const BLOCKED = "outcome = 'blocked'";
 
 export const OUTCOMES_TEXT = `**blocked**: a layer shows signs of blocking, and the site was not reached. **partly_blocked**: as before, but another address of the site worked.
-**down**: the control could not reach it either. **ok**: it worked. **unknown**: nothing could be judged; this is not a sign of blocking, and not a sign that it worked.`;
+**down**: the control could not reach it either. **refused**: the site itself refuses the page. **ok**: it worked. **unknown**: nothing could be judged; this is not a sign of blocking, and not a sign that it worked.`;
 
 /** Rows of three numbers. */
 export function numbers(...charts: readonly Chart[]): Cell[][] {

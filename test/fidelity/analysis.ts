@@ -45,7 +45,7 @@ export interface AnalysisFidelity {
 /** Columns that the Python pipeline does not have. */
 const OURS = new Set([
   ...['fingerprints_version', 'run_generation', 'outcome', 'hosts', 'host_outcomes', 'host_layers', 'host_rule_ids'],
-  'ip_metadata_missing',
+  ...['ip_metadata_missing', 'http_blocked', 'http_down', 'http_ok', 'top_http_failure', 'top_http_rule_id'],
 ]);
 
 /** Version of the rules that produced the expected verdicts. */
@@ -117,7 +117,7 @@ export async function analysisFidelity(data: string, clickhouseUrl: string): Pro
  * Makes the hosts and the report of a scenario unique. Scenarios share hosts, addresses and a report, and a verdict also depends on
  * other measurements of the same host and report.
  */
-function setApart(tables: Record<string, Row[]>, scenario: string): Record<string, Row[]> {
+export function setApart(tables: Record<string, Row[]>, scenario: string): Record<string, Row[]> {
   const own = (row: Row, column: string) => (row[column] ? { [column]: `${scenario}.${row[column]}` } : {});
   const apart = (row: Row): Row => ({ ...row, ...own(row, 'hostname'), ...own(row, 'report_id') });
   return Object.fromEntries(Object.entries(tables).map(([table, rows]) => [table, rows.map(apart)]));
@@ -128,7 +128,7 @@ function setApart(tables: Record<string, Row[]>, scenario: string): Record<strin
  * answers with unknown networks. Addresses of different operators in the scenarios differ in their first 16 bits, so these bits
  * serve as the AS number.
  */
-function withNetwork(row: Row): Row {
+export function withNetwork(row: Row): Row {
   const [first, second] = String(row.ip ?? '')
     .split('.')
     .map(Number);

@@ -16,6 +16,7 @@ interface Case {
   readonly dns?: BucketDecision;
   readonly tcp?: BucketDecision;
   readonly tls?: BucketDecision;
+  readonly http?: BucketDecision;
   /** Outcome in the view `measurement_verdicts`. */
   readonly outcome?: string;
 }
@@ -36,6 +37,18 @@ const answered = (ip: string, more: Row = {}): Row => ({ ...system, ip, dns_answ
 const lookup = (ip: string, more: Row = {}): Row => ({ ip, dns_success: 1, ...more });
 /** A control that answers B and has no other data. */
 const OTHER = [lookup(B, { ip_asn: 64502 })];
+
+/** A page in the clear, over an address that the control answers too. */
+const page = (more: Row): Row => answered(A, { port: 80, tcp_success: 1, http_request_url: 'http://x/', http_response_status_code: 200, ...more }); // biome-ignore format: a row
+const secure = { port: 443, tls_is_certificate_valid: 1, http_request_url: 'https://x/' };
+type Match = 0 | 1 | null;
+/** The probe's comparison with the page of the control. */
+const compared = (status: Match, title: Match, length: Match, headers: Match): Row => ({
+  probe_status_code_match: status,
+  probe_title_match: title,
+  probe_body_length_match: length,
+  probe_headers_match: headers,
+});
 
 const CASES: readonly Case[] = [
   { name: 'nothing was looked up', web: [{ http_request_url: 'http://x/' }], dns: ['no_dns_data', 0, 0, 0] },
@@ -133,6 +146,44 @@ const CASES: readonly Case[] = [
   { name: 'the answer of the control', web: [answered(A)], ctrl: [lookup(A)], outcome: 'ok' },
   { name: 'a connect to an unverified address', web: [answered(A, { port: 443, tcp_success: 1 })], versions: [3], outcome: 'unknown' },
   { name: 'an address in place of a host, connected like the control', web: [{ ip: A, port: 80, tcp_success: 1 }], ctrl: [{ ip: A, port: 80, tcp_success: 1 }], outcome: 'ok' },
+
+  // HTTP, in version 3.
+  ...(
+    [
+      ['no request', answered(A), 'no_http_data', [0, 0, 0], 'ok'],
+      ['a block page of the country', page({ http_fingerprints: ['country'] }), 'http_blockpage_of_country', [1, 0, 0], 'blocked'],
+      ['a block page of another country', page({ http_fingerprints: ['elsewhere'] }), 'none', [0, 0, 0], 'ok'],
+      ['a fingerprint that is no longer listed', page({ http_fingerprints: ['unlisted'] }), 'none', [0, 0, 0], 'ok'],
+      ['a block page of a product', page({ http_fingerprints: ['product'] }), 'http_blockpage_of_product', [1, 0, 0], 'blocked'],
+      ['vague words', page({ http_fingerprints: ['vague'] }), 'none', [0, 0, 0], 'ok'],
+      ['a page of a product that the control got too', page({ http_fingerprints: ['product'], ...compared(1, 1, 1, 1) }), 'http_page_matches_ctrl', [0, 0, 0.9], 'ok'],
+      ['a redirect to a block page', page({ http_response_status_code: 302, http_fingerprints: ['country'] }), 'http_blockpage_of_country', [1, 0, 0], 'blocked'],
+      ['the text of a block page on the site itself', page({ ...secure, http_fingerprints: ['country'] }), 'https_page', [0, 0, 1], 'ok'],
+      ['the same page', page(compared(1, 1, 1, 1)), 'http_page_matches_ctrl', [0, 0, 0.9], 'ok'],
+      ['the same title, another length', page(compared(1, 1, 0, 0)), 'http_page_matches_ctrl', [0, 0, 0.9], 'ok'],
+      ['one difference', page(compared(1, null, 0, 1)), 'http_diff_1', [0.2, 0, 0.6], 'ok'],
+      ['two differences', page(compared(1, null, 0, 0)), 'http_diff_2', [0.4, 0, 0.3], 'unknown'],
+      ['two differences and vague words', page({ ...compared(1, null, 0, 0), http_fingerprints: ['vague'] }), 'http_diff_3', [0.7, 0, 0.1], 'blocked'],
+      ['three differences', page(compared(1, 0, 0, 0)), 'http_diff_3', [0.7, 0, 0.1], 'blocked'],
+      ['all differ', page(compared(0, 0, 0, 0)), 'http_diff_4', [0.85, 0, 0], 'blocked'],
+      ['all differ, over TLS', page({ ...secure, ...compared(0, 0, 0, 0) }), 'https_page', [0, 0, 1], 'ok'],
+      ['an error of the server', page({ http_response_status_code: 502, ...compared(0, 0, 0, 0) }), 'http_server_error', [0, 0, 0], 'unknown'],
+      ['a CDN asks for proof', page({ http_response_status_code: 403, http_response_header_server: 'cloudflare', ...compared(0, 0, 0, 0) }), 'http_cdn_challenge', [0, 0, 0], 'unknown'],
+      ['a CDN asks for proof, over TLS', page({ ...secure, http_response_status_code: 503, http_response_header_server: 'cloudflare', ...compared(0, 0, 0, 1) }), 'https_page', [0, 0, 1], 'ok'],
+      ['unavailable for legal reasons', page({ ...secure, http_response_status_code: 451, ...compared(0, 0, 0, 1) }), 'http_refused_by_site', [0, 0, 0], 'refused'],
+      ['unavailable for legal reasons, in the clear', page({ http_response_status_code: 451, ...compared(0, 0, 0, 0) }), 'http_diff_4', [0.85, 0, 0], 'blocked'],
+      ['forbidden, but not for the control', page({ ...secure, http_response_status_code: 403, ...compared(0, 0, 0, 0) }), 'http_refused_by_site', [0, 0, 0], 'refused'],
+      ['a reset in the clear', page({ http_response_status_code: null, http_failure: 'connection_reset' }), 'http_reset_ctrl_ok', [0.7, 0.3, 0], 'blocked'],
+      ['a timeout in the clear', page({ http_failure: 'generic_timeout_error' }), 'http_failure_ctrl_ok', [0.6, 0.4, 0], 'blocked'],
+      ['a timeout over TLS', page({ ...secure, http_failure: 'generic_timeout_error' }), 'https_failure_ctrl_ok', [0.55, 0.45, 0], 'blocked'],
+      ['another failure', page({ http_failure: 'http_invalid_redirect_location_host' }), 'none', [0, 0, 0], 'unknown'],
+    ] as const
+  ).map(([name, row, rule, grades, outcome]): Case => ({ name: `HTTP: ${name}`, web: [row], ctrl: [lookup(A), { http_success: 1 }], versions: [3], http: [rule, ...grades], outcome })),
+  { name: 'HTTP: a reset without a control that loaded', web: [page({ http_failure: 'connection_reset' })], ctrl: [lookup(A)], versions: [3], http: ['none', 0, 0, 0], outcome: 'unknown' },
+  { name: 'HTTP: the control failed as well', web: [page({ http_failure: 'connection_reset' })], ctrl: [lookup(A), { http_success: 0, http_failure: 'x' }], versions: [3], http: ['http_failure_ctrl_also_failing', 0.2, 0.8, 0], outcome: 'down' },
+  { name: 'HTTP: an untrusted answer masks the page', web: [answered('10.0.0.1', { ...page(compared(0, 0, 0, 0)), ip: '10.0.0.1', dns_answer: '10.0.0.1', ip_is_bogon: 1 })], ctrl: OTHER, versions: [3], http: ['dns_untrusted', 0, 0, 0], outcome: 'blocked' },
+  { name: 'HTTP: a block page over one of two addresses', web: [page({ http_fingerprints: ['country'] }), page({ ...compared(1, 1, 1, 1), ip: B, dns_answer: B })], ctrl: [lookup(A), lookup(B)], versions: [3], http: ['http_blockpage_of_country', 1, 0, 0.9], outcome: 'partly_blocked' },
+  { name: 'HTTP is not judged in version 2', web: [page({ http_fingerprints: ['country'] })], ctrl: [lookup(A)], versions: [2], http: ['', 0, 0, 0], outcome: 'ok' },
 ]; // biome-ignore format: a table
 
 const DAY = '2024-03-05';
@@ -155,6 +206,12 @@ beforeAll(async () => {
     fingerprint('203.0.113.2', { expected_countries: 'IR' }),
     fingerprint('203.0.113.3', { scope: 'fp' }),
     fingerprint('203.0.113.4', { pattern_type: 'prefix' }),
+  ]);
+  await clickhouse.insert('fingerprints_http', [
+    { ...fingerprint('country', {}), location_found: 'body' },
+    { ...fingerprint('elsewhere', { expected_countries: 'IR' }), location_found: 'body' },
+    { ...fingerprint('product', { scope: 'prod', expected_countries: '' }), location_found: 'body' },
+    { ...fingerprint('vague', { scope: 'vbw' }), location_found: 'body' },
   ]);
   const common = (index: number, ctrl: boolean) => ({
     measurement_uid: `20240305120000.000000_IT_${index}_${ctrl ? 'c' : 'x'}`,
@@ -199,7 +256,7 @@ describe.each([2, 3] as const)('rules version %i', version => {
   test.each(cases)('$name', ({ host, ...expected }) => {
     const verdict = verdicts.get(host);
     expect(verdict).toBeDefined();
-    for (const layer of ['dns', 'tcp', 'tls'] as const) {
+    for (const layer of ['dns', 'tcp', 'tls', 'http'] as const) {
       if (!expected[layer]) continue;
       const [rule, ...grades] = expected[layer];
       expect([layer, verdict?.[`top_${layer}_rule_id`]]).toEqual([layer, rule]);

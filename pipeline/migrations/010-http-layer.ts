@@ -1,0 +1,20 @@
+import { VIEWS } from '../analysis/views.ts';
+import { identifier } from '../tables/clickhouse.ts';
+import { onCluster } from '../tables/ddl.ts';
+import { ensureTable } from '../tables/ensure.ts';
+import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
+import type { Migration } from './migration.ts';
+
+/** Adds the grades of HTTP to the verdicts, and creates the views again to use them. */
+export default {
+  number: 10,
+  name: 'http-layer',
+  async apply(clickhouse, log, signal) {
+    await ensureTable(clickhouse, ANALYSIS_WEB_MEASUREMENT, log, signal);
+    for (const { name, select } of VIEWS) {
+      await clickhouse.command(`CREATE OR REPLACE VIEW ${identifier(name)}${onCluster(clickhouse)} AS ${select}`, {
+        signal,
+      });
+    }
+  },
+} satisfies Migration;
