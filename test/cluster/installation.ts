@@ -8,6 +8,7 @@ import type { Place } from './place.ts';
 import { query, type Rows, rowsOf, sameRows, shown } from './rows.ts';
 import type { Servers } from './servers.ts';
 import type { Steps } from './table.ts';
+import type { TemporalServices } from './temporal.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const CHART = join(ROOT, 'helm', 'ooni-pipeline');
@@ -27,12 +28,15 @@ interface Context {
   place(): Place;
   servers(): Servers;
   kube(): Kube;
+  /** Temporal's services in the cluster; undefined: the development server. */
+  temporal(): TemporalServices | undefined;
   /** Rows of the command `oonipipeline run`. */
   reference(): Promise<Rows>;
 }
 
 /** Runs the steps from the image to the second installation. */
-export async function installationSteps(steps: Steps, { place, servers, kube, reference }: Context): Promise<void> {
+export async function installationSteps(steps: Steps, context: Context): Promise<void> {
+  const { place, servers, kube, temporal, reference } = context;
   const { appVersion } = parse(readFileSync(join(CHART, 'Chart.yaml'), 'utf8')) as { appVersion: string };
   const repository = 'ghcr.io/ooni/pipeline';
   const next = `${appVersion}-next`;
@@ -44,6 +48,7 @@ export async function installationSteps(steps: Steps, { place, servers, kube, re
     return {
       image: { registry: '', repository: image.slice(0, at), tag: image.slice(at + 1) },
       settings: servers().settings,
+      ...(temporal() && { temporal: temporal()!.values }),
       // Other installations may be in the cluster.
       operator: { watchNamespaces: [kube().namespace] },
       credentials: { values: { clickhouse_url: servers().clickhouseUrl(DATABASE) } },
@@ -131,7 +136,8 @@ export async function installationSteps(steps: Steps, { place, servers, kube, re
       kind: 'Namespace',
       metadata: { name: kube().namespace, labels: RESTRICTED },
     });
-    await place().volume?.(kube().namespace, 'ooni-ooni-pipeline-temporal');
+    if (temporal()) await kube().apply(temporal()!.secret);
+    else await place().volume?.(kube().namespace, 'ooni-ooni-pipeline-temporal');
     return kube().namespace;
   });
   await steps.step('helm install --wait', async () => {
@@ -233,11 +239,13 @@ export async function installationSteps(steps: Steps, { place, servers, kube, re
   });
   await steps.step('helm uninstall; rows, Backfills and definitions stay', async () => {
     await kube().helm(['uninstall', RELEASE, '--wait', '--timeout', '5m']);
-    await until('no pods', async () => (await kube().list('pods')).length === 0);
+    // The Job of a hook is not part of the release.
+    const running = ['get', 'pods', '--field-selector=status.phase!=Succeeded', '-o', 'name'];
+    await until('no running pods', async () => (await kube().kubectl(running)) === '');
     const backfills = await kube().list('backfills');
     if (backfills.length !== 3) throw new Error(`${backfills.length} Backfills instead of 3`);
     await complete();
-    return 'no pods, 3 Backfills';
+    return 'no running pods, 3 Backfills';
   });
   await steps.step('a second helm install continues with them', async () => {
     await release(['install'], now(), 3);

@@ -29,6 +29,8 @@ export interface Place {
   readonly host: string;
   /** Image of the pipeline that the nodes can pull, if the user names one. Then none is built. */
   readonly given?: string;
+  /** Whether the nodes pull public images from their registries. */
+  readonly pullsPublicImages: boolean;
   /** Builds a Dockerfile over a folder, and brings the image onto the nodes. */
   image(name: string, dockerfile: string, context: string): Promise<void>;
   /** Provides a volume for a claim, on a cluster without a provisioner. */
@@ -61,6 +63,7 @@ async function openGiven(kubeconfig: string): Promise<Place> {
     kubeconfig,
     host,
     given,
+    pullsPublicImages: true,
     image: async () => {},
     close: async () => {},
   };
@@ -100,6 +103,7 @@ async function openLab(): Promise<Place> {
     kubeconfig,
     host: '10.97.0.1',
     ...(process.env.CLUSTER_IMAGE && { given: process.env.CLUSTER_IMAGE }),
+    pullsPublicImages: false,
     image: async (name, dockerfile, context) => {
       await lab(['build', name, '-f', dockerfile, context]);
     },
@@ -194,6 +198,7 @@ async function openKind(): Promise<Place> {
     name: `the kind cluster ${KIND_CLUSTER}`,
     kubeconfig,
     host,
+    pullsPublicImages: true,
     image: async (name, dockerfile, context) => {
       await command('docker', ['build', '-f', dockerfile, '-t', name, context], { show: true });
       await load(name);

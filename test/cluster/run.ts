@@ -4,6 +4,7 @@
  *
  *     npm run cluster             on the cluster of KUBECONFIG, or of ../shared/lab
  *     npm run kind                on a kind cluster, which it makes (needs Docker and kind)
+ *     npm run cluster -- --temporal-production   with Temporal's services (temporal.mode production) and a PostgreSQL of this machine
  *     npm run cluster -- --keep   leaves the release and the servers running until Ctrl-C
  *
  * Prints a table of steps and ends with `N passed, N failed`. The exit status is 1 if a step failed, and 3 if
@@ -21,11 +22,13 @@ import { LabError, openPlace, type Place } from './place.ts';
 import { type Rows, rowsOf } from './rows.ts';
 import { type Servers, startServers } from './servers.ts';
 import { Steps } from './table.ts';
+import { startTemporalServices, type TemporalServices } from './temporal.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const NAMESPACE = 'ooni-cluster-test';
 /** Exit status that .ci/run tells apart from a failed step. */
 const LAB_FAILED = 3;
+const temporalProduction = process.argv.includes('--temporal-production');
 const keep = process.argv.includes('--keep');
 
 async function main(): Promise<number> {
@@ -34,6 +37,7 @@ async function main(): Promise<number> {
   let place: Place | undefined;
   let servers: Servers | undefined;
   let kube: Kube | undefined;
+  let temporal: TemporalServices | undefined;
   let reference: Promise<Rows> | undefined;
   try {
     await steps.step('programs', async () => {
@@ -53,10 +57,17 @@ async function main(): Promise<number> {
       reference.catch(() => {});
       return `reached from pods at ${place!.host}`;
     });
+    if (temporalProduction) {
+      await steps.step("PostgreSQL of this machine, images of Temporal's services", async () => {
+        temporal = await startTemporalServices(dir, place!);
+        return `PostgreSQL ${temporal.version}`;
+      });
+    }
     await installationSteps(steps, {
       place: () => place!,
       servers: () => servers!,
       kube: () => kube!,
+      temporal: () => temporal,
       reference: () => reference!,
     });
     if (steps.failed && kube) console.log(`\n${await kube.report()}\n`);
@@ -67,6 +78,7 @@ async function main(): Promise<number> {
   } finally {
     steps.print();
     if (kube) await removeLeftovers(kube).catch((error: Error) => console.error(error.message));
+    await temporal?.stop();
     await servers?.stop();
     await place?.close().catch((error: Error) => console.error(error.message));
     rmSync(dir, { recursive: true, force: true });

@@ -76,7 +76,7 @@ export async function startServers(dir: string, host: string): Promise<Servers> 
 }
 
 /** Accepts connections at `host` and passes them to a port of the loopback. */
-async function forwardPort(host: string, target: number): Promise<{ port: number; stop: () => Promise<void> }> {
+export async function forwardPort(host: string, target: number): Promise<{ port: number; stop: () => Promise<void> }> {
   const open = new Set<{ destroy(): void }>();
   const server = createServer(inside => {
     const outside = connect(target, '127.0.0.1');
