@@ -16,7 +16,7 @@ export const CONDITIONS = {
   LastRunFailed:
     'PipelineSchedule only, present while true: the last run of the schedule failed or was cancelled, and its bucket is not completed by another run since.',
   Warning:
-    'Present only while true: the spec is accepted, but its filter, its cron line or its result probably differs from the intent. The message says what to check. It does not change other conditions.',
+    'Present only while true: the spec is accepted, but its filter, its cron line, its annotation or its result probably differs from the intent. The message says what to check. It does not change other conditions.',
   ScalingActive:
     'WorkerPool with autoscaling only. True: the number of pods follows the load. Unknown: a signal is missing or stale, and the number is held.',
 } as const;
@@ -160,6 +160,16 @@ export const REASONS = {
     in: ['Warning'],
     meaning:
       'Buckets of the schedule became due and the ledger does not have them as completed: their run failed, or they did not fire. Create a Backfill with reprocess Failed over the range that the message names.',
+  },
+  InvalidAnnotation: {
+    in: ['Warning'],
+    meaning:
+      'The value of the annotation pipeline.ooni.org/run-bucket is not a bucket of this schedule, or the bucket is not complete yet. The message says what to write.',
+  },
+  RequestedRunFailed: {
+    in: ['Warning'],
+    meaning:
+      'The run that the annotation pipeline.ooni.org/run-bucket requests failed or was cancelled, or its end is not known. The message has the error and the value that runs the bucket again.',
   },
   UnknownName: {
     in: ['Warning'],

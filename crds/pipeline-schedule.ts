@@ -91,6 +91,20 @@ const status = z
         description:
           'Buckets since the first firing that are due and not completed according to the ledger. Buckets in work do not count. Absent while unknown.',
       }),
+    requestedRun: z
+      .object({
+        request: z.string().meta({ description: 'Value of the annotation.' }),
+        bucket: z.string().meta({ description: 'The bucket.' }),
+        state: z.enum(['Running', 'Succeeded', 'Failed', 'Cancelled', 'Skipped', 'Unknown']).meta({
+          description:
+            'State of the run. Skipped: another run has processed the bucket. Unknown: Temporal removed the workflow before the operator saw its end.',
+        }),
+        startedAt: instant('Start of the run.'),
+        finishedAt: instant('End of the run.').optional(),
+        message: z.string().meta({ description: 'Error of a run that did not succeed.' }).optional(),
+        workflowID: z.string().meta({ description: 'ID of the workflow in Temporal.' }),
+      })
+      .meta({ description: 'Last run that the annotation pipeline.ooni.org/run-bucket requested.' }),
     links: links(),
   })
   .partial()

@@ -16,6 +16,8 @@ export const ANNOTATIONS = {
    * rebuilt would process all of them again.
    */
   completedSince: `${GROUP}/completed-since`,
+  /** A bucket on a PipelineSchedule: the operator runs it once, now. `<bucket>#<n>` with another n runs it again. */
+  runBucket: `${GROUP}/run-bucket`,
 } as const;
 /** Label of a resource with the name of its installation. Only the operator of this installation handles the resource. */
 export const INSTALLATION_LABEL = `${GROUP}/installation`;

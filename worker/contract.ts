@@ -96,6 +96,8 @@ export interface ScheduledRunInput {
   readonly filter: RunFilter;
   readonly filterID: string;
   readonly stages: readonly Stage[];
+  /** The bucket of a run that a person requested. Absent for a firing of the schedule, whose nominal time gives the bucket. */
+  readonly bucket?: string;
 }
 
 /** Arguments of ReferenceRefreshWorkflow, which loads one data set of reference data from the source in the worker's settings. */
@@ -261,6 +263,14 @@ export function scheduleId(installation: string, namespace: string, name: string
 /** Returns the prefix of the workflow ids that a schedule starts; Temporal appends the nominal firing time. */
 export function launchId(installation: string, namespace: string, name: string): string {
   return `${installation}/launch/${namespace}/${name}`;
+}
+
+/**
+ * Returns the id of the workflow that runs a bucket once, on request. It depends on the request alone, so that a repeated request starts
+ * nothing.
+ */
+export function requestedRunId(installation: string, namespace: string, name: string, request: string): string {
+  return `${installation}/requested/${namespace}/${name}/${request}`;
 }
 
 /** Returns the id of the schedule that refreshes a data set, which is also the prefix of the ids of its workflows. */

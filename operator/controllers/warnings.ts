@@ -7,7 +7,14 @@ import type { DesiredCondition } from './conditions.ts';
 export interface Warning {
   readonly reason: Extract<
     Reason,
-    'UnknownName' | 'ScheduleMismatch' | 'BucketsMissing' | 'FailedBefore' | 'InFlight' | 'NothingMatched'
+    | 'InvalidAnnotation'
+    | 'RequestedRunFailed'
+    | 'UnknownName'
+    | 'ScheduleMismatch'
+    | 'BucketsMissing'
+    | 'FailedBefore'
+    | 'InFlight'
+    | 'NothingMatched'
   >;
   /** Complete sentences. */
   readonly message: string;

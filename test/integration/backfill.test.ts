@@ -418,6 +418,16 @@ test('a firing of a schedule runs the bucket that was complete at its nominal ti
   await schedule.delete();
 });
 
+test('a launcher with a bucket runs that bucket', async () => {
+  const { filter, filterID, installation } = runInput('2024-01-22');
+  const handle = await client.workflow.start(WORKFLOWS.scheduledRun, {
+    workflowId: 'test/requested',
+    taskQueue: queuesOf('test').workflows,
+    args: [{ installation, granularity: 'Day', filter, filterID, stages: ['Observations'], bucket: '2024-01-22' }],
+  });
+  expect(await handle.result()).toMatchObject({ bucket: '2024-01-22', counts: { read: 23 } });
+});
+
 test('a launcher started by hand, without a nominal time, reports that', async () => {
   const { filter, filterID, installation } = runInput('2024-01-01');
   const handle = await client.workflow.start(WORKFLOWS.scheduledRun, {

@@ -146,6 +146,42 @@ describe('a schedule', () => {
     await ready('wrong', 'Scheduled');
   });
 
+  test('runs a requested bucket once, also after a crash of the operator', async () => {
+    const annotate = (value: string | null) =>
+      client.patch(
+        PIPELINE_SCHEDULES,
+        { name: 'requested', namespace },
+        { metadata: { annotations: { 'pipeline.ooni.org/run-bucket': value } } },
+      );
+    const requested = (request: string, state: string) =>
+      eventually(async () => {
+        const { status } = (await get('requested')) ?? {};
+        return status?.requestedRun?.request === request && status.requestedRun.state === state ? status : undefined;
+      }, 90);
+    await create('requested', { probeCC: ['IT'], suspend: true }, { 'pipeline.ooni.org/run-bucket': '2024-01-22' });
+    await requested('2024-01-22', 'Running');
+    const run = bed.temporal.workflow.getHandle(`ooni/requested/${namespace}/requested/2024-01-22`);
+    const { runId } = await run.describe();
+    await bed.operator.kill();
+    bed.startOperator();
+    await run.terminate('the test ends it');
+    const { conditions, requestedRun } = await requested('2024-01-22', 'Failed');
+    expect(requestedRun).toMatchObject({ bucket: '2024-01-22', message: 'the test ends it' });
+    expect(conditions?.find(one => one.type === 'Warning')).toMatchObject({ reason: 'RequestedRunFailed' });
+    await annotate(null);
+    await eventually(async () => !(await get('requested'))?.status?.conditions?.some(one => one.type === 'Warning'));
+    await annotate('2024-01-22');
+    await eventually(async () => (await get('requested'))?.status?.conditions?.some(one => one.type === 'Warning'));
+    expect((await run.describe()).runId).toBe(runId);
+    await annotate('2024-01-22#2');
+    await requested('2024-01-22#2', 'Running');
+    await annotate('2024-01');
+    const { message } = await eventually(async () =>
+      (await get('requested'))?.status?.conditions?.find(one => one.reason === 'InvalidAnnotation'),
+    );
+    expect(message).toContain('annotation pipeline.ooni.org/run-bucket = "2024-01" must be an upload day');
+  });
+
   test('is deleted with the resource', async () => {
     await create('brief');
     await ready('brief', 'Scheduled');

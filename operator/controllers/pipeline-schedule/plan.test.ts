@@ -12,6 +12,7 @@ import { desiredConditions, lint, merge } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
 import { coverageOf, dueRange, type Missing, missingOf } from './coverage.ts';
 import { type ObservedSchedule, OUR_NOTE, planSchedule, requestOf, type SchedulePlan } from './plan.ts';
+import type { RunRequest } from './requested-run.ts';
 import { scheduleStatus } from './status.ts';
 
 const NOW = Date.parse('2026-05-06T07:08:09Z');
@@ -25,9 +26,10 @@ interface Given {
   readonly schedule?: 'away' | 'absent' | 'inForce' | Partial<ScheduleState>;
   readonly launches?: readonly Launch[];
   readonly missing?: ObservedSchedule['missing'];
+  readonly requested?: ObservedSchedule['requested'];
 }
 
-function given({ spec, metadata, status, schedule = 'absent', launches, missing }: Given): ObservedSchedule {
+function given({ spec, metadata, status, schedule = 'absent', launches, missing, requested }: Given): ObservedSchedule {
   const object = {
     apiVersion: 'pipeline.ooni.org/v1alpha1',
     kind: 'PipelineSchedule',
@@ -60,6 +62,7 @@ function given({ spec, metadata, status, schedule = 'absent', launches, missing 
     schedule: seen(),
     launches: launches ? { known: true, value: launches } : { known: false, message: 'no connection' },
     ...(missing && { missing }),
+    ...(requested && { requested }),
   };
 }
 
@@ -391,5 +394,66 @@ describe('missing buckets', () => {
     expect(plan(what).summary.message).toContain('the ledger cannot be read');
     const observed = given(what);
     expect(scheduleStatus(observed, plan(what), 'ooni', { url: '', namespace: '' }).missing).toEqual(status.missing);
+  });
+});
+
+describe('a requested run', () => {
+  const request: RunRequest = {
+    value: '2026-05-01',
+    workflowID: 'ooni/requested/data/daily/2026-05-01',
+    input: {
+      installation: 'ooni',
+      granularity: 'Day',
+      filter: { probeCC: [], testNames: [] },
+      filterID: 'all',
+      stages: ['Analysis'],
+      bucket: '2026-05-01',
+    },
+  };
+  const absent = { request, run: { known: true, value: undefined } } as const;
+
+  test.each([
+    ['a schedule in force', {}],
+    ['a suspended schedule', { spec: { suspend: true }, schedule: { paused: true, note: OUR_NOTE } }],
+    ['a schedule that is paused in Temporal', { schedule: { paused: true, note: 'mine' } }],
+  ])('starts beside %s', (_, what) => {
+    const result = plan({ schedule: 'inForce', ...what, requested: absent });
+    expect(result.actions).toEqual([{ do: 'startRun', request }]);
+    expect(result.events).toMatchObject([{ reason: 'RequestedRunStarted' }]);
+    expect(result.after).toBe(500);
+  });
+
+  test.each([
+    ['is created', { schedule: 'absent' }, ['create']],
+    ['is updated', { schedule: { hash: 'other' } }, ['update']],
+    ['belongs to somebody else', { schedule: { ownerUID: 'other' } }, []],
+    ['cannot be read', { schedule: 'away' }, []],
+    ['has an invalid spec', { spec: { schedule: '0 25 * * *' }, schedule: 'inForce' }, []],
+    ['is deleted', { metadata: { deletionTimestamp: 'now' }, schedule: 'absent' }, ['removeFinalizer']],
+  ] as const)('waits while the schedule %s', (_, what, actions) => {
+    const result = plan({ ...what, requested: absent });
+    expect(does(result)).toEqual(actions);
+    expect(result.events ?? []).toEqual([]);
+  });
+
+  test('is watched while it runs, and its start leaves the hash of the schedule in the status', () => {
+    const run = { known: true, value: { state: 'Running', startedAt: NOW } } as const;
+    expect(plan({ schedule: 'inForce', requested: { request, run } })).toMatchObject({ actions: [], after: 3000 });
+    const observed = given({ schedule: 'inForce', requested: absent });
+    const status = scheduleStatus(observed, planSchedule(observed, 'ooni', NOW), 'ooni', {} as never);
+    expect(status).toMatchObject({ scheduleHash: 'as-it-was' });
+    expect(status.requestedRun).toBeUndefined();
+  });
+
+  test('with a wrong value is a warning, and the schedule stays ready', () => {
+    const result = plan({
+      schedule: 'inForce',
+      requested: { problem: 'annotation x = "y" is not a bucket; write z.' },
+    });
+    expect(result).toMatchObject({
+      actions: [],
+      summary: { kind: 'ready' },
+      own: [{ type: 'Warning', reason: 'InvalidAnnotation', message: 'annotation x = "y" is not a bucket; write z.' }],
+    });
   });
 });

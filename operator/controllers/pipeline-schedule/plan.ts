@@ -13,6 +13,7 @@ import { annotated, type Check, firstOf, invalid, type Plan, REFRESH, unavailabl
 import { filterWarnings, type Warning, warningCondition } from '../warnings.ts';
 import { type Missing, nominalTime } from './coverage.ts';
 import { mismatches } from './mismatch.ts';
+import { decideRun, type Requested, type RunRequest } from './requested-run.ts';
 
 /** All inputs of a decision about a PipelineSchedule. */
 export interface ObservedSchedule {
@@ -24,6 +25,8 @@ export interface ObservedSchedule {
   readonly launches: Observation<readonly Launch[]>;
   /** Buckets that are due and not completed; undefined while none has become due. */
   readonly missing?: Observation<Missing>;
+  /** The run of one bucket that the annotation `run-bucket` requests; undefined without it. */
+  readonly requested?: Requested;
 }
 
 export type ScheduleAction =
@@ -35,6 +38,7 @@ export type ScheduleAction =
       readonly pause: PauseState;
       readonly seen: ScheduleState;
     }
+  | { readonly do: 'startRun'; readonly request: RunRequest }
   | { readonly do: 'deleteSchedule'; readonly id: string; readonly ownerUID: string | undefined };
 
 export type SchedulePlan = Plan<ScheduleAction>;
@@ -69,12 +73,23 @@ export function planSchedule(observed: ObservedSchedule, installation: string, n
   const plan = decide(observed, installation);
   const { object, spec } = observed;
   if (object.metadata.deletionTimestamp || spec instanceof SpecError) return plan;
-  const warnings = [...missingWarnings(observed), ...filterWarnings(spec), ...mismatches(spec, now)];
+  const run = decideRun(observed.requested, object.status?.requestedRun);
+  const warnings = [...run.warnings, ...missingWarnings(observed), ...filterWarnings(spec), ...mismatches(spec, now)];
+  const starts = run.start && isInForce(plan) ? [{ do: 'startRun', request: run.start } as const] : [];
+  const wait = starts.length > 0 ? REFRESH.soon : run.running ? REFRESH.active : undefined;
   return {
     ...plan,
+    actions: [...plan.actions, ...starts],
+    events: run.start && starts.length === 0 ? [] : run.events,
+    ...(wait !== undefined && { after: Math.min(wait, plan.after ?? wait) }),
     summary: withUnknown(plan.summary, observed),
     own: [...plan.own, ...lastRunFailed(observed, spec), ...warningCondition(warnings)],
   };
+}
+
+/** Returns whether the schedule in Temporal belongs to this resource and equals its spec, paused or not. A requested run starts only then. */
+function isInForce({ actions, summary }: SchedulePlan): boolean {
+  return actions.length === 0 && ['Scheduled', 'Suspended', 'PausedInTemporal'].includes(summary.reason);
 }
 
 /** Says in the summary of a ready schedule that missing buckets are not known. */

@@ -8,6 +8,7 @@ import { keyOf, type Stored } from '../../kube/resource.ts';
 import type { Ledger } from '../../ledger.ts';
 import type { Observation } from '../../observation.ts';
 import type { Temporal } from '../../temporal/connection.ts';
+import { observeRequestedRun, startRequestedRun } from '../../temporal/requested-run.ts';
 import {
   createSchedule,
   deleteSchedule,
@@ -25,6 +26,7 @@ import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
 import { PIPELINE_SCHEDULES } from '../resources.ts';
 import { coverageOf, dueRange, type Missing, missingOf } from './coverage.ts';
 import { type ObservedSchedule, planSchedule, type ScheduleAction } from './plan.ts';
+import { hasEnded, type Requested, runRequestOf } from './requested-run.ts';
 import { scheduleStatus } from './status.ts';
 
 /** Milliseconds for which a list of launches is reused. Visibility lags by seconds, and Temporal allows few such requests. */
@@ -41,13 +43,17 @@ export function scheduleReconciler(context: Context, temporal: Temporal, ledger:
   const launchesOf = launchReader(context, temporal);
   return reconciler(context, {
     resource: PIPELINE_SCHEDULES,
-    async observe(object, _, signal) {
+    async observe(object, now, signal) {
       polling.note(keyOf(object), true);
       const id = scheduleId(installation, object.metadata.namespace ?? '', object.metadata.name);
-      const [schedule, launches] = await Promise.all([ask(describeSchedule(temporal, id)), ask(launchesOf(id))]);
       const spec = specOf(PIPELINE_SCHEDULE, object);
+      const [schedule, launches, requested] = await Promise.all([
+        ask(describeSchedule(temporal, id)),
+        ask(launchesOf(id)),
+        observeRequested(context, temporal, object, spec, now),
+      ]);
       const missing = await observeMissing({ object, spec, schedule, launches }, ledger, signal);
-      return { object, spec, schedule, launches, ...(missing && { missing }) };
+      return { object, spec, schedule, launches, ...(missing && { missing }), ...(requested && { requested }) };
     },
     plan: (observed, now) => planSchedule(observed, installation, now),
     apply: (object, action, signal) => apply({ client, temporal, signal }, object, action),
@@ -58,6 +64,21 @@ export function scheduleReconciler(context: Context, temporal: Temporal, ledger:
       ledger.forget(key);
     },
   });
+}
+
+/** Reads the run that the annotation requests. Undefined without the annotation. */
+async function observeRequested(
+  { installation }: Context,
+  temporal: Temporal,
+  object: Stored<PipelineSchedule>,
+  spec: ObservedSchedule['spec'],
+  now: number,
+): Promise<Requested | undefined> {
+  if (spec instanceof SpecError || object.metadata.deletionTimestamp) return undefined;
+  const request = runRequestOf(object, spec, installation, now);
+  if (!request || 'problem' in request) return request;
+  if (hasEnded(object.status?.requestedRun, request)) return { request };
+  return { request, run: await ask(observeRequestedRun(temporal, request.workflowID)) };
 }
 
 /** Looks up in the ledger which buckets are missing. Undefined while none is due, or while Temporal does not show which are. */
@@ -129,6 +150,9 @@ async function apply(
       return false;
     case 'update':
       await updateSchedule(temporal, action.request, action.pause, action.seen);
+      return false;
+    case 'startRun':
+      await startRequestedRun(temporal, action.request.workflowID, action.request.input);
       return false;
     case 'deleteSchedule':
       await deleteSchedule(temporal, action.id, action.ownerUID);

@@ -13,6 +13,7 @@ import { seconds } from '../conditions.ts';
 import { scheduleLink, type TemporalUI } from '../links.ts';
 import { coverageOf, nominalTime } from './coverage.ts';
 import type { ObservedSchedule, SchedulePlan } from './plan.ts';
+import { requestedRunStatus } from './requested-run.ts';
 
 type Body = Omit<PipelineScheduleStatus, 'conditions' | 'observedGeneration'>;
 
@@ -28,7 +29,12 @@ export function scheduleStatus(
   const { conditions: _, observedGeneration: __, ...before } = object.status ?? {};
   const id = scheduleId(installation, namespace, name);
   const link = scheduleLink(ui, id);
-  const base: Body = { ...before, ...(link && { links: { schedule: link } }) };
+  const requestedRun = requestedRunStatus(observed.requested, before.requestedRun);
+  const base: Body = {
+    ...before,
+    ...(requestedRun && { requestedRun }),
+    ...(link && { links: { schedule: link } }),
+  };
   if (spec instanceof SpecError) return base;
   const runs = launches.known ? runsOf(launches.value, spec, before) : {};
   const after: Body = { ...base, ...runs, ...(missing?.known && { missing: missing.value }) };
@@ -47,7 +53,7 @@ export function scheduleStatus(
     scheduleID: id,
     // After a change by the operator, the next description is accepted without comparison, because a server may describe the same
     // schedule differently.
-    scheduleHash: plan.actions.length > 0 ? undefined : seen.described,
+    scheduleHash: plan.actions.some(action => action.do !== 'startRun') ? undefined : seen.described,
     nextBuckets: seen.paused
       ? []
       : seen.nextFirings.slice(0, 3).map(at => ({ bucket: lastCompleteBucket(at, spec.granularity), at: seconds(at) })),
