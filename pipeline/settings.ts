@@ -166,6 +166,10 @@ export const SETTINGS = {
     'Give workers of workflows a version, made of their image, and keep the old version until its runs have ended. Requires Temporal 1.28 or newer',
     false,
   ),
+  worker_template_namespaces: words.default([]).meta({
+    description:
+      'Namespaces whose WorkerPools may set every field of spec.template; empty: all. In other namespaces a template may set only size and place of the pods. See operator.md',
+  }),
   worker_config_map: text('ConfigMap with the environment of worker pods; empty: none', ''),
   worker_secret: text('Secret with the environment of worker pods; empty: none', ''),
 

@@ -11,7 +11,12 @@ import { overlay } from './overlay.ts';
 /** Settings of the operator about worker pods. */
 export type PodSettings = Pick<
   Settings,
-  'installation' | 'worker_image' | 'worker_versioning' | 'worker_config_map' | 'worker_secret'
+  | 'installation'
+  | 'worker_image'
+  | 'worker_versioning'
+  | 'worker_template_namespaces'
+  | 'worker_config_map'
+  | 'worker_secret'
 >;
 
 /** Label of every Deployment and pod of ours. Its value is the name of the pool. */

@@ -25,6 +25,7 @@ const SETTINGS = {
   installation: 'ooni',
   worker_image: 'registry/ooni:1',
   worker_versioning: false,
+  worker_template_namespaces: ['data'],
   worker_config_map: 'ooni-settings',
   worker_secret: 'ooni-secret',
 };

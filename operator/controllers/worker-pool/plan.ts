@@ -13,6 +13,7 @@ import { APPLIED, deploymentName, desiredDeployment, type PodSettings, SETTINGS_
 import { covers } from './overlay.ts';
 import { type PoolCapacity, shareOf, slotsPerPod } from './queue-share.ts';
 import { decide, freshMemory, type Memory, type QueueSignal, type Scaling, type Signals } from './scaling.ts';
+import { templateProblems } from './template-limits.ts';
 import { type ObservedVersions, planVersions, type VersionAction, type VersionPlan } from './version.ts';
 
 /** A pod of the pool. */
@@ -96,7 +97,7 @@ export const STALE = 150_000;
 const NEW = 90_000;
 
 /**
- * Decides about one WorkerPool in this order: deletion, invalid spec, another owner, scaling and rollout. There is no finalizer, because
+ * Decides about one WorkerPool in this order: deletion, invalid spec, forbidden template, another owner, scaling and rollout. There is no finalizer, because
  * Kubernetes deletes the Deployment with its owner.
  */
 export function planPool(observed: ObservedPool, settings: PodSettings, now: number): PoolPlan {
@@ -106,6 +107,8 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
     return { actions: [], summary: { kind: 'working', reason: 'Deleting', message }, own: [] };
   }
   if (spec instanceof SpecError) return invalid(spec.problems);
+  const refused = templateProblems(object, spec, settings);
+  if (refused.length > 0) return invalid(refused);
   const foreign = deployment && notOurs(object, deployment);
   if (foreign) return foreign;
   const current = deployment?.spec?.replicas ?? 0;

@@ -17,7 +17,13 @@ const pool = {
 const desired = (image: string, tasks = ['Workflows', 'Activities']): Deployment => {
   const spec = specOf(WORKER_POOL, { spec: { tasks } });
   if (spec instanceof Error) throw spec;
-  const settings = { worker_image: image, worker_versioning: true, worker_config_map: '', worker_secret: '' };
+  const settings = {
+    worker_image: image,
+    worker_versioning: true,
+    worker_template_namespaces: [],
+    worker_config_map: '',
+    worker_secret: '',
+  };
   return desiredDeployment(pool, spec, 2, { installation: 'ooni', ...settings });
 };
 const live = (image: string, ready = 2): Deployment => {
