@@ -597,3 +597,11 @@ describe('a pool at zero', () => {
     expect(at(1, 40, 4)).toBeGreaterThan(1);
   });
 });
+
+test('a template that its namespace may not use stalls the pool, and nothing is applied', () => {
+  const spec = { template: { spec: { serviceAccountName: 'admin' } } };
+  expect(plan({ spec, deployment: 'absent' }).actions).toMatchObject([{ do: 'apply' }]);
+  const refused = plan({ spec, deployment: 'absent', metadata: { namespace: 'elsewhere' } });
+  expect(refused).toMatchObject({ actions: [], summary: { kind: 'stalled', reason: 'InvalidSpec' } });
+  expect(refused.summary.message).toContain('spec.template.spec.serviceAccountName: ');
+});
