@@ -45,6 +45,16 @@ export default defineConfig({
           maxWorkers: 4,
         },
       },
+      {
+        test: {
+          name: 'dashboards',
+          // Alone: a browser and Superset need the processors, and give up what takes too long.
+          sequence: { groupOrder: 2 },
+          include: ['test/dashboards/**/*.test.ts'],
+          testTimeout: 600_000,
+          maxWorkers: 1,
+        },
+      },
       { test: { name: 'fidelity', include: ['test/fidelity/**/*.test.ts'], testTimeout: 600_000, maxWorkers: 2 } },
     ],
   },
