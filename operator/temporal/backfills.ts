@@ -1,26 +1,23 @@
 import {
   QueryNotRegisteredError,
   QueryRejectedError,
-  WorkflowExecutionAlreadyStartedError,
   WorkflowFailedError,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
-import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import {
   BACKFILL_MESSAGES,
   type BackfillInput,
   type BackfillProgress,
-  filterWords,
   PRIORITIES,
-  queuesOf,
   WORKFLOWS,
 } from '../../worker/contract.ts';
 import { type BlockedBy, blockedByOf, failingTask, NO_WORKER, pendingWork, progressKeyOf } from './blocked-by.ts';
 import type { Temporal } from './connection.ts';
 import { NoWorkerError, TemporalRejected, TemporalUnavailable, undefinedWhen } from './errors.ts';
 import type { WorkerSilence } from './silence.ts';
+import { startWorkflow } from './start-workflow.ts';
 
 /** Temporal's name for the end of a workflow: COMPLETED, FAILED, TERMINATED, CANCELLED, TIMED_OUT. */
 export type Ending = string;
@@ -200,12 +197,6 @@ async function queryProgress(
   }
 }
 
-const KEYS = {
-  installation: defineSearchAttributeKey('OoniInstallation', SearchAttributeType.KEYWORD),
-  filter: defineSearchAttributeKey('OoniFilter', SearchAttributeType.KEYWORD),
-  backfill: defineSearchAttributeKey('OoniBackfill', SearchAttributeType.KEYWORD),
-};
-
 /** Parameters of a start of a backfill. */
 export interface BackfillStart {
   readonly workflowID: string;
@@ -224,26 +215,15 @@ export interface BackfillStart {
  */
 export function startBackfill(temporal: Temporal, start: BackfillStart): Promise<void> {
   const { workflowID, input, attempt, again, startedAt } = start;
-  return temporal.write(`starting workflow ${workflowID}`, async client => {
-    try {
-      await client.workflow.start(WORKFLOWS.backfill, {
-        workflowId: workflowID,
-        taskQueue: queuesOf(input.installation).workflows,
-        args: [input],
-        workflowIdReusePolicy: again ? 'ALLOW_DUPLICATE' : 'REJECT_DUPLICATE',
-        workflowIdConflictPolicy: 'FAIL',
-        priority: { priorityKey: PRIORITIES.backfill },
-        staticSummary: `${input.startAt} to ${input.endAt} by ${input.granularity}, ${filterWords(input.filter)}`,
-        memo: { attempt, startedAt: startedAt ?? Date.now() },
-        typedSearchAttributes: [
-          { key: KEYS.installation, value: input.installation },
-          { key: KEYS.filter, value: input.filterID },
-          { key: KEYS.backfill, value: workflowID },
-        ],
-      });
-    } catch (error) {
-      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-    }
+  return startWorkflow(temporal, {
+    workflowID,
+    type: WORKFLOWS.backfill,
+    input,
+    again,
+    priority: PRIORITIES.backfill,
+    summary: `${input.startAt} to ${input.endAt} by ${input.granularity}`,
+    memo: { attempt, startedAt: startedAt ?? Date.now() },
+    backfill: workflowID,
   });
 }
 

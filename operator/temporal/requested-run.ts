@@ -1,9 +1,10 @@
-import { WorkflowExecutionAlreadyStartedError, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
-import { defineSearchAttributeKey, rootCause, SearchAttributeType } from '@temporalio/common';
-import { filterWords, PRIORITIES, queuesOf, type ScheduledRunInput, WORKFLOWS } from '../../worker/contract.ts';
+import { WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
+import { rootCause } from '@temporalio/common';
+import { PRIORITIES, type ScheduledRunInput, WORKFLOWS } from '../../worker/contract.ts';
 import type { Temporal } from './connection.ts';
 import { undefinedWhen } from './errors.ts';
-import type { LaunchState } from './schedules.ts';
+import { hasSkipped, type LaunchState } from './schedules.ts';
+import { startWorkflow } from './start-workflow.ts';
 
 /** A run of one bucket that a person requested, as Temporal shows it. */
 export interface RequestedRun {
@@ -15,11 +16,6 @@ export interface RequestedRun {
   /** Error of a run that did not succeed. */
   readonly message?: string;
 }
-
-const KEYS = {
-  installation: defineSearchAttributeKey('OoniInstallation', SearchAttributeType.KEYWORD),
-  filter: defineSearchAttributeKey('OoniFilter', SearchAttributeType.KEYWORD),
-};
 
 /** Returns the run of that workflow id; undefined when Temporal does not have it. Throws the errors of `Temporal.call`. */
 export function observeRequestedRun(temporal: Temporal, workflowID: string): Promise<RequestedRun | undefined> {
@@ -34,9 +30,7 @@ export function observeRequestedRun(temporal: Temporal, workflowID: string): Pro
     const ended = { startedAt, endedAt: (found.closeTime ?? found.startTime).getTime() };
     try {
       const run = client.workflow.getHandle(workflowID, found.runId, { followRuns: false });
-      const result: unknown = await run.result();
-      const skipped = typeof result === 'object' && result !== null && 'skipped' in result;
-      return { ...ended, state: skipped ? 'Skipped' : 'Succeeded' };
+      return { ...ended, state: hasSkipped(await run.result()) ? 'Skipped' : 'Succeeded' };
     } catch (error) {
       if (!(error instanceof WorkflowFailedError)) throw error;
       const state = found.status.name === 'CANCELLED' ? 'Cancelled' : 'Failed';
@@ -54,23 +48,12 @@ export function startRequestedRun(
   workflowID: string,
   input: ScheduledRunInput & { readonly bucket: string },
 ): Promise<void> {
-  return temporal.write(`starting workflow ${workflowID}`, async client => {
-    try {
-      await client.workflow.start(WORKFLOWS.scheduledRun, {
-        workflowId: workflowID,
-        taskQueue: queuesOf(input.installation).workflows,
-        args: [input],
-        workflowIdReusePolicy: 'REJECT_DUPLICATE',
-        workflowIdConflictPolicy: 'FAIL',
-        priority: { priorityKey: PRIORITIES.scheduled },
-        staticSummary: `${input.bucket} on request, ${filterWords(input.filter)}`,
-        typedSearchAttributes: [
-          { key: KEYS.installation, value: input.installation },
-          { key: KEYS.filter, value: input.filterID },
-        ],
-      });
-    } catch (error) {
-      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-    }
+  return startWorkflow(temporal, {
+    workflowID,
+    type: WORKFLOWS.scheduledRun,
+    input,
+    again: false,
+    priority: PRIORITIES.scheduled,
+    summary: `${input.bucket} on request`,
   });
 }

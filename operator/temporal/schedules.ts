@@ -238,8 +238,12 @@ export function listLaunches(temporal: Temporal, installation: string): Promise<
 
 /** Returns whether a launch that succeeded did nothing, because another run was processing its bucket. */
 export function wasSkipped(temporal: Temporal, { workflowID, runID }: Launch): Promise<boolean> {
-  return temporal.call(`reading the result of ${workflowID}`, async client => {
-    const result: unknown = await client.workflow.getHandle(workflowID, runID, { followRuns: false }).result();
-    return typeof result === 'object' && result !== null && 'skipped' in result;
-  });
+  return temporal.call(`reading the result of ${workflowID}`, async client =>
+    hasSkipped(await client.workflow.getHandle(workflowID, runID, { followRuns: false }).result()),
+  );
+}
+
+/** Returns whether the result of a launching workflow says that it did nothing. */
+export function hasSkipped(result: unknown): boolean {
+  return typeof result === 'object' && result !== null && 'skipped' in result;
 }
