@@ -1,4 +1,5 @@
 import { type Attributes, context, type Span, SpanStatusCode, trace } from '@opentelemetry/api';
+import { formatTraceParent, parseTraceParent, type TraceParent } from './trace-parent.ts';
 
 export type { Attributes, Span };
 
@@ -39,20 +40,19 @@ export function countAttributes(counts: object): Attributes {
   return Object.fromEntries(numbers.map(([name, value]) => [`ooni.${name}`, value]));
 }
 
-/** Position in a trace, in W3C's form `00-<trace id>-<span id>-01`. */
-export type TraceParent = string;
-
 /** Returns the position of the current span, or undefined while tracing is off. */
 export function currentTraceParent(): TraceParent | undefined {
   const span = trace.getActiveSpan()?.spanContext();
-  return span && trace.isSpanContextValid(span) ? `00-${span.traceId}-${span.spanId}-01` : undefined;
+  return span && trace.isSpanContextValid(span)
+    ? formatTraceParent({ traceID: span.traceId, spanID: span.spanId })
+    : undefined;
 }
 
 /** Calls `work` so that its spans are children of the position. A position that cannot be parsed begins a new trace. */
 export function underTraceParent<T>(parent: TraceParent | undefined, work: () => T): T {
-  const [, traceId = '', spanId = ''] = /^00-([0-9a-f]{32})-([0-9a-f]{16})-01$/.exec(parent ?? '') ?? [];
-  if (!spanId) return work();
-  const remote = { traceId, spanId, traceFlags: 1, isRemote: true };
+  const position = parseTraceParent(parent);
+  if (!position) return work();
+  const remote = { traceId: position.traceID, spanId: position.spanID, traceFlags: 1, isRemote: true };
   return context.with(trace.setSpanContext(context.active(), remote), work);
 }
 

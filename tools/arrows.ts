@@ -26,7 +26,7 @@ const RULES: readonly Rule[] = [
   { from: /^worker\/contract\.ts$/, may: /^$/, never: /./ },
   {
     from: /^worker\/workflows\//,
-    may: /^(worker\/(contract|workflows\/.*)|pipeline\/(bucket|counts|filter|runs\/bucket-run))\.ts$/,
+    may: /^(worker\/(contract|workflows\/.*)|pipeline\/(bucket|counts|filter|trace-parent|runs\/bucket-run)|temporal\/trace-header)\.ts$/,
     never: /^node:/,
   },
   { from: /^temporal\//, may: /^(temporal|pipeline)\// },

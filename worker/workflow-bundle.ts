@@ -24,6 +24,8 @@ export const SOURCES = [
   'pipeline/counts.ts',
   'pipeline/filter.ts',
   'pipeline/runs/bucket-run.ts',
+  'pipeline/trace-parent.ts',
+  'temporal/trace-header.ts',
 ];
 
 /** Returns the first line of a bundle of the current sources. */

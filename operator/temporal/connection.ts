@@ -1,6 +1,7 @@
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import type { Logger } from '../../pipeline/log.ts';
 import { SettingsError } from '../../pipeline/settings.ts';
+import { currentTraceParent } from '../../pipeline/spans.ts';
 import {
   registerSearchAttributes,
   type ServerOptions,
@@ -150,7 +151,12 @@ export class Temporal {
         namespace: this.namespace,
         identity: 'ooni-operator',
         interceptors: {
-          workflow: [{ start: (input, next) => next({ ...input, headers: { ...input.headers, ...traceHeaders() } }) }],
+          workflow: [
+            {
+              start: (input, next) =>
+                next({ ...input, headers: { ...input.headers, ...traceHeaders(currentTraceParent()) } }),
+            },
+          ],
         },
       });
     }

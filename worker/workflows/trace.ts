@@ -1,6 +1,5 @@
 import {
   ContinueAsNew,
-  defaultPayloadConverter,
   type Headers,
   proxySinks,
   type Sinks,
@@ -8,27 +7,14 @@ import {
   type WorkflowInterceptorsFactory,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { PlainSpan } from '../../pipeline/spans.ts';
+import { formatTraceParent, parseTraceParent } from '../../pipeline/trace-parent.ts';
+import { traceHeaders, traceParentOf } from '../../temporal/trace-header.ts';
 import type { RunCounts } from '../contract.ts';
 import { reasonOf } from './failure.ts';
 
-/**
- * Header with the position in a trace, as JSON `{"traceparent": ...}`. Temporal's SDKs of other languages use the same key. A workflow
- * without the header, such as one that a schedule starts, begins a trace. Workflows do not know whether their worker traces, so they always
- * pass the header: about 120 bytes for each activity.
- */
-export const TRACE_HEADER = '_tracer-data';
-
-/** A workflow run that has ended. Times are milliseconds since 1970. */
-export interface WorkflowEnd {
-  readonly traceID: string;
-  readonly spanID: string;
-  readonly parentID?: string;
-  readonly start: number;
-  readonly end: number;
-  /** Reason of the failure, if the run failed. */
-  readonly error?: string;
-  readonly counts?: RunCounts;
-}
+/** A workflow run that has ended. `error`: reason of the failure, if the run failed. */
+export type WorkflowEnd = Omit<PlainSpan, 'name' | 'attributes'> & { readonly counts?: RunCounts };
 
 export interface EndSinks extends Sinks {
   workflows: { ended(end: WorkflowEnd): void };
@@ -38,7 +24,8 @@ const { workflows } = proxySinks<EndSinks>();
 
 /**
  * Interceptors that carry the position in a trace from a workflow to its activities, child workflows and next runs, and report its end. Ids
- * come from the run id, so a replay makes the same ones.
+ * come from the run id, so a replay makes the same ones. A workflow without the header, such as one that a schedule starts, begins a trace.
+ * Workflows do not know whether their worker traces, so they always pass the header: about 120 bytes for each activity.
  */
 export const interceptors: WorkflowInterceptorsFactory = () => {
   const own: { header?: Headers; original?: Headers } = {};
@@ -51,7 +38,10 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
       {
         async execute(input, next) {
           const { runId, runStartTime, startTime } = workflowInfo();
-          const [, traceID = runId.replaceAll('-', ''), parentID] = positionIn(input.headers);
+          const { traceID, spanID: parentID } = parseTraceParent(traceParentOf(input.headers)) ?? {
+            traceID: runId.replaceAll('-', ''),
+            spanID: undefined,
+          };
           // The first half of a run id is mostly a time.
           const spanID = runId.replaceAll('-', '').slice(16);
           own.header = headerOf(traceID, spanID);
@@ -89,12 +79,5 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
 };
 
 function headerOf(traceID: string, spanID: string): Headers {
-  return { [TRACE_HEADER]: defaultPayloadConverter.toPayload({ traceparent: `00-${traceID}-${spanID}-01` })! };
-}
-
-/** Returns the match of a position: all of it, the trace id, the span id. It is empty for a header that has none. */
-function positionIn(headers: Headers): readonly (string | undefined)[] {
-  const payload = headers[TRACE_HEADER];
-  const carrier = payload && defaultPayloadConverter.fromPayload<{ traceparent?: unknown } | null>(payload);
-  return /^00-([0-9a-f]{32})-([0-9a-f]{16})-01$/.exec(String(carrier?.traceparent)) ?? [];
+  return traceHeaders(formatTraceParent({ traceID, spanID }));
 }
