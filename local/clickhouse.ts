@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeDirectory } from '../pipeline/directories.ts';
+import { freePort } from '../pipeline/free-port.ts';
 import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
-import { findOnPath, freePort, StartError, type Supervised, supervise } from './process.ts';
+import { findOnPath, StartError, type Supervised, supervise } from './process.ts';
 
 export interface ClickHouseServer {
   readonly url: string;

@@ -3,7 +3,8 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join, resolve } from 'node:path';
 import { makeDirectory } from '../pipeline/directories.ts';
-import { freePort, type Supervised, supervise } from './process.ts';
+import { freePort } from '../pipeline/free-port.ts';
+import { type Supervised, supervise } from './process.ts';
 import { programPath } from './programs.ts';
 
 export interface ControlPlane {

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { freePort } from '../pipeline/free-port.ts';
 import {
   endLeftovers,
   findOnPath,
-  freePort,
   isRunning,
   type Program,
   readPid,

@@ -1,11 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { basename, delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { threadId } from 'node:worker_threads';
 import { doubledWait } from '../pipeline/back-off.ts';
 import { makeDirectory } from '../pipeline/directories.ts';
+import { listenOnce } from '../pipeline/free-port.ts';
 
 /** An error that the user can fix. Shown as a message, without a stack. */
 export class StartError extends Error {
@@ -252,22 +251,6 @@ export function findOnPath(name: string, path = process.env.PATH ?? ''): string 
   return undefined;
 }
 
-/** Ports below the range that the kernel uses for outgoing connections: it could take one of those before the server starts. */
-const PORTS = { first: 20_000, count: 12_000 };
-/** For the same reason, each process and each thread begins at a different port and counts up from there. */
-let drawn = (process.pid + threadId) * 61;
-
-/** Returns a port of the loopback address that is not in use. Does not return the same port again soon. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    try {
-      return await listenOnce(PORTS.first + (drawn++ % PORTS.count));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-    }
-  }
-}
-
 /** Throws StartError if the port is in use. */
 export async function requirePort(port: number, what: string): Promise<void> {
   try {
@@ -278,17 +261,6 @@ export async function requirePort(port: number, what: string): Promise<void> {
       `Port ${port}, which ${what} needs, is in use. Stop what listens there (ss -ltnp 'sport = :${port}' names it), or take other ports: npm start -- --port-offset 1000`,
     );
   }
-}
-
-function listenOnce(port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : port));
-    });
-  });
 }
 
 /** Reads the last lines of a file, from its end. */

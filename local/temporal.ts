@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { freePort, type Supervised, supervise } from './process.ts';
+import { freePort } from '../pipeline/free-port.ts';
+import { type Supervised, supervise } from './process.ts';
 import { programPath } from './programs.ts';
 
 export interface TemporalServer {

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { type InjectedSinks, type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import { openArchive } from '../pipeline/archive/open.ts';
+import { freePort } from '../pipeline/free-port.ts';
 import { serveHealth } from '../pipeline/health-server.ts';
 import { createLogger, type Logger } from '../pipeline/log.ts';
 import { ensureDatabase, migrateAutomatically } from '../pipeline/migrations/migrate.ts';
@@ -18,7 +19,7 @@ import { ClickHouseWatch } from './activities/clickhouse-watch.ts';
 import { noteRetry } from './activities/waits.ts';
 import { TemporalConnection } from './certificates.ts';
 import { queuesOf, workerDeploymentOf } from './contract.ts';
-import { freePort, serveMetrics } from './metrics-server.ts';
+import { serveMetrics } from './metrics-server.ts';
 import { retryUntilReady } from './startup-retry.ts';
 import { installRuntime, registerRunAttributes } from './temporal.ts';
 import { activityTracing, workflowSinks } from './tracing.ts';

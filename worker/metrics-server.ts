@@ -1,15 +1,4 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { type HealthServer, type MetricsText, serveHealth } from '../pipeline/health-server.ts';
-
-/** Returns a port of the loopback that nothing uses. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise(resolve => server.close(resolve));
-  return port;
-}
 
 /**
  * Serves the metrics of this process at `prometheus_bind_address`: those of the registry, and those that the SDK of Temporal serves at a port

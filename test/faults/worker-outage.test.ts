@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { afterEach, beforeEach, expect, inject, test } from 'vitest';
-import { freePort } from '../../local/process.ts';
+import { freePort } from '../../pipeline/free-port.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { type Passing, startProxy } from '../support/clickhouse-proxy.ts';
 import { makeDatabase } from '../support/database.ts';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { beforeEach, describe, expect, inject, test } from 'vitest';
-import { freePort } from '../../local/process.ts';
+import { freePort } from '../../pipeline/free-port.ts';
 import { migrate, migrateAutomatically } from '../../pipeline/migrations/migrate.ts';
 import { MIGRATIONS } from '../../pipeline/migrations/migrations.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';

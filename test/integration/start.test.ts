@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { freePort } from '../../local/process.ts';
+import { freePort } from '../../pipeline/free-port.ts';
 import { freeOffset } from '../support/free-offset.ts';
 import { kubectl } from '../support/operator.ts';
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Client } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { freePort } from '../../local/process.ts';
+import { freePort } from '../../pipeline/free-port.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';

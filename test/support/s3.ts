@@ -1,8 +1,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CreateBucketCommand, PutBucketPolicyCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
-import { freePort, supervise } from '../../local/process.ts';
+import { supervise } from '../../local/process.ts';
 import { programPath } from '../../local/programs.ts';
+import { freePort } from '../../pipeline/free-port.ts';
 
 export const S3_REGION = 'eu-central-1';
 export const S3_CREDENTIALS = { accessKeyId: 'test-access', secretAccessKey: 'test-secret-key' };

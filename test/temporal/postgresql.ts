@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { globSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort, StartError, type Supervised, supervise } from '../../local/process.ts';
+import { StartError, type Supervised, supervise } from '../../local/process.ts';
+import { freePort } from '../../pipeline/free-port.ts';
 import { giveAway, unprivileged } from './unprivileged.ts';
 
 export interface Postgresql {

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { findOnPath, freePort, StartError, type Supervised, supervise } from '../../local/process.ts';
+import { findOnPath, StartError, type Supervised, supervise } from '../../local/process.ts';
+import { freePort } from '../../pipeline/free-port.ts';
 import { giveAway, unprivileged } from './unprivileged.ts';
 
 export type EngineName = 'elasticsearch' | 'opensearch';

@@ -2,9 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import { findOnPath, freePort, StartError, type Supervised, supervise } from '../../local/process.ts';
+import { findOnPath, StartError, type Supervised, supervise } from '../../local/process.ts';
 import { build } from '../../local/programs/build.ts';
 import { cacheFolder, obtainPrograms, programPath } from '../../local/programs.ts';
+import { freePort } from '../../pipeline/free-port.ts';
 
 /** Version of the server, its tools, and the images of the chart. */
 export const SERVER_VERSION = '1.31.2';
