@@ -21,9 +21,13 @@ export async function startTracing(
     );
   }
   const { installTracing } = await import('./otel.ts');
-  const instance = process.env.POD_NAME || `${process.pid}@${hostname()}`;
-  return installTracing(endpoint, { service, installation, instance }, error => {
+  return installTracing(endpoint, { service, installation, instance: processName() }, error => {
     if (error) log.warn(`telemetry_endpoint = ${endpoint} does not take spans, so they are dropped: ${error.message}`);
     else log.info(`telemetry_endpoint = ${endpoint} takes spans again`);
   });
+}
+
+/** Returns the name of this process: its pod, or process and host. The operator finds the load of a worker by this name. */
+export function processName(): string {
+  return process.env.POD_NAME || `${process.pid}@${hostname()}`;
 }

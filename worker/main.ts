@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import { type InjectedSinks, type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import { openArchive } from '../pipeline/archive/open.ts';
 import { freePort } from '../pipeline/free-port.ts';
@@ -12,7 +11,7 @@ import { loadSettings, type Settings, SettingsError } from '../pipeline/settings
 import { openClickHouse } from '../pipeline/tables/clickhouse.ts';
 import { TableSchemaError } from '../pipeline/tables/errors.ts';
 import { ThreadPool } from '../pipeline/threads/pool.ts';
-import { startTracing } from '../pipeline/tracing.ts';
+import { processName, startTracing } from '../pipeline/tracing.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
 import { createActivities } from './activities/activities.ts';
 import { ClickHouseWatch } from './activities/clickhouse-watch.ts';
@@ -189,8 +188,7 @@ function workerOptions(
   const common = {
     connection,
     namespace: settings.temporal_namespace,
-    // The operator finds the load of a pod by this name.
-    identity: process.env.POD_NAME || `${process.pid}@${hostname()}`,
+    identity: processName(),
     shutdownGraceTime: `${Math.max(1, Math.round(grace * 0.8))} s`,
     shutdownForceTime: `${grace + 5} s`,
   };
