@@ -20,10 +20,19 @@ import {
   type Step,
 } from './steps.ts';
 
+/** Number of verdicts of one outcome in one country: `none` by rules without outcomes, ZZ for a country that is not two capital letters. */
+export interface VerdictCount {
+  readonly outcome: string;
+  readonly probe_cc: string;
+  readonly verdicts: number;
+}
+
 /** Result of the analysis of some days. */
 export interface AnalysedDays {
   /** Number of verdicts. */
   readonly verdicts: number;
+  /** The verdicts by outcome and country. */
+  readonly counts: readonly VerdictCount[];
   /** Version of the fingerprints that were used; empty: the Python pipeline loaded them, or there are none. */
   readonly fingerprints: string;
   /** Older verdicts of measurements without observations that were kept, because they are most of a day. */
@@ -108,7 +117,8 @@ export async function analyseDays(
   await syncReplicas(clickhouse, [OBS_WEB.name, OBS_WEB_CTRL.name, ...FILLED_TABLES], signal);
   const narrowed = await nameMeasurements(clickhouse, options, signal);
   const before = known ?? (await requireTables(clickhouse, signal)).fingerprints;
-  const { verdicts, fingerprints, stale, sharing } = await make(clickhouse, narrowed, before, signal);
+  const { counts, fingerprints, stale, sharing } = await make(clickhouse, narrowed, before, signal);
+  const verdicts = counts.reduce((sum, count) => sum + count.verdicts, 0);
   // A verdict is deleted when its measurement has no observations any more, because the archive's object shrank. If this concerns most of a
   // day, somebody has probably dropped its observations to save space, and the verdicts are kept.
   const kept = stale > verdicts ? stale : 0;
@@ -118,7 +128,7 @@ export async function analyseDays(
     );
   }
   await remove(clickhouse, retireSteps(narrowed, judgesInFull(narrowed) && kept === 0), log, signal);
-  return { verdicts, fingerprints, kept, isShared: sharing > 0 };
+  return { verdicts, counts, fingerprints, kept, isShared: sharing > 0 };
 }
 
 /** Maximum number of measurements that a selection names. Their uids are part of the text of a statement. */
@@ -148,7 +158,7 @@ async function nameMeasurements(
 
 /** A row of accountQuery. */
 interface Account {
-  readonly verdicts: number;
+  readonly verdicts: readonly (readonly [outcome: string, country: string, verdicts: number])[];
   readonly repeated: number;
   readonly unjudged: number;
   readonly unresulted: number;
@@ -167,7 +177,7 @@ async function make(
   options: AnalysisOptions,
   before: string,
   signal?: AbortSignal,
-): Promise<Pick<Account, 'verdicts' | 'stale' | 'sharing' | 'fingerprints'>> {
+): Promise<Pick<Account, 'stale' | 'sharing' | 'fingerprints'> & Pick<AnalysedDays, 'counts'>> {
   for (const table of FILLED_TABLES) await insert(clickhouse, makeStep(table, options), signal);
   const { sql, params } = accountQuery(options);
   const [account] = await clickhouse.select<Account>(sql, { params, signal });
@@ -178,7 +188,8 @@ async function make(
   if (unjudged > 0) throw new AnalysisAgainError(`${what}${unjudged} measurements have no verdict`, false);
   if (unresulted > 0) throw new AnalysisAgainError(`${what}${unresulted} verdicts have no result`, false);
   if (fingerprints !== before) throw new AnalysisAgainError(`${what}fingerprints_dns was exchanged`, true);
-  return { verdicts, stale, sharing, fingerprints };
+  const counts = verdicts.map(([outcome, country, count]) => ({ outcome, probe_cc: country, verdicts: count }));
+  return { counts, stale, sharing, fingerprints };
 }
 
 function nameOf({ days }: AnalysisOptions): string {

@@ -94,7 +94,8 @@ export const BOUNDED = `SETTINGS optimize_read_in_window_order = 1, query_plan_r
 
 /**
  * Returns the query that compares the stored rows of an analysis with the measurements that it should judge: one row {verdicts, repeated,
- * unjudged, unresulted, stale, sharing, fingerprints}. `repeated`, `unjudged` and `unresulted` are 0 when everything is stored. `stale`: number of
+ * unjudged, unresulted, stale, sharing, fingerprints}. `verdicts`: tuples of outcome, country and their number. Countries come from probes: one
+ * that is not two capital letters becomes ZZ, so that they are few. `repeated`, `unjudged` and `unresulted` are 0 when everything is stored. `stale`: number of
  * measurements with an older verdict and none of this generation, because they have no observations any more; 0 when the analysis does not
  * judge in full. `sharing`: number of records in the ledger of other analyses with this generation. `fingerprints`: their version now. A newer analysis may have deleted verdicts of this one, so a verdict that is at least as new
  * counts. Measurements of runs that had not completed when this analysis was opened do not count: it may have read them or not, and those
@@ -114,7 +115,9 @@ export function accountQuery(options: AnalysisOptions): Query {
     WHERE stage = 'Observations' AND (state IN ('started', 'inserted') OR recorded_at >= fromUnixTimestamp64Milli({opened:Int64}, 'UTC'))`;
   return {
     sql: `SELECT
-  (SELECT count() FROM ${verdicts} WHERE ${own}) AS verdicts,
+  (SELECT groupArray(of_outcome) FROM (
+    SELECT (if(v.outcome = '', 'none', v.outcome), if(match(v.probe_cc, '^[A-Z]{2}$'), v.probe_cc, 'ZZ') AS country, count()) AS of_outcome
+    FROM ${verdicts} AS v WHERE ${own} GROUP BY v.outcome, country)) AS verdicts,
   (SELECT count() - uniqExact(${key}) FROM ${verdicts} WHERE ${own}) AS repeated,
   (SELECT uniqExact(${key}) ${observed} AND (bucket_date, run_generation) NOT IN (${unsettled}) AND ${key} NOT IN (${stored(verdicts)})) AS unjudged,
   (SELECT count() FROM ${verdicts} WHERE ${own} AND ${key} NOT IN (${stored(results)}) AND measurement_uid IN (SELECT measurement_uid ${observed})) AS unresulted,

@@ -1,8 +1,14 @@
-import { type AnalysedDays, AnalysisAgainError, analyseDays, requireTables, tasksAfter } from '../analysis/analyse.ts';
+import {
+  type AnalysedDays,
+  AnalysisAgainError,
+  analyseDays,
+  requireTables,
+  tasksAfter,
+  type VerdictCount,
+} from '../analysis/analyse.ts';
 import { type DayTask, isLastHour } from '../analysis/days.ts';
 import { lastOpened, openAnalysis } from '../analysis/open-analysis.ts';
 import type { RulesVersion } from '../analysis/rules.ts';
-import { inDays } from '../analysis/selection.ts';
 import { boundsOf } from '../bucket.ts';
 import { noCounts } from '../counts.ts';
 import { EVERYTHING, filterId } from '../filter.ts';
@@ -42,13 +48,6 @@ export interface SettledBy {
 export interface AnalysisEnd {
   /** Measurement days, oldest first. */
   readonly days: readonly string[];
-  readonly verdicts: number;
-}
-
-/** Number of verdicts of one outcome in one country. */
-export interface VerdictCount {
-  readonly outcome: string;
-  readonly probe_cc: string;
   readonly verdicts: number;
 }
 
@@ -128,7 +127,7 @@ export async function analyseBucket(
       run = await open();
       analysed = await judge(each);
     }
-    if (watch.onVerdicts) watch.onVerdicts(await countVerdicts(clickhouse, each.days, run.generation, signal));
+    watch.onVerdicts?.(analysed.counts);
     fingerprints.add(analysed.fingerprints);
     done.days.push(...each.days);
     done.verdicts += analysed.verdicts;
@@ -136,21 +135,6 @@ export async function analyseBucket(
   }
   await complete({ ...recorder, rulesVersion }, run, done.verdicts, fingerprints);
   return done;
-}
-
-/** Counts the verdicts of a generation. Countries come from probes: one that is not two capital letters becomes ZZ, so that labels are bounded. */
-async function countVerdicts(
-  clickhouse: ClickHouse,
-  days: readonly string[],
-  generation: number,
-  signal?: AbortSignal,
-): Promise<VerdictCount[]> {
-  const within = inDays(days);
-  return clickhouse.select<VerdictCount>(
-    `SELECT if(v.outcome = '', 'none', v.outcome) AS outcome, if(match(v.probe_cc, '^[A-Z]{2}$'), v.probe_cc, 'ZZ') AS probe_cc, toUInt32(count()) AS verdicts
-FROM ${ANALYSIS_WEB_MEASUREMENT.name} AS v WHERE ${within.sql} AND run_generation = {generation:UInt64} GROUP BY ALL`,
-    { params: { ...within.params, generation }, signal },
-  );
 }
 
 /**

@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { VerdictCount } from '../analysis/analyse.ts';
 import { boundsOf } from '../bucket.ts';
 import { type Counts, noCounts } from '../counts.ts';
-import type { VerdictCount } from './analysis.ts';
 import type { BatchStage } from './batch.ts';
 
 /** Metrics of the runs in a worker or a command, for Prometheus. */
