@@ -208,15 +208,20 @@ async function run(options: Options, command: Command): Promise<number> {
       const { allowShrink = false } = options;
       const plan = await planRun(openArchive(settings), clickhouse, request, started, signal);
       const isGiven = options.fingerprints !== undefined;
-      const sources = { ...settings, ...(isGiven && { fingerprints_dns_source: options.fingerprints }) };
-      const fingerprints = sourceOf(sources, 'fingerprints_dns');
-      if (plan.buckets.length > 0 && request.stages.includes('Observations')) {
+      const sources = {
+        ...settings,
         // A run with given fingerprints of DNS answers does not fetch others.
-        const source = options.httpFingerprints ?? (isGiven ? NO_SOURCE : settings.fingerprints_http_source);
-        await loadHttpFingerprints(clickhouse, source, options.httpFingerprints !== undefined, log, signal);
+        ...(isGiven && { fingerprints_dns_source: options.fingerprints, fingerprints_http_source: NO_SOURCE }),
+        ...(options.httpFingerprints !== undefined && { fingerprints_http_source: options.httpFingerprints }),
+      };
+      const fingerprints = sourceOf(sources, 'fingerprints_dns');
+      const tools = { clickhouse, log, signal };
+      if (plan.buckets.length > 0 && request.stages.includes('Observations')) {
+        const source = sourceOf(sources, 'fingerprints_http');
+        await loadHttpFingerprints(tools, source, options.httpFingerprints !== undefined);
       }
       if ((plan.buckets.length > 0 || isGiven) && request.stages.includes('Analysis')) {
-        await loadFingerprints({ clickhouse, log, signal }, fingerprints, isGiven);
+        await loadFingerprints(tools, fingerprints, isGiven);
       }
       const means = {
         settings,

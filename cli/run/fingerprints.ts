@@ -45,13 +45,11 @@ export async function loadFingerprints(
  * rows have the version of the fingerprints, so those without are known. Throws ReferenceDataError.
  */
 export async function loadHttpFingerprints(
-  clickhouse: ClickHouse,
-  source: string,
+  { clickhouse, log, signal }: FingerprintTools,
+  source: string | undefined,
   isGiven: boolean,
-  log: Logger,
-  signal: AbortSignal,
 ): Promise<void> {
-  if (source === '' || source === NO_SOURCE) return;
+  if (source === undefined) return;
   try {
     await loadReference(clickhouse, 'fingerprints_http', source, { now: Date.now(), log, signal });
   } catch (error) {
