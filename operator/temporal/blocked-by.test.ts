@@ -98,7 +98,7 @@ describe('the failure of a workflow task', () => {
     });
   });
 
-  test('is none when the newest task was completed, or when its workers ended without an answer', () => {
+  test('is undefined when the newest task was completed, or when its workers ended without an answer', () => {
     expect(failureOf([completed, failed], 3)).toBeUndefined();
     expect(failureOf([{ workflowTaskTimedOutEventAttributes: {} }], 3)).toBeUndefined();
   });
