@@ -13,7 +13,7 @@ export interface BlockedBy {
 
 export const NO_WORKER = 'NoWorker';
 
-/** Milliseconds after which an isNotTaken task blocks the run. An idle worker takes a task at once. */
+/** Milliseconds after which a task that no worker has taken blocks the run. An idle worker takes a task at once. */
 const WORKER_TIMEOUT = 15_000;
 
 /** temporal.api.enums.v1.PendingActivityState */
