@@ -39,7 +39,8 @@ export interface AnalysedDays {
   readonly kept: number;
   /**
    * Whether the analysis of another run has the same generation, because both were opened in the same millisecond. Both have read the same
-   * observations, but each may have taken the other's rows for its own, so both must be opened again.
+   * observations, but each may have taken the other's rows for its own, so both must be opened again. Such an analysis is not checked and
+   * deletes nothing.
    */
   readonly isShared: boolean;
 }
@@ -119,6 +120,8 @@ export async function analyseDays(
   const before = known ?? (await requireTables(clickhouse, signal)).fingerprints;
   const { counts, fingerprints, stale, sharing } = await make(clickhouse, narrowed, before, signal);
   const verdicts = counts.reduce((sum, count) => sum + count.verdicts, 0);
+  // The next judgement has a greater generation, and it deletes what it replaces.
+  if (sharing > 0) return { verdicts, counts, fingerprints, kept: 0, isShared: true };
   // A verdict is deleted when its measurement has no observations any more, because the archive's object shrank. If this concerns most of a
   // day, somebody has probably dropped its observations to save space, and the verdicts are kept.
   const kept = stale > verdicts ? stale : 0;
@@ -128,7 +131,7 @@ export async function analyseDays(
     );
   }
   await remove(clickhouse, retireSteps(narrowed, judgesInFull(narrowed) && kept === 0), log, signal);
-  return { verdicts, counts, fingerprints, kept, isShared: sharing > 0 };
+  return { verdicts, counts, fingerprints, kept, isShared: false };
 }
 
 /** Maximum number of measurements that a selection names. Their uids are part of the text of a statement. */
@@ -184,11 +187,13 @@ async function make(
   if (!account) throw new AnalysisError('ClickHouse gave no answer to the question for what an analysis has stored');
   const what = `${nameOf(options)}, generation ${options.generation}: `;
   const { verdicts, repeated, unjudged, unresulted, stale, sharing, fingerprints } = account;
+  const counts = verdicts.map(([outcome, country, count]) => ({ outcome, probe_cc: country, verdicts: count }));
+  // The rows of both analyses are counted together, so nothing is known of either.
+  if (sharing > 0) return { counts, stale, sharing, fingerprints };
   if (repeated > 0) throw new AnalysisAgainError(`${what}${repeated} verdicts are stored twice`, false);
   if (unjudged > 0) throw new AnalysisAgainError(`${what}${unjudged} measurements have no verdict`, false);
   if (unresulted > 0) throw new AnalysisAgainError(`${what}${unresulted} verdicts have no result`, false);
   if (fingerprints !== before) throw new AnalysisAgainError(`${what}fingerprints_dns was exchanged`, true);
-  const counts = verdicts.map(([outcome, country, count]) => ({ outcome, probe_cc: country, verdicts: count }));
   return { counts, stale, sharing, fingerprints };
 }
 
