@@ -26,12 +26,11 @@ for (const path of globSync('**/*.jsonl.gz', { cwd: archive }).sort()) {
 
 type Path = [object, string][];
 
+/** Returns all members, those of a document itself before those inside them. */
 function members(value: unknown, found: Path = []): Path {
   if (typeof value !== 'object' || value === null) return found;
-  for (const key of Object.keys(value)) {
-    found.push([value, key]);
-    members((value as Record<string, unknown>)[key], found);
-  }
+  for (const key of Object.keys(value)) found.push([value, key]);
+  for (const each of Object.values(value)) members(each, found);
   return found;
 }
 
@@ -52,7 +51,8 @@ const anyValue = fc.oneof(
   fc.constant({ format: 'base64', data: '!' }),
 );
 const change = fc.record({
-  where: fc.nat(),
+  // Half of the changes concern the document's own members, which decide whether it is skipped or unsupported.
+  where: fc.oneof(fc.nat(), fc.nat(24)),
   how: fc.constantFrom('replace', 'remove', 'repeat', 'prototype'),
   value: anyValue,
 });
@@ -88,7 +88,7 @@ it('writes all rows of any document or none, and returns a counted outcome', () 
     fc.property(
       measurement,
       fc.array(change, { maxLength: 4 }),
-      fc.option(fc.nat(), { freq: 5 }),
+      fc.option(fc.nat(), { freq: 1 }),
       (which, changes, cut) => {
         const document = JSON.parse(lineOf(which)) as object;
         for (const each of changes) apply(document, structuredClone(each));
