@@ -86,7 +86,7 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
       registerRunAttributes(temporal.current, settings.temporal_namespace, log),
     );
     const activities = settings.worker_tasks.includes('Activities')
-      ? await prepareActivities(settings, log, metrics, tracing, reach, stop.signal)
+      ? await prepareActivities({ settings, log, metrics, tracing, reach, signal: stop.signal })
       : undefined;
     try {
       for (const options of workerOptions(
@@ -128,15 +128,26 @@ class StopError extends Error {
 /** Completes "To migrate it, type: ". */
 const MIGRATE = 'oonipipeline migrate, with the settings of this worker';
 
-/** Returns the tools of the activities, once ClickHouse is reachable and migrated. */
-async function prepareActivities(
-  settings: Settings,
-  log: Logger,
-  metrics: RunMetrics,
-  tracing: Tracing | undefined,
-  reach: <T>(doing: string, work: () => Promise<T>) => Promise<T>,
-  signal: AbortSignal,
-): Promise<{ activities: object; close(): Promise<void> }> {
+/** The parts of the process that the activities need. */
+interface WorkerParts {
+  readonly settings: Settings;
+  readonly log: Logger;
+  readonly metrics: RunMetrics;
+  readonly tracing: Tracing | undefined;
+  /** Retries the work until it succeeds; `doing` names it for log and readiness. */
+  readonly reach: <T>(doing: string, work: () => Promise<T>) => Promise<T>;
+  readonly signal: AbortSignal;
+}
+
+/** Returns the activities, once ClickHouse is reachable and migrated. */
+async function prepareActivities({
+  settings,
+  log,
+  metrics,
+  tracing,
+  reach,
+  signal,
+}: WorkerParts): Promise<{ activities: object; close(): Promise<void> }> {
   const ipMetadata = openIpMetadata(settings.geoip_dir || undefined);
   if (settings.geoip_dir === '') {
     log.warn('geoip_dir is empty: addresses get no AS and no country; `oonipipeline geoip` fetches the databases');

@@ -285,11 +285,8 @@ async function runPlan(
     if (failed) progress.say(printableLine(`${failed.bucket} failed: ${failed.reason}: ${failed.message}`));
   };
   try {
-    return await runBuckets(tools, plan.buckets, request, settings.worker_slots, {
-      onRead: progress.read,
-      onBucket,
-      signal,
-    });
+    const how = { ...request, slots: settings.worker_slots };
+    return await runBuckets(tools, plan.buckets, how, { onRead: progress.read, onBucket, signal });
   } finally {
     progress.stop();
     await pool.close();

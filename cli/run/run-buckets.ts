@@ -2,7 +2,7 @@ import { addCounts, type Counts, noCounts } from '../../pipeline/counts.ts';
 import type { Filter } from '../../pipeline/filter.ts';
 import { ledgerTime, type RunStage } from '../../pipeline/ledger/ledger.ts';
 import type { Reprocess } from '../../worker/contract.ts';
-import { type RunTools, runBucket } from './run-bucket.ts';
+import { type BucketOutcome, type HowToRun, type RunTools, runBucket } from './run-bucket.ts';
 
 export interface FailedBucket {
   readonly bucket: string;
@@ -13,15 +13,15 @@ export interface FailedBucket {
 /** Result of a run over many buckets. */
 export interface RunTotals {
   /** Completed buckets. */
-  done: number;
-  readonly failed: FailedBucket[];
+  readonly done: number;
+  readonly failed: readonly FailedBucket[];
   /** Planned buckets that neither completed nor failed: the run was stopped, or could not continue. */
-  left: number;
+  readonly left: number;
   /** Counts of completed and failed buckets. */
   readonly counts: Counts;
   /** Rows in the tables, by table. */
-  readonly rows: Record<string, number>;
-  verdicts: number;
+  readonly rows: Readonly<Record<string, number>>;
+  readonly verdicts: number;
 }
 
 export interface RunWatch {
@@ -35,6 +35,16 @@ export interface RunWatch {
 /** Number of successive buckets with an unreadable object that stops the run. A single unreadable object does not. */
 const UNREADABLE_IN_A_ROW = 3;
 
+/** How the buckets of a run are processed. */
+export interface RunHow {
+  readonly filter: Filter;
+  readonly filterID: string;
+  readonly stages: readonly RunStage[];
+  readonly reprocess: Reprocess;
+  /** Number of buckets that run at the same time. */
+  readonly slots: number;
+}
+
 /**
  * Runs buckets in order, `slots` at a time. If a bucket fails, this is recorded and the others continue, unless the cause would fail them
  * all: then no further bucket starts. If the run is stopped, it also returns, with running buckets recorded as cancelled.
@@ -42,65 +52,28 @@ const UNREADABLE_IN_A_ROW = 3;
 export async function runBuckets(
   tools: RunTools,
   buckets: readonly string[],
-  how: {
-    readonly filter: Filter;
-    readonly filterID: string;
-    readonly stages: readonly RunStage[];
-    readonly reprocess: Reprocess;
-  },
-  slots: number,
+  how: RunHow,
   watch: RunWatch,
 ): Promise<RunTotals> {
-  const { filter, filterID } = how;
   const { signal } = watch;
-  const totals: RunTotals = { done: 0, failed: [], left: 0, counts: noCounts(), rows: {}, verdicts: 0 };
-  const reading = new Map<string, number>();
-  let unreadable = 0;
-  let cannotContinue = false;
-
-  const since = buckets[0]?.includes('T') ? await ledgerTime(tools.clickhouse, signal) : undefined;
-  // Buckets start in the order of the list, so the last bucket of a day starts after all others of that day have started.
-  const lastOfDay = new Map(buckets.map(bucket => [bucket.slice(0, 10), bucket]));
-  const settledBy = (bucket: string) => {
-    const last = lastOfDay.get(bucket.slice(0, 10));
-    return since === undefined || last === undefined ? {} : { settledBy: { bucket: last, since } };
-  };
-
+  const { filter, filterID } = how;
+  const tally = new RunTally(buckets, watch);
+  const settledBy = await settlingBuckets(tools, buckets, signal);
   const runOne = async (bucket: string): Promise<void> => {
-    const onRead = (measurements: number) => {
-      reading.set(bucket, measurements);
-      watch.onRead([...reading.values()].reduce((sum, each) => sum + each, totals.counts.read));
-    };
     const outcome = await runBucket({
       tools,
       bucket: { bucket, filter, filterID },
       how: { ...how, ...settledBy(bucket) },
-      onRead,
+      onRead: measurements => tally.reading(bucket, measurements),
       signal,
-    }).finally(() => reading.delete(bucket));
-    addCounts(totals.counts, outcome.counts);
-    for (const [table, rows] of Object.entries(outcome.rows)) totals.rows[table] = (totals.rows[table] ?? 0) + rows;
-    totals.verdicts += outcome.verdicts;
-    if (outcome.state === 'completed') {
-      totals.done++;
-      unreadable = 0;
-      watch.onBucket();
-      return;
-    }
-    const { reason, message } = outcome;
-    const failed = { bucket, reason, message };
-    totals.failed.push(failed);
-    watch.onBucket(failed);
-    unreadable = reason === 'ArchiveUnavailable' ? unreadable + 1 : 0;
-    if (outcome.outage && (reason !== 'ArchiveUnavailable' || unreadable === UNREADABLE_IN_A_ROW))
-      cannotContinue = true;
+    }).finally(() => tally.stopped(bucket));
+    tally.ended(bucket, outcome);
   };
-
   const waiting = buckets.values();
   await Promise.all(
-    Array.from({ length: slots }, async () => {
+    Array.from({ length: how.slots }, async () => {
       for (const bucket of waiting) {
-        if (signal.aborted || cannotContinue) return;
+        if (signal.aborted || tally.cannotContinue) return;
         try {
           await runOne(bucket);
         } catch (error) {
@@ -109,6 +82,82 @@ export async function runBuckets(
       }
     }),
   );
-  totals.left = buckets.length - totals.done - totals.failed.length;
-  return totals;
+  return tally.totals();
+}
+
+/** Returns, for a bucket of an hour, the bucket of the run that judges its day in full. */
+async function settlingBuckets(
+  { clickhouse }: RunTools,
+  buckets: readonly string[],
+  signal: AbortSignal,
+): Promise<(bucket: string) => Pick<HowToRun, 'settledBy'>> {
+  if (!buckets[0]?.includes('T')) return () => ({});
+  const since = await ledgerTime(clickhouse, signal);
+  // Buckets start in the order of the list, so the last bucket of a day starts after all others of that day have started.
+  const lastOfDay = new Map(buckets.map(bucket => [bucket.slice(0, 10), bucket]));
+  return bucket => {
+    const last = lastOfDay.get(bucket.slice(0, 10));
+    return last === undefined ? {} : { settledBy: { bucket: last, since } };
+  };
+}
+
+/** Adds up the outcomes of the buckets and reports them to the watch. */
+class RunTally {
+  /** True after a failure whose cause would fail the remaining buckets too. */
+  cannotContinue = false;
+  readonly #buckets: readonly string[];
+  readonly #watch: RunWatch;
+  /** Measurements read so far, by running bucket. */
+  readonly #reading = new Map<string, number>();
+  readonly #failed: FailedBucket[] = [];
+  readonly #counts = noCounts();
+  readonly #rows: Record<string, number> = {};
+  #done = 0;
+  #verdicts = 0;
+  #unreadableInARow = 0;
+
+  constructor(buckets: readonly string[], watch: RunWatch) {
+    this.#buckets = buckets;
+    this.#watch = watch;
+  }
+
+  reading(bucket: string, measurements: number): void {
+    this.#reading.set(bucket, measurements);
+    this.#watch.onRead([...this.#reading.values()].reduce((sum, each) => sum + each, this.#counts.read));
+  }
+
+  /** The bucket does not run any more; `ended` adds its final counts. */
+  stopped(bucket: string): void {
+    this.#reading.delete(bucket);
+  }
+
+  ended(bucket: string, outcome: BucketOutcome): void {
+    addCounts(this.#counts, outcome.counts);
+    for (const [table, rows] of Object.entries(outcome.rows)) this.#rows[table] = (this.#rows[table] ?? 0) + rows;
+    this.#verdicts += outcome.verdicts;
+    if (outcome.state === 'completed') {
+      this.#done++;
+      this.#unreadableInARow = 0;
+      this.#watch.onBucket();
+      return;
+    }
+    const { reason, message, outage } = outcome;
+    const failed = { bucket, reason, message };
+    this.#failed.push(failed);
+    this.#watch.onBucket(failed);
+    const unreadable = reason === 'ArchiveUnavailable';
+    this.#unreadableInARow = unreadable ? this.#unreadableInARow + 1 : 0;
+    if (outage && (!unreadable || this.#unreadableInARow === UNREADABLE_IN_A_ROW)) this.cannotContinue = true;
+  }
+
+  totals(): RunTotals {
+    return {
+      done: this.#done,
+      failed: this.#failed,
+      left: this.#buckets.length - this.#done - this.#failed.length,
+      counts: this.#counts,
+      rows: this.#rows,
+      verdicts: this.#verdicts,
+    };
+  }
 }

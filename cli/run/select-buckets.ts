@@ -48,8 +48,8 @@ export async function planRun(
       : await measurementDays(clickhouse, signal);
   const buckets: string[] = [];
   const skipped: Partial<Record<SkipReason, number>> = {};
-  const how = { filter, filterID, stages, reprocess, attempt: 1 };
-  for await (const { bucket, decision } of decideAll({ archive, clickhouse }, how, all, {}, now, signal)) {
+  const task = { range: { filter, filterID, stages, reprocess, attempt: 1 }, buckets: all, now };
+  for await (const { bucket, decision } of decideAll({ archive, clickhouse }, task, signal)) {
     if (decision === 'run') buckets.push(bucket);
     else skipped[decision as SkipReason] = (skipped[decision as SkipReason] ?? 0) + 1;
   }

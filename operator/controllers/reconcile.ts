@@ -127,7 +127,7 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
       summary = failed;
       own = object.status?.conditions?.filter(({ type }) => plan.own.some(one => one.type === type)) ?? [];
     }
-    await writeStatus(context, steps.resource, object, steps.status(observed, plan, now), summary, own, now);
+    await writeStatus(context, steps.resource, object, { body: steps.status(observed, plan, now), summary, own, now });
     if (failure !== undefined) throw asReconcileError(failure);
     if (plan.after === undefined) return undefined;
     return { requeueAfter: jittered(context.clock, steps.interval?.(plan.after) ?? plan.after, 0.2) };
@@ -150,7 +150,7 @@ async function reportUnobserved<T extends Ours>(
   if (!summary) return;
   const { conditions = [], observedGeneration: _, ...body } = object.status ?? {};
   const own = conditions.filter(({ type }) => !['Ready', 'Reconciling', 'Stalled'].includes(type));
-  await writeStatus(context, resource, object, body, summary, own, now);
+  await writeStatus(context, resource, object, { body, summary, own, now });
 }
 
 /** Returns the summary for a failed action; undefined when the owner of the resource needs no report and the pass is only repeated. */
@@ -191,14 +191,20 @@ function asReconcileError(error: unknown): unknown {
 /** Milliseconds until the operator sends a message to a workflow again when no worker received it. */
 const WORKER_WAIT = 5_000;
 
+/** A status without the parts that every resource has: `observedGeneration` and the form of conditions. */
+interface DesiredStatus {
+  readonly body: object;
+  readonly summary: ReadySummary;
+  readonly own: readonly DesiredCondition[];
+  /** Milliseconds since 1970. */
+  readonly now: number;
+}
+
 async function writeStatus<T extends Ours>(
   { client, events, written }: Context,
   resource: Resource<T>,
   object: Stored<T>,
-  body: object,
-  summary: ReadySummary,
-  own: readonly DesiredCondition[],
-  now: number,
+  { body, summary, own, now }: DesiredStatus,
 ): Promise<void> {
   const generation = object.metadata.generation ?? 0;
   const conditions = merge(object.status?.conditions, desiredConditions(summary, own), generation, now);

@@ -40,9 +40,10 @@ export async function planMigrations(
     const applied = isRecorded(tables) ? await recordedMigrations(recorder, { signal }) : new Set<number>();
     const pending: PendingMigration[] = [];
     const lost = await migrationsWithoutTables(recorder, migrations, signal);
+    const context = { recorder, tables, log, ...(signal && { signal }) };
     for (const migration of migrations.filter(each => !applied.has(each.number) || lost.has(each))) {
       const { number, name } = migration;
-      pending.push({ number, name, ...(await planOne(migration, recorder, tables, log, signal)) });
+      pending.push({ number, name, ...(await planOne(migration, context)) });
     }
     return { origin: originOf(tables), pending };
   } finally {
@@ -50,13 +51,15 @@ export async function planMigrations(
   }
 }
 
-async function planOne(
-  migration: Migration,
-  recorder: Recorder,
-  tables: readonly FoundTable[],
-  log: Logger,
-  signal?: AbortSignal,
-): Promise<PlannedChange> {
+/** The database for which migrations are planned. */
+interface PlanContext {
+  readonly recorder: Recorder;
+  readonly tables: readonly FoundTable[];
+  readonly log: Logger;
+  readonly signal?: AbortSignal;
+}
+
+async function planOne(migration: Migration, { recorder, tables, log, signal }: PlanContext): Promise<PlannedChange> {
   if (migration.plan) return migration.plan(recorder, signal);
   await migration.apply(recorder, log, signal);
   const statements = recorder.take();

@@ -83,18 +83,30 @@ const write = {
 export function writeWebRows(rows: MeasurementRows, observations: WebObservations, options: WebRowOptions = {}): void {
   const { dns = [], tcp = [], tls = [], http = [] } = observations;
   const connections = new Connections(tcp, tls, http);
-  const hosts = new Hosts(dns, options.hints);
-  const translation = translationOf(rows, dns, options.controlAddresses);
-  for (const each of dns) {
-    const { tcp, tls, http } = connections.takeFor(each) ?? NO_CONNECTION;
-    writeRow(rows, options, hosts, translation, each, tcp, tls, http);
-  }
-  for (const { taken, tcp, tls, http } of connections.all) {
-    if (!taken) writeRow(rows, options, hosts, translation, null, tcp, tls, http);
+  const context = {
+    rows,
+    options,
+    hosts: new Hosts(dns, options.hints),
+    translation: translationOf(rows, dns, options.controlAddresses),
+  };
+  for (const each of dns) writeRow(context, each, connections.takeFor(each) ?? NO_CONNECTION);
+  for (const connection of connections.all) {
+    if (!connection.taken) writeRow(context, null, connection);
   }
 }
 
-const NO_CONNECTION: Omit<Connection, 'taken'> = { tcp: null, tls: null, http: null };
+/** Inputs that all rows of one measurement share. */
+interface RowContext {
+  readonly rows: MeasurementRows;
+  readonly options: WebRowOptions;
+  readonly hosts: Hosts;
+  readonly translation: TranslationPrefixes;
+}
+
+/** The observations of one connection that are in the same row. */
+type Joined = Omit<Connection, 'taken'>;
+
+const NO_CONNECTION: Joined = { tcp: null, tls: null, http: null };
 
 function translationOf(
   { ips }: MeasurementRows,
@@ -151,21 +163,14 @@ const page = {
 };
 const NO_NAMES: readonly string[] = [];
 
-function writeRow(
-  rows: MeasurementRows,
-  options: WebRowOptions,
-  hosts: Hosts,
-  translation: TranslationPrefixes,
-  dns: DnsObservation | null,
-  tcp: TcpObservation | null,
-  tls: TlsObservation | null,
-  http: HttpObservation | null,
-): void {
+function writeRow(context: RowContext, dns: DnsObservation | null, connection: Joined): void {
+  const { rows, options, hosts, translation } = context;
+  const { tcp, tls, http } = connection;
   own.observation_idx = ++rows.index;
   own.created_at = rows.run.createdAt;
   own.ip = (dns?.answer && addressOf(dns.answer)) || tcp?.ip || tls?.ip || (http?.ip ?? null);
   own.port = tcp?.port || tls?.port || (http?.port ?? null);
-  own.hostname = hostnameOf(dns, tls, http, own.ip, hosts);
+  own.hostname = hostnameOf(dns, connection, own.ip, hosts);
   own.transaction_id = tcp?.transaction_id || tls?.transaction_id || http?.transaction_id || null;
   own.target_id = options.targetOf?.(own.hostname, own.ip) ?? null;
 
@@ -200,13 +205,7 @@ function addressOf(answer: string): string | null {
  * Returns the requested host: from DNS, otherwise the server name of the handshake (its certificate is checked for that name),
  * otherwise from HTTP, otherwise the host of the address.
  */
-function hostnameOf(
-  dns: DnsObservation | null,
-  tls: TlsObservation | null,
-  http: HttpObservation | null,
-  ip: string | null,
-  hosts: Hosts,
-): string | null {
+function hostnameOf(dns: DnsObservation | null, { tls, http }: Joined, ip: string | null, hosts: Hosts): string | null {
   if (dns?.hostname) return dns.hostname;
   if (tls?.server_name && !isIpLiteral(tls.server_name)) return hostForm(tls.server_name);
   if (http?.hostname) return http.hostname;

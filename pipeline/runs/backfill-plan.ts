@@ -92,20 +92,33 @@ export interface PlanTools {
   readonly clickhouse: ClickHouse;
 }
 
+/** The buckets to decide on, and the circumstances that count. */
+export interface DecisionTask extends Pick<HistoryQuery, 'asOf'> {
+  readonly range: Omit<BackfillRange, 'startAt' | 'endAt' | 'granularity' | 'order'>;
+  /** Oldest first. */
+  readonly buckets: readonly string[];
+  /** Milliseconds since 1970. A bucket that ends later is incomplete. */
+  readonly now: number;
+}
+
+/** A decision that the ledger alone allows, and the history behind it. */
+interface LedgerDecision {
+  readonly bucket: string;
+  readonly known: BucketHistory;
+  readonly decision: BucketDecision;
+}
+
 /**
- * Decides on buckets, which are given oldest first, from the ledger. If the observations are requested, the archive counts too: a bucket
- * without objects in the archive and without rows needs no run, and a completed bucket is run again when the archive has objects that its run
- * did not read. The archive is listed once: a bucket that was never run up to its first object, a completed bucket to its end. Throws
- * ArchiveErrors and TableErrors.
+ * Decides on buckets from the ledger. If the observations are requested, the archive counts too: a bucket without objects in the archive
+ * and without rows needs no run, and a completed bucket is run again when the archive has objects that its run did not read. The archive is
+ * listed once: a bucket that was never run up to its first object, a completed bucket to its end. Throws ArchiveErrors and TableErrors.
  */
 export async function* decideAll(
   { archive, clickhouse }: PlanTools,
-  range: Omit<BackfillRange, 'startAt' | 'endAt' | 'granularity' | 'order'>,
-  buckets: readonly string[],
-  when: Pick<HistoryQuery, 'asOf'>,
-  now: number,
+  task: DecisionTask,
   signal?: AbortSignal,
 ): AsyncGenerator<{ readonly bucket: string; readonly decision: BucketDecision }> {
+  const { range, buckets } = task;
   const [first, last] = [buckets[0], buckets.at(-1)];
   if (first === undefined || last === undefined) return;
   const { filter, filterID, stages } = range;
@@ -113,28 +126,18 @@ export async function* decideAll(
   const days = [first.slice(0, 10), nextBucket(last.slice(0, 10))] as const;
   const folders = usesArchive ? await findDayFolders(archive, filter, ...days, signal) : undefined;
   for (let begin = 0; begin < buckets.length; begin += PAGE_SPAN) {
-    const page = buckets.slice(begin, begin + PAGE_SPAN);
-    const query = { filter, filterID, stages, from: page[0]!, before: nextBucket(page.at(-1)!), ...when };
-    const history = await readHistory(clickhouse, query, signal);
-    const { since } = range;
-    const redone =
-      range.reprocess === 'All' && since !== undefined
-        ? await readHistory(clickhouse, { ...query, since }, signal)
-        : undefined;
-    const byLedger = page.map(bucket => {
-      const known = history.of(bucket);
-      if (redone?.of(bucket).completed) return { bucket, known, decision: 'Completed' as const };
-      return { bucket, known, decision: decide(range, bucket, known, now) };
-    });
+    const page = await decideByLedger(
+      clickhouse,
+      { ...task, buckets: buckets.slice(begin, begin + PAGE_SPAN) },
+      signal,
+    );
     if (!folders) {
-      yield* byLedger;
+      yield* page;
       continue;
     }
-    const done = byLedger.flatMap(({ known, decision }) =>
-      decision === 'Completed' && known.done ? [known.done] : [],
-    );
+    const done = page.flatMap(({ known, decision }) => (decision === 'Completed' && known.done ? [known.done] : []));
     const lookup = await ArchiveLookup.open({ archive, clickhouse }, { filter, filterID }, folders, done, signal);
-    yield* inParallel(byLedger, LOOKUPS_AHEAD, async ({ bucket, known, decision }) => {
+    yield* inParallel(page, LOOKUPS_AHEAD, async ({ bucket, known, decision }) => {
       const needed = known.touched || (stages.includes('Analysis') && settlesDay(bucket, folders));
       if (decision === 'run' && !needed && (await lookup.isEmpty(bucket))) return { bucket, decision: 'Empty' };
       if (decision === 'Completed' && known.done && (await lookup.hasMore(bucket, known.done))) {
@@ -143,6 +146,26 @@ export async function* decideAll(
       return { bucket, decision };
     });
   }
+}
+
+async function decideByLedger(
+  clickhouse: ClickHouse,
+  { range, buckets, asOf, now }: DecisionTask,
+  signal?: AbortSignal,
+): Promise<LedgerDecision[]> {
+  const { filter, filterID, stages, since } = range;
+  const span = { from: buckets[0]!, before: nextBucket(buckets.at(-1)!) };
+  const query = { filter, filterID, stages, ...span, ...(asOf !== undefined && { asOf }) };
+  const history = await readHistory(clickhouse, query, signal);
+  const redone =
+    range.reprocess === 'All' && since !== undefined
+      ? await readHistory(clickhouse, { ...query, since }, signal)
+      : undefined;
+  return buckets.map(bucket => {
+    const known = history.of(bucket);
+    if (redone?.of(bucket).completed) return { bucket, known, decision: 'Completed' };
+    return { bucket, known, decision: decide(range, bucket, known, now) };
+  });
 }
 
 /** Whether a bucket is run even without objects: the last hour of a day judges the measurements that the earlier hours judged in part. */
@@ -162,7 +185,7 @@ export async function planBackfill(
   const buckets = [...bucketsBetween(range.startAt, range.endAt, range.granularity)];
   const skipped: Record<string, number> = {};
   const selected: boolean[] = [];
-  for await (const { decision } of decideAll(tools, range, buckets, { asOf }, now, signal)) {
+  for await (const { decision } of decideAll(tools, { range, buckets, asOf, now }, signal)) {
     selected.push(decision === 'run');
     if (decision === 'run') continue;
     const reason = decision === 'NotFailed' ? 'Completed' : decision;

@@ -207,7 +207,7 @@ async function run(root: string, buckets: readonly string[]): Promise<number> {
   };
   try {
     const watch = { onRead: () => {}, onBucket: () => {}, signal: never };
-    const { counts, failed, left } = await runBuckets(tools, buckets, request, 2, watch);
+    const { counts, failed, left } = await runBuckets(tools, buckets, { ...request, slots: 2 }, watch);
     if (failed.length > 0 || left > 0) throw new Error(`${failed.length} buckets failed: ${failed[0]?.message}`);
     return counts.read;
   } finally {

@@ -101,7 +101,7 @@ async function countAll(): Promise<Record<string, number>> {
 async function decided(archive: Archive, buckets: readonly string[], reprocess: 'None' | 'Failed' | 'All' = 'None') {
   const found: Record<string, BucketDecision> = {};
   const range = { filter: EVERYTHING, filterID: filterId(EVERYTHING), stages: STAGES, reprocess, attempt: 1 };
-  for await (const { bucket, decision } of decideAll({ archive, clickhouse }, range, buckets, {}, Date.now())) {
+  for await (const { bucket, decision } of decideAll({ archive, clickhouse }, { range, buckets, now: Date.now() })) {
     found[bucket] = decision;
   }
   return found;
@@ -321,7 +321,10 @@ describe('which buckets are done', () => {
       const normal = normaliseFilter(filter);
       const range = { filter: normal, filterID: filterId(normal), stages: ['Observations'] as const };
       const all = { ...range, reprocess: 'None' as const, attempt: 1 };
-      for await (const { decision } of decideAll({ archive, clickhouse }, all, [bucket], {}, Date.now()))
+      for await (const { decision } of decideAll(
+        { archive, clickhouse },
+        { range: all, buckets: [bucket], now: Date.now() },
+      ))
         return decision;
       return undefined;
     };

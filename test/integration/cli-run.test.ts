@@ -281,7 +281,7 @@ describe('causes outside the program', () => {
     };
     const watch = { onRead: () => {}, onBucket: () => {}, signal: new AbortController().signal };
     try {
-      const totals = await runBuckets(tools, days, how, 1, watch);
+      const totals = await runBuckets(tools, days, { ...how, slots: 1 }, watch);
       const history = await readHistory(clickhouse, { ...how, from: '2000-01-01', before: '2100-01-01' });
       return { ...totals, again: days.filter(day => !history.of(day).completed && !history.of(day).failed) };
     } finally {

@@ -25,7 +25,7 @@ async function toRun(): Promise<string[]> {
   const tools = runTools(clickhouse, FIXTURES);
   const range = { ...key, stages: ['Observations'] as const, reprocess: 'None' as const, attempt: 1 };
   const found: string[] = [];
-  for await (const { bucket, decision } of decideAll(tools, range, [OTHER, DAY], {}, Date.now())) {
+  for await (const { bucket, decision } of decideAll(tools, { range, buckets: [OTHER, DAY], now: Date.now() })) {
     if (decision === 'run') found.push(bucket);
   }
   return found;

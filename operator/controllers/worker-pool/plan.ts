@@ -227,7 +227,7 @@ function autoscale(observed: ObservedPool, spec: WorkerPoolSpec, current: number
   const signals = signalsOf(observed, observed.load.value, spec, now);
   if (typeof signals === 'string') return hold('SignalMissing', signals);
   const before = observed.memory ?? freshMemory(current, observed.monotonic);
-  const { decision, memory } = decide(signals, scaling, current, before, observed.monotonic, now);
+  const { decision, memory } = decide({ signals, scaling, current, before, now: observed.monotonic, at: now });
   const { desired } = decision;
   if (signals.incomplete) {
     const message = `${signals.incomplete}; the pool is not scaled below ${desired}.`;

@@ -113,7 +113,7 @@ describe('decision', () => {
     now = T,
     scaling = SCALING,
     busyPods = 0,
-  ) => decide({ queues, busyPods }, scaling, current, memory, now, now);
+  ) => decide({ signals: { queues, busyPods }, scaling, current, before: memory, now, at: now });
 
   test('the queue that needs most decides, and the decision shows every step', () => {
     const { decision } = run([queue({ backlog: 8 }), queue({ tasks: 'Workflows', backlog: 40, slotsPerPod: 40 })], 1);

@@ -123,76 +123,87 @@ export function limited(memory: Memory, scaling: Scaling, current: number, recom
   return Math.min(most, Math.max(least, recommended));
 }
 
+/** Inputs of a decision about the number of replicas. */
+export interface ScalingInput {
+  readonly signals: Signals;
+  readonly scaling: Scaling;
+  /** Replicas of the Deployment. */
+  readonly current: number;
+  /** Memory after the decision before this one. */
+  readonly before: Memory;
+  /** Milliseconds of the monotonic clock of `before`. */
+  readonly now: number;
+  /** Milliseconds since 1970, for display. */
+  readonly at: number;
+}
+
 /**
  * Decides the number of replicas of a pool. It starts from the queue that needs most, and then applies tolerance, the busy pods as a
  * minimum, stabilization, rate limits, missing signals, cooldown and bounds, in this order. The decision shows every step; `reason` names
  * the last step that changed the number.
- *
- * @param now milliseconds of the monotonic clock of `before`
- * @param at milliseconds since 1970, for display
  */
-export function decide(
-  { queues, busyPods, incomplete }: Signals,
-  scaling: Scaling,
-  current: number,
-  before: Memory,
-  now: number,
-  at: number,
-): { decision: ScalingDecision; memory: Memory } {
-  const idle =
-    !incomplete && queues.every(({ backlog, addRate, ownSlots }) => backlog === 0 && addRate === 0 && ownSlots === 0);
-  const idleSince = idle ? (before.idleSince ?? now) : undefined;
-  const raw = Math.max(0, ...queues.map(queue => neededPods(queue, scaling)));
+export function decide(input: ScalingInput): { decision: ScalingDecision; memory: Memory } {
+  const { signals, scaling, current, now, at } = input;
+  const exact = Math.max(0, ...signals.queues.map(queue => neededPods(queue, scaling)));
+  const needed = Math.ceil(exact);
+  let pods = needed;
   let reason = 'Needed';
-  const step = (name: string, value: number, next: number) => {
-    if (next !== value) reason = name;
+  const step = (name: string, next: number) => {
+    if (next !== pods) reason = name;
+    pods = next;
     return next;
   };
-  const needed = Math.ceil(raw);
-  const afterTolerance = step('Tolerance', needed, tolerated(current, raw));
-  const recommended = step('Occupied', afterTolerance, Math.max(afterTolerance, busyPods));
-  const memory: Memory = {
+  step('Tolerance', tolerated(current, exact));
+  const recommended = step('Occupied', Math.max(pods, signals.busyPods));
+  const memory = remember(input, recommended);
+  const stable = step('Stabilization', stabilized(memory, scaling, current, now));
+  const rateLimited = step('RateLimit', limited(memory, scaling, current, stable, now));
+  step('SignalMissing', signals.incomplete ? Math.max(pods, current) : pods);
+  step('Cooldown', pods === 0 && current > 0 && !hasCooledDown(memory, scaling, now) ? 1 : pods);
+  step('MinReplicas', Math.max(pods, scaling.minReplicas));
+  const desired = step('MaxReplicas', Math.min(pods, scaling.maxReplicas));
+  const delta = desired - current;
+  return {
+    decision: {
+      at: seconds(at),
+      reason,
+      message: `${SENTENCE[reason]} (${figuresOf(signals)}).`,
+      current,
+      needed,
+      occupied: signals.busyPods,
+      tolerated: recommended,
+      stabilized: stable,
+      limited: rateLimited,
+      desired,
+    },
+    memory: delta === 0 ? memory : { ...memory, changes: [...memory.changes, { at: now, delta }] },
+  };
+}
+
+/** Returns the memory with a new recommendation, without the changes that no limit counts any more. */
+function remember({ signals, scaling, before, now }: ScalingInput, recommended: number): Memory {
+  const idle =
+    !signals.incomplete &&
+    signals.queues.every(({ backlog, addRate, ownSlots }) => backlog === 0 && addRate === 0 && ownSlots === 0);
+  return {
     recommendations: recommend(before, scaling, recommended, now),
     changes: before.changes.filter(change => change.at > now - MINUTE),
-    ...(idleSince !== undefined && { idleSince }),
+    ...(idle && { idleSince: before.idleSince ?? now }),
   };
-  const afterStabilization = step('Stabilization', recommended, stabilized(memory, scaling, current, now));
-  const afterRateLimit = step(
-    'RateLimit',
-    afterStabilization,
-    limited(memory, scaling, current, afterStabilization, now),
-  );
-  const afterSignals = step(
-    'SignalMissing',
-    afterRateLimit,
-    incomplete ? Math.max(afterRateLimit, current) : afterRateLimit,
-  );
-  const cooled = idleSince !== undefined && now - idleSince >= scaling.cooldown * 1000;
-  const afterCooldown = step('Cooldown', afterSignals, afterSignals === 0 && current > 0 && !cooled ? 1 : afterSignals);
-  const afterMinimum = step('MinReplicas', afterCooldown, Math.max(afterCooldown, scaling.minReplicas));
-  const desired = step('MaxReplicas', afterMinimum, Math.min(afterMinimum, scaling.maxReplicas));
-  const delta = desired - current;
-  const figures = queues
+}
+
+/** Returns whether there has been no work for the cooldown. */
+function hasCooledDown({ idleSince }: Memory, scaling: Scaling, now: number): boolean {
+  return idleSince !== undefined && now - idleSince >= scaling.cooldown * 1000;
+}
+
+function figuresOf({ queues }: Signals): string {
+  return queues
     .map(
       ({ tasks, backlog, ownSlots, addRate }) =>
         `${tasks}: ${backlog} waiting, ${ownSlots} slots busy, ${addRate.toFixed(2)} new/s`,
     )
     .join('; ');
-  return {
-    decision: {
-      at: seconds(at),
-      reason,
-      message: `${SENTENCE[reason]} (${figures}).`,
-      current,
-      needed,
-      occupied: busyPods,
-      tolerated: recommended,
-      stabilized: afterStabilization,
-      limited: afterRateLimit,
-      desired,
-    },
-    memory: delta === 0 ? memory : { ...memory, changes: [...memory.changes, { at: now, delta }] },
-  };
 }
 
 const SENTENCE: Record<string, string> = {

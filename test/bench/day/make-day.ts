@@ -74,7 +74,7 @@ export async function makeDay(source: string, root: string, day: string, count: 
       for (let i = file * PER_OBJECT; i < Math.min(lineCount, (file + 1) * PER_OBJECT); i++) {
         const line = group[i % group.length]!;
         const text = vary(line, made, day, hour, cc);
-        members.push({ name: postName(text, digits, hour, made, cc, name), text });
+        members.push({ name: postName(text, { digits, hour, index: made, cc, name }), text });
         bytes += text.length;
         made++;
       }
@@ -125,7 +125,15 @@ function vary(line: Line, index: number, day: string, hour: string, cc: string):
     .replace(/"measurement_uid": ?"[^"]*", ?/, '');
 }
 
-function postName(text: string, digits: string, hour: string, index: number, cc: string, name: string): string {
+interface Post {
+  readonly digits: string;
+  readonly hour: string;
+  readonly index: number;
+  readonly cc: string;
+  readonly name: string;
+}
+
+function postName(text: string, { digits, hour, index, cc, name }: Post): string {
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
   const time = `${hour}${two(index % 60)}${two(Math.floor(index / 60) % 60)}.${String(index % 1_000_000).padStart(6, '0')}`;
   return `${digits}${time}_${cc}_${name}_${hash}.post`;
