@@ -148,8 +148,8 @@ ANALYSIS_RULES_VERSION=3, LOG_LEVEL=debug.
 
 A name of a test or a country that is not known, and a run that finds no object under its filter, are reported on standard error.
 
-Exit status: 0 every bucket asked for is done, or its time is not over yet; 1 some are not done: they failed, now or before, or the
-run was stopped; 2 wrong usage.
+Exit status: 0 every bucket asked for is done, or its time is not over yet; 1 some are not done (they failed, now or before, or the run
+was stopped), or the archive has no object under the filter, with a range or without; 2 wrong usage.
 
   oonipipeline run --archive test/fixtures/archive --clickhouse embedded:data
   oonipipeline run --start-at 2024-01-01 --end-at 2024-01-02 --probe-cc IT --test-name signal --clickhouse embedded:data`,
@@ -234,7 +234,12 @@ async function run(options: Options, command: Command): Promise<number> {
         ...(metrics && { metrics }),
       };
       const totals = await runPlan(plan, request, means, signal);
-      return printSummary(summaryOf(plan, totals, started), options, given.archive_url, opened.name);
+      const summary = summaryOf(plan, totals, started);
+      const cause = nothingDone(summary, totals, options, given.archive_url);
+      if (cause !== undefined) console.error(`oonipipeline run: ${cause}`);
+      if (options.output === 'json') console.log(JSON.stringify(summary));
+      else if (askedFor(summary) > 0) console.log(textOf(summary, given.archive_url, opened.name));
+      return cause === undefined && isDone(summary) ? 0 : 1;
     } finally {
       await opened.close();
     }
@@ -291,16 +296,6 @@ async function runPlan(
     progress.stop();
     await pool.close();
   }
-}
-
-/** Prints the summary and returns the exit status. */
-function printSummary(summary: RunSummary, options: Options, archive: string, clickhouse: string): number {
-  const nothing = askedFor(summary) === 0;
-  if (nothing) console.error(`oonipipeline run: ${nothingFound(options, archive)}`);
-  else if (isEmpty(summary, options)) console.error(`oonipipeline run: ${nothingMatched(options, archive)}`);
-  if (options.output === 'json') console.log(JSON.stringify(summary));
-  else if (!nothing) console.log(textOf(summary, archive, clickhouse));
-  return nothing || !isDone(summary) ? 1 : 0;
 }
 
 function requestOf(options: Options): RunRequest {
@@ -385,10 +380,17 @@ function textOf(summary: RunSummary, archive: string, clickhouse: string): strin
   ].join('\n');
 }
 
-/** Returns whether the run looked at the archive for every desired bucket and found no object that matches the filter. */
-function isEmpty(summary: RunSummary, { stages }: Options): boolean {
+/**
+ * Returns why the run had nothing to do; undefined if it had something, or if an earlier run did it. A misspelled filter must not look like
+ * a success to a script, with a range or without.
+ */
+function nothingDone(summary: RunSummary, totals: RunTotals, options: Options, archive: string): string | undefined {
+  const asked = askedFor(summary);
+  if (asked === 0) return nothingFound(options, archive);
   const { Empty = 0 } = summary.bucketsSkipped;
-  return stages.includes('Observations') && summary.files === 0 && summary.buckets + Empty === askedFor(summary);
+  // The archive was searched for every bucket of the range.
+  const searched = options.stages.includes('Observations') && summary.buckets + Empty === asked;
+  return searched && !totals.foundObjects ? nothingMatched(options, archive) : undefined;
 }
 
 function nothingMatched({ probeCc, testName, startAt, endAt }: Options, archive: string): string {

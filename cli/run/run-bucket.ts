@@ -42,6 +42,8 @@ export interface BucketDone {
   /** Rows in the tables with the run's generation, by table. */
   readonly rows: Readonly<Record<string, number>>;
   readonly verdicts: number;
+  /** Whether the observations of an earlier run are kept. `counts` and `rows` are zero then. */
+  readonly kept?: boolean;
 }
 
 /** How a bucket ended. `counts` and `rows` are those of its observations, even if a later stage failed. */
@@ -118,7 +120,8 @@ async function outcomeOf(run: BucketRun, id: string): Promise<BucketOutcome> {
   try {
     const { observed, analysis } = await runStages(run.how.stages, stepsOf(run, id));
     const { counts = noCounts(), rowsStored: rows = {} } = observed ?? {};
-    return { counts, rows, verdicts: analysis ?? 0, state: 'completed' };
+    const kept = observed?.plan.kept ?? false;
+    return { counts, rows, verdicts: analysis ?? 0, kept, state: 'completed' };
   } catch (error) {
     if (!(error instanceof StageError)) throw error;
     const { failure, done } = error;

@@ -22,6 +22,8 @@ export interface RunTotals {
   /** Rows in the tables, by table. */
   readonly rows: Readonly<Record<string, number>>;
   readonly verdicts: number;
+  /** Whether a bucket had objects in the archive, including those that an earlier run had read. */
+  readonly foundObjects: boolean;
 }
 
 export interface RunWatch {
@@ -114,6 +116,7 @@ class RunTally {
   readonly #rows: Record<string, number> = {};
   #done = 0;
   #verdicts = 0;
+  #foundObjects = false;
   #unreadableInARow = 0;
 
   constructor(buckets: readonly string[], watch: RunWatch) {
@@ -135,6 +138,7 @@ class RunTally {
     addCounts(this.#counts, outcome.counts);
     for (const [table, rows] of Object.entries(outcome.rows)) this.#rows[table] = (this.#rows[table] ?? 0) + rows;
     this.#verdicts += outcome.verdicts;
+    if (outcome.counts.files > 0 || outcome.kept) this.#foundObjects = true;
     if (outcome.state === 'completed') {
       this.#done++;
       this.#unreadableInARow = 0;
@@ -158,6 +162,7 @@ class RunTally {
       counts: this.#counts,
       rows: this.#rows,
       verdicts: this.#verdicts,
+      foundObjects: this.#foundObjects,
     };
   }
 }

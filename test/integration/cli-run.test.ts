@@ -144,13 +144,19 @@ describe('oonipipeline run, without any server', () => {
     const range = ['--start-at', '2022-05-09', '--end-at', '2022-05-10'];
     const args = ['run', '--archive', archive, '--clickhouse', place, ...range];
     const misspelled = await oonipipeline(...args, '--test-name', 'web_conectivity', '--fingerprints', 'none');
-    expect(misspelled.status).toBe(0);
+    expect(misspelled.status).toBe(1);
     for (const sentence of [
       '--test-name "web_conectivity" is not a known test; did you mean web_connectivity?',
       `no object of ${archive} from 2022-05-09 to 2022-05-10 matched web_conectivity: nothing was read`,
     ]) {
       expect(misspelled.stderr).toContain(`oonipipeline run: ${sentence}\n`);
     }
+    const everywhere = await oonipipeline(
+      ...args.slice(0, 5),
+      ...['--test-name', 'web_conectivity', '--fingerprints', 'none'],
+    );
+    expect([everywhere.status, everywhere.stdout]).toEqual([1, '']);
+    expect(everywhere.stderr).toContain('holds no measurements of web_conectivity');
     const missing = await oonipipeline(...args, '--fingerprints', join(root, 'nowhere.csv'));
     expect([missing.status, missing.stdout]).toEqual([2, '']);
     expect(missing.stderr).toContain('nowhere.csv does not exist');
@@ -162,6 +168,20 @@ describe('oonipipeline run, without any server', () => {
     const without = await oonipipeline(...args, '--fingerprints', 'none');
     expect(without.status).toBe(0);
     expect(without.stderr).not.toContain('fingerprints');
+  });
+
+  test('a run that only judges the observations of an earlier run has found objects', async () => {
+    const place = `embedded:${join(root, 'judged-later')}`;
+    const range = ['--start-at', '2022-11-10', '--end-at', '2022-11-11', '--fingerprints', 'none', '-o', 'json'];
+    const args = ['run', '--archive', archive, '--clickhouse', place, ...range];
+    const observed = await oonipipeline(...args, '--stages', 'Observations');
+    expect(observed.status, observed.stderr).toBe(0);
+    const judged = await oonipipeline(...args);
+    const { files, verdicts } = JSON.parse(judged.stdout) as RunSummary;
+    expect(files).toBe(0);
+    expect(verdicts).toBeGreaterThan(0);
+    expect(judged.stderr).not.toContain('nothing was read');
+    expect(judged.status).toBe(0);
   });
 
   test('gives the same rows and verdicts as with a server, where it creates the database', async () => {
