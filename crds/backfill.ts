@@ -46,10 +46,10 @@ const spec = rules(
       }),
     allowShrink: immutable('allowShrink', z.boolean(), OTHER).default(false).meta({
       description:
-        'Allows rows to be replaced although the archive lists less than half of the objects or bytes that the last completed run of the bucket read. Without it such a bucket fails with reason ArchiveShrank and keeps its rows. Immutable.',
+        'Replaces rows of a bucket even if the archive lists less than half of the objects or bytes that its last completed run read. If false, such a bucket fails with reason ArchiveShrank and keeps its rows. Immutable.',
     }),
     maxActiveRuns: z.int().min(1).max(200).default(4).meta({
-      description: 'Maximum number of buckets in work at a time. It can be changed while the backfill runs.',
+      description: 'Maximum number of buckets that are active at a time. It can be changed while the backfill runs.',
     }),
     suspend: z.boolean().default(false).meta({
       description: 'Stops starting runs while true; active runs finish. Set it to false to continue.',
@@ -134,7 +134,7 @@ const status = z
         last: z.string().meta({ description: 'Last bucket that needs a run.' }).optional(),
         skipped: z.record(z.string(), z.int().min(0)).meta({
           description:
-            'Number of buckets that need no run, by reason: Completed (an earlier run completed it), FailedBefore (its last run failed, and reprocess is None), Empty (the archive has no object of it), InFlight (another run processes it), Incomplete (its time is not over). Together with toRun they add up to buckets.',
+            'Number of buckets that do not need a run, by reason: Completed (an earlier run completed it), FailedBefore (its last run failed, and reprocess is None), Empty (the archive has no object of it), InFlight (another run processes it), Incomplete (its time is not over). Together with toRun they add up to buckets.',
         }),
       })
       .meta({ description: 'Work that the backfill found to do when it made the plan and since then.' }),
@@ -143,21 +143,23 @@ const status = z
         total: count('Number of buckets in the plan.'),
         succeeded: count('Number of buckets whose run succeeded.'),
         failed: count('Number of buckets whose run failed.'),
-        skipped: count('Number of buckets that needed no run.'),
+        skipped: count('Number of buckets that did not need a run.'),
         skippedFor: z
           .string()
           .meta({ description: 'Reasons for skipped buckets as text, for example "29 Completed, 7 FailedBefore".' })
           .optional(),
-        active: count('Buckets in work.'),
+        active: count('Number of active buckets.'),
         percent: count('Percentage of the buckets that succeeded, failed or were skipped.'),
         done: z
           .string()
           .meta({ description: 'Number of finished buckets and of all buckets as text, for example "13/31".' }),
       })
       .meta({ description: 'Number of buckets by state.' }),
-    bytes: count('Compressed bytes that this attempt has read from the archive, including failed runs.'),
+    bytes: count(
+      'Number of compressed bytes that this attempt has read from the archive, including those of failed runs.',
+    ),
     measurements: count(
-      'Measurements that this attempt has read, including failed runs. Each is in the tables or has its reason in pipeline_failures.',
+      'Number of measurements that this attempt has read, including those of failed runs. Each is in the tables, or pipeline_failures has the reason.',
     ),
     rate: z
       .object({
@@ -165,14 +167,14 @@ const status = z
         measurementsPerSecond: z.number().min(0).meta({ description: 'Measurements read per second.' }),
         bytesPerSecond: z.number().min(0).meta({ description: 'Compressed bytes read per second.' }),
       })
-      .meta({ description: 'Rate over the last minutes.' }),
+      .meta({ description: 'Average rate of the last minutes.' }),
     eta: instant('Estimated time of the end at the current rate.'),
     blockedBy: z
       .object({
         bucket: z
           .string()
           .meta({
-            description: 'Bucket that has been in work for the longest time; absent while the plan itself waits.',
+            description: 'Bucket that has been active for the longest time; absent while the plan itself waits.',
           })
           .optional(),
         reason: z.string().meta({ description: 'Class of the error, or NoWorker when no worker has taken the task.' }),
@@ -201,7 +203,7 @@ const status = z
       'Time at which the workflow started. A further attempt with reprocess All keeps the time of the first start.',
     ),
     seenAt: instant('Time at which the workflow was last seen running, in steps of ten minutes.'),
-    finishedAt: instant('When it ended.'),
+    finishedAt: instant('Time at which the backfill ended.'),
   })
   .partial()
   .meta({ description: 'Observed state, written by the operator.' });
@@ -235,7 +237,13 @@ export const BACKFILL = {
     { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Age of the resource.' },
     { name: 'Start', type: 'string', path: '.spec.startAt', description: 'First bucket.', wide: true },
     { name: 'End', type: 'string', path: '.spec.endAt', description: 'End of the range, exclusive.', wide: true },
-    { name: 'Active', type: 'integer', path: '.status.progress.active', description: 'Buckets in work.', wide: true },
+    {
+      name: 'Active',
+      type: 'integer',
+      path: '.status.progress.active',
+      description: 'Number of active buckets.',
+      wide: true,
+    },
     {
       name: 'Warning',
       type: 'string',

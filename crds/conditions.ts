@@ -6,7 +6,7 @@ import { z } from 'zod';
  */
 export const CONDITIONS = {
   Ready:
-    'Always present. True: the desired state is in force. False: it is not, or a Backfill ended without doing all of its work. Unknown: the operator cannot tell at the moment.',
+    'Always present. True: the desired state is in force. False: it is not, or a Backfill ended without doing all of its work. Unknown: the operator does not know the state at the moment.',
   Reconciling: 'Present only while true: the operator, or work that it started, is still moving to the desired state.',
   Stalled:
     'Present only while true: nothing happens until a person changes something. The message says what to change.',
@@ -14,11 +14,11 @@ export const CONDITIONS = {
   Failed:
     'Backfill only, present after any other end: buckets failed, the backfill was cancelled, or somebody ended its workflow.',
   LastRunFailed:
-    'PipelineSchedule only, present while true: the last run of the schedule failed or was cancelled, and its bucket is not completed by another run since.',
+    'PipelineSchedule only, present while true: the last run of the schedule failed or was cancelled, and no other run has completed its bucket since.',
   Warning:
-    'Present only while true: the spec is accepted, but its filter, its cron line, its annotation or its result probably differs from the intent. The message says what to check. It does not change other conditions.',
+    'Present only while true: the spec is accepted, but its filter, its cron line, its annotation or its result is probably not what its author intended. The message says what to check. It does not change other conditions.',
   ScalingActive:
-    'WorkerPool with autoscaling only. True: the number of pods follows the load. Unknown: a signal is missing or stale, and the number is held.',
+    'WorkerPool with autoscaling only. True: the number of pods follows the load. Unknown: a signal is missing or old, and the number does not change.',
 } as const;
 export type ConditionType = keyof typeof CONDITIONS;
 
@@ -47,7 +47,7 @@ export const REASONS = {
   NotProgressing: {
     in: ['Ready'],
     meaning:
-      'Buckets are in work, but for five minutes or more none of them has ended and none of their activities has reported progress. Nothing is reported as failed. Look at the workers (are they killed again and again?) and at long statements in ClickHouse.',
+      'Buckets are active, but for five minutes or more none of them has ended, none of their activities has reported progress, and no error is reported. Look at the workers (are they killed again and again?) and at long statements in ClickHouse.',
   },
   WorkflowStuck: {
     in: ['Ready'],
@@ -57,7 +57,7 @@ export const REASONS = {
   WorkflowLost: {
     in: ['Ready'],
     meaning:
-      'Temporal does not know the workflow, which ran within the last hour, so it cannot have expired: Temporal lost its data, or temporal_namespace names another namespace. The operator changes nothing. Increase spec.attempt to process the buckets that are not done.',
+      'Temporal does not know the workflow, which ran within the last hour, so it cannot have expired: Temporal lost its data, or temporal_namespace names another namespace. The operator does not start the workflow again by itself. Increase spec.attempt to process the buckets that are not done.',
   },
   NoWorker: {
     in: ['Ready', 'Reconciling'],
@@ -86,12 +86,12 @@ export const REASONS = {
   TemporalUnavailable: {
     in: ['Ready', 'ScalingActive'],
     meaning:
-      'Temporal does not answer. Until it does, the operator scales, deletes and reports nothing; active work continues.',
+      'Temporal does not answer. Until it answers, the operator does not scale, delete or report progress; active work continues.',
   },
   RequestFailed: { in: ['Ready'], meaning: 'A request to Kubernetes or Temporal failed; the operator retries it.' },
   SignalMissing: {
     in: ['ScalingActive'],
-    meaning: 'A queue or its workers report no load, or an old one; the number of pods is held.',
+    meaning: 'A queue or its workers report no load, or an old one; the number of pods does not change.',
   },
   FollowingLoad: {
     in: ['ScalingActive'],
@@ -159,7 +159,7 @@ export const REASONS = {
   BucketsMissing: {
     in: ['Warning'],
     meaning:
-      'Buckets of the schedule became due and the ledger does not have them as completed: their run failed, or they did not fire. Create a Backfill with reprocess Failed over the range that the message names.',
+      'Buckets of the schedule became due, and the ledger does not record them as completed: their run failed, or the schedule did not fire for them. Create a Backfill with reprocess Failed over the range that the message names.',
   },
   InvalidAnnotation: {
     in: ['Warning'],

@@ -24,10 +24,11 @@ const spec = z
     testNames: testNames().default([]),
     suspend: z.boolean().default(false).meta({
       description:
-        'Stops firing while true; runs that have started continue. Firings missed in this time are not made up; use a Backfill for them.',
+        'Stops firing while true; runs that have started continue. Firings that fall into this time are lost; process their buckets with a Backfill.',
     }),
     catchUpWindow: duration('10s', '8760h').default('24h').meta({
-      description: 'Maximum age of a missed firing that is still made up after an outage of Temporal.',
+      description:
+        'Maximum age of a firing that an outage of Temporal delayed. An older one is lost; process its bucket with a Backfill.',
     }),
     overlap: z.enum(['Allow', 'Skip', 'Buffer']).default('Allow').meta({
       description:
@@ -78,7 +79,7 @@ const status = z
         from: z.string().meta({ description: 'First bucket of this schedule.' }),
         selection: z
           .string()
-          .meta({ description: 'Hash of granularity, filter and stages, with which the coverage begins anew.' }),
+          .meta({ description: 'Hash of granularity, filter and stages. When it changes, the coverage begins again.' }),
       })
       .meta({ description: 'Buckets that this schedule is responsible for.' }),
     missing: z
@@ -89,7 +90,7 @@ const status = z
       })
       .meta({
         description:
-          'Buckets since the first firing that are due and not completed according to the ledger. Buckets in work do not count. Absent while unknown.',
+          'Buckets since the first firing that are due and not completed according to the ledger. Active buckets do not count. Absent while unknown.',
       }),
     requestedRun: z
       .object({

@@ -4,22 +4,22 @@ import { count, duration, durationSeconds, instant, links } from './fields.ts';
 import type { CommonStatus, Kind, Resource } from './resource.ts';
 import { rules } from './rules.ts';
 
-const direction = (stabilization: string, podsPerMinute: number, description: string) =>
+const direction = (change: 'add' | 'remove', stabilization: string, podsPerMinute: number) =>
   z
     .object({
       stabilization: duration('0s', '24h').default(stabilization).meta({
         description:
-          'Stabilization window: a change has to be desired for this time, and the smallest change desired within it is applied.',
+          'Stabilization window: of all changes that the load asked for in this time, the smallest one is made.',
       }),
       podsPerMinute: z
         .int()
         .min(1)
         .max(1000)
         .default(podsPerMinute)
-        .meta({ description: 'Maximum number of pods to add or remove per minute.' }),
+        .meta({ description: `Maximum number of pods to ${change} per minute.` }),
     })
     .prefault({})
-    .meta({ description });
+    .meta({ description: change === 'add' ? 'Limits for adding pods.' : 'Limits for removing pods.' });
 
 const autoscaling = rules(
   z.object({
@@ -42,8 +42,8 @@ const autoscaling = rules(
     cooldown: duration('0s', '24h')
       .default('5m')
       .meta({ description: 'Time without backlog, new tasks and busy slots after which the pool scales to zero.' }),
-    scaleUp: direction('0s', 10, 'Limits for adding pods.'),
-    scaleDown: direction('5m', 4, 'Limits for removing pods.'),
+    scaleUp: direction('add', '0s', 10),
+    scaleDown: direction('remove', '5m', 4),
   }),
   {
     cel: 'self.minReplicas <= self.maxReplicas',
@@ -53,7 +53,7 @@ const autoscaling = rules(
   },
 ).meta({
   description:
-    'Makes the number of pods follow the load of the queues. It excludes replicas. Omit both where an HPA or KEDA drives the scale subresource (an HPA starts when `kubectl scale` has set a number).',
+    'Makes the number of pods follow the load of the queues. It cannot be combined with replicas. Omit both if an HPA or KEDA sets the number by the scale subresource; an HPA works only after `kubectl scale` has set a number once.',
 });
 
 /** Seconds that a pod needs to end after drainTimeout. */
@@ -94,7 +94,7 @@ const spec = rules(
       .default(['Workflows', 'Activities'])
       .meta({
         description:
-          'Tasks that the workers take: Workflows (decisions, cheap), Activities (the work itself), or both. Default: both.',
+          'Tasks that the workers take: Workflows (they decide what to do, and need little CPU), Activities (they do the work), or both. Default: both.',
         'x-kubernetes-list-type': 'atomic',
       }),
     slots: z.int().min(1).max(256).default(2).meta({
@@ -103,7 +103,7 @@ const spec = rules(
     }),
     replicas: z.int().min(0).max(1000).optional().meta({
       description:
-        'Number of pods. It excludes autoscaling. Omit it in a manifest where `kubectl scale`, an HPA or KEDA sets it, so that applying the manifest does not undo them. Without replicas and autoscaling the number of pods stays as it is; a new pool has one.',
+        'Number of pods. It cannot be combined with autoscaling. Omit it if `kubectl scale`, an HPA or KEDA sets the number; otherwise the next `kubectl apply` sets it back. Without replicas and autoscaling, the number of pods does not change, and a new pool has one.',
     }),
     autoscaling: autoscaling.optional(),
     drainTimeout: duration('1s', '24h').default('2m').meta({
@@ -179,11 +179,13 @@ const lastDecision = z.object({
   message: z.string().meta({ description: 'Decision as a sentence with its figures.' }),
   current: count('Number of pods before the decision.'),
   needed: count('Number of pods that the load needs.').optional(),
-  occupied: count('Number of pods with busy slots, which is the minimum.').optional(),
-  tolerated: count('Number of pods after the tolerance of one tenth.').optional(),
+  occupied: count(
+    'Number of pods with busy slots. Of the steps that follow, only maxReplicas goes below it.',
+  ).optional(),
+  tolerated: count('Number of pods after the tolerance of one tenth, and not below occupied.').optional(),
   stabilized: count('Number of pods after stabilization.').optional(),
   limited: count('Number of pods after the limit podsPerMinute.').optional(),
-  desired: count('Desired number of pods, between minReplicas and maxReplicas.'),
+  desired: count('Desired number of pods, after the bounds minReplicas and maxReplicas.'),
 });
 
 const scalingMemory = z.object({
@@ -205,7 +207,9 @@ const scalingMemory = z.object({
     )
     .max(16)
     .meta({ description: 'Changes in the last minute, oldest first.', 'x-kubernetes-list-type': 'atomic' }),
-  idleSince: instant('Time since which there has been no work; absent while there is work.').optional(),
+  idleSince: instant(
+    'Time since which there has been no work; absent while there is work, or while that is unknown.',
+  ).optional(),
 });
 
 const status = z
@@ -219,7 +223,8 @@ const status = z
     tasks: z.string().meta({ description: 'Tasks that the workers take, as text: Workflows, Activities.' }),
     desiredReplicas: count('Desired number of pods.'),
     version: z.string().meta({
-      description: 'Version of the workflow code in the pods, made of their image; absent when they take no Workflows.',
+      description:
+        'Version of the workflow code in the pods, derived from their image; absent if they do not take Workflows, or without the setting worker_versioning.',
     }),
     drainingVersions: z.array(z.string()).max(8).meta({
       description: 'Former versions that still have a pod, because runs began with them and have not ended.',
@@ -236,7 +241,7 @@ const status = z
       }),
     lastDecision: lastDecision.meta({ description: 'Steps by which autoscaling computed desiredReplicas.' }),
     scalingMemory: scalingMemory.meta({
-      description: 'Memory of autoscaling, by which another operator process continues its windows.',
+      description: 'Memory of autoscaling, with which the next leader of the operator continues its time windows.',
     }),
     links: links(),
   })

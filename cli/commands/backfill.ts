@@ -83,7 +83,9 @@ export function backfillCommand(): Command {
     )
     .option('--allow-shrink', 'replace rows although the archive lists less than half of what was read before')
     .addOption(
-      new Option('--max-active-runs <n>', 'buckets in work at a time').default(4).argParser(wholeNumber(1, 200)),
+      new Option('--max-active-runs <n>', 'buckets that are active at a time')
+        .default(4)
+        .argParser(wholeNumber(1, 200)),
     )
     .option('--create-tables', 'create the tables that are missing, first')
     .option(

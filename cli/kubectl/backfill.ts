@@ -72,7 +72,9 @@ function createCommand(): Command {
         .default('None'),
     )
     .addOption(
-      new Option('--max-active-runs <n>', 'buckets in work at a time').default(4).argParser(wholeNumber(1, 200)),
+      new Option('--max-active-runs <n>', 'buckets that are active at a time')
+        .default(4)
+        .argParser(wholeNumber(1, 200)),
     )
     .option('--dry-run', 'let the API server check it; create nothing')
     .option('--follow', 'show the progress until it has ended')

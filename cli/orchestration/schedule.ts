@@ -22,7 +22,7 @@ import type { Target } from './target.ts';
 
 /** Cron line of the Python pipeline: the files of a day are in the archive by then (orchestration.md section 5). */
 export const DAILY = '0 2 * * *';
-/** Seconds for which a missed firing is made up. */
+/** Maximum age of a delayed firing, in seconds. An older one is lost. */
 const CATCH_UP = 24 * 3600;
 
 export interface ScheduleOutcome {

@@ -298,7 +298,7 @@ describe('a backfill', () => {
     });
   };
 
-  test('a bucket that another run has in work is run afterwards, if the other run did not complete it', async () => {
+  test('a bucket that is active in another run is run afterwards, if the other run did not complete it', async () => {
     const other = await occupy('2024-09-02');
     const handle = await start({ startAt: '2024-09-01', endAt: '2024-09-04' });
     await follow(handle, ({ succeeded, active }) => succeeded === 2 && active === 1);

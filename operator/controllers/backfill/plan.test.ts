@@ -383,7 +383,7 @@ describe('while it runs', () => {
     };
     expect(summaryAfter(4)).toMatchObject({ kind: 'ready', reason: 'Started' });
     expect(summaryAfter(7)).toMatchObject({ kind: 'ready', reason: 'NotProgressing' });
-    expect(summaryAfter(7).message).toMatch(/No run has progressed for 7 minutes, although 4 are in work.*2024-01-11/);
+    expect(summaryAfter(7).message).toMatch(/No run has progressed for 7 minutes, although 4 are active.*2024-01-11/);
   });
 
   test('equal messages have equal keys, so that Temporal accepts them once', () => {

@@ -318,7 +318,7 @@ function isRetried({ blockedBy, message }: Progressing): ReadySummary | undefine
 
 function standsStill({ stillFor, progress, message }: Progressing): ReadySummary | undefined {
   if (stillFor < NO_PROGRESS) return undefined;
-  const text = `No run has progressed for ${Math.floor(stillFor / 60_000)} minutes, although ${progress?.active} are in work; look at the workers and at the run of ${progress?.oldest?.bucket ?? 'the oldest bucket'}. ${message}`;
+  const text = `No run has progressed for ${Math.floor(stillFor / 60_000)} minutes, although ${progress?.active} are active; look at the workers and at the run of ${progress?.oldest?.bucket ?? 'the oldest bucket'}. ${message}`;
   return { kind: 'ready', reason: 'NotProgressing', message: text };
 }
 
@@ -334,7 +334,7 @@ function describe(progress: BackfillProgress | undefined): string {
   if (!progress) return 'The workflow has started and has not reported its progress yet.';
   if (progress.phase === 'Planning') return 'The workflow looks for buckets that need a run.';
   const { succeeded, failed, skipped, active, total } = progress;
-  return `${succeeded + failed + skipped} of ${total} buckets done (${failed} failed, ${skipped} skipped), ${active} in work.`;
+  return `${succeeded + failed + skipped} of ${total} buckets done (${failed} failed, ${skipped} skipped), ${active} active.`;
 }
 
 /**

@@ -20,7 +20,7 @@ export interface DueRange {
   readonly from: string;
   /** Exclusive. */
   readonly before: string;
-  /** Buckets that are in work, or whose firing is not visible yet. */
+  /** Active buckets, and buckets whose firing is not visible yet. */
   readonly pending: readonly string[];
 }
 

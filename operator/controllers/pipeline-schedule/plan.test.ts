@@ -348,7 +348,7 @@ describe('missing buckets', () => {
     expect(status).toMatchObject({ missing, coverage: { from: '2026-05-01' } });
   });
 
-  test('a bucket in work, or whose firing is not visible yet, is not missing', () => {
+  test('an active bucket, or one whose firing is not visible yet, is not missing', () => {
     const later = { ...schedule, recent: [{ at: day('2026-05-07'), workflowID: 'x' }] };
     const range = dueRange(spec, { from: '2026-05-01', selection: '' }, later, [
       launch('2026-05-06', 'Running'),
