@@ -41,7 +41,12 @@ const pool = {
 test('metrics have samples of the existing resources only', async () => {
   const registry = new Registry();
   let backfills = [backfill];
-  const resources: Resources = { schedules: () => [schedule], backfills: () => backfills, pools: () => [pool] };
+  const resources: Resources = {
+    schedules: () => [schedule],
+    backfills: () => backfills,
+    pools: () => [pool],
+    loadReadAt: new Map([['q', 1_767_225_600_000]]),
+  };
   registerMetrics(registry, resources);
   const lines = (await registry.metrics()).split('\n').filter(line => line && !line.startsWith('#'));
   expect(lines).toEqual([
@@ -58,6 +63,7 @@ test('metrics have samples of the existing resources only', async () => {
     'ooni_workerpool_replicas{namespace="data",name="one",state="desired"} 3',
     'ooni_workerpool_replicas{namespace="data",name="one",state="ready"} 2',
     'ooni_queue_backlog{queue="q"} 7',
+    'ooni_queue_observed_timestamp_seconds{queue="q"} 1767225600',
   ]);
   backfills = [];
   expect(await registry.metrics()).not.toContain('Backfill');

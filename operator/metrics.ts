@@ -13,6 +13,8 @@ export interface Resources {
   pools(): Iterable<WorkerPool>;
   /** Connection to Temporal. `answeredAt`: time of its last answer, in milliseconds since 1970; undefined before the first one. */
   readonly temporal?: { readonly namespace: string; readonly answeredAt: number | undefined };
+  /** Time of the last statistics of each queue, in milliseconds since 1970. Only the leader reads them. */
+  readonly loadReadAt?: ReadonlyMap<string, number>;
 }
 
 /** A value of a metric with its labels. */
@@ -59,6 +61,10 @@ const METRICS = {
     labels: ['temporal_namespace'],
   },
   ooni_queue_backlog: { help: 'Tasks that wait in a task queue', labels: ['queue'] },
+  ooni_queue_observed_timestamp_seconds: {
+    help: 'Time at which Temporal reported the load of a task queue; time() minus it is the age of the signal by which pools scale',
+    labels: ['queue'],
+  },
 } as const;
 
 /** Returns the samples of all resources. An unknown value has no sample. Pure. */
@@ -105,6 +111,9 @@ function* samplesOf(resources: Resources): Generator<Sample> {
     for (const { name, backlog } of status?.queues ?? []) if (backlog !== undefined) queues.set(name, backlog);
   }
   for (const [queue, backlog] of queues) yield* sample('ooni_queue_backlog', { queue }, backlog);
+  for (const [queue, at] of resources.loadReadAt ?? []) {
+    yield* sample('ooni_queue_observed_timestamp_seconds', { queue }, at / 1000);
+  }
 }
 
 function labelsOf({ namespace = '', name }: { namespace?: string; name: string }): Record<string, string> {

@@ -81,12 +81,14 @@ export async function runOperator(
   /** Returns the pools whose pods read a ConfigMap or a Secret. */
   const poolsIn = ({ metadata }: KubeObject) =>
     [...pools.list()].filter(pool => pool.metadata.namespace === metadata.namespace).map(keyOf);
+  const loadReadAt = new Map<string, number>();
   const caches = [schedules, backfills, pools, deployments, pods];
   registerMetrics(metrics.registry, {
     schedules: () => schedules.list(),
     backfills: () => backfills.list(),
     pools: () => pools.list(),
     temporal,
+    loadReadAt,
   });
 
   const events = new EventRecorder(writer, 'pipeline.ooni.org/operator', instruments, instance);
@@ -99,7 +101,12 @@ export async function runOperator(
     installation: settings.installation,
   };
   const ui = { url: settings.temporal_ui_url, namespace: settings.temporal_namespace };
-  const load = shared(clock, LOAD_TTL, loadReader(temporal, settings.installation, clock));
+  const readLoad = loadReader(temporal, settings.installation, clock);
+  const load = shared(clock, LOAD_TTL, async () => {
+    const found = await readLoad();
+    for (const { queue, stats } of found.queues) if (stats) loadReadAt.set(queue, found.at);
+    return found;
+  });
   const versions = shared(clock, LOAD_TTL, () => readVersions(temporal, settings.installation));
   const controllers = [
     new Controller({

@@ -1,4 +1,4 @@
-/** An alert of Prometheus. docs/metrics.md and the PrometheusRule of the chart contain it. */
+/** An alert of Prometheus. docs/metrics.md and the PrometheusRule of the chart contain it; docs/alerts.md says what to do. */
 export interface Alert {
   readonly name: string;
   /** What has happened, as docs/metrics.md says it. */
@@ -9,8 +9,6 @@ export interface Alert {
   readonly severity: 'critical' | 'warning';
   /** A sentence for the person on duty; may contain labels as {{ $labels.name }}. */
   readonly summary: string;
-  /** Section of docs/troubleshooting.md that says what to do; absent: the whole page. */
-  readonly runbook?: string;
 }
 
 /** Share of the time in which a schedule may have a due bucket without verdicts: 5 %, or 36 hours in 30 days. */
@@ -57,7 +55,6 @@ export const ALERTS: readonly Alert[] = [
     for: '10m',
     severity: 'warning',
     summary: 'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }} is {{ $value }} buckets behind',
-    runbook: 'a-bucket-is-late',
   },
   {
     name: 'OoniFreshnessBurnsFast',
@@ -66,7 +63,6 @@ export const ALERTS: readonly Alert[] = [
     for: '5m',
     severity: 'critical',
     summary: 'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }}: a due bucket has no verdicts for long',
-    runbook: 'a-bucket-is-late',
   },
   {
     name: 'OoniFreshnessBurnsSlowly',
@@ -75,7 +71,6 @@ export const ALERTS: readonly Alert[] = [
     for: '1h',
     severity: 'warning',
     summary: 'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }} has used its budget of late time',
-    runbook: 'a-bucket-is-late',
   },
   {
     name: 'OoniBucketsMissing',
@@ -85,7 +80,6 @@ export const ALERTS: readonly Alert[] = [
     severity: 'warning',
     summary:
       'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }} has {{ $value }} due buckets without a completed run',
-    runbook: 'a-bucket-is-late',
   },
   {
     name: 'OoniInsertsFail',
@@ -94,7 +88,6 @@ export const ALERTS: readonly Alert[] = [
     for: '10m',
     severity: 'warning',
     summary: 'INSERT statements of observations fail with {{ $labels.error }}',
-    runbook: 'a-bucket-is-late',
   },
   {
     name: 'OoniNoLeader',
@@ -105,6 +98,14 @@ export const ALERTS: readonly Alert[] = [
     summary: 'No operator of the pipeline leads: resources do not change and pools do not scale',
   },
   {
+    name: 'OoniTemporalUnreachable',
+    when: 'the leader has had no answer from Temporal',
+    expression: 'time() - max(ooni_temporal_last_answer_timestamp_seconds) > 900',
+    for: '1m',
+    severity: 'critical',
+    summary: 'Temporal has not answered the operator for {{ $value | humanizeDuration }}',
+  },
+  {
     name: 'OoniMeasurementsFail',
     when: 'measurements fail',
     expression:
@@ -112,7 +113,6 @@ export const ALERTS: readonly Alert[] = [
     for: '10m',
     severity: 'warning',
     summary: '{{ $value | humanizePercentage }} of the measurements of the last hour failed',
-    runbook: 'why-measurements-failed',
   },
   {
     name: 'OoniWatchLostEvents',
