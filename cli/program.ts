@@ -5,7 +5,7 @@ import { createProgramOf, type ListedCommand } from './command-list.ts';
 const COMMANDS: readonly ListedCommand[] = [
   {
     name: 'run',
-    description: 'Take buckets of an archive through observations and analysis, in this process',
+    description: 'Process buckets of an archive to rows and verdicts, in this process',
     load: async () => (await import('./commands/run.ts')).runCommand(),
   },
   {
@@ -50,7 +50,7 @@ const COMMANDS: readonly ListedCommand[] = [
   },
   {
     name: 'explain',
-    description: 'Show how the verdict on a measurement comes about: observations, control, rule by rule',
+    description: 'Explain the verdict on a measurement: observations, control, rule by rule',
     load: async () => (await import('./commands/explain.ts')).explainCommand(),
   },
   {
@@ -80,7 +80,7 @@ const COMMANDS: readonly ListedCommand[] = [
   },
   {
     name: 'check-duplicates',
-    description: 'Count rows that merges have yet to remove, and merge',
+    description: 'Count duplicate rows that ClickHouse has not merged yet, and merge them',
     load: async () => (await import('./commands/check-duplicates.ts')).checkDuplicatesCommand(),
   },
   {

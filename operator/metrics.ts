@@ -56,7 +56,7 @@ const METRICS = {
     labels: ['namespace', 'name', 'state'],
   },
   ooni_temporal_last_answer_timestamp_seconds: {
-    help: 'Time of the last request that Temporal answered; time() minus it is the age of what the operator knows. Only the leader asks Temporal, every few minutes at least',
+    help: 'Time of the last request that Temporal answered; time() minus it is the age of the information that the operator has. Only the leader asks Temporal, every few minutes at least',
     // A metric without labels would be 0 before the first answer.
     labels: ['temporal_namespace'],
   },

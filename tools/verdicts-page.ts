@@ -66,8 +66,8 @@ The views read \`FINAL\`, so a verdict counts once even while it is being replac
 ${columnRows().join('\n')}
 
 A newer row of a measurement replaces the older one. During an analysis, a read without \`FINAL\` may show both; a read with \`FINAL\` shows one.
-After the analysis there is only one row. Each row has the versions of the rules and of the fingerprints, so you can tell verdicts of different
-versions apart.
+After the analysis there is only one row. Each row has the versions of the rules and of the fingerprints, which distinguish verdicts of different
+versions.
 `;
 }
 

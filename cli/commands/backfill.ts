@@ -68,7 +68,7 @@ export function backfillCommand(): Command {
         .default('Day'),
     )
     .addOption(
-      new Option('--order <order>', 'which bucket begins')
+      new Option('--order <order>', 'order in which buckets are processed')
         .choices(['OldestFirst', 'NewestFirst'])
         .default('OldestFirst'),
     )
@@ -93,7 +93,7 @@ export function backfillCommand(): Command {
       'drop the tables with rows of measurements and the ledger, first; asks; needs --create-tables',
     )
     .addOption(clickhouseOption())
-    .option('--dry-run', 'say which buckets would be processed; change nothing')
+    .option('--dry-run', 'show which buckets would be processed; change nothing')
     .option('--follow', 'show the progress until the backfill has ended')
     .option('--yes', 'do not ask for confirmation')
     .addOption(outputOption(['human', 'json']));
@@ -105,7 +105,8 @@ Processes the buckets from --start-at, included, to --end-at, not included, once
 of, or whose time is not over are skipped. No schedule is needed, and a repeated command does what is not done. Workers do the work:
 oonipipeline startworkers.
 
-${TARGET_HELP} --clickhouse is used by --create-tables, --drop-tables and --dry-run; workers use their own setting.
+${TARGET_HELP}
+--clickhouse is used by --create-tables, --drop-tables and --dry-run; workers use their own setting.
 
 Exit status: 0 it is started, or with --follow: every bucket is done; 1 it could not be started, the answer was no, or with --follow:
 buckets failed, it was cancelled, or Ctrl-C ended the display; 2 wrong usage.

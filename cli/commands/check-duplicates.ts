@@ -33,7 +33,7 @@ const COLUMNS: readonly Column<Duplicates>[] = [
   },
 ];
 
-/** Creates `oonipipeline check-duplicates`, which counts rows that merges have yet to remove. */
+/** Creates `oonipipeline check-duplicates`, which counts duplicate rows that ClickHouse has not merged yet. */
 export function checkDuplicatesCommand(): Command {
   return new Command('check-duplicates')
     .addOption(startAtOption())

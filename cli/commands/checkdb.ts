@@ -30,7 +30,7 @@ export function checkdbCommand(): Command {
       new Option('--print-diff', 'print the statements that would change the database to this version').default(false),
     )
     .addOption(new Option('--no-print-diff', 'print no differences'))
-    .option('--dry-run', 'say what would be dropped; change nothing')
+    .option('--dry-run', 'show what would be dropped; change nothing')
     .option('--yes', 'do not ask for confirmation')
     .addOption(clickhouseOption())
     .addOption(new Option('-o, --output <form>', 'form of the differences').choices(['human', 'json']).default('human'))

@@ -20,7 +20,7 @@ export function clearSchedulesCommand(): Command {
   const command = new Command('clear-schedules')
     .addOption(probeCCOption())
     .addOption(testNameOption())
-    .option('--dry-run', 'say what would be deleted; change nothing')
+    .option('--dry-run', 'show what would be deleted; change nothing')
     .option('--yes', 'do not ask for confirmation')
     .addOption(outputOption(['human', 'json']));
   return withTargetOptions(command)

@@ -9,7 +9,7 @@ export function completionCommand(): Command {
     .addHelpText(
       'after',
       `
-The script completes commands, options, and the values of options with a choice. It is of this version: print it again after an update.
+The script completes commands, options, and the values of options with a choice. It is for this version: print it again after an update.
 
   bash   source <(oonipipeline completion bash)     in ~/.bashrc
   zsh    source <(oonipipeline completion zsh)      in ~/.zshrc, after compinit

@@ -14,7 +14,7 @@ interface Options {
 /** Creates `oonipipeline geoip`, which fetches the IP databases that workers use to look up addresses. */
 export function geoipCommand(): Command {
   return new Command('geoip')
-    .option('--dir <dir>', 'where to; the setting geoip_dir unless given')
+    .option('--dir <dir>', 'destination; the setting geoip_dir unless given')
     .option(
       '--since <date>',
       'YYYY-MM-DD: only what measurements of that day and later ones need; everything unless given',
@@ -23,10 +23,10 @@ export function geoipCommand(): Command {
     .addHelpText(
       'after',
       `
-Fetches what the directory lacks, and nothing twice: run it once a month. A worker reads the directory when it starts, and records
-their versions with every run (pipeline_runs.reference_versions).
+Fetches the files that the directory does not have. Run it once a month. A worker reads the directory when it starts, and records
+the versions of the files with every run (pipeline_runs.reference_versions).
 
-Exit status: 0 everything is there; 1 it is not, and standard error says why; 2 wrong usage.
+Exit status: 0 the directory has all files; 1 some are missing, and standard error says why; 2 wrong usage.
 
   GEOIP_DIR=/var/lib/ooni/geoip oonipipeline geoip --since 2024-01-01`,
     )

@@ -138,7 +138,7 @@ export function runCommand(): Command {
     .addHelpText(
       'after',
       `
-Without --start-at and --end-at, the command runs every bucket of which a directory has objects; an archive on S3 needs a range.
+Without --start-at and --end-at, the command runs every bucket that the directory has objects of; an archive on S3 needs a range.
 With --stages Analysis alone, buckets are measurement days; without a range, all days that have observations.
 
 The tables pipeline_runs, pipeline_files and pipeline_failures record what was done. A repeated command does what is not done yet, also

@@ -93,7 +93,8 @@ export function runsCommand(): Command {
       'after',
       `
 Shows which run did what with a bucket, newest first, from the table pipeline_runs. --probe-cc and --test-name select the runs under
-exactly this filter. started: the run is at work, or its process was killed; inserted: its rows are in, older ones may remain.
+exactly this filter. started: the run is active, or its process was killed;
+inserted: its rows are in the tables, and older ones may remain.
 
 ${EXIT_STATUS} No run is not an error.
 

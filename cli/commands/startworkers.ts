@@ -40,9 +40,9 @@ several machines, may serve the same queues. The command makes the tables that a
 
 Ctrl-C, or SIGTERM: the process takes no more work, and has worker_drain_timeout seconds to finish the work that it has; then it hands
 the rest over at its last checkpoint. A second Ctrl-C ends it at once; another worker then continues its work. While Temporal,
-ClickHouse or the archive is away, the process waits and says for which.
+ClickHouse or the archive cannot be reached, the process waits, and its log says for which.
 
-Exit status: 0 it was asked to stop, and has; 1 it failed, or was asked twice; 2 wrong usage.
+Exit status: 0 it stopped after a signal; 1 it failed, or a second signal ended it; 2 wrong usage.
 
   oonipipeline startworkers --threads 4
   oonipipeline startworkers --tasks Workflows`,

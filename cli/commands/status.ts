@@ -33,7 +33,7 @@ export function statusCommand(): Command {
     .addHelpText(
       'after',
       `
-Shows the schedules with their next and last buckets, the buckets that are missing and the lag, the backfills and runs at work, the
+Shows the schedules with their next and last buckets, the buckets that are missing and the lag, the active backfills and runs, the
 backlog and the workers, from Temporal; and the totals and the last failures of the ledger, from ClickHouse. A server that does not
 answer is unknown, and its part is left out; unknown is not zero.
 

@@ -36,22 +36,22 @@ export function syncCommand(): Command {
     .requiredOption('--end-at <bucket>', 'end of the range, exclusive', instant)
     .requiredOption(
       '--output-dir <dir>',
-      'where to; objects keep their keys, so it is an archive for the other commands',
+      'destination; objects keep their keys, so it is an archive for the other commands',
     )
     .addOption(probeCCOption())
     .addOption(testNameOption())
     .addOption(archiveOption())
     .addOption(new Option('--transfers <n>', 'objects at a time').default(8).argParser(wholeNumber(1, 64)))
-    .option('--dry-run', 'say what would be downloaded; download nothing')
+    .option('--dry-run', 'show what would be downloaded; download nothing')
     .addOption(outputOption(['human', 'json']))
     .addHelpText(
       'after',
       `
-Downloads the objects of the range under the filter, as they are. An object that is there with its size is not downloaded again, so a
-repeated command continues, also after Ctrl-C or a crash. On a terminal a bar shows the progress; elsewhere each object is a JSON line on
+Downloads the objects of the range under the filter, as they are. An object that the directory already has with the same size is skipped,
+so a repeated command continues, also after Ctrl-C or a crash. On a terminal a bar shows the progress; elsewhere each object is a JSON line on
 standard error.
 
-Exit status: 0 everything is there; 1 it is not, and standard error says why; 2 wrong usage.
+Exit status: 0 the directory has all files; 1 some are missing, and standard error says why; 2 wrong usage.
 
   oonipipeline sync --start-at 2024-01-01 --end-at 2024-01-02 --probe-cc IT --test-name signal --output-dir data
   oonipipeline run --archive data --clickhouse embedded:db`,

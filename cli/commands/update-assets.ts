@@ -49,7 +49,7 @@ const COLUMNS: readonly Column<AssetRow>[] = [
 export function updateAssetsCommand(): Command {
   return new Command('update-assets')
     .addOption(
-      new Option('--only <asset>', 'one of them; may be given more than once')
+      new Option('--only <asset>', 'only this asset; may be given more than once')
         .choices(ASSETS)
         .argParser((value: string, before: readonly string[] = []) => {
           if (!(ASSETS as readonly string[]).includes(value)) {
@@ -58,7 +58,7 @@ export function updateAssetsCommand(): Command {
           return [...before, value];
         }),
     )
-    .option('--dry-run', 'say what would be loaded; change nothing')
+    .option('--dry-run', 'show what would be loaded; change nothing')
     .addOption(clickhouseOption())
     .addOption(tableOption())
     .addHelpText(

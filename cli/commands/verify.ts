@@ -63,11 +63,11 @@ Filter and bucket are those of the run to be checked. --start-at and --end-at ta
 that the archive has objects of. Without a bucket and a range every bucket is checked that was run under the filter and, where the
 archive is a directory, that it has objects of.
 
-Every object of the bucket must have been read by the newest completed run, as it is now; the counts must add up, of each file and
-of the run; what failed must be recorded; and the tables must hold the rows that were counted. Where they do not, the objects are
-read again to find the measurements that lack rows. Nothing is written. docs/cli.md describes each problem.
+The newest completed run must have read every object of the bucket in its present state; the counts of each file and of the run must
+add up; every failure must be recorded; and the tables must hold the rows that were counted. If they do not, the objects are read
+again to find the measurements that lack rows. Nothing is written. docs/cli.md describes each problem.
 
-Exit status: 0 nothing is off; 1 something is, or could not be checked; 2 wrong usage.
+Exit status: 0 no problem was found; 1 a problem was found, or something could not be checked; 2 wrong usage.
 
   oonipipeline verify --archive test/fixtures/archive --clickhouse embedded:data
   oonipipeline verify --start-at 2024-01-01 --end-at 2024-02-01

@@ -62,7 +62,7 @@ function createCommand(): Command {
         .argParser(list(fields.stages())),
     )
     .addOption(
-      new Option('--order <order>', 'which bucket begins')
+      new Option('--order <order>', 'order in which buckets are processed')
         .choices(['OldestFirst', 'NewestFirst'])
         .default('OldestFirst'),
     )

@@ -20,7 +20,7 @@ const MEANINGS: Readonly<Record<DayState, string>> = {
   done: 'done',
   part: 'some hours done',
   failed: 'failed',
-  unfinished: 'at work, or stopped',
+  unfinished: 'active, or stopped',
   none: 'no run',
 };
 

@@ -26,7 +26,7 @@ const LINES = 500;
 export function reportCommand(): Command {
   return withClusterOptions(new Command('report'))
     .description('Write a redacted file for a bug report')
-    .option('--output-file <file>', 'where to; ooni-report-<time>.json.gz in this directory unless given')
+    .option('--output-file <file>', 'destination; ooni-report-<time>.json.gz in this directory unless given')
     .addHelpText(
       'after',
       `

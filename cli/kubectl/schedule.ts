@@ -23,7 +23,7 @@ function runCommand(): Command {
     .description('Process a bucket of a schedule now')
     .argument('<name>', 'name of the PipelineSchedule')
     .option('--bucket <bucket>', 'the bucket; the last complete one unless given', uploadBucket)
-    .option('--dry-run', 'say what would be created; create nothing')
+    .option('--dry-run', 'show what would be created; create nothing')
     .addHelpText(
       'after',
       `\nCreates a Backfill of one bucket with the filter and the stages of the schedule, which replaces rows of earlier runs.\n${EXIT}`,
@@ -58,7 +58,7 @@ function runCommand(): Command {
 
 function suspendCommand(suspend: boolean): Command {
   return withClusterOptions(new Command(suspend ? 'suspend' : 'resume'))
-    .description(suspend ? 'Let nothing fire; active runs finish' : 'Let a suspended schedule fire again')
+    .description(suspend ? 'Stop firing; active runs finish' : 'Resume a suspended schedule')
     .argument('<name>', 'name of the PipelineSchedule')
     .option('--dry-run', 'let the API server check it; change nothing')
     .addHelpText('after', EXIT)

@@ -11,14 +11,17 @@ export interface ChoiceOptions {
 export function withTargetOptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--kubernetes', 'make a resource that the operator carries out').default(undefined, undefined),
+      new Option('--kubernetes', 'use resources of Kubernetes, which the operator carries out').default(
+        undefined,
+        undefined,
+      ),
     )
-    .addOption(new Option('--no-kubernetes', 'make it in Temporal itself'))
+    .addOption(new Option('--no-kubernetes', 'use Temporal directly'))
     .option('--context <name>', 'context of the kubeconfig; the current one unless given')
     .option('-n, --namespace <name>', 'namespace of the resource; that of the context unless given');
 }
 
 /** The paragraph of the help about this choice. */
-export const TARGET_HELP = `Where a Kubernetes context exists and its cluster has the kinds of pipeline.ooni.org, the command makes a resource there, and the
-operator carries it out. Elsewhere it uses Temporal itself, at the setting temporal_address. The first line on standard error says which.
---kubernetes and --no-kubernetes decide.`;
+export const TARGET_HELP = `If a Kubernetes context exists and its cluster has the kinds of pipeline.ooni.org, the command works on resources there, and the
+operator carries them out. Otherwise it works on Temporal directly, at the setting temporal_address. The first line on standard error
+says which. --kubernetes and --no-kubernetes choose explicitly.`;

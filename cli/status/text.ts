@@ -60,7 +60,7 @@ function workersText(workers: TemporalView['workers'], { bad, doubtful }: Palett
   if (!workers.known) return doubtful('workers unknown');
   const { processes, busy } = workers.value;
   if (processes === 0) return bad('no worker');
-  return `${n(processes)} worker${processes === 1 ? '' : 's'}, ${n(busy)} activities at work`;
+  return `${n(processes)} worker${processes === 1 ? '' : 's'}, ${n(busy)} activities running`;
 }
 
 function section<Row>(title: string, columns: readonly Column<Row>[], rows: readonly Row[], options: LayOut): string[] {

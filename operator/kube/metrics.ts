@@ -33,12 +33,12 @@ export function createMetrics(registry: Registry = new Registry()) {
     queues,
     queueUnfinished: ofQueues(
       'workqueue_unfinished_work_seconds',
-      'Seconds for which the keys that are processed now have been processed, together; a value that grows shows stuck workers',
+      'Seconds since the start of each key that is processed now, added up; a value that grows shows stuck workers',
       seconds => seconds.reduce((sum, one) => sum + one, 0),
     ),
     queueLongest: ofQueues(
       'workqueue_longest_running_processor_seconds',
-      'Seconds for which the key that has been processed longest has been processed',
+      'Seconds since the start of the key that has been processed for the longest time',
       seconds => Math.max(0, ...seconds),
     ),
     queueWork: new Histogram({
@@ -148,7 +148,7 @@ export function createMetrics(registry: Registry = new Registry()) {
     }),
     divergence: new Counter({
       name: 'kube_audit_divergence_total',
-      help: 'Objects an audit list found different from the cache. Above 0, a watch has lost an event',
+      help: 'Objects of an audit list that differed from the cache. Above 0, a watch has lost an event',
       labelNames: ['resource'],
       registers,
     }),

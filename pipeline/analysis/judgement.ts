@@ -85,7 +85,7 @@ const MADE: ReadonlySet<string> = new Set(['address', 'has_public_address', 'has
 /** A certificate vouches for the name that was asked for: that of the handshake, where it is known. */
 const SAME_NAME = ` AND (ifNull(tls_server_name, '') = '' OR ${hostOf('tls_server_name', 3)} = ${hostOf('hostname', 3)})`;
 
-/** What the control knows of an endpoint, for versions that tell ports apart; an unknown port is not an endpoint. `day`: `day, ` or empty. */
+/** What the control knows of an endpoint, for versions that distinguish ports; an unknown port is not an endpoint. `day`: `day, ` or empty. */
 const controlEndpoint = (day: string) => `control_endpoint AS (
   SELECT ${day}hostname, ip, assumeNotNull(port) AS port,
     countIf(c.tcp_success = 1) AS tcp_success,

@@ -21,7 +21,7 @@ export interface Grades {
 export const EVIDENCE = { NONE: 0, DISCARDED: 1, SCORED: 2 } as const;
 export type Evidence = keyof typeof EVIDENCE;
 
-/** What a rule says of the target, in a word. */
+/** Conclusion of a rule about the target, in a word. */
 export const OUTCOME_CLASSES = { UNKNOWN: 0, OK: 1, DOWN: 2, BLOCKED: 3 } as const;
 export type OutcomeClass = keyof typeof OUTCOME_CLASSES;
 

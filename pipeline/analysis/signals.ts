@@ -69,7 +69,7 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
         ? 'the row’s engine is `system` or `getaddrinfo`'
         : 'the row’s engine is `system` or `getaddrinfo`, or it has none and the probe is too old to name one',
     ),
-    ...ours(dns('is_engine_named', 'o.dns_engine IS NOT NULL', 'the probe says by what it looked the name up')),
+    ...ours(dns('is_engine_named', 'o.dns_engine IS NOT NULL', 'the probe names the engine of the lookup')),
     dns(
       'fingerprint_match',
       'has(f.countries, o.probe_cc)',
@@ -168,7 +168,7 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
         `multiIf(empty(o.http_fingerprints) OR (o.is_https AND ifNull(o.hostname = lower(domain(o.input)), 0)), 0,
       hasAny(confirming, arrayMap(name -> concat(name, ' ', o.probe_cc), o.http_fingerprints)), 3,
       hasAny(confirming, arrayMap(name -> concat(name, ' *'), o.http_fingerprints)), 2, 1)`,
-        'what `fingerprints_http` says of the fingerprints in the response: 3: one is expected in the probe’s country; 2: one is of a filtering product; 1: there are others; 0: none. Fingerprints in a page of the host of the input that arrived over TLS do not count',
+        'class of the fingerprints in the response, from `fingerprints_http`: 3: one is expected in the probe’s country; 2: one is of a filtering product; 1: there are others; 0: none. Fingerprints in a page of the host of the input that arrived over TLS do not count',
       ),
       http(
         'http_differing',

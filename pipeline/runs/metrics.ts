@@ -11,7 +11,7 @@ export class RunMetrics {
   readonly insertRetries = this.#counter('ooni_insert_retries_total', 'INSERT statements that were retried');
   readonly #insertErrors = this.#counter(
     'ooni_insert_errors_total',
-    'INSERT statements of observations that failed, with those that were retried, by class of error',
+    'INSERT statements of observations that failed, including those that were retried, by class of error',
     ['error'],
   );
   readonly #seconds = this.#counter(

@@ -119,7 +119,7 @@ function planDeletion({ object, workflow }: ObservedBackfill, installation: stri
     return deleting('The workflow takes no new buckets; active ones finish.', [...release]);
   }
   return deleting(
-    'The workflow gets a signal to take no new buckets, which Temporal keeps until a worker is there; active buckets finish.',
+    'The workflow gets a signal to take no new buckets, which Temporal keeps until a worker takes it; active buckets finish.',
     [{ do: 'drain', workflowID: workflowIDOf(object, installation) }, ...release],
   );
 }
