@@ -92,6 +92,17 @@ const status = z
         description:
           'Buckets since the first firing that are due and not completed according to the ledger. Active buckets do not count. Absent while unknown.',
       }),
+    buckets: z
+      .object({
+        expected: count('Number of buckets since the first firing that are due.'),
+        listed: count('Number of these for which the listing of the archive has begun.').optional(),
+        read: count('Number of these whose observations are complete.').optional(),
+        judged: count('Number of these whose verdicts are complete.').optional(),
+      })
+      .meta({
+        description:
+          'Progress of the due buckets according to the ledger. Active buckets count in the steps that they have completed. A step that spec.stages does not contain is absent.',
+      }),
     requestedRun: z
       .object({
         request: z.string().meta({ description: 'Value of the annotation.' }),

@@ -12,7 +12,7 @@ const query = {
 test.each(['http://127.0.0.1:1/db', 'embedded:.ooni/x'])('a ledger at %s that cannot be read is unknown', async url => {
   let now = 0;
   const ledger = new Ledger({ clickhouse_url: url, clickhouse_cluster: '' }, { monotonic: () => now });
-  const read = () => ledger.completed('data/daily', query, new AbortController().signal);
+  const read = () => ledger.history('data/daily', query, new AbortController().signal);
   const first = await read();
   expect(first).toEqual({ known: false, message: expect.stringContaining('clickhouse_url') });
   // The answer is shared for a minute.

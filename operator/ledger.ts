@@ -1,4 +1,4 @@
-import { type HistoryQuery, readHistory } from '../pipeline/ledger/history.ts';
+import { type BucketHistory, type HistoryQuery, readHistory } from '../pipeline/ledger/history.ts';
 import { type Settings, SettingsError } from '../pipeline/settings.ts';
 import { type ClickHouse, openClickHouse } from '../pipeline/tables/clickhouse.ts';
 import { TableError } from '../pipeline/tables/errors.ts';
@@ -22,12 +22,12 @@ export class Ledger {
   }
 
   /**
-   * Returns a function that says whether all stages of a bucket are completed; unknown when ClickHouse does not answer. The message is
-   * always the same, so that it does not change a status in each pass.
+   * Returns a function that returns the state of a bucket; unknown when ClickHouse does not answer. The message is always the same, so that
+   * it does not change a status in each pass.
    *
    * @param key identifies the caller; it has one answer in the cache
    */
-  async completed(key: string, query: Omit<HistoryQuery, 'asOf'>, signal: AbortSignal): Promise<Answer> {
+  async history(key: string, query: Omit<HistoryQuery, 'asOf'>, signal: AbortSignal): Promise<Answer> {
     const text = JSON.stringify(query);
     const known = this.#answers.get(key);
     if (known?.query === text && this.#clock.monotonic() - known.at < TTL) return known.answer;
@@ -46,7 +46,7 @@ export class Ledger {
       // An unusable clickhouse_url must not stop the operator, which needs it for this alone.
       this.#clickhouse ??= openClickHouse(this.#settings, { retry: { attempts: 1, initial: 0, longest: 0 } });
       const history = await readHistory(this.#clickhouse, query, deadline);
-      return { known: true, value: bucket => history.of(bucket).completed };
+      return { known: true, value: bucket => history.of(bucket) };
     } catch (error) {
       signal.throwIfAborted();
       const expected = error instanceof TableError || error instanceof SettingsError || deadline.aborted;
@@ -60,4 +60,4 @@ export class Ledger {
   }
 }
 
-type Answer = Observation<(bucket: string) => boolean>;
+type Answer = Observation<(bucket: string) => BucketHistory>;

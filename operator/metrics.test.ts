@@ -24,7 +24,12 @@ const backfill = {
 } as unknown as Backfill;
 const schedule = {
   metadata,
-  status: { lag: 2, lastSuccessfulBucket: '2025-12-29', nextBuckets: [{ bucket: 'x', at: '2026-01-01T00:00:00Z' }] },
+  status: {
+    lag: 2,
+    buckets: { expected: 5, listed: 4, read: 3 },
+    lastSuccessfulBucket: '2025-12-29',
+    nextBuckets: [{ bucket: 'x', at: '2026-01-01T00:00:00Z' }],
+  },
 } as unknown as PipelineSchedule;
 const pool = {
   metadata,
@@ -58,6 +63,9 @@ test('metrics have samples of the existing resources only', async () => {
     'ooni_backfill_buckets{namespace="data",name="one",state="waiting"} 14',
     'ooni_backfill_measurements{namespace="data",name="one"} 700',
     'ooni_schedule_lag_buckets{namespace="data",name="one"} 2',
+    'ooni_schedule_buckets{namespace="data",name="one",state="expected"} 5',
+    'ooni_schedule_buckets{namespace="data",name="one",state="listed"} 4',
+    'ooni_schedule_buckets{namespace="data",name="one",state="read"} 3',
     'ooni_schedule_newest_bucket_end_timestamp_seconds{namespace="data",name="one"} 1767052800',
     'ooni_schedule_next_firing_timestamp_seconds{namespace="data",name="one"} 1767225600',
     'ooni_workerpool_replicas{namespace="data",name="one",state="desired"} 3',

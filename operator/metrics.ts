@@ -43,6 +43,10 @@ const METRICS = {
     help: 'Due buckets of a schedule that the ledger does not have as completed; absent while unknown. Alert above 0',
     labels: ['namespace', 'name'],
   },
+  ooni_schedule_buckets: {
+    help: 'Due buckets of a schedule by progress in the ledger (expected, listed, read, judged); each contains the next one',
+    labels: ['namespace', 'name', 'state'],
+  },
   ooni_schedule_newest_bucket_end_timestamp_seconds: {
     help: 'End of the newest bucket that a schedule has completed, with its verdicts; time() minus it is the age of the newest data',
     labels: ['namespace', 'name'],
@@ -82,6 +86,9 @@ function* samplesOf(resources: Resources): Generator<Sample> {
     yield* conditionsOf('PipelineSchedule', labels, status?.conditions);
     yield* sample('ooni_schedule_lag_buckets', labels, status?.lag);
     yield* sample('ooni_schedule_missing_buckets', labels, status?.missing?.count);
+    for (const state of ['expected', 'listed', 'read', 'judged'] as const) {
+      yield* sample('ooni_schedule_buckets', { ...labels, state }, status?.buckets?.[state]);
+    }
     const newest = status?.lastSuccessfulBucket;
     yield* sample(
       'ooni_schedule_newest_bucket_end_timestamp_seconds',

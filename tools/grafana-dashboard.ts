@@ -39,6 +39,10 @@ const SECTIONS: Readonly<Record<string, readonly Panel[]>> = {
       queries: [['max by (namespace, name) (ooni_schedule_lag_buckets)', '{{namespace}}/{{name}}']],
     },
     {
+      title: 'Due buckets of schedules: expected, listed, read, judged',
+      queries: [['max by (namespace, name, state) (ooni_schedule_buckets)', '{{namespace}}/{{name}} {{state}}']],
+    },
+    {
       title: 'Age of the newest data of schedules',
       unit: 's',
       queries: [

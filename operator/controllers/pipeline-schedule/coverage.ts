@@ -1,6 +1,7 @@
 import type { PipelineScheduleSpec, PipelineScheduleStatus } from '../../../crds/pipeline-schedule.ts';
 import { bucketsBetween, lastCompleteBucket, nextBucket } from '../../../pipeline/bucket.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
+import type { BucketHistory } from '../../../pipeline/ledger/history.ts';
 import { hashOf } from '../../hash.ts';
 import type { Launch, ScheduleState } from '../../temporal/schedules.ts';
 
@@ -13,6 +14,9 @@ export interface Missing {
   readonly first?: string;
   readonly last?: string;
 }
+
+/** Numbers of due buckets by progress. A step that the stages of the schedule do not contain is absent. */
+export type BucketCounts = NonNullable<PipelineScheduleStatus['buckets']>;
 
 /** Buckets to look up in the ledger. */
 export interface DueRange {
@@ -84,4 +88,26 @@ export function missingOf(
     found = { count: found.count + 1, first: found.first ?? bucket, last: bucket };
   }
   return found;
+}
+
+/** Returns how far the due buckets of a range have come, active ones included. `historyOf` returns the state of a bucket in the ledger. */
+export function countsOf(
+  { from, before }: DueRange,
+  { granularity, stages }: Pick<PipelineScheduleSpec, 'granularity' | 'stages'>,
+  historyOf: (bucket: string) => Pick<BucketHistory, 'pending' | 'begun'>,
+): BucketCounts {
+  const counts = { expected: 0, listed: 0, read: 0, judged: 0 };
+  for (const bucket of bucketsBetween(from, before, granularity)) {
+    const { pending, begun } = historyOf(bucket);
+    counts.expected++;
+    // A run is recorded right before it lists the archive.
+    if (begun.includes('Observations')) counts.listed++;
+    if (!pending.includes('Observations')) counts.read++;
+    if (!pending.includes('Analysis')) counts.judged++;
+  }
+  return {
+    expected: counts.expected,
+    ...(stages.includes('Observations') && { listed: counts.listed, read: counts.read }),
+    ...(stages.includes('Analysis') && { judged: counts.judged }),
+  };
 }

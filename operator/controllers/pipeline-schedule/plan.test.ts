@@ -10,7 +10,7 @@ import type { Observation } from '../../observation.ts';
 import type { Launch, ScheduleState } from '../../temporal/schedules.ts';
 import { desiredConditions, lint, merge } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
-import { coverageOf, dueRange, type Missing, missingOf } from './coverage.ts';
+import { countsOf, coverageOf, dueRange, type Missing, missingOf } from './coverage.ts';
 import { type ObservedSchedule, OUR_NOTE, planSchedule, requestOf, type SchedulePlan } from './plan.ts';
 import type { RunRequest } from './requested-run.ts';
 import { scheduleStatus } from './status.ts';
@@ -346,6 +346,24 @@ describe('missing buckets', () => {
       namespace: '',
     });
     expect(status).toMatchObject({ missing, coverage: { from: '2026-05-01' } });
+  });
+
+  test('due buckets are counted by the last step that they have completed', () => {
+    const range = { from: '2026-05-01', before: '2026-05-06', pending: ['2026-05-04'] };
+    const both = ['Observations', 'Analysis'] as const;
+    const histories: Record<string, Parameters<typeof countsOf>[2] extends (bucket: string) => infer H ? H : never> = {
+      '2026-05-01': { begun: both, pending: [] },
+      '2026-05-02': { begun: both, pending: ['Analysis'] },
+      '2026-05-03': { begun: ['Observations'], pending: both },
+      '2026-05-04': { begun: ['Observations'], pending: ['Analysis'] },
+      '2026-05-05': { begun: [], pending: both },
+    };
+    const historyOf = (bucket: string) => histories[bucket]!;
+    expect(countsOf(range, spec, historyOf)).toEqual({ expected: 5, listed: 4, read: 3, judged: 1 });
+    expect(countsOf(range, { ...spec, stages: ['Analysis'] }, historyOf)).toEqual({ expected: 5, judged: 1 });
+    const result = plan({ schedule: 'inForce', launches });
+    const counted = { ...given({ schedule: 'inForce', launches }), buckets: { expected: 5, judged: 1 } };
+    expect(scheduleStatus(counted, result, 'ooni', { url: '', namespace: '' }).buckets).toEqual(counted.buckets);
   });
 
   test('an active bucket, or one whose firing is not visible yet, is not missing', () => {

@@ -11,7 +11,7 @@ import type { Launch, PauseState, ScheduleRequest, ScheduleState } from '../../t
 import type { DesiredCondition, ReadySummary } from '../conditions.ts';
 import { annotated, type Check, firstOf, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { filterWarnings, type Warning, warningCondition } from '../warnings.ts';
-import { type Missing, nominalTime } from './coverage.ts';
+import { type BucketCounts, type Missing, nominalTime } from './coverage.ts';
 import { mismatches } from './mismatch.ts';
 import { decideRun, type Requested, type RunRequest } from './requested-run.ts';
 
@@ -25,6 +25,8 @@ export interface ObservedSchedule {
   readonly launches: Observation<readonly Launch[]>;
   /** Buckets that are due and not completed; undefined while none has become due. */
   readonly missing?: Observation<Missing>;
+  /** Numbers of due buckets by progress; undefined while none is due or the ledger cannot be read. */
+  readonly buckets?: BucketCounts;
   /** The run of one bucket that the annotation `run-bucket` requests; undefined without it. */
   readonly requested?: Requested;
 }

@@ -6,7 +6,6 @@ import type { Client } from '../../kube/client.ts';
 import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
 import { keyOf, type Stored } from '../../kube/resource.ts';
 import type { Ledger } from '../../ledger.ts';
-import type { Observation } from '../../observation.ts';
 import type { Temporal } from '../../temporal/connection.ts';
 import { observeRequestedRun, startRequestedRun } from '../../temporal/requested-run.ts';
 import {
@@ -24,7 +23,7 @@ import { REFRESH } from '../plan-types.ts';
 import { Polling } from '../polling.ts';
 import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
 import { PIPELINE_SCHEDULES } from '../resources.ts';
-import { coverageOf, dueRange, type Missing, missingOf } from './coverage.ts';
+import { countsOf, coverageOf, dueRange, missingOf } from './coverage.ts';
 import { type ObservedSchedule, planSchedule, type ScheduleAction } from './plan.ts';
 import { hasEnded, type Requested, runRequestOf } from './requested-run.ts';
 import { scheduleStatus } from './status.ts';
@@ -52,8 +51,8 @@ export function scheduleReconciler(context: Context, temporal: Temporal, ledger:
         ask(launchesOf(id)),
         observeRequested(context, temporal, object, spec, now),
       ]);
-      const missing = await observeMissing({ object, spec, schedule, launches }, ledger, signal);
-      return { object, spec, schedule, launches, ...(missing && { missing }), ...(requested && { requested }) };
+      const due = await observeDue({ object, spec, schedule, launches }, ledger, signal);
+      return { object, spec, schedule, launches, ...due, ...(requested && { requested }) };
     },
     plan: (observed, now) => planSchedule(observed, installation, now),
     apply: (object, action, signal) => apply({ client, temporal, signal }, object, action),
@@ -81,21 +80,26 @@ async function observeRequested(
   return { request, run: await ask(observeRequestedRun(temporal, request.workflowID)) };
 }
 
-/** Looks up in the ledger which buckets are missing. Undefined while none is due, or while Temporal does not show which are. */
-async function observeMissing(
-  { object, spec, schedule, launches }: Omit<ObservedSchedule, 'missing'>,
+/**
+ * Looks up in the ledger how far the due buckets have come and which are missing. Returns neither while no bucket is due, or while Temporal
+ * does not show which are.
+ */
+async function observeDue(
+  { object, spec, schedule, launches }: Omit<ObservedSchedule, 'missing' | 'buckets'>,
   ledger: Ledger,
   signal: AbortSignal,
-): Promise<Observation<Missing> | undefined> {
-  if (spec instanceof SpecError || !schedule.known || !schedule.value || !launches.known) return undefined;
+): Promise<Pick<ObservedSchedule, 'missing' | 'buckets'>> {
+  if (spec instanceof SpecError || !schedule.known || !schedule.value || !launches.known) return {};
   const coverage = coverageOf(spec, object.status?.coverage, schedule.value, launches.value);
   const range = coverage && dueRange(spec, coverage, schedule.value, launches.value);
-  if (!range) return undefined;
+  if (!range) return {};
   const { from, before } = range;
   const filter = normaliseFilter(spec);
   const query = { filter, filterID: filterId(filter), stages: spec.stages, from, before };
-  const completed = await ledger.completed(keyOf(object), query, signal);
-  return completed.known ? { known: true, value: missingOf(range, spec, completed.value) } : completed;
+  const history = await ledger.history(keyOf(object), query, signal);
+  if (!history.known) return { missing: history };
+  const missing = missingOf(range, spec, bucket => history.value(bucket).completed);
+  return { missing: { known: true, value: missing }, buckets: countsOf(range, spec, history.value) };
 }
 
 /**

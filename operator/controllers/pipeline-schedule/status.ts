@@ -24,7 +24,7 @@ export function scheduleStatus(
   installation: string,
   ui: TemporalUI,
 ): Body {
-  const { object, spec, schedule, launches, missing } = observed;
+  const { object, spec, schedule, launches, missing, buckets } = observed;
   const { namespace = '', name } = object.metadata;
   const { conditions: _, observedGeneration: __, ...before } = object.status ?? {};
   const id = scheduleId(installation, namespace, name);
@@ -37,7 +37,12 @@ export function scheduleStatus(
   };
   if (spec instanceof SpecError) return base;
   const runs = launches.known ? runsOf(launches.value, spec, before) : {};
-  const after: Body = { ...base, ...runs, ...(missing?.known && { missing: missing.value }) };
+  const after: Body = {
+    ...base,
+    ...runs,
+    ...(missing?.known && { missing: missing.value }),
+    ...(buckets && { buckets }),
+  };
   if (!schedule.known) return after;
   const seen = schedule.value;
   // Only a schedule with our mark is recorded. The record later identifies one that lost its mark as ours.
