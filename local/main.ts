@@ -15,9 +15,10 @@ import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
 import { applyDefinitions, applyObjects, createMissing, whenNamespaceExists } from './apply.ts';
 import type { ClickHouseServer } from './clickhouse.ts';
 import { followBackfills } from './follow.ts';
+import { type JaegerServer, startJaeger } from './jaeger.ts';
 import { FileLock } from './lock.ts';
 import { findOnPath, requirePort, StartError, type Supervised } from './process.ts';
-import { missingPrograms, obtainPrograms, programPath } from './programs.ts';
+import { missingPrograms, obtainPrograms, PROGRAM_NAMES, type ProgramName, programPath } from './programs.ts';
 import { whenOperatorLeads } from './ready.ts';
 import { cleanData, endEarlier, portsFrom, ROOT, type Servers, type Stack, startServers, startStack } from './stack.ts';
 import { summarise } from './summary.ts';
@@ -33,6 +34,7 @@ Starts Kubernetes, Temporal, ClickHouse and the operator on this machine, create
 that do not exist yet, follows the backfills to their end and stays up until Ctrl-C.
 
   --no-kubernetes    start only Temporal, with its UI, and ClickHouse: what oonipipeline needs
+  --traces           also start Jaeger, which receives the traces of all programs, with its UI on port 8088
   --superset         also start Superset with the dashboards, on port 8083; installs it from PyPI the first time
   --exit-when-done   stop everything after the summary, whose last line is one JSON object
   --clean            forget the data of earlier starts
@@ -53,6 +55,7 @@ const HINT = `The programs of Kubernetes and Temporal are obtained first, once. 
 interface Options {
   readonly kubernetes: boolean;
   readonly superset: boolean;
+  readonly traces: boolean;
   readonly exitWhenDone: boolean;
   readonly clean: boolean;
   readonly data: string;
@@ -74,12 +77,18 @@ function readOptions(args: readonly string[]): Options | undefined {
   if (!Number.isInteger(portOffset) || portOffset < -6000 || portOffset > 57_000) {
     throw new StartError(`--port-offset "${values['port-offset']}": write a whole number between -6000 and 57000.`);
   }
+  if (values.traces && process.env.TELEMETRY_ENDPOINT) {
+    throw new StartError(
+      `TELEMETRY_ENDPOINT is ${process.env.TELEMETRY_ENDPOINT}, but --traces starts another receiver of traces. Unset it, or leave --traces out.`,
+    );
+  }
   if (values['no-kubernetes'] && values['exit-when-done']) {
     throw new StartError('--no-kubernetes starts servers and no work, so --exit-when-done has nothing to wait for.');
   }
   return {
     kubernetes: !values['no-kubernetes'],
     superset: values.superset ?? false,
+    traces: values.traces ?? false,
     exitWhenDone: values['exit-when-done'] ?? false,
     clean: values.clean ?? false,
     data: values.data ? here(values.data) : join(ROOT, '.ooni'),
@@ -97,6 +106,7 @@ function parse(args: readonly string[]) {
     args: [...args],
     options: {
       superset: { type: 'boolean' },
+      traces: { type: 'boolean' },
       'exit-when-done': { type: 'boolean' },
       'no-kubernetes': { type: 'boolean' },
       clean: { type: 'boolean' },
@@ -122,7 +132,7 @@ function checkSettings(): void {
 }
 
 /** Returns the settings of workers and operator: those of this stack, with those of the environment in their place. */
-function settingsOf(stack: Stack): Record<string, string> {
+function settingsOf(stack: Stack, jaeger: JaegerServer | undefined): Record<string, string> {
   const own = {
     archive_url: join(ROOT, 'test/fixtures/archive'),
     // Reference data of the repository: a start needs no network, and every start shows the same.
@@ -133,6 +143,7 @@ function settingsOf(stack: Stack): Record<string, string> {
     temporal_address: stack.temporal.address,
     temporal_ui_url: stack.temporal.uiUrl ?? '',
     log_format: 'json',
+    ...(jaeger && { telemetry_endpoint: jaeger.endpoint }),
   };
   // The stack decides the address of a server, even if the environment has another one.
   const { temporal_address: _, temporal_ui_url: __, ...given } = settingsFrom(process.env);
@@ -162,7 +173,7 @@ function showSummary(rows: Readonly<Record<string, number>>): void {
   }
 }
 
-function showAddresses(stack: Stack, superset: SupersetServer | undefined): void {
+function showAddresses(stack: Stack, { superset, jaeger }: Extras): void {
   const lines: [string, string][] = [
     ['Temporal UI', stack.temporal.uiUrl ?? ''],
     ['Temporal', stack.temporal.address],
@@ -171,6 +182,7 @@ function showAddresses(stack: Stack, superset: SupersetServer | undefined): void
   ];
   console.log('\nWhere to look');
   if (superset) console.log(supersetLine(superset));
+  if (jaeger) console.log(jaegerLine(jaeger));
   for (const [name, address] of lines) console.log(`  ${name.padEnd(16)}${address}`);
   showKubectl(stack.kubernetes.kubeconfig);
 }
@@ -180,19 +192,26 @@ function supersetLine({ url, username, password }: SupersetServer): string {
   return `  Superset        ${url}  (${username} / ${password})`;
 }
 
+/** Returns a line with the address of Jaeger. */
+function jaegerLine({ url, hasUI }: JaegerServer): string {
+  return `  Traces          ${url}${hasUI ? '' : '  (the query API only: Jaeger was built from its Go module, which does not contain the UI)'}`;
+}
+
 /** Shows the addresses of the servers, and the commands that use them. Ports other than the usual ones need settings. */
-function showCommands(servers: Servers, superset: SupersetServer | undefined, offset: number): void {
+function showCommands(servers: Servers, { superset, jaeger }: Extras, offset: number): void {
   const { temporal, clickhouse } = servers;
   console.log('\nWhere to look');
   if (superset) console.log(supersetLine(superset));
+  if (jaeger) console.log(jaegerLine(jaeger));
   console.log(`  Temporal UI     ${temporal.uiUrl ?? ''}`);
   console.log(`  Temporal        ${temporal.address}`);
   console.log(`  ClickHouse      ${clickhouse.process ? clickhouse.url : clickhouse.source}\n`);
   if (offset !== 0) {
     console.log(`  export TEMPORAL_ADDRESS=${temporal.address}`);
     if (clickhouse.process) console.log(`  export CLICKHOUSE_URL=${clickhouse.url}`);
-    console.log();
   }
+  if (jaeger) console.log(`  export TELEMETRY_ENDPOINT=${jaeger.endpoint}`);
+  if (offset !== 0 || jaeger) console.log();
   console.log(`In another terminal:
 
   npx oonipipeline schedule --probe-cc US --test-name signal
@@ -201,18 +220,41 @@ function showCommands(servers: Servers, superset: SupersetServer | undefined, of
 `);
 }
 
+/** Servers that the user asked for by an option. */
+interface Extras {
+  superset?: SupersetServer | undefined;
+  jaeger?: JaegerServer | undefined;
+}
+
+/** Returns the options' programs in addition to `names`. */
+function programsOf(options: Options, names: readonly ProgramName[]): ProgramName[] {
+  return [...names, ...(options.traces ? (['jaeger'] as const) : [])];
+}
+
+/** Starts Jaeger if the user asked for it. */
+async function openJaeger(options: Options, signal: AbortSignal): Promise<JaegerServer | undefined> {
+  if (!options.traces) return undefined;
+  return startJaeger({ dir: join(options.data, 'jaeger'), port: portsFrom(options.portOffset).traces, signal });
+}
+
+/** Throws StartError if the port of a server that the user asked for is in use. */
+async function requireExtraPorts({ superset, traces, portOffset }: Options): Promise<void> {
+  const ports = portsFrom(portOffset);
+  if (superset) await requirePort(ports.superset, 'Superset');
+  if (traces) await requirePort(ports.traces, 'Jaeger');
+}
+
 /** Starts the servers without Kubernetes and keeps them until the signal aborts. */
 async function runServers(options: Options, terminal: Terminal, stopping: AbortController): Promise<number> {
-  await obtainPrograms({ terminal, names: ['temporal'], signal: stopping.signal });
+  await obtainPrograms({ terminal, names: programsOf(options, ['temporal']), signal: stopping.signal });
   stopping.signal.throwIfAborted();
   const python = options.superset ? await obtainSuperset({ terminal, signal: stopping.signal }) : undefined;
   const line = terminal.line('servers', 'starting ClickHouse and Temporal', { elapsed: true });
   let servers: Servers;
-  let superset: SupersetServer | undefined;
-  const ports = portsFrom(options.portOffset);
+  const extras: Extras = {};
   try {
-    if (python) await requirePort(ports.superset, 'Superset');
-    servers = await startServers(options.data, ports, stopping.signal);
+    await requireExtraPorts(options);
+    servers = await startServers(options.data, portsFrom(options.portOffset), stopping.signal);
   } catch (error) {
     line.done('not started');
     throw error;
@@ -220,17 +262,21 @@ async function runServers(options: Options, terminal: Terminal, stopping: AbortC
   try {
     line.done(`${servers.clickhouse.source} and Temporal run`);
     endWithServers(servers.processes, terminal, stopping);
+    extras.jaeger = await openJaeger(options, stopping.signal);
+    if (extras.jaeger) endWithServers([extras.jaeger.process], terminal, stopping);
     if (python) {
-      superset = await openSuperset(python, servers.clickhouse, options, terminal, stopping.signal);
-      endWithServers([superset.process], terminal, stopping);
+      extras.superset = await openSuperset(python, servers.clickhouse, options, terminal, stopping.signal);
+      endWithServers([extras.superset.process], terminal, stopping);
     }
-    showCommands(servers, superset, options.portOffset);
+    showCommands(servers, extras, options.portOffset);
     console.log('Everything stays up until Ctrl-C.');
     return await untilAborted(stopping.signal);
   } finally {
     const end = new Terminal().line('stopping', 'the servers', { elapsed: true });
-    await superset?.stop();
+    await extras.superset?.stop();
     await servers.stop();
+    // Last: it receives the last spans of the others.
+    await extras.jaeger?.stop();
     end.done('everything that was started has stopped');
   }
 }
@@ -317,7 +363,7 @@ async function main(): Promise<number> {
   const stopping = new AbortController();
   let interrupted: number | undefined;
   let stack: Stack | undefined;
-  let superset: SupersetServer | undefined;
+  const extras: Extras = {};
   let last = '';
   const interrupt = () => {
     stopping.abort(new Interrupted());
@@ -336,26 +382,27 @@ async function main(): Promise<number> {
     }
     if (options.clean) cleanData(options.data);
     if (!options.kubernetes) return await runServers(options, terminal, stopping);
-    if (missingPrograms().length > 0) terminal.print(HINT);
-    await obtainPrograms({ terminal, signal: stopping.signal });
+    const programs = programsOf(options, PROGRAM_NAMES);
+    if (missingPrograms(programs).length > 0) terminal.print(HINT);
+    await obtainPrograms({ terminal, names: programs, signal: stopping.signal });
     stopping.signal.throwIfAborted();
     const python = options.superset ? await obtainSuperset({ terminal, signal: stopping.signal }) : undefined;
     const line = terminal.line('servers', 'starting ClickHouse, Temporal and Kubernetes', { elapsed: true });
     const bundled = bundleWorkflows();
     try {
-      const ports = portsFrom(options.portOffset);
-      if (python) await requirePort(ports.superset, 'Superset');
-      stack = await startStack(options.data, ports, stopping.signal);
+      await requireExtraPorts(options);
+      stack = await startStack(options.data, portsFrom(options.portOffset), stopping.signal);
+      extras.jaeger = await openJaeger(options, stopping.signal);
       await bundled;
     } catch (error) {
       line.done('not started');
       throw error;
     }
     line.done(`${stack.clickhouse.source}, Temporal and Kubernetes run`);
-    endWithServers(stack.processes, terminal, stopping);
+    endWithServers([...stack.processes, ...(extras.jaeger ? [extras.jaeger.process] : [])], terminal, stopping);
     const http = new Http(connectionSource({ kubeconfig: stack.kubernetes.kubeconfig }));
     const client = new Client(http, { fieldManager: 'npm-start' });
-    const { backfills, notes } = await applyAll(client, settingsOf(stack), stopping.signal);
+    const { backfills, notes } = await applyAll(client, settingsOf(stack, extras.jaeger), stopping.signal);
     terminal.print(`${'resources'.padEnd(26)}CRDs and operator are applied, missing examples are created`);
     for (const note of notes) terminal.print(note);
     await leading(client, terminal, stopping.signal);
@@ -378,10 +425,10 @@ async function main(): Promise<number> {
       console.log(`backfill/${metadata.name}: ${status?.phase}${last ? `: ${last.bucket}: ${last.message}` : ''}`);
     }
     if (python) {
-      superset = await openSuperset(python, stack.clickhouse, options, terminal, stopping.signal);
-      endWithServers([superset.process], terminal, stopping);
+      extras.superset = await openSuperset(python, stack.clickhouse, options, terminal, stopping.signal);
+      endWithServers([extras.superset.process], terminal, stopping);
     }
-    showAddresses(stack, superset);
+    showAddresses(stack, extras);
     if (options.exitWhenDone) {
       const seconds = Math.round((Date.now() - began) / 100) / 10;
       last = JSON.stringify({ ...summary, seconds });
@@ -394,10 +441,12 @@ async function main(): Promise<number> {
     if (stopping.signal.reason instanceof Interrupted) return 0;
     throw error;
   } finally {
-    await superset?.stop();
+    await extras.superset?.stop();
     if (stack) {
       const line = new Terminal().line('stopping', 'pods first, then the servers', { elapsed: true });
       await stack.stop();
+      // Last: it receives the last spans of the others.
+      await extras.jaeger?.stop();
       line.done('everything that was started has stopped');
     }
     lock.release();

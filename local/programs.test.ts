@@ -196,6 +196,31 @@ describe('without a download', () => {
     expect(readdirSync(dirname(built))).toEqual(['temporal']);
   });
 
+  test('build tags of a module are passed to Go', async () => {
+    fakeGo('echo "$@" > "$6"');
+    await obtainPrograms({
+      env,
+      terminal,
+      names: ['promtool'],
+      sites: { kubernetes: nowhere, github: nowhere, helm: nowhere },
+      modules: [{ ...module, program: 'promtool', provides: ['promtool'], tags: 'small' }],
+    });
+    expect(readFileSync(findProgram('promtool', env)!.path, 'utf8')).toMatch(/ -tags small -v \.\n$/);
+  });
+
+  test('a program that need not be built stays missing, and no error is thrown', async () => {
+    fakeGo('echo built > "$6"');
+    await obtainPrograms({
+      env,
+      terminal,
+      names: ['jaeger'],
+      sites: { kubernetes: nowhere, github: nowhere, helm: nowhere },
+      build: false,
+    });
+    expect(findProgram('jaeger', env)).toBeUndefined();
+    expect(shown).toMatch(/jaeger +missing/);
+  });
+
   test('two modules are built in parallel, and each reports its progress', async () => {
     // Each build waits for the other: in sequence they would never end.
     const meet = `touch "${dir}/$(basename "$PWD")"; while [ ! -e "${dir}/temporal" ] || [ ! -e "${dir}/versitygw" ]; do /bin/sleep 0.05; done`;

@@ -10,10 +10,12 @@ import {
   type Architecture,
   HELM_3_VERSION,
   HELM_VERSION,
+  JAEGER_VERSION,
   KUBERNETES_VERSION,
   MODULES,
   type Module,
   PROGRAM_NAMES,
+  PROMETHEUS_VERSION,
   type ProgramName,
   RELEASES,
   SITES,
@@ -22,7 +24,13 @@ import {
 } from './programs/releases.ts';
 import { Terminal } from './terminal.ts';
 
-export { ALL_PROGRAMS, CHART_PROGRAMS, type ProgramName } from './programs/releases.ts';
+export {
+  ALL_PROGRAMS,
+  CHART_PROGRAMS,
+  PROGRAM_NAMES,
+  type ProgramName,
+  TELEMETRY_PROGRAMS,
+} from './programs/releases.ts';
 
 /** Disk space, in bytes, for the download of all programs, and for a build with Go's own caches. */
 const DOWNLOAD_BYTES = 1e9;
@@ -40,12 +48,18 @@ export interface ObtainOptions {
   readonly sites?: Record<keyof typeof SITES, string>;
   readonly modules?: readonly Module[];
   readonly names?: readonly ProgramName[];
+  /** Whether Go builds the programs that cannot be downloaded; true by default. If false, these stay missing, and no error is thrown. */
+  readonly build?: boolean;
   /** Aborts downloads and builds. */
   readonly signal?: AbortSignal;
 }
 
 /** Options with their defaults. */
 type Obtaining = ObtainOptions & { readonly env: NodeJS.ProcessEnv; readonly terminal: Terminal };
+
+export function isProgramName(name: string): name is ProgramName {
+  return Object.hasOwn(RELEASES, name);
+}
 
 /** Returns the environment variable that names a program: OONI_KUBE_APISERVER for kube-apiserver. */
 function programVariable(name: ProgramName): string {
@@ -59,6 +73,9 @@ export function cacheFolder(name: ProgramName, env: NodeJS.ProcessEnv = process.
     versitygw: VERSITYGW_VERSION,
     helm: HELM_VERSION,
     'helm-3': HELM_3_VERSION,
+    jaeger: JAEGER_VERSION,
+    prometheus: PROMETHEUS_VERSION,
+    promtool: PROMETHEUS_VERSION,
   };
   const folder = versions[name] ? `${name}-${versions[name]}` : `kubernetes-${KUBERNETES_VERSION}`;
   return join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), '.cache'), 'ooni-pipeline', folder);
@@ -86,7 +103,7 @@ export function findProgram(
 /** Returns the path of a program that `obtainPrograms` obtained. Throws StartError if there is none. */
 export function programPath(name: ProgramName): string {
   const found = findProgram(name);
-  if (!found) throw new StartError(`${name} is not on this machine; npm start obtains it.`);
+  if (!found) throw new StartError(`${name} is not on this machine. To obtain it: node local/obtain.ts ${name}`);
   return found.path;
 }
 
@@ -114,14 +131,17 @@ export async function obtainPrograms(options: ObtainOptions = {}): Promise<void>
     const lock = await FileLock.take(join(cache, 'lock'), waits, options.signal);
     try {
       const reasons = await downloadPrograms(missing(), obtaining);
-      await buildPrograms(missing(), obtaining, reasons);
+      if (options.build !== false) await buildPrograms(missing(), obtaining, reasons);
     } finally {
       lock.release();
     }
   }
   for (const name of names) {
-    const { path, source } = findProgram(name, env)!;
-    terminal.print(`${name.padEnd(26)}${source === 'environment' ? programVariable(name) : source}: ${path}`);
+    const found = findProgram(name, env);
+    const where = found
+      ? `${found.source === 'environment' ? programVariable(name) : found.source}: ${found.path}`
+      : 'missing';
+    terminal.print(`${name.padEnd(26)}${where}`);
   }
 }
 

@@ -16,6 +16,8 @@ export interface Ports {
   readonly temporalUI: number;
   readonly clickhouse: number;
   readonly superset: number;
+  /** UI and query API of Jaeger. */
+  readonly traces: number;
 }
 
 export function portsFrom(offset: number): Ports {
@@ -25,13 +27,14 @@ export function portsFrom(offset: number): Ports {
     temporalUI: 8233 + offset,
     clickhouse: 8123 + offset,
     superset: 8083 + offset,
+    traces: 8088 + offset,
   };
 }
 
 /** Disk space for the servers and some days of measurements, in bytes. */
 const DATA_BYTES = 2e9;
 
-const FOLDERS = ['clickhouse', 'temporal', 'kubernetes', 'pods', 'reference', 'superset'] as const;
+const FOLDERS = ['clickhouse', 'temporal', 'kubernetes', 'pods', 'reference', 'superset', 'jaeger'] as const;
 
 /** Folder of the repository. The image has its content in WORKDIR. */
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));

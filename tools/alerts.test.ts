@@ -1,7 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
+import { findProgram } from '../local/programs.ts';
 import { createMetrics } from '../operator/kube/metrics.ts';
 import { registerMetrics } from '../operator/metrics.ts';
 import { RunMetrics } from '../pipeline/runs/metrics.ts';
@@ -39,6 +42,28 @@ test('alerts and dashboard use only metrics and labels that the programs serve',
       if (!metrics.includes(word)) expect([...labels], expression).toContain(word);
     }
   }
+});
+
+const RULES = join(import.meta.dirname, '../helm/ooni-pipeline/alerts/ooni-pipeline.yaml');
+const FOLDER = join(import.meta.dirname, '../test/alerts');
+const TESTS = readdirSync(FOLDER).map(name => join(FOLDER, name));
+
+test('each alert fires on its failure and not without it, as promtool evaluates it', async ({ skip }) => {
+  const promtool = findProgram('promtool');
+  if (!promtool) return skip('promtool is not on this machine; node local/obtain.ts promtool');
+  // Exits with another status, and says which expectation differs, if a rule or a test fails.
+  for (const args of [
+    ['check', 'rules', '--lint-fatal', RULES],
+    ['test', 'rules', ...TESTS],
+  ]) {
+    const { stdout } = await promisify(execFile)(promtool.path, args);
+    expect(stdout).toContain('SUCCESS');
+  }
+});
+
+test('each alert has a unit test', () => {
+  const tested = TESTS.map(file => readFileSync(file, 'utf8')).join('');
+  for (const { name } of ALERTS) expect(tested).toMatch(new RegExp(`alertname: ${name}\\s`));
 });
 
 test('each alert has a section that says what to do, and each section an alert', () => {

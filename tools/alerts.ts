@@ -14,11 +14,14 @@ export interface Alert {
 /** Share of the time in which a schedule may have a due bucket without verdicts: 5 %, or 36 hours in 30 days. */
 const LATE_BUDGET = 0.05;
 
-/** Returns the condition that a schedule was late for more than `rate` times the budget, in a long window and still in a short one. */
-function burns(rate: number, long: string, short: string): string {
+/**
+ * Returns the condition that a schedule was late for more than `rate` times the budget, in a long window and still in a short one. `step` is
+ * the time between the values that are looked at.
+ */
+function burns(rate: number, long: string, short: string, step: string): string {
   const late = 'max by (namespace, name) (ooni_schedule_lag_buckets) > bool 0';
   const over = (window: string) =>
-    `avg_over_time((${late})[${window}:1m]) > ${Number((rate * LATE_BUDGET).toFixed(4))}`;
+    `avg_over_time((${late})[${window}:${step}]) > ${Number((rate * LATE_BUDGET).toFixed(4))}`;
   return `${over(long)} and ${over(short)}`;
 }
 
@@ -59,7 +62,7 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'OoniFreshnessBurnsFast',
     when: 'a schedule has had a late bucket for 30 % of six hours: six times the budget of 5 %',
-    expression: burns(6, '6h', '30m'),
+    expression: burns(6, '6h', '30m', '1m'),
     for: '5m',
     severity: 'critical',
     summary: 'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }}: a due bucket has no verdicts for long',
@@ -67,7 +70,7 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'OoniFreshnessBurnsSlowly',
     when: 'a schedule has had a late bucket for more than 5 % of three days',
-    expression: burns(1, '3d', '6h'),
+    expression: burns(1, '3d', '6h', '5m'),
     for: '1h',
     severity: 'warning',
     summary: 'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }} has used its budget of late time',

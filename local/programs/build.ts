@@ -29,7 +29,8 @@ export async function build(go: string, module: Module, dir: string, options: Bu
   const part = `${target}.${process.pid}.part`;
   const linker = ['-s', '-w', ...module.flags.map(flag => `-X ${flag}`)].join(' ');
   const packages: string[] = [];
-  const list = ['list', '-deps', '-f', '{{.ImportPath}}', module.package];
+  const tags = module.tags ? ['-tags', module.tags] : [];
+  const list = ['list', '-deps', ...tags, '-f', '{{.ImportPath}}', module.package];
   // Go names the modules that it downloads.
   await runGo(go, module, list, options, { stdout: line => packages.push(line), stderr: onStatus });
   const total = packages.length.toLocaleString('en');
@@ -40,7 +41,7 @@ export async function build(go: string, module: Module, dir: string, options: Bu
     compiled++;
     onStatus(line === packages.at(-1) ? 'linking' : `${compiled.toLocaleString('en')} of ${total} packages`);
   };
-  const args = ['build', '-trimpath', '-ldflags', linker, '-o', part, '-v', module.package];
+  const args = ['build', '-trimpath', '-ldflags', linker, '-o', part, ...tags, '-v', module.package];
   try {
     await runGo(go, module, args, options, { stdout: () => {}, stderr: show });
     await chmod(part, 0o755);

@@ -6,6 +6,11 @@ export const VERSITYGW_VERSION = '1.8.0';
 export const HELM_VERSION = '4.2.4';
 /** The oldest Helm that the chart is rendered with. */
 export const HELM_3_VERSION = '3.19.0';
+export const JAEGER_VERSION = '2.13.0';
+/** Tag of that release, and version of its Go module. */
+const JAEGER_TAG = '1.76.0';
+/** Its Go module has the version 0.316.0. */
+export const PROMETHEUS_VERSION = '3.16.0';
 
 export type Architecture = 'amd64' | 'arm64';
 
@@ -80,12 +85,27 @@ export const RELEASES = {
   },
   helm: helm(HELM_VERSION),
   'helm-3': helm(HELM_3_VERSION),
+  jaeger: (arch: Architecture): Release => {
+    const folder = `/jaegertracing/jaeger/releases/download/v${JAEGER_TAG}`;
+    const name = `jaeger-${JAEGER_VERSION}-linux-${arch}`;
+    return {
+      site: 'github',
+      path: `${folder}/${name}.tar.gz`,
+      member: `${name}/jaeger`,
+      checksums: `${folder}/jaeger-${JAEGER_VERSION}.sha256sum.txt`,
+    };
+  },
+  prometheus: prometheus('prometheus'),
+  promtool: prometheus('promtool'),
 };
 export type ProgramName = keyof typeof RELEASES;
 /** The programs of the tests of the chart: the current Helm, and the oldest that it supports. */
 export const CHART_PROGRAMS = ['helm', 'helm-3'] as const satisfies ProgramName[];
+/** The programs that show traces and read metrics. Tests that need them are skipped where they are missing: their builds take minutes. */
+export const TELEMETRY_PROGRAMS = ['jaeger', 'prometheus', 'promtool'] as const satisfies ProgramName[];
+const SPECIAL: readonly ProgramName[] = [...CHART_PROGRAMS, ...TELEMETRY_PROGRAMS];
 /** The programs of the other tests. */
-export const ALL_PROGRAMS = (Object.keys(RELEASES) as ProgramName[]).filter(name => !name.startsWith('helm'));
+export const ALL_PROGRAMS = (Object.keys(RELEASES) as ProgramName[]).filter(name => !SPECIAL.includes(name));
 /** The programs of `npm start`. Only the tests use the S3 server. */
 export const PROGRAM_NAMES = ALL_PROGRAMS.filter(name => name !== 'versitygw');
 
@@ -100,6 +120,19 @@ function helm(version: string): (arch: Architecture) => Release {
   return arch => {
     const path = `/helm-v${version}-linux-${arch}.tar.gz`;
     return { site: 'helm', path, member: `linux-${arch}/helm`, checksums: `${path}.sha256sum` };
+  };
+}
+
+function prometheus(program: string): (arch: Architecture) => Release {
+  return arch => {
+    const folder = `/prometheus/prometheus/releases/download/v${PROMETHEUS_VERSION}`;
+    const name = `prometheus-${PROMETHEUS_VERSION}.linux-${arch}`;
+    return {
+      site: 'github',
+      path: `${folder}/${name}.tar.gz`,
+      member: `${name}/${program}`,
+      checksums: `${folder}/sha256sums.txt`,
+    };
   };
 }
 
@@ -155,7 +188,30 @@ export const MODULES = {
     ],
     minutes: 3,
   },
+  jaeger: {
+    folder: 'jaeger',
+    package: 'github.com/jaegertracing/jaeger/cmd/jaeger',
+    program: 'jaeger',
+    provides: ['jaeger'],
+    flags: [`github.com/jaegertracing/jaeger/internal/version.latestVersion=v${JAEGER_VERSION}`],
+    minutes: 10,
+  },
+  prometheus: prometheusModule('prometheus'),
+  promtool: prometheusModule('promtool'),
 } as const satisfies Record<string, Module>;
+
+function prometheusModule<const Name extends 'prometheus' | 'promtool'>(program: Name) {
+  return {
+    folder: 'prometheus',
+    package: `github.com/prometheus/prometheus/cmd/${program}`,
+    program,
+    provides: [program],
+    flags: [`github.com/prometheus/common/version.Version=${PROMETHEUS_VERSION}`],
+    // The discovery of targets in clouds is a third of the code. The tests list their targets.
+    tags: 'remove_all_sd',
+    minutes: 5,
+  } as const;
+}
 
 export interface Module {
   readonly folder: string;
@@ -166,6 +222,8 @@ export interface Module {
   readonly provides: readonly ProgramName[];
   /** `importpath.name=value` for the linker. */
   readonly flags: readonly string[];
+  /** Build tags, separated by commas. */
+  readonly tags?: string;
   /** Approximate minutes of a first build on two cores. */
   readonly minutes: number;
 }

@@ -7,7 +7,7 @@
  * busy machine disturbs least, and by wall-clock time. Then the benchmark measures one thread against one thread per processor, the
  * path into ClickHouse (for the first input), the stages of both with a profiler, and the memory of processes that do nothing else.
  * DIR is a folder in the layout of the archive; the default is `../shared/data/measurements` if it exists, otherwise the fixtures.
- * `--traced` instead compares the path into ClickHouse with itself while each span is exported to a collector, in turns on two threads.
+ * `--traced` instead compares the path into ClickHouse with itself while each span is exported to a collector, in rounds of new threads.
  * `--stream` instead processes one object of the given size in GB and shows the memory over time.
  *
  * Prints tables and, last, one line of JSON.
@@ -45,6 +45,8 @@ if (options.stream !== undefined && !(Number(options.stream) > 0)) fail('--strea
 /** Seconds per turn when threads are compared, and minimum number of turns. */
 const TURN = 2.5;
 const TURNS = 5;
+/** Rounds of new threads when tracing is compared. */
+const TRACED_ROUNDS = 5;
 const TARGETS = { bodies: 0.8, rows: 0.5, all: 0.7 };
 const TARGET_INTO_CLICKHOUSE = 0.6;
 const geoip = join(import.meta.dirname, '../fixtures/geoip');
@@ -205,33 +207,73 @@ async function turn(thread: Thread, work: Work): Promise<number> {
   }
 }
 
-/** Runs passes into ClickHouse without and with tracing, in turns. The traced thread also exports, which in a worker the main thread does. */
+/**
+ * Runs passes into ClickHouse without and with tracing, in turns. The traced thread also exports, which in a worker the main thread does.
+ * Two threads with the same code differ by some percent, for as long as they live, because they compile and collect differently. So each
+ * round has new threads, and a second thread without tracing shows the difference that means nothing.
+ */
 async function compareTraced(input: Input): Promise<object> {
   const collector = await OtlpCollector.start();
   try {
     return await withClickHouse(async clickhouseUrl => {
-      const plain = await Thread.start({ input, geoip, clickhouseUrl });
-      const traced = await Thread.start({ input, geoip, clickhouseUrl, telemetryEndpoint: collector.endpoint });
-      const found: { plain: Took; traced: Took }[] = [];
-      for (let i = 0; i < 3; i++) for (const thread of [plain, traced]) await thread.pass({ kind: 'insert' });
-      for (let spent = 0; spent < 2 * seconds || found.length < TURNS; ) {
-        const pair = { plain: await plain.pass({ kind: 'insert' }), traced: await traced.pass({ kind: 'insert' }) };
-        found.push(pair);
-        spent += pair.plain.cpu + pair.traced.cpu;
+      const plain = { input, geoip, clickhouseUrl };
+      const births = { off: plain, on: { ...plain, telemetryEndpoint: collector.endpoint }, again: plain };
+      const rounds: Record<keyof typeof births, Took[]>[] = [];
+      for (let i = 1; i <= TRACED_ROUNDS; i++) {
+        rounds.push(await roundOf(births, seconds / TRACED_ROUNDS));
+        const { off, on, again } = mapValues(rounds.at(-1)!, passes => timesOf(passes).cpu);
+        console.log(
+          `round ${i}: tracing ${percent(on / off - 1)} of processor time, no difference ${percent(again / off - 1)}`,
+        );
       }
-      await Promise.all([plain.stop(), traced.stop()]);
-      const off = timesOf(found.map(each => each.plain));
-      const on = timesOf(found.map(each => each.traced));
-      const cost = { cpu: on.cpu / off.cpu - 1, wall: on.wall / off.wall - 1 };
-      console.table({ 'without tracing': row(input, off), 'with tracing': row(input, on) });
+      const times = mapValues(births, (_, name) => timesOf(rounds.flatMap(round => round[name])));
+      const ratio = (name: 'on' | 'again', unit: 'cpu' | 'wall') =>
+        median(rounds.map(round => timesOf(round[name])[unit] / timesOf(round.off)[unit])) - 1;
+      const cost = { cpu: ratio('on', 'cpu'), wall: ratio('on', 'wall') };
+      const noise = { cpu: ratio('again', 'cpu'), wall: ratio('again', 'wall') };
+      console.table({
+        'without tracing': row(input, times.off),
+        'with tracing': row(input, times.on),
+        'without tracing, again': row(input, times.again),
+      });
       console.log(
-        `tracing costs ${(100 * cost.cpu).toFixed(1)} % of processor time, ${(100 * cost.wall).toFixed(1)} % by the clock; target: 2; ${collector.spans.length} spans in ${found.length} passes`,
+        `tracing costs ${percent(cost.cpu)} of processor time, ${percent(cost.wall)} by the clock; no difference measures as ${percent(noise.cpu)}, ${percent(noise.wall)}; target: 2 %; ${collector.spans.length} spans`,
       );
-      return { input, off, on, cost, passes: found.length, spans: collector.spans.length };
+      return { input, ...times, cost, noise, spans: collector.spans.length };
     });
   } finally {
     collector.stop();
   }
+}
+
+/** Runs passes into ClickHouse on one new thread for each birth, in turns that begin with another thread each time. */
+async function roundOf<Name extends string>(
+  births: Readonly<Record<Name, Birth>>,
+  least: number,
+): Promise<Record<Name, Took[]>> {
+  const names = Object.keys(births) as Name[];
+  const threads = new Map<Name, Thread>();
+  for (const name of names) threads.set(name, await Thread.start(births[name]));
+  const found = mapValues(births, (): Took[] => []);
+  for (let i = 0; i < 2; i++) for (const thread of threads.values()) await thread.pass({ kind: 'insert' });
+  for (let turn = 0, spent = 0; turn < names.length || spent < least; turn++) {
+    for (let at = 0; at < names.length; at++) {
+      const name = names[(turn + at) % names.length]!;
+      const took = await threads.get(name)!.pass({ kind: 'insert' });
+      found[name].push(took);
+      spent += took.cpu / names.length;
+    }
+  }
+  await Promise.all([...threads.values()].map(thread => thread.stop()));
+  return found;
+}
+
+function mapValues<Name extends string, From, To>(
+  record: Readonly<Record<Name, From>>,
+  change: (value: From, name: Name) => To,
+): Record<Name, To> {
+  const entries = (Object.entries(record) as [Name, From][]).map(([name, value]) => [name, change(value, name)]);
+  return Object.fromEntries(entries) as Record<Name, To>;
 }
 
 async function withClickHouse<T>(work: (url: string) => Promise<T>): Promise<T> {

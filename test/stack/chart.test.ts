@@ -265,6 +265,41 @@ describe('the embedded ClickHouse', () => {
   });
 });
 
+describe('Jaeger', () => {
+  const JAEGER = ['--set', 'jaeger.enabled=true'];
+
+  test('receives the spans of operator and workers at the address in their settings', async () => {
+    const objects = await render(...MINIMAL, ...JAEGER, '--set', 'jaeger.maxTraces=2000000');
+    const { TELEMETRY_ENDPOINT } = find(objects, 'ConfigMap', 'ooni-ooni-pipeline').data;
+    expect(TELEMETRY_ENDPOINT).toBe('http://ooni-ooni-pipeline-jaeger.pipeline.svc:4317');
+    const { ports, selector } = find(objects, 'Service', 'ooni-ooni-pipeline-jaeger').spec;
+    const { template } = find(objects, 'Deployment', 'ooni-ooni-pipeline-jaeger').spec;
+    expect(template.metadata.labels).toMatchObject(selector);
+    const config = parse(find(objects, 'ConfigMap', 'ooni-ooni-pipeline-jaeger').data['config.yaml']);
+    expect(config.extensions.jaeger_storage.backends.memory.memory.max_traces).toBe(2_000_000);
+    // Each port of the Service is one that the configuration listens on.
+    const { ports: opened } = template.spec.containers[0] as { ports: { name: string; containerPort: number }[] };
+    const listens = Object.fromEntries(opened.map(({ name, containerPort }) => [name, `0.0.0.0:${containerPort}`]));
+    expect(listens).toEqual({
+      otlp: config.receivers.otlp.protocols.grpc.endpoint,
+      ui: config.extensions.jaeger_query.http.endpoint,
+      health: config.extensions.healthcheckv2.http.endpoint,
+    });
+    expect(ports).toEqual([
+      { name: 'otlp', port: 4317, targetPort: 'otlp' },
+      { name: 'ui', port: 16686, targetPort: 'ui' },
+    ]);
+  });
+
+  test('is absent by default, and rejected beside another receiver', async () => {
+    const without = await render(...MINIMAL);
+    expect(without.some(({ metadata }) => metadata.name.includes('jaeger'))).toBe(false);
+    expect(find(without, 'ConfigMap', 'ooni-ooni-pipeline').data).not.toHaveProperty('TELEMETRY_ENDPOINT');
+    const message = await rejected(...MINIMAL, ...JAEGER, '--set', 'settings.telemetry_endpoint=http://collector:4317');
+    expect(message).toMatch(/settings\.telemetry_endpoint is "http:\/\/collector:4317".*remove one of them/);
+  });
+});
+
 describe('NetworkPolicies', () => {
   const policy = async (name: RegExp, ...args: string[]) =>
     find(await render(...args, '--set', 'networkPolicy.enabled=true'), 'NetworkPolicy', name).spec;
@@ -274,6 +309,11 @@ describe('NetworkPolicies', () => {
   test.each([/operator$/, /workers$/, /superset$/])('let %s reach ClickHouse', async name => {
     const spec = await policy(name, ...profile('superset-values.yaml'), '--set', 'networkPolicy.egressPorts={8124}');
     expect(portsTo(spec)).toContain(8124);
+  });
+
+  test.each([/operator$/, /workers$/])('let %s reach Jaeger where it is installed', async name => {
+    expect(portsTo(await policy(name, ...MINIMAL, '--set', 'jaeger.enabled=true'))).toContain(4317);
+    expect(portsTo(await policy(name, ...MINIMAL))).not.toContain(4317);
   });
 
   test('let users reach Superset, and Superset its metadata', async () => {

@@ -208,6 +208,9 @@ TEMPORAL_NAMESPACE: {{ include "ooni-pipeline.temporalNamespace" . | quote }}
 {{- with .Values.temporal.uiUrl }}
 TEMPORAL_UI_URL: {{ . | quote }}
 {{- end }}
+{{- if .Values.jaeger.enabled }}
+TELEMETRY_ENDPOINT: {{ printf "http://%s.%s.svc:4317" (include "ooni-pipeline.componentName" (dict "root" . "component" "jaeger")) .Release.Namespace | quote }}
+{{- end }}
 {{- with .Values.temporal.external }}
 {{- if and (eq $.Values.temporal.mode "external") .tls.existingSecret }}
 {{- with .tls.caKey }}
@@ -279,4 +282,11 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: {{ printf "/etc/ooni-pipeline/temporal-tls/%s" . |
 {{/* Egress rule of operator and workers to Temporal. */}}
 {{- define "ooni-pipeline.egressTemporal" -}}
 - ports: [{ port: {{ include "ooni-pipeline.temporalAddress" . | splitList ":" | last }}, protocol: TCP }]
+{{- end }}
+
+{{/* Egress rule of operator and workers to Jaeger. */}}
+{{- define "ooni-pipeline.egressJaeger" -}}
+{{- if .Values.jaeger.enabled -}}
+- ports: [{ port: 4317, protocol: TCP }]
+{{- end }}
 {{- end }}

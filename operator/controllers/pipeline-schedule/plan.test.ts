@@ -6,6 +6,7 @@ import {
   type PipelineScheduleStatus,
 } from '../../../crds/pipeline-schedule.ts';
 import { FINALIZER, SpecError } from '../../../crds/resource.ts';
+import type { BucketHistory } from '../../../pipeline/ledger/history.ts';
 import type { Observation } from '../../observation.ts';
 import type { Launch, ScheduleState } from '../../temporal/schedules.ts';
 import { desiredConditions, lint, merge } from '../conditions.ts';
@@ -351,7 +352,7 @@ describe('missing buckets', () => {
   test('due buckets are counted by the last step that they have completed', () => {
     const range = { from: '2026-05-01', before: '2026-05-06', pending: ['2026-05-04'] };
     const both = ['Observations', 'Analysis'] as const;
-    const histories: Record<string, Parameters<typeof countsOf>[2] extends (bucket: string) => infer H ? H : never> = {
+    const histories: Record<string, Pick<BucketHistory, 'begun' | 'pending'>> = {
       '2026-05-01': { begun: both, pending: [] },
       '2026-05-02': { begun: both, pending: ['Analysis'] },
       '2026-05-03': { begun: ['Observations'], pending: both },
