@@ -140,7 +140,7 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
       'r.ipv6_failing / (r.ipv6_failing + r.ipv6_success)',
       version === 2
         ? 'failed / all IPv6 connects of the rows with the same report id on this day'
-        : 'failed / all IPv6 connects on this day of the same probe (`probe_id`), or where it has no id, of the same report',
+        : 'unanswered / all IPv6 connects on this day of the same probe (`probe_id`), or where it has no id, of the same report; a refused or reset connect is answered',
     ),
     tcp('ctrl_tcp_success', `${place}.tcp_success`, `successful connects of the control to ${endpoint}`),
     tcp('ctrl_tcp_failing', `${place}.tcp_failing`, `failed connects of the control to ${endpoint}`),
