@@ -1,7 +1,7 @@
 import { SingleBar } from 'cli-progress';
 import type { Backfill } from '../crds/backfill.ts';
 import { BACKFILLS } from '../operator/controllers/resources.ts';
-import { podTrouble } from '../operator/controllers/worker-pool/pod-trouble.ts';
+import { podProblem } from '../operator/controllers/worker-pool/pod-problem.ts';
 import { PODS } from '../operator/kube/builtin.ts';
 import { Cache } from '../operator/kube/cache.ts';
 import type { Client } from '../operator/kube/client.ts';
@@ -105,7 +105,7 @@ function isSettled(backfill: Backfill): boolean {
 /** Lists the pods that do not run, with the reason of each. */
 async function podProblems(client: Client, signal: AbortSignal): Promise<string[]> {
   const pods = await client.list(PODS, { signal });
-  return pods.flatMap(pod => podTrouble(pod) ?? []);
+  return pods.flatMap(pod => podProblem(pod) ?? []);
 }
 
 class View {

@@ -336,7 +336,7 @@ async function openSuperset(
 async function leading(client: Client, terminal: Terminal, signal: AbortSignal): Promise<void> {
   const line = terminal.line('operator', 'starting', { elapsed: true });
   try {
-    await whenOperatorLeads(client, signal, trouble => terminal.print(trouble));
+    await whenOperatorLeads(client, signal, problem => terminal.print(problem));
   } catch (error) {
     line.done('does not lead yet');
     throw error;

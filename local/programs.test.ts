@@ -141,9 +141,9 @@ describe('a download', () => {
 
   test('with another checksum leaves no files behind', async () => {
     files['/tool'] = Buffer.from('not the program');
-    const wanted = '0'.repeat(64);
-    const result = download(release({ sha256: wanted }), siteUrl(), target(), () => {});
-    await expect(result).rejects.toThrow(new RegExp(`SHA-256 ${sha256(files['/tool'])}, not ${wanted}`));
+    const other = '0'.repeat(64);
+    const result = download(release({ sha256: other }), siteUrl(), target(), () => {});
+    await expect(result).rejects.toThrow(new RegExp(`SHA-256 ${sha256(files['/tool'])}, not ${other}`));
     expect(readdirSync(dir)).toEqual([]);
   });
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from '../operator/controllers/resources.ts';
-import { podTrouble } from '../operator/controllers/worker-pool/pod-trouble.ts';
+import { podProblem } from '../operator/controllers/worker-pool/pod-problem.ts';
 import { PODS, type Pod } from '../operator/kube/builtin.ts';
 import type { Client } from '../operator/kube/client.ts';
 import { KubeError } from '../operator/kube/errors.ts';
@@ -16,16 +16,16 @@ const CONTROLLERS: Readonly<Record<string, Resource>> = {
 
 /** Milliseconds between two checks, and the number of checks after which a problem is reported. */
 const POLL_INTERVAL = 200;
-const TROUBLE = 25;
+const PROBLEM = 25;
 
 /**
- * Waits until the operator leads and has since reconciled every resource: before that, a status comes from an earlier start. `onTrouble` gets a
+ * Waits until the operator leads and has since reconciled every resource: before that, a status comes from an earlier start. `onProblem` gets a
  * message, once each, for every problem that keeps the operator's pod from running. Rejects when the signal aborts.
  */
 export async function whenOperatorLeads(
   client: Client,
   signal: AbortSignal,
-  onTrouble: (trouble: string) => void,
+  onProblem: (problem: string) => void,
 ): Promise<void> {
   /** How often each problem was seen. A short problem is not reported. */
   const seen = new Map<string, number>();
@@ -37,10 +37,10 @@ export async function whenOperatorLeads(
         signal,
       });
       if (await isCurrent(client, pods, signal)) return;
-      for (const trouble of pods.flatMap(pod => podTrouble(pod) ?? [])) {
-        const times = (seen.get(trouble) ?? 0) + 1;
-        seen.set(trouble, times);
-        if (times === TROUBLE) onTrouble(trouble);
+      for (const problem of pods.flatMap(pod => podProblem(pod) ?? [])) {
+        const times = (seen.get(problem) ?? 0) + 1;
+        seen.set(problem, times);
+        if (times === PROBLEM) onProblem(problem);
       }
     } catch (error) {
       signal.throwIfAborted();

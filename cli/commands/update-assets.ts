@@ -85,8 +85,8 @@ async function updateAssets(options: Options): Promise<number> {
     ...settings,
     log_level: settings.log_level === 'info' ? 'warn' : settings.log_level,
   });
-  const wanted = ASSETS.filter(asset => options.only?.includes(asset) ?? true);
-  const datasets = wanted.filter((asset): asset is DatasetName => asset !== GEOIP);
+  const chosen = ASSETS.filter(asset => options.only?.includes(asset) ?? true);
+  const datasets = chosen.filter((asset): asset is DatasetName => asset !== GEOIP);
   const rows: AssetRow[] = [];
   if (datasets.length > 0) {
     const opened = await openClickHouse(options.clickhouse, { settings });
@@ -122,7 +122,7 @@ async function updateAssets(options: Options): Promise<number> {
       await opened.close();
     }
   }
-  if (wanted.includes(GEOIP)) rows.push(await updateGeoip(settings, options.dryRun ?? false));
+  if (chosen.includes(GEOIP)) rows.push(await updateGeoip(settings, options.dryRun ?? false));
   await printRows(COLUMNS, rows, { ...(options.output && { form: options.output }), none: '' });
   return rows.some(({ state }) => state === 'failed') ? 1 : 0;
 }

@@ -37,15 +37,15 @@ test('a long line is kept in pieces that add up to it', () => {
 });
 
 test('a follower receives every further line, and the end', () => {
-  const heard: string[] = [];
+  const received: string[] = [];
   log.write('stdout', Buffer.from('before\n'));
   log.follow(
-    line => heard.push(line.text),
-    () => heard.push('(closed)'),
+    line => received.push(line.text),
+    () => received.push('(closed)'),
   );
   log.write('stdout', Buffer.from('a\nb'));
   log.close();
-  expect(heard).toEqual(['a', 'b', '(closed)']);
+  expect(received).toEqual(['a', 'b', '(closed)']);
 });
 
 test('the size is limited, and the newest lines are kept', () => {

@@ -84,7 +84,7 @@ export async function* listWatch<T extends KubeObject>(
 
   while (!signal.aborted) {
     const started = clock.monotonic();
-    let heard = false;
+    let received = false;
     let watching: number | undefined;
     try {
       if (version === undefined || started >= auditAt) {
@@ -120,14 +120,14 @@ export async function* listWatch<T extends KubeObject>(
         signal,
       })) {
         const event = parse<T>(line, resource);
-        heard = true;
+        received = true;
         failures = 0;
         yield event;
         if (event.type === 'bookmark') version = event.resourceVersion;
         else version = event.object.metadata.resourceVersion;
       }
       const shortest = Math.min(TOO_SHORT, timeoutSeconds * 500);
-      if (!heard && clock.monotonic() - watching < shortest) throw new ShortWatchError();
+      if (!received && clock.monotonic() - watching < shortest) throw new ShortWatchError();
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof ForbiddenError && version === undefined) yield { type: 'forbidden', message: error.message };

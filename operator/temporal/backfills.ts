@@ -131,7 +131,7 @@ export function observeBackfill(
   });
 }
 
-/** Returns the cause behind work that no worker takes: the trouble of the runs that hold the slots, if there is one. */
+/** Returns the cause behind work that no worker takes: the blocker of the runs that hold the slots, if there is one. */
 async function causeOf(found: BlockedBy, elsewhere: () => Promise<BlockedBy | undefined>): Promise<BlockedBy> {
   const cause = found.reason === NO_WORKER ? await elsewhere() : undefined;
   return cause
@@ -143,10 +143,10 @@ async function causeOf(found: BlockedBy, elsewhere: () => Promise<BlockedBy | un
 const EXAMINED = 5;
 
 /**
- * Returns what blocks the running runs of an installation; undefined when nothing does. It makes one visibility request and describes a
+ * Returns the blocker of the running runs of an installation; undefined when nothing does. It makes one visibility request and describes a
  * few runs, whatever the number of runs.
  */
-export async function troubleOfRuns(
+export async function blockerOfRuns(
   temporal: Temporal,
   installation: string,
   now: number,
@@ -267,7 +267,7 @@ export function updateBackfill(
   message: BackfillMessage,
   key: string,
 ): Promise<boolean> {
-  const doing = `telling workflow ${workflowID} to ${message.name}`;
+  const doing = `sending ${message.name} to workflow ${workflowID}`;
   return temporal.write(
     doing,
     async client => {

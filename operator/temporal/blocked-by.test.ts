@@ -5,7 +5,7 @@ import { toPayload } from './payload.ts';
 const NOW = Date.UTC(2026, 4, 6);
 const at = (ms: number) => ({ seconds: { toNumber: () => ms / 1000 } }) as never;
 const failure = (message: string, type = 'ArchiveMissing') => ({ message, applicationFailureInfo: { type } });
-const beat = (details: unknown) => ({ payloads: [toPayload(details)] });
+const heartbeat = (details: unknown) => ({ payloads: [toPayload(details)] });
 const waiting = (ms: number, attempt = 1) => ({ attempt, state: 1, scheduledTime: at(NOW - ms) });
 
 describe('the cause that blocks a run', () => {
@@ -28,14 +28,16 @@ describe('the cause that blocks a run', () => {
         {
           attempt: 1,
           state: 2,
-          heartbeatDetails: beat({ waitsFor: { reason: 'ClickHouseUnavailable', message: 'no space left on device' } }),
+          heartbeatDetails: heartbeat({
+            waitsFor: { reason: 'ClickHouseUnavailable', message: 'no space left on device' },
+          }),
         },
       ],
       { reason: 'ClickHouseUnavailable', message: 'no space left on device' },
     ],
     [
       'a heartbeat with another content',
-      [{ attempt: 1, state: 2, heartbeatDetails: beat({ key: 'raw/x', waitsFor: 7 }) }],
+      [{ attempt: 1, state: 2, heartbeatDetails: heartbeat({ key: 'raw/x', waitsFor: 7 }) }],
       undefined,
     ],
     [
@@ -80,7 +82,7 @@ describe('the cause that blocks a run', () => {
 
 test('the key of the progress changes with the checkpoint of an activity, not with its attempts or its waits', () => {
   const progressKey = (activityId: string, details: unknown, attempt = 1) =>
-    progressKeyOf('run', [{ activityId, attempt, heartbeatDetails: beat(details) } as never]);
+    progressKeyOf('run', [{ activityId, attempt, heartbeatDetails: heartbeat(details) } as never]);
   const first = progressKey('1', { reached: { key: 'a' } });
   expect(progressKey('1', { reached: { key: 'a' }, waitsFor: { reason: 'x', message: 'y' } }, 40)).toBe(first);
   expect(progressKey('1', { reached: { key: 'b' } })).not.toBe(first);

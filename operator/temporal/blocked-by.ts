@@ -106,17 +106,20 @@ export function blockedByOf(activities: readonly PendingActivity[], now: number)
 
 /** Returns what an activity waits for, as its worker reports it in the heartbeat. */
 function waitOf({ heartbeatDetails }: PendingActivity): BlockedBy | undefined {
-  const beat = fromPayload(heartbeatDetails?.payloads?.[0]);
-  if (typeof beat !== 'object' || beat === null || !('waitsFor' in beat)) return undefined;
-  const { reason, message } = (beat.waitsFor ?? {}) as Partial<Record<keyof BlockedBy, unknown>>;
+  const heartbeat = fromPayload(heartbeatDetails?.payloads?.[0]);
+  if (typeof heartbeat !== 'object' || heartbeat === null || !('waitsFor' in heartbeat)) return undefined;
+  const { reason, message } = (heartbeat.waitsFor ?? {}) as Partial<Record<keyof BlockedBy, unknown>>;
   return typeof reason === 'string' && typeof message === 'string' ? { reason, message } : undefined;
 }
 
 /** Returns a text that changes when an activity of a run progresses. A further attempt from the same checkpoint is not progress. Pure. */
 export function progressKeyOf(workflowID: string, activities: readonly PendingActivity[]): string {
-  const beats = activities.map(({ activityId, heartbeatDetails }) => {
-    const beat = fromPayload(heartbeatDetails?.payloads?.[0]);
-    return [activityId, typeof beat === 'object' && beat !== null && 'reached' in beat ? beat.reached : beat];
+  const heartbeats = activities.map(({ activityId, heartbeatDetails }) => {
+    const heartbeat = fromPayload(heartbeatDetails?.payloads?.[0]);
+    return [
+      activityId,
+      typeof heartbeat === 'object' && heartbeat !== null && 'reached' in heartbeat ? heartbeat.reached : heartbeat,
+    ];
   });
-  return hashOf([workflowID, beats]);
+  return hashOf([workflowID, heartbeats]);
 }

@@ -6,9 +6,9 @@ const QUEUE = 'oonipipeline-ooni-activities';
 test('a queue without statistics and a worker without slots are unknown, not zero', () => {
   expect(statsOf(undefined)).toBeUndefined();
   expect(statsOf({})).toEqual({ backlog: 0, backlogAge: 0, addRate: 0, dispatchRate: 0 });
-  const beat = { workerIdentity: 'pod-1', taskQueue: QUEUE };
-  expect(reportOf(beat, QUEUE, 'Activities').usedSlots).toBeUndefined();
-  expect(reportOf({ ...beat, activityTaskSlotsInfo: {} }, QUEUE, 'Activities').usedSlots).toBe(0);
+  const heartbeat = { workerIdentity: 'pod-1', taskQueue: QUEUE };
+  expect(reportOf(heartbeat, QUEUE, 'Activities').usedSlots).toBeUndefined();
+  expect(reportOf({ ...heartbeat, activityTaskSlotsInfo: {} }, QUEUE, 'Activities').usedSlots).toBe(0);
 });
 
 test('a report ages by the clock of this process, whatever the clock of the worker shows', () => {

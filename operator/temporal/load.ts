@@ -92,8 +92,8 @@ export function loadReader(
         pageSize: 1000,
         query: kinds.map(kind => `TaskQueue = '${kind.queue}'`).join(' OR '),
       });
-      return (workersInfo ?? []).flatMap(({ workerHeartbeat: beat }) =>
-        beat && beat.status !== WorkerStatus.WORKER_STATUS_SHUTDOWN ? [beat] : [],
+      return (workersInfo ?? []).flatMap(({ workerHeartbeat: heartbeat }) =>
+        heartbeat && heartbeat.status !== WorkerStatus.WORKER_STATUS_SHUTDOWN ? [heartbeat] : [],
       );
     });
 
@@ -107,15 +107,15 @@ export function loadReader(
 
   return async () => {
     const at = clock.now();
-    const [beats, ...queues] = await Promise.all([known(workersOf()), ...kinds.map(queueOf)]);
+    const [heartbeats, ...queues] = await Promise.all([known(workersOf()), ...kinds.map(queueOf)]);
     // Each data set has at most one refresh at a time, so a greater backlog has other tasks as well.
     const few = queues.some(({ stats }) => stats && stats.backlog > 0 && stats.backlog <= DATASETS.length);
     const counted = few ? await known(refreshesOf()) : undefined;
     const refreshes = counted?.known ? { refreshes: counted.value } : {};
-    if (!beats.known) return { at, queues, workers: beats, ...refreshes };
-    const reports = beats.value.flatMap(beat => {
-      const kind = kinds.find(one => one.queue === beat.taskQueue);
-      return kind ? [reportOf(beat, kind.queue, kind.tasks)] : [];
+    if (!heartbeats.known) return { at, queues, workers: heartbeats, ...refreshes };
+    const reports = heartbeats.value.flatMap(heartbeat => {
+      const kind = kinds.find(one => one.queue === heartbeat.taskQueue);
+      return kind ? [reportOf(heartbeat, kind.queue, kind.tasks)] : [];
     });
     return { at, queues, ...refreshes, workers: { known: true, value: ages.add(reports, clock.monotonic()) } };
   };
@@ -145,14 +145,14 @@ export function statsOf(stats: TaskQueueStats | null | undefined): QueueStats | 
 type Report = Omit<WorkerLoad, 'age'> & { readonly at: number };
 
 /** Returns the report in a heartbeat, with its time by the clock of the worker. */
-export function reportOf(beat: Heartbeat, queue: string, tasks: Tasks): Report {
-  const slots = tasks === 'Activities' ? beat.activityTaskSlotsInfo : beat.workflowTaskSlotsInfo;
+export function reportOf(heartbeat: Heartbeat, queue: string, tasks: Tasks): Report {
+  const slots = tasks === 'Activities' ? heartbeat.activityTaskSlotsInfo : heartbeat.workflowTaskSlotsInfo;
   return {
-    identity: beat.workerIdentity ?? '',
+    identity: heartbeat.workerIdentity ?? '',
     queue,
     tasks,
     usedSlots: slots ? (slots.currentUsedSlots ?? 0) : undefined,
-    at: milliseconds(beat.heartbeatTime) ?? 0,
+    at: milliseconds(heartbeat.heartbeatTime) ?? 0,
   };
 }
 

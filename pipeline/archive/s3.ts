@@ -107,7 +107,7 @@ export class S3Archive implements Archive {
       const body = await this.#get(object, offset, signal);
       let broken: unknown;
       try {
-        for await (const chunk of heard(body, signal)) {
+        for await (const chunk of chunksOf(body, signal)) {
           offset += chunk.length;
           failures = 0;
           if (offset > object.size) throw changed(object);
@@ -221,7 +221,7 @@ function changed(object: ArchiveObject): ObjectChangedError {
 }
 
 /** Yields the chunks of a body. Throws when no chunk arrives for SILENCE_MS, and the signal's reason when it is aborted. */
-async function* heard(body: Readable, signal?: AbortSignal): AsyncGenerator<Buffer> {
+async function* chunksOf(body: Readable, signal?: AbortSignal): AsyncGenerator<Buffer> {
   const abort = () => body.destroy(signal?.reason as Error);
   signal?.addEventListener('abort', abort, { once: true });
   const chunks = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;

@@ -9,11 +9,11 @@ const body = (kind: Pattern['kind'], text: string): Pattern => ({ place: 'body',
 function expected(patterns: readonly Pattern[], place: string, text: string): number[] {
   return patterns.flatMap((pattern, index) => {
     if (pattern.place !== place) return [];
-    const { kind, text: wanted } = pattern;
-    if (kind === 'full') return text === wanted ? [index] : [];
-    if (kind === 'prefix') return text.startsWith(wanted) ? [index] : [];
-    if (kind === 'contains') return text.includes(wanted) ? [index] : [];
-    return new RegExp(wanted, 's').test(text) ? [index] : [];
+    const { kind, text: searched } = pattern;
+    if (kind === 'full') return text === searched ? [index] : [];
+    if (kind === 'prefix') return text.startsWith(searched) ? [index] : [];
+    if (kind === 'contains') return text.includes(searched) ? [index] : [];
+    return new RegExp(searched, 's').test(text) ? [index] : [];
   });
 }
 

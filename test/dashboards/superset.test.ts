@@ -111,7 +111,7 @@ afterAll(async () => {
 const DRAWN = `[...document.querySelectorAll('.dashboard-component-chart-holder:has([data-test-chart-name])')].map(holder => ({
   title: holder.querySelector('[data-test-chart-name]').getAttribute('data-test-chart-name'),
   drawn: holder.querySelectorAll('canvas, svg.datamap path, tbody tr').length > 0 || Boolean(holder.querySelector('.header-line')?.textContent.trim()),
-  trouble: holder.querySelector('.ant-alert, [data-test=alert], .ant-empty')?.textContent ?? '',
+  problem: holder.querySelector('.ant-alert, [data-test=alert], .ant-empty')?.textContent ?? '',
 }))`;
 
 describe('the dashboards', { timeout: 900_000 }, () => {
@@ -123,14 +123,14 @@ describe('the dashboards', { timeout: 900_000 }, () => {
       browser.errors.length = 0;
       await browser.open(`${superset.url}/superset/dashboard/${slug}/`);
       await browser.until(
-        `(charts => charts.length === ${titles.length} && charts.every(chart => chart.drawn || chart.trouble))(${DRAWN})`,
+        `(charts => charts.length === ${titles.length} && charts.every(chart => chart.drawn || chart.problem))(${DRAWN})`,
         400_000,
         `JSON.stringify(${DRAWN})`,
       );
       await browser.until(`!document.querySelector('[data-test=loading-indicator]')`, 100_000);
-      const charts = await browser.evaluate<{ title: string; drawn: boolean; trouble: string }[]>(DRAWN);
+      const charts = await browser.evaluate<{ title: string; drawn: boolean; problem: string }[]>(DRAWN);
       expect(charts.map(({ title }) => title).sort()).toEqual([...titles].sort());
-      expect(charts.filter(({ drawn, trouble }) => !drawn || trouble)).toEqual([]);
+      expect(charts.filter(({ drawn, problem }) => !drawn || problem)).toEqual([]);
       expect(browser.errors).toEqual([]);
       if (IMAGES) await photograph(slug);
     },

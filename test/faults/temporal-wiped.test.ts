@@ -88,10 +88,10 @@ afterAll(async () => {
   expect(conditions.problems).toEqual([]);
 });
 
-const when = (wanted: (status: NonNullable<Backfill['status']>) => boolean) =>
+const when = (matches: (status: NonNullable<Backfill['status']>) => boolean) =>
   eventually(async () => {
     const object = await client.find(BACKFILLS, { name, namespace });
-    return object?.status && wanted(object.status) ? object.status : undefined;
+    return object?.status && matches(object.status) ? object.status : undefined;
   }, 300);
 
 /** Returns the state of each run in the ledger, oldest first. */

@@ -92,13 +92,13 @@ export async function analysisFidelity(data: string, clickhouseUrl: string): Pro
         (await selectVerdicts(qa[version], day, version)).map(row => [row.measurement_uid, row]),
       );
       for (const each of cases.filter(one => dayOf(one) === day)) {
-        const wanted = each.analysis as Row;
-        const got = verdicts.get(wanted.measurement_uid);
+        const upstream = each.analysis as Row;
+        const got = verdicts.get(upstream.measurement_uid);
         const scenario = SCENARIOS[each.case as string];
         if (!scenario) throw new Error(`the scenario ${each.case} is not in test/fidelity/scenarios.ts`);
         seen.push({ scenario: String(each.case), version, ...scenario.see(got as Row, version) });
         if (version !== EXPECTED_RULES) continue;
-        const found = compare(wanted, got, apart.obs_web as Row[]);
+        const found = compare(upstream, got, apart.obs_web as Row[]);
         if (found.length === 0) equal++;
         differences.push(...found);
       }
@@ -142,12 +142,12 @@ function compare(expected: Row, got: Row | undefined, observations: readonly Row
   for (const [column, type] of ANALYSIS_WEB_MEASUREMENT.columns) {
     if (OURS.has(column)) continue;
     // The file omits a column that is null in the query's result. The table has the type's default value there.
-    const wanted = expected[column] ?? (type.startsWith('Nullable') ? null : '');
+    const value = expected[column] ?? (type.startsWith('Nullable') ? null : '');
     let is = got[column];
     if (column === 'probe_id') is = String(is).replaceAll('\0', '');
-    if (type === 'Float32' ? Math.fround(Number(wanted)) === Math.fround(Number(is)) : wanted === is) continue;
+    if (type === 'Float32' ? Math.fround(Number(value)) === Math.fround(Number(is)) : value === is) continue;
     const reason = reasonFor(column, measurement, is, observations);
-    found.push({ measurement, column, expected: wanted, got: is, ...(reason && { reason }) });
+    found.push({ measurement, column, expected: value, got: is, ...(reason && { reason }) });
   }
   return found;
 }

@@ -91,7 +91,7 @@ async function start(over: Partial<BackfillInput> = {}, workflowId = `test/backf
   });
 }
 
-function tell(handle: Backfill, message: keyof typeof BACKFILL_MESSAGES, ...args: unknown[]): Promise<unknown> {
+function send(handle: Backfill, message: keyof typeof BACKFILL_MESSAGES, ...args: unknown[]): Promise<unknown> {
   return handle.executeUpdate<unknown, [unknown]>(BACKFILL_MESSAGES[message], { args: args as [unknown] });
 }
 
@@ -225,12 +225,12 @@ describe('a backfill', () => {
     const blocked = breakDay('2024-04-05');
     const handle = await start({ startAt: '2024-04-01', endAt: '2024-04-06', maxActiveRuns: 1 });
     await follow(handle, progress => progress.failed === 1);
-    await tell(handle, 'pause');
+    await send(handle, 'pause');
     broken.mend();
-    await expect(tell(handle, 'retryFailed', 0)).rejects.toThrow();
-    await tell(handle, 'retryFailed', 2);
-    await tell(handle, 'retryFailed', 2);
-    await tell(handle, 'resume');
+    await expect(send(handle, 'retryFailed', 0)).rejects.toThrow();
+    await send(handle, 'retryFailed', 2);
+    await send(handle, 'retryFailed', 2);
+    await send(handle, 'resume');
     const result = await handle.result();
     expect(result).toMatchObject({ phase: 'Failed', attempt: 2, total: 5, succeeded: 4, failed: 1, active: 0 });
     expect(result.failures.map(each => each.bucket)).toEqual(['2024-04-05']);
@@ -245,23 +245,23 @@ describe('a backfill', () => {
     const handle = await start({ suspended: true, startAt: '2024-05-01', endAt: '2024-06-01' });
     const suspended = await follow(handle, ({ phase }) => phase === 'Suspended');
     expect(suspended).toMatchObject({ active: 0, succeeded: 0, total: 31 });
-    await expect(tell(handle, 'resize', 0)).rejects.toThrow();
-    await tell(handle, 'resize', 5);
-    await tell(handle, 'resume');
+    await expect(send(handle, 'resize', 0)).rejects.toThrow();
+    await send(handle, 'resize', 5);
+    await send(handle, 'resume');
     await follow(handle, ({ succeeded }) => succeeded > 5);
-    await tell(handle, 'pause');
+    await send(handle, 'pause');
     const paused = await follow(handle, ({ active }) => active === 0);
     expect(paused.phase).toBe('Suspended');
     expect(paused.succeeded).toBeLessThan(31);
-    await tell(handle, 'resume');
+    await send(handle, 'resume');
     expect(await handle.result()).toMatchObject({ phase: 'Complete', succeeded: 31, maxActiveRuns: 5 });
   });
 
   test('cancel Drain lets the active runs finish, cancel Now stops them', async () => {
     const handle = await start({ startAt: '2024-06-01', endAt: '2024-07-01' });
     await follow(handle, ({ succeeded }) => succeeded > 2);
-    await expect(tell(handle, 'cancel', 'Later')).rejects.toThrow();
-    await tell(handle, 'cancel', 'Drain');
+    await expect(send(handle, 'cancel', 'Later')).rejects.toThrow();
+    await send(handle, 'cancel', 'Drain');
     const drained = await handle.result();
     expect(drained.phase).toBe('Cancelled');
     expect(drained.succeeded).toBeLessThan(30);
@@ -272,7 +272,7 @@ describe('a backfill', () => {
 
     const other = await start({ startAt: '2024-07-01', endAt: '2024-08-01' });
     await follow(other, ({ succeeded, active }) => succeeded > 2 && active > 0);
-    await tell(other, 'cancel', 'Now');
+    await send(other, 'cancel', 'Now');
     const stopped = await other.result();
     expect(stopped).toMatchObject({ phase: 'Cancelled', failed: 0, active: 0 });
     const left = await clickhouse.select(
@@ -320,14 +320,14 @@ describe('a backfill', () => {
     const day = '2024-09-12';
     const handle = await start({ startAt: '2024-09-10', endAt: '2024-09-13', maxActiveRuns: 1 });
     await follow(handle, ({ succeeded }) => succeeded === 1);
-    await tell(handle, 'pause');
+    await send(handle, 'pause');
     await follow(handle, ({ active }) => active === 0);
     await worker.stop();
     // The worker runs only workflow tasks, so runs begin but do no work. The test ends the remaining runs itself.
     const env = { ...workerEnvironment() };
     const workflows = new WorkerProcess({ ...env, WORKER_TASKS: 'Workflows' });
     await workflows.says(/working for Temporal/);
-    await tell(handle, 'resume');
+    await send(handle, 'resume');
     for (const left of ['2024-09-11', day]) {
       const found = () => client.workflow.getHandle(runId('test', 'ALLCCS-ALLTNS', left)).describe();
       const appears = () =>

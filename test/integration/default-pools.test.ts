@@ -24,10 +24,10 @@ const spec = (fields: object) => JSON.stringify({ tasks: ['Activities'], templat
 const write = (data: Record<string, string>) =>
   client.apply(CONFIG_MAPS, { metadata: map, data } as never, { force: true });
 const pool = (name: string) => client.find(WORKER_POOLS, { name, namespace });
-const becomes = (name: string, wanted: (pool: WorkerPool) => boolean) =>
+const becomes = (name: string, matches: (pool: WorkerPool) => boolean) =>
   eventually(async () => {
     const found = await pool(name);
-    return found && wanted(found) ? found : undefined;
+    return found && matches(found) ? found : undefined;
   });
 
 beforeAll(async () => {

@@ -43,12 +43,12 @@ async function create(name: string, spec: Partial<BackfillSpecInput> = {}): Prom
 }
 const get = (name: string) => client.find(BACKFILLS, { name, namespace });
 /** Returns the backfill once its status is as expected. */
-const when = (name: string, wanted: (status: NonNullable<Backfill['status']>) => boolean) =>
+const when = (name: string, matches: (status: NonNullable<Backfill['status']>) => boolean) =>
   eventually(async () => {
     const object = await get(name);
-    return object?.status && wanted(object.status) ? object : undefined;
+    return object?.status && matches(object.status) ? object : undefined;
   });
-const phase = (name: string, wanted: string) => when(name, status => status.phase === wanted);
+const phase = (name: string, expected: string) => when(name, status => status.phase === expected);
 const handleOf = (object: Backfill) =>
   bed.temporal.workflow.getHandle(backfillId('ooni', namespace, object.metadata.name, object.metadata.uid ?? ''));
 const change = (name: string, spec: Partial<BackfillSpecInput>) =>

@@ -22,10 +22,10 @@ const create = (name: string, spec: Partial<WorkerPoolSpecInput>, annotations = 
   } as WorkerPool);
 const change = (name: string, spec: object) => client.patch(WORKER_POOLS, { name, namespace }, { spec });
 const deployment = (name: string) => client.find(DEPLOYMENTS, { name: `ooni-worker-${name}`, namespace });
-const deployed = (name: string, wanted: (spec: NonNullable<Deployment['spec']>) => boolean = () => true) =>
+const deployed = (name: string, matches: (spec: NonNullable<Deployment['spec']>) => boolean = () => true) =>
   eventually(async () => {
     const found = await deployment(name);
-    return found?.spec && wanted(found.spec) ? found : undefined;
+    return found?.spec && matches(found.spec) ? found : undefined;
   });
 const ready = (name: string, reason: string) =>
   eventually(async () => {

@@ -146,9 +146,9 @@ describe('a run', () => {
       observeBatch: async (_, __, which) => {
         if (which.first === 'b') {
           // Stopped when the other has failed. It had stored three rows.
-          const beat = setInterval(() => Context.current().heartbeat(), 100);
+          const heartbeats = setInterval(() => Context.current().heartbeat(), 100);
           await Context.current().cancelled.catch(() => {});
-          clearInterval(beat);
+          clearInterval(heartbeats);
           throw new CancelledFailure('stopped', [counts(3)]);
         }
         await expect.poll(() => calls.includes('observeBatch b')).toBe(true);

@@ -240,7 +240,7 @@ interface Heartbeat<Details> {
 }
 
 /** Details of a heartbeat: the progress (null: none yet), and what the activity waits for. */
-interface Beat<Details> {
+interface HeartbeatPayload<Details> {
   readonly reached: Details | null;
   readonly waitsFor?: Wait;
 }
@@ -248,7 +248,7 @@ interface Beat<Details> {
 /** Returns the progress in the last heartbeat of an earlier attempt. Workers of older versions sent it without the wait. */
 export function reachedBefore<Details>(details: unknown): Details | undefined {
   const isBeat = typeof details === 'object' && details !== null && 'reached' in details;
-  return isBeat ? ((details as Beat<Details>).reached ?? undefined) : (details as Details | undefined);
+  return isBeat ? ((details as HeartbeatPayload<Details>).reached ?? undefined) : (details as Details | undefined);
 }
 
 /**
@@ -266,20 +266,20 @@ async function activity<T, Details = never>(
   const { activityType, attempt, workflowExecution } = context.info;
   let reached = reachedBefore<Details>(context.info.heartbeatDetails);
   const wait = new WaitNote();
-  const beat = () => {
+  const sendHeartbeat = () => {
     const waitsFor = wait.current() ?? watch?.waitsFor;
-    context.heartbeat({ reached: reached ?? null, ...(waitsFor && { waitsFor }) } satisfies Beat<Details>);
+    context.heartbeat({ reached: reached ?? null, ...(waitsFor && { waitsFor }) } satisfies HeartbeatPayload<Details>);
   };
   const heartbeat: Heartbeat<Details> = {
     details: reached,
     wait,
     send: details => {
       reached = details;
-      beat();
+      sendHeartbeat();
     },
   };
   // A heartbeat replaces the previous one, so it repeats the progress.
-  const send = setInterval(beat, HEARTBEAT_INTERVAL);
+  const timer = setInterval(sendHeartbeat, HEARTBEAT_INTERVAL);
   try {
     const { cancellationSignal } = context;
     const run = (hung?: AbortSignal) => {
@@ -297,7 +297,7 @@ async function activity<T, Details = never>(
     log.warn(where, `${failure.nonRetryable ? 'failed' : 'will be retried'}: ${judged.message}`);
     throw failure;
   } finally {
-    clearInterval(send);
+    clearInterval(timer);
   }
 }
 

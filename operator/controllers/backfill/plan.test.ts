@@ -92,7 +92,7 @@ const terminated: BackfillState = {
   ending: 'TERMINATED',
   message: 'by hand',
 };
-const tells = (result: BackfillPlan) =>
+const effects = (result: BackfillPlan) =>
   result.actions.map(action => (action.do === 'update' ? action.message : action.do));
 
 describe('beginning', () => {
@@ -145,12 +145,12 @@ describe('beginning', () => {
     expect(result.summary).toMatchObject({ kind: 'ready', reason: 'RangeIncomplete' });
     expect(result.after).toBeGreaterThan(0);
     const next = plan({ spec: { startAt: '2026-05-06', endAt: '2026-05-08' } }, Date.parse('2026-05-07T00:00:00Z'));
-    expect(tells(next)).toEqual(['start']);
+    expect(effects(next)).toEqual(['start']);
   });
 
   test('the range may begin with the last complete hour', () => {
     const spec = { granularity: 'Hour', startAt: '2026-05-06T06', endAt: '2026-05-07T00' } as const;
-    expect(tells(plan({ spec }))).toEqual(['start']);
+    expect(effects(plan({ spec }))).toEqual(['start']);
     expect(plan({ spec: { ...spec, startAt: '2026-05-06T07' } }).summary.reason).toBe('RangeIncomplete');
   });
 });
@@ -308,7 +308,7 @@ describe('while it runs', () => {
     ['nothing while no worker answers', { maxActiveRuns: 9 }, silent, []],
     ['cancel although no worker answers', { cancel: 'Now' as const }, silent, [{ name: 'cancel', mode: 'Now' }]],
   ])('%s', (_, spec, workflow, expected) => {
-    expect(tells(plan({ spec, workflow }))).toEqual(expected);
+    expect(effects(plan({ spec, workflow }))).toEqual(expected);
   });
 
   test.each([
@@ -618,7 +618,7 @@ describe('deleted', () => {
     ['one that never began may go', { state: 'absent' } as BackfillState, ['removeFinalizer']],
     ['one whose workers are silent gets a signal that waits for them', silent, ['drain', 'removeFinalizer']],
   ])('%s', (_, workflow, expected) => {
-    expect(tells(plan({ metadata, workflow }))).toEqual(expected);
+    expect(effects(plan({ metadata, workflow }))).toEqual(expected);
   });
 
   test('without our finalizer no action is needed', () => {

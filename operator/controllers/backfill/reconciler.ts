@@ -6,10 +6,10 @@ import { keyOf, type Stored } from '../../kube/resource.ts';
 import type { Observation } from '../../observation.ts';
 import {
   type BackfillState,
+  blockerOfRuns,
   drainBackfill,
   observeBackfill,
   startBackfill,
-  troubleOfRuns,
   updateBackfill,
 } from '../../temporal/backfills.ts';
 import type { Temporal } from '../../temporal/connection.ts';
@@ -25,8 +25,8 @@ import { ProgressWatch } from './progress-watch.ts';
 import { keep, type Sample, sampleOf } from './rate.ts';
 import { backfillStatus } from './status.ts';
 
-/** Milliseconds for which all Backfills share one answer about the trouble of runs. */
-const TROUBLE_TTL = 10_000;
+/** Milliseconds for which all Backfills share one answer about what blocks the runs. */
+const BLOCKER_TTL = 10_000;
 
 /** Reconciles Backfills. */
 export function backfillReconciler(context: Context, temporal: Temporal, ui: TemporalUI) {
@@ -36,8 +36,8 @@ export function backfillReconciler(context: Context, temporal: Temporal, ui: Tem
   const progress = new ProgressWatch();
   const polling = new Polling();
   const silence = new WorkerSilence(context.clock);
-  const elsewhere = shared(context.clock, TROUBLE_TTL, () =>
-    troubleOfRuns(temporal, installation, context.clock.now()),
+  const elsewhere = shared(context.clock, BLOCKER_TTL, () =>
+    blockerOfRuns(temporal, installation, context.clock.now()),
   );
   return reconciler(context, {
     resource: BACKFILLS,

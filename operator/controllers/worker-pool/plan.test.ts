@@ -437,8 +437,8 @@ describe('rollout', () => {
   test('the message names a new pod that cannot start, with its reason, while the old one is ready', () => {
     const status = { observedGeneration: 4, replicas: 2, readyReplicas: 1, updatedReplicas: 1 };
     const deployment = { ...deploymentOf(pool({ replicas: 1 }), 1), status } as Deployment;
-    const trouble = 'pod data/new: ErrImagePull: no such image';
-    const pods = [pod('old', { ready: true }), pod('new', { ready: false, trouble })];
+    const problem = 'pod data/new: ErrImagePull: no such image';
+    const pods = [pod('old', { ready: true }), pod('new', { ready: false, problem })];
     expect(plan({ spec: { replicas: 1 }, deployment, pods }).summary).toMatchObject({
       reason: 'RollingOut',
       message: '1 of 1 new pods are started, and 1 old ones still run. Pod data/new: ErrImagePull: no such image.',

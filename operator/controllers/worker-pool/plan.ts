@@ -25,7 +25,7 @@ export interface PoolPod {
   /** pod-deletion-cost of the pod; undefined when it has none. */
   readonly cost?: string;
   /** Cause that keeps the pod from running, as a sentence. */
-  readonly trouble?: string;
+  readonly problem?: string;
 }
 
 /** All inputs of a decision about a WorkerPool. */
@@ -408,8 +408,8 @@ function unreadyCause(deployment: Deployment, pods: readonly PoolPod[]): string 
   const failure = conditionOf(deployment, 'ReplicaFailure');
   if (failure?.status === 'True' && failure.message) return ` Pods are refused: ${failure.message}`;
   const unready = pods.filter(pod => !pod.ready);
-  const trouble = unready.find(pod => pod.trouble)?.trouble;
-  if (trouble) return ` ${trouble.replace(/^p/, 'P')}.`;
+  const problem = unready.find(pod => pod.problem)?.problem;
+  if (problem) return ` ${problem.replace(/^p/, 'P')}.`;
   const [first] = unready;
   return first ? ` Pod ${first.name} is not ready yet.` : '';
 }

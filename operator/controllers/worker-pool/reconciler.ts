@@ -16,7 +16,7 @@ import { WORKER_POOLS } from '../resources.ts';
 import { BUILD_ID, deploymentName, POOL_LABEL, type PodSettings } from './deployment.ts';
 import { restoredMemory } from './memory.ts';
 import { type Applied, appliedOf, capacityOf, type PoolAction, type PoolPod, planPool } from './plan.ts';
-import { podTrouble } from './pod-trouble.ts';
+import { podProblem } from './pod-problem.ts';
 import type { PoolCapacity } from './queue-share.ts';
 import type { Memory } from './scaling.ts';
 import { poolStatus } from './status.ts';
@@ -178,7 +178,7 @@ function podOf(pod: Pod): PoolPod {
     ready: ready?.status === 'True',
     since: Date.parse(ready?.lastTransitionTime ?? pod.metadata.creationTimestamp ?? ''),
     cost: pod.metadata.annotations?.[DELETION_COST],
-    trouble: podTrouble(pod),
+    problem: podProblem(pod),
   };
 }
 
@@ -191,6 +191,6 @@ export function poolKeys({ metadata }: Pod): Key[] {
 /** Returns whether a change of a pod affects the status of its pool: readiness, and the cause that keeps it from running. */
 export function podMatters(change: Change<Pod>): boolean {
   if (change.type !== 'modified') return true;
-  const seen = (pod: Pod) => [podOf(pod).ready, podTrouble(pod)];
+  const seen = (pod: Pod) => [podOf(pod).ready, podProblem(pod)];
   return canonical(seen(change.object)) !== canonical(seen(change.previous));
 }

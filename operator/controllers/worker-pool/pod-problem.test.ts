@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Pod } from '../../kube/builtin.ts';
-import { podTrouble } from './pod-trouble.ts';
+import { podProblem } from './pod-problem.ts';
 
 const pod = (status: object): Pod => ({ metadata: { name: 'w-1', namespace: 'data' }, status }) as Pod;
 const waiting = (reason: string, message?: string) => ({
@@ -37,6 +37,6 @@ describe('the cause that keeps a pod from running', () => {
       'pod data/w-1 ended with status 1 and is started again and again; kubectl logs -n data w-1 --previous',
     ],
   ])('%s', (_, status, expected) => {
-    expect(podTrouble(pod(status))).toBe(expected);
+    expect(podProblem(pod(status))).toBe(expected);
   });
 });

@@ -1,7 +1,7 @@
 import type { Pod } from '../../kube/builtin.ts';
 
 /** Returns the cause that keeps a pod from running, as a sentence that says where to look; undefined when the status shows none. */
-export function podTrouble({ metadata, status }: Pod): string | undefined {
+export function podProblem({ metadata, status }: Pod): string | undefined {
   const pod = `pod ${metadata.namespace}/${metadata.name}`;
   const unscheduled = status?.conditions?.find(({ type, status: is }) => type === 'PodScheduled' && is === 'False');
   // The scheduler ends its text with a full stop, and the caller makes a sentence.
