@@ -1,27 +1,28 @@
 import { execFile, spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
+import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { parseAllDocuments, stringify } from 'yaml';
 import { KUBERNETES_VERSION } from '../../local/programs/releases.ts';
 import { CHART_PROGRAMS, obtainPrograms, programPath } from '../../local/programs.ts';
 
 /**
- * Validates every profile of the chart as the API server does: with the schemas of its version, unknown fields as errors, and admission. Objects
- * of the Prometheus operator are left out, because their definitions are not part of Kubernetes.
+ * Validates every profile of the chart as the API server does: with the schemas of its version, unknown fields as errors, and admission. The
+ * definitions of the Prometheus operator are among the fixtures.
  */
 const run = promisify(execFile);
 const CHART = join(import.meta.dirname, '../../helm/ooni-pipeline');
 const PROFILES = readdirSync(join(CHART, 'ci')).sort();
-const MONITORING = 'monitoring.coreos.com/v1';
+const DEFINITIONS = join(import.meta.dirname, '../fixtures/prometheus-operator');
+const MONITORING = ['podmonitors', 'prometheusrules', 'servicemonitors'];
 /** Namespaces that a profile names, and that of the release. */
 const NAMESPACES = ['chart-profiles', 'team-a', 'team-b'];
 const RESTRICTED = 'pod-security.kubernetes.io/enforce=restricted';
 
 interface Manifest {
-  readonly apiVersion: string;
   readonly kind: string;
   readonly metadata: { readonly name: string };
   readonly spec?: { readonly template?: { readonly spec?: { readonly containers?: { name: string }[] } } };
@@ -52,6 +53,13 @@ function dryRun(objects: readonly Manifest[]) {
 
 beforeAll(async () => {
   await obtainPrograms({ names: CHART_PROGRAMS });
+  for (const kind of MONITORING) {
+    const definition = gunzipSync(readFileSync(join(DEFINITIONS, `${kind}.yaml.gz`))).toString();
+    const { status, output } = await kubectl(['apply', '--server-side', '-f', '-'], definition);
+    if (status !== 0) throw new Error(output);
+    const name = `crd/${kind}.monitoring.coreos.com`;
+    await kubectl(['wait', '--for=condition=Established', name, '--timeout=60s']);
+  }
   for (const name of NAMESPACES) {
     await kubectl(['create', 'namespace', name]);
     await kubectl(['label', '--overwrite', 'namespace', name, RESTRICTED]);
@@ -65,16 +73,31 @@ afterAll(async () => {
 describe.each(PROFILES)('profile %s', profile => {
   test('is accepted by the API server, without warnings', async () => {
     const objects = await render(profile);
-    const known = objects.filter(({ apiVersion, kind }) => {
-      if (apiVersion === MONITORING) return false;
-      // Other tests install the definitions; crds.test.ts checks them.
-      return kind !== 'CustomResourceDefinition';
-    });
+    // Other tests install the definitions; crds.test.ts checks them.
+    const known = objects.filter(({ kind }) => kind !== 'CustomResourceDefinition');
     const { status, output } = await dryRun(known);
     expect(output).not.toMatch(/error|warning|forbidden/i);
     expect(status, output).toBe(0);
     expect(output.trim().split('\n')).toHaveLength(known.length);
   });
+});
+
+test('the profiles have an object of each kind of the Prometheus operator', async () => {
+  const objects = (await Promise.all(PROFILES.map(render))).flat();
+  const kinds = new Set(objects.map(({ kind }) => kind));
+  expect([...kinds]).toEqual(expect.arrayContaining(['PodMonitor', 'PrometheusRule', 'ServiceMonitor']));
+});
+
+test.each([
+  ['ServiceMonitor', { endpoints: [{ port: 'health', interval: 'often' }] }, /interval/],
+  ['PodMonitor', { podMetricsEndpoints: [{ port: 'health', honourLabels: true }] }, /honourLabels/],
+  ['PrometheusRule', { groups: [{ name: 'a', rules: [{ alert: 'A', expr: 'up', for: '5 minutes' }] }] }, /for/],
+] as const)('a wrong field of a %s is found', async (kind, wrong, message) => {
+  const objects = await render('production-values.yaml');
+  const object = objects.find(found => found.kind === kind)!;
+  const { status, output } = await dryRun([{ ...object, spec: { ...object.spec, ...wrong } as Manifest['spec'] }]);
+  expect(status).not.toBe(0);
+  expect(output).toMatch(message);
 });
 
 test('a wrong field is found', async () => {
