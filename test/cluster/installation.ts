@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { until } from './command.ts';
-import type { Found, Kube } from './kube.ts';
+import { imageSize, megabytes, usage } from './figures.ts';
+import { CHART, type Found, type Kube, RELEASE } from './kube.ts';
 import type { Place } from './place.ts';
 import { query, type Rows, rowsOf, sameRows, shown } from './rows.ts';
 import type { Servers } from './servers.ts';
@@ -11,20 +12,23 @@ import type { Steps } from './table.ts';
 import type { TemporalServices } from './temporal.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-const CHART = join(ROOT, 'helm', 'ooni-pipeline');
-const RELEASE = 'ooni';
 const OPERATOR = 'ooni-ooni-pipeline-operator';
 const OPERATOR_PODS = 'app.kubernetes.io/component=operator';
 const DATABASE = 'cluster';
 /** Largest image of operator and workers, in bytes. */
 const LARGEST = 350e6;
-/** Buckets and filter of every Backfill: each of these four days has objects in the archive of the fixtures. */
-export const RANGE = { startAt: '2023-11-27', endAt: '2023-12-01', probeCC: ['IT'] } as const;
+/** Buckets and filter of every Backfill: seven of these days have objects in the archive of the fixtures. */
+export const RANGE = { startAt: '2024-01-22', endAt: '2024-02-13', probeCC: ['IT'] } as const;
+/** A day without objects. */
+const EMPTY = { startAt: '2022-01-01', endAt: '2022-01-02' };
+/** Pods to which the first Backfill scales the pool. */
+const PEAK = 2;
 /** Prints the version of the program in a pod. */
 const VERSION_COMMAND = ['/nodejs/bin/node', '-p', "JSON.parse(fs.readFileSync('/app/package.json')).version"];
 const RESTRICTED = { 'pod-security.kubernetes.io/enforce': 'restricted' };
 
-interface Context {
+/** What the steps use. Each is there once its step has run. */
+export interface Context {
   place(): Place;
   servers(): Servers;
   kube(): Kube;
@@ -57,28 +61,23 @@ export async function installationSteps(steps: Steps, context: Context): Promise
           workflows: { tasks: ['Workflows'], replicas: 1, drainTimeout: '20s' },
           activities: {
             tasks: ['Activities'],
-            slots: 2,
+            // Four buckets at a time need more than one pod.
+            slots: 1,
             drainTimeout: '20s',
             autoscaling: {
               minReplicas: 0,
               maxReplicas,
               cooldown: '10s',
-              scaleDown: { stabilization: '10s', podsPerMinute: 10 },
+              // No pod is removed before those that were created with it are ready.
+              scaleDown: { stabilization: '30s', podsPerMinute: 10 },
             },
           },
         },
       },
     };
   };
-  const release = async (verb: readonly string[], image: string, maxReplicas: number) => {
-    const file = join(tmpdir(), `ooni-values-${process.pid}.json`);
-    writeFileSync(file, JSON.stringify(values(image, maxReplicas)), { mode: 0o600 });
-    try {
-      return await kube().helm([...verb, RELEASE, CHART, '-f', file, '--wait', '--timeout', '10m']);
-    } finally {
-      rmSync(file);
-    }
-  };
+  const release = (verb: 'install' | 'upgrade', image: string, maxReplicas: number) =>
+    kube().release(verb, values(image, maxReplicas), '10m');
   const rows = () => rowsOf(servers().clickhouse, DATABASE);
   /** Checks that the rows are those of the command. */
   const complete = async () => {
@@ -141,7 +140,7 @@ export async function installationSteps(steps: Steps, context: Context): Promise
     return kube().namespace;
   });
   await steps.step('helm install --wait', async () => {
-    await release(['install'], now(), 3);
+    await release('install', now(), 3);
     const operators = await kube().list('pods', OPERATOR_PODS);
     if (operators.length !== 2) throw new Error(`${operators.length} operator pods instead of 2`);
     return `leader ${await kube().leader()}`;
@@ -151,8 +150,14 @@ export async function installationSteps(steps: Steps, context: Context): Promise
     if (size > LARGEST) throw new Error(`${megabytes(size)}, more than ${megabytes(LARGEST)}`);
     return megabytes(size);
   });
-  await steps.step('the operator creates the default pools; a worker loads the reference data', async () => {
+  await steps.step('the operator creates the default pools', async () => {
     await poolsReady();
+    await noPods('activities');
+    return 'activities: 0 pods without work';
+  });
+  await steps.step('a Backfill without objects starts a worker, which loads the reference data', async () => {
+    await backfill('empty', EMPTY);
+    await kube().wait('Complete', 'backfill/empty', 600);
     await until('fingerprints in ClickHouse', async () => {
       const [count] = await query<{ n: string | number }>(
         servers().clickhouse,
@@ -161,14 +166,17 @@ export async function installationSteps(steps: Steps, context: Context): Promise
       return Number(count?.n) > 0;
     });
     await noPods('activities');
-    return 'activities: 0 pods without work';
+    return '0 pods after it';
   });
   await steps.step('memory and CPU of each idle pod', () => usage(kube()));
   await steps.step('a Backfill; the pool scales from 0 to N', async () => {
     await backfill('first', { maxActiveRuns: 4 });
-    await until('a pod of the pool activities', async () => (await kube().poolPods('activities')).length > 0);
+    const ready = await until(`${PEAK} ready pods of the pool activities`, async () => {
+      const { readyReplicas = 0 } = (await resource('workerpool', 'activities')).status ?? {};
+      return readyReplicas >= PEAK && readyReplicas;
+    });
     const { desiredReplicas } = (await resource('workerpool', 'activities')).status!;
-    return `${desiredReplicas} desired`;
+    return `${ready} ready, ${desiredReplicas} desired`;
   });
   await steps.step('kubectl wait --for=condition=Complete; rows equal those of the command', async () => {
     await kube().wait('Complete', 'backfill/first', 1200);
@@ -181,10 +189,13 @@ export async function installationSteps(steps: Steps, context: Context): Promise
   await steps.step('a worker pod and the leader are killed in the middle; the same rows', async () => {
     await backfill('second', { maxActiveRuns: 1, reprocess: 'All' });
     await kube().backfillReaches('second', 1);
-    const pods = await kube().poolPods('activities');
+    const [pod] = await until('a pod of the pool activities', async () => {
+      const pods = await kube().poolPods('activities');
+      return pods.length > 0 && pods;
+    });
     const leader = await kube().leader();
     const kill = (pod: string) => kube().kubectl(['delete', 'pod', pod, '--grace-period=0', '--force', '--wait=false']);
-    await kill(pods[0]!.metadata.name);
+    await kill(pod!.metadata.name);
     await kill(leader);
     const successor = await until('another leader', async () => {
       const holder = await kube().leader();
@@ -196,7 +207,7 @@ export async function installationSteps(steps: Steps, context: Context): Promise
   await steps.step('helm upgrade to the next image with a running backfill, which goes on', async () => {
     await backfill('third', { maxActiveRuns: 1, reprocess: 'All' });
     await kube().backfillReaches('third', 1);
-    await release(['upgrade'], later(), 2);
+    await release('upgrade', later(), 2);
     await until('the pool has the new values', async () => {
       const pool = await resource('workerpool', 'activities');
       return (pool.spec?.autoscaling as { maxReplicas?: number })?.maxReplicas === 2;
@@ -243,12 +254,12 @@ export async function installationSteps(steps: Steps, context: Context): Promise
     const running = ['get', 'pods', '--field-selector=status.phase!=Succeeded', '-o', 'name'];
     await until('no running pods', async () => (await kube().kubectl(running)) === '');
     const backfills = await kube().list('backfills');
-    if (backfills.length !== 3) throw new Error(`${backfills.length} Backfills instead of 3`);
+    if (backfills.length !== 4) throw new Error(`${backfills.length} Backfills instead of 4`);
     await complete();
-    return 'no running pods, 3 Backfills';
+    return 'no running pods, 4 Backfills';
   });
   await steps.step('a second helm install continues with them', async () => {
-    await release(['install'], now(), 3);
+    await release('install', now(), 3);
     await poolsReady();
     await backfill('fourth', { maxActiveRuns: 2 });
     await kube().wait('Complete', 'backfill/fourth', 600);
@@ -261,40 +272,4 @@ export async function installationSteps(steps: Steps, context: Context): Promise
     await kube().kubectl(['delete', 'backfills', '--all', '--timeout=3m']);
     return complete();
   });
-}
-
-/** Returns the size of an image on a node, in bytes. */
-async function imageSize(kube: Kube, image: string): Promise<number | undefined> {
-  const text = await kube.kubectl(['get', 'nodes', '-o', 'json']);
-  const { items } = JSON.parse(text) as { items: { status: { images?: { names?: string[]; sizeBytes: number }[] } }[] };
-  return items.flatMap(node => node.status.images ?? []).find(one => one.names?.includes(image))?.sizeBytes;
-}
-
-/** Returns memory and CPU of each pod of the namespace, as the kubelets report them. */
-async function usage(kube: Kube): Promise<string> {
-  const nodes = await kube.list('nodes');
-  interface Summary {
-    pods: {
-      podRef: { name: string; namespace: string };
-      memory?: { workingSetBytes?: number };
-      cpu?: { usageNanoCores?: number };
-    }[];
-  }
-  return until('figures of all pods', async () => {
-    const found: string[] = [];
-    for (const { metadata } of nodes) {
-      const text = await kube.kubectl(['get', '--raw', `/api/v1/nodes/${metadata.name}/proxy/stats/summary`]);
-      for (const { podRef, memory, cpu } of (JSON.parse(text) as Summary).pods) {
-        if (podRef.namespace !== kube.namespace) continue;
-        if (!memory?.workingSetBytes || cpu?.usageNanoCores === undefined) return undefined;
-        const name = podRef.name.replace(/-[a-z0-9]+-[a-z0-9]{5}$/, '');
-        found.push(`${name} ${megabytes(memory.workingSetBytes)} ${(cpu.usageNanoCores / 1e6).toFixed(0)}m`);
-      }
-    }
-    return found.length > 0 ? found.sort().join(', ') : undefined;
-  });
-}
-
-function megabytes(bytes: number): string {
-  return `${Math.round(bytes / 1e6)} MB`;
 }

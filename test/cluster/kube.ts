@@ -1,5 +1,15 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { programPath } from '../../local/programs.ts';
 import { command, until } from './command.ts';
+
+export const CHART = join(import.meta.dirname, '..', '..', 'helm', 'ooni-pipeline');
+/** Name of the release in each namespace. */
+export const RELEASE = 'ooni';
 
 interface Condition {
   readonly type: string;
@@ -53,6 +63,44 @@ export class Kube {
     });
   }
 
+  /** Installs or upgrades the release and waits until it is ready, at most `timeout` in the form of Helm. */
+  async release(verb: 'install' | 'upgrade', values: object, timeout: string): Promise<void> {
+    const file = join(tmpdir(), `ooni-values-${process.pid}.json`);
+    writeFileSync(file, JSON.stringify(values), { mode: 0o600 });
+    try {
+      await this.helm([verb, RELEASE, CHART, '-f', file, '--wait', '--timeout', timeout]);
+    } finally {
+      rmSync(file);
+    }
+  }
+
+  /** Forwards a free port of this machine to a port of a Service. Returns its URL. Throws with kubectl's output if it ends. */
+  async forward(service: string, port: number): Promise<{ url: string; stop: () => Promise<void> }> {
+    const child = spawn(
+      programPath('kubectl'),
+      ['--namespace', this.namespace, 'port-forward', `service/${service}`, `:${port}`],
+      { env: { ...process.env, KUBECONFIG: this.kubeconfig }, stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    const ended = once(child, 'close');
+    const said: string[] = [];
+    createInterface({ input: child.stderr }).on('line', line => said.push(line));
+    const listening = new Promise<string>(resolve =>
+      createInterface({ input: child.stdout }).on('line', line => {
+        const found = /^Forwarding from 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
+        if (found) resolve(`http://127.0.0.1:${found}`);
+      }),
+    );
+    const url = await Promise.race([listening, ended.then(() => undefined)]);
+    if (!url) throw new Error(`kubectl port-forward to ${service} ended: ${said.join('; ')}`);
+    return {
+      url,
+      stop: async () => {
+        child.kill();
+        await ended;
+      },
+    };
+  }
+
   apply(object: object): Promise<string> {
     return this.kubectl(['apply', '-f', '-'], JSON.stringify(object));
   }
@@ -73,16 +121,17 @@ export class Kube {
   }
 
   /** Waits until a Backfill has completed that many buckets. Throws when it ended before. */
-  backfillReaches(name: string, succeeded: number, seconds = 600): Promise<Found> {
-    return until(
+  async backfillReaches(name: string, succeeded: number, seconds = 600): Promise<void> {
+    const phase = await until(
       `backfill ${name} with ${succeeded} succeeded buckets`,
       async () => {
-        const found = await this.get('backfill', name);
-        const { progress, phase } = found?.status ?? {};
-        return progress && (progress.succeeded ?? 0) >= succeeded && phase !== 'Complete' ? found : undefined;
+        const { progress, phase } = (await this.get('backfill', name))?.status ?? {};
+        return (progress?.succeeded ?? 0) >= succeeded && phase;
       },
       seconds,
     );
+    if (phase === 'Complete')
+      throw new Error(`backfill ${name} was complete before anything could be done in its middle`);
   }
 
   /** Returns the pods of a pool that are not ending. */

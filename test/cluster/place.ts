@@ -1,20 +1,29 @@
-import { chmodSync, copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findOnPath, StartError } from '../../local/process.ts';
 import { KUBERNETES_VERSION, TEMPORAL_VERSION } from '../../local/programs/releases.ts';
 import { cacheFolder, programPath } from '../../local/programs.ts';
-import { command } from './command.ts';
+import { command, interrupted } from './command.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 /** The one-node cluster without a container engine, beside the repository. */
 const LAB = join(ROOT, '..', 'shared', 'lab', 'cluster');
+/** Address of this machine for pods of the lab. */
+const HOST = '10.97.0.1';
+/** Program of the lab that makes stand-ins for public images. */
+const IMAGES = join(LAB, '..', 'images');
 const TEMPORAL_IMAGE = `docker.io/temporalio/temporal:${TEMPORAL_VERSION}`;
-/** Volume in the lab, and its folder there. */
-const VOLUME = 'ooni-cluster-test';
+/** Folder of the volumes in the lab, beginning of their names, and their label. */
+const VOLUMES = 'ooni-cluster-test';
 const KIND_CLUSTER = 'ooni-pipeline';
-/** Maximum time in which the lab builds its programs, starts and makes its images, and that of one of its later commands, milliseconds. */
+/** Maximum time of one command of the running lab, milliseconds. */
 const LAB_TIMEOUT = 30 * 60_000;
+/** Image and pod with which the lab is checked, its base, and the maximum time of the pod in seconds. */
+const CHECK = 'lab-check';
+const CHECK_IMAGE = `lab.local/${CHECK}:1`;
+const CHECK_BASE = 'docker.io/library/node:24-trixie-slim';
+const CHECK_SECONDS = 120;
 
 /** The cluster of `../shared/lab` did not start, for a reason outside of this project. */
 export class LabError extends StartError {
@@ -31,8 +40,10 @@ export interface Place {
   readonly given?: string;
   /** Whether the nodes pull public images from their registries. */
   readonly pullsPublicImages: boolean;
-  /** Builds a Dockerfile over a folder, and brings the image onto the nodes. */
-  image(name: string, dockerfile: string, context: string): Promise<void>;
+  /** Whether `close` removes everything that is in the cluster. */
+  readonly disposable: boolean;
+  /** Builds a Dockerfile over a folder, and brings the image onto the nodes. `publicBase` names a public image that it begins with. */
+  image(name: string, dockerfile: string, context: string, publicBase?: 'superset'): Promise<void>;
   /** Provides a volume for a claim, on a cluster without a provisioner. */
   volume?(namespace: string, claim: string): Promise<void>;
   /** Stops what `open` started. */
@@ -42,11 +53,13 @@ export interface Place {
 /**
  * Opens a cluster: with `kind` a new or existing kind cluster; otherwise that of KUBECONFIG with the image and address that CLUSTER_IMAGE and
  * CLUSTER_HOST name, or the cluster of `../shared/lab`. Throws StartError with a remedy, LabError when that cluster does not start.
+ *
+ * @param labTimeout maximum time in which the lab builds its programs, starts and makes its images, milliseconds
  */
-export async function openPlace(kind: boolean): Promise<Place> {
+export async function openPlace(kind: boolean, labTimeout: number): Promise<Place> {
   if (kind) return openKind();
   if (process.env.KUBECONFIG) return openGiven(process.env.KUBECONFIG);
-  if (existsSync(LAB)) return openLab();
+  if (existsSync(LAB)) return openLab(labTimeout);
   throw new StartError('There is no cluster: set KUBECONFIG, or run "npm run kind", which makes one with Docker.');
 }
 
@@ -64,73 +77,138 @@ async function openGiven(kubeconfig: string): Promise<Place> {
     host,
     given,
     pullsPublicImages: true,
+    disposable: false,
     image: async () => {},
     close: async () => {},
   };
 }
 
-async function openLab(): Promise<Place> {
-  const lab = (args: readonly string[], timeout = LAB_TIMEOUT) => command(LAB, args, { show: true, timeout });
+async function openLab(startTimeout: number): Promise<Place> {
+  const lab = (args: readonly string[], timeout = LAB_TIMEOUT, cleans = false) =>
+    command(LAB, args, { show: true, timeout, cleans });
   seedLab();
   const wasUp = /^kube-apiserver runs/m.test(await command(LAB, ['status']));
   const state = process.env.LAB_STATE || '/var/lib/ooni-lab';
   const kubeconfig = join(state, 'admin.kubeconfig');
-  const kubectl = (args: readonly string[], stdin?: string) =>
-    command(programPath('kubectl'), args, { env: { KUBECONFIG: kubeconfig }, ...(stdin && { stdin }) });
-  const folder = join(state, 'volumes', VOLUME);
-  const removeVolume = async () => {
-    await kubectl(['delete', 'persistentvolume', VOLUME, '--ignore-not-found']);
+  const kubectl = (args: readonly string[], stdin?: string, cleans = false) =>
+    command(programPath('kubectl'), args, { env: { KUBECONFIG: kubeconfig }, cleans, ...(stdin && { stdin }) });
+  const folder = join(state, 'volumes', VOLUMES);
+  const removeVolumes = async () => {
+    await kubectl(['delete', 'persistentvolumes', '-l', `app=${VOLUMES}`], undefined, true);
     rmSync(folder, { recursive: true, force: true });
   };
   const close = async () => {
-    if (wasUp) await removeVolume();
-    else await lab(['down']);
+    if (wasUp) await removeVolumes();
+    else await lab(['down'], LAB_TIMEOUT, true);
   };
   try {
-    const end = performance.now() + LAB_TIMEOUT;
+    const end = performance.now() + startTimeout;
     const left = () => Math.max(1, end - performance.now());
     await obtainNft(left());
     if (!wasUp) await lab(['up'], left());
-    const images = join(LAB, '..', 'images');
-    await command(images, ['node', 'distroless', 'temporal'], { show: true, timeout: left() });
+    await command(IMAGES, ['node', 'distroless', 'temporal'], { show: true, timeout: left() });
     await lab(['push', TEMPORAL_IMAGE], left());
+    await checkLab(lab, kubectl, left);
+    // An earlier run may have been killed.
+    await removeVolumes();
   } catch (error) {
     await close().catch(() => {});
+    if (error === interrupted()) throw error;
     throw new LabError(`The cluster of ../shared/lab did not start: ${(error as Error).message}`);
   }
   return {
     name: 'the cluster of ../shared/lab',
     kubeconfig,
-    host: '10.97.0.1',
+    host: HOST,
     ...(process.env.CLUSTER_IMAGE && { given: process.env.CLUSTER_IMAGE }),
     pullsPublicImages: false,
-    image: async (name, dockerfile, context) => {
+    disposable: !wasUp,
+    image: async (name, dockerfile, context, publicBase) => {
+      if (publicBase) await command(IMAGES, [publicBase], { show: true, timeout: LAB_TIMEOUT });
       await lab(['build', name, '-f', dockerfile, context]);
     },
     volume: async (namespace, name) => {
-      await removeVolume();
-      mkdirSync(folder, { recursive: true });
+      const path = join(folder, name);
+      mkdirSync(path, { recursive: true });
       // The volumes of the lab are folders of root, which pods of other users cannot write.
-      chmodSync(folder, 0o777);
+      chmodSync(path, 0o777);
       await kubectl(
         ['apply', '-f', '-'],
         JSON.stringify({
           apiVersion: 'v1',
           kind: 'PersistentVolume',
-          metadata: { name: VOLUME },
+          metadata: { name: `${VOLUMES}-${name}`, labels: { app: VOLUMES } },
           spec: {
             storageClassName: 'standard',
             capacity: { storage: '20Gi' },
             accessModes: ['ReadWriteOnce'],
             persistentVolumeReclaimPolicy: 'Retain',
             claimRef: { namespace, name },
-            hostPath: { path: folder },
+            hostPath: { path },
           },
         }),
       );
     },
     close,
   };
+}
+
+/**
+ * Checks what a kernel, a missing permission or a missing network of the machine can prevent: a step of a Dockerfile that reaches the registry of
+ * npm, and a restricted pod that reaches a Service by its name and this machine by its address. Throws an error otherwise.
+ */
+async function checkLab(
+  lab: (args: readonly string[], timeout: number) => Promise<string>,
+  kubectl: (args: readonly string[], stdin?: string) => Promise<string>,
+  left: () => number,
+): Promise<void> {
+  const context = mkdtempSync(join(tmpdir(), 'ooni-lab-check-'));
+  try {
+    writeFileSync(join(context, 'Dockerfile'), `FROM ${CHECK_BASE}\nRUN npm view yaml version\n`);
+    await lab(['build', CHECK_IMAGE, '-f', join(context, 'Dockerfile'), context], left());
+  } finally {
+    rmSync(context, { recursive: true });
+  }
+  const reach = (host: string, port: number) => `(exec 3<>/dev/tcp/${host}/${port})`;
+  const script = `until ${reach('kubernetes.default.svc', 443)} && ${reach(HOST, 6443)}; do sleep 1; done; echo reached`;
+  await kubectl(['delete', 'pod', CHECK, '--ignore-not-found', '--namespace', 'default']);
+  await kubectl(
+    ['apply', '-f', '-'],
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: CHECK, namespace: 'default' },
+      spec: {
+        restartPolicy: 'Never',
+        activeDeadlineSeconds: CHECK_SECONDS,
+        securityContext: { runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: 'RuntimeDefault' } },
+        containers: [
+          {
+            name: CHECK,
+            image: CHECK_IMAGE,
+            imagePullPolicy: 'Never',
+            command: ['bash', '-c', script],
+            resources: { limits: { memory: '128Mi' } },
+            securityContext: {
+              allowPrivilegeEscalation: false,
+              readOnlyRootFilesystem: true,
+              capabilities: { drop: ['ALL'] },
+            },
+          },
+        ],
+      },
+    }),
+  );
+  const pod = [`pod/${CHECK}`, '--namespace', 'default'];
+  try {
+    await kubectl(['wait', '--for=jsonpath={.status.phase}=Succeeded', ...pod, `--timeout=${CHECK_SECONDS}s`]);
+    const log = await kubectl(['logs', ...pod]);
+    if (!log.includes('reached')) throw new Error(`the log of the pod ${CHECK} is ${JSON.stringify(log)}`);
+  } catch (error) {
+    const found = await kubectl(['describe', ...pod]).catch((failure: Error) => failure.message);
+    throw new Error(`a pod does not reach Services and this machine: ${(error as Error).message}\n${found}`);
+  }
+  await kubectl(['delete', ...pod]);
 }
 
 /** Installs the program with which kube-proxy makes Services reachable. The lab installs its other packages in the same way. */
@@ -199,6 +277,7 @@ async function openKind(): Promise<Place> {
     kubeconfig,
     host,
     pullsPublicImages: true,
+    disposable: false,
     image: async (name, dockerfile, context) => {
       await command('docker', ['build', '-f', dockerfile, '-t', name, context], { show: true });
       await load(name);

@@ -5,17 +5,21 @@
  *     npm run cluster             on the cluster of KUBECONFIG, or of ../shared/lab
  *     npm run kind                on a kind cluster, which it makes (needs Docker and kind)
  *     npm run cluster -- --temporal-production   with Temporal's services (temporal.mode production) and a PostgreSQL of this machine
+ *     npm run cluster -- --evaluation   instead, the release with embedded ClickHouse, embedded Temporal and Superset
+ *     npm run cluster -- --minutes 40   ends within that time, cleaning included
  *     npm run cluster -- --keep   leaves the release and the servers running until Ctrl-C
  *
- * Prints a table of steps and ends with `N passed, N failed`. The exit status is 1 if a step failed, and 3 if
- * the cluster of ../shared/lab did not start, for a reason outside of this project, so that nothing was tested.
+ * Prints a table of steps and ends with `N passed, N failed`. The exit status is 1 if a step failed, 3 if the cluster of ../shared/lab did not
+ * start, for a reason outside of this project, so that nothing was tested, and 4 if the time limit or a signal ended the steps.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { StartError } from '../../local/process.ts';
 import { obtainPrograms } from '../../local/programs.ts';
-import { command } from './command.ts';
+import { command, endInterruption, interrupt } from './command.ts';
+import { evaluationSteps } from './evaluation.ts';
 import { installationSteps, RANGE } from './installation.ts';
 import { Kube } from './kube.ts';
 import { LabError, openPlace, type Place } from './place.ts';
@@ -26,12 +30,41 @@ import { startTemporalServices, type TemporalServices } from './temporal.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const NAMESPACE = 'ooni-cluster-test';
-/** Exit status that .ci/run tells apart from a failed step. */
-const LAB_FAILED = 3;
-const temporalProduction = process.argv.includes('--temporal-production');
-const keep = process.argv.includes('--keep');
+/** Exit statuses that .ci/run distinguishes from that of a failed step. */
+const [LAB_FAILED, ENDED] = [3, 4];
+const MINUTE = 60_000;
+/** Maximum time in which the lab starts, and, with a time limit, the parts of it that are kept for the other steps and for cleaning up, milliseconds. */
+const LAB_TIMEOUT = 30 * MINUTE;
+const STEPS_TIME = 12 * MINUTE;
+const CLEANING_TIME = 2 * MINUTE;
+
+const { values: options } = parseArgs({
+  options: {
+    kind: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
+    'temporal-production': { type: 'boolean', default: false },
+    evaluation: { type: 'boolean', default: false },
+    minutes: { type: 'string' },
+  },
+});
+const limit = options.minutes === undefined ? Number.POSITIVE_INFINITY : Number(options.minutes) * MINUTE;
+const least = (LAB_TIMEOUT / 10 + STEPS_TIME + CLEANING_TIME) / MINUTE;
+if (!(limit >= least * MINUTE)) {
+  console.error(`--minutes is ${options.minutes}; name ${least} or more, or leave it out.`);
+  process.exit(2);
+}
 
 async function main(): Promise<number> {
+  const end = new Promise<void>(resolve => {
+    const stop = (why: string) => {
+      interrupt(new Error(`Ended by ${why}.`));
+      resolve();
+    };
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop(signal));
+    if (limit < Number.POSITIVE_INFINITY) {
+      setTimeout(() => stop(`the time limit of ${options.minutes} minutes`), limit - CLEANING_TIME).unref();
+    }
+  });
   const steps = new Steps();
   const dir = mkdtempSync(join(tmpdir(), 'ooni-cluster-'));
   let place: Place | undefined;
@@ -45,7 +78,7 @@ async function main(): Promise<number> {
       return 'kubectl, versitygw, Helm';
     });
     await steps.step('cluster', async () => {
-      place = await openPlace(process.argv.includes('--kind'));
+      place = await openPlace(options.kind, Math.min(LAB_TIMEOUT, limit - STEPS_TIME - CLEANING_TIME));
       kube = new Kube(place.kubeconfig, NAMESPACE);
       await removeLeftovers(kube);
       return place.name;
@@ -57,13 +90,14 @@ async function main(): Promise<number> {
       reference.catch(() => {});
       return `reached from pods at ${place!.host}`;
     });
-    if (temporalProduction) {
+    if (options['temporal-production']) {
       await steps.step("PostgreSQL of this machine, images of Temporal's services", async () => {
         temporal = await startTemporalServices(dir, place!);
         return `PostgreSQL ${temporal.version}`;
       });
     }
-    await installationSteps(steps, {
+    const run = options.evaluation ? evaluationSteps : installationSteps;
+    await run(steps, {
       place: () => place!,
       servers: () => servers!,
       kube: () => kube!,
@@ -71,20 +105,22 @@ async function main(): Promise<number> {
       reference: () => reference!,
     });
     if (steps.failed && kube) console.log(`\n${await kube.report()}\n`);
-    if (keep) {
-      console.log(`export KUBECONFIG=${place?.kubeconfig}; everything stays up until Ctrl-C`);
-      await new Promise(resolve => process.once('SIGINT', resolve));
+    if (options.keep && place) {
+      console.log(`export KUBECONFIG=${place.kubeconfig}; everything stays up until Ctrl-C`);
+      await end;
     }
   } finally {
     steps.print();
-    if (kube) await removeLeftovers(kube).catch((error: Error) => console.error(error.message));
+    endInterruption();
+    if (kube && !place?.disposable) await removeLeftovers(kube).catch((error: Error) => console.error(error.message));
     await temporal?.stop();
     await servers?.stop();
     await place?.close().catch((error: Error) => console.error(error.message));
     rmSync(dir, { recursive: true, force: true });
   }
   if (steps.error instanceof LabError) return LAB_FAILED;
-  return steps.failed ? 1 : 0;
+  if (steps.failed) return 1;
+  return steps.error ? ENDED : 0;
 }
 
 /** Runs the command `oonipipeline run` over the range of the Backfills into a database of its own. Returns its rows. */
@@ -122,3 +158,5 @@ try {
   console.error(error.message);
   process.exitCode = 1;
 }
+// A wait of an ended step must not keep the process.
+process.exit();

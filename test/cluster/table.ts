@@ -1,21 +1,23 @@
 import Table from 'cli-table3';
+import { interrupted } from './command.ts';
 
 interface Row {
   readonly step: string;
   readonly seconds: number;
-  readonly result: 'ok' | 'FAILED' | 'not run';
+  readonly result: 'ok' | 'FAILED' | 'ended' | 'not run';
   readonly detail: string;
 }
 
-/** Runs named steps in order, and keeps what each of them found. After a failure the remaining steps do not run: they depend on it. */
+/** Runs named steps in order, and keeps what each of them found. After a failure or an interruption the remaining steps do not run: they depend on it. */
 export class Steps {
   readonly rows: Row[] = [];
-  /** Error of the step that failed. */
+  /** Error of the step that failed or was interrupted. */
   error: Error | undefined;
 
   /** Runs a step. `work` returns a phrase with its findings. */
   async step(name: string, work: () => Promise<string>): Promise<void> {
-    if (this.failed) {
+    this.error ??= interrupted();
+    if (this.error) {
       this.rows.push({ step: name, seconds: 0, result: 'not run', detail: '' });
       return;
     }
@@ -28,14 +30,15 @@ export class Steps {
       console.log(`ok, ${seconds().toFixed(1)} s  ${detail}`);
     } catch (error) {
       this.error = error as Error;
+      const result = error === interrupted() ? 'ended' : 'FAILED';
       const detail = (error as Error).message;
-      this.rows.push({ step: name, seconds: seconds(), result: 'FAILED', detail: detail.split('\n')[0]! });
-      console.log(`FAILED after ${seconds().toFixed(1)} s\n${(error as Error).stack ?? detail}`);
+      this.rows.push({ step: name, seconds: seconds(), result, detail: detail.split('\n')[0]! });
+      console.log(`${result} after ${seconds().toFixed(1)} s\n${(error as Error).stack ?? detail}`);
     }
   }
 
   get failed(): boolean {
-    return this.error !== undefined;
+    return this.rows.some(({ result }) => result === 'FAILED');
   }
 
   /** Prints the table and the line `N passed, N failed`. */
@@ -52,7 +55,8 @@ export class Steps {
     }
     const count = (result: Row['result']) => this.rows.filter(row => row.result === result).length;
     console.log(`\n${table}\n`);
-    const rest = count('not run');
-    console.log(`${count('ok')} passed, ${count('FAILED')} failed${rest > 0 ? `, ${rest} not run` : ''}`);
+    const others = (['ended', 'not run'] as const).filter(result => count(result) > 0);
+    const counts = others.map(result => `, ${count(result)} ${result}`).join('');
+    console.log(`${count('ok')} passed, ${count('FAILED')} failed${counts}`);
   }
 }
