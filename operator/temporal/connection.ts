@@ -11,7 +11,14 @@ import {
 import { traceHeaders } from '../../temporal/trace-header.ts';
 import { hashOf } from '../hash.ts';
 import { type Clock, systemClock } from '../kube/clock.ts';
-import { classify, isUnreachable, TemporalDenied, TemporalNamespaceMissing, TemporalRejected } from './errors.ts';
+import {
+  classify,
+  isUnreachable,
+  TemporalDenied,
+  TemporalNamespaceMissing,
+  TemporalRejected,
+  TemporalUnavailable,
+} from './errors.ts';
 import { RateLimit } from './rate-limit.ts';
 
 /** Milliseconds: long enough for a busy server, short enough that a reconcile reports "unknown" instead of blocking. */
@@ -22,6 +29,8 @@ const REQUESTS_PER_SECOND = 50;
 
 /** Milliseconds between two reads of the TLS files. */
 const REREAD = 30_000;
+/** Messages of Temporal about a search attribute that it does not know, with its name. */
+const UNDEFINED_ATTRIBUTE = /no mapping defined for search attribute (\w+)|search attribute (\w+) is not defined/;
 /** Requests in a row that did not reach the server, after which the connection is opened again. */
 const UNANSWERED = 3;
 
@@ -114,9 +123,35 @@ export class Temporal {
       const known = classify(error, doing);
       this.#unanswered = isUnreachable(error) ? this.#unanswered + 1 : 0;
       if (known instanceof TemporalDenied || this.#unanswered >= UNANSWERED) await this.close();
-      // A restarted development server has forgotten the search attributes.
-      if (known instanceof TemporalRejected && /search attribute/i.test(known.message)) this.#registered = undefined;
+      if (known instanceof TemporalRejected && /search attribute/i.test(known.message)) {
+        // A restarted development server has forgotten the search attributes.
+        this.#registered = undefined;
+        if (await this.#isNotYetUsable(known.message)) {
+          throw new TemporalUnavailable(`${known.message}. Temporal uses a new search attribute after about a minute`, {
+            cause: error,
+          });
+        }
+      }
       throw known;
+    }
+  }
+
+  /**
+   * Whether a message rejects a search attribute that the namespace has. The services of Temporal read a new one with a delay when visibility is in
+   * Elasticsearch or OpenSearch.
+   */
+  async #isNotYetUsable(message: string): Promise<boolean> {
+    const name = UNDEFINED_ATTRIBUTE.exec(message)?.slice(1).find(Boolean);
+    if (!name || !this.#attributes.includes(name)) return false;
+    const connection = this.#client?.connection as Connection | undefined;
+    try {
+      const found = await connection?.withDeadline(Date.now() + DEADLINE, () =>
+        connection.operatorService.listSearchAttributes({ namespace: this.namespace }),
+      );
+      return name in (found?.customAttributes ?? {});
+    } catch {
+      // The message of the rejection says more than that of this request.
+      return false;
     }
   }
 

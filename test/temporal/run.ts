@@ -209,9 +209,16 @@ async function exercise(
       const args = ['workflow', 'start', ...Object.entries(options).flat()];
       for (const [name, value] of Object.entries(attributes))
         args.push('--search-attribute', `${name}=${JSON.stringify(value)}`);
-      execFileSync(programPath('temporal'), args, {
-        env: { HOME: dir, TEMPORAL_CONFIG_FILE: '/dev/null' },
-        stdio: 'pipe',
+      const env = { HOME: dir, TEMPORAL_CONFIG_FILE: '/dev/null' };
+      // The services read new search attributes with a delay when they are in a search engine.
+      await until('the start of the backfill', async () => {
+        try {
+          execFileSync(programPath('temporal'), args, { env, stdio: 'pipe' });
+        } catch (error) {
+          if (/search attribute/.test(String((error as { stderr?: Buffer }).stderr))) return undefined;
+          throw error;
+        }
+        return true;
       });
       const handle = client.workflow.getHandle<(input: BackfillInput) => Promise<BackfillProgress>>(id);
       await until('the first bucket', async () => {

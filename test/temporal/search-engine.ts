@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findOnPath, StartError, type Supervised, supervise } from '../../local/process.ts';
 import { freePort } from '../../pipeline/free-port.ts';
@@ -24,6 +24,8 @@ const ENGINES = {
     group: 'org.elasticsearch',
     log4j: '2.17.1',
     main: 'org.elasticsearch.bootstrap.Elasticsearch',
+    // What the server needs although its own description in Maven does not say so.
+    libraries: [],
     modules: {
       'transport-netty4': 'org.elasticsearch.transport.Netty4Plugin',
       'mapper-extras': 'org.elasticsearch.index.mapper.MapperExtrasPlugin',
@@ -37,6 +39,7 @@ const ENGINES = {
     group: 'org.opensearch',
     log4j: '2.21.0',
     main: 'org.opensearch.bootstrap.OpenSearch',
+    libraries: ['opensearch-plugin-classloader'],
     modules: {
       'transport-netty4': 'org.opensearch.transport.Netty4ModulePlugin',
       'mapper-extras': 'org.opensearch.index.mapper.MapperExtrasModulePlugin',
@@ -164,36 +167,37 @@ export async function startSearchEngine(name: EngineName, dir: string, cache: st
 
 /** Downloads the server, its transport module and what they need. Returns the folder of the jars. */
 function obtainJars(name: EngineName, folder: string): string {
-  const { group, version, log4j } = ENGINES[name];
+  const { group, version, log4j, libraries } = ENGINES[name];
   const jars = join(folder, 'jars');
-  if (existsSync(jars)) return jars;
-  const part = join(folder, `part-${process.pid}`);
-  mkdirSync(part, { recursive: true });
   const dependency = (groupId: string, artifactId: string, of: string) =>
     `<dependency><groupId>${groupId}</groupId><artifactId>${artifactId}</artifactId><version>${of}</version></dependency>`;
-  writeFileSync(
-    join(folder, 'pom.xml'),
-    `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+  const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>org.ooni.test</groupId><artifactId>${name}</artifactId><version>1</version><dependencies>
 ${dependency(group, name, version)}
+${libraries.map(library => dependency(group, library, version)).join('\n')}
 ${dependency(`${group}.plugin`, 'transport-netty4-client', version)}
 ${dependency(`${group}.plugin`, 'mapper-extras-client', version)}
 ${dependency('org.apache.logging.log4j', 'log4j-core', log4j)}
 </dependencies></project>
-`,
-  );
+`;
+  const file = join(folder, 'pom.xml');
+  if (existsSync(jars) && existsSync(file) && readFileSync(file, 'utf8') === pom) return jars;
+  const part = join(folder, `part-${process.pid}`);
+  mkdirSync(part, { recursive: true });
+  writeFileSync(file, pom);
   const args = [
     '-q',
     '-B',
     '-ntp',
     '-f',
-    join(folder, 'pom.xml'),
+    file,
     'dependency:copy-dependencies',
     '-DincludeScope=runtime',
     `-DoutputDirectory=${part}`,
   ];
   try {
     execFileSync('mvn', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    rmSync(jars, { recursive: true, force: true });
     renameSync(part, jars);
   } finally {
     rmSync(part, { recursive: true, force: true });
