@@ -41,7 +41,7 @@ ${SETTINGS.analysis_rules_version.parse(undefined)}. [analysis-versions.md](anal
 \`oonipipeline explain <measurement_uid>\` shows how the rules judge one measurement.
 
 ${rulesSection(python, 'These are the rules of the Python pipeline (ooni/data at c8fcc72), with the same grades and ids.')}
-${rulesSection(ours, `These are the rules of version ${python} with nine weaknesses corrected. The tables list only rules with new ids; the other rules are as above.`, python)}
+${rulesSection(ours, `These are the rules of version ${python} with ten weaknesses corrected. The tables list only rules with new ids; the other rules are as above.`, python)}
 ## Signals
 
 Conditions use these signals. A signal marked *host* is computed from all answers of the system resolver for this host name and address family in
@@ -64,12 +64,13 @@ After the observations of a bucket, the analysis judges the measurement days tha
 | an older day (late uploads), and a day after the bucket (a clock that is ahead) | what the bucket brought, and the measurements of the same day that depend on it |
 
 A measurement depends on the rows of a bucket if its host is a host of their control or of their valid certificates, or if it has their report or
-probe. So late control changes verdicts that exist already, and the verdicts are those of one analysis after all observations. There are three exceptions, in which a
+probe. So late control changes verdicts that exist already, and the verdicts are those of one analysis after all observations. There are four exceptions, in which a
 day has to be judged again (a Backfill with \`stages: [Analysis]\`, or \`oonipipeline run --stages Analysis\`):
 
 * Late control of a host shows that an IPv6 prefix of a network belongs to a translator (NAT64). The other hosts of this probe or report keep their verdicts.
 * A bucket is run again, and measurements of older days are not in its objects any more. Verdicts that depended on their control stay as they are.
 * The fingerprints or the version of the rules change. Each verdict has both versions.
+* Late measurements reach an endpoint of a messenger that nobody reached on the day. The other measurements of the day keep the verdict *down*.
 
 ## From grades to \`measurement_experiment_result\`
 
@@ -138,7 +139,12 @@ const REMEDIES = `1. **An answer is compared only with an answer.** When the con
 9. **HTTP is judged.** A known block page of the country or of a filtering product blocks and confirms. A page in the clear is compared with that of
    the control by the probe's own comparison, and graded by how many of status code, title, length and header names differ. A request that was
    interrupted after the connect blocks when the control had no difficulty. A page over TLS is that of the site, so it is never a block page; the
-   site itself may refuse it (\`refused\`). Questions of content networks for proofs, and errors of the server, are not blocking.`;
+   site itself may refuse it (\`refused\`). Questions of content networks for proofs, and errors of the server, are not blocking.
+10. **Messengers are judged by their services.** Their tests have no control. A service is a target (\`target_id\`: \`telegram/dc_pool\`, \`signal/chat\`, ...).
+   It is blocked when its endpoint, or all its redundant endpoints, fail in a layer while the measurement shows that the probe had a network. It is
+   down when no probe of at least three countries reached the endpoint on this day. A response over TLS shows that it works; where the test only
+   connects (WhatsApp’s endpoints, Facebook Messenger), a connect to an address in Meta’s network does, so without IP metadata the verdict is *unknown*.
+   Requests in the clear to the web sites, Signal’s retired name and tests that do not know Signal’s certificates are not judged.`;
 
 /** Returns a row of the table, or undefined for a rule that is the same in the other version. */
 function ruleRow(rule: Rule, number: number, known: readonly string[]): string | undefined {

@@ -1,4 +1,5 @@
 import type { Filter } from '../filter.ts';
+import { endpointOf, serviceRelations } from './messengers.ts';
 import { insideOf, isBogonNumber, networkPrefixes, PREFIX_HOST } from './nat64.ts';
 import { offlineQuery, reporterOf } from './reporters.ts';
 import {
@@ -83,6 +84,9 @@ const READ_HTTP = [
   'probe_body_length_match',
 ] as const;
 
+/** Read of a row for messengers. */
+const READ_MESSENGERS = ['target_id', 'test_version'] as const;
+
 /** Names of the fingerprints that confirm, each with a country or, for products, with an asterisk. One read, so that all rows see one version. */
 const HTTP_FINGERPRINTS = `(SELECT groupArray(concat(name, ' ', country)) FROM (
   SELECT name, arrayJoin(if(scope = 'prod', ['*'], arrayMap(cc -> trim(cc), splitByChar(',', expected_countries)))) AS country
@@ -165,7 +169,7 @@ control_address AS (
     countIf(c.tls_success = 0 AND c.tls_failure IS NOT NULL) AS tls_failing
   FROM control AS c
   GROUP BY ${day}hostname, ip
-),${byPort ? `\n${controlEndpoint(day)}` : ''}
+),${byPort ? `\n${controlEndpoint(day)}` : ''}${version === 2 ? '' : `\n${serviceRelations({ day, rowDay, host, selected: `${within.sql} ${experiment.sql}`, within: within.sql })}`}
 report AS (
   SELECT ${reporter} AS reporter, ${version === 2 ? IPV6_CONNECTS : IPV6_ANSWERS}
   FROM obs_web FINAL
@@ -207,12 +211,17 @@ judged AS (
     version,
     `SELECT ${CARRIED.filter(column => !signals.some(({ name }) => name === column))
       .map(column => `o.${column} AS ${column}`)
-      .join(', ')},
+      .join(', ')},${version === 2 ? '' : ' o.endpoint AS endpoint, o.target_id AS target_id,'}
     ${signals.map(({ name, sql, overAnswers }) => `${overAnswers ? `o.${name}` : sql} AS ${name}`).join(',\n    ')}`,
     `FROM answered AS o
   LEFT JOIN control_host AS ch ON ch.hostname = o.hostname${sameDay('ch')}
   LEFT JOIN control_address AS ca ON ca.hostname = o.hostname AND ca.ip = o.address${sameDay('ca')}${byPort ? `\n  LEFT JOIN control_endpoint AS ce ON ce.hostname = o.hostname AND ce.ip = o.address AND ce.port = o.port${sameDay('ce')}` : ''}
-  LEFT JOIN report AS r ON r.reporter = o.reporter
+${
+  version === 2
+    ? ''
+    : `  LEFT JOIN service AS s ON s.measurement_uid = o.measurement_uid AND s.endpoint = o.endpoint${sameDay('s')}
+  LEFT JOIN service_day AS sd ON sd.endpoint = o.endpoint${sameDay('sd')}\n`
+}  LEFT JOIN report AS r ON r.reporter = o.reporter
   LEFT JOIN fingerprint AS f ON f.pattern = o.answer`,
   )}
 )`;
@@ -265,14 +274,14 @@ function experimentRows({ version, rowDay, reporter, within }: Parts, condition:
     ${version === 2 ? '' : "if(ifNull(is_v6, 0), assumeNotNull(IPv6StringToNumOrNull(ip)), toFixedString('', 16)) AS bytes,"}
     ${isSystemResolver(version)} AS is_system_resolver,
     http_response_status_code IS NOT NULL AND http_failure IS NULL AS has_response,
-    ifNull(startsWith(http_request_url, 'https://'), 0)${version === 2 ? '' : ` AND NOT (${IS_PYTHON_PROBE})`} AS is_https${version === 2 ? '' : `,\n    ${READ_HTTP.join(', ')}`}
+    ifNull(startsWith(http_request_url, 'https://'), 0)${version === 2 ? '' : ` AND NOT (${IS_PYTHON_PROBE})`} AS is_https${version === 2 ? '' : `,\n    ${[...READ_HTTP, ...READ_MESSENGERS].join(', ')}`}
   FROM obs_web FINAL
   WHERE ${within} ${condition}`;
   const address =
     version === 2
       ? `SELECT *, ip AS address, dns_answer AS answer, ifNull(ip_is_bogon, 0) = 1 AS is_bogon, ifNull(ip_asn, 0) > 0 AS has_network
     FROM (${read})`
-      : `SELECT *, inside IS NOT NULL AS is_translated, assumeNotNull(inside) AS number,
+      : `SELECT *, ${endpointOf('hostname')} AS endpoint, inside IS NOT NULL AS is_translated, assumeNotNull(inside) AS number,
       if(is_translated, IPv4NumToString(number), ip) AS address,
       if(is_translated AND dns_answer = ip, address, dns_answer) AS answer,
       if(is_translated, ${isBogonNumber('number')} AND ifNull(hostname != '${PREFIX_HOST}', 1), ifNull(ip_is_bogon, 0) = 1) AS is_bogon,

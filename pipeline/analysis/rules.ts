@@ -183,6 +183,50 @@ function offline(layer: Layer, failure: string): Rule {
   );
 }
 
+/** Endpoints that nobody reaches are down if probes of this many countries tried. */
+const SERVICE_COUNTRIES = 3;
+/** Rule of endpoints that a verdict does not depend on. */
+export const SERVICE_UNUSED = 'service_endpoint_unused';
+/** Rule of requests in the clear to a web site of a messenger. */
+export const SERVICE_PLAIN_REQUEST = 'service_plain_request';
+
+/**
+ * The rules of a layer for endpoints of messengers that failed, which have no control (messengers.ts). Other endpoints of the same service or
+ * other attempts may have succeeded; all probes may have failed; otherwise the network is to blame, if the probe had one.
+ *
+ * @param failure condition of the failure
+ * @param reached signal that the endpoint was reached in this layer
+ */
+function serviceRules(layer: Layer, failure: string, reached: string, blocked: number): readonly Rule[] {
+  const attempt = ATTEMPTS[layer];
+  const nobody = `NOT ${reached}_today AND service_countries >= ${SERVICE_COUNTRIES}`;
+  // Failures behind a false answer are judged in DNS.
+  const trusted = layer === 'dns' ? '' : ' AND dns_blocked <= 0.5';
+  return [
+    scored(
+      'OK',
+      `service_${attempt}_spare`,
+      `is_service AND ${failure} AND ${reached}`,
+      { ok: 0.5 },
+      `the ${attempt} failed, and another one of the same endpoint or of a redundant one succeeded`,
+    ),
+    scored(
+      'DOWN',
+      `service_${attempt}_failed_for_all`,
+      `is_service AND ${failure} AND ${nobody}`,
+      { blocked: 0.1, down: 0.9 },
+      `the ${attempt} failed, and no probe of at least ${SERVICE_COUNTRIES} countries succeeded on this day`,
+    ),
+    scored(
+      'BLOCKED',
+      `service_${attempt}_failed`,
+      `is_service AND ${failure} AND network_shown${trusted}`,
+      { blocked, down: Math.round(100 * (1 - blocked)) / 100 },
+      `every ${attempt} to the service’s endpoint, or to all its redundant endpoints, failed while the probe had a network`,
+    ),
+  ];
+}
+
 const DNS_UNVERIFIED = discarded(
   'dns_unverified',
   'is_system_resolver AND answers > 0 AND dns_blocked + dns_down + dns_ok = 0',
@@ -197,6 +241,7 @@ function tcpRules(version: RulesVersion): readonly Rule[] {
     CONNECT_OK,
     ...(version === 2 ? [] : [offline('tcp', 'tcp_failure')]),
     version === 2 ? IPV6_BROKEN : PROBE_IPV6_BROKEN,
+    ...(version === 2 ? [] : serviceRules('tcp', 'tcp_failure IS NOT NULL', 'service_connected', 0.75)),
     scored(
       'BLOCKED',
       `${prefix}failure_ctrl_ok`,
@@ -323,6 +368,24 @@ const HTTP_3: readonly Rule[] = [
   DNS_UNTRUSTED,
   tcpBlocked('http'),
   offline('http', 'http_failure'),
+  discarded(
+    SERVICE_PLAIN_REQUEST,
+    'is_service AND NOT is_redundant AND NOT is_https AND (http_status IS NOT NULL OR http_failure IS NOT NULL)',
+    'a request in the clear to a web site of a messenger, which its clients make over TLS; old tests made both',
+  ),
+  scored(
+    'OK',
+    'service_response',
+    'is_service AND is_redundant AND http_status IS NOT NULL AND http_failure IS NULL',
+    { ok: 0.9 },
+    'an endpoint of the service responded',
+  ),
+  ...serviceRules(
+    'http',
+    '(http_failure IS NOT NULL AND (service_proven OR (is_redundant AND service_connected)))',
+    'service_responded',
+    0.7,
+  ),
   scored(
     'OK',
     'http_page_matches_ctrl',
@@ -376,6 +439,34 @@ function before(list: readonly Rule[], id: string, ...added: readonly Rule[]): r
   return [...list.slice(0, index), ...added, ...list.slice(index)];
 }
 
+const ENDPOINT_UNUSED = discarded(
+  SERVICE_UNUSED,
+  'is_unused',
+  'the messenger’s test does not connect to this endpoint, so its lookup shows nothing about the service',
+);
+
+const ANSWER_PROVEN = scored(
+  'OK',
+  'service_answer_proven',
+  'is_service AND tls_is_certificate_valid = 1',
+  { ok: 1 },
+  'the address of a messenger’s endpoint proved itself with a valid certificate',
+);
+
+const NAME_RETIRED = discarded(
+  'service_name_retired',
+  'is_retired AND dns_failure IS NOT NULL',
+  'the messenger no longer uses the name that the test looks up',
+);
+
+const ANSWER_OF_OPERATOR = scored(
+  'OK',
+  'service_answer_of_operator',
+  'is_service AND dns_failure IS NULL AND is_own_network',
+  { ok: 0.9 },
+  'the address of a messenger’s endpoint is in the network of its operator',
+);
+
 const ANSWER_CTRL_FAILING = discarded(
   'dns_answer_ctrl_failing',
   'is_system_resolver AND answers > 0 AND ctrl_dns_failure > 0 AND ctrl_dns_success = 0',
@@ -418,18 +509,31 @@ export const RULES: Readonly<Record<RulesVersion, RuleSet>> = {
   3: {
     dns: before(
       before(
-        before(DNS_2, 'bogon_not_in_ctrl', ANSWER_CTRL_FAILING),
+        before(DNS_2, 'bogon_not_in_ctrl', ENDPOINT_UNUSED, ANSWER_PROVEN, ANSWER_CTRL_FAILING),
         'dns_system_failure_ctrl_also_failing',
         offline('dns', 'dns_failure'),
+        NAME_RETIRED,
+        ...serviceRules('dns', 'dns_failure IS NOT NULL', 'service_resolved', 0.8),
       ),
       ANSWER_UNMATCHED.id,
+      ANSWER_OF_OPERATOR,
       ANSWER_NO_CTRL,
       ANSWER_OLD_PROBE,
       ANSWER_NO_NETWORKS,
     ),
     tcp: tcpRules(3),
     tls: before(
-      before(TLS_2, 'failure_ctrl_ok_ssl', offline('tls', 'tls_failure')),
+      before(
+        TLS_2,
+        'failure_ctrl_ok_ssl',
+        offline('tls', 'tls_failure'),
+        discarded(
+          'service_test_outdated',
+          "is_service AND is_outdated AND startsWith(tls_failure, 'ssl_')",
+          'this version of the messenger’s test does not know the certificates that the messenger uses',
+        ),
+        ...serviceRules('tls', 'tls_failure IS NOT NULL', 'service_proven', 0.75),
+      ),
       'failure_ctrl_also_failing',
       DNS_UNVERIFIED,
     ),

@@ -1,3 +1,4 @@
+import { MESSENGER_SIGNALS } from './messengers.ts';
 import { LAYERS, type Layer, type RulesVersion } from './rules.ts';
 
 /**
@@ -130,6 +131,48 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
         'probe_offline',
         'o.probe_offline',
         'the probe had no network: the measurement reached nothing and brought no control, and so did its neighbours in the report',
+      ),
+    ),
+    ...ours(
+      dns(
+        'is_service',
+        MESSENGER_SIGNALS.isService,
+        'the row is of an endpoint of a messenger’s service, which clients need',
+      ),
+      dns(
+        'is_unused',
+        MESSENGER_SIGNALS.isUnused,
+        'the row is of an endpoint of a messenger to which its test does not connect',
+      ),
+      dns(
+        'is_redundant',
+        MESSENGER_SIGNALS.isRedundant,
+        'the endpoints of the service are redundant (`telegram/dc_pool`, `whatsapp/endpoints`); the signals with `service_` are then over all of them',
+      ),
+      dns('is_retired', MESSENGER_SIGNALS.isRetired, 'the messenger no longer uses the name'),
+      dns(
+        'is_own_network',
+        MESSENGER_SIGNALS.isOwnNetwork,
+        'the address is in the network (AS number) of the messenger’s operator',
+      ),
+      dns('network_shown', 's.shows_network', 'the messenger’s test reached something, so the probe had a network'),
+      dns('service_resolved', 's.answered', 'a lookup of the endpoint got a public address'),
+      dns(
+        'service_connected',
+        's.connected',
+        'a connect to the endpoint succeeded, other than to port 80 of a web site',
+      ),
+      dns('service_proven', 's.proven', 'a handshake with the endpoint ended with a valid certificate'),
+      dns('service_responded', 's.responded', 'the endpoint responded over TLS, or is redundant and responded'),
+      dns('service_resolved_today', 'sd.answered', 'the same for any probe on this day'),
+      dns('service_connected_today', 'sd.connected', 'the same for any probe on this day'),
+      dns('service_proven_today', 'sd.proven', 'the same for any probe on this day'),
+      dns('service_responded_today', 'sd.responded', 'the same for any probe on this day'),
+      dns('service_countries', 'sd.countries', 'countries from which probes tried the endpoint on this day'),
+      dns(
+        'is_outdated',
+        MESSENGER_SIGNALS.isOutdated,
+        'the test does not know the certificates that the messenger uses on this day',
       ),
     ),
     tcp('tcp_success', 'o.tcp_success', 'the connect succeeded'),

@@ -1,5 +1,6 @@
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
 import { GRADES, hostOf, type JudgementOptions, judgement, pick, ruleRanks } from './judgement.ts';
+import { ONLY_CONNECTS } from './messengers.ts';
 import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql } from './outcomes.ts';
 import {
   LAYERS,
@@ -9,6 +10,8 @@ import {
   REFUSED,
   RULES,
   type RulesVersion,
+  SERVICE_PLAIN_REQUEST,
+  SERVICE_UNUSED,
   UNCLEAR_PAGES,
 } from './rules.ts';
 import type { Query } from './selection.ts';
@@ -78,6 +81,7 @@ export function verdictsQuery(options: JudgementOptions): Query {
     hosts: 'found.1',
     host_outcomes: 'found.2',
     host_layers: 'found.3',
+    ...targetColumns(version, layers),
     host_rule_ids: `arrayMap(each -> multiIf(${ruleOfHost.join(', ')}, ''), found)`,
   };
   for (const layer of LAYERS) {
@@ -111,6 +115,24 @@ FROM measurement`,
   };
 }
 
+/**
+ * Returns the columns of the targets of a messenger. A target has the worst outcome of its hosts: each of them is needed, and redundant ones are
+ * one host.
+ */
+function targetColumns(version: RulesVersion, layers: readonly Layer[]): Record<string, string> {
+  if (version === 2) return { targets: '[]', target_outcomes: '[]', target_layers: '[]' };
+  const { blocked, partly, down, refused, unknown, ok } = OUTCOMES;
+  const worst = [blocked, partly, down, refused, unknown, ok].map(word => `'${word}'`).join(', ');
+  const target = layers.length + 4;
+  const ofTarget = `arrayFilter(each -> each.${target} = target, found)`;
+  const outcome = `arrayFirst(word -> has(arrayMap(each -> each.2, ${ofTarget}), word), [${worst}])`;
+  return {
+    targets: `arraySort(arrayDistinct(arrayFilter(target -> target != '', found.${target})))`,
+    target_outcomes: `arrayMap(target -> ${outcome}, targets)`,
+    target_layers: `arrayMap((target, outcome) -> arrayFirst(each -> each.2 = outcome, ${ofTarget}).3, targets, target_outcomes)`,
+  };
+}
+
 /** Returns the query for the hosts of each measurement: their greatest grades, rules and failures. */
 function hostQuery(version: RulesVersion, key: readonly string[]): string {
   const layers = layersOf(version);
@@ -123,21 +145,25 @@ function hostQuery(version: RulesVersion, key: readonly string[]): string {
   const isRule = (ids: readonly string[]) =>
     `j.http_rule IN (${ids.map(id => RULES[version].http.findIndex(rule => rule.id === id) + 1).join(', ')})`;
   const isProven = 'ifNull(j.tls_is_certificate_valid = 1, 0) AND j.http_failure IS NULL';
-  const dnsUnjudged = `j.dns_failure IS NOT NULL AND (j.is_system_resolver OR j.dns_engine IS NULL) AND ${isClass('dns', 'UNKNOWN')}`;
+  const isService = judgesHttp ? 'j.is_service' : '0';
+  const isNotRule = (layer: Layer, id: string) =>
+    judgesHttp ? ` AND ${layer}_rule != ${RULES[version][layer].findIndex(rule => rule.id === id) + 1}` : '';
+  const dnsUnjudged = `j.dns_failure IS NOT NULL AND (j.is_system_resolver OR j.dns_engine IS NULL) AND ${isClass('dns', 'UNKNOWN')}${isNotRule('dns', SERVICE_UNUSED)}`;
+  const endpoint = judgesHttp ? "j.endpoint != '', j.endpoint, " : '';
   return `SELECT ${key.map(name => `j.${name} AS ${name}`).join(', ')},
     ${carried.map(name => `any(j.${name}) AS ${name}`).join(', ')},
-    multiIf(ifNull(j.hostname, '') != '', j.hostname, ${ofInput} != '', ${ofInput}, ifNull(j.ip, '')) AS host,
+    multiIf(${endpoint}ifNull(j.hostname, '') != '', j.hostname, ${ofInput} != '', ${ofInput}, ifNull(j.ip, '')) AS host,
     ${layers.flatMap(layer => GRADES.map(grade => `max(j.${layer}_${grade}) AS ${layer}_${grade}`)).join(', ')},
     ${layers.map(layer => `max(${ruleRanks(layer, version).rank}) AS ${layer}_rank`).join(', ')},
     groupArray(j.probe_analysis) AS probe_analyses,
     ${layers.map(layer => `groupArray(j.${layer}_failure) AS ${layer}_failures`).join(', ')},
     max(${isProven}) AS is_proven,
-    max((${isProven}) OR j.is_own_page OR (j.has_page AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')}${judgesHttp ? ` AND (j.http_rule = 0 OR ${isClass('http', 'OK')})` : ''})) AS is_loaded,
+    max((${isProven}) OR j.is_own_page OR (j.has_page AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')}${judgesHttp ? ` AND (j.http_rule = 0 OR ${isClass('http', 'OK')})` : ''})${judgesHttp ? ` OR (${isService} AND ${ONLY_CONNECTS} AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')} AND ifNull(j.tcp_success = 1, 0)) OR (j.is_redundant AND ${isClass('http', 'OK')})` : ''}) AS is_loaded,
     max(j.answers) = 0 AND max(${dnsUnjudged}) AS is_unresolved,
     max((${dnsUnjudged})
       OR (j.tcp_failure IS NOT NULL AND ${isClass('tcp', 'UNKNOWN')} AND NOT ${brokenV6})
       OR (j.tls_failure IS NOT NULL AND ${isClass('tls', 'UNKNOWN')})
-      OR (j.http_failure IS NOT NULL${judgesHttp ? ` AND ${isClass('http', 'UNKNOWN')}` : ''})) AS has_unjudged_failure,${
+      OR (j.http_failure IS NOT NULL${judgesHttp ? ` AND ${isClass('http', 'UNKNOWN')}${isNotRule('http', SERVICE_PLAIN_REQUEST)}` : ''})) AS has_unjudged_failure,${
         judgesHttp
           ? `
     max(${isClass('http', 'OK')}) AS is_page_ok,
@@ -147,7 +173,7 @@ function hostQuery(version: RulesVersion, key: readonly string[]): string {
           : ''
       }
     max(${brokenV6}) AND NOT max(${isClass('tcp', 'OK')}) AS is_only_broken_v6,
-    max(${isClass('dns', 'OK')}) OR (max(j.answers) = 0 AND max(${isClass('tcp', 'OK')} AND ifNull(j.ctrl_tcp_success, 0) > 0)) AS is_matched,
+    ${judgesHttp ? "any(j.endpoint) = '' AND (" : ''}max(${isClass('dns', 'OK')}) OR (max(j.answers) = 0 AND max(${isClass('tcp', 'OK')} AND ifNull(j.ctrl_tcp_success, 0) > 0))${judgesHttp ? ')' : ''} AS is_matched,${judgesHttp ? "\n    if(any(j.endpoint) = '', '', ifNull(any(j.target_id), '')) AS target,\n    max(j.is_service) AS is_service," : ''}
     max(j.has_public_address) AS has_public_address,
     max(j.has_public_address AND j.has_network) AS has_network
   FROM judged AS j
@@ -161,7 +187,7 @@ function hostQuery(version: RulesVersion, key: readonly string[]): string {
 function measurementQuery(key: readonly string[], layers: readonly Layer[]): string {
   const carried = [...CONSTANT, 'input'].filter(name => !key.includes(name));
   const has = (outcome: string, more = '') => `countIf(h.host_outcome = '${outcome}'${more}) > 0, '${outcome}'`;
-  const hasFailure = ` AND (h.is_unresolved OR h.has_unjudged_failure OR h.is_only_broken_v6${layers.includes('http') ? ' OR h.is_unclear' : ''})`;
+  const hasFailure = ` AND (h.is_unresolved OR h.has_unjudged_failure OR h.is_only_broken_v6${layers.includes('http') ? ' OR h.is_unclear OR h.is_service' : ''})`;
   const ofHost = { layers, grade: (layer: Layer, grade: string) => `h.${layer}_${grade}` };
   const to = (blame: 'blocked' | 'down') => layerOf(ofHost, blame);
   const { blocked, partly, down, refused, ok, unknown } = OUTCOMES;
@@ -173,7 +199,7 @@ function measurementQuery(key: readonly string[], layers: readonly Layer[]): str
     arraySort(groupArrayArray(h.probe_analyses)) AS probe_analyses,
     ${layers.map(layer => `arraySort(groupArrayArray(h.${layer}_failures)) AS ${layer}_failures`).join(', ')},
     multiIf(${[has(blocked), has(partly), has(down), has(refused), has(unknown, hasFailure), has(ok)].join(', ')}, '${unknown}') AS outcome,
-    arraySort(groupArray((h.host, h.host_outcome, ${blamed}, ${layers.map(layer => `h.${layer}_rank`).join(', ')}))) AS found,
+    arraySort(groupArray((h.host, h.host_outcome, ${blamed}, ${layers.map(layer => `h.${layer}_rank`).join(', ')}${layers.includes('http') ? ', h.target' : ''}))) AS found,
     max(h.has_public_address) AND NOT max(h.has_network) AS ip_metadata_missing
   FROM host_judged AS h
   GROUP BY ${key.map(name => `h.${name}`).join(', ')}`;
@@ -216,11 +242,16 @@ export const VERDICT_MEANING: Readonly<Record<string, string>> = {
     'generation of the analysis that wrote the row, milliseconds since 1970; of two rows of a measurement the greater one is valid',
   outcome:
     'the verdict in a word (see above); empty in rows of the Python pipeline and of earlier versions of this program',
-  hosts: 'hosts of the measurement in text order: that of the input, those of redirects, those of a messenger',
+  hosts:
+    'hosts of the measurement in text order: that of the input, those of redirects, those of a messenger. The redundant endpoints of a messenger are one host, named as in `targets`',
   host_outcomes: 'outcome of each host',
   host_layers:
     'layer to blame for each host: `dns`, `tcp`, `tls` or `http`; empty when the outcome is `refused`, `ok` or `unknown`',
   host_rule_ids: 'rule that decided about this layer',
+  targets:
+    'services of a messenger that the measurement tried, in text order: `telegram/web`, `whatsapp/endpoints`, ... (the values of `target_id` in `obs_web`); empty for other tests and with version 2 of the rules',
+  target_outcomes: 'outcome of each of these services: the worst of its hosts; `unknown` goes before `ok`',
+  target_layers: 'layer to blame for each of these services, as in `host_layers`',
   ip_metadata_missing:
     '1: the AS number of no public address of the measurement is known, because it was processed without IP databases. Then answers from other networks cannot be compared',
 };

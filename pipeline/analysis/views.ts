@@ -128,6 +128,13 @@ const HOST_VERDICTS = `(
 
 const EVERY = { measurements: 'measurements with a verdict, of any outcome', from: 'measurement_verdicts' };
 
+/** Each measurement of a messenger once for every service that it tried, with what was found about that service. */
+const TARGET_VERDICTS = `(
+  SELECT measurement_day, test_name, probe_cc, probe_asn, found.1 AS target, found.2 AS outcome, found.3 AS blocked_layer, confirmed
+  FROM measurement_verdicts AS m
+  ARRAY JOIN arrayZip(targets, target_outcomes, target_layers) AS found
+)`;
+
 /** In the order in which they are made: the counting ones read the first. */
 export const VIEWS: readonly View[] = [
   MEASUREMENT_VERDICTS,
@@ -142,5 +149,14 @@ export const VIEWS: readonly View[] = [
     'Which networks of a country block?',
     ['probe_cc', 'probe_asn', 'probe_as_org_name'],
     EVERY,
+  ),
+  counted(
+    'blocking_by_target',
+    'Which services of messengers are blocked in a network?',
+    ['probe_cc', 'probe_asn', 'target'],
+    {
+      measurements: 'measurements that tried this service, of any outcome (version 3 of the rules)',
+      from: TARGET_VERDICTS,
+    },
   ),
 ];

@@ -8,6 +8,7 @@ import uids from './007-uids.ts';
 import outcomes from './008-outcomes.ts';
 import responses from './009-responses.ts';
 import httpLayer from './010-http-layer.ts';
+import targets from './011-targets.ts';
 import type { Migration } from './migration.ts';
 
 /** All migrations, in order. A new migration has its own file and the next number. A released migration is not changed. */
@@ -22,4 +23,5 @@ export const MIGRATIONS: readonly Migration[] = [
   outcomes,
   responses,
   httpLayer,
+  targets,
 ];

@@ -46,6 +46,7 @@ export interface AnalysisFidelity {
 const OURS = new Set([
   ...['fingerprints_version', 'run_generation', 'outcome', 'hosts', 'host_outcomes', 'host_layers', 'host_rule_ids'],
   ...['ip_metadata_missing', 'http_blocked', 'http_down', 'http_ok', 'top_http_failure', 'top_http_rule_id'],
+  ...['targets', 'target_outcomes', 'target_layers'],
 ]);
 
 /** Version of the rules that produced the expected verdicts. */

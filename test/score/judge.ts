@@ -23,6 +23,7 @@ import { dataDirectory, GENERATION, JUDGED_TABLES, openMigrated, type Row } from
 import { FINGERPRINTS, HTTP_FINGERPRINTS } from '../support/fixtures.ts';
 import { generated } from './generated.ts';
 import { type Label, labelOfProbe, SCENARIO_LABELS } from './labels.ts';
+import { generatedMessengers, labelOfMessenger, networkOf } from './messengers.ts';
 
 /** The verdict of a labelled measurement by a version of the rules. */
 export interface Judged {
@@ -115,7 +116,8 @@ function compare({ set, uid, test, label }: Labelled, verdict: Row, version: Rul
     got: isBlocked ? `${outcome} (${verdict.blocked_layer}, ${verdict.blocked_rule_id})` : outcome,
     isRight: label.layer ? isFound : wanted.includes(outcome),
     isFound,
-    isAlarm: label.layer === null && isBlocked,
+    // A messenger's test says that it is blocked, and not in which layer.
+    isAlarm: label.layer === null && label.outcome !== 'blocked' && isBlocked,
     isUnloadedOk: outcome === 'ok' && label.isReached === false,
   };
 }
@@ -138,7 +140,7 @@ async function realRows(labelled: Map<string, Labelled>): Promise<Record<string,
         const made = transform(document, file.key, ipMetadata);
         if (!made) continue;
         for (const table of JUDGED_TABLES) rows[table]!.push(...(made.rows[table] ?? []));
-        const label = keys.test === 'web_connectivity' ? labelOfProbe(keys.keys) : undefined;
+        const label = keys.test === 'web_connectivity' ? labelOfProbe(keys.keys) : labelOfMessenger(keys.document);
         if (label) labelled.set(made.uid, { set: 'real, by the probe', uid: made.uid, test: keys.test, label });
       }
   }
@@ -153,6 +155,7 @@ function testKeysOf({ bytes }: RawDocument) {
     return undefined;
   }
   return {
+    document: value,
     keys: (value.test_keys ?? {}) as Record<string, unknown>,
     test: String(value.test_name),
     // The QA suite leaves the report id empty, and real measurements do not.
@@ -198,7 +201,7 @@ function scenarioRows(labelled: Map<string, Labelled>): Record<string, Row[]> {
 
 function generatedRows(labelled: Map<string, Labelled>): Record<string, Row[]> {
   const rows: Record<string, Row[]> = { obs_web: [], obs_web_ctrl: [] };
-  for (const [index, { document, label }] of generated().entries()) {
+  for (const [index, { document, label }] of [...generated(), ...generatedMessengers()].entries()) {
     const bytes = Buffer.from(`${JSON.stringify(document)}\n`);
     const made = transform(
       { line: 1, bytes, uid: `20240220000000.000000_generated_${index}` },
@@ -206,7 +209,9 @@ function generatedRows(labelled: Map<string, Labelled>): Record<string, Row[]> {
       openIpMetadata(undefined),
     );
     if (!made) throw new Error(`the generated measurement "${label.kind}" has no rows`);
-    for (const table of JUDGED_TABLES) rows[table]!.push(...(made.rows[table] ?? []).map(withNetwork));
+    const isWeb = document.test_name === 'web_connectivity';
+    const known = isWeb ? withNetwork : (row: Row) => (row.ip ? { ...row, ip_asn: networkOf(String(row.ip)) } : row);
+    for (const table of JUDGED_TABLES) rows[table]!.push(...(made.rows[table] ?? []).map(known));
     labelled.set(made.uid, { set: 'generated', uid: made.uid, test: String(document.test_name), label });
   }
   return rows;

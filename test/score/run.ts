@@ -5,7 +5,7 @@
  *     npm run score -- --write      writes them into docs/analysis-versions.md as well
  *
  * The measurements are: the scenarios of the probe's QA suite; real measurements of web_connectivity with a control, labelled by the probe's own
- * result; and generated ones, each interference with each scheme, with and without control. Uses `../shared/data` beside the repository if it
+ * result, and those of messengers by the test's; and generated ones, each interference with each scheme, with and without control, and with each messenger. Uses `../shared/data` beside the repository if it
  * exists, otherwise test/fixtures. Exits with status 1 if version 3 misses a target.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -70,7 +70,7 @@ function report(judged: readonly Judged[]): string {
   );
   const harmless = [
     ...Map.groupBy(
-      judged.filter(({ label }) => label.layer === null),
+      judged.filter(({ label }) => label.layer === null && label.outcome !== 'blocked'),
       ({ set, test }) => `${set}, ${test}`,
     ),
   ];
