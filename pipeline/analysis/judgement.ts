@@ -84,8 +84,8 @@ const READ_HTTP = [
   'probe_body_length_match',
 ] as const;
 
-/** Read of a row for messengers. */
-const READ_MESSENGERS = ['target_id', 'test_version'] as const;
+/** Read of a row for messengers and QUIC. */
+const READ_OTHERS = ['target_id', 'test_version', 'tls_network'] as const;
 
 /** Names of the fingerprints that confirm, each with a country or, for products, with an asterisk. One read, so that all rows see one version. */
 const HTTP_FINGERPRINTS = `(SELECT groupArray(concat(name, ' ', country)) FROM (
@@ -274,7 +274,7 @@ function experimentRows({ version, rowDay, reporter, within }: Parts, condition:
     ${version === 2 ? '' : "if(ifNull(is_v6, 0), assumeNotNull(IPv6StringToNumOrNull(ip)), toFixedString('', 16)) AS bytes,"}
     ${isSystemResolver(version)} AS is_system_resolver,
     http_response_status_code IS NOT NULL AND http_failure IS NULL AS has_response,
-    ifNull(startsWith(http_request_url, 'https://'), 0)${version === 2 ? '' : ` AND NOT (${IS_PYTHON_PROBE})`} AS is_https${version === 2 ? '' : `,\n    ${[...READ_HTTP, ...READ_MESSENGERS].join(', ')}`}
+    ifNull(startsWith(http_request_url, 'https://'), 0)${version === 2 ? '' : ` AND NOT (${IS_PYTHON_PROBE})`} AS is_https${version === 2 ? '' : `,\n    ${[...READ_HTTP, ...READ_OTHERS].join(', ')}`}
   FROM obs_web FINAL
   WHERE ${within} ${condition}`;
   const address =

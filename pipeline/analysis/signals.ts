@@ -46,6 +46,9 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
   const place = version === 2 ? 'ca' : 'ce';
   const endpoint = version === 2 ? 'the address on any port' : 'the address and port';
   const dns = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'dns' });
+  // The control makes no QUIC handshakes, and a network may block QUIC alone.
+  const overTcp = (sql: string) => (version === 2 ? sql : `if(ifNull(o.tls_network = 'udp', 0), 0, ${sql})`);
+  const noQuic = version === 2 ? '' : '; 0 for a QUIC handshake, which the control does not make';
   /** All answers of one host and address family that the system resolver gave in one measurement are judged together. */
   const answers = (name: string, sql: string, meaning: string): Signal => ({
     ...dns(name, sql, meaning),
@@ -194,8 +197,12 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
     ),
     tls('tls_is_certificate_valid', 'o.tls_is_certificate_valid', 'the handshake ended with a valid certificate'),
     tls('tls_failure', 'o.tls_failure', 'failure of the handshake'),
-    tls('ctrl_tls_success', 'ca.tls_success', 'successful handshakes of the control with the address'),
-    tls('ctrl_tls_failing', 'ca.tls_failing', 'failed handshakes of the control with the address'),
+    tls(
+      'ctrl_tls_success',
+      overTcp('ca.tls_success'),
+      `successful handshakes of the control with the address${noQuic}`,
+    ),
+    tls('ctrl_tls_failing', overTcp('ca.tls_failing'), `failed handshakes of the control with the address${noQuic}`),
     tls(
       'ctrl_tls_success_rate',
       'ctrl_tls_success / (ctrl_tls_success + ctrl_tls_failing)',

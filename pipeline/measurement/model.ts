@@ -87,6 +87,12 @@ const DNS_QUERY = structure({
 });
 export type DnsQuery = Decoded<typeof DNS_QUERY>;
 
+/** A list, or a single member in place of a list of one, as early versions of some tests have it. */
+function oneOrMore<T>(item: Kind<T>): Kind<T[]> {
+  const items = list(item);
+  return { convert: value => items.convert(isObject(value) ? [value] : value) };
+}
+
 const TCP_CONNECT = structure({
   ip: required(text),
   port: required(integer),
@@ -198,9 +204,28 @@ export const CONTROL = structure({
 });
 export type Control = Decoded<typeof CONTROL>;
 
+/** Connects of tests that made one at first. */
+const connects = optional(oneOrMore(TCP_CONNECT));
+
 const experiment = { failure, network_events, tls_handshakes, queries, tcp_connect, requests };
 
 const URLGETTER_PART = structure({ client_resolver, ...experiment, socksproxy: optional(text) });
+
+/**
+ * One repetition of a test that repeats a step. The lists have one member, and in newer versions of the tests a name in the singular and no list
+ * (ts-032 to ts-035).
+ */
+const PING = structure({
+  queries,
+  query: optional(DNS_QUERY),
+  tcp_connect: connects,
+  tls_handshakes,
+  tls_handshake: optional(TLS_HANDSHAKE),
+  quic_handshakes: tls_handshakes,
+  quic_handshake: optional(TLS_HANDSHAKE),
+  network_events,
+});
+const pings = structure({ client_resolver, failure, pings: optional(list(PING)) });
 
 /** The `test_keys` of each test with a transformer, and of all other tests (`generic`). */
 export const TEST_KEYS = {
@@ -292,6 +317,18 @@ export const TEST_KEYS = {
     // Name of the list since version 0.3.0 of the test.
     tcp_connects: tcp_connect,
   }),
+  riseupvpn: structure({ client_resolver, ...experiment, ...texts(['failed_operation', 'api_failure', 'api_status']) }),
+  // Its requests are made through the tunnel, and its events are not those of df-008.
+  openvpn: structure({ client_resolver, failure, tcp_connect: connects }),
+  sni_blocking: structure({ client_resolver, control: optional(URLGETTER_PART), target: optional(URLGETTER_PART) }),
+  // Earlier name of stunreachability.
+  stun_reachability: structure({ client_resolver, failure, endpoint: optional(text), network_events, queries }),
+  tlsmiddlebox: structure({ client_resolver, queries, tcp_connect }),
+  portfiltering: structure({ client_resolver, tcp_connect: connects }),
+  dnsping: pings,
+  tcpping: pings,
+  tlsping: pings,
+  simplequicping: pings,
   browser_web: structure({
     client_resolver,
     result: optional(text),

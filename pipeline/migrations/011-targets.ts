@@ -2,14 +2,15 @@ import { VIEWS } from '../analysis/views.ts';
 import { identifier } from '../tables/clickhouse.ts';
 import { onCluster } from '../tables/ddl.ts';
 import { ensureTable } from '../tables/ensure.ts';
-import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
+import { ANALYSIS_WEB_MEASUREMENT, OBS_WEB } from '../tables/schema.ts';
 import type { Migration } from './migration.ts';
 
-/** Adds the services of messengers to the verdicts, creates the views again to use them, and adds the view `blocking_by_target`. */
+/** Adds the network of handshakes to the observations and the services of messengers to the verdicts, creates the views again to use them, and adds the view `blocking_by_target`. */
 export default {
   number: 11,
   name: 'targets',
   async apply(clickhouse, log, signal) {
+    await ensureTable(clickhouse, OBS_WEB, log, signal);
     await ensureTable(clickhouse, ANALYSIS_WEB_MEASUREMENT, log, signal);
     for (const { name, select } of VIEWS) {
       await clickhouse.command(`CREATE OR REPLACE VIEW ${identifier(name)}${onCluster(clickhouse)} AS ${select}`, {

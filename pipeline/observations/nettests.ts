@@ -71,6 +71,23 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
     const connects = [...(tcp_connect ?? []), ...(tcp_connects ?? [])];
     writeWebRows(around.rows, observeAll({ ...keys, tcp_connect: connects, tls_handshakes: handshakes }, around));
   },
+  riseupvpn: (keys, around) => writeWebRows(around.rows, observeAll(keys, around)),
+  openvpn: (keys, { rows }) => writeWebRows(rows, { tcp: observeTcp(keys.tcp_connect) }),
+  sni_blocking(keys, around) {
+    for (const [name, part] of Object.entries({ control: keys.control, target: keys.target })) {
+      if (part) writeWebRows(around.rows, observeAll(part, around), { targetOf: () => name });
+    }
+  },
+  stun_reachability: (keys, { rows }) => writeWebRows(rows, { dns: observeDns(keys.queries) }),
+  // Its handshakes have a limited TTL, so that most of them cannot reach the server. They are not observations of it.
+  tlsmiddlebox(keys, { rows }) {
+    writeWebRows(rows, { dns: observeDns(keys.queries), tcp: observeTcp(keys.tcp_connect) });
+  },
+  portfiltering: (keys, { rows }) => writeWebRows(rows, { tcp: observeTcp(keys.tcp_connect) }),
+  dnsping: writePings,
+  tcpping: writePings,
+  tlsping: writePings,
+  simplequicping: writePings,
   browser_web: (keys, { rows }) => writeBrowserRow(rows, keys.result, keys.load_time_ms),
   http_header_field_manipulation: (keys, { rows }) => writeHeaderFieldManipulation(rows, keys),
   http_invalid_request_line: (keys, { rows }) => writeInvalidRequestLine(rows, keys),
@@ -91,6 +108,24 @@ function observeAll(
     tls: observeTls(lists.tls_handshakes, indexEvents(lists.network_events), certificates, judgeChain),
     http: observeHttp(lists.requests, rows.run.httpFingerprints?.matcher),
   };
+}
+
+/** Writes the rows of each repetition, in order. A QUIC handshake is a handshake with `network` QUIC, which early versions leave out. */
+function writePings(keys: TestKeys<'dnsping'>, around: Surroundings): void {
+  const listOf = <T>(many: readonly T[] | null | undefined, one: T | null | undefined) => [
+    ...(many ?? []),
+    ...(one ? [one] : []),
+  ];
+  for (const ping of keys.pings ?? []) {
+    const quic = listOf(ping.quic_handshakes, ping.quic_handshake).map(each => ({ ...each, network: 'quic' }));
+    const lists = {
+      queries: listOf(ping.queries, ping.query),
+      tcp_connect: ping.tcp_connect,
+      tls_handshakes: [...listOf(ping.tls_handshakes, ping.tls_handshake), ...quic],
+      network_events: ping.network_events,
+    };
+    writeWebRows(around.rows, observeAll(lists, around));
+  }
 }
 
 function writePlatformRows(platform: Platform, rows: MeasurementRows, observations: WebObservations): void {

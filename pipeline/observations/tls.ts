@@ -22,6 +22,8 @@ export interface TlsObservation {
   certificate_chain_fingerprints: readonly string[];
   /** Columns that begin with `tls_handshake_`. */
   readonly handshake: HandshakeFacts | null;
+  /** `udp` for QUIC, otherwise `tcp`, as `http_network`. */
+  readonly network: 'tcp' | 'udp';
   readonly t: number | null | undefined;
   readonly transaction_id: number | null | undefined;
   readonly conn_id: number | null | undefined;
@@ -67,6 +69,7 @@ function observeHandshake(
     certificate_chain_length: null,
     certificate_chain_fingerprints: [],
     handshake: events ? handshakeFacts(events) : null,
+    network: handshake.network === 'quic' ? 'udp' : 'tcp',
     t: handshake.t,
     transaction_id: handshake.transaction_id,
     conn_id: handshake.conn_id,

@@ -57,6 +57,7 @@ const groups = sliceColumns(OBS_WEB, [
   GENERATION_COLUMN[0],
   'http_response_title',
   'probe_status_code_match',
+  'tls_network',
 ]);
 
 /** One writer for each group of columns that come from the same object. A row is written group by group and never assembled as an object. */
@@ -74,6 +75,7 @@ const write = {
   analysis: compileColumns(groups[11]),
   page: compileColumns(groups[13], 'http_'),
   comparison: compileColumns(groups[14], 'probe_'),
+  network: compileColumns(groups[15], 'tls_'),
 };
 
 /**
@@ -193,6 +195,7 @@ function writeRow(context: RowContext, dns: DnsObservation | null, connection: J
   page.fingerprints_version = rows.fingerprintsVersion;
   write.page(writer, page);
   write.comparison(writer, options.comparison);
+  write.network(writer, tls);
 }
 
 /** Returns the answer as an address, or null if it is a name. */
@@ -230,4 +233,5 @@ export function writeBrowserRow(
   writer.raw(rows.generation);
   write.page(writer, { response_title: null, fingerprints: NO_NAMES, fingerprints_version: rows.fingerprintsVersion });
   write.comparison(writer, null);
+  write.network(writer, null);
 }

@@ -144,6 +144,8 @@ export const OBS_WEB = {
     ['probe_title_match', 'Nullable(Int8)'],
     ['probe_body_length_match', 'Nullable(Int8)'],
     ['probe_body_proportion', 'Nullable(Float64)'],
+    // `udp`: the handshake was of QUIC; `tcp`: of TLS over TCP.
+    ['tls_network', 'Nullable(String)'],
   ],
   engine: REPLACING,
   partitionBy: BUCKET_MONTH,

@@ -98,6 +98,12 @@ function compareOne(report: Report, expected: Expected, document: RawDocument | 
     report.deviating['missing-input'] = (report.deviating['missing-input'] ?? 0) + rows;
     return;
   }
+  if (status === 'ok' && ADDED_TESTS.has(place.testName)) {
+    const rows = Object.values(tables).reduce((sum, each) => sum + each.length, 0);
+    if (rows > 0) report.deviants.push({ key, line, tables });
+    report.deviating['added-tests'] = (report.deviating['added-tests'] ?? 0) + rows;
+    return;
+  }
   if (status !== (expected.status ?? 'ok')) {
     report.unexplained.push({ ...place, table: '*', column: 'status', got: status, expected: expected.status });
   }
@@ -129,6 +135,12 @@ const ADDED: ReadonlySet<string> = new Set(
     return names.slice(names.indexOf('run_generation') + 1).map(name => `${table} ${name}`);
   }),
 );
+
+/** Tests that upstream does not support (docs/deviations.md, added-tests). */
+const ADDED_TESTS: ReadonlySet<string> = new Set([
+  ...['riseupvpn', 'openvpn', 'sni_blocking', 'stun_reachability', 'tlsmiddlebox', 'portfiltering'],
+  ...['dnsping', 'tcpping', 'tlsping', 'simplequicping'],
+]);
 
 /** Tests of the corpus that have no input. */
 const WITHOUT_INPUT = ['telegram', 'tor', 'psiphon'];
