@@ -1,5 +1,6 @@
 import { boundsOf, granularityOf } from '../bucket.ts';
 import type { Filter } from '../filter.ts';
+import { IS_MESSENGER } from './messengers.ts';
 
 /** The measurements of a day to judge. The control that they are compared with is always that of the whole day. */
 export type Selection =
@@ -9,7 +10,7 @@ export type Selection =
   | { readonly of: 'bucket'; readonly bucket: string; readonly generation: number }
   /**
    * Measurements whose verdict the rows of a bucket's run can change: its own, and those of any country and test that share a host of its control,
-   * a host of its valid certificates, or a report with them. With `filtered`, also all that pass the filter.
+   * a host of its valid certificates, a service of a messenger, or a report with them. With `filtered`, also all that pass the filter.
    */
   | { readonly of: 'evidence'; readonly bucket: string; readonly generation: number; readonly filtered: boolean }
   /** Named measurements; for `explain` and for repairs by hand. */
@@ -94,8 +95,8 @@ export function experimentCondition(filter: Filter, selection: Selection, days: 
 
 /**
  * Returns a subquery of the measurements whose verdict depends on the rows of a bucket's run: on each day those that share a host with its control
- * or its valid certificates, and those of the same report or probe. It follows the signals that reach beyond one measurement (judgement.ts). A
- * measurement too many costs time and changes nothing.
+ * or its valid certificates, or a service of a messenger, and those of the same report or probe. It follows the signals that reach beyond one measurement
+ * (judgement.ts). A measurement too many costs time and changes nothing.
  */
 function evidenceOf(days: readonly string[]): string {
   const within = inDays(days).sql;
@@ -106,7 +107,9 @@ function evidenceOf(days: readonly string[]): string {
   const hosts = `${of(HOST, 'obs_web_ctrl')} UNION ALL ${of(HOST, 'obs_web', ' AND tls_is_certificate_valid = 1')}`;
   const isIn = (column: string, found: string) => `(${ofDay(column)}) IN (${found})`;
   const ofProbes = `probe_id != '' AND ${isIn('probe_id', of('probe_id', 'obs_web'))}`;
-  return `SELECT measurement_uid FROM obs_web WHERE ${within} AND (${isIn(HOST, hosts)} OR ${isIn('report_id', of('report_id', 'obs_web'))} OR ${ofProbes})`;
+  const services = of('assumeNotNull(target_id)', 'obs_web', ` AND ${IS_MESSENGER} AND target_id IS NOT NULL`);
+  const ofServices = `target_id IS NOT NULL AND ${IS_MESSENGER} AND ${isIn('assumeNotNull(target_id)', services)}`;
+  return `SELECT measurement_uid FROM obs_web WHERE ${within} AND (${isIn(HOST, hosts)} OR (${ofServices}) OR ${isIn('report_id', of('report_id', 'obs_web'))} OR ${ofProbes})`;
 }
 
 /** Returns the SQL of a host name in the widest form in which any version of the rules compares names. */

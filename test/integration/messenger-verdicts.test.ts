@@ -161,6 +161,29 @@ test('an endpoint that probes of three countries do not reach is down', async ()
   });
 });
 
+test('a late measurement changes the verdicts of the same service on its day', async () => {
+  const day = '2024-03-07';
+  const uid = (cc: string) => `20240307120000.000000_${cc}_late`;
+  const web = [signal('chat', 'chat.signal.org', answered('76.223.92.165', timedOut))];
+  const rows = (cc: string, more: Row = {}) =>
+    rowsOf({ test: 'signal', web }, uid(cc), {
+      measurement_start_time: `${day} 00:00:00.000`,
+      probe_cc: cc,
+      ip: `192.0.2.${cc.charCodeAt(0)}`,
+      ...more,
+    });
+  await clickhouse.insert('obs_web', [...rows('IT'), ...rows('DE')]);
+  await judge(4_003, 3, day);
+  const late = { bucket: '2024-03-28', generation: 4_004 };
+  await clickhouse.insert('obs_web', rows('US', { bucket_date: late.bucket, run_generation: late.generation }));
+  const selection = { of: 'evidence', ...late, filtered: false } as const;
+  await analyseDay(clickhouse, { day, filter: EVERYTHING, selection, rulesVersion: 3, generation: 4_005 }, silent);
+  const words = await clickhouse.select<Row>(
+    "SELECT outcome FROM measurement_verdicts WHERE measurement_uid LIKE '20240307%_late' ORDER BY measurement_uid",
+  );
+  expect(words).toEqual([{ outcome: 'down' }, { outcome: 'down' }, { outcome: 'down' }]);
+});
+
 test('version 2 has no targets', async () => {
   await judge(3_002, 2);
   expect(await verdict(uidOf(0))).toMatchObject({ found: [] });
