@@ -100,3 +100,49 @@ describe('fingerprints of responses', () => {
     },
   );
 });
+
+/** A fingerprint in the older form of the fast path, the pipeline before the Python one. */
+interface FastPathFingerprint {
+  readonly name: string;
+  readonly location_found: string;
+  readonly pattern_type: string;
+  readonly pattern: string;
+}
+
+/* What the tests of the fast path (ooni/backend, test_unit.py) expect of responses. */
+describe('responses that the fast path knows', () => {
+  const { matcher } = fingerprints;
+  const namesIn = (place: string, text: Buffer) =>
+    fingerprints.namesOf(
+      place === 'body' ? matcher.inBody(text) : matcher.inHeader(place.slice('header.'.length), text),
+    );
+
+  it.each([
+    ['Malaysia', Buffer.from('foo ... Makluman/Notification ... foo'), ['ooni.my_0']],
+    ['Italy', Buffer.from('GdF Stop Page'), ['ooni.it_0']],
+    [
+      'a DNS message',
+      Buffer.from('q82BgAABAAEAAAAAA3d3dwdleGFtcGxlA2NvbQAAAQABwAwAAQABAAA/+AAEXbjYIg==', 'base64'),
+      [],
+    ],
+  ])('%s', (_, body, names) => {
+    expect(namesIn('body', body)).toEqual(names);
+  });
+
+  const path = join(SHARED.archive, '../fingerprints/fastpath-tests/fingerprints_http.json');
+  it.skipIf(!existsSync(path))('have the fingerprints that the fast path loads', () => {
+    const listed = new Map(searched.map(each => [each.name, each]));
+    const older = JSON.parse(readFileSync(path, 'utf8')) as FastPathFingerprint[];
+    let compared = 0;
+    for (const { name, location_found, pattern_type, ...more } of older) {
+      const pattern = listed.get(name)?.pattern ?? '';
+      // Reading the list removes blanks around a field without quotes.
+      if (![more.pattern, more.pattern.trim()].includes(pattern) || pattern_type === 'regexp') continue;
+      const text = { full: pattern, prefix: `${pattern} foo`, contains: `foo ${pattern} foo` }[pattern_type];
+      expect(namesIn(location_found, Buffer.from(text!)), name).toContain(name);
+      compared++;
+    }
+    // The other fingerprints are generic pages (scope fp), regular expressions, or have changed since.
+    expect(compared).toBe(1217);
+  });
+});
