@@ -52,7 +52,7 @@ export interface BatchWatch {
   readonly onRetry?: (error: Error, attempt: number, wait: number) => void;
   /** Receives the class of error of each INSERT that failed, also of one that will be retried. */
   readonly onInsertError?: (error: string) => void;
-  /** Receives the seconds that a stage took, after each part of the batch. */
+  /** Receives the seconds that a stage took, every few seconds and after each part of the batch. */
   readonly onStage?: (stage: BatchStage, seconds: number) => void;
 }
 
@@ -61,6 +61,8 @@ export const FLUSH_BYTES = 32 * 1024 * 1024;
 /** Compressed bytes, and milliseconds, after which the end of a file is a checkpoint. */
 const CHECKPOINT_BYTES = 96_000_000;
 const CHECKPOINT_INTERVAL = 20_000;
+/** Milliseconds between two reports of the time that stages took. */
+const STAGE_INTERVAL = 5_000;
 
 /**
  * Processes one batch of a run from the archive to rows, on the calling thread: fetch, decompress, split, decode, transform, encode,
@@ -89,6 +91,7 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
   const range = { first: resume?.key ?? batch.first, last: batch.last };
   let checkpointAt = Date.now();
   const part = new PartSpans(watch.onStage);
+  const reporting = setInterval(() => part.report(), STAGE_INTERVAL);
 
   try {
     for await (const listed of listBatch(archive, bucket, filter, range, { signal })) {
@@ -128,6 +131,7 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
     }
     return total;
   } finally {
+    clearInterval(reporting);
     await writer.stop();
   }
 }

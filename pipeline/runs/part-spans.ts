@@ -11,6 +11,10 @@ export class PartSpans {
   #fetch = 0;
   #transform = 0;
   #mark = 0;
+  /** Whether the archive has not answered yet. */
+  #isFetching = false;
+  /** Milliseconds of this part that the listener knows. */
+  #reported = { fetch: 0, transform: 0 };
 
   constructor(onStage?: BatchWatch['onStage']) {
     this.#onStage = onStage;
@@ -19,9 +23,11 @@ export class PartSpans {
   /** Waits for the archive, and counts the time. */
   async fetching<T>(documents: Promise<T>): Promise<T> {
     this.#mark = performance.now();
+    this.#isFetching = true;
     try {
       return await documents;
     } finally {
+      this.#isFetching = false;
       this.#fetch += performance.now() - this.#mark;
       this.#mark = performance.now();
     }
@@ -34,6 +40,14 @@ export class PartSpans {
     this.#mark = now;
   }
 
+  /** Reports the time since the last report. A wait for the archive counts before it ends, so that an archive that hangs is seen. */
+  report(): void {
+    const fetch = this.#fetch + (this.#isFetching ? performance.now() - this.#mark : 0);
+    this.#onStage?.('fetch', (fetch - this.#reported.fetch) / 1000);
+    this.#onStage?.('transform', (this.#transform - this.#reported.transform) / 1000);
+    this.#reported = { fetch, transform: this.#transform };
+  }
+
   /** Records the spans of the part, and begins the next part when `flushing` has ended. */
   async flush(
     totals: { readonly files: number; readonly bytes: number; readonly read: number },
@@ -44,12 +58,12 @@ export class PartSpans {
     const soFar = { 'ooni.files': totals.files, 'ooni.bytes': totals.bytes, 'ooni.measurements': totals.read };
     recordSpan('fetch', this.#start, end, { ...soFar, 'ooni.busy_seconds': this.#fetch / 1000 });
     recordSpan('transform', this.#start, end, { ...soFar, 'ooni.busy_seconds': this.#transform / 1000 });
-    this.#onStage?.('fetch', this.#fetch / 1000);
-    this.#onStage?.('transform', this.#transform / 1000);
+    this.report();
     await flushing();
     this.#start = Date.now();
     this.#fetch = 0;
     this.#transform = 0;
+    this.#reported = { fetch: 0, transform: 0 };
     this.#mark = performance.now();
   }
 }

@@ -2,7 +2,7 @@ import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activ
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import type { Archive } from '../../pipeline/archive/archive.ts';
 import { nextBucket } from '../../pipeline/bucket.ts';
-import { noCounts } from '../../pipeline/counts.ts';
+import { type Counts, noCounts } from '../../pipeline/counts.ts';
 import { readHistory } from '../../pipeline/ledger/history.ts';
 import { attemptID, type OpenedRun, openRun, type RunOrigin } from '../../pipeline/ledger/ledger.ts';
 import { overlappingBuckets } from '../../pipeline/ledger/replaced-rows.ts';
@@ -19,7 +19,7 @@ import {
   settlesDay,
 } from '../../pipeline/runs/analysis.ts';
 import { type BackfillRange, pageOfBackfill, planBackfill } from '../../pipeline/runs/backfill-plan.ts';
-import type { Checkpoint } from '../../pipeline/runs/batch.ts';
+import type { BatchStage, Checkpoint } from '../../pipeline/runs/batch.ts';
 import { judge } from '../../pipeline/runs/failure.ts';
 import type { RunMetrics } from '../../pipeline/runs/metrics.ts';
 import { abandonBucket, type BucketKey, finishBucket } from '../../pipeline/runs/observations.ts';
@@ -30,6 +30,7 @@ import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
 import type { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';
 import { OTHER_INSTALLATION, type RunCounts, type RunInput } from '../contract.ts';
+import { BatchProgress } from './batch-progress.ts';
 import type { ClickHouseWatch } from './clickhouse-watch.ts';
 import { describeRun } from './describe-run.ts';
 import { toFailure } from './failures.ts';
@@ -119,6 +120,7 @@ export function createActivities(tools: ActivityTools): Activities {
         async (signal, heartbeat) => {
           const resume = heartbeat.details;
           const watch = metrics.watchBatch(resume?.counts);
+          const progress = new BatchProgress(batch.files, log);
           try {
             await httpFingerprints();
             const task = { run: openedRun(key, handle), batch, ...(resume && { resume }) };
@@ -128,6 +130,11 @@ export function createActivities(tools: ActivityTools): Activities {
                 watch.reached(checkpoint.counts);
               },
               ...metrics.batchListener,
+              onProgress: (counts: Counts) => progress.reached(counts),
+              onStage: (stage: BatchStage, seconds: number) => {
+                metrics.batchListener.onStage(stage, seconds);
+                progress.took(stage, seconds);
+              },
               onRetry: (message: string, wait: number) => {
                 metrics.batchListener.onRetry();
                 heartbeat.wait.note({ reason: 'InsertRetried', message }, wait);
@@ -135,6 +142,7 @@ export function createActivities(tools: ActivityTools): Activities {
             };
             return await pool.run(task, listener, signal);
           } finally {
+            progress.end();
             watch.end();
           }
         },
