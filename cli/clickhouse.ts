@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { EmbeddedError, openEmbedded } from '../clickhouse/embedded.ts';
-import { ensureDatabase } from '../pipeline/migrations/migrate.ts';
+import { EmbeddedError } from '../clickhouse/embedded-error.ts';
 import { loadSettings, type Settings } from '../pipeline/settings.ts';
 import { type ClickHouse, openClickHouse as openServer } from '../pipeline/tables/clickhouse.ts';
 import { TableSchemaError } from '../pipeline/tables/errors.ts';
@@ -47,6 +46,8 @@ export async function openClickHouse(
 async function openInProcess(dir: string, settings: Settings, create: boolean): Promise<OpenedClickHouse> {
   checkDirectory(dir, create);
   const password = randomBytes(16).toString('hex');
+  // The engine and the migrations are loaded by the commands that use them.
+  const { openEmbedded } = await import('../clickhouse/embedded.ts');
   const embedded = await openEmbedded(dir, { port: 0, password });
   const url = embedded.url.replace('//', `//default:${password}@`);
   const reached = { ...settings, clickhouse_url: url, clickhouse_cluster: '' };
@@ -95,6 +96,7 @@ async function openOnServer(settings: Settings, create: boolean): Promise<Opened
       await clickhouse.close();
       throw error;
     }
+    const { ensureDatabase } = await import('../pipeline/migrations/migrate.ts');
     await ensureDatabase(settings);
   }
   return { clickhouse, settings, name: clickhouse.name, alone: false, close: () => clickhouse.close() };

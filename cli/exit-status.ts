@@ -1,25 +1,31 @@
-import { EmbeddedError } from '../clickhouse/embedded.ts';
-import { AnalysisError } from '../pipeline/analysis/selection.ts';
-import { ArchiveError } from '../pipeline/archive/archive.ts';
 import { hidePasswords } from '../pipeline/hide-password.ts';
-import { ReferenceDataError } from '../pipeline/reference/dataset.ts';
-import { IpDatabaseError } from '../pipeline/reference/ip-files.ts';
-import { SettingsError } from '../pipeline/settings.ts';
-import { TableError } from '../pipeline/tables/errors.ts';
 import { OutputError } from './output.ts';
 import { printable } from './printable.ts';
 
-const EXPECTED_ERRORS = [
-  EmbeddedError,
-  AnalysisError,
-  ArchiveError,
-  IpDatabaseError,
-  OutputError,
-  ReferenceDataError,
-  SettingsError,
-];
-
 type ErrorClass = abstract new (...args: never[]) => Error;
+
+/** Returns the classes of expected errors. Their modules are loaded here, because a command that succeeds does not need them. */
+async function expectedErrors(): Promise<readonly ErrorClass[]> {
+  const [embedded, analysis, archive, addresses, reference, settings, tables] = await Promise.all([
+    import('../clickhouse/embedded-error.ts'),
+    import('../pipeline/analysis/selection.ts'),
+    import('../pipeline/archive/archive.ts'),
+    import('../pipeline/reference/ip-files.ts'),
+    import('../pipeline/reference/dataset.ts'),
+    import('../pipeline/settings.ts'),
+    import('../pipeline/tables/errors.ts'),
+  ]);
+  return [
+    embedded.EmbeddedError,
+    analysis.AnalysisError,
+    archive.ArchiveError,
+    addresses.IpDatabaseError,
+    OutputError,
+    reference.ReferenceDataError,
+    settings.SettingsError,
+    tables.TableError,
+  ];
+}
 
 /**
  * Runs the work of a command and uses its result as the exit status. An expected error, with a cause outside the program, is printed as one
@@ -34,7 +40,7 @@ export async function withExitStatus(
   try {
     process.exitCode = await work();
   } catch (error) {
-    const kinds: readonly ErrorClass[] = [...EXPECTED_ERRORS, TableError, ...expected];
+    const kinds = [...(await expectedErrors()), ...expected];
     if (!kinds.some(kind => error instanceof kind)) throw error;
     console.error(printable(hidePasswords(`${program} ${command}: ${(error as Error).message}`)));
     process.exitCode = 1;

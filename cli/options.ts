@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import * as fields from '../crds/fields.ts';
 import { BucketError, boundsOf, granularityOf } from '../pipeline/bucket.ts';
 import { type UnknownName, unknownNameMessage, unknownNames } from '../pipeline/known-names.ts';
-import { NO_SOURCE } from '../pipeline/reference/datasets.ts';
+import { NO_SOURCE } from '../pipeline/reference/no-source.ts';
 import { loadSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
 import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
 import { EMBEDDED } from './clickhouse.ts';

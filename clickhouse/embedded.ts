@@ -13,13 +13,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeDirectory } from '../pipeline/directories.ts';
+import { EmbeddedError } from './embedded-error.ts';
 import { Engine, EngineError } from './engine.ts';
 import { createClickHouseServer } from './server.ts';
-
-/** ClickHouse cannot run in this process on that directory. The message gives the reason and the remedy. */
-export class EmbeddedError extends Error {
-  override name = 'EmbeddedError';
-}
 
 export interface EmbeddedOptions {
   /** 0: any free port. */

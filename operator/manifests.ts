@@ -1,5 +1,5 @@
 import { SECRET_KEYS, SETTINGS } from '../pipeline/settings.ts';
-import { LEASE_RULES, OPERATOR_RULES } from './rbac.ts';
+import { LEASE_RULES, OPERATOR_RULES, workerSettingsRules } from './rbac.ts';
 
 /** Namespace of the operator and its lease. */
 export const OPERATOR_NAMESPACE = 'ooni-system';
@@ -31,7 +31,12 @@ export function clusterObjects(settings: Readonly<Record<string, string>>): obje
     ...settingsIn(OPERATOR_NAMESPACE),
     ...settingsIn(WORK_NAMESPACE),
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: OPERATOR, namespace: OPERATOR_NAMESPACE } },
-    { apiVersion: rbac, kind: 'ClusterRole', metadata: { name: OPERATOR }, rules: OPERATOR_RULES },
+    {
+      apiVersion: rbac,
+      kind: 'ClusterRole',
+      metadata: { name: OPERATOR },
+      rules: [...OPERATOR_RULES, ...workerSettingsRules(NAME, NAME)],
+    },
     {
       apiVersion: rbac,
       kind: 'ClusterRoleBinding',

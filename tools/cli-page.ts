@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { createKubectlProgram } from '../cli/kubectl/program.ts';
 import { createProgram } from '../cli/program.ts';
 import { PROBLEMS } from '../pipeline/runs/verify.ts';
-import { CLI_EXAMPLES } from './cli-examples.ts';
+import { CLUSTER_EXAMPLES, type CliExample, EMBEDDED_EXAMPLES, SERVER_EXAMPLES } from './cli-examples.ts';
 
 /** Columns of the help on the page. */
 const WIDTH = 110;
@@ -87,13 +87,23 @@ function section(command: Command, prefix = ''): string {
     getOutHasColors: () => false,
   });
   command.outputHelp();
-  return `\n## ${prefix}${command.name()}\n\n<!-- not run: "npm run generate" writes the help of the program here -->\n\`\`\`text\n${help.trim()}\n\`\`\`\n${prefix === '' ? example(command.name()) : ''}`;
+  const name = `${prefix}${command.name()}`;
+  return `\n## ${name}\n\n<!-- not run: "npm run generate" writes the help of the program here -->\n\`\`\`text\n${help.trim()}\n\`\`\`\n${example(name)}`;
 }
 
-/** Returns an example of a command with its output; empty when there is none. */
+/** Examples with the conditions that hold for all of a group, and the test that runs them. */
+const EXAMPLES = [
+  ['With `CLICKHOUSE_URL=embedded:data`', 'test/integration/cli-examples.test.ts', '', EMBEDDED_EXAMPLES],
+  ['With the servers of `npm start -- --no-kubernetes`', 'test/stack/quick-start.test.ts', '', SERVER_EXAMPLES],
+  ['With the cluster of `npm start`', 'test/stack/commands.test.ts', 'kubectl ooni ', CLUSTER_EXAMPLES],
+] as const;
+
+/** Returns an example of a command with its output. Throws if there is none. */
 function example(name: string): string {
-  const found = CLI_EXAMPLES[name];
-  if (!found) return '';
-  const line = ['oonipipeline', ...found.args.map(arg => (/^[\w./:-]+$/.test(arg) ? arg : `"${arg}"`))].join(' ');
-  return `\nWith \`CLICKHOUSE_URL=embedded:data\`:\n\n<!-- not run: test/integration/cli-examples.test.ts runs it -->\n\`\`\`text\n$ ${line}\n${found.output}\n\`\`\`\n`;
+  for (const [condition, test, prefix, examples] of EXAMPLES) {
+    const found = name.startsWith(prefix) ? (examples[name.slice(prefix.length)] as CliExample | undefined) : undefined;
+    if (!found) continue;
+    return `\n${condition}:\n\n<!-- not run: ${test} runs it -->\n\`\`\`text\n$ ${found.line}\n${found.output}\n\`\`\`\n`;
+  }
+  throw new Error(`tools/cli-examples.ts has no example of ${name}`);
 }

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { cacheCompiledCode } from './compile-cache.mjs';
 
 /** First major version of Node that runs the programs. */
 const NODE = 24;
@@ -15,6 +16,7 @@ export async function launch(name, module) {
   const source = new URL(`../${module}.ts`, import.meta.url);
   const program = existsSync(source) ? source : new URL(`../../dist/cli/${module}.js`, import.meta.url);
   if (Number(process.versions.node.split('.')[0]) >= NODE) {
+    cacheCompiledCode();
     await import(program.href);
     return;
   }
@@ -26,7 +28,8 @@ export async function launch(name, module) {
     process.exitCode = 1;
     return;
   }
-  const child = spawn(node, [fileURLToPath(program), ...process.argv.slice(2)], { stdio: 'inherit' });
+  const itself = fileURLToPath(new URL(`./${name}.mjs`, import.meta.url));
+  const child = spawn(node, [itself, ...process.argv.slice(2)], { stdio: 'inherit' });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT']) {
     // Ctrl-C in a terminal reaches the program itself; passed on, it would count as two.
     process.on(signal, () => {

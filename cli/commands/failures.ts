@@ -6,6 +6,7 @@ import { openClickHouse } from '../clickhouse.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { EXIT_STATUS } from '../help.ts';
 import { bucketCondition, checkBuckets, type LedgerOptions, withBucketOptions } from '../ledger-filters.ts';
+import { notEmpty } from '../names.ts';
 import {
   type CommonOptions,
   checkClickHouse,
@@ -72,8 +73,8 @@ const COUNT_COLUMNS: readonly Column<ClassRow>[] = [
 export function failuresCommand(): Command {
   return withBucketOptions(new Command('failures'))
     .addOption(testNameOption())
-    .option('--class <name>', 'only failures of this class')
-    .option('--uid <uid>', 'only failures of this measurement')
+    .option('--class <name>', 'only failures of this class', notEmpty)
+    .option('--uid <uid>', 'only failures of this measurement', notEmpty)
     .option('--count', 'count failures by class instead of listing them')
     .option('--all-runs', 'also failures of runs that a later run of the same object has replaced')
     .addOption(new Option('--limit <n>', 'rows at most').default(50).argParser(wholeNumber(1, 100_000)))

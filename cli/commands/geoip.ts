@@ -5,6 +5,7 @@ import { fetchIpDatabases } from '../../pipeline/reference/ip-databases.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { loadSettings, SettingsError } from '../../pipeline/settings.ts';
 import { withExitStatus } from '../exit-status.ts';
+import { notEmpty } from '../names.ts';
 
 interface Options {
   readonly dir?: string;
@@ -14,7 +15,7 @@ interface Options {
 /** Creates `oonipipeline geoip`, which fetches the IP databases that workers use to look up addresses. */
 export function geoipCommand(): Command {
   return new Command('geoip')
-    .option('--dir <dir>', 'destination; the setting geoip_dir unless given')
+    .option('--dir <dir>', 'destination; the setting geoip_dir unless given', notEmpty)
     .option(
       '--since <date>',
       'YYYY-MM-DD: only what measurements of that day and later ones need; everything unless given',
@@ -51,7 +52,9 @@ export async function fetchGeoip(
     ...(options.since && { since: options.since }),
     onFile: (name, bytes) => say(`${name}  ${(bytes / 1e6).toFixed(1)} MB`),
   });
-  say(`${dir}: ${files} files, ${fetched} of them new. Version: ${openIpMetadata(dir).version}`);
+  say(
+    `${dir}: ${files} file${files === 1 ? '' : 's'}, ${fetched} of them new. Version: ${openIpMetadata(dir).version}`,
+  );
   return 0;
 }
 

@@ -7,9 +7,11 @@ import { NotFoundError } from '../../operator/kube/errors.ts';
 import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
 import { type Filter, filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
+import { type BackfillPhase, FINAL_PHASES } from '../../worker/contract.ts';
 import { openClickHouse } from '../clickhouse.ts';
 import { paletteFor } from '../colour.ts';
 import { confirmed } from '../confirmation.ts';
+import { resourceName } from '../names.ts';
 import {
   type CommonOptions,
   checkClickHouse,
@@ -110,7 +112,7 @@ function targetOf({ client, namespace, server }: Cluster) {
 function watchCommand(): Command {
   return withClusterOptions(new Command('watch'))
     .description('Show the progress of a backfill until it has ended')
-    .argument('<name>', 'name of the Backfill')
+    .argument('<name>', 'name of the Backfill', resourceName)
     .addHelpText(
       'after',
       '\nExit status: 0 it is complete; 1 it failed or was cancelled, or Ctrl-C ended the display; 2 wrong usage.',
@@ -143,21 +145,22 @@ const CHANGES: readonly Change[] = [
   {
     name: 'pause',
     description: 'Start no new runs; active runs finish',
-    patch: ({ spec }) => (spec.suspend ? 'is paused already' : { suspend: true }),
+    patch: object => ended(object) ?? (object.spec.suspend ? 'is paused already' : { suspend: true }),
     done: 'is paused; active runs finish',
   },
   {
     name: 'resume',
     description: 'Continue a paused backfill',
-    patch: ({ spec }) => (spec.suspend ? { suspend: false } : 'is not paused'),
+    patch: object => ended(object) ?? (object.spec.suspend ? { suspend: false } : 'is not paused'),
     done: 'continues',
   },
   {
     name: 'cancel',
     description: 'End a backfill early; a cancelled backfill cannot continue',
-    patch: ({ spec }, { now }) => {
+    patch: (object, { now }) => {
       const cancel = now ? 'Now' : 'Drain';
-      return spec.cancel === cancel || spec.cancel === 'Now' ? 'is cancelled already' : { cancel };
+      const { spec } = object;
+      return spec.cancel === cancel || spec.cancel === 'Now' ? 'is cancelled already' : (ended(object) ?? { cancel });
     },
     done: 'is being cancelled',
     question: (name, { now }) => `Cancel ${name}? ${now ? 'Active runs are cancelled, too.' : 'Active runs finish.'}`,
@@ -166,16 +169,29 @@ const CHANGES: readonly Change[] = [
     name: 'retry',
     description: 'Process the failed buckets again',
     patch: ({ spec, status }) =>
-      (status?.progress?.failed ?? 0) === 0 ? 'has no failed bucket' : { attempt: (spec.attempt ?? 1) + 1 },
+      (status?.progress?.failed ?? 0) === 0
+        ? 'has no failed bucket'
+        : // A paused backfill would plan the attempt and then wait.
+          { attempt: (spec.attempt ?? 1) + 1, ...(spec.suspend && { suspend: false }) },
     done: 'tries its failed buckets again',
   },
 ];
+
+/**
+ * Returns a sentence if a backfill has ended, and so cannot be paused, resumed or cancelled. A change of its spec would have an effect at the
+ * next retry only. The status may describe an earlier attempt, whose end does not count.
+ */
+function ended({ metadata, status }: Backfill): string | undefined {
+  const { phase, observedGeneration } = status ?? {};
+  if (phase === undefined || phase === 'Planned' || !FINAL_PHASES.includes(phase as BackfillPhase)) return undefined;
+  return observedGeneration === metadata.generation ? `has ended (${phase})` : undefined;
+}
 
 function changeCommands(): Command[] {
   return CHANGES.map(change => {
     const command = withClusterOptions(new Command(change.name))
       .description(change.description)
-      .argument('<name>', 'name of the Backfill')
+      .argument('<name>', 'name of the Backfill', resourceName)
       .option('--dry-run', 'let the API server check it; change nothing');
     if (change.question) {
       command
@@ -217,7 +233,7 @@ interface GridOptions extends ClusterOptions, CommonOptions, RangeOptions {
 function gridCommand(): Command {
   return withClusterOptions(new Command('grid'))
     .description('Show each day of a range with its outcome: a year on one screen')
-    .argument('[name]', 'name of a Backfill, for its range and filter')
+    .argument('[name]', 'name of a Backfill, for its range and filter', resourceName)
     .addOption(startAtOption())
     .addOption(endAtOption())
     .addOption(probeCCOption())

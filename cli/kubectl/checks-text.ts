@@ -21,12 +21,12 @@ export function checkLines(checks: readonly Check[], palette: Palette, width: nu
         : wrap(`-> ${remedy}`, width - indent.length).map(line => indent + palette.faint(line))),
     ]),
     '',
-    `${count('ok')} ok, ${count('warning')} warnings, ${count('failed')} failed, ${count('unknown')} unknown`,
+    `${count('ok')} ok, ${count('warning')} warning${count('warning') === 1 ? '' : 's'}, ${count('failed')} failed, ${count('unknown')} unknown`,
   ];
 }
 
 /** Breaks a text into lines at blanks. A word longer than a line stays whole. */
-function wrap(text: string, width: number): string[] {
+export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(' ')) {
     const last = lines.at(-1);

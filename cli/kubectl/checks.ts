@@ -5,7 +5,8 @@ import { DEPLOYMENTS, LEASES } from '../../operator/kube/builtin.ts';
 import type { Client } from '../../operator/kube/client.ts';
 import { ForbiddenError, KubeError } from '../../operator/kube/errors.ts';
 import { defineResource, type KubeObject } from '../../operator/kube/resource.ts';
-import { OPERATOR_RULES } from '../../operator/rbac.ts';
+import { OPERATOR_RULES, workerSettingsRules } from '../../operator/rbac.ts';
+import { Temporal } from '../../operator/temporal/connection.ts';
 import { TemporalError } from '../../operator/temporal/errors.ts';
 import { ArchiveError } from '../../pipeline/archive/archive.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
@@ -14,7 +15,6 @@ import type { Settings } from '../../pipeline/settings.ts';
 import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { TableError } from '../../pipeline/tables/errors.ts';
 import { SEARCH_ATTRIBUTES } from '../../worker/contract.ts';
-import { openTemporal } from '../orchestration/target.ts';
 import { schemaDifferences } from '../schema-differences.ts';
 import { missingPrivileges, NEEDED_PRIVILEGES } from './privileges.ts';
 import { OPERATOR_SELECTOR } from './status.ts';
@@ -178,7 +178,7 @@ async function checkOperator(client: Client): Promise<Check[]> {
     },
     await checkLease(client, environment.OPERATOR_LEASE_NAMESPACE || namespace),
     imageCheck(environment, pod?.containers[0]?.image),
-    await checkOperatorPermissions(client, namespace, account),
+    await checkOperatorPermissions(client, { namespace, account, environment }),
   ];
 }
 
@@ -204,18 +204,30 @@ function imageCheck(environment: Readonly<Record<string, string>>, image: string
   return { check: 'image', ...ok(workers) };
 }
 
-function checkOperatorPermissions(client: Client, namespace: string, account: string): Promise<Check> {
+interface OperatorPod {
+  readonly namespace: string;
+  /** Name of its ServiceAccount. */
+  readonly account: string;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+function checkOperatorPermissions(client: Client, { namespace, account, environment }: OperatorPod): Promise<Check> {
   const remedy = 'upgrade the chart ooni-pipeline, which has the rules of this version';
   return check('RBAC of the operator', remedy, async () => {
+    const { WORKER_CONFIG_MAP: configMap = '', WORKER_SECRET: secret = '' } = environment;
     const denied: string[] = [];
-    for (const { apiGroups, resources, verbs } of OPERATOR_RULES) {
+    for (const { apiGroups, resources, verbs, resourceNames } of [
+      ...OPERATOR_RULES,
+      ...workerSettingsRules(configMap, secret),
+    ]) {
+      const [name] = resourceNames ?? [];
       for (const resource of resources) {
         for (const verb of verbs) {
           const [plural = '', subresource] = resource.split('/');
-          const resourceAttributes = { group: apiGroups[0], resource: plural, subresource, verb };
+          const resourceAttributes = { group: apiGroups[0], resource: plural, subresource, verb, name };
           const spec = { user: `system:serviceaccount:${namespace}:${account}`, resourceAttributes };
           const { status } = await client.create(REVIEWS, { metadata: { name: '' }, spec });
-          if (!status?.allowed) denied.push(`${verb} ${resource}`);
+          if (!status?.allowed) denied.push(`${verb} ${resource}${name === undefined ? '' : ` ${name}`}`);
         }
       }
     }
@@ -231,7 +243,8 @@ function checkOperatorPermissions(client: Client, namespace: string, account: st
 /** Runs the checks of the servers that the settings of this machine name. */
 export async function serverChecks(settings: Settings): Promise<Check[]> {
   const from = 'from this machine, with its own settings';
-  const temporal = openTemporal(settings, createLogger('doctor', { ...settings, log_level: 'fatal' }));
+  // Without names, because the client of the operator registers the search attributes of its list, and a check changes nothing.
+  const temporal = new Temporal(settings, [], createLogger('doctor', { ...settings, log_level: 'fatal' }));
   const clickhouse = openClickHouse(settings);
   try {
     return await Promise.all([
@@ -244,7 +257,8 @@ export async function serverChecks(settings: Settings): Promise<Check[]> {
         });
         if (missing.length === 0)
           return ok(`${settings.temporal_address} has the namespace ${temporal.namespace} and the search attributes`);
-        const remedy = `add them as Keyword: temporal operator search-attribute create --type Keyword ${missing.map(name => `--name ${name}`).join(' ')}`;
+        const names = missing.map(name => `--type Keyword --name ${name}`).join(' ');
+        const remedy = `the operator adds them when it may; or: temporal operator search-attribute create --address ${settings.temporal_address} --namespace ${temporal.namespace} ${names}`;
         return bad('failed', `lacks the search attributes ${missing.join(', ')}`, remedy);
       }),
       check('ClickHouse schema', `set CLICKHOUSE_URL to check it ${from}`, async () => {

@@ -6,6 +6,7 @@ import { KubeError, NotFoundError } from '../../operator/kube/errors.ts';
 import { Http } from '../../operator/kube/http.ts';
 import { TemporalError } from '../../operator/temporal/errors.ts';
 import { withExitStatus } from '../exit-status.ts';
+import { namespaceName, notEmpty } from '../names.ts';
 
 /** Options of every command of kubectl ooni, with the names that kubectl has. */
 export interface ClusterOptions {
@@ -26,9 +27,9 @@ export interface Cluster {
 /** Adds the options of kubectl that choose the cluster. */
 export function withClusterOptions(command: Command): Command {
   return command
-    .option('--kubeconfig <file>', 'kubeconfig; KUBECONFIG or ~/.kube/config unless given')
-    .option('--context <name>', 'context of the kubeconfig; the current one unless given')
-    .option('-n, --namespace <name>', 'namespace; that of the context unless given');
+    .option('--kubeconfig <file>', 'kubeconfig; KUBECONFIG or ~/.kube/config unless given', notEmpty)
+    .option('--context <name>', 'context of the kubeconfig; the current one unless given', notEmpty)
+    .option('-n, --namespace <name>', 'namespace; that of the context unless given', namespaceName);
 }
 
 /** Runs the work of a command with a connection to the cluster, and uses its result as the exit status. */

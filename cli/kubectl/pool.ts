@@ -3,6 +3,7 @@ import { GROUP } from '../../crds/resource.ts';
 import type { WorkerPool } from '../../crds/worker-pool.ts';
 import { WORKER_POOLS } from '../../operator/controllers/resources.ts';
 import { confirmed } from '../confirmation.ts';
+import { resourceName } from '../names.ts';
 import { type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
 
 /** Annotation with the size of a pool before `drain` or `pause`, as JSON: replicas or autoscaling. `resume` restores it. */
@@ -86,7 +87,7 @@ export function poolCommand(): Command {
   for (const change of CHANGES) {
     const command = withClusterOptions(new Command(change.name))
       .description(change.description)
-      .argument('<name>', 'name of the WorkerPool')
+      .argument('<name>', 'name of the WorkerPool', resourceName)
       .option('--dry-run', 'let the API server check it; change nothing');
     if (change.question) command.option('--yes', 'do not ask for confirmation');
     command

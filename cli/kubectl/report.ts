@@ -9,9 +9,10 @@ import { KubeError } from '../../operator/kube/errors.ts';
 import { hidePasswords } from '../../pipeline/hide-password.ts';
 import { loadSettings, publicSettings } from '../../pipeline/settings.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';
+import { notEmpty } from '../names.ts';
 import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
 import { allChecks } from './doctor.ts';
-import { clusterArguments } from './logs.ts';
+import { clusterArguments, operatorNamespaces } from './logs.ts';
 import { redacted } from './redaction.ts';
 import { OPERATOR_SELECTOR, readInstallation } from './status.ts';
 
@@ -26,7 +27,7 @@ const LINES = 500;
 export function reportCommand(): Command {
   return withClusterOptions(new Command('report'))
     .description('Write a redacted file for a bug report')
-    .option('--output-file <file>', 'destination; ooni-report-<time>.json.gz in this directory unless given')
+    .option('--output-file <file>', 'destination; ooni-report-<time>.json.gz in this directory unless given', notEmpty)
     .addHelpText(
       'after',
       `
@@ -57,7 +58,7 @@ Exit status: 0 the file is written; 1 it is not; 2 wrong usage.
 
 /** Collects the content of a report, redacted. */
 export async function collect(cluster: Cluster): Promise<unknown> {
-  const { client, options } = cluster;
+  const { client } = cluster;
   const [installation, checks, events] = await Promise.all([
     readInstallation(cluster),
     allChecks(cluster),
@@ -68,11 +69,6 @@ export async function collect(cluster: Cluster): Promise<unknown> {
         throw error;
       }),
   ]);
-  const logs = spawnSync(
-    'kubectl',
-    ['logs', '-l', OPERATOR_SELECTOR, '--all-namespaces', '--prefix', `--tail=${LINES}`, ...clusterArguments(options)],
-    { encoding: 'utf8', timeout: 60_000, maxBuffer: 64 * 1024 * 1024 },
-  );
   return redacted({
     version: CODE_VERSION,
     node: process.version,
@@ -80,6 +76,28 @@ export async function collect(cluster: Cluster): Promise<unknown> {
     installation,
     events,
     settings: publicSettings(loadSettings()),
-    operatorLogs: hidePasswords(logs.stdout || logs.stderr || String(logs.error ?? '')).split('\n'),
+    operatorLogs: (await operatorLogs(cluster)).split('\n'),
   });
+}
+
+/** Returns the last lines of the operator's logs, or the reason why they are not known. */
+async function operatorLogs(cluster: Cluster): Promise<string> {
+  try {
+    return (await operatorNamespaces(cluster))
+      .map(namespace => {
+        const logs = spawnSync(
+          'kubectl',
+          [
+            ...['logs', '-l', OPERATOR_SELECTOR, '-n', namespace, '--prefix', `--tail=${LINES}`],
+            ...clusterArguments(cluster.options),
+          ],
+          { encoding: 'utf8', timeout: 60_000, maxBuffer: 64 * 1024 * 1024 },
+        );
+        return hidePasswords(logs.stdout || logs.stderr || String(logs.error ?? ''));
+      })
+      .join('');
+  } catch (error) {
+    if (error instanceof KubeConfigError) return error.message;
+    throw error;
+  }
 }

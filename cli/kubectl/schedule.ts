@@ -4,6 +4,7 @@ import { parseSpec } from '../../crds/resource.ts';
 import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
 import { lastCompleteBucket, nextBucket } from '../../pipeline/bucket.ts';
 import { normaliseFilter } from '../../pipeline/filter.ts';
+import { resourceName } from '../names.ts';
 import { uploadBucket } from '../options.ts';
 import { startBackfillAt } from '../orchestration/backfill.ts';
 import { type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
@@ -21,7 +22,7 @@ export function scheduleCommand(): Command {
 function runCommand(): Command {
   return withClusterOptions(new Command('run'))
     .description('Process a bucket of a schedule now')
-    .argument('<name>', 'name of the PipelineSchedule')
+    .argument('<name>', 'name of the PipelineSchedule', resourceName)
     .option('--bucket <bucket>', 'the bucket; the last complete one unless given', uploadBucket)
     .option('--dry-run', 'show what would be created; create nothing')
     .addHelpText(
@@ -59,7 +60,7 @@ function runCommand(): Command {
 function suspendCommand(suspend: boolean): Command {
   return withClusterOptions(new Command(suspend ? 'suspend' : 'resume'))
     .description(suspend ? 'Stop firing; active runs finish' : 'Resume a suspended schedule')
-    .argument('<name>', 'name of the PipelineSchedule')
+    .argument('<name>', 'name of the PipelineSchedule', resourceName)
     .option('--dry-run', 'let the API server check it; change nothing')
     .addHelpText('after', EXIT)
     .action((name: string, options: ClusterOptions & { dryRun?: boolean }) =>

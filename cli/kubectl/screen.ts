@@ -7,6 +7,7 @@ import type { Palette } from '../colour.ts';
 import { printableLine } from '../printable.ts';
 import { span } from '../status/text.ts';
 import { type Column, layOut } from '../table.ts';
+import { wrap } from './checks-text.ts';
 
 /** Everything that the screen of `kubectl ooni status` shows. */
 export interface InstallationView {
@@ -46,6 +47,7 @@ export function screenLines(view: InstallationView, palette: Palette, width: num
     ...(view.operators.length === 0
       ? [`${strong('Operator')} ${bad('not found')}: no Deployment has the label app.kubernetes.io/name=ooni-operator`]
       : view.operators.map(each => operatorLine(each, palette))),
+    ...serverLines(view, palette, width),
     ...section('Worker pools', POOLS, view.pools),
     ...section('Schedules', SCHEDULES, view.schedules),
     ...section('Backfills', backfillColumns(now), view.backfills),
@@ -60,6 +62,40 @@ function operatorLine({ metadata, spec, status }: Deployment, { strong, good, ba
   const desired = spec?.replicas ?? 1;
   const paint = available >= 1 ? good : bad;
   return `${strong('Operator')} ${metadata.namespace}/${metadata.name}  ${paint(`${available}/${desired} available`)}`;
+}
+
+/** Error classes of workers by the server that they are about. */
+const SERVERS = [
+  ['ClickHouse', /^(ClickHouse|TableSchema)/],
+  ['Archive', /^Archive/],
+] as const;
+
+/** Describes Temporal as the operator sees it, and ClickHouse and the archive as the runs see them. */
+function serverLines(view: InstallationView, { strong, good, bad, doubtful }: Palette, width: number): string[] {
+  const line = (server: string, paint: (text: string) => string, state: string, message = '') => {
+    const [first = '', ...rest] = wrap(printableLine(`${state}${message && `: ${message}`}`), width - 12);
+    return [`${strong(server.padEnd(10))}  ${paint(first)}`, ...rest.map(text => `${' '.repeat(12)}${paint(text)}`)];
+  };
+  const resources = [...view.pools, ...view.schedules, ...view.backfills];
+  const states = resources.flatMap(({ status }) => ready(status) ?? []);
+  const away = states.find(({ reason }) => reason === 'TemporalUnavailable');
+  const temporal = away
+    ? line('Temporal', bad, 'does not answer the operator', away.message)
+    : states.length === 0 || !view.operators.some(isAvailable)
+      ? line('Temporal', doubtful, 'unknown: no operator reports it')
+      : line('Temporal', good, 'answers the operator');
+  const others = SERVERS.flatMap(([server, errors]) => {
+    const waiting = view.backfills.find(({ status }) => errors.test(status?.blockedBy?.reason ?? ''));
+    if (waiting) return line(server, bad, `backfill/${nameOf(waiting)} waits`, waiting.status?.blockedBy?.message);
+    return view.backfills.some(({ status }) => status?.phase === 'Running')
+      ? line(server, good, 'no run waits for it')
+      : line(server, text => text, 'no run waits for it, and none is active');
+  });
+  return ['', ...temporal, ...others];
+}
+
+function isAvailable({ status }: Deployment): boolean {
+  return (status?.availableReplicas ?? 0) > 0;
 }
 
 const POOLS: readonly Column<WorkerPool>[] = [
@@ -99,11 +135,36 @@ const SCHEDULES: readonly Column<PipelineSchedule>[] = [
   { title: 'NEXT', text: ({ status }) => status?.nextBuckets?.[0]?.bucket ?? '' },
   {
     title: 'LAG',
-    text: ({ status }) => n(status?.lag),
+    text: each => (isNothingDue(each) ? 'none due' : n(each.status?.lag)),
     right: true,
-    paint: ({ status }, { good, doubtful }) => (status?.lag === 0 ? good : doubtful),
+    paint: (each, palette) => paintCount(each, each.status?.lag, palette),
+  },
+  {
+    title: 'MISSING',
+    text: each => {
+      const { count, first } = each.status?.missing ?? {};
+      if (count === undefined) return isNothingDue(each) ? 'none due' : 'unknown';
+      return count > 0 && first ? `${n(count)}: ${first}` : n(count);
+    },
+    paint: (each, palette) => paintCount(each, each.status?.missing?.count, palette),
   },
 ];
+
+/** Whether no bucket of a schedule is due yet: it has not fired, and its next bucket is its first. Then nothing can be missing. */
+function isNothingDue({ status }: PipelineSchedule): boolean {
+  const { lastRun, coverage, nextBuckets } = status ?? {};
+  const next = nextBuckets?.[0]?.bucket;
+  return !lastRun && coverage !== undefined && next !== undefined && next <= coverage.from;
+}
+
+function paintCount(
+  each: PipelineSchedule,
+  count: number | undefined,
+  { good, bad, doubtful }: Palette,
+): (text: string) => string {
+  if (count === undefined) return isNothingDue(each) ? good : doubtful;
+  return count === 0 ? good : bad;
+}
 
 const BAR = 10;
 
@@ -201,21 +262,34 @@ function problemLines(view: InstallationView, { strong, bad, doubtful }: Palette
   return [
     '',
     strong('Not as desired'),
-    ...shown.map(({ name, status, type, reason, message }) => {
-      const line = `  ${name}: ${reason}: ${message}`;
-      const text = printableLine(line);
-      return (type === 'Warning' || status === 'Unknown' ? doubtful : bad)(
-        text.length > width ? `${text.slice(0, width - 1)}…` : text,
-      );
+    ...shown.flatMap(({ name, status, type, reason, message }) => {
+      const paint = type === 'Warning' || status === 'Unknown' ? doubtful : bad;
+      // The message ends with the remedy, so it is shown as a whole.
+      const lines = wrap(printableLine(`${name}: ${reason}: ${message}`), width - 4);
+      return lines.map((line, at) => `${at === 0 ? '  ' : '    '}${paint(line)}`);
     }),
   ];
 }
 
+/** Number of links that are shown. */
+const LINKS_SHOWN = 6;
+
+/** Lists the addresses of the resources that somebody may have to look at: those at work, and those that are not as desired. */
 function linkLines(view: InstallationView, { strong }: Palette): string[] {
-  const links = [...view.schedules, ...view.backfills, ...view.pools].flatMap(each =>
+  const links = [
+    ...view.schedules.filter(each => each.status?.lastRun?.state === 'Failed' || !isReady(each)),
+    ...view.backfills.filter(each => each.status?.phase === 'Running' || !isReady(each)),
+    ...view.pools.filter(each => !isReady(each)),
+  ].flatMap(each =>
     Object.values(each.status?.links ?? {})
       .slice(0, 1)
-      .map(link => `  ${nameOf(each)}  ${printableLine(link)}`),
+      // The name has its own line, because an address is long.
+      .map(link => [`  ${nameOf(each)}`, `  ${printableLine(link)}`]),
   );
-  return links.length === 0 ? [] : ['', strong('In the Temporal UI'), ...links.slice(0, 12)];
+  return links.length === 0 ? [] : ['', strong('In the Temporal UI'), ...links.slice(0, LINKS_SHOWN).flat()];
+}
+
+/** Whether a resource is as desired. */
+export function isReady({ status }: { readonly status?: { conditions?: readonly Condition[] } }): boolean {
+  return ready(status)?.status === 'True';
 }

@@ -7,7 +7,7 @@ import { paletteFor } from '../colour.ts';
 import { wholeNumber } from '../options.ts';
 import { Output } from '../output.ts';
 import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
-import { type InstallationView, screenLines } from './screen.ts';
+import { type InstallationView, isReady, screenLines } from './screen.ts';
 
 interface Options extends ClusterOptions {
   readonly watch?: boolean;
@@ -83,8 +83,6 @@ export async function readInstallation({ client, server, namespace, options }: C
 }
 
 function isAsDesired({ operators, pools, schedules, backfills }: InstallationView): boolean {
-  const isReady = ({ status }: { status?: { conditions?: readonly { type: string; status: string }[] } }) =>
-    status?.conditions?.some(({ type, status: state }) => type === 'Ready' && state === 'True') ?? false;
   return (
     operators.some(({ status }) => (status?.availableReplicas ?? 0) > 0) &&
     [...pools, ...schedules, ...backfills].every(isReady) &&

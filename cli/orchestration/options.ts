@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { namespaceName, notEmpty } from '../names.ts';
 
 /** Options of commands that work on resources in Kubernetes or on Temporal itself. */
 export interface ChoiceOptions {
@@ -17,8 +18,8 @@ export function withTargetOptions(command: Command): Command {
       ),
     )
     .addOption(new Option('--no-kubernetes', 'use Temporal directly'))
-    .option('--context <name>', 'context of the kubeconfig; the current one unless given')
-    .option('-n, --namespace <name>', 'namespace of the resource; that of the context unless given');
+    .option('--context <name>', 'context of the kubeconfig; the current one unless given', notEmpty)
+    .option('-n, --namespace <name>', 'namespace of the resource; that of the context unless given', namespaceName);
 }
 
 /** The paragraph of the help about this choice. */

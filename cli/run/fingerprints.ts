@@ -1,7 +1,7 @@
 import type { Logger } from '../../pipeline/log.ts';
 import { ReferenceDataError } from '../../pipeline/reference/dataset.ts';
-import { NO_SOURCE } from '../../pipeline/reference/datasets.ts';
 import { loadReference, referenceVersions } from '../../pipeline/reference/load.ts';
+import { NO_SOURCE } from '../../pipeline/reference/no-source.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 
 /** Where fingerprints are loaded. */

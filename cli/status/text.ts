@@ -1,3 +1,4 @@
+import { counted } from '../../pipeline/counts.ts';
 import type { Palette } from '../colour.ts';
 import { printableLine } from '../printable.ts';
 import { type Column, layOut } from '../table.ts';
@@ -50,7 +51,7 @@ function workLines(view: TemporalView, now: number, options: LayOut, palette: Pa
       : `${n(backlog)} ${tasks.toLowerCase()}${backlog > 0 ? ` (${span(waiting)})` : ''}`,
   );
   return [
-    `  ${workersText(workers, palette)}; backlog: ${backlog.join(', ')}; ${n(runs.count)} active runs`,
+    `  ${workersText(workers, palette)}; backlog: ${backlog.join(', ')}; ${counted(runs.count, 'active run')}`,
     ...section('Schedules', SCHEDULES, view.schedules, options),
     ...section('Backfills', backfillColumns(now), view.backfills, options),
   ];
@@ -60,7 +61,7 @@ function workersText(workers: TemporalView['workers'], { bad, doubtful }: Palett
   if (!workers.known) return doubtful('workers unknown');
   const { processes, busy } = workers.value;
   if (processes === 0) return bad('no worker');
-  return `${n(processes)} worker${processes === 1 ? '' : 's'}, ${n(busy)} activities running`;
+  return `${counted(processes, 'worker')}, ${n(busy)} ${busy === 1 ? 'activity' : 'activities'} running`;
 }
 
 function section<Row>(title: string, columns: readonly Column<Row>[], rows: readonly Row[], options: LayOut): string[] {
@@ -124,7 +125,7 @@ function ledgerLines(view: LedgerView, options: LayOut, palette: Palette): strin
   const states = Object.entries(view.runs).map(([state, count]) => `${n(count)} ${state}`);
   const failed = view.failedMeasurements > 0 ? palette.bad(`${n(view.failedMeasurements)} failed`) : '0 failed';
   return [
-    `  ${n(view.measurements)} measurements in ${n(view.objects)} objects of ${n(view.buckets)} buckets, ${failed}`,
+    `  ${counted(view.measurements, 'measurement')} in ${counted(view.objects, 'object')} of ${counted(view.buckets, 'bucket')}, ${failed}`,
     `  rows: ${
       Object.entries(view.rows)
         .map(([table, rows]) => `${table} ${n(rows)}`)

@@ -1,6 +1,7 @@
 import { AS_LIMITS, readAsOrganisations } from './as-organisations.ts';
 import { hashOf, type Limits, type Parsed } from './dataset.ts';
 import { FINGERPRINT_LIMITS, readFingerprints } from './fingerprints.ts';
+import { NO_SOURCE } from './no-source.ts';
 import { hashOfFiles, readFiles, readSource } from './source.ts';
 import { readTestLists, TEST_LIST_LIMITS } from './test-lists.ts';
 
@@ -60,9 +61,6 @@ export const DATASET: Readonly<Record<DatasetName, Dataset>> = {
     fetch: async (source, signal) => fromBytes(await readSource(source, signal), readAsOrganisations),
   },
 };
-
-/** Value of a source setting for an installation without the data set. */
-export const NO_SOURCE = 'none';
 
 /** Returns the source of a data set from the settings, or undefined for NO_SOURCE. */
 export function sourceOf(settings: Readonly<Record<SourceSetting, string>>, name: DatasetName): string | undefined {

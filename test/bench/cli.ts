@@ -1,6 +1,7 @@
 /**
- * Time from the start of `oonipipeline` to its help, for the list of commands and for each command: the time that a user waits before a
- * command works. The code cache is filled by a first start that does not count. `node` is the same for an empty program.
+ * Time until a command of `oonipipeline` and of `kubectl ooni` does something: until its help is printed, and until it reaches its server for
+ * the first time, which is the wait before its work. The code cache is filled by a first start that does not count. `node` is the same for
+ * an empty program.
  *
  *     npm run bench -- cli [STARTS]
  *
@@ -9,34 +10,128 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createKubectlProgram } from '../../cli/kubectl/program.ts';
 import { createProgram } from '../../cli/program.ts';
 
-/** Milliseconds: the first for the list of commands, the second for the help of each command. */
+/** Milliseconds: the first for the list of commands, the second for a command. */
 const LIMITS = { list: 150, command: 400 };
-const MAIN = join(import.meta.dirname, '../../cli/main.ts');
+const BIN = join(import.meta.dirname, '../../cli/bin');
+const PROGRAMS = { oonipipeline: createProgram, 'kubectl-ooni': createKubectlProgram };
 /** Prints the processor time of its process when it ends. */
 const CPU = `data:text/javascript,process.on('exit',()=>{const{user,system}=process.cpuUsage();process.stderr.write('cpu '+(user+system)/1000+'\\n')})`;
+const UID = '0120230530d1ede6090eb41dc281857d64d87b1f';
+/** Commands that reach a server first of all, with the arguments that they need. */
+const WORK: Readonly<Record<keyof typeof PROGRAMS, readonly string[]>> = {
+  oonipipeline: [
+    'run --start-at 2024-01-01 --end-at 2024-01-02 --fingerprints none',
+    'schedule --no-kubernetes',
+    'schedule --kubernetes',
+    'backfill --no-kubernetes',
+    'backfill --kubernetes',
+    'clear-schedules --no-kubernetes --yes',
+    'startworkers',
+    'status',
+    'runs',
+    'failures',
+    'sql SELECT',
+    `explain ${UID}`,
+    'verify --start-at 2024-01-01 --end-at 2024-01-02',
+    'sync --start-at 2024-01-01 --end-at 2024-01-02 --output-dir x',
+    'migrate --dry-run',
+    'checkdb --no-print-create --print-diff',
+    'check-duplicates',
+    'update-assets --only fingerprints_dns',
+    'geoip --dir x',
+  ],
+  'kubectl-ooni': [
+    'status',
+    'backfill create',
+    'backfill watch x',
+    'backfill pause x',
+    'schedule run x',
+    'schedule suspend x',
+    'pool drain x --yes',
+    'doctor',
+    'report',
+    'logs',
+  ],
+};
+
+interface Row {
+  median: number;
+  fastest: number;
+  cpu: number | '';
+  limit: number | '';
+}
 
 const starts = Number(process.argv[2] ?? 10);
-const cache = mkdtempSync(join(tmpdir(), 'ooni-bench-cli-'));
+const dir = mkdtempSync(join(tmpdir(), 'ooni-bench-cli-'));
+
+/** Stands in for ClickHouse, Temporal, the archive and the API server. */
+let reached = () => {};
+const server = createServer(socket => {
+  reached();
+  socket.destroy();
+});
+await once(server.listen(0, '127.0.0.1'), 'listening');
+const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+const kubeconfig = join(dir, 'kubeconfig');
+writeFileSync(
+  kubeconfig,
+  JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'bench',
+    contexts: [{ name: 'bench', context: { cluster: 'bench', user: 'bench' } }],
+    clusters: [{ name: 'bench', cluster: { server: `https://${address}` } }],
+    users: [{ name: 'bench', user: { token: 'bench' } }],
+  }),
+);
+const env = {
+  PATH: process.env.PATH,
+  HOME: dir,
+  XDG_CACHE_HOME: join(dir, 'cache'),
+  KUBECONFIG: kubeconfig,
+  CLICKHOUSE_URL: `http://${address}`,
+  TEMPORAL_ADDRESS: address,
+  ARCHIVE_ENDPOINT: `http://${address}`,
+  FINGERPRINTS_DNS_SOURCE: `http://${address}/x.csv`,
+};
+
 try {
-  const commands = (await createProgram([])).commands.map(command => command.name());
-  const rows: Record<string, { median: number; fastest: number; cpu: number; limit: number | '' }> = {};
-  rows.node = { ...(await measure(['-e', '0'])), limit: '' };
-  rows['--help'] = { ...(await measure([MAIN, '--help'])), limit: LIMITS.list };
-  for (const name of commands) {
-    rows[`${name} --help`] = { ...(await measure([MAIN, name, '--help'])), limit: LIMITS.command };
+  const rows: Record<string, Row> = { node: { ...(await measureHelp(['-e', '0'])), limit: '' } };
+  for (const [name, create] of Object.entries(PROGRAMS)) {
+    const main = join(BIN, `${name}.mjs`);
+    rows[`${name} --help`] = { ...(await measureHelp([main, '--help'])), limit: LIMITS.list };
+    for (const command of (await create([])).commands) {
+      const line = [command.name(), '--help'];
+      rows[`${name} ${line.join(' ')}`] = { ...(await measureHelp([main, ...line])), limit: LIMITS.command };
+    }
+    for (const line of WORK[name as keyof typeof PROGRAMS]) {
+      const args = [main, ...line.split(' ')];
+      await untilReached(args, { fillsCache: true });
+      const times: number[] = [];
+      for (let i = 0; i < starts; i++) times.push(await untilReached(args));
+      rows[`${name} ${line}`] = { ...summary(times), cpu: '', limit: LIMITS.command };
+    }
   }
   console.table(rows);
   console.log(JSON.stringify(rows));
 } finally {
-  rmSync(cache, { recursive: true, force: true });
+  server.close();
+  rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
 }
 
-async function measure(args: readonly string[]): Promise<{ median: number; fastest: number; cpu: number }> {
+function summary(times: number[]): { median: number; fastest: number } {
+  times.sort((a, b) => a - b);
+  return { median: Math.round(times[times.length >> 1] as number), fastest: Math.round(times[0] as number) };
+}
+
+async function measureHelp(args: readonly string[]): Promise<{ median: number; fastest: number; cpu: number }> {
   await start(args);
   const times: number[] = [];
   let cpu = Number.POSITIVE_INFINITY;
@@ -45,20 +140,12 @@ async function measure(args: readonly string[]): Promise<{ median: number; faste
     times.push(one.elapsed);
     cpu = Math.min(cpu, one.cpu);
   }
-  times.sort((a, b) => a - b);
-  return {
-    median: Math.round(times[times.length >> 1] as number),
-    fastest: Math.round(times[0] as number),
-    cpu: Math.round(cpu),
-  };
+  return { ...summary(times), cpu: Math.round(cpu) };
 }
 
 async function start(args: readonly string[]): Promise<{ elapsed: number; cpu: number }> {
   const began = performance.now();
-  const child = spawn(process.execPath, ['--import', CPU, ...args], {
-    env: { ...process.env, XDG_CACHE_HOME: cache, NODE_OPTIONS: '' },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+  const child = spawn(process.execPath, ['--import', CPU, ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', text => {
     said += text;
@@ -66,4 +153,37 @@ async function start(args: readonly string[]): Promise<{ elapsed: number; cpu: n
   const [status] = await once(child, 'close');
   if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status}: ${said}`);
   return { elapsed: performance.now() - began, cpu: Number(/cpu (\S+)/.exec(said)?.[1]) };
+}
+
+/** Milliseconds after which a command that waits for its server is stopped. */
+const PATIENCE = 10_000;
+
+/**
+ * Returns the milliseconds until a command reaches its server.
+ *
+ * @param fillsCache let the command end by itself, because Node writes the code cache at the end; else it is killed
+ */
+async function untilReached(args: readonly string[], { fillsCache = false } = {}): Promise<number> {
+  const began = performance.now();
+  const child = spawn(process.execPath, args, { env, cwd: dir, stdio: ['ignore', 'ignore', 'pipe'] });
+  const gone = once(child, 'close');
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', text => {
+    said += text;
+  });
+  const elapsed = await Promise.race([
+    new Promise<number>(resolve => {
+      reached = () => resolve(performance.now() - began);
+    }),
+    gone.then(() => {
+      throw new Error(`${args.join(' ')} ended before it reached a server: ${said}`);
+    }),
+  ]);
+  const timers = fillsCache
+    ? [setTimeout(() => child.kill('SIGINT'), PATIENCE), setTimeout(() => child.kill('SIGKILL'), 2 * PATIENCE)]
+    : [];
+  if (!fillsCache) child.kill('SIGKILL');
+  await gone;
+  for (const timer of timers) clearTimeout(timer);
+  return elapsed;
 }

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { createClient } from '@clickhouse/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { portsFrom } from '../../local/stack.ts';
+import { SERVER_EXAMPLES } from '../../tools/cli-examples.ts';
+import { missingLine } from '../support/doc-blocks.ts';
 import { freeOffset } from '../support/free-offset.ts';
 
 /**
@@ -39,6 +41,11 @@ async function type(line: string): Promise<{ status: number | null; output: stri
   child.stderr.setEncoding('utf8').on('data', text => (log += text));
   const [status] = await once(child, 'close');
   return { status, output, log };
+}
+
+/** Returns the first line of the example of a command in docs/cli.md that the printed text does not contain. */
+function missingInExample(name: string, printed: string): string | undefined {
+  return missingLine(SERVER_EXAMPLES[name]!.output, printed);
 }
 
 async function select(query: string): Promise<unknown[]> {
@@ -100,6 +107,8 @@ beforeAll(async () => {
     FINGERPRINTS_HTTP_SOURCE: 'none',
     TEST_LISTS_SOURCE: 'none',
     AS_ORGANISATIONS_SOURCE: 'none',
+    // As on a terminal.
+    LOG_FORMAT: 'human',
   };
   delete env.CLICKHOUSE_URL;
   const args = ['local/main.ts', '--no-kubernetes', '--data', join(dir, 'data'), '--port-offset', String(offset)];
@@ -126,6 +135,8 @@ describe('a user of the Python pipeline', { timeout: 300_000 }, () => {
     const { status, output, log } = await type(line.includes('--drop-tables') ? `${line} --yes` : line);
     expect(status, log).toBe(0);
     expect(log).toContain('uses Temporal at 127.0.0.1');
+    const documented = Object.entries(SERVER_EXAMPLES).find(([, example]) => line === `npx ${example.line}`)?.[0];
+    if (documented) expect(missingInExample(documented, log + output), log + output).toBeUndefined();
     if (line.includes('backfill')) expect(output).toMatch(/31 days of upload, 2024-01-01 .* to 2024-02-01/);
   });
 
@@ -139,7 +150,7 @@ describe('a user of the Python pipeline', { timeout: 300_000 }, () => {
   });
 
   test('starts workers, and the backfill ends with the rows of the last day', async () => {
-    const [command = '', ...args] = 'npx oonipipeline startworkers'.split(' ');
+    const [command = '', ...args] = `npx ${SERVER_EXAMPLES.startworkers!.line}`.split(' ');
     workers = await start(command, args, 'working for Temporal');
     const days =
       "SELECT DISTINCT bucket_date AS day, probe_cc AS cc, test_name AS test FROM obs_web WHERE test_name = 'signal'";
@@ -152,6 +163,14 @@ describe('a user of the Python pipeline', { timeout: 300_000 }, () => {
     const { status, output, log } = await type(line.includes('backfill') ? `${line} --follow` : line);
     expect(status, log).toBe(0);
     expect(output).toContain('all countries; all tests');
+  });
+
+  test('looks at the status when the workers have nothing left to do', async () => {
+    const look = async () => {
+      const { output } = await type(`npx ${SERVER_EXAMPLES.status!.line}`);
+      return missingInExample('status', output);
+    };
+    await expect.poll(look, { timeout: 200_000 }).toBeUndefined();
   });
 
   test('repeats a schedule without an effect, and deletes it', async () => {
@@ -171,12 +190,15 @@ describe('a user of the Python pipeline', { timeout: 300_000 }, () => {
     });
     const cleared = await type(`npx oonipipeline clear-schedules ${filter} --yes -o json`);
     expect(JSON.parse(cleared.output)).toMatchObject({ existed: true, deleted: true });
+    await type(`npx oonipipeline schedule ${filter}`);
+    const documented = await type(`npx ${SERVER_EXAMPLES['clear-schedules']!.line}`);
+    expect(missingInExample('clear-schedules', documented.log + documented.output), documented.log).toBeUndefined();
     // The schedule of all countries and tests is another one.
     expect(JSON.parse((await type('npx oonipipeline schedule -o json')).output)).toMatchObject({ action: 'unchanged' });
   });
 
   test('stops the workers with Ctrl-C', async () => {
     await interrupt(workers!);
-    expect(workers!.output()).toContain('taking no more tasks');
+    expect(missingInExample('startworkers', workers!.output()), workers!.output()).toBeUndefined();
   });
 });
