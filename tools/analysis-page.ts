@@ -130,8 +130,9 @@ const REMEDIES = `1. **An answer is compared only with an answer.** When the con
 6. **A probe without network does not show blocking.** A measurement is *silent* when something failed and nothing was reached. \`probe_offline\` discards
    the failures of silent measurements without a control of their own, when at least three silent measurements of different hosts follow each other or
    make up more than half of the probe's measurements of the day. A silent measurement with a control had a network: its failures are discarded
-   only when more than half are silent and no resolver answered its lookup. Whether IPv6 is broken is also decided for each probe. \`probe_id\`
-   identifies a probe; without it, the report does.
+   only when more than half are silent and no resolver answered its lookup. \`ipv6_unanswered_probe\` discards
+   failed IPv6 connects when more than half of the probe's IPv6 connects of the day got no answer. A refused or reset connect is an answer, so IPv6
+   works. \`probe_id\` identifies a probe; without it, the report does.
 7. **NAT64 addresses are compared by the IPv4 address inside** (RFC 6052): in 64:ff9b::/96, in 64:ff9b:1::/48, and behind a prefix of the network.
    Such a prefix is known when an answer contains the control's address of the host, or from a lookup of ipv4only.arpa.
 8. **Host names are compared in lower case** and without the dot at the end. A certificate confirms an address only for the server name of the

@@ -155,11 +155,13 @@ const IPV6_BROKEN = discarded(
   'tcp_failure IS NOT NULL AND is_v6 AND report_ipv6_failure_rate > 0.5',
   'most IPv6 connects of the whole report failed: the probe has no working IPv6',
 );
-const PROBE_IPV6_BROKEN = discarded(
-  'ipv6_broken_probe',
-  `tcp_failure NOT IN (${CONNECT_ANSWERS}) AND is_v6 AND report_ipv6_failure_rate > 0.5`,
+const IPV6_UNANSWERED = discarded(
+  'ipv6_unanswered_probe',
+  'tcp_unanswered AND is_v6 AND report_ipv6_failure_rate > 0.5',
   'most IPv6 connects of the probe on this day got no answer: it has no working IPv6',
 );
+/** The rules of a probe without IPv6, by version. */
+export const BROKEN_IPV6: Readonly<Record<RulesVersion, Rule>> = { 2: IPV6_BROKEN, 3: IPV6_UNANSWERED };
 const DNS_UNTRUSTED = discarded(
   'dns_untrusted',
   'dns_blocked > 0 AND dns_ok <= dns_blocked + dns_down',
@@ -240,7 +242,7 @@ function tcpRules(version: RulesVersion): readonly Rule[] {
     NO_TCP_DATA,
     CONNECT_OK,
     ...(version === 2 ? [] : [offline('tcp', 'tcp_failure')]),
-    version === 2 ? IPV6_BROKEN : PROBE_IPV6_BROKEN,
+    BROKEN_IPV6[version],
     ...(version === 2 ? [] : serviceRules('tcp', 'tcp_failure IS NOT NULL', 'service_connected', 0.75)),
     scored(
       'BLOCKED',

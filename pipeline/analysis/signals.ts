@@ -1,5 +1,5 @@
 import { MESSENGER_SIGNALS } from './messengers.ts';
-import { LAYERS, type Layer, type RulesVersion } from './rules.ts';
+import { CONNECT_ANSWERS, LAYERS, type Layer, type RulesVersion } from './rules.ts';
 
 /**
  * The values that rule conditions are written over (analysis.md sections 3.1 to 3.4). Each is an expression over the joined row
@@ -180,13 +180,20 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
     ),
     tcp('tcp_success', 'o.tcp_success', 'the connect succeeded'),
     tcp('tcp_failure', 'o.tcp_failure', 'failure of the connect'),
+    ...ours(
+      tcp(
+        'tcp_unanswered',
+        `o.tcp_failure NOT IN (${CONNECT_ANSWERS})`,
+        'the connect failed without an answer: it was neither refused nor reset',
+      ),
+    ),
     tcp('is_v6', 'o.is_v6', 'the row’s address is an IPv6 literal'),
     tcp(
       'report_ipv6_failure_rate',
       'r.ipv6_failing / (r.ipv6_failing + r.ipv6_success)',
       version === 2
         ? 'failed / all IPv6 connects of the rows with the same report id on this day'
-        : 'unanswered / all IPv6 connects on this day of the same probe (`probe_id`), or where it has no id, of the same report; a refused or reset connect is answered',
+        : 'unanswered (`tcp_unanswered`) / all IPv6 connects on this day of the same probe (`probe_id`), or where it has no id, of the same report',
     ),
     tcp('ctrl_tcp_success', `${place}.tcp_success`, `successful connects of the control to ${endpoint}`),
     tcp('ctrl_tcp_failing', `${place}.tcp_failing`, `failed connects of the control to ${endpoint}`),

@@ -3,6 +3,7 @@ import { GRADES, hostOf, type JudgementOptions, judgement, pick, ruleRanks } fro
 import { ONLY_CONNECTS } from './messengers.ts';
 import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql } from './outcomes.ts';
 import {
+  BROKEN_IPV6,
   LAYERS,
   type Layer,
   layersOf,
@@ -140,7 +141,7 @@ function hostQuery(version: RulesVersion, key: readonly string[]): string {
   const carried = [...CONSTANT, 'input'].filter(name => !key.includes(name));
   const isClass = (layer: Layer, outcome: keyof typeof OUTCOME_CLASSES) =>
     `${pick(layer, version, rule => OUTCOME_CLASSES[rule.outcome])} = ${OUTCOME_CLASSES[outcome]}`;
-  const brokenV6 = `tcp_rule = ${RULES[version].tcp.findIndex(({ id }) => id === 'ipv6_broken_probe') + 1}`;
+  const brokenV6 = `tcp_rule = ${RULES[version].tcp.indexOf(BROKEN_IPV6[version]) + 1}`;
   const judgesHttp = layers.includes('http');
   const isRule = (ids: readonly string[]) =>
     `j.http_rule IN (${ids.map(id => RULES[version].http.findIndex(rule => rule.id === id) + 1).join(', ')})`;
