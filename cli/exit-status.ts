@@ -1,6 +1,7 @@
 import { hidePasswords } from '../pipeline/hide-password.ts';
 import { OutputError } from './output.ts';
 import { printable } from './printable.ts';
+import { messageWithRemedy } from './remedies.ts';
 
 type ErrorClass = abstract new (...args: never[]) => Error;
 
@@ -42,7 +43,7 @@ export async function withExitStatus(
   } catch (error) {
     const kinds = [...(await expectedErrors()), ...expected];
     if (!kinds.some(kind => error instanceof kind)) throw error;
-    console.error(printable(hidePasswords(`${program} ${command}: ${(error as Error).message}`)));
+    console.error(printable(hidePasswords(`${program} ${command}: ${messageWithRemedy(error as Error)}`)));
     process.exitCode = 1;
   }
 }

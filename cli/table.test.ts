@@ -48,3 +48,12 @@ test('colours do not change the widths, and NO_COLOR turns them off', () => {
   expect(paletteFor({ isTTY: false }, {}).good('x')).toBe('x');
   expect(paletteFor({ isTTY: false }, { FORCE_COLOR: '1' }).good('x')).not.toBe('x');
 });
+
+test('a name is cut in the middle, because its end tells it from others', () => {
+  const rows = [{ name: 'us-signal-20261128-065007', phase: 'Failed' }];
+  const columns = [
+    { title: 'NAME', text: (row: (typeof rows)[number]) => row.name, flexible: 'middle' as const },
+    { title: 'PHASE', text: (row: (typeof rows)[number]) => row.phase },
+  ];
+  expect(layOut(columns, rows, { width: 23 })).toEqual(['NAME             PHASE', 'us-sign…-065007  Failed']);
+});

@@ -9,8 +9,11 @@ export interface Column<Row> {
   readonly text: (row: Row) => string;
   /** Aligns figures at the right. */
   readonly right?: boolean;
-  /** May be cut when the table is wider than the terminal. At most one column. */
-  readonly flexible?: boolean;
+  /**
+   * May be cut when the table is wider than the terminal: at the end, or in the middle, for names that differ at their ends. At most one
+   * column.
+   */
+  readonly flexible?: boolean | 'middle';
   readonly paint?: (row: Row, palette: Palette) => (text: string) => string;
 }
 
@@ -24,7 +27,7 @@ const LEAST = 12;
 
 /**
  * Lays out rows as lines of a table, with the titles above. Cells are one line each and show control characters. If `width` is given and the
- * table is wider, the flexible column is cut and ends with `…`.
+ * table is wider, the flexible column is cut, which `…` shows.
  */
 export function layOut<Row>(
   columns: readonly Column<Row>[],
@@ -43,7 +46,7 @@ export function layOut<Row>(
   const place = (text: string, at: number, paint: (text: string) => string) => {
     const room = widths[at] ?? 0;
     const characters = [...text];
-    const cut = characters.length > room ? `${characters.slice(0, room - 1).join('')}…` : text;
+    const cut = characters.length > room ? shortened(characters, room, columns[at]?.flexible === 'middle') : text;
     const blanks = ' '.repeat(room - Math.min(characters.length, room));
     if (columns[at]?.right) return blanks + paint(cut);
     return at === columns.length - 1 ? paint(cut) : paint(cut) + blanks;
@@ -55,6 +58,12 @@ export function layOut<Row>(
       .join('  '),
   );
   return [head, ...body].map(line => line.trimEnd());
+}
+
+/** Cuts a text of more than `room` characters, at the end or in the middle. */
+function shortened(characters: readonly string[], room: number, inTheMiddle: boolean): string {
+  const tail = inTheMiddle ? Math.floor((room - 1) / 2) : 0;
+  return `${characters.slice(0, room - 1 - tail).join('')}…${characters.slice(characters.length - tail).join('')}`;
 }
 
 /** Forms of a command that prints a table. */

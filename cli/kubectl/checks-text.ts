@@ -1,6 +1,7 @@
 import { hidePasswords } from '../../pipeline/hide-password.ts';
 import type { Palette } from '../colour.ts';
 import { printableLine } from '../printable.ts';
+import { wrap } from '../wrap.ts';
 import type { Check } from './checks.ts';
 
 const SIGNS: Readonly<Record<Check['state'], string>> = { ok: 'ok', warning: 'WARN', failed: 'FAIL', unknown: '?' };
@@ -23,15 +24,4 @@ export function checkLines(checks: readonly Check[], palette: Palette, width: nu
     '',
     `${count('ok')} ok, ${count('warning')} warning${count('warning') === 1 ? '' : 's'}, ${count('failed')} failed, ${count('unknown')} unknown`,
   ];
-}
-
-/** Breaks a text into lines at blanks. A word longer than a line stays whole. */
-export function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(' ')) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
 }

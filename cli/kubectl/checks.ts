@@ -157,8 +157,12 @@ async function checkOperator(client: Client): Promise<Check[]> {
     .list(DEPLOYMENTS, { labelSelector: OPERATOR_SELECTOR })
     .catch((error: unknown) => error as Error);
   if (deployments instanceof Error) {
-    if (!(deployments instanceof ForbiddenError)) throw deployments;
-    return [{ check: 'operator', ...bad('unknown', 'you may not list Deployments', 'ask an administrator') }];
+    if (!(deployments instanceof KubeError)) throw deployments;
+    const unknown =
+      deployments instanceof ForbiddenError
+        ? bad('unknown', 'you may not list Deployments', 'ask an administrator')
+        : bad('unknown', deployments.message, 'check the cluster with kubectl cluster-info');
+    return [{ check: 'operator', ...unknown }];
   }
   const [operator] = deployments;
   if (!operator) return [{ check: 'operator', ...bad('failed', 'no Deployment has its label', remedy) }];

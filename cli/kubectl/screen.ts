@@ -7,7 +7,7 @@ import type { Palette } from '../colour.ts';
 import { printableLine } from '../printable.ts';
 import { span } from '../status/text.ts';
 import { type Column, layOut } from '../table.ts';
-import { wrap } from './checks-text.ts';
+import { wrap } from '../wrap.ts';
 
 /** Everything that the screen of `kubectl ooni status` shows. */
 export interface InstallationView {
@@ -99,7 +99,7 @@ function isAvailable({ status }: Deployment): boolean {
 }
 
 const POOLS: readonly Column<WorkerPool>[] = [
-  { title: 'NAME', text: nameOf, flexible: true },
+  { title: 'NAME', text: nameOf, flexible: 'middle' },
   {
     title: 'READY',
     text: ({ status }) => `${n(status?.readyReplicas)}/${n(status?.desiredReplicas)}`,
@@ -119,7 +119,7 @@ const POOLS: readonly Column<WorkerPool>[] = [
 ];
 
 const SCHEDULES: readonly Column<PipelineSchedule>[] = [
-  { title: 'NAME', text: nameOf, flexible: true },
+  { title: 'NAME', text: nameOf, flexible: 'middle' },
   { title: 'CRON', text: ({ spec }) => spec.schedule },
   {
     title: 'STATUS',
@@ -176,7 +176,7 @@ function bar(percent: number): string {
 
 function backfillColumns(now: number): readonly Column<Backfill>[] {
   return [
-    { title: 'NAME', text: nameOf, flexible: true },
+    { title: 'NAME', text: nameOf, flexible: 'middle' },
     {
       title: 'PHASE',
       text: ({ status }) => status?.phase ?? 'unknown',

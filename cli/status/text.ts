@@ -1,7 +1,9 @@
 import { counted } from '../../pipeline/counts.ts';
 import type { Palette } from '../colour.ts';
 import { printableLine } from '../printable.ts';
+import { SERVER_REMEDIES } from '../remedies.ts';
 import { type Column, layOut } from '../table.ts';
+import { wrap } from '../wrap.ts';
 import type { BackfillRow, Known, LedgerView, ScheduleView, StatusView, TemporalView } from './observe.ts';
 
 const unknown = 'unknown';
@@ -24,21 +26,30 @@ export function statusLines(view: StatusView, palette: Palette, width: number): 
   return [
     `${palette.strong(`Installation ${view.installation}`)}  ${palette.faint(`${view.at.slice(0, 19).replace('T', ' ')} UTC`)}`,
     '',
-    server('Temporal', temporal.address, temporal, palette, width),
+    ...server('Temporal', temporal.address, temporal, palette, width),
     ...(temporal.known ? workLines(temporal.value, Date.parse(view.at), options, palette) : []),
     '',
-    server('ClickHouse', clickhouse.name, clickhouse, palette, width),
+    ...server('ClickHouse', clickhouse.name, clickhouse, palette, width),
     ...(clickhouse.known ? ledgerLines(clickhouse.value, options, palette) : []),
   ];
 }
 
-/** Returns a line for a server: reached, or not known and why. */
-export function server(name: string, address: string, state: Known<unknown>, palette: Palette, width: number): string {
+/** Returns the lines for a server: reached, or not known, with the reason and the remedy. */
+function server(
+  name: keyof typeof SERVER_REMEDIES,
+  address: string,
+  state: Known<unknown>,
+  palette: Palette,
+  width: number,
+): string[] {
   const head = `${palette.strong(name.padEnd(11))} ${printableLine(address)}`;
-  if (state.known) return `${head}  ${palette.good('answers')}`;
+  if (state.known) return [`${head}  ${palette.good('answers')}`];
   const room = Math.max(20, width - 12);
   const reason = printableLine(state.reason);
-  return `${head}  ${palette.bad('unknown')}\n            ${reason.length > room ? `${reason.slice(0, room - 1)}…` : reason}`;
+  return [
+    `${head}  ${palette.bad('unknown')}`,
+    ...[reason, `-> ${SERVER_REMEDIES[name]}`].flatMap(text => wrap(text, room)).map(line => `            ${line}`),
+  ];
 }
 
 type LayOut = { readonly palette: Palette; readonly width: number };
@@ -102,7 +113,7 @@ const SCHEDULES: readonly Column<ScheduleView>[] = [
 
 function backfillColumns(now: number): readonly Column<BackfillRow>[] {
   return [
-    { title: 'NAME', text: row => row.id.split('/').slice(2).join('/'), flexible: true },
+    { title: 'NAME', text: row => row.id.split('/').slice(2).join('/'), flexible: 'middle' },
     { title: 'PHASE', text: row => row.progress?.phase ?? 'Planning', paint: (_, { active }) => active },
     {
       title: 'DONE',

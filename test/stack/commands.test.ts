@@ -9,14 +9,18 @@ import { obtainPrograms, programPath } from '../../local/programs.ts';
 import { portsFrom } from '../../local/stack.ts';
 import { Terminal } from '../../local/terminal.ts';
 import { CLUSTER_EXAMPLES, EXAMPLE_BACKFILL } from '../../tools/cli-examples.ts';
+import { Browser } from '../support/browser.ts';
+import { obtainChromium } from '../support/chromium.ts';
 import { missingLine } from '../support/doc-blocks.ts';
 import { freeOffset } from '../support/free-offset.ts';
+import { photographTerminal } from '../support/terminal-picture.ts';
 import { programs } from '../support/typed-line.ts';
 
 /**
  * The production commands of the Python pipeline's README (oonipipeline/Readme.md at ooni/data fda14f9) and every command of `kubectl ooni`,
  * as a user types them, against the cluster of `npm start`. The tests are one session and run in order. The archive has three days of
- * measurements from the United States; those of the second day are damaged.
+ * measurements from the United States; those of the second day are damaged. With SCREENSHOTS=docs/images it writes the images of the
+ * documentation there.
  */
 const PRODUCTION = [
   'npx oonipipeline schedule',
@@ -24,6 +28,7 @@ const PRODUCTION = [
   'npx oonipipeline backfill --workflow-name observations --start-at 2024-01-01 --end-at 2024-02-01',
 ];
 const OBJECT = 'test/fixtures/archive/raw/20230530/18/US/signal/2023053018_US_signal.n1.0.jsonl.gz';
+const IMAGES = process.env.SCREENSHOTS;
 /** A password in the addresses of the servers, which no command prints. */
 const PASSWORD = 'hunter2secret';
 
@@ -70,6 +75,25 @@ async function example(name: string): Promise<string> {
   const here = documented.replaceAll(EXAMPLE_BACKFILL, backfill);
   expect(missingLine(here, output + log), output + log).toBeUndefined();
   return output;
+}
+
+/** Writes images of what a line prints on a terminal of 100 columns, in colours and without, if images are asked for. */
+async function photograph(image: string, line: string, more: NodeJS.ProcessEnv = {}): Promise<void> {
+  if (!IMAGES) return;
+  const chromium = await obtainChromium();
+  if (typeof chromium === 'string') throw new Error(chromium);
+  const browser = await Browser.start(chromium, 1200, 1000);
+  try {
+    for (const [suffix, colours] of [
+      ['', { NO_COLOR: '', FORCE_COLOR: '1' }],
+      ['-plain', { NO_COLOR: '1' }],
+    ] as const) {
+      const { output } = await type(line.replaceAll(EXAMPLE_BACKFILL, backfill), { ...more, ...colours });
+      writeFileSync(join(IMAGES, `${image}${suffix}.png`), await photographTerminal(browser, output));
+    }
+  } finally {
+    await browser.close();
+  }
 }
 
 /** Waits until a backfill has ended, and returns its phase. */
@@ -179,6 +203,9 @@ describe('an on-call engineer', { timeout: 300_000 }, () => {
     const lines = screen.split('\n').filter(line => !line.includes('http'));
     expect(Math.max(...lines.map(line => line.length))).toBeLessThanOrEqual(100);
     await example('backfill grid');
+    await photograph('kubectl-ooni-status', CLUSTER_EXAMPLES.status!.line);
+    const year = 'kubectl ooni backfill grid --start-at 2023-06-01 --end-at 2024-06-01';
+    await photograph('kubectl-ooni-grid', `${year} --probe-cc US --test-name signal`);
     const days = (await type(`kubectl ooni backfill grid ${backfill} -o json`)).output.trim().split('\n');
     expect(JSON.parse(days[29]!)).toMatchObject({ day: '2024-01-30', state: 'failed' });
     const view = JSON.parse((await type('kubectl ooni status -o json')).output);
@@ -255,6 +282,8 @@ describe('an on-call engineer', { timeout: 300_000 }, () => {
 
   test('lets doctor check everything', async () => {
     await example('doctor');
+    // Only the cluster reaches its ClickHouse.
+    await photograph('kubectl-ooni-doctor', CLUSTER_EXAMPLES.doctor!.line, { CLICKHOUSE_URL: 'http://127.0.0.1:1' });
   });
 
   test('adds missing search attributes by the remedy that doctor names', async () => {
