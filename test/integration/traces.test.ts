@@ -7,6 +7,7 @@ import { BACKFILLS, PIPELINE_SCHEDULES } from '../../operator/controllers/resour
 import { freePort } from '../../pipeline/free-port.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { inWork } from '../../pipeline/work-context.ts';
+import { startProxy } from '../support/clickhouse-proxy.ts';
 import { makeDatabase } from '../support/database.ts';
 import { FINGERPRINTS, FIXTURES } from '../support/fixtures.ts';
 import { eventually } from '../support/operator.ts';
@@ -20,6 +21,7 @@ const bed = new OperatorBed('traces');
 const { client, namespace } = bed;
 /** 134 measurements of web_connectivity in five objects. */
 const DAY = '2023-11-27';
+const CLI = join(import.meta.dirname, '../../cli/main.ts');
 const SECRET = 'hunter2hunter2';
 
 let collector: OtlpCollector;
@@ -147,23 +149,18 @@ test('statements carry the bucket and the run into the query log', async () => {
   expect(JSON.parse(sent!.comment)).toEqual(work);
 });
 
-test('the command traces each bucket', async () => {
-  const args = [
-    'run',
-    '--archive',
-    FIXTURES,
-    '--clickhouse',
-    clickhouseUrl,
-    '--start-at',
-    DAY,
-    '--end-at',
-    '2023-11-28',
-  ];
-  await promisify(execFile)(
+/** Processes the day again with the command. Rejects if the command fails. */
+function runCommand(database: string, env: Record<string, string>) {
+  const args = ['--archive', FIXTURES, '--clickhouse', database, '--start-at', DAY, '--end-at', '2023-11-28'];
+  return promisify(execFile)(
     process.execPath,
-    [join(import.meta.dirname, '../../cli/main.ts'), ...args, '--reprocess', 'All', '--fingerprints', FINGERPRINTS],
-    { env: { ...PROGRAM_ENV, TELEMETRY_ENDPOINT: collector.endpoint } },
+    [CLI, 'run', ...args, '--reprocess', 'All', '--fingerprints', FINGERPRINTS],
+    { env: { ...PROGRAM_ENV, ...env } },
   );
+}
+
+test('the command traces each bucket', async () => {
+  await runCommand(clickhouseUrl, { TELEMETRY_ENDPOINT: collector.endpoint });
   const root = named('run bucket')[0]!;
   expect(root).toMatchObject({ service: 'oonipipeline', attributes: { 'ooni.bucket': DAY, 'ooni.transformed': 134 } });
   const paths = collector.spans.filter(span => span.traceID === root.traceID).map(path);
@@ -177,6 +174,43 @@ test('the command traces each bucket', async () => {
       'run bucket > analyse > judge days',
     ]),
   );
+});
+
+test('the command serves the metrics of its runs until it ends', async () => {
+  const address = `127.0.0.1:${await freePort()}`;
+  let served = '';
+  // The command serves its metrics while it runs, so they are read before the answer to its last record.
+  const proxy = await startProxy(clickhouseUrl, async passing => {
+    const answer = await passing.forward();
+    if (/INSERT INTO pipeline_runs/.test(passing.statement) && /Analysis.*completed/s.test(passing.data)) {
+      served = await (await fetch(`http://${address}/metrics`)).text();
+    }
+    await passing.answer(answer);
+  });
+  try {
+    await runCommand(proxy.url, { PROMETHEUS_BIND_ADDRESS: address });
+  } finally {
+    proxy.close();
+  }
+  const samples = served.split('\n').filter(line => line !== '' && !line.startsWith('#'));
+  const sum = (name: string) =>
+    samples
+      .filter(sample => sample.startsWith(name))
+      .reduce((total, sample) => total + Number(sample.split(' ').at(-1)), 0);
+  const [stored] = await clickhouse.select<{ web: number; control: number }>(
+    'SELECT (SELECT count() FROM obs_web FINAL) AS web, (SELECT count() FROM obs_web_ctrl FINAL) AS control',
+  );
+  expect(sum('ooni_measurements_total{status="transformed"}')).toBe(134);
+  expect(sum('ooni_archive_files_total')).toBe(5);
+  expect(sum('ooni_rows_total{table="obs_web"}')).toBe(stored!.web);
+  expect(sum('ooni_rows_total{table="obs_web_ctrl"}')).toBe(stored!.control);
+  expect(sum('ooni_verdicts_total{')).toBe(134);
+  expect(sum('ooni_runs_total{stage="Observations",state="completed"}')).toBe(1);
+  for (const stage of ['fetch', 'transform', 'insert']) {
+    expect(sum(`ooni_stage_seconds_total{stage="${stage}"}`), stage).toBeGreaterThan(0);
+  }
+  expect(sum('process_resident_memory_bytes')).toBeGreaterThan(0);
+  await expect(fetch(`http://${address}/metrics`)).rejects.toThrow();
 });
 
 test('a run that a schedule starts begins a trace', async () => {
