@@ -194,7 +194,7 @@ describe('an on-call engineer', { timeout: 300_000 }, () => {
     backfill = /backfill\/(\S+)/.exec(await example('backfill create'))![1]!;
     await example('backfill watch');
     await expect
-      .poll(() => field(`backfill/${backfill}`, '.status.conditions[?(@.type=="Ready")].reason'))
+      .poll(() => field(`backfill/${backfill}`, '.status.conditions[?(@.type=="Ready")].reason'), { timeout: 100_000 })
       .toBe('BucketsFailed');
   });
 
