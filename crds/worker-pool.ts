@@ -30,20 +30,19 @@ const autoscaling = rules(
       .default(0)
       .meta({ description: 'Minimum number of pods. With 0 there are no pods while there is no work.' }),
     maxReplicas: z.int().min(1).max(1000).meta({ description: 'Maximum number of pods.' }),
-    targetUtilization: z
-      .int()
-      .min(1)
-      .max(100)
-      .default(80)
-      .meta({ description: 'Percentage of the slots that should be busy.' }),
-    drainWithin: duration('10s', '24h')
-      .default('10m')
-      .meta({ description: 'Time within which the pods should process the backlog.' }),
+    targetUtilization: z.int().min(1).max(100).default(80).meta({
+      description:
+        'Percentage of the slots that should be busy with short tasks (under 30 seconds), which arrive steadily. Longer tasks get as many slots as they use.',
+    }),
+    drainWithin: duration('10s', '24h').default('10m').meta({
+      description:
+        'Time within which the pods should process the backlog, once the duration of a task is known. A slot takes at most two long tasks one after the other.',
+    }),
     cooldown: duration('0s', '24h')
       .default('5m')
       .meta({ description: 'Time without backlog, new tasks and busy slots after which the pool scales to zero.' }),
-    scaleUp: direction('add', '0s', 10),
-    scaleDown: direction('remove', '5m', 4),
+    scaleUp: direction('add', '0s', 40),
+    scaleDown: direction('remove', '1m', 40),
   }),
   {
     cel: 'self.minReplicas <= self.maxReplicas',

@@ -289,10 +289,10 @@ describe("somebody else's Deployment", () => {
 describe('autoscaling', () => {
   test('follows the load and reports each step', () => {
     const result = plan({ spec: AUTO, replicas: 1, load: { queues: [activities(8)] } });
-    expect(result.desired).toBe(5);
-    expect(result.decision).toMatchObject({ needed: 5, desired: 5 });
+    expect(result.desired).toBe(4);
+    expect(result.decision).toMatchObject({ needed: 4, desired: 4 });
     expect(result.own).toMatchObject([{ type: 'ScalingActive', status: 'True', reason: 'FollowingLoad' }]);
-    expect(applied(result).spec?.replicas).toBe(5);
+    expect(applied(result).spec?.replicas).toBe(4);
   });
 
   test('holds the replicas while Temporal is unavailable', () => {
@@ -315,8 +315,8 @@ describe('autoscaling', () => {
     const pods = [pod('main-1'), pod('main-2')];
     const workers = [worker('main-1', 2)];
     const up = plan({ spec: AUTO, replicas: 2, load: { queues: [activities(8)], workers }, pods });
-    // (8 + 2) / (2 * 0.8) = 6.25
-    expect(up.desired).toBe(7);
+    // (8 + 2) / 2
+    expect(up.desired).toBe(5);
     expect(up.own).toMatchObject([{ type: 'ScalingActive', status: 'Unknown', reason: 'SignalMissing' }]);
     const memory: Memory = { recommendations: [], changes: [] };
     const down = plan({ spec: AUTO, replicas: 2, load: { queues: [activities(0)], workers }, pods, memory });
@@ -336,7 +336,7 @@ describe('autoscaling', () => {
   test('with a server that cannot list workers, a pool grows with the backlog and does not shrink', () => {
     const workers = { known: false, message: 'unknown method ListWorkers' } as const;
     const pods = [pod('main-1')];
-    expect(plan({ spec: AUTO, replicas: 1, load: { queues: [activities(8)], workers }, pods }).desired).toBe(5);
+    expect(plan({ spec: AUTO, replicas: 1, load: { queues: [activities(8)], workers }, pods }).desired).toBe(4);
     const idle = plan({ spec: AUTO, replicas: 1, load: { queues: [activities(0)], workers }, pods });
     expect(idle).toMatchObject({ actions: [], desired: 1 });
     expect(idle.own[0]?.message).toContain('ListWorkers');
@@ -354,10 +354,10 @@ describe('autoscaling', () => {
   test('pools that serve one queue share its backlog', () => {
     const other = { tasks: ['Activities'] as const, slots: 2, mostPods: 10 };
     const load = { queues: [activities(16)] };
-    // 16 / (2 * 0.8) = 10 pods in all.
-    expect(plan({ spec: AUTO, replicas: 1, load }).desired).toBe(10);
-    expect(plan({ spec: AUTO, replicas: 1, load, others: [other] }).desired).toBe(5);
-    expect(plan({ spec: AUTO, replicas: 1, load, others: [{ ...other, tasks: ['Workflows'] }] }).desired).toBe(10);
+    // 16 / 2 = 8 pods in all.
+    expect(plan({ spec: AUTO, replicas: 1, load }).desired).toBe(8);
+    expect(plan({ spec: AUTO, replicas: 1, load, others: [other] }).desired).toBe(4);
+    expect(plan({ spec: AUTO, replicas: 1, load, others: [{ ...other, tasks: ['Workflows'] }] }).desired).toBe(8);
   });
 
   test('the status holds the memory, by which another process continues the windows', () => {
@@ -381,7 +381,7 @@ describe('autoscaling', () => {
 
   test('does not expect a report of a pod that has just started', () => {
     const pods = [pod('main-1', { since: NOW - 10_000 })];
-    expect(plan({ spec: AUTO, replicas: 1, load: { queues: [activities(8)] }, pods }).desired).toBe(5);
+    expect(plan({ spec: AUTO, replicas: 1, load: { queues: [activities(8)] }, pods }).desired).toBe(4);
   });
 
   test('workers of other pools do not count as ours', () => {

@@ -248,7 +248,8 @@ function autoscale(observed: ObservedPool, spec: WorkerPoolSpec, current: number
   return { desired, own: [own], decision, memory };
 }
 
-function scalingOf(spec: WorkerPoolSpec): Scaling {
+/** Returns the autoscaling of a spec in plain numbers. Throws TypeError without one. */
+export function scalingOf(spec: WorkerPoolSpec): Scaling {
   const auto = spec.autoscaling;
   if (!auto) throw new TypeError('the pool has no autoscaling');
   const inSeconds = (text: string) => durationSeconds(text) ?? 0;

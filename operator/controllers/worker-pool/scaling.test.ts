@@ -5,10 +5,13 @@ import {
   limited,
   type Memory,
   neededPods,
+  observedWork,
   type QueueSignal,
   type Scaling,
   stabilized,
+  taskSeconds,
   tolerated,
+  type Work,
 } from './scaling.ts';
 
 const SCALING: Scaling = {
@@ -35,27 +38,93 @@ const T = 1_000_000_000;
 const minutes = (n: number) => T + n * 60_000;
 
 describe('need', () => {
-  test('without rates: slots for all waiting tasks at once, at the target utilization', () => {
-    // (14 + 2) / (2 * 0.8)
-    expect(neededPods(queue({ backlog: 14, ownSlots: 2 }), SCALING)).toBeCloseTo(10);
+  test('while the duration of a task is not known: slots for all waiting tasks at once', () => {
+    // (14 + 2) / 2
+    expect(neededPods(queue({ backlog: 14, ownSlots: 2 }), SCALING)).toBeCloseTo(8);
   });
 
-  test('with rates: new tasks as they arrive, and the backlog within drainWithin', () => {
-    // 4 slots dispatch 8 tasks/s, so a slot does 2/s and a pod of 2 slots at 0.8 does 3.2/s: 8/3.2 + 1920/(3.2*600)
-    const signal = queue({ backlog: 1920, addRate: 8, dispatchRate: 8, ownSlots: 4 });
-    expect(neededPods(signal, SCALING)).toBeCloseTo(2.5 + 1);
+  test('two long tasks one after the other in each slot', () => {
+    // 40 tasks of 3 minutes in 6 minutes: 20 slots
+    expect(neededPods(queue({ backlog: 40 }), SCALING, 180)).toBeCloseTo(10);
   });
 
-  test('a few long tasks give no rates', () => {
-    const signal = queue({ backlog: 4, addRate: 0.1, dispatchRate: 0.1, ownSlots: 4 });
-    expect(neededPods(signal, SCALING)).toBeCloseTo(5);
+  test('at most drainWithin, and never more slots than tasks', () => {
+    // 40 tasks of 7 minutes in 10 minutes: 28 slots
+    expect(neededPods(queue({ backlog: 40 }), SCALING, 420)).toBeCloseTo(14);
+    expect(neededPods(queue({ backlog: 40 }), SCALING, 7200)).toBeCloseTo(20);
   });
 
-  test('of a queue that other pools share, a pool takes its part of the new tasks', () => {
-    const alone = neededPods(queue({ addRate: 8, dispatchRate: 8, ownSlots: 4 }), SCALING);
-    const shared = neededPods(queue({ addRate: 8, dispatchRate: 8, ownSlots: 4, allSlots: 8 }), SCALING);
-    // The same slots for half of the work: each task takes twice as long, half as many arrive.
-    expect(shared).toBeCloseTo(alone);
+  test('short tasks: the backlog within two minutes, and slots for the rate of arrival at the target utilization', () => {
+    // 1,200 tasks of 1 s in 120 s: 10 slots; 8 new ones a second keep 8 slots busy, which are 0.8 of 10 slots
+    expect(neededPods(queue({ backlog: 1200, addRate: 8 }), SCALING, 1)).toBeCloseTo(10);
+  });
+
+  test('of a queue that other pools share, a pool takes its part', () => {
+    expect(neededPods(queue({ backlog: 1200, addRate: 8, share: 0.5 }), SCALING, 1)).toBeCloseTo(5);
+  });
+});
+
+describe('duration of a task', () => {
+  /** Reads a queue every ten seconds, with the slots in use and the tasks per second that began since the reading before. */
+  const read = (readings: readonly (readonly [slots: number, rate: number])[]) =>
+    readings.reduce<Work | undefined>(
+      (work, [allSlots, dispatchRate], index) =>
+        observedWork(work, queue({ allSlots, dispatchRate }), T + index * 10_000),
+      undefined,
+    );
+
+  test('is not known before ten tasks have ended', () => {
+    // 20 tasks begin, and run.
+    expect(
+      taskSeconds(
+        read([
+          [0, 0],
+          [20, 2],
+          [20, 0],
+          [20, 0],
+        ]),
+      ),
+    ).toBeUndefined();
+  });
+
+  test('is the time in slots divided by the tasks that ended', () => {
+    // 20 tasks begin and end after 30 s.
+    expect(
+      taskSeconds(
+        read([
+          [0, 0],
+          [20, 2],
+          [20, 0],
+          [20, 0],
+          [0, 0],
+        ]),
+      ),
+    ).toBeCloseTo(30);
+  });
+
+  test('does not count a time without readings', () => {
+    const work = read([
+      [0, 0],
+      [20, 2],
+      [20, 0],
+      [20, 0],
+      [0, 0],
+    ]);
+    expect(taskSeconds(observedWork(work, queue({ allSlots: 20 }), T + 3_600_000))).toBeCloseTo(30);
+  });
+
+  test('follows the load', () => {
+    let work: Work | undefined;
+    let at = T;
+    const step = (allSlots: number, dispatchRate: number) => {
+      work = observedWork(work, queue({ allSlots, dispatchRate }), at);
+      at += 10_000;
+    };
+    // A hundred tasks of 10 s every ten seconds, then ten of 100 s.
+    for (let i = 0; i < 20; i++) step(100, 10);
+    expect(taskSeconds(work)).toBeCloseTo(10);
+    for (let i = 0; i < 400; i++) step(100, 1);
+    expect(taskSeconds(work)).toBeGreaterThan(90);
   });
 });
 
@@ -119,11 +188,11 @@ describe('decision', () => {
     const { decision } = run([queue({ backlog: 8 }), queue({ tasks: 'Workflows', backlog: 40, slotsPerPod: 40 })], 1);
     expect(decision).toMatchObject({
       current: 1,
-      needed: 5,
-      tolerated: 5,
-      stabilized: 5,
-      limited: 5,
-      desired: 5,
+      needed: 4,
+      tolerated: 4,
+      stabilized: 4,
+      limited: 4,
+      desired: 4,
       reason: 'Needed',
     });
     expect(decision.message).toContain('Activities: 8 waiting, 0 slots busy');
@@ -132,10 +201,10 @@ describe('decision', () => {
   test.each([
     ['the rate limit', [queue({ backlog: 100 })], 1, { desired: 11, reason: 'RateLimit' }],
     ['the upper bound', [queue({ backlog: 100 })], 15, { desired: 20, reason: 'MaxReplicas' }],
-    ['the tolerance', [queue({ backlog: 17 })], 10, { needed: 11, tolerated: 10, desired: 10, reason: 'Tolerance' }],
+    ['the tolerance', [queue({ backlog: 21 })], 10, { needed: 11, tolerated: 10, desired: 10, reason: 'Tolerance' }],
     [
       'more than the tolerance',
-      [queue({ backlog: 17, ownSlots: 1 })],
+      [queue({ backlog: 22, ownSlots: 1 })],
       10,
       { needed: 12, desired: 12, reason: 'Needed' },
     ],
@@ -176,7 +245,7 @@ describe('decision', () => {
   test('busy pods are not removed', () => {
     const memory: Memory = { recommendations: [], changes: [] };
     const { decision } = run([queue({ ownSlots: 8 })], 8, memory, T, SCALING, 8);
-    expect(decision).toMatchObject({ needed: 5, occupied: 8, desired: 8, reason: 'Occupied' });
+    expect(decision).toMatchObject({ needed: 4, occupied: 8, desired: 8, reason: 'Occupied' });
   });
 
   test('a pool scales from zero as soon as a task waits', () => {

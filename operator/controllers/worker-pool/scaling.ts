@@ -49,6 +49,8 @@ export interface Memory {
   readonly changes: readonly { readonly at: number; readonly delta: number }[];
   /** Time since which there has been no work; undefined while there is work, or while that is not known. */
   readonly idleSince?: number;
+  /** Observed work of each kind of tasks. Another leader begins anew. */
+  readonly work?: Partial<Readonly<Record<Tasks, Work>>>;
 }
 
 export const freshMemory = (current: number, now: number): Memory => ({
@@ -56,28 +58,73 @@ export const freshMemory = (current: number, now: number): Memory => ({
   changes: [],
 });
 
-/** Seconds over which Temporal averages its rates, approximately. With fewer dispatches in them, the rates do not show the throughput. */
+/** Seconds over which Temporal averages its rates, approximately. */
 const RATE_WINDOW = 30;
-const LEAST_DISPATCHED = 10;
+/** Tasks that must have ended before their mean duration counts. */
+const LEAST_ENDED = 10;
+/** Tasks after which older ones count half, so that the mean follows the load. */
+const HALVED_AFTER = 400;
+/** Longest time in milliseconds between two readings in which the slots in use are taken as constant. */
+const LONGEST_GAP = 60_000;
+/** Seconds in which a pool processes its work at the soonest: a pod that starts for less than that costs more than it does. */
+const SOONEST = 120;
 /** As in the HorizontalPodAutoscaler: a recommendation within a tenth of the current number changes nothing. */
 const TOLERANCE = 0.1;
 const MINUTE = 60_000;
 
-/**
- * Returns the pods that a queue needs, as a fraction. If enough tasks pass to measure the throughput of a pod, it is computed from the
- * rates: new tasks as they arrive, and the backlog within `drainWithin`. Otherwise it is computed from the slots that would be in use if
- * all waiting tasks ran at once.
- */
-export function neededPods(queue: QueueSignal, scaling: Pick<Scaling, 'utilization' | 'drainWithin'>): number {
-  const { addRate, dispatchRate, ownSlots, allSlots, slotsPerPod } = queue;
-  const backlog = queue.backlog * queue.share;
-  if (dispatchRate * RATE_WINDOW >= LEAST_DISPATCHED && ownSlots > 0) {
-    // Little's law: slots in use = rate * duration. The pool's part of the rate equals its part of all slots.
-    const share = ownSlots / Math.max(allSlots, ownSlots);
-    const ratePerPod = ((dispatchRate * share) / ownSlots) * slotsPerPod * scaling.utilization;
-    return (addRate * share) / ratePerPod + backlog / (ratePerPod * scaling.drainWithin);
+/** Work of a queue that was observed: by Little's law, the mean duration of a task is the time in slots divided by the tasks that ended. */
+export interface Work {
+  /** Time of the last reading, and slots in use then. */
+  readonly at: number;
+  readonly slots: number;
+  /** Seconds of all slots in use. */
+  readonly slotSeconds: number;
+  /** Tasks that ended. */
+  readonly ended: number;
+}
+
+/** Adds a reading of a queue to the observed work. */
+export function observedWork(before: Work | undefined, { allSlots, dispatchRate }: QueueSignal, now: number): Work {
+  if (!before || now - before.at > LONGEST_GAP) {
+    return { at: now, slots: allSlots, slotSeconds: before?.slotSeconds ?? 0, ended: before?.ended ?? 0 };
   }
-  return (backlog + ownSlots) / (slotsPerPod * scaling.utilization);
+  const elapsed = (now - before.at) / 1000;
+  // Tasks that began, and are not in a slot any more, have ended.
+  const ended = before.ended + dispatchRate * elapsed - (allSlots - before.slots);
+  const old = before.ended > HALVED_AFTER ? 2 : 1;
+  return {
+    at: now,
+    slots: allSlots,
+    slotSeconds: (before.slotSeconds + before.slots * elapsed) / old,
+    ended: ended / old,
+  };
+}
+
+/** Returns the mean duration of a task in seconds; undefined while too few have ended. */
+export function taskSeconds(work: Work | undefined): number | undefined {
+  return work && work.ended >= LEAST_ENDED ? work.slotSeconds / work.ended : undefined;
+}
+
+/**
+ * Returns the pods that a queue needs, as a fraction: slots for all waiting and running tasks at once, while their duration is not known.
+ * When it is known, fewer pods do the same work with less idle time: a slot takes two tasks one after the other, or as many as it finishes in
+ * two minutes, within `drainWithin`. Tasks that are shorter than the time over which Temporal averages its rates arrive steadily, and
+ * get slots for their rate, of which `utilization` is busy.
+ *
+ * @param duration mean seconds of a task; undefined while it is not known
+ */
+export function neededPods(
+  { backlog, share, addRate, ownSlots, slotsPerPod }: QueueSignal,
+  { utilization, drainWithin }: Pick<Scaling, 'utilization' | 'drainWithin'>,
+  duration?: number,
+): number {
+  const tasks = backlog * share + ownSlots;
+  if (duration === undefined) return tasks / slotsPerPod;
+  const within = Math.min(Math.max(2 * duration, SOONEST), drainWithin);
+  const atOnce = (tasks * duration) / within;
+  if (duration > RATE_WINDOW) return Math.min(tasks, atOnce) / slotsPerPod;
+  const arriving = (addRate * share * duration) / utilization;
+  return Math.min(tasks / utilization, atOnce + arriving) / slotsPerPod;
 }
 
 /** Returns `current` if the need is within a tenth of it, otherwise the need, rounded up. */
@@ -144,7 +191,8 @@ export interface ScalingInput {
  */
 export function decide(input: ScalingInput): { decision: ScalingDecision; memory: Memory } {
   const { signals, scaling, current, now, at } = input;
-  const exact = Math.max(0, ...signals.queues.map(queue => neededPods(queue, scaling)));
+  const work = workOf(input);
+  const exact = Math.max(0, ...signals.queues.map(queue => neededPods(queue, scaling, taskSeconds(work[queue.tasks]))));
   const needed = Math.ceil(exact);
   let pods = needed;
   let reason = 'Needed';
@@ -155,7 +203,7 @@ export function decide(input: ScalingInput): { decision: ScalingDecision; memory
   };
   step('Tolerance', tolerated(current, exact));
   const recommended = step('Occupied', Math.max(pods, signals.busyPods));
-  const memory = remember(input, recommended);
+  const memory = { ...remember(input, recommended), work };
   const stable = step('Stabilization', stabilized(memory, scaling, current, now));
   const rateLimited = step('RateLimit', limited(memory, scaling, current, stable, now));
   step('SignalMissing', signals.incomplete ? Math.max(pods, current) : pods);
@@ -178,6 +226,14 @@ export function decide(input: ScalingInput): { decision: ScalingDecision; memory
     },
     memory: delta === 0 ? memory : { ...memory, changes: [...memory.changes, { at: now, delta }] },
   };
+}
+
+/** Returns the observed work with the present reading. The slots of a silent pod would count as tasks that ended. */
+function workOf({ signals, before, now }: ScalingInput): NonNullable<Memory['work']> {
+  if (signals.incomplete) return before.work ?? {};
+  return Object.fromEntries(
+    signals.queues.map(queue => [queue.tasks, observedWork(before.work?.[queue.tasks], queue, now)]),
+  );
 }
 
 /** Returns the memory with a new recommendation, without the changes that no limit counts any more. */
