@@ -16,7 +16,7 @@ const CONTROLLERS: Readonly<Record<string, Resource>> = {
 
 /** Milliseconds between two checks, and the number of checks after which a problem is reported. */
 const POLL_INTERVAL = 200;
-const PROBLEM = 25;
+const REPORTED_AFTER = 25;
 
 /**
  * Waits until the operator leads and has since reconciled every resource: before that, a status comes from an earlier start. `onProblem` gets a
@@ -40,7 +40,7 @@ export async function whenOperatorLeads(
       for (const problem of pods.flatMap(pod => podProblem(pod) ?? [])) {
         const times = (seen.get(problem) ?? 0) + 1;
         seen.set(problem, times);
-        if (times === PROBLEM) onProblem(problem);
+        if (times === REPORTED_AFTER) onProblem(problem);
       }
     } catch (error) {
       signal.throwIfAborted();
