@@ -39,7 +39,7 @@ export const EMBEDDED_EXAMPLES: Readonly<Record<string, CliExample>> = {
     output: `┌──────────────────────────────────────────┬───────────┬─────────┐
 │ measurement_uid                          │ test_name │ outcome │
 ├──────────────────────────────────────────┼───────────┼─────────┤
-│ 0120230530d1ede6090eb41dc281857d64d87b1f │ signal    │ blocked │
+│ 0120230530d1ede6090eb41dc281857d64d87b1f │ signal    │ unknown │
 └──────────────────────────────────────────┴───────────┴─────────┘
 1 row`,
   },
@@ -51,9 +51,9 @@ export const EMBEDDED_EXAMPLES: Readonly<Record<string, CliExample>> = {
 
 VERDICT, by version 3 of the rules, fingerprints 2026-11-28-66acd7b5c344
   layer  blocked     down       ok  rule
-  dns       0.95     0.50     0.00  bogon_not_in_ctrl
-                                    a bogon was answered, and the control saw none of the answers
-                                    (row 25)
+  dns       0.00     0.00     1.00  service_answer_proven
+                                    the address of a messenger’s endpoint proved itself with a valid
+                                    certificate (rows 1, 3, 7, 19, 23)
   tcp       0.00     0.00     1.00  connect_ok
                                     connected (rows 1, 3, 7, 19, 23)
 …
