@@ -1,7 +1,9 @@
 import type { CommanderError } from 'commander';
 import { expect, test, vi } from 'vitest';
+import type { Backfill } from '../../crds/backfill.ts';
 import type { WorkerPool } from '../../crds/worker-pool.ts';
 import { PLAIN, paletteFor } from '../colour.ts';
+import { viewOf } from '../orchestration/backfill.ts';
 import { widthOf } from '../table.ts';
 import { checkLines } from './checks-text.ts';
 import { type GridDay, gridLines } from './grid.ts';
@@ -77,6 +79,13 @@ test('doctor shows each remedy below its problem, within the width', () => {
   expect(lines[1]).toBe('FAIL  Temporal       lacks the search attributes OoniBucket');
   expect(lines[2]).toMatch(/^ {21}-> add them/);
   expect(Math.max(...lines.map(widthOf))).toBeLessThanOrEqual(80);
+});
+
+test('a backfill has not ended while its status is of the attempt before a retry', () => {
+  const seen = (observedGeneration: number) =>
+    viewOf({ metadata: { name: 'x', generation: 2 }, status: { phase: 'Failed', observedGeneration } } as Backfill);
+  expect(seen(1).ended).toBe(false);
+  expect(seen(2).ended).toBe(true);
 });
 
 test('a drained pool remembers its size, also when it was paused before', () => {

@@ -124,15 +124,15 @@ async function viewResource(
   return viewOf(found);
 }
 
-/** Returns the state of a Backfill resource from its status. */
-export function viewOf({ status }: Backfill): BackfillView {
+/** Returns the state of a Backfill resource from its status. It has not ended while the status describes an earlier spec, as after a retry. */
+export function viewOf({ metadata, status }: Backfill): BackfillView {
   const { phase = 'Pending', progress, measurements, failures = [], conditions = [], blockedBy } = status ?? {};
   const stalled = conditions.find(({ type, status: state }) => type === 'Stalled' && state === 'True');
   return {
     phase,
     ...(progress && { progress }),
     ...(measurements !== undefined && { measurements }),
-    ended: PHASES_THAT_END.includes(phase),
+    ended: PHASES_THAT_END.includes(phase) && status?.observedGeneration === metadata.generation,
     failures,
     ...(stalled
       ? { blocked: `${stalled.reason}: ${stalled.message}` }
