@@ -62,6 +62,12 @@ ${program.commands.map(command => section(command)).join('')}
 
 A plugin of kubectl for the operator in a cluster. kubectl finds the program \`kubectl-ooni\` on PATH.
 
+![kubectl ooni status on a terminal: servers, pools, schedules, backfills with one that failed, and what is not as desired.](images/kubectl-ooni-status.png)
+
+![kubectl ooni backfill grid: the days of a year, one line a month.](images/kubectl-ooni-grid.png)
+
+![kubectl ooni doctor: thirteen checks, two unknown with their remedy.](images/kubectl-ooni-doctor.png)
+
 ${kubectl.commands.map(command => `* \`${command.name()}\`: ${command.description()}`).join('\n')}
 ${kubectl.commands.flatMap(command => (command.commands.length > 0 ? command.commands.map(each => section(each, `kubectl ooni ${command.name()} `)) : [section(command, 'kubectl ooni ')])).join('')}
 ## Problems that verify reports

@@ -24,6 +24,8 @@ const PROGRAMS = { oonipipeline: createProgram, 'kubectl-ooni': createKubectlPro
 /** Prints the processor time of its process when it ends. */
 const CPU = `data:text/javascript,process.on('exit',()=>{const{user,system}=process.cpuUsage();process.stderr.write('cpu '+(user+system)/1000+'\\n')})`;
 const UID = '0120230530d1ede6090eb41dc281857d64d87b1f';
+/** Milliseconds after which a command that waits for its server is stopped. */
+const PATIENCE = 10_000;
 /** Commands that reach a server first of all, with the arguments that they need. */
 const WORK: Readonly<Record<keyof typeof PROGRAMS, readonly string[]>> = {
   oonipipeline: [
@@ -154,9 +156,6 @@ async function start(args: readonly string[]): Promise<{ elapsed: number; cpu: n
   if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status}: ${said}`);
   return { elapsed: performance.now() - began, cpu: Number(/cpu (\S+)/.exec(said)?.[1]) };
 }
-
-/** Milliseconds after which a command that waits for its server is stopped. */
-const PATIENCE = 10_000;
 
 /**
  * Returns the milliseconds until a command reaches its server.
