@@ -1,4 +1,5 @@
 import { OUTCOMES } from '../pipeline/analysis/outcomes.ts';
+import { quoted } from '../pipeline/analysis/quoted.ts';
 import { BLOCK_PAGE, HTTP_BLOCK_PAGES } from '../pipeline/analysis/rules.ts';
 import { PIPELINE_FAILURES, PIPELINE_FILES, PIPELINE_RUNS } from '../pipeline/tables/ledger-tables.ts';
 import {
@@ -10,7 +11,7 @@ import {
 import type { Column, Dataset, Metric } from './model.ts';
 
 /** Rules of the known block pages, as SQL. */
-const CONFIRMING = [BLOCK_PAGE, ...HTTP_BLOCK_PAGES].map(id => `'${id}'`).join(', ');
+const CONFIRMING = quoted([BLOCK_PAGE, ...HTTP_BLOCK_PAGES]);
 
 /** Titles and meanings of columns, in all datasets that have them. */
 const KNOWN: Readonly<Record<string, Omit<Column, 'name' | 'type'>>> = {

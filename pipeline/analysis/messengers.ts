@@ -1,11 +1,10 @@
 import { NETTEST_GROUPS } from './nettests.ts';
+import { quoted } from './quoted.ts';
 
 /**
  * How messengers are judged. Their tests have no control. They try the endpoints of a service, and a service is blocked if its endpoints
  * fail while the probe has a network (OONI's test specifications ts-018, ts-019, ts-020 and ts-029). Targets are those of `obs_web.target_id`.
  */
-
-const quoted = (values: readonly string[]) => values.map(value => `'${value}'`).join(', ');
 
 const TESTS = quoted(NETTEST_GROUPS.im as readonly string[]);
 /** Targets with redundant endpoints. The messenger tries them until one works, so one is enough. Of the other targets each host is needed. */

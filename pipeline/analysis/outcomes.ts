@@ -1,4 +1,5 @@
 import { NETTEST_GROUPS } from './nettests.ts';
+import { quoted } from './quoted.ts';
 import type { Layer } from './rules.ts';
 
 /** From the worst to the best; a measurement has the worst word of its hosts, but `ok` goes before an `unknown` without failure. */
@@ -55,7 +56,6 @@ export const WORDS: readonly { readonly word: string; readonly meaning: string; 
   },
 ];
 
-const quoted = (tests: readonly string[]) => tests.map(test => `'${test}'`).join(', ');
 /** Tests that try one URL over several addresses: one that works is enough for the page to load. */
 const WEBSITE_TESTS = quoted(NETTEST_GROUPS.websites as readonly string[]);
 
@@ -97,7 +97,7 @@ function greatest({ grade, layers }: Graded, name: 'blocked' | 'down'): string {
 
 /** The layer with the greatest *blocked* or *down* grade, the first of equal ones. */
 export function layerOf(graded: Graded, name: 'blocked' | 'down'): string {
-  return `[${graded.layers.map(layer => `'${layer}'`).join(', ')}][${indexOfGreatest(graded, name)}]`;
+  return `[${quoted(graded.layers)}][${indexOfGreatest(graded, name)}]`;
 }
 
 function indexOfGreatest(graded: Graded, name: 'blocked' | 'down'): string {

@@ -1,3 +1,4 @@
+import { quoted } from './quoted.ts';
 import type { RulesVersion } from './rules.ts';
 
 /**
@@ -41,7 +42,7 @@ export function offlineQuery(of: {
   const silent = `SELECT ${reporter} AS reporter, measurement_start_time AS started, measurement_uid AS uid, any(ifNull(hostname, '')) AS host,
       max(dns_answer IS NOT NULL OR ifNull(tcp_success = 1, 0) OR ifNull(tls_is_certificate_valid = 1, 0) OR http_response_status_code IS NOT NULL) AS reached,
       NOT reached AND max(dns_failure IS NOT NULL OR tcp_failure IS NOT NULL) AS silent,
-      max(ifNull(dns_failure IN (${RESOLVER_ANSWERS.map(failure => `'${failure}'`).join(', ')}), 0)) AS answered
+      max(ifNull(dns_failure IN (${quoted(RESOLVER_ANSWERS)}), 0)) AS answered
     FROM obs_web FINAL
     WHERE ${within} ${ofReporters}
     GROUP BY reporter, started, uid`;

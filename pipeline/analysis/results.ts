@@ -2,6 +2,7 @@ import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT } from '../tabl
 import type { JudgementOptions } from './judgement.ts';
 import { NETTEST_GROUPS } from './nettests.ts';
 import { OUTCOMES } from './outcomes.ts';
+import { quoted } from './quoted.ts';
 import { BLOCK_PAGE, HTTP_BLOCK_PAGES, type Layer, layersOf } from './rules.ts';
 import { experimentCondition, inDays, type Query } from './selection.ts';
 
@@ -90,7 +91,7 @@ function resultColumns(layers: readonly Layer[]): Record<string, string> {
   const ok = `round(v.${layers.at(-1)}_left, 6)`;
   const judged = (value: string) => `if(v.outcome = '${OUTCOMES.unknown}', NULL, ${value})`;
   const groups = Object.entries(NETTEST_GROUPS).map(
-    ([group, tests]) => `o.test_name IN (${tests.map(test => `'${test}'`).join(', ')}), '${group}'`,
+    ([group, tests]) => `o.test_name IN (${quoted(tests)}), '${group}'`,
   );
   return {
     observation_id_list: '[]',
@@ -118,7 +119,7 @@ function resultColumns(layers: readonly Layer[]): Record<string, string> {
     loni_blocked_values: valuesAbove('b'),
     loni_ok_keys: keysAbove('o'),
     loni_ok_values: valuesAbove('o'),
-    loni_list: `toJSONString(arrayMap((layer, rule, b, d, o) -> map('layer', layer, 'rule', rule, 'blocked', toString(b), 'down', toString(d), 'ok', toString(o)), [${layers.map(layer => `'${layer}'`).join(', ')}], ${list(layer => `toString(v.top_${layer}_rule_id)`)}, ${valuesOf('b')}, ${valuesOf('d')}, ${valuesOf('o')}))`,
+    loni_list: `toJSONString(arrayMap((layer, rule, b, d, o) -> map('layer', layer, 'rule', rule, 'blocked', toString(b), 'down', toString(d), 'ok', toString(o)), [${quoted(layers)}], ${list(layer => `toString(v.top_${layer}_rule_id)`)}, ${valuesOf('b')}, ${valuesOf('d')}, ${valuesOf('o')}))`,
     analysis_transcript_list: list(
       layer =>
         `arrayFilter(text -> text != '', ['${layer}: ' || v.top_${layer}_rule_id, ifNull(v.top_${layer}_failure, '')])`,
@@ -128,7 +129,7 @@ function resultColumns(layers: readonly Layer[]): Record<string, string> {
     vp_count: '1',
     anomaly: judged(`toInt8(${ok} < ${ANOMALY_BELOW})`),
     confirmed: judged(
-      `toInt8(v.top_dns_rule_id = '${BLOCK_PAGE}'${layers.includes('http') ? ` OR v.top_http_rule_id IN (${HTTP_BLOCK_PAGES.map(id => `'${id}'`).join(', ')})` : ''})`,
+      `toInt8(v.top_dns_rule_id = '${BLOCK_PAGE}'${layers.includes('http') ? ` OR v.top_http_rule_id IN (${quoted(HTTP_BLOCK_PAGES)})` : ''})`,
     ),
   };
 }

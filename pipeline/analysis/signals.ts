@@ -1,4 +1,5 @@
 import { MESSENGER_SIGNALS } from './messengers.ts';
+import { quoted } from './quoted.ts';
 import { CONNECT_ANSWERS, LAYERS, type Layer, type RulesVersion } from './rules.ts';
 
 /**
@@ -30,8 +31,6 @@ export function isSystemResolver(version: RulesVersion): string {
   const old = `dns_engine IS NULL AND dns_query_type IS NOT NULL AND test_name IN ('web_connectivity', 'facebook_messenger', 'whatsapp') AND ${IS_PYTHON_PROBE}`;
   return `(${named} OR (${old}))`;
 }
-
-const quoted = (values: readonly string[]) => values.map(value => `'${value}'`).join(', ');
 
 /** Failures after which a request may have been sent, and the response did not arrive completely. */
 const INTERRUPTIONS = ['connection_reset', 'connection_aborted', 'eof_error', 'generic_timeout_error', 'timed_out', 'response_never_received', 'connection_lost']; // biome-ignore format: a list

@@ -2,6 +2,7 @@ import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
 import { GRADES, hostOf, type JudgementOptions, judgement, pick, ruleRanks } from './judgement.ts';
 import { ONLY_CONNECTS } from './messengers.ts';
 import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql } from './outcomes.ts';
+import { quoted } from './quoted.ts';
 import {
   BROKEN_IPV6,
   LAYERS,
@@ -123,7 +124,7 @@ FROM measurement`,
 function targetColumns(version: RulesVersion, layers: readonly Layer[]): Record<string, string> {
   if (version === 2) return { targets: '[]', target_outcomes: '[]', target_layers: '[]' };
   const { blocked, partly, down, refused, unknown, ok } = OUTCOMES;
-  const worst = [blocked, partly, down, refused, unknown, ok].map(word => `'${word}'`).join(', ');
+  const worst = quoted([blocked, partly, down, refused, unknown, ok]);
   const target = layers.length + 4;
   const ofTarget = `arrayFilter(each -> each.${target} = target, found)`;
   const outcome = `arrayFirst(word -> has(arrayMap(each -> each.2, ${ofTarget}), word), [${worst}])`;

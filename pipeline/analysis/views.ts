@@ -1,4 +1,5 @@
 import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql } from './outcomes.ts';
+import { quoted } from './quoted.ts';
 import { BLOCK_PAGE, HTTP_BLOCK_PAGES, LAYERS, type Layer } from './rules.ts';
 
 /** A view: a question people ask of the verdicts, as SQL. */
@@ -37,8 +38,6 @@ const FROM_GRADES: OutcomeInputs = {
       OR (v.top_tls_failure IS NOT NULL AND v.tls_blocked + v.tls_down = 0)`,
   isOnlyBrokenV6: '0',
 };
-
-const quoted = (ids: readonly string[]) => ids.map(id => `'${id}'`).join(', ');
 
 /** The stored host with the measurement's outcome, the first in text order. */
 const BLAMED = (column: string) => `arrayElement(v.${column}, indexOf(v.host_outcomes, outcome))`;
