@@ -1,18 +1,8 @@
 import type { Filter } from '../filter.ts';
 import { endpointOf, serviceRelations } from './messengers.ts';
 import { insideOf, isBogonNumber, networkPrefixes, PREFIX_HOST } from './nat64.ts';
-import { offlineQuery, reporterOf } from './reporters.ts';
-import {
-  CONNECT_ANSWERS,
-  EVIDENCE,
-  type Grades,
-  type Layer,
-  layersOf,
-  NO_MATCH,
-  RULES,
-  type Rule,
-  type RulesVersion,
-} from './rules.ts';
+import { offlineQuery, PEER_ANSWERS, reporterOf } from './reporters.ts';
+import { EVIDENCE, type Grades, type Layer, layersOf, NO_MATCH, RULES, type Rule, type RulesVersion } from './rules.ts';
 import { experimentCondition, inDays, type Query, ROW_DAY, type Selection } from './selection.ts';
 import { IS_PYTHON_PROBE, isSystemResolver, signalsOf } from './signals.ts';
 
@@ -249,7 +239,7 @@ interface Parts {
 /** Numbers of failed and successful connects. */
 const IPV6_CONNECTS = 'countIf(tcp_failure IS NOT NULL) AS ipv6_failing, countIf(tcp_success = 1) AS ipv6_success';
 /** The same, where a refused connect counts as a success: the other side answered over IPv6. */
-const IPV6_ANSWERS = `countIf(tcp_failure NOT IN (${CONNECT_ANSWERS})) AS ipv6_failing, countIf(tcp_success = 1 OR tcp_failure IN (${CONNECT_ANSWERS})) AS ipv6_success`;
+const IPV6_ANSWERS = `countIf(tcp_failure NOT IN (${PEER_ANSWERS})) AS ipv6_failing, countIf(tcp_success = 1 OR tcp_failure IN (${PEER_ANSWERS})) AS ipv6_success`;
 
 /** The scalar `nat64_prefixes`, of the reporters that the judgement needs. */
 function nat64Prefixes({ reporter, within, ofReporters }: Parts, host: string): string {

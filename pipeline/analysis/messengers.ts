@@ -1,5 +1,6 @@
 import { NETTEST_GROUPS } from './nettests.ts';
 import { quoted } from './quoted.ts';
+import { PEER_ANSWERS } from './reporters.ts';
 
 /**
  * How messengers are judged. Their tests have no control. They try the endpoints of a service, and a service is blocked if its endpoints
@@ -44,8 +45,6 @@ export const MESSENGER_SIGNALS = {
 /** SQL of the condition that connects are all that the test makes to the endpoint of a row. */
 export const ONLY_CONNECTS = "(j.test_name = 'facebook_messenger' OR j.endpoint = 'whatsapp/endpoints')";
 
-/** Failures that a peer causes, and that a probe without network does not get. */
-const OF_PEERS = quoted(['connection_refused', 'connection_reset']);
 /** Answers of a resolver without an address. */
 const OF_RESOLVERS = quoted(['dns_nxdomain_error', 'dns_refused_error', 'dns_servfail_error']);
 
@@ -58,8 +57,8 @@ function rows(rowDay: string, host: string, condition: string): string {
     is_public AND ifNull(tcp_success = 1, 0) AND (endpoint IN (${REDUNDANT}) OR ifNull(port, 0) != 80) AS is_connected,
     ifNull(tls_is_certificate_valid = 1, 0) AS is_proven,
     http_response_status_code IS NOT NULL AND http_failure IS NULL AND (endpoint IN (${REDUNDANT}) OR ifNull(startsWith(http_request_url, 'https://'), 0)) AS is_responded,
-    is_answered OR is_proven OR is_public AND (ifNull(tcp_success = 1, 0) OR ifNull(tcp_failure IN (${OF_PEERS}), 0)
-      OR ifNull(tls_failure IN (${OF_PEERS}) OR startsWith(tls_failure, 'ssl_'), 0))
+    is_answered OR is_proven OR is_public AND (ifNull(tcp_success = 1, 0) OR ifNull(tcp_failure IN (${PEER_ANSWERS}), 0)
+      OR ifNull(tls_failure IN (${PEER_ANSWERS}) OR startsWith(tls_failure, 'ssl_'), 0))
       OR (probe_asn > 0 AND ifNull(dns_failure IN (${OF_RESOLVERS}), 0)) AS is_online
   FROM obs_web FINAL
   WHERE ${condition} AND ${IS_MESSENGER}`;

@@ -13,6 +13,9 @@ export function reporterOf(version: RulesVersion): string {
 /** Number of neighbouring measurements without any answer, from which on the probe had no network. */
 const SILENT_RUN = 3;
 
+/** Failures that are answers of a peer, so that packets of the probe reach the network, as a list for IN. */
+export const PEER_ANSWERS = quoted(['connection_refused', 'connection_reset']);
+
 /** Failures of lookups that are answers of a resolver, so that there was a network. */
 const RESOLVER_ANSWERS = [
   'dns_nxdomain_error',

@@ -148,8 +148,6 @@ const NO_TCP_DATA = absent(
   'a connect that neither succeeded nor failed; for rows without a connect the condition is null, and the next rule decides',
 );
 const CONNECT_OK = scored('OK', 'connect_ok', 'tcp_failure IS NULL AND tcp_success = 1', { ok: 1 }, 'connected');
-/** Failures of a connect that are an answer to it, so that its packets reach the network, as a list for IN. */
-export const CONNECT_ANSWERS = "'connection_refused', 'connection_reset'";
 const IPV6_BROKEN = discarded(
   'ipv6_broken_probe',
   'tcp_failure IS NOT NULL AND is_v6 AND report_ipv6_failure_rate > 0.5',

@@ -1,6 +1,7 @@
 import { MESSENGER_SIGNALS } from './messengers.ts';
 import { quoted } from './quoted.ts';
-import { CONNECT_ANSWERS, LAYERS, type Layer, type RulesVersion } from './rules.ts';
+import { PEER_ANSWERS } from './reporters.ts';
+import { LAYERS, type Layer, type RulesVersion } from './rules.ts';
 
 /**
  * The values that rule conditions are written over (analysis.md sections 3.1 to 3.4). Each is an expression over the joined row
@@ -182,7 +183,7 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
     ...ours(
       tcp(
         'tcp_unanswered',
-        `o.tcp_failure NOT IN (${CONNECT_ANSWERS})`,
+        `o.tcp_failure NOT IN (${PEER_ANSWERS})`,
         'the connect failed without an answer: it was neither refused nor reset',
       ),
     ),
