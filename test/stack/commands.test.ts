@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,8 +12,9 @@ import { Browser } from '../support/browser.ts';
 import { obtainChromium } from '../support/chromium.ts';
 import { missingLine } from '../support/doc-blocks.ts';
 import { freeOffset } from '../support/free-offset.ts';
+import { interruptProgram } from '../support/program.ts';
 import { photographTerminal } from '../support/terminal-picture.ts';
-import { programs } from '../support/typed-line.ts';
+import { programs, type Typed, typeLine } from '../support/typed-line.ts';
 
 /**
  * The production commands of the Python pipeline's README (oonipipeline/Readme.md at ooni/data fda14f9) and every command of `kubectl ooni`,
@@ -39,25 +39,9 @@ let ports: ReturnType<typeof portsFrom>;
 /** Name of the backfill that stands for EXAMPLE_BACKFILL. */
 let backfill = EXAMPLE_BACKFILL;
 
-interface Typed {
-  readonly status: number | null;
-  readonly output: string;
-  readonly log: string;
-}
-
 /** Runs a line in bash, as a user types it. */
-async function type(line: string, more: NodeJS.ProcessEnv = {}): Promise<Typed> {
-  const child = spawn('bash', ['-c', line], {
-    env: { ...env, ...more },
-    cwd: line.startsWith('npx') ? process.cwd() : dir,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  let log = '';
-  child.stdout.setEncoding('utf8').on('data', text => (output += text));
-  child.stderr.setEncoding('utf8').on('data', text => (log += text));
-  const [status] = await once(child, 'close');
-  return { status, output, log };
+function type(line: string, more: NodeJS.ProcessEnv = {}): Promise<Typed> {
+  return typeLine(line, { ...env, ...more }, line.startsWith('npx') ? process.cwd() : dir);
 }
 
 /** Runs a line and expects it to succeed. Returns its output. */
@@ -147,11 +131,7 @@ beforeAll(async () => {
 }, 600_000);
 
 afterAll(async () => {
-  if (stack?.exitCode === null) {
-    const gone = once(stack, 'exit');
-    stack.kill('SIGINT');
-    await gone;
-  }
+  await interruptProgram(stack);
   rmSync(dir, { recursive: true, force: true });
 }, 120_000);
 

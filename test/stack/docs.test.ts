@@ -9,6 +9,7 @@ import { programPath } from '../../local/programs.ts';
 import { portsFrom } from '../../local/stack.ts';
 import { type Block, blocksOf, missingLine } from '../support/doc-blocks.ts';
 import { freeOffset } from '../support/free-offset.ts';
+import { interruptProgram } from '../support/program.ts';
 
 /**
  * Runs every command block of README and docs in order against a stack started by `npm start`, and compares the shape of the output with
@@ -42,11 +43,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await clickhouse?.close();
-  if (stack?.exitCode === null) {
-    const gone = once(stack, 'exit');
-    stack.kill('SIGINT');
-    await gone;
-  }
+  await interruptProgram(stack);
   rmSync(dir, { recursive: true, force: true });
 }, 120_000);
 

@@ -9,6 +9,8 @@ import { portsFrom } from '../../local/stack.ts';
 import { SERVER_EXAMPLES } from '../../tools/cli-examples.ts';
 import { missingLine } from '../support/doc-blocks.ts';
 import { freeOffset } from '../support/free-offset.ts';
+import { interruptProgram } from '../support/program.ts';
+import { typeLine } from '../support/typed-line.ts';
 
 /**
  * The quick start and the production commands of the Python pipeline's README (oonipipeline/Readme.md at ooni/data fda14f9), line by line,
@@ -33,15 +35,7 @@ let workers: Started | undefined;
 let clickhouse: ReturnType<typeof createClient>;
 
 /** Runs a line in bash, as a user types it. */
-async function type(line: string): Promise<{ status: number | null; output: string; log: string }> {
-  const child = spawn('bash', ['-c', line], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  let log = '';
-  child.stdout.setEncoding('utf8').on('data', text => (output += text));
-  child.stderr.setEncoding('utf8').on('data', text => (log += text));
-  const [status] = await once(child, 'close');
-  return { status, output, log };
-}
+const type = (line: string) => typeLine(line, env);
 
 /** Returns the first line of the example of a command in docs/cli.md that the printed text does not contain. */
 function missingInExample(name: string, printed: string): string | undefined {
@@ -121,11 +115,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await clickhouse?.close();
   if (workers) await interrupt(workers);
-  if (servers?.child.exitCode === null) {
-    const gone = once(servers.child, 'exit');
-    servers.child.kill('SIGINT');
-    await gone;
-  }
+  await interruptProgram(servers?.child);
   rmSync(dir, { recursive: true, force: true });
 }, 120_000);
 

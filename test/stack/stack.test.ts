@@ -10,6 +10,7 @@ import { obtainPrograms, programPath } from '../../local/programs.ts';
 import { portsFrom } from '../../local/stack.ts';
 import { Terminal } from '../../local/terminal.ts';
 import { freeOffset } from '../support/free-offset.ts';
+import { interruptProgram } from '../support/program.ts';
 
 /** Runs the whole stack with `npm start`, and a user's commands with kubectl. The tests are one session and run in order. */
 const run = promisify(execFile);
@@ -99,10 +100,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await clickhouse?.close();
-  if (stack?.exitCode === null) {
-    stack.kill('SIGINT');
-    await new Promise(resolve => stack.once('exit', resolve));
-  }
+  await interruptProgram(stack);
   rmSync(dir, { recursive: true, force: true });
 }, 120_000);
 
