@@ -7,7 +7,6 @@ import { NotFoundError } from '../../operator/kube/errors.ts';
 import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
 import { type Filter, filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
-import { type BackfillPhase, FINAL_PHASES } from '../../worker/contract.ts';
 import { openClickHouse } from '../clickhouse.ts';
 import { paletteFor } from '../colour.ts';
 import { confirmed } from '../confirmation.ts';
@@ -22,7 +21,7 @@ import {
   testNameOption,
   wholeNumber,
 } from '../options.ts';
-import { type BackfillRequest, startBackfillAt, validateBackfill } from '../orchestration/backfill.ts';
+import { type BackfillRequest, hasEnded, startBackfillAt, validateBackfill } from '../orchestration/backfill.ts';
 import { showBackfill } from '../orchestration/backfill-progress.ts';
 import { endAtOption, type RangeOptions, rangeOf, startAtOption } from '../ranges.ts';
 import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
@@ -179,12 +178,11 @@ const CHANGES: readonly Change[] = [
 
 /**
  * Returns a sentence if a backfill has ended, and so cannot be paused, resumed or cancelled. A change of its spec would have an effect at the
- * next retry only. The status may describe an earlier attempt, whose end does not count.
+ * next retry only.
  */
-function ended({ metadata, status }: Backfill): string | undefined {
-  const { phase, observedGeneration } = status ?? {};
-  if (phase === undefined || phase === 'Planned' || !FINAL_PHASES.includes(phase as BackfillPhase)) return undefined;
-  return observedGeneration === metadata.generation ? `has ended (${phase})` : undefined;
+function ended(backfill: Backfill): string | undefined {
+  const phase = backfill.status?.phase;
+  return phase !== 'Planned' && hasEnded(backfill) ? `has ended (${phase})` : undefined;
 }
 
 function changeCommands(): Command[] {

@@ -124,15 +124,21 @@ async function viewResource(
   return viewOf(found);
 }
 
-/** Returns the state of a Backfill resource from its status. It has not ended while the status describes an earlier spec, as after a retry. */
-export function viewOf({ metadata, status }: Backfill): BackfillView {
+/** Returns whether a Backfill resource has ended. It has not while the status describes an earlier spec, as after a retry. */
+export function hasEnded({ metadata, status }: Backfill): boolean {
+  return PHASES_THAT_END.includes(status?.phase ?? '') && status?.observedGeneration === metadata.generation;
+}
+
+/** Returns the state of a Backfill resource from its status. */
+export function viewOf(backfill: Backfill): BackfillView {
+  const { status } = backfill;
   const { phase = 'Pending', progress, measurements, failures = [], conditions = [], blockedBy } = status ?? {};
   const stalled = conditions.find(({ type, status: state }) => type === 'Stalled' && state === 'True');
   return {
     phase,
     ...(progress && { progress }),
     ...(measurements !== undefined && { measurements }),
-    ended: PHASES_THAT_END.includes(phase) && status?.observedGeneration === metadata.generation,
+    ended: hasEnded(backfill),
     failures,
     ...(stalled
       ? { blocked: `${stalled.reason}: ${stalled.message}` }
