@@ -17,145 +17,147 @@ export type Metrics = ReturnType<typeof createMetrics>;
 
 /** Registers all metrics, including those of the process (memory, CPU, event-loop lag), in the given registry or a new one. */
 export function createMetrics(registry: Registry = new Registry()) {
-  const registers = [registry];
   collectDefaultMetrics({ register: registry });
+  return {
+    registry,
+    ...queueMetrics(registry),
+    ...reconcileMetrics(registry),
+    ...cacheMetrics(registry),
+    requests: counter(
+      registry,
+      'rest_client_requests_total',
+      'Requests to the API server, by method and status code; "<error>" means no answer',
+      ['method', 'code'],
+    ),
+    eventsFailed: counter(registry, 'kube_events_failed_total', 'Kubernetes Events that could not be written'),
+    leader: gauge(registry, 'leader_election_master_status', '1 while this process holds the lease', ['name']),
+  };
+}
+
+function queueMetrics(registry: Registry) {
+  const labels = ['name', 'controller'] as const;
   /** Queues, whose running work is measured at each scrape. */
   const queues = new Set<MeasuredQueue>();
-  const ofQueues = (name: string, help: string, value: (seconds: readonly number[]) => number) =>
+  const ofRunning = (name: string, help: string, value: (seconds: readonly number[]) => number) =>
     new Gauge({
-      ...{ name, help, labelNames: ['name', 'controller'], registers },
+      ...{ name, help, labelNames: labels, registers: [registry] },
       collect() {
         for (const queue of queues) this.set(queue.labels, value(queue.running()));
       },
     });
   return {
-    registry,
     queues,
-    queueUnfinished: ofQueues(
+    queueUnfinished: ofRunning(
       'workqueue_unfinished_work_seconds',
       'Seconds since the start of each key that is processed now, added up; a value that grows shows stuck workers',
       seconds => seconds.reduce((sum, one) => sum + one, 0),
     ),
-    queueLongest: ofQueues(
+    queueLongest: ofRunning(
       'workqueue_longest_running_processor_seconds',
       'Seconds since the start of the key that has been processed for the longest time',
       seconds => Math.max(0, ...seconds),
     ),
-    queueWork: new Histogram({
-      name: 'workqueue_work_duration_seconds',
-      help: 'How long a key was processed',
-      labelNames: ['name', 'controller'],
-      buckets: SECONDS,
-      registers,
-    }),
-    requests: new Counter({
-      name: 'rest_client_requests_total',
-      help: 'Requests to the API server, by method and status code; "<error>" means no answer',
-      labelNames: ['method', 'code'],
-      registers,
-    }),
-    reconciles: new Counter({
-      name: 'controller_runtime_reconcile_total',
-      help: 'Reconciliations by controller and result (success, error, requeue, requeue_after)',
-      labelNames: ['controller', 'result'],
-      registers,
-    }),
-    reconcileErrors: new Counter({
-      name: 'controller_runtime_reconcile_errors_total',
-      help: 'Reconciliations that failed',
-      labelNames: ['controller'],
-      registers,
-    }),
-    terminalErrors: new Counter({
-      name: 'controller_runtime_terminal_reconcile_errors_total',
-      help: 'Reconciliations that failed and are not retried until the object changes',
-      labelNames: ['controller'],
-      registers,
-    }),
-    reconcileTime: new Histogram({
-      name: 'controller_runtime_reconcile_time_seconds',
-      help: 'Length of a reconciliation',
-      labelNames: ['controller'],
-      buckets: SECONDS,
-      registers,
-    }),
-    reconcilesActive: new Gauge({
-      name: 'controller_runtime_active_workers',
-      help: 'Reconciliations under way',
-      labelNames: ['controller'],
-      registers,
-    }),
-    reconcilesMax: new Gauge({
-      name: 'controller_runtime_max_concurrent_reconciles',
-      help: 'Reconciliations allowed at a time',
-      labelNames: ['controller'],
-      registers,
-    }),
-    reconcilesHeld: new Counter({
-      name: 'kube_reconciles_held_total',
-      help: 'Reconciliations postponed because the cache had not seen our own write yet',
-      labelNames: ['controller'],
-      registers,
-    }),
-    queueDepth: new Gauge({
-      name: 'workqueue_depth',
-      help: 'Keys ready for a worker',
-      labelNames: ['name', 'controller'],
-      registers,
-    }),
-    queueAdds: new Counter({
-      name: 'workqueue_adds_total',
-      help: 'Keys that became ready',
-      labelNames: ['name', 'controller'],
-      registers,
-    }),
-    queueDuration: new Histogram({
-      name: 'workqueue_queue_duration_seconds',
-      help: 'How long a ready key waited for a worker',
-      labelNames: ['name', 'controller'],
-      buckets: SECONDS,
-      registers,
-    }),
-    queueRetries: new Counter({
-      name: 'workqueue_retries_total',
-      help: 'Keys put back with back-off',
-      labelNames: ['name', 'controller'],
-      registers,
-    }),
-    leader: new Gauge({
-      name: 'leader_election_master_status',
-      help: '1 while this process holds the lease',
-      labelNames: ['name'],
-      registers,
-    }),
-    cached: new Gauge({
-      name: 'kube_cache_objects',
-      help: 'Objects in a cache',
-      labelNames: ['resource'],
-      registers,
-    }),
-    relists: new Counter({
-      name: 'kube_list_watch_relists_total',
-      help: 'Full lists by reason (start, gone, failures, audit)',
-      labelNames: ['resource', 'reason'],
-      registers,
-    }),
-    watchErrors: new Counter({
-      name: 'kube_list_watch_errors_total',
-      help: 'Lists and watches that failed, by class of error; each is retried',
-      labelNames: ['resource', 'error'],
-      registers,
-    }),
-    divergence: new Counter({
-      name: 'kube_audit_divergence_total',
-      help: 'Objects of an audit list that differed from the cache. Above 0, a watch has lost an event',
-      labelNames: ['resource'],
-      registers,
-    }),
-    eventsFailed: new Counter({
-      name: 'kube_events_failed_total',
-      help: 'Kubernetes Events that could not be written',
-      registers,
-    }),
+    queueWork: duration(registry, 'workqueue_work_duration_seconds', 'How long a key was processed', labels),
+    queueDepth: gauge(registry, 'workqueue_depth', 'Keys ready for a worker', labels),
+    queueAdds: counter(registry, 'workqueue_adds_total', 'Keys that became ready', labels),
+    queueDuration: duration(
+      registry,
+      'workqueue_queue_duration_seconds',
+      'How long a ready key waited for a worker',
+      labels,
+    ),
+    queueRetries: counter(registry, 'workqueue_retries_total', 'Keys put back with back-off', labels),
   };
+}
+
+function reconcileMetrics(registry: Registry) {
+  const labels = ['controller'] as const;
+  return {
+    reconciles: counter(
+      registry,
+      'controller_runtime_reconcile_total',
+      'Reconciliations by controller and result (success, error, requeue, requeue_after)',
+      ['controller', 'result'],
+    ),
+    reconcileErrors: counter(
+      registry,
+      'controller_runtime_reconcile_errors_total',
+      'Reconciliations that failed',
+      labels,
+    ),
+    terminalErrors: counter(
+      registry,
+      'controller_runtime_terminal_reconcile_errors_total',
+      'Reconciliations that failed and are not retried until the object changes',
+      labels,
+    ),
+    reconcileTime: duration(
+      registry,
+      'controller_runtime_reconcile_time_seconds',
+      'Length of a reconciliation',
+      labels,
+    ),
+    reconcilesActive: gauge(registry, 'controller_runtime_active_workers', 'Reconciliations under way', labels),
+    reconcilesMax: gauge(
+      registry,
+      'controller_runtime_max_concurrent_reconciles',
+      'Reconciliations allowed at a time',
+      labels,
+    ),
+    reconcilesHeld: counter(
+      registry,
+      'kube_reconciles_held_total',
+      'Reconciliations postponed because the cache had not seen our own write yet',
+      labels,
+    ),
+  };
+}
+
+function cacheMetrics(registry: Registry) {
+  return {
+    cached: gauge(registry, 'kube_cache_objects', 'Objects in a cache', ['resource']),
+    relists: counter(registry, 'kube_list_watch_relists_total', 'Full lists by reason (start, gone, failures, audit)', [
+      'resource',
+      'reason',
+    ]),
+    watchErrors: counter(
+      registry,
+      'kube_list_watch_errors_total',
+      'Lists and watches that failed, by class of error; each is retried',
+      ['resource', 'error'],
+    ),
+    divergence: counter(
+      registry,
+      'kube_audit_divergence_total',
+      'Objects of an audit list that differed from the cache. Above 0, a watch has lost an event',
+      ['resource'],
+    ),
+  };
+}
+
+function counter<const Label extends string = never>(
+  registry: Registry,
+  name: string,
+  help: string,
+  labelNames: readonly Label[] = [],
+): Counter<Label> {
+  return new Counter({ name, help, labelNames, registers: [registry] });
+}
+
+function gauge<const Label extends string>(
+  registry: Registry,
+  name: string,
+  help: string,
+  labelNames: readonly Label[],
+): Gauge<Label> {
+  return new Gauge({ name, help, labelNames, registers: [registry] });
+}
+
+function duration<const Label extends string>(
+  registry: Registry,
+  name: string,
+  help: string,
+  labelNames: readonly Label[],
+): Histogram<Label> {
+  return new Histogram({ name, help, labelNames, buckets: SECONDS, registers: [registry] });
 }
