@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { reachedBefore } from './activities.ts';
+import { reachedBefore } from './activity.ts';
 import { ClickHouseWatch } from './clickhouse-watch.ts';
 import { activityWait, noteRetry, WaitNote } from './waits.ts';
 

@@ -1,7 +1,8 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { expect, test } from 'vitest';
 import { loadSettings } from '../../pipeline/settings.ts';
-import { type ActivityTools, createActivities } from './activities.ts';
+import { createActivities } from './activities.ts';
+import type { ActivityTools } from './tools.ts';
 import type { Activities } from './types.ts';
 
 // A worker of installation `a` that receives a task of `b` fails it before it uses archive or database, which this worker does not have.
