@@ -47,16 +47,20 @@ export interface Load {
   readonly queues: readonly QueueLoad[];
   /** Unknown with a server that cannot list workers. */
   readonly workers: Observation<readonly WorkerLoad[]>;
-  /** Refreshes of reference data that have not ended. Undefined when they were not counted, because no backlog can consist of them. */
-  readonly refreshes?: number;
+  /**
+   * Running workflows other than refreshes of reference data. When there are none, waiting tasks belong to refreshes. Undefined when they
+   * were not counted, because some backlog is too great for refreshes, or there is none.
+   */
+  readonly otherWorkflows?: number;
 }
 
 type Heartbeat = proto.api.worker.v1.IWorkerHeartbeat;
 type TaskQueueStats = proto.api.taskqueue.v1.ITaskQueueStats;
 
 /**
- * Returns a function that reads the load of an installation with one request per queue, one for the workers, and one for refreshes of
- * reference data if a backlog may consist of them, whatever the number of pools. It throws TemporalUnavailable when Temporal does not answer. A request that Temporal rejects leaves its part unknown.
+ * Returns a function that reads the load of an installation with one request per queue, one for the workers, and one for the running
+ * workflows if a backlog may consist of refreshes of reference data, whatever the number of pools. It throws TemporalUnavailable when
+ * Temporal does not answer. A request that Temporal rejects leaves its part unknown.
  */
 export function loadReader(
   temporal: Temporal,
@@ -97,10 +101,11 @@ export function loadReader(
       );
     });
 
-  const refreshesOf = (): Promise<number> =>
-    temporal.call('counting refreshes of reference data', async client => {
+  // Refreshes are not counted themselves: one that runs need not have a waiting task, for example between two attempts.
+  const otherWorkflowsOf = (): Promise<number> =>
+    temporal.call('counting running workflows', async client => {
       const { count } = await client.workflow.count(
-        `OoniInstallation = '${installation}' AND WorkflowType = '${WORKFLOWS.referenceRefresh}' AND ExecutionStatus = 'Running'`,
+        `TaskQueue = '${workflows}' AND WorkflowType != '${WORKFLOWS.referenceRefresh}' AND ExecutionStatus = 'Running'`,
       );
       return count;
     });
@@ -110,14 +115,14 @@ export function loadReader(
     const [heartbeats, ...queues] = await Promise.all([known(workersOf()), ...kinds.map(queueOf)]);
     // Each data set has at most one refresh at a time, so a greater backlog has other tasks as well.
     const few = queues.some(({ stats }) => stats && stats.backlog > 0 && stats.backlog <= DATASETS.length);
-    const counted = few ? await known(refreshesOf()) : undefined;
-    const refreshes = counted?.known ? { refreshes: counted.value } : {};
-    if (!heartbeats.known) return { at, queues, workers: heartbeats, ...refreshes };
+    const counted = few ? await known(otherWorkflowsOf()) : undefined;
+    const others = counted?.known ? { otherWorkflows: counted.value } : {};
+    if (!heartbeats.known) return { at, queues, workers: heartbeats, ...others };
     const reports = heartbeats.value.flatMap(heartbeat => {
       const kind = kinds.find(one => one.queue === heartbeat.taskQueue);
       return kind ? [reportOf(heartbeat, kind.queue, kind.tasks)] : [];
     });
-    return { at, queues, ...refreshes, workers: { known: true, value: ages.add(reports, clock.monotonic()) } };
+    return { at, queues, ...others, workers: { known: true, value: ages.add(reports, clock.monotonic()) } };
   };
 }
 

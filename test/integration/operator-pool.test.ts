@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { WorkerPool, WorkerPoolSpecInput } from '../../crds/worker-pool.ts';
 import { WORKER_POOLS } from '../../operator/controllers/resources.ts';
 import { CONFIG_MAPS, DEPLOYMENTS, type Deployment, SECRETS, type Secret } from '../../operator/kube/builtin.ts';
+import { queuesOf, WORKFLOWS } from '../../worker/contract.ts';
 import { eventually, kubectl, NAMESPACES } from '../support/operator.ts';
 import { OperatorBed } from '../support/operator-bed.ts';
 
@@ -249,6 +250,22 @@ describe('autoscaling', () => {
       'oonipipeline-ooni-workflows',
       'oonipipeline-ooni-activities',
     ]);
+  });
+
+  test('a pool at zero is started by a task of a run, not by refreshes of reference data', async () => {
+    await create('asleep', { replicas: 0 });
+    await deployed('asleep');
+    await change('asleep', { replicas: null, autoscaling: { minReplicas: 0, maxReplicas: 3 } });
+    const { status } = await eventually(async () => {
+      const object = await client.get(WORKER_POOLS, { name: 'asleep', namespace });
+      const waiting = (object.status?.queues ?? []).some(queue => (queue.backlog ?? 0) > 0);
+      return waiting && object.status?.lastDecision ? object : undefined;
+    });
+    expect(status?.lastDecision).toMatchObject({ needed: 0, desired: 0 });
+    const { workflows } = queuesOf('ooni');
+    const started = await bed.temporal.workflow.start(WORKFLOWS.bucket, { taskQueue: workflows, workflowId: 'a-run' });
+    await deployed('asleep', spec => (spec.replicas ?? 0) > 0);
+    await started.terminate();
   });
 
   test('holds the replicas while Temporal is unavailable', async () => {
