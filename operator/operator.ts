@@ -10,10 +10,17 @@ import { scheduleReconciler } from './controllers/pipeline-schedule/reconciler.t
 import { needsPass, WrittenStatus } from './controllers/reconcile.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from './controllers/resources.ts';
 import { MANAGED_BY, POOL_LABEL } from './controllers/worker-pool/deployment.ts';
-import { podMatters, poolKeys, poolReconciler } from './controllers/worker-pool/reconciler.ts';
+import { budgetMatters, podMatters, poolKeys, poolReconciler } from './controllers/worker-pool/reconciler.ts';
 import { WorkerSettings } from './controllers/worker-pool/worker-settings.ts';
 import { keepDefaultPools } from './default-pools.ts';
-import { DEPLOYMENTS, type Deployment, PODS, type Pod } from './kube/builtin.ts';
+import {
+  DEPLOYMENTS,
+  type Deployment,
+  DISRUPTION_BUDGETS,
+  type DisruptionBudget,
+  PODS,
+  type Pod,
+} from './kube/builtin.ts';
 import { Cache, type Change } from './kube/cache.ts';
 import { Client } from './kube/client.ts';
 import type { ConnectionSource } from './kube/config.ts';
@@ -76,13 +83,17 @@ export async function runOperator(
   const pools = new Cache(client, WORKER_POOLS, ours);
   const managed = Object.entries(MANAGED_BY).map(([key, value]) => `${key}=${value}`);
   const deployments = new Cache<Deployment>(client, DEPLOYMENTS, { ...scope, labelSelector: managed.join(',') });
+  const budgets = new Cache<DisruptionBudget>(client, DISRUPTION_BUDGETS, {
+    ...scope,
+    labelSelector: managed.join(','),
+  });
   const pods = new Cache<Pod>(client, PODS, { ...scope, labelSelector: POOL_LABEL });
   const workerSettings = new WorkerSettings(client, settings, scope);
   /** Returns the pools whose pods read a ConfigMap or a Secret. */
   const poolsIn = ({ metadata }: KubeObject) =>
     [...pools.list()].filter(pool => pool.metadata.namespace === metadata.namespace).map(keyOf);
   const loadReadAt = new Map<string, number>();
-  const caches = [schedules, backfills, pools, deployments, pods];
+  const caches = [schedules, backfills, pools, deployments, budgets, pods];
   registerMetrics(metrics.registry, {
     schedules: () => schedules.list(),
     backfills: () => backfills.list(),
@@ -131,13 +142,14 @@ export async function runOperator(
       reconcile: poolReconciler(
         context,
         temporal,
-        { pools, deployments, pods, load, versions, workerSettings },
+        { pools, deployments, pods, budgets, load, versions, workerSettings },
         settings,
         ui,
       ),
       when,
       watches: [
         { cache: deployments, keys: ownerKeys(WORKER_POOLS) },
+        { cache: budgets, keys: ownerKeys(WORKER_POOLS), when: budgetMatters },
         { cache: pods, keys: poolKeys, when: podMatters },
         ...workerSettings.caches.map(cache => ({ cache, keys: poolsIn, optional: true })),
       ],

@@ -170,6 +170,10 @@ export const SETTINGS = {
     description:
       'Namespaces whose WorkerPools may set every field of spec.template; empty: all. In other namespaces a template may set only size and place of the pods. See operator.md',
   }),
+  worker_disruption_budgets: flag(
+    'Keep a PodDisruptionBudget for each WorkerPool, so that a drain of nodes evicts its pods one after the other. false: the operator deletes its own. Set it to false if you make your own, because Kubernetes does not evict a pod that two of them select',
+    true,
+  ),
   worker_config_map: text('ConfigMap with the environment of worker pods; empty: none', ''),
   worker_secret: text('Secret with the environment of worker pods; empty: none', ''),
 

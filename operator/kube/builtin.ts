@@ -5,6 +5,7 @@ import type {
   V1Deployment,
   V1Lease,
   V1Pod,
+  V1PodDisruptionBudget,
   V1Secret,
 } from '@kubernetes/client-node';
 import { defineResource, type KubeObject } from './resource.ts';
@@ -25,6 +26,7 @@ export type Deployment = Builtin<V1Deployment>;
 export type ConfigMap = Builtin<V1ConfigMap>;
 export type Secret = Builtin<V1Secret>;
 export type Pod = Builtin<V1Pod>;
+export type DisruptionBudget = Builtin<V1PodDisruptionBudget>;
 export type Lease = Builtin<V1Lease>;
 export type Event = Builtin<EventsV1Event>;
 export type CoreEvent = Builtin<CoreV1Event>;
@@ -54,6 +56,14 @@ export const SECRETS = defineResource<Secret>({
 });
 
 export const PODS = defineResource<Pod>({ group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true });
+
+export const DISRUPTION_BUDGETS = defineResource<DisruptionBudget>({
+  group: 'policy',
+  version: 'v1',
+  plural: 'poddisruptionbudgets',
+  kind: 'PodDisruptionBudget',
+  namespaced: true,
+});
 
 export const LEASES = defineResource<Lease>({
   group: 'coordination.k8s.io',

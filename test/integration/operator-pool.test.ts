@@ -1,7 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { WorkerPool, WorkerPoolSpecInput } from '../../crds/worker-pool.ts';
 import { WORKER_POOLS } from '../../operator/controllers/resources.ts';
-import { CONFIG_MAPS, DEPLOYMENTS, type Deployment, SECRETS, type Secret } from '../../operator/kube/builtin.ts';
+import {
+  CONFIG_MAPS,
+  DEPLOYMENTS,
+  type Deployment,
+  DISRUPTION_BUDGETS,
+  type DisruptionBudget,
+  SECRETS,
+  type Secret,
+} from '../../operator/kube/builtin.ts';
 import { queuesOf, WORKFLOWS } from '../../worker/contract.ts';
 import { eventually, kubectl, NAMESPACES } from '../support/operator.ts';
 import { OperatorBed } from '../support/operator-bed.ts';
@@ -123,6 +131,36 @@ describe('a pool', () => {
       spec => spec.replicas === 1 && spec.template.spec?.containers[0]?.image === 'ooni-pipeline:test',
     );
     expect(repaired.spec?.template.metadata?.annotations).toHaveProperty(['kubectl.kubernetes.io/restartedAt']);
+  });
+
+  test('keeps a PodDisruptionBudget that lets one pod be evicted at a time, whatever others write into it', async () => {
+    const pool = await create('kept', { replicas: 2 });
+    const name = 'ooni-worker-kept';
+    const budget = (matches: (spec: NonNullable<DisruptionBudget['spec']>) => boolean) =>
+      eventually(async () => {
+        const found = await client.find(DISRUPTION_BUDGETS, { name, namespace });
+        return found?.spec && matches(found.spec) ? found : undefined;
+      });
+    const asDesired = ({ maxUnavailable, minAvailable }: NonNullable<DisruptionBudget['spec']>) =>
+      maxUnavailable === (1 as never) && minAvailable === undefined;
+    const first = await budget(asDesired);
+    expect(first.metadata.ownerReferences).toMatchObject([{ uid: pool.metadata.uid, controller: true }]);
+    expect(first.spec?.selector).toEqual((await deployed('kept')).spec?.selector);
+    await client.patch(DISRUPTION_BUDGETS, { name, namespace }, { spec: { maxUnavailable: '100%' } });
+    expect((await budget(asDesired)).metadata.uid).toBe(first.metadata.uid);
+    const other = { maxUnavailable: null, minAvailable: 2 };
+    await client.patch(DISRUPTION_BUDGETS, { name, namespace }, { spec: other });
+    expect((await budget(asDesired)).metadata.uid).not.toBe(first.metadata.uid);
+  });
+
+  test('leaves a PodDisruptionBudget of this name that somebody else made', async () => {
+    const metadata = { name: 'ooni-worker-guarded', namespace };
+    const spec = { minAvailable: 1 as never, selector: { matchLabels: { 'pipeline.ooni.org/pool': 'guarded' } } };
+    const theirs = await client.create(DISRUPTION_BUDGETS, { metadata, spec });
+    await create('guarded', { replicas: 0 });
+    await ready('guarded', 'Available');
+    const { metadata: now, spec: kept } = await client.get(DISRUPTION_BUDGETS, metadata);
+    expect([now.uid, now.ownerReferences, kept]).toEqual([theirs.metadata.uid, undefined, spec]);
   });
 
   test('replaces its pods when the ConfigMap or the Secret of their environment changes', async () => {

@@ -15,6 +15,7 @@ export type PodSettings = Pick<
   | 'worker_image'
   | 'worker_versioning'
   | 'worker_template_namespaces'
+  | 'worker_disruption_budgets'
   | 'worker_config_map'
   | 'worker_secret'
 >;
@@ -62,7 +63,8 @@ export function deploymentName(pool: string): string {
   return `ooni-worker-${pool}`;
 }
 
-function selectorLabels(pool: string): Record<string, string> {
+/** Returns the labels by which the Deployment of a pool selects its pods. */
+export function selectorLabels(pool: string): Record<string, string> {
   return { 'app.kubernetes.io/name': 'ooni-worker', [POOL_LABEL]: pool };
 }
 

@@ -5,6 +5,7 @@ import type { Load, WorkerLoad } from '../../temporal/load.ts';
 import { desiredConditions, lint, merge } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
 import { APPLIED, desiredDeployment, podSelector } from './deployment.ts';
+import { desiredBudget } from './disruption-budget.ts';
 import { restoredMemory } from './memory.ts';
 import {
   type Applied,
@@ -26,6 +27,7 @@ const SETTINGS = {
   worker_image: 'registry/ooni:1',
   worker_versioning: false,
   worker_template_namespaces: ['data'],
+  worker_disruption_budgets: true,
   worker_config_map: 'ooni-settings',
   worker_secret: 'ooni-secret',
 };
@@ -88,6 +90,7 @@ function given(what: Given): ObservedPool {
     spec: specOf(WORKER_POOL, object),
     deployment:
       deployment === 'absent' ? undefined : deployment === 'inForce' ? deploymentOf(object, replicas) : deployment,
+    budget: desiredBudget(object),
     pods,
     load:
       load === 'away'

@@ -3,7 +3,7 @@ import { ANNOTATIONS, GROUP, SpecError } from '../../../crds/resource.ts';
 import { type ScalingDecision, WORKER_POOL, type WorkerPool, type WorkerPoolSpec } from '../../../crds/worker-pool.ts';
 import { DATASETS } from '../../../pipeline/reference/datasets.ts';
 import { canonical } from '../../hash.ts';
-import type { Deployment } from '../../kube/builtin.ts';
+import type { Deployment, DisruptionBudget } from '../../kube/builtin.ts';
 import type { EventNote } from '../../kube/events.ts';
 import { controllerOf, type OwnerReference } from '../../kube/resource.ts';
 import type { Observation } from '../../observation.ts';
@@ -11,6 +11,7 @@ import type { Load, WorkerLoad } from '../../temporal/load.ts';
 import type { DesiredCondition, ReadySummary } from '../conditions.ts';
 import { annotated, type Check, firstOf, invalid, type Plan, REFRESH } from '../plan-types.ts';
 import { APPLIED, deploymentName, desiredDeployment, type PodSettings, SETTINGS_HASH } from './deployment.ts';
+import { type BudgetAction, planBudget } from './disruption-budget.ts';
 import { covers } from './overlay.ts';
 import { type PoolCapacity, shareOf, slotsPerPod } from './queue-share.ts';
 import { decide, freshMemory, type Memory, type QueueSignal, type Scaling, type Signals } from './scaling.ts';
@@ -35,6 +36,8 @@ export interface ObservedPool {
   readonly spec: WorkerPoolSpec | SpecError;
   /** The Deployment with our name, of any owner. */
   readonly deployment: Deployment | undefined;
+  /** The PodDisruptionBudget with our name, of any owner. */
+  readonly budget: DisruptionBudget | undefined;
   readonly pods: readonly PoolPod[];
   readonly load: Observation<Load>;
   readonly versions: ObservedVersions;
@@ -79,6 +82,7 @@ function inForce(live: Deployment, target: Deployment, applied: Applied | undefi
 
 export type PoolAction =
   | VersionAction
+  | BudgetAction
   /** Server-side apply; `force` takes fields back from other managers. */
   | { readonly do: 'apply'; readonly deployment: Deployment; readonly force: boolean }
   /** Sets the deletion cost of a pod. Kubernetes removes the pods with the lowest cost first. */
@@ -128,6 +132,7 @@ export function planPool(observed: ObservedPool, settings: PodSettings, now: num
     actions.push({ do: 'apply', deployment: target, force: deployment !== undefined });
   }
   actions.push(...versions.after);
+  actions.push(...planBudget(object, observed.budget, settings));
   // An apply without a change of the desired state undoes a change by somebody else, or changes nothing.
   const changing =
     deployment?.metadata.annotations?.[APPLIED] !== target.metadata.annotations?.[APPLIED] || desired !== current;

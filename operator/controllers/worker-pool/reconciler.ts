@@ -1,7 +1,14 @@
 import { SpecError } from '../../../crds/resource.ts';
 import { WORKER_POOL, type WorkerPool } from '../../../crds/worker-pool.ts';
 import { canonical } from '../../hash.ts';
-import { DEPLOYMENTS, type Deployment, PODS, type Pod } from '../../kube/builtin.ts';
+import {
+  DEPLOYMENTS,
+  type Deployment,
+  DISRUPTION_BUDGETS,
+  type DisruptionBudget,
+  PODS,
+  type Pod,
+} from '../../kube/builtin.ts';
 import type { Cache, Change } from '../../kube/cache.ts';
 import type { Client } from '../../kube/client.ts';
 import { NotFoundError } from '../../kube/errors.ts';
@@ -30,6 +37,7 @@ export interface PoolSources {
   readonly pools: Cache<WorkerPool>;
   readonly deployments: Cache<Deployment>;
   readonly pods: Cache<Pod>;
+  readonly budgets: Cache<DisruptionBudget>;
   readonly load: () => Promise<Load>;
   readonly workerSettings: WorkerSettings;
   /** Versions of the workflow code in Temporal. */
@@ -45,7 +53,7 @@ export function poolReconciler(
   ui: TemporalUI,
 ) {
   const { client, clock } = context;
-  const { pools, deployments, pods, load, versions, workerSettings } = sources;
+  const { pools, deployments, pods, budgets, load, versions, workerSettings } = sources;
   const memories = new Map<string, Memory>();
   const applied = new Map<string, Applied>();
   /** Returns the version of another pool with its name; empty when none of its pods is ready. */
@@ -65,8 +73,9 @@ export function poolReconciler(
       return {
         object,
         spec: specOf(WORKER_POOL, object),
-        // A Deployment without our labels is not in the cache. It must not count as absent.
+        // What has our names without our labels is not in the caches. It must not count as absent.
         deployment: deployments.get(keyOf(ref)) ?? (await client.find(DEPLOYMENTS, ref, { signal })),
+        budget: budgets.get(keyOf(ref)) ?? (await client.find(DISRUPTION_BUDGETS, ref, { signal })),
         pods: [...pods.list()].filter(pod => poolKeys(pod).includes(key) && !pod.metadata.deletionTimestamp).map(podOf),
         load: await ask(load()),
         settingsHash: workerSettings.hashIn(namespace ?? '', settings),
@@ -154,6 +163,16 @@ async function apply(
         { uid: action.uid, signal },
       );
       return false;
+    case 'protect':
+      await client.apply(DISRUPTION_BUDGETS, action.budget, { force: action.force, signal });
+      return false;
+    case 'unprotect':
+      await client.delete(
+        DISRUPTION_BUDGETS,
+        { name: action.budget, namespace: object.metadata.namespace },
+        { uid: action.uid, signal },
+      );
+      return false;
     case 'route':
       // Without a worker that asks for work yet, the next pass tries again.
       await setCurrentVersion(temporal, installation, action.buildID);
@@ -193,4 +212,10 @@ export function podMatters(change: Change<Pod>): boolean {
   if (change.type !== 'modified') return true;
   const seen = (pod: Pod) => [podOf(pod).ready, podProblem(pod)];
   return canonical(seen(change.object)) !== canonical(seen(change.previous));
+}
+
+/** Returns whether a change of a PodDisruptionBudget needs a pass. Kubernetes counts pods in its status all the time. */
+export function budgetMatters(change: Change<DisruptionBudget>): boolean {
+  if (change.type !== 'modified') return true;
+  return canonical(change.object.spec) !== canonical(change.previous.spec);
 }

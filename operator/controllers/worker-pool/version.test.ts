@@ -21,6 +21,7 @@ const desired = (image: string, tasks = ['Workflows', 'Activities']): Deployment
     worker_image: image,
     worker_versioning: true,
     worker_template_namespaces: [],
+    worker_disruption_budgets: true,
     worker_config_map: '',
     worker_secret: '',
   };
