@@ -95,7 +95,8 @@ export async function startControlPlane(options: {
         `--kubelet-client-certificate=${cert}`,
         `--kubelet-client-key=${key}`,
         '--authorization-mode=Node,RBAC',
-        '--enable-admission-plugins=NodeRestriction',
+        // The second plugin is on in OpenShift: an owner that blocks its deletion requires the permission to update its finalizers.
+        '--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement',
         '--service-cluster-ip-range=10.0.0.0/24',
         '--kubelet-preferred-address-types=InternalIP',
         // 127.0.0.1 is rejected as the address of the service `kubernetes`, and nothing here uses that service.

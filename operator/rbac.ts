@@ -17,7 +17,7 @@ const OURS = KINDS.map(kind => kind.plural);
  */
 export const OPERATOR_RULES: readonly PolicyRule[] = [
   // patch: finalizers. delete: Backfills after their ttlAfterFinished.
-  { apiGroups: [GROUP], resources: OURS, verbs: ['get', 'list', 'watch', 'patch'] },
+  { apiGroups: [GROUP], resources: OURS, verbs: ['list', 'watch', 'patch'] },
   { apiGroups: [GROUP], resources: ['backfills'], verbs: ['delete'] },
   { apiGroups: [GROUP], resources: OURS.map(plural => `${plural}/status`), verbs: ['patch'] },
   // update: an API server with OwnerReferencesPermissionEnforcement requires it before a Deployment may name a WorkerPool as its owner.
@@ -25,7 +25,7 @@ export const OPERATOR_RULES: readonly PolicyRule[] = [
   // delete: the Deployment of a former version, after its last run.
   { apiGroups: ['apps'], resources: ['deployments'], verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'] },
   // patch: the deletion cost, before a pool scales down.
-  { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'patch'] },
+  { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch', 'patch'] },
   // get: a budget without our labels. delete: after worker_disruption_budgets was set to false.
   {
     apiGroups: ['policy'],
@@ -50,7 +50,7 @@ export function workerSettingsRules(configMap: string, secret: string): PolicyRu
  * second rule to that ConfigMap.
  */
 export const DEFAULT_POOL_RULES: readonly PolicyRule[] = [
-  { apiGroups: [GROUP], resources: ['workerpools'], verbs: ['get', 'list', 'create', 'patch', 'delete'] },
+  { apiGroups: [GROUP], resources: ['workerpools'], verbs: ['list', 'create', 'patch', 'delete'] },
   { apiGroups: [''], resources: ['configmaps'], verbs: ['get'] },
 ];
 

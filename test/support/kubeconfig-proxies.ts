@@ -30,7 +30,13 @@ export async function kubeconfigFor(url: string): Promise<{ path: string; remove
  * after the API server has answered and before the operator gets the response. If it returns false, the response is withheld for good.
  */
 export class ApiProxy {
+  /** Every request that the API server has answered, oldest first. */
+  readonly seen: { readonly method: string; readonly url: string; readonly status: number }[] = [];
   onWrite: (request: { method: string; path: string; body: string }) => boolean = () => true;
+  /** Returns the status with which the proxy answers a request instead of the API server. */
+  refuse: (request: { method: string; path: string }) => number | undefined = () => undefined;
+  /** Whether a request is executed, and its connection breaks before the operator gets the response. */
+  lose: (request: { method: string; path: string }) => boolean = () => false;
   readonly #server: Server;
   readonly #upstream: { server: string; token: string; ca?: Buffer };
 
@@ -66,6 +72,17 @@ export class ApiProxy {
       // The operator died while it sent the request: the API server receives nothing.
       return;
     }
+    const asked = { method: request.method ?? 'GET', path: request.url ?? '' };
+    const refused = this.refuse(asked);
+    if (refused) {
+      response.writeHead(refused, {
+        'content-type': 'application/json',
+        ...(refused === 429 && { 'retry-after': '1' }),
+      });
+      response.end(JSON.stringify({ kind: 'Status', status: 'Failure', code: refused, message: 'by the proxy' }));
+      return;
+    }
+    const loses = this.lose(asked);
     const { host: _, authorization: __, ...headers } = request.headers;
     const upstream = httpsRequest(new URL(request.url ?? '/', server), {
       method: request.method,
@@ -75,8 +92,14 @@ export class ApiProxy {
     });
     upstream.on('response', answer => {
       const { method = 'GET', url: path = '' } = request;
+      this.seen.push({ method, url: path, status: answer.statusCode ?? 0 });
       if (method !== 'GET' && !this.onWrite({ method, path, body: Buffer.concat(chunks).toString() })) {
         answer.resume();
+        return;
+      }
+      if (loses) {
+        // Read to its end first, so that the server has surely finished.
+        answer.resume().on('end', () => response.destroy());
         return;
       }
       response.writeHead(answer.statusCode ?? 500, answer.headers);
@@ -88,12 +111,13 @@ export class ApiProxy {
   }
 }
 
-/** A TCP port that forwards to another one and can be cut, to simulate a server that goes away and comes back. */
+/** A TCP port that forwards to another one, and can be cut or frozen, to simulate a server that goes away and comes back. */
 export class Cable {
   readonly #target: { host: string; port: number };
   readonly #server = createTcpServer(socket => this.#join(socket));
   readonly #sockets = new Set<Socket>();
   #cut = false;
+  #frozen = false;
 
   constructor(target: string) {
     const [host = '', port = ''] = target.split(':');
@@ -115,12 +139,30 @@ export class Cable {
     this.#cut = false;
   }
 
+  /** Keeps all connections open and forwards nothing more. New connections are accepted. */
+  freeze(): void {
+    this.#frozen = true;
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  /** Ends a freeze. Frozen connections break. */
+  thaw(): void {
+    this.#frozen = false;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
   stop(): void {
     this.cut();
     this.#server.close();
   }
 
   #join(socket: Socket): void {
+    if (this.#frozen) {
+      this.#sockets.add(socket.pause());
+      socket.on('error', () => {});
+      socket.on('close', () => this.#sockets.delete(socket));
+      return;
+    }
     if (this.#cut) {
       socket.destroy();
       return;

@@ -7,7 +7,6 @@
     - backfills
     - workerpools
   verbs:
-    - get
     - list
     - watch
     - patch
@@ -47,7 +46,6 @@
   resources:
     - pods
   verbs:
-    - get
     - list
     - watch
     - patch
@@ -86,7 +84,6 @@
   resources:
     - workerpools
   verbs:
-    - get
     - list
     - create
     - patch
