@@ -161,6 +161,24 @@ describe('a leader lease', () => {
     expect(a.lease.held).toBe(false);
   });
 
+  it.each([0, 500, 1000, 1500, 2000, 2500])(
+    'is taken less than 20 s after the last renewal of a holder that dies %i ms after the other one has begun to look',
+    async offset => {
+      const a = await Candidate.start('a');
+      const b = await Candidate.start('b');
+      // The longest pause between two looks.
+      b.clock.chance = 1;
+      await pass(10_000 + offset);
+      const renewed = Date.parse((await stored()).spec?.renewTime ?? '');
+      await pass(25_000, [b]);
+      expect([a.lease.held, b.lease.held]).toEqual([true, true]);
+      const taken = Date.parse((await stored()).spec?.acquireTime ?? '');
+      // The duration of the lease is 15 s. Both clocks showed the same time when the holder died.
+      expect(taken - renewed).toBeGreaterThanOrEqual(15_000);
+      expect(taken - renewed).toBeLessThan(20_000);
+    },
+  );
+
   it('prevents every write of a paused holder after it wakes', async () => {
     const a = await Candidate.start('a');
     const config = (by: string) => ({ metadata: { name, namespace }, data: { by } });
