@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   decide,
@@ -250,6 +251,31 @@ describe('decision', () => {
 
   test('a pool scales from zero as soon as a task waits', () => {
     expect(run([queue({ backlog: 1 })], 0).decision).toMatchObject({ desired: 1, reason: 'Needed' });
+  });
+
+  // Tasks that are over between two readings are never seen in a slot.
+  test('a waiting or running task needs a pod, whatever was observed before', () => {
+    const reading = fc.record({
+      backlog: fc.nat({ max: 20 }),
+      addRate: fc.double({ min: 0, max: 5, noNaN: true }),
+      dispatchRate: fc.double({ min: 0, max: 5, noNaN: true }),
+      slots: fc.nat({ max: 6 }),
+      seconds: fc.integer({ min: 1, max: 90 }),
+    });
+    fc.assert(
+      fc.property(fc.array(reading, { maxLength: 30 }), fc.constantFrom(0, 3), (readings, mostSlots) => {
+        let memory = freshMemory(0, T);
+        let now = T;
+        for (const { seconds, backlog, addRate, dispatchRate, slots } of readings) {
+          now += seconds * 1000;
+          const ownSlots = Math.min(slots, mostSlots);
+          const signal = queue({ backlog, addRate, dispatchRate, ownSlots });
+          const made = run([signal], 0, memory, now);
+          if (backlog + ownSlots > 0) expect(made.decision.needed).toBeGreaterThanOrEqual(1);
+          memory = made.memory;
+        }
+      }),
+    );
   });
 
   test('the memory does not grow', () => {

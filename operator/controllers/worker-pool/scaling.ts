@@ -60,6 +60,11 @@ export const freshMemory = (current: number, now: number): Memory => ({
 
 /** Seconds over which Temporal averages its rates, approximately. */
 const RATE_WINDOW = 30;
+/**
+ * Shortest duration of a task in seconds, about that of the requests to Temporal for it. Tasks that begin and end between two readings of the
+ * slots are never seen in a slot, and a duration of zero would mean that waiting tasks need no pod.
+ */
+const SHORTEST_TASK = 0.05;
 /** Tasks that must have ended before their mean duration counts. */
 const LEAST_ENDED = 10;
 /** Tasks after which older ones count half, so that the mean follows the load. */
@@ -102,7 +107,7 @@ export function observedWork(before: Work | undefined, { allSlots, dispatchRate 
 
 /** Returns the mean duration of a task in seconds; undefined while too few have ended. */
 export function taskSeconds(work: Work | undefined): number | undefined {
-  return work && work.ended >= LEAST_ENDED ? work.slotSeconds / work.ended : undefined;
+  return work && work.ended >= LEAST_ENDED ? Math.max(SHORTEST_TASK, work.slotSeconds / work.ended) : undefined;
 }
 
 /**
