@@ -44,7 +44,6 @@ interface Options extends ChoiceOptions, RangeOptions {
   readonly createTables?: boolean;
   readonly dropTables?: boolean;
   readonly clickhouse?: string;
-  readonly dryRun?: boolean;
   readonly follow?: boolean;
   readonly yes?: boolean;
   readonly output: 'human' | 'json';

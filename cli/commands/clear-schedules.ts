@@ -10,7 +10,6 @@ import { withTarget } from '../orchestration/with-target.ts';
 interface Options extends ChoiceOptions {
   readonly probeCc: readonly string[];
   readonly testName: readonly string[];
-  readonly dryRun?: boolean;
   readonly yes?: boolean;
   readonly output: 'human' | 'json';
 }

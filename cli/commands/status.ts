@@ -54,10 +54,10 @@ Exit status: 0 both servers answer; 1 one is unknown; 2 wrong usage.
 async function status(options: Options): Promise<number> {
   const settings = loadSettings();
   const form = options.output ?? (process.stdout.isTTY ? 'human' : 'json');
-  const { openTemporal } = await import('../orchestration/target.ts');
+  const { openTemporalToRead } = await import('../orchestration/target.ts');
   const { observeStatus } = await import('../status/observe.ts');
   const { statusLines } = await import('../status/text.ts');
-  const temporal = openTemporal(settings, createLogger('status', { ...settings, log_level: 'error' }));
+  const temporal = openTemporalToRead(settings, createLogger('status', { ...settings, log_level: 'error' }));
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
   let opened: OpenedClickHouse | undefined;

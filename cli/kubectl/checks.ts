@@ -6,7 +6,6 @@ import type { Client } from '../../operator/kube/client.ts';
 import { ForbiddenError, KubeError } from '../../operator/kube/errors.ts';
 import { defineResource, type KubeObject } from '../../operator/kube/resource.ts';
 import { OPERATOR_RULES, workerSettingsRules } from '../../operator/rbac.ts';
-import { Temporal } from '../../operator/temporal/connection.ts';
 import { TemporalError } from '../../operator/temporal/errors.ts';
 import { ArchiveError } from '../../pipeline/archive/archive.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
@@ -14,7 +13,7 @@ import { createLogger } from '../../pipeline/log.ts';
 import type { Settings } from '../../pipeline/settings.ts';
 import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { TableError } from '../../pipeline/tables/errors.ts';
-import { SEARCH_ATTRIBUTES } from '../../worker/contract.ts';
+import { missingSearchAttributes, openTemporalToRead } from '../orchestration/target.ts';
 import { schemaDifferences } from '../schema-differences.ts';
 import { missingPrivileges, NEEDED_PRIVILEGES } from './privileges.ts';
 import { OPERATOR_SELECTOR } from './status.ts';
@@ -247,18 +246,12 @@ function checkOperatorPermissions(client: Client, { namespace, account, environm
 /** Runs the checks of the servers that the settings of this machine name. */
 export async function serverChecks(settings: Settings): Promise<Check[]> {
   const from = 'from this machine, with its own settings';
-  // Without names, because the client of the operator registers the search attributes of its list, and a check changes nothing.
-  const temporal = new Temporal(settings, [], createLogger('doctor', { ...settings, log_level: 'fatal' }));
+  const temporal = openTemporalToRead(settings, createLogger('doctor', { ...settings, log_level: 'fatal' }));
   const clickhouse = openClickHouse(settings);
   try {
     return await Promise.all([
       check('Temporal', `set TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE to check it ${from}`, async () => {
-        const missing = await temporal.call('listing search attributes', async client => {
-          const { customAttributes } = await client.connection.operatorService.listSearchAttributes({
-            namespace: temporal.namespace,
-          });
-          return Object.keys(SEARCH_ATTRIBUTES).filter(name => !(name in (customAttributes ?? {})));
-        });
+        const missing = await missingSearchAttributes(temporal);
         if (missing.length === 0)
           return ok(`${settings.temporal_address} has the namespace ${temporal.namespace} and the search attributes`);
         const names = missing.map(name => `--type Keyword --name ${name}`).join(' ');

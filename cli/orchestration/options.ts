@@ -6,6 +6,7 @@ export interface ChoiceOptions {
   readonly kubernetes?: boolean;
   readonly context?: string;
   readonly namespace?: string;
+  readonly dryRun?: boolean;
 }
 
 /** Adds the options that choose between Kubernetes and Temporal. */

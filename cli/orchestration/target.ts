@@ -18,6 +18,8 @@ export interface TargetOptions {
   readonly kubernetes?: boolean;
   readonly context?: string;
   readonly namespace?: string;
+  /** The command changes nothing. */
+  readonly dryRun?: boolean;
 }
 
 export type Target =
@@ -35,13 +37,13 @@ const ANSWER = 10_000;
 
 /** Opens the place where a command makes its schedules and backfills. Throws the ORCHESTRATION_ERRORS, with the option that decides. */
 export async function openTarget(settings: Settings, options: TargetOptions, log: Logger): Promise<Target> {
-  if (options.kubernetes === false) return temporalTarget(settings, log, '--no-kubernetes is given');
+  if (options.kubernetes === false) return temporalTarget(settings, options, log, '--no-kubernetes is given');
   let source: () => Promise<Connection>;
   try {
     source = connectionSource(options.context === undefined ? {} : { context: options.context });
   } catch (error) {
     if (!(error instanceof KubeConfigError) || options.kubernetes) throw error;
-    return temporalTarget(settings, log, 'there is no Kubernetes context');
+    return temporalTarget(settings, options, log, 'there is no Kubernetes context');
   }
   const http = new Http(source, { userAgent: 'oonipipeline' });
   try {
@@ -61,7 +63,7 @@ export async function openTarget(settings: Settings, options: TargetOptions, log
     }
     if (!found) {
       await http.close();
-      return temporalTarget(settings, log, `the cluster at ${server} does not have the kinds of ${GROUP}`);
+      return temporalTarget(settings, options, log, `the cluster at ${server} does not have the kinds of ${GROUP}`);
     }
     const chosen = options.namespace ?? namespace;
     return {
@@ -83,8 +85,8 @@ export async function openTarget(settings: Settings, options: TargetOptions, log
   }
 }
 
-function temporalTarget(settings: Settings, log: Logger, reason: string): Target {
-  const temporal = openTemporal(settings, log);
+function temporalTarget(settings: Settings, { dryRun }: TargetOptions, log: Logger, reason: string): Target {
+  const temporal = dryRun ? openTemporalToRead(settings, log) : openTemporal(settings, log);
   return {
     at: 'Temporal',
     temporal,
@@ -93,7 +95,22 @@ function temporalTarget(settings: Settings, log: Logger, reason: string): Target
   };
 }
 
-/** Opens Temporal with the search attributes of runs. Sends no request. */
-export function openTemporal(settings: Settings, log: Logger): Temporal {
+/** Opens Temporal for a command that only reads. Sends no request, and never registers search attributes. */
+export function openTemporalToRead(settings: Settings, log: Logger): Temporal {
+  return new Temporal(settings, [], log);
+}
+
+/** Opens Temporal for a command that starts something. Sends no request; the first one registers the search attributes of runs. */
+function openTemporal(settings: Settings, log: Logger): Temporal {
   return new Temporal(settings, Object.keys(SEARCH_ATTRIBUTES), log);
+}
+
+/** Returns the search attributes of runs that the namespace lacks. Throws TemporalErrors. */
+export function missingSearchAttributes(temporal: Temporal): Promise<string[]> {
+  return temporal.call('listing search attributes', async client => {
+    const { customAttributes } = await client.connection.operatorService.listSearchAttributes({
+      namespace: temporal.namespace,
+    });
+    return Object.keys(SEARCH_ATTRIBUTES).filter(name => !(name in (customAttributes ?? {})));
+  });
 }

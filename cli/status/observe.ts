@@ -1,7 +1,7 @@
 import { systemClock } from '../../operator/kube/clock.ts';
 import { observeBackfill } from '../../operator/temporal/backfills.ts';
 import type { Temporal } from '../../operator/temporal/connection.ts';
-import { isNotFound, TemporalError, undefinedWhen } from '../../operator/temporal/errors.ts';
+import { isNotFound, TemporalError, TemporalRejected, undefinedWhen } from '../../operator/temporal/errors.ts';
 import { loadReader } from '../../operator/temporal/load.ts';
 import { fromPayload, milliseconds } from '../../operator/temporal/payload.ts';
 import {
@@ -18,6 +18,7 @@ import { TableError } from '../../pipeline/tables/errors.ts';
 import { LEDGER_TABLES, PIPELINE_FILES, PIPELINE_RUNS } from '../../pipeline/tables/ledger-tables.ts';
 import { OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
 import { type BackfillProgress, type ScheduledRunInput, WORKFLOWS } from '../../worker/contract.ts';
+import { missingSearchAttributes } from '../orchestration/target.ts';
 
 /** A value that a server gave, or the reason why it is not known. Unknown is neither zero nor empty. */
 export type Known<T> = { readonly known: true; readonly value: T } | { readonly known: false; readonly reason: string };
@@ -174,8 +175,8 @@ async function readTemporal(
   };
 }
 
-async function listRunning(temporal: Temporal, query: string): Promise<{ count: number; oldest: WorkflowView[] }> {
-  return temporal.call('listing workflows', async client => {
+async function listRunning(temporal: Temporal, query: string): Promise<TemporalView['runs']> {
+  const list = temporal.call('listing workflows', async client => {
     const { namespace } = temporal;
     const [{ count }, page] = await Promise.all([
       client.workflowService.countWorkflowExecutions({ namespace, query }),
@@ -189,6 +190,14 @@ async function listRunning(temporal: Temporal, query: string): Promise<{ count: 
       .sort((a, b) => (a.startedAt < b.startedAt ? -1 : 1));
     return { count: count?.toNumber() ?? 0, oldest: found.slice(0, LISTED) };
   });
+  try {
+    return await list;
+  } catch (error) {
+    if (!(error instanceof TemporalRejected)) throw error;
+    // The first program that starts a run registers the search attributes, so a namespace without them has no run.
+    if ((await missingSearchAttributes(temporal)).length === 0) throw error;
+    return { count: 0, oldest: [] };
+  }
 }
 
 async function listSchedules(
