@@ -57,3 +57,10 @@ test('a name is cut in the middle, because its end tells it from others', () => 
   ];
   expect(layOut(columns, rows, { width: 23 })).toEqual(['NAME             PHASE', 'us-sign…-065007  Failed']);
 });
+
+test('columns that are wide together are cut, the widest first, and figures stay whole', () => {
+  const rows = [{ name: 'n'.repeat(40), count: 12345, message: 'm'.repeat(60) }];
+  const lines = layOut(COLUMNS, rows, { width: 40 });
+  expect(lines.map(widthOf)).toEqual([35, 40]);
+  expect(lines[1]).toBe(`${'n'.repeat(18)}…  12345  ${'m'.repeat(11)}…`);
+});

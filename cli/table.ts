@@ -10,7 +10,7 @@ export interface Column<Row> {
   /** Aligns figures at the right. */
   readonly right?: boolean;
   /**
-   * May be cut when the table is wider than the terminal: at the end, or in the middle, for names that differ at their ends. At most one
+   * Is cut first when the table is wider than the terminal: at the end, or in the middle, for names that differ at their ends. At most one
    * column.
    */
   readonly flexible?: boolean | 'middle';
@@ -22,12 +22,12 @@ export function widthOf(text: string): number {
   return [...stripVTControlCharacters(text)].length;
 }
 
-/** Least width to which the flexible column is cut. */
+/** Least width to which a column is cut. */
 const LEAST = 12;
 
 /**
  * Lays out rows as lines of a table, with the titles above. Cells are one line each and show control characters. If `width` is given and the
- * table is wider, the flexible column is cut, which `…` shows.
+ * table is wider, the flexible column is cut, and then the widest ones, which `…` shows.
  */
 export function layOut<Row>(
   columns: readonly Column<Row>[],
@@ -38,10 +38,9 @@ export function layOut<Row>(
   const widths = columns.map((column, at) =>
     Math.max(widthOf(column.title), ...cells.map(line => widthOf(line[at] ?? ''))),
   );
-  const flexible = columns.findIndex(column => column.flexible);
-  const total = widths.reduce((sum, each) => sum + each, 2 * (widths.length - 1));
-  if (width !== undefined && flexible >= 0 && total > width) {
-    widths[flexible] = Math.max(LEAST, (widths[flexible] ?? 0) - (total - width));
+  if (width !== undefined) {
+    const flexible = columns.findIndex(column => column.flexible);
+    narrow(widths, width - 2 * (widths.length - 1), flexible);
   }
   const place = (text: string, at: number, paint: (text: string) => string) => {
     const room = widths[at] ?? 0;
@@ -58,6 +57,16 @@ export function layOut<Row>(
       .join('  '),
   );
   return [head, ...body].map(line => line.trimEnd());
+}
+
+/** Reduces widths until their sum is at most `room`: first the one at `flexible`, then always the widest one, each to LEAST at most. */
+function narrow(widths: number[], room: number, flexible: number): void {
+  const excess = () => widths.reduce((sum, each) => sum + each, 0) - room;
+  if (flexible >= 0)
+    widths[flexible] = Math.max(Math.min(LEAST, widths[flexible]!), widths[flexible]! - Math.max(0, excess()));
+  for (let widest = Math.max(...widths); excess() > 0 && widest > LEAST; widest = Math.max(...widths)) {
+    widths[widths.indexOf(widest)] = widest - 1;
+  }
 }
 
 /** Cuts a text of more than `room` characters, at the end or in the middle. */

@@ -6,8 +6,8 @@ import type { Deployment } from '../../operator/kube/builtin.ts';
 import type { Palette } from '../colour.ts';
 import { printableLine } from '../printable.ts';
 import { span } from '../status/text.ts';
-import { type Column, layOut } from '../table.ts';
-import { wrap } from '../wrap.ts';
+import { type Column, layOut, widthOf } from '../table.ts';
+import { cutEvery, wrap } from '../wrap.ts';
 
 /** Everything that the screen of `kubectl ooni status` shows. */
 export interface InstallationView {
@@ -36,32 +36,35 @@ function paintReady(state: string | undefined, { good, bad, doubtful }: Palette)
 
 /** Returns the lines of the screen, `width` characters wide at most. */
 export function screenLines(view: InstallationView, palette: Palette, width: number): string[] {
-  const { strong, faint, bad } = palette;
+  const { strong, faint, bad, good } = palette;
   const now = Date.parse(view.at);
   const section = <Row>(title: string, columns: readonly Column<Row>[], rows: readonly Row[]) =>
     rows.length === 0
       ? ['', `${strong(title)}  none`]
       : ['', strong(title), ...layOut(columns, rows, { palette, width: width - 2 }).map(line => `  ${line}`)];
+  const head = (title: string, text: string, end: string) => {
+    const line = `${strong(title)} ${text}  ${end}`;
+    if (widthOf(line) <= width) return [line];
+    return [strong(title), ...cutEvery(text, width - 2).map(part => `  ${part}`), `  ${end}`];
+  };
   return [
-    `${strong('Cluster')} ${printableLine(view.server)}  ${faint(`${view.at.slice(0, 19).replace('T', ' ')} UTC`)}`,
+    ...head('Cluster', printableLine(view.server), faint(`${view.at.slice(0, 19).replace('T', ' ')} UTC`)),
     ...(view.operators.length === 0
       ? [`${strong('Operator')} ${bad('not found')}: no Deployment has the label app.kubernetes.io/name=ooni-operator`]
-      : view.operators.map(each => operatorLine(each, palette))),
+      : view.operators.flatMap(({ metadata, spec, status }) => {
+          const available = status?.availableReplicas ?? 0;
+          const state = `${available}/${spec?.replicas ?? 1} available`;
+          const paint = available >= 1 ? good : bad;
+          return head('Operator', `${metadata.namespace}/${metadata.name}`, paint(state));
+        })),
     ...serverLines(view, palette, width),
     ...section('Worker pools', POOLS, view.pools),
     ...section('Schedules', SCHEDULES, view.schedules),
     ...section('Backfills', backfillColumns(now), view.backfills),
     ...section('Last failures', FAILURES, failuresOf(view.backfills)),
     ...problemLines(view, palette, width),
-    ...linkLines(view, palette),
+    ...linkLines(view, palette, width),
   ];
-}
-
-function operatorLine({ metadata, spec, status }: Deployment, { strong, good, bad }: Palette): string {
-  const available = status?.availableReplicas ?? 0;
-  const desired = spec?.replicas ?? 1;
-  const paint = available >= 1 ? good : bad;
-  return `${strong('Operator')} ${metadata.namespace}/${metadata.name}  ${paint(`${available}/${desired} available`)}`;
 }
 
 /** Error classes of workers by the server that they are about. */
@@ -275,7 +278,7 @@ function problemLines(view: InstallationView, { strong, bad, doubtful }: Palette
 const LINKS_SHOWN = 6;
 
 /** Lists the addresses of the resources that somebody may have to look at: those at work, and those that are not as desired. */
-function linkLines(view: InstallationView, { strong }: Palette): string[] {
+function linkLines(view: InstallationView, { strong }: Palette, width: number): string[] {
   const links = [
     ...view.schedules.filter(each => each.status?.lastRun?.state === 'Failed' || !isReady(each)),
     ...view.backfills.filter(each => each.status?.phase === 'Running' || !isReady(each)),
@@ -283,8 +286,11 @@ function linkLines(view: InstallationView, { strong }: Palette): string[] {
   ].flatMap(each =>
     Object.values(each.status?.links ?? {})
       .slice(0, 1)
-      // The name has its own line, because an address is long.
-      .map(link => [`  ${nameOf(each)}`, `  ${printableLine(link)}`]),
+      // The name has its own line, because an address is long. A browser joins the lines of a pasted address if they are not indented.
+      .map(link => [
+        ...cutEvery(nameOf(each), width - 2).map(part => `  ${part}`),
+        ...cutEvery(printableLine(link), width),
+      ]),
   );
   return links.length === 0 ? [] : ['', strong('In the Temporal UI'), ...links.slice(0, LINKS_SHOWN).flat()];
 }

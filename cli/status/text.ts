@@ -135,14 +135,15 @@ function backfillColumns(now: number): readonly Column<BackfillRow>[] {
 function ledgerLines(view: LedgerView, options: LayOut, palette: Palette): string[] {
   const states = Object.entries(view.runs).map(([state, count]) => `${n(count)} ${state}`);
   const failed = view.failedMeasurements > 0 ? palette.bad(`${n(view.failedMeasurements)} failed`) : '0 failed';
+  const rows = Object.entries(view.rows).map(([table, count]) => `${table} ${n(count)}`);
+  const list = (title: string, texts: readonly string[], none: string) =>
+    wrap(`${title}: ${texts.join(', ') || none}`, options.width - 2).map(
+      (line, at) => `${at === 0 ? '  ' : '    '}${line}`,
+    );
   return [
     `  ${counted(view.measurements, 'measurement')} in ${counted(view.objects, 'object')} of ${counted(view.buckets, 'bucket')}, ${failed}`,
-    `  rows: ${
-      Object.entries(view.rows)
-        .map(([table, rows]) => `${table} ${n(rows)}`)
-        .join(', ') || 'there are no tables'
-    }`,
-    `  runs: ${states.join(', ') || 'none'}`,
+    ...list('rows', rows, 'there are no tables'),
+    ...list('runs', states, 'none'),
     ...(view.lastFailures.length > 0
       ? ['', palette.strong('Last failures'), ...layOut(FAILURES, view.lastFailures, options).map(line => `  ${line}`)]
       : []),

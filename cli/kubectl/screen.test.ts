@@ -1,0 +1,103 @@
+import { expect, test } from 'vitest';
+import type { Backfill } from '../../crds/backfill.ts';
+import type { PipelineSchedule } from '../../crds/pipeline-schedule.ts';
+import type { WorkerPool } from '../../crds/worker-pool.ts';
+import type { Deployment } from '../../operator/kube/builtin.ts';
+import { PLAIN, paletteFor } from '../colour.ts';
+import { widthOf } from '../table.ts';
+import { type InstallationView, screenLines } from './screen.ts';
+
+const COLOURED = paletteFor({ isTTY: true }, {});
+const LINK =
+  'http://127.0.0.1:8233/namespaces/default/workflows/ooni%2Fbackfill%2Fdefault%2Fus-signal-20261128-065007%2F3821c2b0-c62e-414c-8acc-d825e06c47e0';
+
+const condition = (reason: string, message: string) => ({
+  type: 'Ready' as const,
+  status: 'False' as const,
+  reason,
+  message,
+  lastTransitionTime: '2026-11-28T06:00:00Z',
+  observedGeneration: 1,
+});
+
+/** An installation in which every text is as long as the API server, or Temporal, allows, and everything is broken. */
+function longest(length: number): InstallationView {
+  const name = (prefix: string) => ({ name: prefix.padEnd(length, 'x'), namespace: 'n'.repeat(Math.min(63, length)) });
+  const ready = condition('SpecInvalid'.padEnd(30, 'd'), `${'w'.repeat(length)} ${LINK}?${'q'.repeat(length)}`);
+  const links = { workflow: `${LINK}${'y'.repeat(length)}` };
+  return {
+    at: '2026-11-28T06:50:15Z',
+    server: `https://${'h'.repeat(length)}.example.org:6443`,
+    operators: [{ metadata: name('operator') } as Deployment],
+    pools: [
+      {
+        metadata: name('pool'),
+        spec: {},
+        status: {
+          conditions: [ready],
+          links,
+          tasks: 'Workflows, Activities',
+          readyReplicas: 0,
+          desiredReplicas: 100_000,
+        },
+      } as unknown as WorkerPool,
+    ],
+    schedules: [
+      {
+        metadata: name('daily'),
+        spec: { schedule: `${'1,'.repeat(length)}2 * * * *` },
+        status: {
+          conditions: [ready],
+          links,
+          lastRun: { bucket: '2026-11-27T23', state: 'Failed' },
+          nextBuckets: [{ bucket: '2026-11-28T00' }],
+          missing: { count: 1_000_000, first: '2012-12-05T00' },
+          lag: 123_456,
+        },
+      } as unknown as PipelineSchedule,
+    ],
+    backfills: [
+      {
+        metadata: name('b'),
+        spec: {},
+        status: {
+          phase: 'Running',
+          conditions: [ready],
+          links,
+          progress: { percent: 50, done: '61,362/122,724', failed: 10_000 },
+          measurements: 10_000_000_000,
+          eta: '2027-11-28T06:50:15Z',
+          blockedBy: {
+            reason: 'ClickHouseUnavailableError',
+            message: `ClickHouse at ${'h'.repeat(length)} does not answer`,
+          },
+          failures: [{ bucket: '2024-01-30T05', reason: 'ArchiveUnavailableError', message: 'm'.repeat(length) }],
+        },
+      } as unknown as Backfill,
+    ],
+  };
+}
+
+test.each([20, 60, 253])('no line of the screen is wider than 100 columns, with names of %i characters', length => {
+  const view = longest(length);
+  for (const width of [100, 120]) {
+    const plain = screenLines(view, PLAIN, width);
+    expect(plain.filter(line => widthOf(line) > width)).toEqual([]);
+    const coloured = screenLines(view, COLOURED, width);
+    expect(coloured.map(widthOf)).toEqual(plain.map(widthOf));
+    expect(coloured.join('')).toContain('\x1b[31m');
+  }
+});
+
+test('a long address is cut into lines without indentation, which a browser joins', () => {
+  const lines = screenLines(longest(20), PLAIN, 100);
+  const from = lines.findIndex(line => line.startsWith('http'));
+  expect(lines.slice(from, from + 2).join('')).toBe(`${LINK}${'y'.repeat(20)}`);
+});
+
+test('without a Deployment of the operator, the screen names its label within the width', () => {
+  const lines = screenLines({ ...longest(20), operators: [] }, PLAIN, 100);
+  expect(lines.find(line => line.startsWith('Operator'))).toBe(
+    'Operator not found: no Deployment has the label app.kubernetes.io/name=ooni-operator',
+  );
+});

@@ -1,0 +1,16 @@
+import { expect, test } from 'vitest';
+import { cutEvery, wrap } from './wrap.ts';
+
+test('a text is broken at blanks', () => {
+  expect(wrap('the quick brown fox', 10)).toEqual(['the quick', 'brown fox']);
+  expect(wrap('', 10)).toEqual(['']);
+});
+
+test('a word that is longer than a line is cut, and the next word follows its end', () => {
+  expect(wrap('see http://host/a/long/path now', 10)).toEqual(['see', 'http://hos', 't/a/long/p', 'ath now']);
+});
+
+test('characters beyond 16 bits are not cut in half', () => {
+  expect(cutEvery('😀😀😀', 2)).toEqual(['😀😀', '😀']);
+  expect(cutEvery('', 5)).toEqual([]);
+});
