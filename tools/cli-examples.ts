@@ -22,6 +22,8 @@ export const EMBEDDED_EXAMPLES: Readonly<Record<string, CliExample>> = {
   obs_web                           33 rows
   obs_web_ctrl                       0 rows
   obs_http_middlebox                 0 rows
+  obs_tunnel                         0 rows
+  obs_performance                    0 rows
   verdicts                           1`,
   },
   runs: {

@@ -46,7 +46,7 @@ export function checkDuplicatesCommand(): Command {
     .addHelpText(
       'after',
       `
-Counts, by bucket, the rows of obs_web, obs_web_ctrl and obs_http_middlebox whose sorting key another row has. Such rows appear when a
+Counts, by bucket, the rows of the five obs_ tables whose sorting key another row has. Such rows appear when a
 write was repeated, and disappear when ClickHouse merges; queries with FINAL never see them.
 
 Exit status: 0 there are none, or --optimize removed them; 1 there are some, or ClickHouse refused; 2 wrong usage.

@@ -227,5 +227,18 @@ async function whyNot(rows: (query: Query) => Promise<Row[]>, uid: string): Prom
   if (failure) {
     return `the measurement ${uid} became no observations: ${failure.stage} failed with ${failure.class} (${failure.message}) at ${failure.key} line ${failure.line}`;
   }
+  const [tunnel] = await rows({
+    sql: "SELECT name FROM system.tables WHERE database = currentDatabase() AND name = 'tunnel_verdicts'",
+    params: {},
+  });
+  const [attempt] = tunnel
+    ? await rows({
+        sql: 'SELECT outcome, tunnel_protocol FROM tunnel_verdicts WHERE measurement_uid = {uid:String} LIMIT 1',
+        params: { uid },
+      })
+    : [];
+  if (attempt) {
+    return `the measurement ${uid} has no observations of web requests. It tried a tunnel (${attempt.tunnel_protocol}), and its outcome in the view tunnel_verdicts is ${attempt.outcome}`;
+  }
   return `there are no observations of a measurement ${uid}. Is the uid complete, and was the bucket of its upload day processed? Tests without web observations (ndt, dash, middleboxes) have no verdict`;
 }

@@ -134,8 +134,47 @@ const TARGET_VERDICTS = `(
   ARRAY JOIN arrayZip(targets, target_outcomes, target_layers) AS found
 )`;
 
-/** In the order in which they are made: the counting ones read the first. */
-export const VIEWS: readonly View[] = [
+/** Countries from which probes must have tried a tunnel before it counts as down, and networks in which it must work before it counts as blocked. */
+const TUNNEL_COUNTRIES = 3;
+const TUNNEL_NETWORKS = 2;
+
+/** Attempts at the same tunnel on the same day. */
+const SAME_TUNNEL = 'PARTITION BY measurement_day, tunnel_protocol, tunnel_transport, tunnel_endpoint';
+
+/**
+ * Tunnels have no control, so a failed attempt is compared with the other attempts of its day. It is blocked only if the attempt itself shows a
+ * network, because otherwise the probe may be offline: of openvpn, a connect or an answer of the server; of tor, a connected relay with which no
+ * handshake ends. A bootstrap that goes on after the handshake and is too slow is unknown.
+ */
+const TUNNEL_VERDICTS: View = {
+  name: 'tunnel_verdicts',
+  question: 'Could a probe establish the tunnel of a circumvention tool, and if not, is it blocked?',
+  columns: {
+    '*': 'all columns of `obs_tunnel`, one row per attempt',
+    measurement_day: 'UTC day of `measurement_start_time`',
+    working_networks:
+      'countries and AS numbers in which the same tunnel (protocol, transport, endpoint) was established on this day',
+    tried_countries: 'number of countries from which probes tried it on this day',
+    outcome: `\`ok\`: established; \`down\`: no probe of at least ${TUNNEL_COUNTRIES} countries established it on this day; \`blocked\`: at least ${TUNNEL_NETWORKS} other networks established it, this network did not, and the attempt shows that the probe had a network; \`unknown\`: anything else`,
+  },
+  select: `SELECT
+  t.*,
+  toDate32(t.measurement_start_time, 'UTC') AS measurement_day,
+  groupUniqArrayIf((t.probe_cc, t.probe_asn), ifNull(t.tunnel_success = 1, 0)) OVER (${SAME_TUNNEL}) AS working_networks,
+  uniqExact(t.probe_cc) OVER (${SAME_TUNNEL}) AS tried_countries,
+  multiIf(
+    ifNull(t.tunnel_success = 1, 0), '${OUTCOMES.ok}',
+    t.tunnel_success IS NULL, '${OUTCOMES.unknown}',
+    empty(working_networks) AND tried_countries >= ${TUNNEL_COUNTRIES}, '${OUTCOMES.down}',
+    has(working_networks, (t.probe_cc, t.probe_asn)) OR length(working_networks) < ${TUNNEL_NETWORKS}, '${OUTCOMES.unknown}',
+    t.tunnel_protocol = 'openvpn' AND (ifNull(t.tunnel_connected = 1, 0) OR ifNull(t.tunnel_failure IN ('connection_refused', 'connection_reset'), 0)), '${OUTCOMES.blocked}',
+    t.tunnel_protocol = 'tor' AND t.tunnel_transport = 'vanilla' AND ifNull(t.tunnel_progress >= 10 AND t.tunnel_progress < 15, 0), '${OUTCOMES.blocked}',
+    '${OUTCOMES.unknown}') AS outcome
+FROM obs_tunnel AS t FINAL`,
+};
+
+/** Views of the verdicts, in the order in which they are made: the counting ones read the first. */
+export const VERDICT_VIEWS: readonly View[] = [
   MEASUREMENT_VERDICTS,
   counted('blocking_by_country', 'How much is blocked in each country on each day?', ['probe_cc'], EVERY),
   counted('blocking_by_domain', 'Which sites are blocked in a country, and since when?', ['probe_cc', 'domain'], {
@@ -159,3 +198,6 @@ export const VIEWS: readonly View[] = [
     },
   ),
 ];
+
+/** All views, in the order in which they are made. */
+export const VIEWS: readonly View[] = [...VERDICT_VIEWS, TUNNEL_VERDICTS];

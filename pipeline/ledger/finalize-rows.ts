@@ -4,7 +4,15 @@ import { syncReplicas } from '../tables/cluster.ts';
 import { literals } from '../tables/ddl.ts';
 import { StatementError } from '../tables/errors.ts';
 import { LEDGER_TABLES, PIPELINE_FAILURES } from '../tables/ledger-tables.ts';
-import { OBS_HTTP_MIDDLEBOX, OBS_WEB, OBS_WEB_CTRL, type ObservationTable, type Table } from '../tables/schema.ts';
+import {
+  OBS_HTTP_MIDDLEBOX,
+  OBS_PERFORMANCE,
+  OBS_TUNNEL,
+  OBS_WEB,
+  OBS_WEB_CTRL,
+  type ObservationTable,
+  type Table,
+} from '../tables/schema.ts';
 import { duplicateUploadCondition } from './duplicate-uploads.ts';
 import { type OpenedRun, type PastRun, pastRuns, type RunKey, TABLE_LOST } from './ledger.ts';
 import {
@@ -20,7 +28,7 @@ import {
 import { deleteVerdictsOf } from './verdicts-of-rows.ts';
 
 /** Control rows are deleted first: with a filter by country they are found through the rows of their measurements in obs_web. */
-const ORDER = [OBS_WEB_CTRL, OBS_HTTP_MIDDLEBOX, OBS_WEB] as const;
+const ORDER = [OBS_WEB_CTRL, OBS_HTTP_MIDDLEBOX, OBS_TUNNEL, OBS_PERFORMANCE, OBS_WEB] as const;
 
 /** Rounds of deleting copies: a merge can move rows during a delete, and the next round finds the moved rows. */
 const DEDUPLICATION_ROUNDS = 5;

@@ -227,6 +227,28 @@ const PING = structure({
 });
 const pings = structure({ client_resolver, failure, pings: optional(list(PING)) });
 
+const OPENVPN_HANDSHAKE = structure({
+  failure,
+  bootstrap_time: optional(real),
+  handshake_time: optional(real),
+  ...texts(['ip', 'transport', 'provider']),
+  port: optional(integer),
+  // Version 0.1.1; later versions have `failure` instead.
+  status: optional(structure({ failure, success: optional(boolean) })),
+  transaction_id: optional(integer),
+});
+
+const NDT_SUMMARY = structure({
+  download: optional(real),
+  upload: optional(real),
+  ping: optional(real),
+  min_rtt: optional(real),
+  avg_rtt: optional(real),
+  max_rtt: optional(real),
+  mss: optional(integer),
+  retransmit_rate: optional(real),
+});
+
 /** The `test_keys` of each test with a transformer, and of all other tests (`generic`). */
 export const TEST_KEYS = {
   generic: structure({ client_resolver }),
@@ -319,7 +341,50 @@ export const TEST_KEYS = {
   }),
   riseupvpn: structure({ client_resolver, ...experiment, ...texts(['failed_operation', 'api_failure', 'api_status']) }),
   // Its requests are made through the tunnel, and its events are not those of df-008.
-  openvpn: structure({ client_resolver, failure, tcp_connect: connects }),
+  openvpn: structure({
+    client_resolver,
+    failure,
+    tcp_connect: connects,
+    success: optional(boolean),
+    bootstrap_time: optional(real),
+    ...texts(['transport', 'provider', 'obfuscation', 'remote', 'error']),
+    // Since version 0.1.0 of the test.
+    openvpn_handshake: optional(list(OPENVPN_HANDSHAKE)),
+  }),
+  // What these tests request through the tunnel says nothing about the probe's network.
+  psiphon: structure({ client_resolver, failure, bootstrap_time: optional(real), max_runtime: optional(real) }),
+  torsf: structure({ client_resolver, failure, bootstrap_time: optional(real), timeout: optional(real) }),
+  vanilla_tor: structure({
+    client_resolver,
+    failure,
+    success: optional(boolean),
+    bootstrap_time: optional(real),
+    timeout: optional(real),
+    tor_progress: optional(integer),
+    ...texts(['error', 'tor_progress_tag', 'transport_name']),
+  }),
+  ndt: structure({
+    client_resolver,
+    failure: optional(textOrBoolean),
+    protocol: optional(integer),
+    server: optional(structure({ hostname: optional(text), site: optional(text) })),
+    summary: optional(NDT_SUMMARY),
+    // Earlier versions (ndt5).
+    simple: optional(NDT_SUMMARY),
+    server_address: optional(text),
+  }),
+  dash: structure({
+    client_resolver,
+    failure: optional(textOrBoolean),
+    server: optional(structure({ hostname: optional(text), site: optional(text) })),
+    simple: optional(
+      structure({
+        median_bitrate: optional(real),
+        connect_latency: optional(real),
+        min_playout_delay: optional(real),
+      }),
+    ),
+  }),
   sni_blocking: structure({ client_resolver, control: optional(URLGETTER_PART), target: optional(URLGETTER_PART) }),
   // Earlier name of stunreachability.
   stun_reachability: structure({ client_resolver, failure, endpoint: optional(text), network_events, queries }),

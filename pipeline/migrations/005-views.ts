@@ -1,4 +1,4 @@
-import { VIEWS } from '../analysis/views.ts';
+import { VERDICT_VIEWS } from '../analysis/views.ts';
 import { identifier } from '../tables/clickhouse.ts';
 import { onCluster } from '../tables/ddl.ts';
 import type { Migration } from './migration.ts';
@@ -8,7 +8,7 @@ export default {
   number: 5,
   name: 'views',
   async apply(clickhouse, _log, signal) {
-    for (const { name, select } of VIEWS) {
+    for (const { name, select } of VERDICT_VIEWS) {
       await clickhouse.command(`CREATE OR REPLACE VIEW ${identifier(name)}${onCluster(clickhouse)} AS ${select}`, {
         signal,
       });

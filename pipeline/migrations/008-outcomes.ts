@@ -1,4 +1,4 @@
-import { VIEWS } from '../analysis/views.ts';
+import { VERDICT_VIEWS } from '../analysis/views.ts';
 import { identifier } from '../tables/clickhouse.ts';
 import { onCluster } from '../tables/ddl.ts';
 import { ensureTable } from '../tables/ensure.ts';
@@ -18,7 +18,7 @@ export default {
       `ALTER TABLE ${identifier(MEASUREMENT_EXPERIMENT_RESULT.name)}${onCluster(clickhouse)} MODIFY COLUMN loni_ok_value Nullable(Float64)`,
       { signal },
     );
-    for (const { name, select } of VIEWS) {
+    for (const { name, select } of VERDICT_VIEWS) {
       await clickhouse.command(`CREATE OR REPLACE VIEW ${identifier(name)}${onCluster(clickhouse)} AS ${select}`, {
         signal,
       });

@@ -1,4 +1,4 @@
-import { VIEWS } from '../analysis/views.ts';
+import { VERDICT_VIEWS } from '../analysis/views.ts';
 import { identifier } from '../tables/clickhouse.ts';
 import { onCluster } from '../tables/ddl.ts';
 import { ensureTable } from '../tables/ensure.ts';
@@ -11,7 +11,7 @@ export default {
   name: 'http-layer',
   async apply(clickhouse, log, signal) {
     await ensureTable(clickhouse, ANALYSIS_WEB_MEASUREMENT, log, signal);
-    for (const { name, select } of VIEWS) {
+    for (const { name, select } of VERDICT_VIEWS) {
       await clickhouse.command(`CREATE OR REPLACE VIEW ${identifier(name)}${onCluster(clickhouse)} AS ${select}`, {
         signal,
       });

@@ -9,6 +9,7 @@ import outcomes from './008-outcomes.ts';
 import responses from './009-responses.ts';
 import httpLayer from './010-http-layer.ts';
 import targets from './011-targets.ts';
+import tunnels from './012-tunnels.ts';
 import type { Migration } from './migration.ts';
 
 /** All migrations, in order. A new migration has its own file and the next number. A released migration is not changed. */
@@ -24,4 +25,5 @@ export const MIGRATIONS: readonly Migration[] = [
   responses,
   httpLayer,
   targets,
+  tunnels,
 ];

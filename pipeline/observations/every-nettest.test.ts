@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { EVERYTHING } from '../filter.ts';
 import { openIpMetadata } from '../reference/ip-metadata.ts';
 import { RowEncoder } from '../tables/encoder.ts';
+import type { ObservationTable } from '../tables/schema.ts';
 import { type PlainRow, takePlainRows } from './plain-rows.ts';
 import { Transformer } from './transformer.ts';
 
@@ -12,8 +13,8 @@ import { Transformer } from './transformer.ts';
 
 const ARCHIVE = join(import.meta.dirname, '../../test/fixtures/archive');
 
-/** Returns the rows of each document of an object. */
-function rowsOf(object: string): PlainRow[][] {
+/** Returns the rows of each document of an object in a table. */
+function rowsOf(object: string, table: ObservationTable = 'obs_web'): PlainRow[][] {
   const [path] = globSync(`**/${object}.n1.0.jsonl.gz`, { cwd: ARCHIVE });
   const lines = gunzipSync(readFileSync(join(ARCHIVE, path!))).toString().trimEnd().split('\n'); // biome-ignore format: one reading
   return lines.map((text, index) => {
@@ -22,7 +23,7 @@ function rowsOf(object: string): PlainRow[][] {
     const transformer = new Transformer({ ...facts, ipMetadata: openIpMetadata(undefined), encoder });
     const outcome = transformer.transform({ line: index + 1, bytes: Buffer.from(`${text}\n`) }, 'key');
     expect(outcome).toMatchObject({ status: 'transformed' });
-    return takePlainRows(encoder).obs_web ?? [];
+    return takePlainRows(encoder)[table] ?? [];
   });
 }
 
@@ -114,5 +115,68 @@ describe('rows of', () => {
       ['127.0.0.1', 5000, 'connection_refused'],
     ]);
     expect(rowsOf('2022091414_IN_portfiltering')[0]).toHaveLength(63);
+  });
+});
+
+describe('tunnels of', () => {
+  const tunnels = (object: string, ...columns: string[]) =>
+    rowsOf(object, 'obs_tunnel').map(rows => pick(rows, ...columns.map(column => `tunnel_${column}`)));
+
+  test('psiphon', () => {
+    const columns = ['protocol', 'success', 'failure', 'bootstrap_time', 'timeout', 'connected'];
+    expect(tunnels('2019123015_IT_psiphon', ...columns)).toEqual([[['psiphon', 1, undefined, 5.597476747, 60, 1]]]);
+    expect(rowsOf('2019123015_IT_psiphon')).toEqual([[]]);
+  });
+
+  test('torsf: with and without a bootstrap', () => {
+    const columns = ['protocol', 'transport', 'success', 'failure', 'bootstrap_time', 'connected'];
+    expect(tunnels('2021061810_IT_torsf', ...columns)).toEqual([[['tor', 'snowflake', 1, undefined, 41.677585167, 1]]]);
+    expect(tunnels('2021071409_IT_torsf', ...columns)).toEqual([
+      [['tor', 'snowflake', 0, 'generic_timeout_error', undefined, undefined]],
+    ]);
+  });
+
+  test('vanilla_tor: of the Python probe and of the Go probe', () => {
+    const columns = ['transport', 'success', 'failure', 'timeout', 'progress', 'progress_tag', 'connected'];
+    expect(tunnels('2017100707_CN_vanillator', ...columns)).toEqual([
+      [['vanilla', 0, 'timeout-reached', 300, 5, 'conn_dir', 0]],
+    ]);
+    expect(tunnels('2022080221_CN_vanillator', ...columns)).toEqual([
+      [['vanilla', 0, 'generic_timeout_error', 200, 5, 'conn', 0]],
+    ]);
+    expect(tunnels('2022081211_US_vanillator', ...columns)).toEqual([[['vanilla', 1, undefined, 200, 100, 'done', 1]]]);
+  });
+
+  test('openvpn: of early and of later versions', () => {
+    const columns = ['transport', 'provider', 'endpoint', 'success', 'bootstrap_time', 'connected'];
+    expect(tunnels('2022091414_ES_openvpn', ...columns)).toEqual([
+      [['tcp', 'tunnelbear', '212.129.18.154:443', 1, 1.46414319, 1]],
+    ]);
+    expect(tunnels('2022112117_RO_openvpn', ...columns)[0]).toMatchObject([
+      ['tcp+obfs4', 'riseup', '198.252.153.109:443', 1, 1.5671859910000001, 1],
+    ]);
+    expect(tunnels('2024040310_IT_openvpn', ...columns)).toEqual([
+      [['tcp', 'riseup', '51.15.187.53:1194', 1, 0.177719632, 1]],
+    ]);
+  });
+});
+
+describe('speed and latency of', () => {
+  const speeds = (object: string, ...columns: string[]) =>
+    rowsOf(object, 'obs_performance').map(rows => pick(rows, ...columns));
+
+  test('ndt', () => {
+    const columns = ['server_hostname', 'ndt_protocol', 'ndt_download', 'ndt_upload', 'ndt_min_rtt', 'ndt_mss'];
+    expect(speeds('2020040810_IT_ndt', ...columns)).toEqual([
+      [['ndt-iupui-mlab1-mil02.measurement-lab.org', 7, 86735.17865757788, 19788.436651446274, 23.172, 1460]],
+    ]);
+    // A rate of zero was measured.
+    expect(speeds('2022111010_DE_ndt', 'server_site', 'ndt_retransmit_rate')).toEqual([[['prg02', 0]]]);
+  });
+
+  test('dash: zero delay was measured, and a failed test has no values', () => {
+    const columns = ['performance_failure', 'dash_median_bitrate', 'dash_connect_latency', 'dash_min_playout_delay'];
+    expect(speeds('2019040723_US_dash', ...columns)).toEqual([[[undefined, 66260, 0.020868063, 0]]]);
+    expect(speeds('2019093021_US_dash', ...columns)).toEqual([[['json_parse_error', undefined, undefined, undefined]]]);
   });
 });

@@ -9,10 +9,12 @@ import { hostForm } from './host-form.ts';
 import { observeHttp } from './http.ts';
 import type { MeasurementRows } from './measurement-rows.ts';
 import { writeHeaderFieldManipulation, writeInvalidRequestLine } from './middlebox-rows.ts';
+import { writeDash, writeNdt } from './performance-rows.ts';
 import { isSignalChainValid } from './signal-chain.ts';
 import { type Platform, targetId } from './targets.ts';
 import { observeTcp } from './tcp.ts';
 import { type ChainVerdict, observeTls } from './tls.ts';
+import { openvpnTunnels, psiphonTunnel, torsfTunnel, vanillaTorTunnel, writeTunnel } from './tunnel-rows.ts';
 import { type WebObservations, writeBrowserRow, writeWebRows } from './web-rows.ts';
 
 /** Input of a test's transformer besides its test keys. */
@@ -72,7 +74,15 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
     writeWebRows(around.rows, observeAll({ ...keys, tcp_connect: connects, tls_handshakes: handshakes }, around));
   },
   riseupvpn: (keys, around) => writeWebRows(around.rows, observeAll(keys, around)),
-  openvpn: (keys, { rows }) => writeWebRows(rows, { tcp: observeTcp(keys.tcp_connect) }),
+  openvpn(keys, { rows }) {
+    writeWebRows(rows, { tcp: observeTcp(keys.tcp_connect) });
+    for (const tunnel of openvpnTunnels(keys)) writeTunnel(rows, tunnel);
+  },
+  psiphon: (keys, { rows }) => writeTunnel(rows, psiphonTunnel(keys)),
+  torsf: (keys, { rows }) => writeTunnel(rows, torsfTunnel(keys)),
+  vanilla_tor: (keys, { rows }) => writeTunnel(rows, vanillaTorTunnel(keys)),
+  ndt: (keys, { rows }) => writeNdt(rows, keys),
+  dash: (keys, { rows }) => writeDash(rows, keys),
   sni_blocking(keys, around) {
     for (const [name, part] of Object.entries({ control: keys.control, target: keys.target })) {
       if (part) writeWebRows(around.rows, observeAll(part, around), { targetOf: () => name });

@@ -215,6 +215,76 @@ export const OBS_HTTP_MIDDLEBOX = {
   orderBy: ['measurement_start_time', 'measurement_uid', 'observation_idx'],
 } as const satisfies Table;
 
+/** Tunnels that tests of circumvention tools tried to establish: one row for each attempt. */
+export const OBS_TUNNEL = {
+  name: 'obs_tunnel',
+  columns: [
+    ...MEASUREMENT_COLUMNS,
+    ...PROBE_COLUMNS,
+    ['observation_idx', 'Int32'],
+    ['created_at', "Nullable(DateTime64(3, 'UTC'))"],
+    // psiphon, tor or openvpn.
+    ['tunnel_protocol', 'String'],
+    // tor: vanilla or snowflake; openvpn: tcp or udp, with obfs4 where it is used.
+    ['tunnel_transport', 'String'],
+    ['tunnel_provider', 'String'],
+    // Address and port of the server; empty if the tool chooses the server.
+    ['tunnel_endpoint', 'String'],
+    // 1: established and, if the test used it, usable; null: the test does not say.
+    ['tunnel_success', 'Nullable(Int8)'],
+    ['tunnel_failure', 'Nullable(String)'],
+    // Seconds; null if the tunnel was not established.
+    ['tunnel_bootstrap_time', 'Nullable(Float64)'],
+    // Seconds after which the test gave up.
+    ['tunnel_timeout', 'Nullable(Float64)'],
+    // Last progress that tor reported, in percent, and its tag.
+    ['tunnel_progress', 'Nullable(Int32)'],
+    ['tunnel_progress_tag', 'Nullable(String)'],
+    // 1: the probe connected to the first server of the tunnel; 0: it did not; null: unknown.
+    ['tunnel_connected', 'Nullable(Int8)'],
+    GENERATION_COLUMN,
+  ],
+  engine: REPLACING,
+  partitionBy: BUCKET_MONTH,
+  orderBy: ['measurement_start_time', 'measurement_uid', 'observation_idx'],
+} as const satisfies Table;
+
+/** Speed and latency of a probe's network as ndt and dash measure them: one row for each measurement. A value that was not measured is null. */
+export const OBS_PERFORMANCE = {
+  name: 'obs_performance',
+  columns: [
+    ...MEASUREMENT_COLUMNS,
+    ...PROBE_COLUMNS,
+    ['observation_idx', 'Int32'],
+    ['created_at', "Nullable(DateTime64(3, 'UTC'))"],
+    ['performance_failure', 'Nullable(String)'],
+    ['server_hostname', 'Nullable(String)'],
+    ['server_site', 'Nullable(String)'],
+    // ndt, version of its protocol: 7, or 5 for tests that do not say it.
+    ['ndt_protocol', 'Nullable(Int32)'],
+    // Average speed in kbit/s.
+    ['ndt_download', 'Nullable(Float64)'],
+    ['ndt_upload', 'Nullable(Float64)'],
+    // Round trip times in milliseconds.
+    ['ndt_min_rtt', 'Nullable(Float64)'],
+    ['ndt_avg_rtt', 'Nullable(Float64)'],
+    ['ndt_max_rtt', 'Nullable(Float64)'],
+    // Bytes.
+    ['ndt_mss', 'Nullable(Int32)'],
+    // Share of the bytes that were sent again, 0 to 1.
+    ['ndt_retransmit_rate', 'Nullable(Float64)'],
+    // kbit/s.
+    ['dash_median_bitrate', 'Nullable(Float64)'],
+    // Seconds.
+    ['dash_connect_latency', 'Nullable(Float64)'],
+    ['dash_min_playout_delay', 'Nullable(Float64)'],
+    GENERATION_COLUMN,
+  ],
+  engine: REPLACING,
+  partitionBy: BUCKET_MONTH,
+  orderBy: ['measurement_start_time', 'measurement_uid', 'observation_idx'],
+} as const satisfies Table;
+
 export const ANALYSIS_WEB_MEASUREMENT = {
   name: 'analysis_web_measurement',
   columns: [
@@ -326,5 +396,5 @@ export const MEASUREMENT_EXPERIMENT_RESULT = {
 } as const satisfies Table;
 
 /** The tables that the observation stage fills, in the order in which a measurement's rows are written. */
-export const OBSERVATION_TABLES = [OBS_WEB, OBS_WEB_CTRL, OBS_HTTP_MIDDLEBOX] as const;
+export const OBSERVATION_TABLES = [OBS_WEB, OBS_WEB_CTRL, OBS_HTTP_MIDDLEBOX, OBS_TUNNEL, OBS_PERFORMANCE] as const;
 export type ObservationTable = (typeof OBSERVATION_TABLES)[number]['name'];

@@ -3,6 +3,8 @@ const TABLES: Readonly<Record<string, readonly string[]>> = {
   obs_web: ['run_generation', 'created_at'],
   obs_web_ctrl: ['run_generation', 'created_at'],
   obs_http_middlebox: ['run_generation', 'created_at'],
+  obs_tunnel: ['run_generation', 'created_at'],
+  obs_performance: ['run_generation', 'created_at'],
   analysis_web_measurement: ['run_generation', 'analysis_runtime_ms', 'created_at'],
   measurement_experiment_result: ['run_generation', 'created_at', 'timeofday'],
 };

@@ -140,6 +140,7 @@ const ADDED: ReadonlySet<string> = new Set(
 const ADDED_TESTS: ReadonlySet<string> = new Set([
   ...['riseupvpn', 'openvpn', 'sni_blocking', 'stun_reachability', 'tlsmiddlebox', 'portfiltering'],
   ...['dnsping', 'tcpping', 'tlsping', 'simplequicping'],
+  ...['psiphon', 'torsf', 'vanilla_tor', 'ndt', 'dash'],
 ]);
 
 /** Tests of the corpus that have no input. */

@@ -1,0 +1,21 @@
+import { VIEWS } from '../analysis/views.ts';
+import { identifier } from '../tables/clickhouse.ts';
+import { onCluster } from '../tables/ddl.ts';
+import { ensureTable } from '../tables/ensure.ts';
+import { OBS_PERFORMANCE, OBS_TUNNEL } from '../tables/schema.ts';
+import type { Migration } from './migration.ts';
+
+/** Creates the tables of tunnels and of the speed of networks, and the view of the tunnels' outcomes. */
+export default {
+  number: 12,
+  name: 'tunnels',
+  async apply(clickhouse, log, signal) {
+    await ensureTable(clickhouse, OBS_TUNNEL, log, signal);
+    await ensureTable(clickhouse, OBS_PERFORMANCE, log, signal);
+    for (const { name, select } of VIEWS) {
+      await clickhouse.command(`CREATE OR REPLACE VIEW ${identifier(name)}${onCluster(clickhouse)} AS ${select}`, {
+        signal,
+      });
+    }
+  },
+} satisfies Migration;

@@ -1,0 +1,145 @@
+import type { TestKeys } from '../measurement/model.ts';
+import { compileColumns, sliceColumns } from '../tables/rowbinary.ts';
+import { OBS_TUNNEL } from '../tables/schema.ts';
+import type { MeasurementRows } from './measurement-rows.ts';
+
+/** Rows of the tests that establish a tunnel: one row for each attempt (observations.md section 12). */
+
+const [, OWN] = sliceColumns(OBS_TUNNEL, ['measurement_uid', 'observation_idx']);
+const writeOwn = compileColumns(OWN);
+
+/** An attempt to establish a tunnel. The names are those of the columns without `tunnel_`. */
+export interface Tunnel {
+  readonly protocol: 'psiphon' | 'tor' | 'openvpn';
+  readonly transport: string;
+  readonly provider?: string | null | undefined;
+  readonly endpoint?: string | null | undefined;
+  readonly success: boolean | null;
+  readonly failure: string | null;
+  /** Seconds. */
+  readonly bootstrapTime?: number | null | undefined;
+  /** Seconds. */
+  readonly timeout?: number | null | undefined;
+  /** Percent. */
+  readonly progress?: number | null | undefined;
+  readonly progressTag?: string | null | undefined;
+  readonly connected?: boolean | null | undefined;
+}
+
+/** Writes the row of an attempt. Throws EncodeError. */
+export function writeTunnel(rows: MeasurementRows, tunnel: Tunnel): void {
+  const writer = rows.encoder.row('obs_tunnel');
+  writer.raw(rows.shared);
+  writeOwn(writer, {
+    observation_idx: ++rows.index,
+    created_at: Math.floor(rows.run.createdAt / 1000) * 1000,
+    run_generation: rows.run.generation,
+    tunnel_protocol: tunnel.protocol,
+    tunnel_transport: tunnel.transport,
+    tunnel_provider: tunnel.provider ?? '',
+    tunnel_endpoint: tunnel.endpoint ?? '',
+    tunnel_success: tunnel.success,
+    tunnel_failure: tunnel.failure,
+    tunnel_bootstrap_time: tunnel.bootstrapTime || null,
+    tunnel_timeout: tunnel.timeout,
+    tunnel_progress: tunnel.progress,
+    tunnel_progress_tag: tunnel.progressTag,
+    tunnel_connected: tunnel.connected,
+  });
+}
+
+/** ts-015 and ts-030: a tunnel was established if it has a bootstrap time, and it works if there is no failure as well. */
+function isEstablished(failure: string | null, bootstrapTime: number | null | undefined): boolean | null {
+  if (failure !== null) return false;
+  return bootstrapTime ? true : null;
+}
+
+/** Returns the tunnel of psiphon. */
+export function psiphonTunnel({ failure, bootstrap_time, max_runtime }: TestKeys<'psiphon'>): Tunnel {
+  return {
+    protocol: 'psiphon',
+    transport: 'psiphon',
+    success: isEstablished(failure || null, bootstrap_time),
+    failure: failure || null,
+    bootstrapTime: bootstrap_time,
+    timeout: max_runtime,
+    // The tunnel was established, and a request through it failed.
+    connected: bootstrap_time ? true : null,
+  };
+}
+
+/** Returns the tunnel of torsf. Its transport hides whether the probe connected to a server. */
+export function torsfTunnel({ failure, bootstrap_time, timeout }: TestKeys<'torsf'>): Tunnel {
+  return {
+    protocol: 'tor',
+    transport: 'snowflake',
+    success: isEstablished(failure || null, bootstrap_time),
+    failure: failure || null,
+    bootstrapTime: bootstrap_time,
+    timeout,
+    connected: bootstrap_time ? true : null,
+  };
+}
+
+/** Progress of tor in percent from which the probe was connected to a relay (`conn_done`, earlier `handshake_dir`). */
+const CONNECTED = 10;
+
+/** Returns the tunnel of vanilla_tor. */
+export function vanillaTorTunnel(keys: TestKeys<'vanilla_tor'>): Tunnel {
+  const { failure, error, success, bootstrap_time, timeout, tor_progress, tor_progress_tag, transport_name } = keys;
+  return {
+    protocol: 'tor',
+    transport: transport_name || 'vanilla',
+    success: success ?? null,
+    failure: failure || error || null,
+    bootstrapTime: bootstrap_time,
+    timeout,
+    progress: tor_progress,
+    progressTag: tor_progress_tag,
+    connected: tor_progress == null ? null : tor_progress >= CONNECTED,
+  };
+}
+
+/** Returns the tunnels of openvpn: those of the handshakes, or in early versions the only one. */
+export function openvpnTunnels(keys: TestKeys<'openvpn'>): Tunnel[] {
+  const connects = keys.tcp_connect ?? [];
+  if (keys.openvpn_handshake?.length) {
+    return keys.openvpn_handshake.map(each => {
+      const { ip, port, transport, provider, status, transaction_id } = each;
+      const failure = each.failure || status?.failure || null;
+      const connect = connects.find(
+        other => other.ip === ip && other.port === port && other.transaction_id === transaction_id,
+      );
+      return {
+        protocol: 'openvpn',
+        transport: transport ?? '',
+        provider,
+        endpoint: endpointOf(ip, port),
+        success: status?.success ?? failure === null,
+        failure,
+        bootstrapTime: failure === null ? (each.bootstrap_time ?? each.handshake_time) : null,
+        connected: connect ? connect.status.success : null,
+      };
+    });
+  }
+  const { success, bootstrap_time, transport, provider, obfuscation, remote, failure, error } = keys;
+  if (success == null && bootstrap_time == null) return [];
+  const [connect] = connects;
+  return [
+    {
+      protocol: 'openvpn',
+      transport: obfuscation && obfuscation !== 'none' ? `${transport ?? ''}+${obfuscation}` : (transport ?? ''),
+      provider,
+      endpoint: remote,
+      success: success ?? null,
+      failure: failure || error || null,
+      bootstrapTime: bootstrap_time,
+      connected: connect ? connect.status.success : null,
+    },
+  ];
+}
+
+function endpointOf(ip: string | null | undefined, port: number | null | undefined): string {
+  if (!ip) return '';
+  return `${ip.includes(':') ? `[${ip}]` : ip}:${port ?? ''}`;
+}
