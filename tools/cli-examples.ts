@@ -150,7 +150,7 @@ Backfills  none
 
 ClickHouse  http://127.0.0.1:8123/default  answers
   1 measurement in 1 object of 1 bucket, 0 failed
-  rows: obs_web 33, obs_web_ctrl 0, obs_http_middlebox 0
+  rows: obs_web 33, obs_web_ctrl 0, obs_http_middlebox 0, obs_tunnel 0, obs_performance 0
   runs: 1 completed`,
   },
   'clear-schedules': {

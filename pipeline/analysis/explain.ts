@@ -231,9 +231,11 @@ async function whyNot(rows: (query: Query) => Promise<Row[]>, uid: string): Prom
     sql: "SELECT name FROM system.tables WHERE database = currentDatabase() AND name = 'tunnel_verdicts'",
     params: {},
   });
+  // The view compares the attempts of a day, so without the day it would read those of all days.
   const [attempt] = tunnel
     ? await rows({
-        sql: 'SELECT outcome, tunnel_protocol FROM tunnel_verdicts WHERE measurement_uid = {uid:String} LIMIT 1',
+        sql: `SELECT outcome, tunnel_protocol FROM tunnel_verdicts WHERE measurement_uid = {uid:String} AND measurement_day IN
+          (SELECT toDate32(measurement_start_time, 'UTC') FROM obs_tunnel WHERE measurement_uid = {uid:String}) LIMIT 1`,
         params: { uid },
       })
     : [];

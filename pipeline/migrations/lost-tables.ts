@@ -4,21 +4,38 @@ import { type ClickHouse, identifier } from '../tables/clickhouse.ts';
 import { literals } from '../tables/ddl.ts';
 import { LEDGER_TABLES, PIPELINE_RUNS } from '../tables/ledger-tables.ts';
 import { REFERENCE_TABLES, REFERENCE_VERSIONS } from '../tables/reference-tables.ts';
-import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT, OBSERVATION_TABLES } from '../tables/schema.ts';
+import {
+  ANALYSIS_WEB_MEASUREMENT,
+  MEASUREMENT_EXPERIMENT_RESULT,
+  OBS_HTTP_MIDDLEBOX,
+  OBS_PERFORMANCE,
+  OBS_TUNNEL,
+  OBS_WEB,
+  OBS_WEB_CTRL,
+} from '../tables/schema.ts';
 import observations from './001-observations.ts';
 import analysis from './002-analysis.ts';
 import ledger from './003-ledger.ts';
 import reference from './004-reference.ts';
+import tunnels from './012-tunnels.ts';
 import type { Migration } from './migration.ts';
 
 const names = (tables: readonly { readonly name: string }[]) => tables.map(({ name }) => name);
 
 /** The tables that each migration creates. */
 const MADE_BY = new Map<Migration, readonly string[]>([
-  [observations, names(OBSERVATION_TABLES)],
+  [observations, names([OBS_WEB, OBS_WEB_CTRL, OBS_HTTP_MIDDLEBOX])],
   [analysis, names([ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT])],
   [ledger, names(LEDGER_TABLES)],
   [reference, names([...REFERENCE_TABLES, REFERENCE_VERSIONS])],
+  [tunnels, names([OBS_TUNNEL, OBS_PERFORMANCE])],
+]);
+
+/** The stage that fills the tables of a migration. */
+const STAGE_OF = new Map<Migration, 'Observations' | 'Analysis'>([
+  [observations, 'Observations'],
+  [analysis, 'Analysis'],
+  [tunnels, 'Observations'],
 ]);
 
 /**
@@ -54,7 +71,7 @@ async function absentTables(clickhouse: ClickHouse, migration: Migration, signal
 }
 
 /**
- * Records that the rows of some runs are lost, because tables of a migration do not exist. The latest state of each run becomes `cancelled`, so
+ * Records that the rows of some runs are lost, because tables of an applied migration do not exist. The latest state of each run becomes `cancelled`, so
  * the next plan runs their buckets again. Call it before the tables are created again, because afterwards the loss cannot be detected. An
  * active run detects the record when it ends. May be repeated.
  */
@@ -66,10 +83,11 @@ export async function recordLostTables(
 ): Promise<void> {
   const absent = await absentTables(clickhouse, migration, signal);
   const isLedger = absent.includes(PIPELINE_RUNS.name);
-  const stage = migration === observations ? 'Observations' : migration === analysis ? 'Analysis' : undefined;
+  const stage = STAGE_OF.get(migration);
   if (absent.length === 0 || isLedger || stage === undefined) return;
+  // An empty ledger has no run to record. A new database has such a ledger when the later migrations create their tables.
   const [runs] = await clickhouse.select<{ found: number }>(
-    'SELECT count() AS found FROM system.tables WHERE database = currentDatabase() AND name = {name:String}',
+    'SELECT count() AS found FROM system.tables WHERE database = currentDatabase() AND name = {name:String} AND ifNull(total_rows, 1) > 0',
     { params: { name: PIPELINE_RUNS.name }, signal },
   );
   if (!runs?.found) return;

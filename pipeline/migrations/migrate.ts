@@ -155,10 +155,14 @@ async function applyAll(
   signal?: AbortSignal,
 ): Promise<number[]> {
   const applied: number[] = [];
+  const recorded = await recordedMigrations(clickhouse, { signal });
   for (const migration of await missing(clickhouse, migrations, signal)) {
     await lock.check();
     log.info(`migrating ${clickhouse.name}: ${migration.number} ${migration.name}`);
-    await recordLostTables(clickhouse, migration, log, signal);
+    // A migration that is not recorded creates its tables for the first time, unless the records were dropped as well.
+    if (recorded.size === 0 || recorded.has(migration.number)) {
+      await recordLostTables(clickhouse, migration, log, signal);
+    }
     await migration.apply(clickhouse, log, signal, () => lock.check());
     await clickhouse.insert(RECORDS.name, [{ number: migration.number, name: migration.name }], { signal });
     applied.push(migration.number);

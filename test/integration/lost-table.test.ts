@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, inject, test } from 'vitest';
 import { sumCounts } from '../../pipeline/counts.ts';
 import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
 import { migrate } from '../../pipeline/migrations/migrate.ts';
+import { MIGRATIONS } from '../../pipeline/migrations/migrations.ts';
 import { decideAll } from '../../pipeline/runs/backfill-plan.ts';
 import { observeBatch } from '../../pipeline/runs/batch.ts';
 import { finishBucket, planBucket, UnaccountedError } from '../../pipeline/runs/observations.ts';
@@ -77,4 +78,35 @@ test('a dropped ledger is created again, and everything is run again', async () 
   expect(await toRun()).toEqual([OTHER, DAY]);
   await runWhole(tools, DAY);
   expect(await rowsByMeasurement(clickhouse, 'obs_web')).toEqual(expectedRows('obs_web', [DAY]));
+});
+
+test('a run that is active while a later migration creates its tables completes', async () => {
+  const { clickhouse: earlier } = await makeDatabase(inject('clickhouseUrl'), 'lost', { migrated: false });
+  await migrate(earlier, silent, { migrations: MIGRATIONS.slice(0, 11) });
+  const tools = runTools(earlier, FIXTURES);
+  const plan = await planBucket({ ...tools, origin }, key, Date.now());
+  const counts = [];
+  for (const batch of plan.batches) counts.push(await observeBatch(tools, { run: plan.run, batch }));
+  expect(await migrate(earlier, silent)).toEqual(MIGRATIONS.slice(11).map(each => each.number));
+  await finishBucket({ ...tools, origin }, plan.run, sumCounts(counts));
+  expect(await rowsByMeasurement(earlier, 'obs_web')).toEqual(expectedRows('obs_web', [DAY]));
+  await earlier.close();
+});
+
+test('a dropped table of tunnels is created again, and only the buckets with rows in it are run again', async () => {
+  const tools = runTools(clickhouse, FIXTURES);
+  // A day with openvpn.
+  const TUNNELS = '2022-09-14';
+  await runWhole(tools, TUNNELS);
+  await runWhole(tools, DAY);
+  await clickhouse.command('DROP TABLE obs_tunnel SYNC');
+  expect(await migrate(clickhouse, silent)).toEqual([12]);
+  expect(
+    await clickhouse.select(
+      "SELECT bucket, state, reason FROM pipeline_runs FINAL WHERE stage = 'Observations' ORDER BY bucket",
+    ),
+  ).toEqual([
+    { bucket: TUNNELS, state: 'cancelled', reason: 'TableLost' },
+    { bucket: DAY, state: 'completed', reason: '' },
+  ]);
 });

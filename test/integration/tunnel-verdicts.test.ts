@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, inject, test } from 'vitest';
+import { explain } from '../../pipeline/analysis/explain.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { makeDatabase } from '../support/database.ts';
 
@@ -65,4 +66,11 @@ describe('the outcome of a tunnel', () => {
     const found = await clickhouse.select<Row>(`SELECT outcome FROM tunnel_verdicts WHERE measurement_uid = '${uid}'`);
     expect(found).toEqual([{ outcome }]);
   });
+});
+
+test('explain names the outcome of a tunnel, which has no observations of web requests', async () => {
+  const blocked = ATTEMPTS.findIndex(({ name }) => name === 'openvpn connects, and the handshake fails');
+  await expect(explain(clickhouse, uidOf(blocked), { otherwise: 3 })).rejects.toThrow(
+    'It tried a tunnel (openvpn), and its outcome in the view tunnel_verdicts is blocked',
+  );
 });
