@@ -1,13 +1,14 @@
 /**
  * Speed of the observation path, as a share of a floor measured in the same run on the same bytes (observations/floor.ts).
  *
- *     npm run bench -- observations [--data DIR] [--seconds N] [--input NAME] [--no-clickhouse] [--stream GB] [--traced]
+ *     npm run bench -- observations [--data DIR] [--seconds N] [--input NAME] [--no-clickhouse] [--stream GB] [--traced] [--matching]
  *
  * Floor and path run in turns, N seconds of work each (10). Their medians are compared by processor time of the process, which a
  * busy machine disturbs least, and by wall-clock time. Then the benchmark measures one thread against one thread per processor, the
  * path into ClickHouse (for the first input), the stages of both with a profiler, and the memory of processes that do nothing else.
  * DIR is a folder in the layout of the archive; the default is `../shared/data/measurements` if it exists, otherwise the fixtures.
  * `--traced` instead compares the path into ClickHouse with itself while each span is exported to a collector, in rounds of new threads.
+ * `--matching` instead compares the path up to RowBinary with itself without the fingerprints of HTTP responses, in such rounds too.
  * `--stream` instead processes one object of the given size in GB and shows the memory over time.
  *
  * Prints tables and, last, one line of JSON.
@@ -34,6 +35,7 @@ const { values: options } = parseArgs({
     clickhouse: { type: 'boolean', default: true },
     stream: { type: 'string' },
     traced: { type: 'boolean', default: false },
+    matching: { type: 'boolean', default: false },
   },
   allowNegative: true,
 });
@@ -45,8 +47,8 @@ if (options.stream !== undefined && !(Number(options.stream) > 0)) fail('--strea
 /** Seconds per turn when threads are compared, and minimum number of turns. */
 const TURN = 2.5;
 const TURNS = 5;
-/** Rounds of new threads when tracing is compared. */
-const TRACED_ROUNDS = 5;
+/** Rounds of new threads when the path is compared with itself. */
+const ROUNDS = 5;
 const TARGETS = { bodies: 0.8, rows: 0.5, all: 0.7 };
 const TARGET_INTO_CLICKHOUSE = 0.6;
 const geoip = join(import.meta.dirname, '../fixtures/geoip');
@@ -58,9 +60,11 @@ try {
   const [first] = inputs as [Input];
   const result = options.traced
     ? await compareTraced(first)
-    : options.stream === undefined
-      ? await measure(inputs)
-      : await stream(first, Number(options.stream));
+    : options.matching
+      ? await compareMatching(inputs)
+      : options.stream === undefined
+        ? await measure(inputs)
+        : await stream(first, Number(options.stream));
   console.log(JSON.stringify(result));
 } finally {
   rmSync(dir, { recursive: true, force: true });
@@ -207,59 +211,98 @@ async function turn(thread: Thread, work: Work): Promise<number> {
   }
 }
 
-/**
- * Runs passes into ClickHouse without and with tracing, in turns. The traced thread also exports, which in a worker the main thread does.
- * Two threads with the same code differ by some percent, for as long as they live, because they compile and collect differently. So each
- * round has new threads, and a second thread without tracing shows the difference that means nothing.
- */
+/** Measures the cost of tracing. The traced thread also exports, which in a worker the main thread does. */
 async function compareTraced(input: Input): Promise<object> {
   const collector = await OtlpCollector.start();
   try {
     return await withClickHouse(async clickhouseUrl => {
       const plain = { input, geoip, clickhouseUrl };
       const births = { off: plain, on: { ...plain, telemetryEndpoint: collector.endpoint }, again: plain };
-      const rounds: Record<keyof typeof births, Took[]>[] = [];
-      for (let i = 1; i <= TRACED_ROUNDS; i++) {
-        rounds.push(await roundOf(births, seconds / TRACED_ROUNDS));
-        const { off, on, again } = mapValues(rounds.at(-1)!, passes => timesOf(passes).cpu);
-        console.log(
-          `round ${i}: tracing ${percent(on / off - 1)} of processor time, no difference ${percent(again / off - 1)}`,
-        );
-      }
-      const times = mapValues(births, (_, name) => timesOf(rounds.flatMap(round => round[name])));
-      const ratio = (name: 'on' | 'again', unit: 'cpu' | 'wall') =>
-        median(rounds.map(round => timesOf(round[name])[unit] / timesOf(round.off)[unit])) - 1;
-      const cost = { cpu: ratio('on', 'cpu'), wall: ratio('on', 'wall') };
-      const noise = { cpu: ratio('again', 'cpu'), wall: ratio('again', 'wall') };
-      console.table({
-        'without tracing': row(input, times.off),
-        'with tracing': row(input, times.on),
-        'without tracing, again': row(input, times.again),
-      });
-      console.log(
-        `tracing costs ${percent(cost.cpu)} of processor time, ${percent(cost.wall)} by the clock; no difference measures as ${percent(noise.cpu)}, ${percent(noise.wall)}; target: 2 %; ${collector.spans.length} spans`,
-      );
-      return { input, ...times, cost, noise, spans: collector.spans.length };
+      const found = await compareBirths(births, { kind: 'insert' }, { feature: 'tracing', target: 0.02 });
+      console.log(`${collector.spans.length} spans`);
+      return { ...found, spans: collector.spans.length };
     });
   } finally {
     collector.stop();
   }
 }
 
-/** Runs passes into ClickHouse on one new thread for each birth, in turns that begin with another thread each time. */
+/** Measures what the search for fingerprints of HTTP responses costs, in time and in the peak memory of a process with one thread. */
+async function compareMatching(inputs: readonly Input[]): Promise<object> {
+  const results = [];
+  for (const input of inputs) {
+    console.log(`\n${input.name}: ${input.what}`);
+    const births = {
+      off: { input, geoip, matching: false },
+      on: { input, geoip },
+      again: { input, geoip, matching: false },
+    };
+    const found = await compareBirths(births, { kind: 'encode' }, { feature: 'matching', target: 0.1 });
+    const memory = { without: 0, with: 0 };
+    memory.without = (await inProcess(births.off, 1, seconds)).peak;
+    memory.with = (await inProcess(births.on, 1, seconds)).peak;
+    console.log(`peak RSS of a process with one thread: ${memory.with} MB, without matching ${memory.without} MB`);
+    results.push({ ...found, memory });
+  }
+  return { results };
+}
+
+interface Feature {
+  readonly feature: string;
+  /** Greatest share of the time that it may cost. */
+  readonly target: number;
+}
+
+/**
+ * Runs passes without and with a feature, in turns. Two threads with the same code differ by some percent, for as long as they live, because
+ * they compile and collect differently. So each round has new threads, and a second thread without the feature shows the difference that means
+ * nothing.
+ */
+async function compareBirths(
+  births: Readonly<Record<'off' | 'on' | 'again', Birth>>,
+  work: Work,
+  { feature, target }: Feature,
+): Promise<object> {
+  const { input } = births.off;
+  const rounds: Record<keyof typeof births, Took[]>[] = [];
+  for (let i = 1; i <= ROUNDS; i++) {
+    rounds.push(await roundOf(births, work, seconds / ROUNDS));
+    const { off, on, again } = mapValues(rounds.at(-1)!, passes => timesOf(passes).cpu);
+    console.log(
+      `round ${i}: ${feature} ${percent(on / off - 1)} of processor time, no difference ${percent(again / off - 1)}`,
+    );
+  }
+  const times = mapValues(births, (_, name) => timesOf(rounds.flatMap(round => round[name])));
+  const ratio = (name: 'on' | 'again', unit: 'cpu' | 'wall') =>
+    median(rounds.map(round => timesOf(round[name])[unit] / timesOf(round.off)[unit])) - 1;
+  const cost = { cpu: ratio('on', 'cpu'), wall: ratio('on', 'wall') };
+  const noise = { cpu: ratio('again', 'cpu'), wall: ratio('again', 'wall') };
+  console.table({
+    [`without ${feature}`]: row(input, times.off),
+    [`with ${feature}`]: row(input, times.on),
+    [`without ${feature}, again`]: row(input, times.again),
+  });
+  console.log(
+    `${feature} costs ${percent(cost.cpu)} of processor time, ${percent(cost.wall)} by the clock; no difference measures as ${percent(noise.cpu)}, ${percent(noise.wall)}; target: ${percent(target)}`,
+  );
+  return { input, ...times, cost, noise };
+}
+
+/** Runs passes on one new thread for each birth, in turns that begin with another thread each time. */
 async function roundOf<Name extends string>(
   births: Readonly<Record<Name, Birth>>,
+  work: Work,
   least: number,
 ): Promise<Record<Name, Took[]>> {
   const names = Object.keys(births) as Name[];
   const threads = new Map<Name, Thread>();
   for (const name of names) threads.set(name, await Thread.start(births[name]));
   const found = mapValues(births, (): Took[] => []);
-  for (let i = 0; i < 2; i++) for (const thread of threads.values()) await thread.pass({ kind: 'insert' });
+  for (let i = 0; i < 2; i++) for (const thread of threads.values()) await thread.pass(work);
   for (let turn = 0, spent = 0; turn < names.length || spent < least; turn++) {
     for (let at = 0; at < names.length; at++) {
       const name = names[(turn + at) % names.length]!;
-      const took = await threads.get(name)!.pass({ kind: 'insert' });
+      const took = await threads.get(name)!.pass(work);
       found[name].push(took);
       spent += took.cpu / names.length;
     }

@@ -45,22 +45,26 @@ export interface Birth {
   readonly clickhouseUrl?: string;
   /** Address of a collector; the thread then makes the spans of a worker and exports them. */
   readonly telemetryEndpoint?: string;
+  /** Whether responses are searched for fingerprints; yes unless false. Threads that insert never search. */
+  readonly matching?: boolean;
 }
 
 /** OONI's list, from this folder. */
 const FINGERPRINTS = '../../fixtures/fingerprints/fingerprints_http.csv.gz';
 
-const { input, geoip, clickhouseUrl, telemetryEndpoint = '' } = workerData as Birth;
+const { input, geoip, clickhouseUrl, telemetryEndpoint = '', matching = true } = workerData as Birth;
 const settings = loadSettings({ ARCHIVE_URL: input.root, ...(clickhouseUrl && { CLICKHOUSE_URL: clickhouseUrl }) });
 const log = createLogger('bench', settings);
 await startTracing({ telemetry_endpoint: telemetryEndpoint, installation: 'bench' }, 'bench', log);
 const archive = new DirectoryArchive(input.root);
 const ipMetadata = openIpMetadata(geoip);
 const clickhouse = clickhouseUrl === undefined ? undefined : openClickHouse(settings);
-const httpFingerprints = new HttpFingerprints(
-  readFingerprints(gunzipSync(readFileSync(join(import.meta.dirname, FINGERPRINTS))), 'http').rows,
-  'bench',
-);
+const httpFingerprints = matching
+  ? new HttpFingerprints(
+      readFingerprints(gunzipSync(readFileSync(join(import.meta.dirname, FINGERPRINTS))), 'http').rows,
+      'bench',
+    )
+  : undefined;
 const files: ArchiveFile[] = [];
 for await (const object of archive.list('')) files.push(parseKey(object) as ArchiveFile);
 const stored = () => files.map(({ key }) => readFileSync(join(input.root, key)));
