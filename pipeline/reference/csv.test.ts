@@ -67,7 +67,7 @@ test('a file that is not edited by hand is rejected when it is cut off inside a 
 });
 
 test('data written by RFC 4180 are read back unchanged', () => {
-  const field = fc.string({ unit: fc.constantFrom('a', '"', ',', '\n', ' ', 'é') });
+  const field = fc.string({ unit: fc.constantFrom('a', '"', ',', '\n', '\r', '\r\n', ' ', 'é') });
   fc.assert(
     fc.property(fc.array(fc.tuple(field, field, field), { maxLength: 5 }), rows => {
       const quoted = (value: string) => `"${value.replaceAll('"', '""')}"`;
@@ -78,6 +78,16 @@ test('data written by RFC 4180 are read back unchanged', () => {
       expect(records.map(({ values }) => [values.x, values.y, values.z])).toEqual(rows);
     }),
   );
+});
+
+test.each([true, false])('a line break in a quoted field stays as it is (edited by hand: %s)', handMade => {
+  const text = 'x,y\r\n"a\r\nb","c\nd"\r\ng,"e\r\n\r\nf"\r\n';
+  const { records, problems } = readCsv('x.csv', Buffer.from(text), ['x', 'y'], { handMade });
+  expect(problems).toEqual([]);
+  expect(records).toEqual([
+    { line: 4, values: { x: 'a\r\nb', y: 'c\nd' } },
+    { line: 7, values: { x: 'g', y: 'e\r\n\r\nf' } },
+  ]);
 });
 
 test('any bytes are read in linear time', () => {

@@ -14,11 +14,17 @@ export interface CsvOptions {
   readonly handMade?: boolean;
 }
 
+/** A line without the characters that end it, and these characters, which belong to a quoted field that continues. */
+interface Line {
+  readonly text: string;
+  readonly end: string;
+}
+
 /** Marks a line that is not UTF-8. Decoded text cannot contain it. */
 const NOT_UTF8 = '\ud800';
 
 /**
- * Reads a CSV file with a header (RFC 4180: quoted fields may contain commas, quotes and line breaks). Blanks around an unquoted
+ * Reads a CSV file with a header (RFC 4180: quoted fields may contain commas, quotes and line breaks, which stay as they are). Blanks around an unquoted
  * field are removed; a quote inside it is an ordinary character. A row is reported as a problem and omitted if it has too few or
  * too many fields, repeats the header, or has a quote that does not close correctly; reading continues on the next line. Throws
  * ReferenceDataError for a file without one of `columns`, and as CsvOptions describes.
@@ -39,10 +45,10 @@ export function readCsv(
   }
   const records: CsvRecord[] = [];
   const problems: Problem[] = [];
-  const last = lines.findLastIndex(line => line.trim() !== '');
+  const last = lines.findLastIndex(({ text }) => text.trim() !== '');
   for (let at = 1, next: number; at <= last; at = next) {
     next = at + 1;
-    if (lines[at]!.trim() === '') continue;
+    if (lines[at]!.text.trim() === '') continue;
     const found = readRecord(lines, at);
     const where = `${name} line ${found && isWhole(found, lines, at, header.length) ? found.end : at + 1}`;
     if (!found || !isWhole(found, lines, at, header.length)) {
@@ -79,10 +85,10 @@ interface FoundRecord {
 }
 
 /** Reads the record that begins on a line. Returns undefined if a quote does not close, or is not followed by a comma. */
-function readRecord(lines: readonly string[], start: number): FoundRecord | undefined {
+function readRecord(lines: readonly Line[], start: number): FoundRecord | undefined {
   const fields: string[] = [];
   let line = start;
-  let text = lines[line] ?? '';
+  let text = lines[line]?.text ?? '';
   for (let at = 0; ; at++) {
     const quoted = /^[ \t]*"/.exec(text.slice(at));
     if (!quoted) {
@@ -97,9 +103,9 @@ function readRecord(lines: readonly string[], start: number): FoundRecord | unde
     for (;;) {
       const quote = text.indexOf('"', at);
       if (quote < 0) {
-        value += `${text.slice(at)}\n`;
+        value += text.slice(at) + lines[line]!.end;
         if (++line >= lines.length) return undefined;
-        text = lines[line]!;
+        text = lines[line]!.text;
         at = 0;
       } else if (text[quote + 1] === '"') {
         value += text.slice(at, quote + 1);
@@ -119,7 +125,7 @@ function readRecord(lines: readonly string[], start: number): FoundRecord | unde
 }
 
 /** Reports whether a record of several lines is really one record. An open quote that meets the next quote would include complete rows. */
-function isWhole({ end }: FoundRecord, lines: readonly string[], start: number, columns: number): boolean {
+function isWhole({ end }: FoundRecord, lines: readonly Line[], start: number, columns: number): boolean {
   for (let line = start + 1; line < end; line++) {
     const within = readRecord(lines, line);
     if (within && within.end === line + 1 && within.fields.length === columns && columns > 1) return false;
@@ -127,22 +133,30 @@ function isWhole({ end }: FoundRecord, lines: readonly string[], start: number, 
   return true;
 }
 
-function linesOf(name: string, bytes: Uint8Array, { handMade = false }: CsvOptions): string[] {
+function linesOf(name: string, bytes: Uint8Array, { handMade = false }: CsvOptions): Line[] {
   const decoder = new TextDecoder('utf-8', { fatal: true });
-  const ends = handMade ? /\r\n?|\n/ : /\r?\n/;
+  const ends = handMade ? /(\r\n?|\n)/ : /(\r?\n)/;
   try {
-    return decoder.decode(bytes).split(ends);
+    return pairs(decoder.decode(bytes).split(ends));
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     if (!handMade) throw new ReferenceDataError(`${name} is not UTF-8 text. Nothing was changed.`);
   }
   // Each byte becomes one character. In UTF-8 the byte of a line break has no other meaning.
-  const raw = Buffer.from(bytes).toString('latin1').split(ends);
-  return raw.map(line => {
+  const raw = pairs(Buffer.from(bytes).toString('latin1').split(ends));
+  return raw.map(({ text, end }) => {
     try {
-      return decoder.decode(Buffer.from(line, 'latin1'));
+      return { text: decoder.decode(Buffer.from(text, 'latin1')), end };
     } catch {
-      return Buffer.from(line, 'latin1').toString() + NOT_UTF8;
+      return { text: Buffer.from(text, 'latin1').toString() + NOT_UTF8, end };
     }
   });
+}
+
+/** Returns the lines of a list in which each text is followed by its end. The last text has none. */
+function pairs(parts: readonly string[]): Line[] {
+  return Array.from({ length: Math.ceil(parts.length / 2) }, (_, index) => ({
+    text: parts[2 * index]!,
+    end: parts[2 * index + 1] ?? '',
+  }));
 }

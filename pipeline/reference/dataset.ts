@@ -49,10 +49,10 @@ export function hashOf(bytes: Uint8Array): string {
 }
 
 /**
- * Returns the name of a version: the day it was first loaded, and its hash.
+ * Returns the name of a version: the day it was first loaded, and the hash of its source and of the way to read it (`digest`, hexadecimal).
  *
  * @param at milliseconds since 1970
  */
-export function versionName(at: number, sha256: string): string {
-  return `${new Date(at).toISOString().slice(0, 10)}-${sha256.slice(0, 12)}`;
+export function versionName(at: number, digest: string): string {
+  return `${new Date(at).toISOString().slice(0, 10)}-${digest.slice(0, 12)}`;
 }

@@ -17,8 +17,17 @@ export const DATASETS = ['fingerprints_dns', 'fingerprints_http', 'citizenlab', 
 export type DatasetName = (typeof DATASETS)[number];
 
 export interface Fetched extends Parsed<object> {
+  /** SHA-256 of the source in hexadecimal. */
   readonly sha256: string;
+  /** Hash in hexadecimal that names the version. It differs from `sha256` if the program reads the source in another way than before. */
+  readonly digest: string;
 }
+
+/**
+ * Number of the way in which a list of fingerprints is read. A greater number makes a new version of the same source, so that it is loaded again.
+ * Since 2, a CRLF in a pattern stays a CRLF: six patterns of OONI's list of HTTP fingerprints contain one.
+ */
+const READING_HTTP = 2;
 
 export interface Dataset {
   /** Setting that names the source. */
@@ -43,7 +52,7 @@ export const DATASET: Readonly<Record<DatasetName, Dataset>> = {
     refresh: '11 * * * *',
     limits: FINGERPRINT_LIMITS,
     fetch: async (source, signal) =>
-      fromBytes(await readSource(source, signal), bytes => readFingerprints(bytes, 'http')),
+      fromBytes(await readSource(source, signal), bytes => readFingerprints(bytes, 'http'), READING_HTTP),
   },
   citizenlab: {
     setting: 'test_lists_source',
@@ -51,7 +60,8 @@ export const DATASET: Readonly<Record<DatasetName, Dataset>> = {
     limits: TEST_LIST_LIMITS,
     async fetch(source, signal) {
       const files = await readFiles(source, '.csv', signal);
-      return { ...readTestLists(files), sha256: hashOfFiles(files) };
+      const sha256 = hashOfFiles(files);
+      return { ...readTestLists(files), sha256, digest: sha256 };
     },
   },
   asnmeta: {
@@ -68,6 +78,7 @@ export function sourceOf(settings: Readonly<Record<SourceSetting, string>>, name
   return source === '' || source === NO_SOURCE ? undefined : source;
 }
 
-function fromBytes(bytes: Buffer, read: (bytes: Buffer) => Parsed<object>): Fetched {
-  return { ...read(bytes), sha256: hashOf(bytes) };
+function fromBytes(bytes: Buffer, read: (bytes: Buffer) => Parsed<object>, reading = 1): Fetched {
+  const sha256 = hashOf(bytes);
+  return { ...read(bytes), sha256, digest: reading === 1 ? sha256 : hashOf(Buffer.from(`${sha256} read ${reading}`)) };
 }

@@ -37,17 +37,17 @@ export async function loadReference(
 ): Promise<LoadedReference> {
   const { now, log, signal } = options;
   const dataset = DATASET[name];
-  const { rows, problems, sha256 } = await dataset.fetch(source, signal);
+  const { rows, problems, sha256, digest } = await dataset.fetch(source, signal);
   assertPlausible(name, { rows, problems }, dataset.limits);
   const described = problems.map(({ where, what }) => `${where}: ${what}`);
   for (const problem of described.slice(0, PROBLEMS_KEPT)) log.warn(`${name}: left out ${problem}`);
 
   const current = (await referenceVersions(clickhouse, signal))[name];
-  if (current?.endsWith(sha256.slice(0, 12))) {
+  if (current?.endsWith(digest.slice(0, 12))) {
     log.info(`${name} is current: ${current}`);
     return { name, version: current, changed: false, rows: rows.length, problems: described };
   }
-  const version = versionName(now, sha256);
+  const version = versionName(now, digest);
   await dropAbandoned(clickhouse, name, signal);
   const staging = `${name}_next_${randomBytes(4).toString('hex')}`;
   const table = REFERENCE_TABLES.find(each => each.name === name)!;

@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import { ReferenceDataError } from '../../pipeline/reference/dataset.ts';
@@ -12,7 +13,7 @@ import { ensureReference, loadReference, referenceVersions } from '../../pipelin
 import { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { analyseDay } from '../support/analyse-day.ts';
 import { makeDatabase, silent } from '../support/database.ts';
-import { FINGERPRINTS, TEST_LISTS } from '../support/fixtures.ts';
+import { FINGERPRINTS, HTTP_FINGERPRINTS, TEST_LISTS } from '../support/fixtures.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'ooni-reference-'));
 const real = readFileSync(FINGERPRINTS, 'utf8');
@@ -90,6 +91,21 @@ describe('a valid source', () => {
     }
     await expect(load(`${base}/packed`)).rejects.toThrow(/cannot fetch .*ECONNREFUSED.*local file/);
     expect((await stored()).rows).toBe(REAL_ROWS);
+  });
+
+  test('is loaded again if an earlier version of the program read it in another way', async () => {
+    const sha256 = createHash('sha256')
+      .update(gunzipSync(readFileSync(HTTP_FINGERPRINTS)))
+      .digest('hex');
+    // Earlier versions named the version after the source alone, and had no CR in the patterns.
+    const earlier = `2026-01-01-${sha256.slice(0, 12)}`;
+    await clickhouse.command(`ALTER TABLE fingerprints_http MODIFY COMMENT '${earlier}'`);
+    const { changed, version } = await load(HTTP_FINGERPRINTS, 'fingerprints_http');
+    expect([changed, version === earlier]).toEqual([true, false]);
+    expect(await clickhouse.select("SELECT count() AS n FROM fingerprints_http WHERE pattern LIKE '%\r\n%'")).toEqual([
+      { n: 6 },
+    ]);
+    expect(await load(HTTP_FINGERPRINTS, 'fingerprints_http')).toMatchObject({ changed: false, version });
   });
 
   test('the Citizen Lab lists', async () => {
