@@ -5,6 +5,8 @@ import { PIPELINE_FAILURES, PIPELINE_FILES, PIPELINE_RUNS } from '../pipeline/ta
 import {
   ANALYSIS_WEB_MEASUREMENT,
   MEASUREMENT_EXPERIMENT_RESULT,
+  OBS_PERFORMANCE,
+  OBS_TUNNEL,
   OBS_WEB,
   type Column as TableColumn,
 } from '../pipeline/tables/schema.ts';
@@ -41,6 +43,13 @@ const KNOWN: Readonly<Record<string, Omit<Column, 'name' | 'type'>>> = {
     description: 'Group of tests: websites, im, circumvention, experimental',
   },
   target_category: { label: 'Category', description: 'Category of the test lists; MISC: none' },
+  target: {
+    label: 'Service',
+    description: 'Service of a messenger and, where it matters, the kind of its endpoints (docs/verdicts.md)',
+  },
+  tunnel_protocol: { label: 'Tunnel', description: 'psiphon, tor or openvpn' },
+  tunnel_transport: { label: 'Transport' },
+  tunnel_endpoint: { label: 'Server', description: 'Address and port; empty: the tool chooses the server' },
   hostname: { label: 'Host' },
   dns_answer: { label: 'Answer', description: 'Address or name that the resolver answered' },
   dns_answer_as_org_name: { label: 'Network of the answer' },
@@ -236,6 +245,12 @@ export const BY_NETWORK = countingView(
   [column('probe_cc', 'String'), column('probe_asn', 'UInt32'), column('probe_as_org_name', 'String')],
 );
 
+export const BY_TARGET = countingView(
+  'blocking_by_target',
+  'Outcomes of measurements by day, test, country, network and service of a messenger.',
+  [column('probe_cc', 'String'), column('probe_asn', 'UInt32'), column('target', 'String')],
+);
+
 /** Counts measurements where a measurement has several rows. */
 const N_MEASUREMENTS: Metric = {
   label: 'Measurements',
@@ -256,6 +271,72 @@ export const OBSERVATIONS: Dataset = {
     n_tcp_failures: { label: 'TCP failures', expression: 'countIf(tcp_failure IS NOT NULL)', format: ',d' },
     n_tls_failures: { label: 'TLS failures', expression: 'countIf(tls_failure IS NOT NULL)', format: ',d' },
     n_http_failures: { label: 'HTTP failures', expression: 'countIf(http_failure IS NOT NULL)', format: ',d' },
+  },
+};
+
+/** Attempts to establish the tunnels of circumvention tools, with the outcomes that the view adds. */
+export const TUNNELS: Dataset = {
+  name: 'tunnel_verdicts',
+  description:
+    'One row for each attempt of psiphon, torsf, vanilla_tor and openvpn, with its outcome in a word (docs/verdicts.md).',
+  timeColumn: 'measurement_day',
+  columns: [
+    ...columns(OBS_TUNNEL),
+    DAY,
+    { name: 'working_networks', type: 'Array(Tuple(String, UInt32))', label: 'Works in' },
+    { name: 'tried_countries', type: 'UInt64', label: 'Tried in' },
+    column('outcome', 'String'),
+    EXPLORER,
+  ],
+  metrics: {
+    n_attempts: { label: 'Attempts', expression: 'count()', format: ',d' },
+    n_measurements: N_MEASUREMENTS,
+    n_blocked: counted(OUTCOMES.blocked, 'Blocked'),
+    n_down: counted(OUTCOMES.down, 'Down'),
+    n_ok: counted(OUTCOMES.ok, 'OK'),
+    n_unknown: counted(OUTCOMES.unknown, 'Unknown'),
+    bootstrap_median: {
+      label: 'Bootstrap (s)',
+      expression: 'quantileExact(0.5)(tunnel_bootstrap_time)',
+      format: ',.1f',
+      description: 'Median of the seconds until a tunnel was established',
+    },
+  },
+};
+
+/** What ndt and dash measured. */
+export const PERFORMANCE: Dataset = {
+  name: OBS_PERFORMANCE.name,
+  description: 'One row for each measurement of ndt and dash: speed and latency of the network.',
+  timeColumn: 'measurement_start_time',
+  columns: [...columns(OBS_PERFORMANCE), EXPLORER],
+  metrics: {
+    n_measurements: N_MEASUREMENTS,
+    n_networks: VERDICT_METRICS.n_networks,
+    download_median: {
+      label: 'Download (kbit/s)',
+      expression: 'quantileExact(0.5)(ndt_download)',
+      format: ',d',
+      description: 'Median of ndt',
+    },
+    upload_median: {
+      label: 'Upload (kbit/s)',
+      expression: 'quantileExact(0.5)(ndt_upload)',
+      format: ',d',
+      description: 'Median of ndt',
+    },
+    rtt_median: {
+      label: 'Round trip (ms)',
+      expression: 'quantileExact(0.5)(ndt_min_rtt)',
+      format: ',.1f',
+      description: 'Median of the least round trip times of ndt',
+    },
+    bitrate_median: {
+      label: 'Video (kbit/s)',
+      expression: 'quantileExact(0.5)(dash_median_bitrate)',
+      format: ',d',
+      description: 'Median of the median bitrates of dash',
+    },
   },
 };
 
@@ -412,6 +493,9 @@ export const DATASETS: readonly Dataset[] = [
   BY_COUNTRY,
   BY_DOMAIN,
   BY_NETWORK,
+  BY_TARGET,
+  TUNNELS,
+  PERFORMANCE,
   OBSERVATIONS,
   FAILED_OBSERVATIONS,
   ANALYSIS,

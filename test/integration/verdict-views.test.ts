@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { VIEWS } from '../../pipeline/analysis/views.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { DATASETS } from '../../superset/datasets.ts';
 import { analyseDay } from '../support/analyse-day.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 
@@ -159,6 +161,24 @@ test('a failure counts for its host, and a day after 2149 is valid', async () =>
     { domain: 'short.example', n: 1, blocked: 0, ok: 1, tls: 0 },
   ]);
 });
+
+test('Superset has a dataset of each view', () => {
+  expect(DATASETS.map(({ name }) => name)).toEqual(expect.arrayContaining(VIEWS.map(({ name }) => name)));
+});
+
+test.each(DATASETS.map(each => [each.name, each] as const))(
+  'the dataset %s of Superset has the columns of ClickHouse',
+  async (_, { name, sql, columns, metrics }) => {
+    const from = sql ? `(${sql})` : name;
+    const found = await clickhouse.select<{ name: string; type: string }>(`DESCRIBE (SELECT * FROM ${from})`);
+    // Superset makes no difference between a type and its low cardinality.
+    const typesOf = (of: readonly { name: string; type: string }[]) =>
+      new Map(of.map(each => [each.name, each.type.replace(/^LowCardinality\((.*)\)$/, '$1')]));
+    expect(typesOf(columns.filter(({ expression }) => expression === undefined))).toEqual(typesOf(found));
+    const numbers = Object.entries(metrics).map(([metric, { expression }]) => `${expression} AS ${metric}`);
+    await clickhouse.select(`SELECT ${numbers.join(', ')} FROM ${from}`);
+  },
+);
 
 test('measurement_experiment_result combines the grades of the layers', async () => {
   const at = '2024-03-06';
