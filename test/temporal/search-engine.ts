@@ -41,8 +41,8 @@ const ENGINES = {
     main: 'org.opensearch.bootstrap.OpenSearch',
     libraries: ['opensearch-plugin-classloader'],
     modules: {
-      'transport-netty4': 'org.opensearch.transport.Netty4ModulePlugin',
-      'mapper-extras': 'org.opensearch.index.mapper.MapperExtrasModulePlugin',
+      'transport-netty4': 'org.opensearch.transport.Netty4Plugin',
+      'mapper-extras': 'org.opensearch.index.mapper.MapperExtrasPlugin',
     },
     prefix: 'opensearch',
     config: 'opensearch.yml',

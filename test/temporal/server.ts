@@ -156,7 +156,10 @@ export class TemporalProduction {
       PROMETHEUS_ENDPOINT: `127.0.0.1:${this.#metrics[service]}`,
     };
     const command = join(this.#programs, program!);
-    this.#running.set(service, await supervise({ name: `temporal-${service}`, command, args, dir: this.#dir, env }));
+    const process = await supervise({ name: `temporal-${service}`, command, args, dir: this.#dir, env });
+    // As a Deployment does. Services that write the metadata of a new cluster at the same time fail, and succeed when they start again.
+    process.keep(message => console.log(message));
+    this.#running.set(service, process);
   }
 
   async startAll(): Promise<void> {
@@ -165,9 +168,7 @@ export class TemporalProduction {
 
   /** Ends a service without a chance to say goodbye. */
   async kill(service: Service): Promise<void> {
-    const running = this.#running.get(service)!;
-    running.child.kill('SIGKILL');
-    await running.exited;
+    await this.#running.get(service)!.stop(0, 'SIGKILL');
     this.#running.delete(service);
   }
 
