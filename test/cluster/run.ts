@@ -30,7 +30,7 @@ import { startTemporalServices, type TemporalServices } from './temporal.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const NAMESPACE = 'ooni-cluster-test';
-/** Exit statuses that differ from that of a failed step. */
+/** Exit statuses that .ci/run distinguishes from that of a failed step. */
 const [LAB_FAILED, ENDED] = [3, 4];
 const MINUTE = 60_000;
 /** Maximum time in which the lab starts, and, with a time limit, the parts of it that are kept for the other steps and for cleaning up, milliseconds. */
