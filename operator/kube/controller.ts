@@ -37,10 +37,10 @@ export type Reconcile<T extends KubeObject> = (
   context: ReconcileContext<T>,
 ) => Promise<ReconcileResult | undefined>;
 
-/** Another kind. Its changes affect objects of a controller. */
 /** Milliseconds to wait for an optional watch. */
 const OPTIONAL = 5_000;
 
+/** Another kind. Its changes affect objects of a controller. */
 export interface Watch<S extends KubeObject = KubeObject> {
   readonly cache: Cache<S>;
   /** Returns the keys of the controller's objects that an object affects; usually `ownerKeys(resource)`. */
