@@ -47,108 +47,125 @@ export async function startControlPlane(options: {
   signal?: AbortSignal;
 }): Promise<ControlPlane> {
   const dir = resolve(options.dir);
-  makeDirectory(join(dir, 'pki'), 0o700);
-  const port = options.port ?? (await freePort());
-  const [etcdPort, peerPort] = await freePorts(2);
-  const url = `https://127.0.0.1:${port}`;
   const pki = join(dir, 'pki');
+  makeDirectory(pki, 0o700);
+  const port = options.port ?? (await freePort());
+  const url = `https://127.0.0.1:${port}`;
   const tokens = identities(pki);
-  const [cert, key] = [join(pki, 'apiserver.crt'), join(pki, 'apiserver.key')];
-  dropExpiring(cert, key);
+  const certificate = { cert: join(pki, 'apiserver.crt'), key: join(pki, 'apiserver.key') };
+  dropExpiring(certificate);
+  const place = { dir, pki, certificate };
   const processes: Supervised[] = [];
   const stop = async () => {
     // In reverse order: no process loses a server that it depends on while it still runs.
     for (const process of processes.reverse()) await process.stop();
   };
   try {
-    const etcd = await supervise({
-      name: 'etcd',
-      command: programPath('etcd'),
-      args: [
-        '--name=local',
-        `--data-dir=${join(dir, 'etcd')}`,
-        `--listen-client-urls=http://127.0.0.1:${etcdPort}`,
-        `--advertise-client-urls=http://127.0.0.1:${etcdPort}`,
-        `--listen-peer-urls=http://127.0.0.1:${peerPort}`,
-        `--initial-advertise-peer-urls=http://127.0.0.1:${peerPort}`,
-        `--initial-cluster=local=http://127.0.0.1:${peerPort}`,
-        '--auto-compaction-retention=1',
-        '--log-level=warn',
-      ],
-      dir,
-    });
-    processes.push(etcd);
-    const apiserver = await supervise({
-      name: 'kube-apiserver',
-      command: programPath('kube-apiserver'),
-      args: [
-        `--etcd-servers=http://127.0.0.1:${etcdPort}`,
-        '--bind-address=127.0.0.1',
-        '--advertise-address=127.0.0.1',
-        `--secure-port=${port}`,
-        // Without a given certificate, it creates a self-signed one and keeps it here.
-        `--cert-dir=${pki}`,
-        `--token-auth-file=${join(pki, 'tokens.csv')}`,
-        `--service-account-key-file=${join(pki, 'sa.key')}`,
-        `--service-account-signing-key-file=${join(pki, 'sa.key')}`,
-        `--service-account-issuer=${ISSUER}`,
-        `--kubelet-client-certificate=${cert}`,
-        `--kubelet-client-key=${key}`,
-        '--authorization-mode=Node,RBAC',
-        // The second plugin is on in OpenShift: an owner that blocks its deletion requires the permission to update its finalizers.
-        '--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement',
-        '--service-cluster-ip-range=10.0.0.0/24',
-        '--kubelet-preferred-address-types=InternalIP',
-        // 127.0.0.1 is rejected as the address of the service `kubernetes`, and nothing here uses that service.
-        '--endpoint-reconciler-type=none',
-      ],
-      dir,
-    });
+    const [etcdPort, peerPort] = (await freePorts(2)) as [number, number];
+    processes.push(await startEtcd(place, etcdPort, peerPort));
+    const apiserver = await startApiServer(place, port, etcdPort);
     processes.push(apiserver);
     await apiserver.waitFor(() => isReady(port), 120_000, options.signal);
     for (const name of Object.keys(IDENTITIES) as Identity[]) {
-      writeKubeconfig(join(pki, `${name}.kubeconfig`), url, readFileSync(cert), tokens[name]);
+      writeKubeconfig(join(pki, `${name}.kubeconfig`), url, readFileSync(certificate.cert), tokens[name]);
     }
-    processes.push(
-      await supervise({
-        name: 'kube-controller-manager',
-        command: programPath('kube-controller-manager'),
-        args: [
-          `--kubeconfig=${join(pki, 'kube-controller-manager.kubeconfig')}`,
-          '--use-service-account-credentials',
-          `--service-account-private-key-file=${join(pki, 'sa.key')}`,
-          `--root-ca-file=${cert}`,
-          // Nothing connects to it.
-          '--secure-port=0',
-          '--leader-elect=false',
-        ],
-        dir,
-      }),
-      await supervise({
-        name: 'kube-scheduler',
-        command: programPath('kube-scheduler'),
-        args: [
-          `--kubeconfig=${join(pki, 'kube-scheduler.kubeconfig')}`,
-          `--authentication-kubeconfig=${join(pki, 'kube-scheduler.kubeconfig')}`,
-          `--authorization-kubeconfig=${join(pki, 'kube-scheduler.kubeconfig')}`,
-          '--secure-port=0',
-          '--leader-elect=false',
-        ],
-        dir,
-      }),
-    );
+    processes.push(await startControllerManager(place), await startScheduler(place));
   } catch (error) {
     await stop();
     throw error;
   }
-  return {
-    kubeconfig: join(pki, 'admin.kubeconfig'),
-    url,
-    processes,
-    nodeKubeconfig: join(pki, 'node.kubeconfig'),
-    certificate: { cert, key },
-    stop,
-  };
+  const kubeconfig = join(pki, 'admin.kubeconfig');
+  return { kubeconfig, url, processes, nodeKubeconfig: join(pki, 'node.kubeconfig'), certificate, stop };
+}
+
+/** Files of a control plane. */
+interface Place {
+  readonly dir: string;
+  /** Directory of certificates, keys, tokens and kubeconfigs. */
+  readonly pki: string;
+  readonly certificate: ControlPlane['certificate'];
+}
+
+function startEtcd({ dir }: Place, port: number, peerPort: number): Promise<Supervised> {
+  const [client, peer] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${peerPort}`];
+  return supervise({
+    name: 'etcd',
+    command: programPath('etcd'),
+    args: [
+      '--name=local',
+      `--data-dir=${join(dir, 'etcd')}`,
+      `--listen-client-urls=${client}`,
+      `--advertise-client-urls=${client}`,
+      `--listen-peer-urls=${peer}`,
+      `--initial-advertise-peer-urls=${peer}`,
+      `--initial-cluster=local=${peer}`,
+      '--auto-compaction-retention=1',
+      '--log-level=warn',
+    ],
+    dir,
+  });
+}
+
+function startApiServer({ dir, pki, certificate }: Place, port: number, etcdPort: number): Promise<Supervised> {
+  return supervise({
+    name: 'kube-apiserver',
+    command: programPath('kube-apiserver'),
+    args: [
+      `--etcd-servers=http://127.0.0.1:${etcdPort}`,
+      '--bind-address=127.0.0.1',
+      '--advertise-address=127.0.0.1',
+      `--secure-port=${port}`,
+      // Without a given certificate, it creates a self-signed one and keeps it here.
+      `--cert-dir=${pki}`,
+      `--token-auth-file=${join(pki, 'tokens.csv')}`,
+      `--service-account-key-file=${join(pki, 'sa.key')}`,
+      `--service-account-signing-key-file=${join(pki, 'sa.key')}`,
+      `--service-account-issuer=${ISSUER}`,
+      `--kubelet-client-certificate=${certificate.cert}`,
+      `--kubelet-client-key=${certificate.key}`,
+      '--authorization-mode=Node,RBAC',
+      // The second plugin is on in OpenShift: an owner that blocks its deletion requires the permission to update its finalizers.
+      '--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement',
+      '--service-cluster-ip-range=10.0.0.0/24',
+      '--kubelet-preferred-address-types=InternalIP',
+      // 127.0.0.1 is rejected as the address of the service `kubernetes`, and nothing here uses that service.
+      '--endpoint-reconciler-type=none',
+    ],
+    dir,
+  });
+}
+
+function startControllerManager({ dir, pki, certificate }: Place): Promise<Supervised> {
+  return supervise({
+    name: 'kube-controller-manager',
+    command: programPath('kube-controller-manager'),
+    args: [
+      `--kubeconfig=${join(pki, 'kube-controller-manager.kubeconfig')}`,
+      '--use-service-account-credentials',
+      `--service-account-private-key-file=${join(pki, 'sa.key')}`,
+      `--root-ca-file=${certificate.cert}`,
+      // Nothing connects to it.
+      '--secure-port=0',
+      '--leader-elect=false',
+    ],
+    dir,
+  });
+}
+
+function startScheduler({ dir, pki }: Place): Promise<Supervised> {
+  const kubeconfig = join(pki, 'kube-scheduler.kubeconfig');
+  return supervise({
+    name: 'kube-scheduler',
+    command: programPath('kube-scheduler'),
+    args: [
+      `--kubeconfig=${kubeconfig}`,
+      `--authentication-kubeconfig=${kubeconfig}`,
+      `--authorization-kubeconfig=${kubeconfig}`,
+      '--secure-port=0',
+      '--leader-elect=false',
+    ],
+    dir,
+  });
 }
 
 /** Returns tokens by identity. Creates them once, with the keys that sign service accounts' tokens, so that they survive a restart. */
@@ -174,7 +191,7 @@ function identities(pki: string): Record<Identity, string> {
 }
 
 /** Removes a serving certificate that expires within a month. The API server then creates a new one. */
-function dropExpiring(cert: string, key: string): void {
+function dropExpiring({ cert, key }: ControlPlane['certificate']): void {
   if (!existsSync(cert)) return;
   const ends = Date.parse(new X509Certificate(readFileSync(cert)).validTo);
   if (ends > Date.now() + 30 * 86_400_000) return;

@@ -1,50 +1,32 @@
-import { dirname, join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { join } from 'node:path';
 import pino from 'pino';
+import type { Backfill } from '../crds/backfill.ts';
 import { Client } from '../operator/kube/client.ts';
 import { connectionSource } from '../operator/kube/config.ts';
 import { Http } from '../operator/kube/http.ts';
 import { createInstruments } from '../operator/kube/instruments.ts';
-import { clusterObjects, settingsFrom } from '../operator/manifests.ts';
-import { openArchive } from '../pipeline/archive/open.ts';
+import { clusterObjects } from '../operator/manifests.ts';
 import { makeDirectory } from '../pipeline/directories.ts';
-import { DATASET } from '../pipeline/reference/datasets.ts';
-import { NO_SOURCE } from '../pipeline/reference/no-source.ts';
-import { loadSettings, SettingsError } from '../pipeline/settings.ts';
 import { isSystemError } from '../pipeline/system-error.ts';
-import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
 import { applyDefinitions, applyObjects, createMissing, whenNamespaceExists } from './apply.ts';
 import type { ClickHouseServer } from './clickhouse.ts';
 import { followBackfills } from './follow.ts';
+import { Interrupted, stopAtSignals } from './interrupts.ts';
 import { type JaegerServer, startJaeger } from './jaeger.ts';
 import { FileLock } from './lock.ts';
-import { findOnPath, requirePort, StartError, type Supervised } from './process.ts';
-import { missingPrograms, obtainPrograms, PROGRAM_NAMES, type ProgramName, programPath } from './programs.ts';
+import { HELP, type Options, readOptions } from './options.ts';
+import { requirePort, StartError, type Supervised } from './process.ts';
+import { missingPrograms, obtainPrograms, PROGRAM_NAMES, type ProgramName } from './programs.ts';
 import { whenOperatorLeads } from './ready.ts';
+import { checkSettings, settingsOf } from './settings.ts';
 import { cleanData, endEarlier, portsFrom, ROOT, type Servers, type Stack, startServers, startStack } from './stack.ts';
 import { summarise } from './summary.ts';
 import { type SupersetServer, startSuperset } from './superset.ts';
 import { obtainSuperset } from './superset-venv.ts';
 import { Terminal } from './terminal.ts';
 import { showVerdicts } from './verdicts.ts';
+import { type Extras, showAddresses, showCommands, showKubectl } from './where-to-look.ts';
 import { bundleWorkflows } from './workflows.ts';
-
-const HELP = `npm start -- [options]
-
-Starts Kubernetes, Temporal, ClickHouse and the operator on this machine, creates those resources of examples/
-that do not exist yet, follows the backfills to their end and stays up until Ctrl-C.
-
-  --no-kubernetes    start only Temporal, with its UI, and ClickHouse: what oonipipeline needs
-  --traces           also start Jaeger, which receives the traces of all programs, with its UI on port 8088
-  --superset         also start Superset with the dashboards, on port 8083; installs it from PyPI the first time
-  --exit-when-done   stop everything after the summary, whose last line is one JSON object
-  --clean            forget the data of earlier starts
-  --data DIR         where data and logs are kept (.ooni)
-  --port-offset N    add N to every port
-  --help             this text
-
-Settings in the environment hold for the workers and the operator: ARCHIVE_URL=s3://ooni-data-eu-fra reads
-OONI's public archive instead of test/fixtures/archive; CLICKHOUSE_URL uses a ClickHouse that runs already.`;
 
 /** Shown while programs are obtained: a command that works already. */
 const HINT = `The programs of Kubernetes and Temporal are obtained first, once. Meanwhile the pipeline runs without them, in another terminal:
@@ -53,107 +35,19 @@ const HINT = `The programs of Kubernetes and Temporal are obtained first, once. 
     --fingerprints test/fixtures/fingerprints/fingerprints_dns.csv
 `;
 
-interface Options {
-  readonly kubernetes: boolean;
-  readonly superset: boolean;
-  readonly traces: boolean;
-  readonly exitWhenDone: boolean;
-  readonly clean: boolean;
-  readonly data: string;
-  readonly portOffset: number;
+/** One start: its options, the terminal, and the signal that ends it. */
+interface Start {
+  readonly options: Options;
+  /** Milliseconds since 1970. */
+  readonly began: number;
+  readonly terminal: Terminal;
+  readonly stopping: AbortController;
 }
 
-function readOptions(args: readonly string[]): Options | undefined {
-  let values: ReturnType<typeof parse>;
-  try {
-    values = parse(args);
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    throw new StartError(`${error.message.split('. ')[0]}. npm start -- --help lists the options.`);
-  }
-  if (values.help) return undefined;
-  if (values.data === '') throw new StartError('--data is empty: name a directory, or leave the option out for .ooni.');
-  // Number reads an empty text as 0.
-  const portOffset = Number(values['port-offset']?.trim() === '' ? Number.NaN : (values['port-offset'] ?? 0));
-  if (!Number.isInteger(portOffset) || portOffset < -6000 || portOffset > 57_000) {
-    throw new StartError(`--port-offset "${values['port-offset']}": write a whole number between -6000 and 57000.`);
-  }
-  if (values.traces && process.env.TELEMETRY_ENDPOINT) {
-    throw new StartError(
-      `TELEMETRY_ENDPOINT is ${process.env.TELEMETRY_ENDPOINT}, but --traces starts another receiver of traces. Unset it, or leave --traces out.`,
-    );
-  }
-  if (values['no-kubernetes'] && values['exit-when-done']) {
-    throw new StartError('--no-kubernetes starts servers and no work, so --exit-when-done has nothing to wait for.');
-  }
-  return {
-    kubernetes: !values['no-kubernetes'],
-    superset: values.superset ?? false,
-    traces: values.traces ?? false,
-    exitWhenDone: values['exit-when-done'] ?? false,
-    clean: values.clean ?? false,
-    data: values.data ? here(values.data) : join(ROOT, '.ooni'),
-    portOffset,
-  };
-}
-
-/** Resolves a path against the user's folder: npm runs scripts in the project's folder, wherever the user is. */
-function here(path: string): string {
-  return resolve(process.env.INIT_CWD ?? '.', path);
-}
-
-function parse(args: readonly string[]) {
-  return parseArgs({
-    args: [...args],
-    options: {
-      superset: { type: 'boolean' },
-      traces: { type: 'boolean' },
-      'exit-when-done': { type: 'boolean' },
-      'no-kubernetes': { type: 'boolean' },
-      clean: { type: 'boolean' },
-      data: { type: 'string' },
-      'port-offset': { type: 'string' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  }).values;
-}
-
-/** Throws StartError for settings in the environment that every program would reject. */
-function checkSettings(): void {
-  const given = Object.entries(settingsFrom(process.env)).map(([key, value]) => [key.toUpperCase(), value]);
-  try {
-    const settings = loadSettings(Object.fromEntries(given));
-    // These two have their own formats. Nothing connects to them yet.
-    parseClickHouseUrl(settings.clickhouse_url);
-    openArchive(settings);
-  } catch (error) {
-    if (!(error instanceof SettingsError)) throw error;
-    throw new StartError(`${error.message}\ndocs/settings.md has all settings.`);
-  }
-}
-
-/** Returns the settings of workers and operator: those of this stack, with those of the environment in their place. */
-function settingsOf(stack: Stack, jaeger: JaegerServer | undefined): Record<string, string> {
-  const own = {
-    archive_url: join(ROOT, 'test/fixtures/archive'),
-    // Reference data of the repository: a start needs no network, and every start shows the same.
-    fingerprints_dns_source: join(ROOT, 'test/fixtures/fingerprints/fingerprints_dns.csv'),
-    fingerprints_http_source: join(ROOT, 'test/fixtures/fingerprints/fingerprints_http.csv.gz'),
-    test_lists_source: join(ROOT, 'test/fixtures/test-lists.tar.gz'),
-    as_organisations_source: NO_SOURCE,
-    temporal_address: stack.temporal.address,
-    temporal_ui_url: stack.temporal.uiUrl ?? '',
-    log_format: 'json',
-    ...(jaeger && { telemetry_endpoint: jaeger.endpoint }),
-  };
-  // The stack decides the address of a server, even if the environment has another one.
-  const { temporal_address: _, temporal_ui_url: __, ...given } = settingsFrom(process.env);
-  const sources = Object.values(DATASET).map(({ setting }) => setting);
-  for (const key of ['archive_url', 'archive_legacy_url', 'geoip_dir', ...sources]) {
-    const value = given[key];
-    if (value && value !== NO_SOURCE && !value.includes('://')) given[key] = here(value);
-  }
-  return { ...own, ...given, clickhouse_url: stack.clickhouse.url };
+/** Status of the program, and its last line of output, for programs that read only that line. */
+interface End {
+  readonly status: number;
+  readonly last?: string;
 }
 
 /** Applies CRDs and operator, and creates the missing examples. Returns the names of the examples' Backfills, and messages for the user. */
@@ -172,59 +66,6 @@ function showSummary(rows: Readonly<Record<string, number>>): void {
   for (const [table, count] of Object.entries(rows)) {
     console.log(`  ${table.padEnd(32)}${count.toLocaleString('en').padStart(12)}`);
   }
-}
-
-function showAddresses(stack: Stack, { superset, jaeger }: Extras): void {
-  const lines: [string, string][] = [
-    ['Temporal UI', stack.temporal.uiUrl ?? ''],
-    ['Temporal', stack.temporal.address],
-    ['ClickHouse', stack.clickhouse.process ? stack.clickhouse.url : stack.clickhouse.source],
-    ['Kubernetes', stack.kubernetes.url],
-  ];
-  console.log('\nWhere to look');
-  if (superset) console.log(supersetLine(superset));
-  if (jaeger) console.log(jaegerLine(jaeger));
-  for (const [name, address] of lines) console.log(`  ${name.padEnd(16)}${address}`);
-  showKubectl(stack.kubernetes.kubeconfig);
-}
-
-/** Returns a line with the address and the account of Superset. */
-function supersetLine({ url, username, password }: SupersetServer): string {
-  return `  Superset        ${url}  (${username} / ${password})`;
-}
-
-/** Returns a line with the address of Jaeger. */
-function jaegerLine({ url, hasUI }: JaegerServer): string {
-  return `  Traces          ${url}${hasUI ? '' : '  (the query API only: Jaeger was built from its Go module, which does not contain the UI)'}`;
-}
-
-/** Shows the addresses of the servers, and the commands that use them. Ports other than the usual ones need settings. */
-function showCommands(servers: Servers, { superset, jaeger }: Extras, offset: number): void {
-  const { temporal, clickhouse } = servers;
-  console.log('\nWhere to look');
-  if (superset) console.log(supersetLine(superset));
-  if (jaeger) console.log(jaegerLine(jaeger));
-  console.log(`  Temporal UI     ${temporal.uiUrl ?? ''}`);
-  console.log(`  Temporal        ${temporal.address}`);
-  console.log(`  ClickHouse      ${clickhouse.process ? clickhouse.url : clickhouse.source}\n`);
-  if (offset !== 0) {
-    console.log(`  export TEMPORAL_ADDRESS=${temporal.address}`);
-    if (clickhouse.process) console.log(`  export CLICKHOUSE_URL=${clickhouse.url}`);
-  }
-  if (jaeger) console.log(`  export TELEMETRY_ENDPOINT=${jaeger.endpoint}`);
-  if (offset !== 0 || jaeger) console.log();
-  console.log(`In another terminal:
-
-  npx oonipipeline schedule --probe-cc US --test-name signal
-  npx oonipipeline backfill --create-tables --probe-cc US --test-name signal --start-at 2024-01-01 --end-at 2024-02-01
-  npx oonipipeline startworkers
-`);
-}
-
-/** Servers that the user asked for by an option. */
-interface Extras {
-  superset?: SupersetServer | undefined;
-  jaeger?: JaegerServer | undefined;
 }
 
 /** Returns the options' programs in addition to `names`. */
@@ -246,7 +87,7 @@ async function requireExtraPorts({ superset, traces, portOffset }: Options): Pro
 }
 
 /** Starts the servers without Kubernetes and keeps them until the signal aborts. */
-async function runServers(options: Options, terminal: Terminal, stopping: AbortController): Promise<number> {
+async function runServers({ options, terminal, stopping }: Start): Promise<never> {
   await obtainPrograms({ terminal, names: programsOf(options, ['temporal']), signal: stopping.signal });
   stopping.signal.throwIfAborted();
   const python = options.superset ? await obtainSuperset({ terminal, signal: stopping.signal }) : undefined;
@@ -301,12 +142,6 @@ function untilAborted(signal: AbortSignal): Promise<never> {
   });
 }
 
-function showKubectl(kubeconfig: string): void {
-  console.log(`\n  export KUBECONFIG=${kubeconfig}`);
-  if (!findOnPath('kubectl')) console.log(`  export PATH=${dirname(programPath('kubectl'))}:$PATH`);
-  console.log('  kubectl get ooni\n');
-}
-
 /** Starts Superset against a running ClickHouse, and shows a line meanwhile. */
 async function openSuperset(
   python: string,
@@ -345,6 +180,115 @@ async function leading(client: Client, terminal: Terminal, signal: AbortSignal):
   line.done('leads, and every status is current');
 }
 
+/** A stack that runs, with the servers that the user asked for. */
+interface Running extends Extras {
+  stack?: Stack;
+}
+
+/** Starts the stack in `running`, follows the backfills to their end, and keeps it until the signal aborts. */
+async function runStack(start: Start, running: Running): Promise<End> {
+  const { options, terminal, stopping } = start;
+  const { signal } = stopping;
+  const programs = programsOf(options, PROGRAM_NAMES);
+  if (missingPrograms(programs).length > 0) terminal.print(HINT);
+  await obtainPrograms({ terminal, names: programs, signal });
+  signal.throwIfAborted();
+  const python = options.superset ? await obtainSuperset({ terminal, signal }) : undefined;
+  const stack = await openStack(start, running);
+  const failed = await runExamples(start, stack, running.jaeger);
+  const { summary, verdicts } = await summarise(stack.clickhouse.url);
+  showSummary(summary.rows);
+  console.log(`
+${showVerdicts(verdicts)}`);
+  showFailed(failed);
+  if (python) {
+    running.superset = await openSuperset(python, stack.clickhouse, options, terminal, signal);
+    endWithServers([running.superset.process], terminal, stopping);
+  }
+  showAddresses(stack, running);
+  if (options.exitWhenDone) {
+    const seconds = Math.round((Date.now() - start.began) / 100) / 10;
+    return { status: failed.length > 0 ? 1 : 0, last: JSON.stringify({ ...summary, seconds }) };
+  }
+  console.log('Everything stays up until Ctrl-C.');
+  return await untilAborted(signal);
+}
+
+/** Starts the servers of the stack, and shows a line meanwhile. */
+async function openStack({ options, terminal, stopping }: Start, running: Running): Promise<Stack> {
+  const line = terminal.line('servers', 'starting ClickHouse, Temporal and Kubernetes', { elapsed: true });
+  const bundled = bundleWorkflows();
+  try {
+    await requireExtraPorts(options);
+    running.stack = await startStack(options.data, portsFrom(options.portOffset), stopping.signal);
+    running.jaeger = await openJaeger(options, stopping.signal);
+    await bundled;
+  } catch (error) {
+    line.done('not started');
+    throw error;
+  }
+  const { stack, jaeger } = running;
+  line.done(`${stack.clickhouse.source}, Temporal and Kubernetes run`);
+  endWithServers([...stack.processes, ...(jaeger ? [jaeger.process] : [])], terminal, stopping);
+  return stack;
+}
+
+/** Stops everything of the stack that was started. */
+async function stopStack({ stack, superset, jaeger }: Running): Promise<void> {
+  await superset?.stop();
+  if (!stack) return;
+  const line = new Terminal().line('stopping', 'pods first, then the servers', { elapsed: true });
+  await stack.stop();
+  // Last: it receives the last spans of the others.
+  await jaeger?.stop();
+  line.done('everything that was started has stopped');
+}
+
+/** Applies the operator and the examples, and follows the backfills to their end. Returns those that are not complete. */
+async function runExamples(start: Start, stack: Stack, jaeger?: JaegerServer): Promise<Backfill[]> {
+  const { terminal, stopping } = start;
+  const { signal } = stopping;
+  const http = new Http(connectionSource({ kubeconfig: stack.kubernetes.kubeconfig }));
+  const client = new Client(http, { fieldManager: 'npm-start' });
+  const { backfills, notes } = await applyAll(client, settingsOf(stack, jaeger), signal);
+  terminal.print(`${'resources'.padEnd(26)}CRDs and operator are applied, missing examples are created`);
+  for (const note of notes) terminal.print(note);
+  await leading(client, terminal, signal);
+  const instruments = createInstruments({ log: pino({ level: 'silent' }) });
+  let shown = false;
+  const onProblem = () => {
+    if (!shown) showKubectl(stack.kubernetes.kubeconfig);
+    shown = true;
+  };
+  const ended = await followBackfills({ client, instruments, terminal, signal, onProblem }, backfills);
+  await http.close();
+  return ended.filter(({ status }) => status?.phase !== 'Complete');
+}
+
+function showFailed(backfills: readonly Backfill[]): void {
+  for (const { metadata, status } of backfills) {
+    const [last] = status?.failures ?? [];
+    console.log(`backfill/${metadata.name}: ${status?.phase}${last ? `: ${last.bucket}: ${last.message}` : ''}`);
+  }
+}
+
+/** Takes the lock of the data directory. Throws StartError when another start has it. */
+function lockData(data: string): FileLock {
+  const lock = FileLock.tryTake(join(data, 'lock'));
+  if (typeof lock !== 'number') return lock;
+  throw new StartError(
+    `Process ${lock} has started on ${data} already. Stop it with Ctrl-C, or keep this one's data elsewhere: npm start -- --data DIR --port-offset 1000`,
+  );
+}
+
+async function endEarlierStart({ options, terminal }: Start): Promise<void> {
+  const left = await endEarlier(options.data);
+  if (left.length === 0) return;
+  terminal.print(
+    `An earlier start on this data did not stop in order. It left these running; they are now ended: ${left.join(', ')}`,
+  );
+}
+
 async function main(): Promise<number> {
   const options = readOptions(process.argv.slice(2));
   if (!options) {
@@ -352,116 +296,26 @@ async function main(): Promise<number> {
     return 0;
   }
   checkSettings();
-  const began = Date.now();
-  const terminal = new Terminal();
+  const start = { options, began: Date.now(), terminal: new Terminal(), stopping: new AbortController() };
   makeDirectory(options.data);
-  const lock = FileLock.tryTake(join(options.data, 'lock'));
-  if (typeof lock === 'number') {
-    throw new StartError(
-      `Process ${lock} has started on ${options.data} already. Stop it with Ctrl-C, or keep this one's data elsewhere: npm start -- --data DIR --port-offset 1000`,
-    );
-  }
-  const stopping = new AbortController();
-  let interrupted: number | undefined;
-  let stack: Stack | undefined;
-  const extras: Extras = {};
-  let last = '';
-  const interrupt = () => {
-    stopping.abort(new Interrupted());
-    interrupted ??= performance.now();
-    // A second Ctrl-C: do not wait for pods to finish. One Ctrl-C may arrive several times, also through npm.
-    if (performance.now() - interrupted > SECOND_SIGNAL_AFTER) void stack?.stop(0);
-  };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'disconnect'] as const) process.on(signal, interrupt);
-  process.on('message', message => message === 'SIGINT' && interrupt());
+  const lock = lockData(options.data);
+  const running: Running = {};
+  let end: End | undefined;
+  stopAtSignals(start.stopping, () => void running.stack?.stop(0));
   try {
-    const left = await endEarlier(options.data);
-    if (left.length > 0) {
-      terminal.print(
-        `An earlier start on this data did not stop in order. It left these running; they are now ended: ${left.join(', ')}`,
-      );
-    }
+    await endEarlierStart(start);
     if (options.clean) cleanData(options.data);
-    if (!options.kubernetes) return await runServers(options, terminal, stopping);
-    const programs = programsOf(options, PROGRAM_NAMES);
-    if (missingPrograms(programs).length > 0) terminal.print(HINT);
-    await obtainPrograms({ terminal, names: programs, signal: stopping.signal });
-    stopping.signal.throwIfAborted();
-    const python = options.superset ? await obtainSuperset({ terminal, signal: stopping.signal }) : undefined;
-    const line = terminal.line('servers', 'starting ClickHouse, Temporal and Kubernetes', { elapsed: true });
-    const bundled = bundleWorkflows();
-    try {
-      await requireExtraPorts(options);
-      stack = await startStack(options.data, portsFrom(options.portOffset), stopping.signal);
-      extras.jaeger = await openJaeger(options, stopping.signal);
-      await bundled;
-    } catch (error) {
-      line.done('not started');
-      throw error;
-    }
-    line.done(`${stack.clickhouse.source}, Temporal and Kubernetes run`);
-    endWithServers([...stack.processes, ...(extras.jaeger ? [extras.jaeger.process] : [])], terminal, stopping);
-    const http = new Http(connectionSource({ kubeconfig: stack.kubernetes.kubeconfig }));
-    const client = new Client(http, { fieldManager: 'npm-start' });
-    const { backfills, notes } = await applyAll(client, settingsOf(stack, extras.jaeger), stopping.signal);
-    terminal.print(`${'resources'.padEnd(26)}CRDs and operator are applied, missing examples are created`);
-    for (const note of notes) terminal.print(note);
-    await leading(client, terminal, stopping.signal);
-    const instruments = createInstruments({ log: pino({ level: 'silent' }) });
-    const { kubernetes } = stack;
-    let shown = false;
-    const onProblem = () => {
-      if (!shown) showKubectl(kubernetes.kubeconfig);
-      shown = true;
-    };
-    const { signal } = stopping;
-    const ended = await followBackfills({ client, instruments, terminal, signal, onProblem }, backfills);
-    await http.close();
-    const { summary, verdicts } = await summarise(stack.clickhouse.url);
-    showSummary(summary.rows);
-    console.log(`\n${showVerdicts(verdicts)}`);
-    const failed = ended.filter(({ status }) => status?.phase !== 'Complete');
-    for (const { metadata, status } of failed) {
-      const [last] = status?.failures ?? [];
-      console.log(`backfill/${metadata.name}: ${status?.phase}${last ? `: ${last.bucket}: ${last.message}` : ''}`);
-    }
-    if (python) {
-      extras.superset = await openSuperset(python, stack.clickhouse, options, terminal, stopping.signal);
-      endWithServers([extras.superset.process], terminal, stopping);
-    }
-    showAddresses(stack, extras);
-    if (options.exitWhenDone) {
-      const seconds = Math.round((Date.now() - began) / 100) / 10;
-      last = JSON.stringify({ ...summary, seconds });
-      return failed.length > 0 ? 1 : 0;
-    }
-    console.log('Everything stays up until Ctrl-C.');
-    return await untilAborted(stopping.signal);
+    end = options.kubernetes ? await runStack(start, running) : await runServers(start);
+    return end.status;
   } catch (error) {
     // Unfinished work then ends with many kinds of errors.
-    if (stopping.signal.reason instanceof Interrupted) return 0;
+    if (start.stopping.signal.reason instanceof Interrupted) return 0;
     throw error;
   } finally {
-    await extras.superset?.stop();
-    if (stack) {
-      const line = new Terminal().line('stopping', 'pods first, then the servers', { elapsed: true });
-      await stack.stop();
-      // Last: it receives the last spans of the others.
-      await extras.jaeger?.stop();
-      line.done('everything that was started has stopped');
-    }
+    await stopStack(running);
     lock.release();
-    // The last line of the output, for programs that read only that line.
-    if (last) console.log(last);
+    if (end?.last) console.log(end.last);
   }
-}
-
-/** Milliseconds after which a second signal counts as a second request. */
-const SECOND_SIGNAL_AFTER = 1_000;
-
-/** The user pressed Ctrl-C. */
-class Interrupted extends Error {
-  override name = 'Interrupted';
 }
 
 /** Returns a message for an error that the user can fix, or undefined for a defect of this program, which is shown with its stack. */
