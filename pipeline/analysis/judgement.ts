@@ -115,55 +115,33 @@ export function judgement(options: JudgementOptions): Query {
   const within = inDays(days);
   // One day needs no column for it: whatever is joined is of that day.
   const day = days.length > 1 ? 'day, ' : '';
-  const rowDay = day && `${ROW_DAY} AS day, `;
-  const sameDay = (right: string) => day && ` AND ${right}.day = o.day`;
   // Without FINAL, which would read whole days: what an older row names in addition is read for nothing, no more.
   const selected = (column: string) => `SELECT ${column} FROM obs_web WHERE ${within.sql} ${experiment.sql}`;
   const whole = experiment.sql === '';
   const host = hostOf('hostname', version);
-  // Of the whole day nothing is gained by it; of a few measurements, only their hosts' control is read.
-  const ofHosts = whole ? '' : `AND ${host} IN (${selected(host)})`;
-  const byPort = version !== 2;
-  const signals = signalsOf(version);
   const ofDay = (name: string) => (day ? `concat(toString(${ROW_DAY}), ' ', ${name})` : name);
   const reporter = ofDay(reporterOf(version));
-  const ofReporters = whole ? '' : `AND ${reporter} IN (${selected(reporter)})`;
-  const parts = { version, rowDay, reporter, within: within.sql, ofReporters };
+  const parts: Parts = {
+    version,
+    day,
+    rowDay: day && `${ROW_DAY} AS day, `,
+    host,
+    reporter,
+    within: within.sql,
+    condition: experiment.sql,
+    // Of the whole day nothing is gained by it; of a few measurements, only their hosts' control is read.
+    ofHosts: whole ? '' : `AND ${host} IN (${selected(host)})`,
+    ofReporters: whole ? '' : `AND ${reporter} IN (${selected(reporter)})`,
+  };
   const sql = `WITH
 ${version === 2 ? '' : `${nat64Prefixes(parts, ofDay(host))}${HTTP_FINGERPRINTS}`}experiment AS (
-  ${experimentRows(parts, experiment.sql)}
+  ${experimentRows(parts)}
 ),
-control AS (
-  SELECT ${rowDay}${host} AS hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure${version === 2 ? '' : ', http_success'}
-  FROM obs_web_ctrl FINAL
-  WHERE ${within.sql} ${ofHosts}
-),
-control_host AS (
-  SELECT ${day}hostname, countIf(c.dns_failure IS NOT NULL) AS dns_failure, countIf(c.dns_success = 1) AS dns_success,
-    countIf(c.dns_success = 1 AND isIPv6String(c.ip)) AS dns_success_v6${version === 2 ? '' : ',\n    countIf(c.http_success = 1) AS http_success, countIf(c.http_success = 0) AS http_failing'}
-  FROM control AS c
-  GROUP BY ${day}hostname
-),
-tls_consistent_address AS (
-  SELECT ${day}hostname, ip FROM control WHERE tls_success = 1
-  UNION ALL
-  SELECT ${rowDay}assumeNotNull(${host}) AS hostname, assumeNotNull(ip)
-  FROM obs_web FINAL
-  WHERE ${within.sql} AND tls_is_certificate_valid = 1 AND ip IS NOT NULL AND (${day && `${ROW_DAY}, `}${host}) IN (SELECT ${day}hostname FROM control)${version === 2 ? '' : SAME_NAME}
-),
-control_address AS (
-  SELECT ${day}hostname, ip,
-    countIf(c.tcp_success = 1) AS tcp_success,
-    countIf(c.tcp_success = 0) AS tcp_failing,
-    countIf(c.tls_success = 1) AS tls_success,
-    countIf(c.tls_success = 0 AND c.tls_failure IS NOT NULL) AS tls_failing
-  FROM control AS c
-  GROUP BY ${day}hostname, ip
-),${byPort ? `\n${controlEndpoint(day)}` : ''}${version === 2 ? '' : `\n${serviceRelations({ day, rowDay, host, selected: `${within.sql} ${experiment.sql}`, within: within.sql })}`}
+${controlRelations(parts)}
 report AS (
   SELECT ${reporter} AS reporter, ${version === 2 ? IPV6_CONNECTS : IPV6_ANSWERS}
   FROM obs_web FINAL
-  WHERE ${within.sql} AND isIPv6String(ip) ${ofReporters}
+  WHERE ${within.sql} AND isIPv6String(ip) ${parts.ofReporters}
   GROUP BY reporter
   HAVING ipv6_failing > 0
 ),
@@ -174,11 +152,53 @@ fingerprint AS (
   GROUP BY pattern
 ),
 answered AS (
-  SELECT *,
-    ${signals
-      .filter(signal => signal.overAnswers)
-      .map(signal => `${signal.sql} OVER answers_of_host AS ${signal.name}`)
-      .join(',\n    ')}
+  ${answeredRows(parts)}
+),
+judged AS (
+  ${judgeLayers(version, signalColumns(version), joins(parts))}
+)`;
+  return { sql, params: { ...within.params, ...experiment.params } };
+}
+
+/** The control's rows, and what they say of a host, of an address and of an endpoint. Each ends with a comma. */
+function controlRelations(parts: Parts): string {
+  const { version, day, rowDay, host, within, condition, ofHosts } = parts;
+  const isPython = version === 2;
+  return `control AS (
+  SELECT ${rowDay}${host} AS hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure${isPython ? '' : ', http_success'}
+  FROM obs_web_ctrl FINAL
+  WHERE ${within} ${ofHosts}
+),
+control_host AS (
+  SELECT ${day}hostname, countIf(c.dns_failure IS NOT NULL) AS dns_failure, countIf(c.dns_success = 1) AS dns_success,
+    countIf(c.dns_success = 1 AND isIPv6String(c.ip)) AS dns_success_v6${isPython ? '' : ',\n    countIf(c.http_success = 1) AS http_success, countIf(c.http_success = 0) AS http_failing'}
+  FROM control AS c
+  GROUP BY ${day}hostname
+),
+tls_consistent_address AS (
+  SELECT ${day}hostname, ip FROM control WHERE tls_success = 1
+  UNION ALL
+  SELECT ${rowDay}assumeNotNull(${host}) AS hostname, assumeNotNull(ip)
+  FROM obs_web FINAL
+  WHERE ${within} AND tls_is_certificate_valid = 1 AND ip IS NOT NULL AND (${day && `${ROW_DAY}, `}${host}) IN (SELECT ${day}hostname FROM control)${isPython ? '' : SAME_NAME}
+),
+control_address AS (
+  SELECT ${day}hostname, ip,
+    countIf(c.tcp_success = 1) AS tcp_success,
+    countIf(c.tcp_success = 0) AS tcp_failing,
+    countIf(c.tls_success = 1) AS tls_success,
+    countIf(c.tls_success = 0 AND c.tls_failure IS NOT NULL) AS tls_failing
+  FROM control AS c
+  GROUP BY ${day}hostname, ip
+),${isPython ? '' : `\n${controlEndpoint(day)}\n${serviceRelations({ day, rowDay, host, selected: `${within} ${condition}`, within })}`}`;
+}
+
+/** The observations with what the control says of their answers, and the signals over all answers of a host. */
+function answeredRows(parts: Parts): string {
+  const { version, day } = parts;
+  const overAnswers = signalsOf(version).filter(signal => signal.overAnswers);
+  return `SELECT *,
+    ${overAnswers.map(({ name, sql }) => `${sql} OVER answers_of_host AS ${name}`).join(',\n    ')}
   FROM (
     SELECT *,
       ifNull((${day}hostname, answer) IN (SELECT ${day}hostname, ip FROM control WHERE dns_success = 1), 0) AS control_answered,
@@ -194,28 +214,35 @@ answered AS (
     FROM experiment
   )
   WINDOW answers_of_host AS (
-    PARTITION BY measurement_start_time, probe_cc, probe_asn, measurement_uid, hostname, is_v6)
-),
-judged AS (
-  ${judgeLayers(
-    version,
-    `SELECT ${CARRIED.filter(column => !signals.some(({ name }) => name === column))
-      .map(column => `o.${column} AS ${column}`)
-      .join(', ')},${version === 2 ? '' : ' o.endpoint AS endpoint, o.target_id AS target_id,'}
-    ${signals.map(({ name, sql, overAnswers }) => `${overAnswers ? `o.${name}` : sql} AS ${name}`).join(',\n    ')}`,
-    `FROM answered AS o
+    PARTITION BY measurement_start_time, probe_cc, probe_asn, measurement_uid, hostname, is_v6)`;
+}
+
+/** SELECT of the columns of CARRIED and of the signals, without its FROM. */
+function signalColumns(version: RulesVersion): string {
+  const signals = signalsOf(version);
+  return `SELECT ${CARRIED.filter(column => !signals.some(({ name }) => name === column))
+    .map(column => `o.${column} AS ${column}`)
+    .join(', ')},${version === 2 ? '' : ' o.endpoint AS endpoint, o.target_id AS target_id,'}
+    ${signals.map(({ name, sql, overAnswers }) => `${overAnswers ? `o.${name}` : sql} AS ${name}`).join(',\n    ')}`;
+}
+
+/** FROM of the observations, with all that they are compared with. */
+function joins({ version, day }: Parts): string {
+  const sameDay = (right: string) => day && ` AND ${right}.day = o.day`;
+  const endpoint =
+    version === 2
+      ? ''
+      : `\n  LEFT JOIN control_endpoint AS ce ON ce.hostname = o.hostname AND ce.ip = o.address AND ce.port = o.port${sameDay('ce')}`;
+  const services =
+    version === 2
+      ? ''
+      : `  LEFT JOIN service AS s ON s.measurement_uid = o.measurement_uid AND s.endpoint = o.endpoint${sameDay('s')}
+  LEFT JOIN service_day AS sd ON sd.endpoint = o.endpoint${sameDay('sd')}\n`;
+  return `FROM answered AS o
   LEFT JOIN control_host AS ch ON ch.hostname = o.hostname${sameDay('ch')}
-  LEFT JOIN control_address AS ca ON ca.hostname = o.hostname AND ca.ip = o.address${sameDay('ca')}${byPort ? `\n  LEFT JOIN control_endpoint AS ce ON ce.hostname = o.hostname AND ce.ip = o.address AND ce.port = o.port${sameDay('ce')}` : ''}
-${
-  version === 2
-    ? ''
-    : `  LEFT JOIN service AS s ON s.measurement_uid = o.measurement_uid AND s.endpoint = o.endpoint${sameDay('s')}
-  LEFT JOIN service_day AS sd ON sd.endpoint = o.endpoint${sameDay('sd')}\n`
-}  LEFT JOIN report AS r ON r.reporter = o.reporter
-  LEFT JOIN fingerprint AS f ON f.pattern = o.answer`,
-  )}
-)`;
-  return { sql, params: { ...within.params, ...experiment.params } };
+  LEFT JOIN control_address AS ca ON ca.hostname = o.hostname AND ca.ip = o.address${sameDay('ca')}${endpoint}
+${services}  LEFT JOIN report AS r ON r.reporter = o.reporter
+  LEFT JOIN fingerprint AS f ON f.pattern = o.answer`;
 }
 
 /** A host name in the form in which names are compared: version 3 in lower case and without the dot of the root. */
@@ -227,11 +254,19 @@ export function hostOf(column: string, version: RulesVersion): string {
 /** What the relations of a judgement have in common, as SQL. */
 interface Parts {
   readonly version: RulesVersion;
-  /** The column `day` of several days, or empty. */
+  /** The column `day` of several days with a comma, or empty. */
+  readonly day: string;
+  /** The same, made from a row of a table. */
   readonly rowDay: string;
+  /** Host name of a row. */
+  readonly host: string;
   readonly reporter: string;
   /** Condition of the days. */
   readonly within: string;
+  /** Condition of the observations under judgement (beginning with AND), or empty: all. */
+  readonly condition: string;
+  /** Condition of the hosts whose control is read (beginning with AND), or empty: all. */
+  readonly ofHosts: string;
   /** Condition of the reporters whose measurements are judged (beginning with AND), or empty: all. */
   readonly ofReporters: string;
 }
@@ -255,7 +290,7 @@ function nat64Prefixes({ reporter, within, ofReporters }: Parts, host: string): 
  * same of the DNS answer; `is_compared_v6` is the family of `address`; `has_network`: the network of `address` is known. Version 2 knows no
  * NAT64. Each step is a subquery of its own, as in judgeLayer.
  */
-function experimentRows({ version, rowDay, reporter, within }: Parts, condition: string): string {
+function experimentRows({ version, rowDay, reporter, within, condition }: Parts): string {
   const read = `SELECT ${rowDay}${[...CARRIED.filter(column => !MADE.has(column) && column !== 'hostname'), ...READ].join(', ')},
     ${hostOf('hostname', version)} AS hostname,
     ${reporter} AS reporter,

@@ -42,23 +42,35 @@ const CHALLENGES = ['Just a moment...', 'Attention Required! | Cloudflare', 'DDo
 
 /** The signals of a rules version, in the order in which they are computed. */
 export function signalsOf(version: RulesVersion): readonly Signal[] {
-  // Of connects only: handshakes are compared by address in every version (rules.ts says why).
-  const place = version === 2 ? 'ca' : 'ce';
-  const endpoint = version === 2 ? 'the address on any port' : 'the address and port';
-  const dns = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'dns' });
-  // The control makes no QUIC handshakes, and a network may block QUIC alone.
-  const overTcp = (sql: string) => (version === 2 ? sql : `if(ifNull(o.tls_network = 'udp', 0), 0, ${sql})`);
-  const noQuic = version === 2 ? '' : '; 0 for a QUIC handshake, which the control does not make';
-  /** All answers of one host and address family that the system resolver gave in one measurement are judged together. */
-  const answers = (name: string, sql: string, meaning: string): Signal => ({
-    ...dns(name, sql, meaning),
-    overAnswers: true,
-  });
-  /** Signals that version 2 does not have. */
-  const ours = (...signals: Signal[]): Signal[] => (version === 2 ? [] : signals);
-  const tcp = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'tcp' });
-  const tls = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'tls' });
-  const http = (name: string, sql: string, meaning: string): Signal => ({ name, sql, meaning, layer: 'http' });
+  return [
+    ...dnsSignals(version),
+    ...since3(version, ...serviceSignals()),
+    ...tcpSignals(version),
+    ...tlsSignals(version),
+    ...since3(version, ...httpSignals()),
+  ];
+}
+
+/** Returns signals that version 2 does not have. */
+function since3(version: RulesVersion, ...signals: readonly Signal[]): readonly Signal[] {
+  return version === 2 ? [] : signals;
+}
+
+function ofLayer(layer: Layer): (name: string, sql: string, meaning: string) => Signal {
+  return (name, sql, meaning) => ({ name, sql, meaning, layer });
+}
+
+const dns = ofLayer('dns');
+const tcp = ofLayer('tcp');
+const tls = ofLayer('tls');
+const http = ofLayer('http');
+
+/** All answers of one host and address family that the system resolver gave in one measurement are judged together. */
+function answers(name: string, sql: string, meaning: string): Signal {
+  return { ...dns(name, sql, meaning), overAnswers: true };
+}
+
+function dnsSignals(version: RulesVersion): readonly Signal[] {
   return [
     answers(
       'answers',
@@ -73,7 +85,7 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
         ? 'the row’s engine is `system` or `getaddrinfo`'
         : 'the row’s engine is `system` or `getaddrinfo`, or it has none and the probe is too old to name one',
     ),
-    ...ours(dns('is_engine_named', 'o.dns_engine IS NOT NULL', 'the probe names the engine of the lookup')),
+    ...since3(version, dns('is_engine_named', 'o.dns_engine IS NOT NULL', 'the probe names the engine of the lookup')),
     dns(
       'fingerprint_match',
       'has(f.countries, o.probe_cc)',
@@ -108,7 +120,8 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
         ? 'an answer is an address that cannot be on the internet'
         : 'an answer is an address that cannot be on the internet; of a NAT64 address, the IPv4 address inside is looked at',
     ),
-    ...ours(
+    ...since3(
+      version,
       answers(
         'networks_known',
         'min(NOT is_resolved OR (has_network AND control_networks))',
@@ -122,65 +135,76 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
       'ctrl_dns_success / (ctrl_dns_failure + ctrl_dns_success)',
       'success / (failure + success); not a number without control',
     ),
-    ...ours(
+    ...since3(
+      version,
       dns(
         'has_control',
         'if(o.is_compared_v6, ch.dns_success_v6, ctrl_dns_success - ch.dns_success_v6) > 0',
         'the control looked this host up on this day and got an address of the row’s family',
       ),
     ),
-    ...ours(
+    ...since3(
+      version,
       dns(
         'probe_offline',
         'o.probe_offline',
         'the probe had no network: the measurement reached nothing and brought no control, and so did its neighbours in the report',
       ),
     ),
-    ...ours(
-      dns(
-        'is_service',
-        MESSENGER_SIGNALS.isService,
-        'the row is of an endpoint of a messenger’s service, which clients need',
-      ),
-      dns(
-        'is_unused',
-        MESSENGER_SIGNALS.isUnused,
-        'the row is of an endpoint of a messenger to which its test does not connect',
-      ),
-      dns(
-        'is_redundant',
-        MESSENGER_SIGNALS.isRedundant,
-        'the endpoints of the service are redundant (`telegram/dc_pool`, `whatsapp/endpoints`); the signals with `service_` are then over all of them',
-      ),
-      dns('is_retired', MESSENGER_SIGNALS.isRetired, 'the messenger no longer uses the name'),
-      dns(
-        'is_own_network',
-        MESSENGER_SIGNALS.isOwnNetwork,
-        'the address is in the network (AS number) of the messenger’s operator',
-      ),
-      dns('network_shown', 's.shows_network', 'the messenger’s test reached something, so the probe had a network'),
-      dns('service_resolved', 's.answered', 'a lookup of the endpoint got a public address'),
-      dns(
-        'service_connected',
-        's.connected',
-        'a connect to the endpoint succeeded, other than to port 80 of a web site',
-      ),
-      dns('service_proven', 's.proven', 'a handshake with the endpoint ended with a valid certificate'),
-      dns('service_responded', 's.responded', 'the endpoint responded over TLS, or is redundant and responded'),
-      dns('service_resolved_today', 'sd.answered', 'the same for any probe on this day'),
-      dns('service_connected_today', 'sd.connected', 'the same for any probe on this day'),
-      dns('service_proven_today', 'sd.proven', 'the same for any probe on this day'),
-      dns('service_responded_today', 'sd.responded', 'the same for any probe on this day'),
-      dns('service_countries', 'sd.countries', 'countries from which probes tried the endpoint on this day'),
-      dns(
-        'is_outdated',
-        MESSENGER_SIGNALS.isOutdated,
-        'the test does not know the certificates that the messenger uses on this day',
-      ),
+  ];
+}
+
+/** Signals of messengers, whose endpoints belong to services. Those of the DNS layer are used first. */
+function serviceSignals(): readonly Signal[] {
+  return [
+    dns(
+      'is_service',
+      MESSENGER_SIGNALS.isService,
+      'the row is of an endpoint of a messenger’s service, which clients need',
     ),
+    dns(
+      'is_unused',
+      MESSENGER_SIGNALS.isUnused,
+      'the row is of an endpoint of a messenger to which its test does not connect',
+    ),
+    dns(
+      'is_redundant',
+      MESSENGER_SIGNALS.isRedundant,
+      'the endpoints of the service are redundant (`telegram/dc_pool`, `whatsapp/endpoints`); the signals with `service_` are then over all of them',
+    ),
+    dns('is_retired', MESSENGER_SIGNALS.isRetired, 'the messenger no longer uses the name'),
+    dns(
+      'is_own_network',
+      MESSENGER_SIGNALS.isOwnNetwork,
+      'the address is in the network (AS number) of the messenger’s operator',
+    ),
+    dns('network_shown', 's.shows_network', 'the messenger’s test reached something, so the probe had a network'),
+    dns('service_resolved', 's.answered', 'a lookup of the endpoint got a public address'),
+    dns('service_connected', 's.connected', 'a connect to the endpoint succeeded, other than to port 80 of a web site'),
+    dns('service_proven', 's.proven', 'a handshake with the endpoint ended with a valid certificate'),
+    dns('service_responded', 's.responded', 'the endpoint responded over TLS, or is redundant and responded'),
+    dns('service_resolved_today', 'sd.answered', 'the same for any probe on this day'),
+    dns('service_connected_today', 'sd.connected', 'the same for any probe on this day'),
+    dns('service_proven_today', 'sd.proven', 'the same for any probe on this day'),
+    dns('service_responded_today', 'sd.responded', 'the same for any probe on this day'),
+    dns('service_countries', 'sd.countries', 'countries from which probes tried the endpoint on this day'),
+    dns(
+      'is_outdated',
+      MESSENGER_SIGNALS.isOutdated,
+      'the test does not know the certificates that the messenger uses on this day',
+    ),
+  ];
+}
+
+function tcpSignals(version: RulesVersion): readonly Signal[] {
+  // Of connects only: handshakes are compared by address in every version (rules.ts says why).
+  const place = version === 2 ? 'ca' : 'ce';
+  const endpoint = version === 2 ? 'the address on any port' : 'the address and port';
+  return [
     tcp('tcp_success', 'o.tcp_success', 'the connect succeeded'),
     tcp('tcp_failure', 'o.tcp_failure', 'failure of the connect'),
-    ...ours(
+    ...since3(
+      version,
       tcp(
         'tcp_unanswered',
         `o.tcp_failure NOT IN (${PEER_ANSWERS})`,
@@ -202,6 +226,14 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
       'ctrl_tcp_success / (ctrl_tcp_success + ctrl_tcp_failing)',
       'success / (success + failing)',
     ),
+  ];
+}
+
+function tlsSignals(version: RulesVersion): readonly Signal[] {
+  // The control makes no QUIC handshakes, and a network may block QUIC alone.
+  const overTcp = (sql: string) => (version === 2 ? sql : `if(ifNull(o.tls_network = 'udp', 0), 0, ${sql})`);
+  const noQuic = version === 2 ? '' : '; 0 for a QUIC handshake, which the control does not make';
+  return [
     tls('tls_is_certificate_valid', 'o.tls_is_certificate_valid', 'the handshake ended with a valid certificate'),
     tls('tls_failure', 'o.tls_failure', 'failure of the handshake'),
     tls(
@@ -215,55 +247,58 @@ export function signalsOf(version: RulesVersion): readonly Signal[] {
       'ctrl_tls_success / (ctrl_tls_success + ctrl_tls_failing)',
       'success / (success + failing)',
     ),
-    ...ours(
-      http('http_status', 'o.http_response_status_code', 'status code of the response'),
-      http('http_failure', 'o.http_failure', 'failure of the request'),
-      http('is_https', 'o.is_https', 'the request was made over TLS, by a probe that verifies certificates'),
-      http('has_page', 'o.has_page', 'a response arrived completely, and it is not a redirect'),
-      http(
-        'http_fingerprint',
-        `multiIf(empty(o.http_fingerprints) OR (o.is_https AND ifNull(o.hostname = lower(domain(o.input)), 0)), 0,
+  ];
+}
+
+function httpSignals(): readonly Signal[] {
+  return [
+    http('http_status', 'o.http_response_status_code', 'status code of the response'),
+    http('http_failure', 'o.http_failure', 'failure of the request'),
+    http('is_https', 'o.is_https', 'the request was made over TLS, by a probe that verifies certificates'),
+    http('has_page', 'o.has_page', 'a response arrived completely, and it is not a redirect'),
+    http(
+      'http_fingerprint',
+      `multiIf(empty(o.http_fingerprints) OR (o.is_https AND ifNull(o.hostname = lower(domain(o.input)), 0)), 0,
       hasAny(confirming, arrayMap(name -> concat(name, ' ', o.probe_cc), o.http_fingerprints)), 3,
       hasAny(confirming, arrayMap(name -> concat(name, ' *'), o.http_fingerprints)), 2, 1)`,
-        'class of the fingerprints in the response, from `fingerprints_http`: 3: one is expected in the probe’s country; 2: one is of a filtering product; 1: there are others; 0: none. Fingerprints in a page of the host of the input that arrived over TLS do not count',
-      ),
-      http(
-        'http_differing',
-        `if(coalesce(o.probe_status_code_match, o.probe_title_match, o.probe_body_length_match) IS NULL, -1,
+      'class of the fingerprints in the response, from `fingerprints_http`: 3: one is expected in the probe’s country; 2: one is of a filtering product; 1: there are others; 0: none. Fingerprints in a page of the host of the input that arrived over TLS do not count',
+    ),
+    http(
+      'http_differing',
+      `if(coalesce(o.probe_status_code_match, o.probe_title_match, o.probe_body_length_match) IS NULL, -1,
       arrayCount(match -> ifNull(match = 0, 0), [o.probe_status_code_match, o.probe_title_match, o.probe_body_length_match, o.probe_headers_match]))`,
-        'how many of status code, title, length and header names differ from those of the control, by the probe’s comparison; -1 when nothing was compared',
-      ),
-      http(
-        'same_title',
-        'ifNull(o.probe_status_code_match = 1 AND o.probe_title_match = 1, 0)',
-        'status code and title are those of the control',
-      ),
-      http(
-        'is_cdn_challenge',
-        `ifNull(o.http_response_status_code IN (403, 429, 503), 0) AND (multiSearchAnyCaseInsensitive(ifNull(o.http_response_header_server, ''), [${quoted(CONTENT_NETWORKS)}])
+      'how many of status code, title, length and header names differ from those of the control, by the probe’s comparison; -1 when nothing was compared',
+    ),
+    http(
+      'same_title',
+      'ifNull(o.probe_status_code_match = 1 AND o.probe_title_match = 1, 0)',
+      'status code and title are those of the control',
+    ),
+    http(
+      'is_cdn_challenge',
+      `ifNull(o.http_response_status_code IN (403, 429, 503), 0) AND (multiSearchAnyCaseInsensitive(ifNull(o.http_response_header_server, ''), [${quoted(CONTENT_NETWORKS)}])
       OR ifNull(o.http_response_title IN (${quoted(CHALLENGES)}), 0))`,
-        'status 403, 429 or 503 of a content network, by the server header or the title',
-      ),
-      http(
-        'is_refused',
-        'ifNull(multiIf(o.http_response_status_code = 451, o.is_https OR o.probe_status_code_match = 1, o.http_response_status_code = 403, o.is_https AND o.probe_status_code_match = 0, 0), 0)',
-        'status 451 over TLS or equal to the control’s; or status 403 over TLS, other than the control’s',
-      ),
-      http(
-        'is_interrupted',
-        `ifNull(o.http_failure IN (${quoted(INTERRUPTIONS)}) AND (o.tcp_success = 1 OR o.probe_analysis = 'http-failure') AND (o.is_https OR startsWith(o.http_request_url, 'http://')), 0)`,
-        'the connection was reset or closed, or time ran out, after the connect: the row has a connect that succeeded, or the probe itself found that only HTTP failed',
-      ),
-      http(
-        'ctrl_http_loads',
-        "ch.http_success > ch.http_failing OR ifNull(o.probe_analysis = 'http-failure', 0)",
-        'most requests of the control to this host on this day succeeded, or the probe itself found that only HTTP failed, and not for the control',
-      ),
-      http(
-        'ctrl_http_fails',
-        'ch.http_failing > 0 AND ch.http_success = 0',
-        'all requests of the control to this host on this day failed',
-      ),
+      'status 403, 429 or 503 of a content network, by the server header or the title',
+    ),
+    http(
+      'is_refused',
+      'ifNull(multiIf(o.http_response_status_code = 451, o.is_https OR o.probe_status_code_match = 1, o.http_response_status_code = 403, o.is_https AND o.probe_status_code_match = 0, 0), 0)',
+      'status 451 over TLS or equal to the control’s; or status 403 over TLS, other than the control’s',
+    ),
+    http(
+      'is_interrupted',
+      `ifNull(o.http_failure IN (${quoted(INTERRUPTIONS)}) AND (o.tcp_success = 1 OR o.probe_analysis = 'http-failure') AND (o.is_https OR startsWith(o.http_request_url, 'http://')), 0)`,
+      'the connection was reset or closed, or time ran out, after the connect: the row has a connect that succeeded, or the probe itself found that only HTTP failed',
+    ),
+    http(
+      'ctrl_http_loads',
+      "ch.http_success > ch.http_failing OR ifNull(o.probe_analysis = 'http-failure', 0)",
+      'most requests of the control to this host on this day succeeded, or the probe itself found that only HTTP failed, and not for the control',
+    ),
+    http(
+      'ctrl_http_fails',
+      'ch.http_failing > 0 AND ch.http_success = 0',
+      'all requests of the control to this host on this day failed',
     ),
   ];
 }
