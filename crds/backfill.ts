@@ -1,6 +1,18 @@
 import { z } from 'zod';
 import { conditions } from './conditions.ts';
-import { BUCKET, bucket, count, duration, granularity, instant, links, probeCC, stages, testNames } from './fields.ts';
+import {
+  BUCKET,
+  blockedBy,
+  bucket,
+  count,
+  duration,
+  granularity,
+  instant,
+  links,
+  probeCC,
+  stages,
+  testNames,
+} from './fields.ts';
 import type { CommonStatus, Kind, Resource } from './resource.ts';
 import { immutable, rules } from './rules.ts';
 
@@ -169,22 +181,10 @@ const status = z
       })
       .meta({ description: 'Average rate of the last minutes.' }),
     eta: instant('Estimated time of the end at the current rate.'),
-    blockedBy: z
-      .object({
-        bucket: z
-          .string()
-          .meta({
-            description: 'Bucket that has been active for the longest time; absent while the plan itself waits.',
-          })
-          .optional(),
-        reason: z.string().meta({ description: 'Class of the error, or NoWorker when no worker has taken the task.' }),
-        message: z.string().meta({ description: 'The error.' }),
-        link: z.string().meta({ description: 'The run in the Temporal UI.' }).optional(),
-      })
-      .meta({
-        description:
-          'Cause that blocks the plan or the active buckets, which are retried. Absent while nothing blocks them.',
-      }),
+    blockedBy: blockedBy(
+      'Cause that blocks the plan or the active buckets, which are retried or wait. Absent while nothing blocks them.',
+      'Bucket that has been active for the longest time; absent while the plan itself waits.',
+    ),
     failures: z
       .array(
         z.object({

@@ -44,6 +44,11 @@ export const REASONS = {
     meaning:
       'The active buckets need something that is unavailable or unusable: the archive, ClickHouse, or a setting. status.blockedBy names it. They are retried with pauses of up to two minutes, for a week, and continue without a restart when it is repaired.',
   },
+  ArchiveSlow: {
+    in: ['Ready'],
+    meaning:
+      'For nearly all of the last 30 seconds, the oldest active bucket has waited for the archive, and no request has failed for good. status.blockedBy names the archive. The run continues at the speed of the archive.',
+  },
   NotProgressing: {
     in: ['Ready'],
     meaning:

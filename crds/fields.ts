@@ -117,5 +117,18 @@ export const instant = (description: string) => z.string().meta({ format: 'date-
 
 export const count = (description: string) => z.int().min(0).meta({ description });
 
+export const blockedBy = (cause: string, bucket: string) =>
+  z
+    .object({
+      bucket: z.string().meta({ description: bucket }).optional(),
+      reason: z.string().meta({
+        description:
+          'Class of the error; NoWorker when no worker has taken the task; ArchiveSlow when the archive answers slowly.',
+      }),
+      message: z.string().meta({ description: 'The error, or what the run waits for.' }),
+      link: z.string().meta({ description: 'The run in the Temporal UI.' }).optional(),
+    })
+    .meta({ description: cause });
+
 export const links = () =>
   z.record(z.string(), z.string()).meta({ description: 'Related addresses: a URL for each name.' });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { conditions } from './conditions.ts';
 import { cronProblem } from './cron.ts';
-import { count, duration, granularity, instant, links, probeCC, stages, testNames } from './fields.ts';
+import { blockedBy, count, duration, granularity, instant, links, probeCC, stages, testNames } from './fields.ts';
 import type { CommonStatus, Kind, Resource } from './resource.ts';
 import { timeZoneProblem } from './time-zones.ts';
 
@@ -62,6 +62,10 @@ const status = z
       .max(3)
       .meta({ description: 'Next firings, as Temporal plans them.', 'x-kubernetes-list-type': 'atomic' }),
     active: count('Number of active runs of this schedule.'),
+    blockedBy: blockedBy(
+      'Cause that blocks the oldest active run, which is retried or waits. Absent while nothing blocks it.',
+      'Bucket of the run.',
+    ),
     lastRun: z
       .object({
         bucket: z.string().meta({ description: 'The bucket.' }),

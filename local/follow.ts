@@ -68,7 +68,7 @@ export async function followBackfills(
           const stalled = status?.conditions?.find(({ type, status: is }) => type === 'Stalled' && is === 'True');
           if (stalled) report(`backfill/${metadata.name} needs a change: ${stalled.message}`);
           const { reason, message } = status?.blockedBy ?? {};
-          if (reason) report(`backfill/${metadata.name} is blocked and retries: ${reason}: ${message}`);
+          if (reason) report(`backfill/${metadata.name} is blocked: ${reason}: ${message}`);
         }
         view.show(all);
         for (const { metadata } of all) seen.add(metadata.name);

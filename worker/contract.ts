@@ -37,6 +37,9 @@ export function installationOfQueue(queue: string): string | undefined {
   return /^oonipipeline-(.+)-workflows$/.exec(queue)?.[1];
 }
 
+/** Type of a wait for an archive that answers slowly. */
+export const ARCHIVE_SLOW = 'ArchiveSlow';
+
 /** Error type of a task that reached a worker of another installation. */
 export const OTHER_INSTALLATION = 'OtherInstallation';
 

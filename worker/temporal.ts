@@ -53,7 +53,7 @@ export async function registerRunAttributes(
     if (!/permission|unimplemented|not allowed/i.test((error as Error).message)) throw error;
     log.warn(
       { attributes: names },
-      `search attributes cannot be registered (${(error as Error).message}); an administrator has to add them as Keyword`,
+      `search attributes cannot be registered; an administrator has to add them as Keyword: ${(error as Error).message}`,
     );
   }
 }

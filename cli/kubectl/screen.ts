@@ -88,9 +88,19 @@ function serverLines(view: InstallationView, { strong, good, bad, doubtful }: Pa
       ? line('Temporal', doubtful, 'unknown: no operator reports it')
       : line('Temporal', good, 'answers the operator');
   const others = SERVERS.flatMap(([server, errors]) => {
-    const waiting = view.backfills.find(({ status }) => errors.test(status?.blockedBy?.reason ?? ''));
-    if (waiting) return line(server, bad, `backfill/${nameOf(waiting)} waits`, waiting.status?.blockedBy?.message);
-    return view.backfills.some(({ status }) => status?.phase === 'Running')
+    const [waiting] = [
+      ...view.schedules.map(each => ({ kind: 'pipelineschedule', each, blockedBy: each.status?.blockedBy })),
+      ...view.backfills.map(each => ({ kind: 'backfill', each, blockedBy: each.status?.blockedBy })),
+    ].filter(({ blockedBy }) => errors.test(blockedBy?.reason ?? ''));
+    if (waiting) {
+      const { kind, each, blockedBy } = waiting;
+      const of = blockedBy?.bucket ? ` for ${blockedBy.bucket}` : '';
+      return line(server, bad, `${kind}/${nameOf(each)} waits${of}`, blockedBy?.message);
+    }
+    const isActive =
+      view.backfills.some(({ status }) => status?.phase === 'Running') ||
+      view.schedules.some(({ status }) => (status?.active ?? 0) > 0);
+    return isActive
       ? line(server, good, 'no run waits for it')
       : line(server, text => text, 'no run waits for it, and none is active');
   });

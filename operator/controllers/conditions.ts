@@ -67,6 +67,7 @@ const BAD: readonly Reason[] = [
   'RolloutStuck',
   'RequestFailed',
   'Retrying',
+  'ArchiveSlow',
   'NoWorker',
   'NotProgressing',
   'WorkflowStuck',

@@ -13,7 +13,18 @@ import {
   PRIORITIES,
   WORKFLOWS,
 } from '../../worker/contract.ts';
-import { type BlockedBy, blockedByOf, failingTask, NO_WORKER, pendingWork, progressKeyOf } from './blocked-by.ts';
+import {
+  type BlockedBy,
+  type BlockedRun,
+  blockedByOf,
+  blockerOf,
+  causeOf,
+  failingTask,
+  NO_ANSWER,
+  NO_WORKER,
+  pendingWork,
+  progressKeyOf,
+} from './blocked-by.ts';
 import type { Temporal } from './connection.ts';
 import { NoWorkerError, TemporalRejected, TemporalUnavailable, undefinedWhen } from './errors.ts';
 import type { WorkerSilence } from './silence.ts';
@@ -38,11 +49,7 @@ export type BackfillState =
       /** Changes when a pending activity of the oldest run progresses or is tried again. Absent while there is no such run. */
       readonly pulse?: string;
       /** Cause that blocks the planning, or else the oldest active run. */
-      readonly blockedBy?: BlockedBy & {
-        /** Absent for the planning. */
-        readonly bucket?: string;
-        readonly workflowID: string;
-      };
+      readonly blockedBy?: BlockedRun;
     }
   | {
       readonly state: 'ended';
@@ -99,12 +106,11 @@ export function observeBackfill(
         return { state: 'running', startedAt, attempt, progress, blockedBy: { ...cause, workflowID } };
       }
       if (silent) {
-        const blockedBy = { reason: NO_WORKER, message: 'no worker answers for the workflow', workflowID };
-        return { state: 'running', startedAt, attempt, silent, blockedBy };
+        return { state: 'running', startedAt, attempt, silent, blockedBy: { ...NO_ANSWER, workflowID } };
       }
       const oldest = progress?.oldest;
       const pending = oldest && (await pendingWork(temporal, oldest.workflowID));
-      const own = pending && (pending.failing ?? blockedByOf(pending.activities, now));
+      const own = pending && blockerOf(pending, now);
       const blocked = own && (await causeOf(own, elsewhere));
       return {
         state: 'running',
@@ -129,14 +135,6 @@ export function observeBackfill(
       return { ...common, ending: found.status.name, message: error.cause?.message ?? error.message };
     }
   });
-}
-
-/** Returns the cause behind work that no worker takes: the blocker of the runs that hold the slots, if there is one. */
-async function causeOf(found: BlockedBy, elsewhere: () => Promise<BlockedBy | undefined>): Promise<BlockedBy> {
-  const cause = found.reason === NO_WORKER ? await elsewhere() : undefined;
-  return cause
-    ? { reason: cause.reason, message: `${found.message}, because other runs wait: ${cause.message}` }
-    : found;
 }
 
 /** Number of runs that are examined for the cause of a wait. */

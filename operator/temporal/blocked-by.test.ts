@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { blockedByOf, failureOf, progressKeyOf } from './blocked-by.ts';
+import { blockedByOf, blockerOf, failureOf, progressKeyOf } from './blocked-by.ts';
 import { toPayload } from './payload.ts';
 
 const NOW = Date.UTC(2026, 4, 6);
@@ -66,6 +66,16 @@ describe('the cause that blocks a run', () => {
       { reason: 'NoWorker', message: 'no worker has taken it up' },
     ],
     [
+      'a worker ended while it waited for the archive, and nobody takes the activity again',
+      [
+        {
+          ...waiting(20_000, 2),
+          heartbeatDetails: heartbeat({ waitsFor: { reason: 'ArchiveSlow', message: 'waiting for s3://a' } }),
+        },
+      ],
+      { reason: 'NoWorker', message: 'no worker has taken it up' },
+    ],
+    [
       'one that failed waits for its next attempt',
       [{ ...waiting(-60_000, 7), lastFailure: failure('no such directory') }],
       { reason: 'ArchiveMissing', message: 'no such directory' },
@@ -77,6 +87,22 @@ describe('the cause that blocks a run', () => {
     ],
   ])('%s', (_, activities, expected) => {
     expect(blockedByOf(activities as never, NOW)).toEqual(expected);
+  });
+
+  test.each([
+    ['a workflow task that a worker takes soon', { taskSince: NOW - 5_000 }, undefined],
+    [
+      'a workflow task that nobody takes',
+      { taskSince: NOW - 20_000 },
+      { reason: 'NoWorker', message: 'no worker answers for the workflow' },
+    ],
+    [
+      'code that fails, before everything else',
+      { failing: { reason: 'WorkflowTaskFailed', message: 'x is not a function' }, taskSince: NOW - 20_000 },
+      { reason: 'WorkflowTaskFailed', message: 'x is not a function' },
+    ],
+  ])('%s', (_, work, expected) => {
+    expect(blockerOf({ activities: [], ...work }, NOW)).toEqual(expected);
   });
 });
 

@@ -11,6 +11,13 @@ export interface BlockedBy {
   readonly message: string;
 }
 
+/** Cause that blocks a run, with the workflow that it was found in. */
+export interface BlockedRun extends BlockedBy {
+  /** Bucket of the run; absent for the workflow of a Backfill itself. */
+  readonly bucket?: string;
+  readonly workflowID: string;
+}
+
 export const NO_WORKER = 'NoWorker';
 
 /** Milliseconds after which a task that no worker has taken blocks the run. An idle worker takes a task at once. */
@@ -18,9 +25,14 @@ const WORKER_TIMEOUT = 15_000;
 
 /** temporal.api.enums.v1.PendingActivityState */
 const SCHEDULED = 1;
+/** temporal.api.enums.v1.PendingWorkflowTaskState */
+const TASK_SCHEDULED = 1;
 
 /** Reason of a workflow whose code fails: its tasks are tried again, and it stands still until other code runs. */
 export const WORKFLOW_CODE = 'WorkflowTaskFailed';
+
+/** A workflow that no worker answers for. */
+export const NO_ANSWER: BlockedBy = { reason: NO_WORKER, message: 'no worker answers for the workflow' };
 
 /** Attempts of a workflow task after which its failure is reported. A worker that ends during a task causes one more attempt. */
 const FAILING = 3;
@@ -36,6 +48,8 @@ export interface PendingWork {
   readonly activities: readonly PendingActivity[];
   /** Failure of its workflow code, which keeps the run from going on. */
   readonly failing?: BlockedBy;
+  /** Time since which a workflow task waits for a worker, in milliseconds since 1970. */
+  readonly taskSince?: number;
 }
 
 /** Returns the pending work of a run; undefined when it has ended. Throws the errors of `Temporal.call`. */
@@ -44,7 +58,13 @@ export function pendingWork(temporal: Temporal, workflowID: string): Promise<Pen
     try {
       const { raw } = await client.workflow.getHandle(workflowID).describe();
       const failing = await failingTask(client, raw);
-      return { activities: raw.pendingActivities ?? [], ...(failing && { failing }) };
+      const { state, scheduledTime } = raw.pendingWorkflowTask ?? {};
+      const taskSince = state === TASK_SCHEDULED ? milliseconds(scheduledTime) : undefined;
+      return {
+        activities: raw.pendingActivities ?? [],
+        ...(failing && { failing }),
+        ...(taskSince !== undefined && { taskSince }),
+      };
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return undefined;
       throw error;
@@ -79,14 +99,29 @@ export function failureOf(events: readonly HistoryEvent[], attempt: number): Blo
 }
 
 /**
+ * Returns the cause that blocks a run: its code, an activity, or that no worker answers for its workflow. Undefined when nothing blocks it.
+ * Pure.
+ *
+ * @param now milliseconds since 1970
+ */
+export function blockerOf({ failing, activities, taskSince }: PendingWork, now: number): BlockedBy | undefined {
+  const untaken = taskSince !== undefined && taskSince < now - WORKER_TIMEOUT ? NO_ANSWER : undefined;
+  return failing ?? blockedByOf(activities, now) ?? untaken;
+}
+
+/**
  * Returns the cause that blocks a run: an activity that waits for another system, that failed and is retried, or that no worker takes; of
  * several failing activities the one with the most attempts. Undefined when nothing blocks it. Pure.
  *
  * @param now milliseconds since 1970
  */
 export function blockedByOf(activities: readonly PendingActivity[], now: number): BlockedBy | undefined {
-  // An activity that waits within an attempt has neither failed nor ended: only its heartbeat shows the cause.
-  const waiting = activities.map(waitOf).find(wait => wait !== undefined);
+  // An activity that waits within an attempt has neither failed nor ended: only its heartbeat shows the cause. The heartbeat of an attempt
+  // that has ended says nothing about now.
+  const waiting = activities
+    .filter(({ state }) => state !== SCHEDULED)
+    .map(waitOf)
+    .find(wait => wait !== undefined);
   if (waiting) return waiting;
   // This includes an activity that ran before: its worker ended and gave it back, and the next attempt waits for another worker.
   const isNotTaken = ({ state, scheduledTime }: PendingActivity) =>
@@ -122,4 +157,12 @@ export function progressKeyOf(workflowID: string, activities: readonly PendingAc
     ];
   });
   return hashOf([workflowID, heartbeats]);
+}
+
+/** Returns the cause behind work that no worker takes: the blocker of the runs that hold the slots, if there is one. */
+export async function causeOf(found: BlockedBy, elsewhere: () => Promise<BlockedBy | undefined>): Promise<BlockedBy> {
+  const cause = found.reason === NO_WORKER ? await elsewhere() : undefined;
+  return cause
+    ? { reason: cause.reason, message: `${found.message}, because other runs wait: ${cause.message}` }
+    : found;
 }

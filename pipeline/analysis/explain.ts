@@ -225,7 +225,7 @@ async function whyNot(rows: (query: Query) => Promise<Row[]>, uid: string): Prom
       })
     : [];
   if (failure) {
-    return `the measurement ${uid} became no observations: ${failure.stage} failed with ${failure.class} (${failure.message}) at ${failure.key} line ${failure.line}`;
+    return `the measurement ${uid} became no observations: ${failure.stage} failed at ${failure.key} line ${failure.line} with ${failure.class}: ${failure.message}`;
   }
   const [tunnel] = await rows({
     sql: "SELECT name FROM system.tables WHERE database = currentDatabase() AND name = 'tunnel_verdicts'",

@@ -24,24 +24,24 @@ export function toArchiveError(error: unknown, url: string, asked: Asked): Archi
   // A listing of a prefix without objects is empty, not 404. So a 404 for a listing means that the bucket does not exist.
   if (error.name === 'NoSuchBucket' || (status === 404 && 'prefix' in asked)) {
     return new ArchiveMissingError(
-      `the archive ${url} does not exist; check archive_url and archive_endpoint (${said})`,
+      `the archive ${url} does not exist; check archive_url and archive_endpoint. ${said}`,
     );
   }
-  if (status === 404) return new ObjectMissingError(`${key} is no longer in ${url} (${said})`);
+  if (status === 404) return new ObjectMissingError(`${key} is no longer in ${url}: ${said}`);
   if (status === 412 || status === 416) {
-    return new ObjectChangedError(`${key} changed since it was listed; list the bucket again (${said})`);
+    return new ObjectChangedError(`${key} changed since it was listed; list the bucket again. ${said}`);
   }
   if (status === 301 || status === 307) {
     return new ArchiveMissingError(
-      `the archive ${url} lies elsewhere; check archive_region and archive_endpoint (${said})`,
+      `the archive ${url} lies elsewhere; check archive_region and archive_endpoint. ${said}`,
     );
   }
   if (status === 400 || status === 401 || status === 403) {
     return new ArchiveMissingError(
-      `the archive ${url} may not be read; check archive_access_key_id and archive_secret_access_key, which stay empty for a public bucket (${said})`,
+      `the archive ${url} may not be read; check archive_access_key_id and archive_secret_access_key, which stay empty for a public bucket. ${said}`,
     );
   }
-  return new ArchiveUnavailableError(`${url} answered ${status} for ${key} (${said})`, { cause: error });
+  return new ArchiveUnavailableError(`${url} answered ${status} for ${key}: ${said}`, { cause: error });
 }
 
 /** Returns the message of an error. Network errors that combine several (one for each address) have no message of their own. */

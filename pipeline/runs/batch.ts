@@ -1,4 +1,5 @@
 import { type Archive, compareKeys, ObjectMissingError } from '../archive/archive.ts';
+import { ArchiveWaits } from '../archive/archive-waits.ts';
 import { type Batch, listBatch } from '../archive/batches.ts';
 import type { RawDocument } from '../archive/document.ts';
 import { type FileEnd, readDocuments } from '../archive/documents.ts';
@@ -40,8 +41,11 @@ export interface BatchTools {
   readonly writeBatchSize: number;
 }
 
-/** Parts of the work on a batch whose time is counted. */
-export type BatchStage = 'fetch' | 'transform' | 'insert';
+/**
+ * Parts of the work on a batch whose time is counted. fetch: waits for the archive; unpack: decompression, and division into documents;
+ * transform: documents to rows; insert: INSERTs with their retries.
+ */
+export type BatchStage = 'fetch' | 'unpack' | 'transform' | 'insert';
 
 export interface BatchWatch {
   readonly signal?: AbortSignal;
@@ -74,7 +78,9 @@ const STAGE_INTERVAL = 5_000;
 export async function observeBatch(tools: BatchTools, task: BatchTask, watch: BatchWatch = {}): Promise<Counts> {
   const { run, batch, resume } = task;
   const { signal } = watch;
-  const { archive, clickhouse, ipMetadata, httpFingerprints, writeBatchSize } = tools;
+  const { clickhouse, ipMetadata, httpFingerprints, writeBatchSize } = tools;
+  const waits = new ArchiveWaits();
+  const archive = waits.measured(tools.archive);
   const encoder = new RowEncoder();
   // created_at is the start of the run, so the rows of a repeated attempt are identical to the last byte.
   const { bucket, generation, filter } = run;
@@ -90,7 +96,7 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
   });
   const range = { first: resume?.key ?? batch.first, last: batch.last };
   let checkpointAt = Date.now();
-  const part = new PartSpans(watch.onStage);
+  const part = new PartSpans(waits, watch.onStage);
   const reporting = setInterval(() => part.report(), STAGE_INTERVAL);
 
   try {
@@ -99,8 +105,8 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
       const file = writer.openFile(listed);
       const documents = readDocuments(archive, listed, { maxMeasurementBytes: tools.maxMeasurementBytes, signal });
       try {
-        let next = await part.fetching(documents.next());
-        for (; !next.done; next = await part.fetching(documents.next())) {
+        let next = await part.unpacking(documents.next());
+        for (; !next.done; next = await part.unpacking(documents.next())) {
           for (const document of next.value) {
             take(transformer, encoder, writer, file, document);
             if (writer.isFull || isFull(encoder, writeBatchSize))

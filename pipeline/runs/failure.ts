@@ -28,12 +28,17 @@ export const ARCHIVE_CHANGED = 'ArchiveChanged';
 export function judge(error: unknown): ClassifiedError {
   if (!(error instanceof Error)) return { type: 'Error', message: String(error).slice(0, 2000), retry: 'few' };
   return {
-    type: hasArchiveChanged(error) ? ARCHIVE_CHANGED : error.name.replace(/(.)Error$/, '$1'),
+    type: hasArchiveChanged(error) ? ARCHIVE_CHANGED : errorType(error),
     message: error.message.slice(0, 2000),
     // A few lines show the place of the error. A workflow's history should stay small.
     stack: error.stack?.split('\n').slice(0, 10).join('\n').slice(0, 2000),
     retry: retryOf(error),
   };
+}
+
+/** Returns the name of an error's class without `Error`, as failures and status show it: `ClickHouseUnavailable`. */
+export function errorType(error: Error): string {
+  return error.name.replace(/(.)Error$/, '$1');
 }
 
 function hasArchiveChanged(error: Error): boolean {

@@ -16,7 +16,7 @@ export class RunMetrics {
   );
   readonly #seconds = this.#counter(
     'ooni_stage_seconds_total',
-    'Seconds of work by stage. fetch: waiting for the archive, and decompression; transform: documents to rows; insert: INSERTs with their retries; analyse: verdicts of a run',
+    'Seconds of work by stage. fetch: waiting for the archive; unpack: decompression, and division into documents; transform: documents to rows; insert: INSERTs with their retries; analyse: verdicts of a run',
     ['stage'],
   );
   readonly #verdicts = this.#counter(

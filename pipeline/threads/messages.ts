@@ -33,7 +33,14 @@ export type FromThread =
   | { readonly type: 'span'; readonly span: PlainSpan }
   | { readonly type: 'stage'; readonly stage: BatchStage; readonly seconds: number }
   | { readonly type: 'insertError'; readonly error: string }
-  | { readonly type: 'retry'; readonly message: string; readonly attempt: number; readonly wait: number }
+  | {
+      readonly type: 'retry';
+      /** Type of the error (`errorType`). */
+      readonly reason: string;
+      readonly message: string;
+      readonly attempt: number;
+      readonly wait: number;
+    }
   | { readonly type: 'done'; readonly counts: Counts }
   | { readonly type: 'cancelled' }
   | { readonly type: 'failed'; readonly judged: ClassifiedError };

@@ -17,7 +17,7 @@ export interface BatchListener {
   onProgress?(counts: Counts): void;
   onCheckpoint?(checkpoint: Checkpoint): void;
   /** An INSERT failed and is retried after `wait` milliseconds. */
-  onRetry?(message: string, wait: number): void;
+  onRetry?(cause: { readonly reason: string; readonly message: string }, wait: number): void;
   /** Receives the class of error of each INSERT that failed, also of one that will be retried. */
   onInsertError?(error: string): void;
   onStage?(stage: BatchStage, seconds: number): void;
@@ -113,7 +113,7 @@ export class ThreadPool {
         else if (message.type === 'stage') listener.onStage?.(message.stage, message.seconds);
         else if (message.type === 'insertError') listener.onInsertError?.(message.error);
         else if (message.type === 'retry') {
-          listener.onRetry?.(message.message, message.wait);
+          listener.onRetry?.({ reason: message.reason, message: message.message }, message.wait);
           this.#log.warn(
             { bucket: task.run.bucket, attempt: message.attempt },
             `an INSERT will be retried in ${message.wait} ms: ${message.message}`,

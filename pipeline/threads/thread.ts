@@ -3,7 +3,7 @@ import { openArchive } from '../archive/open.ts';
 import { type HttpFingerprints, readHttpFingerprints } from '../reference/http-fingerprints.ts';
 import { IpMetadata } from '../reference/ip-metadata.ts';
 import { type BatchTask, observeBatch } from '../runs/batch.ts';
-import { judge } from '../runs/failure.ts';
+import { errorType, judge } from '../runs/failure.ts';
 import { underTraceParent } from '../spans.ts';
 import { openClickHouse } from '../tables/clickhouse.ts';
 import { inWork } from '../work-context.ts';
@@ -63,7 +63,8 @@ async function run(task: BatchTask): Promise<void> {
       onCheckpoint: checkpoint => send({ type: 'checkpoint', checkpoint }),
       onInsertError: error => send({ type: 'insertError', error }),
       onStage: (stage, seconds) => send({ type: 'stage', stage, seconds }),
-      onRetry: (error, attempt, wait) => send({ type: 'retry', message: error.message, attempt, wait }),
+      onRetry: (error, attempt, wait) =>
+        send({ type: 'retry', reason: errorType(error), message: error.message, attempt, wait }),
     });
     send({ type: 'done', counts });
   } catch (error) {

@@ -87,6 +87,7 @@ test('a trace leads from the reconcile of a Backfill to its INSERTs and its anal
       `${start.name} > workflow BackfillWorkflow > activity planBackfill`,
       `${bucket} > activity planRun`,
       `${batch} > fetch`,
+      `${batch} > unpack`,
       `${batch} > transform`,
       `${batch} > insert obs_web`,
       `${batch} > insert obs_web_ctrl`,
@@ -130,7 +131,7 @@ test('the worker serves the metrics of the run with those of the SDK of Temporal
       .reduce((total, sample) => total + Number(sample.split(' ').at(-1)), 0);
   expect(sum('ooni_measurements_total{status="transformed"}')).toBe(134);
   expect(sum('ooni_verdicts_total{')).toBe(134);
-  for (const stage of ['fetch', 'transform', 'insert', 'analyse']) {
+  for (const stage of ['fetch', 'unpack', 'transform', 'insert', 'analyse']) {
     expect(sum(`ooni_stage_seconds_total{stage="${stage}"}`), stage).toBeGreaterThan(0);
   }
   expect(sum('ooni_runs_total{stage="Analysis",state="completed"}')).toBe(1);
@@ -168,6 +169,7 @@ test('the command traces each bucket', async () => {
     expect.arrayContaining([
       'run bucket > plan run',
       'run bucket > observe batch > fetch',
+      'run bucket > observe batch > unpack',
       'run bucket > observe batch > transform',
       'run bucket > observe batch > insert obs_web',
       'run bucket > finish run',
@@ -206,7 +208,7 @@ test('the command serves the metrics of its runs until it ends', async () => {
   expect(sum('ooni_rows_total{table="obs_web_ctrl"}')).toBe(stored!.control);
   expect(sum('ooni_verdicts_total{')).toBe(134);
   expect(sum('ooni_runs_total{stage="Observations",state="completed"}')).toBe(1);
-  for (const stage of ['fetch', 'transform', 'insert']) {
+  for (const stage of ['fetch', 'unpack', 'transform', 'insert']) {
     expect(sum(`ooni_stage_seconds_total{stage="${stage}"}`), stage).toBeGreaterThan(0);
   }
   expect(sum('process_resident_memory_bytes')).toBeGreaterThan(0);

@@ -7,6 +7,7 @@ import { abandonBucket, finishBucket } from '../../pipeline/runs/observations.ts
 import { keepOrPlan } from '../../pipeline/runs/resume.ts';
 import { activity } from './activity.ts';
 import { analysisTask, bucketOf, openedRun, originOf } from './plan-key.ts';
+import { reportingSlowArchive } from './slow-archive.ts';
 import type { ActivityTools } from './tools.ts';
 import type { RunActivities } from './types.ts';
 
@@ -16,11 +17,13 @@ export function runActivities(tools: ActivityTools): RunActivities {
   const bucketTools = { archive, clickhouse, log, maxFailedShare: settings.max_failed_share };
   return {
     planRun: key =>
-      activity(tools, key.run, async signal => {
+      activity(tools, key.run, async (signal, { wait }) => {
         const origin = originOf(key, tools);
         const { allowShrink, mayKeep = false } = key.run;
         const context = { ...bucketTools, allowShrink, rulesVersion, origin, signal };
-        const found = await keepOrPlan(context, bucketOf(key.run), key.startedAt, mayKeep);
+        const found = await reportingSlowArchive(archive, wait, measured =>
+          keepOrPlan({ ...context, archive: measured }, bucketOf(key.run), key.startedAt, mayKeep),
+        );
         if ('kept' in found) return { handle: found.kept, batches: [], files: 0, bytes: 0, kept: true };
         const { run, ...plan } = found.plan;
         const handle = { generation: run.generation, openedAt: run.openedAt };
@@ -58,8 +61,10 @@ export function runActivities(tools: ActivityTools): RunActivities {
       }),
 
     planBackfill: (input, now) =>
-      activity(tools, input, signal =>
-        planBackfill({ archive, clickhouse }, input satisfies BackfillRange, now, signal),
+      activity(tools, input, (signal, { wait }) =>
+        reportingSlowArchive(archive, wait, measured =>
+          planBackfill({ archive: measured, clickhouse }, input satisfies BackfillRange, now, signal),
+        ),
       ),
 
     pageBackfill: (input, plan, cursor, retry) =>

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { errorType } from '../../pipeline/runs/failure.ts';
 
 /** Cause for which an activity waits within an attempt. The heartbeat carries it, so that the operator can show it. */
 export interface Wait {
@@ -31,5 +32,5 @@ export const activityWait = new AsyncLocalStorage<WaitNote>();
 
 /** Notes for the current activity that a statement failed and is retried after `wait` milliseconds. */
 export function noteRetry(error: Error, wait: number): void {
-  activityWait.getStore()?.note({ reason: error.name.replace(/(.)Error$/, '$1'), message: error.message }, wait);
+  activityWait.getStore()?.note({ reason: errorType(error), message: error.message }, wait);
 }

@@ -7,12 +7,14 @@ import type { RunCounts } from '../contract.ts';
 import { activity } from './activity.ts';
 import { BatchProgress } from './batch-progress.ts';
 import { analysisTask, openedRun, originOf } from './plan-key.ts';
+import { SlowArchive } from './slow-archive.ts';
 import type { ActivityTools } from './tools.ts';
 import type { WorkActivities } from './types.ts';
+import type { Wait } from './waits.ts';
 
 /** Returns the activities that read the archive and judge measurements. */
 export function workActivities(tools: ActivityTools): WorkActivities {
-  const { clickhouse, pool, metrics, settings, rulesVersion, log } = tools;
+  const { archive, clickhouse, pool, metrics, settings, rulesVersion, log } = tools;
   /** The first batch of a worker loads the fingerprints of a new installation. Later, a schedule does. */
   let firstLoad: Promise<void> | undefined;
   const httpFingerprints = (): Promise<void> => {
@@ -33,6 +35,7 @@ export function workActivities(tools: ActivityTools): WorkActivities {
           const resume = heartbeat.details;
           const watch = metrics.watchBatch(resume?.counts);
           const progress = new BatchProgress(batch.files, log);
+          const slow = new SlowArchive(heartbeat.wait, archive.url);
           try {
             await httpFingerprints();
             const task = { run: openedRun(key, handle), batch, ...(resume && { resume }) };
@@ -46,10 +49,11 @@ export function workActivities(tools: ActivityTools): WorkActivities {
               onStage: (stage: BatchStage, seconds: number) => {
                 metrics.batchListener.onStage(stage, seconds);
                 progress.took(stage, seconds);
+                slow.took(stage, seconds);
               },
-              onRetry: (message: string, wait: number) => {
+              onRetry: (cause: Wait, wait: number) => {
                 metrics.batchListener.onRetry();
-                heartbeat.wait.note({ reason: 'InsertRetried', message }, wait);
+                heartbeat.wait.note(cause, wait);
               },
             };
             return await pool.run(task, listener, signal);

@@ -315,9 +315,10 @@ describe('while it runs', () => {
     [
       'ArchiveMissing',
       'Retrying',
-      /2024-01-11 is being retried: ArchiveMissing: there is no directory \/mnt .*13 of 31/,
+      /2024-01-11 is being retried: ArchiveMissing: there is no directory \/mnt\. 13 of 31/,
     ],
     ['NoWorker', 'NoWorker', /2024-01-11 waits for a worker that takes Activities/],
+    ['ArchiveSlow', 'ArchiveSlow', /2024-01-11 waits for the archive: there is no directory \/mnt\. 13 of 31/],
   ])('%s is reported, and the report ends with its cause', (reason, expected, message) => {
     const oldest = { bucket: '2024-01-11', workflowID: 'ooni/ALLCCS-ALLTNS/2024-01-11' };
     const blockedBy = { reason, message: 'there is no directory /mnt' };
@@ -339,6 +340,19 @@ describe('while it runs', () => {
       backfillStatus(later, planBackfill(later, 'ooni', NOW), { samples: [], installation: 'ooni', ui, now: NOW })
         .blockedBy,
     ).toBeUndefined();
+  });
+
+  test('a message that wraps the message of ClickHouse has no brackets within brackets', () => {
+    const oldest = { bucket: '2024-01-11', workflowID: 'ooni/ALLCCS-ALLTNS/2024-01-11' };
+    const message =
+      'ClickHouse refused: (total) memory limit exceeded: would use 1.46 GiB (attempt to allocate chunk of 4.00 MiB) (code 241, MEMORY_LIMIT_EXCEEDED)';
+    const blockedBy = { ...oldest, reason: 'ClickHouseUnavailable', message };
+    const workflow = { ...running({ oldest }), blockedBy };
+    const { summary } = plan({ workflow });
+    expect(summary.message).toBe(
+      `2024-01-11 is being retried: ClickHouseUnavailable: ${message}. 13 of 31 buckets done (1 failed, 2 skipped), 4 active.`,
+    );
+    expect(summary.message).not.toMatch(/\([^()]*\(/);
   });
 
   test('a workflow without a worker stands still, and the status reports this at once', () => {

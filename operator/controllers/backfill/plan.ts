@@ -6,7 +6,7 @@ import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { type BackfillProgress, backfillId, FINAL_PHASES } from '../../../worker/contract.ts';
 import type { Observation } from '../../observation.ts';
 import type { BackfillMessage, BackfillStart, BackfillState } from '../../temporal/backfills.ts';
-import { NO_WORKER, WORKFLOW_CODE } from '../../temporal/blocked-by.ts';
+import { blockedSummary, sentence } from '../blocked.ts';
 import { type DesiredCondition, type ReadySummary, seconds } from '../conditions.ts';
 import { annotated, type Check, firstOf, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { filterWarnings, type Warning, warningCondition } from '../warnings.ts';
@@ -285,46 +285,20 @@ function progressing(workflow: Running, stillFor: number): ReadySummary {
 type Progressing = Running & { readonly stillFor: number; readonly message: string };
 
 /** Checks for an obstacle of the runs, in order. */
-const OBSTACLES: readonly Check<Progressing, ReadySummary>[] = [
-  getsNoAnswer,
-  isStuck,
-  waitsForWorker,
-  isRetried,
-  standsStill,
-];
+const OBSTACLES: readonly Check<Progressing, ReadySummary>[] = [getsNoAnswer, isBlocked, standsStill];
 
 function getsNoAnswer({ silent }: Progressing): ReadySummary | undefined {
   return silent ? { kind: 'ready', reason: 'NoWorker', message: NO_ANSWER } : undefined;
 }
 
-function isStuck({ blockedBy }: Progressing): ReadySummary | undefined {
-  if (blockedBy?.reason !== WORKFLOW_CODE) return undefined;
-  const which = blockedBy.bucket ? `The run of ${blockedBy.bucket}` : 'The workflow';
-  const text = `${which} stands still, because its code fails: ${shorten(blockedBy.message)}. Give the WorkerPools that take Workflows the former image, or a corrected one; Temporal tries again by itself.`;
-  return { kind: 'failing', reason: 'WorkflowStuck', message: text };
-}
-
-function waitsForWorker({ blockedBy, message }: Progressing): ReadySummary | undefined {
-  if (blockedBy?.reason !== NO_WORKER) return undefined;
-  const text = `${blockedBy.bucket ?? 'The plan'} waits for a worker that takes Activities and is not busy. ${message}`;
-  return { kind: 'ready', reason: 'NoWorker', message: text };
-}
-
-function isRetried({ blockedBy, message }: Progressing): ReadySummary | undefined {
-  if (!blockedBy) return undefined;
-  const text = `${blockedBy.bucket ?? 'The plan'} is being retried: ${blockedBy.reason}: ${shorten(blockedBy.message)} (${message})`;
-  return { kind: 'ready', reason: 'Retrying', message: text };
+function isBlocked({ blockedBy, message }: Progressing): ReadySummary | undefined {
+  return blockedBy && blockedSummary(blockedBy, blockedBy.bucket, message);
 }
 
 function standsStill({ stillFor, progress, message }: Progressing): ReadySummary | undefined {
   if (stillFor < NO_PROGRESS) return undefined;
   const text = `No run has progressed for ${Math.floor(stillFor / 60_000)} minutes, although ${progress?.active} are active; look at the workers and at the run of ${progress?.oldest?.bucket ?? 'the oldest bucket'}. ${message}`;
   return { kind: 'ready', reason: 'NotProgressing', message: text };
-}
-
-/** Cuts a message for status and events. It may hold a page of stack trace. */
-export function shorten(message: string): string {
-  return message.slice(0, 500);
 }
 
 const NO_ANSWER =
@@ -385,7 +359,7 @@ function planEnded(finished: Finished): BackfillPlan {
 /** Returns the condition Complete or Failed, with its reason. */
 function ending({ result, ending: word, message }: Ended): DesiredCondition {
   if (!result) {
-    const text = `the workflow was not brought to its end (${word}${message ? `: ${message}` : ''}). Raise attempt to start it again.`;
+    const text = `The workflow did not reach its end: ${sentence(message ? `${word}: ${message}` : word)} Raise attempt to start it again.`;
     return { type: 'Failed', status: 'True', reason: 'WorkflowFailed', message: text };
   }
   const { phase, succeeded, failed, skipped, total } = result;

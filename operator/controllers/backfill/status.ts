@@ -1,9 +1,10 @@
 import type { BackfillStatus } from '../../../crds/backfill.ts';
 import type { BackfillProgress } from '../../../worker/contract.ts';
 import type { BackfillState } from '../../temporal/backfills.ts';
+import { blockedStatus, shorten } from '../blocked.ts';
 import { seconds } from '../conditions.ts';
 import { type TemporalUI, workflowLink } from '../links.ts';
-import { type BackfillPlan, type ObservedBackfill, shorten, skippedFor, workflowIDOf } from './plan.ts';
+import { type BackfillPlan, type ObservedBackfill, skippedFor, workflowIDOf } from './plan.ts';
 import { etaOf, rateOf, type Sample } from './rate.ts';
 
 /** Milliseconds between two values of `seenAt`, so that it does not cause a write in each pass. */
@@ -87,10 +88,7 @@ export function backfillStatus(
 }
 
 function blockedByOf({ blockedBy }: Running, ui: TemporalUI): Body {
-  if (!blockedBy) return {};
-  const { bucket, workflowID, reason, message } = blockedBy;
-  const link = workflowLink(ui, workflowID);
-  return { blockedBy: { ...(bucket && { bucket }), reason, message: shorten(message), ...(link && { link }) } };
+  return blockedBy ? { blockedBy: blockedStatus(blockedBy, ui) } : {};
 }
 
 function figures(progress: BackfillProgress, startedWith: number, ui: TemporalUI): Body {

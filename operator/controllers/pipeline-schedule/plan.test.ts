@@ -13,6 +13,7 @@ import { desiredConditions, lint, merge } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
 import { countsOf, coverageOf, dueRange, type Missing, missingOf } from './coverage.ts';
 import { type ObservedSchedule, OUR_NOTE, planSchedule, requestOf, type SchedulePlan } from './plan.ts';
+import { activeRunOf } from './reconciler.ts';
 import type { RunRequest } from './requested-run.ts';
 import { scheduleStatus } from './status.ts';
 
@@ -28,9 +29,19 @@ interface Given {
   readonly launches?: readonly Launch[];
   readonly missing?: ObservedSchedule['missing'];
   readonly requested?: ObservedSchedule['requested'];
+  readonly blockedBy?: ObservedSchedule['blockedBy'];
 }
 
-function given({ spec, metadata, status, schedule = 'absent', launches, missing, requested }: Given): ObservedSchedule {
+function given({
+  spec,
+  metadata,
+  status,
+  schedule = 'absent',
+  launches,
+  missing,
+  requested,
+  blockedBy,
+}: Given): ObservedSchedule {
   const object = {
     apiVersion: 'pipeline.ooni.org/v1alpha1',
     kind: 'PipelineSchedule',
@@ -64,6 +75,7 @@ function given({ spec, metadata, status, schedule = 'absent', launches, missing,
     launches: launches ? { known: true, value: launches } : { known: false, message: 'no connection' },
     ...(missing && { missing }),
     ...(requested && { requested }),
+    ...(blockedBy && { blockedBy }),
   };
 }
 
@@ -119,6 +131,53 @@ describe('plan', () => {
     const result = plan({ schedule: 'inForce' });
     expect(result.actions).toEqual([]);
     expect(result.summary).toMatchObject({ kind: 'ready', reason: 'Scheduled' });
+  });
+
+  test.each([
+    ['NoWorker', 'no worker has taken it up', 'NoWorker', '2026-05-05 waits for a worker that takes Activities'],
+    ['ArchiveSlow', 'nearly all of it', 'ArchiveSlow', '2026-05-05 waits for the archive: nearly'],
+    ['ClickHouseUnavailable', 'refused', 'Retrying', '2026-05-05 is being retried: ClickHouseUnavailable: refused.'],
+  ])('an active run that is blocked by %s shows in the status of its schedule', (reason, message, expected, text) => {
+    const blockedBy = { bucket: '2026-05-05', workflowID: 'ooni/ALLCCS-ALLTNS/2026-05-05', reason, message };
+    const result = plan({ schedule: 'inForce', blockedBy });
+    expect(result.summary).toMatchObject({ kind: 'ready', reason: expected });
+    expect(result.summary.message).toContain(text);
+    expect(result.summary.message).toMatch(/The schedule is in force\.$/);
+    const observed = given({ schedule: 'inForce', blockedBy });
+    const ui = { url: 'http://ui', namespace: 'default' };
+    const status = scheduleStatus(observed, result, 'ooni', ui);
+    const link = 'http://ui/namespaces/default/workflows/ooni%2FALLCCS-ALLTNS%2F2026-05-05';
+    expect(status.blockedBy).toEqual({ bucket: '2026-05-05', reason, message, link });
+    const later = given({ schedule: 'inForce', status });
+    expect(scheduleStatus(later, plan({ schedule: 'inForce' }), 'ooni', ui).blockedBy).toBeUndefined();
+  });
+
+  test('a suspended schedule stays Suspended while its active run is blocked', () => {
+    const blockedBy = { bucket: '2026-05-05', workflowID: 'w', reason: 'NoWorker', message: 'no worker' };
+    const seen = { paused: true, note: OUR_NOTE };
+    expect(plan({ spec: { suspend: true }, schedule: seen, blockedBy }).summary.reason).toBe('Suspended');
+  });
+
+  test('the active run of the oldest firing is the one that is looked at', () => {
+    const launch = (date: string, state: Launch['state']): Launch => ({
+      workflowID: `ooni/launch/data/daily-${date}T02:00:00Z`,
+      runID: date,
+      scheduleID: 'ooni/schedule/data/daily',
+      state,
+      startedAt: day(date),
+    });
+    const launches = [
+      launch('2026-05-06', 'Running'),
+      launch('2026-05-05', 'Running'),
+      launch('2026-05-04', 'Succeeded'),
+    ];
+    const { spec, launches: known } = given({ spec: { probeCC: ['it'] }, launches });
+    expect(activeRunOf(spec, known, 'ooni')).toEqual({
+      bucket: '2026-05-04',
+      launchID: 'ooni/launch/data/daily-2026-05-05T02:00:00Z',
+      runID: 'ooni/it-ALLTNS/2026-05-04',
+    });
+    expect(activeRunOf(spec, { known: true, value: launches.slice(2) }, 'ooni')).toBeUndefined();
   });
 
   test('another hash causes an update that keeps the paused state', () => {

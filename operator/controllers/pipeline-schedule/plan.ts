@@ -7,7 +7,9 @@ import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { filterWords, launchId, scheduleId, WORKFLOWS } from '../../../worker/contract.ts';
 import { hashOf } from '../../hash.ts';
 import type { Observation } from '../../observation.ts';
+import type { BlockedRun } from '../../temporal/blocked-by.ts';
 import type { Launch, PauseState, ScheduleRequest, ScheduleState } from '../../temporal/schedules.ts';
+import { blockedSummary } from '../blocked.ts';
 import type { DesiredCondition, ReadySummary } from '../conditions.ts';
 import { annotated, type Check, firstOf, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { filterWarnings, type Warning, warningCondition } from '../warnings.ts';
@@ -27,6 +29,8 @@ export interface ObservedSchedule {
   readonly missing?: Observation<Missing>;
   /** Numbers of due buckets by progress; undefined while none is due or the ledger cannot be read. */
   readonly buckets?: BucketCounts;
+  /** Cause that blocks the oldest active run; undefined when nothing blocks it or when this is not known. */
+  readonly blockedBy?: BlockedRun;
   /** The run of one bucket that the annotation `run-bucket` requests; undefined without it. */
   readonly requested?: Requested;
 }
@@ -84,7 +88,7 @@ export function planSchedule(observed: ObservedSchedule, installation: string, n
     actions: [...plan.actions, ...starts],
     events: run.start && starts.length === 0 ? [] : run.events,
     ...(wait !== undefined && { after: Math.min(wait, plan.after ?? wait) }),
-    summary: withUnknown(plan.summary, observed),
+    summary: withUnknown(withBlocked(plan.summary, observed), observed),
     own: [...plan.own, ...lastRunFailed(observed, spec), ...warningCondition(warnings)],
   };
 }
@@ -92,6 +96,12 @@ export function planSchedule(observed: ObservedSchedule, installation: string, n
 /** Returns whether the schedule in Temporal belongs to this resource and equals its spec, paused or not. A requested run starts only then. */
 function isInForce({ actions, summary }: SchedulePlan): boolean {
   return actions.length === 0 && ['Scheduled', 'Suspended', 'PausedInTemporal'].includes(summary.reason);
+}
+
+/** Says in the summary of a schedule in force what its oldest active run waits for. */
+function withBlocked(summary: ReadySummary, { blockedBy }: ObservedSchedule): ReadySummary {
+  if (summary.reason !== 'Scheduled' || !blockedBy) return summary;
+  return blockedSummary(blockedBy, blockedBy.bucket, summary.message);
 }
 
 /** Says in the summary of a ready schedule that missing buckets are not known. */

@@ -1,11 +1,14 @@
 import { PIPELINE_SCHEDULE, type PipelineSchedule } from '../../../crds/pipeline-schedule.ts';
 import { FINALIZER, SpecError } from '../../../crds/resource.ts';
+import { lastCompleteBucket } from '../../../pipeline/bucket.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
-import { scheduleId } from '../../../worker/contract.ts';
+import { runId, scheduleId } from '../../../worker/contract.ts';
 import type { Client } from '../../kube/client.ts';
 import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
 import { keyOf, type Stored } from '../../kube/resource.ts';
 import type { Ledger } from '../../ledger.ts';
+import { blockerOfRuns } from '../../temporal/backfills.ts';
+import { type ActiveRun, observeBlockedRun } from '../../temporal/blocked-run.ts';
 import type { Temporal } from '../../temporal/connection.ts';
 import { observeRequestedRun, startRequestedRun } from '../../temporal/requested-run.ts';
 import {
@@ -23,13 +26,15 @@ import { REFRESH } from '../plan-types.ts';
 import { Polling } from '../polling.ts';
 import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
 import { PIPELINE_SCHEDULES } from '../resources.ts';
-import { countsOf, coverageOf, dueRange, missingOf } from './coverage.ts';
+import { countsOf, coverageOf, dueRange, missingOf, nominalTime } from './coverage.ts';
 import { type ObservedSchedule, planSchedule, type ScheduleAction } from './plan.ts';
 import { hasEnded, type Requested, runRequestOf } from './requested-run.ts';
 import { scheduleStatus } from './status.ts';
 
 /** Milliseconds for which a list of launches is reused. Visibility lags by seconds, and Temporal allows few such requests. */
 const LAUNCHES_TTL = 10_000;
+/** Milliseconds for which all schedules share one answer about what blocks the runs. */
+const BLOCKER_TTL = 10_000;
 /** Number of launches for which the result is remembered. */
 const REMEMBERED = 10_000;
 /** Number of newest launches that are read for each schedule. The status has the older ones already. */
@@ -37,9 +42,10 @@ const NEWEST = 10;
 
 /** Reconciles PipelineSchedules. */
 export function scheduleReconciler(context: Context, temporal: Temporal, ledger: Ledger, ui: TemporalUI) {
-  const { client, installation } = context;
+  const { client, clock, installation } = context;
   const polling = new Polling();
   const launchesOf = launchReader(context, temporal);
+  const elsewhere = shared(clock, BLOCKER_TTL, () => blockerOfRuns(temporal, installation, clock.now()));
   return reconciler(context, {
     resource: PIPELINE_SCHEDULES,
     async observe(object, now, signal) {
@@ -52,7 +58,15 @@ export function scheduleReconciler(context: Context, temporal: Temporal, ledger:
         observeRequested(context, temporal, object, spec, now),
       ]);
       const due = await observeDue({ object, spec, schedule, launches }, ledger, signal);
-      return { object, spec, schedule, launches, ...due, ...(requested && { requested }) };
+      const active = activeRunOf(spec, launches, installation);
+      // When Temporal does not answer, the other observations report it.
+      const blocked = active && (await ask(observeBlockedRun(temporal, active, now, elsewhere)));
+      const blockedBy = blocked?.known ? blocked.value : undefined;
+      return {
+        ...{ object, spec, schedule, launches, ...due },
+        ...(requested && { requested }),
+        ...(blockedBy && { blockedBy }),
+      };
     },
     plan: (observed, now) => planSchedule(observed, installation, now),
     apply: (object, action, signal) => apply({ client, temporal, signal }, object, action),
@@ -63,6 +77,26 @@ export function scheduleReconciler(context: Context, temporal: Temporal, ledger:
       ledger.forget(key);
     },
   });
+}
+
+/** Returns the active run of the oldest firing; undefined when none is active. Pure. */
+export function activeRunOf(
+  spec: ObservedSchedule['spec'],
+  launches: ObservedSchedule['launches'],
+  installation: string,
+): ActiveRun | undefined {
+  if (spec instanceof SpecError || !launches.known) return undefined;
+  const [oldest] = launches.value
+    .filter(({ state }) => state === 'Running')
+    .flatMap(({ workflowID }) => {
+      const at = nominalTime(workflowID);
+      return at === undefined ? [] : [{ at, workflowID }];
+    })
+    .sort((a, b) => a.at - b.at);
+  if (!oldest) return undefined;
+  const bucket = lastCompleteBucket(oldest.at, spec.granularity);
+  const runID = runId(installation, filterId(normaliseFilter(spec)), bucket);
+  return { bucket, launchID: oldest.workflowID, runID };
 }
 
 /** Reads the run that the annotation requests. Undefined without the annotation. */

@@ -9,6 +9,7 @@ import {
 } from '../../../pipeline/bucket.ts';
 import { scheduleId } from '../../../worker/contract.ts';
 import type { Launch } from '../../temporal/schedules.ts';
+import { blockedStatus } from '../blocked.ts';
 import { seconds } from '../conditions.ts';
 import { scheduleLink, type TemporalUI } from '../links.ts';
 import { coverageOf, nominalTime } from './coverage.ts';
@@ -26,13 +27,14 @@ export function scheduleStatus(
 ): Body {
   const { object, spec, schedule, launches, missing, buckets } = observed;
   const { namespace = '', name } = object.metadata;
-  const { conditions: _, observedGeneration: __, ...before } = object.status ?? {};
+  const { conditions: _, observedGeneration: __, blockedBy: ___, ...before } = object.status ?? {};
   const id = scheduleId(installation, namespace, name);
   const link = scheduleLink(ui, id);
   const requestedRun = requestedRunStatus(observed.requested, before.requestedRun);
   const base: Body = {
     ...before,
     ...(requestedRun && { requestedRun }),
+    ...(observed.blockedBy && { blockedBy: blockedStatus(observed.blockedBy, ui) }),
     ...(link && { links: { schedule: link } }),
   };
   if (spec instanceof SpecError) return base;

@@ -281,7 +281,7 @@ function silentPod({ load, pods }: ObservedPool, spec: WorkerPoolSpec, now: numb
   for (const pod of pods) {
     const age = now - pod.since;
     if (!pod.ready || (age >= 0 && age < NEW)) continue;
-    if (!workers.known) return `the slots of pod ${pod.name} are not known (${workers.message})`;
+    if (!workers.known) return `the slots of pod ${pod.name} are not known: ${workers.message}`;
     const reported = (tasks: string) =>
       workers.value.some(
         one => one.identity === pod.name && one.tasks === tasks && one.age < STALE && one.usedSlots !== undefined,
