@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A fault that replaces the normal forwarding of a request. */
 export type Fault =
@@ -11,6 +12,8 @@ export type Fault =
   | { readonly kind: 'slow-down' }
   /** Send this response instead of the server's. */
   | { readonly kind: 'answer'; readonly status: number; readonly body: string }
+  /** Forward the request after this many milliseconds. */
+  | { readonly kind: 'delay'; readonly milliseconds: number }
   /** Break the connection without a response. */
   | { readonly kind: 'no-answer' };
 
@@ -29,7 +32,7 @@ export interface FaultyProxy {
 /** Starts a proxy in front of a server on this machine that causes network faults. */
 export async function startFaultyProxy(port: number): Promise<FaultyProxy> {
   const requests: string[] = [];
-  const server = createServer((message, answer) => {
+  const server = createServer(async (message, answer) => {
     const fault = proxy.fault(message, requests.length);
     requests.push(`${message.method} ${message.url} ${message.headers.range ?? ''}`.trim());
     if (fault?.kind === 'no-answer') return message.socket.resetAndDestroy();
@@ -39,10 +42,11 @@ export async function startFaultyProxy(port: number): Promise<FaultyProxy> {
       answer.end(body);
       return;
     }
+    if (fault?.kind === 'delay') await sleep(fault.milliseconds);
     const { method, url, headers } = message;
     // The Host header is forwarded, because a signature covers it.
     const onward = request({ host: '127.0.0.1', port, method, path: url, headers, agent: false }, reply => {
-      const limit = fault ? fault.after : Number.POSITIVE_INFINITY;
+      const limit = fault && 'after' in fault ? fault.after : Number.POSITIVE_INFINITY;
       const replyHeaders = { ...reply.headers };
       if (fault?.kind === 'cut') delete replyHeaders['content-length'];
       answer.writeHead(reply.statusCode!, replyHeaders);
