@@ -44,6 +44,17 @@ export const ALERTS: readonly Alert[] = [
     summary: '{{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }} is not ready for 30 minutes',
   },
   {
+    name: 'OoniRunBlocked',
+    when: 'a run waits for a worker, the archive or ClickHouse',
+    // Ready stays true, because the run continues by itself when the cause is gone.
+    expression:
+      'max by (kind, namespace, name) (ooni_resource_condition{type="Ready",reason=~"NoWorker|Retrying|ArchiveSlow|NotProgressing"}) > 0',
+    for: '30m',
+    severity: 'warning',
+    summary:
+      'The oldest run of {{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }} is blocked for 30 minutes',
+  },
+  {
     name: 'OoniBucketsFailed',
     when: 'buckets fail',
     expression: 'max by (namespace, name) (ooni_backfill_buckets{state="failed"}) > 0',

@@ -17,6 +17,7 @@ import {
 } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { KubeObject, Resource, Stored } from '../kube/resource.ts';
+import type { Temporal } from '../temporal/connection.ts';
 import {
   NoWorkerError,
   TemporalBusy,
@@ -36,6 +37,13 @@ export interface Context {
   readonly events: EventRecorder;
   readonly written: WrittenStatus;
   readonly installation: string;
+}
+
+/** Systems in which a plan is carried out. */
+export interface Systems {
+  readonly client: Client;
+  readonly temporal: Temporal;
+  readonly signal: AbortSignal;
 }
 
 /** The last status that the operator wrote for each object. Another status comes from another writer, and the operator overwrites it. */

@@ -27,7 +27,7 @@ test('each data set has its own schedule, which fires at once and never twice at
     'ooni/reference/citizenlab',
     'ooni/reference/asnmeta',
   ]);
-  // Hourly, half-hourly, weekly (analysis.md section 14).
+  // Hourly, half-hourly, weekly (analysis.md section 12).
   expect(requests.map(({ cron }) => cron)).toEqual([['7 * * * *'], ['11 * * * *'], ['17,47 * * * *'], ['23 4 * * 1']]);
   for (const each of requests) expect(each).toMatchObject({ overlap: 'Skip', fireWhenMade: true });
   expect(new Set(requests.map(({ hash }) => hash)).size).toBe(DATASETS.length);

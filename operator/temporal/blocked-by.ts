@@ -56,7 +56,8 @@ export interface PendingWork {
 export function pendingWork(temporal: Temporal, workflowID: string): Promise<PendingWork | undefined> {
   return temporal.call(`looking up workflow ${workflowID}`, async client => {
     try {
-      const { raw } = await client.workflow.getHandle(workflowID).describe();
+      const { raw, status } = await client.workflow.getHandle(workflowID).describe();
+      if (status.name !== 'RUNNING') return undefined;
       const failing = await failingTask(client, raw);
       const { state, scheduledTime } = raw.pendingWorkflowTask ?? {};
       const taskSince = state === TASK_SCHEDULED ? milliseconds(scheduledTime) : undefined;

@@ -1,6 +1,6 @@
 /**
  * Regular expressions of fingerprints, in a subset of RE2's syntax that is matched in linear time: literal characters, escaped punctuation, `.`, `.*`
- * and `.+`. The dot also matches a newline (analysis.md section 15). Bodies come from the network that is measured, so a matcher that can backtrack
+ * and `.+`. The dot also matches a newline (analysis.md section 13). Bodies come from the network that is measured, so a matcher that can backtrack
  * would let them stop a thread.
  */
 export interface Regexp {

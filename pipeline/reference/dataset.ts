@@ -18,7 +18,7 @@ export interface Parsed<Row> {
   readonly problems: readonly Problem[];
 }
 
-/** Limits of the number of rows of a source, both excluded, as in the Python updaters (analysis.md section 14). */
+/** Limits of the number of rows of a source, both excluded, as in the Python updaters (analysis.md section 12). */
 export interface Limits {
   readonly above: number;
   readonly below: number;

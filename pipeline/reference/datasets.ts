@@ -38,7 +38,7 @@ export interface Dataset {
   fetch(source: string, signal?: AbortSignal): Promise<Fetched>;
 }
 
-/** The reference data that are loaded into tables, and how each is read (analysis.md section 14). */
+/** The reference data that are loaded into tables, and how each is read (analysis.md section 12). */
 export const DATASET: Readonly<Record<DatasetName, Dataset>> = {
   fingerprints_dns: {
     setting: 'fingerprints_dns_source',

@@ -35,7 +35,7 @@ const COLUMNS = [
 ] as const;
 
 /**
- * Reads a fingerprint file of ooni/blocking-fingerprints (analysis.md section 14). An invalid row is reported as a problem and
+ * Reads a fingerprint file of ooni/blocking-fingerprints (analysis.md section 12). An invalid row is reported as a problem and
  * omitted: an unknown scope or pattern type, an empty pattern, a repeated name, a regular expression that could not be matched in linear time. Throws ReferenceDataError for a file that is not a
  * fingerprint file.
  */

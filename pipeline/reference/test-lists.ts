@@ -11,7 +11,7 @@ export interface TestListEntry {
 
 export const TEST_LIST_LIMITS: Limits = { above: 20_000, below: 1_000_000 };
 
-/** Optional scheme; a domain with a dot or an IPv4 address; optional port; optional path (analysis.md section 14). */
+/** Optional scheme; a domain with a dot or an IPv4 address; optional port; optional path (analysis.md section 12). */
 const URL_SHAPE =
   /^(?:https?:\/\/)?((?:(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)+(?:[a-z]{2,6}|[a-z0-9-]{2,})\.?)|\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?(?:[/?#]\S*)?$/i;
 

@@ -1,7 +1,7 @@
 import type { Table } from './schema.ts';
 
 /**
- * Reference data (tables.md section 4, analysis.md section 14). A load replaces a whole table at once. The table's comment contains the
+ * Reference data (tables.md section 4, analysis.md section 12). A load replaces a whole table at once. The table's comment contains the
  * loaded version; it moves with the table when the table is swapped, so data and version always match.
  *
  * `fingerprints_*` are plain MergeTree tables here, where the Python pipeline uses EmbeddedRocksDB: every read is of the whole table, the

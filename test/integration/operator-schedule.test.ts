@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PipelineSchedule, PipelineScheduleSpecInput } from '../../crds/pipeline-schedule.ts';
 import { OUR_NOTE } from '../../operator/controllers/pipeline-schedule/plan.ts';
 import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
-import { scheduleId } from '../../worker/contract.ts';
+import { queuesOf, runId, scheduleId } from '../../worker/contract.ts';
 import { eventually, kubectl } from '../support/operator.ts';
 import { OperatorBed } from '../support/operator-bed.ts';
 
@@ -100,6 +100,25 @@ describe('a schedule', () => {
       state: 'Running',
       bucket: new Date(Date.now() - 86_400_000).toISOString().slice(0, 10),
     });
+  });
+
+  test('shows that its run waits for a worker, also when an earlier run of the bucket has ended', async () => {
+    await create('blocked', { probeCC: ['it'] });
+    await ready('blocked', 'Scheduled');
+    const bucket = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
+    const earlier = await bed.temporal.workflow.start('BucketWorkflow', {
+      workflowId: runId('ooni', 'it-ALLTNS', bucket),
+      taskQueue: queuesOf('ooni').workflows,
+    });
+    await earlier.terminate();
+    await handle('blocked').trigger();
+    const { object, message } = await ready('blocked', 'NoWorker');
+    expect(object.status?.blockedBy).toMatchObject({
+      bucket: object.status?.lastRun?.bucket,
+      reason: 'NoWorker',
+      message: 'no worker answers for the workflow',
+    });
+    expect(message).toContain('waits for a worker that takes Workflows');
   });
 
   test('follows the spec, and keeps a pause by hand', async () => {

@@ -21,7 +21,7 @@ test('an archive that takes nearly all of half a minute is what the activity wai
   expect(waitAfter(Array(5).fill(hanging))).toBeUndefined();
   expect(waitAfter(Array(6).fill(hanging))).toEqual({
     reason: 'ArchiveSlow',
-    message: 'nearly all of the last 30 s passed with waiting for s3://ooni-data-eu-fra',
+    message: 'the run spent nearly all of the last 30 s waiting for s3://ooni-data-eu-fra',
   });
   // Short answers between long waits do not make it fast.
   expect(waitAfter(Array(9).fill({ fetch: 4.6, unpack: 0.1, transform: 0.3 }))).toMatchObject({

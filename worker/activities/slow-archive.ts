@@ -28,7 +28,7 @@ export class SlowArchive {
     const fetch = this.#sum(stage => stage === 'fetch');
     const work = this.#sum(stage => stage === 'unpack' || stage === 'transform');
     if (fetch < SHARE * WINDOW || work > (1 - SHARE) * WINDOW) return;
-    const message = `nearly all of the last ${WINDOW} s passed with waiting for ${this.#url}`;
+    const message = `the run spent nearly all of the last ${WINDOW} s waiting for ${this.#url}`;
     this.#wait.note({ reason: ARCHIVE_SLOW, message }, 0);
   }
 

@@ -1,6 +1,5 @@
 import { BACKFILL, type Backfill } from '../../../crds/backfill.ts';
 import { FINALIZER } from '../../../crds/resource.ts';
-import type { Client } from '../../kube/client.ts';
 import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
 import { keyOf, type Stored } from '../../kube/resource.ts';
 import type { Observation } from '../../observation.ts';
@@ -18,7 +17,7 @@ import { WorkerSilence } from '../../temporal/silence.ts';
 import type { TemporalUI } from '../links.ts';
 import { REFRESH } from '../plan-types.ts';
 import { Polling } from '../polling.ts';
-import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
+import { ask, type Context, reconciler, type Systems, specOf } from '../reconcile.ts';
 import { BACKFILLS } from '../resources.ts';
 import { type BackfillAction, hasSettled, planBackfill, workflowIDOf } from './plan.ts';
 import { ProgressWatch } from './progress-watch.ts';
@@ -67,13 +66,6 @@ export function backfillReconciler(context: Context, temporal: Temporal, ui: Tem
       progress.forget(key);
     },
   });
-}
-
-/** Systems in which a plan is carried out. */
-interface Systems {
-  readonly client: Client;
-  readonly temporal: Temporal;
-  readonly signal: AbortSignal;
 }
 
 /** Carries out one action of a plan. Returns true when the resource may be gone afterwards. */

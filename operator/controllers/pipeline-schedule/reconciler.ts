@@ -3,7 +3,6 @@ import { FINALIZER, SpecError } from '../../../crds/resource.ts';
 import { lastCompleteBucket } from '../../../pipeline/bucket.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { runId, scheduleId } from '../../../worker/contract.ts';
-import type { Client } from '../../kube/client.ts';
 import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
 import { keyOf, type Stored } from '../../kube/resource.ts';
 import type { Ledger } from '../../ledger.ts';
@@ -24,7 +23,7 @@ import { shared } from '../../temporal/shared-request.ts';
 import type { TemporalUI } from '../links.ts';
 import { REFRESH } from '../plan-types.ts';
 import { Polling } from '../polling.ts';
-import { ask, type Context, reconciler, specOf } from '../reconcile.ts';
+import { ask, type Context, reconciler, type Systems, specOf } from '../reconcile.ts';
 import { PIPELINE_SCHEDULES } from '../resources.ts';
 import { countsOf, coverageOf, dueRange, missingOf, nominalTime } from './coverage.ts';
 import { type ObservedSchedule, planSchedule, type ScheduleAction } from './plan.ts';
@@ -160,13 +159,6 @@ function launchReader({ clock, installation }: Context, temporal: Temporal): (sc
       ),
     );
   };
-}
-
-/** Systems in which a plan is carried out. */
-interface Systems {
-  readonly client: Client;
-  readonly temporal: Temporal;
-  readonly signal: AbortSignal;
 }
 
 /** Carries out one action of a plan. Returns true when the resource may be gone afterwards. */
