@@ -21,7 +21,7 @@ export async function* readPosts({ stored, maxBytes, counted }: Reading): AsyncG
       line++;
       const uid = uidOf(member.name);
       if (uid === undefined || !member.isFile) {
-        batch.push(skipped(line, `the member "${member.name.slice(0, 100)}" is no ${uid ? 'file' : '.post'}`));
+        batch.push(skipped(line, `the member "${member.name.slice(0, 100)}" is not a ${uid ? 'file' : '.post'}`));
       } else if (member.size > maxBytes) {
         batch.push(tooLong(line, member.size, maxBytes, uid));
       } else {

@@ -77,7 +77,7 @@ describe('tars that no tool writes', () => {
     const others = ['1', '2', '3', '4', '6', 'S', 'Q'].map(type => tarHeader(`${type}.post`, 0, { type }));
     const { documents, end } = await read(tarHeader('d/', 0, { type: '5' }), ...others, GOOD, END);
     expect(documents.map(({ uid, error }) => error?.message ?? uid)).toEqual([
-      ...['1', '2', '3', '4', '6', 'S', 'Q'].map(type => `the member "${type}.post" is no file`),
+      ...['1', '2', '3', '4', '6', 'S', 'Q'].map(type => `the member "${type}.post" is not a file`),
       'good',
     ]);
     expect(documents.slice(0, -1).every(({ error }) => error!.skipped)).toBe(true);

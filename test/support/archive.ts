@@ -44,7 +44,7 @@ export async function tarOf(members: readonly (readonly [name: string, content: 
 export async function fileOf(archive: Archive, key: string): Promise<ArchiveFile> {
   const [object] = await collect(archive.list(key));
   const file = parseKey(object!);
-  if (!file || isBadKey(file)) throw new Error(`${key} is no file of the archive`);
+  if (!file || isBadKey(file)) throw new Error(`${key} is not the key of a measurement file`);
   return file;
 }
 
