@@ -142,6 +142,9 @@ const status = z
       .object({
         buckets: count('Number of buckets in the range.'),
         toRun: count('Number of buckets that need a run.'),
+        bytes: count(
+          'Number of compressed bytes in the archive of the buckets that need a run. Only a dry run counts them; absent for more than 1000 buckets, whose listing would take long, and for stages that do not read the archive.',
+        ).optional(),
         first: z.string().meta({ description: 'First bucket that needs a run.' }).optional(),
         last: z.string().meta({ description: 'Last bucket that needs a run.' }).optional(),
         skipped: z.record(z.string(), z.int().min(0)).meta({

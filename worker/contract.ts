@@ -184,6 +184,8 @@ export interface BackfillProgress {
     readonly first?: string;
     readonly last?: string;
     readonly skipped: Partial<Record<SkipReason, number>>;
+    /** Compressed bytes of the buckets to run. Only a dry run counts them. */
+    readonly bytes?: number;
   };
   /** total = succeeded + failed + skipped + active + waiting. */
   readonly total: number;

@@ -2,6 +2,7 @@ import { Command, type Command as CommandType, Option } from 'commander';
 import { z } from 'zod';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import type { Granularity } from '../../pipeline/bucket.ts';
+import { byteSize } from '../../pipeline/byte-size.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
 import { createLogger, type Logger } from '../../pipeline/log.ts';
@@ -187,6 +188,7 @@ const SKIPPED: Readonly<Record<keyof BackfillPlan['skipped'], string>> = {
   Completed: 'done before',
   FailedBefore: 'failed before; --reprocess Failed takes them, too',
   Empty: 'without an object in the archive',
+  InFlight: 'processed by another run now',
   Incomplete: 'not over yet',
 };
 
@@ -205,12 +207,14 @@ async function showPlan(request: BackfillRequest, options: Options): Promise<num
     // After --drop-tables the ledger knows of no bucket.
     if (options.dropTables) Object.assign(range, { reprocess: 'All' });
     const tools = { archive: openArchive(settings), clickhouse: opened.clickhouse };
-    const { buckets, toRun, first, last, skipped } = await planBackfill(tools, range, Date.now());
-    if (options.output === 'json') console.log(JSON.stringify({ buckets, toRun, first, last, skipped }));
+    const plan = await planBackfill(tools, range, Date.now(), { dryRun: {} });
+    const { buckets, toRun, first, last, skipped, bytes } = plan;
+    if (options.output === 'json') console.log(JSON.stringify({ buckets, toRun, first, last, skipped, bytes }));
     else {
       console.log(`${describeBuckets(request)}; ${what(request)}`);
       const ends = toRun > 0 ? `, from ${first} to ${last}` : '';
-      console.log(`${toRun.toLocaleString('en')} of ${buckets.toLocaleString('en')} would be processed${ends}`);
+      const size = bytes ? ` (${byteSize(bytes)} of the archive)` : '';
+      console.log(`${toRun.toLocaleString('en')} of ${buckets.toLocaleString('en')} would be processed${ends}${size}`);
       for (const [reason, count] of Object.entries(skipped)) {
         console.log(`  ${count.toLocaleString('en')} ${SKIPPED[reason as keyof typeof SKIPPED]}`);
       }

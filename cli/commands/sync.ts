@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { openArchive } from '../../pipeline/archive/open.ts';
+import { byteSize } from '../../pipeline/byte-size.ts';
 import { counted } from '../../pipeline/counts.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import { withExitStatus } from '../exit-status.ts';
@@ -92,17 +93,11 @@ async function sync(options: Options): Promise<number> {
   }
 }
 
-function megabytes(bytes: number): string {
-  return bytes < 1e6
-    ? `${Math.ceil(bytes / 1e3)} kB`
-    : `${(bytes / 1e6).toLocaleString('en', { maximumFractionDigits: 1 })} MB`;
-}
-
 function textOf(result: SyncResult, { outputDir, dryRun }: Options, archive: string): string {
   const { objects, bytes, present, failed, stopped } = result;
   if (objects + present + failed.length === 0) return `${archive} has no object of this range and filter`;
   return [
-    `${counted(objects, 'object')}, ${megabytes(bytes)}, ${dryRun ? 'would be downloaded' : 'downloaded'} to ${outputDir}; ${present.toLocaleString('en')} were there`,
+    `${counted(objects, 'object')}, ${byteSize(bytes)}, ${dryRun ? 'would be downloaded' : 'downloaded'} to ${outputDir}; ${present.toLocaleString('en')} were there`,
     ...failed.map(({ key, message }) => `  ${key}: ${message}`),
     ...(stopped ? ['It was stopped; the same command continues.'] : []),
   ].join('\n');

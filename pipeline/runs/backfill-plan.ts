@@ -1,7 +1,8 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { isLastHour } from '../analysis/days.ts';
 import type { Archive } from '../archive/archive.ts';
-import { type DayFolders, findDayFolders } from '../archive/listing.ts';
+import { extentOf } from '../archive/find-buckets.ts';
+import { type DayFolders, findDayFolders, listBucket } from '../archive/listing.ts';
 import { inParallel } from '../archive/parallel.ts';
 import { boundsOf, bucketAt, bucketsBetween, countBuckets, type Granularity, nextBucket } from '../bucket.ts';
 import type { Filter } from '../filter.ts';
@@ -45,8 +46,15 @@ export interface BackfillPlan {
   /** First bucket to run, in the order of running. `last` is the last one. */
   readonly first?: string;
   readonly last?: string;
-  /** Number of skipped buckets by reason. In a further attempt, buckets that did not fail count as Completed. */
-  readonly skipped: Readonly<Partial<Record<'Completed' | 'FailedBefore' | 'Incomplete' | 'Empty', number>>>;
+  /** Number of skipped buckets by reason. In a further attempt, buckets that did not fail count as Completed. Only a dry run has InFlight. */
+  readonly skipped: Readonly<
+    Partial<Record<'Completed' | 'FailedBefore' | 'Incomplete' | 'Empty' | 'InFlight', number>>
+  >;
+  /**
+   * Compressed bytes in the archive of the buckets to run. Only a dry run has it, unless it has more than `MOST_LISTED` buckets to run or
+   * does not read the archive.
+   */
+  readonly bytes?: number;
   /** The buckets of the range to run: one bit per bucket, deflated, in base64. Plans of older versions do not have it. */
   readonly selection?: string;
 }
@@ -68,6 +76,9 @@ export interface Retry {
 
 /** Maximum number of buckets of the range in one page, whether they are run or not. It bounds the query of the ledger. */
 const PAGE_SPAN = 2000;
+
+/** Buckets to run whose bytes a dry run counts. It lists each of their objects: a day of all countries has up to 150 pages of keys. */
+export const MOST_LISTED = 1000;
 
 /** Number of buckets that are compared with the archive at a time. */
 const LOOKUPS_AHEAD = 8;
@@ -173,32 +184,69 @@ function settlesDay(bucket: string, folders: DayFolders): boolean {
   return isLastHour(bucket) && folders.mayHold(bucket.slice(0, 10));
 }
 
-/** Plans a backfill: selects the buckets to run. Writes nothing. Throws ArchiveMissingError when the archive does not exist. */
+export interface PlanOptions {
+  readonly signal?: AbortSignal;
+  /** For a dry run, which nobody waits for: the plan has the bytes, too, and does not count the buckets that another run processes now. */
+  readonly dryRun?: {
+    /** Returns the buckets of the filter that are processed now. Absent: unknown, and such buckets count as buckets to run. */
+    readonly inFlight?: () => Promise<ReadonlySet<string>>;
+  };
+}
+
+/**
+ * Plans a backfill: selects the buckets to run. Writes nothing. Throws ArchiveErrors (ArchiveMissingError when the archive does not exist) and
+ * TableErrors.
+ */
 export async function planBackfill(
   tools: PlanTools,
   range: BackfillRange,
   now: number,
-  signal?: AbortSignal,
+  { signal, dryRun }: PlanOptions = {},
 ): Promise<BackfillPlan> {
   if (range.stages.includes('Observations')) await tools.archive.check({ signal });
   const asOf = await ledgerTime(tools.clickhouse, signal);
   const buckets = [...bucketsBetween(range.startAt, range.endAt, range.granularity)];
   const skipped: Record<string, number> = {};
   const selected: boolean[] = [];
-  for await (const { decision } of decideAll(tools, { range, buckets, asOf, now }, signal)) {
-    selected.push(decision === 'run');
-    if (decision === 'run') continue;
-    const reason = decision === 'NotFailed' ? 'Completed' : decision;
+  const inFlight = await dryRun?.inFlight?.();
+  for await (const { bucket, decision } of decideAll(tools, { range, buckets, asOf, now }, signal)) {
+    const busy = decision === 'run' && inFlight?.has(bucket) === true;
+    selected.push(decision === 'run' && !busy);
+    if (decision === 'run' && !busy) continue;
+    const reason = busy ? 'InFlight' : decision === 'NotFailed' ? 'Completed' : decision;
     skipped[reason] = (skipped[reason] ?? 0) + 1;
   }
   const toRun = buckets.filter((_, index) => selected[index]);
   const ends = [toRun[0], toRun.at(-1)];
   const [first, last] = range.order === 'OldestFirst' ? ends : ends.reverse();
+  const listed = dryRun && range.stages.includes('Observations') && toRun.length <= MOST_LISTED;
   return {
     ...{ asOf, now, buckets: buckets.length, toRun: toRun.length, skipped },
+    ...(listed && { bytes: await bytesOf(tools.archive, range.filter, toRun, signal) }),
     ...(first !== undefined && last !== undefined && { first, last }),
     selection: packBits(selected),
   };
+}
+
+/** Returns the compressed bytes of buckets, which are in order of time. */
+async function bytesOf(
+  archive: Archive,
+  filter: Filter,
+  buckets: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const [first, last] = [buckets[0], buckets.at(-1)];
+  if (first === undefined || last === undefined) return 0;
+  const folders = await findDayFolders(archive, filter, first.slice(0, 10), nextBucket(last.slice(0, 10)), signal);
+  const options = { folders, ...(signal && { signal }) };
+  let bytes = 0;
+  const sizes = inParallel(
+    buckets,
+    LOOKUPS_AHEAD,
+    async bucket => (await extentOf(listBucket(archive, bucket, filter, options))).bytes,
+  );
+  for await (const size of sizes) bytes += size;
+  return bytes;
 }
 
 /** Encodes bits as text: one bit each, deflated, in base64. Ten years of hours are 11 kB before deflating. */

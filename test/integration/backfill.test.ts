@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -169,13 +169,39 @@ describe('a backfill', () => {
   test('a dry run plans and runs no bucket', async () => {
     const result = await (await start({ dryRun: true, startAt: '2020-01-01', endAt: '2021-01-01' })).result();
     expect(result).toMatchObject({ phase: 'Planned', total: 366, succeeded: 0, active: 0 });
-    expect(result.plan).toEqual({ buckets: 366, toRun: 0, skipped: { Empty: 366 } });
+    expect(result.plan).toEqual({ buckets: 366, toRun: 0, skipped: { Empty: 366 }, bytes: 0 });
     const range = { startAt: '2024-02-01', endAt: '2024-03-01', order: 'NewestFirst' } as const;
     const some = await (await start({ dryRun: true, ...range })).result();
-    expect(some.plan).toEqual({ buckets: 29, toRun: 29, first: '2024-02-29', last: '2024-02-01', skipped: {} });
+    const bytes = readdirSync(root, { recursive: true, withFileTypes: true })
+      .filter(each => each.isFile() && /raw.202402\d\d/.test(each.parentPath))
+      .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
+    expect(bytes).toBeGreaterThan(0);
+    expect(some.plan).toEqual({ buckets: 29, toRun: 29, first: '2024-02-29', last: '2024-02-01', skipped: {}, bytes });
     expect(
       await clickhouse.select("SELECT 1 FROM pipeline_runs WHERE bucket LIKE '2020%' OR bucket LIKE '2024-02%'"),
     ).toEqual([]);
+  });
+
+  test('a dry run counts the buckets that another run processes, under the same filter only', async () => {
+    // Nobody works on this queue, so these runs are in progress until the test ends them.
+    const others = await Promise.all(
+      [runInput('2024-02-05'), runInput('2024-02-06', ['Observations'], { probeCC: ['IT'] })].map(run =>
+        client.workflow.start(WORKFLOWS.bucket, {
+          workflowId: runId(run.installation, run.filterID, run.bucket),
+          taskQueue: 'nobody',
+          args: [run],
+          searchAttributes: { OoniInstallation: ['test'], OoniBucket: [run.bucket], OoniFilter: [run.filterID] },
+        }),
+      ),
+    );
+    try {
+      const query = "TaskQueue = 'nobody' AND ExecutionStatus = 'Running'";
+      await expect.poll(async () => (await client.workflow.count(query)).count).toBe(2);
+      const { plan } = await (await start({ dryRun: true, startAt: '2024-02-04', endAt: '2024-02-08' })).result();
+      expect(plan).toMatchObject({ buckets: 4, toRun: 3, first: '2024-02-04', skipped: { InFlight: 1 } });
+    } finally {
+      for (const other of others) await other.terminate();
+    }
   });
 
   test('buckets that are not complete are omitted', async () => {

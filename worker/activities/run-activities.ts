@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import { noCounts } from '../../pipeline/counts.ts';
 import { openRun } from '../../pipeline/ledger/ledger.ts';
 import { overlappingBuckets } from '../../pipeline/ledger/replaced-rows.ts';
@@ -6,6 +7,7 @@ import { type BackfillRange, pageOfBackfill, planBackfill } from '../../pipeline
 import { abandonBucket, finishBucket } from '../../pipeline/runs/observations.ts';
 import { keepOrPlan } from '../../pipeline/runs/resume.ts';
 import { activity } from './activity.ts';
+import { bucketsInFlight } from './buckets-in-flight.ts';
 import { analysisTask, bucketOf, openedRun, originOf } from './plan-key.ts';
 import { reportingSlowArchive } from './slow-archive.ts';
 import type { ActivityTools } from './tools.ts';
@@ -63,7 +65,10 @@ export function runActivities(tools: ActivityTools): RunActivities {
     planBackfill: (input, now) =>
       activity(tools, input, (signal, { wait }) =>
         reportingSlowArchive(archive, wait, measured =>
-          planBackfill({ archive: measured, clickhouse }, input satisfies BackfillRange, now, signal),
+          planBackfill({ archive: measured, clickhouse }, input satisfies BackfillRange, now, {
+            signal,
+            ...(input.dryRun && { dryRun: { inFlight: () => bucketsInFlight(Context.current().client, input) } }),
+          }),
         ),
       ),
 

@@ -151,6 +151,7 @@ export function progressOf(
         ...(plan.first !== undefined && { first: plan.first }),
         ...(plan.last !== undefined && { last: plan.last }),
         skipped: { ...state.skipped },
+        ...(plan.bytes !== undefined && { bytes: plan.bytes }),
       },
     }),
     total: totalOf(input),

@@ -478,10 +478,10 @@ describe('ended', () => {
   });
 
   test('a dry run is complete, and the backfill starts when dryRun becomes false', () => {
-    const figures = { buckets: 31, toRun: 20, skipped: { Completed: 4, FailedBefore: 7 } };
+    const figures = { buckets: 31, toRun: 20, skipped: { Completed: 4, InFlight: 7 }, bytes: 1_234_500_000 };
     const workflow = ended({ phase: 'Planned', succeeded: 0, skipped: 11, plan: figures });
     expect(plan({ spec: { dryRun: true }, workflow }).own[0]?.message).toContain(
-      '20 of 31 buckets would be run, 11 skipped (4 Completed, 7 FailedBefore)',
+      '20 of 31 buckets would be run (1,234.5 MB of the archive), 11 skipped (4 Completed, 7 InFlight)',
     );
     expect(plan({ spec: { dryRun: true }, workflow }).own).toMatchObject([{ type: 'Complete', reason: 'Planned' }]);
     expect(plan({ workflow }).actions).toMatchObject([{ do: 'start', again: true, input: { dryRun: false } }]);

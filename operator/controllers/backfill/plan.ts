@@ -2,6 +2,7 @@ import type { Backfill, BackfillSpec } from '../../../crds/backfill.ts';
 import { durationSeconds } from '../../../crds/fields.ts';
 import { ANNOTATIONS, FINALIZER, SpecError } from '../../../crds/resource.ts';
 import { boundsOf, bucketAt, lastCompleteBucket } from '../../../pipeline/bucket.ts';
+import { byteSize } from '../../../pipeline/byte-size.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { type BackfillProgress, backfillId, FINAL_PHASES } from '../../../worker/contract.ts';
 import type { Observation } from '../../observation.ts';
@@ -366,11 +367,12 @@ function ending({ result, ending: word, message }: Ended): DesiredCondition {
   const why = skippedFor(result);
   const counts = `${succeeded} of ${total} buckets succeeded, ${failed} failed, ${skipped} were skipped${why ? ` (${why})` : ''}`;
   if (phase === 'Planned') {
+    const size = result.plan?.bytes === undefined ? '' : ` (${byteSize(result.plan.bytes)} of the archive)`;
     return {
       type: 'Complete',
       status: 'True',
       reason: 'Planned',
-      message: `${result.plan?.toRun ?? 0} of ${total} buckets would be run, ${skipped} skipped${why ? ` (${why})` : ''}; set dryRun to false to do it.`,
+      message: `${result.plan?.toRun ?? 0} of ${total} buckets would be run${size}, ${skipped} skipped${why ? ` (${why})` : ''}; set dryRun to false to do it.`,
     };
   }
   if (phase === 'Cancelled')
