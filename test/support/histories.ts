@@ -27,8 +27,8 @@ export async function endedHistories(client: Client): Promise<Ended[]> {
   return histories;
 }
 
-/** A replay reports nothing; without the sink, the SDK logs an error for each workflow. */
-const NO_SINKS = { workflows: { ended: { fn: () => {} } } };
+/** Sinks of workers in tests, which report nothing. Without the sink, the SDK logs an error for each workflow. */
+export const NO_SINKS = { workflows: { ended: { fn: () => {} } } };
 
 /** Replays histories with the current workflows. Returns ids and messages of those with other decisions. */
 export async function replayErrors(histories: readonly Named[]): Promise<[workflowId: string, message: string][]> {

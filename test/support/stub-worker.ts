@@ -5,6 +5,7 @@ import { describeRun } from '../../worker/activities/describe-run.ts';
 import type { Activities } from '../../worker/activities/types.ts';
 import { queuesOf } from '../../worker/contract.ts';
 import { workflowCode } from '../../worker/workflow-bundle.ts';
+import { NO_SINKS } from './histories.ts';
 
 /** Activities that need no archive and no ClickHouse: a plan has `buckets`, and every bucket is empty. */
 export function emptyBuckets(buckets: readonly string[], hold: () => boolean = () => false): Partial<Activities> {
@@ -50,7 +51,7 @@ export class StubWorker {
     const queues = queuesOf(installation);
     const common = { connection, namespace };
     const workers = [
-      await Worker.create({ ...common, taskQueue: queues.workflows, ...workflowCode() }),
+      await Worker.create({ ...common, taskQueue: queues.workflows, ...workflowCode(), sinks: NO_SINKS }),
       await Worker.create({
         ...common,
         taskQueue: queues.activities,
