@@ -121,10 +121,18 @@ function httpText(row: Row): string {
     row.http_response_header_location ? `redirects to ${row.http_response_header_location}` : '',
     row.http_response_title ? `title "${row.http_response_title}"` : '',
     fingerprints.length > 0 ? `fingerprints ${fingerprints.join(', ')}` : '',
+    row.http_failure ? transferText(row) : '',
     isCompared ? `compared with the control by the probe: ${differing.join(', ') || 'nothing'} differs` : '',
   ]
     .filter(Boolean)
     .join('; ');
+}
+
+function transferText(row: Row): string {
+  const times = (row.transfer_t ?? []) as number[];
+  const bytes = (row.transfer_bytes ?? []) as number[];
+  if (times.length === 0) return '';
+  return `the connection had received ${bytes.at(-1)!.toLocaleString('en')} bytes after ${times.at(-1)!.toFixed(1)} s`;
 }
 
 /** Columns of the probe's comparison with the control. */

@@ -139,8 +139,9 @@ const REMEDIES = `1. **An answer is compared only with an answer.** When the con
    handshake.
 9. **HTTP is judged.** A known block page of the country or of a filtering product blocks and confirms. A page in the clear is compared with that of
    the control by the probe's own comparison, and graded by how many of status code, title, length and header names differ. A request that was
-   interrupted after the connect blocks when the control had no difficulty. A page over TLS is that of the site, so it is never a block page; the
-   site itself may refuse it (\`refused\`). Questions of content networks for proofs, and errors of the server, are not blocking.
+   interrupted after the connect blocks when the control had no difficulty. Where the probe counted bytes over time, a response that arrived slowly or
+   stopped counts as throttled, and one that was still arriving, and not slowly, when time ran out is not judged. A page over TLS is that of the
+   site, so it is never a block page; the site itself may refuse it (\`refused\`). Questions of content networks for proofs, and errors of the server, are not blocking.
 10. **Messengers are judged by their services.** Their tests have no control. A service is a target (\`target_id\`: \`telegram/dc_pool\`, \`signal/chat\`, ...).
    It is blocked when its endpoint, or all its redundant endpoints, fail in a layer while the measurement shows that the probe had a network. It is
    down when no probe of at least three countries reached the endpoint on this day. A response over TLS shows that it works; where the test only

@@ -68,7 +68,7 @@ const OBSERVATION_COLUMNS = [
   'dns_failure', 'dns_answer', 'tcp_success', 'tcp_failure', 'tls_server_name', 'tls_is_certificate_valid', 'tls_failure',
   'http_request_url', 'http_failure', 'http_response_status_code', 'http_response_header_location', 'http_response_title', 'http_fingerprints',
   'http_fingerprints_version', 'probe_status_code_match', 'probe_title_match', 'probe_headers_match', 'probe_body_length_match',
-  'probe_body_proportion', 'transaction_id',
+  'probe_body_proportion', 'transaction_id', 'transaction_depth', 'transaction_fetch_body', 'transfer_t', 'transfer_bytes',
   'run_generation',
 ]; // biome-ignore format: a list
 

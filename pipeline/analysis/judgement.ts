@@ -72,10 +72,18 @@ const READ_HTTP = [
   'probe_headers_match',
   'probe_title_match',
   'probe_body_length_match',
+  'http_runtime',
 ] as const;
 
 /** Read of a row for messengers and QUIC. */
 const READ_OTHERS = ['target_id', 'test_version', 'tls_network'] as const;
+
+/**
+ * Bytes that the connection received since the request began; null without counts. A number, so that the lists end here and no join carries them.
+ * A handshake that ends after the last count before the request is subtracted by its own number of bytes.
+ */
+const HTTP_BYTES = `if(empty(transfer_bytes) OR http_runtime IS NULL, NULL, toFloat64(arrayMax(transfer_bytes)) - greatest(
+      toFloat64(arrayMax(arrayMap((t, bytes) -> if(t <= http_t - http_runtime, bytes, 0), transfer_t, transfer_bytes))), ifNull(tls_handshake_read_bytes, 0))) AS http_received`;
 
 /** Names of the fingerprints that confirm, each with a country or, for products, with an asterisk. One read, so that all rows see one version. */
 const HTTP_FINGERPRINTS = `(SELECT groupArray(concat(name, ' ', country)) FROM (
@@ -165,13 +173,13 @@ function controlRelations(parts: Parts): string {
   const { version, day, rowDay, host, within, condition, ofHosts } = parts;
   const isPython = version === 2;
   return `control AS (
-  SELECT ${rowDay}${host} AS hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure${isPython ? '' : ', http_success'}
+  SELECT ${rowDay}${host} AS hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure${isPython ? '' : ', http_success, http_response_body_length'}
   FROM obs_web_ctrl FINAL
   WHERE ${within} ${ofHosts}
 ),
 control_host AS (
   SELECT ${day}hostname, countIf(c.dns_failure IS NOT NULL) AS dns_failure, countIf(c.dns_success = 1) AS dns_success,
-    countIf(c.dns_success = 1 AND isIPv6String(c.ip)) AS dns_success_v6${isPython ? '' : ',\n    countIf(c.http_success = 1) AS http_success, countIf(c.http_success = 0) AS http_failing'}
+    countIf(c.dns_success = 1 AND isIPv6String(c.ip)) AS dns_success_v6${isPython ? '' : ',\n    countIf(c.http_success = 1) AS http_success, countIf(c.http_success = 0) AS http_failing, max(c.http_response_body_length) AS http_bytes'}
   FROM control AS c
   GROUP BY ${day}hostname
 ),
@@ -299,7 +307,7 @@ function experimentRows({ version, rowDay, reporter, within, condition }: Parts)
     ${version === 2 ? '' : "if(ifNull(is_v6, 0), assumeNotNull(IPv6StringToNumOrNull(ip)), toFixedString('', 16)) AS bytes,"}
     ${isSystemResolver(version)} AS is_system_resolver,
     http_response_status_code IS NOT NULL AND http_failure IS NULL AS has_response,
-    ifNull(startsWith(http_request_url, 'https://'), 0)${version === 2 ? '' : ` AND NOT (${IS_PYTHON_PROBE})`} AS is_https${version === 2 ? '' : `,\n    ${[...READ_HTTP, ...READ_OTHERS].join(', ')}`}
+    ifNull(startsWith(http_request_url, 'https://'), 0)${version === 2 ? '' : ` AND NOT (${IS_PYTHON_PROBE})`} AS is_https${version === 2 ? '' : `,\n    ${[...READ_HTTP, ...READ_OTHERS, HTTP_BYTES].join(', ')}`}
   FROM obs_web FINAL
   WHERE ${within} ${condition}`;
   const address =

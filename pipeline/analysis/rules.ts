@@ -315,7 +315,12 @@ export const HTTP_BLOCK_PAGES: readonly string[] = ['http_blockpage_of_country',
 /** The rule of a site that itself refuses the probe. */
 export const REFUSED = 'http_refused_by_site';
 /** Rules of pages that are neither those of the site nor evidence of blocking. */
-export const UNCLEAR_PAGES: readonly string[] = ['http_cdn_challenge', 'http_server_error', 'http_diff_2'];
+export const UNCLEAR_PAGES: readonly string[] = [
+  'http_cdn_challenge',
+  'http_server_error',
+  'http_diff_2',
+  'http_page_unfinished',
+];
 
 function difference(signals: number, outcome: OutcomeClass, grades: Partial<Grades>): Rule {
   const what = signals === 4 ? 'all four' : signals === 1 ? 'one' : `${signals}`;
@@ -402,6 +407,18 @@ const HTTP_3: readonly Rule[] = [
   difference(3, 'BLOCKED', { blocked: 0.7, ok: 0.1 }),
   difference(2, 'UNKNOWN', { blocked: 0.4, ok: 0.3 }),
   difference(1, 'OK', { blocked: 0.2, ok: 0.6 }),
+  discarded(
+    'http_page_unfinished',
+    'is_interrupted AND is_unfinished',
+    'the page was arriving, and not slowly, when time ran out: it is large, or the network is slow for all sites',
+  ),
+  scored(
+    'BLOCKED',
+    'http_throttled_ctrl_ok',
+    'is_interrupted AND is_throttled AND (NOT is_https OR tls_is_certificate_valid = 1) AND ctrl_http_loads',
+    { blocked: 0.65, down: 0.35 },
+    `the response arrived slowly, or stopped, until time ran out, as when a network throttles, and ${CTRL_LOADS}`,
+  ),
   scored(
     'BLOCKED',
     'http_reset_ctrl_ok',

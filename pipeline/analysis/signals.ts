@@ -35,6 +35,15 @@ export function isSystemResolver(version: RulesVersion): string {
 
 /** Failures after which a request may have been sent, and the response did not arrive completely. */
 const INTERRUPTIONS = ['connection_reset', 'connection_aborted', 'eof_error', 'generic_timeout_error', 'timed_out', 'response_never_received', 'connection_lost']; // biome-ignore format: a list
+/** Failures of requests for which time ran out. */
+const TIMEOUTS = ['generic_timeout_error', 'timed_out'];
+/**
+ * Bytes per second below which a transfer is slow: 256 kbit/s. Russia throttled Twitter to 130 to 150 kbit/s in 2021 (Xue et al., IMC 2021). At a
+ * higher speed, a page that a probe does not finish in time is large, or the network is slow for all sites.
+ */
+const SLOW = 32 * 1024;
+/** Bytes of a response below which it counts as not begun: a handshake of which the probe has no count may be among them. */
+const BEGUN = 4096;
 /** In the server header of content networks that ask visitors for proofs. */
 const CONTENT_NETWORKS = ['cloudflare', 'akamai', 'ddos-guard', 'sucuri', 'imperva', 'cloudfront'];
 /** Titles of pages that ask for proofs. */
@@ -289,6 +298,26 @@ function httpSignals(): readonly Signal[] {
       'is_interrupted',
       `ifNull(o.http_failure IN (${quoted(INTERRUPTIONS)}) AND (o.tcp_success = 1 OR o.probe_analysis = 'http-failure') AND (o.is_https OR startsWith(o.http_request_url, 'http://')), 0)`,
       'the connection was reset or closed, or time ran out, after the connect: the row has a connect that succeeded, or the probe itself found that only HTTP failed',
+    ),
+    http(
+      'http_bytes',
+      'o.http_received',
+      'bytes that the connection received since the request began, by the counts of the probe (web_connectivity since 0.5)',
+    ),
+    http(
+      'ctrl_http_bytes',
+      'ch.http_bytes',
+      'length of the longest body that the control got from this host on this day',
+    ),
+    http(
+      'is_throttled',
+      `ifNull(o.http_failure IN (${quoted(TIMEOUTS)}) AND http_bytes >= ${BEGUN} AND http_bytes < ${SLOW} * o.http_runtime AND http_bytes < ctrl_http_bytes, 0)`,
+      `time ran out while a response arrived: since the request began, ${BEGUN / 1024} kB or more arrived, fewer than ${SLOW / 1024} kB per second, and fewer bytes than the body of the control has`,
+    ),
+    http(
+      'is_unfinished',
+      `ifNull(o.http_failure IN (${quoted(TIMEOUTS)}) AND http_bytes >= ${BEGUN} AND http_bytes >= ${SLOW} * o.http_runtime, 0)`,
+      `time ran out while a response arrived at ${SLOW / 1024} kB per second or more`,
     ),
     http(
       'ctrl_http_loads',

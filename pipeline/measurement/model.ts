@@ -55,6 +55,12 @@ const textOrFalse: Kind<string | false> = {
 
 const anyObject = map<unknown>({ convert: value => value });
 
+/** Tags of a step. Upstream does not read them, so no value makes a measurement fail. */
+const tags = optional<readonly unknown[]>({
+  test: 'Array.isArray(v)',
+  convert: value => (Array.isArray(value) ? value : []),
+});
+
 const DNS_ANSWER = structure({
   answer_type: required(text),
   asn: optional(integer),
@@ -84,6 +90,7 @@ const DNS_QUERY = structure({
   t: optional(real),
   t0: optional(real),
   dial_id: optional(integer),
+  tags,
 });
 export type DnsQuery = Decoded<typeof DNS_QUERY>;
 
@@ -104,6 +111,7 @@ const TCP_CONNECT = structure({
   t0: optional(real),
   conn_id: optional(integer),
   dial_id: optional(integer),
+  tags,
 });
 export type TcpConnect = Decoded<typeof TCP_CONNECT>;
 
@@ -169,6 +177,7 @@ const HTTP_TRANSACTION = structure({
   transaction_id: optional(integer),
   t: optional(real),
   t0: optional(real),
+  tags,
 });
 export type HttpTransaction = Decoded<typeof HTTP_TRANSACTION>;
 export type HttpRequest = Decoded<typeof HTTP_REQUEST>;

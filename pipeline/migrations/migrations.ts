@@ -10,6 +10,7 @@ import responses from './009-responses.ts';
 import httpLayer from './010-http-layer.ts';
 import targets from './011-targets.ts';
 import tunnels from './012-tunnels.ts';
+import transactions from './013-transactions.ts';
 import type { Migration } from './migration.ts';
 
 /** All migrations, in order. A new migration has its own file and the next number. A released migration is not changed. */
@@ -26,4 +27,5 @@ export const MIGRATIONS: readonly Migration[] = [
   httpLayer,
   targets,
   tunnels,
+  transactions,
 ];

@@ -15,6 +15,7 @@ export interface DnsObservation {
   readonly answer_as_org_name: string | null;
   readonly t: number | null | undefined;
   readonly transaction_id: number | null | undefined;
+  readonly tags: readonly unknown[] | null | undefined;
 }
 
 /** Makes the observations of the queries, in order. */
@@ -39,6 +40,7 @@ export function observeDns(queries: readonly DnsQuery[] | null | undefined): Dns
         answer_as_org_name: answer && (answer.as_org_name || ''),
         t: query.t,
         transaction_id: query.transaction_id,
+        tags: query.tags,
       });
     }
   }

@@ -29,6 +29,7 @@ export interface HttpObservation {
   readonly request_body_is_truncated: boolean | null | undefined;
   readonly t: number | null | undefined;
   readonly transaction_id: number | null | undefined;
+  readonly tags: readonly unknown[] | null | undefined;
   response_title: string | null;
   /** Indexes of the patterns that match the response, in ascending order. */
   patterns: readonly number[];
@@ -81,6 +82,7 @@ function observeRequest(transaction: HttpTransaction, request: HttpRequest): Htt
     request_body_is_truncated: request.body_is_truncated,
     t,
     transaction_id: transaction.transaction_id,
+    tags: transaction.tags,
     response_title: null,
     patterns: NO_PATTERNS,
     taken: false,

@@ -14,6 +14,7 @@ import { isSignalChainValid } from './signal-chain.ts';
 import { type Platform, targetId } from './targets.ts';
 import { observeTcp } from './tcp.ts';
 import { type ChainVerdict, observeTls } from './tls.ts';
+import { Transfers } from './transaction.ts';
 import { openvpnTunnels, psiphonTunnel, torsfTunnel, vanillaTorTunnel, writeTunnel } from './tunnel-rows.ts';
 import { type WebObservations, writeBrowserRow, writeWebRows } from './web-rows.ts';
 
@@ -117,6 +118,7 @@ function observeAll(
     tcp: observeTcp(lists.tcp_connect),
     tls: observeTls(lists.tls_handshakes, indexEvents(lists.network_events), certificates, judgeChain),
     http: observeHttp(lists.requests, rows.run.httpFingerprints?.matcher),
+    transfers: new Transfers(lists.network_events),
   };
 }
 

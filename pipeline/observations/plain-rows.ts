@@ -4,7 +4,10 @@ import { type RowValue, readRows } from '../tables/rowbinary-reader.ts';
 import { OBSERVATION_TABLES, type ObservationTable } from '../tables/schema.ts';
 
 /** A row in readable form. */
-export type PlainRow = Record<string, string | number | readonly string[] | { readonly base64: string }>;
+export type PlainRow = Record<
+  string,
+  string | number | readonly string[] | readonly number[] | { readonly base64: string }
+>;
 
 /** Columns that depend on the time or the run. They differ every time, so they are omitted. */
 const OF_THE_RUN = new Set(['created_at', 'run_generation']);
@@ -39,7 +42,7 @@ export function plainRows(block: RowBlock): PlainRow[] {
 }
 
 function plainValue(name: string, type: string, value: Exclude<RowValue, null>): PlainRow[string] {
-  if (Array.isArray(value)) return value.map(String);
+  if (Array.isArray(value)) return type === 'Array(String)' ? value.map(String) : value.map(Number);
   if (typeof value === 'number') {
     return type.includes('DateTime64') ? new Date(value).toISOString().replace('T', ' ').slice(0, -1) : value;
   }

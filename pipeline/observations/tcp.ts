@@ -12,6 +12,7 @@ export interface TcpObservation {
   readonly t: number | null | undefined;
   readonly transaction_id: number | null | undefined;
   readonly conn_id: number | null | undefined;
+  readonly tags: readonly unknown[] | null | undefined;
   taken: boolean;
 }
 
@@ -29,6 +30,7 @@ export function observeTcp(connects: readonly TcpConnect[] | null | undefined): 
       t: connect.t,
       transaction_id: connect.transaction_id,
       conn_id: connect.conn_id,
+      tags: connect.tags,
       taken: false,
     });
   }

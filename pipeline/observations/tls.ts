@@ -27,6 +27,7 @@ export interface TlsObservation {
   readonly t: number | null | undefined;
   readonly transaction_id: number | null | undefined;
   readonly conn_id: number | null | undefined;
+  readonly tags: readonly unknown[] | null | undefined;
   taken: boolean;
 }
 
@@ -73,6 +74,7 @@ function observeHandshake(
     t: handshake.t,
     transaction_id: handshake.transaction_id,
     conn_id: handshake.conn_id,
+    tags: handshake.tags,
     taken: false,
   };
   const sent = handshake.peer_certificates ?? [];

@@ -1,6 +1,6 @@
 import { canonicalAddress, isIpLiteral } from '../reference/ip-literal.ts';
 import { TranslationPrefixes } from '../reference/nat64.ts';
-import { compileColumns, sliceColumns } from '../tables/rowbinary.ts';
+import { compileColumns, type RowBinaryWriter, sliceColumns } from '../tables/rowbinary.ts';
 import { GENERATION_COLUMN, OBS_WEB } from '../tables/schema.ts';
 import { fixAddress } from './addresses.ts';
 import { type Connection, Connections } from './connections.ts';
@@ -10,6 +10,7 @@ import type { HttpObservation } from './http.ts';
 import type { MeasurementRows } from './measurement-rows.ts';
 import type { TcpObservation } from './tcp.ts';
 import type { TlsObservation } from './tls.ts';
+import { NO_TRANSFER, readTags, type Transfers } from './transaction.ts';
 
 /** The observations of a measurement, or of a part of one, in the order of the document. */
 export interface WebObservations {
@@ -17,6 +18,8 @@ export interface WebObservations {
   readonly tcp?: readonly TcpObservation[];
   readonly tls?: readonly TlsObservation[];
   readonly http?: readonly HttpObservation[];
+  /** Counts of bytes by connection. */
+  readonly transfers?: Transfers;
 }
 
 /** Values of rows that come from the test instead of an observation. */
@@ -58,6 +61,7 @@ const groups = sliceColumns(OBS_WEB, [
   'http_response_title',
   'probe_status_code_match',
   'tls_network',
+  'dns_transaction_id',
 ]);
 
 /** One writer for each group of columns that come from the same object. A row is written group by group and never assembled as an object. */
@@ -76,6 +80,7 @@ const write = {
   page: compileColumns(groups[13], 'http_'),
   comparison: compileColumns(groups[14], 'probe_'),
   network: compileColumns(groups[15], 'tls_'),
+  transaction: compileColumns(groups[16]),
 };
 
 /**
@@ -90,6 +95,7 @@ export function writeWebRows(rows: MeasurementRows, observations: WebObservation
     options,
     hosts: new Hosts(dns, options.hints),
     translation: translationOf(rows, dns, options.controlAddresses),
+    transfers: observations.transfers,
   };
   for (const each of dns) writeRow(context, each, connections.takeFor(each) ?? NO_CONNECTION);
   for (const connection of connections.all) {
@@ -103,6 +109,7 @@ interface RowContext {
   readonly options: WebRowOptions;
   readonly hosts: Hosts;
   readonly translation: TranslationPrefixes;
+  readonly transfers: Transfers | undefined;
 }
 
 /** The observations of one connection that are in the same row. */
@@ -165,6 +172,15 @@ const page = {
 };
 const NO_NAMES: readonly string[] = [];
 
+/** The columns of a transaction. All rows share one object. */
+const transaction = {
+  dns_transaction_id: null as number | null,
+  transaction_depth: null as number | null,
+  transaction_fetch_body: null as boolean | null,
+  transfer_t: NO_TRANSFER.t,
+  transfer_bytes: NO_TRANSFER.bytes,
+};
+
 function writeRow(context: RowContext, dns: DnsObservation | null, connection: Joined): void {
   const { rows, options, hosts, translation } = context;
   const { tcp, tls, http } = connection;
@@ -196,6 +212,26 @@ function writeRow(context: RowContext, dns: DnsObservation | null, connection: J
   write.page(writer, page);
   write.comparison(writer, options.comparison);
   write.network(writer, tls);
+  writeTransaction(writer, context.transfers, dns, connection);
+}
+
+function writeTransaction(
+  writer: RowBinaryWriter,
+  transfers: Transfers | undefined,
+  dns: DnsObservation | null,
+  { tcp, tls, http }: Joined,
+): void {
+  const id = dns?.transaction_id ?? null;
+  // Upstream reads the id and does not store it, so no id makes a measurement fail.
+  transaction.dns_transaction_id = id === null || id !== (id | 0) ? null : id;
+  const { depth, fetch_body } = readTags((tcp ?? tls ?? http ?? dns)?.tags);
+  transaction.transaction_depth = depth;
+  transaction.transaction_fetch_body = fetch_body;
+  const endpoint = tcp ?? tls ?? http;
+  const { t, bytes } = transfers?.take(own.transaction_id, endpoint?.ip ?? null, endpoint?.port ?? null) ?? NO_TRANSFER;
+  transaction.transfer_t = t;
+  transaction.transfer_bytes = bytes;
+  write.transaction(writer, transaction);
 }
 
 /** Returns the answer as an address, or null if it is a name. */
@@ -234,4 +270,5 @@ export function writeBrowserRow(
   write.page(writer, { response_title: null, fingerprints: NO_NAMES, fingerprints_version: rows.fingerprintsVersion });
   write.comparison(writer, null);
   write.network(writer, null);
+  write.transaction(writer, null);
 }

@@ -1,7 +1,7 @@
 import type { Table } from './schema.ts';
 
 /** A value in RowBinary: text as bytes, instants as milliseconds since 1970, booleans as 0 and 1. */
-export type RowValue = null | number | Buffer | Buffer[];
+export type RowValue = null | number | Buffer | Buffer[] | number[];
 
 /** Decodes the rows of a table from RowBinary, by column name in table order. Throws RangeError when the bytes end inside a row. */
 export function* readRows(table: Table, bytes: Buffer): Generator<Map<string, RowValue>> {
@@ -39,6 +39,11 @@ function readValue(cursor: Cursor, type: string): RowValue {
     case 'Float64':
       cursor.at += 8;
       return bytes.readDoubleLE(at);
+    case 'Array(Float64)':
+      return Array.from({ length: readVarint(cursor) }, () => Number(readValue(cursor, 'Float64')));
+    case 'Array(Int64)':
+      // Read as the other integers of eight bytes.
+      return Array.from({ length: readVarint(cursor) }, () => Number(readValue(cursor, 'UInt64')));
     case 'Array(String)':
       return Array.from({ length: readVarint(cursor) }, () => take(cursor, readVarint(cursor)));
   }

@@ -146,6 +146,14 @@ export const OBS_WEB = {
     ['probe_body_proportion', 'Nullable(Float64)'],
     // `udp`: the handshake was of QUIC; `tcp`: of TLS over TCP.
     ['tls_network', 'Nullable(String)'],
+    // Id of the lookup. transaction_id is that of the connection.
+    ['dns_transaction_id', 'Nullable(Int32)'],
+    // web_connectivity since 0.5: number of redirects followed before, and whether the probe fetches the page over this connection.
+    ['transaction_depth', 'Nullable(Int32)'],
+    ['transaction_fetch_body', 'Nullable(Int8)'],
+    // Bytes that the connection had received at these seconds since the start of the measurement.
+    ['transfer_t', 'Array(Float64)'],
+    ['transfer_bytes', 'Array(Int64)'],
   ],
   engine: REPLACING,
   partitionBy: BUCKET_MONTH,

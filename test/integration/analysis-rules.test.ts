@@ -50,6 +50,17 @@ const compared = (status: Match, title: Match, length: Match, headers: Match): R
   probe_headers_match: headers,
 });
 
+/** A request from second 1 to 11 for which time ran out, and the bytes that the connection had received at some seconds. */
+const transfer = (...samples: readonly (readonly [t: number, bytes: number])[]): Row => ({
+  http_failure: 'generic_timeout_error',
+  http_t: 11,
+  http_runtime: 10,
+  transfer_t: samples.map(([t]) => t),
+  transfer_bytes: samples.map(([, bytes]) => bytes),
+});
+/** A control that loaded a page of a megabyte. */
+const LARGE: Row = { http_success: 1, http_response_body_length: 1_000_000 };
+
 const CASES: readonly Case[] = [
   { name: 'nothing was looked up', web: [{ http_request_url: 'http://x/' }], dns: ['no_dns_data', 0, 0, 0] },
   { name: 'a block page of the country', web: [answered('203.0.113.1')], ctrl: OTHER, dns: ['country_consistent_blockpage', 1, 0, 0] },
@@ -182,6 +193,20 @@ const CASES: readonly Case[] = [
       ['another failure', page({ http_failure: 'http_invalid_redirect_location_host' }), 'none', [0, 0, 0], 'unknown'],
     ] as const
   ).map(([name, row, rule, grades, outcome]): Case => ({ name: `HTTP: ${name}`, web: [row], ctrl: [lookup(A), { http_success: 1 }], versions: [3], http: [rule, ...grades], outcome })),
+  ...(
+    [
+      ['slow in the clear', page(transfer([2, 20_000], [11, 80_000])), LARGE, 'http_throttled_ctrl_ok', [0.65, 0.35, 0], 'blocked'],
+      ['slow over TLS', page({ ...secure, ...transfer([0.5, 4_200], [11, 60_000]), tls_handshake_read_bytes: 4_200 }), LARGE, 'http_throttled_ctrl_ok', [0.65, 0.35, 0], 'blocked'],
+      ['stopped after some kilobytes', page(transfer([2, 17_128], [11, 17_128])), LARGE, 'http_throttled_ctrl_ok', [0.65, 0.35, 0], 'blocked'],
+      ['nothing after the handshake, which the probe counted', page({ ...secure, ...transfer([1.1, 4_200]), tls_handshake_read_bytes: 4_200 }), LARGE, 'https_failure_ctrl_ok', [0.55, 0.45, 0], 'blocked'],
+      ['nothing after an earlier transfer', page(transfer([0.5, 80_000], [11, 80_000])), LARGE, 'http_failure_ctrl_ok', [0.6, 0.4, 0], 'blocked'],
+      ['as many bytes as the page has', page(transfer([11, 80_000])), { ...LARGE, http_response_body_length: 70_000 }, 'http_failure_ctrl_ok', [0.6, 0.4, 0], 'blocked'],
+      ['fast, and not finished', page(transfer([2, 100_000], [11, 500_000])), LARGE, 'http_page_unfinished', [0, 0, 0], 'unknown'],
+      ['slow, and reset', page({ ...transfer([11, 80_000]), http_failure: 'connection_reset' }), LARGE, 'http_reset_ctrl_ok', [0.7, 0.3, 0], 'blocked'],
+      ['slow, and the control failed', page(transfer([11, 80_000])), { http_success: 0, http_failure: 'x', http_response_body_length: 1_000_000 }, 'http_failure_ctrl_also_failing', [0.2, 0.8, 0], 'down'],
+      ['no counts of bytes', page(transfer()), LARGE, 'http_failure_ctrl_ok', [0.6, 0.4, 0], 'blocked'],
+    ] as const
+  ).map(([name, row, control, rule, grades, outcome]): Case => ({ name: `HTTP, bytes over time: ${name}`, web: [row], ctrl: [lookup(A), control], versions: [3], http: [rule, ...grades], outcome })),
   { name: 'HTTP: a reset without a control that loaded', web: [page({ http_failure: 'connection_reset' })], ctrl: [lookup(A)], versions: [3], http: ['none', 0, 0, 0], outcome: 'unknown' },
   { name: 'HTTP: the control failed as well', web: [page({ http_failure: 'connection_reset' })], ctrl: [lookup(A), { http_success: 0, http_failure: 'x' }], versions: [3], http: ['http_failure_ctrl_also_failing', 0.2, 0.8, 0], outcome: 'down' },
   { name: 'HTTP: an untrusted answer masks the page', web: [answered('10.0.0.1', { ...page(compared(0, 0, 0, 0)), ip: '10.0.0.1', dns_answer: '10.0.0.1', ip_is_bogon: 1 })], ctrl: OTHER, versions: [3], http: ['dns_untrusted', 0, 0, 0], outcome: 'blocked' },

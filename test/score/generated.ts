@@ -29,6 +29,8 @@ interface Interference {
   readonly status?: number;
   readonly headers?: Record<string, string>;
   readonly matches?: readonly [status: boolean | null, title: boolean | null, length: boolean | null, headers: boolean];
+  /** Bytes that the connection receives in the ten seconds after which time runs out, of a page of a megabyte. */
+  readonly received?: number;
   /** The control cannot reach the site either. */
   readonly isDown?: boolean;
 }
@@ -53,6 +55,10 @@ const INTERFERENCES: readonly Interference[] = [
   { name: 'HTTP: reset', layer: 'http', outcome: 'blocked', scheme: 'http', httpFailure: 'connection_reset' },
   { name: 'HTTP: timeout', layer: 'http', outcome: 'blocked', scheme: 'http', httpFailure: 'generic_timeout_error' },
   { name: 'HTTPS: throttled', layer: 'http', outcome: 'blocked', scheme: 'https', httpFailure: 'generic_timeout_error' },
+  { name: 'HTTP: throttled', layer: 'http', outcome: 'blocked', scheme: 'http', httpFailure: 'generic_timeout_error', received: 80_000 },
+  { name: 'HTTPS: throttled, with counts of bytes', layer: 'http', outcome: 'blocked', scheme: 'https', httpFailure: 'generic_timeout_error', received: 25_000 },
+  { name: 'HTTP: stopped after 16 kB', layer: 'http', outcome: 'blocked', scheme: 'http', httpFailure: 'generic_timeout_error', received: 16_384 },
+  { name: 'large page', layer: null, outcome: 'unknown', httpFailure: 'generic_timeout_error', received: 480_000 },
   { name: 'CDN challenge', layer: null, outcome: 'unknown', scheme: 'http', status: 403, body: BLOCK_PAGE, headers: { Server: 'cloudflare' }, matches: [false, false, false, true] },
   { name: 'CDN challenge, TLS', layer: null, outcome: 'ok', scheme: 'https', status: 403, body: BLOCK_PAGE, headers: { Server: 'cloudflare' }, matches: [false, false, false, true] },
   { name: 'status 451, TLS', layer: null, outcome: 'refused', scheme: 'https', status: 451, body: BLOCK_PAGE, matches: DIFFERENT },
@@ -152,11 +158,12 @@ function make(each: Interference, scheme: 'http' | 'https', hasControl: boolean)
               response: each.httpFailure
                 ? { code: 0, headers: {}, body: '' }
                 : { code: each.status ?? 200, headers, body },
-              t: 0.4,
+              ...(each.received === undefined ? { t: 0.4 } : { t0: 0.4, t: 10.4 }),
               transaction_id: 1,
             },
           ]
         : [],
+      network_events: countsOf(each, endpoint),
       ...(isCompared && { status_code_match, title_match, body_length_match, headers_match }),
       control_failure: hasControl ? null : 'connection_reset',
       control: hasControl ? controlOf(each, port, host, isSecure) : null,
@@ -186,7 +193,19 @@ function make(each: Interference, scheme: 'http' | 'https', hasControl: boolean)
   };
 }
 
-function controlOf({ isDown }: Interference, port: number, host: string, isSecure: boolean): object {
+/** The handshake takes 4 kB; a fourth of the rest arrives in each fourth of the time. */
+function countsOf({ received }: Interference, address: string): object[] {
+  if (received === undefined) return [];
+  return [0, 1, 2, 3, 4].map(fourth => ({
+    operation: 'bytes_received_cumulative',
+    address,
+    num_bytes: 4096 + (received * fourth) / 4,
+    t: 0.4 + fourth * 2.5,
+    transaction_id: 1,
+  }));
+}
+
+function controlOf({ isDown, received }: Interference, port: number, host: string, isSecure: boolean): object {
   const failure = isDown ? 'connection_refused' : null;
   return {
     dns: { failure: null, addrs: [SITE] },
@@ -195,7 +214,7 @@ function controlOf({ isDown }: Interference, port: number, host: string, isSecur
       !isDown && { tls_handshake: { [`${SITE}:${port}`]: { failure: null, server_name: host, status: true } } }),
     http_request: {
       failure,
-      body_length: isDown ? -1 : PAGE.length,
+      body_length: isDown ? -1 : received === undefined ? PAGE.length : 1_000_000,
       status_code: isDown ? -1 : 200,
       title: isDown ? '' : 'A site',
       headers: {},
