@@ -120,6 +120,10 @@ export function settingSchemas(): { settings: object; credentials: object } {
         enum?: string[];
         pattern?: string;
       };
+      const range = z.toJSONSchema(SETTINGS[key] as z.ZodType, { unrepresentable: 'any' }) as {
+        minimum?: number;
+        maximum?: number;
+      };
       const type = Array.isArray(initial)
         ? { type: ['array', 'string'], items: { type: 'string' } }
         : typeof initial === 'number'
@@ -130,6 +134,9 @@ export function settingSchemas(): { settings: object; credentials: object } {
       const limits = {
         ...(choices.enum && { enum: choices.enum }),
         ...(choices.pattern && { pattern: choices.pattern }),
+        ...(range.minimum !== undefined && { minimum: range.minimum }),
+        // A whole number has the largest one of JavaScript as its maximum.
+        ...(range.maximum !== undefined && range.maximum < Number.MAX_SAFE_INTEGER && { maximum: range.maximum }),
       };
       return [key, { ...type, ...limits, description: described(key) }];
     }),

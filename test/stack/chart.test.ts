@@ -362,8 +362,51 @@ describe('a wrong value is rejected', () => {
       /the credentials name a ClickHouse too; set clickhouse\.mode to external, or/,
     ],
     [['--set', 'clickhouse.mode=inside'], /clickhouse.*mode|embedded/s],
+    [['--set', 'fullnameOverride=My_Release'], /fullnameOverride is "My_Release"; set it to a name of lower-case/],
+    [['--set', 'global.imageRegistry=https://mirror.example.org'], /global\.imageRegistry.*without a scheme/],
+    [['--set', 'global.imagePullSecrets=registry'], /imagePullSecrets.*got string, want array/],
+    [['--set', 'image.repository=ooni/pipeline:1.0'], /image\.repository.*set its tag in image\.tag/],
+    [['--set', 'image.digest=sha256:1234'], /image\.digest is "sha256:1234"; set it to sha256: and 64 hexadecimal/],
+    [['--set', 'settings.archive_url=https://archive.example.org'], /settings\.archive_url.*set it to s3:\/\/bucket/],
+    [['--set', 'settings.archive_endpoint=minio:9000'], /settings\.archive_endpoint.*set it to a URL such as/],
+    [['--set', 'settings.max_failed_share=5'], /max_failed_share.*maximum/],
+    [['--set', 'operator.watchNamespaces={team-a,Team_B}'], /operator\.watchNamespaces\[1\] is "Team_B"; set it to/],
+    [['--set', 'operator.resources.limits.memory=1GB'], /operator\.resources\.limits\.memory is "1GB"; set it to/],
+    [['--set', 'temporal.embedded.persistence.size=5GB'], /temporal\.embedded\.persistence\.size.*such as 20Gi/],
+    [['--set', 'temporal.uiUrl=temporal.example.org'], /temporal\.uiUrl.*set it to a URL such as https:/],
+    [
+      ['--set', 'temporal.mode=external', '--set', 'temporal.external.address=https://temporal:7233'],
+      /address is "https:\/\/temporal:7233"; set it to host:port .* without a scheme/,
+    ],
+    [
+      ['--set', 'temporal.external.address=temporal:7233'],
+      /temporal\.mode is embedded.*set temporal\.mode to external/,
+    ],
+    [['--set', 'temporal.external.namespace=ooni'], /temporal\.mode is embedded.*set temporal\.namespace instead/],
+    [['--set', 'temporal.production.postgresql.host=db'], /temporal\.mode is embedded.*to production/],
+    [['--set', 'temporal.production.elasticsearch.host=es'], /elasticsearch\.enabled is false; set enabled to true/],
+    [
+      ['--set', 'monitoring.serviceMonitor.interval=often'],
+      /serviceMonitor\.interval is "often"; set it to a duration/,
+    ],
+    [['--set', 'workers.pools.activities.replicas=3'], /replicas and autoscaling; .* set .*\.autoscaling to null/],
+    [['--set', 'workers.pools.activities.autoscaling.minReplicas=20'], /minReplicas is 20, but maxReplicas is 10; set/],
+    [['--set', 'workers.pools.activities.drainTimeout=2 minutes'], /drainTimeout is "2 minutes"; set it to a duration/],
+    [['--set', 'workers.pools.Activities.slots=2'], /workers\.pools\.Activities is the name of a pool; change it/],
+    [['--set', 'workers.pdb.enabled=false'], /'pdb' not allowed/],
   ])('%j', async (args, message) => {
     expect(await rejected(...MINIMAL, ...args)).toMatch(message);
+  });
+
+  test.each([
+    ['credentials.values.clickhouse_url', 'localhost:8123/hidden', /set it to http:\/\/user:password@host:8123/],
+    ['superset.credentials.values.secretKey', 'hidden', /set it to at least 32 random characters/],
+    ['superset.credentials.values.metadataUrl', 'mysql://user:hidden@db', /set it to postgresql\+psycopg2:/],
+  ])('and a secret one, %s, is not shown', async (path, value, remedy) => {
+    const message = await rejected(...MINIMAL, '--set', `${path}=${value}`);
+    expect(message).toMatch(remedy);
+    expect(message).toContain(path);
+    expect(message).not.toContain('hidden');
   });
 
   test('no ClickHouse at all', async () => {

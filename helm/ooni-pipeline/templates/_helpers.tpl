@@ -172,8 +172,12 @@ topologySpreadConstraints:
 {{- end -}}
 {{- end }}
 
-{{/* Fails with field, value and remedy where the schema cannot: rules over more than one value. */}}
+{{/* Fails with field, value and remedy where the schema cannot: forms of values, and rules over more than one value. */}}
 {{- define "ooni-pipeline.validate" -}}
+{{- include "ooni-pipeline.validateForms" . -}}
+{{- include "ooni-pipeline.validateResources" . -}}
+{{- include "ooni-pipeline.validatePools" . -}}
+{{- include "ooni-pipeline.validateModes" . -}}
 {{- if and .Values.gitops .Values.credentials.values -}}
 {{- fail "credentials.values is set, but gitops is true, so the credentials would be in Git; create a Secret and set credentials.existingSecret to its name" -}}
 {{- end -}}
