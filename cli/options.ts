@@ -6,7 +6,7 @@ import { BucketError, boundsOf, granularityOf } from '../pipeline/bucket.ts';
 import { type UnknownName, unknownNameMessage, unknownNames } from '../pipeline/known-names.ts';
 import { NO_SOURCE } from '../pipeline/reference/no-source.ts';
 import { loadSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
-import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
+import { parseClickHouseUrl } from '../pipeline/tables/clickhouse-url.ts';
 import { EMBEDDED } from './clickhouse.ts';
 
 /** Values of the options that several commands share. If an option is absent, the setting counts. */

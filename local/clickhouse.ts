@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeDirectory } from '../pipeline/directories.ts';
 import { freePort } from '../pipeline/free-port.ts';
-import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
+import { parseClickHouseUrl } from '../pipeline/tables/clickhouse-url.ts';
 import { findOnPath, StartError, type Supervised, supervise } from './process.ts';
 
 export interface ClickHouseServer {

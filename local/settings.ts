@@ -4,7 +4,7 @@ import { openArchive } from '../pipeline/archive/open.ts';
 import { DATASET } from '../pipeline/reference/datasets.ts';
 import { NO_SOURCE } from '../pipeline/reference/no-source.ts';
 import { loadSettings, SettingsError } from '../pipeline/settings.ts';
-import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
+import { parseClickHouseUrl } from '../pipeline/tables/clickhouse-url.ts';
 import type { JaegerServer } from './jaeger.ts';
 import { here } from './options.ts';
 import { StartError } from './process.ts';

@@ -1,5 +1,5 @@
 import { createClient } from '@clickhouse/client';
-import { parseClickHouseUrl } from '../pipeline/tables/clickhouse.ts';
+import { parseClickHouseUrl } from '../pipeline/tables/clickhouse-url.ts';
 import { PIPELINE_FILES, PIPELINE_RUNS } from '../pipeline/tables/ledger-tables.ts';
 import {
   ANALYSIS_WEB_MEASUREMENT,

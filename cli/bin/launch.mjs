@@ -9,12 +9,12 @@ import { cacheCompiledCode } from './compile-cache.mjs';
 const NODE = 24;
 
 /**
- * Runs the command `name`. A checkout has its source, `cli/<module>.ts`. An installed package has `dist/cli/<module>.js` instead, because Node
- * does not strip types below node_modules. On an older Node, the command runs on the Node that is installed with the package.
+ * Runs the command `name`. A checkout has its source, `cli/<module>.ts`. An installed package has the bundle `dist/commands/<module>.js` instead,
+ * because Node does not strip types below node_modules. On an older Node, the command runs on the Node that is installed with the package.
  */
 export async function launch(name, module) {
   const source = new URL(`../${module}.ts`, import.meta.url);
-  const program = existsSync(source) ? source : new URL(`../../dist/cli/${module}.js`, import.meta.url);
+  const program = existsSync(source) ? source : new URL(`../../dist/commands/${module}.js`, import.meta.url);
   if (Number(process.versions.node.split('.')[0]) >= NODE) {
     cacheCompiledCode();
     await import(program.href);

@@ -1,24 +1,19 @@
 import type { PipelineSchedule } from '../../crds/pipeline-schedule.ts';
 import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
 import { hashOf } from '../../operator/hash.ts';
-import { keepReferenceSchedule } from '../../operator/reference-schedules/keep-schedules.ts';
 import type { Temporal } from '../../operator/temporal/connection.ts';
 import { TemporalRejected } from '../../operator/temporal/errors.ts';
-import {
-  createSchedule,
-  deleteSchedule,
-  describeSchedule,
-  type ScheduleRequest,
-  updateSchedule,
-} from '../../operator/temporal/schedules.ts';
+import type { ScheduleRequest } from '../../operator/temporal/schedules.ts';
 import { lastCompleteBucket } from '../../pipeline/bucket.ts';
 import { type Filter, filterId } from '../../pipeline/filter.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
 import type { Logger } from '../../pipeline/log.ts';
-import { DATASETS } from '../../pipeline/reference/datasets.ts';
 import { COMMAND_NAMESPACE, filterWords, launchId, scheduleId, WORKFLOWS } from '../../worker/contract.ts';
 import { resourceName } from './resource-name.ts';
 import type { Target } from './target.ts';
+
+/** The requests to Temporal. Its client is not loaded for a schedule in Kubernetes. */
+const inTemporal = () => import('../../operator/temporal/schedules.ts');
 
 /** Cron line of the Python pipeline: the files of a day are in the archive by then (orchestration.md section 5). */
 export const DAILY = '0 2 * * *';
@@ -70,6 +65,7 @@ export async function schedule(
   const request = scheduleRequest(installation, filter, stages);
   const action = await ensureSchedule(temporal, request);
   await keepReferenceSchedules(temporal, installation, log);
+  const { describeSchedule } = await inTemporal();
   const state = await describeSchedule(temporal, request.id);
   const [at] = state?.nextFirings ?? [];
   const paused = state?.paused ?? false;
@@ -84,6 +80,7 @@ export async function schedule(
 }
 
 async function ensureSchedule(temporal: Temporal, request: ScheduleRequest): Promise<ScheduleOutcome['action']> {
+  const { createSchedule, describeSchedule, updateSchedule } = await inTemporal();
   if (await createSchedule(temporal, request, { paused: false, note: '' })) return 'created';
   const seen = await describeSchedule(temporal, request.id);
   if (!seen) {
@@ -101,6 +98,10 @@ async function ensureSchedule(temporal: Temporal, request: ScheduleRequest): Pro
 
 /** Makes the schedules that load reference data, which the operator makes in a cluster. Verdicts without them would miss block pages. */
 export async function keepReferenceSchedules(temporal: Temporal, installation: string, log: Logger): Promise<void> {
+  const [{ DATASETS }, { keepReferenceSchedule }] = await Promise.all([
+    import('../../pipeline/reference/datasets.ts'),
+    import('../../operator/reference-schedules/keep-schedules.ts'),
+  ]);
   for (const dataset of DATASETS) {
     const problem = await keepReferenceSchedule(temporal, installation, dataset, log);
     if (problem) log.warn({ dataset }, `schedule of reference data: ${problem}`);
@@ -147,6 +148,7 @@ export async function findSchedule(
     };
   }
   const id = scheduleId(installation, COMMAND_NAMESPACE, filterId(filter));
+  const { describeSchedule } = await inTemporal();
   return { id, exists: (await describeSchedule(target.temporal, id)) !== undefined };
 }
 
@@ -157,6 +159,7 @@ export async function clearSchedule(target: Target, installation: string, filter
     return;
   }
   const id = scheduleId(installation, COMMAND_NAMESPACE, filterId(filter));
+  const { deleteSchedule, describeSchedule } = await inTemporal();
   const found = await describeSchedule(target.temporal, id);
   await deleteSchedule(target.temporal, id, found?.ownerUID);
 }

@@ -1,4 +1,3 @@
-import { NamespaceNotFoundError, ServiceError } from '@temporalio/client';
 import { connectionFailure } from '../../temporal/connection-failure.ts';
 
 /** A failed request to Temporal. The message never contains credentials or arguments of workflows. */
@@ -60,7 +59,8 @@ const CODE = {
 
 /** Returns the gRPC status in an error of the SDK or of grpc-js, with its text; undefined for other errors. */
 function grpcStatus(error: unknown): { code: number; details: string } | undefined {
-  const inner = error instanceof ServiceError ? error.cause : error;
+  // By its name: the SDK takes a quarter of a second to load, and a command that needs no Temporal does not load it.
+  const inner = error instanceof Error && error.name === 'ServiceError' ? error.cause : error;
   if (!(inner instanceof Error)) return undefined;
   const { code, details } = inner as { code?: unknown; details?: unknown };
   return typeof code === 'number'
@@ -90,7 +90,7 @@ export function isAlreadyExists(error: unknown): boolean {
 /** Returns the class for an error of a request to Temporal. Other errors are returned unchanged. */
 export function classify(error: unknown, doing: string): unknown {
   if (error instanceof TemporalError) return error;
-  if (error instanceof NamespaceNotFoundError)
+  if (error instanceof Error && error.name === 'NamespaceNotFoundError')
     return new TemporalNamespaceMissing(`${doing}: ${error.message}`, { cause: error });
   const status = grpcStatus(error);
   if (!status) return error;

@@ -1,5 +1,6 @@
 import type { Logger } from '../log.ts';
-import { ClickHouse, parseClickHouseUrl } from '../tables/clickhouse.ts';
+import { ClickHouse } from '../tables/clickhouse.ts';
+import { parseClickHouseUrl } from '../tables/clickhouse-url.ts';
 import { TableSchemaError } from '../tables/errors.ts';
 import { migrationsWithoutTables } from './lost-tables.ts';
 import type { Migration, PlannedChange } from './migration.ts';

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { SettingsError } from '../settings.ts';
-import { identifier, openClickHouse, parseClickHouseUrl, quote } from './clickhouse.ts';
+import { identifier, openClickHouse, quote } from './clickhouse.ts';
+import { parseClickHouseUrl } from './clickhouse-url.ts';
 
 test.each([
   ['http://localhost:8123', 'http://localhost:8123', 'default', 'default', ''],

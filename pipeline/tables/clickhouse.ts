@@ -2,72 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ClickHouseClient, ClickHouseLogLevel, type ClickHouseSettings, createClient } from '@clickhouse/client';
-import { SettingsError } from '../settings.ts';
 import { currentTraceParent } from '../spans.ts';
 import { currentWork } from '../work-context.ts';
+import { type ClickHouseLocation, parseClickHouseUrl } from './clickhouse-url.ts';
 import { ClickHouseUnavailableError, classify, TableError } from './errors.ts';
 import { untilException } from './late-exception.ts';
 import { LONG_RETRY, type RetryOptions, retry } from './retry.ts';
-
-/** Parts of the URL of ClickHouse's HTTP interface. The password is used in requests only. */
-export interface ClickHouseLocation {
-  /** `http(s)://host:port`, without user and password, so that it may be shown. */
-  readonly url: string;
-  readonly database: string;
-  readonly username: string;
-  readonly password: string;
-}
-
-const PORTS: Readonly<Record<string, { scheme: 'http' | 'https'; port: string; native: string }>> = {
-  'http:': { scheme: 'http', port: '8123', native: '' },
-  'https:': { scheme: 'https', port: '8443', native: '' },
-  'clickhouse:': { scheme: 'http', port: '8123', native: '9000' },
-  'clickhouses:': { scheme: 'https', port: '8443', native: '9440' },
-};
-
-/**
- * Parses `clickhouse_url`: `http(s)://user:password@host:port/database`, or the native driver's `clickhouse(s)://` form. The usual ports of
- * the native form (9000, 9440) are replaced by those of the HTTP interface (8123, 8443). Throws SettingsError, whose message never contains
- * the value, because it may contain a password.
- */
-export function parseClickHouseUrl(text: string): ClickHouseLocation {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const kind = url && PORTS[url.protocol];
-  if (!url || !kind || !url.hostname) {
-    throw new SettingsError(
-      `clickhouse_url${url ? ` begins with ${url.protocol}` : ' is not a URL'}; write http://user:password@host:8123/database (or https, clickhouse, clickhouses)`,
-    );
-  }
-  // A `/`, `?` or `#` in a password ends the host, and the rest of the password would be shown as part of an address.
-  if (`${url.pathname}${url.search}${url.hash}`.includes('@')) {
-    throw new SettingsError(
-      'clickhouse_url has an @ behind the host; within a password write / as %2F, ? as %3F, # as %23 and @ as %40',
-    );
-  }
-  const path = url.pathname.replace(/^\/+|\/+$/g, '');
-  if (path.includes('/')) throw new SettingsError('clickhouse_url: the path is the name of one database');
-  // `new URL` drops the standard port of http and https. A written :80 or :443 means a proxy on that port.
-  const written = url.port || /^https?:\/\/(?:[^@/]*@)?(?:\[[^\]]*\]|[^:/]+):(\d+)/.exec(text)?.[1] || '';
-  const port = written === '' || written === kind.native ? kind.port : written;
-  return {
-    url: `${kind.scheme}://${url.hostname}:${port}`,
-    database: decoded(path) || 'default',
-    username: decoded(url.username) || 'default',
-    password: decoded(url.password),
-  };
-}
-
-/** Decodes a part of a URL. Throws SettingsError for a `%` that is not followed by two hexadecimal digits. */
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch (error) {
-    if (!(error instanceof URIError)) throw error;
-    throw new SettingsError(
-      'clickhouse_url has a % that begins no character; within a user or password write it as %25',
-    );
-  }
-}
 
 export interface StatementOptions {
   readonly params?: Readonly<Record<string, unknown>>;
@@ -79,6 +19,8 @@ export interface OpenOptions {
   /** Database to use instead of the URL's, for creating the URL's database. */
   readonly database?: string;
   readonly retry?: RetryOptions;
+  /** Maximum duration of a statement in milliseconds, instead of that of an analysis. */
+  readonly timeout?: number;
   /** Called for each failure that will be retried. */
   readonly onRetry?: (error: Error, attempt: number, wait: number) => void;
 }
@@ -110,7 +52,7 @@ export class ClickHouse {
       password: location.password,
       database: this.database,
       application: 'ooni-pipeline',
-      request_timeout: STATEMENT_TIMEOUT,
+      request_timeout: options.timeout ?? STATEMENT_TIMEOUT,
       max_open_connections: 8,
       // Every failure is thrown as an error, and the caller reports it.
       log: { level: ClickHouseLogLevel.OFF },

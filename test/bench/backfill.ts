@@ -27,7 +27,8 @@ import { createLogger } from '../../pipeline/log.ts';
 import { ensureDatabase, migrate } from '../../pipeline/migrations/migrate.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
-import { ClickHouse, parseClickHouseUrl } from '../../pipeline/tables/clickhouse.ts';
+import { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { parseClickHouseUrl } from '../../pipeline/tables/clickhouse-url.ts';
 import { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { processorTime } from './processor-time.ts';
 

@@ -1,16 +1,16 @@
 /**
  * Time until a command of `oonipipeline` and of `kubectl ooni` does something: until its help is printed, and until it reaches its server for
- * the first time, which is the wait before its work. The code cache is filled by a first start that does not count. `node` is the same for
- * an empty program.
+ * the first time, which is the wait before its work. The commands are those of the npm package, which is made first; with `--sources`,
+ * those of the clone. The code cache is filled by a first start that does not count. `node` is the same for an empty program.
  *
- *     npm run bench -- cli [STARTS]
+ *     npm run bench -- cli [STARTS] [--sources]
  *
  * Prints a table of milliseconds and, last, one line of JSON. `cpu` is the processor time of the fastest start, which other programs on
  * the machine change less.
  */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ import { createProgram } from '../../cli/program.ts';
 
 /** Milliseconds: the first for the list of commands, the second for a command. */
 const LIMITS = { list: 150, command: 400 };
-const BIN = join(import.meta.dirname, '../../cli/bin');
+const ROOT = join(import.meta.dirname, '../..');
 const PROGRAMS = { oonipipeline: createProgram, 'kubectl-ooni': createKubectlProgram };
 /** Prints the processor time of its process when it ends. */
 const CPU = `data:text/javascript,process.on('exit',()=>{const{user,system}=process.cpuUsage();process.stderr.write('cpu '+(user+system)/1000+'\\n')})`;
@@ -70,8 +70,9 @@ interface Row {
   limit: number | '';
 }
 
-const starts = Number(process.argv[2] ?? 10);
+const starts = Number(process.argv.slice(2).find(text => !text.startsWith('-')) ?? 10);
 const dir = mkdtempSync(join(tmpdir(), 'ooni-bench-cli-'));
+const bin = process.argv.includes('--sources') ? join(ROOT, 'cli/bin') : join(makePackage(dir), 'cli/bin');
 
 /** Stands in for ClickHouse, Temporal, the archive and the API server. */
 let reached = () => {};
@@ -107,7 +108,7 @@ const env = {
 try {
   const rows: Record<string, Row> = { node: { ...(await measureHelp(['-e', '0'])), limit: '' } };
   for (const [name, create] of Object.entries(PROGRAMS)) {
-    const main = join(BIN, `${name}.mjs`);
+    const main = join(bin, `${name}.mjs`);
     rows[`${name} --help`] = { ...(await measureHelp([main, '--help'])), limit: LIMITS.list };
     for (const command of (await create([])).commands) {
       const line = [command.name(), '--help'];
@@ -126,6 +127,15 @@ try {
 } finally {
   server.close();
   rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
+}
+
+/** Makes the files of the npm package in `dir/package`, without installing it, and returns the path. */
+function makePackage(dir: string): string {
+  execFileSync(process.execPath, [join(ROOT, 'tools/package.ts')], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const made = join(dir, 'package');
+  cpSync(join(ROOT, 'cli/bin'), join(made, 'cli/bin'), { recursive: true });
+  for (const name of ['dist', 'node_modules', 'package.json']) symlinkSync(join(ROOT, name), join(made, name));
+  return made;
 }
 
 function summary(times: number[]): { median: number; fastest: number } {

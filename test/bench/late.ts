@@ -14,7 +14,8 @@ import { startClickHouse } from '../../local/clickhouse.ts';
 import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
 import { createLogger } from '../../pipeline/log.ts';
 import { analyseBucket } from '../../pipeline/runs/analysis.ts';
-import { ClickHouse, parseClickHouseUrl } from '../../pipeline/tables/clickhouse.ts';
+import { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { parseClickHouseUrl } from '../../pipeline/tables/clickhouse-url.ts';
 import { openMigrated } from '../fidelity/verdicts.ts';
 import { processorTime } from './processor-time.ts';
 

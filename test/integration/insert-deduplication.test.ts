@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { EVERYTHING } from '../../pipeline/filter.ts';
-import { ClickHouse, parseClickHouseUrl } from '../../pipeline/tables/clickhouse.ts';
+import { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { parseClickHouseUrl } from '../../pipeline/tables/clickhouse-url.ts';
 import { analyseDay } from '../support/analyse-day.ts';
 import { makeDatabase, silent } from '../support/database.ts';
 

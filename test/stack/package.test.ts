@@ -47,7 +47,7 @@ describe('the installed package', () => {
       cwd: join(dir, 'prefix/lib/node_modules/ooni-pipeline'),
       exclude: ['node_modules'],
     });
-    expect(files).toContain('dist/cli/main.js');
+    expect(files).toContain('dist/commands/main.js');
     expect(files.filter(file => /\.ts$|\.test\.|fixtures/.test(file))).toEqual([]);
   });
 
