@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { EmbeddedError } from '../clickhouse/embedded-error.ts';
 import { loadSettings, type Settings } from '../pipeline/settings.ts';
-import { type ClickHouse, openClickHouse as openServer } from '../pipeline/tables/clickhouse.ts';
+import type { ClickHouse, OpenOptions } from '../pipeline/tables/clickhouse.ts';
 import { TableSchemaError } from '../pipeline/tables/errors.ts';
 
 export const EMBEDDED = 'embedded:';
@@ -20,11 +20,16 @@ export interface OpenedClickHouse {
   close(): Promise<void>;
 }
 
+/** For a display: a statement to a server that hangs ends after 10 s, and no statement is repeated, because a person waits. */
+export const FOR_DISPLAY: OpenOptions = { timeout: 10_000, retry: { attempts: 1, initial: 0, longest: 0 } };
+
 export interface OpenClickHouseOptions {
   /** Settings that replace those of the environment. */
   readonly settings?: Settings;
   /** Creates a missing directory or database. Without this option, a missing one is an error. */
   readonly create?: boolean;
+  /** How statements are sent to a server. */
+  readonly sending?: OpenOptions;
 }
 
 /**
@@ -36,21 +41,22 @@ export async function openClickHouse(
   location: string | undefined,
   options: OpenClickHouseOptions = {},
 ): Promise<OpenedClickHouse> {
-  const { settings = loadSettings(), create = false } = options;
+  const { settings = loadSettings(), create = false, sending = {} } = options;
   const place = location ?? settings.clickhouse_url;
   return place.startsWith(EMBEDDED)
     ? openInProcess(resolve(place.slice(EMBEDDED.length)), settings, create)
-    : openOnServer({ ...settings, clickhouse_url: place }, create);
+    : openOnServer({ ...settings, clickhouse_url: place }, create, sending);
 }
 
 async function openInProcess(dir: string, settings: Settings, create: boolean): Promise<OpenedClickHouse> {
   checkDirectory(dir, create);
   const password = randomBytes(16).toString('hex');
-  // The engine and the migrations are loaded by the commands that use them.
+  // The client, the engine and the migrations are loaded by the commands that use them.
   const { openEmbedded } = await import('../clickhouse/embedded.ts');
   const embedded = await openEmbedded(dir, { port: 0, password });
   const url = embedded.url.replace('//', `//default:${password}@`);
   const reached = { ...settings, clickhouse_url: url, clickhouse_cluster: '' };
+  const { openClickHouse: openServer } = await import('../pipeline/tables/clickhouse.ts');
   const clickhouse = openServer(reached);
   return {
     clickhouse,
@@ -87,8 +93,9 @@ function namesIn(dir: string): string[] {
   }
 }
 
-async function openOnServer(settings: Settings, create: boolean): Promise<OpenedClickHouse> {
-  const clickhouse = openServer(settings);
+async function openOnServer(settings: Settings, create: boolean, sending: OpenOptions): Promise<OpenedClickHouse> {
+  const { openClickHouse: openServer } = await import('../pipeline/tables/clickhouse.ts');
+  const clickhouse = openServer(settings, sending);
   try {
     await clickhouse.probe();
   } catch (error) {

@@ -268,7 +268,8 @@ http://127.0.0.1:8233/namespaces/default/workflows/ooni%2Fbackfill%2Fdefault%2Fu
   },
   doctor: {
     line: 'kubectl ooni doctor -o human',
-    output: `ok    CRD pipelineschedules  serves v1alpha1
+    output: `ok    API server             answers; Kubernetes v1.33.4
+ok    CRD pipelineschedules  serves v1alpha1
 ok    CRD backfills          serves v1alpha1
 ok    CRD workerpools        serves v1alpha1
 ok    your permissions       you may use the kinds in default
@@ -282,7 +283,7 @@ ok    ClickHouse schema      http://127.0.0.1:8123/default has the tables of thi
 ok    ClickHouse grants      the user may read, write and migrate
 ok    archive                /srv/ooni/archive answers
 
-13 ok, 0 warnings, 0 failed, 0 unknown`,
+14 ok, 0 warnings, 0 failed, 0 unknown`,
   },
   report: {
     line: 'kubectl ooni report',

@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import { createLogger } from '../../pipeline/log.ts';
 import { loadSettings, type Settings } from '../../pipeline/settings.ts';
 import { TableError } from '../../pipeline/tables/errors.ts';
-import { type OpenedClickHouse, openClickHouse } from '../clickhouse.ts';
+import { FOR_DISPLAY, type OpenedClickHouse, openClickHouse } from '../clickhouse.ts';
 import { paletteFor } from '../colour.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { type CommonOptions, checkClickHouse, clickhouseOption, wholeNumber } from '../options.ts';
@@ -57,13 +57,13 @@ async function status(options: Options): Promise<number> {
   const { openTemporalToRead } = await import('../orchestration/target.ts');
   const { observeStatus } = await import('../status/observe.ts');
   const { statusLines } = await import('../status/text.ts');
-  const temporal = openTemporalToRead(settings, createLogger('status', { ...settings, log_level: 'error' }));
+  const temporal = await openTemporalToRead(settings, createLogger('status', { ...settings, log_level: 'error' }));
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
   let opened: OpenedClickHouse | undefined;
   try {
     for (;;) {
-      const clickhouse = opened ?? (await tryToOpen(options.clickhouse, settings));
+      const clickhouse = await (opened ? tryToReach(opened) : tryToOpen(options.clickhouse, settings));
       if (!(clickhouse instanceof TableError)) opened = clickhouse;
       const view = await observeStatus(
         {
@@ -74,7 +74,7 @@ async function status(options: Options): Promise<number> {
             clickhouse instanceof TableError
               ? { known: false, reason: clickhouse.message }
               : { known: true, value: clickhouse.clickhouse },
-          clickhouseName: clickhouse instanceof TableError ? '' : clickhouse.name,
+          clickhouseName: opened?.name ?? '',
         },
         Date.now(),
       );
@@ -91,7 +91,18 @@ async function status(options: Options): Promise<number> {
 
 async function tryToOpen(place: string | undefined, settings: Settings): Promise<OpenedClickHouse | TableError> {
   try {
-    return await openClickHouse(place, { settings });
+    return await openClickHouse(place, { settings, sending: FOR_DISPLAY });
+  } catch (error) {
+    if (error instanceof TableError) return error;
+    throw error;
+  }
+}
+
+/** Returns the error if a ClickHouse that was open does not answer any more. Its statements would wait for minutes. */
+async function tryToReach(opened: OpenedClickHouse): Promise<OpenedClickHouse | TableError> {
+  try {
+    await opened.clickhouse.probe();
+    return opened;
   } catch (error) {
     if (error instanceof TableError) return error;
     throw error;

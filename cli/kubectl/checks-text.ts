@@ -2,7 +2,7 @@ import { hidePasswords } from '../../pipeline/hide-password.ts';
 import type { Palette } from '../colour.ts';
 import { printableLine } from '../printable.ts';
 import { wrap } from '../wrap.ts';
-import type { Check } from './checks.ts';
+import type { Check } from './check.ts';
 
 const SIGNS: Readonly<Record<Check['state'], string>> = { ok: 'ok', warning: 'WARN', failed: 'FAIL', unknown: '?' };
 

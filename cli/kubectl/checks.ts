@@ -6,41 +6,10 @@ import type { Client } from '../../operator/kube/client.ts';
 import { ForbiddenError, KubeError } from '../../operator/kube/errors.ts';
 import { defineResource, type KubeObject } from '../../operator/kube/resource.ts';
 import { OPERATOR_RULES, workerSettingsRules } from '../../operator/rbac.ts';
-import { TemporalError } from '../../operator/temporal/errors.ts';
-import { ArchiveError } from '../../pipeline/archive/archive.ts';
-import { openArchive } from '../../pipeline/archive/open.ts';
-import { createLogger } from '../../pipeline/log.ts';
-import type { Settings } from '../../pipeline/settings.ts';
-import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { TableError } from '../../pipeline/tables/errors.ts';
-import { missingSearchAttributes, openTemporalToRead } from '../orchestration/target.ts';
-import { schemaDifferences } from '../schema-differences.ts';
-import { missingPrivileges, NEEDED_PRIVILEGES } from './privileges.ts';
+import { bad, type Check, checker, ok } from './check.ts';
 import { OPERATOR_SELECTOR } from './status.ts';
 
-/** Result of one check. `unknown`: it could not be checked from here, which is not an error of the installation. */
-export interface Check {
-  readonly check: string;
-  readonly state: 'ok' | 'warning' | 'failed' | 'unknown';
-  readonly message: string;
-  readonly remedy?: string;
-}
-
-type Outcome = Omit<Check, 'check'>;
-const ok = (message: string): Outcome => ({ state: 'ok', message });
-const bad = (state: Check['state'], message: string, remedy: string): Outcome => ({ state, message, remedy });
-
-/** Runs a check. An expected error makes it unknown. */
-async function check(name: string, remedy: string, work: () => Promise<Outcome>): Promise<Check> {
-  try {
-    return { check: name, ...(await work()) };
-  } catch (error) {
-    const isExpected = [KubeError, TemporalError, TableError, ArchiveError].some(kind => error instanceof kind);
-    if (!isExpected) throw error;
-    const { message } = error as Error;
-    return { check: name, ...bad('unknown', message, remedy) };
-  }
-}
+const check = checker(KubeError);
 
 const CRDS = defineResource<
   KubeObject & {
@@ -61,14 +30,29 @@ interface Schema {
 /** Seconds of difference between two clocks from which leases and timestamps mislead. */
 const SKEW = 5;
 
-/** Runs the checks of the cluster. `now` returns milliseconds since 1970. */
+/** Runs the checks of a cluster whose API server answers. `now` returns milliseconds since 1970. */
 export async function clusterChecks(client: Client, namespace: string, now: () => number): Promise<Check[]> {
-  return [
-    ...(await Promise.all(KINDS.map(kind => checkKind(client, kind.plural, fieldsOf(kind.spec))))),
-    await checkPermissions(client, namespace),
-    await checkClock(client, namespace, now),
-    ...(await checkOperator(client)),
-  ];
+  const [kinds, permissions, clock, operator] = await Promise.all([
+    Promise.all(KINDS.map(kind => checkKind(client, kind.plural, fieldsOf(kind.spec)))),
+    checkPermissions(client, namespace),
+    checkClock(client, namespace, now),
+    checkOperator(client),
+  ]);
+  return [...kinds, permissions, clock, ...operator];
+}
+
+/** Checks whether the API server answers. If it does not, nothing in its cluster can be checked. */
+export async function checkServer(client: Client): Promise<Check> {
+  const remedy = 'check the cluster with kubectl cluster-info, or choose another one with --context or KUBECONFIG';
+  const result = await check('API server', remedy, async signal => {
+    const { gitVersion } = await client.http.request<{ gitVersion?: string }>({
+      method: 'GET',
+      path: '/version',
+      signal,
+    });
+    return ok(`answers; Kubernetes ${gitVersion ?? 'of an unknown version'}`);
+  });
+  return result.state === 'unknown' ? { ...result, state: 'failed' } : result;
 }
 
 /** Returns the names of the fields of a spec. */
@@ -241,57 +225,4 @@ function checkOperatorPermissions(client: Client, { namespace, account, environm
       `${remedy}; an operator of listed namespaces needs them there only`,
     );
   });
-}
-
-/** Runs the checks of the servers that the settings of this machine name. */
-export async function serverChecks(settings: Settings): Promise<Check[]> {
-  const from = 'from this machine, with its own settings';
-  const temporal = openTemporalToRead(settings, createLogger('doctor', { ...settings, log_level: 'fatal' }));
-  const clickhouse = openClickHouse(settings);
-  try {
-    return await Promise.all([
-      check('Temporal', `set TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE to check it ${from}`, async () => {
-        const missing = await missingSearchAttributes(temporal);
-        if (missing.length === 0)
-          return ok(`${settings.temporal_address} has the namespace ${temporal.namespace} and the search attributes`);
-        const names = missing.map(name => `--type Keyword --name ${name}`).join(' ');
-        const remedy = `the operator adds them when it may; or: temporal operator search-attribute create --address ${settings.temporal_address} --namespace ${temporal.namespace} ${names}`;
-        return bad('failed', `lacks the search attributes ${missing.join(', ')}`, remedy);
-      }),
-      check('ClickHouse schema', `set CLICKHOUSE_URL to check it ${from}`, async () => {
-        const differences = await schemaDifferences(clickhouse);
-        if (differences.length === 0) return ok(`${clickhouse.name} has the tables of this version`);
-        const tables = [...new Set(differences.map(({ table }) => table))].join(', ');
-        return bad(
-          'failed',
-          `${clickhouse.name} differs in ${tables}`,
-          'oonipipeline migrate; oonipipeline checkdb --print-diff shows the differences',
-        );
-      }),
-      check('ClickHouse grants', `set CLICKHOUSE_URL to check it ${from}`, async () => {
-        const rows = await clickhouse.select<Record<string, string>>('SHOW GRANTS');
-        const missing = missingPrivileges(
-          rows.flatMap(row => Object.values(row)),
-          clickhouse.database,
-        );
-        if (missing === undefined) {
-          const remedy = `compare SHOW GRANTS FINAL with ${NEEDED_PRIVILEGES.join(', ')} ON ${clickhouse.database}.*`;
-          return bad('unknown', 'SHOW GRANTS alone does not show the privileges of the user', remedy);
-        }
-        if (missing.length === 0) return ok('the user may read, write and migrate');
-        return bad(
-          'failed',
-          `the user lacks ${missing.join(', ')}`,
-          `GRANT ${missing.join(', ')} ON ${clickhouse.database}.* TO the user`,
-        );
-      }),
-      check('archive', `set ARCHIVE_URL to check it ${from}`, async () => {
-        await openArchive(settings).check({ signal: AbortSignal.timeout(15_000) });
-        return ok(`${settings.archive_url} answers`);
-      }),
-    ]);
-  } finally {
-    await clickhouse.close();
-    await temporal.close();
-  }
 }

@@ -3,7 +3,8 @@ import { hidePasswords } from '../../pipeline/hide-password.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
 import { paletteFor } from '../colour.ts';
 import { printable } from '../printable.ts';
-import { type Check, clusterChecks, serverChecks } from './checks.ts';
+import type { Check } from './check.ts';
+import { checkServer, clusterChecks } from './checks.ts';
 import { checkLines } from './checks-text.ts';
 import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
 
@@ -19,9 +20,10 @@ export function doctorCommand(): Command {
     .addHelpText(
       'after',
       `
-Checks CRDs, permissions, the clock, the operator, its lease, image and RBAC in the cluster; and Temporal, ClickHouse and the archive with
-the settings of this machine (TEMPORAL_ADDRESS, CLICKHOUSE_URL, ARCHIVE_URL). A server that only the cluster can reach is unknown from here.
-The checks change nothing: they create objects only as dry runs.
+Checks the API server, CRDs, permissions, the clock, the operator, its lease, image and RBAC in the cluster; and Temporal, ClickHouse and
+the archive with the settings of this machine (TEMPORAL_ADDRESS, CLICKHOUSE_URL, ARCHIVE_URL). A server that only the cluster can reach
+is unknown from here, and so is one that does not answer within 15 s. An API server that does not answer is a failed check. The checks
+change nothing: they create objects only as dry runs.
 
 Exit status: 0 nothing failed; 1 something did; 2 wrong usage.
 
@@ -46,5 +48,12 @@ function form(text: string): 'human' | 'json' {
 
 /** Runs all checks of a cluster, and of the servers in the settings. */
 export async function allChecks({ client, namespace }: Cluster): Promise<Check[]> {
-  return [...(await clusterChecks(client, namespace, Date.now)), ...(await serverChecks(loadSettings()))];
+  const settings = loadSettings();
+  const server = await checkServer(client);
+  const checks = await Promise.all([
+    server.state === 'ok' ? clusterChecks(client, namespace, Date.now) : [],
+    // The clients of the servers are loaded while the cluster answers.
+    import('./server-checks.ts').then(({ serverChecks }) => serverChecks(settings)),
+  ]);
+  return [server, ...checks.flat()];
 }

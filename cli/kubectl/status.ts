@@ -5,7 +5,10 @@ import { DEPLOYMENTS } from '../../operator/kube/builtin.ts';
 import { ForbiddenError } from '../../operator/kube/errors.ts';
 import { paletteFor } from '../colour.ts';
 import { wholeNumber } from '../options.ts';
+import { isAway } from '../orchestration/target.ts';
 import { Output } from '../output.ts';
+import { printable } from '../printable.ts';
+import { messageWithRemedy } from '../remedies.ts';
 import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
 import { type InstallationView, isReady, screenLines } from './screen.ts';
 
@@ -49,15 +52,24 @@ async function status(cluster: Cluster, options: Options): Promise<number> {
   const form = options.output ?? (process.stdout.isTTY ? 'human' : 'json');
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
+  let isSeen = false;
   for (;;) {
-    const view = await readInstallation(cluster);
-    if (form === 'json') await new Output(process.stdout, 'json').write(`${JSON.stringify(view)}\n`);
+    const view = await readInstallation(cluster).catch((error: Error) => {
+      if (!isSeen || !isAway(error)) throw error;
+      // An API server that restarts must not end the screen of the person who watches.
+      console.error(printable(messageWithRemedy(error)));
+      return undefined;
+    });
+    isSeen = true;
+    if (!view) {
+      // The last display stays.
+    } else if (form === 'json') await new Output(process.stdout, 'json').write(`${JSON.stringify(view)}\n`);
     else {
       const clear = options.watch && process.stdout.isTTY ? '\x1b[H\x1b[2J\x1b[3J' : '';
       const lines = screenLines(view, paletteFor(process.stdout), process.stdout.columns ?? WIDTH);
       process.stdout.write(`${clear}${lines.join('\n')}\n`);
     }
-    if (!options.watch) return isAsDesired(view) ? 0 : 1;
+    if (!options.watch) return view && isAsDesired(view) ? 0 : 1;
     await sleep(options.interval * 1000, undefined, { signal: stop.signal }).catch(() => {});
     if (stop.signal.aborted) return 0;
   }

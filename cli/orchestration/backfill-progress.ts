@@ -55,20 +55,25 @@ function lineDisplay(): Display {
 function barDisplay(): Display {
   let bar: SingleBar | undefined;
   return {
-    show: ({ phase, progress, measurements = 0, blocked }) => {
-      if (!progress) return;
+    show: ({ phase, progress, measurements = 0, blocked, unknown }) => {
+      const reason = unknown ?? blocked;
+      if (!progress) {
+        const cause = reason ? `: ${printableLine(reason)}` : '';
+        process.stderr.write(`\r\x1b[K${phase}${cause}`.slice(0, process.stderr.columns));
+        return;
+      }
       const { total, succeeded, failed, skipped, active } = progress;
       const state = {
-        phase,
+        phase: unknown === undefined ? phase : `${phase} when last seen`,
         failed,
         active,
         measurements: measurements.toLocaleString('en'),
-        blocked: blocked ? `, ${printableLine(blocked).slice(0, 60)}` : '',
+        reason: reason ? `, ${printableLine(reason).slice(0, 60)}` : '',
       };
       if (!bar) {
         bar = new SingleBar({
           format:
-            '{bar} {value}/{total} buckets, {failed} failed, {active} active, {measurements} measurements, {phase}{blocked}',
+            '{bar} {value}/{total} buckets, {failed} failed, {active} active, {measurements} measurements, {phase}{reason}',
           stream: process.stderr,
           barsize: 24,
           barCompleteChar: '█',
@@ -76,11 +81,15 @@ function barDisplay(): Display {
           hideCursor: true,
           gracefulExit: false,
         });
+        process.stderr.write('\r\x1b[K');
         bar.start(total, 0, state);
       }
       bar.setTotal(total);
       bar.update(succeeded + failed + skipped, state);
     },
-    end: () => bar?.stop(),
+    end: () => {
+      if (bar) bar.stop();
+      else process.stderr.write('\r\x1b[K');
+    },
   };
 }

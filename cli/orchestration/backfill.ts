@@ -1,14 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backfill, BackfillSpec } from '../../crds/backfill.ts';
 import { BACKFILLS } from '../../operator/controllers/resources.ts';
-import { observeBackfill, startBackfill } from '../../operator/temporal/backfills.ts';
-import { TemporalUnavailable } from '../../operator/temporal/errors.ts';
 import { countBuckets } from '../../pipeline/bucket.ts';
 import { filterId } from '../../pipeline/filter.ts';
 import type { BackfillRange } from '../../pipeline/runs/backfill-plan.ts';
 import { type BackfillInput, commandBackfillId, FINAL_PHASES } from '../../worker/contract.ts';
 import { resourceName } from './resource-name.ts';
-import type { Target } from './target.ts';
+import { isAway, type Target } from './target.ts';
 
 /** A backfill as the command line describes it. */
 export interface BackfillRequest extends Omit<BackfillRange, 'filterID' | 'attempt' | 'since'> {
@@ -32,6 +30,8 @@ export interface BackfillView {
   readonly failures: readonly { readonly bucket: string; readonly reason: string; readonly message: string }[];
   /** Cause that blocks it at the moment. */
   readonly blocked?: string;
+  /** Reason why the state is not known at the moment. All other fields are then of the last known state. */
+  readonly unknown?: string;
 }
 
 const PHASES_THAT_END: readonly string[] = FINAL_PHASES;
@@ -66,6 +66,7 @@ export async function startBackfillAt(
     dryRun: false,
     attempt: 1,
   };
+  const { startBackfill } = await import('../../operator/temporal/backfills.ts');
   await startBackfill(target.temporal, { workflowID, input, attempt: 1, again: false });
   return workflowID;
 }
@@ -84,8 +85,14 @@ function specOf({ filter, stages, ...range }: BackfillRequest): Partial<Backfill
 }
 
 /** Returns the state of a backfill that `startBackfillAt` started. `now` is in milliseconds since 1970. */
-export async function viewBackfill(target: Target, name: string, now: number): Promise<BackfillView> {
-  if (target.at === 'Kubernetes') return viewResource(target, name.slice('backfill/'.length));
+export async function viewBackfill(
+  target: Target,
+  name: string,
+  now: number,
+  signal?: AbortSignal,
+): Promise<BackfillView> {
+  if (target.at === 'Kubernetes') return viewResource(target, name.slice('backfill/'.length), signal);
+  const { observeBackfill } = await import('../../operator/temporal/backfills.ts');
   const state = await observeBackfill(target.temporal, name, now);
   if (state.state === 'absent') return { phase: 'Deleted', ended: true, failures: [] };
   if (state.state === 'ended') {
@@ -118,8 +125,9 @@ function figures(progress: {
 async function viewResource(
   { client, namespace }: Extract<Target, { at: 'Kubernetes' }>,
   name: string,
+  signal: AbortSignal | undefined,
 ): Promise<BackfillView> {
-  const found = await client.find(BACKFILLS, { namespace, name });
+  const found = await client.find(BACKFILLS, { namespace, name }, signal ? { signal } : {});
   if (!found) return { phase: 'Deleted', ended: true, failures: [] };
   return viewOf(found);
 }
@@ -149,17 +157,25 @@ export function viewOf(backfill: Backfill): BackfillView {
 /** Milliseconds between two looks at a backfill. */
 const POLL_INTERVAL = 1_000;
 
-/** Yields the state of a backfill until it has ended. While the server does not answer, it waits; the first failure is thrown. */
+/**
+ * Yields the state of a backfill until it has ended, or the signal aborts. While the server does not answer, it yields the last state with the
+ * reason, and goes on. It throws the error of the first look, and every error after which a repetition would not help.
+ */
 export async function* follow(target: Target, name: string, signal: AbortSignal): AsyncGenerator<BackfillView> {
-  let answered = false;
+  const aborted = new Promise<undefined>(resolve => signal.addEventListener('abort', () => resolve(undefined)));
+  let last: BackfillView | undefined;
   while (!signal.aborted) {
     try {
-      const view = await viewBackfill(target, name, Date.now());
-      answered = true;
+      // A server that hangs must not delay the end of the display.
+      const view = await Promise.race([viewBackfill(target, name, Date.now(), signal), aborted]);
+      if (!view) return;
+      last = view;
       yield view;
       if (view.ended) return;
     } catch (error) {
-      if (!answered || !(error instanceof TemporalUnavailable)) throw error;
+      if (signal.aborted) return;
+      if (!last || !isAway(error)) throw error;
+      yield { ...last, unknown: (error as Error).message };
     }
     await sleep(POLL_INTERVAL, undefined, { signal }).catch(() => {});
   }

@@ -1,16 +1,22 @@
 import { GROUP, VERSION } from '../../crds/resource.ts';
 import { Client } from '../../operator/kube/client.ts';
 import { type Connection, connectionSource, KubeConfigError } from '../../operator/kube/config.ts';
-import { KubeError, NotFoundError } from '../../operator/kube/errors.ts';
-import { Http } from '../../operator/kube/http.ts';
-import { Temporal } from '../../operator/temporal/connection.ts';
-import { TemporalError } from '../../operator/temporal/errors.ts';
+import { InvalidError, KubeError, NotFoundError, TooManyRequestsError } from '../../operator/kube/errors.ts';
+import type { Temporal } from '../../operator/temporal/connection.ts';
+import { TemporalDenied, TemporalError, TemporalUnavailable } from '../../operator/temporal/errors.ts';
 import type { Logger } from '../../pipeline/log.ts';
 import type { Settings } from '../../pipeline/settings.ts';
 import { SEARCH_ATTRIBUTES } from '../../worker/contract.ts';
 
 /** Errors of the orchestrators with a cause outside the program. */
 export const ORCHESTRATION_ERRORS = [TemporalError, KubeError, KubeConfigError];
+
+/** Whether an error says that the server does not answer at the moment. A display that follows something waits then. */
+export function isAway(error: unknown): boolean {
+  if (error instanceof TemporalUnavailable) return !(error instanceof TemporalDenied);
+  if (!(error instanceof KubeError) || error instanceof InvalidError) return false;
+  return error.status === 0 || error.status >= 500 || error instanceof TooManyRequestsError;
+}
 
 /** Options that choose between a resource in Kubernetes and Temporal itself. */
 export interface TargetOptions {
@@ -45,6 +51,7 @@ export async function openTarget(settings: Settings, options: TargetOptions, log
     if (!(error instanceof KubeConfigError) || options.kubernetes) throw error;
     return temporalTarget(settings, options, log, 'there is no Kubernetes context');
   }
+  const { Http } = await import('../../operator/kube/http.ts');
   const http = new Http(source, { userAgent: 'oonipipeline' });
   try {
     const { server, namespace } = await source();
@@ -85,8 +92,13 @@ export async function openTarget(settings: Settings, options: TargetOptions, log
   }
 }
 
-function temporalTarget(settings: Settings, { dryRun }: TargetOptions, log: Logger, reason: string): Target {
-  const temporal = dryRun ? openTemporalToRead(settings, log) : openTemporal(settings, log);
+async function temporalTarget(
+  settings: Settings,
+  { dryRun }: TargetOptions,
+  log: Logger,
+  reason: string,
+): Promise<Target> {
+  const temporal = await (dryRun ? openTemporalToRead(settings, log) : openTemporal(settings, log));
   return {
     at: 'Temporal',
     temporal,
@@ -96,12 +108,14 @@ function temporalTarget(settings: Settings, { dryRun }: TargetOptions, log: Logg
 }
 
 /** Opens Temporal for a command that only reads. Sends no request, and never registers search attributes. */
-export function openTemporalToRead(settings: Settings, log: Logger): Temporal {
+export async function openTemporalToRead(settings: Settings, log: Logger): Promise<Temporal> {
+  const { Temporal } = await import('../../operator/temporal/connection.ts');
   return new Temporal(settings, [], log);
 }
 
 /** Opens Temporal for a command that starts something. Sends no request; the first one registers the search attributes of runs. */
-function openTemporal(settings: Settings, log: Logger): Temporal {
+async function openTemporal(settings: Settings, log: Logger): Promise<Temporal> {
+  const { Temporal } = await import('../../operator/temporal/connection.ts');
   return new Temporal(settings, Object.keys(SEARCH_ATTRIBUTES), log);
 }
 

@@ -107,7 +107,7 @@ export async function observeStatus(
   const ledger = clickhouse.known
     ? await ask(readLedger(clickhouse.value))
     : { known: false as const, reason: clickhouse.reason };
-  const work = await ask(readTemporal(temporal, installation, clickhouse, now));
+  const work = await ask(readTemporal(temporal, installation, ledger.known ? clickhouse : ledger, now));
   return {
     at: new Date(now).toISOString(),
     installation,

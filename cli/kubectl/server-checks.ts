@@ -1,0 +1,67 @@
+import { TemporalError } from '../../operator/temporal/errors.ts';
+import { ArchiveError } from '../../pipeline/archive/archive.ts';
+import { openArchive } from '../../pipeline/archive/open.ts';
+import { createLogger } from '../../pipeline/log.ts';
+import type { Settings } from '../../pipeline/settings.ts';
+import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { TableError } from '../../pipeline/tables/errors.ts';
+import { FOR_DISPLAY } from '../clickhouse.ts';
+import { missingSearchAttributes, openTemporalToRead } from '../orchestration/target.ts';
+import { schemaDifferences } from '../schema-differences.ts';
+import { bad, type Check, checker, ok } from './check.ts';
+import { missingPrivileges, NEEDED_PRIVILEGES } from './privileges.ts';
+
+const check = checker(TemporalError, TableError, ArchiveError);
+
+/** Runs the checks of the servers that the settings of this machine name. */
+export async function serverChecks(settings: Settings): Promise<Check[]> {
+  const from = 'from this machine, with its own settings';
+  const temporal = await openTemporalToRead(settings, createLogger('doctor', { ...settings, log_level: 'fatal' }));
+  const clickhouse = openClickHouse(settings, FOR_DISPLAY);
+  try {
+    return await Promise.all([
+      check('Temporal', `set TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE to check it ${from}`, async () => {
+        const missing = await missingSearchAttributes(temporal);
+        if (missing.length === 0)
+          return ok(`${settings.temporal_address} has the namespace ${temporal.namespace} and the search attributes`);
+        const names = missing.map(name => `--type Keyword --name ${name}`).join(' ');
+        const remedy = `the operator adds them when it may; or: temporal operator search-attribute create --address ${settings.temporal_address} --namespace ${temporal.namespace} ${names}`;
+        return bad('failed', `lacks the search attributes ${missing.join(', ')}`, remedy);
+      }),
+      check('ClickHouse schema', `set CLICKHOUSE_URL to check it ${from}`, async () => {
+        const differences = await schemaDifferences(clickhouse);
+        if (differences.length === 0) return ok(`${clickhouse.name} has the tables of this version`);
+        const tables = [...new Set(differences.map(({ table }) => table))].join(', ');
+        return bad(
+          'failed',
+          `${clickhouse.name} differs in ${tables}`,
+          'oonipipeline migrate; oonipipeline checkdb --print-diff shows the differences',
+        );
+      }),
+      check('ClickHouse grants', `set CLICKHOUSE_URL to check it ${from}`, async () => {
+        const rows = await clickhouse.select<Record<string, string>>('SHOW GRANTS');
+        const missing = missingPrivileges(
+          rows.flatMap(row => Object.values(row)),
+          clickhouse.database,
+        );
+        if (missing === undefined) {
+          const remedy = `compare SHOW GRANTS FINAL with ${NEEDED_PRIVILEGES.join(', ')} ON ${clickhouse.database}.*`;
+          return bad('unknown', 'SHOW GRANTS alone does not show the privileges of the user', remedy);
+        }
+        if (missing.length === 0) return ok('the user may read, write and migrate');
+        return bad(
+          'failed',
+          `the user lacks ${missing.join(', ')}`,
+          `GRANT ${missing.join(', ')} ON ${clickhouse.database}.* TO the user`,
+        );
+      }),
+      check('archive', `set ARCHIVE_URL to check it ${from}`, async signal => {
+        await openArchive(settings).check({ signal });
+        return ok(`${settings.archive_url} answers`);
+      }),
+    ]);
+  } finally {
+    await clickhouse.close();
+    await temporal.close();
+  }
+}
