@@ -54,12 +54,12 @@ export function parseRegexp(source: string): Regexp | string {
   closeLiteral();
   sequences.push(sequence);
   const regexp = { sequences };
-  return triggerOf(regexp).length > 0 ? regexp : 'it has no literal text';
+  return literalsOf(regexp).length > 0 ? regexp : 'it has no literal text';
 }
 
-/** Returns the longest literal of the expression. Every text that the expression matches contains it. */
-export function triggerOf({ sequences }: Regexp): Buffer {
-  return sequences.flat().reduce((longest, each) => (each.length > longest.length ? each : longest));
+/** Returns the literals of the expression that are not empty. Every text that the expression matches contains all of them. */
+export function literalsOf({ sequences }: Regexp): Buffer[] {
+  return sequences.flat().filter(({ length }) => length > 0);
 }
 
 /** Reports whether the expression matches a part of the text. Takes time in proportion to the length of the text. */

@@ -408,20 +408,17 @@
   ;; when all is read. Reads up to 128 bytes before `at` and after `end`.
   ;;
   ;; Every 16 bytes a gram of 8 bytes is looked up, and every 4 bytes a gram of 4 bytes. First a bit is read, at `longBits` or `bits`, at the
-  ;; position of the highest bits of a hash (shifted right by `longShift` or `shift`). Few bits are set. The short grams have bits of their own,
-  ;; because these are few, so they stay in the first cache of the processor. Then the gram is looked up in a hash table with linear probing
+  ;; position of the highest bits of a hash (of 64 bits shifted right by `longShift`, or of 32 bits by `shift`). Few bits are set. The short grams
+  ;; have bits of their own, because these are few, so they stay in the first cache of the processor. Then the gram is looked up in a hash table with linear probing
   ;; at `slots`, of 16 bytes for each slot; `mask` is the number of slots minus 1. A slot is the gram, a distance, and the four bytes that must be at that distance
   ;; from the gram. The distance 0x7fffffff stands for no such bytes.
   (func (export "findLiterals") (param $at i32) (param $end i32) (param $longBits i32) (param $longShift i32) (param $bits i32) (param $shift i32) (param $slots i32) (param $mask i32) (param $out i32) (param $room i32) (result i32)
     (local $longBy i64)
-    (local $by i64)
     (local $long i64)
-    (local $h0 i64)
-    (local $h4 i64)
-    (local $h8 i64)
-    (local $h12 i64)
+    (local $longBit i32)
+    (local $hashes v128)
+    (local $words v128)
     (local.set $longBy (i64.extend_i32_u (local.get $longShift)))
-    (local.set $by (i64.extend_i32_u (local.get $shift)))
     (global.set $records (i32.const 0))
     (loop $blocks
       ;; A block has at most 5 records.
@@ -431,63 +428,66 @@
           (i32.gt_u (i32.add (global.get $records) (i32.const 5)) (local.get $room)))
         (then (return (local.get $at))))
       (local.set $long (i64.mul (i64.load (local.get $at)) (i64.const 0x9e3779b97f4a7c15)))
-      (local.set $h0 (i64.mul (i64.load32_u (local.get $at)) (i64.const 0x9e3779b97f4a7c15)))
-      (local.set $h4 (i64.mul (i64.load32_u offset=4 (local.get $at)) (i64.const 0x9e3779b97f4a7c15)))
-      (local.set $h8 (i64.mul (i64.load32_u offset=8 (local.get $at)) (i64.const 0x9e3779b97f4a7c15)))
-      (local.set $h12 (i64.mul (i64.load32_u offset=12 (local.get $at)) (i64.const 0x9e3779b97f4a7c15)))
+      (local.set $longBit (i32.wrap_i64 (i64.shr_u (local.get $long) (local.get $longBy))))
+      ;; The four short grams at once: positions of their bits, and addresses of the words with these bits. A shift uses the lowest five bits.
+      (local.set $hashes
+        (i32x4.shr_u
+          (i32x4.mul (v128.load (local.get $at)) (v128.const i32x4 0x9e3779b1 0x9e3779b1 0x9e3779b1 0x9e3779b1))
+          (local.get $shift)))
+      (local.set $words
+        (i32x4.add
+          (i32x4.splat (local.get $bits))
+          (i32x4.shl (i32x4.shr_u (local.get $hashes) (i32.const 5)) (i32.const 2))))
       (if
         (i32.and
           (i32.or
             (i32.shr_u
-                  (i32.load8_u
-                    (i32.add (local.get $longBits) (i32.wrap_i64 (i64.shr_u (i64.shr_u (local.get $long) (local.get $longBy)) (i64.const 3)))))
-                  (i32.and (i32.wrap_i64 (i64.shr_u (local.get $long) (local.get $longBy))) (i32.const 7)))
+              (i32.load (i32.add (local.get $longBits) (i32.shl (i32.shr_u (local.get $longBit) (i32.const 5)) (i32.const 2))))
+              (local.get $longBit))
             (i32.or
               (i32.or
                 (i32.shr_u
-                  (i32.load8_u
-                    (i32.add (local.get $bits) (i32.wrap_i64 (i64.shr_u (i64.shr_u (local.get $h0) (local.get $by)) (i64.const 3)))))
-                  (i32.and (i32.wrap_i64 (i64.shr_u (local.get $h0) (local.get $by))) (i32.const 7)))
+                  (i32.load (i32x4.extract_lane 0 (local.get $words)))
+                  (i32x4.extract_lane 0 (local.get $hashes)))
                 (i32.shr_u
-                  (i32.load8_u
-                    (i32.add (local.get $bits) (i32.wrap_i64 (i64.shr_u (i64.shr_u (local.get $h4) (local.get $by)) (i64.const 3)))))
-                  (i32.and (i32.wrap_i64 (i64.shr_u (local.get $h4) (local.get $by))) (i32.const 7))))
+                  (i32.load (i32x4.extract_lane 1 (local.get $words)))
+                  (i32x4.extract_lane 1 (local.get $hashes))))
               (i32.or
                 (i32.shr_u
-                  (i32.load8_u
-                    (i32.add (local.get $bits) (i32.wrap_i64 (i64.shr_u (i64.shr_u (local.get $h8) (local.get $by)) (i64.const 3)))))
-                  (i32.and (i32.wrap_i64 (i64.shr_u (local.get $h8) (local.get $by))) (i32.const 7)))
+                  (i32.load (i32x4.extract_lane 2 (local.get $words)))
+                  (i32x4.extract_lane 2 (local.get $hashes)))
                 (i32.shr_u
-                  (i32.load8_u
-                    (i32.add (local.get $bits) (i32.wrap_i64 (i64.shr_u (i64.shr_u (local.get $h12) (local.get $by)) (i64.const 3)))))
-                  (i32.and (i32.wrap_i64 (i64.shr_u (local.get $h12) (local.get $by))) (i32.const 7))))))
+                  (i32.load (i32x4.extract_lane 3 (local.get $words)))
+                  (i32x4.extract_lane 3 (local.get $hashes))))))
           (i32.const 1))
         (then
-          (local.set $out (call $record (local.get $out) (local.get $at) (i64.load (local.get $at)) (local.get $long) (local.get $longBits) (local.get $longBy) (local.get $slots) (local.get $mask)))
-          (local.set $out (call $record (local.get $out) (local.get $at) (i64.load32_u (local.get $at)) (local.get $h0) (local.get $bits) (local.get $by) (local.get $slots) (local.get $mask)))
-          (local.set $out (call $record (local.get $out) (i32.add (local.get $at) (i32.const 4)) (i64.load32_u offset=4 (local.get $at)) (local.get $h4) (local.get $bits) (local.get $by) (local.get $slots) (local.get $mask)))
-          (local.set $out (call $record (local.get $out) (i32.add (local.get $at) (i32.const 8)) (i64.load32_u offset=8 (local.get $at)) (local.get $h8) (local.get $bits) (local.get $by) (local.get $slots) (local.get $mask)))
-          (local.set $out (call $record (local.get $out) (i32.add (local.get $at) (i32.const 12)) (i64.load32_u offset=12 (local.get $at)) (local.get $h12) (local.get $bits) (local.get $by) (local.get $slots) (local.get $mask)))))
+          (local.set $out (call $record (local.get $out) (local.get $at) (i64.load (local.get $at)) (local.get $longBits) (local.get $longBit) (local.get $slots) (local.get $mask)))
+          (local.set $out (call $record (local.get $out) (local.get $at) (i64.load32_u (local.get $at)) (local.get $bits) (i32x4.extract_lane 0 (local.get $hashes)) (local.get $slots) (local.get $mask)))
+          (local.set $out (call $record (local.get $out) (i32.add (local.get $at) (i32.const 4)) (i64.load32_u offset=4 (local.get $at)) (local.get $bits) (i32x4.extract_lane 1 (local.get $hashes)) (local.get $slots) (local.get $mask)))
+          (local.set $out (call $record (local.get $out) (i32.add (local.get $at) (i32.const 8)) (i64.load32_u offset=8 (local.get $at)) (local.get $bits) (i32x4.extract_lane 2 (local.get $hashes)) (local.get $slots) (local.get $mask)))
+          (local.set $out (call $record (local.get $out) (i32.add (local.get $at) (i32.const 12)) (i64.load32_u offset=12 (local.get $at)) (local.get $bits) (i32x4.extract_lane 3 (local.get $hashes)) (local.get $slots) (local.get $mask)))))
       (local.set $at (i32.add (local.get $at) (i32.const 16)))
       (br $blocks))
     (unreachable))
 
   ;; Writes a record if the gram is in the hash table and the bytes at its distance are there. Returns the place of the next record. An empty slot and the gram of zeros are equal.
-  (func $record (param $out i32) (param $at i32) (param $gram i64) (param $hash i64) (param $bits i32) (param $by i64) (param $slots i32) (param $mask i32) (result i32)
+  (func $record (param $out i32) (param $at i32) (param $gram i64) (param $bits i32) (param $bit i32) (param $slots i32) (param $mask i32) (result i32)
     (local $slot i32)
     (local $place i32)
     (local $distance i32)
     (local $found i64)
-    (local.set $slot (i32.wrap_i64 (i64.shr_u (local.get $hash) (local.get $by))))
     (if
       (i32.eqz
         (i32.and
           (i32.shr_u
-            (i32.load8_u (i32.add (local.get $bits) (i32.shr_u (local.get $slot) (i32.const 3))))
-            (i32.and (local.get $slot) (i32.const 7)))
+            (i32.load (i32.add (local.get $bits) (i32.shl (i32.shr_u (local.get $bit) (i32.const 5)) (i32.const 2))))
+            (local.get $bit))
           (i32.const 1)))
       (then (return (local.get $out))))
-    (local.set $slot (i32.and (i32.wrap_i64 (i64.shr_u (local.get $hash) (i64.const 24))) (local.get $mask)))
+    (local.set $slot
+      (i32.and
+        (i32.wrap_i64 (i64.shr_u (i64.mul (local.get $gram) (i64.const 0x9e3779b97f4a7c15)) (i64.const 24)))
+        (local.get $mask)))
     (loop $next
       (local.set $place (i32.add (local.get $slots) (i32.shl (local.get $slot) (i32.const 4))))
       (local.set $found (i64.load (local.get $place)))
