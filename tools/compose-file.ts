@@ -12,6 +12,7 @@ interface Image {
 interface Values {
   readonly image: Image;
   readonly superset: { image: Image };
+  readonly jaeger: { image: Image };
   readonly temporal: { production: { image: Image; adminTools: { image: Image }; ui: { image: Image } } };
 }
 
@@ -30,6 +31,7 @@ function images(): Record<string, string> {
     'temporal-ui': reference(production.ui.image),
     'superset-provision': reference(values.superset.image),
     superset: reference(values.superset.image),
+    jaeger: reference(values.jaeger.image),
     worker: reference(values.image),
   };
 }

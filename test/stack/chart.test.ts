@@ -345,6 +345,43 @@ describe('NetworkPolicies', () => {
   });
 });
 
+describe('the notes after an installation', () => {
+  const notes = async (...args: string[]) => {
+    const all = await helm('install', 'ooni', CHART, '--namespace', 'pipeline', '--dry-run=client', ...args);
+    return all.slice(all.lastIndexOf('\nNOTES:'));
+  };
+  const steps = (text: string) => [...text.matchAll(/^(\d+)\. /gm)].map(match => Number(match[1]));
+
+  test('have a command for each component of the evaluation', async () => {
+    const text = await notes(...profile('embedded-values.yaml'));
+    expect(steps(text)).toEqual([1, 2, 3, 4]);
+    expect(text).toContain('port-forward service/ooni-ooni-pipeline-temporal-ui 8080:8080');
+    expect(text).toContain(
+      "get secret ooni-ooni-pipeline-superset --output jsonpath='{.data.SUPERSET_ADMIN_PASSWORD}'",
+    );
+    expect(text).toContain('"helm uninstall" keeps the definitions');
+  });
+
+  test("name the web interface of Temporal's services where it is installed", async () => {
+    const command = 'port-forward service/ooni-ooni-pipeline-temporal-ui 8080:8080';
+    expect(await notes(...profile('temporal-production-values.yaml'))).toContain(command);
+    expect(await notes(...profile('temporal-postgresql-values.yaml'))).not.toContain('temporal-ui');
+  });
+
+  test('have the migration by hand where no program may migrate', async () => {
+    const text = await notes(...profile('production-values.yaml'));
+    expect(steps(text)).toEqual([1, 2, 3]);
+    expect(text).toContain('exec deployment/ooni-ooni-pipeline-operator -- /nodejs/bin/node cli/main.ts migrate --yes');
+    expect(await notes(...MINIMAL)).not.toContain('migrate');
+  });
+
+  test('warn that definitions which are not kept take all resources with them', async () => {
+    const text = await notes(...MINIMAL, '--set', 'crds.keep=false');
+    expect(text).toMatch(/WARNING: crds\.keep is false, so "helm uninstall" deletes the definitions/);
+    expect(text).not.toContain('keeps the definitions');
+  });
+});
+
 describe('a wrong value is rejected', () => {
   test.each([
     [['--set', 'opertor.replicas=1'], /opertor/],
