@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { createLogger } from '../../pipeline/log.ts';
 import { loadSettings, type Settings } from '../../pipeline/settings.ts';
+import { parseClickHouseUrl } from '../../pipeline/tables/clickhouse-url.ts';
 import { TableError } from '../../pipeline/tables/errors.ts';
-import { FOR_DISPLAY, type OpenedClickHouse, openClickHouse } from '../clickhouse.ts';
+import { EMBEDDED, FOR_DISPLAY, type OpenedClickHouse, openClickHouse } from '../clickhouse.ts';
 import { paletteFor } from '../colour.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { type CommonOptions, checkClickHouse, clickhouseOption, wholeNumber } from '../options.ts';
@@ -74,7 +75,7 @@ async function status(options: Options): Promise<number> {
             clickhouse instanceof TableError
               ? { known: false, reason: clickhouse.message }
               : { known: true, value: clickhouse.clickhouse },
-          clickhouseName: opened?.name ?? '',
+          clickhouseName: opened?.name ?? nameOf(options.clickhouse ?? settings.clickhouse_url),
         },
         Date.now(),
       );
@@ -87,6 +88,13 @@ async function status(options: Options): Promise<number> {
     await opened?.close();
     await temporal.close();
   }
+}
+
+/** Returns the name of a ClickHouse that could not be opened, without a password. */
+function nameOf(place: string): string {
+  if (place.startsWith(EMBEDDED)) return place;
+  const { url, database } = parseClickHouseUrl(place);
+  return `${url}/${database}`;
 }
 
 async function tryToOpen(place: string | undefined, settings: Settings): Promise<OpenedClickHouse | TableError> {

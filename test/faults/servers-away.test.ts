@@ -69,7 +69,7 @@ async function cables(name: string) {
 
 /** A JSON line of a command: the state of an installation or of a backfill, or a check of doctor. */
 interface Printed {
-  readonly clickhouse: { readonly known: boolean; readonly reason?: string };
+  readonly clickhouse: { readonly known: boolean; readonly reason?: string; readonly name: string };
   readonly temporal: { readonly known: boolean; readonly reason?: string };
   readonly phase?: string;
   readonly unknown?: string;
@@ -119,6 +119,7 @@ describe.concurrent('while servers are away', () => {
     expect(await command.closed, command.log).toBe(1);
     const [view] = command.documents();
     expect(view?.clickhouse).toMatchObject({ known: false, reason: expect.stringContaining('does not answer') });
+    expect(view?.clickhouse.name).toBe(lines.env.CLICKHOUSE_URL);
     expect(view?.temporal).toMatchObject({ known: false, reason: expect.stringMatching(/^listing /) });
     expect(command.log).not.toMatch(STACK);
   });
