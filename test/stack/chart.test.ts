@@ -431,6 +431,34 @@ describe('a wrong value is rejected', () => {
     [['--set', 'workers.pools.activities.drainTimeout=2 minutes'], /drainTimeout is "2 minutes"; set it to a duration/],
     [['--set', 'workers.pools.Activities.slots=2'], /workers\.pools\.Activities is the name of a pool; change it/],
     [['--set', 'workers.pdb.enabled=false'], /'pdb' not allowed/],
+    [['--set', 'credentials=null'], /credentials has no values \(null\); remove the key/],
+    [['--set', 'global=null'], /global has no values \(null\); remove the key/],
+    [['--set', 'workers.pools.activities.tasks={Activities,Activities}'], /tasks names a kind of task twice; remove/],
+    [
+      ['--set-json', 'workers.template={"spec":{"containers":[{"name":"main","resources":{}}]}}'],
+      /workers\.template\.spec\.containers\[0\] has the name "main" and no image; set its name to worker/,
+    ],
+    [
+      ['--set-json', 'workers.pools.activities.template={"spec":{"volumes":[{"emptyDir":{}}]}}'],
+      /workers\.pools\.activities\.template\.spec\.volumes\[0\] has no name; set its name/,
+    ],
+    [
+      ['--set-json', 'workers.template={"spec":{"containers":{"name":"worker"}}}'],
+      /workers\.template\.spec\.containers is not a list; set it to a list/,
+    ],
+    [
+      [
+        '--set-json',
+        'workers.template={"spec":{"containers":[{"name":"worker","resources":{"limits":{"memory":"1GB"}}}]}}',
+      ],
+      /containers\[0\]\.resources\.limits\.memory is "1GB"; set it to a quantity/,
+    ],
+    [['--set-json', 'operator.extraEnv=[{"value":"1"}]'], /operator\/extraEnv.*missing property 'name'/],
+    [['--set', 'temporal.production.postgresql.tls.caSecret=ca'], /would not be encrypted; set tls\.enabled to true/],
+    [
+      ['--set', 'superset.credentials.existingSecret=s', '--set', 'superset.credentials.values.adminPassword=x'],
+      /superset\.credentials\.existingSecret is set, .*; keep one of them/,
+    ],
   ])('%j', async (args, message) => {
     expect(await rejected(...MINIMAL, ...args)).toMatch(message);
   });
@@ -444,6 +472,10 @@ describe('a wrong value is rejected', () => {
     expect(message).toMatch(remedy);
     expect(message).toContain(path);
     expect(message).not.toContain('hidden');
+  });
+
+  test('but a component without values is the same as one that is not installed', async () => {
+    await render(...MINIMAL, '--set', 'superset=null', '--set', 'temporal.external=null');
   });
 
   test('no ClickHouse at all', async () => {

@@ -7,7 +7,7 @@ the value, which may be a secret. ooni-pipeline.validate includes them.
 {{- define "ooni-pipeline.checkForm" -}}
 {{- $value := .root.Values -}}
 {{- range splitList "." .path -}}
-{{- $value = ternary (get $value .) "" (kindIs "map" $value) -}}
+{{- if kindIs "map" $value -}}{{- $value = get $value . -}}{{- else -}}{{- $value = "" -}}{{- end -}}
 {{- end -}}
 {{- include "ooni-pipeline.checkText" (dict "path" .path "value" $value "form" .form "remedy" .remedy "secret" .secret) -}}
 {{- end }}
@@ -25,6 +25,11 @@ the value, which may be a secret. ooni-pipeline.validate includes them.
 {{- end }}
 
 {{- define "ooni-pipeline.validateForms" -}}
+{{- range $section := list "global" "crds" "image" "credentials" "clickhouse" "operator" "rbac" "workers" "temporal" "jaeger" "monitoring" "networkPolicy" -}}
+{{- if not (kindIs "map" (get $.Values $section)) -}}
+{{- fail (printf "%s has no values (null); remove the key, so that its defaults apply" $section) -}}
+{{- end -}}
+{{- end -}}
 {{- $name := "set it to a name of lower-case letters, digits and hyphens that begins with a letter" -}}
 {{- $object := "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$" -}}
 {{- $secret := "set it to the name of an existing Secret: lower-case letters, digits, hyphens and dots" -}}
@@ -87,7 +92,7 @@ the value, which may be a secret. ooni-pipeline.validate includes them.
 {{- range $path, $values := $all -}}
 {{- range $kind := list "requests" "limits" -}}
 {{- range $resource, $quantity := dig $kind (dict) (default (dict) (default (dict) $values).resources) -}}
-{{- include "ooni-pipeline.checkText" (dict "path" (printf "%s.resources.%s.%s" $path $kind $resource) "value" $quantity "form" "^[0-9]+([.][0-9]*)?([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$" "remedy" "set it to a quantity of Kubernetes, such as 500m, 2 or 1Gi" "secret" false) -}}
+{{- include "ooni-pipeline.checkQuantity" (dict "path" (printf "%s.resources.%s.%s" $path $kind $resource) "value" $quantity) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -95,6 +100,7 @@ the value, which may be a secret. ooni-pipeline.validate includes them.
 
 {{/* Rules of WorkerPools that the schema does not have. The operator could only log that the API server rejects such a pool. */}}
 {{- define "ooni-pipeline.validatePools" -}}
+{{- include "ooni-pipeline.validateTemplate" (dict "path" "workers.template" "template" .Values.workers.template) -}}
 {{- $duration := "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$" -}}
 {{- range $name, $spec := .Values.workers.pools -}}
 {{- $path := printf "workers.pools.%s" $name -}}
@@ -106,6 +112,10 @@ the value, which may be a secret. ooni-pipeline.validate includes them.
 {{- if and $scaling (not (kindIs "invalid" .replicas)) -}}
 {{- fail (printf "%s has replicas and autoscaling; for a fixed number of pods set %s.autoscaling to null, otherwise remove replicas and set %s.autoscaling.minReplicas and maxReplicas" $path $path $path) -}}
 {{- end -}}
+{{- if ne (len (default (list) .tasks)) (len (uniq (default (list) .tasks))) -}}
+{{- fail (printf "%s.tasks names a kind of task twice; remove one of them" $path) -}}
+{{- end -}}
+{{- include "ooni-pipeline.validateTemplate" (dict "path" (printf "%s.template" $path) "template" .template) -}}
 {{- $durations := dict "drainTimeout" .drainTimeout -}}
 {{- with $scaling -}}
 {{- if gt (int .minReplicas) (int .maxReplicas) -}}
@@ -120,11 +130,43 @@ the value, which may be a secret. ooni-pipeline.validate includes them.
 {{- end -}}
 {{- end }}
 
+{{/* dict "path" "a.b" "template" TEMPLATE: a pod template that is merged over that of the workers. */}}
+{{- define "ooni-pipeline.validateTemplate" -}}
+{{- $root := .path -}}
+{{- $spec := default (dict) (default (dict) .template).spec -}}
+{{- range $list := list "containers" "initContainers" "volumes" -}}
+{{- $items := default (list) (get $spec $list) -}}
+{{- if not (kindIs "slice" $items) -}}
+{{- fail (printf "%s.spec.%s is not a list; set it to a list of objects that each have a name" $root $list) -}}
+{{- end -}}
+{{- range $index, $item := $items -}}
+{{- $path := printf "%s.spec.%s[%d]" $root $list $index -}}
+{{- if not (and (kindIs "map" $item) (dig "name" "" (ternary $item (dict) (kindIs "map" $item)))) -}}
+{{- fail (printf "%s has no name; set its name, which for the container of the worker is worker" $path) -}}
+{{- end -}}
+{{- if and (eq $list "containers") (ne $item.name "worker") (not $item.image) -}}
+{{- fail (printf "%s has the name %q and no image; set its name to worker to change the container of the worker, or set its image" $path $item.name) -}}
+{{- end -}}
+{{- range $kind := list "requests" "limits" -}}
+{{- range $resource, $quantity := dig "resources" $kind (dict) $item -}}
+{{- include "ooni-pipeline.checkQuantity" (dict "path" (printf "%s.resources.%s.%s" $path $kind $resource) "value" $quantity) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* dict "path" "a.b" "value" VALUE */}}
+{{- define "ooni-pipeline.checkQuantity" -}}
+{{- include "ooni-pipeline.checkText" (dict "path" .path "value" .value "form" "^[0-9]+([.][0-9]*)?([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$" "remedy" "set it to a quantity of Kubernetes, such as 500m, 2 or 1Gi" "secret" false) -}}
+{{- end }}
+
 {{/* Values of a mode that is not the chosen one: the release would use another server than they name. */}}
 {{- define "ooni-pipeline.validateModes" -}}
 {{- $mode := .Values.temporal.mode -}}
 {{- range list
   (list "external" "temporal.external.address" (dig "external" "address" "" .Values.temporal))
+  (list "external" "temporal.external.tls.existingSecret" (dig "external" "tls" "existingSecret" "" .Values.temporal))
   (list "production" "temporal.production.postgresql.host" (dig "production" "postgresql" "host" "" .Values.temporal))
 -}}
 {{- if and (index . 2) (ne $mode (index . 0)) -}}
@@ -141,7 +183,20 @@ the value, which may be a secret. ooni-pipeline.validate includes them.
 {{- if and $elasticsearch.host (not $elasticsearch.enabled) -}}
 {{- fail (printf "temporal.production.elasticsearch.host is %q, but temporal.production.elasticsearch.enabled is false; set enabled to true, or host to an empty string" $elasticsearch.host) -}}
 {{- end -}}
-{{- if and (dig "credentials" "values" "metadataUrl" "" .Values.superset) (ne .Values.superset.metadata "postgresql") -}}
+{{- $tls := dig "external" "tls" (dict) .Values.temporal -}}
+{{- if and $tls.existingSecret (ne (empty $tls.certKey) (empty $tls.keyKey)) -}}
+{{- fail (printf "temporal.external.tls.certKey is %q and keyKey is %q; set both to keys of the Secret, or both to empty strings for no client certificate" $tls.certKey $tls.keyKey) -}}
+{{- end -}}
+{{- $tls := dig "production" "postgresql" "tls" (dict) .Values.temporal -}}
+{{- if and $tls.caSecret (not $tls.enabled) -}}
+{{- fail (printf "temporal.production.postgresql.tls.caSecret is %q, but tls.enabled is false, so that the connection would not be encrypted; set tls.enabled to true, or caSecret to an empty string" $tls.caSecret) -}}
+{{- end -}}
+{{- $superset := default (dict) .Values.superset -}}
+{{- if and (dig "credentials" "values" "metadataUrl" "" $superset) (ne $superset.metadata "postgresql") -}}
 {{- fail "superset.credentials.values.metadataUrl is set, but superset.metadata is sqlite, which does not use it; set superset.metadata to postgresql, or metadataUrl to an empty string" -}}
+{{- end -}}
+{{- $values := dig "credentials" "values" (dict) $superset -}}
+{{- if and (dig "credentials" "existingSecret" "" $superset) (or $values.secretKey $values.adminPassword $values.metadataUrl) -}}
+{{- fail "superset.credentials.existingSecret is set, so superset.credentials.values have no effect; keep one of them" -}}
 {{- end -}}
 {{- end }}
