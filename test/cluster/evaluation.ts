@@ -7,7 +7,7 @@ import { until } from './command.ts';
 import { usage } from './figures.ts';
 import { type Context, RANGE } from './installation.ts';
 import { CHART, type Found, RELEASE } from './kube.ts';
-import type { Place } from './place.ts';
+import { imageValues, type Place } from './place.ts';
 import { query, rowsOf, sameRows, shown } from './rows.ts';
 import type { Steps } from './table.ts';
 
@@ -79,13 +79,7 @@ export async function evaluationSteps(steps: Steps, { place, servers, kube, refe
     await kube().release(
       'install',
       {
-        ...(given && {
-          image: {
-            registry: '',
-            repository: given.slice(0, given.lastIndexOf(':')),
-            tag: given.slice(given.lastIndexOf(':') + 1),
-          },
-        }),
+        ...(given && { image: imageValues(given) }),
         settings: servers().settings,
         operator: { watchNamespaces: [kube().namespace] },
         clickhouse: { mode: 'embedded' },

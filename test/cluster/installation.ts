@@ -5,7 +5,7 @@ import { parse } from 'yaml';
 import { until } from './command.ts';
 import { imageSize, megabytes, usage } from './figures.ts';
 import { CHART, type Found, type Kube, RELEASE } from './kube.ts';
-import type { Place } from './place.ts';
+import { imageValues, type Place } from './place.ts';
 import { query, type Rows, rowsOf, sameRows, shown } from './rows.ts';
 import type { Servers } from './servers.ts';
 import type { Steps } from './table.ts';
@@ -46,9 +46,8 @@ export async function installationSteps(steps: Steps, context: Context): Promise
   const later = () => place().given ?? `${repository}:${next}`;
   /** Values of the release, with an image and the largest number of pods. */
   const values = (image: string, maxReplicas: number) => {
-    const at = image.lastIndexOf(':');
     return {
-      image: { registry: '', repository: image.slice(0, at), tag: image.slice(at + 1) },
+      image: imageValues(image),
       settings: servers().settings,
       ...(temporal() && { temporal: temporal()!.values }),
       // Other installations may be in the cluster.

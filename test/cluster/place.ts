@@ -50,6 +50,19 @@ export interface Place {
   close(): Promise<void>;
 }
 
+/** Returns the values `image` of the chart for a reference such as `registry.example.org/ooni/pipeline:0.1.0`, or with `@sha256:...`. */
+export function imageValues(reference: string): {
+  registry: string;
+  repository: string;
+  tag?: string;
+  digest?: string;
+} {
+  const [named, digest] = reference.split('@') as [string, string?];
+  if (digest) return { registry: '', repository: named.replace(/:[^:/]*$/, ''), digest };
+  const at = named.lastIndexOf(':');
+  return { registry: '', repository: named.slice(0, at), tag: named.slice(at + 1) };
+}
+
 /**
  * Opens a cluster: with `kind` a new or existing kind cluster; otherwise that of KUBECONFIG with the image and address that CLUSTER_IMAGE and
  * CLUSTER_HOST name, or the cluster of `../shared/lab`. Throws StartError with a remedy, LabError when that cluster does not start.
