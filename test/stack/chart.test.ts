@@ -465,6 +465,7 @@ describe('a wrong value is rejected', () => {
 
   test.each([
     ['credentials.values.clickhouse_url', 'localhost:8123/hidden', /set it to http:\/\/user:password@host:8123/],
+    ['superset.clickhouse.existingSecret', 'http://user:hidden@db', /set it to the name of an existing Secret/],
     ['superset.credentials.values.secretKey', 'hidden', /set it to at least 32 random characters/],
     ['superset.credentials.values.metadataUrl', 'mysql://user:hidden@db', /set it to postgresql\+psycopg2:/],
   ])('and a secret one, %s, is not shown', async (path, value, remedy) => {

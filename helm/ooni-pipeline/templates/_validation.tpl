@@ -17,7 +17,7 @@ the value, which may be a secret. ooni-pipeline.validate includes them.
 {{- $text := ternary "" (toString .value) (kindIs "invalid" .value) -}}
 {{- if and $text (not (regexMatch .form $text)) -}}
 {{- if .secret -}}
-{{- fail (printf "%s does not have the required form (the value is secret and not shown); %s" .path .remedy) -}}
+{{- fail (printf "%s does not have the required form (its value may be secret and is not shown); %s" .path .remedy) -}}
 {{- else -}}
 {{- fail (printf "%s is %q; %s" .path $text .remedy) -}}
 {{- end -}}
@@ -54,9 +54,6 @@ the value, which may be a secret. ooni-pipeline.validate includes them.
   (list "temporal.production.elasticsearch.index" "^[a-z0-9][a-z0-9_.-]*$" "set it to a name of lower-case letters, digits, dots, hyphens and underscores")
   (list "monitoring.serviceMonitor.interval" "^([0-9]+(ms|s|m|h|d))+$" "set it to a duration of Prometheus, such as 30s or 1m")
 -}}
-{{- range $path := list "credentials.existingSecret" "superset.credentials.existingSecret" "superset.clickhouse.existingSecret" "temporal.external.tls.existingSecret" "temporal.production.postgresql.existingSecret" "temporal.production.postgresql.tls.caSecret" "temporal.production.elasticsearch.existingSecret" "temporal.production.elasticsearch.caSecret" -}}
-{{- $rules = append $rules (list $path $object $secret) -}}
-{{- end -}}
 {{- range $path := list "clickhouse.embedded" "temporal.embedded" "superset" -}}
 {{- $rules = append $rules (list (printf "%s.persistence.size" $path) "^[0-9]+([.][0-9]+)?(k|[MGTPE]|[KMGTPE]i)?$" "set it to a quantity of Kubernetes, such as 20Gi") -}}
 {{- $rules = append $rules (list (printf "%s.persistence.existingClaim" $path) $object $claim) -}}
@@ -76,6 +73,10 @@ the value, which may be a secret. ooni-pipeline.validate includes them.
   (list "superset.credentials.values.metadataUrl" "^postgresql([+]psycopg2)?://." "set it to postgresql+psycopg2://user:password@host/database")
 -}}
 {{- include "ooni-pipeline.checkForm" (dict "root" $ "path" (index . 0) "form" (index . 1) "remedy" (index . 2) "secret" true) -}}
+{{- end -}}
+{{- /* A person may write the password or the URL itself in place of the name. */ -}}
+{{- range $path := list "credentials.existingSecret" "superset.credentials.existingSecret" "superset.clickhouse.existingSecret" "temporal.external.tls.existingSecret" "temporal.production.postgresql.existingSecret" "temporal.production.postgresql.tls.caSecret" "temporal.production.elasticsearch.existingSecret" "temporal.production.elasticsearch.caSecret" -}}
+{{- include "ooni-pipeline.checkForm" (dict "root" $ "path" $path "form" $object "remedy" $secret "secret" true) -}}
 {{- end -}}
 {{- range $index, $namespace := .Values.operator.watchNamespaces -}}
 {{- include "ooni-pipeline.checkText" (dict "path" (printf "operator.watchNamespaces[%d]" $index) "value" $namespace "form" "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" "remedy" "set it to the name of a namespace: lower-case letters, digits and hyphens" "secret" false) -}}
