@@ -123,9 +123,10 @@ const FILTER_OPTIONS: Readonly<Record<UnknownName['field'], string>> = {
 export function warnUnknownNames(
   command: string,
   options: { readonly probeCc: readonly string[]; readonly testName: readonly string[] },
+  program = 'oonipipeline',
 ): void {
   for (const unknown of unknownNames({ probeCC: options.probeCc, testNames: options.testName })) {
-    console.error(`oonipipeline ${command}: ${FILTER_OPTIONS[unknown.field]} ${unknownNameMessage(unknown)}`);
+    console.error(`${program} ${command}: ${FILTER_OPTIONS[unknown.field]} ${unknownNameMessage(unknown)}`);
   }
 }
 

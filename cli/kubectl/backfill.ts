@@ -19,6 +19,7 @@ import {
   outputOption,
   probeCCOption,
   testNameOption,
+  warnUnknownNames,
   wholeNumber,
 } from '../options.ts';
 import { type BackfillRequest, hasEnded, startBackfillAt, validateBackfill } from '../orchestration/backfill.ts';
@@ -90,6 +91,7 @@ function createCommand(): Command {
         ...{ granularity, stages, order, reprocess, maxActiveRuns, allowShrink: false },
         filter: normaliseFilter({ probeCC: options.probeCc, testNames: options.testName }),
       };
+      warnUnknownNames('backfill create', options, 'kubectl ooni');
       return withCluster('backfill create', options, async cluster => {
         const target = targetOf(cluster);
         if (options.dryRun) {
@@ -273,6 +275,7 @@ Exit status: 0 no day failed; 1 some did, or something does not answer; 2 wrong 
       const granularity = days ? 'Day' : 'Hour';
       const range = rangeOf(command, options, granularity, Date.now());
       const filter = normaliseFilter({ probeCC: options.probeCc, testNames: options.testName });
+      warnUnknownNames('backfill grid', options, 'kubectl ooni');
       return import('../exit-status.ts').then(({ withExitStatus }) =>
         withExitStatus(
           'backfill grid',

@@ -45,6 +45,16 @@ test('a cluster that is not there is an error with a cause', async () => {
   error.mockRestore();
 });
 
+test('a misspelled test name of a backfill gets the nearest known one', async () => {
+  const error = vi.spyOn(console, 'error').mockImplementation(() => {});
+  const program = await createKubectlProgram('all');
+  const line = ['backfill', 'create', '--test-name', 'web_conectivity', '--kubeconfig', '/nowhere'];
+  await program.parseAsync(line, { from: 'user' });
+  expect(error.mock.calls.flat()[0]).toMatch(/^kubectl ooni backfill create: --test-name .*web_connectivity/);
+  process.exitCode = undefined;
+  error.mockRestore();
+});
+
 const year: GridDay[] = Array.from({ length: 366 }, (_, at) => {
   const state = (['done', 'done', 'done', 'failed', 'unfinished', 'none', 'part'] as const)[at % 7] ?? 'none';
   return { day: new Date(Date.UTC(2024, 0, 1 + at)).toISOString().slice(0, 10), state, buckets: 1, done: 0 };
