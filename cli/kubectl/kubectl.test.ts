@@ -98,6 +98,12 @@ test('a backfill has not ended while its status is of the attempt before a retry
   expect(seen(2).ended).toBe(true);
 });
 
+test('the state of a backfill has the warning of the operator', () => {
+  const warning = { type: 'Warning', status: 'True', reason: 'NothingMatched', message: 'No object matched.' };
+  const seen = { metadata: { name: 'x' }, status: { conditions: [warning] } } as unknown as Backfill;
+  expect(viewOf(seen).warning).toBe('NothingMatched: No object matched.');
+});
+
 test('a drained pool remembers its size, also when it was paused before', () => {
   const pool = (spec: object, annotations = {}) =>
     ({ metadata: { name: 'main', annotations }, spec }) as unknown as WorkerPool;

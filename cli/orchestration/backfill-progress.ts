@@ -31,6 +31,7 @@ export async function showBackfill(target: Target, name: string): Promise<number
   for (const { bucket, reason, message } of last.failures) {
     console.error(printableLine(`${bucket === '' ? name : bucket}: ${reason}: ${message}`));
   }
+  if (last.warning !== undefined) console.error(printableLine(`${name}: ${last.warning}`));
   console.error(`${name}: ${(last.phase === 'Complete' ? good : bad)(last.phase)}`);
   return last.phase === 'Complete' ? 0 : 1;
 }

@@ -30,6 +30,8 @@ export interface BackfillView {
   readonly failures: readonly { readonly bucket: string; readonly reason: string; readonly message: string }[];
   /** Cause that blocks it at the moment. */
   readonly blocked?: string;
+  /** A remark about the request, such as a misspelled test name. */
+  readonly warning?: string;
   /** Reason why the state is not known at the moment. All other fields are then of the last known state. */
   readonly unknown?: string;
 }
@@ -142,12 +144,14 @@ export function viewOf(backfill: Backfill): BackfillView {
   const { status } = backfill;
   const { phase = 'Pending', progress, measurements, failures = [], conditions = [], blockedBy } = status ?? {};
   const stalled = conditions.find(({ type, status: state }) => type === 'Stalled' && state === 'True');
+  const warning = conditions.find(({ type, status: state }) => type === 'Warning' && state === 'True');
   return {
     phase,
     ...(progress && { progress }),
     ...(measurements !== undefined && { measurements }),
     ended: hasEnded(backfill),
     failures,
+    ...(warning && { warning: `${warning.reason}: ${warning.message}` }),
     ...(stalled
       ? { blocked: `${stalled.reason}: ${stalled.message}` }
       : blockedBy && { blocked: `${blockedBy.reason}: ${blockedBy.message}` }),
