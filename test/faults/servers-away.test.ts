@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { BACKFILLS } from '../../operator/controllers/resources.ts';
 import { makeDatabase } from '../support/database.ts';
+import { eventually } from '../support/kube.ts';
 import { Cable } from '../support/kubeconfig-proxies.ts';
 import { adminClient, installCrds, makeTemporalNamespace, NAMESPACES } from '../support/operator.ts';
 import { PROGRAM_ENV } from '../support/program.ts';
@@ -105,7 +106,9 @@ class Running {
   /** Waits for a further JSON line that `accept` accepts. */
   async next(accept: (document: Printed) => boolean): Promise<void> {
     const seen = this.documents().length;
-    await expect.poll(() => this.documents().slice(seen).some(accept), { message: this.log }).toBe(true);
+    await eventually('a further line of the command', () => this.documents().slice(seen).some(accept)).catch(error => {
+      throw new Error(`${error.message}\n${this.log}`);
+    });
   }
 }
 

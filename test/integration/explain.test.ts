@@ -151,7 +151,7 @@ describe('the command', () => {
       },
     ]);
     expect((await run('failed-one')).errors).toContain(
-      'decode failed with MissingKey (no test_keys) at raw/x.jsonl.gz line 7',
+      'decode failed at raw/x.jsonl.gz line 7 with MissingKey: no test_keys',
     );
     const version = await run('x', '--rules', '4');
     expect([version.status, version.errors]).toEqual([2, expect.stringContaining('versions 2 and 3')]);
