@@ -8,27 +8,34 @@ export interface CommandOptions {
   readonly cwd?: string;
   /** Shows the output while the command runs. */
   readonly show?: boolean;
-  /** Begins after an interruption, too. */
+  /** Begins after an interruption, too, and no interruption ends it. */
   readonly cleans?: boolean;
   /** Maximum time, in milliseconds. The program and what it started are killed then. */
   readonly timeout?: number;
 }
 
+/** Running commands that an interruption ends. */
 const running = new Set<ChildProcess>();
 let interruption: Error | undefined;
+let cleaning = false;
 
-/** Kills the running commands, and lets no other begin until `endInterruption`, except for those that clean up. Commands and waits fail with the error. */
+/**
+ * Kills the running commands, and lets no other begin until `beginCleaning`, except for those that clean up. Commands and waits fail with the
+ * error. While the run cleans up, it changes nothing: a cluster whose removal was killed would stay up.
+ */
 export function interrupt(error: Error): void {
+  if (cleaning) return;
   interruption = error;
   for (const child of running) kill(child);
 }
 
-/** Lets commands begin again. */
-export function endInterruption(): void {
+/** Lets commands begin again, and ignores further interruptions. */
+export function beginCleaning(): void {
+  cleaning = true;
   interruption = undefined;
 }
 
-/** Returns the error of `interrupt`, until `endInterruption`. */
+/** Returns the error of `interrupt`, until `beginCleaning`. */
 export function interrupted(): Error | undefined {
   return interruption;
 }
@@ -47,7 +54,7 @@ export async function command(name: string, args: readonly string[], options: Co
       options.show ? 'inherit' : 'pipe',
     ],
   });
-  running.add(child);
+  if (!options.cleans) running.add(child);
   // A program that ends without reading its input closes the pipe; its status says why it ended.
   child.stdin?.once('error', () => {});
   child.stdin?.end(options.stdin);

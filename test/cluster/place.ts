@@ -46,6 +46,8 @@ export interface Place {
   image(name: string, dockerfile: string, context: string, publicBase?: 'superset'): Promise<void>;
   /** Provides a volume for a claim, on a cluster without a provisioner. */
   volume?(namespace: string, claim: string): Promise<void>;
+  /** Removes the volumes that an earlier run left, for example because it was killed. Its claims must be gone. */
+  removeVolumes?(): Promise<void>;
   /** Stops what `open` started. */
   close(): Promise<void>;
 }
@@ -122,8 +124,6 @@ async function openLab(startTimeout: number): Promise<Place> {
     await command(IMAGES, ['node', 'distroless', 'temporal'], { show: true, timeout: left() });
     await lab(['push', TEMPORAL_IMAGE], left());
     await checkLab(lab, kubectl, left);
-    // An earlier run may have been killed.
-    await removeVolumes();
   } catch (error) {
     await close().catch(() => {});
     if (error === interrupted()) throw error;
@@ -162,6 +162,7 @@ async function openLab(startTimeout: number): Promise<Place> {
         }),
       );
     },
+    removeVolumes,
     close,
   };
 }

@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { StartError } from '../../local/process.ts';
 import { obtainPrograms } from '../../local/programs.ts';
-import { command, endInterruption, interrupt } from './command.ts';
+import { beginCleaning, command, interrupt } from './command.ts';
 import { evaluationSteps } from './evaluation.ts';
 import { installationSteps, RANGE } from './installation.ts';
 import { Kube } from './kube.ts';
@@ -81,6 +81,7 @@ async function main(): Promise<number> {
       place = await openPlace(options.kind, Math.min(LAB_TIMEOUT, limit - STEPS_TIME - CLEANING_TIME));
       kube = new Kube(place.kubeconfig, NAMESPACE);
       await removeLeftovers(kube);
+      await place.removeVolumes?.();
       return place.name;
     });
     await steps.step('servers of this machine: ClickHouse, S3, reference data', async () => {
@@ -111,7 +112,7 @@ async function main(): Promise<number> {
     }
   } finally {
     steps.print();
-    endInterruption();
+    beginCleaning();
     if (kube && !place?.disposable) await removeLeftovers(kube).catch((error: Error) => console.error(error.message));
     await temporal?.stop();
     await servers?.stop();

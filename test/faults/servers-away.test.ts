@@ -35,7 +35,12 @@ beforeAll(async () => {
   await client.create(NAMESPACES, { metadata: { name: NAMESPACE } });
 });
 
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
+const children: ChildProcess[] = [];
+afterAll(() => {
+  // A command of a test that failed may still run.
+  for (const child of children) child.kill('SIGKILL');
+  rmSync(dir, { recursive: true, force: true });
+});
 
 /** Lays a cable to each server. Returns them with the environment of a command that uses them. */
 async function cables(name: string) {
@@ -92,6 +97,7 @@ class Running {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    children.push(this.child);
     this.child.stdout?.setEncoding('utf8').on('data', text => (this.output += text));
     this.child.stderr?.setEncoding('utf8').on('data', text => (this.log += text));
     this.closed = once(this.child, 'close').then(([status]) => status);
