@@ -1,6 +1,5 @@
 import { VERDICT_VIEWS } from '../analysis/views.ts';
-import { identifier } from '../tables/clickhouse.ts';
-import { onCluster } from '../tables/ddl.ts';
+import { ensureViews } from '../tables/ensure.ts';
 import type { Migration } from './migration.ts';
 
 /** Creates the views of the verdicts for dashboards. */
@@ -8,10 +7,6 @@ export default {
   number: 5,
   name: 'views',
   async apply(clickhouse, _log, signal) {
-    for (const { name, select } of VERDICT_VIEWS) {
-      await clickhouse.command(`CREATE OR REPLACE VIEW ${identifier(name)}${onCluster(clickhouse)} AS ${select}`, {
-        signal,
-      });
-    }
+    await ensureViews(clickhouse, VERDICT_VIEWS, signal);
   },
 } satisfies Migration;

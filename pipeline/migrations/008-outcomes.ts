@@ -1,7 +1,7 @@
 import { VERDICT_VIEWS } from '../analysis/views.ts';
 import { identifier } from '../tables/clickhouse.ts';
 import { onCluster } from '../tables/ddl.ts';
-import { ensureTable } from '../tables/ensure.ts';
+import { ensureTable, ensureViews } from '../tables/ensure.ts';
 import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT } from '../tables/schema.ts';
 import type { Migration } from './migration.ts';
 
@@ -18,10 +18,6 @@ export default {
       `ALTER TABLE ${identifier(MEASUREMENT_EXPERIMENT_RESULT.name)}${onCluster(clickhouse)} MODIFY COLUMN loni_ok_value Nullable(Float64)`,
       { signal },
     );
-    for (const { name, select } of VERDICT_VIEWS) {
-      await clickhouse.command(`CREATE OR REPLACE VIEW ${identifier(name)}${onCluster(clickhouse)} AS ${select}`, {
-        signal,
-      });
-    }
+    await ensureViews(clickhouse, VERDICT_VIEWS, signal);
   },
 } satisfies Migration;

@@ -1,7 +1,5 @@
 import { VERDICT_VIEWS } from '../analysis/views.ts';
-import { identifier } from '../tables/clickhouse.ts';
-import { onCluster } from '../tables/ddl.ts';
-import { ensureTable } from '../tables/ensure.ts';
+import { ensureTable, ensureViews } from '../tables/ensure.ts';
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
 import type { Migration } from './migration.ts';
 
@@ -11,10 +9,6 @@ export default {
   name: 'http-layer',
   async apply(clickhouse, log, signal) {
     await ensureTable(clickhouse, ANALYSIS_WEB_MEASUREMENT, log, signal);
-    for (const { name, select } of VERDICT_VIEWS) {
-      await clickhouse.command(`CREATE OR REPLACE VIEW ${identifier(name)}${onCluster(clickhouse)} AS ${select}`, {
-        signal,
-      });
-    }
+    await ensureViews(clickhouse, VERDICT_VIEWS, signal);
   },
 } satisfies Migration;

@@ -1,7 +1,5 @@
 import { VIEWS } from '../analysis/views.ts';
-import { identifier } from '../tables/clickhouse.ts';
-import { onCluster } from '../tables/ddl.ts';
-import { ensureTable } from '../tables/ensure.ts';
+import { ensureTable, ensureViews } from '../tables/ensure.ts';
 import { OBS_PERFORMANCE, OBS_TUNNEL } from '../tables/schema.ts';
 import type { Migration } from './migration.ts';
 
@@ -12,10 +10,6 @@ export default {
   async apply(clickhouse, log, signal) {
     await ensureTable(clickhouse, OBS_TUNNEL, log, signal);
     await ensureTable(clickhouse, OBS_PERFORMANCE, log, signal);
-    for (const { name, select } of VIEWS) {
-      await clickhouse.command(`CREATE OR REPLACE VIEW ${identifier(name)}${onCluster(clickhouse)} AS ${select}`, {
-        signal,
-      });
-    }
+    await ensureViews(clickhouse, VIEWS, signal);
   },
 } satisfies Migration;

@@ -1,8 +1,14 @@
 import type { HttpFingerprints } from '../reference/http-fingerprints.ts';
 import type { IpView } from '../reference/ip-metadata.ts';
 import type { RowEncoder } from '../tables/encoder.ts';
-import { compileColumns, RowBinaryWriter } from '../tables/rowbinary.ts';
-import { GENERATION_COLUMN, MEASUREMENT_COLUMNS, PROBE_COLUMNS } from '../tables/schema.ts';
+import { compileColumns, RowBinaryWriter, sliceColumns } from '../tables/rowbinary.ts';
+import {
+  GENERATION_COLUMN,
+  MEASUREMENT_COLUMNS,
+  type ObservationTable,
+  PROBE_COLUMNS,
+  type Table,
+} from '../tables/schema.ts';
 
 const writeMeasurement = compileColumns(MEASUREMENT_COLUMNS);
 const writeProbe = compileColumns(PROBE_COLUMNS);
@@ -68,3 +74,22 @@ export class MeasurementRows {
 }
 
 const EMPTY = Buffer.alloc(0);
+
+/**
+ * Returns a function that writes a row of a table whose rows have, after the columns that all rows of a measurement share, an index and
+ * columns of one test. It throws EncodeError.
+ */
+export function rowsOf(table: Table & { readonly name: ObservationTable }) {
+  const [, own] = sliceColumns(table, ['measurement_uid', 'observation_idx']);
+  const writeOwn = compileColumns(own);
+  return (rows: MeasurementRows, index: number, columns: object): void => {
+    const writer = rows.encoder.row(table.name);
+    writer.raw(rows.shared);
+    writeOwn(writer, {
+      observation_idx: index,
+      created_at: Math.floor(rows.run.createdAt / 1000) * 1000,
+      run_generation: rows.run.generation,
+      ...columns,
+    });
+  };
+}

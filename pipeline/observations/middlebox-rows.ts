@@ -1,29 +1,16 @@
 import { transformError } from '../measurement/errors.ts';
 import type { TestKeys, TextOrBinary } from '../measurement/model.ts';
-import { compileColumns, sliceColumns } from '../tables/rowbinary.ts';
 import { OBS_HTTP_MIDDLEBOX } from '../tables/schema.ts';
-import type { MeasurementRows } from './measurement-rows.ts';
+import { type MeasurementRows, rowsOf } from './measurement-rows.ts';
 import { decodeBase64 } from './text.ts';
 
 /** Rows of the tests that look for middleboxes on the path of HTTP: one row per measurement (observations.md section 12). */
 
-const [, OWN] = sliceColumns(OBS_HTTP_MIDDLEBOX, ['measurement_uid', 'observation_idx']);
-const writeOwn = compileColumns(OWN);
-
-function emit(rows: MeasurementRows, columns: object): void {
-  const writer = rows.encoder.row('obs_http_middlebox');
-  writer.raw(rows.shared);
-  writeOwn(writer, {
-    observation_idx: 1,
-    created_at: Math.floor(rows.run.createdAt / 1000) * 1000,
-    run_generation: rows.run.generation,
-    ...columns,
-  });
-}
+const writeRow = rowsOf(OBS_HTTP_MIDDLEBOX);
 
 /** Writes the row of http_invalid_request_line: the parts that an echo server returned differently from the sent ones. */
 export function writeInvalidRequestLine(rows: MeasurementRows, keys: TestKeys<'http_invalid_request_line'>): void {
-  emit(rows, compareRequestLines(keys.sent ?? [], keys.received ?? []));
+  writeRow(rows, 1, compareRequestLines(keys.sent ?? [], keys.received ?? []));
 }
 
 function compareRequestLines(sent: readonly string[], received: readonly TextOrBinary[]): object {
@@ -74,7 +61,7 @@ export function writeHeaderFieldManipulation(
   keys: TestKeys<'http_header_field_manipulation'>,
 ): void {
   const failure = headerTestFailure(keys);
-  emit(rows, failure === null ? { hfm_success: true } : { hfm_failure: failure, hfm_success: false });
+  writeRow(rows, 1, failure === null ? { hfm_success: true } : { hfm_failure: failure, hfm_success: false });
 }
 
 function headerTestFailure({ requests }: TestKeys<'http_header_field_manipulation'>): string | null {

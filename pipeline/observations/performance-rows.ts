@@ -1,23 +1,10 @@
 import type { TestKeys } from '../measurement/model.ts';
-import { compileColumns, sliceColumns } from '../tables/rowbinary.ts';
 import { OBS_PERFORMANCE } from '../tables/schema.ts';
-import type { MeasurementRows } from './measurement-rows.ts';
+import { type MeasurementRows, rowsOf } from './measurement-rows.ts';
 
 /** Rows of the tests that measure the speed of a probe's network: one row for each measurement (observations.md section 12). */
 
-const [, OWN] = sliceColumns(OBS_PERFORMANCE, ['measurement_uid', 'observation_idx']);
-const writeOwn = compileColumns(OWN);
-
-function emit(rows: MeasurementRows, columns: object): void {
-  const writer = rows.encoder.row('obs_performance');
-  writer.raw(rows.shared);
-  writeOwn(writer, {
-    observation_idx: 1,
-    created_at: Math.floor(rows.run.createdAt / 1000) * 1000,
-    run_generation: rows.run.generation,
-    ...columns,
-  });
-}
+const writeRow = rowsOf(OBS_PERFORMANCE);
 
 /** Newer probes write zero for a value that they did not measure. No speed and no time is exactly zero. */
 const measured = (value: number | null | undefined) => value || null;
@@ -27,7 +14,7 @@ export function writeNdt(rows: MeasurementRows, keys: TestKeys<'ndt'>): void {
   const { failure, protocol, server, server_address } = keys;
   const found = keys.summary ?? keys.simple;
   const download = measured(found?.download);
-  emit(rows, {
+  writeRow(rows, 1, {
     performance_failure: failureOf(failure),
     server_hostname: server?.hostname || server_address || null,
     server_site: server?.site || null,
@@ -46,7 +33,7 @@ export function writeNdt(rows: MeasurementRows, keys: TestKeys<'ndt'>): void {
 /** Writes the row of dash (ts-021). */
 export function writeDash(rows: MeasurementRows, { failure, server, simple }: TestKeys<'dash'>): void {
   const bitrate = measured(simple?.median_bitrate);
-  emit(rows, {
+  writeRow(rows, 1, {
     performance_failure: failureOf(failure),
     server_hostname: server?.hostname || null,
     server_site: server?.site || null,

@@ -1,12 +1,10 @@
 import type { TestKeys } from '../measurement/model.ts';
-import { compileColumns, sliceColumns } from '../tables/rowbinary.ts';
 import { OBS_TUNNEL } from '../tables/schema.ts';
-import type { MeasurementRows } from './measurement-rows.ts';
+import { type MeasurementRows, rowsOf } from './measurement-rows.ts';
 
 /** Rows of the tests that establish a tunnel: one row for each attempt (observations.md section 12). */
 
-const [, OWN] = sliceColumns(OBS_TUNNEL, ['measurement_uid', 'observation_idx']);
-const writeOwn = compileColumns(OWN);
+const writeRow = rowsOf(OBS_TUNNEL);
 
 /** An attempt to establish a tunnel. The names are those of the columns without `tunnel_`. */
 export interface Tunnel {
@@ -28,12 +26,7 @@ export interface Tunnel {
 
 /** Writes the row of an attempt. Throws EncodeError. */
 export function writeTunnel(rows: MeasurementRows, tunnel: Tunnel): void {
-  const writer = rows.encoder.row('obs_tunnel');
-  writer.raw(rows.shared);
-  writeOwn(writer, {
-    observation_idx: ++rows.index,
-    created_at: Math.floor(rows.run.createdAt / 1000) * 1000,
-    run_generation: rows.run.generation,
+  writeRow(rows, ++rows.index, {
     tunnel_protocol: tunnel.protocol,
     tunnel_transport: tunnel.transport,
     tunnel_provider: tunnel.provider ?? '',

@@ -1,6 +1,6 @@
 import type { Logger } from '../log.ts';
-import type { ClickHouse } from './clickhouse.ts';
-import { addColumns, createTable } from './ddl.ts';
+import { type ClickHouse, identifier } from './clickhouse.ts';
+import { addColumns, createTable, onCluster } from './ddl.ts';
 import { TableSchemaError } from './errors.ts';
 import type { Table } from './schema.ts';
 
@@ -52,4 +52,17 @@ export async function columnsOf(clickhouse: ClickHouse, table: string, signal?: 
     { params: { table }, signal },
   );
   return rows.map(row => row.name);
+}
+
+/** Creates views, or replaces those of the same name, in this order: a view may read one before it. */
+export async function ensureViews(
+  clickhouse: ClickHouse,
+  views: readonly { readonly name: string; readonly select: string }[],
+  signal?: AbortSignal,
+): Promise<void> {
+  for (const { name, select } of views) {
+    await clickhouse.command(`CREATE OR REPLACE VIEW ${identifier(name)}${onCluster(clickhouse)} AS ${select}`, {
+      signal,
+    });
+  }
 }
