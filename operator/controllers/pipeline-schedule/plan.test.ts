@@ -88,6 +88,14 @@ function plan(what: Given): SchedulePlan {
 }
 const does = (result: SchedulePlan) => result.actions.map(action => action.do);
 
+const launch = (date: string, state: Launch['state']): Launch => ({
+  workflowID: `ooni/launch/data/daily-${date}T02:00:00Z`,
+  runID: date,
+  scheduleID: 'ooni/schedule/data/daily',
+  state,
+  startedAt: day(date),
+});
+
 describe('plan', () => {
   test('the finalizer comes before any effect', () => {
     expect(does(plan({ metadata: { finalizers: [] } }))).toEqual(['addFinalizer']);
@@ -159,13 +167,6 @@ describe('plan', () => {
   });
 
   test('the active run of the oldest firing is the one that is looked at', () => {
-    const launch = (date: string, state: Launch['state']): Launch => ({
-      workflowID: `ooni/launch/data/daily-${date}T02:00:00Z`,
-      runID: date,
-      scheduleID: 'ooni/schedule/data/daily',
-      state,
-      startedAt: day(date),
-    });
     const launches = [
       launch('2026-05-06', 'Running'),
       launch('2026-05-05', 'Running'),
@@ -312,13 +313,6 @@ describe('deletion', () => {
 });
 
 describe('status', () => {
-  const launch = (date: string, state: Launch['state']): Launch => ({
-    workflowID: `ooni/launch/data/daily-${date}T02:00:00Z`,
-    runID: date,
-    scheduleID: 'ooni/schedule/data/daily',
-    state,
-    startedAt: day(date),
-  });
   const statusOf = (what: Given) => {
     const observed = given(what);
     return scheduleStatus(observed, planSchedule(observed, 'ooni', NOW), 'ooni', {
@@ -369,13 +363,6 @@ describe('status', () => {
 });
 
 describe('missing buckets', () => {
-  const launch = (date: string, state: Launch['state']): Launch => ({
-    workflowID: `ooni/launch/data/daily-${date}T02:00:00Z`,
-    runID: date,
-    scheduleID: 'ooni/schedule/data/daily',
-    state,
-    startedAt: day(date),
-  });
   const known = (value: Missing) => ({ known: true, value }) as const;
   const types = ({ own }: SchedulePlan) => own.map(({ type, reason }) => `${type} ${reason}`);
 
