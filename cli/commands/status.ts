@@ -35,8 +35,8 @@ export function statusCommand(): Command {
       'after',
       `
 Shows the schedules with their next and last buckets, the buckets that are missing and the lag, the active backfills and runs, the
-backlog and the workers, from Temporal; and the totals and the last failures of the ledger, from ClickHouse. A server that does not
-answer is unknown, and its part is left out; unknown is not zero.
+causes that block them, the backlog and the workers, from Temporal; and the totals and the last failures of the ledger, from ClickHouse.
+A server that does not answer is unknown, and its part is left out; unknown is not zero.
 
 A bucket is missing if its schedule has fired for it and the ledger has no completed run of it, also while its run is active. The lag of
 a schedule is the age of its oldest missing bucket.

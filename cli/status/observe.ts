@@ -1,9 +1,13 @@
 import { systemClock } from '../../operator/kube/clock.ts';
-import { observeBackfill } from '../../operator/temporal/backfills.ts';
+import { blockerOfRuns, observeBackfill } from '../../operator/temporal/backfills.ts';
+import type { BlockedBy, BlockedRun } from '../../operator/temporal/blocked-by.ts';
+import { activeRunOf, observeBlockedRun } from '../../operator/temporal/blocked-run.ts';
 import type { Temporal } from '../../operator/temporal/connection.ts';
 import { isNotFound, TemporalError, TemporalRejected, undefinedWhen } from '../../operator/temporal/errors.ts';
 import { loadReader } from '../../operator/temporal/load.ts';
 import { fromPayload, milliseconds } from '../../operator/temporal/payload.ts';
+import { type Launch, listLaunches } from '../../operator/temporal/schedules.ts';
+import { shared } from '../../operator/temporal/shared-request.ts';
 import {
   boundsOf,
   bucketAt,
@@ -37,6 +41,8 @@ export interface ScheduleView {
   readonly missing: Known<{ readonly count: number; readonly buckets: readonly string[] }>;
   /** Time from the end of the oldest missing bucket, or 0: seconds. */
   readonly lag: Known<number>;
+  /** Cause that blocks the active run of the oldest firing. */
+  readonly blockedBy?: BlockedRun;
 }
 
 export interface WorkflowView {
@@ -48,7 +54,8 @@ export interface BackfillRow {
   readonly id: string;
   readonly startedAt: string;
   readonly progress?: BackfillProgress;
-  readonly blocked?: string;
+  /** Cause that blocks the planning, or else the oldest active run. */
+  readonly blockedBy?: BlockedRun;
 }
 
 export interface TemporalView {
@@ -89,6 +96,8 @@ export interface StatusView {
 
 /** Number of schedules, backfills, runs and buckets that are listed. */
 const LISTED = 20;
+/** Milliseconds for which one answer about what blocks the runs serves all rows. */
+const SHARED = 10_000;
 /** Buckets of a schedule that are compared with the ledger, at most: the newest ones. */
 const COMPARED = 400;
 
@@ -134,22 +143,23 @@ async function readTemporal(
 ): Promise<TemporalView> {
   const running = (type: string) =>
     `OoniInstallation = '${installation}' AND WorkflowType = '${type}' AND ExecutionStatus = 'Running'`;
+  const elsewhere = shared(systemClock, SHARED, () => blockerOfRuns(temporal, installation, now));
   const [schedules, runs, backfills, load] = await Promise.all([
-    listSchedules(temporal, installation, clickhouse, now),
+    listSchedules({ temporal, installation, clickhouse, elsewhere }, now),
     listRunning(temporal, running(WORKFLOWS.bucket)),
     listRunning(temporal, running(WORKFLOWS.backfill)),
     loadReader(temporal, installation, systemClock)(),
   ]);
   const rows = await Promise.all(
     backfills.oldest.map(async ({ id, startedAt }): Promise<BackfillRow> => {
-      const state = await observeBackfill(temporal, id, now);
+      const state = await observeBackfill(temporal, id, now, { elsewhere });
       if (state.state !== 'running') return { id, startedAt };
       const { progress, blockedBy } = state;
       return {
         id,
         startedAt,
         ...(progress && { progress }),
-        ...(blockedBy && { blocked: `${blockedBy.reason}: ${blockedBy.message}` }),
+        ...(blockedBy && { blockedBy }),
       };
     }),
   );
@@ -175,7 +185,7 @@ async function readTemporal(
   };
 }
 
-async function listRunning(temporal: Temporal, query: string): Promise<TemporalView['runs']> {
+function listRunning(temporal: Temporal, query: string): Promise<TemporalView['runs']> {
   const list = temporal.call('listing workflows', async client => {
     const { namespace } = temporal;
     const [{ count }, page] = await Promise.all([
@@ -190,22 +200,34 @@ async function listRunning(temporal: Temporal, query: string): Promise<TemporalV
       .sort((a, b) => (a.startedAt < b.startedAt ? -1 : 1));
     return { count: count?.toNumber() ?? 0, oldest: found.slice(0, LISTED) };
   });
+  return orNoRun(temporal, list, { count: 0, oldest: [] });
+}
+
+/**
+ * Returns the answer to a request that names search attributes. The first program that starts a run registers them, so a namespace without
+ * them has no run.
+ */
+async function orNoRun<T>(temporal: Temporal, answer: Promise<T>, none: T): Promise<T> {
   try {
-    return await list;
+    return await answer;
   } catch (error) {
     if (!(error instanceof TemporalRejected)) throw error;
-    // The first program that starts a run registers the search attributes, so a namespace without them has no run.
     if ((await missingSearchAttributes(temporal)).length === 0) throw error;
-    return { count: 0, oldest: [] };
+    return none;
   }
 }
 
-async function listSchedules(
-  temporal: Temporal,
-  installation: string,
-  clickhouse: Known<ClickHouse>,
-  now: number,
-): Promise<ScheduleView[]> {
+/** Sources of the views of schedules. */
+interface ScheduleSources {
+  readonly temporal: Temporal;
+  readonly installation: string;
+  readonly clickhouse: Known<ClickHouse>;
+  /** Returns the cause that blocks other runs, whose activities may hold all slots. */
+  readonly elsewhere: () => Promise<BlockedBy | undefined>;
+}
+
+async function listSchedules(sources: ScheduleSources, now: number): Promise<ScheduleView[]> {
+  const { temporal, installation } = sources;
   const ids = await temporal.call('listing schedules', async client => {
     const page = await client.workflowService.listSchedules({ namespace: temporal.namespace, maximumPageSize: 1000 });
     return (page.schedules ?? [])
@@ -213,14 +235,24 @@ async function listSchedules(
       .filter(id => id.startsWith(`${installation}/schedule/`))
       .sort();
   });
-  const found = await Promise.all(ids.slice(0, LISTED).map(id => viewSchedule(temporal, id, clickhouse, now)));
+  const launches = ids.length > 0 ? await orNoRun(temporal, listLaunches(temporal, installation, 'Running'), []) : [];
+  const found = await Promise.all(
+    ids.slice(0, LISTED).map(id =>
+      viewSchedule(
+        sources,
+        id,
+        launches.filter(({ scheduleID }) => scheduleID === id),
+        now,
+      ),
+    ),
+  );
   return found.filter(each => each !== undefined);
 }
 
 async function viewSchedule(
-  temporal: Temporal,
+  { temporal, clickhouse, elsewhere }: ScheduleSources,
   id: string,
-  clickhouse: Known<ClickHouse>,
+  launches: readonly Launch[],
   now: number,
 ): Promise<ScheduleView | undefined> {
   const found = await temporal.call(`describing schedule ${id}`, client =>
@@ -234,6 +266,8 @@ async function viewSchedule(
     | undefined;
   if (!input) return undefined;
   const { granularity, filter, filterID, stages } = input;
+  const active = activeRunOf(input, launches);
+  const blockedBy = active && (await observeBlockedRun(temporal, active, now, elsewhere));
   const at = milliseconds(found.info?.futureActionTimes?.[0]);
   const last = milliseconds(found.info?.recentActions?.at(-1)?.scheduleTime);
   const created = milliseconds(found.info?.createTime) ?? now;
@@ -273,6 +307,7 @@ async function viewSchedule(
           value: missing.value.buckets[0] ? Math.round((now - boundsOf(missing.value.buckets[0]).end) / 1000) : 0,
         }
       : missing,
+    ...(blockedBy && { blockedBy }),
   };
 }
 

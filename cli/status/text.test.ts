@@ -6,6 +6,10 @@ import { statusLines } from './text.ts';
 
 const many = 123_456_789_012;
 const progress = { phase: 'Running', total: 5478, succeeded: 1000, failed: 2000, skipped: 3 };
+const away = {
+  reason: 'ClickHouseUnavailableError',
+  message: `ClickHouse does not answer: ${'r'.repeat(300)}`,
+};
 const view = {
   at: '2026-11-28T06:50:15Z',
   installation: 'a'.repeat(40),
@@ -21,6 +25,7 @@ const view = {
           last: '2026-11-27T23',
           missing: { known: true, value: { count: 400, buckets: ['2026-01-01T00'] } },
           lag: { known: true, value: 10_000_000 },
+          blockedBy: { ...away, bucket: '2026-11-27T23' },
         },
       ],
       runs: { count: 12_345, oldest: [] },
@@ -29,7 +34,7 @@ const view = {
           id: `ooni/backfill/${'b'.repeat(253)}`,
           startedAt: '2026-11-01T00:00:00Z',
           progress,
-          blocked: 'ClickHouseUnavailableError: it does not answer',
+          blockedBy: away,
         },
       ],
       queues: [{ tasks: 'Workflows', backlog: 1_000_000, waiting: 100_000 }, { tasks: 'Activities' }],
@@ -64,4 +69,23 @@ test('no line of status is wider than 100 columns, in colours and without', () =
   expect(plain.filter(line => widthOf(line) > 100)).toEqual([]);
   expect(statusLines(view, paletteFor({ isTTY: true }, {}), 100).map(widthOf)).toEqual(plain.map(widthOf));
   expect(plain.join('\n')).toContain('obs_tunnel 123,456,789,012');
+});
+
+test('schedules and backfills that wait for the same server share a line, which has the whole message', () => {
+  const { temporal } = view as unknown as { temporal: { value: { schedules: [object]; backfills: object[] } } };
+  const [schedule] = temporal.value.schedules;
+  const short = { ...schedule, filter: 'us-signal' };
+  const waits = { reason: 'NoWorker', message: 'no worker has taken it up', bucket: '2026-11-26' };
+  const value = {
+    ...temporal.value,
+    schedules: [short, { ...short, filter: 'it-signal', blockedBy: waits }],
+    backfills: [...temporal.value.backfills, { id: 'ooni/backfill/idle', startedAt: '2026-11-01T00:00:00Z' }],
+  };
+  const lines = statusLines({ ...view, temporal: { ...temporal, value } } as unknown as StatusView, PLAIN, 1000);
+  const at = lines.indexOf('Blocked');
+  expect(lines.slice(at + 1, at + 4)).toEqual([
+    `  us-signal for 2026-11-27T23 and 1 more: ClickHouseUnavailableError: ${away.message}`,
+    '  it-signal for 2026-11-26: NoWorker: no worker has taken it up',
+    '',
+  ]);
 });

@@ -65,7 +65,39 @@ function workLines(view: TemporalView, now: number, options: LayOut, palette: Pa
     `  ${workersText(workers, palette)}; backlog: ${backlog.join(', ')}; ${counted(runs.count, 'active run')}`,
     ...section('Schedules', SCHEDULES, view.schedules, options),
     ...section('Backfills', backfillColumns(now), view.backfills, options),
+    ...waitLines(view, options),
   ];
+}
+
+/** Returns the lines with the causes that block schedules and backfills. Those that wait for the same share a line. */
+function waitLines({ schedules, backfills }: TemporalView, { palette, width }: LayOut): string[] {
+  const waiting = new Map<string, string[]>();
+  const rows = [
+    ...schedules.map(({ filter, blockedBy }) => ({ name: filter, blockedBy })),
+    ...backfills.map(row => ({ name: nameOf(row), blockedBy: row.blockedBy })),
+  ];
+  for (const { name, blockedBy } of rows) {
+    if (!blockedBy) continue;
+    const { reason, message, bucket } = blockedBy;
+    const cause = `${reason}: ${message}`;
+    waiting.set(cause, [...(waiting.get(cause) ?? []), bucket ? `${name} for ${bucket}` : name]);
+  }
+  if (waiting.size === 0) return [];
+  const texts = [...waiting].map(([cause, [first, ...others]]) =>
+    printableLine(`${first}${others.length > 0 ? ` and ${others.length} more` : ''}: ${cause}`),
+  );
+  return [
+    '',
+    palette.strong('Blocked'),
+    ...texts.flatMap(text =>
+      wrap(text, width - 4).map((line, at) => `${at === 0 ? '  ' : '    '}${palette.bad(line)}`),
+    ),
+  ];
+}
+
+/** Returns the name of a backfill, without the installation. */
+function nameOf({ id }: BackfillRow): string {
+  return id.split('/').slice(2).join('/');
 }
 
 function workersText(workers: TemporalView['workers'], { bad, doubtful }: Palette): string {
@@ -113,7 +145,7 @@ const SCHEDULES: readonly Column<ScheduleView>[] = [
 
 function backfillColumns(now: number): readonly Column<BackfillRow>[] {
   return [
-    { title: 'NAME', text: row => row.id.split('/').slice(2).join('/'), flexible: 'middle' },
+    { title: 'NAME', text: nameOf, flexible: 'middle' },
     { title: 'PHASE', text: row => row.progress?.phase ?? 'Planning', paint: (_, { active }) => active },
     {
       title: 'DONE',
@@ -128,7 +160,7 @@ function backfillColumns(now: number): readonly Column<BackfillRow>[] {
       paint: ({ progress }, { bad }) => (progress && progress.failed > 0 ? bad : text => text),
     },
     { title: 'AGE', text: row => span((now - Date.parse(row.startedAt)) / 1000), right: true },
-    { title: 'BLOCKED BY', text: row => row.blocked?.split(':')[0] ?? '', paint: (_, { bad }) => bad },
+    { title: 'BLOCKED BY', text: row => row.blockedBy?.reason ?? '', paint: (_, { bad }) => bad },
   ];
 }
 

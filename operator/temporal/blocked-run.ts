@@ -1,5 +1,9 @@
+import { lastCompleteBucket } from '../../pipeline/bucket.ts';
+import { runId, type ScheduledRunInput } from '../../worker/contract.ts';
 import { type BlockedBy, type BlockedRun, blockerOf, causeOf, pendingWork } from './blocked-by.ts';
 import type { Temporal } from './connection.ts';
+import { nominalTime } from './nominal-time.ts';
+import type { Launch } from './schedules.ts';
 
 /** Run that a schedule has started, or waits for. */
 export interface ActiveRun {
@@ -8,6 +12,23 @@ export interface ActiveRun {
   readonly launchID: string;
   /** Workflow of the run. */
   readonly runID: string;
+}
+
+/** Returns the active run of the oldest firing of a schedule; undefined when none is active. Pure. */
+export function activeRunOf(
+  { installation, granularity, filterID }: Pick<ScheduledRunInput, 'installation' | 'granularity' | 'filterID'>,
+  launches: readonly Pick<Launch, 'workflowID' | 'state'>[],
+): ActiveRun | undefined {
+  const [oldest] = launches
+    .filter(({ state }) => state === 'Running')
+    .flatMap(({ workflowID }) => {
+      const at = nominalTime(workflowID);
+      return at === undefined ? [] : [{ at, workflowID }];
+    })
+    .sort((a, b) => a.at - b.at);
+  if (!oldest) return undefined;
+  const bucket = lastCompleteBucket(oldest.at, granularity);
+  return { bucket, launchID: oldest.workflowID, runID: runId(installation, filterID, bucket) };
 }
 
 /**

@@ -218,13 +218,16 @@ const LAUNCH_STATE: Partial<Record<number, LaunchState>> = {
 /** Number of launches read in one request: with a hundred schedules, the last ten of each. */
 const PAGE = 1000;
 
-/** Returns the newest launches of all schedules of an installation, newest first, with one visibility request. */
-export function listLaunches(temporal: Temporal, installation: string): Promise<Launch[]> {
+/**
+ * Returns the newest launches of all schedules of an installation, newest first, with one visibility request. `only`: no others than the
+ * running ones.
+ */
+export function listLaunches(temporal: Temporal, installation: string, only?: 'Running'): Promise<Launch[]> {
   return temporal.call('listing scheduled runs', async client => {
     const page = await client.workflowService.listWorkflowExecutions({
       namespace: temporal.namespace,
       pageSize: PAGE,
-      query: `OoniInstallation = '${installation}' AND WorkflowType = '${WORKFLOWS.scheduledRun}' AND ExecutionStatus != 'ContinuedAsNew'`,
+      query: `OoniInstallation = '${installation}' AND WorkflowType = '${WORKFLOWS.scheduledRun}' AND ExecutionStatus ${only ? `= '${only}'` : "!= 'ContinuedAsNew'"}`,
     });
     return (page.executions ?? []).map(one => ({
       workflowID: one.execution?.workflowId ?? '',

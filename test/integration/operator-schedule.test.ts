@@ -6,6 +6,8 @@ import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
 import { queuesOf, runId, scheduleId } from '../../worker/contract.ts';
 import { eventually, kubectl } from '../support/operator.ts';
 import { OperatorBed } from '../support/operator-bed.ts';
+import { PROGRAM_ENV } from '../support/program.ts';
+import { typeLine } from '../support/typed-line.ts';
 
 const bed = new OperatorBed('operator-schedule');
 const { cable, client, kubeconfig, namespace } = bed;
@@ -119,6 +121,18 @@ describe('a schedule', () => {
       message: 'no worker answers for the workflow',
     });
     expect(message).toContain('waits for a worker that takes Workflows');
+    // The command reports the same from Temporal alone: its ClickHouse refuses connections.
+    const env = { ...PROGRAM_ENV, TEMPORAL_ADDRESS: bed.temporalAddress, TEMPORAL_NAMESPACE: namespace };
+    const line = 'node cli/bin/oonipipeline.mjs status -o json --clickhouse http://127.0.0.1:1/x';
+    const { output, log } = await typeLine(line, env);
+    const { schedules } = JSON.parse(output || '{}').temporal?.value ?? {};
+    const shown = schedules?.find(({ id }: { id: string }) => id === scheduleId('ooni', namespace, 'blocked'));
+    expect(shown?.blockedBy, log + output).toEqual({
+      bucket: object.status?.lastRun?.bucket,
+      reason: 'NoWorker',
+      message: 'no worker answers for the workflow',
+      workflowID: expect.stringContaining(`ooni/launch/${namespace}/blocked-`),
+    });
   });
 
   test('follows the spec, and keeps a pause by hand', async () => {

@@ -3,6 +3,7 @@ import { bucketsBetween, lastCompleteBucket, nextBucket } from '../../../pipelin
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import type { BucketHistory } from '../../../pipeline/ledger/history.ts';
 import { hashOf } from '../../hash.ts';
+import { nominalTime } from '../../temporal/nominal-time.ts';
 import type { Launch, ScheduleState } from '../../temporal/schedules.ts';
 
 /** The buckets that a schedule is responsible for, from its first one on. */
@@ -26,12 +27,6 @@ export interface DueRange {
   readonly before: string;
   /** Active buckets, and buckets whose firing is not visible yet. */
   readonly pending: readonly string[];
-}
-
-/** Returns the nominal firing time (milliseconds since 1970) that Temporal appended to the id of a launching workflow. */
-export function nominalTime(workflowID: string): number | undefined {
-  const text = workflowID.match(/-(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z)$/)?.[1];
-  return text === undefined ? undefined : Date.parse(text);
 }
 
 /**

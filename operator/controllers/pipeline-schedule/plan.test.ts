@@ -13,7 +13,6 @@ import { desiredConditions, lint, merge } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
 import { countsOf, coverageOf, dueRange, type Missing, missingOf } from './coverage.ts';
 import { type ObservedSchedule, OUR_NOTE, planSchedule, requestOf, type SchedulePlan } from './plan.ts';
-import { activeRunOf } from './reconciler.ts';
 import type { RunRequest } from './requested-run.ts';
 import { scheduleStatus } from './status.ts';
 
@@ -164,21 +163,6 @@ describe('plan', () => {
     const blockedBy = { bucket: '2026-05-05', workflowID: 'w', reason: 'NoWorker', message: 'no worker' };
     const seen = { paused: true, note: OUR_NOTE };
     expect(plan({ spec: { suspend: true }, schedule: seen, blockedBy }).summary.reason).toBe('Suspended');
-  });
-
-  test('the active run of the oldest firing is the one that is looked at', () => {
-    const launches = [
-      launch('2026-05-06', 'Running'),
-      launch('2026-05-05', 'Running'),
-      launch('2026-05-04', 'Succeeded'),
-    ];
-    const { spec, launches: known } = given({ spec: { probeCC: ['it'] }, launches });
-    expect(activeRunOf(spec, known, 'ooni')).toEqual({
-      bucket: '2026-05-04',
-      launchID: 'ooni/launch/data/daily-2026-05-05T02:00:00Z',
-      runID: 'ooni/it-ALLTNS/2026-05-04',
-    });
-    expect(activeRunOf(spec, { known: true, value: launches.slice(2) }, 'ooni')).toBeUndefined();
   });
 
   test('another hash causes an update that keeps the paused state', () => {

@@ -8,12 +8,13 @@ import { filterWords, launchId, scheduleId, WORKFLOWS } from '../../../worker/co
 import { hashOf } from '../../hash.ts';
 import type { Observation } from '../../observation.ts';
 import type { BlockedRun } from '../../temporal/blocked-by.ts';
+import { nominalTime } from '../../temporal/nominal-time.ts';
 import type { Launch, PauseState, ScheduleRequest, ScheduleState } from '../../temporal/schedules.ts';
 import { blockedSummary } from '../blocked.ts';
 import type { DesiredCondition, ReadySummary } from '../conditions.ts';
 import { annotated, type Check, firstOf, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { filterWarnings, type Warning, warningCondition } from '../warnings.ts';
-import { type BucketCounts, type Missing, nominalTime } from './coverage.ts';
+import type { BucketCounts, Missing } from './coverage.ts';
 import { mismatches } from './mismatch.ts';
 import { decideRun, type Requested, type RunRequest } from './requested-run.ts';
 

@@ -1,13 +1,12 @@
 import { PIPELINE_SCHEDULE, type PipelineSchedule } from '../../../crds/pipeline-schedule.ts';
 import { FINALIZER, SpecError } from '../../../crds/resource.ts';
-import { lastCompleteBucket } from '../../../pipeline/bucket.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
-import { runId, scheduleId } from '../../../worker/contract.ts';
+import { scheduleId } from '../../../worker/contract.ts';
 import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
 import { keyOf, type Stored } from '../../kube/resource.ts';
 import type { Ledger } from '../../ledger.ts';
 import { blockerOfRuns } from '../../temporal/backfills.ts';
-import { type ActiveRun, observeBlockedRun } from '../../temporal/blocked-run.ts';
+import { type ActiveRun, activeRunOf, observeBlockedRun } from '../../temporal/blocked-run.ts';
 import type { Temporal } from '../../temporal/connection.ts';
 import { observeRequestedRun, startRequestedRun } from '../../temporal/requested-run.ts';
 import {
@@ -25,7 +24,7 @@ import { REFRESH } from '../plan-types.ts';
 import { Polling } from '../polling.ts';
 import { ask, type Context, reconciler, type Systems, specOf } from '../reconcile.ts';
 import { PIPELINE_SCHEDULES } from '../resources.ts';
-import { countsOf, coverageOf, dueRange, missingOf, nominalTime } from './coverage.ts';
+import { countsOf, coverageOf, dueRange, missingOf } from './coverage.ts';
 import { type ObservedSchedule, planSchedule, type ScheduleAction } from './plan.ts';
 import { hasEnded, type Requested, runRequestOf } from './requested-run.ts';
 import { scheduleStatus } from './status.ts';
@@ -57,7 +56,7 @@ export function scheduleReconciler(context: Context, temporal: Temporal, ledger:
         observeRequested(context, temporal, object, spec, now),
       ]);
       const due = await observeDue({ object, spec, schedule, launches }, ledger, signal);
-      const active = activeRunOf(spec, launches, installation);
+      const active = activeOf(spec, launches, installation);
       // When Temporal does not answer, the other observations report it.
       const blocked = active && (await ask(observeBlockedRun(temporal, active, now, elsewhere)));
       const blockedBy = blocked?.known ? blocked.value : undefined;
@@ -78,24 +77,15 @@ export function scheduleReconciler(context: Context, temporal: Temporal, ledger:
   });
 }
 
-/** Returns the active run of the oldest firing; undefined when none is active. Pure. */
-export function activeRunOf(
+/** Returns the active run of the oldest firing; undefined when none is active, or when that is unknown. */
+function activeOf(
   spec: ObservedSchedule['spec'],
   launches: ObservedSchedule['launches'],
   installation: string,
 ): ActiveRun | undefined {
   if (spec instanceof SpecError || !launches.known) return undefined;
-  const [oldest] = launches.value
-    .filter(({ state }) => state === 'Running')
-    .flatMap(({ workflowID }) => {
-      const at = nominalTime(workflowID);
-      return at === undefined ? [] : [{ at, workflowID }];
-    })
-    .sort((a, b) => a.at - b.at);
-  if (!oldest) return undefined;
-  const bucket = lastCompleteBucket(oldest.at, spec.granularity);
-  const runID = runId(installation, filterId(normaliseFilter(spec)), bucket);
-  return { bucket, launchID: oldest.workflowID, runID };
+  const { granularity } = spec;
+  return activeRunOf({ installation, granularity, filterID: filterId(normaliseFilter(spec)) }, launches.value);
 }
 
 /** Reads the run that the annotation requests. Undefined without the annotation. */

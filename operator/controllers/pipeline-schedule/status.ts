@@ -8,11 +8,12 @@ import {
   nextBucket,
 } from '../../../pipeline/bucket.ts';
 import { scheduleId } from '../../../worker/contract.ts';
+import { nominalTime } from '../../temporal/nominal-time.ts';
 import type { Launch } from '../../temporal/schedules.ts';
 import { blockedStatus } from '../blocked.ts';
 import { seconds } from '../conditions.ts';
 import { scheduleLink, type TemporalUI } from '../links.ts';
-import { coverageOf, nominalTime } from './coverage.ts';
+import { coverageOf } from './coverage.ts';
 import type { ObservedSchedule, SchedulePlan } from './plan.ts';
 import { requestedRunStatus } from './requested-run.ts';
 
