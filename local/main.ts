@@ -29,7 +29,7 @@ import { type Extras, showAddresses, showCommands, showKubectl } from './where-t
 import { bundleWorkflows } from './workflows.ts';
 
 /** Shown while programs are obtained: a command that works already. */
-const HINT = `The programs of Kubernetes and Temporal are obtained first, once. Meanwhile the pipeline runs without them, in another terminal:
+const HINT = `The programs of the servers are obtained first, once. Meanwhile the pipeline runs without them, in another terminal:
 
   npx oonipipeline run --archive test/fixtures/archive --clickhouse embedded:.ooni/embedded \\
     --fingerprints test/fixtures/fingerprints/fingerprints_dns.csv
@@ -68,9 +68,13 @@ function showSummary(rows: Readonly<Record<string, number>>): void {
   }
 }
 
-/** Returns the options' programs in addition to `names`. */
-function programsOf(options: Options, names: readonly ProgramName[]): ProgramName[] {
-  return [...names, ...(options.traces ? (['jaeger'] as const) : [])];
+/** Obtains the programs of the servers, and of the options in addition to them. Throws as `obtainPrograms` does. */
+async function obtain({ options, terminal, stopping }: Start, servers: readonly ProgramName[]): Promise<void> {
+  const { signal } = stopping;
+  const names: ProgramName[] = [...servers, ...(options.traces ? (['jaeger'] as const) : [])];
+  if (missingPrograms(names).length > 0) terminal.print(HINT);
+  await obtainPrograms({ terminal, names, signal });
+  signal.throwIfAborted();
 }
 
 /** Starts Jaeger if the user asked for it. */
@@ -87,9 +91,9 @@ async function requireExtraPorts({ superset, traces, portOffset }: Options): Pro
 }
 
 /** Starts the servers without Kubernetes and keeps them until the signal aborts. */
-async function runServers({ options, terminal, stopping }: Start): Promise<never> {
-  await obtainPrograms({ terminal, names: programsOf(options, ['temporal']), signal: stopping.signal });
-  stopping.signal.throwIfAborted();
+async function runServers(start: Start): Promise<never> {
+  const { options, terminal, stopping } = start;
+  await obtain(start, ['temporal']);
   const python = options.superset ? await obtainSuperset({ terminal, signal: stopping.signal }) : undefined;
   const line = terminal.line('servers', 'starting ClickHouse and Temporal', { elapsed: true });
   let servers: Servers;
@@ -189,10 +193,7 @@ interface Running extends Extras {
 async function runStack(start: Start, running: Running): Promise<End> {
   const { options, terminal, stopping } = start;
   const { signal } = stopping;
-  const programs = programsOf(options, PROGRAM_NAMES);
-  if (missingPrograms(programs).length > 0) terminal.print(HINT);
-  await obtainPrograms({ terminal, names: programs, signal });
-  signal.throwIfAborted();
+  await obtain(start, PROGRAM_NAMES);
   const python = options.superset ? await obtainSuperset({ terminal, signal }) : undefined;
   const stack = await openStack(start, running);
   const failed = await runExamples(start, stack, running.jaeger);
