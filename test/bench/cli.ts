@@ -5,7 +5,7 @@
  *
  *     npm run bench -- cli [STARTS] [--sources]
  *
- * Prints a table of milliseconds and, last, one line of JSON. `cpu` is the processor time of the fastest start, which other programs on
+ * Prints a table of milliseconds and, last, one line of JSON. `cpu` is the least processor time of a start, which other programs on
  * the machine change less.
  */
 import { execFileSync, spawn } from 'node:child_process';
@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createKubectlProgram } from '../../cli/kubectl/program.ts';
 import { createProgram } from '../../cli/program.ts';
+import { processorTime } from './processor-time.ts';
 
 /** Milliseconds: the first for the list of commands, the second for a command. */
 const LIMITS = { list: 150, command: 400 };
@@ -63,10 +64,16 @@ const WORK: Readonly<Record<keyof typeof PROGRAMS, readonly string[]>> = {
   ],
 };
 
+/** One start, in milliseconds by the clock and of processor time. */
+interface Start {
+  readonly elapsed: number;
+  readonly cpu: number;
+}
+
 interface Row {
   median: number;
   fastest: number;
-  cpu: number | '';
+  cpu: number;
   limit: number | '';
 }
 
@@ -117,9 +124,7 @@ try {
     for (const line of WORK[name as keyof typeof PROGRAMS]) {
       const args = [main, ...line.split(' ')];
       await untilReached(args, { fillsCache: true });
-      const times: number[] = [];
-      for (let i = 0; i < starts; i++) times.push(await untilReached(args));
-      rows[`${name} ${line}`] = { ...summary(times), cpu: '', limit: LIMITS.command };
+      rows[`${name} ${line}`] = { ...(await measure(() => untilReached(args))), limit: LIMITS.command };
     }
   }
   console.table(rows);
@@ -138,24 +143,23 @@ function makePackage(dir: string): string {
   return made;
 }
 
-function summary(times: number[]): { median: number; fastest: number } {
-  times.sort((a, b) => a - b);
-  return { median: Math.round(times[times.length >> 1] as number), fastest: Math.round(times[0] as number) };
+async function measure(start: () => Promise<Start>): Promise<Omit<Row, 'limit'>> {
+  const all: Start[] = [];
+  for (let i = 0; i < starts; i++) all.push(await start());
+  const times = all.map(({ elapsed }) => Math.round(elapsed)).sort((a, b) => a - b);
+  return {
+    median: times[times.length >> 1] as number,
+    fastest: times[0] as number,
+    cpu: Math.round(Math.min(...all.map(({ cpu }) => cpu))),
+  };
 }
 
-async function measureHelp(args: readonly string[]): Promise<{ median: number; fastest: number; cpu: number }> {
+async function measureHelp(args: readonly string[]): Promise<Omit<Row, 'limit'>> {
   await start(args);
-  const times: number[] = [];
-  let cpu = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < starts; i++) {
-    const one = await start(args);
-    times.push(one.elapsed);
-    cpu = Math.min(cpu, one.cpu);
-  }
-  return { ...summary(times), cpu: Math.round(cpu) };
+  return measure(() => start(args));
 }
 
-async function start(args: readonly string[]): Promise<{ elapsed: number; cpu: number }> {
+async function start(args: readonly string[]): Promise<Start> {
   const began = performance.now();
   const child = spawn(process.execPath, ['--import', CPU, ...args], { env, stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
@@ -168,11 +172,11 @@ async function start(args: readonly string[]): Promise<{ elapsed: number; cpu: n
 }
 
 /**
- * Returns the milliseconds until a command reaches its server.
+ * Returns the time until a command reaches its server.
  *
  * @param fillsCache let the command end by itself, because Node writes the code cache at the end; else it is killed
  */
-async function untilReached(args: readonly string[], { fillsCache = false } = {}): Promise<number> {
+async function untilReached(args: readonly string[], { fillsCache = false } = {}): Promise<Start> {
   const began = performance.now();
   const child = spawn(process.execPath, args, { env, cwd: dir, stdio: ['ignore', 'ignore', 'pipe'] });
   const gone = once(child, 'close');
@@ -180,9 +184,9 @@ async function untilReached(args: readonly string[], { fillsCache = false } = {}
   child.stderr.setEncoding('utf8').on('data', text => {
     said += text;
   });
-  const elapsed = await Promise.race([
-    new Promise<number>(resolve => {
-      reached = () => resolve(performance.now() - began);
+  const reaching = await Promise.race([
+    new Promise<Start>(resolve => {
+      reached = () => resolve({ elapsed: performance.now() - began, cpu: 1000 * processorTime(child.pid as number) });
     }),
     gone.then(() => {
       throw new Error(`${args.join(' ')} ended before it reached a server: ${said}`);
@@ -194,5 +198,5 @@ async function untilReached(args: readonly string[], { fillsCache = false } = {}
   if (!fillsCache) child.kill('SIGKILL');
   await gone;
   for (const timer of timers) clearTimeout(timer);
-  return elapsed;
+  return reaching;
 }
