@@ -5,6 +5,7 @@ import { EmbeddedError } from '../clickhouse/embedded-error.ts';
 import { loadSettings, type Settings } from '../pipeline/settings.ts';
 import type { ClickHouse, OpenOptions } from '../pipeline/tables/clickhouse.ts';
 import { TableSchemaError } from '../pipeline/tables/errors.ts';
+import { beginsWithTilde, TILDE } from './names.ts';
 
 export const EMBEDDED = 'embedded:';
 
@@ -43,6 +44,8 @@ export async function openClickHouse(
 ): Promise<OpenedClickHouse> {
   const { settings = loadSettings(), create = false, sending = {} } = options;
   const place = location ?? settings.clickhouse_url;
+  if (place.startsWith(EMBEDDED) && beginsWithTilde(place.slice(EMBEDDED.length)))
+    throw new EmbeddedError(`${place}: ${TILDE}`);
   return place.startsWith(EMBEDDED)
     ? openInProcess(resolve(place.slice(EMBEDDED.length)), settings, create)
     : openOnServer({ ...settings, clickhouse_url: place }, create, sending);

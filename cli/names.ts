@@ -9,6 +9,20 @@ export function notEmpty(text: string): string {
   throw new InvalidArgumentError('It is empty.');
 }
 
+/** Whether a path begins with the `~` of a home directory, which a shell replaces only at the beginning of a word. */
+export function beginsWithTilde(path: string): boolean {
+  return /^~(\/|$)/.test(path);
+}
+
+/** Says what to write instead of `~`. */
+export const TILDE = 'The shell replaces ~ only at the beginning of a word; write $HOME instead.';
+
+/** Parses the path of a file or a directory. */
+export function path(text: string): string {
+  if (beginsWithTilde(notEmpty(text))) throw new InvalidArgumentError(TILDE);
+  return text;
+}
+
 /** Parses the name of a Kubernetes resource. */
 export function resourceName(text: string): string {
   if (text.length <= LONGEST.resource && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(text)) return text;

@@ -1,8 +1,9 @@
 import { readdirSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { type Command, CommanderError, type Option } from 'commander';
+import { Command, CommanderError, type Option } from 'commander';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { createKubectlProgram } from './kubectl/program.ts';
+import { probeCCOption } from './options.ts';
 import { createProgram } from './program.ts';
 
 /**
@@ -24,6 +25,8 @@ const EMPTY: Wrong = [
   ['', 'It is empty'],
   [' ', 'It is empty'],
 ];
+const TILDE = 'The shell replaces ~ only at the beginning of a word';
+const PATH: Wrong = [...EMPTY, ['~', TILDE], ['~/data', TILDE]];
 const whole = (least: number, most: number): Wrong =>
   ['', 'x', '-1', '1.5', '0x10', '1e1', String(least - 1), String(most + 1)].map(value => [
     value,
@@ -38,6 +41,7 @@ const names = (message: string): Wrong => [
 const DIRECTORY: Wrong = [
   ['', 'does not exist'],
   ['/nowhere', 'does not exist'],
+  ['~/data', TILDE],
   [import.meta.filename, 'is not a directory'],
 ];
 const SOURCE: Wrong = [
@@ -45,7 +49,8 @@ const SOURCE: Wrong = [
   ['/nowhere', 'does not exist'],
   ['.', 'is not a file'],
   ['http://', 'It must be a URL, a file, or none'],
-  ['ftp://host/x.csv', 'does not exist'],
+  ['ftp://host/x.csv', 'It must be a URL that begins with http'],
+  ['~/x.csv', TILDE],
 ];
 const NAMESPACE: Wrong = ['', 'Default', 'a b', '../kube-system', '-a', 'a'.repeat(64)].map(value => [
   value,
@@ -60,10 +65,12 @@ const WRONG: Readonly<Record<string, Wrong>> = {
     ['s3://', 'with the name of a bucket'],
     ['s3://Bucket/x', 'with the name of a bucket'],
   ],
-  '--clickhouse': ['', 'host', 'mysql://host/db', 'http://', 'embedded:', 'ftp://me:hunter2@host'].map(value => [
-    value,
-    '--clickhouse must be embedded:DIR, or the URL of a server',
-  ]),
+  '--clickhouse': [
+    ...['', 'host', 'mysql://host/db', 'http://', 'embedded:', 'ftp://me:hunter2@host'].map(
+      value => [value, '--clickhouse must be embedded:DIR, or the URL of a server'] as const,
+    ),
+    ['embedded:~/data', TILDE],
+  ],
   '--start-at': RANGE,
   '--end-at': RANGE,
   'verify --start-at': BUCKETS,
@@ -107,10 +114,10 @@ const WRONG: Readonly<Record<string, Wrong>> = {
   '--tail': whole(1, 1_000_000),
   '--class': EMPTY,
   '--uid': EMPTY,
-  '--dir': EMPTY,
-  '--output-dir': EMPTY.map(([value]) => [value, '--output-dir is empty'] as const),
-  '--output-file': EMPTY,
-  '--kubeconfig': EMPTY,
+  '--dir': PATH,
+  '--output-dir': PATH,
+  '--output-file': PATH,
+  '--kubeconfig': PATH,
   '--context': EMPTY,
   '--namespace': NAMESPACE,
   '--bucket-date': BUCKETS,
@@ -264,4 +271,13 @@ test.each(rows)('%s %j is wrong usage, and changes nothing', async (program, arg
   expect(error?.message ?? `no wrong usage: ${printed.join('')}`).toContain(message);
   expect(printed.join('')).not.toContain('hunter2');
   expect({ connections, files: readdirSync('.') }).toEqual({ connections: 0, files });
+});
+
+test('a repeated list adds to the first one, and each command line begins with none', () => {
+  const command = new Command().addOption(probeCCOption());
+  const parse = (...args: string[]) =>
+    new Command().addOption(command.options[0]!).parse(args, { from: 'user' }).opts();
+  expect(parse('--probe-cc', 'IT', '--probe-cc', 'us,FR')).toEqual({ probeCc: ['IT', 'us', 'FR'] });
+  expect(parse('--probe-cc', 'DE')).toEqual({ probeCc: ['DE'] });
+  expect(parse()).toEqual({ probeCc: [] });
 });

@@ -8,6 +8,7 @@ import { NO_SOURCE } from '../pipeline/reference/no-source.ts';
 import { loadSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
 import { parseClickHouseUrl } from '../pipeline/tables/clickhouse-url.ts';
 import { EMBEDDED } from './clickhouse.ts';
+import { beginsWithTilde, TILDE } from './names.ts';
 
 /** Values of the options that several commands share. If an option is absent, the setting counts. */
 export interface CommonOptions {
@@ -71,6 +72,7 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
 
 /** Parses the path of an existing directory. */
 export function directory(path: string): string {
+  if (beginsWithTilde(path)) throw new InvalidArgumentError(TILDE);
   if (!existsSync(path)) throw new InvalidArgumentError(`${path} does not exist.`);
   if (!statSync(path).isDirectory()) throw new InvalidArgumentError(`${path} is not a directory.`);
   return path;
@@ -90,6 +92,9 @@ export function source(text: string): string {
     if (URL.canParse(text)) return text;
     throw new InvalidArgumentError('It must be a URL, a file, or none.');
   }
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text))
+    throw new InvalidArgumentError('It must be a URL that begins with http:// or https://, a file, or none.');
+  if (beginsWithTilde(text)) throw new InvalidArgumentError(TILDE);
   if (!existsSync(text)) throw new InvalidArgumentError(`${text} does not exist.`);
   if (!statSync(text).isFile()) throw new InvalidArgumentError(`${text} is not a file.`);
   return text;
@@ -141,13 +146,22 @@ export function bucket(text: string): string {
   }
 }
 
-/** Returns a parser for a list separated by commas. The values follow the rules of the resources' fields. */
-export function list(schema: z.ZodType<string[]>): (text: string) => string[] {
-  return text => {
-    const values = text.split(',').map(value => value.trim());
-    if (values.includes('')) throw new InvalidArgumentError('A value between the commas is empty.');
+/**
+ * Returns a parser for a list separated by commas. A repeated option adds to the list. The values follow the rules of the resources'
+ * fields.
+ */
+export function list(schema: z.ZodType<string[]>): (text: string, before?: readonly string[]) => string[] {
+  /** Lists that the parser has returned, because `before` is the default at first. */
+  const given = new WeakSet<readonly string[]>();
+  return (text, before) => {
+    const own = text.split(',').map(value => value.trim());
+    if (own.includes('')) throw new InvalidArgumentError('A value between the commas is empty.');
+    const values = before && given.has(before) ? [...before, ...own] : own;
     const parsed = schema.safeParse(values);
-    if (parsed.success) return parsed.data;
+    if (parsed.success) {
+      given.add(parsed.data);
+      return parsed.data;
+    }
     const [issue] = parsed.error.issues;
     throw new InvalidArgumentError(`${JSON.stringify(values[Number(issue?.path[0])] ?? text)}: ${issue?.message}.`);
   };
@@ -159,6 +173,9 @@ export function list(schema: z.ZodType<string[]>): (text: string) => string[] {
  */
 export function checkClickHouse(command: Command, { clickhouse }: Pick<CommonOptions, 'clickhouse'>): void {
   if (clickhouse === undefined) return;
+  if (clickhouse.startsWith(EMBEDDED) && beginsWithTilde(clickhouse.slice(EMBEDDED.length))) {
+    command.error(`error: --clickhouse ${clickhouse}: ${TILDE}`);
+  }
   if (clickhouse.startsWith(EMBEDDED) ? clickhouse.length > EMBEDDED.length : isServer(clickhouse)) return;
   command.error(
     'error: --clickhouse must be embedded:DIR, or the URL of a server such as http://user:password@host:8123/database',

@@ -152,7 +152,7 @@ test.each([
     "required option '--output-dir <dir>' not specified",
   ],
   [['sync', '--start-at', '2024-01-02', '--end-at', '2024-01-01', '--output-dir', 'x'], 'must lie before'],
-  [['sync', '--start-at', '2024-01-01', '--end-at', '2024-01-02', '--output-dir', ' '], '--output-dir is empty'],
+  [['sync', '--start-at', '2024-01-01', '--end-at', '2024-01-02', '--output-dir', ' '], 'It is empty'],
   [
     ['sync', '--start-at', '2024-01-01', '--end-at', '2024-01-02', '--output-dir', 'x', '--transfers', '65'],
     'from 1 to 64',

@@ -5,7 +5,7 @@ import { fetchIpDatabases } from '../../pipeline/reference/ip-databases.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { loadSettings, SettingsError } from '../../pipeline/settings.ts';
 import { withExitStatus } from '../exit-status.ts';
-import { notEmpty } from '../names.ts';
+import { path } from '../names.ts';
 
 interface Options {
   readonly dir?: string;
@@ -15,7 +15,7 @@ interface Options {
 /** Creates `oonipipeline geoip`, which fetches the IP databases that workers use to look up addresses. */
 export function geoipCommand(): Command {
   return new Command('geoip')
-    .option('--dir <dir>', 'destination; the setting geoip_dir unless given', notEmpty)
+    .option('--dir <dir>', 'destination; the setting geoip_dir unless given', path)
     .option(
       '--since <date>',
       'YYYY-MM-DD: only what measurements of that day and later ones need; everything unless given',

@@ -4,6 +4,7 @@ import { byteSize } from '../../pipeline/byte-size.ts';
 import { counted } from '../../pipeline/counts.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import { withExitStatus } from '../exit-status.ts';
+import { path } from '../names.ts';
 import {
   archiveOption,
   type CommonOptions,
@@ -38,6 +39,7 @@ export function syncCommand(): Command {
     .requiredOption(
       '--output-dir <dir>',
       'destination; objects keep their keys, so it is an archive for the other commands',
+      path,
     )
     .addOption(probeCCOption())
     .addOption(testNameOption())
@@ -59,7 +61,6 @@ Exit status: 0 the directory has all files; 1 some are missing, and standard err
     )
     .action((options: Options, command: Command) => {
       checkRange(command, options);
-      if (options.outputDir.trim() === '') command.error('error: --output-dir is empty: name a directory');
       warnUnknownNames('sync', options);
       return withExitStatus('sync', () => sync(options), { expected: [SyncError] });
     });

@@ -6,7 +6,7 @@ import { KubeError, NotFoundError } from '../../operator/kube/errors.ts';
 import { Http } from '../../operator/kube/http.ts';
 import { TemporalError } from '../../operator/temporal/errors.ts';
 import { withExitStatus } from '../exit-status.ts';
-import { namespaceName, notEmpty } from '../names.ts';
+import { namespaceName, notEmpty, path } from '../names.ts';
 
 /** Options of every command of kubectl ooni, with the names that kubectl has. */
 export interface ClusterOptions {
@@ -27,7 +27,7 @@ export interface Cluster {
 /** Adds the options of kubectl that choose the cluster. */
 export function withClusterOptions(command: Command): Command {
   return command
-    .option('--kubeconfig <file>', 'kubeconfig; KUBECONFIG or ~/.kube/config unless given', notEmpty)
+    .option('--kubeconfig <file>', 'kubeconfig; KUBECONFIG or ~/.kube/config unless given', path)
     .option('--context <name>', 'context of the kubeconfig; the current one unless given', notEmpty)
     .option('-n, --namespace <name>', 'namespace; that of the context unless given', namespaceName);
 }

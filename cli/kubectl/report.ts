@@ -9,7 +9,7 @@ import { KubeError } from '../../operator/kube/errors.ts';
 import { hidePasswords } from '../../pipeline/hide-password.ts';
 import { loadSettings, publicSettings } from '../../pipeline/settings.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';
-import { notEmpty } from '../names.ts';
+import { path } from '../names.ts';
 import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
 import { allChecks } from './doctor.ts';
 import { clusterArguments, operatorNamespaces } from './logs.ts';
@@ -27,7 +27,7 @@ const LINES = 500;
 export function reportCommand(): Command {
   return withClusterOptions(new Command('report'))
     .description('Write a redacted file for a bug report')
-    .option('--output-file <file>', 'destination; ooni-report-<time>.json.gz in this directory unless given', notEmpty)
+    .option('--output-file <file>', 'destination; ooni-report-<time>.json.gz in this directory unless given', path)
     .addHelpText(
       'after',
       `
