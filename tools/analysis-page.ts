@@ -134,7 +134,8 @@ const REMEDIES = `1. **An answer is compared only with an answer.** When the con
    failed IPv6 connects when more than half of the probe's IPv6 connects of the day got no answer. A refused or reset connect is an answer, so IPv6
    works. \`probe_id\` identifies a probe; without it, the report does.
 7. **NAT64 addresses are compared by the IPv4 address inside** (RFC 6052): in 64:ff9b::/96, in 64:ff9b:1::/48, and behind a prefix of the network.
-   Such a prefix is known when an answer contains the control's address of the host, or from a lookup of ipv4only.arpa.
+   Such a prefix is known when an answer contains the control's address of the host, or from a lookup of ipv4only.arpa. Of an IPv4-mapped address
+   (\`::ffff:1.2.3.4\`), the rows have the IPv4 address already.
 8. **Host names are compared in lower case** and without the dot at the end. A certificate confirms an address only for the server name of the
    handshake.
 9. **HTTP is judged.** A known block page of the country or of a filtering product blocks and confirms. A page in the clear is compared with that of

@@ -295,7 +295,7 @@ function nat64Prefixes({ reporter, within, ofReporters }: Parts, host: string): 
 
 /**
  * The observations under judgement. What they are compared by: `address` is their `ip`, or the IPv4 address inside a NAT64 address; `answer` is the
- * same of the DNS answer; `is_compared_v6` is the family of `address`; `has_network`: the network of `address` is known. Version 2 knows no
+ * same of the DNS answer (of an IPv4-mapped answer, `ip` is the IPv4 address inside); `is_compared_v6` is the family of `address`; `has_network`: the network of `address` is known. Version 2 knows no
  * NAT64. Each step is a subquery of its own, as in judgeLayer.
  */
 function experimentRows({ version, rowDay, reporter, within, condition }: Parts): string {
@@ -316,7 +316,7 @@ function experimentRows({ version, rowDay, reporter, within, condition }: Parts)
     FROM (${read})`
       : `SELECT *, ${endpointOf('hostname')} AS endpoint, inside IS NOT NULL AS is_translated, assumeNotNull(inside) AS number,
       if(is_translated, IPv4NumToString(number), ip) AS address,
-      if(is_translated AND dns_answer = ip, address, dns_answer) AS answer,
+      if(isIPv6String(dns_answer), address, dns_answer) AS answer,
       if(is_translated, ${isBogonNumber('number')} AND ifNull(hostname != '${PREFIX_HOST}', 1), ifNull(ip_is_bogon, 0) = 1) AS is_bogon,
       ifNull(is_v6, 0) AND NOT is_translated AS is_compared_v6,
       ifNull(ip_asn, 0) > 0 AND (NOT is_translated OR startsWith(ip, '64:ff9b:')) AS has_network

@@ -1,3 +1,4 @@
+import { unmapped } from '../reference/ip-literal.ts';
 import type { DnsObservation } from './dns.ts';
 import { hostForm } from './host-form.ts';
 import type { HttpObservation } from './http.ts';
@@ -159,8 +160,8 @@ export class Connections {
    * to that address for another host is not evidence about the looked-up host.
    */
   takeFor(dns: DnsObservation): Connection | null {
-    const { answer } = dns;
-    if (!answer || this.all.length === 0) return null;
+    if (!dns.answer || this.all.length === 0) return null;
+    const answer = unmapped(dns.answer);
     let found: Connection | null = null;
     let best = 0;
     const examine = (each: Connection): boolean => {

@@ -1,5 +1,6 @@
 import { MeasurementError } from '../measurement/errors.ts';
 import type { Control } from '../measurement/model.ts';
+import { unmapped } from '../reference/ip-literal.ts';
 import { compileColumns, sliceColumns } from '../tables/rowbinary.ts';
 import { GENERATION_COLUMN, OBS_WEB_CTRL } from '../tables/schema.ts';
 import { type Endpoint, splitEndpoint } from './addresses.ts';
@@ -44,7 +45,7 @@ interface ControlEndpoint {
  * index starts at 0.
  */
 export function writeControlRows(rows: MeasurementRows, control: Control, input: string, hostname: string): void {
-  const resolved = new Set(control.dns?.addrs);
+  const resolved = new Set(control.dns?.addrs?.map(unmapped));
   let index = 0;
   const emit = (row: Partial<ControlRow>) => {
     own.hostname = hostname;

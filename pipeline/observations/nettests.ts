@@ -1,5 +1,5 @@
 import type { Measurement, TestKeys, TestName } from '../measurement/model.ts';
-import { isIpLiteral } from '../reference/ip-literal.ts';
+import { isIpLiteral, unmapped } from '../reference/ip-literal.ts';
 import { urlHost } from './addresses.ts';
 import type { CertificateCache } from './certificate-cache.ts';
 import { writeControlRows } from './control-rows.ts';
@@ -37,7 +37,7 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
     const host = hostForm(urlHost(input));
     // The probe also connects to addresses that only the test helper resolved. They belong to the host of the input.
     const controlAddresses = keys.control?.dns?.addrs ?? [];
-    const hints = new Map(host ? controlAddresses.map(address => [address, host]) : []);
+    const hints = new Map(host ? controlAddresses.map(address => [unmapped(address), host]) : []);
     if (isIpLiteral(host)) hints.set(host, host);
     const probeAnalysis = keys.blocking === false ? 'false' : keys.blocking;
     const comparison = keys;

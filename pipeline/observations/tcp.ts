@@ -1,5 +1,5 @@
 import type { TcpConnect } from '../measurement/model.ts';
-import { isIpLiteral } from '../reference/ip-literal.ts';
+import { isIpLiteral, unmapped } from '../reference/ip-literal.ts';
 import { fixAddress } from './addresses.ts';
 import { normaliseFailure } from './failures.ts';
 
@@ -23,7 +23,7 @@ export function observeTcp(connects: readonly TcpConnect[] | null | undefined): 
   for (const connect of connects) {
     if (!isIpLiteral(connect.ip) && !connect.ip.includes('[scrubbed]')) continue;
     observations.push({
-      ip: fixAddress(connect.ip),
+      ip: unmapped(fixAddress(connect.ip)),
       port: connect.port,
       success: connect.status.success,
       failure: normaliseFailure(connect.status.failure),

@@ -708,6 +708,32 @@ describe('other tests (sections 9, 11 and 12)', () => {
     expect(pick(tables.obs_web_ctrl!, 'hostname')).toEqual([[hostname]]);
   });
 
+  it.each([
+    ['the probe and the control write it', '::ffff:8.8.4.4', '[::ffff:8.8.4.4]:443'],
+    ['the probe writes IPv4', '8.8.4.4', '[::FFFF:808:404]:443'],
+    ['the control writes IPv4', '0:0:0:0:0:ffff:808:404', '8.8.4.4:443'],
+  ])('reads an IPv4-mapped address of the input as IPv4: %s', (_case, ip, endpoint) => {
+    const keys = {
+      tcp_connect: [tcp(ip, 443)],
+      tls_handshakes: [{ address: endpoint, server_name: '::ffff:8.8.4.4' }],
+      requests: [{ request: { url: 'https://[::ffff:8.8.4.4]/' }, address: endpoint }],
+      control: { dns: { addrs: [ip] }, tcp_connect: { [endpoint]: { status: true, failure: null } } },
+    };
+    const { tables } = run(measurement('web_connectivity', keys, { input: 'https://[::ffff:8.8.4.4]/' }));
+    expect(pick(tables.obs_web!, 'hostname', 'ip', 'port', 'ip_is_bogon')).toEqual([['8.8.4.4', '8.8.4.4', 443, 0]]);
+    expect(pick(tables.obs_web_ctrl!, 'hostname', 'ip', 'port', 'dns_success')).toEqual([
+      ['8.8.4.4', '8.8.4.4', 443, 1],
+    ]);
+  });
+
+  it('joins an IPv4-mapped answer with the connect to its IPv4 address, and keeps the text of the answer', () => {
+    const answer = { answer_type: 'AAAA', ipv6: '::ffff:10.0.0.1' };
+    const keys = { queries: [dns([answer], { query_type: 'AAAA' })], tcp_connect: [tcp('10.0.0.1', 443)] };
+    expect(pick(webRows('web_connectivity', keys), 'dns_answer', 'ip', 'port', 'ip_is_bogon')).toEqual([
+      ['::ffff:10.0.0.1', '10.0.0.1', 443, 1],
+    ]);
+  });
+
   it('writes the one row of browser_web', () => {
     const [row] = webRows('browser_web', { result: 'unknown_failure: connect: no route to host', load_time_ms: 1500 });
     expect(row).toMatchObject({

@@ -1,4 +1,4 @@
-import { canonicalAddress, isIpLiteral } from '../reference/ip-literal.ts';
+import { canonicalAddress, isIpLiteral, unmapped } from '../reference/ip-literal.ts';
 import { TranslationPrefixes } from '../reference/nat64.ts';
 import { compileColumns, type RowBinaryWriter, sliceColumns } from '../tables/rowbinary.ts';
 import { GENERATION_COLUMN, OBS_WEB } from '../tables/schema.ts';
@@ -143,9 +143,10 @@ class Hosts {
       this.#answered = new Map();
       for (const { answer, hostname } of this.#dns) {
         if (!answer) continue;
-        const known = this.#answered.get(answer);
+        const address = unmapped(answer);
+        const known = this.#answered.get(address);
         // An address of two hosts identifies neither.
-        this.#answered.set(answer, known === undefined || known === hostname ? hostname : null);
+        this.#answered.set(address, known === undefined || known === hostname ? hostname : null);
       }
     }
     const hinted = this.#hints && (this.#hints.get(ip) ?? this.#hints.get(canonicalAddress(ip) ?? ip));
@@ -236,7 +237,7 @@ function writeTransaction(
 
 /** Returns the answer as an address, or null if it is a name. */
 function addressOf(answer: string): string | null {
-  const fixed = fixAddress(answer);
+  const fixed = unmapped(fixAddress(answer));
   return isIpLiteral(fixed) ? fixed : null;
 }
 

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AsNames, packAsNames } from './as-names.ts';
 import { isBogon } from './bogons.ts';
 import { IpDatabaseError } from './ip-files.ts';
-import { isIpLiteral } from './ip-literal.ts';
+import { isIpLiteral, unmapped } from './ip-literal.ts';
 import { openIpMetadata } from './ip-metadata.ts';
 
 const fixtures = join(import.meta.dirname, '../../test/fixtures/geoip');
@@ -236,5 +236,20 @@ describe('addresses', () => {
     address => {
       expect(isBogon(address)).toBe(false);
     },
+  );
+});
+
+describe('unmapped', () => {
+  it.each([
+    ['::ffff:1.2.3.4', '1.2.3.4'],
+    ['::FFFF:102:304', '1.2.3.4'],
+    ['0:0:0:0:0:ffff:102:304', '1.2.3.4'],
+    ['0000:0000:0000:0000:0000:ffff:0102:0304', '1.2.3.4'],
+    ['::ffff:1.2.3.4%eth0', '1.2.3.4'],
+  ])('%s is %s', (text, inside) => expect(unmapped(text)).toBe(inside));
+
+  it.each(['::1.2.3.4', '::ffff:0:1.2.3.4', '::', '::ffff', '0.0.0.0', '2001:db8::ffff:102:304', ':x', '0', ''])(
+    '%j is not mapped',
+    text => expect(unmapped(text)).toBe(text),
   );
 });

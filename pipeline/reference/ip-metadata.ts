@@ -13,7 +13,7 @@ import {
   ROLES,
   readAsNames,
 } from './ip-files.ts';
-import { isIpLiteral } from './ip-literal.ts';
+import { isIpLiteral, unmapped } from './ip-literal.ts';
 import { translatedAddress } from './nat64.ts';
 
 /** Facts about an address (observations.md section 4). Field names are column names without `ip_`. */
@@ -140,7 +140,7 @@ export class IpView {
   }
 
   /**
-   * Looks up an address; one that NAT64 translates is looked up by the IPv4 address in it. A text that is not an IP literal is
+   * Looks up an address; one that NAT64 translates, or that is IPv4-mapped, is looked up by the IPv4 address in it. A text that is not an IP literal is
    * unknown. Throws IpDatabaseError if the database is damaged.
    */
   ip(address: string): IpInfo {
@@ -160,6 +160,8 @@ export class IpView {
 
   #look(address: string): IpInfo {
     if (!isIpLiteral(address)) return UNKNOWN;
+    const plain = unmapped(address);
+    if (plain !== address) return this.#look(plain);
     const translated = translatedAddress(address);
     if (translated !== undefined) return this.#look(translated);
     if (isBogon(address)) return BOGON;
