@@ -1,7 +1,7 @@
 /** An alert of Prometheus. docs/metrics.md and the PrometheusRule of the chart contain it; docs/alerts.md says what to do. */
 export interface Alert {
   readonly name: string;
-  /** What has happened, as docs/metrics.md says it. */
+  /** The event, in the words of docs/metrics.md. */
   readonly when: string;
   readonly expression: string;
   /** Time for which the expression must hold. */
@@ -16,7 +16,7 @@ const LATE_BUDGET = 0.05;
 
 /**
  * Returns the condition that a schedule was late for more than `rate` times the budget, in a long window and still in a short one. `step` is
- * the time between the values that are looked at.
+ * the time between two evaluated values.
  */
 function burns(rate: number, long: string, short: string, step: string): string {
   const late = 'max by (namespace, name) (ooni_schedule_lag_buckets) > bool 0';
@@ -32,8 +32,7 @@ export const ALERTS: readonly Alert[] = [
     expression: 'max by (kind, namespace, name, reason) (ooni_resource_condition{type="Stalled",status="True"}) > 0',
     for: '1m',
     severity: 'critical',
-    summary:
-      '{{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }} does not go on by itself: {{ $labels.reason }}',
+    summary: '{{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }} needs a person: {{ $labels.reason }}',
   },
   {
     name: 'OoniResourceNotReady',
@@ -76,7 +75,8 @@ export const ALERTS: readonly Alert[] = [
     expression: burns(6, '6h', '30m', '1m'),
     for: '5m',
     severity: 'critical',
-    summary: 'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }}: a due bucket has no verdicts for long',
+    summary:
+      'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }}: a due bucket has had no verdicts for a long time',
   },
   {
     name: 'OoniFreshnessBurnsSlowly',

@@ -42,7 +42,7 @@ function literal(value: unknown): string {
 
 /**
  * Runs a script as Argo CD does: with the global `obj`, the base functions and the library `table`, and of `os` only `time` and `date`. The
- * clock stands at NOW.
+ * clock shows NOW.
  */
 async function run(script: string, obj: unknown): Promise<unknown> {
   const engine = await new LuaFactory().createEngine();

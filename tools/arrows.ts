@@ -36,7 +36,7 @@ const RULES: readonly Rule[] = [
   { from: /^operator\//, may: /^(operator\/|crds\/|pipeline\/|temporal\/|worker\/contract\.ts$)/ },
   { from: /^superset\//, may: /^(superset|pipeline)\//, never: IO },
   { from: /^clickhouse\//, may: /^(clickhouse|pipeline)\//, never: KUBERNETES_AND_TEMPORAL },
-  // The commands reach Kubernetes and Temporal by the clients that the operator has; its controllers are not theirs.
+  // The commands use the clients of the operator for Kubernetes and Temporal, and not its controllers.
   {
     from: /^cli\//,
     may: /^(cli\/|clickhouse\/|crds\/|pipeline\/|temporal\/|operator\/(kube|temporal|reference-schedules)\/|operator\/(hash|rbac)\.ts$|operator\/controllers\/resources\.ts$|worker\/(contract|main)\.ts$)/,

@@ -14,7 +14,7 @@ let starter: ProcessIdentity;
 let program: ProcessIdentity;
 
 const ROOT = join(import.meta.dirname, '..');
-/** Records how it was stopped, and exits. */
+/** Records the signal that stopped it, and exits. */
 const PROGRAM = `
   import { writeFileSync } from 'node:fs';
   const stop = how => { writeFileSync('how', how); process.exit(0); };

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '..');
 const SOURCES = '{crds,pipeline,worker,operator,clickhouse,cli,local,test,tools,docs}/**/*.{ts,wat,md}';
-/** "archive.md sections 7 and 11", "analysis.md section 3.1"; a line of the comment may break anywhere in it. */
+/** Matches citations such as "archive.md sections 7 and 11" and "analysis.md section 3.1", also over a line break of the comment. */
 const CITATION =
   /\b(archive|observations|tables|analysis|orchestration)\.md\s+(?:\*\s+)?sections?\s+(?:\*\s+)?((?:\d+(?:\.\d+)?(?:,?\s+(?:\*\s+)?(?:and|to)\s+|,\s+)?)+)/g;
 

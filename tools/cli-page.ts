@@ -47,8 +47,8 @@ A command ends with status 0 when it succeeded, with 1 when it failed (standard 
 wrong. When the reader of its output ends early, such as \`head\`, the command ends without an error message.
 
 A range begins with \`--start-at\`, included, and ends before \`--end-at\`, which is not included: one day is \`--start-at 2024-01-01 --end-at
-2024-01-02\`. Days and hours are of the upload, in UTC. Lists are separated by commas, or the option is repeated;
-without it, everything is selected. The case of countries and tests, and underscores in tests, do not matter.
+2024-01-02\`. Days and hours are of the upload, in UTC. Commas separate the items of a list, or the option is repeated;
+without the option, everything is selected. The case of countries and tests, and underscores in tests, do not matter.
 
 Commands that delete rows or schedules ask first; \`--yes\` answers, and without a terminal it is required. \`--dry-run\` changes nothing.
 

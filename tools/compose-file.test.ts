@@ -51,7 +51,7 @@ test('there is no ClickHouse, and every image has a version', () => {
   }
 });
 
-test('services, volumes and files that are referred to exist', () => {
+test('every service, volume and file that compose.yaml names exists', () => {
   for (const [name, { depends_on = {}, volumes = [], build }] of services) {
     for (const [other, { condition }] of Object.entries(depends_on)) {
       expect(compose.services, name).toHaveProperty(other);

@@ -35,7 +35,7 @@ const GENERATED: Record<string, () => string | Promise<string>> = {
   ...supersetAssets(),
 };
 
-/** Folders in which every file is generated: another file is left from a description that is gone. */
+/** Folders in which every file is generated. Any other file is left over from a removed generator, and is removed. */
 const FOLDERS = [ASSETS];
 
 const root = join(import.meta.dirname, '..');
@@ -59,7 +59,9 @@ for (const path of FOLDERS.flatMap(folder => globSync(`${folder}/**/*.*`, { cwd:
 }
 
 if (check && stale.length > 0) {
-  console.error(`not what the code generates: ${stale.join(', ')}; run "npm run generate" and commit the result`);
+  console.error(
+    `these files differ from what the code generates: ${stale.join(', ')}; run "npm run generate" and commit the result`,
+  );
   process.exit(1);
 }
 console.log(stale.length === 0 ? 'generated files are current' : `wrote or removed ${stale.join(', ')}`);

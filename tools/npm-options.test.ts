@@ -12,7 +12,7 @@ test.each([
   [['start', '--port-offset', '1000', '--', '--help'], 'npm start -- --port-offset'],
   [['start', '--no-kubernetes', '--', '--help'], 'npm start -- --no-kubernetes'],
   [['test', '--quick', '--', '--version'], 'npm test -- --quick'],
-])('npm %j is refused with the right form', (args, form) => {
+])('npm %j is rejected, and the message has the right form', (args, form) => {
   const { status, stderr } = npm(...args);
   expect(stderr).toContain(`Write the options after two dashes: ${form}`);
   expect(status).toBe(1);

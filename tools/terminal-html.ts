@@ -19,7 +19,7 @@ const SEQUENCE = new RegExp(`${ESCAPE}\\[([\\d;]*)m`);
 
 const escaped = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 
-/** Returns the HTML of what a terminal shows of a text. Throws for a control sequence that is not a colour of the commands. */
+/** Converts the text of a terminal, with its colours, to HTML. Throws for a control sequence that is not a colour of the commands. */
 export function htmlOf(text: string): string {
   const active = new Set<string>();
   let html = '';

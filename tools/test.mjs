@@ -17,7 +17,7 @@ if (all) {
 } else if (quick) {
   console.log('Checks, unit tests and a few tests against real servers: under two minutes on two cores.');
 }
-if (all || quick) console.log('Programs that are missing are obtained before the first test, with a line for each.\n');
+if (all || quick) console.log('Missing programs are obtained before the first test; a line names each of them.\n');
 
 const node = prepare();
 const bin = name => join(ROOT, 'node_modules', '.bin', name);
@@ -26,7 +26,7 @@ const CHECKS = [
   ['style', bin('biome'), ['check']],
   ['imports', node, ['tools/arrows.ts']],
   ['generated files', node, ['tools/generate.ts', '--check']],
-  // Before the first test begins: a Go build takes minutes of all processors.
+  // Before the first test begins, because a Go build uses all processors for minutes.
   ['programs', node, ['local/obtain.ts']],
 ];
 

@@ -14,7 +14,7 @@ const schema = JSON.parse(readFileSync(join(CHART, 'values.schema.json'), 'utf8'
   definitions: Record<string, Schema>;
 };
 
-/** Returns the paths that only one of them has: the values of the chart, or their schema. */
+/** Returns the paths that only the values of the chart have, or only their schema. */
 function differences(values: Record<string, unknown>, of: Schema, prefix: string): string[] {
   const { properties } = of.$ref ? schema.definitions[of.$ref.split('/').at(-1)!]! : of;
   // The chart names no keys of a map such as `settings`; others belong to Kubernetes, such as `resources`.

@@ -111,7 +111,7 @@ export class Browser {
       const found = await this.evaluate<boolean>(`Boolean(${expression})`).catch(() => false);
       if (found) return;
       if (Date.now() > deadline)
-        throw new Error(`waited in vain for ${expression}; the page: ${await this.evaluate(otherwise)}`);
+        throw new Error(`${expression} did not become true; the page: ${await this.evaluate(otherwise)}`);
     }
   }
 

@@ -31,7 +31,7 @@ export async function obtainChromium(): Promise<Chromium | string> {
     if (program) return { program, env: process.env };
   }
   if (!findOnPath('apt-get') || !findOnPath('dpkg-deb'))
-    return 'no Chromium is on the PATH, and this is not a Debian that offers one';
+    return 'the PATH has no Chromium, and this system has no package manager of Debian to obtain one';
   const cache = dirname(cacheFolder('temporal'));
   const dir = join(cache, 'chromium');
   makeDirectory(cache);

@@ -72,7 +72,7 @@ export function shapeOf(line: string): string {
 }
 
 function kindOf(cell: string): 'figure' | 'word' {
-  // Whether the path of a temporary directory has a digit is chance.
+  // The path of a temporary directory has a digit only by chance.
   return /\d/.test(withoutPaths(cell)) ? 'figure' : 'word';
 }
 

@@ -62,15 +62,15 @@ export async function kubeBed(kubeconfig: string, namespace: string, clock?: Clo
   };
 }
 
-/** What a test of the Kubernetes client runs. */
+/** The surroundings of a test of the Kubernetes client. */
 export interface KubeTest {
   readonly bed: KubeBed;
   readonly namespace: string;
-  /** Stops what runs. */
+  /** Stops the work in `running`. */
   readonly stop: AbortController;
-  /** What runs until then. */
+  /** Work that runs until `stop`. */
   readonly running: Promise<void>[];
-  /** Ends the test: stops what runs, waits for it, and deletes the namespace. */
+  /** Ends the test: stops the work, waits for its end, and deletes the namespace. */
   end(): Promise<void>;
 }
 

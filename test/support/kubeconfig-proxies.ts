@@ -111,7 +111,7 @@ export class ApiProxy {
   }
 }
 
-/** A TCP port that forwards to another one, and can be cut or frozen, to simulate a server that goes away and comes back. */
+/** A TCP port that forwards to another one, and can be cut or frozen, to simulate a server that stops and starts again. */
 export class Cable {
   readonly #target: { host: string; port: number };
   readonly #server = createTcpServer(socket => this.#join(socket));

@@ -1,7 +1,7 @@
 /**
  * A process that leads and writes: `node lease-holder.ts KUBECONFIG NAMESPACE LEASE IDENTITY`. While it holds the lease, it writes its name
  * into the config map LEASE as fast as it can, several writes at once, through a client that the lease guards. Only that guard ends its
- * writes: it ignores the signal that tells the work of the loss, as work that has not seen the signal yet. Prints "leading" when it leads.
+ * writes: the process ignores the signal that reports the loss, like work that has not seen the signal yet. Prints "leading" when it leads.
  * Exits with status 3 when it has lost the lease.
  */
 import pino from 'pino';

@@ -1,6 +1,6 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Files that take over a minute on two processors. If one of them started last, it would run alone at the end. */
+/** Test files that take over a minute on two processors. If one of them started last, it would run alone at the end. */
 const LONGEST = [
   'test/stack/stack',
   'test/faults/worker-crash',

@@ -36,7 +36,7 @@ export class ManualClock implements Clock {
       const next = [...this.#timers].filter(timer => timer.at <= end).sort((a, b) => a.at - b.at)[0];
       if (!next) break;
       this.#timers.delete(next);
-      // A timer that a pause delayed fires late: no clock goes back.
+      // A timer that a pause delayed fires late, because a clock does not go back.
       this.#time = Math.max(this.#time, next.at);
       next.action();
       await settled();

@@ -49,7 +49,7 @@ export async function eventually<T>(look: () => Promise<T | undefined | false>, 
     try {
       const found = await look();
       if (found !== undefined && found !== false) return found as T;
-      last = new Error(`not so within ${seconds} s: ${look}`);
+      last = new Error(`did not become true within ${seconds} s: ${look}`);
     } catch (error) {
       last = error;
     }

@@ -34,7 +34,7 @@ const VOLUMES = [
   'secret',
 ];
 
-/** Returns what in a pod breaks the restricted Pod Security Standard of Kubernetes. */
+/** Returns the violations of the restricted Pod Security Standard of Kubernetes in a pod. */
 export function restrictionsBroken(pod: PodSpec): string[] {
   const broken: string[] = [];
   const own = pod.securityContext ?? {};

@@ -11,7 +11,7 @@ import { startTemporal } from '../../local/temporal.ts';
 import { bundleWorkflows } from '../../local/workflows.ts';
 import { PROGRAM_ENV } from './program.ts';
 
-/** Temporal looks every three minutes whether a version of the workflow code has drained, and here every second. */
+/** Intervals at which Temporal checks whether a version of the workflow code has drained: a second instead of three minutes. */
 const DRAINAGE = {
   'matching.wv.VersionDrainageStatusVisibilityGracePeriod': '1s',
   'matching.wv.VersionDrainageStatusRefreshInterval': '1s',
@@ -32,7 +32,7 @@ declare module 'vitest' {
 
 /** Starts the real servers of the integration and fault tests, on free ports with empty data, and stops them after the last test. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  // First and alone: a Go build takes minutes of all processors.
+  // First and alone, because a Go build uses all processors for minutes.
   await obtainPrograms({ names: ALL_PROGRAMS });
   await Promise.all([bundleWorkflows(), ...PROGRAMS.map(compile)]);
   const dir = mkdtempSync(join(tmpdir(), 'ooni-test-'));

@@ -1,5 +1,5 @@
 /**
- * Specs and the expected verdict on each, for both validators: the zod schemas (crds/specs.test.ts) and a real API server
+ * Specs and the expected decision on each, for both validators: the zod schemas (crds/specs.test.ts) and a real API server
  * (test/integration/crds.test.ts). `refused` is a part of the message. `by` names the validators that can reject it ('operator': only the
  * operator can; the API server accepts it).
  */
@@ -52,16 +52,24 @@ export const SPECS: readonly SpecCase[] = [
     dryRun: true,
     ttlAfterFinished: '1h30m',
   }),
-  backfill('no time to live, written out', { ttlAfterFinished: null }),
+  backfill('a time to live of null', { ttlAfterFinished: null }),
   backfill('no start', { startAt: undefined }, 'startAt'),
-  backfill('no such day in February', { startAt: '2024-02-30', endAt: '2024-03-01' }, 'is not a day of the calendar'),
-  backfill('no leap year', { startAt: '2023-02-29', endAt: '2023-03-01' }, 'is not a day of the calendar'),
+  backfill(
+    'a day that February never has',
+    { startAt: '2024-02-30', endAt: '2024-03-01' },
+    'is not a day of the calendar',
+  ),
+  backfill(
+    '29 February in a year without it',
+    { startAt: '2023-02-29', endAt: '2023-03-01' },
+    'is not a day of the calendar',
+  ),
   backfill(
     'a century without leap day',
     { startAt: '2100-02-29', endAt: '2100-03-01' },
     'is not a day of the calendar',
   ),
-  backfill('no such day in April', { startAt: '2024-04-31', endAt: '2024-05-02' }, 'is not a day of the calendar'),
+  backfill('31 April', { startAt: '2024-04-31', endAt: '2024-05-02' }, 'is not a day of the calendar'),
   backfill('a month 13', { startAt: '2024-13-01', endAt: '2025-02-01' }, 'must be an upload day as YYYY-MM-DD'),
   backfill('a day 0', { startAt: '2024-01-00' }, 'must be an upload day as YYYY-MM-DD'),
   backfill('a time of day', { startAt: '2024-01-01T00:00:00Z' }, 'must be an upload day as YYYY-MM-DD'),
@@ -73,12 +81,8 @@ export const SPECS: readonly SpecCase[] = [
   backfill('an hour with days', { startAt: '2024-01-01T05' }, 'needs granularity Hour'),
   backfill('an end hour with days', { endAt: '2024-01-02T05' }, 'needs granularity Hour'),
   backfill('an empty range', { endAt: '2024-01-01' }, 'must lie before endAt'),
-  backfill(
-    'a day against its own first hour',
-    { granularity: 'Hour', endAt: '2024-01-01T00' },
-    'must lie before endAt',
-  ),
-  backfill('a range the wrong way round', { endAt: '2023-01-01' }, 'must lie before endAt'),
+  backfill('a day and its own first hour', { granularity: 'Hour', endAt: '2024-01-01T00' }, 'must lie before endAt'),
+  backfill('a range that ends before it begins', { endAt: '2023-01-01' }, 'must lie before endAt'),
   backfill('a country of three letters', { probeCC: ['ITA'] }, 'must be a two-letter country code'),
   backfill('a country of digits', { probeCC: ['IT', '42'] }, 'must be a two-letter country code'),
   backfill('a test name with a blank', { testNames: ['web connectivity'] }, 'must be a test name'),
@@ -115,7 +119,12 @@ export const SPECS: readonly SpecCase[] = [
   schedule('six fields', { schedule: '0 0 2 * * *' }, 'must have five fields', 'operator'),
   schedule('a zone in the line', { schedule: 'CRON_TZ=Europe/Rome 0 2 * * *' }, 'must have five fields', 'operator'),
   schedule('an hour 25', { schedule: '0 25 * * *' }, 'is not a cron line', 'operator'),
-  schedule('what only some crons know', { schedule: '0 2 L * *' }, 'may contain numbers', 'operator'),
+  schedule(
+    'a letter that only some cron programs accept',
+    { schedule: '0 2 L * *' },
+    'may contain numbers',
+    'operator',
+  ),
   schedule('an unknown day', { schedule: '0 2 * * XYZ' }, 'is not a cron line', 'operator'),
   schedule('a day that never comes', { schedule: '0 2 30 2 *' }, 'never fires', 'operator'),
   schedule('a day that never comes, in two months', { schedule: '0 2 31 4,6 *' }, 'never fires', 'operator'),
@@ -133,7 +142,7 @@ export const SPECS: readonly SpecCase[] = [
   schedule('an unknown zone', { timeZone: 'Mars/Olympus' }, 'is not a time zone', 'operator'),
 
   pool('a fixed number', { replicas: 2 }),
-  pool('none at all', { replicas: 0 }),
+  pool('no pods', { replicas: 0 }),
   pool('autoscaling', { autoscaling: { maxReplicas: 20 } }),
   pool('everything set', {
     tasks: ['Activities'],
@@ -152,10 +161,10 @@ export const SPECS: readonly SpecCase[] = [
   }),
   pool('neither replicas nor autoscaling', {}),
   pool('both replicas and autoscaling', { replicas: 1, autoscaling: { maxReplicas: 2 } }, 'write either replicas'),
-  pool('fewer than none', { replicas: -1 }, 'replicas'),
+  pool('a negative number of pods', { replicas: -1 }, 'replicas'),
   pool('no slots', { replicas: 1, slots: 0 }, 'slots'),
   pool(
-    'bounds the wrong way round',
+    'minReplicas above maxReplicas',
     { autoscaling: { minReplicas: 3, maxReplicas: 2 } },
     'must not exceed maxReplicas',
   ),
@@ -166,14 +175,14 @@ export const SPECS: readonly SpecCase[] = [
   pool('a duration without unit', { replicas: 1, drainTimeout: '120' }, 'must be a duration such as'),
   pool('a template that is a text', { replicas: 1, template: 'x' }, 'template'),
   pool(
-    'containers that are no list',
+    'containers that are not a list',
     { replicas: 1, template: { spec: { containers: 'x' } } },
     'list of objects',
     'operator',
   ),
   pool('a container without a name', { replicas: 1, template: { spec: { containers: [{}] } } }, 'a name', 'operator'),
-  pool('containers taken away', { replicas: 1, template: { spec: { containers: null } } }),
-  pool('time enough to drain', {
+  pool('containers removed', { replicas: 1, template: { spec: { containers: null } } }),
+  pool('enough time to drain', {
     replicas: 1,
     drainTimeout: '1m',
     template: { spec: { terminationGracePeriodSeconds: 70 } },

@@ -19,7 +19,7 @@ export function emptyBuckets(buckets: readonly string[], hold: () => boolean = (
     }),
     pageBackfill: async () => ({ buckets: [...buckets] }),
     planRun: async () => {
-      // `sleep` rejects when the run is cancelled, which a heartbeat learns.
+      // `sleep` rejects when a heartbeat has reported that the run is cancelled.
       while (hold()) {
         Context.current().heartbeat();
         await Context.current().sleep(200);

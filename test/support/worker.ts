@@ -64,7 +64,7 @@ export class WorkerProcess {
     const deadline = Date.now() + timeout;
     while (!pattern.test(this.output)) {
       if (this.child.exitCode !== null || Date.now() > deadline) {
-        throw new Error(`the worker did not say ${pattern}:\n${this.output.slice(-3000)}`);
+        throw new Error(`the log of the worker does not match ${pattern}:\n${this.output.slice(-3000)}`);
       }
       await sleep(50);
     }
