@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { expectedMeasurements } from '../test/support/fixtures.ts';
-import { NETTEST_GROUPS } from './analysis/nettests.ts';
+import { NETTEST_GROUPS } from './analysis/nettest-groups.ts';
 import { parseKey } from './archive/keys.ts';
 import { TEST_NAMES } from './archive/yaml-names.ts';
 import { KNOWN_TESTS, nearestTest, unknownNameMessage, unknownNames } from './known-names.ts';

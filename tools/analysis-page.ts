@@ -1,4 +1,4 @@
-import { NETTEST_GROUPS } from '../pipeline/analysis/nettests.ts';
+import { NETTEST_GROUPS } from '../pipeline/analysis/nettest-groups.ts';
 import { BY_MEASUREMENT, RESULT_MEANING } from '../pipeline/analysis/results.ts';
 import {
   EVIDENCE,

@@ -1,4 +1,4 @@
-import { NETTEST_GROUPS } from './nettests.ts';
+import { NETTEST_GROUPS } from './nettest-groups.ts';
 import { quoted } from './quoted.ts';
 import type { Layer } from './rules.ts';
 

@@ -1,6 +1,6 @@
 import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT } from '../tables/schema.ts';
 import type { JudgementOptions } from './judgement.ts';
-import { NETTEST_GROUPS } from './nettests.ts';
+import { NETTEST_GROUPS } from './nettest-groups.ts';
 import { OUTCOMES } from './outcomes.ts';
 import { quoted } from './quoted.ts';
 import { BLOCK_PAGE, HTTP_BLOCK_PAGES, type Layer, layersOf } from './rules.ts';
