@@ -7,6 +7,7 @@ import { type UnknownName, unknownNameMessage, unknownNames } from '../pipeline/
 import { NO_SOURCE } from '../pipeline/reference/no-source.ts';
 import { loadSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
 import { parseClickHouseUrl } from '../pipeline/tables/clickhouse-url.ts';
+import { inWords } from '../pipeline/validation-words.ts';
 import { EMBEDDED } from './clickhouse.ts';
 import { beginsWithTilde, TILDE } from './names.ts';
 
@@ -157,7 +158,7 @@ export function list(schema: z.ZodType<string[]>): (text: string, before?: reado
     const own = text.split(',').map(value => value.trim());
     if (own.includes('')) throw new InvalidArgumentError('A value between the commas is empty.');
     const values = before && given.has(before) ? [...before, ...own] : own;
-    const parsed = schema.safeParse(values);
+    const parsed = schema.safeParse(values, { error: inWords });
     if (parsed.success) {
       given.add(parsed.data);
       return parsed.data;

@@ -168,6 +168,8 @@ test.each([
     'Allowed choices are fingerprints_dns, fingerprints_http, citizenlab, asnmeta, geoip',
   ],
   [['config', 'archive_url'], 'too many arguments'],
+  [['schedule', '--no-kubernetes', '--context', 'prod'], '--context and --namespace choose a place in Kubernetes'],
+  [['clear-schedules', '--no-kubernetes', '-n', 'data'], 'so they do not go with --no-kubernetes'],
   [['sql', ' '], 'the statement is empty'],
   [['sql', '-- nothing; but a comment'], 'the statement is empty'],
   [['sql', '--no blank\n;'], 'the statement is empty'],
@@ -268,6 +270,17 @@ test.each([
   expect(printed).toContain(message);
   expect(status).toBe(1);
 });
+
+test.each(['--context', '--namespace'])(
+  'with %s, Temporal does not take the place of an absent cluster',
+  async option => {
+    for (const name of ['KUBECONFIG', 'KUBERNETES_SERVICE_HOST']) vi.stubEnv(name, '');
+    vi.stubEnv('HOME', '/nowhere');
+    const { status, printed } = await oonipipeline('schedule', option, 'prod');
+    expect(printed).toContain('no way to a Kubernetes API server');
+    expect(status).toBe(1);
+  },
+);
 
 test('the error names the wrong setting and its place', async () => {
   vi.stubEnv('MAX_FAILED_SHARE', '7');

@@ -1,4 +1,5 @@
 import { type Filter, normaliseTestName } from './filter.ts';
+import { nearestName } from './nearest-name.ts';
 
 /**
  * Tests that OONI's probes run or have run, as the column `test_name` has them. A new probe may bring a test that is not listed, so a name
@@ -118,31 +119,9 @@ export function unknownNameMessage({ field, value, nearest }: UnknownName): stri
  */
 export function nearestTest(name: string): string | undefined {
   const normalised = normaliseTestName(name);
-  const [best] = KNOWN_TESTS.map(test => ({ test, distance: editDistance(normalised, normaliseTestName(test)) })).sort(
-    (a, b) => a.distance - b.distance,
-  );
-  if (best && best.distance <= Math.floor(normalised.length / 3)) return best.test;
+  const most = Math.floor(normalised.length / 3);
+  const nearest = nearestName(normalised, KNOWN_TESTS.map(normaliseTestName), most);
+  if (nearest !== undefined) return KNOWN_TESTS.find(test => normaliseTestName(test) === nearest);
   const begun = normalised.length < 3 ? [] : KNOWN_TESTS.filter(test => normaliseTestName(test).startsWith(normalised));
   return begun.length === 1 ? begun[0] : undefined;
-}
-
-/** Counts the changed, missing, added or swapped characters between two texts (optimal string alignment). */
-function editDistance(a: string, b: string): number {
-  let before: number[] = [];
-  let last = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (let row = 1; row <= a.length; row++) {
-    const next = [row];
-    for (let column = 1; column <= b.length; column++) {
-      const same = a[row - 1] === b[column - 1];
-      const swapped = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
-      next[column] = Math.min(
-        last[column]! + 1,
-        next[column - 1]! + 1,
-        last[column - 1]! + (same ? 0 : 1),
-        swapped ? before[column - 2]! + 1 : Number.POSITIVE_INFINITY,
-      );
-    }
-    [before, last] = [last, next];
-  }
-  return last[b.length]!;
 }

@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadSettings, publicSettings, SECRET_KEYS, SettingsError } from './settings.ts';
+import { loadSettings, mistypedVariables, publicSettings, SECRET_KEYS, SettingsError } from './settings.ts';
 
 function configFile(content: string): string {
   const file = join(mkdtempSync(join(tmpdir(), 'settings-')), 'config.toml');
@@ -26,7 +26,7 @@ describe('settings', () => {
 
   it('rejects unknown keys of a file by name', () => {
     expect(() => loadSettings({ CONFIG_FILE: configFile('temporal_adress = "x"\n') })).toThrow(
-      /unknown setting "temporal_adress"/,
+      /unknown setting "temporal_adress" \(did you mean temporal_address\?\)/,
     );
   });
 
@@ -36,13 +36,34 @@ describe('settings', () => {
   });
 
   it('names the variable, the value and the problem', () => {
-    expect(() => loadSettings({ WORKER_SLOTS: 'many' })).toThrow(/WORKER_SLOTS = "many"/);
+    for (const [name, value, problem] of [
+      ['WORKER_SLOTS', 'many', 'must be a number'],
+      ['WORKER_SLOTS', '2.5', 'must be a whole number'],
+      ['WORKER_SLOTS', '-1', 'must be 1 or more'],
+      ['MAX_FAILED_SHARE', '20', 'must be 1 or less'],
+      ['LOG_LEVEL', 'INFO', 'must be one of trace, debug, info, warn, error, fatal'],
+    ] as const) {
+      expect(() => loadSettings({ [name]: value })).toThrow(`${name} = "${value}": ${problem}`);
+    }
+    expect(() => loadSettings({ CONFIG_FILE: configFile('archive_url = 5\n') })).toThrow(/must be a text in quotes/);
     expect(() => loadSettings({ WORKER_TASKS: 'Sleeping' })).toThrow(/Workflows, Activities or both/);
     expect(() => loadSettings({ INSTALLATION: 'OONI!' })).toThrow(/INSTALLATION/);
     for (const endpoint of ['minio:9000', 'http://', 'the endpoint http://minio:9000']) {
       expect(() => loadSettings({ ARCHIVE_ENDPOINT: endpoint })).toThrow(/ARCHIVE_ENDPOINT = ".*must be a URL such as/);
     }
     expect(loadSettings({ ARCHIVE_ENDPOINT: 'http://minio:9000' }).archive_endpoint).toBe('http://minio:9000');
+  });
+
+  it('finds variables that are mistyped settings', () => {
+    const env = {
+      CLICKHOUSE_ULR: 'x',
+      archive_url: 'x',
+      CLICKHOUSE_URL: 'x',
+      CLICKHOUSE_USER: 'x',
+      PATH: 'x',
+      CONFIG_FILE: '',
+    };
+    expect(mistypedVariables(env)).toEqual({ CLICKHOUSE_ULR: 'CLICKHOUSE_URL', archive_url: 'ARCHIVE_URL' });
   });
 
   it('takes host:port as the address of Temporal, and rejects URLs and impossible ports', () => {

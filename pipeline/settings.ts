@@ -2,6 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { parse } from 'smol-toml';
 import { z } from 'zod';
 import { hidePassword } from './hide-password.ts';
+import { nearestName } from './nearest-name.ts';
+import { inWords } from './validation-words.ts';
 
 /** A setting with an unusable value. The message names the key, the value and its source. */
 export class SettingsError extends Error {
@@ -21,18 +23,24 @@ const whole = (description: string, value: number, min = 1) =>
   z.coerce.number().int().min(min).default(value).meta({ description });
 const flag = (description: string, value: boolean) =>
   z
-    .union([z.boolean(), z.enum(['true', 'false', '1', '0']).transform(word => word === 'true' || word === '1')])
+    .union(
+      [z.boolean(), z.enum(['true', 'false', '1', '0']).transform(word => word === 'true' || word === '1')],
+      'must be true or false',
+    )
     .default(value)
     .meta({ description });
-const words = z.union([
-  z.array(z.string()),
-  z.string().transform(line =>
-    line
-      .split(',')
-      .map(word => word.trim())
-      .filter(Boolean),
-  ),
-]);
+const words = z.union(
+  [
+    z.array(z.string()),
+    z.string().transform(line =>
+      line
+        .split(',')
+        .map(word => word.trim())
+        .filter(Boolean),
+    ),
+  ],
+  'must be a list of words: separated by commas, or an array of TOML',
+);
 
 /** Returns whether a text is a host with or without a port: `host`, `host:7233`, `[v6]:7233`. */
 function isHostAndPort(text: string): boolean {
@@ -218,7 +226,7 @@ export function loadSettings(env: Record<string, string | undefined> = process.e
       origin[key] = key.toUpperCase();
     }
   }
-  const parsed = schema.safeParse(values);
+  const parsed = schema.safeParse(values, { error: inWords });
   if (!parsed.success) {
     throw new SettingsError(parsed.error.issues.map(issue => describeIssue(issue, values, origin, file)).join('\n'));
   }
@@ -232,6 +240,19 @@ export function loadSettings(env: Record<string, string | undefined> = process.e
     throw new SettingsError('archive_access_key_id and archive_secret_access_key go together: set both or none');
   }
   return settings;
+}
+
+/** Most characters in which a mistyped name differs from the right one. */
+const MISTYPED = 2;
+
+/** Returns the variables of an environment that are probably mistyped settings, with the right names. They have no effect. */
+export function mistypedVariables(env: Record<string, string | undefined> = process.env): Record<string, string> {
+  const right = new Set(KEYS.map(key => key.toUpperCase()));
+  const found = Object.keys(env).flatMap(name => {
+    const nearest = right.has(name) ? undefined : nearestName(name.toLowerCase(), KEYS, MISTYPED);
+    return nearest ? [[name, nearest.toUpperCase()] as const] : [];
+  });
+  return Object.fromEntries(found);
 }
 
 function readConfigFile(file: string): Record<string, unknown> {
@@ -250,7 +271,11 @@ function describeIssue(
   file?: string,
 ): string {
   if (issue.code === 'unrecognized_keys') {
-    return `unknown setting ${issue.keys.map(key => `"${key}"`).join(', ')} in ${file}; the settings are listed in docs/settings.md`;
+    const named = issue.keys.map(key => {
+      const nearest = nearestName(key, KEYS, MISTYPED);
+      return `"${key}"${nearest ? ` (did you mean ${nearest}?)` : ''}`;
+    });
+    return `unknown setting ${named.join(', ')} in ${file}; the settings are listed in docs/settings.md`;
   }
   const key = String(issue.path[0]) as SettingKey;
   const given = values[key];

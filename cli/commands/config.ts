@@ -1,8 +1,15 @@
 import { Command } from 'commander';
-import { loadSettings, publicSettings, type SettingKey, settingSources } from '../../pipeline/settings.ts';
+import {
+  loadSettings,
+  mistypedVariables,
+  publicSettings,
+  type SettingKey,
+  settingSources,
+} from '../../pipeline/settings.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { EXIT_STATUS } from '../help.ts';
 import { tableOption } from '../options.ts';
+import { printable } from '../printable.ts';
 import { type Column, printRows, type TableForm } from '../table.ts';
 
 interface Row {
@@ -34,7 +41,7 @@ export function configCommand(): Command {
       'after',
       `
 Shows each setting with its value and its source: the environment, the TOML file that CONFIG_FILE names, or the default. Secrets and
-passwords are shown as ***. docs/settings.md describes the settings.
+passwords are shown as ***. A variable whose name is nearly that of a setting is reported. docs/settings.md describes the settings.
 
 ${EXIT_STATUS} A setting that is invalid is status 1.
 
@@ -43,6 +50,11 @@ ${EXIT_STATUS} A setting that is invalid is status 1.
     .action((options: { changed?: boolean; output?: TableForm }) =>
       withExitStatus('config', async () => {
         const values = publicSettings(loadSettings());
+        for (const [name, meant] of Object.entries(mistypedVariables())) {
+          console.error(
+            printable(`oonipipeline config: ${name} is not a setting and has no effect; did you mean ${meant}?`),
+          );
+        }
         const sources = settingSources();
         const rows = (Object.keys(values) as SettingKey[])
           .map(setting => ({ setting, value: values[setting], source: nameOf(setting, sources[setting]) }))

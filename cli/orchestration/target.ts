@@ -20,7 +20,7 @@ export function isAway(error: unknown): boolean {
 
 /** Options that choose between a resource in Kubernetes and Temporal itself. */
 export interface TargetOptions {
-  /** True: Kubernetes. False: Temporal. Absent: Kubernetes where a context and our kinds exist. */
+  /** True: Kubernetes. False: Temporal. Absent: Kubernetes with `context` or `namespace`, and where a context and our kinds exist. */
   readonly kubernetes?: boolean;
   readonly context?: string;
   readonly namespace?: string;
@@ -44,11 +44,13 @@ const ANSWER = 10_000;
 /** Opens the place where a command makes its schedules and backfills. Throws the ORCHESTRATION_ERRORS, with the option that decides. */
 export async function openTarget(settings: Settings, options: TargetOptions, log: Logger): Promise<Target> {
   if (options.kubernetes === false) return temporalTarget(settings, options, log, '--no-kubernetes is given');
+  // Who names a place in Kubernetes means no other one.
+  const isRequired = options.kubernetes === true || (options.context ?? options.namespace) !== undefined;
   let source: () => Promise<Connection>;
   try {
     source = connectionSource(options.context === undefined ? {} : { context: options.context });
   } catch (error) {
-    if (!(error instanceof KubeConfigError) || options.kubernetes) throw error;
+    if (!(error instanceof KubeConfigError) || isRequired) throw error;
     return temporalTarget(settings, options, log, 'there is no Kubernetes context');
   }
   const { Http } = await import('../../operator/kube/http.ts');
@@ -63,7 +65,7 @@ export async function openTarget(settings: Settings, options: TargetOptions, log
         throw error;
       },
     );
-    if (!found && options.kubernetes) {
+    if (!found && isRequired) {
       throw new KubeConfigError(
         `the cluster at ${server} does not have the kinds of ${GROUP}; install the CRDs, or give --no-kubernetes to use Temporal itself`,
       );
@@ -83,7 +85,7 @@ export async function openTarget(settings: Settings, options: TargetOptions, log
   } catch (error) {
     await http.close();
     const isKnown = error instanceof KubeError || error instanceof KubeConfigError;
-    if (!isKnown || options.kubernetes) throw error;
+    if (!isKnown || isRequired) throw error;
     // Work that is made in Temporal although the cluster has the operator would be invisible there, and may exist there already.
     throw new KubeConfigError(
       `${error.message}. It is unknown whether this cluster runs the pipeline: give --no-kubernetes to use Temporal itself, or --kubernetes`,

@@ -101,6 +101,11 @@ describe('a kubeconfig', () => {
     expect(`${error.stack} ${error.cause}`).not.toContain('SECRET');
     const other = connectionSource({ kubeconfig: kubeconfig('five', {}), context: 'nowhere', env: {} });
     await expect(other()).rejects.toThrow('context "nowhere" names no cluster; choose one of five');
+    writeFileSync(join(dir, 'empty'), '');
+    await expect(connectionSource({ kubeconfig: join(dir, 'empty'), env: {} })()).rejects.toThrow(/empty/);
+    writeFileSync(join(dir, 'other'), '{"kind":"Config"}');
+    const none = connectionSource({ kubeconfig: join(dir, 'other'), env: {} });
+    await expect(none()).rejects.toThrow('other has no context');
     expect(() => connectionSource({ env: { HOME: join(dir, 'nobody') } })).toThrow(/set KUBECONFIG, run in a pod/);
   });
 });

@@ -92,6 +92,7 @@ async function fromKubeconfig(files: string[], context?: string): Promise<Connec
     // The message of a YAML error quotes the line of the error, which may be a token.
     throw new KubeConfigError(`kubeconfig ${files.join(':')} cannot be read: ${firstLine(error)}`);
   }
+  if (config.getContexts().length === 0) throw new KubeConfigError(`kubeconfig ${files.join(':')} has no context`);
   if (context) config.setCurrentContext(context);
   const current = config.getCurrentContext();
   const cluster = config.getCurrentCluster();
@@ -135,5 +136,5 @@ function text(value: unknown): string | undefined {
 }
 
 function names(contexts: readonly { name: string }[]): string {
-  return contexts.map(item => item.name).join(', ') || '(it has none)';
+  return contexts.map(item => item.name).join(', ');
 }
