@@ -358,11 +358,12 @@ function isDone({ bucketsFailed, bucketsLeft, bucketsSkipped }: RunSummary): boo
   return bucketsFailed.length === 0 && bucketsLeft === 0 && !bucketsSkipped.FailedBefore;
 }
 
+/** Follows the number, which may be 1. */
 const SKIPPED: Readonly<Record<keyof RunPlan['skipped'], string>> = {
-  Completed: 'were done before, and the archive has no new object of them (--reprocess All does them again)',
-  FailedBefore: 'failed before and were not retried (--reprocess Failed retries them)',
-  Empty: 'are empty: the archive has no object of them',
-  Incomplete: 'are not over yet',
+  Completed: 'done before, without new objects in the archive (--reprocess All repeats the run)',
+  FailedBefore: 'failed before and not retried (--reprocess Failed retries)',
+  Empty: 'empty: without an object in the archive',
+  Incomplete: 'not over yet',
 };
 
 function textOf(summary: RunSummary, archive: string, clickhouse: string): string {
@@ -372,7 +373,7 @@ function textOf(summary: RunSummary, archive: string, clickhouse: string): strin
   return [
     `${n(buckets)} of ${counted(askedFor(summary), 'bucket')} of ${archive} done in ${summary.seconds} s, into ${clickhouse}`,
     ...(bucketsFailed.length > 0 ? [`  ${n(bucketsFailed.length)} failed, see above`] : []),
-    ...(bucketsLeft > 0 ? [`  ${n(bucketsLeft)} remain; the same command continues with them`] : []),
+    ...(bucketsLeft > 0 ? [`  ${n(bucketsLeft)} left; the same command continues`] : []),
     ...skipped.map(([reason, count]) => `  ${n(count)} ${SKIPPED[reason]}`),
     `${counted(measurements, 'measurement')} in ${counted(summary.files, 'file')}: ${n(summary.transformed)} transformed, ${n(summary.skipped)} skipped, ` +
       `${n(summary.failed)} failed, ${n(summary.unsupported)} unsupported`,

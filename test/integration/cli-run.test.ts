@@ -272,7 +272,7 @@ describe('oonipipeline run, without any server', () => {
     expect(first.stdout).toContain('0 of 1 bucket');
     expect(first.status).toBe(1);
     const again = await oonipipeline('run', ...args);
-    expect(again.stdout).toContain('1 failed before and were not retried (--reprocess Failed retries them)');
+    expect(again.stdout).toContain('1 failed before and not retried (--reprocess Failed retries)');
     expect(again.status).toBe(1);
     expect((await oonipipeline('run', ...args, '--reprocess', 'Failed')).stderr).toContain('TooManyFailures');
   });
