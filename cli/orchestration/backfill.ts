@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backfill, BackfillSpec } from '../../crds/backfill.ts';
-import { BACKFILLS } from '../../operator/controllers/resources.ts';
 import { countBuckets } from '../../pipeline/bucket.ts';
 import { filterId } from '../../pipeline/filter.ts';
 import type { BackfillRange } from '../../pipeline/runs/backfill-plan.ts';
@@ -36,6 +35,9 @@ export interface BackfillView {
   readonly unknown?: string;
 }
 
+/** The kinds in Kubernetes, with their schemas. They are not loaded for a backfill in Temporal. */
+const kinds = () => import('../../operator/controllers/resources.ts');
+
 const PHASES_THAT_END: readonly string[] = FINAL_PHASES;
 
 /** Starts a backfill and returns its name: the id of its workflow, or `backfill/<name>`. `now` is in milliseconds since 1970. */
@@ -54,6 +56,7 @@ export async function startBackfillAt(
   if (target.at === 'Kubernetes') {
     const spec = specOf(request);
     const { client, namespace } = target;
+    const { BACKFILLS } = await kinds();
     const created = await client.create<Backfill>(BACKFILLS, { metadata: { name, namespace }, spec } as Backfill);
     return `backfill/${created.metadata.name}`;
   }
@@ -79,6 +82,7 @@ export async function validateBackfill(
   request: BackfillRequest,
 ): Promise<void> {
   const object = { metadata: { name: resourceName(request.filter), namespace }, spec: specOf(request) } as Backfill;
+  const { BACKFILLS } = await kinds();
   await client.create<Backfill>(BACKFILLS, object, { dryRun: true });
 }
 
@@ -129,6 +133,7 @@ async function viewResource(
   name: string,
   signal: AbortSignal | undefined,
 ): Promise<BackfillView> {
+  const { BACKFILLS } = await kinds();
   const found = await client.find(BACKFILLS, { namespace, name }, signal ? { signal } : {});
   if (!found) return { phase: 'Deleted', ended: true, failures: [] };
   return viewOf(found);

@@ -1,5 +1,4 @@
 import type { PipelineSchedule } from '../../crds/pipeline-schedule.ts';
-import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
 import { hashOf } from '../../operator/hash.ts';
 import type { Temporal } from '../../operator/temporal/connection.ts';
 import { TemporalRejected } from '../../operator/temporal/errors.ts';
@@ -14,6 +13,8 @@ import type { Target } from './target.ts';
 
 /** The requests to Temporal. Its client is not loaded for a schedule in Kubernetes. */
 const inTemporal = () => import('../../operator/temporal/schedules.ts');
+/** The kinds in Kubernetes, with their schemas. They are not loaded for a schedule in Temporal. */
+const kinds = () => import('../../operator/controllers/resources.ts');
 
 /** Cron line of the Python pipeline: the files of a day are in the archive by then (orchestration.md section 5). */
 export const DAILY = '0 2 * * *';
@@ -114,6 +115,7 @@ async function applySchedule(
   stages: readonly RunStage[],
 ): Promise<ScheduleOutcome> {
   const name = resourceName(filter);
+  const { PIPELINE_SCHEDULES } = await kinds();
   const before = await client.find(PIPELINE_SCHEDULES, { namespace, name });
   const applied = await client.apply<PipelineSchedule>(PIPELINE_SCHEDULES, {
     metadata: { name, namespace },
@@ -142,6 +144,7 @@ export async function findSchedule(
   if (target.at === 'Kubernetes') {
     const name = resourceName(filter);
     const { client, namespace } = target;
+    const { PIPELINE_SCHEDULES } = await kinds();
     return {
       id: `pipelineschedule/${name}`,
       exists: (await client.find(PIPELINE_SCHEDULES, { namespace, name })) !== undefined,
@@ -155,6 +158,7 @@ export async function findSchedule(
 /** Deletes the schedule of a filter. Runs that it has started continue. */
 export async function clearSchedule(target: Target, installation: string, filter: Filter): Promise<void> {
   if (target.at === 'Kubernetes') {
+    const { PIPELINE_SCHEDULES } = await kinds();
     await target.client.delete(PIPELINE_SCHEDULES, { namespace: target.namespace, name: resourceName(filter) });
     return;
   }
