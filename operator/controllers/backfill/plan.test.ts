@@ -477,6 +477,41 @@ describe('ended', () => {
     expect(own.find(({ type }) => type === 'Warning')?.reason).toBe(reason);
   });
 
+  test('a dry run whose work is cancelled starts nothing, also when Temporal has removed it', () => {
+    const spec = { cancel: 'Drain' } as const;
+    const cancelled = [{ type: 'Failed', reason: 'Cancelled', message: expect.stringContaining('no bucket was run') }];
+    const workflow = ended({ phase: 'Planned', succeeded: 0 });
+    expect(plan({ spec, workflow })).toMatchObject({ actions: [], summary: { kind: 'ready' }, own: cancelled });
+    const observed = given({ spec, workflow });
+    const context = { samples: [], installation: 'ooni', ui: { url: '', namespace: '' }, now: NOW };
+    expect(backfillStatus(observed, plan({ spec, workflow }), context)).toMatchObject({ phase: 'Cancelled' });
+    const status: BackfillStatus = { phase: 'Planned', workflowID: ID, startedAt: '2026-05-01T00:00:00Z' };
+    expect(plan({ spec, status })).toMatchObject({ actions: [], own: cancelled });
+    expect(backfillStatus(given({ spec, status }), plan({ spec, status }), context)).toMatchObject({
+      phase: 'Cancelled',
+    });
+  });
+
+  test('an attempt that was raised before the cancellation starts nothing when Temporal has removed the workflow', () => {
+    const lastTransitionTime = '2026-05-02T00:00:00Z';
+    const conditions = [
+      {
+        type: 'Failed',
+        status: 'True',
+        reason: 'BucketsFailed',
+        message: '.',
+        observedGeneration: 3,
+        lastTransitionTime,
+      } as const,
+    ];
+    const status: BackfillStatus = {
+      ...{ phase: 'Failed', workflowID: ID, attempt: 1, conditions },
+      ...{ startedAt: '2026-05-01T00:00:00Z', finishedAt: '2026-05-02T00:00:00Z' },
+    };
+    expect(plan({ spec: { attempt: 2, cancel: 'Now' }, status }).actions).toEqual([]);
+    expect(plan({ spec: { attempt: 2 }, status }).actions).toMatchObject([{ do: 'start' }]);
+  });
+
   test('a dry run is complete, and the backfill starts when dryRun becomes false', () => {
     const figures = { buckets: 31, toRun: 20, skipped: { Completed: 4, InFlight: 7 }, bytes: 1_234_500_000 };
     const workflow = ended({ phase: 'Planned', succeeded: 0, skipped: 11, plan: figures });

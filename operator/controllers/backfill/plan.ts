@@ -157,14 +157,19 @@ const GONE: readonly Check<Gone, BackfillPlan>[] = [hasNewAttempt, wasDryRun, en
 
 function hasNewAttempt(gone: Gone): BackfillPlan | undefined {
   const { spec, status, phase, startedAt } = gone;
-  if (spec.attempt <= (status.attempt ?? 1)) return undefined;
+  if (spec.cancel !== 'None' || spec.attempt <= (status.attempt ?? 1)) return undefined;
   const failed = status.conditions?.find(({ type }) => type === 'Failed')?.reason;
   const reachedItsEnd = phase === 'Complete' || failed === 'BucketsFailed';
   return start(gone, reachedItsEnd ? 'FailedOnes' : 'Missing', startedAt);
 }
 
 function wasDryRun(gone: Gone): BackfillPlan | undefined {
-  return gone.phase === 'Planned' && !gone.spec.dryRun ? start(gone, 'Planned') : undefined;
+  return gone.phase === 'Planned' && !gone.spec.dryRun ? afterDryRun(gone) : undefined;
+}
+
+/** Starts the planned work, unless it was cancelled before it began. */
+function afterDryRun(planned: Absent): BackfillPlan {
+  return wasCancelledBeforeStart(planned) ?? start(planned, 'Planned');
 }
 
 function endWasSeen({ spec, status, phase, now }: Gone): BackfillPlan | undefined {
@@ -352,7 +357,7 @@ function planEnded(finished: Finished): BackfillPlan {
     const beginning = phase === 'Complete' || phase === 'Failed' ? 'FailedOnes' : 'Missing';
     return start(finished, beginning, workflow.startedAt);
   }
-  if (phase === 'Planned' && !spec.dryRun) return start(finished, 'Planned');
+  if (phase === 'Planned' && !spec.dryRun) return afterDryRun(finished);
   const finishedAt = workflow.result?.finishedAt ? Date.parse(workflow.result.finishedAt) : workflow.endedAt;
   return ended(spec, ending(workflow), finishedAt, now);
 }

@@ -50,7 +50,9 @@ export function backfillStatus(
     const ends = plan.own.find(({ type }) => type === 'Failed')?.reason;
     // The end was not seen; this time is the latest possible one.
     const finishedAt = before.finishedAt ?? seconds(now);
-    if (ends === 'Cancelled' && !before.workflowID) return { ...base, phase: 'Cancelled', finishedAt };
+    if (ends === 'Cancelled' && (!before.workflowID || before.phase === 'Planned')) {
+      return { ...base, phase: 'Cancelled', finishedAt };
+    }
     const { progress } = before;
     // Temporal runs no workflow that it does not know.
     const idle = { ...base, ...(progress && { progress: { ...progress, active: 0 } }) };
@@ -76,8 +78,12 @@ export function backfillStatus(
     };
   }
   const finishedAt = seconds(state.result?.finishedAt ? Date.parse(state.result.finishedAt) : state.endedAt);
-  if (state.result)
-    return { ...known, ...figures(state.result, state.attempt, ui), phase: state.result.phase, finishedAt };
+  if (state.result) {
+    // A dry run whose work was cancelled before it began.
+    const isCancelled = plan.own.some(({ type, reason }) => type === 'Failed' && reason === 'Cancelled');
+    const phase = isCancelled ? 'Cancelled' : state.result.phase;
+    return { ...known, ...figures(state.result, state.attempt, ui), phase, finishedAt };
+  }
   const { progress } = known;
   return {
     ...known,
