@@ -4,7 +4,7 @@ import type { Condition } from '../../crds/conditions.ts';
 import { INSTALLATION_LABEL } from '../../crds/resource.ts';
 import type { Client } from '../kube/client.ts';
 import { systemClock } from '../kube/clock.ts';
-import { ForbiddenError } from '../kube/errors.ts';
+import { ConflictError, ForbiddenError, NotFoundError } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import { createInstruments } from '../kube/instruments.ts';
 import { LeaseLostError } from '../kube/lease.ts';
@@ -51,24 +51,45 @@ test('a change of spec, finalizers, annotations or deletion needs a pass', () =>
   }
 });
 
+/** Makes one pass over an object with this status. `apply` receives the object with the new status. */
+function makePass(observe: () => Promise<object>, apply: (object: never) => Promise<unknown>, status?: object) {
+  const client = { apply: (_: unknown, object: never) => apply(object) } as unknown as Client;
+  const events = { record: () => {} } as unknown as EventRecorder;
+  const context = { client, events, clock: systemClock, written: new WrittenStatus(), installation: 'ooni' };
+  const metadata = { name: 'main', uid: 'u', resourceVersion: '1', labels: { [INSTALLATION_LABEL]: 'ooni' } };
+  const pass = reconciler(context, {
+    resource: WORKER_POOLS,
+    observe,
+    plan: () => ({ actions: [], summary: { kind: 'ready', reason: 'Available', message: '.' }, own: [] }),
+    apply: async () => false,
+    status: () => ({}),
+  });
+  const object = { metadata, status } as never;
+  const log = createInstruments({ log: pino({ level: 'silent' }) }).log;
+  return pass('main', { object, now: 0, signal: new AbortController().signal, log });
+}
+
+test('a status that meets a conflict is written by another pass, and one of an object that is gone is not', async () => {
+  const fails = (error: Error) =>
+    makePass(
+      async () => ({}),
+      () => Promise.reject(error),
+    );
+  const request = 'PATCH /apis/pipeline.ooni.org/v1alpha1/namespaces/data/workerpools/main/status';
+  await expect(fails(new ConflictError(request, 409, {}))).rejects.toThrow(ConflictError);
+  await expect(fails(new NotFoundError(request, 404, {}))).resolves.toBeUndefined();
+});
+
 describe('a state that cannot be observed', () => {
   /** Makes one pass whose observation fails, and returns the conditions that it writes. */
   async function conditionsAfter(error: Error, status?: object) {
     const written: { status: { conditions: Condition[]; backlog?: number } }[] = [];
-    const client = { apply: async (_: unknown, object: never) => written.push(object) } as unknown as Client;
-    const events = { record: () => {} } as unknown as EventRecorder;
-    const context = { client, events, clock: systemClock, written: new WrittenStatus(), installation: 'ooni' };
-    const metadata = { name: 'main', uid: 'u', resourceVersion: '1', labels: { [INSTALLATION_LABEL]: 'ooni' } };
-    const pass = reconciler(context, {
-      resource: WORKER_POOLS,
-      observe: () => Promise.reject(error),
-      plan: () => ({ actions: [], summary: { kind: 'ready', reason: 'Available', message: '.' }, own: [] }),
-      apply: async () => false,
-      status: () => ({}),
-    });
-    const object = { metadata, status } as never;
-    const log = createInstruments({ log: pino({ level: 'silent' }) }).log;
-    await expect(pass('main', { object, now: 0, signal: new AbortController().signal, log })).rejects.toThrow();
+    const pass = makePass(
+      () => Promise.reject(error),
+      async object => written.push(object),
+      status,
+    );
+    await expect(pass).rejects.toThrow();
     return written[0]?.status;
   }
 

@@ -227,7 +227,8 @@ async function writeStatus<T extends Ours>(
       force: true,
     });
   } catch (error) {
-    if (error instanceof NotFoundError || error instanceof ConflictError) return;
+    // After a conflict the pass is repeated. Without that, a resource that needs no further pass would keep an old status.
+    if (error instanceof NotFoundError) return;
     throw error;
   }
   for (const { type, reason, message } of transitions(object.status?.conditions, conditions)) {
