@@ -6,7 +6,7 @@ import { createSchedule, describeSchedule, type ScheduleRequest, updateSchedule 
 import { planReference, referenceRequest } from './plan.ts';
 
 /** Milliseconds between checks after a success, and after a failure. */
-const CHECK_INTERVAL = 5 * 60_000;
+const CHECK_INTERVAL = 60_000;
 const RETRY_INTERVAL = 15_000;
 
 /**
@@ -51,7 +51,6 @@ export async function keepReferenceSchedule(
     case 'create':
       // The next check decides about a schedule that was created meanwhile.
       if (await createSchedule(temporal, request, action.pause)) {
-        await recordContent(temporal, request);
         log.info({ schedule: request.id }, 'made a schedule of reference data');
       }
       return undefined;

@@ -10,6 +10,7 @@ const seen = (state: Partial<ScheduleState> = {}): ScheduleState => ({
   described: 'as-it-is',
   content: 'as-it-is',
   recorded: 'as-it-is',
+  updatedAt: 1,
   paused: false,
   note: '',
   nextFirings: [],
@@ -36,6 +37,7 @@ test('each data set has its own schedule, which fires at once and never twice at
 test('an absent schedule is created, and one as desired is not changed', () => {
   expect(planReference(request, undefined)).toEqual({ do: 'create', pause: { paused: false, note: '' } });
   expect(planReference(request, seen())).toEqual({ do: 'nothing' });
+  expect(planReference(request, seen({ recorded: undefined, updatedAt: undefined }))).toEqual({ do: 'nothing' });
   expect(planReference(request, seen({ paused: true, note: 'maintenance' }))).toEqual({ do: 'nothing' });
 });
 

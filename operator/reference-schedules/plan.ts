@@ -36,11 +36,12 @@ export function referenceRequest(installation: string, dataset: DatasetName): Sc
 
 /**
  * Returns the action that makes the schedule as desired. It undoes a change that somebody made in Temporal, but a pause stays. A schedule
- * without a record of its content may have been changed.
+ * that was updated and has no record of its content may have been changed.
  */
 export function planReference(request: ScheduleRequest, seen: ScheduleState | undefined): ReferenceAction {
   if (!seen) return { do: 'create', pause: { paused: false, note: '' } };
   if (seen.ownerUID !== request.ownerUID) return { do: 'refuse' };
-  if (seen.hash === request.hash && seen.recorded === seen.content) return { do: 'nothing' };
+  const asMade = seen.recorded === undefined && seen.updatedAt === undefined;
+  if (seen.hash === request.hash && (asMade || seen.recorded === seen.content)) return { do: 'nothing' };
   return { do: 'update', pause: { paused: seen.paused, note: seen.note } };
 }

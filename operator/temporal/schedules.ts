@@ -59,6 +59,8 @@ export interface ScheduleState extends PauseState {
   /** Hash of the description without the memo, and the one that the memo records; they differ when somebody else changed the schedule. */
   readonly content: string;
   readonly recorded?: string;
+  /** Time of the last update, in milliseconds since 1970; undefined when the schedule is as it was created. A pause is not an update. */
+  readonly updatedAt?: number;
   /** The next nominal firings, in milliseconds since 1970. */
   readonly nextFirings: readonly number[];
   /** The last firings, oldest first. */
@@ -85,6 +87,7 @@ export function describeSchedule(temporal: Temporal, id: string): Promise<Schedu
       described: hashOf(JSON.parse(JSON.stringify([spec, action, policies]))),
       content: hashOf(JSON.parse(JSON.stringify([spec, work, policies]))),
       recorded: textOf(memo.content),
+      updatedAt: milliseconds(found.info?.updateTime),
       paused: state.paused === true,
       note: state.notes ?? '',
       nextFirings: (found.info?.futureActionTimes ?? []).flatMap(time => milliseconds(time) ?? []),

@@ -1,11 +1,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Connection, Client as TemporalClient } from '@temporalio/client';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import type { Backfill } from '../../crds/backfill.ts';
+import type { PipelineSchedule } from '../../crds/pipeline-schedule.ts';
 import { startTemporal, type TemporalServer } from '../../local/temporal.ts';
-import { BACKFILLS } from '../../operator/controllers/resources.ts';
+import { BACKFILLS, PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
+import { DATASETS } from '../../pipeline/reference/datasets.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { referenceScheduleId, scheduleId } from '../../worker/contract.ts';
 import { startProxy } from '../support/clickhouse-proxy.ts';
 import { makeDatabase } from '../support/database.ts';
 import { expectedRows, FIXTURES } from '../support/fixtures.ts';
@@ -83,6 +87,9 @@ afterAll(async () => {
   proxy?.close();
   await conditions.stop();
   await clickhouse?.close();
+  for (const { metadata } of await client.list(PIPELINE_SCHEDULES, { namespace })) {
+    await client.patch(PIPELINE_SCHEDULES, metadata, { metadata: { finalizers: null } });
+  }
   await client.delete(NAMESPACES, { name: namespace });
   await client.http.close();
   expect(conditions.problems).toEqual([]);
@@ -94,6 +101,24 @@ const when = (matches: (status: NonNullable<Backfill['status']>) => boolean) =>
     return object?.status && matches(object.status) ? object.status : undefined;
   }, 300);
 
+const SCHEDULES = [
+  scheduleId('ooni', namespace, 'daily'),
+  ...DATASETS.map(dataset => referenceScheduleId('ooni', dataset)),
+];
+
+/** Returns what Temporal has of the schedules of the installation, once it has all of them. */
+async function schedules(): Promise<unknown[]> {
+  const connection = await Connection.connect({ address: temporal.address });
+  try {
+    const { schedule } = new TemporalClient({ connection });
+    const describe = (id: string) => eventually(() => schedule.getHandle(id).describe(), 200);
+    const found = await Promise.all(SCHEDULES.map(describe));
+    return found.map(({ spec, action, policies, state }) => ({ spec, action, policies, paused: state.paused }));
+  } finally {
+    await connection.close();
+  }
+}
+
 /** Returns the state of each run in the ledger, oldest first. */
 async function runsOf(bucket: string): Promise<string[]> {
   const rows = await clickhouse.select<{ state: string }>(
@@ -103,14 +128,19 @@ async function runsOf(bucket: string): Promise<string[]> {
   return rows.map(({ state }) => state);
 }
 
-test('Temporal loses its data during a backfill: the status says so, and a new attempt runs what is not done', {
+test('Temporal loses its data during a backfill: its schedules are made again, and a new attempt runs what is not done', {
   timeout: 900_000,
 }, async () => {
   await client.create(BACKFILLS, {
     metadata: { name, namespace },
     spec: { startAt: DONE, endAt: '2020-01-12', stages: ['Observations'], maxActiveRuns: 1 },
   } as Backfill);
+  await client.create(PIPELINE_SCHEDULES, {
+    metadata: { name: 'daily', namespace },
+    spec: { schedule: '0 2 29 2 *' },
+  } as PipelineSchedule);
   await stored.promise;
+  const before = await schedules();
   await when(status => status.progress?.succeeded === 1 && status.progress.active === 1);
 
   const port = Number(temporal.address.split(':')[1]);
@@ -125,6 +155,8 @@ test('Temporal loses its data during a backfill: the status says so, and a new a
   expect(ready?.message).toMatch(/has lost its data.*raise attempt/);
   expect(lost.conditions?.filter(({ type }) => type === 'Complete').map(({ status }) => status)).not.toContain('True');
   expect(await runsOf(RUNNING)).toEqual(['started']);
+
+  expect(await schedules()).toEqual(before);
 
   await client.patch(BACKFILLS, { name, namespace }, { spec: { attempt: 2 } });
   const done = await when(({ phase }) => phase === 'Complete');

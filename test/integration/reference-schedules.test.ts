@@ -56,6 +56,8 @@ test('the operator creates the schedules when Temporal returns, and each fires a
     const found = await eventually(() => describe(dataset));
     expect(found.action).toMatchObject({ workflowType: 'ReferenceRefreshWorkflow', args: [{ dataset }] });
     expect(found.policies.overlap).toBe('SKIP');
+    // One request makes it.
+    expect(found.info.lastUpdatedAt).toBeUndefined();
   }
   const rows = (table: string) =>
     clickhouse.select<{ n: number }>(`SELECT count() AS n FROM ${table}`).then(([row]) => row!.n);
