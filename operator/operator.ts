@@ -16,6 +16,7 @@ import { createInstruments } from './kube/instruments.ts';
 import { LeaderLease } from './kube/lease.ts';
 import { Ledger } from './ledger.ts';
 import { registerMetrics } from './metrics.ts';
+import { migrateDatabase } from './migration.ts';
 import { keepReferenceSchedules } from './reference-schedules/keep-schedules.ts';
 import { Temporal } from './temporal/connection.ts';
 import { type Load, loadReader } from './temporal/load.ts';
@@ -100,6 +101,7 @@ export async function runOperator(
       await Promise.all([
         ...controllers.map(controller => controller.run(leading)),
         keepReferenceSchedules(temporal, settings.installation, log, leading),
+        ...(settings.operator_migrates ? [migrateDatabase(settings, log, leading)] : []),
         ...(defaults.name ? [keepDefaultPools({ client: writer, log, signal: leading }, defaults)] : []),
       ]);
       await events.flush();

@@ -84,7 +84,7 @@ export const SETTINGS = {
   clickhouse_write_batch_size: whole('Maximum number of rows in one INSERT', 200_000),
   automatic_migration: z.enum(['own', 'always', 'never']).default('own').meta({
     description:
-      'Databases that workers and `oonipipeline run` migrate by themselves: own (made by this pipeline, or empty), always (all), or never (none); all others need `oonipipeline migrate`',
+      'Databases that operator, workers and `oonipipeline run` migrate by themselves: own (made by this pipeline, or empty), always (all), or never (none); all others need `oonipipeline migrate`',
   }),
   clickhouse_cluster: text('Name of the cluster for DDL with ON CLUSTER and replicated engines; empty: one server', ''),
 
@@ -167,6 +167,10 @@ export const SETTINGS = {
   operator_default_pools: text(
     'ConfigMap in the namespace of the lease with WorkerPools that the operator creates: the name of each as a key, its spec as YAML; empty: none',
     '',
+  ),
+  operator_migrates: flag(
+    'Let the leading operator create or migrate the database at its start, as automatic_migration allows, so that the tables exist before a worker starts. The chart sets it',
+    false,
   ),
   operator_health_address: text('host:port of the health endpoints and metrics; empty: none', ''),
   worker_image: text('Image of the worker pods of WorkerPools', 'ooni-pipeline:dev'),

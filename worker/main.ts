@@ -3,13 +3,12 @@ import { openArchive } from '../pipeline/archive/open.ts';
 import { freePort } from '../pipeline/free-port.ts';
 import { serveHealth } from '../pipeline/health-server.ts';
 import { createLogger, type Logger } from '../pipeline/log.ts';
-import { ensureDatabase, migrateAutomatically } from '../pipeline/migrations/migrate.ts';
+import { prepareDatabase } from '../pipeline/migrations/migrate.ts';
 import type { Tracing } from '../pipeline/otel.ts';
 import { openIpMetadata } from '../pipeline/reference/ip-metadata.ts';
 import { RunMetrics } from '../pipeline/runs/metrics.ts';
 import { loadSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
 import { openClickHouse } from '../pipeline/tables/clickhouse.ts';
-import { TableSchemaError } from '../pipeline/tables/errors.ts';
 import { ThreadPool } from '../pipeline/threads/pool.ts';
 import { processName, startTracing } from '../pipeline/tracing.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
@@ -158,15 +157,9 @@ async function prepareActivities({
     log.warn({ attempt }, `ClickHouse: ${error.message}; trying again in ${wait} ms`);
   };
   const clickhouse = openClickHouse(settings, { onRetry });
-  await reach(`prepare the database at ${clickhouse.name}`, async () => {
-    try {
-      await clickhouse.probe(signal);
-    } catch (error) {
-      if (!(error instanceof TableSchemaError)) throw error;
-      await ensureDatabase(settings, signal);
-    }
-    await migrateAutomatically(clickhouse, settings.automatic_migration, MIGRATE, log, { signal });
-  });
+  await reach(`prepare the database at ${clickhouse.name}`, () =>
+    prepareDatabase(clickhouse, settings, MIGRATE, log, { signal }),
+  );
   const pool = new ThreadPool(settings, ipMetadata, log, tracing?.export);
   const referenceVersions = { ip: ipMetadata.version };
   const activities = createActivities({

@@ -26,8 +26,8 @@ export function migrateCommand(): Command {
     .addHelpText(
       'after',
       `
-Workers and "oonipipeline run" migrate a database by themselves if this pipeline made it or it is empty; the setting
-automatic_migration changes that. Only this command migrates any other database, such as one that the Python pipeline made.
+The operator, workers and "oonipipeline run" migrate a database by themselves if this pipeline made it or it is empty;
+the setting automatic_migration changes that. Only this command migrates any other database, such as one that the Python pipeline made.
 The Python pipeline cannot write to a migrated database. docs/moving-from-python.md explains how to move, and how to go back.
 
 An interrupted migration continues when the command is repeated.

@@ -110,6 +110,26 @@ export async function migrateAutomatically(
   return migrate(clickhouse, log, options);
 }
 
+/**
+ * Creates the database if it is missing, and migrates it as `migrateAutomatically` does. Returns the numbers of the applied migrations. Throws
+ * TableErrors.
+ */
+export async function prepareDatabase(
+  clickhouse: ClickHouse,
+  settings: Pick<Settings, 'clickhouse_url' | 'clickhouse_cluster' | 'automatic_migration'>,
+  remedy: string,
+  log: Logger,
+  options: MigrateOptions = {},
+): Promise<number[]> {
+  try {
+    await clickhouse.probe(options.signal);
+  } catch (error) {
+    if (!(error instanceof TableSchemaError)) throw error;
+    await ensureDatabase(settings, options.signal);
+  }
+  return migrateAutomatically(clickhouse, settings.automatic_migration, remedy, log, options);
+}
+
 const REASON: Readonly<Record<DatabaseOrigin, string>> = {
   empty: 'automatic_migration is never',
   own: 'automatic_migration is never',
