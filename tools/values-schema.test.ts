@@ -16,8 +16,9 @@ const schema = JSON.parse(readFileSync(join(CHART, 'values.schema.json'), 'utf8'
 
 /** Returns the paths that only the values of the chart have, or only their schema. */
 function differences(values: Record<string, unknown>, of: Schema, prefix: string): string[] {
+  if (of.$ref?.startsWith('#/definitions/kubernetes.')) return [];
   const { properties } = of.$ref ? schema.definitions[of.$ref.split('/').at(-1)!]! : of;
-  // The chart names no keys of a map such as `settings`; others belong to Kubernetes, such as `resources`.
+  // The chart names no keys of a map such as `settings`.
   if (!properties || Object.keys(values).length === 0) return [];
   const keys = new Set([...Object.keys(values), ...Object.keys(properties)]);
   return [...keys].flatMap(key => {

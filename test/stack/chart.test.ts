@@ -82,7 +82,8 @@ describe.each(PROFILES)('profile %s', name => {
     expect(new Set(objects.map(identity)).size).toBe(objects.length);
     for (const object of objects) {
       if (object.metadata.name === 'extra') continue;
-      expect(object.metadata.name.length, identity(object)).toBeLessThanOrEqual(63);
+      const longest = /Role(Binding)?$/.test(object.kind) ? 253 : 63;
+      expect(object.metadata.name.length, identity(object)).toBeLessThanOrEqual(longest);
       expect(object.metadata.labels, identity(object)).toMatchObject({ 'app.kubernetes.io/part-of': 'ooni-pipeline' });
       if (object.kind !== 'Deployment') continue;
       expect(object.spec.template.metadata.labels, identity(object)).toMatchObject(object.spec.selector.matchLabels);
@@ -160,6 +161,53 @@ describe('permissions', () => {
       verbs: ['get'],
       resourceNames: ['ooni-ooni-pipeline-pools'],
     });
+  });
+});
+
+test('labels of a part replace common ones with the same key', async () => {
+  const args = ['commonLabels.team=all', 'operator.podLabels.team=one', 'monitoring.prometheusRule.labels.team=two'];
+  const objects = await render(
+    ...MINIMAL,
+    ...args.flatMap(value => ['--set', value]),
+    '--set',
+    'monitoring.prometheusRule.enabled=true',
+  );
+  const operator = find(objects, 'Deployment', /operator$/);
+  expect(operator.metadata.labels).toMatchObject({ team: 'all' });
+  expect(operator.spec.template.metadata.labels).toMatchObject({ team: 'one' });
+  expect(find(objects, 'PrometheusRule', /pipeline$/).metadata.labels).toMatchObject({ team: 'two' });
+});
+
+describe('names of release and namespaces', () => {
+  test('that look like numbers stay text', async () => {
+    const args = ['--namespace', '456', ...profile('embedded-values.yaml'), '--set', 'fullnameOverride=ooni'];
+    const lists = ['operator.watchNamespaces=["789"]', 'global.imagePullSecrets=["111"]'];
+    for (const list of lists) args.push('--set-json', list);
+    const objects = objectsOf(await helm('template', '123', CHART, ...args, '--set', 'jaeger.enabled=true'));
+    const numbers = (value: unknown): unknown[] =>
+      typeof value === 'object' && value !== null
+        ? Object.values(value).flatMap(numbers)
+        : [123, 456, 789, 111].filter(number => number === value);
+    expect(objects.length).toBeGreaterThan(20);
+    for (const object of objects) expect(numbers(object), identity(object)).toEqual([]);
+  });
+
+  test.each(['123', 'my.release'])('that Services cannot have, such as %s, are rejected', async name => {
+    const { stderr } = await helm('template', name, CHART, ...MINIMAL).then(
+      () => ({ stderr: '' }),
+      (error: { stderr: string }) => error,
+    );
+    expect(stderr).toMatch(/gives the objects the prefix ".*-ooni-pipeline".*; set fullnameOverride to a name/);
+  });
+
+  test('that are long give each release its own cluster roles', async () => {
+    const names = async (release: string) => {
+      const objects = objectsOf(await helm('template', release, CHART, ...MINIMAL, '--namespace', 'n'.repeat(60)));
+      return objects.filter(({ kind }) => kind === 'ClusterRole').map(({ metadata }) => metadata.name);
+    };
+    const [one, other] = [await names('one'), await names('other')];
+    expect(one).toHaveLength(3);
+    expect(new Set([...one, ...other]).size).toBe(6);
   });
 });
 
@@ -301,13 +349,30 @@ describe('Jaeger', () => {
 });
 
 describe('NetworkPolicies', () => {
+  test('without ports open none but those of DNS, Temporal and the API server', async () => {
+    const values = ['networkPolicy.enabled=true', 'networkPolicy.egressPorts=null', 'credentials.existingSecret=s'];
+    const args = [...values, 'settings.archive_url=/app/archive'].flatMap(value => ['--set', value]);
+    for (const source of ['fingerprints_dns', 'fingerprints_http', 'test_lists', 'as_organisations'])
+      args.push('--set', `settings.${source}_source=none`);
+    const { egress } = find(await render(...args), 'NetworkPolicy', /workers$/).spec;
+    expect(egress.map(({ ports }: { ports: { port: number }[] }) => ports.map(({ port }) => port))).toEqual([
+      [53, 53],
+      [7233],
+    ]);
+  });
+
   const policy = async (name: RegExp, ...args: string[]) =>
     find(await render(...args, '--set', 'networkPolicy.enabled=true'), 'NetworkPolicy', name).spec;
   const portsTo = (spec: { egress: { ports?: { port: number }[] }[] }) =>
     spec.egress.flatMap(({ ports }) => ports ?? []).map(({ port }) => port);
 
   test.each([/operator$/, /workers$/, /superset$/])('let %s reach ClickHouse', async name => {
-    const spec = await policy(name, ...profile('superset-values.yaml'), '--set', 'networkPolicy.egressPorts={8124}');
+    const spec = await policy(
+      name,
+      ...profile('superset-values.yaml'),
+      '--set',
+      'networkPolicy.egressPorts={443,8123,8124}',
+    );
     expect(portsTo(spec)).toContain(8124);
   });
 
@@ -384,8 +449,9 @@ describe('the notes after an installation', () => {
 
 describe('a wrong value is rejected', () => {
   test.each([
-    [['--set', 'opertor.replicas=1'], /opertor/],
-    [['--set', 'settings.archive_ur=x'], /archive_ur/],
+    [['--set', 'opertor.replicas=1'], /'opertor' not allowed.*value must be one of 'global', .*'operator', /s],
+    [['--set', 'operator.replica=1'], /\/operator': .*'replica' not allowed.*value must be one of 'replicas', /s],
+    [['--set', 'settings.archive_ur=x'], /\/settings': .*'archive_ur' not allowed.*one of .*'archive_url', /s],
     [['--set', 'settings.temporal_address=x:1'], /temporal_address/],
     [['--set', 'temporal.mode=cloud'], /temporal.*mode|embedded/s],
     [['--set', 'workers.pools.activities.slot=3'], /slot/],
@@ -444,7 +510,7 @@ describe('a wrong value is rejected', () => {
     ],
     [
       ['--set-json', 'workers.template={"spec":{"containers":{"name":"worker"}}}'],
-      /workers\.template\.spec\.containers is not a list; set it to a list/,
+      /workers\/template\/spec\/containers': got object, want array/,
     ],
     [
       [
@@ -459,6 +525,159 @@ describe('a wrong value is rejected', () => {
       ['--set', 'superset.credentials.existingSecret=s', '--set', 'superset.credentials.values.adminPassword=x'],
       /superset\.credentials\.existingSecret is set, .*; keep one of them/,
     ],
+    // A port above 65535.
+    [
+      ['--set', 'temporal.mode=external', '--set', 'temporal.external.address=temporal:70000'],
+      /address is "temporal:70000"; set it to host:port .* at most 65535/,
+    ],
+    [
+      ['--set', 'settings.archive_endpoint=http://minio:90000'],
+      /archive_endpoint is "http:\/\/minio:90000".* at most 65535/,
+    ],
+    [['--set', 'settings.telemetry_endpoint=http://collector:65536'], /telemetry_endpoint is .* at most 65535/],
+    [['--set', 'settings.prometheus_bind_address=0.0.0.0:94640'], /prometheus_bind_address is .* at most 65535/],
+    [['--set', 'global.imageRegistry=mirror:99999'], /imageRegistry is "mirror:99999"; .* at most 65535/],
+    [['--set', 'temporal.production.postgresql.port=70000'], /postgresql\/port.*maximum: got 70,000, want 65,535/],
+    [['--set', 'networkPolicy.egressPorts={70000}'], /egressPorts\/0.*maximum: got 70,000, want 65,535/],
+    // No pool for a kind of task.
+    [['--set', 'workers.pools.activities=null'], /no pool that takes Activities.*; add Activities to the tasks of one/],
+    [['--set-json', 'workers.pools.workflows.tasks=["Activities"]'], /no pool that takes Workflows.*; add Workflows/],
+    // Fields of Kubernetes with another type, key or value.
+    [['--set-json', 'operator.nodeSelector={"gpu":true}'], /operator\/nodeSelector\/gpu': got boolean, want string/],
+    [['--set-json', 'operator.nodeSelector=["gpu"]'], /operator\/nodeSelector': got array, want object/],
+    [['--set-json', 'jaeger.tolerations={"key":"a"}'], /jaeger\/tolerations': got object, want array/],
+    [['--set-json', 'superset.affinity=[]'], /superset\/affinity': got array, want object/],
+    [
+      ['--set-json', 'operator.affinity={"nodeAfinity":{}}'],
+      /'nodeAfinity' not allowed.*one of 'nodeAffinity', 'podAffinity'/s,
+    ],
+    [['--set-json', 'operator.tolerations=[{"effect":"NoSchedul"}]'], /effect': value must be one of 'NoSchedule'/],
+    [
+      ['--set-json', 'operator.tolerations=[{"key":"a","operator":"Exists","value":"b"}]'],
+      /operator\.tolerations\[0\] has the operator Exists and the value "b"; remove the value/,
+    ],
+    [['--set-json', 'operator.tolerations=[{"effect":"NoSchedule"}]'], /tolerations\[0\] has no key; set its key, or/],
+    [
+      ['--set-json', 'operator.tolerations=[{"key":"a","operator":"Exists","tolerationSeconds":60}]'],
+      /tolerations\[0\] has tolerationSeconds, which need the effect NoExecute; set/,
+    ],
+    [
+      ['--set-json', 'temporal.embedded.topologySpreadConstraints=[{"maxSkew":1}]'],
+      /missing properties 'topologyKey', 'whenUnsatisfiable'/,
+    ],
+    [['--set-json', 'operator.securityContext={"runAsUsr":1}'], /'runAsUsr' not allowed.*one of .*'runAsUser'/s],
+    [['--set', 'operator.priorityClassName=High'], /operator\.priorityClassName is "High"; set it to the name of a/],
+    [
+      ['--set', 'temporal.embedded.persistence.storageClass=Fast_SSD'],
+      /storageClass is "Fast_SSD"; set it to the name/,
+    ],
+    [['--set-string', 'temporal.embedded.persistence.size=0'], /persistence\.size is "0"; set it to .* above zero/],
+    [
+      ['--set-json', 'workers.template={"spec":{"nodeSelector":{"gpu":1}}}'],
+      /workers\/template\/spec\/nodeSelector\/gpu': got number, want string/,
+    ],
+    [
+      ['--set-json', 'workers.pools.activities.template={"spec":{"restartPolicy":"Never"}}'],
+      /activities\/template\/spec\/restartPolicy': value must be 'Always'/,
+    ],
+    [
+      ['--set-json', 'workers.template={"metadata":{"name":"worker"}}'],
+      /'name' not allowed.*one of 'labels', 'annotations'/s,
+    ],
+    [['--set-json', 'networkPolicy.metricsFrom=[{"podSelectr":{}}]'], /'podSelectr' not allowed.*'podSelector'/s],
+    [
+      ['--set-json', 'networkPolicy.extraEgress=[{"ports":[{"port":9000,"protocol":"tcp"}]}]'],
+      /protocol': value must be one of 'TCP'/,
+    ],
+    [['--set-json', 'global.imagePullSecrets=[{"nam":"x"}]'], /imagePullSecrets\/0': missing property 'name'/],
+    [
+      ['--set', 'global.imagePullSecrets[0]=My Secret'],
+      /imagePullSecrets\[0\] is "My Secret"; set it to the name of a/,
+    ],
+    // Labels and annotations.
+    [
+      ['--set-json', 'commonLabels={"the team":"data"}'],
+      /commonLabels has the key "the team"; change it to at most 63/,
+    ],
+    [['--set', 'commonLabels.team=data team'], /commonLabels\["team"\] is "data team"; set it to at most 63/],
+    [['--set-json', 'operator.nodeSelector={"a/b/c":"d"}'], /operator\.nodeSelector has the key "a\/b\/c"; change it/],
+    [['--set-json', 'superset.podAnnotations={"-a":"b"}'], /superset\.podAnnotations has the key "-a"; change it/],
+    [
+      ['--set-json', 'operator.podLabels={"app.kubernetes.io/instance":"other"}'],
+      /operator\.podLabels has the key "app\.kubernetes\.io\/instance", which the chart sets itself; remove it/,
+    ],
+    [
+      ['--set-json', 'workers.template={"metadata":{"labels":{"team":"data team"}}}'],
+      /workers\.template\.metadata\.labels\["team"\] is "data team"; set it/,
+    ],
+    // Ports that the NetworkPolicies do not open.
+    [
+      ['--set', 'networkPolicy.enabled=true', '--set', 'networkPolicy.egressPorts={443}'],
+      /clickhouse_url needs port 8123, which networkPolicy\.egressPorts \[443\] does not open; add 8123/,
+    ],
+    [
+      ['--set', 'networkPolicy.enabled=true', '--set', 'networkPolicy.egressPorts={8123}'],
+      /settings\.archive_url needs port 443, .*; add 443/,
+    ],
+    [
+      ['--set', 'networkPolicy.enabled=true', '--set', 'settings.archive_endpoint=http://minio:9000'],
+      /settings\.archive_endpoint needs port 9000, .*; add 9000 to networkPolicy\.egressPorts, or a rule/,
+    ],
+    [
+      ['--set', 'networkPolicy.enabled=true', '--set', 'settings.telemetry_endpoint=http://collector:4317'],
+      /settings\.telemetry_endpoint needs port 4317, .*; add 4317/,
+    ],
+    // Files that no volume brings into the pods.
+    [
+      ['--set', 'settings.geoip_dir=/geoip'],
+      /settings\.geoip_dir is "\/geoip", but .*workers\.pools\.activities mounts no volume there; add a volume to/,
+    ],
+    [['--set', 'settings.geoip_dir=geoip'], /settings\.geoip_dir is "geoip"; set it to the absolute path/],
+    [['--set', 'settings.archive_url=/archive'], /settings\.archive_url is "\/archive", but .* mounts no volume there/],
+    [
+      ['--set', 'settings.test_lists_source=lists.tar.gz'],
+      /test_lists_source is "lists\.tar\.gz"; set it to a URL such/,
+    ],
+    [
+      [
+        '--set-json',
+        'workers.template={"spec":{"containers":[{"name":"worker","volumeMounts":[{"name":"geoip","mountPath":"/geoip"}]}]}}',
+      ],
+      /mounts the volume "geoip" at \/geoip, but its template has no such volume; add it to/,
+    ],
+    // Resources, variables, durations, names.
+    [['--set', 'operator.resources.limits.memory=100Mi'], /limits\.memory is 100Mi, but the request is 192Mi; set the/],
+    [['--set', 'jaeger.resources.limits.memory=512m'], /limits\.memory is "512m", thousandths of a byte; .* 512Mi/],
+    [['--set', 'operator.resources.limits.mem=1Gi'], /limits\.mem is not a resource of containers; use cpu, memory/],
+    [
+      ['--set-json', 'operator.extraEnv=[{"name":"POD_IP","value":"1"}]'],
+      /"POD_IP", which the chart sets itself; remove/,
+    ],
+    [
+      ['--set-json', 'operator.extraEnv=[{"name":"A","value":"1"},{"name":"A","value":"2"}]'],
+      /operator\.extraEnv\[1\]\.name is "A", which is there twice; remove one/,
+    ],
+    [['--set-json', 'operator.extraEnv=[{"name":"A","value":1}]'], /extraEnv\/0\/value': got number, want string/],
+    [['--set', 'workers.pools.activities.drainTimeout=48h'], /drainTimeout is "48h"; set it to .*from 1s to 24h/],
+    [
+      ['--set', 'workers.pools.activities.autoscaling.drainWithin=5s'],
+      /drainWithin is "5s"; set it to .*from 10s to 24h/,
+    ],
+    [['--set', 'operator.watchNamespaces={a,b,a}'], /operator\.watchNamespaces names "a" twice; remove one/],
+    [['--set', `fullnameOverride=${'a'.repeat(41)}`], /fullnameOverride is "a{41}"; set it to/],
+    [['--set', 'settings.installation=My_Pipeline'], /settings\.installation is "My_Pipeline"; set it to at most 40/],
+    [['--set-json', 'settings.clickhouse_write_batch_size=1.5'], /write_batch_size': got number, want integer/],
+    [
+      ['--set', 'superset.clickhouse.key=the url'],
+      /superset\.clickhouse\.key is "the url"; set it to a key of the Secret/,
+    ],
+    [['--set', 'credentials.values.archive_access_key_id=x'], /archive_secret_access_key is empty, .*; set both/],
+    [
+      ['--set', 'credentials.values.temporal_api_key=x'],
+      /temporal_api_key is set, which turns TLS on, but temporal\.mode is embedded.*; set temporal\.mode to external/,
+    ],
+    [['--set-json', 'extraObjects=[{"kind":"ConfigMap"}]'], /extraObjects\[0\] has no apiVersion; set it/],
+    [['--set-json', 'extraObjects=["a: {b"]'], /extraObjects\[0\] is not YAML .*; correct it/],
   ])('%j', async (args, message) => {
     expect(await rejected(...MINIMAL, ...args)).toMatch(message);
   });
@@ -475,8 +694,58 @@ describe('a wrong value is rejected', () => {
     expect(message).not.toContain('hidden');
   });
 
-  test('but a component without values is the same as one that is not installed', async () => {
-    await render(...MINIMAL, '--set', 'superset=null', '--set', 'temporal.external=null');
+  test('and a password in a URL is not shown', async () => {
+    const message = await rejected(
+      ...MINIMAL,
+      '--set',
+      'settings.telemetry_endpoint=http://user:hidden@collector:70000',
+    );
+    expect(message).toContain('settings.telemetry_endpoint is "http://***@collector:70000"');
+  });
+
+  test.each([
+    [['--set', 'workers.pools.workflows=null', '--set', 'workers.pools.activities=null']],
+    [['--set-json', 'operator.resources={"requests":{"cpu":2,"memory":".5Gi"},"limits":{"memory":1073741824}}']],
+    [['--set-json', 'operator.resources.limits={"memory":"1Gi","nvidia.com/gpu":1}']],
+    [['--set-json', 'commonLabels={"example.org/team":"data_1.x","empty":""}']],
+    [['--set-json', 'operator.tolerations=[{"operator":"Exists"}]']],
+    [['--set-json', 'global.imagePullSecrets=["one",{"name":"two"}]']],
+    [['--set', 'temporal.mode=external', '--set', 'temporal.external.address=[fd00::1]:7233']],
+    [['--set', 'networkPolicy.enabled=true', '--set', 'settings.archive_endpoint=http://minio:8123']],
+    [['--set', 'settings.geoip_dir=/app/geoip']],
+    [
+      [
+        '--set-json',
+        'workers.template={"spec":{"volumes":[{"name":"geoip","emptyDir":{"sizeLimit":1000000}}],"containers":[{"name":"worker","volumeMounts":[{"name":"geoip","mountPath":"/geoip/"}]}]}}',
+        '--set',
+        'settings.geoip_dir=/geoip/databases',
+      ],
+    ],
+    [
+      [
+        '--set',
+        'workers.pools.activities.drainTimeout=1h30m',
+        '--set-json',
+        'extraObjects=["{{ if false }}a{{ end }}"]',
+      ],
+    ],
+  ])('but a rare one is not: %j', async args => {
+    await render(...MINIMAL, ...args);
+  });
+
+  test('no values of a part, for example of a part that an older chart did not have', async () => {
+    const { sections } = await import('../../tools/chart-files.ts');
+    // All paths are checked in the same way; the first and the last ones of each depth stand for the others.
+    const paths = sections();
+    const chosen = [0, 1, 2, 3].flatMap(depth => {
+      const level = paths.filter(path => path.split('.').length === depth + 1);
+      return level.length > 1 ? [level[0]!, level.at(-1)!] : level;
+    });
+    expect(chosen.length).toBeGreaterThan(5);
+    for (const path of chosen) {
+      const message = await rejected(...profile('temporal-production-values.yaml'), '--set', `${path}=null`);
+      expect(message).toContain(`${path} has no values (null); remove the key`);
+    }
   });
 
   test('no ClickHouse at all', async () => {

@@ -4,6 +4,7 @@ Conventions of this chart, with the named template that applies each:
   names             <fullname>-<component>                          ooni-pipeline.fullname, ooni-pipeline.componentName
   labels            app.kubernetes.io/* and helm.sh/chart           ooni-pipeline.labels        (dict "root" $ "component" "operator")
   labels of pods    without versions, which would restart them      ooni-pipeline.podLabels     (the same dict)
+  more labels       replace commonLabels with the same key          "more" LABELS in the dict of either
   selectors         name, instance, component; never change         ooni-pipeline.selectorLabels (the same dict)
   images            registry, repository, tag, digest               ooni-pipeline.image         (dict "root" $ "image" .Values.image)
                     pullPolicy IfNotPresent                         ooni-pipeline.imagePullPolicy (the same dict)
@@ -48,7 +49,7 @@ app.kubernetes.io/part-of: ooni-pipeline
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
+{{- with mergeOverwrite (deepCopy (default (dict) .root.Values.commonLabels)) (default (dict) .more) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
@@ -56,14 +57,14 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- define "ooni-pipeline.podLabels" -}}
 {{ include "ooni-pipeline.selectorLabels" . }}
 app.kubernetes.io/part-of: ooni-pipeline
-{{- with .root.Values.commonLabels }}
+{{- with mergeOverwrite (deepCopy (default (dict) .root.Values.commonLabels)) (default (dict) .more) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
 
 {{- define "ooni-pipeline.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "ooni-pipeline.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- with .component }}
 app.kubernetes.io/component: {{ . }}
 {{- end }}
@@ -85,7 +86,7 @@ app.kubernetes.io/component: {{ . }}
 {{- with .Values.global.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end }}
+  - name: {{ if kindIs "string" . }}{{ quote . }}{{ else }}{{ quote .name }}{{ end }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -107,7 +108,7 @@ replicas prefer different hosts and zones.
 */}}
 {{- define "ooni-pipeline.scheduling" -}}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .values.nodeSelector }}
 nodeSelector:
@@ -152,7 +153,7 @@ topologySpreadConstraints:
 - configMapRef:
     name: {{ include "ooni-pipeline.fullname" . }}
 - secretRef:
-    name: {{ include "ooni-pipeline.secretName" . }}
+    name: {{ include "ooni-pipeline.secretName" . | quote }}
 {{- end }}
 
 {{/* host:port of the Temporal frontend, in each mode. */}}
@@ -175,9 +176,13 @@ topologySpreadConstraints:
 {{/* Fails with field, value and remedy where the schema cannot: forms of values, and rules over more than one value. */}}
 {{- define "ooni-pipeline.validate" -}}
 {{- include "ooni-pipeline.validateForms" . -}}
-{{- include "ooni-pipeline.validateResources" . -}}
+{{- include "ooni-pipeline.validatePods" . -}}
 {{- include "ooni-pipeline.validatePools" . -}}
 {{- include "ooni-pipeline.validateModes" . -}}
+{{- include "ooni-pipeline.validateCredentials" . -}}
+{{- include "ooni-pipeline.validatePaths" . -}}
+{{- include "ooni-pipeline.validatePorts" . -}}
+{{- include "ooni-pipeline.validateExtraObjects" . -}}
 {{- if and .Values.gitops .Values.credentials.values -}}
 {{- fail "credentials.values is set, but gitops is true, so the credentials would be in Git; create a Secret and set credentials.existingSecret to its name" -}}
 {{- end -}}
@@ -258,7 +263,7 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: {{ printf "/etc/ooni-pipeline/temporal-tls/%s" . |
 {{- if and (eq .Values.temporal.mode "external") .Values.temporal.external.tls.existingSecret -}}
 - name: temporal-tls
   secret:
-    secretName: {{ .Values.temporal.external.tls.existingSecret }}
+    secretName: {{ .Values.temporal.external.tls.existingSecret | quote }}
 {{- end -}}
 {{- end }}
 
@@ -273,11 +278,14 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: {{ printf "/etc/ooni-pipeline/temporal-tls/%s" . |
 {{/* Egress rules of operator, workers and Superset: DNS, and servers at any address. */}}
 {{- define "ooni-pipeline.egressBasics" -}}
 - ports: [{ port: 53, protocol: UDP }, { port: 53, protocol: TCP }]
+{{- /* A rule without ports would allow all of them. */}}
+{{- if .Values.networkPolicy.egressPorts }}
 # ClickHouse, the archive and reference data.
 - ports:
     {{- range .Values.networkPolicy.egressPorts }}
     - { port: {{ . }}, protocol: TCP }
     {{- end }}
+{{- end }}
 {{- with .Values.networkPolicy.extraEgress }}
 {{ toYaml . }}
 {{- end }}

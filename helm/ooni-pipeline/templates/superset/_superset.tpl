@@ -15,21 +15,21 @@
 {{- range $variable := list "SUPERSET_SECRET_KEY" "SUPERSET_ADMIN_PASSWORD" }}
 - name: {{ $variable }}
   valueFrom:
-    secretKeyRef: { name: {{ $secret }}, key: {{ $variable }} }
+    secretKeyRef: { name: {{ $secret | quote }}, key: {{ $variable }} }
 {{- end }}
 - name: SUPERSET_PREVIOUS_SECRET_KEY
   valueFrom:
-    secretKeyRef: { name: {{ $secret }}, key: SUPERSET_PREVIOUS_SECRET_KEY, optional: true }
+    secretKeyRef: { name: {{ $secret | quote }}, key: SUPERSET_PREVIOUS_SECRET_KEY, optional: true }
 {{- if eq .Values.superset.metadata "postgresql" }}
 - name: SUPERSET_METADATA_URL
   valueFrom:
-    secretKeyRef: { name: {{ $secret }}, key: SUPERSET_METADATA_URL }
+    secretKeyRef: { name: {{ $secret | quote }}, key: SUPERSET_METADATA_URL }
 {{- end }}
 - name: CLICKHOUSE_URL
   valueFrom:
     secretKeyRef:
-      name: {{ default (include "ooni-pipeline.secretName" .) .Values.superset.clickhouse.existingSecret }}
-      key: {{ .Values.superset.clickhouse.key }}
+      name: {{ default (include "ooni-pipeline.secretName" .) .Values.superset.clickhouse.existingSecret | quote }}
+      key: {{ .Values.superset.clickhouse.key | quote }}
 {{- with .Values.superset.extraEnv }}
 {{ toYaml . }}
 {{- end }}

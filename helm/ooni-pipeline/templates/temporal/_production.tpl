@@ -53,15 +53,15 @@ ES_CA: /etc/temporal/elasticsearch-ca/{{ .caKey }}
 - name: POSTGRES_PWD
   valueFrom:
     secretKeyRef:
-      name: {{ $production.postgresql.existingSecret }}
-      key: {{ $production.postgresql.passwordKey }}
+      name: {{ $production.postgresql.existingSecret | quote }}
+      key: {{ $production.postgresql.passwordKey | quote }}
 {{- with $production.elasticsearch }}
 {{- if and .enabled .user }}
 - name: ES_PWD
   valueFrom:
     secretKeyRef:
-      name: {{ .existingSecret }}
-      key: {{ .passwordKey }}
+      name: {{ .existingSecret | quote }}
+      key: {{ .passwordKey | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -85,12 +85,12 @@ ES_CA: /etc/temporal/elasticsearch-ca/{{ .caKey }}
 {{- if and $production.postgresql.tls.enabled $production.postgresql.tls.caSecret }}
 - name: postgresql-ca
   secret:
-    secretName: {{ $production.postgresql.tls.caSecret }}
+    secretName: {{ $production.postgresql.tls.caSecret | quote }}
 {{- end }}
 {{- if and $production.elasticsearch.enabled $production.elasticsearch.caSecret }}
 - name: elasticsearch-ca
   secret:
-    secretName: {{ $production.elasticsearch.caSecret }}
+    secretName: {{ $production.elasticsearch.caSecret | quote }}
 {{- end }}
 {{- end }}
 
