@@ -2,8 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { MIGRATIONS } from '../../pipeline/migrations/migrations.ts';
 import { until } from './command.ts';
 import { imageSize, megabytes, usage } from './figures.ts';
+import { jaegerImage, traceOf } from './jaeger.ts';
 import { CHART, type Found, type Kube, RELEASE } from './kube.ts';
 import { imageValues, type Place } from './place.ts';
 import { query, type Rows, rowsOf, sameRows, shown } from './rows.ts';
@@ -40,6 +42,10 @@ export interface Context {
 export async function installationSteps(steps: Steps, context: Context): Promise<void> {
   const { place, servers, kube, temporal, reference } = context;
   const { appVersion } = parse(readFileSync(join(CHART, 'Chart.yaml'), 'utf8')) as { appVersion: string };
+  const { jaeger } = parse(readFileSync(join(CHART, 'values.yaml'), 'utf8')) as {
+    jaeger: { image: Record<'registry' | 'repository' | 'tag', string> };
+  };
+  let traces = false;
   const repository = 'ghcr.io/ooni/pipeline';
   const next = `${appVersion}-next`;
   const now = () => place().given ?? `${repository}:${appVersion}`;
@@ -50,6 +56,7 @@ export async function installationSteps(steps: Steps, context: Context): Promise
       image: imageValues(image),
       settings: servers().settings,
       ...(temporal() && { temporal: temporal()!.values }),
+      jaeger: { enabled: traces },
       // Other installations may be in the cluster.
       operator: { watchNamespaces: [kube().namespace] },
       credentials: { values: { clickhouse_url: servers().clickhouseUrl(DATABASE) } },
@@ -126,6 +133,11 @@ export async function installationSteps(steps: Steps, context: Context): Promise
     }
     return later();
   });
+  await steps.step('image of Jaeger', async () => {
+    const { registry, repository, tag } = jaeger.image;
+    traces = await jaegerImage(place(), `${registry}/${repository}:${tag}`);
+    return traces ? tag : 'left out: this machine has no program jaeger (node local/obtain.ts jaeger)';
+  });
   await steps.step('namespace that enforces the restricted Pod Security Standard', async () => {
     await kube().apply({
       apiVersion: 'v1',
@@ -147,10 +159,17 @@ export async function installationSteps(steps: Steps, context: Context): Promise
     if (size > LARGEST) throw new Error(`${megabytes(size)}, more than ${megabytes(LARGEST)}`);
     return megabytes(size);
   });
-  await steps.step('the operator creates the default pools', async () => {
+  await steps.step('the operator creates the default pools, and the tables, which no worker does yet', async () => {
     await poolsReady();
     await noPods('activities');
-    return 'activities: 0 pods without work';
+    const recorded = await until('all migrations', async () => {
+      const [count] = await query<{ n: string | number }>(
+        servers().clickhouse,
+        `SELECT uniqExact(number) AS n FROM ${DATABASE}.pipeline_migrations`,
+      );
+      return Number(count?.n) === MIGRATIONS.length && MIGRATIONS.length;
+    });
+    return `activities: 0 pods without work; ${recorded} migrations`;
   });
   await steps.step('a Backfill without objects starts a worker, which loads the reference data', async () => {
     await backfill('empty', EMPTY);
@@ -179,6 +198,11 @@ export async function installationSteps(steps: Steps, context: Context): Promise
   await steps.step('kubectl wait --for=condition=Complete; rows equal those of the command', async () => {
     await kube().wait('Complete', 'backfill/first', 1200);
     return complete();
+  });
+  await steps.step('the trace of the Backfill, from the query API of Jaeger', async () => {
+    if (!traces) return 'left out: Jaeger is not installed';
+    const { progress } = (await resource('backfill', 'first')).status!;
+    return traceOf(kube(), 'first', progress!.succeeded!);
   });
   await steps.step('the pool scales from N to 0', async () => {
     await noPods('activities');

@@ -17,6 +17,8 @@ const TEMPORAL_IMAGE = `docker.io/temporalio/temporal:${TEMPORAL_VERSION}`;
 /** Folder of the volumes in the lab, beginning of their names, and their label. */
 const VOLUMES = 'ooni-cluster-test';
 const KIND_CLUSTER = 'ooni-pipeline';
+/** Maximum time in which Docker says its version, milliseconds. */
+const DOCKER_TIMEOUT = 60_000;
 /** Maximum time of one command of the running lab, milliseconds. */
 const LAB_TIMEOUT = 30 * 60_000;
 /** Image and pod with which the lab is checked, its base, and the maximum time of the pod in seconds. */
@@ -261,6 +263,14 @@ async function openKind(): Promise<Place> {
   ] as const) {
     if (!findOnPath(name)) throw new StartError(`There is no ${name} on PATH; install it: ${where}`);
   }
+  await command('docker', ['version', '--format', '{{.Server.Version}}'], { timeout: DOCKER_TIMEOUT }).catch(
+    (error: Error) => {
+      if (error === interrupted()) throw error;
+      throw new StartError(
+        `Docker does not answer. Start it (systemctl start docker), or join the group that may use it (usermod -aG docker $USER, and log in again): ${error.message}`,
+      );
+    },
+  );
   const kubeconfig = join(ROOT, '.ooni', 'kind.kubeconfig');
   mkdirSync(join(ROOT, '.ooni'), { recursive: true });
   const clusters = (await command('kind', ['get', 'clusters'])).split('\n');

@@ -111,7 +111,8 @@ async function main(): Promise<number> {
       await end;
     }
   } finally {
-    steps.print();
+    // Without a cluster the table would hide the message that names the cause and its remedy.
+    if (place || !(steps.error instanceof StartError)) steps.print();
     beginCleaning();
     if (kube && !place?.disposable) await removeLeftovers(kube).catch((error: Error) => console.error(error.message));
     await temporal?.stop();

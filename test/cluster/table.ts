@@ -1,4 +1,5 @@
 import Table from 'cli-table3';
+import { StartError } from '../../local/process.ts';
 import { interrupted } from './command.ts';
 
 interface Row {
@@ -33,7 +34,8 @@ export class Steps {
       const result = error === interrupted() ? 'ended' : 'FAILED';
       const detail = (error as Error).message;
       this.rows.push({ step: name, seconds: seconds(), result, detail: detail.split('\n')[0]! });
-      console.log(`${result} after ${seconds().toFixed(1)} s\n${(error as Error).stack ?? detail}`);
+      const shown = error instanceof StartError ? detail : ((error as Error).stack ?? detail);
+      console.log(`${result} after ${seconds().toFixed(1)} s\n${shown}`);
     }
   }
 
