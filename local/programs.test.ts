@@ -191,7 +191,7 @@ describe('without a download', () => {
     await obtain();
     const built = join(cacheFolder('temporal', env), 'temporal');
     expect(readFileSync(built, 'utf8')).toBe('-s -w -X a.b=c\n');
-    expect(shown).toMatch(/127\.0\.0\.1:\d+: ECONNREFUSED/);
+    expect(shown).toMatch(/127\.0\.0\.1:\d+: connect ECONNREFUSED 127/);
     expect(findProgram('temporal', env)).toEqual({ path: built, source: 'cache' });
     expect(readdirSync(dirname(built))).toEqual(['temporal']);
   });

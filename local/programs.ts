@@ -210,7 +210,7 @@ async function buildPrograms(
   const needed = modules.filter(({ provides }) => provides.some(name => names.includes(name)));
   const minutes = needed.reduce((sum, module) => sum + module.minutes, 0);
   terminal.print(
-    `${names.join(', ')}: ${why}. ${go} builds them, once: about ${minutes} minutes on two cores, less on more`,
+    `${names.join(', ')}: ${why}. ${go} builds ${names.length === 1 ? 'it' : 'them'}, once: about ${minutes} minutes on two cores, less on more`,
   );
   // A failed build stops the others. Go's cache keeps the packages that they have compiled.
   const failed = new AbortController();

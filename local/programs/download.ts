@@ -148,5 +148,6 @@ function reason(error: unknown): string {
   while (inner.cause) inner = inner.cause as typeof inner;
   if (inner.name === 'TimeoutError') return 'no answer';
   if (inner.code === 'ENOTFOUND' || inner.code === 'EAI_AGAIN') return 'its name is not known here';
-  return inner.code ?? inner.message ?? String(error);
+  // The message of a refused connection has the address, which may be that of a proxy.
+  return inner.code && !inner.message?.includes(inner.code) ? inner.code : (inner.message ?? String(error));
 }
