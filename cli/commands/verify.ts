@@ -47,7 +47,7 @@ export function verifyCommand(): Command {
       new Option(
         '--bucket <bucket>',
         'upload day YYYY-MM-DD or hour YYYY-MM-DDTHH; may be given more than once',
-      ).argParser((text: string, before: readonly string[] = []) => [...before, bucket(text)]),
+      ).argParser((text: string, before: readonly string[] = []) => [...new Set([...before, bucket(text)])]),
     )
     .option('--start-at <day>', 'first upload day of a range, YYYY-MM-DD', uploadBucket)
     .option('--end-at <day>', 'end of the range, exclusive', uploadBucket)
