@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { EmbeddedError } from '../clickhouse/embedded-error.ts';
+import { hidePasswords } from '../pipeline/hide-password.ts';
 import { loadSettings, type Settings } from '../pipeline/settings.ts';
 import type { ClickHouse, OpenOptions } from '../pipeline/tables/clickhouse.ts';
 import { TableSchemaError } from '../pipeline/tables/errors.ts';
 import { beginsWithTilde, TILDE } from './names.ts';
+import { printable } from './printable.ts';
 
 export const EMBEDDED = 'embedded:';
 
@@ -23,6 +25,16 @@ export interface OpenedClickHouse {
 
 /** For a display: a statement to a server that hangs ends after 10 s, and no statement is repeated, because a person waits. */
 export const FOR_DISPLAY: OpenOptions = { timeout: 10_000, retry: { attempts: 1, initial: 0, longest: 0 } };
+
+/** Milliseconds of a wait that a person notices. */
+const NOTICED = 1_000;
+
+/** Says on standard error what a command waits for while its statement is repeated. */
+function announce(error: Error, _attempt: number, wait: number): void {
+  if (wait < NOTICED) return;
+  const seconds = Math.round(wait / 1000);
+  console.error(printable(hidePasswords(`${error.message}; the statement is sent again in ${seconds} s`)));
+}
 
 export interface OpenClickHouseOptions {
   /** Settings that replace those of the environment. */
@@ -98,7 +110,7 @@ function namesIn(dir: string): string[] {
 
 async function openOnServer(settings: Settings, create: boolean, sending: OpenOptions): Promise<OpenedClickHouse> {
   const { openClickHouse: openServer } = await import('../pipeline/tables/clickhouse.ts');
-  const clickhouse = openServer(settings, sending);
+  const clickhouse = openServer(settings, { onRetry: announce, ...sending });
   try {
     await clickhouse.probe();
   } catch (error) {
