@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { contentDigest } from './content-digest.ts';
 import { parseJson } from './json.ts';
@@ -9,6 +11,24 @@ describe('contentDigest', () => {
     const one = digest('{"a": [1, {"b": null, "c": "é"}], "d": 1.0}');
     expect(one).toMatch(/^[0-9a-f]{30}$/);
     expect(digest('{"d":1,"a":[1,{"c":"\\u00e9","b":null}]}')).toBe(one);
+  });
+
+  it('is SHAKE-128 of the JSON text with sorted keys and without white space, because the digests are stored', () => {
+    const text = (value: unknown): string => {
+      if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+      if (Array.isArray(value)) return `[${value.map(text).join()}]`;
+      const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+      return `{${entries.map(([key, member]) => `${JSON.stringify(key)}:${text(member)}`).join()}}`;
+    };
+    const keys = fc.dictionary(fc.string({ unit: 'grapheme' }), fc.integer(), { maxKeys: 60 });
+    fc.assert(
+      fc.property(fc.jsonValue({ stringUnit: 'grapheme' }), keys, (value, dictionary) => {
+        const json = JSON.stringify({ value, dictionary });
+        const parsed: unknown = JSON.parse(json);
+        const expected = createHash('shake128', { outputLength: 15 }).update(text(parsed)).digest('hex');
+        expect(contentDigest(parsed, Buffer.from(json))).toBe(expected);
+      }),
+    );
   });
 
   it.each([

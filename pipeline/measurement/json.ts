@@ -1,8 +1,8 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { MeasurementError } from './errors.ts';
-import type { PatternMatcher } from './patterns.ts';
 import { SourceNumber } from './python.ts';
 import { reduce } from './reduction.ts';
+import type { ResponseSearch } from './response-search.ts';
 import { load, mayBeUnsound } from './scanner.ts';
 
 /**
@@ -32,11 +32,11 @@ export interface Parsed {
 /**
  * Parses a JSON document as strictly as upstream does: invalid UTF-8, lone surrogates and numbers that overflow a double are errors
  * (archive.md section 7). Bodies become digests and unread members become zeros (reduction.ts). With `exact`, both stay unchanged
- * and numbers become SourceNumber. `matcher` searches bodies that become digests. Throws MeasurementError.
+ * and numbers become SourceNumber. `search` searches bodies that become digests. Throws MeasurementError.
  */
-export function parseJson(bytes: Buffer, exact = false, matcher?: PatternMatcher): Parsed {
+export function parseJson(bytes: Buffer, exact = false, search?: ResponseSearch): Parsed {
   if (!isUtf8(bytes)) throw broken('not UTF-8');
-  const { json, partial } = exact ? { json: load(bytes), partial: false } : reduce(bytes, matcher);
+  const { json, partial } = exact ? { json: load(bytes), partial: false } : reduce(bytes, search);
   if (json.length > MOST_VALUES && beginsOfValues(json) > MOST_VALUES) {
     throw new MeasurementError('decode', 'TooManyValues', `the document may hold more than ${MOST_VALUES} values`);
   }

@@ -1,7 +1,6 @@
-import { hash, randomBytes } from 'node:crypto';
-import type { PatternMatcher } from './patterns.ts';
+import { randomBytes } from 'node:crypto';
+import { type BodyDigest, digestOf, type ResponseSearch } from './response-search.ts';
 import { findKey, lastText, load, readBase64, readText, skipValue } from './scanner.ts';
-import { titleOf } from './title.ts';
 
 /**
  * Removes parts that no column needs from the JSON text before it is parsed. HTTP bodies are most of the bytes of most
@@ -9,17 +8,6 @@ import { titleOf } from './title.ts';
  * is made of it and JSON.parse does not read it. On objects full of bodies this halves the decoding time. Newer probes also write much about
  * themselves that no column uses.
  */
-
-/** Facts about a body without its text. */
-export interface BodyDigest {
-  /** Bytes of the body; for text, its bytes as UTF-8. */
-  readonly length: number;
-  readonly sha1: string;
-  /** Title of a page of HTML. */
-  readonly title: string | null;
-  /** Indexes of the patterns that match. */
-  readonly patterns: readonly number[];
-}
 
 /** Prefix of a digest. No document can contain it, because it differs from process to process. */
 const MARK = `${randomBytes(12).toString('hex')}:`;
@@ -51,6 +39,8 @@ const BINARY_FORMS = [
   ['{"data": "', '", "format": "base64"}'],
   ['{"format": "base64", "data": "', '"}'],
 ] as const;
+/** First letter of `body`. The names of unread members begin with another one. */
+const LETTER_B = 0x62;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COLON = 0x3a;
@@ -64,13 +54,6 @@ export function readDigest(text: string): BodyDigest | undefined {
   const digest = bodies[Number(text.slice(MARK.length))];
   if (!digest) throw new TypeError('the body belongs to an earlier document');
   return digest;
-}
-
-/** Makes the digest of a body. `matcher` may overwrite the memory of the scanner if the body is not in it. */
-export function digestOf(body: Buffer, matcher?: PatternMatcher): BodyDigest {
-  const title = titleOf(body);
-  const sha1 = hash('sha1', body);
-  return { length: body.length, sha1, title, patterns: matcher?.inBody(body) ?? [] };
 }
 
 export interface Reduced {
@@ -87,9 +70,9 @@ export interface Reduced {
  * Replaces the texts and binaries of members named `body` with digests, and unread members with zeros. Invalid JSON stays
  * unchanged, so that the parser reports it. The bytes must be UTF-8. Digests of an earlier document become invalid.
  */
-export function reduce(json: Buffer, matcher?: PatternMatcher): Reduced {
+export function reduce(json: Buffer, search?: ResponseSearch): Reduced {
   bodies = [];
-  matcher?.prepare();
+  search?.prepare();
   // Works in place, because a replacement is shorter than the original.
   const out = load(json);
   let partial = false;
@@ -99,7 +82,7 @@ export function reduce(json: Buffer, matcher?: PatternMatcher): Reduced {
     next = at + 1;
     // A quote without a backslash before it opens or closes a string. If it closes one, the following text would not be JSON.
     if (json[at - 1] === BACKSLASH) continue;
-    const cut = bodyAt(json, at + 1, matcher) ?? unreadAt(json, at + 1);
+    const cut = json[at + 1] === LETTER_B ? bodyAt(json, at + 1, search) : unreadAt(json, at + 1);
     if (!cut) continue;
     if (to < copied) out.copyWithin(to, copied, cut.from);
     to += cut.from - copied;
@@ -121,18 +104,18 @@ interface Cut {
 }
 
 /** Finds the text or binary of the body. Its key begins at `at`, after the opening quote. */
-function bodyAt(json: Buffer, at: number, matcher?: PatternMatcher): Cut | undefined {
+function bodyAt(json: Buffer, at: number, search?: ResponseSearch): Cut | undefined {
   if (json.toString('latin1', at, at + BODY.length) !== BODY) return undefined;
   const from = valueStart(json, at + BODY.length);
   if (from < 0) return undefined;
-  if (json[from] === BRACE) return binaryAt(json, from, matcher);
+  if (json[from] === BRACE) return binaryAt(json, from, search);
   const quote = json[from] === QUOTE ? readText(from + 1) : -1;
   if (quote - from <= SHORTEST) return undefined;
-  return { from, end: quote + 1, standIn: standInFor(lastText(), matcher) };
+  return { from, end: quote + 1, standIn: standInFor(lastText(), search) };
 }
 
 /** Finds the object with clean base64 that begins at `from`. */
-function binaryAt(json: Buffer, from: number, matcher?: PatternMatcher): Cut | undefined {
+function binaryAt(json: Buffer, from: number, search?: ResponseSearch): Cut | undefined {
   for (const [head, tail] of BINARY_FORMS) {
     const start = from + head.length;
     if (json.toString('latin1', from, start) !== head) continue;
@@ -140,20 +123,22 @@ function binaryAt(json: Buffer, from: number, matcher?: PatternMatcher): Cut | u
     const end = quote + tail.length;
     if (quote - start <= SHORTEST || json.toString('latin1', quote, end) !== tail) return undefined;
     const body = readBase64(start, quote);
-    return body && { from, end, standIn: standInFor(body, matcher) };
+    return body && { from, end, standIn: standInFor(body, search) };
   }
   return undefined;
 }
 
-function standInFor(body: Buffer, matcher?: PatternMatcher): string {
-  bodies.push(digestOf(body, matcher));
+function standInFor(body: Buffer, search?: ResponseSearch): string {
+  bodies.push(search ? search.digestOf(body) : digestOf(body));
   return `"${MARK}${bodies.length - 1}"`;
 }
 
 /** Finds the object or list of the unread member. Its key begins at `at`, after the opening quote. */
 function unreadAt(json: Buffer, at: number): Cut | undefined {
-  const length = json.subarray(at, at + LONGEST_NAME + 1).indexOf(QUOTE);
-  if (length < 0 || !UNREAD.has(json.toString('latin1', at, at + length))) return undefined;
+  // A loop, because a call into the runtime costs more than the few bytes of a name.
+  let length = 0;
+  while (length <= LONGEST_NAME && json[at + length] !== QUOTE) length++;
+  if (length > LONGEST_NAME || !UNREAD.has(json.toString('latin1', at, at + length))) return undefined;
   const from = valueStart(json, at + length + 1);
   if (from < 0 || (json[from] !== BRACE && json[from] !== BRACKET)) return undefined;
   const end = skipValue(from);

@@ -25,7 +25,7 @@ interface Exports {
     slots: number,
     mask: number,
     out: number,
-    room: number,
+    lists: number,
   ) => number;
 }
 
@@ -156,15 +156,16 @@ export const SLOT_BYTES = 16;
 export const NO_DISTANCE = 0x7fffffff;
 /** The largest distance, before and after a gram. */
 export const FARTHEST = 100;
-/** Number of records in a call of `findLiterals`. They are in the margin between tables and document. */
-const ROOM = 512;
+/** Number of records in a call of `findLiterals`, at most. They are between tables and document, and so are its lists. */
+const ROOM = 2560;
 const RECORDS_BYTES = ROOM * 8;
+const LISTS_BYTES = 2056 + (ROOM + 1) * 8;
 
 /** Puts the tables of patterns into the memory, unless they are there. Otherwise the document and all results of this module are lost. */
 export function useTables(tables: Buffer): void {
   if (tables === grams) return;
   grams = tables;
-  start = TABLES + Math.ceil(tables.length / 16) * 16 + RECORDS_BYTES;
+  start = TABLES + Math.ceil(tables.length / 16) * 16 + RECORDS_BYTES + LISTS_BYTES;
   code = instantiate();
   bytes = Buffer.from(code.memory.buffer);
   end = start;
@@ -182,7 +183,8 @@ export function isLoaded(tables: Buffer, text: Buffer): boolean {
 export function findLiterals(text: Buffer, tables: LiteralTables, onPlace: (at: number, slot: number) => void): void {
   const from = text.byteOffset - bytes.byteOffset;
   const until = from + text.length;
-  const records = new Int32Array(bytes.buffer, start - RECORDS_BYTES, 2 * ROOM);
+  const out = start - RECORDS_BYTES - LISTS_BYTES;
+  const records = new Int32Array(bytes.buffer, out, 2 * ROOM);
   const { longBits, longShift, bits, shift, slots, mask } = tables;
   for (let at = from; at < until; ) {
     at = code.findLiterals(
@@ -194,8 +196,8 @@ export function findLiterals(text: Buffer, tables: LiteralTables, onPlace: (at: 
       shift,
       TABLES + slots,
       mask,
-      start - RECORDS_BYTES,
-      ROOM,
+      out,
+      out + RECORDS_BYTES,
     );
     const count = 2 * code.records.value;
     for (let i = 0; i < count; i += 2) onPlace(records[i]! - from, records[i + 1]!);

@@ -404,31 +404,42 @@
   (global $records (export "records") (mut i32) (i32.const 0))
 
   ;; Searches for places where a literal may be, from `at` to `end`, and writes a record of two numbers to `out` for each: a position, and the
-  ;; slot of the gram there. Returns the position to continue at, because `out` may be full (`room` is its number of records); it is `end` or more
-  ;; when all is read. Reads up to 128 bytes before `at` and after `end`.
+  ;; slot of the gram there. Returns the position to continue at, which is `end` or more when all is read. Reads at most 8 KiB, because the lists
+  ;; have room for as many places: `out` for 2,560 records, `lists` for 513 positions and as many pairs of numbers as `out`. Reads up to 128 bytes
+  ;; before `at` and after `end`.
   ;;
   ;; Every 16 bytes a gram of 8 bytes is looked up, and every 4 bytes a gram of 4 bytes. First a bit is read, at `longBits` or `bits`, at the
   ;; position of the highest bits of a hash (of 64 bits shifted right by `longShift`, or of 32 bits by `shift`). Few bits are set. The short grams
   ;; have bits of their own, because these are few, so they stay in the first cache of the processor. Then the gram is looked up in a hash table with linear probing
   ;; at `slots`, of 16 bytes for each slot; `mask` is the number of slots minus 1. A slot is the gram, a distance, and the four bytes that must be at that distance
-  ;; from the gram. The distance 0x7fffffff stands for no such bytes.
-  (func (export "findLiterals") (param $at i32) (param $end i32) (param $longBits i32) (param $longShift i32) (param $bits i32) (param $shift i32) (param $slots i32) (param $mask i32) (param $out i32) (param $room i32) (result i32)
+  ;; from the gram. The distance 0x7fffffff stands for no such bytes. A gram may have several slots, one of which has to match.
+  ;;
+  ;; A processor cannot predict which bits are set. So the first two loops have no branch for it: they write each position to a list, and the
+  ;; next one overwrites it if the bit is not set.
+  (func (export "findLiterals") (param $at i32) (param $end i32) (param $longBits i32) (param $longShift i32) (param $bits i32) (param $shift i32) (param $slots i32) (param $mask i32) (param $out i32) (param $lists i32) (result i32)
     (local $longBy i64)
-    (local $long i64)
     (local $longBit i32)
     (local $hashes v128)
     (local $words v128)
+    (local $stop i32)
+    (local $block i32)  ;; place of the next entry in the list of blocks
+    (local $grams i32)  ;; start of the list of grams
+    (local $gram i32)   ;; place of its next entry
+    (local $each i32)
+    (local $from i32)
+    (local $last i32)
+    (local $bit i32)
     (local.set $longBy (i64.extend_i32_u (local.get $longShift)))
     (global.set $records (i32.const 0))
+    (if (i32.ge_u (local.get $at) (local.get $end)) (then (return (local.get $at))))
+    (local.set $stop (i32.add (local.get $at) (i32.const 8192)))
+    (local.set $stop (select (local.get $stop) (local.get $end) (i32.lt_u (local.get $stop) (local.get $end))))
+    ;; Lists the blocks of 16 bytes in which a bit is set.
+    (local.set $block (local.get $lists))
     (loop $blocks
-      ;; A block has at most 5 records.
-      (if
-        (i32.or
-          (i32.ge_u (local.get $at) (local.get $end))
-          (i32.gt_u (i32.add (global.get $records) (i32.const 5)) (local.get $room)))
-        (then (return (local.get $at))))
-      (local.set $long (i64.mul (i64.load (local.get $at)) (i64.const 0x9e3779b97f4a7c15)))
-      (local.set $longBit (i32.wrap_i64 (i64.shr_u (local.get $long) (local.get $longBy))))
+      (local.set $longBit
+        (i32.wrap_i64
+          (i64.shr_u (i64.mul (i64.load (local.get $at)) (i64.const 0x9e3779b97f4a7c15)) (local.get $longBy))))
       ;; The four short grams at once: positions of their bits, and addresses of the words with these bits. A shift uses the lowest five bits.
       (local.set $hashes
         (i32x4.shr_u
@@ -438,52 +449,93 @@
         (i32x4.add
           (i32x4.splat (local.get $bits))
           (i32x4.shl (i32x4.shr_u (local.get $hashes) (i32.const 5)) (i32.const 2))))
-      (if
-        (i32.and
-          (i32.or
-            (i32.shr_u
-              (i32.load (i32.add (local.get $longBits) (i32.shl (i32.shr_u (local.get $longBit) (i32.const 5)) (i32.const 2))))
-              (local.get $longBit))
-            (i32.or
+      (i32.store (local.get $block) (local.get $at))
+      (local.set $block
+        (i32.add
+          (local.get $block)
+          (i32.shl
+            (i32.and
               (i32.or
                 (i32.shr_u
-                  (i32.load (i32x4.extract_lane 0 (local.get $words)))
-                  (i32x4.extract_lane 0 (local.get $hashes)))
-                (i32.shr_u
-                  (i32.load (i32x4.extract_lane 1 (local.get $words)))
-                  (i32x4.extract_lane 1 (local.get $hashes))))
-              (i32.or
-                (i32.shr_u
-                  (i32.load (i32x4.extract_lane 2 (local.get $words)))
-                  (i32x4.extract_lane 2 (local.get $hashes)))
-                (i32.shr_u
-                  (i32.load (i32x4.extract_lane 3 (local.get $words)))
-                  (i32x4.extract_lane 3 (local.get $hashes))))))
-          (i32.const 1))
-        (then
-          (local.set $out (call $record (local.get $out) (local.get $at) (i64.load (local.get $at)) (local.get $longBits) (local.get $longBit) (local.get $slots) (local.get $mask)))
-          (local.set $out (call $record (local.get $out) (local.get $at) (i64.load32_u (local.get $at)) (local.get $bits) (i32x4.extract_lane 0 (local.get $hashes)) (local.get $slots) (local.get $mask)))
-          (local.set $out (call $record (local.get $out) (i32.add (local.get $at) (i32.const 4)) (i64.load32_u offset=4 (local.get $at)) (local.get $bits) (i32x4.extract_lane 1 (local.get $hashes)) (local.get $slots) (local.get $mask)))
-          (local.set $out (call $record (local.get $out) (i32.add (local.get $at) (i32.const 8)) (i64.load32_u offset=8 (local.get $at)) (local.get $bits) (i32x4.extract_lane 2 (local.get $hashes)) (local.get $slots) (local.get $mask)))
-          (local.set $out (call $record (local.get $out) (i32.add (local.get $at) (i32.const 12)) (i64.load32_u offset=12 (local.get $at)) (local.get $bits) (i32x4.extract_lane 3 (local.get $hashes)) (local.get $slots) (local.get $mask)))))
+                  (i32.load (i32.add (local.get $longBits) (i32.shl (i32.shr_u (local.get $longBit) (i32.const 5)) (i32.const 2))))
+                  (local.get $longBit))
+                (i32.or
+                  (i32.or
+                    (i32.shr_u
+                      (i32.load (i32x4.extract_lane 0 (local.get $words)))
+                      (i32x4.extract_lane 0 (local.get $hashes)))
+                    (i32.shr_u
+                      (i32.load (i32x4.extract_lane 1 (local.get $words)))
+                      (i32x4.extract_lane 1 (local.get $hashes))))
+                  (i32.or
+                    (i32.shr_u
+                      (i32.load (i32x4.extract_lane 2 (local.get $words)))
+                      (i32x4.extract_lane 2 (local.get $hashes)))
+                    (i32.shr_u
+                      (i32.load (i32x4.extract_lane 3 (local.get $words)))
+                      (i32x4.extract_lane 3 (local.get $hashes))))))
+              (i32.const 1))
+            (i32.const 2))))
       (local.set $at (i32.add (local.get $at) (i32.const 16)))
-      (br $blocks))
-    (unreachable))
+      (br_if $blocks (i32.lt_u (local.get $at) (local.get $stop))))
+    ;; Lists the grams whose bit is set, each as its position and 1 for a long one.
+    (local.set $grams (i32.add (local.get $lists) (i32.const 2056)))
+    (local.set $gram (local.get $grams))
+    (local.set $each (local.get $lists))
+    (block $listed
+      (loop $next
+        (br_if $listed (i32.ge_u (local.get $each) (local.get $block)))
+        (local.set $from (i32.load (local.get $each)))
+        (local.set $bit
+          (i32.wrap_i64
+            (i64.shr_u (i64.mul (i64.load (local.get $from)) (i64.const 0x9e3779b97f4a7c15)) (local.get $longBy))))
+        (i32.store (local.get $gram) (local.get $from))
+        (i32.store offset=4 (local.get $gram) (i32.const 1))
+        (local.set $gram (i32.add (local.get $gram) (i32.and
+              (i32.shl
+                (i32.shr_u
+                  (i32.load (i32.add (local.get $longBits) (i32.shl (i32.shr_u (local.get $bit) (i32.const 5)) (i32.const 2))))
+                  (local.get $bit))
+                (i32.const 3))
+              (i32.const 8))))
+        (local.set $last (i32.add (local.get $from) (i32.const 16)))
+        (loop $short
+          (local.set $bit (i32.shr_u (i32.mul (i32.load (local.get $from)) (i32.const 0x9e3779b1)) (local.get $shift)))
+          (i32.store (local.get $gram) (local.get $from))
+          (i32.store offset=4 (local.get $gram) (i32.const 0))
+          (local.set $gram
+            (i32.add
+              (local.get $gram)
+              (i32.and
+                (i32.shl
+                  (i32.shr_u
+                    (i32.load (i32.add (local.get $bits) (i32.shl (i32.shr_u (local.get $bit) (i32.const 5)) (i32.const 2))))
+                    (local.get $bit))
+                  (i32.const 3))
+                (i32.const 8))))
+          (local.set $from (i32.add (local.get $from) (i32.const 4)))
+          (br_if $short (i32.ne (local.get $from) (local.get $last))))
+        (local.set $each (i32.add (local.get $each) (i32.const 4)))
+        (br $next)))
+    (local.set $each (local.get $grams))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $each) (local.get $gram)))
+        (local.set $out (call $record (local.get $out) (i32.load (local.get $each)) (i32.load offset=4 (local.get $each)) (local.get $slots) (local.get $mask)))
+        (local.set $each (i32.add (local.get $each) (i32.const 8)))
+        (br $next)))
+    (local.get $at))
 
-  ;; Writes a record if the gram is in the hash table and the bytes at its distance are there. Returns the place of the next record. An empty slot and the gram of zeros are equal.
-  (func $record (param $out i32) (param $at i32) (param $gram i64) (param $bits i32) (param $bit i32) (param $slots i32) (param $mask i32) (result i32)
+  ;; Writes a record of the first slot that has the gram at a position and the bytes at its distance, if there is one. Returns the place of the next
+  ;; record. An empty slot and the gram of zeros are equal.
+  (func $record (param $out i32) (param $at i32) (param $isLong i32) (param $slots i32) (param $mask i32) (result i32)
+    (local $gram i64)
     (local $slot i32)
     (local $place i32)
     (local $distance i32)
     (local $found i64)
-    (if
-      (i32.eqz
-        (i32.and
-          (i32.shr_u
-            (i32.load (i32.add (local.get $bits) (i32.shl (i32.shr_u (local.get $bit) (i32.const 5)) (i32.const 2))))
-            (local.get $bit))
-          (i32.const 1)))
-      (then (return (local.get $out))))
+    (local.set $gram
+      (select (i64.load (local.get $at)) (i64.load32_u (local.get $at)) (local.get $isLong)))
     (local.set $slot
       (i32.and
         (i32.wrap_i64 (i64.shr_u (i64.mul (local.get $gram) (i64.const 0x9e3779b97f4a7c15)) (i64.const 24)))
@@ -495,15 +547,16 @@
       (if (i64.eq (local.get $found) (local.get $gram))
         (then
           (local.set $distance (i32.load offset=8 (local.get $place)))
-          (if (i32.ne (local.get $distance) (i32.const 0x7fffffff))
+          (if
+            (if (result i32) (i32.eq (local.get $distance) (i32.const 0x7fffffff))
+              (then (i32.const 1))
+              (else
+                (i32.eq (i32.load (i32.add (local.get $at) (local.get $distance))) (i32.load offset=12 (local.get $place)))))
             (then
-              (if
-                (i32.ne (i32.load (i32.add (local.get $at) (local.get $distance))) (i32.load offset=12 (local.get $place)))
-                (then (return (local.get $out))))))
-          (i32.store (local.get $out) (local.get $at))
-          (i32.store offset=4 (local.get $out) (local.get $slot))
-          (global.set $records (i32.add (global.get $records) (i32.const 1)))
-          (return (i32.add (local.get $out) (i32.const 8)))))
+              (i32.store (local.get $out) (local.get $at))
+              (i32.store offset=4 (local.get $out) (local.get $slot))
+              (global.set $records (i32.add (global.get $records) (i32.const 1)))
+              (return (i32.add (local.get $out) (i32.const 8)))))))
       (local.set $slot (i32.and (i32.add (local.get $slot) (i32.const 1)) (local.get $mask)))
       (br $next))
     (unreachable)))

@@ -1,7 +1,7 @@
 import { transformError } from '../measurement/errors.ts';
 import type { HeadersList, HttpRequest, HttpResponse, HttpTransaction, TextOrBinary } from '../measurement/model.ts';
-import type { PatternMatcher } from '../measurement/patterns.ts';
-import { type BodyDigest, digestOf, readDigest } from '../measurement/reduction.ts';
+import { readDigest } from '../measurement/reduction.ts';
+import { type BodyDigest, digestOf, type ResponseSearch } from '../measurement/response-search.ts';
 import { splitEndpoint, urlHost } from './addresses.ts';
 import { normaliseFailure } from './failures.ts';
 import { hostForm } from './host-form.ts';
@@ -37,12 +37,12 @@ export interface HttpObservation {
 }
 
 /**
- * Makes the observations of the transactions that have a request, in order. `matcher` searches responses for fingerprints. Throws
+ * Makes the observations of the transactions that have a request, in order. `search` searches responses for fingerprints. Throws
  * MeasurementError.
  */
 export function observeHttp(
   transactions: readonly HttpTransaction[] | null | undefined,
-  matcher?: PatternMatcher,
+  search?: ResponseSearch,
 ): HttpObservation[] {
   const observations: HttpObservation[] = [];
   if (!transactions) return observations;
@@ -50,7 +50,7 @@ export function observeHttp(
     const transaction = transactions[i]!;
     if (!transaction.request) continue;
     const observation = observeRequest(transaction, transaction.request);
-    if (transaction.response) addResponse(observation, transaction.response, transactions[i + 1], matcher);
+    if (transaction.response) addResponse(observation, transaction.response, transactions[i + 1], search);
     observations.push(observation);
   }
   return observations;
@@ -94,15 +94,15 @@ function addResponse(
   observation: HttpObservation,
   response: HttpResponse,
   next: HttpTransaction | undefined,
-  matcher: PatternMatcher | undefined,
+  search: ResponseSearch | undefined,
 ): void {
   const patterns = new Set<number>();
-  const headers = readHeaders(response, matcher && { matcher, patterns });
+  const headers = readHeaders(response, search && { search, patterns });
   observation.response_body_is_truncated = response.body_is_truncated;
   observation.response_status_code = response.code;
   observation.response_header_location = headers.location;
   observation.response_header_server = headers.server;
-  const body = response.body ? digestOfBody(response.body, matcher) : undefined;
+  const body = response.body ? digestOfBody(response.body, search) : undefined;
   if (body && body.length > 0) {
     observation.response_title = body.title;
     for (const each of body.patterns) patterns.add(each);
@@ -120,9 +120,11 @@ function bodyLength(body: TextOrBinary): number {
   return readDigest(body)?.length ?? Buffer.byteLength(body);
 }
 
-function digestOfBody(body: TextOrBinary, matcher: PatternMatcher | undefined): BodyDigest {
-  if (typeof body === 'string') return readDigest(body) ?? digestOf(Buffer.from(body), matcher);
-  return digestOf(decodeBase64(body.data), matcher);
+function digestOfBody(body: TextOrBinary, search: ResponseSearch | undefined): BodyDigest {
+  const known = typeof body === 'string' ? readDigest(body) : undefined;
+  if (known) return known;
+  const bytes = typeof body === 'string' ? Buffer.from(body) : decodeBase64(body.data);
+  return search ? search.digestOf(bytes) : digestOf(bytes);
 }
 
 interface Headers {
@@ -144,8 +146,10 @@ function readHeaders(message: HttpRequest | HttpResponse, search?: HeaderSearch)
     }
     return found;
   }
-  for (const [name, value, ...more] of list) {
-    if (name == null || value == null || more.length > 0) {
+  for (const pair of list) {
+    const name = pair[0];
+    const value = pair[1];
+    if (name == null || value == null || pair.length > 2) {
       throw transformError('InvalidHeaders', 'a header is not a pair of name and value');
     }
     const asText = textOf(name);
@@ -159,15 +163,16 @@ const NO_PATTERNS: readonly number[] = [];
 
 /** Adds the patterns that match a header. */
 interface HeaderSearch {
-  readonly matcher: PatternMatcher;
+  readonly search: ResponseSearch;
   readonly patterns: Set<number>;
 }
 
-function searchHeader({ matcher, patterns }: HeaderSearch, name: string, value: TextOrBinary): void {
+function searchHeader({ search, patterns }: HeaderSearch, name: string, value: TextOrBinary): void {
   const key = name.toLowerCase();
-  if (!matcher.headers.has(key)) return;
-  const bytes = typeof value === 'string' ? Buffer.from(value) : decodeBase64(value.data);
-  for (const each of matcher.inHeader(key, bytes)) patterns.add(each);
+  if (!search.searches(key)) return;
+  for (const each of search.inHeader(key, typeof value === 'string' ? value : decodeBase64(value.data))) {
+    patterns.add(each);
+  }
 }
 
 function takeHeader(found: Headers, name: string, value: TextOrBinary): void {

@@ -1,3 +1,4 @@
+import { ResponseSearch } from '../measurement/response-search.ts';
 import type { HttpFingerprints } from '../reference/http-fingerprints.ts';
 import type { IpView } from '../reference/ip-metadata.ts';
 import type { RowEncoder } from '../tables/encoder.ts';
@@ -32,7 +33,9 @@ export interface RunFacts {
 export class MeasurementRows {
   readonly encoder: RowEncoder;
   readonly run: RunFacts;
-  /** Encoded measurement block and probe block. */
+  /** Searches responses for the fingerprints; undefined without fingerprints. */
+  readonly search: ResponseSearch | undefined;
+  /** Encoded measurement block and probe block. Valid until the next measurement. */
   shared: Buffer = EMPTY;
   /** Encoded measurement block alone, for the table without a probe block. */
   measurement: Buffer = EMPTY;
@@ -46,6 +49,7 @@ export class MeasurementRows {
   constructor(encoder: RowEncoder, run: RunFacts) {
     this.encoder = encoder;
     this.run = run;
+    this.search = run.httpFingerprints && new ResponseSearch(run.httpFingerprints.matcher);
     writeGeneration(this.#scratch, { run_generation: run.generation });
     this.generation = this.#scratch.copy();
   }
@@ -68,7 +72,8 @@ export class MeasurementRows {
     writeMeasurement(this.#scratch, measurement);
     const size = this.#scratch.length;
     writeProbe(this.#scratch, probe);
-    this.shared = this.#scratch.copy();
+    // Not a copy: the next measurement overwrites it.
+    this.shared = this.#scratch.bytes.subarray(0, this.#scratch.length);
     this.measurement = this.shared.subarray(0, size);
   }
 }

@@ -117,7 +117,7 @@ function observeAll(
     dns: observeDns(lists.queries),
     tcp: observeTcp(lists.tcp_connect),
     tls: observeTls(lists.tls_handshakes, indexEvents(lists.network_events), certificates, judgeChain),
-    http: observeHttp(lists.requests, rows.run.httpFingerprints?.matcher),
+    http: observeHttp(lists.requests, rows.search),
     transfers: new Transfers(lists.network_events),
   };
 }

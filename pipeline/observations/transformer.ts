@@ -84,7 +84,7 @@ export class Transformer {
   }
 
   #attempt(document: RawDocument, key: string, seen: Seen, exact: boolean): Outcome {
-    const { value, partial } = parseJson(document.bytes, exact, this.#options.httpFingerprints?.matcher);
+    const { value, partial } = parseJson(document.bytes, exact, this.#rows.search);
     seen.partial = partial;
     if (!isObject(value)) throw new MeasurementError('decode', 'InvalidJSON', 'the document is not a JSON object');
     const own = document.uid ? undefined : ownUid(value, this.#options.bucket);

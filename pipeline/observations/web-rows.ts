@@ -1,6 +1,6 @@
 import { canonicalAddress, isIpLiteral, unmapped } from '../reference/ip-literal.ts';
 import { TranslationPrefixes } from '../reference/nat64.ts';
-import { compileColumns, type RowBinaryWriter, sliceColumns } from '../tables/rowbinary.ts';
+import { compileColumns, RowBinaryWriter, sliceColumns } from '../tables/rowbinary.ts';
 import { GENERATION_COLUMN, OBS_WEB } from '../tables/schema.ts';
 import { fixAddress } from './addresses.ts';
 import { type Connection, Connections } from './connections.ts';
@@ -96,6 +96,7 @@ export function writeWebRows(rows: MeasurementRows, observations: WebObservation
     hosts: new Hosts(dns, options.hints),
     translation: translationOf(rows, dns, options.controlAddresses),
     transfers: observations.transfers,
+    ...encodeShared(rows, options),
   };
   for (const each of dns) writeRow(context, each, connections.takeFor(each) ?? NO_CONNECTION);
   for (const connection of connections.all) {
@@ -110,6 +111,25 @@ interface RowContext {
   readonly hosts: Hosts;
   readonly translation: TranslationPrefixes;
   readonly transfers: Transfers | undefined;
+  /** Encoded `probe_analysis` and generation. */
+  readonly analysis: Buffer;
+  /** Encoded comparison of the probe. */
+  readonly comparison: Buffer;
+}
+
+const scratch = new RowBinaryWriter(4096);
+
+/** Encodes the columns after those of the observations that all rows share. The result is valid until the next call. */
+function encodeShared(rows: MeasurementRows, { probeAnalysis, comparison }: WebRowOptions) {
+  scratch.length = 0;
+  write.analysis(scratch, { probe_analysis: probeAnalysis });
+  scratch.raw(rows.generation);
+  const middle = scratch.length;
+  write.comparison(scratch, comparison);
+  return {
+    analysis: scratch.bytes.subarray(0, middle),
+    comparison: scratch.bytes.subarray(middle, scratch.length),
+  };
 }
 
 /** The observations of one connection that are in the same row. */
@@ -205,13 +225,12 @@ function writeRow(context: RowContext, dns: DnsObservation | null, connection: J
   write.handshake(writer, tls?.handshake);
   write.tlsTime(writer, tls);
   write.http(writer, http);
-  write.analysis(writer, { probe_analysis: options.probeAnalysis });
-  writer.raw(rows.generation);
+  writer.raw(context.analysis);
   page.response_title = http?.response_title ?? null;
   page.fingerprints = http ? rows.fingerprintNames(http.patterns) : NO_NAMES;
   page.fingerprints_version = rows.fingerprintsVersion;
   write.page(writer, page);
-  write.comparison(writer, options.comparison);
+  writer.raw(context.comparison);
   write.network(writer, tls);
   writeTransaction(writer, context.transfers, dns, connection);
 }
