@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { parseStartTime } from './time.ts';
 import { isUid, trivialId } from './uid.ts';
 
 describe('trivialId', () => {
@@ -43,26 +42,4 @@ describe('isUid', () => {
     [null, '2020-09-21', false],
     [{}, '2020-09-21', false],
   ])('%j in %s: %s', (uid, bucket, expected) => expect(isUid(uid, START, bucket)).toBe(expected));
-});
-
-describe('parseStartTime', () => {
-  it.each([
-    ['2020-09-21 00:00:24', '2020-09-21T00:00:24.000Z'],
-    ['2020-2-29  1:2:3', '2020-02-29T01:02:03.000Z'],
-    ['0099-01-01 00:00:00', '0099-01-01T00:00:00.000Z'],
-  ])('parses %s', (text, expected) => {
-    expect(new Date(parseStartTime(text)!).toISOString()).toBe(expected);
-  });
-
-  it.each([
-    '2021-02-29 00:00:00',
-    '2020-00-01 00:00:00',
-    '2020-01-01 24:00:00',
-    '2020-01-01 00:00:60',
-    '2020-01-01',
-    ' 2020-01-01 00:00:00',
-    '0000-01-01 00:00:00',
-  ])('rejects %s', text => {
-    expect(parseStartTime(text)).toBeUndefined();
-  });
 });
