@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import { KINDS } from '../crds/kinds.ts';
 import { customResourceDefinition } from '../crds/structural.ts';
@@ -33,8 +33,8 @@ export function chartFiles(): Record<string, () => string> {
         'ooni-pipeline.workerSettingsRules',
         stringify(workerSettingsRules('{{ .configMap }}', '{{ .secret }}')),
       ),
-    'helm/ooni-pipeline/templates/_sections.tpl': () =>
-      HEADER + template('ooni-pipeline.sections', `${JSON.stringify(sections(), null, 2)}\n`),
+    'helm/ooni-pipeline/templates/_required.tpl': () =>
+      HEADER + template('ooni-pipeline.required', `${JSON.stringify(requiredValues(), null, 2)}\n`),
     'helm/ooni-pipeline/files/dashboard.json': grafanaDashboard,
     'helm/ooni-pipeline/alerts/ooni-pipeline.yaml': alertRules,
     'helm/ooni-pipeline/values.schema.json': valuesSchema,
@@ -97,17 +97,27 @@ function readSchema(): ValuesSchema {
 }
 
 /**
- * Returns the paths of the values that are objects with known keys, each before those in it. Without such an object, because it is null or because
- * the values are those of an older chart, the templates would fail without the name of the value.
+ * Returns the paths of the values that cannot be absent, each object before its keys: objects with known keys, and defaults that are not empty. A value
+ * is absent when it is null, or when the values are those of an older chart. The templates would fail without its name, or render a wrong zero.
  */
-export function sections(schema = readSchema(), of = schema, prefix = ''): string[] {
+export function requiredValues(): string[] {
+  const values = parse(
+    readFileSync(join(import.meta.dirname, '..', 'helm/ooni-pipeline/values.yaml'), 'utf8'),
+  ) as object;
+  return requiredOf(readSchema(), readSchema(), values, '');
+}
+
+function requiredOf(schema: ValuesSchema, of: ValuesSchema, defaults: object, prefix: string): string[] {
   return Object.entries(of.properties ?? {}).flatMap(([key, value]) => {
+    const path = `${prefix}${key}`;
+    const initial = (defaults as Record<string, unknown>)[key];
     const name = value.$ref?.split('/').at(-1);
     // Types of Kubernetes may be empty.
     if (name?.startsWith('kubernetes.') || name === 'podTemplate') return [];
     const resolved = name === undefined ? value : schema.definitions![name]!;
-    const path = `${prefix}${key}`;
-    return resolved.properties ? [path, ...sections(schema, resolved, `${path}.`)] : [];
+    if (resolved.properties) return [path, ...requiredOf(schema, resolved, initial ?? {}, `${path}.`)];
+    const empty = initial === undefined || initial === null || initial === '' || typeof initial === 'object';
+    return empty ? [] : [path];
   });
 }
 

@@ -25,11 +25,11 @@ the value, which may be a secret. ooni-pipeline.validate includes them.
 {{- end }}
 
 {{- define "ooni-pipeline.validateForms" -}}
-{{- range $path := include "ooni-pipeline.sections" . | fromJsonArray -}}
+{{- range $path := include "ooni-pipeline.required" . | fromJsonArray -}}
 {{- $value := $.Values -}}
-{{- range splitList "." $path -}}{{- $value = get $value . -}}{{- end -}}
-{{- if not (kindIs "map" $value) -}}
-{{- fail (printf "%s has no values (null); remove the key, so that its defaults apply (after an upgrade of the chart: --reset-then-reuse-values in place of --reuse-values)" $path) -}}
+{{- range $key := splitList "." $path -}}{{- $value = ternary (get $value $key) nil (hasKey $value $key) -}}{{- end -}}
+{{- if kindIs "invalid" $value -}}
+{{- fail (printf "%s has no value (null); remove the key, so that its default applies (after an upgrade of the chart: --reset-then-reuse-values in place of --reuse-values)" $path) -}}
 {{- end -}}
 {{- end -}}
 {{- $name := "set it to a name of lower-case letters, digits and hyphens that begins with a letter" -}}
