@@ -13,7 +13,7 @@ const rest = args.filter(arg => arg !== '--quick');
 const all = args.length === 0;
 
 if (all) {
-  console.log('All checks and tests: about 20 minutes on two cores. npm test -- --quick takes under two minutes.');
+  console.log('All checks and tests: about 35 minutes on two cores. npm test -- --quick takes under two minutes.');
 } else if (quick) {
   console.log('Checks, unit tests and a few tests against real servers: under two minutes on two cores.');
 }

@@ -17,6 +17,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
 import { startClickHouse } from '../../local/clickhouse.ts';
 import { corpus } from '../fidelity/expected.ts';
@@ -49,6 +50,10 @@ const TURN = 2.5;
 const TURNS = 5;
 /** Rounds of new threads when the path is compared with itself. */
 const ROUNDS = 5;
+/** Number of spans that are made alone; the queue of the exporter holds 2,048. */
+const SPANS = 2000;
+/** The exporter sends spans at the latest after this time (pipeline/otel.ts). */
+const EXPORT_DELAY_MS = 1000;
 const TARGETS = { bodies: 0.8, rows: 0.5, all: 0.7 };
 const TARGET_INTO_CLICKHOUSE = 0.6;
 const geoip = join(import.meta.dirname, '../fixtures/geoip');
@@ -211,7 +216,10 @@ async function turn(thread: Thread, work: Work): Promise<number> {
   }
 }
 
-/** Measures the cost of tracing. The traced thread also exports, which in a worker the main thread does. */
+/**
+ * Measures the cost of tracing. The traced thread also exports, which in a worker the main thread does. Passes with and without tracing differ by less
+ * than two equal passes do, so the spans are also made alone: their number in a pass times the cost of one is the cost of tracing.
+ */
 async function compareTraced(input: Input): Promise<object> {
   const collector = await OtlpCollector.start();
   try {
@@ -219,11 +227,38 @@ async function compareTraced(input: Input): Promise<object> {
       const plain = { input, geoip, clickhouseUrl };
       const births = { off: plain, on: { ...plain, telemetryEndpoint: collector.endpoint }, again: plain };
       const found = await compareBirths(births, { kind: 'insert' }, { feature: 'tracing', target: 0.02 });
-      console.log(`${collector.spans.length} spans`);
-      return { ...found, spans: collector.spans.length };
+      const alone = await measureSpans(births.on, collector);
+      const share = (alone.spansOfPass * alone.cpu) / found.off.cpu;
+      console.log(
+        `a pass makes ${alone.spansOfPass} spans; a span costs ${(alone.cpu * 1e6).toFixed(0)} µs of processor time, its export and the collector included: ${(share * 100).toFixed(3)} % of the pass`,
+      );
+      return { ...found, ...alone, share };
     });
   } finally {
     collector.stop();
+  }
+}
+
+/** Returns the number of spans of a pass, and the processor time in seconds of one, from its start until the collector has it. */
+async function measureSpans(traced: Birth, collector: OtlpCollector): Promise<{ spansOfPass: number; cpu: number }> {
+  const thread = await Thread.start(traced);
+  const collected = async (work: Work, least: number) => {
+    const [spans, before] = [collector.spans.length, process.cpuUsage()];
+    await thread.pass(work);
+    // The exporter sends the last spans with a delay.
+    for (let waits = 0; waits < 2 || (collector.spans.length < spans + least && waits < 30); waits++) {
+      await setTimeout(EXPORT_DELAY_MS);
+    }
+    const { user, system } = process.cpuUsage(before);
+    return { spans: collector.spans.length - spans, cpu: (user + system) / 1e6 };
+  };
+  try {
+    const { spans: spansOfPass } = await collected({ kind: 'insert' }, 1);
+    await collected({ kind: 'spans', times: SPANS }, SPANS);
+    const { spans, cpu } = await collected({ kind: 'spans', times: SPANS }, SPANS);
+    return { spansOfPass, cpu: cpu / spans };
+  } finally {
+    await thread.stop();
   }
 }
 
@@ -262,7 +297,7 @@ async function compareBirths(
   births: Readonly<Record<'off' | 'on' | 'again', Birth>>,
   work: Work,
   { feature, target }: Feature,
-): Promise<object> {
+): Promise<{ input: Input; off: Times; cost: Times; noise: Times }> {
   const { input } = births.off;
   const rounds: Record<keyof typeof births, Took[]>[] = [];
   for (let i = 1; i <= ROUNDS; i++) {

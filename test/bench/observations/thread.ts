@@ -21,12 +21,12 @@ import { BUCKET, type Input } from './inputs.ts';
 import { encode } from './path.ts';
 import { profile, type Stage } from './stages.ts';
 
-/** Work of a thread on its input: `insert` is everything, `encode` everything except the INSERT. */
+/** Work of a thread on its input: `insert` is everything, `encode` everything except the INSERT. `spans` makes `times` spans and nothing else. */
 export interface Work {
-  readonly kind: 'floor' | 'encode' | 'insert';
+  readonly kind: 'floor' | 'encode' | 'insert' | 'spans';
   /** Also measures the time by stage. The profiler itself slows down the pass. */
   readonly profiled?: boolean;
-  /** Reads the input as one object that repeats it this many times. */
+  /** Number of spans to make; otherwise reads the input as one object that repeats it this many times. */
   readonly times?: number;
 }
 
@@ -76,6 +76,7 @@ async function pass({ kind, times, profiled }: Work): Promise<Took> {
   const run = async () => {
     if (kind === 'floor') for (const object of unpacked!) floor(object);
     else if (kind === 'insert') rows = await insert();
+    else if (kind === 'spans') await makeSpans(times ?? 0);
     else if (times === undefined) rows = (await encode(archive, files, ipMetadata, httpFingerprints)).rows;
     else
       rows = (await encode(new EndlessArchive(stored(), times), files.slice(0, 1), ipMetadata, httpFingerprints)).rows;
@@ -85,6 +86,13 @@ async function pass({ kind, times, profiled }: Work): Promise<Took> {
   const shares = profiled ? await profile(run) : await run();
   const { user, system } = process.cpuUsage(before);
   return { wall: (performance.now() - started) / 1e3, cpu: (user + system) / 1e6, rows, ...(shares && { shares }) };
+}
+
+/** Makes spans as an INSERT does. */
+async function makeSpans(count: number): Promise<void> {
+  for (let span = 0; span < count; span++) {
+    await withSpan('insert obs_web', { 'ooni.rows': span, 'ooni.bytes': span }, async () => {});
+  }
 }
 
 /** Runs with a new run each time, as a repeat of the bucket would. Returns the number of stored rows. */
