@@ -177,18 +177,22 @@ export function checkClickHouse(command: Command, { clickhouse }: Pick<CommonOpt
   if (clickhouse.startsWith(EMBEDDED) && beginsWithTilde(clickhouse.slice(EMBEDDED.length))) {
     command.error(`error: --clickhouse ${clickhouse}: ${TILDE}`);
   }
-  if (clickhouse.startsWith(EMBEDDED) ? clickhouse.length > EMBEDDED.length : isServer(clickhouse)) return;
+  const wrong = clickhouse.startsWith(EMBEDDED)
+    ? clickhouse.length === EMBEDDED.length && 'it names no directory'
+    : wrongServer(clickhouse);
+  if (!wrong) return;
   command.error(
-    'error: --clickhouse must be embedded:DIR, or the URL of a server such as http://user:password@host:8123/database',
+    `error: --clickhouse must be embedded:DIR, or the URL of a server such as http://user:password@host:8123/database; ${wrong}`,
   );
 }
 
-function isServer(text: string): boolean {
+/** Returns what is wrong with the URL of a server, without the URL; undefined when nothing is. */
+function wrongServer(text: string): string | undefined {
   try {
     parseClickHouseUrl(text);
-    return true;
+    return undefined;
   } catch (error) {
-    if (error instanceof SettingsError) return false;
+    if (error instanceof SettingsError) return error.message.split(';')[0]?.replace('clickhouse_url', 'it');
     throw error;
   }
 }

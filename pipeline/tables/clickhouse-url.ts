@@ -35,8 +35,10 @@ export function parseClickHouseUrl(text: string): ClickHouseLocation {
       'clickhouse_url has an @ behind the host; within a password write / as %2F, ? as %3F, # as %23 and @ as %40',
     );
   }
+  refuseParameters(url);
   const path = url.pathname.replace(/^\/+|\/+$/g, '');
-  if (path.includes('/')) throw new SettingsError('clickhouse_url: the path is the name of one database');
+  if (path.includes('/'))
+    throw new SettingsError('clickhouse_url has a path of several parts; the path is the name of one database');
   // `new URL` drops the standard port of http and https. A written :80 or :443 means a proxy on that port.
   const written = url.port || /^https?:\/\/(?:[^@/]*@)?(?:\[[^\]]*\]|[^:/]+):(\d+)/.exec(text)?.[1] || '';
   const port = written === '' || written === kind.native ? kind.port : written;
@@ -46,6 +48,24 @@ export function parseClickHouseUrl(text: string): ClickHouseLocation {
     username: decoded(url.username) || 'default',
     password: decoded(url.password),
   };
+}
+
+/** Parameters of other clients for what this URL has in another place. Those about the connection have no meaning here. */
+const ELSEWHERE = ['user', 'username', 'password', 'database'];
+
+/** Throws SettingsError for a parameter that would change the user, the database or the encryption, if it were read. */
+function refuseParameters({ searchParams }: URL): void {
+  const found = ELSEWHERE.find(name => searchParams.has(name));
+  if (found) {
+    throw new SettingsError(
+      `clickhouse_url has the parameter ${found}, which is not read; write http://user:password@host:8123/database`,
+    );
+  }
+  if (/^(1|true|yes)$/i.test(searchParams.get('secure') ?? '')) {
+    throw new SettingsError(
+      'clickhouse_url has the parameter secure, which is not read; begin with clickhouses:// or https://',
+    );
+  }
 }
 
 /** Decodes a part of a URL. Throws SettingsError for a `%` that is not followed by two hexadecimal digits. */

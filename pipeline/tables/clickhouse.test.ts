@@ -10,6 +10,7 @@ test.each([
   ['https://ch.example.org:443/ooni', 'https://ch.example.org:443', 'ooni', 'default', ''],
   ['clickhouse://localhost', 'http://localhost:8123', 'default', 'default', ''],
   ['clickhouse://user:p%40ss%2Fword@host:9000/db?compression=lz4', 'http://host:8123', 'db', 'user', 'p@ss/word'],
+  ['clickhouse://host/db?secure=False&user_id=x', 'http://host:8123', 'db', 'default', ''],
   ['clickhouses://host:9440/db', 'https://host:8443', 'db', 'default', ''],
   ['clickhouse://host:18123/db', 'http://host:18123', 'db', 'default', ''],
   ['http://[::1]:9999/x', 'http://[::1]:9999', 'x', 'default', ''],
@@ -17,21 +18,28 @@ test.each([
   expect(parseClickHouseUrl(text)).toEqual({ url, database, username, password });
 });
 
-test.each(['localhost:8123', 'mysql://me:s3cret@host/db', '', 'http://me:s3cret@host/a/b', 'http://'])(
-  '"%s" is rejected',
-  text => {
-    const error = (() => {
-      try {
-        return parseClickHouseUrl(text);
-      } catch (error) {
-        return error;
-      }
-    })();
-    expect(error).toBeInstanceOf(SettingsError);
-    expect(String(error)).toContain('clickhouse_url');
-    expect(String(error)).not.toContain('s3cret');
-  },
-);
+test.each([
+  'localhost:8123',
+  'mysql://me:s3cret@host/db',
+  '',
+  'http://me:s3cret@host/a/b',
+  'http://',
+  'http://host:8123/?user=me&password=s3cret',
+  'http://host:8123/?password=s3cret',
+  'http://host:8123/?database=ooni',
+  'clickhouse://me:s3cret@host/db?secure=True',
+])('"%s" is rejected', text => {
+  const error = (() => {
+    try {
+      return parseClickHouseUrl(text);
+    } catch (error) {
+      return error;
+    }
+  })();
+  expect(error).toBeInstanceOf(SettingsError);
+  expect(String(error)).toContain('clickhouse_url');
+  expect(String(error)).not.toContain('s3cret');
+});
 
 test('the name of a server shows no credentials', async () => {
   const clickhouse = openClickHouse({ clickhouse_url: 'https://me:s3cret@host/db' });
