@@ -304,6 +304,61 @@ export const TUNNELS: Dataset = {
   },
 };
 
+/** Pages with counts of bytes, with the outcomes that the view adds. */
+export const PAGES: Dataset = {
+  name: 'page_speeds',
+  description:
+    'One row for each request of web_connectivity 0.5 with counts of bytes: the speed of the page (docs/verdicts.md).',
+  timeColumn: 'measurement_day',
+  columns: [
+    DAY,
+    ...OF_MEASUREMENT,
+    { name: 'input', type: 'Nullable(String)', label: 'URL', description: 'Address that was measured' },
+    { ...column('hostname', 'Nullable(String)') },
+    { name: 'ip', type: 'Nullable(String)', label: 'Address' },
+    { name: 'http_request_url', type: 'Nullable(String)', label: 'Request' },
+    { name: 'http_failure', type: 'Nullable(String)', label: 'Failure' },
+    { name: 'received', type: 'Float64', label: 'Bytes' },
+    { name: 'seconds', type: 'Float64', label: 'Seconds' },
+    { name: 'bytes_per_second', type: 'Float64', label: 'Bytes per second' },
+    {
+      name: 'fast_hosts',
+      type: 'UInt64',
+      label: 'Fast hosts',
+      description: 'Hosts that the same probe loaded fast on this day',
+    },
+    { name: 'slow_hosts', type: 'UInt64', label: 'Slow hosts' },
+    {
+      name: 'fast_networks',
+      type: 'UInt64',
+      label: 'Fast networks',
+      description: 'Networks that loaded this host fast on this day',
+    },
+    { name: 'slow_measurements', type: 'UInt64', label: 'Slow measurements' },
+    {
+      name: 'outcome',
+      type: 'String',
+      label: 'Outcome',
+      description: 'fast, slow, throttled or unknown (docs/verdicts.md)',
+    },
+    EXPLORER,
+  ],
+  metrics: {
+    n_pages: { label: 'Pages', expression: 'count()', format: ',d' },
+    n_measurements: N_MEASUREMENTS,
+    n_throttled: counted('throttled', 'Throttled'),
+    n_slow: counted('slow', 'Slow'),
+    n_fast: counted('fast', 'Fast'),
+    n_pages_unknown: counted('unknown', 'Unknown'),
+    speed_median: {
+      label: 'Speed (bytes/s)',
+      expression: 'quantileExact(0.5)(bytes_per_second)',
+      format: '.3s',
+      description: 'Median of the speeds of pages',
+    },
+  },
+};
+
 /** What ndt and dash measured. */
 export const PERFORMANCE: Dataset = {
   name: OBS_PERFORMANCE.name,
@@ -496,6 +551,7 @@ export const DATASETS: readonly Dataset[] = [
   BY_TARGET,
   TUNNELS,
   PERFORMANCE,
+  PAGES,
   OBSERVATIONS,
   FAILED_OBSERVATIONS,
   ANALYSIS,

@@ -1,6 +1,7 @@
 import { NETTEST_GROUPS } from './nettest-groups.ts';
 import { quoted } from './quoted.ts';
 import { PEER_ANSWERS } from './reporters.ts';
+import { OF_ALL_COUNTRIES } from './samples.ts';
 
 /**
  * How messengers are judged. Their tests have no control. They try the endpoints of a service, and a service is blocked if its endpoints
@@ -51,7 +52,7 @@ const OF_RESOLVERS = quoted(['dns_nxdomain_error', 'dns_refused_error', 'dns_ser
 /** The rows of messengers, with what each of them reached. */
 function rows(rowDay: string, host: string, condition: string): string {
   const endpoint = endpointOf(host);
-  return `SELECT ${rowDay}measurement_uid, probe_cc, ${endpoint} AS endpoint,
+  return `SELECT ${rowDay}measurement_uid, probe_cc, bucket_date, run_generation, ${endpoint} AS endpoint,
     ifNull(ip_is_bogon, 0) = 0 AND ip IS NOT NULL AS is_public,
     is_public AND dns_answer IS NOT NULL AS is_answered,
     is_public AND ifNull(tcp_success = 1, 0) AND (endpoint IN (${REDUNDANT}) OR ifNull(port, 0) != 80) AS is_connected,
@@ -94,7 +95,7 @@ export function serviceRelations(parts: {
 ),
 service_day AS (
   SELECT ${day}endpoint, max(is_answered) AS answered, max(is_connected) AS connected, max(is_proven) AS proven, max(is_responded) AS responded,
-    uniqExact(probe_cc) AS countries
+    uniqExact(probe_cc) AS countries, uniqExactIf(probe_cc, ${OF_ALL_COUNTRIES}) AS sampled_countries
   FROM (${rows(rowDay, host, within)}) AS m
   WHERE endpoint != ''
   GROUP BY ${day}endpoint

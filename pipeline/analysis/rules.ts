@@ -199,7 +199,7 @@ export const SERVICE_PLAIN_REQUEST = 'service_plain_request';
  */
 function serviceRules(layer: Layer, failure: string, reached: string, blocked: number): readonly Rule[] {
   const attempt = ATTEMPTS[layer];
-  const nobody = `NOT ${reached}_today AND service_countries >= ${SERVICE_COUNTRIES}`;
+  const nobody = (countries: string) => `NOT ${reached}_today AND ${countries} >= ${SERVICE_COUNTRIES}`;
   // Failures behind a false answer are judged in DNS.
   const trusted = layer === 'dns' ? '' : ' AND dns_blocked <= 0.5';
   return [
@@ -213,9 +213,14 @@ function serviceRules(layer: Layer, failure: string, reached: string, blocked: n
     scored(
       'DOWN',
       `service_${attempt}_failed_for_all`,
-      `is_service AND ${failure} AND ${nobody}`,
+      `is_service AND ${failure} AND ${nobody('service_sampled_countries')}`,
       { blocked: 0.1, down: 0.9 },
-      `the ${attempt} failed, and no probe of at least ${SERVICE_COUNTRIES} countries succeeded on this day`,
+      `the ${attempt} failed, and no probe succeeded on this day; runs without a filter by country read probes of at least ${SERVICE_COUNTRIES} countries`,
+    ),
+    discarded(
+      `service_${attempt}_failed_in_filter`,
+      `is_service AND ${failure} AND ${nobody('service_countries')}`,
+      `the ${attempt} failed, and no probe of at least ${SERVICE_COUNTRIES} countries succeeded on this day, but a filter selected the countries: either all of them block the service, or it is down`,
     ),
     scored(
       'BLOCKED',

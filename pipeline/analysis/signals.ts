@@ -41,7 +41,7 @@ const TIMEOUTS = ['generic_timeout_error', 'timed_out'];
  * Bytes per second below which a transfer is slow: 256 kbit/s. Russia throttled Twitter to 130 to 150 kbit/s in 2021 (Xue et al., IMC 2021). At a
  * higher speed, a page that a probe does not finish in time is large, or the network is slow for all sites.
  */
-const SLOW = 32 * 1024;
+export const SLOW = 32 * 1024;
 /** Bytes of a response below which it counts as not begun: a handshake of which the probe has no count may be among them. */
 const BEGUN = 4096;
 /** In the server header of content networks that ask visitors for proofs. */
@@ -196,7 +196,12 @@ function serviceSignals(): readonly Signal[] {
     dns('service_connected_today', 'sd.connected', 'the same for any probe on this day'),
     dns('service_proven_today', 'sd.proven', 'the same for any probe on this day'),
     dns('service_responded_today', 'sd.responded', 'the same for any probe on this day'),
-    dns('service_countries', 'sd.countries', 'countries from which probes tried the endpoint on this day'),
+    dns('service_countries', 'sd.countries', 'number of countries from which probes tried the endpoint on this day'),
+    dns(
+      'service_sampled_countries',
+      'sd.sampled_countries',
+      'the same, counting only rows of complete runs without a filter by country',
+    ),
     dns(
       'is_outdated',
       MESSENGER_SIGNALS.isOutdated,

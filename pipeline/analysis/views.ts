@@ -1,16 +1,9 @@
 import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql } from './outcomes.ts';
+import { PAGE_SPEEDS } from './page-speeds.ts';
 import { quoted } from './quoted.ts';
 import { BLOCK_PAGE, HTTP_BLOCK_PAGES, LAYERS, type Layer } from './rules.ts';
-
-/** A view: a question people ask of the verdicts, as SQL. */
-export interface View {
-  readonly name: string;
-  /** The question, for docs/verdicts.md. */
-  readonly question: string;
-  /** Columns it adds or counts, with their meaning. */
-  readonly columns: Readonly<Record<string, string>>;
-  readonly select: string;
-}
+import { OF_ALL_COUNTRIES } from './samples.ts';
+import type { View } from './view.ts';
 
 /**
  * The outcome of verdicts that do not store one (earlier versions of this program, the Python pipeline): from the grades, failures and rules of the
@@ -154,14 +147,15 @@ const TUNNEL_VERDICTS: View = {
     measurement_day: 'UTC day of `measurement_start_time`',
     working_networks:
       'countries and AS numbers in which the same tunnel (protocol, transport, endpoint) was established on this day',
-    tried_countries: 'number of countries from which probes tried it on this day',
-    outcome: `\`ok\`: established; \`down\`: no probe of at least ${TUNNEL_COUNTRIES} countries established it on this day; \`blocked\`: at least ${TUNNEL_NETWORKS} other networks established it, this network did not, and the attempt shows that the probe had a network; \`unknown\`: anything else`,
+    tried_countries:
+      'number of countries from which probes tried it on this day, counting only rows of complete runs without a filter by country: a filter may select the countries that block it',
+    outcome: `\`ok\`: established; \`down\`: no probe established it on this day, and \`tried_countries\` is ${TUNNEL_COUNTRIES} or more; \`blocked\`: at least ${TUNNEL_NETWORKS} other networks established it, this network did not, and the attempt shows that the probe had a network; \`unknown\`: anything else`,
   },
   select: `SELECT
   t.*,
   toDate32(t.measurement_start_time, 'UTC') AS measurement_day,
   groupUniqArrayIf((t.probe_cc, t.probe_asn), ifNull(t.tunnel_success = 1, 0)) OVER (${SAME_TUNNEL}) AS working_networks,
-  uniqExact(t.probe_cc) OVER (${SAME_TUNNEL}) AS tried_countries,
+  uniqExactIf(t.probe_cc, ${OF_ALL_COUNTRIES}) OVER (${SAME_TUNNEL}) AS tried_countries,
   multiIf(
     ifNull(t.tunnel_success = 1, 0), '${OUTCOMES.ok}',
     t.tunnel_success IS NULL, '${OUTCOMES.unknown}',
@@ -199,5 +193,8 @@ export const VERDICT_VIEWS: readonly View[] = [
   ),
 ];
 
+/** The views that migrations up to 013 created. */
+export const VIEWS_TO_TUNNELS: readonly View[] = [...VERDICT_VIEWS, TUNNEL_VERDICTS];
+
 /** All views, in the order in which they are made. */
-export const VIEWS: readonly View[] = [...VERDICT_VIEWS, TUNNEL_VERDICTS];
+export const VIEWS: readonly View[] = [...VIEWS_TO_TUNNELS, PAGE_SPEEDS];

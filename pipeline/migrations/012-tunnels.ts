@@ -1,4 +1,4 @@
-import { VIEWS } from '../analysis/views.ts';
+import { VIEWS_TO_TUNNELS } from '../analysis/views.ts';
 import { ensureTable, ensureViews } from '../tables/ensure.ts';
 import { OBS_PERFORMANCE, OBS_TUNNEL } from '../tables/schema.ts';
 import type { Migration } from './migration.ts';
@@ -10,6 +10,6 @@ export default {
   async apply(clickhouse, log, signal) {
     await ensureTable(clickhouse, OBS_TUNNEL, log, signal);
     await ensureTable(clickhouse, OBS_PERFORMANCE, log, signal);
-    await ensureViews(clickhouse, VIEWS, signal);
+    await ensureViews(clickhouse, VIEWS_TO_TUNNELS, signal);
   },
 } satisfies Migration;

@@ -11,6 +11,7 @@ import httpLayer from './010-http-layer.ts';
 import targets from './011-targets.ts';
 import tunnels from './012-tunnels.ts';
 import transactions from './013-transactions.ts';
+import comparisons from './014-comparisons.ts';
 import type { Migration } from './migration.ts';
 
 /** All migrations, in order. A new migration has its own file and the next number. A released migration is not changed. */
@@ -28,4 +29,5 @@ export const MIGRATIONS: readonly Migration[] = [
   targets,
   tunnels,
   transactions,
+  comparisons,
 ];

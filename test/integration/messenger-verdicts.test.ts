@@ -2,7 +2,7 @@ import { beforeAll, expect, inject, test } from 'vitest';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { analyseDay } from '../support/analyse-day.ts';
-import { makeDatabase, silent } from '../support/database.ts';
+import { makeDatabase, recordCompleteRun, silent } from '../support/database.ts';
 
 /*
  * The verdict of each service of a messenger. Rows are as the observation stage makes them; what is right follows from OONI's test specifications
@@ -149,6 +149,7 @@ test('an endpoint that probes of three countries do not reach is down', async ()
         rowsOf({ test: 'facebook_messenger', web }, `20240306120000.000000_${cc}_outage`, at(cc)),
       ),
     );
+  await recordCompleteRun(clickhouse, { bucket: DAY, generation: 1 });
   await insert('IT', 'DE');
   await judge(2_003, 3, day);
   // Two countries may both block.
@@ -158,6 +159,36 @@ test('an endpoint that probes of three countries do not reach is down', async ()
   expect(await verdict('20240306120000.000000_IT_outage')).toMatchObject({
     outcome: 'down',
     found: [['facebook_messenger/edge', 'down', 'dns']],
+  });
+});
+
+test('three countries that a filter selects may all block an endpoint, so it is not down', async () => {
+  const day = '2024-03-08';
+  const countries = ['CN', 'IR', 'RU'];
+  const web = [signal('chat', 'chat.signal.org', answered('76.223.92.165', timedOut))];
+  const rows = (bucket: string, generation: number) =>
+    countries.flatMap(cc =>
+      rowsOf({ test: 'signal', web }, `20240308120000.000000_${cc}_filter`, {
+        measurement_start_time: `${day} 00:00:00.000`,
+        probe_cc: cc,
+        bucket_date: bucket,
+        run_generation: generation,
+      }),
+    );
+  await clickhouse.insert('obs_web', rows(day, 5_000));
+  await recordCompleteRun(clickhouse, { bucket: day, generation: 5_000, probe_cc: countries });
+  await judge(5_001, 3, day);
+  expect(await verdict('20240308120000.000000_CN_filter')).toMatchObject({
+    outcome: 'unknown',
+    found: [['signal/chat', 'unknown', '']],
+  });
+  // A run over all countries finds no other country either.
+  await clickhouse.insert('obs_web', rows(day, 5_002));
+  await recordCompleteRun(clickhouse, { bucket: day, generation: 5_002 });
+  await judge(5_003, 3, day);
+  expect(await verdict('20240308120000.000000_CN_filter')).toMatchObject({
+    outcome: 'down',
+    found: [['signal/chat', 'down', 'tcp']],
   });
 });
 
@@ -176,6 +207,8 @@ test('a late measurement changes the verdicts of the same service on its day', a
   await judge(4_003, 3, day);
   const late = { bucket: '2024-03-28', generation: 4_004 };
   await clickhouse.insert('obs_web', rows('US', { bucket_date: late.bucket, run_generation: late.generation }));
+  await recordCompleteRun(clickhouse, { bucket: DAY, generation: 1 });
+  await recordCompleteRun(clickhouse, late);
   const selection = { of: 'evidence', ...late, filtered: false } as const;
   await analyseDay(clickhouse, { day, filter: EVERYTHING, selection, rulesVersion: 3, generation: 4_005 }, silent);
   const words = await clickhouse.select<Row>(

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, inject, test } from 'vitest';
 import { explain } from '../../pipeline/analysis/explain.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { makeDatabase } from '../support/database.ts';
+import { makeDatabase, recordCompleteRun } from '../support/database.ts';
 
 /* The outcomes of tunnels in the view tunnel_verdicts. What is right follows from what an attempt and the other attempts of its day show. */
 type Row = Record<string, unknown>;
@@ -19,6 +19,8 @@ interface Attempt {
   /** Other attempts of the day. */
   readonly others: readonly Row[];
   readonly outcome: string;
+  /** Countries of the run's filter; absent: all. */
+  readonly filter?: readonly string[];
 }
 
 const at = (probe_cc: string, probe_asn: number, row: Row): Row => ({ ...row, probe_cc, probe_asn });
@@ -28,6 +30,8 @@ const ATTEMPTS: readonly Attempt[] = [
   { name: 'psiphon works', row: { ...psiphon, ...works }, others: [], outcome: 'ok' },
   { name: 'psiphon fails, and works elsewhere: the probe may be offline', row: { ...psiphon, ...fails }, others: elsewhere({ ...psiphon, ...works }), outcome: 'unknown' },
   { name: 'psiphon fails in three countries', row: { ...psiphon, ...fails }, others: elsewhere({ ...psiphon, ...fails }), outcome: 'down' },
+  { name: 'psiphon fails in three countries that a filter selects: all of them may block it', row: { ...psiphon, ...fails }, others: elsewhere({ ...psiphon, ...fails }), outcome: 'unknown', filter: ['DE', 'FR', 'IT'] },
+  { name: 'openvpn is refused in three countries that a filter selects', row: { ...openvpn, tunnel_success: 0, tunnel_failure: 'connection_refused', tunnel_connected: 0 }, others: elsewhere({ ...openvpn, ...fails }), outcome: 'unknown', filter: ['DE', 'FR', 'IT'] },
   { name: 'psiphon fails in two countries', row: { ...psiphon, ...fails }, others: [at('DE', 3320, { ...psiphon, ...fails })], outcome: 'unknown' },
   { name: 'a test that does not say whether it worked', row: psiphon, others: elsewhere({ ...psiphon, ...works }), outcome: 'unknown' },
   { name: 'tor does not connect: the probe may be offline', row: { ...vanilla, ...fails, tunnel_progress: 5 }, others: elsewhere({ ...vanilla, ...works }), outcome: 'unknown' },
@@ -59,6 +63,9 @@ beforeAll(async () => {
     })),
   );
   await clickhouse.insert('obs_tunnel', rows);
+  for (const [index, { filter }] of ATTEMPTS.entries()) {
+    await recordCompleteRun(clickhouse, { bucket: dayOf(index), generation: 1, ...(filter && { probe_cc: filter }) });
+  }
 });
 
 describe('the outcome of a tunnel', () => {
@@ -66,6 +73,29 @@ describe('the outcome of a tunnel', () => {
     const found = await clickhouse.select<Row>(`SELECT outcome FROM tunnel_verdicts WHERE measurement_uid = '${uid}'`);
     expect(found).toEqual([{ outcome }]);
   });
+});
+
+test('a run over all countries that did not complete is not a sample of them', async () => {
+  const down = uidOf(ATTEMPTS.findIndex(({ outcome }) => outcome === 'down'));
+  const row = { ...psiphon, ...fails, bucket_date: '2024-06-01', run_generation: 7, observation_idx: 1 };
+  const rows = ['IT', 'DE', 'FR'].map(cc => ({
+    ...at(cc, 1, row),
+    measurement_uid: `20240601120000.000000_${cc}_tunnel_y`,
+    measurement_start_time: '2024-06-01 00:00:00.000',
+  }));
+  await clickhouse.insert('obs_tunnel', rows);
+  const outcomes = () =>
+    clickhouse.select<Row>("SELECT DISTINCT outcome FROM tunnel_verdicts WHERE measurement_day = '2024-06-01'");
+  expect(await outcomes()).toEqual([{ outcome: 'unknown' }]);
+  await recordCompleteRun(clickhouse, { bucket: '2024-06-01', generation: 7 });
+  expect(await outcomes()).toEqual([{ outcome: 'down' }]);
+  // A later run with a filter replaces rows of its countries, so fewer countries are a sample.
+  await clickhouse.insert('obs_tunnel', [{ ...rows[0]!, run_generation: 8 }]);
+  await recordCompleteRun(clickhouse, { bucket: '2024-06-01', generation: 8, probe_cc: ['IT'] });
+  expect(await outcomes()).toEqual([{ outcome: 'unknown' }]);
+  expect(await clickhouse.select<Row>(`SELECT outcome FROM tunnel_verdicts WHERE measurement_uid = '${down}'`)).toEqual(
+    [{ outcome: 'down' }],
+  );
 });
 
 test('explain names the outcome of a tunnel, which has no observations of web requests', async () => {

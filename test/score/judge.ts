@@ -20,6 +20,7 @@ import { ANALYSIS_WEB_MEASUREMENT } from '../../pipeline/tables/schema.ts';
 import { setApart, withNetwork } from '../fidelity/analysis.ts';
 import { corpus, readExpected } from '../fidelity/expected.ts';
 import { dataDirectory, GENERATION, JUDGED_TABLES, openMigrated, type Row } from '../fidelity/verdicts.ts';
+import { recordCompleteRun } from '../support/database.ts';
 import { FINGERPRINTS, HTTP_FINGERPRINTS } from '../support/fixtures.ts';
 import { generated } from './generated.ts';
 import { type Label, labelOfProbe, SCENARIO_LABELS } from './labels.ts';
@@ -50,6 +51,8 @@ interface Labelled {
 }
 
 const MAX_BYTES = 64 * 1024 * 1024;
+/** Bucket of all rows. */
+const BUCKET = '2024-01-01';
 const httpList = readFingerprints(gunzipSync(readFileSync(HTTP_FINGERPRINTS)), 'http').rows;
 const httpFingerprints = new HttpFingerprints(httpList, 'score');
 
@@ -59,6 +62,7 @@ export async function judgeLabelled(clickhouseUrl: string): Promise<Judged[]> {
   try {
     await clickhouse.insert('fingerprints_dns', readFingerprints(readFileSync(FINGERPRINTS), 'dns').rows);
     await clickhouse.insert('fingerprints_http', httpList);
+    await recordCompleteRun(clickhouse, { bucket: BUCKET, generation: GENERATION });
     const labelled = new Map<string, Labelled>();
     const days = new Set<string>();
     const store = async (rows: Record<string, Row[]>) => {
@@ -165,7 +169,7 @@ function testKeysOf({ bytes }: RawDocument) {
 
 function transform(document: RawDocument, key: string, ipMetadata: ReturnType<typeof openIpMetadata>) {
   const encoder = new RowEncoder();
-  const facts = { bucket: '2024-01-01', generation: GENERATION, createdAt: 0, filter: EVERYTHING, httpFingerprints };
+  const facts = { bucket: BUCKET, generation: GENERATION, createdAt: 0, filter: EVERYTHING, httpFingerprints };
   const { status, uid } = new Transformer({ ...facts, ipMetadata, encoder }).transform(document, key);
   const rows = takePlainRows(encoder) as Record<string, Row[]>;
   for (const table of Object.values(rows)) for (const row of table) row.run_generation = GENERATION;

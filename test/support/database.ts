@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { RUN_STATES } from '../../pipeline/ledger/ledger.ts';
 import { createLogger } from '../../pipeline/log.ts';
 import { ensureDatabase, migrate } from '../../pipeline/migrations/migrate.ts';
 import { type ClickHouse, identifier, openClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import { PIPELINE_RUNS } from '../../pipeline/tables/ledger-tables.ts';
 
 export const silent = createLogger('test', {
   log_level: process.env.TEST_LOG === 'debug' ? 'debug' : 'fatal',
@@ -24,6 +26,15 @@ export async function makeDatabase(
   const clickhouse = openClickHouse({ clickhouse_url: url });
   if (options.migrated !== false) await migrate(clickhouse, silent);
   return { url, clickhouse };
+}
+
+/** Records a complete run over a bucket, as the ledger has it before an analysis. A filter by country, if any, is in `probe_cc`. */
+export async function recordCompleteRun(
+  clickhouse: ClickHouse,
+  run: { readonly bucket: string; readonly generation: number; readonly probe_cc?: readonly string[] },
+): Promise<void> {
+  const state = { stage: 'Observations', state: 'completed', revision: RUN_STATES.indexOf('completed') + 1 };
+  await clickhouse.insert(PIPELINE_RUNS.name, [{ ...run, ...state }]);
 }
 
 /** Drops the databases of `makeDatabase`. ClickHouse maintains every table, used or not, and a thousand of them keep it busy. */
