@@ -9,7 +9,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -160,6 +160,77 @@ describe('a download', () => {
   test('from a site that does not answer fails with a message', async () => {
     await expect(download(release({ sha256: '' }), nowhere, target(), () => {})).rejects.toThrow(DownloadError);
   });
+});
+
+describe('the release of Jaeger', () => {
+  /** As its project publishes them: one list for all files of both versions, and a program in a folder of the archive. */
+  const folder = '/jaegertracing/jaeger/releases/download/v1.76.0';
+  const name = `jaeger-2.13.0-linux-${process.arch === 'arm64' ? 'arm64' : 'amd64'}`;
+  const content = Buffer.from('#!/bin/sh\necho jaeger\n');
+  const archive = gzipSync(tar(`${name}/jaeger`, content));
+  const publish = (body: Buffer) => {
+    files[`${folder}/${name}.tar.gz`] = body;
+    files[`${folder}/jaeger-2.13.0.sha256sum.txt`] = Buffer.from(
+      [
+        `${'1'.repeat(64)} *${name.replace('2.13.0', '1.76.0')}.tar.gz`,
+        `${sha256(archive)} *${name}.tar.gz`,
+        `${'2'.repeat(64)} *${name.replace('jaeger-', 'jaeger-tools-')}.tar.gz\n`,
+      ].join('\n'),
+    );
+  };
+  const obtain = () =>
+    obtainPrograms({
+      env,
+      terminal,
+      names: ['jaeger'],
+      sites: { kubernetes: siteUrl(), github: siteUrl(), helm: siteUrl() },
+    });
+  const cached = () => join(cacheFolder('jaeger', env), 'jaeger');
+  /** Answers requests for the archive in place of the site. */
+  const answering = (answer: (response: ServerResponse) => void) => {
+    const [listener] = site.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[];
+    site.removeAllListeners('request');
+    site.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      if (request.method === 'GET' && request.url?.endsWith('.tar.gz')) answer(response);
+      else listener!(request, response);
+    });
+  };
+
+  test('is downloaded, compared with its published checksum, and used', async () => {
+    publish(archive);
+    await obtain();
+    expect(readFileSync(cached())).toEqual(content);
+    expect(readdirSync(cacheFolder('jaeger', env))).toEqual(['jaeger']);
+    expect(asked).toEqual(['HEAD /', `GET ${folder}/jaeger-2.13.0.sha256sum.txt`, `GET ${folder}/${name}.tar.gz`]);
+    expect(shown).toMatch(/jaeger +downloaded from 127\.0\.0\.1/);
+  });
+
+  test.each<[string, () => void, RegExp]>([
+    ['a site that refuses it', () => answering(response => response.writeHead(403).end()), /HTTP 403/],
+    ['an archive without its checksum', () => { delete files[`${folder}/jaeger-2.13.0.sha256sum.txt`]; }, /sha256sum\.txt: HTTP 404/],
+    ['the page of a proxy in place of the checksum', () => { files[`${folder}/jaeger-2.13.0.sha256sum.txt`] = Buffer.from('<html>\nlog in\n</html>'); }, /has no SHA-256 of jaeger-2\.13\.0/],
+    ['a truncated archive whose length is announced', () => answering(response => { response.writeHead(200, { 'content-length': archive.length }); response.write(archive.subarray(0, 40), () => response.destroy()); }), /127\.0\.0\.1:\d+: /],
+    ['a truncated archive without a length', () => answering(response => response.writeHead(200).end(archive.subarray(0, 40))), /has SHA-256 [0-9a-f]{64}, not [0-9a-f]{64}: it is not used/],
+    ['another archive', () => publish(gzipSync(tar(`${name}/jaeger`, Buffer.from('other')))), /it is not used/],
+  ])('is not used after %s: nothing remains, and the message names a remedy', async (_, damage, reason) => {
+    publish(archive);
+    damage();
+    const failed = await obtain().then(() => undefined, error => error);
+    expect(failed).toBeInstanceOf(StartError);
+    expect((failed as Error).message).toMatch(reason);
+    expect((failed as Error).message).toMatch(/jaeger could not be downloaded .* Install Go .* OONI_JAEGER/s);
+    expect(shown).toMatch(/jaeger +not downloaded: /);
+    expect(readdirSync(cacheFolder('jaeger', env))).toEqual([]);
+    // The next start downloads it.
+    site.removeAllListeners('request');
+    site.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      const file = files[request.url!];
+      response.writeHead(file || request.method === 'HEAD' ? 200 : 404).end(request.method === 'HEAD' ? undefined : file);
+    });
+    publish(archive);
+    await obtain();
+    expect(readFileSync(cached())).toEqual(content);
+  }); // biome-ignore format: a table
 });
 
 describe('without a download', () => {

@@ -91,7 +91,9 @@ async function published(release: Release, site: string, dispatcher: EnvHttpProx
   if (!response.ok) throw new DownloadError(`${release.checksums}: HTTP ${response.status}`);
   const name = release.path.split('/').at(-1)!;
   const lines = (await response.text()).trim().split('\n');
-  const line = lines.length === 1 ? lines[0] : lines.find(entry => entry.trimEnd().endsWith(name));
+  // An asterisk before the name marks a file that was read as bytes.
+  const nameOf = (entry: string) => entry.trim().split(/\s+/)[1]?.replace(/^\*/, '');
+  const line = lines.length === 1 ? lines[0] : lines.find(entry => nameOf(entry) === name);
   const hash = line?.trim().split(/\s+/)[0] ?? '';
   if (!/^[0-9a-f]{64}$/.test(hash)) throw new DownloadError(`${release.checksums} has no SHA-256 of ${name}`);
   return hash;
