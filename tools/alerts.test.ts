@@ -12,7 +12,7 @@ import { ALERTS } from './alerts.ts';
 import { dashboardExpressions } from './grafana-dashboard.ts';
 
 /** Functions and keywords of PromQL in the expressions. */
-const WORDS = /\b(max|sum|by|rate|increase|or|and|bool|time|avg_over_time|histogram_quantile|vector)\b/g;
+const WORDS = /\b(max|sum|by|rate|increase|or|and|bool|time|avg_over_time|last_over_time|histogram_quantile|vector)\b/g;
 
 test('alerts and dashboard use only metrics and labels that the programs serve', () => {
   const resources = new Registry();
@@ -70,4 +70,11 @@ test('each alert has a section that says what to do, and each section an alert',
   const page = readFileSync(join(import.meta.dirname, '../docs/alerts.md'), 'utf8');
   const sections = [...page.matchAll(/^## (.*)\n\n(.+)$/gm)];
   expect(sections.map(([, title]) => title)).toEqual(ALERTS.map(({ name }) => name));
+});
+
+test('the dashboard shows each metric that an alert reads', () => {
+  const shown = dashboardExpressions().join('\n');
+  for (const { name, expression } of ALERTS) {
+    for (const metric of expression.match(/\b(ooni|kube|leader)_[a-z_]+/g)!) expect(shown, name).toContain(metric);
+  }
 });

@@ -40,7 +40,7 @@ export const ALERTS: readonly Alert[] = [
     expression: 'max by (kind, namespace, name) (ooni_resource_condition{type="Ready",status!="True"}) > 0',
     for: '30m',
     severity: 'warning',
-    summary: '{{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }} is not ready for 30 minutes',
+    summary: '{{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }} has not been ready for 30 minutes',
   },
   {
     name: 'OoniRunBlocked',
@@ -51,7 +51,7 @@ export const ALERTS: readonly Alert[] = [
     for: '30m',
     severity: 'warning',
     summary:
-      'The oldest run of {{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }} is blocked for 30 minutes',
+      'The oldest run of {{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }} has been blocked for 30 minutes',
   },
   {
     name: 'OoniBucketsFailed',
@@ -76,7 +76,7 @@ export const ALERTS: readonly Alert[] = [
     for: '5m',
     severity: 'critical',
     summary:
-      'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }}: a due bucket has had no verdicts for a long time',
+      'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }} had a due bucket without verdicts for more than 30 % of six hours',
   },
   {
     name: 'OoniFreshnessBurnsSlowly',
@@ -84,7 +84,8 @@ export const ALERTS: readonly Alert[] = [
     expression: burns(1, '3d', '6h', '5m'),
     for: '1h',
     severity: 'warning',
-    summary: 'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }} has used its budget of late time',
+    summary:
+      'PipelineSchedule {{ $labels.namespace }}/{{ $labels.name }} had a due bucket without verdicts for more than 5 % of three days',
   },
   {
     name: 'OoniBucketsMissing',
@@ -114,7 +115,8 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'OoniTemporalUnreachable',
     when: 'the leader has had no answer from Temporal',
-    expression: 'time() - max(ooni_temporal_last_answer_timestamp_seconds) > 900',
+    // An operator that starts while Temporal is away has no answer to give, so the last answer of an earlier one counts.
+    expression: 'time() - max(last_over_time(ooni_temporal_last_answer_timestamp_seconds[6h])) > 900',
     for: '1m',
     severity: 'critical',
     summary: 'Temporal has not answered the operator for {{ $value | humanizeDuration }}',

@@ -17,9 +17,28 @@ const SECTIONS: Readonly<Record<string, readonly Panel[]>> = {
       ],
     },
     {
+      title: 'Runs that wait for a worker, the archive or ClickHouse',
+      queries: [
+        [
+          'max by (kind, namespace, name, reason) (ooni_resource_condition{type="Ready",reason=~"NoWorker|Retrying|ArchiveSlow|NotProgressing"}) > 0',
+          '{{kind}} {{namespace}}/{{name}} {{reason}}',
+        ],
+      ],
+    },
+    {
       title: 'Measurements per second',
       unit: 'short',
       queries: [['sum by (status) (rate(ooni_measurements_total[5m]))', '{{status}}']],
+    },
+    {
+      title: 'Share of measurements that failed',
+      unit: 'percentunit',
+      queries: [
+        [
+          'sum(rate(ooni_measurements_total{status="failed"}[1h])) / sum(rate(ooni_measurements_total[1h]))',
+          'of the last hour',
+        ],
+      ],
     },
     { title: 'Tasks that wait', queries: [['max by (queue) (ooni_queue_backlog)', '{{queue}}']] },
     {
@@ -61,8 +80,40 @@ const SECTIONS: Readonly<Record<string, readonly Panel[]>> = {
       ],
     },
     {
+      title: 'Share of the time with a due bucket without verdicts: at most 5 % is the aim',
+      unit: 'percentunit',
+      queries: [
+        [
+          'avg_over_time((max by (namespace, name) (ooni_schedule_lag_buckets) > bool 0)[6h:1m])',
+          '{{namespace}}/{{name}} of 6 hours',
+        ],
+        [
+          'avg_over_time((max by (namespace, name) (ooni_schedule_lag_buckets) > bool 0)[3d:1m])',
+          '{{namespace}}/{{name}} of 3 days',
+        ],
+      ],
+    },
+    {
       title: 'Buckets of schedules that are missing',
       queries: [['max by (namespace, name) (ooni_schedule_missing_buckets)', '{{namespace}}/{{name}}']],
+    },
+  ],
+  Operator: [
+    { title: 'Operators that lead: one', queries: [['sum(leader_election_master_status)', 'leaders']] },
+    {
+      title: 'Since the last answer of Temporal',
+      unit: 's',
+      queries: [['time() - max(last_over_time(ooni_temporal_last_answer_timestamp_seconds[6h]))', 'time']],
+    },
+    {
+      title: 'Reconciliations per second',
+      queries: [
+        ['sum by (controller, result) (rate(controller_runtime_reconcile_total[5m]))', '{{controller}} {{result}}'],
+      ],
+    },
+    {
+      title: 'Events that watches lost, per day',
+      queries: [['sum by (resource) (increase(kube_audit_divergence_total[1d]))', '{{resource}}']],
     },
   ],
   Workers: [
@@ -78,12 +129,6 @@ const SECTIONS: Readonly<Record<string, readonly Panel[]>> = {
       title: 'Bytes read from the archive per second',
       unit: 'Bps',
       queries: [['sum(rate(ooni_archive_bytes_total[5m]))', 'compressed']],
-    },
-    {
-      title: 'Reconciliations per second',
-      queries: [
-        ['sum by (controller, result) (rate(controller_runtime_reconcile_total[5m]))', '{{controller}} {{result}}'],
-      ],
     },
   ],
   ClickHouse: [

@@ -59,16 +59,17 @@ FROM (
     received >= ${ENOUGH} AND arrived_in >= ${LONG} AND bytes_per_second < ${SLOW} AS is_slow
   FROM (
     SELECT *, began + seconds AS ended,
-      greatest(arrayMax(arrayMap((t, bytes) -> if(t <= began, bytes, 0), transfer_t, transfer_bytes)), ifNull(tls_handshake_read_bytes, 0)) AS before,
-      greatest(0, arrayMax(transfer_bytes) - before) AS received,
-      arrayFirst((t, bytes) -> t > began AND bytes > before, transfer_t, transfer_bytes) AS first_t,
-      arrayFirst((bytes, t) -> t > began AND bytes > before, transfer_bytes, transfer_t) AS first_bytes,
+      greatest(arrayMax(arrayMap((t, bytes) -> if(t <= began, bytes, 0), transfer_t, counts)), ifNull(tls_handshake_read_bytes, 0)) AS before,
+      arrayMax(counts) AS total,
+      greatest(0, total - before) AS received,
+      arrayFirst((t, bytes) -> t > began AND bytes > before, transfer_t, counts) AS first_t,
+      arrayFirst((bytes, t) -> t > began AND bytes > before, counts, transfer_t) AS first_bytes,
       if(received > 0, ended - first_t, 0) AS arrived_in,
-      if(received > 0, arrayMax(transfer_bytes) - first_bytes, 0) AS arrived
+      if(received > 0, total - first_bytes, 0) AS arrived
     FROM (
       SELECT toDate32(measurement_start_time, 'UTC') AS measurement_day, measurement_start_time, measurement_uid, test_name, probe_cc, probe_asn,
-        probe_as_org_name, input, ${hostOf('o.hostname', 3)} AS hostname, ip, http_request_url, http_failure, transfer_t, transfer_bytes,
-        tls_handshake_read_bytes, ${reporterOf(3)} AS reporter, assumeNotNull(o.http_runtime) AS seconds, assumeNotNull(o.http_t) - seconds AS began
+        probe_as_org_name, input, ${hostOf('o.hostname', 3)} AS hostname, ip, http_request_url, http_failure, transfer_t,
+        arrayMap(bytes -> toFloat64(bytes), transfer_bytes) AS counts, tls_handshake_read_bytes, ${reporterOf(3)} AS reporter, assumeNotNull(o.http_runtime) AS seconds, assumeNotNull(o.http_t) - seconds AS began
       FROM obs_web AS o FINAL
       WHERE notEmpty(transfer_bytes) AND o.http_runtime > 0 AND o.http_t IS NOT NULL
     )
