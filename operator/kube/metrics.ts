@@ -7,6 +7,8 @@ export interface MeasuredQueue {
   readonly labels: { readonly name: string; readonly controller: string };
   /** Returns the seconds for which each key that is processed now has been processed. */
   running(): number[];
+  /** Returns the number of keys that are ready. */
+  depth(): number;
 }
 
 /**
@@ -36,29 +38,29 @@ export function createMetrics(registry: Registry = new Registry()) {
 
 function queueMetrics(registry: Registry) {
   const labels = ['name', 'controller'] as const;
-  /** Queues, whose running work is measured at each scrape. */
+  /** Queues, which are measured at each scrape. */
   const queues = new Set<MeasuredQueue>();
-  const ofRunning = (name: string, help: string, value: (seconds: readonly number[]) => number) =>
+  const ofQueues = (name: string, help: string, value: (queue: MeasuredQueue) => number) =>
     new Gauge({
       ...{ name, help, labelNames: labels, registers: [registry] },
       collect() {
-        for (const queue of queues) this.set(queue.labels, value(queue.running()));
+        for (const queue of queues) this.set(queue.labels, value(queue));
       },
     });
   return {
     queues,
-    queueUnfinished: ofRunning(
+    queueUnfinished: ofQueues(
       'workqueue_unfinished_work_seconds',
       'Seconds since the start of each key that is processed now, added up; a value that grows shows stuck workers',
-      seconds => seconds.reduce((sum, one) => sum + one, 0),
+      queue => queue.running().reduce((sum, one) => sum + one, 0),
     ),
-    queueLongest: ofRunning(
+    queueLongest: ofQueues(
       'workqueue_longest_running_processor_seconds',
       'Seconds since the start of the key that has been processed for the longest time',
-      seconds => Math.max(0, ...seconds),
+      queue => Math.max(0, ...queue.running()),
     ),
     queueWork: duration(registry, 'workqueue_work_duration_seconds', 'How long a key was processed', labels),
-    queueDepth: gauge(registry, 'workqueue_depth', 'Keys ready for a worker', labels),
+    queueDepth: ofQueues('workqueue_depth', 'Keys ready for a worker', queue => queue.depth()),
     queueAdds: counter(registry, 'workqueue_adds_total', 'Keys that became ready', labels),
     queueDuration: duration(
       registry,

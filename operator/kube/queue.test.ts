@@ -51,6 +51,31 @@ describe('a work queue', () => {
     expect(await read('workqueue_unfinished_work_seconds')).toBe('0');
   });
 
+  it('lets other work run between many keys that wait for nothing', async () => {
+    const clock = new ManualClock();
+    const queue = new WorkQueue({ name: 'test', instruments: { ...instruments(), clock }, concurrency: 8 });
+    const stop = new AbortController();
+    let processed = 0;
+    let mostInOneTurn = 0;
+    const turn = () => {
+      const before = processed;
+      setImmediate(() => {
+        mostInOneTurn = Math.max(mostInOneTurn, processed - before);
+        if (processed < 1000) turn();
+        else stop.abort();
+      });
+    };
+    turn();
+    for (let each = 0; each < 1000; each++) queue.add(`key-${each}`);
+    await queue.run(async () => {
+      // Each key takes a millisecond of the processor.
+      clock.pause(1);
+      processed++;
+    }, stop.signal);
+    expect(processed).toBe(1000);
+    expect(mostInOneTurn).toBeLessThanOrEqual(30);
+  });
+
   it('holds a key once, however often it is added', async () => {
     const { queue, started, end } = bed(1);
     for (const key of ['a', 'b', 'b', 'b']) queue.add(key);

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers';
 import { backoff } from './clock.ts';
 import type { Instruments } from './instruments.ts';
 import type { Key } from './resource.ts';
@@ -11,6 +12,12 @@ export interface QueueOptions {
   /** Milliseconds: first and longest wait of `retry`; default 1 s and 2 min. */
   readonly backoff?: { readonly base: number; readonly max: number };
 }
+
+/**
+ * Milliseconds for which the queue starts keys before it lets other work of the process run. A key that waits for no other system is processed
+ * without a turn of the event loop, and after a start there may be 10,000 of them.
+ */
+const SLICE = 10;
 
 /**
  * Queue of keys. It holds a key at most once, and one worker at a time processes it. A key that is added while it is processed is
@@ -30,13 +37,15 @@ export class WorkQueue {
   #work: ((key: Key) => Promise<void>) | undefined;
   #idle: PromiseWithResolvers<void> | undefined;
   #closed = false;
+  /** Monotonic time of the first start of a key in this turn of the event loop; undefined before it. */
+  #turn: number | undefined;
 
   constructor(options: QueueOptions) {
     this.#options = options;
     this.#labels = { name: options.name, controller: options.name };
     const { clock, metrics } = options.instruments;
     const running = () => [...this.#active.values()].map(since => (clock.monotonic() - since) / 1000);
-    metrics.queues.add({ labels: this.#labels, running });
+    metrics.queues.add({ labels: this.#labels, running, depth: () => this.#ready.size });
   }
 
   /** Makes a key ready after `delay` milliseconds (0: now). Ignored after the queue has closed. */
@@ -60,7 +69,6 @@ export class WorkQueue {
       metrics.queueAdds.inc(this.#labels);
       this.#pump();
     }
-    this.#report();
   }
 
   /** Adds a key after its back-off, which doubles with each retry until `forget`. */
@@ -102,7 +110,6 @@ export class WorkQueue {
       this.#delayed.clear();
       this.#ready.clear();
       this.#again.clear();
-      this.#report();
       if (this.#active.size === 0) this.#idle?.resolve();
     };
     if (signal.aborted) close();
@@ -119,7 +126,7 @@ export class WorkQueue {
   #pump(): void {
     while (this.#work && !this.#closed && this.#active.size < this.#options.concurrency) {
       const next = this.#ready.entries().next();
-      if (next.done) return;
+      if (next.done || !this.#hasTime()) return;
       const [key, since] = next.value;
       this.#ready.delete(key);
       const { clock, metrics } = this.#options.instruments;
@@ -142,11 +149,19 @@ export class WorkQueue {
     this.#active.delete(key);
     if (this.#again.delete(key)) this.add(key);
     this.#pump();
-    this.#report();
     if (this.#closed && this.#active.size === 0) this.#idle?.resolve();
   }
 
-  #report(): void {
-    this.#options.instruments.metrics.queueDepth.set(this.#labels, this.#ready.size);
+  /** Returns whether another key may start in this turn of the event loop. If not, the next turn starts it. */
+  #hasTime(): boolean {
+    const now = this.#options.instruments.clock.monotonic();
+    if (this.#turn === undefined) {
+      this.#turn = now;
+      setImmediate(() => {
+        this.#turn = undefined;
+        this.#pump();
+      });
+    }
+    return now - this.#turn < SLICE;
   }
 }
