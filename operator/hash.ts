@@ -14,3 +14,19 @@ export function canonical(value: unknown): string {
   );
   return text ?? '';
 }
+
+/** Returns whether two values are equal as JSON: the order of keys does not matter, and an undefined value is an absent one. */
+export function sameJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a) || Array.isArray(b)) {
+    if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
+    return a.every((item, index) => sameJson(item, b[index]));
+  }
+  const own = (map: object, key: string) =>
+    Object.hasOwn(map, key) ? (map as Record<string, unknown>)[key] : undefined;
+  return (
+    Object.keys(a).every(key => sameJson(own(a, key), own(b, key))) &&
+    Object.keys(b).every(key => own(b, key) === undefined || own(a, key) !== undefined)
+  );
+}

@@ -12,11 +12,16 @@ const query = {
 test.each(['http://127.0.0.1:1/db', 'embedded:.ooni/x'])('a ledger at %s that cannot be read is unknown', async url => {
   let now = 0;
   const ledger = new Ledger({ clickhouse_url: url, clickhouse_cluster: '' }, { monotonic: () => now });
-  const read = () => ledger.history('data/daily', query, new AbortController().signal);
+  const ask = (inputs: unknown) =>
+    ledger.ask('data/daily', { query, inputs, summarise: () => 1 }, new AbortController().signal);
+  const read = () => ask(['2024-01-01']);
   const first = await read();
   expect(first).toEqual({ known: false, message: expect.stringContaining('clickhouse_url') });
   // The answer is shared for a minute.
   expect(await read()).toBe(first);
+  const other = await ask([]);
+  expect(other).not.toBe(first);
+  expect(await ask([])).toBe(other);
   now = 60_000;
   expect(await read()).not.toBe(first);
   await ledger.close();

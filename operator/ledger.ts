@@ -9,12 +9,24 @@ import type { Observation } from './observation.ts';
 const TTL = 60_000;
 const DEADLINE = 5_000;
 
+/** A question to the ledger. */
+export interface Question<T> {
+  readonly query: Omit<HistoryQuery, 'asOf'>;
+  /** Values beside the query on which the summary depends. An answer for other values is not reused. */
+  readonly inputs: unknown;
+  /** Returns what is kept of the history, which has records for years of buckets. `of` returns the state of a bucket. */
+  summarise(of: (bucket: string) => BucketHistory): T;
+}
+
 /** Reads the ledger in ClickHouse. It caches answers, so that passes over schedules do not load the database. */
 export class Ledger {
   readonly #settings: Pick<Settings, 'clickhouse_url' | 'clickhouse_cluster'>;
   #clickhouse: ClickHouse | undefined;
   readonly #clock: Pick<Clock, 'monotonic'>;
-  readonly #answers = new Map<string, { readonly query: string; readonly at: number; readonly answer: Answer }>();
+  readonly #answers = new Map<
+    string,
+    { readonly question: string; readonly at: number; readonly answer: Observation<unknown> }
+  >();
 
   constructor(settings: Pick<Settings, 'clickhouse_url' | 'clickhouse_cluster'>, clock: Pick<Clock, 'monotonic'>) {
     this.#settings = settings;
@@ -22,17 +34,17 @@ export class Ledger {
   }
 
   /**
-   * Returns a function that returns the state of a bucket; unknown when ClickHouse does not answer. The message is always the same, so that
-   * it does not change a status in each pass.
+   * Returns the summary of a range of buckets; unknown when ClickHouse does not answer. The message is always the same, so that it does not
+   * change a status in each pass.
    *
    * @param key identifies the caller; it has one answer in the cache
    */
-  async history(key: string, query: Omit<HistoryQuery, 'asOf'>, signal: AbortSignal): Promise<Answer> {
-    const text = JSON.stringify(query);
+  async ask<T>(key: string, question: Question<T>, signal: AbortSignal): Promise<Observation<T>> {
+    const text = JSON.stringify([question.query, question.inputs]);
     const known = this.#answers.get(key);
-    if (known?.query === text && this.#clock.monotonic() - known.at < TTL) return known.answer;
-    const answer = await this.#read(query, signal);
-    this.#answers.set(key, { query: text, at: this.#clock.monotonic(), answer });
+    if (known?.question === text && this.#clock.monotonic() - known.at < TTL) return known.answer as Observation<T>;
+    const answer = await this.#read(question, signal);
+    this.#answers.set(key, { question: text, at: this.#clock.monotonic(), answer });
     return answer;
   }
 
@@ -40,13 +52,13 @@ export class Ledger {
     this.#answers.delete(key);
   }
 
-  async #read(query: Omit<HistoryQuery, 'asOf'>, signal: AbortSignal): Promise<Answer> {
+  async #read<T>({ query, summarise }: Question<T>, signal: AbortSignal): Promise<Observation<T>> {
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(DEADLINE)]);
     try {
       // An unusable clickhouse_url must not stop the operator, which needs it for this alone.
       this.#clickhouse ??= openClickHouse(this.#settings, { retry: { attempts: 1, initial: 0, longest: 0 } });
       const history = await readHistory(this.#clickhouse, query, deadline);
-      return { known: true, value: bucket => history.of(bucket) };
+      return { known: true, value: summarise(bucket => history.of(bucket)) };
     } catch (error) {
       signal.throwIfAborted();
       const expected = error instanceof TableError || error instanceof SettingsError || deadline.aborted;
@@ -59,5 +71,3 @@ export class Ledger {
     await this.#clickhouse?.close();
   }
 }
-
-type Answer = Observation<(bucket: string) => BucketHistory>;

@@ -1,9 +1,14 @@
-import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import type { Backfill } from '../crds/backfill.ts';
 import type { PipelineSchedule } from '../crds/pipeline-schedule.ts';
 import type { WorkerPool } from '../crds/worker-pool.ts';
-import { type Resources, registerMetrics } from './metrics.ts';
+import { type Resources, resourceMetrics } from './metrics.ts';
+
+async function textOf(resources: Resources): Promise<string> {
+  let text = '';
+  for await (const chunk of resourceMetrics(resources)) text += chunk;
+  return text;
+}
 
 const metadata = { name: 'one', namespace: 'data' };
 const ready = {
@@ -44,7 +49,6 @@ const pool = {
 } as unknown as WorkerPool;
 
 test('metrics have samples of the existing resources only', async () => {
-  const registry = new Registry();
   let backfills = [backfill];
   const resources: Resources = {
     schedules: () => [schedule],
@@ -52,8 +56,7 @@ test('metrics have samples of the existing resources only', async () => {
     pools: () => [pool],
     loadReadAt: new Map([['q', 1_767_225_600_000]]),
   };
-  registerMetrics(registry, resources);
-  const lines = (await registry.metrics()).split('\n').filter(line => line && !line.startsWith('#'));
+  const lines = (await textOf(resources)).split('\n').filter(line => line && !line.startsWith('#'));
   expect(lines).toEqual([
     'ooni_resource_condition{kind="Backfill",namespace="data",name="one",type="Ready",status="True",reason="Started"} 1',
     'ooni_backfill_buckets{namespace="data",name="one",state="succeeded"} 10',
@@ -74,17 +77,14 @@ test('metrics have samples of the existing resources only', async () => {
     'ooni_queue_observed_timestamp_seconds{queue="q"} 1767225600',
   ]);
   backfills = [];
-  expect(await registry.metrics()).not.toContain('Backfill');
+  expect(await textOf(resources)).not.toContain('Backfill');
 });
 
-test('a scrape makes the samples once for all metrics, and lets other work run meanwhile', async () => {
-  const registry = new Registry();
-  let scans = 0;
-  const backfills = () => {
-    scans++;
-    return Array.from({ length: 10_000 }, (_, index) => ({ ...backfill, metadata: { name: `b${index}` } }) as Backfill);
-  };
-  registerMetrics(registry, { schedules: () => [], backfills, pools: () => [] });
+test('a scrape lets other work run between a few hundred samples', async () => {
+  const many = Array.from(
+    { length: 10_000 },
+    (_, index) => ({ ...backfill, metadata: { name: `b${index}` } }) as Backfill,
+  );
   let turns = 0;
   let scraping = true;
   const turn = () => {
@@ -92,24 +92,41 @@ test('a scrape makes the samples once for all metrics, and lets other work run m
     if (scraping) setImmediate(turn);
   };
   setImmediate(turn);
-  const [text] = await Promise.all([registry.metrics(), registry.metrics()]);
+  let [lines, longest] = [0, 0];
+  for await (const chunk of resourceMetrics({ schedules: () => [], backfills: () => many, pools: () => [] })) {
+    const samples = chunk.split('\n').filter(line => line.startsWith('ooni_')).length;
+    lines += samples;
+    longest = Math.max(longest, samples);
+  }
   scraping = false;
-  expect(scans).toBe(1);
-  // 70,000 samples.
-  expect(turns).toBeGreaterThan(30);
-  expect(text).toContain('ooni_backfill_measurements{namespace="",name="b9999"} 700');
+  expect(lines).toBe(70_000);
+  expect(longest).toBeLessThanOrEqual(500);
+  expect(turns).toBeGreaterThanOrEqual(70_000 / 500);
+});
+
+test('a label may hold quotes, backslashes and line breaks', async () => {
+  const odd = { ...backfill, metadata: { name: 'a"b\\c\nd', namespace: 'data' } } as Backfill;
+  const text = await textOf({ schedules: () => [], backfills: () => [odd], pools: () => [] });
+  expect(text).toContain('ooni_backfill_measurements{namespace="data",name="a\\"b\\\\c\\nd"} 700\n');
 });
 
 test('the last answer of Temporal has no sample before the first one', async () => {
-  const registry = new Registry();
-  const temporal = { namespace: 'default', answeredAt: undefined as number | undefined };
+  const calls = { answered: 0, failed: 0 };
+  const temporal = { namespace: 'default', answeredAt: undefined as number | undefined, calls };
   const none = { schedules: () => [], backfills: () => [], pools: () => [] };
-  registerMetrics(registry, { ...none, temporal });
   const sample = async () =>
-    (await registry.metrics()).split('\n').filter(line => /^ooni_temporal_last_answer/.test(line));
+    (await textOf({ ...none, temporal })).split('\n').filter(line => /^ooni_temporal_last_answer/.test(line));
   expect(await sample()).toEqual([]);
   temporal.answeredAt = 1_700_000_000_500;
   expect(await sample()).toEqual([
     'ooni_temporal_last_answer_timestamp_seconds{temporal_namespace="default"} 1700000000.5',
+  ]);
+  calls.answered = 7;
+  calls.failed = 1;
+  expect((await textOf({ ...none, temporal })).match(/^.*ooni_temporal_calls_total.*$/gm)).toEqual([
+    expect.stringContaining('# HELP'),
+    '# TYPE ooni_temporal_calls_total counter',
+    'ooni_temporal_calls_total{temporal_namespace="default",result="answered"} 7',
+    'ooni_temporal_calls_total{temporal_namespace="default",result="failed"} 1',
   ]);
 });

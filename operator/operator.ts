@@ -15,7 +15,7 @@ import { Http } from './kube/http.ts';
 import { createInstruments } from './kube/instruments.ts';
 import { LeaderLease } from './kube/lease.ts';
 import { Ledger } from './ledger.ts';
-import { registerMetrics } from './metrics.ts';
+import { type Resources, resourceMetrics } from './metrics.ts';
 import { migrateDatabase } from './migration.ts';
 import { keepReferenceSchedules } from './reference-schedules/keep-schedules.ts';
 import { Temporal } from './temporal/connection.ts';
@@ -55,19 +55,21 @@ export async function runOperator(
     instruments,
   });
   const writer = client.guardedBy(lease.assertHeld);
-  const temporal = new Temporal(settings, Object.keys(SEARCH_ATTRIBUTES), log, lease.assertHeld);
+  const attributes = Object.keys(SEARCH_ATTRIBUTES);
+  const callsPerSecond = settings.operator_temporal_calls_per_second;
+  const temporal = new Temporal(settings, attributes, log, lease.assertHeld, clock, callsPerSecond);
 
   const ledger = new Ledger(settings, clock);
   const caches = new Caches(client, settings, instruments);
   const loadReadAt = new Map<string, number>();
   const load = shared(clock, SHARED_FOR, noting(loadReadAt, loadReader(temporal, settings.installation, clock)));
-  registerMetrics(metrics.registry, {
+  const resources: Resources = {
     schedules: () => caches.schedules.list(),
     backfills: () => caches.backfills.list(),
     pools: () => caches.pools.list(),
     temporal,
     loadReadAt,
-  });
+  };
   const events = new EventRecorder(writer, 'pipeline.ooni.org/operator', instruments, instance);
   const written = new WrittenStatus();
   const context = { client: writer, clock, events, written, installation: settings.installation };
@@ -85,6 +87,7 @@ export async function runOperator(
       health = await serveHealth({
         address: settings.operator_health_address,
         registry: metrics.registry,
+        more: () => resourceMetrics(resources),
         live: {
           lease: () => lease.stalled(),
           ...Object.fromEntries(controllers.map(controller => [controller.name, () => controller.stalled()])),

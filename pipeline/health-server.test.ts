@@ -51,6 +51,22 @@ it('serves the metrics, the process and its event loop among them', async () => 
   }
 });
 
+it('serves further metrics after those of the registry, and cuts an answer that fails in the middle', async () => {
+  let failing = false;
+  async function* more() {
+    yield 'more_a 1\n';
+    if (failing) throw new Error('oh');
+    yield 'more_b 2\n';
+  }
+  const get = await serve({ more });
+  const [status, text] = await get('/metrics');
+  expect(status).toBe(200);
+  expect(text).toContain('# TYPE workqueue_depth gauge');
+  expect(text.split('\n').slice(-3)).toEqual(['more_a 1', 'more_b 2', '']);
+  failing = true;
+  await expect(get('/metrics')).rejects.toThrow();
+});
+
 it('answers no other path or method', async () => {
   const get = await serve({});
   expect((await get('/'))[0]).toBe(404);

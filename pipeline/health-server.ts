@@ -1,5 +1,7 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 
 /** Metrics as text for Prometheus. A Registry of prom-client is one. */
 export interface MetricsText {
@@ -14,6 +16,8 @@ export interface HealthOptions {
   /** `host:port`, `[v6]:port`, or `:port` for all addresses of the machine. Port 0 selects a free one. */
   readonly address: string;
   readonly registry: MetricsText;
+  /** Returns further metrics as text, in chunks. They follow those of the registry. */
+  readonly more?: () => AsyncIterable<string>;
   /** A failing check makes /healthz answer 500, and the kubelet restarts the process. Include only problems that a restart can solve. */
   readonly live: Readonly<Record<string, Check>>;
   /** A failing check makes /readyz answer 503. */
@@ -36,7 +40,7 @@ export class HealthAddressError extends Error {
  * API server does.
  */
 export async function serveHealth(options: HealthOptions): Promise<HealthServer> {
-  const { address, registry, live, ready } = options;
+  const { address, live, ready } = options;
   const server = createServer((request, response) => {
     const path = request.url?.split('?')[0];
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, 'only GET\n');
@@ -47,10 +51,7 @@ export async function serveHealth(options: HealthOptions): Promise<HealthServer>
       case '/readyz':
         return report(response, ready, 503);
       case '/metrics':
-        registry.metrics().then(
-          text => answer(response, 200, text, registry.contentType),
-          error => answer(response, 500, `${(error as Error).message}\n`),
-        );
+        void serveMetrics(response, options);
         return;
       default:
         return answer(response, 404, 'paths: /healthz /readyz /metrics\n');
@@ -72,6 +73,20 @@ export async function serveHealth(options: HealthOptions): Promise<HealthServer>
       await new Promise<void>(resolve => server.close(() => resolve()));
     },
   };
+}
+
+async function serveMetrics(response: ServerResponse, { registry, more }: HealthOptions): Promise<void> {
+  try {
+    const text = await registry.metrics();
+    if (!more) return answer(response, 200, text, registry.contentType);
+    response.writeHead(200, { 'content-type': registry.contentType });
+    response.write(text);
+    await pipeline(Readable.from(more(), { objectMode: false }), response);
+  } catch (error) {
+    // A cut answer shows the failure: a status can be sent no more.
+    if (response.headersSent) response.destroy();
+    else answer(response, 500, `${(error as Error).message}\n`);
+  }
 }
 
 function report(response: ServerResponse, checks: Readonly<Record<string, Check>>, failed: number): void {

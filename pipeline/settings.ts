@@ -172,6 +172,11 @@ export const SETTINGS = {
     'Let the leading operator create or migrate the database at its start, as automatic_migration allows, so that the tables exist before a worker starts. The chart sets it',
     false,
   ),
+  operator_temporal_calls_per_second: whole(
+    'Calls per second to Temporal, at most. Repeated reads of running Backfills and of PipelineSchedules take less than half of them; with more resources, each is read less often',
+    100,
+    10,
+  ),
   operator_health_address: text('host:port of the health endpoints and metrics; empty: none', ''),
   worker_image: text('Image of the worker pods of WorkerPools', 'ooni-pipeline:dev'),
   worker_versioning: flag(

@@ -2,11 +2,10 @@ import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { findProgram } from '../local/programs.ts';
 import { createMetrics } from '../operator/kube/metrics.ts';
-import { registerMetrics } from '../operator/metrics.ts';
+import { RESOURCE_METRICS } from '../operator/metrics.ts';
 import { RunMetrics } from '../pipeline/runs/metrics.ts';
 import { ALERTS } from './alerts.ts';
 import { dashboardExpressions } from './grafana-dashboard.ts';
@@ -15,18 +14,13 @@ import { dashboardExpressions } from './grafana-dashboard.ts';
 const WORDS = /\b(max|sum|by|rate|increase|or|and|bool|time|avg_over_time|last_over_time|histogram_quantile|vector)\b/g;
 
 test('alerts and dashboard use only metrics and labels that the programs serve', () => {
-  const resources = new Registry();
-  registerMetrics(resources, { schedules: () => [], backfills: () => [], pools: () => [] });
   const known = new Map<string, readonly string[]>();
-  for (const registry of [createMetrics().registry, resources, new RunMetrics().registry]) {
-    for (const metric of registry.getMetricsAsArray() as unknown as {
-      name: string;
-      type: string;
-      labelNames: string[];
-    }[]) {
-      known.set(metric.name, metric.labelNames);
-      if (metric.type === 'histogram') known.set(`${metric.name}_bucket`, [...metric.labelNames, 'le']);
-    }
+  const registered = [createMetrics().registry, new RunMetrics().registry].flatMap(
+    registry => registry.getMetricsAsArray() as unknown as { name: string; type: string; labelNames: string[] }[],
+  );
+  for (const { name, type, labelNames } of [...registered, ...RESOURCE_METRICS]) {
+    known.set(name, labelNames);
+    if (type === 'histogram') known.set(`${name}_bucket`, [...labelNames, 'le']);
   }
   const labels = new Set([...known.values()].flat());
   for (const expression of [...ALERTS.map(alert => alert.expression), ...dashboardExpressions()]) {

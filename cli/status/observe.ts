@@ -235,7 +235,8 @@ async function listSchedules(sources: ScheduleSources, now: number): Promise<Sch
       .filter(id => id.startsWith(`${installation}/schedule/`))
       .sort();
   });
-  const launches = ids.length > 0 ? await orNoRun(temporal, listLaunches(temporal, installation, 'Running'), []) : [];
+  const running = async () => (await listLaunches(temporal, installation, 'Running')).launches;
+  const launches = ids.length > 0 ? await orNoRun(temporal, running(), []) : [];
   const found = await Promise.all(
     ids.slice(0, LISTED).map(id =>
       viewSchedule(

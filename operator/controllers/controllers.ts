@@ -11,6 +11,7 @@ import { shared } from '../temporal/shared-request.ts';
 import { readVersions } from '../temporal/versions.ts';
 import { backfillReconciler } from './backfill/reconciler.ts';
 import { scheduleReconciler } from './pipeline-schedule/reconciler.ts';
+import { Polling } from './polling.ts';
 import { type Context, needsPass } from './reconcile.ts';
 import { WORKER_POOLS } from './resources.ts';
 import { budgetMatters, podMatters, poolKeys, poolReconciler } from './worker-pool/reconciler.ts';
@@ -31,6 +32,7 @@ export interface Sources {
 export function createControllers(context: Context, sources: Sources, settings: Settings, instruments: Instruments) {
   const { caches, temporal, ledger, load } = sources;
   const { schedules, backfills, pools, deployments, budgets, pods, workerSettings } = caches;
+  const callsPerSecond = settings.operator_temporal_calls_per_second;
   const ui = { url: settings.temporal_ui_url, namespace: settings.temporal_namespace };
   const when = (change: Change<KubeObject>) => needsPass(context.written, change);
   const versions = shared(context.clock, SHARED_FOR, () => readVersions(temporal, settings.installation));
@@ -41,14 +43,14 @@ export function createControllers(context: Context, sources: Sources, settings: 
     new Controller({
       name: 'pipelineschedule',
       cache: schedules,
-      reconcile: scheduleReconciler(context, temporal, ledger, ui),
+      reconcile: scheduleReconciler(context, { temporal, ledger, polling: new Polling(callsPerSecond) }, ui),
       when,
       instruments,
     }),
     new Controller({
       name: 'backfill',
       cache: backfills,
-      reconcile: backfillReconciler(context, temporal, ui),
+      reconcile: backfillReconciler(context, temporal, ui, new Polling(callsPerSecond)),
       when,
       instruments,
       // A Backfill that waits for a worker's answer must not block the others.

@@ -24,19 +24,33 @@ export function needsClaim(object: KubeObject): boolean {
   return labelOf(object) === undefined;
 }
 
+/** Marks of a resource that belongs to an installation. */
+interface Marks {
+  readonly installation: string;
+  /** Finalizer of the kind; a resource that is being deleted does not get it. */
+  readonly finalizer?: string;
+}
+
 /**
- * Labels a resource with the installation, before any effect. The patch includes the resourceVersion, so of two operators that claim the
- * same resource one succeeds and the other gets a ConflictError. Does nothing when the resource is gone.
+ * Labels a resource with the installation and adds the finalizer, in one request and before any effect. The patch includes the
+ * resourceVersion, so of two operators that claim the same resource one succeeds and the other gets a ConflictError. Does nothing when the
+ * resource is gone.
  */
 export async function claim<T extends KubeObject>(
   client: Client,
   resource: Resource<T>,
   object: Stored<T>,
-  installation: string,
+  { installation, finalizer }: Marks,
   signal: AbortSignal,
 ): Promise<void> {
-  const { uid, resourceVersion } = object.metadata;
-  const metadata = { uid, resourceVersion, labels: { [INSTALLATION_LABEL]: installation } };
+  const { uid, resourceVersion, deletionTimestamp, finalizers = [] } = object.metadata;
+  const adds = finalizer !== undefined && !deletionTimestamp && !finalizers.includes(finalizer);
+  const metadata = {
+    uid,
+    resourceVersion,
+    labels: { [INSTALLATION_LABEL]: installation },
+    ...(adds && { finalizers: [...finalizers, finalizer] }),
+  };
   try {
     await client.patch(resource, object.metadata, { metadata }, { signal });
   } catch (error) {

@@ -1,5 +1,8 @@
-/** Passes per second, over all resources of a kind, that read Temporal again. One pass takes up to three requests. */
-const PASSES_PER_SECOND = 10;
+/**
+ * Calls to Temporal that the operator may make for each pass of one kind that reads it again. A pass over a Backfill takes three calls at most, one over
+ * a PipelineSchedule about one. So repeated reads take less than half of all calls, and the rest is free for changes.
+ */
+const CALLS_PER_PASS = 10;
 
 /**
  * Spaces the repeated reads of Temporal, which has no watch. The time between two reads of a resource grows with the number of resources that
@@ -7,6 +10,12 @@ const PASSES_PER_SECOND = 10;
  */
 export class Polling {
   readonly #polled = new Set<string>();
+  readonly #passesPerSecond: number;
+
+  /** `callsPerSecond`: limit of all calls to Temporal. */
+  constructor(callsPerSecond: number) {
+    this.#passesPerSecond = callsPerSecond / CALLS_PER_PASS;
+  }
 
   /** Notes whether a resource is read repeatedly. */
   note(key: string, polled: boolean): void {
@@ -16,6 +25,6 @@ export class Polling {
 
   /** Returns the milliseconds until the next read of a resource: `after`, or more when many resources are read. */
   interval(after: number): number {
-    return Math.max(after, (this.#polled.size * 1000) / PASSES_PER_SECOND);
+    return Math.max(after, (this.#polled.size * 1000) / this.#passesPerSecond);
   }
 }

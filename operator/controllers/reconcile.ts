@@ -1,7 +1,7 @@
 import type { Condition } from '../../crds/conditions.ts';
-import { type Kind, parseSpec, SpecError } from '../../crds/resource.ts';
+import { FINALIZER, type Kind, parseSpec, SpecError } from '../../crds/resource.ts';
 import { withSpan } from '../../pipeline/spans.ts';
-import { canonical, hashOf } from '../hash.ts';
+import { canonical, sameJson } from '../hash.ts';
 import type { Change } from '../kube/cache.ts';
 import type { Client } from '../kube/client.ts';
 import { type Clock, jittered } from '../kube/clock.ts';
@@ -48,20 +48,24 @@ export interface Systems {
 
 /** The last status that the operator wrote for each object. Another status comes from another writer, and the operator overwrites it. */
 export class WrittenStatus {
-  readonly #hashes = new Map<string, string>();
+  readonly #statuses = new Map<string, object>();
 
-  note(object: KubeObject, status: object): void {
-    this.#hashes.set(object.metadata.uid ?? '', hashOf(status));
+  /** Notes the status that the operator wants. Returns whether the object has it already, so that a write would change nothing. */
+  note(object: KubeObject & { status?: object }, status: object): boolean {
+    const same = sameJson(status, object.status ?? {});
+    // The status in the cache needs no more memory.
+    this.#statuses.set(object.metadata.uid ?? '', same ? (object.status ?? {}) : status);
+    return same;
   }
 
   forget(object: KubeObject): void {
-    this.#hashes.delete(object.metadata.uid ?? '');
+    this.#statuses.delete(object.metadata.uid ?? '');
   }
 
   /** Returns whether the status differs from the last one written; false for an object without a record. */
   differs(object: KubeObject & { status?: object }): boolean {
-    const hash = this.#hashes.get(object.metadata.uid ?? '');
-    return hash !== undefined && hash !== hashOf(object.status ?? {});
+    const status = this.#statuses.get(object.metadata.uid ?? '');
+    return status !== undefined && !sameJson(status, object.status ?? {});
   }
 }
 
@@ -73,6 +77,8 @@ interface Ours extends KubeObject {
 /** The steps that differ between kinds. */
 export interface Steps<T extends Ours, Observed, P extends Plan<unknown>> {
   readonly resource: Resource<T>;
+  /** Finalizer of the kind. A resource gets it before the operator changes anything for it. */
+  readonly finalizer?: string;
   /** Reads Kubernetes and Temporal. When Temporal does not answer, the Observation is unknown; other failures are thrown. */
   observe(object: Stored<T>, now: number, signal: AbortSignal): Promise<Observed>;
   /** Decides. Pure. */
@@ -98,7 +104,8 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
       return undefined;
     }
     if (needsClaim(object)) {
-      await claim(context.client, steps.resource, object, context.installation, signal);
+      const { installation } = context;
+      await claim(context.client, steps.resource, object, { installation, finalizer: steps.finalizer }, signal);
       return { requeueAfter: 1 };
     }
     let observed: Observed;
@@ -217,8 +224,7 @@ async function writeStatus<T extends Ours>(
   const generation = object.metadata.generation ?? 0;
   const conditions = merge(object.status?.conditions, desiredConditions(summary, own), generation, now);
   const status = { ...body, observedGeneration: generation, conditions };
-  written.note(object, status);
-  if (canonical(status) === canonical(object.status ?? {})) return;
+  if (written.note(object, status)) return;
   const { name, namespace, uid } = object.metadata;
   try {
     // With the uid, the server rejects the status if the object was deleted and created again. force: the operator owns the whole status.
@@ -252,6 +258,14 @@ export function needsPass(written: WrittenStatus, change: Change<KubeObject>): b
     metadata.annotations ?? {},
   ];
   return canonical(relevant(object)) !== canonical(relevant(previous));
+}
+
+/** The answer of Temporal for an object whose plan does not depend on it. */
+export const NOT_ASKED = { known: false, message: 'Temporal has not been asked yet' } as const;
+
+/** Returns whether the plan for an object is to add our finalizer, whatever its state in Temporal. */
+export function needsFinalizer({ metadata }: KubeObject): boolean {
+  return !metadata.deletionTimestamp && !metadata.finalizers?.includes(FINALIZER);
 }
 
 /** Returns the spec with defaults, or the error that makes it invalid. */

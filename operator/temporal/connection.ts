@@ -24,8 +24,8 @@ import { RateLimit } from './rate-limit.ts';
 /** Milliseconds: long enough for a busy server, short enough that a reconcile reports "unknown" instead of blocking. */
 const DEADLINE = 10_000;
 
-/** Calls per second, which protect Temporal after a change of the leader, when every resource is read. A call makes one to three requests. */
-const REQUESTS_PER_SECOND = 50;
+/** Calls per second without the setting of the operator. */
+const CALLS_PER_SECOND = 100;
 
 /** Milliseconds between two reads of the TLS files. */
 const REREAD = 30_000;
@@ -76,6 +76,8 @@ export class Temporal {
   /** Hash of the options of the open connection, and the monotonic time at which the files were read last. */
   #options: { hash: string; at: number } | undefined;
   #answeredAt: number | undefined;
+  /** Number of calls that were answered and of those that failed, for a metric. */
+  readonly calls = { answered: 0, failed: 0 };
   /** Failures in a row without an answer. */
   #unanswered = 0;
   #registered: Promise<void> | undefined;
@@ -83,6 +85,7 @@ export class Temporal {
   /**
    * `attributes`: names of search attributes (Keyword) that the namespace must have; they are registered before any other request.
    * `guard`: called before every write; throws when this process may not write now, and returns the milliseconds in which it may.
+   * `callsPerSecond`: limit that protects Temporal after a change of the leader, when every resource is read. A call makes one to three requests.
    */
   constructor(
     settings: TemporalSettings,
@@ -90,9 +93,10 @@ export class Temporal {
     log: Logger,
     guard: () => number = () => Number.POSITIVE_INFINITY,
     clock: Pick<Clock, 'monotonic' | 'after'> = systemClock,
+    callsPerSecond = CALLS_PER_SECOND,
   ) {
     this.#clock = clock;
-    this.#limit = new RateLimit(REQUESTS_PER_SECOND, clock);
+    this.#limit = new RateLimit(callsPerSecond, clock);
     this.#settings = settings;
     this.#attributes = attributes;
     this.#log = log;
@@ -118,8 +122,10 @@ export class Temporal {
       const answer = await client.connection.withDeadline(Date.now() + deadline, () => requests(client));
       this.#unanswered = 0;
       this.#answeredAt = Date.now();
+      this.calls.answered++;
       return answer;
     } catch (error) {
+      this.calls.failed++;
       const known = classify(error, doing);
       this.#unanswered = isUnreachable(error) ? this.#unanswered + 1 : 0;
       if (known instanceof TemporalDenied || this.#unanswered >= UNANSWERED) await this.close();

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { WorkflowNotFoundError } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
 // A CommonJS package whose named exports Node cannot detect.
 import protobuf, { type temporal as proto } from '@temporalio/proto';
@@ -221,25 +222,64 @@ const LAUNCH_STATE: Partial<Record<number, LaunchState>> = {
 /** Number of launches read in one request: with a hundred schedules, the last ten of each. */
 const PAGE = 1000;
 
+/** Launches of all schedules of an installation, newest first. */
+export interface LaunchList {
+  readonly launches: readonly Launch[];
+  /** Whether there are no older ones. */
+  readonly complete: boolean;
+}
+
 /**
- * Returns the newest launches of all schedules of an installation, newest first, with one visibility request. `only`: no others than the
- * running ones.
+ * Returns the newest launches of all schedules of an installation with one visibility request. `only`: no others than the running ones.
  */
-export function listLaunches(temporal: Temporal, installation: string, only?: 'Running'): Promise<Launch[]> {
+export function listLaunches(temporal: Temporal, installation: string, only?: 'Running'): Promise<LaunchList> {
   return temporal.call('listing scheduled runs', async client => {
     const page = await client.workflowService.listWorkflowExecutions({
       namespace: temporal.namespace,
       pageSize: PAGE,
       query: `OoniInstallation = '${installation}' AND WorkflowType = '${WORKFLOWS.scheduledRun}' AND ExecutionStatus ${only ? `= '${only}'` : "!= 'ContinuedAsNew'"}`,
     });
-    return (page.executions ?? []).map(one => ({
-      workflowID: one.execution?.workflowId ?? '',
-      runID: one.execution?.runId ?? '',
-      scheduleID: String(fromPayload(one.searchAttributes?.indexedFields?.TemporalScheduledById) ?? ''),
-      state: LAUNCH_STATE[one.status ?? 0] ?? 'Failed',
-      startedAt: milliseconds(one.startTime) ?? 0,
-    }));
+    const launches = (page.executions ?? []).map(launchOf);
+    return { launches, complete: launches.length < PAGE };
   });
+}
+
+function launchOf({ execution, searchAttributes, status, startTime }: proto.api.workflow.v1.IWorkflowExecutionInfo) {
+  return {
+    workflowID: execution?.workflowId ?? '',
+    runID: execution?.runId ?? '',
+    scheduleID: String(fromPayload(searchAttributes?.indexedFields?.TemporalScheduledById) ?? ''),
+    state: LAUNCH_STATE[status ?? 0] ?? ('Failed' as const),
+    startedAt: milliseconds(startTime) ?? 0,
+  };
+}
+
+/** Returns one launch; undefined when Temporal has removed it. Throws the errors of `Temporal.call`. */
+export function readLaunch(temporal: Temporal, workflowID: string): Promise<Launch | undefined> {
+  return temporal.call(`looking up workflow ${workflowID}`, async client => {
+    const found = await client.workflow
+      .getHandle(workflowID)
+      .describe()
+      .catch(undefinedWhen(error => error instanceof WorkflowNotFoundError));
+    return found && launchOf(found.raw.workflowExecutionInfo ?? {});
+  });
+}
+
+/**
+ * Returns the workflow of the newest firing if the list does not have it, because newer launches of other schedules fill the list. Without
+ * that launch, its failure would not be known. Undefined when the list has it or is complete. Pure.
+ *
+ * @param known launches of the schedule in the list
+ * @param recent the last firings, oldest first
+ */
+export function firingBeyond(
+  known: readonly Launch[],
+  complete: boolean,
+  recent: ScheduleState['recent'],
+): string | undefined {
+  const newest = recent.at(-1)?.workflowID;
+  if (complete || newest === undefined || known.some(({ workflowID }) => workflowID === newest)) return undefined;
+  return newest;
 }
 
 /** Returns whether a launch that succeeded did nothing, because another run was processing its bucket. */

@@ -16,8 +16,8 @@ import { shared } from '../../temporal/shared-request.ts';
 import { WorkerSilence } from '../../temporal/silence.ts';
 import type { TemporalUI } from '../links.ts';
 import { REFRESH } from '../plan-types.ts';
-import { Polling } from '../polling.ts';
-import { ask, type Context, reconciler, type Systems, specOf } from '../reconcile.ts';
+import type { Polling } from '../polling.ts';
+import { ask, type Context, NOT_ASKED, needsFinalizer, reconciler, type Systems, specOf } from '../reconcile.ts';
 import { BACKFILLS } from '../resources.ts';
 import { type BackfillAction, hasSettled, planBackfill, workflowIDOf } from './plan.ts';
 import { ProgressWatch } from './progress-watch.ts';
@@ -28,29 +28,32 @@ import { backfillStatus } from './status.ts';
 const BLOCKER_TTL = 10_000;
 
 /** Reconciles Backfills. */
-export function backfillReconciler(context: Context, temporal: Temporal, ui: TemporalUI) {
+export function backfillReconciler(context: Context, temporal: Temporal, ui: TemporalUI, polling: Polling) {
   const { client, installation } = context;
   /** Progress by time, from which the rate is computed. It starts empty after a restart. */
   const samples = new Map<string, Sample[]>();
   const progress = new ProgressWatch();
-  const polling = new Polling();
   const silence = new WorkerSilence(context.clock);
   const elsewhere = shared(context.clock, BLOCKER_TTL, () =>
     blockerOfRuns(temporal, installation, context.clock.now()),
   );
   return reconciler(context, {
     resource: BACKFILLS,
+    finalizer: FINALIZER,
     async observe(object, now) {
       const key = keyOf(object);
+      const spec = specOf(BACKFILL, object);
+      if (needsFinalizer(object)) return { object, spec, workflow: NOT_ASKED };
       const workflow: Observation<BackfillState> = hasSettled(object)
         ? { known: true, value: { state: 'absent' } }
         : await ask(observeBackfill(temporal, workflowIDOf(object, installation), now, { elsewhere, silence }));
       polling.note(key, !workflow.known || workflow.value.state === 'running');
+      if (workflow.known && workflow.value.state !== 'running') samples.delete(key);
       if (workflow.known && workflow.value.state === 'running' && workflow.value.progress) {
         samples.set(key, keep(samples.get(key) ?? [], sampleOf(workflow.value.progress, now)));
       }
       const stillFor = workflow.known ? progress.stillFor(key, workflow.value, context.clock.monotonic()) : undefined;
-      return { object, spec: specOf(BACKFILL, object), workflow, ...(stillFor !== undefined && { stillFor }) };
+      return { object, spec, workflow, ...(stillFor !== undefined && { stillFor }) };
     },
     plan: (observed, now) => planBackfill(observed, installation, now),
     apply: (object, action, signal) => apply({ client, temporal, signal }, object, action),

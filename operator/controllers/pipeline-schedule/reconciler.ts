@@ -1,6 +1,7 @@
 import { PIPELINE_SCHEDULE, type PipelineSchedule } from '../../../crds/pipeline-schedule.ts';
 import { FINALIZER, SpecError } from '../../../crds/resource.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
+import type { BucketHistory } from '../../../pipeline/ledger/history.ts';
 import { scheduleId } from '../../../worker/contract.ts';
 import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
 import { keyOf, type Stored } from '../../kube/resource.ts';
@@ -13,16 +14,19 @@ import {
   createSchedule,
   deleteSchedule,
   describeSchedule,
+  firingBeyond,
   type Launch,
   listLaunches,
+  readLaunch,
+  type ScheduleState,
   updateSchedule,
   wasSkipped,
 } from '../../temporal/schedules.ts';
 import { shared } from '../../temporal/shared-request.ts';
 import type { TemporalUI } from '../links.ts';
 import { REFRESH } from '../plan-types.ts';
-import { Polling } from '../polling.ts';
-import { ask, type Context, reconciler, type Systems, specOf } from '../reconcile.ts';
+import type { Polling } from '../polling.ts';
+import { ask, type Context, NOT_ASKED, needsFinalizer, reconciler, type Systems, specOf } from '../reconcile.ts';
 import { PIPELINE_SCHEDULES } from '../resources.ts';
 import { countsOf, coverageOf, dueRange, missingOf } from './coverage.ts';
 import { type ObservedSchedule, planSchedule, type ScheduleAction } from './plan.ts';
@@ -39,22 +43,27 @@ const REMEMBERED = 10_000;
 const NEWEST = 10;
 
 /** Reconciles PipelineSchedules. */
-export function scheduleReconciler(context: Context, temporal: Temporal, ledger: Ledger, ui: TemporalUI) {
+export function scheduleReconciler(
+  context: Context,
+  { temporal, ledger, polling }: { temporal: Temporal; ledger: Ledger; polling: Polling },
+  ui: TemporalUI,
+) {
   const { client, clock, installation } = context;
-  const polling = new Polling();
   const launchesOf = launchReader(context, temporal);
   const elsewhere = shared(clock, BLOCKER_TTL, () => blockerOfRuns(temporal, installation, clock.now()));
   return reconciler(context, {
     resource: PIPELINE_SCHEDULES,
+    finalizer: FINALIZER,
     async observe(object, now, signal) {
+      const spec = specOf(PIPELINE_SCHEDULE, object);
+      if (needsFinalizer(object)) return { object, spec, schedule: NOT_ASKED, launches: NOT_ASKED };
       polling.note(keyOf(object), true);
       const id = scheduleId(installation, object.metadata.namespace ?? '', object.metadata.name);
-      const spec = specOf(PIPELINE_SCHEDULE, object);
-      const [schedule, launches, requested] = await Promise.all([
+      const [schedule, requested] = await Promise.all([
         ask(describeSchedule(temporal, id)),
-        ask(launchesOf(id)),
         observeRequested(context, temporal, object, spec, now),
       ]);
+      const launches = await ask(launchesOf(id, (schedule.known && schedule.value?.recent) || []));
       const due = await observeDue({ object, spec, schedule, launches }, ledger, signal);
       const active = activeOf(spec, launches, installation);
       // When Temporal does not answer, the other observations report it.
@@ -118,19 +127,27 @@ async function observeDue(
   if (!range) return {};
   const { from, before } = range;
   const filter = normaliseFilter(spec);
-  const query = { filter, filterID: filterId(filter), stages: spec.stages, from, before };
-  const history = await ledger.history(keyOf(object), query, signal);
-  if (!history.known) return { missing: history };
-  const missing = missingOf(range, spec, bucket => history.value(bucket).completed);
-  return { missing: { known: true, value: missing }, buckets: countsOf(range, spec, history.value) };
+  const question = {
+    query: { filter, filterID: filterId(filter), stages: spec.stages, from, before },
+    inputs: range.pending,
+    summarise: (of: (bucket: string) => BucketHistory) => ({
+      missing: missingOf(range, spec, bucket => of(bucket).completed),
+      buckets: countsOf(range, spec, of),
+    }),
+  };
+  const answer = await ledger.ask(keyOf(object), question, signal);
+  if (!answer.known) return { missing: answer };
+  return { missing: { known: true, value: answer.value.missing }, buckets: answer.value.buckets };
 }
 
+/** Returns the newest launches of a schedule, newest first. `recent`: its last firings, oldest first. */
+type LaunchReader = (scheduleID: string, recent: ScheduleState['recent']) => Promise<Launch[]>;
+
 /**
- * Returns a function that returns the newest launches of a schedule, newest first. All schedules share one request. A launch that
- * succeeded without doing anything has the state Skipped.
+ * Returns a reader of launches. All schedules share one request. A launch that succeeded without doing anything has the state Skipped.
  */
-function launchReader({ clock, installation }: Context, temporal: Temporal): (scheduleID: string) => Promise<Launch[]> {
-  const launches = shared(clock, LAUNCHES_TTL, () => listLaunches(temporal, installation));
+function launchReader({ clock, installation }: Context, temporal: Temporal): LaunchReader {
+  const list = shared(clock, LAUNCHES_TTL, () => listLaunches(temporal, installation));
   /** Whether a launch did nothing, by run id. Results do not change, so each is read once. */
   const known = new Map<string, boolean>();
   const skipped = async (launch: Launch) => {
@@ -141,10 +158,24 @@ function launchReader({ clock, installation }: Context, temporal: Temporal): (sc
     known.set(launch.runID, found);
     return found;
   };
-  return async id => {
-    const newest = (await launches()).filter(launch => launch.scheduleID === id).slice(0, NEWEST);
+  /** The newest launch of a schedule, once it has ended, by schedule. */
+  const ended = new Map<string, Launch>();
+  const beyond = async (scheduleID: string, workflowID: string) => {
+    const before = ended.get(scheduleID);
+    if (before?.workflowID === workflowID) return before;
+    const found = await readLaunch(temporal, workflowID);
+    if (!found || found.state === 'Running') return found;
+    if (ended.size >= REMEMBERED) ended.delete(ended.keys().next().value as string);
+    ended.set(scheduleID, found);
+    return found;
+  };
+  return async (id, recent) => {
+    const { launches, complete } = await list();
+    const listed = launches.filter(launch => launch.scheduleID === id).slice(0, NEWEST);
+    const missed = firingBeyond(listed, complete, recent);
+    const last = missed === undefined ? undefined : await beyond(id, missed);
     return Promise.all(
-      newest.map(async launch =>
+      [...(last ? [last] : []), ...listed].map(async launch =>
         launch.state === 'Succeeded' && (await skipped(launch)) ? { ...launch, state: 'Skipped' as const } : launch,
       ),
     );
