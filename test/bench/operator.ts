@@ -1,55 +1,73 @@
 /**
  * Cost of the operator with many resources, on a real API server and a real Temporal server, which are started for it.
  *
- *     npm run bench -- operator [--ended N] [--backfills N] [--schedules N] [--idle SECONDS]
+ *     npm run bench -- operator [--ended N] [--running N] [--schedules N] [--idle SECONDS] [--memory MB]
  *
- * N `ended` Backfills (9000) have a status with their end. The operator starts with them, with `backfills` new ones (1000) whose runs wait for the end of the
- * benchmark, and with `schedules` new PipelineSchedules (1000). The benchmark measures
+ * N `ended` Backfills (9700) have the status that an operator wrote at their end, and belong to its installation. The operator starts with
+ * them, with `running` new Backfills (300) whose runs wait for the end of the benchmark, and with `schedules` new PipelineSchedules (1000). It gets
+ * the limits of the heap that Node chooses in a container of `memory` MB (512, as in the chart). The benchmark measures
  *
- * - the time until each new resource has its workflow or schedule in Temporal and this is in its status, with requests and reconciliations;
+ * - the time until each new resource has its workflow or schedule in Temporal and its status says so, with requests and reconciliations;
  * - the requests and the processor time of SECONDS (60) without changes;
- * - a second start with all resources: the time until each has been reconciled, as after the loss of all watches;
+ * - a second start with all resources, as at a change of the leader: the time until each has been reconciled;
+ * - a relist: all watches end, and the API server does not have their version any more;
  * - a scrape of the metrics with all resources.
  *
- * Prints readable lines and, last, one line of JSON. Stalls are those of the event loop of the operator, as it measures them itself.
+ * Prints readable lines and, last, one line of JSON. Stalls are those of the event loop of the operator, as it measures them itself. They, and all
+ * times, depend on other load of the machine.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import type { Backfill } from '../../crds/backfill.ts';
+import { Context } from '@temporalio/activity';
+import type { Backfill, BackfillStatus } from '../../crds/backfill.ts';
 import type { PipelineSchedule } from '../../crds/pipeline-schedule.ts';
-import { FINALIZER } from '../../crds/resource.ts';
+import { FINALIZER, INSTALLATION_LABEL } from '../../crds/resource.ts';
 import { startControlPlane } from '../../local/control-plane.ts';
 import { startTemporal } from '../../local/temporal.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
+import { Cache } from '../../operator/kube/cache.ts';
+import { Client } from '../../operator/kube/client.ts';
+import { type ConnectionSource, connectionSource } from '../../operator/kube/config.ts';
+import { Http } from '../../operator/kube/http.ts';
+import type { KubeObject, Resource } from '../../operator/kube/resource.ts';
 import { freePort } from '../../pipeline/free-port.ts';
 import { backfillId } from '../../worker/contract.ts';
+import { instruments } from '../support/kube.ts';
+import { ApiProxy } from '../support/kube-api-proxy.ts';
 import {
   adminClient,
+  eventually,
   installCrds,
   makeOperatorAccount,
   makeTemporalNamespace,
   OperatorProcess,
 } from '../support/operator.ts';
 import { emptyBuckets, StubWorker } from '../support/stub-worker.ts';
-import { TemporalProxy } from '../support/temporal-proxy.ts';
 import { processorTime } from './processor-time.ts';
 
 const NAMESPACE = 'bench-operator';
-/** Label of the new resources. A list of all resources would burden the API server more than the operator does. */
+const INSTALLATION = 'ooni';
+/** Label of the new resources. A watch of all resources would burden the API server more than the operator does. */
 const NEW: Record<string, string> = { bench: 'new' };
 const { values } = parseArgs({
   options: {
-    ended: { type: 'string', default: '9000' },
-    backfills: { type: 'string', default: '1000' },
+    ended: { type: 'string', default: '9700' },
+    running: { type: 'string', default: '300' },
     schedules: { type: 'string', default: '1000' },
     idle: { type: 'string', default: '60' },
+    memory: { type: 'string', default: '512' },
   },
 });
-const [ended, backfills, schedules] = [Number(values.ended), Number(values.backfills), Number(values.schedules)];
+const [ended, running, schedules] = [Number(values.ended), Number(values.running), Number(values.schedules)];
 const idleSeconds = Number(values.idle);
+const PROGRAM = [
+  // Node takes half of the memory of its container for the old generation of the heap; V8 derives the young one from it.
+  ...[`--max-old-space-size=${Number(values.memory) / 2}`, '--max-semi-space-size=1'],
+  join(import.meta.dirname, 'operator/process.ts'),
+];
 
 const dir = mkdtempSync(join(tmpdir(), 'ooni-bench-'));
 const [kubernetes, temporal] = await Promise.all([
@@ -57,30 +75,53 @@ const [kubernetes, temporal] = await Promise.all([
   startTemporal({ dir: join(dir, 'temporal') }),
 ]);
 const client = adminClient(kubernetes.kubeconfig);
-const proxy = new TemporalProxy(temporal.address);
+/** Writes as the operator does, so that the managed fields of the objects are those of real ones. */
+const asOperator = new Client(new Http(connectionSource({ kubeconfig: kubernetes.kubeconfig })), {
+  fieldManager: 'ooni-operator',
+});
+const stop = new AbortController();
 let operator: OperatorProcess | undefined;
 let worker: StubWorker | undefined;
+let proxy: ApiProxy | undefined;
 /** Whether the runs wait. */
-let held = true;
+let held = false;
 try {
   await installCrds(client);
   await makeTemporalNamespace(temporal.address, NAMESPACE);
   const port = await freePort();
+  const account = connectionSource({
+    kubeconfig: await makeOperatorAccount(client, kubernetes.kubeconfig, NAMESPACE),
+  });
   const env = {
-    KUBECONFIG: await makeOperatorAccount(client, kubernetes.kubeconfig, NAMESPACE),
-    TEMPORAL_ADDRESS: await proxy.start(),
+    TEMPORAL_ADDRESS: temporal.address,
     TEMPORAL_NAMESPACE: NAMESPACE,
     OPERATOR_NAMESPACES: NAMESPACE,
     OPERATOR_LEASE_NAMESPACE: NAMESPACE,
     OPERATOR_HEALTH_ADDRESS: `127.0.0.1:${port}`,
     LOG_LEVEL: 'error',
+    NODE_ENV: 'production',
   };
-  const activities = emptyBuckets(['2024-01-01', '2024-01-02'], () => held);
+  const start = async (source: ConnectionSource) =>
+    new OperatorProcess({ ...env, BENCH_CONNECTION: JSON.stringify(await source()) }, PROGRAM);
+  const activities = emptyBuckets(['2024-01-01', '2024-01-02']);
+  const planRun: typeof activities.planRun = async (...given) => {
+    while (held) {
+      Context.current().heartbeat();
+      await Context.current().sleep(5_000);
+    }
+    return (activities.planRun as NonNullable<typeof activities.planRun>)(...given);
+  };
   worker = await StubWorker.start({
-    ...{ address: temporal.address, namespace: NAMESPACE, installation: 'ooni', activities },
+    ...{ address: temporal.address, namespace: NAMESPACE, installation: INSTALLATION, slots: 2 * running + 10 },
+    activities: { ...activities, planRun },
   });
-  await inParallel(ended, makeEnded);
-  await inParallel(backfills, n =>
+
+  operator = await start(account);
+  const status = await statusOfEnded();
+  await operator.stop();
+  held = true;
+  await inParallel(ended, n => makeEnded(n, status));
+  await inParallel(running, n =>
     client.create(BACKFILLS, {
       metadata: { name: `new-${n}`, namespace: NAMESPACE, labels: NEW },
       // A filter of its own, so that its runs do not wait for those of others.
@@ -93,83 +134,92 @@ try {
       spec: { schedule: `${n % 60} 2 * * *` },
     } as PipelineSchedule),
   );
-  console.log(`${ended} ended and ${backfills} new Backfills, ${schedules} new PipelineSchedules`);
+  const changed = running + schedules;
+  const all = ended + changed;
+  console.log(`${ended} ended and ${running} new Backfills, ${schedules} new PipelineSchedules`);
 
-  const changed = backfills + schedules;
-  operator = new OperatorProcess(env);
-  const first = await watchOperator(operator, port, async () => (await converged()) >= changed);
+  const [backfills, pipelineSchedules] = [watch(BACKFILLS), watch(PIPELINE_SCHEDULES)];
+  await Promise.all([backfills, pipelineSchedules].map(cache => cache.whenSynced(stop.signal)));
+  operator = await start(account);
+  const first = await measure(operator, port, {
+    done() {
+      // A Backfill whose runs wait shows that they are active.
+      const active = [...backfills.list()].filter(({ status: now }) => (now?.progress?.active ?? 0) > 0);
+      const scheduled = [...pipelineSchedules.list()].filter(({ status: now }) =>
+        now?.conditions?.some(({ reason }) => reason === 'Scheduled'),
+      );
+      return active.length + scheduled.length >= changed;
+    },
+  });
   const converge = {
-    seconds: first.seconds,
-    reconciles: first.reconciles,
+    ...first,
     reconcilesPerSecond: round(first.reconciles / first.seconds),
     requestsPerObject: round(first.requests / changed),
     writesPerObject: round(first.writes / changed),
     temporalCallsPerObject: round(first.temporalCalls / changed),
-    processorSeconds: first.processorSeconds,
-    rssMB: first.rssMB,
-    longestStallMs: first.stallMs,
   };
   print('converge', converge);
 
-  // The first passes after the start follow one another; wait until they have ended.
-  await sleep(20_000);
+  // The first reads after the start follow one another; wait until they have ended.
+  await sleep(10_000);
   const before = await scrape(port);
-  const [calls, cpu] = [proxy.seen.length, processorTime(operator.child.pid as number)];
+  const cpu = processorTime(pidOf(operator));
   await sleep(idleSeconds * 1000);
+  const processorSeconds = processorTime(pidOf(operator)) - cpu;
   const after = await scrape(port);
+  const grown = (metric: string, labels = '') => sum(after, metric, labels) - sum(before, metric, labels);
   const idle = {
     seconds: idleSeconds,
     requests: Object.fromEntries(
       ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].map(method => [
         method,
-        sum(after, 'rest_client_requests_total', `method="${method}"`) -
-          sum(before, 'rest_client_requests_total', `method="${method}"`),
+        grown('rest_client_requests_total', `method="${method}"`),
       ]),
     ),
-    temporalCallsPerSecond: round((proxy.seen.length - calls) / idleSeconds),
-    processorPercent: round(((processorTime(operator.child.pid as number) - cpu) / idleSeconds) * 100),
-    rssMB: megabytes(after),
+    temporalCallsPerSecond: round(grown('ooni_temporal_calls_total') / idleSeconds),
+    processorPercent: round((processorSeconds / idleSeconds) * 100),
+    ...memoryOf(operator),
     longestStallMs: stall(after),
   };
   print('idle', idle);
-
   await operator.stop();
-  const all = ended + changed;
-  operator = new OperatorProcess(env);
-  const second = await watchOperator(
-    operator,
-    port,
-    async text => sum(text, 'controller_runtime_reconcile_total') >= all,
-  );
-  const restart = {
-    seconds: second.seconds,
-    reconciles: second.reconciles,
-    requests: second.requests,
-    writes: second.writes,
-    temporalCalls: second.temporalCalls,
-    processorSeconds: second.processorSeconds,
-    rssMB: second.rssMB,
-    longestStallMs: second.stallMs,
-  };
+
+  proxy = await ApiProxy.start(account);
+  operator = await start(proxy.source);
+  const restart = await measure(operator, port, {
+    metrics: text => sum(text, 'controller_runtime_reconcile_total') >= all && sum(text, 'workqueue_depth') === 0,
+  });
   print('start with all resources', restart);
 
+  await sleep(10_000);
+  const relist = await measureRelist(operator, port, proxy);
+  print('relist', relist);
+
   const began = performance.now();
+  const used = processorTime(pidOf(operator));
   const text = await scrape(port);
-  const scraped = { ms: Math.round(performance.now() - began), kilobytes: Math.round(text.length / 1000) };
-  const stallMs = stall(await scrape(port));
-  print('scrape', { ...scraped, longestStallMs: stallMs });
+  const scraped = {
+    ms: Math.round(performance.now() - began),
+    kilobytes: Math.round(text.length / 1000),
+    processorSeconds: round(processorTime(pidOf(operator)) - used),
+    longestStallMs: stall(await scrape(port)),
+    ...memoryOf(operator),
+  };
+  print('scrape', scraped);
   console.log(
     JSON.stringify({
-      ...{ bench: 'operator', cores: availableParallelism(), ended, backfills, schedules },
-      ...{ converge, idle, restart, scrape: { ...scraped, longestStallMs: stallMs } },
+      ...{ bench: 'operator', cores: availableParallelism(), ended, running, schedules },
+      ...{ converge, idle, restart, relist, scrape: scraped },
     }),
   );
 } finally {
   held = false;
+  stop.abort();
   await operator?.kill();
+  await proxy?.stop();
   await worker?.stop();
-  proxy.stop();
   await client.http.close();
+  await asOperator.http.close();
   await Promise.all([kubernetes.stop(), temporal.stop()]);
   rmSync(dir, { recursive: true, force: true });
 }
@@ -178,76 +228,106 @@ function print(what: string, figures: object): void {
   console.log(`${what}: ${JSON.stringify(figures)}`);
 }
 
+/** Keeps a cache of the new resources of a kind. */
+function watch<T extends KubeObject>(resource: Resource<T>): Cache<T> {
+  const options = { instruments: instruments(), namespaces: [NAMESPACE], labelSelector: 'bench=new' };
+  const cache = new Cache(client, resource, options);
+  void cache.run(stop.signal);
+  return cache;
+}
+
 async function inParallel(count: number, work: (n: number) => Promise<unknown>): Promise<void> {
   const numbers = Array.from({ length: count }, (_, n) => n).values();
   await Promise.all(
-    Array.from({ length: 20 }, async () => {
+    Array.from({ length: 16 }, async () => {
       for (const n of numbers) await work(n);
     }),
   );
 }
 
-/** Creates a Backfill with the status that an operator wrote when it ended. */
-async function makeEnded(n: number): Promise<void> {
+/** Spec of the Backfills that have ended. */
+const SPEC = { startAt: '2024-01-01', endAt: '2024-01-03' };
+
+/** Returns the status of a Backfill that the operator has seen through to its end. */
+async function statusOfEnded(): Promise<BackfillStatus> {
+  const ref = { name: 'first', namespace: NAMESPACE };
+  await client.create(BACKFILLS, { metadata: ref, spec: SPEC } as Backfill);
+  return eventually(async () => {
+    const { status } = await client.get(BACKFILLS, ref);
+    return status?.finishedAt !== undefined && status.conditions?.some(({ type }) => type === 'Complete') && status;
+  });
+}
+
+/** Creates a Backfill as an operator left it at its end. */
+async function makeEnded(n: number, status: BackfillStatus): Promise<void> {
   const name = `ended-${n}`;
   const { metadata } = await client.create(BACKFILLS, {
-    metadata: { name, namespace: NAMESPACE, finalizers: [FINALIZER] },
-    spec: { startAt: '2024-01-01', endAt: '2024-02-01' },
-  } as Backfill);
-  const time = '2026-01-01T00:00:00Z';
-  const condition = (type: string, reason: string, message: string) => ({
-    ...{ type, status: 'True', reason, message, observedGeneration: 1, lastTransitionTime: time },
-  });
-  const status = {
-    observedGeneration: 1,
-    conditions: [
-      condition('Ready', 'Started', 'The workflow ran.'),
-      condition('Complete', 'AllBucketsDone', 'All buckets are done.'),
-    ],
-    phase: 'Complete',
-    plan: { buckets: 31, toRun: 31, first: '2024-01-01', last: '2024-01-31', skipped: {} },
-    progress: { total: 31, succeeded: 31, failed: 0, skipped: 0, active: 0, percent: 100, done: '31/31' },
-    ...{ bytes: 1, measurements: 1, workflowID: backfillId('ooni', NAMESPACE, name, metadata.uid) },
-    ...{ startedAt: time, finishedAt: time },
-  };
-  await client.patch(BACKFILLS, { name, namespace: NAMESPACE }, { status }, { subresource: 'status' });
+    metadata: {
+      ...{ name, namespace: NAMESPACE, finalizers: [FINALIZER] },
+      labels: { [INSTALLATION_LABEL]: INSTALLATION },
+    },
+    spec: SPEC,
+  } as unknown as Backfill);
+  const workflowID = backfillId(INSTALLATION, NAMESPACE, name, metadata.uid);
+  await asOperator.apply(
+    BACKFILLS,
+    { metadata: { name, namespace: NAMESPACE }, status: { ...status, workflowID } } as never,
+    { subresource: 'status', force: true },
+  );
 }
 
-/** Returns the number of new resources whose workflow or schedule is in their status. */
-async function converged(): Promise<number> {
-  let count = 0;
-  const selected = { namespace: NAMESPACE, labelSelector: 'bench=new' };
-  for (const { status } of await client.list(BACKFILLS, selected)) {
-    if (status?.workflowID && status.startedAt && !status.finishedAt) count++;
-  }
-  for (const { status } of await client.list(PIPELINE_SCHEDULES, selected)) {
-    if (status?.conditions?.some(({ reason }) => reason === 'Scheduled')) count++;
-  }
-  return count;
-}
-
-/** Measures the operator until a condition on its metrics holds. */
-async function watchOperator(process: OperatorProcess, port: number, done: (metrics: string) => Promise<boolean>) {
-  const started = performance.now();
-  const calls = proxy.seen.length;
-  let [rssMB, stallMs] = [0, 0];
-  for (;;) {
-    await sleep(2000);
-    if (!process.running) throw new Error(`the operator has ended: ${process.output.slice(-2000)}`);
+/**
+ * Measures the operator from its start until both conditions hold. A scrape every ten seconds hardly burdens it, so `metrics` is looked at only
+ * when `done` holds.
+ */
+async function measure(
+  started: OperatorProcess,
+  port: number,
+  { done = () => true, metrics = () => true }: { done?: () => boolean; metrics?: (text: string) => boolean },
+) {
+  const began = performance.now();
+  let longestStallMs = 0;
+  for (let turn = 1; ; turn++) {
+    await sleep(1000);
+    if (!started.running) throw new Error(`the operator has ended: ${started.output.slice(-2000)}`);
+    if (!done() && turn % 10 > 0) continue;
     const text = await scrape(port).catch(() => '');
     if (!text) continue;
-    rssMB = Math.max(rssMB, megabytes(text));
-    stallMs = Math.max(stallMs, stall(text));
-    if (!(await done(text))) continue;
+    longestStallMs = Math.max(longestStallMs, stall(text));
+    if (!done() || !metrics(text)) continue;
     const requests = sum(text, 'rest_client_requests_total');
     return {
-      ...{ seconds: round((performance.now() - started) / 1000), rssMB, stallMs, requests },
-      writes: requests - sum(text, 'rest_client_requests_total', 'method="GET"'),
+      seconds: round((performance.now() - began) / 1000),
       reconciles: sum(text, 'controller_runtime_reconcile_total'),
-      temporalCalls: proxy.seen.length - calls,
-      processorSeconds: round(processorTime(process.child.pid as number)),
+      requests,
+      writes: requests - sum(text, 'rest_client_requests_total', 'method="GET"'),
+      temporalCalls: sum(text, 'ooni_temporal_calls_total'),
+      processorSeconds: round(processorTime(pidOf(started))),
+      ...memoryOf(started),
+      longestStallMs,
     };
   }
+}
+
+/** Ends all watches, answers the next ones that their version is gone, and measures until the operator watches again. */
+async function measureRelist(relisting: OperatorProcess, port: number, between: ApiProxy) {
+  await scrape(port);
+  const cpu = processorTime(pidOf(relisting));
+  const watches = between.openWatches;
+  const gone = between.fault({ answer: { status: 410 } }, request => request.watch, watches);
+  const seen = between.seen.length;
+  const began = performance.now();
+  between.cutWatches();
+  // Each watch is answered 410 once, then opened anew after its list.
+  await eventually(async () => between.seen.slice(seen).filter(request => request.watch).length >= 2 * watches);
+  gone();
+  const seconds = round((performance.now() - began) / 1000);
+  const requests = between.seen.slice(seen).length;
+  return {
+    ...{ seconds, watches, requests, processorSeconds: round(processorTime(pidOf(relisting)) - cpu) },
+    ...memoryOf(relisting),
+    longestStallMs: stall(await scrape(port)),
+  };
 }
 
 async function scrape(port: number): Promise<string> {
@@ -256,18 +336,30 @@ async function scrape(port: number): Promise<string> {
 
 /** Returns the sum of the samples of a metric whose labels contain a text. */
 function sum(text: string, metric: string, labels = ''): number {
-  return text
-    .split('\n')
-    .filter(line => (line.startsWith(`${metric}{`) || line.startsWith(`${metric} `)) && line.includes(labels))
-    .reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+  const pattern = new RegExp(`^${metric}(?:\\{([^\\n]*)\\})? (\\S+)$`, 'gm');
+  let total = 0;
+  for (const [, found = '', value] of text.matchAll(pattern)) if (found.includes(labels)) total += Number(value);
+  return total;
 }
 
-function megabytes(text: string): number {
-  return Math.round(sum(text, 'process_resident_memory_bytes') / 1e6);
-}
 /** Returns the longest delay of the event loop since the last scrape, in milliseconds. */
 function stall(text: string): number {
   return Math.round(sum(text, 'nodejs_eventloop_lag_max_seconds') * 1000);
+}
+
+/** Returns the resident memory of a process now and at its peak (proc(5)). */
+function memoryOf(of: OperatorProcess): { rssMB: number; rssPeakMB: number } {
+  const text = readFileSync(`/proc/${pidOf(of)}/status`, 'utf8');
+  const megabytes = (field: string) => {
+    const kilobytes = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(text)?.[1];
+    return Math.round((Number(kilobytes) * 1024) / 1e6);
+  };
+  return { rssMB: megabytes('VmRSS'), rssPeakMB: megabytes('VmHWM') };
+}
+
+function pidOf(of: OperatorProcess): number {
+  if (of.child.pid === undefined) throw new Error('the operator has not started');
+  return of.child.pid;
 }
 
 function round(value: number): number {

@@ -73,6 +73,11 @@ export class ApiProxy {
     return this.#connections;
   }
 
+  /** Number of open watches. */
+  get openWatches(): number {
+    return this.#watches.size;
+  }
+
   /** Applies a fault to the next `times` matching requests. Returns a function that ends it earlier. */
   fault(fault: Fault, match: (request: SeenRequest) => boolean, times = Number.POSITIVE_INFINITY): () => void {
     const entry = { fault, match, times };

@@ -163,8 +163,9 @@ export class OperatorProcess {
   readonly child: ChildProcess;
   output = '';
 
-  constructor(env: Record<string, string>) {
-    this.child = spawn(process.execPath, ['operator/main.ts'], {
+  /** `program`: path of the program, after options of Node. */
+  constructor(env: Record<string, string>, program: readonly string[] = ['operator/main.ts']) {
+    this.child = spawn(process.execPath, program, {
       cwd: ROOT,
       env: { ...PROGRAM_ENV, LOG_FORMAT: 'json', LOG_LEVEL: 'info', ...env },
       stdio: ['ignore', 'ignore', 'pipe'],

@@ -45,8 +45,10 @@ export class StubWorker {
     readonly namespace: string;
     readonly installation: string;
     readonly activities: Partial<Activities>;
+    /** Activities at a time; default 100. */
+    readonly slots?: number;
   }): Promise<StubWorker> {
-    const { address, namespace, installation, activities } = options;
+    const { address, namespace, installation, activities, slots = 100 } = options;
     const connection = await NativeConnection.connect({ address });
     const queues = queuesOf(installation);
     const common = { connection, namespace };
@@ -56,6 +58,7 @@ export class StubWorker {
         ...common,
         taskQueue: queues.activities,
         activities,
+        maxConcurrentActivityTaskExecutions: slots,
         maxHeartbeatThrottleInterval: '500ms',
         defaultHeartbeatThrottleInterval: '500ms',
       }),
