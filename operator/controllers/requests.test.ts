@@ -1,0 +1,82 @@
+import { expect, test } from 'vitest';
+import { FINALIZER, INSTALLATION_LABEL } from '../../crds/resource.ts';
+import { instruments } from '../../test/support/kube.ts';
+import type { Client } from '../kube/client.ts';
+import { systemClock } from '../kube/clock.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import { Ledger } from '../ledger.ts';
+import type { Temporal } from '../temporal/connection.ts';
+import { backfillReconciler } from './backfill/reconciler.ts';
+import { scheduleReconciler } from './pipeline-schedule/reconciler.ts';
+import { Polling } from './polling.ts';
+import { WrittenStatus } from './reconcile.ts';
+
+const TIME = '2026-01-01T00:00:00Z';
+const labels = { [INSTALLATION_LABEL]: 'ooni' };
+const ui = { url: '', namespace: 'default' };
+
+/** Makes one pass over an object and returns the requests to both systems, of which Temporal does not exist. */
+async function requestsFor(kind: 'Backfill' | 'PipelineSchedule', object: object): Promise<string[]> {
+  const requests: string[] = [];
+  const request =
+    (what: string) =>
+    async (...[, , patch]: unknown[]) => {
+      const changes = Object.keys((patch as { metadata?: object } | undefined)?.metadata ?? {});
+      requests.push([what, ...changes.filter(field => !['uid', 'resourceVersion'].includes(field))].join(' '));
+    };
+  const client = { patch: request('patch'), apply: request('status') } as unknown as Client;
+  const call = async () => {
+    requests.push('temporal');
+    throw new Error('no Temporal in this test');
+  };
+  const temporal = { call, write: call } as unknown as Temporal;
+  const events = { record: () => {} } as unknown as EventRecorder;
+  const context = { client, events, clock: systemClock, written: new WrittenStatus(), installation: 'ooni' };
+  const polling = new Polling(100);
+  const ledger = new Ledger({ clickhouse_url: 'http://127.0.0.1:1/db', clickhouse_cluster: '' }, systemClock);
+  const pass =
+    kind === 'Backfill'
+      ? backfillReconciler(context, temporal, ui, polling)
+      : scheduleReconciler(context, { temporal, ledger, polling }, ui);
+  const { log } = instruments();
+  await pass('data/one', { object: object as never, now: Date.parse(TIME), signal: new AbortController().signal, log });
+  return requests;
+}
+
+const SPECS = { Backfill: { startAt: '2024-01-01', endAt: '2024-01-03' }, PipelineSchedule: { schedule: '0 2 * * *' } };
+const made = (kind: keyof typeof SPECS, metadata: object, status?: object) => ({
+  metadata: { name: 'one', namespace: 'data', uid: 'u', resourceVersion: '1', generation: 1, ...metadata },
+  spec: SPECS[kind],
+  ...(status && { status }),
+});
+
+test.each(['Backfill', 'PipelineSchedule'] as const)('a new %s gets label and finalizer in one request', async kind => {
+  expect(await requestsFor(kind, made(kind, {}))).toEqual(['patch labels finalizers']);
+});
+
+test.each(['Backfill', 'PipelineSchedule'] as const)(
+  'a %s with the label gets the finalizer before Temporal is asked',
+  async kind => {
+    expect(await requestsFor(kind, made(kind, { labels }))).toEqual(['patch finalizers', 'status']);
+  },
+);
+
+test('a Backfill that has ended causes no request at all', async () => {
+  const condition = (type: string, reason: string, message: string) => ({
+    ...{ type, status: 'True', reason, message, observedGeneration: 1, lastTransitionTime: TIME },
+  });
+  const counts = '2 of 2 buckets succeeded, 0 failed, 0 were skipped.';
+  const ended = made(
+    'Backfill',
+    { labels, finalizers: [FINALIZER] },
+    {
+      ...{ observedGeneration: 1, phase: 'Complete', workflowID: 'ooni/backfill/data/one-u' },
+      ...{ startedAt: TIME, finishedAt: TIME, seenAt: TIME, attempt: 1 },
+      conditions: [
+        condition('Ready', 'Ended', `The backfill has ended. ${counts}`),
+        condition('Complete', 'AllBucketsDone', counts),
+      ],
+    },
+  );
+  expect(await requestsFor('Backfill', ended)).toEqual([]);
+});
