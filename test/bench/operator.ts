@@ -52,6 +52,8 @@ const NAMESPACE = 'bench-operator';
 const INSTALLATION = 'ooni';
 /** Label of the new resources. A watch of all resources would burden the API server more than the operator does. */
 const NEW: Record<string, string> = { bench: 'new' };
+/** Spec of the Backfills that have ended. */
+const SPEC = { startAt: '2024-01-01', endAt: '2024-01-03' };
 const { values } = parseArgs({
   options: {
     ended: { type: 'string', default: '9700' },
@@ -244,9 +246,6 @@ async function inParallel(count: number, work: (n: number) => Promise<unknown>):
     }),
   );
 }
-
-/** Spec of the Backfills that have ended. */
-const SPEC = { startAt: '2024-01-01', endAt: '2024-01-03' };
 
 /** Returns the status of a Backfill that the operator has seen through to its end. */
 async function statusOfEnded(): Promise<BackfillStatus> {
