@@ -46,6 +46,7 @@ export function createControllers(context: Context, sources: Sources, settings: 
       reconcile: scheduleReconciler(context, { temporal, ledger, polling: new Polling(callsPerSecond) }, ui),
       when,
       instruments,
+      concurrency: 8,
     }),
     new Controller({
       name: 'backfill',

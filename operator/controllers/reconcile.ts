@@ -28,7 +28,7 @@ import {
 } from '../temporal/errors.ts';
 import { type DesiredCondition, desiredConditions, merge, type ReadySummary, transitions } from './conditions.ts';
 import { claim, needsClaim } from './installation.ts';
-import type { Plan } from './plan-types.ts';
+import { type Plan, REFRESH } from './plan-types.ts';
 
 /** Objects that all controllers of the operator share. */
 export interface Context {
@@ -145,7 +145,8 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
     await writeStatus(context, steps.resource, object, { body: steps.status(observed, plan, now), summary, own, now });
     if (failure !== undefined) throw asReconcileError(failure);
     if (plan.after === undefined) return undefined;
-    return { requeueAfter: jittered(context.clock, steps.interval?.(plan.after) ?? plan.after, 0.2) };
+    const requeueAfter = jittered(context.clock, steps.interval?.(plan.after) ?? plan.after, 0.2);
+    return { requeueAfter, repeated: plan.after >= REFRESH.active };
   };
 }
 

@@ -26,6 +26,8 @@ export interface ReconcileContext<T extends KubeObject> {
 /** Result of a reconciliation. Without `requeueAfter` the next change starts the next one; with it, at most that many milliseconds pass. */
 export interface ReconcileResult {
   readonly requeueAfter?: number;
+  /** The next one only looks whether something has changed elsewhere. Reconciliations after a change go first. */
+  readonly repeated?: boolean;
 }
 
 /**
@@ -171,7 +173,7 @@ export class Controller<T extends KubeObject> {
     try {
       const result = await reconcile(key, { object: cache.get(key), now: clock.now(), signal: abort.signal, log });
       this.#queue.forget(key);
-      if (result?.requeueAfter !== undefined) this.#queue.add(key, Math.max(1, result.requeueAfter));
+      if (result?.requeueAfter !== undefined) this.#queue.add(key, Math.max(1, result.requeueAfter), result.repeated);
       this.#count(result?.requeueAfter === undefined ? 'success' : 'requeue_after');
     } catch (error) {
       if (hard.aborted) log.info('reconciliation stopped');

@@ -76,6 +76,22 @@ describe('a work queue', () => {
     expect(mostInOneTurn).toBeLessThanOrEqual(30);
   });
 
+  it('starts keys with changes before those that are only looked at again, and one of the latter in five', async () => {
+    const { queue, clock, started, end } = bed(1);
+    queue.add('busy');
+    for (let each = 0; each < 20; each++) queue.add(`again-${each}`, 1_000, true);
+    await clock.advance(2_000);
+    for (let each = 0; each < 8; each++) queue.add(`new-${each}`);
+    // A change of an object that waits for another look.
+    queue.add('again-19');
+    expect(queue.depth).toBe(28);
+    for (let each = 0; each < 14; each++) await end(started.at(-1) as string);
+    expect(started.slice(1, 12)).toEqual([
+      ...['new-0', 'new-1', 'new-2', 'again-0', 'new-3', 'new-4', 'new-5', 'new-6', 'again-1', 'new-7', 'again-19'],
+    ]);
+    expect(started.slice(12)).toEqual(['again-2', 'again-3', 'again-4']);
+  });
+
   it('holds a key once, however often it is added', async () => {
     const { queue, started, end } = bed(1);
     for (const key of ['a', 'b', 'b', 'b']) queue.add(key);

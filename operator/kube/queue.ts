@@ -18,6 +18,8 @@ export interface QueueOptions {
  * without a turn of the event loop, and after a start there may be 10,000 of them.
  */
 const SLICE = 10;
+/** Of so many keys that start, one is added as `repeated` if such a key waits, whatever the number of changes. */
+const SHARE = 5;
 
 /**
  * Queue of keys. It holds a key at most once, and one worker at a time processes it. A key that is added while it is processed is
@@ -28,11 +30,15 @@ export class WorkQueue {
   readonly #labels: { name: string; controller: string };
   /** Ready keys, oldest first, with the monotonic time at which they became ready. */
   readonly #ready = new Map<Key, number>();
+  /** The same for keys added as `repeated`. No key is in both. */
+  readonly #repeated = new Map<Key, number>();
   /** Keys being processed, with the monotonic time of their start. */
   readonly #active = new Map<Key, number>();
   /** Keys added while being processed. */
   readonly #again = new Set<Key>();
   readonly #delayed = new Map<Key, { due: number; cancel: () => void }>();
+  /** Number of keys that have started. */
+  #started = 0;
   readonly #failures = new Map<Key, number>();
   #work: ((key: Key) => Promise<void>) | undefined;
   #idle: PromiseWithResolvers<void> | undefined;
@@ -45,28 +51,34 @@ export class WorkQueue {
     this.#labels = { name: options.name, controller: options.name };
     const { clock, metrics } = options.instruments;
     const running = () => [...this.#active.values()].map(since => (clock.monotonic() - since) / 1000);
-    metrics.queues.add({ labels: this.#labels, running, depth: () => this.#ready.size });
+    metrics.queues.add({ labels: this.#labels, running, depth: () => this.depth });
   }
 
-  /** Makes a key ready after `delay` milliseconds (0: now). Ignored after the queue has closed. */
-  add(key: Key, delay = 0): void {
+  /**
+   * Makes a key ready after `delay` milliseconds (0: now). Ignored after the queue has closed. `repeated`: nothing has changed, and keys whose
+   * objects have changed go first.
+   */
+  add(key: Key, delay = 0, repeated = false): void {
     if (this.#closed) return;
     const { clock, metrics } = this.#options.instruments;
     const delayed = this.#delayed.get(key);
     if (delay > 0) {
       const due = clock.monotonic() + delay;
-      if (this.#ready.has(key) || this.#again.has(key) || (delayed && delayed.due <= due)) return;
+      if (this.#ready.has(key) || this.#repeated.has(key) || this.#again.has(key)) return;
+      if (delayed && delayed.due <= due) return;
       delayed?.cancel();
-      this.#delayed.set(key, { due, cancel: clock.after(delay, () => this.#due(key)) });
+      this.#delayed.set(key, { due, cancel: clock.after(delay, () => this.#due(key, repeated)) });
       return;
     }
     delayed?.cancel();
     this.#delayed.delete(key);
     if (this.#active.has(key)) {
       this.#again.add(key);
-    } else if (!this.#ready.has(key)) {
-      this.#ready.set(key, clock.monotonic());
-      metrics.queueAdds.inc(this.#labels);
+    } else if (!this.#ready.has(key) && !(repeated && this.#repeated.has(key))) {
+      const since = this.#repeated.get(key);
+      this.#repeated.delete(key);
+      (repeated ? this.#repeated : this.#ready).set(key, since ?? clock.monotonic());
+      if (since === undefined) metrics.queueAdds.inc(this.#labels);
       this.#pump();
     }
   }
@@ -88,7 +100,7 @@ export class WorkQueue {
 
   /** Number of ready keys. */
   get depth(): number {
-    return this.#ready.size;
+    return this.#ready.size + this.#repeated.size;
   }
 
   /** Milliseconds since the start of the key that has been processed longest; 0 when there is none. */
@@ -109,6 +121,7 @@ export class WorkQueue {
       for (const { cancel } of this.#delayed.values()) cancel();
       this.#delayed.clear();
       this.#ready.clear();
+      this.#repeated.clear();
       this.#again.clear();
       if (this.#active.size === 0) this.#idle?.resolve();
     };
@@ -118,17 +131,29 @@ export class WorkQueue {
     await this.#idle.promise;
   }
 
-  #due(key: Key): void {
+  #due(key: Key, repeated: boolean): void {
     this.#delayed.delete(key);
-    this.add(key);
+    this.add(key, 0, repeated);
+  }
+
+  /** Removes the key that starts next, and returns it with the time at which it became ready. */
+  #take(): [Key, number] | undefined {
+    const turn = this.#started % SHARE === SHARE - 1;
+    for (const keys of turn ? [this.#repeated, this.#ready] : [this.#ready, this.#repeated]) {
+      const next = keys.entries().next();
+      if (next.done) continue;
+      keys.delete(next.value[0]);
+      this.#started++;
+      return next.value;
+    }
+    return undefined;
   }
 
   #pump(): void {
     while (this.#work && !this.#closed && this.#active.size < this.#options.concurrency) {
-      const next = this.#ready.entries().next();
-      if (next.done || !this.#hasTime()) return;
-      const [key, since] = next.value;
-      this.#ready.delete(key);
+      const next = this.depth > 0 && this.#hasTime() ? this.#take() : undefined;
+      if (!next) return;
+      const [key, since] = next;
       const { clock, metrics } = this.#options.instruments;
       const now = clock.monotonic();
       metrics.queueDuration.observe(this.#labels, (now - since) / 1000);
