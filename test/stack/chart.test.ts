@@ -684,6 +684,12 @@ describe('a wrong value is rejected', () => {
 
   test.each([
     ['credentials.values.clickhouse_url', 'localhost:8123/hidden', /set it to http:\/\/user:password@host:8123/],
+    ['credentials.values.clickhouse_url', 'http://a:hidden@db:81230/ooni', /set it to .* with a port of at most 65535/],
+    [
+      'credentials.values.clickhouse_url',
+      'http://db/?user=me&password=hidden',
+      /has the parameter user, which is not read/,
+    ],
     ['superset.clickhouse.existingSecret', 'http://user:hidden@db', /set it to the name of an existing Secret/],
     ['superset.credentials.values.secretKey', 'hidden', /set it to at least 32 random characters/],
     ['superset.credentials.values.metadataUrl', 'mysql://user:hidden@db', /set it to postgresql\+psycopg2:/],
@@ -713,6 +719,7 @@ describe('a wrong value is rejected', () => {
     [['--set', 'temporal.mode=external', '--set', 'temporal.external.address=[fd00::1]:7233']],
     [['--set', 'networkPolicy.enabled=true', '--set', 'settings.archive_endpoint=http://minio:8123']],
     [['--set', 'settings.geoip_dir=/app/geoip']],
+    [['--set', 'credentials.values.clickhouse_url=https://user:p%2F@[fd00::1]:8443/ooni/?connect_timeout=5']],
     [
       [
         '--set-json',

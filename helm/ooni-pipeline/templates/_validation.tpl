@@ -97,7 +97,7 @@ the value, which may be a secret. ooni-pipeline.validate includes them.
 {{- fail (printf "the name of the release, %q, gives the objects the prefix %q, which is not one of Services; set fullnameOverride to a name of lower-case letters, digits and hyphens that begins with a letter" .Release.Name $prefix) -}}
 {{- end -}}
 {{- range list
-  (list "credentials.values.clickhouse_url" (printf "^(https?|clickhouses?)://([^/@\\s]*@)?%s(:%s)?(/[^/@\\s]*)?$" $address $port) "set it to http://user:password@host:8123/database (or https, clickhouse, clickhouses), with a port of at most 65535; within a password write / as %2F, ? as %3F, # as %23 and @ as %40")
+  (list "credentials.values.clickhouse_url" (printf "^(https?|clickhouses?)://([^/@\\s]*@)?%s(:%s)?(/+[^/@?#\\s]*/*)?(\\?[^@\\s]*)?$" $address $port) "set it to http://user:password@host:8123/database (or https, clickhouse, clickhouses), with a port of at most 65535; within a password write / as %2F, ? as %3F, # as %23 and @ as %40")
   (list "superset.credentials.values.secretKey" "^.{32,}$" "set it to at least 32 random characters, for example those of `openssl rand -base64 42`")
   (list "superset.credentials.values.metadataUrl" (printf "^postgresql([+]psycopg2)?://([^/@\\s]*@)?%s(:%s)?/\\S+$" $address $port) "set it to postgresql+psycopg2://user:password@host/database, with a port of at most 65535; within a password write / as %2F and @ as %40")
 -}}
@@ -360,6 +360,9 @@ the value.
 {{/* Credentials that are there in part, or that the chosen Temporal does not take. */}}
 {{- define "ooni-pipeline.validateCredentials" -}}
 {{- $values := .Values.credentials.values -}}
+{{- with regexFind "[?&](user|username|password|database|secure)=" (toString $values.clickhouse_url) -}}
+{{- fail (printf "credentials.values.clickhouse_url has the parameter %s, which is not read; write clickhouses://user:password@host:8443/database, or http:// without TLS" (substr 1 -1 . | trimSuffix "=")) -}}
+{{- end -}}
 {{- if ne (empty $values.archive_access_key_id) (empty $values.archive_secret_access_key) -}}
 {{- fail (printf "credentials.values.%s is empty, but the other part of the key is set; set both archive_access_key_id and archive_secret_access_key, or none for unsigned requests" (ternary "archive_access_key_id" "archive_secret_access_key" (empty $values.archive_access_key_id))) -}}
 {{- end -}}
