@@ -34,6 +34,21 @@ export function recordSpan(name: string, start: number, end: number, attributes:
   tracer().startSpan(name, { startTime: start, attributes }).end(end);
 }
 
+/**
+ * Records a wait that may not have ended: a collector gets a span when it ends, so the span of what waits comes too late. Times are milliseconds
+ * since 1970.
+ *
+ * @param reason an error type such as `ClickHouseUnavailable`; no message, which may quote text of a measurement
+ */
+export function recordWait(reason: string, start: number, end: number, attributes: Attributes): void {
+  const span = tracer().startSpan(`wait ${reason}`, {
+    startTime: start,
+    attributes: { ...attributes, 'ooni.reason': reason },
+  });
+  failSpan(span, reason);
+  span.end(end);
+}
+
 /** Returns the numbers of an object, such as Counts, as attributes. Numbers inside of other objects are left out. */
 export function countAttributes(counts: object): Attributes {
   const numbers = Object.entries(counts).filter(([, value]) => typeof value === 'number');

@@ -1,6 +1,6 @@
 import type { Condition } from '../../crds/conditions.ts';
 import { FINALIZER, type Kind, parseSpec, SpecError } from '../../crds/resource.ts';
-import { withSpan } from '../../pipeline/spans.ts';
+import { recordWait, withSpan } from '../../pipeline/spans.ts';
 import { canonical, sameJson } from '../hash.ts';
 import type { Change } from '../kube/cache.ts';
 import type { Client } from '../kube/client.ts';
@@ -71,7 +71,13 @@ export class WrittenStatus {
 
 /** The parts of our objects that are the same for all kinds. */
 interface Ours extends KubeObject {
-  status?: { observedGeneration?: number; conditions?: Condition[] };
+  status?: { observedGeneration?: number; conditions?: Condition[]; blockedBy?: Blocked };
+}
+
+/** The field `blockedBy` of the kinds that have runs. */
+interface Blocked {
+  readonly bucket?: string;
+  readonly reason: string;
 }
 
 /** The steps that differ between kinds. */
@@ -238,9 +244,28 @@ async function writeStatus<T extends Ours>(
     if (error instanceof NotFoundError) return;
     throw error;
   }
+  traceWait(resource, object, (body as { blockedBy?: Blocked }).blockedBy, now);
   for (const { type, reason, message } of transitions(object.status?.conditions, conditions)) {
     events.record(resource, object, { type, reason, action: 'Reconcile', note: message });
   }
+}
+
+/** Records a span when a run of an object begins to wait, or waits for something else. It is a trace by itself: nothing else may run. */
+function traceWait<T extends Ours>(
+  { kind }: Resource<T>,
+  object: Stored<T>,
+  blocked: Blocked | undefined,
+  now: number,
+): void {
+  const before = object.status?.blockedBy;
+  if (!blocked || (before?.bucket === blocked.bucket && before?.reason === blocked.reason)) return;
+  const { name = '', namespace = '' } = object.metadata;
+  recordWait(blocked.reason, now, now, {
+    'ooni.kind': kind,
+    'ooni.name': name,
+    'ooni.namespace': namespace,
+    ...(blocked.bucket !== undefined && { 'ooni.bucket': blocked.bucket }),
+  });
 }
 
 /**

@@ -25,6 +25,10 @@ const CLI = join(import.meta.dirname, '../../cli/main.ts');
 const SECRET = 'hunter2hunter2';
 
 let collector: OtlpCollector;
+/** ClickHouse of the worker. */
+let proxy: { url: string; close(): void };
+/** Statements of the worker. */
+const statements: { readonly statement: string; readonly comment: string }[] = [];
 let clickhouse: ClickHouse;
 let worker: WorkerProcess;
 let clickhouseUrl: string;
@@ -35,6 +39,10 @@ beforeAll(async () => {
   const database = await makeDatabase(inject('clickhouseUrl'), 'traces');
   clickhouse = database.clickhouse;
   clickhouseUrl = database.url;
+  proxy = await startProxy(clickhouseUrl, async passing => {
+    statements.push({ statement: passing.statement, comment: passing.comment });
+    await passing.answer(await passing.forward());
+  });
   const metrics = `127.0.0.1:${await freePort()}`;
   metricsUrl = `http://${metrics}/metrics`;
   bed.env.TELEMETRY_ENDPOINT = collector.endpoint;
@@ -48,7 +56,7 @@ beforeAll(async () => {
     ARCHIVE_URL: FIXTURES,
     ARCHIVE_ACCESS_KEY_ID: 'traces',
     ARCHIVE_SECRET_ACCESS_KEY: SECRET,
-    CLICKHOUSE_URL: database.url,
+    CLICKHOUSE_URL: proxy.url,
     LOG_LEVEL: 'info',
   });
 });
@@ -56,6 +64,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await worker?.stop();
   await bed.stop();
+  proxy?.close();
   await clickhouse?.close();
   collector?.stop();
 });
@@ -142,7 +151,30 @@ test('the worker serves the metrics of the run with those of the SDK of Temporal
   expect(new Set(types).size).toBe(types.length);
 });
 
-test('statements carry the bucket and the run into the query log', async () => {
+/** Kinds of statements of a run, with the stage that the query log names. */
+const STATEMENTS: readonly (readonly [kind: RegExp, stage: string])[] = [
+  [/^INSERT INTO `?obs_web`? /, 'Observations'],
+  [/^INSERT INTO `?obs_web_ctrl`? /, 'Observations'],
+  [/^INSERT INTO pipeline_files /, 'Observations'],
+  [/^SELECT count\(\) AS files/, 'Observations'],
+  [/^INSERT INTO analysis_web_measurement /, 'Analysis'],
+  [/^INSERT INTO measurement_experiment_result /, 'Analysis'],
+];
+
+test('statements of a run carry its bucket, stage, run and trace into the query log', async () => {
+  const trace = named('workflow BackfillWorkflow')[0]!.traceID;
+  const run = { bucket: DAY, filter: 'ALLCCS-ALLTNS', run: `ooni/ALLCCS-ALLTNS/${DAY}`, trace };
+  for (const [kind, stage] of STATEMENTS) {
+    const found = statements.filter(({ statement }) => kind.test(statement.trimStart()));
+    expect(found.length, String(kind)).toBeGreaterThan(0);
+    for (const { comment } of found) expect(JSON.parse(comment || '{}'), String(kind)).toEqual({ ...run, stage });
+  }
+  const ledger = statements.filter(({ statement }) => statement.startsWith('INSERT INTO pipeline_runs'));
+  const stages = new Set(ledger.map(({ comment }) => JSON.parse(comment || '{}').stage));
+  expect(stages).toEqual(new Set(['Observations', 'Analysis']));
+});
+
+test('ClickHouse receives the comment as a setting of the statement', async () => {
   const work = { bucket: DAY, filter: 'ALLCCS-ALLTNS', stage: 'Analysis', run: 'r' };
   const [sent] = await inWork(work, () =>
     clickhouse.select<{ comment: string }>(`SELECT getSetting('log_comment') AS comment`),
@@ -226,4 +258,16 @@ test('a run that a schedule starts begins a trace', async () => {
   expect(paths).toContain('workflow ScheduledRunWorkflow > workflow BucketWorkflow > activity planRun');
   // The run has its metric, too: it belongs to no backfill.
   expect(await (await fetch(metricsUrl)).text()).toMatch(/^ooni_bucket_delay_seconds_count [1-9]/m);
+});
+
+test('the operator traces a run without a worker', async () => {
+  await worker.stop();
+  await client.create(BACKFILLS, {
+    metadata: { name: 'alone', namespace },
+    spec: { startAt: DAY, endAt: '2023-11-28', reprocess: 'All' },
+  } as Backfill);
+  const isOfRun = ({ name, attributes }: CollectedSpan) =>
+    name === 'wait NoWorker' && attributes['ooni.name'] === 'alone';
+  const wait = await eventually(async () => collector.spans.find(isOfRun), 300);
+  expect(wait).toMatchObject({ service: 'ooni-operator', parentID: '', failed: true });
 });

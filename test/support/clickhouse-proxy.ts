@@ -7,6 +7,8 @@ export interface Passing {
   readonly statement: string;
   /** The beginning of the data of the statement: rows of an INSERT. */
   readonly data: string;
+  /** The setting `log_comment`, which ClickHouse writes into its query log; empty: none. */
+  readonly comment: string;
   /** Forwards the request and returns the server's response, which the client has not received yet. */
   forward(): Promise<Response>;
   /** Sends a response to the client. */
@@ -31,6 +33,7 @@ export async function startProxy(
     await handle({
       statement: url.searchParams.get('query') ?? data,
       data,
+      comment: url.searchParams.get('log_comment') ?? '',
       forward: () => fetch(url, { method: request.method, ...(request.method !== 'GET' && { body }) }),
       answer: async answer => {
         const bytes = Buffer.from(await answer.arrayBuffer());

@@ -4,6 +4,7 @@ import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
 import { OTHER_INSTALLATION, type RunCounts } from '../contract.ts';
 import { toFailure } from './failures.ts';
 import type { ActivityTools } from './tools.ts';
+import { WaitSpans } from './wait-spans.ts';
 import { activityWait, type Wait, WaitNote } from './waits.ts';
 
 /** Milliseconds between heartbeats of an activity. A cancellation arrives with the answer. */
@@ -47,8 +48,10 @@ export async function activity<T, Details = never>(
   const { activityType, attempt, workflowExecution } = context.info;
   let reached = reachedBefore<Details>(context.info.heartbeatDetails);
   const wait = new WaitNote();
+  const spans = new WaitSpans();
   const sendHeartbeat = () => {
     const waitsFor = wait.current() ?? watch?.waitsFor;
+    spans.take(waitsFor);
     context.heartbeat({ reached: reached ?? null, ...(waitsFor && { waitsFor }) } satisfies HeartbeatPayload<Details>);
   };
   const heartbeat: Heartbeat<Details> = {
@@ -79,6 +82,7 @@ export async function activity<T, Details = never>(
     throw failure;
   } finally {
     clearInterval(timer);
+    spans.take(undefined);
   }
 }
 
