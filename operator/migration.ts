@@ -16,12 +16,17 @@ const COMMAND = 'node cli/main.ts migrate --yes, in a pod of the operator';
  * meanwhile wait for the lock of the migration.
  */
 export async function migrateDatabase(settings: Settings, log: Logger, signal: AbortSignal): Promise<void> {
+  const stopped = new Promise<undefined>(resolve =>
+    signal.addEventListener('abort', () => resolve(undefined), { once: true }),
+  );
   let reported = '';
   for (let attempt = 1; !signal.aborted; attempt++) {
-    const problem = await migrateOnce(settings, log, signal).then(
+    const attempted = migrateOnce(settings, log, signal).then(
       () => undefined,
       (error: Error) => error.message.split('\n')[0]!,
     );
+    // A leader that stops does not wait for a server that hangs: the lock of an interrupted migration expires.
+    const problem = await Promise.race([attempted, stopped]);
     if (problem === undefined || signal.aborted) return;
     if (problem !== reported) log.warn(`cannot prepare the database: ${problem}`);
     reported = problem;
