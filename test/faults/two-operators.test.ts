@@ -3,6 +3,7 @@ import type { Backfill } from '../../crds/backfill.ts';
 import type { PipelineSchedule } from '../../crds/pipeline-schedule.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
 import { LEASES } from '../../operator/kube/builtin.ts';
+import { note } from '../support/fault-notes.ts';
 import { ApiProxy, kubeconfigFor } from '../support/kubeconfig-proxies.ts';
 import { eventually, OperatorProcess } from '../support/operator.ts';
 import { OperatorBed } from '../support/operator-bed.ts';
@@ -127,7 +128,7 @@ test('a leader that was stopped and continued begins no write, and nothing is do
   await eventually(async () => (await holder()) === 'second');
   const [after] = await client.list(LEASES, { namespace });
   const failOver = (Date.parse(after?.spec?.acquireTime ?? '') - Date.parse(before?.spec?.renewTime ?? '')) / 1000;
-  if (process.env.FAULTS) console.log(`fail-over: ${failOver.toFixed(1)} s from the last renewal to the next leader`);
+  note(`fail-over: ${failOver.toFixed(1)} s from the last renewal to the next leader`);
   const atTakeover = first.writes.length;
   await reason(BACKFILLS, 'during', 'Started');
   await reason(PIPELINE_SCHEDULES as never, 'daily', 'Scheduled');

@@ -6,7 +6,9 @@ import { request as httpsRequest } from 'node:https';
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parse } from 'yaml';
+import type { Fault } from './fault.ts';
 
 /** Writes a kubeconfig for another server address, for example that of a proxy. */
 export async function kubeconfigFor(url: string): Promise<{ path: string; remove(): Promise<void> }> {
@@ -33,10 +35,8 @@ export class ApiProxy {
   /** Every request that the API server has answered, oldest first. */
   readonly seen: { readonly method: string; readonly url: string; readonly status: number }[] = [];
   onWrite: (request: { method: string; path: string; body: string }) => boolean = () => true;
-  /** Returns the status with which the proxy answers a request instead of the API server. */
-  refuse: (request: { method: string; path: string }) => number | undefined = () => undefined;
-  /** Whether a request is executed, and its connection breaks before the operator gets the response. */
-  lose: (request: { method: string; path: string }) => boolean = () => false;
+  /** Returns the fault of a request. */
+  fault: (request: { method: string; path: string }) => Fault | undefined = () => undefined;
   readonly #server: Server;
   readonly #upstream: { server: string; token: string; ca?: Buffer };
 
@@ -64,7 +64,6 @@ export class ApiProxy {
   }
 
   async #forward(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { server, token, ca } = this.#upstream;
     const chunks: Buffer[] = [];
     try {
       for await (const chunk of request) chunks.push(chunk as Buffer);
@@ -73,16 +72,23 @@ export class ApiProxy {
       return;
     }
     const asked = { method: request.method ?? 'GET', path: request.url ?? '' };
-    const refused = this.refuse(asked);
-    if (refused) {
-      response.writeHead(refused, {
+    const fault = this.fault(asked);
+    if (typeof fault === 'object' && 'refuse' in fault) {
+      response.writeHead(fault.refuse, {
         'content-type': 'application/json',
-        ...(refused === 429 && { 'retry-after': '1' }),
+        ...(fault.refuse === 429 && { 'retry-after': '1' }),
       });
-      response.end(JSON.stringify({ kind: 'Status', status: 'Failure', code: refused, message: 'by the proxy' }));
+      response.end(JSON.stringify({ kind: 'Status', status: 'Failure', code: fault.refuse, message: 'by the proxy' }));
       return;
     }
-    const loses = this.lose(asked);
+    if (typeof fault === 'object') await delay(fault.delay);
+    this.#send(request, Buffer.concat(chunks), response, fault);
+  }
+
+  #send(request: IncomingMessage, body: Buffer, response: ServerResponse, fault: Fault | undefined): void {
+    // The operator gave up or died meanwhile: the API server receives nothing.
+    if (response.destroyed) return;
+    const { server, token, ca } = this.#upstream;
     const { host: _, authorization: __, ...headers } = request.headers;
     const upstream = httpsRequest(new URL(request.url ?? '/', server), {
       method: request.method,
@@ -91,13 +97,17 @@ export class ApiProxy {
       rejectUnauthorized: ca !== undefined,
     });
     upstream.on('response', answer => {
+      if (fault === 'replay') {
+        answer.resume().on('end', () => this.#send(request, body, response, undefined));
+        return;
+      }
       const { method = 'GET', url: path = '' } = request;
       this.seen.push({ method, url: path, status: answer.statusCode ?? 0 });
-      if (method !== 'GET' && !this.onWrite({ method, path, body: Buffer.concat(chunks).toString() })) {
+      if (method !== 'GET' && !this.onWrite({ method, path, body: body.toString() })) {
         answer.resume();
         return;
       }
-      if (loses) {
+      if (fault === 'lose') {
         // Read to its end first, so that the server has surely finished.
         answer.resume().on('end', () => response.destroy());
         return;
@@ -107,7 +117,7 @@ export class ApiProxy {
     });
     upstream.on('error', () => response.destroy());
     response.on('close', () => upstream.destroy());
-    upstream.end(Buffer.concat(chunks));
+    upstream.end(body);
   }
 }
 

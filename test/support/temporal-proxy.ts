@@ -10,28 +10,20 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import type { Fault } from './fault.ts';
 
 /** Methods of Temporal's services that change something. */
 const WRITES = /^(Add|Create|Delete|Patch|Register|RequestCancel|Reset|Set|Signal|Start|Terminate|Update)/;
 
-/** Answer of a fault: gRPC status and message. */
-export interface Refusal {
-  readonly status: number;
-  readonly message: string;
-}
-
 /**
  * A proxy between the operator and Temporal for unary gRPC calls. `seen` has the method of each call. A test decides about each write:
  * `onWrite` is called after Temporal has answered and before the operator gets the response. If it returns false, the response is withheld
- * for good. `refuse` may answer a call instead of Temporal; `delay` holds every call back.
+ * for good. `fault` may disturb any call.
  */
 export class TemporalProxy {
   onWrite: (method: string) => boolean = () => true;
-  refuse: (method: string) => Refusal | undefined = () => undefined;
-  /** Whether a call is executed, and its connection breaks before the operator gets the response. */
-  lose: (method: string) => boolean = () => false;
-  /** Milliseconds. */
-  delay = 0;
+  /** Returns the fault of a call. */
+  fault: (method: string) => Fault | undefined = () => undefined;
   readonly seen: string[] = [];
   readonly #target: string;
   readonly #server: Http2Server;
@@ -72,25 +64,37 @@ export class TemporalProxy {
     const method = String(headers[':path']).split('/').at(-1) ?? '';
     this.seen.push(method);
     stream.on('error', () => {});
-    const refusal = this.refuse(method);
-    if (refusal) {
+    const fault = this.fault(method);
+    if (typeof fault === 'object' && 'refuse' in fault) {
       stream.resume();
       stream.respond(
         {
           ':status': 200,
           'content-type': 'application/grpc',
-          'grpc-status': String(refusal.status),
-          'grpc-message': encodeURIComponent(refusal.message),
+          'grpc-status': String(fault.refuse),
+          'grpc-message': encodeURIComponent('by the proxy'),
         },
         { endStream: true },
       );
       return;
     }
-    setTimeout(() => this.#send(upstream, stream, headers, method), this.delay);
+    const body: Buffer[] = [];
+    stream.on('data', (chunk: Buffer) => body.push(chunk));
+    stream.on('end', () => {
+      const send = () => this.#send(upstream, stream, { headers, method, body: Buffer.concat(body) }, fault);
+      if (typeof fault === 'object') setTimeout(send, fault.delay);
+      else send();
+    });
   }
 
-  #send(upstream: ClientHttp2Session, stream: ServerHttp2Stream, headers: IncomingHttpHeaders, method: string): void {
+  #send(
+    upstream: ClientHttp2Session,
+    stream: ServerHttp2Stream,
+    asked: { readonly headers: IncomingHttpHeaders; readonly method: string; readonly body: Buffer },
+    fault: Fault | undefined,
+  ): void {
     if (upstream.destroyed || stream.destroyed) return;
+    const { headers, method, body } = asked;
     const call = upstream.request(headers);
     const answer: { headers?: IncomingHttpHeaders; trailers?: IncomingHttpHeaders; readonly data: Buffer[] } = {
       data: [],
@@ -103,9 +107,12 @@ export class TemporalProxy {
       answer.trailers = received;
     });
     call.on('error', () => stream.close(constants.NGHTTP2_CANCEL));
-    const loses = this.lose(method);
     call.on('end', () => {
-      if (loses) {
+      if (fault === 'replay') {
+        this.#send(upstream, stream, asked, undefined);
+        return;
+      }
+      if (fault === 'lose') {
         stream.session?.destroy();
         return;
       }
@@ -122,6 +129,6 @@ export class TemporalProxy {
       stream.end(Buffer.concat(answer.data));
     });
     stream.on('close', () => call.close(constants.NGHTTP2_CANCEL));
-    stream.pipe(call);
+    call.end(body);
   }
 }
