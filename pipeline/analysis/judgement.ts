@@ -1,5 +1,5 @@
 import type { Filter } from '../filter.ts';
-import { endpointOf, serviceRelations } from './messengers.ts';
+import { endpointOf, IS_MESSENGER, noServices, serviceRelations } from './messengers.ts';
 import { insideOf, isBogonNumber, networkPrefixes, PREFIX_HOST } from './nat64.ts';
 import { offlineQuery, PEER_ANSWERS, reporterOf } from './reporters.ts';
 import { EVIDENCE, type Grades, type Layer, layersOf, NO_MATCH, RULES, type Rule, type RulesVersion } from './rules.ts';
@@ -12,6 +12,18 @@ export interface JudgementOptions {
   readonly filter: Filter;
   readonly selection: Selection;
   readonly rulesVersion: RulesVersion;
+  /**
+   * Whether the days have observations of messengers; absent: unknown. If they have none, the statement leaves out the relations over them, because
+   * ClickHouse takes longer to plan a small day than to judge it. Ask after the analysis is opened. Then the answer includes all observations that the
+   * analysis has to judge, and a run that adds others judges them itself.
+   */
+  readonly hasMessengers?: boolean;
+}
+
+/** Returns the query for whether days have observations of messengers: one row {found} with 0 or 1. */
+export function messengersQuery(days: readonly string[]): Query {
+  const { sql, params } = inDays(days);
+  return { sql: `SELECT max(${IS_MESSENGER}) AS found FROM obs_web WHERE ${sql}`, params };
 }
 
 /**
@@ -131,6 +143,7 @@ export function judgement(options: JudgementOptions): Query {
   const reporter = ofDay(reporterOf(version));
   const parts: Parts = {
     version,
+    hasMessengers: options.hasMessengers ?? true,
     day,
     rowDay: day && `${ROW_DAY} AS day, `,
     host,
@@ -170,7 +183,7 @@ judged AS (
 
 /** The control's rows, and what they say of a host, of an address and of an endpoint. Each ends with a comma. */
 function controlRelations(parts: Parts): string {
-  const { version, day, rowDay, host, within, condition, ofHosts } = parts;
+  const { version, hasMessengers, day, rowDay, host, within, condition, ofHosts } = parts;
   const isPython = version === 2;
   return `control AS (
   SELECT ${rowDay}${host} AS hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure${isPython ? '' : ', http_success, http_response_body_length'}
@@ -198,7 +211,7 @@ control_address AS (
     countIf(c.tls_success = 0 AND c.tls_failure IS NOT NULL) AS tls_failing
   FROM control AS c
   GROUP BY ${day}hostname, ip
-),${isPython ? '' : `\n${controlEndpoint(day)}\n${serviceRelations({ day, rowDay, host, selected: `${within} ${condition}`, within })}`}`;
+),${isPython ? '' : `\n${controlEndpoint(day)}\n${hasMessengers ? serviceRelations({ day, rowDay, host, selected: `${within} ${condition}`, within }) : noServices({ day })}`}`;
 }
 
 /** The observations with what the control says of their answers, and the signals over all answers of a host. */
@@ -262,6 +275,7 @@ export function hostOf(column: string, version: RulesVersion): string {
 /** What the relations of a judgement have in common, as SQL. */
 interface Parts {
   readonly version: RulesVersion;
+  readonly hasMessengers: boolean;
   /** The column `day` of several days with a comma, or empty. */
   readonly day: string;
   /** The same, made from a row of a table. */

@@ -1,5 +1,8 @@
 import { beforeAll, describe, expect, inject, test } from 'vitest';
+import { messengersQuery } from '../../pipeline/analysis/judgement.ts';
+import { NETTEST_GROUPS } from '../../pipeline/analysis/nettest-groups.ts';
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
+import { verdictsQuery } from '../../pipeline/analysis/verdicts.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { analyseDay } from '../support/analyse-day.ts';
@@ -22,6 +25,7 @@ interface Case {
 }
 type BucketDecision = readonly [rule: string, blocked: number, down: number, ok: number];
 
+const IM = NETTEST_GROUPS.im as readonly string[];
 const A = '192.0.2.10';
 const B = '198.51.100.20';
 const V6 = '2001:db8::1';
@@ -295,4 +299,47 @@ describe.each([2, 3] as const)('rules version %i', version => {
     expect(verdict?.analysis_rules_version).toBe(version);
     if (expected.outcome) expect(words.get(host)).toBe(expected.outcome);
   });
+});
+
+test('a statement without the relations over messengers gives the same verdicts of days without them', async () => {
+  const day = '2024-03-07';
+  const plain = CASES.filter(({ test: name }) => !IM.includes(name ?? ''));
+  const rows = (key: 'web' | 'ctrl') =>
+    plain.flatMap((each, index) =>
+      (each[key] ?? []).map((row, observation_idx) => ({
+        measurement_uid: `20240307120000.000000_IT_${index}_${key}`,
+        report_id: `report${index}`,
+        input: `https://host${index}.example/`,
+        hostname: `host${index}.example`,
+        measurement_start_time: `${day} 00:00:00.000`,
+        test_name: each.test ?? 'web_connectivity',
+        bucket_date: day,
+        run_generation: 1,
+        ...(key === 'web' && { probe_cc: 'IT', probe_asn: 137 }),
+        observation_idx,
+        ...row,
+      })),
+    );
+  await clickhouse.insert('obs_web', rows('web'));
+  await clickhouse.insert('obs_web_ctrl', rows('ctrl'));
+  const found = async (days: string[]) => {
+    const { sql, params } = messengersQuery(days);
+    return clickhouse.select(sql, { params });
+  };
+  expect(await found([DAY])).toEqual([{ found: 1 }]);
+  expect(await found([day])).toEqual([{ found: 0 }]);
+  // Without any observation.
+  expect(await found(['2024-03-06'])).toEqual([{ found: 0 }]);
+  for (const days of [[day], ['2024-03-06', day]]) {
+    const verdicts = async (hasMessengers: boolean) => {
+      const options = { days, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion: 3, hasMessengers } as const;
+      const { sql, params } = verdictsQuery(options);
+      return clickhouse.select(`SELECT * FROM (${sql}) ORDER BY measurement_uid`, {
+        params: { ...params, generation: 1 },
+      });
+    };
+    const whole = await verdicts(true);
+    expect(whole.length).toBeGreaterThan(50);
+    expect(await verdicts(false)).toEqual(whole);
+  }
 });
