@@ -87,6 +87,20 @@ describe('hostile events and tags', () => {
     expect(transfersOf(rows)).toEqual([[5, '35.161.85.189', 80, [10, 11], [20, 30]]]);
   });
 
+  test('counts at an IPv4-mapped address belong to the connection to the IPv4 address', () => {
+    const rows = rowsOf(
+      changed(CLEAR!, keys => {
+        const event = {
+          operation: 'bytes_received_cumulative',
+          address: '[::FFFF:35.161.85.189]:80',
+          transaction_id: 5,
+        };
+        keys.network_events = [{ ...event, num_bytes: 7, t: 10 }];
+      }),
+    );
+    expect(transfersOf(rows)).toEqual([[5, '35.161.85.189', 80, [10], [7]]]);
+  });
+
   test('rows of one transaction do not repeat its bytes', () => {
     const rows = rowsOf(
       changed(CLEAR!, keys => {
