@@ -23,6 +23,7 @@ interface Exports {
     bits: number,
     shift: number,
     slots: number,
+    tags: number,
     mask: number,
     out: number,
     lists: number,
@@ -147,6 +148,7 @@ export interface LiteralTables {
   readonly bits: number;
   readonly shift: number;
   readonly slots: number;
+  readonly tags: number;
   readonly mask: number;
 }
 
@@ -185,7 +187,7 @@ export function findLiterals(text: Buffer, tables: LiteralTables, onPlace: (at: 
   const until = from + text.length;
   const out = start - RECORDS_BYTES - LISTS_BYTES;
   const records = new Int32Array(bytes.buffer, out, 2 * ROOM);
-  const { longBits, longShift, bits, shift, slots, mask } = tables;
+  const { longBits, longShift, bits, shift, slots, tags, mask } = tables;
   for (let at = from; at < until; ) {
     at = code.findLiterals(
       at,
@@ -195,6 +197,7 @@ export function findLiterals(text: Buffer, tables: LiteralTables, onPlace: (at: 
       TABLES + bits,
       shift,
       TABLES + slots,
+      TABLES + tags,
       mask,
       out,
       out + RECORDS_BYTES,

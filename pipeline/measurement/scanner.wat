@@ -413,10 +413,12 @@
   ;; have bits of their own, because these are few, so they stay in the first cache of the processor. Then the gram is looked up in a hash table with linear probing
   ;; at `slots`, of 16 bytes for each slot; `mask` is the number of slots minus 1. A slot is the gram, a distance, and the four bytes that must be at that distance
   ;; from the gram. The distance 0x7fffffff stands for no such bytes. A gram may have several slots, one of which has to match.
+  ;; At `tags` each slot has a byte, a part of the hash of its gram, or 0 if it is empty. Few of the grams whose bit is set are in the table, and the bytes stay in
+  ;; the caches of the processor, unlike the slots.
   ;;
   ;; A processor cannot predict which bits are set. So the first two loops have no branch for it: they write each position to a list, and the
   ;; next one overwrites it if the bit is not set.
-  (func (export "findLiterals") (param $at i32) (param $end i32) (param $longBits i32) (param $longShift i32) (param $bits i32) (param $shift i32) (param $slots i32) (param $mask i32) (param $out i32) (param $lists i32) (result i32)
+  (func (export "findLiterals") (param $at i32) (param $end i32) (param $longBits i32) (param $longShift i32) (param $bits i32) (param $shift i32) (param $slots i32) (param $tags i32) (param $mask i32) (param $out i32) (param $lists i32) (result i32)
     (local $longBy i64)
     (local $longBit i32)
     (local $hashes v128)
@@ -521,30 +523,34 @@
     (block $done
       (loop $next
         (br_if $done (i32.ge_u (local.get $each) (local.get $gram)))
-        (local.set $out (call $record (local.get $out) (i32.load (local.get $each)) (i32.load offset=4 (local.get $each)) (local.get $slots) (local.get $mask)))
+        (local.set $out (call $record (local.get $out) (i32.load (local.get $each)) (i32.load offset=4 (local.get $each)) (local.get $slots) (local.get $tags) (local.get $mask)))
         (local.set $each (i32.add (local.get $each) (i32.const 8)))
         (br $next)))
     (local.get $at))
 
   ;; Writes a record of the first slot that has the gram at a position and the bytes at its distance, if there is one. Returns the place of the next
-  ;; record. An empty slot and the gram of zeros are equal.
-  (func $record (param $out i32) (param $at i32) (param $isLong i32) (param $slots i32) (param $mask i32) (result i32)
+  ;; record.
+  (func $record (param $out i32) (param $at i32) (param $isLong i32) (param $slots i32) (param $tags i32) (param $mask i32) (result i32)
     (local $gram i64)
+    (local $hash i64)
+    (local $tag i32)
     (local $slot i32)
     (local $place i32)
     (local $distance i32)
-    (local $found i64)
+    (local $found i32)
     (local.set $gram
       (select (i64.load (local.get $at)) (i64.load32_u (local.get $at)) (local.get $isLong)))
-    (local.set $slot
-      (i32.and
-        (i32.wrap_i64 (i64.shr_u (i64.mul (local.get $gram) (i64.const 0x9e3779b97f4a7c15)) (i64.const 24)))
-        (local.get $mask)))
+    (local.set $hash (i64.mul (local.get $gram) (i64.const 0x9e3779b97f4a7c15)))
+    (local.set $slot (i32.and (i32.wrap_i64 (i64.shr_u (local.get $hash) (i64.const 24))) (local.get $mask)))
+    (local.set $tag (i32.or (i32.and (i32.wrap_i64 (i64.shr_u (local.get $hash) (i64.const 48))) (i32.const 0xff)) (i32.const 1)))
     (loop $next
+      (local.set $found (i32.load8_u (i32.add (local.get $tags) (local.get $slot))))
+      (if (i32.eqz (local.get $found)) (then (return (local.get $out))))
       (local.set $place (i32.add (local.get $slots) (i32.shl (local.get $slot) (i32.const 4))))
-      (local.set $found (i64.load (local.get $place)))
-      (if (i64.eqz (local.get $found)) (then (return (local.get $out))))
-      (if (i64.eq (local.get $found) (local.get $gram))
+      (if
+        (if (result i32) (i32.eq (local.get $found) (local.get $tag))
+          (then (i64.eq (i64.load (local.get $place)) (local.get $gram)))
+          (else (i32.const 0)))
         (then
           (local.set $distance (i32.load offset=8 (local.get $place)))
           (if
