@@ -10,7 +10,9 @@ const charts = DASHBOARDS.flatMap(dashboard => chartsOf(dashboard).map(({ chart,
 describe('the dashboards', () => {
   test('are those that the design names', () => {
     const slugs = DASHBOARDS.map(({ slug }) => slug);
-    expect(slugs).toEqual(['ooni-overview', 'ooni-country', 'ooni-domain', 'ooni-network', 'ooni-health']);
+    expect(slugs).toEqual([
+      ...['ooni-overview', 'ooni-country', 'ooni-domain', 'ooni-network', 'ooni-tunnels-and-speed', 'ooni-health'],
+    ]);
   });
 
   test.for(charts)('%s uses only columns and metrics of its dataset', ([, { dataset, params }]) => {

@@ -5,10 +5,11 @@ import { DOMAIN } from './dashboards/domain.ts';
 import { HEALTH } from './dashboards/health.ts';
 import { NETWORK } from './dashboards/network.ts';
 import { OVERVIEW } from './dashboards/overview.ts';
+import { TUNNELS_AND_SPEED } from './dashboards/tunnels.ts';
 import { DATASETS } from './datasets.ts';
 import { type Cell, type Chart, type Dashboard, type Dataset, type Filter, uuid } from './model.ts';
 
-export const DASHBOARDS: readonly Dashboard[] = [OVERVIEW, COUNTRY, DOMAIN, NETWORK, HEALTH];
+export const DASHBOARDS: readonly Dashboard[] = [OVERVIEW, COUNTRY, DOMAIN, NETWORK, TUNNELS_AND_SPEED, HEALTH];
 
 /** Folder of the files in the repository and, as `assets`, in the image. */
 export const ASSETS = 'superset/assets';
@@ -30,6 +31,9 @@ const LABEL_COLORS: Readonly<Record<string, string>> = {
   [OUTCOMES.refused]: '#8C6D46',
   [OUTCOMES.ok]: '#2E8B7A',
   [OUTCOMES.unknown]: '#B8BEC7',
+  fast: '#2E8B7A',
+  slow: '#E9A23B',
+  throttled: '#C5283D',
   dns: '#0072B2',
   tcp: '#E69F00',
   tls: '#7B4FA3',

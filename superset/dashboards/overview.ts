@@ -18,7 +18,7 @@ export const OVERVIEW: Dashboard = {
           markdown: `Each number counts **measurements** by OONI Probe that have a verdict. A verdict is evidence, not proof: look at several measurements, networks and days.
 ${OUTCOMES_TEXT}
 
-Continue with [one country](/superset/dashboard/ooni-country/), [one domain](/superset/dashboard/ooni-domain/), [one network](/superset/dashboard/ooni-network/) or the [health of the pipeline](/superset/dashboard/ooni-health/).`,
+Continue with [one country](/superset/dashboard/ooni-country/), [one domain](/superset/dashboard/ooni-domain/), [one network](/superset/dashboard/ooni-network/), [tunnels and speed](/superset/dashboard/ooni-tunnels-and-speed/) or the [health of the pipeline](/superset/dashboard/ooni-health/).`,
         },
       },
     ],

@@ -13,14 +13,14 @@ export function numbers(...charts: readonly Chart[]): Cell[][] {
   return [cells.slice(0, 3), cells.slice(3)];
 }
 
-/** Measurements over time, by outcome. */
-export function outcomesOverTime(dataset: Dataset): Chart {
+/** Measurements, or other things that a metric counts, over time, by outcome. */
+export function outcomesOverTime(dataset: Dataset, metric = 'n_measurements', things = 'Measurements'): Chart {
   const about: About = {
     title: 'Outcomes over time',
-    description: 'Measurements by day of measurement and outcome.',
+    description: `${things} by day of measurement and outcome.`,
     dataset,
   };
-  return bars(about, ['n_measurements'], { by: 'outcome' });
+  return bars(about, [metric], { by: 'outcome' });
 }
 
 /** Share of blocked measurements. */

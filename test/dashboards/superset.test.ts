@@ -21,12 +21,14 @@ import { type Chromium, obtainChromium } from '../support/chromium.ts';
 const run = promisify(execFile);
 const WIDTH = 1440;
 const IMAGES = process.env.SCREENSHOTS;
-/** Days with each outcome, each layer and failed measurements. */
+/** Days with each outcome, each layer, failed measurements, tunnels, and the speeds of networks. */
 const RANGES = IMAGES
   ? [['2012-01-01', '2026-01-01']]
   : [
       ['2020-01-10', '2020-03-03'],
       ['2023-11-27', '2023-11-29'],
+      ['2022-11-10', '2022-11-22'],
+      ['2019-04-07', '2019-04-08'],
     ];
 
 let dir: string;
