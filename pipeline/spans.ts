@@ -46,7 +46,8 @@ export function recordWait(reason: string, start: number, end: number, attribute
     attributes: { ...attributes, 'ooni.reason': reason },
   });
   failSpan(span, reason);
-  span.end(end);
+  // Jaeger marks a span without duration as one with a negative duration.
+  span.end(Math.max(end, start + 1));
 }
 
 /** Returns the numbers of an object, such as Counts, as attributes. Numbers inside of other objects are left out. */
