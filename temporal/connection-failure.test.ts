@@ -16,6 +16,11 @@ test.each([
     'connect ECONNREFUSED 127.0.0.1:9',
   ],
   ['No connection established. Last error: null. Resolution note: stale address', 'null (stale address)'],
+  [
+    'Deadline exceeded after 9.468s,name resolution: 0.513s,metadata filters: 0.001s,time to current attempt start: 0.001s,Waiting for LB pick',
+    'no answer in time',
+  ],
+  ['Deadline exceeded after 10.000s,remote_addr=127.0.0.1:7233', 'no answer in time'],
   ['tonic::transport::Error(Transport, Timeout)', 'tonic::transport::Error(Transport, Timeout)'],
   ['Name resolution failed for target dns:nowhere:7233', 'Name resolution failed for target dns:nowhere:7233'],
 ])('the cause of %s', (text, cause) => {

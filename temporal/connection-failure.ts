@@ -1,6 +1,6 @@
 /**
- * Returns the cause of a failed connection to Temporal from the text of the SDK: its worker shows a structure of Rust, its client the texts
- * of grpc-js with an empty note. Any other text is returned unchanged.
+ * Returns the cause of a failed request to Temporal from the text of the SDK: its worker shows a structure of Rust, its client the texts
+ * of grpc-js, with an empty note, or with times that differ in each message. Any other text is returned unchanged.
  */
 export function connectionFailure(text: string): string {
   if (text.startsWith('tonic::')) {
@@ -9,6 +9,7 @@ export function connectionFailure(text: string): string {
     const address = /"tcp connect error", ([^,]+),/.exec(text)?.[1];
     return cause ? `${cause}${address ? ` (${address})` : ''}` : text;
   }
+  if (/^Deadline exceeded after [\d.]+s/.test(text)) return 'no answer in time';
   const [, last, note] =
     /^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: ?(.*)$/s.exec(text) ?? [];
   if (last === undefined) return text;
