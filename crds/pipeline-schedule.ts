@@ -50,7 +50,7 @@ const status = z
     scheduleID: z.string().meta({ description: 'ID of the schedule in Temporal.' }),
     scheduleHash: z.string().meta({
       description:
-        'Hash of the schedule as Temporal described it after the last update. It shows whether somebody changed the schedule in Temporal.',
+        'Hash of the schedule that the spec describes, a colon, and the hash of what Temporal described after the last update. It shows whether somebody changed the schedule in Temporal.',
     }),
     nextBuckets: z
       .array(

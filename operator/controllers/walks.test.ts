@@ -180,6 +180,9 @@ class ScheduleWorld extends World<PipelineScheduleSpecInput, ScheduleAction, Pla
   protected apply(action: ScheduleAction): void {
     if (action.do === 'addFinalizer') this.addFinalizer();
     else if (action.do === 'create' || action.do === 'update') {
+      const { request: before, by, ...pause } = this.#schedule ?? {};
+      const inForce = by === 'operator' && before?.hash === action.request.hash;
+      if (inForce && canonical(pause) === canonical(action.pause)) throw new Error('updated although it was in force');
       this.#schedule = { request: action.request, by: 'operator', ...action.pause };
     } else throw new Error(`unexpected: ${action.do}`);
   }

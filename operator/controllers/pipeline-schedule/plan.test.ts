@@ -19,6 +19,13 @@ import { scheduleStatus } from './status.ts';
 const NOW = Date.parse('2026-05-06T07:08:09Z');
 const day = (text: string) => Date.parse(`${text}T02:00:00Z`);
 
+/** Returns the hash of the request of a schedule with this cron line. */
+function hashOfSpec(schedule: string): string {
+  const { object, spec } = given({ spec: { schedule } });
+  if (spec instanceof SpecError) throw spec;
+  return requestOf(object, spec, 'ooni').hash;
+}
+
 interface Given {
   readonly spec?: Partial<PipelineScheduleSpecInput>;
   readonly metadata?: object;
@@ -212,6 +219,21 @@ describe('plan', () => {
     });
     expect(after.scheduleHash).toBeUndefined();
     expect(plan({ ...changed, status: after }).actions).toEqual([]);
+  });
+
+  test('an update of an operator that ended before it wrote the status is not repeated, and is not taken for a change by hand', () => {
+    const record = (what: Given) => {
+      const observed = given(what);
+      return scheduleStatus(observed, planSchedule(observed, 'ooni', NOW), 'ooni', { url: '', namespace: 'default' });
+    };
+    const earlier = record({
+      spec: { schedule: '0 1 * * *' },
+      schedule: { described: 'at-one', hash: hashOfSpec('0 1 * * *') },
+    });
+    const updated = { described: 'at-two', hash: hashOfSpec('0 2 * * *') };
+    expect(plan({ status: earlier, schedule: updated }).actions).toEqual([]);
+    const status = record({ status: earlier, schedule: updated });
+    expect(does(plan({ status, schedule: { ...updated, described: 'by hand' } }))).toEqual(['update']);
   });
 
   test('a schedule without its mark is still ours when our status has its id', () => {
@@ -490,7 +512,7 @@ describe('a requested run', () => {
     expect(plan({ schedule: 'inForce', requested: { request, run } })).toMatchObject({ actions: [], after: 3000 });
     const observed = given({ schedule: 'inForce', requested: absent });
     const status = scheduleStatus(observed, planSchedule(observed, 'ooni', NOW), 'ooni', {} as never);
-    expect(status).toMatchObject({ scheduleHash: 'as-it-was' });
+    expect(status).toMatchObject({ scheduleHash: expect.stringMatching(/^[0-9a-f]{16}:as-it-was$/) });
     expect(status.requestedRun).toBeUndefined();
   });
 

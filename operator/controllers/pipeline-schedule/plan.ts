@@ -202,8 +202,22 @@ function isPausedOtherwise(existing: Existing): SchedulePlan | undefined {
 
 function wasChangedByHand(existing: Existing): SchedulePlan | undefined {
   const { scheduleHash } = existing.object.status ?? {};
-  if (scheduleHash === undefined || scheduleHash === existing.seen.described) return undefined;
+  if (scheduleHash === undefined || isAsRecorded(existing.seen, scheduleHash)) return undefined;
   return update(existing, 'Somebody changed the schedule in Temporal; the operator restores the schedule of the spec.');
+}
+
+/** Returns the record of a schedule for `status.scheduleHash`: the request, and what Temporal made of it. */
+export function recordOf({ hash, described }: ScheduleState): string {
+  return `${hash}:${described}`;
+}
+
+/**
+ * Returns whether a schedule is as it was recorded. A record of an earlier request says nothing: an operator has updated the schedule since, and
+ * ended before it wrote the status. Records of older versions have no request.
+ */
+function isAsRecorded({ hash, described }: ScheduleState, record: string): boolean {
+  const [request, description] = record.includes(':') ? record.split(':') : [hash, record];
+  return request !== hash || description === described;
 }
 
 function isSuspended({ spec }: Existing): SchedulePlan | undefined {

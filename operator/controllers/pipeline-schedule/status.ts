@@ -14,7 +14,7 @@ import { blockedStatus } from '../blocked.ts';
 import { seconds } from '../conditions.ts';
 import { scheduleLink, type TemporalUI } from '../links.ts';
 import { coverageOf } from './coverage.ts';
-import type { ObservedSchedule, SchedulePlan } from './plan.ts';
+import { type ObservedSchedule, recordOf, type SchedulePlan } from './plan.ts';
 import { requestedRunStatus } from './requested-run.ts';
 
 type Body = Omit<PipelineScheduleStatus, 'conditions' | 'observedGeneration'>;
@@ -61,7 +61,7 @@ export function scheduleStatus(
     scheduleID: id,
     // After a change by the operator, the next description is accepted without comparison, because a server may describe the same
     // schedule differently.
-    scheduleHash: plan.actions.some(action => action.do !== 'startRun') ? undefined : seen.described,
+    scheduleHash: plan.actions.some(action => action.do !== 'startRun') ? undefined : recordOf(seen),
     nextBuckets: seen.paused
       ? []
       : seen.nextFirings.slice(0, 3).map(at => ({ bucket: lastCompleteBucket(at, spec.granularity), at: seconds(at) })),
