@@ -117,10 +117,13 @@ interface RowContext {
   readonly comparison: Buffer;
 }
 
-const scratch = new RowBinaryWriter(4096);
+const SCRATCH_BYTES = 4096;
+let scratch = new RowBinaryWriter(SCRATCH_BYTES);
 
 /** Encodes the columns after those of the observations that all rows share. The result is valid until the next call. */
 function encodeShared(rows: MeasurementRows, { probeAnalysis, comparison }: WebRowOptions) {
+  // A hostile text makes it grow. It belongs to the thread and must not stay large.
+  if (scratch.bytes.length > 100 * SCRATCH_BYTES) scratch = new RowBinaryWriter(SCRATCH_BYTES);
   scratch.length = 0;
   write.analysis(scratch, { probe_analysis: probeAnalysis });
   scratch.raw(rows.generation);
