@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Cache, Change } from './cache.ts';
 import { linked } from './clock.ts';
@@ -78,6 +79,9 @@ export interface ControllerOptions<T extends KubeObject> {
  */
 const UNSEEN_LIMIT = 600_000;
 
+/** Objects that are added to the queue at the start before other work of the process runs. */
+const CHUNK = 1_000;
+
 /** Connects caches, queue and a reconcile function. */
 export class Controller<T extends KubeObject> {
   readonly name: string;
@@ -131,7 +135,11 @@ export class Controller<T extends KubeObject> {
       const optional = watches.filter(watch => watch.optional).map(watch => watch.cache.whenSynced(signal));
       const patience = new Promise<void>(resolve => stops.push(instruments.clock.after(OPTIONAL, resolve)));
       if (optional.length > 0) await Promise.race([Promise.all(optional), patience]);
-      for (const object of cache.list()) this.#queue.add(keyOf(object));
+      let added = 0;
+      for (const object of cache.list()) {
+        this.#queue.add(keyOf(object));
+        if (++added % CHUNK === 0) await setImmediate();
+      }
       await this.#queue.run(key => this.#reconcile(key, hard.signal), signal);
     } catch (error) {
       if (!signal.aborted) throw error;
