@@ -280,7 +280,7 @@ describe('npm start names the remedy', () => {
   });
 
   test.each([
-    ['LOG_LEVEL', 'loud', /LOG_LEVEL = "loud": .*"info"/],
+    ['LOG_LEVEL', 'loud', /LOG_LEVEL = "loud": must be one of .*info/],
     ['ARCHIVE_URL', 'ftp://x', /archive_url = "ftp:\/\/x": must be a directory or s3:/],
     ['CLICKHOUSE_URL', 'here', /clickhouse_url is not a URL; write http:/],
   ])('for an invalid setting: %s', async (name, value, said) => {
