@@ -46,17 +46,17 @@ export function backfillStatus(
   const base: Body = { ...before, ...(link && { links: { workflow: link } }) };
   if (!workflow.known) return { ...base, phase: before.phase ?? 'Pending' };
   const state = workflow.value;
+  const failed = plan.own.find(({ type }) => type === 'Failed')?.reason;
   if (state.state === 'absent') {
-    const ends = plan.own.find(({ type }) => type === 'Failed')?.reason;
     // The end was not seen; this time is the latest possible one.
     const finishedAt = before.finishedAt ?? seconds(now);
-    if (ends === 'Cancelled' && (!before.workflowID || before.phase === 'Planned')) {
+    if (failed === 'Cancelled' && (!before.workflowID || before.phase === 'Planned')) {
       return { ...base, phase: 'Cancelled', finishedAt };
     }
     const { progress } = before;
     // Temporal runs no workflow that it does not know.
     const idle = { ...base, ...(progress && { progress: { ...progress, active: 0 } }) };
-    if (ends !== 'ResultExpired') return { ...idle, phase: before.phase ?? 'Pending' };
+    if (failed !== 'ResultExpired') return { ...idle, phase: before.phase ?? 'Pending' };
     return { ...idle, phase: 'Failed', finishedAt };
   }
   const known: Body = { ...base, workflowID: id, startedAt: seconds(state.startedAt), attempt: state.attempt };
@@ -80,8 +80,7 @@ export function backfillStatus(
   const finishedAt = seconds(state.result?.finishedAt ? Date.parse(state.result.finishedAt) : state.endedAt);
   if (state.result) {
     // A dry run whose work was cancelled before it began.
-    const isCancelled = plan.own.some(({ type, reason }) => type === 'Failed' && reason === 'Cancelled');
-    const phase = isCancelled ? 'Cancelled' : state.result.phase;
+    const phase = failed === 'Cancelled' ? 'Cancelled' : state.result.phase;
     return { ...known, ...figures(state.result, state.attempt, ui), phase, finishedAt };
   }
   const { progress } = known;
