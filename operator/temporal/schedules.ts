@@ -225,7 +225,7 @@ const PAGE = 1000;
 /** Launches of all schedules of an installation, newest first. */
 export interface LaunchList {
   readonly launches: readonly Launch[];
-  /** Whether there are no older ones. */
+  /** Whether the list has every launch. If not, the server has older ones. */
   readonly complete: boolean;
 }
 
