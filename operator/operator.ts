@@ -56,8 +56,7 @@ export async function runOperator(
   });
   const writer = client.guardedBy(lease.assertHeld);
   const attributes = Object.keys(SEARCH_ATTRIBUTES);
-  const callsPerSecond = settings.operator_temporal_calls_per_second;
-  const temporal = new Temporal(settings, attributes, log, lease.assertHeld, clock, callsPerSecond);
+  const temporal = new Temporal(settings, { attributes, log, guard: lease.assertHeld, clock });
 
   const ledger = new Ledger(settings, clock);
   const caches = new Caches(client, settings, instruments);

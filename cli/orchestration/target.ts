@@ -112,13 +112,13 @@ async function temporalTarget(
 /** Opens Temporal for a command that only reads. Sends no request, and never registers search attributes. */
 export async function openTemporalToRead(settings: Settings, log: Logger): Promise<Temporal> {
   const { Temporal } = await import('../../operator/temporal/connection.ts');
-  return new Temporal(settings, [], log);
+  return new Temporal(settings, { attributes: [], log });
 }
 
 /** Opens Temporal for a command that starts something. Sends no request; the first one registers the search attributes of runs. */
 async function openTemporal(settings: Settings, log: Logger): Promise<Temporal> {
   const { Temporal } = await import('../../operator/temporal/connection.ts');
-  return new Temporal(settings, Object.keys(SEARCH_ATTRIBUTES), log);
+  return new Temporal(settings, { attributes: Object.keys(SEARCH_ATTRIBUTES), log });
 }
 
 /** Returns the search attributes of runs that the namespace lacks. Throws TemporalErrors. */

@@ -23,6 +23,7 @@ const PLAIN = {
   temporal_tls_client_key_path: '',
   temporal_tls_server_ca_path: '',
   temporal_api_key: '',
+  operator_temporal_calls_per_second: 100,
 };
 
 test('without TLS settings and API key the connection is plain', () => {
@@ -61,7 +62,7 @@ test('the error for an unreadable file names its setting', () => {
 
 test('a write ends with the time that the guard allows', async () => {
   const temporal = (left: number) =>
-    new Temporal({ ...PLAIN, temporal_address: '127.0.0.1:1' }, [], silent, () => left);
+    new Temporal({ ...PLAIN, temporal_address: '127.0.0.1:1' }, { attributes: [], log: silent, guard: () => left });
   const deadlineOf = async (left: number) => {
     const one = temporal(left);
     const before = Date.now();
@@ -84,7 +85,7 @@ test('a renewed certificate opens the connection again, and so do repeated failu
     temporal_address: '127.0.0.1:1',
     temporal_tls_server_ca_path: file('ca-1'),
   };
-  const temporal = new Temporal(settings, [], silent, undefined, clock);
+  const temporal = new Temporal(settings, { attributes: [], log: silent, clock });
   const connection = () => temporal.call('looking', async client => client.connection);
   const first = await connection();
   expect(await connection()).toBe(first);
@@ -104,7 +105,10 @@ test('a renewed certificate opens the connection again, and so do repeated failu
 });
 
 test('the message for a server that cannot be reached has the cause', async () => {
-  const temporal = new Temporal({ ...PLAIN, temporal_address: '127.0.0.1:1' }, ['Anything'], silent);
+  const temporal = new Temporal(
+    { ...PLAIN, temporal_address: '127.0.0.1:1' },
+    { attributes: ['Anything'], log: silent },
+  );
   // The first failure may come before the attempt to connect has ended.
   await expect
     .poll(

@@ -1,6 +1,6 @@
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import type { Logger } from '../../pipeline/log.ts';
-import { SettingsError } from '../../pipeline/settings.ts';
+import { type Settings, SettingsError } from '../../pipeline/settings.ts';
 import { currentTraceParent } from '../../pipeline/spans.ts';
 import {
   registerSearchAttributes,
@@ -23,9 +23,6 @@ import { RateLimit } from './rate-limit.ts';
 
 /** Milliseconds: long enough for a busy server, short enough that a reconcile reports "unknown" instead of blocking. */
 const DEADLINE = 10_000;
-
-/** Calls per second without the setting of the operator. */
-const CALLS_PER_SECOND = 100;
 
 /** Milliseconds between two reads of the TLS files. */
 const REREAD = 30_000;
@@ -59,6 +56,15 @@ function reachable(settings: TemporalSettings): ServerOptions {
   }
 }
 
+export interface TemporalOptions {
+  /** Names of search attributes (Keyword) that the namespace must have; they are registered before any other request. */
+  readonly attributes: readonly string[];
+  readonly log: Logger;
+  /** Called before every write; throws when this process may not write now, and returns the milliseconds in which it may. Default: no limit. */
+  readonly guard?: () => number;
+  readonly clock?: Pick<Clock, 'monotonic' | 'after'>;
+}
+
 /**
  * The operator's only connection to Temporal. It opens at the first request and reconnects by itself after an outage. It is opened again
  * when a TLS file has changed, after an answer that rejects the credentials, and after repeated failures: a server whose client has an
@@ -83,20 +89,15 @@ export class Temporal {
   #registered: Promise<void> | undefined;
 
   /**
-   * `attributes`: names of search attributes (Keyword) that the namespace must have; they are registered before any other request.
-   * `guard`: called before every write; throws when this process may not write now, and returns the milliseconds in which it may.
-   * `callsPerSecond`: limit that protects Temporal after a change of the leader, when every resource is read. A call makes one to three requests.
+   * `operator_temporal_calls_per_second` protects Temporal after a change of the leader, when every resource is read. A call makes one to three
+   * requests.
    */
   constructor(
-    settings: TemporalSettings,
-    attributes: readonly string[],
-    log: Logger,
-    guard: () => number = () => Number.POSITIVE_INFINITY,
-    clock: Pick<Clock, 'monotonic' | 'after'> = systemClock,
-    callsPerSecond = CALLS_PER_SECOND,
+    settings: TemporalSettings & Pick<Settings, 'operator_temporal_calls_per_second'>,
+    { attributes, log, guard = () => Number.POSITIVE_INFINITY, clock = systemClock }: TemporalOptions,
   ) {
     this.#clock = clock;
-    this.#limit = new RateLimit(callsPerSecond, clock);
+    this.#limit = new RateLimit(settings.operator_temporal_calls_per_second, clock);
     this.#settings = settings;
     this.#attributes = attributes;
     this.#log = log;

@@ -12,7 +12,7 @@ import { makeTemporalNamespace } from '../support/operator.ts';
 const address = inject('temporalAddress');
 const namespace = 'new-search-attribute';
 const settings = loadSettings({ TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace });
-const temporal = new Temporal(settings, ['OoniInstallation'], createLogger('test', settings));
+const temporal = new Temporal(settings, { attributes: ['OoniInstallation'], log: createLogger('test', settings) });
 
 beforeAll(() => makeTemporalNamespace(address, namespace));
 afterAll(() => temporal.close());

@@ -16,7 +16,7 @@ import { makeTemporalNamespace } from '../support/operator.ts';
 const address = inject('temporalAddress');
 const namespace = 'schedule-lines';
 const settings = loadSettings({ TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace });
-const temporal = new Temporal(settings, [], createLogger('test', settings));
+const temporal = new Temporal(settings, { attributes: [], log: createLogger('test', settings) });
 
 beforeAll(() => makeTemporalNamespace(address, namespace));
 afterAll(() => temporal.close());
