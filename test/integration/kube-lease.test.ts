@@ -108,11 +108,16 @@ async function quiet(): Promise<void> {
   await settled();
 }
 
-/** Moves the time of these candidates in small steps, and lets the requests of each step end. */
+/**
+ * Moves the time of these candidates from timer to timer, and lets the requests of each step end. Time stands still during a request:
+ * the next pause begins when the timer fired, however slow the machine is.
+ */
 async function pass(ms: number, who: readonly Candidate[] = candidates): Promise<void> {
-  for (let gone = 0; gone < ms; gone += 500) {
-    for (const { clock } of who) await clock.advance(Math.min(500, ms - gone));
+  for (let left = ms; left > 0; ) {
+    const step = Math.min(left, 500, ...who.map(({ clock }) => clock.untilNext));
+    for (const { clock } of who) await clock.advance(step);
     await quiet();
+    left -= step;
   }
 }
 

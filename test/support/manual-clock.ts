@@ -28,6 +28,11 @@ export class ManualClock implements Clock {
     return this.#timers.size;
   }
 
+  /** Milliseconds until the next timer fires; Infinity without one. */
+  get untilNext(): number {
+    return Math.max(0, Math.min(...[...this.#timers].map(timer => timer.at)) - this.#time);
+  }
+
   /** Moves the clock, fires timers in order, and lets their effects run before the next one. */
   async advance(ms: number): Promise<void> {
     const end = this.#time + ms;
