@@ -2,6 +2,7 @@
  * Contract between the worker and its callers (the operator and the commands): names, ids, arguments and results of its workflows. This
  * file imports only types, so that a caller does not load workflow code.
  */
+import type { Batch } from '../pipeline/archive/batches.ts';
 import type { Granularity } from '../pipeline/bucket.ts';
 import type { Counts } from '../pipeline/counts.ts';
 import type { Filter } from '../pipeline/filter.ts';
@@ -237,6 +238,12 @@ export function filterWords({ probeCC, testNames }: RunFilter): string {
     return `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
   };
   return `${words(probeCC, 'all countries')}; ${words(testNames, 'all tests')}`;
+}
+
+/** Returns a batch in words for the Temporal UI: its files, compressed megabytes (10^6 bytes) and the name of its first file. */
+export function batchWords({ first, files, bytes }: Batch): string {
+  const name = first.slice(first.lastIndexOf('/') + 1).slice(0, 100);
+  return `${files} ${files === 1 ? 'file' : 'files'}, ${(bytes / 1e6).toFixed(1)} MB, from ${name}`;
 }
 
 /** Returns the workflow id of a run. It depends only on installation, filter and bucket, so that only one run at a time processes a bucket. */

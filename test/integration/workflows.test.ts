@@ -110,6 +110,26 @@ describe('a run', () => {
     ]);
   });
 
+  test('shows the files of each batch in the Temporal UI', async () => {
+    const first = 'raw/20240101/00/IT/webconnectivity/2024010100_IT_webconnectivity.n0.0.tar.gz';
+    const one = { first, last: `${first}z`, files: 12, bytes: 60_149_000 };
+    const long = { first: '√'.repeat(1000), last: 'z', files: 1, bytes: 0 };
+    whenAsked({
+      planRun: async () => ({ ...planned(1), batches: [one, long] }),
+      observeBatch: async () => counts(1),
+    });
+    const handle = await startRun(client, runInput('2024-01-10'));
+    await handle.result();
+    const { events } = await handle.fetchHistory();
+    const summaries = (events ?? [])
+      .filter(event => event.activityTaskScheduledEventAttributes?.activityType?.name === 'observeBatch')
+      .map(({ userMetadata }) => JSON.parse(new TextDecoder().decode(userMetadata!.summary!.data!)));
+    expect(summaries).toEqual([
+      '12 files, 60.1 MB, from 2024010100_IT_webconnectivity.n0.0.tar.gz',
+      `1 file, 0.0 MB, from ${'√'.repeat(100)}`,
+    ]);
+  });
+
   test('gives up on an archive that keeps changing', async () => {
     whenAsked({
       planRun: async key => planned(key.plan, 'a'),

@@ -12,7 +12,7 @@ import { BucketError, granularityOf } from '../../pipeline/bucket.ts';
 import { noCounts } from '../../pipeline/counts.ts';
 import { type BrokenStage, type RunSteps, runStages } from '../../pipeline/runs/bucket-run.ts';
 import type { PlanKey, PlannedBucket } from '../activities/types.ts';
-import type { RunInput, RunResult } from '../contract.ts';
+import { batchWords, type RunInput, type RunResult } from '../contract.ts';
 import { CANCELLED, reasonOf } from './failure.ts';
 import { activitiesOf, pinned, recordsOf, refuseOtherInstallation } from './options.ts';
 
@@ -48,7 +48,8 @@ function stepsOf(run: RunInput, startedAt: number): RunSteps<Batch, PlannedBucke
       const scope = new CancellationScope();
       return {
         run: work => scope.run(work),
-        observe: batch => activities.observeBatch(key, handle, batch),
+        observe: batch =>
+          activities.observeBatch.executeWithOptions({ summary: batchWords(batch) }, [key, handle, batch]),
         storedBefore: error => reasonOf(error).counts,
         cancel: () => scope.cancel(),
       };

@@ -4,7 +4,13 @@ import {
   SearchAttributeType,
   type WorkflowDefinitionOptions,
 } from '@temporalio/common';
-import { type ActivityOptions, ApplicationFailure, proxyActivities, workflowInfo } from '@temporalio/workflow';
+import {
+  type ActivityInterfaceFor,
+  type ActivityOptions,
+  ApplicationFailure,
+  proxyActivities,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { Activities } from '../activities/types.ts';
 import { installationOfQueue, OTHER_INSTALLATION, queuesOf, type RunInput } from '../contract.ts';
 
@@ -28,7 +34,7 @@ const ACTIVITY_OPTIONS: ActivityOptions = {
 const RECORD_OPTIONS: ActivityOptions = { ...ACTIVITY_OPTIONS, scheduleToCloseTimeout: '15 minutes' };
 
 /** Returns the activities of an installation, on its own queue. `options` replace those above. */
-export function activitiesOf(installation: string, options: ActivityOptions = {}): Activities {
+export function activitiesOf(installation: string, options: ActivityOptions = {}): ActivityInterfaceFor<Activities> {
   return proxyActivities<Activities>({ ...ACTIVITY_OPTIONS, taskQueue: queuesOf(installation).activities, ...options });
 }
 
