@@ -26,10 +26,10 @@ export interface OpenedClickHouse {
 /** For a display: a statement to a server that hangs ends after 10 s, and no statement is repeated, because a person waits. */
 export const FOR_DISPLAY: OpenOptions = { timeout: 10_000, retry: { attempts: 1, initial: 0, longest: 0 } };
 
-/** Milliseconds of a wait that a person notices. */
+/** Milliseconds from which a wait is reported. */
 const NOTICED = 1_000;
 
-/** Says on standard error what a command waits for while its statement is repeated. */
+/** Reports on standard error why a statement is sent again, and when. */
 function announce(error: Error, _attempt: number, wait: number): void {
   if (wait < NOTICED) return;
   const seconds = Math.round(wait / 1000);

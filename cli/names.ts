@@ -9,12 +9,12 @@ export function notEmpty(text: string): string {
   throw new InvalidArgumentError('It is empty.');
 }
 
-/** Whether a path begins with the `~` of a home directory, which a shell replaces only at the beginning of a word. */
+/** Returns whether a path begins with the `~` of a home directory, which a shell replaces only at the beginning of a word. */
 export function beginsWithTilde(path: string): boolean {
   return /^~(\/|$)/.test(path);
 }
 
-/** Says what to write instead of `~`. */
+/** Remedy for a `~` that the shell did not replace. */
 export const TILDE = 'The shell replaces ~ only at the beginning of a word; write $HOME instead.';
 
 /** Parses the path of a file or a directory. */

@@ -141,7 +141,7 @@ const status = z
     plan: z
       .object({
         buckets: count('Number of buckets in the range.'),
-        toRun: count('Number of buckets that need a run.'),
+        toRun: count('Number of buckets that need a run, including those whose run has ended.'),
         bytes: count(
           'Number of compressed bytes in the archive of the buckets that need a run. Only a dry run counts them; absent for more than 1000 buckets, whose listing would take long, and for stages that do not read the archive.',
         ).optional(),
@@ -152,10 +152,13 @@ const status = z
             'Number of buckets that do not need a run, by reason: Completed (an earlier run completed it), FailedBefore (its last run failed, and reprocess is None), Empty (the archive has no object of it), InFlight (another run processes it), Incomplete (its time is not over). Together with toRun they add up to buckets.',
         }),
       })
-      .meta({ description: 'Work that the backfill found to do when it made the plan and since then.' }),
+      .meta({
+        description:
+          'Plan of the backfill. A bucket that was skipped after the plan was made counts in skipped, and no longer in toRun.',
+      }),
     progress: z
       .object({
-        total: count('Number of buckets in the plan.'),
+        total: count('Number of buckets in the range.'),
         succeeded: count('Number of buckets whose run succeeded.'),
         failed: count('Number of buckets whose run failed.'),
         skipped: count('Number of buckets that did not need a run.'),
@@ -171,10 +174,10 @@ const status = z
       })
       .meta({ description: 'Number of buckets by state.' }),
     bytes: count(
-      'Number of compressed bytes that this attempt has read from the archive, including those of failed runs.',
+      'Number of compressed bytes that the runs of the workflow have read from the archive, including failed runs.',
     ),
     measurements: count(
-      'Number of measurements that this attempt has read, including those of failed runs. Each is in the tables, or pipeline_failures has the reason.',
+      'Number of measurements that the runs of the workflow have read, including failed runs. Each is in the tables, or pipeline_failures has the reason.',
     ),
     rate: z
       .object({

@@ -122,7 +122,8 @@ export const REASONS = {
   },
   Rejected: {
     in: ['Ready', 'Stalled'],
-    meaning: 'Kubernetes or Temporal rejected the object that the operator made from the spec. The message is theirs.',
+    meaning:
+      'Kubernetes or Temporal rejected the object that the operator made from the spec. The message has their reason.',
   },
   AllBucketsDone: {
     in: ['Complete'],

@@ -123,7 +123,7 @@ export const blockedBy = (cause: string, bucket: string) =>
       bucket: z.string().meta({ description: bucket }).optional(),
       reason: z.string().meta({
         description:
-          'Class of the error; NoWorker when no worker has taken the task; ArchiveSlow when the archive answers slowly.',
+          'Class of the error; NoWorker: no worker has taken the task; ArchiveSlow: the archive answers slowly; WorkflowTaskFailed: the code of the workflow fails.',
       }),
       message: z.string().meta({ description: 'The error, or what the run waits for.' }),
       link: z.string().meta({ description: 'The run in the Temporal UI.' }).optional(),

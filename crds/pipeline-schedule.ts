@@ -73,17 +73,26 @@ const status = z
           .enum(['Running', 'Succeeded', 'Failed', 'Cancelled', 'Skipped'])
           .meta({ description: 'State of the run. Skipped: another run was processing the bucket.' }),
         at: instant('Nominal time of the firing.'),
-        workflowID: z.string().meta({ description: 'ID of the launching workflow in Temporal.' }),
+        workflowID: z
+          .string()
+          .meta({
+            description: 'ID of the workflow in Temporal that the firing started, which runs the bucket as its child.',
+          }),
       })
       .meta({ description: 'Last firing.' }),
     lastSuccessfulBucket: z.string().meta({ description: 'Latest bucket that this schedule has completed.' }),
-    lag: count('Number of buckets that have become due since lastSuccessfulBucket and are not completed.'),
+    lag: count(
+      'Number of due buckets after lastSuccessfulBucket, including those that are active and those that another run has completed.',
+    ),
     coverage: z
       .object({
         from: z.string().meta({ description: 'First bucket of this schedule.' }),
         selection: z
           .string()
-          .meta({ description: 'Hash of granularity, filter and stages. When it changes, the coverage begins again.' }),
+          .meta({
+            description:
+              'Hash of granularity, filter and stages. When it changes, the coverage begins with the next firing.',
+          }),
       })
       .meta({ description: 'Buckets that this schedule is responsible for.' }),
     missing: z
@@ -94,11 +103,11 @@ const status = z
       })
       .meta({
         description:
-          'Buckets since the first firing that are due and not completed according to the ledger. Active buckets do not count. Absent while unknown.',
+          'Due buckets from coverage.from on that are not completed according to the ledger. Active buckets do not count. Absent while unknown.',
       }),
     buckets: z
       .object({
-        expected: count('Number of buckets since the first firing that are due.'),
+        expected: count('Number of due buckets from coverage.from on.'),
         listed: count('Number of these for which the listing of the archive has begun.').optional(),
         read: count('Number of these whose observations are complete.').optional(),
         judged: count('Number of these whose verdicts are complete.').optional(),
@@ -172,7 +181,7 @@ export const PIPELINE_SCHEDULE = {
       name: 'Lag',
       type: 'integer',
       path: '.status.lag',
-      description: 'Buckets that are due and not completed.',
+      description: 'Due buckets after the latest one that this schedule has completed.',
       wide: true,
     },
     { name: 'Active', type: 'integer', path: '.status.active', description: 'Active runs.', wide: true },

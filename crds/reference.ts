@@ -33,7 +33,7 @@ const BACKFILL_READY = `## Ready of a Backfill
 
 A Backfill is ready as soon as it is accepted and its workflow runs, so a deployment does not wait for days until the backfill ends. At its
 end it stays ready when it succeeded or was cancelled by \`spec.cancel\`. Otherwise it is stalled like a failed Job, and a person decides what
-follows: raise \`spec.attempt\`, create another Backfill, or delete this one.
+follows: increase \`spec.attempt\`, create another Backfill, or delete this one.
 
 | State | \`Ready\` | Other conditions | kstatus (\`helm --wait\`, Flux) |
 |---|---|---|---|

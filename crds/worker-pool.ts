@@ -9,7 +9,7 @@ const direction = (change: 'add' | 'remove', stabilization: string, podsPerMinut
     .object({
       stabilization: duration('0s', '24h').default(stabilization).meta({
         description:
-          'Stabilization window: of all changes that the load asked for in this time, the smallest one is made.',
+          'Stabilization window. The pool makes the smallest of the changes that the load required in this time.',
       }),
       podsPerMinute: z
         .int()
@@ -36,7 +36,7 @@ const autoscaling = rules(
     }),
     drainWithin: duration('10s', '24h').default('10m').meta({
       description:
-        'Time within which the pods should process the backlog, once the duration of a task is known. A slot takes at most two long tasks one after the other.',
+        'Maximum time in which the pods should process the backlog. When the mean duration of a task is known, the pool aims at the duration of two tasks, but at least two minutes; until then, every task gets a slot.',
     }),
     cooldown: duration('0s', '24h')
       .default('5m')
@@ -179,7 +179,7 @@ const lastDecision = z.object({
   current: count('Number of pods before the decision.'),
   needed: count('Number of pods that the load needs.').optional(),
   occupied: count(
-    'Number of pods with busy slots. Of the steps that follow, only maxReplicas goes below it.',
+    'Number of pods with busy slots. Of the following steps, only maxReplicas can lead to a smaller number.',
   ).optional(),
   tolerated: count('Number of pods after the tolerance of one tenth, and not below occupied.').optional(),
   stabilized: count('Number of pods after stabilization.').optional(),
@@ -207,7 +207,7 @@ const scalingMemory = z.object({
     .max(16)
     .meta({ description: 'Changes in the last minute, oldest first.', 'x-kubernetes-list-type': 'atomic' }),
   idleSince: instant(
-    'Time since which there has been no work; absent while there is work, or while that is unknown.',
+    'Time since which there has been no work. Absent while there is work, or while the load is unknown.',
   ).optional(),
 });
 
@@ -240,7 +240,8 @@ const status = z
       }),
     lastDecision: lastDecision.meta({ description: 'Steps by which autoscaling computed desiredReplicas.' }),
     scalingMemory: scalingMemory.meta({
-      description: 'Memory of autoscaling, with which the next leader of the operator continues its time windows.',
+      description:
+        'Recent recommendations and changes, with which the next leader of the operator continues the time windows of autoscaling.',
     }),
     links: links(),
   })

@@ -9,7 +9,7 @@ import type { Observation } from './observation.ts';
 const TTL = 60_000;
 const DEADLINE = 5_000;
 
-/** A question to the ledger. */
+/** A query of the ledger, and the summary of its answer. */
 export interface Question<T> {
   readonly query: Omit<HistoryQuery, 'asOf'>;
   /** Values beside the query on which the summary depends. An answer for other values is not reused. */

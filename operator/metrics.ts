@@ -75,7 +75,7 @@ const METRICS: readonly ResourceMetric[] = [
   },
   {
     name: 'ooni_schedule_lag_buckets',
-    help: 'Buckets that became due since the last success of a schedule and are not done',
+    help: 'Due buckets of a schedule after the latest one that it completed, including those that are active and those that another run has completed',
     labels: ['namespace', 'name'],
     *samples({ schedules }) {
       for (const { metadata, status } of schedules()) yield [idOf(metadata), status?.lag];

@@ -7,7 +7,7 @@ import { openClickHouse } from '../pipeline/tables/clickhouse.ts';
 
 const WAITS = { initial: 1_000, longest: 60_000 };
 
-/** Completes "To migrate it, type: ". */
+/** Command that migrates the database by hand, for the message of an error. */
 const COMMAND = 'node cli/main.ts migrate --yes, in a pod of the operator';
 
 /**

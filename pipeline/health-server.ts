@@ -83,7 +83,7 @@ async function serveMetrics(response: ServerResponse, { registry, more }: Health
     response.write(text);
     await pipeline(Readable.from(more(), { objectMode: false }), response);
   } catch (error) {
-    // A cut answer shows the failure: a status can be sent no more.
+    // The status 200 is already sent. The broken connection reports the failure.
     if (response.headersSent) response.destroy();
     else answer(response, 500, `${(error as Error).message}\n`);
   }

@@ -205,7 +205,7 @@ Last failures
 
 Not as desired
   backfill/us-signal-20261128-065007: BucketsFailed: 2 of 31 buckets succeeded, 1 failed, 28 were
-    skipped (28 Empty). Raise attempt to try the failed ones again.
+    skipped (28 Empty). Increase spec.attempt to process the failed ones again.
 …
 In the Temporal UI
   us-signal-20261128-065007

@@ -124,7 +124,7 @@ class StopError extends Error {
   override name = 'StopError';
 }
 
-/** Completes "To migrate it, type: ". */
+/** Command that migrates the database by hand, for the message of an error. */
 const MIGRATE = 'oonipipeline migrate, with the settings of this worker';
 
 /** The parts of the process that the activities need. */

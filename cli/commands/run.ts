@@ -358,7 +358,7 @@ function isDone({ bucketsFailed, bucketsLeft, bucketsSkipped }: RunSummary): boo
   return bucketsFailed.length === 0 && bucketsLeft === 0 && !bucketsSkipped.FailedBefore;
 }
 
-/** Follows the number, which may be 1. */
+/** Text after the number of skipped buckets, by reason. It fits one bucket and many. */
 const SKIPPED: Readonly<Record<keyof RunPlan['skipped'], string>> = {
   Completed: 'done before, without new objects in the archive (--reprocess All repeats the run)',
   FailedBefore: 'failed before and not retried (--reprocess Failed retries)',

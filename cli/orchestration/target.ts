@@ -44,7 +44,7 @@ const ANSWER = 10_000;
 /** Opens the place where a command makes its schedules and backfills. Throws the ORCHESTRATION_ERRORS, with the option that decides. */
 export async function openTarget(settings: Settings, options: TargetOptions, log: Logger): Promise<Target> {
   if (options.kubernetes === false) return temporalTarget(settings, options, log, '--no-kubernetes is given');
-  // Who names a place in Kubernetes means no other one.
+  // A context or a namespace names a place in Kubernetes, so the command does not fall back to Temporal.
   const isRequired = options.kubernetes === true || (options.context ?? options.namespace) !== undefined;
   let source: () => Promise<Connection>;
   try {

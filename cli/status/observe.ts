@@ -54,7 +54,7 @@ export interface BackfillRow {
   readonly id: string;
   readonly startedAt: string;
   readonly progress?: BackfillProgress;
-  /** Cause that blocks the planning, or else the oldest active run. */
+  /** Cause that blocks the planning, or the oldest active run after it. */
   readonly blockedBy?: BlockedRun;
 }
 
@@ -96,7 +96,7 @@ export interface StatusView {
 
 /** Number of schedules, backfills, runs and buckets that are listed. */
 const LISTED = 20;
-/** Milliseconds for which one answer about what blocks the runs serves all rows. */
+/** Milliseconds for which the rows share one answer about what blocks the runs. */
 const SHARED = 10_000;
 /** Buckets of a schedule that are compared with the ledger, at most: the newest ones. */
 const COMPARED = 400;

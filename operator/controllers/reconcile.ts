@@ -250,7 +250,7 @@ async function writeStatus<T extends Ours>(
   }
 }
 
-/** Records a span when a run of an object begins to wait, or waits for something else. It is a trace by itself: nothing else may run. */
+/** Records a span when a run of an object begins to wait, or waits for something else. The span begins a trace of its own, because the operator may have no other span. */
 function traceWait<T extends Ours>(
   { kind }: Resource<T>,
   object: Stored<T>,

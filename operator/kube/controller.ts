@@ -27,7 +27,7 @@ export interface ReconcileContext<T extends KubeObject> {
 /** Result of a reconciliation. Without `requeueAfter` the next change starts the next one; with it, at most that many milliseconds pass. */
 export interface ReconcileResult {
   readonly requeueAfter?: number;
-  /** The next one only looks whether something has changed elsewhere. Reconciliations after a change go first. */
+  /** The next reconciliation only checks whether something has changed elsewhere. Reconciliations after a change go first. */
   readonly repeated?: boolean;
 }
 

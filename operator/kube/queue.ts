@@ -18,7 +18,7 @@ export interface QueueOptions {
  * without a turn of the event loop, and after a start there may be 10,000 of them.
  */
 const SLICE = 10;
-/** Of so many keys that start, one is added as `repeated` if such a key waits, whatever the number of changes. */
+/** Of every SHARE keys that start, one is a key added as `repeated`, if such a key waits. Otherwise many changes would delay these keys for ever. */
 const SHARE = 5;
 
 /**
@@ -30,7 +30,7 @@ export class WorkQueue {
   readonly #labels: { name: string; controller: string };
   /** Ready keys, oldest first, with the monotonic time at which they became ready. */
   readonly #ready = new Map<Key, number>();
-  /** The same for keys added as `repeated`. No key is in both. */
+  /** Ready keys that were added as `repeated`. A key is in one of the two maps at most. */
   readonly #repeated = new Map<Key, number>();
   /** Keys being processed, with the monotonic time of their start. */
   readonly #active = new Map<Key, number>();

@@ -60,7 +60,7 @@ export interface Explanation {
   readonly differs: readonly string[];
 }
 
-/** Compiling the expressions takes longer than it saves, because they judge one measurement. */
+/** Settings of the query. Compiling the expressions takes longer than it saves, because they judge one measurement. */
 const SETTINGS = {
   output_format_json_quote_denormals: 1,
   compile_expressions: 0,

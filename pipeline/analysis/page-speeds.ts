@@ -3,16 +3,17 @@ import { reporterOf } from './reporters.ts';
 import { SLOW } from './signals.ts';
 import type { View } from './view.ts';
 
-/** Bytes of a response below which its speed says more about round trips than about the network. */
+/** Minimum bytes of a response. The speed of a smaller one depends more on round trips than on the network. */
 const ENOUGH = 32 * 1024;
-/** Seconds for which a response must arrive before its speed counts as slow: a single pause is shorter. */
+/** Minimum seconds of a slow response. A single pause is shorter. */
 const LONG = 2;
 /** Bytes per second from which a page is fast: four times the speed below which it is slow, so that a network between the two shows nothing. */
 const FAST = 4 * SLOW;
-/** Other hosts that the same probe, and other networks that the same host, must have loaded fast. */
+/** Minimum number of other hosts that the same probe loaded fast. */
 const HOSTS = 3;
+/** Minimum number of other networks that loaded the same host fast. */
 const NETWORKS = 2;
-/** Measurements of a network in which the page must be slow: an accident does not come twice. */
+/** Minimum number of measurements of a network in which the page is slow. One may be an accident. */
 const REPEATED = 2;
 
 /** Pages of one probe, of one host, and of one host in one network, on a day. */

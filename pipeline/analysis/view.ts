@@ -1,9 +1,9 @@
-/** A view: a question people ask of the verdicts, as SQL. */
+/** A view of ClickHouse, which answers a question about the verdicts. */
 export interface View {
   readonly name: string;
   /** The question, for docs/verdicts.md. */
   readonly question: string;
-  /** Columns it adds or counts, with their meaning. */
+  /** Columns that the view adds or counts, with their meaning. */
   readonly columns: Readonly<Record<string, string>>;
   readonly select: string;
 }

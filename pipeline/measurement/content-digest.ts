@@ -50,7 +50,7 @@ function quoted(text: string): string {
   return PLAIN.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
-/** Longer lists are rare, and an insertion costs the square of the length. */
+/** Longest list that is sorted by insertion, whose cost is the square of the length. Longer lists are rare. */
 const SHORT = 32;
 
 /** Sorts keys in place, by UTF-16 units. The keys of most objects are few and nearly in order. */

@@ -26,8 +26,8 @@ export function digestOf(body: Buffer): BodyDigest {
 
 /**
  * Searches responses for patterns, and remembers the results: many probes get the same pages and headers. A quarter of the bytes of bodies in an
- * hour of a country repeat an earlier body. A body is recognised by its SHA-1 and length; two with the same would have to be made for it, and
- * would change results of their maker only.
+ * hour of a country repeat an earlier body. A body is recognised by its SHA-1 and length. Two bodies with the same values do not occur by
+ * chance; somebody who makes them changes only results of their own measurements.
  */
 export class ResponseSearch {
   readonly #matcher: PatternMatcher;

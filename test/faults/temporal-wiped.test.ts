@@ -152,7 +152,7 @@ test('Temporal loses its data during a backfill: its schedules are made again, a
   expect(lost.progress).toMatchObject({ total: 2, succeeded: 1, active: 0 });
   const ready = lost.conditions?.find(({ type }) => type === 'Ready');
   expect(ready).toMatchObject({ status: 'Unknown', reason: 'WorkflowLost' });
-  expect(ready?.message).toMatch(/has lost its data.*raise attempt/);
+  expect(ready?.message).toMatch(/has lost its data.*increase spec\.attempt/);
   expect(lost.conditions?.filter(({ type }) => type === 'Complete').map(({ status }) => status)).not.toContain('True');
   expect(await runsOf(RUNNING)).toEqual(['started']);
 

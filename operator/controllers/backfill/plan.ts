@@ -182,7 +182,7 @@ function endWasSeen({ spec, status, phase, now }: Gone): BackfillPlan | undefine
 function wasLost({ status, now }: Gone): BackfillPlan | undefined {
   const reported = status.conditions?.some(({ type, reason }) => type === 'Ready' && reason === 'WorkflowLost');
   if (!reported && !(now - Date.parse(status.seenAt ?? '') < MIN_RETENTION)) return undefined;
-  const message = `Temporal does not know workflow ${status.workflowID}, which ran at ${status.seenAt}. It cannot have expired since: Temporal has lost its data, or temporal_namespace has changed. To run the buckets that are not done, raise attempt.`;
+  const message = `Temporal does not know workflow ${status.workflowID}, which ran at ${status.seenAt}. It cannot have expired since: Temporal has lost its data, or temporal_namespace has changed. To run the buckets that are not done, increase spec.attempt.`;
   return {
     actions: [],
     summary: { kind: 'unknown', reason: 'WorkflowLost', message },
@@ -192,7 +192,7 @@ function wasLost({ status, now }: Gone): BackfillPlan | undefined {
 }
 
 function expired({ spec, status, now }: Gone): BackfillPlan {
-  const message = `Temporal does not know workflow ${status.workflowID} any more: it removed the workflow after its retention, or lost its data. How it ended is not known. To run the buckets that are not done, raise attempt, or create another Backfill with reprocess None.`;
+  const message = `Temporal does not know workflow ${status.workflowID} any more: it removed the workflow after its retention, or lost its data. How it ended is not known. To run the buckets that are not done, increase spec.attempt, or create another Backfill with reprocess None.`;
   return ended(spec, { type: 'Failed', status: 'True', reason: 'ResultExpired', message }, now, now);
 }
 
@@ -365,7 +365,7 @@ function planEnded(finished: Finished): BackfillPlan {
 /** Returns the condition Complete or Failed, with its reason. */
 function ending({ result, ending: word, message }: Ended): DesiredCondition {
   if (!result) {
-    const text = `The workflow did not reach its end: ${sentence(message ? `${word}: ${message}` : word)} Raise attempt to start it again.`;
+    const text = `The workflow did not reach its end: ${sentence(message ? `${word}: ${message}` : word)} Increase spec.attempt to start it again.`;
     return { type: 'Failed', status: 'True', reason: 'WorkflowFailed', message: text };
   }
   const { phase, succeeded, failed, skipped, total } = result;
@@ -377,7 +377,7 @@ function ending({ result, ending: word, message }: Ended): DesiredCondition {
       type: 'Complete',
       status: 'True',
       reason: 'Planned',
-      message: `${result.plan?.toRun ?? 0} of ${total} buckets would be run${size}, ${skipped} skipped${why ? ` (${why})` : ''}; set dryRun to false to do it.`,
+      message: `${result.plan?.toRun ?? 0} of ${total} buckets would be run${size}, ${skipped} skipped${why ? ` (${why})` : ''}; set spec.dryRun to false to start them.`,
     };
   }
   if (phase === 'Cancelled')
@@ -388,7 +388,7 @@ function ending({ result, ending: word, message }: Ended): DesiredCondition {
     type: 'Failed',
     status: 'True',
     reason: 'BucketsFailed',
-    message: `${counts}. Raise attempt to try the failed ones again.`,
+    message: `${counts}. Increase spec.attempt to process the failed ones again.`,
   };
 }
 
