@@ -5,7 +5,7 @@ import { createProgramOf, type ListedCommand } from './command-list.ts';
 const COMMANDS: readonly ListedCommand[] = [
   {
     name: 'run',
-    description: 'Process buckets of an archive to rows and verdicts, in this process',
+    description: 'Turn buckets of an archive into rows and verdicts, in this process',
     load: async () => (await import('./commands/run.ts')).runCommand(),
   },
   {
@@ -55,7 +55,7 @@ const COMMANDS: readonly ListedCommand[] = [
   },
   {
     name: 'verify',
-    description: 'Check the ledger against the archive and the tables: is anything missing, or too much?',
+    description: 'Check the ledger against the archive and the tables: is anything missing or surplus?',
     load: async () => (await import('./commands/verify.ts')).verifyCommand(),
   },
   {

@@ -73,11 +73,9 @@ const status = z
           .enum(['Running', 'Succeeded', 'Failed', 'Cancelled', 'Skipped'])
           .meta({ description: 'State of the run. Skipped: another run was processing the bucket.' }),
         at: instant('Nominal time of the firing.'),
-        workflowID: z
-          .string()
-          .meta({
-            description: 'ID of the workflow in Temporal that the firing started, which runs the bucket as its child.',
-          }),
+        workflowID: z.string().meta({
+          description: 'ID of the workflow in Temporal that the firing started, which runs the bucket as its child.',
+        }),
       })
       .meta({ description: 'Last firing.' }),
     lastSuccessfulBucket: z.string().meta({ description: 'Latest bucket that this schedule has completed.' }),
@@ -87,12 +85,10 @@ const status = z
     coverage: z
       .object({
         from: z.string().meta({ description: 'First bucket of this schedule.' }),
-        selection: z
-          .string()
-          .meta({
-            description:
-              'Hash of granularity, filter and stages. When it changes, the coverage begins with the next firing.',
-          }),
+        selection: z.string().meta({
+          description:
+            'Hash of granularity, filter and stages. When it changes, the coverage begins with the next firing.',
+        }),
       })
       .meta({ description: 'Buckets that this schedule is responsible for.' }),
     missing: z

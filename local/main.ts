@@ -286,7 +286,7 @@ async function endEarlierStart({ options, terminal }: Start): Promise<void> {
   const left = await endEarlier(options.data);
   if (left.length === 0) return;
   terminal.print(
-    `An earlier start on this data did not stop in order. It left these running; they are now ended: ${left.join(', ')}`,
+    `An earlier start on this data did not end all of its processes. It left these running; they are now ended: ${left.join(', ')}`,
   );
 }
 

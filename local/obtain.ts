@@ -1,7 +1,7 @@
 /**
- * Obtains every program that the tests run: `node local/obtain.ts`. The user sees the progress of downloads and builds, and no test shares
+ * Obtains every program that the tests run: `npx node local/obtain.ts`. The user sees the progress of downloads and builds, and no test shares
  * the processors with a build. Jaeger, Prometheus and promtool are only downloaded, because building them takes many minutes; their tests
- * are skipped where they are missing. `node local/obtain.ts jaeger prometheus promtool` builds them, too. Exits with status 1 and a message
+ * are skipped where they are missing. `npx node local/obtain.ts jaeger prometheus promtool` builds them, too. Exits with status 1 and a message
  * if a program cannot be obtained.
  */
 import { StartError } from './process.ts';

@@ -12,7 +12,7 @@ that do not exist yet, follows the backfills to their end and stays up until Ctr
   --traces           also start Jaeger, which receives the traces of all programs, with its UI on port 8088
   --superset         also start Superset with the dashboards, on port 8083; installs it from PyPI the first time
   --exit-when-done   stop everything after the summary, whose last line is one JSON object
-  --clean            forget the data of earlier starts
+  --clean            delete the data of earlier starts
   --data DIR         where data and logs are kept (.ooni)
   --port-offset N    add N to every port
   --help             this text

@@ -103,7 +103,7 @@ export function findProgram(
 /** Returns the path of a program that `obtainPrograms` obtained. Throws StartError if there is none. */
 export function programPath(name: ProgramName): string {
   const found = findProgram(name);
-  if (!found) throw new StartError(`${name} is not on this machine. To obtain it: node local/obtain.ts ${name}`);
+  if (!found) throw new StartError(`${name} is not on this machine. To obtain it: npx node local/obtain.ts ${name}`);
   return found.path;
 }
 

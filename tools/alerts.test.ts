@@ -44,7 +44,7 @@ const TESTS = readdirSync(FOLDER).map(name => join(FOLDER, name));
 
 test('each alert fires on its failure and not without it, as promtool evaluates it', async ({ skip }) => {
   const promtool = findProgram('promtool');
-  if (!promtool) return skip('promtool is not on this machine; node local/obtain.ts promtool');
+  if (!promtool) return skip('promtool is not on this machine; npx node local/obtain.ts promtool');
   // Exits with another status, and says which expectation differs, if a rule or a test fails.
   for (const args of [
     ['check', 'rules', '--lint-fatal', RULES],

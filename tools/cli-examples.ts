@@ -66,7 +66,7 @@ OBSERVATIONS
   },
   verify: {
     line: `oonipipeline verify ${ARCHIVE} ${BUCKET} -o human`,
-    output: '1 bucket, 1 object, 1 measurement: nothing is missing, nothing is too much',
+    output: '1 bucket, 1 object, 1 measurement: nothing is missing or surplus',
   },
   sync: {
     line: `oonipipeline sync ${ARCHIVE} ${BUCKET} --output-dir data/objects -o human`,
@@ -232,7 +232,7 @@ http://127.0.0.1:8233/namespaces/default/workflows/ooni%2Fbackfill%2Fdefault%2Fu
   },
   'schedule resume': {
     line: 'kubectl ooni schedule resume daily',
-    output: 'pipelineschedule/daily is in force again',
+    output: 'pipelineschedule/daily fires again',
   },
   'schedule run': {
     line: 'kubectl ooni schedule run daily --bucket 2024-01-29',
@@ -260,7 +260,7 @@ http://127.0.0.1:8233/namespaces/default/workflows/ooni%2Fbackfill%2Fdefault%2Fu
   },
   'pool resume': {
     line: 'kubectl ooni pool resume main',
-    output: 'workerpool/main has its size from before',
+    output: 'workerpool/main has its former size again',
   },
   'pool pause': {
     line: 'kubectl ooni pool pause elastic',

@@ -39,7 +39,7 @@ export function checkdbCommand(): Command {
       `
 --print-diff compares tables, columns, types, engines and sorting keys with this version. It prints nothing when nothing differs. It changes
 nothing: oonipipeline migrate does. A difference that ClickHouse cannot change in place is a line that begins with --.
---drop-tables alone drops; together with --create-tables it empties the database. Reference data stay.
+--drop-tables alone drops the tables; together with --create-tables it empties them. Reference data remain.
 
 Exit status: 0 done, and --print-diff found no difference; 1 it found one, the answer was no, or ClickHouse refused; 2 wrong usage.
 

@@ -27,7 +27,7 @@ export function scheduleCommand(): Command {
       'after',
       `
 Creates the schedule of the filter, or updates it: each day at 02:00 UTC it processes the day before. A repeated command changes nothing.
-There is one schedule for each filter. A pause that somebody made stays. Workers do the work: oonipipeline startworkers.
+There is one schedule for each filter. A paused schedule stays paused. Workers do the work: oonipipeline startworkers.
 
 ${TARGET_HELP}
 

@@ -171,6 +171,6 @@ function conclusion(results: readonly Verification[]): string {
     sum(({ measurements }) => measurements, 'measurement'),
   ].join(', ');
   const off = results.filter(({ problems }) => problems.length > 0).length;
-  if (off === 0) return `${what}: nothing is missing, nothing is too much`;
+  if (off === 0) return `${what}: nothing is missing or surplus`;
   return `${what}: ${sum(({ problems }) => problems.length, 'problem')} in ${counted(off, 'bucket')}`;
 }

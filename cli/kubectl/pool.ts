@@ -48,14 +48,14 @@ const CHANGES: readonly Change[] = [
     name: 'drain',
     description: 'Stop all workers of a pool; they finish or hand over their work',
     help: 'Sets the number of pods to 0. Each pod has the drainTimeout of the pool. resume restores the size.',
-    patch: pool => (pool.spec.replicas === 0 && !pool.spec.autoscaling ? 'has no workers already' : fixedSize(pool, 0)),
+    patch: pool => (pool.spec.replicas === 0 && !pool.spec.autoscaling ? 'already has no workers' : fixedSize(pool, 0)),
     question: 'Work waits until other workers take it or the pool is resumed.',
     done: 'is drained: its pods stop',
   },
   {
     name: 'pause',
     description: 'Keep the number of pods of an autoscaled pool as it is',
-    help: 'Replaces autoscaling by the present number of pods. resume restores it.',
+    help: 'Replaces autoscaling with the present number of pods. resume restores it.',
     patch: pool => {
       if (!pool.spec.autoscaling) return 'is not autoscaled';
       const replicas = pool.status?.desiredReplicas ?? pool.status?.replicas;
@@ -65,7 +65,7 @@ const CHANGES: readonly Change[] = [
   },
   {
     name: 'resume',
-    description: 'Restore the size of a pool from before drain or pause',
+    description: 'Restore the size that a pool had before drain or pause',
     help: 'Restores replicas or autoscaling.',
     patch: ({ metadata }) => {
       const text = metadata.annotations?.[BEFORE];
@@ -77,7 +77,7 @@ const CHANGES: readonly Change[] = [
         spec: { replicas: autoscaling ? null : (replicas ?? 1), autoscaling: autoscaling ?? null },
       };
     },
-    done: 'has its size from before',
+    done: 'has its former size again',
   },
 ];
 

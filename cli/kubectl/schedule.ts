@@ -67,7 +67,9 @@ function suspendCommand(suspend: boolean): Command {
       withCluster(`schedule ${suspend ? 'suspend' : 'resume'}`, options, async ({ client, namespace }) => {
         const { spec } = await client.get(PIPELINE_SCHEDULES, { namespace, name });
         if ((spec.suspend ?? false) === suspend) {
-          console.log(`pipelineschedule/${name} is ${suspend ? 'suspended' : 'in force'} already; nothing was changed`);
+          console.log(
+            `pipelineschedule/${name} is ${suspend ? 'suspended already' : 'not suspended'}; nothing was changed`,
+          );
           return 0;
         }
         await client.patch(
@@ -76,7 +78,7 @@ function suspendCommand(suspend: boolean): Command {
           { spec: { suspend } },
           { dryRun: options.dryRun ?? false },
         );
-        const done = suspend ? 'is suspended' : 'is in force again';
+        const done = suspend ? 'is suspended' : 'fires again';
         console.log(
           options.dryRun
             ? `pipelineschedule/${name}: would set suspend to ${suspend}`

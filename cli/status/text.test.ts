@@ -75,7 +75,7 @@ test('schedules and backfills that wait for the same server share a line, which 
   const { temporal } = view as unknown as { temporal: { value: { schedules: [object]; backfills: object[] } } };
   const [schedule] = temporal.value.schedules;
   const short = { ...schedule, filter: 'us-signal' };
-  const waits = { reason: 'NoWorker', message: 'no worker has taken it up', bucket: '2026-11-26' };
+  const waits = { reason: 'NoWorker', message: 'no worker has taken it', bucket: '2026-11-26' };
   const value = {
     ...temporal.value,
     schedules: [short, { ...short, filter: 'it-signal', blockedBy: waits }],
@@ -85,7 +85,7 @@ test('schedules and backfills that wait for the same server share a line, which 
   const at = lines.indexOf('Blocked');
   expect(lines.slice(at + 1, at + 4)).toEqual([
     `  us-signal for 2026-11-27T23 and 1 more: ClickHouseUnavailableError: ${away.message}`,
-    '  it-signal for 2026-11-26: NoWorker: no worker has taken it up',
+    '  it-signal for 2026-11-26: NoWorker: no worker has taken it',
     '',
   ]);
 });

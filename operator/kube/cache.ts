@@ -140,7 +140,7 @@ export class Cache<T extends KubeObject> {
       case 'page':
         for (const object of event.items) {
           scope.list?.keys.add(keyOf(object));
-          if (this.#put(object)) this.#noteDivergence(scope, object, 'not as in the cache');
+          if (this.#put(object)) this.#noteDivergence(scope, object, 'differs from the cache');
         }
         break;
       case 'listed':

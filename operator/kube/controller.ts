@@ -109,7 +109,9 @@ export class Controller<T extends KubeObject> {
     }
     const { cache, watches = [] } = this.#options;
     const unseen = Math.max(cache.unseenFor, ...watches.map(watch => watch.cache.unseenFor));
-    return unseen > UNSEEN_LIMIT ? `a write of ours has not come back for ${seconds(unseen)}` : undefined;
+    return unseen > UNSEEN_LIMIT
+      ? `the caches have not received a write of the operator for ${seconds(unseen)}`
+      : undefined;
   }
 
   /**

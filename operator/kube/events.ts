@@ -71,7 +71,7 @@ export class EventRecorder {
     if (series.writing) return;
     if (this.#writing.size >= WRITES) {
       metrics.eventsFailed.inc();
-      log.warn({ reason: event.reason }, 'too many events under way, one dropped');
+      log.warn({ reason: event.reason }, 'too many events are being written; one is dropped');
       return;
     }
     const writing = this.#write(resource, object, event, series).finally(() => {

@@ -99,7 +99,7 @@ function reconcileMetrics(registry: Registry) {
       'Length of a reconciliation',
       labels,
     ),
-    reconcilesActive: gauge(registry, 'controller_runtime_active_workers', 'Reconciliations under way', labels),
+    reconcilesActive: gauge(registry, 'controller_runtime_active_workers', 'Active reconciliations', labels),
     reconcilesMax: gauge(
       registry,
       'controller_runtime_max_concurrent_reconciles',

@@ -59,11 +59,11 @@ describe('the cause that blocks a run', () => {
       { reason: 'TimedOut', message: 'activity Heartbeat timeout' },
     ],
     ['one was scheduled a moment ago', [waiting(5_000)], undefined],
-    ['nobody takes one', [waiting(60_000)], { reason: 'NoWorker', message: 'no worker has taken it up' }],
+    ['nobody takes one', [waiting(60_000)], { reason: 'NoWorker', message: 'no worker has taken it' }],
     [
       'a worker that ended gave it back, and nobody takes it again',
       [{ ...waiting(20_000, 2), lastStartedTime: at(NOW - 90_000), lastFailure: failure('shutdown') }],
-      { reason: 'NoWorker', message: 'no worker has taken it up' },
+      { reason: 'NoWorker', message: 'no worker has taken it' },
     ],
     [
       'a worker ended while it waited for the archive, and nobody takes the activity again',
@@ -73,7 +73,7 @@ describe('the cause that blocks a run', () => {
           heartbeatDetails: heartbeat({ waitsFor: { reason: 'ArchiveSlow', message: 'waiting for s3://a' } }),
         },
       ],
-      { reason: 'NoWorker', message: 'no worker has taken it up' },
+      { reason: 'NoWorker', message: 'no worker has taken it' },
     ],
     [
       'one that failed waits for its next attempt',

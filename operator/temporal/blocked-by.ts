@@ -128,7 +128,7 @@ export function blockedByOf(activities: readonly PendingActivity[], now: number)
   const isNotTaken = ({ state, scheduledTime }: PendingActivity) =>
     state === SCHEDULED && (milliseconds(scheduledTime) ?? now) < now - WORKER_TIMEOUT;
   if (activities.length > 0 && activities.every(isNotTaken)) {
-    return { reason: NO_WORKER, message: 'no worker has taken it up' };
+    return { reason: NO_WORKER, message: 'no worker has taken it' };
   }
   const attempts = ({ attempt }: PendingActivity) => attempt ?? 1;
   const [worst] = activities.filter(({ lastFailure }) => lastFailure).sort((a, b) => attempts(b) - attempts(a));

@@ -33,7 +33,7 @@ export function toArchiveError(error: unknown, url: string, asked: Asked): Archi
   }
   if (status === 301 || status === 307) {
     return new ArchiveMissingError(
-      `the archive ${url} lies elsewhere; check archive_region and archive_endpoint. ${said}`,
+      `the archive ${url} is in another region; check archive_region and archive_endpoint. ${said}`,
     );
   }
   if (status === 400 || status === 401 || status === 403) {

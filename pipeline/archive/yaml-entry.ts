@@ -26,7 +26,7 @@ export function normaliseEntry(raw: Entry, digest: string): Entry {
   if (isEntry(entry.options)) entry.options = entry.options.subargs ?? [];
   entry = nestTestKeys(entry);
   if (UNSUPPORTED_TESTS.includes(name)) {
-    throw new UnsupportedReportError(`old reports of ${name} are passed over`);
+    throw new UnsupportedReportError(`old reports of ${name} are not supported`);
   }
   if (HTTP_TESTS.includes(name)) normaliseHttp(entry, entry.test_keys as Entry);
   if (DNS_TESTS.includes(name)) normaliseDns(name, entry.test_keys as Entry);

@@ -93,7 +93,7 @@ function isPlain(bytes: Buffer, start: number, end: number): boolean {
 }
 
 function utf32(content: Buffer): string {
-  if (content.length % 4 !== 0) throw new DerError('a text of no whole characters');
+  if (content.length % 4 !== 0) throw new DerError('a text that ends within a character');
   const points = Array.from({ length: content.length / 4 }, (_, i) => content.readUInt32BE(4 * i));
   return String.fromCodePoint(...points);
 }
@@ -146,7 +146,7 @@ function readGeneralNames({ bytes, start, end }: Element): string[] {
   const names: string[] = [];
   for (const name of children(readElements(bytes, start, end)[0], TAG.sequence)) {
     const size = name.end - name.start;
-    if (name.tag === IP_ADDRESS && size !== 4 && size !== 16) throw new DerError('an IP address of no valid length');
+    if (name.tag === IP_ADDRESS && size !== 4 && size !== 16) throw new DerError('an IP address of an invalid length');
     if (name.tag !== DNS_NAME) continue;
     if (!isPlain(bytes, name.start, name.end)) throw new DerError('a DNS name that is not ASCII');
     names.push(bytes.toString('latin1', name.start, name.end));

@@ -40,7 +40,7 @@ export function readElements(bytes: Buffer, from = 0, to = bytes.length): Elemen
     at += 2;
     if (size > 0x7f) {
       const octets = size & 0x7f;
-      if (octets === 0 || octets > 4 || at + octets > to) throw new DerError('a length of no valid form');
+      if (octets === 0 || octets > 4 || at + octets > to) throw new DerError('a length in an invalid form');
       size = bytes.readUIntBE(at, octets);
       if (size < 0x80 || size < 2 ** (8 * (octets - 1))) throw new DerError('a length not in its shortest form');
       at += octets;
@@ -89,7 +89,7 @@ export function readOid(element: Element | undefined): string {
 export function readTime(element: Element | undefined): number {
   const digits = element ? element.bytes.toString('latin1', element.start, element.end) : '';
   const size = element?.tag === TAG.utcTime ? 13 : element?.tag === TAG.generalizedTime ? 15 : 0;
-  if (digits.length !== size || !/^\d+Z$/.test(digits)) throw new DerError('a time of no valid form');
+  if (digits.length !== size || !/^\d+Z$/.test(digits)) throw new DerError('a time in an invalid form');
   const part = (fromEnd: number) => Number(digits.slice(size - fromEnd, size - fromEnd + 2));
   const year = size === 15 ? Number(digits.slice(0, 4)) : part(13) + (part(13) < 50 ? 2000 : 1900);
   const date = new Date(Date.UTC(year, part(11) - 1, part(9), part(7), part(5), part(3)));

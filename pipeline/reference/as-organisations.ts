@@ -40,7 +40,7 @@ export function readAsOrganisations(bytes: Uint8Array): Parsed<AsOrganisation> {
     const asn = Number(key.replace(/^AS/i, ''));
     const where = `${file} AS ${key}`;
     if (!Number.isInteger(asn) || asn < 0 || asn > 0xffffffff) {
-      problems.push({ where, what: 'no AS number' });
+      problems.push({ where, what: 'the key is not an AS number' });
       continue;
     }
     for (const each of Array.isArray(value) ? value : [value]) {

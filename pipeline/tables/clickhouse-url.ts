@@ -68,14 +68,14 @@ function refuseParameters({ searchParams }: URL): void {
   }
 }
 
-/** Decodes a part of a URL. Throws SettingsError for a `%` that is not followed by two hexadecimal digits. */
+/** Decodes a part of a URL. Throws SettingsError for a `%` that does not encode a character. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch (error) {
     if (!(error instanceof URIError)) throw error;
     throw new SettingsError(
-      'clickhouse_url has a % that begins no character; within a user or password write it as %25',
+      'clickhouse_url has a % that does not encode a character; within a user or password write it as %25',
     );
   }
 }

@@ -136,7 +136,7 @@ export async function installationSteps(steps: Steps, context: Context): Promise
   await steps.step('image of Jaeger', async () => {
     const { registry, repository, tag } = jaeger.image;
     traces = await jaegerImage(place(), `${registry}/${repository}:${tag}`);
-    return traces ? tag : 'left out: this machine has no program jaeger (node local/obtain.ts jaeger)';
+    return traces ? tag : 'left out: this machine has no program jaeger (npx node local/obtain.ts jaeger)';
   });
   await steps.step('namespace that enforces the restricted Pod Security Standard', async () => {
     await kube().apply({

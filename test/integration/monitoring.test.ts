@@ -25,7 +25,7 @@ const DAY = '2023-11-27';
 
 /** Returns why tests with a program are skipped, or undefined if the program is there. */
 const absent = (name: ProgramName) =>
-  findProgram(name) ? undefined : `${name} is not on this machine; node local/obtain.ts ${name}`;
+  findProgram(name) ? undefined : `${name} is not on this machine; npx node local/obtain.ts ${name}`;
 const noJaeger = absent('jaeger');
 const noPrometheus = absent('prometheus');
 

@@ -145,7 +145,7 @@ describe('a backfill', () => {
       await create('starved', { probeCC: ['fr'] });
       const seen = await when('starved', status => status.blockedBy?.reason === 'ClickHouseUnavailable');
       expect(seen.status?.blockedBy?.message).toBe(
-        'no worker has taken it up, because other runs wait: no space left on device',
+        'no worker has taken it, because other runs wait: no space left on device',
       );
       expect(reason(seen, 'Ready')).toBe('Retrying');
       hung = false;

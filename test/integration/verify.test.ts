@@ -252,7 +252,9 @@ describe('missing data is reported', () => {
     await run(DAY, {}, 'nothing');
     expect(await problems()).toContainEqual({ problem: 'NewerRun' });
     expect(await message()).toMatch(/is active, or ended without a record; run the bucket again$/);
-    expect(await message(DAY, { probeCC: ['IT'] })).toMatch(/but 2023-11-27 was under ALLCCS-ALLTNS: verify that$/);
+    expect(await message(DAY, { probeCC: ['IT'] })).toMatch(
+      /but 2023-11-27 was run under ALLCCS-ALLTNS; verify it under this filter$/,
+    );
     await run(DAY);
     expect(await problems()).toEqual([]);
   });

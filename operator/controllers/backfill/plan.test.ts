@@ -370,7 +370,7 @@ describe('while it runs', () => {
   });
 
   test('a failing plan is reported as well', () => {
-    const blockedBy = { reason: 'NoWorker', message: 'no worker has taken it up', workflowID: ID };
+    const blockedBy = { reason: 'NoWorker', message: 'no worker has taken it', workflowID: ID };
     const workflow = { ...running({ phase: 'Planning', active: 0 }), blockedBy };
     expect(plan({ workflow }).summary).toMatchObject({
       kind: 'ready',

@@ -148,7 +148,7 @@ describe('plan', () => {
   });
 
   test.each([
-    ['NoWorker', 'no worker has taken it up', 'NoWorker', '2026-05-05 waits for a worker that takes Activities'],
+    ['NoWorker', 'no worker has taken it', 'NoWorker', '2026-05-05 waits for a worker that takes Activities'],
     ['ArchiveSlow', 'nearly all of it', 'ArchiveSlow', '2026-05-05 waits for the archive: nearly'],
     ['ClickHouseUnavailable', 'refused', 'Retrying', '2026-05-05 is being retried: ClickHouseUnavailable: refused.'],
   ])('an active run that is blocked by %s shows in the status of its schedule', (reason, message, expected, text) => {

@@ -71,7 +71,7 @@ function problemOf(bucket: string | undefined, granularity: Granularity, now: nu
   }
   const { end } = boundsOf(bucket);
   if (end <= now) return undefined;
-  return `is not complete before ${seconds(end)}, and its run starts then; for a run now, write a complete bucket, at the latest ${lastCompleteBucket(now, granularity)}.`;
+  return `is not complete before ${seconds(end)}, and its run starts then; to run a bucket now, write a complete one, at the latest ${lastCompleteBucket(now, granularity)}.`;
 }
 
 /** Returns whether the status has the end of the run of this request. */

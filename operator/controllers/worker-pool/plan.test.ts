@@ -513,7 +513,7 @@ describe('a change of size has one event, with its reason', () => {
     [
       'by its bounds, the load unknown',
       { spec: { autoscaling: { minReplicas: 3, maxReplicas: 5 } }, replicas: 1, load: 'away' as const },
-      'Scaled from 1 to 3 pods: the load is not known, and minReplicas and maxReplicas hold all the same.',
+      'Scaled from 1 to 3 pods: the load is not known, but minReplicas and maxReplicas still apply.',
     ],
   ])('%s', (_, what, note) => {
     expect(plan(what).events).toEqual([{ type: 'Normal', reason: 'Rescaled', action: 'Scale', note }]);

@@ -161,7 +161,7 @@ function rescaled(current: number, desired: number, scaled: Scaled | undefined):
     ? `spec.replicas is ${desired}`
     : scaled.decision
       ? `${scaled.decision.message.charAt(0).toLowerCase()}${scaled.decision.message.slice(1).replace(/\.$/, '')}`
-      : 'the load is not known, and minReplicas and maxReplicas hold all the same';
+      : 'the load is not known, but minReplicas and maxReplicas still apply';
   return {
     type: 'Normal',
     reason: 'Rescaled',
@@ -225,7 +225,7 @@ function autoscale(observed: ObservedPool, spec: WorkerPoolSpec, current: number
   const hold = (reason: 'TemporalUnavailable' | 'SignalMissing', message: string): Scaled => {
     // The bounds of the spec apply under any load.
     const desired = Math.min(maxReplicas, Math.max(minReplicas, current));
-    const text = `${message}; the replicas are held at ${desired}.`;
+    const text = `${message}; the number of pods stays ${desired}.`;
     const memory = observed.memory && { ...observed.memory, idleSince: undefined };
     return { desired, own: [{ type: 'ScalingActive', status: 'Unknown', reason, message: text }], memory };
   };
