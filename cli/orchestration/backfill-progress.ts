@@ -1,6 +1,7 @@
-import { SingleBar } from 'cli-progress';
+import type { SingleBar } from 'cli-progress';
 import { paletteFor } from '../colour.ts';
 import { printableLine } from '../printable.ts';
+import { progressBar } from '../progress-bar.ts';
 import { type BackfillView, follow } from './backfill.ts';
 import type { Target } from './target.ts';
 
@@ -72,16 +73,10 @@ function barDisplay(): Display {
         reason: reason ? `, ${printableLine(reason).slice(0, 60)}` : '',
       };
       if (!bar) {
-        bar = new SingleBar({
-          format:
-            '{bar} {value}/{total} buckets, {failed} failed, {active} active, {measurements} measurements, {phase}{reason}',
-          stream: process.stderr,
-          barsize: 24,
-          barCompleteChar: '█',
-          barIncompleteChar: '░',
-          hideCursor: true,
-          gracefulExit: false,
-        });
+        bar = progressBar(
+          '{bar} {value}/{total} buckets, {failed} failed, {active} active, {measurements} measurements, {phase}{reason}',
+          24,
+        );
         process.stderr.write('\r\x1b[K');
         bar.start(total, 0, state);
       }

@@ -1,4 +1,4 @@
-import { SingleBar } from 'cli-progress';
+import { progressBar } from '../progress-bar.ts';
 
 /** Progress display while buckets run. */
 export interface Progress {
@@ -15,18 +15,9 @@ export function startProgress(buckets: number): Progress {
   if (!process.stderr.isTTY || buckets === 0) {
     return { read: () => {}, bucket: () => {}, say, stop: () => {} };
   }
-  const bar = new SingleBar({
-    format:
-      '{bar} {value}/{total} buckets, {measurements} measurements, {duration_formatted} (about {eta_formatted} left)',
-    stream: process.stderr,
-    barsize: 30,
-    barCompleteChar: '█',
-    barIncompleteChar: '░',
-    hideCursor: true,
-    // This program handles Ctrl-C: it first records the state of running buckets.
-    gracefulExit: false,
-    etaBuffer: 50,
-  });
+  const bar = progressBar(
+    '{bar} {value}/{total} buckets, {measurements} measurements, {duration_formatted} (about {eta_formatted} left)',
+  );
   bar.start(buckets, 0, { measurements: '0' });
   return {
     read: measurements => bar.update({ measurements: measurements.toLocaleString('en') }),

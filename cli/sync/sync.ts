@@ -2,12 +2,13 @@ import { createWriteStream, existsSync, renameSync, rmSync, statSync } from 'nod
 import { dirname, join, resolve, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { SingleBar } from 'cli-progress';
+import type { SingleBar } from 'cli-progress';
 import { type Archive, ArchiveError, type ArchiveObject, ObjectChangedError } from '../../pipeline/archive/archive.ts';
 import { findDayFolders, listBucket } from '../../pipeline/archive/listing.ts';
 import { bucketsBetween, granularityOf, nextBucket } from '../../pipeline/bucket.ts';
 import { makeDirectory } from '../../pipeline/directories.ts';
 import type { Filter } from '../../pipeline/filter.ts';
+import { progressBar } from '../progress-bar.ts';
 
 /** The objects cannot be stored. The message names the path. */
 export class SyncError extends Error {
@@ -183,16 +184,7 @@ export function startSyncProgress(): SyncProgress {
     },
     received: bytes => {
       if (!bar) {
-        bar = new SingleBar({
-          format: '{bar} {percentage} %, {objects} objects, {duration_formatted} (about {eta_formatted} left)',
-          stream: process.stderr,
-          barsize: 30,
-          barCompleteChar: '█',
-          barIncompleteChar: '░',
-          hideCursor: true,
-          gracefulExit: false,
-          etaBuffer: 50,
-        });
+        bar = progressBar('{bar} {percentage} %, {objects} objects, {duration_formatted} (about {eta_formatted} left)');
         bar.start(total, 0, { objects: 0 });
       }
       bar.increment(bytes, { objects });

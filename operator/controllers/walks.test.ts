@@ -9,6 +9,7 @@ import {
 } from '../../crds/pipeline-schedule.ts';
 import { WORKER_POOL, type WorkerPool, type WorkerPoolSpecInput } from '../../crds/worker-pool.ts';
 import { noCounts } from '../../pipeline/counts.ts';
+import { POOL_SETTINGS } from '../../test/support/pool-settings.ts';
 import type { BackfillPhase, BackfillProgress } from '../../worker/contract.ts';
 import { canonical, hashOf } from '../hash.ts';
 import type { Deployment, DisruptionBudget } from '../kube/builtin.ts';
@@ -391,16 +392,6 @@ test('a Backfill ends as a fresh one with its last spec, whatever happened befor
   walksEqualFresh(spec => new BackfillWorld(spec) as never, backfills);
 });
 
-const SETTINGS = {
-  installation: 'ooni',
-  worker_image: 'registry/ooni:1',
-  worker_versioning: false,
-  worker_template_namespaces: ['data'],
-  worker_disruption_budgets: true,
-  worker_config_map: '',
-  worker_secret: '',
-};
-
 /** Deployment and PodDisruptionBudget as the API server keeps them: it writes quantities in another form and adds defaults. */
 class PoolWorld extends World<WorkerPoolSpecInput, PoolAction, PoolPlan> {
   #deployment: Deployment | undefined;
@@ -421,7 +412,7 @@ class PoolWorld extends World<WorkerPoolSpecInput, PoolAction, PoolPlan> {
       versions: { versions: { known: false, message: 'off' }, draining: [], elsewhere: new Map() } as const,
       ...{ monotonic: this.now - START, memory: undefined },
     };
-    const plan = planPool(observed, SETTINGS, this.now);
+    const plan = planPool(observed, POOL_SETTINGS, this.now);
     return { plan, status: poolStatus(observed, plan, UI, this.now) };
   }
 

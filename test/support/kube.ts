@@ -5,20 +5,10 @@ import type { Clock } from '../../operator/kube/clock.ts';
 import { connectionSource } from '../../operator/kube/config.ts';
 import { Http } from '../../operator/kube/http.ts';
 import { createInstruments, type Instruments } from '../../operator/kube/instruments.ts';
-import { defineResource, type KubeObject } from '../../operator/kube/resource.ts';
+import { defineResource } from '../../operator/kube/resource.ts';
 import { ApiProxy } from './kube-api-proxy.ts';
 
-export interface ConfigMap extends KubeObject {
-  data?: Record<string, string>;
-}
-
-export const CONFIG_MAPS = defineResource<ConfigMap>({
-  group: '',
-  version: 'v1',
-  plural: 'configmaps',
-  kind: 'ConfigMap',
-  namespaced: true,
-});
+export { CONFIG_MAPS, type ConfigMap } from '../../operator/kube/builtin.ts';
 
 export const NAMESPACES = defineResource({
   group: '',

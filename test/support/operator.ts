@@ -22,7 +22,10 @@ import { listWatch } from '../../operator/kube/list-watch.ts';
 import { defineResource, type KubeObject, type Resource, type Stored } from '../../operator/kube/resource.ts';
 import { DEFAULT_POOL_RULES, LEASE_RULES, OPERATOR_RULES, workerSettingsRules } from '../../operator/rbac.ts';
 import { createLogger } from '../../pipeline/log.ts';
+import { NAMESPACES } from './kube.ts';
 import { PROGRAM_ENV } from './program.ts';
+
+export { NAMESPACES };
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
@@ -31,13 +34,6 @@ const CRDS = defineResource({
   version: 'v1',
   plural: 'customresourcedefinitions',
   kind: 'CustomResourceDefinition',
-  namespaced: false,
-});
-export const NAMESPACES = defineResource({
-  group: '',
-  version: 'v1',
-  plural: 'namespaces',
-  kind: 'Namespace',
   namespaced: false,
 });
 

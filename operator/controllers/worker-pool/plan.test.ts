@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { WORKER_POOL, type WorkerPool, type WorkerPoolSpecInput } from '../../../crds/worker-pool.ts';
+import { POOL_SETTINGS } from '../../../test/support/pool-settings.ts';
 import type { Deployment } from '../../kube/builtin.ts';
 import type { Load, WorkerLoad } from '../../temporal/load.ts';
 import { desiredConditions, lint, merge } from '../conditions.ts';
@@ -22,15 +23,6 @@ import { poolStatus } from './status.ts';
 const NOW = Date.parse('2026-05-06T07:08:09Z');
 /** Of a process that runs for an hour. */
 const MONOTONIC = 3_600_000;
-const SETTINGS = {
-  installation: 'ooni',
-  worker_image: 'registry/ooni:1',
-  worker_versioning: false,
-  worker_template_namespaces: ['data'],
-  worker_disruption_budgets: true,
-  worker_config_map: 'ooni-settings',
-  worker_secret: 'ooni-secret',
-};
 const AUTO: WorkerPoolSpecInput = { autoscaling: { maxReplicas: 10 }, tasks: ['Activities'] };
 
 interface Given {
@@ -64,7 +56,7 @@ function pool(spec: object, metadata: object = {}): WorkerPool {
 function deploymentOf(object: WorkerPool, replicas: number): Deployment {
   const spec = specOf(WORKER_POOL, object);
   if (spec instanceof Error) throw spec;
-  const made = desiredDeployment(object, spec, replicas, SETTINGS);
+  const made = desiredDeployment(object, spec, replicas, POOL_SETTINGS);
   return {
     ...made,
     metadata: { ...made.metadata, generation: 4 },
@@ -116,7 +108,7 @@ function given(what: Given): ObservedPool {
 
 function plan(what: Given): PoolPlan {
   const observed = given(what);
-  const result = planPool(observed, SETTINGS, NOW);
+  const result = planPool(observed, POOL_SETTINGS, NOW);
   const conditions = merge(undefined, desiredConditions(result.summary, result.own), 1, NOW);
   expect(lint({ observedGeneration: 1, conditions })).toEqual([]);
   return result;
@@ -369,7 +361,7 @@ describe('autoscaling', () => {
       changes: [{ at: MONOTONIC - 1_000, delta: 2 }],
     };
     const observed = given({ spec: AUTO, replicas: 7, load: { queues: [activities(0)] }, memory });
-    const result = planPool(observed, SETTINGS, NOW);
+    const result = planPool(observed, POOL_SETTINGS, NOW);
     const status = poolStatus(observed, result, { url: '', namespace: '' }, NOW);
     // Another process has another monotonic clock, and a wall clock that is 2 s behind.
     const restored = restoredMemory(status.scalingMemory, { wall: NOW - 2_000, monotonic: 5 });
@@ -539,7 +531,7 @@ test('deleted and invalid pools cause no action', () => {
 describe('status', () => {
   const statusOf = (what: Given) => {
     const observed = given(what);
-    return poolStatus(observed, planPool(observed, SETTINGS, NOW), { url: '', namespace: 'default' }, NOW);
+    return poolStatus(observed, planPool(observed, POOL_SETTINGS, NOW), { url: '', namespace: 'default' }, NOW);
   };
 
   test('an unknown load is left out, not zero', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { WORKER_POOL, type WorkerPool } from '../../../crds/worker-pool.ts';
+import { POOL_SETTINGS } from '../../../test/support/pool-settings.ts';
 import type { Deployment } from '../../kube/builtin.ts';
 import type { VersionState } from '../../temporal/versions.ts';
 import { specOf } from '../reconcile.ts';
@@ -17,15 +18,8 @@ const pool = {
 const desired = (image: string, tasks = ['Workflows', 'Activities']): Deployment => {
   const spec = specOf(WORKER_POOL, { spec: { tasks } });
   if (spec instanceof Error) throw spec;
-  const settings = {
-    worker_image: image,
-    worker_versioning: true,
-    worker_template_namespaces: [],
-    worker_disruption_budgets: true,
-    worker_config_map: '',
-    worker_secret: '',
-  };
-  return desiredDeployment(pool, spec, 2, { installation: 'ooni', ...settings });
+  const settings = { ...POOL_SETTINGS, worker_image: image, worker_versioning: true };
+  return desiredDeployment(pool, spec, 2, settings);
 };
 const live = (image: string, ready = 2): Deployment => {
   const made = desired(image);
