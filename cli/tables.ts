@@ -36,7 +36,7 @@ export interface DroppedTable {
  * Returns the tables that `--drop-tables` drops, with their rows. Throws TableSchemaError for a database that this pipeline did not make,
  * because other programs may use it.
  */
-export async function tablesToDrop(clickhouse: ClickHouse): Promise<DroppedTable[]> {
+async function tablesToDrop(clickhouse: ClickHouse): Promise<DroppedTable[]> {
   const found = await findTables(clickhouse);
   const origin = originOf(found);
   if (origin === 'python' || origin === 'other') {

@@ -183,7 +183,7 @@ function sortedKeys(_key: string, value: unknown): unknown {
 }
 
 /** Returns the paths of the values of a manifest that its object does not have. Further values of the object are defaults. */
-export function differences(desired: unknown, actual: unknown, path: string): string[] {
+function differences(desired: unknown, actual: unknown, path: string): string[] {
   if (typeof desired !== 'object' || desired === null || Array.isArray(desired)) {
     return isDeepStrictEqual(desired, actual) ? [] : [path];
   }

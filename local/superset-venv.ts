@@ -62,7 +62,7 @@ export async function obtainSuperset({ terminal, env = process.env, signal }: Ve
 }
 
 /** Returns a Python of the required version on the PATH that can make virtual environments. Throws StartError if there is none. */
-export async function findPython(env: NodeJS.ProcessEnv): Promise<string> {
+async function findPython(env: NodeJS.ProcessEnv): Promise<string> {
   const reasons: string[] = [];
   for (const name of [`python${PYTHON}`, 'python3', 'python']) {
     const path = findOnPath(name, env.PATH);

@@ -10,7 +10,7 @@ import type { Client } from './kube/client.ts';
 import type { Stored } from './kube/resource.ts';
 
 /** Label of a pool that a ConfigMap contains; its value is the name of the ConfigMap. */
-export const DEFAULT_POOL = `${GROUP}/default-pools`;
+const DEFAULT_POOL = `${GROUP}/default-pools`;
 /** Hash of the spec that was last taken from the ConfigMap. */
 const DEFAULT_POOL_HASH = `${GROUP}/default-pool-hash`;
 /** Milliseconds between checks. */

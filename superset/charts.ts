@@ -281,6 +281,6 @@ export function records(
 }
 
 /** Colour scheme of series that are not outcomes; one that people with colour blindness can tell apart. */
-export const COLOURS = 'supersetColors';
+const COLOURS = 'supersetColors';
 /** Colours of a share, from light to dark. */
-export const SCALE = 'schemeReds';
+const SCALE = 'schemeReds';

@@ -231,7 +231,7 @@ function countingView(name: string, description: string, keys: readonly Column[]
   };
 }
 
-export const BY_COUNTRY = countingView('blocking_by_country', 'Outcomes of measurements by day, test and country.', [
+const BY_COUNTRY = countingView('blocking_by_country', 'Outcomes of measurements by day, test and country.', [
   column('probe_cc', 'String'),
 ]);
 export const BY_DOMAIN = countingView(
@@ -245,7 +245,7 @@ export const BY_NETWORK = countingView(
   [column('probe_cc', 'String'), column('probe_asn', 'UInt32'), column('probe_as_org_name', 'String')],
 );
 
-export const BY_TARGET = countingView(
+const BY_TARGET = countingView(
   'blocking_by_target',
   'Outcomes of measurements by day, test, country, network and service of a messenger.',
   [column('probe_cc', 'String'), column('probe_asn', 'UInt32'), column('target', 'String')],

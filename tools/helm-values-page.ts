@@ -29,7 +29,7 @@ ${rows.join('\n')}
 }
 
 /** Returns every described value of a values.yaml. Throws if a value has no description, neither for itself nor for an object that contains it. */
-export function chartValues(text: string): Value[] {
+function chartValues(text: string): Value[] {
   const rows: Value[] = [];
   visit(parseDocument(text).contents as YAMLMap, '', undefined, rows);
   return rows;

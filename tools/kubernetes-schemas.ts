@@ -63,7 +63,7 @@ export function kubernetesSchemas(roots: readonly string[]): Record<string, Sche
 }
 
 /** Returns the reference of a type in the definitions. */
-export function kubernetesType(name: string): Schema {
+function kubernetesType(name: string): Schema {
   return { $ref: `#/definitions/${PREFIX}${name}` };
 }
 

@@ -91,7 +91,7 @@ Exit status: 0 there are none, or --optimize removed them; 1 there are some, or 
 }
 
 /** Counts the duplicates of each day of the range, day by day so that the memory does not grow with the range. Throws TableErrors. */
-export async function findDuplicates(
+async function findDuplicates(
   clickhouse: ClickHouse,
   { startAt, endAt }: { readonly startAt: string; readonly endAt: string },
 ): Promise<Duplicates[]> {

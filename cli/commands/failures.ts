@@ -137,7 +137,7 @@ const FROM = `${PIPELINE_FAILURES.name} AS failures FINAL
   ON latest.bucket = failures.bucket AND latest.key = failures.key`;
 
 /** Selects failures, newest bucket first. Throws TableErrors. */
-export async function selectFailures(clickhouse: ClickHouse, options: Options): Promise<FailureRow[]> {
+async function selectFailures(clickhouse: ClickHouse, options: Options): Promise<FailureRow[]> {
   const { sql, params } = whereOf(options);
   return clickhouse.select<FailureRow>(
     `SELECT failures.bucket AS bucket, failures.key AS key, line, measurement_uid, test_name, stage, class, message,

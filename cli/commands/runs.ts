@@ -55,7 +55,7 @@ const n = (value: number) => value.toLocaleString('en');
 const minute = (time: string) => time.slice(0, 16).replace('T', ' ');
 
 /** Colour of a state. */
-export function stateColour(state: string, palette: Palette): (text: string) => string {
+function stateColour(state: string, palette: Palette): (text: string) => string {
   if (state === 'completed') return palette.good;
   if (state === 'failed') return palette.bad;
   return state === 'cancelled' ? palette.doubtful : palette.active;
@@ -122,7 +122,7 @@ ${EXIT_STATUS} No run is not an error.
 }
 
 /** Selects runs of the ledger, newest first. Throws TableErrors. */
-export async function selectRuns(clickhouse: ClickHouse, options: Omit<Options, 'output'>): Promise<RunRow[]> {
+async function selectRuns(clickhouse: ClickHouse, options: Omit<Options, 'output'>): Promise<RunRow[]> {
   const filter = filterOf(options);
   const buckets = bucketCondition(options);
   const conditions = [

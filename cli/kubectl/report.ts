@@ -57,7 +57,7 @@ Exit status: 0 the file is written; 1 it is not; 2 wrong usage.
 }
 
 /** Collects the content of a report, redacted. */
-export async function collect(cluster: Cluster): Promise<unknown> {
+async function collect(cluster: Cluster): Promise<unknown> {
   const { client } = cluster;
   const [installation, checks, events] = await Promise.all([
     readInstallation(cluster),

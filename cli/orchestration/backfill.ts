@@ -91,7 +91,7 @@ function specOf({ filter, stages, ...range }: BackfillRequest): Partial<Backfill
 }
 
 /** Returns the state of a backfill that `startBackfillAt` started. `now` is in milliseconds since 1970. */
-export async function viewBackfill(
+async function viewBackfill(
   target: Target,
   name: string,
   now: number,

@@ -17,7 +17,7 @@ const inTemporal = () => import('../../operator/temporal/schedules.ts');
 const kinds = () => import('../../operator/controllers/resources.ts');
 
 /** Cron line of the Python pipeline: the files of a day are in the archive by then (orchestration.md section 5). */
-export const DAILY = '0 2 * * *';
+const DAILY = '0 2 * * *';
 /** Maximum age of a delayed firing, in seconds. An older one is lost. */
 const CATCH_UP = 24 * 3600;
 
@@ -31,7 +31,7 @@ export interface ScheduleOutcome {
 }
 
 /** Returns the daily schedule of a filter in Temporal. Equal filters have equal ids. */
-export function scheduleRequest(installation: string, filter: Filter, stages: readonly RunStage[]): ScheduleRequest {
+function scheduleRequest(installation: string, filter: Filter, stages: readonly RunStage[]): ScheduleRequest {
   const id = filterId(filter);
   const asked = {
     installation,

@@ -126,7 +126,7 @@ export async function observeStatus(
 }
 
 /** Returns the answer, or the message of an expected error. */
-export async function ask<T>(answer: Promise<T>): Promise<Known<T>> {
+async function ask<T>(answer: Promise<T>): Promise<Known<T>> {
   try {
     return { known: true, value: await answer };
   } catch (error) {

@@ -61,7 +61,7 @@ interface StageRecord {
 }
 
 /** The history of a range of buckets. For a bucket without records, all stages are pending and all flags are false. */
-export class History {
+class History {
   readonly #stages: readonly RunStage[];
   /** Records by `bucket stage`. */
   readonly #records: ReadonlyMap<string, StageRecord>;

@@ -197,7 +197,7 @@ const texts = <const N extends string>(names: readonly N[]) =>
   Object.fromEntries(names.map(name => [name, optional(text)])) as Record<N, ReturnType<typeof optional<string>>>;
 
 /** Observations of web_connectivity's test helper. */
-export const CONTROL = structure({
+const CONTROL = structure({
   tcp_connect: optional(map(structure({ status: optional(boolean), failure }))),
   http_request: optional(
     structure({

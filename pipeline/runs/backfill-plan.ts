@@ -78,7 +78,7 @@ export interface Retry {
 const PAGE_SPAN = 2000;
 
 /** Buckets to run whose bytes a dry run counts. It lists each of their objects: a day of all countries has up to 150 pages of keys. */
-export const MOST_LISTED = 1000;
+const MOST_LISTED = 1000;
 
 /** Number of buckets that are compared with the archive at a time. */
 const LOOKUPS_AHEAD = 8;

@@ -64,6 +64,6 @@ export async function readAll(
 }
 
 /** Copies a document, so that it stays valid longer than its reader. */
-export function owned(document: RawDocument): RawDocument {
+function owned(document: RawDocument): RawDocument {
   return { ...document, bytes: Buffer.from(document.bytes) };
 }

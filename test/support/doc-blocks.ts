@@ -61,7 +61,7 @@ function commentBefore(lines: readonly string[]): string {
  * runs of a command print lines of the same shape, even if one draws a table on a terminal and the other writes tabs. Borders have no
  * shape.
  */
-export function shapeOf(line: string): string {
+function shapeOf(line: string): string {
   const cells = line
     .trim()
     .split(/ {2,}|\t|\s*[│┃|]\s*/)

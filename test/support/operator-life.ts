@@ -153,13 +153,13 @@ const STILL = 5;
 const PATIENCE = 180;
 
 /** Names of gRPC statuses with which Temporal's frontend answers when it is away, overloaded or slow. */
-export const GRPC_STATUS: Readonly<Record<number, string>> = {
+const GRPC_STATUS: Readonly<Record<number, string>> = {
   4: 'DEADLINE_EXCEEDED',
   8: 'RESOURCE_EXHAUSTED',
   14: 'UNAVAILABLE',
 };
 /** HTTP statuses of faults of reads and writes. The API server answers a watch with 410 when its history is too short. */
-export const HTTP_STATUS = { write: [409, 429, 500], read: [429, 500], watch: [410, 429, 500] } as const;
+const HTTP_STATUS = { write: [409, 429, 500], read: [429, 500], watch: [410, 429, 500] } as const;
 
 export interface LifeOptions {
   readonly kubeconfig: string;
