@@ -16,10 +16,11 @@ import { composeFile } from './compose-file.ts';
 import { helmValuesPage } from './helm-values-page.ts';
 import { metricsPage } from './metrics-page.ts';
 import { scannerCode } from './scanner-code.ts';
+import { SCHEMA_RECORD, schemaRecord } from './schema-record.ts';
 import { settingsPage } from './settings-page.ts';
 import { verdictsPage } from './verdicts-page.ts';
 
-/** Generators by file, relative to the root. Each generator is a pure function of the code. */
+/** Generators by file, relative to the root. Each generator is a pure function of the code; schemaRecord also compares the code with its file. */
 const GENERATED: Record<string, () => string | Promise<string>> = {
   'docs/cli.md': cliPage,
   'docs/settings.md': settingsPage,
@@ -30,6 +31,7 @@ const GENERATED: Record<string, () => string | Promise<string>> = {
   'compose.yaml': composeFile,
   'docs/verdicts.md': verdictsPage,
   'pipeline/measurement/scanner-code.ts': scannerCode,
+  [SCHEMA_RECORD]: schemaRecord,
   ...generatedFromCrds(),
   ...chartFiles(),
   ...supersetAssets(),

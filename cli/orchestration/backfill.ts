@@ -91,12 +91,7 @@ function specOf({ filter, stages, ...range }: BackfillRequest): Partial<Backfill
 }
 
 /** Returns the state of a backfill that `startBackfillAt` started. `now` is in milliseconds since 1970. */
-async function viewBackfill(
-  target: Target,
-  name: string,
-  now: number,
-  signal?: AbortSignal,
-): Promise<BackfillView> {
+async function viewBackfill(target: Target, name: string, now: number, signal?: AbortSignal): Promise<BackfillView> {
   if (target.at === 'Kubernetes') return viewResource(target, name.slice('backfill/'.length), signal);
   const { observeBackfill } = await import('../../operator/temporal/backfills.ts');
   const state = await observeBackfill(target.temporal, name, now);
