@@ -15,6 +15,8 @@ export default defineConfig({
           name: 'unit',
           include: ['{crds,pipeline,temporal,worker,operator,clickhouse,cli,local,superset,tools}/**/*.test.ts'],
           testTimeout: 100_000,
+          // The first import of all commands takes seconds, and more than ten on a loaded machine.
+          hookTimeout: 100_000,
           // They share nothing but modules, and to load these anew for each file takes longer than the tests.
           isolate: false,
           maxWorkers: 2,
@@ -42,6 +44,7 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
           include: ['test/stack/**/*.test.ts'],
           testTimeout: 600_000,
+          hookTimeout: 300_000,
           maxWorkers: 4,
         },
       },
@@ -52,6 +55,7 @@ export default defineConfig({
           sequence: { groupOrder: 2 },
           include: ['test/dashboards/**/*.test.ts'],
           testTimeout: 600_000,
+          hookTimeout: 300_000,
           maxWorkers: 1,
         },
       },

@@ -1,9 +1,11 @@
 import { globSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, normalize } from 'node:path';
 import { expect, test } from 'vitest';
+import { REASONS } from '../crds/conditions.ts';
 import { MIGRATIONS } from '../pipeline/migrations/migrations.ts';
+import { SETTINGS } from '../pipeline/settings.ts';
 
-/* A new file has an effect only if a list names it. */
+/* A new file, setting or reason has an effect only if other code names it. */
 
 const ROOT = join(import.meta.dirname, '..');
 const find = (pattern: string) => globSync(pattern, { cwd: ROOT }).sort();
@@ -18,6 +20,16 @@ test('cli/program.ts lists each file of cli/commands', () => {
   const files = find('cli/commands/*.ts').filter(path => !path.endsWith('.test.ts'));
   const program = read('cli/program.ts');
   expect(files.filter(path => !program.includes(`'./commands/${basename(path)}'`))).toEqual([]);
+});
+
+test('the code reads each setting, and gives each reason of a condition', () => {
+  const sources = find('{pipeline,temporal,worker,operator,clickhouse,cli,local}/**/*.ts');
+  const code = sources
+    .filter(path => path !== 'pipeline/settings.ts' && !path.endsWith('.test.ts'))
+    .map(read)
+    .join('\n');
+  expect(Object.keys(SETTINGS).filter(key => !new RegExp(`\\b${key}\\b`).test(code))).toEqual([]);
+  expect(Object.keys(REASONS).filter(reason => !code.includes(`'${reason}'`))).toEqual([]);
 });
 
 /** Returns the text of a page without blocks of code. */
