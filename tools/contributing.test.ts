@@ -11,7 +11,17 @@ const paths = [...walk.split('## Rules')[0]!.matchAll(/`([\w.<>-]+\/[\w./<>-]*)`
 
 test('the walk names a place for each kind of change', () => {
   expect(paths.length).toBeGreaterThan(20);
-  for (const kind of ['a nettest', 'a rule', 'a field', 'a setting', 'a CLI command', 'a metric', 'a column']) {
+  const kinds = [
+    'a nettest',
+    'a rule',
+    'a field',
+    'a setting',
+    'a CLI command',
+    'a metric',
+    'an alert',
+    'a value of the chart',
+  ];
+  for (const kind of [...kinds, 'a column', 'a migration', 'a page', 'a chart or dashboard']) {
     expect(walk).toContain(`| ${kind}`);
   }
 });
