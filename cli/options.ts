@@ -152,7 +152,7 @@ export function bucket(text: string): string {
  * fields.
  */
 export function list(schema: z.ZodType<string[]>): (text: string, before?: readonly string[]) => string[] {
-  /** Lists that the parser has returned, because `before` is the default at first. */
+  /** Lists that the parser has returned. `before` is one of them, or the default of the option, which a given value replaces. */
   const given = new WeakSet<readonly string[]>();
   return (text, before) => {
     const own = text.split(',').map(value => value.trim());

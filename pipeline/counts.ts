@@ -36,7 +36,7 @@ export function sumCounts(parts: Iterable<Counts>): Counts {
   return sum;
 }
 
-/** Whether every measurement that was read has an outcome. */
+/** Returns whether every measurement that was read has an outcome. */
 export function addsUp(counts: Counts): boolean {
   return counts.read === counts.transformed + counts.skipped + counts.failed + counts.unsupported;
 }

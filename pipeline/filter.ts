@@ -28,7 +28,7 @@ export function filterId(filter: Filter): string {
   return `${part(filter.probeCC, 'ALLCCS')}-${part(filter.testNames, 'ALLTNS')}`;
 }
 
-/** Whether a value passes a list of the filter. An unknown value passes, because only the measurement itself has it. */
+/** Returns whether a value passes a list of the filter. An unknown value passes, because only the measurement itself has it. */
 export function admits(list: readonly string[], value: string | undefined): boolean {
   return list.length === 0 || value === undefined || list.includes(value);
 }

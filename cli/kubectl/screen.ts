@@ -163,7 +163,7 @@ const SCHEDULES: readonly Column<PipelineSchedule>[] = [
   },
 ];
 
-/** Whether no bucket of a schedule is due yet: it has not fired, and its next bucket is its first. Then nothing can be missing. */
+/** Returns whether no bucket of a schedule is due yet: it has not fired, and its next bucket is its first. Then nothing can be missing. */
 function isNothingDue({ status }: PipelineSchedule): boolean {
   const { lastRun, coverage, nextBuckets } = status ?? {};
   const next = nextBuckets?.[0]?.bucket;
@@ -305,7 +305,7 @@ function linkLines(view: InstallationView, { strong }: Palette, width: number): 
   return links.length === 0 ? [] : ['', strong('In the Temporal UI'), ...links.slice(0, LINKS_SHOWN).flat()];
 }
 
-/** Whether a resource is as desired. */
+/** Returns whether a resource is as desired. */
 export function isReady({ status }: { readonly status?: { conditions?: readonly Condition[] } }): boolean {
   return ready(status)?.status === 'True';
 }

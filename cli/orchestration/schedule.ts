@@ -135,7 +135,7 @@ async function applySchedule(
   };
 }
 
-/** Whether the schedule of a filter exists; `id` is its name for messages. */
+/** Returns whether the schedule of a filter exists; `id` is its name for messages. */
 export async function findSchedule(
   target: Target,
   installation: string,

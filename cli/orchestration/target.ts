@@ -11,7 +11,7 @@ import { SEARCH_ATTRIBUTES } from '../../worker/contract.ts';
 /** Errors of the orchestrators with a cause outside the program. */
 export const ORCHESTRATION_ERRORS = [TemporalError, KubeError, KubeConfigError];
 
-/** Whether an error says that the server does not answer at the moment. A display that follows something waits then. */
+/** Returns whether an error says that the server does not answer at the moment. A display that follows something waits then. */
 export function isAway(error: unknown): boolean {
   if (error instanceof TemporalUnavailable) return !(error instanceof TemporalDenied);
   if (!(error instanceof KubeError) || error instanceof InvalidError) return false;
@@ -20,7 +20,7 @@ export function isAway(error: unknown): boolean {
 
 /** Options that choose between a resource in Kubernetes and Temporal itself. */
 export interface TargetOptions {
-  /** True: Kubernetes. False: Temporal. Absent: Kubernetes with `context` or `namespace`, and where a context and our kinds exist. */
+  /** True: Kubernetes. False: Temporal. Absent: Kubernetes if `context` or `namespace` is given, or if the cluster of a context has our kinds. */
   readonly kubernetes?: boolean;
   readonly context?: string;
   readonly namespace?: string;

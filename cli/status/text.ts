@@ -69,7 +69,7 @@ function workLines(view: TemporalView, now: number, options: LayOut, palette: Pa
   ];
 }
 
-/** Returns the lines with the causes that block schedules and backfills. Those that wait for the same share a line. */
+/** Returns the lines with the causes that block schedules and backfills. Those with the same cause share a line. */
 function waitLines({ schedules, backfills }: TemporalView, { palette, width }: LayOut): string[] {
   const waiting = new Map<string, string[]>();
   const rows = [

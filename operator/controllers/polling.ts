@@ -1,6 +1,6 @@
 /**
- * Calls to Temporal that the operator may make for each pass of one kind that reads it again. A pass over a Backfill takes three calls at most, one over
- * a PipelineSchedule about one. So repeated reads take less than half of all calls, and the rest is free for changes.
+ * For each ten calls that the limit allows, the operator reads one Backfill and one PipelineSchedule again. A Backfill takes three calls at most, a
+ * PipelineSchedule about one. So repeated reads take less than half of all calls, and the rest is free for changes.
  */
 const CALLS_PER_PASS = 10;
 

@@ -50,10 +50,10 @@ export interface Systems {
 export class WrittenStatus {
   readonly #statuses = new Map<string, object>();
 
-  /** Notes the status that the operator wants. Returns whether the object has it already, so that a write would change nothing. */
+  /** Records the desired status. Returns whether the object has it already, so that a write would change nothing. */
   note(object: KubeObject & { status?: object }, status: object): boolean {
     const same = sameJson(status, object.status ?? {});
-    // The status in the cache needs no more memory.
+    // Of two equal statuses, the one in the cache is kept, because it takes no additional memory.
     this.#statuses.set(object.metadata.uid ?? '', same ? (object.status ?? {}) : status);
     return same;
   }

@@ -144,7 +144,7 @@ export class Temporal {
   }
 
   /**
-   * Whether a message rejects a search attribute that the namespace has. The services of Temporal read a new one with a delay when visibility is in
+   * Returns whether a message rejects a search attribute that the namespace has. The services of Temporal read a new one with a delay when visibility is in
    * Elasticsearch or OpenSearch.
    */
   async #isNotYetUsable(message: string): Promise<boolean> {

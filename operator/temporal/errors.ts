@@ -74,7 +74,7 @@ export function isNotFound(error: unknown): boolean {
   return status?.code === CODE.notFound && !/namespace/i.test(status.details);
 }
 
-/** Whether the server could not be reached. A deadline that passed may be due to a worker that does not answer. */
+/** Returns whether the server could not be reached. A deadline that passed may be due to a worker that does not answer. */
 export function isUnreachable(error: unknown): boolean {
   return grpcStatus(error)?.code === CODE.unavailable;
 }

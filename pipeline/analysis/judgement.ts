@@ -125,7 +125,7 @@ const controlEndpoint = (day: string) => `control_endpoint AS (
  *
  * Made so that memory does not grow with the day. The window over the answers of a host comes before all joins, because there the
  * rows still come in the order of the table, in which those of a measurement stand together: nothing is sorted but within a
- * measurement (10^7 rows: a third of the memory). What the control answered is asked of sets of addresses. On the right of joins stand
+ * measurement (10^7 rows: a third of the memory). The answers of the control are looked up in sets of addresses. On the right of joins stand
  * aggregates by host and endpoint, none of which holds a list: it would be copied for each row that meets it, and the control of
  * a popular host has thousands of addresses. FINAL, because a run that repeats a bucket may be inserting right now.
  */

@@ -107,7 +107,7 @@ export async function finalizeRows(tools: RowTools, run: OpenedRun, complete: bo
   };
 }
 
-/** Whether a run that reads no objects would delete all rows of an older run or of a program without a ledger. */
+/** Returns whether a run that reads no objects would delete all rows of an older run or of a program without a ledger. */
 export async function wouldClear(
   clickhouse: ClickHouse,
   run: OpenedRun,

@@ -40,7 +40,7 @@ export function overlappingBuckets(bucket: string): string[] {
   return [day, ...Array.from({ length: 24 }, (_, hour) => `${day}T${String(hour).padStart(2, '0')}`)];
 }
 
-/** Whether every measurement that passes `inner` also passes `outer`. */
+/** Returns whether every measurement that passes `inner` also passes `outer`. */
 export function covers(outer: Filter, inner: Filter): boolean {
   const within = (wide: readonly string[], narrow: readonly string[]) =>
     wide.length === 0 || (narrow.length > 0 && narrow.every(value => wide.includes(value)));

@@ -360,7 +360,7 @@ export const TEST_KEYS = {
     // Since version 0.1.0 of the test.
     openvpn_handshake: optional(list(OPENVPN_HANDSHAKE)),
   }),
-  // What these tests request through the tunnel says nothing about the probe's network.
+  // Requests of these tests go through the tunnel and show nothing about the probe's network.
   psiphon: structure({ client_resolver, failure, bootstrap_time: optional(real), max_runtime: optional(real) }),
   torsf: structure({ client_resolver, failure, bootstrap_time: optional(real), timeout: optional(real) }),
   vanilla_tor: structure({

@@ -294,9 +294,9 @@ interface BytesAt {
 }
 
 /**
- * Returns bytes near a gram: those of one of the places are there wherever one of the literals is. It is one place if all literals share bytes outside of
- * the gram, otherwise one for each. Undefined stands for a literal that has none but the gram. A gram alone is found in many texts without
- * the literal: `lock` of `Webpage Blocked`, with a shared `B` before it, was found 11,000 times in 128 MB of pages.
+ * Returns bytes near a gram, with their distance from it. Where a text contains one of the literals, at least one of the results matches. It is one result
+ * if all literals share bytes outside of the gram, otherwise one for each literal. Undefined stands for a literal without bytes outside of the gram. A gram
+ * alone is found in many texts without the literal: `lock` of `Webpage Blocked`, with a shared `B` before it, was found 11,000 times in 128 MB of pages.
  */
 function distinctBytes(entries: readonly Entry[], frequencyOf: FrequencyOf): readonly (BytesAt | undefined)[] {
   const shared = rarestBytes(entries, frequencyOf);
@@ -318,7 +318,7 @@ function rarestBytes(entries: readonly Entry[], frequencyOf: FrequencyOf): Bytes
   for (let at = Math.max(0, offset - FARTHEST); at <= last; at++) {
     const distance = at - offset;
     const value = literal.readUInt32LE(at);
-    // What overlaps the gram says less.
+    // Bytes that overlap the gram distinguish less.
     const overlap = Math.max(0, 4 - Math.abs(distance));
     const frequency = frequencyOf(literal, at) + frequencyOf(literal, at + 1) + overlap * FREQUENT_WEIGHT;
     if (frequency >= (best?.frequency ?? Number.POSITIVE_INFINITY)) continue;

@@ -48,7 +48,7 @@ export function originOf(tables: readonly FoundTable[]): DatabaseOrigin {
   return tables.some(({ name }) => name === RECORDS_TABLE) ? 'own' : 'other';
 }
 
-/** Whether the database has the table of applied migrations. */
+/** Returns whether the database has the table of applied migrations. */
 export function isRecorded(tables: readonly FoundTable[]): boolean {
   return tables.some(({ name }) => name === RECORDS_TABLE);
 }

@@ -76,7 +76,7 @@ async function download(url: string, signal?: AbortSignal): Promise<Buffer> {
     if (error instanceof ReferenceDataError) throw error;
     const { message, cause } = error as Error & { cause?: { code?: string } };
     throw new ReferenceDataError(
-      `cannot fetch ${shown}: ${cause?.code ?? hidePasswords(message)}. What was loaded before stays; without a network, name a local file in the settings.`,
+      `cannot fetch ${shown}: ${cause?.code ?? hidePasswords(message)}. The data that was loaded before stays in use; without a network, name a local file in the settings.`,
     );
   }
 }

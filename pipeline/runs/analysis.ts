@@ -181,7 +181,7 @@ export async function abandonAnalysis(
 }
 
 /**
- * Whether the analysis runs even if its observations had nothing to read. It does for the bucket that judges the whole day, because the other
+ * Returns whether the analysis runs even if its observations had nothing to read. It does for the bucket that judges the whole day, because the other
  * hours have judged their measurements only in part.
  */
 export function settlesDay(task: {
@@ -197,7 +197,7 @@ function isLastOfDay({ bucket, settledBy }: { readonly bucket: string; readonly 
 }
 
 /**
- * Whether the bucket that judges the whole day has not yet opened its analysis. That analysis will include the observations of this bucket.
+ * Returns whether the bucket that judges the whole day has not yet opened its analysis. That analysis will include the observations of this bucket.
  * An analysis that is already open may or may not include them.
  */
 async function awaitsAnother(clickhouse: ClickHouse, task: AnalysisTask, signal?: AbortSignal): Promise<boolean> {

@@ -50,14 +50,14 @@ export class ArchiveLookup {
     return new ArchiveLookup(tools, filtered, folders, await extentsOfRuns(tools.clickhouse, done, signal), signal);
   }
 
-  /** Whether the archive has no object of a bucket. */
+  /** Returns whether the archive has no object of a bucket. */
   isEmpty(bucket: string): Promise<boolean> {
     const options = { folders: this.#folders, ...(this.#signal && { signal: this.#signal }) };
     return isEmptyBucket(this.#tools.archive, bucket, this.#filtered.filter, options);
   }
 
   /**
-   * Whether the archive has objects of a bucket that the run did not read, or has them in another size. Objects that no longer exist do not
+   * Returns whether the archive has objects of a bucket that the run did not read, or has them in another size. Objects that no longer exist do not
    * count: their rows stay until the bucket is run for another reason, and `verify` reports them.
    */
   async hasMore(bucket: string, done: DoneRun): Promise<boolean> {

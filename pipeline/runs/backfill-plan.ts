@@ -179,7 +179,7 @@ async function decideByLedger(
   });
 }
 
-/** Whether a bucket is run even without objects: the last hour of a day judges the measurements that the earlier hours judged in part. */
+/** Returns whether a bucket is run even without objects: the last hour of a day judges the measurements that the earlier hours judged in part. */
 function settlesDay(bucket: string, folders: DayFolders): boolean {
   return isLastHour(bucket) && folders.mayHold(bucket.slice(0, 10));
 }

@@ -177,7 +177,7 @@ function take(
   if (outcome.claim) file.strays.push(outcome.claim.substitute);
 }
 
-/** Whether the measurement's own fields contradict its key (FileRecord.strays). */
+/** Returns whether the measurement's own fields contradict its key (FileRecord.strays). */
 export function isStray(outcome: Outcome, file: Pick<ArchiveFile, 'probeCC' | 'testName' | 'hour'>): boolean {
   const { uid = '', probeCC, testName } = outcome;
   if (file.probeCC !== undefined && probeCC !== file.probeCC) return true;

@@ -53,7 +53,7 @@ export interface RunSteps<Batch, Plan extends RunPlan<Batch>, Analysis> {
   abandon(broken: BrokenStage<Plan>): Promise<never>;
   /** Returns the error of a run of which too many measurements failed. */
   tooManyFailures(message: string, end: BucketEnd): Error;
-  /** Whether an error of `abandon` says that the archive changed during the run. */
+  /** Returns whether an error of `abandon` says that the archive changed during the run. */
   archiveChanged(error: unknown): boolean;
 }
 

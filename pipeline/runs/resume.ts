@@ -68,7 +68,7 @@ function unjudged({ runs }: LedgerRead, { bucket, filterID }: BucketKey): KeptOb
   return { generation: observed.generation, openedAt: observed.openedAt };
 }
 
-/** Whether the archive lists exactly the objects that a run of a bucket has read, and at least one. */
+/** Returns whether the archive lists exactly the objects that a run of a bucket has read, and at least one. */
 async function listsSame(
   { archive, clickhouse }: Pick<PlanContext, 'archive' | 'clickhouse'>,
   { bucket, filter, filterID }: BucketKey,

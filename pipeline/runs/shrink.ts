@@ -69,7 +69,7 @@ function lastCompleted(run: OpenedRun, others: readonly PastRun[]): PastRun[] {
   return completed.filter(each => each.files > 0 && !completed.some(newer => replaces(newer, each)));
 }
 
-/** Whether an object is within the bucket and filter of a run, according to its key. */
+/** Returns whether an object is within the bucket and filter of a run, according to its key. */
 export function isWithin({ bucket, filter }: Pick<RunKey, 'bucket' | 'filter'>, object: ArchiveObject): boolean {
   const file = parseKey(object);
   if (file === undefined || isBadKey(file)) return false;

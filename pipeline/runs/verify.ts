@@ -163,7 +163,7 @@ async function verifyRun(
   };
 }
 
-/** Whether a bucket has analysis runs, but its observations have no completed analysis. */
+/** Returns whether a bucket has analysis runs, but its observations have no completed analysis. */
 async function isHalfAnalysed(clickhouse: ClickHouse, key: BucketKey, signal?: AbortSignal): Promise<boolean> {
   const { bucket, filter, filterID } = key;
   const query = {

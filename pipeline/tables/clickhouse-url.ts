@@ -50,7 +50,7 @@ export function parseClickHouseUrl(text: string): ClickHouseLocation {
   };
 }
 
-/** Parameters of other clients for what this URL has in another place. Those about the connection have no meaning here. */
+/** Parameters with which other clients set a user, a password or a database. This URL has them in other places. */
 const ELSEWHERE = ['user', 'username', 'password', 'database'];
 
 /** Throws SettingsError for a parameter that would change the user, the database or the encryption, if it were read. */

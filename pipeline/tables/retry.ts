@@ -34,7 +34,7 @@ export async function retry<T>(work: (attempt: number) => Promise<T>, options: R
   }
 }
 
-/** Whether an error marks itself as transient. */
+/** Returns whether an error marks itself as transient. */
 function isTransient(error: unknown): error is Error & { transient: true } {
   return error instanceof Error && 'transient' in error && error.transient === true;
 }

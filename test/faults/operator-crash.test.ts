@@ -27,7 +27,7 @@ afterAll(async () => {
   await config?.remove();
 });
 
-/** Whether a write belongs to a reconcile. Writes of the lease and of events cannot go wrong here. */
+/** Returns whether a write belongs to a reconcile. Writes of the lease and of events cannot go wrong here. */
 const matters = (path: string) => path.includes('pipeline.ooni.org') || path.includes('/deployments');
 
 /** Writes that a new Backfill, PipelineSchedule and WorkerPool cause until all are settled. A number above the last one would not kill. */

@@ -3,7 +3,7 @@ import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { makeDatabase } from '../support/database.ts';
 
 /*
- * The outcomes of the view page_speeds. What is right follows from what a person can conclude: a page is throttled if it is slow again and again in
+ * The outcomes of the view page_speeds. The expected ones are those that a person would conclude: a page is throttled if it is slow again and again in
  * one network, the same probe loads other hosts fast, and other networks load the page fast.
  */
 type Row = Record<string, unknown>;

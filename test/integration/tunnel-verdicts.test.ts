@@ -3,7 +3,7 @@ import { explain } from '../../pipeline/analysis/explain.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { makeDatabase, recordCompleteRun } from '../support/database.ts';
 
-/* The outcomes of tunnels in the view tunnel_verdicts. What is right follows from what an attempt and the other attempts of its day show. */
+/* The outcomes of tunnels in the view tunnel_verdicts. The expected ones are those that a person would conclude from an attempt and the other attempts of its day. */
 type Row = Record<string, unknown>;
 const TIMEOUT = 'generic_timeout_error';
 const works = { tunnel_success: 1, tunnel_connected: 1 };

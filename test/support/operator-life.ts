@@ -34,7 +34,7 @@ interface Phase {
   settled(state: State): boolean;
 }
 
-/** Whether a request of the operator belongs to no reconcile: of its lease and of events. */
+/** Returns whether a request of the operator belongs to no reconcile: of its lease and of events. */
 const isAside = (path: string) => /\/(leases|events)\b/.test(path);
 
 /** Kinds whose status the operator writes. */

@@ -2,7 +2,7 @@ import { recordWait } from '../../pipeline/spans.ts';
 import { currentWork } from '../../pipeline/work-context.ts';
 import type { Wait } from './waits.ts';
 
-/** Milliseconds after which another span shows that a wait lasts. */
+/** Milliseconds after which another span shows that a wait continues. */
 const INTERVAL = 30_000;
 
 /**
@@ -18,7 +18,7 @@ export class WaitSpans {
     this.#recordWait = record;
   }
 
-  /** Takes what the activity waits for at this moment; undefined: nothing. */
+  /** Receives the present wait of the activity; undefined: it does not wait. */
   take(wait: Wait | undefined, now = Date.now()): void {
     const before = this.#waiting;
     const continues = wait !== undefined && before?.reason === wait.reason;

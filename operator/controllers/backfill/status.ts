@@ -79,7 +79,7 @@ export function backfillStatus(
   }
   const finishedAt = seconds(state.result?.finishedAt ? Date.parse(state.result.finishedAt) : state.endedAt);
   if (state.result) {
-    // A dry run whose work was cancelled before it began.
+    // The work of a dry run can be cancelled before it begins.
     const phase = failed === 'Cancelled' ? 'Cancelled' : state.result.phase;
     return { ...known, ...figures(state.result, state.attempt, ui), phase, finishedAt };
   }

@@ -73,7 +73,7 @@ export function poolReconciler(
       return {
         object,
         spec: specOf(WORKER_POOL, object),
-        // What has our names without our labels is not in the caches. It must not count as absent.
+        // An object with the name but without our labels is not in the caches. It must not count as absent.
         deployment: deployments.get(keyOf(ref)) ?? (await client.find(DEPLOYMENTS, ref, { signal })),
         budget: budgets.get(keyOf(ref)) ?? (await client.find(DISRUPTION_BUDGETS, ref, { signal })),
         pods: [...pods.list()].filter(pod => poolKeys(pod).includes(key) && !pod.metadata.deletionTimestamp).map(podOf),
