@@ -19,6 +19,9 @@ import { budgetMatters, podMatters, poolKeys, poolReconciler } from './worker-po
 /** Milliseconds for which all pools share one answer of Temporal. */
 export const SHARED_FOR = 5_000;
 
+/** Shares of the calls to Temporal for repeated reads. The rest is free for new and changed resources. */
+const REPEATED = { backfills: 0.3, schedules: 0.2 };
+
 /** Sources from which the controllers observe the actual state. */
 export interface Sources {
   readonly caches: Caches;
@@ -43,7 +46,11 @@ export function createControllers(context: Context, sources: Sources, settings: 
     new Controller({
       name: 'pipelineschedule',
       cache: schedules,
-      reconcile: scheduleReconciler(context, { temporal, ledger, polling: new Polling(callsPerSecond) }, ui),
+      reconcile: scheduleReconciler(
+        context,
+        { temporal, ledger, polling: new Polling(REPEATED.schedules * callsPerSecond), callsPerSecond },
+        ui,
+      ),
       when,
       instruments,
       concurrency: 8,
@@ -51,7 +58,7 @@ export function createControllers(context: Context, sources: Sources, settings: 
     new Controller({
       name: 'backfill',
       cache: backfills,
-      reconcile: backfillReconciler(context, temporal, ui, new Polling(callsPerSecond)),
+      reconcile: backfillReconciler(context, temporal, ui, new Polling(REPEATED.backfills * callsPerSecond)),
       when,
       instruments,
       // A Backfill that waits for a worker's answer must not block the others.

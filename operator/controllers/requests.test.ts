@@ -37,7 +37,7 @@ async function requestsFor(kind: 'Backfill' | 'PipelineSchedule', object: object
   const pass =
     kind === 'Backfill'
       ? backfillReconciler(context, temporal, ui, polling)
-      : scheduleReconciler(context, { temporal, ledger, polling }, ui);
+      : scheduleReconciler(context, { temporal, ledger, polling, callsPerSecond: 100 }, ui);
   const { log } = instruments();
   await pass('data/one', { object: object as never, now: Date.parse(TIME), signal: new AbortController().signal, log });
   return requests;

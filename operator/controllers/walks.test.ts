@@ -159,13 +159,11 @@ class ScheduleWorld extends World<PipelineScheduleSpecInput, ScheduleAction, Pla
     const state: ScheduleState | undefined = seen && {
       ...(seen.by === 'operator' && { ownerUID: seen.request.ownerUID, hash: seen.request.hash }),
       described: hashOf([seen.request, seen.by]),
-      content: '',
       paused: seen.paused,
       note: seen.note,
       nextFirings: [START + 86_400_000],
       recent: [],
-      raw: {},
-      conflictToken: new Uint8Array(),
+      version: { raw: {}, conflictToken: new Uint8Array() },
     };
     const away = { known: false, message: 'no connection' } as const;
     const observed = {

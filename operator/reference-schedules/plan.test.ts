@@ -1,22 +1,22 @@
 import { expect, test } from 'vitest';
 import { DATASETS } from '../../pipeline/reference/datasets.ts';
-import type { ScheduleState } from '../temporal/schedules.ts';
+import type { DescribedSchedule } from '../temporal/schedules.ts';
 import { planReference, referenceRequest } from './plan.ts';
 
 const request = referenceRequest('ooni', 'fingerprints_dns');
-const seen = (state: Partial<ScheduleState> = {}): ScheduleState => ({
+const seen = (state: Partial<DescribedSchedule> = {}): DescribedSchedule => ({
   ownerUID: request.ownerUID,
   hash: request.hash,
   described: 'as-it-is',
   content: 'as-it-is',
   recorded: 'as-it-is',
+  print: '',
   updatedAt: 1,
   paused: false,
   note: '',
   nextFirings: [],
   recent: [],
-  raw: {},
-  conflictToken: new Uint8Array(),
+  version: { raw: {}, conflictToken: new Uint8Array() },
   ...state,
 });
 

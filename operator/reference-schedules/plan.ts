@@ -1,7 +1,7 @@
 import { DATASET, type DatasetName } from '../../pipeline/reference/datasets.ts';
 import { referenceScheduleId, WORKFLOWS } from '../../worker/contract.ts';
 import { hashOf } from '../hash.ts';
-import type { PauseState, ScheduleRequest, ScheduleState } from '../temporal/schedules.ts';
+import type { DescribedSchedule, PauseState, ScheduleRequest } from '../temporal/schedules.ts';
 
 export type ReferenceAction =
   | { readonly do: 'nothing' }
@@ -38,7 +38,7 @@ export function referenceRequest(installation: string, dataset: DatasetName): Sc
  * Returns the action that makes the schedule as desired. It undoes a change that somebody made in Temporal, but a pause stays. A schedule
  * that was updated and has no record of its content may have been changed.
  */
-export function planReference(request: ScheduleRequest, seen: ScheduleState | undefined): ReferenceAction {
+export function planReference(request: ScheduleRequest, seen: DescribedSchedule | undefined): ReferenceAction {
   if (!seen) return { do: 'create', pause: { paused: false, note: '' } };
   if (seen.ownerUID !== request.ownerUID) return { do: 'refuse' };
   const asMade = seen.recorded === undefined && seen.updatedAt === undefined;

@@ -8,6 +8,7 @@ import { hashOf } from '../hash.ts';
 import type { Temporal } from './connection.ts';
 import { isAlreadyExists, isNotFound, TemporalConflict, undefinedWhen } from './errors.ts';
 import { fromPayload, milliseconds, textOf, toKeyword, toPayload } from './payload.ts';
+import { firingsOf, printOf, recentOf } from './schedule-list.ts';
 
 const { ScheduleOverlapPolicy, WorkflowExecutionStatus } = protobuf.temporal.api.enums.v1;
 const OVERLAP = {
@@ -50,29 +51,48 @@ export interface PauseState {
   readonly note: string;
 }
 
-/** A schedule as Temporal describes it. Temporal returns cron lines compiled, so only `hash` identifies the request. */
+/** State of a schedule. Temporal returns cron lines compiled, so only `hash` identifies the request. */
 export interface ScheduleState extends PauseState {
   /** `ownerUID` of its request; undefined: not created by an operator. */
   readonly ownerUID?: string;
   readonly hash?: string;
-  /** Hash of Temporal's description. It cannot be compared with a request, but a changed hash means that somebody else changed the schedule. */
-  readonly described: string;
-  /** Hash of the description without the memo, and the one that the memo records; they differ when somebody else changed the schedule. */
-  readonly content: string;
-  readonly recorded?: string;
-  /** Time of the last update, in milliseconds since 1970; undefined when the schedule is as it was created. A pause is not an update. */
-  readonly updatedAt?: number;
+  /**
+   * Hash of Temporal's description. It cannot be compared with a request, but a changed hash means that somebody else changed the schedule. Absent
+   * while only a list shows the schedule.
+   */
+  readonly described?: string;
   /** The next nominal firings, in milliseconds since 1970. */
   readonly nextFirings: readonly number[];
   /** The last firings, oldest first. */
   readonly recent: readonly { readonly at: number; readonly workflowID: string }[];
+  /** The operator has created the schedule, and neither a description nor a list has shown it since. */
+  readonly unseen?: true;
+  /** What an update needs of a description. Absent when the state comes from elsewhere. */
+  readonly version?: ScheduleVersion;
+}
+
+/** A version of a schedule. */
+export interface ScheduleVersion {
   /** The state with `limitedActions`, which updates keep because a person may have set it. */
   readonly raw: proto.api.schedule.v1.IScheduleState;
   readonly conflictToken: Uint8Array;
 }
 
+/** A schedule as Temporal describes it. */
+export interface DescribedSchedule extends ScheduleState {
+  readonly described: string;
+  /** Hash of the description without the memo, and the one that the memo records; they differ when somebody else changed the schedule. */
+  readonly content: string;
+  readonly recorded?: string;
+  /** Hash of the part that a list shows. */
+  readonly print: string;
+  /** Time of the last update, in milliseconds since 1970; undefined when the schedule is as it was created. A pause is not an update. */
+  readonly updatedAt?: number;
+  readonly version: ScheduleVersion;
+}
+
 /** Returns the schedule of that id; undefined when it does not exist. Throws the errors of `Temporal.call`. */
-export function describeSchedule(temporal: Temporal, id: string): Promise<ScheduleState | undefined> {
+export function describeSchedule(temporal: Temporal, id: string): Promise<DescribedSchedule | undefined> {
   return temporal.call(`describing schedule ${id}`, async client => {
     const found = await client.workflowService
       .describeSchedule({ namespace: temporal.namespace, scheduleId: id })
@@ -88,17 +108,13 @@ export function describeSchedule(temporal: Temporal, id: string): Promise<Schedu
       described: hashOf(JSON.parse(JSON.stringify([spec, action, policies]))),
       content: hashOf(JSON.parse(JSON.stringify([spec, work, policies]))),
       recorded: textOf(memo.content),
+      print: printOf(spec, work.workflowType?.name),
       updatedAt: milliseconds(found.info?.updateTime),
       paused: state.paused === true,
       note: state.notes ?? '',
-      nextFirings: (found.info?.futureActionTimes ?? []).flatMap(time => milliseconds(time) ?? []),
-      recent: (found.info?.recentActions ?? []).flatMap(action => {
-        const at = milliseconds(action.scheduleTime);
-        const workflowID = action.startWorkflowResult?.workflowId;
-        return at === undefined || !workflowID ? [] : [{ at, workflowID }];
-      }),
-      raw: state,
-      conflictToken: found.conflictToken ?? new Uint8Array(),
+      nextFirings: firingsOf(found.info?.futureActionTimes),
+      recent: recentOf(found.info?.recentActions),
+      version: { raw: state, conflictToken: found.conflictToken ?? new Uint8Array() },
     };
   });
 }
@@ -124,8 +140,8 @@ export function createSchedule(temporal: Temporal, request: ScheduleRequest, pau
 }
 
 /**
- * Replaces the action and the paused state of the schedule. Throws TemporalConflict when somebody has changed it since `seen`. Each
- * update includes the paused state: an update without it would silently unpause the schedule.
+ * Replaces the action, the search attributes and the paused state of the schedule. Throws TemporalConflict when somebody has changed it since `seen`
+ * was described. Each update includes the paused state: an update without it would silently unpause the schedule.
  *
  * @param content value for `recorded`, which makes later changes by others visible
  */
@@ -136,12 +152,16 @@ export async function updateSchedule(
   seen: ScheduleState,
   content?: string,
 ): Promise<void> {
+  const { version } = seen;
+  if (!version) throw new TemporalConflict(`updating schedule ${request.id}: it was not described right before`);
   await temporal.write(`updating schedule ${request.id}`, client =>
     client.workflowService.updateSchedule({
       namespace: temporal.namespace,
       scheduleId: request.id,
-      schedule: { ...encode(request, content), state: { ...seen.raw, paused: pause.paused, notes: pause.note } },
-      conflictToken: seen.conflictToken,
+      schedule: { ...encode(request, content), state: { ...version.raw, paused: pause.paused, notes: pause.note } },
+      conflictToken: version.conflictToken,
+      // Without them, lists by installation do not show a schedule that was made by others and adopted.
+      searchAttributes: searchAttributes(request),
       requestId: randomUUID(),
       identity: 'ooni-operator',
     }),

@@ -26,6 +26,8 @@ import { backfillStatus } from './status.ts';
 
 /** Milliseconds for which all Backfills share one answer about what blocks the runs. */
 const BLOCKER_TTL = 10_000;
+/** Calls to Temporal of a pass over a running Backfill, at most. */
+const CALLS = 3;
 
 /** Reconciles Backfills. */
 export function backfillReconciler(context: Context, temporal: Temporal, ui: TemporalUI, polling: Polling) {
@@ -47,7 +49,7 @@ export function backfillReconciler(context: Context, temporal: Temporal, ui: Tem
       const workflow: Observation<BackfillState> = hasSettled(object)
         ? { known: true, value: { state: 'absent' } }
         : await ask(observeBackfill(temporal, workflowIDOf(object, installation), now, { elsewhere, silence }));
-      polling.note(key, !workflow.known || workflow.value.state === 'running');
+      polling.note(key, !workflow.known || workflow.value.state === 'running' ? CALLS : 0);
       if (workflow.known && workflow.value.state !== 'running') samples.delete(key);
       if (workflow.known && workflow.value.state === 'running' && workflow.value.progress) {
         samples.set(key, keep(samples.get(key) ?? [], sampleOf(workflow.value.progress, now)));
@@ -64,7 +66,7 @@ export function backfillReconciler(context: Context, temporal: Temporal, ui: Tem
     // A message to a workflow is followed at once.
     interval: after => (after < REFRESH.active ? after : polling.interval(after)),
     forget(key) {
-      polling.note(key, false);
+      polling.note(key, 0);
       samples.delete(key);
       progress.forget(key);
     },

@@ -63,13 +63,11 @@ function given({
       ownerUID: 'uid-1',
       hash: parsed instanceof SpecError ? '' : requestOf(object, parsed, 'ooni').hash,
       described: 'as-it-was',
-      content: 'as-it-was',
       paused: false,
       note: '',
       nextFirings: [day('2026-05-07'), day('2026-05-08'), day('2026-05-09'), day('2026-05-10')],
       recent: [],
-      raw: {},
-      conflictToken: new Uint8Array([1]),
+      version: { raw: {}, conflictToken: new Uint8Array([1]) },
       ...(schedule === 'inForce' ? {} : schedule),
     };
     return { known: true, value: state };

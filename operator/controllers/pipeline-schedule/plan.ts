@@ -6,9 +6,11 @@ import { lastCompleteBucket } from '../../../pipeline/bucket.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { filterWords, launchId, scheduleId, WORKFLOWS } from '../../../worker/contract.ts';
 import { hashOf } from '../../hash.ts';
+import type { Stored } from '../../kube/resource.ts';
 import type { Observation } from '../../observation.ts';
 import type { BlockedRun } from '../../temporal/blocked-by.ts';
 import { nominalTime } from '../../temporal/nominal-time.ts';
+import type { ScheduleRecord } from '../../temporal/schedule-reader.ts';
 import type { Launch, PauseState, ScheduleRequest, ScheduleState } from '../../temporal/schedules.ts';
 import { blockedSummary } from '../blocked.ts';
 import type { DesiredCondition, ReadySummary } from '../conditions.ts';
@@ -156,6 +158,7 @@ function decide(observed: ObservedSchedule, installation: string): SchedulePlan 
   if (!seen) {
     return working('The schedule is being created.', { do: 'create', request, pause: pauseFor(spec, RUNNING) });
   }
+  if (seen.unseen) return { ...working('The schedule is being created.'), after: REFRESH.active };
   return firstOf(CHECKS, { object, spec, request, seen, pause: pauseFor(spec, seen) }) ?? scheduled();
 }
 
@@ -206,9 +209,27 @@ function wasChangedByHand(existing: Existing): SchedulePlan | undefined {
   return update(existing, 'Somebody changed the schedule in Temporal; the operator restores the schedule of the spec.');
 }
 
-/** Returns the record of a schedule for `status.scheduleHash`: the request, and what Temporal made of it. */
-export function recordOf({ hash, described }: ScheduleState): string {
-  return `${hash}:${described}`;
+/** Returns the record of a schedule for `status.scheduleHash`: the request, and what Temporal made of it. Undefined without a description. */
+export function recordOf({ hash, described }: ScheduleState): string | undefined {
+  return described === undefined ? undefined : `${hash}:${described}`;
+}
+
+/**
+ * Returns the record in the status of a resource; undefined if it has none, if it is one of an older version, or if the spec has changed since: then
+ * an operator may have updated the schedule and ended before it wrote the status.
+ */
+export function recordIn({ metadata, status }: Stored<PipelineSchedule>, id: string): ScheduleRecord | undefined {
+  const { observedGeneration, scheduleID, scheduleHash } = status ?? {};
+  if (scheduleID !== id || observedGeneration !== metadata.generation) return undefined;
+  const [hash, described] = scheduleHash?.split(':') ?? [];
+  return hash && described ? { ownerUID: metadata.uid, hash, described } : undefined;
+}
+
+/** Returns whether the schedule in Temporal is about to be changed. Its state must be new then. */
+export function changesSchedule(observed: ObservedSchedule, installation: string): boolean {
+  return decide(observed, installation).actions.some(
+    action => action.do === 'update' || action.do === 'deleteSchedule',
+  );
 }
 
 /**
@@ -216,6 +237,7 @@ export function recordOf({ hash, described }: ScheduleState): string {
  * ended before it wrote the status. Records of older versions have no request.
  */
 function isAsRecorded({ hash, described }: ScheduleState, record: string): boolean {
+  if (described === undefined) return true;
   const [request, description] = record.includes(':') ? record.split(':') : [hash, record];
   return request !== hash || description === described;
 }
@@ -262,9 +284,9 @@ function pauseFor(spec: PipelineScheduleSpec, seen: PauseState): PauseState {
   return RUNNING.paused === seen.paused ? { paused: false, note: seen.note } : RUNNING;
 }
 
-function working(message: string, action: ScheduleAction): SchedulePlan {
+function working(message: string, ...actions: ScheduleAction[]): SchedulePlan {
   // The server may silently drop an update that lost a race. The operator therefore reads the schedule again at once.
-  return { actions: [action], summary: { kind: 'working', reason: 'Starting', message }, own: [], after: REFRESH.soon };
+  return { actions, summary: { kind: 'working', reason: 'Starting', message }, own: [], after: REFRESH.soon };
 }
 
 function planDeletion({ object, schedule }: ObservedSchedule, installation: string): SchedulePlan {

@@ -10,6 +10,8 @@ import { blockerOfRuns } from '../../temporal/backfills.ts';
 import { type ActiveRun, activeRunOf, observeBlockedRun } from '../../temporal/blocked-run.ts';
 import type { Temporal } from '../../temporal/connection.ts';
 import { observeRequestedRun, startRequestedRun } from '../../temporal/requested-run.ts';
+import { listSchedules } from '../../temporal/schedule-list.ts';
+import { ScheduleReader } from '../../temporal/schedule-reader.ts';
 import {
   createSchedule,
   deleteSchedule,
@@ -29,7 +31,7 @@ import type { Polling } from '../polling.ts';
 import { ask, type Context, NOT_ASKED, needsFinalizer, reconciler, type Systems, specOf } from '../reconcile.ts';
 import { PIPELINE_SCHEDULES } from '../resources.ts';
 import { countsOf, coverageOf, dueRange, missingOf } from './coverage.ts';
-import { type ObservedSchedule, planSchedule, type ScheduleAction } from './plan.ts';
+import { changesSchedule, type ObservedSchedule, planSchedule, recordIn, type ScheduleAction } from './plan.ts';
 import { hasEnded, type Requested, runRequestOf } from './requested-run.ts';
 import { scheduleStatus } from './status.ts';
 
@@ -41,14 +43,23 @@ const BLOCKER_TTL = 10_000;
 const REMEMBERED = 10_000;
 /** Number of newest launches that are read for each schedule. The status has the older ones already. */
 const NEWEST = 10;
+/** Calls to Temporal of a pass: for a schedule, which a list often spares, and for its oldest active run. */
+const CALLS = { schedule: 1, run: 2 };
+/** Share of the calls per second for descriptions of schedules that a list shows unchanged. */
+const AUDITS = 0.1;
 
 /** Reconciles PipelineSchedules. */
 export function scheduleReconciler(
   context: Context,
-  { temporal, ledger, polling }: { temporal: Temporal; ledger: Ledger; polling: Polling },
+  { temporal, ledger, polling, callsPerSecond }: ScheduleSources,
   ui: TemporalUI,
 ) {
   const { client, clock, installation } = context;
+  const source = {
+    describe: (id: string) => describeSchedule(temporal, id),
+    list: () => listSchedules(temporal, installation, clock),
+  };
+  const reader = new ScheduleReader(source, clock, AUDITS * callsPerSecond);
   const launchesOf = launchReader(context, temporal);
   const elsewhere = shared(clock, BLOCKER_TTL, () => blockerOfRuns(temporal, installation, clock.now()));
   return reconciler(context, {
@@ -57,15 +68,15 @@ export function scheduleReconciler(
     async observe(object, now, signal) {
       const spec = specOf(PIPELINE_SCHEDULE, object);
       if (needsFinalizer(object)) return { object, spec, schedule: NOT_ASKED, launches: NOT_ASKED };
-      polling.note(keyOf(object), true);
       const id = scheduleId(installation, object.metadata.namespace ?? '', object.metadata.name);
       const [schedule, requested] = await Promise.all([
-        ask(describeSchedule(temporal, id)),
+        ask(readSchedule(reader, object, spec, id, installation)),
         observeRequested(context, temporal, object, spec, now),
       ]);
       const launches = await ask(launchesOf(id, (schedule.known && schedule.value?.recent) || []));
       const due = await observeDue({ object, spec, schedule, launches }, ledger, signal);
       const active = activeOf(spec, launches, installation);
+      polling.note(keyOf(object), CALLS.schedule + (active ? CALLS.run : 0));
       // When Temporal does not answer, the other observations report it.
       const blocked = active && (await ask(observeBlockedRun(temporal, active, now, elsewhere)));
       const blockedBy = blocked?.known ? blocked.value : undefined;
@@ -76,14 +87,38 @@ export function scheduleReconciler(
       };
     },
     plan: (observed, now) => planSchedule(observed, installation, now),
-    apply: (object, action, signal) => apply({ client, temporal, signal }, object, action),
+    apply: (object, action, signal) => apply({ client, temporal, signal }, reader, object, action),
     status: (observed, plan) => scheduleStatus(observed, plan, installation, ui),
     interval: after => (after < REFRESH.active ? after : polling.interval(after)),
     forget(key) {
-      polling.note(key, false);
+      polling.note(key, 0);
       ledger.forget(key);
+      const [namespace = '', name = ''] = key.split('/');
+      reader.forget(scheduleId(installation, namespace, name));
     },
   });
+}
+
+interface ScheduleSources {
+  readonly temporal: Temporal;
+  readonly ledger: Ledger;
+  readonly polling: Polling;
+  /** Limit of all calls to Temporal. */
+  readonly callsPerSecond: number;
+}
+
+/** Returns the schedule of a resource. It is described if the resource is being deleted or the schedule is to be changed. */
+async function readSchedule(
+  reader: ScheduleReader,
+  object: Stored<PipelineSchedule>,
+  spec: ObservedSchedule['spec'],
+  id: string,
+  installation: string,
+): Promise<ScheduleState | undefined> {
+  if (object.metadata.deletionTimestamp) return reader.describe(id);
+  const seen = await reader.read(id, recordIn(object, id));
+  const observed = { object, spec, schedule: { known: true, value: seen }, launches: NOT_ASKED } as const;
+  return !seen?.version && changesSchedule(observed, installation) ? reader.describe(id) : seen;
 }
 
 /** Returns the active run of the oldest firing; undefined when none is active, or when that is unknown. */
@@ -185,6 +220,7 @@ function launchReader({ clock, installation }: Context, temporal: Temporal): Lau
 /** Carries out one action of a plan. Returns true when the resource may be gone afterwards. */
 async function apply(
   { client, temporal, signal }: Systems,
+  reader: ScheduleReader,
   object: Stored<PipelineSchedule>,
   action: ScheduleAction,
 ): Promise<boolean> {
@@ -197,15 +233,17 @@ async function apply(
       return true;
     case 'create':
       // If a schedule of this id exists already, the next pass decides. It may come from a pass of ours that died, or from somebody else.
-      await createSchedule(temporal, action.request, action.pause);
+      reader.created(action.request, action.pause, await createSchedule(temporal, action.request, action.pause));
       return false;
     case 'update':
+      reader.changed(action.request.id);
       await updateSchedule(temporal, action.request, action.pause, action.seen);
       return false;
     case 'startRun':
       await startRequestedRun(temporal, action.request.workflowID, action.request.input);
       return false;
     case 'deleteSchedule':
+      reader.changed(action.id);
       await deleteSchedule(temporal, action.id, action.ownerUID);
       return false;
   }
