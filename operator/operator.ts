@@ -18,7 +18,7 @@ import { Ledger } from './ledger.ts';
 import { type Resources, resourceMetrics } from './metrics.ts';
 import { migrateDatabase } from './migration.ts';
 import { keepReferenceSchedules } from './reference-schedules/keep-schedules.ts';
-import { Temporal } from './temporal/connection.ts';
+import { loadMessages, Temporal } from './temporal/connection.ts';
 import { type Load, loadReader } from './temporal/load.ts';
 import { shared } from './temporal/shared-request.ts';
 
@@ -38,6 +38,7 @@ export async function runOperator(
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
+  await loadMessages();
   const instruments = createInstruments({ log });
   const { clock, metrics } = instruments;
   const instance = process.env.POD_NAME || hostname();

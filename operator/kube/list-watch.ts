@@ -24,7 +24,7 @@ export interface Selection {
 export interface ListWatchOptions extends Selection {
   readonly signal: AbortSignal;
   readonly instruments: Instruments;
-  /** Objects per page of a list; default 250, so that reading a page takes some tens of milliseconds. */
+  /** Objects per page of a list; default 100, so that reading a page takes some milliseconds. */
   readonly limit?: number;
   /**
    * Milliseconds of silence after which a watch counts as dead; default 120,000. The API server sends a bookmark every minute once it has
@@ -68,7 +68,7 @@ export async function* listWatch<T extends KubeObject>(
   resource: Resource<T>,
   options: ListWatchOptions,
 ): AsyncGenerator<ListWatchEvent<T>, void, void> {
-  const { signal, limit = 250, idle = 120_000, audit = 900_000, instruments } = options;
+  const { signal, limit = 100, idle = 120_000, audit = 900_000, instruments } = options;
   const { clock, metrics } = instruments;
   const selection: Selection = {
     namespace: options.namespace,

@@ -72,6 +72,40 @@ export interface Surroundings {
   /** Returns the cause that blocks other runs, whose activities may hold all slots. */
   readonly elsewhere?: () => Promise<BlockedBy | undefined>;
   readonly silence?: WorkerSilence;
+  readonly known?: KnownProgress;
+}
+
+/** Number of backfills whose progress is remembered. */
+const REMEMBERED = 10_000;
+/** Milliseconds for which a progress is used again. The next query shows whether a worker still answers. */
+const REUSE = 15_000;
+
+/**
+ * Remembers the progress of running backfills. Progress is computed from the history of the workflow alone, so while the history does not grow, it
+ * needs no query, for which a worker may have to replay the history.
+ */
+export class KnownProgress {
+  readonly #known = new Map<
+    string,
+    { readonly version: string; readonly at: number; readonly progress: BackfillProgress }
+  >();
+
+  /** Returns the progress of a workflow; undefined when the history has grown or the progress is old. */
+  get(workflowID: string, version: string, now: number): BackfillProgress | undefined {
+    const known = this.#known.get(workflowID);
+    return known?.version === version && Math.abs(now - known.at) < REUSE ? known.progress : undefined;
+  }
+
+  /** Notes the progress that a query returned, for the version of the history from before the query. */
+  note(workflowID: string, version: string, now: number, progress: BackfillProgress): void {
+    this.#known.delete(workflowID);
+    this.#known.set(workflowID, { version, at: now, progress });
+    if (this.#known.size > REMEMBERED) this.#known.delete(this.#known.keys().next().value as string);
+  }
+
+  forget(workflowID: string): void {
+    this.#known.delete(workflowID);
+  }
 }
 
 /**
@@ -83,7 +117,7 @@ export function observeBackfill(
   temporal: Temporal,
   workflowID: string,
   now: number,
-  { elsewhere = async () => undefined, silence }: Surroundings = {},
+  { elsewhere = async () => undefined, silence, known }: Surroundings = {},
 ): Promise<BackfillState> {
   return temporal.call(`looking up workflow ${workflowID}`, async client => {
     const handle = client.workflow.getHandle(workflowID);
@@ -97,8 +131,12 @@ export function observeBackfill(
       // Such a workflow does not answer a query.
       const failing = await failingTask(client, found.raw);
       if (failing) return { state: 'running', startedAt, attempt, blockedBy: { ...failing, workflowID } };
-      const answer = silence?.expected() ? 'silence' : await queryProgress(temporal, workflowID, silence);
+      const version = `${found.runId} ${found.historyLength}`;
+      const before = found.raw.pendingWorkflowTask ? undefined : known?.get(workflowID, version, now);
+      const ask = () => (silence?.expected() ? 'silence' : queryProgress(temporal, workflowID, silence));
+      const answer = before ?? (await ask());
       const progress = answer === 'silence' ? undefined : answer;
+      if (progress && progress !== before) known?.note(workflowID, version, now, progress);
       const silent = answer === 'silence' && now - startedAt > FIRST_TASK;
       const planning = blockedByOf(found.raw.pendingActivities ?? [], now);
       if (planning) {
@@ -121,6 +159,7 @@ export function observeBackfill(
         ...(blocked && { blockedBy: { ...blocked, ...oldest } }),
       };
     }
+    known?.forget(workflowID);
     const common = {
       state: 'ended',
       startedAt,

@@ -73,7 +73,8 @@ export class StubWorker {
   }
 
   async stop(): Promise<void> {
-    for (const worker of this.#workers) worker.shutdown();
+    // A signal to the process stops them, too.
+    for (const worker of this.#workers) if (worker.getState() === 'RUNNING') worker.shutdown();
     await this.#running;
     await this.#connection.close();
   }

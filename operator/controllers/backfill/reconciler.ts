@@ -7,6 +7,7 @@ import {
   type BackfillState,
   blockerOfRuns,
   drainBackfill,
+  KnownProgress,
   observeBackfill,
   startBackfill,
   updateBackfill,
@@ -36,6 +37,7 @@ export function backfillReconciler(context: Context, temporal: Temporal, ui: Tem
   const samples = new Map<string, Sample[]>();
   const progress = new ProgressWatch();
   const silence = new WorkerSilence(context.clock);
+  const known = new KnownProgress();
   const elsewhere = shared(context.clock, BLOCKER_TTL, () =>
     blockerOfRuns(temporal, installation, context.clock.now()),
   );
@@ -48,7 +50,7 @@ export function backfillReconciler(context: Context, temporal: Temporal, ui: Tem
       if (needsFinalizer(object)) return { object, spec, workflow: NOT_ASKED };
       const workflow: Observation<BackfillState> = hasSettled(object)
         ? { known: true, value: { state: 'absent' } }
-        : await ask(observeBackfill(temporal, workflowIDOf(object, installation), now, { elsewhere, silence }));
+        : await ask(observeBackfill(temporal, workflowIDOf(object, installation), now, { elsewhere, silence, known }));
       polling.note(key, !workflow.known || workflow.value.state === 'running' ? CALLS : 0);
       if (workflow.known && workflow.value.state !== 'running') samples.delete(key);
       if (workflow.known && workflow.value.state === 'running' && workflow.value.progress) {
