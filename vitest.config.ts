@@ -13,7 +13,10 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['{crds,pipeline,temporal,worker,operator,clickhouse,cli,local,superset,tools}/**/*.test.ts'],
+          include: [
+            '{crds,pipeline,temporal,worker,operator,clickhouse,cli,local,superset,tools}/**/*.test.ts',
+            'test/bench/**/*.test.ts',
+          ],
           testTimeout: 100_000,
           // The first import of all commands takes seconds, and more than ten on a loaded machine.
           hookTimeout: 100_000,

@@ -8,7 +8,8 @@
  * path into ClickHouse (for the first input), the stages of both with a profiler, and the memory of processes that do nothing else.
  * DIR is a folder in the layout of the archive; the default is `../shared/data/measurements` if it exists, otherwise the fixtures.
  * `--traced` instead compares the path into ClickHouse with itself while each span is exported to a collector, in rounds of new threads.
- * `--matching` instead compares the path up to RowBinary with itself without the fingerprints of HTTP responses, in such rounds too.
+ * `--matching` instead compares the path up to RowBinary with itself without the fingerprints of HTTP responses, in short turns on one thread, by its
+ * processor time. It prints the median with its interval, and the same of turns that do not differ.
  * `--stream` instead processes one object of the given size in GB and shows the memory over time.
  *
  * Prints tables and, last, one line of JSON.
@@ -24,6 +25,7 @@ import { corpus } from '../fidelity/expected.ts';
 import { makeDatabase } from '../support/database.ts';
 import { OtlpCollector } from '../support/otlp-collector.ts';
 import { type Input, makeInputs } from './observations/inputs.ts';
+import { BLOCK, differenceOf, type Estimate, estimate } from './observations/pairs.ts';
 import { STAGES, type Stage } from './observations/stages.ts';
 import type { Birth, Took, Work } from './observations/thread.ts';
 import { Thread } from './observations/threads.ts';
@@ -50,6 +52,11 @@ const TURN = 2.5;
 const TURNS = 5;
 /** Rounds of new threads when the path is compared with itself. */
 const ROUNDS = 5;
+/** Threads of a comparison in one thread, and the least number of blocks of each. */
+const THREADS = 4;
+const BLOCKS = 5;
+/** Greatest share of the time that the search for fingerprints may cost. */
+const MATCHING_TARGET = 0.1;
 /** Number of spans that are made alone; the queue of the exporter holds 2,048. */
 const SPANS = 2000;
 /** The exporter sends spans at the latest after this time (pipeline/otel.ts). */
@@ -267,19 +274,64 @@ async function compareMatching(inputs: readonly Input[]): Promise<object> {
   const results = [];
   for (const input of inputs) {
     console.log(`\n${input.name}: ${input.what}`);
-    const births = {
-      off: { input, geoip, matching: false },
-      on: { input, geoip },
-      again: { input, geoip, matching: false },
+    const found = await compareInThread({ input, geoip }, { kind: 'encode', matching: false }, { kind: 'encode' });
+    const { cost, noise } = found;
+    for (const [unit, name] of [
+      ['threadCpu', 'of the thread’s processor time'],
+      ['cpu', 'of the processor time of the process'],
+    ] as const) {
+      console.log(
+        `matching costs ${estimateText(cost[unit])} ${name}; no difference measures as ${estimateText(noise[unit])}; target: ${percent(MATCHING_TARGET)}`,
+      );
+    }
+    const memory = {
+      without: (await inProcess({ input, geoip, matching: false }, 1, seconds)).peak,
+      with: (await inProcess({ input, geoip }, 1, seconds)).peak,
     };
-    const found = await compareBirths(births, { kind: 'encode' }, { feature: 'matching', target: 0.1 });
-    const memory = { without: 0, with: 0 };
-    memory.without = (await inProcess(births.off, 1, seconds)).peak;
-    memory.with = (await inProcess(births.on, 1, seconds)).peak;
     console.log(`peak RSS of a process with one thread: ${memory.with} MB, without matching ${memory.without} MB`);
-    results.push({ ...found, memory });
+    results.push({ input, ...found, memory });
   }
-  return { results };
+  return { target: MATCHING_TARGET, results };
+}
+
+/**
+ * Compares two ways of doing the same work on one thread, in blocks of passes (pairs.ts). After each block comes one in which both ways are the
+ * first: its difference should be zero, and shows what the method cannot tell apart. Threads with the same code differ for as long as they live,
+ * because they compile and collect differently, so several threads run one after another.
+ */
+async function compareInThread(birth: Birth, first: Work, second: Work) {
+  const units = ['threadCpu', 'cpu'] as const;
+  const cost = { threadCpu: [] as number[][], cpu: [] as number[][] };
+  const noise = { threadCpu: [] as number[][], cpu: [] as number[][] };
+  let blocks = 0;
+  for (let at = 1; at <= THREADS; at++) {
+    const thread = await Thread.start(birth);
+    const block = async (a: Work, b: Work) => {
+      const passes: Took[] = [];
+      for (const way of BLOCK) passes.push(await thread.pass(way === 'a' ? a : b));
+      return passes;
+    };
+    for (let i = 0; i < 2; i++) await block(first, second);
+    for (const unit of units) for (const values of [cost[unit], noise[unit]]) values.push([]);
+    for (let turn = 0, spent = 0; turn < BLOCKS || spent < seconds / THREADS; turn++, blocks++) {
+      const different = await block(first, second);
+      const equal = await block(first, first);
+      for (const unit of units) {
+        cost[unit].at(-1)!.push(differenceOf(different.map(pass => pass[unit])));
+        noise[unit].at(-1)!.push(differenceOf(equal.map(pass => pass[unit])));
+      }
+      spent += total(different) + total(equal);
+    }
+    await thread.stop();
+    const ofThread = (of: typeof cost) => percent(median(of.threadCpu.at(-1)!));
+    console.log(`thread ${at}: ${ofThread(cost)}, no difference ${ofThread(noise)}`);
+  }
+  const estimates = (of: typeof cost) => mapValues(of, groups => estimate(groups));
+  return { blocks, cost: estimates(cost), noise: estimates(noise) };
+}
+
+function estimateText({ median: middle, low, high, quartiles: [first, third] }: Estimate): string {
+  return `${percent(middle)} (95 % interval ${percent(low)} to ${percent(high)}, quartiles ${percent(first)} and ${percent(third)})`;
 }
 
 interface Feature {

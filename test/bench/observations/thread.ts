@@ -26,6 +26,8 @@ export interface Work {
   readonly kind: 'floor' | 'encode' | 'insert' | 'spans';
   /** Also measures the time by stage. The profiler itself slows down the pass. */
   readonly profiled?: boolean;
+  /** Whether responses are searched for fingerprints, in a thread that has them; yes unless false. */
+  readonly matching?: boolean;
   /** Number of spans to make; otherwise reads the input as one object that repeats it this many times. */
   readonly times?: number;
 }
@@ -35,6 +37,8 @@ export interface Took {
   readonly wall: number;
   /** Processor time of the complete process, including the threads of the collector and the compiler. */
   readonly cpu: number;
+  /** Processor time of the thread alone. */
+  readonly threadCpu: number;
   readonly rows: number;
   readonly shares?: Readonly<Record<Stage, number>>;
 }
@@ -70,22 +74,30 @@ for await (const object of archive.list('')) files.push(parseKey(object) as Arch
 const stored = () => files.map(({ key }) => readFileSync(join(input.root, key)));
 let unpacked: Buffer[] | undefined;
 
-async function pass({ kind, times, profiled }: Work): Promise<Took> {
+async function pass({ kind, times, profiled, matching: searching = true }: Work): Promise<Took> {
+  const fingerprints = searching ? httpFingerprints : undefined;
   if (kind === 'floor') unpacked ??= stored();
   let rows = 0;
   const run = async () => {
     if (kind === 'floor') for (const object of unpacked!) floor(object);
     else if (kind === 'insert') rows = await insert();
     else if (kind === 'spans') await makeSpans(times ?? 0);
-    else if (times === undefined) rows = (await encode(archive, files, ipMetadata, httpFingerprints)).rows;
-    else
-      rows = (await encode(new EndlessArchive(stored(), times), files.slice(0, 1), ipMetadata, httpFingerprints)).rows;
+    else if (times === undefined) rows = (await encode(archive, files, ipMetadata, fingerprints)).rows;
+    else rows = (await encode(new EndlessArchive(stored(), times), files.slice(0, 1), ipMetadata, fingerprints)).rows;
   };
   const started = performance.now();
-  const before = process.cpuUsage();
+  const before = { all: process.cpuUsage(), thread: process.threadCpuUsage() };
   const shares = profiled ? await profile(run) : await run();
-  const { user, system } = process.cpuUsage(before);
-  return { wall: (performance.now() - started) / 1e3, cpu: (user + system) / 1e6, rows, ...(shares && { shares }) };
+  const took = {
+    wall: (performance.now() - started) / 1e3,
+    cpu: secondsOf(process.cpuUsage(before.all)),
+    threadCpu: secondsOf(process.threadCpuUsage(before.thread)),
+  };
+  return { ...took, rows, ...(shares && { shares }) };
+}
+
+function secondsOf({ user, system }: NodeJS.CpuUsage): number {
+  return (user + system) / 1e6;
 }
 
 /** Makes spans as an INSERT does. */
