@@ -88,7 +88,8 @@ test('the page has each test that the code supports, and each test of the fixtur
 
 test.each([...DESCRIBED])('%s has the tables and views that the page names', (name, { rows, outcome, criterion }) => {
   const made = MADE.get(name);
-  if (made) expect([...made.tables].sort()).toEqual(rows);
+  // The only document of http_host has no start.
+  if (made?.states.has('transformed')) expect([...made.tables].sort()).toEqual(rows);
   const views = [
     ...(rows.includes('obs_web') ? ['measurement_verdicts'] : []),
     ...(NETTEST_GROUPS.im!.includes(name) ? ['blocking_by_target'] : []),

@@ -4,7 +4,7 @@ import { insideOf, isBogonNumber, networkPrefixes, PREFIX_HOST } from './nat64.t
 import { offlineQuery, PEER_ANSWERS, reporterOf } from './reporters.ts';
 import { EVIDENCE, type Grades, type Layer, layersOf, NO_MATCH, RULES, type Rule, type RulesVersion } from './rules.ts';
 import { experimentCondition, inDays, type Query, ROW_DAY, type Selection } from './selection.ts';
-import { IS_PYTHON_PROBE, isSystemResolver, signalsOf } from './signals.ts';
+import { IS_FINAL, IS_PYTHON_PROBE, isSystemResolver, signalsOf } from './signals.ts';
 
 export interface JudgementOptions {
   /** Measurement days YYYY-MM-DD. Each is judged by itself: control and reports of one day say nothing about another. */
@@ -181,14 +181,17 @@ judged AS (
   return { sql, params: { ...within.params, ...experiment.params } };
 }
 
-/** The control's rows, and what they say of a host, of an address and of an endpoint. Each ends with a comma. */
+/**
+ * The control's rows, and what they say of a host, of an address and of an endpoint. Each ends with a comma. The Python pipeline has no rows of
+ * http_requests.
+ */
 function controlRelations(parts: Parts): string {
   const { version, hasMessengers, day, rowDay, host, within, condition, ofHosts } = parts;
   const isPython = version === 2;
   return `control AS (
   SELECT ${rowDay}${host} AS hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure${isPython ? '' : ', http_success, http_response_body_length'}
   FROM obs_web_ctrl FINAL
-  WHERE ${within} ${ofHosts}
+  WHERE ${within} ${isPython ? "AND test_name != 'http_requests' " : ''}${ofHosts}
 ),
 control_host AS (
   SELECT ${day}hostname, countIf(c.dns_failure IS NOT NULL) AS dns_failure, countIf(c.dns_success = 1) AS dns_success,
@@ -342,7 +345,7 @@ function experimentRows({ version, rowDay, reporter, within, condition }: Parts)
     is_system_resolver AND ifNull(is_v4 OR is_v6, 0) AS is_resolved,
     is_resolved AND dns_answer IS NOT NULL AS is_answer,
     ifNull(is_v4 OR is_v6, 0) AND NOT is_bogon AS has_public_address,
-    has_response AND NOT ifNull(http_response_status_code BETWEEN 300 AND 399, 0) AS has_page,
+    has_response AND ${version === 2 ? '' : `(${IS_FINAL} OR `}NOT ifNull(http_response_status_code BETWEEN 300 AND 399, 0)${version === 2 ? '' : ')'} AS has_page,
     has_response AND (is_https OR ifNull(isIPv4String(hostname) OR isIPv6String(hostname), 0)) AS is_own_page
   FROM (${address})`;
 }

@@ -317,6 +317,8 @@ const TLS_2: readonly Rule[] = [
 
 /** Rules of fingerprints in a response; their measurements are *confirmed*. */
 export const HTTP_BLOCK_PAGES: readonly string[] = ['http_blockpage_of_country', 'http_blockpage_of_product'];
+/** The rule of a page in the clear that equals that of the control. */
+export const PAGE_MATCHES = 'http_page_matches_ctrl';
 /** The rule of a site that itself refuses the probe. */
 export const REFUSED = 'http_refused_by_site';
 /** Rules of pages that are neither those of the site nor evidence of blocking. */
@@ -398,7 +400,7 @@ const HTTP_3: readonly Rule[] = [
   ),
   scored(
     'OK',
-    'http_page_matches_ctrl',
+    PAGE_MATCHES,
     'has_page AND (same_title OR http_differing = 0)',
     { ok: 0.9 },
     'the page came in the clear, and title and status code, or everything that was compared, are those of the control',

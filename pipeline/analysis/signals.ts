@@ -33,6 +33,9 @@ export function isSystemResolver(version: RulesVersion): string {
   return `(${named} OR (${old}))`;
 }
 
+/** Rows of the test that does not follow redirects, so that each of its responses is the last one. */
+export const IS_FINAL = "test_name = 'http_requests'";
+
 /** Failures after which a request may have been sent, and the response did not arrive completely. */
 const INTERRUPTIONS = ['connection_reset', 'connection_aborted', 'eof_error', 'generic_timeout_error', 'timed_out', 'response_never_received', 'connection_lost']; // biome-ignore format: a list
 /** Failures of requests for which time ran out. */
@@ -269,7 +272,11 @@ function httpSignals(): readonly Signal[] {
     http('http_status', 'o.http_response_status_code', 'status code of the response'),
     http('http_failure', 'o.http_failure', 'failure of the request'),
     http('is_https', 'o.is_https', 'the request was made over TLS, by a probe that verifies certificates'),
-    http('has_page', 'o.has_page', 'a response arrived completely, and it is not a redirect'),
+    http(
+      'has_page',
+      'o.has_page',
+      'a response arrived completely, and it is not a redirect, which http_requests alone does not follow',
+    ),
     http(
       'http_fingerprint',
       `multiIf(empty(o.http_fingerprints) OR (o.is_https AND ifNull(o.hostname = lower(domain(o.input)), 0)), 0,
@@ -301,8 +308,8 @@ function httpSignals(): readonly Signal[] {
     ),
     http(
       'is_interrupted',
-      `ifNull(o.http_failure IN (${quoted(INTERRUPTIONS)}) AND (o.tcp_success = 1 OR o.probe_analysis = 'http-failure') AND (o.is_https OR startsWith(o.http_request_url, 'http://')), 0)`,
-      'the connection was reset or closed, or time ran out, after the connect: the row has a connect that succeeded, or the probe itself found that only HTTP failed',
+      `ifNull(o.http_failure IN (${quoted(INTERRUPTIONS)}) AND (o.tcp_success = 1 OR o.probe_analysis = 'http-failure' OR (o.${IS_FINAL} AND o.http_failure = 'response_never_received')) AND (o.is_https OR startsWith(o.http_request_url, 'http://')), 0)`,
+      'the connection was reset or closed, or time ran out, after the connect: the row has a connect that succeeded, or the probe itself found that only HTTP failed, or the failure of http_requests shows that the request was sent',
     ),
     http(
       'http_bytes',

@@ -9,6 +9,7 @@ import {
   type Layer,
   layersOf,
   OUTCOME_CLASSES,
+  PAGE_MATCHES,
   REFUSED,
   RULES,
   type RulesVersion,
@@ -17,6 +18,7 @@ import {
   UNCLEAR_PAGES,
 } from './rules.ts';
 import type { Query } from './selection.ts';
+import { IS_FINAL } from './signals.ts';
 
 /** SQL of the version of the loaded fingerprints. The comment of the table holds it, because a comment moves with its table in an exchange. */
 export const FINGERPRINTS_VERSION =
@@ -175,7 +177,7 @@ function hostQuery(version: RulesVersion, key: readonly string[]): string {
           : ''
       }
     max(${brokenV6}) AND NOT max(${isClass('tcp', 'OK')}) AS is_only_broken_v6,
-    ${judgesHttp ? "any(j.endpoint) = '' AND (" : ''}max(${isClass('dns', 'OK')}) OR (max(j.answers) = 0 AND max(${isClass('tcp', 'OK')} AND ifNull(j.ctrl_tcp_success, 0) > 0))${judgesHttp ? ')' : ''} AS is_matched,${judgesHttp ? "\n    if(any(j.endpoint) = '', '', ifNull(any(j.target_id), '')) AS target,\n    max(j.is_service) AS is_service," : ''}
+    ${judgesHttp ? "any(j.endpoint) = '' AND (" : ''}max(${isClass('dns', 'OK')}) OR (max(j.answers) = 0 AND max(${isClass('tcp', 'OK')} AND ifNull(j.ctrl_tcp_success, 0) > 0)${judgesHttp ? ` OR max(j.${IS_FINAL} AND ${isRule([PAGE_MATCHES])})` : ''})${judgesHttp ? ')' : ''} AS is_matched,${judgesHttp ? "\n    if(any(j.endpoint) = '', '', ifNull(any(j.target_id), '')) AS target,\n    max(j.is_service) AS is_service," : ''}
     max(j.has_public_address) AS has_public_address,
     max(j.has_public_address AND j.has_network) AS has_network
   FROM judged AS j

@@ -25,9 +25,9 @@ for (const character of '\n,:-[{?') BEGINS_VALUE[character.charCodeAt(0)] = 1;
  * section 11). The first document is the header, which is merged into each of the others. Holds one document of at most `maxBytes`
  * and skips longer ones. Never throws: a broken document becomes an error in its place, and a broken frame ends the report.
  *
- * Of the tests in these reports, two have a transformer: http_header_field_manipulation and http_invalid_request_line. Their entries
- * with a `test_runtime` are rows of obs_http_middlebox, so the reports are converted (`old-reports.test.ts` shows the rows). The other
- * tests give no rows; their entries are converted too, because the audit counts each by its outcome and its uid.
+ * Of the tests in these reports, http_requests, http_host, dns_consistency, meek_fronted_requests_test, http_header_field_manipulation and
+ * http_invalid_request_line have a transformer, which needs a `test_runtime` (`old-reports.test.ts` shows the rows). The other tests give
+ * no rows; their entries are converted too, because the audit counts each by its outcome and its uid.
  */
 export class YamlReport {
   readonly #maxBytes: number;

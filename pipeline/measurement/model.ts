@@ -1,3 +1,4 @@
+import { currentTransaction } from './old-requests.ts';
 import { pythonText } from './python.ts';
 import {
   boolean,
@@ -182,6 +183,27 @@ const HTTP_TRANSACTION = structure({
 export type HttpTransaction = Decoded<typeof HTTP_TRANSACTION>;
 export type HttpRequest = Decoded<typeof HTTP_REQUEST>;
 export type HttpResponse = Decoded<typeof HTTP_RESPONSE>;
+
+/** A transaction in the form of any version of the Python probe. */
+const OLD_TRANSACTION: Kind<HttpTransaction> = {
+  convert: value => HTTP_TRANSACTION.convert(currentTransaction(value)),
+};
+const oldRequests = optional(list(OLD_TRANSACTION));
+
+/** A query of dns_consistency. The report of a query that failed early does not show its name. */
+const OLD_DNS_QUERY = structure({
+  hostname: optional(text),
+  query_type: optional(text),
+  failure: optional(text),
+  answers: optional(
+    list(
+      structure({ answer_type: optional(text), hostname: optional(text), ipv4: optional(text), ipv6: optional(text) }),
+    ),
+  ),
+  resolver_hostname: optional(text),
+  resolver_port: optional(integer),
+});
+export type OldDnsQuery = Decoded<typeof OLD_DNS_QUERY>;
 
 const queries = optional(list(DNS_QUERY));
 const tcp_connect = optional(list(TCP_CONNECT));
@@ -403,6 +425,36 @@ export const TEST_KEYS = {
   tcpping: pings,
   tlsping: pings,
   simplequicping: pings,
+  http_requests: structure({
+    client_resolver,
+    requests: oldRequests,
+    ...flags(['body_length_match', 'headers_match']),
+    body_proportion: optional(real),
+  }),
+  http_host: structure({ client_resolver, requests: oldRequests }),
+  dns_consistency: structure({
+    client_resolver,
+    control_resolver: optional(text),
+    queries: optional(list(OLD_DNS_QUERY)),
+  }),
+  // `success`, or the failure.
+  tcp_connect: structure({ client_resolver, connection: optional(text) }),
+  meek_fronted_requests_test: structure({ client_resolver, requests: oldRequests, success: optional(boolean) }),
+  bridge_reachability: structure({
+    client_resolver,
+    success: optional(boolean),
+    timeout: optional(real),
+    tor_progress: optional(integer),
+    ...texts(['error', 'tor_progress_tag', 'transport_name', 'bridge_address', 'bridge_hashed_fingerprint']),
+  }),
+  openvpn_client_test: structure({ client_resolver, failure, success: optional(boolean) }),
+  doh: structure({ client_resolver, failure, url: optional(text), 'x-addresses': optional(list(text)) }),
+  ddr: structure({
+    client_resolver,
+    failure,
+    resolver: optional(text),
+    ddr_responses: optional(list(structure({ target: optional(text) }))),
+  }),
   browser_web: structure({
     client_resolver,
     result: optional(text),

@@ -5,7 +5,8 @@ import { hostForm } from './host-form.ts';
 /** One answer of a query, or a query without an answer (observations.md section 6.2). Field names are column names without `dns_`. */
 export interface DnsObservation {
   readonly hostname: string;
-  readonly query_type: string;
+  /** Null if the document does not show it. */
+  readonly query_type: string | null;
   readonly failure: string | null;
   readonly engine: string | null | undefined;
   readonly engine_resolver_address: string | null | undefined;

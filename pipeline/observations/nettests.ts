@@ -9,13 +9,31 @@ import { hostForm } from './host-form.ts';
 import { observeHttp } from './http.ts';
 import type { MeasurementRows } from './measurement-rows.ts';
 import { writeHeaderFieldManipulation, writeInvalidRequestLine } from './middlebox-rows.ts';
+import {
+  controlResponse,
+  observeConsistency,
+  observeDiscovery,
+  observeDoh,
+  observeHttpHost,
+  observeNamedConnect,
+  splitByTor,
+} from './old-tests.ts';
 import { writeDash, writeNdt } from './performance-rows.ts';
 import { isSignalChainValid } from './signal-chain.ts';
 import { type Platform, targetId } from './targets.ts';
 import { observeTcp } from './tcp.ts';
 import { type ChainVerdict, observeTls } from './tls.ts';
 import { Transfers } from './transaction.ts';
-import { openvpnTunnels, psiphonTunnel, torsfTunnel, vanillaTorTunnel, writeTunnel } from './tunnel-rows.ts';
+import {
+  bridgeTunnel,
+  meekTunnel,
+  openvpnClientTunnel,
+  openvpnTunnels,
+  psiphonTunnel,
+  torsfTunnel,
+  vanillaTorTunnel,
+  writeTunnel,
+} from './tunnel-rows.ts';
 import { type WebObservations, writeBrowserRow, writeWebRows } from './web-rows.ts';
 
 /** Input of a test's transformer besides its test keys. */
@@ -99,6 +117,33 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
   tcpping: writePings,
   tlsping: writePings,
   simplequicping: writePings,
+  http_requests(keys, { rows }) {
+    const { direct, overTor } = splitByTor(keys.requests);
+    writeWebRows(rows, { http: observeHttp(direct, rows.search) }, { comparison: keys });
+    const answered = controlResponse(overTor);
+    if (answered) writeControlRows(rows, answered.control, answered.url, answered.host);
+  },
+  http_host(keys, { measurement, rows }) {
+    const { direct } = splitByTor(keys.requests);
+    writeWebRows(rows, { http: observeHttpHost(observeHttp(direct, rows.search), measurement.input) });
+  },
+  dns_consistency(keys, { rows }) {
+    for (const [name, dns] of Object.entries(observeConsistency(keys))) {
+      writeWebRows(rows, { dns }, { targetOf: () => name });
+    }
+  },
+  tcp_connect(keys, { measurement, rows }) {
+    writeWebRows(rows, { tcp: observeNamedConnect(keys.connection, measurement.input) });
+  },
+  meek_fronted_requests_test(keys, { measurement, rows }) {
+    const { input } = measurement;
+    writeWebRows(rows, { http: observeHttp(splitByTor(keys.requests).direct, rows.search) });
+    writeTunnel(rows, meekTunnel(keys, Array.isArray(input) ? input.join(':') : (input ?? '')));
+  },
+  bridge_reachability: (keys, { rows }) => writeTunnel(rows, bridgeTunnel(keys)),
+  openvpn_client_test: (keys, { rows }) => writeTunnel(rows, openvpnClientTunnel(keys)),
+  doh: (keys, { measurement, rows }) => writeWebRows(rows, { dns: observeDoh(keys, measurement.input) }),
+  ddr: (keys, { rows }) => writeWebRows(rows, { dns: observeDiscovery(keys) }),
   browser_web: (keys, { rows }) => writeBrowserRow(rows, keys.result, keys.load_time_ms),
   http_header_field_manipulation: (keys, { rows }) => writeHeaderFieldManipulation(rows, keys),
   http_invalid_request_line: (keys, { rows }) => writeInvalidRequestLine(rows, keys),

@@ -5,8 +5,11 @@ import { normaliseFailure } from './failures.ts';
 
 /** One attempt to connect (observations.md section 6.3). Field names are column names without `tcp_`. */
 export interface TcpObservation {
+  /** Empty if only the name of the host is known. */
   readonly ip: string;
-  readonly port: number;
+  readonly port: number | null;
+  /** Name of the host, of a test that connects to names. */
+  readonly hostname?: string;
   readonly success: boolean;
   readonly failure: string | null;
   readonly t: number | null | undefined;

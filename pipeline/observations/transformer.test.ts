@@ -66,7 +66,7 @@ const tcp = (ip: string, port: number, more: object = {}) => ({ ip, port, status
 
 describe('outcomes (archive.md section 9)', () => {
   it.each([
-    ['a test without transformer', measurement('dns_consistency', { x: 1 }), 'unsupported'],
+    ['a test without transformer', measurement('shadowsocks', { x: 1 }), 'unsupported'],
     ['no test keys', { ...measurement('signal', {}), test_keys: undefined }, 'skipped'],
     ['empty test keys', measurement('signal', {}), 'skipped'],
     ['test keys that are null', measurement('signal', null as never), 'skipped'],

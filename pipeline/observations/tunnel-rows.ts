@@ -1,5 +1,6 @@
 import type { TestKeys } from '../measurement/model.ts';
 import { OBS_TUNNEL } from '../tables/schema.ts';
+import { normaliseFailure } from './failures.ts';
 import { type MeasurementRows, rowsOf } from './measurement-rows.ts';
 
 /** Rows of the tests that establish a tunnel: one row for each attempt (observations.md section 12). */
@@ -90,6 +91,42 @@ export function vanillaTorTunnel(keys: TestKeys<'vanilla_tor'>): Tunnel {
     progress: tor_progress,
     progressTag: tor_progress_tag,
     connected: tor_progress == null ? null : tor_progress >= CONNECTED,
+  };
+}
+
+/**
+ * Returns the tunnel of bridge_reachability. Reports without the address of the bridge have the hash of its fingerprint. Attempts at bridges without
+ * either cannot be compared, so a failed one has no success.
+ */
+export function bridgeTunnel(keys: TestKeys<'bridge_reachability'>): Tunnel {
+  const endpoint = keys.bridge_address || keys.bridge_hashed_fingerprint || '';
+  const tunnel = vanillaTorTunnel({ ...keys, failure: null, bootstrap_time: null, client_resolver: null });
+  return { ...tunnel, endpoint, success: endpoint ? tunnel.success : ofNameless(tunnel.success) };
+}
+
+/** Returns the tunnel of openvpn_client_test. The document does not name the server. */
+export function openvpnClientTunnel({ success, failure }: TestKeys<'openvpn_client_test'>): Tunnel {
+  return { protocol: 'openvpn', transport: '', success: ofNameless(success), failure: failure || null };
+}
+
+/** A failed attempt at an unknown server must not be compared with those at others. */
+function ofNameless(success: boolean | null | undefined): boolean | null {
+  return success || null;
+}
+
+/**
+ * Returns the attempt of meek_fronted_requests_test to get an answer of the server behind a front. `fronts`: front and host of the server. It does
+ * not build a tunnel.
+ */
+export function meekTunnel(keys: TestKeys<'meek_fronted_requests_test'>, fronts: string): Tunnel {
+  const [first] = keys.requests ?? [];
+  return {
+    protocol: 'tor',
+    transport: 'meek',
+    endpoint: fronts,
+    success: fronts ? (keys.success ?? null) : ofNameless(keys.success),
+    failure: normaliseFailure(first?.failure),
+    connected: keys.requests?.some(({ response }) => response?.code) ? true : null,
   };
 }
 

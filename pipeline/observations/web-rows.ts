@@ -267,8 +267,14 @@ function addressOf(answer: string): string | null {
  * Returns the requested host: from DNS, otherwise the server name of the handshake (its certificate is checked for that name),
  * otherwise from HTTP, otherwise the host of the address.
  */
-function hostnameOf(dns: DnsObservation | null, { tls, http }: Joined, ip: string | null, hosts: Hosts): string | null {
+function hostnameOf(
+  dns: DnsObservation | null,
+  { tcp, tls, http }: Joined,
+  ip: string | null,
+  hosts: Hosts,
+): string | null {
   if (dns?.hostname) return dns.hostname;
+  if (tcp?.hostname) return tcp.hostname;
   if (tls?.server_name && !isIpLiteral(tls.server_name)) return hostForm(tls.server_name);
   if (http?.hostname) return http.hostname;
   const asked = http?.hostname ?? dns?.hostname ?? null;

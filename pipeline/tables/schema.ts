@@ -233,10 +233,10 @@ export const OBS_TUNNEL = {
     ['created_at', "Nullable(DateTime64(3, 'UTC'))"],
     // psiphon, tor or openvpn.
     ['tunnel_protocol', 'String'],
-    // tor: vanilla or snowflake; openvpn: tcp or udp, with obfs4 where it is used.
+    // tor: vanilla, snowflake, meek, or the transport of a bridge; openvpn: tcp or udp, with obfs4 where it is used.
     ['tunnel_transport', 'String'],
     ['tunnel_provider', 'String'],
-    // Address and port of the server; empty if the tool chooses the server.
+    // Address and port of the server, for meek front and host; empty if the tool chooses the server or the document does not show it.
     ['tunnel_endpoint', 'String'],
     // 1: established and, if the test used it, usable; null: the test does not say.
     ['tunnel_success', 'Nullable(Int8)'],

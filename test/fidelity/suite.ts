@@ -141,6 +141,8 @@ const ADDED_TESTS: ReadonlySet<string> = new Set([
   ...['riseupvpn', 'openvpn', 'sni_blocking', 'stun_reachability', 'tlsmiddlebox', 'portfiltering'],
   ...['dnsping', 'tcpping', 'tlsping', 'simplequicping'],
   ...['psiphon', 'torsf', 'vanilla_tor', 'ndt', 'dash'],
+  ...['http_requests', 'http_host', 'dns_consistency', 'tcp_connect', 'meek_fronted_requests_test'],
+  ...['bridge_reachability', 'openvpn_client_test', 'doh', 'ddr'],
 ]);
 
 /** Tests of the corpus that have no input. */

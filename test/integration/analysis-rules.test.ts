@@ -54,6 +54,9 @@ const compared = (status: Match, title: Match, length: Match, headers: Match): R
   probe_headers_match: headers,
 });
 
+/** A request of the Python probe. */
+const OLD_REQUEST: Row = { http_request_url: 'http://x/', software_name: 'ooniprobe', software_version: '1.3.2' };
+
 /** A request from second 1 to 11 for which time ran out, and the bytes that the connection had received at some seconds. */
 const transfer = (...samples: readonly (readonly [t: number, bytes: number])[]): Row => ({
   http_failure: 'generic_timeout_error',
@@ -216,6 +219,18 @@ const CASES: readonly Case[] = [
   { name: 'HTTP: the control failed as well', web: [page({ http_failure: 'connection_reset' })], ctrl: [lookup(A), { http_success: 0, http_failure: 'x' }], versions: [3], http: ['http_failure_ctrl_also_failing', 0.2, 0.8, 0], outcome: 'down' },
   { name: 'HTTP: an untrusted answer masks the page', web: [answered('10.0.0.1', { ...page(compared(0, 0, 0, 0)), ip: '10.0.0.1', dns_answer: '10.0.0.1', ip_is_bogon: 1 })], ctrl: OTHER, versions: [3], http: ['dns_untrusted', 0, 0, 0], outcome: 'blocked' },
   { name: 'HTTP: a block page over one of two addresses', web: [page({ http_fingerprints: ['country'] }), page({ ...compared(1, 1, 1, 1), ip: B, dns_answer: B })], ctrl: [lookup(A), lookup(B)], versions: [3], http: ['http_blockpage_of_country', 1, 0, 0.9], outcome: 'partly_blocked' },
+  ...(
+    [
+      ['the response over Tor, here a redirect', { http_response_status_code: 302, ...compared(null, null, 1, 1) }, 'http_page_matches_ctrl', [0, 0, 0.9], 'ok'],
+      ['another length', { http_response_status_code: 200, ...compared(null, null, 0, 1) }, 'http_diff_1', [0.2, 0, 0.6], 'unknown'],
+      ['another length and other headers', { http_response_status_code: 200, ...compared(null, null, 0, 0) }, 'http_diff_2', [0.4, 0, 0.3], 'unknown'],
+      ['a block page of the country', { http_response_status_code: 200, http_fingerprints: ['country'], ...compared(null, null, 0, 0) }, 'http_blockpage_of_country', [1, 0, 0], 'blocked'],
+      ['no response, while one arrived over Tor', { http_failure: 'response_never_received' }, 'http_failure_ctrl_ok', [0.6, 0.4, 0], 'blocked'],
+      ['a lookup that failed', { http_failure: 'dns_lookup_error' }, 'none', [0, 0, 0], 'unknown'],
+    ] as const
+  ).map(([name, row, rule, grades, outcome]): Case => ({ name: `http_requests: ${name}`, test: 'http_requests', web: [{ ...OLD_REQUEST, ...row }], ctrl: [{ http_success: 1 }], versions: [3], http: [rule, ...grades], outcome })),
+  { name: 'http_requests: no response, and none over Tor', test: 'http_requests', web: [{ ...OLD_REQUEST, http_failure: 'response_never_received' }], versions: [3], http: ['none', 0, 0, 0], outcome: 'unknown' },
+  { name: 'responses over Tor are not a control for version 2', test: 'http_requests', web: [answered(A, { tls_is_certificate_valid: 1 })], ctrl: [{ http_success: 1 }], versions: [2], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
   { name: 'HTTP is not judged in version 2', web: [page({ http_fingerprints: ['country'] })], ctrl: [lookup(A)], versions: [2], http: ['', 0, 0, 0], outcome: 'ok' },
 ]; // biome-ignore format: a table
 
