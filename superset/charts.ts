@@ -1,4 +1,4 @@
-import type { Chart, Dataset } from './model.ts';
+import type { Cell, Chart, Dataset } from './model.ts';
 
 /** Title, description and dataset of a chart. */
 export type About = Pick<Chart, 'title' | 'description' | 'dataset'>;
@@ -284,3 +284,9 @@ export function records(
 const COLOURS = 'supersetColors';
 /** Colours of a share, from light to dark. */
 const SCALE = 'schemeReds';
+
+/** Returns two rows of a dashboard, each with three numbers. */
+export function numberRows(...charts: readonly Chart[]): Cell[][] {
+  const cells = charts.map(content => ({ width: 4, height: 16, content }));
+  return [cells.slice(0, 3), cells.slice(3)];
+}

@@ -1,8 +1,8 @@
-import { groups, heatmap, number, ranking, records, ring } from '../charts.ts';
+import { groups, heatmap, number, numberRows, ranking, records, ring } from '../charts.ts';
 import { HOSTS, VERDICTS } from '../datasets.ts';
 import { country, domain, grain, network, TEST, TIME } from '../filters.ts';
 import type { Dashboard } from '../model.ts';
-import { BLOCKED, numbers, OUTCOMES_TEXT, outcomesOverTime, shareBlocked } from './shared.ts';
+import { BLOCKED, OUTCOMES_TEXT, outcomesOverTime, shareBlocked } from './outcome-charts.ts';
 
 export const COUNTRY: Dashboard = {
   slug: 'ooni-country',
@@ -11,7 +11,7 @@ export const COUNTRY: Dashboard = {
   filters: [TIME, grain(VERDICTS), country({ single: true }), domain(HOSTS), network(), TEST],
   rows: [
     [{ width: 12, height: 12, content: { markdown: `Choose a country on the left. ${OUTCOMES_TEXT}` } }],
-    ...numbers(
+    ...numberRows(
       number(
         { title: 'Measurements', description: 'Measurements with a verdict, of any outcome.', dataset: VERDICTS },
         'n_measurements',

@@ -1,8 +1,8 @@
-import { groups, heatmap, number, ranking, records, ring } from '../charts.ts';
+import { groups, heatmap, number, numberRows, ranking, records, ring } from '../charts.ts';
 import { BY_DOMAIN, HOSTS } from '../datasets.ts';
 import { country, domain, grain, network, TEST, TIME } from '../filters.ts';
 import type { Dashboard } from '../model.ts';
-import { BLOCKED, numbers, OUTCOMES_TEXT, outcomesOverTime, shareBlocked } from './shared.ts';
+import { BLOCKED, OUTCOMES_TEXT, outcomesOverTime, shareBlocked } from './outcome-charts.ts';
 
 export const DOMAIN: Dashboard = {
   slug: 'ooni-domain',
@@ -19,7 +19,7 @@ export const DOMAIN: Dashboard = {
         },
       },
     ],
-    ...numbers(
+    ...numberRows(
       number(
         { title: 'Measurements', description: 'Measurements that met this host, of any outcome.', dataset: HOSTS },
         'n_measurements',

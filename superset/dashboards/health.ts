@@ -1,8 +1,7 @@
-import { bars, groups, number, ranking, records } from '../charts.ts';
+import { bars, groups, number, numberRows, ranking, records } from '../charts.ts';
 import { ANALYSIS, FAILURES, FILES, RUNS } from '../datasets.ts';
 import { BUCKET_TIME, grain, runColumn } from '../filters.ts';
 import type { Dashboard } from '../model.ts';
-import { numbers } from './shared.ts';
 
 const OBSERVATIONS_STAGE = "stage = 'Observations'";
 
@@ -28,7 +27,7 @@ Every measurement that was read is transformed, skipped, unsupported or failed; 
         },
       },
     ],
-    ...numbers(
+    ...numberRows(
       number(
         {
           title: 'Latest complete bucket',

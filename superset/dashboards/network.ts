@@ -1,8 +1,8 @@
-import { groups, number, ranking, records, ring } from '../charts.ts';
+import { groups, number, numberRows, ranking, records, ring } from '../charts.ts';
 import { BY_NETWORK, FAILED_OBSERVATIONS, HOSTS, OBSERVATIONS, VERDICTS } from '../datasets.ts';
 import { country, grain, network, TEST, TIME } from '../filters.ts';
 import type { Dashboard } from '../model.ts';
-import { BLOCKED, numbers, OUTCOMES_TEXT, outcomesOverTime, shareBlocked } from './shared.ts';
+import { BLOCKED, OUTCOMES_TEXT, outcomesOverTime, shareBlocked } from './outcome-charts.ts';
 
 export const NETWORK: Dashboard = {
   slug: 'ooni-network',
@@ -17,7 +17,7 @@ export const NETWORK: Dashboard = {
         content: { markdown: `Choose a network by its number (ASN) on the left. ${OUTCOMES_TEXT}` },
       },
     ],
-    ...numbers(
+    ...numberRows(
       number(
         { title: 'Measurements', description: 'Measurements with a verdict, of any outcome.', dataset: VERDICTS },
         'n_measurements',

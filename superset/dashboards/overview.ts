@@ -1,8 +1,8 @@
-import { groups, number, ranking, ring, worldMap } from '../charts.ts';
+import { groups, number, numberRows, ranking, ring, worldMap } from '../charts.ts';
 import { HOSTS, RESULTS, VERDICTS } from '../datasets.ts';
 import { country, domain, grain, network, TEST, TIME } from '../filters.ts';
 import type { Dashboard } from '../model.ts';
-import { numbers, OUTCOMES_TEXT, outcomesOverTime } from './shared.ts';
+import { OUTCOMES_TEXT, outcomesOverTime } from './outcome-charts.ts';
 
 export const OVERVIEW: Dashboard = {
   slug: 'ooni-overview',
@@ -22,7 +22,7 @@ Continue with [one country](/superset/dashboard/ooni-country/), [one domain](/su
         },
       },
     ],
-    ...numbers(
+    ...numberRows(
       number(
         { title: 'Measurements', description: 'Measurements with a verdict, of any outcome.', dataset: VERDICTS },
         'n_measurements',

@@ -1,8 +1,8 @@
-import { bars, groups, number, ranking, records } from '../charts.ts';
+import { bars, groups, number, numberRows, ranking, records } from '../charts.ts';
 import { PAGES, PERFORMANCE, TUNNELS } from '../datasets.ts';
 import { country, grain, network, TIME } from '../filters.ts';
 import type { Dashboard } from '../model.ts';
-import { numbers, outcomesOverTime } from './shared.ts';
+import { outcomesOverTime } from './outcome-charts.ts';
 
 const NETWORK_COLUMN = { probe_asn: { d3NumberFormat: 'd', showCellBars: false } };
 
@@ -22,7 +22,7 @@ export const TUNNELS_AND_SPEED: Dashboard = {
         },
       },
     ],
-    ...numbers(
+    ...numberRows(
       number(
         { title: 'Attempts', description: 'Attempts to establish a tunnel, of any outcome.', dataset: TUNNELS },
         'n_attempts',

@@ -1,17 +1,11 @@
 import { type About, bars, number } from '../charts.ts';
-import type { Cell, Chart, Dataset } from '../model.ts';
+import type { Chart, Dataset } from '../model.ts';
 
 /** Condition on a verdict. */
 export const BLOCKED = "outcome = 'blocked'";
 
 export const OUTCOMES_TEXT = `**blocked**: a layer shows signs of blocking, and the site was not reached. **partly_blocked**: as before, but another address of the site worked.
 **down**: the control could not reach it either. **refused**: the site itself refuses the page. **ok**: it worked. **unknown**: nothing could be judged; this is not a sign of blocking, and not a sign that it worked.`;
-
-/** Rows of three numbers. */
-export function numbers(...charts: readonly Chart[]): Cell[][] {
-  const cells = charts.map(content => ({ width: 4, height: 16, content }));
-  return [cells.slice(0, 3), cells.slice(3)];
-}
 
 /** Measurements, or other things that a metric counts, over time, by outcome. */
 export function outcomesOverTime(dataset: Dataset, metric = 'n_measurements', things = 'Measurements'): Chart {
