@@ -181,7 +181,7 @@ async function isHalfAnalysed(clickhouse: ClickHouse, key: BucketKey, signal?: A
 async function whereElse(clickhouse: ClickHouse, { bucket, filter }: BucketKey, signal?: AbortSignal): Promise<string> {
   const past = await pastRuns(clickhouse, 'Observations', overlappingBuckets(bucket), signal);
   const other = past.findLast(run => run.state === 'completed' && covers(run.filter, filter));
-  return other ? `, but ${other.bucket} was run under ${other.filterID}; verify it under this filter` : '';
+  return other ? `, but ${other.bucket} was run under ${other.filterID}; verify it under that filter` : '';
 }
 
 function notCompleted(bucket: string, files: number, newest: RunAudit | undefined, hint: string): string {

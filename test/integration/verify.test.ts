@@ -253,7 +253,7 @@ describe('missing data is reported', () => {
     expect(await problems()).toContainEqual({ problem: 'NewerRun' });
     expect(await message()).toMatch(/is active, or ended without a record; run the bucket again$/);
     expect(await message(DAY, { probeCC: ['IT'] })).toMatch(
-      /but 2023-11-27 was run under ALLCCS-ALLTNS; verify it under this filter$/,
+      /but 2023-11-27 was run under ALLCCS-ALLTNS; verify it under that filter$/,
     );
     await run(DAY);
     expect(await problems()).toEqual([]);
