@@ -177,7 +177,7 @@ export const SETTINGS = {
     100,
     10,
   ),
-  operator_health_address: text('host:port of the health endpoints and metrics; empty: none', ''),
+  operator_health_address: text('host:port of the health endpoints and metrics of the operator; empty: none', ''),
   worker_image: text('Image of the worker pods of WorkerPools', 'ooni-pipeline:dev'),
   worker_versioning: flag(
     'Give workers of workflows a version, made of their image, and keep the old version until its runs have ended. Requires Temporal 1.28 or newer',
@@ -185,10 +185,10 @@ export const SETTINGS = {
   ),
   worker_template_namespaces: words.default([]).meta({
     description:
-      'Namespaces whose WorkerPools may set every field of spec.template; empty: all. In other namespaces a template may set only size and place of the pods. See operator.md',
+      'Namespaces whose WorkerPools may set every field of spec.template; empty: all. In other namespaces a template may set only the size and the placement of the pods (docs/operator.md)',
   }),
   worker_disruption_budgets: flag(
-    'Keep a PodDisruptionBudget for each WorkerPool, so that a drain of nodes evicts its pods one after the other. false: the operator deletes its own. Set it to false if you make your own, because Kubernetes does not evict a pod that two of them select',
+    'Keep a PodDisruptionBudget for each WorkerPool, so that a drain of nodes evicts its pods one after the other. false: the operator deletes those that it made. Set it to false if you make your own, because Kubernetes does not evict a pod that two of them select',
     true,
   ),
   worker_config_map: text('ConfigMap with the environment of worker pods; empty: none', ''),
