@@ -41,7 +41,8 @@ A server that does not answer is unknown, and its part is left out; unknown is n
 A bucket is missing if its schedule has fired for it and the ledger has no completed run of it, also while its run is active. The lag of
 a schedule is the age of its oldest missing bucket.
 
-Exit status: 0 both servers answer; 1 one is unknown; 2 wrong usage.
+Exit status: 0 both servers answer, nothing blocks a run, and the last run of each bucket did not fail; 1 one of these does not hold, and
+the display says which; 2 wrong usage. A missing bucket alone is not an error. With --watch, Ctrl-C ends with 0.
 
   oonipipeline status
   oonipipeline status --watch --interval 10`,
@@ -56,7 +57,7 @@ async function status(options: Options): Promise<number> {
   const settings = loadSettings();
   const form = options.output ?? (process.stdout.isTTY ? 'human' : 'json');
   const { openTemporalToRead } = await import('../orchestration/target.ts');
-  const { observeStatus } = await import('../status/observe.ts');
+  const { isAsDesired, observeStatus } = await import('../status/observe.ts');
   const { statusLines } = await import('../status/text.ts');
   const temporal = await openTemporalToRead(settings, createLogger('status', { ...settings, log_level: 'error' }));
   const stop = new AbortController();
@@ -80,7 +81,7 @@ async function status(options: Options): Promise<number> {
         Date.now(),
       );
       await show(view, form, options, statusLines);
-      if (!options.watch) return view.temporal.known && view.clickhouse.known ? 0 : 1;
+      if (!options.watch) return isAsDesired(view) ? 0 : 1;
       await sleep(options.interval * 1000, undefined, { signal: stop.signal }).catch(() => {});
       if (stop.signal.aborted) return 0;
     }

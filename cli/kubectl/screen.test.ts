@@ -1,11 +1,11 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Backfill } from '../../crds/backfill.ts';
 import type { PipelineSchedule } from '../../crds/pipeline-schedule.ts';
 import type { WorkerPool } from '../../crds/worker-pool.ts';
 import type { Deployment } from '../../operator/kube/builtin.ts';
 import { PLAIN, paletteFor } from '../colour.ts';
 import { widthOf } from '../table.ts';
-import { type InstallationView, screenLines } from './screen.ts';
+import { type InstallationView, isAsDesired, screenLines } from './screen.ts';
 
 const COLOURED = paletteFor({ isTTY: true }, {});
 const LINK =
@@ -100,4 +100,55 @@ test('without a Deployment of the operator, the screen names its label within th
   expect(lines.find(line => line.startsWith('Operator'))).toBe(
     'Operator not found: no Deployment has the label app.kubernetes.io/name=ooni-operator',
   );
+});
+
+/** An installation in which everything is as desired. */
+function healthy(): InstallationView {
+  const conditions = [{ ...condition('Available', 'All is well.'), status: 'True' as const }];
+  const resource = (status: object) => ({ metadata: { name: 'x', namespace: 'default' }, spec: {}, status });
+  return {
+    ...longest(20),
+    operators: [{ metadata: { name: 'operator' }, status: { availableReplicas: 1 } } as Deployment],
+    pools: [resource({ conditions }) as unknown as WorkerPool],
+    schedules: [resource({ conditions, missing: { count: 1 }, active: 1 }) as unknown as PipelineSchedule],
+    backfills: [resource({ conditions, phase: 'Running', progress: { failed: 0 } }) as unknown as Backfill],
+  };
+}
+
+/** Returns the installation with another status of the only resource of a kind. */
+function withStatus(kind: 'pools' | 'schedules' | 'backfills', change: object): InstallationView {
+  const view = healthy();
+  const [each] = view[kind];
+  return { ...view, [kind]: [{ ...each, status: { ...each?.status, ...change } }] };
+}
+
+const also = (type: string) => ({
+  conditions: [
+    { ...condition('Available', ''), status: 'True' },
+    { ...condition('Reason', 'message'), type, status: 'True' },
+  ],
+});
+
+describe('the status of kubectl ooni', () => {
+  test('is 0 while everything is as desired, also while buckets are missing because their run is active', () => {
+    expect(isAsDesired(healthy())).toBe(true);
+  });
+
+  test.each<[string, InstallationView]>([
+    ['no operator is available', { ...healthy(), operators: [] }],
+    ['a pool is not ready', withStatus('pools', { conditions: [condition('RollingOut', '')] })],
+    ['a resource has no status yet', withStatus('backfills', { conditions: [] })],
+    ['a run of a schedule is blocked', withStatus('schedules', { blockedBy: { reason: 'NoWorker', message: 'm' } })],
+    ['a run of a backfill is blocked', withStatus('backfills', { blockedBy: { reason: 'ArchiveSlow', message: 'm' } })],
+    ['a bucket of a backfill failed', withStatus('backfills', { progress: { failed: 1 } })],
+    ['the operator warns', withStatus('schedules', also('Warning'))],
+    ['the last run of a schedule failed', withStatus('schedules', also('LastRunFailed'))],
+  ])('is 1 when %s', (_, view) => {
+    expect(isAsDesired(view)).toBe(false);
+  });
+
+  test('the screen names the last run that failed', () => {
+    const lines = screenLines(withStatus('schedules', also('LastRunFailed')), PLAIN, 100);
+    expect(lines[lines.indexOf('Not as desired') + 1]).toBe('  pipelineschedule/x: Reason: message');
+  });
 });

@@ -252,30 +252,43 @@ const FAILURES: readonly Column<FailureRow>[] = [
   { title: 'MESSAGE', text: row => row.message, flexible: true },
 ];
 
-/** Lists the resources that are not as desired, with the message of the operator. */
-function problemLines(view: InstallationView, { strong, bad, doubtful }: Palette, width: number): string[] {
-  const problems = [
+/** A condition that says that a resource is not as desired. */
+interface Problem {
+  /** Kind and name of the resource. */
+  readonly name: string;
+  readonly condition: Condition;
+}
+
+function isProblem({ type, status }: Condition): boolean {
+  if (type === 'Ready') return status !== 'True';
+  return status === 'True' && (type === 'Stalled' || type === 'Warning' || type === 'LastRunFailed');
+}
+
+function problemsOf(view: InstallationView): Problem[] {
+  const resources = [
     ...view.pools.map(each => ['workerpool', each] as const),
     ...view.schedules.map(each => ['pipelineschedule', each] as const),
     ...view.backfills.map(each => ['backfill', each] as const),
-  ].flatMap(([kind, each]) => {
+  ];
+  return resources.flatMap(([kind, each]) => {
     const conditions: readonly Condition[] = each.status?.conditions ?? [];
-    return conditions
-      .filter(
-        ({ type, status }) =>
-          (type === 'Ready' && status !== 'True') || ((type === 'Stalled' || type === 'Warning') && status === 'True'),
-      )
-      .map(({ type, status, reason, message }) => ({ name: `${kind}/${nameOf(each)}`, type, status, reason, message }));
+    return conditions.filter(isProblem).map(condition => ({ name: `${kind}/${nameOf(each)}`, condition }));
   });
+}
+
+/** Lists the resources that are not as desired, with the message of the operator. */
+function problemLines(view: InstallationView, { strong, bad, doubtful }: Palette, width: number): string[] {
+  const problems = problemsOf(view);
   if (problems.length === 0) return [];
   // Stalled says the same as Ready.
   const shown = problems.filter(
-    ({ name, type }) => type !== 'Stalled' || !problems.some(other => other.name === name && other.type === 'Ready'),
+    ({ name, condition: { type } }) =>
+      type !== 'Stalled' || !problems.some(other => other.name === name && other.condition.type === 'Ready'),
   );
   return [
     '',
     strong('Not as desired'),
-    ...shown.flatMap(({ name, status, type, reason, message }) => {
+    ...shown.flatMap(({ name, condition: { status, type, reason, message } }) => {
       const paint = type === 'Warning' || status === 'Unknown' ? doubtful : bad;
       // The message ends with the remedy, so it is shown as a whole.
       const lines = wrap(printableLine(`${name}: ${reason}: ${message}`), width - 4);
@@ -308,4 +321,19 @@ function linkLines(view: InstallationView, { strong }: Palette, width: number): 
 /** Returns whether a resource is as desired. */
 export function isReady({ status }: { readonly status?: { conditions?: readonly Condition[] } }): boolean {
   return ready(status)?.status === 'True';
+}
+
+/**
+ * Whether an operator is available, each resource is as desired, nothing blocks a run, and no bucket failed. A missing bucket counts only if the
+ * operator warns of it, because a bucket is missing also while its run is active.
+ */
+export function isAsDesired(view: InstallationView): boolean {
+  const { operators, pools, schedules, backfills } = view;
+  return (
+    operators.some(isAvailable) &&
+    [...pools, ...schedules, ...backfills].every(isReady) &&
+    problemsOf(view).length === 0 &&
+    [...schedules, ...backfills].every(({ status }) => !status?.blockedBy) &&
+    backfills.every(({ status }) => (status?.progress?.failed ?? 0) === 0)
+  );
 }

@@ -10,7 +10,7 @@ import { Output } from '../output.ts';
 import { printable } from '../printable.ts';
 import { messageWithRemedy } from '../remedies.ts';
 import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
-import { type InstallationView, isReady, screenLines } from './screen.ts';
+import { type InstallationView, isAsDesired, screenLines } from './screen.ts';
 
 interface Options extends ClusterOptions {
   readonly watch?: boolean;
@@ -40,7 +40,9 @@ export function statusCommand(): Command {
 Shows operator, pools, schedules, backfills, their last failures and resources that are not as desired, in all namespaces unless -n is given. All
 figures come from the resources, where the operator records what it sees in Temporal and ClickHouse; an absent figure is unknown.
 
-Exit status: 0 everything is as desired; 1 something is not, or the cluster does not answer; 2 wrong usage.
+Exit status: 0 an operator is available, each resource is as desired, nothing blocks a run, and no bucket failed; 1 one of these does not
+hold, and the display says which, or the cluster does not answer; 2 wrong usage. A missing bucket alone is not an error. With --watch,
+Ctrl-C ends with 0.
 
   kubectl ooni status
   kubectl ooni status --watch`,
@@ -92,12 +94,4 @@ export async function readInstallation({ client, server, namespace, options }: C
     (a.metadata.creationTimestamp ?? '') < (b.metadata.creationTimestamp ?? '') ? 1 : -1,
   );
   return { at: new Date().toISOString(), server, operators, pools, schedules, backfills: newestFirst };
-}
-
-function isAsDesired({ operators, pools, schedules, backfills }: InstallationView): boolean {
-  return (
-    operators.some(({ status }) => (status?.availableReplicas ?? 0) > 0) &&
-    [...pools, ...schedules, ...backfills].every(isReady) &&
-    backfills.every(({ status }) => (status?.progress?.failed ?? 0) === 0)
-  );
 }

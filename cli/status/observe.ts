@@ -125,6 +125,21 @@ export async function observeStatus(
   };
 }
 
+/**
+ * Whether everything is known, nothing blocks a run, and the last run of each bucket did not fail. A missing bucket alone does not count, because
+ * a bucket is missing also while its run is active.
+ */
+export function isAsDesired({ temporal, clickhouse }: StatusView): boolean {
+  if (!temporal.known || !clickhouse.known) return false;
+  const { schedules, backfills } = temporal.value;
+  return (
+    [...schedules, ...backfills].every(({ blockedBy }) => !blockedBy) &&
+    schedules.every(({ missing }) => missing.known) &&
+    backfills.every(({ progress }) => (progress?.failed ?? 0) === 0) &&
+    clickhouse.value.lastFailures.length === 0
+  );
+}
+
 /** Returns the answer, or the message of an expected error. */
 async function ask<T>(answer: Promise<T>): Promise<Known<T>> {
   try {
