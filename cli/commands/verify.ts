@@ -147,13 +147,19 @@ async function hasObjects(archive: Archive, day: string, filter: Filter): Promis
   return false;
 }
 
+/** Prints the problems of a bucket: one on the line of the bucket, several below it. */
 function showProblems({ bucket: name, filter, problems }: Verification): void {
-  if (problems.length === 0) return;
-  console.log(printableLine(`${name} ${filter}`));
-  for (const { problem, key, table, message } of problems.slice(0, SHOWN)) {
+  const [first, ...others] = problems.slice(0, SHOWN).map(({ problem, key, table, message }) => {
     const where = [key, table].filter(Boolean).map(each => `${each}: `);
-    console.log(printableLine(`  ${problem}  ${where.join('')}${message}`));
+    return `${problem}  ${where.join('')}${message}`;
+  });
+  if (first === undefined) return;
+  if (others.length === 0) {
+    console.log(printableLine(`${name} ${filter}  ${first}`));
+    return;
   }
+  console.log(printableLine(`${name} ${filter}`));
+  for (const line of [first, ...others]) console.log(printableLine(`  ${line}`));
   if (problems.length > SHOWN) console.log(`  and ${problems.length - SHOWN} more; -o json lists all`);
 }
 

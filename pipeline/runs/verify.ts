@@ -119,7 +119,7 @@ async function verifyRun(
   // A bucket that was never run and has no objects is correct.
   const nothing = runs.length === 0 && listed.size === 0 && bad.length === 0;
   if (!completed && !nothing)
-    problems.push({ problem: 'NotCompleted', message: notCompleted(bucket, listed.size, runs[0], hint) });
+    problems.push({ problem: 'NotCompleted', message: notCompleted(listed.size, runs[0], hint) });
   const found = { bucket, filter: filterID, files: listed.size };
   if (!run) return { ...found, measurements: 0, rows: {}, problems };
   for (const newer of runs.filter(({ generation }) => generation > run.generation)) {
@@ -184,10 +184,9 @@ async function whereElse(clickhouse: ClickHouse, { bucket, filter }: BucketKey, 
   return other ? `, but ${other.bucket} was run under ${other.filterID}; verify it under that filter` : '';
 }
 
-function notCompleted(bucket: string, files: number, newest: RunAudit | undefined, hint: string): string {
-  if (!newest)
-    return `${bucket} was never run under this filter; the archive has ${counted(files, 'object')} of it${hint}`;
-  return `the newest run of ${bucket}, of ${timeOf(newest)}, ${stateOf(newest)}`;
+function notCompleted(files: number, newest: RunAudit | undefined, hint: string): string {
+  if (!newest) return `it was never run under this filter; the archive has ${counted(files, 'object')} of it${hint}`;
+  return `its newest run, of ${timeOf(newest)}, ${stateOf(newest)}`;
 }
 
 function timeOf({ generation }: Pick<RunAudit, 'generation'>): string {
