@@ -1,4 +1,4 @@
-import { type InjectedSinks, type NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import type { InjectedSinks, NativeConnection, Worker, WorkerOptions } from '@temporalio/worker';
 import { openArchive } from '../pipeline/archive/open.ts';
 import { freePort } from '../pipeline/free-port.ts';
 import { serveHealth } from '../pipeline/health-server.ts';
@@ -8,18 +8,16 @@ import type { Tracing } from '../pipeline/otel.ts';
 import { openIpMetadata } from '../pipeline/reference/ip-metadata.ts';
 import { RunMetrics } from '../pipeline/runs/metrics.ts';
 import { loadSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
-import { openClickHouse } from '../pipeline/tables/clickhouse.ts';
+import { type ClickHouse, openClickHouse } from '../pipeline/tables/clickhouse.ts';
 import { ThreadPool } from '../pipeline/threads/pool.ts';
 import { processName, startTracing } from '../pipeline/tracing.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
-import { createActivities } from './activities/activities.ts';
 import { ClickHouseWatch } from './activities/clickhouse-watch.ts';
 import { noteRetry } from './activities/waits.ts';
-import { TemporalConnection } from './certificates.ts';
+import type { TemporalConnection as OpenConnection } from './certificates.ts';
 import { queuesOf, workerDeploymentOf } from './contract.ts';
 import { serveMetrics } from './metrics-server.ts';
-import { retryUntilReady } from './startup-retry.ts';
-import { installRuntime, registerRunAttributes } from './temporal.ts';
+import { retryUntilReady, unlessAborted } from './startup-retry.ts';
 import { activityTracing, workflowSinks } from './tracing.ts';
 import { workflowCode } from './workflow-bundle.ts';
 import type { EndSinks } from './workflows/trace.ts';
@@ -68,33 +66,37 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
         ready: { worker: () => waitsFor },
       })
     : undefined;
+  const tracing = await startTracing(settings, 'ooni-worker', log);
+  const database = settings.worker_tasks.includes('Activities') ? new Database(settings, log, stop.signal) : undefined;
+  const { installRuntime, registerRunAttributes, TemporalConnection, Worker } = await import('./sdk.ts');
   const prometheus = settings.prometheus_bind_address;
   const sdkPort = prometheus ? await freePort() : undefined;
   installRuntime(log, sdkPort);
   const scraped = sdkPort === undefined ? undefined : await serveMetrics(prometheus, metrics.registry, sdkPort);
-  const tracing = await startTracing(settings, 'ooni-worker', log);
 
   const reach = <T>(doing: string, work: () => Promise<T>) =>
     retryUntilReady(doing, work, { log, onWaiting: say, signal: stop.signal });
-  const temporal = await reach(`reach Temporal at ${settings.temporal_address}`, () =>
-    TemporalConnection.open(settings, log),
-  );
+  // A Temporal that accepts connections and does not answer must not delay the end of the process.
+  const ask = <T>(doing: string, work: () => Promise<T>) => reach(doing, () => unlessAborted(work(), stop.signal));
   const stopped = new AbortController();
+  let temporal: OpenConnection | undefined;
   try {
-    await reach('register search attributes with Temporal', () =>
-      registerRunAttributes(temporal.current, settings.temporal_namespace, log),
+    const opened = await ask(`reach Temporal at ${settings.temporal_address}`, () =>
+      TemporalConnection.open(settings, log),
     );
-    const activities = settings.worker_tasks.includes('Activities')
-      ? await prepareActivities({ settings, log, metrics, tracing, reach, signal: stop.signal })
-      : undefined;
+    temporal = opened;
+    await ask('register search attributes with Temporal', () =>
+      registerRunAttributes(opened.current, settings.temporal_namespace, log),
+    );
+    const activities = database && (await prepareActivities(database, { settings, log, metrics, tracing, reach }));
     try {
       for (const options of workerOptions(
         settings,
-        temporal.current,
+        opened.current,
         activities?.activities,
         workflowSinks(tracing, metrics, log),
       )) {
-        workers.push(await reach('start the worker', () => Worker.create(options)));
+        workers.push(await ask('start the worker', () => Worker.create(options)));
       }
       if (stop.signal.aborted) return;
       waitsFor = undefined;
@@ -103,7 +105,7 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
         `working for Temporal at ${settings.temporal_address}`,
       );
       // Until the last task has ended, which may take longer than the certificates are valid.
-      const keeping = temporal.keep(workers, stopped.signal);
+      const keeping = opened.keep(workers, stopped.signal);
       await Promise.all(workers.map(worker => worker.run()));
       stopped.abort();
       await keeping;
@@ -112,7 +114,8 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
     }
   } finally {
     stopped.abort();
-    await temporal.close();
+    await database?.close();
+    await temporal?.close();
     await tracing?.close();
     await scraped?.stop();
     await server?.stop();
@@ -127,59 +130,82 @@ class StopError extends Error {
 /** Command that migrates the database by hand, for the message of an error. */
 const MIGRATE = 'oonipipeline migrate, with the settings of this worker';
 
+/** The database of the worker, which it prepares at once: before it loads the SDK of Temporal and reaches Temporal. */
+class Database {
+  readonly clickhouse: ClickHouse;
+  readonly #prepare: () => Promise<void>;
+  /** Whether the first attempt succeeded. A failure is repeated, and reported then. */
+  readonly #first: Promise<boolean>;
+  readonly #closing = new AbortController();
+
+  constructor(settings: Settings, log: Logger, signal: AbortSignal) {
+    const onRetry = (error: Error, attempt: number, wait: number) => {
+      noteRetry(error, wait);
+      log.warn({ attempt }, `ClickHouse: ${error.message}; trying again in ${wait} ms`);
+    };
+    this.clickhouse = openClickHouse(settings, { onRetry });
+    const options = { signal: AbortSignal.any([signal, this.#closing.signal]) };
+    this.#prepare = async () => {
+      await prepareDatabase(this.clickhouse, settings, MIGRATE, log, options);
+    };
+    this.#first = this.#prepare().then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** Resolves when the database exists and is migrated. */
+  async prepared(reach: Reach): Promise<void> {
+    if (await this.#first) return;
+    await reach(`prepare the database at ${this.clickhouse.name}`, this.#prepare);
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    // A migration releases its lock before the process ends.
+    await this.#first;
+    await this.clickhouse.close();
+  }
+}
+
+/** Retries the work until it succeeds; `doing` names it for log and readiness. */
+type Reach = <T>(doing: string, work: () => Promise<T>) => Promise<T>;
+
 /** The parts of the process that the activities need. */
 interface WorkerParts {
   readonly settings: Settings;
   readonly log: Logger;
   readonly metrics: RunMetrics;
   readonly tracing: Tracing | undefined;
-  /** Retries the work until it succeeds; `doing` names it for log and readiness. */
-  readonly reach: <T>(doing: string, work: () => Promise<T>) => Promise<T>;
-  readonly signal: AbortSignal;
+  readonly reach: Reach;
 }
 
-/** Returns the activities, once ClickHouse is reachable and migrated. */
-async function prepareActivities({
-  settings,
-  log,
-  metrics,
-  tracing,
-  reach,
-  signal,
-}: WorkerParts): Promise<{ activities: object; close(): Promise<void> }> {
+/** Returns the activities, once the database is prepared. */
+async function prepareActivities(
+  database: Database,
+  { settings, log, metrics, tracing, reach }: WorkerParts,
+): Promise<{ activities: object; close(): Promise<void> }> {
   const ipMetadata = openIpMetadata(settings.geoip_dir || undefined);
   if (settings.geoip_dir === '') {
     log.warn('geoip_dir is empty: addresses get no AS and no country; `oonipipeline geoip` fetches the databases');
   }
   const archive = openArchive(settings);
-  const onRetry = (error: Error, attempt: number, wait: number) => {
-    noteRetry(error, wait);
-    log.warn({ attempt }, `ClickHouse: ${error.message}; trying again in ${wait} ms`);
-  };
-  const clickhouse = openClickHouse(settings, { onRetry });
-  await reach(`prepare the database at ${clickhouse.name}`, () =>
-    prepareDatabase(clickhouse, settings, MIGRATE, log, { signal }),
-  );
+  const { clickhouse } = database;
+  await database.prepared(reach);
   const pool = new ThreadPool(settings, ipMetadata, log, tracing?.export);
-  const referenceVersions = { ip: ipMetadata.version };
+  const { createActivities } = await import('./sdk.ts');
   const activities = createActivities({
     settings,
     archive,
     clickhouse,
     pool,
     metrics,
-    referenceVersions,
+    referenceVersions: { ip: ipMetadata.version },
     rulesVersion: settings.analysis_rules_version,
     log,
     watch: new ClickHouseWatch(() => clickhouse.probe()),
   });
-  return {
-    activities,
-    close: async () => {
-      await pool.close();
-      await clickhouse.close();
-    },
-  };
+  return { activities, close: () => pool.close() };
 }
 
 function workerOptions(

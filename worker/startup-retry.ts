@@ -36,3 +36,16 @@ export async function retryUntilReady<T>(
     }
   }
 }
+
+/** Returns the result of work that cannot be interrupted. If the signal aborts first, it throws the signal's reason, and the work goes on. */
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
