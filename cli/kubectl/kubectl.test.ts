@@ -7,6 +7,7 @@ import { viewOf } from '../orchestration/backfill.ts';
 import { widthOf } from '../table.ts';
 import { checkLines } from './checks-text.ts';
 import { type GridDay, gridLines } from './grid.ts';
+import { isAbout } from './logs.ts';
 import { BEFORE, fixedSize } from './pool.ts';
 import { missingPrivileges } from './privileges.ts';
 import { createKubectlProgram } from './program.ts';
@@ -25,6 +26,7 @@ test.each([
   [['pool', 'drain'], "missing required argument 'name'"],
   [['doctor', '-o', 'table'], 'Allowed choices are human, json'],
   [['logs', '--tail', '-1'], 'from 1 to 1000000'],
+  [['logs', '--bucket', '2024-01'], 'is not a bucket'],
 ])('wrong usage of kubectl ooni: %j', async (args, message) => {
   const program = await createKubectlProgram('all');
   const quiet = { writeErr: () => {}, writeOut: () => {} };
@@ -153,4 +155,20 @@ test.each([
   ],
 ])('privileges that %j lacks', (grants, missing) => {
   expect(missingPrivileges(grants, 'ooni')).toEqual(missing);
+});
+
+test.each<[boolean, string, string]>([
+  [true, '2024-01-22', '[pod/w-1/worker] {"time":"2024-01-23T02:00:00Z","bucket":"2024-01-22","msg":"a batch"}'],
+  [true, '2024-01-22', '[pod/w-1/worker] {"bucket":"2024-01-22T05","msg":"a batch of an hour"}'],
+  [true, '2024-01-22', '[pod/o-1/operator] {"msg":"the run of 2024-01-22 waits: no worker has taken it up"}'],
+  [true, '2024-01-22', '[pod/w-1/worker] panic in the run of 2024-01-22'],
+  [
+    false,
+    '2024-01-22',
+    '[pod/w-1/worker] {"time":"2024-01-22T02:00:00Z","bucket":"2024-01-21","msg":"another bucket"}',
+  ],
+  [false, '2024-01-22T05', '[pod/w-1/worker] {"time":"2024-01-22T05:10:00Z","bucket":"2024-01-22","msg":"its day"}'],
+  [false, '2024-01-22', ''],
+])('it is %s that %s is the bucket of the log line %s', (expected, bucket, line) => {
+  expect(isAbout(bucket)(line)).toBe(expected);
 });

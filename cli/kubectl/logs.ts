@@ -1,46 +1,70 @@
 import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { Command, Option } from 'commander';
 import { DEPLOYMENTS } from '../../operator/kube/builtin.ts';
 import { KubeConfigError } from '../../operator/kube/config.ts';
 import { ForbiddenError } from '../../operator/kube/errors.ts';
 import { durationText, resourceName } from '../names.ts';
-import { wholeNumber } from '../options.ts';
+import { bucket, wholeNumber } from '../options.ts';
+import { Output } from '../output.ts';
 import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
 import { OPERATOR_SELECTOR } from './status.ts';
 
 interface Options extends ClusterOptions {
   readonly follow?: boolean;
-  readonly tail: number;
+  readonly tail?: number;
   readonly since?: string;
+  readonly bucket?: string;
 }
+
+/** Number of the last lines of each pod that are shown. */
+const TAIL = 100;
 
 /** Creates `kubectl ooni logs`, which shows the logs of the operator or of the workers of a pool. */
 export function logsCommand(): Command {
   return withClusterOptions(new Command('logs'))
     .description('Show the logs of the operator, or of the workers of a pool')
     .argument('[pool]', 'name of a WorkerPool; the operator unless given', resourceName)
+    .option('--bucket <bucket>', 'only lines about this bucket, of the operator and of all workers', bucket)
     .option('-f, --follow', 'show new lines until Ctrl-C')
-    .addOption(new Option('--tail <n>', 'last lines of each pod').default(100).argParser(wholeNumber(1, 1_000_000)))
+    .addOption(
+      new Option('--tail <n>', `last lines of each pod; ${TAIL} unless given, with --bucket all`).argParser(
+        wholeNumber(1, 1_000_000),
+      ),
+    )
     .option('--since <duration>', 'only lines of this time, such as 10m', durationText)
     .addHelpText(
       'after',
       `
-Runs kubectl logs with the right labels. Without a pool and without -n it takes the pods of every operator in the cluster.
+Runs kubectl logs with the right labels. Without a pool and without -n it takes the pods of every operator in the cluster; --bucket adds
+the workers of every WorkerPool. The lines of a bucket of a day include those of its hours. The log of a pod that is gone is gone, too.
 
-Exit status: that of kubectl; 1 if kubectl is not on PATH; 2 wrong usage.
+Exit status: that of kubectl; 1 if kubectl is not on PATH; 2 wrong usage. No line about a bucket is not an error.
 
   kubectl ooni logs --tail 20
-  kubectl ooni logs main -f`,
+  kubectl ooni logs main -f
+  kubectl ooni logs --bucket 2024-01-22`,
     )
     .action((pool: string | undefined, options: Options) =>
       withCluster('logs', options, async cluster => {
-        const pods =
-          pool === undefined
-            ? (await operatorNamespaces(cluster)).map(namespace => ({ namespace, selector: OPERATOR_SELECTOR }))
-            : [{ namespace: cluster.namespace, selector: await selectorOf(cluster, pool) }];
+        const isShown = options.bucket === undefined ? undefined : isAbout(options.bucket);
+        const pods = await podsOf(cluster, pool, options);
+        const tail = options.tail ?? (isShown ? -1 : TAIL);
+        let shown = 0;
+        const output = new Output(process.stdout);
+        const show =
+          isShown &&
+          (async (line: string) => {
+            if (isShown(line)) {
+              shown++;
+              await output.write(`${line}\n`);
+            }
+            return !output.closed;
+          });
         const statuses = await Promise.all(
-          pods.map(({ namespace, selector }) =>
-            run('kubectl', [
+          pods.map(({ namespace, selector }) => {
+            const args = [
               'logs',
               '-l',
               selector,
@@ -48,16 +72,65 @@ Exit status: that of kubectl; 1 if kubectl is not on PATH; 2 wrong usage.
               namespace,
               '--prefix',
               '--max-log-requests=50',
-              `--tail=${options.tail}`,
-              ...(options.follow ? ['-f'] : []),
-              ...(options.since ? [`--since=${options.since}`] : []),
-              ...clusterArguments(options),
-            ]),
-          ),
+              `--tail=${tail}`,
+            ];
+            if (options.follow) args.push('-f');
+            if (options.since) args.push(`--since=${options.since}`);
+            return run('kubectl', [...args, ...clusterArguments(options)], show);
+          }),
         );
+        if (isShown && shown === 0) {
+          console.error(`kubectl ooni logs: the pods that exist have no line about ${options.bucket}`);
+        }
         return Math.max(...statuses);
       }),
     );
+}
+
+/** Pods of one namespace. */
+interface Pods {
+  readonly namespace: string;
+  readonly selector: string;
+}
+
+/** Returns the pods of a pool, or those of the operators, with a bucket also those of all pools. */
+async function podsOf(cluster: Cluster, pool: string | undefined, options: Options): Promise<Pods[]> {
+  if (pool !== undefined) return [{ namespace: cluster.namespace, selector: await selectorOf(cluster, pool) }];
+  if (options.bucket === undefined) {
+    return (await operatorNamespaces(cluster)).map(namespace => ({ namespace, selector: OPERATOR_SELECTOR }));
+  }
+  const { WORKER_POOLS } = await import('../../operator/controllers/resources.ts');
+  const scope = options.namespace === undefined ? {} : { namespace: options.namespace };
+  const [operators, pools] = await Promise.all([
+    cluster.client.list(DEPLOYMENTS, { ...scope, labelSelector: OPERATOR_SELECTOR }).catch((error: unknown) => {
+      if (error instanceof ForbiddenError) return [];
+      throw error;
+    }),
+    cluster.client.list(WORKER_POOLS, scope),
+  ]);
+  const found = [
+    ...operators.map(({ metadata: { namespace = '' } }) => ({ namespace, selector: OPERATOR_SELECTOR })),
+    ...pools.flatMap(({ metadata: { namespace = '' }, status }) =>
+      status?.selector ? [{ namespace, selector: status.selector }] : [],
+    ),
+  ];
+  if (found.length > 0) return found;
+  throw new KubeConfigError('there is no operator and no WorkerPool with pods; look at: kubectl ooni status');
+}
+
+/** Returns whether a line of a log is about a bucket: by its field `bucket`, or by its message. A day includes its hours. */
+export function isAbout(bucket: string): (line: string) => boolean {
+  return line => {
+    const json = line.slice(line.indexOf('{'));
+    if (!json.includes(bucket)) return false;
+    try {
+      const { bucket: field, msg } = JSON.parse(json) as { bucket?: unknown; msg?: unknown };
+      return [field, msg].some(text => typeof text === 'string' && text.includes(bucket));
+    } catch {
+      // A line of another program, or the text of a crash.
+      return true;
+    }
+  };
 }
 
 /**
@@ -93,12 +166,29 @@ export function clusterArguments({ kubeconfig, context }: ClusterOptions): strin
   return [...(kubeconfig ? ['--kubeconfig', kubeconfig] : []), ...(context ? ['--context', context] : [])];
 }
 
-function run(command: string, args: readonly string[]): Promise<number> {
-  const child = spawn(command, args, { stdio: 'inherit' });
-  return new Promise((resolve, reject) => {
+/** Receives a line. Resolves to whether it takes more. */
+type Show = (line: string) => Promise<boolean>;
+
+/** Runs a command and returns its exit status. `show` receives each line of its output; without it, the output is that of this program. */
+async function run(command: string, args: readonly string[], show?: Show): Promise<number> {
+  const child = spawn(command, args, { stdio: ['inherit', show ? 'pipe' : 'inherit', 'inherit'] });
+  const ended = new Promise<number>((resolve, reject) => {
     child.once('error', (error: NodeJS.ErrnoException) => {
       reject(error.code === 'ENOENT' ? new KubeConfigError('kubectl is not on PATH') : error);
     });
     child.once('close', status => resolve(status ?? 1));
   });
+  if (!show || !child.stdout) return ended;
+  let hasLeft = false;
+  const read = async (output: Readable) => {
+    for await (const line of createInterface({ input: output })) {
+      if (await show(line)) continue;
+      // The reader of our output has left, as `head` does. This is not an error.
+      hasLeft = true;
+      child.kill();
+      return;
+    }
+  };
+  const [status] = await Promise.all([ended, read(child.stdout)]);
+  return hasLeft ? 0 : status;
 }

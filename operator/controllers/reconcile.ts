@@ -1,5 +1,6 @@
 import type { Condition } from '../../crds/conditions.ts';
 import { FINALIZER, type Kind, parseSpec, SpecError } from '../../crds/resource.ts';
+import type { Logger } from '../../pipeline/log.ts';
 import { recordWait, withSpan } from '../../pipeline/spans.ts';
 import { canonical, sameJson } from '../hash.ts';
 import type { Change } from '../kube/cache.ts';
@@ -78,6 +79,7 @@ interface Ours extends KubeObject {
 interface Blocked {
   readonly bucket?: string;
   readonly reason: string;
+  readonly message: string;
 }
 
 /** The steps that differ between kinds. */
@@ -118,7 +120,7 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
     try {
       observed = await steps.observe(object, now, signal);
     } catch (error) {
-      await reportUnobserved(context, steps.resource, object, error, now);
+      await reportUnobserved(context, steps.resource, object, error, { now, log });
       throw asReconcileError(error);
     }
     const plan = steps.plan(observed, now);
@@ -148,7 +150,8 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
       summary = failed;
       own = object.status?.conditions?.filter(({ type }) => plan.own.some(one => one.type === type)) ?? [];
     }
-    await writeStatus(context, steps.resource, object, { body: steps.status(observed, plan, now), summary, own, now });
+    const body = steps.status(observed, plan, now);
+    await writeStatus(context, steps.resource, object, { body, summary, own, now, log });
     if (failure !== undefined) throw asReconcileError(failure);
     if (plan.after === undefined) return undefined;
     const requeueAfter = jittered(context.clock, steps.interval?.(plan.after) ?? plan.after, 0.2);
@@ -162,7 +165,7 @@ async function reportUnobserved<T extends Ours>(
   resource: Resource<T>,
   object: Stored<T>,
   error: unknown,
-  now: number,
+  pass: Pick<DesiredStatus, 'now' | 'log'>,
 ): Promise<void> {
   const summary = summaryOf(error, {
     kind: 'unknown',
@@ -172,7 +175,7 @@ async function reportUnobserved<T extends Ours>(
   if (!summary) return;
   const { conditions = [], observedGeneration: _, ...body } = object.status ?? {};
   const own = conditions.filter(({ type }) => !['Ready', 'Reconciling', 'Stalled'].includes(type));
-  await writeStatus(context, resource, object, { body, summary, own, now });
+  await writeStatus(context, resource, object, { body, summary, own, ...pass });
 }
 
 /** Returns the summary for a failed action; undefined when the owner of the resource needs no report and the pass is only repeated. */
@@ -220,13 +223,14 @@ interface DesiredStatus {
   readonly own: readonly DesiredCondition[];
   /** Milliseconds since 1970. */
   readonly now: number;
+  readonly log: Logger;
 }
 
 async function writeStatus<T extends Ours>(
   { client, events, written }: Context,
   resource: Resource<T>,
   object: Stored<T>,
-  { body, summary, own, now }: DesiredStatus,
+  { body, summary, own, now, log }: DesiredStatus,
 ): Promise<void> {
   const generation = object.metadata.generation ?? 0;
   const conditions = merge(object.status?.conditions, desiredConditions(summary, own), generation, now);
@@ -244,27 +248,37 @@ async function writeStatus<T extends Ours>(
     if (error instanceof NotFoundError) return;
     throw error;
   }
-  traceWait(resource, object, (body as { blockedBy?: Blocked }).blockedBy, now);
+  reportWait(resource, object, (body as { blockedBy?: Blocked }).blockedBy, { now, log });
   for (const { type, reason, message } of transitions(object.status?.conditions, conditions)) {
     events.record(resource, object, { type, reason, action: 'Reconcile', note: message });
   }
 }
 
-/** Records a span when a run of an object begins to wait, or waits for something else. The span begins a trace of its own, because the operator may have no other span. */
-function traceWait<T extends Ours>(
+/**
+ * Logs when a run of an object begins to wait, waits for something else, or does not wait any more. For a wait it also records a span, which begins
+ * a trace of its own, because the operator may have no other span.
+ */
+function reportWait<T extends Ours>(
   { kind }: Resource<T>,
   object: Stored<T>,
   blocked: Blocked | undefined,
-  now: number,
+  { now, log }: Pick<DesiredStatus, 'now' | 'log'>,
 ): void {
   const before = object.status?.blockedBy;
-  if (!blocked || (before?.bucket === blocked.bucket && before?.reason === blocked.reason)) return;
+  if (before?.bucket === blocked?.bucket && before?.reason === blocked?.reason) return;
+  const work = ({ bucket }: Blocked) => (bucket === undefined ? 'the plan' : `the run of ${bucket}`);
+  if (!blocked) {
+    if (before) log.info({ bucket: before.bucket }, `${work(before)} does not wait any more`);
+    return;
+  }
+  const { bucket, reason, message } = blocked;
+  log.warn({ bucket, reason }, `${work(blocked)} waits: ${message}`);
   const { name = '', namespace = '' } = object.metadata;
-  recordWait(blocked.reason, now, now, {
+  recordWait(reason, now, now, {
     'ooni.kind': kind,
     'ooni.name': name,
     'ooni.namespace': namespace,
-    ...(blocked.bucket !== undefined && { 'ooni.bucket': blocked.bucket }),
+    ...(bucket !== undefined && { 'ooni.bucket': bucket }),
   });
 }
 
