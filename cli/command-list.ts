@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { hidePasswords } from '../pipeline/hide-password.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
+import { fitHelp } from './help.ts';
 import { printable } from './printable.ts';
 
 /** A command of a program, whose modules are loaded when it runs. */
@@ -27,7 +28,10 @@ export async function createProgramOf(
     .version(CODE_VERSION)
     .showHelpAfterError('(--help shows what there is)')
     // An argument that an error repeats may contain a password, or characters that a terminal obeys.
-    .configureOutput({ outputError: (text, write) => write(printable(hidePasswords(text))) })
+    .configureOutput({
+      outputError: (text, write) => write(printable(hidePasswords(text))),
+      writeOut: text => process.stdout.write(fitHelp(text, process.stdout.columns ?? Number.POSITIVE_INFINITY)),
+    })
     .exitOverride();
   for (const listed of commands) {
     const command = loaded === 'all' || loaded.includes(listed.name) ? await listed.load() : new Command(listed.name);

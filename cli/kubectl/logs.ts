@@ -121,10 +121,12 @@ async function podsOf(cluster: Cluster, pool: string | undefined, options: Optio
 /** Returns whether a line of a log is about a bucket: by its field `bucket`, or by its message. A day includes its hours. */
 export function isAbout(bucket: string): (line: string) => boolean {
   return line => {
-    const json = line.slice(line.indexOf('{'));
-    if (!json.includes(bucket)) return false;
+    if (!line.includes(bucket)) return false;
     try {
-      const { bucket: field, msg } = JSON.parse(json) as { bucket?: unknown; msg?: unknown };
+      const { bucket: field, msg } = JSON.parse(line.slice(Math.max(0, line.indexOf('{')))) as {
+        bucket?: unknown;
+        msg?: unknown;
+      };
       return [field, msg].some(text => typeof text === 'string' && text.includes(bucket));
     } catch {
       // A line of another program, or the text of a crash.

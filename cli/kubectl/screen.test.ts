@@ -105,7 +105,11 @@ test('without a Deployment of the operator, the screen names its label within th
 /** An installation in which everything is as desired. */
 function healthy(): InstallationView {
   const conditions = [{ ...condition('Available', 'All is well.'), status: 'True' as const }];
-  const resource = (status: object) => ({ metadata: { name: 'x', namespace: 'default' }, spec: {}, status });
+  const resource = (status: object) => ({
+    metadata: { name: 'x', namespace: 'default' },
+    spec: { schedule: '0 2 * * *' },
+    status,
+  });
   return {
     ...longest(20),
     operators: [{ metadata: { name: 'operator' }, status: { availableReplicas: 1 } } as Deployment],
