@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { InjectedSinks, NativeConnection, Worker, WorkerOptions } from '@temporalio/worker';
 import { openArchive } from '../pipeline/archive/open.ts';
 import { freePort } from '../pipeline/free-port.ts';
@@ -68,6 +69,8 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
     : undefined;
   const tracing = await startTracing(settings, 'ooni-worker', log);
   const database = settings.worker_tasks.includes('Activities') ? new Database(settings, log, stop.signal) : undefined;
+  // Loading the SDK occupies the thread for most of a second, so the first statements would wait for it.
+  await database?.begun();
   const { installRuntime, registerRunAttributes, TemporalConnection, Worker } = await import('./sdk.ts');
   const prometheus = settings.prometheus_bind_address;
   const sdkPort = prometheus ? await freePort() : undefined;
@@ -152,6 +155,11 @@ class Database {
       () => true,
       () => false,
     );
+  }
+
+  /** Resolves when the first attempt has ended, at the latest after a second. */
+  async begun(): Promise<void> {
+    await Promise.race([this.#first, sleep(1000, undefined, { ref: false })]);
   }
 
   /** Resolves when the database exists and is migrated. */

@@ -1,5 +1,6 @@
 // Plain JavaScript, so that Node need not load what strips types before it can use the cache.
-import { enableCompileCache } from 'node:module';
+// A named import would be an error on a Node that does not have it.
+import module from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
@@ -9,5 +10,7 @@ import { join } from 'node:path';
  * directory that can be written, Node compiles every time.
  */
 export function cacheCompiledCode() {
-  enableCompileCache(join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ooni-pipeline', 'compiled'));
+  module.enableCompileCache?.(
+    join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ooni-pipeline', 'compiled'),
+  );
 }

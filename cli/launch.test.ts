@@ -1,0 +1,27 @@
+import { spawnSync } from 'node:child_process';
+import { delimiter, join } from 'node:path';
+import { expect, test } from 'vitest';
+import packageJson from '../package.json' with { type: 'json' };
+
+/** First major version of Node that runs TypeScript. */
+const NODE = 24;
+
+/** Returns a Node of this machine that is too old for the programs; undefined without one. */
+function oldNode(): string | undefined {
+  const found = (process.env.PATH ?? '').split(delimiter).map(folder => join(folder, 'node'));
+  return found.find(path => {
+    const { stdout } = spawnSync(path, ['-p', 'process.versions.node'], { encoding: 'utf8' });
+    return Number.parseInt(stdout ?? '', 10) < NODE;
+  });
+}
+
+const old = oldNode();
+
+test.skipIf(!old).each(['oonipipeline', 'kubectl-ooni'])(
+  '%s, started by an older Node, runs on the Node of the package',
+  name => {
+    const program = join(import.meta.dirname, `bin/${name}.mjs`);
+    const { status, stdout, stderr } = spawnSync(old as string, [program, '--version'], { encoding: 'utf8' });
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: `${packageJson.version}\n`, stderr: '' });
+  },
+);
