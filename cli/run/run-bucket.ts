@@ -9,7 +9,7 @@ import type { Logger } from '../../pipeline/log.ts';
 import { type AnalysisTask, abandonAnalysis, analyseBucket, type SettledBy } from '../../pipeline/runs/analysis.ts';
 import type { Checkpoint } from '../../pipeline/runs/batch.ts';
 import { type BrokenStage, type RunPlan, type RunSteps, runStages } from '../../pipeline/runs/bucket-run.ts';
-import { ARCHIVE_CHANGED, type ClassifiedError, judge } from '../../pipeline/runs/failure.ts';
+import { ARCHIVE_CHANGED, type ClassifiedError, classifyError } from '../../pipeline/runs/failure.ts';
 import type { RunMetrics } from '../../pipeline/runs/metrics.ts';
 import { abandonBucket, type BucketKey, finishBucket } from '../../pipeline/runs/observations.ts';
 import { keepOrPlan } from '../../pipeline/runs/resume.ts';
@@ -257,7 +257,7 @@ async function abandon(
   { stage, error, counts, rowsStored: rows }: BrokenStage<LocalPlan>,
   record: (state: RecordedState, outcome: Outcome) => Promise<void>,
 ): Promise<never> {
-  const failure = error instanceof ThreadWorkError ? error.judged : judge(error);
+  const failure = error instanceof ThreadWorkError ? error.failure : classifyError(error);
   const stopped = signal.aborted;
   const outcome = stopped
     ? { reason: 'Cancelled', message: 'oonipipeline run was asked to stop' }

@@ -318,8 +318,8 @@ async function byLedger(
   const { filter, filterID, stages } = range;
   const query = { filter, filterID, stages, from: first, before: nextBucket(last), ...(retry ?? { asOf: plan.asOf }) };
   const history = await readHistory(clickhouse, query, signal);
-  const judged = retry ? { ...range, attempt: Math.max(2, range.attempt) } : range;
-  return span.filter(bucket => decide(judged, bucket, history.of(bucket), plan.now) === 'run');
+  const attempted = retry ? { ...range, attempt: Math.max(2, range.attempt) } : range;
+  return span.filter(bucket => decide(attempted, bucket, history.of(bucket), plan.now) === 'run');
 }
 
 /**

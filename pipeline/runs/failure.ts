@@ -25,7 +25,7 @@ export interface ClassifiedError {
 export const ARCHIVE_CHANGED = 'ArchiveChanged';
 
 /** Classifies an error for the run in which it occurred. */
-export function judge(error: unknown): ClassifiedError {
+export function classifyError(error: unknown): ClassifiedError {
   if (!(error instanceof Error)) return { type: 'Error', message: String(error).slice(0, 2000), retry: 'few' };
   return {
     type: hasArchiveChanged(error) ? ARCHIVE_CHANGED : errorType(error),

@@ -176,14 +176,14 @@ function expectAllRecorded(run: OpenedRun, counts: Counts, recorded: RecordedFil
 /** Returns a sentence if more of a bucket failed than is allowed. */
 function tooManyFailures(bucket: string, counts: Counts, recorded: RecordedFiles, allowed: number): string | undefined {
   const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
-  const judge = (failed: number, all: number, least: number, what: string) =>
+  const exceeded = (failed: number, all: number, least: number, what: string) =>
     failed > all * allowed && failed >= least
       ? `${failed} of ${all} ${what}, ${percent(failed / all)}; max_failed_share allows ${percent(allowed)}. pipeline_failures lists them with their reasons.`
       : undefined;
   return (
-    judge(counts.failed, counts.read, MIN_FAILED, `measurements of ${bucket} failed`) ??
+    exceeded(counts.failed, counts.read, MIN_FAILED, `measurements of ${bucket} failed`) ??
     // If no object could be read, the bucket must not end as an empty one.
-    judge(
+    exceeded(
       recorded.unreadable,
       recorded.files,
       Math.min(MIN_UNREADABLE, recorded.files),

@@ -8,10 +8,10 @@ export class ThreadError extends Error {
 /** The work on a thread failed. The thread has classified the error. */
 export class ThreadWorkError extends Error {
   override name = 'ThreadWorkError';
-  readonly judged: ClassifiedError;
+  readonly failure: ClassifiedError;
 
-  constructor(judged: ClassifiedError) {
-    super(judged.message);
-    this.judged = judged;
+  constructor(failure: ClassifiedError) {
+    super(failure.message);
+    this.failure = failure;
   }
 }

@@ -43,4 +43,4 @@ export type FromThread =
     }
   | { readonly type: 'done'; readonly counts: Counts }
   | { readonly type: 'cancelled' }
-  | { readonly type: 'failed'; readonly judged: ClassifiedError };
+  | { readonly type: 'failed'; readonly failure: ClassifiedError };

@@ -120,7 +120,7 @@ export class ThreadPool {
           );
         } else if (message.type === 'done') settle(() => resolve(message.counts));
         else if (message.type === 'cancelled') settle(() => reject(signal?.reason ?? new ThreadError('cancelled')));
-        else settle(() => reject(new ThreadWorkError(message.judged)));
+        else settle(() => reject(new ThreadWorkError(message.failure)));
       });
       const onError = (error: Error) =>
         settle(() => reject(new ThreadError(`the thread ended: ${error.message}`, { cause: error })));

@@ -3,7 +3,7 @@ import { openArchive } from '../archive/open.ts';
 import { type HttpFingerprints, readHttpFingerprints } from '../reference/http-fingerprints.ts';
 import { IpMetadata } from '../reference/ip-metadata.ts';
 import { type BatchTask, observeBatch } from '../runs/batch.ts';
-import { errorType, judge } from '../runs/failure.ts';
+import { classifyError, errorType } from '../runs/failure.ts';
 import { underTraceParent } from '../spans.ts';
 import { openClickHouse } from '../tables/clickhouse.ts';
 import { inWork } from '../work-context.ts';
@@ -68,7 +68,7 @@ async function run(task: BatchTask): Promise<void> {
     });
     send({ type: 'done', counts });
   } catch (error) {
-    send(stop.signal.aborted ? { type: 'cancelled' } : { type: 'failed', judged: judge(error) });
+    send(stop.signal.aborted ? { type: 'cancelled' } : { type: 'failed', failure: classifyError(error) });
   } finally {
     running = undefined;
   }

@@ -1,5 +1,5 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
-import { judge } from '../../pipeline/runs/failure.ts';
+import { classifyError } from '../../pipeline/runs/failure.ts';
 import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
 import { OTHER_INSTALLATION, type RunCounts } from '../contract.ts';
 import { toFailure } from './failures.ts';
@@ -75,10 +75,10 @@ export async function activity<T, Details = never>(
     const counts = reached && countsOf?.(reached);
     // This includes the stop of a worker: Temporal then gives the activity to another one.
     if (context.cancellationSignal.aborted) throw new CancelledFailure('stopped', counts && [counts]);
-    const judged = error instanceof ThreadWorkError ? error.judged : judge(error);
-    const failure = toFailure(judged, attempt, counts);
-    const where = { activity: activityType, workflow: workflowExecution?.workflowId, attempt, type: judged.type };
-    log.warn(where, `${failure.nonRetryable ? 'failed' : 'will be retried'}: ${judged.message}`);
+    const classified = error instanceof ThreadWorkError ? error.failure : classifyError(error);
+    const failure = toFailure(classified, attempt, counts);
+    const where = { activity: activityType, workflow: workflowExecution?.workflowId, attempt, type: classified.type };
+    log.warn(where, `${failure.nonRetryable ? 'failed' : 'will be retried'}: ${classified.message}`);
     throw failure;
   } finally {
     clearInterval(timer);

@@ -8,7 +8,7 @@ import {
 import { BucketError } from '../../pipeline/bucket.ts';
 import { noCounts } from '../../pipeline/counts.ts';
 import { IpDatabaseError } from '../../pipeline/reference/ip-files.ts';
-import { judge } from '../../pipeline/runs/failure.ts';
+import { classifyError } from '../../pipeline/runs/failure.ts';
 import { UnaccountedError } from '../../pipeline/runs/observations.ts';
 import {
   ClickHouseAccessError,
@@ -39,11 +39,11 @@ describe('the failure that Temporal gets for an error', () => {
     [new Error('x'), 'Error', 'few'],
     ['a text', 'Error', 'few'],
   ])('%s', (error, type, retry) => {
-    expect(judge(error)).toMatchObject({ type, retry });
+    expect(classifyError(error)).toMatchObject({ type, retry });
   });
 
   test('errors that are always retried stay retryable, an unexpected one ends after five attempts', () => {
-    const retryable = (error: Error, attempt: number) => !toFailure(judge(error), attempt).nonRetryable;
+    const retryable = (error: Error, attempt: number) => !toFailure(classifyError(error), attempt).nonRetryable;
     expect([1, 1000].map(attempt => retryable(new ClickHouseUnavailableError('x'), attempt))).toEqual([true, true]);
     expect([1, 4, 5].map(attempt => retryable(new TypeError('x'), attempt))).toEqual([true, true, false]);
     expect(retryable(new RowsRefusedError('x'), 1)).toBe(false);
@@ -51,13 +51,13 @@ describe('the failure that Temporal gets for an error', () => {
 
   test('the counts of stored data are included', () => {
     const counts = { ...noCounts(), read: 3, transformed: 3 };
-    expect(toFailure(judge(new RowsRefusedError('x')), 1, counts).details).toEqual([counts]);
-    expect(toFailure(judge(new RowsRefusedError('x')), 1).details ?? []).toEqual([]);
+    expect(toFailure(classifyError(new RowsRefusedError('x')), 1, counts).details).toEqual([counts]);
+    expect(toFailure(classifyError(new RowsRefusedError('x')), 1).details ?? []).toEqual([]);
   });
 
   test('a history gets a sentence and a few lines, not megabytes', () => {
     const huge = new Error('x'.repeat(1e6));
-    const failure = toFailure(judge(huge), 1);
+    const failure = toFailure(classifyError(huge), 1);
     expect(JSON.stringify([failure.message, failure.stack]).length).toBeLessThan(5000);
   });
 });
