@@ -3,7 +3,8 @@ import { delimiter, join } from 'node:path';
 import { expect, test } from 'vitest';
 import packageJson from '../package.json' with { type: 'json' };
 
-/** First major version of Node that runs TypeScript. */
+/** First major versions of Node that start the programs, and that run TypeScript. */
+const OLDEST = 20;
 const NODE = 24;
 
 /** Returns a Node of this machine that is too old for the programs; undefined without one. */
@@ -11,7 +12,8 @@ function oldNode(): string | undefined {
   const found = (process.env.PATH ?? '').split(delimiter).map(folder => join(folder, 'node'));
   return found.find(path => {
     const { stdout } = spawnSync(path, ['-p', 'process.versions.node'], { encoding: 'utf8' });
-    return Number.parseInt(stdout ?? '', 10) < NODE;
+    const major = Number.parseInt(stdout ?? '', 10);
+    return major >= OLDEST && major < NODE;
   });
 }
 
