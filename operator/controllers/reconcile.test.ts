@@ -51,8 +51,13 @@ test('a change of spec, finalizers, annotations or deletion needs a pass', () =>
   }
 });
 
-/** Makes one pass over an object with this status. `apply` receives the object with the new status. */
-function makePass(observe: () => Promise<object>, apply: (object: never) => Promise<unknown>, status?: object) {
+/** Makes one pass over an object with this status. `apply` receives the object with the new status, which is `next` and the conditions. */
+function makePass(
+  observe: () => Promise<object>,
+  apply: (object: never) => Promise<unknown>,
+  status?: object,
+  { next = {}, log = pino({ level: 'silent' }) }: { next?: object; log?: pino.Logger } = {},
+) {
   const client = { apply: (_: unknown, object: never) => apply(object) } as unknown as Client;
   const events = { record: () => {} } as unknown as EventRecorder;
   const context = { client, events, clock: systemClock, written: new WrittenStatus(), installation: 'ooni' };
@@ -62,11 +67,11 @@ function makePass(observe: () => Promise<object>, apply: (object: never) => Prom
     observe,
     plan: () => ({ actions: [], summary: { kind: 'ready', reason: 'Available', message: '.' }, own: [] }),
     apply: async () => false,
-    status: () => ({}),
+    status: () => next,
   });
   const object = { metadata, status } as never;
-  const log = createInstruments({ log: pino({ level: 'silent' }) }).log;
-  return pass('main', { object, now: 0, signal: new AbortController().signal, log });
+  const instruments = createInstruments({ log });
+  return pass('main', { object, now: 0, signal: new AbortController().signal, log: instruments.log });
 }
 
 test('a status that meets a conflict is written by another pass, and one of an object that is gone is not', async () => {
@@ -78,6 +83,48 @@ test('a status that meets a conflict is written by another pass, and one of an o
   const request = 'PATCH /apis/pipeline.ooni.org/v1alpha1/namespaces/data/workerpools/main/status';
   await expect(fails(new ConflictError(request, 409, {}))).rejects.toThrow(ConflictError);
   await expect(fails(new NotFoundError(request, 404, {}))).resolves.toBeUndefined();
+});
+
+describe('the log of the operator', () => {
+  /** Returns the line of a pass that changes what blocks a run; undefined: the pass writes none. */
+  async function lineAfter(before: object | undefined, now: object | undefined) {
+    const lines: string[] = [];
+    const log = pino({ base: null, timestamp: false }, { write: (line: string) => lines.push(line) });
+    const blocked = (blockedBy?: object) => (blockedBy ? { blockedBy } : {});
+    await makePass(
+      async () => ({}),
+      async () => {},
+      blocked(before),
+      { next: blocked(now), log },
+    );
+    expect(lines.length).toBeLessThan(2);
+    const { level: _, ...line } = JSON.parse(lines[0] ?? '{}');
+    return lines.length > 0 ? line : undefined;
+  }
+  const archive = { bucket: '2024-01-22', reason: 'ArchiveSlow', message: 'the archive is slow' };
+  const worker = { bucket: '2024-01-22', reason: 'NoWorker', message: 'no worker has taken it up' };
+  const said = {
+    bucket: '2024-01-22',
+    reason: 'NoWorker',
+    msg: 'the run of 2024-01-22 waits: no worker has taken it up',
+  };
+
+  test('says when a run begins to wait, or waits for something else', async () => {
+    expect(await lineAfter(undefined, worker)).toEqual(said);
+    expect(await lineAfter(archive, worker)).toEqual(said);
+    const { bucket: _, ...planning } = worker;
+    expect(await lineAfter(undefined, planning)).toMatchObject({ msg: 'the plan waits: no worker has taken it up' });
+  });
+
+  test('says when a run does not wait any more', async () => {
+    const line = { bucket: '2024-01-22', msg: 'the run of 2024-01-22 does not wait any more' };
+    expect(await lineAfter(worker, undefined)).toEqual(line);
+  });
+
+  test('says nothing while a run waits for the same', async () => {
+    expect(await lineAfter(worker, { ...worker, message: 'it still waits' })).toBeUndefined();
+    expect(await lineAfter(undefined, undefined)).toBeUndefined();
+  });
 });
 
 describe('a state that cannot be observed', () => {
