@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { TemporalUnavailable } from './errors.ts';
@@ -31,6 +32,11 @@ class Server {
   /** Descriptions that run now, while each takes time. */
   readonly running: (() => void)[] = [];
   slow = false;
+
+  /** Returns what a description would show now. */
+  held(id: string): Held | undefined {
+    return this.#now.get(id);
+  }
 
   set(id: string, held: Partial<Held> | undefined): void {
     const before = this.#now.get(id) ?? { ownerUID: 'uid', hash: 'h', cron: '0 2', argument: 'x', paused: false };
@@ -141,6 +147,22 @@ test('a deletion and a change by hand are seen, however old the list is', async 
   expect(await read('s2')).toMatchObject({ described: '0 2 y' });
 });
 
+test('what a list shows as changed is described long before its turn', async () => {
+  const { server, reader, ids } = start(100, 1);
+  await server.clock.advance(60_000);
+  for (const id of ids) await reader.describe(id);
+  await server.clock.advance(20_000);
+  server.set('s7', { cron: '7 7' });
+  server.set('s8', undefined);
+  await server.clock.advance(20_000);
+  const before = server.descriptions.length;
+  expect(await reader.read('s6')).toMatchObject({ described: '0 2 x' });
+  expect(await reader.read('s7')).toMatchObject({ described: '7 7 x' });
+  await server.clock.advance(1_000);
+  expect(await reader.read('s8')).toBeUndefined();
+  expect(server.descriptions.slice(before)).toEqual(['s7', 's8']);
+});
+
 test('an old list does not undo what the operator has seen or written', async () => {
   const { server, reader } = start(1);
   await server.clock.advance(60_000);
@@ -221,4 +243,67 @@ test('a new schedule is unseen until a list or a description shows it, and is de
   await Promise.all(busy);
   server.slow = false;
   expect(await reader.read('hidden')).toBeUndefined();
+});
+
+/** What may happen to three schedules, and how much time passes. */
+const EVENTS = fc.record({
+  what: fc.constantFrom(
+    ...(['create', 'lostCreate', 'update', 'pause', 'edit', 'argument', 'delete', 'replace', 'restart'] as const),
+    ...(['lists', 'describes', 'nothing', 'nothing'] as const),
+  ),
+  id: fc.constantFrom('a', 'b', 'c'),
+  seconds: fc.constantFrom(0, 1, 4, 12, 40),
+});
+
+test('whatever happened, and however old the lists were, the state is right when a minute has passed', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(EVENTS, { maxLength: 25 }), async events => {
+      const { server } = start();
+      let { reader } = { reader: new ScheduleReader(server, server.clock, 10) };
+      let serial = 0;
+      const records = new Map<string, { ownerUID: string; hash: string; described: string }>();
+      /** Makes a pass as a controller does: reads, creates what does not exist, and records the description. */
+      const pass = async (id: string, answers = true) => {
+        const seen = await reader.read(id, records.get(id)).catch(() => 'unknown' as const);
+        if (seen === 'unknown') return;
+        if (seen?.version) expect(seen).toMatchObject({ ownerUID: server.held(id)?.ownerUID });
+        if (seen === undefined) {
+          const made = server.held(id) === undefined;
+          if (made) server.set(id, { ownerUID: 'uid', hash: 'h', cron: '0 2', argument: 'x', paused: false });
+          if (answers) reader.created(requestOf(id), PAUSE, made);
+        } else if (seen.described !== undefined && seen.ownerUID === 'uid') {
+          records.set(id, { ownerUID: 'uid', hash: seen.hash ?? '', described: seen.described });
+        }
+      };
+      for (const { what, id, seconds } of events) {
+        const exists = server.held(id) !== undefined;
+        if (what === 'create') await pass(id);
+        else if (what === 'lostCreate') await pass(id, false);
+        else if (what === 'update' && exists) {
+          server.set(id, { hash: 'h', cron: `${serial++} 1`, argument: 'x' });
+          reader.changed(id);
+        } else if (what === 'pause' && exists) server.set(id, { paused: !server.held(id)?.paused });
+        else if (what === 'edit' && exists) server.set(id, { cron: `${serial++} 2` });
+        else if (what === 'argument' && exists) server.set(id, { argument: `y${serial++}` });
+        else if (what === 'delete') server.set(id, undefined);
+        else if (what === 'replace' && exists) server.set(id, { ownerUID: 'somebody', hash: 'other' });
+        else if (what === 'restart') reader = new ScheduleReader(server, server.clock, 10);
+        else if (what === 'lists') server.lists = !server.lists;
+        else if (what === 'describes') server.describes = !server.describes;
+        await server.clock.advance(seconds * 1000);
+      }
+      server.lists = true;
+      server.describes = true;
+      for (let turn = 0; turn < 20; turn++) {
+        for (const id of ['a', 'b', 'c']) await pass(id);
+        await server.clock.advance(3_000);
+      }
+      for (const id of ['a', 'b', 'c']) {
+        const { ownerUID, hash, cron, argument, paused } = server.held(id) as Held;
+        const seen = await reader.read(id, records.get(id));
+        expect(seen).toMatchObject({ ownerUID, hash, described: `${cron} ${argument}`, paused });
+      }
+    }),
+    { numRuns: 200 },
+  );
 });
