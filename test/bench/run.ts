@@ -5,7 +5,7 @@
  *
  * Each benchmark is a file in this folder. The comment at its beginning describes what it measures and its arguments.
  */
-const NAMES = ['observations', 'analysis', 'late', 'backfill', 'day', 'kube', 'operator', 'cli'];
+const NAMES = ['observations', 'analysis', 'late', 'backfill', 'day', 'kube', 'operator', 'schedules', 'cli'];
 
 const [name] = process.argv.splice(2, 1);
 if (!name || !NAMES.includes(name)) {
