@@ -46,7 +46,7 @@ ${rulesSection(ours, `These are the rules of version ${python} with ten weakness
 
 Conditions use these signals. A signal marked *host* is computed from all answers of the system resolver for this host name and address family in
 the measurement; a signal marked *row* is computed from the row alone. *Control* means all rows of \`obs_web_ctrl\` of the measurement day, from all
-measurements. Rules of a later layer also use the grades of the row in the earlier layers: \`dns_blocked\`, \`tcp_ok\`, ...
+measurements; version ${python} does not read those of http_requests. Rules of a later layer also use the grades of the row in the earlier layers: \`dns_blocked\`, \`tcp_ok\`, ...
 
 | Signal | Over | Meaning |
 |---|---|---|

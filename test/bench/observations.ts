@@ -55,6 +55,8 @@ const ROUNDS = 5;
 /** Threads of a comparison in one thread, and the least number of blocks of each. */
 const THREADS = 4;
 const BLOCKS = 5;
+/** Seconds of work after which the memory of a process no longer grows. */
+const MEMORY_SECONDS = 10;
 /** Greatest share of the time that the search for fingerprints may cost. */
 const MATCHING_TARGET = 0.1;
 /** Number of spans that are made alone; the queue of the exporter holds 2,048. */
@@ -285,8 +287,8 @@ async function compareMatching(inputs: readonly Input[]): Promise<object> {
       );
     }
     const memory = {
-      without: (await inProcess({ input, geoip, matching: false }, 1, seconds)).peak,
-      with: (await inProcess({ input, geoip }, 1, seconds)).peak,
+      without: (await inProcess({ input, geoip, matching: false }, 1, MEMORY_SECONDS)).peak,
+      with: (await inProcess({ input, geoip }, 1, MEMORY_SECONDS)).peak,
     };
     console.log(`peak RSS of a process with one thread: ${memory.with} MB, without matching ${memory.without} MB`);
     results.push({ input, ...found, memory });
