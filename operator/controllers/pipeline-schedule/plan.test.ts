@@ -12,7 +12,15 @@ import type { Launch, ScheduleState } from '../../temporal/schedules.ts';
 import { desiredConditions, lint, merge } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
 import { countsOf, coverageOf, dueRange, type Missing, missingOf } from './coverage.ts';
-import { type ObservedSchedule, OUR_NOTE, planSchedule, requestOf, type SchedulePlan } from './plan.ts';
+import {
+  changesSchedule,
+  type ObservedSchedule,
+  OUR_NOTE,
+  planSchedule,
+  recordIn,
+  requestOf,
+  type SchedulePlan,
+} from './plan.ts';
 import type { RunRequest } from './requested-run.ts';
 import { scheduleStatus } from './status.ts';
 
@@ -168,6 +176,34 @@ describe('plan', () => {
     const blockedBy = { bucket: '2026-05-05', workflowID: 'w', reason: 'NoWorker', message: 'no worker' };
     const seen = { paused: true, note: OUR_NOTE };
     expect(plan({ spec: { suspend: true }, schedule: seen, blockedBy }).summary.reason).toBe('Suspended');
+  });
+
+  test('a schedule that nothing has shown since its creation is not in force yet, and its firings are unknown', () => {
+    const what: Given = { schedule: { unseen: true, described: undefined, nextFirings: [] } };
+    const result = plan(what);
+    expect(result).toMatchObject({ actions: [], summary: { kind: 'working', reason: 'Starting' }, after: 3000 });
+    const { scheduleID, scheduleHash, nextBuckets } = scheduleStatus(given(what), result, 'ooni', {} as never);
+    expect({ scheduleID, scheduleHash, nextBuckets }).toEqual({ scheduleID: 'ooni/schedule/data/daily' });
+  });
+
+  test('a schedule in a list is in force without a description, which precedes every change', () => {
+    const listed = { described: undefined, version: undefined };
+    expect(plan({ schedule: listed }).summary).toMatchObject({ kind: 'ready', reason: 'Scheduled' });
+    expect(changesSchedule(given({ schedule: listed }), 'ooni')).toBe(false);
+    expect(changesSchedule(given({ schedule: { ...listed, hash: 'other' } }), 'ooni')).toBe(true);
+    expect(changesSchedule(given({ spec: { suspend: true }, schedule: listed }), 'ooni')).toBe(true);
+    expect(changesSchedule(given({ schedule: 'absent' }), 'ooni')).toBe(false);
+  });
+
+  test('the record in the status counts while the spec is the same, and only with the hash of its request', () => {
+    const id = 'ooni/schedule/data/daily';
+    const record = (status: object) => recordIn(given({ status: status as never }).object as never, id);
+    const kept = { scheduleID: id, scheduleHash: 'h:d', observedGeneration: 2 };
+    expect(record(kept)).toEqual({ ownerUID: 'uid-1', hash: 'h', described: 'd' });
+    expect(record({ ...kept, observedGeneration: 1 })).toBeUndefined();
+    expect(record({ ...kept, scheduleID: 'another' })).toBeUndefined();
+    expect(record({ ...kept, scheduleHash: 'd' })).toBeUndefined();
+    expect(record({})).toBeUndefined();
   });
 
   test('another hash causes an update that keeps the paused state', () => {

@@ -62,9 +62,13 @@ export function scheduleStatus(
     // After a change by the operator, the next description is accepted without comparison, because a server may describe the same
     // schedule differently.
     scheduleHash: plan.actions.some(action => action.do !== 'startRun') ? undefined : recordOf(seen),
-    nextBuckets: seen.paused
-      ? []
-      : seen.nextFirings.slice(0, 3).map(at => ({ bucket: lastCompleteBucket(at, spec.granularity), at: seconds(at) })),
+    nextBuckets: seen.unseen
+      ? undefined
+      : seen.paused
+        ? []
+        : seen.nextFirings
+            .slice(0, 3)
+            .map(at => ({ bucket: lastCompleteBucket(at, spec.granularity), at: seconds(at) })),
     ...(coverage && { coverage }),
     lag: lagOf(after.lastSuccessfulBucket, due, spec.granularity),
   };
