@@ -200,32 +200,6 @@ export class Client {
     );
   }
 
-  /** Server-side apply of the scale subresource: sets the number of replicas, independent of the kind's field for it. */
-  async applyScale(
-    resource: Resource,
-    ref: ObjectRef,
-    replicas: number,
-    options: Omit<ApplyOptions, 'subresource'> = {},
-  ): Promise<void> {
-    const { force, ...write } = options;
-    await this.#write(
-      undefined,
-      {
-        method: 'PATCH',
-        path: pathOf(resource, ref.namespace, ref.name, 'scale'),
-        query: { force },
-        contentType: 'application/apply-patch+yaml',
-        body: {
-          apiVersion: 'autoscaling/v1',
-          kind: 'Scale',
-          metadata: { name: ref.name, namespace: ref.namespace },
-          spec: { replicas },
-        },
-      },
-      write,
-    );
-  }
-
   /** Applies a JSON merge patch. With `metadata.resourceVersion` in the patch, throws ConflictError when the object has changed since. */
   patch<T extends KubeObject>(
     resource: Resource<T>,

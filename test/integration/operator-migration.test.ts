@@ -2,55 +2,32 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { MIGRATIONS } from '../../pipeline/migrations/migrations.ts';
 import { identifier, openClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import {
-  adminClient,
-  eventually,
-  installCrds,
-  makeOperatorAccount,
-  NAMESPACES,
-  OperatorProcess,
-} from '../support/operator.ts';
+import { eventually, type OperatorProcess } from '../support/operator.ts';
+import { OperatorBed } from '../support/operator-bed.ts';
 
 /** The operator migrates the database before any worker runs. */
-const kubeconfig = inject('kubeconfig');
-const namespace = 'operator-migration';
-const client = adminClient(kubeconfig);
 const database = `operator_migration_${randomBytes(4).toString('hex')}`;
 const url = `${inject('clickhouseUrl')}/${database}`;
+const bed = new OperatorBed('operator-migration', { OPERATOR_MIGRATES: 'true', CLICKHOUSE_URL: url });
 const server = openClickHouse({ clickhouse_url: inject('clickhouseUrl') });
 const clickhouse = openClickHouse({ clickhouse_url: url });
-let account: string;
-let operator: OperatorProcess | undefined;
 
-const start = (env: Record<string, string>) => {
-  operator = new OperatorProcess({
-    KUBECONFIG: account,
-    TEMPORAL_ADDRESS: inject('temporalAddress'),
-    OPERATOR_NAMESPACES: namespace,
-    OPERATOR_LEASE_NAMESPACE: namespace,
-    OPERATOR_MIGRATES: 'true',
-    CLICKHOUSE_URL: url,
-    ...env,
-  });
-  return operator;
+const start = (automaticMigration: string): OperatorProcess => {
+  bed.env.AUTOMATIC_MIGRATION = automaticMigration;
+  return bed.startOperator();
 };
 
-beforeAll(async () => {
-  await installCrds(client);
-  account = await makeOperatorAccount(client, kubeconfig, namespace);
-});
+beforeAll(() => bed.prepare());
 
 afterAll(async () => {
-  await operator?.stop();
-  await client.delete(NAMESPACES, { name: namespace });
-  await client.http.close();
+  await bed.stop();
   await clickhouse.close();
   await server.command(`DROP DATABASE IF EXISTS ${identifier(database)}`);
   await server.close();
 });
 
 test('where automatic_migration is never, the operator makes no table and names the command once', async () => {
-  const never = start({ AUTOMATIC_MIGRATION: 'never' });
+  const never = start('never');
   await eventually(async () => never.output.includes('cannot prepare the database'));
   expect(never.output).toMatch(
     /lacks the migrations 1, .* automatic_migration is never\. To migrate it, type: node cli\/main\.ts migrate --yes/,
@@ -64,7 +41,7 @@ test('where automatic_migration is never, the operator makes no table and names 
 });
 
 test('otherwise the leader creates the tables, without a worker', async () => {
-  const leader = start({});
+  const leader = start('own');
   await eventually(async () => leader.output.includes('is prepared'));
   expect(leader.output).not.toContain('cannot prepare the database');
   const recorded = await clickhouse.select<{ number: number }>(
