@@ -5,10 +5,11 @@ import { parse } from 'yaml';
 import { DASHBOARDS } from '../../superset/bundle.ts';
 import { until } from './command.ts';
 import { usage } from './figures.ts';
-import { type Context, RANGE } from './installation.ts';
+import type { Context } from './installation.ts';
 import { CHART, type Found, RELEASE } from './kube.ts';
 import { imageValues, type Place } from './place.ts';
 import { query, rowsOf, sameRows, shown } from './rows.ts';
+import { RANGE } from './servers.ts';
 import type { Steps } from './table.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');

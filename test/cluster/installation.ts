@@ -9,9 +9,10 @@ import { jaegerImage, traceOf } from './jaeger.ts';
 import { CHART, type Found, type Kube, RELEASE } from './kube.ts';
 import { imageValues, type Place } from './place.ts';
 import { query, type Rows, rowsOf, sameRows, shown } from './rows.ts';
-import type { Servers } from './servers.ts';
+import { RANGE, type Servers } from './servers.ts';
 import type { Steps } from './table.ts';
 import type { TemporalServices } from './temporal.ts';
+import { secondInstallation } from './two-installations.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const OPERATOR = 'ooni-ooni-pipeline-operator';
@@ -19,8 +20,6 @@ const OPERATOR_PODS = 'app.kubernetes.io/component=operator';
 const DATABASE = 'cluster';
 /** Largest image of operator and workers, in bytes. */
 const LARGEST = 350e6;
-/** Buckets and filter of every Backfill: seven of these days have objects in the archive of the fixtures. */
-export const RANGE = { startAt: '2024-01-22', endAt: '2024-02-13', probeCC: ['IT'] } as const;
 /** A day without objects. */
 const EMPTY = { startAt: '2022-01-01', endAt: '2022-01-02' };
 /** Prints the version of the program in a pod. */
@@ -32,6 +31,10 @@ export interface Context {
   place(): Place;
   servers(): Servers;
   kube(): Kube;
+  /** The namespace of a second installation. */
+  other(): Kube;
+  /** Whether there is a second installation. */
+  readonly two: boolean;
   /** Temporal's services in the cluster; undefined: the development server. */
   temporal(): TemporalServices | undefined;
   /** Rows of the command `oonipipeline run`. */
@@ -40,7 +43,7 @@ export interface Context {
 
 /** Runs the steps from the image to the second installation. */
 export async function installationSteps(steps: Steps, context: Context): Promise<void> {
-  const { place, servers, kube, temporal, reference } = context;
+  const { place, servers, kube, other, temporal, reference } = context;
   const { appVersion } = parse(readFileSync(join(CHART, 'Chart.yaml'), 'utf8')) as { appVersion: string };
   const { jaeger } = parse(readFileSync(join(CHART, 'values.yaml'), 'utf8')) as {
     jaeger: { image: Record<'registry' | 'repository' | 'tag', string> };
@@ -57,8 +60,8 @@ export async function installationSteps(steps: Steps, context: Context): Promise
       settings: servers().settings,
       ...(temporal() && { temporal: temporal()!.values }),
       jaeger: { enabled: traces },
-      // Other installations may be in the cluster.
-      operator: { watchNamespaces: [kube().namespace] },
+      // Installations of others may be in the cluster.
+      operator: { watchNamespaces: [kube().namespace, other().namespace] },
       credentials: { values: { clickhouse_url: servers().clickhouseUrl(DATABASE) } },
       workers: {
         pools: {
@@ -138,15 +141,13 @@ export async function installationSteps(steps: Steps, context: Context): Promise
     traces = await jaegerImage(place(), `${registry}/${repository}:${tag}`);
     return traces ? tag : 'left out: this machine has no program jaeger (npx node local/obtain.ts jaeger)';
   });
-  await steps.step('namespace that enforces the restricted Pod Security Standard', async () => {
-    await kube().apply({
-      apiVersion: 'v1',
-      kind: 'Namespace',
-      metadata: { name: kube().namespace, labels: RESTRICTED },
-    });
+  await steps.step('namespaces that enforce the restricted Pod Security Standard', async () => {
+    for (const { namespace } of [kube(), other()]) {
+      await kube().apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, labels: RESTRICTED } });
+    }
     if (temporal()) await kube().apply(temporal()!.secret);
     else await place().volume?.(kube().namespace, 'ooni-ooni-pipeline-temporal');
-    return kube().namespace;
+    return `${kube().namespace}, ${other().namespace}`;
   });
   await steps.step('helm install --wait', async () => {
     await release('install', now(), 3);
@@ -290,6 +291,20 @@ export async function installationSteps(steps: Steps, context: Context): Promise
     await complete();
     return `the ledger skips all buckets: ${JSON.stringify(plan.skipped)}`;
   });
+  if (context.two) {
+    await steps.step('two installations; both run a Backfill; one is uninstalled, and the other goes on', async () => {
+      const found = await secondInstallation({
+        first: kube(),
+        second: other(),
+        servers: servers(),
+        image: imageValues(now()),
+        database: DATABASE,
+        reference: await reference(),
+      });
+      await complete();
+      return found;
+    });
+  }
   await steps.step('deleting the Backfills ends, and leaves the rows', async () => {
     await kube().kubectl(['delete', 'backfills', '--all', '--timeout=3m']);
     return complete();

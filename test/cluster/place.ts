@@ -54,13 +54,16 @@ export interface Place {
   close(): Promise<void>;
 }
 
+/** The values `image` of the chart. */
+export interface ImageValues {
+  readonly registry: string;
+  readonly repository: string;
+  readonly tag?: string;
+  readonly digest?: string;
+}
+
 /** Returns the values `image` of the chart for a reference such as `registry.example.org/ooni/pipeline:0.1.0`, or with `@sha256:...`. */
-export function imageValues(reference: string): {
-  registry: string;
-  repository: string;
-  tag?: string;
-  digest?: string;
-} {
+export function imageValues(reference: string): ImageValues {
   const [named, digest] = reference.split('@') as [string, string?];
   if (digest) return { registry: '', repository: named.replace(/:[^:/]*$/, ''), digest };
   const at = named.lastIndexOf(':');

@@ -1,10 +1,11 @@
 /**
  * Installs the chart on a real cluster and uses it as an administrator does: a backfill over the fixtures, autoscaling, killed pods, upgrade, rollback,
- * uninstall, and a second installation. The rows must be those that the command `oonipipeline run` writes.
+ * uninstall, and a second install. The rows must be those that the command `oonipipeline run` writes.
  *
  *     npm run cluster             on the cluster of KUBECONFIG, or of ../shared/lab
  *     npm run kind                on a kind cluster, which it makes (needs Docker and kind)
  *     npm run cluster -- --temporal-production   with Temporal's services (temporal.mode production) and a PostgreSQL of this machine
+ *     npm run cluster -- --two-installations   also with a second installation in the same cluster, which takes one to three minutes
  *     npm run cluster -- --evaluation   instead, the release with embedded ClickHouse, embedded Temporal and Superset
  *     npm run cluster -- --minutes 40   ends within that time, cleaning included
  *     npm run cluster -- --keep   leaves the release and the servers running until Ctrl-C
@@ -20,16 +21,17 @@ import { StartError } from '../../local/process.ts';
 import { obtainPrograms } from '../../local/programs.ts';
 import { beginCleaning, command, interrupt } from './command.ts';
 import { evaluationSteps } from './evaluation.ts';
-import { installationSteps, RANGE } from './installation.ts';
+import { installationSteps } from './installation.ts';
 import { Kube } from './kube.ts';
 import { LabError, openPlace, type Place } from './place.ts';
 import { type Rows, rowsOf } from './rows.ts';
-import { type Servers, startServers } from './servers.ts';
+import { RANGE, type Servers, startServers } from './servers.ts';
 import { Steps } from './table.ts';
 import { startTemporalServices, type TemporalServices } from './temporal.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const NAMESPACE = 'ooni-cluster-test';
+const OTHER_NAMESPACE = `${NAMESPACE}-other`;
 /** Exit statuses that .ci/run distinguishes from that of a failed step. */
 const [LAB_FAILED, ENDED] = [3, 4];
 const MINUTE = 60_000;
@@ -43,6 +45,7 @@ const { values: options } = parseArgs({
     kind: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
     'temporal-production': { type: 'boolean', default: false },
+    'two-installations': { type: 'boolean', default: false },
     evaluation: { type: 'boolean', default: false },
     minutes: { type: 'string' },
   },
@@ -70,6 +73,7 @@ async function main(): Promise<number> {
   let place: Place | undefined;
   let servers: Servers | undefined;
   let kube: Kube | undefined;
+  let other: Kube | undefined;
   let temporal: TemporalServices | undefined;
   let reference: Promise<Rows> | undefined;
   try {
@@ -80,7 +84,8 @@ async function main(): Promise<number> {
     await steps.step('cluster', async () => {
       place = await openPlace(options.kind, Math.min(LAB_TIMEOUT, limit - STEPS_TIME - CLEANING_TIME));
       kube = new Kube(place.kubeconfig, NAMESPACE);
-      await removeLeftovers(kube);
+      other = new Kube(place.kubeconfig, OTHER_NAMESPACE);
+      for (const one of [other, kube]) await removeLeftovers(one);
       await place.removeVolumes?.();
       return place.name;
     });
@@ -102,10 +107,12 @@ async function main(): Promise<number> {
       place: () => place!,
       servers: () => servers!,
       kube: () => kube!,
+      other: () => other!,
+      two: options['two-installations'],
       temporal: () => temporal,
       reference: () => reference!,
     });
-    if (steps.failed && kube) console.log(`\n${await kube.report()}\n`);
+    if (steps.failed) for (const one of [other, kube]) if (one) console.log(`\n${await one.report()}\n`);
     if (options.keep && place) {
       console.log(`export KUBECONFIG=${place.kubeconfig}; everything stays up until Ctrl-C`);
       await end;
@@ -114,7 +121,9 @@ async function main(): Promise<number> {
     // Without a cluster the table would hide the message that names the cause and its remedy.
     if (place || !(steps.error instanceof StartError)) steps.print();
     beginCleaning();
-    if (kube && !place?.disposable) await removeLeftovers(kube).catch((error: Error) => console.error(error.message));
+    for (const one of place?.disposable ? [] : [other, kube]) {
+      if (one) await removeLeftovers(one).catch((error: Error) => console.error(error.message));
+    }
     await temporal?.stop();
     await servers?.stop();
     await place?.close().catch((error: Error) => console.error(error.message));

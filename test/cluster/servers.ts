@@ -10,6 +10,8 @@ const ROOT = join(import.meta.dirname, '..', '..');
 const ARCHIVE = join(ROOT, 'test/fixtures/archive');
 const FINGERPRINTS = join(ROOT, 'test/fixtures/fingerprints');
 const BUCKET = 'archive';
+/** Buckets and filter of every Backfill: seven of these days have objects in the archive of the fixtures. */
+export const RANGE = { startAt: '2024-01-22', endAt: '2024-02-13', probeCC: ['IT'] } as const;
 
 export interface Servers {
   /** Servers by their addresses for this machine. */
