@@ -1,4 +1,5 @@
 import { VIEWS } from '../pipeline/analysis/views.ts';
+import { counted } from '../pipeline/counts.ts';
 import type { Logger } from '../pipeline/log.ts';
 import { migrateAutomatically } from '../pipeline/migrations/migrate.ts';
 import { findTables, originOf, RECORDS_TABLE } from '../pipeline/migrations/migration-origin.ts';
@@ -84,7 +85,7 @@ export async function prepareTables(
   if (options.dropTables) {
     const tables = await tablesToDrop(clickhouse);
     for (const { table, rows } of tables) {
-      console.error(`${options.dryRun ? 'would drop' : 'drops'} ${table}, ${Number(rows).toLocaleString('en')} rows`);
+      console.error(`${options.dryRun ? 'would drop' : 'drops'} ${table}, ${counted(Number(rows), 'row')}`);
     }
     if (options.dryRun) return true;
     if (tables.length > 0) {

@@ -24,6 +24,7 @@ import {
 } from '../options.ts';
 import type { BackfillRequest } from '../orchestration/backfill.ts';
 import { type ChoiceOptions, TARGET_HELP, withTargetOptions } from '../orchestration/options.ts';
+import type { Target } from '../orchestration/target.ts';
 import { withTarget } from '../orchestration/with-target.ts';
 import { endAtOption, type RangeOptions, rangeOf, startAtOption } from '../ranges.ts';
 
@@ -154,7 +155,11 @@ async function backfill(request: BackfillRequest, options: Options): Promise<voi
   if (options.dryRun) return withExitStatus('backfill', () => showPlan(request, options));
   return withTarget('backfill', options, async ({ target, settings, log }) => {
     const { describeBuckets, startBackfillAt } = await import('../orchestration/backfill.ts');
-    if (options.createTables && !(await prepare(options, log))) return 1;
+    if (options.createTables) {
+      // A backfill that cannot be started must not have dropped the tables.
+      await checkTarget(target, request);
+      if (!(await prepare(options, log))) return 1;
+    }
     if (target.at === 'Temporal') {
       const { keepReferenceSchedules } = await import('../orchestration/schedule.ts');
       await keepReferenceSchedules(target.temporal, settings.installation, log);
@@ -173,6 +178,17 @@ async function backfill(request: BackfillRequest, options: Options): Promise<voi
 }
 
 const what = ({ filter, stages }: BackfillRequest) => `${filterWords(filter)}; ${stages.join(' and ').toLowerCase()}`;
+
+/** Throws the ORCHESTRATION_ERRORS if the target would not start the backfill now. */
+async function checkTarget(target: Target, request: BackfillRequest): Promise<void> {
+  if (target.at === 'Temporal') {
+    const { missingSearchAttributes } = await import('../orchestration/target.ts');
+    await missingSearchAttributes(target.temporal);
+    return;
+  }
+  const { validateBackfill } = await import('../orchestration/backfill.ts');
+  await validateBackfill(target, request);
+}
 
 async function prepare(options: Options, log: Logger): Promise<boolean> {
   const { prepareTables } = await import('../tables.ts');
