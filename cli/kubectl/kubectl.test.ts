@@ -161,6 +161,7 @@ test.each<[boolean, string, string]>([
   [true, '2024-01-22', '[pod/w-1/worker] {"time":"2024-01-23T02:00:00Z","bucket":"2024-01-22","msg":"a batch"}'],
   [true, '2024-01-22', '[pod/w-1/worker] {"bucket":"2024-01-22T05","msg":"a batch of an hour"}'],
   [true, '2024-01-22', '[pod/o-1/operator] {"msg":"the run of 2024-01-22 waits: no worker has taken it up"}'],
+  [true, '2024-01-22', '[pod/o-1/operator] {"key":"default/late","msg":"the plan waits: the archive is slow"}'],
   [true, '2024-01-22', '[pod/w-1/worker] panic in the run of 2024-01-22'],
   [
     false,

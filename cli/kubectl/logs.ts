@@ -38,7 +38,8 @@ export function logsCommand(): Command {
       'after',
       `
 Runs kubectl logs with the right labels. Without a pool and without -n it takes the pods of every operator in the cluster; --bucket adds
-the workers of every WorkerPool. The lines of a bucket of a day include those of its hours. The log of a pod that is gone is gone, too.
+the workers of every WorkerPool. The lines of a bucket of a day include those of its hours, and those of plans of backfills that wait,
+because a bucket waits for its plan. The log of a pod that is gone is gone, too.
 
 Exit status: that of kubectl; 1 if kubectl is not on PATH; 2 wrong usage. No line about a bucket is not an error.
 
@@ -118,9 +119,16 @@ async function podsOf(cluster: Cluster, pool: string | undefined, options: Optio
   throw new KubeConfigError('there is no operator and no WorkerPool with pods; look at: kubectl ooni status');
 }
 
-/** Returns whether a line of a log is about a bucket: by its field `bucket`, or by its message. A day includes its hours. */
+/** Begins the lines of the operator about the plan of a backfill, which comes before all its buckets. */
+const PLAN = '"msg":"the plan ';
+
+/**
+ * Returns whether a line of a log is about a bucket: by its field `bucket`, or by its message. A day includes its hours. Lines about plans of
+ * backfills that wait, or do not wait any more, are about every bucket, because a bucket waits for the plan.
+ */
 export function isAbout(bucket: string): (line: string) => boolean {
   return line => {
+    if (line.includes(PLAN)) return true;
     if (!line.includes(bucket)) return false;
     try {
       const { bucket: field, msg } = JSON.parse(line.slice(Math.max(0, line.indexOf('{')))) as {
