@@ -20,7 +20,12 @@ const PAGE = 250;
 const PAUSE = 250;
 
 /** Returns all schedules of an installation. Throws the errors of `Temporal.call`. */
-export async function listSchedules(temporal: Temporal, installation: string, clock: Clock): Promise<ScheduleList> {
+export async function listSchedules(
+  temporal: Temporal,
+  installation: string,
+  clock: Clock,
+  pageSize = PAGE,
+): Promise<ScheduleList> {
   const found = new Map<string, ListedSchedule>();
   let nextPageToken: Uint8Array = new Uint8Array();
   do {
@@ -28,7 +33,7 @@ export async function listSchedules(temporal: Temporal, installation: string, cl
     const page = await temporal.call('listing schedules', client =>
       client.workflowService.listSchedules({
         namespace: temporal.namespace,
-        maximumPageSize: PAGE,
+        maximumPageSize: pageSize,
         nextPageToken,
         query: `OoniInstallation = '${installation}'`,
       }),
