@@ -17,7 +17,7 @@ export const TUNNELS_AND_SPEED: Dashboard = {
         width: 12,
         height: 16,
         content: {
-          markdown: `**Tunnels** are the attempts of psiphon, torsf, vanilla_tor and openvpn. **ok**: established. **blocked**: it works in other networks, and not in this one, although the probe had a network. **down**: it works for nobody. **unknown**: there is too little to compare with.
+          markdown: `**Tunnels** are the attempts of tests of circumvention tools (psiphon, tor, openvpn). **ok**: established. **blocked**: it works in other networks, and not in this one, although the probe had a network. **down**: it works for nobody. **unknown**: there is too little to compare with.
 **Speed** is that of ndt and dash, and of the pages of web_connectivity. A page is **throttled** if it is slow again and again in one network, while the same probe loads other hosts fast and other networks load the page fast. **slow**: one of these is missing, so the probe or the site may be slow.`,
         },
       },
