@@ -1,22 +1,13 @@
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { WorkerPool } from '../../crds/worker-pool.ts';
 import { WORKER_POOLS } from '../../operator/controllers/resources.ts';
 import { CONFIG_MAPS, DEPLOYMENTS } from '../../operator/kube/builtin.ts';
-import {
-  adminClient,
-  eventually,
-  installCrds,
-  kubectl,
-  makeOperatorAccount,
-  NAMESPACES,
-  OperatorProcess,
-} from '../support/operator.ts';
+import { eventually, kubectl } from '../support/operator.ts';
+import { OperatorBed } from '../support/operator-bed.ts';
 
-const kubeconfig = inject('kubeconfig');
-const namespace = 'default-pools';
-const client = adminClient(kubeconfig);
+const bed = new OperatorBed('default-pools', { OPERATOR_DEFAULT_POOLS: 'pools' });
+const { client, kubeconfig, namespace } = bed;
 const map = { name: 'pools', namespace };
-let operator: OperatorProcess;
 
 /** No node has this label, so no pod of these tests ever runs. */
 const TEMPLATE = { spec: { nodeSelector: { nowhere: 'true' } } };
@@ -31,8 +22,7 @@ const becomes = (name: string, matches: (pool: WorkerPool) => boolean) =>
   });
 
 beforeAll(async () => {
-  await installCrds(client);
-  const account = await makeOperatorAccount(client, kubeconfig, namespace);
+  await bed.prepare();
   await client.create(WORKER_POOLS, {
     apiVersion: 'pipeline.ooni.org/v1alpha1',
     kind: 'WorkerPool',
@@ -40,22 +30,10 @@ beforeAll(async () => {
     spec: { replicas: 4, template: TEMPLATE },
   });
   await write({ one: spec({ replicas: 1 }), two: spec({ slots: 3, replicas: 0 }), mine: spec({ replicas: 1 }) });
-  operator = new OperatorProcess({
-    KUBECONFIG: account,
-    TEMPORAL_ADDRESS: inject('temporalAddress'),
-    OPERATOR_NAMESPACES: namespace,
-    OPERATOR_LEASE_NAMESPACE: namespace,
-    OPERATOR_DEFAULT_POOLS: map.name,
-  });
+  bed.startOperator();
 });
 
-afterAll(async () => {
-  const status = await operator?.stop();
-  await client.delete(NAMESPACES, { name: namespace });
-  await client.http.close();
-  expect(status).toBe(0);
-  expect(operator.output).not.toContain('forbidden');
-});
+afterAll(() => bed.stop());
 
 test('the pools of the ConfigMap are created, owned by it, and get their Deployments', async () => {
   const owner = await client.get(CONFIG_MAPS, map);
@@ -67,7 +45,7 @@ test('the pools of the ConfigMap are created, owned by it, and get their Deploym
 });
 
 test('a pool that somebody else created stays as it is, and the log says so', async () => {
-  await eventually(() => Promise.resolve(operator.output.includes('a WorkerPool of this name exists')));
+  await eventually(() => Promise.resolve(bed.operator.output.includes('a WorkerPool of this name exists')));
   expect((await pool('mine'))?.spec).toMatchObject({ replicas: 4 });
   expect((await pool('mine'))?.metadata.ownerReferences).toBeUndefined();
 });
@@ -100,6 +78,6 @@ test('an invalid value is reported with its field, and the other pools are kept'
     three: spec({ replicas: 0 }),
   });
   await becomes('three', () => true);
-  await eventually(async () => /bad: .*spec\.slots/.test(operator.output));
+  await eventually(async () => /bad: .*spec\.slots/.test(bed.operator.output));
   expect(await pool('bad')).toBeUndefined();
 });

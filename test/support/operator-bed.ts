@@ -11,6 +11,7 @@ import {
   makeTemporalNamespace,
   NAMESPACES,
   OperatorProcess,
+  waitForOwners,
 } from './operator.ts';
 
 /**
@@ -58,6 +59,7 @@ export class OperatorBed {
     const { client, kubeconfig, namespace, temporalAddress: address } = this;
     await installCrds(client);
     this.env.KUBECONFIG ??= await makeOperatorAccount(client, kubeconfig, namespace, this.env);
+    await waitForOwners(this.env.KUBECONFIG, namespace);
     await makeTemporalNamespace(address, namespace);
     this.env.TEMPORAL_ADDRESS ??= await this.cable.start();
     this.#temporal = new TemporalClient({ connection: await Connection.connect({ address }), namespace });

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,12 +15,19 @@ import { customResourceDefinition } from '../../crds/structural.ts';
 import { programPath } from '../../local/programs.ts';
 import { lint } from '../../operator/controllers/conditions.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from '../../operator/controllers/resources.ts';
+import { DISRUPTION_BUDGETS } from '../../operator/kube/builtin.ts';
 import { Client } from '../../operator/kube/client.ts';
 import { connectionSource } from '../../operator/kube/config.ts';
 import { Http } from '../../operator/kube/http.ts';
 import { createInstruments } from '../../operator/kube/instruments.ts';
 import { listWatch } from '../../operator/kube/list-watch.ts';
-import { defineResource, type KubeObject, type Resource, type Stored } from '../../operator/kube/resource.ts';
+import {
+  controllerReference,
+  defineResource,
+  type KubeObject,
+  type Resource,
+  type Stored,
+} from '../../operator/kube/resource.ts';
 import { DEFAULT_POOL_RULES, LEASE_RULES, OPERATOR_RULES, workerSettingsRules } from '../../operator/rbac.ts';
 import { createLogger } from '../../pipeline/log.ts';
 import { NAMESPACES } from './kube.ts';
@@ -54,7 +62,7 @@ export async function eventually<T>(look: () => Promise<T | undefined | false>, 
   throw last;
 }
 
-/** Creates a client of an administrator. */
+/** Creates a client with the rights of a kubeconfig, usually those of an administrator. */
 export function adminClient(kubeconfig: string): Client {
   return new Client(new Http(connectionSource({ kubeconfig })), { fieldManager: 'test' });
 }
@@ -81,6 +89,22 @@ export async function installCrds(client: Client): Promise<void> {
       };
       return conditions.some(one => one.type === 'Established' && one.status === 'True');
     });
+  }
+}
+
+/**
+ * Waits until the API server accepts a WorkerPool as the owner of an object. It learns a kind some seconds after its definition, and until then
+ * rejects such an object as forbidden. `account`: kubeconfig of the operator; an administrator is never rejected.
+ */
+export async function waitForOwners(account: string, namespace: string): Promise<void> {
+  const client = adminClient(account);
+  const owner = { metadata: { name: 'none', namespace, uid: randomUUID() } };
+  const metadata = { name: 'owned', namespace, ownerReferences: [controllerReference(WORKER_POOLS, owner)] };
+  const budget = { metadata, spec: { maxUnavailable: 1, selector: { matchLabels: { none: 'none' } } } };
+  try {
+    await eventually(() => client.create(DISRUPTION_BUDGETS, budget, { dryRun: true }));
+  } finally {
+    await client.http.close();
   }
 }
 
