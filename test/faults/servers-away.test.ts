@@ -7,6 +7,7 @@ import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { BACKFILLS } from '../../operator/controllers/resources.ts';
+import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { makeDatabase } from '../support/database.ts';
 import { eventually } from '../support/kube.ts';
 import { Cable } from '../support/kubeconfig-proxies.ts';
@@ -22,21 +23,24 @@ const BIN = join(process.cwd(), 'cli/bin');
 
 let dir: string;
 let databaseUrl: string;
+let database: ClickHouse;
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'ooni-servers-away-'));
   const client = adminClient(inject('kubeconfig'));
-  const [{ url }] = await Promise.all([
+  const [{ url, clickhouse }] = await Promise.all([
     makeDatabase(inject('clickhouseUrl'), 'servers_away'),
     makeTemporalNamespace(inject('temporalAddress'), NAMESPACE),
     installCrds(client),
   ]);
   databaseUrl = url;
+  database = clickhouse;
   await client.create(NAMESPACES, { metadata: { name: NAMESPACE } });
 });
 
 const children: ChildProcess[] = [];
-afterAll(() => {
+afterAll(async () => {
+  await database?.close();
   // A command of a test that failed may still run.
   for (const child of children) child.kill('SIGKILL');
   rmSync(dir, { recursive: true, force: true });
@@ -131,6 +135,21 @@ describe.concurrent('while servers are away', () => {
     expect(view?.clickhouse.name).toBe(lines.env.CLICKHOUSE_URL);
     // Several requests wait at the same time, and the first to fail gives the reason.
     expect(view?.temporal).toMatchObject({ known: false, reason: expect.stringContaining(': ') });
+    expect(command.log).not.toMatch(STACK);
+  });
+
+  test.each(['refuse', 'hang'])('backfill --drop-tables drops nothing when Temporal %ss', async how => {
+    await database.insert('obs_tunnel', [{ measurement_uid: `kept-${how}` }]);
+    using lines = await cables(`drop-${how}`);
+    how === 'hang' ? lines.temporal.freeze() : lines.temporal.cut();
+    const range = '--start-at 2024-01-01 --end-at 2024-01-02';
+    const line = `oonipipeline backfill ${range} --no-kubernetes --create-tables --drop-tables --yes`;
+    const command = new Running(line, lines.env);
+    expect(await command.closed, command.log).toBe(1);
+    const kept = await database.select('SELECT 1 FROM obs_tunnel WHERE measurement_uid = {uid:String}', {
+      params: { uid: `kept-${how}` },
+    });
+    expect(kept, command.log).toHaveLength(1);
     expect(command.log).not.toMatch(STACK);
   });
 
