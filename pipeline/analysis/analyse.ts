@@ -5,9 +5,9 @@ import { type ClickHouse, identifier, quote } from '../tables/clickhouse.ts';
 import { syncReplicas } from '../tables/cluster.ts';
 import { FINGERPRINTS_DNS } from '../tables/reference-tables.ts';
 import { OBS_WEB, OBS_WEB_CTRL } from '../tables/schema.ts';
+import { type Contents, type ContentsRow, contentsOf, contentsQuery } from './contents.ts';
 import type { DayTask } from './days.ts';
 import { type Observed, planDays, presentDaysQuery, recentDays, type TouchedDays, touchedDaysQuery } from './days.ts';
-import { messengersQuery } from './judgement.ts';
 import { AnalysisError, experimentCondition, inDays } from './selection.ts';
 import {
   type AnalysisOptions,
@@ -119,13 +119,8 @@ export async function analyseDays(
   await syncReplicas(clickhouse, [OBS_WEB.name, OBS_WEB_CTRL.name, ...FILLED_TABLES], signal);
   const narrowed = await nameMeasurements(clickhouse, options, signal);
   const before = known ?? (await requireTables(clickhouse, signal)).fingerprints;
-  const hasMessengers = await findMessengers(clickhouse, options, signal);
-  const { counts, fingerprints, stale, sharing } = await make(
-    clickhouse,
-    { ...narrowed, hasMessengers },
-    before,
-    signal,
-  );
+  const contents = await findContents(clickhouse, options, signal);
+  const { counts, fingerprints, stale, sharing } = await make(clickhouse, { ...narrowed, contents }, before, signal);
   const verdicts = counts.reduce((sum, count) => sum + count.verdicts, 0);
   // The next judgement has a greater generation, and it deletes what it replaces.
   if (sharing > 0) return { verdicts, counts, fingerprints, kept: 0, isShared: true };
@@ -166,14 +161,14 @@ async function nameMeasurements(
   return { ...options, filter: EVERYTHING, selection: { of: 'measurements', uids: found.map(({ uid }) => uid) } };
 }
 
-async function findMessengers(
+async function findContents(
   clickhouse: ClickHouse,
   { days }: AnalysisOptions,
   signal?: AbortSignal,
-): Promise<boolean> {
-  const { sql, params } = messengersQuery(days);
-  const [answer] = await clickhouse.select<{ found: number }>(sql, { params, signal });
-  return answer?.found !== 0;
+): Promise<Contents> {
+  const { sql, params } = contentsQuery(days);
+  const [row] = await clickhouse.select<ContentsRow>(sql, { params, signal });
+  return contentsOf(row);
 }
 
 /** A row of accountQuery. */

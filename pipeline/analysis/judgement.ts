@@ -1,8 +1,9 @@
 import type { Filter } from '../filter.ts';
-import { endpointOf, IS_MESSENGER, noServices, serviceRelations } from './messengers.ts';
-import { insideOf, isBogonNumber, networkPrefixes, PREFIX_HOST } from './nat64.ts';
+import { type Contents, UNKNOWN_CONTENTS } from './contents.ts';
+import { endpointOf, noServices, serviceRelations } from './messengers.ts';
+import { insideOf, isBogonNumber, NO_PREFIXES, networkPrefixes, PREFIX_HOST } from './nat64.ts';
 import { offlineQuery, PEER_ANSWERS, reporterOf } from './reporters.ts';
-import { EVIDENCE, type Grades, type Layer, layersOf, NO_MATCH, RULES, type Rule, type RulesVersion } from './rules.ts';
+import { type Grades, type Layer, layersOf, NO_MATCH, RULES, type Rule, type RulesVersion } from './rules.ts';
 import { experimentCondition, inDays, type Query, ROW_DAY, type Selection } from './selection.ts';
 import { IS_FINAL, IS_PYTHON_PROBE, isSystemResolver, signalsOf } from './signals.ts';
 
@@ -12,18 +13,8 @@ export interface JudgementOptions {
   readonly filter: Filter;
   readonly selection: Selection;
   readonly rulesVersion: RulesVersion;
-  /**
-   * Whether the days have observations of messengers; absent: unknown. If they have none, the statement leaves out the relations over them, because
-   * ClickHouse takes longer to plan a small day than to judge it. Ask after the analysis is opened. Then the answer includes all observations that the
-   * analysis has to judge, and a run that adds others judges them itself.
-   */
-  readonly hasMessengers?: boolean;
-}
-
-/** Returns the query for whether days have observations of messengers: one row {found} with 0 or 1. */
-export function messengersQuery(days: readonly string[]): Query {
-  const { sql, params } = inDays(days);
-  return { sql: `SELECT max(${IS_MESSENGER}) AS found FROM obs_web WHERE ${sql}`, params };
+  /** What the days contain; absent: unknown. */
+  readonly contents?: Contents;
 }
 
 /**
@@ -97,11 +88,17 @@ const READ_OTHERS = ['target_id', 'test_version', 'tls_network'] as const;
 const HTTP_BYTES = `if(empty(transfer_bytes) OR http_runtime IS NULL, NULL, toFloat64(arrayMax(transfer_bytes)) - greatest(
       toFloat64(arrayMax(arrayMap((t, bytes) -> if(t <= http_t - http_runtime, bytes, 0), transfer_t, transfer_bytes))), ifNull(tls_handshake_read_bytes, 0))) AS http_received`;
 
-/** Names of the fingerprints that confirm, each with a country or, for products, with an asterisk. One read, so that all rows see one version. */
-const HTTP_FINGERPRINTS = `(SELECT groupArray(concat(name, ' ', country)) FROM (
+/**
+ * The scalar `confirming`: names of the fingerprints that confirm, each with a country or, for products, with an asterisk. One read, so that all rows
+ * see one version.
+ */
+function httpFingerprints({ contents }: Parts): string {
+  if (!contents.hasHttpFingerprints) return "CAST([], 'Array(String)') AS confirming,\n";
+  return `(SELECT groupArray(concat(name, ' ', country)) FROM (
   SELECT name, arrayJoin(if(scope = 'prod', ['*'], arrayMap(cc -> trim(cc), splitByChar(',', expected_countries)))) AS country
   FROM fingerprints_http WHERE scope NOT IN ('fp', 'vbw'))) AS confirming,
 `;
+}
 
 /** Columns of CARRIED that are not read but made, and those that signals see in addition. */
 const MADE: ReadonlySet<string> = new Set(['address', 'has_public_address', 'has_network', 'has_page', 'is_own_page']);
@@ -143,7 +140,7 @@ export function judgement(options: JudgementOptions): Query {
   const reporter = ofDay(reporterOf(version));
   const parts: Parts = {
     version,
-    hasMessengers: options.hasMessengers ?? true,
+    contents: options.contents ?? UNKNOWN_CONTENTS,
     day,
     rowDay: day && `${ROW_DAY} AS day, `,
     host,
@@ -155,16 +152,12 @@ export function judgement(options: JudgementOptions): Query {
     ofReporters: whole ? '' : `AND ${reporter} IN (${selected(reporter)})`,
   };
   const sql = `WITH
-${version === 2 ? '' : `${nat64Prefixes(parts, ofDay(host))}${HTTP_FINGERPRINTS}`}experiment AS (
+${version === 2 ? '' : `${nat64Prefixes(parts, ofDay(host))}${httpFingerprints(parts)}`}experiment AS (
   ${experimentRows(parts)}
 ),
 ${controlRelations(parts)}
 report AS (
-  SELECT ${reporter} AS reporter, ${version === 2 ? IPV6_CONNECTS : IPV6_ANSWERS}
-  FROM obs_web FINAL
-  WHERE ${within.sql} AND isIPv6String(ip) ${parts.ofReporters}
-  GROUP BY reporter
-  HAVING ipv6_failing > 0
+  ${reportRows(parts)}
 ),
 fingerprint AS (
   SELECT pattern, groupUniqArrayArray(arrayMap(cc -> trim(cc), splitByChar(',', expected_countries))) AS countries
@@ -186,7 +179,7 @@ judged AS (
  * http_requests.
  */
 function controlRelations(parts: Parts): string {
-  const { version, hasMessengers, day, rowDay, host, within, condition, ofHosts } = parts;
+  const { version, contents, day, rowDay, host, within, condition, ofHosts } = parts;
   const isPython = version === 2;
   return `control AS (
   SELECT ${rowDay}${host} AS hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure${isPython ? '' : ', http_success, http_response_body_length'}
@@ -214,7 +207,7 @@ control_address AS (
     countIf(c.tls_success = 0 AND c.tls_failure IS NOT NULL) AS tls_failing
   FROM control AS c
   GROUP BY ${day}hostname, ip
-),${isPython ? '' : `\n${controlEndpoint(day)}\n${hasMessengers ? serviceRelations({ day, rowDay, host, selected: `${within} ${condition}`, within }) : noServices({ day })}`}`;
+),${isPython ? '' : `\n${controlEndpoint(day)}\n${contents.hasMessengers ? serviceRelations({ day, rowDay, host, selected: `${within} ${condition}`, within }) : noServices({ day })}`}`;
 }
 
 /** The observations with what the control says of their answers, and the signals over all answers of a host. */
@@ -278,7 +271,7 @@ export function hostOf(column: string, version: RulesVersion): string {
 /** What the relations of a judgement have in common, as SQL. */
 interface Parts {
   readonly version: RulesVersion;
-  readonly hasMessengers: boolean;
+  readonly contents: Contents;
   /** The column `day` of several days with a comma, or empty. */
   readonly day: string;
   /** The same, made from a row of a table. */
@@ -301,8 +294,19 @@ const IPV6_CONNECTS = 'countIf(tcp_failure IS NOT NULL) AS ipv6_failing, countIf
 /** The same, where a refused connect counts as a success: the other side answered over IPv6. */
 const IPV6_ANSWERS = `countIf(tcp_failure NOT IN (${PEER_ANSWERS})) AS ipv6_failing, countIf(tcp_success = 1 OR tcp_failure IN (${PEER_ANSWERS})) AS ipv6_success`;
 
+/** The connects of each reporter over IPv6. */
+function reportRows({ version, contents, reporter, within, ofReporters }: Parts): string {
+  if (!contents.hasIPv6) return "SELECT '' AS reporter, 0 AS ipv6_failing, 0 AS ipv6_success WHERE 0";
+  return `SELECT ${reporter} AS reporter, ${version === 2 ? IPV6_CONNECTS : IPV6_ANSWERS}
+  FROM obs_web FINAL
+  WHERE ${within} AND isIPv6String(ip) ${ofReporters}
+  GROUP BY reporter
+  HAVING ipv6_failing > 0`;
+}
+
 /** The scalar `nat64_prefixes`, of the reporters that the judgement needs. */
-function nat64Prefixes({ reporter, within, ofReporters }: Parts, host: string): string {
+function nat64Prefixes({ contents, reporter, within, ofReporters }: Parts, host: string): string {
+  if (!contents.hasIPv6) return `${NO_PREFIXES} AS nat64_prefixes,\n`;
   const seen = `SELECT DISTINCT ${reporter} AS reporter, ifNull(${host}, '') AS hostname, assumeNotNull(ip) AS ip
     FROM obs_web FINAL WHERE ${within} AND isIPv6String(ip) ${ofReporters}`;
   const control = `SELECT ${host} AS hostname, ip FROM obs_web_ctrl FINAL WHERE ${within} AND (dns_success = 1 OR tcp_success = 1)`;
@@ -376,26 +380,6 @@ function judgeLayers(version: RulesVersion, select: string, from: string): strin
 }
 
 export const GRADES = ['blocked', 'down', 'ok'] as const satisfies readonly (keyof Grades)[];
-
-/**
- * Which rule of a layer stands for a measurement: that of the row with the greatest (evidence, blocked, rule id), compared in this order (analysis.md
- * section 6). Rules are known, so the order is made here and the statement compares small numbers: `rank` of a row's rule, whose greatest
- * `idOf` turns into the id.
- */
-export function ruleRanks(layer: Layer, version: RulesVersion): { rank: string; idOf(rank: string): string } {
-  const rules = [NO_MATCH, ...RULES[version][layer]];
-  const order = [...rules].sort(
-    (a, b) =>
-      EVIDENCE[a.evidence] - EVIDENCE[b.evidence] ||
-      a.grades.blocked - b.grades.blocked ||
-      // Bytes, as ClickHouse compares texts; ids are ASCII.
-      (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
-  );
-  return {
-    rank: pick(layer, version, rule => order.indexOf(rule) + 1),
-    idOf: rank => `[${order.map(rule => `'${rule.id}'`).join(', ')}][${rank}]`,
-  };
-}
 
 /** A property of the rule that decided a row: a look-up in a constant array by the rule's number. */
 export function pick(layer: Layer, version: RulesVersion, property: (rule: Rule) => string | number): string {

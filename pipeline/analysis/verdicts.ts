@@ -1,5 +1,6 @@
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
-import { GRADES, hostOf, type JudgementOptions, judgement, pick, ruleRanks } from './judgement.ts';
+import { type EvidenceBits, evidenceBits, type Fact } from './evidence.ts';
+import { GRADES, hostOf, type JudgementOptions, judgement, pick } from './judgement.ts';
 import { ONLY_CONNECTS } from './messengers.ts';
 import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql } from './outcomes.ts';
 import { quoted } from './quoted.ts';
@@ -26,6 +27,7 @@ export const FINGERPRINTS_VERSION =
 
 /** Columns of the verdict that are the same in every observation of a measurement. */
 const CONSTANT = [
+  'input',
   'test_name',
   'probe_as_org_name',
   'resolver_asn',
@@ -35,46 +37,31 @@ const CONSTANT = [
   'probe_id',
 ] as const;
 
-/** Returns the inputs of the outcome of a host, as columns of `host`. */
-function outcomeInputs(layers: readonly Layer[]): OutcomeInputs {
-  const graded = { layers, grade: (layer: Layer, grade: string) => `${layer}_${grade}` };
-  return {
-    ...graded,
-    testName: 'test_name',
-    isPageOk: 'is_page_ok',
-    isRefused: 'is_refused',
-    isUnclear: 'is_unclear',
-    isLoaded: 'is_loaded',
-    isProven: 'is_proven',
-    isMatched: 'is_matched',
-    isUnresolved: 'is_unresolved',
-    hasUnjudgedFailure: 'has_unjudged_failure',
-    isOnlyBrokenV6: 'is_only_broken_v6',
-  };
-}
+/** Names of the grades of the hosts of a measurement: arrays in the order of `hosts`. */
+const GRADES_OF_HOSTS = GRADES.filter(grade => grade !== 'ok');
 
 /**
  * Returns the query for the verdicts of a day: one row per measurement, with the columns of `analysis_web_measurement` in their order
  * (analysis.md section 6). The caller binds the parameter `generation`. Each relation reads the previous one:
  *
  * - `judged` (judgement.ts): one row per observation, with its signals, and the rule and grades of each layer
- * - `host`: one row per host of a measurement, because a failure counts for its own host only
- * - `host_judged`: the same rows with the outcome of the host
- * - `measurement`: one row per measurement. It groups by the sorting key of the table, so that it returns one row where the table keeps one
+ * - `observed`: the same rows with the host and the evidence (evidence.ts)
+ * - `measurement`: one row per measurement, with the evidence of each of its hosts, because a failure counts for its own host only. It groups by the
+ *   sorting key of the table, so that it returns one row where the table keeps one
+ * - `graded`, `concluded`: the same rows with the grades of each host, then with the outcome of each host
  * - the last SELECT: the columns of the table
  *
- * Only `host` and `measurement` compute aggregates. The other relations name them as columns, because ClickHouse copies the expression of an
+ * Only `measurement` computes aggregates. The other relations name them as columns, because ClickHouse copies the expression of an
  * alias to each place that names it, and plans each copy.
  */
 export function verdictsQuery(options: JudgementOptions): Query {
   const version = options.rulesVersion;
+  const hasTargets = version !== 2 && (options.contents?.hasMessengers ?? true);
   const { sql, params } = judgement(options);
   const key: readonly string[] = ANALYSIS_WEB_MEASUREMENT.orderBy;
   const domain = "ifNull(domain(input), '')";
   const layers = layersOf(version);
-  const ruleOfHost = layers.map(
-    (layer, index) => `each.3 = '${layer}', ${ruleRanks(layer, version).idOf(`each.${index + 4}`)}`,
-  );
+  const bits = evidenceBits(version);
   const columns: Record<string, string> = {
     domain: version === 2 ? domain : hostOf(domain, version),
     input: "ifNull(input, '')",
@@ -82,11 +69,10 @@ export function verdictsQuery(options: JudgementOptions): Query {
     analysis_rules_version: String(version),
     fingerprints_version: FINGERPRINTS_VERSION,
     run_generation: '{generation:UInt64}',
-    hosts: 'found.1',
-    host_outcomes: 'found.2',
-    host_layers: 'found.3',
-    ...targetColumns(version, layers),
-    host_rule_ids: `arrayMap(each -> multiIf(${ruleOfHost.join(', ')}, ''), found)`,
+    outcome: outcomeOfMeasurement(version, bits),
+    ip_metadata_missing: `${bits.has('evidence', 'public_address')} AND NOT ${bits.has('evidence', 'public_network')}`,
+    host_rule_ids: `arrayMap((of_host, layer) -> multiIf(${layers.map(layer => `layer = '${layer}', ${bits.ruleId('of_host', layer)}`).join(', ')}, ''), evidence_of_hosts, host_layers)`,
+    ...(hasTargets ? TARGET_COLUMNS : { targets: '[]', target_outcomes: '[]', target_layers: '[]' }),
   };
   for (const layer of LAYERS) {
     if (!layers.includes(layer)) {
@@ -95,118 +81,170 @@ export function verdictsQuery(options: JudgementOptions): Query {
       columns[`top_${layer}_rule_id`] = "''";
       continue;
     }
+    for (const grade of GRADES) columns[`${layer}_${grade}`] = bits.grade('evidence', layer, grade);
     columns[`top_${layer}_failure`] = mostFrequent(`${layer}_failures`);
-    columns[`top_${layer}_rule_id`] = ruleRanks(layer, version).idOf(`${layer}_rank`);
+    columns[`top_${layer}_rule_id`] = bits.ruleId('evidence', layer);
   }
   const select = ANALYSIS_WEB_MEASUREMENT.columns.map(([name]) =>
     columns[name] === undefined ? name : `${columns[name]} AS ${name}`,
   );
   return {
     sql: `${sql},
-host AS (
-  ${hostQuery(version, key)}
-),
-host_judged AS (
-  SELECT *, ${outcomeSql(outcomeInputs(layers))} AS host_outcome FROM host
+observed AS (
+  ${observedQuery(version, bits, key)}
 ),
 measurement AS (
-  ${measurementQuery(key, layers)}
+  ${measurementQuery(key, layers, hasTargets)}
+),
+graded AS (
+  SELECT *, mapKeys(evidence_by_host) AS hosts, mapValues(evidence_by_host) AS evidence_of_hosts,
+    ${layers.flatMap(layer => GRADES_OF_HOSTS.map(grade => `arrayMap(of_host -> ${bits.grade('of_host', layer, grade)}, evidence_of_hosts) AS hosts_${layer}_${grade}`)).join(',\n    ')}
+  FROM measurement
+),
+concluded AS (
+  ${concludedQuery(version, bits)}
 )
 SELECT
   ${select.join(',\n  ')}
-FROM measurement`,
+FROM concluded`,
     params,
   };
 }
 
 /**
- * Returns the columns of the targets of a messenger. A target has the worst outcome of its hosts: each of them is needed, and redundant ones are
+ * The columns of the targets of a messenger. A target has the worst outcome of its hosts: each of them is needed, and redundant ones are
  * one host.
  */
-function targetColumns(version: RulesVersion, layers: readonly Layer[]): Record<string, string> {
-  if (version === 2) return { targets: '[]', target_outcomes: '[]', target_layers: '[]' };
+const TARGET_COLUMNS = targetColumns();
+
+function targetColumns(): Record<string, string> {
   const { blocked, partly, down, refused, unknown, ok } = OUTCOMES;
   const worst = quoted([blocked, partly, down, refused, unknown, ok]);
-  const target = layers.length + 4;
-  const ofTarget = `arrayFilter(each -> each.${target} = target, found)`;
+  const ofTarget =
+    'arrayFilter(each -> has(hosts_of_targets, (each.1, target)), arrayZip(hosts, host_outcomes, host_layers))';
   const outcome = `arrayFirst(word -> has(arrayMap(each -> each.2, ${ofTarget}), word), [${worst}])`;
   return {
-    targets: `arraySort(arrayDistinct(arrayFilter(target -> target != '', found.${target})))`,
+    targets: 'arraySort(arrayDistinct(arrayMap(each -> each.2, hosts_of_targets)))',
     target_outcomes: `arrayMap(target -> ${outcome}, targets)`,
     target_layers: `arrayMap((target, outcome) -> arrayFirst(each -> each.2 = outcome, ${ofTarget}).3, targets, target_outcomes)`,
   };
 }
 
-/** Returns the query for the hosts of each measurement: their greatest grades, rules and failures. */
-function hostQuery(version: RulesVersion, key: readonly string[]): string {
+/** Returns the query for the observations with their hosts and evidence. */
+function observedQuery(version: RulesVersion, bits: EvidenceBits, key: readonly string[]): string {
   const layers = layersOf(version);
-  const ofInput = hostOf("ifNull(domain(j.input), '')", version);
-  const carried = [...CONSTANT, 'input'].filter(name => !key.includes(name));
-  const isClass = (layer: Layer, outcome: keyof typeof OUTCOME_CLASSES) =>
-    `${pick(layer, version, rule => OUTCOME_CLASSES[rule.outcome])} = ${OUTCOME_CLASSES[outcome]}`;
-  const brokenV6 = `tcp_rule = ${RULES[version].tcp.indexOf(BROKEN_IPV6[version]) + 1}`;
   const judgesHttp = layers.includes('http');
-  const isRule = (ids: readonly string[]) =>
-    `j.http_rule IN (${ids.map(id => RULES[version].http.findIndex(rule => rule.id === id) + 1).join(', ')})`;
-  const isProven = 'ifNull(j.tls_is_certificate_valid = 1, 0) AND j.http_failure IS NULL';
-  const isService = judgesHttp ? 'j.is_service' : '0';
-  const isNotRule = (layer: Layer, id: string) =>
-    judgesHttp ? ` AND ${layer}_rule != ${RULES[version][layer].findIndex(rule => rule.id === id) + 1}` : '';
-  const dnsUnjudged = `j.dns_failure IS NOT NULL AND (j.is_system_resolver OR j.dns_engine IS NULL) AND ${isClass('dns', 'UNKNOWN')}${isNotRule('dns', SERVICE_UNUSED)}`;
+  const ofInput = hostOf("ifNull(domain(j.input), '')", version);
   const endpoint = judgesHttp ? "j.endpoint != '', j.endpoint, " : '';
-  return `SELECT ${key.map(name => `j.${name} AS ${name}`).join(', ')},
-    ${carried.map(name => `any(j.${name}) AS ${name}`).join(', ')},
-    multiIf(${endpoint}ifNull(j.hostname, '') != '', j.hostname, ${ofInput} != '', ${ofInput}, ifNull(j.ip, '')) AS host,
-    ${layers.flatMap(layer => GRADES.map(grade => `max(j.${layer}_${grade}) AS ${layer}_${grade}`)).join(', ')},
-    ${layers.map(layer => `max(${ruleRanks(layer, version).rank}) AS ${layer}_rank`).join(', ')},
-    groupArray(j.probe_analysis) AS probe_analyses,
-    ${layers.map(layer => `groupArray(j.${layer}_failure) AS ${layer}_failures`).join(', ')},
-    max(${isProven}) AS is_proven,
-    max((${isProven}) OR j.is_own_page OR (j.has_page AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')}${judgesHttp ? ` AND (j.http_rule = 0 OR ${isClass('http', 'OK')})` : ''})${judgesHttp ? ` OR (${isService} AND ${ONLY_CONNECTS} AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')} AND ifNull(j.tcp_success = 1, 0)) OR (j.is_redundant AND ${isClass('http', 'OK')})` : ''}) AS is_loaded,
-    max(j.answers) = 0 AND max(${dnsUnjudged}) AS is_unresolved,
-    max((${dnsUnjudged})
-      OR (j.tcp_failure IS NOT NULL AND ${isClass('tcp', 'UNKNOWN')} AND NOT ${brokenV6})
-      OR (j.tls_failure IS NOT NULL AND ${isClass('tls', 'UNKNOWN')})
-      OR (j.http_failure IS NOT NULL${judgesHttp ? ` AND ${isClass('http', 'UNKNOWN')}${isNotRule('http', SERVICE_PLAIN_REQUEST)}` : ''})) AS has_unjudged_failure,${
-        judgesHttp
-          ? `
-    max(${isClass('http', 'OK')}) AS is_page_ok,
-    max(${isRule([REFUSED])}) AND NOT is_page_ok AS is_refused,
-    max(${isRule(UNCLEAR_PAGES)} OR (j.http_failure IS NOT NULL AND j.http_rule = 0)) AND NOT is_page_ok
-      OR max(ifNull(j.probe_analysis NOT IN ('', 'false'), 0)) AND NOT is_loaded AS is_unclear,`
-          : ''
-      }
-    max(${brokenV6}) AND NOT max(${isClass('tcp', 'OK')}) AS is_only_broken_v6,
-    ${judgesHttp ? "any(j.endpoint) = '' AND (" : ''}max(${isClass('dns', 'OK')}) OR (max(j.answers) = 0 AND max(${isClass('tcp', 'OK')} AND ifNull(j.ctrl_tcp_success, 0) > 0)${judgesHttp ? ` OR max(j.${IS_FINAL} AND ${isRule([PAGE_MATCHES])})` : ''})${judgesHttp ? ')' : ''} AS is_matched,${judgesHttp ? "\n    if(any(j.endpoint) = '', '', ifNull(any(j.target_id), '')) AS target,\n    max(j.is_service) AS is_service," : ''}
-    max(j.has_public_address) AS has_public_address,
-    max(j.has_public_address AND j.has_network) AS has_network
-  FROM judged AS j
-  GROUP BY ${key.map(name => `j.${name}`).join(', ')}, host`;
+  const columns = new Set([...key, ...CONSTANT, 'probe_analysis', ...layers.map(layer => `${layer}_failure`)]);
+  return `SELECT ${[...columns].map(name => `j.${name} AS ${name}`).join(', ')},
+    multiIf(${endpoint}ifNull(j.hostname, '') != '', assumeNotNull(j.hostname), ${ofInput} != '', ${ofInput}, ifNull(j.ip, '')) AS host,
+    ${judgesHttp ? "if(j.endpoint = '', '', ifNull(j.target_id, '')) AS target,\n    " : ''}${bits.ofRow(factsOf(version))} AS evidence
+  FROM judged AS j`;
 }
 
-/**
- * Returns the query for each measurement. `found` has a tuple for each host, in the order of their names: name, outcome, layer to blame, and
- * the rank of each layer.
- */
-function measurementQuery(key: readonly string[], layers: readonly Layer[]): string {
-  const carried = [...CONSTANT, 'input'].filter(name => !key.includes(name));
-  const has = (outcome: string, more = '') => `countIf(h.host_outcome = '${outcome}'${more}) > 0, '${outcome}'`;
-  const hasFailure = ` AND (h.is_unresolved OR h.has_unjudged_failure OR h.is_only_broken_v6${layers.includes('http') ? ' OR h.is_unclear OR h.is_service' : ''})`;
-  const ofHost = { layers, grade: (layer: Layer, grade: string) => `h.${layer}_${grade}` };
-  const to = (blame: 'blocked' | 'down') => layerOf(ofHost, blame);
+/** Returns the conditions of the facts of an observation, over a row `j` of `judged`. */
+function factsOf(version: RulesVersion): Partial<Record<Fact, string>> {
+  const judgesHttp = layersOf(version).includes('http');
+  const isClass = (layer: Layer, outcome: keyof typeof OUTCOME_CLASSES) =>
+    `${pick(layer, version, rule => OUTCOME_CLASSES[rule.outcome])} = ${OUTCOME_CLASSES[outcome]}`;
+  const numberOf = (layer: Layer, id: string) => RULES[version][layer].findIndex(rule => rule.id === id) + 1;
+  const isNotRule = (layer: Layer, id: string) => (judgesHttp ? ` AND ${layer}_rule != ${numberOf(layer, id)}` : '');
+  const brokenV6 = `tcp_rule = ${RULES[version].tcp.indexOf(BROKEN_IPV6[version]) + 1}`;
+  const proven = 'ifNull(j.tls_is_certificate_valid = 1, 0) AND j.http_failure IS NULL';
+  const page = `j.is_own_page OR (j.has_page AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')}${judgesHttp ? ` AND (j.http_rule = 0 OR ${isClass('http', 'OK')})` : ''})`;
+  const ofService = ` OR (j.is_service AND ${ONLY_CONNECTS} AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')} AND ifNull(j.tcp_success = 1, 0)) OR (j.is_redundant AND ${isClass('http', 'OK')})`;
+  return {
+    proven,
+    loaded: `(${proven}) OR ${page}${judgesHttp ? ofService : ''}`,
+    answered: 'j.answers > 0',
+    unjudged_lookup: `j.dns_failure IS NOT NULL AND (j.is_system_resolver OR j.dns_engine IS NULL) AND ${isClass('dns', 'UNKNOWN')}${isNotRule('dns', SERVICE_UNUSED)}`,
+    unjudged_failure: `(j.tcp_failure IS NOT NULL AND ${isClass('tcp', 'UNKNOWN')} AND NOT ${brokenV6})
+      OR (j.tls_failure IS NOT NULL AND ${isClass('tls', 'UNKNOWN')})
+      OR (j.http_failure IS NOT NULL${judgesHttp ? ` AND ${isClass('http', 'UNKNOWN')}${isNotRule('http', SERVICE_PLAIN_REQUEST)}` : ''})`,
+    connected_as_control: `${isClass('tcp', 'OK')} AND ifNull(j.ctrl_tcp_success, 0) > 0`,
+    public_address: 'j.has_public_address',
+    public_network: 'j.has_public_address AND j.has_network',
+    ...(judgesHttp
+      ? {
+          unmatched_request: 'j.http_failure IS NOT NULL AND j.http_rule = 0',
+          page_as_control: `j.${IS_FINAL} AND j.http_rule = ${numberOf('http', PAGE_MATCHES)}`,
+          probe_found_blocking: "ifNull(j.probe_analysis NOT IN ('', 'false'), 0)",
+          endpoint: "j.endpoint != ''",
+          service: 'j.is_service',
+        }
+      : {}),
+  };
+}
+
+/** Returns the query for each measurement: its evidence, that of each of its hosts, and its failures. */
+function measurementQuery(key: readonly string[], layers: readonly Layer[], hasTargets: boolean): string {
+  const carried = CONSTANT.filter(name => !key.includes(name));
+  return `SELECT ${key.map(name => `o.${name} AS ${name}`).join(', ')},
+    ${carried.map(name => `any(o.${name}) AS ${name}`).join(', ')},
+    arraySort(groupArray(o.probe_analysis)) AS probe_analyses,
+    ${layers.map(layer => `arraySort(groupArray(o.${layer}_failure)) AS ${layer}_failures`).join(', ')},
+    groupBitOr(o.evidence) AS evidence,${hasTargets ? "\n    groupUniqArrayIf((o.host, o.target), o.target != '') AS hosts_of_targets," : ''}
+    groupBitOrMap(map(o.host, o.evidence)) AS evidence_by_host
+  FROM observed AS o
+  GROUP BY ${key.map(name => `o.${name}`).join(', ')}`;
+}
+
+/** Returns the inputs of the outcome of a host: SQL over the arguments of a lambda. */
+function outcomeInputs(version: RulesVersion, bits: EvidenceBits): OutcomeInputs {
+  const layers = layersOf(version);
+  const has = (...facts: Fact[]) => `(${bits.has('of_host', ...facts)})`;
+  const isOk = (layer: Layer) => `(${bits.hasRule('of_host', layer, rule => rule.outcome === 'OK')})`;
+  const isHttp = (ids: readonly string[]) => `(${bits.hasRule('of_host', 'http', rule => ids.includes(rule.id))})`;
+  const broken = BROKEN_IPV6[version].id;
+  const judgesHttp = layers.includes('http');
+  const isPageOk = judgesHttp ? isOk('http') : '0';
+  const isMatched = `(${isOk('dns')} OR (NOT ${has('answered')} AND ${has('connected_as_control')}) OR ${has('page_as_control')})`;
+  return {
+    layers,
+    grade: (layer, grade) => (grade === 'ok' ? bits.grade('of_host', layer, grade) : `${layer}_${grade}_of_host`),
+    testName: 'test_name',
+    isPageOk,
+    isRefused: judgesHttp ? `(${isHttp([REFUSED])} AND NOT ${isPageOk})` : '0',
+    isUnclear: judgesHttp
+      ? `(((${isHttp(UNCLEAR_PAGES)} OR ${has('unmatched_request')}) AND NOT ${isPageOk}) OR (${has('probe_found_blocking')} AND NOT ${has('loaded')}))`
+      : '0',
+    isLoaded: has('loaded'),
+    isProven: has('proven'),
+    isMatched: judgesHttp ? `(NOT ${has('endpoint')} AND ${isMatched})` : isMatched,
+    isUnresolved: `(NOT ${has('answered')} AND ${has('unjudged_lookup')})`,
+    hasUnjudgedFailure: has('unjudged_lookup', 'unjudged_failure'),
+    isOnlyBrokenV6: `(${bits.hasRule('of_host', 'tcp', rule => rule.id === broken)} AND NOT ${isOk('tcp')})`,
+  };
+}
+
+/** Returns the query for the measurements with `host_outcomes` and `host_layers`, the layer to blame for each host. */
+function concludedQuery(version: RulesVersion, bits: EvidenceBits): string {
+  const inputs = outcomeInputs(version, bits);
+  const grades = inputs.layers.flatMap(layer =>
+    GRADES_OF_HOSTS.map(grade => [`${layer}_${grade}_of_host`, `hosts_${layer}_${grade}`]),
+  );
+  const ofHosts = (sql: string, more: readonly (readonly string[])[]) => {
+    const all = [...more, ...grades];
+    return `arrayMap((${all.map(([name]) => name).join(', ')}) -> ${sql}, ${all.map(([, array]) => array).join(', ')})`;
+  };
+  const { blocked, partly, down } = OUTCOMES;
+  const layer = `multiIf(outcome_of_host IN ('${blocked}', '${partly}'), ${layerOf(inputs, 'blocked')}, outcome_of_host = '${down}', ${layerOf(inputs, 'down')}, '')`;
+  return `SELECT *, ${ofHosts(layer, [['outcome_of_host', 'host_outcomes']])} AS host_layers
+  FROM (
+    SELECT *, ${ofHosts(outcomeSql(inputs), [['of_host', 'evidence_of_hosts']])} AS host_outcomes
+    FROM graded
+  )`;
+}
+
+/** Returns the SQL of the outcome of a measurement: the worst of its hosts, but `ok` goes before an `unknown` without failure. */
+function outcomeOfMeasurement(version: RulesVersion, bits: EvidenceBits): string {
+  const { isUnresolved, hasUnjudgedFailure, isOnlyBrokenV6, isUnclear } = outcomeInputs(version, bits);
   const { blocked, partly, down, refused, ok, unknown } = OUTCOMES;
-  const blamed = `multiIf(h.host_outcome IN ('${blocked}', '${partly}'), ${to('blocked')}, h.host_outcome = '${down}', ${to('down')}, '')`;
-  return `SELECT ${key.map(name => `h.${name} AS ${name}`).join(', ')},
-    ${carried.map(name => `any(h.${name}) AS ${name}`).join(', ')},
-    ${layers.flatMap(layer => GRADES.map(grade => `max(h.${layer}_${grade}) AS ${layer}_${grade}`)).join(', ')},
-    ${layers.map(layer => `max(h.${layer}_rank) AS ${layer}_rank`).join(', ')},
-    arraySort(groupArrayArray(h.probe_analyses)) AS probe_analyses,
-    ${layers.map(layer => `arraySort(groupArrayArray(h.${layer}_failures)) AS ${layer}_failures`).join(', ')},
-    multiIf(${[has(blocked), has(partly), has(down), has(refused), has(unknown, hasFailure), has(ok)].join(', ')}, '${unknown}') AS outcome,
-    arraySort(groupArray((h.host, h.host_outcome, ${blamed}, ${layers.map(layer => `h.${layer}_rank`).join(', ')}${layers.includes('http') ? ', h.target' : ''}))) AS found,
-    max(h.has_public_address) AND NOT max(h.has_network) AS ip_metadata_missing
-  FROM host_judged AS h
-  GROUP BY ${key.map(name => `h.${name}`).join(', ')}`;
+  const has = (outcome: string) => `has(host_outcomes, '${outcome}'), '${outcome}'`;
+  const more = version === 2 ? '' : ` OR ${isUnclear} OR (${bits.has('of_host', 'service')})`;
+  const failed = `arrayExists((outcome_of_host, of_host) -> outcome_of_host = '${unknown}' AND (${isUnresolved} OR ${hasUnjudgedFailure} OR ${isOnlyBrokenV6}${more}), host_outcomes, evidence_of_hosts)`;
+  return `multiIf(${has(blocked)}, ${has(partly)}, ${has(down)}, ${has(refused)}, ${failed}, '${unknown}', ${has(ok)}, '${unknown}')`;
 }
 
 /**

@@ -7,8 +7,8 @@
  *
  * The day consists of real rows (those of npm run fidelity). They are repeated with other measurements, reports and times, and with
  * twenty variants of each host name, with their control. Each number of rows has its own data, and each version a newly started
- * ClickHouse, so that no cache is warm and the memory is that of the statement; CLICKHOUSE_URL is not used. The benchmark measures the
- * statement that produces the verdicts, as a run executes it, and the same statement for a day without rows, which is nearly all
+ * ClickHouse, so that no cache is warm and the memory is that of the statement; CLICKHOUSE_URL is not used. The benchmark measures the question for
+ * the contents of the day and the statement that produces the verdicts, as a run executes them, and the same for a day without rows, which is nearly all
  * planning. Times are wall-clock seconds and processor seconds; those of the day without rows are the median of five. Memory is the peak
  * resident size of the server during the statement, and its growth since before the statement. Prints a table and, last, one line of JSON.
  */
@@ -17,6 +17,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startClickHouse } from '../../local/clickhouse.ts';
+import { type ContentsRow, contentsOf, contentsQuery } from '../../pipeline/analysis/contents.ts';
 import { RULES_VERSIONS, type RulesVersion } from '../../pipeline/analysis/rules.ts';
 import { makeStep } from '../../pipeline/analysis/steps.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
@@ -93,16 +94,19 @@ async function withClickHouse<T>(dir: string, work: (clickhouse: ClickHouse, pid
 
 async function measureStatement(clickhouse: ClickHouse, pid: number, rules: RulesVersion): Promise<Figures> {
   const judge = async (day: string) => {
+    const used = processorTime(pid);
+    const started = performance.now();
+    const question = contentsQuery([day]);
+    const [row] = await clickhouse.select<ContentsRow>(question.sql, { params: question.params });
     const { sql, params } = makeStep(ANALYSIS_WEB_MEASUREMENT.name, {
       days: [day],
+      contents: contentsOf(row),
       filter: EVERYTHING,
       selection: { of: 'day' },
       rulesVersion: rules,
       generation: rules,
       runID: 'bench',
     });
-    const used = processorTime(pid);
-    const started = performance.now();
     await clickhouse.command(sql, { params });
     return { seconds: (performance.now() - started) / 1000, cpu: processorTime(pid) - used };
   };

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, inject, test } from 'vitest';
-import { messengersQuery } from '../../pipeline/analysis/judgement.ts';
+import { type Contents, type ContentsRow, contentsOf, contentsQuery } from '../../pipeline/analysis/contents.ts';
 import { NETTEST_GROUPS } from '../../pipeline/analysis/nettest-groups.ts';
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import { verdictsQuery } from '../../pipeline/analysis/verdicts.ts';
@@ -316,45 +316,80 @@ describe.each([2, 3] as const)('rules version %i', version => {
   });
 });
 
-test('a statement without the relations over messengers gives the same verdicts of days without them', async () => {
-  const day = '2024-03-07';
-  const plain = CASES.filter(({ test: name }) => !IM.includes(name ?? ''));
-  const rows = (key: 'web' | 'ctrl') =>
-    plain.flatMap((each, index) =>
-      (each[key] ?? []).map((row, observation_idx) => ({
-        measurement_uid: `20240307120000.000000_IT_${index}_${key}`,
-        report_id: `report${index}`,
-        input: `https://host${index}.example/`,
-        hostname: `host${index}.example`,
-        measurement_start_time: `${day} 00:00:00.000`,
-        test_name: each.test ?? 'web_connectivity',
-        bucket_date: day,
-        run_generation: 1,
-        ...(key === 'web' && { probe_cc: 'IT', probe_asn: 137 }),
-        observation_idx,
-        ...row,
-      })),
-    );
-  await clickhouse.insert('obs_web', rows('web'));
-  await clickhouse.insert('obs_web_ctrl', rows('ctrl'));
-  const found = async (days: string[]) => {
-    const { sql, params } = messengersQuery(days);
-    return clickhouse.select(sql, { params });
-  };
-  expect(await found([DAY])).toEqual([{ found: 1 }]);
-  expect(await found([day])).toEqual([{ found: 0 }]);
-  // Without any observation.
-  expect(await found(['2024-03-06'])).toEqual([{ found: 0 }]);
-  for (const days of [[day], ['2024-03-06', day]]) {
-    const verdicts = async (hasMessengers: boolean) => {
-      const options = { days, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion: 3, hasMessengers } as const;
-      const { sql, params } = verdictsQuery(options);
-      return clickhouse.select(`SELECT * FROM (${sql}) ORDER BY measurement_uid`, {
-        params: { ...params, generation: 1 },
-      });
+/** Rows of cases, all on one day. */
+function casesOn(day: string, cases: readonly Case[], key: 'web' | 'ctrl'): Row[] {
+  return cases.flatMap((each, index) =>
+    (each[key] ?? []).map((row, observation_idx) => ({
+      measurement_uid: `20240307120000.000000_IT_${index}_${key}`,
+      report_id: `report${index}`,
+      input: `https://host${index}.example/`,
+      hostname: `host${index}.example`,
+      measurement_start_time: `${day} 00:00:00.000`,
+      test_name: each.test ?? 'web_connectivity',
+      bucket_date: day,
+      run_generation: 1,
+      ...(key === 'web' && { probe_cc: 'IT', probe_asn: 137 }),
+      observation_idx,
+      ...row,
+    })),
+  );
+}
+
+const isOfMessenger = ({ test: name }: Case) => IM.includes(name ?? '');
+const hasIPv6 = ({ web }: Case) => web.some(({ ip }) => String(ip).includes(':'));
+const hasFingerprint = ({ web }: Case) => web.some(row => row.http_fingerprints !== undefined);
+const LACKS: readonly { what: string; day: string; without: (each: Case) => boolean }[] = [
+  { what: 'messengers', day: '2024-03-07', without: isOfMessenger },
+  { what: 'IPv6 addresses', day: '2024-03-09', without: hasIPv6 },
+  {
+    what: 'all of these',
+    day: '2024-03-13',
+    without: each => isOfMessenger(each) || hasIPv6(each) || hasFingerprint(each),
+  },
+];
+
+test.for(LACKS)(
+  'a statement without the relations over $what gives the same verdicts of days without them',
+  async ({ day, without }) => {
+    const left = CASES.filter(each => !without(each));
+    await clickhouse.insert('obs_web', casesOn(day, left, 'web'));
+    await clickhouse.insert('obs_web_ctrl', casesOn(day, left, 'ctrl'));
+    const before = new Date(Date.parse(day) - 86_400_000).toISOString().slice(0, 10);
+    const found = async (days: string[]) => {
+      const { sql, params } = contentsQuery(days);
+      const rows = await clickhouse.select<ContentsRow>(sql, { params });
+      expect(rows.length).toBe(1);
+      return contentsOf(rows[0]);
     };
-    const whole = await verdicts(true);
-    expect(whole.length).toBeGreaterThan(50);
-    expect(await verdicts(false)).toEqual(whole);
-  }
-});
+    const endpoints = left.flatMap(({ ctrl }, index) =>
+      (ctrl ?? []).map(({ hostname, ip, port }) => `${hostname ?? index} ${ip ?? ''} ${port ?? 0}`),
+    );
+    const contents = await found([day]);
+    expect(contents).toEqual({
+      hasMessengers: left.some(isOfMessenger),
+      hasIPv6: left.some(hasIPv6),
+      hasHttpFingerprints: left.some(hasFingerprint),
+      controlEndpoints: new Set(endpoints).size,
+    });
+    expect(Object.values(contents)).toContain(false);
+    // Without any observation.
+    const nothing = { hasMessengers: false, hasIPv6: false, hasHttpFingerprints: false, controlEndpoints: 0 };
+    expect(await found([before])).toEqual(nothing);
+    for (const [rulesVersion, days] of [
+      [2, [day]],
+      [3, [day]],
+      [3, [before, day]],
+    ] as const) {
+      const verdicts = async (of?: Contents) => {
+        const options = { days, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion, contents: of } as const;
+        const { sql, params } = verdictsQuery(options);
+        return clickhouse.select(`SELECT * FROM (${sql}) ORDER BY measurement_uid`, {
+          params: { ...params, generation: 1 },
+        });
+      };
+      const whole = await verdicts();
+      expect(whole.length).toBeGreaterThan(50);
+      expect(await verdicts(contents)).toEqual(whole);
+    }
+  },
+);

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { RULES_VERSIONS, type RulesVersion } from '../../pipeline/analysis/rules.ts';
-import { BOUNDED } from '../../pipeline/analysis/steps.ts';
+import { boundedSettings } from '../../pipeline/analysis/steps.ts';
 import { verdictsQuery } from '../../pipeline/analysis/verdicts.ts';
 import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
 import type { RawDocument } from '../../pipeline/archive/document.ts';
@@ -92,7 +92,7 @@ async function verdictsOf(clickhouse: ClickHouse, days: readonly string[], rules
   const { sql, params } = verdictsQuery({ days, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion });
   await clickhouse.command('TRUNCATE TABLE analysis_web_measurement');
   await clickhouse.command(
-    `INSERT INTO analysis_web_measurement (${ANALYSIS_WEB_MEASUREMENT.columns.map(([name]) => name).join(', ')}) ${sql} ${BOUNDED}`,
+    `INSERT INTO analysis_web_measurement (${ANALYSIS_WEB_MEASUREMENT.columns.map(([name]) => name).join(', ')}) ${sql} ${boundedSettings({})}`,
     { params: { ...params, generation: GENERATION } },
   );
   return clickhouse.select<Row>(

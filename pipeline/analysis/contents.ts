@@ -1,0 +1,58 @@
+import { IS_MESSENGER } from './messengers.ts';
+import { inDays, type Query } from './selection.ts';
+
+/**
+ * What the observations and the control of some days contain. The statement of the verdicts leaves out the relations over what they lack, because
+ * ClickHouse takes longer to plan a small day than to judge it. Ask after the analysis is opened. Then the answer includes all observations that the
+ * analysis has to judge, and a run that adds others judges them itself.
+ */
+export interface Contents {
+  /** Whether there are observations of messengers. */
+  readonly hasMessengers: boolean;
+  /** Whether observations have IPv6 addresses. */
+  readonly hasIPv6: boolean;
+  /** Whether responses have fingerprints. */
+  readonly hasHttpFingerprints: boolean;
+  /** About how many endpoints of hosts the control has: the rows of the right sides of joins. */
+  readonly controlEndpoints: number;
+}
+
+/** The contents of days of which nothing is known. */
+export const UNKNOWN_CONTENTS: Contents = {
+  hasMessengers: true,
+  hasIPv6: true,
+  hasHttpFingerprints: true,
+  controlEndpoints: Number.POSITIVE_INFINITY,
+};
+
+/** A row of contentsQuery: 0 or 1, and a number. */
+export interface ContentsRow {
+  readonly messengers: number;
+  readonly ipv6: number;
+  readonly http_fingerprints: number;
+  readonly control_endpoints: number;
+}
+
+/** Returns the query for the contents of days: one row. */
+export function contentsQuery(days: readonly string[]): Query {
+  const { sql, params } = inDays(days);
+  return {
+    sql: `SELECT messengers, ipv6, http_fingerprints, control_endpoints FROM (
+  SELECT max(${IS_MESSENGER}) AS messengers, max(ifNull(isIPv6String(ip), 0)) AS ipv6, max(notEmpty(http_fingerprints)) AS http_fingerprints
+  FROM obs_web WHERE ${sql}
+) AS observed CROSS JOIN (
+  SELECT uniq(hostname, ip, ifNull(port, 0)) AS control_endpoints FROM obs_web_ctrl WHERE ${sql}
+) AS control`,
+    params,
+  };
+}
+
+export function contentsOf(row: ContentsRow | undefined): Contents {
+  if (!row) return UNKNOWN_CONTENTS;
+  return {
+    hasMessengers: row.messengers > 0,
+    hasIPv6: row.ipv6 > 0,
+    hasHttpFingerprints: row.http_fingerprints > 0,
+    controlEndpoints: Number(row.control_endpoints),
+  };
+}
