@@ -1,4 +1,5 @@
 import { IS_MESSENGER } from './messengers.ts';
+import { HAS_FAILED, SILENT_RUN } from './reporters.ts';
 import { inDays, type Query } from './selection.ts';
 
 /**
@@ -11,6 +12,8 @@ export interface Contents {
   readonly hasMessengers: boolean;
   /** Whether observations have IPv6 addresses. */
   readonly hasIPv6: boolean;
+  /** Whether enough measurements failed for a probe without a network (reporters.ts). */
+  readonly mayBeOffline: boolean;
   /** Whether responses have fingerprints. */
   readonly hasHttpFingerprints: boolean;
   /** About how many endpoints of hosts the control has: the rows of the right sides of joins. */
@@ -21,14 +24,16 @@ export interface Contents {
 export const UNKNOWN_CONTENTS: Contents = {
   hasMessengers: true,
   hasIPv6: true,
+  mayBeOffline: true,
   hasHttpFingerprints: true,
   controlEndpoints: Number.POSITIVE_INFINITY,
 };
 
-/** A row of contentsQuery: 0 or 1, and a number. */
+/** A row of contentsQuery: 0 or 1, or a number. */
 export interface ContentsRow {
   readonly messengers: number;
   readonly ipv6: number;
+  readonly failed_measurements: number;
   readonly http_fingerprints: number;
   readonly control_endpoints: number;
 }
@@ -37,8 +42,9 @@ export interface ContentsRow {
 export function contentsQuery(days: readonly string[]): Query {
   const { sql, params } = inDays(days);
   return {
-    sql: `SELECT messengers, ipv6, http_fingerprints, control_endpoints FROM (
-  SELECT max(${IS_MESSENGER}) AS messengers, max(ifNull(isIPv6String(ip), 0)) AS ipv6, max(notEmpty(http_fingerprints)) AS http_fingerprints
+    sql: `SELECT messengers, ipv6, failed_measurements, http_fingerprints, control_endpoints FROM (
+  SELECT max(${IS_MESSENGER}) AS messengers, max(ifNull(isIPv6String(ip), 0)) AS ipv6,
+    uniqIf(measurement_uid, ${HAS_FAILED}) AS failed_measurements, max(notEmpty(http_fingerprints)) AS http_fingerprints
   FROM obs_web WHERE ${sql}
 ) AS observed CROSS JOIN (
   SELECT uniq(hostname, ip, ifNull(port, 0)) AS control_endpoints FROM obs_web_ctrl WHERE ${sql}
@@ -52,6 +58,7 @@ export function contentsOf(row: ContentsRow | undefined): Contents {
   return {
     hasMessengers: row.messengers > 0,
     hasIPv6: row.ipv6 > 0,
+    mayBeOffline: Number(row.failed_measurements) >= SILENT_RUN,
     hasHttpFingerprints: row.http_fingerprints > 0,
     controlEndpoints: Number(row.control_endpoints),
   };

@@ -1,9 +1,9 @@
 import type { Filter } from '../filter.ts';
 import { type Contents, UNKNOWN_CONTENTS } from './contents.ts';
-import { endpointOf, noServices, serviceRelations } from './messengers.ts';
-import { insideOf, isBogonNumber, NO_PREFIXES, networkPrefixes, PREFIX_HOST } from './nat64.ts';
+import { endpointOf, serviceRelations } from './messengers.ts';
+import { insideOf, isBogonNumber, networkPrefixes, PREFIX_HOST } from './nat64.ts';
 import { offlineQuery, PEER_ANSWERS, reporterOf } from './reporters.ts';
-import { type Grades, type Layer, layersOf, NO_MATCH, RULES, type Rule, type RulesVersion } from './rules.ts';
+import { type Grades, type Layer, layersOf, NO_MATCH, needOf, RULES, type Rule, type RulesVersion } from './rules.ts';
 import { experimentCondition, inDays, type Query, ROW_DAY, type Selection } from './selection.ts';
 import { IS_FINAL, IS_PYTHON_PROBE, isSystemResolver, signalsOf } from './signals.ts';
 
@@ -156,10 +156,7 @@ ${version === 2 ? '' : `${nat64Prefixes(parts, ofDay(host))}${httpFingerprints(p
   ${experimentRows(parts)}
 ),
 ${controlRelations(parts)}
-report AS (
-  ${reportRows(parts)}
-),
-fingerprint AS (
+${reportRelation(parts)}fingerprint AS (
   SELECT pattern, groupUniqArrayArray(arrayMap(cc -> trim(cc), splitByChar(',', expected_countries))) AS countries
   FROM fingerprints_dns
   WHERE pattern_type = 'full' AND scope != 'fp'
@@ -169,7 +166,7 @@ answered AS (
   ${answeredRows(parts)}
 ),
 judged AS (
-  ${judgeLayers(version, signalColumns(version), joins(parts))}
+  ${judgeLayers(parts, signalColumns(parts), joins(parts))}
 )`;
   return { sql, params: { ...within.params, ...experiment.params } };
 }
@@ -207,12 +204,12 @@ control_address AS (
     countIf(c.tls_success = 0 AND c.tls_failure IS NOT NULL) AS tls_failing
   FROM control AS c
   GROUP BY ${day}hostname, ip
-),${isPython ? '' : `\n${controlEndpoint(day)}\n${contents.hasMessengers ? serviceRelations({ day, rowDay, host, selected: `${within} ${condition}`, within }) : noServices({ day })}`}`;
+),${isPython ? '' : `\n${controlEndpoint(day)}\n${contents.hasMessengers ? serviceRelations({ day, rowDay, host, selected: `${within} ${condition}`, within }) : ''}`}`;
 }
 
 /** The observations with what the control says of their answers, and the signals over all answers of a host. */
 function answeredRows(parts: Parts): string {
-  const { version, day } = parts;
+  const { version, contents, day } = parts;
   const overAnswers = signalsOf(version).filter(signal => signal.overAnswers);
   return `SELECT *,
     ${overAnswers.map(({ name, sql }) => `${sql} OVER answers_of_host AS ${name}`).join(',\n    ')}
@@ -226,7 +223,7 @@ function answeredRows(parts: Parts): string {
           ? ''
           : `,
       ifNull((${day}hostname, is_compared_v6) IN (SELECT ${day}hostname, isIPv6String(ip) FROM control WHERE dns_success = 1 AND ip_asn > 0), 0) AS control_networks,
-      measurement_uid IN (${offlineQuery(parts)}) AS probe_offline`
+      ${contents.mayBeOffline ? `measurement_uid IN (${offlineQuery(parts)})` : '0'} AS probe_offline`
       }
     FROM experiment
   )
@@ -235,31 +232,35 @@ function answeredRows(parts: Parts): string {
 }
 
 /** SELECT of the columns of CARRIED and of the signals, without its FROM. */
-function signalColumns(version: RulesVersion): string {
-  const signals = signalsOf(version);
+function signalColumns({ version, contents }: Parts): string {
+  const signals = signalsOf(version).filter(({ needs }) => !needs || contents[needs]);
   return `SELECT ${CARRIED.filter(column => !signals.some(({ name }) => name === column))
     .map(column => `o.${column} AS ${column}`)
-    .join(', ')},${version === 2 ? '' : ' o.endpoint AS endpoint, o.target_id AS target_id,'}
+    .join(', ')},${version === 2 || !contents.hasMessengers ? '' : ' o.endpoint AS endpoint, o.target_id AS target_id,'}
     ${signals.map(({ name, sql, overAnswers }) => `${overAnswers ? `o.${name}` : sql} AS ${name}`).join(',\n    ')}`;
 }
 
 /** FROM of the observations, with all that they are compared with. */
-function joins({ version, day }: Parts): string {
-  const sameDay = (right: string) => day && ` AND ${right}.day = o.day`;
-  const endpoint =
-    version === 2
-      ? ''
-      : `\n  LEFT JOIN control_endpoint AS ce ON ce.hostname = o.hostname AND ce.ip = o.address AND ce.port = o.port${sameDay('ce')}`;
+function joins({ version, contents, day }: Parts): string {
+  const join = (relation: string, as: string, on: string, ofDay = true) =>
+    `\n  LEFT JOIN ${relation} AS ${as} ON ${on}${ofDay && day ? ` AND ${as}.day = o.day` : ''}`;
   const services =
+    version !== 2 && contents.hasMessengers
+      ? join('service', 's', 's.measurement_uid = o.measurement_uid AND s.endpoint = o.endpoint') +
+        join('service_day', 'sd', 'sd.endpoint = o.endpoint')
+      : '';
+  return [
+    'FROM answered AS o',
+    join('control_host', 'ch', 'ch.hostname = o.hostname'),
+    join('control_address', 'ca', 'ca.hostname = o.hostname AND ca.ip = o.address'),
     version === 2
       ? ''
-      : `  LEFT JOIN service AS s ON s.measurement_uid = o.measurement_uid AND s.endpoint = o.endpoint${sameDay('s')}
-  LEFT JOIN service_day AS sd ON sd.endpoint = o.endpoint${sameDay('sd')}\n`;
-  return `FROM answered AS o
-  LEFT JOIN control_host AS ch ON ch.hostname = o.hostname${sameDay('ch')}
-  LEFT JOIN control_address AS ca ON ca.hostname = o.hostname AND ca.ip = o.address${sameDay('ca')}${endpoint}
-${services}  LEFT JOIN report AS r ON r.reporter = o.reporter
-  LEFT JOIN fingerprint AS f ON f.pattern = o.answer`;
+      : join('control_endpoint', 'ce', 'ce.hostname = o.hostname AND ce.ip = o.address AND ce.port = o.port'),
+    services,
+    // Names of reporters of several days contain the day.
+    contents.hasIPv6 ? join('report', 'r', 'r.reporter = o.reporter', false) : '',
+    join('fingerprint', 'f', 'f.pattern = o.answer', false),
+  ].join('');
 }
 
 /** A host name in the form in which names are compared: version 3 in lower case and without the dot of the root. */
@@ -295,18 +296,21 @@ const IPV6_CONNECTS = 'countIf(tcp_failure IS NOT NULL) AS ipv6_failing, countIf
 const IPV6_ANSWERS = `countIf(tcp_failure NOT IN (${PEER_ANSWERS})) AS ipv6_failing, countIf(tcp_success = 1 OR tcp_failure IN (${PEER_ANSWERS})) AS ipv6_success`;
 
 /** The connects of each reporter over IPv6. */
-function reportRows({ version, contents, reporter, within, ofReporters }: Parts): string {
-  if (!contents.hasIPv6) return "SELECT '' AS reporter, 0 AS ipv6_failing, 0 AS ipv6_success WHERE 0";
-  return `SELECT ${reporter} AS reporter, ${version === 2 ? IPV6_CONNECTS : IPV6_ANSWERS}
+function reportRelation({ version, contents, reporter, within, ofReporters }: Parts): string {
+  if (!contents.hasIPv6) return '';
+  return `report AS (
+  SELECT ${reporter} AS reporter, ${version === 2 ? IPV6_CONNECTS : IPV6_ANSWERS}
   FROM obs_web FINAL
   WHERE ${within} AND isIPv6String(ip) ${ofReporters}
   GROUP BY reporter
-  HAVING ipv6_failing > 0`;
+  HAVING ipv6_failing > 0
+),
+`;
 }
 
 /** The scalar `nat64_prefixes`, of the reporters that the judgement needs. */
 function nat64Prefixes({ contents, reporter, within, ofReporters }: Parts, host: string): string {
-  if (!contents.hasIPv6) return `${NO_PREFIXES} AS nat64_prefixes,\n`;
+  if (!contents.hasIPv6) return '';
   const seen = `SELECT DISTINCT ${reporter} AS reporter, ifNull(${host}, '') AS hostname, assumeNotNull(ip) AS ip
     FROM obs_web FINAL WHERE ${within} AND isIPv6String(ip) ${ofReporters}`;
   const control = `SELECT ${host} AS hostname, ip FROM obs_web_ctrl FINAL WHERE ${within} AND (dns_success = 1 OR tcp_success = 1)`;
@@ -319,23 +323,20 @@ function nat64Prefixes({ contents, reporter, within, ofReporters }: Parts, host:
  * same of the DNS answer (of an IPv4-mapped answer, `ip` is the IPv4 address inside); `is_compared_v6` is the family of `address`; `has_network`: the network of `address` is known. Version 2 knows no
  * NAT64. Each step is a subquery of its own, as in judgeLayer.
  */
-function experimentRows({ version, rowDay, reporter, within, condition }: Parts): string {
+function experimentRows({ version, contents, rowDay, reporter, within, condition }: Parts): string {
+  const endpoint = contents.hasMessengers ? `${endpointOf('hostname')} AS endpoint, ` : '';
   const read = `SELECT ${rowDay}${[...CARRIED.filter(column => !MADE.has(column) && column !== 'hostname'), ...READ].join(', ')},
     ${hostOf('hostname', version)} AS hostname,
     ${reporter} AS reporter,
     ifNull(isIPv4String(ip), 0) AS is_v4,
     isIPv6String(ip) AS is_v6,
-    ${version === 2 ? '' : "if(ifNull(is_v6, 0), assumeNotNull(IPv6StringToNumOrNull(ip)), toFixedString('', 16)) AS bytes,"}
+    ${version === 2 || !contents.hasIPv6 ? '' : "if(ifNull(is_v6, 0), assumeNotNull(IPv6StringToNumOrNull(ip)), toFixedString('', 16)) AS bytes,"}
     ${isSystemResolver(version)} AS is_system_resolver,
     http_response_status_code IS NOT NULL AND http_failure IS NULL AS has_response,
     ifNull(startsWith(http_request_url, 'https://'), 0)${version === 2 ? '' : ` AND NOT (${IS_PYTHON_PROBE})`} AS is_https${version === 2 ? '' : `,\n    ${[...READ_HTTP, ...READ_OTHERS, HTTP_BYTES].join(', ')}`}
   FROM obs_web FINAL
   WHERE ${within} ${condition}`;
-  const address =
-    version === 2
-      ? `SELECT *, ip AS address, dns_answer AS answer, ifNull(ip_is_bogon, 0) = 1 AS is_bogon, ifNull(ip_asn, 0) > 0 AS has_network
-    FROM (${read})`
-      : `SELECT *, ${endpointOf('hostname')} AS endpoint, inside IS NOT NULL AS is_translated, assumeNotNull(inside) AS number,
+  const translated = `SELECT *, ${endpoint}inside IS NOT NULL AS is_translated, assumeNotNull(inside) AS number,
       if(is_translated, IPv4NumToString(number), ip) AS address,
       if(isIPv6String(dns_answer), address, dns_answer) AS answer,
       if(is_translated, ${isBogonNumber('number')} AND ifNull(hostname != '${PREFIX_HOST}', 1), ifNull(ip_is_bogon, 0) = 1) AS is_bogon,
@@ -345,6 +346,13 @@ function experimentRows({ version, rowDay, reporter, within, condition }: Parts)
       SELECT *, ${insideOf({ ip: 'ip', bytes: 'bytes', isV6: 'is_v6', reporter: 'reporter', prefixes: 'nat64_prefixes' })} AS inside
       FROM (${read})
     )`;
+  const plain = `SELECT *, ip AS address, ifNull(ip_is_bogon, 0) = 1 AS is_bogon, ifNull(ip_asn, 0) > 0 AS has_network, ${
+    version === 2
+      ? 'dns_answer AS answer'
+      : `${endpoint}if(isIPv6String(dns_answer), ip, dns_answer) AS answer, 0 AS is_compared_v6`
+  }
+    FROM (${read})`;
+  const address = version === 2 || !contents.hasIPv6 ? plain : translated;
   return `SELECT *,
     is_system_resolver AND ifNull(is_v4 OR is_v6, 0) AS is_resolved,
     is_resolved AND dns_answer IS NOT NULL AS is_answer,
@@ -362,10 +370,14 @@ function experimentRows({ version, rowDay, reporter, within, condition }: Parts)
  *
  * @param select SELECT with the signals, without its FROM
  */
-function judgeLayers(version: RulesVersion, select: string, from: string): string {
+function judgeLayers({ version, contents }: Parts, select: string, from: string): string {
   const rule = (layer: Layer) =>
     `multiIf(
-    ${RULES[version][layer].map((rule, index) => `${rule.when}, ${index + 1}`).join(',\n    ')},
+    ${RULES[version][layer]
+      .map((rule, index) => ({ when: rule.when, number: index + 1, need: needOf(rule) }))
+      .filter(({ need }) => !need || contents[need])
+      .map(({ when, number }) => `${when}, ${number}`)
+      .join(',\n    ')},
     0) AS ${layer}_rule`;
   const grades = (layer: Layer) =>
     GRADES.map(grade => `${pick(layer, version, rule => rule.grades[grade])} AS ${layer}_${grade}`).join(', ');

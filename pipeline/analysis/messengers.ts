@@ -101,10 +101,3 @@ service_day AS (
   GROUP BY ${day}endpoint
 ),`;
 }
-
-/** Returns the same relations without rows, for days without observations of messengers. */
-export function noServices({ day }: { readonly day: string }): string {
-  const columns = `${day && "toDate32('1970-01-01') AS day, "}'' AS endpoint, 0 AS answered, 0 AS connected, 0 AS proven, 0 AS responded`;
-  return `service AS (SELECT ${columns}, '' AS measurement_uid, 0 AS shows_network WHERE 0),
-service_day AS (SELECT ${columns}, 0 AS countries, 0 AS sampled_countries WHERE 0),`;
-}

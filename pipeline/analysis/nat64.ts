@@ -40,9 +40,6 @@ function candidates(bytes: string): string {
   return `arrayFilter(way -> way.1, [${ways.join(', ')}])`;
 }
 
-/** SQL of the tuple (keys, insides) of networkPrefixes without prefixes. */
-export const NO_PREFIXES = `([''], [toUInt32(${NOT_TRANSLATED})])`;
-
 /**
  * Returns a relation of one row with `keys` and `insides`: the IPv6 addresses with a prefix of their network, as `<reporter> <address>`, and the
  * numbers of the IPv4 addresses in them. `seen` is a relation of (reporter, hostname, ip) of IPv6 addresses. `control` is a SELECT of (hostname,

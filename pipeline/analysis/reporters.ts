@@ -11,7 +11,10 @@ export function reporterOf(version: RulesVersion): string {
 }
 
 /** Number of neighbouring measurements without any answer, from which on the probe had no network. */
-const SILENT_RUN = 3;
+export const SILENT_RUN = 3;
+
+/** SQL of the condition that a lookup or a connect of a row failed. Each silent measurement has such a row. */
+export const HAS_FAILED = 'dns_failure IS NOT NULL OR tcp_failure IS NOT NULL';
 
 /** Failures that are answers of a peer, so that packets of the probe reach the network, as a list for IN. */
 export const PEER_ANSWERS = quoted(['connection_refused', 'connection_reset']);
@@ -44,7 +47,7 @@ export function offlineQuery(of: {
   const { reporter, within, ofReporters } = of;
   const silent = `SELECT ${reporter} AS reporter, measurement_start_time AS started, measurement_uid AS uid, any(ifNull(hostname, '')) AS host,
       max(dns_answer IS NOT NULL OR ifNull(tcp_success = 1, 0) OR ifNull(tls_is_certificate_valid = 1, 0) OR http_response_status_code IS NOT NULL) AS reached,
-      NOT reached AND max(dns_failure IS NOT NULL OR tcp_failure IS NOT NULL) AS silent,
+      NOT reached AND max(${HAS_FAILED}) AS silent,
       max(ifNull(dns_failure IN (${quoted(RESOLVER_ANSWERS)}), 0)) AS answered
     FROM obs_web FINAL
     WHERE ${within} ${ofReporters}

@@ -1,7 +1,17 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { EVIDENCE, LAYERS, layersOf, NO_MATCH, OUTCOME_CLASSES, RULES, RULES_VERSIONS, type Rule } from './rules.ts';
+import {
+  EVIDENCE,
+  LAYERS,
+  layersOf,
+  NO_MATCH,
+  needOf,
+  OUTCOME_CLASSES,
+  RULES,
+  RULES_VERSIONS,
+  type Rule,
+} from './rules.ts';
 import { gradesBefore, signalsOf } from './signals.ts';
 
 /** The rules of the Python pipeline at c8fcc72, in their order: copied from analysis.md section 4, not from the code. */
@@ -111,6 +121,17 @@ test('a rule of version 3 that judges by something else than version 2 has an id
       const before = RULES[2][layer].find(({ id }) => id === rule.id);
       if (before) expect([rule.id, rule.when, shown(rule)]).toEqual([rule.id, before.when, shown(before)]);
       expect([rule.id, /ctrl_tcp_/.test(rule.when)]).toEqual([rule.id, rule.id.startsWith('endpoint_')]);
+    }
+  }
+});
+
+test.each(RULES_VERSIONS)('a rule of version %i needs of the days what its signals need', version => {
+  const signals = signalsOf(version);
+  for (const layer of layersOf(version)) {
+    for (const rule of RULES[version][layer]) {
+      const words = new Set(rule.when.match(/\w+/g));
+      const needs = new Set(signals.filter(({ name }) => words.has(name)).flatMap(({ needs: need }) => need ?? []));
+      expect([rule.id, ...needs]).toEqual([rule.id, ...[needOf(rule) ?? []].flat()]);
     }
   }
 });

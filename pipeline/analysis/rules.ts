@@ -36,6 +36,16 @@ export interface Rule {
   readonly outcome: OutcomeClass;
 }
 
+/** Contents of days (contents.ts) without which some rules never hold. */
+export type Need = 'hasMessengers' | 'hasIPv6' | 'mayBeOffline';
+
+/** Returns what the days must contain so that a rule can hold; undefined: nothing. */
+export function needOf({ id }: Rule): Need | undefined {
+  if (id.startsWith('service_')) return 'hasMessengers';
+  if (id === IPV6_BROKEN.id || id === IPV6_UNANSWERED.id) return 'hasIPv6';
+  return id === OFFLINE ? 'mayBeOffline' : undefined;
+}
+
 export const RULES_VERSIONS = [2, 3] as const;
 export type RulesVersion = (typeof RULES_VERSIONS)[number];
 export type RuleSet = Readonly<Record<Layer, readonly Rule[]>>;
@@ -174,10 +184,12 @@ const TLS_CTRL_FAILING = 'tls_failure IS NOT NULL AND ctrl_tls_success_rate <= 0
 
 const ATTEMPTS: Readonly<Record<Layer, string>> = { dns: 'lookup', tcp: 'connect', tls: 'handshake', http: 'request' };
 
+const OFFLINE = 'probe_offline';
+
 /** A failure in a measurement that the probe made while it had no network (signals.ts, `probe_offline`). */
 function offline(layer: Layer, failure: string): Rule {
   return discarded(
-    'probe_offline',
+    OFFLINE,
     `${failure} IS NOT NULL AND probe_offline`,
     `the ${ATTEMPTS[layer]} failed while the probe had no network`,
   );

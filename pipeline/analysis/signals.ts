@@ -1,7 +1,7 @@
 import { MESSENGER_SIGNALS } from './messengers.ts';
 import { quoted } from './quoted.ts';
 import { PEER_ANSWERS } from './reporters.ts';
-import { LAYERS, type Layer, type RulesVersion } from './rules.ts';
+import { LAYERS, type Layer, type Need, type RulesVersion } from './rules.ts';
 
 /**
  * The values that rule conditions are written over (analysis.md sections 3.1 to 3.4). Each is an expression over the joined row
@@ -16,6 +16,8 @@ export interface Signal {
   readonly layer: Layer;
   /** True when it is taken over all answers of the host and address family, not of one row. */
   readonly overAnswers?: boolean;
+  /** What the days must contain so that a rule that uses it can hold; absent: nothing. */
+  readonly needs?: Need;
 }
 
 /** Rows of ooniprobe before version 3, the Python program. */
@@ -56,7 +58,7 @@ const CHALLENGES = ['Just a moment...', 'Attention Required! | Cloudflare', 'DDo
 export function signalsOf(version: RulesVersion): readonly Signal[] {
   return [
     ...dnsSignals(version),
-    ...since3(version, ...serviceSignals()),
+    ...since3(version, ...serviceSignals().map(signal => ({ ...signal, needs: 'hasMessengers' as const }))),
     ...tcpSignals(version),
     ...tlsSignals(version),
     ...since3(version, ...httpSignals()),
@@ -155,14 +157,14 @@ function dnsSignals(version: RulesVersion): readonly Signal[] {
         'the control looked this host up on this day and got an address of the row’s family',
       ),
     ),
-    ...since3(
-      version,
-      dns(
+    ...since3(version, {
+      ...dns(
         'probe_offline',
         'o.probe_offline',
         'the probe had no network: the measurement reached nothing and brought no control, and so did its neighbours in the report',
       ),
-    ),
+      needs: 'mayBeOffline',
+    }),
   ];
 }
 
@@ -229,13 +231,16 @@ function tcpSignals(version: RulesVersion): readonly Signal[] {
       ),
     ),
     tcp('is_v6', 'o.is_v6', 'the row’s address is an IPv6 literal'),
-    tcp(
-      'report_ipv6_failure_rate',
-      'r.ipv6_failing / (r.ipv6_failing + r.ipv6_success)',
-      version === 2
-        ? 'failed / all IPv6 connects of the rows with the same report id on this day'
-        : 'unanswered (`tcp_unanswered`) / all IPv6 connects on this day of the same probe (`probe_id`), or where it has no id, of the same report',
-    ),
+    {
+      ...tcp(
+        'report_ipv6_failure_rate',
+        'r.ipv6_failing / (r.ipv6_failing + r.ipv6_success)',
+        version === 2
+          ? 'failed / all IPv6 connects of the rows with the same report id on this day'
+          : 'unanswered (`tcp_unanswered`) / all IPv6 connects on this day of the same probe (`probe_id`), or where it has no id, of the same report',
+      ),
+      needs: 'hasIPv6',
+    },
     tcp('ctrl_tcp_success', `${place}.tcp_success`, `successful connects of the control to ${endpoint}`),
     tcp('ctrl_tcp_failing', `${place}.tcp_failing`, `failed connects of the control to ${endpoint}`),
     tcp(

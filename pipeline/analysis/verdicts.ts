@@ -56,7 +56,7 @@ const GRADES_OF_HOSTS = GRADES.filter(grade => grade !== 'ok');
  */
 export function verdictsQuery(options: JudgementOptions): Query {
   const version = options.rulesVersion;
-  const hasTargets = version !== 2 && (options.contents?.hasMessengers ?? true);
+  const judgesServices = version !== 2 && (options.contents?.hasMessengers ?? true);
   const { sql, params } = judgement(options);
   const key: readonly string[] = ANALYSIS_WEB_MEASUREMENT.orderBy;
   const domain = "ifNull(domain(input), '')";
@@ -72,7 +72,7 @@ export function verdictsQuery(options: JudgementOptions): Query {
     outcome: outcomeOfMeasurement(version, bits),
     ip_metadata_missing: `${bits.has('evidence', 'public_address')} AND NOT ${bits.has('evidence', 'public_network')}`,
     host_rule_ids: `arrayMap((of_host, layer) -> multiIf(${layers.map(layer => `layer = '${layer}', ${bits.ruleId('of_host', layer)}`).join(', ')}, ''), evidence_of_hosts, host_layers)`,
-    ...(hasTargets ? TARGET_COLUMNS : { targets: '[]', target_outcomes: '[]', target_layers: '[]' }),
+    ...(judgesServices ? TARGET_COLUMNS : { targets: '[]', target_outcomes: '[]', target_layers: '[]' }),
   };
   for (const layer of LAYERS) {
     if (!layers.includes(layer)) {
@@ -91,10 +91,10 @@ export function verdictsQuery(options: JudgementOptions): Query {
   return {
     sql: `${sql},
 observed AS (
-  ${observedQuery(version, bits, key)}
+  ${observedQuery(version, judgesServices, bits, key)}
 ),
 measurement AS (
-  ${measurementQuery(key, layers, hasTargets)}
+  ${measurementQuery(key, layers, judgesServices)}
 ),
 graded AS (
   SELECT *, mapKeys(evidence_by_host) AS hosts, mapValues(evidence_by_host) AS evidence_of_hosts,
@@ -131,32 +131,37 @@ function targetColumns(): Record<string, string> {
 }
 
 /** Returns the query for the observations with their hosts and evidence. */
-function observedQuery(version: RulesVersion, bits: EvidenceBits, key: readonly string[]): string {
+function observedQuery(
+  version: RulesVersion,
+  judgesServices: boolean,
+  bits: EvidenceBits,
+  key: readonly string[],
+): string {
   const layers = layersOf(version);
-  const judgesHttp = layers.includes('http');
   const ofInput = hostOf("ifNull(domain(j.input), '')", version);
-  const endpoint = judgesHttp ? "j.endpoint != '', j.endpoint, " : '';
+  const endpoint = judgesServices ? "j.endpoint != '', j.endpoint, " : '';
   const columns = new Set([...key, ...CONSTANT, 'probe_analysis', ...layers.map(layer => `${layer}_failure`)]);
   return `SELECT ${[...columns].map(name => `j.${name} AS ${name}`).join(', ')},
     multiIf(${endpoint}ifNull(j.hostname, '') != '', assumeNotNull(j.hostname), ${ofInput} != '', ${ofInput}, ifNull(j.ip, '')) AS host,
-    ${judgesHttp ? "if(j.endpoint = '', '', ifNull(j.target_id, '')) AS target,\n    " : ''}${bits.ofRow(factsOf(version))} AS evidence
+    ${judgesServices ? "if(j.endpoint = '', '', ifNull(j.target_id, '')) AS target,\n    " : ''}${bits.ofRow(factsOf(version, judgesServices))} AS evidence
   FROM judged AS j`;
 }
 
 /** Returns the conditions of the facts of an observation, over a row `j` of `judged`. */
-function factsOf(version: RulesVersion): Partial<Record<Fact, string>> {
+function factsOf(version: RulesVersion, judgesServices: boolean): Partial<Record<Fact, string>> {
   const judgesHttp = layersOf(version).includes('http');
   const isClass = (layer: Layer, outcome: keyof typeof OUTCOME_CLASSES) =>
     `${pick(layer, version, rule => OUTCOME_CLASSES[rule.outcome])} = ${OUTCOME_CLASSES[outcome]}`;
   const numberOf = (layer: Layer, id: string) => RULES[version][layer].findIndex(rule => rule.id === id) + 1;
-  const isNotRule = (layer: Layer, id: string) => (judgesHttp ? ` AND ${layer}_rule != ${numberOf(layer, id)}` : '');
+  const isNotRule = (layer: Layer, id: string) =>
+    judgesServices ? ` AND ${layer}_rule != ${numberOf(layer, id)}` : '';
   const brokenV6 = `tcp_rule = ${RULES[version].tcp.indexOf(BROKEN_IPV6[version]) + 1}`;
   const proven = 'ifNull(j.tls_is_certificate_valid = 1, 0) AND j.http_failure IS NULL';
   const page = `j.is_own_page OR (j.has_page AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')}${judgesHttp ? ` AND (j.http_rule = 0 OR ${isClass('http', 'OK')})` : ''})`;
   const ofService = ` OR (j.is_service AND ${ONLY_CONNECTS} AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')} AND ifNull(j.tcp_success = 1, 0)) OR (j.is_redundant AND ${isClass('http', 'OK')})`;
   return {
     proven,
-    loaded: `(${proven}) OR ${page}${judgesHttp ? ofService : ''}`,
+    loaded: `(${proven}) OR ${page}${judgesServices ? ofService : ''}`,
     answered: 'j.answers > 0',
     unjudged_lookup: `j.dns_failure IS NOT NULL AND (j.is_system_resolver OR j.dns_engine IS NULL) AND ${isClass('dns', 'UNKNOWN')}${isNotRule('dns', SERVICE_UNUSED)}`,
     unjudged_failure: `(j.tcp_failure IS NOT NULL AND ${isClass('tcp', 'UNKNOWN')} AND NOT ${brokenV6})
@@ -170,21 +175,20 @@ function factsOf(version: RulesVersion): Partial<Record<Fact, string>> {
           unmatched_request: 'j.http_failure IS NOT NULL AND j.http_rule = 0',
           page_as_control: `j.${IS_FINAL} AND j.http_rule = ${numberOf('http', PAGE_MATCHES)}`,
           probe_found_blocking: "ifNull(j.probe_analysis NOT IN ('', 'false'), 0)",
-          endpoint: "j.endpoint != ''",
-          service: 'j.is_service',
         }
       : {}),
+    ...(judgesServices ? { endpoint: "j.endpoint != ''", service: 'j.is_service' } : {}),
   };
 }
 
 /** Returns the query for each measurement: its evidence, that of each of its hosts, and its failures. */
-function measurementQuery(key: readonly string[], layers: readonly Layer[], hasTargets: boolean): string {
+function measurementQuery(key: readonly string[], layers: readonly Layer[], judgesServices: boolean): string {
   const carried = CONSTANT.filter(name => !key.includes(name));
   return `SELECT ${key.map(name => `o.${name} AS ${name}`).join(', ')},
     ${carried.map(name => `any(o.${name}) AS ${name}`).join(', ')},
     arraySort(groupArray(o.probe_analysis)) AS probe_analyses,
     ${layers.map(layer => `arraySort(groupArray(o.${layer}_failure)) AS ${layer}_failures`).join(', ')},
-    groupBitOr(o.evidence) AS evidence,${hasTargets ? "\n    groupUniqArrayIf((o.host, o.target), o.target != '') AS hosts_of_targets," : ''}
+    groupBitOr(o.evidence) AS evidence,${judgesServices ? "\n    groupUniqArrayIf((o.host, o.target), o.target != '') AS hosts_of_targets," : ''}
     groupBitOrMap(map(o.host, o.evidence)) AS evidence_by_host
   FROM observed AS o
   GROUP BY ${key.map(name => `o.${name}`).join(', ')}`;
