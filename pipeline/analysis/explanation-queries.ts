@@ -17,7 +17,6 @@ export const conditionColumn = (layer: Layer, index: number) => `${layer}_when_$
  * (conditionColumn), the number of the rule that decides (0: none) and its grades.
  */
 export function explanationQuery(options: JudgementOptions): Query {
-  const { sql, params } = judgement(options);
   const version = options.rulesVersion;
   const layers = layersOf(version);
   const conditions = layers.flatMap(layer =>
@@ -25,11 +24,12 @@ export function explanationQuery(options: JudgementOptions): Query {
   );
   const grades = layers.flatMap(layer => [`${layer}_rule`, ...GRADES.map(grade => `${layer}_${grade}`)]);
   const signals = signalsOf(version).map(({ name }) => name);
-  return {
-    sql: `${sql}
-SELECT observation_idx, ${[...signals, ...grades, ...conditions].join(',\n  ')}
+  const explanation = `SELECT observation_idx, ${[...signals, ...grades, ...conditions].join(',\n  ')}
 FROM judged
-ORDER BY observation_idx`,
+ORDER BY observation_idx`;
+  const { sql, params } = judgement(options, explanation);
+  return {
+    sql: `${sql}\n${explanation}`,
     params,
   };
 }

@@ -125,8 +125,10 @@ const controlEndpoint = (day: string) => `control_endpoint AS (
  * measurement (10^7 rows: a third of the memory). The answers of the control are looked up in sets of addresses. On the right of joins stand
  * aggregates by host and endpoint, none of which holds a list: it would be copied for each row that meets it, and the control of
  * a popular host has thousands of addresses. FINAL, because a run that repeats a bucket may be inserting right now.
+ *
+ * @param reading SQL of what reads `judged`: the columns that it does not name are left out
  */
-export function judgement(options: JudgementOptions): Query {
+export function judgement(options: JudgementOptions, reading: string): Query {
   const { days, filter, selection, rulesVersion: version } = options;
   const experiment = experimentCondition(filter, selection, days);
   const within = inDays(days);
@@ -166,7 +168,7 @@ answered AS (
   ${answeredRows(parts)}
 ),
 judged AS (
-  ${judgeLayers(parts, signalColumns(parts), joins(parts))}
+  ${judgeLayers(parts, reading)}
 )`;
   return { sql, params: { ...within.params, ...experiment.params } };
 }
@@ -231,13 +233,14 @@ function answeredRows(parts: Parts): string {
     PARTITION BY measurement_start_time, probe_cc, probe_asn, measurement_uid, hostname, is_v6)`;
 }
 
-/** SELECT of the columns of CARRIED and of the signals, without its FROM. */
-function signalColumns({ version, contents }: Parts): string {
+/** Returns the columns of CARRIED and the signals: SQL by name. */
+function signalColumns({ version, contents }: Parts): Map<string, string> {
   const signals = signalsOf(version).filter(({ needs }) => !needs || contents[needs]);
-  return `SELECT ${CARRIED.filter(column => !signals.some(({ name }) => name === column))
-    .map(column => `o.${column} AS ${column}`)
-    .join(', ')},${version === 2 || !contents.hasMessengers ? '' : ' o.endpoint AS endpoint, o.target_id AS target_id,'}
-    ${signals.map(({ name, sql, overAnswers }) => `${overAnswers ? `o.${name}` : sql} AS ${name}`).join(',\n    ')}`;
+  const carried = version === 2 || !contents.hasMessengers ? CARRIED : [...CARRIED, 'endpoint', 'target_id'];
+  return new Map([
+    ...carried.map((column): [string, string] => [column, `o.${column}`]),
+    ...signals.map(({ name, sql, overAnswers }): [string, string] => [name, overAnswers ? `o.${name}` : sql]),
+  ]);
 }
 
 /** FROM of the observations, with all that they are compared with. */
@@ -366,29 +369,51 @@ function experimentRows({ version, contents, rowDay, reporter, within, condition
  * The observations with, for each layer, `<layer>_rule`, the number of the first rule that holds, and `<layer>_blocked`, `_down`, `_ok`, its
  * grades. One SELECT more for each layer: it has the grades of the layer before and the rule of the next. ClickHouse copies the expression of an
  * alias to each place that names it, and plans each copy: a grade is a short expression over the number of a rule, so copies are cheap, and a rule
- * is a long one, so the next SELECT reads it as a column. Each SELECT passes on all columns, so more of them would cost as much as copies.
+ * is a long one, so the next SELECT reads it as a column. ClickHouse also plans each column of each SELECT, so a SELECT has only columns that those
+ * above it name.
  *
- * @param select SELECT with the signals, without its FROM
+ * @param reading SQL of what reads the relation
  */
-function judgeLayers({ version, contents }: Parts, select: string, from: string): string {
+function judgeLayers(parts: Parts, reading: string): string {
+  const { version, contents } = parts;
   const rule = (layer: Layer) =>
     `multiIf(
     ${RULES[version][layer]
-      .map((rule, index) => ({ when: rule.when, number: index + 1, need: needOf(rule) }))
+      .map((each, index) => ({ when: each.when, number: index + 1, need: needOf(each) }))
       .filter(({ need }) => !need || contents[need])
       .map(({ when, number }) => `${when}, ${number}`)
       .join(',\n    ')},
-    0) AS ${layer}_rule`;
-  const grades = (layer: Layer) =>
-    GRADES.map(grade => `${pick(layer, version, rule => rule.grades[grade])} AS ${layer}_${grade}`).join(', ');
+    0)`;
+  const gradesOf = (layer: Layer) =>
+    GRADES.map((grade): [string, string] => [`${layer}_${grade}`, pick(layer, version, each => each.grades[grade])]);
   const layers = layersOf(version);
-  return layers.reduce(
-    (relation, layer, index) => {
-      const next = layers[index + 1];
-      return `SELECT *, ${grades(layer)}${next ? `,\n    ${rule(next)}` : ''}\n  FROM (${relation})`;
-    },
-    `${select},\n    ${rule(layers[0]!)}\n  ${from}`,
+  /** The columns of the SELECT of a layer, and after the last layer the grades of the last one. */
+  const made = [...layers, undefined].map((layer, index) => {
+    const before = layers[index - 1];
+    return new Map([
+      ...(before ? gradesOf(before) : signalColumns(parts)),
+      ...(layer ? [[`${layer}_rule`, rule(layer)] as const] : []),
+    ]);
+  });
+  const above = made.map((_, index) =>
+    wordsOf([...made.slice(index + 1).flatMap(columns => [...columns.values()]), reading]),
   );
+  let names: string[] = [];
+  return made.reduce((relation, columns, index) => {
+    const isNamed = (name: string) => above[index]!.has(name);
+    // Columns of one SELECT name each other: signals other signals, the rule of a layer the grades of the one before.
+    const own = wordsOf([...columns.values()]);
+    const added = [...columns].filter(([name]) => isNamed(name) || own.has(name));
+    if (added.length === 0) return relation;
+    const passed = names.filter(isNamed);
+    names = [...passed, ...added.map(([name]) => name)];
+    const from = index === 0 ? relation : `FROM (${relation})`;
+    return `SELECT ${[...passed, ...added.map(([name, sql]) => `${sql} AS ${name}`)].join(',\n    ')}\n  ${from}`;
+  }, joins(parts));
+}
+
+function wordsOf(texts: readonly string[]): ReadonlySet<string> {
+  return new Set(texts.flatMap(text => text.match(/\w+/g) ?? []));
 }
 
 export const GRADES = ['blocked', 'down', 'ok'] as const satisfies readonly (keyof Grades)[];

@@ -45,8 +45,7 @@ const GRADES_OF_HOSTS = GRADES.filter(grade => grade !== 'ok');
  * (analysis.md section 6). The caller binds the parameter `generation`. Each relation reads the previous one:
  *
  * - `judged` (judgement.ts): one row per observation, with its signals, and the rule and grades of each layer
- * - `observed`: the same rows with the host and the evidence (evidence.ts)
- * - `measurement`: one row per measurement, with the evidence of each of its hosts, because a failure counts for its own host only. It groups by the
+ * - `measurement`: one row per measurement, with the evidence (evidence.ts) of each of its hosts, because a failure counts for its own host only. It groups by the
  *   sorting key of the table, so that it returns one row where the table keeps one
  * - `graded`, `concluded`: the same rows with the grades of each host, then with the outcome of each host
  * - the last SELECT: the columns of the table
@@ -57,11 +56,13 @@ const GRADES_OF_HOSTS = GRADES.filter(grade => grade !== 'ok');
 export function verdictsQuery(options: JudgementOptions): Query {
   const version = options.rulesVersion;
   const judgesServices = version !== 2 && (options.contents?.hasMessengers ?? true);
-  const { sql, params } = judgement(options);
   const key: readonly string[] = ANALYSIS_WEB_MEASUREMENT.orderBy;
   const domain = "ifNull(domain(input), '')";
   const layers = layersOf(version);
   const bits = evidenceBits(version);
+  const concluded = conclusions(version, bits);
+  const measurement = measurementQuery(version, judgesServices, bits, key);
+  const { sql, params } = judgement(options, measurement);
   const columns: Record<string, string> = {
     domain: version === 2 ? domain : hostOf(domain, version),
     input: "ifNull(input, '')",
@@ -71,6 +72,7 @@ export function verdictsQuery(options: JudgementOptions): Query {
     run_generation: '{generation:UInt64}',
     outcome: outcomeOfMeasurement(version, bits),
     ip_metadata_missing: `${bits.has('evidence', 'public_address')} AND NOT ${bits.has('evidence', 'public_network')}`,
+    host_layers: concluded.layers,
     host_rule_ids: `arrayMap((of_host, layer) -> multiIf(${layers.map(layer => `layer = '${layer}', ${bits.ruleId('of_host', layer)}`).join(', ')}, ''), evidence_of_hosts, host_layers)`,
     ...(judgesServices ? TARGET_COLUMNS : { targets: '[]', target_outcomes: '[]', target_layers: '[]' }),
   };
@@ -90,19 +92,16 @@ export function verdictsQuery(options: JudgementOptions): Query {
   );
   return {
     sql: `${sql},
-observed AS (
-  ${observedQuery(version, judgesServices, bits, key)}
-),
 measurement AS (
-  ${measurementQuery(key, layers, judgesServices)}
+  ${measurement}
 ),
 graded AS (
-  SELECT *, mapKeys(evidence_by_host) AS hosts, mapValues(evidence_by_host) AS evidence_of_hosts,
+  SELECT *, mapKeys(evidence_by_host) AS hosts, mapValues(evidence_by_host) AS evidence_of_hosts, arrayReduce('groupBitOr', evidence_of_hosts) AS evidence,
     ${layers.flatMap(layer => GRADES_OF_HOSTS.map(grade => `arrayMap(of_host -> ${bits.grade('of_host', layer, grade)}, evidence_of_hosts) AS hosts_${layer}_${grade}`)).join(',\n    ')}
   FROM measurement
 ),
 concluded AS (
-  ${concludedQuery(version, bits)}
+  SELECT *, ${concluded.outcomes} AS host_outcomes FROM graded
 )
 SELECT
   ${select.join(',\n  ')}
@@ -128,23 +127,6 @@ function targetColumns(): Record<string, string> {
     target_outcomes: `arrayMap(target -> ${outcome}, targets)`,
     target_layers: `arrayMap((target, outcome) -> arrayFirst(each -> each.2 = outcome, ${ofTarget}).3, targets, target_outcomes)`,
   };
-}
-
-/** Returns the query for the observations with their hosts and evidence. */
-function observedQuery(
-  version: RulesVersion,
-  judgesServices: boolean,
-  bits: EvidenceBits,
-  key: readonly string[],
-): string {
-  const layers = layersOf(version);
-  const ofInput = hostOf("ifNull(domain(j.input), '')", version);
-  const endpoint = judgesServices ? "j.endpoint != '', j.endpoint, " : '';
-  const columns = new Set([...key, ...CONSTANT, 'probe_analysis', ...layers.map(layer => `${layer}_failure`)]);
-  return `SELECT ${[...columns].map(name => `j.${name} AS ${name}`).join(', ')},
-    multiIf(${endpoint}ifNull(j.hostname, '') != '', assumeNotNull(j.hostname), ${ofInput} != '', ${ofInput}, ifNull(j.ip, '')) AS host,
-    ${judgesServices ? "if(j.endpoint = '', '', ifNull(j.target_id, '')) AS target,\n    " : ''}${bits.ofRow(factsOf(version, judgesServices))} AS evidence
-  FROM judged AS j`;
 }
 
 /** Returns the conditions of the facts of an observation, over a row `j` of `judged`. */
@@ -181,17 +163,28 @@ function factsOf(version: RulesVersion, judgesServices: boolean): Partial<Record
   };
 }
 
-/** Returns the query for each measurement: its evidence, that of each of its hosts, and its failures. */
-function measurementQuery(key: readonly string[], layers: readonly Layer[], judgesServices: boolean): string {
+/** Returns the query for each measurement: the evidence of each of its hosts, and its failures. */
+function measurementQuery(
+  version: RulesVersion,
+  judgesServices: boolean,
+  bits: EvidenceBits,
+  key: readonly string[],
+): string {
   const carried = CONSTANT.filter(name => !key.includes(name));
-  return `SELECT ${key.map(name => `o.${name} AS ${name}`).join(', ')},
-    ${carried.map(name => `any(o.${name}) AS ${name}`).join(', ')},
-    arraySort(groupArray(o.probe_analysis)) AS probe_analyses,
-    ${layers.map(layer => `arraySort(groupArray(o.${layer}_failure)) AS ${layer}_failures`).join(', ')},
-    groupBitOr(o.evidence) AS evidence,${judgesServices ? "\n    groupUniqArrayIf((o.host, o.target), o.target != '') AS hosts_of_targets," : ''}
-    groupBitOrMap(map(o.host, o.evidence)) AS evidence_by_host
-  FROM observed AS o
-  GROUP BY ${key.map(name => `o.${name}`).join(', ')}`;
+  const ofInput = hostOf("ifNull(domain(j.input), '')", version);
+  const endpoint = judgesServices ? "j.endpoint != '', j.endpoint, " : '';
+  const host = `multiIf(${endpoint}ifNull(j.hostname, '') != '', assumeNotNull(j.hostname), ${ofInput} != '', ${ofInput}, ifNull(j.ip, ''))`;
+  const targets =
+    "\n    groupUniqArrayIf((j.endpoint, assumeNotNull(j.target_id)), j.endpoint != '' AND ifNull(j.target_id, '') != '') AS hosts_of_targets,";
+  return `SELECT ${key.map(name => `j.${name} AS ${name}`).join(', ')},
+    ${carried.map(name => `any(j.${name}) AS ${name}`).join(', ')},
+    arraySort(groupArray(j.probe_analysis)) AS probe_analyses,
+    ${layersOf(version)
+      .map(layer => `arraySort(groupArray(j.${layer}_failure)) AS ${layer}_failures`)
+      .join(', ')},${judgesServices ? targets : ''}
+    groupBitOrMap(map(${host}, ${bits.ofRow(factsOf(version, judgesServices))})) AS evidence_by_host
+  FROM judged AS j
+  GROUP BY ${key.map(name => `j.${name}`).join(', ')}`;
 }
 
 /** Returns the inputs of the outcome of a host: SQL over the arguments of a lambda. */
@@ -222,23 +215,25 @@ function outcomeInputs(version: RulesVersion, bits: EvidenceBits): OutcomeInputs
   };
 }
 
-/** Returns the query for the measurements with `host_outcomes` and `host_layers`, the layer to blame for each host. */
-function concludedQuery(version: RulesVersion, bits: EvidenceBits): string {
+/** Returns the SQL of `host_outcomes` and of `host_layers`, the layer to blame for each host. */
+function conclusions(
+  version: RulesVersion,
+  bits: EvidenceBits,
+): { readonly outcomes: string; readonly layers: string } {
   const inputs = outcomeInputs(version, bits);
   const grades = inputs.layers.flatMap(layer =>
     GRADES_OF_HOSTS.map(grade => [`${layer}_${grade}_of_host`, `hosts_${layer}_${grade}`]),
   );
-  const ofHosts = (sql: string, more: readonly (readonly string[])[]) => {
-    const all = [...more, ...grades];
-    return `arrayMap((${all.map(([name]) => name).join(', ')}) -> ${sql}, ${all.map(([, array]) => array).join(', ')})`;
+  const ofHosts = (sql: string, name: string, array: string) => {
+    const all = [[name, array], ...grades];
+    return `arrayMap((${all.map(([each]) => each).join(', ')}) -> ${sql}, ${all.map(([, each]) => each).join(', ')})`;
   };
   const { blocked, partly, down } = OUTCOMES;
   const layer = `multiIf(outcome_of_host IN ('${blocked}', '${partly}'), ${layerOf(inputs, 'blocked')}, outcome_of_host = '${down}', ${layerOf(inputs, 'down')}, '')`;
-  return `SELECT *, ${ofHosts(layer, [['outcome_of_host', 'host_outcomes']])} AS host_layers
-  FROM (
-    SELECT *, ${ofHosts(outcomeSql(inputs), [['of_host', 'evidence_of_hosts']])} AS host_outcomes
-    FROM graded
-  )`;
+  return {
+    outcomes: ofHosts(outcomeSql(inputs), 'of_host', 'evidence_of_hosts'),
+    layers: ofHosts(layer, 'outcome_of_host', 'host_outcomes'),
+  };
 }
 
 /** Returns the SQL of the outcome of a measurement: the worst of its hosts, but `ok` goes before an `unknown` without failure. */
