@@ -1,7 +1,7 @@
 import { EVIDENCE, type Grades, type Layer, layersOf, NO_MATCH, RULES, type Rule, type RulesVersion } from './rules.ts';
 
 /** Facts about an observation that a verdict needs besides the rule of each layer. */
-const FACTS = [
+export const FACTS = [
   /** A handshake ended with a valid certificate, and no request failed after it. */
   'proven',
   /** The same, or a page arrived. */
@@ -14,7 +14,7 @@ const FACTS = [
   'unjudged_failure',
   /** A connect succeeded that the control made as well. */
   'connected_as_control',
-  /** The page of a test that looks nothing up and connects to nothing equals that of the control. */
+  /** The page of a request of http_requests equals that of the control. */
   'page_as_control',
   /** A request failed, and no rule of HTTP holds. */
   'unmatched_request',
