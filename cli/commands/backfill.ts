@@ -155,11 +155,9 @@ async function backfill(request: BackfillRequest, options: Options): Promise<voi
   if (options.dryRun) return withExitStatus('backfill', () => showPlan(request, options));
   return withTarget('backfill', options, async ({ target, settings, log }) => {
     const { describeBuckets, startBackfillAt } = await import('../orchestration/backfill.ts');
-    if (options.createTables) {
-      // A backfill that cannot be started must not have dropped the tables.
-      await checkTarget(target, request);
-      if (!(await prepare(options, log))) return 1;
-    }
+    // A backfill that cannot be started must not have dropped the tables.
+    if (options.dropTables) await checkTarget(target, request);
+    if (options.createTables && !(await prepare(options, log))) return 1;
     if (target.at === 'Temporal') {
       const { keepReferenceSchedules } = await import('../orchestration/schedule.ts');
       await keepReferenceSchedules(target.temporal, settings.installation, log);
