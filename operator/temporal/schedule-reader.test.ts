@@ -258,8 +258,8 @@ const EVENTS = fc.record({
 test('whatever happened, and however old the lists were, the state is right when a minute has passed', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(EVENTS, { maxLength: 25 }), async events => {
-      const { server } = start();
-      let { reader } = { reader: new ScheduleReader(server, server.clock, 10) };
+      const server = new Server();
+      let reader = new ScheduleReader(server, server.clock, 10);
       let serial = 0;
       const records = new Map<string, { ownerUID: string; hash: string; described: string }>();
       /** Makes a pass as a controller does: reads, creates what does not exist, and records the description. */

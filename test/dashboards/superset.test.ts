@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ClickHouseServer, startClickHouse } from '../../local/clickhouse.ts';
@@ -206,9 +207,21 @@ async function photograph(slug: string): Promise<void> {
     `Math.ceil(Math.max(...[...document.querySelectorAll('.dashboard-component-chart-holder')].map(holder => holder.getBoundingClientRect().bottom))) + 24`,
   );
   const file = join(IMAGES!, `${slug}.png`);
-  writeFileSync(file, await browser.screenshot(WIDTH, height));
+  writeFileSync(file, await stillImage(height));
   const shrink = `import sys; from PIL import Image; image = Image.open(sys.argv[1]).convert("RGB")
 image = image.resize((1000, image.height * 1000 // image.width), Image.LANCZOS).quantize(128)
 image.save(sys.argv[1], optimize=True)`;
   await run(python, ['-c', shrink, file]);
+}
+
+/** Returns an image of the page once two in a row are equal, because charts grow when they appear. */
+async function stillImage(height: number): Promise<Buffer> {
+  let before = await browser.screenshot(WIDTH, height);
+  for (let looks = 0; looks < 100; looks++) {
+    await setTimeout(200);
+    const image = await browser.screenshot(WIDTH, height);
+    if (image.equals(before)) return image;
+    before = image;
+  }
+  throw new Error('the page does not stop moving');
 }
