@@ -1,3 +1,4 @@
+import { pick } from './judgement.ts';
 import { EVIDENCE, type Grades, type Layer, layersOf, NO_MATCH, RULES, type Rule, type RulesVersion } from './rules.ts';
 
 /** Facts about an observation that a verdict needs besides the rule of each layer. */
@@ -53,33 +54,37 @@ export interface EvidenceBits {
   ruleId(evidence: string, layer: Layer): string;
 }
 
+/** The bits of the rules of a layer: the lowest one, and the rules from the least to the greatest. */
+interface Place {
+  readonly offset: number;
+  readonly rules: readonly Rule[];
+}
+
 export function evidenceBits(version: RulesVersion): EvidenceBits {
   const layers = layersOf(version);
-  const ranked = layers.map(layer => ({ layer, rules: inOrderOfRank(layer, version) }));
-  const offsets = new Map<Layer, number>();
-  let bits = 0;
-  for (const { layer, rules } of ranked) {
-    offsets.set(layer, bits);
-    bits += rules.length;
+  const places = new Map<Layer, Place>();
+  let firstFact = 0;
+  for (const layer of layers) {
+    const rules = inOrderOfRank(layer, version);
+    places.set(layer, { offset: firstFact, rules });
+    firstFact += rules.length;
   }
-  const firstFact = bits;
   const literal = (mask: bigint) => (mask < 1n << 64n ? String(mask) : `toUInt128('${mask}')`);
-  const rulesOf = (layer: Layer) => ranked.find(each => each.layer === layer)?.rules ?? [];
-  const offsetOf = (layer: Layer) => offsets.get(layer) ?? 0;
-  const bitOf = (layer: Layer, rule: Rule) => 1n << BigInt(offsetOf(layer) + rulesOf(layer).indexOf(rule));
+  const placeOf = (layer: Layer) => places.get(layer) ?? { offset: 0, rules: [] };
+  const bitOf = (layer: Layer, rule: Rule) => {
+    const { offset, rules } = placeOf(layer);
+    return 1n << BigInt(offset + rules.indexOf(rule));
+  };
   const maskOf = (layer: Layer, meets: (rule: Rule) => boolean) =>
-    rulesOf(layer)
-      .filter(meets)
+    placeOf(layer)
+      .rules.filter(meets)
       .reduce((mask, rule) => mask | bitOf(layer, rule), 0n);
   const overlaps = (evidence: string, mask: bigint) =>
     mask === 0n ? '0' : `bitAnd(${evidence}, ${literal(mask)}) != 0`;
   const factMask = (fact: Fact) => 1n << BigInt(firstFact + FACTS.indexOf(fact));
   return {
     ofRow(facts) {
-      const rules = layers.map(
-        layer =>
-          `[${[NO_MATCH, ...RULES[version][layer]].map(rule => literal(bitOf(layer, rule))).join(', ')}][${layer}_rule + 1]`,
-      );
+      const rules = layers.map(layer => pick(layer, version, rule => literal(bitOf(layer, rule))));
       const others = FACTS.flatMap(fact => (facts[fact] ? [`(${facts[fact]}) * ${literal(factMask(fact))}`] : []));
       // Each bit comes once, so the sum is the union.
       return [...rules, ...others].join(' + ');
@@ -91,7 +96,7 @@ export function evidenceBits(version: RulesVersion): EvidenceBits {
       ),
     hasRule: (evidence, layer, meets) => overlaps(evidence, maskOf(layer, meets)),
     grade(evidence, layer, grade) {
-      const values = descending(rulesOf(layer).map(rule => rule.grades[grade]));
+      const values = descending(placeOf(layer).rules.map(rule => rule.grades[grade]));
       const branches = values.flatMap(value => [
         overlaps(
           evidence,
@@ -102,8 +107,8 @@ export function evidenceBits(version: RulesVersion): EvidenceBits {
       return values.length === 0 ? '0' : `multiIf(${branches.join(', ')}, 0)`;
     },
     ruleId(evidence, layer) {
-      const rules = rulesOf(layer);
-      const own = `bitAnd(bitShiftRight(${evidence}, ${offsetOf(layer)}), ${literal((1n << BigInt(rules.length)) - 1n)})`;
+      const { offset, rules } = placeOf(layer);
+      const own = `bitAnd(bitShiftRight(${evidence}, ${offset}), ${literal((1n << BigInt(rules.length)) - 1n)})`;
       return `[${rules.map(({ id }) => `'${id}'`).join(', ')}][bitPositionsToArray(toUInt32(${own}))[-1] + 1]`;
     },
   };

@@ -17,6 +17,11 @@ export interface JudgementOptions {
   readonly contents?: Contents;
 }
 
+/** Returns whether the services of messengers are judged. The Python pipeline does not know them. */
+export function judgesServices({ rulesVersion, contents = UNKNOWN_CONTENTS }: JudgementOptions): boolean {
+  return rulesVersion !== 2 && contents.hasMessengers;
+}
+
 /**
  * Columns of an observation that end up in the verdict or in an explanation, besides the signals; all from `address` to `is_own_page` are made in
  * `experiment`.
@@ -143,6 +148,7 @@ export function judgement(options: JudgementOptions, reading: string): Query {
   const parts: Parts = {
     version,
     contents: options.contents ?? UNKNOWN_CONTENTS,
+    withServices: judgesServices(options),
     day,
     rowDay: day && `${ROW_DAY} AS day, `,
     host,
@@ -178,7 +184,7 @@ judged AS (
  * http_requests.
  */
 function controlRelations(parts: Parts): string {
-  const { version, contents, day, rowDay, host, within, condition, ofHosts } = parts;
+  const { version, withServices, day, rowDay, host, within, condition, ofHosts } = parts;
   const isPython = version === 2;
   return `control AS (
   SELECT ${rowDay}${host} AS hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure${isPython ? '' : ', http_success, http_response_body_length'}
@@ -206,7 +212,7 @@ control_address AS (
     countIf(c.tls_success = 0 AND c.tls_failure IS NOT NULL) AS tls_failing
   FROM control AS c
   GROUP BY ${day}hostname, ip
-),${isPython ? '' : `\n${controlEndpoint(day)}\n${contents.hasMessengers ? serviceRelations({ day, rowDay, host, selected: `${within} ${condition}`, within }) : ''}`}`;
+),${isPython ? '' : `\n${controlEndpoint(day)}\n${withServices ? serviceRelations({ day, rowDay, host, selected: `${within} ${condition}`, within }) : ''}`}`;
 }
 
 /** The observations with what the control says of their answers, and the signals over all answers of a host. */
@@ -234,9 +240,9 @@ function answeredRows(parts: Parts): string {
 }
 
 /** Returns the columns of CARRIED and the signals: SQL by name. */
-function signalColumns({ version, contents }: Parts): Map<string, string> {
+function signalColumns({ version, contents, withServices }: Parts): Map<string, string> {
   const signals = signalsOf(version).filter(({ needs }) => !needs || contents[needs]);
-  const carried = version === 2 || !contents.hasMessengers ? CARRIED : [...CARRIED, 'endpoint', 'target_id'];
+  const carried = withServices ? [...CARRIED, 'endpoint', 'target_id'] : CARRIED;
   return new Map([
     ...carried.map((column): [string, string] => [column, `o.${column}`]),
     ...signals.map(({ name, sql, overAnswers }): [string, string] => [name, overAnswers ? `o.${name}` : sql]),
@@ -244,14 +250,13 @@ function signalColumns({ version, contents }: Parts): Map<string, string> {
 }
 
 /** FROM of the observations, with all that they are compared with. */
-function joins({ version, contents, day }: Parts): string {
+function joins({ version, contents, withServices, day }: Parts): string {
   const join = (relation: string, as: string, on: string, ofDay = true) =>
     `\n  LEFT JOIN ${relation} AS ${as} ON ${on}${ofDay && day ? ` AND ${as}.day = o.day` : ''}`;
-  const services =
-    version !== 2 && contents.hasMessengers
-      ? join('service', 's', 's.measurement_uid = o.measurement_uid AND s.endpoint = o.endpoint') +
-        join('service_day', 'sd', 'sd.endpoint = o.endpoint')
-      : '';
+  const services = withServices
+    ? join('service', 's', 's.measurement_uid = o.measurement_uid AND s.endpoint = o.endpoint') +
+      join('service_day', 'sd', 'sd.endpoint = o.endpoint')
+    : '';
   return [
     'FROM answered AS o',
     join('control_host', 'ch', 'ch.hostname = o.hostname'),
@@ -276,6 +281,8 @@ export function hostOf(column: string, version: RulesVersion): string {
 interface Parts {
   readonly version: RulesVersion;
   readonly contents: Contents;
+  /** Whether the services of messengers are judged. */
+  readonly withServices: boolean;
   /** The column `day` of several days with a comma, or empty. */
   readonly day: string;
   /** The same, made from a row of a table. */
@@ -326,8 +333,8 @@ function nat64Prefixes({ contents, reporter, within, ofReporters }: Parts, host:
  * same of the DNS answer (of an IPv4-mapped answer, `ip` is the IPv4 address inside); `is_compared_v6` is the family of `address`; `has_network`: the network of `address` is known. Version 2 knows no
  * NAT64. Each step is a subquery of its own, as in judgeLayer.
  */
-function experimentRows({ version, contents, rowDay, reporter, within, condition }: Parts): string {
-  const endpoint = contents.hasMessengers ? `${endpointOf('hostname')} AS endpoint, ` : '';
+function experimentRows({ version, contents, withServices, rowDay, reporter, within, condition }: Parts): string {
+  const endpoint = withServices ? `${endpointOf('hostname')} AS endpoint, ` : '';
   const read = `SELECT ${rowDay}${[...CARRIED.filter(column => !MADE.has(column) && column !== 'hostname'), ...READ].join(', ')},
     ${hostOf('hostname', version)} AS hostname,
     ${reporter} AS reporter,

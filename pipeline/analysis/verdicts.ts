@@ -1,6 +1,6 @@
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
 import { type EvidenceBits, evidenceBits, type Fact } from './evidence.ts';
-import { GRADES, hostOf, type JudgementOptions, judgement, pick } from './judgement.ts';
+import { GRADES, hostOf, type JudgementOptions, judgement, judgesServices, pick } from './judgement.ts';
 import { ONLY_CONNECTS } from './messengers.ts';
 import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql } from './outcomes.ts';
 import { quoted } from './quoted.ts';
@@ -55,13 +55,13 @@ const GRADES_OF_HOSTS = GRADES.filter(grade => grade !== 'ok');
  */
 export function verdictsQuery(options: JudgementOptions): Query {
   const version = options.rulesVersion;
-  const judgesServices = version !== 2 && (options.contents?.hasMessengers ?? true);
+  const withServices = judgesServices(options);
   const key: readonly string[] = ANALYSIS_WEB_MEASUREMENT.orderBy;
   const domain = "ifNull(domain(input), '')";
   const layers = layersOf(version);
   const bits = evidenceBits(version);
   const concluded = conclusions(version, bits);
-  const measurement = measurementQuery(version, judgesServices, bits, key);
+  const measurement = measurementQuery(version, withServices, bits, key);
   const { sql, params } = judgement(options, measurement);
   const columns: Record<string, string> = {
     domain: version === 2 ? domain : hostOf(domain, version),
@@ -74,7 +74,7 @@ export function verdictsQuery(options: JudgementOptions): Query {
     ip_metadata_missing: `${bits.has('evidence', 'public_address')} AND NOT ${bits.has('evidence', 'public_network')}`,
     host_layers: concluded.layers,
     host_rule_ids: `arrayMap((of_host, layer) -> multiIf(${layers.map(layer => `layer = '${layer}', ${bits.ruleId('of_host', layer)}`).join(', ')}, ''), evidence_of_hosts, host_layers)`,
-    ...(judgesServices ? TARGET_COLUMNS : { targets: '[]', target_outcomes: '[]', target_layers: '[]' }),
+    ...(withServices ? TARGET_COLUMNS : { targets: '[]', target_outcomes: '[]', target_layers: '[]' }),
   };
   for (const layer of LAYERS) {
     if (!layers.includes(layer)) {
@@ -130,20 +130,19 @@ function targetColumns(): Record<string, string> {
 }
 
 /** Returns the conditions of the facts of an observation, over a row `j` of `judged`. */
-function factsOf(version: RulesVersion, judgesServices: boolean): Partial<Record<Fact, string>> {
+function factsOf(version: RulesVersion, withServices: boolean): Partial<Record<Fact, string>> {
   const judgesHttp = layersOf(version).includes('http');
   const isClass = (layer: Layer, outcome: keyof typeof OUTCOME_CLASSES) =>
     `${pick(layer, version, rule => OUTCOME_CLASSES[rule.outcome])} = ${OUTCOME_CLASSES[outcome]}`;
   const numberOf = (layer: Layer, id: string) => RULES[version][layer].findIndex(rule => rule.id === id) + 1;
-  const isNotRule = (layer: Layer, id: string) =>
-    judgesServices ? ` AND ${layer}_rule != ${numberOf(layer, id)}` : '';
+  const isNotRule = (layer: Layer, id: string) => (withServices ? ` AND ${layer}_rule != ${numberOf(layer, id)}` : '');
   const brokenV6 = `tcp_rule = ${RULES[version].tcp.indexOf(BROKEN_IPV6[version]) + 1}`;
   const proven = 'ifNull(j.tls_is_certificate_valid = 1, 0) AND j.http_failure IS NULL';
   const page = `j.is_own_page OR (j.has_page AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')}${judgesHttp ? ` AND (j.http_rule = 0 OR ${isClass('http', 'OK')})` : ''})`;
   const ofService = ` OR (j.is_service AND ${ONLY_CONNECTS} AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')} AND ifNull(j.tcp_success = 1, 0)) OR (j.is_redundant AND ${isClass('http', 'OK')})`;
   return {
     proven,
-    loaded: `(${proven}) OR ${page}${judgesServices ? ofService : ''}`,
+    loaded: `(${proven}) OR ${page}${withServices ? ofService : ''}`,
     answered: 'j.answers > 0',
     unjudged_lookup: `j.dns_failure IS NOT NULL AND (j.is_system_resolver OR j.dns_engine IS NULL) AND ${isClass('dns', 'UNKNOWN')}${isNotRule('dns', SERVICE_UNUSED)}`,
     unjudged_failure: `(j.tcp_failure IS NOT NULL AND ${isClass('tcp', 'UNKNOWN')} AND NOT ${brokenV6})
@@ -159,20 +158,20 @@ function factsOf(version: RulesVersion, judgesServices: boolean): Partial<Record
           probe_found_blocking: "ifNull(j.probe_analysis NOT IN ('', 'false'), 0)",
         }
       : {}),
-    ...(judgesServices ? { endpoint: "j.endpoint != ''", service: 'j.is_service' } : {}),
+    ...(withServices ? { endpoint: "j.endpoint != ''", service: 'j.is_service' } : {}),
   };
 }
 
 /** Returns the query for each measurement: the evidence of each of its hosts, and its failures. */
 function measurementQuery(
   version: RulesVersion,
-  judgesServices: boolean,
+  withServices: boolean,
   bits: EvidenceBits,
   key: readonly string[],
 ): string {
   const carried = CONSTANT.filter(name => !key.includes(name));
   const ofInput = hostOf("ifNull(domain(j.input), '')", version);
-  const endpoint = judgesServices ? "j.endpoint != '', j.endpoint, " : '';
+  const endpoint = withServices ? "j.endpoint != '', j.endpoint, " : '';
   const host = `multiIf(${endpoint}ifNull(j.hostname, '') != '', assumeNotNull(j.hostname), ${ofInput} != '', ${ofInput}, ifNull(j.ip, ''))`;
   const targets =
     "\n    groupUniqArrayIf((j.endpoint, assumeNotNull(j.target_id)), j.endpoint != '' AND ifNull(j.target_id, '') != '') AS hosts_of_targets,";
@@ -181,8 +180,8 @@ function measurementQuery(
     arraySort(groupArray(j.probe_analysis)) AS probe_analyses,
     ${layersOf(version)
       .map(layer => `arraySort(groupArray(j.${layer}_failure)) AS ${layer}_failures`)
-      .join(', ')},${judgesServices ? targets : ''}
-    groupBitOrMap(map(${host}, ${bits.ofRow(factsOf(version, judgesServices))})) AS evidence_by_host
+      .join(', ')},${withServices ? targets : ''}
+    groupBitOrMap(map(${host}, ${bits.ofRow(factsOf(version, withServices))})) AS evidence_by_host
   FROM judged AS j
   GROUP BY ${key.map(name => `j.${name}`).join(', ')}`;
 }
