@@ -149,17 +149,17 @@ async function hasObjects(archive: Archive, day: string, filter: Filter): Promis
 
 /** Prints the problems of a bucket: one on the line of the bucket, several below it. */
 function showProblems({ bucket: name, filter, problems }: Verification): void {
-  const [first, ...others] = problems.slice(0, SHOWN).map(({ problem, key, table, message }) => {
+  const lines = problems.slice(0, SHOWN).map(({ problem, key, table, message }) => {
     const where = [key, table].filter(Boolean).map(each => `${each}: `);
     return `${problem}  ${where.join('')}${message}`;
   });
-  if (first === undefined) return;
-  if (others.length === 0) {
-    console.log(printableLine(`${name} ${filter}  ${first}`));
+  if (lines.length === 0) return;
+  if (lines.length === 1) {
+    console.log(printableLine(`${name} ${filter}  ${lines[0]}`));
     return;
   }
   console.log(printableLine(`${name} ${filter}`));
-  for (const line of [first, ...others]) console.log(printableLine(`  ${line}`));
+  for (const line of lines) console.log(printableLine(`  ${line}`));
   if (problems.length > SHOWN) console.log(`  and ${problems.length - SHOWN} more; -o json lists all`);
 }
 
