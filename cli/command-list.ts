@@ -1,7 +1,9 @@
 import { Command } from 'commander';
 import { hidePasswords } from '../pipeline/hide-password.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
+import { refuseContradictions } from './contradictions.ts';
 import { fitHelp } from './help.ts';
+import { withHelpCommand } from './help-command.ts';
 import { printable } from './printable.ts';
 
 /** A command of a program, whose modules are loaded when it runs. */
@@ -35,8 +37,16 @@ export async function createProgramOf(
     .exitOverride();
   for (const listed of commands) {
     const command = loaded === 'all' || loaded.includes(listed.name) ? await listed.load() : new Command(listed.name);
-    program.addCommand(command.description(listed.description).copyInheritedSettings(program));
-    for (const each of command.commands) each.copyInheritedSettings(program);
+    program.addCommand(command.description(listed.description));
   }
+  inherit(withHelpCommand(program));
   return program;
+}
+
+/** Gives the commands below a command its settings, and makes them refuse contradictory options. */
+function inherit(parent: Command): void {
+  for (const command of parent.commands) {
+    refuseContradictions(command.copyInheritedSettings(parent));
+    inherit(command);
+  }
 }

@@ -147,6 +147,10 @@ const WRONG_ARGUMENTS: Readonly<Record<string, Wrong>> = {
     ['', 'is not a measurement_uid'],
     ['https://example.com/m/x', 'nor the address of a measurement'],
   ],
+  command: [
+    ['nope', "unknown command 'nope'"],
+    ['', "unknown command ''"],
+  ],
   shell: [
     ['', 'Allowed choices are'],
     ['tcsh', 'Allowed choices are'],
@@ -166,6 +170,9 @@ const NEEDED: Readonly<Record<string, readonly string[]>> = {
   completion: ['bash'],
   sync: ['--start-at', '2024-01-01', '--end-at', '2024-01-02', '--output-dir', 'x'],
 };
+
+/** Returns a command with all below it. */
+const commandsOf = (command: Command): Command[] => [command, ...command.commands.flatMap(commandsOf)];
 
 interface Leaf {
   readonly program: keyof typeof PROGRAMS;
@@ -250,6 +257,24 @@ test('every option that takes a value, and every argument, has wrong values', ()
   expect(without).toEqual([]);
 });
 
+test('the opposite of an option is refused beside it', async () => {
+  const opposites = leaves.flatMap(leaf =>
+    leaf.command.options
+      .filter(({ long }) => leaf.command.options.some(other => other.long === long?.replace('--', '--no-')))
+      .map(option => ({ leaf, option })),
+  );
+  expect(opposites.length).toBeGreaterThan(5);
+  for (const { leaf, option } of opposites) {
+    const flags = [option.long ?? '', (option.long ?? '').replace('--', '--no-')];
+    for (const pair of [flags, flags.toReversed()]) {
+      const root = await PROGRAMS[leaf.program]('all');
+      for (const command of commandsOf(root)) command.configureOutput({ writeErr: () => {}, writeOut: () => {} });
+      const line = [...leaf.path, ...needed(leaf), ...pair];
+      await expect(root.parseAsync(line, { from: 'user' }), line.join(' ')).rejects.toThrow('contradict each other');
+    }
+  }
+});
+
 test.each(rows)('%s %j is wrong usage, and changes nothing', async (program, args, message) => {
   const { port } = server.address() as AddressInfo;
   vi.stubEnv('CLICKHOUSE_URL', `http://127.0.0.1:${port}`);
@@ -258,7 +283,7 @@ test.each(rows)('%s %j is wrong usage, and changes nothing', async (program, arg
   vi.stubEnv('KUBECONFIG', '/nowhere');
   const printed: string[] = [];
   const root = await PROGRAMS[program]('all');
-  for (const { command } of [{ command: root }, ...leavesOf(program, root, [])]) {
+  for (const command of commandsOf(root)) {
     command.configureOutput({ writeErr: text => printed.push(text), writeOut: () => {} });
   }
   vi.spyOn(console, 'error').mockImplementation(line => void printed.push(String(line)));

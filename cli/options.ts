@@ -62,6 +62,17 @@ export const tableOption = () =>
     .choices(['table', 'json'])
     .default(undefined, 'table on a terminal, else json');
 
+/** Creates the option `--interval` of a command that has `--watch`. */
+export const intervalOption = () =>
+  new Option('--interval <seconds>', 'between two displays, with --watch').default(5).argParser(wholeNumber(1, 3600));
+
+/** Ends the program with status 2 if --interval is given without --watch. */
+export function checkInterval(command: Command): void {
+  if (command.getOptionValueSource('interval') === 'cli' && !command.opts<{ watch?: boolean }>().watch) {
+    command.error('error: --interval is for --watch; without it there is one display');
+  }
+}
+
 /** Returns a parser for a whole number within bounds. */
 export function wholeNumber(least: number, most: number): (text: string) => number {
   return text => {

@@ -142,9 +142,9 @@ Temporal    127.0.0.1:7233  answers
   1 worker, 0 activities running; backlog: 0 workflows, 0 activities; 0 active runs
 
 Schedules
-  FILTER         LAST      NEXT                            LAG   MISSING
-  ALLCCS-ALLTNS  none yet  2026-11-28 at 2026-11-29 02:00  none  0
-  us-signal      none yet  2026-11-28 at 2026-11-29 02:00  none  0
+  FILTER         LAST      NEXT                            LATE  MISSING
+  ALLCCS-ALLTNS  none yet  2026-11-28 at 2026-11-29 02:00  no    0
+  us-signal      none yet  2026-11-28 at 2026-11-29 02:00  no    0
 
 Backfills  none
 

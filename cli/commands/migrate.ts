@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { hidePassword } from '../../pipeline/hide-password.ts';
 import { createLogger } from '../../pipeline/log.ts';
 import { migrate } from '../../pipeline/migrations/migrate.ts';
@@ -21,7 +21,7 @@ export function migrateCommand(): Command {
   return new Command('migrate')
     .addOption(clickhouseOption())
     .option('--dry-run', 'list what would be done; change nothing')
-    .option('--print', 'print the statements that would be sent; change nothing')
+    .addOption(new Option('--print', 'print the statements that would be sent; change nothing').conflicts('dryRun'))
     .option('--yes', 'do not ask for confirmation')
     .addHelpText(
       'after',

@@ -7,7 +7,7 @@ import { TableError } from '../../pipeline/tables/errors.ts';
 import { EMBEDDED, FOR_DISPLAY, type OpenedClickHouse, openClickHouse } from '../clickhouse.ts';
 import { paletteFor } from '../colour.ts';
 import { withExitStatus } from '../exit-status.ts';
-import { type CommonOptions, checkClickHouse, clickhouseOption, wholeNumber } from '../options.ts';
+import { type CommonOptions, checkClickHouse, checkInterval, clickhouseOption, intervalOption } from '../options.ts';
 import { Output } from '../output.ts';
 import type { StatusView } from '../status/observe.ts';
 
@@ -24,7 +24,7 @@ const WIDTH = 100;
 export function statusCommand(): Command {
   return new Command('status')
     .option('--watch', 'show it again and again, until Ctrl-C')
-    .addOption(new Option('--interval <seconds>', 'between two displays').default(5).argParser(wholeNumber(1, 3600)))
+    .addOption(intervalOption())
     .addOption(clickhouseOption())
     .addOption(
       new Option('-o, --output <form>', 'human, or json with one document')
@@ -34,12 +34,12 @@ export function statusCommand(): Command {
     .addHelpText(
       'after',
       `
-Shows the schedules with their next and last buckets, the buckets that are missing and the lag, the active backfills and runs, the
-causes that block them, the backlog and the workers, from Temporal; and the totals and the last failures of the ledger, from ClickHouse.
+Shows the schedules with their next and last buckets, the buckets that are missing and how late they are, the active backfills and runs,
+the causes that block them, the backlog and the workers, from Temporal; and the totals and the last failures of the ledger, from ClickHouse.
 A server that does not answer is unknown, and its part is left out; unknown is not zero.
 
-A bucket is missing if its schedule has fired for it and the ledger has no completed run of it, also while its run is active. The lag of
-a schedule is the age of its oldest missing bucket.
+A bucket is missing if its schedule has fired for it and the ledger has no completed run of it, also while its run is active. LATE is the
+time since the end of the oldest missing bucket.
 
 Exit status: 0 both servers answer, nothing blocks a run, and the last run of each bucket did not fail; 1 one of these does not hold, and
 the display says which; 2 wrong usage. A missing bucket alone is not an error. With --watch, Ctrl-C ends with 0.
@@ -49,6 +49,7 @@ the display says which; 2 wrong usage. A missing bucket alone is not an error. W
     )
     .action((options: Options, command: Command) => {
       checkClickHouse(command, options);
+      checkInterval(command);
       return withExitStatus('status', () => status(options));
     });
 }

@@ -78,7 +78,7 @@ function createCommand(): Command {
         .default(4)
         .argParser(wholeNumber(1, 200)),
     )
-    .option('--dry-run', 'let the API server check it; create nothing')
+    .addOption(new Option('--dry-run', 'let the API server check it; create nothing').conflicts('follow'))
     .option('--follow', 'show the progress until it has ended')
     .addHelpText(
       'after',
@@ -254,6 +254,10 @@ Exit status: 0 no day failed; 1 some did, or something does not answer; 2 wrong 
     .action((name: string | undefined, options: GridOptions, command: Command) => {
       checkClickHouse(command, options);
       if (name !== undefined) {
+        const { startAt, endAt, probeCc, testName } = options;
+        if ((startAt ?? endAt) !== undefined || probeCc.length + testName.length > 0) {
+          command.error('error: NAME gives range and filter; without it, the options do: give one of the two');
+        }
         return withCluster('backfill grid', options, async ({ client, namespace }) => {
           const found = await client.find(BACKFILLS, { namespace, name });
           if (!found)

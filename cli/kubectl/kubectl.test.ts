@@ -2,12 +2,15 @@ import type { CommanderError } from 'commander';
 import { expect, test, vi } from 'vitest';
 import type { Backfill } from '../../crds/backfill.ts';
 import type { WorkerPool } from '../../crds/worker-pool.ts';
+import { ForbiddenError } from '../../operator/kube/errors.ts';
+import type { KubeObject, Resource } from '../../operator/kube/resource.ts';
 import { PLAIN, paletteFor } from '../colour.ts';
 import { viewOf } from '../orchestration/backfill.ts';
 import { widthOf } from '../table.ts';
 import { checkLines } from './checks-text.ts';
+import type { Cluster } from './cluster.ts';
 import { type GridDay, gridLines } from './grid.ts';
-import { isAbout } from './logs.ts';
+import { isAbout, podsOf } from './logs.ts';
 import { BEFORE, fixedSize } from './pool.ts';
 import { missingPrivileges } from './privileges.ts';
 import { createKubectlProgram } from './program.ts';
@@ -21,7 +24,15 @@ test.each([
   [['backfill', 'create', '--max-active-runs', '201'], 'from 1 to 200'],
   [['backfill', 'watch'], "missing required argument 'name'"],
   [['backfill', 'grid', '--start-at', '2024-13-01'], 'is not a bucket'],
-  [['backfill', 'stop', 'x'], 'unknown command'],
+  [['backfill', 'stop', 'x'], "unknown command 'stop'"],
+  [['help', 'nope'], "unknown command 'nope'"],
+  [['help', 'backfill', 'nope'], "unknown command 'nope'"],
+  [['backfill', 'help', 'graid'], "unknown command 'graid'\n(Did you mean grid?)"],
+  [['help', 'logs', 'main'], "logs has no command 'main'"],
+  [['backfill', 'create', '--dry-run', '--follow'], "option '--dry-run' cannot be used with option '--follow'"],
+  [['backfill', 'grid', 'example', '--start-at', '2024-01-01'], 'NAME gives range and filter'],
+  [['backfill', 'grid', 'example', '--probe-cc', 'IT'], 'NAME gives range and filter'],
+  [['status', '--interval', '5'], '--interval is for --watch'],
   [['schedule', 'run', 'x', '--bucket', 'today'], 'is not a bucket'],
   [['pool', 'drain'], "missing required argument 'name'"],
   [['doctor', '-o', 'table'], 'Allowed choices are human, json'],
@@ -35,6 +46,35 @@ test.each([
   }
   const wrong = await program.parseAsync(args, { from: 'user' }).catch((error: CommanderError) => error);
   expect((wrong as CommanderError).message).toContain(message);
+});
+
+const worker = { metadata: { namespace: 'data' }, status: { selector: 'app=worker' } };
+
+/** A cluster whose user may not look at the Deployments of all namespaces. */
+function restricted(pools: readonly object[], options = {}): Cluster {
+  const list = async (resource: Resource<KubeObject>) => {
+    if (resource.plural === 'deployments') throw new ForbiddenError('deployments', 403, { message: 'forbidden' });
+    return pools;
+  };
+  return { client: { list }, namespace: 'data', options } as unknown as Cluster;
+}
+
+test('the lines about a bucket are those of the workers where the operator may not be looked for', async () => {
+  const remedy = 'give the namespace of the operator, such as -n ooni-system';
+  const options = { bucket: '2024-01-22' };
+  expect(await podsOf(restricted([worker]), undefined, options)).toEqual({
+    pods: [{ namespace: 'data', selector: 'app=worker' }],
+    missing: expect.stringContaining(remedy),
+  });
+  await expect(podsOf(restricted([]), undefined, options)).rejects.toThrow(remedy);
+  await expect(podsOf(restricted([worker]), undefined, {})).rejects.toThrow(remedy);
+  const named = restricted([worker], { namespace: 'data' });
+  expect(await podsOf(named, undefined, { ...options, namespace: 'data' })).toEqual({
+    pods: [
+      { namespace: 'data', selector: 'app.kubernetes.io/name=ooni-operator' },
+      { namespace: 'data', selector: 'app=worker' },
+    ],
+  });
 });
 
 test('a cluster that is not there is an error with a cause', async () => {

@@ -41,7 +41,8 @@ Runs kubectl logs with the right labels. Without a pool and without -n it takes 
 the workers of every WorkerPool. The lines of a bucket of a day include those of its hours, and those of plans of backfills that wait,
 because a bucket waits for its plan. The log of a pod that is gone is gone, too.
 
-Exit status: that of kubectl; 1 if kubectl is not on PATH; 2 wrong usage. No line about a bucket is not an error.
+Exit status: that of kubectl; 1 if kubectl is not on PATH, or if the pods of the operator are not known; 2 wrong usage. No line about a
+bucket is not an error.
 
   kubectl ooni logs --tail 20
   kubectl ooni logs main -f
@@ -50,7 +51,8 @@ Exit status: that of kubectl; 1 if kubectl is not on PATH; 2 wrong usage. No lin
     .action((pool: string | undefined, options: Options) =>
       withCluster('logs', options, async cluster => {
         const isShown = options.bucket === undefined ? undefined : isAbout(options.bucket);
-        const pods = await podsOf(cluster, pool, options);
+        const { pods, missing } = await podsOf(cluster, pool, options);
+        if (missing !== undefined) console.error(`kubectl ooni logs: lines of the operator are missing: ${missing}`);
         const tail = options.tail ?? (isShown ? -1 : TAIL);
         let shown = 0;
         const output = new Output(process.stdout);
@@ -83,7 +85,7 @@ Exit status: that of kubectl; 1 if kubectl is not on PATH; 2 wrong usage. No lin
         if (isShown && shown === 0) {
           console.error(`kubectl ooni logs: the pods that exist have no line about ${options.bucket}`);
         }
-        return Math.max(...statuses);
+        return Math.max(...statuses, missing === undefined ? 0 : 1);
       }),
     );
 }
@@ -94,29 +96,35 @@ interface Pods {
   readonly selector: string;
 }
 
-/** Returns the pods of a pool, or those of the operators, with a bucket also those of all pools. */
-async function podsOf(cluster: Cluster, pool: string | undefined, options: Options): Promise<Pods[]> {
-  if (pool !== undefined) return [{ namespace: cluster.namespace, selector: await selectorOf(cluster, pool) }];
-  if (options.bucket === undefined) {
-    return (await operatorNamespaces(cluster)).map(namespace => ({ namespace, selector: OPERATOR_SELECTOR }));
+/**
+ * Returns the pods of a pool, or those of the operators, with a bucket also those of all pools. `missing`: why those of the operators are not
+ * among them, although those of the pools are.
+ */
+export async function podsOf(
+  cluster: Cluster,
+  pool: string | undefined,
+  { bucket, namespace }: Options,
+): Promise<{ readonly pods: readonly Pods[]; readonly missing?: string }> {
+  if (pool !== undefined) {
+    return { pods: [{ namespace: cluster.namespace, selector: await selectorOf(cluster, pool) }] };
   }
+  const operatorPods = async (): Promise<Pods[]> =>
+    (await operatorNamespaces(cluster)).map(namespace => ({ namespace, selector: OPERATOR_SELECTOR }));
+  if (bucket === undefined) return { pods: await operatorPods() };
   const { WORKER_POOLS } = await import('../../operator/controllers/resources.ts');
-  const scope = options.namespace === undefined ? {} : { namespace: options.namespace };
   const [operators, pools] = await Promise.all([
-    cluster.client.list(DEPLOYMENTS, { ...scope, labelSelector: OPERATOR_SELECTOR }).catch((error: unknown) => {
-      if (error instanceof ForbiddenError) return [];
+    operatorPods().catch((error: unknown) => {
+      if (error instanceof KubeConfigError) return error;
       throw error;
     }),
-    cluster.client.list(WORKER_POOLS, scope),
+    cluster.client.list(WORKER_POOLS, namespace === undefined ? {} : { namespace }),
   ]);
-  const found = [
-    ...operators.map(({ metadata: { namespace = '' } }) => ({ namespace, selector: OPERATOR_SELECTOR })),
-    ...pools.flatMap(({ metadata: { namespace = '' }, status }) =>
-      status?.selector ? [{ namespace, selector: status.selector }] : [],
-    ),
-  ];
-  if (found.length > 0) return found;
-  throw new KubeConfigError('there is no operator and no WorkerPool with pods; look at: kubectl ooni status');
+  const workers = pools.flatMap(({ metadata: { namespace = '' }, status }) =>
+    status?.selector ? [{ namespace, selector: status.selector }] : [],
+  );
+  if (!(operators instanceof KubeConfigError)) return { pods: [...operators, ...workers] };
+  if (workers.length === 0) throw operators;
+  return { pods: workers, missing: operators.message };
 }
 
 /** Begins the lines of the operator about the plan of a backfill, which comes before all its buckets. */

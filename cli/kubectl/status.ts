@@ -4,7 +4,7 @@ import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from '../../operator/cont
 import { DEPLOYMENTS } from '../../operator/kube/builtin.ts';
 import { ForbiddenError } from '../../operator/kube/errors.ts';
 import { paletteFor } from '../colour.ts';
-import { wholeNumber } from '../options.ts';
+import { checkInterval, intervalOption } from '../options.ts';
 import { isAway } from '../orchestration/target.ts';
 import { Output } from '../output.ts';
 import { printable } from '../printable.ts';
@@ -28,7 +28,7 @@ export function statusCommand(): Command {
   return withClusterOptions(new Command('status'))
     .description('Show the whole installation on one screen')
     .option('--watch', 'show it again and again, until Ctrl-C')
-    .addOption(new Option('--interval <seconds>', 'between two displays').default(5).argParser(wholeNumber(1, 3600)))
+    .addOption(intervalOption())
     .addOption(
       new Option('-o, --output <form>', 'human, or json with one document')
         .choices(['human', 'json'])
@@ -47,7 +47,10 @@ Ctrl-C ends with 0.
   kubectl ooni status
   kubectl ooni status --watch`,
     )
-    .action((options: Options) => withCluster('status', options, cluster => status(cluster, options)));
+    .action((options: Options, command: Command) => {
+      checkInterval(command);
+      return withCluster('status', options, cluster => status(cluster, options));
+    });
 }
 
 async function status(cluster: Cluster, options: Options): Promise<number> {

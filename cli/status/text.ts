@@ -126,8 +126,8 @@ const SCHEDULES: readonly Column<ScheduleView>[] = [
     paint: (row, { doubtful }) => (row.paused ? doubtful : text => text),
   },
   {
-    title: 'LAG',
-    text: row => (row.lag.known ? (row.lag.value === 0 ? 'none' : span(row.lag.value)) : unknown),
+    title: 'LATE',
+    text: row => (row.lag.known ? (row.lag.value === 0 ? 'no' : span(row.lag.value)) : unknown),
     paint: (row, { good, doubtful }) => (row.lag.known && row.lag.value === 0 ? good : doubtful),
   },
   {

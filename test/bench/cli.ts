@@ -14,6 +14,7 @@ import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { HELP_COMMAND } from '../../cli/help-command.ts';
 import { createKubectlProgram } from '../../cli/kubectl/program.ts';
 import { createProgram } from '../../cli/program.ts';
 import { processorTime } from './processor-time.ts';
@@ -118,6 +119,7 @@ try {
     const main = join(bin, `${name}.mjs`);
     rows[`${name} --help`] = { ...(await measureHelp([main, '--help'])), limit: LIMITS.list };
     for (const command of (await create([])).commands) {
+      if (command.name() === HELP_COMMAND) continue;
       const line = [command.name(), '--help'];
       rows[`${name} ${line.join(' ')}`] = { ...(await measureHelp([main, ...line])), limit: LIMITS.command };
     }
