@@ -6,7 +6,7 @@ import type { Settings } from '../pipeline/settings.ts';
 import { SEARCH_ATTRIBUTES } from '../worker/contract.ts';
 import { Caches } from './caches.ts';
 import { createControllers, SHARED_FOR } from './controllers/controllers.ts';
-import { WrittenStatus } from './controllers/reconcile.ts';
+import { Waits, WrittenStatus } from './controllers/reconcile.ts';
 import { keepDefaultPools } from './default-pools.ts';
 import { Client } from './kube/client.ts';
 import type { ConnectionSource } from './kube/config.ts';
@@ -72,7 +72,7 @@ export async function runOperator(
   };
   const events = new EventRecorder(writer, 'pipeline.ooni.org/operator', instruments, instance);
   const written = new WrittenStatus();
-  const context = { client: writer, clock, events, written, installation: settings.installation };
+  const context = { client: writer, clock, events, written, waits: new Waits(), installation: settings.installation };
   const controllers = createControllers(context, { caches, temporal, ledger, load }, settings, instruments);
   const defaults = {
     name: settings.operator_default_pools,

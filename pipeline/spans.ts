@@ -1,5 +1,6 @@
 import { type Attributes, context, type Span, SpanStatusCode, trace } from '@opentelemetry/api';
 import { formatTraceParent, parseTraceParent, type TraceParent } from './trace-parent.ts';
+import { currentWork, type ResourceName } from './work-context.ts';
 
 export type { Attributes, Span };
 
@@ -9,14 +10,38 @@ export type { Attributes, Span };
  */
 const tracer = () => trace.getTracer('ooni-pipeline');
 
-/** Runs `work` in a span. An error ends the span as failed and passes unchanged. */
+/** Returns the attributes by which every span of some work is found: the resource, the bucket, the filter and the stage, where there is one. */
+function attributesOfWork(): Attributes {
+  const { resource, bucket, filter, stage } = currentWork() ?? {};
+  return {
+    ...(resource && attributesOfResource(resource)),
+    ...(bucket !== undefined && { 'ooni.bucket': bucket }),
+    ...(filter !== undefined && { 'ooni.filter': filter }),
+    ...(stage !== undefined && { 'ooni.stage': stage }),
+  };
+}
+
+/** Returns the attributes that name a resource. */
+export function attributesOfResource({ kind, namespace, name }: ResourceName): Attributes {
+  return { 'ooni.kind': kind, ...(namespace !== undefined && { 'ooni.namespace': namespace }), 'ooni.name': name };
+}
+
+/** Returns the attributes of a range of buckets; `endAt` is exclusive. */
+export function attributesOfRange(startAt: string, endAt: string): Attributes {
+  return { 'ooni.start_at': startAt, 'ooni.end_at': endAt };
+}
+
+/** Runs `work` in a span. An error ends the span as failed and passes unchanged. The span has the attributes of the current work. */
 export async function withSpan<T>(name: string, attributes: Attributes, work: (span: Span) => Promise<T>): Promise<T> {
-  return tracer().startActiveSpan(name, { attributes }, async span => {
+  return tracer().startActiveSpan(name, { attributes: { ...attributesOfWork(), ...attributes } }, async span => {
     try {
       return await work(span);
     } catch (error) {
       // The message may quote text of a measurement.
-      failSpan(span, (error as Error).name);
+      const { name, type } = error as Error & { type?: unknown };
+      const reason = typeof type === 'string' ? type : name;
+      span.setAttribute('ooni.reason', reason);
+      failSpan(span, reason);
       throw error;
     } finally {
       span.end();
@@ -29,25 +54,34 @@ export function failSpan(span: Span, reason: string): void {
   span.setStatus({ code: SpanStatusCode.ERROR, message: reason });
 }
 
-/** Records a span that has ended. Times are milliseconds since 1970. */
+/** Records a span that has ended, with the attributes of the current work. Times are milliseconds since 1970. */
 export function recordSpan(name: string, start: number, end: number, attributes: Attributes): void {
-  tracer().startSpan(name, { startTime: start, attributes }).end(end);
+  tracer()
+    .startSpan(name, { startTime: start, attributes: { ...attributesOfWork(), ...attributes } })
+    .end(end);
 }
 
 /**
- * Records a wait that may not have ended: a collector gets a span when it ends, so the span of what waits comes too late. Times are milliseconds
- * since 1970.
+ * Records a wait that may not have ended: a collector gets a span when it ends, so the span of what waits comes too late. The span has the
+ * attributes of the current work. Times are milliseconds since 1970.
  *
  * @param reason an error type such as `ClickHouseUnavailable`; no message, which may quote text of a measurement
+ * @returns the position of the span, or undefined while tracing is off
  */
-export function recordWait(reason: string, start: number, end: number, attributes: Attributes): void {
+export function recordWait(
+  reason: string,
+  start: number,
+  end: number,
+  attributes: Attributes,
+): TraceParent | undefined {
   const span = tracer().startSpan(`wait ${reason}`, {
     startTime: start,
-    attributes: { ...attributes, 'ooni.reason': reason },
+    attributes: { ...attributesOfWork(), ...attributes, 'ooni.reason': reason },
   });
   failSpan(span, reason);
   // Jaeger marks a span without duration as one with a negative duration.
   span.end(Math.max(end, start + 1));
+  return positionOf(span);
 }
 
 /** Returns the numbers of an object, such as Counts, as attributes. Numbers inside of other objects are left out. */
@@ -58,9 +92,14 @@ export function countAttributes(counts: object): Attributes {
 
 /** Returns the position of the current span, or undefined while tracing is off. */
 export function currentTraceParent(): TraceParent | undefined {
-  const span = trace.getActiveSpan()?.spanContext();
-  return span && trace.isSpanContextValid(span)
-    ? formatTraceParent({ traceID: span.traceId, spanID: span.spanId })
+  const span = trace.getActiveSpan();
+  return span && positionOf(span);
+}
+
+function positionOf(span: Span): TraceParent | undefined {
+  const context = span.spanContext();
+  return trace.isSpanContextValid(context)
+    ? formatTraceParent({ traceID: context.traceId, spanID: context.spanId })
     : undefined;
 }
 

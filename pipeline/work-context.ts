@@ -1,12 +1,23 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
+/** The Backfill or PipelineSchedule that work is for. */
+export interface ResourceName {
+  readonly kind: string;
+  /** Absent: a command made it in Temporal, without a resource in Kubernetes. */
+  readonly namespace?: string;
+  readonly name: string;
+}
+
 /**
- * The part of a run that the current code works on. Logs have these fields, and ClickHouse's query log has them in `log_comment`, so that
- * one bucket can be followed through all programs.
+ * The work that the current code does. Logs and spans have these fields, and ClickHouse's query log has them in `log_comment`, so that one
+ * bucket can be followed through all programs.
  */
 export interface WorkContext {
-  readonly bucket: string;
-  readonly filter: string;
+  /** Absent: a run of a command. */
+  readonly resource?: ResourceName;
+  /** Bucket and filter of a run; absent for the plan of a backfill. */
+  readonly bucket?: string;
+  readonly filter?: string;
   /** Id of the workflow, or of the run of a command. */
   readonly run: string;
   readonly stage?: string;
@@ -14,7 +25,7 @@ export interface WorkContext {
 
 const current = new AsyncLocalStorage<WorkContext>();
 
-/** Calls `work` so that the logs and ClickHouse statements in it, also the later ones, name the part of the run. */
+/** Calls `work` so that the logs and ClickHouse statements in it, also the later ones, name this work. */
 export function inWork<T>(context: WorkContext, work: () => T): T {
   return current.run(context, work);
 }
@@ -25,7 +36,7 @@ export function inStage<T>(stage: string, work: () => T): T {
   return run ? current.run({ ...run, stage }, work) : work();
 }
 
-/** Returns the part of a run that the current code works on, if there is one. */
+/** Returns the work that the current code does, if there is one. */
 export function currentWork(): WorkContext | undefined {
   return current.getStore();
 }

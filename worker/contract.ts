@@ -7,6 +7,7 @@ import type { Granularity } from '../pipeline/bucket.ts';
 import type { Counts } from '../pipeline/counts.ts';
 import type { Filter } from '../pipeline/filter.ts';
 import type { RunStage } from '../pipeline/ledger/ledger.ts';
+import type { ResourceName } from '../pipeline/work-context.ts';
 
 export type { Granularity };
 export type Stage = RunStage;
@@ -288,4 +289,20 @@ export function requestedRunId(installation: string, namespace: string, name: st
 /** Returns the id of the schedule that refreshes a data set, which is also the prefix of the ids of its workflows. */
 export function referenceScheduleId(installation: string, dataset: string): string {
   return `${installation}/reference/${dataset}`;
+}
+
+/** Ids of the workflows that a resource starts: of a Backfill, of a firing of a PipelineSchedule, and of a run that a person requested. */
+const OF_RESOURCE = /^[^/]+\/(backfill|launch|requested)\/([^/]+)\/([^/]+)/;
+/** The nominal time that Temporal appends to the id of a firing. */
+const FIRING = /-\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/;
+
+/** Returns the resource that started a workflow, by its id; undefined for a workflow that none starts, and for a run, which has a parent. */
+export function resourceOf(workflowID: string): ResourceName | undefined {
+  const [, what, namespace, name] = OF_RESOURCE.exec(workflowID) ?? [];
+  if (name === undefined || namespace === undefined) return undefined;
+  return {
+    kind: what === 'backfill' ? 'Backfill' : 'PipelineSchedule',
+    ...(namespace !== COMMAND_NAMESPACE && { namespace }),
+    name: what === 'launch' ? name.replace(FIRING, '') : name,
+  };
 }

@@ -2,10 +2,17 @@ import type { ActivityInterceptorsFactory, InjectedSinks } from '@temporalio/wor
 import type { Logger } from '../pipeline/log.ts';
 import type { Tracing } from '../pipeline/otel.ts';
 import type { RunMetrics } from '../pipeline/runs/metrics.ts';
-import { type Attributes, countAttributes, underTraceParent, withSpan } from '../pipeline/spans.ts';
+import {
+  type Attributes,
+  attributesOfRange,
+  attributesOfResource,
+  countAttributes,
+  underTraceParent,
+  withSpan,
+} from '../pipeline/spans.ts';
 import { inWork } from '../pipeline/work-context.ts';
-import { traceParentOf } from '../temporal/trace-header.ts';
-import { type RunInput, type Stage, WORKFLOWS } from './contract.ts';
+import { traceHeaderOf } from '../temporal/trace-header.ts';
+import { type BackfillInput, type RunInput, type Stage, WORKFLOWS } from './contract.ts';
 import type { EndSinks } from './workflows/trace.ts';
 
 /**
@@ -17,8 +24,9 @@ export function workflowSinks(tracing: Tracing | undefined, metrics: RunMetrics,
     workflows: {
       ended: {
         fn: ({ workflowId, workflowType, attempt, searchAttributes }, run) => {
-          const { start, end, error, counts, ...ids } = run;
+          const { start, end, error, counts, resource, ...ids } = run;
           const bucket = searchAttributes.OoniBucket?.[0];
+          const filter = searchAttributes.OoniFilter?.[0];
           tracing?.export({
             name: `workflow ${workflowType}`,
             ...ids,
@@ -28,13 +36,15 @@ export function workflowSinks(tracing: Tracing | undefined, metrics: RunMetrics,
             attributes: {
               'temporal.workflow_id': workflowId,
               'temporal.attempt': attempt,
-              ...(bucket !== undefined && { 'ooni.bucket': String(bucket) }),
+              ...(resource && attributesOfResource(resource)),
+              ...(bucket !== undefined && { 'ooni.bucket': String(bucket), 'ooni.filter': String(filter) }),
+              ...(error !== undefined && { 'ooni.reason': error }),
               ...(counts && countAttributes(counts)),
             },
           });
           if (workflowType !== WORKFLOWS.bucket) return;
-          const filter = searchAttributes.OoniFilter?.[0];
           const line = {
+            resource,
             bucket,
             filter,
             run: workflowId,
@@ -52,31 +62,36 @@ export function workflowSinks(tracing: Tracing | undefined, metrics: RunMetrics,
   };
 }
 
-/** Runs each activity in a span below the span of its workflow, and names its bucket in logs and in ClickHouse's query log. */
+/**
+ * Runs each activity in a span below the span of its workflow, and names its resource and its bucket in spans, logs and ClickHouse's query log. A
+ * Backfill that plans has no bucket yet, so its spans have its range.
+ */
 export const activityTracing: ActivityInterceptorsFactory = context => ({
   inbound: {
     execute: (input, next) => {
       const { activityType, attempt, workflowExecution } = context.info;
       const workflowID = workflowExecution?.workflowId ?? '';
-      const run = (input.args[0] as { readonly run?: RunInput } | undefined)?.run;
+      const { resource, traceparent } = traceHeaderOf(input.headers);
+      const { run, startAt, endAt } = (input.args[0] ?? {}) as { readonly run?: RunInput } & Partial<BackfillInput>;
       const stage = activityType === 'analyse' || input.args[1] === 'Analysis' ? 'Analysis' : 'Observations';
+      const work = {
+        ...(resource && { resource }),
+        ...(run && { bucket: run.bucket, filter: run.filterID, stage: stage satisfies Stage }),
+        run: workflowID,
+      };
       const attributes = {
         'temporal.workflow_id': workflowID,
         'temporal.attempt': attempt,
-        ...(run && { 'ooni.bucket': run.bucket, 'ooni.filter': run.filterID, 'ooni.stage': stage }),
+        ...(startAt !== undefined && endAt !== undefined && attributesOfRange(startAt, endAt)),
       };
-      const traced = () =>
-        underTraceParent(traceParentOf(input.headers), () =>
+      return inWork(work, () =>
+        underTraceParent(traceparent, () =>
           withSpan(`activity ${activityType}`, attributes, async span => {
             const result = await next(input);
             span.setAttributes(numbersOf(result));
             return result;
           }),
-        );
-      if (!run) return traced();
-      return inWork(
-        { bucket: run.bucket, filter: run.filterID, stage: stage satisfies Stage, run: workflowID },
-        traced,
+        ),
       );
     },
   },

@@ -10,7 +10,7 @@ import { createInstruments } from '../kube/instruments.ts';
 import { LeaseLostError } from '../kube/lease.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import { TemporalUnavailable } from '../temporal/errors.ts';
-import { needsPass, reconciler, WrittenStatus } from './reconcile.ts';
+import { needsPass, reconciler, Waits, WrittenStatus } from './reconcile.ts';
 import { WORKER_POOLS } from './resources.ts';
 
 type Object = KubeObject & { status?: object };
@@ -60,7 +60,14 @@ function makePass(
 ) {
   const client = { apply: (_: unknown, object: never) => apply(object) } as unknown as Client;
   const events = { record: () => {} } as unknown as EventRecorder;
-  const context = { client, events, clock: systemClock, written: new WrittenStatus(), installation: 'ooni' };
+  const context = {
+    client,
+    events,
+    clock: systemClock,
+    written: new WrittenStatus(),
+    waits: new Waits(),
+    installation: 'ooni',
+  };
   const metadata = { name: 'main', uid: 'u', resourceVersion: '1', labels: { [INSTALLATION_LABEL]: 'ooni' } };
   const pass = reconciler(context, {
     resource: WORKER_POOLS,

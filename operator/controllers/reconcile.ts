@@ -1,7 +1,8 @@
 import type { Condition } from '../../crds/conditions.ts';
 import { FINALIZER, type Kind, parseSpec, SpecError } from '../../crds/resource.ts';
 import type { Logger } from '../../pipeline/log.ts';
-import { recordWait, withSpan } from '../../pipeline/spans.ts';
+import { attributesOfRange, attributesOfResource, withSpan } from '../../pipeline/spans.ts';
+import { WaitSpans } from '../../pipeline/wait-spans.ts';
 import { canonical, sameJson } from '../hash.ts';
 import type { Change } from '../kube/cache.ts';
 import type { Client } from '../kube/client.ts';
@@ -37,6 +38,7 @@ export interface Context {
   readonly clock: Clock;
   readonly events: EventRecorder;
   readonly written: WrittenStatus;
+  readonly waits: Waits;
   readonly installation: string;
 }
 
@@ -70,8 +72,42 @@ export class WrittenStatus {
   }
 }
 
+/**
+ * What the resources wait for, as spans. They begin traces of their own, because the operator may have no other span. A search in the last hour
+ * finds a wait that began yesterday, because each wait is recorded again and again.
+ */
+export class Waits {
+  readonly #spans = new Map<string, WaitSpans>();
+
+  /** Receives what a resource waits for; undefined: it does not wait. `now`: milliseconds since 1970. */
+  take(kind: string, { metadata, spec }: Ours, wait: Omit<Blocked, 'message'> | undefined, now: number): void {
+    const { name, namespace = '' } = metadata;
+    const key = `${kind}/${namespace}/${name}`;
+    if (!wait && !this.#spans.has(key)) return;
+    const spans = this.#spans.get(key) ?? new WaitSpans(WAIT_INTERVAL);
+    const { startAt, endAt } = (spec ?? {}) as { readonly startAt?: string; readonly endAt?: string };
+    const attributes = {
+      ...attributesOfResource({ kind, namespace, name }),
+      ...(wait?.bucket !== undefined && { 'ooni.bucket': wait.bucket }),
+      ...(startAt !== undefined && endAt !== undefined && attributesOfRange(startAt, endAt)),
+    };
+    spans.take(wait && { reason: wait.reason, attributes }, now);
+    if (wait) this.#spans.set(key, spans);
+    else this.#spans.delete(key);
+  }
+
+  /** Drops the memory of a resource that is gone. `key`: namespace/name. */
+  forget(kind: string, key: string): void {
+    this.#spans.delete(`${kind}/${key}`);
+  }
+}
+
+/** Milliseconds between spans that show that a resource waits. Many resources may wait for the same server. */
+const WAIT_INTERVAL = 300_000;
+
 /** The parts of our objects that are the same for all kinds. */
 interface Ours extends KubeObject {
+  spec?: object;
   status?: { observedGeneration?: number; conditions?: Condition[]; blockedBy?: Blocked };
 }
 
@@ -109,6 +145,7 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
   return async (key, { object, now, signal, log }) => {
     if (!object) {
       steps.forget?.(key);
+      context.waits.forget(steps.resource.kind, key);
       return undefined;
     }
     if (needsClaim(object)) {
@@ -137,10 +174,13 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
         return 'done';
       };
       // A pass without actions has no span: passes are frequent, and most of them change nothing.
-      const { name = '', namespace = '', generation = 0 } = object.metadata;
-      const resource = { 'ooni.name': name, 'ooni.namespace': namespace, 'ooni.resource_generation': generation };
-      const end =
-        plan.actions.length > 0 ? await withSpan(`reconcile ${steps.resource.kind}`, resource, act) : await act();
+      const { kind } = steps.resource;
+      const { name, namespace = '', generation = 0 } = object.metadata;
+      const resource = {
+        ...attributesOfResource({ kind, namespace, name }),
+        'ooni.resource_generation': generation,
+      };
+      const end = plan.actions.length > 0 ? await withSpan(`reconcile ${kind}`, resource, act) : await act();
       if (end === 'gone') return undefined;
       for (const event of plan.events ?? []) context.events.record(steps.resource, object, event);
     } catch (error) {
@@ -227,11 +267,14 @@ interface DesiredStatus {
 }
 
 async function writeStatus<T extends Ours>(
-  { client, events, written }: Context,
+  { client, events, written, waits }: Context,
   resource: Resource<T>,
   object: Stored<T>,
   { body, summary, own, now, log }: DesiredStatus,
 ): Promise<void> {
+  const { blockedBy } = body as { blockedBy?: Blocked };
+  // What is known of a run while its server does not answer may be over.
+  waits.take(resource.kind, object, summary.kind === 'unknown' ? summary : blockedBy, now);
   const generation = object.metadata.generation ?? 0;
   const conditions = merge(object.status?.conditions, desiredConditions(summary, own), generation, now);
   const status = { ...body, observedGeneration: generation, conditions };
@@ -248,23 +291,15 @@ async function writeStatus<T extends Ours>(
     if (error instanceof NotFoundError) return;
     throw error;
   }
-  reportWait(resource, object, (body as { blockedBy?: Blocked }).blockedBy, { now, log });
+  logWait(object, blockedBy, log);
   for (const { type, reason, message } of transitions(object.status?.conditions, conditions)) {
     events.record(resource, object, { type, reason, action: 'Reconcile', note: message });
   }
 }
 
-/**
- * Logs when a run of an object begins to wait, waits for something else, or does not wait any more. For a wait it also records a span, which begins
- * a trace of its own, because the operator may have no other span.
- */
-function reportWait<T extends Ours>(
-  { kind }: Resource<T>,
-  object: Stored<T>,
-  blocked: Blocked | undefined,
-  { now, log }: Pick<DesiredStatus, 'now' | 'log'>,
-): void {
-  const before = object.status?.blockedBy;
+/** Logs when a run of an object begins to wait, waits for something else, or does not wait any more. */
+function logWait({ status }: Ours, blocked: Blocked | undefined, log: Logger): void {
+  const before = status?.blockedBy;
   if (before?.bucket === blocked?.bucket && before?.reason === blocked?.reason) return;
   const work = ({ bucket }: Blocked) => (bucket === undefined ? 'the plan' : `the run of ${bucket}`);
   if (!blocked) {
@@ -273,13 +308,6 @@ function reportWait<T extends Ours>(
   }
   const { bucket, reason, message } = blocked;
   log.warn({ bucket, reason }, `${work(blocked)} waits: ${message}`);
-  const { name = '', namespace = '' } = object.metadata;
-  recordWait(reason, now, now, {
-    'ooni.kind': kind,
-    'ooni.name': name,
-    'ooni.namespace': namespace,
-    ...(bucket !== undefined && { 'ooni.bucket': bucket }),
-  });
 }
 
 /**

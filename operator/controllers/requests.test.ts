@@ -9,7 +9,7 @@ import type { Temporal } from '../temporal/connection.ts';
 import { backfillReconciler } from './backfill/reconciler.ts';
 import { scheduleReconciler } from './pipeline-schedule/reconciler.ts';
 import { Polling } from './polling.ts';
-import { WrittenStatus } from './reconcile.ts';
+import { Waits, WrittenStatus } from './reconcile.ts';
 
 const TIME = '2026-01-01T00:00:00Z';
 const labels = { [INSTALLATION_LABEL]: 'ooni' };
@@ -31,7 +31,14 @@ async function requestsFor(kind: 'Backfill' | 'PipelineSchedule', object: object
   };
   const temporal = { call, write: call } as unknown as Temporal;
   const events = { record: () => {} } as unknown as EventRecorder;
-  const context = { client, events, clock: systemClock, written: new WrittenStatus(), installation: 'ooni' };
+  const context = {
+    client,
+    events,
+    clock: systemClock,
+    written: new WrittenStatus(),
+    waits: new Waits(),
+    installation: 'ooni',
+  };
   const polling = new Polling(100);
   const ledger = new Ledger({ clickhouse_url: 'http://127.0.0.1:1/db', clickhouse_cluster: '' }, systemClock);
   const pass =

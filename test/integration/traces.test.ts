@@ -107,6 +107,17 @@ test('a trace leads from the reconcile of a Backfill to its INSERTs and its anal
   // No span is outside the tree.
   expect(paths.filter(each => !each.startsWith(start.name))).toEqual([]);
 
+  // One search finds every step, by the resource or by the bucket.
+  const resource = { 'ooni.kind': 'Backfill', 'ooni.namespace': namespace, 'ooni.name': 'traced' };
+  for (const span of trace) expect(span.attributes, path(span)).toMatchObject(resource);
+  const ofBucket = trace.filter(span => path(span).startsWith(bucket));
+  expect(ofBucket.length).toBeGreaterThan(8);
+  for (const span of ofBucket) {
+    expect(span.attributes, path(span)).toMatchObject({ 'ooni.bucket': DAY, 'ooni.filter': 'ALLCCS-ALLTNS' });
+  }
+  const range = { 'ooni.start_at': DAY, 'ooni.end_at': '2023-11-28' };
+  expect(trace.find(({ name }) => name === 'activity planBackfill')!.attributes).toMatchObject(range);
+
   const one = (name: string) => trace.find(span => span.name === name)!.attributes;
   expect(one('activity observeBatch')).toMatchObject({ 'ooni.bucket': DAY, 'ooni.transformed': 134 });
   const [stored] = await clickhouse.select<{ rows: number; verdicts: number }>(
@@ -122,6 +133,7 @@ test('the end of a bucket is one log line with its counts, its run and its trace
   expect(lines).toHaveLength(1);
   expect(JSON.parse(lines[0]!)).toMatchObject({
     level: 'info',
+    resource: { kind: 'Backfill', namespace, name: 'traced' },
     bucket: DAY,
     filter: 'ALLCCS-ALLTNS',
     run: `ooni/ALLCCS-ALLTNS/${DAY}`,
@@ -163,7 +175,8 @@ const STATEMENTS: readonly (readonly [kind: RegExp, stage: string])[] = [
 
 test('statements of a run carry its bucket, stage, run and trace into the query log', async () => {
   const trace = named('workflow BackfillWorkflow')[0]!.traceID;
-  const run = { bucket: DAY, filter: 'ALLCCS-ALLTNS', run: `ooni/ALLCCS-ALLTNS/${DAY}`, trace };
+  const resource = { kind: 'Backfill', namespace, name: 'traced' };
+  const run = { resource, bucket: DAY, filter: 'ALLCCS-ALLTNS', run: `ooni/ALLCCS-ALLTNS/${DAY}`, trace };
   for (const [kind, stage] of STATEMENTS) {
     const found = statements.filter(({ statement }) => kind.test(statement.trimStart()));
     expect(found.length, String(kind)).toBeGreaterThan(0);
@@ -208,6 +221,9 @@ test('the command traces each bucket', async () => {
       'run bucket > analyse > judge days',
     ]),
   );
+  for (const span of collector.spans.filter(({ traceID }) => traceID === root.traceID)) {
+    expect(span.attributes, path(span)).toMatchObject({ 'ooni.bucket': DAY, 'ooni.filter': 'ALLCCS-ALLTNS' });
+  }
 });
 
 test('the command serves the metrics of its runs until it ends', async () => {
@@ -256,6 +272,10 @@ test('a run that a schedule starts begins a trace', async () => {
   expect(run.parentID).toBe('');
   const paths = collector.spans.filter(span => span.traceID === run.traceID).map(path);
   expect(paths).toContain('workflow ScheduledRunWorkflow > workflow BucketWorkflow > activity planRun');
+  const resource = { 'ooni.kind': 'PipelineSchedule', 'ooni.namespace': namespace, 'ooni.name': 'traced' };
+  for (const span of collector.spans.filter(({ traceID }) => traceID === run.traceID)) {
+    expect(span.attributes, path(span)).toMatchObject(resource);
+  }
   // The run has its metric, too: it belongs to no backfill.
   expect(await (await fetch(metricsUrl)).text()).toMatch(/^ooni_bucket_delay_seconds_count [1-9]/m);
 });
@@ -269,5 +289,6 @@ test('the operator traces a run without a worker', async () => {
   const isOfRun = ({ name, attributes }: CollectedSpan) =>
     name === 'wait NoWorker' && attributes['ooni.name'] === 'alone';
   const wait = await eventually(async () => collector.spans.find(isOfRun), 300);
-  expect(wait).toMatchObject({ service: 'ooni-operator', parentID: '', failed: true });
+  const range = { 'ooni.start_at': DAY, 'ooni.end_at': '2023-11-28' };
+  expect(wait).toMatchObject({ service: 'ooni-operator', parentID: '', failed: true, attributes: range });
 });

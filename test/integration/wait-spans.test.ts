@@ -41,6 +41,7 @@ test('a collector has what an activity waits for before the activity ends', asyn
             'ooni.bucket': run.bucket,
             'ooni.filter': run.filterID,
             'ooni.stage': 'Observations',
+            'ooni.step': 'observeBatch',
             'ooni.reason': 'ClickHouseUnavailable',
           },
         });

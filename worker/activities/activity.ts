@@ -1,14 +1,17 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import { classifyError } from '../../pipeline/runs/failure.ts';
 import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
+import { WaitSpans } from '../../pipeline/wait-spans.ts';
 import { OTHER_INSTALLATION, type RunCounts } from '../contract.ts';
 import { toFailure } from './failures.ts';
 import type { ActivityTools } from './tools.ts';
-import { WaitSpans } from './wait-spans.ts';
 import { activityWait, type Wait, WaitNote } from './waits.ts';
 
 /** Milliseconds between heartbeats of an activity. A cancellation arrives with the answer. */
 const HEARTBEAT_INTERVAL = 5000;
+
+/** Milliseconds between spans that show that an activity waits. */
+const WAIT_INTERVAL = 30_000;
 
 /** Heartbeat of an activity, with the progress that a later attempt needs. */
 export interface Heartbeat<Details> {
@@ -48,10 +51,11 @@ export async function activity<T, Details = never>(
   const { activityType, attempt, workflowExecution } = context.info;
   let reached = reachedBefore<Details>(context.info.heartbeatDetails);
   const wait = new WaitNote();
-  const spans = new WaitSpans();
+  const spans = new WaitSpans(WAIT_INTERVAL);
+  const step = { 'ooni.step': activityType, 'temporal.workflow_id': workflowExecution?.workflowId ?? '' };
   const sendHeartbeat = () => {
     const waitsFor = wait.current() ?? watch?.waitsFor;
-    spans.take(waitsFor);
+    spans.take(waitsFor && { reason: waitsFor.reason, attributes: step });
     context.heartbeat({ reached: reached ?? null, ...(waitsFor && { waitsFor }) } satisfies HeartbeatPayload<Details>);
   };
   const heartbeat: Heartbeat<Details> = {

@@ -9,12 +9,16 @@ import {
 } from '@temporalio/workflow';
 import type { PlainSpan } from '../../pipeline/spans.ts';
 import { formatTraceParent, parseTraceParent } from '../../pipeline/trace-parent.ts';
-import { traceHeaders, traceParentOf } from '../../temporal/trace-header.ts';
-import type { RunCounts } from '../contract.ts';
+import type { ResourceName } from '../../pipeline/work-context.ts';
+import { traceHeaderOf, traceHeaders } from '../../temporal/trace-header.ts';
+import { type RunCounts, resourceOf } from '../contract.ts';
 import { reasonOf } from './failure.ts';
 
 /** A workflow run that has ended. `error`: reason of the failure, if the run failed. */
-export type WorkflowEnd = Omit<PlainSpan, 'name' | 'attributes'> & { readonly counts?: RunCounts };
+export type WorkflowEnd = Omit<PlainSpan, 'name' | 'attributes'> & {
+  readonly counts?: RunCounts;
+  readonly resource?: ResourceName;
+};
 
 export interface EndSinks extends Sinks {
   workflows: { ended(end: WorkflowEnd): void };
@@ -23,9 +27,10 @@ export interface EndSinks extends Sinks {
 const { workflows } = proxySinks<EndSinks>();
 
 /**
- * Interceptors that carry the position in a trace from a workflow to its activities, child workflows and next runs, and report its end. Ids
- * come from the run id, so a replay makes the same ones. A workflow without the header, such as one that a schedule starts, begins a trace.
- * Workflows do not know whether their worker traces, so they always pass the header: about 120 bytes for each activity.
+ * Interceptors that carry the position in a trace, and the resource that the work is for, from a workflow to its activities, child workflows and
+ * next runs, and report its end. Ids come from the run id, so a replay makes the same ones. A workflow without the header, such as one that a
+ * schedule starts, begins a trace. Workflows do not know whether their worker traces, so they always pass the header: about 200 bytes for
+ * each activity.
  */
 export const interceptors: WorkflowInterceptorsFactory = () => {
   const own: { header?: Headers; original?: Headers } = {};
@@ -37,19 +42,22 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
     inbound: [
       {
         async execute(input, next) {
-          const { runId, runStartTime, startTime } = workflowInfo();
-          const { traceID, spanID: parentID } = parseTraceParent(traceParentOf(input.headers)) ?? {
+          const { runId, runStartTime, startTime, workflowId } = workflowInfo();
+          const header = traceHeaderOf(input.headers);
+          const resource = header.resource ?? resourceOf(workflowId);
+          const { traceID, spanID: parentID } = parseTraceParent(header.traceparent) ?? {
             traceID: runId.replaceAll('-', ''),
             spanID: undefined,
           };
           // The first half of a run id is mostly a time.
           const spanID = runId.replaceAll('-', '').slice(16);
-          own.header = headerOf(traceID, spanID);
+          own.header = traceHeaders(formatTraceParent({ traceID, spanID }), resource);
           // The next run of the same workflow has the same parent. It is a child of this run only if this run began the trace.
-          own.original = headerOf(traceID, parentID ?? spanID);
+          own.original = traceHeaders(formatTraceParent({ traceID, spanID: parentID ?? spanID }), resource);
           const ended = (outcome: Pick<WorkflowEnd, 'error' | 'counts'>) => {
             const start = (runStartTime ?? startTime).getTime();
-            workflows.ended({ traceID, spanID, ...(parentID && { parentID }), start, end: Date.now(), ...outcome });
+            const ids = { traceID, spanID, ...(parentID && { parentID }) };
+            workflows.ended({ ...ids, start, end: Date.now(), ...(resource && { resource }), ...outcome });
           };
           try {
             const result: unknown = await next(input);
@@ -77,7 +85,3 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
     ],
   };
 };
-
-function headerOf(traceID: string, spanID: string): Headers {
-  return traceHeaders(formatTraceParent({ traceID, spanID }));
-}
