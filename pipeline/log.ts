@@ -29,7 +29,7 @@ export function createLogger(name: string, settings: Pick<Settings, 'log_level' 
     pretty({
       destination: 2,
       sync: true,
-      ignore: 'pid,hostname,bucket,filter,stage,run,trace_id',
+      ignore: 'pid,hostname,resource,range,bucket,filter,stage,run,trace_id',
       translateTime: 'SYS:HH:MM:ss',
     }),
   );

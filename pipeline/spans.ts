@@ -10,11 +10,12 @@ export type { Attributes, Span };
  */
 const tracer = () => trace.getTracer('ooni-pipeline');
 
-/** Returns the attributes by which every span of some work is found: the resource, the bucket, the filter and the stage, where there is one. */
+/** Returns the attributes by which every span of some work is found: resource, range or bucket, filter and stage, where there is one. */
 function attributesOfWork(): Attributes {
-  const { resource, bucket, filter, stage } = currentWork() ?? {};
+  const { resource, range, bucket, filter, stage } = currentWork() ?? {};
   return {
     ...(resource && attributesOfResource(resource)),
+    ...(range && attributesOfRange(range.startAt, range.endAt)),
     ...(bucket !== undefined && { 'ooni.bucket': bucket }),
     ...(filter !== undefined && { 'ooni.filter': filter }),
     ...(stage !== undefined && { 'ooni.stage': stage }),
@@ -40,7 +41,6 @@ export async function withSpan<T>(name: string, attributes: Attributes, work: (s
       // The message may quote text of a measurement.
       const { name, type } = error as Error & { type?: unknown };
       const reason = typeof type === 'string' ? type : name;
-      span.setAttribute('ooni.reason', reason);
       failSpan(span, reason);
       throw error;
     } finally {
@@ -49,8 +49,9 @@ export async function withSpan<T>(name: string, attributes: Attributes, work: (s
   });
 }
 
-/** Marks a span as failed. */
-export function failSpan(span: Span, reason: string): void {
+/** Marks a span as failed, or as waiting, for a reason. A search for `ooni.state` finds it; not every trace store finds spans by their status. */
+export function failSpan(span: Span, reason: string, state: 'failed' | 'waiting' = 'failed'): void {
+  span.setAttributes({ 'ooni.state': state, 'ooni.reason': reason });
   span.setStatus({ code: SpanStatusCode.ERROR, message: reason });
 }
 
@@ -76,9 +77,9 @@ export function recordWait(
 ): TraceParent | undefined {
   const span = tracer().startSpan(`wait ${reason}`, {
     startTime: start,
-    attributes: { ...attributesOfWork(), ...attributes, 'ooni.reason': reason },
+    attributes: { ...attributesOfWork(), ...attributes },
   });
-  failSpan(span, reason);
+  failSpan(span, reason, 'waiting');
   // Jaeger marks a span without duration as one with a negative duration.
   span.end(Math.max(end, start + 1));
   return positionOf(span);

@@ -55,7 +55,7 @@ test('the spans of a wait are one trace, also where no span is active', () => {
   expect(first).toMatchObject({
     name: 'wait ClickHouseUnavailable',
     error: 'ClickHouseUnavailable',
-    attributes: { 'ooni.name': 'example', 'ooni.reason': 'ClickHouseUnavailable' },
+    attributes: { 'ooni.name': 'example', 'ooni.state': 'waiting', 'ooni.reason': 'ClickHouseUnavailable' },
   });
   expect(others.map(({ traceID, parentID }) => [traceID, parentID])).toEqual(
     others.map(() => [first?.traceID, first?.spanID]),

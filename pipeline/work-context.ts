@@ -15,7 +15,9 @@ export interface ResourceName {
 export interface WorkContext {
   /** Absent: a run of a command. */
   readonly resource?: ResourceName;
-  /** Bucket and filter of a run; absent for the plan of a backfill. */
+  /** Range of a backfill that is being planned; `endAt` is exclusive. */
+  readonly range?: { readonly startAt: string; readonly endAt: string };
+  /** Bucket and filter of a run; absent for a plan. */
   readonly bucket?: string;
   readonly filter?: string;
   /** Id of the workflow, or of the run of a command. */

@@ -131,8 +131,9 @@ ooni/backfill/_command/us-signal-20261128-064813 is started: 31 days of upload, 
     output: `…
 [07:24:41] INFO (worker): working for Temporal at 127.0.0.1:7233
 …
-oonipipeline startworkers: stopping; the work has 120 s left. Ctrl-C again ends it at once.
-[07:24:43] INFO (worker): SIGINT: taking no more tasks; running tasks have 120 s to finish`,
+oonipipeline startworkers: stopping; the work has 96 s left. Ctrl-C again ends it at once.
+[07:24:43] INFO (worker): SIGINT: taking no more tasks; running tasks have 96 s to finish
+oonipipeline startworkers: stopped`,
   },
   status: {
     line: 'oonipipeline status -o human',

@@ -23,10 +23,14 @@ import { activityTracing, workflowSinks } from './tracing.ts';
 import { workflowCode } from './workflow-bundle.ts';
 import type { EndSinks } from './workflows/trace.ts';
 
+/** Returns the seconds that a stopping worker leaves to running tasks. The rest of `worker_drain_timeout` is for writing their checkpoints. */
+export function secondsToFinish({ worker_drain_timeout: seconds }: Pick<Settings, 'worker_drain_timeout'>): number {
+  return Math.max(1, Math.round(seconds * 0.8));
+}
+
 /**
  * Runs the worker, which serves workflow tasks, activity tasks or both, until SIGTERM or SIGINT. Then it takes no more tasks and lets the
- * running ones finish. After four fifths of `worker_drain_timeout` it stops them at their last checkpoint, from which another worker
- * continues. Temporal, ClickHouse or the archive may be unavailable at the start or later: the worker waits and reports the cause. A
+ * running ones finish. After `secondsToFinish` it stops them at their last checkpoint, from which another worker continues. Temporal, ClickHouse or the archive may be unavailable at the start or later: the worker waits and reports the cause. A
  * signal during the start is not an error.
  */
 export async function runWorker(settings: Settings, log: Logger): Promise<void> {
@@ -48,7 +52,7 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (stop.signal.aborted) return;
-      log.info(`${signal}: taking no more tasks; running tasks have ${settings.worker_drain_timeout} s to finish`);
+      log.info(`${signal}: taking no more tasks; running tasks have ${secondsToFinish(settings)} s to finish`);
       say('it is stopping');
       stop.abort(new StopError('asked to stop'));
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
@@ -222,13 +226,12 @@ function workerOptions(
   activities: object | undefined,
   sinks: InjectedSinks<EndSinks>,
 ): WorkerOptions[] {
-  const grace = settings.worker_drain_timeout;
   const common = {
     connection,
     namespace: settings.temporal_namespace,
     identity: processName(),
-    shutdownGraceTime: `${Math.max(1, Math.round(grace * 0.8))} s`,
-    shutdownForceTime: `${grace + 5} s`,
+    shutdownGraceTime: `${secondsToFinish(settings)} s`,
+    shutdownForceTime: `${settings.worker_drain_timeout + 5} s`,
   };
   const queues = queuesOf(settings.installation);
   const options: WorkerOptions[] = [];

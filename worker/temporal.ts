@@ -14,8 +14,9 @@ const WORKER_HEARTBEAT = '5 seconds';
  * @param metricsPort port of the loopback at which the SDK serves its metrics; undefined: it has none
  */
 export function installRuntime(log: Logger, metricsPort?: number): void {
-  // A worker logs much at INFO, and warns about the queue that the other worker of this process serves.
-  const quiet = (level: string, message: string) => level === 'info' || /^No .* not polling for/.test(message);
+  // A worker logs much at INFO, and warns about the queue that the other worker of this process serves. The activities log their own failures.
+  const quiet = (level: string, message: string) =>
+    level === 'info' || /^No .* not polling for|^Activity failed$/.test(message);
   const write = (level: 'trace' | 'debug' | 'info' | 'warn' | 'error') => (message: string, meta?: object) =>
     log[quiet(level, message) ? 'debug' : level](meta ?? {}, message);
   Runtime.install({

@@ -4,7 +4,6 @@ import type { Tracing } from '../pipeline/otel.ts';
 import type { RunMetrics } from '../pipeline/runs/metrics.ts';
 import {
   type Attributes,
-  attributesOfRange,
   attributesOfResource,
   countAttributes,
   underTraceParent,
@@ -38,7 +37,7 @@ export function workflowSinks(tracing: Tracing | undefined, metrics: RunMetrics,
               'temporal.attempt': attempt,
               ...(resource && attributesOfResource(resource)),
               ...(bucket !== undefined && { 'ooni.bucket': String(bucket), 'ooni.filter': String(filter) }),
-              ...(error !== undefined && { 'ooni.reason': error }),
+              ...(error !== undefined && { 'ooni.state': 'failed', 'ooni.reason': error }),
               ...(counts && countAttributes(counts)),
             },
           });
@@ -76,13 +75,13 @@ export const activityTracing: ActivityInterceptorsFactory = context => ({
       const stage = activityType === 'analyse' || input.args[1] === 'Analysis' ? 'Analysis' : 'Observations';
       const work = {
         ...(resource && { resource }),
+        ...(startAt !== undefined && endAt !== undefined && { range: { startAt, endAt } }),
         ...(run && { bucket: run.bucket, filter: run.filterID, stage: stage satisfies Stage }),
         run: workflowID,
       };
       const attributes = {
         'temporal.workflow_id': workflowID,
         'temporal.attempt': attempt,
-        ...(startAt !== undefined && endAt !== undefined && attributesOfRange(startAt, endAt)),
       };
       return inWork(work, () =>
         underTraceParent(traceparent, () =>

@@ -38,8 +38,8 @@ export function startworkersCommand(): Command {
 Takes the work that schedules and backfills have put into Temporal, at the setting temporal_address, until Ctrl-C. Several processes, on
 several machines, may serve the same queues. The command makes the tables that are missing.
 
-Ctrl-C, or SIGTERM: the process takes no more work, and has worker_drain_timeout seconds to finish the work that it has; then it hands
-the rest over at its last checkpoint. A second Ctrl-C ends it at once; another worker then continues its work. While Temporal,
+Ctrl-C, or SIGTERM: the process takes no more work, and has four fifths of worker_drain_timeout to finish the work that it has; then it
+hands the rest over at its last checkpoint, and ends. A second Ctrl-C ends it at once; another worker then continues its work. While Temporal,
 ClickHouse or the archive cannot be reached, the process waits, and its log says for which.
 
 Exit status: 0 it stopped after a signal; 1 it failed, or a second signal ended it; 2 wrong usage.
@@ -69,8 +69,8 @@ async function startWorkers(options: Options): Promise<number> {
     ...(options.geoip && { geoip_dir: options.geoip }),
   };
   const log = createLogger('worker', settings);
-  const { runWorker } = await import('../../worker/main.ts');
-  const release = countDown(settings.worker_drain_timeout);
+  const { runWorker, secondsToFinish } = await import('../../worker/main.ts');
+  const release = countDown(secondsToFinish(settings));
   try {
     await runWorker(settings, log);
   } finally {
@@ -89,7 +89,8 @@ function countDown(seconds: number): () => void {
   let timer: NodeJS.Timeout | undefined;
   const show = () => {
     const left = Math.max(0, Math.ceil(seconds - (performance.now() - (asked ?? 0)) / 1000));
-    const line = `oonipipeline startworkers: stopping; the work has ${left} s left. Ctrl-C again ends it at once.`;
+    const rest = left > 0 ? `the work has ${left} s left` : 'the work is handed over';
+    const line = `oonipipeline startworkers: stopping; ${rest}. Ctrl-C again ends it at once.`;
     process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${line}` : `${line}\n`);
   };
   const onSignal = () => {
@@ -105,7 +106,7 @@ function countDown(seconds: number): () => void {
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, onSignal);
   return () => {
     clearInterval(timer);
-    if (timer) process.stderr.write('\n');
+    if (asked !== undefined) process.stderr.write(`${timer ? '\n' : ''}oonipipeline startworkers: stopped\n`);
     for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, onSignal);
   };
 }

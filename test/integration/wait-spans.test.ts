@@ -42,6 +42,7 @@ test('a collector has what an activity waits for before the activity ends', asyn
             'ooni.filter': run.filterID,
             'ooni.stage': 'Observations',
             'ooni.step': 'observeBatch',
+            'ooni.state': 'waiting',
             'ooni.reason': 'ClickHouseUnavailable',
           },
         });

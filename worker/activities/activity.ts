@@ -1,4 +1,5 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import type { Logger } from '../../pipeline/log.ts';
 import { classifyError } from '../../pipeline/runs/failure.ts';
 import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
 import { WaitSpans } from '../../pipeline/wait-spans.ts';
@@ -46,7 +47,7 @@ export async function activity<T, Details = never>(
   work: (signal: AbortSignal, heartbeat: Heartbeat<Details>) => Promise<T>,
   countsOf?: (reached: Details) => RunCounts,
 ): Promise<T> {
-  refuseOther(installation, settings.installation);
+  refuseOther(installation, settings.installation, log);
   const context = Context.current();
   const { activityType, attempt, workflowExecution } = context.info;
   let reached = reachedBefore<Details>(context.info.heartbeatDetails);
@@ -78,7 +79,16 @@ export async function activity<T, Details = never>(
   } catch (error) {
     const counts = reached && countsOf?.(reached);
     // This includes the stop of a worker: Temporal then gives the activity to another one.
-    if (context.cancellationSignal.aborted) throw new CancelledFailure('stopped', counts && [counts]);
+    if (context.cancellationSignal.aborted) {
+      // A cancelled run is over; in any other case Temporal expects the rest of the work from another attempt.
+      if (!context.cancellationDetails?.cancelRequested) {
+        log.info(
+          { activity: activityType, attempt },
+          `${activityType} is handed over: another attempt continues its work`,
+        );
+      }
+      throw new CancelledFailure('stopped', counts && [counts]);
+    }
     const classified = error instanceof ThreadWorkError ? error.failure : classifyError(error);
     const failure = toFailure(classified, attempt, counts);
     const where = { activity: activityType, workflow: workflowExecution?.workflowId, attempt, type: classified.type };
@@ -94,10 +104,9 @@ export async function activity<T, Details = never>(
  * Throws for a task of another installation, whose archive and database are not those of this worker. Such a task was put into this queue
  * by hand. It fails at once, because no worker of this queue may run it.
  */
-function refuseOther(installation: string, ours: string): void {
+function refuseOther(installation: string, ours: string, log: Logger): void {
   if (installation === ours) return;
-  throw ApplicationFailure.nonRetryable(
-    `the task belongs to installation "${installation}", and this worker to "${ours}"; start it on the task queues of its own installation`,
-    OTHER_INSTALLATION,
-  );
+  const message = `the task belongs to installation "${installation}", and this worker to "${ours}"; start it on the task queues of its own installation`;
+  log.warn({ type: OTHER_INSTALLATION }, `failed: ${message}`);
+  throw ApplicationFailure.nonRetryable(message, OTHER_INSTALLATION);
 }
