@@ -31,6 +31,9 @@ const UNDEFINED_ATTRIBUTE = /no mapping defined for search attribute (\w+)|searc
 /** Requests in a row that did not reach the server, after which the connection is opened again. */
 const UNANSWERED = 3;
 
+/** Milliseconds between two attempts to connect, at most. */
+const MOST_RECONNECT_WAIT = 10_000;
+
 function fingerprint({ tls }: ConnectionOptions): string {
   return hashOf(JSON.stringify(tls ?? null));
 }
@@ -43,7 +46,11 @@ export function connectionOptions(settings: TemporalSettings): ConnectionOptions
     // The SDK retries for long within one call by default. Here the queue retries, and the status reports the failure meanwhile.
     interceptors: [],
     // grpc-js limits received messages to 4 MB unless this key raises it; the SDK's own default lacks the prefix.
-    channelArgs: { 'grpc.max_receive_message_length': 32 * 1024 * 1024 },
+    channelArgs: {
+      'grpc.max_receive_message_length': 32 * 1024 * 1024,
+      // The library would wait up to two minutes between attempts to connect, and refuse calls meanwhile although the server is back.
+      'grpc.max_reconnect_backoff_ms': MOST_RECONNECT_WAIT,
+    },
   };
 }
 

@@ -221,3 +221,41 @@ describe('Prometheus', () => {
     expect(counts.map(({ metric }) => metric.state).sort()).toEqual(['expected', 'judged', 'listed', 'read']);
   });
 });
+
+describe('Jaeger, while no worker is there', () => {
+  test('finds what waits now, without its bucket or its name', async ({ skip }) => {
+    if (noJaeger) skip(noJaeger);
+    await worker.stop();
+    await client.create(BACKFILLS, {
+      metadata: { name: 'plans', namespace },
+      spec: { startAt: DAY, endAt: '2023-11-28', reprocess: 'All' },
+    } as Backfill);
+    const query = new URLSearchParams({
+      service: 'ooni-operator',
+      tags: JSON.stringify({ 'ooni.state': 'waiting' }),
+    });
+    const waitOf = (kind: string, name: string) =>
+      eventually(async () => {
+        const spans = (await traces(`?${query}`)).flatMap(trace => trace.spans);
+        const tags = spans.map(
+          (span): Record<string, unknown> => ({
+            span: span.operationName,
+            ...Object.fromEntries(span.tags.map(({ key, value }) => [key, value])),
+          }),
+        );
+        return tags.find(tag => tag['ooni.kind'] === kind && tag['ooni.name'] === name);
+      }, 300);
+    const plan = await waitOf('Backfill', 'plans');
+    expect(plan).toMatchObject({
+      span: 'wait NoWorker',
+      'ooni.reason': 'NoWorker',
+      'ooni.start_at': DAY,
+      'ooni.end_at': '2023-11-28',
+    });
+    expect(plan).not.toHaveProperty('ooni.bucket');
+    expect(await waitOf('PipelineSchedule', 'watched')).toMatchObject({
+      span: 'wait NoWorker',
+      'ooni.bucket': expect.stringMatching(/^\d{4}-\d{2}-\d{2}T\d{2}$/),
+    });
+  });
+});
