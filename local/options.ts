@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { nearestName } from '../pipeline/nearest-name.ts';
 import { StartError } from './process.ts';
 import { ROOT } from './stack.ts';
 
@@ -38,7 +39,7 @@ export function readOptions(args: readonly string[]): Options | undefined {
     values = parse(args);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    throw new StartError(`${error.message.split('. ')[0]}. npm start -- --help lists the options.`);
+    throw new StartError(`${error.message.split('. ')[0]}.${nearest(error)} npm start -- --help lists the options.`);
   }
   if (values.help) return undefined;
   if (values.data === '') throw new StartError('--data is empty: name a directory, or leave the option out for .ooni.');
@@ -71,18 +72,24 @@ export function here(path: string): string {
   return resolve(process.env.INIT_CWD ?? '.', path);
 }
 
+const OPTIONS = {
+  superset: { type: 'boolean' },
+  traces: { type: 'boolean' },
+  'exit-when-done': { type: 'boolean' },
+  'no-kubernetes': { type: 'boolean' },
+  clean: { type: 'boolean' },
+  data: { type: 'string' },
+  'port-offset': { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
 function parse(args: readonly string[]) {
-  return parseArgs({
-    args: [...args],
-    options: {
-      superset: { type: 'boolean' },
-      traces: { type: 'boolean' },
-      'exit-when-done': { type: 'boolean' },
-      'no-kubernetes': { type: 'boolean' },
-      clean: { type: 'boolean' },
-      data: { type: 'string' },
-      'port-offset': { type: 'string' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  }).values;
+  return parseArgs({ args: [...args], options: OPTIONS }).values;
+}
+
+/** Returns the question for the option that an unknown one was probably meant to be; empty if none is near. */
+function nearest({ message }: TypeError): string {
+  const [, unknown] = /^Unknown option '--([^']+)'/.exec(message) ?? [];
+  const name = unknown && nearestName(unknown, Object.keys(OPTIONS), 2);
+  return name ? ` Did you mean --${name}?` : '';
 }

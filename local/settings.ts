@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { settingsFrom } from '../operator/manifests.ts';
 import { openArchive } from '../pipeline/archive/open.ts';
@@ -22,6 +23,19 @@ export function checkSettings(): void {
     if (!(error instanceof SettingsError)) throw error;
     throw new StartError(`${error.message}\ndocs/settings.md has all settings.`);
   }
+  for (const [key, path] of localPaths(settingsFrom(process.env))) {
+    if (!existsSync(path))
+      throw new StartError(`${key.toUpperCase()} = ${path} does not exist. Correct it, or unset it.`);
+  }
+}
+
+/** Returns the settings that are files or directories of this machine, as absolute paths. */
+function localPaths(given: Readonly<Record<string, string>>): [key: string, path: string][] {
+  const sources = Object.values(DATASET).map(({ setting }) => setting);
+  return ['archive_url', 'archive_legacy_url', 'geoip_dir', ...sources].flatMap(key => {
+    const value = given[key];
+    return value && value !== NO_SOURCE && !value.includes('://') ? [[key, here(value)] as [string, string]] : [];
+  });
 }
 
 /** Returns the settings of workers and operator: those of this stack, with those of the environment in their place. */
@@ -40,10 +54,5 @@ export function settingsOf(stack: Stack, jaeger: JaegerServer | undefined): Reco
   };
   // The stack decides the address of a server, even if the environment has another one.
   const { temporal_address: _, temporal_ui_url: __, ...given } = settingsFrom(process.env);
-  const sources = Object.values(DATASET).map(({ setting }) => setting);
-  for (const key of ['archive_url', 'archive_legacy_url', 'geoip_dir', ...sources]) {
-    const value = given[key];
-    if (value && value !== NO_SOURCE && !value.includes('://')) given[key] = here(value);
-  }
-  return { ...own, ...given, clickhouse_url: stack.clickhouse.url };
+  return { ...own, ...given, ...Object.fromEntries(localPaths(given)), clickhouse_url: stack.clickhouse.url };
 }

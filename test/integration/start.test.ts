@@ -267,6 +267,7 @@ describe('npm start names the remedy', () => {
     const { status, stderr } = await onData('--exit').ended;
     expect(status).toBe(1);
     expect(stderr).toMatch(/Unknown option '--exit'.*--help/);
+    expect((await onData('--dta').ended).stderr).toMatch(/Unknown option '--dta'\. Did you mean --data\? .*--help/);
   });
 
   test.each([
@@ -282,6 +283,9 @@ describe('npm start names the remedy', () => {
   test.each([
     ['LOG_LEVEL', 'loud', /LOG_LEVEL = "loud": must be one of .*info/],
     ['ARCHIVE_URL', 'ftp://x', /archive_url = "ftp:\/\/x": must be a directory or s3:/],
+    ['ARCHIVE_URL', '/nowhere', /ARCHIVE_URL = \/nowhere does not exist/],
+    ['GEOIP_DIR', 'nowhere', /GEOIP_DIR = \/.*\/nowhere does not exist/],
+    ['FINGERPRINTS_DNS_SOURCE', '/nowhere.csv', /FINGERPRINTS_DNS_SOURCE = \/nowhere.csv does not exist/],
     ['CLICKHOUSE_URL', 'here', /clickhouse_url is not a URL; write http:/],
   ])('for an invalid setting: %s', async (name, value, said) => {
     const { status, stderr } = await start(['--data', join(dir, 'data')], { [name]: value }).ended;

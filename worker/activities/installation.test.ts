@@ -1,12 +1,13 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { expect, test } from 'vitest';
 import { loadSettings } from '../../pipeline/settings.ts';
+import { silent } from '../../test/support/database.ts';
 import { createActivities } from './activities.ts';
 import type { ActivityTools } from './tools.ts';
 import type { Activities } from './types.ts';
 
 // A worker of installation `a` that receives a task of `b` fails it before it uses archive or database, which this worker does not have.
-const activities = createActivities({ settings: loadSettings({ INSTALLATION: 'a' }) } as ActivityTools);
+const activities = createActivities({ settings: loadSettings({ INSTALLATION: 'a' }), log: silent } as ActivityTools);
 const run = {
   installation: 'b',
   bucket: '2024-01-01',
