@@ -1,7 +1,7 @@
 /**
  * Cost of the operator with many resources, on a real API server and a real Temporal server, which are started for it.
  *
- *     npm run bench -- operator [--ended N] [--running N] [--schedules N] [--idle SECONDS] [--memory MB]
+ *     npm run bench -- operator [--ended N] [--running N] [--schedules N] [--idle SECONDS] [--memory MB] [--profile DIR]
  *
  * N `ended` Backfills (9700) have the status that an operator wrote at their end, and belong to its installation. The operator starts with
  * them, with `running` new Backfills (300) whose runs wait for the end of the benchmark, and with `schedules` new PipelineSchedules (1000). It gets
@@ -13,10 +13,11 @@
  * - a relist: all watches end, and the API server does not have their version any more;
  * - a scrape of the metrics with all resources.
  *
- * Prints readable lines and, last, one line of JSON. Stalls are those of the event loop of the operator, as it measures them itself. They, and all
- * times, depend on other load of the machine.
+ * Prints readable lines and, last, one line of JSON. Stalls are those of the event loop of the operator, as it measures them itself: the longest by the
+ * clock, and the longest by the processor time of its thread with the pauses of the garbage collector. The first, and all times, depend on other load
+ * of the machine. `--profile DIR` writes processor profiles of the operator there; they take memory and time.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -46,6 +47,7 @@ import {
   OperatorProcess,
 } from '../support/operator.ts';
 import { emptyBuckets, StubWorker } from '../support/stub-worker.ts';
+import type { Stall } from './operator/stalls.ts';
 import { processorTime } from './processor-time.ts';
 
 const NAMESPACE = 'bench-operator';
@@ -63,6 +65,7 @@ const { values } = parseArgs({
     schedules: { type: 'string', default: '1000' },
     idle: { type: 'string', default: '60' },
     memory: { type: 'string', default: '512' },
+    profile: { type: 'string' },
   },
 });
 const [ended, running, schedules] = [Number(values.ended), Number(values.running), Number(values.schedules)];
@@ -70,10 +73,12 @@ const idleSeconds = Number(values.idle);
 const PROGRAM = [
   // Node takes half of the memory of its container for the old generation of the heap; V8 derives the young one from it.
   ...[`--max-old-space-size=${Number(values.memory) / 2}`, '--max-semi-space-size=1'],
+  ...(values.profile ? ['--cpu-prof', `--cpu-prof-dir=${values.profile}`] : []),
   join(import.meta.dirname, 'operator/process.ts'),
 ];
 
 const dir = mkdtempSync(join(tmpdir(), 'ooni-bench-'));
+const stallFile = join(dir, 'stalls');
 const [kubernetes, temporal] = await Promise.all([
   startControlPlane({ dir: join(dir, 'kubernetes') }),
   startTemporal({ dir: join(dir, 'temporal') }),
@@ -107,7 +112,7 @@ try {
     NODE_ENV: 'production',
   };
   const start = async (source: ConnectionSource) =>
-    new OperatorProcess({ ...env, BENCH_CONNECTION: JSON.stringify(await source()) }, PROGRAM);
+    new OperatorProcess({ ...env, BENCH_CONNECTION: JSON.stringify(await source()), BENCH_STALLS: stallFile }, PROGRAM);
   const activities = emptyBuckets(['2024-01-01']);
   const planRun: typeof activities.planRun = async (...given) => {
     while (held) {
@@ -169,6 +174,7 @@ try {
   await eventually(async () => [...pipelineSchedules.list()].every(({ status: now }) => now?.scheduleHash), 600);
   await sleep(10_000);
   const before = await scrape(port);
+  const stallsBefore = stallsSoFar();
   const cpu = processorTime(pidOf(operator));
   await sleep(idleSeconds * 1000);
   const processorSeconds = processorTime(pidOf(operator)) - cpu;
@@ -185,7 +191,7 @@ try {
     temporalCallsPerSecond: round(grown('ooni_temporal_calls_total') / idleSeconds),
     processorPercent: round((processorSeconds / idleSeconds) * 100),
     ...memoryOf(operator),
-    longestStallMs: stall(after),
+    ...stallsSince(stallsBefore),
   };
   print('idle', idle);
   await operator.stop();
@@ -203,6 +209,7 @@ try {
   const relist = await measureRelist(operator, port, proxy);
   print('relist', relist);
 
+  const beforeScrape = stallsSoFar();
   const began = performance.now();
   const used = processorTime(pidOf(operator));
   const text = await scrape(port);
@@ -210,8 +217,8 @@ try {
     ms: Math.round(performance.now() - began),
     kilobytes: Math.round(text.length / 1000),
     processorSeconds: round(processorTime(pidOf(operator)) - used),
-    longestStallMs: stall(await scrape(port)),
     ...memoryOf(operator),
+    ...stallsSince(beforeScrape),
   };
   print('scrape', scraped);
   console.log(
@@ -224,7 +231,8 @@ try {
   held = false;
   released.resolve();
   stop.abort();
-  await operator?.kill();
+  // A killed process writes no profile.
+  await (values.profile ? operator?.stop() : operator?.kill());
   await proxy?.stop();
   await worker?.stop();
   await client.http.close();
@@ -296,14 +304,13 @@ async function measure(
   }: { done?: () => boolean; metrics?: (text: string) => boolean; every?: number },
 ) {
   const began = performance.now();
-  let longestStallMs = 0;
+  const before = stallsSoFar();
   for (let turn = 1; ; turn++) {
     await sleep(1000);
     if (!started.running) throw new Error(`the operator has ended: ${started.output.slice(-2000)}`);
     if (turn % (done() ? every : 10) > 0) continue;
     const text = await scrape(port).catch(() => '');
     if (!text) continue;
-    longestStallMs = Math.max(longestStallMs, stall(text));
     if (!done() || !metrics(text)) continue;
     const requests = sum(text, 'rest_client_requests_total');
     return {
@@ -314,14 +321,14 @@ async function measure(
       temporalCalls: sum(text, 'ooni_temporal_calls_total'),
       processorSeconds: round(processorTime(pidOf(started))),
       ...memoryOf(started),
-      longestStallMs,
+      ...stallsSince(before),
     };
   }
 }
 
 /** Ends all watches, answers the next ones that their version is gone, and measures until the operator watches again. */
 async function measureRelist(relisting: OperatorProcess, port: number, between: ApiProxy) {
-  await scrape(port);
+  const before = stallsSoFar();
   const cpu = processorTime(pidOf(relisting));
   const watches = between.openWatches;
   const gone = between.fault({ answer: { status: 410 } }, request => request.watch, watches);
@@ -336,7 +343,7 @@ async function measureRelist(relisting: OperatorProcess, port: number, between: 
   return {
     ...{ seconds, watches, requests, processorSeconds: round(processorTime(pidOf(relisting)) - cpu) },
     ...memoryOf(relisting),
-    longestStallMs: stall(await scrape(port)),
+    ...stallsSince(before),
   };
 }
 
@@ -352,9 +359,30 @@ function sum(text: string, metric: string, labels = ''): number {
   return total;
 }
 
-/** Returns the longest delay of the event loop since the last scrape, in milliseconds. */
-function stall(text: string): number {
-  return Math.round(sum(text, 'nodejs_eventloop_lag_max_seconds') * 1000);
+/** Returns the number of stalls that the operators have recorded. */
+function stallsSoFar(): number {
+  return allStalls().length;
+}
+
+function allStalls(): Stall[] {
+  if (!existsSync(stallFile)) return [];
+  const lines = readFileSync(stallFile, 'utf8').split('\n');
+  return lines.filter(line => line.endsWith('}')).map(line => JSON.parse(line) as Stall);
+}
+
+/**
+ * Returns the longest stalls after the first `before` ones, in milliseconds: by the clock, and by the time in which the thread or its garbage collector
+ * worked. The second is not longer when the process waits for a processor.
+ */
+function stallsSince(before: number): { longestStallMs: number; longestWorkMs: number; worst: string } {
+  const found = allStalls().slice(before);
+  const work = ({ clock, processor, collector }: Stall) => Math.min(clock, Math.max(processor, collector));
+  const longest = (of: (stall: Stall) => number) => Math.round(Math.max(0, ...found.map(of)));
+  const worst = found
+    .toSorted((a, b) => work(b) - work(a))
+    .slice(0, 5)
+    .map(({ at, clock, processor, collector }) => [at, clock, processor, collector].map(Math.round).join('/'));
+  return { longestStallMs: longest(({ clock }) => clock), longestWorkMs: longest(work), worst: worst.join(' ') };
 }
 
 /** Returns the resident memory of a process now and at its peak (proc(5)). */

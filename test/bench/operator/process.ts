@@ -7,8 +7,10 @@ import type { Connection } from '../../../operator/kube/config.ts';
 import { runOperator } from '../../../operator/operator.ts';
 import { createLogger } from '../../../pipeline/log.ts';
 import { loadSettings } from '../../../pipeline/settings.ts';
+import { recordStalls } from './stalls.ts';
 
-const { BENCH_CONNECTION: connection = '' } = process.env;
+const { BENCH_CONNECTION: connection = '', BENCH_STALLS: stalls = '' } = process.env;
+recordStalls(stalls);
 const settings = loadSettings();
 const stop = new AbortController();
 process.once('SIGTERM', () => stop.abort());
