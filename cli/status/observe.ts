@@ -3,10 +3,11 @@ import { blockerOfRuns, observeBackfill } from '../../operator/temporal/backfill
 import type { BlockedBy, BlockedRun } from '../../operator/temporal/blocked-by.ts';
 import { activeRunOf, observeBlockedRun } from '../../operator/temporal/blocked-run.ts';
 import type { Temporal } from '../../operator/temporal/connection.ts';
-import { isNotFound, TemporalError, TemporalRejected, undefinedWhen } from '../../operator/temporal/errors.ts';
+import { TemporalError, TemporalRejected } from '../../operator/temporal/errors.ts';
 import { loadReader } from '../../operator/temporal/load.ts';
-import { fromPayload, milliseconds } from '../../operator/temporal/payload.ts';
-import { type Launch, listLaunches } from '../../operator/temporal/schedules.ts';
+import { milliseconds } from '../../operator/temporal/payload.ts';
+import { listSchedules, type ScheduleList } from '../../operator/temporal/schedule-list.ts';
+import { describeSchedule, type Launch, listLaunches } from '../../operator/temporal/schedules.ts';
 import { shared } from '../../operator/temporal/shared-request.ts';
 import {
   boundsOf,
@@ -160,7 +161,7 @@ async function readTemporal(
     `OoniInstallation = '${installation}' AND WorkflowType = '${type}' AND ExecutionStatus = 'Running'`;
   const elsewhere = shared(systemClock, SHARED, () => blockerOfRuns(temporal, installation, now));
   const [schedules, runs, backfills, load] = await Promise.all([
-    listSchedules({ temporal, installation, clickhouse, elsewhere }, now),
+    readSchedules({ temporal, installation, clickhouse, elsewhere }, now),
     listRunning(temporal, running(WORKFLOWS.bucket)),
     listRunning(temporal, running(WORKFLOWS.backfill)),
     loadReader(temporal, installation, systemClock)(),
@@ -241,15 +242,10 @@ interface ScheduleSources {
   readonly elsewhere: () => Promise<BlockedBy | undefined>;
 }
 
-async function listSchedules(sources: ScheduleSources, now: number): Promise<ScheduleView[]> {
+async function readSchedules(sources: ScheduleSources, now: number): Promise<ScheduleView[]> {
   const { temporal, installation } = sources;
-  const ids = await temporal.call('listing schedules', async client => {
-    const page = await client.workflowService.listSchedules({ namespace: temporal.namespace, maximumPageSize: 1000 });
-    return (page.schedules ?? [])
-      .map(({ scheduleId }) => scheduleId ?? '')
-      .filter(id => id.startsWith(`${installation}/schedule/`))
-      .sort();
-  });
+  const listed = await orNoRun<ScheduleList>(temporal, listSchedules(temporal, installation, systemClock), new Map());
+  const ids = [...listed.keys()].filter(id => id.startsWith(`${installation}/schedule/`)).sort();
   const running = async () => (await listLaunches(temporal, installation, 'Running')).launches;
   const launches = ids.length > 0 ? await orNoRun(temporal, running(), []) : [];
   const found = await Promise.all(
@@ -271,29 +267,21 @@ async function viewSchedule(
   launches: readonly Launch[],
   now: number,
 ): Promise<ScheduleView | undefined> {
-  const found = await temporal.call(`describing schedule ${id}`, client =>
-    client.workflowService
-      .describeSchedule({ namespace: temporal.namespace, scheduleId: id })
-      .catch(undefinedWhen(isNotFound)),
-  );
-  if (!found) return undefined;
-  const input = fromPayload(found.schedule?.action?.startWorkflow?.input?.payloads?.[0]) as
-    | ScheduledRunInput
-    | undefined;
-  if (!input) return undefined;
+  const found = await describeSchedule(temporal, id);
+  const input = found?.input as ScheduledRunInput | undefined;
+  if (!found || !input) return undefined;
   const { granularity, filter, filterID, stages } = input;
   const active = activeRunOf(input, launches);
   const blockedBy = active && (await observeBlockedRun(temporal, active, now, elsewhere));
-  const at = milliseconds(found.info?.futureActionTimes?.[0]);
-  const last = milliseconds(found.info?.recentActions?.at(-1)?.scheduleTime);
-  const created = milliseconds(found.info?.createTime) ?? now;
-  const paused = found.schedule?.state?.paused === true;
+  const { paused, note, createdAt = now } = found;
+  const [at] = found.nextFirings;
+  const last = found.recent.at(-1)?.at;
   const due = last === undefined ? undefined : lastCompleteBucket(last, granularity);
   const missing = await (async (): Promise<ScheduleView['missing']> => {
     if (due === undefined) return { known: true, value: { count: 0, buckets: [] } };
     if (!clickhouse.known) return clickhouse;
     const end = nextBucket(due);
-    const first = lastCompleteBucket(created, granularity);
+    const first = lastCompleteBucket(createdAt, granularity);
     const span = countBuckets(first, end, granularity);
     const from =
       span > COMPARED
@@ -312,7 +300,7 @@ async function viewSchedule(
     filter: filterID,
     granularity,
     paused,
-    note: found.schedule?.state?.notes ?? '',
+    note,
     ...(at !== undefined &&
       !paused && { next: { bucket: lastCompleteBucket(at, granularity), at: new Date(at).toISOString() } }),
     ...(due !== undefined && { last: due }),

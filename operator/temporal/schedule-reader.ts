@@ -113,7 +113,9 @@ export class ScheduleReader {
       this.#known.delete(id);
       return undefined;
     }
-    const { version: _, ...state } = described;
+    const { ownerUID, hash, described: print, paused, note, nextFirings, recent } = described;
+    // Only these are kept in memory, of each schedule.
+    const state: ScheduleState = { ownerUID, hash, described: print, paused, note, nextFirings, recent };
     // A server may show the times in a list otherwise than in a description. The description is newer than this list.
     const listed = this.#listed?.schedules?.get(id)?.print;
     const prints = listed === undefined ? [described.print] : [described.print, listed];

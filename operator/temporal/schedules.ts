@@ -86,8 +86,11 @@ export interface DescribedSchedule extends ScheduleState {
   readonly recorded?: string;
   /** Hash of the part that a list shows. */
   readonly print: string;
-  /** Time of the last update, in milliseconds since 1970; undefined when the schedule is as it was created. A pause is not an update. */
+  /** Times of the creation and of the last update, in milliseconds since 1970. A pause is not an update; undefined: never updated. */
+  readonly createdAt?: number;
   readonly updatedAt?: number;
+  /** Argument of the workflow; undefined when the schedule was not made by this program. */
+  readonly input?: unknown;
   readonly version: ScheduleVersion;
 }
 
@@ -109,7 +112,9 @@ export function describeSchedule(temporal: Temporal, id: string): Promise<Descri
       content: hashOf(JSON.parse(JSON.stringify([spec, work, policies]))),
       recorded: textOf(memo.content),
       print: printOf(spec, work.workflowType?.name),
+      createdAt: milliseconds(found.info?.createTime),
       updatedAt: milliseconds(found.info?.updateTime),
+      input: fromPayload(work.input?.payloads?.[0]),
       paused: state.paused === true,
       note: state.notes ?? '',
       nextFirings: firingsOf(found.info?.futureActionTimes),
