@@ -4,7 +4,7 @@ import { noCounts } from '../../pipeline/counts.ts';
 import { describeRun } from '../../worker/activities/describe-run.ts';
 import type { Activities } from '../../worker/activities/types.ts';
 import { queuesOf } from '../../worker/contract.ts';
-import { workflowCode } from '../../worker/workflow-bundle.ts';
+import { INTERCEPTOR_PATHS, workflowCode } from '../../worker/workflow-bundle.ts';
 import { NO_SINKS } from './histories.ts';
 
 /** Activities that need no archive and no ClickHouse: a plan has `buckets`, and every bucket is empty. */
@@ -34,7 +34,7 @@ export function emptyBuckets(buckets: readonly string[], hold: () => boolean = (
   };
 }
 
-/** The real workflows with other activities, in this process. */
+/** The real workflows with other activities, in this process. `workflows`: path of other workflows. */
 export class StubWorker {
   readonly #workers: readonly Worker[];
   readonly #running: Promise<unknown>;
@@ -45,15 +45,19 @@ export class StubWorker {
     readonly namespace: string;
     readonly installation: string;
     readonly activities: Partial<Activities>;
+    readonly workflows?: string;
     /** Activities at a time; default 100. */
     readonly slots?: number;
   }): Promise<StubWorker> {
-    const { address, namespace, installation, activities, slots = 100 } = options;
+    const { address, namespace, installation, activities, workflows, slots = 100 } = options;
     const connection = await NativeConnection.connect({ address });
     const queues = queuesOf(installation);
     const common = { connection, namespace };
+    const code = workflows
+      ? { workflowsPath: workflows, interceptors: { workflowModules: INTERCEPTOR_PATHS } }
+      : workflowCode();
     const workers = [
-      await Worker.create({ ...common, taskQueue: queues.workflows, ...workflowCode(), sinks: NO_SINKS }),
+      await Worker.create({ ...common, taskQueue: queues.workflows, ...code, sinks: NO_SINKS }),
       await Worker.create({
         ...common,
         taskQueue: queues.activities,
