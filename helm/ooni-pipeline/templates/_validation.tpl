@@ -133,7 +133,7 @@ the value, which may be a secret. ooni-pipeline.validate includes them.
 {{- include "ooni-pipeline.checkLabels" (dict "path" (printf "%s.podAnnotations" $path) "labels" .podAnnotations "annotations" true) -}}
 {{- end -}}
 {{- end -}}
-{{- include "ooni-pipeline.checkEnv" (dict "path" "operator.extraEnv" "env" .Values.operator.extraEnv "own" "^(POD_NAME|POD_IP|OPERATOR_(HEALTH_ADDRESS|LEASE_NAMESPACE|DEFAULT_POOLS|NAMESPACES|CLAIMS_UNLABELLED|MIGRATES)|WORKER_(IMAGE|CONFIG_MAP|SECRET))$") -}}
+{{- include "ooni-pipeline.checkEnv" (dict "path" "operator.extraEnv" "env" .Values.operator.extraEnv "own" "^(MALLOC_ARENA_MAX|POD_NAME|POD_IP|OPERATOR_(HEALTH_ADDRESS|LEASE_NAMESPACE|DEFAULT_POOLS|NAMESPACES|CLAIMS_UNLABELLED|MIGRATES)|WORKER_(IMAGE|CONFIG_MAP|SECRET))$") -}}
 {{- include "ooni-pipeline.checkEnv" (dict "path" "superset.extraEnv" "env" (default (dict) .Values.superset).extraEnv "own" "^(HOME|CLICKHOUSE_URL|SUPERSET_(PROVISION|TIME_RANGE|TIME_GRAIN|ADMIN_USERNAME|ADMIN_EMAIL|CACHE_SECONDS|TIMEOUT|PROXY_FIX|HTTPS|SECRET_KEY|ADMIN_PASSWORD|PREVIOUS_SECRET_KEY|METADATA_URL))$") -}}
 {{- include "ooni-pipeline.checkLabels" (dict "path" "commonLabels" "labels" .Values.commonLabels "own" true) -}}
 {{- include "ooni-pipeline.checkLabels" (dict "path" "crds.annotations" "labels" .Values.crds.annotations "annotations" true) -}}
