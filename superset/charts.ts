@@ -126,8 +126,11 @@ export function ranking(
   );
 }
 
-/** Shares of a whole as a ring. */
-export function ring(about: About, of: string, metric: string, options: { where?: string } = {}) {
+/**
+ * Shares of a whole as a ring, with its legend below. `beside`: width of the legend in pixels, which is then beside the ring, because a row of many names
+ * is cut at the left edge.
+ */
+export function ring(about: About, of: string, metric: string, options: { where?: string; beside?: number } = {}) {
   return chart(
     about,
     'pie',
@@ -145,7 +148,9 @@ export function ring(about: About, of: string, metric: string, options: { where?
       show_labels_threshold: 5,
       show_legend: true,
       legendType: 'plain',
-      legendOrientation: 'bottom',
+      ...(options.beside
+        ? { legendOrientation: 'right', legendMargin: options.beside }
+        : { legendOrientation: 'bottom' }),
       show_total: true,
       row_limit: 20,
       sort_by_metric: true,

@@ -10,7 +10,7 @@ export const COUNTRY: Dashboard = {
   description: 'What is blocked in one country, since when, how, and by which networks.',
   filters: [TIME, grain(VERDICTS), country({ single: true }), domain(HOSTS), network(), TEST],
   rows: [
-    [{ width: 12, height: 12, content: { markdown: `Choose a country on the left. ${OUTCOMES_TEXT}` } }],
+    [{ width: 12, height: 15, content: { markdown: `Choose a country on the left. ${OUTCOMES_TEXT}` } }],
     ...numberRows(
       number(
         { title: 'Measurements', description: 'Measurements with a verdict, of any outcome.', dataset: VERDICTS },

@@ -13,7 +13,7 @@ export const DOMAIN: Dashboard = {
     [
       {
         width: 12,
-        height: 12,
+        height: 15,
         content: {
           markdown: `Choose a domain on the left. A measurement counts for each host that it met, also behind redirects. ${OUTCOMES_TEXT}`,
         },

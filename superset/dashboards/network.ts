@@ -13,7 +13,7 @@ export const NETWORK: Dashboard = {
     [
       {
         width: 12,
-        height: 12,
+        height: 15,
         content: { markdown: `Choose a network by its number (ASN) on the left. ${OUTCOMES_TEXT}` },
       },
     ],

@@ -13,7 +13,7 @@ export const OVERVIEW: Dashboard = {
     [
       {
         width: 12,
-        height: 18,
+        height: 20,
         content: {
           markdown: `Each number counts **measurements** by OONI Probe that have a verdict. A verdict is evidence, not proof: look at several measurements, networks and days.
 ${OUTCOMES_TEXT}
@@ -34,7 +34,7 @@ Continue with [one country](/superset/dashboard/ooni-country/), [one domain](/su
       number(
         {
           title: 'Confirmed',
-          description: 'Measurements in which the resolver answered with a known block page of the country.',
+          description: 'Measurements with a known block page, in the answer of the resolver or in the response.',
           dataset: VERDICTS,
         },
         'n_confirmed',
@@ -52,7 +52,7 @@ Continue with [one country](/superset/dashboard/ooni-country/), [one domain](/su
     ),
     [
       {
-        width: 8,
+        width: 7,
         height: 52,
         content: worldMap(
           {
@@ -66,12 +66,13 @@ Continue with [one country](/superset/dashboard/ooni-country/), [one domain](/su
         ),
       },
       {
-        width: 4,
+        width: 5,
         height: 52,
         content: ring(
           { title: 'Outcomes', description: 'Measurements by outcome.', dataset: VERDICTS },
           'outcome',
           'n_measurements',
+          { beside: 120 },
         ),
       },
     ],
