@@ -41,7 +41,7 @@ ${SETTINGS.analysis_rules_version.parse(undefined)}. [analysis-versions.md](anal
 \`oonipipeline explain <measurement_uid>\` shows how the rules judge one measurement.
 
 ${rulesSection(python, 'These are the rules of the Python pipeline (ooni/data at c8fcc72), with the same grades and ids.')}
-${rulesSection(ours, `These are the rules of version ${python} with ten weaknesses corrected. The tables list only rules with new ids; the other rules are as above.`, python)}
+${rulesSection(ours, `These are the rules of version ${python} with twelve weaknesses corrected. The tables list only rules with new ids; the other rules are as above.`, python)}
 ## Signals
 
 Conditions use these signals. A signal marked *host* is computed from all answers of the system resolver for this host name and address family in
@@ -114,7 +114,8 @@ ${than === undefined ? '' : `${REMEDIES}\n\n`}${tables.join('\n')}`;
 
 const REMEDIES = `1. **An answer is compared only with an answer.** When the control did not look up the host, or got only addresses of the other family,
    \`dns_system_answer_no_ctrl\` discards the answer instead of grading it 0.75 blocked. When all lookups of the control failed,
-   \`dns_answer_ctrl_failing\` discards it: a resolver that answers for names that do not exist hijacks them but does not block anything.
+   \`dns_answer_ctrl_failing\` discards it: a resolver that answers for names that do not exist hijacks them but does not block anything. Failures
+   at its addresses are discarded too, because the control also connects to the addresses that the probe got.
 2. **Unknown networks prove nothing.** Content networks answer with different addresses in each place, and only AS numbers show that an address
    belongs to them. Without AS numbers (there are no IP databases, or they do not contain an address) \`dns_system_answer_no_ip_metadata\` discards an
    unmatched answer.
@@ -126,7 +127,9 @@ const REMEDIES = `1. **An answer is compared only with an answer.** When the con
    its handshake.
 5. **Old probes are judged.** Lookups of the Python ooniprobe (before version 3) do not name an engine. It had only the system resolver, so they
    count as lookups of the system resolver, and rules that never fired for these probes now do. But an answer that the control did not get is
-   discarded (\`dns_old_probe_answer_unmatched\`), because these probes record no handshake that could confirm it.
+   discarded (\`dns_old_probe_answer_unmatched\`), because these probes record no handshake that could confirm it. Programs that are built without
+   libc call the system resolver \`golang_net_resolver\` or \`go\`, which count as well. Some probes look up each type of record by itself:
+   \`dns_no_such_record\` discards the answer that a name has no IPv6 address.
 6. **A probe without network does not show blocking.** A measurement is *silent* when something failed and nothing was reached. \`probe_offline\` discards
    the failures of silent measurements without a control of their own, when at least three silent measurements of different hosts follow each other or
    make up more than half of the probe's measurements of the day. A silent measurement with a control had a network: its failures are discarded
@@ -147,7 +150,12 @@ const REMEDIES = `1. **An answer is compared only with an answer.** When the con
    It is blocked when its endpoint, or all its redundant endpoints, fail in a layer while the measurement shows that the probe had a network. It is
    down when no probe of at least three countries reached the endpoint on this day. A response over TLS shows that it works; where the test only
    connects (WhatsApp’s endpoints, Facebook Messenger), a connect to an address in Meta’s network does, so without IP metadata the verdict is *unknown*.
-   Requests in the clear to the web sites, Signal’s retired name and tests that do not know Signal’s certificates are not judged.`;
+   Requests in the clear to the web sites, Signal’s retired name and tests that do not know Signal’s certificates are not judged.
+11. **A page confirms the answer over which it loaded**, as a certificate does (\`page_consistent_answer\`): a page in the clear that is that of the control. Probes
+   before web_connectivity 0.5 ask the system resolver alone and do not record over which address a page loaded. There a page over TLS confirms as well.
+   A bogon beside the right address no longer means that the site is down (\`bogon_of_ctrl\`).
+12. **Tests with a control of their own use it** (\`failure_own_ctrl_ok\`): echcheck makes the handshake without ECH as well, and sni_blocking one for another name
+   with the same server. Tests of which only the lookup and the connect have rows (stunreachability, tlsmiddlebox) are never *ok*.`;
 
 /** Returns a row of the table, or undefined for a rule that is the same in the other version. */
 function ruleRow(rule: Rule, number: number, known: readonly string[]): string | undefined {

@@ -1,4 +1,5 @@
 import { IS_MESSENGER } from './messengers.ts';
+import { HAS_OWN_CONTROL } from './own-controls.ts';
 import { HAS_FAILED, SILENT_RUN } from './reporters.ts';
 import { inDays, type Query } from './selection.ts';
 
@@ -16,6 +17,8 @@ export interface Contents {
   readonly mayBeOffline: boolean;
   /** Whether responses have fingerprints. */
   readonly hasHttpFingerprints: boolean;
+  /** Whether there are observations of tests with a control of their own. */
+  readonly hasOwnControls: boolean;
   /** About how many endpoints of hosts the control has: the rows of the right sides of joins. */
   readonly controlEndpoints: number;
 }
@@ -26,6 +29,7 @@ export const UNKNOWN_CONTENTS: Contents = {
   hasIPv6: true,
   mayBeOffline: true,
   hasHttpFingerprints: true,
+  hasOwnControls: true,
   controlEndpoints: Number.POSITIVE_INFINITY,
 };
 
@@ -35,6 +39,7 @@ export interface ContentsRow {
   readonly ipv6: number;
   readonly failed_measurements: number;
   readonly http_fingerprints: number;
+  readonly own_controls: number;
   readonly control_endpoints: number;
 }
 
@@ -42,9 +47,10 @@ export interface ContentsRow {
 export function contentsQuery(days: readonly string[]): Query {
   const { sql, params } = inDays(days);
   return {
-    sql: `SELECT messengers, ipv6, failed_measurements, http_fingerprints, control_endpoints FROM (
+    sql: `SELECT messengers, ipv6, failed_measurements, http_fingerprints, own_controls, control_endpoints FROM (
   SELECT max(${IS_MESSENGER}) AS messengers, max(ifNull(isIPv6String(ip), 0)) AS ipv6,
-    uniqIf(measurement_uid, ${HAS_FAILED}) AS failed_measurements, max(notEmpty(http_fingerprints)) AS http_fingerprints
+    uniqIf(measurement_uid, ${HAS_FAILED}) AS failed_measurements, max(notEmpty(http_fingerprints)) AS http_fingerprints,
+    max(${HAS_OWN_CONTROL}) AS own_controls
   FROM obs_web WHERE ${sql}
 ) AS observed CROSS JOIN (
   SELECT uniq(hostname, ip, ifNull(port, 0)) AS control_endpoints FROM obs_web_ctrl WHERE ${sql}
@@ -60,6 +66,7 @@ export function contentsOf(row: ContentsRow | undefined): Contents {
     hasIPv6: row.ipv6 > 0,
     mayBeOffline: Number(row.failed_measurements) >= SILENT_RUN,
     hasHttpFingerprints: row.http_fingerprints > 0,
+    hasOwnControls: row.own_controls > 0,
     controlEndpoints: Number(row.control_endpoints),
   };
 }

@@ -2,10 +2,11 @@ import type { Filter } from '../filter.ts';
 import { type Contents, UNKNOWN_CONTENTS } from './contents.ts';
 import { endpointOf, serviceRelations } from './messengers.ts';
 import { insideOf, isBogonNumber, networkPrefixes, PREFIX_HOST } from './nat64.ts';
+import { answeredControls, HAS_OWN_CONTROL } from './own-controls.ts';
 import { offlineQuery, PEER_ANSWERS, reporterOf } from './reporters.ts';
 import { type Grades, type Layer, layersOf, NO_MATCH, needOf, RULES, type Rule, type RulesVersion } from './rules.ts';
 import { experimentCondition, inDays, type Query, ROW_DAY, type Selection } from './selection.ts';
-import { IS_FINAL, IS_PYTHON_PROBE, isSystemResolver, signalsOf } from './signals.ts';
+import { DIFFERING, IS_FINAL, IS_PYTHON_PROBE, isSystemResolver, SAME_TITLE, signalsOf } from './signals.ts';
 
 export interface JudgementOptions {
   /** Measurement days YYYY-MM-DD. Each is judged by itself: control and reports of one day say nothing about another. */
@@ -83,8 +84,8 @@ const READ_HTTP = [
   'http_runtime',
 ] as const;
 
-/** Read of a row for messengers and QUIC. */
-const READ_OTHERS = ['target_id', 'test_version', 'tls_network'] as const;
+/** Read of a row for messengers, QUIC and tests with a control of their own. */
+const READ_OTHERS = ['target_id', 'test_version', 'tls_network', 'tls_echconfig'] as const;
 
 /**
  * Bytes that the connection received since the request began; null without counts. A number, so that the lists end here and no join carries them.
@@ -215,12 +216,20 @@ control_address AS (
 ),${isPython ? '' : `\n${controlEndpoint(day)}\n${withServices ? serviceRelations({ day, rowDay, host, selected: `${within} ${condition}`, within }) : ''}`}`;
 }
 
+/**
+ * SQL of whether a row of web_connectivity has a page that the network did not change, and no address: before version 0.5 of the test, the request of a
+ * probe that asks the system resolver alone.
+ */
+const PAGE_WITHOUT_ADDRESS =
+  "ip IS NULL AND test_name = 'web_connectivity' AND ((is_https AND is_own_page AND has_page) OR is_page_of_control)";
+
 /** The observations with what the control says of their answers, and the signals over all answers of a host. */
 function answeredRows(parts: Parts): string {
   const { version, contents, day } = parts;
   const overAnswers = signalsOf(version).filter(signal => signal.overAnswers);
+  const ofHost = 'measurement_start_time, probe_cc, probe_asn, measurement_uid, hostname';
   return `SELECT *,
-    ${overAnswers.map(({ name, sql }) => `${sql} OVER answers_of_host AS ${name}`).join(',\n    ')}
+    ${overAnswers.map(({ name, sql }) => `${sql} OVER answers_of_host AS ${name}`).join(',\n    ')}${version === 2 ? '' : `,\n    max(${PAGE_WITHOUT_ADDRESS}) OVER pages_of_host AS page_without_address`}
   FROM (
     SELECT *,
       ifNull((${day}hostname, answer) IN (SELECT ${day}hostname, ip FROM control WHERE dns_success = 1), 0) AS control_answered,
@@ -231,12 +240,12 @@ function answeredRows(parts: Parts): string {
           ? ''
           : `,
       ifNull((${day}hostname, is_compared_v6) IN (SELECT ${day}hostname, isIPv6String(ip) FROM control WHERE dns_success = 1 AND ip_asn > 0), 0) AS control_networks,
+      ${contents.hasOwnControls ? `${HAS_OWN_CONTROL} AND measurement_uid IN (${answeredControls(parts.within)})` : '0'} AS has_own_control,
       ${contents.mayBeOffline ? `measurement_uid IN (${offlineQuery(parts)})` : '0'} AS probe_offline`
       }
     FROM experiment
   )
-  WINDOW answers_of_host AS (
-    PARTITION BY measurement_start_time, probe_cc, probe_asn, measurement_uid, hostname, is_v6)`;
+  WINDOW answers_of_host AS (PARTITION BY ${ofHost}, is_v6)${version === 2 ? '' : `, pages_of_host AS (PARTITION BY ${ofHost})`}`;
 }
 
 /** Returns the columns of CARRIED and the signals: SQL by name. */
@@ -368,7 +377,7 @@ function experimentRows({ version, contents, withServices, rowDay, reporter, wit
     is_resolved AND dns_answer IS NOT NULL AS is_answer,
     ifNull(is_v4 OR is_v6, 0) AND NOT is_bogon AS has_public_address,
     has_response AND ${version === 2 ? '' : `(${IS_FINAL} OR `}NOT ifNull(http_response_status_code BETWEEN 300 AND 399, 0)${version === 2 ? '' : ')'} AS has_page,
-    has_response AND (is_https OR ifNull(isIPv4String(hostname) OR isIPv6String(hostname), 0)) AS is_own_page
+    has_response AND (is_https OR ifNull(isIPv4String(hostname) OR isIPv6String(hostname), 0)) AS is_own_page${version === 2 ? '' : `,\n    has_page AND NOT is_https AND (${SAME_TITLE} OR ${DIFFERING} = 0) AS is_page_of_control`}
   FROM (${address})`;
 }
 

@@ -37,12 +37,13 @@ export interface Rule {
 }
 
 /** Contents of days (contents.ts) without which some rules never hold. */
-export type Need = 'hasMessengers' | 'hasIPv6' | 'mayBeOffline';
+export type Need = 'hasMessengers' | 'hasIPv6' | 'mayBeOffline' | 'hasOwnControls';
 
 /** Returns what the days must contain so that a rule can hold; undefined: nothing. */
 export function needOf({ id }: Rule): Need | undefined {
   if (id.startsWith('service_')) return 'hasMessengers';
   if (id === IPV6_BROKEN.id || id === IPV6_UNANSWERED.id) return 'hasIPv6';
+  if (id === UNLIKE_OWN_CONTROL.id) return 'hasOwnControls';
   return id === OFFLINE ? 'mayBeOffline' : undefined;
 }
 
@@ -244,6 +245,18 @@ function serviceRules(layer: Layer, failure: string, reached: string, blocked: n
   ];
 }
 
+/** The control tries the addresses that the probe got as well, so it may reach the server of a hijacked name that does not exist. */
+const ONLY_PROBE_RESOLVES = 'answers > 0 AND ctrl_dns_failure > 0 AND ctrl_dns_success = 0';
+
+/** A failure at an address of a name that the control cannot look up. */
+function unresolvedForControl(layer: Layer): Rule {
+  return discarded(
+    'dns_answer_ctrl_failing',
+    `${layer}_failure IS NOT NULL AND ${ONLY_PROBE_RESOLVES}`,
+    `all lookups of the control failed, so the address may belong to no site, and the ${ATTEMPTS[layer]} shows nothing about one`,
+  );
+}
+
 const DNS_UNVERIFIED = discarded(
   'dns_unverified',
   'is_system_resolver AND answers > 0 AND dns_blocked + dns_down + dns_ok = 0',
@@ -259,6 +272,7 @@ function tcpRules(version: RulesVersion): readonly Rule[] {
     ...(version === 2 ? [] : [offline('tcp', 'tcp_failure')]),
     BROKEN_IPV6[version],
     ...(version === 2 ? [] : serviceRules('tcp', 'tcp_failure IS NOT NULL', 'service_connected', 0.75)),
+    ...(version === 2 ? [] : [unresolvedForControl('tcp')]),
     scored(
       'BLOCKED',
       `${prefix}failure_ctrl_ok`,
@@ -277,6 +291,14 @@ function tcpRules(version: RulesVersion): readonly Rule[] {
     ),
   ];
 }
+
+const UNLIKE_OWN_CONTROL = scored(
+  'BLOCKED',
+  'failure_own_ctrl_ok',
+  'failed_unlike_own_control',
+  { blocked: 0.7, down: 0.3 },
+  'the handshake failed, and the server answered the control handshake of the same measurement (echcheck, sni_blocking)',
+);
 
 const HANDSHAKES_OK = 'most of the control’s handshakes with the address succeed';
 
@@ -489,6 +511,23 @@ const ANSWER_PROVEN = scored(
   'the address of a messenger’s endpoint proved itself with a valid certificate',
 );
 
+/** Rule of lookups of a type of record that a name need not have. */
+export const NO_SUCH_RECORD = 'dns_no_such_record';
+
+const BOGON_OF_CTRL = scored(
+  'DOWN',
+  'bogon_of_ctrl',
+  'answers_bogon_in_control',
+  { blocked: 0.1, down: 0.9 },
+  'a bogon was answered, and the control got this bogon too',
+);
+
+const RECORD_ABSENT = discarded(
+  NO_SUCH_RECORD,
+  'is_system_resolver AND has_no_such_record',
+  'the resolver answered that the name has no address of IPv6, or no record of another type, which most names do not have',
+);
+
 const NAME_RETIRED = discarded(
   'service_name_retired',
   'is_retired AND dns_failure IS NOT NULL',
@@ -505,8 +544,16 @@ const ANSWER_OF_OPERATOR = scored(
 
 const ANSWER_CTRL_FAILING = discarded(
   'dns_answer_ctrl_failing',
-  'is_system_resolver AND answers > 0 AND ctrl_dns_failure > 0 AND ctrl_dns_success = 0',
+  `is_system_resolver AND ${ONLY_PROBE_RESOLVES}`,
   'the system resolver answered, and all lookups of the control failed: the name may not exist, and there is no answer to compare with',
+);
+
+const PAGE_CONSISTENT = scored(
+  'OK',
+  'page_consistent_answer',
+  'NOT answers_match_control AND NOT answers_asn_matches_control AND (answers_page_consistent OR (answers > 0 AND page_without_address))',
+  { ok: 0.9 },
+  'the control got other answers, and over an answered address the page of the control loaded in the clear; or the probe does not record over which address the page loaded, and it is that of the control or came over TLS',
 );
 
 const ANSWER_NO_CTRL = discarded(
@@ -545,9 +592,18 @@ export const RULES: Readonly<Record<RulesVersion, RuleSet>> = {
   3: {
     dns: before(
       before(
-        before(DNS_2, 'bogon_not_in_ctrl', ENDPOINT_UNUSED, ANSWER_PROVEN, ANSWER_CTRL_FAILING),
+        before(
+          // A bogon beside the right address does not mean that the site is down.
+          DNS_2.map(rule => (rule.id === 'bogon_in_ctrl' ? BOGON_OF_CTRL : rule)),
+          'bogon_not_in_ctrl',
+          ENDPOINT_UNUSED,
+          ANSWER_PROVEN,
+          PAGE_CONSISTENT,
+          ANSWER_CTRL_FAILING,
+        ),
         'dns_system_failure_ctrl_also_failing',
         offline('dns', 'dns_failure'),
+        RECORD_ABSENT,
         NAME_RETIRED,
         ...serviceRules('dns', 'dns_failure IS NOT NULL', 'service_resolved', 0.8),
       ),
@@ -560,7 +616,7 @@ export const RULES: Readonly<Record<RulesVersion, RuleSet>> = {
     tcp: tcpRules(3),
     tls: before(
       before(
-        TLS_2,
+        before(TLS_2, DNS_UNTRUSTED.id, UNLIKE_OWN_CONTROL),
         'failure_ctrl_ok_ssl',
         offline('tls', 'tls_failure'),
         discarded(
@@ -569,6 +625,7 @@ export const RULES: Readonly<Record<RulesVersion, RuleSet>> = {
           'this version of the messenger’s test does not know the certificates that the messenger uses',
         ),
         ...serviceRules('tls', 'tls_failure IS NOT NULL', 'service_proven', 0.75),
+        unresolvedForControl('tls'),
       ),
       'failure_ctrl_also_failing',
       DNS_UNVERIFIED,

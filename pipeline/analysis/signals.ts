@@ -1,4 +1,5 @@
 import { MESSENGER_SIGNALS } from './messengers.ts';
+import { FAILED_UNLIKE_CONTROL } from './own-controls.ts';
 import { quoted } from './quoted.ts';
 import { PEER_ANSWERS } from './reporters.ts';
 import { LAYERS, type Layer, type Need, type RulesVersion } from './rules.ts';
@@ -24,19 +25,29 @@ export interface Signal {
 export const IS_PYTHON_PROBE =
   "software_name IN ('ooniprobe', 'ooniprobe-legacy') AND ifNull(toUInt16OrNull(splitByChar('.', software_version)[1]), 0) < 3";
 
+/** Names of the system resolver (df-002). Programs that are built without libc write the last two. */
+const SYSTEM_ENGINES = ['system', 'getaddrinfo', 'golang_net_resolver', 'go'];
+
 /**
  * Rows of the system resolver. Version 3 counts lookups without an engine as its own where the probe is one of those that had
  * no other resolver in these tests and wrote no engine: ooniprobe before version 3, the Python program (analysis.md section 5).
  */
 export function isSystemResolver(version: RulesVersion): string {
-  const named = "ifNull(dns_engine IN ('system', 'getaddrinfo'), 0)";
-  if (version === 2) return named;
+  if (version === 2) return "ifNull(dns_engine IN ('system', 'getaddrinfo'), 0)";
+  const named = `ifNull(dns_engine IN (${quoted(SYSTEM_ENGINES)}), 0)`;
   const old = `dns_engine IS NULL AND dns_query_type IS NOT NULL AND test_name IN ('web_connectivity', 'facebook_messenger', 'whatsapp') AND ${IS_PYTHON_PROBE}`;
   return `(${named} OR (${old}))`;
 }
 
 /** Rows of the test that does not follow redirects, so that each of its responses is the last one. */
 export const IS_FINAL = "test_name = 'http_requests'";
+
+/** SQL of how many parts of the response differ from those of the control's, by the probe's comparison; -1: nothing was compared. */
+export const DIFFERING = `if(coalesce(probe_status_code_match, probe_title_match, probe_body_length_match) IS NULL, -1,
+      arrayCount(match -> ifNull(match = 0, 0), [probe_status_code_match, probe_title_match, probe_body_length_match, probe_headers_match]))`;
+
+/** SQL of whether status code and title are those of the control. */
+export const SAME_TITLE = 'ifNull(probe_status_code_match = 1 AND probe_title_match = 1, 0)';
 
 /** Failures after which a request may have been sent, and the response did not arrive completely. */
 const INTERRUPTIONS = ['connection_reset', 'connection_aborted', 'eof_error', 'generic_timeout_error', 'timed_out', 'response_never_received', 'connection_lost']; // biome-ignore format: a list
@@ -97,7 +108,15 @@ function dnsSignals(version: RulesVersion): readonly Signal[] {
       'o.is_system_resolver',
       version === 2
         ? 'the row’s engine is `system` or `getaddrinfo`'
-        : 'the row’s engine is `system` or `getaddrinfo`, or it has none and the probe is too old to name one',
+        : 'the row’s engine is one of the names of the system resolver (`system`, `getaddrinfo`, `golang_net_resolver`, `go`), or it has none and the probe is too old to name one',
+    ),
+    ...since3(
+      version,
+      dns(
+        'has_no_such_record',
+        "ifNull(o.dns_failure = 'dns_no_answer' AND o.dns_query_type NOT IN ('A', 'ANY'), 0)",
+        'the name has no record of the type, which is not that of an IPv4 address',
+      ),
     ),
     ...since3(version, dns('is_engine_named', 'o.dns_engine IS NOT NULL', 'the probe names the engine of the lookup')),
     dns(
@@ -109,6 +128,19 @@ function dnsSignals(version: RulesVersion): readonly Signal[] {
       'answers_tls_consistent',
       'max(is_answer AND tls_consistent)',
       'an answer is an address with which the control completed a TLS handshake, or any probe found a valid certificate, for this host on this day',
+    ),
+    ...since3(
+      version,
+      answers(
+        'answers_page_consistent',
+        'max(is_answer AND is_page_of_control)',
+        'over an answer a page loaded in the clear that is that of the control, by the probe’s comparison',
+      ),
+      dns(
+        'page_without_address',
+        'o.page_without_address',
+        'the page of this host is that of the control, or came over TLS, and the probe does not record over which address: probes before web_connectivity 0.5, which ask the system resolver alone',
+      ),
     ),
     answers(
       'answers_tls_inconsistent',
@@ -136,6 +168,11 @@ function dnsSignals(version: RulesVersion): readonly Signal[] {
     ),
     ...since3(
       version,
+      answers(
+        'answers_bogon_in_control',
+        'max(is_answer AND is_bogon AND control_answered)',
+        'an answer is an address that cannot be on the internet, and the control got it too',
+      ),
       answers(
         'networks_known',
         'min(NOT is_resolved OR (has_network AND control_networks))',
@@ -258,6 +295,14 @@ function tlsSignals(version: RulesVersion): readonly Signal[] {
   return [
     tls('tls_is_certificate_valid', 'o.tls_is_certificate_valid', 'the handshake ended with a valid certificate'),
     tls('tls_failure', 'o.tls_failure', 'failure of the handshake'),
+    ...since3(version, {
+      ...tls(
+        'failed_unlike_own_control',
+        FAILED_UNLIKE_CONTROL,
+        'the handshake failed, and another one of the same measurement was answered: of echcheck the one without ECH, of sni_blocking the one with the control’s name, where a timeout does not count',
+      ),
+      needs: 'hasOwnControls' as const,
+    }),
     tls(
       'ctrl_tls_success',
       overTcp('ca.tls_success'),
@@ -291,15 +336,10 @@ function httpSignals(): readonly Signal[] {
     ),
     http(
       'http_differing',
-      `if(coalesce(o.probe_status_code_match, o.probe_title_match, o.probe_body_length_match) IS NULL, -1,
-      arrayCount(match -> ifNull(match = 0, 0), [o.probe_status_code_match, o.probe_title_match, o.probe_body_length_match, o.probe_headers_match]))`,
+      DIFFERING,
       'how many of status code, title, length and header names differ from those of the control, by the probe’s comparison; -1 when nothing was compared',
     ),
-    http(
-      'same_title',
-      'ifNull(o.probe_status_code_match = 1 AND o.probe_title_match = 1, 0)',
-      'status code and title are those of the control',
-    ),
+    http('same_title', SAME_TITLE, 'status code and title are those of the control'),
     http(
       'is_cdn_challenge',
       `ifNull(o.http_response_status_code IN (403, 429, 503), 0) AND (multiSearchAnyCaseInsensitive(ifNull(o.http_response_header_server, ''), [${quoted(CONTENT_NETWORKS)}])

@@ -9,6 +9,7 @@ import {
   LAYERS,
   type Layer,
   layersOf,
+  NO_SUCH_RECORD,
   OUTCOME_CLASSES,
   PAGE_MATCHES,
   REFUSED,
@@ -24,6 +25,9 @@ import { IS_FINAL } from './signals.ts';
 /** SQL of the version of the loaded fingerprints. The comment of the table holds it, because a comment moves with its table in an exchange. */
 export const FINGERPRINTS_VERSION =
   "(SELECT any(comment) FROM system.tables WHERE database = currentDatabase() AND name = 'fingerprints_dns')";
+
+/** Tests of which only the steps before the one that they are made for have rows: STUN, handshakes with a limited TTL. These steps do not show that it works. */
+const WITHOUT_RESULT = quoted(['stunreachability', 'stun_reachability', 'tlsmiddlebox']);
 
 /** Columns of the verdict that are the same in every observation of a measurement. */
 const CONSTANT = [
@@ -138,13 +142,13 @@ function factsOf(version: RulesVersion, withServices: boolean): Partial<Record<F
   const isNotRule = (layer: Layer, id: string) => (withServices ? ` AND ${layer}_rule != ${numberOf(layer, id)}` : '');
   const brokenV6 = `tcp_rule = ${RULES[version].tcp.indexOf(BROKEN_IPV6[version]) + 1}`;
   const proven = 'ifNull(j.tls_is_certificate_valid = 1, 0) AND j.http_failure IS NULL';
-  const page = `j.is_own_page OR (j.has_page AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')}${judgesHttp ? ` AND (j.http_rule = 0 OR ${isClass('http', 'OK')})` : ''})`;
+  const page = `j.is_own_page OR (j.has_page AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')}${judgesHttp ? ` AND (j.http_rule = 0 OR ${isClass('http', 'OK')})` : ''})${judgesHttp ? ` OR (j.has_page AND j.http_rule = ${numberOf('http', PAGE_MATCHES)})` : ''}`;
   const ofService = ` OR (j.is_service AND ${ONLY_CONNECTS} AND ${isClass('dns', 'OK')} AND ${isClass('tcp', 'OK')} AND ifNull(j.tcp_success = 1, 0)) OR (j.is_redundant AND ${isClass('http', 'OK')})`;
   return {
     proven,
     loaded: `(${proven}) OR ${page}${withServices ? ofService : ''}`,
     answered: 'j.answers > 0',
-    unjudged_lookup: `j.dns_failure IS NOT NULL AND (j.is_system_resolver OR j.dns_engine IS NULL) AND ${isClass('dns', 'UNKNOWN')}${isNotRule('dns', SERVICE_UNUSED)}`,
+    unjudged_lookup: `j.dns_failure IS NOT NULL AND (j.is_system_resolver OR j.dns_engine IS NULL) AND ${isClass('dns', 'UNKNOWN')}${isNotRule('dns', SERVICE_UNUSED)}${judgesHttp ? ` AND dns_rule != ${numberOf('dns', NO_SUCH_RECORD)}` : ''}`,
     unjudged_failure: `(j.tcp_failure IS NOT NULL AND ${isClass('tcp', 'UNKNOWN')} AND NOT ${brokenV6})
       OR (j.tls_failure IS NOT NULL AND ${isClass('tls', 'UNKNOWN')})
       OR (j.http_failure IS NOT NULL${judgesHttp ? ` AND ${isClass('http', 'UNKNOWN')}${isNotRule('http', SERVICE_PLAIN_REQUEST)}` : ''})`,
@@ -207,7 +211,9 @@ function outcomeInputs(version: RulesVersion, bits: EvidenceBits): OutcomeInputs
       : '0',
     isLoaded: has('loaded'),
     isProven: has('proven'),
-    isMatched: judgesHttp ? `(NOT ${has('endpoint')} AND ${isMatched})` : isMatched,
+    isMatched: judgesHttp
+      ? `(NOT ${has('endpoint')} AND test_name NOT IN (${WITHOUT_RESULT}) AND ${isMatched})`
+      : isMatched,
     isUnresolved: `(NOT ${has('answered')} AND ${has('unjudged_lookup')})`,
     hasUnjudgedFailure: has('unjudged_lookup', 'unjudged_failure'),
     isOnlyBrokenV6: `(${bits.hasRule('of_host', 'tcp', rule => rule.id === broken)} AND NOT ${isOk('tcp')})`,

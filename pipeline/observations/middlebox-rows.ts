@@ -55,13 +55,25 @@ function requestLineKind(line: string): number | undefined {
   throw transformError('UnknownRequestLine', `a request line of no known kind: "${line.slice(0, 60)}"`);
 }
 
-/** Writes the row of http_header_field_manipulation: whether there is an answer to compare. Upstream never implemented the comparison. */
+/**
+ * Writes the row of http_header_field_manipulation: whether there is an answer to compare, and what the probe found to be changed. Upstream never
+ * implemented the comparison (docs/deviations.md, header-changes).
+ */
 export function writeHeaderFieldManipulation(
   rows: MeasurementRows,
   keys: TestKeys<'http_header_field_manipulation'>,
 ): void {
   const failure = headerTestFailure(keys);
-  writeRow(rows, 1, failure === null ? { hfm_success: true } : { hfm_failure: failure, hfm_success: false });
+  const columns =
+    failure === null ? { hfm_success: true, hfm_diff: changesOf(keys) } : { hfm_failure: failure, hfm_success: false };
+  writeRow(rows, 1, columns);
+}
+
+/** Returns what came back changed, by the names of the test (ts-006), then the names of headers that were added or removed; null: nothing. */
+function changesOf({ tampering }: TestKeys<'http_header_field_manipulation'>): string | null {
+  const { header_name_diff, ...flags } = tampering ?? {};
+  const changes = Object.entries(flags).flatMap(([name, isChanged]) => (isChanged === true ? [name] : []));
+  return [...changes, ...(header_name_diff ?? [])].join(',') || null;
 }
 
 function headerTestFailure({ requests }: TestKeys<'http_header_field_manipulation'>): string | null {

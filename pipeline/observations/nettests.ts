@@ -75,8 +75,11 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
   urlgetter: (keys, around) => writeWebRows(around.rows, observeAll(keys, around)),
   dnscheck(keys, around) {
     const { rows } = around;
-    if (keys.bootstrap) writeWebRows(rows, { dns: observeDns(keys.bootstrap.queries) });
-    for (const lookup of Object.values(keys.lookups ?? {})) writeWebRows(rows, observeAll(lookup, around));
+    const dns = observeDns(keys.bootstrap?.queries);
+    writeWebRows(rows, { dns });
+    // The bootstrap looks up one host, the resolver's; its addresses are those that the lookups connect to.
+    const hints = new Map(dns.flatMap(({ answer, hostname }) => (answer ? [[unmapped(answer), hostname]] : [])));
+    for (const lookup of Object.values(keys.lookups ?? {})) writeWebRows(rows, observeAll(lookup, around), { hints });
   },
   tor(keys, around) {
     for (const [target, part] of Object.entries(keys.targets)) {

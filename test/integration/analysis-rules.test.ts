@@ -78,7 +78,23 @@ const CASES: readonly Case[] = [
   { name: 'the answer proved itself', web: [answered(A, { tls_is_certificate_valid: 1 })], ctrl: OTHER, dns: ['tls_consistent_answer', 0, 0, 1], tls: ['certificate_valid', 0, 0, 1] },
   { name: 'the answer proved itself, but there is no control to add it to', web: [answered(A, { tls_is_certificate_valid: 1 })], versions: [2], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
   { name: 'a bogon', web: [answered('10.0.0.1', { ip_is_bogon: 1 })], ctrl: OTHER, dns: ['bogon_not_in_ctrl', 0.95, 0.05, 0] },
-  { name: 'a bogon the control sees too', web: [answered('10.0.0.1', { ip_is_bogon: 1 })], ctrl: [lookup('10.0.0.1')], dns: ['bogon_in_ctrl', 0.1, 0.9, 0] },
+  { name: 'a bogon the control sees too', web: [answered('10.0.0.1', { ip_is_bogon: 1 })], ctrl: [lookup('10.0.0.1')], versions: [2], dns: ['bogon_in_ctrl', 0.1, 0.9, 0] },
+  { name: 'a bogon the control sees too, version 3', web: [answered('10.0.0.1', { ip_is_bogon: 1 })], ctrl: [lookup('10.0.0.1')], versions: [3], dns: ['bogon_of_ctrl', 0.1, 0.9, 0], outcome: 'down' },
+  { name: 'a bogon beside an answer of the control', web: [answered('10.0.0.1', { ip_is_bogon: 1 }), answered(A)], ctrl: [lookup(A)], versions: [2], dns: ['bogon_in_ctrl', 0.1, 0.9, 0] },
+  { name: 'a bogon beside an answer of the control, version 3', web: [answered('10.0.0.1', { ip_is_bogon: 1 }), answered(A)], ctrl: [lookup(A)], versions: [3], dns: ['answer_matches_ctrl', 0, 0, 0.9], outcome: 'ok' },
+  ...(['golang_net_resolver', 'go'] as const).map((dns_engine): Case => ({ name: `${dns_engine} is the system resolver, version 3`, web: [{ ...system, dns_engine, dns_failure: 'dns_nxdomain_error' }], ctrl: OTHER, versions: [3], dns: ['dns_system_failure_ctrl_ok', 0.9, 0.1, 0], outcome: 'blocked' })),
+  { name: 'a name without an address of IPv6, version 3', web: [answered(A), { ...system, dns_query_type: 'AAAA', dns_failure: 'dns_no_answer' }], ctrl: [lookup(A)], versions: [3], dns: ['answer_matches_ctrl', 0, 0, 0.9], outcome: 'ok' },
+  { name: 'a name without an address of IPv6', web: [{ ...system, dns_query_type: 'AAAA', dns_failure: 'dns_no_answer' }], ctrl: [lookup(A)], versions: [3], dns: ['dns_no_such_record', 0, 0, 0], outcome: 'unknown' },
+  { name: 'a name without any address', web: [{ ...system, dns_query_type: 'A', dns_failure: 'dns_no_answer' }], ctrl: [lookup(A)], dns: ['dns_system_failure_ctrl_ok', 0.9, 0.1, 0], outcome: 'blocked' },
+  { name: 'the page of the control over another answer, version 3', web: [page({ ...answered(A, known), ...compared(1, 1, 1, 1) })], ctrl: OTHER, versions: [3], dns: ['page_consistent_answer', 0, 0, 0.9], http: ['http_page_matches_ctrl', 0, 0, 0.9], outcome: 'ok' },
+  { name: 'another page over another answer, version 3', web: [page({ ...answered(A, known), ...compared(0, 0, 0, 0) })], ctrl: OTHER, versions: [3], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25], http: ['dns_untrusted', 0, 0, 0], outcome: 'blocked' },
+  { name: 'a page over TLS without its address, version 3', web: [answered(A, known), { http_request_url: 'https://x/', http_response_status_code: 200 }], ctrl: OTHER, versions: [3], dns: ['page_consistent_answer', 0, 0, 0.9], outcome: 'ok' },
+  { name: 'an address of a name that the control cannot look up, version 3', web: [answered(A, { ...known, port: 80, tcp_success: 0, tcp_failure: 'x' })], ctrl: [{ dns_failure: 'nx' }, { ip: A, port: 80, tcp_success: 1 }], versions: [3], tcp: ['dns_answer_ctrl_failing', 0, 0, 0], outcome: 'unknown' },
+  { name: 'a handshake at such an address, version 3', web: [answered(A, { ...known, port: 443, tcp_success: 1, tls_failure: 'connection_reset' })], ctrl: [{ dns_failure: 'nx' }, { ip: A, port: 443, tls_success: 1 }], versions: [3], tls: ['dns_answer_ctrl_failing', 0, 0, 0], outcome: 'unknown' },
+  ...(['connection_reset', 'generic_timeout_error'] as const).map((tls_failure): Case => ({ name: `echcheck: ${tls_failure} only with ECH`, test: 'echcheck', web: [{ ip: A, port: 443, tls_network: 'tcp', tls_echconfig: '' }, { ip: A, port: 443, tls_network: 'tcp', tls_echconfig: 'GREASE', tls_failure }], versions: [3], tls: ['failure_own_ctrl_ok', 0.7, 0.3, 0], outcome: 'blocked' })),
+  { name: 'echcheck: reset with and without ECH', test: 'echcheck', web: [{ ip: A, port: 443, tls_network: 'tcp', tls_echconfig: '', tls_failure: 'connection_reset' }, { ip: A, port: 443, tls_network: 'tcp', tls_echconfig: 'GREASE', tls_failure: 'connection_reset' }], versions: [3], tls: ['none', 0, 0, 0], outcome: 'unknown' },
+  ...([['connection_reset', 'failure_own_ctrl_ok', 'blocked'], ['eof_error', 'failure_own_ctrl_ok', 'blocked'], ['ssl_unknown_authority', 'failure_own_ctrl_ok', 'blocked'], ['ssl_invalid_hostname', 'none', 'unknown'], ['generic_timeout_error', 'none', 'unknown']] as const).map(([tls_failure, rule, outcome]): Case => ({ name: `sni_blocking: ${tls_failure} only for the name of the input`, test: 'sni_blocking', web: [{ ip: A, port: 443, target_id: 'control', tls_network: 'tcp', tls_failure: 'ssl_invalid_hostname' }, { ip: A, port: 443, target_id: 'target', tls_network: 'tcp', tls_failure }], versions: [3], tls: rule === 'none' ? [rule, 0, 0, 0] : [rule, 0.7, 0.3, 0], outcome })),
+  { name: 'stunreachability: the lookup alone', test: 'stunreachability', web: [answered(A)], ctrl: [lookup(A)], versions: [3], dns: ['answer_matches_ctrl', 0, 0, 0.9], outcome: 'unknown' },
   { name: 'an answer with which the control gets TLS errors', web: [answered(A)], ctrl: [...OTHER, { ip: A, port: 443, tls_success: 0, tls_failure: 'ssl_invalid_hostname' }], dns: ['tls_inconsistent_not_in_ctrl', 0.9, 0.05, 0.05] },
   { name: 'not a TLS error: the wildcard needs a character', web: [answered(A, known)], ctrl: [...OTHER, { ip: A, port: 443, tls_success: 0, tls_failure: 'ssl' }], dns: ['dns_system_answer_unmatched', 0.75, 0, 0.25] },
   { name: 'the same answer', web: [answered(A)], ctrl: [lookup(A)], dns: ['answer_matches_ctrl', 0, 0, 0.9] },
@@ -339,15 +355,17 @@ const isOfMessenger = ({ test: name }: Case) => IM.includes(name ?? '');
 const hasIPv6 = ({ web }: Case) => web.some(({ ip }) => String(ip).includes(':'));
 const hasFailed = ({ web }: Case) =>
   web.some(row => (row.dns_failure ?? null) !== null || (row.tcp_failure ?? null) !== null);
+const hasOwnControl = ({ test: name }: Case) => name === 'echcheck' || name === 'sni_blocking';
 const hasFingerprint = ({ web }: Case) => web.some(row => row.http_fingerprints !== undefined);
 const LACKS: readonly { what: string; day: string; without: (each: Case) => boolean }[] = [
   { what: 'messengers', day: '2024-03-07', without: isOfMessenger },
   { what: 'IPv6 addresses', day: '2024-03-09', without: hasIPv6 },
   { what: 'probes without a network', day: '2024-03-11', without: hasFailed },
+  { what: 'tests with a control of their own', day: '2024-03-15', without: hasOwnControl },
   {
     what: 'all of these',
     day: '2024-03-13',
-    without: each => [isOfMessenger, hasIPv6, hasFailed, hasFingerprint].some(has => has(each)),
+    without: each => [isOfMessenger, hasIPv6, hasFailed, hasFingerprint, hasOwnControl].some(has => has(each)),
   },
 ];
 
@@ -373,6 +391,7 @@ test.for(LACKS)(
       hasIPv6: left.some(hasIPv6),
       mayBeOffline: left.filter(hasFailed).length >= 3,
       hasHttpFingerprints: left.some(hasFingerprint),
+      hasOwnControls: left.some(hasOwnControl),
       controlEndpoints: new Set(endpoints).size,
     });
     expect(Object.values(contents)).toContain(false);
@@ -382,6 +401,7 @@ test.for(LACKS)(
       hasIPv6: false,
       mayBeOffline: false,
       hasHttpFingerprints: false,
+      hasOwnControls: false,
       controlEndpoints: 0,
     });
     for (const [rulesVersion, days] of [
