@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { NETTEST_GROUPS } from '../../pipeline/analysis/nettest-groups.ts';
 import { RULES_VERSIONS, type RulesVersion } from '../../pipeline/analysis/rules.ts';
 import { boundedSettings } from '../../pipeline/analysis/steps.ts';
 import { verdictsQuery } from '../../pipeline/analysis/verdicts.ts';
@@ -22,9 +23,11 @@ import { corpus, readExpected } from '../fidelity/expected.ts';
 import { dataDirectory, GENERATION, JUDGED_TABLES, openMigrated, type Row } from '../fidelity/verdicts.ts';
 import { recordCompleteRun } from '../support/database.ts';
 import { FINGERPRINTS, HTTP_FINGERPRINTS } from '../support/fixtures.ts';
-import { generated } from './generated.ts';
+import { type Generated, generated } from './generated.ts';
 import { type Label, labelOfProbe, SCENARIO_LABELS } from './labels.ts';
 import { generatedMessengers, labelOfMessenger, networkOf } from './messengers.ts';
+import { generatedNettests } from './nettests.ts';
+import { generatedMiddleboxes, generatedTunnels } from './tunnels.ts';
 
 /** The verdict of a labelled measurement by a version of the rules. */
 export interface Judged {
@@ -50,6 +53,9 @@ interface Labelled {
   readonly label: Label;
 }
 
+/** A generated measurement; without a label it is the control of others. */
+type Made = Omit<Generated, 'label'> & { readonly label?: Label };
+
 const MAX_BYTES = 64 * 1024 * 1024;
 /** Bucket of all rows. */
 const BUCKET = '2024-01-01';
@@ -74,9 +80,11 @@ export async function judgeLabelled(clickhouseUrl: string): Promise<Judged[]> {
     await store(await realRows(labelled));
     await store(scenarioRows(labelled));
     await store(generatedRows(labelled));
+    await storeOthers(clickhouse, labelled);
     const judged: Judged[] = [];
+    const others = await clickhouse.select<Row>(OTHER_OUTCOMES);
     for (const version of RULES_VERSIONS) {
-      for (const verdict of await verdictsOf(clickhouse, [...days].sort(), version)) {
+      for (const verdict of [...(await verdictsOf(clickhouse, [...days].sort(), version)), ...others]) {
         const each = labelled.get(String(verdict.measurement_uid));
         if (each) judged.push(compare(each, verdict, version));
       }
@@ -98,6 +106,28 @@ async function verdictsOf(clickhouse: ClickHouse, days: readonly string[], rules
   return clickhouse.select<Row>(
     'SELECT measurement_uid, outcome, blocked_layer, blocked_rule_id FROM measurement_verdicts ORDER BY measurement_uid',
   );
+}
+
+/** Outcomes of tunnels, and of the tests of middleboxes, which have no view: whether something came back changed. The rules have no part in them. */
+const OTHER_OUTCOMES = `SELECT measurement_uid, outcome, if(outcome = 'blocked', 'tunnel', '') AS blocked_layer, '' AS blocked_rule_id FROM tunnel_verdicts
+UNION ALL
+SELECT measurement_uid, multiIf(
+    coalesce(hirl_received_0, hirl_received_1, hirl_received_2, hirl_received_3, hirl_received_4, hfm_diff) IS NOT NULL, 'tampered',
+    coalesce(hirl_success, hfm_success) = 1, 'ok', 'unknown'), '', ''
+FROM obs_http_middlebox FINAL`;
+
+/** Stores the rows of generated measurements that the rules do not judge. */
+async function storeOthers(clickhouse: ClickHouse, labelled: Map<string, Labelled>): Promise<void> {
+  const ipMetadata = openIpMetadata(undefined);
+  const rows: Record<string, Row[]> = { obs_tunnel: [], obs_http_middlebox: [] };
+  for (const [index, { document, label }] of [...generatedTunnels(), ...generatedMiddleboxes()].entries()) {
+    const bytes = Buffer.from(`${JSON.stringify(document)}\n`);
+    const made = transform({ line: 1, bytes, uid: `20240220000000.000000_other_${index}` }, 'generated', ipMetadata);
+    if (!made) throw new Error(`the generated measurement ${index}, "${label?.kind}", has no rows`);
+    for (const [table, list] of Object.entries(rows)) list.push(...(made.rows[table] ?? []));
+    if (label) labelled.set(made.uid, { set: 'generated', uid: made.uid, test: String(document.test_name), label });
+  }
+  for (const [table, list] of Object.entries(rows)) await clickhouse.insert(table, list);
 }
 
 function compare({ set, uid, test, label }: Labelled, verdict: Row, version: RulesVersion): Judged {
@@ -206,18 +236,21 @@ function scenarioRows(labelled: Map<string, Labelled>): Record<string, Row[]> {
 
 function generatedRows(labelled: Map<string, Labelled>): Record<string, Row[]> {
   const rows: Record<string, Row[]> = { obs_web: [], obs_web_ctrl: [] };
-  for (const [index, { document, label }] of [...generated(), ...generatedMessengers()].entries()) {
+  const all: readonly Made[] = [...generated(), ...generatedMessengers(), ...generatedNettests()];
+  for (const [index, { document, label }] of all.entries()) {
     const bytes = Buffer.from(`${JSON.stringify(document)}\n`);
     const made = transform(
       { line: 1, bytes, uid: `20240220000000.000000_generated_${index}` },
       'generated',
       openIpMetadata(undefined),
     );
-    if (!made) throw new Error(`the generated measurement "${label.kind}" has no rows`);
-    const isWeb = document.test_name === 'web_connectivity';
-    const known = isWeb ? withNetwork : (row: Row) => (row.ip ? { ...row, ip_asn: networkOf(String(row.ip)) } : row);
+    if (!made) throw new Error(`the generated measurement ${index}, "${label?.kind}", has no rows`);
+    const ofMessenger = NETTEST_GROUPS.im!.includes(String(document.test_name));
+    const known = ofMessenger
+      ? (row: Row) => (row.ip ? { ...row, ip_asn: networkOf(String(row.ip)) } : row)
+      : withNetwork;
     for (const table of JUDGED_TABLES) rows[table]!.push(...(made.rows[table] ?? []).map(known));
-    labelled.set(made.uid, { set: 'generated', uid: made.uid, test: String(document.test_name), label });
+    if (label) labelled.set(made.uid, { set: 'generated', uid: made.uid, test: String(document.test_name), label });
   }
   return rows;
 }

@@ -2,9 +2,9 @@ import type { Layer } from '../../pipeline/analysis/rules.ts';
 
 /** The right verdict of a measurement. */
 export interface Label {
-  readonly outcome: 'blocked' | 'down' | 'refused' | 'ok' | 'unknown' | 'unknown or ok' | 'not blocked';
-  /** The layer to blame; null: none. */
-  readonly layer: Layer | null;
+  readonly outcome: 'blocked' | 'down' | 'refused' | 'ok' | 'unknown' | 'unknown or ok' | 'not blocked' | 'tampered';
+  /** The layer to blame, or the tunnel; null: none. */
+  readonly layer: Layer | 'tunnel' | null;
   /** What happened, for the tables. */
   readonly kind: string;
   /** The page, or the page of a content network for it, arrived. Absent: not known. */

@@ -72,7 +72,8 @@ Judged *ok* although the page did not load: ${unloaded.join(', ')}.`;
 }
 
 function order(name: string): number {
-  return (LAYERS as readonly string[]).indexOf(name.split('\n')[1]!);
+  const place = (LAYERS as readonly string[]).indexOf(name.split('\n')[1]!);
+  return place < 0 ? LAYERS.length : place;
 }
 
 function count(all: readonly Judged[], version: RulesVersion, is: (each: Judged) => boolean): string {

@@ -24,7 +24,9 @@ try {
   const text = report(judged);
   console.log(text);
   for (const each of judged.filter(({ version, isRight }) => version === 3 && !isRight)) {
-    console.error(`version 3: ${each.set}, ${each.label.kind}: ${each.got} is not ${each.wanted} (${each.uid})`);
+    console.error(
+      `version 3: ${each.set}, ${each.test}, ${each.label.kind}: ${each.got} is not ${each.wanted} (${each.uid})`,
+    );
   }
   if (process.argv.includes('--write')) {
     const page = readFileSync(DOC, 'utf8');
