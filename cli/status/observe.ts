@@ -41,7 +41,7 @@ export interface ScheduleView {
   /** Buckets since the schedule was created whose run is due and that the ledger does not have as completed; the oldest ones. */
   readonly missing: Known<{ readonly count: number; readonly buckets: readonly string[] }>;
   /** Time from the end of the oldest missing bucket, or 0: seconds. */
-  readonly lag: Known<number>;
+  readonly late: Known<number>;
   /** Cause that blocks the active run of the oldest firing. */
   readonly blockedBy?: BlockedRun;
 }
@@ -305,7 +305,7 @@ async function viewSchedule(
       !paused && { next: { bucket: lastCompleteBucket(at, granularity), at: new Date(at).toISOString() } }),
     ...(due !== undefined && { last: due }),
     missing,
-    lag: missing.known
+    late: missing.known
       ? {
           known: true,
           value: missing.value.buckets[0] ? Math.round((now - boundsOf(missing.value.buckets[0]).end) / 1000) : 0,

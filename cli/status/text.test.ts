@@ -24,7 +24,7 @@ const view = {
           note: 'paused '.repeat(40),
           last: '2026-11-27T23',
           missing: { known: true, value: { count: 400, buckets: ['2026-01-01T00'] } },
-          lag: { known: true, value: 10_000_000 },
+          late: { known: true, value: 10_000_000 },
           blockedBy: { ...away, bucket: '2026-11-27T23' },
         },
       ],

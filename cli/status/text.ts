@@ -127,8 +127,8 @@ const SCHEDULES: readonly Column<ScheduleView>[] = [
   },
   {
     title: 'LATE',
-    text: row => (row.lag.known ? (row.lag.value === 0 ? 'no' : span(row.lag.value)) : unknown),
-    paint: (row, { good, doubtful }) => (row.lag.known && row.lag.value === 0 ? good : doubtful),
+    text: row => (row.late.known ? (row.late.value === 0 ? 'no' : span(row.late.value)) : unknown),
+    paint: (row, { good, doubtful }) => (row.late.known && row.late.value === 0 ? good : doubtful),
   },
   {
     title: 'MISSING',
