@@ -14,7 +14,7 @@
  * - a scrape of the metrics with all resources.
  *
  * Prints readable lines and, last, one line of JSON. Stalls are those of the event loop of the operator, as it measures them itself: the longest by the
- * clock, and the longest by the processor time of the operator in it. The first, and all times, depend on other load of the machine. `--profile DIR` writes processor profiles of the operator there; they take memory and time.
+ * clock, and the longest by the processor time of the thread and of all threads in it. The first, and all times, depend on other load of the machine. `--profile DIR` writes processor profiles of the operator there; they take memory and time.
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -56,6 +56,8 @@ const INSTALLATION = 'ooni';
 const NEW: Record<string, string> = { bench: 'new' };
 /** Spec of the Backfills that have ended. */
 const SPEC = { startAt: '2024-01-01', endAt: '2024-01-02' };
+/** Objects that etcd writes in one transaction, at most. */
+const PUTS = 100;
 /** Milliseconds between two heartbeats of a waiting run, which Temporal expects every 20 s. More of them would only measure Temporal. */
 const HEARTBEAT = 12_000;
 const { values } = parseArgs({
@@ -250,7 +252,8 @@ function print(what: string, figures: object): void {
 
 /** Keeps a cache of the new resources of a kind. */
 function watch<T extends KubeObject>(resource: Resource<T>): Cache<T> {
-  const options = { instruments: instruments(), namespaces: [NAMESPACE], labelSelector: 'bench=new' };
+  // Without pages, the API server answers from its own cache. For each page, it would read all ended Backfills from etcd.
+  const options = { instruments: instruments(), namespaces: [NAMESPACE], labelSelector: 'bench=new', limit: 0 };
   const cache = new Cache(client, resource, options);
   void cache.run(stop.signal);
   return cache;
@@ -295,9 +298,6 @@ async function makeAllEnded(status: BackfillStatus): Promise<void> {
     await etcd('txn', { success });
   }
 }
-
-/** Objects that etcd writes in one transaction, at most. */
-const PUTS = 100;
 
 function base64(text: string): string {
   return Buffer.from(text).toString('base64');
@@ -411,10 +411,11 @@ function allStalls(): Stall[] {
 }
 
 /**
- * Returns the longest stalls after the first `before` ones, in milliseconds: by the clock, and by the processor time that the operator took in it. The
- * second is not longer when the operator waits for a processor. `worst` has the end, clock, thread and process of some stalls.
+ * Returns the longest stalls after the first `before` ones, in milliseconds: by the clock, by the processor time that the thread of the event loop took in
+ * it, and by that of all threads. The last two are not longer when the operator waits for a processor. Threads of the garbage collector work beside that
+ * of the event loop, and it waits for them in a pause. So on idle processors a stall is between the two. `worst` has the end, clock, thread and process of some.
  */
-function stallsSince(before: number): { longestStallMs: number; longestWorkMs: number; worst: string } {
+function stallsSince(before: number) {
   const found = allStalls().slice(before);
   const work = ({ clock, process }: Stall) => Math.min(clock, process);
   const longest = (of: (stall: Stall) => number) => Math.round(Math.max(0, ...found.map(of)));
@@ -422,7 +423,12 @@ function stallsSince(before: number): { longestStallMs: number; longestWorkMs: n
     .toSorted((a, b) => work(b) - work(a))
     .slice(0, 4)
     .map(({ at, clock, thread, process }) => [at, clock, thread, process].map(Math.round).join('/'));
-  return { longestStallMs: longest(({ clock }) => clock), longestWorkMs: longest(work), worst: worst.join(' ') };
+  return {
+    longestStallMs: longest(({ clock }) => clock),
+    longestThreadMs: longest(({ thread }) => thread),
+    longestProcessMs: longest(work),
+    worst: worst.join(' '),
+  };
 }
 
 /** Returns the resident memory of a process now and at its peak (proc(5)). */
