@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client } from '@temporalio/client';
+import { type Client, ServiceError } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTemporal, type TemporalServer } from '../../local/temporal.ts';
 import { fromPayload } from '../../operator/temporal/payload.ts';
@@ -143,17 +143,28 @@ async function followed(client: Client, result: Promise<BackfillProgress>, bucke
   const end = result.finally(() => {
     ended = true;
   });
-  let before = 0;
+  let [before, looks] = [0, 0];
   while (!ended) {
-    const progress = await client.workflow.getHandle('range').query<BackfillProgress>(BACKFILL_MESSAGES.progress);
-    const { total, succeeded, failed, skipped, active } = progress;
-    expect({ total, failed, skipped }).toEqual({ total: buckets, failed: 0, skipped: 0 });
-    expect(succeeded).toBeGreaterThanOrEqual(before);
-    expect(succeeded + active).toBeLessThanOrEqual(total);
-    expect(active).toBeLessThanOrEqual(WINDOW);
-    before = succeeded;
+    const progress = await client.workflow
+      .getHandle('range')
+      .query<BackfillProgress>(BACKFILL_MESSAGES.progress)
+      .catch(error => {
+        // On a machine with other load, no worker may answer in time.
+        if (error instanceof ServiceError) return undefined;
+        throw error;
+      });
+    if (progress) {
+      const { total, succeeded, failed, skipped, active } = progress;
+      expect({ total, failed, skipped }).toEqual({ total: buckets, failed: 0, skipped: 0 });
+      expect(succeeded).toBeGreaterThanOrEqual(before);
+      expect(succeeded + active).toBeLessThanOrEqual(total);
+      expect(active).toBeLessThanOrEqual(WINDOW);
+      before = succeeded;
+      looks++;
+    }
     await Promise.race([end, sleep(1000)]);
   }
+  expect(looks).toBeGreaterThan(0);
   return end;
 }
 
