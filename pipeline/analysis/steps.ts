@@ -70,15 +70,17 @@ export function makeStep(
   table: (typeof FILLED_TABLES)[number],
   options: AnalysisOptions,
 ): Extract<Step, { do: 'insert' }> {
-  const { sql, params } = table === ANALYSIS_WEB_MEASUREMENT.name ? verdictsQuery(options) : resultsQuery(options);
-  const columns = (table === ANALYSIS_WEB_MEASUREMENT.name ? ANALYSIS_WEB_MEASUREMENT : MEASUREMENT_EXPERIMENT_RESULT)
-    .columns;
+  const ofVerdicts = table === ANALYSIS_WEB_MEASUREMENT.name;
+  const { sql, params } = ofVerdicts ? verdictsQuery(options) : resultsQuery(options);
+  const columns = (ofVerdicts ? ANALYSIS_WEB_MEASUREMENT : MEASUREMENT_EXPERIMENT_RESULT).columns;
+  // The statement of the verdicts returns one row for each sorting key, so ClickHouse need not search them for rows to replace.
+  const settings = `${boundedSettings(options)}${ofVerdicts ? ', optimize_on_insert = 0' : ''}`;
   const { days, selection, runID, generation } = options;
   return {
     do: 'insert',
     id: [table, runID, days[0], days.length, selection.of].join('-'),
     table,
-    sql: `INSERT INTO ${table} (${columns.map(([name]) => name).join(', ')})\n${sql}\n${boundedSettings(options)}`,
+    sql: `INSERT INTO ${table} (${columns.map(([name]) => name).join(', ')})\n${sql}\n${settings}`,
     params: { ...params, generation },
   };
 }

@@ -7,9 +7,10 @@
  *
  * The day consists of real rows (those of npm run fidelity). They are repeated with other measurements, reports and times, and with
  * twenty variants of each host name, with their control. Each number of rows has its own data, and each version a newly started
- * ClickHouse, so that no cache is warm and the memory is that of the statement; CLICKHOUSE_URL is not used. The benchmark measures the question for
- * the contents of the day and the statement that produces the verdicts, as a run executes them, and the same for a day without rows, which is nearly all
- * planning. Times are wall-clock seconds and processor seconds; those of the day without rows are the median of five. Memory is the peak
+ * ClickHouse, so that no cache is warm; CLICKHOUSE_URL is not used. Merges are stopped, because they would add their time and memory to those of the
+ * statement. The benchmark measures the question for the contents of the day and the statement that produces the verdicts, as a run executes them,
+ * and the same for a day without rows, which is nearly all planning. Times are wall-clock seconds and processor seconds; those of the day without
+ * rows are the median of five. Memory is the peak
  * resident size of the server during the statement, and its growth since before the statement. Prints a table and, last, one line of JSON.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -111,6 +112,7 @@ async function measureStatement(clickhouse: ClickHouse, pid: number, rules: Rule
     return { seconds: (performance.now() - started) / 1000, cpu: processorTime(pid) - used };
   };
   await clickhouse.command(`TRUNCATE TABLE ${ANALYSIS_WEB_MEASUREMENT.name}`);
+  await clickhouse.command('SYSTEM STOP MERGES');
   const before = resident(pid, 'VmRSS');
   // Resets the peak size (proc(5)).
   writeFileSync(`/proc/${pid}/clear_refs`, '5');
