@@ -8,8 +8,8 @@
  * path into ClickHouse (for the first input), the stages of both with a profiler, and the memory of processes that do nothing else.
  * DIR is a folder in the layout of the archive; the default is `../shared/data/measurements` if it exists, otherwise the fixtures.
  * `--traced` instead compares the path into ClickHouse with itself while each span is exported to a collector, in rounds of new threads.
- * `--matching` instead compares the path up to RowBinary with itself without the fingerprints of HTTP responses, in short turns on one thread, by its
- * processor time. It prints the median with its interval, and the same of turns that do not differ.
+ * `--matching` instead compares the path up to RowBinary with itself without the fingerprints of HTTP responses, piece by piece on one thread, by its
+ * processor time. It prints the median with its interval, and the same where nothing differs.
  * `--stream` instead processes one object of the given size in GB and shows the memory over time.
  *
  * Prints tables and, last, one line of JSON.
@@ -25,7 +25,7 @@ import { corpus } from '../fidelity/expected.ts';
 import { makeDatabase } from '../support/database.ts';
 import { OtlpCollector } from '../support/otlp-collector.ts';
 import { type Input, makeInputs } from './observations/inputs.ts';
-import { BLOCK, differenceOf, type Estimate, estimate } from './observations/pairs.ts';
+import { type Estimate, estimate } from './observations/pairs.ts';
 import { STAGES, type Stage } from './observations/stages.ts';
 import type { Birth, Took, Work } from './observations/thread.ts';
 import { Thread } from './observations/threads.ts';
@@ -53,8 +53,8 @@ const TURNS = 5;
 /** Rounds of new threads when the path is compared with itself. */
 const ROUNDS = 5;
 /** Threads of a comparison in one thread, and the least number of blocks of each. */
-const THREADS = 4;
-const BLOCKS = 5;
+const THREADS = 8;
+const BLOCKS = 2;
 /** Seconds of work after which the memory of a process no longer grows. */
 const MEMORY_SECONDS = 10;
 /** Greatest share of the time that the search for fingerprints may cost. */
@@ -276,16 +276,10 @@ async function compareMatching(inputs: readonly Input[]): Promise<object> {
   const results = [];
   for (const input of inputs) {
     console.log(`\n${input.name}: ${input.what}`);
-    const found = await compareInThread({ input, geoip }, { kind: 'encode', matching: false }, { kind: 'encode' });
-    const { cost, noise } = found;
-    for (const [unit, name] of [
-      ['threadCpu', 'of the thread’s processor time'],
-      ['cpu', 'of the processor time of the process'],
-    ] as const) {
-      console.log(
-        `matching costs ${estimateText(cost[unit])} ${name}; no difference measures as ${estimateText(noise[unit])}; target: ${percent(MATCHING_TARGET)}`,
-      );
-    }
+    const found = await compareInThread({ input, geoip });
+    console.log(
+      `matching costs ${estimateText(found.cost)} of the thread’s processor time, over ${found.blocks} blocks; no difference measures as ${estimateText(found.noise)}; target: ${percent(MATCHING_TARGET)}`,
+    );
     const memory = {
       without: (await inProcess({ input, geoip, matching: false }, 1, MEMORY_SECONDS)).peak,
       with: (await inProcess({ input, geoip }, 1, MEMORY_SECONDS)).peak,
@@ -297,39 +291,28 @@ async function compareMatching(inputs: readonly Input[]): Promise<object> {
 }
 
 /**
- * Compares two ways of doing the same work on one thread, in blocks of passes (pairs.ts). After each block comes one in which both ways are the
- * first: its difference should be zero, and shows what the method cannot tell apart. Threads with the same code differ for as long as they live,
- * because they compile and collect differently, so several threads run one after another.
+ * Compares the path with and without the search on one thread, piece by piece (pairs.ts), and with itself, which shows what the method cannot tell apart.
+ * Threads with the same code differ for as long as they live, because they compile and collect differently, so several threads run one after another.
  */
-async function compareInThread(birth: Birth, first: Work, second: Work) {
-  const units = ['threadCpu', 'cpu'] as const;
-  const cost = { threadCpu: [] as number[][], cpu: [] as number[][] };
-  const noise = { threadCpu: [] as number[][], cpu: [] as number[][] };
-  let blocks = 0;
+async function compareInThread(birth: Birth) {
+  const cost: number[][] = [];
+  const noise: number[][] = [];
   for (let at = 1; at <= THREADS; at++) {
     const thread = await Thread.start(birth);
-    const block = async (a: Work, b: Work) => {
-      const passes: Took[] = [];
-      for (const way of BLOCK) passes.push(await thread.pass(way === 'a' ? a : b));
-      return passes;
-    };
-    for (let i = 0; i < 2; i++) await block(first, second);
-    for (const unit of units) for (const values of [cost[unit], noise[unit]]) values.push([]);
-    for (let turn = 0, spent = 0; turn < BLOCKS || spent < seconds / THREADS; turn++, blocks++) {
-      const different = await block(first, second);
-      const equal = await block(first, first);
-      for (const unit of units) {
-        cost[unit].at(-1)!.push(differenceOf(different.map(pass => pass[unit])));
-        noise[unit].at(-1)!.push(differenceOf(equal.map(pass => pass[unit])));
-      }
-      spent += total(different) + total(equal);
+    const [costs, noises]: [number[], number[]] = [[], []];
+    await thread.pass({ kind: 'pairs' });
+    for (let spent = 0; costs.length < BLOCKS || spent < seconds / THREADS; ) {
+      const { ways, cpu } = await thread.pass({ kind: 'pairs' });
+      costs.push(ways!.with / ways!.without - 1);
+      noises.push(ways!.again / ways!.without - 1);
+      spent += cpu;
     }
     await thread.stop();
-    const ofThread = (of: typeof cost) => percent(median(of.threadCpu.at(-1)!));
-    console.log(`thread ${at}: ${ofThread(cost)}, no difference ${ofThread(noise)}`);
+    cost.push(costs);
+    noise.push(noises);
+    console.log(`thread ${at}: ${percent(median(costs))}, no difference ${percent(median(noises))}`);
   }
-  const estimates = (of: typeof cost) => mapValues(of, groups => estimate(groups));
-  return { blocks, cost: estimates(cost), noise: estimates(noise) };
+  return { blocks: cost.flat().length, cost: estimate(cost), noise: estimate(noise) };
 }
 
 function estimateText({ median: middle, low, high, quartiles: [first, third] }: Estimate): string {

@@ -10,14 +10,27 @@ export interface Estimate {
   readonly quartiles: readonly [number, number];
 }
 
-/** The two ways in the order in which they run. The mean place of both is the same, so a machine that gets slower or faster disturbs neither more. */
-export const BLOCK = ['a', 'b', 'b', 'a'] as const;
+/**
+ * The ways in the order in which they take each piece: without, with, and without again. The mean place of each is the same, so a machine that gets slower
+ * or faster disturbs none more.
+ */
+export const WAYS = ['without', 'with', 'again', 'again', 'with', 'without'] as const;
+export type Way = (typeof WAYS)[number];
 
-/** Returns the time of `b` divided by that of `a`, minus one. `times`: those of the passes of a block, in its order. */
-export function differenceOf(times: readonly number[]): number {
-  const sum = { a: 0, b: 0 };
-  for (const [place, way] of BLOCK.entries()) sum[way] += times[place]!;
-  return sum.b / sum.a - 1;
+/**
+ * Returns the time of each way over all pieces: of each piece the lesser of its two times. What disturbs one of them, such as another process, or a
+ * collection that happens to fall into it, counts for none.
+ *
+ * @param pieces times of each piece, in the order of WAYS
+ */
+export function timesOf(pieces: readonly (readonly number[])[]): Record<Way, number> {
+  const sum = { without: 0, with: 0, again: 0 };
+  for (const times of pieces) {
+    for (const way of Object.keys(sum) as Way[]) {
+      sum[way] += Math.min(...times.filter((_, place) => WAYS[place] === way));
+    }
+  }
+  return sum;
 }
 
 const RESAMPLES = 4000;

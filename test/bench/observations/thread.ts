@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { DirectoryArchive } from '../../../pipeline/archive/directory.ts';
 import { type ArchiveFile, parseKey } from '../../../pipeline/archive/keys.ts';
 import { EVERYTHING, filterId } from '../../../pipeline/filter.ts';
@@ -18,16 +18,18 @@ import { startTracing } from '../../../pipeline/tracing.ts';
 import { EndlessArchive } from './endless.ts';
 import { floor } from './floor.ts';
 import { BUCKET, type Input } from './inputs.ts';
+import { timesOf, WAYS, type Way } from './pairs.ts';
 import { encode } from './path.ts';
 import { profile, type Stage } from './stages.ts';
 
-/** Work of a thread on its input: `insert` is everything, `encode` everything except the INSERT. `spans` makes `times` spans and nothing else. */
+/**
+ * Work of a thread on its input: `insert` is everything, `encode` everything except the INSERT. `pairs` encodes piece after piece, each with and without
+ * matching in turns. `spans` makes `times` spans and nothing else.
+ */
 export interface Work {
-  readonly kind: 'floor' | 'encode' | 'insert' | 'spans';
+  readonly kind: 'floor' | 'encode' | 'insert' | 'spans' | 'pairs';
   /** Also measures the time by stage. The profiler itself slows down the pass. */
   readonly profiled?: boolean;
-  /** Whether responses are searched for fingerprints, in a thread that has them; yes unless false. */
-  readonly matching?: boolean;
   /** Number of spans to make; otherwise reads the input as one object that repeats it this many times. */
   readonly times?: number;
 }
@@ -41,6 +43,8 @@ export interface Took {
   readonly threadCpu: number;
   readonly rows: number;
   readonly shares?: Readonly<Record<Stage, number>>;
+  /** Of `pairs`: processor time of the thread by way. */
+  readonly ways?: Readonly<Record<Way, number>>;
 }
 
 export interface Birth {
@@ -74,16 +78,18 @@ for await (const object of archive.list('')) files.push(parseKey(object) as Arch
 const stored = () => files.map(({ key }) => readFileSync(join(input.root, key)));
 let unpacked: Buffer[] | undefined;
 
-async function pass({ kind, times, profiled, matching: searching = true }: Work): Promise<Took> {
-  const fingerprints = searching ? httpFingerprints : undefined;
+async function pass({ kind, times, profiled }: Work): Promise<Took> {
   if (kind === 'floor') unpacked ??= stored();
   let rows = 0;
+  let ways: Record<Way, number> | undefined;
   const run = async () => {
     if (kind === 'floor') for (const object of unpacked!) floor(object);
     else if (kind === 'insert') rows = await insert();
     else if (kind === 'spans') await makeSpans(times ?? 0);
-    else if (times === undefined) rows = (await encode(archive, files, ipMetadata, fingerprints)).rows;
-    else rows = (await encode(new EndlessArchive(stored(), times), files.slice(0, 1), ipMetadata, fingerprints)).rows;
+    else if (kind === 'pairs') ways = await inPairs();
+    else if (times === undefined) rows = (await encode(archive, files, ipMetadata, httpFingerprints)).rows;
+    else
+      rows = (await encode(new EndlessArchive(stored(), times), files.slice(0, 1), ipMetadata, httpFingerprints)).rows;
   };
   const started = performance.now();
   const before = { all: process.cpuUsage(), thread: process.threadCpuUsage() };
@@ -93,7 +99,43 @@ async function pass({ kind, times, profiled, matching: searching = true }: Work)
     cpu: secondsOf(process.cpuUsage(before.all)),
     threadCpu: secondsOf(process.threadCpuUsage(before.thread)),
   };
-  return { ...took, rows, ...(shares && { shares }) };
+  return { ...took, rows, ...(shares && { shares }), ...(ways && { ways }) };
+}
+
+/** Unpacked bytes of a piece. Some hundred of documents, so that a batch remembers bodies as it does in a run. */
+const PIECE_BYTES = 16 * 1024 * 1024;
+let pieces: Buffer[] | undefined;
+
+/** Returns the lines of the input in compressed pieces. */
+function makePieces(): Buffer[] {
+  const made: Buffer[] = [];
+  for (const object of stored()) {
+    const lines = gunzipSync(object);
+    for (let start = 0; start < lines.length; ) {
+      const newline = lines.indexOf(0x0a, Math.min(start + PIECE_BYTES, lines.length - 1));
+      const end = newline < 0 ? lines.length : newline + 1;
+      made.push(gzipSync(lines.subarray(start, end)));
+      start = end;
+    }
+  }
+  return made;
+}
+
+/** Encodes each piece in each way before the next piece, so that nothing that changes slowly comes between the ways. */
+async function inPairs(): Promise<Record<Way, number>> {
+  pieces ??= makePieces();
+  const times: number[][] = [];
+  for (const piece of pieces) {
+    const ofPiece: number[] = [];
+    for (const way of WAYS) {
+      const fingerprints = way === 'with' ? httpFingerprints : undefined;
+      const before = process.threadCpuUsage();
+      await encode(new EndlessArchive([piece], 1), files.slice(0, 1), ipMetadata, fingerprints);
+      ofPiece.push(secondsOf(process.threadCpuUsage(before)));
+    }
+    times.push(ofPiece);
+  }
+  return timesOf(times);
 }
 
 function secondsOf({ user, system }: NodeJS.CpuUsage): number {
