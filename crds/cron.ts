@@ -92,12 +92,14 @@ function readCron(line: string): Cron | string {
   if (!exists) {
     return `never fires${eitherDay ? ' on its day of month' : ''}: no such day exists${eitherDay ? '; write * for it when each such day of the week is meant' : ''}`;
   }
+  // Temporal does not fire 1-7 on Sundays. Days of the week that include 7 are sent as a list of 0 to 6.
+  const days = daysOfWeek.size === 7 ? '*' : weekdays.has(7) ? [...daysOfWeek].sort().join(',') : weekday;
   const lines = eitherDay
     ? [
         [minute, hour, day, month, '*'],
-        [minute, hour, '*', month, weekday],
+        [minute, hour, '*', month, days],
       ]
-    : [texts];
+    : [[minute, hour, day, month, days]];
   return {
     minutes,
     hours,

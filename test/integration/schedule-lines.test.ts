@@ -116,13 +116,23 @@ test.each([
   expect(accepted(line)).toBeUndefined();
 });
 
-test.each(['0 2 13 * 5', '0 2 * * 7', '0 2 1-7 jan,DEC mon-wed', '0 0 29 2 *', '5-59/10 */6 */9 * *', '\t0 2\n* * * '])(
-  'the line %j fires as in crontab(5)',
-  async line => {
-    expect(accepted(line)).toBeDefined();
-    expect(await fire(parseCron(line).lines, 'Etc/UTC')).toEqual(firingsOf(line));
-  },
-);
+test.each([
+  '0 2 13 * 5',
+  '0 2 * * 7',
+  '0 2 * * 1-7',
+  '0 2 * * 5-7',
+  '0 2 * * 3-7/2',
+  '0 2 * * */7',
+  '0 2 * * 1-7,2-6',
+  '0 2 2 * 6-7',
+  '0 2 1-7 jan,DEC mon-wed',
+  '0 0 29 2 *',
+  '5-59/10 */6 */9 * *',
+  '\t0 2\n* * * ',
+])('the line %j fires as in crontab(5)', async line => {
+  expect(accepted(line)).toBeDefined();
+  await expectFirings(line);
+});
 
 /** Returns the next firings by another implementation of crontab(5). */
 function firingsOf(line: string): number[] {
@@ -131,6 +141,14 @@ function firingsOf(line: string): number[] {
   return new Cron(line, { mode: '5-part', paused: true, timezone: 'Etc/UTC', legacyMode })
     .nextRuns(10)
     .map(date => date.getTime());
+}
+
+/** Fails unless Temporal fires the line as the other implementation does. A firing may fall between the two answers, so either side of it is right. */
+async function expectFirings(line: string): Promise<void> {
+  const before = firingsOf(line);
+  const firings = await fire(parseCron(line).lines, 'Etc/UTC');
+  const after = firingsOf(line);
+  expect({ line, firings }).toEqual({ line, firings: String(firings) === String(before) ? before : after });
 }
 
 const value = (least: number, most: number, names: readonly string[] = []) =>
@@ -164,7 +182,5 @@ test('Temporal accepts the lines that we accept, and fires them as in crontab(5)
     .filter(line => accepted(line) !== undefined && !/-sun/i.test(line))
     .slice(0, 60);
   expect(random).toHaveLength(60);
-  await each(random, async line => {
-    expect({ line, firings: await fire(parseCron(line).lines, 'Etc/UTC') }).toEqual({ line, firings: firingsOf(line) });
-  });
+  await each(random, async line => expectFirings(line));
 });
