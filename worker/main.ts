@@ -30,8 +30,9 @@ export function secondsToFinish({ worker_drain_timeout: seconds }: Pick<Settings
 
 /**
  * Runs the worker, which serves workflow tasks, activity tasks or both, until SIGTERM or SIGINT. Then it takes no more tasks and lets the
- * running ones finish. After `secondsToFinish` it stops them at their last checkpoint, from which another worker continues. Temporal, ClickHouse or the archive may be unavailable at the start or later: the worker waits and reports the cause. A
- * signal during the start is not an error.
+ * running ones finish. After `secondsToFinish` it stops them at their last checkpoint, from which another worker continues. Temporal,
+ * ClickHouse or the archive may be unavailable at the start or later: the worker waits and reports the cause. A signal during the start is
+ * not an error.
  */
 export async function runWorker(settings: Settings, log: Logger): Promise<void> {
   try {

@@ -2,15 +2,13 @@ import pino from 'pino';
 import { describe, expect, test } from 'vitest';
 import type { Condition } from '../../crds/conditions.ts';
 import { INSTALLATION_LABEL } from '../../crds/resource.ts';
-import type { Client } from '../kube/client.ts';
-import { systemClock } from '../kube/clock.ts';
+import { reconcileContext } from '../../test/support/reconcile-context.ts';
 import { ConflictError, ForbiddenError, NotFoundError } from '../kube/errors.ts';
-import type { EventRecorder } from '../kube/events.ts';
 import { createInstruments } from '../kube/instruments.ts';
 import { LeaseLostError } from '../kube/lease.ts';
 import type { KubeObject } from '../kube/resource.ts';
 import { TemporalUnavailable } from '../temporal/errors.ts';
-import { needsPass, reconciler, Waits, WrittenStatus } from './reconcile.ts';
+import { needsPass, reconciler, WrittenStatus } from './reconcile.ts';
 import { WORKER_POOLS } from './resources.ts';
 
 type Object = KubeObject & { status?: object };
@@ -58,16 +56,7 @@ function makePass(
   status?: object,
   { next = {}, log = pino({ level: 'silent' }) }: { next?: object; log?: pino.Logger } = {},
 ) {
-  const client = { apply: (_: unknown, object: never) => apply(object) } as unknown as Client;
-  const events = { record: () => {} } as unknown as EventRecorder;
-  const context = {
-    client,
-    events,
-    clock: systemClock,
-    written: new WrittenStatus(),
-    waits: new Waits(),
-    installation: 'ooni',
-  };
+  const context = reconcileContext({ apply: (_: unknown, object: never) => apply(object) });
   const metadata = { name: 'main', uid: 'u', resourceVersion: '1', labels: { [INSTALLATION_LABEL]: 'ooni' } };
   const pass = reconciler(context, {
     resource: WORKER_POOLS,

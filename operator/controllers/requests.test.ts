@@ -1,15 +1,13 @@
 import { expect, test } from 'vitest';
 import { FINALIZER, INSTALLATION_LABEL } from '../../crds/resource.ts';
 import { instruments } from '../../test/support/kube.ts';
-import type { Client } from '../kube/client.ts';
+import { reconcileContext } from '../../test/support/reconcile-context.ts';
 import { systemClock } from '../kube/clock.ts';
-import type { EventRecorder } from '../kube/events.ts';
 import { Ledger } from '../ledger.ts';
 import type { Temporal } from '../temporal/connection.ts';
 import { backfillReconciler } from './backfill/reconciler.ts';
 import { scheduleReconciler } from './pipeline-schedule/reconciler.ts';
 import { Polling } from './polling.ts';
-import { Waits, WrittenStatus } from './reconcile.ts';
 
 const TIME = '2026-01-01T00:00:00Z';
 const labels = { [INSTALLATION_LABEL]: 'ooni' };
@@ -24,21 +22,12 @@ async function requestsFor(kind: 'Backfill' | 'PipelineSchedule', object: object
       const changes = Object.keys((patch as { metadata?: object } | undefined)?.metadata ?? {});
       requests.push([what, ...changes.filter(field => !['uid', 'resourceVersion'].includes(field))].join(' '));
     };
-  const client = { patch: request('patch'), apply: request('status') } as unknown as Client;
   const call = async () => {
     requests.push('temporal');
     throw new Error('no Temporal in this test');
   };
   const temporal = { call, write: call } as unknown as Temporal;
-  const events = { record: () => {} } as unknown as EventRecorder;
-  const context = {
-    client,
-    events,
-    clock: systemClock,
-    written: new WrittenStatus(),
-    waits: new Waits(),
-    installation: 'ooni',
-  };
+  const context = reconcileContext({ patch: request('patch'), apply: request('status') });
   const polling = new Polling(100);
   const ledger = new Ledger({ clickhouse_url: 'http://127.0.0.1:1/db', clickhouse_cluster: '' }, systemClock);
   const pass =
