@@ -294,7 +294,7 @@ export function referenceScheduleId(installation: string, dataset: string): stri
 /** Ids of the workflows that a resource starts: of a Backfill, of a firing of a PipelineSchedule, and of a run that a person requested. */
 const OF_RESOURCE = /^[^/]+\/(backfill|launch|requested)\/([^/]+)\/([^/]+)/;
 /** The nominal time that Temporal appends to the id of a firing. */
-const FIRING = /-\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/;
+export const NOMINAL_TIME = /-(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z)$/;
 
 /** Returns the resource that started a workflow, by its id; undefined for a workflow that none starts, and for a run, which has a parent. */
 export function resourceOf(workflowID: string): ResourceName | undefined {
@@ -303,6 +303,6 @@ export function resourceOf(workflowID: string): ResourceName | undefined {
   return {
     kind: what === 'backfill' ? 'Backfill' : 'PipelineSchedule',
     ...(namespace !== COMMAND_NAMESPACE && { namespace }),
-    name: what === 'launch' ? name.replace(FIRING, '') : name,
+    name: what === 'launch' ? name.replace(NOMINAL_TIME, '') : name,
   };
 }
