@@ -5,6 +5,7 @@ import { Controller } from '../kube/controller.ts';
 import type { Instruments } from '../kube/instruments.ts';
 import { type KubeObject, keyOf, ownerKeys } from '../kube/resource.ts';
 import type { Ledger } from '../ledger.ts';
+import { blockerOfRuns } from '../temporal/backfills.ts';
 import type { Temporal } from '../temporal/connection.ts';
 import type { Load } from '../temporal/load.ts';
 import { shared } from '../temporal/shared-request.ts';
@@ -18,6 +19,9 @@ import { budgetMatters, podMatters, poolKeys, poolReconciler } from './worker-po
 
 /** Milliseconds for which all pools share one answer of Temporal. */
 export const SHARED_FOR = 5_000;
+
+/** Milliseconds for which all Backfills and PipelineSchedules share one answer about what blocks the runs. */
+const BLOCKER_TTL = 10_000;
 
 /** Shares of the calls to Temporal for repeated reads. The rest is free for new and changed resources. */
 const REPEATED = { backfills: 0.3, schedules: 0.2 };
@@ -38,6 +42,10 @@ export function createControllers(context: Context, sources: Sources, settings: 
   const callsPerSecond = settings.operator_temporal_calls_per_second;
   const ui = { url: settings.temporal_ui_url, namespace: settings.temporal_namespace };
   const when = (change: Change<KubeObject>) => needsPass(context.written, change);
+  const blockedElsewhere = shared(context.clock, BLOCKER_TTL, () =>
+    blockerOfRuns(temporal, settings.installation, context.clock.now()),
+  );
+  const runs = (share: number) => ({ temporal, ui, polling: new Polling(share * callsPerSecond), blockedElsewhere });
   const versions = shared(context.clock, SHARED_FOR, () => readVersions(temporal, settings.installation));
   /** Returns the pools whose pods read a ConfigMap or a Secret. */
   const poolsIn = ({ metadata }: KubeObject) =>
@@ -46,11 +54,7 @@ export function createControllers(context: Context, sources: Sources, settings: 
     new Controller({
       name: 'pipelineschedule',
       cache: schedules,
-      reconcile: scheduleReconciler(
-        context,
-        { temporal, ledger, polling: new Polling(REPEATED.schedules * callsPerSecond), callsPerSecond },
-        ui,
-      ),
+      reconcile: scheduleReconciler(context, { ...runs(REPEATED.schedules), ledger, callsPerSecond }),
       when,
       instruments,
       concurrency: 8,
@@ -58,7 +62,7 @@ export function createControllers(context: Context, sources: Sources, settings: 
     new Controller({
       name: 'backfill',
       cache: backfills,
-      reconcile: backfillReconciler(context, temporal, ui, new Polling(REPEATED.backfills * callsPerSecond)),
+      reconcile: backfillReconciler(context, runs(REPEATED.backfills)),
       when,
       instruments,
       // A Backfill that waits for a worker's answer must not block the others.
@@ -69,10 +73,8 @@ export function createControllers(context: Context, sources: Sources, settings: 
       cache: pools,
       reconcile: poolReconciler(
         context,
-        temporal,
-        { pools, deployments, pods, budgets, load, versions, workerSettings },
+        { temporal, ui, pools, deployments, pods, budgets, load, versions, workerSettings },
         settings,
-        ui,
       ),
       when,
       watches: [

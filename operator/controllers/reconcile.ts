@@ -19,6 +19,7 @@ import {
 } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { KubeObject, Resource, Stored } from '../kube/resource.ts';
+import type { BlockedBy } from '../temporal/blocked-by.ts';
 import type { Temporal } from '../temporal/connection.ts';
 import {
   NoWorkerError,
@@ -30,7 +31,9 @@ import {
 } from '../temporal/errors.ts';
 import { type DesiredCondition, desiredConditions, merge, type ReadySummary, transitions } from './conditions.ts';
 import { claim, needsClaim } from './installation.ts';
+import type { TemporalUI } from './links.ts';
 import { type Plan, REFRESH } from './plan-types.ts';
+import type { Polling } from './polling.ts';
 
 /** Objects that all controllers of the operator share. */
 export interface Context {
@@ -40,6 +43,16 @@ export interface Context {
   readonly written: WrittenStatus;
   readonly waits: Waits;
   readonly installation: string;
+}
+
+/** Sources and limits of the reconcilers of the kinds that have runs. */
+export interface RunSources {
+  readonly temporal: Temporal;
+  readonly ui: TemporalUI;
+  /** Spaces the repeated reads of the kind. */
+  readonly polling: Polling;
+  /** Returns the cause that blocks any run of the installation, whose activities may hold all slots; undefined when nothing does. */
+  readonly blockedElsewhere: () => Promise<BlockedBy | undefined>;
 }
 
 /** Systems in which a plan is carried out. */

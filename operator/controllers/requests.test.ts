@@ -28,12 +28,12 @@ async function requestsFor(kind: 'Backfill' | 'PipelineSchedule', object: object
   };
   const temporal = { call, write: call } as unknown as Temporal;
   const context = reconcileContext({ patch: request('patch'), apply: request('status') });
-  const polling = new Polling(100);
+  const sources = { temporal, ui, polling: new Polling(100), blockedElsewhere: async () => undefined };
   const ledger = new Ledger({ clickhouse_url: 'http://127.0.0.1:1/db', clickhouse_cluster: '' }, systemClock);
   const pass =
     kind === 'Backfill'
-      ? backfillReconciler(context, temporal, ui, polling)
-      : scheduleReconciler(context, { temporal, ledger, polling, callsPerSecond: 100 }, ui);
+      ? backfillReconciler(context, sources)
+      : scheduleReconciler(context, { ...sources, ledger, callsPerSecond: 100 });
   const { log } = instruments();
   await pass('data/one', { object: object as never, now: Date.parse(TIME), signal: new AbortController().signal, log });
   return requests;

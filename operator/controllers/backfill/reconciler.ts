@@ -5,42 +5,42 @@ import { keyOf, type Stored } from '../../kube/resource.ts';
 import type { Observation } from '../../observation.ts';
 import {
   type BackfillState,
-  blockerOfRuns,
   drainBackfill,
   KnownProgress,
   observeBackfill,
   startBackfill,
   updateBackfill,
 } from '../../temporal/backfills.ts';
-import type { Temporal } from '../../temporal/connection.ts';
-import { shared } from '../../temporal/shared-request.ts';
 import { WorkerSilence } from '../../temporal/silence.ts';
-import type { TemporalUI } from '../links.ts';
 import { REFRESH } from '../plan-types.ts';
-import type { Polling } from '../polling.ts';
-import { ask, type Context, NOT_ASKED, needsFinalizer, reconciler, type Systems, specOf } from '../reconcile.ts';
+import {
+  ask,
+  type Context,
+  NOT_ASKED,
+  needsFinalizer,
+  type RunSources,
+  reconciler,
+  type Systems,
+  specOf,
+} from '../reconcile.ts';
 import { BACKFILLS } from '../resources.ts';
 import { type BackfillAction, hasSettled, planBackfill, workflowIDOf } from './plan.ts';
 import { ProgressWatch } from './progress-watch.ts';
 import { keep, type Sample, sampleOf } from './rate.ts';
 import { backfillStatus } from './status.ts';
 
-/** Milliseconds for which all Backfills share one answer about what blocks the runs. */
-const BLOCKER_TTL = 10_000;
 /** Calls to Temporal of a pass over a running Backfill, at most. */
 const CALLS = 3;
 
 /** Reconciles Backfills. */
-export function backfillReconciler(context: Context, temporal: Temporal, ui: TemporalUI, polling: Polling) {
+export function backfillReconciler(context: Context, { temporal, ui, polling, blockedElsewhere }: RunSources) {
   const { client, installation } = context;
   /** Progress by time, from which the rate is computed. It starts empty after a restart. */
   const samples = new Map<string, Sample[]>();
   const progress = new ProgressWatch();
   const silence = new WorkerSilence(context.clock);
   const known = new KnownProgress();
-  const elsewhere = shared(context.clock, BLOCKER_TTL, () =>
-    blockerOfRuns(temporal, installation, context.clock.now()),
-  );
+
   return reconciler(context, {
     resource: BACKFILLS,
     finalizer: FINALIZER,
@@ -50,7 +50,13 @@ export function backfillReconciler(context: Context, temporal: Temporal, ui: Tem
       if (needsFinalizer(object)) return { object, spec, workflow: NOT_ASKED };
       const workflow: Observation<BackfillState> = hasSettled(object)
         ? { known: true, value: { state: 'absent' } }
-        : await ask(observeBackfill(temporal, workflowIDOf(object, installation), now, { elsewhere, silence, known }));
+        : await ask(
+            observeBackfill(temporal, workflowIDOf(object, installation), now, {
+              elsewhere: blockedElsewhere,
+              silence,
+              known,
+            }),
+          );
       polling.note(key, !workflow.known || workflow.value.state === 'running' ? CALLS : 0);
       if (workflow.known && workflow.value.state !== 'running') samples.delete(key);
       if (workflow.known && workflow.value.state === 'running' && workflow.value.progress) {

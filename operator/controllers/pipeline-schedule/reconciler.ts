@@ -6,7 +6,7 @@ import { scheduleId } from '../../../worker/contract.ts';
 import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
 import { keyOf, type Stored } from '../../kube/resource.ts';
 import type { Ledger } from '../../ledger.ts';
-import { blockerOfRuns } from '../../temporal/backfills.ts';
+
 import { type ActiveRun, activeRunOf, observeBlockedRun } from '../../temporal/blocked-run.ts';
 import type { Temporal } from '../../temporal/connection.ts';
 import { observeRequestedRun, startRequestedRun } from '../../temporal/requested-run.ts';
@@ -25,10 +25,18 @@ import {
   wasSkipped,
 } from '../../temporal/schedules.ts';
 import { shared } from '../../temporal/shared-request.ts';
-import type { TemporalUI } from '../links.ts';
+
 import { REFRESH } from '../plan-types.ts';
-import type { Polling } from '../polling.ts';
-import { ask, type Context, NOT_ASKED, needsFinalizer, reconciler, type Systems, specOf } from '../reconcile.ts';
+import {
+  ask,
+  type Context,
+  NOT_ASKED,
+  needsFinalizer,
+  type RunSources,
+  reconciler,
+  type Systems,
+  specOf,
+} from '../reconcile.ts';
 import { PIPELINE_SCHEDULES } from '../resources.ts';
 import { countsOf, coverageOf, dueRange, missingOf } from './coverage.ts';
 import { changesSchedule, type ObservedSchedule, planSchedule, recordIn, type ScheduleAction } from './plan.ts';
@@ -37,8 +45,7 @@ import { scheduleStatus } from './status.ts';
 
 /** Milliseconds for which a list of launches is reused. Visibility lags by seconds, and Temporal allows few such requests. */
 const LAUNCHES_TTL = 10_000;
-/** Milliseconds for which all schedules share one answer about what blocks the runs. */
-const BLOCKER_TTL = 10_000;
+
 /** Number of launches for which the result is remembered. */
 const REMEMBERED = 10_000;
 /** Number of newest launches that are read for each schedule. The status has the older ones already. */
@@ -51,8 +58,7 @@ const AUDITS = 0.1;
 /** Reconciles PipelineSchedules. */
 export function scheduleReconciler(
   context: Context,
-  { temporal, ledger, polling, callsPerSecond }: ScheduleSources,
-  ui: TemporalUI,
+  { temporal, ui, polling, blockedElsewhere, ledger, callsPerSecond }: ScheduleSources,
 ) {
   const { client, clock, installation } = context;
   const source = {
@@ -61,7 +67,7 @@ export function scheduleReconciler(
   };
   const reader = new ScheduleReader(source, clock, AUDITS * callsPerSecond);
   const launchesOf = launchReader(context, temporal);
-  const elsewhere = shared(clock, BLOCKER_TTL, () => blockerOfRuns(temporal, installation, clock.now()));
+
   return reconciler(context, {
     resource: PIPELINE_SCHEDULES,
     finalizer: FINALIZER,
@@ -78,7 +84,7 @@ export function scheduleReconciler(
       const active = activeOf(spec, launches, installation);
       polling.note(keyOf(object), CALLS.schedule + (active ? CALLS.run : 0));
       // When Temporal does not answer, the other observations report it.
-      const blocked = active && (await ask(observeBlockedRun(temporal, active, now, elsewhere)));
+      const blocked = active && (await ask(observeBlockedRun(temporal, active, now, blockedElsewhere)));
       const blockedBy = blocked?.known ? blocked.value : undefined;
       return {
         ...{ object, spec, schedule, launches, ...due },
@@ -99,10 +105,8 @@ export function scheduleReconciler(
   });
 }
 
-interface ScheduleSources {
-  readonly temporal: Temporal;
+interface ScheduleSources extends RunSources {
   readonly ledger: Ledger;
-  readonly polling: Polling;
   /** Limit of all calls to Temporal. */
   readonly callsPerSecond: number;
 }

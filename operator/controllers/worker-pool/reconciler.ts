@@ -34,6 +34,8 @@ const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost';
 
 /** Sources of the state around a pool. The caches hold the objects with our labels. */
 export interface PoolSources {
+  readonly temporal: Temporal;
+  readonly ui: TemporalUI;
   readonly pools: Cache<WorkerPool>;
   readonly deployments: Cache<Deployment>;
   readonly pods: Cache<Pod>;
@@ -45,15 +47,9 @@ export interface PoolSources {
 }
 
 /** Reconciles WorkerPools. */
-export function poolReconciler(
-  context: Context,
-  temporal: Temporal,
-  sources: PoolSources,
-  settings: PodSettings,
-  ui: TemporalUI,
-) {
+export function poolReconciler(context: Context, sources: PoolSources, settings: PodSettings) {
   const { client, clock } = context;
-  const { pools, deployments, pods, budgets, load, versions, workerSettings } = sources;
+  const { temporal, ui, pools, deployments, pods, budgets, load, versions, workerSettings } = sources;
   const memories = new Map<string, Memory>();
   const applied = new Map<string, Applied>();
   /** Returns the version of another pool with its name; empty when none of its pods is ready. */
