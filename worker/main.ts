@@ -15,7 +15,7 @@ import { processName, startTracing } from '../pipeline/tracing.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
 import { ClickHouseWatch } from './activities/clickhouse-watch.ts';
 import { noteRetry } from './activities/waits.ts';
-import type { TemporalConnection as OpenConnection } from './certificates.ts';
+import type { TemporalConnection as OpenConnection } from './temporal-connection.ts';
 import { queuesOf, workerDeploymentOf } from './contract.ts';
 import { serveMetrics } from './metrics-server.ts';
 import { retryUntilReady, unlessAborted } from './startup-retry.ts';

@@ -66,7 +66,7 @@ export interface BackfillPage {
   readonly next?: string;
 }
 
-/** Selects the runs that a further attempt usesArchive at: those of a backfill since it began. */
+/** Selects the runs that a further attempt considers: those of a backfill since it began. */
 export interface Retry {
   /** Milliseconds since 1970. */
   readonly since: number;
@@ -122,7 +122,7 @@ interface LedgerDecision {
 /**
  * Decides on buckets from the ledger. If the observations are requested, the archive counts too: a bucket without objects in the archive
  * and without rows needs no run, and a completed bucket is run again when the archive has objects that its run did not read. The archive is
- * listed once: a bucket that was never run up to its first object, a completed bucket to its end. Throws ArchiveErrors and TableErrors.
+ * listed once: up to the first object of a bucket that was never run, and to the end of a completed one. Throws ArchiveErrors and TableErrors.
  */
 export async function* decideAll(
   { archive, clickhouse }: PlanTools,
@@ -149,7 +149,7 @@ export async function* decideAll(
     const done = page.flatMap(({ known, decision }) => (decision === 'Completed' && known.done ? [known.done] : []));
     const lookup = await ArchiveLookup.open({ archive, clickhouse }, { filter, filterID }, folders, done, signal);
     yield* inParallel(page, LOOKUPS_AHEAD, async ({ bucket, known, decision }) => {
-      const needed = known.touched || (stages.includes('Analysis') && settlesDay(bucket, folders));
+      const needed = known.touched || (stages.includes('Analysis') && maySettleDay(bucket, folders));
       if (decision === 'run' && !needed && (await lookup.isEmpty(bucket))) return { bucket, decision: 'Empty' };
       if (decision === 'Completed' && known.done && (await lookup.hasMore(bucket, known.done))) {
         return { bucket, decision: 'run' };
@@ -180,7 +180,7 @@ async function decideByLedger(
 }
 
 /** Returns whether a bucket is run even without objects: the last hour of a day judges the measurements that the earlier hours judged in part. */
-function settlesDay(bucket: string, folders: DayFolders): boolean {
+function maySettleDay(bucket: string, folders: DayFolders): boolean {
   return isLastHour(bucket) && folders.mayHold(bucket.slice(0, 10));
 }
 

@@ -33,27 +33,26 @@ export async function keepOrPlan(
   const { clickhouse, signal } = context;
   const stages = ['Observations', 'Analysis'] as const;
   const ledger = await readLedger(clickhouse, stages, overlappingBuckets(bucket.bucket), signal);
-  const last = mayKeep ? unjudged(ledger, bucket) : undefined;
-  if (last === undefined) return { plan: await planBucket(context, bucket, startedAt, ledger) };
+  if (!mayKeep || !unjudged(ledger, bucket)) return { plan: await planBucket(context, bucket, startedAt, ledger) };
+  const kept = await observationsToKeep(context, bucket, ledger, signal);
   // Listing the archive takes time, so the plan reads the ledger again.
-  const isSame = await listsSame(context, bucket, last.generation, signal);
-  return isSame ? { kept: last } : { plan: await planBucket(context, bucket, startedAt) };
+  return kept ? { kept } : { plan: await planBucket(context, bucket, startedAt) };
 }
 
 /**
  * Returns the observations of a bucket that can be kept. They are kept if the latest run under this filter has completed them, no analysis has
  * completed since, and the archive lists exactly the objects that the run has read. This serves a run of both stages after only the analysis
  * failed: reading a day takes much longer than judging it. Undefined if the bucket has to be read. Throws ArchiveErrors and TableErrors.
+ *
+ * @param ledger both stages of the bucket
  */
 export async function observationsToKeep(
   tools: Pick<PlanContext, 'archive' | 'clickhouse'>,
   bucket: BucketKey,
+  ledger: LedgerRead,
   signal?: AbortSignal,
 ): Promise<KeptObservations | undefined> {
-  const last = unjudged(
-    await readLedger(tools.clickhouse, ['Observations', 'Analysis'], [bucket.bucket], signal),
-    bucket,
-  );
+  const last = unjudged(ledger, bucket);
   return last && (await listsSame(tools, bucket, last.generation, signal)) ? last : undefined;
 }
 

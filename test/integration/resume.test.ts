@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { EVERYTHING, filterId, normaliseFilter } from '../../pipeline/filter.ts';
-import type { RunOrigin } from '../../pipeline/ledger/ledger.ts';
+import { type RunOrigin, readLedger } from '../../pipeline/ledger/ledger.ts';
 import { analyseBucket } from '../../pipeline/runs/analysis.ts';
 import { observationsToKeep } from '../../pipeline/runs/resume.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
@@ -45,7 +45,10 @@ async function newest(): Promise<number> {
 }
 
 test('observations are kept while only their verdicts are missing and the archive has not changed since', async () => {
-  const kept = async (bucket = key) => (await observationsToKeep(tools, bucket))?.generation;
+  const kept = async (bucket = key) => {
+    const ledger = await readLedger(clickhouse, ['Observations', 'Analysis'], [bucket.bucket]);
+    return (await observationsToKeep(tools, bucket, ledger))?.generation;
+  };
   expect(await kept()).toBeUndefined();
   await runWhole(tools, DAY);
   const first = await newest();

@@ -6,7 +6,7 @@ import type { Observation } from '../../observation.ts';
 import type { BackfillState } from '../../temporal/backfills.ts';
 import { desiredConditions, lint, merge, transitions } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
-import { type BackfillPlan, hasSettled, type ObservedBackfill, planBackfill } from './plan.ts';
+import { type BackfillPlan, hasRecordedEnd, type ObservedBackfill, planBackfill } from './plan.ts';
 import { backfillStatus } from './status.ts';
 
 const NOW = Date.parse('2026-05-06T07:08:09Z');
@@ -754,7 +754,7 @@ describe('whose end the status has', () => {
     const conditions = merge(undefined, desiredConditions(seen.summary, seen.own), 3, NOW);
     const status = { ...backfillStatus(first, seen, context), observedGeneration: 3, conditions };
     const object = { ...first.object, metadata: { ...first.object.metadata, generation: 3 }, status };
-    expect(hasSettled(object)).toBe(true);
+    expect(hasRecordedEnd(object)).toBe(true);
     const settled = { ...first, object, workflow: { known: true, value: { state: 'absent' } } as const };
     const again = planBackfill(settled, 'ooni', NOW + 60_000);
     expect(again.actions).toEqual([]);
@@ -764,8 +764,8 @@ describe('whose end the status has', () => {
       observedGeneration: undefined,
       conditions: undefined,
     });
-    expect(hasSettled({ ...object, metadata: { ...object.metadata, generation: 4 } })).toBe(false);
-    expect(hasSettled({ ...object, metadata: { ...object.metadata, deletionTimestamp: 'now' } })).toBe(false);
+    expect(hasRecordedEnd({ ...object, metadata: { ...object.metadata, generation: 4 } })).toBe(false);
+    expect(hasRecordedEnd({ ...object, metadata: { ...object.metadata, deletionTimestamp: 'now' } })).toBe(false);
   });
 });
 

@@ -48,10 +48,10 @@ export function workflowIDOf(object: Backfill, installation: string): string {
 }
 
 /**
- * Returns whether the status has the end of the backfill, and the spec has not changed since. Temporal is then not asked again, and its
+ * Returns whether the status records the end of the backfill, and the spec has not changed since. Temporal is then not asked again, and its
  * retention does not matter.
  */
-export function hasSettled({ metadata, status }: Backfill): boolean {
+export function hasRecordedEnd({ metadata, status }: Backfill): boolean {
   return (
     !metadata.deletionTimestamp &&
     metadata.finalizers?.includes(FINALIZER) === true &&
@@ -69,7 +69,7 @@ export function planBackfill(observed: ObservedBackfill, installation: string, n
   const plan = decide(observed, installation, now);
   const { object, spec } = observed;
   if (object.metadata.deletionTimestamp || spec instanceof SpecError) return plan;
-  const kept = hasSettled(object) && object.status?.conditions?.find(({ type }) => type === 'Warning');
+  const kept = hasRecordedEnd(object) && object.status?.conditions?.find(({ type }) => type === 'Warning');
   if (kept) return { ...plan, own: [...plan.own, kept] };
   const outcome = observed.workflow.known ? outcomeWarnings(spec, observed.workflow.value) : [];
   return { ...plan, own: [...plan.own, ...warningCondition([...outcome, ...filterWarnings(spec)])] };

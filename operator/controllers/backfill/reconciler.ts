@@ -24,7 +24,7 @@ import {
   specOf,
 } from '../reconcile.ts';
 import { BACKFILLS } from '../resources.ts';
-import { type BackfillAction, hasSettled, planBackfill, workflowIDOf } from './plan.ts';
+import { type BackfillAction, hasRecordedEnd, planBackfill, workflowIDOf } from './plan.ts';
 import { ProgressWatch } from './progress-watch.ts';
 import { keep, type Sample, sampleOf } from './rate.ts';
 import { backfillStatus } from './status.ts';
@@ -48,7 +48,7 @@ export function backfillReconciler(context: Context, { temporal, ui, polling, bl
       const key = keyOf(object);
       const spec = specOf(BACKFILL, object);
       if (needsFinalizer(object)) return { object, spec, workflow: NOT_ASKED };
-      const workflow: Observation<BackfillState> = hasSettled(object)
+      const workflow: Observation<BackfillState> = hasRecordedEnd(object)
         ? { known: true, value: { state: 'absent' } }
         : await ask(
             observeBackfill(temporal, workflowIDOf(object, installation), now, {

@@ -7,7 +7,7 @@ import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
 import { keyOf, type Stored } from '../../kube/resource.ts';
 import type { Ledger } from '../../ledger.ts';
 
-import { type ActiveRun, activeRunOf, observeBlockedRun } from '../../temporal/blocked-run.ts';
+import { type ActiveRun, activeRunOf, observeBlockedRun } from '../../temporal/active-run.ts';
 import type { Temporal } from '../../temporal/connection.ts';
 import { observeRequestedRun, startRequestedRun } from '../../temporal/requested-run.ts';
 import { listSchedules } from '../../temporal/schedule-list.ts';

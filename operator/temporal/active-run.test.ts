@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { activeRunOf } from './blocked-run.ts';
+import { activeRunOf } from './active-run.ts';
 import type { Launch } from './schedules.ts';
 
 test('the active run of the oldest firing is the one that is looked at', () => {
