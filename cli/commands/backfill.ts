@@ -10,6 +10,7 @@ import { type BackfillPlan, planBackfill } from '../../pipeline/runs/backfill-pl
 import { loadSettings } from '../../pipeline/settings.ts';
 import { TableSchemaError } from '../../pipeline/tables/errors.ts';
 import { filterWords } from '../../worker/contract.ts';
+import { granularityOption, maxActiveRunsOption, orderOption, reprocessOrAllOption } from '../backfill-options.ts';
 import { openClickHouse } from '../clickhouse.ts';
 import { withExitStatus } from '../exit-status.ts';
 import {
@@ -20,7 +21,6 @@ import {
   probeCCOption,
   testNameOption,
   warnUnknownNames,
-  wholeNumber,
 } from '../options.ts';
 import type { BackfillRequest } from '../orchestration/backfill.ts';
 import { type ChoiceOptions, TARGET_HELP, withTargetOptions } from '../orchestration/options.ts';
@@ -63,31 +63,11 @@ export function backfillCommand(): Command {
         .default(['observations'], 'observations')
         .argParser(list(WORKFLOW_NAMES)),
     )
-    .addOption(
-      new Option('--granularity <size>', 'size of a bucket: Day or Hour of upload')
-        .choices(['Day', 'Hour'])
-        .default('Day'),
-    )
-    .addOption(
-      new Option('--order <order>', 'order in which buckets are processed')
-        .choices(['OldestFirst', 'NewestFirst'])
-        .default('OldestFirst'),
-    )
-    .addOption(
-      new Option(
-        '--reprocess [which]',
-        'None: buckets that are not done; Failed: those whose last run failed, too; All: every one, replacing rows; without a value: All',
-      )
-        .choices(['None', 'Failed', 'All'])
-        .preset('All')
-        .default('None'),
-    )
+    .addOption(granularityOption())
+    .addOption(orderOption())
+    .addOption(reprocessOrAllOption())
     .option('--allow-shrink', 'replace rows although the archive lists less than half of what was read before')
-    .addOption(
-      new Option('--max-active-runs <n>', 'buckets that are active at a time')
-        .default(4)
-        .argParser(wholeNumber(1, 200)),
-    )
+    .addOption(maxActiveRunsOption())
     .option('--create-tables', 'create the tables that are missing, first')
     .option(
       '--drop-tables',
@@ -167,7 +147,7 @@ async function backfill(request: BackfillRequest, options: Options): Promise<voi
       const { startAt, endAt, granularity, filter, stages } = request;
       console.log(JSON.stringify({ backfill: name, startAt, endAt, granularity, filter, stages }));
     } else {
-      console.log(`${name} is started: ${describeBuckets(request)}; ${what(request)}`);
+      console.log(`${name} is started: ${describeBuckets(request)}; ${describeWork(request)}`);
     }
     if (!options.follow) return 0;
     const { showBackfill } = await import('../orchestration/backfill-progress.ts');
@@ -175,7 +155,8 @@ async function backfill(request: BackfillRequest, options: Options): Promise<voi
   });
 }
 
-const what = ({ filter, stages }: BackfillRequest) => `${filterWords(filter)}; ${stages.join(' and ').toLowerCase()}`;
+const describeWork = ({ filter, stages }: BackfillRequest) =>
+  `${filterWords(filter)}; ${stages.join(' and ').toLowerCase()}`;
 
 /** Throws the ORCHESTRATION_ERRORS if the target would not start the backfill now. */
 async function checkTarget(target: Target, request: BackfillRequest): Promise<void> {
@@ -225,7 +206,7 @@ async function showPlan(request: BackfillRequest, options: Options): Promise<num
     const { buckets, toRun, first, last, skipped, bytes } = plan;
     if (options.output === 'json') console.log(JSON.stringify({ buckets, toRun, first, last, skipped, bytes }));
     else {
-      console.log(`${describeBuckets(request)}; ${what(request)}`);
+      console.log(`${describeBuckets(request)}; ${describeWork(request)}`);
       const ends = toRun > 0 ? `, from ${first} to ${last}` : '';
       const size = bytes ? ` (${byteSize(bytes)} of the archive)` : '';
       console.log(`${toRun.toLocaleString('en')} of ${buckets.toLocaleString('en')} would be processed${ends}${size}`);

@@ -1,9 +1,9 @@
 import { Command, Option } from 'commander';
 import { VIEWS } from '../../pipeline/analysis/views.ts';
-import { createLogger } from '../../pipeline/log.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
 import { createTable } from '../../pipeline/tables/ddl.ts';
 import { openClickHouse } from '../clickhouse.ts';
+import { createCommandLogger } from '../command-logger.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { type CommonOptions, checkClickHouse, clickhouseOption } from '../options.ts';
 import { schemaDifferences, TABLES } from '../schema-differences.ts';
@@ -54,10 +54,7 @@ Exit status: 0 done, and --print-diff found no difference; 1 it found one, the a
 
 async function checkdb(options: Options): Promise<number> {
   const settings = loadSettings();
-  const log = createLogger('checkdb', {
-    ...settings,
-    log_level: settings.log_level === 'info' ? 'warn' : settings.log_level,
-  });
+  const log = createCommandLogger('checkdb', settings);
   const changes = (options.createTables || options.dropTables) && !options.dryRun;
   if (options.printCreate && options.output === 'human') {
     const dialect = { cluster: settings.clickhouse_cluster };

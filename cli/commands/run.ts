@@ -1,13 +1,13 @@
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
-import * as fields from '../../crds/fields.ts';
+
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
 import { counted } from '../../pipeline/counts.ts';
 import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import { serveHealth } from '../../pipeline/health-server.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
-import { createLogger, type Logger } from '../../pipeline/log.ts';
+import type { Logger } from '../../pipeline/log.ts';
 import { migrateAutomatically } from '../../pipeline/migrations/migrate.ts';
 import { sourceOf } from '../../pipeline/reference/datasets.ts';
 import { type IpMetadata, openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
@@ -19,7 +19,9 @@ import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { OBSERVATION_TABLES } from '../../pipeline/tables/schema.ts';
 import { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { startTracing } from '../../pipeline/tracing.ts';
-import { openClickHouse } from '../clickhouse.ts';
+import { granularityOption, reprocessOption, stagesOption } from '../backfill-options.ts';
+import { type OpenedClickHouse, openClickHouse } from '../clickhouse.ts';
+import { createCommandLogger } from '../command-logger.ts';
 import { withExitStatus } from '../exit-status.ts';
 import {
   archiveOption,
@@ -28,7 +30,6 @@ import {
   checkRange,
   clickhouseOption,
   geoipOption,
-  list,
   outputOption,
   probeCCOption,
   settingsWith,
@@ -39,10 +40,11 @@ import {
   wholeNumber,
 } from '../options.ts';
 import { printableLine } from '../printable.ts';
-import { loadFingerprints, loadHttpFingerprints } from '../run/fingerprints.ts';
+import { type FingerprintTools, loadFingerprints, loadHttpFingerprints } from '../run/fingerprints.ts';
 import { startProgress } from '../run/progress.ts';
 import { type FailedBucket, type RunTotals, runBuckets } from '../run/run-buckets.ts';
 import { planRun, type RunPlan, type RunRequest } from '../run/select-buckets.ts';
+import { onStopSignal } from '../stop-signals.ts';
 import { migrateCommandLine } from './migrate.ts';
 
 interface Options extends CommonOptions {
@@ -95,26 +97,11 @@ export function runCommand(): Command {
       uploadBucket,
     )
     .option('--end-at <bucket>', 'end of the range, exclusive', uploadBucket)
-    .addOption(
-      new Option('--granularity <size>', 'size of a bucket: Day or Hour of upload')
-        .choices(['Day', 'Hour'])
-        .default('Day'),
-    )
+    .addOption(granularityOption())
     .addOption(probeCCOption())
     .addOption(testNameOption())
-    .addOption(
-      new Option('--stages <names>', 'Observations (archive to rows), Analysis (rows to verdicts)')
-        .default(['Observations', 'Analysis'], 'both')
-        .argParser(list(fields.stages())),
-    )
-    .addOption(
-      new Option(
-        '--reprocess <which>',
-        'None: buckets that are not done; Failed: those whose last run failed, too; All: every one, replacing rows',
-      )
-        .choices(['None', 'Failed', 'All'])
-        .default('None'),
-    )
+    .addOption(stagesOption())
+    .addOption(reprocessOption())
     .option(
       '--allow-shrink',
       'replace rows although the archive lists less than half of what the last completed run of a bucket read',
@@ -176,71 +163,32 @@ function checkOptions(command: Command, options: Options): void {
 
 async function run(options: Options, command: Command): Promise<number> {
   const started = Date.now();
-  const given = settingsWith(options);
+  const settings = settingsWith(options);
   const request = requestOf(options);
-  if (!request.range && request.stages.includes('Observations') && given.archive_url.includes('://')) {
+  if (!request.range && request.stages.includes('Observations') && settings.archive_url.includes('://')) {
     command.error(
-      `error: ${given.archive_url} is too large to be listed as a whole: give --start-at and --end-at, or a directory as --archive`,
+      `error: ${settings.archive_url} is too large to be listed as a whole: give --start-at and --end-at, or a directory as --archive`,
     );
   }
-  // A user at a terminal needs the problems, not every step. A level that the user set explicitly is kept.
-  const log = createLogger('run', { ...given, log_level: given.log_level === 'info' ? 'warn' : given.log_level });
-  const ipMetadata = openIpMetadata(given.geoip_dir || undefined);
-  if (given.geoip_dir === '') {
+  const log = createCommandLogger('run', settings);
+  const ipMetadata = openIpMetadata(settings.geoip_dir || undefined);
+  if (settings.geoip_dir === '') {
     log.warn(
       'IP metadata is missing: no address gets an AS number, and an answer that differs from the control’s is not judged. Give --geoip a directory; "oonipipeline geoip" fetches the databases.',
     );
   }
-  const tracing = await startTracing(given, 'oonipipeline', log);
-  const metrics = given.prometheus_bind_address ? new RunMetrics() : undefined;
+  const tracing = await startTracing(settings, 'oonipipeline', log);
+  const metrics = settings.prometheus_bind_address ? new RunMetrics() : undefined;
   const server =
     metrics &&
-    (await serveHealth({ address: given.prometheus_bind_address, registry: metrics.registry, live: {}, ready: {} }));
+    (await serveHealth({ address: settings.prometheus_bind_address, registry: metrics.registry, live: {}, ready: {} }));
   const { signal, release } = stopOnSignals();
   try {
-    const opened = await openClickHouse(options.clickhouse, { settings: given, create: true });
+    const opened = await openClickHouse(options.clickhouse, { settings, create: true });
     try {
-      const settings = { ...opened.settings, worker_slots: options.threads };
-      // If no other process can be migrating, the process that left the lock was killed: do not wait for the lock.
-      const remedy = migrateCommandLine(options.clickhouse);
-      const migration = { signal, ...(opened.alone && { lockExpiry: 0 }) };
-      await migrateAutomatically(opened.clickhouse, settings.automatic_migration, remedy, log, migration);
-      const { clickhouse } = opened;
-      const { allowShrink = false } = options;
-      const plan = await planRun(openArchive(settings), clickhouse, request, started, signal);
-      const isGiven = options.fingerprints !== undefined;
-      const sources = {
-        ...settings,
-        // A run with given fingerprints of DNS answers does not fetch others.
-        ...(isGiven && { fingerprints_dns_source: options.fingerprints, fingerprints_http_source: NO_SOURCE }),
-        ...(options.httpFingerprints !== undefined && { fingerprints_http_source: options.httpFingerprints }),
-      };
-      const fingerprints = sourceOf(sources, 'fingerprints_dns');
-      const tools = { clickhouse, log, signal };
-      if (plan.buckets.length > 0 && request.stages.includes('Observations')) {
-        const source = sourceOf(sources, 'fingerprints_http');
-        await loadHttpFingerprints(tools, source, options.httpFingerprints !== undefined);
-      }
-      if ((plan.buckets.length > 0 || isGiven) && request.stages.includes('Analysis')) {
-        await loadFingerprints(tools, fingerprints, isGiven);
-      }
-      const means = {
-        settings,
-        clickhouse,
-        ipMetadata,
-        log,
-        allowShrink,
-        withoutFingerprints: fingerprints === undefined,
-        ...(tracing && { onSpan: tracing.export }),
-        ...(metrics && { metrics }),
-      };
-      const totals = await runPlan(plan, request, means, signal);
-      const summary = summaryOf(plan, totals, started);
-      const cause = nothingDone(summary, totals, options, given.archive_url);
-      if (cause !== undefined) console.error(`oonipipeline run: ${cause}`);
-      if (options.output === 'json') console.log(JSON.stringify(summary));
-      else if (askedFor(summary) > 0) console.log(textOf(summary, given.archive_url, opened.name));
-      return cause === undefined && isDone(summary) ? 0 : 1;
+      const spans = tracing && { onSpan: tracing.export };
+      const parts = { log, ipMetadata, signal, started, ...spans, ...(metrics && { metrics }) };
+      return await runIn(opened, request, options, parts);
     } finally {
       await opened.close();
     }
@@ -255,24 +203,83 @@ async function run(options: Options, command: Command): Promise<number> {
   }
 }
 
-/** Runs the plan and shows the progress. */
-async function runPlan(
-  plan: RunPlan,
+/** Parts of the process that a run uses. */
+interface RunParts {
+  readonly log: Logger;
+  readonly ipMetadata: IpMetadata;
+  readonly signal: AbortSignal;
+  /** Start of the command, in milliseconds since 1970. */
+  readonly started: number;
+  readonly onSpan?: (span: PlainSpan) => void;
+  readonly metrics?: RunMetrics;
+}
+
+/** Plans and runs the buckets, prints the result, and returns the exit status. */
+async function runIn(
+  opened: OpenedClickHouse,
   request: RunRequest,
-  means: {
-    settings: Settings;
-    clickhouse: ClickHouse;
-    ipMetadata: IpMetadata;
-    log: Logger;
-    allowShrink: boolean;
-    withoutFingerprints: boolean;
-    onSpan?: (span: PlainSpan) => void;
-    metrics?: RunMetrics;
-  },
-  signal: AbortSignal,
-): Promise<RunTotals> {
-  const { settings, clickhouse, ipMetadata, log, allowShrink, withoutFingerprints, metrics } = means;
-  const pool = new ThreadPool(settings, ipMetadata, log, means.onSpan);
+  options: Options,
+  parts: RunParts,
+): Promise<number> {
+  const { clickhouse } = opened;
+  const { log, signal, started } = parts;
+  const settings = { ...opened.settings, worker_slots: options.threads };
+  // If no other process can be migrating, the process that left the lock was killed: do not wait for the lock.
+  const migration = { signal, ...(opened.alone && { lockExpiry: 0 }) };
+  const remedy = migrateCommandLine(options.clickhouse);
+  await migrateAutomatically(clickhouse, settings.automatic_migration, remedy, log, migration);
+  const plan = await planRun(openArchive(settings), clickhouse, request, started, signal);
+  const { hasFingerprints } = await loadAllFingerprints({ clickhouse, log, signal }, settings, options, {
+    hasBuckets: plan.buckets.length > 0,
+    stages: request.stages,
+  });
+  const allowShrink = options.allowShrink ?? false;
+  const totals = await runPlan(plan, request, {
+    ...parts,
+    ...{ settings, clickhouse, allowShrink, withoutFingerprints: !hasFingerprints },
+  });
+  const summary = summaryOf(plan, totals, started);
+  const cause = nothingDone(summary, totals, options, settings.archive_url);
+  if (cause !== undefined) console.error(`oonipipeline run: ${cause}`);
+  if (options.output === 'json') console.log(JSON.stringify(summary));
+  else if (askedFor(summary) > 0) console.log(textOf(summary, settings.archive_url, opened.name));
+  return cause === undefined && isDone(summary) ? 0 : 1;
+}
+
+/** Loads the fingerprints that the stages of a run use. Returns whether there is a source of those of DNS answers. */
+async function loadAllFingerprints(
+  tools: FingerprintTools,
+  settings: Settings,
+  { fingerprints, httpFingerprints }: Options,
+  { hasBuckets, stages }: { readonly hasBuckets: boolean; readonly stages: readonly RunStage[] },
+): Promise<{ readonly hasFingerprints: boolean }> {
+  const isGiven = fingerprints !== undefined;
+  const sources = {
+    ...settings,
+    // A run with given fingerprints of DNS answers does not fetch others.
+    ...(isGiven && { fingerprints_dns_source: fingerprints, fingerprints_http_source: NO_SOURCE }),
+    ...(httpFingerprints !== undefined && { fingerprints_http_source: httpFingerprints }),
+  };
+  const dns = sourceOf(sources, 'fingerprints_dns');
+  if (hasBuckets && stages.includes('Observations')) {
+    await loadHttpFingerprints(tools, sourceOf(sources, 'fingerprints_http'), httpFingerprints !== undefined);
+  }
+  if ((hasBuckets || isGiven) && stages.includes('Analysis')) await loadFingerprints(tools, dns, isGiven);
+  return { hasFingerprints: dns !== undefined };
+}
+
+/** The settings and parts with which a plan is run. */
+interface RunContext extends RunParts {
+  readonly settings: Settings;
+  readonly clickhouse: ClickHouse;
+  readonly allowShrink: boolean;
+  readonly withoutFingerprints: boolean;
+}
+
+/** Runs the plan and shows the progress. */
+async function runPlan(plan: RunPlan, request: RunRequest, context: RunContext): Promise<RunTotals> {
+  const { settings, clickhouse, ipMetadata, log, allowShrink, withoutFingerprints, metrics, signal } = context;
+  const pool = new ThreadPool(settings, ipMetadata, log, context.onSpan);
   const progress = startProgress(plan.buckets.length);
   const tools = {
     archive: openArchive(settings),
@@ -288,11 +295,11 @@ async function runPlan(
   };
   const onBucket = (failed?: FailedBucket) => {
     progress.bucket();
-    if (failed) progress.say(printableLine(`${failed.bucket} failed: ${failed.reason}: ${failed.message}`));
+    if (failed) progress.line(printableLine(`${failed.bucket} failed: ${failed.reason}: ${failed.message}`));
   };
   try {
-    const how = { ...request, slots: settings.worker_slots };
-    return await runBuckets(tools, plan.buckets, how, { onRead: progress.read, onBucket, signal });
+    const run = { ...request, slots: settings.worker_slots };
+    return await runBuckets(tools, plan.buckets, run, { onRead: progress.read, onBucket, signal });
   } finally {
     progress.stop();
     await pool.close();
@@ -311,26 +318,16 @@ class Stopped extends Error {
   override name = 'Stopped';
 }
 
-/**
- * Returns a signal that fires on Ctrl-C or SIGTERM. A second Ctrl-C or SIGTERM ends the program at once; the next run can continue after
- * that.
- */
+/** Returns a signal that aborts at Ctrl-C or SIGTERM. A second one ends the program at once; the next run can continue after that. */
 function stopOnSignals(): { signal: AbortSignal; release: () => void } {
   const stop = new AbortController();
-  const onSignal = () => {
-    if (stop.signal.aborted) process.exit(1);
+  const release = onStopSignal(() => {
     process.stderr.write(
       '\noonipipeline run: stopping; the same command continues from here. A second signal ends it at once.\n',
     );
     stop.abort(new Stopped('asked to stop'));
-  };
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, onSignal);
-  return {
-    signal: stop.signal,
-    release: () => {
-      for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, onSignal);
-    },
-  };
+  });
+  return { signal: stop.signal, release };
 }
 
 function summaryOf(plan: RunPlan, totals: RunTotals, started: number): RunSummary {

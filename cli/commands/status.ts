@@ -10,6 +10,7 @@ import { withExitStatus } from '../exit-status.ts';
 import { type CommonOptions, checkClickHouse, checkInterval, clickhouseOption, intervalOption } from '../options.ts';
 import { Output } from '../output.ts';
 import type { StatusView } from '../status/observe.ts';
+import { onStopSignal } from '../stop-signals.ts';
 
 interface Options extends CommonOptions {
   readonly watch?: boolean;
@@ -62,7 +63,7 @@ async function status(options: Options): Promise<number> {
   const { statusLines } = await import('../status/text.ts');
   const temporal = await openTemporalToRead(settings, createLogger('status', { ...settings, log_level: 'error' }));
   const stop = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
+  onStopSignal(() => stop.abort());
   let opened: OpenedClickHouse | undefined;
   try {
     for (;;) {

@@ -18,6 +18,7 @@ import {
 } from '../options.ts';
 import { printable } from '../printable.ts';
 import { instant } from '../ranges.ts';
+import { onStopSignal } from '../stop-signals.ts';
 import { SyncError, type SyncResult, startSyncProgress, syncBuckets } from '../sync/sync.ts';
 
 interface Options extends CommonOptions {
@@ -70,11 +71,7 @@ async function sync(options: Options): Promise<number> {
   const settings = settingsWith(options);
   const filter = normaliseFilter({ probeCC: options.probeCc, testNames: options.testName });
   const stop = new AbortController();
-  const onSignal = () => {
-    if (stop.signal.aborted) process.exit(1);
-    stop.abort();
-  };
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, onSignal);
+  const release = onStopSignal(() => stop.abort());
   const progress = startSyncProgress();
   try {
     const result = await syncBuckets(openArchive(settings), filter, options, {
@@ -90,7 +87,7 @@ async function sync(options: Options): Promise<number> {
     return result.stopped || result.failed.length > 0 ? 1 : 0;
   } finally {
     progress.end();
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, onSignal);
+    release();
   }
 }
 

@@ -2,7 +2,6 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { ArchiveError } from '../../pipeline/archive/archive.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { hidePassword, hidePasswords } from '../../pipeline/hide-password.ts';
-import { createLogger } from '../../pipeline/log.ts';
 import { ReferenceDataError } from '../../pipeline/reference/dataset.ts';
 import { DATASET, DATASETS, type DatasetName, sourceOf } from '../../pipeline/reference/datasets.ts';
 import { fetchIpDatabases } from '../../pipeline/reference/ip-databases.ts';
@@ -11,6 +10,7 @@ import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { loadReference, referenceVersions } from '../../pipeline/reference/load.ts';
 import { loadSettings, type Settings } from '../../pipeline/settings.ts';
 import { openClickHouse } from '../clickhouse.ts';
+import { createCommandLogger } from '../command-logger.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { type CommonOptions, checkClickHouse, clickhouseOption, tableOption } from '../options.ts';
 import { type Column, printRows, type TableForm } from '../table.ts';
@@ -81,10 +81,7 @@ Exit status: 0 all are current; 1 one could not be loaded; 2 wrong usage.
 
 async function updateAssets(options: Options): Promise<number> {
   const settings = loadSettings();
-  const log = createLogger('update-assets', {
-    ...settings,
-    log_level: settings.log_level === 'info' ? 'warn' : settings.log_level,
-  });
+  const log = createCommandLogger('update-assets', settings);
   const chosen = ASSETS.filter(asset => options.only?.includes(asset) ?? true);
   const datasets = chosen.filter((asset): asset is DatasetName => asset !== GEOIP);
   const rows: AssetRow[] = [];

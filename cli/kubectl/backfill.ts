@@ -1,26 +1,26 @@
 import { Command, Option } from 'commander';
 import { BACKFILL, type Backfill } from '../../crds/backfill.ts';
-import * as fields from '../../crds/fields.ts';
+
 import { parseSpec } from '../../crds/resource.ts';
 import { BACKFILLS } from '../../operator/controllers/resources.ts';
 import { NotFoundError } from '../../operator/kube/errors.ts';
 import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
 import { type Filter, filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
+import { granularityOption, maxActiveRunsOption, orderOption, reprocessOption, stagesOption } from '../backfill-options.ts';
 import { openClickHouse } from '../clickhouse.ts';
 import { paletteFor } from '../colour.ts';
 import { confirmed } from '../confirmation.ts';
+import { EXIT_STATUS } from '../help.ts';
 import { resourceName } from '../names.ts';
 import {
   type CommonOptions,
   checkClickHouse,
   clickhouseOption,
-  list,
   outputOption,
   probeCCOption,
   testNameOption,
   warnUnknownNames,
-  wholeNumber,
 } from '../options.ts';
 import { type BackfillRequest, hasEnded, startBackfillAt, validateBackfill } from '../orchestration/backfill.ts';
 import { showBackfill } from '../orchestration/backfill-progress.ts';
@@ -28,7 +28,6 @@ import { endAtOption, type RangeOptions, rangeOf, startAtOption } from '../range
 import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
 import { gridLines, gridTitle, readGrid } from './grid.ts';
 
-const EXIT = '\nExit status: 0 done; 1 it could not be done, and standard error has the reason; 2 wrong usage.';
 
 /** Creates `kubectl ooni backfill` with its commands. */
 export function backfillCommand(): Command {
@@ -57,32 +56,16 @@ function createCommand(): Command {
     .addOption(endAtOption())
     .addOption(probeCCOption())
     .addOption(testNameOption())
-    .addOption(new Option('--granularity <size>', 'size of a bucket').choices(['Day', 'Hour']).default('Day'))
-    .addOption(
-      new Option('--stages <names>', 'Observations, Analysis or both')
-        .default(['Observations', 'Analysis'], 'both')
-        .argParser(list(fields.stages())),
-    )
-    .addOption(
-      new Option('--order <order>', 'order in which buckets are processed')
-        .choices(['OldestFirst', 'NewestFirst'])
-        .default('OldestFirst'),
-    )
-    .addOption(
-      new Option('--reprocess <which>', 'None, Failed or All, as spec.reprocess')
-        .choices(['None', 'Failed', 'All'])
-        .default('None'),
-    )
-    .addOption(
-      new Option('--max-active-runs <n>', 'buckets that are active at a time')
-        .default(4)
-        .argParser(wholeNumber(1, 200)),
-    )
+    .addOption(granularityOption())
+    .addOption(stagesOption())
+    .addOption(orderOption())
+    .addOption(reprocessOption())
+    .addOption(maxActiveRunsOption())
     .addOption(new Option('--dry-run', 'let the API server check it; create nothing').conflicts('follow'))
     .option('--follow', 'show the progress until it has ended')
     .addHelpText(
       'after',
-      `${EXIT}\n\n  kubectl ooni backfill create --start-at 2024-01-01 --end-at 2024-02-01 --probe-cc IT --follow`,
+      `\n${EXIT_STATUS}\n\n  kubectl ooni backfill create --start-at 2024-01-01 --end-at 2024-02-01 --probe-cc IT --follow`,
     )
     .action((options: CreateOptions, command: Command) => {
       const { granularity, stages, order, reprocess, maxActiveRuns } = options;
@@ -199,7 +182,7 @@ function changeCommands(): Command[] {
         .option('--yes', 'do not ask for confirmation');
     }
     return command
-      .addHelpText('after', `${EXIT} Nothing to do is not an error.`)
+      .addHelpText('after', `\n${EXIT_STATUS} Nothing to do is not an error.`)
       .action((name: string, options: ChangeOptions) =>
         withCluster(`backfill ${change.name}`, options, async ({ client, namespace }) => {
           const object = await client.get(BACKFILLS, { namespace, name });

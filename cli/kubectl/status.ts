@@ -9,6 +9,7 @@ import { isAway } from '../orchestration/target.ts';
 import { Output } from '../output.ts';
 import { printable } from '../printable.ts';
 import { messageWithRemedy } from '../remedies.ts';
+import { onStopSignal } from '../stop-signals.ts';
 import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
 import { type InstallationView, isAsDesired, screenLines } from './screen.ts';
 
@@ -56,7 +57,7 @@ Ctrl-C ends with 0.
 async function status(cluster: Cluster, options: Options): Promise<number> {
   const form = options.output ?? (process.stdout.isTTY ? 'human' : 'json');
   const stop = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
+  onStopSignal(() => stop.abort());
   let isSeen = false;
   for (;;) {
     const view = await readInstallation(cluster).catch((error: Error) => {

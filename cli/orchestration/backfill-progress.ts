@@ -2,6 +2,7 @@ import type { SingleBar } from 'cli-progress';
 import { paletteFor } from '../colour.ts';
 import { printableLine } from '../printable.ts';
 import { progressBar } from '../progress-bar.ts';
+import { onStopSignal } from '../stop-signals.ts';
 import { type BackfillView, follow } from './backfill.ts';
 import type { Target } from './target.ts';
 
@@ -11,8 +12,7 @@ import type { Target } from './target.ts';
  */
 export async function showBackfill(target: Target, name: string): Promise<number> {
   const stop = new AbortController();
-  const onSignal = () => stop.abort();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onSignal);
+  const release = onStopSignal(() => stop.abort());
   const display = process.stderr.isTTY ? barDisplay() : lineDisplay();
   let last: BackfillView | undefined;
   try {
@@ -22,7 +22,7 @@ export async function showBackfill(target: Target, name: string): Promise<number
     }
   } finally {
     display.end();
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
+    release();
   }
   if (!last?.ended) {
     console.error(`${name} goes on; the display has ended`);

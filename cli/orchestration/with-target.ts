@@ -1,5 +1,6 @@
-import { createLogger, type Logger } from '../../pipeline/log.ts';
+import type { Logger } from '../../pipeline/log.ts';
 import { loadSettings, type Settings } from '../../pipeline/settings.ts';
+import { createCommandLogger } from '../command-logger.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { printable } from '../printable.ts';
 import type { ChoiceOptions } from './options.ts';
@@ -16,10 +17,7 @@ export function withTarget(
     name,
     async () => {
       const settings = loadSettings();
-      const log = createLogger(name, {
-        ...settings,
-        log_level: settings.log_level === 'info' ? 'warn' : settings.log_level,
-      });
+      const log = createCommandLogger(name, settings);
       const { openTarget, ORCHESTRATION_ERRORS } = await import('./target.ts');
       expected.push(...ORCHESTRATION_ERRORS);
       const target = await openTarget(settings, options, log);

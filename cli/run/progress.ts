@@ -5,15 +5,15 @@ export interface Progress {
   read(measurements: number): void;
   bucket(): void;
   /** Prints a line above the bar. */
-  say(line: string): void;
+  line(text: string): void;
   stop(): void;
 }
 
 /** Shows a bar on standard error if it is a terminal; otherwise only the printed lines. */
 export function startProgress(buckets: number): Progress {
-  const say = (line: string) => void process.stderr.write(`${line}\n`);
+  const line = (text: string) => void process.stderr.write(`${text}\n`);
   if (!process.stderr.isTTY || buckets === 0) {
-    return { read: () => {}, bucket: () => {}, say, stop: () => {} };
+    return { read: () => {}, bucket: () => {}, line, stop: () => {} };
   }
   const bar = progressBar(
     '{bar} {value}/{total} buckets, {measurements} measurements, {duration_formatted} (about {eta_formatted} left)',
@@ -22,8 +22,8 @@ export function startProgress(buckets: number): Progress {
   return {
     read: measurements => bar.update({ measurements: measurements.toLocaleString('en') }),
     bucket: () => bar.increment(),
-    say: line => {
-      process.stderr.write(`\r\x1b[K${line}\n`);
+    line: text => {
+      process.stderr.write(`\r\x1b[K${text}\n`);
       bar.updateETA();
     },
     stop: () => bar.stop(),

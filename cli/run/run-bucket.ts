@@ -71,8 +71,8 @@ class StageError extends Error {
   }
 }
 
-/** Stages of a bucket to run, and how. */
-export interface HowToRun {
+/** Stages of a bucket to run, and the way to run them. */
+export interface BucketOptions {
   readonly stages: readonly RunStage[];
   readonly reprocess: Reprocess;
   /** For a bucket of an hour. */
@@ -83,7 +83,7 @@ export interface HowToRun {
 interface BucketRun {
   readonly tools: RunTools;
   readonly bucket: BucketKey;
-  readonly how: HowToRun;
+  readonly options: BucketOptions;
   /** Receives the number of measurements that the bucket's batches have read so far. */
   readonly onRead: (measurements: number) => void;
   readonly signal: AbortSignal;
@@ -118,7 +118,7 @@ export function runBucket(run: BucketRun): Promise<BucketOutcome> {
 
 async function outcomeOf(run: BucketRun, id: string): Promise<BucketOutcome> {
   try {
-    const { observed, analysis } = await runStages(run.how.stages, stepsOf(run, id));
+    const { observed, analysis } = await runStages(run.options.stages, stepsOf(run, id));
     const { counts = noCounts(), rowsStored: rows = {} } = observed ?? {};
     const kept = observed?.plan.kept ?? false;
     return { counts, rows, verdicts: analysis ?? 0, kept, state: 'completed' };
@@ -138,15 +138,15 @@ interface LocalPlan extends RunPlan<Batch> {
 
 /** Returns the steps of a run in this process. */
 function stepsOf(run: BucketRun, id: string): RunSteps<Batch, LocalPlan, number> {
-  const { tools, bucket, how, signal } = run;
+  const { tools, bucket, options, signal } = run;
   const startedAt = Date.now();
   const first = originOf(tools, id, 1);
   let origin = first;
-  const mayKeep = how.stages.length > 1 && how.reprocess !== 'All';
+  const mayKeep = options.stages.length > 1 && options.reprocess !== 'All';
   const taskOf = (generation: number | undefined): AnalysisTask => ({
     bucket,
     startedAt,
-    ...(how.settledBy && { settledBy: how.settledBy }),
+    ...(options.settledBy && { settledBy: options.settledBy }),
     ...(generation !== undefined && { observations: generation }),
   });
   const record = async ({ stage, plan, counts }: BrokenStage<LocalPlan>, state: RecordedState, outcome: Outcome) => {

@@ -2,7 +2,7 @@ import { addCounts, type Counts, noCounts } from '../../pipeline/counts.ts';
 import type { Filter } from '../../pipeline/filter.ts';
 import { ledgerTime, type RunStage } from '../../pipeline/ledger/ledger.ts';
 import type { Reprocess } from '../../worker/contract.ts';
-import { type BucketOutcome, type HowToRun, type RunTools, runBucket } from './run-bucket.ts';
+import { type BucketOutcome, type BucketOptions, type RunTools, runBucket } from './run-bucket.ts';
 
 export interface FailedBucket {
   readonly bucket: string;
@@ -38,7 +38,7 @@ export interface RunWatch {
 const UNREADABLE_IN_A_ROW = 3;
 
 /** How the buckets of a run are processed. */
-export interface RunHow {
+export interface RunOptions {
   readonly filter: Filter;
   readonly filterID: string;
   readonly stages: readonly RunStage[];
@@ -54,18 +54,18 @@ export interface RunHow {
 export async function runBuckets(
   tools: RunTools,
   buckets: readonly string[],
-  how: RunHow,
+  options: RunOptions,
   watch: RunWatch,
 ): Promise<RunTotals> {
   const { signal } = watch;
-  const { filter, filterID } = how;
+  const { filter, filterID } = options;
   const tally = new RunTally(buckets, watch);
   const settledBy = await settlingBuckets(tools, buckets, signal);
   const runOne = async (bucket: string): Promise<void> => {
     const outcome = await runBucket({
       tools,
       bucket: { bucket, filter, filterID },
-      how: { ...how, ...settledBy(bucket) },
+      options: { ...options, ...settledBy(bucket) },
       onRead: measurements => tally.reading(bucket, measurements),
       signal,
     }).finally(() => tally.stopped(bucket));
@@ -73,7 +73,7 @@ export async function runBuckets(
   };
   const waiting = buckets.values();
   await Promise.all(
-    Array.from({ length: how.slots }, async () => {
+    Array.from({ length: options.slots }, async () => {
       for (const bucket of waiting) {
         if (signal.aborted || tally.cannotContinue) return;
         try {
@@ -92,7 +92,7 @@ async function settlingBuckets(
   { clickhouse }: RunTools,
   buckets: readonly string[],
   signal: AbortSignal,
-): Promise<(bucket: string) => Pick<HowToRun, 'settledBy'>> {
+): Promise<(bucket: string) => Pick<BucketOptions, 'settledBy'>> {
   if (!buckets[0]?.includes('T')) return () => ({});
   const since = await ledgerTime(clickhouse, signal);
   // Buckets start in the order of the list, so the last bucket of a day starts after all others of that day have started.
