@@ -75,7 +75,7 @@ export class LocalNode {
       name: 'pods',
       instruments: this.#instruments,
       concurrency: 8,
-      backoff: { base: 200, max: 10_000 },
+      waits: { initial: 200, longest: 10_000 },
     });
   }
 

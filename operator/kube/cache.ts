@@ -1,6 +1,6 @@
 import type { Client, WriteListener } from './client.ts';
+import { freeze, TextPool } from './freeze.ts';
 import type { Instruments } from './instruments.ts';
-import { keep, TextPool } from './keep.ts';
 import { type ListReason, type ListWatchEvent, type ListWatchOptions, listWatch } from './list-watch.ts';
 import { compareVersions, type Key, type KubeObject, keyOf, nameOf, type Resource, type Stored } from './resource.ts';
 
@@ -199,12 +199,12 @@ export class Cache<T extends KubeObject> {
     }
     if (previous?.metadata.uid === object.metadata.uid) {
       if (previous.metadata.resourceVersion === object.metadata.resourceVersion) return false;
-      this.#objects.set(key, keep(object, this.#texts));
+      this.#objects.set(key, freeze(object, this.#texts));
       this.#notify({ type: 'modified', object, previous });
       return true;
     }
     if (previous) this.#remove(previous);
-    this.#objects.set(key, keep(object, this.#texts));
+    this.#objects.set(key, freeze(object, this.#texts));
     this.#notify({ type: 'added', object });
     return true;
   }
@@ -215,7 +215,7 @@ export class Cache<T extends KubeObject> {
     if (!previous) return;
     this.#objects.delete(key);
     // Listeners get the final state of the deleted object. If the event is about another object of that name, they get the cached state.
-    const last = previous.metadata.uid === object.metadata.uid ? keep(object, this.#texts) : previous;
+    const last = previous.metadata.uid === object.metadata.uid ? freeze(object, this.#texts) : previous;
     this.#notify({ type: 'deleted', object: last });
   }
 

@@ -1,15 +1,6 @@
 import { expect, it } from 'vitest';
 import { ManualClock } from '../../test/support/manual-clock.ts';
-import { backoff, jittered, linked, sleep } from './clock.ts';
-
-it('doubles the back-off up to its maximum, the upper half at random', () => {
-  const clock = new ManualClock();
-  clock.chance = 0;
-  expect([1, 2, 3, 4, 5, 50].map(n => backoff(clock, n, 100, 1000))).toEqual([50, 100, 200, 400, 500, 500]);
-  clock.chance = 0.999999;
-  expect(backoff(clock, 1, 100, 1000)).toBeCloseTo(100, 1);
-  expect(backoff(clock, 50, 100, 1000)).toBeCloseTo(1000, 1);
-});
+import { jittered, linked, sleep } from './clock.ts';
 
 it('spreads a duration evenly in both directions', () => {
   const clock = new ManualClock();

@@ -1,5 +1,3 @@
-import { backOff } from '../../pipeline/back-off.ts';
-
 /**
  * Time and randomness as one parameter. Everything that waits, expires or uses jitter takes a Clock, so that a test can run hours in
  * milliseconds and choose the random numbers.
@@ -47,14 +45,6 @@ export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
 /** Returns a duration spread evenly over [ms * (1 - share), ms * (1 + share)], so that replicas and watches do not act in step. */
 export function jittered(clock: Clock, ms: number, share: number): number {
   return ms * (1 - share + 2 * share * clock.random());
-}
-
-/**
- * Returns the milliseconds to wait after the n-th failure in a row (n from 1). The wait doubles from `base` to `max`, and its upper half
- * is random, so that clients which failed together do not return together.
- */
-export function backoff(clock: Clock, failures: number, base: number, max: number): number {
-  return backOff(failures, { initial: base, longest: max }, clock.random());
 }
 
 /** Returns an AbortController that follows a parent signal until `unlink`, so that no listener remains on a parent that lives for days. */

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import type { Waits } from '../../pipeline/back-off.ts';
 import type { Cache, Change } from './cache.ts';
 import { linked } from './clock.ts';
 import {
@@ -70,7 +71,8 @@ export interface ControllerOptions<T extends KubeObject> {
   readonly timeout?: number;
   /** Milliseconds that running reconciliations have to end by themselves when the controller stops; default 10,000. */
   readonly grace?: number;
-  readonly backoff?: { readonly base: number; readonly max: number };
+  /** Waits before a failed reconciliation is repeated. */
+  readonly waits?: Waits;
 }
 
 /**
@@ -94,7 +96,7 @@ export class Controller<T extends KubeObject> {
     this.name = name;
     this.#options = options;
     this.#timeout = options.timeout ?? 60_000;
-    this.#queue = new WorkQueue({ name, instruments, concurrency, backoff: options.backoff });
+    this.#queue = new WorkQueue({ name, instruments, concurrency, waits: options.waits });
     instruments.metrics.reconcilesMax.set({ controller: name }, concurrency);
   }
 

@@ -1,5 +1,6 @@
 import { Agent, DecoratorHandler, type Dispatcher, ProxyAgent, errors as undici } from 'undici';
-import { backoff, type Clock, linked, sleep, systemClock } from './clock.ts';
+import { backOff } from '../../pipeline/back-off.ts';
+import { type Clock, linked, sleep, systemClock } from './clock.ts';
 import type { Connection, ConnectionSource } from './config.ts';
 import {
   errorFor,
@@ -37,6 +38,9 @@ interface Connected {
 }
 
 const TIMEOUT = 30_000;
+
+/** Waits before a request is repeated that the server rejected as one too many (429). */
+const BUSY_WAITS = { initial: 100, longest: 10_000 };
 /** Milliseconds after which credentials are read again, the interval of client-go for token files. */
 const CREDENTIALS_AGE = 60_000;
 /** Bytes of the longest line of a watch. etcd accepts objects of 1.5 MB; JSON with escapes may be several times that size. */
@@ -63,11 +67,6 @@ export class Http {
     this.#clock = options.clock ?? systemClock;
     this.#observe = options.observe ?? (() => {});
     this.#userAgent = options.userAgent ?? 'ooni-pipeline';
-  }
-
-  /** Returns the namespace of the context or the pod. */
-  async namespace(): Promise<string> {
-    return (await this.#connect()).connection.namespace;
   }
 
   /** Returns the decoded JSON answer. Throws the fitting class of errors.ts, or the signal's reason when it aborts. */
@@ -97,7 +96,7 @@ export class Http {
           } else if (error.status === 0 && request.method === 'GET' && !reset) {
             reset = true;
           } else if (error instanceof TooManyRequestsError) {
-            const wait = Math.max(error.after, backoff(this.#clock, failures, 100, 10_000));
+            const wait = Math.max(error.after, backOff(failures, BUSY_WAITS, this.#clock.random()));
             if (this.#clock.monotonic() + wait >= deadline) throw error;
             await sleep(this.#clock, wait, controller.signal);
           } else {

@@ -9,6 +9,7 @@ export interface Instruments {
   readonly metrics: Metrics;
 }
 
+/** Returns the instruments with a log: the clock of the system and new metrics unless given. */
 export function createInstruments(options: { log: Logger; clock?: Clock; metrics?: Metrics }): Instruments {
   return { clock: options.clock ?? systemClock, log: options.log, metrics: options.metrics ?? createMetrics() };
 }

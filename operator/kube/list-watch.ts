@@ -1,5 +1,6 @@
+import { backOff } from '../../pipeline/back-off.ts';
 import type { Client } from './client.ts';
-import { backoff, jittered, sleep } from './clock.ts';
+import { jittered, sleep } from './clock.ts';
 import {
   errorFor,
   ForbiddenError,
@@ -50,8 +51,8 @@ export type ListWatchEvent<T extends KubeObject> =
   /** The first list was refused (403). It is tried again. */
   | { readonly type: 'forbidden'; readonly message: string };
 
-/** Back-off after failures: 0.5 s doubling to 30 s. */
-const BACKOFF = { base: 500, max: 30_000 };
+/** Waits after failures. */
+const WAITS = { initial: 500, longest: 30_000 };
 /** Number of failures in a row to watch from one version after which a list follows. The server may never have had that version (a restored etcd). */
 const FAILURES_BEFORE_LIST = 5;
 /** Milliseconds. A watch without events that ends sooner counts as a failure; otherwise a broken proxy would cause reconnections in a tight loop. */
@@ -139,7 +140,7 @@ export async function* listWatch<T extends KubeObject>(
         continue;
       }
       // A quiet watch that lasted longer than the back-off is a success, however it ended.
-      if (watching !== undefined && clock.monotonic() - watching > BACKOFF.max) failures = 0;
+      if (watching !== undefined && clock.monotonic() - watching > WAITS.longest) failures = 0;
       failures++;
       metrics.watchErrors.inc({ resource: nameOf(resource), error: (error as Error).name });
       if (error instanceof GoneError) {
@@ -157,7 +158,7 @@ export async function* listWatch<T extends KubeObject>(
         }
       }
       const asked = error instanceof TooManyRequestsError || error instanceof ServerError ? (error.after ?? 0) : 0;
-      const wait = Math.max(asked, backoff(clock, failures, BACKOFF.base, BACKOFF.max));
+      const wait = Math.max(asked, backOff(failures, WAITS, clock.random()));
       await sleep(clock, wait, signal).catch(() => {});
     }
   }

@@ -6,7 +6,12 @@ import { WorkQueue } from './queue.ts';
 function bed(concurrency = 2) {
   const clock = new ManualClock();
   const tools = { ...instruments(), clock };
-  const queue = new WorkQueue({ name: 'test', instruments: tools, concurrency, backoff: { base: 1000, max: 4000 } });
+  const queue = new WorkQueue({
+    name: 'test',
+    instruments: tools,
+    concurrency,
+    waits: { initial: 1000, longest: 4000 },
+  });
   const started: string[] = [];
   const ends = new Map<string, () => void>();
   const stop = new AbortController();

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers';
-import { backoff } from './clock.ts';
+import { backOff, type Waits } from '../../pipeline/back-off.ts';
 import type { Instruments } from './instruments.ts';
 import type { Key } from './resource.ts';
 
@@ -9,9 +9,11 @@ export interface QueueOptions {
   readonly instruments: Instruments;
   /** Number of keys processed at a time. */
   readonly concurrency: number;
-  /** Milliseconds: first and longest wait of `retry`; default 1 s and 2 min. */
-  readonly backoff?: { readonly base: number; readonly max: number };
+  /** Waits of `retry`; default 1 s to 2 min. */
+  readonly waits?: Waits;
 }
+
+const WAITS: Waits = { initial: 1000, longest: 120_000 };
 
 /**
  * Milliseconds for which the queue starts keys before it lets other work of the process run. A key that waits for no other system is processed
@@ -87,10 +89,9 @@ export class WorkQueue {
   retry(key: Key): void {
     const failures = (this.#failures.get(key) ?? 0) + 1;
     this.#failures.set(key, failures);
-    const { base, max } = this.#options.backoff ?? { base: 1000, max: 120_000 };
     const { clock, metrics } = this.#options.instruments;
     metrics.queueRetries.inc(this.#labels);
-    this.add(key, backoff(clock, failures, base, max));
+    this.add(key, backOff(failures, this.#options.waits ?? WAITS, clock.random()));
   }
 
   /** Resets the back-off of a key after a success. */

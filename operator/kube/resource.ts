@@ -67,6 +67,7 @@ export interface ObjectRef {
 /** Key of an object in queues and caches: `namespace/name`, or `name` for a cluster-scoped one. */
 export type Key = string;
 
+/** Returns the key of an object. */
 export function keyOf(object: KubeObject | ObjectRef): Key {
   const { namespace, name } = 'metadata' in object ? object.metadata : object;
   return namespace ? `${namespace}/${name}` : name;

@@ -57,7 +57,7 @@ function controlling(
     reconcile,
     instruments: tools,
     watches: [{ cache: children, keys: ownerKeys(CONFIG_MAPS) }],
-    backoff: { base: 50, max: 200 },
+    waits: { initial: 50, longest: 200 },
     ...options,
   });
   const start = (signal = stop.signal) => {

@@ -32,13 +32,13 @@ export class TextPool {
  * Freezes a value from JSON with all that it contains, and takes equal texts from the pool. Returns the same value. (10,000 ended Backfills: 19 MB of
  * heap without the pool, 14 MB with it.)
  */
-export function keep<V>(value: V, pool: TextPool): V {
+export function freeze<V>(value: V, pool: TextPool): V {
   if (value === null || typeof value !== 'object' || Object.isFrozen(value)) return value;
   const fields = value as Record<string, unknown>;
   for (const name of Object.keys(fields)) {
     const field = fields[name];
     if (typeof field === 'string') fields[name] = pool.same(field);
-    else keep(field, pool);
+    else freeze(field, pool);
   }
   return Object.freeze(value);
 }

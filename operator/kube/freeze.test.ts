@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { keep, TextPool } from './keep.ts';
+import { freeze, TextPool } from './freeze.ts';
 
 it('changes no value, and freezes all of it', () => {
   const frozen = (value: unknown): boolean =>
@@ -9,7 +9,7 @@ it('changes no value, and freezes all of it', () => {
   fc.assert(
     fc.property(fc.jsonValue(), value => {
       const text = JSON.stringify(value);
-      const kept = keep(JSON.parse(text), pool);
+      const kept = freeze(JSON.parse(text), pool);
       expect(JSON.stringify(kept)).toBe(text);
       expect(frozen(kept)).toBe(true);
     }),
@@ -19,7 +19,7 @@ it('changes no value, and freezes all of it', () => {
 it('forgets texts that do not repeat', () => {
   const pool = new TextPool();
   for (let n = 0; n < 20_000; n++) {
-    keep({ uid: `00000000-0000-4000-8000-${n}`, message: 'All 12 buckets are done.' }, pool);
+    freeze({ uid: `00000000-0000-4000-8000-${n}`, message: 'All 12 buckets are done.' }, pool);
   }
   expect(pool.size).toBeGreaterThan(0);
   expect(pool.size).toBeLessThanOrEqual(2000);
