@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { type HealthServer, serveHealth } from '../pipeline/health-server.ts';
+import { type HealthServer, type MetricsText, serveHealth } from '../pipeline/health-server.ts';
 import type { Logger } from '../pipeline/log.ts';
 import type { Settings } from '../pipeline/settings.ts';
 import { SEARCH_ATTRIBUTES } from '../worker/contract.ts';
@@ -83,21 +83,8 @@ export async function runOperator(
   const watching = new AbortController();
   let health: HealthServer | undefined;
   try {
-    if (settings.operator_health_address) {
-      health = await serveHealth({
-        address: settings.operator_health_address,
-        registry: metrics.registry,
-        more: () => resourceMetrics(resources),
-        live: {
-          lease: () => lease.stalled(),
-          ...Object.fromEntries(controllers.map(controller => [controller.name, () => controller.stalled()])),
-        },
-        ready: {
-          caches: () => (caches.synced ? undefined : 'the first lists are not complete'),
-        },
-      });
-      log.info({ url: health.url }, 'health and metrics');
-    }
+    health = await serveState(settings, { lease, controllers, caches, resources, registry: metrics.registry });
+    if (health) log.info({ url: health.url }, 'health and metrics');
     // The caches stop after the controllers, because the last passes still read them.
     const running = caches.run(watching.signal);
     await lease.hold(signal, async leading => {
@@ -118,6 +105,33 @@ export async function runOperator(
     await ledger.close();
     await http.close();
   }
+}
+
+/** Parts of the operator whose state the health endpoints and the metrics show. */
+interface Parts {
+  readonly lease: LeaderLease;
+  readonly controllers: ReturnType<typeof createControllers>;
+  readonly caches: Caches;
+  readonly resources: Resources;
+  readonly registry: MetricsText;
+}
+
+/** Serves health and metrics at `operator_health_address`; undefined without the setting. */
+async function serveState(
+  { operator_health_address: address }: Settings,
+  { lease, controllers, caches, resources, registry }: Parts,
+): Promise<HealthServer | undefined> {
+  if (!address) return undefined;
+  return await serveHealth({
+    address,
+    registry,
+    more: () => resourceMetrics(resources),
+    live: {
+      lease: () => lease.stalled(),
+      ...Object.fromEntries(controllers.map(controller => [controller.name, () => controller.stalled()])),
+    },
+    ready: { caches: () => (caches.synced ? undefined : 'the first lists are not complete') },
+  });
 }
 
 /** Returns a reader that notes the time of the statistics of each queue, in milliseconds since 1970. */

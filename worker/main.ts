@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { InjectedSinks, NativeConnection, Worker, WorkerOptions } from '@temporalio/worker';
 import { openArchive } from '../pipeline/archive/open.ts';
 import { freePort } from '../pipeline/free-port.ts';
-import { serveHealth } from '../pipeline/health-server.ts';
+import { type HealthServer, serveHealth } from '../pipeline/health-server.ts';
 import { createLogger, type Logger } from '../pipeline/log.ts';
 import { prepareDatabase } from '../pipeline/migrations/migrate.ts';
 import type { Tracing } from '../pipeline/otel.ts';
@@ -15,10 +15,10 @@ import { processName, startTracing } from '../pipeline/tracing.ts';
 import { CODE_VERSION } from '../pipeline/version.ts';
 import { ClickHouseWatch } from './activities/clickhouse-watch.ts';
 import { noteRetry } from './activities/waits.ts';
-import type { TemporalConnection as OpenConnection } from './temporal-connection.ts';
 import { queuesOf, workerDeploymentOf } from './contract.ts';
 import { serveMetrics } from './metrics-server.ts';
 import { retryUntilReady, unlessAborted } from './startup-retry.ts';
+import type { TemporalConnection as OpenConnection } from './temporal-connection.ts';
 import { activityTracing, workflowSinks } from './tracing.ts';
 import { workflowCode } from './workflow-bundle.ts';
 import type { EndSinks } from './workflows/trace.ts';
@@ -47,31 +47,19 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
   const metrics = new RunMetrics();
   const workers: Worker[] = [];
   let waitsFor: string | undefined = 'it is starting';
-  const say = (sentence: string) => {
+  const onWaiting = (sentence: string) => {
     waitsFor = sentence;
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (stop.signal.aborted) return;
       log.info(`${signal}: taking no more tasks; running tasks have ${secondsToFinish(settings)} s to finish`);
-      say('it is stopping');
+      onWaiting('it is stopping');
       stop.abort(new StopError('asked to stop'));
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
     });
   }
-  const server = settings.worker_health_address
-    ? await serveHealth({
-        address: settings.worker_health_address,
-        registry: metrics.registry,
-        live: {
-          worker: () =>
-            workers.some(worker => worker.getState() === 'FAILED')
-              ? 'a worker of the Temporal SDK has failed'
-              : undefined,
-        },
-        ready: { worker: () => waitsFor },
-      })
-    : undefined;
+  const server = await serveState(settings, { metrics, workers, waitsFor: () => waitsFor });
   const tracing = await startTracing(settings, 'ooni-worker', log);
   const database = settings.worker_tasks.includes('Activities') ? new Database(settings, log, stop.signal) : undefined;
   // Loading the SDK occupies the thread for most of a second, so the first statements would wait for it.
@@ -83,7 +71,7 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
   const scraped = sdkPort === undefined ? undefined : await serveMetrics(prometheus, metrics.registry, sdkPort);
 
   const reach = <T>(doing: string, work: () => Promise<T>) =>
-    retryUntilReady(doing, work, { log, onWaiting: say, signal: stop.signal });
+    retryUntilReady(doing, work, { log, onWaiting, signal: stop.signal });
   // A Temporal that accepts connections and does not answer must not delay the end of the process.
   const ask = <T>(doing: string, work: () => Promise<T>) => reach(doing, () => unlessAborted(work(), stop.signal));
   const stopped = new AbortController();
@@ -130,6 +118,25 @@ async function serveQueues(settings: Settings, log: Logger): Promise<void> {
   }
 }
 
+/** Serves health and metrics at `worker_health_address`; undefined without the setting. `waitsFor` returns why the worker is not ready. */
+async function serveState(
+  { worker_health_address: address }: Settings,
+  {
+    metrics,
+    workers,
+    waitsFor,
+  }: { readonly metrics: RunMetrics; readonly workers: readonly Worker[]; readonly waitsFor: () => string | undefined },
+): Promise<HealthServer | undefined> {
+  if (!address) return undefined;
+  const hasFailed = () => workers.some(worker => worker.getState() === 'FAILED');
+  return await serveHealth({
+    address,
+    registry: metrics.registry,
+    live: { worker: () => (hasFailed() ? 'a worker of the Temporal SDK has failed' : undefined) },
+    ready: { worker: waitsFor },
+  });
+}
+
 /** The worker received a signal to stop during its start. This is not a failure. */
 class StopError extends Error {
   override name = 'StopError';
@@ -152,9 +159,9 @@ class Database {
       log.warn({ attempt }, `ClickHouse: ${error.message}; trying again in ${wait} ms`);
     };
     this.clickhouse = openClickHouse(settings, { onRetry });
-    const options = { signal: AbortSignal.any([signal, this.#closing.signal]) };
+    const options = { remedy: MIGRATE, signal: AbortSignal.any([signal, this.#closing.signal]) };
     this.#prepare = async () => {
-      await prepareDatabase(this.clickhouse, settings, MIGRATE, log, options);
+      await prepareDatabase(this.clickhouse, settings, log, options);
     };
     this.#first = this.#prepare().then(
       () => true,

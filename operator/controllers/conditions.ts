@@ -63,7 +63,8 @@ export interface Transition {
   readonly message: string;
 }
 
-const BAD: readonly Reason[] = [
+/** Reasons that make the event of a transition a warning, with any condition. */
+const WARNING_REASONS: readonly Reason[] = [
   'RolloutStuck',
   'RequestFailed',
   'Retrying',
@@ -73,6 +74,7 @@ const BAD: readonly Reason[] = [
   'WorkflowStuck',
 ];
 
+/** Returns the transitions between two lists of conditions, one for each reason. */
 export function transitions(before: readonly Condition[] | undefined, after: readonly Condition[]): Transition[] {
   const found = new Map<Reason, Transition>();
   for (const { type, status, reason, message } of after) {
@@ -84,7 +86,7 @@ export function transitions(before: readonly Condition[] | undefined, after: rea
       type === 'Warning' ||
       type === 'LastRunFailed' ||
       status === 'Unknown' ||
-      BAD.includes(reason);
+      WARNING_REASONS.includes(reason);
     // Ready repeats Reconciling and Stalled. One event is enough, and a warning wins.
     if (bad || !found.has(reason)) found.set(reason, { type: bad ? 'Warning' : 'Normal', reason, message });
   }

@@ -1,6 +1,8 @@
 import {
+  type Client,
   QueryNotRegisteredError,
   QueryRejectedError,
+  type WorkflowExecutionDescription,
   WorkflowFailedError,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
@@ -34,33 +36,34 @@ import { startWorkflow } from './start-workflow.ts';
 export type Ending = string;
 
 /** State of a Backfill's workflow in Temporal. */
-export type BackfillState =
-  | { readonly state: 'absent' }
-  | {
-      readonly state: 'running';
-      /** Milliseconds since 1970. */
-      readonly startedAt: number;
-      /** Attempt at the start of the workflow; `progress.attempt` is the current one. */
-      readonly attempt: number;
-      /** Absent when no worker answered in time: the workflow runs, but its progress is unknown. */
-      readonly progress?: BackfillProgress;
-      /** No worker that takes Workflows answered. */
-      readonly silent?: true;
-      /** Changes when a pending activity of the oldest run progresses or is tried again. Absent while there is no such run. */
-      readonly pulse?: string;
-      /** Cause that blocks the planning, or else the oldest active run. */
-      readonly blockedBy?: BlockedRun;
-    }
-  | {
-      readonly state: 'ended';
-      readonly startedAt: number;
-      readonly endedAt: number;
-      readonly attempt: number;
-      readonly ending: Ending;
-      /** Result of the workflow; absent when it failed, timed out, or was ended by hand. */
-      readonly result?: BackfillProgress;
-      readonly message: string;
-    };
+export type BackfillState = { readonly state: 'absent' } | RunningBackfill | EndedBackfill;
+
+export interface RunningBackfill {
+  readonly state: 'running';
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  /** Attempt at the start of the workflow; `progress.attempt` is the current one. */
+  readonly attempt: number;
+  /** Absent when no worker answered in time: the workflow runs, but its progress is unknown. */
+  readonly progress?: BackfillProgress | undefined;
+  /** No worker that takes Workflows answered. */
+  readonly silent?: true;
+  /** Changes when a pending activity of the oldest run progresses or is tried again. Absent while there is no such run. */
+  readonly pulse?: string;
+  /** Cause that blocks the planning, or else the oldest active run. */
+  readonly blockedBy?: BlockedRun;
+}
+
+export interface EndedBackfill {
+  readonly state: 'ended';
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly attempt: number;
+  readonly ending: Ending;
+  /** Result of the workflow; absent when it failed, timed out, or was ended by hand. */
+  readonly result?: BackfillProgress;
+  readonly message: string;
+}
 
 /** Milliseconds to wait for the answer of a worker, which comes within milliseconds when one is available. */
 const ANSWER = 4_000;
@@ -117,7 +120,7 @@ export function observeBackfill(
   temporal: Temporal,
   workflowID: string,
   now: number,
-  { elsewhere = async () => undefined, silence, known }: Surroundings = {},
+  surroundings: Surroundings = {},
 ): Promise<BackfillState> {
   return temporal.call(`looking up workflow ${workflowID}`, async client => {
     const handle = client.workflow.getHandle(workflowID);
@@ -128,52 +131,67 @@ export function observeBackfill(
     const startedAt =
       (typeof found.memo?.startedAt === 'number' ? found.memo.startedAt : undefined) ?? found.startTime.getTime();
     if (found.status.name === 'RUNNING') {
-      // Such a workflow does not answer a query.
-      const failing = await failingTask(client, found.raw);
-      if (failing) return { state: 'running', startedAt, attempt, blockedBy: { ...failing, workflowID } };
-      const version = `${found.runId} ${found.historyLength}`;
-      const before = found.raw.pendingWorkflowTask ? undefined : known?.get(workflowID, version, now);
-      const ask = () => (silence?.expected() ? 'silence' : queryProgress(temporal, workflowID, silence));
-      const answer = before ?? (await ask());
-      const progress = answer === 'silence' ? undefined : answer;
-      if (progress && progress !== before) known?.note(workflowID, version, now, progress);
-      const silent = answer === 'silence' && now - startedAt > FIRST_TASK;
-      const planning = blockedByOf(found.raw.pendingActivities ?? [], now);
-      if (planning) {
-        const cause = await causeOf(planning, elsewhere);
-        return { state: 'running', startedAt, attempt, progress, blockedBy: { ...cause, workflowID } };
-      }
-      if (silent) {
-        return { state: 'running', startedAt, attempt, silent, blockedBy: { ...NO_ANSWER, workflowID } };
-      }
-      const oldest = progress?.oldest;
-      const pending = oldest && (await pendingWork(temporal, oldest.workflowID));
-      const own = pending && blockerOf(pending, now);
-      const blocked = own && (await causeOf(own, elsewhere));
-      return {
-        state: 'running',
-        startedAt,
-        attempt,
-        progress,
-        ...(pending && { pulse: progressKeyOf(oldest.workflowID, pending.activities) }),
-        ...(blocked && { blockedBy: { ...blocked, ...oldest } }),
-      };
+      const running = { temporal, client, found, startedAt, now };
+      return { state: 'running', startedAt, attempt, ...(await observeRunning(running, surroundings)) };
     }
-    known?.forget(workflowID);
-    const common = {
-      state: 'ended',
-      startedAt,
-      endedAt: (found.closeTime ?? found.startTime).getTime(),
-      attempt,
-    } as const;
-    try {
-      const run = client.workflow.getHandle(workflowID, found.runId, { followRuns: false });
-      return { ...common, ending: found.status.name, result: (await run.result()) as BackfillProgress, message: '' };
-    } catch (error) {
-      if (!(error instanceof WorkflowFailedError)) throw error;
-      return { ...common, ending: found.status.name, message: error.cause?.message ?? error.message };
-    }
+    surroundings.known?.forget(workflowID);
+    return { state: 'ended', startedAt, attempt, ...(await observeEnd(client, found)) };
   });
+}
+
+interface RunningWorkflow {
+  readonly temporal: Temporal;
+  readonly client: Client;
+  readonly found: WorkflowExecutionDescription;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  readonly now: number;
+}
+
+/** Returns the progress of a running backfill, and what blocks it. */
+async function observeRunning(
+  { temporal, client, found, startedAt, now }: RunningWorkflow,
+  { elsewhere = async () => undefined, silence, known }: Surroundings,
+): Promise<Pick<RunningBackfill, 'progress' | 'silent' | 'pulse' | 'blockedBy'>> {
+  const { workflowId: workflowID } = found;
+  // Such a workflow does not answer a query.
+  const failing = await failingTask(client, found.raw);
+  if (failing) return { blockedBy: { ...failing, workflowID } };
+  const version = `${found.runId} ${found.historyLength}`;
+  const before = found.raw.pendingWorkflowTask ? undefined : known?.get(workflowID, version, now);
+  const ask = () => (silence?.expected() ? 'silence' : queryProgress(temporal, workflowID, silence));
+  const answer = before ?? (await ask());
+  const progress = answer === 'silence' ? undefined : answer;
+  if (progress && progress !== before) known?.note(workflowID, version, now, progress);
+  const planning = blockedByOf(found.raw.pendingActivities ?? [], now);
+  if (planning) return { progress, blockedBy: { ...(await causeOf(planning, elsewhere)), workflowID } };
+  if (answer === 'silence' && now - startedAt > FIRST_TASK) {
+    return { silent: true, blockedBy: { ...NO_ANSWER, workflowID } };
+  }
+  const oldest = progress?.oldest;
+  const pending = oldest && (await pendingWork(temporal, oldest.workflowID));
+  const own = pending && blockerOf(pending, now);
+  const blocked = own && (await causeOf(own, elsewhere));
+  return {
+    progress,
+    ...(pending && { pulse: progressKeyOf(oldest.workflowID, pending.activities) }),
+    ...(blocked && { blockedBy: { ...blocked, ...oldest } }),
+  };
+}
+
+/** Returns the end of a backfill, with its result if it has one. */
+async function observeEnd(
+  client: Client,
+  { workflowId, runId, status, startTime, closeTime }: WorkflowExecutionDescription,
+): Promise<Pick<EndedBackfill, 'endedAt' | 'ending' | 'result' | 'message'>> {
+  const end = { endedAt: (closeTime ?? startTime).getTime(), ending: status.name };
+  try {
+    const run = client.workflow.getHandle(workflowId, runId, { followRuns: false });
+    return { ...end, result: (await run.result()) as BackfillProgress, message: '' };
+  } catch (error) {
+    if (!(error instanceof WorkflowFailedError)) throw error;
+    return { ...end, message: error.cause?.message ?? error.message };
+  }
 }
 
 /** Number of runs that are examined for the cause of a wait. */

@@ -68,6 +68,7 @@ function grpcStatus(error: unknown): { code: number; details: string } | undefin
     : undefined;
 }
 
+/** Returns whether Temporal does not have the object of a request. */
 export function isNotFound(error: unknown): boolean {
   const status = grpcStatus(error);
   // A missing namespace is NOT_FOUND as well. The cause is then in the settings; the object is not absent.
@@ -79,10 +80,12 @@ export function isUnreachable(error: unknown): boolean {
   return grpcStatus(error)?.code === CODE.unavailable;
 }
 
+/** Returns whether Temporal rejects a request in the present state of its object. */
 export function isPreconditionFailed(error: unknown): boolean {
   return grpcStatus(error)?.code === CODE.failedPrecondition;
 }
 
+/** Returns whether Temporal has an object with this id already. */
 export function isAlreadyExists(error: unknown): boolean {
   return grpcStatus(error)?.code === CODE.alreadyExists;
 }

@@ -144,18 +144,22 @@ export function createSchedule(temporal: Temporal, request: ScheduleRequest, pau
   });
 }
 
+export interface ScheduleUpdate {
+  readonly pause: PauseState;
+  /** State that the update replaces. */
+  readonly seen: ScheduleState;
+  /** Value for `recorded`, which makes later changes by others visible. */
+  readonly content?: string;
+}
+
 /**
  * Replaces the action, the search attributes and the paused state of the schedule. Throws TemporalConflict when somebody has changed it since `seen`
  * was described. Each update includes the paused state: an update without it would silently unpause the schedule.
- *
- * @param content value for `recorded`, which makes later changes by others visible
  */
 export async function updateSchedule(
   temporal: Temporal,
   request: ScheduleRequest,
-  pause: PauseState,
-  seen: ScheduleState,
-  content?: string,
+  { pause, seen, content }: ScheduleUpdate,
 ): Promise<void> {
   const { version } = seen;
   if (!version) throw new TemporalConflict(`updating schedule ${request.id}: it was not described right before`);

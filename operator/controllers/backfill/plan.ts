@@ -6,7 +6,13 @@ import { byteSize } from '../../../pipeline/byte-size.ts';
 import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
 import { type BackfillProgress, backfillId, FINAL_PHASES } from '../../../worker/contract.ts';
 import type { Observation } from '../../observation.ts';
-import type { BackfillMessage, BackfillStart, BackfillState } from '../../temporal/backfills.ts';
+import type {
+  BackfillMessage,
+  BackfillStart,
+  BackfillState,
+  EndedBackfill,
+  RunningBackfill,
+} from '../../temporal/backfills.ts';
 import { blockedSummary, sentence } from '../blocked.ts';
 import { type DesiredCondition, type ReadySummary, seconds } from '../conditions.ts';
 import { annotated, type Check, firstOf, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
@@ -31,8 +37,6 @@ export type BackfillAction =
   | { readonly do: 'update'; readonly workflowID: string; readonly message: BackfillMessage; readonly key: string };
 
 export type BackfillPlan = Plan<BackfillAction>;
-type Ended = Extract<BackfillState, { state: 'ended' }>;
-type Running = Extract<BackfillState, { state: 'running' }>;
 
 /** Milliseconds without progress after which the status reports it. Long statements of the analysis take minutes. */
 const NO_PROGRESS = 5 * 60_000;
@@ -42,6 +46,7 @@ const MIN_RETENTION = 3_600_000;
 /** Longest time in milliseconds between two passes over a resource that waits for a date. */
 const HOUR = 3_600_000;
 
+/** Returns the id of the workflow of a Backfill. */
 export function workflowIDOf(object: Backfill, installation: string): string {
   const { namespace = '', name, uid = '' } = object.metadata;
   return backfillId(installation, namespace, name, uid);
@@ -229,7 +234,7 @@ function hasNoCompleteBucket({ spec, now }: Absent): BackfillPlan | undefined {
 /** A valid Backfill with a running workflow. */
 interface Active {
   readonly spec: BackfillSpec;
-  readonly workflow: Running;
+  readonly workflow: RunningBackfill;
   readonly phase: string | undefined;
   readonly actions: BackfillAction[];
   /** Milliseconds until the next pass. */
@@ -239,7 +244,7 @@ interface Active {
 function planRunning(
   { object, stillFor = 0 }: ObservedBackfill,
   spec: BackfillSpec,
-  workflow: Running,
+  workflow: RunningBackfill,
   installation: string,
 ): BackfillPlan {
   const message = nextMessage(spec, workflow.progress, object.status?.phase, workflow.attempt);
@@ -282,13 +287,13 @@ function isSuspended({ spec, workflow, phase, actions, after }: Active): Backfil
 }
 
 /** Returns the summary of a running workflow. A run that is retried still progresses: Ready stays true, with the cause as its reason. */
-function progressing(workflow: Running, stillFor: number): ReadySummary {
+function progressing(workflow: RunningBackfill, stillFor: number): ReadySummary {
   const message = describe(workflow.progress);
   return firstOf(OBSTACLES, { ...workflow, stillFor, message }) ?? { kind: 'ready', reason: 'Started', message };
 }
 
 /** A running workflow, the milliseconds for which its runs have not progressed, and its figures as a sentence. */
-type Progressing = Running & { readonly stillFor: number; readonly message: string };
+type Progressing = RunningBackfill & { readonly stillFor: number; readonly message: string };
 
 /** Checks for an obstacle of the runs, in order. */
 const OBSTACLES: readonly Check<Progressing, ReadySummary>[] = [getsNoAnswer, isBlocked, standsStill];
@@ -346,7 +351,7 @@ function nextMessage(
 
 /** A valid Backfill whose workflow has ended. */
 interface Finished extends Absent {
-  readonly workflow: Ended;
+  readonly workflow: EndedBackfill;
 }
 
 function planEnded(finished: Finished): BackfillPlan {
@@ -363,7 +368,7 @@ function planEnded(finished: Finished): BackfillPlan {
 }
 
 /** Returns the condition Complete or Failed, with its reason. */
-function ending({ result, ending: word, message }: Ended): DesiredCondition {
+function ending({ result, ending: word, message }: EndedBackfill): DesiredCondition {
   if (!result) {
     const text = `The workflow did not reach its end: ${sentence(message ? `${word}: ${message}` : word)} Increase spec.attempt to start it again.`;
     return { type: 'Failed', status: 'True', reason: 'WorkflowFailed', message: text };

@@ -20,6 +20,7 @@ export interface Rate {
 /** The rate is that of the last ten minutes: long enough for a bucket or two to end, short enough to show added workers. */
 const WINDOW = 600_000;
 
+/** Returns the progress as a sample. `now`: milliseconds since 1970. */
 export function sampleOf(progress: BackfillProgress, now: number): Sample {
   const { succeeded, failed, skipped, total, counts, attempt } = progress;
   const ended = succeeded + failed;

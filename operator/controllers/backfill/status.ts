@@ -1,6 +1,6 @@
 import type { BackfillStatus } from '../../../crds/backfill.ts';
 import type { BackfillProgress } from '../../../worker/contract.ts';
-import type { BackfillState } from '../../temporal/backfills.ts';
+import type { RunningBackfill } from '../../temporal/backfills.ts';
 import { blockedStatus, shorten } from '../blocked.ts';
 import { seconds } from '../conditions.ts';
 import { type TemporalUI, workflowLink } from '../links.ts';
@@ -10,7 +10,6 @@ import { etaOf, rateOf, type Sample } from './rate.ts';
 /** Milliseconds between two values of `seenAt`, so that it does not cause a write in each pass. */
 const SEEN = 600_000;
 
-type Running = Extract<BackfillState, { state: 'running' }>;
 type Body = Omit<BackfillStatus, 'conditions' | 'observedGeneration'>;
 
 /** Values beside the observation and the plan that a status shows. */
@@ -92,7 +91,7 @@ export function backfillStatus(
   };
 }
 
-function blockedByOf({ blockedBy }: Running, ui: TemporalUI): Body {
+function blockedByOf({ blockedBy }: RunningBackfill, ui: TemporalUI): Body {
   return blockedBy ? { blockedBy: blockedStatus(blockedBy, ui) } : {};
 }
 

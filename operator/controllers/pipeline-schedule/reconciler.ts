@@ -241,7 +241,7 @@ async function apply(
       return false;
     case 'update':
       reader.changed(action.request.id);
-      await updateSchedule(temporal, action.request, action.pause, action.seen);
+      await updateSchedule(temporal, action.request, { pause: action.pause, seen: action.seen });
       return false;
     case 'startRun':
       await startRequestedRun(temporal, action.request.workflowID, action.request.input);

@@ -59,6 +59,7 @@ export function buildIDOf(image: string): string {
     .slice(0, 40)}-${hashOf(image).slice(0, 8)}`;
 }
 
+/** Returns the name of the Deployment of a pool. */
 export function deploymentName(pool: string): string {
   return `ooni-worker-${pool}`;
 }

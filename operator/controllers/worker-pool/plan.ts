@@ -61,6 +61,7 @@ export interface Applied {
   readonly hash: string | undefined;
 }
 
+/** Returns the record of an applied Deployment and of the answer of the API server. */
 export function appliedOf(target: Deployment, answer: Deployment): Applied {
   return {
     uid: answer.metadata.uid,

@@ -81,6 +81,7 @@ export function planVersions(
   return { ...common, waits, least: current === undefined || holder ? 0 : 1 };
 }
 
+/** Returns whether Kubernetes has seen the last change of a Deployment, and at least one of its pods is ready. */
 export function hasReadyPods({ metadata, status }: Deployment): boolean {
   return (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0) && (status?.readyReplicas ?? 0) > 0;
 }
