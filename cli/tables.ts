@@ -96,7 +96,8 @@ export async function prepareTables(
   }
   if (options.createTables && !options.dryRun) {
     const remedy = migrateCommandLine(options.clickhouse);
-    await migrateAutomatically(clickhouse, settings.automatic_migration, remedy, log, alone ? { lockExpiry: 0 } : {});
+    const lock = alone ? { lockExpiry: 0 } : {};
+    await migrateAutomatically(clickhouse, log, { automatic: settings.automatic_migration, remedy, ...lock });
     console.error(`the tables of ${name} exist`);
   }
   return true;

@@ -38,7 +38,7 @@ export async function migrateDatabase(settings: Settings, log: Logger, signal: A
 async function migrateOnce(settings: Settings, log: Logger, signal: AbortSignal): Promise<void> {
   const clickhouse = openClickHouse(settings, { retry: { attempts: 1, initial: 0, longest: 0 } });
   try {
-    const applied = await prepareDatabase(clickhouse, settings, COMMAND, log, { signal });
+    const applied = await prepareDatabase(clickhouse, settings, log, { remedy: COMMAND, signal });
     log.info({ applied }, `the database ${clickhouse.name} is prepared`);
   } finally {
     await clickhouse.close();

@@ -8,6 +8,7 @@ const HOUR = 3_600_000;
 const LENGTH = { Day: 24 * HOUR, Hour: HOUR } as const;
 const SHAPE = /^\d{4}-\d{2}-\d{2}(T\d{2})?$/;
 
+/** A text is not a bucket. */
 export class BucketError extends Error {
   override name = 'BucketError';
 }

@@ -13,6 +13,7 @@ export interface Counts {
   rows: Record<string, number>;
 }
 
+/** Returns new counts, all zero. */
 export function noCounts(): Counts {
   return { files: 0, bytes: 0, read: 0, transformed: 0, skipped: 0, failed: 0, unsupported: 0, rows: {} };
 }

@@ -7,6 +7,7 @@ export interface TracePosition {
   readonly spanID: string;
 }
 
+/** Returns the text of a position, which marks the trace as recorded. */
 export function formatTraceParent({ traceID, spanID }: TracePosition): TraceParent {
   return `00-${traceID}-${spanID}-01`;
 }

@@ -225,9 +225,9 @@ async function runIn(
   const { log, signal, started } = parts;
   const settings = { ...opened.settings, worker_slots: options.threads };
   // If no other process can be migrating, the process that left the lock was killed: do not wait for the lock.
-  const migration = { signal, ...(opened.alone && { lockExpiry: 0 }) };
+  const lock = opened.alone ? { lockExpiry: 0 } : {};
   const remedy = migrateCommandLine(options.clickhouse);
-  await migrateAutomatically(clickhouse, settings.automatic_migration, remedy, log, migration);
+  await migrateAutomatically(clickhouse, log, { automatic: settings.automatic_migration, remedy, signal, ...lock });
   const plan = await planRun(openArchive(settings), clickhouse, request, started, signal);
   const { hasFingerprints } = await loadAllFingerprints({ clickhouse, log, signal }, settings, options, {
     hasBuckets: plan.buckets.length > 0,

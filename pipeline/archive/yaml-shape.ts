@@ -11,6 +11,7 @@ export class ReportShapeError extends Error {
   override name = 'ReportShapeError';
 }
 
+/** Returns whether a value is a mapping. */
 export function isEntry(value: unknown): value is Entry {
   return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }

@@ -168,14 +168,13 @@ export async function auditRepetitions(
 export async function auditMeasurements(
   clickhouse: ClickHouse,
   table: (typeof OBSERVATION_TABLES)[number],
-  run: Pick<RunAudit, 'bucket' | 'generation'>,
-  uids: readonly string[],
+  run: Pick<RunAudit, 'bucket' | 'generation'> & { readonly uids: readonly string[] },
   signal?: AbortSignal,
 ): Promise<Map<string, number>> {
   const rows = await clickhouse.select<{ uid: string; n: number }>(
     `SELECT measurement_uid AS uid, uniqExact(sipHash128(${keyOf(table)})) AS n FROM ${identifier(table.name)}
      WHERE bucket_date IN ${literals(overlappingBuckets(run.bucket))} AND run_generation >= ${run.generation}
-       AND measurement_uid IN ${literals(uids)}
+       AND measurement_uid IN ${literals(run.uids)}
      GROUP BY uid`,
     { signal },
   );

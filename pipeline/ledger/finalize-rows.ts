@@ -77,18 +77,17 @@ export async function finalizeRows(tools: RowTools, run: OpenedRun, complete: bo
     findGroups(clickhouse, run, signal),
   ]);
   const newer = past.filter(each => each.generation > run.generation && each.state !== 'started');
-  const plans = new Map(
-    [...found].map(([table, groups]) => [table, planRetirement(run, groups, past, run.openedAt, complete)]),
-  );
+  const plans = new Map([...found].map(([table, groups]) => [table, planRetirement(run, groups, past, complete)]));
   const strays = await knownStrays(clickhouse, run, [...plans.values()].flat(), signal);
-  const leaving = plans.get(OBS_WEB.name) ?? [];
-  if (complete && leaving.length > 0) {
-    await deleteVerdictsOf(clickhouse, run, retireCondition(OBS_WEB.name, run, leaving, complete, strays), signal);
+  const retired = (table: ObservationTable) => ({ retirements: plans.get(table) ?? [], complete, strays });
+  const leaving = retired(OBS_WEB.name);
+  if (complete && leaving.retirements.length > 0) {
+    await deleteVerdictsOf(clickhouse, run, retireCondition(OBS_WEB.name, run, leaving), signal);
   }
   for (const { name } of ORDER) {
-    const plan = plans.get(name) ?? [];
-    if (plan.length > 0) {
-      await deleteRows(tools, name, run.bucket, retireCondition(name, run, plan, complete, strays));
+    const older = retired(name);
+    if (older.retirements.length > 0) {
+      await deleteRows(tools, name, run.bucket, retireCondition(name, run, older));
     }
     for (const other of newer) {
       await deleteRows(tools, name, run.bucket, supersededCondition(name, run, other));
@@ -116,7 +115,7 @@ export async function wouldClear(
 ): Promise<boolean> {
   const found = await findGroups(clickhouse, run, signal);
   return ORDER.some(({ name }) =>
-    planRetirement(run, found.get(name) ?? [], others, run.openedAt, true).some(({ reach }) => reach === 'everything'),
+    planRetirement(run, found.get(name) ?? [], others, true).some(({ reach }) => reach === 'everything'),
   );
 }
 

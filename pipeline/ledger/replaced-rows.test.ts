@@ -38,7 +38,7 @@ function reach(
   complete = true,
 ): string | undefined {
   const past = 'state' in older ? [older] : [];
-  return planRetirement(newer, [older], past, newer.openedAt, complete)[0]?.reach;
+  return planRetirement(newer, [older], past, complete)[0]?.reach;
 }
 
 describe('older rows that a run replaces', () => {
@@ -108,19 +108,19 @@ describe('older rows that a run replaces', () => {
 
   test('a run does not replace rows of its own or a newer generation', () => {
     const self = run('2024-01-02', all, 20);
-    expect(planRetirement(self, [self, { ...self, generation: 21 }], [self], self.openedAt, true)).toEqual([]);
+    expect(planRetirement(self, [self, { ...self, generation: 21 }], [self], true)).toEqual([]);
   });
 
   test('a generation that two filters share gets the narrower reach', () => {
     const newer = run('2024-01-02', italy, 20);
     const writers = [run('2024-01-02', italySignal, 10), run('2024-01-02', signal, 10)];
-    expect(planRetirement(newer, [writers[0]!], writers, newer.openedAt, true)[0]?.reach).toBe('matching');
+    expect(planRetirement(newer, [writers[0]!], writers, true)[0]?.reach).toBe('matching');
   });
 
   test('generations with the same reach are in one retirement', () => {
     const newer = run('2024-01-02', all, 20);
     const older = [run('2024-01-02', all, 10), run('2024-01-02', italy, 11), run('2024-01-02T03', all, 12)];
-    expect(planRetirement(newer, older, older, newer.openedAt, true)).toEqual([
+    expect(planRetirement(newer, older, older, true)).toEqual([
       { bucket: '2024-01-02', generations: [10, 11], reach: 'everything' },
       { bucket: '2024-01-02T03', generations: [12], reach: 'everything' },
     ]);

@@ -4,7 +4,7 @@ import { identifier, quote } from '../tables/clickhouse.ts';
 import { literals } from '../tables/ddl.ts';
 import { PIPELINE_FILES } from '../tables/ledger-tables.ts';
 import { OBS_WEB, OBSERVATION_TABLES, type ObservationTable } from '../tables/schema.ts';
-import type { PastRun, RunKey } from './ledger.ts';
+import type { OpenedRun, PastRun, RunKey } from './ledger.ts';
 
 /**
  * The older rows that a run replaces after all its own rows are inserted ("repeat means replace"). The main rule: a row is deleted only if
@@ -54,21 +54,19 @@ const ENDED = new Set(['completed', 'failed', 'cancelled']);
  *
  * @param found groups of rows in the buckets that overlap the run's
  * @param past runs in the ledger over the same buckets
- * @param since time when the run recorded its start, by the server's clock; a run that ended before does not overlap it in time
  * @param complete false for a failed or cancelled run, which has not read its whole bucket
  */
 export function planRetirement(
-  run: RunKey,
+  run: OpenedRun,
   found: readonly FoundRows[],
   past: readonly PastRun[],
-  since: number,
   complete: boolean,
 ): Retirement[] {
   const groups = new Map<string, { bucket: string; generations: number[]; reach: Reach }>();
   for (const { bucket, generation } of found) {
     if (generation >= run.generation) continue;
     const writers = past.filter(each => each.bucket === bucket && each.generation === generation);
-    const reach = complete ? reachOver(run, bucket, writers, since) : 'replaced';
+    const reach = complete ? reachOver(run, bucket, writers) : 'replaced';
     const group = groups.get(`${bucket} ${reach}`) ?? { bucket, generations: [], reach };
     group.generations.push(generation);
     groups.set(`${bucket} ${reach}`, group);
@@ -76,16 +74,17 @@ export function planRetirement(
   return [...groups.values()];
 }
 
-function reachOver(run: RunKey, bucket: string, writers: readonly PastRun[], since: number): Reach {
+function reachOver(run: OpenedRun, bucket: string, writers: readonly PastRun[]): Reach {
   const within = bucket === run.bucket || granularityOf(run.bucket) === 'Day';
   if (writers.length === 0) {
     // The Python pipeline has no ledger. A run without a filter reads everything that the Python pipeline can have read.
     return within && covers(run.filter, { probeCC: [], testNames: [] }) ? 'everything' : 'replaced';
   }
+  // A run that ended before this one recorded its start, by the server's clock, does not overlap it in time.
   // Workflow ids prevent two runs of one bucket and filter from overlapping in time, even if one ended without a record.
   const over = (writer: PastRun) =>
     (writer.bucket === run.bucket && writer.filterID === run.filterID) ||
-    (ENDED.has(writer.state) && writer.recordedAt < since);
+    (ENDED.has(writer.state) && writer.recordedAt < run.openedAt);
   if (!writers.every(over)) return 'replaced';
   return within && writers.every(writer => covers(run.filter, writer.filter)) ? 'everything' : 'matching';
 }
@@ -95,19 +94,23 @@ export function partitionOf(bucket: string): string {
   return bucket.slice(0, 4) + bucket.slice(5, 7);
 }
 
-/**
- * Returns the condition of the DELETE for one table.
- *
- * @param complete as for planRetirement. An incomplete run may lack the rows of a measurement in one table, so each table is checked apart
- *   for measurements written again. A complete run also deletes rows from a table in which a measurement no longer has rows.
- * @param strays uids that straysQuery has found; if absent, each replica queries its own ledger, which may lack some
- */
+/** Older rows of one table that a run replaces. */
+export interface RetiredRows {
+  readonly retirements: readonly Retirement[];
+  /**
+   * As for planRetirement. An incomplete run may lack the rows of a measurement in one table, so each table is checked apart for measurements
+   * written again. A complete run also deletes rows from a table in which a measurement no longer has rows.
+   */
+  readonly complete: boolean;
+  /** Uids that straysQuery has found; undefined: each replica queries its own ledger, which may lack some. */
+  readonly strays: readonly string[] | undefined;
+}
+
+/** Returns the condition of the DELETE for one table. */
 export function retireCondition(
   table: ObservationTable,
   run: RunKey,
-  retirements: readonly Retirement[],
-  complete: boolean,
-  strays?: readonly string[],
+  { retirements, complete, strays }: RetiredRows,
 ): string {
   return retirements
     .map(({ bucket, generations, reach }) => {

@@ -72,6 +72,13 @@ export async function ensureDatabase(
 /** Databases that are migrated automatically: those that this pipeline made or that are empty, all, or none. */
 export type AutomaticMigration = Settings['automatic_migration'];
 
+interface AutomaticOptions extends MigrateOptions {
+  /** The setting. */
+  readonly automatic: AutomaticMigration;
+  /** Command that migrates this database by hand, as the user types it. */
+  readonly remedy: string;
+}
+
 /** The database lacks migrations and must not be migrated automatically. The message names the command that migrates it. */
 class MigrationRefusedError extends TableSchemaError {
   override name = 'MigrationRefusedError';
@@ -80,27 +87,21 @@ class MigrationRefusedError extends TableSchemaError {
 /**
  * Migrates a database if the setting `automatic_migration` allows it. Does nothing if no migration is missing. Otherwise throws
  * MigrationRefusedError and changes nothing, because a migration can break other programs: the Python pipeline cannot write to a migrated database.
- *
- * @param automatic the setting
- * @param remedy the command that migrates this database, as the user types it
  */
 export async function migrateAutomatically(
   clickhouse: ClickHouse,
-  automatic: AutomaticMigration,
-  remedy: string,
   log: Logger,
-  options: MigrateOptions = {},
+  options: AutomaticOptions,
 ): Promise<number[]> {
-  const { signal, migrations = MIGRATIONS } = options;
+  const { automatic, remedy, signal, migrations = MIGRATIONS } = options;
   await assertOneShard(clickhouse, signal);
   if (automatic !== 'always') {
     const tables = await findTables(clickhouse, { signal });
     const origin = originOf(tables);
     const allowed = automatic === 'own' && (origin === 'empty' || origin === 'own');
     if (!allowed) {
-      const applied = isRecorded(tables) ? await recordedMigrations(clickhouse, { signal }) : new Set<number>();
-      const lost = await migrationsWithoutTables(clickhouse, migrations, signal);
-      const missing = migrations.filter(each => !applied.has(each.number) || lost.has(each));
+      const recorded = isRecorded(tables) ? await recordedMigrations(clickhouse, { signal }) : new Set<number>();
+      const missing = await missingAmong(clickhouse, migrations, recorded, signal);
       if (missing.length === 0) return [];
       throw new MigrationRefusedError(
         `${clickhouse.name} lacks the ${missing.length === 1 ? 'migration' : 'migrations'} ${missing.map(({ number }) => number).join(', ')}, and ${REASON[origin]}. To migrate it, type: ${remedy} (--dry-run shows what it does; docs/moving-from-python.md)`,
@@ -117,9 +118,8 @@ export async function migrateAutomatically(
 export async function prepareDatabase(
   clickhouse: ClickHouse,
   settings: Pick<Settings, 'clickhouse_url' | 'clickhouse_cluster' | 'automatic_migration'>,
-  remedy: string,
   log: Logger,
-  options: MigrateOptions = {},
+  options: Omit<AutomaticOptions, 'automatic'>,
 ): Promise<number[]> {
   try {
     await clickhouse.probe(options.signal);
@@ -127,7 +127,7 @@ export async function prepareDatabase(
     if (!(error instanceof TableSchemaError)) throw error;
     await ensureDatabase(settings, options.signal);
   }
-  return migrateAutomatically(clickhouse, settings.automatic_migration, remedy, log, options);
+  return migrateAutomatically(clickhouse, log, { ...options, automatic: settings.automatic_migration });
 }
 
 const REASON: Readonly<Record<DatabaseOrigin, string>> = {
@@ -151,8 +151,8 @@ export async function migrate(clickhouse: ClickHouse, log: Logger, options: Migr
   await assertOneShard(clickhouse, signal);
   await clickhouse.command(createTable(RECORDS, clickhouse), { signal });
   for (;;) {
-    const pending = await missing(clickhouse, migrations, signal);
-    if (pending.length === 0) return [];
+    const recorded = await recordedMigrations(clickhouse, { signal });
+    if ((await missingAmong(clickhouse, migrations, recorded, signal)).length === 0) return [];
     const lock = await MigrationLock.acquire(clickhouse, options.lockExpiry ?? LOCK_EXPIRY, signal);
     if (!lock) {
       log.debug('another process migrates the database; waiting');
@@ -160,23 +160,28 @@ export async function migrate(clickhouse: ClickHouse, log: Logger, options: Migr
       continue;
     }
     try {
-      return await applyAll(clickhouse, lock, migrations, log, signal);
+      return await applyAll({ clickhouse, lock, log, signal }, migrations);
     } finally {
       await lock.release();
     }
   }
 }
 
+interface MigrationTools {
+  readonly clickhouse: ClickHouse;
+  readonly lock: MigrationLock;
+  readonly log: Logger;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Applies the migrations that are missing, in order, while this process holds the lock. Returns their numbers. */
 async function applyAll(
-  clickhouse: ClickHouse,
-  lock: MigrationLock,
+  { clickhouse, lock, log, signal }: MigrationTools,
   migrations: readonly Migration[],
-  log: Logger,
-  signal?: AbortSignal,
 ): Promise<number[]> {
   const applied: number[] = [];
   const recorded = await recordedMigrations(clickhouse, { signal });
-  for (const migration of await missing(clickhouse, migrations, signal)) {
+  for (const migration of await missingAmong(clickhouse, migrations, recorded, signal)) {
     await lock.check();
     log.info(`migrating ${clickhouse.name}: ${migration.number} ${migration.name}`);
     // A migration that is not recorded creates its tables for the first time, unless the records were dropped as well.
@@ -190,12 +195,13 @@ async function applyAll(
   return applied;
 }
 
-async function missing(
+/** Returns the migrations that are not recorded, or whose tables were dropped. */
+async function missingAmong(
   clickhouse: ClickHouse,
   migrations: readonly Migration[],
+  recorded: ReadonlySet<number>,
   signal?: AbortSignal,
 ): Promise<readonly Migration[]> {
-  const recorded = await recordedMigrations(clickhouse, { signal });
   const lost = await migrationsWithoutTables(clickhouse, migrations, signal);
   return migrations.filter(migration => !recorded.has(migration.number) || lost.has(migration));
 }

@@ -79,7 +79,7 @@ export async function loadReference(
       { signal },
     );
     await clickhouse.command(createTable(table, clickhouse), { signal });
-    await exchange(clickhouse, name, staging, version, signal);
+    await exchange(clickhouse, { name, staging, version }, signal);
   } finally {
     // The staging table now has the previous data, or an incomplete load. If the connection is lost, a later load drops it.
     await clickhouse
@@ -146,9 +146,7 @@ export async function referenceVersions(
  */
 async function exchange(
   clickhouse: ClickHouse,
-  name: DatasetName,
-  staging: string,
-  version: string,
+  { name, staging, version }: { readonly name: DatasetName; readonly staging: string; readonly version: string },
   signal?: AbortSignal,
 ): Promise<void> {
   for (let attempt = 1; ; attempt++) {

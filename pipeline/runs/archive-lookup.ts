@@ -7,53 +7,35 @@ import type { DoneRun } from '../ledger/history.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { isWithin } from './shrink.ts';
 
-interface LookupTools {
+interface LookupContext {
   readonly archive: Archive;
   readonly clickhouse: ClickHouse;
-}
-
-interface Filtered {
   readonly filter: Filter;
   readonly filterID: string;
+  /** Folders of the days that buckets are looked up for. */
+  readonly folders: DayFolders;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Compares the current objects of buckets in an archive with the objects that completed runs have read. */
 export class ArchiveLookup {
-  readonly #tools: LookupTools;
-  readonly #filtered: Filtered;
-  readonly #folders: DayFolders;
+  readonly #context: LookupContext;
   readonly #extents: (run: FilesOf) => Extent;
-  readonly #signal: AbortSignal | undefined;
 
-  private constructor(
-    tools: LookupTools,
-    filtered: Filtered,
-    folders: DayFolders,
-    extents: (run: FilesOf) => Extent,
-    signal: AbortSignal | undefined,
-  ) {
-    this.#tools = tools;
-    this.#filtered = filtered;
-    this.#folders = folders;
+  private constructor(context: LookupContext, extents: (run: FilesOf) => Extent) {
+    this.#context = context;
     this.#extents = extents;
-    this.#signal = signal;
   }
 
   /** @param done the runs that are passed to `hasMore` later; one query reads their objects from the ledger now */
-  static async open(
-    tools: LookupTools,
-    filtered: Filtered,
-    folders: DayFolders,
-    done: readonly DoneRun[],
-    signal?: AbortSignal,
-  ): Promise<ArchiveLookup> {
-    return new ArchiveLookup(tools, filtered, folders, await extentsOfRuns(tools.clickhouse, done, signal), signal);
+  static async open(context: LookupContext, done: readonly DoneRun[]): Promise<ArchiveLookup> {
+    return new ArchiveLookup(context, await extentsOfRuns(context.clickhouse, done, context.signal));
   }
 
   /** Returns whether the archive has no object of a bucket. */
   isEmpty(bucket: string): Promise<boolean> {
-    const options = { folders: this.#folders, ...(this.#signal && { signal: this.#signal }) };
-    return isEmptyBucket(this.#tools.archive, bucket, this.#filtered.filter, options);
+    const { archive, filter } = this.#context;
+    return isEmptyBucket(archive, bucket, filter, this.#listing());
   }
 
   /**
@@ -61,10 +43,11 @@ export class ArchiveLookup {
    * count: their rows stay until the bucket is run for another reason, and `verify` reports them.
    */
   async hasMore(bucket: string, done: DoneRun): Promise<boolean> {
-    const same = done.bucket === bucket && done.filterID === this.#filtered.filterID;
+    const { clickhouse, filter, filterID, signal } = this.#context;
+    const same = done.bucket === bucket && done.filterID === filterID;
     if (same && (await extentOf(this.#list(bucket))).digest === this.#extents(done).digest) return false;
-    const key = { bucket, filter: this.#filtered.filter };
-    const files = await filesOfRuns(this.#tools.clickhouse, [done], this.#signal);
+    const key = { bucket, filter };
+    const files = await filesOfRuns(clickhouse, [done], signal);
     const read = new Map(
       files.filter(each => isWithin(key, { ...each, etag: '' })).map(({ key, size }) => [key, size]),
     );
@@ -73,7 +56,12 @@ export class ArchiveLookup {
   }
 
   #list(bucket: string) {
-    const options = { folders: this.#folders, ...(this.#signal && { signal: this.#signal }) };
-    return listBucket(this.#tools.archive, bucket, this.#filtered.filter, options);
+    const { archive, filter } = this.#context;
+    return listBucket(archive, bucket, filter, this.#listing());
+  }
+
+  #listing() {
+    const { folders, signal } = this.#context;
+    return { folders, ...(signal && { signal }) };
   }
 }

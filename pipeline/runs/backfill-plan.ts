@@ -147,7 +147,7 @@ export async function* decideAll(
       continue;
     }
     const done = page.flatMap(({ known, decision }) => (decision === 'Completed' && known.done ? [known.done] : []));
-    const lookup = await ArchiveLookup.open({ archive, clickhouse }, { filter, filterID }, folders, done, signal);
+    const lookup = await ArchiveLookup.open({ archive, clickhouse, filter, filterID, folders, signal }, done);
     yield* inParallel(page, LOOKUPS_AHEAD, async ({ bucket, known, decision }) => {
       const needed = known.touched || (stages.includes('Analysis') && maySettleDay(bucket, folders));
       if (decision === 'run' && !needed && (await lookup.isEmpty(bucket))) return { bucket, decision: 'Empty' };
@@ -293,7 +293,7 @@ export async function pageOfBackfill(
   const buckets =
     plan.selection !== undefined && !retry
       ? selectedOf(range, plan.selection, span)
-      : await byLedger(tools, range, span, plan, retry);
+      : await byLedger(tools, range, { span, plan, retry });
   if (range.order === 'NewestFirst') buckets.reverse();
   return { buckets, ...(next !== undefined && { next }) };
 }
@@ -305,13 +305,18 @@ function selectedOf(range: BackfillRange, selection: string, span: readonly stri
   return span.filter((_, index) => isSelected(before + index));
 }
 
+/** Buckets of a page, in order of time, and the selection among them. */
+interface LedgerPage {
+  readonly span: readonly string[];
+  readonly plan: Pick<BackfillPlan, 'asOf' | 'now'>;
+  readonly retry: Retry | undefined;
+}
+
 /** Returns the buckets for a further attempt. For a plan of an older version: the buckets that the ledger gave when it was planned. */
 async function byLedger(
   { clickhouse, signal }: LedgerTools,
   range: BackfillRange,
-  span: readonly string[],
-  plan: Pick<BackfillPlan, 'asOf' | 'now'>,
-  retry: Retry | undefined,
+  { span, plan, retry }: LedgerPage,
 ): Promise<string[]> {
   const [first, last] = [span[0], span.at(-1)];
   if (first === undefined || last === undefined) return [];

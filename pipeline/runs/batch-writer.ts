@@ -29,6 +29,16 @@ export interface BatchWriterOptions extends InserterOptions {
   readonly onCheckpoint: (key: string, counts: Counts) => void;
 }
 
+/** The batch that is written. */
+interface WrittenBatch {
+  readonly clickhouse: ClickHouse;
+  /** Holds the rows until they are sent. */
+  readonly encoder: RowEncoder;
+  readonly run: OpenedRun;
+  /** Counts that an earlier attempt has stored and recorded. */
+  readonly done: Counts;
+}
+
 /** The content of one flush, which stores in this order: claims of uids, rows, failures, and the records of the files that end with it. */
 interface Flush {
   readonly blocks: readonly RowBlock[];
@@ -54,8 +64,7 @@ export class BatchWriter {
   #failures: FailureRecord[] = [];
   #flushing: Promise<void> = Promise.resolve();
 
-  /** @param done counts that an earlier attempt has stored and recorded */
-  constructor(clickhouse: ClickHouse, encoder: RowEncoder, run: OpenedRun, done: Counts, options: BatchWriterOptions) {
+  constructor({ clickhouse, encoder, run, done }: WrittenBatch, options: BatchWriterOptions) {
     this.#clickhouse = clickhouse;
     this.#encoder = encoder;
     this.#run = run;

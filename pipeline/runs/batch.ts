@@ -86,14 +86,18 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
   const { bucket, generation, filter } = run;
   const facts = { bucket, generation, createdAt: generation, httpFingerprints };
   const transformer = new Transformer({ ...facts, filter, ipMetadata, encoder });
-  const writer = new BatchWriter(clickhouse, encoder, run, resume ? structuredClone(resume.counts) : noCounts(), {
-    batchSize: writeBatchSize,
-    signal,
-    ...(watch.onRetry && { onRetry: watch.onRetry }),
-    onError: error => watch.onInsertError?.(error.name),
-    onInserted: seconds => watch.onStage?.('insert', seconds),
-    onCheckpoint: (key, counts) => watch.onCheckpoint?.({ key, counts }),
-  });
+  const done = resume ? structuredClone(resume.counts) : noCounts();
+  const writer = new BatchWriter(
+    { clickhouse, encoder, run, done },
+    {
+      batchSize: writeBatchSize,
+      signal,
+      ...(watch.onRetry && { onRetry: watch.onRetry }),
+      onError: error => watch.onInsertError?.(error.name),
+      onInserted: seconds => watch.onStage?.('insert', seconds),
+      onCheckpoint: (key, counts) => watch.onCheckpoint?.({ key, counts }),
+    },
+  );
   const range = { first: resume?.key ?? batch.first, last: batch.last };
   let checkpointAt = Date.now();
   const part = new PartSpans(waits, watch.onStage);
@@ -108,7 +112,7 @@ export async function observeBatch(tools: BatchTools, task: BatchTask, watch: Ba
         let next = await part.unpacking(documents.next());
         for (; !next.done; next = await part.unpacking(documents.next())) {
           for (const document of next.value) {
-            take(transformer, encoder, writer, file, document);
+            take({ transformer, encoder, writer }, file, document);
             if (writer.isFull || isFull(encoder, writeBatchSize))
               await part.flush(writer.total(), () => writer.flush());
           }
@@ -146,13 +150,14 @@ function isFull(encoder: RowEncoder, rows: number): boolean {
   return encoder.size >= FLUSH_BYTES || OBSERVATION_TABLES.some(({ name }) => encoder.rows(name) >= rows);
 }
 
-function take(
-  transformer: Transformer,
-  encoder: RowEncoder,
-  writer: BatchWriter,
-  file: OpenFile,
-  document: RawDocument,
-): void {
+interface RowMakers {
+  readonly transformer: Transformer;
+  readonly encoder: RowEncoder;
+  readonly writer: BatchWriter;
+}
+
+/** Transforms one document into rows, and counts it. */
+function take({ transformer, encoder, writer }: RowMakers, file: OpenFile, document: RawDocument): void {
   const before = OBSERVATION_TABLES.map(({ name }) => encoder.rows(name));
   const outcome = transformer.transform(document, file.listed.key);
   const { counts } = file;

@@ -117,7 +117,7 @@ async function lacking(
   const lacks: [string, ObservationTable, number][] = [];
   for (const table of OBSERVATION_TABLES) {
     const { name } = table;
-    const found = await auditMeasurements(clickhouse, table, run, [...expected.keys()], signal);
+    const found = await auditMeasurements(clickhouse, table, { ...run, uids: [...expected.keys()] }, signal);
     const short = [...expected].flatMap(([uid, { line, rows, identity }]) => {
       const rest = (rows[name] ?? 0) - (found.get(uid) ?? 0) - (refused.get(`${key} ${line} ${name}`) ?? 0);
       return rest > 0 ? [{ uid, rest, identity }] : [];

@@ -87,22 +87,28 @@ export async function verifyBucket(tools: VerifyTools, key: BucketKey, signal?: 
   const own = runs.filter(({ bucket }) => bucket === key.bucket);
   if (own.length > 0 || !isDay || runs.length === 0) {
     const hint = own.length === 0 ? await whereElse(clickhouse, key, signal) : '';
-    return [await verifyRun(tools, key, own, hint, signal)];
+    return [await verifyRun(tools, key, { runs: own, hint }, signal)];
   }
   const hours: Verification[] = [];
   for (const bucket of overlappingBuckets(key.bucket).slice(1)) {
     const hour = runs.filter(run => run.bucket === bucket);
-    const verified = await verifyRun(tools, { ...key, bucket }, hour, '', signal);
+    const verified = await verifyRun(tools, { ...key, bucket }, { runs: hour, hint: '' }, signal);
     if (hour.length > 0 || verified.files > 0) hours.push(verified);
   }
   return hours;
 }
 
+/** Runs of a bucket in the ledger, newest first. */
+interface RecordedRuns {
+  readonly runs: readonly RunAudit[];
+  /** Continues the message about a bucket that was not run: where else its measurements may have been run. Empty if nowhere. */
+  readonly hint: string;
+}
+
 async function verifyRun(
   tools: VerifyTools,
   key: BucketKey,
-  runs: readonly RunAudit[],
-  hint: string,
+  { runs, hint }: RecordedRuns,
   signal?: AbortSignal,
 ): Promise<Verification> {
   const { archive, clickhouse } = tools;

@@ -64,7 +64,7 @@ describe('a cluster', () => {
     const { url: database, clickhouse } = await makeDatabase(url, 'cluster', { migrated: false });
     const settings = { clickhouse_url: database, clickhouse_cluster: 'ooni' };
     const on = openClickHouse(settings);
-    const failure = await migrateAutomatically(on, 'own', '', silent).catch(error => error);
+    const failure = await migrateAutomatically(on, silent, { automatic: 'own', remedy: '' }).catch(error => error);
     expect(failure).toBeInstanceOf(TableSchemaError);
     expect(failure.message).toMatch(/clickhouse_cluster is "ooni", a cluster that this ClickHouse does not know/);
     expect(await clickhouse.select('SELECT name FROM system.tables WHERE database = currentDatabase()')).toEqual([]);

@@ -147,10 +147,12 @@ describe('a database of the Python pipeline', () => {
     // A later migration waits for the command again.
     const next = { number: MIGRATIONS.length + 1, name: 'next', apply: async () => {} };
     const options = { migrations: [...MIGRATIONS, next] };
-    await expect(migrateAutomatically(clickhouse, 'own', 'migrate!', silent, options)).rejects.toThrow(
-      /lacks the migration \d+, .*migrate!/,
-    );
-    expect(await migrateAutomatically(clickhouse, 'always', 'migrate!', silent, options)).toEqual([next.number]);
+    await expect(
+      migrateAutomatically(clickhouse, silent, { automatic: 'own', remedy: 'migrate!', ...options }),
+    ).rejects.toThrow(/lacks the migration \d+, .*migrate!/);
+    expect(
+      await migrateAutomatically(clickhouse, silent, { automatic: 'always', remedy: 'migrate!', ...options }),
+    ).toEqual([next.number]);
 
     expect((await oonipipeline(RUN)).status).toBe(0);
     expect(await clickhouse.select('SELECT count() > 2 AS more FROM analysis_web_measurement')).toEqual([{ more: 1 }]);
@@ -178,21 +180,25 @@ describe('a database of the Python pipeline', () => {
 
 describe('automatic migration', () => {
   test('applies to an empty database, and to one that this pipeline created', async () => {
-    expect(await migrateAutomatically(clickhouse, 'own', '', silent, { migrations: MIGRATIONS.slice(0, 3) })).toEqual([
-      1, 2, 3,
-    ]);
-    expect(await migrateAutomatically(clickhouse, 'own', '', silent)).toEqual(
+    expect(
+      await migrateAutomatically(clickhouse, silent, {
+        automatic: 'own',
+        remedy: '',
+        migrations: MIGRATIONS.slice(0, 3),
+      }),
+    ).toEqual([1, 2, 3]);
+    expect(await migrateAutomatically(clickhouse, silent, { automatic: 'own', remedy: '' })).toEqual(
       MIGRATIONS.slice(3).map(({ number }) => number),
     );
-    expect(await migrateAutomatically(clickhouse, 'never', '', silent)).toEqual([]);
+    expect(await migrateAutomatically(clickhouse, silent, { automatic: 'never', remedy: '' })).toEqual([]);
   });
 
   test('does not apply to a database with foreign tables, nor if it is turned off', async () => {
-    await expect(migrateAutomatically(clickhouse, 'never', 'x', silent)).rejects.toThrow(
+    await expect(migrateAutomatically(clickhouse, silent, { automatic: 'never', remedy: 'x' })).rejects.toThrow(
       /automatic_migration is never/,
     );
     await clickhouse.command('CREATE TABLE mine (x UInt8) ENGINE = MergeTree ORDER BY x');
-    await expect(migrateAutomatically(clickhouse, 'own', 'x', silent)).rejects.toThrow(
+    await expect(migrateAutomatically(clickhouse, silent, { automatic: 'own', remedy: 'x' })).rejects.toThrow(
       /tables that this pipeline did not make/,
     );
     expect(await shape(clickhouse)).toMatchObject([{ name: 'mine' }]);
@@ -203,6 +209,8 @@ describe('automatic migration', () => {
 
   test('applies after a start that was interrupted before its first table', async () => {
     await migrate(clickhouse, silent, { migrations: [] });
-    expect(await migrateAutomatically(clickhouse, 'own', '', silent)).toHaveLength(MIGRATIONS.length);
+    expect(await migrateAutomatically(clickhouse, silent, { automatic: 'own', remedy: '' })).toHaveLength(
+      MIGRATIONS.length,
+    );
   });
 });

@@ -55,7 +55,10 @@ test.each([
     recent: [],
   });
   expect(listed.nextFirings.length).toBeGreaterThan(2);
-  await updateSchedule(temporal, request(id, { cron: ['7 7 * * *'] }), { paused: true, note: 'why' }, described);
+  await updateSchedule(temporal, request(id, { cron: ['7 7 * * *'] }), {
+    pause: { paused: true, note: 'why' },
+    seen: described,
+  });
   const changed = await eventually(async () => {
     const entry = (await list()).get(id);
     return entry?.paused && entry;
@@ -71,7 +74,7 @@ test('a list has the schedules of one installation, those that were adopted, and
   await eventually(async () => (await list('theirs')).has('theirs'));
   await eventually(async () => (await list()).has('brief'));
   expect([...(await list()).keys()]).not.toContain('theirs');
-  await updateSchedule(temporal, request('foreign'), NOT_PAUSED, await describe('foreign'));
+  await updateSchedule(temporal, request('foreign'), { pause: NOT_PAUSED, seen: await describe('foreign') });
   await eventually(async () => (await list()).has('foreign'));
   await deleteSchedule(temporal, 'brief', 'u');
   await eventually(async () => !(await list()).has('brief'));
