@@ -57,6 +57,7 @@ export interface ObtainOptions {
 /** Options with their defaults. */
 type Obtaining = ObtainOptions & { readonly env: NodeJS.ProcessEnv; readonly terminal: Terminal };
 
+/** Returns whether a text names one of the programs. */
 export function isProgramName(name: string): name is ProgramName {
   return Object.hasOwn(RELEASES, name);
 }

@@ -20,6 +20,7 @@ export interface Ports {
   readonly traces: number;
 }
 
+/** Returns the ports of the stack: the usual one of each program, plus an offset. */
 export function portsFrom(offset: number): Ports {
   return {
     kubernetes: 6443 + offset,

@@ -14,6 +14,7 @@ export function grain(dataset: Dataset): Filter {
   return { kind: 'grain', title: 'Time step', description: 'Length of time of one bar or field.', dataset };
 }
 
+/** Returns the filter for the country of the probe. `single`: exactly one country. */
 export function country(options: { single?: boolean } = {}): Filter {
   const description = options.single
     ? 'Country of the probe. The first one has the most measurements.'
@@ -29,6 +30,7 @@ export function country(options: { single?: boolean } = {}): Filter {
   };
 }
 
+/** Returns the filter for the network of the probe. `single`: exactly one network. */
 export function network(options: { single?: boolean } = {}): Filter {
   const description = options.single
     ? 'Number of the network of the probe (ASN). The first one has the most measurements.'
@@ -61,6 +63,7 @@ export const TEST: Filter = {
   sortBy: 'n_measurements',
 };
 
+/** Returns a filter for the values of a column of the ledger. */
 export function runColumn(title: string, column: string, description: string): Filter {
   return { kind: 'value', title, description, dataset: RUNS, column, sortBy: 'n_runs' };
 }

@@ -4,5 +4,5 @@
  */
 export { Worker } from '@temporalio/worker';
 export { createActivities } from './activities/activities.ts';
-export { TemporalConnection } from './temporal-connection.ts';
 export { installRuntime, registerRunAttributes } from './temporal.ts';
+export { TemporalConnection } from './temporal-connection.ts';

@@ -42,7 +42,7 @@ ${EXIT_STATUS}
         const { schedule } = await import('../orchestration/schedule.ts');
         const filter = normaliseFilter({ probeCC: options.probeCc, testNames: options.testName });
         const stages: RunStage[] = options.analysis ? ['Observations', 'Analysis'] : ['Observations'];
-        const outcome = await schedule(target, settings.installation, filter, stages, log);
+        const outcome = await schedule(target, { installation: settings.installation, filter, stages }, log);
         if (options.output === 'json') {
           console.log(JSON.stringify(outcome));
           return 0;

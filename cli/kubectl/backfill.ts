@@ -7,7 +7,13 @@ import { NotFoundError } from '../../operator/kube/errors.ts';
 import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
 import { type Filter, filterId, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
-import { granularityOption, maxActiveRunsOption, orderOption, reprocessOption, stagesOption } from '../backfill-options.ts';
+import {
+  granularityOption,
+  maxActiveRunsOption,
+  orderOption,
+  reprocessOption,
+  stagesOption,
+} from '../backfill-options.ts';
 import { openClickHouse } from '../clickhouse.ts';
 import { paletteFor } from '../colour.ts';
 import { confirmed } from '../confirmation.ts';
@@ -27,7 +33,6 @@ import { showBackfill } from '../orchestration/backfill-progress.ts';
 import { endAtOption, type RangeOptions, rangeOf, startAtOption } from '../ranges.ts';
 import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
 import { gridLines, gridTitle, readGrid } from './grid.ts';
-
 
 /** Creates `kubectl ooni backfill` with its commands. */
 export function backfillCommand(): Command {

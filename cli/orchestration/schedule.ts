@@ -50,15 +50,20 @@ function scheduleRequest(installation: string, filter: Filter, stages: readonly 
   return { ...asked, hash: hashOf(asked) };
 }
 
+/** The runs of a daily schedule. */
+interface DailyRuns {
+  readonly installation: string;
+  readonly filter: Filter;
+  readonly stages: readonly RunStage[];
+}
+
 /**
  * Creates or updates the daily schedule of a filter, in Temporal or as a PipelineSchedule. A pause that a person made stays. Throws the
  * ORCHESTRATION_ERRORS.
  */
 export async function schedule(
   target: Target,
-  installation: string,
-  filter: Filter,
-  stages: readonly RunStage[],
+  { installation, filter, stages }: DailyRuns,
   log: Logger,
 ): Promise<ScheduleOutcome> {
   if (target.at === 'Kubernetes') return applySchedule(target, filter, stages);
@@ -93,7 +98,7 @@ async function ensureSchedule(temporal: Temporal, request: ScheduleRequest): Pro
     );
   }
   if (seen.hash === request.hash) return 'unchanged';
-  await updateSchedule(temporal, request, { paused: seen.paused, note: seen.note }, seen);
+  await updateSchedule(temporal, request, { pause: { paused: seen.paused, note: seen.note }, seen });
   return 'updated';
 }
 

@@ -2,7 +2,7 @@ import { addCounts, type Counts, noCounts } from '../../pipeline/counts.ts';
 import type { Filter } from '../../pipeline/filter.ts';
 import { ledgerTime, type RunStage } from '../../pipeline/ledger/ledger.ts';
 import type { Reprocess } from '../../worker/contract.ts';
-import { type BucketOutcome, type BucketOptions, type RunTools, runBucket } from './run-bucket.ts';
+import { type BucketOptions, type BucketOutcome, type RunTools, runBucket } from './run-bucket.ts';
 
 export interface FailedBucket {
   readonly bucket: string;

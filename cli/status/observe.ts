@@ -1,7 +1,7 @@
 import { systemClock } from '../../operator/kube/clock.ts';
+import { activeRunOf, observeBlockedRun } from '../../operator/temporal/active-run.ts';
 import { blockerOfRuns, observeBackfill } from '../../operator/temporal/backfills.ts';
 import type { BlockedBy, BlockedRun } from '../../operator/temporal/blocked-by.ts';
-import { activeRunOf, observeBlockedRun } from '../../operator/temporal/active-run.ts';
 import type { Temporal } from '../../operator/temporal/connection.ts';
 import { TemporalError, TemporalRejected } from '../../operator/temporal/errors.ts';
 import { loadReader } from '../../operator/temporal/load.ts';

@@ -26,21 +26,20 @@ export function statusLines(view: StatusView, palette: Palette, width: number): 
   return [
     `${palette.strong(`Installation ${view.installation}`)}  ${palette.faint(`${view.at.slice(0, 19).replace('T', ' ')} UTC`)}`,
     '',
-    ...server('Temporal', temporal.address, temporal, palette, width),
-    ...(temporal.known ? workLines(temporal.value, Date.parse(view.at), options, palette) : []),
+    ...serverLines('Temporal', temporal.address, temporal, { palette, width }),
+    ...(temporal.known ? workLines(temporal.value, Date.parse(view.at), options) : []),
     '',
-    ...server('ClickHouse', clickhouse.name, clickhouse, palette, width),
-    ...(clickhouse.known ? ledgerLines(clickhouse.value, options, palette) : []),
+    ...serverLines('ClickHouse', clickhouse.name, clickhouse, { palette, width }),
+    ...(clickhouse.known ? ledgerLines(clickhouse.value, options) : []),
   ];
 }
 
 /** Returns the lines for a server: reached, or not known, with the reason and the remedy. */
-function server(
+function serverLines(
   name: keyof typeof SERVER_REMEDIES,
   address: string,
   state: Known<unknown>,
-  palette: Palette,
-  width: number,
+  { palette, width }: LayOut,
 ): string[] {
   const head = `${palette.strong(name.padEnd(11))} ${printableLine(address)}`;
   if (state.known) return [`${head}  ${palette.good('answers')}`];
@@ -54,7 +53,7 @@ function server(
 
 type LayOut = { readonly palette: Palette; readonly width: number };
 
-function workLines(view: TemporalView, now: number, options: LayOut, palette: Palette): string[] {
+function workLines(view: TemporalView, now: number, options: LayOut): string[] {
   const { queues, workers, runs } = view;
   const backlog = queues.map(({ tasks, backlog, waiting = 0 }) =>
     backlog === undefined
@@ -62,7 +61,7 @@ function workLines(view: TemporalView, now: number, options: LayOut, palette: Pa
       : `${n(backlog)} ${tasks.toLowerCase()}${backlog > 0 ? ` (${span(waiting)})` : ''}`,
   );
   return [
-    `  ${workersText(workers, palette)}; backlog: ${backlog.join(', ')}; ${counted(runs.count, 'active run')}`,
+    `  ${workersText(workers, options.palette)}; backlog: ${backlog.join(', ')}; ${counted(runs.count, 'active run')}`,
     ...section('Schedules', SCHEDULES, view.schedules, options),
     ...section('Backfills', backfillColumns(now), view.backfills, options),
     ...waitLines(view, options),
@@ -164,7 +163,8 @@ function backfillColumns(now: number): readonly Column<BackfillRow>[] {
   ];
 }
 
-function ledgerLines(view: LedgerView, options: LayOut, palette: Palette): string[] {
+function ledgerLines(view: LedgerView, options: LayOut): string[] {
+  const { palette } = options;
   const states = Object.entries(view.runs).map(([state, count]) => `${n(count)} ${state}`);
   const failed = view.failedMeasurements > 0 ? palette.bad(`${n(view.failedMeasurements)} failed`) : '0 failed';
   const rows = Object.entries(view.rows).map(([table, count]) => `${table} ${n(count)}`);

@@ -64,7 +64,7 @@ export async function syncBuckets(
   const failed: { key: string; message: string }[] = [];
   let present = 0;
   let bytes = 0;
-  for await (const object of objectsOf(archive, filter, startAt, endAt, signal)) {
+  for await (const object of objectsOf(archive, filter, { startAt, endAt }, signal)) {
     if (isStored(pathOf(root, object.key), object.size)) {
       present += 1;
       continue;
@@ -108,8 +108,7 @@ export async function syncBuckets(
 async function* objectsOf(
   archive: Archive,
   filter: Filter,
-  startAt: string,
-  endAt: string,
+  { startAt, endAt }: { readonly startAt: string; readonly endAt: string },
   signal: AbortSignal,
 ): AsyncGenerator<ArchiveObject> {
   const isHours = [startAt, endAt].some(bucket => granularityOf(bucket) === 'Hour');

@@ -55,7 +55,7 @@ export async function keepReferenceSchedule(
       }
       return undefined;
     case 'update':
-      if (seen) await updateSchedule(temporal, request, action.pause, seen);
+      if (seen) await updateSchedule(temporal, request, { pause: action.pause, seen });
       await recordContent(temporal, request);
       log.info({ schedule: request.id }, 'updated a schedule of reference data');
       return undefined;
@@ -72,5 +72,7 @@ export async function keepReferenceSchedule(
  */
 async function recordContent(temporal: Temporal, request: ScheduleRequest): Promise<void> {
   const made = await describeSchedule(temporal, request.id);
-  if (made) await updateSchedule(temporal, request, { paused: made.paused, note: made.note }, made, made.content);
+  if (!made) return;
+  const { paused, note, content } = made;
+  await updateSchedule(temporal, request, { pause: { paused, note }, seen: made, content });
 }

@@ -3,7 +3,7 @@ import type { ClassifiedError } from '../../pipeline/runs/failure.ts';
 import type { RunCounts } from '../contract.ts';
 
 /** Number of attempts after which an unexpected error ends the run. */
-const FEW = 5;
+const MAX_UNEXPECTED = 5;
 
 /** Returns the failure for Temporal. `counts`: the data stored so far, which count for the failed run. */
 export function toFailure(
@@ -11,7 +11,7 @@ export function toFailure(
   attempt: number,
   counts?: RunCounts,
 ): ApplicationFailure {
-  const nonRetryable = retry === 'never' || (retry === 'few' && attempt >= FEW);
+  const nonRetryable = retry === 'never' || (retry === 'few' && attempt >= MAX_UNEXPECTED);
   const failure = ApplicationFailure.create({ type, message, nonRetryable, ...(counts && { details: [counts] }) });
   if (stack) failure.stack = stack;
   return failure;

@@ -19,14 +19,17 @@ export function originOf({ run, plan }: PlanKey, { referenceVersions }: Activity
   };
 }
 
+/** Returns the bucket of a run under its filter, as the ledger names it. */
 export function bucketOf({ bucket, filter, filterID }: RunInput): BucketKey {
   return { bucket, filter, filterID };
 }
 
+/** Returns the opened run that a handle stands for. */
 export function openedRun({ run }: PlanKey, handle: RunHandle): OpenedRun {
   return { ...bucketOf(run), stage: 'Observations', ...handle };
 }
 
+/** Returns the analysis of a run, without the generation of its observations. */
 export function analysisTask({ run, startedAt }: PlanKey): AnalysisTask {
   const { settledBy } = run;
   return { bucket: bucketOf(run), startedAt, ...(settledBy && { settledBy }) };

@@ -50,6 +50,7 @@ export interface CarriedRun {
   readonly runID: string;
 }
 
+/** Returns the state of a backfill before its plan. `startedAt`: milliseconds since 1970. */
 export function initialState(input: BackfillInput, startedAt: number): BackfillState {
   return {
     startedAt,
@@ -78,6 +79,7 @@ export type RunEnd =
   /** The run was stopped with the backfill and counts as not started. */
   | { readonly end: 'stopped' };
 
+/** Adds the result of a run to the state. */
 export function recordEnd(state: BackfillState, run: RunEnd): void {
   if (run.end === 'succeeded') state.succeeded++;
   if (run.end === 'inFlight') state.skipped.InFlight = (state.skipped.InFlight ?? 0) + 1;
@@ -133,6 +135,7 @@ export function finalPhase(input: BackfillInput, state: BackfillState): Backfill
   return state.failed > 0 ? 'Failed' : 'Complete';
 }
 
+/** Returns the progress of a backfill, the result of the query `progress`. `finishedAt`: milliseconds since 1970. */
 export function progressOf(
   input: BackfillInput,
   state: BackfillState,
