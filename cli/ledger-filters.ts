@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { nextBucket } from '../pipeline/bucket.ts';
-import { filterId, normaliseFilter } from '../pipeline/filter.ts';
+import { filterIDOf, normaliseFilter } from '../pipeline/filter.ts';
 import { bucket, checkRange } from './options.ts';
 
 /** Options that select records of the ledger. */
@@ -40,5 +40,5 @@ export function bucketCondition({ bucket, startAt, endAt }: LedgerOptions): {
 /** Returns the id of the filter on the command line, or undefined without one: then runs of all filters count. */
 export function filterOf(options: { probeCc: readonly string[]; testName: readonly string[] }): string | undefined {
   if (options.probeCc.length === 0 && options.testName.length === 0) return undefined;
-  return filterId(normaliseFilter({ probeCC: options.probeCc, testNames: options.testName }));
+  return filterIDOf(normaliseFilter({ probeCC: options.probeCc, testNames: options.testName }));
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { admits, EVERYTHING, filterId, normaliseFilter } from './filter.ts';
+import { admits, EVERYTHING, filterIDOf, normaliseFilter } from './filter.ts';
 
 describe('filter', () => {
   it('normalises the forms that people write', () => {
@@ -11,9 +11,9 @@ describe('filter', () => {
   });
 
   it('forms ids as the spec defines them', () => {
-    expect(filterId(normaliseFilter({ probeCC: ['US', 'IT'], testNames: ['signal'] }))).toBe('it.us-signal');
-    expect(filterId(EVERYTHING)).toBe('ALLCCS-ALLTNS');
-    expect(filterId(normaliseFilter({ testNames: ['signal'] }))).toBe('ALLCCS-signal');
+    expect(filterIDOf(normaliseFilter({ probeCC: ['US', 'IT'], testNames: ['signal'] }))).toBe('it.us-signal');
+    expect(filterIDOf(EVERYTHING)).toBe('ALLCCS-ALLTNS');
+    expect(filterIDOf(normaliseFilter({ testNames: ['signal'] }))).toBe('ALLCCS-signal');
   });
 
   it('admits an unknown value, because only the measurement itself has it', () => {

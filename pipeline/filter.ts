@@ -23,7 +23,7 @@ export function normaliseFilter(filter: { probeCC?: readonly string[]; testNames
 }
 
 /** Returns the filter as a part of ids: `it.us-signal`, `ALLCCS-ALLTNS` (orchestration.md section 5). */
-export function filterId(filter: Filter): string {
+export function filterIDOf(filter: Filter): string {
   const part = (values: readonly string[], all: string) => (values.length === 0 ? all : values.join('.').toLowerCase());
   return `${part(filter.probeCC, 'ALLCCS')}-${part(filter.testNames, 'ALLTNS')}`;
 }

@@ -69,7 +69,7 @@ export interface RunInput {
   readonly installation: string;
   readonly bucket: string;
   readonly filter: RunFilter;
-  /** `filterId(filter)`, which is part of ids. */
+  /** `filterIDOf(filter)`, which is part of ids. */
   readonly filterID: string;
   readonly stages: readonly Stage[];
   /** Keeps the observations that an earlier run has completed, if only their verdicts are missing and the archive has not changed. */
@@ -248,12 +248,12 @@ export function batchWords({ first, files, bytes }: Batch): string {
 }
 
 /** Returns the workflow id of a run. It depends only on installation, filter and bucket, so that only one run at a time processes a bucket. */
-export function runId(installation: string, filterID: string, bucket: string): string {
+export function runWorkflowID(installation: string, filterID: string, bucket: string): string {
   return `${installation}/${filterID}/${bucket}`;
 }
 
 /** Returns the workflow id of a Backfill resource; the UID distinguishes a resource that was deleted and created again. */
-export function backfillId(installation: string, namespace: string, name: string, uid: string): string {
+export function backfillWorkflowID(installation: string, namespace: string, name: string, uid: string): string {
   return `${installation}/backfill/${namespace}/${name}/${uid}`;
 }
 
@@ -264,17 +264,17 @@ export function backfillId(installation: string, namespace: string, name: string
 export const COMMAND_NAMESPACE = '_command';
 
 /** Returns the workflow id of a backfill that a command starts. */
-export function commandBackfillId(installation: string, name: string): string {
+export function commandBackfillWorkflowID(installation: string, name: string): string {
   return `${installation}/backfill/${COMMAND_NAMESPACE}/${name}`;
 }
 
 /** Returns the schedule id of a PipelineSchedule resource. */
-export function scheduleId(installation: string, namespace: string, name: string): string {
+export function scheduleIDOf(installation: string, namespace: string, name: string): string {
   return `${installation}/schedule/${namespace}/${name}`;
 }
 
 /** Returns the prefix of the workflow ids that a schedule starts; Temporal appends the nominal firing time. */
-export function launchId(installation: string, namespace: string, name: string): string {
+export function launchIDPrefix(installation: string, namespace: string, name: string): string {
   return `${installation}/launch/${namespace}/${name}`;
 }
 
@@ -282,12 +282,12 @@ export function launchId(installation: string, namespace: string, name: string):
  * Returns the id of the workflow that runs a bucket once, on request. It depends on the request alone, so that a repeated request starts
  * nothing.
  */
-export function requestedRunId(installation: string, namespace: string, name: string, request: string): string {
+export function requestedRunWorkflowID(installation: string, namespace: string, name: string, request: string): string {
   return `${installation}/requested/${namespace}/${name}/${request}`;
 }
 
 /** Returns the id of the schedule that refreshes a data set, which is also the prefix of the ids of its workflows. */
-export function referenceScheduleId(installation: string, dataset: string): string {
+export function referenceScheduleIDOf(installation: string, dataset: string): string {
   return `${installation}/reference/${dataset}`;
 }
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import type { Granularity } from '../../pipeline/bucket.ts';
 import { byteSize } from '../../pipeline/byte-size.ts';
-import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
 import { createLogger, type Logger } from '../../pipeline/log.ts';
 import { type BackfillPlan, planBackfill } from '../../pipeline/runs/backfill-plan.ts';
@@ -198,7 +198,7 @@ async function showPlan(request: BackfillRequest, options: Options): Promise<num
       const { prepareTables } = await import('../tables.ts');
       await prepareTables('oonipipeline backfill', opened, options, log);
     }
-    const range = { ...request, filterID: filterId(request.filter), attempt: 1 };
+    const range = { ...request, filterID: filterIDOf(request.filter), attempt: 1 };
     // After --drop-tables the ledger knows of no bucket.
     if (options.dropTables) Object.assign(range, { reprocess: 'All' });
     const tools = { archive: openArchive(settings), clickhouse: opened.clickhouse };

@@ -4,7 +4,7 @@ import { Command, Option } from 'commander';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
 import { counted } from '../../pipeline/counts.ts';
-import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import { serveHealth } from '../../pipeline/health-server.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
 import type { Logger } from '../../pipeline/log.ts';
@@ -310,7 +310,7 @@ function requestOf(options: Options): RunRequest {
   const { startAt, endAt, granularity, stages, reprocess } = options;
   const filter = normaliseFilter({ probeCC: options.probeCc, testNames: options.testName });
   const range = startAt !== undefined && endAt !== undefined ? { startAt, endAt } : undefined;
-  return { filter, filterID: filterId(filter), granularity, stages, reprocess, ...(range && { range }) };
+  return { filter, filterID: filterIDOf(filter), granularity, stages, reprocess, ...(range && { range }) };
 }
 
 /** The user stopped the run. */

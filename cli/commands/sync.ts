@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { byteSize } from '../../pipeline/byte-size.ts';
 import { counted } from '../../pipeline/counts.ts';
-import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { path } from '../names.ts';
 import {
@@ -82,7 +82,7 @@ async function sync(options: Options): Promise<number> {
       signal: stop.signal,
     });
     progress.end();
-    if (options.output === 'json') console.log(JSON.stringify({ filter: filterId(filter), ...result }));
+    if (options.output === 'json') console.log(JSON.stringify({ filter: filterIDOf(filter), ...result }));
     else console.log(printable(textOf(result, options, settings.archive_url)));
     return result.stopped || result.failed.length > 0 ? 1 : 0;
   } finally {

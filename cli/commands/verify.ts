@@ -5,7 +5,7 @@ import { listBucket } from '../../pipeline/archive/listing.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { bucketsBetween, granularityOf } from '../../pipeline/bucket.ts';
 import { counted } from '../../pipeline/counts.ts';
-import { type Filter, filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { type Filter, filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import { auditedBuckets } from '../../pipeline/ledger/audit.ts';
 import { type Verification, verifyBucket } from '../../pipeline/runs/verify.ts';
 import { TableSchemaError } from '../../pipeline/tables/errors.ts';
@@ -99,7 +99,7 @@ async function verify(options: Options): Promise<number> {
   const { clickhouse, close } = await openClickHouse(options.clickhouse, { settings: given });
   try {
     const filter = normaliseFilter({ probeCC: options.probeCc, testNames: options.testName });
-    const filterID = filterId(filter);
+    const filterID = filterIDOf(filter);
     const audited = (await auditedBuckets(clickhouse, filterID)).map(each => each.slice(0, 10));
     const isLarge = given.archive_url.includes('://');
     const buckets = options.bucket ?? (await bucketsOf(archive, filter, audited, isLarge, options));

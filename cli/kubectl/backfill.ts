@@ -5,7 +5,7 @@ import { parseSpec } from '../../crds/resource.ts';
 import { BACKFILLS } from '../../operator/controllers/resources.ts';
 import { NotFoundError } from '../../operator/kube/errors.ts';
 import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
-import { type Filter, filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { type Filter, filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
 import {
   granularityOption,
@@ -273,7 +273,7 @@ Exit status: 0 no day failed; 1 some did, or something does not answer; 2 wrong 
           'backfill grid',
           () =>
             showGrid(
-              filterId(filter),
+              filterIDOf(filter),
               { ...range, granularity, stages: ['Observations', 'Analysis'], filter },
               options,
             ),
@@ -290,7 +290,7 @@ async function showGrid(
 ): Promise<number> {
   const { clickhouse, close } = await openClickHouse(options.clickhouse);
   try {
-    const days = await readGrid(clickhouse, { ...range, filterID: filterId(range.filter) });
+    const days = await readGrid(clickhouse, { ...range, filterID: filterIDOf(range.filter) });
     if (options.output === 'json') for (const day of days) console.log(JSON.stringify(day));
     else {
       console.log(gridTitle(name, range.startAt, range.endAt, range.granularity));

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backfill, BackfillSpec } from '../../crds/backfill.ts';
 import { countBuckets } from '../../pipeline/bucket.ts';
-import { filterId } from '../../pipeline/filter.ts';
+import { filterIDOf } from '../../pipeline/filter.ts';
 import type { BackfillRange } from '../../pipeline/runs/backfill-plan.ts';
-import { type BackfillInput, commandBackfillId, FINAL_PHASES } from '../../worker/contract.ts';
+import { type BackfillInput, commandBackfillWorkflowID, FINAL_PHASES } from '../../worker/contract.ts';
 import { resourceName } from './resource-name.ts';
 import { isAway, type Target } from './target.ts';
 
@@ -60,12 +60,12 @@ export async function startBackfillAt(
     const created = await client.create<Backfill>(BACKFILLS, { metadata: { name, namespace }, spec } as Backfill);
     return `backfill/${created.metadata.name}`;
   }
-  const workflowID = commandBackfillId(installation, name);
+  const workflowID = commandBackfillWorkflowID(installation, name);
   const input: BackfillInput = {
     installation,
     ...range,
     filter,
-    filterID: filterId(filter),
+    filterID: filterIDOf(filter),
     stages,
     suspended: false,
     dryRun: false,

@@ -4,10 +4,10 @@ import type { Temporal } from '../../operator/temporal/connection.ts';
 import { TemporalRejected } from '../../operator/temporal/errors.ts';
 import type { ScheduleRequest } from '../../operator/temporal/schedules.ts';
 import { lastCompleteBucket } from '../../pipeline/bucket.ts';
-import { type Filter, filterId } from '../../pipeline/filter.ts';
+import { type Filter, filterIDOf } from '../../pipeline/filter.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
 import type { Logger } from '../../pipeline/log.ts';
-import { COMMAND_NAMESPACE, filterWords, launchId, scheduleId, WORKFLOWS } from '../../worker/contract.ts';
+import { COMMAND_NAMESPACE, filterWords, launchIDPrefix, scheduleIDOf, WORKFLOWS } from '../../worker/contract.ts';
 import { resourceName } from './resource-name.ts';
 import type { Target } from './target.ts';
 
@@ -32,11 +32,11 @@ export interface ScheduleOutcome {
 
 /** Returns the daily schedule of a filter in Temporal. Equal filters have equal ids. */
 function scheduleRequest(installation: string, filter: Filter, stages: readonly RunStage[]): ScheduleRequest {
-  const id = filterId(filter);
+  const id = filterIDOf(filter);
   const asked = {
     installation,
-    id: scheduleId(installation, COMMAND_NAMESPACE, id),
-    launchID: launchId(installation, COMMAND_NAMESPACE, id),
+    id: scheduleIDOf(installation, COMMAND_NAMESPACE, id),
+    launchID: launchIDPrefix(installation, COMMAND_NAMESPACE, id),
     ownerUID: `command/${installation}`,
     cron: [DAILY],
     timeZone: 'Etc/UTC',
@@ -155,7 +155,7 @@ export async function findSchedule(
       exists: (await client.find(PIPELINE_SCHEDULES, { namespace, name })) !== undefined,
     };
   }
-  const id = scheduleId(installation, COMMAND_NAMESPACE, filterId(filter));
+  const id = scheduleIDOf(installation, COMMAND_NAMESPACE, filterIDOf(filter));
   const { describeSchedule } = await inTemporal();
   return { id, exists: (await describeSchedule(target.temporal, id)) !== undefined };
 }
@@ -167,7 +167,7 @@ export async function clearSchedule(target: Target, installation: string, filter
     await target.client.delete(PIPELINE_SCHEDULES, { namespace: target.namespace, name: resourceName(filter) });
     return;
   }
-  const id = scheduleId(installation, COMMAND_NAMESPACE, filterId(filter));
+  const id = scheduleIDOf(installation, COMMAND_NAMESPACE, filterIDOf(filter));
   const { deleteSchedule, describeSchedule } = await inTemporal();
   const found = await describeSchedule(target.temporal, id);
   await deleteSchedule(target.temporal, id, found?.ownerUID);

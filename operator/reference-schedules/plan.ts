@@ -1,5 +1,5 @@
 import { DATASET, type DatasetName } from '../../pipeline/reference/datasets.ts';
-import { referenceScheduleId, WORKFLOWS } from '../../worker/contract.ts';
+import { referenceScheduleIDOf, WORKFLOWS } from '../../worker/contract.ts';
 import { hashOf } from '../hash.ts';
 import type { DescribedSchedule, PauseState, ScheduleRequest } from '../temporal/schedules.ts';
 
@@ -15,7 +15,7 @@ const CATCH_UP = 60;
 
 /** Returns the schedule of a data set. It fires when it is created, so that a new installation need not wait for it. */
 export function referenceRequest(installation: string, dataset: DatasetName): ScheduleRequest {
-  const id = referenceScheduleId(installation, dataset);
+  const id = referenceScheduleIDOf(installation, dataset);
   const asked = {
     id,
     installation,

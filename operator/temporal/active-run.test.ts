@@ -16,7 +16,7 @@ test('the active run of the oldest firing is the one that is looked at', () => {
   expect(activeRunOf(schedule, launches)).toEqual({
     bucket: '2026-05-04',
     launchID: 'ooni/launch/data/daily-2026-05-05T02:00:00Z',
-    runID: 'ooni/it-ALLTNS/2026-05-04',
+    workflowID: 'ooni/it-ALLTNS/2026-05-04',
   });
   expect(activeRunOf(schedule, launches.slice(2))).toBeUndefined();
 });

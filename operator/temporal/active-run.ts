@@ -1,5 +1,5 @@
 import { lastCompleteBucket } from '../../pipeline/bucket.ts';
-import { runId, type ScheduledRunInput } from '../../worker/contract.ts';
+import { runWorkflowID, type ScheduledRunInput } from '../../worker/contract.ts';
 import { type BlockedBy, type BlockedRun, blockerOf, causeOf, pendingWork } from './blocked-by.ts';
 import type { Temporal } from './connection.ts';
 import { nominalTime } from './nominal-time.ts';
@@ -11,7 +11,7 @@ export interface ActiveRun {
   /** Workflow of the firing, which starts the run of the bucket as its child. */
   readonly launchID: string;
   /** Workflow of the run. */
-  readonly runID: string;
+  readonly workflowID: string;
 }
 
 /** Returns the active run of the oldest firing of a schedule; undefined when none is active. Pure. */
@@ -28,7 +28,7 @@ export function activeRunOf(
     .sort((a, b) => a.at - b.at);
   if (!oldest) return undefined;
   const bucket = lastCompleteBucket(oldest.at, granularity);
-  return { bucket, launchID: oldest.workflowID, runID: runId(installation, filterID, bucket) };
+  return { bucket, launchID: oldest.workflowID, workflowID: runWorkflowID(installation, filterID, bucket) };
 }
 
 /**
@@ -40,13 +40,13 @@ export function activeRunOf(
  */
 export async function observeBlockedRun(
   temporal: Temporal,
-  { bucket, launchID, runID }: ActiveRun,
+  { bucket, launchID, workflowID }: ActiveRun,
   now: number,
   elsewhere: () => Promise<BlockedBy | undefined>,
 ): Promise<BlockedRun | undefined> {
-  const run = await pendingWork(temporal, runID);
+  const run = await pendingWork(temporal, workflowID);
   const blocked = run && blockerOf(run, now);
-  if (blocked) return { ...(await causeOf(blocked, elsewhere)), bucket, workflowID: runID };
+  if (blocked) return { ...(await causeOf(blocked, elsewhere)), bucket, workflowID };
   if (run) return undefined;
   const launch = await pendingWork(temporal, launchID);
   const cause = launch && blockerOf(launch, now);

@@ -1,5 +1,5 @@
 import { boundsOf, bucketAt, granularityOf } from '../bucket.ts';
-import { EVERYTHING, type Filter, filterId } from '../filter.ts';
+import { EVERYTHING, type Filter, filterIDOf } from '../filter.ts';
 import { inDays, type Query, ROW_DAY, type Selection } from './selection.ts';
 
 /** The measurement days of which a bucket's run has written rows. */
@@ -84,7 +84,7 @@ export function planDays(touched: readonly string[], present: readonly string[],
   const [before, own] = recentDays(bucket);
   const hourly = granularityOf(bucket) === 'Hour';
   if (touched.length === 0 && !(hourly && last)) return [];
-  const everything = filterId(filter) === filterId(EVERYTHING);
+  const everything = filterIDOf(filter) === filterIDOf(EVERYTHING);
   const came = { bucket, generation } as const;
   const one = (day: string, selection: Selection): DayTask => ({ days: [day], filter, selection });
 

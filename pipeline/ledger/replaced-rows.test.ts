@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Filter, filterId, normaliseFilter } from '../filter.ts';
+import { type Filter, filterIDOf, normaliseFilter } from '../filter.ts';
 import type { PastRun, RunState } from './ledger.ts';
 import { covers, overlappingBuckets, partitionOf, planRetirement } from './replaced-rows.ts';
 
@@ -18,7 +18,7 @@ function run(
   return {
     bucket,
     filter,
-    filterID: filterId(filter),
+    filterID: filterIDOf(filter),
     stage: 'Observations',
     generation,
     state,

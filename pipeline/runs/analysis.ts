@@ -11,7 +11,7 @@ import { lastOpened, openAnalysis } from '../analysis/open-analysis.ts';
 import type { RulesVersion } from '../analysis/rules.ts';
 import { boundsOf } from '../bucket.ts';
 import { noCounts } from '../counts.ts';
-import { EVERYTHING, filterId } from '../filter.ts';
+import { EVERYTHING, filterIDOf } from '../filter.ts';
 import { type OpenedRun, openRun, pastRuns, type RunOrigin, type RunRecorder, recordRun } from '../ledger/ledger.ts';
 import type { Logger } from '../log.ts';
 import { withSpan } from '../spans.ts';
@@ -189,7 +189,7 @@ export function settlesDay(task: {
   readonly filterID: string;
   readonly settledBy?: SettledBy;
 }): boolean {
-  return task.filterID === filterId(EVERYTHING) && isLastOfDay(task);
+  return task.filterID === filterIDOf(EVERYTHING) && isLastOfDay(task);
 }
 
 function isLastOfDay({ bucket, settledBy }: { readonly bucket: string; readonly settledBy?: SettledBy }): boolean {

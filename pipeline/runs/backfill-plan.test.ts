@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { EVERYTHING, filterId } from '../filter.ts';
+import { EVERYTHING, filterIDOf } from '../filter.ts';
 import { type BackfillRange, decide } from './backfill-plan.ts';
 
 const range: BackfillRange = {
@@ -7,7 +7,7 @@ const range: BackfillRange = {
   endAt: '2024-02-01',
   granularity: 'Day',
   filter: EVERYTHING,
-  filterID: filterId(EVERYTHING),
+  filterID: filterIDOf(EVERYTHING),
   stages: ['Observations'],
   order: 'OldestFirst',
   reprocess: 'None',

@@ -22,7 +22,7 @@ import { planRun, type RunRequest } from '../../cli/run/select-buckets.ts';
 import { startClickHouse } from '../../local/clickhouse.ts';
 import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
 import { countBuckets } from '../../pipeline/bucket.ts';
-import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
+import { EVERYTHING, filterIDOf } from '../../pipeline/filter.ts';
 import { createLogger } from '../../pipeline/log.ts';
 import { ensureDatabase, migrate } from '../../pipeline/migrations/migrate.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
@@ -47,7 +47,7 @@ const { values } = parseArgs({
 });
 const request: RunRequest = {
   filter: EVERYTHING,
-  filterID: filterId(EVERYTHING),
+  filterID: filterIDOf(EVERYTHING),
   granularity: 'Day',
   stages: ['Observations', 'Analysis'],
   reprocess: 'None',

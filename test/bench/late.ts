@@ -11,7 +11,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startClickHouse } from '../../local/clickhouse.ts';
-import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
+import { EVERYTHING, filterIDOf } from '../../pipeline/filter.ts';
 import { createLogger } from '../../pipeline/log.ts';
 import { analyseBucket } from '../../pipeline/runs/analysis.ts';
 import { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
@@ -97,7 +97,7 @@ async function fill(bucket: string, generation: number, each: number): Promise<v
 }
 
 function analyse(database: ClickHouse, bucket: string, observations: number) {
-  const key = { bucket, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
+  const key = { bucket, filter: EVERYTHING, filterID: filterIDOf(EVERYTHING) };
   const origin = { workflowID: 'bench', runID: bucket, backfill: '', codeVersion: '', referenceVersions: {} };
   return analyseBucket(
     { ...tools, clickhouse: database },

@@ -35,7 +35,7 @@ import { type ConnectionSource, connectionSource } from '../../operator/kube/con
 import { Http } from '../../operator/kube/http.ts';
 import type { KubeObject, Resource } from '../../operator/kube/resource.ts';
 import { freePort } from '../../pipeline/free-port.ts';
-import { backfillId } from '../../worker/contract.ts';
+import { backfillWorkflowID } from '../../worker/contract.ts';
 import { instruments } from '../support/kube.ts';
 import { ApiProxy } from '../support/kube-api-proxy.ts';
 import {
@@ -322,7 +322,7 @@ async function makeEnded(n: number, status: BackfillStatus): Promise<void> {
     },
     spec: SPEC,
   } as unknown as Backfill);
-  const workflowID = backfillId(INSTALLATION, NAMESPACE, name, metadata.uid);
+  const workflowID = backfillWorkflowID(INSTALLATION, NAMESPACE, name, metadata.uid);
   await asOperator.apply(
     BACKFILLS,
     { metadata: { name, namespace: NAMESPACE }, status: { ...status, workflowID } } as never,

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 
 import { type Archive, ArchiveMissingError } from '../../pipeline/archive/archive.ts';
 import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
 import { S3Archive } from '../../pipeline/archive/s3.ts';
-import { EVERYTHING, filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { EVERYTHING, filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
 import { abandonAnalysis, analyseBucket } from '../../pipeline/runs/analysis.ts';
 import { type BucketDecision, decideAll } from '../../pipeline/runs/backfill-plan.ts';
@@ -27,7 +27,7 @@ const KEYS = [...new Set(expectedMeasurements().map(({ key }) => key))].filter(k
 );
 const OF_DAY = KEYS.filter(key => dayOfKey(key) === DAY).sort();
 const STAGES: readonly RunStage[] = ['Observations', 'Analysis'];
-const key = { bucket: DAY, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
+const key = { bucket: DAY, filter: EVERYTHING, filterID: filterIDOf(EVERYTHING) };
 
 let dir: string;
 let server: S3Server;
@@ -100,7 +100,7 @@ async function countAll(): Promise<Record<string, number>> {
 
 async function decided(archive: Archive, buckets: readonly string[], reprocess: 'None' | 'Failed' | 'All' = 'None') {
   const found: Record<string, BucketDecision> = {};
-  const range = { filter: EVERYTHING, filterID: filterId(EVERYTHING), stages: STAGES, reprocess, attempt: 1 };
+  const range = { filter: EVERYTHING, filterID: filterIDOf(EVERYTHING), stages: STAGES, reprocess, attempt: 1 };
   for await (const { bucket, decision } of decideAll({ archive, clickhouse }, { range, buckets, now: Date.now() })) {
     found[bucket] = decision;
   }
@@ -319,7 +319,7 @@ describe('which buckets are done', () => {
     cpSync(join(root, first!), join(root, first!.replace('.n', '.late')));
     const of = async (bucket: string, filter: object) => {
       const normal = normaliseFilter(filter);
-      const range = { filter: normal, filterID: filterId(normal), stages: ['Observations'] as const };
+      const range = { filter: normal, filterID: filterIDOf(normal), stages: ['Observations'] as const };
       const all = { ...range, reprocess: 'None' as const, attempt: 1 };
       for await (const { decision } of decideAll(
         { archive, clickhouse },

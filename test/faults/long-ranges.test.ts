@@ -14,7 +14,7 @@ import {
   type BackfillInput,
   type BackfillProgress,
   queuesOf,
-  runId,
+  runWorkflowID,
   SEARCH_ATTRIBUTES,
   WORKFLOWS,
 } from '../../worker/contract.ts';
@@ -107,7 +107,7 @@ test.each(RANGES)(
       const started = histories.flatMap(events =>
         events.flatMap(event => event.startChildWorkflowExecutionInitiatedEventAttributes?.workflowId ?? []),
       );
-      expect(started).toEqual(all.map(bucket => runId(installation, filterID, bucket)));
+      expect(started).toEqual(all.map(bucket => runWorkflowID(installation, filterID, bucket)));
       expect(mostAtOnce(histories)).toBe(WINDOW);
       expect(histories.length).toBeGreaterThan(1);
       // A history that has become long still takes what its window brings before it ends.

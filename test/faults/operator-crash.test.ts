@@ -4,7 +4,7 @@ import type { PipelineSchedule } from '../../crds/pipeline-schedule.ts';
 import type { WorkerPool } from '../../crds/worker-pool.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from '../../operator/controllers/resources.ts';
 import { DEPLOYMENTS, LEASES } from '../../operator/kube/builtin.ts';
-import { backfillId, scheduleId } from '../../worker/contract.ts';
+import { backfillWorkflowID, scheduleIDOf } from '../../worker/contract.ts';
 import { ApiProxy, kubeconfigFor } from '../support/kubeconfig-proxies.ts';
 import { eventually } from '../support/operator.ts';
 import { OperatorBed } from '../support/operator-bed.ts';
@@ -81,14 +81,14 @@ test.each(WRITES)('killed after write %i, whose answer is lost, it does everythi
     await eventually(async () =>
       (await client.get(WORKER_POOLS, { name, namespace })).status?.conditions?.some(one => one.reason === 'Available'),
     );
-    const id = backfillId('ooni', namespace, name, backfill.metadata.uid);
+    const id = backfillWorkflowID('ooni', namespace, name, backfill.metadata.uid);
     const runs = await eventually(async () => {
       const found = [];
       for await (const run of bed.temporal.workflow.list({ query: `WorkflowId = '${id}'` })) found.push(run);
       return found.length > 0 ? found : undefined;
     });
     expect(runs).toHaveLength(1);
-    expect((await bed.temporal.schedule.getHandle(scheduleId('ooni', namespace, name)).describe()).state.paused).toBe(
+    expect((await bed.temporal.schedule.getHandle(scheduleIDOf('ooni', namespace, name)).describe()).state.paused).toBe(
       false,
     );
     expect((await client.get(DEPLOYMENTS, { name: `ooni-worker-${name}`, namespace })).spec?.replicas).toBe(0);

@@ -9,7 +9,7 @@ import { startTemporal, type TemporalServer } from '../../local/temporal.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
 import { DATASETS } from '../../pipeline/reference/datasets.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { referenceScheduleId, scheduleId } from '../../worker/contract.ts';
+import { referenceScheduleIDOf, scheduleIDOf } from '../../worker/contract.ts';
 import { startProxy } from '../support/clickhouse-proxy.ts';
 import { makeDatabase } from '../support/database.ts';
 import { expectedRows, FIXTURES } from '../support/fixtures.ts';
@@ -102,8 +102,8 @@ const when = (matches: (status: NonNullable<Backfill['status']>) => boolean) =>
   }, 300);
 
 const SCHEDULES = [
-  scheduleId('ooni', namespace, 'daily'),
-  ...DATASETS.map(dataset => referenceScheduleId('ooni', dataset)),
+  scheduleIDOf('ooni', namespace, 'daily'),
+  ...DATASETS.map(dataset => referenceScheduleIDOf('ooni', dataset)),
 ];
 
 /** Returns what Temporal has of the schedules of the installation, once it has all of them. */

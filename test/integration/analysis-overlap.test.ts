@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { bucketAt, granularityOf } from '../../pipeline/bucket.ts';
-import { EVERYTHING, type Filter, filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { EVERYTHING, type Filter, filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import { finalizeRows } from '../../pipeline/ledger/finalize-rows.ts';
 import { ledgerTime, openRun, type RunOrigin, recordRun } from '../../pipeline/ledger/ledger.ts';
 import { overlappingBuckets } from '../../pipeline/ledger/replaced-rows.ts';
@@ -235,7 +235,7 @@ async function perform(
   planned: number,
 ): Promise<TurnTaking> {
   const { bucket, filter } = run;
-  const key = { bucket, filter, filterID: filterId(filter) };
+  const key = { bucket, filter, filterID: filterIDOf(filter) };
   const runID = `${++runIDs}`;
   const origin: RunOrigin = { workflowID: 'w', runID, backfill: '', codeVersion: 'test', referenceVersions: {} };
   const startedAt = Date.now() + run.skew;
@@ -335,7 +335,7 @@ test('of late uploads, the control of one day says nothing about the other days'
   } as const;
   const late = (days: number) => ({ ...common, age: days * 24 * 60 });
   const bucket = bucketAt(FIRST_DAY + DAY, 'Day');
-  const key = { bucket, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
+  const key = { bucket, filter: EVERYTHING, filterID: filterIDOf(EVERYTHING) };
   const { web, ctrl } = rowsOf(
     [
       { ...late(10), certified: false, control: 'ok' },
@@ -381,7 +381,7 @@ test('the last hour of a plan judges the day in full, for any number of hours', 
       ...{ ...each, hour: Number(bucket.slice(-2)), age: 5 },
       ...{ connects: false, control: index === 3 ? 'ok' : 'none' },
     };
-    const key = { bucket, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
+    const key = { bucket, filter: EVERYTHING, filterID: filterIDOf(EVERYTHING) };
     const origin = { workflowID: 'w', runID: bucket, backfill: '', codeVersion: '', referenceVersions: {} };
     const { web, ctrl } = rowsOf([made], key, 1000 + index);
     await clickhouse.insert('obs_web', web);

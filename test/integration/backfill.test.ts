@@ -12,7 +12,7 @@ import {
   type BackfillProgress,
   FINAL_PHASES,
   queuesOf,
-  runId,
+  runWorkflowID,
   WORKFLOWS,
 } from '../../worker/contract.ts';
 import { makeDatabase } from '../support/database.ts';
@@ -187,7 +187,7 @@ describe('a backfill', () => {
     const others = await Promise.all(
       [runInput('2024-02-05'), runInput('2024-02-06', ['Observations'], { probeCC: ['IT'] })].map(run =>
         client.workflow.start(WORKFLOWS.bucket, {
-          workflowId: runId(run.installation, run.filterID, run.bucket),
+          workflowId: runWorkflowID(run.installation, run.filterID, run.bucket),
           taskQueue: 'nobody',
           args: [run],
           searchAttributes: { OoniInstallation: ['test'], OoniBucket: [run.bucket], OoniFilter: [run.filterID] },
@@ -223,7 +223,7 @@ describe('a backfill', () => {
     const failed = await (await start(range, 'test/backfill/retry')).result();
     expect(failed).toMatchObject({ phase: 'Failed', total: 5, succeeded: 3, failed: 2 });
     expect(failed.failures.map(({ bucket, reason, workflowID }) => [bucket, reason, workflowID])).toEqual(
-      ['2024-03-02', '2024-03-04'].map(day => [day, 'TooManyFailures', runId('test', 'ALLCCS-ALLTNS', day)]),
+      ['2024-03-02', '2024-03-04'].map(day => [day, 'TooManyFailures', runWorkflowID('test', 'ALLCCS-ALLTNS', day)]),
     );
     expect(failed.failures[0]?.message).toMatch(/10 of 10 measurements/);
     expect(failed.counts).toMatchObject({ read: 20, failed: 20 });
@@ -318,7 +318,7 @@ describe('a backfill', () => {
   const occupy = (bucket: string) => {
     const run = runInput(bucket);
     return client.workflow.start(WORKFLOWS.bucket, {
-      workflowId: runId(run.installation, run.filterID, run.bucket),
+      workflowId: runWorkflowID(run.installation, run.filterID, run.bucket),
       taskQueue: 'nobody-serves-this',
       args: [run],
     });
@@ -355,7 +355,7 @@ describe('a backfill', () => {
     await workflows.says(/working for Temporal/);
     await send(handle, 'resume');
     for (const left of ['2024-09-11', day]) {
-      const found = () => client.workflow.getHandle(runId('test', 'ALLCCS-ALLTNS', left)).describe();
+      const found = () => client.workflow.getHandle(runWorkflowID('test', 'ALLCCS-ALLTNS', left)).describe();
       const appears = () =>
         found().then(
           ({ status }) => status.name,
@@ -364,7 +364,7 @@ describe('a backfill', () => {
       const state = await appears();
       if (left !== day && state === 'COMPLETED') continue;
       await expect.poll(appears, { timeout: 100_000 }).toBe('RUNNING');
-      await client.workflow.getHandle(runId('test', 'ALLCCS-ALLTNS', left)).terminate('a person wants it gone');
+      await client.workflow.getHandle(runWorkflowID('test', 'ALLCCS-ALLTNS', left)).terminate('a person wants it gone');
     }
     await workflows.stop();
     worker = new WorkerProcess(env);
@@ -433,7 +433,7 @@ test('a firing of a schedule runs the bucket that was complete at its nominal ti
     { bucket: '2024-01-22', counts: { read: 23 } },
     { bucket: '2024-01-23', counts: { read: 26 } },
   ]);
-  const run = await client.workflow.getHandle(runId('test', 'ALLCCS-ALLTNS', '2024-01-22')).describe();
+  const run = await client.workflow.getHandle(runWorkflowID('test', 'ALLCCS-ALLTNS', '2024-01-22')).describe();
   expect(run.typedSearchAttributes.getAll().map(({ key, value }) => [key.name, value])).toEqual(
     expect.arrayContaining([
       ['OoniBucket', '2024-01-22'],

@@ -13,7 +13,7 @@ import type { RunSummary } from '../../cli/commands/run.ts';
 import { ask as askTo } from '../../cli/commands/sql.ts';
 import { runBuckets } from '../../cli/run/run-buckets.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
-import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
+import { EVERYTHING, filterIDOf } from '../../pipeline/filter.ts';
 import { readHistory } from '../../pipeline/ledger/history.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
@@ -295,7 +295,7 @@ describe('causes outside the program', () => {
     };
     const how = {
       filter: EVERYTHING,
-      filterID: filterId(EVERYTHING),
+      filterID: filterIDOf(EVERYTHING),
       stages: ['Observations'] as const,
       reprocess: 'None' as const,
     };

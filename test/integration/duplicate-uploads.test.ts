@@ -1,5 +1,5 @@
 import { expect, inject, test } from 'vitest';
-import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
+import { EVERYTHING, filterIDOf } from '../../pipeline/filter.ts';
 import { finalizeRows } from '../../pipeline/ledger/finalize-rows.ts';
 import { openRun, recordRun } from '../../pipeline/ledger/ledger.ts';
 import { overlappingBuckets } from '../../pipeline/ledger/replaced-rows.ts';
@@ -20,7 +20,7 @@ async function run(
   bucket: string,
   measurements: [uid: string, report: string, input: string | null][],
 ) {
-  const key = { bucket, filter: EVERYTHING, filterID: filterId(EVERYTHING), stage: 'Observations' } as const;
+  const key = { bucket, filter: EVERYTHING, filterID: filterIDOf(EVERYTHING), stage: 'Observations' } as const;
   const opened = await openRun({ clickhouse, origin }, key, overlappingBuckets(bucket), now++);
   for (const table of ['obs_web', 'obs_web_ctrl'] as const) {
     const rows = measurements.flatMap(([uid, report, input]) =>

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, inject, test } from 'vitest';
-import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import { type FinalizedRows, finalizeRows } from '../../pipeline/ledger/finalize-rows.ts';
 import {
   type OpenedRun,
@@ -27,7 +27,7 @@ const origin = { workflowID: 'w', runID: '', backfill: '', codeVersion: 'test', 
 
 async function begin(bucket: string, filter: { probeCC?: string[]; testNames?: string[] } = {}): Promise<OpenedRun> {
   const normal = normaliseFilter(filter);
-  const key = { bucket, filter: normal, filterID: filterId(normal), stage: 'Observations' } as const;
+  const key = { bucket, filter: normal, filterID: filterIDOf(normal), stage: 'Observations' } as const;
   clock += 1000;
   return openRun({ clickhouse, origin: { ...origin, runID: `${clock}` } }, key, overlappingBuckets(bucket), clock);
 }

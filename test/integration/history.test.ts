@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
-import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import { readHistory } from '../../pipeline/ledger/history.ts';
 import { type RunStage, type RunState, recordRun } from '../../pipeline/ledger/ledger.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
@@ -25,7 +25,7 @@ async function record(...runs: string[]): Promise<void> {
     const run = {
       bucket: `${DAY}${hour ?? ''}`,
       filter,
-      filterID: filterId(filter),
+      filterID: filterIDOf(filter),
       stage: letter === 'O' ? 'Observations' : 'Analysis',
       generation: Number(generation),
       openedAt: Number(generation),
@@ -37,7 +37,7 @@ async function record(...runs: string[]): Promise<void> {
 
 async function historyOf(bucket: string, cc?: string, stages = BOTH) {
   const filter = normaliseFilter({ probeCC: cc ? [cc] : [] });
-  const query = { filter, filterID: filterId(filter), stages, from: bucket, before: '2024-01-06' };
+  const query = { filter, filterID: filterIDOf(filter), stages, from: bucket, before: '2024-01-06' };
   return (await readHistory(clickhouse, query)).of(bucket);
 }
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, inject, test } from 'vitest';
 import { sumCounts } from '../../pipeline/counts.ts';
-import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
+import { EVERYTHING, filterIDOf } from '../../pipeline/filter.ts';
 import { migrate } from '../../pipeline/migrations/migrate.ts';
 import { MIGRATIONS } from '../../pipeline/migrations/migrations.ts';
 import { decideAll } from '../../pipeline/runs/backfill-plan.ts';
@@ -13,7 +13,7 @@ import { expectedRows, FIXTURES } from '../support/fixtures.ts';
 import { rowsByMeasurement, runTools, runWhole } from '../support/runs.ts';
 
 const [DAY, OTHER] = ['2023-11-27', '2022-11-10'];
-const key = { bucket: DAY, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
+const key = { bucket: DAY, filter: EVERYTHING, filterID: filterIDOf(EVERYTHING) };
 const origin = { workflowID: 'test', runID: 'lost', backfill: '', codeVersion: '0', referenceVersions: {} };
 let clickhouse: ClickHouse;
 

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Backfill, BackfillSpecInput } from '../../crds/backfill.ts';
 import { BACKFILLS } from '../../operator/controllers/resources.ts';
 import type { Stored } from '../../operator/kube/resource.ts';
-import { type BackfillPhase, backfillId, queuesOf, runId } from '../../worker/contract.ts';
+import { type BackfillPhase, backfillWorkflowID, queuesOf, runWorkflowID } from '../../worker/contract.ts';
 import { eventually, kubectl } from '../support/operator.ts';
 import { OperatorBed } from '../support/operator-bed.ts';
 
@@ -50,7 +50,9 @@ const when = (name: string, matches: (status: NonNullable<Backfill['status']>) =
   });
 const phase = (name: string, expected: string) => when(name, status => status.phase === expected);
 const handleOf = (object: Backfill) =>
-  bed.temporal.workflow.getHandle(backfillId('ooni', namespace, object.metadata.name, object.metadata.uid ?? ''));
+  bed.temporal.workflow.getHandle(
+    backfillWorkflowID('ooni', namespace, object.metadata.name, object.metadata.uid ?? ''),
+  );
 const change = (name: string, spec: Partial<BackfillSpecInput>) =>
   client.patch(BACKFILLS, { name, namespace }, { spec });
 const received = (object: Backfill, text: string) =>
@@ -75,7 +77,7 @@ describe('a backfill', () => {
     const done = busy.run();
     try {
       const run = await bed.temporal.workflow.start('PatientWorkflow', {
-        workflowId: runId('ooni', 'us-ALLTNS', '2024-01-01'),
+        workflowId: runWorkflowID('ooni', 'us-ALLTNS', '2024-01-01'),
         taskQueue: queuesOf('ooni').workflows,
       });
       await create('hindered', { probeCC: ['us'] });
@@ -105,7 +107,7 @@ describe('a backfill', () => {
     ['the backfill itself', 'xx', 'The workflow stands still'],
   ])('reports a defect in the workflow code of %s', async (_, probeCC, sentence) => {
     await bed.temporal.workflow.start('DefectiveWorkflow', {
-      workflowId: runId('ooni', `${probeCC}-ALLTNS`, '2024-01-01'),
+      workflowId: runWorkflowID('ooni', `${probeCC}-ALLTNS`, '2024-01-01'),
       taskQueue: queuesOf('ooni').workflows,
     });
     await create(`defective-${probeCC}`, { probeCC: [probeCC] });
@@ -134,7 +136,7 @@ describe('a backfill', () => {
     const attributes = { OoniInstallation: ['ooni'] };
     const run = (bucket: string) =>
       bed.temporal.workflow.start('BucketWorkflow', {
-        workflowId: runId('ooni', 'fr-ALLTNS', bucket),
+        workflowId: runWorkflowID('ooni', 'fr-ALLTNS', bucket),
         taskQueue: queuesOf('ooni').workflows,
         searchAttributes: attributes,
       });

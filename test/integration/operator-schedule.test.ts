@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PipelineSchedule, PipelineScheduleSpecInput } from '../../crds/pipeline-schedule.ts';
 import { OUR_NOTE } from '../../operator/controllers/pipeline-schedule/plan.ts';
 import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
-import { queuesOf, runId, scheduleId } from '../../worker/contract.ts';
+import { queuesOf, runWorkflowID, scheduleIDOf } from '../../worker/contract.ts';
 import { eventually, kubectl } from '../support/operator.ts';
 import { OperatorBed } from '../support/operator-bed.ts';
 import { PROGRAM_ENV } from '../support/program.ts';
@@ -34,7 +34,7 @@ const ready = (name: string, reason: string) =>
     }
     return { object: object!, message: condition.message };
   });
-const handle = (name: string) => bed.temporal.schedule.getHandle(scheduleId('ooni', namespace, name));
+const handle = (name: string) => bed.temporal.schedule.getHandle(scheduleIDOf('ooni', namespace, name));
 const exists = async (name: string) => {
   try {
     await handle(name).describe();
@@ -47,7 +47,7 @@ const exists = async (name: string) => {
 /** Creates a schedule by hand. */
 const makeForeign = (name: string) =>
   bed.temporal.schedule.create({
-    scheduleId: scheduleId('ooni', namespace, name),
+    scheduleId: scheduleIDOf('ooni', namespace, name),
     spec: { cronExpressions: ['5 5 * * *'] },
     action: { type: 'startWorkflow', workflowType: 'Other', taskQueue: 'other' },
   });
@@ -87,7 +87,7 @@ describe('a schedule', () => {
       at: next.toISOString().replace('.000', ''),
       bucket: new Date(next.getTime() - 86_400_000).toISOString().slice(0, 10),
     });
-    expect(object.status).toMatchObject({ scheduleID: scheduleId('ooni', namespace, 'daily'), active: 0 });
+    expect(object.status).toMatchObject({ scheduleID: scheduleIDOf('ooni', namespace, 'daily'), active: 0 });
   });
 
   test('a firing has the nominal time, and is shown as the last run', async () => {
@@ -109,7 +109,7 @@ describe('a schedule', () => {
     await ready('blocked', 'Scheduled');
     const bucket = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
     const earlier = await bed.temporal.workflow.start('BucketWorkflow', {
-      workflowId: runId('ooni', 'it-ALLTNS', bucket),
+      workflowId: runWorkflowID('ooni', 'it-ALLTNS', bucket),
       taskQueue: queuesOf('ooni').workflows,
     });
     await earlier.terminate();
@@ -126,7 +126,7 @@ describe('a schedule', () => {
     const line = 'node cli/bin/oonipipeline.mjs status -o json --clickhouse http://127.0.0.1:1/x';
     const { output, log } = await typeLine(line, env);
     const { schedules } = JSON.parse(output || '{}').temporal?.value ?? {};
-    const shown = schedules?.find(({ id }: { id: string }) => id === scheduleId('ooni', namespace, 'blocked'));
+    const shown = schedules?.find(({ id }: { id: string }) => id === scheduleIDOf('ooni', namespace, 'blocked'));
     expect(shown?.blockedBy, log + output).toEqual({
       bucket: object.status?.lastRun?.bucket,
       reason: 'NoWorker',

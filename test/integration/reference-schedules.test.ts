@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { DATASETS } from '../../pipeline/reference/datasets.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { type ReferenceRefreshResult, referenceScheduleId } from '../../worker/contract.ts';
+import { type ReferenceRefreshResult, referenceScheduleIDOf } from '../../worker/contract.ts';
 import { makeDatabase } from '../support/database.ts';
 import { FINGERPRINTS, TEST_LISTS } from '../support/fixtures.ts';
 import { endedHistories, recordHistories, replayErrors } from '../support/histories.ts';
@@ -14,7 +14,7 @@ const { cable, namespace } = bed;
 let clickhouse: ClickHouse;
 let worker: WorkerProcess;
 
-const id = (dataset: string) => referenceScheduleId('ooni', dataset);
+const id = (dataset: string) => referenceScheduleIDOf('ooni', dataset);
 const describe = (dataset: string) => bed.temporal.schedule.getHandle(id(dataset)).describe();
 
 beforeAll(async () => {

@@ -2,7 +2,7 @@ import { appendFileSync, cpSync, globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { EVERYTHING, filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { EVERYTHING, filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import { type RunOrigin, readLedger } from '../../pipeline/ledger/ledger.ts';
 import { analyseBucket } from '../../pipeline/runs/analysis.ts';
 import { observationsToKeep } from '../../pipeline/runs/resume.ts';
@@ -12,7 +12,7 @@ import { FIXTURES } from '../support/fixtures.ts';
 import { runTools, runWhole } from '../support/runs.ts';
 
 const DAY = '2023-05-30';
-const key = { bucket: DAY, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
+const key = { bucket: DAY, filter: EVERYTHING, filterID: filterIDOf(EVERYTHING) };
 let root: string;
 let clickhouse: ClickHouse;
 let tools: ReturnType<typeof runTools>;
@@ -54,7 +54,7 @@ test('observations are kept while only their verdicts are missing and the archiv
   const first = await newest();
   expect(await kept()).toBe(first);
   const italy = normaliseFilter({ probeCC: ['IT'] });
-  expect(await kept({ ...key, filter: italy, filterID: filterId(italy) })).toBeUndefined();
+  expect(await kept({ ...key, filter: italy, filterID: filterIDOf(italy) })).toBeUndefined();
 
   await analyse(first);
   expect(await kept()).toBeUndefined();

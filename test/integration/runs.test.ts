@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { addsUp, type Counts, sumCounts } from '../../pipeline/counts.ts';
-import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import { type Checkpoint, observeBatch } from '../../pipeline/runs/batch.ts';
 import { finishBucket, planBucket, UnaccountedError } from '../../pipeline/runs/observations.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
@@ -99,7 +99,7 @@ describe('the observations of a bucket', () => {
       const begun = await Promise.all(
         [{}, { probeCC: ['US'] }].map(async (filter, index) => {
           const normal = normaliseFilter(filter);
-          const key = { bucket: day, filter: normal, filterID: filterId(normal) };
+          const key = { bucket: day, filter: normal, filterID: filterIDOf(normal) };
           const runID = `overlap ${last} ${index}`;
           const origin = { workflowID: 'test', runID, backfill: '', codeVersion: '0', referenceVersions: {} };
           // The first time, both begin in the same millisecond.
@@ -149,7 +149,7 @@ describe('the observations of a bucket', () => {
     const whole = await runBucket(FIXTURES, DAY);
     const all = tools(FIXTURES);
     const everything = normaliseFilter({});
-    const key = { bucket: DAY, filter: everything, filterID: filterId(everything) };
+    const key = { bucket: DAY, filter: everything, filterID: filterIDOf(everything) };
     const origin = { workflowID: 'test', runID: 'cut', backfill: '', codeVersion: '0', referenceVersions: {} };
     const plan = await planBucket({ ...all, origin }, key, Date.now());
     // Each attempt handles one file, writes a checkpoint, and is killed during the next file. One attempt loses its checkpoint.
@@ -247,7 +247,7 @@ describe('the observations of a bucket', () => {
     const keys = copyDay(DAY);
     const all = tools(root);
     const everything = normaliseFilter({});
-    const key = { bucket: DAY, filter: everything, filterID: filterId(everything) };
+    const key = { bucket: DAY, filter: everything, filterID: filterIDOf(everything) };
     for (const change of ['shrunk', 'gone'] as const) {
       copyDay(DAY);
       const origin = { workflowID: 'test', runID: change, backfill: '', codeVersion: '0', referenceVersions: {} };

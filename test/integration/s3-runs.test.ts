@@ -5,7 +5,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest';
 import { ObjectChangedError } from '../../pipeline/archive/archive.ts';
 import { S3Archive } from '../../pipeline/archive/s3.ts';
-import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
+import { EVERYTHING, filterIDOf } from '../../pipeline/filter.ts';
 import { observeBatch } from '../../pipeline/runs/batch.ts';
 import { abandonBucket, planBucket } from '../../pipeline/runs/observations.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
@@ -85,7 +85,7 @@ test('an object overwritten during a run does not count: the run fails, and the 
     });
     return changed ? undefined : { kind: 'slow-down' };
   };
-  const key = { bucket: DAY, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
+  const key = { bucket: DAY, filter: EVERYTHING, filterID: filterIDOf(EVERYTHING) };
   const origin = { workflowID: 'test', runID: 'first', backfill: '', codeVersion: '0', referenceVersions: {} };
   const plan = await planBucket({ ...all, origin }, key, Date.now());
   const [batch] = plan.batches;

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
+import { EVERYTHING, filterIDOf } from '../../pipeline/filter.ts';
 import { verifyBucket } from '../../pipeline/runs/verify.ts';
 import type { MeasurementRef } from '../../pipeline/tables/block.ts';
 import { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
@@ -82,7 +82,7 @@ describe('uids in documents', () => {
       await runWhole(tools, '2024-04-03');
       expect(await hosts()).toEqual(expect.arrayContaining([['0120240402', 'c.example']]));
       for (const bucket of ['2024-04-02', '2024-04-03']) {
-        const key = { bucket, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
+        const key = { bucket, filter: EVERYTHING, filterID: filterIDOf(EVERYTHING) };
         const problems = (await verifyBucket(tools, key)).flatMap(each => each.problems);
         expect(problems).toEqual([]);
       }

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
 import { findBuckets } from '../../pipeline/archive/find-buckets.ts';
 import { type Counts, sumCounts } from '../../pipeline/counts.ts';
-import { EVERYTHING, filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { EVERYTHING, filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { observeBatch } from '../../pipeline/runs/batch.ts';
 import { abandonBucket, finishBucket, planBucket } from '../../pipeline/runs/observations.ts';
@@ -57,7 +57,7 @@ function tools(from = root) {
 
 async function run(bucket: string, filter = {}, end: 'finish' | 'abandon' | 'nothing' = 'finish', from = root) {
   const normal = normaliseFilter(filter);
-  const key = { bucket, filter: normal, filterID: filterId(normal) };
+  const key = { bucket, filter: normal, filterID: filterIDOf(normal) };
   const own = { ...origin, runID: `${++runs}` };
   const all = tools(from);
   const plan = await planBucket({ ...all, origin: own }, key, Date.now());
@@ -77,7 +77,7 @@ async function run(bucket: string, filter = {}, end: 'finish' | 'abandon' | 'not
 
 async function verify(bucket = DAY, filter = {}, from = root): Promise<Verification[]> {
   const normal = normaliseFilter(filter);
-  return verifyBucket(tools(from), { bucket, filter: normal, filterID: filterId(normal) });
+  return verifyBucket(tools(from), { bucket, filter: normal, filterID: filterIDOf(normal) });
 }
 
 /** Returns the problems without their messages. */

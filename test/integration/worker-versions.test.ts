@@ -12,7 +12,7 @@ import {
   type BackfillProgress,
   queuesOf,
   type ReferenceRefreshInput,
-  runId,
+  runWorkflowID,
   WORKFLOWS,
 } from '../../worker/contract.ts';
 import { replayErrors } from '../support/histories.ts';
@@ -121,7 +121,7 @@ test('a run ends on the version that it began with, a backfill moves on, and the
   const backfill = await bed.temporal.workflow.start(WORKFLOWS.backfill, {
     ...{ workflowId: 'backfill', taskQueue, args: [input] },
   });
-  const [first, second] = ['2024-01-01', '2024-01-02'].map(bucket => runId(installation, filterID, bucket)) as [
+  const [first, second] = ['2024-01-01', '2024-01-02'].map(bucket => runWorkflowID(installation, filterID, bucket)) as [
     string,
     string,
   ];

@@ -4,7 +4,7 @@ import {
   type BackfillPhase,
   type BackfillProgress,
   queuesOf,
-  runId,
+  runWorkflowID,
 } from '../../worker/contract.ts';
 
 /**
@@ -32,7 +32,7 @@ export async function BackfillWorkflow(input: BackfillInput): Promise<BackfillPr
     failed: state.failed,
     skipped: 0,
     active: finishedAt ? 0 : state.active,
-    oldest: { bucket: input.startAt, workflowID: runId(input.installation, input.filterID, input.startAt) },
+    oldest: { bucket: input.startAt, workflowID: runWorkflowID(input.installation, input.filterID, input.startAt) },
     counts: {
       files: 1,
       bytes: 1000 * state.succeeded,

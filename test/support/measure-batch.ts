@@ -5,7 +5,7 @@
  *     node measure-batch.ts ARCHIVE_DIR CLICKHOUSE_URL BUCKET
  */
 import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
-import { EVERYTHING, filterId } from '../../pipeline/filter.ts';
+import { EVERYTHING, filterIDOf } from '../../pipeline/filter.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { planBucket } from '../../pipeline/runs/observations.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
@@ -19,7 +19,7 @@ const settings = loadSettings({ ARCHIVE_URL: root, CLICKHOUSE_URL: url, WORKER_S
 const clickhouse = openClickHouse(settings);
 const tools = { archive: new DirectoryArchive(root), clickhouse, log: silent };
 const pool = new ThreadPool(settings, openIpMetadata(undefined), silent);
-const key = { bucket, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
+const key = { bucket, filter: EVERYTHING, filterID: filterIDOf(EVERYTHING) };
 const origin = { workflowID: 'test', runID: bucket, backfill: '', codeVersion: '0', referenceVersions: {} };
 const { run, batches } = await planBucket({ ...tools, origin }, key, Date.now());
 const beforeMB = peakMemory();

@@ -1,6 +1,6 @@
 import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
 import { type Counts, sumCounts } from '../../pipeline/counts.ts';
-import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { type BatchTools, observeBatch } from '../../pipeline/runs/batch.ts';
 import { type BucketEnd, type BucketTools, finishBucket, planBucket } from '../../pipeline/runs/observations.ts';
@@ -29,7 +29,7 @@ export async function runWhole(
   filter = {},
 ): Promise<BucketEnd> {
   const normal = normaliseFilter(filter);
-  const key = { bucket, filter: normal, filterID: filterId(normal) };
+  const key = { bucket, filter: normal, filterID: filterIDOf(normal) };
   const origin = { workflowID: 'test', runID: `${++runs}`, backfill: '', codeVersion: '0', referenceVersions: {} };
   const plan = await planBucket({ ...tools, origin }, key, Date.now());
   const counts: Counts[] = [];

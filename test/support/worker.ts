@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
-import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunInput, RunResult, Stage } from '../../worker/contract.ts';
-import { PRIORITIES, queuesOf, runId, WORKFLOWS } from '../../worker/contract.ts';
+import { PRIORITIES, queuesOf, runWorkflowID, WORKFLOWS } from '../../worker/contract.ts';
 import { FINGERPRINTS, HTTP_FINGERPRINTS } from './fixtures.ts';
 import { PROGRAM_ENV } from './program.ts';
 
@@ -89,13 +89,13 @@ export class WorkerProcess {
 
 export function runInput(bucket: string, stages: readonly Stage[] = ['Observations'], filter = {}): RunInput {
   const normal = normaliseFilter(filter);
-  return { installation: 'test', bucket, filter: normal, filterID: filterId(normal), stages };
+  return { installation: 'test', bucket, filter: normal, filterID: filterIDOf(normal), stages };
 }
 
 /** Starts a run like a real client. */
 export function startRun(client: Client, run: RunInput) {
   return client.workflow.start<(run: RunInput) => Promise<RunResult>>(WORKFLOWS.bucket, {
-    workflowId: runId(run.installation, run.filterID, run.bucket),
+    workflowId: runWorkflowID(run.installation, run.filterID, run.bucket),
     taskQueue: queuesOf(run.installation).workflows,
     args: [run],
     priority: { priorityKey: PRIORITIES.scheduled },

@@ -18,7 +18,7 @@ import { defineSearchAttributeKey } from '@temporalio/common';
 import { startClickHouse } from '../../local/clickhouse.ts';
 import { cacheFolder, programPath } from '../../local/programs.ts';
 import { bundleWorkflows } from '../../local/workflows.ts';
-import { filterId, normaliseFilter } from '../../pipeline/filter.ts';
+import { filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import {
   BACKFILL_MESSAGES,
   type BackfillInput,
@@ -183,7 +183,7 @@ async function exercise(
     installation: INSTALLATION,
     granularity: 'Day',
     filter,
-    filterID: filterId(filter),
+    filterID: filterIDOf(filter),
     stages: ['Observations', 'Analysis'],
     order: 'OldestFirst',
     reprocess: 'None',

@@ -24,7 +24,7 @@ import {
   type BackfillProgress,
   PRIORITIES,
   type RunInput,
-  runId,
+  runWorkflowID,
 } from '../contract.ts';
 import {
   type BackfillState,
@@ -42,7 +42,7 @@ import {
 import { reasonOf } from './failure.ts';
 import { activitiesOf, recordsOf, refuseOtherInstallation } from './options.ts';
 import { startAfterOthers, waitBefore } from './other-run.ts';
-import { startRun, workflowIdOf } from './start-run.ts';
+import { startRun, workflowIDOf } from './start-run.ts';
 
 /** Limit of runs at a time. More have no benefit and burden Temporal. */
 const MOST_ACTIVE_RUNS = 200;
@@ -113,7 +113,7 @@ class Backfill {
     const { installation, filterID } = this.#input;
     return {
       ...progressOf(this.#input, this.#state, this.#active.size, currentPhase(this.#state)),
-      ...(bucket !== undefined && { oldest: { bucket, workflowID: runId(installation, filterID, bucket) } }),
+      ...(bucket !== undefined && { oldest: { bucket, workflowID: runWorkflowID(installation, filterID, bucket) } }),
     };
   }
 
@@ -268,7 +268,7 @@ class Backfill {
   /** Waits for the end of a run that an earlier history started. It is not a child of this history, so nobody reports its end. */
   async #follow({ bucket, runID }: CarriedRun): Promise<RunEnd> {
     const { installation, filter, filterID, stages } = this.#input;
-    const workflowID = runId(installation, filterID, bucket);
+    const workflowID = runWorkflowID(installation, filterID, bucket);
     const run: RunInput = { installation, bucket, filter, filterID, stages, backfill: workflowInfo().workflowId };
     // The cancellation of the backfill must not end the wait: the run stops and records its end first.
     return CancellationScope.nonCancellable(async () => {
@@ -337,7 +337,7 @@ class Backfill {
       if (!recorded) await this.#recordFor(run, reason, message);
       return {
         end: 'failed',
-        failure: { bucket, reason, message, workflowID: workflowIdOf(run) },
+        failure: { bucket, reason, message, workflowID: workflowIDOf(run) },
         ...(counts && { counts }),
       };
     }

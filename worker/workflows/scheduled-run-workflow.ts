@@ -4,7 +4,7 @@ import { lastCompleteBucket } from '../../pipeline/bucket.ts';
 import { type Granularity, PRIORITIES, type RunInput, type RunResult, type ScheduledRunInput } from '../contract.ts';
 import { pinned, refuseOtherInstallation } from './options.ts';
 import { startAfterOthers } from './other-run.ts';
-import { startRun, workflowIdOf } from './start-run.ts';
+import { startRun, workflowIDOf } from './start-run.ts';
 
 const NOMINAL = defineSearchAttributeKey('TemporalScheduledStartTime', SearchAttributeType.DATETIME);
 
@@ -15,7 +15,7 @@ export type ScheduledRunResult =
 
 /**
  * Handles one firing of a schedule, or one run of `input.bucket` on request. The bucket of a firing is the last one that is complete at the *nominal* time, so that a late firing handles the
- * intended bucket. Its run is a child with the id `runId(...)`. When that id is taken, another run is
+ * intended bucket. Its run is a child with the id `runWorkflowID(...)`. When that id is taken, another run is
  * processing the bucket; this firing waits for its end, and runs the bucket if stages are left to do.
  */
 export async function ScheduledRunWorkflow(input: ScheduledRunInput): Promise<ScheduledRunResult> {
@@ -24,7 +24,7 @@ export async function ScheduledRunWorkflow(input: ScheduledRunInput): Promise<Sc
   const bucket = input.bucket ?? bucketOfFiring(granularity);
   const run: RunInput = { installation, bucket, filter, filterID, stages };
   const child = await startAfterOthers(run, false, () => startRun(run, PRIORITIES.scheduled));
-  if (typeof child === 'string') return { bucket, skipped: 'InFlight', workflowID: workflowIdOf(run) };
+  if (typeof child === 'string') return { bucket, skipped: 'InFlight', workflowID: workflowIDOf(run) };
   return child.result();
 }
 

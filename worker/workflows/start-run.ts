@@ -1,11 +1,11 @@
 import { type ChildWorkflowHandle, startChild } from '@temporalio/workflow';
-import { filterWords, queuesOf, type RunInput, runId } from '../contract.ts';
+import { filterWords, queuesOf, type RunInput, runWorkflowID } from '../contract.ts';
 import { BucketWorkflow } from './bucket-workflow.ts';
 import { attributesOf } from './options.ts';
 
 /** Returns the workflow id of a run. */
-export function workflowIdOf({ installation, filterID, bucket }: RunInput): string {
-  return runId(installation, filterID, bucket);
+export function workflowIDOf({ installation, filterID, bucket }: RunInput): string {
+  return runWorkflowID(installation, filterID, bucket);
 }
 
 /**
@@ -16,7 +16,7 @@ export function workflowIdOf({ installation, filterID, bucket }: RunInput): stri
  */
 export function startRun(run: RunInput, priority: number): Promise<ChildWorkflowHandle<typeof BucketWorkflow>> {
   return startChild(BucketWorkflow, {
-    workflowId: workflowIdOf(run),
+    workflowId: workflowIDOf(run),
     args: [run],
     taskQueue: queuesOf(run.installation).workflows,
     priority: { priorityKey: priority },

@@ -3,8 +3,8 @@ import { durationSeconds } from '../../../crds/fields.ts';
 import { ANNOTATIONS, FINALIZER, SpecError } from '../../../crds/resource.ts';
 import { boundsOf, bucketAt, lastCompleteBucket } from '../../../pipeline/bucket.ts';
 import { byteSize } from '../../../pipeline/byte-size.ts';
-import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
-import { type BackfillProgress, backfillId, FINAL_PHASES } from '../../../worker/contract.ts';
+import { filterIDOf, normaliseFilter } from '../../../pipeline/filter.ts';
+import { type BackfillProgress, backfillWorkflowID, FINAL_PHASES } from '../../../worker/contract.ts';
 import type { Observation } from '../../observation.ts';
 import type {
   BackfillMessage,
@@ -49,7 +49,7 @@ const HOUR = 3_600_000;
 /** Returns the id of the workflow of a Backfill. */
 export function workflowIDOf(object: Backfill, installation: string): string {
   const { namespace = '', name, uid = '' } = object.metadata;
-  return backfillId(installation, namespace, name, uid);
+  return backfillWorkflowID(installation, namespace, name, uid);
 }
 
 /**
@@ -492,7 +492,7 @@ function start(
       endAt,
       granularity,
       filter,
-      filterID: filterId(filter),
+      filterID: filterIDOf(filter),
       stages,
       order,
       reprocess: beginning === 'Missing' && spec.reprocess === 'None' ? 'Failed' : spec.reprocess,

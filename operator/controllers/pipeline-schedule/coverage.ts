@@ -1,6 +1,6 @@
 import type { PipelineScheduleSpec, PipelineScheduleStatus } from '../../../crds/pipeline-schedule.ts';
 import { bucketsBetween, lastCompleteBucket, nextBucket } from '../../../pipeline/bucket.ts';
-import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
+import { filterIDOf, normaliseFilter } from '../../../pipeline/filter.ts';
 import type { BucketHistory } from '../../../pipeline/ledger/history.ts';
 import { hashOf } from '../../hash.ts';
 import { nominalTime } from '../../temporal/nominal-time.ts';
@@ -39,7 +39,7 @@ export function coverageOf(
   schedule: Pick<ScheduleState, 'nextFirings' | 'recent'>,
   launches: readonly Launch[],
 ): Coverage | undefined {
-  const selection = hashOf([spec.granularity, filterId(normaliseFilter(spec)), spec.stages.toSorted()]);
+  const selection = hashOf([spec.granularity, filterIDOf(normaliseFilter(spec)), spec.stages.toSorted()]);
   if (before?.selection === selection) return before;
   const next = schedule.nextFirings.slice(0, 1);
   const past = [

@@ -3,8 +3,8 @@ import { durationSeconds } from '../../../crds/fields.ts';
 import type { PipelineSchedule, PipelineScheduleSpec } from '../../../crds/pipeline-schedule.ts';
 import { ANNOTATIONS, FINALIZER, SpecError } from '../../../crds/resource.ts';
 import { lastCompleteBucket } from '../../../pipeline/bucket.ts';
-import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
-import { filterWords, launchId, scheduleId, WORKFLOWS } from '../../../worker/contract.ts';
+import { filterIDOf, normaliseFilter } from '../../../pipeline/filter.ts';
+import { filterWords, launchIDPrefix, scheduleIDOf, WORKFLOWS } from '../../../worker/contract.ts';
 import { hashOf } from '../../hash.ts';
 import type { Stored } from '../../kube/resource.ts';
 import type { Observation } from '../../observation.ts';
@@ -61,9 +61,9 @@ export function requestOf(object: PipelineSchedule, spec: PipelineScheduleSpec, 
   const { namespace = '', name, uid = '' } = object.metadata;
   const filter = normaliseFilter(spec);
   const asked = {
-    id: scheduleId(installation, namespace, name),
+    id: scheduleIDOf(installation, namespace, name),
     installation,
-    launchID: launchId(installation, namespace, name),
+    launchID: launchIDPrefix(installation, namespace, name),
     ownerUID: uid,
     cron: parseCron(spec.schedule).lines,
     timeZone: spec.timeZone,
@@ -71,8 +71,8 @@ export function requestOf(object: PipelineSchedule, spec: PipelineScheduleSpec, 
     catchUpWindow: durationSeconds(spec.catchUpWindow) ?? 0,
     workflowType: WORKFLOWS.scheduledRun,
     summary: `the ${spec.granularity === 'Day' ? 'day' : 'hour'} before, ${filterWords(filter)}`,
-    input: { installation, granularity: spec.granularity, filter, filterID: filterId(filter), stages: spec.stages },
-    attributes: { OoniInstallation: installation, OoniFilter: filterId(filter) },
+    input: { installation, granularity: spec.granularity, filter, filterID: filterIDOf(filter), stages: spec.stages },
+    attributes: { OoniInstallation: installation, OoniFilter: filterIDOf(filter) },
   };
   return { ...asked, hash: hashOf(asked) };
 }
@@ -291,7 +291,7 @@ function working(message: string, ...actions: ScheduleAction[]): SchedulePlan {
 
 function planDeletion({ object, schedule }: ObservedSchedule, installation: string): SchedulePlan {
   const { namespace = '', name } = object.metadata;
-  const id = scheduleId(installation, namespace, name);
+  const id = scheduleIDOf(installation, namespace, name);
   const deleting = (message: string, actions: ScheduleAction[]): SchedulePlan => ({
     actions,
     summary: { kind: 'working', reason: 'Deleting', message },

@@ -1,8 +1,8 @@
 import { PIPELINE_SCHEDULE, type PipelineSchedule } from '../../../crds/pipeline-schedule.ts';
 import { FINALIZER, SpecError } from '../../../crds/resource.ts';
-import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
+import { filterIDOf, normaliseFilter } from '../../../pipeline/filter.ts';
 import type { BucketHistory } from '../../../pipeline/ledger/history.ts';
-import { scheduleId } from '../../../worker/contract.ts';
+import { scheduleIDOf } from '../../../worker/contract.ts';
 import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
 import { keyOf, type Stored } from '../../kube/resource.ts';
 import type { Ledger } from '../../ledger.ts';
@@ -74,7 +74,7 @@ export function scheduleReconciler(
     async observe(object, now, signal) {
       const spec = specOf(PIPELINE_SCHEDULE, object);
       if (needsFinalizer(object)) return { object, spec, schedule: NOT_ASKED, launches: NOT_ASKED };
-      const id = scheduleId(installation, object.metadata.namespace ?? '', object.metadata.name);
+      const id = scheduleIDOf(installation, object.metadata.namespace ?? '', object.metadata.name);
       const [schedule, requested] = await Promise.all([
         ask(readSchedule(reader, object, spec, id, installation)),
         observeRequested(context, temporal, object, spec, now),
@@ -100,7 +100,7 @@ export function scheduleReconciler(
       polling.note(key, 0);
       ledger.forget(key);
       const [namespace = '', name = ''] = key.split('/');
-      reader.forget(scheduleId(installation, namespace, name));
+      reader.forget(scheduleIDOf(installation, namespace, name));
     },
   });
 }
@@ -133,7 +133,7 @@ function activeOf(
 ): ActiveRun | undefined {
   if (spec instanceof SpecError || !launches.known) return undefined;
   const { granularity } = spec;
-  return activeRunOf({ installation, granularity, filterID: filterId(normaliseFilter(spec)) }, launches.value);
+  return activeRunOf({ installation, granularity, filterID: filterIDOf(normaliseFilter(spec)) }, launches.value);
 }
 
 /** Reads the run that the annotation requests. Undefined without the annotation. */
@@ -167,7 +167,7 @@ async function observeDue(
   const { from, before } = range;
   const filter = normaliseFilter(spec);
   const question = {
-    query: { filter, filterID: filterId(filter), stages: spec.stages, from, before },
+    query: { filter, filterID: filterIDOf(filter), stages: spec.stages, from, before },
     inputs: range.pending,
     summarise: (of: (bucket: string) => BucketHistory) => ({
       missing: missingOf(range, spec, bucket => of(bucket).completed),

@@ -6,8 +6,8 @@ import type {
 } from '../../../crds/pipeline-schedule.ts';
 import { ANNOTATIONS } from '../../../crds/resource.ts';
 import { boundsOf, type Granularity, granularityOf, lastCompleteBucket } from '../../../pipeline/bucket.ts';
-import { filterId, normaliseFilter } from '../../../pipeline/filter.ts';
-import { requestedRunId, type ScheduledRunInput } from '../../../worker/contract.ts';
+import { filterIDOf, normaliseFilter } from '../../../pipeline/filter.ts';
+import { requestedRunWorkflowID, type ScheduledRunInput } from '../../../worker/contract.ts';
 import type { EventNote } from '../../kube/events.ts';
 import type { Observation } from '../../observation.ts';
 import type { RequestedRun } from '../../temporal/requested-run.ts';
@@ -54,8 +54,8 @@ export function runRequestOf(
   const { granularity, stages } = spec;
   return {
     value,
-    workflowID: requestedRunId(installation, metadata.namespace ?? '', metadata.name, value),
-    input: { installation, granularity, filter, filterID: filterId(filter), stages, bucket },
+    workflowID: requestedRunWorkflowID(installation, metadata.namespace ?? '', metadata.name, value),
+    input: { installation, granularity, filter, filterID: filterIDOf(filter), stages, bucket },
   };
 }
 

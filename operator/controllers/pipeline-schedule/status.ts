@@ -7,7 +7,7 @@ import {
   lastCompleteBucket,
   nextBucket,
 } from '../../../pipeline/bucket.ts';
-import { scheduleId } from '../../../worker/contract.ts';
+import { scheduleIDOf } from '../../../worker/contract.ts';
 import { nominalTime } from '../../temporal/nominal-time.ts';
 import type { Launch } from '../../temporal/schedules.ts';
 import { blockedStatus } from '../blocked.ts';
@@ -29,7 +29,7 @@ export function scheduleStatus(
   const { object, spec, schedule, launches, missing, buckets } = observed;
   const { namespace = '', name } = object.metadata;
   const { conditions: _, observedGeneration: __, blockedBy: ___, ...before } = object.status ?? {};
-  const id = scheduleId(installation, namespace, name);
+  const id = scheduleIDOf(installation, namespace, name);
   const link = scheduleLink(ui, id);
   const requestedRun = requestedRunStatus(observed.requested, before.requestedRun);
   const base: Body = {

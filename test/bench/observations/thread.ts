@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { DirectoryArchive } from '../../../pipeline/archive/directory.ts';
 import { type ArchiveFile, parseKey } from '../../../pipeline/archive/keys.ts';
-import { EVERYTHING, filterId } from '../../../pipeline/filter.ts';
+import { EVERYTHING, filterIDOf } from '../../../pipeline/filter.ts';
 import { createLogger } from '../../../pipeline/log.ts';
 import { readFingerprints } from '../../../pipeline/reference/fingerprints.ts';
 import { HttpFingerprints } from '../../../pipeline/reference/http-fingerprints.ts';
@@ -152,7 +152,7 @@ async function makeSpans(count: number): Promise<void> {
 /** Runs with a new run each time, as a repeat of the bucket would. Returns the number of stored rows. */
 async function insert(): Promise<number> {
   if (!clickhouse) throw new TypeError('no ClickHouse to insert into');
-  const bucket = { bucket: BUCKET, filter: EVERYTHING, filterID: filterId(EVERYTHING) };
+  const bucket = { bucket: BUCKET, filter: EVERYTHING, filterID: filterIDOf(EVERYTHING) };
   const origin = { workflowID: 'bench', runID: 'bench', backfill: '', codeVersion: '0', referenceVersions: {} };
   const { run, batches } = await planBucket({ archive, clickhouse, log, origin }, bucket, Date.now());
   const tools = {
