@@ -32,7 +32,7 @@ export default defineConfig({
           include: process.env.TEST_QUICK ? QUICK : ['test/{integration,faults}/**/*.test.ts'],
           globalSetup: ['test/support/servers.ts'],
           testTimeout: 600_000,
-          // What is waited for comes on a slow machine, too; the default is one second.
+          // Long enough for a slow machine; the default is one second.
           expect: { poll: { timeout: 100_000 } },
           setupFiles: ['test/support/drop-databases.ts'],
           hookTimeout: 300_000,

@@ -1,4 +1,4 @@
-/** What a user can do when a server does not answer, by the name of the error. */
+/** Remedies for a user when a server does not answer, by the name of the error. */
 const REMEDIES: Readonly<Record<string, string>> = {
   ClickHouseUnavailableError: 'start ClickHouse, or name another one with --clickhouse or CLICKHOUSE_URL',
   TemporalUnavailable: 'start Temporal (npm start -- --no-kubernetes), or name another one with TEMPORAL_ADDRESS',

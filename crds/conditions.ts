@@ -47,7 +47,7 @@ export const REASONS = {
   ArchiveSlow: {
     in: ['Ready'],
     meaning:
-      'For nearly all of the last 30 seconds, the oldest active bucket has waited for the archive, and no request has failed for good. status.blockedBy names the archive. The run continues at the speed of the archive.',
+      'For nearly all of the last 30 seconds, the oldest active bucket has waited for the archive, and no request has failed permanently. status.blockedBy names the archive. The run continues at the speed of the archive.',
   },
   NotProgressing: {
     in: ['Ready'],
@@ -57,7 +57,7 @@ export const REASONS = {
   WorkflowStuck: {
     in: ['Ready'],
     meaning:
-      'The code of the workflow, or of a run, fails in each attempt, so it stands still. The message has the error. Give the WorkerPools that take Workflows the former image, or a corrected one; Temporal tries again by itself.',
+      'The code of the workflow, or of a run, fails in each attempt, so it does not progress. The message has the error. Give the WorkerPools that take Workflows the former image, or a corrected one; Temporal tries again by itself.',
   },
   WorkflowLost: {
     in: ['Ready'],

@@ -10,7 +10,10 @@ const DAYS_IN_MONTH =
 export const BUCKET = '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]))?$';
 const BUCKET_SHAPE = new RegExp(BUCKET);
 
-/** An upload day `YYYY-MM-DD` or an upload hour `YYYY-MM-DDTHH` in UTC, which must exist in the calendar and not be before the archive begins. */
+/**
+ * An upload day `YYYY-MM-DD` or an upload hour `YYYY-MM-DDTHH` in UTC, which must exist in the calendar and not be before the archive
+ * begins.
+ */
 export const bucket = () =>
   rules(
     z.string().min(1).max(20),

@@ -93,7 +93,7 @@ async function install(
 ) {
   const python = await findPython(env);
   requireRoom(dir, ROOM, 'installing Superset');
-  // What an interrupted installation has left.
+  // The remains of an interrupted installation.
   rmSync(dir, { recursive: true, force: true });
   const packages = lockfile.split('\n').filter(line => /^[A-Za-z0-9]/.test(line)).length;
   const line = terminal.line('superset', 'creating a Python environment', { elapsed: true });

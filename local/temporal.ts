@@ -14,8 +14,8 @@ export interface TemporalServer {
 }
 
 /**
- * Starts Temporal's development server, with namespace `default`. It keeps workflows and schedules in `<dir>/temporal.db`, or in memory until it ends.
- * The programs that use search attributes register them. Throws StartError if the server does not start.
+ * Starts Temporal's development server, with namespace `default`. It keeps workflows and schedules in `<dir>/temporal.db`, or in memory
+ * until it ends. The programs that use search attributes register them. Throws StartError if the server does not start.
  *
  * @param options.uiPort port of the web interface; if absent, there is none
  * @param options.inMemory keeps nothing after the end; without waiting for the disk, the server is several times as fast

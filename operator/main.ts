@@ -42,7 +42,7 @@ async function main(): Promise<void> {
       } catch (error) {
         if (!(error instanceof LeaseLostError)) throw error;
         // Either the API server did not answer for long, or this process was paused. It drops its state and waits for the lease again.
-        log.warn({ reason: error.message }, 'no longer leading; beginning anew');
+        log.warn({ reason: error.message }, 'no longer leading; starting again as a standby');
         await setTimeout(1000, undefined, { signal: stop.signal }).catch(() => {});
       }
     }

@@ -11,9 +11,9 @@ const WAITS = { initial: 1_000, longest: 60_000 };
 const COMMAND = 'node cli/main.ts migrate --yes, in a pod of the operator';
 
 /**
- * Creates or migrates the database once, as the setting `automatic_migration` allows, so that the tables exist before any worker has work. Tries
- * again until it succeeds or the signal aborts: ClickHouse may be away, or wait for a migration by hand. Logs each cause once. Workers that start
- * meanwhile wait for the lock of the migration.
+ * Creates or migrates the database once, as the setting `automatic_migration` allows, so that the tables exist before any worker has work.
+ * Tries again until it succeeds or the signal aborts: ClickHouse may be away, or wait for a migration by hand. Logs each cause once.
+ * Workers that start meanwhile wait for the lock of the migration.
  */
 export async function migrateDatabase(settings: Settings, log: Logger, signal: AbortSignal): Promise<void> {
   const stopped = new Promise<undefined>(resolve =>

@@ -22,7 +22,7 @@ export interface Tracing {
   close(): Promise<void>;
 }
 
-/** What the traces say of their process. */
+/** Description of the process in its traces. */
 export interface TracedProcess {
   /** Name of the program, such as `ooni-worker`. */
   readonly service: string;

@@ -64,7 +64,10 @@ export const SETTINGS = {
     }),
 
   archive_url: text('The archive: a directory, or s3://bucket[/prefix]', 's3://ooni-data-eu-fra'),
-  archive_legacy_url: text('Archive of the cans from before 2020-06-02: s3://bucket or a directory; empty: none', ''),
+  archive_legacy_url: text(
+    'Archive of the original reports (cans) from before 2020-06-02: s3://bucket or a directory; empty: their conversion in archive_url is read',
+    '',
+  ),
   archive_region: text('Region of the S3 archive', 'eu-central-1'),
   archive_endpoint: z
     .string()
@@ -104,7 +107,7 @@ export const SETTINGS = {
   temporal_ui_url: text('Address of the Temporal UI, for links in status', ''),
 
   analysis_rules_version: z
-    .preprocess(Number, z.literal([2, 3], 'must be 2 or 3; docs/analysis-rules.md says what they are'))
+    .preprocess(Number, z.literal([2, 3], 'must be 2 or 3; docs/analysis-rules.md describes both'))
     .default(3)
     .meta({
       description:
@@ -202,11 +205,11 @@ export const SETTINGS = {
   log_level: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
     .default('info')
-    .meta({ description: 'Lowest level that is logged' }),
+    .meta({ description: 'Lowest level that is logged: trace, debug, info, warn, error or fatal' }),
   log_format: z
     .enum(['auto', 'json', 'human'])
     .default('auto')
-    .meta({ description: 'auto: human on a terminal, JSON otherwise' }),
+    .meta({ description: 'Form of log lines: human, json, or auto (human on a terminal, json otherwise)' }),
 } as const;
 
 const schema = z.strictObject(SETTINGS);

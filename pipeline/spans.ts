@@ -49,7 +49,10 @@ export async function withSpan<T>(name: string, attributes: Attributes, work: (s
   });
 }
 
-/** Marks a span as failed, or as waiting, for a reason. A search for `ooni.state` finds it; not every trace store finds spans by their status. */
+/**
+ * Marks a span as failed, or as waiting, for a reason. A search for `ooni.state` finds it; not every trace store finds spans by their
+ * status.
+ */
 export function failSpan(span: Span, reason: string, state: 'failed' | 'waiting' = 'failed'): void {
   span.setAttributes({ 'ooni.state': state, 'ooni.reason': reason });
   span.setStatus({ code: SpanStatusCode.ERROR, message: reason });

@@ -127,8 +127,8 @@ export function ranking(
 }
 
 /**
- * Shares of a whole as a ring, with its legend below. `beside`: width of the legend in pixels, which is then beside the ring, because a row of many names
- * is cut at the left edge.
+ * Shares of a whole as a ring, with its legend below. `beside`: width of the legend in pixels, which is then beside the ring, because a row
+ * of many names is cut at the left edge.
  */
 export function ring(about: About, of: string, metric: string, options: { where?: string; beside?: number } = {}) {
   return chart(

@@ -359,7 +359,7 @@ export const PAGES: Dataset = {
   },
 };
 
-/** What ndt and dash measured. */
+/** Results of ndt and dash. */
 export const PERFORMANCE: Dataset = {
   name: OBS_PERFORMANCE.name,
   description: 'One row for each measurement of ndt and dash: speed and latency of the network.',
@@ -530,7 +530,7 @@ ORDER BY generation DESC
 LIMIT 1 BY bucket, key, filter`,
 };
 
-/** What did not become rows, and why. */
+/** Measurements that did not become rows, with the reason. */
 export const FAILURES: Dataset = {
   name: 'failures',
   description: 'Measurements and rows that are not in the tables, and the reason, from the ledger.',

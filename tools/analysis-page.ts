@@ -54,7 +54,7 @@ ${signalsOf(ours)
   .map(signal => signalRow(signal, ours, python))
   .join('\n')}
 
-## What a bucket judges
+## Measurements that a bucket judges
 
 After the observations of a bucket, the analysis judges the measurement days that the bucket has rows of:
 

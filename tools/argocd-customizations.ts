@@ -19,7 +19,10 @@ export function argocdActions(kind: string): string[] {
     .sort();
 }
 
-/** Returns gitops/argocd/argocd-cm.yaml: a patch of Argo CD's ConfigMap with health check and actions of each kind, made from the Lua scripts. */
+/**
+ * Returns gitops/argocd/argocd-cm.yaml: a patch of Argo CD's ConfigMap with health check and actions of each kind, made from the Lua
+ * scripts.
+ */
 export function argocdCustomizations(): string {
   const data = Object.fromEntries(
     KINDS.flatMap(({ kind }) => {

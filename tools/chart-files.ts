@@ -99,8 +99,9 @@ function readSchema(): ValuesSchema {
 }
 
 /**
- * Returns the paths of the values that cannot be absent, each object before its keys: objects with known keys, and defaults that are not empty. A value
- * is absent when it is null, or when the values are those of an older chart. The templates would fail without its name, or render a wrong zero.
+ * Returns the paths of the values that cannot be absent, each object before its keys: objects with known keys, and defaults that are not
+ * empty. A value is absent when it is null, or when the values are those of an older chart. The templates would fail without its name, or
+ * render a wrong zero.
  */
 export function requiredValues(): string[] {
   const values = parse(
@@ -124,8 +125,8 @@ function requiredOf(schema: ValuesSchema, of: ValuesSchema, defaults: object, pr
 }
 
 /**
- * Returns values.schema.json as it is, with the known keys of each object, and with the definitions of `settings`, `credentials`, WorkerPools and
- * the types of Kubernetes renewed. The rest of the file is written by hand.
+ * Returns values.schema.json as it is, with the known keys of each object, and with the definitions of `settings`, `credentials`,
+ * WorkerPools and the types of Kubernetes renewed. The rest of the file is written by hand.
  */
 function valuesSchema(): string {
   const schema = readSchema();

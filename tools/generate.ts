@@ -20,7 +20,10 @@ import { SCHEMA_RECORD, schemaRecord } from './schema-record.ts';
 import { settingsPage } from './settings-page.ts';
 import { verdictsPage } from './verdicts-page.ts';
 
-/** Generators by file, relative to the root. Each generator is a pure function of the code; schemaRecord also compares the code with its file. */
+/**
+ * Generators by file, relative to the root. Each generator is a pure function of the code; schemaRecord also compares the code with its
+ * file.
+ */
 const GENERATED: Record<string, () => string | Promise<string>> = {
   'docs/cli.md': cliPage,
   'docs/settings.md': settingsPage,

@@ -28,7 +28,10 @@ ${rows.join('\n')}
 `;
 }
 
-/** Returns every described value of a values.yaml. Throws if a value has no description, neither for itself nor for an object that contains it. */
+/**
+ * Returns every described value of a values.yaml. Throws if a value has no description, neither for itself nor for an object that contains
+ * it.
+ */
 function chartValues(text: string): Value[] {
   const rows: Value[] = [];
   visit(parseDocument(text).contents as YAMLMap, '', undefined, rows);

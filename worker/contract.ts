@@ -210,7 +210,10 @@ export interface BackfillProgress {
   readonly finishedAt?: string;
 }
 
-/** Updates, the signal and the query of BackfillWorkflow. Every update is idempotent, because it states the desired state instead of a change. */
+/**
+ * Updates, the signal and the query of BackfillWorkflow. Every update is idempotent, because it states the desired state instead of a
+ * change.
+ */
 export const BACKFILL_MESSAGES = {
   /** () => void: starts no new runs; active ones finish. */
   pause: 'pause',

@@ -62,8 +62,8 @@ export function workflowSinks(tracing: Tracing | undefined, metrics: RunMetrics,
 }
 
 /**
- * Runs each activity in a span below the span of its workflow, and names its resource and its bucket in spans, logs and ClickHouse's query log. A
- * Backfill that plans has no bucket yet, so its spans have its range.
+ * Runs each activity in a span below the span of its workflow, and names its resource and its bucket in spans, logs and ClickHouse's query
+ * log. A Backfill that plans has no bucket yet, so its spans have its range.
  */
 export const activityTracing: ActivityInterceptorsFactory = context => ({
   inbound: {

@@ -20,7 +20,10 @@ export function isAway(error: unknown): boolean {
 
 /** Options that choose between a resource in Kubernetes and Temporal itself. */
 export interface TargetOptions {
-  /** True: Kubernetes. False: Temporal. Absent: Kubernetes if `context` or `namespace` is given, or if the cluster of a context has our kinds. */
+  /**
+   * True: Kubernetes. False: Temporal. Absent: Kubernetes if `context` or `namespace` is given, or if the cluster of a context has our
+   * kinds.
+   */
   readonly kubernetes?: boolean;
   readonly context?: string;
   readonly namespace?: string;

@@ -41,8 +41,8 @@ export async function loadFingerprints(
 }
 
 /**
- * Updates the fingerprints of HTTP responses that rows name. If the source cannot be used, this only warns, unless the source was given for this run:
- * rows have the version of the fingerprints, so those without are known. Throws ReferenceDataError.
+ * Updates the fingerprints of HTTP responses that rows name. If the source cannot be used, this only warns, unless the source was given for
+ * this run: rows have the version of the fingerprints, so those without are known. Throws ReferenceDataError.
  */
 export async function loadHttpFingerprints(
   { clickhouse, log, signal }: FingerprintTools,

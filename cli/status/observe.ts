@@ -127,8 +127,8 @@ export async function observeStatus(
 }
 
 /**
- * Whether everything is known, nothing blocks a run, and the last run of each bucket did not fail. A missing bucket alone does not count, because
- * a bucket is missing also while its run is active.
+ * Whether everything is known, nothing blocks a run, and the last run of each bucket did not fail. A missing bucket alone does not count,
+ * because a bucket is missing also while its run is active.
  */
 export function isAsDesired({ temporal, clickhouse }: StatusView): boolean {
   if (!temporal.known || !clickhouse.known) return false;

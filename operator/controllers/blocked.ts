@@ -20,7 +20,7 @@ export function blockedSummary({ reason, message }: BlockedBy, bucket: string | 
   switch (reason) {
     case WORKFLOW_CODE: {
       const which = bucket ? `The run of ${bucket}` : 'The workflow';
-      const text = `${which} stands still, because its code fails: ${cause} Give the WorkerPools that take Workflows the former image, or a corrected one; Temporal tries again by itself.`;
+      const text = `${which} does not progress, because its code fails: ${cause} Give the WorkerPools that take Workflows the former image, or a corrected one; Temporal tries again by itself.`;
       return { kind: 'failing', reason: 'WorkflowStuck', message: text };
     }
     case NO_WORKER: {

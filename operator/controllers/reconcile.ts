@@ -86,13 +86,13 @@ export class WrittenStatus {
 }
 
 /**
- * What the resources wait for, as spans. They begin traces of their own, because the operator may have no other span. A search in the last hour
- * finds a wait that began yesterday, because each wait is recorded again and again.
+ * Records the waits of resources as spans. They begin traces of their own, because the operator may have no other span. A search in the
+ * last hour finds a wait that began yesterday, because each wait is recorded again and again.
  */
 export class Waits {
   readonly #spans = new Map<string, WaitSpans>();
 
-  /** Receives what a resource waits for; undefined: it does not wait. `now`: milliseconds since 1970. */
+  /** Receives the wait of a resource; undefined: it does not wait. `now`: milliseconds since 1970. */
   take(kind: string, { metadata, spec }: Ours, wait: Omit<Blocked, 'message'> | undefined, now: number): void {
     const { name, namespace = '' } = metadata;
     const key = `${kind}/${namespace}/${name}`;
@@ -286,7 +286,7 @@ async function writeStatus<T extends Ours>(
   { body, summary, own, now, log }: DesiredStatus,
 ): Promise<void> {
   const { blockedBy } = body as { blockedBy?: Blocked };
-  // What is known of a run while its server does not answer may be over.
+  // While a server does not answer, the last known wait of a run may be over.
   waits.take(resource.kind, object, summary.kind === 'unknown' ? summary : blockedBy, now);
   const generation = object.metadata.generation ?? 0;
   const conditions = merge(object.status?.conditions, desiredConditions(summary, own), generation, now);

@@ -101,7 +101,10 @@ export class Cache<T extends KubeObject> {
     return abortable(this.#synced.promise, signal);
   }
 
-  /** Calls the listener for each change; returns a function that unsubscribes. An error of a listener is logged and does not affect the others. */
+  /**
+   * Calls the listener for each change; returns a function that unsubscribes. An error of a listener is logged and does not affect the
+   * others.
+   */
   onChange(listener: (change: Change<T>) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

@@ -120,7 +120,10 @@ export class Client {
     }
   }
 
-  /** Returns all objects in pages of one consistent state. Throws GoneError when reading takes longer than the server keeps that state (5 min). */
+  /**
+   * Returns all objects in pages of one consistent state. Throws GoneError when reading takes longer than the server keeps that state (5
+   * min).
+   */
   async *pages<T extends KubeObject>(
     resource: Resource<T>,
     options: ListOptions = {},

@@ -210,7 +210,7 @@ export class Controller<T extends KubeObject> {
       this.#queue.retry(key);
       this.#count('requeue');
     } else if (error instanceof TerminalError) {
-      log.warn({ reason: error.message }, 'reconciliation failed for good, until the object changes');
+      log.warn({ reason: error.message }, 'reconciliation failed; it is not retried until the object changes');
       this.#queue.forget(key);
       metrics.terminalErrors.inc({ controller: this.name });
       metrics.reconcileErrors.inc({ controller: this.name });

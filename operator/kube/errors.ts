@@ -70,7 +70,10 @@ export class AlreadyExistsError extends ConflictError {
 export class GoneError extends KubeError {
   override name = 'GoneError';
 }
-/** 422, or 500 when the form of the object does not fit its kind: the server rejects the object. `causes` names the fields if the server does. */
+/**
+ * 422, or 500 when the form of the object does not fit its kind: the server rejects the object. `causes` names the fields if the server
+ * does.
+ */
 export class InvalidError extends KubeError {
   override name = 'InvalidError';
   readonly causes: readonly InvalidCause[];

@@ -11,7 +11,7 @@ export interface EventNote {
   readonly type: 'Normal' | 'Warning';
   /** CamelCase word for machines, usually the reason of a condition. */
   readonly reason: string;
-  /** What we did or tried, for example "Schedule". */
+  /** Action of the operator, for example "Schedule". */
   readonly action: string;
   /** A sentence, cut to 1,024 bytes, the limit of the API server. */
   readonly note: string;
@@ -26,7 +26,10 @@ interface Series {
   writing: Promise<void> | undefined;
 }
 
-/** Milliseconds within which an equal event increases the count of the first instead of being written again. The server keeps Events for an hour. */
+/**
+ * Milliseconds within which an equal event increases the count of the first instead of being written again. The server keeps Events for an
+ * hour.
+ */
 const SERIES_AGE = 600_000;
 /** Number of series in memory; the oldest is forgotten first. */
 const SERIES_KEPT = 4_096;

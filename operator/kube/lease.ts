@@ -31,7 +31,7 @@ export interface LeaderLeaseOptions {
 /**
  * Leader election by a coordination.k8s.io Lease. It never compares the clocks of two machines. Another holder's lease has expired when
  * this process has observed it unchanged for its duration. Our own has expired `renewDeadline` after this process sent its last
- * successful renewal. Both use the monotonic clock. A holder that was paused thus detects this before its next write, whether or not
+ * successful renewal. Both use the monotonic clock. So a holder that was paused detects this before its next write, whether or not
  * another process leads by then. One gap remains: a process that is paused between this check and the system call that sends will send
  * that one request when it goes on. The API has no fencing tokens that would close it.
  */
@@ -168,7 +168,8 @@ export class LeaderLease {
   }
 
   /**
-   * Tries once to take or renew the lease. Returns true when this process holds it, false when another one does. Throws when the result is unknown.
+   * Tries once to take or renew the lease. Returns true when this process holds it, false when another one does. Throws when the result is
+   * unknown.
    */
   async #attempt(signal: AbortSignal): Promise<boolean> {
     const { client, namespace, name, instruments } = this.#options;

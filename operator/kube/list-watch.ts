@@ -53,9 +53,15 @@ export type ListWatchEvent<T extends KubeObject> =
 
 /** Waits after failures. */
 const WAITS = { initial: 500, longest: 30_000 };
-/** Number of failures in a row to watch from one version after which a list follows. The server may never have had that version (a restored etcd). */
+/**
+ * Number of failures in a row to watch from one version after which a list follows. The server may never have had that version (a restored
+ * etcd).
+ */
 const FAILURES_BEFORE_LIST = 5;
-/** Milliseconds. A watch without events that ends sooner counts as a failure; otherwise a broken proxy would cause reconnections in a tight loop. */
+/**
+ * Milliseconds. A watch without events that ends sooner counts as a failure; otherwise a broken proxy would cause reconnections in a tight
+ * loop.
+ */
 const TOO_SHORT = 5_000;
 
 /**

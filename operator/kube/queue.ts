@@ -20,7 +20,10 @@ const WAITS: Waits = { initial: 1000, longest: 120_000 };
  * without a turn of the event loop, and after a start there may be 10,000 of them.
  */
 const SLICE = 10;
-/** Of every SHARE keys that start, one is a key added as `repeated`, if such a key waits. Otherwise many changes would delay these keys for ever. */
+/**
+ * Of every SHARE keys that start, one is a key added as `repeated`, if such a key waits. Otherwise many changes would delay these keys for
+ * ever.
+ */
 const SHARE = 5;
 
 /**

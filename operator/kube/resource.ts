@@ -128,8 +128,8 @@ const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 
 /**
  * Removes, in place, two unused parts that make up more than half of an object's memory: managedFields and kubectl's copy of the last
- * applied configuration. (10,000 objects of 3.2 KB: 86 MB of heap before, 40 MB after.) The rest is copied, because V8 makes an object from which
- * a field in the middle was deleted four times as large.
+ * applied configuration. (10,000 objects of 3.2 KB: 86 MB of heap before, 40 MB after.) The rest is copied, because V8 makes an object from
+ * which a field in the middle was deleted four times as large.
  */
 export function strip<T extends KubeObject>(object: T): T {
   const { managedFields, ...metadata } = object.metadata;

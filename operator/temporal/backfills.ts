@@ -84,8 +84,8 @@ const REMEMBERED = 10_000;
 const REUSE = 15_000;
 
 /**
- * Remembers the progress of running backfills. Progress is computed from the history of the workflow alone, so while the history does not grow, it
- * needs no query, for which a worker may have to replay the history.
+ * Remembers the progress of running backfills. Progress is computed from the history of the workflow alone, so while the history does not
+ * grow, it needs no query, for which a worker may have to replay the history.
  */
 export class KnownProgress {
   readonly #known = new Map<

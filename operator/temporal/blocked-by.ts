@@ -28,7 +28,7 @@ const SCHEDULED = 1;
 /** temporal.api.enums.v1.PendingWorkflowTaskState */
 const TASK_SCHEDULED = 1;
 
-/** Reason of a workflow whose code fails: its tasks are tried again, and it stands still until other code runs. */
+/** Reason of a workflow whose code fails: its tasks are tried again, and it does not progress until other code runs. */
 export const WORKFLOW_CODE = 'WorkflowTaskFailed';
 
 /** A workflow that no worker answers for. */
@@ -46,7 +46,7 @@ type HistoryEvent = proto.api.history.v1.IHistoryEvent;
 /** Pending work of a run. */
 export interface PendingWork {
   readonly activities: readonly PendingActivity[];
-  /** Failure of its workflow code, which keeps the run from going on. */
+  /** Failure of its workflow code, which keeps the run from progressing. */
   readonly failing?: BlockedBy;
   /** Time since which a workflow task waits for a worker, in milliseconds since 1970. */
   readonly taskSince?: number;

@@ -159,8 +159,8 @@ export class Temporal {
   }
 
   /**
-   * Returns whether a message rejects a search attribute that the namespace has. The services of Temporal read a new one with a delay when visibility is in
-   * Elasticsearch or OpenSearch.
+   * Returns whether a message rejects a search attribute that the namespace has. The services of Temporal read a new one with a delay when
+   * visibility is in Elasticsearch or OpenSearch.
    */
   async #isNotYetUsable(message: string): Promise<boolean> {
     const name = UNDEFINED_ATTRIBUTE.exec(message)?.slice(1).find(Boolean);
@@ -229,7 +229,10 @@ export class Temporal {
     await this.close();
   }
 
-  /** Registers the search attributes once per connection; concurrent callers share the request and its failure. The next call retries a failure. */
+  /**
+   * Registers the search attributes once per connection; concurrent callers share the request and its failure. The next call retries a
+   * failure.
+   */
   #register(client: Client): Promise<void> {
     if (!this.#registered) {
       const registering = client.connection.withDeadline(Date.now() + DEADLINE, () => this.#registerMissing(client));

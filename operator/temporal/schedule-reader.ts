@@ -11,7 +11,7 @@ export interface ScheduleSource {
   list(): Promise<ScheduleList>;
 }
 
-/** What the status of a PipelineSchedule records of the schedule that it was in force with. */
+/** Record in the status of a PipelineSchedule: the schedule with which it was in force. */
 export interface ScheduleRecord {
   readonly ownerUID: string;
   readonly hash: string;
@@ -27,10 +27,10 @@ const LAG = 10_000;
 const UNSEEN = 30_000;
 /** Milliseconds between two descriptions of a schedule, at least. A list shows most changes earlier. */
 const AUDIT = 15_000;
-/** Descriptions at a time that the reader makes without need. A slow Temporal thus gets fewer of them. */
+/** Descriptions at a time that no change requires. A slow Temporal gets fewer of them. */
 const AT_ONCE = 2;
 
-/** What the reader knows of a schedule. */
+/** Knowledge of the reader about a schedule. */
 interface Known {
   readonly state: ScheduleState;
   /** `print` in the lists that show this state. */
@@ -67,7 +67,7 @@ export class ScheduleReader {
   readonly #doubtful = new Set<string>();
   #listing: Promise<Answer> | undefined;
   #listed: Answer | undefined;
-  /** Number of descriptions without need that run now, and the monotonic time from which on the next one may begin. */
+  /** Number of descriptions that no change requires and that run now, and the monotonic time from which on the next one may begin. */
   #running = 0;
   #nextAt = Number.NEGATIVE_INFINITY;
 

@@ -18,7 +18,8 @@ const OVERLAP = {
 } as const;
 
 /**
- * A desired schedule, for a PipelineSchedule or for reference data. Equal requests have equal hashes: `hash` covers everything but the paused state.
+ * A desired schedule, for a PipelineSchedule or for reference data. Equal requests have equal hashes: `hash` covers everything but the
+ * paused state.
  */
 export interface ScheduleRequest {
   readonly id: string;
@@ -57,8 +58,8 @@ export interface ScheduleState extends PauseState {
   readonly ownerUID?: string;
   readonly hash?: string;
   /**
-   * Hash of Temporal's description. It cannot be compared with a request, but a changed hash means that somebody else changed the schedule. Absent
-   * while only a list shows the schedule.
+   * Hash of Temporal's description. It cannot be compared with a request, but a changed hash means that somebody else changed the schedule.
+   * Absent while only a list shows the schedule.
    */
   readonly described?: string;
   /** The next nominal firings, in milliseconds since 1970. */
@@ -153,8 +154,8 @@ export interface ScheduleUpdate {
 }
 
 /**
- * Replaces the action, the search attributes and the paused state of the schedule. Throws TemporalConflict when somebody has changed it since `seen`
- * was described. Each update includes the paused state: an update without it would silently unpause the schedule.
+ * Replaces the action, the search attributes and the paused state of the schedule. Throws TemporalConflict when somebody has changed it
+ * since `seen` was described. Each update includes the paused state: an update without it would silently unpause the schedule.
  */
 export async function updateSchedule(
   temporal: Temporal,

@@ -229,9 +229,9 @@ async function insert(
 }
 
 /**
- * Deletes the rows of some steps, in order. A delete without a partition reads every part of the table, which has years of them, and mostly there
- * is nothing to delete. Therefore one query first finds the partitions of all steps. On a cluster it searches again, because a replica that had
- * not received the new rows found fewer of the old ones.
+ * Deletes the rows of some steps, in order. A delete without a partition reads every part of the table, which has years of them, and mostly
+ * there is nothing to delete. Therefore one query first finds the partitions of all steps. On a cluster it searches again, because a
+ * replica that had not received the new rows found fewer of the old ones.
  */
 async function remove(
   clickhouse: ClickHouse,

@@ -66,8 +66,8 @@ export function networkPrefixes(seen: string, control: string): string {
 }
 
 /**
- * Returns the SQL of the number of the IPv4 address in an IPv6 address; null when there is none. The arguments are names of columns: the address,
- * its 16 bytes, whether it is IPv6, and the reporter; `prefixes` is a tuple of networkPrefixes.
+ * Returns the SQL of the number of the IPv4 address in an IPv6 address; null when there is none. The arguments are names of columns: the
+ * address, its 16 bytes, whether it is IPv6, and the reporter; `prefixes` is a tuple of networkPrefixes.
  */
 export function insideOf(of: {
   readonly ip: string;

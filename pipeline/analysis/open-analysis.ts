@@ -14,16 +14,18 @@ import { newestVerdict } from './steps.ts';
 type AnalysisKey = Omit<RunKey, 'generation' | 'stage'>;
 
 /**
- * Opens an analysis: takes a generation greater than that of every analysis in the ledger and of every verdict of its days, and records it as
- * started, unless it judges nothing. Call it when the observations that it judges are complete, and before the analysis reads any of them. Then, of two analyses of a
- * measurement, the one with the greater generation has read the observations of both. This holds for any clocks and any durations: either
- * the observations of the lesser were complete before the greater was opened, or the lesser found the greater in the ledger.
+ * Opens an analysis: takes a generation greater than that of every analysis in the ledger and of every verdict of its days, and records it
+ * as started, unless it judges nothing. Call it when the observations that it judges are complete, and before the analysis reads any of
+ * them. Then, of two analyses of a measurement, the one with the greater generation has read the observations of both. This holds for any
+ * clocks and any durations: either the observations of the lesser were complete before the greater was opened, or the lesser found the
+ * greater in the ledger.
  *
  * A repeated call with the same `runID` takes a new generation and records the earlier one as cancelled. A statement of the earlier attempt
  * may still be running, and its verdicts must not remain beside those of this attempt.
  *
  * @param judged the measurements that it will judge
- * @param notBefore milliseconds since 1970. The generation is not before this time, so a search from the start of the workflow finds the run
+ * @param notBefore milliseconds since 1970. The generation is not before this time, so a search from the start of the workflow finds the
+ *   run
  */
 export async function openAnalysis(
   recorder: RunRecorder,

@@ -75,8 +75,8 @@ export interface OutcomeInputs {
   /** The site itself refused the page. */
   readonly isRefused: string;
   /**
-   * A response arrived that is not clearly that of the site, or none arrived and no rule could judge it; and no other page. Or nothing loaded, and the
-   * probe itself found blocking.
+   * A response arrived that is not clearly that of the site, or none arrived and no rule could judge it; and no other page. Or nothing
+   * loaded, and the probe itself found blocking.
    */
   readonly isUnclear: string;
   /** Compared with the control, and it matched. */

@@ -1,17 +1,23 @@
 /**
- * Tests that compare two handshakes of the same measurement: echcheck with and without the extension ECH (OONI's ts-039), sni_blocking with the name of
- * the input and with another (ts-024), over connections to the same server.
+ * Tests that compare two handshakes of the same measurement: echcheck with and without the extension ECH (OONI's ts-039), sni_blocking with
+ * the name of the input and with another (ts-024), over connections to the same server.
  */
 
 /** SQL of the condition that a row is of such a test. */
 export const HAS_OWN_CONTROL = "test_name IN ('echcheck', 'sni_blocking')";
 
-/** SQL of the condition that a row of such a test is a control handshake that the server answered. Its certificate need not be valid for the name. */
+/**
+ * SQL of the condition that a row of such a test is a control handshake that the server answered. Its certificate need not be valid for the
+ * name.
+ */
 const IS_ANSWERED_CONTROL = `tls_network IS NOT NULL AND if(test_name = 'echcheck',
       ifNull(tls_echconfig, '') = '' AND tls_failure IS NULL,
       ifNull(target_id = 'control', 0) AND (tls_failure IS NULL OR startsWith(tls_failure, 'ssl_')))`;
 
-/** Failures that ts-024 calls interference. After a timeout it draws no conclusion, and a certificate for another name shows that the server answered. */
+/**
+ * Failures that ts-024 calls interference. After a timeout it draws no conclusion, and a certificate for another name shows that the server
+ * answered.
+ */
 const INTERFERENCES =
   "'connection_reset', 'connection_aborted', 'eof_error', 'ssl_unknown_authority', 'ssl_invalid_certificate'";
 

@@ -22,9 +22,9 @@ const OF_HOST = 'PARTITION BY measurement_day, hostname';
 const OF_NETWORK = 'PARTITION BY measurement_day, hostname, probe_cc, probe_asn';
 
 /**
- * The speeds of pages, by the bytes that web_connectivity 0.5 counts over time. The control records no times, so a slow page is compared with other
- * hosts of the same probe, which shows that the probe’s network was fast, and with other networks, which shows that the site was fast. Windows
- * hold numbers and no lists, because a list would be copied to each page of a host that many networks load.
+ * The speeds of pages, by the bytes that web_connectivity 0.5 counts over time. The control records no times, so a slow page is compared
+ * with other hosts of the same probe, which shows that the probe’s network was fast, and with other networks, which shows that the site was
+ * fast. Windows hold numbers and no lists, because a list would be copied to each page of a host that many networks load.
  */
 export const PAGE_SPEEDS: View = {
   name: 'page_speeds',

@@ -6,8 +6,8 @@ import { OF_ALL_COUNTRIES } from './samples.ts';
 import type { View } from './view.ts';
 
 /**
- * The outcome of verdicts that do not store one (earlier versions of this program, the Python pipeline): from the grades, failures and rules of the
- * whole measurement. They do not tell hosts apart, so a word is chosen only where they support it.
+ * The outcome of verdicts that do not store one (earlier versions of this program, the Python pipeline): from the grades, failures and
+ * rules of the whole measurement. They do not tell hosts apart, so a word is chosen only where they support it.
  */
 const GRADES_OF_ROW = {
   layers: ['dns', 'tcp', 'tls'] as const,
@@ -127,7 +127,10 @@ const TARGET_VERDICTS = `(
   ARRAY JOIN arrayZip(targets, target_outcomes, target_layers) AS found
 )`;
 
-/** Countries from which probes must have tried a tunnel before it counts as down, and networks in which it must work before it counts as blocked. */
+/**
+ * Countries from which probes must have tried a tunnel before it counts as down, and networks in which it must work before it counts as
+ * blocked.
+ */
 const TUNNEL_COUNTRIES = 3;
 const TUNNEL_NETWORKS = 2;
 

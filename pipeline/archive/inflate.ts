@@ -84,7 +84,8 @@ export class Inflater {
 const NOTHING = new Uint8Array(0);
 
 /**
- * Returns whether this Node has the engine that `Inflater` uses, with the behaviour that it relies on: it inflates a few bytes and compares them.
+ * Returns whether this Node has the engine that `Inflater` uses, with the behaviour that it relies on: it inflates a few bytes and compares
+ * them.
  *
  * @param open creates the stream whose engine is tried
  */

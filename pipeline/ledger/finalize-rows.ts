@@ -33,7 +33,7 @@ const ORDER = [OBS_WEB_CTRL, OBS_HTTP_MIDDLEBOX, OBS_TUNNEL, OBS_PERFORMANCE, OB
 /** Rounds of deleting copies: a merge can move rows during a delete, and the next round finds the moved rows. */
 const DEDUPLICATION_ROUNDS = 5;
 
-/** What the deletion of rows needs: the server, a log, and a signal that stops it. */
+/** Tools for the deletion of rows: the server, a log, and a signal that stops it. */
 export interface RowTools {
   readonly clickhouse: ClickHouse;
   readonly log: Logger;

@@ -43,8 +43,8 @@ const SHORT_BYTES = 4;
 /** Bytes whose frequency is estimated. */
 const PART = 3;
 /**
- * Bits of the set for each gram, at least. With 80, fewer lookups find a bit by chance, but the set of 128 KB is not in the first caches of the processor when a
- * body is searched, and the search takes a sixth longer.
+ * Bits of the set for each gram, at least. With 80, fewer lookups find a bit by chance, but the set of 128 KB is not in the first caches of
+ * the processor when a body is searched, and the search takes a sixth longer.
  */
 const BITS = 16;
 /** The same for short grams, which are few and are looked up four times as often. All of them fit into the first cache of a processor. */
@@ -71,10 +71,10 @@ const SHORT_HASH_FACTOR = 0x9e3779b1;
 const NONE: readonly number[] = [];
 
 /**
- * Searches for all patterns at once, in one pass over the bytes (`findLiterals` in scanner.wat). The pass looks up only every 16th position of long
- * literals, and every 4th of short ones: of each literal, as many neighbouring grams are in a table, so one of them is at such a position
- * wherever the literal is. Each place that is found leads to the few literals that have its gram, and these are compared byte by byte. Literals of
- * up to six bytes are searched one after the other.
+ * Searches for all patterns at once, in one pass over the bytes (`findLiterals` in scanner.wat). The pass looks up only every 16th position
+ * of long literals, and every 4th of short ones: of each literal, as many neighbouring grams are in a table, so one of them is at such a
+ * position wherever the literal is. Each place that is found leads to the few literals that have its gram, and these are compared byte by
+ * byte. Literals of up to six bytes are searched one after the other.
  *
  * Results are indexes of patterns, in ascending order. `npm run bench -- observations` shows the costs.
  */
@@ -263,8 +263,8 @@ function rarity(patterns: readonly Pick<Compiled, 'literal'>[]): FrequencyOf {
 const IN_PAGES = rarity([]);
 
 /**
- * Returns the literal of an expression that fewest pages have: of those with enough grams the one with the rarest window, otherwise the longest. In the
- * list of OONI, the longest literal of one expression is `<span style=`: it took a fifth of the time of all patterns.
+ * Returns the literal of an expression that fewest pages have: of those with enough grams the one with the rarest window, otherwise the
+ * longest. In the list of OONI, the longest literal of one expression is `<span style=`: it took a fifth of the time of all patterns.
  */
 function rarestOf(literals: readonly Buffer[]): Buffer {
   const sums = literals.map(literal => {
@@ -294,9 +294,10 @@ interface BytesAt {
 }
 
 /**
- * Returns bytes near a gram, with their distance from it. Where a text contains one of the literals, at least one of the results matches. It is one result
- * if all literals share bytes outside of the gram, otherwise one for each literal. Undefined stands for a literal without bytes outside of the gram. A gram
- * alone is found in many texts without the literal: `lock` of `Webpage Blocked`, with a shared `B` before it, was found 11,000 times in 128 MB of pages.
+ * Returns bytes near a gram, with their distance from it. Where a text contains one of the literals, at least one of the results matches.
+ * It is one result if all literals share bytes outside of the gram, otherwise one for each literal. Undefined stands for a literal without
+ * bytes outside of the gram. A gram alone is found in many texts without the literal: `lock` of `Webpage Blocked`, with a shared `B` before
+ * it, was found 11,000 times in 128 MB of pages.
  */
 function distinctBytes(entries: readonly Entry[], frequencyOf: FrequencyOf): readonly (BytesAt | undefined)[] {
   const shared = rarestBytes(entries, frequencyOf);
@@ -309,7 +310,10 @@ function distinctBytes(entries: readonly Entry[], frequencyOf: FrequencyOf): rea
   return [...found.values()];
 }
 
-/** Returns the least frequent four bytes that the literals of a gram have at the same distance from it, or undefined if they have none but the gram. */
+/**
+ * Returns the least frequent four bytes that the literals of a gram have at the same distance from it, or undefined if they have none but
+ * the gram.
+ */
 function rarestBytes(entries: readonly Entry[], frequencyOf: FrequencyOf): BytesAt | undefined {
   const [{ pattern, offset }, ...others] = entries as [Entry, ...Entry[]];
   const { literal } = pattern;

@@ -1,7 +1,7 @@
 /**
- * Regular expressions of fingerprints, in a subset of RE2's syntax that is matched in linear time: literal characters, escaped punctuation, `.`, `.*`
- * and `.+`. The dot also matches a newline (analysis.md section 13). Bodies come from the network that is measured, so a matcher that can backtrack
- * would let them stop a thread.
+ * Regular expressions of fingerprints, in a subset of RE2's syntax that is matched in linear time: literal characters, escaped punctuation,
+ * `.`, `.*` and `.+`. The dot also matches a newline (analysis.md section 13). Bodies come from the network that is measured, so a matcher
+ * that can backtrack would let them stop a thread.
  */
 export interface Regexp {
   /** Sequences that follow each other with any text between them. */

@@ -3,7 +3,10 @@ import { ensureTable, ensureViews } from '../tables/ensure.ts';
 import { ANALYSIS_WEB_MEASUREMENT, OBS_WEB } from '../tables/schema.ts';
 import type { Migration } from './migration.ts';
 
-/** Adds the network of handshakes to the observations and the services of messengers to the verdicts, creates the views again to use them, and adds the view `blocking_by_target`. */
+/**
+ * Adds the network of handshakes to the observations and the services of messengers to the verdicts, creates the views again to use them,
+ * and adds the view `blocking_by_target`.
+ */
 export default {
   number: 11,
   name: 'targets',

@@ -71,9 +71,9 @@ async function absentTables(clickhouse: ClickHouse, migration: Migration, signal
 }
 
 /**
- * Records that the rows of some runs are lost, because tables of an applied migration do not exist. The latest state of each run becomes `cancelled`, so
- * the next plan runs their buckets again. Call it before the tables are created again, because afterwards the loss cannot be detected. An
- * active run detects the record when it ends. May be repeated.
+ * Records that the rows of some runs are lost, because tables of an applied migration do not exist. The latest state of each run becomes
+ * `cancelled`, so the next plan runs their buckets again. Call it before the tables are created again, because afterwards the loss cannot
+ * be detected. An active run detects the record when it ends. May be repeated.
  */
 export async function recordLostTables(
   clickhouse: ClickHouse,

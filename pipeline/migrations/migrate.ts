@@ -86,7 +86,8 @@ class MigrationRefusedError extends TableSchemaError {
 
 /**
  * Migrates a database if the setting `automatic_migration` allows it. Does nothing if no migration is missing. Otherwise throws
- * MigrationRefusedError and changes nothing, because a migration can break other programs: the Python pipeline cannot write to a migrated database.
+ * MigrationRefusedError and changes nothing, because a migration can break other programs: the Python pipeline cannot write to a migrated
+ * database.
  */
 export async function migrateAutomatically(
   clickhouse: ClickHouse,

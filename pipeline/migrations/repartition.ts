@@ -187,7 +187,10 @@ async function shapeOf(clickhouse: ClickHouse, table: string, signal?: AbortSign
   return found;
 }
 
-/** Returns the statement that creates the table beside, with all columns of the original, including added ones. ClickHouse copies the indexes. */
+/**
+ * Returns the statement that creates the table beside, with all columns of the original, including added ones. ClickHouse copies the
+ * indexes.
+ */
 function createBeside(clickhouse: ClickHouse, table: PrefixPartitioned): string {
   const list = (names: readonly string[]) => `(${names.map(identifier).join(', ')})`;
   return [

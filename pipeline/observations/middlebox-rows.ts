@@ -56,8 +56,8 @@ function requestLineKind(line: string): number | undefined {
 }
 
 /**
- * Writes the row of http_header_field_manipulation: whether there is an answer to compare, and what the probe found to be changed. Upstream never
- * implemented the comparison (docs/deviations.md, header-changes).
+ * Writes the row of http_header_field_manipulation: whether there is an answer to compare, and what the probe found to be changed. Upstream
+ * never implemented the comparison (docs/deviations.md, header-changes).
  */
 export function writeHeaderFieldManipulation(
   rows: MeasurementRows,

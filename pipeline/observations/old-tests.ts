@@ -44,8 +44,8 @@ export function controlResponse(overTor: readonly HttpTransaction[]): ControlRes
 }
 
 /**
- * Makes the observations of http_host: requests to a test helper that name the tested host. That host is the one of the rows, because the helper's
- * is not tested. An address would look like the site itself, so it is left out. Throws MeasurementError.
+ * Makes the observations of http_host: requests to a test helper that name the tested host. That host is the one of the rows, because the
+ * helper's is not tested. An address would look like the site itself, so it is left out. Throws MeasurementError.
  *
  * @param input tested host, or null
  */

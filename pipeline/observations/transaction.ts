@@ -1,7 +1,7 @@
 import type { NetworkEvent } from '../measurement/model.ts';
 import { unmapped } from '../reference/ip-literal.ts';
 
-/* What web_connectivity records of a transaction since 0.5: why it was made, and how its bytes arrived (observations.md section 6.6). */
+/* Parts of a transaction that web_connectivity records since 0.5: the reason why it was made, and the arrival of its bytes (observations.md section 6.6). */
 
 /** Facts from the tags of a step. Field names are column names without `transaction_`. */
 export interface StepTags {

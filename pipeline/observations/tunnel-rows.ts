@@ -95,8 +95,8 @@ export function vanillaTorTunnel(keys: TestKeys<'vanilla_tor'>): Tunnel {
 }
 
 /**
- * Returns the tunnel of bridge_reachability. Reports without the address of the bridge have the hash of its fingerprint. Attempts at bridges without
- * either cannot be compared, so a failed one has no success.
+ * Returns the tunnel of bridge_reachability. Reports without the address of the bridge have the hash of its fingerprint. Attempts at
+ * bridges without either cannot be compared, so a failed one has no success.
  */
 export function bridgeTunnel(keys: TestKeys<'bridge_reachability'>): Tunnel {
   const endpoint = keys.bridge_address || keys.bridge_hashed_fingerprint || '';
@@ -115,8 +115,8 @@ function ofNameless(success: boolean | null | undefined): boolean | null {
 }
 
 /**
- * Returns the attempt of meek_fronted_requests_test to get an answer of the server behind a front. `fronts`: front and host of the server. It does
- * not build a tunnel.
+ * Returns the attempt of meek_fronted_requests_test to get an answer of the server behind a front. `fronts`: front and host of the server.
+ * It does not build a tunnel.
  */
 export function meekTunnel(keys: TestKeys<'meek_fronted_requests_test'>, fronts: string): Tunnel {
   const [first] = keys.requests ?? [];

@@ -24,9 +24,9 @@ interface Line {
 const NOT_UTF8 = '\ud800';
 
 /**
- * Reads a CSV file with a header (RFC 4180: quoted fields may contain commas, quotes and line breaks, which stay as they are). Blanks around an unquoted
- * field are removed; a quote inside it is an ordinary character. A row is reported as a problem and omitted if it has too few or
- * too many fields, repeats the header, or has a quote that does not close correctly; reading continues on the next line. Throws
+ * Reads a CSV file with a header (RFC 4180: quoted fields may contain commas, quotes and line breaks, which stay as they are). Blanks
+ * around an unquoted field are removed; a quote inside it is an ordinary character. A row is reported as a problem and omitted if it has
+ * too few or too many fields, repeats the header, or has a quote that does not close correctly; reading continues on the next line. Throws
  * ReferenceDataError for a file without one of `columns`, and as CsvOptions describes.
  */
 export function readCsv(

@@ -24,8 +24,8 @@ export interface Fetched extends Parsed<object> {
 }
 
 /**
- * Number of the way in which a list of fingerprints is read. A greater number makes a new version of the same source, so that it is loaded again.
- * Since 2, a CRLF in a pattern stays a CRLF: six patterns of OONI's list of HTTP fingerprints contain one.
+ * Number of the way in which a list of fingerprints is read. A greater number makes a new version of the same source, so that it is loaded
+ * again. Since 2, a CRLF in a pattern stays a CRLF: six patterns of OONI's list of HTTP fingerprints contain one.
  */
 const READING_HTTP = 2;
 

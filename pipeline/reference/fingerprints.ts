@@ -35,9 +35,9 @@ const COLUMNS = [
 ] as const;
 
 /**
- * Reads a fingerprint file of ooni/blocking-fingerprints (analysis.md section 12). An invalid row is reported as a problem and
- * omitted: an unknown scope or pattern type, an empty pattern, a repeated name, a regular expression that could not be matched in linear time. Throws ReferenceDataError for a file that is not a
- * fingerprint file.
+ * Reads a fingerprint file of ooni/blocking-fingerprints (analysis.md section 12). An invalid row is reported as a problem and omitted: an
+ * unknown scope or pattern type, an empty pattern, a repeated name, a regular expression that could not be matched in linear time. Throws
+ * ReferenceDataError for a file that is not a fingerprint file.
  */
 export function readFingerprints(bytes: Uint8Array, kind: 'dns' | 'http'): Parsed<Fingerprint> {
   const file = `fingerprints_${kind}.csv`;

@@ -7,8 +7,8 @@ import type { Fingerprint } from './fingerprints.ts';
 type Row = Pick<Fingerprint, 'name' | 'scope' | 'location_found' | 'pattern_type' | 'pattern'>;
 
 /**
- * Scope of fingerprints that pages of ordinary sites have (`Not found`, `Index of /`). A match says nothing of blocking, so they are not searched, as
- * in the analysis of DNS answers.
+ * Scope of fingerprints that pages of ordinary sites have (`Not found`, `Index of /`). A match says nothing of blocking, so they are not
+ * searched, as in the analysis of DNS answers.
  */
 const FALSE_POSITIVE = 'fp';
 
@@ -43,8 +43,8 @@ export class HttpFingerprints {
 const VERSION = `SELECT comment AS version FROM system.tables WHERE database = currentDatabase() AND name = '${FINGERPRINTS_HTTP.name}'`;
 
 /**
- * Returns the fingerprints that are loaded, or undefined if none are, or if the table has no version. `known` is returned if it has the version in use.
- * Throws TableErrors.
+ * Returns the fingerprints that are loaded, or undefined if none are, or if the table has no version. `known` is returned if it has the
+ * version in use. Throws TableErrors.
  */
 export async function readHttpFingerprints(
   clickhouse: ClickHouse,

@@ -140,8 +140,8 @@ export class IpView {
   }
 
   /**
-   * Looks up an address; one that NAT64 translates, or that is IPv4-mapped, is looked up by the IPv4 address in it. A text that is not an IP literal is
-   * unknown. Throws IpDatabaseError if the database is damaged.
+   * Looks up an address; one that NAT64 translates, or that is IPv4-mapped, is looked up by the IPv4 address in it. A text that is not an
+   * IP literal is unknown. Throws IpDatabaseError if the database is damaged.
    */
   ip(address: string): IpInfo {
     const known = this.#known.get(address);

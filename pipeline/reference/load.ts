@@ -111,7 +111,8 @@ export async function ensureReference(
 }
 
 /**
- * As ensureReference, for data that work can do without: a source that cannot be used causes only a warning. The rows show that the data were missing.
+ * As ensureReference, for data that work can do without: a source that cannot be used causes only a warning. The rows show that the data
+ * were missing.
  */
 export async function tryReference(
   clickhouse: ClickHouse,

@@ -181,8 +181,8 @@ export async function abandonAnalysis(
 }
 
 /**
- * Returns whether the analysis runs even if its observations had nothing to read. It does for the bucket that judges the whole day, because the other
- * hours have judged their measurements only in part.
+ * Returns whether the analysis runs even if its observations had nothing to read. It does for the bucket that judges the whole day, because
+ * the other hours have judged their measurements only in part.
  */
 export function settlesDay(task: {
   readonly bucket: string;
@@ -197,8 +197,8 @@ function isLastOfDay({ bucket, settledBy }: { readonly bucket: string; readonly 
 }
 
 /**
- * Returns whether the bucket that judges the whole day has not yet opened its analysis. That analysis will include the observations of this bucket.
- * An analysis that is already open may or may not include them.
+ * Returns whether the bucket that judges the whole day has not yet opened its analysis. That analysis will include the observations of this
+ * bucket. An analysis that is already open may or may not include them.
  */
 async function awaitsAnother(clickhouse: ClickHouse, task: AnalysisTask, signal?: AbortSignal): Promise<boolean> {
   const { bucket, settledBy } = task;

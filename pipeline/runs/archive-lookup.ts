@@ -39,8 +39,8 @@ export class ArchiveLookup {
   }
 
   /**
-   * Returns whether the archive has objects of a bucket that the run did not read, or has them in another size. Objects that no longer exist do not
-   * count: their rows stay until the bucket is run for another reason, and `verify` reports them.
+   * Returns whether the archive has objects of a bucket that the run did not read, or has them in another size. Objects that no longer
+   * exist do not count: their rows stay until the bucket is run for another reason, and `verify` reports them.
    */
   async hasMore(bucket: string, done: DoneRun): Promise<boolean> {
     const { clickhouse, filter, filterID, signal } = this.#context;

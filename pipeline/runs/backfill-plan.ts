@@ -179,7 +179,10 @@ async function decideByLedger(
   });
 }
 
-/** Returns whether a bucket is run even without objects: the last hour of a day judges the measurements that the earlier hours judged in part. */
+/**
+ * Returns whether a bucket is run even without objects: the last hour of a day judges the measurements that the earlier hours judged in
+ * part.
+ */
 function maySettleDay(bucket: string, folders: DayFolders): boolean {
   return isLastHour(bucket) && folders.mayHold(bucket.slice(0, 10));
 }

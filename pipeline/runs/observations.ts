@@ -62,7 +62,7 @@ export interface BucketTools {
   readonly maxFailedShare: number;
 }
 
-/** What the plan of a bucket needs. */
+/** Tools and options for the plan of a bucket. */
 export interface PlanContext extends RunRecorder, Pick<BucketTools, 'archive' | 'log'> {
   /** Replace rows even if the archive lists far less of a bucket than was read before. */
   readonly allowShrink?: boolean | undefined;

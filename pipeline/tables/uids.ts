@@ -71,12 +71,12 @@ export async function ownersOf(
 }
 
 /**
- * Claims the uids of measurements, in order. Call it before their rows are stored, because rows of two measurements with one uid can replace
- * each other. Returns the measurements whose uid does not belong to their content. May be repeated. Throws TableErrors.
+ * Claims the uids of measurements, in order. Call it before their rows are stored, because rows of two measurements with one uid can
+ * replace each other. Returns the measurements whose uid does not belong to their content. May be repeated. Throws TableErrors.
  *
- * A batch stores its claim and then reads all claims. It owns the uid if it finds no other content. Of two batches that claim at the same time, the
- * one whose claim is stored later reads the claim of the other, whatever their clocks say. So a uid never has two owners. It has none, and each content
- * gets its substitute, when both read both claims.
+ * A batch stores its claim and then reads all claims. It owns the uid if it finds no other content. Of two batches that claim at the same
+ * time, the one whose claim is stored later reads the claim of the other, whatever their clocks say. So a uid never has two owners. It has
+ * none, and each content gets its substitute, when both read both claims.
  */
 export async function claimUids(
   clickhouse: ClickHouse,

@@ -226,8 +226,9 @@ async function turn(thread: Thread, work: Work): Promise<number> {
 }
 
 /**
- * Measures the cost of tracing. The traced thread also exports, which in a worker the main thread does. Passes with and without tracing differ by less
- * than two equal passes do, so the spans are also made alone: their number in a pass times the cost of one is the cost of tracing.
+ * Measures the cost of tracing. The traced thread also exports, which in a worker the main thread does. Passes with and without tracing
+ * differ by less than two equal passes do, so the spans are also made alone: their number in a pass times the cost of one is the cost of
+ * tracing.
  */
 async function compareTraced(input: Input): Promise<object> {
   const collector = await OtlpCollector.start();
@@ -291,8 +292,9 @@ async function compareMatching(inputs: readonly Input[]): Promise<object> {
 }
 
 /**
- * Compares the path with and without the search on one thread, piece by piece (pairs.ts), and with itself, which shows what the method cannot tell apart.
- * Threads with the same code differ for as long as they live, because they compile and collect differently, so several threads run one after another.
+ * Compares the path with and without the search on one thread, piece by piece (pairs.ts), and with itself, which shows what the method
+ * cannot tell apart. Threads with the same code differ for as long as they live, because they compile and collect differently, so several
+ * threads run one after another.
  */
 async function compareInThread(birth: Birth) {
   const cost: number[][] = [];

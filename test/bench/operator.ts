@@ -279,8 +279,8 @@ async function statusOfEnded(): Promise<BackfillStatus> {
 }
 
 /**
- * Creates the Backfills that have ended: the first one by the API server, and copies of it in etcd, as after a restore. The API server would take
- * ten minutes for them, and etcd takes seconds.
+ * Creates the Backfills that have ended: the first one by the API server, and copies of it in etcd, as after a restore. The API server
+ * would take ten minutes for them, and etcd takes seconds.
  */
 async function makeAllEnded(status: BackfillStatus): Promise<void> {
   if (ended === 0) return;
@@ -411,9 +411,10 @@ function allStalls(): Stall[] {
 }
 
 /**
- * Returns the longest stalls after the first `before` ones, in milliseconds: by the clock, by the processor time that the thread of the event loop took in
- * it, and by that of all threads. The last two are not longer when the operator waits for a processor. Threads of the garbage collector work beside that
- * of the event loop, and it waits for them in a pause. So on idle processors a stall is between the two. `worst` has the end, clock, thread and process of some.
+ * Returns the longest stalls after the first `before` ones, in milliseconds: by the clock, by the processor time that the thread of the
+ * event loop took in it, and by that of all threads. The last two are not longer when the operator waits for a processor. Threads of the
+ * garbage collector work beside that of the event loop, and it waits for them in a pause. So on idle processors a stall is between the two.
+ * `worst` has the end, clock, thread and process of some.
  */
 function stallsSince(before: number) {
   const found = allStalls().slice(before);

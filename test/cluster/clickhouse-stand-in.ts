@@ -1,6 +1,6 @@
 /**
- * The program `clickhouse` of a stand-in for ClickHouse's image: `clickhouse server --config-file=FILE` serves the HTTP interface on `http_port` of the
- * configuration with its data in `path`. Stops on SIGTERM.
+ * The program `clickhouse` of a stand-in for ClickHouse's image: `clickhouse server --config-file=FILE` serves the HTTP interface on
+ * `http_port` of the configuration with its data in `path`. Stops on SIGTERM.
  */
 import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';

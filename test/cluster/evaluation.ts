@@ -27,9 +27,9 @@ interface Image {
 }
 
 /**
- * Runs the steps of an evaluation: one release with ClickHouse, Temporal and Superset on volumes, in a namespace that enforces the restricted Pod
- * Security Standard. A Backfill writes through the embedded ClickHouse, Superset has the dashboards and reads the rows, and both keep their data when
- * their pods are replaced.
+ * Runs the steps of an evaluation: one release with ClickHouse, Temporal and Superset on volumes, in a namespace that enforces the
+ * restricted Pod Security Standard. A Backfill writes through the embedded ClickHouse, Superset has the dashboards and reads the rows, and
+ * both keep their data when their pods are replaced.
  */
 export async function evaluationSteps(steps: Steps, { place, servers, kube, reference }: Context): Promise<void> {
   const { appVersion } = parse(readFileSync(join(CHART, 'Chart.yaml'), 'utf8')) as { appVersion: string };

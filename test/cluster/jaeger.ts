@@ -48,8 +48,8 @@ interface Span {
 }
 
 /**
- * Reads the trace of a Backfill from the query API of the pod of Jaeger. Throws an error unless it is one tree, which leads from the operator to the
- * analysis and has the given number of buckets.
+ * Reads the trace of a Backfill from the query API of the pod of Jaeger. Throws an error unless it is one tree, which leads from the
+ * operator to the analysis and has the given number of buckets.
  */
 export async function traceOf(kube: Kube, backfill: string, buckets: number): Promise<string> {
   const { url, stop } = await kube.forward(SERVICE, 16686);

@@ -173,8 +173,8 @@ async function openLab(startTimeout: number): Promise<Place> {
 }
 
 /**
- * Checks what a kernel, a missing permission or a missing network of the machine can prevent: a step of a Dockerfile that reaches the registry of
- * npm, and a restricted pod that reaches a Service by its name and this machine by its address. Throws an error otherwise.
+ * Checks what a kernel, a missing permission or a missing network of the machine can prevent: a step of a Dockerfile that reaches the
+ * registry of npm, and a restricted pod that reaches a Service by its name and this machine by its address. Throws an error otherwise.
  */
 async function checkLab(
   lab: (args: readonly string[], timeout: number) => Promise<string>,
@@ -239,8 +239,8 @@ async function obtainNft(timeout: number): Promise<void> {
 }
 
 /**
- * Gives the lab the programs that the tests have already built. They are the same versions, and each build takes minutes. The program with the control
- * plane chooses its part by the name with which it is called, so the lab gets a script for each part.
+ * Gives the lab the programs that the tests have already built. They are the same versions, and each build takes minutes. The program with
+ * the control plane chooses its part by the name with which it is called, so the lab gets a script for each part.
  */
 function seedLab(): void {
   const bin = join(

@@ -35,7 +35,10 @@ const OTHER_NAMESPACE = `${NAMESPACE}-other`;
 /** Exit statuses that .ci/run distinguishes from that of a failed step. */
 const [LAB_FAILED, ENDED] = [3, 4];
 const MINUTE = 60_000;
-/** Maximum time in which the lab starts, and, with a time limit, the parts of it that are kept for the other steps and for cleaning up, milliseconds. */
+/**
+ * Maximum time in which the lab starts, and, with a time limit, the parts of it that are kept for the other steps and for cleaning up,
+ * milliseconds.
+ */
 const LAB_TIMEOUT = 30 * MINUTE;
 const STEPS_TIME = 12 * MINUTE;
 const CLEANING_TIME = 2 * MINUTE;

@@ -24,8 +24,8 @@ export interface Servers {
 }
 
 /**
- * Starts what the pipeline does not bring along, on this machine: ClickHouse, an S3 server with the archive of the fixtures, and a web server with the
- * reference data. Pods reach them at `host`.
+ * Starts what the pipeline does not bring along, on this machine: ClickHouse, an S3 server with the archive of the fixtures, and a web
+ * server with the reference data. Pods reach them at `host`.
  *
  * @param dir folder for data and logs
  * @param host address of this machine that pods reach

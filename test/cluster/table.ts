@@ -9,7 +9,10 @@ interface Row {
   readonly detail: string;
 }
 
-/** Runs named steps in order, and keeps what each of them found. After a failure or an interruption the remaining steps do not run: they depend on it. */
+/**
+ * Runs named steps in order, and keeps what each of them found. After a failure or an interruption the remaining steps do not run: they
+ * depend on it.
+ */
 export class Steps {
   readonly rows: Row[] = [];
   /** Error of the step that failed or was interrupted. */

@@ -23,9 +23,9 @@ interface Installations {
 }
 
 /**
- * Installs a second installation beside the first one. Each operator sees the resources of both, both share the definitions and a namespace of Temporal.
- * Both run a Backfill of the same name at the same time. Then the second one is uninstalled while the first one runs another Backfill. Throws an error
- * when an installation has worked for the other or has changed its resources.
+ * Installs a second installation beside the first one. Each operator sees the resources of both, both share the definitions and a namespace
+ * of Temporal. Both run a Backfill of the same name at the same time. Then the second one is uninstalled while the first one runs another
+ * Backfill. Throws an error when an installation has worked for the other or has changed its resources.
  */
 export async function secondInstallation(options: Installations): Promise<string> {
   const { first, second, servers, database, reference } = options;

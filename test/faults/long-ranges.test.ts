@@ -185,8 +185,8 @@ async function historiesOf(client: Client, first: string): Promise<Events[]> {
 }
 
 /**
- * Follows the window through the histories. Returns the number of active runs at most. Runs that the former history has carried over are active when
- * a history begins; their ends are answers of activities, and those of children are events.
+ * Follows the window through the histories. Returns the number of active runs at most. Runs that the former history has carried over are
+ * active when a history begins; their ends are answers of activities, and those of children are events.
  */
 function mostAtOnce(histories: readonly Events[]): number {
   let [active, most] = [0, 0];

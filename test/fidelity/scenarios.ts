@@ -49,9 +49,9 @@ function byVersion(versions: Readonly<Record<RulesVersion, Scenario>>): Scenario
 }
 
 /**
- * Expected results of the scenarios of the probe's QA suite (with upstream's names) for the layers that both versions judge. The rows of the Python
- * pipeline lack what HTTP is judged by; test/score judges it. So a verdict must blame nothing if the interference is in HTTP, or on a name that
- * only a redirect leads to, because the control never saw that name.
+ * Expected results of the scenarios of the probe's QA suite (with upstream's names) for the layers that both versions judge. The rows of
+ * the Python pipeline lack what HTTP is judged by; test/score judges it. So a verdict must blame nothing if the interference is in HTTP, or
+ * on a name that only a redirect leads to, because the control never saw that name.
  */
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   successWithHTTP: scenario([]),

@@ -6,8 +6,9 @@ import { loadSettings } from '../../pipeline/settings.ts';
 import { makeTemporalNamespace } from '../support/operator.ts';
 
 /**
- * With visibility in Elasticsearch, Temporal rejects a search attribute for about a minute after its registration. The development server does not, so
- * these tests throw the error that the frontend of Temporal 1.31.2 sends then. `npm run temporal-production -- elasticsearch` has that server.
+ * With visibility in Elasticsearch, Temporal rejects a search attribute for about a minute after its registration. The development server
+ * does not, so these tests throw the error that the frontend of Temporal 1.31.2 sends then. `npm run temporal-production -- elasticsearch`
+ * has that server.
  */
 const address = inject('temporalAddress');
 const namespace = 'new-search-attribute';

@@ -103,8 +103,8 @@ describe('a backfill', () => {
   });
 
   test.each([
-    ['the run of 2024-01-01', 'de', 'The run of 2024-01-01 stands still'],
-    ['the backfill itself', 'xx', 'The workflow stands still'],
+    ['the run of 2024-01-01', 'de', 'The run of 2024-01-01 does not progress'],
+    ['the backfill itself', 'xx', 'The workflow does not progress'],
   ])('reports a defect in the workflow code of %s', async (_, probeCC, sentence) => {
     await bed.temporal.workflow.start('DefectiveWorkflow', {
       workflowId: runWorkflowID('ooni', `${probeCC}-ALLTNS`, '2024-01-01'),

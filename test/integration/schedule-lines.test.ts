@@ -143,7 +143,10 @@ function firingsOf(line: string): number[] {
     .map(date => date.getTime());
 }
 
-/** Fails unless Temporal fires the line as the other implementation does. A firing may fall between the two answers, so either side of it is right. */
+/**
+ * Fails unless Temporal fires the line as the other implementation does. A firing may fall between the two answers, so either side of it is
+ * right.
+ */
 async function expectFirings(line: string): Promise<void> {
   const before = firingsOf(line);
   const firings = await fire(parseCron(line).lines, 'Etc/UTC');

@@ -5,7 +5,10 @@ import { type Judged, judgeLabelled } from '../score/judge.ts';
 import { report, scorecardOf } from '../score/report.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-/** The scorecard in the page is that of the collection. Of its measurements, a clone without the collection has only the generated ones in full. */
+/**
+ * The scorecard in the page is that of the collection. Of its measurements, a clone without the collection has only the generated ones in
+ * full.
+ */
 const hasCollection = existsSync(join(ROOT, '../shared/data/expected'));
 const page = scorecardOf(readFileSync(join(ROOT, 'docs/analysis-versions.md'), 'utf8'));
 

@@ -11,8 +11,8 @@ import {
 } from '../support/document.ts';
 
 /**
- * Measurements of unusual forms, with the verdicts that the meaning of their steps in OONI's data formats demands. Each case has its own hosts, so the
- * measurements of a case are all that is known of them.
+ * Measurements of unusual forms, with the verdicts that the meaning of their steps in OONI's data formats demands. Each case has its own
+ * hosts, so the measurements of a case are all that is known of them.
  */
 export interface UnusualCase {
   readonly name: string;
@@ -23,7 +23,10 @@ export interface UnusualCase {
   readonly documents: readonly (Omit<DocumentOf, 'start'> & {
     /** HH:MM:SS */
     readonly at?: string;
-    /** Outcome, and where something is to blame: layer, host. Alternatives are separated with |. `recorded`: the measurement fails, with a record. */
+    /**
+     * Outcome, and where something is to blame: layer, host. Alternatives are separated with |. `recorded`: the measurement fails, with a
+     * record.
+     */
     readonly right: string;
     readonly confirmed?: boolean;
     readonly asn?: number;

@@ -108,7 +108,10 @@ async function verdictsOf(clickhouse: ClickHouse, days: readonly string[], rules
   );
 }
 
-/** Outcomes of tunnels, and of the tests of middleboxes, which have no view: whether something came back changed. The rules have no part in them. */
+/**
+ * Outcomes of tunnels, and of the tests of middleboxes, which have no view: whether something came back changed. The rules have no part in
+ * them.
+ */
 const OTHER_OUTCOMES = `SELECT measurement_uid, outcome, if(outcome = 'blocked', 'tunnel', '') AS blocked_layer, '' AS blocked_rule_id FROM tunnel_verdicts
 UNION ALL
 SELECT measurement_uid, multiIf(
@@ -156,7 +159,10 @@ function compare({ set, uid, test, label }: Labelled, verdict: Row, version: Rul
   };
 }
 
-/** Rows of real measurements. Those of web_connectivity that the probe compared with a control are labelled; the others are control and context. */
+/**
+ * Rows of real measurements. Those of web_connectivity that the probe compared with a control are labelled; the others are control and
+ * context.
+ */
 async function realRows(labelled: Map<string, Labelled>): Promise<Record<string, Row[]>> {
   const { archive: root } = corpus();
   const databases = join(dataDirectory(), 'geoip/probe-assets-202103');

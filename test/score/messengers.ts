@@ -2,8 +2,8 @@ import type { Generated } from './generated.ts';
 import type { Label } from './labels.ts';
 
 /**
- * Measurements of messengers. The right verdicts of the made ones follow OONI's test specifications (ts-018, ts-019, ts-020, ts-029) and from what
- * happened; those of real ones are the results of the tests.
+ * Measurements of messengers. The right verdicts of the made ones follow OONI's test specifications (ts-018, ts-019, ts-020, ts-029) and
+ * from what happened; those of real ones are the results of the tests.
  */
 
 /** What a test tries: addresses with plain requests, hosts to connect to, and hosts to request a page from. */

@@ -3,9 +3,9 @@ import type { Generated } from './generated.ts';
 import type { Label } from './labels.ts';
 
 /**
- * Measurements of the tests besides web_connectivity and the messengers. Their right verdicts follow OONI's test specifications (the number is at each
- * test) and from what happened. The control of a host is a measurement of web_connectivity from another network; that of a tunnel is the same tunnel
- * in two other networks. Some tests bring their own.
+ * Measurements of the tests besides web_connectivity and the messengers. Their right verdicts follow OONI's test specifications (the number
+ * is at each test) and from what happened. The control of a host is a measurement of web_connectivity from another network; that of a
+ * tunnel is the same tunnel in two other networks. Some tests bring their own.
  */
 
 /** The server of a host, and an address in another network. */
@@ -214,7 +214,10 @@ function stepsOf({ host, each }: Place, { port, isPlain, layers, engine }: Nette
 let count = 0;
 const DAY = '2024-03-05';
 
-/** Returns the measurements of each test with each interference, with and without control. A label is absent where a measurement is the control of another. */
+/**
+ * Returns the measurements of each test with each interference, with and without control. A label is absent where a measurement is the
+ * control of another.
+ */
 export function generatedNettests(): (Omit<Generated, 'label'> & { readonly label?: Label })[] {
   return NETTESTS.flatMap(nettest =>
     INTERFERENCES.filter(({ layer }) => layer === null || nettest.layers.includes(layer))

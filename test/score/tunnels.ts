@@ -2,9 +2,9 @@ import { connect, documentOf } from '../support/document.ts';
 import type { Label } from './labels.ts';
 
 /**
- * Measurements of tests that establish a tunnel (OONI's ts-011, ts-014, ts-015, ts-016, ts-030 and ts-040), and of http_header_field_manipulation (ts-006)
- * and http_invalid_request_line (ts-007). A tunnel has no control but the same tunnel in other networks. An attempt is blocked only if it shows that the
- * probe had a network; those of psiphon, torsf and meek do not show this.
+ * Measurements of tests that establish a tunnel (OONI's ts-011, ts-014, ts-015, ts-016, ts-030 and ts-040), and of
+ * http_header_field_manipulation (ts-006) and http_invalid_request_line (ts-007). A tunnel has no control but the same tunnel in other
+ * networks. An attempt is blocked only if it shows that the probe had a network; those of psiphon, torsf and meek do not show this.
  */
 
 const TIMEOUT = 'generic_timeout_error';

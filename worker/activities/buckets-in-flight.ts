@@ -1,7 +1,10 @@
 import type { Client } from '@temporalio/client';
 import { type BackfillInput, WORKFLOWS } from '../contract.ts';
 
-/** Returns the buckets of an installation and a filter that runs process now. Temporal shows a run in this list about a second after its start. */
+/**
+ * Returns the buckets of an installation and a filter that runs process now. Temporal shows a run in this list about a second after its
+ * start.
+ */
 export async function bucketsInFlight(
   client: Client,
   { installation, filterID }: Pick<BackfillInput, 'installation' | 'filterID'>,

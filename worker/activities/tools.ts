@@ -7,7 +7,7 @@ import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import type { ThreadPool } from '../../pipeline/threads/pool.ts';
 import type { ClickHouseWatch } from './clickhouse-watch.ts';
 
-/** What the activities of a worker share. */
+/** Objects that the activities of a worker share. */
 export interface ActivityTools {
   readonly settings: Settings;
   readonly archive: Archive;

@@ -14,9 +14,9 @@ export type ScheduledRunResult =
   | { readonly bucket: string; readonly skipped: 'InFlight'; readonly workflowID: string };
 
 /**
- * Handles one firing of a schedule, or one run of `input.bucket` on request. The bucket of a firing is the last one that is complete at the *nominal* time, so that a late firing handles the
- * intended bucket. Its run is a child with the id `runWorkflowID(...)`. When that id is taken, another run is
- * processing the bucket; this firing waits for its end, and runs the bucket if stages are left to do.
+ * Handles one firing of a schedule, or one run of `input.bucket` on request. The bucket of a firing is the last one that is complete at the
+ * *nominal* time, so that a late firing handles the intended bucket. Its run is a child with the id `runWorkflowID(...)`. When that id is
+ * taken, another run is processing the bucket; this firing waits for its end, and runs the bucket if stages are left to do.
  */
 export async function ScheduledRunWorkflow(input: ScheduledRunInput): Promise<ScheduledRunResult> {
   const { installation, filter, filterID, stages, granularity } = input;

@@ -355,7 +355,7 @@ describe('while it runs', () => {
     expect(summary.message).not.toMatch(/\([^()]*\(/);
   });
 
-  test('a workflow without a worker stands still, and the status reports this at once', () => {
+  test('the status reports at once that a workflow without a worker does not progress', () => {
     const { summary } = plan({ workflow: silent });
     expect(summary).toMatchObject({ kind: 'ready', reason: 'NoWorker' });
     expect(summary.message).toContain('WorkerPool that takes Workflows');
@@ -389,7 +389,7 @@ describe('while it runs', () => {
     expect(keyAfter(1)).toBe(keyAfter(1));
   });
 
-  test('progress that stands still is a state of its own', () => {
+  test('a backfill whose runs do not progress has its own reason', () => {
     const oldest = { bucket: '2024-01-11', workflowID: 'ooni/ALLCCS-ALLTNS/2024-01-11' };
     const summaryAfter = (minutes: number) => {
       const observed = { ...given({ workflow: running({ oldest }) }), stillFor: minutes * 60_000 };

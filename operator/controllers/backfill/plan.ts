@@ -296,7 +296,7 @@ function progressing(workflow: RunningBackfill, stillFor: number): ReadySummary 
 type Progressing = RunningBackfill & { readonly stillFor: number; readonly message: string };
 
 /** Checks for an obstacle of the runs, in order. */
-const OBSTACLES: readonly Check<Progressing, ReadySummary>[] = [getsNoAnswer, isBlocked, standsStill];
+const OBSTACLES: readonly Check<Progressing, ReadySummary>[] = [getsNoAnswer, isBlocked, doesNotProgress];
 
 function getsNoAnswer({ silent }: Progressing): ReadySummary | undefined {
   return silent ? { kind: 'ready', reason: 'NoWorker', message: NO_ANSWER } : undefined;
@@ -306,14 +306,14 @@ function isBlocked({ blockedBy, message }: Progressing): ReadySummary | undefine
   return blockedBy && blockedSummary(blockedBy, blockedBy.bucket, message);
 }
 
-function standsStill({ stillFor, progress, message }: Progressing): ReadySummary | undefined {
+function doesNotProgress({ stillFor, progress, message }: Progressing): ReadySummary | undefined {
   if (stillFor < NO_PROGRESS) return undefined;
   const text = `No run has progressed for ${Math.floor(stillFor / 60_000)} minutes, although ${progress?.active} are active; look at the workers and at the run of ${progress?.oldest?.bucket ?? 'the oldest bucket'}. ${message}`;
   return { kind: 'ready', reason: 'NotProgressing', message: text };
 }
 
 const NO_ANSWER =
-  'No worker answers for the workflow, so it stands still; it needs a WorkerPool that takes Workflows, with pods that are ready.';
+  'No worker answers for the workflow, so it does not progress; it needs a WorkerPool that takes Workflows, with pods that are ready.';
 
 function describe(progress: BackfillProgress | undefined): string {
   if (!progress) return 'The workflow has started and has not reported its progress yet.';

@@ -1,7 +1,7 @@
 import { hashOf } from '../../hash.ts';
 import type { BackfillState } from '../../temporal/backfills.ts';
 
-/** Measures for how long running backfills have not progressed. It begins anew with each process. */
+/** Measures for how long running backfills have not progressed. Each process begins at zero. */
 export class ProgressWatch {
   readonly #last = new Map<string, { readonly mark: string; readonly since: number }>();
 

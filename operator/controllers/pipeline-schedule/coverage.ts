@@ -30,7 +30,7 @@ export interface DueRange {
 }
 
 /**
- * Returns the first bucket of a schedule. It is recorded in the status, and begins anew when the spec selects other data: the ledger has
+ * Returns the first bucket of a schedule. It is recorded in the status, and begins again when the spec selects other data: the ledger has
  * no runs of the new selection from before. Undefined while no firing is known.
  */
 export function coverageOf(

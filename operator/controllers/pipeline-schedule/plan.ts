@@ -215,8 +215,8 @@ export function recordOf({ hash, described }: ScheduleState): string | undefined
 }
 
 /**
- * Returns the record in the status of a resource; undefined if it has none, if it is one of an older version, or if the spec has changed since: then
- * an operator may have updated the schedule and ended before it wrote the status.
+ * Returns the record in the status of a resource; undefined if it has none, if it is one of an older version, or if the spec has changed
+ * since: then an operator may have updated the schedule and ended before it wrote the status.
  */
 export function recordIn({ metadata, status }: Stored<PipelineSchedule>, id: string): ScheduleRecord | undefined {
   const { observedGeneration, scheduleID, scheduleHash } = status ?? {};

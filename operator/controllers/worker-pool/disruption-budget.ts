@@ -12,8 +12,8 @@ export type BudgetAction =
   | { readonly do: 'unprotect'; readonly budget: string; readonly uid: string | undefined };
 
 /**
- * Returns the PodDisruptionBudget of a pool. With it, a drain of several nodes evicts the pods one after the other. A single pod may be evicted: it
- * writes its checkpoint, and another pod continues.
+ * Returns the PodDisruptionBudget of a pool. With it, a drain of several nodes evicts the pods one after the other. A single pod may be
+ * evicted: it writes its checkpoint, and another pod continues.
  */
 export function desiredBudget(pool: WorkerPool): DisruptionBudget {
   const { name, namespace } = pool.metadata;
@@ -31,8 +31,8 @@ export function desiredBudget(pool: WorkerPool): DisruptionBudget {
 }
 
 /**
- * Returns the action that makes the PodDisruptionBudget of a pool as desired; none if it is. A budget that another owner or a person made stays as it
- * is. Pure.
+ * Returns the action that makes the PodDisruptionBudget of a pool as desired; none if it is. A budget that another owner or a person made
+ * stays as it is. Pure.
  *
  * @param live the PodDisruptionBudget with the name of ours; undefined when there is none
  */

@@ -103,8 +103,8 @@ export const STALE = 150_000;
 const NEW = 90_000;
 
 /**
- * Decides about one WorkerPool in this order: deletion, invalid spec, forbidden template, another owner, scaling and rollout. A pool has no finalizer, because
- * Kubernetes deletes the Deployment with its owner.
+ * Decides about one WorkerPool in this order: deletion, invalid spec, forbidden template, another owner, scaling and rollout. A pool has no
+ * finalizer, because Kubernetes deletes the Deployment with its owner.
  */
 export function planPool(observed: ObservedPool, settings: PodSettings, now: number): PoolPlan {
   const { object, spec, deployment } = observed;

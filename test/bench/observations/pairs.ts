@@ -11,15 +11,15 @@ export interface Estimate {
 }
 
 /**
- * The ways in the order in which they take each piece: without, with, and without again. The mean place of each is the same, so a machine that gets slower
- * or faster disturbs none more.
+ * The ways in the order in which they take each piece: without, with, and without again. The mean place of each is the same, so a machine
+ * that gets slower or faster disturbs none more.
  */
 export const WAYS = ['without', 'with', 'again', 'again', 'with', 'without'] as const;
 export type Way = (typeof WAYS)[number];
 
 /**
- * Returns the time of each way over all pieces: of each piece the lesser of its two times. What disturbs one of them, such as another process, or a
- * collection that happens to fall into it, counts for none.
+ * Returns the time of each way over all pieces: of each piece the lesser of its two times. What disturbs one of them, such as another
+ * process, or a collection that happens to fall into it, counts for none.
  *
  * @param pieces times of each piece, in the order of WAYS
  */
@@ -36,8 +36,8 @@ export function timesOf(pieces: readonly (readonly number[])[]): Record<Way, num
 const RESAMPLES = 4000;
 
 /**
- * Estimates the median of values in groups (threads, which differ for as long as they live) with a bootstrap: each resample draws groups, and then
- * values of each. The draws are the same in every run.
+ * Estimates the median of values in groups (threads, which differ for as long as they live) with a bootstrap: each resample draws groups,
+ * and then values of each. The draws are the same in every run.
  */
 export function estimate(groups: readonly (readonly number[])[]): Estimate {
   const random = generator(1);

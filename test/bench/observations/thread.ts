@@ -23,8 +23,8 @@ import { encode } from './path.ts';
 import { profile, type Stage } from './stages.ts';
 
 /**
- * Work of a thread on its input: `insert` is everything, `encode` everything except the INSERT. `pairs` encodes piece after piece, each with and without
- * matching in turns. `spans` makes `times` spans and nothing else.
+ * Work of a thread on its input: `insert` is everything, `encode` everything except the INSERT. `pairs` encodes piece after piece, each
+ * with and without matching in turns. `spans` makes `times` spans and nothing else.
  */
 export interface Work {
   readonly kind: 'floor' | 'encode' | 'insert' | 'spans' | 'pairs';

@@ -1,6 +1,6 @@
 /**
- * Runs the operator as operator/main.ts does, with the connection to the API server in the variable BENCH_CONNECTION (JSON). A pod reads it from the
- * files of its service account; the library for kubeconfig files, which a pod does not load, takes 58 MB.
+ * Runs the operator as operator/main.ts does, with the connection to the API server in the variable BENCH_CONNECTION (JSON). A pod reads it
+ * from the files of its service account; the library for kubeconfig files, which a pod does not load, takes 58 MB.
  */
 
 import type { Connection } from '../../../operator/kube/config.ts';

@@ -1,6 +1,6 @@
 /**
- * Records the stalls of the event loop of this process: times in which it ran no timer. Beside the time by the clock, a stall has the processor time that
- * the process took in it. A process that waits for a processor has a long stall with little processor time.
+ * Records the stalls of the event loop of this process: times in which it ran no timer. Beside the time by the clock, a stall has the
+ * processor time that the process took in it. A process that waits for a processor has a long stall with little processor time.
  */
 import { appendFileSync } from 'node:fs';
 
