@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { settingsFrom } from '../operator/manifests.ts';
 import { openArchive } from '../pipeline/archive/open.ts';
-import { DATASET } from '../pipeline/reference/datasets.ts';
+import { DATASETS } from '../pipeline/reference/datasets.ts';
 import { NO_SOURCE } from '../pipeline/reference/no-source.ts';
 import { loadSettings, SettingsError } from '../pipeline/settings.ts';
 import { parseClickHouseUrl } from '../pipeline/tables/clickhouse-url.ts';
@@ -31,7 +31,7 @@ export function checkSettings(): void {
 
 /** Returns the settings that are files or directories of this machine, as absolute paths. */
 function localPaths(given: Readonly<Record<string, string>>): [key: string, path: string][] {
-  const sources = Object.values(DATASET).map(({ setting }) => setting);
+  const sources = Object.values(DATASETS).map(({ setting }) => setting);
   return ['archive_url', 'archive_legacy_url', 'geoip_dir', ...sources].flatMap(key => {
     const value = given[key];
     return value && value !== NO_SOURCE && !value.includes('://') ? [[key, here(value)] as [string, string]] : [];

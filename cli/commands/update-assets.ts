@@ -3,7 +3,7 @@ import { ArchiveError } from '../../pipeline/archive/archive.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { hidePassword, hidePasswords } from '../../pipeline/hide-password.ts';
 import { ReferenceDataError } from '../../pipeline/reference/dataset.ts';
-import { DATASET, DATASETS, type DatasetName, sourceOf } from '../../pipeline/reference/datasets.ts';
+import { DATASET_NAMES, DATASETS, type DatasetName, sourceOf } from '../../pipeline/reference/datasets.ts';
 import { fetchIpDatabases } from '../../pipeline/reference/ip-databases.ts';
 import { IpDatabaseError } from '../../pipeline/reference/ip-files.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
@@ -31,7 +31,7 @@ interface AssetRow {
 }
 
 const GEOIP = 'geoip';
-const ASSETS = [...DATASETS, GEOIP] as const;
+const ASSETS = [...DATASET_NAMES, GEOIP] as const;
 
 const COLUMNS: readonly Column<AssetRow>[] = [
   { title: 'ASSET', text: row => row.asset },
@@ -93,7 +93,7 @@ async function updateAssets(options: Options): Promise<number> {
         const source = sourceOf(settings, asset);
         const version = versions[asset] ?? '';
         if (source === undefined) {
-          rows.push({ asset, state: 'off', version, message: `the setting ${DATASET[asset].setting} is none` });
+          rows.push({ asset, state: 'off', version, message: `the setting ${DATASETS[asset].setting} is none` });
         } else if (options.dryRun) {
           rows.push({ asset, state: 'would be loaded', version, message: hidePassword(source) });
         } else {

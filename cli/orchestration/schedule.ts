@@ -104,11 +104,11 @@ async function ensureSchedule(temporal: Temporal, request: ScheduleRequest): Pro
 
 /** Makes the schedules that load reference data, which the operator makes in a cluster. Verdicts without them would miss block pages. */
 export async function keepReferenceSchedules(temporal: Temporal, installation: string, log: Logger): Promise<void> {
-  const [{ DATASETS }, { keepReferenceSchedule }] = await Promise.all([
+  const [{ DATASET_NAMES }, { keepReferenceSchedule }] = await Promise.all([
     import('../../pipeline/reference/datasets.ts'),
     import('../../operator/reference-schedules/keep-schedules.ts'),
   ]);
-  for (const dataset of DATASETS) {
+  for (const dataset of DATASET_NAMES) {
     const problem = await keepReferenceSchedule(temporal, installation, dataset, log);
     if (problem) log.warn({ dataset }, `schedule of reference data: ${problem}`);
   }

@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from '../../pipeline/log.ts';
-import { DATASETS, type DatasetName } from '../../pipeline/reference/datasets.ts';
+import { DATASET_NAMES, type DatasetName } from '../../pipeline/reference/datasets.ts';
 import type { Temporal } from '../temporal/connection.ts';
 import { createSchedule, describeSchedule, type ScheduleRequest, updateSchedule } from '../temporal/schedules.ts';
 import { planReference, referenceRequest } from './plan.ts';
@@ -23,7 +23,7 @@ export async function keepReferenceSchedules(
   const reported = new Map<DatasetName, string>();
   while (!signal.aborted) {
     let wait = CHECK_INTERVAL;
-    for (const dataset of DATASETS) {
+    for (const dataset of DATASET_NAMES) {
       const problem = await keepReferenceSchedule(temporal, installation, dataset, log).catch((error: Error) => {
         wait = RETRY_INTERVAL;
         return error.message;

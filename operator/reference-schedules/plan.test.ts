@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { DATASETS } from '../../pipeline/reference/datasets.ts';
+import { DATASET_NAMES } from '../../pipeline/reference/datasets.ts';
 import type { DescribedSchedule } from '../temporal/schedules.ts';
 import { planReference, referenceRequest } from './plan.ts';
 
@@ -21,7 +21,7 @@ const seen = (state: Partial<DescribedSchedule> = {}): DescribedSchedule => ({
 });
 
 test('each data set has its own schedule, which fires at once and never twice at a time', () => {
-  const requests = DATASETS.map(dataset => referenceRequest('ooni', dataset));
+  const requests = DATASET_NAMES.map(dataset => referenceRequest('ooni', dataset));
   expect(requests.map(({ id }) => id)).toEqual([
     'ooni/reference/fingerprints_dns',
     'ooni/reference/fingerprints_http',
@@ -31,7 +31,7 @@ test('each data set has its own schedule, which fires at once and never twice at
   // Hourly, half-hourly, weekly (analysis.md section 12).
   expect(requests.map(({ cron }) => cron)).toEqual([['7 * * * *'], ['11 * * * *'], ['17,47 * * * *'], ['23 4 * * 1']]);
   for (const each of requests) expect(each).toMatchObject({ overlap: 'Skip', fireWhenMade: true });
-  expect(new Set(requests.map(({ hash }) => hash)).size).toBe(DATASETS.length);
+  expect(new Set(requests.map(({ hash }) => hash)).size).toBe(DATASET_NAMES.length);
 });
 
 test('an absent schedule is created, and one as desired is not changed', () => {

@@ -1,4 +1,4 @@
-import { DATASET, type DatasetName } from '../../pipeline/reference/datasets.ts';
+import { DATASETS, type DatasetName } from '../../pipeline/reference/datasets.ts';
 import { referenceScheduleIDOf, WORKFLOWS } from '../../worker/contract.ts';
 import { hashOf } from '../hash.ts';
 import type { DescribedSchedule, PauseState, ScheduleRequest } from '../temporal/schedules.ts';
@@ -21,7 +21,7 @@ export function referenceRequest(installation: string, dataset: DatasetName): Sc
     installation,
     launchID: id,
     ownerUID: `installation/${installation}`,
-    cron: [DATASET[dataset].refresh],
+    cron: [DATASETS[dataset].refresh],
     timeZone: 'Etc/UTC',
     overlap: 'Skip',
     catchUpWindow: CATCH_UP,

@@ -1,5 +1,5 @@
 import protobuf, { type temporal as proto } from '@temporalio/proto';
-import { DATASETS } from '../../pipeline/reference/datasets.ts';
+import { DATASET_NAMES } from '../../pipeline/reference/datasets.ts';
 import { queuesOf, WORKFLOWS } from '../../worker/contract.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { Observation } from '../observation.ts';
@@ -114,7 +114,7 @@ export function loadReader(
     const at = clock.now();
     const [heartbeats, ...queues] = await Promise.all([known(workersOf()), ...kinds.map(queueOf)]);
     // Each data set has at most one refresh at a time, so a greater backlog has other tasks as well.
-    const few = queues.some(({ stats }) => stats && stats.backlog > 0 && stats.backlog <= DATASETS.length);
+    const few = queues.some(({ stats }) => stats && stats.backlog > 0 && stats.backlog <= DATASET_NAMES.length);
     const counted = few ? await known(otherWorkflowsOf()) : undefined;
     const others = counted?.known ? { otherWorkflows: counted.value } : {};
     if (!heartbeats.known) return { at, queues, workers: heartbeats, ...others };

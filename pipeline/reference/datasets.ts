@@ -12,9 +12,9 @@ export type SourceSetting =
   | 'test_lists_source'
   | 'as_organisations_source';
 
-export const DATASETS = ['fingerprints_dns', 'fingerprints_http', 'citizenlab', 'asnmeta'] as const;
-/** Name of a data set, which is also the name of its table. */
-export type DatasetName = (typeof DATASETS)[number];
+/** Names of the data sets, which are also the names of their tables. */
+export const DATASET_NAMES = ['fingerprints_dns', 'fingerprints_http', 'citizenlab', 'asnmeta'] as const;
+export type DatasetName = (typeof DATASET_NAMES)[number];
 
 export interface Fetched extends Parsed<object> {
   /** SHA-256 of the source in hexadecimal. */
@@ -39,7 +39,7 @@ export interface Dataset {
 }
 
 /** The reference data that are loaded into tables, and how each is read (analysis.md section 12). */
-export const DATASET: Readonly<Record<DatasetName, Dataset>> = {
+export const DATASETS: Readonly<Record<DatasetName, Dataset>> = {
   fingerprints_dns: {
     setting: 'fingerprints_dns_source',
     refresh: '7 * * * *',
@@ -74,7 +74,7 @@ export const DATASET: Readonly<Record<DatasetName, Dataset>> = {
 
 /** Returns the source of a data set from the settings, or undefined for NO_SOURCE. */
 export function sourceOf(settings: Readonly<Record<SourceSetting, string>>, name: DatasetName): string | undefined {
-  const source = settings[DATASET[name].setting];
+  const source = settings[DATASETS[name].setting];
   return source === '' || source === NO_SOURCE ? undefined : source;
 }
 

@@ -4,7 +4,7 @@ import { type ClickHouse, identifier, quote } from '../tables/clickhouse.ts';
 import { createTable, onCluster } from '../tables/ddl.ts';
 import { REFERENCE_TABLES, REFERENCE_VERSIONS } from '../tables/reference-tables.ts';
 import { assertPlausible, ReferenceDataError, versionName } from './dataset.ts';
-import { DATASET, type DatasetName } from './datasets.ts';
+import { DATASETS, type DatasetName } from './datasets.ts';
 
 export interface LoadedReference {
   readonly name: DatasetName;
@@ -36,7 +36,7 @@ export async function loadReference(
   options: { now: number; log: Logger; signal?: AbortSignal },
 ): Promise<LoadedReference> {
   const { now, log, signal } = options;
-  const dataset = DATASET[name];
+  const dataset = DATASETS[name];
   const { rows, problems, sha256, digest } = await dataset.fetch(source, signal);
   assertPlausible(name, { rows, problems }, dataset.limits);
   const described = problems.map(({ where, what }) => `${where}: ${what}`);

@@ -7,7 +7,7 @@ import type { Backfill } from '../../crds/backfill.ts';
 import type { PipelineSchedule } from '../../crds/pipeline-schedule.ts';
 import { startTemporal, type TemporalServer } from '../../local/temporal.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
-import { DATASETS } from '../../pipeline/reference/datasets.ts';
+import { DATASET_NAMES } from '../../pipeline/reference/datasets.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { referenceScheduleIDOf, scheduleIDOf } from '../../worker/contract.ts';
 import { startProxy } from '../support/clickhouse-proxy.ts';
@@ -103,7 +103,7 @@ const when = (matches: (status: NonNullable<Backfill['status']>) => boolean) =>
 
 const SCHEDULES = [
   scheduleIDOf('ooni', namespace, 'daily'),
-  ...DATASETS.map(dataset => referenceScheduleIDOf('ooni', dataset)),
+  ...DATASET_NAMES.map(dataset => referenceScheduleIDOf('ooni', dataset)),
 ];
 
 /** Returns what Temporal has of the schedules of the installation, once it has all of them. */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { DATASETS } from '../../pipeline/reference/datasets.ts';
+import { DATASET_NAMES } from '../../pipeline/reference/datasets.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { type ReferenceRefreshResult, referenceScheduleIDOf } from '../../worker/contract.ts';
 import { makeDatabase } from '../support/database.ts';
@@ -51,7 +51,7 @@ test('the operator creates the schedules when Temporal returns, and each fires a
   bed.startOperator();
   await eventually(async () => bed.operator.output.includes('schedule of reference data:'));
   cable.mend();
-  const made = DATASETS.filter(dataset => dataset !== 'asnmeta');
+  const made = DATASET_NAMES.filter(dataset => dataset !== 'asnmeta');
   for (const dataset of made) {
     const found = await eventually(() => describe(dataset));
     expect(found.action).toMatchObject({ workflowType: 'ReferenceRefreshWorkflow', args: [{ dataset }] });

@@ -9,7 +9,7 @@ import { canonical } from '../../operator/hash.ts';
 import { CONFIG_MAPS, DEPLOYMENTS, DISRUPTION_BUDGETS, LEASES } from '../../operator/kube/builtin.ts';
 import type { Client } from '../../operator/kube/client.ts';
 import type { Resource } from '../../operator/kube/resource.ts';
-import { DATASETS } from '../../pipeline/reference/datasets.ts';
+import { DATASET_NAMES } from '../../pipeline/reference/datasets.ts';
 import { BACKFILL_MESSAGES, WORKFLOWS } from '../../worker/contract.ts';
 import { type Fault, nameOf, randomFaults } from './fault.ts';
 import { ApiProxy, kubeconfigFor } from './kubeconfig-proxies.ts';
@@ -68,7 +68,7 @@ export const PHASES: readonly Phase[] = [
     },
     settled: state =>
       has(state, 'WorkerPool/base', 'Available') &&
-      Object.keys(state).filter(name => name.startsWith('schedule ')).length === DATASETS.length,
+      Object.keys(state).filter(name => name.startsWith('schedule ')).length === DATASET_NAMES.length,
   },
   {
     name: 'create',

@@ -1,5 +1,5 @@
 import { ReferenceDataError } from '../../pipeline/reference/dataset.ts';
-import { DATASETS, sourceOf } from '../../pipeline/reference/datasets.ts';
+import { DATASET_NAMES, sourceOf } from '../../pipeline/reference/datasets.ts';
 import { loadReference } from '../../pipeline/reference/load.ts';
 import { activity } from './activity.ts';
 import type { ActivityTools } from './tools.ts';
@@ -14,10 +14,10 @@ export function referenceActivities(tools: ActivityTools): ReferenceActivities {
   return {
     refreshReference: input =>
       activity(tools, input, async signal => {
-        const dataset = DATASETS.find(each => each === input.dataset);
+        const dataset = DATASET_NAMES.find(each => each === input.dataset);
         if (!dataset)
           throw new ReferenceDataError(
-            `there is no reference data "${input.dataset}"; there is ${DATASETS.join(', ')}`,
+            `"${input.dataset}" is not a data set of reference data; these are ${DATASET_NAMES.join(', ')}`,
           );
         const source = sourceOf(settings, dataset);
         if (source === undefined) return { dataset, changed: false, rows: 0, leftOut: 0, problems: [] };

@@ -1,7 +1,7 @@
 import { durationSeconds } from '../../../crds/fields.ts';
 import { ANNOTATIONS, GROUP, SpecError } from '../../../crds/resource.ts';
 import { type ScalingDecision, WORKER_POOL, type WorkerPool, type WorkerPoolSpec } from '../../../crds/worker-pool.ts';
-import { DATASETS } from '../../../pipeline/reference/datasets.ts';
+import { DATASET_NAMES } from '../../../pipeline/reference/datasets.ts';
 import { canonical } from '../../hash.ts';
 import type { Deployment, DisruptionBudget } from '../../kube/builtin.ts';
 import type { EventNote } from '../../kube/events.ts';
@@ -311,7 +311,7 @@ function signalsOf(observed: ObservedPool, load: Load, spec: WorkerPoolSpec, now
     if (!stats) return `Temporal reports no statistics of task queue ${queue}`;
     // A refresh of reference data waits for the next worker; it alone does not start one.
     const onlyRefreshes =
-      observed.deployment?.spec?.replicas === 0 && stats.backlog <= DATASETS.length && load.otherWorkflows === 0;
+      observed.deployment?.spec?.replicas === 0 && stats.backlog <= DATASET_NAMES.length && load.otherWorkflows === 0;
     queues.push({
       tasks,
       backlog: onlyRefreshes ? 0 : stats.backlog,
