@@ -131,9 +131,9 @@ async function bucketsOf(
   isLarge: boolean,
   { startAt, endAt }: Options,
 ): Promise<string[]> {
-  const isWanted = (day: string) => startAt === undefined || endAt === undefined || (startAt <= day && day < endAt);
-  const found = new Set(audited.filter(isWanted));
-  if (!isLarge) for (const day of (await findBuckets(archive, filter, 'Day')).filter(isWanted)) found.add(day);
+  const isInRange = (day: string) => startAt === undefined || endAt === undefined || (startAt <= day && day < endAt);
+  const found = new Set(audited.filter(isInRange));
+  if (!isLarge) for (const day of (await findBuckets(archive, filter, 'Day')).filter(isInRange)) found.add(day);
   else if (startAt !== undefined && endAt !== undefined) {
     for (const day of bucketsBetween(startAt, endAt, 'Day')) {
       if (!found.has(day) && (await hasObjects(archive, day, filter))) found.add(day);

@@ -33,7 +33,7 @@ export interface ScheduleOutcome {
 /** Returns the daily schedule of a filter in Temporal. Equal filters have equal ids. */
 function scheduleRequest(installation: string, filter: Filter, stages: readonly RunStage[]): ScheduleRequest {
   const id = filterIDOf(filter);
-  const asked = {
+  const content = {
     installation,
     id: scheduleIDOf(installation, COMMAND_NAMESPACE, id),
     launchID: launchIDPrefix(installation, COMMAND_NAMESPACE, id),
@@ -47,7 +47,7 @@ function scheduleRequest(installation: string, filter: Filter, stages: readonly 
     input: { installation, granularity: 'Day', filter, filterID: id, stages },
     attributes: { OoniInstallation: installation, OoniFilter: id },
   } as const;
-  return { ...asked, hash: hashOf(asked) };
+  return { ...content, hash: hashOf(content) };
 }
 
 /** The runs of a daily schedule. */

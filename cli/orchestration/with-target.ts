@@ -10,7 +10,7 @@ import type { Target } from './target.ts';
 export function withTarget(
   name: string,
   options: ChoiceOptions,
-  work: (means: { target: Target; settings: Settings; log: Logger }) => Promise<number>,
+  work: (context: { target: Target; settings: Settings; log: Logger }) => Promise<number>,
 ): Promise<void> {
   const expected: (abstract new (...args: never[]) => Error)[] = [];
   return withExitStatus(

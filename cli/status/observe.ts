@@ -104,7 +104,7 @@ const COMPARED = 400;
 
 /** Reads the state of an installation. A server that does not answer makes its part unknown. `now` is in milliseconds since 1970. */
 export async function observeStatus(
-  means: {
+  sources: {
     readonly installation: string;
     readonly temporal: Temporal;
     readonly temporalAddress: string;
@@ -113,7 +113,7 @@ export async function observeStatus(
   },
   now: number,
 ): Promise<StatusView> {
-  const { installation, temporal, clickhouse, temporalAddress: address, clickhouseName: name } = means;
+  const { installation, temporal, clickhouse, temporalAddress: address, clickhouseName: name } = sources;
   const ledger = clickhouse.known
     ? await ask(readLedger(clickhouse.value))
     : { known: false as const, reason: clickhouse.reason };

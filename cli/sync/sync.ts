@@ -113,7 +113,7 @@ async function* objectsOf(
 ): AsyncGenerator<ArchiveObject> {
   const isHours = [startAt, endAt].some(bucket => granularityOf(bucket) === 'Hour');
   const last = nextBucket(endAt.slice(0, 10));
-  const folders = await findDayFolders(archive, filter, startAt.slice(0, 10), last, signal);
+  const folders = await findDayFolders(archive, filter, { from: startAt.slice(0, 10), before: last }, signal);
   for (const bucket of bucketsBetween(startAt, endAt, isHours ? 'Hour' : 'Day')) {
     if (signal.aborted) return;
     if (folders.mayHold(bucket.slice(0, 10))) yield* listBucket(archive, bucket, filter, { folders, signal });

@@ -16,7 +16,7 @@ const CATCH_UP = 60;
 /** Returns the schedule of a data set. It fires when it is created, so that a new installation need not wait for it. */
 export function referenceRequest(installation: string, dataset: DatasetName): ScheduleRequest {
   const id = referenceScheduleIDOf(installation, dataset);
-  const asked = {
+  const content = {
     id,
     installation,
     launchID: id,
@@ -31,7 +31,7 @@ export function referenceRequest(installation: string, dataset: DatasetName): Sc
     attributes: { OoniInstallation: installation },
     fireWhenMade: true,
   } as const;
-  return { ...asked, hash: hashOf(asked) };
+  return { ...content, hash: hashOf(content) };
 }
 
 /**

@@ -63,12 +63,17 @@ export class DayFolders {
   }
 }
 
-/** Finds the folders of the days from `from` (included) to `before` (excluded), both YYYY-MM-DD, that can contain objects of the filter. */
+/** Days from `from` (included) to `before` (excluded), both YYYY-MM-DD. */
+export interface DayRange {
+  readonly from: string;
+  readonly before: string;
+}
+
+/** Finds the folders of some days that can contain objects of the filter. */
 export async function findDayFolders(
   archive: Archive,
   filter: Filter,
-  from: string,
-  before: string,
+  { from, before }: DayRange,
   signal?: AbortSignal,
 ): Promise<DayFolders> {
   const isInRange = (day: string) => day >= from && day < before;

@@ -16,7 +16,7 @@ import {
   ObjectChangedError,
   type OpenOptions,
 } from './archive.ts';
-import { type Asked, toArchiveError } from './s3-errors.ts';
+import { type RequestTarget, toArchiveError } from './s3-errors.ts';
 
 /** Attempts for each request. The SDK's back-off doubles from half a second up to 20 s when the server asks to slow down. */
 const REQUEST_ATTEMPTS = 8;
@@ -198,20 +198,24 @@ export class S3Archive implements Archive {
    */
   #expectOrder(key: string | undefined, before: string): asserts key is string {
     if (key === undefined) throw this.#strange('lists an object without a key');
-    if (compareKeys(key, before) <= 0) throw this.#strange(`lists ${key} behind ${before}`);
+    if (compareKeys(key, before) <= 0) throw this.#strange(`lists ${key} after ${before}`);
   }
 
   #strange(what: string): ArchiveUnavailableError {
     return new ArchiveUnavailableError(`${this.url} ${what}: this is not a listing of S3; check archive_endpoint`);
   }
 
-  async #send<Answer>(asked: Asked, signal: AbortSignal | undefined, request: () => Promise<Answer>): Promise<Answer> {
+  async #send<Answer>(
+    target: RequestTarget,
+    signal: AbortSignal | undefined,
+    request: () => Promise<Answer>,
+  ): Promise<Answer> {
     signal?.throwIfAborted();
     try {
       return await request();
     } catch (error) {
       signal?.throwIfAborted();
-      throw error instanceof ArchiveError ? error : toArchiveError(error, this.url, asked);
+      throw error instanceof ArchiveError ? error : toArchiveError(error, this.url, target);
     }
   }
 }

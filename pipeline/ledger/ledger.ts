@@ -159,7 +159,7 @@ export async function readLedger(
      WHERE stage IN {stages:Array(String)} AND bucket IN {buckets:Array(String)}`,
     { params: { stages, buckets }, settings: { output_format_json_named_tuples_as_objects: 1 }, signal },
   );
-  if (!read) throw new StatementError('ClickHouse gave no answer to the question for the runs of a bucket');
+  if (!read) throw new StatementError('ClickHouse returned no row for the runs of a bucket');
   const runs = read.runs.map(row => ({
     bucket: row.bucket,
     filter: { probeCC: row.probe_cc, testNames: row.test_names },
@@ -255,7 +255,7 @@ export async function ledgerTime(clickhouse: ClickHouse, signal?: AbortSignal): 
   const [row] = await clickhouse.select<{ now: number }>("SELECT toUnixTimestamp64Milli(now64(3, 'UTC')) AS now", {
     signal,
   });
-  if (!row) throw new StatementError('ClickHouse gave no answer to the question for its time');
+  if (!row) throw new StatementError('ClickHouse returned no row for its time');
   return row.now;
 }
 
@@ -323,7 +323,7 @@ export async function recordedFiles(clickhouse: ClickHouse, run: RunKey, signal?
      WHERE bucket = {bucket:String} AND generation = {generation:UInt64} AND filter = {filterID:String}`,
     { params: { bucket, generation, filterID }, signal },
   );
-  if (!sums) throw new StatementError('ClickHouse gave no answer to the question for the files of a run');
+  if (!sums) throw new StatementError('ClickHouse returned no row for the files of a run');
   return sums;
 }
 

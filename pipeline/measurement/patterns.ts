@@ -146,7 +146,7 @@ class Group {
 
   /** @param position first byte of the group's memory among all tables */
   constructor(patterns: readonly Compiled[], position: number) {
-    const frequencyOf = rarity(patterns);
+    const frequencyOf = countFrequencies(patterns);
     const byGram = new Map<bigint, Entry[]>();
     for (const pattern of patterns) {
       const { literal } = pattern;
@@ -246,7 +246,7 @@ function keyOf(literal: Buffer, offset: number, { bytes }: Gram): bigint {
 type FrequencyOf = (literal: Buffer, at: number) => number;
 
 /** Returns a function that counts the literals' three bytes at a position: those that many patterns have are frequent in HTML as well. */
-function rarity(patterns: readonly Pick<Compiled, 'literal'>[]): FrequencyOf {
+function countFrequencies(patterns: readonly Pick<Compiled, 'literal'>[]): FrequencyOf {
   const counts = new Map<number, number>();
   const count = (text: Buffer, weight: number) => {
     for (let at = 0; at + PART <= text.length; at++) {
@@ -260,7 +260,7 @@ function rarity(patterns: readonly Pick<Compiled, 'literal'>[]): FrequencyOf {
 }
 
 /** Frequency in ordinary pages alone. */
-const IN_PAGES = rarity([]);
+const IN_PAGES = countFrequencies([]);
 
 /**
  * Returns the literal of an expression that fewest pages have: of those with enough grams the one with the rarest window, otherwise the

@@ -110,17 +110,17 @@ export function readText(from: number): number {
 
 /** Returns the string that `readText` read, as UTF-8. The next call overwrites it. */
 export function lastText(): Buffer {
-  return behindDocument(code.length.value);
+  return afterDocument(code.length.value);
 }
 
 /** Decodes the base64 between two positions. The next call overwrites the result. Returns undefined if the base64 is not clean. */
 export function readBase64(from: number, stop: number): Buffer | undefined {
   const base64 = bytes.toString('latin1', start + from, start + stop);
   const clean = cleanLength(base64);
-  return clean >= 0 && bytes.write(base64, end + MARGIN, 'base64') === clean ? behindDocument(clean) : undefined;
+  return clean >= 0 && bytes.write(base64, end + MARGIN, 'base64') === clean ? afterDocument(clean) : undefined;
 }
 
-function behindDocument(length: number): Buffer {
+function afterDocument(length: number): Buffer {
   return bytes.subarray(end + MARGIN, end + MARGIN + length);
 }
 

@@ -38,6 +38,11 @@ function portNumber(port: string, address: string): number | null {
   return number;
 }
 
+/** Writes an endpoint as probes do, with brackets around an IPv6 address. */
+export function joinEndpoint(host: string, port: number | string): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
 /** Returns the host of a URL in lower case, or an empty string if it has none. Throws InvalidURL for unbalanced brackets. */
 export function urlHost(url: string): string {
   const stripped = stripBlanks(url);

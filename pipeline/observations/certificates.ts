@@ -19,7 +19,7 @@ export interface LeafCertificate {
 /** Reads the facts of a certificate. Throws DerError if any of them cannot be read. */
 export function readCertificate(der: Buffer): LeafCertificate {
   const [certificate, ...rest] = readElements(der);
-  if (rest.length > 0) throw new DerError('bytes behind the certificate');
+  if (rest.length > 0) throw new DerError('bytes after the certificate');
   const parts = children(certificate, TAG.sequence);
   if (parts.length !== 3) throw new DerError('not the three parts of a certificate');
   const fields = children(parts[0], TAG.sequence);

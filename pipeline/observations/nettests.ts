@@ -37,7 +37,7 @@ import {
 import { type WebObservations, writeBrowserRow, writeWebRows } from './web-rows.ts';
 
 /** Input of a test's transformer besides its test keys. */
-export interface Surroundings {
+export interface NettestContext {
   readonly measurement: Measurement;
   /** Start of the measurement in milliseconds since 1970. */
   readonly start: number;
@@ -45,12 +45,12 @@ export interface Surroundings {
   readonly certificates: CertificateCache;
 }
 
-type Transform<N extends TestName> = (keys: TestKeys<N>, surroundings: Surroundings) => void;
+type Transform<N extends TestName> = (keys: TestKeys<N>, context: NettestContext) => void;
 
 /** Transformer of each supported test (observations.md section 9). */
 export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
-  web_connectivity(keys, surroundings) {
-    const { measurement, rows } = surroundings;
+  web_connectivity(keys, context) {
+    const { measurement, rows } = context;
     const input = typeof measurement.input === 'string' ? measurement.input : '';
     const host = hostForm(urlHost(input));
     // The probe also connects to addresses that only the test helper resolved. They belong to the host of the input.
@@ -59,43 +59,43 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
     if (isIpLiteral(host)) hints.set(host, host);
     const probeAnalysis = keys.blocking === false ? 'false' : keys.blocking;
     const comparison = keys;
-    writeWebRows(rows, observeAll(keys, surroundings), { probeAnalysis, comparison, hints, controlAddresses });
+    writeWebRows(rows, observeAll(keys, context), { probeAnalysis, comparison, hints, controlAddresses });
     if (keys.control && !keys.control_failure && host) writeControlRows(rows, keys.control, input, host);
   },
-  signal(keys, surroundings) {
-    const { start, rows } = surroundings;
+  signal(keys, context) {
+    const { start, rows } = context;
     const judgeChain: ChainVerdict = (chain, t) => isSignalChainValid(chain, start + t * 1000);
-    writePlatformRows('signal', rows, observeAll(keys, surroundings, judgeChain));
+    writePlatformRows('signal', rows, observeAll(keys, context, judgeChain));
   },
-  telegram: (keys, around) => writePlatformRows('telegram', around.rows, observeAll(keys, around)),
-  whatsapp: (keys, around) => writePlatformRows('whatsapp', around.rows, observeAll(keys, around)),
-  facebook_messenger(keys, around) {
-    writePlatformRows('facebook_messenger', around.rows, observeAll(keys, around));
+  telegram: (keys, context) => writePlatformRows('telegram', context.rows, observeAll(keys, context)),
+  whatsapp: (keys, context) => writePlatformRows('whatsapp', context.rows, observeAll(keys, context)),
+  facebook_messenger(keys, context) {
+    writePlatformRows('facebook_messenger', context.rows, observeAll(keys, context));
   },
-  urlgetter: (keys, around) => writeWebRows(around.rows, observeAll(keys, around)),
-  dnscheck(keys, around) {
-    const { rows } = around;
+  urlgetter: (keys, context) => writeWebRows(context.rows, observeAll(keys, context)),
+  dnscheck(keys, context) {
+    const { rows } = context;
     const dns = observeDns(keys.bootstrap?.queries);
     writeWebRows(rows, { dns });
     // The bootstrap looks up one host, the resolver's; its addresses are those that the lookups connect to.
     const hints = new Map(dns.flatMap(({ answer, hostname }) => (answer ? [[unmapped(answer), hostname]] : [])));
-    for (const lookup of Object.values(keys.lookups ?? {})) writeWebRows(rows, observeAll(lookup, around), { hints });
+    for (const lookup of Object.values(keys.lookups ?? {})) writeWebRows(rows, observeAll(lookup, context), { hints });
   },
-  tor(keys, around) {
+  tor(keys, context) {
     for (const [target, part] of Object.entries(keys.targets)) {
-      writeWebRows(around.rows, observeAll(part, around), { targetOf: () => target });
+      writeWebRows(context.rows, observeAll(part, context), { targetOf: () => target });
     }
   },
   stunreachability: (keys, { rows }) => writeWebRows(rows, { dns: observeDns(keys.queries) }),
-  echcheck(keys, around) {
+  echcheck(keys, context) {
     const { control, target, tcp_connect, tcp_connects } = keys;
     // Newer versions of the test have the list, older ones have the two handshakes by name.
     const pair = control && target ? [control, { ...target, echconfig: 'GREASE' }] : [];
     const handshakes = keys.tls_handshakes?.length ? keys.tls_handshakes : pair;
     const connects = [...(tcp_connect ?? []), ...(tcp_connects ?? [])];
-    writeWebRows(around.rows, observeAll({ ...keys, tcp_connect: connects, tls_handshakes: handshakes }, around));
+    writeWebRows(context.rows, observeAll({ ...keys, tcp_connect: connects, tls_handshakes: handshakes }, context));
   },
-  riseupvpn: (keys, around) => writeWebRows(around.rows, observeAll(keys, around)),
+  riseupvpn: (keys, context) => writeWebRows(context.rows, observeAll(keys, context)),
   openvpn(keys, { rows }) {
     writeWebRows(rows, { tcp: observeTcp(keys.tcp_connect) });
     for (const tunnel of openvpnTunnels(keys)) writeTunnel(rows, tunnel);
@@ -105,9 +105,9 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
   vanilla_tor: (keys, { rows }) => writeTunnel(rows, vanillaTorTunnel(keys)),
   ndt: (keys, { rows }) => writeNdt(rows, keys),
   dash: (keys, { rows }) => writeDash(rows, keys),
-  sni_blocking(keys, around) {
+  sni_blocking(keys, context) {
     for (const [name, part] of Object.entries({ control: keys.control, target: keys.target })) {
-      if (part) writeWebRows(around.rows, observeAll(part, around), { targetOf: () => name });
+      if (part) writeWebRows(context.rows, observeAll(part, context), { targetOf: () => name });
     }
   },
   stun_reachability: (keys, { rows }) => writeWebRows(rows, { dns: observeDns(keys.queries) }),
@@ -158,20 +158,24 @@ type Lists = Partial<
 
 function observeAll(
   lists: Lists,
-  { certificates, rows }: Pick<Surroundings, 'certificates' | 'rows'>,
+  { certificates, rows }: Pick<NettestContext, 'certificates' | 'rows'>,
   judgeChain?: ChainVerdict,
 ): WebObservations {
   return {
     dns: observeDns(lists.queries),
     tcp: observeTcp(lists.tcp_connect),
-    tls: observeTls(lists.tls_handshakes, indexEvents(lists.network_events), certificates, judgeChain),
+    tls: observeTls(lists.tls_handshakes, {
+      events: indexEvents(lists.network_events),
+      certificates,
+      ...(judgeChain && { judgeChain }),
+    }),
     http: observeHttp(lists.requests, rows.search),
     transfers: new Transfers(lists.network_events),
   };
 }
 
 /** Writes the rows of each repetition, in order. A QUIC handshake is a handshake with `network` QUIC, which early versions leave out. */
-function writePings(keys: TestKeys<'dnsping'>, around: Surroundings): void {
+function writePings(keys: TestKeys<'dnsping'>, context: NettestContext): void {
   const listOf = <T>(many: readonly T[] | null | undefined, one: T | null | undefined) => [
     ...(many ?? []),
     ...(one ? [one] : []),
@@ -184,7 +188,7 @@ function writePings(keys: TestKeys<'dnsping'>, around: Surroundings): void {
       tls_handshakes: [...listOf(ping.tls_handshakes, ping.tls_handshake), ...quic],
       network_events: ping.network_events,
     };
-    writeWebRows(around.rows, observeAll(lists, around));
+    writeWebRows(context.rows, observeAll(lists, context));
   }
 }
 

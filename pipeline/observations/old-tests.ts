@@ -1,6 +1,6 @@
 import type { Control, HttpTransaction, OldDnsQuery, TestKeys } from '../measurement/model.ts';
 import { isIpLiteral, unmapped } from '../reference/ip-literal.ts';
-import { splitEndpoint, urlHost } from './addresses.ts';
+import { joinEndpoint, splitEndpoint, urlHost } from './addresses.ts';
 import type { DnsObservation } from './dns.ts';
 import { normaliseFailure } from './failures.ts';
 import { hostForm } from './host-form.ts';
@@ -119,7 +119,7 @@ function observeLookup(lookup: Lookup, answers: readonly Answer[] = []): DnsObse
 }
 
 function resolverOf({ resolver_hostname: host, resolver_port: port }: OldDnsQuery): string | null {
-  return host ? `${host.includes(':') ? `[${host}]` : host}:${port ?? 53}` : null;
+  return host ? joinEndpoint(host, port ?? 53) : null;
 }
 
 /** Makes the observation of tcp_connect, if its connect ended. Throws MeasurementError InvalidAddress. */

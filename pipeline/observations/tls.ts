@@ -36,24 +36,25 @@ export type ChainVerdict = (certificates: readonly Buffer[], t: number) => boole
 
 const VALIDITY_FAILURES = ['ssl_invalid_hostname', 'ssl_unknown_authority', 'ssl_invalid_certificate'];
 
-/** Makes the observations of the handshakes, in order. `judgeChain` replaces the probe's own verdict on certificates. */
-export function observeTls(
-  handshakes: readonly TlsHandshake[] | null | undefined,
-  events: HandshakeEvents,
-  certificates: CertificateCache,
-  judgeChain?: ChainVerdict,
-): TlsObservation[] {
-  return handshakes?.map((each, position) => observeHandshake(each, position, events, certificates, judgeChain)) ?? [];
+/** Facts and tools, besides a list of handshakes, that its observations are made with. */
+export interface TlsContext {
+  readonly events: HandshakeEvents;
+  readonly certificates: CertificateCache;
+  /** Replaces the probe's own verdict on certificates. */
+  readonly judgeChain?: ChainVerdict;
 }
 
-function observeHandshake(
-  handshake: TlsHandshake,
-  position: number,
-  index: HandshakeEvents,
-  certificates: CertificateCache,
-  judgeChain?: ChainVerdict,
-): TlsObservation {
-  const events = index.of(handshake, position);
+/** Makes the observations of the handshakes, in order. */
+export function observeTls(
+  handshakes: readonly TlsHandshake[] | null | undefined,
+  context: TlsContext,
+): TlsObservation[] {
+  return handshakes?.map((each, position) => observeHandshake(each, position, context)) ?? [];
+}
+
+function observeHandshake(handshake: TlsHandshake, position: number, context: TlsContext): TlsObservation {
+  const { certificates, judgeChain } = context;
+  const events = context.events.of(handshake, position);
   const address = events?.[0]?.address || handshake.address;
   const endpoint = address ? splitEndpoint(address) : undefined;
   const observation: TlsObservation = {

@@ -1,5 +1,6 @@
 import type { NetworkEvent } from '../measurement/model.ts';
 import { unmapped } from '../reference/ip-literal.ts';
+import { joinEndpoint } from './addresses.ts';
 
 /* Parts of a transaction that web_connectivity records since 0.5: the reason why it was made, and the arrival of its bytes (observations.md section 6.6). */
 
@@ -83,7 +84,7 @@ export class Transfers {
   take(transactionID: number | null, ip: string | null, port: number | null): Transfer {
     const ofTransaction = transactionID === null ? undefined : this.#samples.get(transactionID);
     if (!ofTransaction || ip === null || port === null) return NO_TRANSFER;
-    const endpoint = endpointForm(`${ip.includes(':') ? `[${ip}]` : ip}:${port}`);
+    const endpoint = endpointForm(joinEndpoint(ip, port));
     const samples = ofTransaction.get(endpoint);
     if (!samples) return NO_TRANSFER;
     ofTransaction.delete(endpoint);

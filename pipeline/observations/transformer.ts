@@ -15,7 +15,7 @@ import type { UidClaim } from '../tables/uids.ts';
 import { CertificateCache } from './certificate-cache.ts';
 import { MeasurementRows, type RunFacts } from './measurement-rows.ts';
 import { measurementColumns, probeColumns, startOf } from './metadata.ts';
-import { NETTESTS } from './nettests.ts';
+import { NETTESTS, type NettestContext } from './nettests.ts';
 import { excerpt } from './text.ts';
 
 /**
@@ -129,7 +129,7 @@ export class Transformer {
     try {
       const columns = measurementColumns(measurement, origin.uid, bucket, start);
       this.#rows.begin(columns, probeColumns(measurement, resolver, start, ips), ips);
-      const transform = NETTESTS[testName] as (keys: unknown, surroundings: object) => void;
+      const transform = NETTESTS[testName] as (keys: unknown, context: NettestContext) => void;
       transform(keys, { measurement, start, rows: this.#rows, certificates: this.#certificates });
       encoder.commit();
     } catch (error) {

@@ -1,5 +1,6 @@
 import type { TestKeys } from '../measurement/model.ts';
 import { OBS_TUNNEL } from '../tables/schema.ts';
+import { joinEndpoint } from './addresses.ts';
 import { normaliseFailure } from './failures.ts';
 import { type MeasurementRows, rowsOf } from './measurement-rows.ts';
 
@@ -170,6 +171,5 @@ export function openvpnTunnels(keys: TestKeys<'openvpn'>): Tunnel[] {
 }
 
 function endpointOf(ip: string | null | undefined, port: number | null | undefined): string {
-  if (!ip) return '';
-  return `${ip.includes(':') ? `[${ip}]` : ip}:${port ?? ''}`;
+  return ip ? joinEndpoint(ip, port ?? '') : '';
 }

@@ -277,8 +277,9 @@ function hostnameOf(
   if (tcp?.hostname) return tcp.hostname;
   if (tls?.server_name && !isIpLiteral(tls.server_name)) return hostForm(tls.server_name);
   if (http?.hostname) return http.hostname;
-  const asked = http?.hostname ?? dns?.hostname ?? null;
-  return ip ? (hosts.at(ip) ?? asked) : asked;
+  // Empty if the document has an empty name, null if it has none.
+  const nameless = http?.hostname ?? dns?.hostname ?? null;
+  return ip ? (hosts.at(ip) ?? nameless) : nameless;
 }
 
 /** Writes the one row of browser_web, with the result of the browser. It has no index and no creation time (section 9). */

@@ -117,10 +117,10 @@ function readRecord(lines: readonly Line[], start: number): FoundRecord | undefi
       }
     }
     fields.push(value);
-    const behind = /^[ \t]*(,|$)/.exec(text.slice(at));
-    if (!behind) return undefined;
-    if (behind[1] === '') return { fields, end: line + 1 };
-    at += behind[0].length - 1;
+    const after = /^[ \t]*(,|$)/.exec(text.slice(at));
+    if (!after) return undefined;
+    if (after[1] === '') return { fields, end: line + 1 };
+    at += after[0].length - 1;
   }
 }
 

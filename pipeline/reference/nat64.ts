@@ -20,7 +20,7 @@ const OCTETS: Readonly<Record<PrefixLength, readonly [number, number, number, nu
 };
 
 /** Returns the IPv4 address after a prefix of this length, or undefined if bits are set that must be zero. */
-function ipv4Behind(address: Uint8Array, length: PrefixLength): string | undefined {
+function ipv4After(address: Uint8Array, length: PrefixLength): string | undefined {
   const octets = OCTETS[length];
   if (length !== 96) {
     if (address[RESERVED_OCTET] !== 0) return undefined;
@@ -43,10 +43,10 @@ export function translatedAddress(text: string): string | undefined {
   if (!/^0{0,2}64:ff9b:/i.test(text)) return undefined;
   const address = ipv6Bytes(text);
   if (!address || !isSetApart(address)) return undefined;
-  if (address.subarray(4, 12).every(byte => byte === 0)) return ipv4Behind(address, 96);
+  if (address.subarray(4, 12).every(byte => byte === 0)) return ipv4After(address, 96);
   if (address[4] !== 0 || address[5] !== 1) return undefined;
-  const short = ([48, 56, 64] as const).find(length => ipv4Behind(address, length) !== undefined);
-  return ipv4Behind(address, short ?? 96);
+  const short = ([48, 56, 64] as const).find(length => ipv4After(address, length) !== undefined);
+  return ipv4After(address, short ?? 96);
 }
 
 /** A translation prefix of a network. */
@@ -87,7 +87,7 @@ export class TranslationPrefixes {
       const address = ipv6Bytes(answer!);
       if (!address || this.#find(address)) continue;
       for (const length of LENGTHS) {
-        const inside = ipv4Behind(address, length);
+        const inside = ipv4After(address, length);
         if (inside === undefined) continue;
         const isDiscovery = hostname === PREFIX_DISCOVERY.host && PREFIX_DISCOVERY.addresses.includes(inside);
         if (!isDiscovery && !(known.has(inside) && differ(answer!, inside))) continue;
@@ -102,7 +102,7 @@ export class TranslationPrefixes {
     if (this.#prefixes.length === 0 || !text.includes(':')) return text;
     const address = ipv6Bytes(text);
     const prefix = address && this.#find(address);
-    return (prefix && ipv4Behind(address, prefix.length)) ?? text;
+    return (prefix && ipv4After(address, prefix.length)) ?? text;
   }
 
   #find(address: Uint8Array): Prefix | undefined {

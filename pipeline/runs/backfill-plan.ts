@@ -134,8 +134,8 @@ export async function* decideAll(
   if (first === undefined || last === undefined) return;
   const { filter, filterID, stages } = range;
   const usesArchive = stages.includes('Observations') && range.attempt === 1;
-  const days = [first.slice(0, 10), nextBucket(last.slice(0, 10))] as const;
-  const folders = usesArchive ? await findDayFolders(archive, filter, ...days, signal) : undefined;
+  const days = { from: first.slice(0, 10), before: nextBucket(last.slice(0, 10)) };
+  const folders = usesArchive ? await findDayFolders(archive, filter, days, signal) : undefined;
   for (let begin = 0; begin < buckets.length; begin += PAGE_SPAN) {
     const page = await decideByLedger(
       clickhouse,
@@ -240,7 +240,12 @@ async function bytesOf(
 ): Promise<number> {
   const [first, last] = [buckets[0], buckets.at(-1)];
   if (first === undefined || last === undefined) return 0;
-  const folders = await findDayFolders(archive, filter, first.slice(0, 10), nextBucket(last.slice(0, 10)), signal);
+  const folders = await findDayFolders(
+    archive,
+    filter,
+    { from: first.slice(0, 10), before: nextBucket(last.slice(0, 10)) },
+    signal,
+  );
   const options = { folders, ...(signal && { signal }) };
   let bytes = 0;
   const sizes = inParallel(

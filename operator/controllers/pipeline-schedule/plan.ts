@@ -60,7 +60,7 @@ const RUNNING: PauseState = { paused: false, note: '' };
 export function requestOf(object: PipelineSchedule, spec: PipelineScheduleSpec, installation: string): ScheduleRequest {
   const { namespace = '', name, uid = '' } = object.metadata;
   const filter = normaliseFilter(spec);
-  const asked = {
+  const content = {
     id: scheduleIDOf(installation, namespace, name),
     installation,
     launchID: launchIDPrefix(installation, namespace, name),
@@ -74,7 +74,7 @@ export function requestOf(object: PipelineSchedule, spec: PipelineScheduleSpec, 
     input: { installation, granularity: spec.granularity, filter, filterID: filterIDOf(filter), stages: spec.stages },
     attributes: { OoniInstallation: installation, OoniFilter: filterIDOf(filter) },
   };
-  return { ...asked, hash: hashOf(asked) };
+  return { ...content, hash: hashOf(content) };
 }
 
 /** Decides about one PipelineSchedule and adds warnings about probable mistakes. `now` is in milliseconds since 1970. */

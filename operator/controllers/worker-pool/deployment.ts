@@ -113,7 +113,7 @@ export function desiredDeployment(
   };
   const template = overlay(own, fixed) as Record<string, unknown>;
   const selector = { matchLabels: selectorLabels(name) };
-  const asked = { selector, template, revisionHistoryLimit: 3 };
+  const desired = { selector, template, revisionHistoryLimit: 3 };
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -121,10 +121,10 @@ export function desiredDeployment(
       name: deploymentName(name),
       namespace,
       labels,
-      annotations: { [APPLIED]: hashOf(asked), ...(buildID && { [BUILD_ID]: buildID }) },
+      annotations: { [APPLIED]: hashOf(desired), ...(buildID && { [BUILD_ID]: buildID }) },
       ownerReferences: [controllerReference(WORKER_POOLS, pool)],
     },
-    spec: { replicas, ...asked } as Deployment['spec'],
+    spec: { replicas, ...desired } as Deployment['spec'],
   };
 }
 
