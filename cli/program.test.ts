@@ -299,6 +299,17 @@ test('the error names the wrong setting and its place', async () => {
   expect(status).toBe(1);
 });
 
+test('a run that finds no archive makes no database', async () => {
+  const root = temporaryDirectory();
+  const range = ['--start-at', '2024-01-01', '--end-at', '2024-01-02'];
+  const { status, printed } = await oonipipeline(
+    ...['run', '--archive', root, ...range, '--clickhouse', `embedded:${join(root, 'd')}`],
+  );
+  expect(printed).toContain('has none of the folders canned/, jsonl/, raw/');
+  expect(status).toBe(1);
+  expect(readdirSync(root)).toEqual([]);
+});
+
 test('a file is not accepted as a place for data', async () => {
   const root = temporaryDirectory();
   mkdirSync(join(root, 'd'));

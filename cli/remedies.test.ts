@@ -30,7 +30,22 @@ test.each([
   ['kubectl-ooni', ['pool', 'drain', 'main', '--yes'], CLUSTER],
   ['kubectl-ooni', ['backfill', 'grid'], CLICKHOUSE],
   ['kubectl-ooni', ['doctor', '-o', 'human'], '-> check the cluster with kubectl cluster-info'],
+  ['kubectl-ooni', ['doctor', '-o', 'human'], '-> check TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, and whether'],
+  ['kubectl-ooni', ['doctor', '-o', 'human'], '-> check CLICKHOUSE_URL, and whether this machine reaches'],
 ] as const)('%s %j names the remedy when no server answers, and no password', async (program, args, remedy) => {
+  const { status, printed } = await run(program, args, {
+    CLICKHOUSE_URL: `http://me:${PASSWORD}@${CLOSED}/db`,
+    TEMPORAL_ADDRESS: CLOSED,
+    TEMPORAL_API_KEY: PASSWORD,
+    ARCHIVE_ENDPOINT: `http://${CLOSED}`,
+  });
+  expect(printed).toContain(remedy);
+  expect(printed).not.toContain(PASSWORD);
+  expect(status).toBe(1);
+});
+
+/** Runs a command with the kubeconfig of a cluster that does not answer. Returns its status and its output, without line breaks in sentences. */
+async function run(program: string, args: readonly string[], env: Readonly<Record<string, string>>) {
   const dir = temporaryDirectory();
   const kubeconfig = join(dir, 'kubeconfig');
   const clusters = [{ name: 'x', cluster: { server: `https://${CLOSED}` } }];
@@ -45,17 +60,12 @@ test.each([
       ...(process.env.NODE_COMPILE_CACHE && { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE }),
       NO_COLOR: '1',
       KUBECONFIG: kubeconfig,
-      CLICKHOUSE_URL: `http://me:${PASSWORD}@${CLOSED}/db`,
-      TEMPORAL_ADDRESS: CLOSED,
-      TEMPORAL_API_KEY: PASSWORD,
-      ARCHIVE_ENDPOINT: `http://${CLOSED}`,
+      ...env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let printed = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', text => (printed += text));
   const [status] = await once(child, 'close');
-  expect(printed.replaceAll(/\n +/g, ' ')).toContain(remedy);
-  expect(printed).not.toContain(PASSWORD);
-  expect(status).toBe(1);
-});
+  return { status, printed: printed.replaceAll(/\n +/g, ' ') };
+}

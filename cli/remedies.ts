@@ -1,3 +1,5 @@
+import { clause } from '../pipeline/sentence.ts';
+
 /** Remedies for a user when a server does not answer, by the name of the error. */
 const REMEDIES: Readonly<Record<string, string>> = {
   ClickHouseUnavailableError: 'start ClickHouse, or name another one with --clickhouse or CLICKHOUSE_URL',
@@ -17,5 +19,5 @@ export const SERVER_REMEDIES = {
 /** Returns the message of an error, followed by the remedy when a server does not answer. */
 export function messageWithRemedy({ name, message }: Error): string {
   const remedy = REMEDIES[name];
-  return remedy === undefined ? message : `${message.replace(/\.$/, '')}; ${remedy}`;
+  return remedy === undefined ? message : `${clause(message)}; ${remedy}`;
 }

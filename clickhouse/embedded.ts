@@ -13,8 +13,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeDirectory } from '../pipeline/directories.ts';
+import { sentence } from '../pipeline/sentence.ts';
 import { EmbeddedError } from './embedded-error.ts';
-import { Engine, EngineError } from './engine.ts';
+import { type Addon, Engine, EngineError, loadAddon } from './engine.ts';
 import { createClickHouseServer } from './server.ts';
 
 export interface EmbeddedOptions {
@@ -40,9 +41,11 @@ const CONNECTIONS = 8;
  * EmbeddedError.
  */
 export async function openEmbedded(dir: string, options: EmbeddedOptions): Promise<Embedded> {
+  // Before the directory is made: without the package, none is left behind.
+  const addon = loadEngine();
   makeDataDirectory(dir);
   refuseHeld(dir);
-  const engine = openEngine(dir);
+  const engine = openEngine(addon, dir);
   const scratch = makeScratch(dir);
   const release = () => {
     rmSync(scratch, { recursive: true, force: true });
@@ -80,18 +83,24 @@ function makeDataDirectory(dir: string): void {
   }
 }
 
-function openEngine(dir: string): Engine {
+function loadEngine(): Addon {
   try {
-    return new Engine(dir, CONNECTIONS);
+    return loadAddon();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND') {
-      throw new EmbeddedError(
-        'ClickHouse in this process needs the npm package chdb (540 MB), which is not installed; install it (npm install chdb@3.4.0, with --global for a global installation of ooni-pipeline), or use a ClickHouse server',
-      );
-    }
+    if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
+    throw new EmbeddedError(
+      'ClickHouse in this process needs the npm package chdb (540 MB), which is not installed; install it (npm install chdb@3.4.0, with --global for a global installation of ooni-pipeline), or use a ClickHouse server',
+    );
+  }
+}
+
+function openEngine(addon: Addon, dir: string): Engine {
+  try {
+    return new Engine(addon, dir, CONNECTIONS);
+  } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     throw new EmbeddedError(
-      `ClickHouse cannot open the data in ${dir}: ${error.message}. Another process may hold them, or they may not be ClickHouse's`,
+      `ClickHouse cannot open the data in ${dir}: ${sentence(error.message)} Another process may hold them, or they may not be ClickHouse's`,
     );
   }
 }

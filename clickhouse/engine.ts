@@ -23,7 +23,7 @@ export class EngineError extends Error {
 }
 
 /** The part of chdb's native addon in use here. chdb's public classes return neither the number of written rows nor raw insert results. */
-interface Addon {
+export interface Addon {
   CreateConnection(dir: string, args?: readonly string[]): object;
   CloseConnection(connection: object): void;
   QueryAsyncConnection(connection: object, sql: string, format: string): Promise<Result>;
@@ -52,6 +52,12 @@ const NOTHING = Buffer.alloc(0);
  */
 const ARGUMENTS = ['clickhouse', '--background_pool_size=16'];
 
+/** Loads the engine. Throws an error with the code MODULE_NOT_FOUND when npm's chdb is not installed. */
+export function loadAddon(): Addon {
+  const require = createRequire(import.meta.url);
+  return require(join(dirname(require.resolve('chdb')), 'dist/loader.js')).loadNative() as Addon;
+}
+
 /**
  * Runs ClickHouse in this process (npm `chdb`) on one data directory. Each connection has its own settings, parameters and database, and
  * runs one statement at a time. Connections run in parallel and take a fraction of a millisecond to open.
@@ -69,9 +75,8 @@ export class Engine {
    * @param connections maximum number of concurrent statements; more wait in order of arrival
    * @throws EngineError if another process holds the directory, or the directory cannot be read
    */
-  constructor(dir: string, connections: number) {
-    const require = createRequire(import.meta.url);
-    this.#addon = require(join(dirname(require.resolve('chdb')), 'dist/loader.js')).loadNative() as Addon;
+  constructor(addon: Addon, dir: string, connections: number) {
+    this.#addon = addon;
     this.#dir = dir;
     this.#open = connections;
     try {

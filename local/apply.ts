@@ -9,6 +9,7 @@ import type { Client } from '../operator/kube/client.ts';
 import { AlreadyExistsError, InvalidError, KubeError, NotFoundError } from '../operator/kube/errors.ts';
 import { defineResource, type KubeObject, type Resource, type Stored } from '../operator/kube/resource.ts';
 import { WORK_NAMESPACE } from '../operator/manifests.ts';
+import { sentence } from '../pipeline/sentence.ts';
 
 /** An object of a manifest, of any kind. */
 type Manifest = KubeObject & { readonly spec?: unknown };
@@ -122,7 +123,7 @@ export async function createMissing(client: Client, dir: string, root: string): 
         if (other.length > 0) {
           const obstacle = await obstacleOf(client, object);
           const next = obstacle
-            ? `they cannot be applied to it: ${obstacle}. Correct the file, or delete the resource first: kubectl delete ${nameOf(object)}`
+            ? `they cannot be applied to it: ${sentence(obstacle)} Correct the file, or delete the resource first: kubectl delete ${nameOf(object)}`
             : `kubectl apply -f ${path} applies them.`;
           notes.push(`${nameOf(object)} stays as it is. ${path} has other values for ${other.join(', ')}; ${next}`);
         }

@@ -15,6 +15,7 @@ import { BEFORE, fixedSize } from './pool.ts';
 import { missingPrivileges } from './privileges.ts';
 import { createKubectlProgram } from './program.ts';
 import { redacted } from './redaction.ts';
+import { remedyOf } from './server-checks.ts';
 
 test.each([
   [['status', '--interval', 'x'], 'It must be a whole number from 1 to 3600'],
@@ -131,6 +132,19 @@ test('doctor shows each remedy below its problem, within the width', () => {
   expect(lines[1]).toBe('FAIL  Temporal       lacks the search attributes OoniBucket');
   expect(lines[2]).toMatch(/^ {21}-> add them/);
   expect(Math.max(...lines.map(widthOf))).toBeLessThanOrEqual(80);
+});
+
+test('doctor asks for the settings of a server only where none is set', () => {
+  vi.stubEnv('TEMPORAL_ADDRESS', undefined);
+  vi.stubEnv('TEMPORAL_NAMESPACE', undefined);
+  expect(remedyOf('TEMPORAL_ADDRESS', 'TEMPORAL_NAMESPACE')).toBe(
+    'set TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE to check it from this machine, with its own settings',
+  );
+  vi.stubEnv('TEMPORAL_ADDRESS', '127.0.0.1:1');
+  expect(remedyOf('TEMPORAL_ADDRESS', 'TEMPORAL_NAMESPACE')).toBe(
+    'check TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, and whether this machine reaches that server',
+  );
+  vi.unstubAllEnvs();
 });
 
 test('a backfill has not ended while its status is of the attempt before a retry', () => {

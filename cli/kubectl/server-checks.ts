@@ -13,14 +13,21 @@ import { missingPrivileges, NEEDED_PRIVILEGES } from './privileges.ts';
 
 const check = checker(TemporalError, TableError, ArchiveError);
 
+/** Returns the remedy for a server that cannot be checked: to set its settings, or, if the environment has one of them, to check them. */
+export function remedyOf(...settings: readonly string[]): string {
+  const names = settings.join(' and ');
+  return settings.some(name => process.env[name])
+    ? `check ${names}, and whether this machine reaches that server`
+    : `set ${names} to check it from this machine, with its own settings`;
+}
+
 /** Runs the checks of the servers that the settings of this machine name. */
 export async function serverChecks(settings: Settings): Promise<Check[]> {
-  const from = 'from this machine, with its own settings';
   const temporal = await openTemporalToRead(settings, createLogger('doctor', { ...settings, log_level: 'fatal' }));
   const clickhouse = openClickHouse(settings, FOR_DISPLAY);
   try {
     return await Promise.all([
-      check('Temporal', `set TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE to check it ${from}`, async () => {
+      check('Temporal', remedyOf('TEMPORAL_ADDRESS', 'TEMPORAL_NAMESPACE'), async () => {
         const missing = await missingSearchAttributes(temporal);
         if (missing.length === 0)
           return ok(`${settings.temporal_address} has the namespace ${temporal.namespace} and the search attributes`);
@@ -28,7 +35,7 @@ export async function serverChecks(settings: Settings): Promise<Check[]> {
         const remedy = `the operator adds them when it may; or: temporal operator search-attribute create --address ${settings.temporal_address} --namespace ${temporal.namespace} ${names}`;
         return bad('failed', `lacks the search attributes ${missing.join(', ')}`, remedy);
       }),
-      check('ClickHouse schema', `set CLICKHOUSE_URL to check it ${from}`, async () => {
+      check('ClickHouse schema', remedyOf('CLICKHOUSE_URL'), async () => {
         const differences = await schemaDifferences(clickhouse);
         if (differences.length === 0) return ok(`${clickhouse.name} has the tables of this version`);
         const tables = [...new Set(differences.map(({ table }) => table))].join(', ');
@@ -38,7 +45,7 @@ export async function serverChecks(settings: Settings): Promise<Check[]> {
           'oonipipeline migrate; oonipipeline checkdb --print-diff shows the differences',
         );
       }),
-      check('ClickHouse grants', `set CLICKHOUSE_URL to check it ${from}`, async () => {
+      check('ClickHouse grants', remedyOf('CLICKHOUSE_URL'), async () => {
         const rows = await clickhouse.select<Record<string, string>>('SHOW GRANTS');
         const missing = missingPrivileges(
           rows.flatMap(row => Object.values(row)),
@@ -55,7 +62,7 @@ export async function serverChecks(settings: Settings): Promise<Check[]> {
           `GRANT ${missing.join(', ')} ON ${clickhouse.database}.* TO the user`,
         );
       }),
-      check('archive', `set ARCHIVE_URL to check it ${from}`, async signal => {
+      check('archive', remedyOf('ARCHIVE_URL'), async signal => {
         await openArchive(settings).check({ signal });
         return ok(`${settings.archive_url} answers`);
       }),

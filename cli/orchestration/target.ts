@@ -5,6 +5,7 @@ import { InvalidError, KubeError, NotFoundError, TooManyRequestsError } from '..
 import type { Temporal } from '../../operator/temporal/connection.ts';
 import { TemporalDenied, TemporalError, TemporalUnavailable } from '../../operator/temporal/errors.ts';
 import type { Logger } from '../../pipeline/log.ts';
+import { sentence } from '../../pipeline/sentence.ts';
 import type { Settings } from '../../pipeline/settings.ts';
 import { SEARCH_ATTRIBUTES } from '../../worker/contract.ts';
 
@@ -91,7 +92,7 @@ export async function openTarget(settings: Settings, options: TargetOptions, log
     if (!isKnown || isRequired) throw error;
     // Work that is made in Temporal although the cluster has the operator would be invisible there, and may exist there already.
     throw new KubeConfigError(
-      `${error.message}. It is unknown whether this cluster runs the pipeline: give --no-kubernetes to use Temporal itself, or --kubernetes`,
+      `${sentence(error.message)} It is unknown whether this cluster runs the pipeline: give --no-kubernetes to use Temporal itself, or --kubernetes`,
       { cause: error },
     );
   }

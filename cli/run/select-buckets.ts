@@ -39,8 +39,6 @@ export async function planRun(
   signal?: AbortSignal,
 ): Promise<RunPlan> {
   const { range, filter, filterID, granularity, stages, reprocess } = request;
-  // Without a range, the archive is searched for buckets, and the caller reports if there are none.
-  if (range && stages.includes('Observations')) await archive.check({ signal });
   const all = range
     ? [...bucketsBetween(range.startAt, range.endAt, granularity)]
     : stages.includes('Observations')

@@ -1,3 +1,4 @@
+import { sentence } from '../../pipeline/sentence.ts';
 import { ARCHIVE_SLOW } from '../../worker/contract.ts';
 import { type BlockedBy, type BlockedRun, NO_ANSWER, NO_WORKER, WORKFLOW_CODE } from '../temporal/blocked-by.ts';
 import type { ReadySummary } from './conditions.ts';
@@ -11,7 +12,7 @@ import { type TemporalUI, workflowLink } from './links.ts';
  */
 export function blockedSummary({ reason, message }: BlockedBy, bucket: string | undefined, rest = ''): ReadySummary {
   const who = bucket ?? 'The plan';
-  const cause = sentence(message);
+  const cause = sentence(shorten(message));
   const ready = (reason: ReadySummary['reason'], text: string): ReadySummary => ({
     kind: 'ready',
     reason,
@@ -43,10 +44,4 @@ export function blockedStatus({ bucket, workflowID, reason, message }: BlockedRu
 /** Cuts a message for status and events. It may hold a page of stack trace. */
 export function shorten(message: string): string {
   return message.slice(0, 500);
-}
-
-/** Returns the message of an error as a sentence, cut, so that another one can follow. */
-export function sentence(message: string): string {
-  const text = shorten(message).trimEnd();
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

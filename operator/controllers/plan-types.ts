@@ -1,3 +1,4 @@
+import { sentence } from '../../pipeline/sentence.ts';
 import type { EventNote } from '../kube/events.ts';
 import type { DesiredCondition, ReadySummary } from './conditions.ts';
 
@@ -24,7 +25,7 @@ export function unavailable(message: string): Plan<never> {
     summary: {
       kind: 'unknown',
       reason: 'TemporalUnavailable',
-      message: `${message}. Active work continues; the operator changes nothing until Temporal answers.`,
+      message: `${sentence(message)} Active work continues; the operator changes nothing until Temporal answers.`,
     },
     own: [],
     after: REFRESH.unavailable,

@@ -1,5 +1,6 @@
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import type { Logger } from '../../pipeline/log.ts';
+import { sentence } from '../../pipeline/sentence.ts';
 import { type Settings, SettingsError } from '../../pipeline/settings.ts';
 import { currentTraceParent } from '../../pipeline/spans.ts';
 import {
@@ -149,9 +150,12 @@ export class Temporal {
         // A restarted development server has forgotten the search attributes.
         this.#registered = undefined;
         if (await this.#isNotYetUsable(known.message)) {
-          throw new TemporalUnavailable(`${known.message}. Temporal uses a new search attribute after about a minute`, {
-            cause: error,
-          });
+          throw new TemporalUnavailable(
+            `${sentence(known.message)} Temporal uses a new search attribute after about a minute`,
+            {
+              cause: error,
+            },
+          );
         }
       }
       throw known;

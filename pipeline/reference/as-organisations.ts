@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { sentence } from '../sentence.ts';
 import { type Limits, type Parsed, type Problem, ReferenceDataError } from './dataset.ts';
 
 /** A row of `asnmeta`. */
@@ -29,7 +30,7 @@ export function readAsOrganisations(bytes: Uint8Array): Parsed<AsOrganisation> {
     map = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (error) {
     if (!(error instanceof SyntaxError) && !(error instanceof TypeError)) throw error;
-    throw new ReferenceDataError(`${file} is not JSON: ${error.message}. Nothing was changed.`);
+    throw new ReferenceDataError(`${file} is not JSON: ${sentence(error.message)} Nothing was changed.`);
   }
   if (typeof map !== 'object' || map === null || Array.isArray(map)) {
     throw new ReferenceDataError(`${file} is not a map from AS number to its history. Nothing was changed.`);

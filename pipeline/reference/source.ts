@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { gunzipSync } from 'node:zlib';
 import { extract } from 'tar-stream';
 import { hidePassword, hidePasswords } from '../hide-password.ts';
+import { sentence } from '../sentence.ts';
 import { hashOf, ReferenceDataError } from './dataset.ts';
 
 /** Maximum size of a source. No real source is near it, so a longer response is wrong. */
@@ -19,7 +20,7 @@ export async function readSource(source: string, signal?: AbortSignal): Promise<
     return gunzipSync(bytes, { maxOutputLength: MAX_BYTES });
   } catch (error) {
     throw new ReferenceDataError(
-      `${hidePassword(source)} is not readable gzip: ${(error as Error).message}. Nothing was changed.`,
+      `${hidePassword(source)} is not readable gzip: ${sentence((error as Error).message)} Nothing was changed.`,
     );
   }
 }
@@ -47,7 +48,7 @@ async function readLocal(path: string, signal?: AbortSignal): Promise<Buffer> {
   } catch (error) {
     signal?.throwIfAborted();
     throw new ReferenceDataError(
-      `cannot read ${hidePassword(path)}: ${hidePasswords((error as Error).message)}. Nothing was changed.`,
+      `cannot read ${hidePassword(path)}: ${sentence(hidePasswords((error as Error).message))} Nothing was changed.`,
     );
   }
 }
@@ -76,7 +77,7 @@ async function download(url: string, signal?: AbortSignal): Promise<Buffer> {
     if (error instanceof ReferenceDataError) throw error;
     const { message, cause } = error as Error & { cause?: { code?: string } };
     throw new ReferenceDataError(
-      `cannot fetch ${shown}: ${cause?.code ?? hidePasswords(message)}. The data that was loaded before stays in use; without a network, name a local file in the settings.`,
+      `cannot fetch ${shown}: ${sentence(cause?.code ?? hidePasswords(message))} The data that was loaded before stays in use; without a network, name a local file in the settings.`,
     );
   }
 }
@@ -119,7 +120,7 @@ async function untar(source: string, suffix: string, bytes: Buffer): Promise<[st
     await pipeline(Readable.from([bytes]), tar);
   } catch (error) {
     throw new ReferenceDataError(
-      `${hidePassword(source)} is neither a directory nor a tar: ${(error as Error).message}. Nothing was changed.`,
+      `${hidePassword(source)} is neither a directory nor a tar: ${sentence((error as Error).message)} Nothing was changed.`,
     );
   }
   return files;

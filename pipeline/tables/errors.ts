@@ -1,4 +1,5 @@
 import { ClickHouseError } from '@clickhouse/client';
+import { clause } from '../sentence.ts';
 
 /**
  * An error of ClickHouse. `transient` is true if a later retry can succeed without any intervention. `code` is ClickHouse's error number, if
@@ -134,7 +135,7 @@ export function classify(error: unknown): Error {
   if (error instanceof TableError) return error;
   if (error instanceof ClickHouseError) {
     const code = Number(error.code);
-    const message = `ClickHouse refused: ${error.message.trim()} (code ${code}${error.type ? `, ${error.type}` : ''})`;
+    const message = `ClickHouse refused: ${clause(error.message.trimStart())} (code ${code}${error.type ? `, ${error.type}` : ''})`;
     const options = { code, cause: error };
     if (TRANSIENT.has(code)) return new ClickHouseUnavailableError(message, options);
     if (ACCESS.has(code)) return new ClickHouseAccessError(message, options);
@@ -146,6 +147,6 @@ export function classify(error: unknown): Error {
   if (!(error instanceof Error)) return new StatementError(`ClickHouse client: ${String(error)}`);
   if (error instanceof TypeError || error instanceof RangeError) return error;
   const cause = (error as NodeJS.ErrnoException).code;
-  const text = error.message.slice(0, 300).trim();
+  const text = clause(error.message.slice(0, 300).trimStart());
   return new ClickHouseUnavailableError(`ClickHouse does not answer: ${text || cause || error.name}`, { cause: error });
 }

@@ -35,7 +35,7 @@ test('an exception after the first rows is thrown and is not part of the output'
     expect(text).toBe('1\n2\n');
     expect(thrown).toBeInstanceOf(RowsRefusedError);
     expect(thrown?.message).toBe(
-      'ClickHouse refused: in the middle: while executing. (code 395, FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)',
+      'ClickHouse refused: in the middle: while executing (code 395, FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)',
     );
   }
 });

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { globSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -64,6 +64,21 @@ describe('the installed package', () => {
     const { status, stdout, stderr } = run('oonipipeline', 'run', ...archive, ...range, ...to, '-o', 'json');
     expect(status, stderr).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ buckets: 1, transformed: 1, verdicts: 1, bucketsFailed: [] });
+  });
+
+  test('without chdb, a command that needs it names it and makes no directory', () => {
+    const chdb = join(dir, 'prefix/lib/node_modules/chdb');
+    rmSync(chdb);
+    try {
+      const place = join(dir, 'new/data');
+      const archive = join(FIXTURES, 'archive');
+      const { status, stderr } = run('oonipipeline', 'run', '--archive', archive, '--clickhouse', `embedded:${place}`);
+      expect(stderr).toContain('needs the npm package chdb (540 MB), which is not installed');
+      expect(status).toBe(1);
+      expect(existsSync(dirname(place))).toBe(false);
+    } finally {
+      symlinkSync(join(process.cwd(), 'node_modules/chdb'), chdb);
+    }
   });
 
   test('workers start with the bundle of the workflows in the package', () => {

@@ -4,6 +4,7 @@ import { ANNOTATIONS, FINALIZER, SpecError } from '../../../crds/resource.ts';
 import { boundsOf, bucketAt, lastCompleteBucket } from '../../../pipeline/bucket.ts';
 import { byteSize } from '../../../pipeline/byte-size.ts';
 import { filterIDOf, normaliseFilter } from '../../../pipeline/filter.ts';
+import { sentence } from '../../../pipeline/sentence.ts';
 import { type BackfillProgress, backfillWorkflowID, FINAL_PHASES } from '../../../worker/contract.ts';
 import type { Observation } from '../../observation.ts';
 import type {
@@ -13,7 +14,7 @@ import type {
   EndedBackfill,
   RunningBackfill,
 } from '../../temporal/backfills.ts';
-import { blockedSummary, sentence } from '../blocked.ts';
+import { blockedSummary, shorten } from '../blocked.ts';
 import { type DesiredCondition, type ReadySummary, seconds } from '../conditions.ts';
 import { annotated, type Check, firstOf, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { filterWarnings, type Warning, warningCondition } from '../warnings.ts';
@@ -116,7 +117,7 @@ function planDeletion({ object, workflow }: ObservedBackfill, installation: stri
     return deleting('Abandoned: the workflow is left as it is.', [...release]);
   if (!workflow.known) {
     return unavailable(
-      `${workflow.message}. The operator cannot ask the workflow to stop; to delete the Backfill anyway and leave it running, annotate it with ${ANNOTATIONS.abandon}: "true"`,
+      `${sentence(workflow.message)} The operator cannot ask the workflow to stop; to delete the Backfill anyway and leave it running, annotate it with ${ANNOTATIONS.abandon}: "true"`,
     );
   }
   if (workflow.value.state !== 'running') return deleting('The workflow has ended.', [...release]);
@@ -370,7 +371,7 @@ function planEnded(finished: Finished): BackfillPlan {
 /** Returns the condition Complete or Failed, with its reason. */
 function ending({ result, ending: word, message }: EndedBackfill): DesiredCondition {
   if (!result) {
-    const text = `The workflow did not reach its end: ${sentence(message ? `${word}: ${message}` : word)} Increase spec.attempt to start it again.`;
+    const text = `The workflow did not reach its end: ${sentence(shorten(message ? `${word}: ${message}` : word))} Increase spec.attempt to start it again.`;
     return { type: 'Failed', status: 'True', reason: 'WorkflowFailed', message: text };
   }
   const { phase, succeeded, failed, skipped, total } = result;

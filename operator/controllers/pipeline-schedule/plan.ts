@@ -4,6 +4,7 @@ import type { PipelineSchedule, PipelineScheduleSpec } from '../../../crds/pipel
 import { ANNOTATIONS, FINALIZER, SpecError } from '../../../crds/resource.ts';
 import { lastCompleteBucket } from '../../../pipeline/bucket.ts';
 import { filterIDOf, normaliseFilter } from '../../../pipeline/filter.ts';
+import { sentence } from '../../../pipeline/sentence.ts';
 import { filterWords, launchIDPrefix, scheduleIDOf, WORKFLOWS } from '../../../worker/contract.ts';
 import { hashOf } from '../../hash.ts';
 import type { Stored } from '../../kube/resource.ts';
@@ -110,7 +111,10 @@ function withBlocked(summary: ReadySummary, { blockedBy }: ObservedSchedule): Re
 /** Says in the summary of a ready schedule that missing buckets are not known. */
 function withUnknown(summary: ReadySummary, { missing }: ObservedSchedule): ReadySummary {
   if (summary.kind !== 'ready' || !missing || missing.known) return summary;
-  return { ...summary, message: `${summary.message} Whether buckets are missing is not known: ${missing.message}.` };
+  return {
+    ...summary,
+    message: `${summary.message} Whether buckets are missing is not known: ${sentence(missing.message)}`,
+  };
 }
 
 function missingWarnings({ missing }: ObservedSchedule): Warning[] {
@@ -303,7 +307,7 @@ function planDeletion({ object, schedule }: ObservedSchedule, installation: stri
   }
   if (!schedule.known) {
     return unavailable(
-      `${schedule.message}. The schedule ${id} cannot be deleted; to delete the PipelineSchedule anyway and leave it in force, annotate it with ${ANNOTATIONS.abandon}: "true"`,
+      `${sentence(schedule.message)} The schedule ${id} cannot be deleted; to delete the PipelineSchedule anyway and leave it in force, annotate it with ${ANNOTATIONS.abandon}: "true"`,
     );
   }
   if (!schedule.value) return deleting('The schedule is gone.', [{ do: 'removeFinalizer' }]);

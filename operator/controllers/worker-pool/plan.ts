@@ -2,6 +2,7 @@ import { durationSeconds } from '../../../crds/fields.ts';
 import { ANNOTATIONS, GROUP, SpecError } from '../../../crds/resource.ts';
 import { type ScalingDecision, WORKER_POOL, type WorkerPool, type WorkerPoolSpec } from '../../../crds/worker-pool.ts';
 import { DATASET_NAMES } from '../../../pipeline/reference/datasets.ts';
+import { clause, sentence } from '../../../pipeline/sentence.ts';
 import { canonical } from '../../hash.ts';
 import type { Deployment, DisruptionBudget } from '../../kube/builtin.ts';
 import type { EventNote } from '../../kube/events.ts';
@@ -161,7 +162,7 @@ function rescaled(current: number, desired: number, scaled: Scaled | undefined):
   const why = !scaled
     ? `spec.replicas is ${desired}`
     : scaled.decision
-      ? `${scaled.decision.message.charAt(0).toLowerCase()}${scaled.decision.message.slice(1).replace(/\.$/, '')}`
+      ? `${scaled.decision.message.charAt(0).toLowerCase()}${clause(scaled.decision.message.slice(1))}`
       : 'the load is not known, but minReplicas and maxReplicas still apply';
   return {
     type: 'Normal',
@@ -226,7 +227,7 @@ function autoscale(observed: ObservedPool, spec: WorkerPoolSpec, current: number
   const hold = (reason: 'TemporalUnavailable' | 'SignalMissing', message: string): Scaled => {
     // The bounds of the spec apply under any load.
     const desired = Math.min(maxReplicas, Math.max(minReplicas, current));
-    const text = `${message}; the number of pods stays ${desired}.`;
+    const text = `${clause(message)}; the number of pods stays ${desired}.`;
     const memory = observed.memory && { ...observed.memory, idleSince: undefined };
     return { desired, own: [{ type: 'ScalingActive', status: 'Unknown', reason, message: text }], memory };
   };
@@ -415,10 +416,10 @@ function conditionOf(deployment: Deployment, type: string) {
 /** Returns the cause that keeps a pod from being ready, as a sentence after a space; empty when there is none. */
 function unreadyCause(deployment: Deployment, pods: readonly PoolPod[]): string {
   const failure = conditionOf(deployment, 'ReplicaFailure');
-  if (failure?.status === 'True' && failure.message) return ` Pods are refused: ${failure.message}`;
+  if (failure?.status === 'True' && failure.message) return ` Pods are refused: ${sentence(failure.message)}`;
   const unready = pods.filter(pod => !pod.ready);
   const problem = unready.find(pod => pod.problem)?.problem;
-  if (problem) return ` ${problem.replace(/^p/, 'P')}.`;
+  if (problem) return ` ${sentence(problem.replace(/^p/, 'P'))}`;
   const [first] = unready;
   return first ? ` Pod ${first.name} is not ready yet.` : '';
 }
