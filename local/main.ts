@@ -7,6 +7,7 @@ import { Http } from '../operator/kube/http.ts';
 import { createInstruments } from '../operator/kube/instruments.ts';
 import { clusterObjects } from '../operator/manifests.ts';
 import { makeDirectory } from '../pipeline/directories.ts';
+import { sentence } from '../pipeline/sentence.ts';
 import { isSystemError } from '../pipeline/system-error.ts';
 import { applyDefinitions, applyObjects, createMissing, whenNamespaceExists } from './apply.ts';
 import type { ClickHouseServer } from './clickhouse.ts';
@@ -53,11 +54,12 @@ interface End {
 /** Applies CRDs and operator, and creates the missing examples. Returns the names of the examples' Backfills, and messages for the user. */
 async function applyAll(client: Client, settings: Record<string, string>, signal: AbortSignal) {
   await whenNamespaceExists(client, signal);
-  const [definitions, operator] = await Promise.all([
-    applyDefinitions(client, join(ROOT, 'crds/yaml'), signal),
+  const definitions = await applyDefinitions(client, join(ROOT, 'crds/yaml'), signal);
+  // Together: the API server holds the first object of a new definition back for two seconds.
+  const [operator, { backfills, notes }] = await Promise.all([
     applyObjects(client, clusterObjects(settings)),
+    createMissing(client, join(ROOT, 'examples'), ROOT),
   ]);
-  const { backfills, notes } = await createMissing(client, join(ROOT, 'examples'), ROOT);
   return { backfills, notes: [...definitions, ...operator, ...notes] };
 }
 
@@ -320,14 +322,14 @@ async function main(): Promise<number> {
 }
 
 /** Returns a message for an error that the user can fix, or undefined for a defect of this program, which is shown with its stack. */
-function sentence(error: unknown): string | undefined {
+function messageFor(error: unknown): string | undefined {
   if (error instanceof StartError) return error.message;
   if (!isSystemError(error)) return undefined;
   const { code, syscall, path = '', message } = error;
   if (code === 'ENOSPC') return `The disk is full (${path}). Free some, or let --data name a folder on another disk.`;
   if (code === 'EACCES' || code === 'EROFS') return `${path} cannot be written. Let --data name a folder that can.`;
   if (syscall === 'mkdir' || syscall === 'open') {
-    return `The data cannot be kept in ${path}: ${message}. Name a directory: --data DIR`;
+    return `The data cannot be kept in ${path}: ${sentence(message)} Name a directory: --data DIR`;
   }
   return undefined;
 }
@@ -335,7 +337,7 @@ function sentence(error: unknown): string | undefined {
 try {
   process.exitCode = await main();
 } catch (error) {
-  const said = sentence(error);
+  const said = messageFor(error);
   if (said === undefined) throw error;
   console.error(`\n${said}`);
   process.exitCode = 1;

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Condition } from '../../crds/conditions.ts';
 import { INSTALLATION_LABEL } from '../../crds/resource.ts';
 import { reconcileContext } from '../../test/support/reconcile-context.ts';
-import { ConflictError, ForbiddenError, NotFoundError } from '../kube/errors.ts';
+import { ConflictError, errorFor, ForbiddenError, NotFoundError } from '../kube/errors.ts';
 import { createInstruments } from '../kube/instruments.ts';
 import { LeaseLostError } from '../kube/lease.ts';
 import type { KubeObject } from '../kube/resource.ts';
@@ -147,6 +147,27 @@ describe('a state that cannot be observed', () => {
     expect((await conditionsAfter(new TemporalUnavailable('no connection')))?.conditions).toMatchObject([
       { type: 'Ready', status: 'Unknown', reason: 'TemporalUnavailable' },
     ]);
+  });
+
+  test('an API server that does not know the kind yet is tried again soon, and nothing is stalled', async () => {
+    const message =
+      'cannot set blockOwnerDeletion in this case because cannot find RESTMapping for APIVersion a/v1 Kind X';
+    const error = errorFor('PATCH /apis/apps/v1/namespaces/a/deployments/x', 403, { message });
+    const status = await conditionsAfter(error);
+    expect(status?.conditions).toMatchObject([
+      { type: 'Ready', status: 'False', reason: 'RequestFailed', message: expect.stringContaining('new kinds') },
+      { type: 'Reconciling', status: 'True' },
+    ]);
+    const pass = makePass(
+      () => Promise.reject(error),
+      async () => {},
+    );
+    await expect(pass).rejects.toMatchObject({ name: 'RateLimitedError', after: 2_000 });
+  });
+
+  test('a message that ends with a full stop gets no second one', async () => {
+    const status = await conditionsAfter(new TemporalUnavailable('Namespace is not ready.'));
+    expect(status?.conditions[0]?.message).toBe('Namespace is not ready. The operator retries it.');
   });
 
   test('a lost lease writes nothing', async () => {

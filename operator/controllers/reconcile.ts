@@ -1,6 +1,7 @@
 import type { Condition } from '../../crds/conditions.ts';
 import { FINALIZER, type Kind, parseSpec, SpecError } from '../../crds/resource.ts';
 import type { Logger } from '../../pipeline/log.ts';
+import { sentence } from '../../pipeline/sentence.ts';
 import { attributesOfRange, attributesOfResource, withSpan } from '../../pipeline/spans.ts';
 import { WaitSpans } from '../../pipeline/wait-spans.ts';
 import { canonical, sameJson } from '../hash.ts';
@@ -13,6 +14,7 @@ import {
   ForbiddenError,
   InvalidError,
   NotFoundError,
+  OwnerUnknownError,
   RateLimitedError,
   TerminalError,
   TransientError,
@@ -235,26 +237,38 @@ async function reportUnobserved<T extends Ours>(
 function summaryOf(error: unknown, planned: ReadySummary): ReadySummary | undefined {
   if (error instanceof NoWorkerError) {
     const kind = planned.kind === 'working' ? 'working' : 'failing';
-    return { kind, reason: 'NoWorker', message: `${error.message}. ${planned.message}` };
+    return { kind, reason: 'NoWorker', message: `${sentence(error.message)} ${planned.message}` };
   }
   if (error instanceof TemporalUnavailable) {
-    return { kind: 'unknown', reason: 'TemporalUnavailable', message: `${error.message}. The operator retries it.` };
+    return {
+      kind: 'unknown',
+      reason: 'TemporalUnavailable',
+      message: `${sentence(error.message)} The operator retries it.`,
+    };
   }
   if (error instanceof InvalidError) {
     return {
       kind: 'stalled',
       reason: 'Rejected',
-      message: `Kubernetes rejects the object that the spec describes: ${error.explanation}.`,
+      message: `Kubernetes rejects the object that the spec describes: ${sentence(error.explanation)}`,
     };
   }
   if (error instanceof TemporalRejected || error instanceof ForbiddenError) {
     return { kind: 'stalled', reason: 'Rejected', message: error.message };
   }
+  if (error instanceof OwnerUnknownError) {
+    return {
+      kind: 'working',
+      reason: 'RequestFailed',
+      message:
+        'The API server does not accept an object of this kind as an owner yet; it looks for new kinds twice a minute. The operator retries it.',
+    };
+  }
   if (error instanceof ConflictError || error instanceof TemporalConflict) return undefined;
   // The process lost the lease or is stopping. The next leader reports the state.
   if (error instanceof Error && (error.name === 'LeaseLostError' || error.name === 'AbortError')) return undefined;
   const message = error instanceof Error ? error.message : String(error);
-  return { kind: 'failing', reason: 'RequestFailed', message: `${message}. The operator retries it.` };
+  return { kind: 'failing', reason: 'RequestFailed', message: `${sentence(message)} The operator retries it.` };
 }
 
 /** Returns the error of the class by which the queue chooses the delay before the retry. */
@@ -262,12 +276,15 @@ function asReconcileError(error: unknown): unknown {
   if (error instanceof TemporalBusy) return new RateLimitedError(error.message, error.after, { cause: error });
   if (error instanceof NoWorkerError) return new RateLimitedError(error.message, WORKER_WAIT, { cause: error });
   if (error instanceof InvalidError) return new TerminalError(error.message, { cause: error });
+  if (error instanceof OwnerUnknownError) return new RateLimitedError(error.message, OWNER_WAIT, { cause: error });
   if (error instanceof TemporalError) return new TransientError(error.message, { cause: error });
   return error;
 }
 
 /** Milliseconds until the operator sends a message to a workflow again when no worker received it. */
 const WORKER_WAIT = 5_000;
+/** Milliseconds until the operator creates an object again when the API server does not accept its owner yet. */
+const OWNER_WAIT = 2_000;
 
 /** A status without the parts that every resource has: `observedGeneration` and the form of conditions. */
 interface DesiredStatus {

@@ -8,6 +8,7 @@ import {
   InvalidError,
   KubeError,
   NotFoundError,
+  OwnerUnknownError,
   retryAfter,
   ServerError,
   TooManyRequestsError,
@@ -30,6 +31,12 @@ it.each([
   const error = errorFor('GET /x', status, { reason, message: 'why' });
   expect(error.constructor).toBe(type);
   expect(error).toMatchObject({ name: type.name, status, reason, request: 'GET /x', message: 'GET /x: why' });
+});
+
+it('tells a kind that the server does not know yet as an owner from a missing permission', () => {
+  const message =
+    'deployments.apps "ooni-worker-main" is forbidden: cannot set blockOwnerDeletion in this case because cannot find RESTMapping for APIVersion pipeline.ooni.org/v1alpha1 Kind WorkerPool: no matches for kind "WorkerPool" in version "pipeline.ooni.org/v1alpha1"';
+  expect(errorFor('PATCH /x', 403, { reason: 'Forbidden', message })).toBeInstanceOf(OwnerUnknownError);
 });
 
 it.each([

@@ -54,6 +54,13 @@ export class UnauthorizedError extends KubeError {
 export class ForbiddenError extends KubeError {
   override name = 'ForbiddenError';
 }
+/**
+ * 403 of an object with an owner whose kind is new: the admission plugin of the server does not know the kind yet. It looks for new kinds twice
+ * a minute.
+ */
+export class OwnerUnknownError extends KubeError {
+  override name = 'OwnerUnknownError';
+}
 /** 404: the object or the kind does not exist. */
 export class NotFoundError extends KubeError {
   override name = 'NotFoundError';
@@ -136,6 +143,8 @@ function explain(message: string): string {
 
 const MALFORMED = /^failed to (create typed patch object|convert new object) /;
 
+const OWNER_UNKNOWN = /cannot find RESTMapping for APIVersion /;
+
 /** Returns the error class for an HTTP status and the Status object in its body. `after`: Retry-After in milliseconds. */
 export function errorFor(request: string, status: number, body: StatusBody, after?: number): KubeError {
   const wait = after ?? (body.details?.retryAfterSeconds ? body.details.retryAfterSeconds * 1000 : undefined);
@@ -143,6 +152,7 @@ export function errorFor(request: string, status: number, body: StatusBody, afte
     case 401:
       return new UnauthorizedError(request, status, body);
     case 403:
+      if (OWNER_UNKNOWN.test(body.message ?? '')) return new OwnerUnknownError(request, status, body);
       return new ForbiddenError(request, status, body);
     case 404:
       return new NotFoundError(request, status, body);
