@@ -79,6 +79,8 @@ function operatorDeployment(): object {
                 { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
                 { name: 'OPERATOR_HEALTH_ADDRESS', value: '$(POD_IP):8080' },
                 { name: 'OPERATOR_LEASE_NAMESPACE', value: OPERATOR_NAMESPACE },
+                // As the chart does: the tables are made while the first worker starts.
+                { name: 'OPERATOR_MIGRATES', value: 'true' },
                 { name: 'WORKER_IMAGE', value: IMAGE },
                 { name: 'WORKER_CONFIG_MAP', value: NAME },
                 { name: 'WORKER_SECRET', value: NAME },

@@ -15,8 +15,11 @@ export interface Plan<Action> {
   readonly after?: number;
 }
 
-/** Milliseconds between two reads of Temporal, which has no watch. `soon` applies after a request that changes something. */
-export const REFRESH = { soon: 500, active: 3_000, idle: 15_000, unavailable: 10_000 } as const;
+/**
+ * Milliseconds between two reads of Temporal, which has no watch. `soon` applies after a request that changes something, `ending` to work that may
+ * end at any moment.
+ */
+export const REFRESH = { soon: 500, ending: 1_000, active: 3_000, idle: 15_000, unavailable: 10_000 } as const;
 
 /** Returns the plan while Temporal does not answer: the operator changes nothing, and running work continues. */
 export function unavailable(message: string): Plan<never> {

@@ -210,7 +210,7 @@ export function reconciler<T extends Ours, Observed, P extends Plan<unknown>>(
     if (failure !== undefined) throw asReconcileError(failure);
     if (plan.after === undefined) return undefined;
     const requeueAfter = jittered(context.clock, steps.interval?.(plan.after) ?? plan.after, 0.2);
-    return { requeueAfter, repeated: plan.after >= REFRESH.active };
+    return { requeueAfter, repeated: plan.after > REFRESH.soon };
   };
 }
 

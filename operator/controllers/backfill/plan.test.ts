@@ -389,6 +389,16 @@ describe('while it runs', () => {
     expect(keyAfter(1)).toBe(keyAfter(1));
   });
 
+  test('a backfill whose last buckets are active is read sooner, unless they take long', () => {
+    const nextRead = (over: Partial<BackfillProgress>, stillFor: number) =>
+      planBackfill({ ...given({ workflow: running(over) }), stillFor }, 'ooni', NOW).after;
+    expect(nextRead({}, 0)).toBe(3_000);
+    expect(nextRead({ succeeded: 24 }, 0)).toBe(1_000);
+    expect(nextRead({ succeeded: 24 }, 10_000)).toBe(3_000);
+    // The plan is not made.
+    expect(nextRead({ phase: 'Planning', total: 0, succeeded: 0, failed: 0, skipped: 0, active: 0 }, 0)).toBe(3_000);
+  });
+
   test('a backfill whose runs do not progress has its own reason', () => {
     const oldest = { bucket: '2024-01-11', workflowID: 'ooni/ALLCCS-ALLTNS/2024-01-11' };
     const summaryAfter = (minutes: number) => {

@@ -252,7 +252,7 @@ function planRunning(
   // The number of handled messages distinguishes a message from an equal one whose effect somebody has undone in Temporal since.
   const key = `${object.metadata.generation ?? 0}-${workflow.progress?.messages ?? 0}`;
   const actions = message ? [update(object, installation, message, key)] : [];
-  const after = message ? REFRESH.soon : REFRESH.active;
+  const after = message ? REFRESH.soon : isEnding(workflow.progress, stillFor) ? REFRESH.ending : REFRESH.active;
   const phase = workflow.progress?.phase ?? object.status?.phase;
   return (
     firstOf(RUNNING, { spec, workflow, phase, actions, after }) ?? {
@@ -262,6 +262,16 @@ function planRunning(
       after,
     }
   );
+}
+
+/** Milliseconds without progress after which the runs of a Backfill count as long. */
+const LONG_RUN = 10_000;
+
+/** Returns whether the last buckets are active and their runs are short, so that people wait for the end. */
+function isEnding(progress: BackfillProgress | undefined, stillFor: number): boolean {
+  if (!progress) return false;
+  const { total, succeeded, failed, skipped, active } = progress;
+  return active > 0 && succeeded + failed + skipped + active === total && stillFor < LONG_RUN;
 }
 
 /** Checks of a running workflow, in order. */

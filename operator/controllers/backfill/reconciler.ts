@@ -72,7 +72,7 @@ export function backfillReconciler(context: Context, { temporal, ui, polling, bl
       return backfillStatus(observed, plan, { samples: known, installation, ui, now });
     },
     // A message to a workflow is followed at once.
-    interval: after => (after < REFRESH.active ? after : polling.interval(after)),
+    interval: after => (after === REFRESH.soon ? after : polling.interval(after)),
     forget(key) {
       polling.note(key, 0);
       samples.delete(key);

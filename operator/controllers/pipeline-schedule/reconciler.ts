@@ -95,7 +95,7 @@ export function scheduleReconciler(
     plan: (observed, now) => planSchedule(observed, installation, now),
     apply: (object, action, signal) => apply({ client, temporal, signal }, reader, object, action),
     status: (observed, plan) => scheduleStatus(observed, plan, installation, ui),
-    interval: after => (after < REFRESH.active ? after : polling.interval(after)),
+    interval: after => (after === REFRESH.soon ? after : polling.interval(after)),
     forget(key) {
       polling.note(key, 0);
       ledger.forget(key);
