@@ -10,16 +10,21 @@ export interface TableIndex {
   readonly index: string;
 }
 
+/** Interval between the looks at a mutation, milliseconds. */
 const POLL = 500;
 
-interface Lacking {
+/** A partition with parts that were written before the index was added. */
+interface PartitionWithoutIndex {
   readonly id: string;
   readonly rows: number;
 }
 
-/** Returns the partitions with parts that were written before the index was added. */
-async function lacking(clickhouse: ClickHouse, { table }: TableIndex, signal?: AbortSignal): Promise<Lacking[]> {
-  return clickhouse.select<Lacking>(
+async function partitionsWithoutIndex(
+  clickhouse: ClickHouse,
+  { table }: TableIndex,
+  signal?: AbortSignal,
+): Promise<PartitionWithoutIndex[]> {
+  return clickhouse.select<PartitionWithoutIndex>(
     `SELECT partition_id AS id, sum(p.rows) AS rows FROM system.parts AS p
      WHERE database = currentDatabase() AND table = {table:String} AND active AND p.rows > 0 AND secondary_indices_marks_bytes = 0
      GROUP BY id ORDER BY id`,
@@ -37,7 +42,7 @@ export async function planIndex(
   index: TableIndex,
   signal?: AbortSignal,
 ): Promise<PlannedChange> {
-  const partitions = await lacking(clickhouse, index, signal);
+  const partitions = await partitionsWithoutIndex(clickhouse, index, signal);
   if (partitions.length === 0) return { changes: [], statements: [] };
   const rows = partitions.reduce((sum, each) => sum + each.rows, 0);
   return {
@@ -57,17 +62,17 @@ export async function materialiseIndex(
   log: Logger,
   signal?: AbortSignal,
 ): Promise<void> {
-  const partitions = await lacking(clickhouse, index, signal);
+  const partitions = await partitionsWithoutIndex(clickhouse, index, signal);
   if (partitions.length > 0) log.info(`${index.table}: writing ${index.index} for ${partitions.length} partitions`);
   for (const { id } of partitions) {
-    if ((await underWay(clickhouse, index, id, signal)).length === 0) {
+    if ((await unfinishedMutations(clickhouse, index, id, signal)).length === 0) {
       await clickhouse.commandOnce(statement(index, id), {
         settings: { mutations_sync: '0', alter_sync: '1' },
         signal,
       });
     }
     for (;;) {
-      const [mutation] = await underWay(clickhouse, index, id, signal);
+      const [mutation] = await unfinishedMutations(clickhouse, index, id, signal);
       if (!mutation) break;
       if (mutation.failure !== '') {
         await clickhouse.command(
@@ -81,7 +86,13 @@ export async function materialiseIndex(
   }
 }
 
-async function underWay(clickhouse: ClickHouse, { table, index }: TableIndex, partition: string, signal?: AbortSignal) {
+/** Returns the mutations that write the index of a partition, with the reason of the last failure (empty: none). */
+async function unfinishedMutations(
+  clickhouse: ClickHouse,
+  { table, index }: TableIndex,
+  partition: string,
+  signal?: AbortSignal,
+) {
   return clickhouse.select<{ id: string; failure: string }>(
     `SELECT mutation_id AS id, latest_fail_reason AS failure FROM system.mutations
      WHERE database = currentDatabase() AND table = {table:String} AND NOT is_done AND NOT is_killed

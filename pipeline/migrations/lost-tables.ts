@@ -38,11 +38,22 @@ const STAGE_OF = new Map<Migration, 'Observations' | 'Analysis'>([
   [tunnels, 'Observations'],
 ]);
 
+/** Returns the migrations that are not recorded, or whose tables were dropped. */
+export async function missingMigrations(
+  clickhouse: ClickHouse,
+  migrations: readonly Migration[],
+  recorded: ReadonlySet<number>,
+  signal?: AbortSignal,
+): Promise<readonly Migration[]> {
+  const lost = await migrationsWithoutTables(clickhouse, migrations, signal);
+  return migrations.filter(migration => !recorded.has(migration.number) || lost.has(migration));
+}
+
 /**
  * Returns the migrations whose tables do not exist. If such a migration is recorded, somebody has dropped its tables. Returns none on a
  * cluster, where one replica may lack a table for a while. Throws TableErrors, also for a table that the user has no rights to see.
  */
-export async function migrationsWithoutTables(
+async function migrationsWithoutTables(
   clickhouse: ClickHouse,
   migrations: readonly Migration[],
   signal?: AbortSignal,

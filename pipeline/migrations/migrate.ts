@@ -1,20 +1,20 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../log.ts';
 import type { Settings } from '../settings.ts';
 import { type ClickHouse, identifier, openClickHouse } from '../tables/clickhouse.ts';
 import { assertOneShard } from '../tables/cluster.ts';
-import { createTable, engineFor, onCluster } from '../tables/ddl.ts';
+import { createTable, onCluster } from '../tables/ddl.ts';
 import { TableSchemaError } from '../tables/errors.ts';
 import type { Table } from '../tables/schema.ts';
-import { migrationsWithoutTables, recordLostTables } from './lost-tables.ts';
+import { missingMigrations, recordLostTables } from './lost-tables.ts';
 import type { Migration } from './migration.ts';
+import { MigrationLock } from './migration-lock.ts';
 import {
   type DatabaseOrigin,
   findTables,
-  isRecorded,
   originOf,
   RECORDS_TABLE,
+  recordedAmong,
   recordedMigrations,
 } from './migration-origin.ts';
 import { MIGRATIONS } from './migrations.ts';
@@ -32,8 +32,6 @@ const RECORDS = {
 
 /** Time without a renewal after which the holder of the lock counts as dead, seconds. */
 const LOCK_EXPIRY = 60;
-const LOCK_RENEWAL = 10_000;
-const LOCK_PATTERN = /^pipeline_migrating_(\d+)$/;
 
 export interface MigrateOptions {
   readonly signal?: AbortSignal;
@@ -101,8 +99,8 @@ export async function migrateAutomatically(
     const origin = originOf(tables);
     const allowed = automatic === 'own' && (origin === 'empty' || origin === 'own');
     if (!allowed) {
-      const recorded = isRecorded(tables) ? await recordedMigrations(clickhouse, { signal }) : new Set<number>();
-      const missing = await missingAmong(clickhouse, migrations, recorded, signal);
+      const recorded = await recordedAmong(clickhouse, tables, signal);
+      const missing = await missingMigrations(clickhouse, migrations, recorded, signal);
       if (missing.length === 0) return [];
       throw new MigrationRefusedError(
         `${clickhouse.name} lacks the ${missing.length === 1 ? 'migration' : 'migrations'} ${missing.map(({ number }) => number).join(', ')}, and ${REASON[origin]}. To migrate it, type: ${remedy} (--dry-run shows what it does; docs/moving-from-python.md)`,
@@ -153,7 +151,7 @@ export async function migrate(clickhouse: ClickHouse, log: Logger, options: Migr
   await clickhouse.command(createTable(RECORDS, clickhouse), { signal });
   for (;;) {
     const recorded = await recordedMigrations(clickhouse, { signal });
-    if ((await missingAmong(clickhouse, migrations, recorded, signal)).length === 0) return [];
+    if ((await missingMigrations(clickhouse, migrations, recorded, signal)).length === 0) return [];
     const lock = await MigrationLock.acquire(clickhouse, options.lockExpiry ?? LOCK_EXPIRY, signal);
     if (!lock) {
       log.debug('another process migrates the database; waiting');
@@ -182,7 +180,7 @@ async function applyAll(
 ): Promise<number[]> {
   const applied: number[] = [];
   const recorded = await recordedMigrations(clickhouse, { signal });
-  for (const migration of await missingAmong(clickhouse, migrations, recorded, signal)) {
+  for (const migration of await missingMigrations(clickhouse, migrations, recorded, signal)) {
     await lock.check();
     log.info(`migrating ${clickhouse.name}: ${migration.number} ${migration.name}`);
     // A migration that is not recorded creates its tables for the first time, unless the records were dropped as well.
@@ -194,115 +192,4 @@ async function applyAll(
     applied.push(migration.number);
   }
   return applied;
-}
-
-/** Returns the migrations that are not recorded, or whose tables were dropped. */
-async function missingAmong(
-  clickhouse: ClickHouse,
-  migrations: readonly Migration[],
-  recorded: ReadonlySet<number>,
-  signal?: AbortSignal,
-): Promise<readonly Migration[]> {
-  const lost = await migrationsWithoutTables(clickhouse, migrations, signal);
-  return migrations.filter(migration => !recorded.has(migration.number) || lost.has(migration));
-}
-
-/**
- * A lock that relies on an atomic operation of ClickHouse: of two `CREATE TABLE` with one name, one fails. The tables are numbered
- * (`pipeline_migrating_1`, `_2`, ...) and the highest is the lock. Its holder writes a row every ten seconds. If the holder has not written
- * for a minute, by the server's clock, the process that creates the next number becomes the new holder. So no process has to drop a lock that
- * may already have a new holder.
- */
-class MigrationLock {
-  readonly #clickhouse: ClickHouse;
-  readonly #number: number;
-  readonly #renewal: NodeJS.Timeout;
-  readonly #token = randomUUID();
-
-  private constructor(clickhouse: ClickHouse, number: number) {
-    this.#clickhouse = clickhouse;
-    this.#number = number;
-    // The next renewal makes up for a failed one. If all fail, check() reports that the lock is lost.
-    this.#renewal = setInterval(() => void this.#renew().catch(() => {}), LOCK_RENEWAL).unref();
-  }
-
-  /** Takes the lock; undefined while another process holds it. */
-  static async acquire(
-    clickhouse: ClickHouse,
-    expiry: number,
-    signal?: AbortSignal,
-  ): Promise<MigrationLock | undefined> {
-    const highest = await MigrationLock.#highest(clickhouse, signal);
-    if (highest && (await MigrationLock.#silence(clickhouse, highest, signal)) < expiry) return undefined;
-    const number = (highest ?? 0) + 1;
-    try {
-      // Without IF NOT EXISTS, so that it fails if the lock is taken. A lost answer looks like another holder's lock and expires in the same way.
-      await clickhouse.command(
-        `CREATE TABLE ${lockTable(number)}${onCluster(clickhouse)} (token String, at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')) ENGINE = ${engineFor('MergeTree', clickhouse)} ORDER BY at`,
-        { signal },
-      );
-    } catch (error) {
-      if (error instanceof TableSchemaError && error.code === 57) return undefined;
-      throw error;
-    }
-    const lock = new MigrationLock(clickhouse, number);
-    await lock.#renew();
-    return lock;
-  }
-
-  /** Throws if another process took over the lock. */
-  async check(): Promise<void> {
-    if ((await MigrationLock.#highest(this.#clickhouse)) !== this.#number) {
-      throw new TableSchemaError('another process took over the migration; start again');
-    }
-  }
-
-  async release(): Promise<void> {
-    clearInterval(this.#renewal);
-    // Lowest first: the lock is held as long as the highest exists.
-    for (const number of (await MigrationLock.#numbers(this.#clickhouse)).filter(each => each <= this.#number)) {
-      await this.#clickhouse.command(`DROP TABLE IF EXISTS ${lockTable(number)}${onCluster(this.#clickhouse)} SYNC`);
-    }
-  }
-
-  async #renew(): Promise<void> {
-    await this.#clickhouse.insert(`pipeline_migrating_${this.#number}`, [{ token: this.#token }]);
-  }
-
-  static async #numbers(clickhouse: ClickHouse, signal?: AbortSignal): Promise<number[]> {
-    const rows = await clickhouse.select<{ name: string }>(
-      "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'pipeline_migrating_')",
-      { signal },
-    );
-    return rows
-      .flatMap(row => LOCK_PATTERN.exec(row.name)?.[1] ?? [])
-      .map(Number)
-      .sort((a, b) => a - b);
-  }
-
-  static async #highest(clickhouse: ClickHouse, signal?: AbortSignal): Promise<number | undefined> {
-    return (await MigrationLock.#numbers(clickhouse, signal)).at(-1);
-  }
-
-  /** Seconds since the last renewal. A lock that vanishes during the query counts as just renewed, so the caller tries again. */
-  static async #silence(clickhouse: ClickHouse, number: number, signal?: AbortSignal): Promise<number> {
-    const name = `pipeline_migrating_${number}`;
-    try {
-      const [row] = await clickhouse.select<{ silence: number }>(
-        `SELECT date_diff('millisecond', greatest(
-             (SELECT max(at) FROM ${lockTable(number)}),
-             (SELECT toDateTime64(max(metadata_modification_time), 3, 'UTC') FROM system.tables WHERE database = currentDatabase() AND name = {name:String})
-           ), now64(3, 'UTC')) / 1000 AS silence`,
-        { params: { name }, signal },
-      );
-      return row?.silence ?? 0;
-    } catch (error) {
-      if (error instanceof TableSchemaError) return 0;
-      throw error;
-    }
-  }
-}
-
-function lockTable(number: number): string {
-  return identifier(`pipeline_migrating_${number}`);
 }

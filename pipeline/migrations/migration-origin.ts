@@ -45,11 +45,19 @@ export function originOf(tables: readonly FoundTable[]): DatabaseOrigin {
   if (found.length === 0) return 'empty';
   const versioned = ({ engineFull }: FoundTable) => engineFull.includes(GENERATION_COLUMN[0]);
   if (found.some(table => RUN_TABLES.includes(table.name) && !versioned(table))) return 'python';
-  return tables.some(({ name }) => name === RECORDS_TABLE) ? 'own' : 'other';
+  return isRecorded(tables) ? 'own' : 'other';
 }
 
-/** Returns whether the database has the table of applied migrations. */
-export function isRecorded(tables: readonly FoundTable[]): boolean {
+/** Returns the numbers of the applied migrations of a database with these tables; none if it does not record them. */
+export async function recordedAmong(
+  clickhouse: ClickHouse,
+  tables: readonly FoundTable[],
+  signal?: AbortSignal,
+): Promise<ReadonlySet<number>> {
+  return isRecorded(tables) ? recordedMigrations(clickhouse, { signal }) : new Set();
+}
+
+function isRecorded(tables: readonly FoundTable[]): boolean {
   return tables.some(({ name }) => name === RECORDS_TABLE);
 }
 

@@ -2,16 +2,9 @@ import type { Logger } from '../log.ts';
 import { ClickHouse } from '../tables/clickhouse.ts';
 import { parseClickHouseUrl } from '../tables/clickhouse-url.ts';
 import { TableSchemaError } from '../tables/errors.ts';
-import { migrationsWithoutTables } from './lost-tables.ts';
+import { missingMigrations } from './lost-tables.ts';
 import type { Migration, PlannedChange } from './migration.ts';
-import {
-  type DatabaseOrigin,
-  type FoundTable,
-  findTables,
-  isRecorded,
-  originOf,
-  recordedMigrations,
-} from './migration-origin.ts';
+import { type DatabaseOrigin, type FoundTable, findTables, originOf, recordedAmong } from './migration-origin.ts';
 import { MIGRATIONS } from './migrations.ts';
 
 /** A migration that is not applied, and the changes that it would make to the current database. */
@@ -38,11 +31,10 @@ export async function planMigrations(
   const recorder = new Recorder(settings);
   try {
     const tables = await findTables(recorder, { signal });
-    const applied = isRecorded(tables) ? await recordedMigrations(recorder, { signal }) : new Set<number>();
+    const recorded = await recordedAmong(recorder, tables, signal);
     const pending: PendingMigration[] = [];
-    const lost = await migrationsWithoutTables(recorder, migrations, signal);
     const context = { recorder, tables, log, ...(signal && { signal }) };
-    for (const migration of migrations.filter(each => !applied.has(each.number) || lost.has(each))) {
+    for (const migration of await missingMigrations(recorder, migrations, recorded, signal)) {
       const { number, name } = migration;
       pending.push({ number, name, ...(await planOne(migration, context)) });
     }

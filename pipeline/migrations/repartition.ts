@@ -21,6 +21,7 @@ export interface RepartitionOptions {
 const GROUP = { rows: 100_000, partitions: 100 };
 /** Maximum number of rounds that copy rows which changed during the copy. */
 const ROUNDS = 20;
+/** Interval between the looks at running INSERTs, milliseconds. */
 const POLL = 200;
 
 /** Settings that limit the memory of a copy: blocks of this size, one reading and one writing thread. */
@@ -112,18 +113,12 @@ export async function repartition(
     if (state === 'exchanged') {
       await moveLateRows(rebuild);
       await guard('drop');
-      await clickhouse.command(`DROP TABLE IF EXISTS ${identifier(beside)}${onCluster(clickhouse)} SYNC`, {
-        settings: DROP_SETTINGS,
-        signal,
-      });
+      await clickhouse.command(dropBeside(clickhouse, table.name), { settings: DROP_SETTINGS, signal });
       continue;
     }
     if (other && other.columns !== now.columns) {
       await guard('drop a copy with other columns');
-      await clickhouse.command(`DROP TABLE IF EXISTS ${identifier(beside)}${onCluster(clickhouse)} SYNC`, {
-        settings: DROP_SETTINGS,
-        signal,
-      });
+      await clickhouse.command(dropBeside(clickhouse, table.name), { settings: DROP_SETTINGS, signal });
     }
     await assertExchangeable(clickhouse, table.name, signal);
     log.info(`${table.name}: copying ${now.rows} rows (${now.bytes} bytes) into partitions`);
@@ -144,7 +139,7 @@ export async function planRepartition(
   const beside = besideName(table.name);
   const now = await shapeOf(clickhouse, table.name, signal);
   const state = now && stateOf(now, await shapeOf(clickhouse, beside, signal), table);
-  const drop = `DROP TABLE IF EXISTS ${identifier(beside)}${onCluster(clickhouse)} SYNC`;
+  const drop = dropBeside(clickhouse, table.name);
   if (!state || state === 'done' || state === 'foreign') return { changes: [], statements: [] };
   if (state === 'exchanged') {
     return { changes: [`finish partitioning ${table.name} and drop ${beside}`], statements: [drop] };
@@ -200,6 +195,10 @@ function createBeside(clickhouse: ClickHouse, table: PrefixPartitioned): string 
     ...(table.primaryKey ? [`PRIMARY KEY ${list(table.primaryKey)}`] : []),
     `ORDER BY ${list(table.orderBy)}`,
   ].join('\n');
+}
+
+function dropBeside(clickhouse: ClickHouse, table: string): string {
+  return `DROP TABLE IF EXISTS ${identifier(besideName(table))}${onCluster(clickhouse)} SYNC`;
 }
 
 function exchangeStatement(clickhouse: ClickHouse, table: string): string {

@@ -9,10 +9,10 @@ import { openClickHouse } from '../tables/clickhouse.ts';
 import { inWork } from '../work-context.ts';
 import type { FromThread, ThreadData, ToThread } from './messages.ts';
 
-/**
- * Entry point of a pool thread: processes one batch at a time, from the archive to ClickHouse. Keeps connections, IP databases and
- * fingerprints.
- */
+// Entry point of a pool thread: processes one batch at a time, from the archive to ClickHouse. Keeps connections, IP databases and
+// fingerprints.
+
+/** Minimum interval between two reports of progress, milliseconds. */
 const PROGRESS_INTERVAL = 500;
 
 const { settings, isTraced } = workerData as ThreadData;
