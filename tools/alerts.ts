@@ -1,3 +1,5 @@
+import type { Reason } from '../crds/conditions.ts';
+
 /** An alert of Prometheus. docs/metrics.md and the PrometheusRule of the chart contain it; docs/alerts.md says what to do. */
 export interface Alert {
   readonly name: string;
@@ -25,6 +27,11 @@ function burns(rate: number, long: string, short: string, step: string): string 
   return `${over(long)} and ${over(short)}`;
 }
 
+/** Reasons of a run that waits for a worker, the archive or ClickHouse. */
+const BLOCKED: readonly Reason[] = ['NoWorker', 'Retrying', 'ArchiveSlow', 'NotProgressing'];
+/** Selects the resources with such a run. Ready stays true, because the run continues by itself when the cause is gone. */
+export const BLOCKED_RUN = `ooni_resource_condition{type="Ready",reason=~"${BLOCKED.join('|')}"}`;
+
 export const ALERTS: readonly Alert[] = [
   {
     name: 'OoniResourceStalled',
@@ -45,9 +52,7 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'OoniRunBlocked',
     when: 'a run waits for a worker, the archive or ClickHouse',
-    // Ready stays true, because the run continues by itself when the cause is gone.
-    expression:
-      'max by (kind, namespace, name) (ooni_resource_condition{type="Ready",reason=~"NoWorker|Retrying|ArchiveSlow|NotProgressing"}) > 0',
+    expression: `max by (kind, namespace, name) (${BLOCKED_RUN}) > 0`,
     for: '30m',
     severity: 'warning',
     summary:

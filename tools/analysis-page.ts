@@ -109,10 +109,10 @@ ${rows.length > 0 ? table : `The same as in version ${than}.`}
 
 ${what}
 
-${than === undefined ? '' : `${REMEDIES}\n\n`}${tables.join('\n')}`;
+${than === undefined ? '' : `${CORRECTIONS}\n\n`}${tables.join('\n')}`;
 }
 
-const REMEDIES = `1. **An answer is compared only with an answer.** When the control did not look up the host, or got only addresses of the other family,
+const CORRECTIONS = `1. **An answer is compared only with an answer.** When the control did not look up the host, or got only addresses of the other family,
    \`dns_system_answer_no_ctrl\` discards the answer instead of grading it 0.75 blocked. When all lookups of the control failed,
    \`dns_answer_ctrl_failing\` discards it: a resolver that answers for names that do not exist hijacks them but does not block anything. Failures
    at its addresses are discarded too, because the control also connects to the addresses that the probe got.

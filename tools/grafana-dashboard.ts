@@ -1,3 +1,5 @@
+import { BLOCKED_RUN } from './alerts.ts';
+
 interface Panel {
   readonly title: string;
   readonly unit?: string;
@@ -19,10 +21,7 @@ const SECTIONS: Readonly<Record<string, readonly Panel[]>> = {
     {
       title: 'Runs that wait for a worker, the archive or ClickHouse',
       queries: [
-        [
-          'max by (kind, namespace, name, reason) (ooni_resource_condition{type="Ready",reason=~"NoWorker|Retrying|ArchiveSlow|NotProgressing"}) > 0',
-          '{{kind}} {{namespace}}/{{name}} {{reason}}',
-        ],
+        [`max by (kind, namespace, name, reason) (${BLOCKED_RUN}) > 0`, '{{kind}} {{namespace}}/{{name}} {{reason}}'],
       ],
     },
     {

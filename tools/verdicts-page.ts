@@ -69,7 +69,7 @@ the view \`page_speeds\` makes both: with other hosts that the same probe loaded
 where both were fast, and the page was slow in two measurements or more, the view says \`throttled\`. It needs the counts of bytes of web_connectivity 0.5, and
 networks that measured the same host on the same day; under a filter by country it says \`slow\` more often, never \`throttled\` more often.
 
-The view is separate from the outcomes, because its limits are not tried on real throttling: in the collection
+The view is separate from the outcomes, because its limits were not tried on real throttling: in the collection
 ([deviations.md](deviations.md)), three measurements from real networks have counts of bytes. Their pages are fast, or too small to tell. Look at the columns before you write that a page is throttled.
 
 ## Columns of \`analysis_web_measurement\`

@@ -1,6 +1,5 @@
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
-
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
 import { counted } from '../../pipeline/counts.ts';

@@ -1,6 +1,5 @@
 import { Command, Option } from 'commander';
 import { BACKFILL, type Backfill } from '../../crds/backfill.ts';
-
 import { parseSpec } from '../../crds/resource.ts';
 import { BACKFILLS } from '../../operator/controllers/resources.ts';
 import { NotFoundError } from '../../operator/kube/errors.ts';

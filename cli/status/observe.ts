@@ -4,10 +4,11 @@ import { blockerOfRuns, observeBackfill } from '../../operator/temporal/backfill
 import type { BlockedBy, BlockedRun } from '../../operator/temporal/blocked-by.ts';
 import type { Temporal } from '../../operator/temporal/connection.ts';
 import { TemporalError, TemporalRejected } from '../../operator/temporal/errors.ts';
+import { type Launch, listLaunches } from '../../operator/temporal/launches.ts';
 import { loadReader } from '../../operator/temporal/load.ts';
 import { milliseconds } from '../../operator/temporal/payload.ts';
 import { listSchedules, type ScheduleList } from '../../operator/temporal/schedule-list.ts';
-import { describeSchedule, type Launch, listLaunches } from '../../operator/temporal/schedules.ts';
+import { describeSchedule } from '../../operator/temporal/schedules.ts';
 import { shared } from '../../operator/temporal/shared-request.ts';
 import {
   boundsOf,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { activeRunOf } from './active-run.ts';
-import type { Launch } from './schedules.ts';
+import type { Launch } from './launches.ts';
 
 test('the active run of the oldest firing is the one that is looked at', () => {
   const launch = (date: string, state: Launch['state']) => ({

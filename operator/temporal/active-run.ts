@@ -2,8 +2,8 @@ import { lastCompleteBucket } from '../../pipeline/bucket.ts';
 import { runWorkflowID, type ScheduledRunInput } from '../../worker/contract.ts';
 import { type BlockedBy, type BlockedRun, blockerOf, causeOf, pendingWork } from './blocked-by.ts';
 import type { Temporal } from './connection.ts';
+import type { Launch } from './launches.ts';
 import { nominalTime } from './nominal-time.ts';
-import type { Launch } from './schedules.ts';
 
 /** Run that a schedule has started, or waits for. */
 export interface ActiveRun {

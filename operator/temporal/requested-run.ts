@@ -3,7 +3,7 @@ import { rootCause } from '@temporalio/common';
 import { PRIORITIES, type ScheduledRunInput, WORKFLOWS } from '../../worker/contract.ts';
 import type { Temporal } from './connection.ts';
 import { undefinedWhen } from './errors.ts';
-import { hasSkipped, type LaunchState } from './schedules.ts';
+import { hasSkipped, type LaunchState } from './launches.ts';
 import { startWorkflow } from './start-workflow.ts';
 
 /** A run of one bucket that a person requested, as Temporal shows it. */

@@ -2,7 +2,7 @@ import protobuf from '@temporalio/proto';
 import { workerDeploymentOf } from '../../worker/contract.ts';
 import type { Observation } from '../observation.ts';
 import type { Temporal } from './connection.ts';
-import { isNotFound, isPreconditionFailed, TemporalRejected } from './errors.ts';
+import { isNotFound, isPreconditionFailed, TemporalRejected, undefinedWhen } from './errors.ts';
 
 const { WorkerDeploymentVersionStatus: Status } = protobuf.temporal.api.enums.v1;
 
@@ -38,11 +38,8 @@ export async function readVersions(temporal: Temporal, installation: string): Pr
     const value = await temporal.call(`looking up worker deployment ${deploymentName}`, async client => {
       const answer = await client.workflowService
         .describeWorkerDeployment({ namespace: temporal.namespace, deploymentName })
-        .catch((error: unknown) => {
-          // No worker with a version has asked for work yet.
-          if (isNotFound(error)) return undefined;
-          throw error;
-        });
+        // Not found: no worker with a version has asked for work yet.
+        .catch(undefinedWhen(isNotFound));
       const { routingConfig, versionSummaries } = answer?.workerDeploymentInfo ?? {};
       return {
         current: routingConfig?.currentDeploymentVersion?.buildId || undefined,

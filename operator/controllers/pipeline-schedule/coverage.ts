@@ -3,8 +3,9 @@ import { bucketsBetween, lastCompleteBucket, nextBucket } from '../../../pipelin
 import { filterIDOf, normaliseFilter } from '../../../pipeline/filter.ts';
 import type { BucketHistory } from '../../../pipeline/ledger/history.ts';
 import { hashOf } from '../../hash.ts';
+import type { Launch } from '../../temporal/launches.ts';
 import { nominalTime } from '../../temporal/nominal-time.ts';
-import type { Launch, ScheduleState } from '../../temporal/schedules.ts';
+import type { ScheduleState } from '../../temporal/schedules.ts';
 
 /** The buckets that a schedule is responsible for, from its first one on. */
 export type Coverage = NonNullable<PipelineScheduleStatus['coverage']>;

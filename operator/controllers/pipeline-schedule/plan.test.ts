@@ -8,7 +8,8 @@ import {
 import { FINALIZER, SpecError } from '../../../crds/resource.ts';
 import type { BucketHistory } from '../../../pipeline/ledger/history.ts';
 import type { Observation } from '../../observation.ts';
-import type { Launch, ScheduleState } from '../../temporal/schedules.ts';
+import type { Launch } from '../../temporal/launches.ts';
+import type { ScheduleState } from '../../temporal/schedules.ts';
 import { desiredConditions, lint, merge } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
 import { countsOf, coverageOf, dueRange, type Missing, missingOf } from './coverage.ts';

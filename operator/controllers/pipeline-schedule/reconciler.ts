@@ -6,9 +6,9 @@ import { scheduleIDOf } from '../../../worker/contract.ts';
 import { addFinalizer, removeFinalizer } from '../../kube/finalizer.ts';
 import { keyOf, type Stored } from '../../kube/resource.ts';
 import type { Ledger } from '../../ledger.ts';
-
 import { type ActiveRun, activeRunOf, observeBlockedRun } from '../../temporal/active-run.ts';
 import type { Temporal } from '../../temporal/connection.ts';
+import { firingBeyond, type Launch, listLaunches, readLaunch, wasSkipped } from '../../temporal/launches.ts';
 import { observeRequestedRun, startRequestedRun } from '../../temporal/requested-run.ts';
 import { listSchedules } from '../../temporal/schedule-list.ts';
 import { ScheduleReader } from '../../temporal/schedule-reader.ts';
@@ -16,16 +16,10 @@ import {
   createSchedule,
   deleteSchedule,
   describeSchedule,
-  firingBeyond,
-  type Launch,
-  listLaunches,
-  readLaunch,
   type ScheduleState,
   updateSchedule,
-  wasSkipped,
 } from '../../temporal/schedules.ts';
 import { shared } from '../../temporal/shared-request.ts';
-
 import { REFRESH } from '../plan-types.ts';
 import {
   ask,

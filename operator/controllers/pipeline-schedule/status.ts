@@ -8,8 +8,8 @@ import {
   nextBucket,
 } from '../../../pipeline/bucket.ts';
 import { scheduleIDOf } from '../../../worker/contract.ts';
+import type { Launch } from '../../temporal/launches.ts';
 import { nominalTime } from '../../temporal/nominal-time.ts';
-import type { Launch } from '../../temporal/schedules.ts';
 import { blockedStatus } from '../blocked.ts';
 import { seconds } from '../conditions.ts';
 import { scheduleLink, type TemporalUI } from '../links.ts';

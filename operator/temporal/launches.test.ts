@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { firingBeyond, type Launch } from './schedules.ts';
+import { firingBeyond, type Launch } from './launches.ts';
 
 const launch = (day: string): Launch => ({
   workflowID: `ooni/launch/data/daily-${day}T02:00:00Z`,
