@@ -42,19 +42,24 @@ export async function containerEnvironment(
   }
   for (const variable of container.env ?? []) {
     const value = variable.valueFrom
-      ? await referenced(pod, container, variable.valueFrom, facts, sources)
+      ? await referenced(variable.valueFrom, { pod, container, facts, sources })
       : expand(variable.value ?? '', env);
     if (value !== undefined) env[variable.name] = value;
   }
   return env;
 }
 
+/** A container and the sources of the values that its variables refer to. */
+interface Referrer {
+  readonly pod: StoredPod;
+  readonly container: Container;
+  readonly facts: PodFacts;
+  readonly sources: ValueSources;
+}
+
 async function referenced(
-  pod: StoredPod,
-  container: Container,
   from: NonNullable<EnvVar['valueFrom']>,
-  facts: PodFacts,
-  sources: ValueSources,
+  { pod, container, facts, sources }: Referrer,
 ): Promise<string | undefined> {
   const namespace = pod.metadata.namespace ?? 'default';
   if (from.fieldRef) return field(pod, from.fieldRef.fieldPath, facts);

@@ -1,24 +1,23 @@
-import type { CoreV1Event } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
-import type { Builtin } from '../../operator/kube/builtin.ts';
+import { CORE_EVENTS } from '../../operator/kube/builtin.ts';
 import type { Client } from '../../operator/kube/client.ts';
-import { defineResource } from '../../operator/kube/resource.ts';
 import { wireTime } from './pod-status.ts';
 import type { StoredPod } from './resources.ts';
-
-/** Events of the core group: a node's credentials may write only those. */
-const EVENTS = defineResource<Builtin<CoreV1Event>>({
-  group: '',
-  version: 'v1',
-  plural: 'events',
-  kind: 'Event',
-  namespaced: true,
-});
 
 /** Number of remembered events. A repetition of a remembered event increases its count. */
 const REMEMBERED = 1000;
 
-/** Events of pods, for `kubectl describe`. Recording returns at once; an event that cannot be written is logged and dropped. */
+interface PodEvent {
+  readonly pod: StoredPod;
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: string;
+  readonly message: string;
+}
+
+/**
+ * Events of pods, for `kubectl describe`, in the core group: a node's credentials may write only those. Recording returns at once; an event that
+ * cannot be written is logged and dropped.
+ */
 export class PodEvents {
   readonly #client: Client;
   readonly #node: string;
@@ -36,7 +35,7 @@ export class PodEvents {
   record(pod: StoredPod, type: 'Normal' | 'Warning', reason: string, message: string): void {
     const key = JSON.stringify([pod.metadata.uid, reason, message]);
     // In sequence: an event can be counted only after it exists.
-    this.#writing = this.#writing.then(() => this.#write(key, pod, type, reason, message.slice(0, 1024)));
+    this.#writing = this.#writing.then(() => this.#write(key, { pod, type, reason, message: message.slice(0, 1024) }));
   }
 
   /** Resolves when all recorded events have been written or dropped. */
@@ -44,17 +43,21 @@ export class PodEvents {
     return this.#writing;
   }
 
-  async #write(key: string, pod: StoredPod, type: string, reason: string, message: string): Promise<void> {
+  async #write(key: string, { pod, type, reason, message }: PodEvent): Promise<void> {
     const { namespace = 'default', name, uid, resourceVersion } = pod.metadata;
     const now = wireTime();
     const known = this.#known.get(key);
     try {
       if (known) {
-        await this.#client.patch(EVENTS, { namespace, name: known.name }, { count: ++known.count, lastTimestamp: now });
+        await this.#client.patch(
+          CORE_EVENTS,
+          { namespace, name: known.name },
+          { count: ++known.count, lastTimestamp: now },
+        );
         return;
       }
       const event = `${name.slice(0, 200)}.${Date.now().toString(16)}${(this.#serial++).toString(16).padStart(4, '0')}`;
-      await this.#client.create(EVENTS, {
+      await this.#client.create(CORE_EVENTS, {
         metadata: { namespace, name: event },
         involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid, resourceVersion },
         type,

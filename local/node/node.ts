@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
-import { PODS, type Pod } from '../../operator/kube/builtin.ts';
+import { CONFIG_MAPS, PODS, type Pod, SECRETS } from '../../operator/kube/builtin.ts';
 import { Cache } from '../../operator/kube/cache.ts';
 import { Client } from '../../operator/kube/client.ts';
 import { connectionSource } from '../../operator/kube/config.ts';
@@ -21,7 +21,7 @@ import { PodEvents } from './events.ts';
 import { PodRunner, podDir } from './pod.ts';
 import { wireTime } from './pod-status.ts';
 import { registerNode, renewLease } from './registration.ts';
-import { CONFIG_MAPS, type PodStatus, SECRETS, type StoredPod } from './resources.ts';
+import type { PodStatus, StoredPod } from './resources.ts';
 
 export interface NodeOptions {
   readonly name: string;

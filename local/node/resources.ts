@@ -1,4 +1,4 @@
-import type { V1ConfigMap, V1Container, V1Node, V1PodStatus, V1Secret } from '@kubernetes/client-node';
+import type { V1Container, V1Node, V1PodStatus } from '@kubernetes/client-node';
 import type { Builtin, Pod, Wire } from '../../operator/kube/builtin.ts';
 import { defineResource, type Stored } from '../../operator/kube/resource.ts';
 
@@ -16,20 +16,4 @@ export const NODES = defineResource<Builtin<V1Node>>({
   plural: 'nodes',
   kind: 'Node',
   namespaced: false,
-});
-
-export const CONFIG_MAPS = defineResource<Builtin<V1ConfigMap>>({
-  group: '',
-  version: 'v1',
-  plural: 'configmaps',
-  kind: 'ConfigMap',
-  namespaced: true,
-});
-
-export const SECRETS = defineResource<Builtin<V1Secret>>({
-  group: '',
-  version: 'v1',
-  plural: 'secrets',
-  kind: 'Secret',
-  namespaced: true,
 });

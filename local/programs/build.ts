@@ -75,11 +75,11 @@ async function runGo(
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
-  const said: string[] = [];
+  const lastLines: string[] = [];
   createInterface({ input: child.stdout }).on('line', on.stdout);
   createInterface({ input: child.stderr }).on('line', line => {
-    said.push(line);
-    if (said.length > 20) said.shift();
+    lastLines.push(line);
+    if (lastLines.length > 20) lastLines.shift();
     on.stderr(line);
   });
   const end = () => {
@@ -96,7 +96,7 @@ async function runGo(
       child.once('close', (code, ending) => resolve(code ?? ending));
     });
     signal?.throwIfAborted();
-    if (status !== 0) throw new BuildError(`go ${args[0]} ended with ${status}:\n${said.slice(-5).join('\n')}`);
+    if (status !== 0) throw new BuildError(`go ${args[0]} ended with ${status}:\n${lastLines.slice(-5).join('\n')}`);
   } finally {
     signal?.removeEventListener('abort', end);
   }
