@@ -6,13 +6,21 @@ import { syncReplicas } from '../tables/cluster.ts';
 import { FINGERPRINTS_DNS } from '../tables/reference-tables.ts';
 import { OBS_WEB, OBS_WEB_CTRL } from '../tables/schema.ts';
 import { type Contents, type ContentsRow, contentsOf, contentsQuery } from './contents.ts';
-import type { DayTask } from './days.ts';
-import { type Observed, planDays, presentDaysQuery, recentDays, type TouchedDays, touchedDaysQuery } from './days.ts';
+import {
+  type DayTask,
+  type Observed,
+  planDays,
+  presentDaysQuery,
+  recentDays,
+  type TouchedDays,
+  touchedDaysQuery,
+} from './days.ts';
 import { AnalysisError, experimentCondition, inDays } from './selection.ts';
 import {
   type AnalysisOptions,
   accountQuery,
   assertTables,
+  type DeleteStep,
   FILLED_TABLES,
   judgesInFull,
   makeStep,
@@ -62,7 +70,7 @@ export async function tasksAfter(
 ): Promise<DayTask[]> {
   const touched = touchedDaysQuery(observed);
   const [found] = await clickhouse.select<TouchedDays>(touched.sql, { params: touched.params, signal });
-  if (!found) throw new AnalysisError('ClickHouse gave no answer to the question for the days of a bucket');
+  if (!found) throw new AnalysisError('ClickHouse returned no row for the days of a bucket');
   const settled = await isSettled(found.now);
   const settles = settled && granularityOf(observed.bucket) === 'Hour';
   const present = settles ? await presentDays(clickhouse, observed.bucket, signal) : [];
@@ -100,6 +108,13 @@ export class AnalysisAgainError extends AnalysisError {
   }
 }
 
+/** The server, a log, and a signal that stops the analysis. */
+export interface DayTools {
+  readonly clickhouse: ClickHouse;
+  readonly log: Logger;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Judges the selected measurements of some days: writes verdicts and results with `options.generation`, which no row may have yet, and deletes
  * the rows that they replace. Afterwards each verdict is there once, for plain reads as for FINAL. After an error, repeat it with a greater
@@ -109,13 +124,8 @@ export class AnalysisAgainError extends AnalysisError {
  *
  * @param known version of the fingerprints, if it was just read
  */
-export async function analyseDays(
-  clickhouse: ClickHouse,
-  options: AnalysisOptions,
-  log: Logger,
-  signal?: AbortSignal,
-  known?: string,
-): Promise<AnalysedDays> {
+export async function analyseDays(tools: DayTools, options: AnalysisOptions, known?: string): Promise<AnalysedDays> {
+  const { clickhouse, log, signal } = tools;
   await syncReplicas(clickhouse, [OBS_WEB.name, OBS_WEB_CTRL.name, ...FILLED_TABLES], signal);
   const narrowed = await nameMeasurements(clickhouse, options, signal);
   const before = known ?? (await requireTables(clickhouse, signal)).fingerprints;
@@ -132,7 +142,7 @@ export async function analyseDays(
       `${nameOf(options)}: ${kept} measurements have a verdict but no observations, more than the ${verdicts} that have both; their verdicts are kept`,
     );
   }
-  await remove(clickhouse, retireSteps(narrowed, judgesInFull(narrowed) && kept === 0), log, signal);
+  await remove(tools, retireSteps(narrowed, judgesInFull(narrowed) && kept === 0));
   return { verdicts, counts, fingerprints, kept, isShared: false };
 }
 
@@ -196,7 +206,7 @@ async function make(
   for (const table of FILLED_TABLES) await insert(clickhouse, makeStep(table, options), signal);
   const { sql, params } = accountQuery(options);
   const [account] = await clickhouse.select<Account>(sql, { params, signal });
-  if (!account) throw new AnalysisError('ClickHouse gave no answer to the question for what an analysis has stored');
+  if (!account) throw new AnalysisError('ClickHouse returned no row for the stored rows of an analysis');
   const what = `${nameOf(options)}, generation ${options.generation}: `;
   const { verdicts, repeated, unjudged, unresulted, stale, sharing, fingerprints } = account;
   const counts = verdicts.map(([outcome, country, count]) => ({ outcome, probe_cc: country, verdicts: count }));
@@ -233,12 +243,7 @@ async function insert(
  * there is nothing to delete. Therefore one query first finds the partitions of all steps. On a cluster it searches again, because a
  * replica that had not received the new rows found fewer of the old ones.
  */
-async function remove(
-  clickhouse: ClickHouse,
-  steps: readonly DeleteStep[],
-  log: Logger,
-  signal?: AbortSignal,
-): Promise<void> {
+async function remove({ clickhouse, log, signal }: DayTools, steps: readonly DeleteStep[]): Promise<void> {
   await syncReplicas(clickhouse, FILLED_TABLES, signal);
   for (let round = 1; ; round++) {
     const found = await partitionsOf(clickhouse, steps, signal);
@@ -262,8 +267,6 @@ async function remove(
     if (clickhouse.cluster === '') return;
   }
 }
-
-type DeleteStep = Extract<Step, { do: 'delete' }>;
 
 async function partitionsOf(
   clickhouse: ClickHouse,

@@ -31,10 +31,10 @@ export type Step =
       readonly params: Query['params'];
     };
 
-type DeleteStep = Extract<Step, { do: 'delete' }>;
+export type DeleteStep = Extract<Step, { do: 'delete' }>;
 
 /** Tables that the analysis of a day needs, and that migrations create. */
-export const NEEDED_TABLES: readonly string[] = [
+const NEEDED_TABLES: readonly string[] = [
   OBS_WEB.name,
   OBS_WEB_CTRL.name,
   'fingerprints_dns',

@@ -107,7 +107,7 @@ export async function analyseBucket(
           'ooni.generation': generation,
         };
         return await withSpan('judge days', days, async span => {
-          const analysed = await analyseDays(clickhouse, options, log, signal, version);
+          const analysed = await analyseDays({ clickhouse, log, signal }, options, version);
           version = analysed.fingerprints;
           span.setAttribute('ooni.verdicts', analysed.verdicts);
           return analysed;

@@ -13,7 +13,8 @@ export async function analyseDay(
   const { day, ...rest } = options;
   for (let { generation } = options; ; generation++) {
     try {
-      return await analyseDays(clickhouse, { ...rest, generation, runID: 'by-hand', days: [day] }, log, signal);
+      const tools = { clickhouse, log, signal };
+      return await analyseDays(tools, { ...rest, generation, runID: 'by-hand', days: [day] });
     } catch (error) {
       if (!(error instanceof AnalysisAgainError && error.exchanged)) throw error;
     }
