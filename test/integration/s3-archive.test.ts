@@ -195,9 +195,9 @@ describe('S3 archive', () => {
     expect(await listing(page(entry('raw/a'), '<IsTruncated>true</IsTruncated>'))).toEqual(
       strange('but not from where'),
     );
-    expect(await listing(page(entry('raw/b') + entry('raw/a')))).toEqual(strange('raw/a behind raw/b'));
+    expect(await listing(page(entry('raw/b') + entry('raw/a')))).toEqual(strange('raw/a after raw/b'));
     // The same page again and again, which would never end.
-    expect(await listing(page(entry('raw/a'), more))).toEqual(strange('raw/a behind raw/a'));
+    expect(await listing(page(entry('raw/a'), more))).toEqual(strange('raw/a after raw/a'));
     expect(await listing(page('<Contents><Size>1</Size></Contents>'))).toEqual(strange('without a key'));
     expect(await listing('<html>log in first</html>')).toEqual(strange('answered with something else'));
     expect(await listing('not even that <')).toBeInstanceOf(ArchiveUnavailableError);
