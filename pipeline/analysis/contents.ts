@@ -4,7 +4,7 @@ import { HAS_FAILED, SILENT_RUN } from './reporters.ts';
 import { inDays, type Query } from './selection.ts';
 
 /**
- * What the observations and the control of some days contain. The statement of the verdicts leaves out the relations over what they lack, because
+ * Contents of the observations and the control of some days. The statement of the verdicts leaves out the relations over what they lack, because
  * ClickHouse takes longer to plan a small day than to judge it. Ask after the analysis is opened. Then the answer includes all observations that the
  * analysis has to judge, and a run that adds others judges them itself.
  */
@@ -24,7 +24,7 @@ export interface Contents {
 }
 
 /** The contents of days of which nothing is known. */
-export const UNKNOWN_CONTENTS: Contents = {
+const UNKNOWN_CONTENTS: Contents = {
   hasMessengers: true,
   hasIPv6: true,
   mayBeOffline: true,
@@ -32,6 +32,11 @@ export const UNKNOWN_CONTENTS: Contents = {
   hasOwnControls: true,
   controlEndpoints: Number.POSITIVE_INFINITY,
 };
+
+/** Returns the contents in the options of an analysis; absent ones are unknown. */
+export function contentsIn({ contents = UNKNOWN_CONTENTS }: { readonly contents?: Contents }): Contents {
+  return contents;
+}
 
 /** A row of contentsQuery: 0 or 1, or a number. */
 export interface ContentsRow {
@@ -59,6 +64,7 @@ export function contentsQuery(days: readonly string[]): Query {
   };
 }
 
+/** Returns the contents that the row of contentsQuery describes; those of unknown days without a row. */
 export function contentsOf(row: ContentsRow | undefined): Contents {
   if (!row) return UNKNOWN_CONTENTS;
   return {

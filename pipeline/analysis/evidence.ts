@@ -60,6 +60,7 @@ interface Place {
   readonly rules: readonly Rule[];
 }
 
+/** Assigns the bits for a version of the rules. */
 export function evidenceBits(version: RulesVersion): EvidenceBits {
   const layers = layersOf(version);
   const places = new Map<Layer, Place>();

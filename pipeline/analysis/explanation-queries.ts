@@ -3,7 +3,7 @@ import { type Layer, layersOf, RULES, type RulesVersion } from './rules.ts';
 import { dayParams, IN_DAY, type Query } from './selection.ts';
 import { gradesBefore, signalsOf } from './signals.ts';
 
-/** What conditions of a layer's rules are written over, in the order of the signals, then the grades of earlier layers. */
+/** Names in the conditions of a layer's rules: signals in their order, then the grades of earlier layers. */
 export function signalsOfLayer(layer: Layer, version: RulesVersion): readonly string[] {
   const words = new Set(RULES[version][layer].flatMap(rule => rule.when.match(/\w+/g) ?? []));
   return [...signalsOf(version).map(({ name }) => name), ...gradesBefore(layer)].filter(name => words.has(name));
@@ -35,7 +35,7 @@ ORDER BY observation_idx`;
 }
 
 /**
- * What the control knows of hosts on a day, by host, address and port: one row each, the addresses that are asked for first. `asked` are the
+ * The control's facts about hosts on a day, by host, address and port: one row each, the addresses that are asked for first. `asked` are the
  * addresses that the measurement met. Addresses beyond `limit` of a host are left out.
  */
 export function controlQuery(day: string, hosts: readonly string[], asked: readonly string[], limit: number): Query {

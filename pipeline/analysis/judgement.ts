@@ -1,5 +1,5 @@
 import type { Filter } from '../filter.ts';
-import { type Contents, UNKNOWN_CONTENTS } from './contents.ts';
+import { type Contents, contentsIn } from './contents.ts';
 import { endpointOf, serviceRelations } from './messengers.ts';
 import { insideOf, isBogonNumber, networkPrefixes, PREFIX_HOST } from './nat64.ts';
 import { answeredControls, HAS_OWN_CONTROL } from './own-controls.ts';
@@ -14,13 +14,13 @@ export interface JudgementOptions {
   readonly filter: Filter;
   readonly selection: Selection;
   readonly rulesVersion: RulesVersion;
-  /** What the days contain; absent: unknown. */
+  /** Contents of the days; absent: unknown. */
   readonly contents?: Contents;
 }
 
 /** Returns whether the services of messengers are judged. The Python pipeline does not know them. */
-export function judgesServices({ rulesVersion, contents = UNKNOWN_CONTENTS }: JudgementOptions): boolean {
-  return rulesVersion !== 2 && contents.hasMessengers;
+export function judgesServices(options: JudgementOptions): boolean {
+  return options.rulesVersion !== 2 && contentsIn(options).hasMessengers;
 }
 
 /**
@@ -112,7 +112,7 @@ const MADE: ReadonlySet<string> = new Set(['address', 'has_public_address', 'has
 /** A certificate vouches for the name that was asked for: that of the handshake, where it is known. */
 const SAME_NAME = ` AND (ifNull(tls_server_name, '') = '' OR ${hostOf('tls_server_name', 3)} = ${hostOf('hostname', 3)})`;
 
-/** What the control knows of an endpoint, for versions that distinguish ports; an unknown port is not an endpoint. `day`: `day, ` or empty. */
+/** The control's facts about an endpoint, for versions that distinguish ports; an unknown port is not an endpoint. `day`: `day, ` or empty. */
 const controlEndpoint = (day: string) => `control_endpoint AS (
   SELECT ${day}hostname, ip, assumeNotNull(port) AS port,
     countIf(c.tcp_success = 1) AS tcp_success,
@@ -148,7 +148,7 @@ export function judgement(options: JudgementOptions, reading: string): Query {
   const reporter = ofDay(reporterOf(version));
   const parts: Parts = {
     version,
-    contents: options.contents ?? UNKNOWN_CONTENTS,
+    contents: contentsIn(options),
     withServices: judgesServices(options),
     day,
     rowDay: day && `${ROW_DAY} AS day, `,
@@ -286,7 +286,7 @@ export function hostOf(column: string, version: RulesVersion): string {
   return version === 2 ? column : `lower(trimRight(${column}, '.'))`;
 }
 
-/** What the relations of a judgement have in common, as SQL. */
+/** Parts that the relations of a judgement share, as SQL. */
 interface Parts {
   readonly version: RulesVersion;
   readonly contents: Contents;
@@ -338,9 +338,10 @@ function nat64Prefixes({ contents, reporter, within, ofReporters }: Parts, host:
 }
 
 /**
- * The observations under judgement. What they are compared by: `address` is their `ip`, or the IPv4 address inside a NAT64 address; `answer` is the
- * same of the DNS answer (of an IPv4-mapped answer, `ip` is the IPv4 address inside); `is_compared_v6` is the family of `address`; `has_network`: the network of `address` is known. Version 2 knows no
- * NAT64. Each step is a subquery of its own, as in judgeLayer.
+ * The observations under judgement, with the columns by which they are compared. `address` is their `ip`, or the IPv4 address inside a
+ * NAT64 address; `answer` is the same of the DNS answer (of an IPv4-mapped answer, `ip` is the IPv4 address inside); `is_compared_v6` is
+ * the family of `address`; `has_network`: the network of `address` is known. Version 2 knows no NAT64. Each step is a subquery of its own,
+ * as in judgeLayers.
  */
 function experimentRows({ version, contents, withServices, rowDay, reporter, within, condition }: Parts): string {
   const endpoint = withServices ? `${endpointOf('hostname')} AS endpoint, ` : '';

@@ -12,7 +12,7 @@ export const OUTCOMES = {
   unknown: 'unknown',
 } as const;
 
-/** What each word means, for docs/verdicts.md; examples are of the fixtures. */
+/** Meaning of each word, for docs/verdicts.md; examples are of the fixtures. */
 export const WORDS: readonly { readonly word: string; readonly meaning: string; readonly example: string }[] = [
   {
     word: OUTCOMES.blocked,

@@ -134,7 +134,7 @@ function resultColumns(layers: readonly Layer[]): Record<string, string> {
   };
 }
 
-/** What each column holds that is not simply the measurement's own (BY_MEASUREMENT), for the page docs/analysis-rules.md. */
+/** Meaning of each column that is not simply the measurement's own (BY_MEASUREMENT), for the page docs/analysis-rules.md. */
 export const RESULT_MEANING: Readonly<Record<string, string>> = {
   observation_id_list:
     'empty: observations no longer have ids; they are the rows of `obs_web` with this `measurement_uid`',

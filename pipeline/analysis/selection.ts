@@ -22,6 +22,7 @@ export interface Query {
   readonly params: Readonly<Record<string, unknown>>;
 }
 
+/** An analysis cannot be made: its days are not valid, or ClickHouse lacks what it needs. */
 export class AnalysisError extends Error {
   override name = 'AnalysisError';
 }

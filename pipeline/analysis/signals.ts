@@ -17,7 +17,7 @@ export interface Signal {
   readonly layer: Layer;
   /** True when it is taken over all answers of the host and address family, not of one row. */
   readonly overAnswers?: boolean;
-  /** What the days must contain so that a rule that uses it can hold; absent: nothing. */
+  /** Contents that the days must have so that a rule that uses it can hold; absent: any. */
   readonly needs?: Need;
 }
 

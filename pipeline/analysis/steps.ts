@@ -1,6 +1,6 @@
 import { PIPELINE_RUNS } from '../tables/ledger-tables.ts';
 import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT, OBS_WEB, OBS_WEB_CTRL } from '../tables/schema.ts';
-import { UNKNOWN_CONTENTS } from './contents.ts';
+import { contentsIn } from './contents.ts';
 import type { JudgementOptions } from './judgement.ts';
 import { resultsQuery } from './results.ts';
 import { AnalysisError, experimentCondition, inDays, type Query } from './selection.ts';
@@ -94,8 +94,8 @@ const JOINED_IN_MEMORY = 1_000_000;
  * few endpoints is joined in memory. The uid of a measurement comes from the document, so a day may belong to any number of
  * partitions of the verdicts.
  */
-export function boundedSettings({ contents }: Pick<AnalysisOptions, 'contents'>): string {
-  const { controlEndpoints } = contents ?? UNKNOWN_CONTENTS;
+export function boundedSettings(options: Pick<AnalysisOptions, 'contents'>): string {
+  const { controlEndpoints } = contentsIn(options);
   const join =
     controlEndpoints <= JOINED_IN_MEMORY
       ? `join_algorithm = 'hash'`
