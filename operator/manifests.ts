@@ -10,7 +10,9 @@ const NAME = 'ooni-pipeline';
 /** Name of the operator's Deployment, and its label `app.kubernetes.io/name`. */
 export const OPERATOR = 'ooni-operator';
 const IMAGE = 'ooni-pipeline:dev';
-const LABELS = { 'app.kubernetes.io/name': OPERATOR, 'app.kubernetes.io/part-of': NAME };
+const SELECTOR = { 'app.kubernetes.io/name': OPERATOR, 'app.kubernetes.io/part-of': NAME };
+/** Labels of the Deployment and its pods: `kubectl ooni` finds the operator by them, here as in the chart. */
+const LABELS = { ...SELECTOR, 'app.kubernetes.io/component': 'operator' };
 
 /**
  * Returns the objects that a chart would install: the operator with its permissions, and the settings of the workers. `settings` by key, as
@@ -64,7 +66,7 @@ function operatorDeployment(): object {
     metadata: { name: OPERATOR, namespace: OPERATOR_NAMESPACE, labels: LABELS },
     spec: {
       replicas: 1,
-      selector: { matchLabels: LABELS },
+      selector: { matchLabels: SELECTOR },
       template: {
         metadata: { labels: LABELS },
         spec: {

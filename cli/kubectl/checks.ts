@@ -7,7 +7,7 @@ import { ForbiddenError, KubeError } from '../../operator/kube/errors.ts';
 import { defineResource, type KubeObject } from '../../operator/kube/resource.ts';
 import { OPERATOR_RULES, workerSettingsRules } from '../../operator/rbac.ts';
 import { bad, type Check, checker, ok } from './check.ts';
-import { OPERATOR_SELECTOR } from './status.ts';
+import { OPERATOR_SELECTOR } from './operator-selector.ts';
 
 const check = checker(KubeError);
 
@@ -148,7 +148,7 @@ async function checkOperator(client: Client): Promise<Check[]> {
     return [{ check: 'operator', ...unknown }];
   }
   const [operator] = deployments;
-  if (!operator) return [{ check: 'operator', ...bad('failed', 'no Deployment has its label', remedy) }];
+  if (!operator) return [{ check: 'operator', ...bad('failed', 'no Deployment has its labels', remedy) }];
   const { namespace = '', name } = operator.metadata;
   const pod = operator.spec?.template.spec;
   const environment = Object.fromEntries(

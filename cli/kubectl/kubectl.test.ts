@@ -11,6 +11,7 @@ import { checkLines } from './checks-text.ts';
 import type { Cluster } from './cluster.ts';
 import { type GridDay, gridLines } from './grid.ts';
 import { isAbout, podsOf } from './logs.ts';
+import { OPERATOR_SELECTOR } from './operator-selector.ts';
 import { BEFORE, fixedSize } from './pool.ts';
 import { missingPrivileges } from './privileges.ts';
 import { createKubectlProgram } from './program.ts';
@@ -72,7 +73,7 @@ test('the lines about a bucket are those of the workers where the operator may n
   const named = restricted([worker], { namespace: 'data' });
   expect(await podsOf(named, undefined, { ...options, namespace: 'data' })).toEqual({
     pods: [
-      { namespace: 'data', selector: 'app.kubernetes.io/name=ooni-operator' },
+      { namespace: 'data', selector: OPERATOR_SELECTOR },
       { namespace: 'data', selector: 'app=worker' },
     ],
   });

@@ -9,7 +9,7 @@ import { durationText, resourceName } from '../names.ts';
 import { bucket, wholeNumber } from '../options.ts';
 import { Output } from '../output.ts';
 import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
-import { OPERATOR_SELECTOR } from './status.ts';
+import { OPERATOR_SELECTOR } from './operator-selector.ts';
 
 interface Options extends ClusterOptions {
   readonly follow?: boolean;
@@ -168,7 +168,7 @@ export async function operatorNamespaces({ client, options }: Cluster): Promise<
     );
   }
   throw new KubeConfigError(
-    `no Deployment has the label ${OPERATOR_SELECTOR}; install the chart ooni-pipeline, or give the namespace of the operator with -n`,
+    `no Deployment has the labels ${OPERATOR_SELECTOR}; install the chart ooni-pipeline, or give the namespace of the operator with -n`,
   );
 }
 

@@ -13,8 +13,9 @@ import { path } from '../names.ts';
 import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
 import { allChecks } from './doctor.ts';
 import { clusterArguments, operatorNamespaces } from './logs.ts';
+import { OPERATOR_SELECTOR } from './operator-selector.ts';
 import { redacted } from './redaction.ts';
-import { OPERATOR_SELECTOR, readInstallation } from './status.ts';
+import { readInstallation } from './status.ts';
 
 interface Options extends ClusterOptions {
   readonly outputFile?: string;

@@ -95,10 +95,10 @@ test('a long address is cut into lines without indentation, which a browser join
   expect(lines.slice(from, from + 2).join('')).toBe(`${LINK}${'y'.repeat(20)}`);
 });
 
-test('without a Deployment of the operator, the screen names its label within the width', () => {
+test('without a Deployment of the operator, the screen says so within the width', () => {
   const lines = screenLines({ ...longest(20), operators: [] }, PLAIN, 100);
   expect(lines.find(line => line.startsWith('Operator'))).toBe(
-    'Operator not found: no Deployment has the label app.kubernetes.io/name=ooni-operator',
+    'Operator not found: no Deployment has its labels; install the chart ooni-pipeline',
   );
 });
 

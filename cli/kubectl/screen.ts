@@ -50,7 +50,7 @@ export function screenLines(view: InstallationView, palette: Palette, width: num
   return [
     ...head('Cluster', printableLine(view.server), faint(`${view.at.slice(0, 19).replace('T', ' ')} UTC`)),
     ...(view.operators.length === 0
-      ? [`${strong('Operator')} ${bad('not found')}: no Deployment has the label app.kubernetes.io/name=ooni-operator`]
+      ? [`${strong('Operator')} ${bad('not found')}: no Deployment has its labels; install the chart ooni-pipeline`]
       : view.operators.flatMap(({ metadata, spec, status }) => {
           const available = status?.availableReplicas ?? 0;
           const state = `${available}/${spec?.replicas ?? 1} available`;

@@ -11,6 +11,7 @@ import { printable } from '../printable.ts';
 import { messageWithRemedy } from '../remedies.ts';
 import { onStopSignal } from '../stop-signals.ts';
 import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
+import { OPERATOR_SELECTOR } from './operator-selector.ts';
 import { type InstallationView, isAsDesired, screenLines } from './screen.ts';
 
 interface Options extends ClusterOptions {
@@ -19,8 +20,6 @@ interface Options extends ClusterOptions {
   readonly output?: 'human' | 'json';
 }
 
-/** Label of the operator's Deployment. */
-export const OPERATOR_SELECTOR = 'app.kubernetes.io/name=ooni-operator';
 /** Columns of the screen where the output is not a terminal. */
 const WIDTH = 100;
 

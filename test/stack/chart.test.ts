@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
+import { OPERATOR_SELECTOR } from '../../cli/kubectl/operator-selector.ts';
 import { KUBERNETES_VERSION } from '../../local/programs/releases.ts';
 import { CHART_PROGRAMS, obtainPrograms, programPath } from '../../local/programs.ts';
 import { restrictionsBroken } from '../support/pod-security.ts';
@@ -136,6 +137,14 @@ describe('the definitions', () => {
     const definition = find(other, 'CustomResourceDefinition', /^backfills/);
     expect(definition.metadata.annotations).toEqual({ a: 'b' });
   });
+});
+
+test('kubectl ooni finds the operator of the chart, and its pods', async () => {
+  const { metadata, spec } = find(await render(...MINIMAL), 'Deployment', /operator$/);
+  for (const label of OPERATOR_SELECTOR.split(',')) {
+    const [name = '', value] = label.split('=');
+    expect([metadata.labels?.[name], spec.template.metadata.labels[name]]).toEqual([value, value]);
+  }
 });
 
 describe('permissions', () => {
