@@ -18,7 +18,7 @@ export const CONDITIONS = {
   Warning:
     'Present only while true: the spec is accepted, but its filter, its cron line, its annotation or its result is probably not what its author intended. The message says what to check. It does not change other conditions.',
   ScalingActive:
-    'WorkerPool with autoscaling only. True: the number of pods follows the load. Unknown: a signal is missing or old, and the number does not change.',
+    'WorkerPool with autoscaling only. True: the number of pods follows the load. Unknown: a signal is missing or old, and the number does not become smaller.',
 } as const;
 export type ConditionType = keyof typeof CONDITIONS;
 
@@ -91,12 +91,13 @@ export const REASONS = {
   TemporalUnavailable: {
     in: ['Ready', 'ScalingActive'],
     meaning:
-      'Temporal does not answer. Until it answers, the operator does not scale, delete or report progress; active work continues.',
+      'Temporal does not answer. Until it answers, the operator does not scale down, delete or report progress; active work continues, and a pool between two waves of tasks gets its pods back.',
   },
   RequestFailed: { in: ['Ready'], meaning: 'A request to Kubernetes or Temporal failed; the operator retries it.' },
   SignalMissing: {
     in: ['ScalingActive'],
-    meaning: 'A queue or its workers report no load, or an old one; the number of pods does not change.',
+    meaning:
+      'A queue or its workers report no load, or an old one. The number of pods does not become smaller; with active runs it can become as great as it was in the last cooldown.',
   },
   FollowingLoad: {
     in: ['ScalingActive'],

@@ -38,9 +38,10 @@ const autoscaling = rules(
       description:
         'Maximum time in which the pods should process the backlog. When the mean duration of a task is known, the pool aims at the duration of two tasks, but at least two minutes; until then, every task gets a slot.',
     }),
-    cooldown: duration('0s', '24h')
-      .default('5m')
-      .meta({ description: 'Time without backlog, new tasks and busy slots after which the pool scales to zero.' }),
+    cooldown: duration('0s', '24h').default('5m').meta({
+      description:
+        'Time without backlog, new tasks and busy slots after which the pool scales to zero. While the load is not known and runs are active, the pool gets as many pods as it needed in this time before.',
+    }),
     scaleUp: direction('add', '0s', 40),
     scaleDown: direction('remove', '1m', 40),
   }),

@@ -73,7 +73,7 @@ export function createControllers(context: Context, sources: Sources, settings: 
       cache: pools,
       reconcile: poolReconciler(
         context,
-        { temporal, ui, pools, deployments, pods, budgets, load, versions, workerSettings },
+        { temporal, ui, pools, backfills, schedules, deployments, pods, budgets, load, versions, workerSettings },
         settings,
       ),
       when,

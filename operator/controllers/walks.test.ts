@@ -405,7 +405,14 @@ class PoolWorld extends World<WorkerPoolSpecInput, PoolAction, PoolPlan> {
     const observed = {
       object,
       spec: specOf(WORKER_POOL, object),
-      ...{ deployment: this.#deployment, budget: this.#budget, applied: this.#applied, pods: [], others: [] },
+      ...{
+        deployment: this.#deployment,
+        budget: this.#budget,
+        applied: this.#applied,
+        pods: [],
+        others: [],
+        activeRuns: false,
+      },
       load: { known: false, message: 'no connection' } as const,
       versions: { versions: { known: false, message: 'off' }, draining: [], elsewhere: new Map() } as const,
       ...{ monotonic: this.now - START, memory: undefined },

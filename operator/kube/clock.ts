@@ -13,6 +13,12 @@ export interface Clock {
   after(ms: number, action: () => void): () => void;
 }
 
+/** Two clocks at one moment: wall time in milliseconds since 1970, and milliseconds of the monotonic clock. */
+export interface Moment {
+  readonly wall: number;
+  readonly monotonic: number;
+}
+
 /** Timers of Node overflow beyond 2^31 - 1 ms and would fire at once, so longer waits are cut to a day. */
 const LONGEST_TIMER = 86_400_000;
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Backfill } from '../../crds/backfill.ts';
 import type { WorkerPool, WorkerPoolSpecInput } from '../../crds/worker-pool.ts';
-import { WORKER_POOLS } from '../../operator/controllers/resources.ts';
+import { BACKFILLS, WORKER_POOLS } from '../../operator/controllers/resources.ts';
 import {
   CONFIG_MAPS,
   DEPLOYMENTS,
@@ -318,6 +319,36 @@ describe('autoscaling', () => {
       expect(seen.conditions?.find(one => one.type === 'ScalingActive')?.reason).toBe('TemporalUnavailable');
       expect(seen.backlog).toBeUndefined();
       expect((await deployment('held'))?.spec?.replicas).toBe(1);
+    } finally {
+      cable.mend();
+    }
+  });
+
+  test('a new leader without Temporal gives active runs the pods that the load required lately', async () => {
+    const name = 'waves';
+    await create(name, { autoscaling: { maxReplicas: 3 } });
+    await deployed(name);
+    await client.create(BACKFILLS, {
+      metadata: { name, namespace },
+      spec: { startAt: '2024-01-01', endAt: '2024-01-04' },
+    } as Backfill);
+    await eventually(async () => (await client.get(BACKFILLS, { name, namespace })).status?.workflowID);
+    cable.cut();
+    try {
+      expect(await bed.operator.stop()).toBe(0);
+      // The last leader saw two buckets running, and nothing that waits for a pod since a minute.
+      const ago = (seconds: number) => new Date(Date.now() - seconds * 1000).toISOString().replace(/\.\d+/, '');
+      const recommendations = [
+        { since: ago(120), replicas: 2 },
+        { since: ago(60), replicas: 0 },
+      ];
+      const status = { subresource: 'status' } as const;
+      await client.patch(WORKER_POOLS, { name, namespace }, { status: { scalingMemory: { recommendations } } }, status);
+      await client.patch(DEPLOYMENTS, { name: `ooni-worker-${name}`, namespace }, { spec: { replicas: 0 } });
+      const progress = { total: 3, succeeded: 1, failed: 0, skipped: 0, active: 2, percent: 33, done: '1/3' };
+      await client.patch(BACKFILLS, { name, namespace }, { status: { progress } }, status);
+      bed.startOperator();
+      await deployed(name, spec => spec.replicas === 2);
     } finally {
       cable.mend();
     }

@@ -23,6 +23,8 @@ export interface Shape {
   readonly slots: number;
   /** Number of equal pools that serve the queue. */
   readonly pools: number;
+  /** Whether the arrivals are the buckets of one backfill: it has active runs until the last one is done. Otherwise each arrival is a run. */
+  readonly backfill?: boolean;
   /** Intervals in which nobody can read the load, as seconds since the start. */
   readonly blind?: readonly (readonly [from: number, until: number])[];
 }
@@ -33,6 +35,8 @@ export interface Seen {
   readonly now: number;
   /** False: Temporal does not answer. */
   readonly known: boolean;
+  /** Whether a run was active when that was last known. */
+  readonly activeRuns: boolean;
   readonly backlog: number;
   readonly addRate: number;
   readonly dispatchRate: number;
@@ -86,6 +90,9 @@ export function simulate(shape: Shape, scalerOf: () => Scaler): Outcome {
   const samples: Sample[] = [];
   let podSeconds = 0;
   let killedBusy = 0;
+  let activeRuns = false;
+  const hasActiveRuns = (now: number) =>
+    groups.some(({ at }) => at <= now) && groups.some(({ at, left }) => left > 0 && (shape.backfill || at <= now));
   const backlog = () => groups.reduce((sum, { waiting }) => sum + waiting, 0);
   const rate = (list: [number, number][], now: number) => {
     while (list[0] && list[0][0] <= now - RATE_WINDOW) list.shift();
@@ -134,6 +141,7 @@ export function simulate(shape: Shape, scalerOf: () => Scaler): Outcome {
     }
     rates.dispatched.push([now, dispatched]);
     const known = !shape.blind?.some(([from, until]) => now >= from && now < until);
+    if (known) activeRuns = hasActiveRuns(now);
     const busy = (pods: readonly Pod[]) => pods.reduce((sum, { running }) => sum + running.length, 0);
     const allSlots = pools.reduce((sum, { pods }) => sum + busy(pods), 0);
     for (const pool of pools) {
@@ -143,6 +151,7 @@ export function simulate(shape: Shape, scalerOf: () => Scaler): Outcome {
         ...{
           now,
           known,
+          activeRuns,
           backlog: backlog(),
           addRate: rate(rates.added, now),
           dispatchRate: rate(rates.dispatched, now),

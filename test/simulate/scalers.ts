@@ -1,5 +1,11 @@
 import { shareOf } from '../../operator/controllers/worker-pool/queue-share.ts';
-import { decide, freshMemory, type Memory, type Scaling } from '../../operator/controllers/worker-pool/scaling.ts';
+import {
+  decide,
+  freshMemory,
+  hold,
+  type Memory,
+  type Scaling,
+} from '../../operator/controllers/worker-pool/scaling.ts';
 import type { Scaler } from './engine.ts';
 
 /** Greatest number of pods of a pool, for both scalers. */
@@ -17,13 +23,14 @@ export function operatorScaler(scaling: Scaling, slots: number, pools: number): 
   return {
     every: 10,
     idleFirst: true,
-    decide({ now, known, current, busyPods, ...load }) {
+    decide({ now, known, activeRuns, current, busyPods, ...load }) {
+      const ms = now * 1000;
       if (!known) {
-        memory = memory && { ...memory, idleSince: undefined };
-        return current;
+        const held = hold({ scaling, current, now: ms, before: memory, activeRuns });
+        memory = held.memory;
+        return held.desired;
       }
       const queue = { ...load, tasks: 'Activities', share, slotsPerPod: slots } as const;
-      const ms = now * 1000;
       const before = memory ?? freshMemory(current, ms);
       const decided = decide({ signals: { queues: [queue], busyPods }, scaling, current, before, now: ms, at: ms });
       memory = decided.memory;

@@ -1,15 +1,10 @@
 import type { ScalingMemory } from '../../../crds/worker-pool.ts';
+import type { Moment } from '../../kube/clock.ts';
 import { seconds } from '../conditions.ts';
 import type { Memory } from './scaling.ts';
 
 /** Number of recommendations in the status. */
 const KEPT = 16;
-
-/** Two clocks at one moment: wall time in milliseconds since 1970, and milliseconds of the monotonic clock. */
-export interface Moment {
-  readonly wall: number;
-  readonly monotonic: number;
-}
 
 /** Returns the memory of autoscaling in the form of the status, so that the next leader continues its windows. */
 export function storedMemory(memory: Memory, now: Moment): ScalingMemory {

@@ -38,6 +38,7 @@ interface Given {
         readonly otherWorkflows?: number;
         readonly workers?: Load['workers'] | WorkerLoad[];
       };
+  readonly activeRuns?: boolean;
   readonly others?: ObservedPool['others'];
   readonly pods?: readonly PoolPod[];
   readonly memory?: Memory;
@@ -75,6 +76,7 @@ function given(what: Given): ObservedPool {
     memory,
     applied,
     others = [],
+    activeRuns = false,
   } = what;
   const object = pool(spec, metadata);
   return {
@@ -99,6 +101,7 @@ function given(what: Given): ObservedPool {
             },
           },
     versions: { versions: { known: false, message: 'off' }, draining: [], elsewhere: new Map() },
+    activeRuns,
     others,
     monotonic: MONOTONIC,
     memory,
@@ -294,6 +297,28 @@ describe('autoscaling', () => {
     const result = plan({ spec: AUTO, replicas: 7, load: 'away' });
     expect(result).toMatchObject({ actions: [], desired: 7 });
     expect(result.own).toMatchObject([{ status: 'Unknown', reason: 'TemporalUnavailable' }]);
+  });
+
+  test('gives active runs the pods that the load required lately, while Temporal is unavailable for longer', () => {
+    const memory: Memory = {
+      recommendations: [
+        { since: MONOTONIC - 120_000, replicas: 6 },
+        { since: MONOTONIC - 60_000, replicas: 0 },
+      ],
+      changes: [],
+      unknownSince: MONOTONIC - 40_000,
+    };
+    const result = plan({ spec: AUTO, replicas: 0, load: 'away', memory, activeRuns: true });
+    expect(result.desired).toBe(6);
+    expect(result.own).toMatchObject([
+      {
+        ...{ status: 'Unknown', reason: 'TemporalUnavailable' },
+        message: 'no connection; runs are active, so the pool gets 6 pods, as the load required lately.',
+      },
+    ]);
+    expect(result.events).toMatchObject([
+      { note: 'Scaled from 0 to 6 pods: the load is not known, but runs are active.' },
+    ]);
   });
 
   test.each([

@@ -15,7 +15,7 @@ import { APPLIED, deploymentName, desiredDeployment, type PodSettings, SETTINGS_
 import { type BudgetAction, planBudget } from './disruption-budget.ts';
 import { covers } from './overlay.ts';
 import { type PoolCapacity, shareOf, slotsPerPod } from './queue-share.ts';
-import { decide, freshMemory, type Memory, type QueueSignal, type Scaling, type Signals } from './scaling.ts';
+import { decide, freshMemory, hold, type Memory, type QueueSignal, type Scaling, type Signals } from './scaling.ts';
 import { templateProblems } from './template-limits.ts';
 import { type ObservedVersions, planVersions, type VersionAction, type VersionPlan } from './version.ts';
 
@@ -41,6 +41,8 @@ export interface ObservedPool {
   readonly budget: DisruptionBudget | undefined;
   readonly pods: readonly PoolPod[];
   readonly load: Observation<Load>;
+  /** Whether a run of the installation is active, as far as the status of Backfills and PipelineSchedules says. */
+  readonly activeRuns: boolean;
   readonly versions: ObservedVersions;
   /** Hash of the ConfigMap and the Secret of the pods; undefined while they cannot be read. */
   readonly settingsHash?: string;
@@ -159,16 +161,11 @@ function routed(summary: ReadySummary, desired: number, { waits }: VersionPlan):
 
 /** Returns the event for a changed number of pods with its cause, as the HorizontalPodAutoscaler does. */
 function rescaled(current: number, desired: number, scaled: Scaled | undefined): EventNote {
-  const why = !scaled
-    ? `spec.replicas is ${desired}`
-    : scaled.decision
-      ? `${scaled.decision.message.charAt(0).toLowerCase()}${clause(scaled.decision.message.slice(1))}`
-      : 'the load is not known, but minReplicas and maxReplicas still apply';
   return {
     type: 'Normal',
     reason: 'Rescaled',
     action: 'Scale',
-    note: `Scaled from ${current} to ${desired} pods: ${why}.`,
+    note: `Scaled from ${current} to ${desired} pods: ${scaled?.why ?? `spec.replicas is ${desired}`}.`,
   };
 }
 
@@ -217,33 +214,38 @@ function refused(name: string, remedy: string): PoolPlan {
 interface Scaled {
   readonly desired: number;
   readonly own: readonly DesiredCondition[];
+  /** Why the number is the desired one, as the end of a sentence. */
+  readonly why: string;
   readonly decision?: ScalingDecision;
   readonly memory?: Memory;
 }
 
 function autoscale(observed: ObservedPool, spec: WorkerPoolSpec, current: number, now: number): Scaled {
   const scaling = scalingOf(spec);
-  const { minReplicas, maxReplicas } = scaling;
-  const hold = (reason: 'TemporalUnavailable' | 'SignalMissing', message: string): Scaled => {
-    // The bounds of the spec apply under any load.
-    const desired = Math.min(maxReplicas, Math.max(minReplicas, current));
-    const text = `${clause(message)}; the number of pods stays ${desired}.`;
-    const memory = observed.memory && { ...observed.memory, idleSince: undefined };
-    return { desired, own: [{ type: 'ScalingActive', status: 'Unknown', reason, message: text }], memory };
+  const { activeRuns, memory: before, monotonic } = observed;
+  const unknown = (reason: 'TemporalUnavailable' | 'SignalMissing', message: string): Scaled => {
+    const { desired, memory } = hold({ scaling, current, now: monotonic, before, activeRuns });
+    const lately = desired > Math.max(current, scaling.minReplicas);
+    const text = lately
+      ? `${clause(message)}; runs are active, so the pool gets ${desired} pods, as the load required lately.`
+      : `${clause(message)}; the number of pods stays ${desired}.`;
+    const why = `the load is not known, but ${lately ? 'runs are active' : 'minReplicas and maxReplicas still apply'}`;
+    return { desired, own: [{ type: 'ScalingActive', status: 'Unknown', reason, message: text }], why, memory };
   };
-  if (!observed.load.known) return hold('TemporalUnavailable', observed.load.message);
+  if (!observed.load.known) return unknown('TemporalUnavailable', observed.load.message);
   const signals = signalsOf(observed, observed.load.value, spec, now);
-  if (typeof signals === 'string') return hold('SignalMissing', signals);
-  const before = observed.memory ?? freshMemory(current, observed.monotonic);
-  const { decision, memory } = decide({ signals, scaling, current, before, now: observed.monotonic, at: now });
+  if (typeof signals === 'string') return unknown('SignalMissing', signals);
+  const { decision, memory } = decide({
+    ...{ signals, scaling, current, before: before ?? freshMemory(current, monotonic), now: monotonic, at: now },
+  });
   const { desired } = decision;
+  const why = `${decision.message.charAt(0).toLowerCase()}${clause(decision.message.slice(1))}`;
   if (signals.incomplete) {
     const message = `${signals.incomplete}; the pool is not scaled below ${desired}.`;
     return {
       desired,
       own: [{ type: 'ScalingActive', status: 'Unknown', reason: 'SignalMissing', message }],
-      decision,
-      memory,
+      ...{ why, decision, memory },
     };
   }
   const bound = decision.reason === 'MinReplicas' || decision.reason === 'MaxReplicas';
@@ -253,7 +255,7 @@ function autoscale(observed: ObservedPool, spec: WorkerPoolSpec, current: number
     reason: bound ? 'AtBound' : 'FollowingLoad',
     message: decision.message,
   };
-  return { desired, own: [own], decision, memory };
+  return { desired, own: [own], why, decision, memory };
 }
 
 /** Returns the autoscaling of a spec in plain numbers. Throws TypeError without one. */

@@ -1,3 +1,5 @@
+import type { Backfill } from '../../../crds/backfill.ts';
+import type { PipelineSchedule } from '../../../crds/pipeline-schedule.ts';
 import { SpecError } from '../../../crds/resource.ts';
 import { WORKER_POOL, type WorkerPool } from '../../../crds/worker-pool.ts';
 import { canonical } from '../../hash.ts';
@@ -37,6 +39,8 @@ export interface PoolSources {
   readonly temporal: Temporal;
   readonly ui: TemporalUI;
   readonly pools: Cache<WorkerPool>;
+  readonly backfills: Cache<Backfill>;
+  readonly schedules: Cache<PipelineSchedule>;
   readonly deployments: Cache<Deployment>;
   readonly pods: Cache<Pod>;
   readonly budgets: Cache<DisruptionBudget>;
@@ -49,7 +53,8 @@ export interface PoolSources {
 /** Reconciles WorkerPools. */
 export function poolReconciler(context: Context, sources: PoolSources, settings: PodSettings) {
   const { client, clock } = context;
-  const { temporal, ui, pools, deployments, pods, budgets, load, versions, workerSettings } = sources;
+  const { temporal, ui, pools, backfills, schedules, deployments, pods, budgets, load, versions, workerSettings } =
+    sources;
   const memories = new Map<string, Memory>();
   const applied = new Map<string, Applied>();
   /** Returns the version of another pool with its name; empty when none of its pods is ready. */
@@ -59,6 +64,9 @@ export function poolReconciler(context: Context, sources: PoolSources, settings:
     const buildID = deployment?.metadata.annotations?.[BUILD_ID];
     return deployment && buildID && hasReadyPods(deployment) ? [[buildID, name]] : [];
   };
+  const hasActiveRuns = () =>
+    [...backfills.list()].some(({ status }) => (status?.progress?.active ?? 0) > 0) ||
+    [...schedules.list()].some(({ status }) => (status?.active ?? 0) > 0);
   const moment = (wall: number) => ({ wall, monotonic: clock.monotonic() });
   return reconciler(context, {
     resource: WORKER_POOLS,
@@ -74,6 +82,7 @@ export function poolReconciler(context: Context, sources: PoolSources, settings:
         budget: budgets.get(keyOf(ref)) ?? (await client.find(DISRUPTION_BUDGETS, ref, { signal })),
         pods: [...pods.list()].filter(pod => poolKeys(pod).includes(key) && !pod.metadata.deletionTimestamp).map(podOf),
         load: await ask(load()),
+        activeRuns: hasActiveRuns(),
         settingsHash: workerSettings.hashIn(namespace ?? '', settings),
         versions: {
           versions: settings.worker_versioning ? flat(await ask(versions())) : NO_VERSIONS,

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   decide,
   freshMemory,
+  hold,
   limited,
   type Memory,
   neededPods,
@@ -283,5 +284,59 @@ describe('decision', () => {
     for (let i = 0; i < 1000; i++) memory = run([queue({ backlog: i % 7 })], 3, memory, T + i * 10_000).memory;
     expect(memory.recommendations.length).toBeLessThanOrEqual(32);
     expect(memory.changes.length).toBeLessThanOrEqual(7);
+  });
+});
+
+describe('while the load is not known', () => {
+  /** Needed nine pods three minutes ago, and none since a minute. */
+  const between: Memory = {
+    recommendations: [
+      { since: minutes(-3), replicas: 9 },
+      { since: minutes(-1), replicas: 0 },
+    ],
+    changes: [],
+    idleSince: minutes(-1),
+  };
+  /** The number of pods after each of the given minutes, with a pass at each of them. */
+  const held = (times: readonly number[], over: Partial<Parameters<typeof hold>[0]> = {}) => {
+    let before: Memory | undefined = between;
+    let current = 0;
+    return times.map(minute => {
+      const { desired, memory } = hold({
+        ...{ scaling: SCALING, current, activeRuns: true, before, now: minutes(minute) },
+        ...over,
+      });
+      before = memory;
+      current = desired;
+      return desired;
+    });
+  };
+
+  test('a pool between two waves gets what the last wave required, after half a minute, and keeps it', () => {
+    expect(held([0, 0.25, 0.5, 1, 60])).toEqual([0, 0, 9, 9, 9]);
+  });
+
+  test('without active runs, the number stays', () => {
+    expect(held([0, 0.5, 60], { activeRuns: false })).toEqual([0, 0, 0]);
+  });
+
+  test('only the last cooldown counts', () => {
+    expect(held([0, 0.5, 60], { scaling: { ...SCALING, cooldown: 50 } })).toEqual([0, 0, 0]);
+  });
+
+  test('the limit per minute and the bounds apply', () => {
+    const scaling = { ...SCALING, maxReplicas: 7, scaleUp: { stabilization: 0, podsPerMinute: 4 } };
+    expect(held([0, 0.5, 1, 1.5, 2], { scaling })).toEqual([0, 4, 4, 7, 7]);
+    expect(held([0], { scaling: { ...SCALING, minReplicas: 2 } })).toEqual([2]);
+    expect(hold({ scaling, current: 8, now: T, before: undefined, activeRuns: true })).toEqual({ desired: 7 });
+  });
+
+  test('that time does not count as idle, and ends with the next reading', () => {
+    const { memory } = hold({ scaling: SCALING, current: 0, now: T, before: between, activeRuns: true });
+    expect(memory).toMatchObject({ unknownSince: T });
+    expect(memory).not.toHaveProperty('idleSince');
+    const signals = { queues: [queue()], busyPods: 0 };
+    const next = decide({ signals, scaling: SCALING, current: 0, before: memory!, now: minutes(1), at: minutes(1) });
+    expect(next.memory).not.toHaveProperty('unknownSince');
   });
 });

@@ -49,6 +49,8 @@ export interface Memory {
   readonly changes: readonly { readonly at: number; readonly delta: number }[];
   /** Time since which there has been no work; undefined while there is work, or while that is not known. */
   readonly idleSince?: number;
+  /** Time since which the load has not been known; undefined while it is known. */
+  readonly unknownSince?: number;
   /** Observed work of each kind of tasks. Another leader begins anew. */
   readonly work?: Partial<Readonly<Record<Tasks, Work>>>;
 }
@@ -73,6 +75,8 @@ const HALVED_AFTER = 400;
 const LONGEST_GAP = 60_000;
 /** Seconds in which a pool processes its work at the soonest: a pod that starts for less than that costs more than it does. */
 const SOONEST = 120;
+/** Milliseconds without a known load after which it counts as an outage: a single request that fails must not start pods. */
+const SHORT_OUTAGE = 30_000;
 /** As in the HorizontalPodAutoscaler: a recommendation within a tenth of the current number changes nothing. */
 const TOLERANCE = 0.1;
 const MINUTE = 60_000;
@@ -138,6 +142,11 @@ export function tolerated(current: number, needed: number): number {
   return Math.ceil(needed);
 }
 
+/** Returns the recommendations that held at some time of the last `window` seconds. */
+function within(recommendations: Memory['recommendations'], window: number, now: number): Memory['recommendations'] {
+  return recommendations.filter((_, index) => (recommendations[index + 1]?.since ?? now) > now - window * 1000);
+}
+
 /**
  * Returns the recommendation of the window that changes least: the smallest when scaling up, the greatest when scaling down. The last of
  * `memory` is the present one.
@@ -145,14 +154,9 @@ export function tolerated(current: number, needed: number): number {
 export function stabilized(memory: Memory, scaling: Scaling, current: number, now: number): number {
   const { recommendations } = memory;
   const present = recommendations.at(-1)?.replicas ?? current;
-  const within = (window: number) => [
-    present,
-    ...recommendations
-      .filter((_, index) => (recommendations[index + 1]?.since ?? now) > now - window * 1000)
-      .map(({ replicas }) => replicas),
-  ];
-  const up = Math.min(...within(scaling.scaleUp.stabilization));
-  const down = Math.max(...within(scaling.scaleDown.stabilization));
+  const those = (window: number) => [present, ...within(recommendations, window, now).map(({ replicas }) => replicas)];
+  const up = Math.min(...those(scaling.scaleUp.stabilization));
+  const down = Math.max(...those(scaling.scaleDown.stabilization));
   if (up > current) return up;
   return Math.min(down, current);
 }
@@ -160,8 +164,8 @@ export function stabilized(memory: Memory, scaling: Scaling, current: number, no
 /** Adds a recommendation, and drops those that no window reaches any more. */
 function recommend(memory: Memory, scaling: Scaling, replicas: number, now: number): Memory['recommendations'] {
   const { recommendations } = memory;
-  const longest = Math.max(scaling.scaleUp.stabilization, scaling.scaleDown.stabilization) * 1000;
-  const kept = recommendations.filter((_, index) => (recommendations[index + 1]?.since ?? now) > now - longest);
+  const longest = Math.max(scaling.scaleUp.stabilization, scaling.scaleDown.stabilization, scaling.cooldown);
+  const kept = within(recommendations, longest, now);
   return kept.at(-1)?.replicas === replicas ? kept : [...kept, { since: now, replicas }];
 }
 
@@ -215,7 +219,6 @@ export function decide(input: ScalingInput): { decision: ScalingDecision; memory
   step('Cooldown', pods === 0 && current > 0 && !hasCooledDown(memory, scaling, now) ? 1 : pods);
   step('MinReplicas', Math.max(pods, scaling.minReplicas));
   const desired = step('MaxReplicas', Math.min(pods, scaling.maxReplicas));
-  const delta = desired - current;
   return {
     decision: {
       at: seconds(at),
@@ -229,8 +232,38 @@ export function decide(input: ScalingInput): { decision: ScalingDecision; memory
       limited: rateLimited,
       desired,
     },
-    memory: delta === 0 ? memory : { ...memory, changes: [...memory.changes, { at: now, delta }] },
+    memory: changed(memory, desired - current, now),
   };
+}
+
+/** Inputs of a decision while the load is not known. */
+export interface HoldInput extends Pick<ScalingInput, 'scaling' | 'current' | 'now'> {
+  /** Memory after the decision before this one; undefined: nothing was ever known. */
+  readonly before: Memory | undefined;
+  /** Whether a run of the installation was active when that was last known. */
+  readonly activeRuns: boolean;
+}
+
+/**
+ * Decides the number of replicas while the load is not known: they stay, within the bounds. If that lasts and a run is active, the pool gets as many as
+ * the load required at most in the last `cooldown` before. Tasks come in waves, and a pool between two of them has few pods or none, so
+ * the run would stand still.
+ */
+export function hold({ scaling, current, now, before, activeRuns }: HoldInput): { desired: number; memory?: Memory } {
+  const { minReplicas, maxReplicas, cooldown } = scaling;
+  const bounded = (pods: number) => Math.min(maxReplicas, Math.max(minReplicas, pods));
+  if (!before) return { desired: bounded(current) };
+  const unknownSince = before.unknownSince ?? now;
+  const waves = within(before.recommendations, cooldown, unknownSince).map(({ replicas }) => replicas);
+  const lasts = activeRuns && now - unknownSince >= SHORT_OUTAGE;
+  const desired = bounded(limited(before, scaling, current, lasts ? Math.max(current, ...waves) : current, now));
+  const { idleSince: _, ...memory } = { ...before, unknownSince };
+  return { desired, memory: changed(memory, desired - current, now) };
+}
+
+/** Adds a change of the number of replicas to the memory. */
+function changed(memory: Memory, delta: number, now: number): Memory {
+  return delta === 0 ? memory : { ...memory, changes: [...memory.changes, { at: now, delta }] };
 }
 
 /** Returns the observed work with the present reading. The slots of a silent pod would count as tasks that ended. */
