@@ -191,6 +191,9 @@ const status = z
       'Cause that blocks the plan or the active buckets, which are retried or wait. Absent while nothing blocks them.',
       'Bucket that has been active for the longest time; absent while the plan itself waits.',
     ),
+    noProgressSince: instant(
+      'Time since which no active run has progressed. Absent until five minutes have passed, and while no run is active.',
+    ),
     failures: z
       .array(
         z.object({

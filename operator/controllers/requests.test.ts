@@ -76,3 +76,49 @@ test('a Backfill that has ended causes no request at all', async () => {
   );
   expect(await requestsFor('Backfill', ended)).toEqual([]);
 });
+
+test('a new leader finds nothing to write for a running Backfill whose status the former leader wrote', async () => {
+  let state: object = {};
+  let object = made('Backfill', { labels, finalizers: [FINALIZER] });
+  let writes = 0;
+  const apply = async (_: unknown, { status }: { status: object }) => {
+    writes++;
+    object = { ...object, status };
+  };
+  const temporal = { call: async () => state } as unknown as Temporal;
+  const leader = () =>
+    backfillReconciler(reconcileContext({ apply }), {
+      ...{ temporal, ui, polling: new Polling(100), blockedElsewhere: async () => undefined },
+    });
+  const start = Date.parse(TIME);
+  /** Passes over the Backfill when so many of its 100 buckets are done, one a minute. */
+  const pass = (of: ReturnType<typeof leader>, succeeded: number) => {
+    const counts = { files: 0, read: succeeded * 600, bytes: succeeded * 6_000_000 };
+    const progress = {
+      total: 100,
+      succeeded,
+      failed: 0,
+      skipped: 0,
+      active: 4,
+      counts,
+      attempt: 1,
+      failures: [],
+      maxActiveRuns: 4,
+    };
+    state = {
+      state: 'running',
+      startedAt: start,
+      attempt: 1,
+      progress: { ...progress, phase: 'Running', messages: 0 },
+    };
+    const { log } = instruments();
+    const now = start + succeeded * 60_000;
+    return of('data/one', { object: object as never, now, signal: new AbortController().signal, log });
+  };
+  const former = leader();
+  for (const succeeded of [0, 1, 2, 3]) await pass(former, succeeded);
+  expect(object).toMatchObject({ status: { rate: { bucketsPerHour: 60 }, eta: '2026-01-01T01:40:00Z' } });
+  writes = 0;
+  await pass(leader(), 3);
+  expect(writes).toBe(0);
+});

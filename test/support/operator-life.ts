@@ -142,7 +142,7 @@ export const PHASES: readonly Phase[] = [
 ];
 
 /** Fields of a status that depend on time: rates, and the load that Temporal and its workers report. */
-const MEASURED = new Set(['rate', 'eta', 'queues', 'backlog']);
+const MEASURED = new Set(['rate', 'eta', 'noProgressSince', 'queues', 'backlog']);
 
 /** Operators were killed many times and did not bring a phase to its end. */
 class NoProgressError extends Error {}

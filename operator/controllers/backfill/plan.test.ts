@@ -401,13 +401,17 @@ describe('while it runs', () => {
 
   test('a backfill whose runs do not progress has its own reason', () => {
     const oldest = { bucket: '2024-01-11', workflowID: 'ooni/ALLCCS-ALLTNS/2024-01-11' };
-    const summaryAfter = (minutes: number) => {
-      const observed = { ...given({ workflow: running({ oldest }) }), stillFor: minutes * 60_000 };
-      return planBackfill(observed, 'ooni', NOW).summary;
-    };
-    expect(summaryAfter(4)).toMatchObject({ kind: 'ready', reason: 'Started' });
-    expect(summaryAfter(7)).toMatchObject({ kind: 'ready', reason: 'NotProgressing' });
-    expect(summaryAfter(7).message).toMatch(/No run has progressed for 7 minutes, although 4 are active.*2024-01-11/);
+    const progressing = given({ workflow: running({ oldest }) });
+    expect(planBackfill(progressing, 'ooni', NOW).summary).toMatchObject({ kind: 'ready', reason: 'Started' });
+    const still = { ...progressing, stillSince: Date.parse('2026-05-06T07:01:02Z') };
+    const plan = planBackfill(still, 'ooni', NOW);
+    expect(plan.summary).toMatchObject({ kind: 'ready', reason: 'NotProgressing' });
+    expect(plan.summary.message).toMatch(
+      /No run has progressed since 2026-05-06T07:01:02Z, although 4 are active.*2024-01-11/,
+    );
+    const context = { samples: [], installation: 'ooni', ui: { url: '', namespace: '' }, now: NOW };
+    expect(backfillStatus(still, plan, context)).toMatchObject({ noProgressSince: '2026-05-06T07:01:02Z' });
+    expect(backfillStatus(progressing, plan, context)).not.toHaveProperty('noProgressSince');
   });
 
   test('equal messages have equal keys, so that Temporal accepts them once', () => {

@@ -18,14 +18,13 @@ import { blockedSummary, shorten } from '../blocked.ts';
 import { type DesiredCondition, type ReadySummary, seconds } from '../conditions.ts';
 import { annotated, type Check, firstOf, invalid, type Plan, REFRESH, unavailable } from '../plan-types.ts';
 import { filterWarnings, type Warning, warningCondition } from '../warnings.ts';
+import type { Standstill } from './progress-watch.ts';
 
 /** All inputs of a decision about a Backfill. */
-export interface ObservedBackfill {
+export interface ObservedBackfill extends Standstill {
   readonly object: Backfill;
   readonly spec: BackfillSpec | SpecError;
   readonly workflow: Observation<BackfillState>;
-  /** Milliseconds for which the active runs have not progressed, as far as this process has seen. */
-  readonly stillFor?: number;
 }
 
 export type BackfillAction =
@@ -39,8 +38,6 @@ export type BackfillAction =
 
 export type BackfillPlan = Plan<BackfillAction>;
 
-/** Milliseconds without progress after which the status reports it. Long statements of the analysis take minutes. */
-const NO_PROGRESS = 5 * 60_000;
 /** Milliseconds for which Temporal keeps an ended workflow at least. */
 const MIN_RETENTION = 3_600_000;
 
@@ -243,7 +240,7 @@ interface Active {
 }
 
 function planRunning(
-  { object, stillFor = 0 }: ObservedBackfill,
+  { object, stillFor = 0, stillSince }: ObservedBackfill,
   spec: BackfillSpec,
   workflow: RunningBackfill,
   installation: string,
@@ -257,7 +254,7 @@ function planRunning(
   return (
     firstOf(RUNNING, { spec, workflow, phase, actions, after }) ?? {
       actions,
-      summary: progressing(workflow, stillFor),
+      summary: progressing(workflow, stillSince),
       own: [],
       after,
     }
@@ -298,13 +295,13 @@ function isSuspended({ spec, workflow, phase, actions, after }: Active): Backfil
 }
 
 /** Returns the summary of a running workflow. A run that is retried still progresses: Ready stays true, with the cause as its reason. */
-function progressing(workflow: RunningBackfill, stillFor: number): ReadySummary {
+function progressing(workflow: RunningBackfill, stillSince: number | undefined): ReadySummary {
   const message = describe(workflow.progress);
-  return firstOf(OBSTACLES, { ...workflow, stillFor, message }) ?? { kind: 'ready', reason: 'Started', message };
+  return firstOf(OBSTACLES, { ...workflow, stillSince, message }) ?? { kind: 'ready', reason: 'Started', message };
 }
 
-/** A running workflow, the milliseconds for which its runs have not progressed, and its figures as a sentence. */
-type Progressing = RunningBackfill & { readonly stillFor: number; readonly message: string };
+/** A running workflow, the time since which its runs have not progressed, and its figures as a sentence. */
+type Progressing = RunningBackfill & { readonly stillSince: number | undefined; readonly message: string };
 
 /** Checks for an obstacle of the runs, in order. */
 const OBSTACLES: readonly Check<Progressing, ReadySummary>[] = [getsNoAnswer, isBlocked, doesNotProgress];
@@ -317,9 +314,10 @@ function isBlocked({ blockedBy, message }: Progressing): ReadySummary | undefine
   return blockedBy && blockedSummary(blockedBy, blockedBy.bucket, message);
 }
 
-function doesNotProgress({ stillFor, progress, message }: Progressing): ReadySummary | undefined {
-  if (stillFor < NO_PROGRESS) return undefined;
-  const text = `No run has progressed for ${Math.floor(stillFor / 60_000)} minutes, although ${progress?.active} are active; look at the workers and at the run of ${progress?.oldest?.bucket ?? 'the oldest bucket'}. ${message}`;
+function doesNotProgress({ stillSince, progress, message }: Progressing): ReadySummary | undefined {
+  if (stillSince === undefined) return undefined;
+  // An instant, because a duration would change the status of each such Backfill every minute.
+  const text = `No run has progressed since ${seconds(stillSince)}, although ${progress?.active} are active; look at the workers and at the run of ${progress?.oldest?.bucket ?? 'the oldest bucket'}. ${message}`;
   return { kind: 'ready', reason: 'NotProgressing', message: text };
 }
 

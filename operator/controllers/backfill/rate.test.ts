@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest';
-import { etaOf, keep, rateOf, type Sample } from './rate.ts';
+import { describe, expect, test } from 'vitest';
+import { etaOf, keep, rateOf, restored, type Sample } from './rate.ts';
 
 const at = (minutes: number, ended: number, over: Partial<Sample> = {}): Sample => ({
   at: minutes * 60_000,
@@ -32,4 +32,31 @@ test('another attempt starts without samples', () => {
 test('old samples are dropped', () => {
   const many = Array.from({ length: 2000 }, (_, i) => at(i / 10, i));
   expect(collect(many).length).toBeLessThanOrEqual(102);
+});
+
+describe('a new leader', () => {
+  const rate = { bucketsPerHour: 60.3, measurementsPerSecond: 9.7, bytesPerSecond: 100_001 };
+  const status = { attempt: 1, rate, startedAt: new Date(0).toISOString() };
+
+  test('continues with the rate and the end in the status', () => {
+    const first = keep(restored(status, at(60, 40)), at(60, 40));
+    expect(rateOf(first)).toEqual(rate);
+    // 60 buckets at 60.3 an hour
+    expect(etaOf(first)).toBeCloseTo((60 + (60 * 60) / 60.3) * 60_000, 0);
+  });
+
+  test('lets its own samples replace it within ten minutes', () => {
+    const samples = [at(65, 40), at(70, 40)].reduce(keep, keep(restored(status, at(60, 40)), at(60, 40)));
+    expect(rateOf(samples)).toEqual({ bucketsPerHour: 0, measurementsPerSecond: 0, bytesPerSecond: 0 });
+  });
+
+  test('does not look further back than the start', () => {
+    const [before] = restored({ ...status, startedAt: new Date(58 * 60_000).toISOString() }, at(60, 40));
+    expect(before).toMatchObject({ at: 58 * 60_000, ended: 40 - (2 * 60.3) / 60 });
+  });
+
+  test('takes no rate of another attempt', () => {
+    expect(restored({ ...status, attempt: 2 }, at(60, 40))).toEqual([]);
+    expect(restored({ attempt: 1, startedAt: status.startedAt }, at(60, 40))).toEqual([]);
+  });
 });

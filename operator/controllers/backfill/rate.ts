@@ -1,3 +1,4 @@
+import type { BackfillStatus } from '../../../crds/backfill.ts';
 import type { BackfillProgress } from '../../../worker/contract.ts';
 
 /** Progress of a backfill at an instant (milliseconds since 1970). */
@@ -25,6 +26,25 @@ export function sampleOf(progress: BackfillProgress, now: number): Sample {
   const { succeeded, failed, skipped, total, counts, attempt } = progress;
   const ended = succeeded + failed;
   return { at: now, attempt, ended, left: total - ended - skipped, measurements: counts.read, bytes: counts.bytes };
+}
+
+/**
+ * Returns a sample of the past from which the rate in a status follows, for a process that has no samples yet. A new leader would otherwise erase the
+ * rate of every running Backfill, and write it again in the next pass. Empty without a rate, or with that of another attempt.
+ */
+export function restored({ rate, attempt, startedAt }: BackfillStatus, sample: Sample): Sample[] {
+  if (!rate || !startedAt || attempt !== sample.attempt) return [];
+  const at = Math.max(sample.at - WINDOW, Date.parse(startedAt));
+  const seconds = (sample.at - at) / 1000;
+  return [
+    {
+      ...sample,
+      at,
+      ended: sample.ended - (rate.bucketsPerHour * seconds) / 3600,
+      measurements: sample.measurements - rate.measurementsPerSecond * seconds,
+      bytes: sample.bytes - rate.bytesPerSecond * seconds,
+    },
+  ];
 }
 
 /** Returns the samples to keep after a new one: those of the same attempt within the window, and one at or before its beginning. */

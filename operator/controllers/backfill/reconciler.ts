@@ -26,7 +26,7 @@ import {
 import { BACKFILLS } from '../resources.ts';
 import { type BackfillAction, hasRecordedEnd, planBackfill, workflowIDOf } from './plan.ts';
 import { ProgressWatch } from './progress-watch.ts';
-import { keep, type Sample, sampleOf } from './rate.ts';
+import { keep, restored, type Sample, sampleOf } from './rate.ts';
 import { backfillStatus } from './status.ts';
 
 /** Calls to Temporal of a pass over a running Backfill, at most. */
@@ -35,7 +35,7 @@ const CALLS = 3;
 /** Reconciles Backfills. */
 export function backfillReconciler(context: Context, { temporal, ui, polling, blockedElsewhere }: RunSources) {
   const { client, installation } = context;
-  /** Progress by time, from which the rate is computed. It starts empty after a restart. */
+  /** Progress by time, from which the rate is computed. After a restart it begins with the rate in the status. */
   const samples = new Map<string, Sample[]>();
   const progress = new ProgressWatch();
   const silence = new WorkerSilence(context.clock);
@@ -60,10 +60,12 @@ export function backfillReconciler(context: Context, { temporal, ui, polling, bl
       polling.note(key, !workflow.known || workflow.value.state === 'running' ? CALLS : 0);
       if (workflow.known && workflow.value.state !== 'running') samples.delete(key);
       if (workflow.known && workflow.value.state === 'running' && workflow.value.progress) {
-        samples.set(key, keep(samples.get(key) ?? [], sampleOf(workflow.value.progress, now)));
+        const sample = sampleOf(workflow.value.progress, now);
+        samples.set(key, keep(samples.get(key) ?? restored(object.status ?? {}, sample), sample));
       }
-      const stillFor = workflow.known ? progress.stillFor(key, workflow.value, context.clock.monotonic()) : undefined;
-      return { object, spec, workflow, ...(stillFor !== undefined && { stillFor }) };
+      const moment = { wall: now, monotonic: context.clock.monotonic() };
+      const standstill = workflow.known ? progress.look(key, workflow.value, object.status ?? {}, moment) : {};
+      return { object, spec, workflow, ...standstill };
     },
     plan: (observed, now) => planBackfill(observed, installation, now),
     apply: (object, action, signal) => apply({ client, temporal, signal }, object, action),

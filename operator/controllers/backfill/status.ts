@@ -31,13 +31,14 @@ export function backfillStatus(
   plan: BackfillPlan,
   { samples, installation, ui, now }: StatusContext,
 ): Body {
-  const { object, workflow } = observed;
+  const { object, workflow, stillSince } = observed;
   const {
     conditions: _,
     observedGeneration: __,
     rate: ___,
     eta: ____,
     blockedBy: _____,
+    noProgressSince: ______,
     ...before
   } = object.status ?? {};
   const id = workflowIDOf(object, installation);
@@ -74,6 +75,7 @@ export function backfillStatus(
       ...blockedByOf(state, ui),
       ...(rate && { rate }),
       ...(eta !== undefined && { eta: seconds(eta) }),
+      ...(stillSince !== undefined && { noProgressSince: seconds(stillSince) }),
     };
   }
   const finishedAt = seconds(state.result?.finishedAt ? Date.parse(state.result.finishedAt) : state.endedAt);
