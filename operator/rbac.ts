@@ -46,11 +46,11 @@ export function workerSettingsRules(configMap: string, secret: string): PolicyRu
 }
 
 /**
- * Permissions of the operator in the namespace of its lease if the setting `operator_default_pools` names a ConfigMap: a Role. The chart
- * limits the second rule to that ConfigMap.
+ * Permissions of the operator in the namespace of its lease if the setting `operator_default_pools` names a ConfigMap: a Role, beside OPERATOR_RULES,
+ * because the operator also watches this namespace. The chart limits the second rule to that ConfigMap.
  */
 export const DEFAULT_POOL_RULES: readonly PolicyRule[] = [
-  { apiGroups: [GROUP], resources: ['workerpools'], verbs: ['list', 'create', 'patch', 'delete'] },
+  { apiGroups: [GROUP], resources: ['workerpools'], verbs: ['create', 'delete'] },
   { apiGroups: [''], resources: ['configmaps'], verbs: ['get'] },
 ];
 

@@ -55,8 +55,16 @@ const ROLES = defineResource<KubeObject & { rules: readonly PolicyRule[] }>({
   namespaced: true,
 });
 
+const REVIEWS = defineResource<KubeObject & { spec: object; status?: { allowed: boolean } }>({
+  group: 'authorization.k8s.io',
+  version: 'v1',
+  plural: 'selfsubjectaccessreviews',
+  kind: 'SelfSubjectAccessReview',
+  namespaced: false,
+});
+
 /**
- * This permission appears in no request: the API server looks for it while it creates a Deployment that a WorkerPool owns. The second test
+ * This permission appears in no request: the API server looks for it while it creates a Deployment that a WorkerPool owns. The last test
  * shows that it is needed.
  */
 const WITHOUT_REQUEST = 'update pipeline.ooni.org/workerpools/finalizers';
@@ -111,23 +119,54 @@ const apply = (resource: typeof CONFIG_MAPS, name: string, data: Record<string, 
   client.apply(resource, { metadata: { name, namespace }, data } as never, { force: true });
 const poolSpec = JSON.stringify({ replicas: 0, template: NOWHERE });
 
+/** A permission as the API server looks for it, and in one line. */
+interface Permission {
+  readonly attributes: {
+    readonly group: string;
+    readonly resource: string;
+    readonly subresource?: string;
+    readonly verb: string;
+    readonly name?: string;
+    readonly namespace: string;
+  };
+  readonly text: string;
+}
+
 /** Returns the permissions that a request needs. */
-function permissionsOf({ method, url, status }: ApiProxy['seen'][number]): string[] {
+function permissionsOf({ method, url, status }: ApiProxy['seen'][number]): Permission[] {
   const { pathname, searchParams } = new URL(url, 'http://proxy');
-  const found = /^\/(?:api\/v1|apis\/([^/]+)\/[^/]+)\/namespaces\/[^/]+\/([^/]+)(?:\/([^/]+)(?:\/([^/]+))?)?$/.exec(
+  const found = /^\/(?:api\/v1|apis\/([^/]+)\/[^/]+)\/namespaces\/([^/]+)\/([^/]+)(?:\/([^/]+)(?:\/([^/]+))?)?$/.exec(
     pathname,
   );
   if (!found) throw new Error(`request of an unknown form: ${method} ${url}`);
-  const [, group = '', plural, name, subresource] = found;
-  const resource = `${group}/${plural}${subresource ? `/${subresource}` : ''}`;
-  const read = name ? 'get' : searchParams.get('watch') === 'true' ? 'watch' : 'list';
-  const verb = { GET: read, POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' }[method];
+  const [, group = '', namespace = '', resource = '', inPath, subresource] = found;
+  // The API server takes the name of a list from its field selector.
+  const name = inPath ?? /^metadata\.name=(.+)$/.exec(searchParams.get('fieldSelector') ?? '')?.[1];
+  const read = inPath ? 'get' : searchParams.get('watch') === 'true' ? 'watch' : 'list';
+  const first = { GET: read, POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' }[method] ?? method;
   // A server-side apply of an absent object needs both permissions.
-  return [`${verb} ${resource}`, ...(method === 'PATCH' && status === 201 ? [`create ${resource}`] : [])];
+  const verbs = method === 'PATCH' && status === 201 ? [first, 'create'] : [first];
+  return verbs.map(verb => ({
+    attributes: { group, resource, namespace, verb, ...(subresource && { subresource }), ...(name && { name }) },
+    text: `${verb} ${group}/${resource}${subresource ? `/${subresource}` : ''}`,
+  }));
 }
 
-const observed = () => new Set(proxy.seen.flatMap(permissionsOf));
-const seen = (permission: string) => eventually(async () => observed().has(permission));
+const observed = () => new Set(proxy.seen.flatMap(permissionsOf).map(({ text }) => text));
+const denied = () => proxy.seen.filter(({ status }) => status === 403);
+
+/** Waits as `eventually` does, but fails at once with the requests that the API server denied. */
+async function reached(look: () => Promise<boolean>, seconds?: number): Promise<void> {
+  await eventually(async () => denied().length > 0 || (await look()), seconds);
+  expect(denied()).toEqual([]);
+}
+const seen = (permission: string) => reached(async () => observed().has(permission));
+
+/** Returns the permissions of some rules, each in one line. */
+const granted = (some: readonly PolicyRule[]) =>
+  some.flatMap(({ apiGroups, resources, verbs }) =>
+    apiGroups.flatMap(group => resources.flatMap(resource => verbs.map(verb => `${verb} ${group}/${resource}`))),
+  );
 
 test('the operator uses each of its permissions, and no request is denied', async () => {
   await apply(CONFIG_MAPS, 'settings', { LOG_LEVEL: 'info' });
@@ -151,9 +190,10 @@ test('the operator uses each of its permissions, and no request is denied', asyn
   // Scaling down a pool whose pods report their slots sets the cost of deletion; the event of the second time is added to the first.
   const pool = { metadata: { name: 'scaled', namespace }, spec: { replicas: 2, template: NOWHERE } };
   await client.create(WORKER_POOLS, pool as unknown as WorkerPool);
-  const pods = await eventually(async () => {
-    const found = await client.list(PODS, { namespace, labelSelector: `${POOL_LABEL}=scaled` });
-    return found.length === 2 && found;
+  let pods: readonly KubeObject[] = [];
+  await reached(async () => {
+    pods = await client.list(PODS, { namespace, labelSelector: `${POOL_LABEL}=scaled` });
+    return pods.length === 2;
   });
   for (const { metadata } of pods) {
     const taskQueue = queuesOf('ooni').activities;
@@ -169,12 +209,12 @@ test('the operator uses each of its permissions, and no request is denied', asyn
   }
   const scale = async (replicas: number) => {
     await client.patch(WORKER_POOLS, { name: 'scaled', namespace }, { spec: { replicas } });
-    await eventually(async () => {
+    await reached(async () => {
       const found = await client.get(DEPLOYMENTS, { name: 'ooni-worker-scaled', namespace });
       return found.spec?.replicas === replicas;
     });
   };
-  await eventually(async () => {
+  await reached(async () => {
     await scale(1);
     await scale(2);
     return observed().has('patch /pods') && observed().has('patch /events');
@@ -205,7 +245,7 @@ test('the operator uses each of its permissions, and no request is denied', asyn
       template: { metadata: { labels }, spec: { containers: [{ name: 'worker', image: 'none' }] } },
     },
   } as unknown as Deployment);
-  await eventually(async () => {
+  await reached(async () => {
     await client.patch(
       WORKER_POOLS,
       { name: 'scaled', namespace },
@@ -219,17 +259,52 @@ test('the operator uses each of its permissions, and no request is denied', asyn
   expect(await bed.operator.stop()).toBe(0);
   bed.env.WORKER_DISRUPTION_BUDGETS = 'false';
   bed.startOperator();
-  await eventually(async () => (await client.list(DISRUPTION_BUDGETS, { namespace })).length === 0);
+  await reached(async () => (await client.list(DISRUPTION_BUDGETS, { namespace })).length === 0);
 
-  const granted = new Set(
-    rules.flatMap(({ apiGroups, resources, verbs }) =>
-      apiGroups.flatMap(group => resources.flatMap(resource => verbs.map(verb => `${verb} ${group}/${resource}`))),
+  const all = granted(rules).filter(permission => permission !== WITHOUT_REQUEST);
+  await eventually(async () => all.every(permission => observed().has(permission))).catch(() => {});
+  expect([...observed()].sort()).toEqual(all.sort());
+  expect(denied()).toEqual([]);
+});
+
+/** Returns the rules without one permission. */
+const without = (permission: string): PolicyRule[] =>
+  rules.flatMap(({ apiGroups, resources, verbs, ...names }) =>
+    apiGroups.flatMap(group =>
+      resources.flatMap(resource => {
+        const left = verbs.filter(verb => `${verb} ${group}/${resource}` !== permission);
+        // A rule without verbs is invalid.
+        return left.length === 0 ? [] : [{ apiGroups: [group], resources: [resource], verbs: left, ...names }];
+      }),
     ),
   );
-  granted.delete(WITHOUT_REQUEST);
-  await eventually(async () => [...granted].every(permission => observed().has(permission))).catch(() => {});
-  expect([...observed()].sort()).toEqual([...granted].sort());
-  expect(proxy.seen.filter(({ status }) => status === 403)).toEqual([]);
+
+test('without any one of its permissions, a request that the operator has made is denied', async () => {
+  const http = new Http(connectionSource({ kubeconfig: account }));
+  const operator = new Client(http, { fieldManager: 'ooni-operator' });
+  const allows = async ({ attributes }: Permission) => {
+    const { status } = await operator.create(REVIEWS, {
+      metadata: { name: '' },
+      spec: { resourceAttributes: attributes },
+    });
+    return status?.allowed === true;
+  };
+  const role = { name: 'ooni-operator', namespace };
+  const requests = new Map(proxy.seen.flatMap(permissionsOf).map(one => [one.text, one]));
+  try {
+    for (const [permission, request] of requests) {
+      expect([permission, await allows(request)]).toEqual([permission, true]);
+      await client.patch(ROLES, role, { rules: without(permission) });
+      await eventually(async () => !(await allows(request)), 20).catch(() => {
+        throw new Error(`without "${permission}" the request is still allowed`);
+      });
+      await client.patch(ROLES, role, { rules });
+      await eventually(() => allows(request));
+    }
+  } finally {
+    await client.patch(ROLES, role, { rules });
+    await http.close();
+  }
 });
 
 test('without the permission for finalizers of a WorkerPool, its Deployment is forbidden', async () => {
@@ -256,8 +331,7 @@ test('without the permission for finalizers of a WorkerPool, its Deployment is f
     );
   try {
     expect(await attempt()).toBe('allowed');
-    const left = rules.filter(({ resources }) => !resources.includes('workerpools/finalizers'));
-    await client.patch(ROLES, { name: 'ooni-operator', namespace }, { rules: left });
+    await client.patch(ROLES, { name: 'ooni-operator', namespace }, { rules: without(WITHOUT_REQUEST) });
     await eventually(async () => (await attempt()) === 'forbidden');
   } finally {
     await client.patch(ROLES, { name: 'ooni-operator', namespace }, { rules });

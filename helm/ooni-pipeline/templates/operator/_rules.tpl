@@ -84,9 +84,7 @@
   resources:
     - workerpools
   verbs:
-    - list
     - create
-    - patch
     - delete
 - apiGroups:
     - ""
