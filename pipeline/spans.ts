@@ -49,12 +49,14 @@ export async function withSpan<T>(name: string, attributes: Attributes, work: (s
   });
 }
 
-/**
- * Marks a span as failed, or as waiting, for a reason. A search for `ooni.state` finds it; not every trace store finds spans by their
- * status.
- */
+/** Returns the attributes of work that failed or waits. A search for `ooni.state` finds it; not every trace store finds spans by their status. */
+export function attributesOfState(state: 'failed' | 'waiting', reason: string): Attributes {
+  return { 'ooni.state': state, 'ooni.reason': reason };
+}
+
+/** Marks a span as failed, or as waiting, for a reason. */
 export function failSpan(span: Span, reason: string, state: 'failed' | 'waiting' = 'failed'): void {
-  span.setAttributes({ 'ooni.state': state, 'ooni.reason': reason });
+  span.setAttributes(attributesOfState(state, reason));
   span.setStatus({ code: SpanStatusCode.ERROR, message: reason });
 }
 

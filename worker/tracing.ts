@@ -5,6 +5,7 @@ import type { RunMetrics } from '../pipeline/runs/metrics.ts';
 import {
   type Attributes,
   attributesOfResource,
+  attributesOfState,
   countAttributes,
   underTraceParent,
   withSpan,
@@ -37,7 +38,7 @@ export function workflowSinks(tracing: Tracing | undefined, metrics: RunMetrics,
               'temporal.attempt': attempt,
               ...(resource && attributesOfResource(resource)),
               ...(bucket !== undefined && { 'ooni.bucket': String(bucket), 'ooni.filter': String(filter) }),
-              ...(error !== undefined && { 'ooni.state': 'failed', 'ooni.reason': error }),
+              ...(error !== undefined && attributesOfState('failed', error)),
               ...(counts && countAttributes(counts)),
             },
           });
