@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
@@ -171,9 +171,8 @@ export async function makeOperatorAccount(
   });
   const config = parse(readFileSync(kubeconfig, 'utf8'));
   config.users[0].user = { token: token.status.token };
-  const dir = mkdtempSync(join(tmpdir(), 'ooni-kubeconfig-'));
-  process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
-  const path = join(dir, 'config');
+  // It goes with the files of the API server, also when the process of this test is killed.
+  const path = join(dirname(kubeconfig), `${namespace}.kubeconfig`);
   writeFileSync(path, JSON.stringify(config));
   return path;
 }
