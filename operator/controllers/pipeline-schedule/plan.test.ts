@@ -464,6 +464,20 @@ describe('missing buckets', () => {
     expect(missingOf(range!, spec, () => false).count).toBe(4);
   });
 
+  test('the coverage does not begin with a firing of the schedule that is about to be changed', () => {
+    const before = coverageOf(spec, undefined, schedule, launches)!;
+    const status = { coverage: before } as PipelineScheduleStatus;
+    // Temporal still has the yearly schedule of the former spec.
+    const former = { hash: hashOfSpec('5 4 1 1 *'), nextFirings: [day('2027-01-01')], recent: [] };
+    const what = { spec: { probeCC: ['IT'] }, status, schedule: former, launches: [] };
+    const changing = plan(what);
+    expect(does(changing)).toEqual(['update']);
+    const ui = { url: '', namespace: '' };
+    expect(scheduleStatus(given(what), changing, 'ooni', ui).coverage).toEqual(before);
+    const after = { ...what, schedule: 'inForce' } as const;
+    expect(scheduleStatus(given(after), plan(after), 'ooni', ui).coverage?.from).toBe('2026-05-06');
+  });
+
   test('the coverage stays, and begins anew when the spec selects other data', () => {
     const before = coverageOf(spec, undefined, schedule, launches)!;
     expect(coverageOf({ ...spec, suspend: true, schedule: '0 3 * * *' }, before, schedule, [])).toEqual(before);

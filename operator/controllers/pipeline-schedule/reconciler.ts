@@ -74,7 +74,8 @@ export function scheduleReconciler(
         observeRequested(context, temporal, object, spec, now),
       ]);
       const launches = await ask(launchesOf(id, (schedule.known && schedule.value?.recent) || []));
-      const due = await observeDue({ object, spec, schedule, launches }, ledger, signal);
+      const seen = { object, spec, schedule, launches };
+      const due = changesSchedule(seen, installation) ? {} : await observeDue(seen, ledger, signal);
       const active = activeOf(spec, launches, installation);
       polling.note(keyOf(object), CALLS.schedule + (active ? CALLS.run : 0));
       // When Temporal does not answer, the other observations report it.

@@ -54,14 +54,17 @@ export function scheduleStatus(
     return { ...after, scheduleID: undefined, scheduleHash: undefined, nextBuckets: undefined };
   }
   if (!ours) return after;
-  const coverage = launches.known ? coverageOf(spec, before.coverage, seen, launches.value) : before.coverage;
+  const changes = plan.actions.some(action => action.do !== 'startRun');
+  // The next firing of a schedule that is being changed is not one of the spec.
+  const coverage =
+    launches.known && !changes ? coverageOf(spec, before.coverage, seen, launches.value) : before.coverage;
   const due = seen.recent.at(-1)?.at;
   return {
     ...after,
     scheduleID: id,
     // After a change by the operator, the next description is accepted without comparison, because a server may describe the same
     // schedule differently.
-    scheduleHash: plan.actions.some(action => action.do !== 'startRun') ? undefined : recordOf(seen),
+    scheduleHash: changes ? undefined : recordOf(seen),
     nextBuckets: seen.unseen
       ? undefined
       : seen.paused
