@@ -1,4 +1,4 @@
-import { pick } from './judgement.ts';
+import { asIs, pick } from './judgement.ts';
 import { EVIDENCE, type Grades, type Layer, layersOf, NO_MATCH, RULES, type Rule, type RulesVersion } from './rules.ts';
 
 /** Facts about an observation that a verdict needs besides the rule of each layer. */
@@ -86,7 +86,9 @@ export function evidenceBits(version: RulesVersion): EvidenceBits {
   return {
     ofRow(facts) {
       const rules = layers.map(layer => pick(layer, version, rule => literal(bitOf(layer, rule))));
-      const others = FACTS.flatMap(fact => (facts[fact] ? [`(${facts[fact]}) * ${literal(factMask(fact))}`] : []));
+      const others = FACTS.flatMap(fact =>
+        facts[fact] ? [`(${asIs(facts[fact])}) * ${literal(factMask(fact))}`] : [],
+      );
       // Each bit comes once, so the sum is the union.
       return [...rules, ...others].join(' + ');
     },

@@ -398,7 +398,7 @@ function judgeLayers(parts: Parts, reading: string): string {
     ${RULES[version][layer]
       .map((each, index) => ({ when: each.when, number: index + 1, need: needOf(each) }))
       .filter(({ need }) => !need || contents[need])
-      .map(({ when, number }) => `${when}, ${number}`)
+      .map(({ when, number }) => `${asIs(when)}, ${number}`)
       .join(',\n    ')},
     0)`;
   const gradesOf = (layer: Layer) =>
@@ -427,6 +427,15 @@ function judgeLayers(parts: Parts, reading: string): string {
     const from = index === 0 ? relation : `FROM (${relation})`;
     return `SELECT ${[...passed, ...added.map(([name, sql]) => `${sql} AS ${name}`)].join(',\n    ')}\n  ${from}`;
   }, joins(parts));
+}
+
+/**
+ * Returns a condition whose comparisons with constants ClickHouse plans as they are. Between AND and OR, it searches for comparisons that repeat or
+ * contradict each other, and hashes the compared column with the whole query that the column comes from: a third of the time for a small day. It does
+ * not search the arguments of functions, and `identity` returns its argument.
+ */
+export function asIs(condition: string): string {
+  return condition.replace(/[\w.]+ (?:=|!=|<=?|>=?) (?:'[^']*'|-?[\d.]+)/g, 'identity($&)');
 }
 
 function wordsOf(texts: readonly string[]): ReadonlySet<string> {

@@ -10,7 +10,7 @@ import {
   type Layer,
   layersOf,
   NO_SUCH_RECORD,
-  OUTCOME_CLASSES,
+  type OutcomeClass,
   PAGE_MATCHES,
   REFUSED,
   RULES,
@@ -136,8 +136,8 @@ function targetColumns(): Record<string, string> {
 /** Returns the conditions of the facts of an observation, over a row `j` of `judged`. */
 function factsOf(version: RulesVersion, withServices: boolean): Partial<Record<Fact, string>> {
   const judgesHttp = layersOf(version).includes('http');
-  const isClass = (layer: Layer, outcome: keyof typeof OUTCOME_CLASSES) =>
-    `${pick(layer, version, rule => OUTCOME_CLASSES[rule.outcome])} = ${OUTCOME_CLASSES[outcome]}`;
+  const isClass = (layer: Layer, outcome: OutcomeClass) =>
+    pick(layer, version, rule => Number(rule.outcome === outcome));
   const numberOf = (layer: Layer, id: string) => RULES[version][layer].findIndex(rule => rule.id === id) + 1;
   const isNotRule = (layer: Layer, id: string) => (withServices ? ` AND ${layer}_rule != ${numberOf(layer, id)}` : '');
   const brokenV6 = `tcp_rule = ${RULES[version].tcp.indexOf(BROKEN_IPV6[version]) + 1}`;
