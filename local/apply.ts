@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { parseAllDocuments } from 'yaml';
 import { KINDS } from '../crds/kinds.ts';
 import { GROUP, VERSION } from '../crds/resource.ts';
+import { CRDS, NAMESPACES } from '../operator/kube/builtin.ts';
 import type { Client } from '../operator/kube/client.ts';
 import { AlreadyExistsError, InvalidError, KubeError, NotFoundError } from '../operator/kube/errors.ts';
 import { defineResource, type KubeObject, type Resource, type Stored } from '../operator/kube/resource.ts';
@@ -21,22 +22,6 @@ class UnknownKindError extends Error {
     super(`the API server has no kind ${kind} in ${apiVersion}`);
   }
 }
-
-const CRDS = defineResource<KubeObject & { status?: { conditions?: { type: string; status: string }[] } }>({
-  group: 'apiextensions.k8s.io',
-  version: 'v1',
-  plural: 'customresourcedefinitions',
-  kind: 'CustomResourceDefinition',
-  namespaced: false,
-});
-
-const NAMESPACES = defineResource({
-  group: '',
-  version: 'v1',
-  plural: 'namespaces',
-  kind: 'Namespace',
-  namespaced: false,
-});
 
 /** Milliseconds within which the API server must serve a kind after its definition is applied. */
 const ESTABLISH = 60_000;

@@ -23,8 +23,8 @@ import {
   warnUnknownNames,
 } from '../options.ts';
 import type { BackfillRequest } from '../orchestration/backfill.ts';
-import { type ChoiceOptions, TARGET_HELP, withTargetOptions } from '../orchestration/options.ts';
-import type { Target } from '../orchestration/target.ts';
+import { TARGET_HELP, withTargetOptions } from '../orchestration/options.ts';
+import type { Target, TargetOptions } from '../orchestration/target.ts';
 import { withTarget } from '../orchestration/with-target.ts';
 import { endAtOption, type RangeOptions, rangeOf, startAtOption } from '../ranges.ts';
 
@@ -34,7 +34,7 @@ const STAGES: Readonly<Record<'observations' | 'analysis', RunStage>> = {
   analysis: 'Analysis',
 };
 
-interface Options extends ChoiceOptions, RangeOptions {
+interface Options extends TargetOptions, RangeOptions {
   readonly probeCc: readonly string[];
   readonly testName: readonly string[];
   readonly workflowName: readonly (keyof typeof STAGES)[];

@@ -4,10 +4,11 @@ import { filterWords } from '../../worker/contract.ts';
 import { confirmed } from '../confirmation.ts';
 import { EXIT_STATUS } from '../help.ts';
 import { outputOption, probeCCOption, testNameOption, warnUnknownNames } from '../options.ts';
-import { type ChoiceOptions, TARGET_HELP, withTargetOptions } from '../orchestration/options.ts';
+import { TARGET_HELP, withTargetOptions } from '../orchestration/options.ts';
+import type { TargetOptions } from '../orchestration/target.ts';
 import { withTarget } from '../orchestration/with-target.ts';
 
-interface Options extends ChoiceOptions {
+interface Options extends TargetOptions {
   readonly probeCc: readonly string[];
   readonly testName: readonly string[];
   readonly yes?: boolean;

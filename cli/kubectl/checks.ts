@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { KINDS } from '../../crds/kinds.ts';
 import { GROUP, VERSION } from '../../crds/resource.ts';
-import { DEPLOYMENTS, LEASES } from '../../operator/kube/builtin.ts';
+import { CONFIG_MAPS, CRDS, DEPLOYMENTS, LEASES } from '../../operator/kube/builtin.ts';
 import type { Client } from '../../operator/kube/client.ts';
 import { ForbiddenError, KubeError } from '../../operator/kube/errors.ts';
 import { defineResource, type KubeObject } from '../../operator/kube/resource.ts';
@@ -10,22 +10,6 @@ import { bad, type Check, checker, ok } from './check.ts';
 import { OPERATOR_SELECTOR } from './operator-selector.ts';
 
 const check = checker(KubeError);
-
-const CRDS = defineResource<
-  KubeObject & {
-    spec?: { versions?: { name: string; served: boolean; schema?: { openAPIV3Schema?: Schema } }[] };
-    status?: { conditions?: { type: string; status: string }[] };
-  }
->({
-  group: 'apiextensions.k8s.io',
-  version: 'v1',
-  plural: 'customresourcedefinitions',
-  kind: 'CustomResourceDefinition',
-  namespaced: false,
-});
-interface Schema {
-  readonly properties?: Readonly<Record<string, Schema>>;
-}
 
 /** Seconds of difference between two clocks from which leases and timestamps mislead. */
 const SKEW = 5;
@@ -116,14 +100,7 @@ function checkClock(client: Client, namespace: string, now: () => number): Promi
   return check('clock', remedy, async () => {
     const before = now();
     const object = { metadata: { name: 'ooni-doctor', namespace }, data: {} };
-    const maps = defineResource<KubeObject>({
-      group: '',
-      version: 'v1',
-      plural: 'configmaps',
-      kind: 'ConfigMap',
-      namespaced: true,
-    });
-    const { metadata } = await client.create(maps, object, { dryRun: true });
+    const { metadata } = await client.create(CONFIG_MAPS, object, { dryRun: true });
     const server = Date.parse(metadata.creationTimestamp ?? '');
     if (Number.isNaN(server)) return bad('unknown', 'the API server gave no time', remedy);
     // The server cuts its time to seconds.

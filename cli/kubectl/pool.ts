@@ -3,6 +3,7 @@ import { GROUP } from '../../crds/resource.ts';
 import type { WorkerPool } from '../../crds/worker-pool.ts';
 import { WORKER_POOLS } from '../../operator/controllers/resources.ts';
 import { confirmed } from '../confirmation.ts';
+import { EXIT_STATUS } from '../help.ts';
 import { resourceName } from '../names.ts';
 import { type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
 
@@ -91,10 +92,7 @@ export function poolCommand(): Command {
       .option('--dry-run', 'let the API server check it; change nothing');
     if (change.question) command.option('--yes', 'do not ask for confirmation');
     command
-      .addHelpText(
-        'after',
-        `\n${change.help}\n\nExit status: 0 done; 1 it could not be done, and standard error has the reason; 2 wrong usage. Nothing to do is not an error.`,
-      )
+      .addHelpText('after', `\n${change.help}\n\n${EXIT_STATUS} Nothing to do is not an error.`)
       .action((name: string, options: Options) =>
         withCluster(`pool ${change.name}`, options, async ({ client, namespace }) => {
           const object = await client.get(WORKER_POOLS, { namespace, name });

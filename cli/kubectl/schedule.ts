@@ -4,12 +4,11 @@ import { parseSpec } from '../../crds/resource.ts';
 import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
 import { lastCompleteBucket, nextBucket } from '../../pipeline/bucket.ts';
 import { normaliseFilter } from '../../pipeline/filter.ts';
+import { EXIT_STATUS } from '../help.ts';
 import { resourceName } from '../names.ts';
 import { uploadBucket } from '../options.ts';
 import { startBackfillAt } from '../orchestration/backfill.ts';
 import { type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
-
-const EXIT = '\nExit status: 0 done; 1 it could not be done, and standard error has the reason; 2 wrong usage.';
 
 /** Creates `kubectl ooni schedule` with its commands. */
 export function scheduleCommand(): Command {
@@ -27,7 +26,7 @@ function runCommand(): Command {
     .option('--dry-run', 'show what would be created; create nothing')
     .addHelpText(
       'after',
-      `\nCreates a Backfill of one bucket with the filter and the stages of the schedule, which replaces rows of earlier runs.\n${EXIT}`,
+      `\nCreates a Backfill of one bucket with the filter and the stages of the schedule, which replaces rows of earlier runs.\n\n${EXIT_STATUS}`,
     )
     .action((name: string, options: ClusterOptions & { bucket?: string; dryRun?: boolean }) =>
       withCluster('schedule run', options, async ({ client, namespace, server }) => {
@@ -62,7 +61,7 @@ function suspendCommand(suspend: boolean): Command {
     .description(suspend ? 'Stop firing; active runs finish' : 'Resume a suspended schedule')
     .argument('<name>', 'name of the PipelineSchedule', resourceName)
     .option('--dry-run', 'let the API server check it; change nothing')
-    .addHelpText('after', EXIT)
+    .addHelpText('after', `\n${EXIT_STATUS}`)
     .action((name: string, options: ClusterOptions & { dryRun?: boolean }) =>
       withCluster(`schedule ${suspend ? 'suspend' : 'resume'}`, options, async ({ client, namespace }) => {
         const { spec } = await client.get(PIPELINE_SCHEDULES, { namespace, name });

@@ -1,13 +1,6 @@
 import { type Command, Option } from 'commander';
 import { namespaceName, notEmpty } from '../names.ts';
-
-/** Options of commands that work on resources in Kubernetes or on Temporal itself. */
-export interface ChoiceOptions {
-  readonly kubernetes?: boolean;
-  readonly context?: string;
-  readonly namespace?: string;
-  readonly dryRun?: boolean;
-}
+import type { TargetOptions } from './target.ts';
 
 /** Adds the options that choose between Kubernetes and Temporal. */
 export function withTargetOptions(command: Command): Command {
@@ -22,7 +15,7 @@ export function withTargetOptions(command: Command): Command {
     .option('--context <name>', 'context of the kubeconfig; the current one unless given', notEmpty)
     .option('-n, --namespace <name>', 'namespace of the resource; that of the context unless given', namespaceName)
     .hook('preAction', (_, run) => {
-      const { kubernetes, context, namespace } = run.opts<ChoiceOptions>();
+      const { kubernetes, context, namespace } = run.opts<TargetOptions>();
       if (kubernetes === false && (context ?? namespace) !== undefined)
         run.error(
           'error: --context and --namespace choose a place in Kubernetes, so they do not go with --no-kubernetes',

@@ -3,13 +3,12 @@ import { loadSettings, type Settings } from '../../pipeline/settings.ts';
 import { createCommandLogger } from '../command-logger.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { printable } from '../printable.ts';
-import type { ChoiceOptions } from './options.ts';
-import type { Target } from './target.ts';
+import type { Target, TargetOptions } from './target.ts';
 
 /** Runs work with the target of the options, and says which target it is. */
 export function withTarget(
   name: string,
-  options: ChoiceOptions,
+  options: TargetOptions,
   work: (context: { target: Target; settings: Settings; log: Logger }) => Promise<number>,
 ): Promise<void> {
   const expected: (abstract new (...args: never[]) => Error)[] = [];

@@ -31,6 +31,30 @@ export type Lease = Builtin<V1Lease>;
 export type Event = Builtin<EventsV1Event>;
 export type CoreEvent = Builtin<CoreV1Event>;
 
+/** The definition of a kind, as far as this project reads it. */
+export interface CustomResourceDefinition extends KubeObject {
+  readonly spec?: { readonly versions?: readonly DefinitionVersion[] };
+  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+}
+
+interface DefinitionVersion {
+  readonly name: string;
+  readonly served: boolean;
+  readonly schema?: { readonly openAPIV3Schema?: DefinitionSchema };
+}
+
+interface DefinitionSchema {
+  readonly properties?: Readonly<Record<string, DefinitionSchema>>;
+}
+
+export const CRDS = defineResource<CustomResourceDefinition>({
+  group: 'apiextensions.k8s.io',
+  version: 'v1',
+  plural: 'customresourcedefinitions',
+  kind: 'CustomResourceDefinition',
+  namespaced: false,
+});
+
 export const DEPLOYMENTS = defineResource<Deployment>({
   group: 'apps',
   version: 'v1',
@@ -53,6 +77,14 @@ export const SECRETS = defineResource<Secret>({
   plural: 'secrets',
   kind: 'Secret',
   namespaced: true,
+});
+
+export const NAMESPACES = defineResource({
+  group: '',
+  version: 'v1',
+  plural: 'namespaces',
+  kind: 'Namespace',
+  namespaced: false,
 });
 
 export const PODS = defineResource<Pod>({ group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true });

@@ -1,22 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import pino from 'pino';
+import { NAMESPACES } from '../../operator/kube/builtin.ts';
 import { Client } from '../../operator/kube/client.ts';
 import type { Clock } from '../../operator/kube/clock.ts';
 import { connectionSource } from '../../operator/kube/config.ts';
 import { Http } from '../../operator/kube/http.ts';
 import { createInstruments, type Instruments } from '../../operator/kube/instruments.ts';
-import { defineResource } from '../../operator/kube/resource.ts';
 import { ApiProxy } from './kube-api-proxy.ts';
 
-export { CONFIG_MAPS, type ConfigMap } from '../../operator/kube/builtin.ts';
-
-export const NAMESPACES = defineResource({
-  group: '',
-  version: 'v1',
-  plural: 'namespaces',
-  kind: 'Namespace',
-  namespaced: false,
-});
+export { CONFIG_MAPS, type ConfigMap, NAMESPACES } from '../../operator/kube/builtin.ts';
 
 /** Creates separate counters and a silent log, unless LOG_LEVEL is set. */
 export function instruments(clock?: Clock): Instruments {

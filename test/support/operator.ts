@@ -15,7 +15,7 @@ import { customResourceDefinition } from '../../crds/structural.ts';
 import { programPath } from '../../local/programs.ts';
 import { lint } from '../../operator/controllers/conditions.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from '../../operator/controllers/resources.ts';
-import { DISRUPTION_BUDGETS } from '../../operator/kube/builtin.ts';
+import { CRDS, DISRUPTION_BUDGETS } from '../../operator/kube/builtin.ts';
 import { Client } from '../../operator/kube/client.ts';
 import { connectionSource } from '../../operator/kube/config.ts';
 import { Http } from '../../operator/kube/http.ts';
@@ -36,14 +36,6 @@ import { PROGRAM_ENV } from './program.ts';
 export { NAMESPACES };
 
 const ROOT = join(import.meta.dirname, '..', '..');
-
-const CRDS = defineResource({
-  group: 'apiextensions.k8s.io',
-  version: 'v1',
-  plural: 'customresourcedefinitions',
-  kind: 'CustomResourceDefinition',
-  namespaced: false,
-});
 
 /** Polls until `look` returns something other than undefined or false. After `seconds`, throws the last error of `look`. */
 export async function eventually<T>(look: () => Promise<T | undefined | false>, seconds = 100): Promise<T> {
@@ -84,10 +76,7 @@ export async function installCrds(client: Client): Promise<void> {
   for (const kind of KINDS) {
     await eventually(async () => {
       const crd = await client.get(CRDS, { name: `${kind.plural}.pipeline.ooni.org` });
-      const { conditions = [] } = ((crd as { status?: object }).status ?? {}) as {
-        conditions?: { type: string; status: string }[];
-      };
-      return conditions.some(one => one.type === 'Established' && one.status === 'True');
+      return crd.status?.conditions?.some(one => one.type === 'Established' && one.status === 'True');
     });
   }
 }
