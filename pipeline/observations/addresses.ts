@@ -1,5 +1,5 @@
 import { transformError } from '../measurement/errors.ts';
-import { unmapped } from '../reference/ip-literal.ts';
+import { addressForm } from '../reference/ip-literal.ts';
 
 /** Splits addresses and URLs as RFC 3986 does, without checking characters (observations.md sections 6.1 and 13.1). */
 
@@ -28,7 +28,7 @@ export function splitEndpoint(address: string): Endpoint {
   if (authority === undefined) throw transformError('InvalidAddress', `"${address}" has a bracket without its partner`);
   if (authority === '') return NO_ENDPOINT;
   const { host, port } = hostAndPort(authority);
-  return { host: host && unmapped(host), port: portNumber(port, address) };
+  return { host: host && addressForm(host), port: portNumber(port, address) };
 }
 
 function portNumber(port: string, address: string): number | null {

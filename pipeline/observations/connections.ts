@@ -1,4 +1,4 @@
-import { unmapped } from '../reference/ip-literal.ts';
+import { addressForm } from '../reference/ip-literal.ts';
 import type { DnsObservation } from './dns.ts';
 import { hostForm } from './host-form.ts';
 import type { HttpObservation } from './http.ts';
@@ -161,7 +161,7 @@ export class Connections {
    */
   takeFor(dns: DnsObservation): Connection | null {
     if (!dns.answer || this.all.length === 0) return null;
-    const answer = unmapped(dns.answer);
+    const answer = addressForm(dns.answer);
     let found: Connection | null = null;
     let best = 0;
     const examine = (each: Connection): boolean => {

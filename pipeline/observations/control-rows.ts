@@ -1,6 +1,6 @@
 import { MeasurementError } from '../measurement/errors.ts';
 import type { Control } from '../measurement/model.ts';
-import { unmapped } from '../reference/ip-literal.ts';
+import { addressForm } from '../reference/ip-literal.ts';
 import { compileColumns, sliceColumns } from '../tables/rowbinary.ts';
 import { GENERATION_COLUMN, OBS_WEB_CTRL } from '../tables/schema.ts';
 import { type Endpoint, splitEndpoint } from './addresses.ts';
@@ -33,10 +33,10 @@ interface ControlEndpoint {
   readonly ip: string;
   readonly port: number | null;
   tcp_failure?: string | null;
-  tcp_success?: boolean;
+  tcp_success?: boolean | null;
   tls_failure?: string | null;
   tls_server_name?: string | null;
-  tls_success?: boolean;
+  tls_success?: boolean | null;
 }
 
 /**
@@ -45,7 +45,7 @@ interface ControlEndpoint {
  * index starts at 0.
  */
 export function writeControlRows(rows: MeasurementRows, control: Control, input: string, hostname: string): void {
-  const resolved = new Set(control.dns?.addrs?.map(unmapped));
+  const resolved = new Set(control.dns?.addrs?.map(addressForm));
   let index = 0;
   const emit = (row: Partial<ControlRow>) => {
     own.hostname = hostname;
@@ -74,12 +74,13 @@ export function writeControlRows(rows: MeasurementRows, control: Control, input:
     if (!connected.has(ip)) emit({ ip, dns: RESOLVED });
   }
   if (control.http_request) {
-    const { failure, body_length, status_code, title } = control.http_request;
+    const { body_length, status_code, title } = control.http_request;
+    const failure = control.http_request.failure || null;
     emit({
-      http: { request_url: input, failure, success: failure == null, response_body_length: body_length },
+      http: { request_url: input, failure, success: failure === null, response_body_length: body_length },
       // The test helper writes -1 and an empty title for a request that failed.
       response:
-        failure == null ? { status_code: inRange(status_code), title: title && excerpt(title, TITLE_LENGTH) } : null,
+        failure === null ? { status_code: inRange(status_code), title: title && excerpt(title, TITLE_LENGTH) } : null,
     });
   }
 }
@@ -107,6 +108,12 @@ const RESOLVED = { success: true };
 /** The columns that identify a row. All rows share one object, because it is read immediately. */
 const own = { hostname: '', observation_idx: 0, created_at: 0, ip: '', port: null as number | null };
 
+/** An empty failure means none, as in the steps of the probe. A step that has no failure and did not succeed shows nothing (docs/deviations.md, control-status). */
+function hasSucceeded(failure: string | null | undefined, status: boolean | null | undefined): boolean | null {
+  if (failure) return false;
+  return status === false ? null : true;
+}
+
 /** Collects endpoints by their text, TCP first. An endpoint that only TLS has gets its own row. */
 function controlEndpoints(control: Control): ControlEndpoint[] {
   const endpoints = new Map<string, ControlEndpoint>();
@@ -119,18 +126,18 @@ function controlEndpoints(control: Control): ControlEndpoint[] {
     endpoints.set(address, endpoint);
     return endpoint;
   };
-  for (const [address, { failure }] of Object.entries(control.tcp_connect ?? {})) {
+  for (const [address, { failure, status }] of Object.entries(control.tcp_connect ?? {})) {
     const endpoint = at(address);
     if (!endpoint) continue;
-    endpoint.tcp_failure = failure;
-    endpoint.tcp_success = failure == null;
+    endpoint.tcp_failure = failure || null;
+    endpoint.tcp_success = hasSucceeded(failure, status);
   }
-  for (const [address, { failure, server_name }] of Object.entries(control.tls_handshake ?? {})) {
+  for (const [address, { failure, status, server_name }] of Object.entries(control.tls_handshake ?? {})) {
     const endpoint = at(address);
     if (!endpoint) continue;
-    endpoint.tls_failure = failure;
+    endpoint.tls_failure = failure || null;
     endpoint.tls_server_name = server_name;
-    endpoint.tls_success = failure == null;
+    endpoint.tls_success = hasSucceeded(failure, status);
   }
   return [...endpoints.values()];
 }

@@ -1,5 +1,5 @@
 import type { Measurement, TestKeys, TestName } from '../measurement/model.ts';
-import { isIpLiteral, unmapped } from '../reference/ip-literal.ts';
+import { addressForm, isIpLiteral } from '../reference/ip-literal.ts';
 import { urlHost } from './addresses.ts';
 import type { CertificateCache } from './certificate-cache.ts';
 import { writeControlRows } from './control-rows.ts';
@@ -55,8 +55,12 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
     const host = hostForm(urlHost(input));
     // The probe also connects to addresses that only the test helper resolved. They belong to the host of the input.
     const controlAddresses = keys.control?.dns?.addrs ?? [];
-    const hints = new Map(host ? controlAddresses.map(address => [unmapped(address), host]) : []);
-    if (isIpLiteral(host)) hints.set(host, host);
+    const hints = new Map(host ? controlAddresses.map(address => [addressForm(address), host]) : []);
+    if (isIpLiteral(host)) {
+      hints.set(host, host);
+      // A network with IPv6 only connects to an IPv4 address by its translated form (RFC 6052).
+      if (!host.includes(':')) hints.set(addressForm(`64:ff9b::${host}`), host);
+    }
     const probeAnalysis = keys.blocking === false ? 'false' : keys.blocking;
     const comparison = keys;
     writeWebRows(rows, observeAll(keys, context), { probeAnalysis, comparison, hints, controlAddresses });
@@ -78,7 +82,7 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
     const dns = observeDns(keys.bootstrap?.queries);
     writeWebRows(rows, { dns });
     // The bootstrap looks up one host, the resolver's; its addresses are those that the lookups connect to.
-    const hints = new Map(dns.flatMap(({ answer, hostname }) => (answer ? [[unmapped(answer), hostname]] : [])));
+    const hints = new Map(dns.flatMap(({ answer, hostname }) => (answer ? [[addressForm(answer), hostname]] : [])));
     for (const lookup of Object.values(keys.lookups ?? {})) writeWebRows(rows, observeAll(lookup, context), { hints });
   },
   tor(keys, context) {

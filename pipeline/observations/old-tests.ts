@@ -1,5 +1,5 @@
 import type { Control, HttpTransaction, OldDnsQuery, TestKeys } from '../measurement/model.ts';
-import { isIpLiteral, unmapped } from '../reference/ip-literal.ts';
+import { addressForm, isIpLiteral } from '../reference/ip-literal.ts';
 import { joinEndpoint, splitEndpoint, urlHost } from './addresses.ts';
 import type { DnsObservation } from './dns.ts';
 import { normaliseFailure } from './failures.ts';
@@ -130,7 +130,7 @@ export function observeNamedConnect(connection: string | null | undefined, input
   const success = connection === 'success';
   return [
     {
-      ip: isIpLiteral(host) ? unmapped(host) : '',
+      ip: isIpLiteral(host) ? addressForm(host) : '',
       port,
       success,
       failure: success ? null : normaliseFailure(connection),

@@ -1,5 +1,5 @@
 import type { TcpConnect } from '../measurement/model.ts';
-import { isIpLiteral, unmapped } from '../reference/ip-literal.ts';
+import { addressForm, isIpLiteral } from '../reference/ip-literal.ts';
 import { fixAddress } from './addresses.ts';
 import { normaliseFailure } from './failures.ts';
 
@@ -26,7 +26,7 @@ export function observeTcp(connects: readonly TcpConnect[] | null | undefined): 
   for (const connect of connects) {
     if (!isIpLiteral(connect.ip) && !connect.ip.includes('[scrubbed]')) continue;
     observations.push({
-      ip: unmapped(fixAddress(connect.ip)),
+      ip: addressForm(fixAddress(connect.ip)),
       port: connect.port,
       success: connect.status.success,
       failure: normaliseFailure(connect.status.failure),

@@ -1,5 +1,5 @@
 import type { NetworkEvent } from '../measurement/model.ts';
-import { unmapped } from '../reference/ip-literal.ts';
+import { addressForm } from '../reference/ip-literal.ts';
 import { joinEndpoint } from './addresses.ts';
 
 /* Parts of a transaction that web_connectivity records since 0.5: the reason why it was made, and the arrival of its bytes (observations.md section 6.6). */
@@ -104,6 +104,6 @@ function endpointForm(endpoint: string): string {
   const lower = endpoint.toLowerCase();
   const end = lower.startsWith('[') ? lower.indexOf(']') : -1;
   if (end < 0) return lower;
-  const host = unmapped(lower.slice(1, end));
+  const host = addressForm(lower.slice(1, end));
   return host.includes(':') ? lower : `${host}${lower.slice(end + 1)}`;
 }

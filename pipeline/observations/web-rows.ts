@@ -1,4 +1,4 @@
-import { canonicalAddress, isIpLiteral, unmapped } from '../reference/ip-literal.ts';
+import { addressForm, canonicalAddress, isIpLiteral } from '../reference/ip-literal.ts';
 import { TranslationPrefixes } from '../reference/nat64.ts';
 import { compileColumns, RowBinaryWriter, sliceColumns } from '../tables/rowbinary.ts';
 import { GENERATION_COLUMN, OBS_WEB } from '../tables/schema.ts';
@@ -166,7 +166,7 @@ class Hosts {
       this.#answered = new Map();
       for (const { answer, hostname } of this.#dns) {
         if (!answer) continue;
-        const address = unmapped(answer);
+        const address = addressForm(answer);
         const known = this.#answered.get(address);
         // An address of two hosts identifies neither.
         this.#answered.set(address, known === undefined || known === hostname ? hostname : null);
@@ -259,7 +259,7 @@ function writeTransaction(
 
 /** Returns the answer as an address, or null if it is a name. */
 function addressOf(answer: string): string | null {
-  const fixed = unmapped(fixAddress(answer));
+  const fixed = addressForm(fixAddress(answer));
   return isIpLiteral(fixed) ? fixed : null;
 }
 

@@ -26,25 +26,22 @@ function parse(address: string): ipaddr.IPv6 {
 const MAPPED = Uint8Array.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
 
 /**
- * Returns the IPv4 address in an IPv4-mapped IPv6 address (`::ffff:1.2.3.4`, RFC 4291 section 2.5.5.2), or any other text unchanged. A
- * connection to a mapped address uses IPv4.
- */
-export function unmapped(text: string): string {
-  const first = text.charCodeAt(0);
-  // A colon or a zero: every form of a mapped address begins with zeros.
-  if (first !== 0x3a && first !== 0x30) return text;
-  const bytes = ipv6Bytes(text);
-  return bytes && MAPPED.every((byte, i) => bytes[i] === byte) ? bytes.subarray(12).join('.') : text;
-}
-
-/**
  * Returns an IP address in the form in which addresses are compared, or undefined for any other text. IPv6 has the form of RFC 5952, including
- * its zone; an IPv4-mapped address becomes IPv4.
+ * its zone. An IPv4-mapped address (`::ffff:1.2.3.4`, RFC 4291 section 2.5.5.2) becomes IPv4, because a connection to it uses IPv4.
  */
 export function canonicalAddress(text: string): string | undefined {
   if (!isIpLiteral(text)) return undefined;
-  const plain = unmapped(text);
-  if (!plain.includes(':')) return plain;
-  const [address, ...zone] = plain.split('%') as [string, ...string[]];
+  const bytes = ipv6Bytes(text);
+  if (!bytes) return text;
+  if (MAPPED.every((byte, i) => bytes[i] === byte)) return bytes.subarray(12).join('.');
+  const [address, ...zone] = text.split('%') as [string, ...string[]];
   return [parse(address).toRFC5952String(), ...zone].join('%');
+}
+
+/** Matches each form of an IPv6 address that RFC 5952 does not prefer, and few others: capitals, zeros that could be left out, IPv4 at the end. */
+const ODD_FORM = /[A-F.]|(?:^|:)0|^:|^[^:]+(?::[^:]+){7}$/;
+
+/** Returns the same for an address, and any other text unchanged. */
+export function addressForm(text: string): string {
+  return text.includes(':') && ODD_FORM.test(text) ? (canonicalAddress(text) ?? text) : text;
 }

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AsNames, packAsNames } from './as-names.ts';
 import { isBogon } from './bogons.ts';
 import { IpDatabaseError } from './ip-files.ts';
-import { isIpLiteral, unmapped } from './ip-literal.ts';
+import { addressForm, isIpLiteral } from './ip-literal.ts';
 import { openIpMetadata } from './ip-metadata.ts';
 
 const fixtures = join(import.meta.dirname, '../../test/fixtures/geoip');
@@ -239,17 +239,26 @@ describe('addresses', () => {
   );
 });
 
-describe('unmapped', () => {
+describe('addressForm', () => {
   it.each([
     ['::ffff:1.2.3.4', '1.2.3.4'],
     ['::FFFF:102:304', '1.2.3.4'],
     ['0:0:0:0:0:ffff:102:304', '1.2.3.4'],
     ['0000:0000:0000:0000:0000:ffff:0102:0304', '1.2.3.4'],
     ['::ffff:1.2.3.4%eth0', '1.2.3.4'],
-  ])('%s is %s', (text, inside) => expect(unmapped(text)).toBe(inside));
+    ['::1.2.3.4', '::102:304'],
+    ['::ffff:0:1.2.3.4', '::ffff:0:102:304'],
+    ['64:ff9b::8.8.4.4', '64:ff9b::808:404'],
+    ['2001:DB8::A', '2001:db8::a'],
+    ['2001:0db8::1', '2001:db8::1'],
+    ['2001:db8:0:0:0:0:0:1', '2001:db8::1'],
+    ['2001:db8:0:1:0:0:0:1', '2001:db8:0:1::1'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2:3:4:5:6'],
+    ['FE80::1%Eth0', 'fe80::1%Eth0'],
+  ])('%s is %s', (text, inside) => expect(addressForm(text)).toBe(inside));
 
-  it.each(['::1.2.3.4', '::ffff:0:1.2.3.4', '::', '::ffff', '0.0.0.0', '2001:db8::ffff:102:304', ':x', '0', ''])(
-    '%j is not mapped',
-    text => expect(unmapped(text)).toBe(text),
+  it.each(['::', '::ffff', '0.0.0.0', '2001:db8::ffff:102:304', 'A.example', 'x:A', ':x', '0', ''])(
+    '%j stays',
+    text => expect(addressForm(text)).toBe(text),
   );
 });

@@ -13,7 +13,7 @@ import {
   ROLES,
   readAsNames,
 } from './ip-files.ts';
-import { isIpLiteral, unmapped } from './ip-literal.ts';
+import { addressForm, isIpLiteral } from './ip-literal.ts';
 import { translatedAddress } from './nat64.ts';
 
 /** Facts about an address (observations.md section 4). Field names are column names without `ip_`. */
@@ -160,7 +160,7 @@ export class IpView {
 
   #look(address: string): IpInfo {
     if (!isIpLiteral(address)) return UNKNOWN;
-    const plain = unmapped(address);
+    const plain = addressForm(address);
     if (plain !== address) return this.#look(plain);
     const translated = translatedAddress(address);
     if (translated !== undefined) return this.#look(translated);
