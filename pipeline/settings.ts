@@ -111,7 +111,7 @@ export const SETTINGS = {
     .default(3)
     .meta({
       description:
-        'Version of the rules that make verdicts: 2, those of the Python pipeline, or 3, which corrects twelve weaknesses of version 2 (docs/analysis-versions.md)',
+        'Version of the rules that make verdicts: 2, those of the Python pipeline, or 3, which corrects fourteen weaknesses of version 2 (docs/analysis-versions.md)',
     }),
   fingerprints_dns_source: text(
     'Block page fingerprints of DNS answers: URL or file; none: verdicts without fingerprints',

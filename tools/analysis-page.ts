@@ -41,7 +41,7 @@ ${SETTINGS.analysis_rules_version.parse(undefined)}. [analysis-versions.md](anal
 \`oonipipeline explain <measurement_uid>\` shows how the rules judge one measurement.
 
 ${rulesSection(python, 'These are the rules of the Python pipeline (ooni/data at c8fcc72), with the same grades and ids.')}
-${rulesSection(ours, `These are the rules of version ${python} with twelve weaknesses corrected. The tables list only rules with new ids; the other rules are as above.`, python)}
+${rulesSection(ours, `These are the rules of version ${python} with fourteen weaknesses corrected. The tables list only rules with new ids; the other rules are as above.`, python)}
 ## Signals
 
 Conditions use these signals. A signal marked *host* is computed from all answers of the system resolver for this host name and address family in
@@ -115,7 +115,8 @@ ${than === undefined ? '' : `${CORRECTIONS}\n\n`}${tables.join('\n')}`;
 const CORRECTIONS = `1. **An answer is compared only with an answer.** When the control did not look up the host, or got only addresses of the other family,
    \`dns_system_answer_no_ctrl\` discards the answer instead of grading it 0.75 blocked. When all lookups of the control failed,
    \`dns_answer_ctrl_failing\` discards it: a resolver that answers for names that do not exist hijacks them but does not block anything. Failures
-   at its addresses are discarded too, because the control also connects to the addresses that the probe got.
+   at its addresses are discarded too, because the control also connects to the addresses that the probe got. A failed lookup for addresses of one
+   family is compared only when the control got some of that family (\`dns_no_such_record\`): most sites have no IPv6 address, and some have no other.
 2. **Unknown networks prove nothing.** Content networks answer with different addresses in each place, and only AS numbers show that an address
    belongs to them. Without AS numbers (there are no IP databases, or they do not contain an address) \`dns_system_answer_no_ip_metadata\` discards an
    unmatched answer.
@@ -128,9 +129,9 @@ const CORRECTIONS = `1. **An answer is compared only with an answer.** When the 
 5. **Old probes are judged.** Lookups of the Python ooniprobe (before version 3) do not name an engine. It had only the system resolver, so they
    count as lookups of the system resolver, and rules that never fired for these probes now do. But an answer that the control did not get is
    discarded (\`dns_old_probe_answer_unmatched\`), because these probes record no handshake that could confirm it. Programs that are built without
-   libc call the system resolver \`golang_net_resolver\` or \`go\`, which count as well. Some probes look up each type of record by itself:
-   \`dns_no_such_record\` discards the answer that a name has no IPv6 address.
-6. **A probe without network does not show blocking.** A measurement is *silent* when something failed and nothing was reached. \`probe_offline\` discards
+   libc call the system resolver \`golang_net_resolver\` or \`go\`, which count as well.
+6. **A probe without network does not show blocking.** A measurement is *silent* when something failed and nothing was reached. A refused or reset connect
+   is an answer; an answer of a resolver behind which no connect succeeded or was refused may come from a cache, and does not count. \`probe_offline\` discards
    the failures of silent measurements without a control of their own, when at least three silent measurements of different hosts follow each other or
    make up more than half of the probe's measurements of the day. A silent measurement with a control had a network: its failures are discarded
    only when more than half are silent and no resolver answered its lookup. \`ipv6_unanswered_probe\` discards
@@ -155,7 +156,12 @@ const CORRECTIONS = `1. **An answer is compared only with an answer.** When the 
    before web_connectivity 0.5 ask the system resolver alone and do not record over which address a page loaded. There a page over TLS confirms as well.
    A bogon beside the right address no longer means that the site is down (\`bogon_of_ctrl\`).
 12. **Tests with a control of their own use it** (\`failure_own_ctrl_ok\`): echcheck makes the handshake without ECH as well, and sni_blocking one for another name
-   with the same server. Tests of which only the lookup and the connect have rows (stunreachability, tlsmiddlebox) are never *ok*.`;
+   with the same server. Tests of which only the lookup and the connect have rows (stunreachability, tlsmiddlebox) are never *ok*.
+13. **Failures of the probe's own machine do not show blocking** (\`probe_own_failure\`): it had no socket, no address, no route to its resolver, or the step was
+   cancelled. A certificate that is not valid at the time of a wrong clock is not judged either (\`probe_clock_wrong\`).
+14. **A page of another site shows nothing about the site of the input**, unless something vouches for the redirect. Whoever hijacks a name, or changes a
+   response in the clear, can redirect to a page of his own, which loads over TLS. So when nothing else was judged, the measurement is *unknown*. The
+   same holds where at least three parts of that page differ from those of the control (\`http_page_of_other_site\`).`;
 
 /** Returns a row of the table, or undefined for a rule that is the same in the other version. */
 function ruleRow(rule: Rule, number: number, known: readonly string[]): string | undefined {

@@ -84,8 +84,8 @@ const READ_HTTP = [
   'http_runtime',
 ] as const;
 
-/** Read of a row for messengers, QUIC and tests with a control of their own. */
-const READ_OTHERS = ['target_id', 'test_version', 'tls_network', 'tls_echconfig'] as const;
+/** Read of a row for messengers, QUIC, tests with a control of their own, and wrong clocks. */
+const READ_OTHERS = ['target_id', 'test_version', 'tls_network', 'tls_echconfig', 'bucket_date'] as const;
 
 /**
  * Bytes that the connection received since the request began; null without counts. A number, so that the lists end here and no join carries them.

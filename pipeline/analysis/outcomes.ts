@@ -57,7 +57,7 @@ export const WORDS: readonly { readonly word: string; readonly meaning: string; 
 ];
 
 /** Tests that try one URL over several addresses: one that works is enough for the page to load. */
-const WEBSITE_TESTS = quoted(NETTEST_GROUPS.websites as readonly string[]);
+export const WEBSITE_TESTS = quoted(NETTEST_GROUPS.websites as readonly string[]);
 
 /** SQL names of the grades of one host or measurement, and of what the outcome is made of besides. */
 export interface OutcomeInputs {
@@ -76,7 +76,7 @@ export interface OutcomeInputs {
   readonly isRefused: string;
   /**
    * A response arrived that is not clearly that of the site, or none arrived and no rule could judge it; and no other page. Or nothing
-   * loaded, and the probe itself found blocking.
+   * loaded, and the probe itself found blocking, or only the probe could look the host up.
    */
   readonly isUnclear: string;
   /** Compared with the control, and it matched. */

@@ -32,7 +32,7 @@ const RESOLVER_ANSWERS = [
 
 /**
  * Returns the uids of measurements that a probe made while it had no network. A measurement is *silent* when it reached nothing (no answer, no
- * connect, no handshake, no page) and something failed. The probe fetches its control over the same network. So a silent measurement without a
+ * connect, no refusal, no handshake, no page) and something failed. An answer behind which no connect succeeds may come from a cache, so it does not count. The probe fetches its control over the same network. So a silent measurement without a
  * control was made without a network when it belongs to a run of at least three silent ones of different hosts, or when more than half of the
  * reporter's measurements are silent, and at least three.
  *
@@ -46,9 +46,11 @@ export function offlineQuery(of: {
 }): string {
   const { reporter, within, ofReporters } = of;
   const silent = `SELECT ${reporter} AS reporter, measurement_start_time AS started, measurement_uid AS uid, any(ifNull(hostname, '')) AS host,
-      max(dns_answer IS NOT NULL OR ifNull(tcp_success = 1, 0) OR ifNull(tls_is_certificate_valid = 1, 0) OR http_response_status_code IS NOT NULL) AS reached,
+      max(dns_answer IS NOT NULL) AS looked_up,
+      max(ifNull(tcp_success = 1 OR tcp_failure IN (${PEER_ANSWERS}), 0) OR ifNull(tls_is_certificate_valid = 1, 0) OR http_response_status_code IS NOT NULL) AS contacted,
+      contacted OR (looked_up AND NOT max(tcp_failure IS NOT NULL)) AS reached,
       NOT reached AND max(${HAS_FAILED}) AS silent,
-      max(ifNull(dns_failure IN (${quoted(RESOLVER_ANSWERS)}), 0)) AS answered
+      looked_up OR max(ifNull(dns_failure IN (${quoted(RESOLVER_ANSWERS)}), 0)) AS answered
     FROM obs_web FINAL
     WHERE ${within} ${ofReporters}
     GROUP BY reporter, started, uid`;

@@ -196,6 +196,15 @@ function offline(layer: Layer, failure: string): Rule {
   );
 }
 
+/** A failure of the probe's own machine. */
+function ownFailure(layer: Layer): Rule {
+  return discarded(
+    'probe_own_failure',
+    `${layer}_failed_itself`,
+    `the ${ATTEMPTS[layer]} failed in the probe’s own machine`,
+  );
+}
+
 /** Endpoints that nobody reaches are down if probes of this many countries tried. */
 const SERVICE_COUNTRIES = 3;
 /** Rule of endpoints that a verdict does not depend on. */
@@ -248,10 +257,13 @@ function serviceRules(layer: Layer, failure: string, reached: string, blocked: n
 /** The control tries the addresses that the probe got as well, so it may reach the server of a hijacked name that does not exist. */
 const ONLY_PROBE_RESOLVES = 'answers > 0 AND ctrl_dns_failure > 0 AND ctrl_dns_success = 0';
 
+/** Rule of answers for a name that the control cannot look up. */
+export const ANSWER_CTRL_FAILING = 'dns_answer_ctrl_failing';
+
 /** A failure at an address of a name that the control cannot look up. */
 function unresolvedForControl(layer: Layer): Rule {
   return discarded(
-    'dns_answer_ctrl_failing',
+    ANSWER_CTRL_FAILING,
     `${layer}_failure IS NOT NULL AND ${ONLY_PROBE_RESOLVES}`,
     `all lookups of the control failed, so the address may belong to no site, and the ${ATTEMPTS[layer]} shows nothing about one`,
   );
@@ -271,6 +283,7 @@ function tcpRules(version: RulesVersion): readonly Rule[] {
     CONNECT_OK,
     ...(version === 2 ? [] : [offline('tcp', 'tcp_failure')]),
     BROKEN_IPV6[version],
+    ...(version === 2 ? [] : [ownFailure('tcp')]),
     ...(version === 2 ? [] : serviceRules('tcp', 'tcp_failure IS NOT NULL', 'service_connected', 0.75)),
     ...(version === 2 ? [] : [unresolvedForControl('tcp')]),
     scored(
@@ -298,6 +311,12 @@ const UNLIKE_OWN_CONTROL = scored(
   'failed_unlike_own_control',
   { blocked: 0.7, down: 0.3 },
   'the handshake failed, and the server answered the control handshake of the same measurement (echcheck, sni_blocking)',
+);
+
+const CLOCK_WRONG = discarded(
+  'probe_clock_wrong',
+  "tls_failure = 'ssl_invalid_certificate' AND is_clock_wrong",
+  'the certificate is not valid at the time of the probe’s clock, which is wrong',
 );
 
 const HANDSHAKES_OK = 'most of the control’s handshakes with the address succeed';
@@ -361,6 +380,7 @@ export const UNCLEAR_PAGES: readonly string[] = [
   'http_server_error',
   'http_diff_2',
   'http_page_unfinished',
+  'http_page_of_other_site',
 ];
 
 function difference(signals: number, outcome: OutcomeClass, grades: Partial<Grades>): Rule {
@@ -404,6 +424,11 @@ const HTTP_3: readonly Rule[] = [
     'is_refused AND NOT is_cdn_challenge',
     'the site itself refuses the probe: status 451 over TLS, or also for the control; or 403 over TLS where the control got another status and no content network asks for proofs',
   ),
+  discarded(
+    'http_page_of_other_site',
+    'has_page AND is_https AND http_differing >= 3 AND is_other_site',
+    'a redirect in the clear led to a page of another site over TLS, and at least three of status code, title, length and header names differ from those of the control: the site may redirect probes by their country, or the network made the redirect',
+  ),
   scored(
     'OK',
     'https_page',
@@ -414,6 +439,7 @@ const HTTP_3: readonly Rule[] = [
   DNS_UNTRUSTED,
   tcpBlocked('http'),
   offline('http', 'http_failure'),
+  ownFailure('http'),
   discarded(
     SERVICE_PLAIN_REQUEST,
     'is_service AND NOT is_redundant AND NOT is_https AND (http_status IS NOT NULL OR http_failure IS NOT NULL)',
@@ -525,7 +551,7 @@ const BOGON_OF_CTRL = scored(
 const RECORD_ABSENT = discarded(
   NO_SUCH_RECORD,
   'is_system_resolver AND has_no_such_record',
-  'the resolver answered that the name has no address of IPv6, or no record of another type, which most names do not have',
+  'the resolver has no record of a type that the name need not have: no address of IPv6, or no address of a family of which the control has none either',
 );
 
 const NAME_RETIRED = discarded(
@@ -542,8 +568,8 @@ const ANSWER_OF_OPERATOR = scored(
   'the address of a messenger’s endpoint is in the network of its operator',
 );
 
-const ANSWER_CTRL_FAILING = discarded(
-  'dns_answer_ctrl_failing',
+const ONLY_PROBE_ANSWERED = discarded(
+  ANSWER_CTRL_FAILING,
   `is_system_resolver AND ${ONLY_PROBE_RESOLVES}`,
   'the system resolver answered, and all lookups of the control failed: the name may not exist, and there is no answer to compare with',
 );
@@ -599,10 +625,11 @@ export const RULES: Readonly<Record<RulesVersion, RuleSet>> = {
           ENDPOINT_UNUSED,
           ANSWER_PROVEN,
           PAGE_CONSISTENT,
-          ANSWER_CTRL_FAILING,
+          ONLY_PROBE_ANSWERED,
         ),
         'dns_system_failure_ctrl_also_failing',
         offline('dns', 'dns_failure'),
+        ownFailure('dns'),
         RECORD_ABSENT,
         NAME_RETIRED,
         ...serviceRules('dns', 'dns_failure IS NOT NULL', 'service_resolved', 0.8),
@@ -619,6 +646,8 @@ export const RULES: Readonly<Record<RulesVersion, RuleSet>> = {
         before(TLS_2, DNS_UNTRUSTED.id, UNLIKE_OWN_CONTROL),
         'failure_ctrl_ok_ssl',
         offline('tls', 'tls_failure'),
+        ownFailure('tls'),
+        CLOCK_WRONG,
         discarded(
           'service_test_outdated',
           "is_service AND is_outdated AND startsWith(tls_failure, 'ssl_')",

@@ -42,6 +42,9 @@ export function isSystemResolver(version: RulesVersion): string {
 /** Rows of the test that does not follow redirects, so that each of its responses is the last one. */
 export const IS_FINAL = "test_name = 'http_requests'";
 
+/** SQL of the site of a host: its registered domain. */
+export const siteOf = (host: string) => `cutToFirstSignificantSubdomain(${host})`;
+
 /** SQL of how many parts of the response differ from those of the control's, by the probe's comparison; -1: nothing was compared. */
 export const DIFFERING = `if(coalesce(probe_status_code_match, probe_title_match, probe_body_length_match) IS NULL, -1,
       arrayCount(match -> ifNull(match = 0, 0), [probe_status_code_match, probe_title_match, probe_body_length_match, probe_headers_match]))`;
@@ -64,6 +67,30 @@ const BEGUN = 4096;
 const CONTENT_NETWORKS = ['cloudflare', 'akamai', 'ddos-guard', 'sucuri', 'imperva', 'cloudfront'];
 /** Titles of pages that ask for proofs. */
 const CHALLENGES = ['Just a moment...', 'Attention Required! | Cloudflare', 'DDoS-Guard'];
+
+/**
+ * Failures that the probe's own machine makes, and no network: it has no socket, no address or no buffer, or the step was cancelled. The second list is of
+ * parts of messages that have no name.
+ */
+const OWN_FAILURES = [
+  'address_family_not_supported', 'address_in_use', 'address_not_available', 'bad_address', 'bad_file_descriptor', 'interrupted', 'invalid_argument',
+  'network_down', 'no_buffer_space', 'not_a_socket', 'operation_canceled', 'permission_denied', 'protocol_not_supported', 'wrong_protocol_type',
+]; // biome-ignore format: a list
+const OWN_MESSAGES = ['too many open files', 'context canceled', 'operation was canceled', 'operation not permitted'];
+/** The same for lookups: the resolver, which is the same for all names, cannot be reached. */
+const NO_RESOLVER = ['network_unreachable', 'host_unreachable'];
+
+/** Returns the signal of a failure that shows nothing about the network. */
+function failedItself(layer: Layer): Signal {
+  const names = layer === 'dns' ? [...OWN_FAILURES, ...NO_RESOLVER] : OWN_FAILURES;
+  const failure = `${layer}_failure`;
+  return {
+    name: `${layer}_failed_itself`,
+    sql: `ifNull(${failure} IN (${quoted(names)}) OR multiSearchAny(${failure}, [${quoted(OWN_MESSAGES)}]), 0)`,
+    meaning: `the failure is one of the probe’s own machine: it had no socket, address or buffer, or the step was cancelled${layer === 'dns' ? '; or the machine had no route to its resolver' : ''}`,
+    layer,
+  };
+}
 
 /** The signals of a rules version, in the order in which they are computed. */
 export function signalsOf(version: RulesVersion): readonly Signal[] {
@@ -103,6 +130,7 @@ function dnsSignals(version: RulesVersion): readonly Signal[] {
       'how many answers of the system resolver the host and address family has in this measurement',
     ),
     dns('dns_failure', 'o.dns_failure', 'failure of this row’s lookup'),
+    ...since3(version, failedItself('dns')),
     dns(
       'is_system_resolver',
       'o.is_system_resolver',
@@ -114,8 +142,12 @@ function dnsSignals(version: RulesVersion): readonly Signal[] {
       version,
       dns(
         'has_no_such_record',
-        "ifNull(o.dns_failure = 'dns_no_answer' AND o.dns_query_type NOT IN ('A', 'ANY'), 0)",
-        'the name has no record of the type, which is not that of an IPv4 address',
+        `ifNull(o.dns_failure IS NOT NULL AND multiIf(
+        o.dns_failure = 'dns_no_answer' AND o.dns_query_type NOT IN ('A', 'ANY'), 1,
+        o.dns_query_type = 'AAAA', ctrl_dns_success > 0 AND ch.dns_success_v6 = 0,
+        o.dns_query_type = 'A' OR o.dns_failure = 'dns_no_answer', ctrl_dns_success > 0 AND ch.dns_success_v6 = ctrl_dns_success,
+        0), 0)`,
+        'the lookup failed because the name has no record of the type, which is not that of an IPv4 address; or it was for addresses of one family, and the control got addresses of the other one only',
       ),
     ),
     ...since3(version, dns('is_engine_named', 'o.dns_engine IS NOT NULL', 'the probe names the engine of the lookup')),
@@ -261,6 +293,7 @@ function tcpSignals(version: RulesVersion): readonly Signal[] {
     tcp('tcp_failure', 'o.tcp_failure', 'failure of the connect'),
     ...since3(
       version,
+      failedItself('tcp'),
       tcp(
         'tcp_unanswered',
         `o.tcp_failure NOT IN (${PEER_ANSWERS})`,
@@ -295,6 +328,15 @@ function tlsSignals(version: RulesVersion): readonly Signal[] {
   return [
     tls('tls_is_certificate_valid', 'o.tls_is_certificate_valid', 'the handshake ended with a valid certificate'),
     tls('tls_failure', 'o.tls_failure', 'failure of the handshake'),
+    ...since3(
+      version,
+      failedItself('tls'),
+      tls(
+        'is_clock_wrong',
+        "ifNull(o.bucket_date >= '2012' AND toDate32(o.measurement_start_time) > toDate32(substring(o.bucket_date, 1, 10)) + 60, 0)",
+        'the measurement started more than 60 days after its bucket, in which it was uploaded; buckets before 2012 are unknown ones',
+      ),
+    ),
     ...since3(version, {
       ...tls(
         'failed_unlike_own_control',
@@ -321,6 +363,7 @@ function httpSignals(): readonly Signal[] {
   return [
     http('http_status', 'o.http_response_status_code', 'status code of the response'),
     http('http_failure', 'o.http_failure', 'failure of the request'),
+    failedItself('http'),
     http('is_https', 'o.is_https', 'the request was made over TLS, by a probe that verifies certificates'),
     http(
       'has_page',
@@ -338,6 +381,11 @@ function httpSignals(): readonly Signal[] {
       'http_differing',
       DIFFERING,
       'how many of status code, title, length and header names differ from those of the control, by the probe’s comparison; -1 when nothing was compared',
+    ),
+    http(
+      'is_other_site',
+      `ifNull(startsWith(o.input, 'http://') AND ${siteOf('o.hostname')} != ${siteOf("lower(trimRight(domain(o.input), '.'))")}, 0)`,
+      'the input is a URL in the clear, and the host of the row is not of the same site (registered domain)',
     ),
     http('same_title', SAME_TITLE, 'status code and title are those of the control'),
     http(

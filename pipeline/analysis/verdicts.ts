@@ -2,9 +2,10 @@ import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
 import { type EvidenceBits, evidenceBits, type Fact } from './evidence.ts';
 import { GRADES, hostOf, type JudgementOptions, judgement, judgesServices, pick } from './judgement.ts';
 import { ONLY_CONNECTS } from './messengers.ts';
-import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql } from './outcomes.ts';
+import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql, WEBSITE_TESTS } from './outcomes.ts';
 import { quoted } from './quoted.ts';
 import {
+  ANSWER_CTRL_FAILING,
   BROKEN_IPV6,
   LAYERS,
   type Layer,
@@ -20,7 +21,7 @@ import {
   UNCLEAR_PAGES,
 } from './rules.ts';
 import type { Query } from './selection.ts';
-import { IS_FINAL } from './signals.ts';
+import { IS_FINAL, siteOf } from './signals.ts';
 
 /** SQL of the version of the loaded fingerprints. The comment of the table holds it, because a comment moves with its table in an exchange. */
 export const FINGERPRINTS_VERSION =
@@ -149,7 +150,7 @@ function factsOf(version: RulesVersion, withServices: boolean): Partial<Record<F
     loaded: `(${proven}) OR ${page}${withServices ? ofService : ''}`,
     answered: 'j.answers > 0',
     unjudged_lookup: `j.dns_failure IS NOT NULL AND (j.is_system_resolver OR j.dns_engine IS NULL) AND ${isClass('dns', 'UNKNOWN')}${isNotRule('dns', SERVICE_UNUSED)}${judgesHttp ? ` AND dns_rule != ${numberOf('dns', NO_SUCH_RECORD)}` : ''}`,
-    unjudged_failure: `(j.tcp_failure IS NOT NULL AND ${isClass('tcp', 'UNKNOWN')} AND NOT ${brokenV6})
+    unjudged_failure: `(${judgesHttp ? '(j.tcp_failure IS NOT NULL OR ifNull(j.tcp_success = 0, 0))' : 'j.tcp_failure IS NOT NULL'} AND ${isClass('tcp', 'UNKNOWN')} AND NOT ${brokenV6})
       OR (j.tls_failure IS NOT NULL AND ${isClass('tls', 'UNKNOWN')})
       OR (j.http_failure IS NOT NULL${judgesHttp ? ` AND ${isClass('http', 'UNKNOWN')}${isNotRule('http', SERVICE_PLAIN_REQUEST)}` : ''})`,
     connected_as_control: `${isClass('tcp', 'OK')} AND ifNull(j.ctrl_tcp_success, 0) > 0`,
@@ -199,6 +200,7 @@ function outcomeInputs(version: RulesVersion, bits: EvidenceBits): OutcomeInputs
   const broken = BROKEN_IPV6[version].id;
   const judgesHttp = layers.includes('http');
   const isPageOk = judgesHttp ? isOk('http') : '0';
+  const isNameless = `(${bits.hasRule('of_host', 'dns', rule => rule.id === ANSWER_CTRL_FAILING)})`;
   const isMatched = `(${isOk('dns')} OR (NOT ${has('answered')} AND ${has('connected_as_control')}) OR ${has('page_as_control')})`;
   return {
     layers,
@@ -207,7 +209,7 @@ function outcomeInputs(version: RulesVersion, bits: EvidenceBits): OutcomeInputs
     isPageOk,
     isRefused: judgesHttp ? `(${isHttp([REFUSED])} AND NOT ${isPageOk})` : '0',
     isUnclear: judgesHttp
-      ? `(((${isHttp(UNCLEAR_PAGES)} OR ${has('unmatched_request')}) AND NOT ${isPageOk}) OR (${has('probe_found_blocking')} AND NOT ${has('loaded')}))`
+      ? `(((${isHttp(UNCLEAR_PAGES)} OR ${has('unmatched_request')}) AND NOT ${isPageOk}) OR ((${has('probe_found_blocking')} OR ${isNameless}) AND NOT ${has('loaded')}))`
       : '0',
     isLoaded: has('loaded'),
     isProven: has('proven'),
@@ -241,6 +243,13 @@ function conclusions(
   };
 }
 
+/**
+ * SQL of the condition that only pages of other sites loaded, and nothing vouches for the site of the input: whoever hijacks its name can redirect to a page of
+ * his own, which loads over TLS.
+ */
+const ONLY_OTHER_SITES = `test_name IN (${WEBSITE_TESTS}) AND has(hosts, domain) AND host_outcomes[indexOf(hosts, domain)] = '${OUTCOMES.unknown}'
+    AND NOT arrayExists((host, outcome_of_host) -> outcome_of_host = '${OUTCOMES.ok}' AND ${siteOf('host')} = ${siteOf('domain')}, hosts, host_outcomes)`;
+
 /** Returns the SQL of the outcome of a measurement: the worst of its hosts, but `ok` goes before an `unknown` without failure. */
 function outcomeOfMeasurement(version: RulesVersion, bits: EvidenceBits): string {
   const { isUnresolved, hasUnjudgedFailure, isOnlyBrokenV6, isUnclear } = outcomeInputs(version, bits);
@@ -248,7 +257,7 @@ function outcomeOfMeasurement(version: RulesVersion, bits: EvidenceBits): string
   const has = (outcome: string) => `has(host_outcomes, '${outcome}'), '${outcome}'`;
   const more = version === 2 ? '' : ` OR ${isUnclear} OR (${bits.has('of_host', 'service')})`;
   const failed = `arrayExists((outcome_of_host, of_host) -> outcome_of_host = '${unknown}' AND (${isUnresolved} OR ${hasUnjudgedFailure} OR ${isOnlyBrokenV6}${more}), host_outcomes, evidence_of_hosts)`;
-  return `multiIf(${has(blocked)}, ${has(partly)}, ${has(down)}, ${has(refused)}, ${failed}, '${unknown}', ${has(ok)}, '${unknown}')`;
+  return `multiIf(${has(blocked)}, ${has(partly)}, ${has(down)}, ${has(refused)}, ${failed}, '${unknown}', ${version === 2 ? '' : `${ONLY_OTHER_SITES}, '${unknown}', `}${has(ok)}, '${unknown}')`;
 }
 
 /**

@@ -257,8 +257,7 @@ describe('addressForm', () => {
     ['FE80::1%Eth0', 'fe80::1%Eth0'],
   ])('%s is %s', (text, inside) => expect(addressForm(text)).toBe(inside));
 
-  it.each(['::', '::ffff', '0.0.0.0', '2001:db8::ffff:102:304', 'A.example', 'x:A', ':x', '0', ''])(
-    '%j stays',
-    text => expect(addressForm(text)).toBe(text),
+  it.each(['::', '::ffff', '0.0.0.0', '2001:db8::ffff:102:304', 'A.example', 'x:A', ':x', '0', ''])('%j stays', text =>
+    expect(addressForm(text)).toBe(text),
   );
 });

@@ -30,25 +30,32 @@ export interface UnusualCase {
     readonly right: string;
     readonly confirmed?: boolean;
     readonly asn?: number;
+    /** Edits the JSON of the document. */
+    readonly edit?: (line: string) => string;
   })[];
 }
 
 /** Public addresses: of the site, and others. */
-const A = '93.184.216.34';
+export const A = '93.184.216.34';
 const B = '151.101.1.140';
 const C = '104.16.132.229';
-const D = '130.192.182.17';
-const V6 = '2606:2800:220:1:248:1893:25c8:1946';
+export const D = '130.192.182.17';
+export const V6 = '2606:2800:220:1:248:1893:25c8:1946';
 /** Of the test databases: AS1221, AS1221, AS15169, AS3320 */
 const [TELSTRA, TELSTRA_2, GOOGLE, DTAG] = ['1.128.0.1', '1.130.7.7', '1.0.0.9', '31.224.5.5'] as const;
 
-const PAGE = '<html><head><title>A site</title></head><body>words</body></html>';
-const STRANGE = '<html><head><title>Other</title></head><body>other words</body></html>';
+export const PAGE = '<html><head><title>A site</title></head><body>words</body></html>';
+export const STRANGE = '<html><head><title>Other</title></head><body>other words</body></html>';
 const page = { status: 200, body: PAGE };
-const same = { status_code_match: true, title_match: true, body_length_match: true, headers_match: true };
-const different = { status_code_match: false, title_match: false, body_length_match: false, headers_match: false };
+export const same = { status_code_match: true, title_match: true, body_length_match: true, headers_match: true };
+export const different = {
+  status_code_match: false,
+  title_match: false,
+  body_length_match: false,
+  headers_match: false,
+};
 /** A control that had no difficulty. */
-const good = (host: string, more: ControlOf & { ip?: string } = {}) => {
+export const good = (host: string, more: ControlOf & { ip?: string } = {}) => {
   const ip = more.ip ?? A;
   const of = (port: number) => (ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`);
   return control({
@@ -60,7 +67,7 @@ const good = (host: string, more: ControlOf & { ip?: string } = {}) => {
   });
 };
 /** Lookup, connect, handshake and page, all fine. */
-const secure = (host: string, ip = A, tx = 3): Steps => {
+export const secure = (host: string, ip = A, tx = 3): Steps => {
   const at = ip.includes(':') ? `[${ip}]:443` : `${ip}:443`;
   const id = { transaction_id: tx };
   return steps(connect(at, null, id), handshake(at, host, null, id), request(`https://${host}/`, at, page, id));

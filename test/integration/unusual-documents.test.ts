@@ -8,7 +8,10 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { makeDatabase } from '../support/database.ts';
 import { documentOf } from '../support/document.ts';
 import { FINGERPRINTS, HTTP_FINGERPRINTS } from '../support/fixtures.ts';
-import { CASES } from './unusual-cases.ts';
+import { CASES as DOCUMENT_CASES } from './unusual-cases.ts';
+import { FAILURE_CASES } from './unusual-failures.ts';
+
+const CASES = [...DOCUMENT_CASES, ...FAILURE_CASES];
 
 const ROOT = join(import.meta.dirname, '../..');
 const DAY = 86_400_000;
@@ -51,7 +54,7 @@ async function judge(dir: string, withNetworks: boolean): Promise<Map<string, Fo
     const compact = day.replaceAll('-', '');
     for (const [
       position,
-      { at = `10:00:${String(position).padStart(2, '0')}`, right: _, confirmed: __, asn: ___, ...of },
+      { at = `10:00:${String(position).padStart(2, '0')}`, right: _, confirmed: __, asn: ___, edit, ...of },
     ] of documents.entries()) {
       const document = {
         ...documentOf({ ...of, start: `${day} ${at}`, report: `${index} ${of.report ?? position}` }),
@@ -63,7 +66,7 @@ async function judge(dir: string, withNetworks: boolean): Promise<Map<string, Fo
       const key = `raw/${compact}/10/${of.cc ?? 'IT'}/${test}/${compact}10_${of.cc ?? 'IT'}_${test}.n1.0.jsonl.gz`;
       const lines = files.get(key) ?? [];
       files.set(key, lines);
-      lines.push(ownHosts(line, index));
+      lines.push(ownHosts(edit ? edit(line) : line, index));
       places.set(`${key} ${lines.length}`, `${index}/${position}`);
     }
   }
