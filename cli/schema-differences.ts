@@ -1,26 +1,8 @@
 import { VIEWS } from '../pipeline/analysis/views.ts';
+import { ALL_TABLES } from '../pipeline/tables/all-tables.ts';
 import { type ClickHouse, identifier } from '../pipeline/tables/clickhouse.ts';
 import { addColumns, createTable, engineFor, onCluster } from '../pipeline/tables/ddl.ts';
-import { LEDGER_TABLES } from '../pipeline/tables/ledger-tables.ts';
-import { REFERENCE_TABLES, REFERENCE_VERSIONS } from '../pipeline/tables/reference-tables.ts';
-import {
-  ANALYSIS_WEB_MEASUREMENT,
-  MEASUREMENT_EXPERIMENT_RESULT,
-  OBSERVATION_TABLES,
-  type Table,
-} from '../pipeline/tables/schema.ts';
-import { PIPELINE_UIDS } from '../pipeline/tables/uids.ts';
-
-/** The tables that the migrations make. */
-export const TABLES: readonly Table[] = [
-  ...OBSERVATION_TABLES,
-  ANALYSIS_WEB_MEASUREMENT,
-  MEASUREMENT_EXPERIMENT_RESULT,
-  ...LEDGER_TABLES,
-  ...REFERENCE_TABLES,
-  REFERENCE_VERSIONS,
-  PIPELINE_UIDS,
-];
+import type { Table } from '../pipeline/tables/schema.ts';
 
 /** A difference between a database and this version. */
 export interface SchemaDifference {
@@ -44,7 +26,7 @@ export async function schemaDifferences(clickhouse: ClickHouse): Promise<SchemaD
   const columns = await clickhouse.select<{ table: string; name: string; type: string }>(
     'SELECT table, name, type FROM system.columns WHERE database = currentDatabase() ORDER BY table, position',
   );
-  const differences = TABLES.flatMap(table =>
+  const differences = ALL_TABLES.flatMap(table =>
     ofTable(
       clickhouse,
       table,

@@ -3,29 +3,17 @@ import { counted } from '../pipeline/counts.ts';
 import type { Logger } from '../pipeline/log.ts';
 import { migrateAutomatically } from '../pipeline/migrations/migrate.ts';
 import { findTables, originOf, RECORDS_TABLE } from '../pipeline/migrations/migration-origin.ts';
+import { TABLES_OF_RUNS } from '../pipeline/tables/all-tables.ts';
 import type { ClickHouse } from '../pipeline/tables/clickhouse.ts';
 import { identifier } from '../pipeline/tables/clickhouse.ts';
 import { onCluster } from '../pipeline/tables/ddl.ts';
 import { TableSchemaError } from '../pipeline/tables/errors.ts';
-import { LEDGER_TABLES } from '../pipeline/tables/ledger-tables.ts';
-import {
-  ANALYSIS_WEB_MEASUREMENT,
-  MEASUREMENT_EXPERIMENT_RESULT,
-  OBSERVATION_TABLES,
-} from '../pipeline/tables/schema.ts';
-import { PIPELINE_UIDS } from '../pipeline/tables/uids.ts';
 import type { OpenedClickHouse } from './clickhouse.ts';
 import { migrateCommandLine } from './commands/migrate.ts';
 import { confirmed } from './confirmation.ts';
 
-/** The tables with rows of measurements, and the ledger that counts them. Reference data stay: a run needs them. */
-const DROPPED = [
-  ...OBSERVATION_TABLES,
-  ANALYSIS_WEB_MEASUREMENT,
-  MEASUREMENT_EXPERIMENT_RESULT,
-  ...LEDGER_TABLES,
-  PIPELINE_UIDS,
-].map(({ name }) => name);
+/** Reference data stay: a run needs them. */
+const DROPPED = TABLES_OF_RUNS.map(({ name }) => name);
 
 /** A table that would be dropped, or was. */
 export interface DroppedTable {

@@ -3,15 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { VIEWS } from '../pipeline/analysis/views.ts';
 import { MIGRATIONS } from '../pipeline/migrations/migrations.ts';
-import { LEDGER_TABLES } from '../pipeline/tables/ledger-tables.ts';
-import { REFERENCE_TABLES } from '../pipeline/tables/reference-tables.ts';
-import {
-  ANALYSIS_WEB_MEASUREMENT,
-  MEASUREMENT_EXPERIMENT_RESULT,
-  OBSERVATION_TABLES,
-  type Table,
-} from '../pipeline/tables/schema.ts';
-import { PIPELINE_UIDS } from '../pipeline/tables/uids.ts';
+import { ALL_TABLES } from '../pipeline/tables/all-tables.ts';
 
 /** File of the record, relative to the root. */
 export const SCHEMA_RECORD = 'pipeline/migrations/schema.json';
@@ -26,20 +18,11 @@ export interface SchemaRecord {
   readonly views: Readonly<Record<string, string>>;
 }
 
-const TABLES: readonly Table[] = [
-  ...OBSERVATION_TABLES,
-  ANALYSIS_WEB_MEASUREMENT,
-  MEASUREMENT_EXPERIMENT_RESULT,
-  ...LEDGER_TABLES,
-  PIPELINE_UIDS,
-  ...REFERENCE_TABLES,
-];
-
 /** Returns the record of the present code. */
 export function presentSchema(): SchemaRecord {
   return {
     migration: Math.max(...MIGRATIONS.map(({ number }) => number)),
-    tables: Object.fromEntries(TABLES.map(({ name, columns }) => [name, Object.fromEntries(columns)])),
+    tables: Object.fromEntries(ALL_TABLES.map(({ name, columns }) => [name, Object.fromEntries(columns)])),
     views: Object.fromEntries(VIEWS.map(({ name, select }) => [name, createHash('sha1').update(select).digest('hex')])),
   };
 }

@@ -1,12 +1,13 @@
 import { Command, Option } from 'commander';
 import { VIEWS } from '../../pipeline/analysis/views.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
+import { ALL_TABLES } from '../../pipeline/tables/all-tables.ts';
 import { createTable } from '../../pipeline/tables/ddl.ts';
 import { openClickHouse } from '../clickhouse.ts';
 import { createCommandLogger } from '../command-logger.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { type CommonOptions, checkClickHouse, clickhouseOption } from '../options.ts';
-import { schemaDifferences, TABLES } from '../schema-differences.ts';
+import { schemaDifferences } from '../schema-differences.ts';
 import { prepareTables, type TableOptions } from '../tables.ts';
 
 interface Options extends CommonOptions, TableOptions {
@@ -58,7 +59,7 @@ async function checkdb(options: Options): Promise<number> {
   const changes = (options.createTables || options.dropTables) && !options.dryRun;
   if (options.printCreate && options.output === 'human') {
     const dialect = { cluster: settings.clickhouse_cluster };
-    for (const table of TABLES) console.log(`## Create for ${table.name}\n${createTable(table, dialect)}\n`);
+    for (const table of ALL_TABLES) console.log(`## Create for ${table.name}\n${createTable(table, dialect)}\n`);
     for (const { name, select } of VIEWS)
       console.log(`## Create for ${name}\nCREATE OR REPLACE VIEW ${name} AS\n${select}\n`);
     if (!changes && !options.printDiff && !options.dropTables) return 0;

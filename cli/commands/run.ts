@@ -229,7 +229,7 @@ async function runIn(
   const lock = opened.alone ? { lockExpiry: 0 } : {};
   const remedy = migrateCommandLine(options.clickhouse);
   await migrateAutomatically(clickhouse, log, { automatic: settings.automatic_migration, remedy, signal, ...lock });
-  const plan = await planRun(openArchive(settings), clickhouse, request, started, signal);
+  const plan = await planRun({ archive: openArchive(settings), clickhouse }, request, started, signal);
   const { hasFingerprints } = await loadAllFingerprints({ clickhouse, log, signal }, settings, options, {
     hasBuckets: plan.buckets.length > 0,
     stages: request.stages,

@@ -32,8 +32,7 @@ export interface RunPlan {
  * TableErrors.
  */
 export async function planRun(
-  archive: Archive,
-  clickhouse: ClickHouse,
+  { archive, clickhouse }: { readonly archive: Archive; readonly clickhouse: ClickHouse },
   request: RunRequest,
   now: number,
   signal?: AbortSignal,

@@ -271,31 +271,14 @@ async function viewSchedule(
   const found = await describeSchedule(temporal, id);
   const input = found?.input as ScheduledRunInput | undefined;
   if (!found || !input) return undefined;
-  const { granularity, filter, filterID, stages } = input;
+  const { granularity, filterID } = input;
   const active = activeRunOf(input, launches);
   const blockedBy = active && (await observeBlockedRun(temporal, active, now, elsewhere));
   const { paused, note, createdAt = now } = found;
   const [at] = found.nextFirings;
   const last = found.recent.at(-1)?.at;
   const due = last === undefined ? undefined : lastCompleteBucket(last, granularity);
-  const missing = await (async (): Promise<ScheduleView['missing']> => {
-    if (due === undefined) return { known: true, value: { count: 0, buckets: [] } };
-    if (!clickhouse.known) return clickhouse;
-    const end = nextBucket(due);
-    const first = lastCompleteBucket(createdAt, granularity);
-    const span = countBuckets(first, end, granularity);
-    const from =
-      span > COMPARED
-        ? bucketAt(boundsOf(end).start - COMPARED * (granularity === 'Day' ? 86_400_000 : 3_600_000), granularity)
-        : first;
-    if (from >= end) return { known: true, value: { count: 0, buckets: [] } };
-    return ask(
-      readHistory(clickhouse.value, { filter, filterID, stages, from, before: end }).then(history => {
-        const buckets = [...bucketsBetween(from, end, granularity)].filter(bucket => !history.of(bucket).completed);
-        return { count: buckets.length, buckets: buckets.slice(0, 5) };
-      }),
-    );
-  })();
+  const missing = await missingBuckets(clickhouse, input, { createdAt, due });
   return {
     id,
     filter: filterID,
@@ -314,6 +297,30 @@ async function viewSchedule(
       : missing,
     ...(blockedBy && { blockedBy }),
   };
+}
+
+/** Compares the due buckets of a schedule with the ledger. `due`: the bucket of the last firing; undefined: it has not fired. */
+async function missingBuckets(
+  clickhouse: Known<ClickHouse>,
+  { granularity, filter, filterID, stages }: ScheduledRunInput,
+  { createdAt, due }: { readonly createdAt: number; readonly due: string | undefined },
+): Promise<ScheduleView['missing']> {
+  if (due === undefined) return { known: true, value: { count: 0, buckets: [] } };
+  if (!clickhouse.known) return clickhouse;
+  const end = nextBucket(due);
+  const first = lastCompleteBucket(createdAt, granularity);
+  const span = countBuckets(first, end, granularity);
+  const from =
+    span > COMPARED
+      ? bucketAt(boundsOf(end).start - COMPARED * (granularity === 'Day' ? 86_400_000 : 3_600_000), granularity)
+      : first;
+  if (from >= end) return { known: true, value: { count: 0, buckets: [] } };
+  return ask(
+    readHistory(clickhouse.value, { filter, filterID, stages, from, before: end }).then(history => {
+      const buckets = [...bucketsBetween(from, end, granularity)].filter(bucket => !history.of(bucket).completed);
+      return { count: buckets.length, buckets: buckets.slice(0, 5) };
+    }),
+  );
 }
 
 async function readLedger(clickhouse: ClickHouse): Promise<LedgerView> {

@@ -170,7 +170,12 @@ async function wholeRange(root: string) {
   const buckets = countBuckets(range.startAt, range.endAt, 'Day');
   const plan = async () => {
     const started = performance.now();
-    const planned = await planRun(new DirectoryArchive(root), clickhouse, { ...request, range }, Date.now(), never);
+    const planned = await planRun(
+      { archive: new DirectoryArchive(root), clickhouse },
+      { ...request, range },
+      Date.now(),
+      never,
+    );
     return { planned, seconds: round((performance.now() - started) / 1000) };
   };
   const first = await plan();
