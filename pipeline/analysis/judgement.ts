@@ -23,6 +23,18 @@ export function judgesServices(options: JudgementOptions): boolean {
   return options.rulesVersion !== 2 && contentsIn(options).hasMessengers;
 }
 
+/** Columns of the verdict that are the same in every observation of a measurement. */
+export const CONSTANT = [
+  'input',
+  'test_name',
+  'probe_as_org_name',
+  'resolver_asn',
+  'resolver_as_cc',
+  'network_type',
+  'ooni_run_link_id',
+  'probe_id',
+] as const;
+
 /**
  * Columns of an observation that end up in the verdict or in an explanation, besides the signals; all from `address` to `is_own_page` are made in
  * `experiment`.
@@ -33,14 +45,7 @@ const CARRIED = [
   'probe_asn',
   'measurement_uid',
   'observation_idx',
-  'input',
-  'test_name',
-  'probe_as_org_name',
-  'resolver_asn',
-  'resolver_as_cc',
-  'network_type',
-  'ooni_run_link_id',
-  'probe_id',
+  ...CONSTANT,
   'probe_analysis',
   'hostname',
   'ip',

@@ -1,6 +1,6 @@
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
 import { type EvidenceBits, evidenceBits, type Fact } from './evidence.ts';
-import { GRADES, hostOf, type JudgementOptions, judgement, judgesServices, pick } from './judgement.ts';
+import { CONSTANT, GRADES, hostOf, type JudgementOptions, judgement, judgesServices, pick } from './judgement.ts';
 import { ONLY_CONNECTS } from './messengers.ts';
 import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql, WEBSITE_TESTS } from './outcomes.ts';
 import { quoted } from './quoted.ts';
@@ -29,18 +29,6 @@ export const FINGERPRINTS_VERSION =
 
 /** Tests of which only the steps before the one that they are made for have rows: STUN, handshakes with a limited TTL. These steps do not show that it works. */
 const WITHOUT_RESULT = quoted(['stunreachability', 'stun_reachability', 'tlsmiddlebox']);
-
-/** Columns of the verdict that are the same in every observation of a measurement. */
-const CONSTANT = [
-  'input',
-  'test_name',
-  'probe_as_org_name',
-  'resolver_asn',
-  'resolver_as_cc',
-  'network_type',
-  'ooni_run_link_id',
-  'probe_id',
-] as const;
 
 /** Names of the grades of the hosts of a measurement: arrays in the order of `hosts`. */
 const GRADES_OF_HOSTS = GRADES.filter(grade => grade !== 'ok');
