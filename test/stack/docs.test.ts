@@ -85,6 +85,10 @@ async function startStack(): Promise<string> {
   return stackOutput;
 }
 
+/** Lines whose figures are those of the measurements of this repository: rows of a table, measurements, and blocked domains. */
+const FIGURES =
+  /^( {2}(obs|analysis|measurement)_\w+ .*| {2}verdicts .*|\d.* measurements in .*|Blocked domains: .*| {2}www\.example\.com .*)$/gm;
+
 /** Splits a block into statements, at semicolons at line ends. */
 function statementsOf(sql: string): string[] {
   return sql.split(/;\s*(?:\n|$)/).filter(statement => statement.replaceAll(/^--.*$/gm, '').trim() !== '');
@@ -109,6 +113,7 @@ describe('a user who types every block', { timeout: 600_000 }, () => {
   test.for(run.map(block => [at(block), block] as const))('%s', async ([, block]) => {
     if (block.language === 'text') {
       expect(missingLine(block.text, printed), printed).toBeUndefined();
+      for (const [line] of block.text.matchAll(FIGURES)) expect(printed).toContain(line);
       return;
     }
     if (block.language === 'sql') {
