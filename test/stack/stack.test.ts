@@ -112,6 +112,12 @@ describe('a user with kubectl', { timeout: 300_000 }, () => {
     expect(seen).toMatch(/workerpool\S*\/main\s+1\s+1/);
   });
 
+  test('finds that the API server knew the kinds before the operator used them as owners', async () => {
+    const log = await kubectl('logs', '-n', 'ooni-system', 'deployment/ooni-operator');
+    expect(log).toContain('acting');
+    expect(log).not.toContain('RESTMapping');
+  });
+
   test('reads the description of a field', async () => {
     expect(await kubectl('explain', 'backfill.spec.startAt')).toMatch(/First bucket of the range, inclusive/);
   });
