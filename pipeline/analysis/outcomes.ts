@@ -50,7 +50,7 @@ export const WORDS: readonly { readonly word: string; readonly meaning: string; 
   {
     word: OUTCOMES.unknown,
     meaning:
-      'nothing could be judged: the control is missing, IP metadata is missing, a messenger’s test shows nothing of the probe’s network, something failed that no rule judges, or the page is neither that of the control nor clearly another (an error of the server, the question of a content network for proofs). This shows neither that it worked nor that it was blocked',
+      'nothing could be judged: the control is missing, IP metadata is missing, a messenger’s test shows nothing of the probe’s network, something failed that no rule judges, or the page is neither that of the control nor clearly another (an error of the server, the question of a content network for proofs), or only a page of another site arrived, to which the network may have redirected. This shows neither that it worked nor that it was blocked',
     example:
       '`01202108171d63ddbf01d8aeac5a7fa3d2108ec7`: www.jsf.mil answered like the control, and the request behind its redirect failed',
   },

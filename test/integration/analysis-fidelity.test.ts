@@ -18,7 +18,7 @@ test('verdicts equal those of the Python pipeline, and scenarios get their inten
 });
 
 test('version 3 removes blame that version 2 assigns without a control, and assigns no blame without a reason', {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async () => {
   const { measurements, blocked, rules } = await compareRules(FIXTURES, inject('clickhouseUrl'));
   expect(measurements).toBeGreaterThan(300);
