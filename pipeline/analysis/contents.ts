@@ -2,6 +2,7 @@ import { IS_MESSENGER } from './messengers.ts';
 import { HAS_OWN_CONTROL } from './own-controls.ts';
 import { HAS_FAILED, SILENT_RUN } from './reporters.ts';
 import { inDays, type Query } from './selection.ts';
+import { IS_WITHOUT_ADDRESS } from './signals.ts';
 
 /**
  * Contents of the observations and the control of some days. The statement of the verdicts leaves out the relations over what they lack, because
@@ -19,6 +20,8 @@ export interface Contents {
   readonly hasHttpFingerprints: boolean;
   /** Whether there are observations of tests with a control of their own. */
   readonly hasOwnControls: boolean;
+  /** Whether there are responses to requests of web_connectivity whose address is not known. */
+  readonly hasPagesWithoutAddress: boolean;
   /** About how many endpoints of hosts the control has: the rows of the right sides of joins. */
   readonly controlEndpoints: number;
 }
@@ -30,6 +33,7 @@ const UNKNOWN_CONTENTS: Contents = {
   mayBeOffline: true,
   hasHttpFingerprints: true,
   hasOwnControls: true,
+  hasPagesWithoutAddress: true,
   controlEndpoints: Number.POSITIVE_INFINITY,
 };
 
@@ -45,6 +49,7 @@ export interface ContentsRow {
   readonly failed_measurements: number;
   readonly http_fingerprints: number;
   readonly own_controls: number;
+  readonly pages_without_address: number;
   readonly control_endpoints: number;
 }
 
@@ -52,10 +57,11 @@ export interface ContentsRow {
 export function contentsQuery(days: readonly string[]): Query {
   const { sql, params } = inDays(days);
   return {
-    sql: `SELECT messengers, ipv6, failed_measurements, http_fingerprints, own_controls, control_endpoints FROM (
+    sql: `SELECT messengers, ipv6, failed_measurements, http_fingerprints, own_controls, pages_without_address, control_endpoints FROM (
   SELECT max(${IS_MESSENGER}) AS messengers, max(ifNull(isIPv6String(ip), 0)) AS ipv6,
     uniqIf(measurement_uid, ${HAS_FAILED}) AS failed_measurements, max(notEmpty(http_fingerprints)) AS http_fingerprints,
-    max(${HAS_OWN_CONTROL}) AS own_controls
+    max(${HAS_OWN_CONTROL}) AS own_controls,
+    max(${IS_WITHOUT_ADDRESS} AND http_response_status_code IS NOT NULL) AS pages_without_address
   FROM obs_web WHERE ${sql}
 ) AS observed CROSS JOIN (
   SELECT uniq(hostname, ip, ifNull(port, 0)) AS control_endpoints FROM obs_web_ctrl WHERE ${sql}
@@ -73,6 +79,7 @@ export function contentsOf(row: ContentsRow | undefined): Contents {
     mayBeOffline: Number(row.failed_measurements) >= SILENT_RUN,
     hasHttpFingerprints: row.http_fingerprints > 0,
     hasOwnControls: row.own_controls > 0,
+    hasPagesWithoutAddress: row.pages_without_address > 0,
     controlEndpoints: Number(row.control_endpoints),
   };
 }

@@ -6,7 +6,7 @@ import { answeredControls, HAS_OWN_CONTROL } from './own-controls.ts';
 import { offlineQuery, PEER_ANSWERS, reporterOf } from './reporters.ts';
 import { type Grades, type Layer, layersOf, NO_MATCH, needOf, RULES, type Rule, type RulesVersion } from './rules.ts';
 import { experimentCondition, inDays, type Query, ROW_DAY, type Selection } from './selection.ts';
-import { DIFFERING, IS_FINAL, IS_PYTHON_PROBE, isSystemResolver, SAME_TITLE, signalsOf } from './signals.ts';
+import { DIFFERING, IS_FINAL, IS_PYTHON_PROBE, IS_WITHOUT_ADDRESS, isSystemResolver, SAME_TITLE, signalsOf } from './signals.ts';
 
 export interface JudgementOptions {
   /** Measurement days YYYY-MM-DD. Each is judged by itself: control and reports of one day say nothing about another. */
@@ -225,16 +225,17 @@ control_address AS (
  * SQL of whether a row of web_connectivity has a page that the network did not change, and no address: before version 0.5 of the test, the request of a
  * probe that asks the system resolver alone.
  */
-const PAGE_WITHOUT_ADDRESS =
-  "ip IS NULL AND test_name = 'web_connectivity' AND ((is_https AND is_own_page AND has_page) OR is_page_of_control)";
+const PAGE_WITHOUT_ADDRESS = `${IS_WITHOUT_ADDRESS} AND ((is_https AND is_own_page AND has_page) OR is_page_of_control)`;
 
 /** The observations with what the control says of their answers, and the signals over all answers of a host. */
 function answeredRows(parts: Parts): string {
   const { version, contents, day } = parts;
   const overAnswers = signalsOf(version).filter(signal => signal.overAnswers);
   const ofHost = 'measurement_start_time, probe_cc, probe_asn, measurement_uid, hostname';
+  const withPages = version !== 2 && contents.hasPagesWithoutAddress;
+  const pages = withPages ? `max(${PAGE_WITHOUT_ADDRESS}) OVER pages_of_host` : '0';
   return `SELECT *,
-    ${overAnswers.map(({ name, sql }) => `${sql} OVER answers_of_host AS ${name}`).join(',\n    ')}${version === 2 ? '' : `,\n    max(${PAGE_WITHOUT_ADDRESS}) OVER pages_of_host AS page_without_address`}
+    ${overAnswers.map(({ name, sql }) => `${sql} OVER answers_of_host AS ${name}`).join(',\n    ')}${version === 2 ? '' : `,\n    ${pages} AS page_without_address`}
   FROM (
     SELECT *,
       ifNull((${day}hostname, answer) IN (SELECT ${day}hostname, ip FROM control WHERE dns_success = 1), 0) AS control_answered,
@@ -250,7 +251,7 @@ function answeredRows(parts: Parts): string {
       }
     FROM experiment
   )
-  WINDOW answers_of_host AS (PARTITION BY ${ofHost}, is_v6)${version === 2 ? '' : `, pages_of_host AS (PARTITION BY ${ofHost})`}`;
+  WINDOW answers_of_host AS (PARTITION BY ${ofHost}, is_v6)${withPages ? `, pages_of_host AS (PARTITION BY ${ofHost})` : ''}`;
 }
 
 /** Returns the columns of CARRIED and the signals: SQL by name. */

@@ -39,6 +39,9 @@ export function isSystemResolver(version: RulesVersion): string {
   return `(${named} OR (${old}))`;
 }
 
+/** Rows of web_connectivity of which the probe does not record the address: those of requests before version 0.5 of the test, and of failed lookups. */
+export const IS_WITHOUT_ADDRESS = "ip IS NULL AND test_name = 'web_connectivity'";
+
 /** Rows of the test that does not follow redirects, so that each of its responses is the last one. */
 export const IS_FINAL = "test_name = 'http_requests'";
 

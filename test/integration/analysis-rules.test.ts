@@ -356,16 +356,21 @@ const hasIPv6 = ({ web }: Case) => web.some(({ ip }) => String(ip).includes(':')
 const hasFailed = ({ web }: Case) =>
   web.some(row => (row.dns_failure ?? null) !== null || (row.tcp_failure ?? null) !== null);
 const hasOwnControl = ({ test: name }: Case) => name === 'echcheck' || name === 'sni_blocking';
+const hasPageWithoutAddress = ({ test: name = 'web_connectivity', web }: Case) =>
+  name === 'web_connectivity' &&
+  web.some(row => (row.ip ?? null) === null && (row.http_response_status_code ?? null) !== null);
 const hasFingerprint = ({ web }: Case) => web.some(row => row.http_fingerprints !== undefined);
 const LACKS: readonly { what: string; day: string; without: (each: Case) => boolean }[] = [
   { what: 'messengers', day: '2024-03-07', without: isOfMessenger },
   { what: 'IPv6 addresses', day: '2024-03-09', without: hasIPv6 },
   { what: 'probes without a network', day: '2024-03-11', without: hasFailed },
   { what: 'tests with a control of their own', day: '2024-03-15', without: hasOwnControl },
+  { what: 'pages without an address', day: '2024-03-17', without: hasPageWithoutAddress },
   {
     what: 'all of these',
     day: '2024-03-13',
-    without: each => [isOfMessenger, hasIPv6, hasFailed, hasFingerprint, hasOwnControl].some(has => has(each)),
+    without: each =>
+      [isOfMessenger, hasIPv6, hasFailed, hasFingerprint, hasOwnControl, hasPageWithoutAddress].some(has => has(each)),
   },
 ];
 
@@ -392,6 +397,7 @@ test.for(LACKS)(
       mayBeOffline: left.filter(hasFailed).length >= 3,
       hasHttpFingerprints: left.some(hasFingerprint),
       hasOwnControls: left.some(hasOwnControl),
+      hasPagesWithoutAddress: left.some(hasPageWithoutAddress),
       controlEndpoints: new Set(endpoints).size,
     });
     expect(Object.values(contents)).toContain(false);
@@ -402,6 +408,7 @@ test.for(LACKS)(
       mayBeOffline: false,
       hasHttpFingerprints: false,
       hasOwnControls: false,
+      hasPagesWithoutAddress: false,
       controlEndpoints: 0,
     });
     for (const [rulesVersion, days] of [
