@@ -127,6 +127,9 @@ const controlEndpoint = (day: string) => `control_endpoint AS (
   GROUP BY ${day}hostname, ip, port
 ),`;
 
+/** Number of endpoints of the control up to which it is read as a whole for a few measurements: ClickHouse plans each copy of a condition. */
+const SMALL_CONTROL = 10_000;
+
 /**
  * The relations that lead to `judged`, one row per observation with its signals and, per layer, the number of the rule that
  * decided it (0: none; 1: the first of the list) and its grades. A chain of WITH items; the caller appends a SELECT.
@@ -147,13 +150,14 @@ export function judgement(options: JudgementOptions, reading: string): Query {
   const day = days.length > 1 ? 'day, ' : '';
   // Without FINAL, which would read whole days: what an older row names in addition is read for nothing, no more.
   const selected = (column: string) => `SELECT ${column} FROM obs_web WHERE ${within.sql} ${experiment.sql}`;
-  const whole = experiment.sql === '';
+  const contents = contentsIn(options);
+  const isWhole = experiment.sql === '' || contents.controlEndpoints <= SMALL_CONTROL;
   const host = hostOf('hostname', version);
   const ofDay = (name: string) => (day ? `concat(toString(${ROW_DAY}), ' ', ${name})` : name);
   const reporter = ofDay(reporterOf(version));
   const parts: Parts = {
     version,
-    contents: contentsIn(options),
+    contents,
     withServices: judgesServices(options),
     day,
     rowDay: day && `${ROW_DAY} AS day, `,
@@ -161,9 +165,9 @@ export function judgement(options: JudgementOptions, reading: string): Query {
     reporter,
     within: within.sql,
     condition: experiment.sql,
-    // Of the whole day nothing is gained by it; of a few measurements, only their hosts' control is read.
-    ofHosts: whole ? '' : `AND ${host} IN (${selected(host)})`,
-    ofReporters: whole ? '' : `AND ${reporter} IN (${selected(reporter)})`,
+    // Of a few measurements of a large day, only their hosts' control is read.
+    ofHosts: isWhole ? '' : `AND ${host} IN (${selected(host)})`,
+    ofReporters: isWhole ? '' : `AND ${reporter} IN (${selected(reporter)})`,
   };
   const sql = `WITH
 ${version === 2 ? '' : `${nat64Prefixes(parts, ofDay(host))}${httpFingerprints(parts)}`}experiment AS (
