@@ -83,3 +83,11 @@ export function contentsOf(row: ContentsRow | undefined): Contents {
     controlEndpoints: Number(row.control_endpoints),
   };
 }
+
+/** Number of endpoints of the control of a small day. */
+const SMALL_CONTROL = 10_000;
+
+/** Returns whether the days are so small that ClickHouse plans the statement of the verdicts longer than it judges them. */
+export function isSmall({ controlEndpoints }: Contents): boolean {
+  return controlEndpoints <= SMALL_CONTROL;
+}

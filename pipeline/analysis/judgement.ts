@@ -1,12 +1,20 @@
 import type { Filter } from '../filter.ts';
-import { type Contents, contentsIn } from './contents.ts';
+import { type Contents, contentsIn, isSmall } from './contents.ts';
 import { endpointOf, serviceRelations } from './messengers.ts';
 import { insideOf, isBogonNumber, networkPrefixes, PREFIX_HOST } from './nat64.ts';
 import { answeredControls, HAS_OWN_CONTROL } from './own-controls.ts';
 import { offlineQuery, PEER_ANSWERS, reporterOf } from './reporters.ts';
 import { type Grades, type Layer, layersOf, NO_MATCH, needOf, RULES, type Rule, type RulesVersion } from './rules.ts';
 import { experimentCondition, inDays, type Query, ROW_DAY, type Selection } from './selection.ts';
-import { DIFFERING, IS_FINAL, IS_PYTHON_PROBE, IS_WITHOUT_ADDRESS, isSystemResolver, SAME_TITLE, signalsOf } from './signals.ts';
+import {
+  DIFFERING,
+  IS_FINAL,
+  IS_PYTHON_PROBE,
+  IS_WITHOUT_ADDRESS,
+  isSystemResolver,
+  SAME_TITLE,
+  signalsOf,
+} from './signals.ts';
 
 export interface JudgementOptions {
   /** Measurement days YYYY-MM-DD. Each is judged by itself: control and reports of one day say nothing about another. */
@@ -127,9 +135,6 @@ const controlEndpoint = (day: string) => `control_endpoint AS (
   GROUP BY ${day}hostname, ip, port
 ),`;
 
-/** Number of endpoints of the control up to which it is read as a whole for a few measurements: ClickHouse plans each copy of a condition. */
-const SMALL_CONTROL = 10_000;
-
 /**
  * The relations that lead to `judged`, one row per observation with its signals and, per layer, the number of the rule that
  * decided it (0: none; 1: the first of the list) and its grades. A chain of WITH items; the caller appends a SELECT.
@@ -151,7 +156,7 @@ export function judgement(options: JudgementOptions, reading: string): Query {
   // Without FINAL, which would read whole days: what an older row names in addition is read for nothing, no more.
   const selected = (column: string) => `SELECT ${column} FROM obs_web WHERE ${within.sql} ${experiment.sql}`;
   const contents = contentsIn(options);
-  const isWhole = experiment.sql === '' || contents.controlEndpoints <= SMALL_CONTROL;
+  const isWhole = experiment.sql === '' || isSmall(contents);
   const host = hostOf('hostname', version);
   const ofDay = (name: string) => (day ? `concat(toString(${ROW_DAY}), ' ', ${name})` : name);
   const reporter = ofDay(reporterOf(version));
@@ -165,7 +170,7 @@ export function judgement(options: JudgementOptions, reading: string): Query {
     reporter,
     within: within.sql,
     condition: experiment.sql,
-    // Of a few measurements of a large day, only their hosts' control is read.
+    // Of a few measurements of a large day, only their hosts' control is read. ClickHouse plans each copy of the condition.
     ofHosts: isWhole ? '' : `AND ${host} IN (${selected(host)})`,
     ofReporters: isWhole ? '' : `AND ${reporter} IN (${selected(reporter)})`,
   };

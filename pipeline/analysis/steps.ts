@@ -1,6 +1,6 @@
 import { PIPELINE_RUNS } from '../tables/ledger-tables.ts';
 import { ANALYSIS_WEB_MEASUREMENT, MEASUREMENT_EXPERIMENT_RESULT, OBS_WEB, OBS_WEB_CTRL } from '../tables/schema.ts';
-import { contentsIn } from './contents.ts';
+import { contentsIn, isSmall } from './contents.ts';
 import type { JudgementOptions } from './judgement.ts';
 import { resultsQuery } from './results.ts';
 import { AnalysisError, experimentCondition, inDays, type Query } from './selection.ts';
@@ -89,20 +89,20 @@ export function makeStep(
 const JOINED_IN_MEMORY = 1_000_000;
 
 /**
- * Returns settings that limit the memory for a day of any size (`npm run bench -- analysis`): the window reads the rows in the order of the table;
+ * Returns the settings of a statement, which limit its memory for a day of any size (`npm run bench -- analysis`): the window reads the rows in the order of the table;
  * groups and the right side of joins go to disk when they are large. A join that may go to disk costs more for each row of its left side, so a day with
- * few endpoints is joined in memory. The uid of a measurement comes from the document, so a day may belong to any number of
- * partitions of the verdicts.
+ * few endpoints is joined in memory. Expressions that a small day would not repay are not compiled to machine code: 1.4 s for each form of the
+ * statement. The uid of a measurement comes from the document, so a day may belong to any number of partitions of the verdicts.
  */
 export function boundedSettings(options: Pick<AnalysisOptions, 'contents'>): string {
-  const { controlEndpoints } = contentsIn(options);
+  const contents = contentsIn(options);
   const join =
-    controlEndpoints <= JOINED_IN_MEMORY
+    contents.controlEndpoints <= JOINED_IN_MEMORY
       ? `join_algorithm = 'hash'`
       : `join_algorithm = 'grace_hash', grace_hash_join_initial_buckets = 1, max_bytes_in_join = 300000000`;
   return `SETTINGS optimize_read_in_window_order = 1, query_plan_reuse_storage_ordering_for_window_functions = 1, ${join},
   max_bytes_before_external_group_by = 300000000, max_bytes_before_external_sort = 300000000,
-  throw_on_max_partitions_per_insert_block = 0`;
+  throw_on_max_partitions_per_insert_block = 0${isSmall(contents) ? ', compile_expressions = 0' : ''}`;
 }
 
 /**
