@@ -32,9 +32,10 @@ const RESOLVER_ANSWERS = [
 
 /**
  * Returns the uids of measurements that a probe made while it had no network. A measurement is *silent* when it reached nothing (no answer, no
- * connect, no refusal, no handshake, no page) and something failed. An answer behind which no connect succeeds may come from a cache, so it does not count. The probe fetches its control over the same network. So a silent measurement without a
- * control was made without a network when it belongs to a run of at least three silent ones of different hosts, or when more than half of the
- * reporter's measurements are silent, and at least three.
+ * connect, no refusal, no handshake, no page) and something failed. An answer behind which no connect succeeds may come from a cache, so it does
+ * not count. The probe fetches its control over the same network. So a silent measurement without a control was made without a network when it
+ * belongs to a run of at least three silent ones of different hosts, or when more than half of the reporter's measurements are silent, and at
+ * least three.
  *
  * A silent measurement with a control had a network, and a failure that is an answer of a resolver is judged. Its other failures count only by
  * the share of the reporter: a network that comes and goes.
@@ -56,7 +57,8 @@ export function offlineQuery(of: {
     GROUP BY reporter, started, uid`;
   // 0: there was a network; 1: silent, without a control; 2: silent, with a control and unanswered lookups.
   const state = `multiIf(NOT silent, 0, uid NOT IN (SELECT measurement_uid FROM obs_web_ctrl WHERE ${within}), 1, NOT answered, 2, 0)`;
-  const runs = `arraySplit((each, starts) -> starts, list, arrayMap(place -> place > 1 AND list[place].3 != list[place - 1].3, arrayEnumerate(list)))`;
+  // A lambda that named the list would copy it for each of its items.
+  const runs = 'arraySplit((each, before) -> each.3 != before.3, list, arrayPushFront(arrayPopBack(list), list[1]))';
   const hosts = (list: string) => `length(arrayDistinct(arrayMap(each -> each.4, ${list})))`;
   return `SELECT arrayJoin(arrayMap(each -> each.2, arrayConcat(
       arrayFlatten(arrayFilter(run -> run[1].3 = 1 AND ${hosts('run')} >= ${SILENT_RUN}, ${runs})),
