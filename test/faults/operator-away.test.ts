@@ -58,7 +58,7 @@ test('an operator that starts without API server and Temporal reports this and w
 
 test('an API server outage longer than the lease ends the leadership, not the process', async () => {
   apiCable.cut();
-  await said('no longer leading; beginning anew');
+  await said('no longer leading; starting again as a standby');
   await create('second');
   apiCable.mend();
   await reason('second', 'Started');

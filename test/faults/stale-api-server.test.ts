@@ -128,7 +128,7 @@ test.runIf(process.env.FAULTS)(
     // The frozen server still shows the former object of this name.
     uids.push(await backfill('one'));
     await started('one');
-    await eventually(async () => stale.output.includes('no longer leading; beginning anew'));
+    await eventually(async () => stale.output.includes('no longer leading; starting again as a standby'));
     // A new process, too, has only the frozen server.
     await stale.kill();
     stale = new OperatorProcess(staleEnv);

@@ -134,7 +134,7 @@ test('a leader that was stopped and continued begins no write, and nothing is do
   await reason(PIPELINE_SCHEDULES as never, 'daily', 'Scheduled');
 
   first.process.child.kill('SIGCONT');
-  await first.logs('no longer leading; beginning anew');
+  await first.logs('no longer leading; starting again as a standby');
   await first.logs('standing by');
   await backfill('after');
   await reason(BACKFILLS, 'after', 'Started');
