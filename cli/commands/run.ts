@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Command, Option } from 'commander';
+import type { Archive } from '../../pipeline/archive/archive.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
 import { counted } from '../../pipeline/counts.ts';
@@ -184,11 +185,12 @@ async function run(options: Options, command: Command): Promise<number> {
   const { signal, release } = stopOnSignals();
   try {
     // Before the database is made. Without a range, the archive is searched for buckets, and it is reported if there are none.
-    if (request.range && request.stages.includes('Observations')) await openArchive(settings).check({ signal });
+    const archive = openArchive(settings);
+    if (request.range && request.stages.includes('Observations')) await archive.check({ signal });
     const opened = await openClickHouse(options.clickhouse, { settings, create: true });
     try {
       const spans = tracing && { onSpan: tracing.export };
-      const parts = { log, ipMetadata, signal, started, ...spans, ...(metrics && { metrics }) };
+      const parts = { archive, log, ipMetadata, signal, started, ...spans, ...(metrics && { metrics }) };
       return await runIn(opened, request, options, parts);
     } finally {
       await opened.close();
@@ -206,6 +208,7 @@ async function run(options: Options, command: Command): Promise<number> {
 
 /** Parts of the process that a run uses. */
 interface RunParts {
+  readonly archive: Archive;
   readonly log: Logger;
   readonly ipMetadata: IpMetadata;
   readonly signal: AbortSignal;
@@ -223,13 +226,13 @@ async function runIn(
   parts: RunParts,
 ): Promise<number> {
   const { clickhouse } = opened;
-  const { log, signal, started } = parts;
+  const { archive, log, signal, started } = parts;
   const settings = { ...opened.settings, worker_slots: options.threads };
   // If no other process can be migrating, the process that left the lock was killed: do not wait for the lock.
   const lock = opened.alone ? { lockExpiry: 0 } : {};
   const remedy = migrateCommandLine(options.clickhouse);
   await migrateAutomatically(clickhouse, log, { automatic: settings.automatic_migration, remedy, signal, ...lock });
-  const plan = await planRun({ archive: openArchive(settings), clickhouse }, request, started, signal);
+  const plan = await planRun({ archive, clickhouse }, request, started, signal);
   const { hasFingerprints } = await loadAllFingerprints({ clickhouse, log, signal }, settings, options, {
     hasBuckets: plan.buckets.length > 0,
     stages: request.stages,
@@ -279,11 +282,11 @@ interface RunContext extends RunParts {
 
 /** Runs the plan and shows the progress. */
 async function runPlan(plan: RunPlan, request: RunRequest, context: RunContext): Promise<RunTotals> {
-  const { settings, clickhouse, ipMetadata, log, allowShrink, withoutFingerprints, metrics, signal } = context;
+  const { settings, archive, clickhouse, ipMetadata, log, allowShrink, withoutFingerprints, metrics, signal } = context;
   const pool = new ThreadPool(settings, ipMetadata, log, context.onSpan);
   const progress = startProgress(plan.buckets.length);
   const tools = {
-    archive: openArchive(settings),
+    archive,
     clickhouse,
     pool,
     log,

@@ -28,7 +28,8 @@ import {
   progressKeyOf,
 } from './blocked-by.ts';
 import type { Temporal } from './connection.ts';
-import { NoWorkerError, TemporalRejected, TemporalUnavailable, undefinedWhen } from './errors.ts';
+import { describeWorkflow } from './describe-workflow.ts';
+import { NoWorkerError, TemporalRejected, TemporalUnavailable } from './errors.ts';
 import type { WorkerSilence } from './silence.ts';
 import { startWorkflow } from './start-workflow.ts';
 
@@ -48,7 +49,7 @@ export interface RunningBackfill {
   readonly progress?: BackfillProgress | undefined;
   /** No worker that takes Workflows answered. */
   readonly silent?: true;
-  /** Changes when a pending activity of the oldest run progresses or is tried again. Absent while there is no such run. */
+  /** Mark that changes when a pending activity of the oldest active run progresses or is tried again. Absent while no run is active. */
   readonly pulse?: string;
   /** Cause that blocks the planning, or else the oldest active run. */
   readonly blockedBy?: BlockedRun;
@@ -123,8 +124,7 @@ export function observeBackfill(
   surroundings: Surroundings = {},
 ): Promise<BackfillState> {
   return temporal.call(`looking up workflow ${workflowID}`, async client => {
-    const handle = client.workflow.getHandle(workflowID);
-    const found = await handle.describe().catch(undefinedWhen(error => error instanceof WorkflowNotFoundError));
+    const found = await describeWorkflow(client, workflowID);
     if (!found) return { state: 'absent' };
     const attempt = typeof found.memo?.attempt === 'number' ? found.memo.attempt : 1;
     // The memo has the start of the first run of the chain, for a run that was continued.

@@ -1,9 +1,8 @@
-import { WorkflowNotFoundError } from '@temporalio/client';
 // A CommonJS package whose named exports Node cannot detect.
 import protobuf, { type temporal as proto } from '@temporalio/proto';
 import { WORKFLOWS } from '../../worker/contract.ts';
 import type { Temporal } from './connection.ts';
-import { undefinedWhen } from './errors.ts';
+import { describeWorkflow } from './describe-workflow.ts';
 import { fromPayload, milliseconds } from './payload.ts';
 import type { ScheduleState } from './schedules.ts';
 
@@ -66,10 +65,7 @@ function launchOf({ execution, searchAttributes, status, startTime }: proto.api.
 /** Returns one launch; undefined when Temporal has removed it. Throws the errors of `Temporal.call`. */
 export function readLaunch(temporal: Temporal, workflowID: string): Promise<Launch | undefined> {
   return temporal.call(`looking up workflow ${workflowID}`, async client => {
-    const found = await client.workflow
-      .getHandle(workflowID)
-      .describe()
-      .catch(undefinedWhen(error => error instanceof WorkflowNotFoundError));
+    const found = await describeWorkflow(client, workflowID);
     return found && launchOf(found.raw.workflowExecutionInfo ?? {});
   });
 }

@@ -1,8 +1,8 @@
-import { WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
+import { WorkflowFailedError } from '@temporalio/client';
 import { rootCause } from '@temporalio/common';
 import { PRIORITIES, type ScheduledRunInput, WORKFLOWS } from '../../worker/contract.ts';
 import type { Temporal } from './connection.ts';
-import { undefinedWhen } from './errors.ts';
+import { describeWorkflow } from './describe-workflow.ts';
 import { hasSkipped, type LaunchState } from './launches.ts';
 import { startWorkflow } from './start-workflow.ts';
 
@@ -20,10 +20,7 @@ export interface RequestedRun {
 /** Returns the run of that workflow id; undefined when Temporal does not have it. Throws the errors of `Temporal.call`. */
 export function observeRequestedRun(temporal: Temporal, workflowID: string): Promise<RequestedRun | undefined> {
   return temporal.call(`looking up workflow ${workflowID}`, async client => {
-    const found = await client.workflow
-      .getHandle(workflowID)
-      .describe()
-      .catch(undefinedWhen(error => error instanceof WorkflowNotFoundError));
+    const found = await describeWorkflow(client, workflowID);
     if (!found) return undefined;
     const startedAt = found.startTime.getTime();
     if (found.status.name === 'RUNNING') return { state: 'Running', startedAt };
