@@ -159,8 +159,8 @@ const CORRECTIONS = `1. **An answer is compared only with an answer.** When the 
    with the same server. Tests of which only the lookup and the connect have rows (stunreachability, tlsmiddlebox) are never *ok*.
 13. **Failures of the probe's own machine do not show blocking** (\`probe_own_failure\`): it had no socket, no address, no route to its resolver, or the step was
    cancelled. A certificate that is not valid at the time of a wrong clock is not judged either (\`probe_clock_wrong\`).
-14. **A page of another site shows nothing about the site of the input**, unless something vouches for the redirect. Whoever hijacks a name, or changes a
-   response in the clear, can redirect to a page of his own, which loads over TLS. So when nothing else was judged, the measurement is *unknown*. The
+14. **A page of another site shows nothing about the site of the input**, unless something vouches for the redirect. A network that hijacks a name, or
+   changes a response in the clear, can redirect probes to its own page over TLS. So when nothing else was judged, the measurement is *unknown*. The
    same holds where at least three parts of that page differ from those of the control (\`http_page_of_other_site\`).`;
 
 /** Returns a row of the table, or undefined for a rule that is the same in the other version. */

@@ -89,10 +89,10 @@ export function makeStep(
 const JOINED_IN_MEMORY = 1_000_000;
 
 /**
- * Returns the settings of a statement, which limit its memory for a day of any size (`npm run bench -- analysis`): the window reads the rows in the order of the table;
- * groups and the right side of joins go to disk when they are large. A join that may go to disk costs more for each row of its left side, so a day with
- * few endpoints is joined in memory. Expressions that a small day would not repay are not compiled to machine code: 1.4 s for each form of the
- * statement. The uid of a measurement comes from the document, so a day may belong to any number of partitions of the verdicts.
+ * Returns the settings of a statement. They limit its memory for a day of any size (`npm run bench -- analysis`): the window reads the rows in the
+ * order of the table; groups and the right side of joins go to disk when they are large. A join that may go to disk costs more for each row of its left
+ * side, so a day with few endpoints is joined in memory. For a small day, ClickHouse does not compile expressions to machine code, which takes 1.4 s
+ * for each form of the statement. The uid of a measurement comes from the document, so a day may belong to any number of partitions of the verdicts.
  */
 export function boundedSettings(options: Pick<AnalysisOptions, 'contents'>): string {
   const contents = contentsIn(options);

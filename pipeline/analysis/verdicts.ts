@@ -232,8 +232,8 @@ function conclusions(
 }
 
 /**
- * SQL of the condition that only pages of other sites loaded, and nothing vouches for the site of the input: whoever hijacks its name can redirect to a page of
- * his own, which loads over TLS.
+ * SQL of the condition that only pages of other sites loaded, and nothing vouches for the site of the input. A network that hijacks the name of the
+ * site can redirect probes to its own page over TLS.
  */
 const ONLY_OTHER_SITES = `test_name IN (${WEBSITE_TESTS}) AND has(hosts, domain) AND host_outcomes[indexOf(hosts, domain)] = '${OUTCOMES.unknown}'
     AND NOT arrayExists((host, outcome_of_host) -> outcome_of_host = '${OUTCOMES.ok}' AND ${siteOf('host')} = ${siteOf('domain')}, hosts, host_outcomes)`;
