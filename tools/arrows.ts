@@ -33,6 +33,12 @@ const RULES: readonly Rule[] = [
   { from: /^worker\//, may: /^(worker|pipeline|crds|temporal)\// },
   { from: /^operator\/kube\//, may: /^(operator\/kube\/|pipeline\/back-off\.ts$)/, never: /^@temporalio/ },
   { from: /^operator\/.*\/plan\.ts$/, may: /^(operator|crds|pipeline|worker\/contract\.ts)/, never: IO },
+  // In the folder of a kind, only the reconciler reaches another system: the plan, its parts and the status compute from what it observed.
+  {
+    from: /^operator\/controllers\/[^/]+\/(?!reconciler\.ts$)/,
+    may: /^(operator\/(?!controllers\/([^/]+\/reconciler|reconcile)\.ts$)|crds\/|pipeline\/|worker\/contract\.ts$)/,
+    never: IO,
+  },
   { from: /^operator\//, may: /^(operator\/|crds\/|pipeline\/|temporal\/|worker\/contract\.ts$)/ },
   { from: /^superset\//, may: /^(superset|pipeline)\//, never: IO },
   { from: /^clickhouse\//, may: /^(clickhouse|pipeline)\//, never: KUBERNETES_AND_TEMPORAL },

@@ -6,7 +6,8 @@ import type { Observation } from '../../observation.ts';
 import type { BackfillState } from '../../temporal/backfills.ts';
 import { desiredConditions, lint, merge, transitions } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
-import { type BackfillPlan, hasRecordedEnd, type ObservedBackfill, planBackfill } from './plan.ts';
+import { hasRecordedEnd, planBackfill } from './plan.ts';
+import type { BackfillPlan, ObservedBackfill } from './plan-types.ts';
 import { backfillStatus } from './status.ts';
 
 const NOW = Date.parse('2026-05-06T07:08:09Z');

@@ -24,7 +24,8 @@ import {
   specOf,
 } from '../reconcile.ts';
 import { BACKFILLS } from '../resources.ts';
-import { type BackfillAction, hasRecordedEnd, planBackfill, workflowIDOf } from './plan.ts';
+import { hasRecordedEnd, planBackfill } from './plan.ts';
+import { type BackfillAction, workflowIDOf } from './plan-types.ts';
 import { ProgressWatch } from './progress-watch.ts';
 import { keep, restored, type Sample, sampleOf } from './rate.ts';
 import { backfillStatus } from './status.ts';

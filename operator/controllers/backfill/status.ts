@@ -4,7 +4,8 @@ import type { RunningBackfill } from '../../temporal/backfills.ts';
 import { blockedStatus, shorten } from '../blocked.ts';
 import { seconds } from '../conditions.ts';
 import { type TemporalUI, workflowLink } from '../links.ts';
-import { type BackfillPlan, type ObservedBackfill, skippedFor, workflowIDOf } from './plan.ts';
+import { skippedFor } from './ended-workflow.ts';
+import { type BackfillPlan, type ObservedBackfill, workflowIDOf } from './plan-types.ts';
 import { etaOf, rateOf, type Sample } from './rate.ts';
 
 /** Milliseconds between two values of `seenAt`, so that it does not cause a write in each pass. */
