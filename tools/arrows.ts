@@ -32,10 +32,9 @@ const RULES: readonly Rule[] = [
   { from: /^temporal\//, may: /^(temporal|pipeline)\// },
   { from: /^worker\//, may: /^(worker|pipeline|crds|temporal)\// },
   { from: /^operator\/kube\//, may: /^(operator\/kube\/|pipeline\/back-off\.ts$)/, never: /^@temporalio/ },
-  { from: /^operator\/.*\/plan\.ts$/, may: /^(operator|crds|pipeline|worker\/contract\.ts)/, never: IO },
-  // In the folder of a kind, only the reconciler reaches another system: the plan, its parts and the status compute from what it observed.
+  // Plans compute from what was observed. In the folder of a kind, only the reconciler reaches another system.
   {
-    from: /^operator\/controllers\/[^/]+\/(?!reconciler\.ts$)/,
+    from: /^operator\/(controllers\/[^/]+\/(?!reconciler\.ts$)|reference-schedules\/plan\.ts$)/,
     may: /^(operator\/(?!controllers\/([^/]+\/reconciler|reconcile)\.ts$)|crds\/|pipeline\/|worker\/contract\.ts$)/,
     never: IO,
   },

@@ -1,7 +1,8 @@
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import type { temporal as proto } from '@temporalio/proto';
 import { hashOf } from '../hash.ts';
 import type { Temporal } from './connection.ts';
+import { describeWorkflow } from './describe-workflow.ts';
 import { fromPayload, milliseconds } from './payload.ts';
 
 /** Cause that blocks a run at the moment. */
@@ -55,21 +56,17 @@ export interface PendingWork {
 /** Returns the pending work of a run; undefined when it has ended. Throws the errors of `Temporal.call`. */
 export function pendingWork(temporal: Temporal, workflowID: string): Promise<PendingWork | undefined> {
   return temporal.call(`looking up workflow ${workflowID}`, async client => {
-    try {
-      const { raw, status } = await client.workflow.getHandle(workflowID).describe();
-      if (status.name !== 'RUNNING') return undefined;
-      const failing = await failingTask(client, raw);
-      const { state, scheduledTime } = raw.pendingWorkflowTask ?? {};
-      const taskSince = state === TASK_SCHEDULED ? milliseconds(scheduledTime) : undefined;
-      return {
-        activities: raw.pendingActivities ?? [],
-        ...(failing && { failing }),
-        ...(taskSince !== undefined && { taskSince }),
-      };
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError) return undefined;
-      throw error;
-    }
+    const found = await describeWorkflow(client, workflowID);
+    if (found?.status.name !== 'RUNNING') return undefined;
+    const { raw } = found;
+    const failing = await failingTask(client, raw);
+    const { state, scheduledTime } = raw.pendingWorkflowTask ?? {};
+    const taskSince = state === TASK_SCHEDULED ? milliseconds(scheduledTime) : undefined;
+    return {
+      activities: raw.pendingActivities ?? [],
+      ...(failing && { failing }),
+      ...(taskSince !== undefined && { taskSince }),
+    };
   });
 }
 
