@@ -184,8 +184,8 @@ async function run(options: Options, command: Command): Promise<number> {
     (await serveHealth({ address: settings.prometheus_bind_address, registry: metrics.registry, live: {}, ready: {} }));
   const { signal, release } = stopOnSignals();
   try {
-    // Before the database is made. Without a range, the archive is searched for buckets, and it is reported if there are none.
     const archive = openArchive(settings);
+    // Before the database is made. Without a range, the archive is searched for buckets, and it is reported if there are none.
     if (request.range && request.stages.includes('Observations')) await archive.check({ signal });
     const opened = await openClickHouse(options.clickhouse, { settings, create: true });
     try {
