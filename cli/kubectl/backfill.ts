@@ -2,7 +2,6 @@ import { Command, Option } from 'commander';
 import { BACKFILL, type Backfill } from '../../crds/backfill.ts';
 import { parseSpec } from '../../crds/resource.ts';
 import { BACKFILLS } from '../../operator/controllers/resources.ts';
-import { NotFoundError } from '../../operator/kube/errors.ts';
 import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
 import { type Filter, filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
@@ -30,7 +29,7 @@ import {
 import { type BackfillRequest, hasEnded, startBackfillAt, validateBackfill } from '../orchestration/backfill.ts';
 import { showBackfill } from '../orchestration/backfill-progress.ts';
 import { endAtOption, type RangeOptions, rangeOf, startAtOption } from '../ranges.ts';
-import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
+import { type Cluster, type ClusterOptions, resourceNamed, withCluster, withClusterOptions } from './cluster.ts';
 import { gridLines, gridTitle, readGrid } from './grid.ts';
 
 /** Creates `kubectl ooni backfill` with its commands. */
@@ -107,7 +106,7 @@ function watchCommand(): Command {
     )
     .action((name: string, options: ClusterOptions) =>
       withCluster('backfill watch', options, async cluster => {
-        await cluster.client.get(BACKFILLS, { namespace: cluster.namespace, name });
+        await resourceNamed(cluster, BACKFILLS, name);
         return showBackfill(targetOf(cluster), `backfill/${name}`);
       }),
     );
@@ -189,7 +188,7 @@ function changeCommands(): Command[] {
       .addHelpText('after', `\n${EXIT_STATUS} Nothing to do is not an error.`)
       .action((name: string, options: ChangeOptions) =>
         withCluster(`backfill ${change.name}`, options, async ({ client, namespace }) => {
-          const object = await client.get(BACKFILLS, { namespace, name });
+          const object = await resourceNamed({ client, namespace }, BACKFILLS, name);
           const spec = change.patch(object, options);
           if (typeof spec === 'string') {
             console.log(`backfill/${name} ${spec}; nothing was changed`);
@@ -245,13 +244,8 @@ Exit status: 0 no day failed; 1 some did, or something does not answer; 2 wrong 
         if ((startAt ?? endAt) !== undefined || probeCc.length + testName.length > 0) {
           command.error('error: NAME gives range and filter; without it, the options do: give one of the two');
         }
-        return withCluster('backfill grid', options, async ({ client, namespace }) => {
-          const found = await client.find(BACKFILLS, { namespace, name });
-          if (!found)
-            throw new NotFoundError(`backfill/${name}`, 404, {
-              message: `namespace ${namespace} has no such Backfill`,
-            });
-          const spec = parseSpec(BACKFILL, found);
+        return withCluster('backfill grid', options, async cluster => {
+          const spec = parseSpec(BACKFILL, await resourceNamed(cluster, BACKFILLS, name));
           const { startAt, endAt, granularity, stages } = spec;
           return showGrid(
             `backfill/${name}`,

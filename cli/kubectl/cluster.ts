@@ -4,6 +4,7 @@ import { Client } from '../../operator/kube/client.ts';
 import { connectionSource, KubeConfigError } from '../../operator/kube/config.ts';
 import { KubeError, NotFoundError } from '../../operator/kube/errors.ts';
 import { Http } from '../../operator/kube/http.ts';
+import type { KubeObject, Resource, Stored } from '../../operator/kube/resource.ts';
 import { TemporalError } from '../../operator/temporal/errors.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { namespaceName, notEmpty, path } from '../names.ts';
@@ -32,6 +33,27 @@ export function withClusterOptions(command: Command): Command {
     .option('-n, --namespace <name>', 'namespace; that of the context unless given', namespaceName);
 }
 
+/** Returns whether the API server does not know the kind of a request. */
+function isMissingKind(error: unknown): boolean {
+  return error instanceof NotFoundError && /the server could not find the requested resource/.test(error.message);
+}
+
+/** Reads the resource with a name that the user gave. Throws NotFoundError with a sentence when the namespace does not have it. */
+export async function resourceNamed<T extends KubeObject>(
+  { client, namespace }: Pick<Cluster, 'client' | 'namespace'>,
+  resource: Resource<T>,
+  name: string,
+): Promise<Stored<T>> {
+  try {
+    return await client.get(resource, { namespace, name });
+  } catch (error) {
+    if (!(error instanceof NotFoundError) || isMissingKind(error)) throw error;
+    throw new NotFoundError(`${resource.kind.toLowerCase()}/${name}`, error.status, {
+      message: `namespace ${namespace} has no such ${resource.kind}`,
+    });
+  }
+}
+
 /** Runs the work of a command with a connection to the cluster, and uses its result as the exit status. */
 export function withCluster(
   name: string,
@@ -51,11 +73,7 @@ export function withCluster(
         const client = new Client(http, { fieldManager: 'kubectl-ooni' });
         return await work({ client, server, namespace: options.namespace ?? namespace, options });
       } catch (error) {
-        if (
-          !(error instanceof NotFoundError) ||
-          !/the server could not find the requested resource/.test(error.message)
-        )
-          throw error;
+        if (!isMissingKind(error)) throw error;
         throw new KubeConfigError(
           `the cluster at ${server} does not have the kinds of pipeline.ooni.org; install the CRDs`,
         );

@@ -25,7 +25,7 @@ test.each([
   [['backfill', 'create', '--stages', 'None'], '"None"'],
   [['backfill', 'create', '--max-active-runs', '201'], 'from 1 to 200'],
   [['backfill', 'watch'], "missing required argument 'name'"],
-  [['backfill', 'grid', '--start-at', '2024-13-01'], 'is not a bucket'],
+  [['backfill', 'grid', '--start-at', '2024-13-01'], 'is not a day of the calendar'],
   [['backfill', 'stop', 'x'], "unknown command 'stop'"],
   [['help', 'nope'], "unknown command 'nope'"],
   [['help', 'backfill', 'nope'], "unknown command 'nope'"],

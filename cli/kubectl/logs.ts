@@ -8,7 +8,7 @@ import { ForbiddenError } from '../../operator/kube/errors.ts';
 import { durationText, resourceName } from '../names.ts';
 import { bucket, wholeNumber } from '../options.ts';
 import { Output } from '../output.ts';
-import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
+import { type Cluster, type ClusterOptions, resourceNamed, withCluster, withClusterOptions } from './cluster.ts';
 import { OPERATOR_SELECTOR } from './operator-selector.ts';
 
 interface Options extends ClusterOptions {
@@ -172,9 +172,9 @@ export async function operatorNamespaces({ client, options }: Cluster): Promise<
   );
 }
 
-async function selectorOf({ client, namespace }: Cluster, name: string): Promise<string> {
+async function selectorOf(cluster: Cluster, name: string): Promise<string> {
   const { WORKER_POOLS } = await import('../../operator/controllers/resources.ts');
-  const { status } = await client.get(WORKER_POOLS, { namespace, name });
+  const { status } = await resourceNamed(cluster, WORKER_POOLS, name);
   if (status?.selector) return status.selector;
   throw new KubeConfigError(`workerpool/${name} has no pods yet; look at: kubectl ooni status`);
 }

@@ -5,7 +5,7 @@ import { WORKER_POOLS } from '../../operator/controllers/resources.ts';
 import { confirmed } from '../confirmation.ts';
 import { EXIT_STATUS } from '../help.ts';
 import { resourceName } from '../names.ts';
-import { type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
+import { type ClusterOptions, resourceNamed, withCluster, withClusterOptions } from './cluster.ts';
 
 /** Annotation with the size of a pool before `drain` or `pause`, as JSON: replicas or autoscaling. `resume` restores it. */
 export const BEFORE = `${GROUP}/size-before`;
@@ -95,7 +95,7 @@ export function poolCommand(): Command {
       .addHelpText('after', `\n${change.help}\n\n${EXIT_STATUS} Nothing to do is not an error.`)
       .action((name: string, options: Options) =>
         withCluster(`pool ${change.name}`, options, async ({ client, namespace }) => {
-          const object = await client.get(WORKER_POOLS, { namespace, name });
+          const object = await resourceNamed({ client, namespace }, WORKER_POOLS, name);
           const patch = change.patch(object);
           if (typeof patch === 'string') {
             console.log(`workerpool/${name} ${patch}; nothing was changed`);

@@ -2,13 +2,13 @@ import { Command } from 'commander';
 import { PIPELINE_SCHEDULE } from '../../crds/pipeline-schedule.ts';
 import { parseSpec } from '../../crds/resource.ts';
 import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
-import { lastCompleteBucket, nextBucket } from '../../pipeline/bucket.ts';
+import { boundsOf, granularityOf, lastCompleteBucket, nextBucket } from '../../pipeline/bucket.ts';
 import { normaliseFilter } from '../../pipeline/filter.ts';
 import { EXIT_STATUS } from '../help.ts';
 import { resourceName } from '../names.ts';
 import { uploadBucket } from '../options.ts';
 import { startBackfillAt } from '../orchestration/backfill.ts';
-import { type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
+import { type ClusterOptions, resourceNamed, withCluster, withClusterOptions } from './cluster.ts';
 
 /** Creates `kubectl ooni schedule` with its commands. */
 export function scheduleCommand(): Command {
@@ -30,10 +30,18 @@ function runCommand(): Command {
     )
     .action((name: string, options: ClusterOptions & { bucket?: string; dryRun?: boolean }) =>
       withCluster('schedule run', options, async ({ client, namespace, server }) => {
-        const object = await client.get(PIPELINE_SCHEDULES, { namespace, name });
+        const object = await resourceNamed({ client, namespace }, PIPELINE_SCHEDULES, name);
         const spec = parseSpec(PIPELINE_SCHEDULE, object);
         const { granularity, stages } = spec;
-        const bucket = options.bucket ?? lastCompleteBucket(Date.now(), granularity);
+        const now = Date.now();
+        const last = lastCompleteBucket(now, granularity);
+        const bucket = options.bucket ?? last;
+        if (granularityOf(bucket) !== granularity) {
+          console.error(
+            `kubectl ooni schedule run: ${bucket} is not a bucket of pipelineschedule/${name}, because its granularity is ${granularity}; write one such as ${last}`,
+          );
+          return 1;
+        }
         if (options.dryRun) {
           console.log(`would create a Backfill of ${bucket} for pipelineschedule/${name}`);
           return 0;
@@ -42,7 +50,7 @@ function runCommand(): Command {
         const request = {
           startAt: bucket,
           endAt: nextBucket(bucket),
-          granularity: bucket.length === 10 ? ('Day' as const) : ('Hour' as const),
+          granularity,
           filter: normaliseFilter(spec),
           stages,
           order: 'OldestFirst' as const,
@@ -50,7 +58,10 @@ function runCommand(): Command {
           maxActiveRuns: 1,
           allowShrink: false,
         };
-        console.log(`${await startBackfillAt(target, '', request, Date.now())} is created for ${bucket}`);
+        const created = await startBackfillAt(target, '', request, now);
+        const { end } = boundsOf(bucket);
+        const waits = end > now ? `; it starts when the bucket is complete, at ${new Date(end).toISOString()}` : '';
+        console.log(`${created} is created for ${bucket}${waits}`);
         return 0;
       }),
     );
@@ -64,7 +75,7 @@ function suspendCommand(suspend: boolean): Command {
     .addHelpText('after', `\n${EXIT_STATUS}`)
     .action((name: string, options: ClusterOptions & { dryRun?: boolean }) =>
       withCluster(`schedule ${suspend ? 'suspend' : 'resume'}`, options, async ({ client, namespace }) => {
-        const { spec } = await client.get(PIPELINE_SCHEDULES, { namespace, name });
+        const { spec } = await resourceNamed({ client, namespace }, PIPELINE_SCHEDULES, name);
         if ((spec.suspend ?? false) === suspend) {
           console.log(
             `pipelineschedule/${name} is ${suspend ? 'suspended already' : 'not suspended'}; nothing was changed`,

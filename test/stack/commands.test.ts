@@ -216,12 +216,31 @@ describe('an on-call engineer', { timeout: 300_000 }, () => {
     expect(await field('pipelineschedule/daily', '.spec.suspend')).toBe('false');
     const name = /backfill\/(\S+)/.exec(await example('schedule run'))![1]!;
     expect(await phaseAtEnd(name)).toBe('Complete');
+    const hour = await type('kubectl ooni schedule run daily --bucket 2024-01-29T05');
+    expect(hour.status).toBe(1);
+    expect(hour.log).toMatch(/2024-01-29T05 is not a bucket of pipelineschedule\/daily.*granularity is Day/);
+    const later = await succeed('kubectl ooni schedule run daily --bucket 2999-01-01');
+    expect(later).toContain('it starts when the bucket is complete, at 2999-01-02T00:00:00.000Z');
+    await succeed(`kubectl delete ${/^backfill\/\S+/.exec(later)![0]}`);
+  });
+
+  test.each([
+    ['backfill watch', 'backfill', 'Backfill'],
+    ['backfill pause', 'backfill', 'Backfill'],
+    ['backfill grid', 'backfill', 'Backfill'],
+    ['schedule run', 'pipelineschedule', 'PipelineSchedule'],
+    ['schedule suspend', 'pipelineschedule', 'PipelineSchedule'],
+    ['pool pause', 'workerpool', 'WorkerPool'],
+    ['logs', 'workerpool', 'WorkerPool'],
+  ])('%s reports a name that does not exist', async (command, resource, kind) => {
+    const { status, log } = await type(`kubectl ooni ${command} nothing`);
+    expect(log).toBe(`kubectl ooni ${command}: ${resource}/nothing: namespace default has no such ${kind}\n`);
+    expect(status).toBe(1);
   });
 
   test('reads the logs of the workers and of the operator', async () => {
     await example('logs');
     expect(await succeed('kubectl ooni logs --tail 5')).toContain('"name":"ooni-operator"');
-    expect((await type('kubectl ooni logs nothing')).log).toMatch(/workerpools.*"nothing" not found/);
   });
 
   test('pauses, resumes and cancels a backfill, while the pool is drained', async () => {
