@@ -202,13 +202,13 @@ async function runStack(start: Start, running: Running): Promise<End> {
   const { summary, verdicts } = await summarise(stack.clickhouse.url);
   showSummary(summary.rows);
   console.log(`
-${showVerdicts(verdicts)}`);
+${showVerdicts(verdicts, process.stdout.columns)}`);
   showFailed(failed);
   if (python) {
     running.superset = await openSuperset(python, stack.clickhouse, options, terminal, signal);
     endWithServers([running.superset.process], terminal, stopping);
   }
-  showAddresses(stack, running);
+  showAddresses(stack, options.data, running);
   if (options.exitWhenDone) {
     const seconds = Math.round((Date.now() - start.began) / 100) / 10;
     return { status: failed.length > 0 ? 1 : 0, last: JSON.stringify({ ...summary, seconds }) };
@@ -260,7 +260,7 @@ async function runExamples(start: Start, stack: Stack, jaeger?: JaegerServer): P
   const instruments = createInstruments({ log: pino({ level: 'silent' }) });
   let shown = false;
   const onProblem = () => {
-    if (!shown) showKubectl(stack.kubernetes.kubeconfig);
+    if (!shown) showKubectl(stack.kubernetes.kubeconfig, start.options.data);
     shown = true;
   };
   const ended = await followBackfills({ client, instruments, terminal, signal, onProblem }, backfills);

@@ -24,6 +24,17 @@ describe('the verdicts as text', () => {
     ]);
   });
 
+  test('leave out days, then layers, on a terminal that is too narrow for them', () => {
+    const head = (width: number) => {
+      const text = showVerdicts({ judged: 2000, blocked: 1200, lines: 1, top: [blocked] }, width);
+      expect(Math.max(...text.split('\n').map(line => line.length))).toBeLessThanOrEqual(width);
+      return text.split('\n')[1]!.trim().split(/ {2,}/);
+    };
+    expect(head(92)).toEqual(['Domain', 'Country', 'Layer', 'Rule', 'Measurements', 'Days', 'Grade']);
+    expect(head(80)).toEqual(['Domain', 'Country', 'Layer', 'Rule', 'Measurements', 'Grade']);
+    expect(head(60)).toEqual(['Domain', 'Country', 'Rule', 'Measurements', 'Grade']);
+  });
+
   test('end with the number of lines not shown', () => {
     const text = showVerdicts({ judged: 2000, blocked: 1206, lines: 4, top: [blocked] });
     expect(text).toContain('and 3 more lines of 6 measurements');

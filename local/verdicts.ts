@@ -62,32 +62,53 @@ export async function readVerdicts(select: Select): Promise<Verdicts> {
   };
 }
 
-/** Formats the verdicts as text: a sentence, and a table of the blocked domains if there are any. */
-export function showVerdicts({ judged, blocked, lines, top }: Verdicts): string {
+/**
+ * Formats the verdicts as text: a sentence, and a table of the blocked domains if there are any. On a terminal that is too narrow for all
+ * columns of the table, it leaves out days, then layers.
+ */
+export function showVerdicts({ judged, blocked, lines, top }: Verdicts, width = Number.POSITIVE_INFINITY): string {
   if (judged === 0) return 'No verdicts: no measurement has been judged (Backfills with the stage Analysis do that).';
-  const number = (value: number) => value.toLocaleString('en');
   if (blocked === 0) return `Blocked domains: none. ${number(judged)} measurements were judged.`;
-  const table = new Table({
-    head: ['Domain', 'Country', 'Layer', 'Rule', 'Measurements', 'Days', 'Grade'],
-    colAligns: ['left', 'left', 'left', 'left', 'right', 'left', 'right'],
-    chars: BARE,
-    style: { head: [], border: [], 'padding-left': 2, 'padding-right': 0 },
-  });
-  for (const row of top) {
-    const days = row.first === row.last ? row.first : `${row.first} to ${row.last}`;
-    table.push([row.domain, row.country, row.layer, row.rule, number(row.measurements), days, row.grade.toFixed(2)]);
-  }
+  const tables = [[], ['Days'], ['Days', 'Layer']].map(omitted => tableOf(top, omitted));
+  const table = tables.find(rows => rows.every(row => row.length <= width)) ?? tables.at(-1)!;
   const shown = top.reduce((sum, { measurements }) => sum + measurements, 0);
   const more = `  and ${number(lines - top.length)} more lines of ${number(blocked - shown)} measurements`;
   return [
     `Blocked domains: ${number(blocked)} of ${number(judged)} measurements judged`,
-    ...table
-      .toString()
-      .split('\n')
-      .map(line => line.trimEnd()),
+    ...table,
     ...(lines > top.length ? [more] : []),
     '  Ask for more: SELECT * FROM blocking_by_domain',
   ].join('\n');
+}
+
+const COLUMNS: readonly (readonly [name: string, align: 'left' | 'right', text: (row: Blocked) => string])[] = [
+  ['Domain', 'left', row => row.domain],
+  ['Country', 'left', row => row.country],
+  ['Layer', 'left', row => row.layer],
+  ['Rule', 'left', row => row.rule],
+  ['Measurements', 'right', row => number(row.measurements)],
+  ['Days', 'left', ({ first, last }) => (first === last ? first : `${first} to ${last}`)],
+  ['Grade', 'right', row => row.grade.toFixed(2)],
+];
+
+/** Returns the lines of the table without some of its columns. */
+function tableOf(rows: readonly Blocked[], omitted: readonly string[]): string[] {
+  const columns = COLUMNS.filter(([name]) => !omitted.includes(name));
+  const table = new Table({
+    head: columns.map(([name]) => name),
+    colAligns: columns.map(([, align]) => align),
+    chars: BARE,
+    style: { head: [], border: [], 'padding-left': 2, 'padding-right': 0 },
+  });
+  for (const row of rows) table.push(columns.map(([, , text]) => text(row)));
+  return table
+    .toString()
+    .split('\n')
+    .map(line => line.trimEnd());
+}
+
+function number(value: number): string {
+  return value.toLocaleString('en');
 }
 
 /** A table style without lines, like the other tables of the output. */

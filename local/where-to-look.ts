@@ -1,7 +1,5 @@
-import { dirname } from 'node:path';
+import { linkCommands } from './command-links.ts';
 import type { JaegerServer } from './jaeger.ts';
-import { findOnPath } from './process.ts';
-import { programPath } from './programs.ts';
 import type { Servers, Stack } from './stack.ts';
 import type { SupersetServer } from './superset.ts';
 
@@ -11,8 +9,8 @@ export interface Extras {
   jaeger?: JaegerServer | undefined;
 }
 
-/** Shows the addresses of the servers of a stack, and how to use kubectl. */
-export function showAddresses(stack: Stack, { superset, jaeger }: Extras): void {
+/** Shows the addresses of the servers of a stack with its data in `data`, and how to use kubectl. */
+export function showAddresses(stack: Stack, data: string, { superset, jaeger }: Extras): void {
   const lines: [string, string][] = [
     ['Temporal UI', stack.temporal.uiUrl ?? ''],
     ['Temporal', stack.temporal.address],
@@ -23,7 +21,7 @@ export function showAddresses(stack: Stack, { superset, jaeger }: Extras): void 
   if (superset) console.log(supersetLine(superset));
   if (jaeger) console.log(jaegerLine(jaeger));
   for (const [name, address] of lines) console.log(`  ${name.padEnd(16)}${address}`);
-  showKubectl(stack.kubernetes.kubeconfig);
+  showKubectl(stack.kubernetes.kubeconfig, data);
 }
 
 /** Returns a line with the address and the account of Superset. */
@@ -59,9 +57,12 @@ export function showCommands(servers: Servers, { superset, jaeger }: Extras, off
 `);
 }
 
-/** Shows how to use kubectl with a kubeconfig. */
-export function showKubectl(kubeconfig: string): void {
-  console.log(`\n  export KUBECONFIG=${kubeconfig}`);
-  if (!findOnPath('kubectl')) console.log(`  export PATH=${dirname(programPath('kubectl'))}:$PATH`);
-  console.log('  kubectl get ooni\n');
+/** Shows how to use kubectl and its plugin with a kubeconfig. Links both in the data directory. */
+export function showKubectl(kubeconfig: string, data: string): void {
+  console.log(`
+  export KUBECONFIG=${kubeconfig}
+  export PATH=${linkCommands(data)}:$PATH
+  kubectl get ooni
+  kubectl ooni status
+`);
 }

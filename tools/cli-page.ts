@@ -20,7 +20,8 @@ export async function cliPage(): Promise<string> {
 
 \`run\` and the commands that look at ClickHouse or the archive work without Kubernetes and Temporal. \`schedule\`, \`backfill\`, \`startworkers\`,
 \`status\` and \`clear-schedules\` need Temporal; \`npm start -- --no-kubernetes\` starts it with its UI, and ClickHouse.
-[\`kubectl ooni\`](#kubectl-ooni) is for a cluster with the operator. In a clone of the repository, after \`npm ci\`:
+[\`kubectl ooni\`](#kubectl-ooni) is for a cluster with the operator. In a clone of the repository, after \`npm ci\`
+(with the \`export\` lines that \`npm start\` prints, \`npx\` is not needed):
 
 <!-- not run: <command> stands for each of the commands below -->
 \`\`\`sh
@@ -64,7 +65,9 @@ Data that probes send can hold control characters. On a terminal, each command s
 ${commands.map(command => section(command)).join('')}
 ## kubectl ooni
 
-A plugin of kubectl for the operator in a cluster. kubectl finds the program \`kubectl-ooni\` on PATH.
+A plugin of kubectl for the operator in a cluster. kubectl finds the program \`kubectl-ooni\` on PATH: in the folder \`.ooni/bin\`, which
+\`npm start\` makes and names, or after the installation of the npm package ([above](#oonipipeline)). Without either,
+\`npx kubectl-ooni\` runs it in a clone.
 
 ![kubectl ooni status on a terminal: servers, pools, schedules, backfills with one that failed, and what is not as desired.](images/kubectl-ooni-status.png)
 
