@@ -16,9 +16,9 @@ type Wrong = readonly (readonly [value: string, message: string])[];
 const BUCKETS: Wrong = [
   ['', 'is not a bucket'],
   ['yesterday', 'is not a bucket'],
-  ['2024-02-30', 'is not a bucket'],
+  ['2024-02-30', 'is not a day of the calendar'],
   ['2024-1-1', 'is not a bucket'],
-  ['2024-01-01T24', 'is not a bucket'],
+  ['2024-01-01T24', 'is not an hour of the calendar'],
 ];
 const RANGE: Wrong = [...BUCKETS, ['2011-12-31', 'lies before 2012']];
 const EMPTY: Wrong = [
@@ -39,13 +39,13 @@ const names = (message: string): Wrong => [
   ['None', message],
 ];
 const DIRECTORY: Wrong = [
-  ['', 'does not exist'],
+  ['', 'It is empty'],
   ['/nowhere', 'does not exist'],
   ['~/data', TILDE],
   [import.meta.filename, 'is not a directory'],
 ];
 const SOURCE: Wrong = [
-  ['', 'does not exist'],
+  ['', 'It is empty'],
   ['/nowhere', 'does not exist'],
   ['.', 'is not a file'],
   ['http://', 'It must be a URL, a file, or none'],

@@ -9,7 +9,7 @@ import { loadSettings, type Settings, SettingsError } from '../pipeline/settings
 import { parseClickHouseUrl } from '../pipeline/tables/clickhouse-url.ts';
 import { inWords } from '../pipeline/validation-words.ts';
 import { EMBEDDED } from './clickhouse.ts';
-import { beginsWithTilde, TILDE } from './names.ts';
+import { beginsWithTilde, notEmpty, TILDE } from './names.ts';
 
 /** Values of the options that several commands share. If an option is absent, the setting counts. */
 export interface CommonOptions {
@@ -84,7 +84,7 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
 
 /** Parses the path of an existing directory. */
 export function directory(path: string): string {
-  if (beginsWithTilde(path)) throw new InvalidArgumentError(TILDE);
+  if (beginsWithTilde(notEmpty(path))) throw new InvalidArgumentError(TILDE);
   if (!existsSync(path)) throw new InvalidArgumentError(`${path} does not exist.`);
   if (!statSync(path).isDirectory()) throw new InvalidArgumentError(`${path} is not a directory.`);
   return path;
@@ -106,7 +106,7 @@ export function source(text: string): string {
   }
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text))
     throw new InvalidArgumentError('It must be a URL that begins with http:// or https://, a file, or none.');
-  if (beginsWithTilde(text)) throw new InvalidArgumentError(TILDE);
+  if (beginsWithTilde(notEmpty(text))) throw new InvalidArgumentError(TILDE);
   if (!existsSync(text)) throw new InvalidArgumentError(`${text} does not exist.`);
   if (!statSync(text).isFile()) throw new InvalidArgumentError(`${text} is not a file.`);
   return text;

@@ -29,7 +29,7 @@ const hourNeedsHour = (field: 'startAt' | 'endAt') =>
     message: 'an hour (YYYY-MM-DDTHH) needs granularity Hour; with granularity Day write YYYY-MM-DD',
     field,
   }) as const;
-const OTHER = 'create another Backfill for something else';
+const OTHER = 'create another Backfill with the new value';
 
 const spec = rules(
   z.object({

@@ -97,6 +97,11 @@ export class SpecError extends Error {
   }
 }
 
+/** Returns one step of the path of a field as the API server writes it: `.name`, or `[0]` in a list. */
+function step(key: PropertyKey): string {
+  return typeof key === 'number' ? `[${key}]` : `.${String(key)}`;
+}
+
 /**
  * Returns the spec of an object with its defaults. Throws SpecError when it breaks a rule. The API server has rejected most violations
  * already, except those that only a program can check and those stored before the rule existed.
@@ -111,7 +116,7 @@ export function parseSpec<S extends z.ZodType>(kind: Kind<S>, object: { spec?: u
         object.spec,
       );
       const shown = value === undefined || typeof value === 'object' ? '' : ` ${JSON.stringify(value)}`;
-      return `${['spec', ...issue.path.map(String)].join('.')}${shown}: ${issue.message}`;
+      return `spec${issue.path.map(step).join('')}${shown}: ${issue.message}`;
     }),
   );
 }

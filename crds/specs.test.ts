@@ -27,7 +27,7 @@ test('a problem names field and value', () => {
     'spec.startAt "2024-02-30": is not a day of the calendar: that month has fewer days',
   ]);
   expect(problems('Backfill', { startAt: '2024-02-01', endAt: '2024-03-01', probeCC: ['IT', 'ITA'] })).toEqual([
-    'spec.probeCC.1 "ITA": must be a two-letter country code, such as IT',
+    'spec.probeCC[1] "ITA": must be a two-letter country code, such as IT',
   ]);
 });
 
@@ -40,9 +40,22 @@ test('resources of a template must be quantities; the problem names the field', 
   }
   for (const cpu of ['lots', '', '2 cores', '1gi', '1,5', '1Kii', true]) {
     expect(problems('WorkerPool', pool(cpu))).toEqual([
-      `spec.template.spec.containers.0.resources.requests.cpu ${JSON.stringify(cpu)}: must be a quantity of Kubernetes, such as 500m, 2 or 1Gi`,
+      `spec.template.spec.containers[0].resources.requests.cpu ${JSON.stringify(cpu)}: must be a quantity of Kubernetes, such as 500m, 2 or 1Gi`,
     ]);
   }
+});
+
+test('a container of a template has an image, or it is the one of the worker', () => {
+  const pool = (spec: object) => ({ template: { spec } });
+  const hint =
+    'has no image, and is not the worker\'s container, whose name is "worker"; correct the name, or give it an image';
+  expect(problems('WorkerPool', pool({ containers: [{ name: 'worker' }, { name: 'wroker', env: [] }] }))).toEqual([
+    `spec.template.spec.containers[1].name "wroker": ${hint}`,
+  ]);
+  expect(problems('WorkerPool', pool({ initContainers: [{ name: 'worker' }] }))).toEqual([
+    `spec.template.spec.initContainers[0].name "worker": ${hint}`,
+  ]);
+  expect(problems('WorkerPool', pool({ containers: [{ name: 'proxy', image: 'proxy:1' }] }))).toEqual([]);
 });
 
 test('the error lists every problem, not only the first', () => {

@@ -62,6 +62,18 @@ const LEAST_MARGIN = 10;
 /** Numbers with a decimal or binary unit or an exponent (k8s.io/apimachinery/pkg/api/resource). */
 const QUANTITY = /^[+-]?(\d+(\.\d*)?|\.\d+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?\d+)?$/;
 
+/** Returns list and index of the containers without an image that are not the worker's, such as one with a misspelled name. */
+function withoutImage(podSpec: Record<string, unknown> | undefined): ['containers' | 'initContainers', number][] {
+  return (['containers', 'initContainers'] as const).flatMap(list => {
+    const items = podSpec?.[list];
+    if (!Array.isArray(items)) return [];
+    return items.flatMap((item, index): [typeof list, number][] => {
+      const worker = list === 'containers' && item?.name === 'worker';
+      return typeof item?.name === 'string' && !worker && !item.image ? [[list, index]] : [];
+    });
+  });
+}
+
 /** Returns the paths of resources that are not quantities. The API server rejects them without the name of the field. */
 function wrongQuantities(podSpec: Record<string, unknown> | undefined): (string | number)[][] {
   const entries = (of: unknown) => (typeof of === 'object' && of !== null ? Object.entries(of) : []);
@@ -141,6 +153,11 @@ const spec = rules(
       if (Array.isArray(items) && items.every(item => typeof item?.name === 'string')) continue;
       const message = 'must be a list of objects that each have a name; the worker\'s container has the name "worker"';
       context.addIssue({ code: 'custom', path: ['template', 'spec', list], message });
+    }
+    for (const [list, index] of withoutImage(it.template.spec)) {
+      const message =
+        'has no image, and is not the worker\'s container, whose name is "worker"; correct the name, or give it an image';
+      context.addIssue({ code: 'custom', path: ['template', 'spec', list, index, 'name'], message });
     }
     for (const path of wrongQuantities(it.template.spec)) {
       const message = 'must be a quantity of Kubernetes, such as 500m, 2 or 1Gi';

@@ -19,6 +19,7 @@ export function granularityOf(bucket: string): Granularity {
     const start = new Date(bucket.length === 10 ? `${bucket}T00:00:00Z` : `${bucket}:00:00Z`);
     if (!Number.isNaN(start.getTime()) && start.toISOString().startsWith(bucket))
       return bucket.length === 10 ? 'Day' : 'Hour';
+    throw new BucketError(`"${bucket}" is not ${bucket.length === 10 ? 'a day' : 'an hour'} of the calendar`);
   }
   throw new BucketError(
     `"${bucket}" is not a bucket; write an upload day as YYYY-MM-DD or an upload hour as YYYY-MM-DDTHH (UTC)`,

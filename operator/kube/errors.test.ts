@@ -50,11 +50,19 @@ const TYPED = 'failed to create typed patch object (data/ooni-worker-main; apps/
 it.each([
   [
     `${TYPED}.spec.template.spec.containers[name="worker"].image: expected string, got &value.valueUnstructured{Value:5}`,
-    'spec.template.spec.containers[name="worker"].image: must be of type string, and is 5',
+    'spec.template.spec.containers[name="worker"].image: must be a string, and is 5',
   ],
   [
     `${TYPED}errors:\n  .spec.replicas: expected numeric (int or float), got &value.valueUnstructured{Value:"x"}\n  .spec.nonsense: field not declared in schema`,
-    'spec.replicas: must be of type numeric (int or float), and is "x"; .spec.nonsense: field not declared in schema',
+    'spec.replicas: must be a number, and is "x"; spec.nonsense: Kubernetes does not have this field',
+  ],
+  [
+    `${TYPED}.spec.template.spec.nodeSelector: expected map, got &{5}`,
+    'spec.template.spec.nodeSelector: must be an object, and is 5',
+  ],
+  [
+    `${TYPED}.spec.template.spec.tolerations: expected list, got &{map[key:a]}`,
+    'spec.template.spec.tolerations: must be a list',
   ],
   [
     'failed to convert new object (data/x; apps/v1, Kind=Deployment) to proper version: quantities must match the pattern',

@@ -134,12 +134,25 @@ function explain(message: string): string {
     .filter(line => line !== '')
     .map(line => {
       const [, field = '', what = ''] = /^\.?([^\s:]+(?:\[[^\]]*\][^\s:]*)*): (.*)$/.exec(line) ?? [];
-      const wrong = /^expected (.+?),? got &value\.valueUnstructured\{Value:(.*)\}$/.exec(what);
-      if (wrong) return `${field}: must be of type ${wrong[1]}, and is ${wrong[2]}`;
-      return line;
+      if (what === 'field not declared in schema') return `${field}: Kubernetes does not have this field`;
+      const wrong = /^expected (.+?),? got &(?:value\.valueUnstructured)?\{(?:Value:)?(.*)\}$/.exec(what);
+      if (!wrong) return line;
+      const [, expected = '', value = ''] = wrong;
+      const must = `${field}: must be ${FORMS[expected] ?? `of type ${expected}`}`;
+      // Lists and objects are in Go's syntax.
+      return /^(\[|map\[)/.test(value) ? must : `${must}, and is ${value}`;
     })
     .join('; ');
 }
+
+/** Forms of a value as the server names them, in words. */
+const FORMS: Readonly<Record<string, string>> = {
+  string: 'a string',
+  'numeric (int or float)': 'a number',
+  boolean: 'true or false',
+  map: 'an object',
+  list: 'a list',
+};
 
 const MALFORMED = /^failed to (create typed patch object|convert new object) /;
 

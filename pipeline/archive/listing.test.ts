@@ -169,7 +169,7 @@ describe('listing', () => {
   });
 
   it('rejects a text that is not a bucket', async () => {
-    await expect(listed(archiveOf([]), '2021-08-32')).rejects.toThrow('is not a bucket');
+    await expect(listed(archiveOf([]), '2021-08-32')).rejects.toThrow('is not a day of the calendar');
   });
 
   it('lists nothing before the first read', async () => {

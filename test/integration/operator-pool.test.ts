@@ -219,16 +219,27 @@ describe('a pool', () => {
   });
 
   test.each([
-    ['a field that no pod has', { nonsense: { a: 1 } }, '.spec.template.spec.nonsense: field not declared'],
+    [
+      'a field that no pod has',
+      { nonsense: { a: 1 } },
+      'spec.template.spec.nonsense: Kubernetes does not have this field',
+    ],
     [
       'a number as image',
       { containers: [{ name: 'worker', image: 5 }] },
-      'spec.template.spec.containers[name="worker"].image: must be of type string, and is 5',
+      'spec.template.spec.containers[name="worker"].image: must be a string, and is 5',
+    ],
+    ['an integer as nodeSelector', { nodeSelector: 5 }, 'spec.template.spec.nodeSelector: must be an object, and is 5'],
+    [
+      'a misspelled container',
+      { containers: [{ name: 'wroker' }] },
+      'spec.template.spec.containers[0].name "wroker": has no image',
+      'InvalidSpec',
     ],
     [
       'a word as quantity',
       { containers: [{ name: 'worker', resources: { requests: { cpu: 'lots' } } }] },
-      'spec.template.spec.containers.0.resources.requests.cpu "lots": must be a quantity',
+      'spec.template.spec.containers[0].resources.requests.cpu "lots": must be a quantity',
       'InvalidSpec',
     ],
   ])('is stalled by a template with %s', async (what, spec, expected, reason = 'Rejected') => {
