@@ -43,8 +43,16 @@ test.each([
   ['a hook', worker({ lifecycle: {} }), 'spec.template.spec.containers[0].lifecycle'],
   ['a probe', worker({ livenessProbe: {} }), 'spec.template.spec.containers[0].livenessProbe'],
   ['claims of devices', worker({ resources: { claims: [] } }), 'spec.template.spec.containers[0].resources.claims'],
-  ['a second container', { spec: { containers: [{ name: 'other' }] } }, 'spec.template.spec.containers[0].name'],
-  ['an init container', { spec: { initContainers: [{ name: 'a' }] } }, 'spec.template.spec.initContainers'],
+  [
+    'a second container',
+    { spec: { containers: [{ name: 'other', image: 'a:1' }] } },
+    'spec.template.spec.containers[0].name',
+  ],
+  [
+    'an init container',
+    { spec: { initContainers: [{ name: 'a', image: 'a:1' }] } },
+    'spec.template.spec.initContainers',
+  ],
   ['a directory of the node', { spec: { volumes: [{ name: 'a', hostPath: {} }] } }, 'spec.template.spec.volumes'],
   ['a service account', { spec: { serviceAccountName: 'admin' } }, 'spec.template.spec.serviceAccountName'],
   ['its token', { spec: { automountServiceAccountToken: true } }, 'spec.template.spec.automountServiceAccountToken'],
