@@ -20,11 +20,14 @@ import { planBackfill } from './backfill/plan.ts';
 import type { BackfillAction } from './backfill/plan-types.ts';
 import { backfillStatus } from './backfill/status.ts';
 import { desiredConditions, lint, merge } from './conditions.ts';
-import { planSchedule, type ScheduleAction } from './pipeline-schedule/plan.ts';
+import { planSchedule } from './pipeline-schedule/plan.ts';
+import type { ScheduleAction } from './pipeline-schedule/plan-types.ts';
 import { scheduleStatus } from './pipeline-schedule/status.ts';
 import type { Plan } from './plan-types.ts';
 import { specOf } from './reconcile.ts';
-import { type Applied, appliedOf, type PoolAction, type PoolPlan, planPool } from './worker-pool/plan.ts';
+import { type Applied, appliedOf } from './worker-pool/applied.ts';
+import { planPool } from './worker-pool/plan.ts';
+import type { PoolAction, PoolPlan } from './worker-pool/plan-types.ts';
 import { poolStatus } from './worker-pool/status.ts';
 
 /* A resource is given the specs S0, S1 and S2. Meanwhile passes die after some of their actions, Temporal is away, and people change objects by

@@ -1,7 +1,7 @@
 import { ScheduleNotFoundError } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { PipelineSchedule, PipelineScheduleSpecInput } from '../../crds/pipeline-schedule.ts';
-import { OUR_NOTE } from '../../operator/controllers/pipeline-schedule/plan.ts';
+import { OUR_NOTE } from '../../operator/controllers/pipeline-schedule/request.ts';
 import { PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
 import { queuesOf, runWorkflowID, scheduleIDOf } from '../../worker/contract.ts';
 import { eventually, kubectl } from '../support/operator.ts';

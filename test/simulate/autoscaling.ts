@@ -11,7 +11,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { WORKER_POOL } from '../../crds/worker-pool.ts';
 import { specOf } from '../../operator/controllers/reconcile.ts';
-import { scalingOf } from '../../operator/controllers/worker-pool/plan.ts';
+import { scalingOf } from '../../operator/controllers/worker-pool/autoscale.ts';
 import type { Scaling } from '../../operator/controllers/worker-pool/scaling.ts';
 import { type Outcome, type Shape, simulate } from './engine.ts';
 import { kedaScaler, MOST, operatorScaler } from './scalers.ts';

@@ -13,15 +13,10 @@ import type { ScheduleState } from '../../temporal/schedules.ts';
 import { desiredConditions, lint, merge } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
 import { countsOf, coverageOf, dueRange, type Missing, missingOf } from './coverage.ts';
-import {
-  changesSchedule,
-  type ObservedSchedule,
-  OUR_NOTE,
-  planSchedule,
-  recordIn,
-  requestOf,
-  type SchedulePlan,
-} from './plan.ts';
+import { changesSchedule, planSchedule } from './plan.ts';
+import type { ObservedSchedule, SchedulePlan } from './plan-types.ts';
+import { recordIn } from './record.ts';
+import { OUR_NOTE, requestOf } from './request.ts';
 import type { RunRequest } from './requested-run.ts';
 import { scheduleStatus } from './status.ts';
 

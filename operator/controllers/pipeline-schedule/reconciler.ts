@@ -33,7 +33,9 @@ import {
 } from '../reconcile.ts';
 import { PIPELINE_SCHEDULES } from '../resources.ts';
 import { countsOf, coverageOf, dueRange, missingOf } from './coverage.ts';
-import { changesSchedule, type ObservedSchedule, planSchedule, recordIn, type ScheduleAction } from './plan.ts';
+import { changesSchedule, planSchedule } from './plan.ts';
+import type { ObservedSchedule, ScheduleAction } from './plan-types.ts';
+import { recordIn } from './record.ts';
 import { hasEnded, type Requested, runRequestOf } from './requested-run.ts';
 import { scheduleStatus } from './status.ts';
 

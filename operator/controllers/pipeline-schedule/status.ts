@@ -14,7 +14,8 @@ import { blockedStatus } from '../blocked.ts';
 import { seconds } from '../conditions.ts';
 import { scheduleLink, type TemporalUI } from '../links.ts';
 import { coverageOf } from './coverage.ts';
-import { type ObservedSchedule, recordOf, type SchedulePlan } from './plan.ts';
+import type { ObservedSchedule, SchedulePlan } from './plan-types.ts';
+import { recordOf } from './record.ts';
 import { requestedRunStatus } from './requested-run.ts';
 
 type Body = Omit<PipelineScheduleStatus, 'conditions' | 'observedGeneration'>;

@@ -5,18 +5,12 @@ import type { Deployment } from '../../kube/builtin.ts';
 import type { Load, WorkerLoad } from '../../temporal/load.ts';
 import { desiredConditions, lint, merge } from '../conditions.ts';
 import { specOf } from '../reconcile.ts';
+import { type Applied, appliedOf } from './applied.ts';
 import { APPLIED, desiredDeployment, podSelector } from './deployment.ts';
 import { desiredBudget } from './disruption-budget.ts';
 import { restoredMemory } from './memory.ts';
-import {
-  type Applied,
-  appliedOf,
-  type ObservedPool,
-  type PoolAction,
-  type PoolPlan,
-  type PoolPod,
-  planPool,
-} from './plan.ts';
+import { planPool } from './plan.ts';
+import type { ObservedPool, PoolAction, PoolPlan, PoolPod } from './plan-types.ts';
 import type { Memory } from './scaling.ts';
 import { poolStatus } from './status.ts';
 

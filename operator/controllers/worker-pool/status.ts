@@ -6,7 +6,8 @@ import { seconds } from '../conditions.ts';
 import { queueLink, type TemporalUI } from '../links.ts';
 import { BUILD_ID, podSelector } from './deployment.ts';
 import { storedMemory } from './memory.ts';
-import { type ObservedPool, type PoolPlan, STALE } from './plan.ts';
+import type { ObservedPool, PoolPlan } from './plan-types.ts';
+import { STALE } from './signals.ts';
 
 /** Milliseconds. */
 const DRIFT = 5_000;
