@@ -14,12 +14,29 @@ export function isIpLiteral(text: string): boolean {
 /** Returns the 16 bytes of an IPv6 address without its zone, or undefined for any other text. */
 export function ipv6Bytes(text: string): Uint8Array | undefined {
   if (!text.includes(':') || !isIpLiteral(text)) return undefined;
-  return Uint8Array.from(parse(text.split('%', 1)[0]!).toByteArray());
+  const [head, tail] = text.split('%', 1)[0]!.split('::') as [string, string?];
+  const bytes = new Uint8Array(16);
+  bytes.set(octetsOf(head));
+  if (tail) {
+    const last = octetsOf(tail);
+    bytes.set(last, bytes.length - last.length);
+  }
+  return bytes;
 }
 
-function parse(address: string): ipaddr.IPv6 {
-  // ipaddr.js reads `::1.2.3.4` as `::ffff:1.2.3.4`, which is another address.
-  return ipaddr.IPv6.parse(/^::\d+\./.test(address) ? `::0:${address.slice(2)}` : address);
+/** Returns the octets of consecutive groups of an IPv6 address. The last group may have the form of an IPv4 address. */
+function octetsOf(groups: string): number[] {
+  const octets: number[] = [];
+  if (groups === '') return octets;
+  for (const group of groups.split(':')) {
+    if (group.includes('.')) {
+      for (const octet of group.split('.')) octets.push(Number(octet));
+    } else {
+      const value = Number.parseInt(group, 16);
+      octets.push(value >>> 8, value & 0xff);
+    }
+  }
+  return octets;
 }
 
 /** First 12 bytes of an IPv4-mapped address. */
@@ -34,12 +51,15 @@ export function canonicalAddress(text: string): string | undefined {
   const bytes = ipv6Bytes(text);
   if (!bytes) return text;
   if (MAPPED.every((byte, i) => bytes[i] === byte)) return bytes.subarray(12).join('.');
-  const [address, ...zone] = text.split('%') as [string, ...string[]];
-  return [parse(address).toRFC5952String(), ...zone].join('%');
+  const zone = text.indexOf('%');
+  return new ipaddr.IPv6([...bytes]).toRFC5952String() + (zone < 0 ? '' : text.slice(zone));
 }
 
-/** Matches each form of an IPv6 address that RFC 5952 does not prefer, and few others: capitals, zeros that could be left out, IPv4 at the end. */
-const ODD_FORM = /[A-F.]|(?:^|:)0|^:|^[^:]+(?::[^:]+){7}$/;
+/**
+ * Matches each form of an IPv6 address that RFC 5952 does not prefer, and few others: capitals, IPv4 at the end, zeros that could be left out,
+ * and `::` in place of one group of zeros (at least seven colons).
+ */
+const ODD_FORM = /[A-F.]|(?:^|:)0|^:|^(?=.*::)(?:[^:]*:){7}/;
 
 /** Returns the same for an address, and any other text unchanged. */
 export function addressForm(text: string): string {

@@ -21,12 +21,12 @@ const OCTETS: Readonly<Record<PrefixLength, readonly [number, number, number, nu
 
 /** Returns the IPv4 address after a prefix of this length, or undefined if bits are set that must be zero. */
 function ipv4After(address: Uint8Array, length: PrefixLength): string | undefined {
-  const octets = OCTETS[length];
+  const [first, second, third, fourth] = OCTETS[length];
   if (length !== 96) {
     if (address[RESERVED_OCTET] !== 0) return undefined;
-    for (let i = octets[3] + 1; i < 16; i++) if (i !== RESERVED_OCTET && address[i] !== 0) return undefined;
+    for (let i = fourth + 1; i < 16; i++) if (i !== RESERVED_OCTET && address[i] !== 0) return undefined;
   }
-  return octets.map(at => address[at]).join('.');
+  return `${address[first]}.${address[second]}.${address[third]}.${address[fourth]}`;
 }
 
 /** Reports whether an address begins with `64:ff9b`, which only translation prefixes use. */
