@@ -33,10 +33,15 @@ export class ResponseSearch {
   readonly #matcher: PatternMatcher;
   readonly #bodies = new Map<string, BodyDigest>();
   readonly #values = new Map<string, Map<string, readonly number[]>>();
+  /** Lengths of the names of searched headers: most other names need no conversion to lower case. */
+  readonly #lengths = new Set<number>();
 
   constructor(matcher: PatternMatcher) {
     this.#matcher = matcher;
-    for (const name of matcher.headers) this.#values.set(name, new Map());
+    for (const name of matcher.headers) {
+      this.#values.set(name, new Map());
+      this.#lengths.add(name.length);
+    }
   }
 
   /** Prepares the memory of the scanner. Call it before a document is loaded whose bodies will be searched in place. */
@@ -55,9 +60,11 @@ export class ResponseSearch {
     return digest;
   }
 
-  /** Reports whether there are patterns for a header; `name` is in lower case. */
-  searches(name: string): boolean {
-    return this.#values.has(name);
+  /** Returns the name of a header in lower case if there are patterns for it. */
+  searchedName(name: string): string | undefined {
+    if (!this.#lengths.has(name.length)) return undefined;
+    const lower = name.toLowerCase();
+    return this.#values.has(lower) ? lower : undefined;
   }
 
   /** Returns the patterns that match a value of a header that is searched. Overwrites the memory of the scanner. */

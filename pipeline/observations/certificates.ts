@@ -62,13 +62,17 @@ const SHORT_NAMES: Record<string, string> = {
 
 /** Reads a name as its relative names, in the order of the certificate. */
 function readName(name: Element | undefined): Attribute[][] {
-  return children(name, TAG.sequence).map(relative =>
-    children(relative, TAG.set).map(attribute => {
+  const relatives: Attribute[][] = [];
+  for (const relative of children(name, TAG.sequence)) {
+    const attributes: Attribute[] = [];
+    for (const attribute of children(relative, TAG.set)) {
       const [type, value] = children(attribute, TAG.sequence);
       if (!value) throw new DerError('an attribute of a name without value');
-      return { oid: readOid(type), value: attributeText(value) };
-    }),
-  );
+      attributes.push({ oid: readOid(type), value: attributeText(value) });
+    }
+    relatives.push(attributes);
+  }
+  return relatives;
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -104,10 +108,16 @@ function commonName(name: readonly Attribute[][]): string {
 }
 
 function nameText(name: readonly Attribute[][]): string {
-  return name
-    .map(relative => relative.map(({ oid, value }) => `${SHORT_NAMES[oid] ?? oid}=${valueText(value)}`).join('+'))
-    .reverse()
-    .join(',');
+  let text = '';
+  for (let at = name.length - 1; at >= 0; at--) {
+    let plus = '';
+    for (const { oid, value } of name[at]!) {
+      text += `${plus}${SHORT_NAMES[oid] ?? oid}=${valueText(value)}`;
+      plus = '+';
+    }
+    if (at > 0) text += ',';
+  }
+  return text;
 }
 
 function valueText(value: string | Buffer): string {

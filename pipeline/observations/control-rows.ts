@@ -5,7 +5,6 @@ import { compileColumns, sliceColumns } from '../tables/rowbinary.ts';
 import { GENERATION_COLUMN, OBS_WEB_CTRL } from '../tables/schema.ts';
 import { type Endpoint, splitEndpoint } from './addresses.ts';
 import type { MeasurementRows } from './measurement-rows.ts';
-import { excerpt } from './text.ts';
 
 const groups = sliceColumns(OBS_WEB_CTRL, [
   'measurement_uid',
@@ -79,8 +78,7 @@ export function writeControlRows(rows: MeasurementRows, control: Control, input:
     emit({
       http: { request_url: input, failure, success: failure === null, response_body_length: body_length },
       // The test helper writes -1 and an empty title for a request that failed.
-      response:
-        failure === null ? { status_code: inRange(status_code), title: title && excerpt(title, TITLE_LENGTH) } : null,
+      response: failure === null ? { status_code: inRange(status_code), title: title?.slice(0, TITLE_LENGTH) } : null,
     });
   }
 }
@@ -126,15 +124,19 @@ function controlEndpoints(control: Control): ControlEndpoint[] {
     endpoints.set(address, endpoint);
     return endpoint;
   };
-  for (const [address, { failure, status }] of Object.entries(control.tcp_connect ?? {})) {
+  const connects = control.tcp_connect ?? {};
+  for (const address of Object.keys(connects)) {
     const endpoint = at(address);
     if (!endpoint) continue;
+    const { failure, status } = connects[address]!;
     endpoint.tcp_failure = failure || null;
     endpoint.tcp_success = hasSucceeded(failure, status);
   }
-  for (const [address, { failure, status, server_name }] of Object.entries(control.tls_handshake ?? {})) {
+  const handshakes = control.tls_handshake ?? {};
+  for (const address of Object.keys(handshakes)) {
     const endpoint = at(address);
     if (!endpoint) continue;
+    const { failure, status, server_name } = handshakes[address]!;
     endpoint.tls_failure = failure || null;
     endpoint.tls_server_name = server_name;
     endpoint.tls_success = hasSucceeded(failure, status);

@@ -87,14 +87,23 @@ export function readOid(element: Element | undefined): string {
 
 /** Reads a UTCTime or GeneralizedTime, in the form of certificates, as milliseconds since 1970. Throws DerError. */
 export function readTime(element: Element | undefined): number {
-  const digits = element ? element.bytes.toString('latin1', element.start, element.end) : '';
   const size = element?.tag === TAG.utcTime ? 13 : element?.tag === TAG.generalizedTime ? 15 : 0;
-  if (digits.length !== size || !/^\d+Z$/.test(digits)) throw new DerError('a time in an invalid form');
-  const part = (fromEnd: number) => Number(digits.slice(size - fromEnd, size - fromEnd + 2));
-  const year = size === 15 ? Number(digits.slice(0, 4)) : part(13) + (part(13) < 50 ? 2000 : 1900);
-  const date = new Date(Date.UTC(year, part(11) - 1, part(9), part(7), part(5), part(3)));
-  if (year < 100 || date.getUTCMonth() !== part(11) - 1 || date.getUTCDate() !== part(9) || part(7) > 23) {
+  if (!element || element.end - element.start !== size || size === 0) throw new DerError('a time in an invalid form');
+  const { bytes, end } = element;
+  for (let at = element.start; at < end - 1; at++) {
+    if (bytes[at]! < DIGIT_0 || bytes[at]! > DIGIT_0 + 9) throw new DerError('a time in an invalid form');
+  }
+  if (bytes[end - 1] !== LETTER_Z) throw new DerError('a time in an invalid form');
+  const part = (fromEnd: number) => 10 * (bytes[end - fromEnd]! - DIGIT_0) + bytes[end - fromEnd + 1]! - DIGIT_0;
+  const [month, day, hour] = [part(11) - 1, part(9), part(7)];
+  const year = size === 15 ? 100 * part(15) + part(13) : part(13) + (part(13) < 50 ? 2000 : 1900);
+  const time = Date.UTC(year, month, day, hour, part(5), part(3));
+  const date = new Date(time);
+  if (year < 100 || date.getUTCMonth() !== month || date.getUTCDate() !== day || hour > 23) {
     throw new DerError('a time that is not in the calendar');
   }
-  return date.getTime();
+  return time;
 }
+
+const DIGIT_0 = 0x30;
+const LETTER_Z = 0x5a;

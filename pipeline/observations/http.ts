@@ -168,8 +168,8 @@ interface HeaderSearch {
 }
 
 function searchHeader({ search, patterns }: HeaderSearch, name: string, value: TextOrBinary): void {
-  const key = name.toLowerCase();
-  if (!search.searches(key)) return;
+  const key = search.searchedName(name);
+  if (key === undefined) return;
   for (const each of search.inHeader(key, typeof value === 'string' ? value : decodeBase64(value.data))) {
     patterns.add(each);
   }

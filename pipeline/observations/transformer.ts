@@ -88,11 +88,12 @@ export class Transformer {
     seen.partial = partial;
     if (!isObject(value)) throw new MeasurementError('decode', 'InvalidJSON', 'the document is not a JSON object');
     const own = document.uid ? undefined : ownUid(value, this.#options.bucket);
-    const uid = document.uid || own || trivialId(document.bytes, value.measurement_start_time, !document.unterminated);
-    seen.uid = excerpt(uid, UID_LENGTH);
-    if (typeof value.test_name === 'string') seen.testName = excerpt(value.test_name, UID_LENGTH);
-    if (uid.length > UID_LENGTH) {
-      const message = `measurement_uid has ${uid.length} characters, more than ${UID_LENGTH}`;
+    seen.uid ||= own || trivialId(document.bytes, value.measurement_start_time, !document.unterminated);
+    const testName = value.test_name;
+    if (isSupported(testName)) seen.testName = testName;
+    else if (typeof testName === 'string') seen.testName = excerpt(testName, UID_LENGTH);
+    if (document.uid && document.uid.length > UID_LENGTH) {
+      const message = `measurement_uid has ${document.uid.length} characters, more than ${UID_LENGTH}`;
       throw new MeasurementError('decode', 'InvalidField', message);
     }
     const { filter } = this.#options;
@@ -160,7 +161,7 @@ interface Seen {
 /** Returns the uid of a document if it has the form of a uid (archive.md section 8). */
 function ownUid(value: Record<string, unknown>, bucket: string): string | undefined {
   const uid = value.measurement_uid;
-  return isUid(uid, value.measurement_start_time, bucket) ? excerpt(uid, UID_LENGTH) : undefined;
+  return isUid(uid, value.measurement_start_time, bucket) ? uid : undefined;
 }
 
 /** Makes the claim that distinguishes a measurement from another one with the same uid. */
