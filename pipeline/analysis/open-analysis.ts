@@ -5,10 +5,13 @@ import {
   type RunKey,
   type RunRecorder,
   readLedger,
+  readLedgerAnd,
   recordRun,
 } from '../ledger/ledger.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
+import { PIPELINE_RUNS } from '../tables/ledger-tables.ts';
 import type { JudgementOptions } from './judgement.ts';
+import type { Query } from './selection.ts';
 import { newestVerdict } from './steps.ts';
 
 type AnalysisKey = Omit<RunKey, 'generation' | 'stage'>;
@@ -34,16 +37,19 @@ export async function openAnalysis(
   notBefore: number,
 ): Promise<OpenedRun> {
   const { clickhouse, signal } = recorder;
+  const [first, ...others] = judged;
+  const { sql, params } = newestGeneration(first);
+  const runsOf = { stages: ['Analysis'], buckets: [key.bucket] } as const;
   const [ledger, verdict] = await Promise.all([
-    readLedger(clickhouse, ['Analysis'], [key.bucket], signal),
-    newestVerdictOf(clickhouse, judged, signal),
+    readLedgerAnd(clickhouse, runsOf, { sql: `(${sql})`, params }, signal),
+    newestVerdictOf(clickhouse, others, signal),
   ]);
   for (const earlier of ownAnalyses(ledger, recorder, key).filter(({ state }) => state === 'started')) {
     const message = 'another attempt of the run took its place';
     await recordRun(recorder, earlier, { state: 'cancelled', reason: 'Repeated', message });
   }
-  const { now, newestAnalysis } = ledger;
-  const generation = Math.max(notBefore, now, newestAnalysis + 1, verdict + 1);
+  const { now, other: newest } = ledger;
+  const generation = Math.max(notBefore, now, newest + 1, verdict + 1);
   const run: OpenedRun = { ...key, stage: 'Analysis', generation, openedAt: now };
   // Without days to judge, the caller records the end at once, and other analyses need not know that this one has begun.
   if (judged.length > 0) await recordRun(recorder, run, { state: 'started' });
@@ -58,6 +64,14 @@ export async function lastOpened(recorder: RunRecorder, key: AnalysisKey): Promi
 
 function ownAnalyses({ runs }: LedgerRead, { origin }: RunRecorder, key: AnalysisKey): PastRun[] {
   return runs.filter(each => each.runID === origin.runID && each.filterID === key.filterID);
+}
+
+/** Returns the query for the greatest generation of an analysis of any bucket, and of the verdicts of what will be judged; 0 without one. */
+function newestGeneration(judged: JudgementOptions | undefined): Query {
+  const analysis = `SELECT max(generation) FROM ${PIPELINE_RUNS.name} WHERE stage = 'Analysis'`;
+  if (!judged) return { sql: analysis, params: {} };
+  const { sql, params } = newestVerdict(judged);
+  return { sql: `SELECT greatest((${analysis}), (${sql}))`, params };
 }
 
 /** Returns the greatest generation of the verdicts of what will be judged; 0 without verdicts. */

@@ -137,8 +137,6 @@ const PAST_RUN_ROW =
 export interface LedgerRead {
   /** ClickHouse's clock, milliseconds since 1970. */
   readonly now: number;
-  /** Greatest generation of an analysis of any bucket; 0 without one. */
-  readonly newestAnalysis: number;
   /** Runs over the buckets, under any filter, oldest generation first. */
   readonly runs: readonly PastRun[];
 }
@@ -150,14 +148,23 @@ export async function readLedger(
   buckets: readonly string[],
   signal?: AbortSignal,
 ): Promise<LedgerRead> {
-  const [read] = await clickhouse.select<{ now: number; newest: number; runs: PastRunRow[] }>(
-    `SELECT toUnixTimestamp64Milli(now64(3, 'UTC')) AS now,
-       (SELECT max(generation) FROM ${PIPELINE_RUNS.name} WHERE stage = 'Analysis') AS newest,
+  return readLedgerAnd(clickhouse, { stages, buckets }, { sql: '0', params: {} }, signal);
+}
+
+/** Like `readLedger`, with the value of another expression: a number. Its parameters may not be `stages` and `buckets`. */
+export async function readLedgerAnd(
+  clickhouse: ClickHouse,
+  { stages, buckets }: { readonly stages: readonly RunStage[]; readonly buckets: readonly string[] },
+  other: { readonly sql: string; readonly params: Readonly<Record<string, unknown>> },
+  signal?: AbortSignal,
+): Promise<LedgerRead & { readonly other: number }> {
+  const [read] = await clickhouse.select<{ now: number; other: number; runs: PastRunRow[] }>(
+    `SELECT toUnixTimestamp64Milli(now64(3, 'UTC')) AS now, ${other.sql} AS other,
        groupArray(CAST((bucket, filter, probe_cc, test_names, stage, generation, state, reason, run_id,
          toUnixTimestamp64Milli(opened_at), toUnixTimestamp64Milli(recorded_at), files, bytes), '${PAST_RUN_ROW}')) AS runs
      FROM ${PIPELINE_RUNS.name} FINAL
      WHERE stage IN {stages:Array(String)} AND bucket IN {buckets:Array(String)}`,
-    { params: { stages, buckets }, settings: { output_format_json_named_tuples_as_objects: 1 }, signal },
+    { params: { ...other.params, stages, buckets }, settings: { output_format_json_named_tuples_as_objects: 1 }, signal },
   );
   if (!read) throw new StatementError('ClickHouse returned no row for the runs of a bucket');
   const runs = read.runs.map(row => ({
@@ -175,7 +182,7 @@ export async function readLedger(
     bytes: row.bytes,
   }));
   runs.sort((a, b) => a.generation - b.generation || (a.filterID < b.filterID ? -1 : 1));
-  return { now: read.now, newestAnalysis: read.newest, runs };
+  return { now: read.now, other: read.other, runs };
 }
 
 /** Returns all runs of a stage over the given buckets, under any filter, oldest generation first. */
