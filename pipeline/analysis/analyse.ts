@@ -17,6 +17,7 @@ import {
 } from './days.ts';
 import { AnalysisError, experimentCondition, inDays } from './selection.ts';
 import {
+  type Account,
   type AnalysisOptions,
   accountQuery,
   assertTables,
@@ -24,9 +25,11 @@ import {
   FILLED_TABLES,
   judgesInFull,
   makeStep,
+  missingQuery,
   PRESENT_TABLES,
   retireSteps,
   type Step,
+  staleQuery,
 } from './steps.ts';
 
 /** Number of verdicts of one outcome in one country: `none` by rules without outcomes, ZZ for a country that is not two capital letters. */
@@ -130,12 +133,16 @@ export async function analyseDays(tools: DayTools, options: AnalysisOptions, kno
   const narrowed = await nameMeasurements(clickhouse, options, signal);
   const before = known ?? (await requireTables(clickhouse, signal)).fingerprints;
   const contents = await findContents(clickhouse, options, signal);
-  const { counts, fingerprints, stale, sharing } = await make(clickhouse, { ...narrowed, contents }, before, signal);
+  const { counts, fingerprints, others, sharing } = await make(clickhouse, { ...narrowed, contents }, before, signal);
   const verdicts = counts.reduce((sum, count) => sum + count.verdicts, 0);
   // The next judgement has a greater generation, and it deletes what it replaces.
   if (sharing > 0) return { verdicts, counts, fingerprints, kept: 0, isShared: true };
+  // The rows that an analysis replaces, and those that replace its own: of two analyses, the one that inserts later finds the rows of the other.
+  // A replica may not have received them.
+  if (others === 0 && clickhouse.cluster === '') return { verdicts, counts, fingerprints, kept: 0, isShared: false };
   // A verdict is deleted when its measurement has no observations any more, because the archive's object shrank. If this concerns most of a
   // day, somebody has probably dropped its observations to save space, and the verdicts are kept.
+  const stale = judgesInFull(narrowed) ? await countStale(clickhouse, narrowed, signal) : 0;
   const kept = stale > verdicts ? stale : 0;
   if (kept > 0) {
     log.warn(
@@ -181,15 +188,11 @@ async function findContents(
   return contentsOf(row);
 }
 
-/** A row of accountQuery. */
-interface Account {
-  readonly verdicts: readonly (readonly [outcome: string, country: string, verdicts: number])[];
-  readonly repeated: number;
-  readonly unjudged: number;
-  readonly unresulted: number;
-  readonly stale: number;
-  readonly sharing: number;
-  readonly fingerprints: string;
+async function countStale(clickhouse: ClickHouse, options: AnalysisOptions, signal?: AbortSignal): Promise<number> {
+  const { sql, params } = staleQuery(options);
+  const [found] = await clickhouse.select<{ stale: number }>(sql, { params, signal });
+  if (!found) throw new AnalysisError('ClickHouse returned no row for the older verdicts of an analysis');
+  return found.stale;
 }
 
 /**
@@ -202,21 +205,44 @@ async function make(
   options: AnalysisOptions,
   before: string,
   signal?: AbortSignal,
-): Promise<Pick<Account, 'stale' | 'sharing' | 'fingerprints'> & Pick<AnalysedDays, 'counts'>> {
+): Promise<Pick<Account, 'others' | 'sharing' | 'fingerprints'> & Pick<AnalysedDays, 'counts'>> {
   for (const table of FILLED_TABLES) await insert(clickhouse, makeStep(table, options), signal);
   const { sql, params } = accountQuery(options);
   const [account] = await clickhouse.select<Account>(sql, { params, signal });
   if (!account) throw new AnalysisError('ClickHouse returned no row for the stored rows of an analysis');
-  const what = `${nameOf(options)}, generation ${options.generation}: `;
-  const { verdicts, repeated, unjudged, unresulted, stale, sharing, fingerprints } = account;
-  const counts = verdicts.map(([outcome, country, count]) => ({ outcome, probe_cc: country, verdicts: count }));
+  const { verdicts, complete, others, sharing, fingerprints } = account;
+  const counts = Object.entries(verdicts).map(([key, count]) => {
+    const [outcome = '', country = ''] = key.split(' ');
+    return { outcome, probe_cc: country, verdicts: count };
+  });
+  const made = { counts, others, sharing, fingerprints };
   // The rows of both analyses are counted together, so nothing is known of either.
-  if (sharing > 0) return { counts, stale, sharing, fingerprints };
+  if (sharing > 0) return made;
+  if (!complete) await expectNothingMissing(clickhouse, options, signal);
+  if (fingerprints !== before) {
+    throw new AnalysisAgainError(
+      `${nameOf(options)}, generation ${options.generation}: fingerprints_dns was exchanged`,
+      true,
+    );
+  }
+  return made;
+}
+
+/** Throws AnalysisAgainError when a verdict or a result that the analysis should have stored is missing or stored twice. */
+async function expectNothingMissing(
+  clickhouse: ClickHouse,
+  options: AnalysisOptions,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { sql, params } = missingQuery(options);
+  type Missing = { repeated: number; unjudged: number; unresulted: number };
+  const [missing] = await clickhouse.select<Missing>(sql, { params, signal });
+  if (!missing) throw new AnalysisError('ClickHouse returned no row for the missing rows of an analysis');
+  const { repeated, unjudged, unresulted } = missing;
+  const what = `${nameOf(options)}, generation ${options.generation}: `;
   if (repeated > 0) throw new AnalysisAgainError(`${what}${repeated} verdicts are stored twice`, false);
   if (unjudged > 0) throw new AnalysisAgainError(`${what}${unjudged} measurements have no verdict`, false);
   if (unresulted > 0) throw new AnalysisAgainError(`${what}${unresulted} verdicts have no result`, false);
-  if (fingerprints !== before) throw new AnalysisAgainError(`${what}fingerprints_dns was exchanged`, true);
-  return { counts, stale, sharing, fingerprints };
 }
 
 function nameOf({ days }: AnalysisOptions): string {

@@ -105,56 +105,96 @@ export function boundedSettings(options: Pick<AnalysisOptions, 'contents'>): str
   throw_on_max_partitions_per_insert_block = 0${isSmall(contents) ? ', compile_expressions = 0' : ''}`;
 }
 
+/** The rows of an analysis have its generation. */
+const OWN = 'run_generation = {generation:UInt64}';
+
+/** Hash of the sorting key of the verdicts, which identifies a measurement. */
+const KEY = `sipHash128(${ANALYSIS_WEB_MEASUREMENT.orderBy.join(', ')})`;
+
+/** A row of accountQuery. */
+export interface Account {
+  /** Number of verdicts by `outcome country`. Countries come from probes: one that is not two capital letters becomes ZZ, so that they are few. */
+  readonly verdicts: Readonly<Record<string, number>>;
+  /** Whether each measurement that should be judged has one verdict and one result. If not, missingQuery says whether this is wrong. */
+  readonly complete: 0 | 1;
+  /** Number of verdicts and results of the days with another generation. Without any, there is nothing to replace. */
+  readonly others: number;
+  /** Number of records in the ledger of other analyses with this generation. */
+  readonly sharing: number;
+  /** Version of the fingerprints now. */
+  readonly fingerprints: string;
+}
+
 /**
- * Returns the query that compares the stored rows of an analysis with the measurements that it should judge: one row {verdicts, repeated,
- * unjudged, unresulted, stale, sharing, fingerprints}. `verdicts`: tuples of outcome, country and their number. Countries come from probes: one
- * that is not two capital letters becomes ZZ, so that they are few. `repeated`, `unjudged` and `unresulted` are 0 when everything is stored. `stale`: number of
- * measurements with an older verdict and none of this generation, because they have no observations any more; 0 when the analysis does not
- * judge in full. `sharing`: number of records in the ledger of other analyses with this generation. `fingerprints`: their version now. A newer analysis may have deleted verdicts of this one, so a verdict that is at least as new
- * counts. Measurements of runs that had not completed when this analysis was opened do not count: it may have read them or not, and those
- * runs judge them.
+ * Returns the query that compares the stored rows of an analysis with the measurements that it should judge: one row, an Account. It reads each
+ * table once, and compares numbers and sums of hashes: for a small day ClickHouse plans sets of keys longer than it fills them.
  */
 export function accountQuery(options: AnalysisOptions): Query {
   const within = inDays(options.days);
   const experiment = experimentCondition(options.filter, options.selection, options.days);
   const [verdicts, results] = FILLED_TABLES;
-  const own = `${within.sql} AND run_generation = {generation:UInt64}`;
-  const key = `sipHash128(${ANALYSIS_WEB_MEASUREMENT.orderBy.join(', ')})`;
-  const stored = (table: string) =>
-    `SELECT ${key} FROM ${table} WHERE ${within.sql} AND run_generation >= {generation:UInt64}`;
-  const observed = `FROM obs_web WHERE ${within.sql} ${experiment.sql}`;
-  const stale = judgesInFull(options) ? countStale(options) : undefined;
-  const unsettled = `SELECT bucket, generation FROM ${PIPELINE_RUNS.name} FINAL
-    WHERE stage = 'Observations' AND (state IN ('started', 'inserted') OR recorded_at >= fromUnixTimestamp64Milli({opened:Int64}, 'UTC'))`;
+  const hash = `reinterpretAsUInt128(${KEY})`;
+  const stored = (table: string, more = '') =>
+    `SELECT countIf(${OWN}) AS n, sumIf(${hash}, ${OWN}) AS keys, count() - n AS others${more} FROM ${table} WHERE ${within.sql}`;
+  const ofOutcome = "concat(if(outcome = '', 'none', outcome), ' ', if(match(probe_cc, '^[A-Z]{2}$'), probe_cc, 'ZZ'))";
+  const counts = `, sumMapIf(map(${ofOutcome}, toUInt64(1)), ${OWN}) AS counts`;
+  const observed = `SELECT DISTINCT ${hash} AS key FROM obs_web WHERE ${within.sql} ${experiment.sql}`;
   return {
-    sql: `SELECT
-  (SELECT groupArray(of_outcome) FROM (
-    SELECT (if(v.outcome = '', 'none', v.outcome), if(match(v.probe_cc, '^[A-Z]{2}$'), v.probe_cc, 'ZZ') AS country, count()) AS of_outcome
-    FROM ${verdicts} AS v WHERE ${own} GROUP BY v.outcome, country)) AS verdicts,
-  (SELECT count() - uniqExact(${key}) FROM ${verdicts} WHERE ${own}) AS repeated,
-  (SELECT uniqExact(${key}) ${observed} AND (bucket_date, run_generation) NOT IN (${unsettled}) AND ${key} NOT IN (${stored(verdicts)})) AS unjudged,
-  (SELECT count() FROM ${verdicts} WHERE ${own} AND ${key} NOT IN (${stored(results)}) AND measurement_uid IN (SELECT measurement_uid ${observed})) AS unresulted,
-  ${stale ? `(${stale.sql})` : '0'} AS stale,
+    sql: `SELECT v.counts AS verdicts, v.n = o.n AND v.n = r.n AND v.keys = o.keys AND v.keys = r.keys AS complete, v.others + r.others AS others,
   (SELECT count() FROM ${PIPELINE_RUNS.name} WHERE stage = 'Analysis' AND generation = {generation:UInt64} AND run_id != {runID:String}
     AND NOT (state = 'completed' AND rows[{judged:String}] = 0)) AS sharing,
-  ${FINGERPRINTS_VERSION} AS fingerprints`,
+  ${FINGERPRINTS_VERSION} AS fingerprints
+FROM (${stored(verdicts, counts)}) AS v
+CROSS JOIN (${stored(results)}) AS r
+CROSS JOIN (SELECT count() AS n, sum(key) AS keys FROM (${observed})) AS o`,
     params: {
       ...within.params,
-      ...stale?.params,
       ...experiment.params,
       generation: options.generation,
-      opened: options.openedAt ?? Date.UTC(2200, 0),
       runID: options.runID,
       judged: verdicts,
     },
   };
 }
 
-function countStale(options: AnalysisOptions): Query {
+/**
+ * Returns the query for what is wrong with the stored rows of an analysis: one row {repeated, unjudged, unresulted}, all 0 when everything is
+ * stored. A newer analysis may have deleted verdicts of this one, so a verdict that is at least as new counts. Measurements of runs that had not
+ * completed when this analysis was opened do not count: it may have read them or not, and those runs judge them.
+ */
+export function missingQuery(options: AnalysisOptions): Query {
+  const within = inDays(options.days);
+  const experiment = experimentCondition(options.filter, options.selection, options.days);
+  const [verdicts, results] = FILLED_TABLES;
+  const own = `${within.sql} AND ${OWN}`;
+  const stored = (table: string) =>
+    `SELECT ${KEY} FROM ${table} WHERE ${within.sql} AND run_generation >= {generation:UInt64}`;
+  const observed = `FROM obs_web WHERE ${within.sql} ${experiment.sql}`;
+  const unsettled = `SELECT bucket, generation FROM ${PIPELINE_RUNS.name} FINAL
+    WHERE stage = 'Observations' AND (state IN ('started', 'inserted') OR recorded_at >= fromUnixTimestamp64Milli({opened:Int64}, 'UTC'))`;
+  return {
+    sql: `SELECT
+  (SELECT count() - uniqExact(${KEY}) FROM ${verdicts} WHERE ${own}) AS repeated,
+  (SELECT uniqExact(${KEY}) ${observed} AND (bucket_date, run_generation) NOT IN (${unsettled}) AND ${KEY} NOT IN (${stored(verdicts)})) AS unjudged,
+  (SELECT count() FROM ${verdicts} WHERE ${own} AND ${KEY} NOT IN (${stored(results)}) AND measurement_uid IN (SELECT measurement_uid ${observed})) AS unresulted`,
+    params: {
+      ...within.params,
+      ...experiment.params,
+      generation: options.generation,
+      opened: options.openedAt ?? Date.UTC(2200, 0),
+    },
+  };
+}
+
+/**
+ * Returns the query for the measurements of the days with an older verdict and none of this generation, because they have no observations any
+ * more: one row {stale}. Only for an analysis that judges in full.
+ */
+export function staleQuery(options: AnalysisOptions): Query {
   const { sql, params } = judgedInFull(options);
   const table = ANALYSIS_WEB_MEASUREMENT.name;
   return {
-    sql: `SELECT uniqExact(measurement_uid) FROM ${table} WHERE ${sql} AND run_generation < {generation:UInt64} AND measurement_uid NOT IN (${made(table, options)})`,
+    sql: `SELECT uniqExact(measurement_uid) AS stale FROM ${table} WHERE ${sql} AND run_generation < {generation:UInt64} AND measurement_uid NOT IN (${made(table, options)})`,
     params,
   };
 }

@@ -164,7 +164,11 @@ export async function readLedgerAnd(
          toUnixTimestamp64Milli(opened_at), toUnixTimestamp64Milli(recorded_at), files, bytes), '${PAST_RUN_ROW}')) AS runs
      FROM ${PIPELINE_RUNS.name} FINAL
      WHERE stage IN {stages:Array(String)} AND bucket IN {buckets:Array(String)}`,
-    { params: { ...other.params, stages, buckets }, settings: { output_format_json_named_tuples_as_objects: 1 }, signal },
+    {
+      params: { ...other.params, stages, buckets },
+      settings: { output_format_json_named_tuples_as_objects: 1 },
+      signal,
+    },
   );
   if (!read) throw new StatementError('ClickHouse returned no row for the runs of a bucket');
   const runs = read.runs.map(row => ({
