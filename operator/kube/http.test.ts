@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { startConnectProxy } from '../../test/support/connect-proxy.ts';
 import { eventually } from '../../test/support/kube.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { Connection } from './config.ts';
@@ -13,8 +14,13 @@ afterEach(async () => {
 });
 
 /** Starts a server on a real socket with prepared answers, and an Http that connects to it. */
-async function bed(answers: ((request: IncomingMessage, response: ServerResponse) => void)[], clock?: ManualClock) {
+async function bed(
+  answers: ((request: IncomingMessage, response: ServerResponse) => void)[],
+  clock?: ManualClock,
+  proxy?: string,
+) {
   const requests: { method: string; url: string; authorization?: string; body: string }[] = [];
+  let connections = 0;
   const server = createServer((request, response) => {
     let body = '';
     request.on('data', chunk => {
@@ -27,6 +33,7 @@ async function bed(answers: ((request: IncomingMessage, response: ServerResponse
       answer?.(request, response);
     });
   });
+  server.on('connection', () => connections++);
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   const base: Connection = {
     server: `http://127.0.0.1:${(server.address() as AddressInfo).port}/prefix`,
@@ -40,7 +47,7 @@ async function bed(answers: ((request: IncomingMessage, response: ServerResponse
     async () => {
       readings.count++;
       if (readings.fail) throw readings.fail;
-      return { ...base, headers: { authorization: `Bearer T${readings.count}` } };
+      return { ...base, proxy, headers: { authorization: `Bearer T${readings.count}` } };
     },
     { clock, observe: (_, status) => statuses.push(status) },
   );
@@ -48,7 +55,20 @@ async function bed(answers: ((request: IncomingMessage, response: ServerResponse
     server.closeAllConnections();
     await Promise.all([http.close(), new Promise(resolve => server.close(resolve))]);
   });
-  return { http, requests, readings, statuses };
+  /** Returns the number of connections that the server has open. */
+  const open = () =>
+    new Promise<number>((resolve, reject) =>
+      server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+    );
+  return {
+    http,
+    requests,
+    readings,
+    statuses,
+    open,
+    server: new URL(base.server).host,
+    connections: () => connections,
+  };
 }
 
 const json =
@@ -64,6 +84,21 @@ describe('a request', () => {
     const query = { a: 1, b: undefined, c: 'x y' };
     expect(await http.request({ method: 'POST', path: '/x', query, body: { v: 'ü' } })).toEqual({ ok: 1 });
     expect(requests).toMatchObject([{ method: 'POST', url: '/prefix/x?a=1&c=x+y', body: '{"v":"ü"}' }]);
+  });
+
+  it('carries a JSON body with each method that may have one', async () => {
+    const { http, requests, connections } = await bed([json(200, { ok: 1 })]);
+    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE'] as const) {
+      expect(await http.request({ method, path: '/x', body: { v: 'ü' } })).toEqual({ ok: 1 });
+    }
+    expect(await http.request(GET)).toEqual({ ok: 1 });
+    const sent = (method: string, body: string) => ({ method, url: '/prefix/x', body });
+    const body = '{"v":"ü"}';
+    expect(requests).toMatchObject([
+      ...['POST', 'PUT', 'PATCH', 'DELETE'].map(method => sent(method, body)),
+      sent('GET', ''),
+    ]);
+    expect(connections()).toBe(1);
   });
 
   it('reads credentials again once after 401', async () => {
@@ -246,5 +281,52 @@ describe('a stream', () => {
     const { http, readings } = await bed([json(401, {}), json(410, { reason: 'Expired' })]);
     await expect(collect(http.lines({ ...GET, idle: 1000 }))).rejects.toMatchObject({ status: 410, reason: 'Expired' });
     expect(readings.count).toBe(2);
+  });
+});
+
+describe('connections', () => {
+  it('are shared by calls, and closed when idle or at the end of their request', async () => {
+    let write = (_: string) => {};
+    const stream = (_: IncomingMessage, response: ServerResponse) => {
+      response.writeHead(200).flushHeaders();
+      write = text => void response.write(text);
+    };
+    const { http, requests, connections, open } = await bed([json(200, {}), json(200, {}), stream]);
+    await http.request(GET);
+    await http.request({ method: 'POST', path: '/x', body: {} });
+    expect(connections()).toBe(1);
+    const lines = http.lines({ ...GET, idle: 10_000 });
+    const first = lines.next();
+    await eventually('the stream', () => requests.length === 3);
+    await http.close();
+    write('1\n');
+    expect((await first).value).toBe('1');
+    await lines.return();
+    await eventually('all connections close', async () => (await open()) === 0);
+  });
+
+  it('go through a proxy with its credentials', async () => {
+    const proxy = await startConnectProxy({ user: 'one', password: 'p@ss word' });
+    cleanups.push(() => proxy.stop());
+    const { http, requests, server } = await bed([json(200, { ok: 1 })], undefined, proxy.url);
+    expect(await http.request({ method: 'POST', path: '/x', body: { v: 1 } })).toEqual({ ok: 1 });
+    expect(await http.request(GET)).toEqual({ ok: 1 });
+    expect(requests).toMatchObject([
+      { method: 'POST', url: '/prefix/x', body: '{"v":1}' },
+      { method: 'GET', url: '/prefix/x' },
+    ]);
+    expect(proxy.targets).toEqual([server]);
+  });
+
+  it('fail with the answer of a proxy that refuses', async () => {
+    const proxy = await startConnectProxy({ user: 'one', password: 'right' });
+    cleanups.push(() => proxy.stop());
+    const { http, requests } = await bed([json(200, {})], undefined, proxy.url.replace('right', 'wrong'));
+    const { host } = new URL(proxy.url);
+    await expect(http.request({ method: 'POST', path: '/x' })).rejects.toMatchObject({
+      constructor: UnreachableError,
+      message: `POST /x: the proxy ${host} answered 407`,
+    });
+    expect(requests).toEqual([]);
   });
 });

@@ -1,7 +1,8 @@
-import { Agent, DecoratorHandler, type Dispatcher, ProxyAgent, errors as undici } from 'undici';
+import type { IncomingMessage } from 'node:http';
 import { backOff } from '../../pipeline/back-off.ts';
 import { type Clock, linked, sleep, systemClock } from './clock.ts';
 import type { Connection, ConnectionSource } from './config.ts';
+import { Connections } from './connections.ts';
 import {
   errorFor,
   KubeError,
@@ -32,7 +33,7 @@ export type HttpObserver = (method: string, status: number) => void;
 
 interface Connected {
   readonly connection: Connection;
-  readonly dispatcher: Dispatcher;
+  readonly connections: Connections;
   /** Monotonic time of reading. */
   readonly at: number;
 }
@@ -47,8 +48,9 @@ const CREDENTIALS_AGE = 60_000;
 const LONGEST_LINE = 32 * 1024 * 1024;
 
 /**
- * HTTP to one API server over one dispatcher, which shares connections: a few for calls, one for each watch. (client-node makes a
- * dispatcher per request: 500 calls, 500 TLS handshakes.)
+ * HTTP to one API server over shared connections: a few for calls, one for each watch. (client-node makes a dispatcher per request: 500
+ * calls, 500 TLS handshakes.) The client is that of Node: undici compiles its parser from WebAssembly at the first request, which takes 25 MB
+ * that the process keeps.
  *
  * A request is repeated only where that is safe: once after 401, with credentials read again; after 429 (the server did nothing), when
  * Retry-After ends before the deadline; and, if it is a read, once after a broken connection.
@@ -60,7 +62,7 @@ export class Http {
   readonly #userAgent: string;
   #connected: Connected | undefined;
   #reading: Promise<Connected> | undefined;
-  #dispatcher: { tls: string; dispatcher: Dispatcher } | undefined;
+  #open: { key: string; connections: Connections } | undefined;
 
   constructor(source: ConnectionSource, options: { clock?: Clock; observe?: HttpObserver; userAgent?: string } = {}) {
     this.#source = source;
@@ -84,8 +86,8 @@ export class Http {
       for (let failures = 1; ; failures++) {
         try {
           const response = await this.#send(request, controller.signal);
-          const text = await response.body.text();
-          if (response.statusCode < 300) return JSON.parse(text) as T;
+          const text = await textOf(response);
+          if (statusOf(response) < 300) return JSON.parse(text) as T;
           throw answerOf(name, response, text);
         } catch (caught) {
           controller.signal.throwIfAborted();
@@ -124,18 +126,18 @@ export class Http {
     );
     try {
       let response = await this.#send(request, controller.signal);
-      if (response.statusCode === 401) {
-        await response.body.dump();
+      if (statusOf(response) === 401) {
+        response.resume();
         this.#connected = undefined;
         response = await this.#send(request, controller.signal);
       }
-      if (response.statusCode >= 300) throw answerOf(name, response, await response.body.text());
+      if (statusOf(response) >= 300) throw answerOf(name, response, await textOf(response));
       cancel();
       cancel = this.#clock.after(request.idle, silent);
       const decoder = new TextDecoder();
       let parts: string[] = [];
       let length = 0;
-      for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      for await (const chunk of response as AsyncIterable<Buffer>) {
         cancel();
         cancel = this.#clock.after(request.idle, silent);
         const text = decoder.decode(chunk, { stream: true });
@@ -167,21 +169,19 @@ export class Http {
     }
   }
 
-  /** Closes the connections after the running requests. */
+  /** Closes the connections: idle ones now, the others when their requests end. */
   async close(): Promise<void> {
-    const dispatcher = this.#dispatcher?.dispatcher;
-    this.#dispatcher = undefined;
+    this.#open?.connections.retire();
+    this.#open = undefined;
     this.#connected = undefined;
-    await dispatcher?.close();
   }
 
-  async #send(request: HttpRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
-    const { connection, dispatcher } = await this.#connect();
+  async #send(request: HttpRequest, signal: AbortSignal): Promise<IncomingMessage> {
+    const { connection, connections } = await this.#connect();
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries(request.query ?? {})) {
       if (value !== undefined) query.set(name, String(value));
     }
-    const base = new URL(connection.server);
     const search = query.size > 0 ? `?${query}` : '';
     const headers: Record<string, string> = {
       accept: 'application/json',
@@ -191,15 +191,15 @@ export class Http {
     if (request.body !== undefined) headers['content-type'] = request.contentType ?? 'application/json';
     signal.throwIfAborted();
     try {
-      const response = await (request.beforeSend ? checking(dispatcher, request.beforeSend) : dispatcher).request({
-        origin: base.origin,
-        path: `${base.pathname.replace(/\/$/, '')}${request.path}${search}`,
+      const response = await connections.send({
         method: request.method,
+        path: `${request.path}${search}`,
         headers,
         body: request.body === undefined ? undefined : JSON.stringify(request.body),
         signal,
+        beforeSend: request.beforeSend,
       });
-      this.#observe(request.method, response.statusCode);
+      this.#observe(request.method, statusOf(response));
       return response;
     } catch (error) {
       this.#observe(request.method, 0);
@@ -207,7 +207,7 @@ export class Http {
     }
   }
 
-  /** Returns the connection and its dispatcher, and reads them again when they are old. Concurrent callers share one reading. */
+  /** Returns credentials and connections. Reads the credentials again when they are old. Concurrent callers share one reading. */
   async #connect(): Promise<Connected> {
     const known = this.#connected;
     if (known && this.#clock.monotonic() - known.at < CREDENTIALS_AGE) return known;
@@ -225,69 +225,46 @@ export class Http {
 
   async #read(): Promise<Connected> {
     const connection = await this.#source();
-    const tls = JSON.stringify([connection.server, connection.tls, connection.proxy]);
-    if (this.#dispatcher?.tls !== tls) {
-      const old = this.#dispatcher?.dispatcher;
-      this.#dispatcher = { tls, dispatcher: dispatcherOf(connection) };
+    const key = JSON.stringify([connection.server, connection.tls, connection.proxy]);
+    if (this.#open?.key !== key) {
       // Watches with the old certificate run until the server ends them; new ones use the new certificate.
-      void old?.close();
+      this.#open?.connections.retire();
+      this.#open = { key, connections: new Connections(connection) };
     }
-    this.#connected = { connection, dispatcher: this.#dispatcher.dispatcher, at: this.#clock.monotonic() };
+    this.#connected = { connection, connections: this.#open.connections, at: this.#clock.monotonic() };
     return this.#connected;
   }
 }
 
-/**
- * bodyTimeout is 0 because a quiet watch is not a dead watch; `lines` has its own watchdog. keepAliveTimeout is below the 90 s after
- * which the API server closes idle connections, so that the client closes first and no request meets a closing socket.
- */
-function dispatcherOf({ tls, proxy }: Connection): Dispatcher {
-  const options = {
-    bodyTimeout: 0,
-    headersTimeout: 0,
-    keepAliveTimeout: 60_000,
-    keepAliveMaxTimeout: 80_000,
-    connect: { ...tls, timeout: 10_000, keepAlive: true, keepAliveInitialDelay: 30_000 },
-  };
-  return proxy ? new ProxyAgent({ ...options, uri: proxy, requestTls: options.connect }) : new Agent(options);
+function statusOf({ statusCode = 0 }: IncomingMessage): number {
+  return statusCode;
 }
 
-/** Returns a dispatcher that calls `check` when a connection is ready, before it writes the request. */
-function checking(dispatcher: Dispatcher, check: () => void): Dispatcher {
-  return dispatcher.compose(dispatch => (options, handler) => {
-    const decorated: Dispatcher.DispatchHandler = new DecoratorHandler(handler);
-    const start = decorated.onRequestStart?.bind(decorated);
-    decorated.onRequestStart = (control, context) => {
-      start?.(control, context);
-      try {
-        check();
-      } catch (error) {
-        control.abort(error as Error);
-      }
-    };
-    return dispatch(options, decorated);
-  });
+async function textOf(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
 }
 
-function answerOf(name: string, response: Dispatcher.ResponseData, text: string): KubeError {
+function answerOf(name: string, response: IncomingMessage, text: string): KubeError {
   let body: StatusBody;
   try {
     body = JSON.parse(text) as StatusBody;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     // Proxies and the server's own filters answer in plain text.
-    body = { message: `HTTP ${response.statusCode} ${text.slice(0, 200).trim()}`.trim() };
+    body = { message: `HTTP ${statusOf(response)} ${text.slice(0, 200).trim()}`.trim() };
   }
-  return errorFor(name, response.statusCode, body, retryAfter(response.headers['retry-after']));
+  return errorFor(name, statusOf(response), body, retryAfter(response.headers['retry-after']));
 }
 
 /**
- * Returns an UnreachableError for the errors of undici and the system about a broken connection. Returns a KubeError, and throws any
+ * Returns an UnreachableError for the errors of the system about a broken connection. Returns a KubeError, and throws any
  * other error, unchanged.
  */
 function connectionError(name: string, error: unknown): KubeError {
   if (error instanceof KubeError) return error;
-  if (error instanceof undici.UndiciError || error instanceof SyntaxError || isSystemError(error)) {
+  if (error instanceof SyntaxError || isSystemError(error)) {
     const { message, code } = error as Error & { code?: string };
     const what = error instanceof SyntaxError ? 'answered with broken JSON' : message || code || 'connection failed';
     return new UnreachableError(name, what, { cause: error });

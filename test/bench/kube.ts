@@ -59,7 +59,7 @@ async function prepare(total: number): Promise<void> {
 
 async function measure(): Promise<void> {
   let connections = 0;
-  diagnostics.subscribe('undici:client:connected', () => {
+  diagnostics.subscribe('net.client.socket', () => {
     connections++;
   });
   await client.get(NAMESPACES, { name: NAMESPACE });

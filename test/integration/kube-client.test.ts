@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { DEPLOYMENTS, type Deployment } from '../../operator/kube/builtin.ts';
 import { Client } from '../../operator/kube/client.ts';
+import { connectionSource } from '../../operator/kube/config.ts';
 import {
   AlreadyExistsError,
   ConflictError,
@@ -12,7 +13,9 @@ import {
   UnreachableError,
 } from '../../operator/kube/errors.ts';
 import { addFinalizer, removeFinalizer } from '../../operator/kube/finalizer.ts';
+import { Http } from '../../operator/kube/http.ts';
 import { defineResource, type KubeObject } from '../../operator/kube/resource.ts';
+import { startConnectProxy } from '../support/connect-proxy.ts';
 import { CONFIG_MAPS, type ConfigMap, type KubeBed, kubeBed } from '../support/kube.ts';
 
 let bed: KubeBed;
@@ -264,5 +267,28 @@ describe('connections', () => {
     const before = bed.proxy.connections;
     for (let i = 0; i < 100; i++) await bed.proxied.find(CONFIG_MAPS, { namespace, name: 'read' });
     expect(bed.proxy.connections - before).toBeLessThanOrEqual(1);
+  });
+
+  it('go through the proxy of a kubeconfig', async () => {
+    const proxy = await startConnectProxy({ user: 'one', password: 'two' });
+    const source = connectionSource({ kubeconfig: inject('kubeconfig') });
+    const http = new Http(async () => ({ ...(await source()), proxy: proxy.url }));
+    try {
+      const through = new Client(http, { fieldManager: 'test' });
+      await through.create(CONFIG_MAPS, config('proxied', { a: '1' }));
+      expect(await through.get(CONFIG_MAPS, { namespace, name: 'proxied' })).toMatchObject({ data: { a: '1' } });
+      expect(proxy.targets).toEqual([new URL((await source()).server).host]);
+    } finally {
+      await http.close();
+      await proxy.stop();
+    }
+  });
+
+  it('are refused when the certificate of the server is not trusted', async () => {
+    const source = connectionSource({ kubeconfig: inject('kubeconfig') });
+    const http = new Http(async () => ({ ...(await source()), tls: {} }));
+    const untrusting = new Client(http, { fieldManager: 'test' });
+    await expect(untrusting.find(CONFIG_MAPS, { namespace, name: 'read' })).rejects.toBeInstanceOf(UnreachableError);
+    await http.close();
   });
 });

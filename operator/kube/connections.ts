@@ -1,0 +1,135 @@
+import http, { type ClientRequest, type IncomingMessage, type RequestOptions } from 'node:http';
+import https from 'node:https';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import tls, { TLSSocket } from 'node:tls';
+import type { Connection } from './config.ts';
+
+/** A request over one of the connections. */
+export interface Outgoing {
+  readonly method: string;
+  /** Path behind that of the server, with the query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly signal: AbortSignal;
+  /** Called when a connection is ready, before anything is written to it. If it throws, nothing is sent and the error is rethrown. */
+  readonly beforeSend?: () => void;
+}
+
+/** Milliseconds until a connection is established, with its TLS handshake, at most. */
+const CONNECT = 10_000;
+/** Milliseconds without data after which TCP asks the other side whether it is still there. */
+const PROBE = 30_000;
+/** Milliseconds for which an idle connection is kept: less than the 90 s of the API server, so that no request meets a closing connection. */
+const IDLE = 60_000;
+
+/** Connections to one server with one certificate: a few that calls share, and one for each watch. */
+export class Connections {
+  readonly #agent: http.Agent;
+  readonly #server: URL;
+
+  constructor({ server, tls: options, proxy }: Connection) {
+    this.#server = new URL(server);
+    const Agent = agentOf(this.#server);
+    this.#agent = new Agent({ ...options, keepAlive: true, timeout: IDLE });
+    if (proxy) this.#agent.createConnection = through(new URL(proxy), this.#server.protocol === 'https:');
+  }
+
+  /** Sends a request. Returns the answer when its headers have arrived; throws the errors of the system. */
+  send({ method, path, headers, body, signal, beforeSend }: Outgoing): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const { protocol, hostname, port, pathname } = this.#server;
+      const request = (protocol === 'https:' ? https : http).request({
+        agent: this.#agent,
+        ...{ protocol, hostname: bare(hostname), port, method, signal },
+        // Node adds the length to a POST, PUT or PATCH only. The body of a DELETE without it would be read as another request.
+        headers: body === undefined ? headers : { ...headers, 'content-length': String(Buffer.byteLength(body)) },
+        path: `${pathname.replace(/\/$/, '')}${path}`,
+      });
+      const late = setTimeout(() => request.destroy(timedOut(`no connection within ${CONNECT / 1000} s`)), CONNECT);
+      request.once('response', resolve);
+      request.on('error', reject);
+      request.once('close', () => clearTimeout(late));
+      request.once('socket', socket =>
+        whenReady(socket, request.reusedSocket, () => {
+          clearTimeout(late);
+          try {
+            beforeSend?.();
+          } catch (error) {
+            request.destroy(error as Error);
+            return;
+          }
+          request.end(body);
+        }),
+      );
+    });
+  }
+
+  /** Closes idle connections now, and the others when their requests end. */
+  retire(): void {
+    this.#agent.maxFreeSockets = 0;
+    for (const sockets of Object.values(this.#agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
+  }
+}
+
+function agentOf({ protocol }: URL): typeof http.Agent {
+  return protocol === 'https:' ? https.Agent : http.Agent;
+}
+
+/** Returns a host name without the brackets of an IPv6 address. */
+function bare(hostname: string): string {
+  return hostname.replace(/^\[|\]$/g, '');
+}
+
+function timedOut(message: string): Error {
+  return Object.assign(new Error(message), { code: 'ETIMEDOUT' });
+}
+
+/** Calls `ready` when a socket is connected, and its TLS handshake is done. */
+function whenReady(socket: Socket, isReused: boolean, ready: () => void): void {
+  const begin = () => {
+    if (!isReused) socket.setKeepAlive(true, PROBE);
+    ready();
+  };
+  if (socket instanceof TLSSocket && !isReused) socket.once('secureConnect', begin);
+  else if (socket.connecting) socket.once('connect', begin);
+  else begin();
+}
+
+/** Returns a function that connects an agent to its server through a proxy, with the method CONNECT. */
+function through(proxy: URL, isSecure: boolean): http.Agent['createConnection'] {
+  return (options: RequestOptions & tls.ConnectionOptions, callback) => {
+    const target = `${options.host?.includes(':') ? `[${options.host}]` : options.host}:${options.port}`;
+    const tunnel: ClientRequest = (proxy.protocol === 'https:' ? https : http).request({
+      ...{
+        protocol: proxy.protocol,
+        hostname: bare(proxy.hostname),
+        port: proxy.port,
+        method: 'CONNECT',
+        path: target,
+      },
+      headers: { host: target, ...authorization(proxy) },
+      agent: false,
+      timeout: CONNECT,
+    });
+    const fail = (error: Error) => callback?.(error, undefined as unknown as Duplex);
+    tunnel.once('error', fail);
+    tunnel.once('timeout', () => tunnel.destroy(timedOut(`no answer of the proxy within ${CONNECT / 1000} s`)));
+    tunnel.once('connect', ({ statusCode }, socket) => {
+      if (statusCode === 200) callback?.(null, isSecure ? tls.connect({ ...options, socket }) : socket);
+      else {
+        socket.destroy();
+        fail(Object.assign(new Error(`the proxy ${proxy.host} answered ${statusCode}`), { code: 'ECONNREFUSED' }));
+      }
+    });
+    tunnel.end();
+    return undefined;
+  };
+}
+
+function authorization({ username, password }: URL): Record<string, string> {
+  if (!username) return {};
+  const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  return { 'proxy-authorization': `Basic ${Buffer.from(credentials).toString('base64')}` };
+}
