@@ -81,7 +81,7 @@ async function serveMetrics(response: ServerResponse, { registry, more }: Health
     if (!more) return answer(response, 200, text, registry.contentType);
     response.writeHead(200, { 'content-type': registry.contentType });
     response.write(text);
-    await pipeline(Readable.from(more(), { objectMode: false }), response);
+    await pipeline(Readable.from(more()), response);
   } catch (error) {
     // The status 200 is already sent. The broken connection reports the failure.
     if (response.headersSent) response.destroy();

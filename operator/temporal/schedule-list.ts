@@ -14,8 +14,8 @@ export interface ListedSchedule extends PauseState, Pick<ScheduleState, 'nextFir
 /** Schedules by id. */
 export type ScheduleList = ReadonlyMap<string, ListedSchedule>;
 
-/** Schedules in a page. Decoding a page takes some milliseconds. */
-const PAGE = 250;
+/** Schedules in a page. Decoding a page takes some milliseconds, and what it leaves behind in a larger one outlives the young heap. */
+const PAGE = 100;
 /** Milliseconds between two pages. Temporal allows ten listing requests a second, and other lists need some of them. */
 const PAUSE = 250;
 
