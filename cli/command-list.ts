@@ -43,7 +43,7 @@ export async function createProgramOf(
   return program;
 }
 
-/** Gives the commands below a command its settings, and makes them refuse contradictory options. */
+/** Gives the commands below a command its settings, and makes them reject contradictory options. */
 function inherit(parent: Command): void {
   for (const command of parent.commands) {
     refuseContradictions(command.copyInheritedSettings(parent));

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 
-/** Makes a command refuse an option together with its opposite, such as --kubernetes and --no-kubernetes. Otherwise the last one would count. */
+/** Makes a command reject an option together with its opposite, such as --kubernetes and --no-kubernetes. Otherwise the last one would count. */
 export function refuseContradictions(command: Command): void {
   for (const opposite of command.options.filter(option => option.negate)) {
     const positive = opposite.long?.replace('--no-', '--');

@@ -12,7 +12,7 @@ export function withHelpCommand(parent: Command): Command {
   for (const command of parent.commands) if (command.commands.length > 0) withHelpCommand(command);
   const names = new Argument('[command...]', 'name of a command, and of one below it')
     .choices(parent.commands.map(command => command.name()))
-    // An unknown name is reported by its parent, which knows the nearest one; `choices` would refuse it here.
+    // An unknown name is reported by its parent, which knows the nearest one; `choices` would reject it here.
     .argParser((name: string, before: readonly string[] | undefined) => [...(before ?? []), name]);
   const help = new Command(HELP_COMMAND)
     .description('Show the help of a command')

@@ -257,7 +257,7 @@ test('every option that takes a value, and every argument, has wrong values', ()
   expect(without).toEqual([]);
 });
 
-test('the opposite of an option is refused beside it', async () => {
+test('the opposite of an option is rejected beside it', async () => {
   const opposites = leaves.flatMap(leaf =>
     leaf.command.options
       .filter(({ long }) => leaf.command.options.some(other => other.long === long?.replace('--', '--no-')))

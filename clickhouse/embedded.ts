@@ -106,7 +106,7 @@ function openEngine(addon: Addon, dir: string): Engine {
 }
 
 /**
- * Throws EmbeddedError if another process holds the directory. The engine refuses it too, but reports that only on standard error. The
+ * Throws EmbeddedError if another process holds the directory. The engine rejects it too, but reports that only on standard error. The
  * process that holds the directory has locked the file `status` there, which contains its number. A killed process leaves the file, but no
  * process has it open.
  */

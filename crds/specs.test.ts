@@ -16,10 +16,10 @@ function problems(kind: string, spec: unknown): string[] {
   }
 }
 
-test.each(SPECS)('$kind: $what', ({ kind, spec, refused }) => {
+test.each(SPECS)('$kind: $what', ({ kind, spec, rejected }) => {
   const found = problems(kind, spec);
-  if (refused === undefined) expect(found).toEqual([]);
-  else expect(found.join('\n')).toContain(refused);
+  if (rejected === undefined) expect(found).toEqual([]);
+  else expect(found.join('\n')).toContain(rejected);
 });
 
 test('a problem names field and value', () => {

@@ -129,7 +129,7 @@ async function obstacleOf(client: Client, object: Manifest): Promise<string | un
   const ref = resource.namespaced ? { name, namespace } : { name };
   try {
     const patched = await client.patch(resource, ref, { spec: object.spec }, { dryRun: true });
-    // The server drops fields that our kinds do not have; kubectl refuses them.
+    // The server drops fields that our kinds do not have; kubectl rejects them.
     const dropped = resource.group === GROUP ? differences(object.spec, patched.spec, 'spec') : [];
     return dropped.length > 0 ? `a ${object.kind} does not have ${dropped.join(', ')}` : undefined;
   } catch (error) {

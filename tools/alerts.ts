@@ -103,7 +103,7 @@ export const ALERTS: readonly Alert[] = [
   },
   {
     name: 'OoniInsertsFail',
-    when: 'ClickHouse refuses or does not answer INSERTs',
+    when: 'ClickHouse rejects or does not answer INSERTs',
     expression: 'sum by (error) (rate(ooni_insert_errors_total[10m])) > 0',
     for: '10m',
     severity: 'warning',

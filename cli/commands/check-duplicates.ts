@@ -49,7 +49,7 @@ export function checkDuplicatesCommand(): Command {
 Counts, by bucket, the rows of the five obs_ tables whose sorting key another row has. Such rows appear when a
 write was repeated, and disappear when ClickHouse merges; queries with FINAL never see them.
 
-Exit status: 0 there are none, or --optimize removed them; 1 there are some, or ClickHouse refused; 2 wrong usage.
+Exit status: 0 there are none, or --optimize removed them; 1 there are some, or ClickHouse rejected the statement; 2 wrong usage.
 
   oonipipeline check-duplicates --start-at 2024-01-01 --end-at 2024-02-01
   oonipipeline check-duplicates --start-at 2024-01-01 --end-at 2024-02-01 --optimize`,

@@ -42,7 +42,7 @@ export function checkdbCommand(): Command {
 nothing: oonipipeline migrate does. A difference that ClickHouse cannot change in place is a line that begins with --.
 --drop-tables alone drops the tables; together with --create-tables it empties them. Reference data remain.
 
-Exit status: 0 done, and --print-diff found no difference; 1 it found one, the answer was no, or ClickHouse refused; 2 wrong usage.
+Exit status: 0 done, and --print-diff found no difference; 1 it found one, the answer was no, or ClickHouse rejected the statement; 2 wrong usage.
 
   oonipipeline checkdb --no-print-create --print-diff
   oonipipeline checkdb --create-tables --no-print-create`,

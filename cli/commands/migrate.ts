@@ -102,7 +102,7 @@ export function textOf({ origin, pending }: MigrationPlan, name: string): string
   ].join('\n');
 }
 
-const PYTHON = `Stop the Python pipeline first: its analysis inserts by position, and ClickHouse refuses that (code 20) once a column is added.
+const PYTHON = `Stop the Python pipeline first: its analysis inserts by position, and ClickHouse rejects that (code 20) once a column is added.
 To run both, give this pipeline its own database. docs/moving-from-python.md explains both ways.`;
 
 function statementsOf({ pending }: MigrationPlan): string {

@@ -48,7 +48,7 @@ export function sqlCommand(): Command {
         Object.keys(FORMATS),
       ),
     )
-    .option('--write', 'allow a statement that changes data; without this option it is refused')
+    .option('--write', 'allow a statement that changes data; without this option it is rejected')
     .addHelpText(
       'after',
       `
@@ -58,7 +58,7 @@ are as ClickHouse gives them.
 
 Rows that --write changes are unknown to the ledger of the pipeline: runs do not replace them, and verify may miss them.
 
-Exit status: 0 done; 1 ClickHouse refuses, or does not answer; 2 wrong usage.
+Exit status: 0 done; 1 ClickHouse rejects the statement, or does not answer; 2 wrong usage.
 
   oonipipeline sql 'SELECT test_name, count() FROM obs_web GROUP BY 1 ORDER BY 2 DESC' --clickhouse embedded:data
   oonipipeline sql - -o csv --clickhouse embedded:data < question.sql`,

@@ -44,7 +44,7 @@ export function invalid(problems: readonly string[]): Plan<never> {
   };
 }
 
-/** Returns whether a person allowed, by an annotation, an action that the operator otherwise refuses. */
+/** Returns whether a person allowed, by an annotation, an action that the operator otherwise does not take. */
 export function annotated(object: { metadata: { annotations?: Record<string, string> } }, annotation: string): boolean {
   return object.metadata.annotations?.[annotation] === 'true';
 }

@@ -38,7 +38,7 @@ interface Scope {
   /** Set during a list: its reason, the keys received so far, and the writes that were unseen when it began. */
   list: { reason: ListReason; keys: Set<Key>; unseen: Set<Unseen> } | undefined;
   synced: boolean;
-  /** Set while the server refuses the first list (403): our account lacks a permission in this namespace. */
+  /** Set while the server rejects the first list (403): our account lacks a permission in this namespace. */
   forbidden?: string;
 }
 

@@ -48,7 +48,7 @@ export type ListWatchEvent<T extends KubeObject> =
   | { readonly type: 'listed'; readonly resourceVersion: string }
   | { readonly type: 'put' | 'deleted'; readonly object: Stored<T> }
   | { readonly type: 'bookmark'; readonly resourceVersion: string }
-  /** The first list was refused (403). It is tried again. */
+  /** The first list was rejected (403). It is tried again. */
   | { readonly type: 'forbidden'; readonly message: string };
 
 /** Waits after failures. */

@@ -49,7 +49,7 @@ export function connectionOptions(settings: TemporalSettings): ConnectionOptions
     // grpc-js limits received messages to 4 MB unless this key raises it; the SDK's own default lacks the prefix.
     channelArgs: {
       'grpc.max_receive_message_length': 32 * 1024 * 1024,
-      // The library would wait up to two minutes between attempts to connect, and refuse calls meanwhile although the server is back.
+      // The library would wait up to two minutes between attempts to connect, and reject calls meanwhile although the server is back.
       'grpc.max_reconnect_backoff_ms': MOST_RECONNECT_WAIT,
     },
   };
@@ -256,11 +256,11 @@ export class Temporal {
     } catch (error) {
       const known = classify(error, 'registering search attributes');
       // In Temporal Cloud an administrator creates them, and Temporal rejects this request.
-      const refused = known instanceof TemporalDenied || known instanceof TemporalRejected;
-      if (!refused || known instanceof TemporalNamespaceMissing) throw known;
+      const rejected = known instanceof TemporalDenied || known instanceof TemporalRejected;
+      if (!rejected || known instanceof TemporalNamespaceMissing) throw known;
       this.#log.warn(
         { reason: known.message, attributes: this.#attributes },
-        'search attributes cannot be registered; if runs are refused for them, have an administrator add them as Keyword',
+        'search attributes cannot be registered; if runs are rejected for them, have an administrator add them as Keyword',
       );
     }
   }

@@ -38,7 +38,7 @@ const COPY_SETTINGS = {
   max_bytes_in_join: '300000000',
   throw_on_max_partitions_per_insert_block: 0,
 } as const;
-/** By default, the server refuses to drop large tables and partitions. */
+/** By default, the server does not drop large tables and partitions. */
 const DROP_SETTINGS = { max_table_size_to_drop: '0', max_partition_size_to_drop: '0' } as const;
 
 /** Returns the name of the table beside the original: the copy before the exchange, the original after it. */

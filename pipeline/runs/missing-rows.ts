@@ -41,7 +41,7 @@ interface ReadTools {
 interface Stored {
   readonly clickhouse: ClickHouse;
   readonly run: Omit<RunKey, 'stage'>;
-  /** Number of rows that ClickHouse refused, by `key line table`. */
+  /** Number of rows that ClickHouse rejected, by `key line table`. */
   readonly refused: ReadonlyMap<string, number>;
   readonly signal: AbortSignal | undefined;
 }
@@ -50,7 +50,7 @@ interface Stored {
 const ASKED = 500;
 
 /**
- * Reads objects again and returns their rows that are not in the tables, except for rows that ClickHouse refused. A measurement in several
+ * Reads objects again and returns their rows that are not in the tables, except for rows that ClickHouse rejected. A measurement in several
  * objects needs its rows once. A measurement whose rows are stored under another uid (duplicate-uploads.ts) needs none. Takes the time of a
  * run without its INSERTs. Calls `onUid` for every measurement that makes rows. Throws ArchiveErrors and TableErrors.
  */

@@ -3,7 +3,7 @@ import type { UidClaim } from './uids.ts';
 
 /**
  * Rows of one table, encoded as RowBinary. The encoder makes blocks and the inserter sends them. The offsets let the inserter split a block
- * at any row, so that it can find a row that ClickHouse refuses by bisection.
+ * at any row, so that it can find a row that ClickHouse rejects by bisection.
  */
 export interface RowBlock {
   readonly table: ObservationTable;

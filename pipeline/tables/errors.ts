@@ -15,7 +15,7 @@ export abstract class TableError extends Error {
   }
 }
 
-/** No answer, or a temporary refusal: network, timeout, too many parts or queries, no memory, no quorum. */
+/** No answer, or a temporary rejection: network, timeout, too many parts or queries, no memory, no quorum. */
 export class ClickHouseUnavailableError extends TableError {
   override name = 'ClickHouseUnavailableError';
   readonly transient = true;
@@ -39,7 +39,7 @@ export class RowsRefusedError extends TableError {
   readonly transient = false;
 }
 
-/** Any other refusal by the server. */
+/** Any other rejection by the server. */
 export class StatementError extends TableError {
   override name = 'StatementError';
   readonly transient = false;
@@ -129,13 +129,13 @@ const ROWS = new Set([
 
 /**
  * Returns the TableError for an error of the client. An answer that does not come from ClickHouse (a proxy's page, a broken connection) is
- * transient, because the server has not refused the statement. Programming errors are returned unchanged.
+ * transient, because the server has not rejected the statement. Programming errors are returned unchanged.
  */
 export function classify(error: unknown): Error {
   if (error instanceof TableError) return error;
   if (error instanceof ClickHouseError) {
     const code = Number(error.code);
-    const message = `ClickHouse refused: ${clause(error.message.trimStart())} (code ${code}${error.type ? `, ${error.type}` : ''})`;
+    const message = `ClickHouse rejected the statement: ${clause(error.message.trimStart())} (code ${code}${error.type ? `, ${error.type}` : ''})`;
     const options = { code, cause: error };
     if (TRANSIENT.has(code)) return new ClickHouseUnavailableError(message, options);
     if (ACCESS.has(code)) return new ClickHouseAccessError(message, options);

@@ -4,7 +4,7 @@ import { RowsRefusedError } from './errors.ts';
 import { LONG_RETRY, type RetryOptions, retry } from './retry.ts';
 import { OBSERVATION_TABLES, type ObservationTable } from './schema.ts';
 
-/** A row that ClickHouse refused. */
+/** A row that ClickHouse rejected. */
 export interface RefusedRow {
   readonly table: ObservationTable;
   readonly measurement: MeasurementRef;
@@ -29,7 +29,7 @@ export interface InserterOptions {
   readonly onRetry?: (error: Error, attempt: number, wait: number) => void;
 }
 
-/** Number of refused rows of one block at which the table, not the rows, is the likely cause. */
+/** Number of rejected rows of one block at which the table, not the rows, is the likely cause. */
 const MAX_REFUSED = 256;
 
 /**
@@ -52,8 +52,8 @@ export class Inserter {
   }
 
   /**
-   * Stores a block. Finds the rows that ClickHouse refuses by bisection and returns them; all other rows are stored. Retries transient errors.
-   * Throws TableErrors for everything else, and RowsRefusedError when so many rows are refused that the table is the likely cause.
+   * Stores a block. Finds the rows that ClickHouse rejects by bisection and returns them; all other rows are stored. Retries transient errors.
+   * Throws TableErrors for everything else, and RowsRefusedError when so many rows are rejected that the table is the likely cause.
    */
   async insert(block: RowBlock, signal?: AbortSignal): Promise<InsertResult> {
     const refused: RefusedRow[] = [];
@@ -78,7 +78,7 @@ export class Inserter {
         refused.push(describe(block, start, error));
         if (refused.length < MAX_REFUSED) return;
         throw new RowsRefusedError(
-          `ClickHouse refuses ${refused.length} rows of one block of ${block.table}, so the table seems to be what is wrong; the last: ${error.message}`,
+          `ClickHouse rejects ${refused.length} rows of one block of ${block.table}, so the table seems to be what is wrong; the last: ${error.message}`,
           { code: error.code, cause: error },
         );
       }

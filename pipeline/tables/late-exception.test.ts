@@ -35,7 +35,7 @@ test('an exception after the first rows is thrown and is not part of the output'
     expect(text).toBe('1\n2\n');
     expect(thrown).toBeInstanceOf(RowsRefusedError);
     expect(thrown?.message).toBe(
-      'ClickHouse refused: in the middle: while executing (code 395, FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)',
+      'ClickHouse rejected the statement: in the middle: while executing (code 395, FUNCTION_THROW_IF_VALUE_IS_NON_ZERO)',
     );
   }
 });
@@ -47,7 +47,7 @@ test('a connection that breaks within the exception still gives the message', as
 
 test('an exception without marks, before the connection breaks, is thrown', async () => {
   const { thrown } = await read(`1\n2\n${MESSAGE}`, 10, { tag: '', error: new Error('aborted') });
-  expect(thrown?.message).toContain('ClickHouse refused: in the middle');
+  expect(thrown?.message).toContain('ClickHouse rejected the statement: in the middle');
   const broken = await read('1\n2\n', 10, { tag: '', error: new Error('aborted') });
   expect(broken.text).toBe('1\n2\n');
   expect(broken.thrown).toBeInstanceOf(ClickHouseUnavailableError);

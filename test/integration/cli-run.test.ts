@@ -372,7 +372,7 @@ describe('oonipipeline sql', () => {
     expect(await ended(child)).toEqual({ status: 0, stdout: 'x\n7\n', stderr: '' });
     const middle = "SELECT throwIf(number = 500000, 'in the middle') FROM numbers(1000000)";
     const { status, stderr, stdout } = await oonipipeline('sql', middle, '--clickhouse', inject('clickhouseUrl'));
-    expect(stderr).toMatch(/^oonipipeline sql: ClickHouse refused: in the middle[^\n]+\n$/);
+    expect(stderr).toMatch(/^oonipipeline sql: ClickHouse rejected the statement: in the middle[^\n]+\n$/);
     expect(status).toBe(1);
     // Rows before the error have been printed. The error itself is not a row.
     expect(stdout.slice(stdout.indexOf('\n') + 1)).toMatch(/^(0\n)*$/);

@@ -38,10 +38,10 @@ async function create(kind: string, spec: object, name = `case-${serial++}`): Pr
 }
 
 describe('the API server decides as the schemas do', () => {
-  test.each(SPECS)('$kind: $what', async ({ kind, spec, refused, by }) => {
+  test.each(SPECS)('$kind: $what', async ({ kind, spec, rejected, by }) => {
     const message = await create(kind, spec);
-    if (refused === undefined || by === 'operator') expect(message).toBeUndefined();
-    else expect(message).toContain(refused);
+    if (rejected === undefined || by === 'operator') expect(message).toBeUndefined();
+    else expect(message).toContain(rejected);
   });
 });
 

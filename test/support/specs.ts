@@ -1,35 +1,35 @@
 /**
  * Specs and the expected decision on each, for both validators: the zod schemas (crds/specs.test.ts) and a real API server
- * (test/integration/crds.test.ts). `refused` is a part of the message. `by` names the validators that can reject it ('operator': only the
+ * (test/integration/crds.test.ts). `rejected` is a part of the message. `by` names the validators that can reject it ('operator': only the
  * operator can; the API server accepts it).
  */
 export interface SpecCase {
   readonly kind: 'Backfill' | 'PipelineSchedule' | 'WorkerPool';
   readonly what: string;
   readonly spec: Record<string, unknown>;
-  readonly refused?: string;
+  readonly rejected?: string;
   readonly by?: 'both' | 'operator';
 }
 
-const backfill = (what: string, spec: object, refused?: string): SpecCase => ({
+const backfill = (what: string, spec: object, rejected?: string): SpecCase => ({
   kind: 'Backfill',
   what,
   spec: { startAt: '2024-01-01', endAt: '2024-02-01', ...spec },
-  refused,
+  rejected,
 });
-const schedule = (what: string, spec: object, refused?: string, by: 'both' | 'operator' = 'both'): SpecCase => ({
+const schedule = (what: string, spec: object, rejected?: string, by: 'both' | 'operator' = 'both'): SpecCase => ({
   kind: 'PipelineSchedule',
   what,
   spec: { schedule: '0 2 * * *', ...spec },
-  refused,
+  rejected,
   by,
 });
-const pool = (what: string, spec: object, refused?: string, by: 'both' | 'operator' = 'both'): SpecCase => ({
+const pool = (what: string, spec: object, rejected?: string, by: 'both' | 'operator' = 'both'): SpecCase => ({
   by,
   kind: 'WorkerPool',
   what,
   spec: { ...spec },
-  refused,
+  rejected,
 });
 
 export const SPECS: readonly SpecCase[] = [

@@ -346,7 +346,7 @@ describe('while it runs', () => {
   test('a message that wraps the message of ClickHouse has no brackets within brackets', () => {
     const oldest = { bucket: '2024-01-11', workflowID: 'ooni/ALLCCS-ALLTNS/2024-01-11' };
     const message =
-      'ClickHouse refused: (total) memory limit exceeded: would use 1.46 GiB (attempt to allocate chunk of 4.00 MiB) (code 241, MEMORY_LIMIT_EXCEEDED)';
+      'ClickHouse rejected the statement: (total) memory limit exceeded: would use 1.46 GiB (attempt to allocate chunk of 4.00 MiB) (code 241, MEMORY_LIMIT_EXCEEDED)';
     const blockedBy = { ...oldest, reason: 'ClickHouseUnavailable', message };
     const workflow = { ...running({ oldest }), blockedBy };
     const { summary } = plan({ workflow });

@@ -69,7 +69,7 @@ test.each([
   ['2026-05-06', 'Day', 'is not complete before 2026-05-07T00:00:00Z, and its run starts then'],
   ['2026-05-06T07', 'Hour', 'at the latest 2026-05-06T06.'],
 ] as const)(
-  'the value "%s" with granularity %s is refused with field, value and remedy',
+  'the value "%s" with granularity %s is rejected with field, value and remedy',
   (value, granularity, words) => {
     const text = problem(value, granularity);
     expect(text).toContain(`annotation pipeline.ooni.org/run-bucket = ${JSON.stringify(value)} `);

@@ -72,7 +72,8 @@ function conditionOf(deployment: Deployment, type: string) {
 /** Returns the cause that keeps a pod from being ready, as a sentence after a space; empty when there is none. */
 function unreadyCause(deployment: Deployment, pods: readonly PoolPod[]): string {
   const failure = conditionOf(deployment, 'ReplicaFailure');
-  if (failure?.status === 'True' && failure.message) return ` Pods are refused: ${sentence(failure.message)}`;
+  if (failure?.status === 'True' && failure.message)
+    return ` Kubernetes rejects its pods: ${sentence(failure.message)}`;
   const unready = pods.filter(pod => !pod.ready);
   const problem = unready.find(pod => pod.problem)?.problem;
   if (problem) return ` ${sentence(problem.replace(/^p/, 'P'))}`;
