@@ -13,7 +13,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { StartError } from './process.ts';
 import { DownloadError, download } from './programs/download.ts';
@@ -45,6 +45,10 @@ function tar(name: string, content: Buffer): Buffer {
   header.write('0000755\0', 100);
   header.write(`${content.length.toString(8).padStart(11, '0')}\0`, 124);
   header.write('ustar\0', 257);
+  // The checksum is the sum of all bytes of the header, with spaces in its own place.
+  header.fill(' ', 148, 156);
+  const sum = header.reduce((all, byte) => all + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
   return Buffer.concat([header, content, Buffer.alloc((512 - (content.length % 512)) % 512), Buffer.alloc(1024)]);
 }
 
@@ -155,6 +159,11 @@ describe('a download', () => {
     await download(inner, siteUrl(), target(), () => {});
     expect(readFileSync(target()).equals(content)).toBe(true);
     await expect(download({ ...inner, member: 'tool' }, siteUrl(), target(), () => {})).rejects.toThrow('no tool');
+    const damaged = gunzipSync(files['/tool']).fill(0xff, 0, 100);
+    files['/tool'] = gzipSync(damaged);
+    const broken = { ...inner, sha256: sha256(files['/tool']) };
+    await expect(download(broken, siteUrl(), target(), () => {})).rejects.toThrow(DownloadError);
+    expect(readdirSync(dir)).toEqual(['tool']);
   });
 
   test('from a site that does not answer fails with a message', async () => {

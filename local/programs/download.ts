@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { chmod, rename, rm } from 'node:fs/promises';
-import { Readable, type Transform } from 'node:stream';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
+import { extract } from 'tar-stream';
 import { EnvHttpProxyAgent, fetch } from 'undici';
 import type { Release } from './releases.ts';
 
@@ -67,12 +68,7 @@ export async function download(
     let program = part;
     if (release.member) {
       program = `${part}.program`;
-      await pipeline(
-        createReadStream(part),
-        createGunzip() as Transform,
-        member(release.member),
-        createWriteStream(program),
-      );
+      await unpack(part, release.member, program);
     }
     await chmod(program, 0o755);
     await rename(program, target);
@@ -99,49 +95,22 @@ async function published(release: Release, site: string, dispatcher: EnvHttpProx
   return hash;
 }
 
-const BLOCK = 512;
-
-/** Extracts the bytes of one file from a tar stream. Throws DownloadError if the stream does not contain it. */
-function member(name: string): (chunks: AsyncIterable<Buffer>) => AsyncGenerator<Buffer> {
-  return async function* (chunks) {
-    let pending: Buffer = Buffer.alloc(0);
-    /** Bytes left of the current entry, and of the padding after it. */
-    let left = 0;
-    let padding = 0;
-    let isMember = false;
-    let found = false;
-    for await (const chunk of chunks) {
-      pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
-      for (;;) {
-        if (left > 0) {
-          const take = pending.subarray(0, left);
-          if (take.length === 0) break;
-          if (isMember) yield take;
-          left -= take.length;
-          pending = pending.subarray(take.length);
-          continue;
-        }
-        if (padding > 0) {
-          const skip = Math.min(padding, pending.length);
-          if (skip === 0) break;
-          padding -= skip;
-          pending = pending.subarray(skip);
-          continue;
-        }
-        if (pending.length < BLOCK) break;
-        const header = pending.subarray(0, BLOCK);
-        pending = pending.subarray(BLOCK);
-        const field = (start: number, length: number) =>
-          header.toString('latin1', start, start + length).replace(/\0.*$/s, '');
-        left = Number.parseInt(field(124, 12).trim() || '0', 8);
-        padding = (BLOCK - (left % BLOCK)) % BLOCK;
-        const prefix = field(345, 155);
-        isMember = (prefix ? `${prefix}/` : '') + field(0, 100).replace(/^\.\//, '') === name;
-        found ||= isMember;
+/** Unpacks one file of a compressed tar. Throws DownloadError if the tar does not contain it. */
+async function unpack(archive: string, name: string, target: string): Promise<void> {
+  const entries = extract();
+  let found = false;
+  const read = async () => {
+    for await (const entry of entries) {
+      if (entry.header.name.replace(/^\.\//, '') !== name) {
+        entry.resume();
+        continue;
       }
+      found = true;
+      await pipeline(entry, createWriteStream(target));
     }
-    if (!found) throw new DownloadError(`there is no ${name} in the archive`);
   };
+  await Promise.all([pipeline(createReadStream(archive), createGunzip(), entries), read()]);
+  if (!found) throw new DownloadError(`there is no ${name} in the archive`);
 }
 
 /** Returns why a connection failed, without the wrapping errors. */
