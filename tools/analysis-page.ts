@@ -32,7 +32,7 @@ taken on its own, so a verdict can have blocked 0.75 and ok 1, when one address 
 \`top_<layer>_rule_id\` is the rule of the row with the greatest (evidence, blocked, rule id), compared in this order.
 
 * *Evidence* ranks rows: ${Object.keys(EVIDENCE).join(' < ')}. A judged row ranks above a discarded one, and a discarded one above a row without evidence.
-* *Class* is one word for what the rule concludes about the target: ${Object.keys(OUTCOME_CLASSES).join(', ')}.
+* *Class* is one word for what the rule concludes about the target: ${OUTCOME_CLASSES.join(', ')}.
 * When no rule holds, the row gets \`${NO_MATCH.id}\`, three zeros and evidence ${NO_MATCH.evidence}.
 
 Rule ids are a public contract, because people filter on them. When the meaning of a rule changes, the rule gets a new id and the set of rules a new

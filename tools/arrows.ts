@@ -1,5 +1,6 @@
 /**
- * Checks the import rules of the design: the folders that each folder may import. Prints each forbidden import and exits with 1.
+ * Checks the import rules of the design: the folders that each folder may import. Prints each forbidden import and exits with 1. The rules
+ * are about the imports that a file has itself, and not about what the imported files import.
  *
  *     node tools/arrows.ts
  */

@@ -22,8 +22,8 @@ export const EVIDENCE = { NONE: 0, DISCARDED: 1, SCORED: 2 } as const;
 export type Evidence = keyof typeof EVIDENCE;
 
 /** Conclusion of a rule about the target, in a word. */
-export const OUTCOME_CLASSES = { UNKNOWN: 0, OK: 1, DOWN: 2, BLOCKED: 3 } as const;
-export type OutcomeClass = keyof typeof OUTCOME_CLASSES;
+export const OUTCOME_CLASSES = ['UNKNOWN', 'OK', 'DOWN', 'BLOCKED'] as const;
+export type OutcomeClass = (typeof OUTCOME_CLASSES)[number];
 
 export interface Rule {
   readonly id: string;
