@@ -1,8 +1,7 @@
-import http, { type ClientRequest, type IncomingMessage, type RequestOptions } from 'node:http';
+import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
-import tls, { TLSSocket } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import type { Connection } from './config.ts';
 
 /** A request over one of the connections. */
@@ -32,8 +31,8 @@ export class Connections {
   constructor({ server, tls: options, proxy }: Connection) {
     this.#server = new URL(server);
     const Agent = agentOf(this.#server);
-    this.#agent = new Agent({ ...options, keepAlive: true, timeout: IDLE });
-    if (proxy) this.#agent.createConnection = through(new URL(proxy), this.#server.protocol === 'https:');
+    const proxyEnv = proxy === undefined ? undefined : { HTTP_PROXY: proxy, HTTPS_PROXY: proxy };
+    this.#agent = new Agent({ ...options, keepAlive: true, timeout: IDLE, ...(proxyEnv && { proxyEnv }) });
   }
 
   /** Sends a request. Returns the answer when its headers have arrived; throws the errors of the system. */
@@ -86,50 +85,13 @@ function timedOut(message: string): Error {
   return Object.assign(new Error(message), { code: 'ETIMEDOUT' });
 }
 
-/** Calls `ready` when a socket is connected, and its TLS handshake is done. */
+/** Calls `ready` when a socket is connected, and its TLS handshake is done. An agent with a proxy hands sockets out after the handshake. */
 function whenReady(socket: Socket, isReused: boolean, ready: () => void): void {
   const begin = () => {
     if (!isReused) socket.setKeepAlive(true, PROBE);
     ready();
   };
-  if (socket instanceof TLSSocket && !isReused) socket.once('secureConnect', begin);
+  if (socket instanceof TLSSocket && socket.getPeerFinished() === undefined) socket.once('secureConnect', begin);
   else if (socket.connecting) socket.once('connect', begin);
   else begin();
-}
-
-/** Returns a function that connects an agent to its server through a proxy, with the method CONNECT. */
-function through(proxy: URL, isSecure: boolean): http.Agent['createConnection'] {
-  return (options: RequestOptions & tls.ConnectionOptions, callback) => {
-    const target = `${options.host?.includes(':') ? `[${options.host}]` : options.host}:${options.port}`;
-    const tunnel: ClientRequest = (proxy.protocol === 'https:' ? https : http).request({
-      ...{
-        protocol: proxy.protocol,
-        hostname: bare(proxy.hostname),
-        port: proxy.port,
-        method: 'CONNECT',
-        path: target,
-      },
-      headers: { host: target, ...authorization(proxy) },
-      agent: false,
-      timeout: CONNECT,
-    });
-    const fail = (error: Error) => callback?.(error, undefined as unknown as Duplex);
-    tunnel.once('error', fail);
-    tunnel.once('timeout', () => tunnel.destroy(timedOut(`no answer of the proxy within ${CONNECT / 1000} s`)));
-    tunnel.once('connect', ({ statusCode }, socket) => {
-      if (statusCode === 200) callback?.(null, isSecure ? tls.connect({ ...options, socket }) : socket);
-      else {
-        socket.destroy();
-        fail(Object.assign(new Error(`the proxy ${proxy.host} answered ${statusCode}`), { code: 'ECONNREFUSED' }));
-      }
-    });
-    tunnel.end();
-    return undefined;
-  };
-}
-
-function authorization({ username, password }: URL): Record<string, string> {
-  if (!username) return {};
-  const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
-  return { 'proxy-authorization': `Basic ${Buffer.from(credentials).toString('base64')}` };
 }

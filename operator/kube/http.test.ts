@@ -1,7 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { startConnectProxy } from '../../test/support/connect-proxy.ts';
 import { eventually } from '../../test/support/kube.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { Connection } from './config.ts';
@@ -14,11 +13,7 @@ afterEach(async () => {
 });
 
 /** Starts a server on a real socket with prepared answers, and an Http that connects to it. */
-async function bed(
-  answers: ((request: IncomingMessage, response: ServerResponse) => void)[],
-  clock?: ManualClock,
-  proxy?: string,
-) {
+async function bed(answers: ((request: IncomingMessage, response: ServerResponse) => void)[], clock?: ManualClock) {
   const requests: { method: string; url: string; authorization?: string; body: string }[] = [];
   let connections = 0;
   const server = createServer((request, response) => {
@@ -47,7 +42,7 @@ async function bed(
     async () => {
       readings.count++;
       if (readings.fail) throw readings.fail;
-      return { ...base, proxy, headers: { authorization: `Bearer T${readings.count}` } };
+      return { ...base, headers: { authorization: `Bearer T${readings.count}` } };
     },
     { clock, observe: (_, status) => statuses.push(status) },
   );
@@ -303,30 +298,5 @@ describe('connections', () => {
     expect((await first).value).toBe('1');
     await lines.return();
     await eventually('all connections close', async () => (await open()) === 0);
-  });
-
-  it('go through a proxy with its credentials', async () => {
-    const proxy = await startConnectProxy({ user: 'one', password: 'p@ss word' });
-    cleanups.push(() => proxy.stop());
-    const { http, requests, server } = await bed([json(200, { ok: 1 })], undefined, proxy.url);
-    expect(await http.request({ method: 'POST', path: '/x', body: { v: 1 } })).toEqual({ ok: 1 });
-    expect(await http.request(GET)).toEqual({ ok: 1 });
-    expect(requests).toMatchObject([
-      { method: 'POST', url: '/prefix/x', body: '{"v":1}' },
-      { method: 'GET', url: '/prefix/x' },
-    ]);
-    expect(proxy.targets).toEqual([server]);
-  });
-
-  it('fail with the answer of a proxy that refuses', async () => {
-    const proxy = await startConnectProxy({ user: 'one', password: 'right' });
-    cleanups.push(() => proxy.stop());
-    const { http, requests } = await bed([json(200, {})], undefined, proxy.url.replace('right', 'wrong'));
-    const { host } = new URL(proxy.url);
-    await expect(http.request({ method: 'POST', path: '/x' })).rejects.toMatchObject({
-      constructor: UnreachableError,
-      message: `POST /x: the proxy ${host} answered 407`,
-    });
-    expect(requests).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest';
 import { DEPLOYMENTS, type Deployment } from '../../operator/kube/builtin.ts';
 import { Client } from '../../operator/kube/client.ts';
 import { connectionSource } from '../../operator/kube/config.ts';
@@ -270,18 +270,19 @@ describe('connections', () => {
   });
 
   it('go through the proxy of a kubeconfig', async () => {
-    const proxy = await startConnectProxy({ user: 'one', password: 'two' });
-    const source = connectionSource({ kubeconfig: inject('kubeconfig') });
-    const http = new Http(async () => ({ ...(await source()), proxy: proxy.url }));
-    try {
-      const through = new Client(http, { fieldManager: 'test' });
-      await through.create(CONFIG_MAPS, config('proxied', { a: '1' }));
-      expect(await through.get(CONFIG_MAPS, { namespace, name: 'proxied' })).toMatchObject({ data: { a: '1' } });
-      expect(proxy.targets).toEqual([new URL((await source()).server).host]);
-    } finally {
-      await http.close();
-      await proxy.stop();
-    }
+    const { proxy, client, server } = await proxied({ user: 'one', password: 'p@ss word' });
+    await client.create(CONFIG_MAPS, config('proxied', { a: '1' }));
+    expect(await client.get(CONFIG_MAPS, { namespace, name: 'proxied' })).toMatchObject({ data: { a: '1' } });
+    expect(proxy.targets).toEqual([server]);
+  });
+
+  it('fail with the answer of a proxy that refuses, without its password', async () => {
+    const { proxy, client } = await proxied({ user: 'one', password: 'right' }, 'wrong');
+    const created = client.create(CONFIG_MAPS, config('refused', { a: '1' }));
+    await expect(created).rejects.toBeInstanceOf(UnreachableError);
+    await expect(created).rejects.toThrow(new URL(proxy.url).host);
+    await expect(created).rejects.toThrow('407');
+    await expect(created).rejects.not.toThrow('wrong');
   });
 
   it('are refused when the certificate of the server is not trusted', async () => {
@@ -292,3 +293,17 @@ describe('connections', () => {
     await http.close();
   });
 });
+
+/** Starts a proxy that wants these credentials, and returns a client that reaches the API server through it, with `password` if it is given. */
+async function proxied(credentials: { user: string; password: string }, password = credentials.password) {
+  const proxy = await startConnectProxy(credentials);
+  const url = new URL(proxy.url);
+  url.password = password;
+  const source = connectionSource({ kubeconfig: inject('kubeconfig') });
+  const http = new Http(async () => ({ ...(await source()), proxy: url.href }));
+  onTestFinished(async () => {
+    await http.close();
+    await proxy.stop();
+  });
+  return { proxy, client: new Client(http, { fieldManager: 'test' }), server: new URL((await source()).server).host };
+}
