@@ -180,10 +180,10 @@ async function nameMeasurements(
 
 async function findContents(
   clickhouse: ClickHouse,
-  { days }: AnalysisOptions,
+  { days, rulesVersion }: AnalysisOptions,
   signal?: AbortSignal,
 ): Promise<Contents> {
-  const { sql, params } = contentsQuery(days);
+  const { sql, params } = contentsQuery(days, rulesVersion);
   const [row] = await clickhouse.select<ContentsRow>(sql, { params, signal });
   return contentsOf(row);
 }

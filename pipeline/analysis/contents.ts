@@ -1,6 +1,7 @@
 import { IS_MESSENGER } from './messengers.ts';
 import { HAS_OWN_CONTROL } from './own-controls.ts';
 import { HAS_FAILED, SILENT_RUN } from './reporters.ts';
+import type { RulesVersion } from './rules.ts';
 import { inDays, type Query } from './selection.ts';
 import { IS_WITHOUT_ADDRESS } from './signals.ts';
 
@@ -42,26 +43,29 @@ export function contentsIn({ contents = UNKNOWN_CONTENTS }: { readonly contents?
   return contents;
 }
 
-/** A row of contentsQuery: 0 or 1, or a number. */
+/** A row of contentsQuery: 0 or 1, or a number; absent: not asked for. */
 export interface ContentsRow {
-  readonly messengers: number;
   readonly ipv6: number;
-  readonly failed_measurements: number;
-  readonly http_fingerprints: number;
-  readonly own_controls: number;
-  readonly pages_without_address: number;
   readonly control_endpoints: number;
+  readonly messengers?: number;
+  readonly failed_measurements?: number;
+  readonly http_fingerprints?: number;
+  readonly own_controls?: number;
+  readonly pages_without_address?: number;
 }
 
-/** Returns the query for the contents of days: one row. */
-export function contentsQuery(days: readonly string[]): Query {
-  const { sql, params } = inDays(days);
-  return {
-    sql: `SELECT messengers, ipv6, failed_measurements, http_fingerprints, own_controls, pages_without_address, control_endpoints FROM (
-  SELECT max(${IS_MESSENGER}) AS messengers, max(ifNull(isIPv6String(ip), 0)) AS ipv6,
+/** Aggregates of the contents that version 2 does not use. */
+const SINCE_3 = `max(${IS_MESSENGER}) AS messengers,
     uniqIf(measurement_uid, ${HAS_FAILED}) AS failed_measurements, max(notEmpty(http_fingerprints)) AS http_fingerprints,
     max(${HAS_OWN_CONTROL}) AS own_controls,
-    max(${IS_WITHOUT_ADDRESS} AND http_response_status_code IS NOT NULL) AS pages_without_address
+    max(${IS_WITHOUT_ADDRESS} AND http_response_status_code IS NOT NULL) AS pages_without_address`;
+
+/** Returns the query for the contents of days that a version of the rules uses: one row. */
+export function contentsQuery(days: readonly string[], version: RulesVersion): Query {
+  const { sql, params } = inDays(days);
+  return {
+    sql: `SELECT * FROM (
+  SELECT max(ifNull(isIPv6String(ip), 0)) AS ipv6${version === 2 ? '' : `, ${SINCE_3}`}
   FROM obs_web WHERE ${sql}
 ) AS observed CROSS JOIN (
   SELECT uniq(hostname, ip, ifNull(port, 0)) AS control_endpoints FROM obs_web_ctrl WHERE ${sql}
@@ -70,16 +74,16 @@ export function contentsQuery(days: readonly string[]): Query {
   };
 }
 
-/** Returns the contents that the row of contentsQuery describes; those of unknown days without a row. */
+/** Returns the contents that the row of contentsQuery describes; what was not asked for, and everything without a row, is unknown. */
 export function contentsOf(row: ContentsRow | undefined): Contents {
   if (!row) return UNKNOWN_CONTENTS;
   return {
-    hasMessengers: row.messengers > 0,
-    hasIPv6: row.ipv6 > 0,
-    mayBeOffline: Number(row.failed_measurements) >= SILENT_RUN,
-    hasHttpFingerprints: row.http_fingerprints > 0,
-    hasOwnControls: row.own_controls > 0,
-    hasPagesWithoutAddress: row.pages_without_address > 0,
+    hasMessengers: Number(row.messengers ?? 1) > 0,
+    hasIPv6: Number(row.ipv6) > 0,
+    mayBeOffline: Number(row.failed_measurements ?? SILENT_RUN) >= SILENT_RUN,
+    hasHttpFingerprints: Number(row.http_fingerprints ?? 1) > 0,
+    hasOwnControls: Number(row.own_controls ?? 1) > 0,
+    hasPagesWithoutAddress: Number(row.pages_without_address ?? 1) > 0,
     controlEndpoints: Number(row.control_endpoints),
   };
 }

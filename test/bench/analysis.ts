@@ -97,7 +97,7 @@ async function measureStatement(clickhouse: ClickHouse, pid: number, rules: Rule
   const judge = async (day: string) => {
     const used = processorTime(pid);
     const started = performance.now();
-    const question = contentsQuery([day]);
+    const question = contentsQuery([day], rules);
     const [row] = await clickhouse.select<ContentsRow>(question.sql, { params: question.params });
     const { sql, params } = makeStep(ANALYSIS_WEB_MEASUREMENT.name, {
       days: [day],

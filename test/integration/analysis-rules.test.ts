@@ -381,8 +381,8 @@ test.for(LACKS)(
     await clickhouse.insert('obs_web', casesOn(day, left, 'web'));
     await clickhouse.insert('obs_web_ctrl', casesOn(day, left, 'ctrl'));
     const before = new Date(Date.parse(day) - 86_400_000).toISOString().slice(0, 10);
-    const found = async (days: string[]) => {
-      const { sql, params } = contentsQuery(days);
+    const found = async (days: string[], version: RulesVersion = 3) => {
+      const { sql, params } = contentsQuery(days, version);
       const rows = await clickhouse.select<ContentsRow>(sql, { params });
       expect(rows.length).toBe(1);
       return contentsOf(rows[0]);
@@ -401,6 +401,16 @@ test.for(LACKS)(
       controlEndpoints: new Set(endpoints).size,
     });
     expect(Object.values(contents)).toContain(false);
+    // Version 2 uses only these two; the others are unknown.
+    expect(await found([day], 2)).toEqual({
+      hasMessengers: true,
+      hasIPv6: contents.hasIPv6,
+      mayBeOffline: true,
+      hasHttpFingerprints: true,
+      hasOwnControls: true,
+      hasPagesWithoutAddress: true,
+      controlEndpoints: contents.controlEndpoints,
+    });
     // Without any observation.
     expect(await found([before])).toEqual({
       hasMessengers: false,
