@@ -1,3 +1,5 @@
+import { withCommas } from './with-commas.ts';
+
 /** Counts of the objects and measurements that were read, by outcome: read = transformed + skipped + failed + unsupported. */
 export interface Counts {
   files: number;
@@ -44,5 +46,5 @@ export function addsUp(counts: Counts): boolean {
 
 /** Returns a number with its noun: `1 object`, `2 objects`. */
 export function counted(count: number, what: string): string {
-  return `${count.toLocaleString('en')} ${what}${count === 1 ? '' : 's'}`;
+  return `${withCommas(count)} ${what}${count === 1 ? '' : 's'}`;
 }

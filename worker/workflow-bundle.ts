@@ -25,6 +25,7 @@ export const SOURCES = [
   'pipeline/filter.ts',
   'pipeline/runs/bucket-run.ts',
   'pipeline/trace-parent.ts',
+  'pipeline/with-commas.ts',
   'temporal/trace-header.ts',
 ];
 

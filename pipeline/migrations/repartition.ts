@@ -4,6 +4,7 @@ import { type ClickHouse, identifier, quote, type StatementOptions } from '../ta
 import { engineFor, onCluster } from '../tables/ddl.ts';
 import { TableError, TableSchemaError } from '../tables/errors.ts';
 import type { Table } from '../tables/schema.ts';
+import { withCommas } from '../with-commas.ts';
 import type { PlannedChange } from './migration.ts';
 
 /** A table whose partition key is a prefix of its first sorting column. */
@@ -426,5 +427,5 @@ async function insertsEnded(clickhouse: ClickHouse, table: string, signal?: Abor
 }
 
 function megabytes(bytes: number): string {
-  return `${Math.ceil(bytes / 1e6).toLocaleString('en')} MB`;
+  return `${withCommas(Math.ceil(bytes / 1e6))} MB`;
 }

@@ -9,9 +9,12 @@ export interface ClockChanges {
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const known = new Map<string, ClockChanges>();
+/** Clock of the default time zone. For any other, `Intl` loads the languages of ICU, which take 8 MB. */
+const UTC: ClockChanges = { offsets: [0], gaps: [] };
 
 /** Returns the changes in the year (UTC) of `now`, in milliseconds since 1970. */
 export function clockChanges(timeZone: string, now: number): ClockChanges {
+  if (timeZone === 'Etc/UTC') return UTC;
   const year = new Date(now).getUTCFullYear();
   const key = `${year} ${timeZone}`;
   const found = known.get(key) ?? changesOf(timeZone, year);
