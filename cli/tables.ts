@@ -1,6 +1,5 @@
 import { VIEWS } from '../pipeline/analysis/views.ts';
 import { counted } from '../pipeline/counts.ts';
-import type { Logger } from '../pipeline/log.ts';
 import { migrateAutomatically } from '../pipeline/migrations/migrate.ts';
 import { findTables, originOf, RECORDS_TABLE } from '../pipeline/migrations/migration-origin.ts';
 import { TABLES_OF_RUNS } from '../pipeline/tables/all-tables.ts';
@@ -8,6 +7,7 @@ import type { ClickHouse } from '../pipeline/tables/clickhouse.ts';
 import { identifier } from '../pipeline/tables/clickhouse.ts';
 import { onCluster } from '../pipeline/tables/ddl.ts';
 import { TableSchemaError } from '../pipeline/tables/errors.ts';
+import type { Logger } from '../pipeline/telemetry/log.ts';
 import type { OpenedClickHouse } from './clickhouse.ts';
 import { migrateCommandLine } from './commands/migrate.ts';
 import { confirmed } from './confirmation.ts';

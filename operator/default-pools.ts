@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import { parse } from 'yaml';
 import { GROUP, INSTALLATION_LABEL } from '../crds/resource.ts';
 import type { WorkerPool } from '../crds/worker-pool.ts';
-import type { Logger } from '../pipeline/log.ts';
+import type { Logger } from '../pipeline/telemetry/log.ts';
 import { WORKER_POOLS } from './controllers/resources.ts';
 import { hashOf } from './hash.ts';
 import { CONFIG_MAPS, type ConfigMap } from './kube/builtin.ts';

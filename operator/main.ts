@@ -1,9 +1,9 @@
 import { setTimeout } from 'node:timers/promises';
-import { HealthAddressError } from '../pipeline/health-server.ts';
-import { createLogger } from '../pipeline/log.ts';
-import type { Tracing } from '../pipeline/otel.ts';
 import { loadSettings, publicSettings, type Settings, SettingsError } from '../pipeline/settings.ts';
-import { startTracing } from '../pipeline/tracing.ts';
+import { HealthAddressError } from '../pipeline/telemetry/health-server.ts';
+import { createLogger } from '../pipeline/telemetry/log.ts';
+import type { Tracing } from '../pipeline/telemetry/otel.ts';
+import { startTracing } from '../pipeline/telemetry/tracing.ts';
 import { connectionSource, KubeConfigError } from './kube/config.ts';
 import { LeaseLostError } from './kube/lease.ts';
 import { runOperator } from './operator.ts';

@@ -1,9 +1,9 @@
 import { setTimeout } from 'node:timers/promises';
 import { backOff } from '../pipeline/back-off.ts';
-import type { Logger } from '../pipeline/log.ts';
 import { prepareDatabase } from '../pipeline/migrations/migrate.ts';
 import type { Settings } from '../pipeline/settings.ts';
 import { openClickHouse } from '../pipeline/tables/clickhouse.ts';
+import type { Logger } from '../pipeline/telemetry/log.ts';
 
 const WAITS = { initial: 1_000, longest: 60_000 };
 

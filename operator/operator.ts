@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { type HealthServer, type MetricsText, serveHealth } from '../pipeline/health-server.ts';
-import type { Logger } from '../pipeline/log.ts';
 import type { Settings } from '../pipeline/settings.ts';
+import { type HealthServer, type MetricsText, serveHealth } from '../pipeline/telemetry/health-server.ts';
+import type { Logger } from '../pipeline/telemetry/log.ts';
 import { SEARCH_ATTRIBUTES } from '../worker/contract.ts';
 import { Caches } from './caches.ts';
 import { createControllers, SHARED_FOR } from './controllers/controllers.ts';

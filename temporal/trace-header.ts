@@ -1,6 +1,6 @@
 import { defaultPayloadConverter, type Headers } from '@temporalio/common';
-import type { TraceParent } from '../pipeline/trace-parent.ts';
-import type { ResourceName } from '../pipeline/work-context.ts';
+import type { TraceParent } from '../pipeline/telemetry/trace-parent.ts';
+import type { ResourceName } from '../pipeline/telemetry/work-context.ts';
 
 /** Key of the header, as JSON `{"traceparent": ...}`. Temporal's SDKs of other languages use the same key. */
 const TRACE_HEADER = '_tracer-data';

@@ -27,7 +27,7 @@ const RULES: readonly Rule[] = [
   { from: /^worker\/contract\.ts$/, may: /^$/, never: /./ },
   {
     from: /^worker\/workflows\//,
-    may: /^(worker\/(contract|workflows\/.*)|pipeline\/(bucket|counts|filter|trace-parent|runs\/bucket-run)|temporal\/trace-header)\.ts$/,
+    may: /^(worker\/(contract|workflows\/.*)|pipeline\/(bucket|counts|filter|telemetry\/trace-parent|runs\/bucket-run)|temporal\/trace-header)\.ts$/,
     never: /^node:/,
   },
   { from: /^temporal\//, may: /^(temporal|pipeline)\// },
@@ -52,6 +52,7 @@ const RULES: readonly Rule[] = [
 /** Folders of `pipeline/` from the lowest to the highest: each may import those before it. Files at the top of `pipeline/` are the lowest. */
 const PIPELINE = [
   '',
+  'telemetry',
   'measurement',
   'archive',
   'tables',

@@ -7,7 +7,7 @@ import type { Granularity } from '../pipeline/bucket.ts';
 import type { Counts } from '../pipeline/counts.ts';
 import type { Filter } from '../pipeline/filter.ts';
 import type { RunStage } from '../pipeline/ledger/ledger.ts';
-import type { ResourceName } from '../pipeline/work-context.ts';
+import type { ResourceName } from '../pipeline/telemetry/work-context.ts';
 
 export type { Granularity };
 export type Stage = RunStage;

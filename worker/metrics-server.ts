@@ -1,4 +1,4 @@
-import { type HealthServer, type MetricsText, serveHealth } from '../pipeline/health-server.ts';
+import { type HealthServer, type MetricsText, serveHealth } from '../pipeline/telemetry/health-server.ts';
 
 /**
  * Serves the metrics of this process at `prometheus_bind_address`: those of the registry, and those that the SDK of Temporal serves at a port

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backOff } from '../pipeline/back-off.ts';
-import type { Logger } from '../pipeline/log.ts';
+import type { Logger } from '../pipeline/telemetry/log.ts';
 
 const WAITS = { initial: 500, longest: 30_000 };
 

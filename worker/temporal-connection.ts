@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NativeConnection, Worker } from '@temporalio/worker';
-import type { Logger } from '../pipeline/log.ts';
 import type { Settings } from '../pipeline/settings.ts';
+import type { Logger } from '../pipeline/telemetry/log.ts';
 import { serverOptions } from '../temporal/connection.ts';
 import { connect } from './temporal.ts';
 

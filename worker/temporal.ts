@@ -1,6 +1,6 @@
 import { NativeConnection, Runtime, TransportError } from '@temporalio/worker';
-import type { Logger } from '../pipeline/log.ts';
 import type { Settings } from '../pipeline/settings.ts';
+import type { Logger } from '../pipeline/telemetry/log.ts';
 import { registerSearchAttributes, serverOptions } from '../temporal/connection.ts';
 import { connectionFailure } from '../temporal/connection-failure.ts';
 import { SEARCH_ATTRIBUTES } from './contract.ts';

@@ -1,7 +1,7 @@
 import type { ActivityInterceptorsFactory, InjectedSinks } from '@temporalio/worker';
-import type { Logger } from '../pipeline/log.ts';
-import type { Tracing } from '../pipeline/otel.ts';
 import type { RunMetrics } from '../pipeline/runs/metrics.ts';
+import type { Logger } from '../pipeline/telemetry/log.ts';
+import type { Tracing } from '../pipeline/telemetry/otel.ts';
 import {
   type Attributes,
   attributesOfResource,
@@ -9,8 +9,8 @@ import {
   countAttributes,
   underTraceParent,
   withSpan,
-} from '../pipeline/spans.ts';
-import { inWork } from '../pipeline/work-context.ts';
+} from '../pipeline/telemetry/spans.ts';
+import { inWork } from '../pipeline/telemetry/work-context.ts';
 import { traceHeaderOf } from '../temporal/trace-header.ts';
 import { type BackfillInput, type RunInput, type Stage, WORKFLOWS } from './contract.ts';
 import type { EndSinks } from './workflows/trace.ts';

@@ -24,7 +24,7 @@ export const SOURCES = [
   'pipeline/counts.ts',
   'pipeline/filter.ts',
   'pipeline/runs/bucket-run.ts',
-  'pipeline/trace-parent.ts',
+  'pipeline/telemetry/trace-parent.ts',
   'pipeline/with-commas.ts',
   'temporal/trace-header.ts',
 ];

@@ -1,10 +1,10 @@
 import { Command, Option } from 'commander';
 import { hidePassword } from '../../pipeline/hide-password.ts';
-import { createLogger } from '../../pipeline/log.ts';
 import { migrate } from '../../pipeline/migrations/migrate.ts';
 import type { DatabaseOrigin } from '../../pipeline/migrations/migration-origin.ts';
 import { type MigrationPlan, planMigrations } from '../../pipeline/migrations/migration-plan.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
+import { createLogger } from '../../pipeline/telemetry/log.ts';
 import { openClickHouse } from '../clickhouse.ts';
 import { confirmed } from '../confirmation.ts';
 import { withExitStatus } from '../exit-status.ts';

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { z } from 'zod';
-import { createLogger } from '../../pipeline/log.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
+import { createLogger } from '../../pipeline/telemetry/log.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { archiveOption, type CommonOptions, checkClickHouse, directory, list, wholeNumber } from '../options.ts';
 

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, Option } from 'commander';
-import { createLogger } from '../../pipeline/log.ts';
 import { loadSettings, type Settings } from '../../pipeline/settings.ts';
 import { parseClickHouseUrl } from '../../pipeline/tables/clickhouse-url.ts';
 import { TableError } from '../../pipeline/tables/errors.ts';
+import { createLogger } from '../../pipeline/telemetry/log.ts';
 import { EMBEDDED, FOR_DISPLAY, type OpenedClickHouse, openClickHouse } from '../clickhouse.ts';
 import { paletteFor } from '../colour.ts';
 import { withExitStatus } from '../exit-status.ts';

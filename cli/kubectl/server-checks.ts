@@ -1,10 +1,10 @@
 import { TemporalError } from '../../operator/temporal/errors.ts';
 import { ArchiveError } from '../../pipeline/archive/archive.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
-import { createLogger } from '../../pipeline/log.ts';
 import type { Settings } from '../../pipeline/settings.ts';
 import { openClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { TableError } from '../../pipeline/tables/errors.ts';
+import { createLogger } from '../../pipeline/telemetry/log.ts';
 import { FOR_DISPLAY } from '../clickhouse.ts';
 import { missingSearchAttributes, openTemporalToRead } from '../orchestration/target.ts';
 import { schemaDifferences } from '../schema-differences.ts';

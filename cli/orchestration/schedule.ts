@@ -6,7 +6,7 @@ import type { ScheduleRequest } from '../../operator/temporal/schedules.ts';
 import { lastCompleteBucket } from '../../pipeline/bucket.ts';
 import { type Filter, filterIDOf } from '../../pipeline/filter.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
-import type { Logger } from '../../pipeline/log.ts';
+import type { Logger } from '../../pipeline/telemetry/log.ts';
 import { COMMAND_NAMESPACE, filterWords, launchIDPrefix, scheduleIDOf, WORKFLOWS } from '../../worker/contract.ts';
 import { resourceName } from './resource-name.ts';
 import type { Target } from './target.ts';

@@ -4,9 +4,9 @@ import { type Connection, connectionSource, KubeConfigError } from '../../operat
 import { InvalidError, KubeError, NotFoundError, TooManyRequestsError } from '../../operator/kube/errors.ts';
 import type { Temporal } from '../../operator/temporal/connection.ts';
 import { TemporalDenied, TemporalError, TemporalUnavailable } from '../../operator/temporal/errors.ts';
-import type { Logger } from '../../pipeline/log.ts';
 import { sentence } from '../../pipeline/sentence.ts';
 import type { Settings } from '../../pipeline/settings.ts';
+import type { Logger } from '../../pipeline/telemetry/log.ts';
 import { SEARCH_ATTRIBUTES } from '../../worker/contract.ts';
 
 /** Errors of the orchestrators with a cause outside the program. */

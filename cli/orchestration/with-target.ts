@@ -1,5 +1,5 @@
-import type { Logger } from '../../pipeline/log.ts';
 import { loadSettings, type Settings } from '../../pipeline/settings.ts';
+import type { Logger } from '../../pipeline/telemetry/log.ts';
 import { createCommandLogger } from '../command-logger.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { printable } from '../printable.ts';

@@ -1,8 +1,8 @@
-import type { Logger } from '../../pipeline/log.ts';
 import { ReferenceDataError } from '../../pipeline/reference/dataset.ts';
 import { loadReference, referenceVersions } from '../../pipeline/reference/load.ts';
 import { NO_SOURCE } from '../../pipeline/reference/no-source.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import type { Logger } from '../../pipeline/telemetry/log.ts';
 
 /** Where fingerprints are loaded. */
 export interface FingerprintTools {

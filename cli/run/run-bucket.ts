@@ -5,7 +5,6 @@ import type { Archive } from '../../pipeline/archive/archive.ts';
 import type { Batch } from '../../pipeline/archive/batches.ts';
 import { type Counts, noCounts, sumCounts } from '../../pipeline/counts.ts';
 import { attemptID, type OpenedRun, type RunOrigin, type RunStage } from '../../pipeline/ledger/ledger.ts';
-import type { Logger } from '../../pipeline/log.ts';
 import { type AnalysisTask, abandonAnalysis, analyseBucket, type SettledBy } from '../../pipeline/runs/analysis.ts';
 import type { Checkpoint } from '../../pipeline/runs/batch.ts';
 import { type BrokenStage, type RunPlan, type RunSteps, runStages } from '../../pipeline/runs/bucket-run.ts';
@@ -13,12 +12,13 @@ import { ARCHIVE_CHANGED, type ClassifiedError, classifyError } from '../../pipe
 import type { RunMetrics } from '../../pipeline/runs/metrics.ts';
 import { abandonBucket, type BucketKey, finishBucket } from '../../pipeline/runs/observations.ts';
 import { keepOrPlan } from '../../pipeline/runs/resume.ts';
-import { type Attributes, countAttributes, failSpan, type Span, withSpan } from '../../pipeline/spans.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import type { Logger } from '../../pipeline/telemetry/log.ts';
+import { type Attributes, countAttributes, failSpan, type Span, withSpan } from '../../pipeline/telemetry/spans.ts';
+import { inStage, inWork } from '../../pipeline/telemetry/work-context.ts';
 import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
 import type { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { CODE_VERSION } from '../../pipeline/version.ts';
-import { inStage, inWork } from '../../pipeline/work-context.ts';
 import type { Reprocess } from '../../worker/contract.ts';
 
 export interface RunTools {

@@ -1,9 +1,9 @@
 import type { Condition } from '../../crds/conditions.ts';
 import { FINALIZER, type Kind, parseSpec, SpecError } from '../../crds/resource.ts';
-import type { Logger } from '../../pipeline/log.ts';
 import { sentence } from '../../pipeline/sentence.ts';
-import { attributesOfRange, attributesOfResource, withSpan } from '../../pipeline/spans.ts';
-import { WaitSpans } from '../../pipeline/wait-spans.ts';
+import type { Logger } from '../../pipeline/telemetry/log.ts';
+import { attributesOfRange, attributesOfResource, withSpan } from '../../pipeline/telemetry/spans.ts';
+import { WaitSpans } from '../../pipeline/telemetry/wait-spans.ts';
 import { canonical, sameJson } from '../hash.ts';
 import type { Change } from '../kube/cache.ts';
 import type { Client } from '../kube/client.ts';

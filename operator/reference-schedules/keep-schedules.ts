@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
-import type { Logger } from '../../pipeline/log.ts';
 import { DATASET_NAMES, type DatasetName } from '../../pipeline/reference/datasets.ts';
+import type { Logger } from '../../pipeline/telemetry/log.ts';
 import type { Temporal } from '../temporal/connection.ts';
 import { createSchedule, describeSchedule, type ScheduleRequest, updateSchedule } from '../temporal/schedules.ts';
 import { planReference, referenceRequest } from './plan.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Connection } from '@temporalio/client';
 import { afterAll, expect, test } from 'vitest';
-import { createLogger } from '../../pipeline/log.ts';
+import { createLogger } from '../../pipeline/telemetry/log.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { connectionOptions, Temporal } from './connection.ts';
 import { TemporalDenied, TemporalUnavailable } from './errors.ts';

@@ -1,8 +1,8 @@
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
-import type { Logger } from '../../pipeline/log.ts';
 import { sentence } from '../../pipeline/sentence.ts';
 import { type Settings, SettingsError } from '../../pipeline/settings.ts';
-import { currentTraceParent } from '../../pipeline/spans.ts';
+import type { Logger } from '../../pipeline/telemetry/log.ts';
+import { currentTraceParent } from '../../pipeline/telemetry/spans.ts';
 import {
   registerSearchAttributes,
   type ServerOptions,

@@ -1,10 +1,10 @@
 import { granularityOf } from '../bucket.ts';
 import { EVERYTHING } from '../filter.ts';
-import type { Logger } from '../log.ts';
 import { type ClickHouse, identifier, quote } from '../tables/clickhouse.ts';
 import { syncReplicas } from '../tables/cluster.ts';
 import { FINGERPRINTS_DNS } from '../tables/reference-tables.ts';
 import { OBS_WEB, OBS_WEB_CTRL } from '../tables/schema.ts';
+import type { Logger } from '../telemetry/log.ts';
 import { type Contents, type ContentsRow, contentsOf, contentsQuery } from './contents.ts';
 import {
   type DayTask,

@@ -1,4 +1,3 @@
-import type { Logger } from '../log.ts';
 import { type ClickHouse, identifier, quote } from '../tables/clickhouse.ts';
 import { syncReplicas } from '../tables/cluster.ts';
 import { literals } from '../tables/ddl.ts';
@@ -13,6 +12,7 @@ import {
   type ObservationTable,
   type Table,
 } from '../tables/schema.ts';
+import type { Logger } from '../telemetry/log.ts';
 import { duplicateUploadCondition } from './duplicate-uploads.ts';
 import { type OpenedRun, type PastRun, pastRuns, type RunKey, TABLE_LOST } from './ledger.ts';
 import {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Logger } from '../log.ts';
 import { type ClickHouse, identifier, quote } from '../tables/clickhouse.ts';
 import { StatementError } from '../tables/errors.ts';
+import type { Logger } from '../telemetry/log.ts';
 import type { PlannedChange } from './migration.ts';
 
 /** An index of a table. Each table with such an index has no other index. */

@@ -1,5 +1,4 @@
 import { RUN_STATES, TABLE_LOST } from '../ledger/ledger.ts';
-import type { Logger } from '../log.ts';
 import { type ClickHouse, identifier } from '../tables/clickhouse.ts';
 import { literals } from '../tables/ddl.ts';
 import { LEDGER_TABLES, PIPELINE_RUNS } from '../tables/ledger-tables.ts';
@@ -13,6 +12,7 @@ import {
   OBS_WEB,
   OBS_WEB_CTRL,
 } from '../tables/schema.ts';
+import type { Logger } from '../telemetry/log.ts';
 import observations from './001-observations.ts';
 import analysis from './002-analysis.ts';
 import ledger from './003-ledger.ts';

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Logger } from '../log.ts';
 import type { Settings } from '../settings.ts';
 import { type ClickHouse, identifier, openClickHouse } from '../tables/clickhouse.ts';
 import { assertOneShard } from '../tables/cluster.ts';
 import { createTable, onCluster } from '../tables/ddl.ts';
 import { TableSchemaError } from '../tables/errors.ts';
 import type { Table } from '../tables/schema.ts';
+import type { Logger } from '../telemetry/log.ts';
 import { missingMigrations, recordLostTables } from './lost-tables.ts';
 import type { Migration } from './migration.ts';
 import { MigrationLock } from './migration-lock.ts';

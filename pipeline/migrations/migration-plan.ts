@@ -1,7 +1,7 @@
-import type { Logger } from '../log.ts';
 import { ClickHouse } from '../tables/clickhouse.ts';
 import { parseClickHouseUrl } from '../tables/clickhouse-url.ts';
 import { TableSchemaError } from '../tables/errors.ts';
+import type { Logger } from '../telemetry/log.ts';
 import { missingMigrations } from './lost-tables.ts';
 import type { Migration, PlannedChange } from './migration.ts';
 import { type DatabaseOrigin, type FoundTable, findTables, originOf, recordedAmong } from './migration-origin.ts';

@@ -1,5 +1,5 @@
-import type { Logger } from '../log.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
+import type { Logger } from '../telemetry/log.ts';
 
 /** The changes that a migration would make to the current database. */
 export interface PlannedChange {

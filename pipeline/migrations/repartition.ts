@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Logger } from '../log.ts';
 import { type ClickHouse, identifier, quote, type StatementOptions } from '../tables/clickhouse.ts';
 import { engineFor, onCluster } from '../tables/ddl.ts';
 import { TableError, TableSchemaError } from '../tables/errors.ts';
 import type { Table } from '../tables/schema.ts';
+import type { Logger } from '../telemetry/log.ts';
 import { withCommas } from '../with-commas.ts';
 import type { PlannedChange } from './migration.ts';
 

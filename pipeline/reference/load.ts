@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import type { Logger } from '../log.ts';
 import { type ClickHouse, identifier, quote } from '../tables/clickhouse.ts';
 import { createTable, onCluster } from '../tables/ddl.ts';
 import { REFERENCE_TABLES, REFERENCE_VERSIONS } from '../tables/reference-tables.ts';
+import type { Logger } from '../telemetry/log.ts';
 import { assertPlausible, ReferenceDataError, versionName } from './dataset.ts';
 import { DATASETS, type DatasetName } from './datasets.ts';
 

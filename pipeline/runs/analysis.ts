@@ -13,11 +13,11 @@ import { boundsOf } from '../bucket.ts';
 import { noCounts } from '../counts.ts';
 import { EVERYTHING, filterIDOf } from '../filter.ts';
 import { type OpenedRun, openRun, pastRuns, type RunOrigin, type RunRecorder, recordRun } from '../ledger/ledger.ts';
-import type { Logger } from '../log.ts';
-import { withSpan } from '../spans.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { TableError } from '../tables/errors.ts';
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { withSpan } from '../telemetry/spans.ts';
 import type { AbandonedEnd, BucketKey } from './observations.ts';
 
 export interface AnalysisTools {

@@ -1,13 +1,13 @@
 import type { ArchiveFile } from '../archive/keys.ts';
 import { addCounts, type Counts, noCounts } from '../counts.ts';
 import { type FailureRecord, type FileRecord, type OpenedRun, recordFailures, recordFiles } from '../ledger/ledger.ts';
-import { withSpan } from '../spans.ts';
 import type { RowBlock } from '../tables/block.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import type { RowEncoder } from '../tables/encoder.ts';
 import { Inserter, type InserterOptions, type RefusedRow } from '../tables/inserter.ts';
 import { OBSERVATION_TABLES } from '../tables/schema.ts';
 import { claimUids, substituteUids } from '../tables/uids.ts';
+import { withSpan } from '../telemetry/spans.ts';
 
 /** A file whose measurements are not all stored. */
 export interface OpenFile {

@@ -21,9 +21,9 @@ import {
   recordRun,
 } from '../ledger/ledger.ts';
 import { overlappingBuckets } from '../ledger/replaced-rows.ts';
-import type { Logger } from '../log.ts';
 import type { ClickHouse } from '../tables/clickhouse.ts';
 import { StatementError } from '../tables/errors.ts';
+import type { Logger } from '../telemetry/log.ts';
 import { ArchiveShrankError, expectNotShrunk } from './shrink.ts';
 
 export type BucketKey = Omit<RunKey, 'generation' | 'stage'>;

@@ -1,5 +1,5 @@
 import type { ArchiveWaits } from '../archive/archive-waits.ts';
-import { recordSpan } from '../spans.ts';
+import { recordSpan } from '../telemetry/spans.ts';
 import type { BatchStage, BatchWatch } from './batch.ts';
 
 /** Stages of a part, in milliseconds. */

@@ -1,4 +1,4 @@
-import type { Logger } from '../log.ts';
+import type { Logger } from '../telemetry/log.ts';
 import { type ClickHouse, identifier } from './clickhouse.ts';
 import { addColumns, createTable, onCluster } from './ddl.ts';
 import { TableSchemaError } from './errors.ts';

@@ -3,9 +3,9 @@ import type { SharedIpMetadata } from '../reference/ip-metadata.ts';
 import type { BatchStage, BatchTask, Checkpoint } from '../runs/batch.ts';
 import type { ClassifiedError } from '../runs/failure.ts';
 import type { Settings } from '../settings.ts';
-import type { PlainSpan } from '../spans.ts';
-import type { TraceParent } from '../trace-parent.ts';
-import type { WorkContext } from '../work-context.ts';
+import type { PlainSpan } from '../telemetry/spans.ts';
+import type { TraceParent } from '../telemetry/trace-parent.ts';
+import type { WorkContext } from '../telemetry/work-context.ts';
 
 /** Data that a thread receives at its start. Settings stay within the process, because they contain credentials. */
 export interface ThreadData {

@@ -4,12 +4,12 @@ import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { boundsOf } from '../bucket.ts';
 import type { Counts } from '../counts.ts';
-import type { Logger } from '../log.ts';
 import type { IpMetadata, SharedIpMetadata } from '../reference/ip-metadata.ts';
 import type { BatchStage, BatchTask, Checkpoint } from '../runs/batch.ts';
 import type { Settings } from '../settings.ts';
-import { currentTraceParent, type PlainSpan } from '../spans.ts';
-import { currentWork } from '../work-context.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { currentTraceParent, type PlainSpan } from '../telemetry/spans.ts';
+import { currentWork } from '../telemetry/work-context.ts';
 import { ThreadError, ThreadWorkError } from './errors.ts';
 import type { FromThread, ThreadData, ToThread } from './messages.ts';
 

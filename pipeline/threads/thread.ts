@@ -4,9 +4,9 @@ import { type HttpFingerprints, readHttpFingerprints } from '../reference/http-f
 import { IpMetadata } from '../reference/ip-metadata.ts';
 import { type BatchTask, observeBatch } from '../runs/batch.ts';
 import { classifyError, errorType } from '../runs/failure.ts';
-import { underTraceParent } from '../spans.ts';
 import { openClickHouse } from '../tables/clickhouse.ts';
-import { inWork } from '../work-context.ts';
+import { underTraceParent } from '../telemetry/spans.ts';
+import { inWork } from '../telemetry/work-context.ts';
 import type { FromThread, ThreadData, ToThread } from './messages.ts';
 
 // Entry point of a pool thread: processes one batch at a time, from the archive to ClickHouse. Keeps connections, IP databases and
@@ -18,7 +18,7 @@ const PROGRESS_INTERVAL = 500;
 const { settings, isTraced } = workerData as ThreadData;
 const port = parentPort as MessagePort;
 if (isTraced) {
-  const { installThreadTracing } = await import('../otel.ts');
+  const { installThreadTracing } = await import('../telemetry/otel.ts');
   installThreadTracing(span => send({ type: 'span', span }));
 }
 const archive = openArchive(settings);

@@ -23,12 +23,12 @@ import { startClickHouse } from '../../local/clickhouse.ts';
 import { DirectoryArchive } from '../../pipeline/archive/directory.ts';
 import { countBuckets } from '../../pipeline/bucket.ts';
 import { EVERYTHING, filterIDOf } from '../../pipeline/filter.ts';
-import { createLogger } from '../../pipeline/log.ts';
 import { ensureDatabase, migrate } from '../../pipeline/migrations/migrate.ts';
 import { openIpMetadata } from '../../pipeline/reference/ip-metadata.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
 import { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { parseClickHouseUrl } from '../../pipeline/tables/clickhouse-url.ts';
+import { createLogger } from '../../pipeline/telemetry/log.ts';
 import { ThreadPool } from '../../pipeline/threads/pool.ts';
 import { processorTime } from './processor-time.ts';
 

@@ -12,10 +12,10 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startClickHouse } from '../../local/clickhouse.ts';
 import { EVERYTHING, filterIDOf } from '../../pipeline/filter.ts';
-import { createLogger } from '../../pipeline/log.ts';
 import { analyseBucket } from '../../pipeline/runs/analysis.ts';
 import { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { parseClickHouseUrl } from '../../pipeline/tables/clickhouse-url.ts';
+import { createLogger } from '../../pipeline/telemetry/log.ts';
 import { openMigrated } from '../fidelity/verdicts.ts';
 import { processorTime } from './processor-time.ts';
 

@@ -61,7 +61,7 @@ const MEMORY_SECONDS = 10;
 const MATCHING_TARGET = 0.1;
 /** Number of spans that are made alone; the queue of the exporter holds 2,048. */
 const SPANS = 2000;
-/** The exporter sends spans at the latest after this time (pipeline/otel.ts). */
+/** The exporter sends spans at the latest after this time (pipeline/telemetry/otel.ts). */
 const EXPORT_DELAY_MS = 1000;
 const TARGETS = { bodies: 0.8, rows: 0.5, all: 0.7 };
 const TARGET_INTO_CLICKHOUSE = 0.6;

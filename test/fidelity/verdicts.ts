@@ -4,11 +4,11 @@ import { gunzipSync } from 'node:zlib';
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import { verdictsQuery } from '../../pipeline/analysis/verdicts.ts';
 import { EVERYTHING } from '../../pipeline/filter.ts';
-import { createLogger } from '../../pipeline/log.ts';
 import { ensureDatabase, migrate } from '../../pipeline/migrations/migrate.ts';
 import { readFingerprints } from '../../pipeline/reference/fingerprints.ts';
 import { type ClickHouse, openClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { FINGERPRINTS_DNS } from '../../pipeline/tables/reference-tables.ts';
+import { createLogger } from '../../pipeline/telemetry/log.ts';
 import { analyseDay } from '../support/analyse-day.ts';
 
 export type Row = Record<string, unknown>;

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { Temporal } from '../../operator/temporal/connection.ts';
 import { TemporalRejected, TemporalUnavailable } from '../../operator/temporal/errors.ts';
-import { createLogger } from '../../pipeline/log.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
+import { createLogger } from '../../pipeline/telemetry/log.ts';
 import { makeTemporalNamespace } from '../support/operator.ts';
 
 /**

@@ -8,8 +8,8 @@ import { timeZoneProblem } from '../../crds/time-zones.ts';
 import { Temporal } from '../../operator/temporal/connection.ts';
 import { TemporalRejected } from '../../operator/temporal/errors.ts';
 import { createSchedule, describeSchedule, type ScheduleRequest } from '../../operator/temporal/schedules.ts';
-import { createLogger } from '../../pipeline/log.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
+import { createLogger } from '../../pipeline/telemetry/log.ts';
 import { makeTemporalNamespace } from '../support/operator.ts';
 
 /** Compares our check of cron lines and time zones with Temporal's server, which must accept the same ones and fire at these times. */

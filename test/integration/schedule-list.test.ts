@@ -9,8 +9,8 @@ import {
   type ScheduleRequest,
   updateSchedule,
 } from '../../operator/temporal/schedules.ts';
-import { createLogger } from '../../pipeline/log.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
+import { createLogger } from '../../pipeline/telemetry/log.ts';
 import { SEARCH_ATTRIBUTES } from '../../worker/contract.ts';
 import { eventually, makeTemporalNamespace } from '../support/operator.ts';
 

@@ -6,7 +6,7 @@ import type { Backfill } from '../../crds/backfill.ts';
 import { BACKFILLS, PIPELINE_SCHEDULES } from '../../operator/controllers/resources.ts';
 import { freePort } from '../../pipeline/free-port.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
-import { inWork } from '../../pipeline/work-context.ts';
+import { inWork } from '../../pipeline/telemetry/work-context.ts';
 import { startProxy } from '../support/clickhouse-proxy.ts';
 import { makeDatabase } from '../support/database.ts';
 import { FINGERPRINTS, FIXTURES } from '../support/fixtures.ts';

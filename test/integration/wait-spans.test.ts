@@ -1,7 +1,7 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { installTracing } from '../../pipeline/otel.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
+import { installTracing } from '../../pipeline/telemetry/otel.ts';
 import { activity } from '../../worker/activities/activity.ts';
 import type { ActivityTools } from '../../worker/activities/tools.ts';
 import { activityTracing } from '../../worker/tracing.ts';

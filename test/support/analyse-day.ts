@@ -1,7 +1,7 @@
 import { type AnalysedDays, AnalysisAgainError, analyseDays } from '../../pipeline/analysis/analyse.ts';
 import type { AnalysisOptions } from '../../pipeline/analysis/steps.ts';
-import type { Logger } from '../../pipeline/log.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import type { Logger } from '../../pipeline/telemetry/log.ts';
 
 /** Judges one day, with this generation or a greater one. */
 export async function analyseDay(

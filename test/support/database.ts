@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { RUN_STATES } from '../../pipeline/ledger/ledger.ts';
-import { createLogger } from '../../pipeline/log.ts';
 import { ensureDatabase, migrate } from '../../pipeline/migrations/migrate.ts';
 import { type ClickHouse, identifier, openClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { PIPELINE_RUNS } from '../../pipeline/tables/ledger-tables.ts';
+import { createLogger } from '../../pipeline/telemetry/log.ts';
 
 export const silent = createLogger('test', {
   log_level: process.env.TEST_LOG === 'debug' ? 'debug' : 'fatal',

@@ -29,7 +29,7 @@ import {
   type Stored,
 } from '../../operator/kube/resource.ts';
 import { DEFAULT_POOL_RULES, LEASE_RULES, OPERATOR_RULES, workerSettingsRules } from '../../operator/rbac.ts';
-import { createLogger } from '../../pipeline/log.ts';
+import { createLogger } from '../../pipeline/telemetry/log.ts';
 import { NAMESPACES } from './kube.ts';
 import { PROGRAM_ENV } from './program.ts';
 

@@ -1,8 +1,8 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
-import type { Logger } from '../../pipeline/log.ts';
 import { classifyError } from '../../pipeline/runs/failure.ts';
+import type { Logger } from '../../pipeline/telemetry/log.ts';
+import { WaitSpans } from '../../pipeline/telemetry/wait-spans.ts';
 import { ThreadWorkError } from '../../pipeline/threads/errors.ts';
-import { WaitSpans } from '../../pipeline/wait-spans.ts';
 import { OTHER_INSTALLATION, type RunCounts } from '../contract.ts';
 import { toFailure } from './failures.ts';
 import type { ActivityTools } from './tools.ts';

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { noCounts } from '../../pipeline/counts.ts';
-import type { Logger } from '../../pipeline/log.ts';
+import type { Logger } from '../../pipeline/telemetry/log.ts';
 import { BatchProgress } from './batch-progress.ts';
 
 beforeEach(() => {

@@ -1,6 +1,6 @@
 import { type Counts, noCounts } from '../../pipeline/counts.ts';
-import type { Logger } from '../../pipeline/log.ts';
 import type { BatchStage } from '../../pipeline/runs/batch.ts';
+import type { Logger } from '../../pipeline/telemetry/log.ts';
 
 /** Milliseconds between two lines about a batch in progress. Most batches end before the first one. */
 const INTERVAL = 60_000;

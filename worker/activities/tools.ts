@@ -1,9 +1,9 @@
 import type { RulesVersion } from '../../pipeline/analysis/rules.ts';
 import type { Archive } from '../../pipeline/archive/archive.ts';
-import type { Logger } from '../../pipeline/log.ts';
 import type { RunMetrics } from '../../pipeline/runs/metrics.ts';
 import type { Settings } from '../../pipeline/settings.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
+import type { Logger } from '../../pipeline/telemetry/log.ts';
 import type { ThreadPool } from '../../pipeline/threads/pool.ts';
 import type { ClickHouseWatch } from './clickhouse-watch.ts';
 

@@ -7,9 +7,9 @@ import {
   type WorkflowInterceptorsFactory,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { PlainSpan } from '../../pipeline/spans.ts';
-import { formatTraceParent, parseTraceParent } from '../../pipeline/trace-parent.ts';
-import type { ResourceName } from '../../pipeline/work-context.ts';
+import type { PlainSpan } from '../../pipeline/telemetry/spans.ts';
+import { formatTraceParent, parseTraceParent } from '../../pipeline/telemetry/trace-parent.ts';
+import type { ResourceName } from '../../pipeline/telemetry/work-context.ts';
 import { traceHeaderOf, traceHeaders } from '../../temporal/trace-header.ts';
 import { type RunCounts, resourceOf } from '../contract.ts';
 import { reasonOf } from './failure.ts';

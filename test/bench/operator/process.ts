@@ -5,8 +5,8 @@
 
 import type { Connection } from '../../../operator/kube/config.ts';
 import { runOperator } from '../../../operator/operator.ts';
-import { createLogger } from '../../../pipeline/log.ts';
 import { loadSettings } from '../../../pipeline/settings.ts';
+import { createLogger } from '../../../pipeline/telemetry/log.ts';
 import { recordStalls } from './stalls.ts';
 
 const { BENCH_CONNECTION: connection = '', BENCH_STALLS: stalls = '' } = process.env;

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
+import { type Settings, SettingsError } from '../settings.ts';
 import type { Logger } from './log.ts';
 import type { Tracing } from './otel.ts';
-import { type Settings, SettingsError } from './settings.ts';
 
 /**
  * Starts tracing if the settings have a `telemetry_endpoint`. OpenTelemetry's packages are loaded only then. Throws SettingsError for an

@@ -1,5 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
-import { instruments } from '../test/support/kube.ts';
+import { instruments } from '../../test/support/kube.ts';
 import { HealthAddressError, type HealthOptions, type HealthServer, serveHealth } from './health-server.ts';
 
 let server: HealthServer | undefined;

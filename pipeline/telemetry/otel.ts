@@ -9,8 +9,8 @@ import {
   type SpanProcessor,
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
+import { CODE_VERSION } from '../version.ts';
 import type { PlainSpan } from './spans.ts';
-import { CODE_VERSION } from './version.ts';
 
 const SCOPE = { name: 'ooni-pipeline' };
 
