@@ -96,11 +96,16 @@ export async function finalizeRows(tools: RowTools, run: OpenedRun, complete: bo
     if (copies) await deleteRows(tools, name, run.bucket, copies);
   }
   await retireFailures(clickhouse, plans.get(PIPELINE_FAILURES.name) ?? [], signal);
-  const wrote = ORDER.some(({ name }) => found.get(name)?.some(each => isOwn(run, each)));
+  const ownRows = ORDER.flatMap(({ name: table }) =>
+    (found.get(table) ?? []).filter(each => isOwn(run, each)).map(({ all, distinct }) => ({ table, all, distinct })),
+  );
+  const groups = [...plans.values()].reduce((sum, plan) => sum + plan.length, 0);
+  // Deletes take time, in which a statement whose answer was lost may insert rows again.
+  const hasDeleted = groups > 0 || newer.length > 0 || duplicateUploadCondition(OBS_WEB.name, run.bucket) !== undefined;
   const lost = past.some(each => isOwn(run, each) && each.filterID === run.filterID && each.reason === TABLE_LOST);
   return {
-    rowsStored: wrote ? await deduplicate(tools, run) : {},
-    retired: [...plans.values()].reduce((sum, plan) => sum + plan.length, 0),
+    rowsStored: ownRows.length > 0 ? await deduplicate(tools, run, hasDeleted ? undefined : ownRows) : {},
+    retired: groups,
     ...(lost && { tableLost: true }),
     shared: past.some(each => isOwn(run, each) && each.filterID !== run.filterID),
   };
@@ -142,23 +147,30 @@ function isOwn(run: FoundRows, found: FoundRows): boolean {
   return found.bucket === run.bucket && found.generation === run.generation;
 }
 
-/** Finds the groups of rows of the run and of older runs, in the buckets that overlap the run's, by table. */
-async function findGroups(
-  clickhouse: ClickHouse,
-  run: OpenedRun,
-  signal?: AbortSignal,
-): Promise<Map<string, FoundRows[]>> {
+/** A group of rows in a table, with the number of rows of the run itself; 0 for other groups. */
+interface Group extends FoundRows {
+  /** Number of rows, and of different sorting keys among them. */
+  readonly all: number;
+  readonly distinct: number;
+}
+
+/** Finds the groups of rows of the run and of older runs, in the buckets that overlap the run's, by table. Counts the rows of the run. */
+async function findGroups(clickhouse: ClickHouse, run: OpenedRun, signal?: AbortSignal): Promise<Map<string, Group[]>> {
   const buckets = literals(overlappingBuckets(run.bucket));
+  const isOwnRow = `bucket_date = ${quote(run.bucket)} AND run_generation = ${run.generation}`;
   const queries = [
-    ...ORDER.map(({ name }) => [name, 'bucket_date', 'run_generation'] as const),
-    [PIPELINE_FAILURES.name, 'bucket', 'generation'] as const,
-  ].map(
-    ([table, bucket, generation]) =>
-      `SELECT DISTINCT ${quote(table)} AS table, ${bucket} AS bucket, ${generation} AS generation
-       FROM ${identifier(table)} WHERE ${bucket} IN ${buckets} AND ${generation} <= ${run.generation}`,
-  );
-  const rows = await clickhouse.select<FoundRows & { table: string }>(queries.join(' UNION ALL '), { signal });
-  const found = new Map<string, FoundRows[]>();
+    ...ORDER.map(
+      table =>
+        `SELECT ${quote(table.name)} AS table, bucket_date AS bucket, run_generation AS generation,
+           countIf(${isOwnRow}) AS all, uniqExactIf(sipHash128(${keyOf(table)}), ${isOwnRow}) AS distinct
+         FROM ${identifier(table.name)} WHERE bucket_date IN ${buckets} AND run_generation <= ${run.generation}
+         GROUP BY bucket_date, run_generation`,
+    ),
+    `SELECT DISTINCT ${quote(PIPELINE_FAILURES.name)} AS table, bucket, generation, 0 AS all, 0 AS distinct
+     FROM ${PIPELINE_FAILURES.name} WHERE bucket IN ${buckets} AND generation <= ${run.generation}`,
+  ];
+  const rows = await clickhouse.select<Group & { table: string }>(queries.join(' UNION ALL '), { signal });
+  const found = new Map<string, Group[]>();
   for (const { table, ...row } of rows) found.set(table, [...(found.get(table) ?? []), row]);
   return found;
 }
@@ -176,24 +188,30 @@ async function retireFailures(
   await clickhouse.mutate(PIPELINE_FAILURES.name, conditions.join(' OR '), { signal });
 }
 
-interface Counted {
+/** Numbers of rows of the run in a table. */
+interface Counted extends Pick<Group, 'all' | 'distinct'> {
   readonly table: ObservationTable;
-  /** Number of rows, and of different sorting keys among them. */
-  readonly all: number;
-  readonly distinct: number;
 }
 
-/** Deletes duplicate rows of the run and returns the number of remaining rows by table. */
-async function deduplicate(tools: RowTools, run: RunKey): Promise<Record<string, number>> {
-  const { clickhouse, log, signal } = tools;
+async function countRows({ clickhouse, signal }: RowTools, run: RunKey): Promise<readonly Counted[]> {
+  return clickhouse.select<Counted>(
+    ORDER.map(
+      table =>
+        `SELECT ${quote(table.name)} AS table, count() AS all, uniqExact(sipHash128(${keyOf(table)})) AS distinct ${own(table, run)}`,
+    ).join(' UNION ALL '),
+    { signal },
+  );
+}
+
+/**
+ * Deletes duplicate rows of the run and returns the number of remaining rows by table.
+ *
+ * @param known the numbers of rows, if they were just read
+ */
+async function deduplicate(tools: RowTools, run: RunKey, known?: readonly Counted[]): Promise<Record<string, number>> {
+  const { log } = tools;
   for (let round = 1; ; round++) {
-    const counted = await clickhouse.select<Counted>(
-      ORDER.map(
-        table =>
-          `SELECT ${quote(table.name)} AS table, count() AS all, uniqExact(sipHash128(${keyOf(table)})) AS distinct ${own(table, run)}`,
-      ).join(' UNION ALL '),
-      { signal },
-    );
+    const counted = (round === 1 && known) || (await countRows(tools, run));
     const twice = counted.filter(({ all, distinct }) => all > distinct);
     if (twice.length === 0 || round > DEDUPLICATION_ROUNDS) {
       for (const { table, all, distinct } of twice) {
