@@ -354,6 +354,25 @@ test('of late uploads, the control of one day says nothing about the other days'
   expect(found).toEqual(await oneAnalysis());
 });
 
+test('older results are replaced, also those of lost verdicts', async () => {
+  const made: Measurement = {
+    ...{ hour: 0, age: 5, cc: 'IT', host: 'a.example', ip: '192.0.2.1', connects: true, certified: true },
+    ...{ control: 'ok', report: '', probe: '' },
+  };
+  const bucket = bucketAt(FIRST_DAY, 'Day');
+  const { web, ctrl } = rowsOf([made], { bucket, filter: EVERYTHING }, 1000);
+  await clickhouse.insert('obs_web', web);
+  await clickhouse.insert('obs_web_ctrl', ctrl);
+  const options = { day: bucket, filter: EVERYTHING, selection: { of: 'day' }, rulesVersion: RULES } as const;
+  await analyseDay(clickhouse, { ...options, generation: 1 }, silent);
+  await clickhouse.command('TRUNCATE TABLE analysis_web_measurement');
+  await analyseDay(clickhouse, { ...options, generation: 5 }, silent);
+  for (const table of FILLED) {
+    const found = await clickhouse.select(`SELECT run_generation AS generation FROM ${table}`);
+    expect([table, found]).toEqual([table, [{ generation: 5 }]]);
+  }
+});
+
 /** A client that records the ids of its statements. */
 class Listening extends ClickHouse {
   readonly ids: string[] = [];
