@@ -1,6 +1,7 @@
 import type { ExplainedLayer, ExplainedRow, Explanation, Row } from '../pipeline/analysis/explain.ts';
 import { GRADES } from '../pipeline/analysis/judgement.ts';
 import { NO_MATCH, RULES } from '../pipeline/analysis/rules.ts';
+import { counted } from '../pipeline/counts.ts';
 
 const WIDTH = 100;
 
@@ -152,7 +153,7 @@ function controlLines({ control, day }: Explanation): string[] {
     }
     lines.push(
       ...wrapped(
-        `${host.hostname}: ${host.dns_success} rows with an answer, ${host.dns_failure} with a failed lookup, from ${host.measurements} measurements`,
+        `${host.hostname}: ${counted(Number(host.dns_success), 'row')} with an answer, ${host.dns_failure} with a failed lookup, from ${counted(Number(host.measurements), 'measurement')}`,
         2,
       ),
     );
@@ -175,7 +176,7 @@ function controlLines({ control, day }: Explanation): string[] {
   for (const row of control.vouched) {
     lines.push(
       ...wrapped(
-        `${row.ip} proved itself as ${row.hostname} with a valid certificate in ${row.measurements} measurements of the day`,
+        `${row.ip} proved itself as ${row.hostname} with a valid certificate in ${counted(Number(row.measurements), 'measurement')} of the day`,
         2,
       ),
     );

@@ -96,7 +96,7 @@ describe('a worker', () => {
   test('an invalid argument fails at once, with a message', async () => {
     const handle = await startRun(client, runInput('2023-13-01'));
     await expect(handle.result()).rejects.toMatchObject({
-      cause: { type: 'InvalidRun', message: expect.stringMatching(/2023-13-01.*YYYY-MM-DD/) },
+      cause: { type: 'InvalidRun', message: expect.stringContaining('"2023-13-01" is not a day of the calendar') },
     });
   });
 
