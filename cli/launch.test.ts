@@ -17,6 +17,19 @@ function oldNode(): string | undefined {
   });
 }
 
+/** The launcher is plain JavaScript without types. */
+const { runsPrograms } = await import(new URL('./bin/launch.mjs', import.meta.url).href);
+
+test.each([
+  ['20.19.0', false],
+  ['24.4.1', false],
+  ['24.5.0', true],
+  ['24.21.0', true],
+  ['26.0.0', true],
+])('Node %s runs the programs: %s', (version, expected) => {
+  expect(runsPrograms(version)).toBe(expected);
+});
+
 const old = oldNode();
 
 test.skipIf(!old).each(['oonipipeline', 'kubectl-ooni'])(

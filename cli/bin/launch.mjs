@@ -5,8 +5,15 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { cacheCompiledCode } from './compile-cache.mjs';
 
-/** First major version of Node that runs the programs. */
-const NODE = 24;
+/** First version of Node that runs the programs: its HTTP agents know proxies. */
+const NODE = '24.5';
+
+/** Returns whether a Node of this version runs the programs. */
+export function runsPrograms(version) {
+  const [major, minor] = version.split('.').map(Number);
+  const [firstMajor, firstMinor] = NODE.split('.').map(Number);
+  return major > firstMajor || (major === firstMajor && minor >= firstMinor);
+}
 
 /**
  * Runs the command `name`. A checkout has its source, `cli/<module>.ts`. An installed package has the bundle `dist/commands/<module>.js` instead,
@@ -15,7 +22,7 @@ const NODE = 24;
 export async function launch(name, module) {
   const source = new URL(`../${module}.ts`, import.meta.url);
   const program = existsSync(source) ? source : new URL(`../../dist/commands/${module}.js`, import.meta.url);
-  if (Number(process.versions.node.split('.')[0]) >= NODE) {
+  if (runsPrograms(process.versions.node)) {
     cacheCompiledCode();
     await import(program.href);
     return;
