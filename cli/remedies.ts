@@ -1,4 +1,5 @@
 import { clause } from '../pipeline/sentence.ts';
+import { isUntrustedCertificate } from '../pipeline/untrusted-certificate.ts';
 
 /** Remedies for a user when a server does not answer, by the name of the error. */
 const REMEDIES: Readonly<Record<string, string>> = {
@@ -17,7 +18,9 @@ export const SERVER_REMEDIES = {
 };
 
 /** Returns the message of an error, followed by the remedy when a server does not answer. */
-export function messageWithRemedy({ name, message }: Error): string {
+export function messageWithRemedy({ name, message, cause }: Error): string {
   const remedy = REMEDIES[name];
+  // The message has its own remedy.
+  if (isUntrustedCertificate(cause)) return message;
   return remedy === undefined ? message : `${clause(message)}; ${remedy}`;
 }

@@ -1,4 +1,5 @@
 import { S3ServiceException } from '@aws-sdk/client-s3';
+import { isUntrustedCertificate, UNTRUSTED_CERTIFICATE } from '../untrusted-certificate.ts';
 import {
   type ArchiveError,
   ArchiveMissingError,
@@ -46,6 +47,7 @@ export function toArchiveError(error: unknown, url: string, target: RequestTarge
 
 /** Returns the message of an error. Network errors that combine several (one for each address) have no message of their own. */
 function messageOf(error: unknown): string {
+  if (isUntrustedCertificate(error)) return UNTRUSTED_CERTIFICATE;
   if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ');
   return error instanceof Error ? error.message || error.name : String(error);
 }

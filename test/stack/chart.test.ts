@@ -269,6 +269,27 @@ describe('settings', () => {
     }
   });
 
+  test('for private authorities name a file of the Secret, in operator and workers', async () => {
+    const objects = await render(...MINIMAL, '--set', 'certificateAuthorities.existingSecret=our-ca');
+    expect(find(objects, 'ConfigMap', 'ooni-ooni-pipeline').data).toMatchObject({
+      NODE_EXTRA_CA_CERTS: '/etc/ooni-pipeline/certificate-authorities/ca.crt',
+    });
+    const pools = find(objects, 'ConfigMap', /-pools$/).data as Record<string, string>;
+    for (const pod of [
+      find(objects, 'Deployment', /operator$/).spec.template.spec,
+      parse(pools.activities!).template.spec,
+    ]) {
+      expect(pod.volumes).toContainEqual({ name: 'certificate-authorities', secret: { secretName: 'our-ca' } });
+      expect(pod.containers[0].volumeMounts).toContainEqual({
+        name: 'certificate-authorities',
+        mountPath: '/etc/ooni-pipeline/certificate-authorities',
+        readOnly: true,
+      });
+    }
+    const without = await render(...MINIMAL);
+    expect(find(without, 'ConfigMap', 'ooni-ooni-pipeline').data).not.toHaveProperty('NODE_EXTRA_CA_CERTS');
+  });
+
   test('that are secret are in a Secret only', async () => {
     const text = await helm('template', 'ooni', CHART, ...MINIMAL);
     const secret = find(objectsOf(text), 'Secret', 'ooni-ooni-pipeline');

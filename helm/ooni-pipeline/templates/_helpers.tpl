@@ -220,6 +220,11 @@ TEMPORAL_UI_URL: {{ . | quote }}
 {{- if .Values.jaeger.enabled }}
 TELEMETRY_ENDPOINT: {{ printf "http://%s.%s.svc:4317" (include "ooni-pipeline.componentName" (dict "root" . "component" "jaeger")) .Release.Namespace | quote }}
 {{- end }}
+{{- with .Values.certificateAuthorities }}
+{{- if .existingSecret }}
+NODE_EXTRA_CA_CERTS: {{ printf "/etc/ooni-pipeline/certificate-authorities/%s" .key | quote }}
+{{- end }}
+{{- end }}
 {{- with .Values.temporal.external }}
 {{- if and (eq $.Values.temporal.mode "external") .tls.existingSecret }}
 {{- with .tls.caKey }}
@@ -255,24 +260,34 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: {{ printf "/etc/ooni-pipeline/temporal-tls/%s" . |
 
 {{/* Changes with every value that is in the environment of operator and workers. */}}
 {{- define "ooni-pipeline.settingsChecksum" -}}
-{{- printf "%s%s%s%s" (include "ooni-pipeline.settings" .) .Values.clickhouse.mode (toJson .Values.credentials) (toJson .Values.temporal.external) | sha256sum | trunc 16 -}}
+{{- printf "%s%s%s%s%s" (include "ooni-pipeline.settings" .) .Values.clickhouse.mode (toJson .Values.credentials) (toJson .Values.temporal.external) (toJson .Values.certificateAuthorities) | sha256sum | trunc 16 -}}
 {{- end }}
 
-{{/* The PEM files for TLS to an external Temporal. */}}
-{{- define "ooni-pipeline.temporalVolumes" -}}
-{{- if and (eq .Values.temporal.mode "external") .Values.temporal.external.tls.existingSecret -}}
-- name: temporal-tls
+{{/* The PEM files of operator and workers: for TLS to an external Temporal, and of private authorities. */}}
+{{- define "ooni-pipeline.certificateVolumes" -}}
+{{- range $name, $secret := include "ooni-pipeline.certificateSecrets" . | fromYaml }}
+- name: {{ $name }}
   secret:
-    secretName: {{ .Values.temporal.external.tls.existingSecret | quote }}
-{{- end -}}
+    secretName: {{ $secret | quote }}
+{{- end }}
 {{- end }}
 
-{{- define "ooni-pipeline.temporalVolumeMounts" -}}
-{{- if and (eq .Values.temporal.mode "external") .Values.temporal.external.tls.existingSecret -}}
-- name: temporal-tls
-  mountPath: /etc/ooni-pipeline/temporal-tls
+{{- define "ooni-pipeline.certificateVolumeMounts" -}}
+{{- range $name, $_ := include "ooni-pipeline.certificateSecrets" . | fromYaml }}
+- name: {{ $name }}
+  mountPath: /etc/ooni-pipeline/{{ $name }}
   readOnly: true
-{{- end -}}
+{{- end }}
+{{- end }}
+
+{{/* Secrets with PEM files, by the name of the volume and of its folder. */}}
+{{- define "ooni-pipeline.certificateSecrets" -}}
+{{- if and (eq .Values.temporal.mode "external") .Values.temporal.external.tls.existingSecret }}
+temporal-tls: {{ .Values.temporal.external.tls.existingSecret | quote }}
+{{- end }}
+{{- with .Values.certificateAuthorities.existingSecret }}
+certificate-authorities: {{ . | quote }}
+{{- end }}
 {{- end }}
 
 {{/* Egress rules of operator, workers and Superset: DNS, and servers at any address. */}}

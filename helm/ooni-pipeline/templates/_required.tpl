@@ -13,6 +13,8 @@
   "settings",
   "credentials",
   "credentials.values",
+  "certificateAuthorities",
+  "certificateAuthorities.key",
   "clickhouse",
   "clickhouse.mode",
   "clickhouse.embedded",

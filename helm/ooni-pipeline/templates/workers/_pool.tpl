@@ -1,15 +1,15 @@
 {{/*
 dict "root" $ "spec" SPEC: the spec of a WorkerPool with its pod template merged over workers.template, and that over what every worker of this
-release needs: pull policy and secrets, the files of TLS, and a checksum of the settings, so that other settings make other pods.
+release needs: pull policy and secrets, the files of certificates, and a checksum of the settings, so that other settings make other pods.
 */}}
 {{- define "ooni-pipeline.pool" -}}
 {{- $image := dict "root" .root "image" .root.Values.image -}}
 {{- $container := dict "name" "worker" "imagePullPolicy" (include "ooni-pipeline.imagePullPolicy" $image) -}}
-{{- with include "ooni-pipeline.temporalVolumeMounts" .root | fromYamlArray -}}
+{{- with include "ooni-pipeline.certificateVolumeMounts" .root | fromYamlArray -}}
 {{- $_ := set $container "volumeMounts" . -}}
 {{- end -}}
 {{- $pod := dict "containers" (list $container) -}}
-{{- with include "ooni-pipeline.temporalVolumes" .root | fromYamlArray -}}
+{{- with include "ooni-pipeline.certificateVolumes" .root | fromYamlArray -}}
 {{- $_ := set $pod "volumes" . -}}
 {{- end -}}
 {{- with include "ooni-pipeline.imagePullSecrets" .root | fromYaml -}}
