@@ -19,8 +19,7 @@ export const SERVER_REMEDIES = {
 
 /** Returns the message of an error, followed by the remedy when a server does not answer. */
 export function messageWithRemedy({ name, message, cause }: Error): string {
-  const remedy = REMEDIES[name];
-  // The message has its own remedy.
-  if (isUntrustedCertificate(cause)) return message;
+  // The message of an untrusted certificate has its own remedy.
+  const remedy = isUntrustedCertificate(cause) ? undefined : REMEDIES[name];
   return remedy === undefined ? message : `${clause(message)}; ${remedy}`;
 }

@@ -110,7 +110,7 @@ async function unpack(archive: string, name: string, target: string): Promise<vo
     }
   };
   await Promise.all([pipeline(createReadStream(archive), createGunzip(), entries), read()]);
-  if (!found) throw new DownloadError(`there is no ${name} in the archive`);
+  if (!found) throw new DownloadError(`the archive has no ${name}`);
 }
 
 /** Returns why a connection failed, without the wrapping errors. */

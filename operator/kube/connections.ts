@@ -25,21 +25,25 @@ const IDLE = 60_000;
 
 /** Connections to one server with one certificate: a few that calls share, and one for each watch. */
 export class Connections {
-  readonly #agent: http.Agent;
   readonly #server: URL;
+  readonly #transport: typeof http | typeof https;
+  readonly #agent: http.Agent;
 
   constructor({ server, tls: options, proxy }: Connection) {
     this.#server = new URL(server);
-    const Agent = agentOf(this.#server);
-    const proxyEnv = proxy === undefined ? undefined : { HTTP_PROXY: proxy, HTTPS_PROXY: proxy };
-    this.#agent = new Agent({ ...options, keepAlive: true, timeout: IDLE, ...(proxyEnv && { proxyEnv }) });
+    this.#transport = this.#server.protocol === 'https:' ? https : http;
+    this.#agent = new this.#transport.Agent({
+      ...options,
+      ...{ keepAlive: true, timeout: IDLE },
+      ...(proxy && { proxyEnv: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } }),
+    });
   }
 
   /** Sends a request. Returns the answer when its headers have arrived; throws the errors of the system. */
   send({ method, path, headers, body, signal, beforeSend }: Outgoing): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const { protocol, hostname, port, pathname } = this.#server;
-      const request = (protocol === 'https:' ? https : http).request({
+      const request = this.#transport.request({
         agent: this.#agent,
         ...{ protocol, hostname: bare(hostname), port, method, signal },
         // Node adds the length to a POST, PUT or PATCH only. The body of a DELETE without it would be read as another request.
@@ -70,10 +74,6 @@ export class Connections {
     this.#agent.maxFreeSockets = 0;
     for (const sockets of Object.values(this.#agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
   }
-}
-
-function agentOf({ protocol }: URL): typeof http.Agent {
-  return protocol === 'https:' ? https.Agent : http.Agent;
 }
 
 /** Returns a host name without the brackets of an IPv6 address. */

@@ -260,7 +260,7 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: {{ printf "/etc/ooni-pipeline/temporal-tls/%s" . |
 
 {{/* Changes with every value that is in the environment of operator and workers. */}}
 {{- define "ooni-pipeline.settingsChecksum" -}}
-{{- printf "%s%s%s%s%s" (include "ooni-pipeline.settings" .) .Values.clickhouse.mode (toJson .Values.credentials) (toJson .Values.temporal.external) (toJson .Values.certificateAuthorities) | sha256sum | trunc 16 -}}
+{{- printf "%s%s%s%s" (include "ooni-pipeline.settings" .) .Values.clickhouse.mode (toJson .Values.credentials) (toJson .Values.temporal.external) | sha256sum | trunc 16 -}}
 {{- end }}
 
 {{/* The PEM files of operator and workers: for TLS to an external Temporal, and of private authorities. */}}
