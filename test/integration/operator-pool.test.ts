@@ -353,8 +353,9 @@ describe('autoscaling', () => {
         { since: ago(120), replicas: 2 },
         { since: ago(60), replicas: 0 },
       ];
+      const scalingMemory = { recommendations, changes: [] };
       const status = { subresource: 'status' } as const;
-      await client.patch(WORKER_POOLS, { name, namespace }, { status: { scalingMemory: { recommendations } } }, status);
+      await client.patch(WORKER_POOLS, { name, namespace }, { status: { scalingMemory } }, status);
       await client.patch(DEPLOYMENTS, { name: `ooni-worker-${name}`, namespace }, { spec: { replicas: 0 } });
       const progress = { total: 3, succeeded: 1, failed: 0, skipped: 0, active: 2, percent: 33, done: '1/3' };
       await client.patch(BACKFILLS, { name, namespace }, { status: { progress } }, status);
