@@ -7,7 +7,7 @@ import { KINDS } from '../crds/kinds.ts';
 import { GROUP, VERSION } from '../crds/resource.ts';
 import { CRDS, NAMESPACES } from '../operator/kube/builtin.ts';
 import type { Client } from '../operator/kube/client.ts';
-import { AlreadyExistsError, InvalidError, KubeError, NotFoundError } from '../operator/kube/errors.ts';
+import { InvalidError, KubeError, NotFoundError } from '../operator/kube/errors.ts';
 import { defineResource, type KubeObject, type Resource, type Stored } from '../operator/kube/resource.ts';
 import { WORK_NAMESPACE } from '../operator/manifests.ts';
 import { sentence } from '../pipeline/sentence.ts';
@@ -98,7 +98,7 @@ export async function createMissing(client: Client, dir: string, root: string): 
     }
     for (const object of objects) {
       try {
-        const found = await createOrFind(client, object);
+        const found = await findOrCreate(client, object);
         if (found?.metadata.deletionTimestamp) {
           notes.push(`${nameOf(object)} is being deleted. kubectl apply -f ${path} creates it again when it is gone.`);
           continue;
@@ -138,20 +138,17 @@ async function obstacleOf(client: Client, object: Manifest): Promise<string | un
   }
 }
 
-/** Creates an object. If it already exists, returns the existing one. */
-async function createOrFind(client: Client, object: Manifest): Promise<Stored<Manifest> | undefined> {
+/** Returns the existing object; undefined after it created the object. */
+async function findOrCreate(client: Client, object: Manifest): Promise<Stored<Manifest> | undefined> {
   const resource = await resourceOf(client, object);
   const namespace = resource.namespaced ? (object.metadata.namespace ?? WORK_NAMESPACE) : undefined;
   const metadata = { ...object.metadata, ...(namespace && { namespace }) };
   const found = await client.find(resource, metadata);
   if (found) return found;
-  try {
-    await client.create(resource, { ...object, metadata: withLastApplied({ ...object, metadata }) });
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof AlreadyExistsError)) throw error;
-    return client.get(resource, metadata);
-  }
+  // The API server holds the first create of a new definition back for two seconds, but not an apply. Without force, an apply does not
+  // change values of an object that someone else has created in the meantime.
+  await client.apply(resource, { ...object, metadata: withLastApplied({ ...object, metadata }) });
+  return undefined;
 }
 
 /** Returns the metadata as `kubectl apply` writes them, so that the user's own `kubectl apply` continues from there. */

@@ -55,7 +55,6 @@ interface End {
 async function applyAll(client: Client, settings: Record<string, string>, signal: AbortSignal) {
   await whenNamespaceExists(client, signal);
   const definitions = await applyDefinitions(client, join(ROOT, 'crds/yaml'), signal);
-  // Together: the API server holds the first object of a new definition back for two seconds.
   const [operator, { backfills, notes }] = await Promise.all([
     applyObjects(client, clusterObjects(settings)),
     createMissing(client, join(ROOT, 'examples'), ROOT),

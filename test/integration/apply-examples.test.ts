@@ -98,6 +98,7 @@ test('an invalid manifest causes a note, and the others are created', async () =
   write('a.yaml', 'kind: [');
   write('b.yaml', 'kind: Backfill');
   write('c.yaml', manifest('Backfill', 'backwards', { startAt: '2024-02-01', endAt: '2024-01-01' }));
+  write('c2.yaml', manifest('Backfill', 'misspelled', { ...days, startAtt: '2024-01-01' }));
   write('d.yaml', `apiVersion: example.org/v1\nkind: Thing\nmetadata: { name: thing }`);
   write('e.yaml', `---\n${manifest('Backfill', 'broken', days)}\n---\n`);
   const { backfills, notes } = await create();
@@ -107,6 +108,7 @@ test('an invalid manifest causes a note, and the others are created', async () =
   expect(notes.join('\n')).toMatch(
     /backfill\/backwards-\w+ of examples\/c\.yaml was not created: Backfill\.\S+ "\S+" is invalid: .*must lie before endAt/,
   );
+  expect(notes.join('\n')).toMatch(/backfill\/misspelled-\w+ of examples\/c2\.yaml was not created: .*spec\.startAtt/);
   expect(notes).toContain(
     'thing/thing of examples/d.yaml was not created: the API server has no kind Thing in example.org/v1',
   );
