@@ -1,7 +1,7 @@
 /**
  * Cost of the operator with many resources, on a real API server and a real Temporal server, which are started for it.
  *
- *     npm run bench -- operator [--ended N] [--running N] [--schedules N] [--idle SECONDS] [--memory MB] [--profile DIR]
+ *     npm run bench -- operator [--ended N] [--running N] [--schedules N] [--idle SECONDS] [--memory MB] [--apart] [--profile DIR]
  *
  * N `ended` Backfills (9700) have the status that an operator wrote at their end, and belong to its installation. The operator starts with
  * them, with `running` new Backfills (300) whose runs wait for the end of the benchmark, and with `schedules` new PipelineSchedules (1000). It gets
@@ -14,8 +14,11 @@
  * - a scrape of the metrics with all resources.
  *
  * Prints readable lines and, last, one line of JSON. Stalls are those of the event loop of the operator, as it measures them itself: the longest by the
- * clock, and the longest by the processor time of the thread and of all threads in it. The first, and all times, depend on other load of the machine. `--profile DIR` writes processor profiles of the operator there; they take memory and time.
+ * clock, and the longest by the processor time of the thread and of all threads in it. The first, and all times, depend on other load of the machine. With
+ * `--apart`, which needs the program `taskset`, the operator has a processor of its own, and the servers and the benchmark have the others. `--profile
+ * DIR` writes processor profiles of the operator there; they take memory and time.
  */
+import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -67,6 +70,7 @@ const { values } = parseArgs({
     schedules: { type: 'string', default: '1000' },
     idle: { type: 'string', default: '60' },
     memory: { type: 'string', default: '512' },
+    apart: { type: 'boolean', default: false },
     profile: { type: 'string' },
   },
 });
@@ -78,6 +82,11 @@ const PROGRAM = [
   ...(values.profile ? ['--cpu-prof', `--cpu-prof-dir=${values.profile}`] : []),
   join(import.meta.dirname, 'operator/process.ts'),
 ];
+
+/** With `--apart`, the last processor is that of the operator. */
+const LAST = availableParallelism() - 1;
+if (values.apart && LAST === 0) throw new Error('--apart needs two processors');
+if (values.apart) pin(process.pid, `0-${LAST - 1}`);
 
 const dir = mkdtempSync(join(tmpdir(), 'ooni-bench-'));
 const stallFile = join(dir, 'stalls');
@@ -116,8 +125,12 @@ try {
     NODE_COMPILE_CACHE: join(dir, 'compiled'),
     MALLOC_ARENA_MAX: '1',
   };
-  const start = async (source: ConnectionSource) =>
-    new OperatorProcess({ ...env, BENCH_CONNECTION: JSON.stringify(await source()), BENCH_STALLS: stallFile }, PROGRAM);
+  const start = async (source: ConnectionSource) => {
+    const connection = JSON.stringify(await source());
+    const started = new OperatorProcess({ ...env, BENCH_CONNECTION: connection, BENCH_STALLS: stallFile }, PROGRAM);
+    if (values.apart) pin(pidOf(started), `${LAST}`);
+    return started;
+  };
   const activities = emptyBuckets(['2024-01-01']);
   const planRun: typeof activities.planRun = async (...given) => {
     while (held) {
@@ -385,6 +398,11 @@ async function measureRelist(relisting: OperatorProcess, between: ApiProxy) {
     ...memoryOf(relisting),
     ...stallsSince(before),
   };
+}
+
+/** Lets a process, with its threads and its future children, run on these processors only. */
+function pin(pid: number, processors: string): void {
+  execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', processors, `${pid}`], { stdio: 'ignore' });
 }
 
 async function scrape(port: number): Promise<string> {
