@@ -11,7 +11,8 @@ import { ALERTS } from './alerts.ts';
 import { dashboardExpressions } from './grafana-dashboard.ts';
 
 /** Functions and keywords of PromQL in the expressions. */
-const WORDS = /\b(max|sum|by|rate|increase|or|and|bool|time|avg_over_time|last_over_time|histogram_quantile|vector)\b/g;
+const WORDS =
+  /\b(max|sum|by|on|rate|increase|absent|or|and|unless|bool|time|avg_over_time|last_over_time|histogram_quantile|vector)\b/g;
 
 test('alerts and dashboard use only metrics and labels that the programs serve', () => {
   const known = new Map<string, readonly string[]>();

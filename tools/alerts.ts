@@ -32,11 +32,29 @@ const BLOCKED: readonly Reason[] = ['NoWorker', 'Retrying', 'ArchiveSlow', 'NotP
 /** Selects the resources with such a run. Ready stays true, because the run continues by itself when the cause is gone. */
 export const BLOCKED_RUN = `ooni_resource_condition{type="Ready",reason=~"${BLOCKED.join('|')}"}`;
 
+/** Name of the default installation's lease in the rules. The chart replaces it by that of its installation. */
+const LEASE = 'ooni-operator-ooni';
+
+/** Every controller that uses controller-runtime has the metric, so it is selected by the name of the lease. */
+const LEADER = 'leader_election_master_status';
+
+/**
+ * Selects what Temporal has not answered for 15 minutes, although an operator leads. An operator that starts while Temporal is away has no
+ * answer to give, so the last answer of an earlier one counts. `namespace` is that of the operator's pods.
+ */
+const TEMPORAL_AWAY = `time() - max by (namespace, temporal_namespace) (last_over_time(ooni_temporal_last_answer_timestamp_seconds[6h])) > 900 and on (namespace) ${LEADER}{name=~"ooni-operator-.+"} == 1`;
+
+/** Reasons that other alerts report. */
+const [BUCKETS_FAILED, TEMPORAL_UNAVAILABLE]: readonly [Reason, Reason] = ['BucketsFailed', 'TemporalUnavailable'];
+const NOT_READY = 'ooni_resource_condition{type="Ready",status!="True"';
+const STALLED = 'ooni_resource_condition{type="Stalled",status="True"';
+
 export const ALERTS: readonly Alert[] = [
   {
     name: 'OoniResourceStalled',
     when: 'a resource needs a person',
-    expression: 'max by (kind, namespace, name, reason) (ooni_resource_condition{type="Stalled",status="True"}) > 0',
+    // Failed buckets have an alert of their own.
+    expression: `max by (kind, namespace, name, reason) (${STALLED},reason!="${BUCKETS_FAILED}"}) > 0`,
     for: '1m',
     severity: 'critical',
     summary: '{{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }} needs a person: {{ $labels.reason }}',
@@ -44,7 +62,8 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'OoniResourceNotReady',
     when: 'a resource is not ready for a long time',
-    expression: 'max by (kind, namespace, name) (ooni_resource_condition{type="Ready",status!="True"}) > 0',
+    // One event, one alert: a stalled resource has its own, and so has a Temporal that answers no resource.
+    expression: `max by (kind, namespace, name) (${NOT_READY},reason!="${TEMPORAL_UNAVAILABLE}"} or (${NOT_READY},reason="${TEMPORAL_UNAVAILABLE}"} unless on () (${TEMPORAL_AWAY}))) > 0 unless max by (kind, namespace, name) (${STALLED}}) > 0`,
     for: '30m',
     severity: 'warning',
     summary: '{{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }} has not been ready for 30 minutes',
@@ -112,25 +131,27 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'OoniNoLeader',
     when: 'no operator is the leader',
-    expression: '(max(leader_election_master_status) or vector(0)) < 1',
+    // Without any pod the series is absent; the product keeps its label.
+    expression: `(max by (name) (${LEADER}{name="${LEASE}"}) or 0 * absent(${LEADER}{name="${LEASE}"})) < 1`,
     for: '5m',
     severity: 'critical',
-    summary: 'No operator of the pipeline leads: resources do not change and pools do not scale',
+    summary: 'No operator holds the lease {{ $labels.name }}: resources do not change and pools do not scale',
   },
   {
     name: 'OoniTemporalUnreachable',
     when: 'the leader has had no answer from Temporal',
-    // An operator that starts while Temporal is away has no answer to give, so the last answer of an earlier one counts.
-    expression: 'time() - max(last_over_time(ooni_temporal_last_answer_timestamp_seconds[6h])) > 900',
+    expression: TEMPORAL_AWAY,
     for: '1m',
     severity: 'critical',
-    summary: 'Temporal has not answered the operator for {{ $value | humanizeDuration }}',
+    summary:
+      'Temporal has not answered the operator in {{ $labels.namespace }} for {{ $value | humanizeDuration }} (namespace {{ $labels.temporal_namespace }} of Temporal)',
   },
   {
     name: 'OoniMeasurementsFail',
     when: 'measurements fail',
+    // A few failures among few measurements are not news; a run does not fail for them either.
     expression:
-      'sum(rate(ooni_measurements_total{status="failed"}[1h])) / sum(rate(ooni_measurements_total[1h])) > 0.05',
+      'sum(rate(ooni_measurements_total{status="failed"}[1h])) / sum(rate(ooni_measurements_total[1h])) > 0.05 and sum(increase(ooni_measurements_total{status="failed"}[1h])) >= 10',
     for: '10m',
     severity: 'warning',
     summary: '{{ $value | humanizePercentage }} of the measurements of the last hour failed',

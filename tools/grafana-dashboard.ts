@@ -98,11 +98,19 @@ const SECTIONS: Readonly<Record<string, readonly Panel[]>> = {
     },
   ],
   Operator: [
-    { title: 'Operators that lead: one', queries: [['sum(leader_election_master_status)', 'leaders']] },
+    {
+      title: 'Operators that lead: one',
+      queries: [['sum by (name) (leader_election_master_status{name=~"ooni-operator-.+"})', '{{name}}']],
+    },
     {
       title: 'Since the last answer of Temporal',
       unit: 's',
-      queries: [['time() - max(last_over_time(ooni_temporal_last_answer_timestamp_seconds[6h]))', 'time']],
+      queries: [
+        [
+          'time() - max by (namespace, temporal_namespace) (last_over_time(ooni_temporal_last_answer_timestamp_seconds[6h]))',
+          '{{namespace}} {{temporal_namespace}}',
+        ],
+      ],
     },
     {
       title: 'Reconciliations per second',

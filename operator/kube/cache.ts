@@ -65,6 +65,8 @@ export class Cache<T extends KubeObject> {
     const namespaces = options.namespaces?.length ? options.namespaces : [''];
     this.#scopes = new Map(namespaces.map(namespace => [namespace, { version: '', list: undefined, synced: false }]));
     client.onWrite(this.#noteWrite);
+    // Prometheus does not count the first value of a series as an increase, so an alert would miss the first difference.
+    options.instruments.metrics.divergence.inc({ resource: nameOf(resource) }, 0);
   }
 
   get(key: Key): Stored<T> | undefined {

@@ -17,3 +17,10 @@ test('metrics count the progress of checkpoints, without the part that an earlie
   batch.end();
   expect(await metrics.registry.metrics()).toContain('ooni_batches_active 0');
 });
+
+test('a worker without work has measurements of each status as zero, because Prometheus does not count the first value of a series', async () => {
+  const text = await new RunMetrics().registry.metrics();
+  for (const status of ['transformed', 'skipped', 'failed', 'unsupported']) {
+    expect(text).toContain(`ooni_measurements_total{status="${status}"} 0`);
+  }
+});

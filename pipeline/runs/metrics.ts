@@ -4,6 +4,9 @@ import { boundsOf } from '../bucket.ts';
 import { type Counts, noCounts } from '../counts.ts';
 import type { BatchStage } from './batch.ts';
 
+/** What becomes of a measurement. */
+const STATUSES = ['transformed', 'skipped', 'failed', 'unsupported'] as const;
+
 /** Metrics of the runs in a worker or a command, for Prometheus. */
 export class RunMetrics {
   readonly registry = new Registry();
@@ -53,6 +56,8 @@ export class RunMetrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });
+    // Prometheus does not count the first value of a series as an increase, so the failures of a short-lived pod would go unseen.
+    for (const status of STATUSES) this.#measurements.inc({ status }, 0);
   }
 
   /** Counts the progress of a batch at each checkpoint. `resumed` is not counted: the worker of the earlier attempt counted it. */
@@ -61,7 +66,7 @@ export class RunMetrics {
     this.#batches.inc();
     return {
       reached: counts => {
-        for (const status of ['transformed', 'skipped', 'failed', 'unsupported'] as const) {
+        for (const status of STATUSES) {
           this.#measurements.inc({ status }, Math.max(0, counts[status] - before[status]));
         }
         for (const [table, rows] of Object.entries(counts.rows)) {

@@ -288,8 +288,11 @@ describe('back-off', () => {
 describe('the audit', () => {
   it('finds a change that a watch has lost, counts it, and corrects the cache', async () => {
     for (const name of ['lost-change', 'lost-deletion', 'kept']) await bed.direct.create(CONFIG_MAPS, config(name, 1));
-    const { cache, events, count } = await watching({ audit: 3000 });
+    const tools = instruments();
+    const { cache, events, count } = await watching({ audit: 3000, instruments: tools });
     await cache.whenSynced(stop.signal);
+    // Prometheus sees an increase only in a series that it has scraped before.
+    expect(await tools.metrics.registry.metrics()).toContain('kube_audit_divergence_total{resource="configmaps"} 0');
     const end = bed.proxy.fault({ line: line => !line.includes('lost-') }, isWatch);
     bed.proxy.cutWatches();
     await eventually('the next watch', () => bed.proxy.seen.filter(isWatch).length >= 2);

@@ -187,6 +187,20 @@ test('labels of a part replace common ones with the same key', async () => {
   expect(find(objects, 'PrometheusRule', /pipeline$/).metadata.labels).toMatchObject({ team: 'two' });
 });
 
+test('the alert about the leader names the lease of the installation', async () => {
+  const expression = async (...args: string[]) => {
+    const objects = await render(...MINIMAL, '--set', 'monitoring.prometheusRule.enabled=true', ...args);
+    const { groups } = find(objects, 'PrometheusRule', /pipeline$/).spec as {
+      groups: { rules: { alert: string; expr: string }[] }[];
+    };
+    return groups[0]!.rules.find(({ alert }) => alert === 'OoniNoLeader')!.expr;
+  };
+  expect(await expression()).toContain('name="ooni-operator-ooni"');
+  const east = await expression('--set', 'settings.installation=east');
+  expect(east).toContain('name="ooni-operator-east"');
+  expect(east).not.toContain('ooni-operator-ooni');
+});
+
 describe('names of release and namespaces', () => {
   test('that look like numbers stay text', async () => {
     const args = ['--namespace', '456', ...profile('embedded-values.yaml'), '--set', 'fullnameOverride=ooni'];

@@ -35,9 +35,9 @@ export class Prometheus {
         rule_files: [ruleFile],
         scrape_configs: Object.entries(targets).map(([job, target]) => ({
           job_name: job,
-          // As in the chart: the labels namespace and name of the metrics are those of a resource.
+          // As in the chart: the labels namespace and name of the metrics are those of a resource; other metrics have the namespace of their pod.
           honor_labels: true,
-          static_configs: [{ targets: [target] }],
+          static_configs: [{ targets: [target], labels: { namespace: 'ooni', pod: job } }],
         })),
       }),
     );
