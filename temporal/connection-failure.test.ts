@@ -15,6 +15,10 @@ test.each([
     'No connection established. Last error: Error: connect ECONNREFUSED 127.0.0.1:9. Resolution note: ',
     'connect ECONNREFUSED 127.0.0.1:9',
   ],
+  [
+    'No connection established. Last error: Failed to connect (2026-11-29T12:55:32.123Z). Resolution note: ',
+    'Failed to connect',
+  ],
   ['No connection established. Last error: null. Resolution note: stale address', 'null (stale address)'],
   [
     'Deadline exceeded after 9.468s,name resolution: 0.513s,metadata filters: 0.001s,time to current attempt start: 0.001s,Waiting for LB pick',

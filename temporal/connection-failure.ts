@@ -1,3 +1,6 @@
+/** Time at the end of an error of grpc-js. A status with it would differ at each attempt. */
+const TIME = / \(\d{4}-\d\d-\d\dT[\d:.]+Z\)$/;
+
 /**
  * Returns the cause of a failed request to Temporal from the text of the SDK: its worker shows a structure of Rust, its client the texts
  * of grpc-js, with an empty note, or with times that differ in each message. Any other text is returned unchanged.
@@ -13,5 +16,6 @@ export function connectionFailure(text: string): string {
   const [, last, note] =
     /^No connection established\. Last error: (?:Error: )?(.*?)\. Resolution note: ?(.*)$/s.exec(text) ?? [];
   if (last === undefined) return text;
-  return note ? `${last} (${note})` : last;
+  const cause = last.replace(TIME, '');
+  return note ? `${cause} (${note})` : cause;
 }

@@ -3,6 +3,7 @@ import type { Settings } from '../pipeline/settings.ts';
 import type { Logger } from '../pipeline/telemetry/log.ts';
 import { registerSearchAttributes, serverOptions } from '../temporal/connection.ts';
 import { connectionFailure } from '../temporal/connection-failure.ts';
+import { tlsFailure } from '../temporal/tls-failure.ts';
 import { SEARCH_ATTRIBUTES } from './contract.ts';
 
 /** Interval of a worker's heartbeat to Temporal with its slots, by which the operator scales. */
@@ -61,13 +62,15 @@ export async function registerRunAttributes(
 
 /**
  * Connects a worker. Throws SettingsError for a certificate that cannot be read, TransportError with the cause for a server that cannot be
- * reached, and other errors of the SDK.
+ * reached or rejects the certificate, and other errors of the SDK.
  */
 export async function connect(settings: Settings): Promise<NativeConnection> {
   const options = serverOptions(settings);
   try {
     return await NativeConnection.connect(options);
   } catch (error) {
+    const tls = await tlsFailure(options);
+    if (tls !== undefined) throw new TransportError(tls);
     if (!(error instanceof TransportError)) throw error;
     throw new TransportError(connectionFailure(error.message));
   }

@@ -55,8 +55,18 @@ describe('the cause that blocks a run', () => {
     ],
     [
       'a worker is gone again and again',
-      [{ attempt: 4, lastFailure: { message: 'activity Heartbeat timeout', timeoutFailureInfo: {} } }],
-      { reason: 'TimedOut', message: 'activity Heartbeat timeout' },
+      [
+        {
+          attempt: 4,
+          lastFailure: { message: 'activity StartToClose timeout', timeoutFailureInfo: { timeoutType: 1 } },
+        },
+      ],
+      { reason: 'TimedOut', message: 'activity StartToClose timeout' },
+    ],
+    [
+      'an activity whose worker was killed',
+      [{ attempt: 4, lastFailure: { message: 'activity Heartbeat timeout', timeoutFailureInfo: { timeoutType: 4 } } }],
+      { reason: 'TimedOut', message: expect.stringMatching(/^its worker has stopped reporting: it was killed/) },
     ],
     ['one was scheduled a moment ago', [waiting(5_000)], undefined],
     ['nobody takes one', [waiting(60_000)], { reason: 'NoWorker', message: 'no worker has taken it' }],

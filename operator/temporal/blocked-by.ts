@@ -29,6 +29,9 @@ const SCHEDULED = 1;
 /** temporal.api.enums.v1.PendingWorkflowTaskState */
 const TASK_SCHEDULED = 1;
 
+/** temporal.api.enums.v1.TimeoutType */
+const HEARTBEAT = 4;
+
 /** Reason of a workflow whose code fails: its tasks are tried again, and it does not progress until other code runs. */
 export const WORKFLOW_CODE = 'WorkflowTaskFailed';
 
@@ -131,6 +134,13 @@ export function blockedByOf(activities: readonly PendingActivity[], now: number)
   const [worst] = activities.filter(({ lastFailure }) => lastFailure).sort((a, b) => attempts(b) - attempts(a));
   if (!worst) return undefined;
   const { message, applicationFailureInfo, timeoutFailureInfo } = worst.lastFailure ?? {};
+  if (timeoutFailureInfo?.timeoutType === HEARTBEAT) {
+    return {
+      reason: 'TimedOut',
+      message:
+        'its worker has stopped reporting: it was killed, for example for its memory, or does not reach Temporal; kubectl describe pods shows the former',
+    };
+  }
   return {
     reason: applicationFailureInfo?.type || (timeoutFailureInfo ? 'TimedOut' : 'Error'),
     message: message || 'no reason was given',

@@ -1,6 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer } from 'node:tls';
 import type { Connection } from '@temporalio/client';
 import { afterAll, expect, test } from 'vitest';
 import { createLogger } from '../../pipeline/telemetry/log.ts';
@@ -123,4 +125,29 @@ test('the message for a server that cannot be reached has the cause', async () =
     )
     .toBe('registering search attributes: connect ECONNREFUSED 127.0.0.1:1');
   await temporal.close();
+});
+
+test('the message for a rejected certificate says so, and stays the same', async () => {
+  const tls = join(import.meta.dirname, '../../test/fixtures/tls');
+  const read = (name: string) => readFileSync(join(tls, name));
+  const server = createServer({
+    ...{ key: read('server.key'), cert: read('server.pem'), ca: read('client-ca-1.pem') },
+    ...{ requestCert: true, rejectUnauthorized: true, ALPNProtocols: ['h2'] },
+  });
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const settings = {
+    ...PLAIN,
+    temporal_address: `localhost:${(server.address() as AddressInfo).port}`,
+    temporal_tls_server_ca_path: join(tls, 'server-ca.pem'),
+    temporal_tls_client_cert_path: join(tls, 'expired.pem'),
+    temporal_tls_client_key_path: join(tls, 'expired.key'),
+  };
+  const temporal = new Temporal(settings, { attributes: ['Anything'], log: silent });
+  for (let attempt = 1; attempt <= 2; attempt++) {
+    await expect(temporal.call('looking', async () => {})).rejects.toThrow(
+      'looking: the server rejects the client certificate, which expired at 2021-01-01T00:00:00Z; renew it in temporal_tls_client_cert_path',
+    );
+  }
+  await temporal.close();
+  server.close();
 });

@@ -9,6 +9,7 @@ import {
   serverOptions,
   type TemporalSettings,
 } from '../../temporal/connection.ts';
+import { tlsFailure } from '../../temporal/tls-failure.ts';
 import { traceHeaders } from '../../temporal/trace-header.ts';
 import { hashOf } from '../hash.ts';
 import { type Clock, systemClock } from '../kube/clock.ts';
@@ -103,6 +104,8 @@ export class Temporal {
   /** Failures in a row without an answer. */
   #unanswered = 0;
   #registered: Promise<void> | undefined;
+  /** Cause of a failure in TLS, and the monotonic time at which it was looked for. */
+  #tlsFailure: { cause: Promise<string | undefined>; at: number } | undefined;
 
   /**
    * `operator_temporal_calls_per_second` protects Temporal after a change of the leader, when every resource is read. A call makes one to three
@@ -144,7 +147,9 @@ export class Temporal {
     } catch (error) {
       this.calls.failed++;
       const known = classify(error, doing);
-      this.#unanswered = isUnreachable(error) ? this.#unanswered + 1 : 0;
+      const unreachable = isUnreachable(error);
+      this.#unanswered = unreachable ? this.#unanswered + 1 : 0;
+      const tls = unreachable ? await this.#findTlsFailure() : undefined;
       if (known instanceof TemporalDenied || this.#unanswered >= UNANSWERED) await this.close();
       if (known instanceof TemporalRejected && /search attribute/i.test(known.message)) {
         // A restarted development server has forgotten the search attributes.
@@ -158,8 +163,18 @@ export class Temporal {
           );
         }
       }
+      if (tls !== undefined) throw new TemporalUnavailable(`${doing}: ${tls}`, { cause: error });
       throw known;
     }
+  }
+
+  /** Returns the cause of a failure in TLS, which the SDK does not say. One attempt serves all calls until the files are read again. */
+  #findTlsFailure(): Promise<string | undefined> {
+    const now = this.#clock.monotonic();
+    if (!this.#tlsFailure || now - this.#tlsFailure.at >= REREAD) {
+      this.#tlsFailure = { cause: tlsFailure(reachable(this.#settings)), at: now };
+    }
+    return this.#tlsFailure.cause;
   }
 
   /**
@@ -230,6 +245,7 @@ export class Temporal {
     this.#options.at = this.#clock.monotonic();
     if (fingerprint(connectionOptions(this.#settings)) === this.#options.hash) return;
     this.#log.info('a TLS file has changed; connecting to Temporal again');
+    this.#tlsFailure = undefined;
     await this.close();
   }
 

@@ -77,7 +77,7 @@ export function isNotFound(error: unknown): boolean {
 
 /** Returns whether the server could not be reached. A deadline that passed may be due to a worker that does not answer. */
 export function isUnreachable(error: unknown): boolean {
-  return grpcStatus(error)?.code === CODE.unavailable;
+  return grpcStatus(error instanceof TemporalError ? error.cause : error)?.code === CODE.unavailable;
 }
 
 /** Returns whether Temporal rejects a request in the present state of its object. */

@@ -92,8 +92,14 @@ async function task(bucket: string): Promise<void> {
   await expect(run.result()).rejects.toMatchObject({ cause: { type: 'InvalidRun' } });
 }
 
-test('a worker takes a renewed certificate without a restart', async () => {
+test('a worker keeps its connection and says why, while the new certificate has expired', async () => {
   await task('2024-01-01');
+  install('expired');
+  await worker.says(/with it failed: the server rejects the client certificate, which expired at 2021-01-01T00:00:00Z/);
+  await task('2024-01-04');
+});
+
+test('a worker takes a renewed certificate without a restart', async () => {
   server.trust('client-ca-2');
   // The former certificate is not valid any more, and the worker cannot take tasks with it.
   const waiting = await startRun(made.client, { ...runInput('2024-01-02'), stages: [] });
