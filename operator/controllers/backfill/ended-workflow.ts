@@ -1,7 +1,7 @@
 import type { BackfillSpec } from '../../../crds/backfill.ts';
 import { byteSize } from '../../../pipeline/byte-size.ts';
 import { sentence } from '../../../pipeline/sentence.ts';
-import type { BackfillProgress } from '../../../worker/contract.ts';
+import type { BackfillProgress, SkipReason } from '../../../worker/contract.ts';
 import type { BackfillState, EndedBackfill } from '../../temporal/backfills.ts';
 import { shorten } from '../blocked.ts';
 import type { DesiredCondition } from '../conditions.ts';
@@ -59,10 +59,15 @@ function ending({ result, ending: word, message }: EndedBackfill): DesiredCondit
   };
 }
 
+/** Reasons in the order in which a text lists them. */
+const SKIP_REASONS: readonly SkipReason[] = ['Completed', 'FailedBefore', 'Empty', 'InFlight', 'Incomplete'];
+
 /** Returns the reasons of skipped buckets as text: `29 Completed, 7 FailedBefore`. Undefined when none were skipped or the plan is unknown. */
 export function skippedFor({ plan }: BackfillProgress): string | undefined {
-  const reasons = Object.entries(plan?.skipped ?? {}).filter(([, count]) => count > 0);
-  return reasons.length === 0 ? undefined : reasons.map(([reason, count]) => `${count} ${reason}`).join(', ');
+  const skipped = plan?.skipped ?? {};
+  // A plan lists them in the order of their first buckets, which differs between two plans.
+  const reasons = SKIP_REASONS.filter(reason => (skipped[reason] ?? 0) > 0);
+  return reasons.length === 0 ? undefined : reasons.map(reason => `${skipped[reason]} ${reason}`).join(', ');
 }
 
 /** Returns warnings about a result that probably differs from the intent. */

@@ -370,6 +370,23 @@ describe('while it runs', () => {
     expect(status).toMatchObject({ phase: 'Running', bytes: 5, blockedBy: { reason: 'NoWorker' } });
   });
 
+  test('the message keeps the last figures of a workflow whose progress cannot be read', () => {
+    const { progress: _, ...unread } = running() as Extract<BackfillState, { state: 'running' }>;
+    const figures = { total: 31, succeeded: 8, failed: 0, skipped: 5, active: 2, percent: 41, done: '13/31' };
+    const status = { phase: 'Running', progress: figures } as BackfillStatus;
+    expect(plan({ workflow: unread, status }).summary).toMatchObject({
+      reason: 'Started',
+      message: '13 of 31 buckets were done (0 failed, 5 skipped) when the workflow last reported its progress.',
+    });
+    // The figures of a Backfill that had ended are those of the attempt before.
+    const over = { ...status, phase: 'Complete', finishedAt: '2026-01-01T00:00:00Z' } as BackfillStatus;
+    for (const before of [undefined, over]) {
+      expect(plan({ workflow: unread, ...(before && { status: before }) }).summary.message).toBe(
+        'The workflow has started and has not reported its progress yet.',
+      );
+    }
+  });
+
   test('a failing plan is reported as well', () => {
     const blockedBy = { reason: 'NoWorker', message: 'no worker has taken it', workflowID: ID };
     const workflow = { ...running({ phase: 'Planning', active: 0 }), blockedBy };

@@ -1,4 +1,4 @@
-import type { Backfill, BackfillSpec } from '../../../crds/backfill.ts';
+import type { Backfill, BackfillSpec, BackfillStatus } from '../../../crds/backfill.ts';
 import type { BackfillProgress } from '../../../worker/contract.ts';
 import type { BackfillMessage, RunningBackfill } from '../../temporal/backfills.ts';
 import { blockedSummary } from '../blocked.ts';
@@ -32,7 +32,7 @@ export function planRunning(
   return (
     firstOf(RUNNING, { spec, workflow, phase, actions, after }) ?? {
       actions,
-      summary: progressing(workflow, stillSince),
+      summary: progressing(workflow, object.status, stillSince),
       own: [],
       after,
     }
@@ -73,8 +73,12 @@ function isSuspended({ spec, workflow, phase, actions, after }: Active): Backfil
 }
 
 /** Returns the summary of a running workflow. A run that is retried still progresses: Ready stays true, with the cause as its reason. */
-function progressing(workflow: RunningBackfill, stillSince: number | undefined): ReadySummary {
-  const message = describe(workflow.progress);
+function progressing(
+  workflow: RunningBackfill,
+  before: BackfillStatus | undefined,
+  stillSince: number | undefined,
+): ReadySummary {
+  const message = workflow.progress ? describe(workflow.progress) : describeLast(before);
   return firstOf(OBSTACLES, { ...workflow, stillSince, message }) ?? { kind: 'ready', reason: 'Started', message };
 }
 
@@ -102,8 +106,15 @@ function doesNotProgress({ stillSince, progress, message }: Progressing): ReadyS
 const NO_ANSWER =
   'No worker answers for the workflow, so it does not progress; it needs a WorkerPool that takes Workflows, with pods that are ready.';
 
-function describe(progress: BackfillProgress | undefined): string {
-  if (!progress) return 'The workflow has started and has not reported its progress yet.';
+/** Describes the progress that a status has, for a workflow whose progress cannot be read now. */
+function describeLast(before: BackfillStatus | undefined): string {
+  // The figures of a Backfill that had ended are those of its previous attempt.
+  if (!before?.progress || before.finishedAt) return 'The workflow has started and has not reported its progress yet.';
+  const { done, total, failed, skipped } = before.progress;
+  return `${done.split('/')[0]} of ${total} buckets were done (${failed} failed, ${skipped} skipped) when the workflow last reported its progress.`;
+}
+
+function describe(progress: BackfillProgress): string {
   if (progress.phase === 'Planning') return 'The workflow looks for buckets that need a run.';
   const { succeeded, failed, skipped, active, total } = progress;
   return `${succeeded + failed + skipped} of ${total} buckets done (${failed} failed, ${skipped} skipped), ${active} active.`;

@@ -1,5 +1,6 @@
 import { durationSeconds } from '../../../crds/fields.ts';
 import type { ScalingDecision, WorkerPoolSpec } from '../../../crds/worker-pool.ts';
+import { counted } from '../../../pipeline/counts.ts';
 import { clause } from '../../../pipeline/sentence.ts';
 import type { DesiredCondition } from '../conditions.ts';
 import type { ObservedPool } from './plan-types.ts';
@@ -24,7 +25,7 @@ export function autoscale(observed: ObservedPool, spec: WorkerPoolSpec, current:
     const { desired, memory } = hold({ scaling, current, now: monotonic, before, activeRuns });
     const lately = desired > Math.max(current, scaling.minReplicas);
     const text = lately
-      ? `${clause(message)}; runs are active, so the pool gets ${desired} pods, as the load required lately.`
+      ? `${clause(message)}; runs are active, so the pool gets ${counted(desired, 'pod')}, as the load required lately.`
       : `${clause(message)}; the number of pods stays ${desired}.`;
     const why = `the load is not known, but ${lately ? 'runs are active' : 'minReplicas and maxReplicas still apply'}`;
     return { desired, own: [{ type: 'ScalingActive', status: 'Unknown', reason, message: text }], why, memory };

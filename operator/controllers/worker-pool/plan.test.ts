@@ -516,6 +516,7 @@ describe('a value that the API server writes in another form', () => {
 describe('a change of size has one event, with its reason', () => {
   test.each([
     ['by hand', { spec: { replicas: 3 }, replicas: 1 }, 'Scaled from 1 to 3 pods: spec.replicas is 3.'],
+    ['to one pod', { spec: { replicas: 1 }, replicas: 0 }, 'Scaled from 0 to 1 pod: spec.replicas is 1.'],
     [
       'by the load',
       { spec: AUTO, replicas: 1, load: { queues: [activities(3)] } },

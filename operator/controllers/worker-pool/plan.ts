@@ -1,4 +1,5 @@
 import { SpecError } from '../../../crds/resource.ts';
+import { counted } from '../../../pipeline/counts.ts';
 import type { EventNote } from '../../kube/events.ts';
 import type { ReadySummary } from '../conditions.ts';
 import { invalid, REFRESH } from '../plan-types.ts';
@@ -73,6 +74,6 @@ function rescaled(current: number, desired: number, scaled: Scaled | undefined):
     type: 'Normal',
     reason: 'Rescaled',
     action: 'Scale',
-    note: `Scaled from ${current} to ${desired} pods: ${scaled?.why ?? `spec.replicas is ${desired}`}.`,
+    note: `Scaled from ${current} to ${counted(desired, 'pod')}: ${scaled?.why ?? `spec.replicas is ${desired}`}.`,
   };
 }
