@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { KINDS } from '../../crds/kinds.ts';
 import { GROUP, VERSION } from '../../crds/resource.ts';
-import { CONFIG_MAPS, CRDS, DEPLOYMENTS, LEASES } from '../../operator/kube/builtin.ts';
+import { CONFIG_MAPS, CRDS, DEPLOYMENTS, type Deployment, LEASES, NAMESPACES } from '../../operator/kube/builtin.ts';
 import type { Client } from '../../operator/kube/client.ts';
 import { ForbiddenError, KubeError } from '../../operator/kube/errors.ts';
 import { defineResource, type KubeObject } from '../../operator/kube/resource.ts';
@@ -20,7 +20,7 @@ export async function clusterChecks(client: Client, namespace: string, now: () =
     Promise.all(KINDS.map(kind => checkKind(client, kind.plural, fieldsOf(kind.spec)))),
     checkPermissions(client, namespace),
     checkClock(client, namespace, now),
-    checkOperator(client),
+    checkOperators(client),
   ]);
   return [...kinds, permissions, clock, ...operator];
 }
@@ -81,6 +81,13 @@ const REVIEWS = defineResource<AccessReview>({
 function checkPermissions(client: Client, namespace: string): Promise<Check> {
   const remedy = `ask an administrator for get, list, create and patch of backfills, pipelineschedules and workerpools in the namespace ${namespace}`;
   return check('your permissions', remedy, async () => {
+    const found = await client.find(NAMESPACES, { name: namespace }).catch((error: unknown) => {
+      if (error instanceof ForbiddenError) return 'unknown';
+      throw error;
+    });
+    if (!found) {
+      return bad('failed', `the namespace ${namespace} does not exist`, 'choose another one of kubectl get namespaces');
+    }
     const denied: string[] = [];
     for (const { plural } of KINDS) {
       for (const verb of ['get', 'list', 'create', 'patch']) {
@@ -111,8 +118,10 @@ function checkClock(client: Client, namespace: string, now: () => number): Promi
   });
 }
 
-async function checkOperator(client: Client): Promise<Check[]> {
-  const remedy = 'install the chart ooni-pipeline, and look at: kubectl ooni logs';
+const OPERATOR_REMEDY = 'install the chart ooni-pipeline, and look at: kubectl ooni logs';
+
+/** Checks the operators of all installations in the cluster. */
+async function checkOperators(client: Client): Promise<Check[]> {
   const deployments = await client
     .list(DEPLOYMENTS, { labelSelector: OPERATOR_SELECTOR })
     .catch((error: unknown) => error as Error);
@@ -124,21 +133,26 @@ async function checkOperator(client: Client): Promise<Check[]> {
         : bad('unknown', deployments.message, 'check the cluster with kubectl cluster-info');
     return [{ check: 'operator', ...unknown }];
   }
-  const [operator] = deployments;
-  if (!operator) return [{ check: 'operator', ...bad('failed', 'no Deployment has its labels', remedy) }];
-  const { namespace = '', name } = operator.metadata;
-  const pod = operator.spec?.template.spec;
+  if (deployments.length === 0)
+    return [{ check: 'operator', ...bad('failed', 'no Deployment has its labels', OPERATOR_REMEDY) }];
+  return (await Promise.all(deployments.map(each => checkDeployment(client, each)))).flat();
+}
+
+/** Checks the operator of one installation: its pods, its lease, its image and its permissions. */
+async function checkDeployment(client: Client, { metadata, spec, status }: Deployment): Promise<Check[]> {
+  const { namespace = '', name } = metadata;
+  const pod = spec?.template.spec;
   const environment = Object.fromEntries(
     (pod?.containers[0]?.env ?? []).map(({ name: key, value }) => [key, value ?? '']),
   );
-  const available = operator.status?.availableReplicas ?? 0;
+  const available = status?.availableReplicas ?? 0;
   const account = pod?.serviceAccountName ?? 'default';
   return [
     {
       check: 'operator',
       ...(available > 0
         ? ok(`${namespace}/${name} is available`)
-        : bad('failed', `${namespace}/${name} has no available pod`, remedy)),
+        : bad('failed', `${namespace}/${name} has no available pod`, OPERATOR_REMEDY)),
     },
     await checkLease(client, environment.OPERATOR_LEASE_NAMESPACE || namespace),
     imageCheck(environment, pod?.containers[0]?.image),

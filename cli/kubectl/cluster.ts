@@ -1,12 +1,14 @@
 import type { Command } from 'commander';
 import { SpecError } from '../../crds/resource.ts';
+import { NAMESPACES } from '../../operator/kube/builtin.ts';
 import { Client } from '../../operator/kube/client.ts';
 import { connectionSource, KubeConfigError } from '../../operator/kube/config.ts';
-import { KubeError, NotFoundError } from '../../operator/kube/errors.ts';
+import { ForbiddenError, KubeError, NotFoundError } from '../../operator/kube/errors.ts';
 import { Http } from '../../operator/kube/http.ts';
 import type { KubeObject, Resource, Stored } from '../../operator/kube/resource.ts';
 import { TemporalError } from '../../operator/temporal/errors.ts';
 import { withExitStatus } from '../exit-status.ts';
+import { missingNamespace, withNamespaceNamed } from '../missing-namespace.ts';
 import { namespaceName, notEmpty, path } from '../names.ts';
 
 /** Options of every command of kubectl ooni, with the names that kubectl has. */
@@ -38,6 +40,18 @@ function isMissingKind(error: unknown): boolean {
   return error instanceof NotFoundError && /the server could not find the requested resource/.test(error.message);
 }
 
+/**
+ * Throws NotFoundError with a sentence if a namespace does not exist: the API server lists the resources of such a namespace as empty. Does
+ * not throw if the user may not read namespaces.
+ */
+export async function requireNamespace(client: Pick<Client, 'find'>, namespace: string): Promise<void> {
+  const found = await client.find(NAMESPACES, { name: namespace }).catch((error: unknown) => {
+    if (error instanceof ForbiddenError) return 'unknown';
+    throw error;
+  });
+  if (!found) throw missingNamespace(namespace);
+}
+
 /** Reads the resource with a name that the user gave. Throws NotFoundError with a sentence when the namespace does not have it. */
 export async function resourceNamed<T extends KubeObject>(
   { client, namespace }: Pick<Cluster, 'client' | 'namespace'>,
@@ -48,6 +62,7 @@ export async function resourceNamed<T extends KubeObject>(
     return await client.get(resource, { namespace, name });
   } catch (error) {
     if (!(error instanceof NotFoundError) || isMissingKind(error)) throw error;
+    await requireNamespace(client, namespace);
     throw new NotFoundError(`${resource.kind.toLowerCase()}/${name}`, error.status, {
       message: `namespace ${namespace} has no such ${resource.kind}`,
     });
@@ -73,7 +88,7 @@ export function withCluster(
         const client = new Client(http, { fieldManager: 'kubectl-ooni' });
         return await work({ client, server, namespace: options.namespace ?? namespace, options });
       } catch (error) {
-        if (!isMissingKind(error)) throw error;
+        if (!isMissingKind(error)) throw withNamespaceNamed(error);
         throw new KubeConfigError(
           `the cluster at ${server} does not have the kinds of pipeline.ooni.org; install the CRDs`,
         );

@@ -6,7 +6,8 @@ import { ForbiddenError } from '../../operator/kube/errors.ts';
 import type { KubeObject, Resource } from '../../operator/kube/resource.ts';
 import { PLAIN, paletteFor } from '../colour.ts';
 import { viewOf } from '../orchestration/backfill.ts';
-import { widthOf } from '../table.ts';
+import { widthOf } from '../width.ts';
+import { clusterChecks } from './checks.ts';
 import { checkLines } from './checks-text.ts';
 import type { Cluster } from './cluster.ts';
 import { type GridDay, gridLines } from './grid.ts';
@@ -227,4 +228,30 @@ test.each<[boolean, string, string]>([
   [false, '2024-01-22', ''],
 ])('it is %s that %s is the bucket of the log line %s', (expected, bucket, line) => {
   expect(isAbout(bucket)(line)).toBe(expected);
+});
+
+test('doctor checks the operator of each installation, and whether the namespace exists', async () => {
+  const operator = (name: string, availableReplicas: number) => ({
+    metadata: { name, namespace: name },
+    spec: { template: { spec: { containers: [{ image: 'x', env: [{ name: 'WORKER_IMAGE', value: 'x' }] }] } } },
+    status: { availableReplicas },
+  });
+  const lists: Record<string, object[]> = {
+    deployments: [operator('a', 1), operator('b', 0)],
+    leases: [{ metadata: { name: 'ooni-operator-a' }, spec: { holderIdentity: 'pod' } }],
+  };
+  const client = {
+    list: async ({ plural }: Resource<KubeObject>) => lists[plural],
+    find: async () => undefined,
+    create: async (_: unknown, object: object) => ({ ...object, status: { allowed: true } }),
+  } as unknown as Cluster['client'];
+  const checks = await clusterChecks(client, 'nope', Date.now);
+  expect(checks.filter(({ check }) => check === 'operator')).toMatchObject([
+    { state: 'ok', message: 'a/a is available' },
+    { state: 'failed', message: 'b/b has no available pod' },
+  ]);
+  expect(checks.find(({ check }) => check === 'your permissions')).toMatchObject({
+    state: 'failed',
+    message: 'the namespace nope does not exist',
+  });
 });

@@ -10,7 +10,7 @@ import { Output } from '../output.ts';
 import { printable } from '../printable.ts';
 import { messageWithRemedy } from '../remedies.ts';
 import { onStopSignal } from '../stop-signals.ts';
-import { type Cluster, type ClusterOptions, withCluster, withClusterOptions } from './cluster.ts';
+import { type Cluster, type ClusterOptions, requireNamespace, withCluster, withClusterOptions } from './cluster.ts';
 import { OPERATOR_SELECTOR } from './operator-selector.ts';
 import { type InstallationView, isAsDesired, screenLines } from './screen.ts';
 
@@ -93,6 +93,10 @@ export async function readInstallation({ client, server, namespace, options }: C
       throw error;
     }),
   ]);
+  // An empty list is all that the API server returns for a namespace that does not exist.
+  if (options.namespace !== undefined && pools.length + schedules.length + backfills.length === 0) {
+    await requireNamespace(client, namespace);
+  }
   const newestFirst = [...backfills].sort((a, b) =>
     (a.metadata.creationTimestamp ?? '') < (b.metadata.creationTimestamp ?? '') ? 1 : -1,
   );

@@ -23,6 +23,8 @@ export function withTarget(
       try {
         console.error(printable(`oonipipeline ${name}: uses ${target.description}`));
         return await work({ target, settings, log });
+      } catch (error) {
+        throw (await import('../missing-namespace.ts')).withNamespaceNamed(error);
       } finally {
         await target.close();
       }

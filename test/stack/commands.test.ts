@@ -284,6 +284,19 @@ describe('an on-call engineer', { timeout: 300_000 }, () => {
     await photograph('kubectl-ooni-doctor', CLUSTER_EXAMPLES.doctor!.line, { CLICKHOUSE_URL: 'http://127.0.0.1:1' });
   });
 
+  test.each([
+    'kubectl ooni status -n nope',
+    'kubectl ooni backfill watch main -n nope',
+    'kubectl ooni backfill create -n nope --start-at 2024-01-01 --end-at 2024-02-01',
+    'npx oonipipeline backfill -n nope --start-at 2024-01-01 --end-at 2024-02-01',
+    'npx oonipipeline schedule -n nope',
+  ])('sees that a namespace does not exist: %s', async line => {
+    const { status, output, log } = await type(line);
+    expect(status).toBe(1);
+    expect(output).toBe('');
+    expect(log).toMatch(/: namespace\/nope: the cluster has no such namespace; kubectl get namespaces lists them\n$/);
+  });
+
   test('adds missing search attributes by the remedy that doctor names', async () => {
     await succeed(`temporal operator namespace create --address $TEMPORAL_ADDRESS --namespace other`);
     const doctor = async () => (await type('kubectl ooni doctor -o json', { TEMPORAL_NAMESPACE: 'other' })).output;
