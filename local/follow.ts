@@ -2,7 +2,7 @@ import { SingleBar } from 'cli-progress';
 import type { Backfill } from '../crds/backfill.ts';
 import { BACKFILLS } from '../operator/controllers/resources.ts';
 import { podProblem } from '../operator/controllers/worker-pool/pod-problem.ts';
-import { PODS } from '../operator/kube/builtin.ts';
+import { PODS, type Pod } from '../operator/kube/builtin.ts';
 import { Cache } from '../operator/kube/cache.ts';
 import type { Client } from '../operator/kube/client.ts';
 import type { Instruments } from '../operator/kube/instruments.ts';
@@ -45,9 +45,14 @@ export async function followBackfills(
     view.note(problem);
     onProblem();
   };
+  /** Whether a pod is starting, such as the first worker. Until it is ready, a Backfill without a worker is as expected. */
+  let starting = true;
+  let check = () => {};
   const podCheck = setInterval(() => {
-    podProblems(client, watching.signal).then(
-      found => {
+    observePods(client, watching.signal).then(
+      ({ problems: found, isStarting }) => {
+        starting = isStarting;
+        check();
         // A problem that is over by the next check is not reported.
         for (const problem of found) if (before.includes(problem)) report(problem);
         before = found;
@@ -62,14 +67,9 @@ export async function followBackfills(
     return await new Promise<Backfill[]>((resolve, reject) => {
       watching.signal.addEventListener('abort', () => reject(watching.signal.reason), { once: true });
       const seen = new Set<string>();
-      const check = () => {
+      check = () => {
         const all = [...cache.list()].filter(({ metadata }) => names.includes(metadata.name));
-        for (const { metadata, status } of all) {
-          const stalled = status?.conditions?.find(({ type, status: is }) => type === 'Stalled' && is === 'True');
-          if (stalled) report(`backfill/${metadata.name} needs a change: ${stalled.message}`);
-          const { reason, message } = status?.blockedBy ?? {};
-          if (reason) report(`backfill/${metadata.name} is blocked: ${reason}: ${message}`);
-        }
+        for (const problem of all.flatMap(each => problemsOf(each, starting))) report(problem);
         view.show(all);
         for (const { metadata } of all) seen.add(metadata.name);
         // A Backfill that was seen before and is missing now was deleted meanwhile.
@@ -88,6 +88,17 @@ export async function followBackfills(
   }
 }
 
+/** Returns what keeps a Backfill from progressing, as sentences. While a pod is starting, a missing worker is not a problem. */
+export function problemsOf({ metadata, status }: Backfill, isStarting: boolean): string[] {
+  const stalled = status?.conditions?.find(({ type, status: is }) => type === 'Stalled' && is === 'True');
+  const { reason, message } = status?.blockedBy ?? {};
+  const isBlocked = reason !== undefined && !(reason === 'NoWorker' && isStarting);
+  return [
+    ...(stalled ? [`backfill/${metadata.name} needs a change: ${stalled.message}`] : []),
+    ...(isBlocked ? [`backfill/${metadata.name} is blocked: ${reason}: ${message}`] : []),
+  ];
+}
+
 /** Returns whether the Backfill has ended for its newest spec. */
 function isOver({ metadata, status }: Backfill): boolean {
   return status?.observedGeneration === metadata.generation && FINAL_PHASES.includes(status?.phase as never);
@@ -102,10 +113,18 @@ function isSettled(backfill: Backfill): boolean {
   return isOver(backfill) || waits === true || spec.suspend === true;
 }
 
-/** Lists the pods that do not run, with the reason of each. */
-async function podProblems(client: Client, signal: AbortSignal): Promise<string[]> {
+/** Lists the problems of the pods that do not run, and returns whether a pod is starting without a problem. */
+async function observePods(
+  client: Client,
+  signal: AbortSignal,
+): Promise<{ readonly problems: string[]; readonly isStarting: boolean }> {
   const pods = await client.list(PODS, { signal });
-  return pods.flatMap(pod => podProblem(pod) ?? []);
+  const isReady = ({ status }: Pod) =>
+    status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true;
+  return {
+    problems: pods.flatMap(pod => podProblem(pod) ?? []),
+    isStarting: pods.some(pod => !pod.metadata.deletionTimestamp && !isReady(pod) && podProblem(pod) === undefined),
+  };
 }
 
 class View {

@@ -16,7 +16,7 @@ import { Interrupted, stopAtSignals } from './interrupts.ts';
 import { type JaegerServer, startJaeger } from './jaeger.ts';
 import { FileLock } from './lock.ts';
 import { HELP, type Options, readOptions } from './options.ts';
-import { requirePort, StartError, type Supervised } from './process.ts';
+import { requirePort, StartError, type Supervised, UsageError } from './process.ts';
 import { missingPrograms, obtainPrograms, PROGRAM_NAMES, type ProgramName } from './programs.ts';
 import { whenOperatorLeads } from './ready.ts';
 import { checkSettings, settingsOf } from './settings.ts';
@@ -207,7 +207,7 @@ ${showVerdicts(verdicts, process.stdout.columns)}`);
     running.superset = await openSuperset(python, stack.clickhouse, options, terminal, signal);
     endWithServers([running.superset.process], terminal, stopping);
   }
-  showAddresses(stack, options.data, running);
+  showAddresses(stack, options, running);
   if (options.exitWhenDone) {
     const seconds = Math.round((Date.now() - start.began) / 100) / 10;
     return { status: failed.length > 0 ? 1 : 0, last: JSON.stringify({ ...summary, seconds }) };
@@ -259,7 +259,7 @@ async function runExamples(start: Start, stack: Stack, jaeger?: JaegerServer): P
   const instruments = createInstruments({ log: pino({ level: 'silent' }) });
   let shown = false;
   const onProblem = () => {
-    if (!shown) showKubectl(stack.kubernetes.kubeconfig, start.options.data);
+    if (!shown) showKubectl(stack, start.options);
     shown = true;
   };
   const ended = await followBackfills({ client, instruments, terminal, signal, onProblem }, backfills);
@@ -339,7 +339,7 @@ try {
   const said = messageFor(error);
   if (said === undefined) throw error;
   console.error(`\n${said}`);
-  process.exitCode = 1;
+  process.exitCode = error instanceof UsageError ? 2 : 1;
 }
 // The channel to the parent process would keep this process alive.
 process.disconnect?.();

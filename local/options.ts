@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { nearestName } from '../pipeline/nearest-name.ts';
-import { StartError } from './process.ts';
+import { UsageError } from './process.ts';
 import { ROOT } from './stack.ts';
 
 export const HELP = `npm start -- [options]
@@ -32,29 +32,29 @@ export interface Options {
   readonly portOffset: number;
 }
 
-/** Returns the options; undefined for --help. Throws StartError for wrong ones. */
+/** Returns the options; undefined for --help. Throws UsageError for wrong ones. */
 export function readOptions(args: readonly string[]): Options | undefined {
   let values: ReturnType<typeof parse>;
   try {
     values = parse(args);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    throw new StartError(`${error.message.split('. ')[0]}.${nearest(error)} npm start -- --help lists the options.`);
+    throw new UsageError(`${error.message.split('. ')[0]}.${nearest(error)} npm start -- --help lists the options.`);
   }
   if (values.help) return undefined;
-  if (values.data === '') throw new StartError('--data is empty: name a directory, or leave the option out for .ooni.');
+  if (values.data === '') throw new UsageError('--data is empty: name a directory, or leave the option out for .ooni.');
   // Number reads an empty text as 0.
   const portOffset = Number(values['port-offset']?.trim() === '' ? Number.NaN : (values['port-offset'] ?? 0));
   if (!Number.isInteger(portOffset) || portOffset < -6000 || portOffset > 57_000) {
-    throw new StartError(`--port-offset "${values['port-offset']}": write a whole number between -6000 and 57000.`);
+    throw new UsageError(`--port-offset "${values['port-offset']}": write a whole number between -6000 and 57000.`);
   }
   if (values.traces && process.env.TELEMETRY_ENDPOINT) {
-    throw new StartError(
+    throw new UsageError(
       `TELEMETRY_ENDPOINT is ${process.env.TELEMETRY_ENDPOINT}, but --traces starts another receiver of traces. Unset it, or leave --traces out.`,
     );
   }
   if (values['no-kubernetes'] && values['exit-when-done']) {
-    throw new StartError('--no-kubernetes starts servers and no work, so --exit-when-done has nothing to wait for.');
+    throw new UsageError('--no-kubernetes starts servers and no work, so --exit-when-done has nothing to wait for.');
   }
   return {
     kubernetes: !values['no-kubernetes'],

@@ -11,6 +11,11 @@ export class StartError extends Error {
   override name = 'StartError';
 }
 
+/** The command line is wrong. The program ends with status 2, as the commands do. */
+export class UsageError extends StartError {
+  override name = 'UsageError';
+}
+
 export interface Program {
   /** Name of the log and the pid file. */
   readonly name: string;

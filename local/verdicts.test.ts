@@ -24,6 +24,16 @@ describe('the verdicts as text', () => {
     ]);
   });
 
+  test('show control characters of a host without their effect', () => {
+    const text = showVerdicts({
+      judged: 1,
+      blocked: 1,
+      lines: 1,
+      top: [{ ...blocked, domain: 'a\x1b[2J\n\u202eb.com' }],
+    });
+    expect(text).toContain(String.raw`a\x1b[2J\n\u202eb.com`);
+  });
+
   test('leave out days, then layers, on a terminal that is too narrow for them', () => {
     const head = (width: number) => {
       const text = showVerdicts({ judged: 2000, blocked: 1200, lines: 1, top: [blocked] }, width);

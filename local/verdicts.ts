@@ -1,4 +1,5 @@
 import Table from 'cli-table3';
+import { printableLine } from '../cli/printable.ts';
 
 /** Queries ClickHouse. Returns one object per row. */
 export type Select = <T>(query: string) => Promise<T[]>;
@@ -100,7 +101,7 @@ function tableOf(rows: readonly Blocked[], omitted: readonly string[]): string[]
     chars: BARE,
     style: { head: [], border: [], 'padding-left': 2, 'padding-right': 0 },
   });
-  for (const row of rows) table.push(columns.map(([, , text]) => text(row)));
+  for (const row of rows) table.push(columns.map(([, , text]) => printableLine(text(row))));
   return table
     .toString()
     .split('\n')

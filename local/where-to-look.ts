@@ -1,5 +1,7 @@
 import { linkCommands } from './command-links.ts';
 import type { JaegerServer } from './jaeger.ts';
+import type { Options } from './options.ts';
+import { settingsOf } from './settings.ts';
 import type { Servers, Stack } from './stack.ts';
 import type { SupersetServer } from './superset.ts';
 
@@ -9,8 +11,8 @@ export interface Extras {
   jaeger?: JaegerServer | undefined;
 }
 
-/** Shows the addresses of the servers of a stack with its data in `data`, and how to use kubectl. */
-export function showAddresses(stack: Stack, data: string, { superset, jaeger }: Extras): void {
+/** Shows the addresses of the servers of a stack, and how to use kubectl. */
+export function showAddresses(stack: Stack, options: Options, { superset, jaeger }: Extras): void {
   const lines: [string, string][] = [
     ['Temporal UI', stack.temporal.uiUrl ?? ''],
     ['Temporal', stack.temporal.address],
@@ -21,7 +23,7 @@ export function showAddresses(stack: Stack, data: string, { superset, jaeger }: 
   if (superset) console.log(supersetLine(superset));
   if (jaeger) console.log(jaegerLine(jaeger));
   for (const [name, address] of lines) console.log(`  ${name.padEnd(16)}${address}`);
-  showKubectl(stack.kubernetes.kubeconfig, data);
+  showKubectl(stack, options);
 }
 
 /** Returns a line with the address and the account of Superset. */
@@ -44,8 +46,7 @@ export function showCommands(servers: Servers, { superset, jaeger }: Extras, off
   console.log(`  Temporal        ${temporal.address}`);
   console.log(`  ClickHouse      ${clickhouse.process ? clickhouse.url : clickhouse.source}\n`);
   if (offset !== 0) {
-    console.log(`  export TEMPORAL_ADDRESS=${temporal.address}`);
-    if (clickhouse.process) console.log(`  export CLICKHOUSE_URL=${clickhouse.url}`);
+    for (const line of addressesOf(servers)) console.log(`  ${line}`);
   }
   if (jaeger) console.log(`  export TELEMETRY_ENDPOINT=${jaeger.endpoint}`);
   if (offset !== 0 || jaeger) console.log();
@@ -57,12 +58,26 @@ export function showCommands(servers: Servers, { superset, jaeger }: Extras, off
 `);
 }
 
-/** Shows how to use kubectl and its plugin with a kubeconfig. Links both in the data directory. */
-export function showKubectl(kubeconfig: string, data: string): void {
+/** Shows how to use kubectl and the commands with a stack. Links the commands in its data directory. */
+export function showKubectl(stack: Stack, { data, portOffset }: Options): void {
+  // Those that `kubectl ooni doctor` and the commands would otherwise not find.
+  const settings = [
+    ...(portOffset !== 0 ? addressesOf(stack) : []),
+    `export ARCHIVE_URL=${settingsOf(stack, undefined).archive_url}`,
+  ];
   console.log(`
-  export KUBECONFIG=${kubeconfig}
+  export KUBECONFIG=${stack.kubernetes.kubeconfig}
   export PATH=${linkCommands(data)}:$PATH
-  kubectl get ooni
+${settings.map(line => `  ${line}\n`).join('')}  kubectl get ooni
   kubectl ooni status
 `);
+}
+
+/** Returns the lines that set the addresses of servers on other ports than the usual ones. */
+function addressesOf({ temporal, clickhouse }: Servers): string[] {
+  return [
+    `export TEMPORAL_ADDRESS=${temporal.address}`,
+    // The user has the setting of a server that runs elsewhere.
+    ...(clickhouse.process ? [`export CLICKHOUSE_URL=${clickhouse.url}`] : []),
+  ];
 }

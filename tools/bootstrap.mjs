@@ -14,10 +14,10 @@ function pinnedNode() {
   return JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).devDependencies.node;
 }
 
-/** Prints a message and exits with status 1. */
-function refuse(sentence) {
+/** Prints a message and exits: with 1, or with 2 if the command line is wrong. */
+function refuse(sentence, status = 1) {
   console.error(sentence);
-  process.exit(1);
+  process.exit(status);
 }
 
 /**
@@ -34,6 +34,7 @@ export function refuseOptionsTakenByNpm(command, options) {
   const written = taken.map(name => `--${name}`).join(' ');
   refuse(
     `npm took ${written} as its own option, and nothing was started. Write the options after two dashes: npm ${command} -- ${written}`,
+    2,
   );
 }
 

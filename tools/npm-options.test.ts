@@ -15,7 +15,7 @@ test.each([
 ])('npm %j is rejected, and the message has the right form', (args, form) => {
   const { status, stderr } = npm(...args);
   expect(stderr).toContain(`Write the options after two dashes: ${form}`);
-  expect(status).toBe(1);
+  expect(status).toBe(2);
 });
 
 test('options after two dashes reach the program', () => {

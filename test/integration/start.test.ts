@@ -184,6 +184,10 @@ describe('npm start', () => {
     expect([...shown.keys()].sort()).toEqual([...blocked.keys()].sort());
     for (const [key, count] of blocked) expect(shown.get(key), key).toBeGreaterThanOrEqual(count);
     expect(first.stdout).toMatch(/export KUBECONFIG=.*admin\.kubeconfig/);
+    // Without these, the commands would ask other servers than those of this stack.
+    expect(first.stdout).toMatch(
+      /export TEMPORAL_ADDRESS=\S+\n +export CLICKHOUSE_URL=\S+\n +export ARCHIVE_URL=\/.*fixtures\/archive\n/,
+    );
     expect(left(dir)).toEqual([]);
 
     const second = await onData('--exit-when-done').ended;
@@ -265,7 +269,7 @@ describe('npm start', () => {
 describe('npm start names the remedy', () => {
   test('for an unknown option', async () => {
     const { status, stderr } = await onData('--exit').ended;
-    expect(status).toBe(1);
+    expect(status).toBe(2);
     expect(stderr).toMatch(/Unknown option '--exit'.*--help/);
     expect((await onData('--dta').ended).stderr).toMatch(/Unknown option '--dta'\. Did you mean --data\? .*--help/);
   });
@@ -276,7 +280,7 @@ describe('npm start names the remedy', () => {
     ['--port-offset', '1.5', /--port-offset "1\.5": write a whole number/],
   ])('for a wrong value of an option: %s %j', async (option, value, said) => {
     const { status, stderr } = await start([option, value]).ended;
-    expect(status).toBe(1);
+    expect(status).toBe(2);
     expect(stderr).toMatch(said);
   });
 
