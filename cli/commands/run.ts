@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import type { Archive } from '../../pipeline/archive/archive.ts';
 import { openArchive } from '../../pipeline/archive/open.ts';
 import { type Granularity, granularityOf } from '../../pipeline/bucket.ts';
-import { counted } from '../../pipeline/counts.ts';
+import { counted, noCounts } from '../../pipeline/counts.ts';
 import { filterIDOf, normaliseFilter } from '../../pipeline/filter.ts';
 import type { RunStage } from '../../pipeline/ledger/ledger.ts';
 import { migrateAutomatically } from '../../pipeline/migrations/migrate.ts';
@@ -43,7 +43,7 @@ import { printableLine } from '../printable.ts';
 import { type FingerprintTools, loadFingerprints, loadHttpFingerprints } from '../run/fingerprints.ts';
 import { startProgress } from '../run/progress.ts';
 import { type FailedBucket, type RunTotals, runBuckets } from '../run/run-buckets.ts';
-import { planRun, type RunPlan, type RunRequest } from '../run/select-buckets.ts';
+import { findWithoutRange, planRun, type RunPlan, type RunRequest } from '../run/select-buckets.ts';
 import { onStopSignal } from '../stop-signals.ts';
 import { migrateCommandLine } from './migrate.ts';
 
@@ -185,12 +185,14 @@ async function run(options: Options, command: Command): Promise<number> {
   const { signal, release } = stopOnSignals();
   try {
     const archive = openArchive(settings);
-    // Before the database is made. Without a range, the archive is searched for buckets, and it is reported if there are none.
+    // Before the database is made: an archive that is not there, or has no measurements, leaves no empty database behind.
     if (request.range && request.stages.includes('Observations')) await archive.check({ signal });
+    const found = await findWithoutRange(archive, request, signal);
+    if (found?.length === 0) return report({ buckets: [], skipped: {} }, NOTHING, options, { started, settings });
     const opened = await openClickHouse(options.clickhouse, { settings, create: true });
     try {
       const spans = tracing && { onSpan: tracing.export };
-      const parts = { archive, log, ipMetadata, signal, started, ...spans, ...(metrics && { metrics }) };
+      const parts = { archive, found, log, ipMetadata, signal, started, ...spans, ...(metrics && { metrics }) };
       return await runIn(opened, request, options, parts);
     } finally {
       await opened.close();
@@ -209,6 +211,8 @@ async function run(options: Options, command: Command): Promise<number> {
 /** Parts of the process that a run uses. */
 interface RunParts {
   readonly archive: Archive;
+  /** Buckets with objects in the archive, if they were looked for. */
+  readonly found: readonly string[] | undefined;
   readonly log: Logger;
   readonly ipMetadata: IpMetadata;
   readonly signal: AbortSignal;
@@ -226,13 +230,13 @@ async function runIn(
   parts: RunParts,
 ): Promise<number> {
   const { clickhouse } = opened;
-  const { archive, log, signal, started } = parts;
+  const { archive, found, log, signal, started } = parts;
   const settings = { ...opened.settings, worker_slots: options.threads };
   // If no other process can be migrating, the process that left the lock was killed: do not wait for the lock.
   const lock = opened.alone ? { lockExpiry: 0 } : {};
   const remedy = migrateCommandLine(options.clickhouse);
   await migrateAutomatically(clickhouse, log, { automatic: settings.automatic_migration, remedy, signal, ...lock });
-  const plan = await planRun({ archive, clickhouse }, request, started, signal);
+  const plan = await planRun({ archive, clickhouse }, request, { found, now: started, signal });
   const { hasFingerprints } = await loadAllFingerprints({ clickhouse, log, signal }, settings, options, {
     hasBuckets: plan.buckets.length > 0,
     stages: request.stages,
@@ -242,11 +246,36 @@ async function runIn(
     ...parts,
     ...{ settings, clickhouse, allowShrink, withoutFingerprints: !hasFingerprints },
   });
+  return report(plan, totals, options, { started, settings, database: opened.name });
+}
+
+/** Totals of a run without buckets. */
+const NOTHING: RunTotals = {
+  done: 0,
+  failed: [],
+  left: 0,
+  counts: noCounts(),
+  rows: {},
+  verdicts: 0,
+  foundObjects: false,
+};
+
+/** Prints the result of a run, and returns the exit status. */
+function report(
+  plan: RunPlan,
+  totals: RunTotals,
+  options: Options,
+  {
+    started,
+    settings,
+    database = '',
+  }: { readonly started: number; readonly settings: Settings; readonly database?: string },
+): number {
   const summary = summaryOf(plan, totals, started);
   const cause = nothingDone(summary, totals, options, settings.archive_url);
   if (cause !== undefined) console.error(`oonipipeline run: ${cause}`);
   if (options.output === 'json') console.log(JSON.stringify(summary));
-  else if (askedFor(summary) > 0) console.log(textOf(summary, settings.archive_url, opened.name));
+  else if (askedFor(summary) > 0) console.log(textOf(summary, settings.archive_url, database));
   return cause === undefined && isDone(summary) ? 0 : 1;
 }
 

@@ -27,22 +27,36 @@ export interface RunPlan {
 }
 
 /**
+ * Returns the buckets with objects in the archive, for a run of observations without a range; undefined for another run, whose buckets do not
+ * depend on the archive. Throws ArchiveErrors.
+ */
+export async function findWithoutRange(
+  archive: Archive,
+  { range, filter, granularity, stages }: RunRequest,
+  signal?: AbortSignal,
+): Promise<string[] | undefined> {
+  if (range || !stages.includes('Observations')) return undefined;
+  return findBuckets(archive, filter, granularity, signal);
+}
+
+/**
  * Selects the buckets to run by ledger and archive, as a Backfill does. Without a range, these are the buckets with objects in the archive
- * or, for the analysis alone, the measurement days with observations. `now` is in milliseconds since 1970. Throws ArchiveErrors and
- * TableErrors.
+ * or, for the analysis alone, the measurement days with observations. `found` are those of `findWithoutRange`, `now` is in milliseconds since
+ * 1970. Throws ArchiveErrors and TableErrors.
  */
 export async function planRun(
   { archive, clickhouse }: { readonly archive: Archive; readonly clickhouse: ClickHouse },
   request: RunRequest,
-  now: number,
-  signal?: AbortSignal,
+  {
+    found,
+    now,
+    signal,
+  }: { readonly found: readonly string[] | undefined; readonly now: number; readonly signal?: AbortSignal },
 ): Promise<RunPlan> {
   const { range, filter, filterID, granularity, stages, reprocess } = request;
   const all = range
     ? [...bucketsBetween(range.startAt, range.endAt, granularity)]
-    : stages.includes('Observations')
-      ? await findBuckets(archive, filter, granularity, signal)
-      : await measurementDays(clickhouse, signal);
+    : (found ?? (await measurementDays(clickhouse, signal)));
   const buckets: string[] = [];
   const skipped: Partial<Record<SkipReason, number>> = {};
   const task = { range: { filter, filterID, stages, reprocess, attempt: 1 }, buckets: all, now };

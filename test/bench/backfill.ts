@@ -173,8 +173,7 @@ async function wholeRange(root: string) {
     const planned = await planRun(
       { archive: new DirectoryArchive(root), clickhouse },
       { ...request, range },
-      Date.now(),
-      never,
+      { found: undefined, now: Date.now(), signal: never },
     );
     return { planned, seconds: round((performance.now() - started) / 1000) };
   };

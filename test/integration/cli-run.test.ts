@@ -170,6 +170,22 @@ describe('oonipipeline run, without any server', () => {
     expect(without.stderr).not.toContain('fingerprints');
   });
 
+  test.each([
+    ['', []],
+    ['that match', ['--test-name', 'signal']],
+  ])('an archive without measurements %s leaves no database behind', async (_, filter) => {
+    const empty = join(root, 'empty-archive');
+    mkdirSync(empty, { recursive: true });
+    const place = join(root, 'not-made');
+    const args = ['run', '--archive', empty, '--clickhouse', `embedded:${place}`, '--fingerprints', 'none', ...filter];
+    const { status, stdout, stderr } = await oonipipeline(...args);
+    expect([status, stdout]).toEqual([1, '']);
+    expect(stderr).toContain('empty-archive holds no measurements');
+    expect(existsSync(place)).toBe(false);
+    const json = await oonipipeline(...args, '-o', 'json');
+    expect(JSON.parse(json.stdout)).toMatchObject({ buckets: 0, bucketsSkipped: {}, measurements: 0, rows: {} });
+  });
+
   test('a run that only judges the observations of an earlier run has found objects', async () => {
     const place = `embedded:${join(root, 'judged-later')}`;
     const range = ['--start-at', '2022-11-10', '--end-at', '2022-11-11', '--fingerprints', 'none', '-o', 'json'];
