@@ -28,6 +28,8 @@ export async function createProgramOf(
   const program = new Command(name)
     .description(description)
     .version(CODE_VERSION)
+    // An unknown option of a command is then compared with its own options, and not with --version of the program.
+    .enablePositionalOptions()
     .showHelpAfterError('(--help shows what there is)')
     // An argument that an error repeats may contain a password, or characters that a terminal obeys.
     .configureOutput({

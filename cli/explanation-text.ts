@@ -2,6 +2,7 @@ import type { ExplainedLayer, ExplainedRow, Explanation, Row } from '../pipeline
 import { GRADES } from '../pipeline/analysis/judgement.ts';
 import { NO_MATCH, RULES } from '../pipeline/analysis/rules.ts';
 import { counted } from '../pipeline/counts.ts';
+import { widthOf } from './width.ts';
 
 const WIDTH = 100;
 
@@ -224,12 +225,12 @@ function rowsText(indices: readonly number[]): string {
   return `${indices.length === 1 ? 'row' : 'rows'} ${indices.join(', ')}`;
 }
 
-/** Wraps text into indented lines of at most WIDTH characters. A longer word stays whole: it may be a URL to click. */
+/** Wraps text into indented lines of at most WIDTH columns. A longer word stays whole: it may be a URL to click. */
 function wrapped(text: string, indent: number): string[] {
   const lines: string[] = [];
   let line = '';
   for (const word of text.split(' ')) {
-    if (line !== '' && indent + line.length + 1 + word.length > WIDTH) {
+    if (line !== '' && indent + widthOf(line) + 1 + widthOf(word) > WIDTH) {
       lines.push(line);
       line = word;
     } else line = line === '' ? word : `${line} ${word}`;

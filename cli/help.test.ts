@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { fitHelp } from './help.ts';
 import { createKubectlProgram } from './kubectl/program.ts';
 import { createProgram } from './program.ts';
-import { widthOf } from './table.ts';
+import { widthOf } from './width.ts';
 
 test('paragraphs that are too wide are broken at words; options and examples stay', () => {
   const text = 'Usage: x\n\nOne two three\nfour.\n\nFive\nsix.\n\n  --an-option  a long description\n';

@@ -10,13 +10,13 @@ test('control characters and direction marks become visible; other text stays un
 
 test('no text keeps a character that a terminal obeys', () => {
   const every = Array.from({ length: 0x3000 }, (_, code) => String.fromCodePoint(code)).join('');
-  // C0, DEL, C1 (ECMA-48) and the direction marks of UAX #9.
+  // C0, DEL, C1 (ECMA-48), the direction marks of UAX #9, and the separators of lines and paragraphs.
   const obeyed = [...printableLine(every)].filter(character => {
     const code = character.codePointAt(0)!;
     const isControl = code < 32 || (code >= 127 && code < 160);
     return (
       isControl ||
-      [0x61c, 0x200e, 0x200f].includes(code) ||
+      [0x61c, 0x200e, 0x200f, 0x2028, 0x2029].includes(code) ||
       (code >= 0x202a && code <= 0x202e) ||
       (code >= 0x2066 && code <= 0x2069)
     );

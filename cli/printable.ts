@@ -1,12 +1,12 @@
 /**
- * Characters that a terminal obeys instead of showing: control characters, and those that reverse the direction of text. A probe may send
- * them in any string.
+ * Characters that a terminal obeys instead of showing: control characters, those that reverse the direction of text, and the two that separate
+ * lines and paragraphs. A probe may send them in any string.
  */
-const CONTROL_CHARACTERS = /(?![\n\t])[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+const CONTROL_CHARACTERS = /(?![\n\t])[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 
 const hex = (character: string, digits: number) => character.codePointAt(0)!.toString(16).padStart(digits, '0');
 
-/** Returns text that is safe for a terminal: control characters other than line end and tab become `\x1b`, direction marks become `\u202e`. */
+/** Returns text that is safe for a terminal: control characters other than line end and tab become `\x1b`, the others `\u202e`. */
 export function printable(text: string): string {
   return text.replace(CONTROL_CHARACTERS, character =>
     character < '\u0100' ? `\\x${hex(character, 2)}` : `\\u${hex(character, 4)}`,

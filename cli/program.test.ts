@@ -359,3 +359,13 @@ test('loads the S3 client and the embedded ClickHouse only if they are needed', 
   expect(loaded('--help')).toEqual(['commander']);
   expect(loaded('verify', '--archive', ARCHIVE)).toEqual(['commander']);
 });
+
+test.each([
+  ['failures', '--reason'],
+  ['verify', '--verion'],
+])('an option that a command does not have is not compared with those of the program: %s %s', async (...args) => {
+  const program = await createProgram('all');
+  for (const each of [program, ...program.commands]) each.configureOutput({ writeErr: () => {}, writeOut: () => {} });
+  const wrong = await program.parseAsync(args, { from: 'user' }).catch((error: CommanderError) => error);
+  expect((wrong as CommanderError).message).toBe(`error: unknown option '${args[1]}'`);
+});

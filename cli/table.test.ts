@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { paletteFor } from './colour.ts';
-import { type Column, layOut, widthOf } from './table.ts';
+import { type Column, layOut } from './table.ts';
+import { widthOf } from './width.ts';
 
 interface Row {
   readonly name: string;
@@ -61,6 +62,46 @@ test('a name is cut in the middle, because its end tells it from others', () => 
 test('columns that are wide together are cut, the widest first, and figures stay whole', () => {
   const rows = [{ name: 'n'.repeat(40), count: 12345, message: 'm'.repeat(60) }];
   const lines = layOut(COLUMNS, rows, { width: 40 });
-  expect(lines.map(widthOf)).toEqual([35, 40]);
-  expect(lines[1]).toBe(`${'n'.repeat(18)}…  12345  ${'m'.repeat(11)}…`);
+  expect(lines.map(widthOf)).toEqual([40, 40, 40, 28]);
+  expect(lines[1]).toBe(`${'n'.repeat(32)}…  12345`);
+});
+
+test('wide characters take two columns, and marks none', () => {
+  // Wcwidth of the three names: 4, 2 and 1.
+  const rows = [
+    { name: '日本', count: 1, message: 'm' },
+    { name: 'ab', count: 22, message: '検閲されたサイト検閲されたサイト' },
+    { name: 'e\u0301', count: 3, message: 'm' },
+  ];
+  expect(layOut(COLUMNS, rows)).toEqual([
+    'NAME  COUNT  MESSAGE',
+    '日本      1  m',
+    'ab       22  検閲されたサイト検閲されたサイト',
+    'e\u0301         3  m',
+  ]);
+  expect(layOut(COLUMNS, rows, { width: 37 })[2]).toBe('ab       22  検閲されたサイト検閲さ…');
+});
+
+test('a text of which too little would be left is shown below its row', () => {
+  const rows = [
+    { name: 'n'.repeat(40), count: 5, message: 'the probe sent a measurement that is not JSON' },
+    { name: 'short', count: 12345, message: '' },
+  ];
+  expect(layOut(COLUMNS, rows, { width: 60 })).toEqual([
+    `NAME${' '.repeat(36)}  COUNT`,
+    `${'n'.repeat(40)}      5`,
+    '    the probe sent a measurement that is not JSON',
+    `short${' '.repeat(35)}  12345`,
+  ]);
+  const [long] = [{ name: 'n'.repeat(40), count: 5, message: 'word '.repeat(99).trim() }];
+  const lines = layOut(COLUMNS, [long], { width: 60 });
+  expect(lines).toHaveLength(6);
+  expect(Math.max(...lines.map(widthOf))).toBeLessThanOrEqual(60);
+  expect(lines.at(-1)).toMatch(/word…$/);
+});
+
+test('an optional column is left out where the others would be cut', () => {
+  const columns = COLUMNS.map(each => (each.title === 'COUNT' ? { ...each, optional: true } : each));
+  expect(layOut(columns, ROWS, { width: 12 })[0]).toBe('NAME');
+  expect(layOut(columns, ROWS, { width: 40 })[0]).toBe('NAME    COUNT  MESSAGE');
 });

@@ -1,7 +1,8 @@
-import { stripVTControlCharacters } from 'node:util';
 import { type Palette, PLAIN, paletteFor } from './colour.ts';
 import { Output, type OutputStream } from './output.ts';
 import { printableLine } from './printable.ts';
+import { beginningOf, endOf, widthOf } from './width.ts';
+import { wrap } from './wrap.ts';
 
 /** A column of a table: its title, and the text of a row. */
 export interface Column<Row> {
@@ -11,29 +12,31 @@ export interface Column<Row> {
   readonly right?: boolean;
   /**
    * Is cut first when the table is wider than the terminal: at the end, or in the middle, for names that differ at their ends. At most one
-   * column.
+   * column. A last one that is cut at the end moves below its row when too little of it would be left.
    */
   readonly flexible?: boolean | 'middle';
+  /** Is left out when the table is wider than the terminal without the flexible column. */
+  readonly optional?: boolean;
   readonly paint?: (row: Row, palette: Palette) => (text: string) => string;
-}
-
-/** Number of characters that a text takes on a terminal, without its colours. */
-export function widthOf(text: string): number {
-  return [...stripVTControlCharacters(text)].length;
 }
 
 /** Least width to which a column is cut. */
 const LEAST = 12;
+/** Least width of a text in the last column, and its indentation and most lines below its row. */
+const LEAST_TEXT = 24;
+const INDENT = '    ';
+const LINES = 4;
 
 /**
  * Lays out rows as lines of a table, with the titles above. Cells are one line each and show control characters. If `width` is given and the
- * table is wider, the flexible column is cut, and then the widest ones, which `…` shows.
+ * table is wider, optional columns are left out, the flexible column is cut, and then the widest ones, which `…` shows.
  */
 export function layOut<Row>(
-  columns: readonly Column<Row>[],
+  all: readonly Column<Row>[],
   rows: readonly Row[],
   { palette = PLAIN, width }: { readonly palette?: Palette; readonly width?: number } = {},
 ): string[] {
+  const { columns, below } = width === undefined ? { columns: all, below: undefined } : fitting(all, rows, width);
   const cells = rows.map(row => columns.map(column => printableLine(column.text(row))));
   const widths = columns.map((column, at) =>
     Math.max(widthOf(column.title), ...cells.map(line => widthOf(line[at] ?? ''))),
@@ -44,19 +47,49 @@ export function layOut<Row>(
   }
   const place = (text: string, at: number, paint: (text: string) => string) => {
     const room = widths[at] ?? 0;
-    const characters = [...text];
-    const cut = characters.length > room ? shortened(characters, room, columns[at]?.flexible === 'middle') : text;
-    const blanks = ' '.repeat(room - Math.min(characters.length, room));
+    const cut = widthOf(text) > room ? shortened(text, room, columns[at]?.flexible === 'middle') : text;
+    const blanks = ' '.repeat(Math.max(0, room - widthOf(cut)));
     if (columns[at]?.right) return blanks + paint(cut);
     return at === columns.length - 1 ? paint(cut) : paint(cut) + blanks;
   };
   const head = columns.map(({ title }, at) => place(title, at, palette.faint)).join('  ');
-  const body = rows.map((row, index) =>
+  const body = rows.flatMap((row, index) => [
     columns
       .map((column, at) => place(cells[index]?.[at] ?? '', at, column.paint?.(row, palette) ?? (text => text)))
       .join('  '),
-  );
+    ...(below ? linesBelow(printableLine(below.text(row)), width ?? 0) : []),
+  ]);
   return [head, ...body].map(line => line.trimEnd());
+}
+
+/** Columns of a table that is not wider than a terminal, or as few of them as possible, and the one whose texts are shown below the rows. */
+interface Fitting<Row> {
+  readonly columns: readonly Column<Row>[];
+  readonly below: Column<Row> | undefined;
+}
+
+function fitting<Row>(all: readonly Column<Row>[], rows: readonly Row[], width: number): Fitting<Row> {
+  const widthsOf = (columns: readonly Column<Row>[]) =>
+    columns.map(({ title, text }) => Math.max(widthOf(title), ...rows.map(row => widthOf(printableLine(text(row))))));
+  const total = (columns: readonly Column<Row>[]) =>
+    widthsOf(columns).reduce((sum, each) => sum + each, 2 * (columns.length - 1));
+  const last = all.at(-1);
+  const rest = last?.flexible === true ? all.slice(0, -1) : all;
+  const columns = total(rest) <= width ? rest : rest.filter(({ optional }) => !optional);
+  if (!last || rest === all) return { columns, below: undefined };
+  const [natural = 0] = widthsOf([last]);
+  const isBeside = total(columns) + 2 + Math.min(natural, LEAST_TEXT) <= width;
+  return isBeside ? { columns: [...columns, last], below: undefined } : { columns, below: last };
+}
+
+/** Returns a text as lines below its row; the last line of a long one ends with `…`. */
+function linesBelow(text: string, width: number): string[] {
+  if (text === '') return [];
+  const room = Math.max(LEAST, width - INDENT.length);
+  const lines = wrap(text, room);
+  const shown = lines.slice(0, LINES);
+  if (lines.length > LINES) shown[LINES - 1] = `${beginningOf(shown[LINES - 1]!, room - 1)}…`;
+  return shown.map(line => INDENT + line);
 }
 
 /** Reduces widths until their sum is at most `room`: first the one at `flexible`, then always the widest one, each to LEAST at most. */
@@ -69,10 +102,10 @@ function narrow(widths: number[], room: number, flexible: number): void {
   }
 }
 
-/** Cuts a text of more than `room` characters, at the end or in the middle. */
-function shortened(characters: readonly string[], room: number, inTheMiddle: boolean): string {
+/** Cuts a text of more than `room` columns, at the end or in the middle. */
+function shortened(text: string, room: number, inTheMiddle: boolean): string {
   const tail = inTheMiddle ? Math.floor((room - 1) / 2) : 0;
-  return `${characters.slice(0, room - 1 - tail).join('')}…${characters.slice(characters.length - tail).join('')}`;
+  return `${beginningOf(text, room - 1 - tail)}…${endOf(text, tail)}`;
 }
 
 /** Forms of a command that prints a table. */

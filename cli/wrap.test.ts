@@ -11,6 +11,12 @@ test('a word that is longer than a line is cut, and the next word follows its en
 });
 
 test('characters beyond 16 bits are not cut in half', () => {
-  expect(cutEvery('😀😀😀', 2)).toEqual(['😀😀', '😀']);
+  expect(cutEvery('😀😀😀', 4)).toEqual(['😀😀', '😀']);
   expect(cutEvery('', 5)).toEqual([]);
+});
+
+test('a line with wide characters is as wide as the terminal at most', () => {
+  expect(wrap('検閲 された サイト', 9)).toEqual(['検閲', 'された', 'サイト']);
+  expect(cutEvery('検閲a検閲', 3)).toEqual(['検', '閲a', '検', '閲']);
+  expect(cutEvery('検閲', 1)).toEqual(['検', '閲']);
 });

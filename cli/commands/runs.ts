@@ -66,7 +66,7 @@ const COLUMNS: readonly Column<RunRow>[] = [
   { title: 'STAGE', text: row => row.stage },
   { title: 'FILTER', text: row => row.filter },
   { title: 'STATE', text: row => row.state, paint: (row, palette) => stateColour(row.state, palette) },
-  { title: 'BEGUN', text: row => minute(row.begun) },
+  { title: 'BEGUN', text: row => minute(row.begun), optional: true },
   { title: 'MEASURED', text: row => n(row.measurements), right: true },
   {
     title: 'FAILED',

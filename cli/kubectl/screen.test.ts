@@ -4,7 +4,7 @@ import type { PipelineSchedule } from '../../crds/pipeline-schedule.ts';
 import type { WorkerPool } from '../../crds/worker-pool.ts';
 import type { Deployment } from '../../operator/kube/builtin.ts';
 import { PLAIN, paletteFor } from '../colour.ts';
-import { widthOf } from '../table.ts';
+import { widthOf } from '../width.ts';
 import { type InstallationView, isAsDesired, screenLines } from './screen.ts';
 
 const COLOURED = paletteFor({ isTTY: true }, {});
@@ -78,21 +78,30 @@ function longest(length: number): InstallationView {
   };
 }
 
-test.each([20, 60, 253])('no line of the screen is wider than 100 columns, with names of %i characters', length => {
-  const view = longest(length);
-  for (const width of [100, 120]) {
-    const plain = screenLines(view, PLAIN, width);
-    expect(plain.filter(line => widthOf(line) > width)).toEqual([]);
-    const coloured = screenLines(view, COLOURED, width);
-    expect(coloured.map(widthOf)).toEqual(plain.map(widthOf));
-    expect(coloured.join('')).toContain('\x1b[31m');
-  }
+test.each([20, 60, 253])(
+  'no line of the screen but an address is wider than 100 columns, with names of %i characters',
+  length => {
+    const view = longest(length);
+    for (const width of [100, 120]) {
+      const plain = screenLines(view, PLAIN, width);
+      expect(plain.filter(line => widthOf(line) > width && !line.startsWith(LINK))).toEqual([]);
+      const coloured = screenLines(view, COLOURED, width);
+      expect(coloured.map(widthOf)).toEqual(plain.map(widthOf));
+      expect(coloured.join('')).toContain('\x1b[31m');
+    }
+  },
+);
+
+test('a long address is one line, which a terminal and a reader of the output can follow', () => {
+  expect(screenLines(longest(20), PLAIN, 100)).toContain(`${LINK}${'y'.repeat(20)}`);
 });
 
-test('a long address is cut into lines without indentation, which a browser joins', () => {
-  const lines = screenLines(longest(20), PLAIN, 100);
-  const from = lines.findIndex(line => line.startsWith('http'));
-  expect(lines.slice(from, from + 2).join('')).toBe(`${LINK}${'y'.repeat(20)}`);
+test('a bar is full only when all buckets are done', () => {
+  const bars = [0, 9, 10, 96, 99, 100].map(percent => {
+    const lines = screenLines(withStatus('backfills', { progress: { percent, done: 'x', failed: 0 } }), PLAIN, 100);
+    return lines.join('\n').match(/[█░]{10}/)?.[0];
+  });
+  expect(bars).toEqual(['░░░░░░░░░░', '░░░░░░░░░░', '█░░░░░░░░░', '█████████░', '█████████░', '██████████']);
 });
 
 test('without a Deployment of the operator, the screen says so within the width', () => {

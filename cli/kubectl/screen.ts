@@ -6,7 +6,8 @@ import type { Deployment } from '../../operator/kube/builtin.ts';
 import type { Palette } from '../colour.ts';
 import { printableLine } from '../printable.ts';
 import { span } from '../status/text.ts';
-import { type Column, layOut, widthOf } from '../table.ts';
+import { type Column, layOut } from '../table.ts';
+import { widthOf } from '../width.ts';
 import { cutEvery, wrap } from '../wrap.ts';
 
 /** Everything that the screen of `kubectl ooni status` shows. */
@@ -34,7 +35,7 @@ function paintReady(state: string | undefined, { good, bad, doubtful }: Palette)
   return state === 'True' ? good : state === 'False' ? bad : doubtful;
 }
 
-/** Returns the lines of the screen, `width` characters wide at most. */
+/** Returns the lines of the screen, `width` columns wide at most, except for addresses in the Temporal UI. */
 export function screenLines(view: InstallationView, palette: Palette, width: number): string[] {
   const { strong, faint, bad, good } = palette;
   const now = Date.parse(view.at);
@@ -181,9 +182,9 @@ function paintCount(
 
 const BAR = 10;
 
-/** Returns a bar of a share from 0 to 100. */
+/** Returns a bar of a share from 0 to 100. Rounded down, so that a full bar means all. */
 function bar(percent: number): string {
-  const full = Math.round((percent / 100) * BAR);
+  const full = Math.floor((percent / 100) * BAR);
   return '█'.repeat(full) + '░'.repeat(BAR - full);
 }
 
@@ -309,11 +310,8 @@ function linkLines(view: InstallationView, { strong }: Palette, width: number): 
   ].flatMap(each =>
     Object.values(each.status?.links ?? {})
       .slice(0, 1)
-      // The name has its own line, because an address is long. A browser joins the lines of a pasted address if they are not indented.
-      .map(link => [
-        ...cutEvery(nameOf(each), width - 2).map(part => `  ${part}`),
-        ...cutEvery(printableLine(link), width),
-      ]),
+      // The name has its own line, because an address is long. A terminal follows an address only if no line end is in it.
+      .map(link => [...cutEvery(nameOf(each), width - 2).map(part => `  ${part}`), printableLine(link)]),
   );
   return links.length === 0 ? [] : ['', strong('In the Temporal UI'), ...links.slice(0, LINKS_SHOWN).flat()];
 }

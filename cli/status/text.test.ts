@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { PLAIN, paletteFor } from '../colour.ts';
-import { widthOf } from '../table.ts';
+import { widthOf } from '../width.ts';
 import type { StatusView } from './observe.ts';
 import { statusLines } from './text.ts';
 
