@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { EmbeddedError } from '../clickhouse/embedded-error.ts';
 import { hidePasswords } from '../pipeline/hide-password.ts';
+import { clause } from '../pipeline/sentence.ts';
 import { loadSettings, type Settings } from '../pipeline/settings.ts';
 import type { ClickHouse, OpenOptions } from '../pipeline/tables/clickhouse.ts';
 import { TableSchemaError } from '../pipeline/tables/errors.ts';
@@ -90,12 +91,27 @@ const OF_CLICKHOUSE = new Set(['data', 'metadata', 'scratch', 'status', 'store',
 
 /** Ensures that a mistyped directory does not become an empty database, and that a directory with other files does not get a database. */
 function checkDirectory(dir: string, create: boolean): void {
-  if (existsSync(join(dir, 'metadata'))) return;
+  if (existsSync(join(dir, 'metadata'))) {
+    checkAccess(dir);
+    return;
+  }
   if (!create) throw new EmbeddedError(`there is no ClickHouse data in ${dir}; oonipipeline run creates it`);
   const other = existsSync(dir) ? namesIn(dir).find(name => !OF_CLICKHOUSE.has(name)) : undefined;
   if (other !== undefined) {
     throw new EmbeddedError(
       `${dir} holds other things than ClickHouse data (${other}); name a directory that is new or empty`,
+    );
+  }
+}
+
+/** Throws EmbeddedError if this user may not write the data in a directory. ClickHouse writes also for a query. */
+function checkAccess(dir: string): void {
+  try {
+    for (const place of [dir, join(dir, 'metadata')])
+      accessSync(place, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new EmbeddedError(
+      `ClickHouse cannot write its data in ${dir}: ${clause((error as Error).message)}; it writes also for a query, so this user needs to be allowed to`,
     );
   }
 }

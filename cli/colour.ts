@@ -28,6 +28,14 @@ const COLOURED: Palette = {
   strong: sgr(1, 22),
 };
 
+/** Returns whether a stream is a terminal on which a line can be written again. `TERM=dumb` names one that has only lines, such as an editor's. */
+export function canRewrite(
+  stream: { readonly isTTY?: boolean },
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): boolean {
+  return stream.isTTY === true && env.TERM !== 'dumb';
+}
+
 /**
  * Returns the colours for a stream: none if NO_COLOR is set to any text (no-color.org), or if the stream is not a terminal. FORCE_COLOR
  * turns them on for a stream that is not a terminal.

@@ -1,4 +1,5 @@
 import { clause } from '../pipeline/sentence.ts';
+import { isSystemError } from '../pipeline/system-error.ts';
 import { isUntrustedCertificate } from '../pipeline/untrusted-certificate.ts';
 
 /** Remedies for a user when a server does not answer, by the name of the error. */
@@ -17,9 +18,17 @@ export const SERVER_REMEDIES = {
   Temporal: REMEDIES.TemporalUnavailable ?? '',
 };
 
+/** Remedy for a file or folder that this user may not read. */
+const DENIED = 'let this user read it, and repeat the command';
+
+/** Returns whether the operating system denies access to a file. */
+function isDenied(cause: unknown): boolean {
+  return isSystemError(cause) && cause.path !== undefined && (cause.code === 'EACCES' || cause.code === 'EPERM');
+}
+
 /** Returns the message of an error, followed by the remedy when a server does not answer. */
 export function messageWithRemedy({ name, message, cause }: Error): string {
   // The message of an untrusted certificate has its own remedy.
-  const remedy = isUntrustedCertificate(cause) ? undefined : REMEDIES[name];
+  const remedy = isUntrustedCertificate(cause) ? undefined : isDenied(cause) ? DENIED : REMEDIES[name];
   return remedy === undefined ? message : `${clause(message)}; ${remedy}`;
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { paletteFor } from './colour.ts';
+import { canRewrite, paletteFor } from './colour.ts';
 import { type Column, layOut } from './table.ts';
 import { widthOf } from './width.ts';
 
@@ -104,4 +104,13 @@ test('an optional column is left out where the others would be cut', () => {
   const columns = COLUMNS.map(each => (each.title === 'COUNT' ? { ...each, optional: true } : each));
   expect(layOut(columns, ROWS, { width: 12 })[0]).toBe('NAME');
   expect(layOut(columns, ROWS, { width: 40 })[0]).toBe('NAME    COUNT  MESSAGE');
+});
+
+test.each([
+  [{ isTTY: true }, { TERM: 'xterm-256color' }, true],
+  [{ isTTY: true }, {}, true],
+  [{ isTTY: true }, { TERM: 'dumb' }, false],
+  [{}, { TERM: 'xterm' }, false],
+])('a line is written again only on a terminal that can do so: %j %j', (stream, env, expected) => {
+  expect(canRewrite(stream, env)).toBe(expected);
 });

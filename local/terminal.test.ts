@@ -1,7 +1,14 @@
-import { expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Terminal } from './terminal.ts';
 
 const ESCAPE = '\x1b';
+
+beforeEach(() => {
+  vi.stubEnv('TERM', 'xterm');
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
 
 /** Returns the lines that a terminal shows for a text. Supports the control sequences that Terminal uses. */
 function screen(text: string): string[] {
@@ -44,4 +51,19 @@ test('without a terminal, only starts and ends are printed', () => {
   line.update('goes on');
   line.done('is done');
   expect(written).toBe(`${'one'.padEnd(26)}begins\n${'one'.padEnd(26)}is done\n`);
+});
+
+test('a terminal that has only lines gets no control sequences', () => {
+  vi.stubEnv('TERM', 'dumb');
+  let written = '';
+  const terminal = new Terminal({ isTTY: true, columns: 60, write: text => (written += text) });
+  const line = terminal.line('one', 'begins');
+  terminal.print('a note');
+  line.done('ends');
+  expect(written.split('\n').map(text => text.trimEnd())).toEqual([
+    `${'one'.padEnd(26)}begins`,
+    'a note',
+    `${'one'.padEnd(26)}ends`,
+    '',
+  ]);
 });

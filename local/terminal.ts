@@ -1,3 +1,5 @@
+import { canRewrite } from '../cli/colour.ts';
+
 /** Output of progress: a terminal, or a file that keeps all lines. */
 export interface Output {
   readonly isTTY?: boolean;
@@ -31,7 +33,7 @@ export class Terminal {
   }
 
   get interactive(): boolean {
-    return this.#out.isTTY === true;
+    return canRewrite(this.#out);
   }
 
   /** Prints a plain line. */

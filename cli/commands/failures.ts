@@ -52,7 +52,8 @@ interface ClassRow {
 
 const COLUMNS: readonly Column<FailureRow>[] = [
   { title: 'BUCKET', text: row => row.bucket },
-  { title: 'TEST', text: row => row.test_name },
+  // The uid of a measurement has the name of its test.
+  { title: 'TEST', text: row => row.test_name, optional: true },
   { title: 'CLASS', text: row => row.class, paint: (_, { bad }) => bad },
   {
     title: 'MEASUREMENT',

@@ -5,6 +5,7 @@ import { endOfStatement, statementKind } from '../../clickhouse/statement.ts';
 import type { ClickHouse } from '../../pipeline/tables/clickhouse.ts';
 import { StatementError } from '../../pipeline/tables/errors.ts';
 import { openClickHouse } from '../clickhouse.ts';
+import { PLAIN, paletteFor } from '../colour.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { type CommonOptions, checkClickHouse, clickhouseOption } from '../options.ts';
 import { Output, OutputError, type OutputStream } from '../output.ts';
@@ -197,12 +198,13 @@ async function* linesOf(bytes: AsyncIterable<Buffer>): AsyncGenerator<string> {
  * Formats a line of names and one line per row, each a JSON list. If the rows are too wide for the terminal, each row is shown below the
  * previous one, with one line per column.
  */
-function layOut([head, ...rows]: string[], isMore: boolean, { isTTY = false, columns }: OutputStream): string {
+function layOut([head, ...rows]: string[], isMore: boolean, output: OutputStream): string {
+  const { columns } = output;
   const names = (JSON.parse(head as string) as string[]).map(cell);
   const shown = rows.slice(0, isMore ? -1 : undefined).map(row => (JSON.parse(row) as unknown[]).map(cell));
   const count = `${shown.length.toLocaleString('en')} ${shown.length === 1 ? 'row' : 'rows'}`;
   const end = isMore ? `The first ${count}; there are more. -o csv, tsv or json prints all.` : count;
-  const style = isTTY && !process.env.NO_COLOR ? { head: ['bold'], border: ['gray'] } : { head: [], border: [] };
+  const style = paletteFor(output) !== PLAIN ? { head: ['bold'], border: ['gray'] } : { head: [], border: [] };
   const table = new Table({ head: names, style: { ...style, compact: true } });
   table.push(...shown);
   const drawn = table.toString();

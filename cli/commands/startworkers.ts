@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { z } from 'zod';
 import { loadSettings } from '../../pipeline/settings.ts';
 import { createLogger } from '../../pipeline/telemetry/log.ts';
+import { canRewrite } from '../colour.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { archiveOption, type CommonOptions, checkClickHouse, directory, list, wholeNumber } from '../options.ts';
 
@@ -91,17 +92,17 @@ function countDown(seconds: number): () => void {
     const left = Math.max(0, Math.ceil(seconds - (performance.now() - (asked ?? 0)) / 1000));
     const rest = left > 0 ? `the work has ${left} s left` : 'the work is handed over';
     const line = `oonipipeline startworkers: stopping; ${rest}. Ctrl-C again ends it at once.`;
-    process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${line}` : `${line}\n`);
+    process.stderr.write(canRewrite(process.stderr) ? `\r\x1b[K${line}` : `${line}\n`);
   };
   const onSignal = () => {
     if (asked !== undefined) {
       if (performance.now() - asked < ONE_REQUEST) return;
-      if (process.stderr.isTTY) process.stderr.write('\n');
+      if (canRewrite(process.stderr)) process.stderr.write('\n');
       process.exit(1);
     }
     asked = performance.now();
     show();
-    if (process.stderr.isTTY) timer = setInterval(show, 1000);
+    if (canRewrite(process.stderr)) timer = setInterval(show, 1000);
   };
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, onSignal);
   return () => {

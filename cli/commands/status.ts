@@ -5,7 +5,7 @@ import { parseClickHouseUrl } from '../../pipeline/tables/clickhouse-url.ts';
 import { TableError } from '../../pipeline/tables/errors.ts';
 import { createLogger } from '../../pipeline/telemetry/log.ts';
 import { EMBEDDED, FOR_DISPLAY, type OpenedClickHouse, openClickHouse } from '../clickhouse.ts';
-import { paletteFor } from '../colour.ts';
+import { canRewrite, paletteFor } from '../colour.ts';
 import { withExitStatus } from '../exit-status.ts';
 import { type CommonOptions, checkClickHouse, checkInterval, clickhouseOption, intervalOption } from '../options.ts';
 import { Output } from '../output.ts';
@@ -132,6 +132,6 @@ async function show(
   }
   const width = process.stdout.columns ?? WIDTH;
   // On a terminal, the next display replaces the last one.
-  const clear = watch && process.stdout.isTTY ? '\x1b[H\x1b[2J\x1b[3J' : '';
+  const clear = watch && canRewrite(process.stdout) ? '\x1b[H\x1b[2J\x1b[3J' : '';
   process.stdout.write(`${clear}${lines(view, paletteFor(process.stdout), width).join('\n')}\n`);
 }

@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import { BACKFILLS, PIPELINE_SCHEDULES, WORKER_POOLS } from '../../operator/controllers/resources.ts';
 import { DEPLOYMENTS } from '../../operator/kube/builtin.ts';
 import { ForbiddenError } from '../../operator/kube/errors.ts';
-import { paletteFor } from '../colour.ts';
+import { canRewrite, paletteFor } from '../colour.ts';
 import { checkInterval, intervalOption } from '../options.ts';
 import { isAway } from '../orchestration/target.ts';
 import { Output } from '../output.ts';
@@ -70,7 +70,7 @@ async function status(cluster: Cluster, options: Options): Promise<number> {
       // The last display stays.
     } else if (form === 'json') await new Output(process.stdout, 'json').write(`${JSON.stringify(view)}\n`);
     else {
-      const clear = options.watch && process.stdout.isTTY ? '\x1b[H\x1b[2J\x1b[3J' : '';
+      const clear = options.watch && canRewrite(process.stdout) ? '\x1b[H\x1b[2J\x1b[3J' : '';
       const lines = screenLines(view, paletteFor(process.stdout), process.stdout.columns ?? WIDTH);
       process.stdout.write(`${clear}${lines.join('\n')}\n`);
     }

@@ -1,5 +1,5 @@
 import type { SingleBar } from 'cli-progress';
-import { paletteFor } from '../colour.ts';
+import { canRewrite, paletteFor } from '../colour.ts';
 import { printableLine } from '../printable.ts';
 import { progressBar } from '../progress-bar.ts';
 import { onStopSignal } from '../stop-signals.ts';
@@ -13,7 +13,7 @@ import type { Target } from './target.ts';
 export async function showBackfill(target: Target, name: string): Promise<number> {
   const stop = new AbortController();
   const release = onStopSignal(() => stop.abort());
-  const display = process.stderr.isTTY ? barDisplay() : lineDisplay();
+  const display = canRewrite(process.stderr) ? barDisplay() : lineDisplay();
   let last: BackfillView | undefined;
   try {
     for await (const view of follow(target, name, stop.signal)) {

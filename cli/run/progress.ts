@@ -1,3 +1,4 @@
+import { canRewrite } from '../colour.ts';
 import { progressBar } from '../progress-bar.ts';
 
 /** Progress display while buckets run. */
@@ -9,10 +10,10 @@ export interface Progress {
   stop(): void;
 }
 
-/** Shows a bar on standard error if it is a terminal; otherwise only the printed lines. */
+/** Shows a bar on standard error if it is a terminal that can rewrite lines; otherwise only the printed lines. */
 export function startProgress(buckets: number): Progress {
   const line = (text: string) => void process.stderr.write(`${text}\n`);
-  if (!process.stderr.isTTY || buckets === 0) {
+  if (!canRewrite(process.stderr) || buckets === 0) {
     return { read: () => {}, bucket: () => {}, line, stop: () => {} };
   }
   const bar = progressBar(

@@ -8,6 +8,7 @@ import { findDayFolders, listBucket } from '../../pipeline/archive/listing.ts';
 import { bucketsBetween, granularityOf, nextBucket } from '../../pipeline/bucket.ts';
 import { makeDirectory } from '../../pipeline/directories.ts';
 import type { Filter } from '../../pipeline/filter.ts';
+import { canRewrite } from '../colour.ts';
 import { progressBar } from '../progress-bar.ts';
 
 /** The objects cannot be stored. The message names the path. */
@@ -166,7 +167,7 @@ async function download(
 
 /** Shows a bar on standard error if it is a terminal; otherwise a JSON line for each stored object. */
 export function startSyncProgress(): SyncProgress {
-  if (!process.stderr.isTTY) {
+  if (!canRewrite(process.stderr)) {
     return {
       found: () => {},
       received: () => {},
