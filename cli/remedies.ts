@@ -1,6 +1,6 @@
 import { clause } from '../pipeline/sentence.ts';
 import { isSystemError } from '../pipeline/system-error.ts';
-import { isUntrustedCertificate } from '../pipeline/untrusted-certificate.ts';
+import { tlsProblem } from '../pipeline/tls-problem.ts';
 
 /** Remedies for a user when a server does not answer, by the name of the error. */
 const REMEDIES: Readonly<Record<string, string>> = {
@@ -28,7 +28,7 @@ function isDenied(cause: unknown): boolean {
 
 /** Returns the message of an error, followed by the remedy when a server does not answer. */
 export function messageWithRemedy({ name, message, cause }: Error): string {
-  // The message of an untrusted certificate has its own remedy.
-  const remedy = isUntrustedCertificate(cause) ? undefined : isDenied(cause) ? DENIED : REMEDIES[name];
+  // The message of a problem with TLS has its own remedy.
+  const remedy = tlsProblem(cause) !== undefined ? undefined : isDenied(cause) ? DENIED : REMEDIES[name];
   return remedy === undefined ? message : `${clause(message)}; ${remedy}`;
 }

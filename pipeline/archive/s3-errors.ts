@@ -1,5 +1,5 @@
 import { S3ServiceException } from '@aws-sdk/client-s3';
-import { isUntrustedCertificate, UNTRUSTED_CERTIFICATE } from '../untrusted-certificate.ts';
+import { tlsProblem } from '../tls-problem.ts';
 import {
   type ArchiveError,
   ArchiveMissingError,
@@ -32,7 +32,7 @@ export function toArchiveError(error: unknown, url: string, target: RequestTarge
   if (status === 412 || status === 416) {
     return new ObjectChangedError(`${key} changed since it was listed; list the bucket again. ${detail}`);
   }
-  if (status === 301 || status === 307) {
+  if (status === 301 || status === 307 || error.name === 'AuthorizationHeaderMalformed') {
     return new ArchiveMissingError(
       `the archive ${url} is in another region; check archive_region and archive_endpoint. ${detail}`,
     );
@@ -47,7 +47,8 @@ export function toArchiveError(error: unknown, url: string, target: RequestTarge
 
 /** Returns the message of an error. Network errors that combine several (one for each address) have no message of their own. */
 function messageOf(error: unknown): string {
-  if (isUntrustedCertificate(error)) return UNTRUSTED_CERTIFICATE;
+  const problem = tlsProblem(error);
+  if (problem !== undefined) return problem;
   if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ');
   return error instanceof Error ? error.message || error.name : String(error);
 }

@@ -1,6 +1,6 @@
 import { ClickHouseError } from '@clickhouse/client';
 import { clause } from '../sentence.ts';
-import { isUntrustedCertificate, UNTRUSTED_CERTIFICATE } from '../untrusted-certificate.ts';
+import { tlsProblem } from '../tls-problem.ts';
 
 /**
  * An error of ClickHouse. `transient` is true if a later retry can succeed without any intervention. `code` is ClickHouse's error number, if
@@ -148,6 +148,6 @@ export function classify(error: unknown): Error {
   if (!(error instanceof Error)) return new StatementError(`ClickHouse client: ${String(error)}`);
   if (error instanceof TypeError || error instanceof RangeError) return error;
   const cause = (error as NodeJS.ErrnoException).code;
-  const text = isUntrustedCertificate(error) ? UNTRUSTED_CERTIFICATE : clause(error.message.slice(0, 300).trimStart());
+  const text = tlsProblem(error) ?? clause(error.message.slice(0, 300).trimStart());
   return new ClickHouseUnavailableError(`ClickHouse does not answer: ${text || cause || error.name}`, { cause: error });
 }
