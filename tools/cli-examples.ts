@@ -210,8 +210,7 @@ Not as desired
 …
 In the Temporal UI
   us-signal-20261128-065007
-http://127.0.0.1:8233/namespaces/default/workflows/ooni%2Fbackfill%2Fdefault%2Fus-signal-20261128-06
-5007%2F3821c2b0-c62e-414c-8acc-d825e06c47e0`,
+http://127.0.0.1:8233/namespaces/default/workflows/ooni%2Fbackfill%2Fdefault%2Fus-signal-20261128-065007%2F3821c2b0-c62e-414c-8acc-d825e06c47e0`,
     status: 1,
   },
   'backfill grid': {

@@ -29,7 +29,14 @@ import {
 import { type BackfillRequest, hasEnded, startBackfillAt, validateBackfill } from '../orchestration/backfill.ts';
 import { showBackfill } from '../orchestration/backfill-progress.ts';
 import { endAtOption, type RangeOptions, rangeOf, startAtOption } from '../ranges.ts';
-import { type Cluster, type ClusterOptions, resourceNamed, withCluster, withClusterOptions } from './cluster.ts';
+import {
+  type Cluster,
+  type ClusterOptions,
+  patchUnchanged,
+  resourceNamed,
+  withCluster,
+  withClusterOptions,
+} from './cluster.ts';
 import { gridLines, gridTitle, readGrid } from './grid.ts';
 
 /** Creates `kubectl ooni backfill` with its commands. */
@@ -198,9 +205,7 @@ function changeCommands(): Command[] {
             const question = change.question(`backfill/${name}`, options);
             if (!(await confirmed(`kubectl ooni backfill ${change.name}`, question, options))) return 1;
           }
-          const { resourceVersion } = object.metadata;
-          const patch = { metadata: { resourceVersion }, spec };
-          await client.patch(BACKFILLS, { namespace, name }, patch, { dryRun: options.dryRun ?? false });
+          await patchUnchanged(client, BACKFILLS, object, { spec }, { dryRun: options.dryRun ?? false });
           console.log(
             options.dryRun ? `backfill/${name}: would set ${JSON.stringify(spec)}` : `backfill/${name} ${change.done}`,
           );

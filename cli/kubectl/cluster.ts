@@ -3,7 +3,7 @@ import { SpecError } from '../../crds/resource.ts';
 import { NAMESPACES } from '../../operator/kube/builtin.ts';
 import { Client } from '../../operator/kube/client.ts';
 import { connectionSource, KubeConfigError } from '../../operator/kube/config.ts';
-import { ForbiddenError, KubeError, NotFoundError } from '../../operator/kube/errors.ts';
+import { ConflictError, ForbiddenError, KubeError, NotFoundError } from '../../operator/kube/errors.ts';
 import { Http } from '../../operator/kube/http.ts';
 import type { KubeObject, Resource, Stored } from '../../operator/kube/resource.ts';
 import { TemporalError } from '../../operator/temporal/errors.ts';
@@ -66,6 +66,40 @@ export async function resourceNamed<T extends KubeObject>(
     throw new NotFoundError(`${resource.kind.toLowerCase()}/${name}`, error.status, {
       message: `namespace ${namespace} has no such ${resource.kind}`,
     });
+  }
+}
+
+/** Number of patches that a change of the status may meet. An active resource gets a new status every few seconds. */
+const PATCHES = 10;
+
+/**
+ * Patches a resource whose spec has not changed since `object` was read, also if its status has. Throws ConflictError with a sentence if
+ * somebody has changed the spec.
+ */
+export async function patchUnchanged<T extends KubeObject>(
+  client: Pick<Client, 'patch' | 'get'>,
+  resource: Resource<T>,
+  object: Stored<T>,
+  patch: { readonly metadata?: object; readonly spec?: object },
+  options: { readonly dryRun: boolean },
+): Promise<void> {
+  const { name, namespace, uid, generation } = object.metadata;
+  const ref = { name, ...(namespace !== undefined && { namespace }) };
+  let { resourceVersion } = object.metadata;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await client.patch(resource, ref, { ...patch, metadata: { ...patch.metadata, resourceVersion } }, options);
+      return;
+    } catch (error) {
+      if (!(error instanceof ConflictError) || attempt === PATCHES) throw error;
+      const { metadata: now } = await client.get(resource, ref);
+      if (now.uid !== uid || now.generation !== generation) {
+        throw new ConflictError(`${resource.kind.toLowerCase()}/${name}`, error.status, {
+          message: 'somebody has changed it meanwhile, and nothing was done; look at it, and repeat the command',
+        });
+      }
+      resourceVersion = now.resourceVersion;
+    }
   }
 }
 

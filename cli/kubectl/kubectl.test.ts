@@ -2,14 +2,15 @@ import type { CommanderError } from 'commander';
 import { expect, test, vi } from 'vitest';
 import type { Backfill } from '../../crds/backfill.ts';
 import type { WorkerPool } from '../../crds/worker-pool.ts';
-import { ForbiddenError } from '../../operator/kube/errors.ts';
-import type { KubeObject, Resource } from '../../operator/kube/resource.ts';
+import { BACKFILLS } from '../../operator/controllers/resources.ts';
+import { ConflictError, ForbiddenError } from '../../operator/kube/errors.ts';
+import type { KubeObject, Resource, Stored } from '../../operator/kube/resource.ts';
 import { PLAIN, paletteFor } from '../colour.ts';
 import { viewOf } from '../orchestration/backfill.ts';
 import { widthOf } from '../width.ts';
 import { clusterChecks } from './checks.ts';
 import { checkLines } from './checks-text.ts';
-import type { Cluster } from './cluster.ts';
+import { type Cluster, patchUnchanged } from './cluster.ts';
 import { type GridDay, gridLines } from './grid.ts';
 import { isAbout, podsOf } from './logs.ts';
 import { OPERATOR_SELECTOR } from './operator-selector.ts';
@@ -254,4 +255,27 @@ test('doctor checks the operator of each installation, and whether the namespace
     state: 'failed',
     message: 'the namespace nope does not exist',
   });
+});
+
+test('a change of the status meanwhile does not stop a command, and one of the spec does', async () => {
+  const stored = (resourceVersion: string, generation: number) =>
+    ({ metadata: { name: 'x', namespace: 'n', uid: 'u', resourceVersion, generation } }) as Stored<Backfill>;
+  const sent: unknown[] = [];
+  /** An API server whose object is `now`, and which checks the resourceVersion as Kubernetes does. */
+  const server = (now: Stored<Backfill>) =>
+    ({
+      get: async () => now,
+      patch: async (_: unknown, __: unknown, patch: { metadata: { resourceVersion: string } }) => {
+        sent.push(patch);
+        if (patch.metadata.resourceVersion !== now.metadata.resourceVersion)
+          throw new ConflictError('PATCH /x', 409, { message: 'the object has been modified' });
+      },
+    }) as unknown as Cluster['client'];
+  const patch = { spec: { suspend: true } };
+  await patchUnchanged(server(stored('2', 1)), BACKFILLS, stored('1', 1), patch, { dryRun: false });
+  expect(sent).toEqual(['1', '2'].map(resourceVersion => ({ ...patch, metadata: { resourceVersion } })));
+  await expect(
+    patchUnchanged(server(stored('2', 2)), BACKFILLS, stored('1', 1), patch, { dryRun: false }),
+  ).rejects.toThrow('backfill/x: somebody has changed it meanwhile, and nothing was done');
+  expect(sent).toHaveLength(3);
 });

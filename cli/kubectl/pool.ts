@@ -5,7 +5,7 @@ import { WORKER_POOLS } from '../../operator/controllers/resources.ts';
 import { confirmed } from '../confirmation.ts';
 import { EXIT_STATUS } from '../help.ts';
 import { resourceName } from '../names.ts';
-import { type ClusterOptions, resourceNamed, withCluster, withClusterOptions } from './cluster.ts';
+import { type ClusterOptions, patchUnchanged, resourceNamed, withCluster, withClusterOptions } from './cluster.ts';
 
 /** Annotation with the size of a pool before `drain` or `pause`, as JSON: replicas or autoscaling. `resume` restores it. */
 export const BEFORE = `${GROUP}/size-before`;
@@ -105,9 +105,7 @@ export function poolCommand(): Command {
             const question = `Stop all workers of workerpool/${name}? ${change.question}`;
             if (!(await confirmed(`kubectl ooni pool ${change.name}`, question, options))) return 1;
           }
-          const { resourceVersion } = object.metadata;
-          const body = { ...patch, metadata: { ...patch.metadata, resourceVersion } };
-          await client.patch(WORKER_POOLS, { namespace, name }, body, { dryRun: options.dryRun ?? false });
+          await patchUnchanged(client, WORKER_POOLS, object, patch, { dryRun: options.dryRun ?? false });
           console.log(
             options.dryRun
               ? `workerpool/${name}: would set ${JSON.stringify(patch.spec)}`
