@@ -5,6 +5,7 @@ import { refuseContradictions } from './contradictions.ts';
 import { fitHelp } from './help.ts';
 import { withHelpCommand } from './help-command.ts';
 import { printable } from './printable.ts';
+import { columnsOf } from './width.ts';
 
 /** A command of a program, whose modules are loaded when it runs. */
 export interface ListedCommand {
@@ -34,7 +35,7 @@ export async function createProgramOf(
     // An argument that an error repeats may contain a password, or characters that a terminal obeys.
     .configureOutput({
       outputError: (text, write) => write(printable(hidePasswords(text))),
-      writeOut: text => process.stdout.write(fitHelp(text, process.stdout.columns ?? Number.POSITIVE_INFINITY)),
+      writeOut: text => process.stdout.write(fitHelp(text, columnsOf(process.stdout) ?? Number.POSITIVE_INFINITY)),
     })
     .exitOverride();
   for (const listed of commands) {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { canRewrite, paletteFor } from './colour.ts';
 import { type Column, layOut } from './table.ts';
-import { widthOf } from './width.ts';
+import { columnsOf, widthOf } from './width.ts';
 
 interface Row {
   readonly name: string;
@@ -113,4 +113,8 @@ test.each([
   [{}, { TERM: 'xterm' }, false],
 ])('a line is written again only on a terminal that can do so: %j %j', (stream, env, expected) => {
   expect(canRewrite(stream, env)).toBe(expected);
+});
+
+test('a terminal of no size has an unknown width', () => {
+  expect([{ columns: 0 }, {}, { columns: 80 }].map(columnsOf)).toEqual([undefined, undefined, 80]);
 });

@@ -1,5 +1,10 @@
 import stringWidth from 'string-width';
 
+/** Returns the columns of a terminal; undefined where they are not known. A terminal without a size, as of a serial line, has 0. */
+export function columnsOf({ columns }: { readonly columns?: number }): number | undefined {
+  return columns || undefined;
+}
+
 /** Returns the number of columns that a text takes on a terminal, without its colours. A Chinese character and most symbols take two. */
 export function widthOf(text: string): number {
   return stringWidth(text);

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import pino from 'pino';
+import { columnsOf } from '../cli/width.ts';
 import type { Backfill } from '../crds/backfill.ts';
 import { Client } from '../operator/kube/client.ts';
 import { connectionSource } from '../operator/kube/config.ts';
@@ -201,7 +202,7 @@ async function runStack(start: Start, running: Running): Promise<End> {
   const { summary, verdicts } = await summarise(stack.clickhouse.url);
   showSummary(summary.rows);
   console.log(`
-${showVerdicts(verdicts, process.stdout.columns)}`);
+${showVerdicts(verdicts, columnsOf(process.stdout))}`);
   showFailed(failed);
   if (python) {
     running.superset = await openSuperset(python, stack.clickhouse, options, terminal, signal);

@@ -1,4 +1,5 @@
 import { canRewrite } from '../cli/colour.ts';
+import { columnsOf } from '../cli/width.ts';
 
 /** Output of progress: a terminal, or a file that keeps all lines. */
 export interface Output {
@@ -58,7 +59,7 @@ export class Terminal {
       const shown = `${head}${latest}${options.elapsed ? `  ${time()}` : ''}`;
       if (this.interactive) {
         this.#clear();
-        this.#live.set(id, shown.slice(0, (this.#out.columns ?? 140) - 1));
+        this.#live.set(id, shown.slice(0, (columnsOf(this.#out) ?? 140) - 1));
         this.#draw();
       } else if (first || Date.now() - printed >= REPEAT) {
         printed = Date.now();

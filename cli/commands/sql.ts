@@ -10,6 +10,7 @@ import { withExitStatus } from '../exit-status.ts';
 import { type CommonOptions, checkClickHouse, clickhouseOption } from '../options.ts';
 import { Output, OutputError, type OutputStream } from '../output.ts';
 import { printable } from '../printable.ts';
+import { columnsOf } from '../width.ts';
 
 /** Values of `-o`, and the ClickHouse format for each. */
 const FORMATS = {
@@ -199,7 +200,7 @@ async function* linesOf(bytes: AsyncIterable<Buffer>): AsyncGenerator<string> {
  * previous one, with one line per column.
  */
 function layOut([head, ...rows]: string[], isMore: boolean, output: OutputStream): string {
-  const { columns } = output;
+  const columns = columnsOf(output);
   const names = (JSON.parse(head as string) as string[]).map(cell);
   const shown = rows.slice(0, isMore ? -1 : undefined).map(row => (JSON.parse(row) as unknown[]).map(cell));
   const count = `${shown.length.toLocaleString('en')} ${shown.length === 1 ? 'row' : 'rows'}`;

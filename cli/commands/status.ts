@@ -11,6 +11,7 @@ import { type CommonOptions, checkClickHouse, checkInterval, clickhouseOption, i
 import { Output } from '../output.ts';
 import type { StatusView } from '../status/observe.ts';
 import { onStopSignal } from '../stop-signals.ts';
+import { columnsOf } from '../width.ts';
 
 interface Options extends CommonOptions {
   readonly watch?: boolean;
@@ -130,7 +131,7 @@ async function show(
     await new Output(process.stdout, 'json').write(`${JSON.stringify(view)}\n`);
     return;
   }
-  const width = process.stdout.columns ?? WIDTH;
+  const width = columnsOf(process.stdout) ?? WIDTH;
   // On a terminal, the next display replaces the last one.
   const clear = watch && canRewrite(process.stdout) ? '\x1b[H\x1b[2J\x1b[3J' : '';
   process.stdout.write(`${clear}${lines(view, paletteFor(process.stdout), width).join('\n')}\n`);

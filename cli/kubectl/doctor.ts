@@ -3,6 +3,7 @@ import { hidePasswords } from '../../pipeline/hide-password.ts';
 import { loadSettings } from '../../pipeline/settings.ts';
 import { paletteFor } from '../colour.ts';
 import { printable } from '../printable.ts';
+import { columnsOf } from '../width.ts';
 import type { Check } from './check.ts';
 import { checkServer, clusterChecks } from './checks.ts';
 import { checkLines } from './checks-text.ts';
@@ -34,7 +35,7 @@ Exit status: 0 nothing failed; 1 something did; 2 wrong usage.
         const checks = await allChecks(cluster);
         const isHuman = (options.output ?? (process.stdout.isTTY ? 'human' : 'json')) === 'human';
         if (isHuman)
-          console.log(checkLines(checks, paletteFor(process.stdout), process.stdout.columns ?? 100).join('\n'));
+          console.log(checkLines(checks, paletteFor(process.stdout), columnsOf(process.stdout) ?? 100).join('\n'));
         else for (const each of checks) console.log(hidePasswords(printable(JSON.stringify(each))));
         return checks.some(({ state }) => state === 'failed') ? 1 : 0;
       }),

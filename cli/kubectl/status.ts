@@ -10,6 +10,7 @@ import { Output } from '../output.ts';
 import { printable } from '../printable.ts';
 import { messageWithRemedy } from '../remedies.ts';
 import { onStopSignal } from '../stop-signals.ts';
+import { columnsOf } from '../width.ts';
 import { type Cluster, type ClusterOptions, requireNamespace, withCluster, withClusterOptions } from './cluster.ts';
 import { OPERATOR_SELECTOR } from './operator-selector.ts';
 import { type InstallationView, isAsDesired, screenLines } from './screen.ts';
@@ -71,7 +72,7 @@ async function status(cluster: Cluster, options: Options): Promise<number> {
     } else if (form === 'json') await new Output(process.stdout, 'json').write(`${JSON.stringify(view)}\n`);
     else {
       const clear = options.watch && canRewrite(process.stdout) ? '\x1b[H\x1b[2J\x1b[3J' : '';
-      const lines = screenLines(view, paletteFor(process.stdout), process.stdout.columns ?? WIDTH);
+      const lines = screenLines(view, paletteFor(process.stdout), columnsOf(process.stdout) ?? WIDTH);
       process.stdout.write(`${clear}${lines.join('\n')}\n`);
     }
     if (!options.watch) return view && isAsDesired(view) ? 0 : 1;

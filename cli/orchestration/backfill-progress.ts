@@ -3,6 +3,7 @@ import { canRewrite, paletteFor } from '../colour.ts';
 import { printableLine } from '../printable.ts';
 import { progressBar } from '../progress-bar.ts';
 import { onStopSignal } from '../stop-signals.ts';
+import { columnsOf } from '../width.ts';
 import { type BackfillView, follow } from './backfill.ts';
 import type { Target } from './target.ts';
 
@@ -61,7 +62,7 @@ function barDisplay(): Display {
       const reason = unknown ?? blocked;
       if (!progress) {
         const cause = reason ? `: ${printableLine(reason)}` : '';
-        process.stderr.write(`\r\x1b[K${phase}${cause}`.slice(0, process.stderr.columns));
+        process.stderr.write(`\r\x1b[K${phase}${cause}`.slice(0, columnsOf(process.stderr)));
         return;
       }
       const { total, succeeded, failed, skipped, active } = progress;
