@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -171,5 +171,9 @@ test('the search in PATH finds executable programs, except those that npm put th
   expect(findOnPath('tool', dir)).toBeUndefined();
   chmodSync(file, 0o755);
   expect(findOnPath('tool', `/nowhere:${dir}`)).toBe(file);
+  // A folder that cannot be looked into does not end the search.
+  const loop = join(dir, 'loop');
+  symlinkSync(loop, loop);
+  expect(findOnPath('tool', `${loop}:${dir}`)).toBe(file);
   expect(findOnPath('biome', join(process.cwd(), 'node_modules', '.bin'))).toBeUndefined();
 });

@@ -1,10 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { doubledWait } from '../pipeline/back-off.ts';
 import { makeDirectory } from '../pipeline/directories.ts';
 import { listenOnce } from '../pipeline/free-port.ts';
+import { isSystemError } from '../pipeline/system-error.ts';
 
 /** An error that the user can fix. Shown as a message, without a stack. */
 export class StartError extends Error {
@@ -250,10 +262,21 @@ export function findOnPath(name: string, path = process.env.PATH ?? ''): string 
   for (const dir of path.split(delimiter)) {
     if (!dir || dir.includes('node_modules')) continue;
     const file = join(dir, name);
-    const found = statSync(file, { throwIfNoEntry: false });
-    if (found?.isFile() && found.mode & 0o111) return file;
+    if (isProgram(file)) return file;
   }
   return undefined;
+}
+
+/** Returns whether a path is a file that this user may run. */
+export function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch (error) {
+    // Also a folder that this user may not look into, as one of root on the PATH of another user.
+    if (isSystemError(error)) return false;
+    throw error;
+  }
 }
 
 /** Throws StartError if the port is in use. */

@@ -18,7 +18,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { StartError } from './process.ts';
 import { DownloadError, download } from './programs/download.ts';
 import type { Module, Release } from './programs/releases.ts';
-import { cacheFolder, findProgram, obtainPrograms } from './programs.ts';
+import { cacheFolder, findProgram, obtainPrograms, requireRoom } from './programs.ts';
 import { Terminal } from './terminal.ts';
 
 let dir: string;
@@ -360,4 +360,10 @@ describe('without a download', () => {
     await obtain();
     expect(existsSync(lock)).toBe(false);
   });
+});
+
+test('a folder that cannot be created is named with the setting that names it', () => {
+  expect(() => requireRoom('/proc/nowhere/cache', 1, 'building with Go')).toThrow(
+    /^building with Go needs the folder \/proc\/nowhere\/cache, which cannot be created: .* Let XDG_CACHE_HOME name another one\.$/,
+  );
 });

@@ -1,9 +1,11 @@
-import { accessSync, constants, statfsSync, statSync } from 'node:fs';
+import { statfsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { makeDirectory } from '../pipeline/directories.ts';
+import { sentence } from '../pipeline/sentence.ts';
+import { isSystemError } from '../pipeline/system-error.ts';
 import { FileLock } from './lock.ts';
-import { findOnPath, StartError } from './process.ts';
+import { findOnPath, isProgram, StartError } from './process.ts';
 import { BuildError, build } from './programs/build.ts';
 import { DownloadError, download, unreachable } from './programs/download.ts';
 import {
@@ -253,20 +255,16 @@ async function buildPrograms(
   if (builds.some(({ status }) => status === 'rejected')) throw failed.signal.reason;
 }
 
-function isProgram(path: string): boolean {
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return false;
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EACCES') return false;
-    throw error;
-  }
-}
-
-/** Creates the folder. Throws StartError if its disk has less room. */
+/** Creates the folder. Throws StartError if it cannot be created, or if its disk has less room. */
 export function requireRoom(dir: string, bytes: number, what: string, where = 'XDG_CACHE_HOME'): void {
-  makeDirectory(dir);
+  try {
+    makeDirectory(dir);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    throw new StartError(
+      `${what} needs the folder ${dir}, which cannot be created: ${sentence(error.message)} Let ${where} name another one.`,
+    );
+  }
   const { bavail, bsize } = statfsSync(dir);
   if (bavail * bsize >= bytes) return;
   throw new StartError(
