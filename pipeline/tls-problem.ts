@@ -14,12 +14,15 @@ const UNTRUSTED_CERTIFICATE =
 const NO_TLS =
   'the server does not use TLS on this port; write http:// instead of https://, or name the port on which it does';
 
+/** Returns whether a connection failed because the authority of the server's certificate is not trusted. */
+export function isUntrustedCertificate(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && UNTRUSTED.has(String(error.code));
+}
+
 /** Returns what is wrong with the TLS of a connection, and the remedy; undefined if the connection failed for another reason. */
 export function tlsProblem(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error)) return undefined;
-  const code = String(error.code);
-  if (UNTRUSTED.has(code)) return UNTRUSTED_CERTIFICATE;
-  // OpenSSL reads the first bytes of a plain answer as the version of a TLS record.
-  const isPlain = /wrong version number|packet length too long/.test(error.message);
-  return isPlain || code === 'ERR_SSL_WRONG_VERSION_NUMBER' ? NO_TLS : undefined;
+  if (isUntrustedCertificate(error)) return UNTRUSTED_CERTIFICATE;
+  // OpenSSL reads the first bytes of a plain answer as the version and the length of a TLS record.
+  const isPlain = error instanceof Error && /wrong version number|packet length too long/.test(error.message);
+  return isPlain ? NO_TLS : undefined;
 }

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { type ConnectionOptions, connect } from 'node:tls';
-import { isUntrustedCertificate } from '../pipeline/untrusted-certificate.ts';
+import { isUntrustedCertificate } from '../pipeline/tls-problem.ts';
 import type { ServerOptions } from './connection.ts';
 
 /** Milliseconds of the whole attempt. */
