@@ -32,6 +32,21 @@ describe('contentDigest', () => {
   });
 
   it.each([
+    ['plain', 'x'.repeat(61)],
+    ['plain and longer than the memory', 'x'.repeat(3_000_000)],
+    ['with a quote at its end', `${'x'.repeat(100)}"`],
+    ['of other letters and longer than the memory', 'é'.repeat(2_000_000)],
+    ['of escapes', '\u0001'.repeat(1_000_000)],
+  ])('is SHAKE-128 of a long text %s, in quotes', (_, text) => {
+    const expected = createHash('shake128', { outputLength: 15 }).update(JSON.stringify(text)).digest('hex');
+    expect(contentDigest(text, Buffer.alloc(0))).toBe(expected);
+    // The memory is small again.
+    expect(contentDigest('a', Buffer.alloc(0))).toBe(
+      createHash('shake128', { outputLength: 15 }).update('"a"').digest('hex'),
+    );
+  });
+
+  it.each([
     ['{"a": null}', '{}'],
     ['{"a": 1}', '{"a": "1"}'],
     ['{"a": [1, 2]}', '{"a": [2, 1]}'],
