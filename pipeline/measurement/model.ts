@@ -484,9 +484,11 @@ export const TEST_KEYS = {
 export type TestName = Exclude<keyof typeof TEST_KEYS, 'generic'>;
 export type TestKeys<N extends keyof typeof TEST_KEYS> = Decoded<(typeof TEST_KEYS)[N]>;
 
+const SUPPORTED: ReadonlySet<unknown> = new Set(Object.keys(TEST_KEYS).filter(name => name !== 'generic'));
+
 /** Reports whether a test has a transformer. */
 export function isSupported(testName: unknown): testName is TestName {
-  return typeof testName === 'string' && testName !== 'generic' && Object.hasOwn(TEST_KEYS, testName);
+  return SUPPORTED.has(testName);
 }
 
 /** `input`: text, a list of text, or null. */

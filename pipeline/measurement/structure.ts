@@ -113,12 +113,13 @@ export function map<T>(member: Kind<T>): Kind<Record<string, T>> {
       if (!isObject(value)) return cannot('an object', value);
       let key = '';
       try {
-        for (key of Object.keys(value)) {
-          const before = value[key];
+        for (const name in value) {
+          key = name;
+          const before = value[name];
           const after = member.convert(before);
           // Not by assignment, which would set the prototype for the key `__proto__`.
           if (after !== before)
-            Object.defineProperty(value, key, { value: after, enumerable: true, configurable: true, writable: true });
+            Object.defineProperty(value, name, { value: after, enumerable: true, configurable: true, writable: true });
         }
       } catch (error) {
         throw at(`.${key}`, error);

@@ -13,7 +13,8 @@ export function titleOf(body: Buffer): string | null {
     if (at < 0) continue;
     const found = /^[^>]{0,100}>([^<]*)</.exec(body.toString('utf8', at, at + MOST_BYTES));
     const title = found?.[1]?.trim();
-    return title ? Array.from(title).slice(0, TITLE_CHARACTERS).join('') : null;
+    if (!title) return null;
+    return title.length <= TITLE_CHARACTERS ? title : Array.from(title).slice(0, TITLE_CHARACTERS).join('');
   }
   return null;
 }

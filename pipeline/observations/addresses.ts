@@ -72,6 +72,8 @@ function authorityOf(rest: string): string | undefined {
 }
 
 function hostAndPort(authority: string): { host: string | null; port: string } {
+  // The common form, a host alone, read without creating any lists.
+  if (authority !== '' && !/[@[\]:%]/.test(authority)) return { host: authority.toLowerCase(), port: '' };
   const [head, tail] = cut(authority.slice(authority.lastIndexOf('@') + 1), '[');
   const [host, port] = tail === undefined ? cut(head, ':') : bracketed(tail);
   if (host === '') return { host: null, port: port ?? '' };

@@ -55,6 +55,8 @@ export function probeColumns(
   const asn = asNumber(measurement.probe_asn, 'probe_asn');
   const as = ips.as(asn, start);
   return {
+    // First, because V8 copies an object into the beginning of a new one faster than into its middle.
+    ...resolverColumns(measurement, clientResolver, ips),
     probe_asn: asn,
     probe_cc: measurement.probe_cc,
     probe_as_org_name: as.org_name,
@@ -66,7 +68,6 @@ export function probeColumns(
     engine_name: annotation(measurement, 'engine_name'),
     engine_version: annotation(measurement, 'engine_version'),
     architecture: annotation(measurement, 'architecture'),
-    ...resolverColumns(measurement, clientResolver, ips),
     probe_id: measurement.probe_id || '',
   };
 }
@@ -75,31 +76,18 @@ function resolverColumns(measurement: Measurement, clientResolver: string | null
   const asnOfProbe = measurement.resolver_asn ? asNumber(measurement.resolver_asn, 'resolver_asn') : 0;
   const orgOfProbe = measurement.resolver_network_name || '';
   const address = measurement.resolver_ip || clientResolver || '';
-  const known = {
+  const isScrubbed = address === SCRUBBED;
+  const info = isScrubbed || address === '' ? undefined : ips.ip(address);
+  return {
     resolver_is_scrubbed: measurement.resolver_ip === SCRUBBED || clientResolver === SCRUBBED,
     resolver_asn_probe: asnOfProbe,
     resolver_as_org_name_probe: orgOfProbe,
-  };
-  if (address === SCRUBBED || address === '') {
-    // The address was removed, but the facts that the probe looked up before are present.
-    const scrubbed = address === SCRUBBED;
-    return {
-      ...known,
-      resolver_ip: '',
-      resolver_asn: scrubbed ? asnOfProbe : 0,
-      resolver_cc: '',
-      resolver_as_org_name: scrubbed ? orgOfProbe : '',
-      resolver_as_cc: '',
-    };
-  }
-  const info = ips.ip(address);
-  return {
-    ...known,
-    resolver_ip: address,
-    resolver_asn: info.asn,
-    resolver_cc: info.cc,
-    resolver_as_org_name: info.as_org_name,
-    resolver_as_cc: info.as_cc,
+    resolver_ip: info ? address : '',
+    // If the address was removed, the facts that the probe looked up before are present.
+    resolver_asn: info?.asn ?? (isScrubbed ? asnOfProbe : 0),
+    resolver_cc: info?.cc ?? '',
+    resolver_as_org_name: info?.as_org_name ?? (isScrubbed ? orgOfProbe : ''),
+    resolver_as_cc: info?.as_cc ?? '',
   };
 }
 

@@ -55,12 +55,7 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
     const host = hostForm(urlHost(input));
     // The probe also connects to addresses that only the test helper resolved. They belong to the host of the input.
     const controlAddresses = keys.control?.dns?.addrs ?? [];
-    const hints = new Map(host ? controlAddresses.map(address => [addressForm(address), host]) : []);
-    if (isIpLiteral(host)) {
-      hints.set(host, host);
-      // A network with IPv6 only connects to an IPv4 address by its translated form (RFC 6052).
-      if (!host.includes(':')) hints.set(addressForm(`64:ff9b::${host}`), host);
-    }
+    const hints = () => hintsOf(host, controlAddresses);
     const probeAnalysis = keys.blocking === false ? 'false' : keys.blocking;
     const comparison = keys;
     writeWebRows(rows, observeAll(keys, context), { probeAnalysis, comparison, hints, controlAddresses });
@@ -83,7 +78,8 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
     writeWebRows(rows, { dns });
     // The bootstrap looks up one host, the resolver's; its addresses are those that the lookups connect to.
     const hints = new Map(dns.flatMap(({ answer, hostname }) => (answer ? [[addressForm(answer), hostname]] : [])));
-    for (const lookup of Object.values(keys.lookups ?? {})) writeWebRows(rows, observeAll(lookup, context), { hints });
+    for (const lookup of Object.values(keys.lookups ?? {}))
+      writeWebRows(rows, observeAll(lookup, context), { hints: () => hints });
   },
   tor(keys, context) {
     for (const [target, part] of Object.entries(keys.targets)) {
@@ -155,6 +151,17 @@ export const NETTESTS: { readonly [N in TestName]: Transform<N> } = {
   http_header_field_manipulation: (keys, { rows }) => writeHeaderFieldManipulation(rows, keys),
   http_invalid_request_line: (keys, { rows }) => writeInvalidRequestLine(rows, keys),
 };
+
+/** Returns the host of the input by the addresses that belong to it. */
+function hintsOf(host: string, controlAddresses: readonly string[]): Map<string, string> {
+  const hints = new Map(host ? controlAddresses.map(address => [addressForm(address), host]) : []);
+  if (isIpLiteral(host)) {
+    hints.set(host, host);
+    // A network with IPv6 only connects to an IPv4 address by its translated form (RFC 6052).
+    if (!host.includes(':')) hints.set(addressForm(`64:ff9b::${host}`), host);
+  }
+  return hints;
+}
 
 type Lists = Partial<
   Pick<TestKeys<'web_connectivity'>, 'queries' | 'tcp_connect' | 'tls_handshakes' | 'network_events' | 'requests'>

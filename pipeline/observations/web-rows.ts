@@ -29,8 +29,8 @@ export interface WebRowOptions {
   readonly probeAnalysis?: string | null;
   /** The probe's comparison of the final response with that of the control. */
   readonly comparison?: Comparison;
-  /** Host names by address, for rows without one. */
-  readonly hints?: ReadonlyMap<string, string>;
+  /** Returns host names by address, for rows without one. It is called once at most. */
+  readonly hints?: () => ReadonlyMap<string, string>;
   /** Addresses that the control resolved. */
   readonly controlAddresses?: readonly string[];
 }
@@ -152,12 +152,13 @@ function translationOf(
 /** Host names by address, for rows without their own. */
 class Hosts {
   readonly #dns: readonly DnsObservation[];
-  readonly #hints: ReadonlyMap<string, string> | undefined;
+  readonly #readHints: (() => ReadonlyMap<string, string>) | undefined;
   #answered: Map<string, string | null> | undefined;
+  #hints: ReadonlyMap<string, string> | undefined;
 
-  constructor(dns: readonly DnsObservation[], hints: ReadonlyMap<string, string> | undefined) {
+  constructor(dns: readonly DnsObservation[], hints: (() => ReadonlyMap<string, string>) | undefined) {
     this.#dns = dns;
-    this.#hints = hints;
+    this.#readHints = hints;
   }
 
   /** Returns the host with a look-up that answered this address, otherwise the host from the hints. */
@@ -172,8 +173,12 @@ class Hosts {
         this.#answered.set(address, known === undefined || known === hostname ? hostname : null);
       }
     }
-    const hinted = this.#hints && (this.#hints.get(ip) ?? this.#hints.get(canonicalAddress(ip) ?? ip));
-    return this.#answered.get(ip) || (hinted ?? null);
+    return this.#answered.get(ip) || (this.#hinted(ip) ?? null);
+  }
+
+  #hinted(ip: string): string | undefined {
+    this.#hints ??= this.#readHints?.();
+    return this.#hints?.get(ip) ?? this.#hints?.get(canonicalAddress(ip) ?? ip);
   }
 }
 
