@@ -12,6 +12,8 @@ import type { Terminal } from './terminal.ts';
 
 /** Interval of the checks for pods that block the backfill, in milliseconds. */
 const POD_CHECK_INTERVAL = 5_000;
+/** Number of checks without a pod that is starting after which a missing worker is a problem. */
+const SETTLED = 4;
 
 export interface FollowContext {
   readonly client: Client;
@@ -45,13 +47,13 @@ export async function followBackfills(
     view.note(problem);
     onProblem();
   };
-  /** Whether a pod is starting, such as the first worker. Until it is ready, a Backfill without a worker is as expected. */
-  let starting = true;
+  /** Number of checks since a pod was last starting, such as the first worker. A worker that is ready has not answered the operator yet. */
+  let settled = 0;
   let check = () => {};
   const podCheck = setInterval(() => {
     observePods(client, watching.signal).then(
       ({ problems: found, isStarting }) => {
-        starting = isStarting;
+        settled = isStarting ? 0 : settled + 1;
         check();
         // A problem that is over by the next check is not reported.
         for (const problem of found) if (before.includes(problem)) report(problem);
@@ -69,7 +71,7 @@ export async function followBackfills(
       const seen = new Set<string>();
       check = () => {
         const all = [...cache.list()].filter(({ metadata }) => names.includes(metadata.name));
-        for (const problem of all.flatMap(each => problemsOf(each, starting))) report(problem);
+        for (const problem of all.flatMap(each => problemsOf(each, settled < SETTLED))) report(problem);
         view.show(all);
         for (const { metadata } of all) seen.add(metadata.name);
         // A Backfill that was seen before and is missing now was deleted meanwhile.
@@ -88,7 +90,7 @@ export async function followBackfills(
   }
 }
 
-/** Returns what keeps a Backfill from progressing, as sentences. While a pod is starting, a missing worker is not a problem. */
+/** Returns what keeps a Backfill from progressing, as sentences. While pods are starting, a missing worker is not a problem. */
 export function problemsOf({ metadata, status }: Backfill, isStarting: boolean): string[] {
   const stalled = status?.conditions?.find(({ type, status: is }) => type === 'Stalled' && is === 'True');
   const { reason, message } = status?.blockedBy ?? {};
