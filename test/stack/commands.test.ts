@@ -180,7 +180,8 @@ describe('an on-call engineer', { timeout: 300_000 }, () => {
 
   test('sees the failure in status and grid, at 100 columns', async () => {
     const screen = await example('status');
-    expect(screen.split('\n').filter(line => line.length > 100)).toEqual([]);
+    // An address stays one line, so that a terminal can follow it.
+    expect(screen.split('\n').filter(line => line.length > 100 && !line.startsWith('http://'))).toEqual([]);
     await example('backfill grid');
     await photograph('kubectl-ooni-status', CLUSTER_EXAMPLES.status!.line);
     const year = 'kubectl ooni backfill grid --start-at 2023-06-01 --end-at 2024-06-01';
