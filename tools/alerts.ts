@@ -123,7 +123,7 @@ export const ALERTS: readonly Alert[] = [
   {
     name: 'OoniInsertsFail',
     when: 'ClickHouse rejects or does not answer INSERTs',
-    expression: 'sum by (error) (rate(ooni_insert_errors_total[10m])) > 0',
+    expression: 'sum by (error) (rate(ooni_insert_errors_total[5m])) > 0',
     for: '10m',
     severity: 'warning',
     summary: 'INSERT statements of observations fail with {{ $labels.error }}',
