@@ -23,6 +23,10 @@ export interface Contents {
   readonly hasOwnControls: boolean;
   /** Whether there are responses to requests of web_connectivity whose address is not known. */
   readonly hasPagesWithoutAddress: boolean;
+  /** Whether there are handshakes with an outcome. */
+  readonly hasHandshakes: boolean;
+  /** Whether there are requests with an outcome. */
+  readonly hasRequests: boolean;
   /** About how many endpoints of hosts the control has: the rows of the right sides of joins. */
   readonly controlEndpoints: number;
 }
@@ -35,6 +39,8 @@ const UNKNOWN_CONTENTS: Contents = {
   hasHttpFingerprints: true,
   hasOwnControls: true,
   hasPagesWithoutAddress: true,
+  hasHandshakes: true,
+  hasRequests: true,
   controlEndpoints: Number.POSITIVE_INFINITY,
 };
 
@@ -52,13 +58,17 @@ export interface ContentsRow {
   readonly http_fingerprints?: number;
   readonly own_controls?: number;
   readonly pages_without_address?: number;
+  readonly handshakes?: number;
+  readonly requests?: number;
 }
 
 /** Aggregates of the contents that version 2 does not use. */
 const SINCE_3 = `max(${IS_MESSENGER}) AS messengers,
     uniqIf(measurement_uid, ${HAS_FAILED}) AS failed_measurements, max(notEmpty(http_fingerprints)) AS http_fingerprints,
     max(${HAS_OWN_CONTROL}) AS own_controls,
-    max(${IS_WITHOUT_ADDRESS} AND http_response_status_code IS NOT NULL) AS pages_without_address`;
+    max(${IS_WITHOUT_ADDRESS} AND http_response_status_code IS NOT NULL) AS pages_without_address,
+    max(tls_failure IS NOT NULL OR tls_is_certificate_valid IS NOT NULL) AS handshakes,
+    max(http_failure IS NOT NULL OR http_response_status_code IS NOT NULL) AS requests`;
 
 /** Returns the query for the contents of days that a version of the rules uses: one row. */
 export function contentsQuery(days: readonly string[], version: RulesVersion): Query {
@@ -84,8 +94,15 @@ export function contentsOf(row: ContentsRow | undefined): Contents {
     hasHttpFingerprints: Number(row.http_fingerprints ?? 1) > 0,
     hasOwnControls: Number(row.own_controls ?? 1) > 0,
     hasPagesWithoutAddress: Number(row.pages_without_address ?? 1) > 0,
+    hasHandshakes: Number(row.handshakes ?? 1) > 0,
+    hasRequests: Number(row.requests ?? 1) > 0,
     controlEndpoints: Number(row.control_endpoints),
   };
+}
+
+/** Returns whether the days have a control. */
+export function hasControl({ controlEndpoints }: Contents): boolean {
+  return controlEndpoints > 0;
 }
 
 /** Number of endpoints of the control of a small day. */

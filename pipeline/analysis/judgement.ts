@@ -1,10 +1,10 @@
 import type { Filter } from '../filter.ts';
-import { type Contents, contentsIn, isSmall } from './contents.ts';
+import { type Contents, contentsIn, hasControl, isSmall } from './contents.ts';
 import { endpointOf, serviceRelations } from './messengers.ts';
 import { insideOf, isBogonNumber, networkPrefixes, PREFIX_HOST } from './nat64.ts';
 import { answeredControls, HAS_OWN_CONTROL } from './own-controls.ts';
 import { offlineQuery, PEER_ANSWERS, reporterOf } from './reporters.ts';
-import { type Grades, type Layer, layersOf, NO_MATCH, needOf, RULES, type Rule, type RulesVersion } from './rules.ts';
+import { type Grades, type Layer, layersOf, NO_MATCH, needsOf, RULES, type Rule, type RulesVersion } from './rules.ts';
 import { experimentCondition, inDays, type Query, ROW_DAY, type Selection } from './selection.ts';
 import {
   DIFFERING,
@@ -199,8 +199,12 @@ judged AS (
  * http_requests.
  */
 function controlRelations(parts: Parts): string {
-  const { version, withServices, day, rowDay, host, within, condition, ofHosts } = parts;
+  const { version, contents, withServices, day, rowDay, host, within, condition, ofHosts } = parts;
   const isPython = version === 2;
+  const services = withServices
+    ? serviceRelations({ day, rowDay, host, selected: `${within} ${condition}`, within })
+    : '';
+  if (!hasControl(contents)) return services;
   return `control AS (
   SELECT ${rowDay}${host} AS hostname, ip, port, ip_asn, dns_failure, dns_success, tcp_success, tls_success, tls_failure${isPython ? '' : ', http_success, http_response_body_length'}
   FROM obs_web_ctrl FINAL
@@ -227,7 +231,7 @@ control_address AS (
     countIf(c.tls_success = 0 AND c.tls_failure IS NOT NULL) AS tls_failing
   FROM control AS c
   GROUP BY ${day}hostname, ip
-),${isPython ? '' : `\n${controlEndpoint(day)}\n${withServices ? serviceRelations({ day, rowDay, host, selected: `${within} ${condition}`, within }) : ''}`}`;
+),${isPython ? '' : `\n${controlEndpoint(day)}\n${services}`}`;
 }
 
 /**
@@ -243,21 +247,33 @@ function answeredRows(parts: Parts): string {
   const ofHost = 'measurement_start_time, probe_cc, probe_asn, measurement_uid, hostname';
   const withPages = version !== 2 && contents.hasPagesWithoutAddress;
   const pages = withPages ? `max(${PAGE_WITHOUT_ADDRESS}) OVER pages_of_host` : '0';
+  // Whether the control of the host has the value; no control has any.
+  const isIn = (value: string, columns: string, relation: string) =>
+    hasControl(contents)
+      ? `ifNull((${day}hostname, ${value}) IN (SELECT ${day}hostname, ${columns} FROM ${relation}), 0)`
+      : '0';
+  const facts: Record<string, string> = {
+    control_answered: isIn('answer', 'ip', 'control WHERE dns_success = 1'),
+    control_answered_asn: `${isIn('ip_asn', 'ip_asn', 'control WHERE dns_success = 1 AND ip_asn > 0')}${version === 2 ? '' : ' AND has_network'}`,
+    tls_consistent: isIn('answer', 'ip', 'tls_consistent_address'),
+    tls_inconsistent: isIn('answer', 'ip', "control WHERE tls_success = 0 AND tls_failure LIKE 'ssl_%'"),
+    ...(version === 2
+      ? {}
+      : {
+          control_networks: isIn('is_compared_v6', 'isIPv6String(ip)', 'control WHERE dns_success = 1 AND ip_asn > 0'),
+          has_own_control: contents.hasOwnControls
+            ? `${HAS_OWN_CONTROL} AND measurement_uid IN (${answeredControls(parts.within)})`
+            : '0',
+          probe_offline: contents.mayBeOffline ? `measurement_uid IN (${offlineQuery(parts)})` : '0',
+        }),
+  };
   return `SELECT *,
     ${overAnswers.map(({ name, sql }) => `${sql} OVER answers_of_host AS ${name}`).join(',\n    ')}${version === 2 ? '' : `,\n    ${pages} AS page_without_address`}
   FROM (
     SELECT *,
-      ifNull((${day}hostname, answer) IN (SELECT ${day}hostname, ip FROM control WHERE dns_success = 1), 0) AS control_answered,
-      ifNull((${day}hostname, ip_asn) IN (SELECT ${day}hostname, ip_asn FROM control WHERE dns_success = 1 AND ip_asn > 0), 0)${version === 2 ? '' : ' AND has_network'} AS control_answered_asn,
-      ifNull((${day}hostname, answer) IN (SELECT ${day}hostname, ip FROM tls_consistent_address), 0) AS tls_consistent,
-      ifNull((${day}hostname, answer) IN (SELECT ${day}hostname, ip FROM control WHERE tls_success = 0 AND tls_failure LIKE 'ssl_%'), 0) AS tls_inconsistent${
-        version === 2
-          ? ''
-          : `,
-      ifNull((${day}hostname, is_compared_v6) IN (SELECT ${day}hostname, isIPv6String(ip) FROM control WHERE dns_success = 1 AND ip_asn > 0), 0) AS control_networks,
-      ${contents.hasOwnControls ? `${HAS_OWN_CONTROL} AND measurement_uid IN (${answeredControls(parts.within)})` : '0'} AS has_own_control,
-      ${contents.mayBeOffline ? `measurement_uid IN (${offlineQuery(parts)})` : '0'} AS probe_offline`
-      }
+      ${Object.entries(facts)
+        .map(([name, sql]) => `${sql} AS ${name}`)
+        .join(',\n      ')}
     FROM experiment
   )
   WINDOW answers_of_host AS (PARTITION BY ${ofHost}, is_v6)${withPages ? `, pages_of_host AS (PARTITION BY ${ofHost})` : ''}`;
@@ -269,8 +285,16 @@ function signalColumns({ version, contents, withServices }: Parts): Map<string, 
   const carried = withServices ? [...CARRIED, 'endpoint', 'target_id'] : CARRIED;
   return new Map([
     ...carried.map((column): [string, string] => [column, `o.${column}`]),
-    ...signals.map(({ name, sql, overAnswers }): [string, string] => [name, overAnswers ? `o.${name}` : sql]),
+    ...signals.map(({ name, sql, overAnswers }): [string, string] => [
+      name,
+      overAnswers ? `o.${name}` : asIs(hasControl(contents) ? sql : withoutControl(sql)),
+    ]),
   ]);
+}
+
+/** Replaces the columns of the control in a signal by the values that its joins return for an observation that meets no row of it. */
+function withoutControl(sql: string): string {
+  return sql.replace(/\bch\.http_bytes\b/g, "CAST(NULL, 'Nullable(Int64)')").replace(/\bc[ahe]\.\w+/g, 'toUInt64(0)');
 }
 
 /** FROM of the observations, with all that they are compared with. */
@@ -281,13 +305,15 @@ function joins({ version, contents, withServices, day }: Parts): string {
     ? join('service', 's', 's.measurement_uid = o.measurement_uid AND s.endpoint = o.endpoint') +
       join('service_day', 'sd', 'sd.endpoint = o.endpoint')
     : '';
+  const control =
+    join('control_host', 'ch', 'ch.hostname = o.hostname') +
+    join('control_address', 'ca', 'ca.hostname = o.hostname AND ca.ip = o.address') +
+    (version === 2
+      ? ''
+      : join('control_endpoint', 'ce', 'ce.hostname = o.hostname AND ce.ip = o.address AND ce.port = o.port'));
   return [
     'FROM answered AS o',
-    join('control_host', 'ch', 'ch.hostname = o.hostname'),
-    join('control_address', 'ca', 'ca.hostname = o.hostname AND ca.ip = o.address'),
-    version === 2
-      ? ''
-      : join('control_endpoint', 'ce', 'ce.hostname = o.hostname AND ce.ip = o.address AND ce.port = o.port'),
+    hasControl(contents) ? control : '',
     services,
     // Names of reporters of several days contain the day.
     contents.hasIPv6 ? join('report', 'r', 'r.reporter = o.reporter', false) : '',
@@ -411,8 +437,8 @@ function judgeLayers(parts: Parts, reading: string): string {
   const rule = (layer: Layer) =>
     `multiIf(
     ${RULES[version][layer]
-      .map((each, index) => ({ when: each.when, number: index + 1, need: needOf(each) }))
-      .filter(({ need }) => !need || contents[need])
+      .map((each, index) => ({ when: each.when, number: index + 1, needs: needsOf(layer, each) }))
+      .filter(({ needs }) => needs.every(need => contents[need]))
       .map(({ when, number }) => `${asIs(when)}, ${number}`)
       .join(',\n    ')},
     0)`;
@@ -444,13 +470,21 @@ function judgeLayers(parts: Parts, reading: string): string {
   }, joins(parts));
 }
 
+/** A name, a number, a text, or a call of a function whose arguments have no calls with calls in them. */
+const OPERAND = "(?:\\w+\\((?:[^()]|\\([^()]*\\))*\\)|'[^']*'|-?[\\w.]+)";
+/** A comparison of an operand with a sum or product of operands. Others are left out: a part of a sum alone would be another comparison. */
+const COMPARISON = new RegExp(
+  `(?<![\\w.]|[-+*/%] )${OPERAND} (?:=|!=|<>|<=?|>=?) ${OPERAND}(?: [-+*/] ${OPERAND})*(?! [-+*/%])(?![\\w.([])`,
+  'g',
+);
+
 /**
- * Returns a condition whose comparisons with constants ClickHouse plans as they are. Between AND and OR, it searches for comparisons that repeat or
- * contradict each other, and hashes the compared column with the whole query that the column comes from: a third of the time for a small day. It does
- * not search the arguments of functions, and `identity` returns its argument.
+ * Returns an expression whose comparisons ClickHouse plans as they are. Between AND and OR, it searches for comparisons that repeat or contradict
+ * each other, and hashes what is compared with the whole query that it comes from: a third of the time for a small day. It does not search the
+ * arguments of functions, and `identity` returns its argument.
  */
-export function asIs(condition: string): string {
-  return condition.replace(/[\w.]+ (?:=|!=|<=?|>=?) (?:'[^']*'|-?[\d.]+)/g, 'identity($&)');
+export function asIs(expression: string): string {
+  return expression.replace(COMPARISON, 'identity($&)');
 }
 
 function wordsOf(texts: readonly string[]): ReadonlySet<string> {

@@ -37,14 +37,19 @@ export interface Rule {
 }
 
 /** Contents of days (contents.ts) without which some rules never hold. */
-export type Need = 'hasMessengers' | 'hasIPv6' | 'mayBeOffline' | 'hasOwnControls';
+export type Need = 'hasMessengers' | 'hasIPv6' | 'mayBeOffline' | 'hasOwnControls' | 'hasHandshakes' | 'hasRequests';
 
-/** Returns what the days must contain so that a rule can hold; undefined: nothing. */
-export function needOf({ id }: Rule): Need | undefined {
-  if (id.startsWith('service_')) return 'hasMessengers';
-  if (id === IPV6_BROKEN.id || id === IPV6_UNANSWERED.id) return 'hasIPv6';
-  if (id === UNLIKE_OWN_CONTROL.id) return 'hasOwnControls';
-  return id === OFFLINE ? 'mayBeOffline' : undefined;
+/** Returns what the days must contain so that a rule of a layer can hold. */
+export function needsOf(layer: Layer, { id }: Rule): readonly Need[] {
+  const needs: Need[] = [];
+  if (id.startsWith('service_')) needs.push('hasMessengers');
+  if (id === IPV6_BROKEN.id || id === IPV6_UNANSWERED.id) needs.push('hasIPv6');
+  if (id === UNLIKE_OWN_CONTROL.id) needs.push('hasOwnControls');
+  if (id === OFFLINE) needs.push('mayBeOffline');
+  // Without data of the layer, its first rule decides all observations.
+  if (layer === 'tls' && id !== NO_TLS_DATA.id) needs.push('hasHandshakes');
+  if (layer === 'http' && id !== NO_HTTP_DATA.id) needs.push('hasRequests');
+  return needs;
 }
 
 export const RULES_VERSIONS = [2, 3] as const;
@@ -329,12 +334,14 @@ function tcpBlocked(layer: Layer): Rule {
   );
 }
 
+const NO_TLS_DATA = absent(
+  'no_tls_data',
+  'tls_is_certificate_valid IS NULL AND tls_failure IS NULL',
+  'no handshake, or one without outcome',
+);
+
 const TLS_2: readonly Rule[] = [
-  absent(
-    'no_tls_data',
-    'tls_is_certificate_valid IS NULL AND tls_failure IS NULL',
-    'no handshake, or one without outcome',
-  ),
+  NO_TLS_DATA,
   scored('OK', 'certificate_valid', 'tls_is_certificate_valid = 1', { ok: 1 }, 'the certificate was valid'),
   scored(
     'BLOCKED',
@@ -398,8 +405,14 @@ function difference(signals: number, outcome: OutcomeClass, grades: Partial<Grad
 
 const CTRL_LOADS = 'the control had no difficulty';
 
+const NO_HTTP_DATA = absent(
+  'no_http_data',
+  'http_status IS NULL AND http_failure IS NULL',
+  'no request, or one without outcome',
+);
+
 const HTTP_3: readonly Rule[] = [
-  absent('no_http_data', 'http_status IS NULL AND http_failure IS NULL', 'no request, or one without outcome'),
+  NO_HTTP_DATA,
   scored(
     'BLOCKED',
     HTTP_BLOCK_PAGES[0]!,

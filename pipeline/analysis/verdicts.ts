@@ -1,6 +1,6 @@
 import { ANALYSIS_WEB_MEASUREMENT } from '../tables/schema.ts';
 import { type EvidenceBits, evidenceBits, type Fact } from './evidence.ts';
-import { CONSTANT, GRADES, hostOf, type JudgementOptions, judgement, judgesServices, pick } from './judgement.ts';
+import { asIs, CONSTANT, GRADES, hostOf, type JudgementOptions, judgement, judgesServices, pick } from './judgement.ts';
 import { ONLY_CONNECTS } from './messengers.ts';
 import { layerOf, OUTCOMES, type OutcomeInputs, outcomeSql, WEBSITE_TESTS } from './outcomes.ts';
 import { quoted } from './quoted.ts';
@@ -63,8 +63,10 @@ export function verdictsQuery(options: JudgementOptions): Query {
     analysis_rules_version: String(version),
     fingerprints_version: FINGERPRINTS_VERSION,
     run_generation: '{generation:UInt64}',
-    outcome: outcomeOfMeasurement(version, bits),
-    ip_metadata_missing: `${bits.has('evidence', 'public_address')} AND NOT ${bits.has('evidence', 'public_network')}`,
+    outcome: asIs(outcomeOfMeasurement(version, bits)),
+    ip_metadata_missing: asIs(
+      `${bits.has('evidence', 'public_address')} AND NOT ${bits.has('evidence', 'public_network')}`,
+    ),
     host_layers: concluded.layers,
     host_rule_ids: `arrayMap((of_host, layer) -> multiIf(${layers.map(layer => `layer = '${layer}', ${bits.ruleId('of_host', layer)}`).join(', ')}, ''), evidence_of_hosts, host_layers)`,
     ...(withServices ? TARGET_COLUMNS : { targets: '[]', target_outcomes: '[]', target_layers: '[]' }),
@@ -226,8 +228,8 @@ function conclusions(
   const { blocked, partly, down } = OUTCOMES;
   const layer = `multiIf(outcome_of_host IN ('${blocked}', '${partly}'), ${layerOf(inputs, 'blocked')}, outcome_of_host = '${down}', ${layerOf(inputs, 'down')}, '')`;
   return {
-    outcomes: ofHosts(outcomeSql(inputs), 'of_host', 'evidence_of_hosts'),
-    layers: ofHosts(layer, 'outcome_of_host', 'host_outcomes'),
+    outcomes: ofHosts(asIs(outcomeSql(inputs)), 'of_host', 'evidence_of_hosts'),
+    layers: ofHosts(asIs(layer), 'outcome_of_host', 'host_outcomes'),
   };
 }
 

@@ -360,14 +360,21 @@ const hasPageWithoutAddress = ({ test: name = 'web_connectivity', web }: Case) =
   name === 'web_connectivity' &&
   web.some(row => (row.ip ?? null) === null && (row.http_response_status_code ?? null) !== null);
 const hasFingerprint = ({ web }: Case) => web.some(row => row.http_fingerprints !== undefined);
-const LACKS: readonly { what: string; day: string; without: (each: Case) => boolean }[] = [
+const hasHandshake = ({ web }: Case) =>
+  web.some(row => (row.tls_failure ?? null) !== null || (row.tls_is_certificate_valid ?? null) !== null);
+const hasRequest = ({ web }: Case) =>
+  web.some(row => (row.http_failure ?? null) !== null || (row.http_response_status_code ?? null) !== null);
+const LACKS: readonly { what: string; day: string; without: (each: Case) => boolean; hasControl?: false }[] = [
   { what: 'messengers', day: '2024-03-07', without: isOfMessenger },
   { what: 'IPv6 addresses', day: '2024-03-09', without: hasIPv6 },
   { what: 'probes without a network', day: '2024-03-11', without: hasFailed },
   { what: 'tests with a control of their own', day: '2024-03-15', without: hasOwnControl },
   { what: 'pages without an address', day: '2024-03-17', without: hasPageWithoutAddress },
+  { what: 'handshakes', day: '2024-03-19', without: hasHandshake },
+  { what: 'requests', day: '2024-03-21', without: hasRequest },
+  { what: 'a control', day: '2024-03-23', without: () => false, hasControl: false },
   {
-    what: 'all of these',
+    what: 'all but the last three',
     day: '2024-03-13',
     without: each =>
       [isOfMessenger, hasIPv6, hasFailed, hasFingerprint, hasOwnControl, hasPageWithoutAddress].some(has => has(each)),
@@ -376,8 +383,8 @@ const LACKS: readonly { what: string; day: string; without: (each: Case) => bool
 
 test.for(LACKS)(
   'a statement without the relations over $what gives the same verdicts of days without them',
-  async ({ day, without }) => {
-    const left = CASES.filter(each => !without(each));
+  async ({ day, without, hasControl = true }) => {
+    const left = CASES.filter(each => !without(each)).map(each => (hasControl ? each : { ...each, ctrl: [] }));
     await clickhouse.insert('obs_web', casesOn(day, left, 'web'));
     await clickhouse.insert('obs_web_ctrl', casesOn(day, left, 'ctrl'));
     const before = new Date(Date.parse(day) - 86_400_000).toISOString().slice(0, 10);
@@ -398,9 +405,11 @@ test.for(LACKS)(
       hasHttpFingerprints: left.some(hasFingerprint),
       hasOwnControls: left.some(hasOwnControl),
       hasPagesWithoutAddress: left.some(hasPageWithoutAddress),
+      hasHandshakes: left.some(hasHandshake),
+      hasRequests: left.some(hasRequest),
       controlEndpoints: new Set(endpoints).size,
     });
-    expect(Object.values(contents)).toContain(false);
+    expect(Object.values(contents).some(value => !value)).toBe(true);
     // Version 2 uses only these two; the others are unknown.
     expect(await found([day], 2)).toEqual({
       hasMessengers: true,
@@ -409,6 +418,8 @@ test.for(LACKS)(
       hasHttpFingerprints: true,
       hasOwnControls: true,
       hasPagesWithoutAddress: true,
+      hasHandshakes: true,
+      hasRequests: true,
       controlEndpoints: contents.controlEndpoints,
     });
     // Without any observation.
@@ -419,6 +430,8 @@ test.for(LACKS)(
       hasHttpFingerprints: false,
       hasOwnControls: false,
       hasPagesWithoutAddress: false,
+      hasHandshakes: false,
+      hasRequests: false,
       controlEndpoints: 0,
     });
     for (const [rulesVersion, days] of [
