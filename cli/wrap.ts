@@ -1,4 +1,4 @@
-import { beginningOf, widthOf } from './width.ts';
+import { widthOf } from './width.ts';
 
 /** Breaks a text into lines of at most `width` columns: at blanks, and words that are longer than a line at any character. */
 export function wrap(text: string, width: number): string[] {
@@ -16,10 +16,17 @@ export function wrap(text: string, width: number): string[] {
 /** Cuts a text into pieces of `width` columns; the last one may be narrower, and so may one before a character of two columns. */
 export function cutEvery(text: string, width: number): string[] {
   const pieces: string[] = [];
-  for (let rest = text; rest !== ''; ) {
-    const piece = beginningOf(rest, Math.max(1, width));
-    pieces.push(piece);
-    rest = rest.slice(piece.length);
+  let piece = '';
+  let columns = 0;
+  for (const character of text) {
+    const added = widthOf(character);
+    if (piece !== '' && columns + added > width) {
+      pieces.push(piece);
+      piece = '';
+      columns = 0;
+    }
+    piece += character;
+    columns += added;
   }
-  return pieces;
+  return piece === '' ? pieces : [...pieces, piece];
 }
