@@ -34,7 +34,7 @@ afterEach(() => {
   closed = undefined;
 });
 
-test.skipIf(!canRun)('a folder of the archive that the user may not read is no matter of the network', () => {
+test.skipIf(!canRun)('an unreadable folder of the archive has the remedy of a permission', () => {
   const root = temporaryDirectory();
   chmodSync(root, 0o755);
   cpSync(join(ARCHIVE, 'raw/20240122'), join(root, 'raw/20240122'), { recursive: true });

@@ -32,54 +32,63 @@ const LINES = 4;
  * table is wider, optional columns are left out, the flexible column is cut, and then the widest ones, which `…` shows.
  */
 export function layOut<Row>(
-  all: readonly Column<Row>[],
+  columns: readonly Column<Row>[],
   rows: readonly Row[],
   { palette = PLAIN, width }: { readonly palette?: Palette; readonly width?: number } = {},
 ): string[] {
-  const { columns, below } = width === undefined ? { columns: all, below: undefined } : fitting(all, rows, width);
-  const cells = rows.map(row => columns.map(column => printableLine(column.text(row))));
-  const widths = columns.map((column, at) =>
-    Math.max(widthOf(column.title), ...cells.map(line => widthOf(line[at] ?? ''))),
-  );
+  const all = columns.map(column => measure(column, rows));
+  const { beside, below } = width === undefined ? { beside: all, below: undefined } : fitting(all, width);
+  const widths = beside.map(({ natural }) => natural);
   if (width !== undefined) {
-    const flexible = columns.findIndex(column => column.flexible);
+    const flexible = beside.findIndex(({ column }) => column.flexible);
     narrow(widths, width - 2 * (widths.length - 1), flexible);
   }
-  const place = (text: string, at: number, paint: (text: string) => string) => {
+  const place = ({ right, flexible }: Column<Row>, text: string, at: number, paint: (text: string) => string) => {
     const room = widths[at] ?? 0;
-    const cut = widthOf(text) > room ? shortened(text, room, columns[at]?.flexible === 'middle') : text;
+    const cut = widthOf(text) > room ? shortened(text, room, flexible === 'middle') : text;
     const blanks = ' '.repeat(Math.max(0, room - widthOf(cut)));
-    if (columns[at]?.right) return blanks + paint(cut);
-    return at === columns.length - 1 ? paint(cut) : paint(cut) + blanks;
+    if (right) return blanks + paint(cut);
+    return at === beside.length - 1 ? paint(cut) : paint(cut) + blanks;
   };
-  const head = columns.map(({ title }, at) => place(title, at, palette.faint)).join('  ');
+  const head = beside.map(({ column }, at) => place(column, column.title, at, palette.faint)).join('  ');
   const body = rows.flatMap((row, index) => [
-    columns
-      .map((column, at) => place(cells[index]?.[at] ?? '', at, column.paint?.(row, palette) ?? (text => text)))
+    beside
+      .map(({ column, cells }, at) =>
+        place(column, cells[index] ?? '', at, column.paint?.(row, palette) ?? (text => text)),
+      )
       .join('  '),
-    ...(below ? linesBelow(printableLine(below.text(row)), width ?? 0) : []),
+    ...(below ? linesBelow(below.cells[index] ?? '', width ?? 0) : []),
   ]);
   return [head, ...body].map(line => line.trimEnd());
 }
 
-/** Columns of a table that is not wider than a terminal, or as few of them as possible, and the one whose texts are shown below the rows. */
-interface Fitting<Row> {
-  readonly columns: readonly Column<Row>[];
-  readonly below: Column<Row> | undefined;
+/** A column with its cells, one line each, and the width of the widest of them and the title. */
+interface Measured<Row> {
+  readonly column: Column<Row>;
+  readonly cells: readonly string[];
+  readonly natural: number;
 }
 
-function fitting<Row>(all: readonly Column<Row>[], rows: readonly Row[], width: number): Fitting<Row> {
-  const widthsOf = (columns: readonly Column<Row>[]) =>
-    columns.map(({ title, text }) => Math.max(widthOf(title), ...rows.map(row => widthOf(printableLine(text(row))))));
-  const total = (columns: readonly Column<Row>[]) =>
-    widthsOf(columns).reduce((sum, each) => sum + each, 2 * (columns.length - 1));
+function measure<Row>(column: Column<Row>, rows: readonly Row[]): Measured<Row> {
+  const cells = rows.map(row => printableLine(column.text(row)));
+  return { column, cells, natural: Math.max(widthOf(column.title), ...cells.map(widthOf)) };
+}
+
+/** Columns of a table that is not wider than a terminal, or as few of them as possible, and the one whose texts are shown below the rows. */
+interface Fitting<Row> {
+  readonly beside: readonly Measured<Row>[];
+  readonly below: Measured<Row> | undefined;
+}
+
+function fitting<Row>(all: readonly Measured<Row>[], width: number): Fitting<Row> {
+  const total = (columns: readonly Measured<Row>[]) =>
+    columns.reduce((sum, { natural }) => sum + natural, 2 * (columns.length - 1));
   const last = all.at(-1);
-  const rest = last?.flexible === true ? all.slice(0, -1) : all;
-  const columns = total(rest) <= width ? rest : rest.filter(({ optional }) => !optional);
-  if (!last || rest === all) return { columns, below: undefined };
-  const [natural = 0] = widthsOf([last]);
-  const isBeside = total(columns) + 2 + Math.min(natural, LEAST_TEXT) <= width;
-  return isBeside ? { columns: [...columns, last], below: undefined } : { columns, below: last };
+  const rest = last?.column.flexible === true ? all.slice(0, -1) : all;
+  const beside = total(rest) <= width ? rest : rest.filter(({ column }) => !column.optional);
+  if (!last || rest === all) return { beside, below: undefined };
+  const isBeside = total(beside) + 2 + Math.min(last.natural, LEAST_TEXT) <= width;
+  return isBeside ? { beside: [...beside, last], below: undefined } : { beside, below: last };
 }
 
 /** Returns a text as lines below its row; the last line of a long one ends with `…`. */
